@@ -1,0 +1,75 @@
+# Needs GNU make, /bin/sh and Python 3.11 or newer; everything else is put into .venv.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test check format lock clean mariadb
+
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+WORKERS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV := uv==0.13.9
+PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command "make lock" $(UPGRADE)
+
+# What has been installed is remembered in files that are newer than what they were made from.
+PYTHON_READY := $(VENV)/.python-ready
+RUN_READY := $(VENV)/.run-ready
+DEV_READY := $(VENV)/.dev-ready
+
+help: ## Say what can be made
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
+
+run: $(RUN_READY) ## Serve on 127.0.0.1:8000 with SQLite under data/ (HOST=, PORT=)
+	@exec $(BIN)/boxoffice serve --host $(HOST) --port $(PORT)
+
+test: $(DEV_READY) mariadb ## Run every test, with MariaDB, and hold the rules to full branch coverage
+	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=
+	$(BIN)/python -m coverage report --include='src/domain/*,src/application/*' --fail-under=100
+
+check: $(DEV_READY) ## Check format, lint, types and contracts, and run the fast tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -n $(WORKERS) -m 'not mysql and not slow'
+
+format: $(DEV_READY) ## Format the code and mend what can be mended by itself
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: $(PYTHON_READY) ## Lock the dependencies again, with hashes (UPGRADE=--upgrade for newer ones)
+	test -x $(VENV)/lock/bin/uv || $(BIN)/python -m venv $(VENV)/lock
+	$(VENV)/lock/bin/python -m pip --disable-pip-version-check install --quiet $(UV)
+	$(VENV)/lock/bin/$(LOCK) -o requirements-build.txt --group build
+	$(VENV)/lock/bin/$(LOCK) -o requirements.txt pyproject.toml
+	$(VENV)/lock/bin/$(LOCK) -o requirements-dev.txt pyproject.toml --extra harness --group dev -c requirements.txt
+
+clean: ## Remove what was made, but not data/
+	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* htmlcov .hypothesis .import_linter_cache .mypy_cache \
+		.pytest_cache .ruff_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+mariadb:
+	@tools/mariadb.sh
+
+$(PYTHON_READY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Boxoffice needs Python 3.11 or newer: say which with make PYTHON=/path/to/python3" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# The link is for mypy, which finds a package by the name of its folder.
+$(RUN_READY): $(PYTHON_READY) requirements.txt requirements-build.txt pyproject.toml setup.py
+	$(PIP_INSTALL) --require-hashes -r requirements-build.txt -r requirements.txt
+	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@mkdir -p $(VENV)/package && ln -sfn ../../src $(VENV)/package/boxoffice
+	@touch $@
+
+$(DEV_READY): $(RUN_READY) requirements-dev.txt
+	$(PIP_INSTALL) --require-hashes -r requirements-dev.txt
+	@touch $@
