@@ -1,0 +1,80 @@
+"""What every suite may ask for: MariaDB, by the name of a fixture."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests import mariadb
+
+MYSQL_FIXTURES: Final = frozenset(
+    {"mariadb_template", "mariadb_server", "mysql_admin_url", "mysql_url", "own_mariadb", "own_mysql_url"}
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a server, so that `-m 'not mysql'` is true to its word."""
+    for item in items:
+        if MYSQL_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.mysql)
+
+
+@pytest.fixture(scope="session")
+def mariadb_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An initialised data directory, one for all workers of the run."""
+    directory = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        directory = directory.parent
+    try:
+        return mariadb.template(directory)
+    except mariadb.MariaDBMissing as missing:
+        pytest.fail(str(missing), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def mariadb_server(mariadb_template: Path) -> Iterator[mariadb.MariaDB]:
+    """This worker's server. Do not kill or pause it: others' databases are on it. `own_mariadb` is for that."""
+    with mariadb.MariaDB(mariadb_template) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mysql_admin_url(request: pytest.FixtureRequest) -> str:
+    """A server on which databases may be made: the one that BOXOFFICE_TEST_MYSQL_URL names, or this worker's own."""
+    named = os.environ.get(mariadb.URL_VARIABLE)
+    if named:
+        return named
+    server: mariadb.MariaDB = request.getfixturevalue("mariadb_server")
+    return server.admin_url
+
+
+@pytest.fixture
+def mysql_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a new, empty database, dropped after the test.
+
+    Asked for by `request.getfixturevalue`, it needs the mark said: `pytest.param("mysql", marks=pytest.mark.mysql)`.
+    """
+    if request.node.get_closest_marker("mysql") is None:
+        pytest.fail(
+            "mark what asks for mysql_url by getfixturevalue: pytest.param(…, marks=pytest.mark.mysql)", pytrace=False
+        )
+    with mariadb.fresh_database(request.getfixturevalue("mysql_admin_url")) as url:
+        yield url
+
+
+@pytest.fixture
+def own_mariadb(request: pytest.FixtureRequest) -> Iterator[mariadb.MariaDB]:
+    """A server of the test's own, to kill, pause and restart."""
+    if os.environ.get(mariadb.URL_VARIABLE) and not mariadb.is_installed():
+        pytest.skip(f"kills its server, and the one of {mariadb.URL_VARIABLE} is not ours to kill; no mariadbd here")
+    with mariadb.MariaDB(request.getfixturevalue("mariadb_template")) as server:
+        yield server
+
+
+@pytest.fixture
+def own_mysql_url(own_mariadb: mariadb.MariaDB) -> str:
+    """The URL of an empty database on `own_mariadb`; it goes with the server."""
+    mariadb.execute(own_mariadb.admin_url, "CREATE DATABASE boxoffice CHARACTER SET utf8mb4")
+    return f"{own_mariadb.admin_url}/boxoffice"

@@ -1,0 +1,47 @@
+#!/bin/sh
+# Bring the MariaDB server that the tests start for themselves, or say in one line what to set.
+#
+# Only the packages with the programs are installed (Debian's mariadb-server-core and mariadb-client-core), not the one with
+# the service: nothing is started, no user, data directory or setting is made, and nothing is removed to make room.
+set -eu
+
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
+found() {
+    command -v mariadbd >/dev/null && command -v mariadb-install-db >/dev/null && command -v my_print_defaults >/dev/null
+}
+
+give_up() {
+    echo "The tests need MariaDB: install its server (mariadbd), or set BOXOFFICE_TEST_MYSQL_URL=mysql+asyncmy://user:password@host:3306/ ($1)" >&2
+    exit 1
+}
+
+if [ -n "${BOXOFFICE_TEST_MYSQL_URL:-}" ] || found; then
+    exit 0
+fi
+
+command -v apt-get >/dev/null || give_up "no apt-get here to install it with"
+if [ "$(id -u)" = 0 ]; then
+    as_root=""
+elif sudo -n true 2>/dev/null; then
+    as_root="sudo -n"
+else
+    give_up "neither root nor sudo without a password, to install it with"
+fi
+
+apt() {
+    $as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" >&2
+}
+
+# Ubuntu 22.04 has the version in the package's name.
+server_package() {
+    apt-cache search --names-only '^mariadb-server-core(-[0-9.]+)?$' | cut -d ' ' -f 1 | sort -V | head -n 1
+}
+
+echo "Installing MariaDB's server for the tests (the programs only, no service)" >&2
+apt update || echo "apt-get update failed; trying with the lists that are here" >&2
+server=$(server_package)
+[ -n "$server" ] || give_up "no package mariadb-server-core here"
+client=$(echo "$server" | sed 's/server/client/')
+apt install --yes --no-remove --no-install-recommends "$server" "$client" || give_up "apt-get could not install $server"
+found || give_up "$server brought no mariadbd"
