@@ -1,0 +1,30 @@
+"""Grant a role to an account."""
+
+from msgspec.structs import replace
+
+from ..domain.fields import checked
+from ..domain.refusals import NotFound
+from ..domain.user import LOGIN_RULES, Role, User
+from .ports import Storage, UnitOfWork
+from .transaction import in_transaction
+
+
+class GrantRole:
+    """Grant a role to an account. Operators do this; no request can."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    async def __call__(self, email: str, role: Role) -> User:
+        """Raises: InvalidRequest, NotFound, Unavailable."""
+        address = checked({"email": email}, LOGIN_RULES)["email"]
+
+        async def grant(unit_of_work: UnitOfWork) -> User:
+            user = await unit_of_work.users.lock_by_email(address)
+            if user is None:
+                raise NotFound("No account has this e-mail address.")
+            granted = replace(user, role=role)
+            await unit_of_work.users.save(granted)
+            return granted
+
+        return await in_transaction(self._storage, grant)

@@ -1,0 +1,281 @@
+"""The ports: what the use cases need of the world. The docstrings are the guarantees that adapters are held to.
+
+Repositories speak in sets. Whatever raises may raise the failures of `failures`; only what is special is said below.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from msgspec import Struct
+
+from ..domain.booking import Booking, BookingStatus
+from ..domain.event import Event, EventState, EventStatus
+from ..domain.facts import Fact
+from ..domain.inventory import Decision, Inventory, Line, WaitingSizes
+from ..domain.settle import ClosingAsk, LineAsk
+from ..domain.user import Session, User
+
+
+class Clock(Protocol):
+    """Tells the time."""
+
+    def now(self) -> datetime:
+        """The time in UTC, to the microsecond."""
+
+
+class Ids(Protocol):
+    """Makes new ids."""
+
+    def new(self) -> UUID:
+        """An id that nobody has (UUID version 7, so that ids of one process sort by their age)."""
+
+
+class PasswordHasher(Protocol):
+    """Keeps passwords as something that cannot be turned back. Its work is slow on purpose and bounded in number."""
+
+    async def hash(self, password: str) -> str:
+        """What to keep of a password. Raises: Unavailable when too many wait."""
+
+    async def verify(self, password: str, password_hash: str | None) -> bool:
+        """Whether this is the password. Without a hash (no such account): False, after the same time."""
+
+
+class KnownPasswords(Protocol):
+    """The passwords that everybody tries first."""
+
+    def contains(self, password: str) -> bool:
+        """Whether the password is a well-known one, upper and lower case being the same."""
+
+
+class Token(Struct, frozen=True):
+    """An access token and the seconds it is good for."""
+
+    text: str
+    expires_in: int
+
+
+class Claims(Struct, frozen=True):
+    """Whom an access token speaks for."""
+
+    user_id: UUID
+    session_id: UUID
+
+
+class Tokens(Protocol):
+    """Issues access tokens and reads them."""
+
+    lifetime: int
+    """Seconds."""
+
+    def issue(self, claims: Claims, now: datetime) -> Token:
+        """A token for one session."""
+
+    def read(self, text: str, now: datetime) -> Claims:
+        """Whom it speaks for. Raises: InvalidToken (the refusal) for anything that we did not issue or that expired."""
+
+
+class Needs(Struct, frozen=True, kw_only=True):
+    """What a command needs loaded of one event: the customer's live bookings there, and one booking by its id.
+
+    `settles`: the decision may free tickets, so the head of the line is needed as well. `sizes`: and what those in line
+    ask for.
+    """
+
+    event_id: UUID
+    customer_id: UUID | None = None
+    booking_id: UUID | None = None
+    settles: bool = False
+    sizes: bool = False
+
+
+class Inventories(Protocol):
+    """The events under their locks, inside a unit of work."""
+
+    async def lock(self, needs: Sequence[Needs]) -> dict[UUID, Inventory]:
+        """Every event named that exists, locked in id order until the unit of work ends, with the bookings needed.
+
+        It is the first statement of the unit of work. `Inventory.bookings` holds the bookings needed by any of the
+        commands on that event; lines, closing and sizes are not loaded yet. A booking of another event is left out.
+        """
+
+    async def lines(self, asks: Sequence[LineAsk]) -> dict[UUID, Line]:
+        """The head of each line asked for, by ticket type, as saved by now."""
+
+    async def closing(self, asks: Sequence[ClosingAsk]) -> dict[UUID, tuple[Booking, ...]]:
+        """Live bookings of closed events, by event, as saved by now."""
+
+    async def waiting_sizes(self, event_ids: Sequence[UUID]) -> dict[UUID, dict[UUID, WaitingSizes]]:
+        """The sizes in each line that is not empty, by event and ticket type, as saved by now."""
+
+    async def save(self, decisions: Sequence[Decision[Any]], mark: UUID) -> None:
+        """Record decisions, in their order, all or nothing with the unit of work. May be called again in it.
+
+        Every locked event that a decision concerns is written. `mark` is kept with each fact, so that `holds` can find
+        it. Raises: Conflict when the schema refuses (maybe at commit only).
+        """
+
+    async def holds(self, event_ids: Sequence[UUID], mark: UUID) -> bool:
+        """Whether any fact of these events carries this mark, looked up under the events' locks."""
+
+
+class Users(Protocol):
+    """Accounts and sessions, inside a unit of work."""
+
+    async def add(self, user: User) -> None:
+        """A new account. Raises: Conflict when id or e-mail exist (maybe at commit only)."""
+
+    async def lock(self, user_id: UUID) -> User | None:
+        """The account, locked until the unit of work ends."""
+
+    async def lock_by_email(self, email: str) -> User | None:
+        """The account with this e-mail, locked until the unit of work ends."""
+
+    async def save(self, user: User) -> None:
+        """Put an account that was locked."""
+
+    async def add_session(self, session: Session, now: datetime) -> None:
+        """A new session; the user's sessions that have expired by `now` go."""
+
+    async def end_sessions(self, user_id: UUID, now: datetime, *, but: UUID | None) -> None:
+        """End every live session of a user but this one."""
+
+
+class UnitOfWork(Protocol):
+    """One transaction. What is not committed is rolled back when its context ends."""
+
+    @property
+    def inventories(self) -> Inventories:
+        """Events under their locks."""
+
+    @property
+    def users(self) -> Users:
+        """Accounts and sessions."""
+
+    async def commit(self) -> None:
+        """Make everything durable, then return. Raises: OutcomeUnknown when the connection was lost meanwhile."""
+
+
+class EventFilter(Struct, frozen=True, kw_only=True):
+    """Which events: by status, organizer (None: anybody), and text in name or venue, literally and without case."""
+
+    statuses: frozenset[EventStatus]
+    organizer_id: UUID | None = None
+    q: str | None = None
+
+
+class EventKey(Struct, frozen=True):
+    """Where an event stands in a list of events: soonest first, those without a start last, then by id."""
+
+    starts_at: datetime | None
+    event_id: UUID
+
+
+class WaitingKey(Struct, frozen=True):
+    """Where a booking stands in an event's waiting list: by ticket type, then queue number."""
+
+    ordinal: int
+    queue_number: int
+
+
+class BookingOfEvent(Struct, frozen=True):
+    """A booking with the event it belongs to."""
+
+    booking: Booking
+    event: Event
+
+
+class Account(Struct, frozen=True):
+    """A user with one of their sessions."""
+
+    user: User
+    session: Session | None
+
+
+class Reads(Protocol):
+    """What is committed, read without locks. Each call sees one consistent state."""
+
+    async def event(self, event_id: UUID) -> EventState | None:
+        """One event with its ticket types in their order."""
+
+    async def events(self, wanted: EventFilter, after: EventKey | None, limit: int) -> list[EventState]:
+        """Events after that place in their list."""
+
+    async def event_of(self, booking_id: UUID) -> UUID | None:
+        """Which event a booking belongs to; that never changes."""
+
+    async def booking(self, booking_id: UUID) -> BookingOfEvent | None:
+        """One booking, with its place while it waits."""
+
+    async def bookings_of_customer(
+        self, customer_id: UUID, status: BookingStatus | None, before: UUID | None, limit: int
+    ) -> list[Booking]:
+        """A customer's bookings, newest (highest id) first, from below that id, with their places."""
+
+    async def bookings_of_event(
+        self, event_id: UUID, status: BookingStatus | None, before: UUID | None, limit: int
+    ) -> list[Booking]:
+        """An event's bookings, newest (highest id) first, from below that id, with their places."""
+
+    async def waiting_list(
+        self, event_id: UUID, ticket_type_id: UUID | None, after: WaitingKey | None, limit: int
+    ) -> list[Booking]:
+        """Those who wait, by ticket type and queue number, after that place, with their places."""
+
+    async def facts(self, event_id: UUID, after: int, limit: int) -> list[Fact]:
+        """An event's facts after that sequence number, in order."""
+
+    async def user_by_email(self, email: str) -> User | None:
+        """The account with this e-mail."""
+
+    async def account(self, user_id: UUID, session_id: UUID | None) -> Account | None:
+        """A user, with that session if it exists and is theirs."""
+
+    async def unsettled_events(self, after: UUID | None, limit: int) -> list[UUID]:
+        """Events for which a step is still to be done, by id."""
+
+
+class Snapshot(Protocol):
+    """A whole database at one moment, read in pieces."""
+
+    async def events(self, after: UUID | None, limit: int) -> list[EventState]:
+        """Events by id."""
+
+    async def facts(self, event_id: UUID, after: int, limit: int) -> list[Fact]:
+        """An event's facts by sequence number."""
+
+    async def bookings(self, after: UUID | None, limit: int) -> list[tuple[Booking, list[Fact]]]:
+        """Bookings by id, each with its facts in order."""
+
+    async def counts(self, event_ids: Sequence[UUID]) -> dict[UUID, tuple[int, int, int]]:
+        """Per ticket type, counted from the bookings: tickets taken, bookings waiting, tickets waited for."""
+
+    async def lines(self, asks: Sequence[LineAsk]) -> dict[UUID, Line]:
+        """As `Inventories.lines`."""
+
+    async def strays(self) -> Mapping[str, int]:
+        """Rows that contradict each other, counted by a sentence that says how; none: empty.
+
+        More than one live booking of a customer for a type, waiting bookings without a place in line and places without
+        one, facts or bookings of no event.
+        """
+
+
+class Storage(Protocol):
+    """Where everything is kept."""
+
+    reads: Reads
+
+    def begin(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        """A new transaction; several may run side by side. Raises: Unavailable."""
+
+    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
+        """One consistent look at everything, beside live traffic."""
+
+    async def check_ready(self) -> None:
+        """Raises Unavailable, saying why, when the database is away, read-only or at another schema version."""
+
+    async def close(self) -> None:
+        """Let go of every connection."""

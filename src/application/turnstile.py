@@ -1,0 +1,399 @@
+"""The turnstile: one lock, many commands, one commit.
+
+Commands that arrive while a transaction is running wait in one queue per process, across all events; the next
+transaction takes them all. Nothing is decided from memory: state is read under the lock, so that any number of processes
+stay correct.
+"""
+
+import asyncio
+import logging
+import random
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ..domain.booking import Booking
+from ..domain.inventory import Decision, Inventory
+from ..domain.refusals import NotFound
+from ..domain.settle import STEP, Asks, Settle, asks, settle
+from .failures import OutcomeUnknown, Retryable, StorageFailure, Unavailable
+from .ports import Clock, Ids, Inventories, Needs, Storage
+
+Command = TypeVar("Command")
+Outcome = TypeVar("Outcome")
+Decide = Callable[[Inventory | None, datetime], Decision[Any]]
+
+MOST_WAITING = 10_000
+"""Commands that may wait; beyond it the caller is told to try again (503)."""
+
+MOST_TOGETHER = 500
+"""Commands that share one transaction."""
+
+ATTEMPTS = 8
+"""How often a transaction that the database undid is run again."""
+
+DEADLINE = 4.0
+"""Seconds that one batch may take with all its attempts, so that an absent database is said within five."""
+
+_log = logging.getLogger(__name__)
+
+
+class Admitted(Struct, Generic[Outcome], frozen=True):
+    """What came of a command: its outcome, the inventory right after it, how many bookings it changed and promoted."""
+
+    outcome: Outcome
+    inventory: Inventory
+    moved: int
+    promoted: int
+
+
+class _Entry:
+    """One command in the queue. Without a future nobody waits for it."""
+
+    __slots__ = ("decide", "future", "needs")
+
+    def __init__(self, needs: Needs | None, decide: Decide, future: "asyncio.Future[Admitted[Any]] | None") -> None:
+        self.needs = needs
+        self.decide = decide
+        self.future = future
+
+    @property
+    def is_abandoned(self) -> bool:
+        return self.future is not None and self.future.done()
+
+    def answer(self, result: "Admitted[Any] | Exception") -> None:
+        if self.future is None:
+            if isinstance(result, Exception) and not isinstance(result, StorageFailure | NotFound):
+                _log.error("A step of an event failed.", exc_info=result)
+        elif not self.future.done():
+            if isinstance(result, Exception):
+                self.future.set_exception(result)
+            else:
+                self.future.set_result(result)
+
+
+class Turnstile:
+    """Lets commands through to inventories, many at a time, in the order in which they arrived.
+
+    Promise 2: an outcome is answered only after its transaction is durable. A refusal fails its own command only, and
+    so does a command that the database refuses.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        clock: Clock,
+        ids: Ids,
+        *,
+        most_waiting: int = MOST_WAITING,
+        most_together: int = MOST_TOGETHER,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._storage = storage
+        self._clock = clock
+        self._ids = ids
+        self._most_waiting = most_waiting
+        self._most_together = most_together
+        self._jitter = jitter
+        self._queue: deque[_Entry] = deque()
+        self._settling: set[UUID] = set()
+        self._runner: asyncio.Task[None] | None = None
+        self._is_closed = False
+
+    async def admit(
+        self, command: Command, needs: Needs, decide: Callable[[Inventory, Command, datetime], Decision[Outcome]]
+    ) -> Admitted[Outcome]:
+        """Take the decision under the event's lock and record it.
+
+        Raises: the refusals of `decide`, NotFound where there is no such event, Unavailable.
+        """
+
+        def decide_if_found(inventory: Inventory | None, now: datetime) -> Decision[Outcome]:
+            if inventory is None:
+                raise NotFound
+            return decide(inventory, command, now)
+
+        return await self._wait_for(needs, decide_if_found)
+
+    async def admit_new(
+        self, command: Command, decide: Callable[[Command, datetime], Decision[Outcome]]
+    ) -> Admitted[Outcome]:
+        """Record the decision about an event that does not exist yet. Raises: as `admit`."""
+        return await self._wait_for(None, lambda _, now: decide(command, now))
+
+    def settle_soon(self, event_id: UUID) -> None:
+        """Do what is still to be done for an event, step by step, behind the commands that wait by now."""
+        if event_id not in self._settling and not self._is_closed:
+            self._settling.add(event_id)
+            needs = Needs(event_id=event_id, settles=True)
+            self._enqueue(_Entry(needs, lambda inventory, now: _settle(inventory, event_id, now), None))
+
+    async def close(self) -> None:
+        """Let everybody through who waits by now, and nobody after them."""
+        self._is_closed = True
+        while self._runner is not None:
+            await asyncio.wait([self._runner])
+
+    async def _wait_for(self, needs: Needs | None, decide: Decide) -> Admitted[Any]:
+        if self._is_closed:
+            raise Unavailable("The service is shutting down; try again in a moment.")
+        if len(self._queue) >= self._most_waiting:
+            raise Unavailable("Too many requests wait at the moment; try again in a moment.")
+        future: asyncio.Future[Admitted[Any]] = asyncio.get_running_loop().create_future()
+        self._enqueue(_Entry(needs, decide, future))
+        return await future
+
+    def _enqueue(self, entry: _Entry) -> None:
+        self._queue.append(entry)
+        if self._runner is None:
+            self._runner = asyncio.get_running_loop().create_task(self._run())
+
+    async def _run(self) -> None:
+        try:
+            while self._queue:
+                entries = self._next()
+                if entries:
+                    await self._let_through(entries)
+        finally:
+            self._runner = None
+
+    def _next(self) -> list[_Entry]:
+        entries: list[_Entry] = []
+        while self._queue and len(entries) < self._most_together:
+            entry = self._queue.popleft()
+            if entry.future is None and entry.needs is not None:
+                self._settling.discard(entry.needs.event_id)
+            if not entry.is_abandoned:
+                entries.append(entry)
+        return entries
+
+    async def _let_through(self, entries: list[_Entry]) -> None:
+        """Run one transaction for all of them, or answer why not."""
+        try:
+            async with asyncio.timeout(DEADLINE):
+                await self._together_or_alone(entries)
+        except (Unavailable, TimeoutError) as failure:
+            # Whoever waits behind them would wait for the same, so it is said to all at once.
+            waiting, self._queue = self._queue, deque()
+            self._settling.clear()
+            away = failure if isinstance(failure, Unavailable) else Unavailable("The database does not answer.")
+            for entry in (*entries, *waiting):
+                entry.answer(away)
+        except asyncio.CancelledError:
+            for entry in entries:
+                entry.answer(Unavailable("The service is shutting down; try again in a moment."))
+            raise
+
+    async def _together_or_alone(self, entries: list[_Entry]) -> None:
+        """A batch that the database refuses is redone one by one, so that whoever is to blame fails alone."""
+        try:
+            await self._until_done(entries)
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - answered to whom it concerns, never swallowed
+            if len(entries) == 1:
+                entries[0].answer(error)
+                return
+            for entry in entries:
+                await self._together_or_alone([entry])
+
+    async def _until_done(self, entries: list[_Entry]) -> None:
+        for attempt in range(1, ATTEMPTS + 1):
+            batch = _Batch(entries, self._clock.now, self._ids.new())
+            try:
+                async with self._storage.begin() as unit_of_work:
+                    await batch.run(unit_of_work.inventories)
+                    await unit_of_work.commit()
+            except Retryable:
+                pass
+            except OutcomeUnknown:
+                if await self._happened(batch):
+                    return self._finish(batch)
+            else:
+                return self._finish(batch)
+            await asyncio.sleep(0.002 * attempt * self._jitter())
+        raise Unavailable("The database undid the transaction again and again; try again in a moment.")
+
+    async def _happened(self, batch: "_Batch") -> bool:
+        """Whether a batch whose COMMIT was never answered is there, looked up under the events' locks.
+
+        The locks wait for the lost transaction to end, so the answer is final.
+        """
+        while True:
+            try:
+                async with self._storage.begin() as unit_of_work:
+                    return await unit_of_work.inventories.holds(batch.written, batch.mark)
+            except (Retryable, Unavailable):
+                await asyncio.sleep(0.05 * self._jitter())
+
+    def _finish(self, batch: "_Batch") -> None:
+        self._queue.extendleft(reversed(batch.postponed))
+        for entry, result in batch.results:
+            entry.answer(result)
+        for event_id in batch.unsettled:
+            self.settle_soon(event_id)
+
+
+class _Batch:
+    """The commands of one transaction and what becomes of them."""
+
+    def __init__(self, entries: Sequence[_Entry], now: Callable[[], datetime], mark: UUID) -> None:
+        self.mark = mark
+        self.results: list[tuple[_Entry, Admitted[Any] | Exception]] = []
+        self.postponed: list[_Entry] = []
+        self._entries = entries
+        self._now = now
+        self._inventories: dict[UUID, Inventory] = {}
+        self._known: dict[UUID, dict[UUID, Booking]] = {}
+        self._of_customer: dict[tuple[UUID, UUID], dict[UUID, Booking]] = {}
+        self._pending: list[Decision[Any]] = []
+        self._written: dict[UUID, None] = {}
+        self._stuck: set[UUID] = set()
+        self._moved = 0
+
+    @property
+    def written(self) -> list[UUID]:
+        """The events that were written."""
+        return list(self._written)
+
+    @property
+    def unsettled(self) -> list[UUID]:
+        """The events that were written and for which another step is to be done."""
+        return [
+            event_id
+            for event_id in self._written
+            if self._inventories[event_id].event.is_unsettled and event_id not in self._stuck
+        ]
+
+    async def run(self, storage: Inventories) -> None:
+        """Lock, load, decide each in arrival order, save."""
+        needs = [entry.needs for entry in self._entries if entry.needs is not None]
+        if needs:
+            self._take_in(await storage.lock(needs))
+        now = self._now()
+        await self._load_lines(storage, needs, now)
+        for index, entry in enumerate(self._entries):
+            if self._moved >= STEP:
+                self.postponed = list(self._entries[index:])
+                break
+            self.results.append((entry, await self._admit(storage, entry, now)))
+        await self._flush(storage)
+
+    def _take_in(self, inventories: dict[UUID, Inventory]) -> None:
+        for event_id, inventory in inventories.items():
+            self._known[event_id] = {booking.id: booking for booking in inventory.bookings}
+            for booking in inventory.bookings:
+                self._of_customer.setdefault((event_id, booking.customer_id), {})[booking.id] = booking
+            self._inventories[event_id] = replace(inventory, bookings=())
+
+    async def _load_lines(self, storage: Inventories, needs: Sequence[Needs], now: datetime) -> None:
+        """Load the head of every line that may be served, as far as all the commands together may need it."""
+        freed: dict[UUID, dict[UUID, int]] = {}
+        for need in needs:
+            if need.settles and need.event_id in self._inventories:
+                of_event = freed.setdefault(need.event_id, {})
+                for booking in self._concerned(need):
+                    of_event[booking.ticket_type_id] = of_event.get(booking.ticket_type_id, 0) + booking.quantity
+        wanted = {event_id: asks(self._inventories[event_id], types, now) for event_id, types in freed.items()}
+        await self._load(storage, wanted)
+
+    async def _load(self, storage: Inventories, wanted: dict[UUID, Asks]) -> None:
+        line_asks = [ask for each in wanted.values() for ask in each.lines]
+        closing_asks = [each.closing for each in wanted.values() if each.closing]
+        lines = await storage.lines(line_asks) if line_asks else {}
+        closing = await storage.closing(closing_asks) if closing_asks else {}
+        for event_id, each in wanted.items():
+            inventory = self._inventories[event_id]
+            shown = {ask.ticket_type_id: lines[ask.ticket_type_id] for ask in each.lines}
+            self._inventories[event_id] = replace(
+                inventory, lines={**inventory.lines, **shown}, closing=closing.get(event_id, ())
+            )
+
+    def _concerned(self, need: Needs) -> tuple[Booking, ...]:
+        concerned: dict[UUID, Booking] = {}
+        if need.customer_id is not None:
+            concerned.update(self._of_customer.get((need.event_id, need.customer_id), {}))
+        if need.booking_id is not None:
+            booking = self._known[need.event_id].get(need.booking_id)
+            if booking is not None:
+                concerned[booking.id] = booking
+        return tuple(concerned.values())
+
+    async def _admit(self, storage: Inventories, entry: _Entry, now: datetime) -> Admitted[Any] | Exception:
+        need = entry.needs
+        inventory = None if need is None else await self._seen_by(storage, need)
+        try:
+            decision = entry.decide(inventory, now)
+        except Exception as refusal:  # noqa: BLE001 - a rule said no, or is broken: nothing happened, and the caller is told
+            return refusal
+        admitted = self._record(decision)
+        return await self._settle_on(storage, admitted, now) if need and need.settles else admitted
+
+    async def _seen_by(self, storage: Inventories, need: Needs) -> Inventory | None:
+        """The inventory as the command sees it, after all that the batch has decided so far."""
+        inventory = self._inventories.get(need.event_id)
+        if inventory is None:
+            return None
+        if need.sizes:
+            await self._flush(storage)
+            sizes = await storage.waiting_sizes([need.event_id])
+            inventory = replace(inventory, waiting_sizes=sizes.get(need.event_id, {}))
+        return replace(inventory, bookings=self._concerned(need))
+
+    async def _settle_on(self, storage: Inventories, admitted: Admitted[Any], now: datetime) -> Admitted[Any]:
+        """Where the lines that were loaded did not reach, load more and go on, as far as one step goes."""
+        event_id = admitted.inventory.event.id
+        while admitted.inventory.event.is_unsettled and admitted.moved < STEP:
+            await self._flush(storage)
+            await self._load(storage, {event_id: asks(self._inventories[event_id], {}, now)})
+            decision = settle(self._inventories[event_id], Settle(event_id), now)
+            self._record(decision)
+            admitted = Admitted(
+                admitted.outcome,
+                decision.inventory,
+                admitted.moved + len(decision.changed),
+                admitted.promoted + decision.promoted,
+            )
+            if not decision.changed:
+                # Nothing moved although something should: leave it to the next start or operator, never spin on it.
+                if decision.inventory.event.is_unsettled:
+                    self._stuck.add(event_id)
+                break
+        return admitted
+
+    def _record(self, decision: Decision[Any]) -> Admitted[Any]:
+        event_id = decision.inventory.event.id
+        before = self._inventories.get(event_id)
+        self._inventories[event_id] = replace(decision.inventory, bookings=(), waiting_sizes={})
+        if before is None or before.event is not decision.inventory.event:
+            self._pending.append(decision)
+            self._written[event_id] = None
+        self._moved += len(decision.changed)
+        known = self._known.setdefault(event_id, {})
+        for booking in decision.booked:
+            self._note(known, booking)
+        for change in decision.changed:
+            if change.after.id in known:
+                self._note(known, change.after)
+        return Admitted(decision.outcome, decision.inventory, len(decision.changed), decision.promoted)
+
+    def _note(self, known: dict[UUID, Booking], booking: Booking) -> None:
+        known[booking.id] = booking
+        of_customer = self._of_customer.setdefault((booking.event_id, booking.customer_id), {})
+        of_customer[booking.id] = booking
+
+    async def _flush(self, storage: Inventories) -> None:
+        if self._pending:
+            pending, self._pending = self._pending, []
+            await storage.save(pending, self.mark)
+
+
+def _settle(inventory: Inventory | None, event_id: UUID, now: datetime) -> Decision[None]:
+    if inventory is None:
+        raise NotFound
+    return settle(inventory, Settle(event_id), now)

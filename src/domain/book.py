@@ -1,0 +1,121 @@
+"""Booking: take tickets while there are any, else join the waiting list."""
+
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from .booking import BOOK_RULES, Booking, BookingStatus, PaymentStatus, Place
+from .event import TicketType
+from .facts import CustomerWaitlisted, TicketsBooked
+from .fields import checked
+from .inventory import Decision, Inventory
+from .recording import Recording
+from .refusals import AlreadyBooked, ExceedsCapacity, LimitExceeded
+from .user import Actor
+
+
+class Book(Struct, frozen=True, kw_only=True):
+    """A customer asks for `quantity` tickets of one type; `booking_id` is a new id.
+
+    `ticket_type_id` None means the only type there is. Raises InvalidRequest for a quantity below 1 or above 1,000.
+    """
+
+    booking_id: UUID
+    event_id: UUID
+    actor: Actor
+    quantity: int = 1
+    ticket_type_id: UUID | None = None
+
+    def __post_init__(self) -> None:
+        checked({"quantity": self.quantity}, BOOK_RULES)
+
+
+def book(inventory: Inventory, command: Book, now: datetime) -> Decision[Booking]:
+    """Confirm while tickets are left and nobody waits for them; otherwise join the waiting list.
+
+    All tickets of a booking are served together or not at all. Waiting is an outcome, not a refusal.
+
+    Raises: NotFound, InvalidRequest, NotOnSale, EventStarted, ExceedsCapacity, AlreadyBooked, LimitExceeded.
+    """
+    inventory.event.check_visible_to(command.actor)
+    ticket_type = inventory.ticket_type(command.ticket_type_id)
+    inventory.event.check_on_sale(now)
+    _check_customer_may_add(inventory, ticket_type, command)
+    if ticket_type.must_wait(command.quantity, inventory.event, now):
+        return _join_the_line(inventory, ticket_type, command, now)
+    return _take_tickets(inventory, ticket_type, command, now)
+
+
+def _check_customer_may_add(inventory: Inventory, ticket_type: TicketType, command: Book) -> None:
+    if command.quantity > ticket_type.total_tickets:
+        raise ExceedsCapacity(f"There are only {ticket_type.total_tickets} tickets of this type in all; ask for fewer.")
+    live = [
+        booking
+        for booking in inventory.bookings
+        if booking.customer_id == command.actor.user_id and booking.status.is_live
+    ]
+    for booking in live:
+        if booking.ticket_type_id == ticket_type.id:
+            raise AlreadyBooked(bookingId=str(booking.id))
+    most = inventory.event.max_tickets_per_customer
+    if sum(booking.quantity for booking in live) + command.quantity > most:
+        raise LimitExceeded(f"A customer may have at most {most} tickets of this event; ask for fewer.")
+
+
+def _take_tickets(inventory: Inventory, ticket_type: TicketType, command: Book, now: datetime) -> Decision[Booking]:
+    recording = Recording(inventory, now)
+    booking = Booking(
+        id=command.booking_id,
+        event_id=inventory.event.id,
+        ticket_type_id=ticket_type.id,
+        customer_id=command.actor.user_id,
+        quantity=command.quantity,
+        status=BookingStatus.CONFIRMED,
+        amount=ticket_type.amount(command.quantity, inventory.event.currency),
+        payment_status=PaymentStatus.NONE if ticket_type.is_free else PaymentStatus.DUE,
+        created_at=now,
+        updated_at=now,
+    )
+    recording.enter(booking)
+    recording.note(
+        TicketsBooked(
+            ticket_type_id=ticket_type.id,
+            customer_id=booking.customer_id,
+            quantity=booking.quantity,
+            amount=booking.amount,
+            status=booking.status,
+            payment_status=booking.payment_status,
+        ),
+        booking,
+    )
+    return recording.decision(booking)
+
+
+def _join_the_line(inventory: Inventory, ticket_type: TicketType, command: Book, now: datetime) -> Decision[Booking]:
+    recording = Recording(inventory, now)
+    booking = Booking(
+        id=command.booking_id,
+        event_id=inventory.event.id,
+        ticket_type_id=ticket_type.id,
+        customer_id=command.actor.user_id,
+        quantity=command.quantity,
+        status=BookingStatus.WAITLISTED,
+        amount=ticket_type.amount(command.quantity, inventory.event.currency),
+        queue_number=recording.next_queue_number(),
+        created_at=now,
+        updated_at=now,
+    )
+    recording.enter(booking)
+    recording.note(
+        CustomerWaitlisted(
+            ticket_type_id=ticket_type.id,
+            customer_id=booking.customer_id,
+            quantity=booking.quantity,
+            amount=booking.amount,
+            queue_number=recording.event.last_queue_number,
+        ),
+        booking,
+    )
+    return recording.decision(replace(booking, place=Place(ticket_type.waiting + 1, ticket_type.waiting_tickets)))

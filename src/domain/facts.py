@@ -1,0 +1,120 @@
+"""Facts: what happened, in the past tense, numbered without gaps per event under the event's lock.
+
+Replaying an event's facts gives its bookings and counters (promise 7), so each fact carries all that it changed.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from msgspec import Struct
+
+from .booking import BookingStatus, PaymentStatus
+from .money import Money
+
+
+class Happening(Struct, frozen=True, kw_only=True, rename="camel", tag_field="kind", tag=True):
+    """What a fact says. The kind is the class's name."""
+
+
+class EventInitialized(Happening, frozen=True, kw_only=True):
+    """The event came to be, with these ticket types and values."""
+
+    organizer_id: UUID
+    currency: str
+    values: dict[str, Any]
+    ticket_types: list["TicketTypeAdded"]
+
+
+class EventChanged(Happening, frozen=True, kw_only=True):
+    """These values of the event are new; its status is one of them."""
+
+    version: int
+    changes: dict[str, Any]
+
+
+class TicketTypeAdded(Happening, frozen=True, kw_only=True):
+    """The event has one more kind of ticket."""
+
+    ticket_type_id: UUID
+    name: str
+    total_tickets: int
+    price: Money | None
+
+
+class TicketTypeChanged(Happening, frozen=True, kw_only=True):
+    """These values of a ticket type are new."""
+
+    version: int
+    ticket_type_id: UUID
+    changes: dict[str, Any]
+
+
+class TicketsBooked(Happening, frozen=True, kw_only=True):
+    """A customer got tickets at once."""
+
+    ticket_type_id: UUID
+    customer_id: UUID
+    quantity: int
+    amount: Money
+    status: BookingStatus
+    payment_status: PaymentStatus
+
+
+class CustomerWaitlisted(Happening, frozen=True, kw_only=True):
+    """A customer joined the waiting list at this queue number."""
+
+    ticket_type_id: UUID
+    customer_id: UUID
+    quantity: int
+    amount: Money
+    queue_number: int
+
+
+class BookingPromoted(Happening, frozen=True, kw_only=True):
+    """Somebody who waited at this queue number got tickets."""
+
+    ticket_type_id: UUID
+    customer_id: UUID
+    quantity: int
+    queue_number: int
+    status: BookingStatus
+    payment_status: PaymentStatus
+
+
+class BookingCancelled(Happening, frozen=True, kw_only=True):
+    """A live booking ended; what it had taken is free again. `by` is `customer`, `organizer` or `event`."""
+
+    ticket_type_id: UUID
+    customer_id: UUID
+    quantity: int
+    was: BookingStatus
+    by: str
+    payment_status: PaymentStatus
+
+
+AnyHappening = (
+    EventInitialized
+    | EventChanged
+    | TicketTypeAdded
+    | TicketTypeChanged
+    | TicketsBooked
+    | CustomerWaitlisted
+    | BookingPromoted
+    | BookingCancelled
+)
+
+
+class Fact(Struct, frozen=True, kw_only=True):
+    """A happening with its place in the event's history; the first has `seq` 1."""
+
+    event_id: UUID
+    seq: int
+    booking_id: UUID | None
+    occurred_at: datetime
+    what: AnyHappening
+
+    @property
+    def kind(self) -> str:
+        """The happening's name."""
+        return type(self.what).__name__

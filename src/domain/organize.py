@@ -1,0 +1,316 @@
+"""What organizers do: initialize an event, edit it, lead it through its life, keep its ticket types."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from msgspec import UNSET, Struct, to_builtins
+from msgspec.structs import asdict, replace
+
+from .event import (
+    EVENT_RULES,
+    GENERAL_ADMISSION,
+    Event,
+    EventChanges,
+    EventDetails,
+    EventState,
+    EventStatus,
+    TicketType,
+    TicketTypeChanges,
+    TicketTypeSpec,
+    check_currency,
+    check_room_for_another,
+    check_ticket_types,
+    given,
+)
+from .facts import EventChanged, EventInitialized, TicketTypeAdded, TicketTypeChanged
+from .fields import checked
+from .inventory import Decision, Inventory
+from .money import Money
+from .recording import Recording
+from .refusals import (
+    CapacityBelowTaken,
+    EventClosed,
+    FieldError,
+    IllegalStatusChange,
+    InvalidRequest,
+    NameTaken,
+    NotAllowed,
+    StaleVersion,
+    invalid,
+)
+from .settle import settle_event
+from .user import Actor, Organizers
+
+_STARTS_IN_THE_PAST = "must be in the future"
+
+
+class Initialize(Struct, frozen=True, kw_only=True):
+    """Create an event with its tickets, on sale at once or as a draft.
+
+    `ticket_types` pairs a new id with each kind of ticket. `currency` is what applies where no price names one.
+    """
+
+    event_id: UUID
+    actor: Actor
+    details: EventDetails
+    ticket_types: tuple[tuple[UUID, TicketTypeSpec], ...]
+    currency: str
+    status: EventStatus = EventStatus.ON_SALE
+
+
+class Edit(Struct, frozen=True, kw_only=True):
+    """Change an event. `expected_versions` None edits whatever is there; else one of them must be today's version."""
+
+    event_id: UUID
+    actor: Actor
+    changes: EventChanges
+    expected_versions: frozenset[int] | None = None
+
+
+class EditTicketType(Struct, frozen=True, kw_only=True):
+    """Change one ticket type; `expected_versions` as in `Edit`."""
+
+    event_id: UUID
+    actor: Actor
+    ticket_type_id: UUID
+    changes: TicketTypeChanges
+    expected_versions: frozenset[int] | None = None
+
+
+class AddTicketType(Struct, frozen=True, kw_only=True):
+    """Add one more kind of ticket; `ticket_type_id` is a new id; `expected_versions` as in `Edit`."""
+
+    event_id: UUID
+    actor: Actor
+    ticket_type_id: UUID
+    spec: TicketTypeSpec
+    expected_versions: frozenset[int] | None = None
+
+
+def initialize(command: Initialize, organizers: Organizers, now: datetime) -> Decision[EventState]:
+    """A new event with its ticket types; whoever initializes it organizes it.
+
+    Raises: InvalidRequest, NotAllowed.
+    """
+    details = _checked_details(command.details, now)
+    specs = [spec for _, spec in command.ticket_types]
+    prices = [spec.price for spec in specs if spec.price]
+    currency = prices[0].currency if prices else command.currency
+    check_ticket_types(specs, currency)
+    if command.status not in (EventStatus.ON_SALE, EventStatus.DRAFT):
+        raise invalid("must be on_sale or draft at first", "status")
+    if not command.actor.may_organize(organizers):
+        raise NotAllowed("Only organizers may initialize events here; ask an operator for the role.")
+    event = Event(
+        **asdict(details),
+        id=command.event_id,
+        organizer_id=command.actor.user_id,
+        currency=currency,
+        status=command.status,
+        created_at=now,
+    )
+    ticket_types = tuple(
+        TicketType(
+            id=ticket_type_id,
+            event_id=event.id,
+            ordinal=ordinal,
+            name=spec.name,
+            price=spec.price,
+            total_tickets=spec.total_tickets,
+        )
+        for ordinal, (ticket_type_id, spec) in enumerate(command.ticket_types)
+    )
+    recording = Recording(Inventory(event=event, ticket_types=()), now)
+    for ticket_type in ticket_types:
+        recording.add_ticket_type(ticket_type)
+    recording.note(
+        EventInitialized(
+            organizer_id=event.organizer_id,
+            currency=currency,
+            values=_told({**asdict(details), "status": event.status}),
+            ticket_types=[_added(ticket_type) for ticket_type in ticket_types],
+        )
+    )
+    return recording.decision(state(recording.seen), is_new_event=True)
+
+
+def general_admission(total_tickets: int, price: Money | None = None) -> TicketTypeSpec:
+    """The one ticket type of an event that names none."""
+    return TicketTypeSpec(name=GENERAL_ADMISSION, total_tickets=total_tickets, price=price)
+
+
+def edit(inventory: Inventory, command: Edit, now: datetime) -> Decision[EventState]:
+    """Change fields or status, and do what follows: more tickets and resuming serve the line, closing lets it go.
+
+    An edit that changes nothing is none: no version, no fact.
+
+    Raises: NotFound, NotAllowed, InvalidRequest, StaleVersion, EventClosed, IllegalStatusChange, CapacityBelowTaken.
+    """
+    event = inventory.event
+    event.check_managed_by(command.actor)
+    changes = given(command.changes)
+    of_tickets: dict[str, Any] = {name: changes.pop(name) for name in ("total_tickets", "price") if name in changes}
+    if of_tickets and len(inventory.ticket_types) > 1:
+        errors = [FieldError((name,), "belongs to a ticket type, because the event has several") for name in of_tickets]
+        raise InvalidRequest(*errors)
+    check_currency(of_tickets.get("price"), event.currency)
+    edited = _edited_event(event, changes, now)
+    _check_may_edit(event, command.expected_versions)
+    _check_step(event.status, edited.status)
+
+    recording = Recording(inventory, now)
+    if edited != event:
+        recording.set_event(edited)
+    if of_tickets:
+        _edit_ticket_type(recording, inventory, inventory.ticket_types[0], of_tickets)
+    return _finish(recording, inventory, _differences(event, edited))
+
+
+def edit_ticket_type(inventory: Inventory, command: EditTicketType, now: datetime) -> Decision[EventState]:
+    """Change a ticket type; more tickets serve its line at once. A new price touches no booking already made.
+
+    Raises: NotFound, NotAllowed, InvalidRequest, StaleVersion, EventClosed, CapacityBelowTaken, NameTaken.
+    """
+    inventory.event.check_managed_by(command.actor)
+    ticket_type = inventory.ticket_type(command.ticket_type_id)
+    changes = given(command.changes)
+    check_currency(command.changes.price or None, inventory.event.currency)
+    _check_may_edit(inventory.event, command.expected_versions)
+    recording = Recording(inventory, now)
+    _edit_ticket_type(recording, inventory, ticket_type, changes)
+    return _finish(recording, inventory, {})
+
+
+def add_ticket_type(inventory: Inventory, command: AddTicketType, now: datetime) -> Decision[EventState]:
+    """One more kind of ticket.
+
+    Raises: NotFound, NotAllowed, InvalidRequest, StaleVersion, EventClosed, TooManyTicketTypes, NameTaken.
+    """
+    event = inventory.event
+    event.check_managed_by(command.actor)
+    check_currency(command.spec.price, event.currency)
+    _check_may_edit(event, command.expected_versions)
+    check_room_for_another(inventory.ticket_types)
+    _check_name_is_free(inventory, command.spec.name, None)
+    ticket_type = TicketType(
+        id=command.ticket_type_id,
+        event_id=event.id,
+        ordinal=len(inventory.ticket_types),
+        name=command.spec.name,
+        price=command.spec.price,
+        total_tickets=command.spec.total_tickets,
+    )
+    recording = Recording(inventory, now)
+    recording.add_ticket_type(ticket_type)
+    recording.note(_added(ticket_type))
+    return _finish(recording, inventory, {})
+
+
+def _checked_details(details: EventDetails, now: datetime) -> EventDetails:
+    kept = replace(details, **checked(asdict(details), EVENT_RULES))
+    errors = []
+    if kept.starts_at and kept.starts_at <= now:
+        errors.append(FieldError(("starts_at",), _STARTS_IN_THE_PAST))
+    try:
+        kept.check_times()
+    except InvalidRequest as refusal:
+        errors.extend(refusal.errors)
+    if errors:
+        raise InvalidRequest(*errors)
+    return kept
+
+
+def _edited_event(event: Event, changes: Mapping[str, Any], now: datetime) -> Event:
+    edited = replace(event, **changes)
+    if edited.starts_at != event.starts_at and edited.starts_at and edited.starts_at <= now:
+        raise invalid(_STARTS_IN_THE_PAST, "starts_at")
+    edited.check_times()
+    return edited
+
+
+def _check_may_edit(event: Event, expected_versions: frozenset[int] | None) -> None:
+    if expected_versions is not None and event.version not in expected_versions:
+        raise StaleVersion
+    if event.status.is_closed:
+        raise EventClosed
+
+
+def _check_step(status: EventStatus, other: EventStatus) -> None:
+    if other is not status and not status.may_become(other):
+        raise IllegalStatusChange(f"An event that is {status.value} cannot become {other.value}.")
+
+
+def _check_name_is_free(inventory: Inventory, name: str, but: UUID | None) -> None:
+    if any(each.name.casefold() == name.casefold() and each.id != but for each in inventory.ticket_types):
+        raise NameTaken(f"The event has a ticket type named {name} already; choose another name.")
+
+
+def _edit_ticket_type(
+    recording: Recording, inventory: Inventory, ticket_type: TicketType, changes: Mapping[str, Any]
+) -> None:
+    edited = replace(ticket_type, **changes)
+    if edited == ticket_type:
+        return
+    if edited.total_tickets < ticket_type.total_tickets:
+        _check_capacity(inventory, ticket_type, edited.total_tickets)
+    _check_name_is_free(inventory, edited.name, ticket_type.id)
+    recording.set_ticket_type(edited)
+    recording.note(
+        TicketTypeChanged(
+            version=inventory.event.version + 1,
+            ticket_type_id=ticket_type.id,
+            changes=_differences(ticket_type, edited),
+        )
+    )
+
+
+def _check_capacity(inventory: Inventory, ticket_type: TicketType, total_tickets: int) -> None:
+    if total_tickets < ticket_type.taken:
+        raise CapacityBelowTaken(f"{ticket_type.taken} tickets are taken; the number cannot go below that.")
+    if ticket_type.waiting and total_tickets < inventory.waiting_sizes[ticket_type.id].largest:
+        raise CapacityBelowTaken(
+            f"Somebody in line waits for {inventory.waiting_sizes[ticket_type.id].largest} tickets; "
+            "the number cannot go below that."
+        )
+
+
+def _finish(recording: Recording, inventory: Inventory, changes: dict[str, Any]) -> Decision[EventState]:
+    """Count the edit, write its fact, and settle what it leads to."""
+    if recording.seen != inventory:
+        recording.set_event(replace(recording.event, version=inventory.event.version + 1))
+        if changes:
+            recording.note(EventChanged(version=recording.event.version, changes=changes))
+        settle_event(recording, [ticket_type.id for ticket_type in recording.ticket_types])
+    return recording.decision(state(recording.seen))
+
+
+def state(inventory: Inventory) -> EventState:
+    """What is told of the event."""
+    smallest = {ticket_type_id: sizes.smallest for ticket_type_id, sizes in inventory.waiting_sizes.items()}
+    return EventState(event=inventory.event, ticket_types=inventory.ticket_types, smallest_waiting=smallest)
+
+
+def _added(ticket_type: TicketType) -> TicketTypeAdded:
+    return TicketTypeAdded(
+        ticket_type_id=ticket_type.id,
+        name=ticket_type.name,
+        total_tickets=ticket_type.total_tickets,
+        price=ticket_type.price,
+    )
+
+
+def _differences(before: Struct, after: Struct) -> dict[str, Any]:
+    old = asdict(before)
+    return _told({name: value for name, value in asdict(after).items() if value != old[name]})
+
+
+def _told(values: Mapping[str, Any]) -> dict[str, Any]:
+    told: dict[str, Any] = to_builtins({_camel(name): value for name, value in values.items() if value is not UNSET})
+    return told
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))

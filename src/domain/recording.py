@@ -1,0 +1,145 @@
+"""How a decision is put together: the one place where counters, fact numbers and queue numbers move."""
+
+from datetime import datetime
+from typing import TypeVar
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from .booking import Booking, BookingStatus
+from .event import Event, TicketType
+from .facts import AnyHappening, Fact
+from .inventory import UNSEEN, Change, Decision, Inventory, Line
+
+Outcome = TypeVar("Outcome")
+
+
+class Recording:
+    """One decision in the making, local to the function that takes it.
+
+    Every booking goes through `enter` or `change`, so that the counters of its ticket type always equal its bookings
+    (promise 1), and every happening through `note`, so that facts have no gaps (promise 7).
+    """
+
+    def __init__(self, inventory: Inventory, now: datetime) -> None:
+        self.event: Event = inventory.event
+        self.now = now
+        self._inventory = inventory
+        self._ticket_types = {ticket_type.id: ticket_type for ticket_type in inventory.ticket_types}
+        self.promoted = 0
+        """How many bookings have left the line with tickets by now."""
+        self._lines = dict(inventory.lines)
+        self._closing = inventory.closing
+        self._changed_ticket_types: set[UUID] = set()
+        self._new_ticket_types: set[UUID] = set()
+        self._booked: list[Booking] = []
+        self._changed: dict[UUID, Change] = {}
+        self._facts: list[Fact] = []
+
+    def ticket_type(self, ticket_type_id: UUID) -> TicketType:
+        """The ticket type with its counters as they stand by now."""
+        return self._ticket_types[ticket_type_id]
+
+    def line(self, ticket_type_id: UUID) -> Line:
+        """What is known of the head of a waiting list by now."""
+        return self._lines.get(ticket_type_id, UNSEEN)
+
+    def take_closing(self, most: int) -> tuple[Booking, ...]:
+        """The next live bookings of a closed event that are known and still to be cancelled."""
+        taken, self._closing = self._closing[:most], self._closing[most:]
+        return taken
+
+    @property
+    def ticket_types(self) -> tuple[TicketType, ...]:
+        """All ticket types, in their order."""
+        return tuple(self._ticket_types.values())
+
+    @property
+    def seen(self) -> Inventory:
+        """The inventory as it stands by now."""
+        return replace(
+            self._inventory,
+            event=self.event,
+            ticket_types=self.ticket_types,
+            lines=self._lines,
+            closing=self._closing,
+        )
+
+    def set_event(self, event: Event) -> None:
+        """Put the event's own values."""
+        self.event = event
+
+    def set_ticket_type(self, ticket_type: TicketType) -> None:
+        """Put a ticket type's values."""
+        self._ticket_types[ticket_type.id] = ticket_type
+        self._changed_ticket_types.add(ticket_type.id)
+
+    def add_ticket_type(self, ticket_type: TicketType) -> None:
+        """Put a ticket type that the event did not have."""
+        self._ticket_types[ticket_type.id] = ticket_type
+        self._new_ticket_types.add(ticket_type.id)
+
+    def next_queue_number(self) -> int:
+        """Issue the next place in a waiting list: a number under the event's lock, never a clock (promise 5)."""
+        number = self.event.last_queue_number + 1
+        self.event = replace(self.event, last_queue_number=number)
+        return number
+
+    def enter(self, booking: Booking) -> None:
+        """A new booking."""
+        self._count(booking, 1)
+        if booking.status is BookingStatus.WAITLISTED and booking.ticket_type_id in self._lines:
+            self._lines[booking.ticket_type_id] = self._lines[booking.ticket_type_id].joined_by(booking)
+        self._booked.append(booking)
+
+    def change(self, before: Booking, after: Booking) -> None:
+        """A booking that is different from now on. What it took or waited for is counted back, exactly once."""
+        self._count(before, -1)
+        self._count(after, 1)
+        if before.status is BookingStatus.WAITLISTED and before.ticket_type_id in self._lines:
+            self._lines[before.ticket_type_id] = self._lines[before.ticket_type_id].without(before)
+        first = self._changed.get(before.id)
+        change = Change(first.before if first else before, after)
+        self._changed[before.id] = change
+        self.promoted += change.is_promotion
+
+    def note(self, what: AnyHappening, booking: Booking | None = None) -> None:
+        """Write the next fact."""
+        seq = self.event.last_seq + 1
+        self.event = replace(self.event, last_seq=seq)
+        self._facts.append(
+            Fact(
+                event_id=self.event.id,
+                seq=seq,
+                booking_id=booking.id if booking else None,
+                occurred_at=self.now,
+                what=what,
+            )
+        )
+
+    def decision(self, outcome: Outcome, *, is_new_event: bool = False) -> Decision[Outcome]:
+        """The finished decision."""
+        return Decision(
+            inventory=self.seen,
+            outcome=outcome,
+            is_new_event=is_new_event,
+            new_ticket_types=frozenset(self._new_ticket_types),
+            changed_ticket_types=frozenset(self._changed_ticket_types),
+            booked=tuple(self._booked),
+            changed=tuple(self._changed.values()),
+            facts=tuple(self._facts),
+        )
+
+    def _count(self, booking: Booking, sign: int) -> None:
+        ticket_type = self._ticket_types[booking.ticket_type_id]
+        if booking.status.takes_tickets:
+            counted = replace(ticket_type, taken=ticket_type.taken + sign * booking.quantity)
+        elif booking.status is BookingStatus.WAITLISTED:
+            counted = replace(
+                ticket_type,
+                waiting=ticket_type.waiting + sign,
+                waiting_tickets=ticket_type.waiting_tickets + sign * booking.quantity,
+            )
+        else:
+            return
+        self.set_ticket_type(counted)

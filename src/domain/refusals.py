@@ -1,0 +1,178 @@
+"""Refusals: a rule said no.
+
+The hierarchy is closed: every refusal that a caller can meet is here, each with one stable `code`. A refusal is raised
+only where there is nothing to record; an outcome that has to be recorded (joining the waiting list, say) is a result.
+"""
+
+from typing import ClassVar
+
+from msgspec import Struct
+
+Member = str | int | None
+FieldPath = tuple[str | int, ...]
+"""Where a value stands in what was asked: `("ticket_types", 0, "name")`. Empty: the request as a whole."""
+
+
+class FieldError(Struct, frozen=True):
+    """One broken value: where it stands, and what it must be."""
+
+    path: FieldPath
+    detail: str
+
+
+class Refusal(Exception):
+    """A rule said no. `detail` tells a person what to do; `members` help a program (another booking's id)."""
+
+    code: ClassVar[str]
+    default: ClassVar[str] = ""
+
+    def __init__(self, detail: str = "", **members: Member) -> None:
+        self.detail = detail or self.default
+        self.members = members
+        super().__init__(self.detail)
+
+
+class InvalidRequest(Refusal):
+    """Values that can never be right, whatever the state. `errors` names every broken field that is known."""
+
+    code = "invalid-request"
+
+    def __init__(self, *errors: FieldError) -> None:
+        self.errors = errors
+        super().__init__("; ".join(f"{'.'.join(map(str, e.path)) or 'request'} {e.detail}" for e in errors))
+
+
+def invalid(detail: str, *path: str | int) -> InvalidRequest:
+    """The refusal of one broken field."""
+    return InvalidRequest(FieldError(path, detail))
+
+
+class NotSignedIn(Refusal):
+    """Nobody said who they are."""
+
+    code = "not-signed-in"
+    default = "Sign in with POST /login and send the access token as a bearer token."
+
+
+class InvalidToken(Refusal):
+    """The access token is malformed, expired, revoked or not ours."""
+
+    code = "invalid-token"
+    default = "The access token is not valid (any more); sign in again with POST /login."
+
+
+class WrongCredentials(Refusal):
+    """E-mail or password is wrong; which of the two is never said."""
+
+    code = "wrong-credentials"
+    default = "The e-mail address or the password is wrong."
+
+
+class NotAllowed(Refusal):
+    """The caller may see the thing, but may not do this to it."""
+
+    code = "not-allowed"
+    default = "You may see this, but only its organizer or an admin may do it."
+
+
+class NotFound(Refusal):
+    """Unknown, or not the caller's to see: the two look alike on purpose."""
+
+    code = "not-found"
+    default = "There is nothing with this id that you may see; check the id."
+
+
+class StaleVersion(Refusal):
+    """The caller edits a version that somebody else has changed since."""
+
+    code = "stale-version"
+    default = "The event was edited since you read it; read it again and repeat your change."
+
+
+class StateRefusal(Refusal):
+    """The request is right, but the state of things refuses it."""
+
+
+class NotOnSale(StateRefusal):
+    """The event takes no new bookings now."""
+
+    code = "not-on-sale"
+    default = "The event is not on sale now; see its status and its sales window."
+
+
+class EventStarted(StateRefusal):
+    """The event has begun, so nobody books any more."""
+
+    code = "event-started"
+    default = "The event has started; its tickets can no longer be booked."
+
+
+class EventClosed(StateRefusal):
+    """The event is cancelled or completed; nothing about it can be edited any more."""
+
+    code = "event-closed"
+    default = "The event is cancelled or completed and can no longer be changed."
+
+
+class IllegalStatusChange(StateRefusal):
+    """The life cycle of an event has no such step."""
+
+    code = "illegal-status-change"
+
+
+class CancellationClosed(StateRefusal):
+    """The time for cancelling is over."""
+
+    code = "cancellation-closed"
+    default = "The time for cancelling this booking is over; ask the organizer."
+
+
+class AlreadyCancelled(StateRefusal):
+    """The booking is not live any more."""
+
+    code = "already-cancelled"
+    default = "This booking is already cancelled or expired; nothing more has to be done."
+
+
+class ExceedsCapacity(StateRefusal):
+    """More tickets were asked for than there will ever be."""
+
+    code = "exceeds-capacity"
+
+
+class AlreadyBooked(StateRefusal):
+    """One live booking per customer and ticket type."""
+
+    code = "already-booked"
+    default = "You already have a live booking for this ticket type; cancel it first to book anew."
+
+
+class LimitExceeded(StateRefusal):
+    """More tickets than the event grants to one customer."""
+
+    code = "limit-exceeded"
+
+
+class CapacityBelowTaken(StateRefusal):
+    """Fewer tickets than are already taken, or than one waiting booking asks for."""
+
+    code = "capacity-below-taken"
+
+
+class TooManyTicketTypes(StateRefusal):
+    """An event has 50 ticket types at most."""
+
+    code = "too-many-ticket-types"
+
+
+class NameTaken(StateRefusal):
+    """Another ticket type of the event has this name, upper and lower case being the same."""
+
+    code = "name-taken"
+
+
+class EmailTaken(StateRefusal):
+    """Another account has this e-mail address."""
+
+    code = "email-taken"
+    default = "An account with this e-mail address exists; sign in, or use another address."

@@ -1,0 +1,173 @@
+"""Settling: what an event owes its bookings. Freed tickets go to the line; a closed event lets its bookings go.
+
+A step is bounded. What is left over is marked on the event (`is_unsettled`), so that it goes on right behind the answer
+and after a crash, and newcomers wait until it is done.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from .booking import Booking, BookingStatus, PaymentStatus
+from .event import EventStatus, TicketType, WaitingListPolicy
+from .facts import BookingCancelled, BookingPromoted
+from .inventory import Decision, Inventory
+from .recording import Recording
+
+STEP = 500
+"""The most bookings that one step promotes or closes, so that no transaction grows beyond measure."""
+
+
+class Settle(Struct, frozen=True):
+    """Do the next bounded step of what is still to be done for an event."""
+
+    event_id: UUID
+
+
+class LineAsk(Struct, frozen=True):
+    """Load the first `limit` in a ticket type's line; with `fitting`, of those who ask for at most so many."""
+
+    ticket_type_id: UUID
+    fitting: int | None
+    limit: int
+
+
+class ClosingAsk(Struct, frozen=True):
+    """Load `limit` live bookings of a closed event; `waiting_only` those in line alone."""
+
+    event_id: UUID
+    waiting_only: bool
+    limit: int
+
+
+class Asks(Struct, frozen=True):
+    """What has to be loaded for a step."""
+
+    lines: tuple[LineAsk, ...] = ()
+    closing: ClosingAsk | None = None
+
+
+def asks(inventory: Inventory, freed: Mapping[UUID, int], now: datetime) -> Asks:
+    """What to load of the event's line when commands may free so many tickets of each type (upper bounds).
+
+    What was asked too narrowly is noticed by the decision and asked again, so this is about speed, not about truth.
+    """
+    event = inventory.event
+    if event.status.is_closed:
+        if not event.is_unsettled:
+            return Asks()
+        waiting_only = event.status is EventStatus.COMPLETED
+        return Asks(closing=ClosingAsk(event.id, waiting_only, STEP))
+    if not event.serves_its_line(now):
+        return Asks()
+    lines = []
+    for ticket_type in inventory.ticket_types:
+        expected = ticket_type.available + freed.get(ticket_type.id, 0)
+        is_to_be_served = event.is_unsettled or ticket_type.id in freed
+        if is_to_be_served and ticket_type.waiting and expected:
+            fitting = expected if event.waiting_list_policy is WaitingListPolicy.FILL else None
+            lines.append(LineAsk(ticket_type.id, fitting, min(expected, STEP) + 1))
+    return Asks(lines=tuple(lines))
+
+
+def settle(inventory: Inventory, _: Settle, now: datetime) -> Decision[None]:
+    """Serve the line, or close the bookings of a closed event, as far as one step goes."""
+    recording = Recording(inventory, now)
+    settle_event(recording, [ticket_type.id for ticket_type in inventory.ticket_types])
+    return recording.decision(None)
+
+
+def settle_event(recording: Recording, ticket_type_ids: Iterable[UUID]) -> None:
+    """The step itself, as the end of any decision that frees tickets of these types or changes the event."""
+    event = recording.event
+    if event.status.is_closed:
+        is_done = _close_bookings(recording)
+    elif event.serves_its_line(recording.now):
+        served = [_serve_line(recording, ticket_type_id) for ticket_type_id in ticket_type_ids]
+        is_done = all(served)
+    else:
+        is_done = True
+    if recording.event.is_unsettled is is_done:
+        recording.set_event(replace(recording.event, is_unsettled=not is_done))
+
+
+def _serve_line(recording: Recording, ticket_type_id: UUID) -> bool:
+    """Give free tickets to those in line, in its order (promises 5 and 6). True when nobody more can be served."""
+    policy = recording.event.waiting_list_policy
+    while True:
+        ticket_type = recording.ticket_type(ticket_type_id)
+        if ticket_type.waiting == 0 or ticket_type.available == 0:
+            return True
+        line = recording.line(ticket_type_id)
+        if not line.shows(ticket_type.available, policy):
+            return False
+        if policy is WaitingListPolicy.STRICT:
+            first = line.head[0] if line.head else None
+            if first and first.quantity > ticket_type.available:
+                return True
+        else:
+            first = next((waiting for waiting in line.head if waiting.quantity <= ticket_type.available), None)
+        if first is None:
+            return line.is_whole
+        if recording.promoted == STEP:
+            return False
+        _promote(recording, first)
+
+
+def _promote(recording: Recording, booking: Booking) -> None:
+    promoted = replace(
+        booking,
+        status=BookingStatus.CONFIRMED,
+        payment_status=PaymentStatus.DUE if booking.amount.amount else PaymentStatus.NONE,
+        updated_at=recording.now,
+    )
+    recording.change(booking, promoted)
+    recording.note(
+        BookingPromoted(
+            ticket_type_id=booking.ticket_type_id,
+            customer_id=booking.customer_id,
+            quantity=booking.quantity,
+            queue_number=booking.queue_number or 0,
+            status=promoted.status,
+            payment_status=promoted.payment_status,
+        ),
+        booking,
+    )
+
+
+def _close_bookings(recording: Recording) -> bool:
+    """A cancelled event cancels every live booking, a completed one those who wait. True when none is left."""
+    for booking in recording.take_closing(STEP):
+        cancel_booking(recording, booking, "event")
+    left = sum(_left_to_close(recording.event.status, ticket_type) for ticket_type in recording.ticket_types)
+    return left == 0
+
+
+def _left_to_close(status: EventStatus, ticket_type: TicketType) -> int:
+    return ticket_type.waiting + (ticket_type.taken if status is EventStatus.CANCELLED else 0)
+
+
+def cancel_booking(recording: Recording, booking: Booking, by: str) -> Booking:
+    """End a live booking; whatever it took is free again, exactly once (promise 4)."""
+    cancelled = replace(
+        booking,
+        status=BookingStatus.CANCELLED,
+        payment_status=PaymentStatus.NONE,
+        updated_at=recording.now,
+    )
+    recording.change(booking, cancelled)
+    recording.note(
+        BookingCancelled(
+            ticket_type_id=booking.ticket_type_id,
+            customer_id=booking.customer_id,
+            quantity=booking.quantity,
+            was=booking.status,
+            by=by,
+            payment_status=cancelled.payment_status,
+        ),
+        booking,
+    )
+    return cancelled

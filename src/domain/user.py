@@ -1,0 +1,101 @@
+"""Who acts: users, their roles, and what they may do."""
+
+import unicodedata
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from msgspec import Struct
+
+from .fields import Rules, check_characters, text
+
+
+class Role(StrEnum):
+    """What a user is. Everyone is a customer; the other two are granted by an operator."""
+
+    CUSTOMER = "customer"
+    ORGANIZER = "organizer"
+    ADMIN = "admin"
+
+
+class Organizers(StrEnum):
+    """Who may initialize events: every signed-in user, or only those who were granted the role."""
+
+    EVERYONE = "everyone"
+    GRANTED = "granted"
+
+
+class Actor(Struct, frozen=True):
+    """Whoever gives a command, as the rules see them."""
+
+    user_id: UUID
+    role: Role = Role.CUSTOMER
+
+    def may_organize(self, organizers: Organizers) -> bool:
+        """Whether this actor may initialize events."""
+        return organizers is Organizers.EVERYONE or self.role is not Role.CUSTOMER
+
+
+class User(Struct, frozen=True, kw_only=True):
+    """An account. `email` is in lower case and unique; `password_hash` is what the password hasher made."""
+
+    id: UUID
+    name: str
+    email: str
+    password_hash: str
+    role: Role = Role.CUSTOMER
+    created_at: datetime
+
+
+class Session(Struct, frozen=True, kw_only=True):
+    """One sign-in. Its access tokens are good until it ends or expires."""
+
+    id: UUID
+    user_id: UUID
+    created_at: datetime
+    expires_at: datetime
+    ended_at: datetime | None = None
+
+    def is_live(self, now: datetime) -> bool:
+        """Whether its tokens are still good."""
+        return self.ended_at is None and now < self.expires_at
+
+
+LONGEST_TRIED_PASSWORD = 1_024
+
+
+def email(value: str) -> str:
+    """An e-mail address, kept in lower case: one `@` with something on both sides, no spaces. Raises: ValueError."""
+    check_characters(value)
+    kept = unicodedata.normalize("NFC", value.strip().lower())
+    local, at, domain = kept.partition("@")
+    if not (local and at and domain) or "@" in domain or any(character.isspace() for character in kept):
+        raise ValueError("must be an e-mail address: one @ with something on both sides, and no spaces")
+    if not 3 <= len(kept) <= 254:
+        raise ValueError("must have 3 to 254 characters")
+    return kept
+
+
+def _password(least: int, most: int) -> Any:
+    def rule(value: str) -> str:
+        check_characters(value)
+        kept = unicodedata.normalize("NFC", value)
+        if not least <= len(kept) <= most:
+            raise ValueError(f"must have {least} to {most} characters")
+        return kept
+
+    return rule
+
+
+tried_password = _password(1, LONGEST_TRIED_PASSWORD)
+"""Any password may be tried, whatever the rules for new ones are today."""
+
+new_password = _password(8, 128)
+"""Length over composition: NIST SP 800-63B, 5.1.1.2."""
+
+person_name = text(1, 200)
+
+REGISTRATION_RULES: Rules = {"name": person_name, "email": email, "password": new_password}
+LOGIN_RULES: Rules = {"email": email, "password": tried_password}
+PROFILE_RULES: Rules = {"name": person_name, "current_password": tried_password, "new_password": new_password}
