@@ -1,0 +1,124 @@
+"""Access tokens as JSON Web Tokens (RFC 7519, in the profile of RFC 9068)."""
+
+import json
+import re
+import secrets
+from collections.abc import Mapping
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, Final
+from uuid import UUID
+
+import jwt
+
+from ...application.ports import Claims, Token
+from ...domain.refusals import InvalidToken
+
+LIFETIME = 900
+"""Seconds."""
+
+LEEWAY = 5
+"""Seconds by which the clock of the machine that issued a token may be ahead of ours."""
+
+LONGEST = 2_048
+"""Characters. Ours have some 400, so that nothing bigger is even looked at."""
+
+_NAME: Final = "boxoffice"
+_TYPE: Final = "at+jwt"
+_ALGORITHM: Final = "HS256"
+_COMPACT: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_HEADER: Final = frozenset({"alg", "kid", "typ"})
+_JWS: Final = jwt.PyJWS([_ALGORITHM])
+
+
+class JwtTokens:
+    """Issues tokens with the first secret and reads those of any; each secret has at least 32 bytes."""
+
+    def __init__(self, newest_secret: str, *older_secrets: str, lifetime: int = LIFETIME) -> None:
+        self.lifetime = lifetime
+        self._kid = _kid(newest_secret)
+        self._keys = {_kid(secret): secret.encode() for secret in (newest_secret, *older_secrets)}
+
+    def issue(self, claims: Claims, now: datetime) -> Token:
+        """A token for one session, good from now on for `lifetime` seconds."""
+        issued_at = int(now.timestamp())
+        payload = {
+            "iss": _NAME,
+            "aud": _NAME,
+            "sub": str(claims.user_id),
+            "sid": str(claims.session_id),
+            "jti": secrets.token_urlsafe(16),
+            "iat": issued_at,
+            "exp": issued_at + self.lifetime,
+        }
+        text = jwt.encode(payload, self._keys[self._kid], _ALGORITHM, headers={"typ": _TYPE, "kid": self._kid})
+        return Token(text, self.lifetime)
+
+    def read(self, text: str, now: datetime) -> Claims:
+        """Whom the token speaks for. Raises: InvalidToken, whatever is wrong with it, and nothing else."""
+        if len(text) > LONGEST or not _COMPACT.fullmatch(text):
+            raise InvalidToken
+        for kid, key in self._keys.items():
+            try:
+                token = _JWS.decode_complete(text, key, [_ALGORITHM])
+                payload = json.loads(token["payload"])
+            except jwt.InvalidSignatureError:
+                continue
+            except (jwt.PyJWTError, ValueError, RecursionError):
+                break
+            _check_header(token["header"], kid)
+            return _claims(payload, now.timestamp())
+        raise InvalidToken
+
+
+def _check_header(header: Mapping[str, Any], kid: str) -> None:
+    """RFC 8725, 3.11: one type, so that no other token of the same key is taken for ours; and nothing we do not know."""
+    if not header.keys() <= _HEADER or header.get("typ") != _TYPE or header.get("kid", kid) != kid:
+        raise InvalidToken
+
+
+def _claims(payload: Any, now: float) -> Claims:
+    """What the claims say. They are checked here: PyJWT asks a clock of its own and takes "1", 1.0 and true for times."""
+    if not isinstance(payload, dict):
+        raise InvalidToken
+    if payload.get("iss") != _NAME or payload.get("aud") != _NAME:
+        raise InvalidToken
+    issued_at, expires_at = _seconds(payload, "iat"), _seconds(payload, "exp")
+    if issued_at > now + LEEWAY or expires_at <= now or expires_at <= issued_at:
+        raise InvalidToken
+    if "nbf" in payload and _seconds(payload, "nbf") > now + LEEWAY:
+        raise InvalidToken
+    if not _text(payload, "jti"):
+        raise InvalidToken
+    return Claims(_id(payload, "sub"), _id(payload, "sid"))
+
+
+def _seconds(payload: Mapping[str, Any], name: str) -> int:
+    value = payload.get(name)
+    if type(value) is not int:
+        raise InvalidToken
+    return value
+
+
+def _text(payload: Mapping[str, Any], name: str) -> str:
+    value = payload.get(name)
+    if type(value) is not str:
+        raise InvalidToken
+    return value
+
+
+def _id(payload: Mapping[str, Any], name: str) -> UUID:
+    value = _text(payload, name)
+    try:
+        found = UUID(value)
+    except ValueError:
+        raise InvalidToken from None
+    # UUID() also takes braces, "urn:uuid:" and no hyphens at all.
+    if str(found) != value:
+        raise InvalidToken
+    return found
+
+
+def _kid(secret: str) -> str:
+    """A name for a secret that tells nothing about it."""
+    return sha256(b"boxoffice kid\0" + secret.encode()).hexdigest()[:12]
