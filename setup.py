@@ -2,4 +2,6 @@
 
 from setuptools import find_namespace_packages, setup
 
-setup(packages=["boxoffice", *(f"boxoffice.{name}" for name in find_namespace_packages("src", exclude=["*__pycache__*"]))])
+setup(
+    packages=["boxoffice", *(f"boxoffice.{name}" for name in find_namespace_packages("src", exclude=["*__pycache__*"]))]
+)
