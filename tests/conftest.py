@@ -24,6 +24,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def mariadb_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An initialised data directory, one for all workers of the run."""
+    if os.environ.get(mariadb.URL_VARIABLE) and not mariadb.is_installed():
+        pytest.skip(
+            f"needs a server of its own; the one of {mariadb.URL_VARIABLE} is not ours to kill, and no mariadbd here"
+        )
     directory = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         directory = directory.parent
@@ -67,8 +71,6 @@ def mysql_url(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.fixture
 def own_mariadb(request: pytest.FixtureRequest) -> Iterator[mariadb.MariaDB]:
     """A server of the test's own, to kill, pause and restart."""
-    if os.environ.get(mariadb.URL_VARIABLE) and not mariadb.is_installed():
-        pytest.skip(f"kills its server, and the one of {mariadb.URL_VARIABLE} is not ours to kill; no mariadbd here")
     with mariadb.MariaDB(request.getfixturevalue("mariadb_template")) as server:
         yield server
 
