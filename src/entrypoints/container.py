@@ -1,0 +1,120 @@
+"""The composition root: the only module that knows which adapter keeps which port's promises."""
+
+from dependency_injector.containers import DeclarativeContainer
+from dependency_injector.providers import Dependency, Singleton
+
+from ..adapters.security import Argon2PasswordHasher, JwtTokens, ZxcvbnKnownPasswords
+from ..adapters.system import SystemClock, Uuid7Ids
+from ..application.authenticate import Authenticate
+from ..application.book_ticket import BookTicket
+from ..application.cancel_booking import CancelBooking
+from ..application.change_event import ChangeEvent
+from ..application.change_profile import ChangeProfile, ReadProfile
+from ..application.create_user import CreateUser
+from ..application.grant_role import GrantRole
+from ..application.initialize_event import InitializeEvent
+from ..application.log_in import LogIn
+from ..application.ports import Clock, Ids, KnownPasswords, PasswordHasher, Storage, Tokens
+from ..application.promote_from_waitlist import PromoteFromWaitlist, ResumeUnsettled
+from ..application.queries import (
+    ListBookings,
+    ListEventBookings,
+    ListEvents,
+    ReadBooking,
+    ReadChanges,
+    ReadEvent,
+    ReadWaitingList,
+)
+from ..application.turnstile import Turnstile
+from .secret import signing_secret
+from .settings import Settings
+
+
+def _storage(settings: Settings) -> Storage:
+    # Imported where they are chosen: whoever embeds the core in memory loads no database driver.
+    if settings.is_in_memory:
+        from ..adapters.memory import MemoryStorage  # noqa: PLC0415
+
+        return MemoryStorage()
+    from ..adapters.sql import SqlStorage  # noqa: PLC0415
+
+    _make_room(settings)
+    return SqlStorage(settings.database_url)
+
+
+def _tokens(settings: Settings) -> Tokens:
+    return JwtTokens(signing_secret(settings))
+
+
+def _initialize_event(turnstile: Turnstile, settings: Settings) -> InitializeEvent:
+    return InitializeEvent(turnstile, settings.organizers)
+
+
+def _make_room(settings: Settings) -> None:
+    """The folder of the embedded database."""
+    if settings.sqlite_file is not None:
+        settings.sqlite_file.parent.mkdir(parents=True, exist_ok=True)
+
+
+class Draining:
+    """Whether this process takes no more work, because it is about to end."""
+
+    def __init__(self) -> None:
+        self.has_begun = False
+
+    def begin(self) -> None:
+        """From now on this process is not ready any more."""
+        self.has_begun = True
+
+
+class Container(DeclarativeContainer):
+    """Everything that a process needs, made once each and only when asked for."""
+
+    settings = Dependency(instance_of=Settings)
+
+    storage: Singleton[Storage] = Singleton(_storage, settings)
+    clock: Singleton[Clock] = Singleton(SystemClock)
+    ids: Singleton[Ids] = Singleton(Uuid7Ids)
+    password_hasher: Singleton[PasswordHasher] = Singleton(Argon2PasswordHasher)
+    known_passwords: Singleton[KnownPasswords] = Singleton(ZxcvbnKnownPasswords)
+    tokens: Singleton[Tokens] = Singleton(_tokens, settings)
+    reads = storage.provided.reads
+    turnstile = Singleton(Turnstile, storage, clock, ids)
+    draining = Singleton(Draining)
+
+    book_ticket = Singleton(BookTicket, turnstile)
+    cancel_booking = Singleton(CancelBooking, turnstile, reads)
+    promote_from_waitlist = Singleton(PromoteFromWaitlist, turnstile)
+    resume_unsettled = Singleton(ResumeUnsettled, turnstile, reads)
+    initialize_event = Singleton(_initialize_event, turnstile, settings)
+    change_event = Singleton(ChangeEvent, turnstile)
+
+    create_user = Singleton(CreateUser, storage, password_hasher, known_passwords, clock, ids)
+    log_in = Singleton(LogIn, storage, password_hasher, tokens, clock, ids)
+    authenticate = Singleton(Authenticate, tokens, reads, clock)
+    read_profile = Singleton(ReadProfile, reads)
+    change_profile = Singleton(ChangeProfile, storage, password_hasher, known_passwords, clock)
+    grant_role = Singleton(GrantRole, storage)
+
+    read_event = Singleton(ReadEvent, reads)
+    list_events = Singleton(ListEvents, reads)
+    read_booking = Singleton(ReadBooking, reads)
+    list_bookings = Singleton(ListBookings, reads)
+    list_event_bookings = Singleton(ListEventBookings, reads)
+    read_waiting_list = Singleton(ReadWaitingList, reads)
+    read_changes = Singleton(ReadChanges, reads)
+
+
+def make_container(settings: Settings) -> Container:
+    """A container of its own for each call: two of them share nothing but the database."""
+    return Container(settings=settings)
+
+
+async def migrate(settings: Settings) -> None:
+    """Bring the database's schema up to date; safe to run twice and at once. Raises: Unavailable."""
+    if settings.is_in_memory:
+        return
+    from ..adapters.sql import migrate as migrate_sql  # noqa: PLC0415
+
+    _make_room(settings)
+    await migrate_sql(settings.database_url)

@@ -1,0 +1,212 @@
+"""Settings: what an operator decides, from the environment and from `.env` in the working directory."""
+
+import difflib
+import os
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import jwt
+from dotenv import dotenv_values
+from jwt.algorithms import HMACAlgorithm
+from msgspec import Struct
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from ..domain.money import currency
+from ..domain.user import Organizers
+
+PREFIX: Final = "BOXOFFICE_"
+TEST_PREFIX: Final = "BOXOFFICE_TEST_"
+"""Settings of the tests, which are not ours to judge."""
+
+LEAST_SECRET: Final = 32
+"""Bytes of a secret for HS256 (RFC 7518, 3.2)."""
+
+MEMORY_URL: Final = "memory://"
+SQLITE_DRIVER: Final = "sqlite+aiosqlite"
+MYSQL_DRIVER: Final = "mysql+asyncmy"
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+class SettingsError(Exception):
+    """Settings with which nothing can start: for each its name and what it must be, never its content."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class LogLevel(StrEnum):
+    """From which severity on something is logged."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+    CRITICAL = "CRITICAL"
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """What an operator decides. Its `repr` shows neither the secret nor the database's password."""
+
+    database_url: str = "sqlite+aiosqlite:///data/boxoffice.db"
+    jwt_secret: str | None = None
+    organizers: Organizers = Organizers.EVERYONE
+    rate_limits: bool = True
+    currency: str = "EUR"
+    log_level: LogLevel = LogLevel.INFO
+    log_file: Path | None = None
+    unknown: tuple[str, ...] = ()
+    """Names that start like settings but are none: to be said when something starts."""
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether everything ends with the process."""
+        return self.database_url == MEMORY_URL
+
+    @property
+    def sqlite_file(self) -> Path | None:
+        """Where the embedded database is, if it is one."""
+        url = None if self.is_in_memory else make_url(self.database_url)
+        return Path(url.database) if url and url.drivername == SQLITE_DRIVER and url.database else None
+
+    @property
+    def database_place(self) -> str:
+        """Where the database is, in words that may be shown to anyone: no user, no password, no parameters."""
+        if self.is_in_memory:
+            return MEMORY_URL
+        url = make_url(self.database_url)
+        return URL.create(url.drivername, host=url.host, port=url.port, database=url.database).render_as_string()
+
+    def __repr__(self) -> str:
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        shown = {name: getattr(self, name) for name in self.__struct_fields__}
+        shown |= {"database_url": self.database_place, "jwt_secret": None if self.jwt_secret is None else "***"}
+        return list(shown.items())
+
+    @classmethod
+    def load(cls, environment: Mapping[str, str] | None = None, directory: Path | None = None) -> "Settings":
+        """The settings of the environment (`os.environ`), then of `.env` in a directory (the working one).
+
+        Raises: SettingsError.
+        """
+        given: dict[str, str | None] = {**_dotenv((directory or Path()) / ".env")}
+        given |= os.environ if environment is None else environment
+        ours = {name: text for name, text in given.items() if name.startswith(PREFIX)}
+        values: dict[str, Any] = {}
+        problems, unknown = [], []
+        for name, text in sorted(ours.items()):
+            if name in _RULES:
+                field, rule = _RULES[name]
+                try:
+                    values[field] = rule(_present(text))
+                except ValueError as error:
+                    problems.append(f"{name} {error}")
+            elif near := difflib.get_close_matches(name.removeprefix(PREFIX), _SUFFIXES, 1, 0.75):
+                problems.append(f"{name} is not a setting; did you mean {PREFIX}{near[0]}?")
+            elif not name.startswith(TEST_PREFIX):
+                # A platform may set such names by itself: Kubernetes does for a service called "boxoffice".
+                unknown.append(name)
+        if problems:
+            # Rules may speak of what broke them; the chain of exceptions would too.
+            raise SettingsError(*problems) from None
+        return cls(**values, unknown=tuple(unknown))
+
+
+def _dotenv(path: Path) -> dict[str, str | None]:
+    try:
+        # What is written is what counts: no ${NAME} is filled in, a password may look like one.
+        return dotenv_values(path, interpolate=False, encoding="utf-8-sig") if path.exists() else {}
+    except OSError as error:
+        raise SettingsError(f"{path.name} in the working directory cannot be read: {error.strerror}") from None
+    except UnicodeError:
+        raise SettingsError(f"{path.name} in the working directory must be text in UTF-8") from None
+
+
+def _present(text: str | None) -> str:
+    if not text:
+        raise ValueError("must not be empty; leave it out for its default")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("must be text in UTF-8") from None
+    return text
+
+
+def _database_url(text: str) -> str:
+    if text == MEMORY_URL:
+        return text
+    rule = ValueError(
+        "must be sqlite+aiosqlite:///data/boxoffice.db, mysql+asyncmy://user:password@host:3306/name or memory:// "
+        "(with %-escapes where user or password hold any of : / @ %)"
+    )
+    try:
+        url = make_url(text)
+    except (SQLAlchemyError, ValueError):
+        raise rule from None
+    if url.drivername == SQLITE_DRIVER and not (url.host or url.username or url.port or url.query):
+        if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+            raise ValueError("must name a file after sqlite+aiosqlite:///; for a database in memory say memory://")
+        if Path(url.database).is_dir():
+            raise ValueError("must name a file after sqlite+aiosqlite:///, and this is a directory")
+    elif url.drivername != MYSQL_DRIVER or not (url.host and url.database):
+        raise rule
+    return text
+
+
+def _jwt_secret(text: str) -> str:
+    if len(text.encode()) < LEAST_SECRET:
+        raise ValueError(
+            f"must have at least {LEAST_SECRET} bytes; make one with: "
+            'python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
+        )
+    try:
+        HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(text)
+    except jwt.InvalidKeyError:
+        raise ValueError("must be a random text, not a PEM or SSH key") from None
+    return text
+
+
+def _currency(text: str) -> str:
+    return currency(text)
+
+
+def _choice(choices: type[Choice], *, upper: bool = False) -> Callable[[str], Choice]:
+    def rule(text: str) -> Choice:
+        try:
+            return choices(text.upper() if upper else text.lower())
+        except ValueError:
+            *others, last = choices
+            raise ValueError(f"must be {', '.join(others)} or {last}") from None
+
+    return rule
+
+
+def _switch(text: str) -> bool:
+    if text.lower() not in {"on", "off"}:
+        raise ValueError("must be on or off")
+    return text.lower() == "on"
+
+
+def _log_file(text: str) -> Path:
+    path = Path(text)
+    if path.is_dir():
+        raise ValueError("must name a file, and this is a directory")
+    return path
+
+
+_RULES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
+    f"{PREFIX}DATABASE_URL": ("database_url", _database_url),
+    f"{PREFIX}JWT_SECRET": ("jwt_secret", _jwt_secret),
+    f"{PREFIX}ORGANIZERS": ("organizers", _choice(Organizers)),
+    f"{PREFIX}RATE_LIMITS": ("rate_limits", _switch),
+    f"{PREFIX}CURRENCY": ("currency", _currency),
+    f"{PREFIX}LOG_LEVEL": ("log_level", _choice(LogLevel, upper=True)),
+    f"{PREFIX}LOG_FILE": ("log_file", _log_file),
+}
+_SUFFIXES: Final = tuple(name.removeprefix(PREFIX) for name in _RULES)
