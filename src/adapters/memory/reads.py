@@ -1,0 +1,119 @@
+"""What is committed, read from memory."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from uuid import UUID
+
+from ...application.ports import Account, BookingOfEvent, EventFilter, EventKey, WaitingKey
+from ...domain.booking import Booking, BookingStatus
+from ...domain.event import Event, EventState
+from ...domain.facts import Fact
+from ...domain.user import User
+from .tables import Tables
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+class MemoryReads:
+    """See the port."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def event(self, event_id: UUID) -> EventState | None:
+        """See the port."""
+        return self._tables.state(event_id) if event_id in self._tables.events else None
+
+    async def events(self, wanted: EventFilter, after: EventKey | None, limit: int) -> list[EventState]:
+        """See the port."""
+        from_key = None if after is None else _order(after.starts_at, after.event_id)
+        found = sorted(
+            (event for event in self._tables.events.values() if _is_wanted(event, wanted)),
+            key=lambda event: _order(event.starts_at, event.id),
+        )
+        shown = [event for event in found if from_key is None or _order(event.starts_at, event.id) > from_key]
+        return [self._tables.state(event.id) for event in shown[:limit]]
+
+    async def event_of(self, booking_id: UUID) -> UUID | None:
+        """See the port."""
+        booking = self._tables.bookings.get(booking_id)
+        return booking.event_id if booking else None
+
+    async def booking(self, booking_id: UUID) -> BookingOfEvent | None:
+        """See the port."""
+        booking = self._tables.bookings.get(booking_id)
+        if booking is None:
+            return None
+        return BookingOfEvent(self._tables.placed(booking), self._tables.events[booking.event_id])
+
+    async def bookings_of_customer(
+        self, customer_id: UUID, status: BookingStatus | None, before: UUID | None, limit: int
+    ) -> list[Booking]:
+        """See the port."""
+        return self._newest(self._tables.of_customer.get(customer_id, ()), status, before, limit)
+
+    async def bookings_of_event(
+        self, event_id: UUID, status: BookingStatus | None, before: UUID | None, limit: int
+    ) -> list[Booking]:
+        """See the port."""
+        return self._newest(self._tables.of_event.get(event_id, ()), status, before, limit)
+
+    async def waiting_list(
+        self, event_id: UUID, ticket_type_id: UUID | None, after: WaitingKey | None, limit: int
+    ) -> list[Booking]:
+        """See the port."""
+        found: list[Booking] = []
+        for ticket_type in self._tables.ticket_types.get(event_id, {}).values():
+            if ticket_type_id in (None, ticket_type.id):
+                for number, booking_id in self._tables.lines.get(ticket_type.id, {}).items():
+                    is_after = after is None or (ticket_type.ordinal, number) > (after.ordinal, after.queue_number)
+                    if is_after and len(found) < limit:
+                        found.append(self._tables.placed(self._tables.bookings[booking_id]))
+        return found
+
+    async def facts(self, event_id: UUID, after: int, limit: int) -> list[Fact]:
+        """See the port."""
+        return self._tables.facts.get(event_id, [])[after : after + limit]
+
+    async def user_by_email(self, email: str) -> User | None:
+        """See the port."""
+        user_id = self._tables.emails.get(email)
+        return None if user_id is None else self._tables.users[user_id]
+
+    async def account(self, user_id: UUID, session_id: UUID | None) -> Account | None:
+        """See the port."""
+        user = self._tables.users.get(user_id)
+        if user is None:
+            return None
+        session = None if session_id is None else self._tables.sessions.get(session_id)
+        return Account(user, session if session and session.user_id == user_id else None)
+
+    async def unsettled_events(self, after: UUID | None, limit: int) -> list[UUID]:
+        """See the port."""
+        return sorted(each for each in self._tables.unsettled if after is None or each > after)[:limit]
+
+    def _newest(
+        self, booking_ids: Iterable[UUID], status: BookingStatus | None, before: UUID | None, limit: int
+    ) -> list[Booking]:
+        wanted = sorted(
+            (
+                booking_id
+                for booking_id in booking_ids
+                if (before is None or booking_id < before)
+                and (status is None or self._tables.bookings[booking_id].status is status)
+            ),
+            reverse=True,
+        )
+        return [self._tables.placed(self._tables.bookings[booking_id]) for booking_id in wanted[:limit]]
+
+
+def _order(starts_at: datetime | None, event_id: UUID) -> tuple[bool, datetime, UUID]:
+    return (starts_at is None, starts_at or _NEVER, event_id)
+
+
+def _is_wanted(event: Event, wanted: EventFilter) -> bool:
+    if event.status not in wanted.statuses:
+        return False
+    if wanted.organizer_id not in (None, event.organizer_id):
+        return False
+    return wanted.q is None or wanted.q.casefold() in f"{event.name}\n{event.venue}".casefold()

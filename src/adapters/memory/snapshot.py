@@ -1,0 +1,75 @@
+"""The whole memory at one moment."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from ...domain.booking import Booking, BookingStatus
+from ...domain.event import EventState
+from ...domain.facts import Fact
+from ...domain.inventory import Line
+from ...domain.settle import LineAsk
+from .tables import Draft, Tables
+
+
+class MemorySnapshot:
+    """See the port."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._facts: dict[UUID, list[Fact]] = {}
+        for facts in tables.facts.values():
+            for fact in facts:
+                if fact.booking_id is not None:
+                    self._facts.setdefault(fact.booking_id, []).append(fact)
+
+    async def events(self, after: UUID | None, limit: int) -> list[EventState]:
+        """See the port."""
+        ids = sorted(event_id for event_id in self._tables.events if after is None or event_id > after)
+        return [self._tables.state(event_id) for event_id in ids[:limit]]
+
+    async def facts(self, event_id: UUID, after: int, limit: int) -> list[Fact]:
+        """See the port."""
+        return [fact for fact in self._tables.facts.get(event_id, []) if fact.seq > after][:limit]
+
+    async def bookings(self, after: UUID | None, limit: int) -> list[tuple[Booking, list[Fact]]]:
+        """See the port."""
+        ids = sorted(booking_id for booking_id in self._tables.bookings if after is None or booking_id > after)
+        return [(self._tables.bookings[each], self._facts.get(each, [])) for each in ids[:limit]]
+
+    async def counts(self, event_ids: Sequence[UUID]) -> dict[UUID, tuple[int, int, int]]:
+        """See the port."""
+        counts = {type_id: (0, 0, 0) for event_id in event_ids for type_id in self._tables.ticket_types[event_id]}
+        for booking in self._tables.bookings.values():
+            if booking.ticket_type_id in counts:
+                taken, waiting, waiting_tickets = counts[booking.ticket_type_id]
+                if booking.status.takes_tickets:
+                    taken += booking.quantity
+                elif booking.status is BookingStatus.WAITLISTED:
+                    waiting += 1
+                    waiting_tickets += booking.quantity
+                counts[booking.ticket_type_id] = (taken, waiting, waiting_tickets)
+        return counts
+
+    async def lines(self, asks: Sequence[LineAsk]) -> dict[UUID, Line]:
+        """See the port."""
+        draft = Draft(self._tables)
+        return {ask.ticket_type_id: draft.line(ask) for ask in asks}
+
+    async def strays(self) -> Mapping[str, int]:
+        """See the port."""
+        tables = self._tables
+        live = Counter(
+            (each.ticket_type_id, each.customer_id) for each in tables.bookings.values() if each.status.is_live
+        )
+        in_line = {booking_id for line in tables.lines.values() for booking_id in line.values()}
+        waiting = {each.id for each in tables.bookings.values() if each.status is BookingStatus.WAITLISTED}
+        found = {
+            "customers with several live bookings of one ticket type": sum(count > 1 for count in live.values()),
+            "waiting bookings without a place in line": len(waiting - in_line),
+            "places in line without a waiting booking": len(in_line - waiting),
+            "facts of no booking": sum(booking_id not in tables.bookings for booking_id in self._facts),
+            "facts of no event": sum(event_id not in tables.events for event_id in tables.facts),
+            "bookings of no event": sum(each.event_id not in tables.events for each in tables.bookings.values()),
+        }
+        return {what: count for what, count in found.items() if count}

@@ -1,0 +1,221 @@
+"""What is committed, as dictionaries. It is changed by `commit` alone, in one go, so no reader sees half of it."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from uuid import UUID
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from ...application.failures import Conflict
+from ...domain.booking import Booking, BookingStatus, Place
+from ...domain.event import Event, EventState, TicketType
+from ...domain.facts import Fact
+from ...domain.inventory import Line
+from ...domain.settle import ClosingAsk, LineAsk
+from ...domain.user import Session, User
+
+
+class Tables(Struct):
+    """The committed rows and the indexes over them; `lines` holds queue number → booking per ticket type, in order."""
+
+    events: dict[UUID, Event] = field(default_factory=dict)
+    ticket_types: dict[UUID, dict[UUID, TicketType]] = field(default_factory=dict)
+    bookings: dict[UUID, Booking] = field(default_factory=dict)
+    live: dict[tuple[UUID, UUID, UUID], UUID] = field(default_factory=dict)
+    of_customer: dict[UUID, dict[UUID, None]] = field(default_factory=dict)
+    of_event: dict[UUID, dict[UUID, None]] = field(default_factory=dict)
+    lines: dict[UUID, dict[int, UUID]] = field(default_factory=dict)
+    facts: dict[UUID, list[Fact]] = field(default_factory=dict)
+    marks: set[tuple[UUID, UUID]] = field(default_factory=set)
+    unsettled: dict[UUID, None] = field(default_factory=dict)
+    users: dict[UUID, User] = field(default_factory=dict)
+    emails: dict[str, UUID] = field(default_factory=dict)
+    sessions: dict[UUID, Session] = field(default_factory=dict)
+
+    def copy(self) -> "Tables":
+        """The rows of this moment. Rows never change in place, so copying the dictionaries is enough."""
+        return Tables(
+            events=dict(self.events),
+            ticket_types={event_id: dict(types) for event_id, types in self.ticket_types.items()},
+            bookings=dict(self.bookings),
+            lines={type_id: dict(line) for type_id, line in self.lines.items()},
+            facts={event_id: list(facts) for event_id, facts in self.facts.items()},
+        )
+
+    def state(self, event_id: UUID) -> EventState:
+        """An event with its ticket types."""
+        ticket_types = tuple(self.ticket_types[event_id].values())
+        smallest = {
+            each.id: min(self.bookings[booking_id].quantity for booking_id in self.lines[each.id].values())
+            for each in ticket_types
+            if self.lines.get(each.id)
+        }
+        return EventState(event=self.events[event_id], ticket_types=ticket_types, smallest_waiting=smallest)
+
+    def placed(self, booking: Booking) -> Booking:
+        """The booking with its place while it waits."""
+        if booking.status is not BookingStatus.WAITLISTED:
+            return booking
+        position, ahead = 1, 0
+        for booking_id in self.lines[booking.ticket_type_id].values():
+            if booking_id == booking.id:
+                break
+            position += 1
+            ahead += self.bookings[booking_id].quantity
+        return replace(booking, place=Place(position, ahead))
+
+
+class Draft(Struct):
+    """What one unit of work has saved and not committed: rows that are new or different, over the committed ones."""
+
+    tables: Tables
+    events: dict[UUID, Event] = field(default_factory=dict)
+    ticket_types: dict[UUID, dict[UUID, TicketType]] = field(default_factory=dict)
+    bookings: dict[UUID, Booking] = field(default_factory=dict)
+    facts: list[Fact] = field(default_factory=list)
+    marks: set[tuple[UUID, UUID]] = field(default_factory=set)
+    new_events: set[UUID] = field(default_factory=set)
+    new_bookings: set[UUID] = field(default_factory=set)
+    users: dict[UUID, User] = field(default_factory=dict)
+    new_users: set[UUID] = field(default_factory=set)
+    sessions: dict[UUID, Session | None] = field(default_factory=dict)
+
+    def booking(self, booking_id: UUID) -> Booking | None:
+        """The booking as saved by now."""
+        return self.bookings.get(booking_id) or self.tables.bookings.get(booking_id)
+
+    def line(self, ask: LineAsk) -> Line:
+        """The head of a line as saved by now."""
+        waiting = self._waiting(ask.ticket_type_id)
+        if ask.fitting is not None:
+            fitting = ask.fitting
+            waiting = (booking for booking in waiting if booking.quantity <= fitting)
+        head = tuple(islice(waiting, ask.limit))
+        return Line(head, ask.fitting, len(head) < ask.limit)
+
+    def sizes(self, ticket_type_id: UUID) -> list[int]:
+        """What those in a line ask for, as saved by now."""
+        return [booking.quantity for booking in self._waiting(ticket_type_id)]
+
+    def closing(self, ask: ClosingAsk) -> tuple[Booking, ...]:
+        """Live bookings of a closed event, as saved by now."""
+        found = (self.booking(booking_id) for booking_id in self.tables.of_event.get(ask.event_id, ()))
+        new = (self.bookings[booking_id] for booking_id in self.new_bookings)
+        live = (
+            booking
+            for bookings in (found, new)
+            for booking in bookings
+            if booking is not None
+            and booking.event_id == ask.event_id
+            and (booking.status is BookingStatus.WAITLISTED if ask.waiting_only else booking.status.is_live)
+        )
+        return tuple(islice(live, ask.limit))
+
+    def _waiting(self, ticket_type_id: UUID) -> Iterator[Booking]:
+        tables = self.tables
+        for booking_id in tables.lines.get(ticket_type_id, {}).values():
+            booking = self.bookings.get(booking_id) or tables.bookings[booking_id]
+            if booking.status is BookingStatus.WAITLISTED:
+                yield booking
+        # Queue numbers only grow, so whoever joined in this unit of work stands behind all the others.
+        for booking in self.bookings.values():
+            is_here = booking.id in self.new_bookings and booking.ticket_type_id == ticket_type_id
+            if is_here and booking.status is BookingStatus.WAITLISTED:
+                yield booking
+
+    def check(self) -> None:
+        """What a schema would refuse. Raises: Conflict."""
+        self._check_events()
+        self._check_bookings()
+        self._check_users()
+
+    def _check_events(self) -> None:
+        for event_id in self.new_events:
+            if event_id in self.tables.events:
+                raise Conflict("an event with this id exists")
+        for types in self.ticket_types.values():
+            for each in types.values():
+                if not 0 <= each.taken <= each.total_tickets or each.waiting < 0 or each.waiting_tickets < 0:
+                    raise Conflict("more tickets are taken than there are, or less than nothing")
+        numbers = {event_id: len(facts) for event_id, facts in self.tables.facts.items()}
+        for fact in self.facts:
+            if fact.seq <= numbers.get(fact.event_id, 0):
+                raise Conflict("a fact with this number exists")
+
+    def _check_bookings(self) -> None:
+        for booking_id in self.new_bookings:
+            if booking_id in self.tables.bookings:
+                raise Conflict("a booking with this id exists")
+        ended = {_live_key(self.tables.bookings[each]) for each in self.bookings if each in self.tables.bookings}
+        seen: set[tuple[UUID, UUID, UUID]] = set()
+        for booking in self.bookings.values():
+            if booking.status.is_live:
+                key = _live_key(booking)
+                other = self.tables.live.get(key)
+                if key in seen or (other is not None and other != booking.id and key not in ended):
+                    raise Conflict("the customer has a live booking of this ticket type")
+                seen.add(key)
+
+    def _check_users(self) -> None:
+        for user in self.users.values():
+            if user.id in self.new_users and user.id in self.tables.users:
+                raise Conflict("an account with this id exists")
+            if self.tables.emails.get(user.email, user.id) != user.id:
+                raise Conflict("an account with this e-mail exists")
+
+    def apply(self) -> None:
+        """Make it the committed state, in one go."""
+        tables = self.tables
+        tables.events.update(self.events)
+        for event_id, types in self.ticket_types.items():
+            tables.ticket_types.setdefault(event_id, {}).update(types)
+        for event in self.events.values():
+            if event.is_unsettled:
+                tables.unsettled[event.id] = None
+            else:
+                tables.unsettled.pop(event.id, None)
+        for booking in self.bookings.values():
+            self._put_booking(booking)
+        for fact in self.facts:
+            tables.facts.setdefault(fact.event_id, []).append(fact)
+        tables.marks |= self.marks
+        for user in self.users.values():
+            tables.users[user.id] = user
+            tables.emails[user.email] = user.id
+        for session_id, session in self.sessions.items():
+            if session is None:
+                tables.sessions.pop(session_id, None)
+            else:
+                tables.sessions[session_id] = session
+
+    def _put_booking(self, booking: Booking) -> None:
+        tables = self.tables
+        before = tables.bookings.get(booking.id)
+        tables.bookings[booking.id] = booking
+        if before is None:
+            tables.of_customer.setdefault(booking.customer_id, {})[booking.id] = None
+            tables.of_event.setdefault(booking.event_id, {})[booking.id] = None
+        key = _live_key(booking)
+        if booking.status.is_live:
+            tables.live[key] = booking.id
+        elif tables.live.get(key) == booking.id:
+            del tables.live[key]
+        if booking.queue_number is not None:
+            line = tables.lines.setdefault(booking.ticket_type_id, {})
+            if booking.status is BookingStatus.WAITLISTED:
+                line[booking.queue_number] = booking.id
+            else:
+                line.pop(booking.queue_number, None)
+
+
+def live_of(tables: Tables, event_id: UUID, customer_id: UUID) -> Iterable[Booking]:
+    """A customer's live bookings of an event."""
+    for ticket_type_id in tables.ticket_types.get(event_id, ()):
+        booking_id = tables.live.get((event_id, ticket_type_id, customer_id))
+        if booking_id is not None:
+            yield tables.bookings[booking_id]
+
+
+def _live_key(booking: Booking) -> tuple[UUID, UUID, UUID]:
+    return (booking.event_id, booking.ticket_type_id, booking.customer_id)

@@ -1,0 +1,242 @@
+"""One transaction in memory: real locks, a real rollback, and failures on request."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from enum import StrEnum
+from types import TracebackType
+from typing import Any, Self
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from ...application.failures import Conflict, Unavailable
+from ...application.ports import Needs
+from ...domain.booking import Booking
+from ...domain.inventory import Decision, Inventory, Line, WaitingSizes
+from ...domain.settle import ClosingAsk, LineAsk
+from ...domain.user import Session, User
+from .tables import Draft, Tables, live_of
+
+LOCK_WAIT = 3.0
+"""Seconds that a lock is waited for."""
+
+
+class Step(StrEnum):
+    """Where a transaction can be made to fail. A failure at `COMMITTED` comes when all is durable already."""
+
+    BEGIN = "begin"
+    LOCK = "lock"
+    LOAD = "load"
+    SAVE = "save"
+    COMMIT = "commit"
+    COMMITTED = "committed"
+
+
+Fault = Callable[[Step], Awaitable[None]]
+
+
+class Locks:
+    """Locks by id, held until a unit of work ends."""
+
+    def __init__(self) -> None:
+        self._locks: dict[UUID, asyncio.Lock] = {}
+
+    async def acquire(self, key: UUID) -> asyncio.Lock:
+        """Raises: Unavailable when somebody else holds it for too long."""
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        if lock.locked():
+            try:
+                async with asyncio.timeout(LOCK_WAIT):
+                    await lock.acquire()
+            except TimeoutError:
+                raise Unavailable("A lock was waited for too long; try again.") from None
+        else:
+            await lock.acquire()
+        return lock
+
+
+class MemoryUnitOfWork:
+    """One transaction: its context ends in a rollback unless `commit` came before."""
+
+    def __init__(self, tables: Tables, locks: Locks, fault: Fault | None) -> None:
+        self._draft = Draft(tables)
+        self._locks = locks
+        self._fault = fault
+        self._held: dict[UUID, asyncio.Lock] = {}
+        self.inventories = MemoryInventories(self)
+        self.users = MemoryUsers(self)
+
+    @property
+    def draft(self) -> Draft:
+        """What was saved by now."""
+        return self._draft
+
+    async def __aenter__(self) -> Self:
+        await self.reach(Step.BEGIN)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    async def commit(self) -> None:
+        """Make what was saved the committed state, unless a schema would refuse it."""
+        await self.reach(Step.COMMIT)
+        self._draft.check()
+        self._draft.apply()
+        self._end()
+        await self.reach(Step.COMMITTED)
+
+    async def reach(self, step: Step) -> None:
+        """Let the fault, if there is one, fail this step."""
+        if self._fault is not None:
+            await self._fault(step)
+
+    async def lock(self, keys: Sequence[UUID]) -> None:
+        """Lock in id order, so that no two units of work wait for each other."""
+        for key in sorted(keys):
+            if key not in self._held:
+                self._held[key] = await self._locks.acquire(key)
+
+    def _end(self) -> None:
+        self._draft = Draft(self._draft.tables)
+        held, self._held = self._held, {}
+        for lock in held.values():
+            lock.release()
+
+
+class MemoryInventories:
+    """Events under their locks."""
+
+    def __init__(self, unit_of_work: MemoryUnitOfWork) -> None:
+        self._unit_of_work = unit_of_work
+
+    async def lock(self, needs: Sequence[Needs]) -> dict[UUID, Inventory]:
+        """See the port."""
+        await self._unit_of_work.reach(Step.LOCK)
+        wanted = {need.event_id: None for need in needs}
+        await self._unit_of_work.lock(list(wanted))
+        draft = self._unit_of_work.draft
+        tables = draft.tables
+        concerned: dict[UUID, dict[UUID, Booking]] = {event_id: {} for event_id in wanted}
+        for need in needs:
+            of_event = concerned[need.event_id]
+            if need.customer_id is not None:
+                for booking in live_of(tables, need.event_id, need.customer_id):
+                    of_event[booking.id] = booking
+            if need.booking_id is not None:
+                named = tables.bookings.get(need.booking_id)
+                if named is not None and named.event_id == need.event_id:
+                    of_event[named.id] = named
+        return {
+            event_id: Inventory(
+                event=tables.events[event_id],
+                ticket_types=tuple(tables.ticket_types[event_id].values()),
+                bookings=tuple(bookings.values()),
+            )
+            for event_id, bookings in concerned.items()
+            if event_id in tables.events
+        }
+
+    async def lines(self, asks: Sequence[LineAsk]) -> dict[UUID, Line]:
+        """See the port."""
+        await self._unit_of_work.reach(Step.LOAD)
+        return {ask.ticket_type_id: self._unit_of_work.draft.line(ask) for ask in asks}
+
+    async def closing(self, asks: Sequence[ClosingAsk]) -> dict[UUID, tuple[Booking, ...]]:
+        """See the port."""
+        await self._unit_of_work.reach(Step.LOAD)
+        return {ask.event_id: self._unit_of_work.draft.closing(ask) for ask in asks}
+
+    async def waiting_sizes(self, event_ids: Sequence[UUID]) -> dict[UUID, dict[UUID, WaitingSizes]]:
+        """See the port."""
+        await self._unit_of_work.reach(Step.LOAD)
+        draft = self._unit_of_work.draft
+        found: dict[UUID, dict[UUID, WaitingSizes]] = {}
+        for event_id in event_ids:
+            types = {**draft.tables.ticket_types.get(event_id, {}), **draft.ticket_types.get(event_id, {})}
+            for ticket_type_id in types:
+                sizes = draft.sizes(ticket_type_id)
+                if sizes:
+                    found.setdefault(event_id, {})[ticket_type_id] = WaitingSizes(min(sizes), max(sizes))
+        return found
+
+    async def save(self, decisions: Sequence[Decision[Any]], mark: UUID) -> None:
+        """See the port."""
+        await self._unit_of_work.reach(Step.SAVE)
+        draft = self._unit_of_work.draft
+        for decision in decisions:
+            event = decision.inventory.event
+            draft.events[event.id] = event
+            if decision.is_new_event:
+                draft.new_events.add(event.id)
+            touched = decision.new_ticket_types | decision.changed_ticket_types
+            types = draft.ticket_types.setdefault(event.id, {})
+            types.update({each.id: each for each in decision.inventory.ticket_types if each.id in touched})
+            for booking in decision.booked:
+                if booking.id in draft.bookings:
+                    raise Conflict("a booking with this id exists")
+                draft.bookings[booking.id] = booking
+                draft.new_bookings.add(booking.id)
+            for change in decision.changed:
+                draft.bookings[change.after.id] = change.after
+            draft.facts.extend(decision.facts)
+            if decision.facts:
+                draft.marks.add((event.id, mark))
+
+    async def holds(self, event_ids: Sequence[UUID], mark: UUID) -> bool:
+        """See the port."""
+        await self._unit_of_work.reach(Step.LOCK)
+        await self._unit_of_work.lock(event_ids)
+        marks = self._unit_of_work.draft.tables.marks
+        return any((event_id, mark) in marks for event_id in event_ids)
+
+
+class MemoryUsers:
+    """Accounts and sessions."""
+
+    def __init__(self, unit_of_work: MemoryUnitOfWork) -> None:
+        self._unit_of_work = unit_of_work
+
+    async def add(self, user: User) -> None:
+        """See the port."""
+        await self._unit_of_work.reach(Step.SAVE)
+        draft = self._unit_of_work.draft
+        draft.users[user.id] = user
+        draft.new_users.add(user.id)
+
+    async def lock(self, user_id: UUID) -> User | None:
+        """See the port."""
+        await self._unit_of_work.reach(Step.LOCK)
+        await self._unit_of_work.lock([user_id])
+        draft = self._unit_of_work.draft
+        return draft.users.get(user_id) or draft.tables.users.get(user_id)
+
+    async def lock_by_email(self, email: str) -> User | None:
+        """See the port."""
+        user_id = self._unit_of_work.draft.tables.emails.get(email)
+        return None if user_id is None else await self.lock(user_id)
+
+    async def save(self, user: User) -> None:
+        """See the port."""
+        await self._unit_of_work.reach(Step.SAVE)
+        self._unit_of_work.draft.users[user.id] = user
+
+    async def add_session(self, session: Session, now: datetime) -> None:
+        """See the port."""
+        await self._unit_of_work.reach(Step.SAVE)
+        draft = self._unit_of_work.draft
+        for other in draft.tables.sessions.values():
+            if other.user_id == session.user_id and other.expires_at <= now:
+                draft.sessions[other.id] = None
+        draft.sessions[session.id] = session
+
+    async def end_sessions(self, user_id: UUID, now: datetime, *, but: UUID | None) -> None:
+        """See the port."""
+        await self._unit_of_work.reach(Step.SAVE)
+        draft = self._unit_of_work.draft
+        for session in draft.tables.sessions.values():
+            if session.user_id == user_id and session.id != but and session.ended_at is None:
+                draft.sessions[session.id] = replace(session, ended_at=now)
