@@ -1,8 +1,8 @@
 """The turnstile: one lock, many commands, one commit.
 
 Commands that arrive while a transaction is running wait in one queue per process, across all events; the next
-transaction takes them all. Nothing is decided from memory: state is read under the lock, so that any number of processes
-stay correct.
+transaction takes them all. Nothing is decided from memory: state is read under the lock, so that any number of
+processes stay correct.
 """
 
 import asyncio

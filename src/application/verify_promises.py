@@ -1,0 +1,146 @@
+"""Check the promises over everything that is stored, in bounded memory."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ..domain.booking import Booking
+from ..domain.event import EventState, TicketType, WaitingListPolicy
+from ..domain.facts import Fact
+from ..domain.replay import Breach, EventReplay, replay_booking
+from ..domain.settle import LineAsk
+from .ports import Clock, Snapshot, Storage
+
+PROMISES = {
+    1: "Taken tickets of a type never exceed its number; its counters always equal its bookings.",
+    3: "One live booking per customer and ticket type.",
+    4: "Freed tickets come back exactly once.",
+    5: "The waiting list is served in order, and no newcomer takes a ticket that someone waiting could have had.",
+    6: "No ticket idles while someone who fits is waiting and the line is served.",
+    7: "Replaying an event's facts gives its bookings and counters.",
+}
+"""The promises that rows can tell of: what was lost (2) or seen by the wrong eyes (9) leaves none."""
+
+EVENTS_AT_ONCE = 200
+ROWS_AT_ONCE = 2_000
+
+
+class Verdict(Struct, frozen=True):
+    """What was looked at, and every breach that was found."""
+
+    events: int
+    bookings: int
+    facts: int
+    breaches: list[Breach]
+
+    def of(self, promise: int) -> list[Breach]:
+        """The breaches of one promise."""
+        return [breach for breach in self.breaches if breach.promise == promise]
+
+
+class VerifyPromises:
+    """Check the promises over one consistent look at everything, beside live traffic.
+
+    Memory is bounded by the breaches found, not by the size of what is stored.
+    """
+
+    def __init__(self, storage: Storage, clock: Clock) -> None:
+        self._storage = storage
+        self._clock = clock
+
+    async def __call__(self) -> Verdict:
+        """Raises: Unavailable."""
+        async with self._storage.snapshot() as snapshot:
+            check = _Check(snapshot, self._clock.now())
+            await check.events()
+            await check.bookings()
+            await check.strays()
+        return check.verdict()
+
+
+class _Check:
+    def __init__(self, snapshot: Snapshot, now: datetime) -> None:
+        self._snapshot = snapshot
+        self._now = now
+        self._events = 0
+        self._bookings = 0
+        self._facts = 0
+        self._breaches: list[Breach] = []
+
+    def verdict(self) -> Verdict:
+        return Verdict(self._events, self._bookings, self._facts, self._breaches)
+
+    async def events(self) -> None:
+        last: UUID | None = None
+        while states := await self._snapshot.events(last, EVENTS_AT_ONCE):
+            counts = await self._snapshot.counts([state.event.id for state in states])
+            for state in states:
+                self._events += 1
+                self._check_counters(state, counts)
+                await self._check_history(state)
+                await self._check_served(state)
+            last = states[-1].event.id
+
+    async def bookings(self) -> None:
+        last: UUID | None = None
+        while rows := await self._snapshot.bookings(last, ROWS_AT_ONCE):
+            for booking, facts in rows:
+                self._bookings += 1
+                self._check_booking(booking, facts)
+            last = rows[-1][0].id
+
+    async def strays(self) -> None:
+        for what, count in (await self._snapshot.strays()).items():
+            self._breach(3 if "several live" in what else 7, f"{count} {what}")
+
+    def _check_counters(self, state: EventState, counts: dict[UUID, tuple[int, int, int]]) -> None:
+        for each in state.ticket_types:
+            counted = counts.get(each.id, (0, 0, 0))
+            if (each.taken, each.waiting, each.waiting_tickets) != counted:
+                kept = (each.taken, each.waiting, each.waiting_tickets)
+                self._breach(1, f"ticket type {each.id} counts {kept}, its bookings say {counted}")
+            if each.taken > each.total_tickets:
+                self._breach(1, f"ticket type {each.id} has {each.taken} of {each.total_tickets} tickets taken")
+
+    async def _check_history(self, state: EventState) -> None:
+        replay = EventReplay(state.event.id)
+        async for fact in self._facts_of(state.event.id):
+            self._facts += 1
+            replay.apply(fact)
+        replay.compare(state)
+        self._breaches.extend(replay.breaches)
+
+    async def _facts_of(self, event_id: UUID) -> AsyncIterator[Fact]:
+        last = 0
+        while facts := await self._snapshot.facts(event_id, last, ROWS_AT_ONCE):
+            for fact in facts:
+                yield fact
+            last = facts[-1].seq
+
+    async def _check_served(self, state: EventState) -> None:
+        if state.event.is_unsettled or not state.event.serves_its_line(self._now):
+            return
+        for each in state.ticket_types:
+            if each.waiting and each.available > 0 and await self._fits_somebody(state, each):
+                self._breach(6, f"ticket type {each.id}: {each.available} tickets idle while somebody waits for them")
+
+    async def _fits_somebody(self, state: EventState, ticket_type: TicketType) -> bool:
+        is_fill = state.event.waiting_list_policy is WaitingListPolicy.FILL
+        ask = LineAsk(ticket_type.id, ticket_type.available if is_fill else None, 1)
+        head = (await self._snapshot.lines([ask]))[ticket_type.id].head
+        return any(booking.quantity <= ticket_type.available for booking in head)
+
+    def _check_booking(self, booking: Booking, facts: list[Fact]) -> None:
+        replayed = replay_booking(facts)
+        # What the facts do not tell: when a payment window ends.
+        if replayed is None or replace(replayed, expires_at=booking.expires_at) != booking:
+            self._breach(7, f"booking {booking.id} is {booking.status}, its facts say otherwise")
+        cancelled = sum(fact.kind == "BookingCancelled" for fact in facts)
+        if cancelled > 1:
+            self._breach(4, f"booking {booking.id} was cancelled {cancelled} times")
+
+    def _breach(self, promise: int, what: str) -> None:
+        self._breaches.append(Breach(promise, what))
