@@ -1,0 +1,328 @@
+"""Events under their locks: a fixed number of round trips, however many commands share the transaction."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+from msgspec import Struct
+from sqlalchemy import BindParameter, bindparam, delete, insert, literal, select, tuple_, union_all
+
+from ...application.ports import Needs
+from ...domain.booking import LIVE, Booking, BookingStatus
+from ...domain.event import TicketType
+from ...domain.inventory import Decision, Inventory, Line, WaitingSizes
+from ...domain.settle import ClosingAsk, LineAsk
+from .changes import put, put_values, set_alike
+from .lines import load_lines
+from .rows import (
+    BOOKING,
+    EVENT,
+    TICKET_TYPE,
+    booking,
+    booking_values,
+    event,
+    event_values,
+    fact_values,
+    ticket_type,
+    ticket_type_values,
+    waiting_values,
+)
+from .tables import bookings, events, facts, ticket_types, waiting_list
+from .transaction import Transaction
+
+MOST_ROWS = 500
+"""Rows that one statement changes, far below what a packet or SQLite's 32,766 parameters hold."""
+
+_ids: BindParameter[Any] = bindparam("ids", expanding=True)
+
+# The lock itself, on MySQL; SQLite's whole transaction is one. Through the primary key, whatever the optimizer thinks
+# of a small table: a scan would wait for the locks of other events.
+_LOCK = (
+    select(*EVENT)
+    .where(events.c.id.in_(_ids))
+    .order_by(events.c.id)
+    .with_for_update()
+    .with_hint(events, "FORCE INDEX (PRIMARY)", "mysql")
+    .with_hint(events, "FORCE INDEX (PRIMARY)", "mariadb")
+)
+_TICKET_TYPES = (
+    select(*TICKET_TYPE)
+    .where(ticket_types.c.event_id.in_(_ids))
+    .order_by(ticket_types.c.event_id, ticket_types.c.ordinal)
+)
+_BY_ID = select(*BOOKING).where(bookings.c.id.in_(bindparam("booking_ids", expanding=True)))
+_LIVE_OF_CUSTOMERS = select(*BOOKING).where(
+    tuple_(bookings.c.event_id, bookings.c.live_customer_id).in_(bindparam("customers", expanding=True))
+)
+_NEEDED = union_all(_BY_ID, _LIVE_OF_CUSTOMERS)
+_CLOSING = (
+    select(*BOOKING)
+    .where(bookings.c.event_id == bindparam("event_id"), bookings.c.status.in_(bindparam("statuses", expanding=True)))
+    .limit(bindparam("limit"))
+)
+
+
+def _quantity_at(end: Any) -> Any:
+    return (
+        select(waiting_list.c.quantity)
+        .where(waiting_list.c.ticket_type_id == ticket_types.c.id)
+        .order_by(end)
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
+_SIZES = select(
+    ticket_types.c.event_id,
+    ticket_types.c.id,
+    _quantity_at(waiting_list.c.quantity),
+    _quantity_at(waiting_list.c.quantity.desc()),
+).where(ticket_types.c.event_id.in_(_ids))
+_MARKED = select(literal(1)).where(facts.c.mark == bindparam("mark"), facts.c.event_id.in_(_ids)).limit(1)
+
+_ADD_EVENTS = insert(events)
+_ADD_TICKET_TYPES = insert(ticket_types)
+_ADD_BOOKINGS = insert(bookings)
+_ADD_WAITING = insert(waiting_list)
+_ADD_FACTS = insert(facts)
+_LEAVE_LINE = delete(waiting_list).where(waiting_list.c.booking_id.in_(bindparam("booking_ids", expanding=True)))
+
+_MOVING = ("last_seq", "last_queue_number", "is_unsettled")
+"""What a booking moves of its event. The row is always written, because Galera certifies writes only."""
+
+_EVENT_COLUMNS = tuple(column.name for column in events.c if column.name != "id")
+_COUNTERS = ("taken", "waiting", "waiting_tickets")
+_TICKET_TYPE_COLUMNS = tuple(column.name for column in ticket_types.c if column.name not in ("id", "event_id"))
+_BOOKING_COLUMNS = ("status", "payment_status", "queue_number", "expires_at", "updated_at")
+
+
+class SqlInventories:
+    """Events under their locks, inside one transaction."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+        self._versions: dict[UUID, int] = {}
+
+    async def lock(self, needs: Sequence[Needs]) -> dict[UUID, Inventory]:
+        """Lock, then read: what is read under the lock is what was committed before it."""
+        inventories = await self._locked({need.event_id for need in needs})
+        if not inventories:
+            return {}
+        event_ids = list(inventories)
+        types: dict[UUID, list[TicketType]] = {event_id: [] for event_id in event_ids}
+        for row in await self._transaction.rows(_TICKET_TYPES, {"ids": event_ids}):
+            found = ticket_type(row)
+            types[found.event_id].append(found)
+        needed = await self._needed(needs, inventories)
+        return {
+            event_id: Inventory(
+                event=locked, ticket_types=tuple(types[event_id]), bookings=tuple(needed.get(event_id, {}).values())
+            )
+            for event_id, locked in inventories.items()
+        }
+
+    async def lines(self, asks: Sequence[LineAsk]) -> dict[UUID, Line]:
+        """One statement for up to 100 lines."""
+        return await load_lines(self._transaction, asks)
+
+    async def closing(self, asks: Sequence[ClosingAsk]) -> dict[UUID, tuple[Booking, ...]]:
+        """One statement for each event; they are few."""
+        found = {}
+        for ask in asks:
+            statuses = [BookingStatus.WAITLISTED] if ask.waiting_only else sorted(LIVE)
+            values = {"event_id": ask.event_id, "statuses": statuses, "limit": ask.limit}
+            found[ask.event_id] = tuple(booking(row) for row in await self._transaction.rows(_CLOSING, values))
+        return found
+
+    async def waiting_sizes(self, event_ids: Sequence[UUID]) -> dict[UUID, dict[UUID, WaitingSizes]]:
+        """Two looks into an index for each ticket type."""
+        sizes: dict[UUID, dict[UUID, WaitingSizes]] = {}
+        for event_id, ticket_type_id, smallest, largest in await self._transaction.rows(
+            _SIZES, {"ids": sorted(set(event_ids))}
+        ):
+            if smallest is not None:
+                sizes.setdefault(event_id, {})[ticket_type_id] = WaitingSizes(smallest, largest)
+        return sizes
+
+    async def holds(self, event_ids: Sequence[UUID], mark: UUID) -> bool:
+        """The locks wait for a transaction that is still to end; then its mark is there or never will be."""
+        if not event_ids:
+            return False
+        ids = sorted(set(event_ids))
+        await self._transaction.rows(_LOCK, {"ids": ids})
+        return bool(await self._transaction.rows(_MARKED, {"ids": ids, "mark": mark}))
+
+    async def save(self, decisions: Sequence[Decision[Any]], mark: UUID) -> None:
+        """What the decisions come to all together, parents before children.
+
+        Bookings that end are written before others begin: somebody may cancel and book again in one transaction.
+        """
+        sum_ = _sum(decisions)
+        await self._put_events(sum_)
+        await self._leave_line(sum_.changes)
+        await self._put_bookings(sum_.changes)
+        new = list(sum_.new_bookings.values())
+        await self._transaction.insert(_ADD_BOOKINGS, [booking_values(each) for each in new])
+        waiting = [waiting_values(each) for each in new if each.status is BookingStatus.WAITLISTED]
+        await self._transaction.insert(_ADD_WAITING, waiting)
+        all_facts = [fact_values(fact, mark) for decision in decisions for fact in decision.facts]
+        await self._transaction.insert(_ADD_FACTS, all_facts)
+
+    async def _locked(self, event_ids: set[UUID]) -> dict[UUID, Any]:
+        locked = {}
+        for row in await self._transaction.rows(_LOCK, {"ids": sorted(event_ids)}):
+            found = event(row)
+            locked[found.id] = found
+            self._versions[found.id] = found.version
+        return locked
+
+    async def _needed(self, needs: Sequence[Needs], locked: dict[UUID, Any]) -> dict[UUID, dict[UUID, Booking]]:
+        by_id = {
+            (need.event_id, need.booking_id)
+            for need in needs
+            if need.booking_id is not None and need.event_id in locked
+        }
+        customers = {
+            (need.event_id, need.customer_id)
+            for need in needs
+            if need.customer_id is not None and need.event_id in locked
+        }
+        values = {
+            "booking_ids": sorted(booking_id for _, booking_id in by_id),
+            "customers": list(customers),
+        }
+        match bool(by_id), bool(customers):
+            case True, True:
+                rows = await self._transaction.rows(_NEEDED, values)
+            case True, False:
+                rows = await self._transaction.rows(_BY_ID, {"booking_ids": values["booking_ids"]})
+            case False, True:
+                rows = await self._transaction.rows(_LIVE_OF_CUSTOMERS, {"customers": values["customers"]})
+            case _:
+                rows = []
+        needed: dict[UUID, dict[UUID, Booking]] = {}
+        for row in rows:
+            found = booking(row)
+            is_live_of_customer = found.status.is_live and (found.event_id, found.customer_id) in customers
+            if is_live_of_customer or (found.event_id, found.id) in by_id:
+                needed.setdefault(found.event_id, {})[found.id] = found
+        return needed
+
+    async def _put_events(self, sum_: "_Sum") -> None:
+        new = [each for each in sum_.inventories.values() if each.event.id in sum_.new_events]
+        old = [each for each in sum_.inventories.values() if each.event.id not in sum_.new_events]
+        edited = [each for each in old if self._versions.get(each.event.id) != each.event.version]
+        moved = [each for each in old if self._versions.get(each.event.id) == each.event.version]
+        await self._transaction.insert(_ADD_EVENTS, [event_values(each.event) for each in new])
+        await self._put(events, _EVENT_COLUMNS, [event_values(each.event) for each in edited])
+        await self._put(events, _MOVING, [_moving(each) for each in moved])
+
+        added = [each for inventory in sum_.inventories.values() for each in inventory.ticket_types]
+        added = [each for each in added if each.id in sum_.new_ticket_types]
+        await self._transaction.insert(_ADD_TICKET_TYPES, [ticket_type_values(each) for each in added])
+        changed = sum_.changed_ticket_types - sum_.new_ticket_types
+        await self._put(ticket_types, _TICKET_TYPE_COLUMNS, _changed_types(edited, changed))
+        await self._put(ticket_types, _COUNTERS, _changed_types([*new, *moved], changed))
+        self._versions |= {each.event.id: each.event.version for each in sum_.inventories.values()}
+
+    async def _put(self, table: Any, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
+        for some in _pieces(rows):
+            await self._transaction.change(
+                put(table, columns, len(some)), put_values(columns, some), expected=len(some)
+            )
+
+    async def _leave_line(self, changes: dict[UUID, "_Changed"]) -> None:
+        left = [each.after.id for each in changes.values() if each.leaves_line]
+        for some in _pieces(left):
+            await self._transaction.change(_LEAVE_LINE, {"booking_ids": some}, expected=len(some))
+
+    async def _put_bookings(self, changes: dict[UUID, "_Changed"]) -> None:
+        groups: dict[tuple[Any, ...], list[UUID]] = {}
+        for each in changes.values():
+            groups.setdefault((each.before.status, *each.new_values()), []).append(each.after.id)
+        # A key is the status before, then names and values; bookings that end go first.
+        for (was, *new), ids in sorted(groups.items(), key=lambda item: _is_live_after(item[0])):
+            columns = tuple(name for name, _ in new)
+            values = {f"new_{name}": value for name, value in new}
+            for some in _pieces(ids):
+                await self._transaction.change(
+                    set_alike(bookings, columns), {**values, "ids": some, "was": was}, expected=len(some)
+                )
+
+
+class _Changed(Struct):
+    """A booking before the first and after the last decision about it."""
+
+    before: Booking
+    after: Booking
+
+    @property
+    def leaves_line(self) -> bool:
+        return self.before.status is BookingStatus.WAITLISTED and self.after.status is not BookingStatus.WAITLISTED
+
+    def new_values(self) -> list[tuple[str, Any]]:
+        return [
+            (name, getattr(self.after, name))
+            for name in _BOOKING_COLUMNS
+            if getattr(self.after, name) != getattr(self.before, name)
+        ]
+
+
+class _Sum(Struct):
+    """What decisions come to all together."""
+
+    inventories: dict[UUID, Inventory] = {}
+    new_events: set[UUID] = set()
+    new_ticket_types: set[UUID] = set()
+    changed_ticket_types: set[UUID] = set()
+    new_bookings: dict[UUID, Booking] = {}
+    changes: dict[UUID, _Changed] = {}
+
+
+def _sum(decisions: Iterable[Decision[Any]]) -> _Sum:
+    sum_ = _Sum()
+    for decision in decisions:
+        event_id = decision.inventory.event.id
+        sum_.inventories[event_id] = decision.inventory
+        if decision.is_new_event:
+            sum_.new_events.add(event_id)
+        sum_.new_ticket_types |= decision.new_ticket_types
+        sum_.changed_ticket_types |= decision.changed_ticket_types
+        for booked in decision.booked:
+            sum_.new_bookings[booked.id] = booked
+        for change in decision.changed:
+            after = change.after
+            if after.id in sum_.new_bookings:
+                sum_.new_bookings[after.id] = after
+            elif after.id in sum_.changes:
+                sum_.changes[after.id].after = after
+            else:
+                sum_.changes[after.id] = _Changed(change.before, after)
+    sum_.changes = {booking_id: each for booking_id, each in sum_.changes.items() if each.new_values()}
+    return sum_
+
+
+def _moving(inventory: Inventory) -> dict[str, Any]:
+    event = inventory.event
+    return {
+        "id": event.id,
+        "last_seq": event.last_seq,
+        "last_queue_number": event.last_queue_number,
+        "is_unsettled": event.is_unsettled,
+    }
+
+
+def _changed_types(inventories: Iterable[Inventory], changed: set[UUID]) -> list[dict[str, Any]]:
+    return [
+        ticket_type_values(each) for inventory in inventories for each in inventory.ticket_types if each.id in changed
+    ]
+
+
+def _is_live_after(group: tuple[Any, ...]) -> bool:
+    was, *new = group
+    status: BookingStatus = dict(new).get("status", was)
+    return status.is_live
+
+
+def _pieces(rows: list[Any]) -> Iterable[list[Any]]:
+    return (rows[start : start + MOST_ROWS] for start in range(0, len(rows), MOST_ROWS))

@@ -1,0 +1,125 @@
+"""What is special about MySQL 8 and MariaDB from 10.6 on."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from ...application.failures import Unavailable
+from .transaction import Trouble
+
+LOCK_WAIT_SECONDS = 3
+MIGRATION_WAIT_SECONDS = 300
+
+# Strict, so that nothing is ever cut to fit, and with backslash escapes, which the driver relies on.
+_SESSION = (
+    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO', "
+    f"innodb_lock_wait_timeout = {LOCK_WAIT_SECONDS}, lock_wait_timeout = {LOCK_WAIT_SECONDS}"
+)
+
+_UNDONE = frozenset({1020, 1213})  # record changed, deadlock (on Galera: certification failed)
+_BUSY = frozenset({1205, 3572})
+_LOST = frozenset({1158, 1159, 1160, 1161, 1184, 1927, 2006, 2013, 2014, 2045, 2055, 4031})
+_AWAY = frozenset(
+    {
+        *(1021, 1114),  # disk full, table full
+        *(1040, 1042, 1043, 1203, 1226),  # too many connections, cannot connect
+        *(1044, 1045, 1049, 1130, 1698),  # not let in, no such database
+        1047,  # Galera: not in the primary component
+        *(1053, 1077, 1079, 1080),  # shutting down
+        *(1146, 1932),  # no such table: not migrated
+        *(1180, 1181),  # COMMIT or ROLLBACK failed below the server
+        *(1290, 1792, 1836),  # read-only
+        *(1317, 1969, 3024),  # the statement was ended by an operator or by its time limit
+        *(2002, 2003, 2005),  # cannot connect
+    }
+)
+_CONFLICT = frozenset({3819, 4025})  # a CHECK, which is an OperationalError to the driver
+_MEANINGS: dict[int | None, Trouble] = {
+    **dict.fromkeys(_UNDONE, Trouble.UNDONE),
+    **dict.fromkeys(_BUSY, Trouble.BUSY),
+    **dict.fromkeys(_LOST, Trouble.LOST),
+    **dict.fromkeys(_AWAY, Trouble.AWAY),
+    **dict.fromkeys(_CONFLICT, Trouble.CONFLICT),
+}
+
+
+class MySQL:
+    """MySQL 8 and MariaDB."""
+
+    opening = ()
+    # The first applies to the next transaction only.
+    snapshot = (
+        "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+        "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+    )
+
+    def writing(self, url: URL) -> AsyncEngine:
+        """READ COMMITTED: what is read under the event's lock is what was committed before it, never an older state."""
+        return _engine(url, pool_size=4, max_overflow=4, isolation_level="READ COMMITTED")
+
+    def reading(self, url: URL) -> AsyncEngine:
+        """Each statement is a transaction of its own that reads without locks, and one round trip."""
+        return _engine(url, pool_size=8, max_overflow=8, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
+
+    def diagnose(self, error: BaseException, *, committing: bool) -> Trouble | None:
+        """By the server's error number; anything that is not an answer of the server is a lost connection."""
+        if not isinstance(error, DBAPIError):
+            return Trouble.LOST if isinstance(error, OSError | EOFError) else None
+        trouble = _MEANINGS.get(_code(error))
+        if trouble is Trouble.AWAY and committing:
+            # Refusing to answer a COMMIT says nothing about what became of it.
+            return Trouble.LOST
+        if trouble is None and isinstance(error, IntegrityError):
+            return Trouble.CONFLICT
+        if trouble is None and (error.connection_invalidated or isinstance(error.orig, OSError | EOFError)):
+            return Trouble.LOST
+        return trouble
+
+    async def check_writable(self, connection: AsyncConnection) -> None:
+        """Whatever this user may do: traffic does not belong on a server that was set read-only."""
+        found = (await connection.execute(text("SELECT @@global.read_only, @@global.innodb_read_only"))).one()
+        if any(str(value) not in ("0", "OFF") for value in found):
+            raise Unavailable("The database is read-only: point the service at its primary, or set read_only = OFF.")
+
+    @asynccontextmanager
+    async def migrating(self, connection: AsyncConnection) -> AsyncIterator[None]:
+        """A named lock, because DDL commits by itself here."""
+        # Such locks are the whole server's, and their names have 64 characters at most.
+        name = "boxoffice-" + sha256(str(connection.engine.url.database).encode()).hexdigest()[:32]
+        got = await connection.execute(text("SELECT GET_LOCK(:name, :seconds)"), _named(name, MIGRATION_WAIT_SECONDS))
+        if got.scalar() != 1:
+            raise Unavailable("Somebody else has been migrating this database for minutes; try again later.")
+        try:
+            yield
+            await connection.commit()
+        finally:
+            await connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": name})
+            await connection.commit()
+
+
+def _named(name: str, seconds: int) -> dict[str, Any]:
+    return {"name": name, "seconds": seconds}
+
+
+def _code(error: DBAPIError) -> int | None:
+    arguments = getattr(error.orig, "args", ())
+    return arguments[0] if arguments and isinstance(arguments[0], int) else None
+
+
+def _engine(url: URL, **options: Any) -> AsyncEngine:
+    return create_async_engine(
+        url,
+        connect_args={"connect_timeout": 2, "init_command": _SESSION, "charset": "utf8mb4"},
+        hide_parameters=True,
+        pool_timeout=1,
+        # Every transaction is ended where it is begun, or its connection thrown away: no round trip to make sure.
+        pool_reset_on_return=None,
+        pool_use_lifo=True,
+        **options,
+    )

@@ -1,0 +1,153 @@
+"""A whole database at one moment, in pieces whose size the caller chooses."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BindParameter, Integer, Select, and_, bindparam, case, func, or_, select
+
+from ...domain.booking import LIVE, TAKING, Booking, BookingStatus
+from ...domain.event import EventState
+from ...domain.facts import Fact
+from ...domain.inventory import Line
+from ...domain.settle import LineAsk
+from .lines import load_lines
+from .reads import STATES
+from .rows import BOOKING, FACT, booking, event_states, fact
+from .tables import bookings, events, facts, ticket_types, waiting_list
+from .transaction import Transaction
+
+FIRST = UUID(int=0)
+"""Below every id."""
+
+_limit = bindparam("limit", type_=Integer())
+_after: BindParameter[Any] = bindparam("after")
+
+_some_events = select(events.c.id).where(events.c.id > _after).order_by(events.c.id).limit(_limit).subquery()
+_EVENTS = STATES.join(_some_events, _some_events.c.id == events.c.id).order_by(events.c.id, ticket_types.c.ordinal)
+_FACTS = (
+    select(*FACT)
+    .where(facts.c.event_id == bindparam("event_id"), facts.c.seq > bindparam("after"))
+    .order_by(facts.c.seq)
+    .limit(_limit)
+)
+_BOOKINGS = select(*BOOKING).where(bookings.c.id > _after).order_by(bookings.c.id).limit(_limit)
+_FACTS_OF_BOOKINGS = (
+    select(*FACT)
+    .where(facts.c.booking_id >= bindparam("first"), facts.c.booking_id <= bindparam("last"))
+    .order_by(facts.c.booking_id, facts.c.seq)
+)
+
+
+def _total(statuses: frozenset[BookingStatus], what: Any) -> Any:
+    return func.coalesce(func.sum(case((bookings.c.status.in_(sorted(statuses)), what), else_=0)), 0)
+
+
+_WAITING = frozenset({BookingStatus.WAITLISTED})
+_COUNTS = (
+    select(
+        ticket_types.c.id,
+        _total(TAKING, bookings.c.quantity),
+        _total(_WAITING, 1),
+        _total(_WAITING, bookings.c.quantity),
+    )
+    .outerjoin_from(
+        ticket_types,
+        bookings,
+        and_(bookings.c.event_id == ticket_types.c.event_id, bookings.c.ticket_type_id == ticket_types.c.id),
+    )
+    .where(ticket_types.c.event_id.in_(bindparam("ids", expanding=True)))
+    .group_by(ticket_types.c.id)
+)
+
+
+def _orphans(table: Any, parent: Any, on: Any) -> Select[Any]:
+    return select(func.count()).outerjoin_from(table, parent, on).where(parent.c.id.is_(None))
+
+
+_twice_live = (
+    select(bookings.c.customer_id)
+    .where(bookings.c.status.in_(sorted(LIVE)))
+    .group_by(bookings.c.customer_id, bookings.c.ticket_type_id)
+    .having(func.count() > 1)
+    .subquery()
+)
+_its_place = and_(
+    waiting_list.c.booking_id == bookings.c.id,
+    waiting_list.c.ticket_type_id == bookings.c.ticket_type_id,
+    waiting_list.c.event_id == bookings.c.event_id,
+    waiting_list.c.queue_number == bookings.c.queue_number,
+    waiting_list.c.quantity == bookings.c.quantity,
+)
+_STRAYS: dict[str, Select[Any]] = {
+    "customers have several live bookings of one ticket type": select(func.count()).select_from(_twice_live),
+    "waiting bookings have no place in line": select(func.count())
+    .outerjoin_from(bookings, waiting_list, _its_place)
+    .where(bookings.c.status == BookingStatus.WAITLISTED, waiting_list.c.booking_id.is_(None)),
+    "places in line have no waiting booking": select(func.count())
+    .outerjoin_from(waiting_list, bookings, _its_place)
+    .where(or_(bookings.c.id.is_(None), bookings.c.status != BookingStatus.WAITLISTED)),
+    "places in line were never issued": select(func.count())
+    .join_from(waiting_list, events, events.c.id == waiting_list.c.event_id)
+    .where(waiting_list.c.queue_number > events.c.last_queue_number),
+    "ticket types belong to no event": _orphans(ticket_types, events, events.c.id == ticket_types.c.event_id),
+    "bookings belong to no event": _orphans(bookings, events, events.c.id == bookings.c.event_id),
+    "bookings belong to no ticket type of their event": _orphans(
+        bookings,
+        ticket_types,
+        and_(ticket_types.c.id == bookings.c.ticket_type_id, ticket_types.c.event_id == bookings.c.event_id),
+    ),
+    "facts belong to no event": _orphans(facts, events, events.c.id == facts.c.event_id),
+    "facts belong to no booking of their event": _orphans(
+        facts, bookings, and_(bookings.c.id == facts.c.booking_id, bookings.c.event_id == facts.c.event_id)
+    ).where(facts.c.booking_id.is_not(None)),
+}
+
+
+class SqlSnapshot:
+    """A whole database at one moment."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    async def events(self, after: UUID | None, limit: int) -> list[EventState]:
+        """Events by id."""
+        rows = await self._transaction.rows(_EVENTS, {"after": after or FIRST, "limit": limit})
+        return list(event_states(rows))
+
+    async def facts(self, event_id: UUID, after: int, limit: int) -> list[Fact]:
+        """An event's facts by sequence number."""
+        values = {"event_id": event_id, "after": after, "limit": limit}
+        return [fact(row) for row in await self._transaction.rows(_FACTS, values)]
+
+    async def bookings(self, after: UUID | None, limit: int) -> list[tuple[Booking, list[Fact]]]:
+        """Bookings by id, each with its facts in order."""
+        found = [
+            booking(row) for row in await self._transaction.rows(_BOOKINGS, {"after": after or FIRST, "limit": limit})
+        ]
+        if not found:
+            return []
+        rows = await self._transaction.rows(_FACTS_OF_BOOKINGS, {"first": found[0].id, "last": found[-1].id})
+        told = {
+            booking_id: list(some) for booking_id, some in groupby(map(fact, rows), key=lambda each: each.booking_id)
+        }
+        return [(each, told.get(each.id, [])) for each in found]
+
+    async def counts(self, event_ids: Sequence[UUID]) -> dict[UUID, tuple[int, int, int]]:
+        """Per ticket type, counted from the bookings."""
+        rows = await self._transaction.rows(_COUNTS, {"ids": list(event_ids)})
+        return {row[0]: (int(row[1]), int(row[2]), int(row[3])) for row in rows}
+
+    async def lines(self, asks: Sequence[LineAsk]) -> dict[UUID, Line]:
+        """As under the lock."""
+        return await load_lines(self._transaction, asks)
+
+    async def strays(self) -> Mapping[str, int]:
+        """Rows that contradict each other."""
+        strays = {}
+        for sentence, statement in _STRAYS.items():
+            count: int = (await self._transaction.rows(statement))[0][0]
+            if count:
+                strays[sentence] = count
+        return strays

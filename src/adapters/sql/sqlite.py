@@ -1,0 +1,127 @@
+"""What is special about SQLite: one writer at a time for the whole file, several processes on it."""
+
+import os
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from ...application.failures import Unavailable
+from .transaction import Trouble
+
+BUSY_SECONDS = 3
+MIGRATION_WAIT_SECONDS = 300
+
+_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_AWAY = frozenset(
+    {
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_PROTOCOL,
+    }
+)
+_MEANINGS: dict[int | None, Trouble] = {
+    **dict.fromkeys(_BUSY, Trouble.BUSY),
+    **dict.fromkeys(_AWAY, Trouble.AWAY),
+}
+
+
+class SQLite:
+    """SQLite in WAL mode, every commit synced to the disk."""
+
+    # At once: a transaction that reads first and then wants to write could be refused without waiting.
+    opening = ("BEGIN IMMEDIATE",)
+    # The second pins the snapshot; a deferred transaction has none before its first read.
+    snapshot = ("BEGIN DEFERRED", "SELECT 1 FROM sqlite_schema")
+
+    def writing(self, url: URL) -> AsyncEngine:
+        """Few: only one of them writes, the others wait for it."""
+        return _engine(url, pool_size=2, max_overflow=6)
+
+    def reading(self, url: URL) -> AsyncEngine:
+        """Readers see the last commit and wait for nobody."""
+        return _engine(url, pool_size=4, max_overflow=12, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
+
+    def diagnose(self, error: BaseException, *, committing: bool) -> Trouble | None:
+        """By SQLite's primary result code."""
+        if not isinstance(error, DBAPIError):
+            return None
+        if isinstance(error, IntegrityError):
+            return Trouble.CONFLICT
+        code = _code(error)
+        if committing and code == sqlite3.SQLITE_IOERR:
+            # After a failed write to the disk nobody knows what is on it.
+            return Trouble.LOST
+        return _MEANINGS.get(code, Trouble.LOST if error.connection_invalidated else None)
+
+    async def check_writable(self, connection: AsyncConnection) -> None:
+        """By the rights of the file and its folder, where the log of changes lies beside it."""
+        path = connection.engine.url.database
+        if path and path != ":memory:" and not all(os.access(each, os.W_OK) for each in (path, Path(path).parent)):
+            raise Unavailable("The database's file or folder is read-only: give the service's user the right to write.")
+
+    @asynccontextmanager
+    async def migrating(self, connection: AsyncConnection) -> AsyncIterator[None]:
+        """One exclusive transaction, in which the schema changes as a whole or not at all."""
+        await connection.exec_driver_sql(f"PRAGMA busy_timeout = {MIGRATION_WAIT_SECONDS * 1000}")
+        await connection.exec_driver_sql("BEGIN EXCLUSIVE")
+        yield
+        await connection.commit()
+
+
+def _code(error: DBAPIError) -> int | None:
+    """SQLite's primary result code; a missing table counts as a file that cannot be used."""
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    if code == sqlite3.SQLITE_ERROR and "no such table" in str(error.orig):
+        return sqlite3.SQLITE_CANTOPEN
+    return None if code is None else code & 0xFF
+
+
+def _engine(url: URL, **options: Any) -> AsyncEngine:
+    engine = create_async_engine(
+        url,
+        connect_args={"timeout": BUSY_SECONDS},
+        hide_parameters=True,
+        pool_timeout=1,
+        pool_reset_on_return=None,
+        **options,
+    )
+    event.listen(engine.sync_engine, "connect", _prepare)
+    return engine
+
+
+def _prepare(connection: Any, _: object) -> None:
+    # Transactions begin where we say so, not where the driver guesses.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    _use_log(cursor)
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _use_log(cursor: Any) -> None:
+    """Write-ahead logging, so that readers and the writer do not wait for each other. The file remembers it."""
+    deadline = monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            # Changing the mode of a new file does not wait for another process that does the same.
+            if monotonic() > deadline:
+                raise
+            sleep(0.01)
+        else:
+            return

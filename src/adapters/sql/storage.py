@@ -1,0 +1,84 @@
+"""The storage: everything that the ports ask for, on one database."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Self
+
+from sqlalchemy.engine import make_url
+
+from ...application.failures import Unavailable
+from .database import database_of
+from .inventories import SqlInventories
+from .migrate import check_version
+from .reads import SqlReads
+from .snapshot import SqlSnapshot
+from .transaction import STATEMENT_SECONDS, Transaction
+from .users import SqlUsers
+
+SNAPSHOT_STATEMENT_SECONDS = 600.0
+"""A look at everything may take its time; nobody waits for it."""
+
+
+class SqlUnitOfWork:
+    """One transaction."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+        self.inventories = SqlInventories(transaction)
+        self.users = SqlUsers(transaction)
+
+    async def commit(self) -> None:
+        """Make everything durable."""
+        await self._transaction.commit()
+
+
+class SqlStorage:
+    """Everything on one database, whose schema is there (`migrate.upgrade`). Nothing is opened before it is used."""
+
+    def __init__(self, url: str) -> None:
+        """Raises: ValueError for a URL that is not supported."""
+        parsed = make_url(url)
+        self._database = database_of(parsed)
+        self._writing = self._database.writing(parsed)
+        self._reading = self._database.reading(parsed)
+        self.reads = SqlReads(self._reading, self._database.diagnose)
+
+    @classmethod
+    def from_url(cls, url: str) -> Self:
+        """The storage on the database that a URL names. Raises: ValueError for a URL that is not supported."""
+        return cls(url)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[SqlUnitOfWork]:
+        """A new transaction, rolled back when it was not committed."""
+        async with Transaction.on(self._writing, self._database.diagnose, *self._database.opening) as transaction:
+            yield SqlUnitOfWork(transaction)
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[SqlSnapshot]:
+        """One consistent look at everything; it holds nobody up."""
+        async with Transaction.on(
+            self._writing,
+            self._database.diagnose,
+            *self._database.snapshot,
+            seconds=SNAPSHOT_STATEMENT_SECONDS,
+        ) as transaction:
+            yield SqlSnapshot(transaction)
+
+    async def check_ready(self) -> None:
+        """Raises: Unavailable, saying what to do."""
+        try:
+            async with (
+                asyncio.timeout(STATEMENT_SECONDS),
+                Transaction.on(self._reading, self._database.diagnose) as transaction,
+            ):
+                await transaction.check(check_version)
+                await transaction.check(self._database.check_writable)
+        except TimeoutError as error:
+            raise Unavailable("The database does not answer.") from error
+
+    async def close(self) -> None:
+        """Let go of every connection."""
+        await self._writing.dispose()
+        await self._reading.dispose()

@@ -1,0 +1,197 @@
+"""The schema. It keeps the promises once more, below the rules: what they should refuse, a key or a check refuses too.
+
+Names of columns are those of the domain's fields. Migrations are held to it by a test.
+"""
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Computed,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from ...domain.booking import BookingStatus, PaymentStatus
+from ...domain.event import EventStatus, WaitingListPolicy
+from ...domain.user import Role
+from .types import Id, LongText, Moment, Word
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+# Text is compared byte by byte, as everywhere else in the program: the domain decides what is the same without case.
+_OPTIONS: dict[str, Any] = {
+    "mysql_engine": "InnoDB",
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_bin",
+    "mariadb_engine": "InnoDB",
+    "mariadb_charset": "utf8mb4",
+    "mariadb_collate": "utf8mb4_bin",
+}
+
+# Neither organizers nor customers are foreign keys: InnoDB would lock the user's row with every booking, so that
+# somebody changing a password could hold up an event's line; and whoever embeds the use cases may keep accounts
+# elsewhere.
+events = Table(
+    "events",
+    metadata,
+    Column("id", Id(), primary_key=True),
+    Column("organizer_id", Id(), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("description", Text(), nullable=False),
+    Column("venue", String(200), nullable=False),
+    Column("starts_at", Moment()),
+    Column("ends_at", Moment()),
+    Column("sales_open_at", Moment()),
+    Column("sales_close_at", Moment()),
+    Column("max_tickets_per_customer", Integer(), nullable=False),
+    Column("payment_window_minutes", Integer()),
+    Column("cancellation_deadline_hours", Integer(), nullable=False),
+    Column("waiting_list_policy", Word(WaitingListPolicy), nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("status", Word(EventStatus), nullable=False),
+    Column("version", Integer(), nullable=False),
+    Column("last_seq", BigInteger(), nullable=False),
+    Column("last_queue_number", BigInteger(), nullable=False),
+    Column("is_unsettled", Boolean(), nullable=False),
+    Column("created_at", Moment(), nullable=False),
+    # Microseconds since 1970, and the greatest number for an event without a start: a list of events walks its index.
+    Column("start_order", BigInteger(), nullable=False),
+    # Name and venue, casefolded, for the literal search without case.
+    Column("searchable", Text(), nullable=False),
+    Index(None, "status", "start_order", "id"),
+    Index(None, "organizer_id", "status", "start_order", "id"),
+    Index(None, "is_unsettled", "id"),
+    **_OPTIONS,
+)
+
+ticket_types = Table(
+    "ticket_types",
+    metadata,
+    Column("id", Id(), primary_key=True),
+    Column("event_id", Id(), ForeignKey("events.id"), nullable=False),
+    Column("ordinal", Integer(), nullable=False),
+    Column("name", String(200), nullable=False),
+    # Casefolded; one character may become three.
+    Column("name_key", String(600), nullable=False),
+    Column("price_amount", BigInteger()),
+    Column("price_currency", String(3)),
+    Column("total_tickets", Integer(), nullable=False),
+    Column("taken", Integer(), nullable=False),
+    Column("waiting", Integer(), nullable=False),
+    Column("waiting_tickets", BigInteger(), nullable=False),
+    UniqueConstraint("event_id", "ordinal"),
+    UniqueConstraint("event_id", "name_key"),
+    UniqueConstraint("event_id", "id"),
+    CheckConstraint("taken >= 0 AND taken <= total_tickets", name="never_oversold"),
+    CheckConstraint("waiting >= 0 AND waiting_tickets >= waiting", name="waiting"),
+    **_OPTIONS,
+)
+
+bookings = Table(
+    "bookings",
+    metadata,
+    Column("id", Id(), primary_key=True),
+    Column("event_id", Id(), nullable=False),
+    Column("ticket_type_id", Id(), nullable=False),
+    Column("customer_id", Id(), nullable=False),
+    Column("quantity", Integer(), nullable=False),
+    Column("status", Word(BookingStatus), nullable=False),
+    Column("amount", BigInteger(), nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("payment_status", Word(PaymentStatus), nullable=False),
+    Column("queue_number", BigInteger()),
+    Column("expires_at", Moment()),
+    Column("created_at", Moment(), nullable=False),
+    Column("updated_at", Moment(), nullable=False),
+    # The customer while the booking is live, else null, and nulls never collide: one live booking per customer and
+    # ticket type is a unique key (promise 3).
+    Column(
+        "live_customer_id",
+        Id(),
+        Computed("CASE WHEN status IN ('waitlisted', 'held', 'confirmed') THEN customer_id END", persisted=True),
+    ),
+    # With this, a ticket type's event is the booking's, so that the event may lead the key below.
+    ForeignKeyConstraint(["event_id", "ticket_type_id"], ["ticket_types.event_id", "ticket_types.id"]),
+    UniqueConstraint("event_id", "live_customer_id", "ticket_type_id", name="uq_bookings_one_live"),
+    Index(None, "event_id", "ticket_type_id"),
+    Index(None, "event_id", "status", "id"),
+    Index(None, "customer_id", "status", "id"),
+    CheckConstraint("quantity >= 1 AND quantity <= 1000", name="quantity"),
+    CheckConstraint("status <> 'waitlisted' OR queue_number IS NOT NULL", name="place_in_line"),
+    **_OPTIONS,
+)
+
+# A row exists exactly while its booking is waitlisted; its key is the order of the line.
+waiting_list = Table(
+    "waiting_list",
+    metadata,
+    Column("ticket_type_id", Id(), primary_key=True),
+    Column("queue_number", BigInteger(), primary_key=True, autoincrement=False),
+    Column("booking_id", Id(), ForeignKey("bookings.id"), nullable=False),
+    Column("event_id", Id(), nullable=False),
+    Column("quantity", Integer(), nullable=False),
+    UniqueConstraint("booking_id"),
+    Index(None, "ticket_type_id", "quantity"),
+    CheckConstraint("quantity >= 1 AND queue_number >= 1", name="place"),
+    **_OPTIONS,
+)
+
+facts = Table(
+    "facts",
+    metadata,
+    Column("event_id", Id(), ForeignKey("events.id"), primary_key=True),
+    Column("seq", BigInteger(), primary_key=True, autoincrement=False),
+    Column("booking_id", Id()),
+    Column("kind", String(40), nullable=False),
+    Column("occurred_at", Moment(), nullable=False),
+    Column("data", LongText, nullable=False),
+    # The transaction that wrote it, to be found again when the answer to its COMMIT was lost.
+    Column("mark", Id(), nullable=False),
+    Index(None, "booking_id", "seq"),
+    Index(None, "mark"),
+    CheckConstraint("seq >= 1", name="seq"),
+    **_OPTIONS,
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Id(), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("email", String(254), nullable=False),
+    Column("password_hash", String(255), nullable=False),
+    Column("role", Word(Role), nullable=False),
+    Column("created_at", Moment(), nullable=False),
+    UniqueConstraint("email"),
+    **_OPTIONS,
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Id(), primary_key=True),
+    Column("user_id", Id(), ForeignKey("users.id"), nullable=False),
+    Column("created_at", Moment(), nullable=False),
+    Column("expires_at", Moment(), nullable=False),
+    Column("ended_at", Moment()),
+    Index(None, "user_id", "expires_at"),
+    **_OPTIONS,
+)

@@ -1,0 +1,193 @@
+"""One connection in one transaction: bounded in time, its errors told in the words of the ports."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from enum import Enum, auto
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import Executable, Row
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from ...application.failures import Conflict, OutcomeUnknown, Retryable, StorageFailure, Unavailable
+
+Result = TypeVar("Result")
+Rows = Sequence[Row[*tuple[Any, ...]]]
+
+CONNECT_SECONDS = 3.0
+"""The most that getting a connection may take."""
+
+STATEMENT_SECONDS = 4.0
+"""The most that one statement may take, above every wait for a lock: a connection may hang for ever."""
+
+ROLLBACK_SECONDS = 1.0
+"""The most that a rollback may take; beyond it the connection is thrown away, which undoes the transaction too."""
+
+
+class Trouble(Enum):
+    """What an error of a driver means."""
+
+    CONFLICT = auto()
+    """The schema refused."""
+    UNDONE = auto()
+    """The database undid the whole transaction, or left it as if it had never begun."""
+    LOST = auto()
+    """The connection is gone."""
+    BUSY = auto()
+    """A lock was waited for too long."""
+    AWAY = auto()
+    """The database refuses to work for now."""
+
+
+class Diagnosis(Protocol):
+    """Tells what an error of one driver means."""
+
+    def __call__(self, error: BaseException, *, committing: bool) -> Trouble | None:
+        """What it means; None when it is a mistake of ours, which nothing should hide."""
+
+
+class Transaction:
+    """Statements on one connection. After a failure nothing more is done, and nothing is committed."""
+
+    def __init__(self, connection: AsyncConnection, diagnose: Diagnosis, *, seconds: float = STATEMENT_SECONDS) -> None:
+        self._connection = connection
+        self._diagnose = diagnose
+        self._seconds = seconds
+        self._failure: BaseException | None = None
+        self._is_committed = False
+
+    @classmethod
+    @asynccontextmanager
+    async def on(
+        cls, engine: AsyncEngine, diagnose: Diagnosis, *opening: str, seconds: float = STATEMENT_SECONDS
+    ) -> AsyncIterator["Transaction"]:
+        """A transaction that starts with the statements of `opening` and ends with the context. Raises: Unavailable."""
+        transaction = cls(await _connect(engine), diagnose, seconds=seconds)
+        try:
+            for statement in opening:
+                await transaction._do(transaction._connection.exec_driver_sql(statement))
+            yield transaction
+        finally:
+            # Shielded: whoever is cancelled must not leave a transaction open, or its rows to the next one.
+            await asyncio.shield(asyncio.ensure_future(transaction._end()))
+
+    async def rows(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Rows:
+        """The rows that a statement finds."""
+        return (await self._do(self._connection.execute(statement, values))).all()
+
+    async def change(self, statement: Executable, values: Mapping[str, Any], *, expected: int | None = None) -> None:
+        """Change rows. Raises: Conflict when they are not as many as expected."""
+        changed = (await self._do(self._connection.execute(statement, values))).rowcount
+        if expected is not None and changed != expected:
+            self._failure = Conflict(f"{changed} rows were changed where there should be {expected}.")
+            await self._roll_back()
+            raise self._failure
+
+    async def insert(self, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert rows, in one round trip as far as they fit into one packet."""
+        if rows:
+            await self._do(self._connection.execute(statement, rows))
+
+    async def check(self, check: Callable[[AsyncConnection], Awaitable[None]]) -> None:
+        """Run a check of the connection."""
+        await self._do(check(self._connection))
+
+    async def commit(self) -> None:
+        """Make it durable. Raises: OutcomeUnknown when no answer came."""
+        await self._do(self._connection.commit(), committing=True)
+        self._is_committed = True
+
+    async def _do(self, work: Awaitable[Result], *, committing: bool = False) -> Result:
+        if self._failure is not None:
+            # Never awaited, so it has to be closed.
+            getattr(work, "close", lambda: None)()
+            raise self._failure
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await work
+        except TimeoutError as error:
+            self._failure = (
+                OutcomeUnknown("COMMIT was not answered.")
+                if committing
+                else Unavailable("The database does not answer; try again in a moment.")
+            )
+            await self._throw_away()
+            raise self._failure from error
+        except Exception as error:
+            self._failure = self._told(error, committing)
+            await self._roll_back()
+            if self._failure is error:
+                raise
+            raise self._failure from error
+        except BaseException as error:
+            self._failure = error
+            await self._throw_away()
+            raise
+
+    def _told(self, error: Exception, committing: bool) -> Exception:
+        if isinstance(error, StorageFailure):
+            return error
+        trouble = self._diagnose(error, committing=committing)
+        if trouble is None:
+            return error
+        if committing and trouble is Trouble.LOST:
+            return OutcomeUnknown("The connection was lost during COMMIT.")
+        return _FAILURES[trouble]()
+
+    async def _roll_back(self) -> None:
+        try:
+            async with asyncio.timeout(ROLLBACK_SECONDS):
+                await self._connection.rollback()
+        except Exception:  # noqa: BLE001 (whatever it was, throwing the connection away undoes the transaction)
+            await self._throw_away()
+
+    async def _throw_away(self) -> None:
+        if not self._connection.invalidated:
+            await self._connection.invalidate()
+
+    async def _end(self) -> None:
+        try:
+            if not self._is_committed and self._failure is None:
+                await self._roll_back()
+        finally:
+            await self._connection.close()
+
+
+_FAILURES: dict[Trouble, Callable[[], StorageFailure]] = {
+    Trouble.CONFLICT: lambda: Conflict("The schema refused."),
+    Trouble.UNDONE: lambda: Retryable("The database undid the transaction."),
+    Trouble.LOST: lambda: Retryable("The connection to the database was lost."),
+    Trouble.BUSY: lambda: Unavailable("Somebody else holds what is needed for too long; try again in a moment."),
+    Trouble.AWAY: lambda: Unavailable("The database cannot work at the moment; try again later."),
+}
+
+
+async def _connect(engine: AsyncEngine) -> AsyncConnection:
+    connection = engine.connect()
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            return await connection.start()
+    except PoolExhausted as error:
+        raise Unavailable("Too many requests need the database at the moment; try again in a moment.") from error
+    except (DBAPIError, OSError, TimeoutError, EOFError) as error:
+        raise Unavailable("The database cannot be reached; try again in a moment.") from error
+
+
+async def read(engine: AsyncEngine, diagnose: Diagnosis, statement: Executable, values: Mapping[str, Any]) -> Rows:
+    """What one statement finds, on a connection that commits by itself: one round trip, one consistent state.
+
+    A connection that had died unnoticed in the pool is replaced, once. Raises: Unavailable.
+    """
+    try:
+        async with asyncio.timeout(STATEMENT_SECONDS):
+            for _ in range(2):
+                try:
+                    async with Transaction.on(engine, diagnose) as transaction:
+                        return await transaction.rows(statement, values)
+                except Retryable:
+                    continue
+    except TimeoutError as error:
+        raise Unavailable("The database does not answer; try again in a moment.") from error
+    raise Unavailable("The database lost the connection again and again; try again in a moment.")
