@@ -2,6 +2,7 @@
 
 from dependency_injector.containers import DeclarativeContainer
 from dependency_injector.providers import Dependency, Singleton
+from sqlalchemy.exc import DBAPIError
 
 from ..adapters.security import Argon2PasswordHasher, JwtTokens, ZxcvbnKnownPasswords
 from ..adapters.system import SystemClock, Uuid7Ids
@@ -11,6 +12,7 @@ from ..application.cancel_booking import CancelBooking
 from ..application.change_event import ChangeEvent
 from ..application.change_profile import ChangeProfile, ReadProfile
 from ..application.create_user import CreateUser
+from ..application.failures import Unavailable
 from ..application.grant_role import GrantRole
 from ..application.initialize_event import InitializeEvent
 from ..application.log_in import LogIn
@@ -26,6 +28,7 @@ from ..application.queries import (
     ReadWaitingList,
 )
 from ..application.turnstile import Turnstile
+from ..application.verify_promises import VerifyPromises
 from .secret import signing_secret
 from .settings import Settings
 
@@ -103,6 +106,7 @@ class Container(DeclarativeContainer):
     list_event_bookings = Singleton(ListEventBookings, reads)
     read_waiting_list = Singleton(ReadWaitingList, reads)
     read_changes = Singleton(ReadChanges, reads)
+    verify_promises = Singleton(VerifyPromises, storage, clock)
 
 
 def make_container(settings: Settings) -> Container:
@@ -114,7 +118,11 @@ async def migrate(settings: Settings) -> None:
     """Bring the database's schema up to date; safe to run twice and at once. Raises: Unavailable."""
     if settings.is_in_memory:
         return
-    from ..adapters.sql import migrate as migrate_sql  # noqa: PLC0415
+    from ..adapters.sql.migrate import upgrade  # noqa: PLC0415
 
     _make_room(settings)
-    await migrate_sql(settings.database_url)
+    try:
+        await upgrade(settings.database_url)
+    except DBAPIError as error:
+        # What the driver says names the host and the user, and no password.
+        raise Unavailable(f"The database at {settings.database_place} cannot be migrated: {error.orig}") from error

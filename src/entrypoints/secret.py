@@ -70,6 +70,6 @@ def _read(path: Path) -> str:
         secret = file.read().rstrip("\r\n")
     if len(secret.encode()) < LEAST_SECRET:
         raise SettingsError(
-            f"{path} must hold at least {LEAST_SECRET} bytes; remove it for a new one, with which everybody signs in again"
+            f"{path} must hold at least {LEAST_SECRET} bytes; remove it for a new one (everybody signs in again)"
         )
     return secret

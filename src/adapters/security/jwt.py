@@ -72,13 +72,13 @@ class JwtTokens:
 
 
 def _check_header(header: Mapping[str, Any], kid: str) -> None:
-    """RFC 8725, 3.11: one type, so that no other token of the same key is taken for ours; and nothing we do not know."""
+    """RFC 8725, 3.11: one type, so that no other token of the same key passes for ours; and nothing that is foreign."""
     if not header.keys() <= _HEADER or header.get("typ") != _TYPE or header.get("kid", kid) != kid:
         raise InvalidToken
 
 
 def _claims(payload: Any, now: float) -> Claims:
-    """What the claims say. They are checked here: PyJWT asks a clock of its own and takes "1", 1.0 and true for times."""
+    """What the claims say. Checked here: PyJWT asks a clock of its own and takes "1", 1.0 and true for times."""
     if not isinstance(payload, dict):
         raise InvalidToken
     if payload.get("iss") != _NAME or payload.get("aud") != _NAME:

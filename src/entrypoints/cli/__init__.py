@@ -1,0 +1,122 @@
+"""The command line: serve, migrate, grant, verify."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Sequence
+
+from ... import __version__
+from ...application.failures import Unavailable
+from ...domain.refusals import InvalidRequest, Refusal
+from ...domain.user import Role
+from ..logs import set_up_logs
+from ..settings import Settings, SettingsError
+from .operate import grant, migrate, verify
+
+DONE = 0
+FAILED = 1
+WRONG_USE = 2
+
+_log = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns: 0; 1 when it did not work; 2 when it was used wrongly, with settings that cannot be for instance.
+    """
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    if asked.command is None:
+        parser.print_usage(sys.stderr)
+        return WRONG_USE
+    try:
+        return _run(asked)
+    except KeyboardInterrupt:
+        return _say(FAILED, "interrupted")
+    except Exception:  # noqa: BLE001 - the last one who can say what happened
+        _log.exception("The command failed in a way that nobody foresaw")
+    return FAILED
+
+
+def _run(asked: argparse.Namespace) -> int:
+    """Whatever can be foreseen to go wrong is a sentence that says what to do, and no traceback."""
+    try:
+        settings = Settings.load()
+        set_up_logs(settings)
+        for name in settings.unknown:
+            _log.warning("%s is not a setting of Boxoffice and changes nothing", name)
+        command: Callable[[Settings, argparse.Namespace], int] = asked.command
+        return command(settings, asked)
+    except SettingsError as error:
+        return _say(WRONG_USE, *error.problems)
+    except Refusal as refusal:
+        return _say(WRONG_USE if isinstance(refusal, InvalidRequest) else FAILED, refusal.detail)
+    except Unavailable as failure:
+        return _say(FAILED, str(failure))
+
+
+def _say(code: int, *sentences: str) -> int:
+    for sentence in sentences:
+        print(f"boxoffice: {sentence}", file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "boxoffice",
+        description="Event ticket booking that never oversells. Settings come from the environment or .env.",
+        epilog="Exit codes: 0; 1, it did not work, or a promise is broken; 2, wrong use.",
+    )
+    parser.add_argument("--version", action="version", version=f"boxoffice {__version__}")
+    parser.set_defaults(command=None)
+    commands = parser.add_subparsers(metavar="command", title="commands")
+
+    serving = commands.add_parser("serve", help="serve the REST API", description="Serve the REST API.")
+    serving.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    serving.add_argument("--port", default=8000, type=_whole(0, 65_535), help="port; 0: any that is free (%(default)s)")
+    serving.add_argument("--workers", default=1, type=_whole(1, 64), help="processes (%(default)s)")
+    serving.set_defaults(command=_serve)
+
+    migrating = commands.add_parser(
+        "migrate",
+        help="bring the database's schema up to date",
+        description="Bring the database's schema up to date. Safe to run twice and at once.",
+    )
+    migrating.set_defaults(command=lambda settings, _: migrate(settings))
+
+    granting = commands.add_parser("grant", help="grant a role", description="Grant a role to an account.")
+    granting.add_argument("email", metavar="EMAIL", help="the account's e-mail address")
+    granting.add_argument("role", metavar="ROLE", type=_role, help=", ".join(Role))
+    granting.set_defaults(command=lambda settings, asked: grant(settings, asked.email, asked.role))
+
+    verifying = commands.add_parser(
+        "verify",
+        help="check the promises over the whole database",
+        description="Check the promises over the whole database, beside live traffic, and print each.",
+    )
+    verifying.set_defaults(command=lambda settings, _: verify(settings))
+    return parser
+
+
+def _serve(settings: Settings, asked: argparse.Namespace) -> int:
+    # The other commands need no web framework, and none of the time that it takes to load.
+    from .serve import serve  # noqa: PLC0415
+
+    return serve(settings, asked.host, asked.port, asked.workers)
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def rule(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and len(text) <= 9 and least <= int(text) <= most):
+            raise argparse.ArgumentTypeError(f"must be a whole number from {least} to {most}")
+        return int(text)
+
+    return rule
+
+
+def _role(text: str) -> Role:
+    try:
+        return Role(text.lower())
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be one of {', '.join(Role)}") from None

@@ -1,0 +1,137 @@
+"""Logs: one line for each thing that happened, readable in a terminal, JSON anywhere else."""
+
+import logging
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+import structlog
+from concurrent_log_handler import ConcurrentRotatingFileHandler
+from structlog.stdlib import ProcessorFormatter
+from structlog.typing import EventDict, Processor
+
+from .settings import Settings, SettingsError
+
+FILE_BYTES: Final = 10 * 1024 * 1024
+FILES_KEPT: Final = 5
+
+REDACTED: Final = "[redacted]"
+
+# At DEBUG these would write down statements with their parameters, and at INFO nothing that an operator looks for.
+_QUIET: Final = ("aiosqlite", "alembic", "asyncio", "asyncmy", "sqlalchemy")
+
+_SECRET_KEY: Final = re.compile(
+    r"passw|secret|token|authori[sz]ation|credential|cookie|e[-_]?mail|api[-_]?key", re.IGNORECASE
+)
+_IN_TEXT: Final[Sequence[tuple[re.Pattern[str], str]]] = (
+    (re.compile(r"\bbearer\s+[^\s\"']+", re.IGNORECASE), f"Bearer {REDACTED}"),
+    (re.compile(r"\beyJ[\w-]*\.[\w-]*(?:\.[\w-]*)*"), REDACTED),
+    (re.compile(r"://[^\s\"']*@"), f"://{REDACTED}@"),
+    (re.compile(r"\$argon2[^\s\"']+"), REDACTED),
+)
+_WORD: Final = re.compile(r"[^\s,;<>(){}\[\]\"]+")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def set_up_logs(settings: Settings, stream: TextIO | None = None) -> None:
+    """Everything that anyone logs in this process goes to the console (stderr) and, where one is named, to a file.
+
+    Several processes may share the file; whoever finds it full puts it aside. Raises: SettingsError.
+    """
+    console = logging.StreamHandler(stream or sys.stderr)
+    console.setFormatter(_formatter(_readable() if console.stream.isatty() else _json()))
+    handlers: list[logging.Handler] = [console]
+    if settings.log_file is not None:
+        handlers.append(_file(settings.log_file))
+    root = logging.getLogger()
+    for handler in (*root.handlers,):
+        root.removeHandler(handler)
+        handler.close()
+    for handler in handlers:
+        root.addHandler(handler)
+    root.setLevel(settings.log_level.value)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
+    logging.captureWarnings(True)
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *_ALWAYS, ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+def redact(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """The last defence: nobody should log a password, token or e-mail; should somebody do it, it is not written.
+
+    Values are dropped where their key says what they are, and masked where they look like it.
+    """
+    return {key: _redacted(key, value) for key, value in event.items()}
+
+
+def _redacted(key: Any, value: Any) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(key, str) and _SECRET_KEY.search(key):
+        return REDACTED
+    if isinstance(value, Mapping):
+        return {_masked(str(inner)): _redacted(inner, each) for inner, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_redacted(None, each) for each in value]
+    return value if isinstance(value, int | float) else _masked(str(value))
+
+
+def _masked(text: str) -> str:
+    for pattern, instead in _IN_TEXT:
+        text = pattern.sub(instead, text)
+    if "@" in text:
+        text = _WORD.sub(_mask_address, text)
+    # What a request brought must not end the line, or steer the terminal of whoever reads it.
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def _mask_address(word: re.Match[str]) -> str:
+    before, _, after = word[0].rpartition("@")
+    return REDACTED if before and after else word[0]
+
+
+_ALWAYS: Final[tuple[Processor, ...]] = (
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.PositionalArgumentsFormatter(),
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.StackInfoRenderer(),
+    structlog.processors.format_exc_info,
+)
+
+
+def _formatter(renderer: Processor) -> ProcessorFormatter:
+    return ProcessorFormatter(
+        foreign_pre_chain=list(_ALWAYS), processors=[ProcessorFormatter.remove_processors_meta, redact, renderer]
+    )
+
+
+def _json() -> Processor:
+    return structlog.processors.JSONRenderer()
+
+
+def _readable() -> Processor:
+    return structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+
+
+def _file(path: Path) -> logging.Handler:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler: logging.Handler = ConcurrentRotatingFileHandler(
+            str(path), maxBytes=FILE_BYTES, backupCount=FILES_KEPT, encoding="utf-8", chmod=0o640
+        )
+        # It opens its file with the first line; whether it can is to be known now.
+        with path.open("a", encoding="utf-8"):
+            pass
+    except OSError as error:
+        raise SettingsError(f"BOXOFFICE_LOG_FILE must name a file that can be written: {error.strerror}") from None
+    handler.setFormatter(_formatter(_json()))
+    return handler
