@@ -1,0 +1,1 @@
+"""The HTTP entrypoint: a Litestar application whose handlers parse, call one use case, and render."""

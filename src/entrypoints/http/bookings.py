@@ -1,0 +1,185 @@
+"""Bookings: /book, /cancel, /bookings."""
+
+from collections.abc import Collection, Iterator
+from typing import Any, Final, cast
+from uuid import UUID
+
+from litestar import Request, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, SkipValidation
+from msgspec import UNSET, UnsetType
+
+from ...application.authenticate import Caller
+from ...application.book_ticket import BookTicket
+from ...application.cancel_booking import CancelBooking
+from ...application.ports import Ids
+from ...application.queries import ListBookings, ReadBooking
+from ...domain.book import Book
+from ...domain.booking import BOOK_RULES, BookingStatus
+from ...domain.cancel import Cancel
+from .body import Body, read
+from .operation import CURSOR, LIMIT, Operation, Parameter
+from .paths import id_in_path
+from .problems import FieldProblem, pointer
+from .query import Listed, booking_cursors, limit, one_of, page_of, query
+from .views import BookingView, CancellationView
+
+STATUS: Final = Parameter(
+    "status", "Only bookings that stand so.", {"type": "string", "enum": [each.value for each in BookingStatus]}
+)
+BOOKING: Final = {
+    "id": "019a0000-0000-7000-8000-000000000004",
+    "eventId": "019a0000-0000-7000-8000-000000000002",
+    "ticketTypeId": "019a0000-0000-7000-8000-000000000003",
+    "customerId": "019a0000-0000-7000-8000-000000000001",
+    "quantity": 2,
+    "status": "confirmed",
+    "amount": {"amount": 5000, "currency": "EUR"},
+    "paymentStatus": "due",
+    "position": None,
+    "ticketsAhead": None,
+    "expiresAt": None,
+    "createdAt": "2027-01-01T12:00:00Z",
+    "updatedAt": "2027-01-01T12:00:00Z",
+}
+
+
+class BookBody(Body, frozen=True, kw_only=True):
+    """Which tickets, and how many. `ticketTypeId` may be left out where the event has one type."""
+
+    rules = BOOK_RULES
+
+    event_id: UUID
+    quantity: int = 1
+    ticket_type_id: UUID | UnsetType = UNSET
+
+
+class CancelBody(Body, frozen=True, kw_only=True):
+    """Which booking: its id, or the event in which the caller has just one that is live. Not both."""
+
+    booking_id: UUID | UnsetType = UNSET
+    event_id: UUID | UnsetType = UNSET
+
+    @classmethod
+    def contradictions(cls, given: Collection[str]) -> Iterator[FieldProblem]:
+        """Exactly one of the two."""
+        if "bookingId" in given and "eventId" in given:
+            yield FieldProblem(pointer("eventId"), "must not stand beside bookingId")
+        elif "bookingId" not in given and "eventId" not in given:
+            yield FieldProblem(pointer("bookingId"), "is required, or eventId")
+
+
+@post(
+    "/book",
+    opt=Operation(
+        "BookTicket",
+        "Book tickets, or join the waiting list",
+        tag="Bookings",
+        signed_in=True,
+        body=BookBody,
+        example={"eventId": BOOKING["eventId"], "quantity": 2},
+        answer=BookingView,
+        answer_example=BOOKING,
+        status=201,
+        has_location=True,
+        problems=(
+            "not-found",
+            "not-on-sale",
+            "event-started",
+            "exceeds-capacity",
+            "already-booked",
+            "limit-exceeded",
+        ),
+    ).opt,
+)
+async def book_ticket(
+    request: Request[Caller, Any, Any],
+    book_ticket: NamedDependency[SkipValidation[BookTicket]],
+    ids: NamedDependency[SkipValidation[Ids]],
+) -> Response[BookingView]:
+    """All tickets at once or a place in line for all of them: waiting is an outcome, no error."""
+    body = await read(request, BookBody)
+    booking = await book_ticket(
+        Book(
+            booking_id=ids.new(),
+            event_id=body.event_id,
+            actor=request.user.actor,
+            quantity=body.quantity,
+            ticket_type_id=None if body.ticket_type_id is UNSET else body.ticket_type_id,
+        )
+    )
+    return Response(BookingView.of(booking), headers={"Location": f"/bookings/{booking.id}"})
+
+
+@post(
+    "/cancel",
+    status_code=200,
+    opt=Operation(
+        "CancelBooking",
+        "Cancel a booking",
+        tag="Bookings",
+        signed_in=True,
+        body=CancelBody,
+        example={"bookingId": BOOKING["id"]},
+        answer=CancellationView,
+        answer_example={"booking": {**BOOKING, "status": "cancelled", "paymentStatus": "none"}, "promotedCount": 1},
+        problems=("not-found", "cancellation-closed", "already-cancelled"),
+    ).opt,
+)
+async def cancel_booking(
+    request: Request[Caller, Any, Any], cancel_booking: NamedDependency[SkipValidation[CancelBooking]]
+) -> CancellationView:
+    """Its tickets go to the waiting list in the same transaction."""
+    body = await read(request, CancelBody)
+    actor = request.user.actor
+    if isinstance(body.booking_id, UUID):
+        return CancellationView.of(await cancel_booking.by_id(body.booking_id, actor))
+    event_id = cast("UUID", body.event_id)  # One of the two is given, or there would have been a contradiction.
+    return CancellationView.of(await cancel_booking(Cancel(event_id=event_id, actor=actor)))
+
+
+@get(
+    "/bookings",
+    opt=Operation(
+        "ListBookings",
+        "One's own bookings, newest first",
+        tag="Bookings",
+        signed_in=True,
+        answer=Listed[BookingView],
+        answer_example={"items": [BOOKING], "nextCursor": None},
+        parameters=(STATUS, CURSOR, LIMIT),
+        problems=("invalid-request",),
+    ).opt,
+)
+async def list_bookings(
+    request: Request[Caller, Any, Any], list_bookings: NamedDependency[SkipValidation[ListBookings]]
+) -> Listed[BookingView]:
+    """One's own bookings, newest first."""
+    actor = request.user.actor
+    asked = query(request, status=one_of(BookingStatus), limit=limit, cursor=str)
+    cursors = booking_cursors("bookings", actor.user_id, asked.get("status"))
+    page = await list_bookings(
+        actor, status=asked.get("status"), before=cursors.read_from(asked), limit=asked.get("limit", 50)
+    )
+    return page_of(page, BookingView.of, cursors)
+
+
+@get(
+    "/bookings/{booking_id:str}",
+    opt=Operation(
+        "ReadBooking",
+        "See a booking",
+        tag="Bookings",
+        signed_in=True,
+        answer=BookingView,
+        answer_example=BOOKING,
+        problems=("not-found",),
+    ).opt,
+)
+async def read_booking(
+    booking_id: FromPath[str],
+    request: Request[Caller, Any, Any],
+    read_booking: NamedDependency[SkipValidation[ReadBooking]],
+) -> BookingView:
+    """With today's place in line; for its customer, the organizer and admins."""
+    return BookingView.of(await read_booking(id_in_path(booking_id), request.user.actor))

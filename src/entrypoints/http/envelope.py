@@ -1,0 +1,97 @@
+"""What goes around every request: its id, its line in the log, and a problem where nothing else answered."""
+
+import logging
+import re
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any, Final
+
+from litestar.enums import ScopeType
+from litestar.exceptions import NotFoundException
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from .problems import MEDIA_TYPE, problem_of
+
+_log = logging.getLogger("boxoffice.requests")
+
+_ASKED_AS: Final = {"HEAD": "GET", "OPTIONS": "TRACE"}
+"""Litestar answers OPTIONS by itself, and not with all methods; no path has TRACE, so its Allow is told."""
+
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+
+
+class Envelope:
+    """One layer for all of it, so that a request passes through few hands.
+
+    `HEAD` is asked as `GET` and answered without its body, with the same headers. A line of the log
+    names the route and not the path, and no header: nothing that somebody might have put a secret into.
+    """
+
+    def __init__(self, app: ASGIApp, new_id: Callable[[], object]) -> None:
+        self._app = app
+        self._new_id = new_id
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """An ASGI application around another one."""
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        begun = perf_counter()
+        method: str = scope["method"]
+        request_id = _request_id(scope["headers"]) or str(self._new_id())
+        scope["request_id"] = request_id  # type: ignore[typeddict-unknown-key]
+        scope["method"] = _ASKED_AS.get(method, method)  # type: ignore[typeddict-item]
+        status: int | None = None
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            elif method == "HEAD" and message["type"] == "http.response.body":
+                message["body"] = b""
+            await send(message)
+
+        try:
+            _check_is_one_of_ours(scope["path"])
+            await self._app(scope, receive, answer)
+        except Exception as error:
+            if status is not None:
+                raise
+            await _answer_problem(answer, error, request_id)
+        finally:
+            caller: Any = scope.get("user")
+            _log.info(
+                "%s %s",
+                method,
+                scope.get("path_template", "-"),
+                extra={
+                    "request_id": request_id,
+                    "user": str(caller.actor.user_id) if caller else None,
+                    "method": method,
+                    "route": scope.get("path_template", "-"),
+                    "status": status,
+                    "duration_ms": round((perf_counter() - begun) * 1000, 2),
+                },
+            )
+
+
+def _request_id(headers: Any) -> str | None:
+    for name, value in headers:
+        if name == b"x-request-id":
+            return str(value, "ascii") if _REQUEST_ID.fullmatch(value) else None
+    return None
+
+
+def _check_is_one_of_ours(path: str) -> None:
+    """A slash too many names another path (Litestar would let it name the same). Raises: NotFoundException."""
+    if "//" in path or (path.endswith("/") and path != "/"):
+        raise NotFoundException
+
+
+async def _answer_problem(send: Send, error: Exception, request_id: str) -> None:
+    status, headers, body = problem_of(error, request_id)
+    headers |= {"content-type": MEDIA_TYPE, "content-length": str(len(body))}
+    encoded = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": encoded})
+    await send({"type": "http.response.body", "body": body, "more_body": False})

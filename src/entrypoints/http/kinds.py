@@ -1,0 +1,135 @@
+"""The codes of problems, and what each means."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct
+
+
+class Kind(Struct, frozen=True):
+    """What a problem's code means, whatever the occasion."""
+
+    status: int
+    title: str
+    explanation: str
+
+
+KINDS: Final[Mapping[str, Kind]] = {
+    "invalid-request": Kind(
+        400,
+        "The request is not valid",
+        "The request can never be right as it is: broken JSON, invalid UTF-8, a byte order mark, a key given twice, "
+        "nesting deeper than 64, a value that breaks a rule, or two Authorization headers. Each member of `errors` "
+        "points at a broken field (a JSON pointer; for the query, the parameter's name) and says what it must be. "
+        "Mend them and send the request again.",
+    ),
+    "not-signed-in": Kind(
+        401,
+        "Nobody is signed in",
+        "The call needs to know who you are. Sign in with POST /login and send the access token it answers: "
+        "`Authorization: Bearer <token>`. Any other scheme counts as none.",
+    ),
+    "invalid-token": Kind(
+        401,
+        "The access token is not valid",
+        "The bearer token is malformed, expired, revoked or not ours. Sign in again with POST /login, or leave the "
+        "header away where no sign-in is needed.",
+    ),
+    "wrong-credentials": Kind(
+        401,
+        "Wrong e-mail address or password",
+        "No account has this e-mail address with this password. Which of the two is wrong is never said.",
+    ),
+    "not-allowed": Kind(
+        403,
+        "Not allowed",
+        "You may see this thing, but not do this to it: only its organizer or an admin may. For /me: the current "
+        "password is wrong.",
+    ),
+    "not-found": Kind(
+        404,
+        "Not found",
+        "There is no such path, nothing has this id, or what has it is not yours to see: another customer's booking, "
+        "another organizer's draft. These look alike on purpose.",
+    ),
+    "method-not-allowed": Kind(
+        405, "Method not allowed", "The path exists, but not with this method. The Allow header says which ones it has."
+    ),
+    "not-on-sale": Kind(
+        409,
+        "Not on sale",
+        "The event takes no new bookings now: it is a draft, paused, completed or cancelled, or outside its sales "
+        "window.",
+    ),
+    "event-started": Kind(409, "The event has started", "Tickets are booked before `startsAt` only."),
+    "event-closed": Kind(
+        409, "The event is closed", "The event is cancelled or completed; nothing about it can be edited any more."
+    ),
+    "illegal-status-change": Kind(
+        409,
+        "No such step",
+        "An event goes from draft to on_sale, between on_sale and paused, from these two to completed, and from any "
+        "but completed to cancelled. There is no other step.",
+    ),
+    "cancellation-closed": Kind(
+        409,
+        "Too late to cancel",
+        "Customers cancel a confirmed booking until `cancellationDeadlineHours` before `startsAt`, and leave the "
+        "waiting list until the start. The organizer may cancel any booking until the event is closed.",
+    ),
+    "already-cancelled": Kind(
+        409, "Already cancelled", "The booking is cancelled or expired by now; nothing more has to be done."
+    ),
+    "exceeds-capacity": Kind(
+        409,
+        "More than there are",
+        "More tickets were asked for than the ticket type has in all; waiting would not help.",
+    ),
+    "already-booked": Kind(
+        409,
+        "Already booked",
+        "One live booking (waitlisted, held or confirmed) per customer and ticket type: `bookingId` names it. Cancel "
+        "it first to book anew, at the end of the line.",
+    ),
+    "limit-exceeded": Kind(
+        409,
+        "More than a customer may have",
+        "With this booking you would have more live tickets in the event than its `maxTicketsPerCustomer`.",
+    ),
+    "capacity-below-taken": Kind(
+        409,
+        "Fewer than are taken",
+        "A ticket type cannot have fewer tickets than are taken, nor fewer than one waiting booking asks for.",
+    ),
+    "too-many-ticket-types": Kind(409, "Too many ticket types", "An event has 50 ticket types at most."),
+    "name-taken": Kind(
+        409,
+        "The name is taken",
+        "Another ticket type of the event has this name, upper and lower case being the same.",
+    ),
+    "email-taken": Kind(409, "The e-mail address is taken", "An account with this e-mail address exists."),
+    "stale-version": Kind(
+        412,
+        "The event was edited since",
+        "`If-Match` names no version that the event has now. Read the event again, look at what changed, and repeat "
+        "the edit with the new ETag. Bookings in between do not matter.",
+    ),
+    "body-too-large": Kind(413, "The body is too large", "A body may have 16 KiB (16,384 bytes) at most."),
+    "unsupported-media-type": Kind(
+        415,
+        "Unsupported media type",
+        "Bodies are `Content-Type: application/json` in UTF-8, without a Content-Encoding.",
+    ),
+    "internal-error": Kind(
+        500,
+        "Internal error",
+        "Something broke that should not. It has been written to the log with the request id; nothing is known of the "
+        "request's outcome, so look before you repeat it.",
+    ),
+    "try-again": Kind(
+        503,
+        "Try again in a moment",
+        "The service is overloaded or shutting down, or its database is away. Nothing is known of the request's "
+        "outcome. Try again after as many seconds as Retry-After says.",
+    ),
+}

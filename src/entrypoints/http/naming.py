@@ -1,0 +1,10 @@
+"""How fields are called on the wire: the rules say `total_tickets`, JSON says `totalTickets`."""
+
+from functools import cache
+
+
+@cache
+def camel(name: str) -> str:
+    """The name in camelCase."""
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))

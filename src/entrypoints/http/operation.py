@@ -1,0 +1,59 @@
+"""What the reference says of a handler. It stands with the handler, in its `opt`, so that the two cannot part."""
+
+from typing import Any
+
+from msgspec import Struct
+
+
+class Parameter(Struct, frozen=True):
+    """A parameter of the query, or a header; `schema` as JSON Schema."""
+
+    name: str
+    description: str
+    schema: dict[str, Any]
+    place: str = "query"
+
+
+CURSOR = Parameter(
+    "cursor",
+    "The `nextCursor` of the page before, from this list with these filters.",
+    {"type": "string", "minLength": 1},
+)
+LIMIT = Parameter("limit", "Items at most.", {"type": "integer", "minimum": 1, "maximum": 100, "default": 50})
+IF_NONE_MATCH = Parameter("If-None-Match", "An ETag; the same still: 304.", {"type": "string"}, "header")
+IF_MATCH = Parameter(
+    "If-Match",
+    "The event's ETag, or `*`. Refuses (412) only when the event was edited since.",
+    {"type": "string"},
+    "header",
+)
+
+
+class Operation(Struct, frozen=True):
+    """One call.
+
+    `signed_in`: it needs a bearer token. `ignores_token`: it does not even look at one. `problems` are the codes it may
+    answer besides those that follow from the rest (a body, signing in).
+    """
+
+    id: str
+    summary: str
+    tag: str
+    answer: Any
+    status: int = 200
+    problems: tuple[str, ...] = ()
+    body: type[Struct] | None = None
+    example: Any = None
+    answer_example: Any = None
+    parameters: tuple[Parameter, ...] = ()
+    signed_in: bool = False
+    ignores_token: bool = False
+    has_location: bool = False
+    has_etag: bool = False
+    answers_html: bool = False
+    media_type: str = "application/json"
+
+    @property
+    def opt(self) -> dict[str, "Operation"]:
+        """For a handler's `opt`."""
+        return {"operation": self}
