@@ -1,0 +1,286 @@
+"""An office that sells one event's tickets by the pure decisions alone, and holds each of them against the promises."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any, TypeVar
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from boxoffice.domain.book import Book, book
+from boxoffice.domain.booking import Booking, BookingStatus
+from boxoffice.domain.cancel import Cancel, cancel
+from boxoffice.domain.event import (
+    EventChanges,
+    EventDetails,
+    EventState,
+    EventStatus,
+    TicketType,
+    TicketTypeChanges,
+    TicketTypeSpec,
+    WaitingListPolicy,
+)
+from boxoffice.domain.facts import AnyHappening, Fact
+from boxoffice.domain.inventory import Decision, Inventory, Line, WaitingSizes
+from boxoffice.domain.money import Money
+from boxoffice.domain.organize import (
+    AddTicketType,
+    Edit,
+    EditTicketType,
+    Initialize,
+    add_ticket_type,
+    edit,
+    edit_ticket_type,
+    general_admission,
+    initialize,
+)
+from boxoffice.domain.replay import EventReplay, replay_booking
+from boxoffice.domain.settle import Settle, settle
+from boxoffice.domain.user import Actor, Organizers, Role
+
+Outcome = TypeVar("Outcome")
+
+NOW = datetime(2027, 1, 1, 12, tzinfo=UTC)
+START = datetime(2027, 5, 1, 19, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+ORGANIZER = Actor(UUID(int=900))
+ADMIN = Actor(UUID(int=901), Role.ADMIN)
+STRANGER = Actor(UUID(int=902))
+OTHER_ORGANIZER = Actor(UUID(int=903), Role.ORGANIZER)
+ANA, BEN, CLEO, DAN, EVE, FAY = (Actor(UUID(int=number)) for number in range(1, 7))
+
+EVENT_ID = UUID(int=1_000)
+
+
+def customer(number: int) -> Actor:
+    """One of a crowd."""
+    return Actor(UUID(int=10_000 + number))
+
+
+def euros(amount: int) -> Money:
+    """Whole euros."""
+    return Money(amount * 100, "EUR")
+
+
+class Office:
+    """One event and everybody's bookings. It loads for a decision whatever there is, as a storage without limits would.
+
+    After each decision the facts must be gapless and add up to the counters and bookings (7), nothing may be oversold
+    (1), and no ticket may idle while somebody whom it fits is served (6).
+    """
+
+    def __init__(
+        self,
+        total_tickets: int = 3,
+        *,
+        price: Money | None = None,
+        types: Sequence[TicketTypeSpec] = (),
+        status: EventStatus = EventStatus.ON_SALE,
+        **details: Any,
+    ) -> None:
+        self.now = NOW
+        self.bookings: dict[UUID, Booking] = {}
+        self.facts: list[Fact] = []
+        self._ids = count(5_000)
+        self._replay = EventReplay(EVENT_ID)
+        specs = types or (general_admission(total_tickets, price),)
+        command = Initialize(
+            event_id=EVENT_ID,
+            actor=ORGANIZER,
+            details=EventDetails(**{"name": "Jazz night", **details}),
+            ticket_types=tuple((self.new_id(), spec) for spec in specs),
+            currency="EUR",
+            status=status,
+        )
+        self.take(initialize(command, Organizers.EVERYONE, self.now))
+
+    def new_id(self) -> UUID:
+        """An id that nobody has."""
+        return UUID(int=next(self._ids))
+
+    @property
+    def inventory(self) -> Inventory:
+        """All there is to load."""
+        waiting = sorted(self.in_line(), key=lambda booking: booking.queue_number or 0)
+        lines = {}
+        sizes = {}
+        for each in self._kept.ticket_types:
+            of_type = tuple(booking for booking in waiting if booking.ticket_type_id == each.id)
+            lines[each.id] = Line(of_type, None, is_whole=True)
+            if of_type:
+                quantities = [booking.quantity for booking in of_type]
+                sizes[each.id] = WaitingSizes(min(quantities), max(quantities))
+        closing: tuple[Booking, ...] = ()
+        if self._kept.event.status is EventStatus.CANCELLED:
+            closing = tuple(booking for booking in self.bookings.values() if booking.status.is_live)
+        elif self._kept.event.status is EventStatus.COMPLETED:
+            closing = tuple(waiting)
+        return replace(
+            self._kept,
+            bookings=tuple(self.bookings.values()),
+            lines=lines,
+            closing=closing,
+            waiting_sizes=sizes,
+        )
+
+    @property
+    def state(self) -> EventState:
+        """The event as it is told."""
+        sizes = {each: size.smallest for each, size in self.inventory.waiting_sizes.items()}
+        return EventState(event=self._kept.event, ticket_types=self._kept.ticket_types, smallest_waiting=sizes)
+
+    @property
+    def ticket_type(self) -> TicketType:
+        """The only ticket type, or the first."""
+        return self._kept.ticket_types[0]
+
+    @property
+    def ticket_types(self) -> tuple[TicketType, ...]:
+        """All ticket types, in their order."""
+        return self._kept.ticket_types
+
+    def in_line(self) -> list[Booking]:
+        """Those who wait, in the order in which they joined."""
+        return [booking for booking in self.bookings.values() if booking.status is BookingStatus.WAITLISTED]
+
+    def status_of(self, booking: Booking) -> str:
+        """Where a booking stands by now."""
+        return self.bookings[booking.id].status.value
+
+    def statuses(self, *bookings: Booking) -> list[str]:
+        """Where bookings stand by now."""
+        return [self.status_of(booking) for booking in bookings]
+
+    def happened(self, since: int = 0) -> list[AnyHappening]:
+        """What the facts after that number say."""
+        return [fact.what for fact in self.facts[since:]]
+
+    # What people do.
+
+    def book(self, actor: Actor, quantity: int = 1, ticket_type: TicketType | None = None) -> Booking:
+        """Book, or join the line."""
+        command = Book(
+            booking_id=self.new_id(),
+            event_id=EVENT_ID,
+            actor=actor,
+            quantity=quantity,
+            ticket_type_id=ticket_type.id if ticket_type else None,
+        )
+        return self.take(book(self.inventory, command, self.now))
+
+    def crowd(self, size: int, quantity: int = 1) -> list[Booking]:
+        """Many customers, who come one after the other."""
+        first = len(self.bookings)
+        return [self.book(customer(first + number), quantity) for number in range(size)]
+
+    def cancel(self, booking: Booking, actor: Actor | None = None) -> Booking:
+        """Cancel by the booking's id; without an actor its customer does."""
+        actor = actor or Actor(booking.customer_id)
+        command = Cancel(event_id=EVENT_ID, actor=actor, booking_id=booking.id)
+        return self.take(cancel(self.inventory, command, self.now))
+
+    def cancel_here(self, actor: Actor) -> Booking:
+        """Cancel by the event's id."""
+        return self.take(cancel(self.inventory, Cancel(event_id=EVENT_ID, actor=actor), self.now))
+
+    def edit(self, actor: Actor = ORGANIZER, versions: set[int] | None = None, **changes: Any) -> EventState:
+        """Edit the event."""
+        expected = None if versions is None else frozenset(versions)
+        command = Edit(event_id=EVENT_ID, actor=actor, changes=EventChanges(**changes), expected_versions=expected)
+        return self.take(edit(self.inventory, command, self.now))
+
+    def edit_type(
+        self, ticket_type: TicketType, actor: Actor = ORGANIZER, versions: set[int] | None = None, **changes: Any
+    ) -> EventState:
+        """Edit a ticket type."""
+        command = EditTicketType(
+            event_id=EVENT_ID,
+            actor=actor,
+            ticket_type_id=ticket_type.id,
+            changes=TicketTypeChanges(**changes),
+            expected_versions=None if versions is None else frozenset(versions),
+        )
+        return self.take(edit_ticket_type(self.inventory, command, self.now))
+
+    def add_type(
+        self,
+        name: str,
+        total_tickets: int = 1,
+        price: Money | None = None,
+        actor: Actor = ORGANIZER,
+        versions: set[int] | None = None,
+    ) -> EventState:
+        """Add a ticket type."""
+        command = AddTicketType(
+            event_id=EVENT_ID,
+            actor=actor,
+            ticket_type_id=self.new_id(),
+            spec=TicketTypeSpec(name=name, total_tickets=total_tickets, price=price),
+            expected_versions=None if versions is None else frozenset(versions),
+        )
+        return self.take(add_ticket_type(self.inventory, command, self.now))
+
+    def pause(self) -> None:
+        """Pause the event."""
+        self.edit(status=EventStatus.PAUSED)
+
+    def resume(self) -> None:
+        """Put the event on sale again."""
+        self.edit(status=EventStatus.ON_SALE)
+
+    def settle(self) -> Decision[None]:
+        """Take one step of what is still to be done."""
+        decision = settle(self.inventory, Settle(EVENT_ID), self.now)
+        self.take(decision)
+        return decision
+
+    def take(self, decision: Decision[Outcome]) -> Outcome:
+        """Record a decision, unless it breaks a promise."""
+        self._kept = replace(decision.inventory, bookings=(), lines={}, closing=(), waiting_sizes={})
+        for booking in decision.booked:
+            assert booking.id not in self.bookings
+            assert booking.place is None
+            self.bookings[booking.id] = booking
+        for change in decision.changed:
+            assert self.bookings[change.before.id] == change.before
+            self.bookings[change.after.id] = change.after
+        self.facts += decision.facts
+        self._check_facts(decision)
+        self._check_counters()
+        self._check_nothing_idles()
+        return decision.outcome
+
+    def _check_facts(self, decision: Decision[Any]) -> None:
+        assert [fact.seq for fact in self.facts] == list(range(1, len(self.facts) + 1))
+        for fact in decision.facts:
+            assert (fact.event_id, fact.occurred_at) == (EVENT_ID, self.now)
+            self._replay.apply(fact)
+        self._replay.compare(EventState(event=self._kept.event, ticket_types=self._kept.ticket_types))
+        assert self._replay.breaches == []
+        touched = {booking.id for booking in decision.booked} | {change.after.id for change in decision.changed}
+        told: dict[UUID, list[Fact]] = {booking_id: [] for booking_id in touched}
+        for fact in self.facts:
+            if fact.booking_id in touched:
+                told[fact.booking_id].append(fact)
+        for booking_id, facts in told.items():
+            assert replay_booking(facts) == self.bookings[booking_id]
+
+    def _check_counters(self) -> None:
+        for each in self._kept.ticket_types:
+            of_type = [booking for booking in self.bookings.values() if booking.ticket_type_id == each.id]
+            waiting = [booking for booking in of_type if booking.status is BookingStatus.WAITLISTED]
+            assert each.taken == sum(booking.quantity for booking in of_type if booking.status.takes_tickets)
+            assert each.taken <= each.total_tickets
+            assert each.waiting == len(waiting)
+            assert each.waiting_tickets == sum(booking.quantity for booking in waiting)
+
+    def _check_nothing_idles(self) -> None:
+        event = self._kept.event
+        if event.is_unsettled or not event.serves_its_line(self.now):
+            return
+        for each in self._kept.ticket_types:
+            line = self.inventory.lines[each.id].head
+            candidates = line[:1] if event.waiting_list_policy is WaitingListPolicy.STRICT else line
+            assert all(booking.quantity > each.available for booking in candidates)
