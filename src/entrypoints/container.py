@@ -39,7 +39,7 @@ def _storage(settings: Settings) -> Storage:
         from ..adapters.memory import MemoryStorage  # noqa: PLC0415
 
         return MemoryStorage()
-    from ..adapters.sql import SqlStorage  # noqa: PLC0415
+    from ..adapters.sql.storage import SqlStorage  # noqa: PLC0415
 
     _make_room(settings)
     return SqlStorage(settings.database_url)
@@ -54,9 +54,13 @@ def _initialize_event(turnstile: Turnstile, settings: Settings) -> InitializeEve
 
 
 def _make_room(settings: Settings) -> None:
-    """The folder of the embedded database."""
+    """The folder of the embedded database. Raises: Unavailable."""
     if settings.sqlite_file is not None:
-        settings.sqlite_file.parent.mkdir(parents=True, exist_ok=True)
+        folder = settings.sqlite_file.parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unavailable(f"The folder {folder} for the database cannot be made: {error.strerror}") from error
 
 
 class Draining:

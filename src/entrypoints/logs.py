@@ -108,9 +108,16 @@ _ALWAYS: Final[tuple[Processor, ...]] = (
 )
 
 
+def _without_colors(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    # Uvicorn gives its messages twice, the second time with escape sequences.
+    event.pop("color_message", None)
+    return event
+
+
 def _formatter(renderer: Processor) -> ProcessorFormatter:
     return ProcessorFormatter(
-        foreign_pre_chain=list(_ALWAYS), processors=[ProcessorFormatter.remove_processors_meta, redact, renderer]
+        foreign_pre_chain=[*_ALWAYS, structlog.stdlib.ExtraAdder(), _without_colors],
+        processors=[ProcessorFormatter.remove_processors_meta, redact, renderer],
     )
 
 
