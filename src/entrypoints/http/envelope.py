@@ -1,19 +1,18 @@
 """What goes around every request: its id, its line in the log, and a problem where nothing else answered."""
 
-import logging
 import re
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Final
 
-from litestar.enums import ScopeType
+import structlog
+from litestar.enums import HttpMethod, ScopeType
 from litestar.exceptions import NotFoundException
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from .problems import MEDIA_TYPE, problem_of
 
-_log = logging.getLogger("boxoffice.requests")
-
+_METHODS: Final = frozenset(HttpMethod)
 _ASKED_AS: Final = {"HEAD": "GET", "OPTIONS": "TRACE"}
 """Litestar answers OPTIONS by itself, and not with all methods; no path has TRACE, so its Allow is told."""
 
@@ -30,6 +29,7 @@ class Envelope:
     def __init__(self, app: ASGIApp, new_id: Callable[[], object]) -> None:
         self._app = app
         self._new_id = new_id
+        self._log = structlog.stdlib.get_logger("boxoffice.requests")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An ASGI application around another one."""
@@ -61,18 +61,14 @@ class Envelope:
             await _answer_problem(answer, error, request_id)
         finally:
             caller: Any = scope.get("user")
-            _log.info(
-                "%s %s",
-                method,
-                scope.get("path_template", "-"),
-                extra={
-                    "request_id": request_id,
-                    "user": str(caller.actor.user_id) if caller else None,
-                    "method": method,
-                    "route": scope.get("path_template", "-"),
-                    "status": status,
-                    "duration_ms": round((perf_counter() - begun) * 1000, 2),
-                },
+            self._log.info(
+                "request",
+                request_id=request_id,
+                user_id=str(caller.actor.user_id) if caller else None,
+                method=method if method in _METHODS else None,
+                route=scope.get("path_template"),
+                status=status,
+                duration_ms=round((perf_counter() - begun) * 1000, 2),
             )
 
 

@@ -1,0 +1,132 @@
+"""The service as its clients see it, and the few things that most tests do with it."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+
+from boxoffice.entrypoints.container import Container
+
+SECRET = "a secret of the tests, long enough"
+PASSWORD = "correct horse battery"
+JSON = {"Content-Type": "application/json"}
+
+
+class StandingClock:
+    """Time stands until a test moves it."""
+
+    def __init__(self) -> None:
+        self._now = datetime(2030, 1, 1, 12, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        self._now += timedelta(microseconds=1)
+        return self._now
+
+    def travel(self, **timespan: float) -> None:
+        self._now += timedelta(**timespan)
+
+
+class Client:
+    """Somebody who calls: signed in when there is a token."""
+
+    def __init__(
+        self, http: httpx.AsyncClient, user: Mapping[str, Any] | None = None, token: str | None = None
+    ) -> None:
+        self._http = http
+        self._user = user
+        self.token = token
+
+    @property
+    def id(self) -> str:
+        assert self._user is not None
+        return str(self._user["id"])
+
+    @property
+    def email(self) -> str:
+        assert self._user is not None
+        return str(self._user["email"])
+
+    async def send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        headers = {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
+        return await self._http.request(
+            method, path, headers={**headers, **(options.pop("headers", None) or {})}, **options
+        )
+
+    async def get(self, path: str, **options: Any) -> httpx.Response:
+        return await self.send("GET", path, **options)
+
+    async def post(self, path: str, body: Any, **options: Any) -> httpx.Response:
+        return await self.send("POST", path, json=body, **options)
+
+    async def patch(self, path: str, body: Any, **options: Any) -> httpx.Response:
+        return await self.send("PATCH", path, json=body, **options)
+
+    async def sign_in_again(self) -> None:
+        answer = await self._http.post("/login", json={"email": self.email, "password": PASSWORD})
+        self.token = answer.json()["accessToken"]
+
+    async def event(self, **fields: Any) -> dict[str, Any]:
+        """A new event of this client's."""
+        body = {"name": "Jazz night", **fields}
+        if "ticketTypes" not in body:
+            body.setdefault("totalTickets", 10)
+        return ok(await self.post("/initialize", body), 201)
+
+    async def book(self, event: Mapping[str, Any], quantity: int = 1, **fields: Any) -> dict[str, Any]:
+        """A new booking of this client's."""
+        return ok(await self.post("/book", {"eventId": event["id"], "quantity": quantity, **fields}), 201)
+
+
+class Service:
+    """A running service."""
+
+    def __init__(self, http: httpx.AsyncClient, container: Container, clock: StandingClock) -> None:
+        self.http = http
+        self.container = container
+        self.clock = clock
+        self.anyone = Client(http)
+        self._users = 0
+
+    async def user(self) -> Client:
+        """A new user, signed in."""
+        self._users += 1
+        return await new_user(self.http, f"user{self._users}@example.org")
+
+
+async def new_user(http: httpx.AsyncClient, email: str) -> Client:
+    body = {"name": "Ada", "email": email, "password": PASSWORD}
+    client = Client(http, ok(await http.post("/create-user", json=body), 201))
+    await client.sign_in_again()
+    return client
+
+
+def ok(answer: httpx.Response, status: int = 200) -> dict[str, Any]:
+    """The body of an answer that is as it should be."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/json"
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """The body of a problem, held to the form that all problems have."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = answer.json()
+    assert body["code"] == code, body
+    assert body["type"] == f"/problems/{code}"
+    assert body["status"] == status
+    assert body["title"]
+    assert body["detail"]
+    assert body["requestId"] == answer.headers["x-request-id"]
+    assert ("www-authenticate" in answer.headers) == (status == 401)
+    assert ("allow" in answer.headers) == (status == 405)
+    assert ("retry-after" in answer.headers) == (status == 503)
+    assert ("errors" in body) == (code == "invalid-request")
+    return body
+
+
+def pointers(answer: httpx.Response) -> list[str]:
+    """Which fields a 400 names."""
+    return [error["pointer"] for error in problem(answer, 400, "invalid-request")["errors"]]
