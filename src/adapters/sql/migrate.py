@@ -1,5 +1,6 @@
 """The schema's version: bring a database to it, and tell whether it is there."""
 
+import warnings
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...application.failures import Unavailable
 from .database import database_of
+from .tables import metadata
 
 _VERSION = select(column("version_num", String())).select_from(table("alembic_version"))
 
@@ -51,8 +53,11 @@ def head() -> str:
 
 def _upgrade(connection: Connection) -> None:
     config = _config()
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    config.attributes |= {"connection": connection, "metadata": metadata}
+    with warnings.catch_warnings():
+        # MySQL names no primary keys, which is no matter.
+        warnings.filterwarnings("ignore", "Name 'alembic_version_pkc' ignored")
+        command.upgrade(config, "head")
 
 
 def _config() -> Config:

@@ -22,12 +22,12 @@ _PUT = (
 )
 _ADD_SESSION = insert(sessions)
 _FORGET_EXPIRED = delete(sessions).where(
-    sessions.c.user_id == bindparam("user_id"), sessions.c.expires_at <= bindparam("now")
+    sessions.c.user_id == bindparam("of_user"), sessions.c.expires_at <= bindparam("now")
 )
 _END_SESSIONS = (
     update(sessions)
     .where(
-        sessions.c.user_id == bindparam("user_id"),
+        sessions.c.user_id == bindparam("of_user"),
         sessions.c.expires_at > bindparam("now"),
         sessions.c.ended_at.is_(None),
     )
@@ -61,12 +61,12 @@ class SqlUsers:
 
     async def add_session(self, session: Session, now: datetime) -> None:
         """A new session; those that have expired go."""
-        await self._transaction.change(_FORGET_EXPIRED, {"user_id": session.user_id, "now": now})
+        await self._transaction.change(_FORGET_EXPIRED, {"of_user": session.user_id, "now": now})
         await self._transaction.insert(_ADD_SESSION, [asdict(session)])
 
     async def end_sessions(self, user_id: UUID, now: datetime, *, but: UUID | None) -> None:
         """End every live session but this one."""
-        values: dict[str, Any] = {"user_id": user_id, "now": now}
+        values: dict[str, Any] = {"of_user": user_id, "now": now}
         if but is None:
             await self._transaction.change(_END_SESSIONS, values)
         else:

@@ -1,14 +1,9 @@
-"""Run by Alembic, on the connection that `migrate` hands over."""
+"""Run by Alembic, on the connection and for the tables that `migrate` hands over."""
 
 from alembic import context
 
-from boxoffice.adapters.sql.tables import metadata
+_handed_over = context.config.attributes
 
-context.configure(
-    connection=context.config.attributes["connection"],
-    target_metadata=metadata,
-    compare_type=True,
-    render_as_batch=context.config.attributes["connection"].dialect.name == "sqlite",
-)
+context.configure(connection=_handed_over["connection"], target_metadata=_handed_over["metadata"])
 with context.begin_transaction():
     context.run_migrations()

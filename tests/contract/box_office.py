@@ -1,0 +1,172 @@
+"""Hands for the contract's tests: the domain's own decisions, each in a unit of work of its own."""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+from msgspec.structs import replace
+from uuid_utils.compat import uuid7
+
+from boxoffice.application.ports import Needs, Storage, UnitOfWork
+from boxoffice.domain.book import Book, book
+from boxoffice.domain.booking import Booking
+from boxoffice.domain.cancel import Cancel, cancel
+from boxoffice.domain.event import EventChanges, EventDetails, EventState, TicketTypeSpec
+from boxoffice.domain.inventory import Decision, Inventory
+from boxoffice.domain.organize import Edit, Initialize, edit, general_admission, initialize
+from boxoffice.domain.settle import asks
+from boxoffice.domain.user import Actor, Organizers, Role, Session, User
+
+NOW = datetime(2030, 5, 1, 19, 30, 15, 123_456, tzinfo=UTC)
+STARTS_AT = NOW + timedelta(days=30, microseconds=1)
+ORGANIZER = Actor(uuid7())
+Outcome = TypeVar("Outcome")
+
+
+def new_id() -> UUID:
+    """An id; later ones sort behind."""
+    return uuid7()
+
+
+def new_user(email: str = "ada@example.org") -> User:
+    """An account that is not stored yet."""
+    return User(
+        id=new_id(),
+        name="Ada 🎟 Lovelace",
+        email=email,
+        password_hash="$argon2id$é",
+        role=Role.ORGANIZER,
+        created_at=NOW,
+    )
+
+
+def new_session(user: User, *, lasts: timedelta = timedelta(minutes=15)) -> Session:
+    """A session that is not stored yet."""
+    return Session(id=new_id(), user_id=user.id, created_at=NOW, expires_at=NOW + lasts)
+
+
+class BoxOffice:
+    """A storage with hands that use it."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+        self.reads = storage.reads
+
+    async def initialize(self, *totals: int, event_id: UUID | None = None, **details: Any) -> EventState:
+        """An event on sale; with several totals it has several ticket types."""
+        status = {"status": details.pop("status")} if "status" in details else {}
+        specs = [TicketTypeSpec(name=f"Kind {number}", total_tickets=total) for number, total in enumerate(totals)]
+        if len(specs) == 1:
+            specs = [general_admission(totals[0])]
+        command = Initialize(
+            event_id=event_id or new_id(),
+            actor=details.pop("actor", ORGANIZER),
+            details=EventDetails(**{"name": "Jazz night", **details}),
+            ticket_types=tuple((new_id(), spec) for spec in specs),
+            currency="EUR",
+            **status,
+        )
+        return await self.record(initialize(command, Organizers.EVERYONE, NOW))
+
+    async def record(self, *decisions: Decision[Any], mark: UUID | None = None) -> Any:
+        """Decisions that need no lock; the outcome of the last."""
+        async with self.storage.begin() as unit_of_work:
+            await unit_of_work.inventories.save(decisions, mark or new_id())
+            await unit_of_work.commit()
+        return decisions[-1].outcome
+
+    async def decide(
+        self,
+        needs: Needs,
+        decide: Callable[[Inventory], Decision[Outcome]],
+        *,
+        mark: UUID | None = None,
+        commits: bool = True,
+    ) -> Outcome:
+        """A decision under the lock."""
+        async with self.storage.begin() as unit_of_work:
+            outcome = await take(unit_of_work, needs, decide, mark=mark)
+            if commits:
+                await unit_of_work.commit()
+        return outcome
+
+    async def book(
+        self,
+        state: EventState,
+        *,
+        customer_id: UUID | None = None,
+        quantity: int = 1,
+        kind: int = 0,
+        now: datetime = NOW,
+        mark: UUID | None = None,
+        commits: bool = True,
+    ) -> Booking:
+        """A booking by a new customer, or by this one."""
+        command = booking_command(state, customer_id=customer_id, quantity=quantity, kind=kind)
+        needs = Needs(event_id=state.event.id, customer_id=command.actor.user_id)
+        return await self.decide(needs, lambda inventory: book(inventory, command, now), mark=mark, commits=commits)
+
+    async def book_many(self, state: EventState, quantities: Iterable[int], *, kind: int = 0) -> list[Booking]:
+        """Bookings by new customers, in one transaction."""
+        async with self.storage.begin() as unit_of_work:
+            inventory = (await unit_of_work.inventories.lock([Needs(event_id=state.event.id)]))[state.event.id]
+            decisions = []
+            for quantity in quantities:
+                decision = book(inventory, booking_command(state, quantity=quantity, kind=kind), NOW)
+                decisions.append(decision)
+                inventory = decision.inventory
+            await unit_of_work.inventories.save(decisions, new_id())
+            await unit_of_work.commit()
+        return [decision.outcome for decision in decisions]
+
+    async def cancel(self, booking: Booking, *, now: datetime = NOW, mark: UUID | None = None) -> Booking:
+        """A booking cancelled by its customer, and whoever is promoted by it."""
+        needs = Needs(event_id=booking.event_id, booking_id=booking.id, settles=True)
+        command = Cancel(event_id=booking.event_id, actor=Actor(booking.customer_id), booking_id=booking.id)
+        return await self.decide(needs, lambda inventory: cancel(inventory, command, now), mark=mark)
+
+    async def edit(self, state: EventState, **changes: Any) -> EventState:
+        """An event changed by its organizer."""
+        command = Edit(event_id=state.event.id, actor=ORGANIZER, changes=EventChanges(**changes))
+        needs = Needs(event_id=state.event.id, settles=True, sizes=True)
+        return await self.decide(needs, lambda inventory: edit(inventory, command, NOW))
+
+    async def read(self, state: EventState) -> EventState:
+        """The event as it is committed."""
+        found = await self.reads.event(state.event.id)
+        assert found is not None
+        return found
+
+
+async def take(
+    unit_of_work: UnitOfWork,
+    needs: Needs,
+    decide: Callable[[Inventory], Decision[Outcome]],
+    *,
+    mark: UUID | None = None,
+) -> Outcome:
+    """Lock, load as far as needed, decide and save."""
+    inventories = unit_of_work.inventories
+    inventory = (await inventories.lock([needs]))[needs.event_id]
+    if needs.settles:
+        freed = {each.id: each.taken + each.waiting_tickets for each in inventory.ticket_types}
+        wanted = asks(inventory, freed, NOW)
+        inventory = replace(inventory, lines=await inventories.lines(wanted.lines))
+    if needs.sizes:
+        sizes = await inventories.waiting_sizes([needs.event_id])
+        inventory = replace(inventory, waiting_sizes=sizes.get(needs.event_id, {}))
+    decision = decide(inventory)
+    await inventories.save([decision], mark or new_id())
+    return decision.outcome
+
+
+def booking_command(state: EventState, *, customer_id: UUID | None = None, quantity: int = 1, kind: int = 0) -> Book:
+    """A command by a new customer, or by this one."""
+    return Book(
+        booking_id=new_id(),
+        event_id=state.event.id,
+        actor=Actor(customer_id or new_id()),
+        quantity=quantity,
+        ticket_type_id=state.ticket_types[kind].id,
+    )
