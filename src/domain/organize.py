@@ -173,8 +173,9 @@ def edit_ticket_type(inventory: Inventory, command: EditTicketType, now: datetim
 
     Raises: NotFound, NotAllowed, InvalidRequest, StaleVersion, EventClosed, CapacityBelowTaken, NameTaken.
     """
-    inventory.event.check_managed_by(command.actor)
+    inventory.event.check_visible_to(command.actor)
     ticket_type = inventory.ticket_type(command.ticket_type_id)
+    inventory.event.check_managed_by(command.actor)
     changes = given(command.changes)
     check_currency(command.changes.price or None, inventory.event.currency)
     _check_may_edit(inventory.event, command.expected_versions)
