@@ -4,6 +4,7 @@ import difflib
 import os
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from io import StringIO
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -120,12 +121,15 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 def _dotenv(path: Path) -> dict[str, str | None]:
     try:
-        # What is written is what counts: no ${NAME} is filled in, a password may look like one.
-        return dotenv_values(path, interpolate=False, encoding="utf-8-sig") if path.exists() else {}
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return {}
     except OSError as error:
         raise SettingsError(f"{path.name} in the working directory cannot be read: {error.strerror}") from None
     except UnicodeError:
         raise SettingsError(f"{path.name} in the working directory must be text in UTF-8") from None
+    # What is written is what counts: no ${NAME} is filled in, a password may look like one.
+    return dotenv_values(stream=StringIO(text), interpolate=False)
 
 
 def _present(text: str | None) -> str:

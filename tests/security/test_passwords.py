@@ -1,0 +1,168 @@
+"""Passwords are kept as argon2id, checked in a bounded pool, and the well-known ones are known."""
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+from argon2 import extract_parameters
+from argon2.low_level import Type
+
+from boxoffice.adapters.security import Argon2PasswordHasher, ZxcvbnKnownPasswords
+from boxoffice.application.failures import Unavailable
+
+
+def cheap(**limits: int) -> Argon2PasswordHasher:
+    return Argon2PasswordHasher(memory=8, passes=1, **limits)
+
+
+async def test_a_password_fits_its_hash_and_no_other_does() -> None:
+    hasher = cheap()
+    kept = await hasher.hash("correct hörse")
+    assert await hasher.verify("correct hörse", kept)
+    for other in ("correct hörsE", "correct hörse ", "correct horse", "", "\0", "x" * 1_024, kept):
+        assert not await hasher.verify(other, kept)
+
+
+async def test_the_same_password_is_never_kept_the_same_way() -> None:
+    hasher = cheap()
+    assert await hasher.hash("correct horse") != await hasher.hash("correct horse")
+
+
+async def test_the_work_is_what_owasp_asks_for() -> None:
+    parameters = extract_parameters(await Argon2PasswordHasher().hash("correct horse"))
+    assert parameters.type is Type.ID
+    assert (parameters.memory_cost, parameters.time_cost, parameters.parallelism) == (19 * 1024, 2, 1)
+    assert parameters.salt_len >= 16
+    assert parameters.hash_len >= 32
+
+
+async def test_a_hash_of_other_parameters_is_still_checked() -> None:
+    kept = await Argon2PasswordHasher(memory=16, passes=2).hash("correct horse")
+    assert await cheap().verify("correct horse", kept)
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        *(
+            "",
+            " ",
+            "x",
+            "correct horse",
+            "$",
+            "$$$$$",
+            "$argon2id$",
+            "$2b$12$" + "a" * 53,
+            "{SSHA}abc",
+            "pbkdf2:sha256",
+        ),
+        "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$",
+        "$argon2id$v=19$m=8,t=1,p=1$!!!!$????",
+        "$argon2id$v=99$m=8,t=1,p=1$c2FsdHNhbHQ$c2FsdHNhbHRzYWx0c2FsdA",
+        "$argon2id$v=19$m=0,t=0,p=0$c2FsdHNhbHQ$c2FsdHNhbHRzYWx0c2FsdA",
+        "$argon2id$v=19$m=x,t=1,p=1$c2FsdHNhbHQ$c2FsdHNhbHRzYWx0c2FsdA",
+        "$argon2id$ü",
+        "\ud800",
+    ],
+    ids=lambda kept: ascii(kept)[:30],
+)
+async def test_what_is_no_hash_fits_no_password(kept: str) -> None:
+    assert await cheap().verify("correct horse", kept) is False
+
+
+async def test_without_an_account_the_same_work_is_done_and_nothing_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    hasher = cheap()
+    checked: list[str] = []
+    argon2 = hasher._argon2
+
+    class Noting:
+        hash = argon2.hash
+
+        def verify(self, kept: str, password: str) -> bool:
+            checked.append(kept)
+            return argon2.verify(kept, password)
+
+    monkeypatch.setattr(hasher, "_argon2", Noting())
+    kept = await hasher.hash("correct horse")
+    assert not await hasher.verify("wrong horse", kept)
+    for password in ("correct horse", "", "\0" * 32):
+        assert await hasher.verify(password, None) is False
+    assert len(checked) == 4
+    assert {str(extract_parameters(each)) for each in checked} == {str(extract_parameters(kept))}
+
+
+async def test_without_an_account_nothing_fits_even_if_the_dummy_were_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
+    hasher = cheap()
+    monkeypatch.setattr(hasher, "_fits", lambda *_: True)
+    assert await hasher.verify("guessed", None) is False
+    assert await hasher.verify("guessed", "a hash") is True
+
+
+async def test_it_works_beside_the_event_loop_and_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop goes on while two are at work; of what comes beyond the bound, each is told to try again."""
+    hasher = cheap(threads=2, most_waiting=3)
+    at_work = threading.Semaphore(0)
+    may_end = threading.Event()
+    most, now, lock = 0, 0, threading.Lock()
+
+    def slow(*_: Any) -> bool:
+        nonlocal most, now
+        with lock:
+            now += 1
+            most = max(most, now)
+        at_work.release()
+        assert may_end.wait(30)
+        with lock:
+            now -= 1
+        return True
+
+    monkeypatch.setattr(hasher, "_fits", slow)
+    admitted = [asyncio.create_task(hasher.verify("x", "y")) for _ in range(5)]
+    await asyncio.sleep(0)  # Lets them queue up: two at work, three waiting.
+    for _ in range(2):
+        assert await asyncio.to_thread(at_work.acquire, timeout=30)
+    with pytest.raises(Unavailable) as failure:
+        await hasher.verify("x", "y")
+    with pytest.raises(Unavailable):
+        await hasher.hash("x")
+    assert failure.value.retry_after >= 1
+    may_end.set()
+    assert await asyncio.gather(*admitted) == [True] * 5
+    assert most == 2
+    assert await hasher.verify("x", "y"), "there is room again"
+
+
+async def test_whoever_gives_up_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    hasher = cheap(threads=1, most_waiting=1)
+    may_end = threading.Event()
+    monkeypatch.setattr(hasher, "_fits", lambda *_: may_end.wait(30))
+    first = asyncio.create_task(hasher.verify("x", "y"))
+    second = asyncio.create_task(hasher.verify("x", "y"))
+    await asyncio.sleep(0)
+    second.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    third = asyncio.create_task(hasher.verify("x", "y"))
+    await asyncio.sleep(0)
+    may_end.set()
+    assert await first
+    assert await third
+
+
+@pytest.mark.parametrize(
+    "password", ["password", "PASSWORD", "PassWord", "12345678", "qwertyuiop", "iloveyou", "Iloveyou", "sunshine"]
+)
+def test_a_well_known_password_is_known_in_any_case(password: str) -> None:
+    assert ZxcvbnKnownPasswords().contains(password)
+
+
+@pytest.mark.parametrize(
+    "password", ["", "correct horse battery", "password ", " password", "x" * 128, "pässword", "\0"]
+)
+def test_another_password_is_not(password: str) -> None:
+    assert not ZxcvbnKnownPasswords().contains(password)
+
+
+def test_the_list_is_a_long_one() -> None:
+    assert len(ZxcvbnKnownPasswords()._known) > 25_000
