@@ -266,7 +266,9 @@ class Snapshot(Protocol):
 class Storage(Protocol):
     """Where everything is kept."""
 
-    reads: Reads
+    @property
+    def reads(self) -> Reads:
+        """What is committed."""
 
     def begin(self) -> AbstractAsyncContextManager[UnitOfWork]:
         """A new transaction; several may run side by side. Raises: Unavailable."""

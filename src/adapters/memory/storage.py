@@ -16,13 +16,11 @@ class MemoryStorage:
     `fault` is awaited at each step of each transaction and fails it by raising; None never fails.
     """
 
-    reads: Reads
-
     def __init__(self, fault: Fault | None = None) -> None:
         self.fault = fault
         self._tables = Tables()
         self._locks = Locks()
-        self.reads = MemoryReads(self._tables)
+        self.reads: Reads = MemoryReads(self._tables)
 
     def begin(self) -> AbstractAsyncContextManager[UnitOfWork]:
         """See the port."""

@@ -1,0 +1,253 @@
+"""The rules once more, as naively as they can be said: lists instead of counters, searches instead of indexes.
+
+The model shares no decision with the domain, so that a mistake has to be made twice, in two ways, to stay unseen.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+LIVE = ("waitlisted", "confirmed")
+
+
+@dataclass
+class ModelBooking:
+    """One booking."""
+
+    id: UUID
+    customer_id: UUID
+    ticket_type_id: UUID
+    quantity: int
+    status: str
+
+
+@dataclass
+class ModelType:
+    """One ticket type; `line` are those who wait, in the order in which they came."""
+
+    id: UUID
+    name: str
+    total: int
+    line: list[ModelBooking] = field(default_factory=list)
+
+
+@dataclass
+class ModelEvent:
+    """One event with all its bookings."""
+
+    id: UUID
+    organizer_id: UUID
+    status: str
+    policy: str
+    limit: int
+    starts_at: datetime | None
+    deadline_hours: int
+    types: list[ModelType]
+    version: int = 1
+    bookings: list[ModelBooking] = field(default_factory=list)
+
+    def free(self, ticket_type: ModelType) -> int:
+        """Tickets that nobody has."""
+        return ticket_type.total - sum(
+            booking.quantity
+            for booking in self.bookings
+            if booking.ticket_type_id == ticket_type.id and booking.status == "confirmed"
+        )
+
+    def live_of(self, customer_id: UUID) -> list[ModelBooking]:
+        """A customer's live bookings."""
+        return [each for each in self.bookings if each.customer_id == customer_id and each.status in LIVE]
+
+    def type_of(self, ticket_type_id: UUID) -> ModelType:
+        """A ticket type by its id."""
+        return next(each for each in self.types if each.id == ticket_type_id)
+
+    def has_started(self, now: datetime) -> bool:
+        """Whether it has begun."""
+        return self.starts_at is not None and self.starts_at <= now
+
+    def serve(self, now: datetime) -> int:
+        """Give what is free to those who wait; how many were served."""
+        if self.status != "on_sale" or self.has_started(now):
+            return 0
+        served = 0
+        for ticket_type in self.types:
+            while (first := self.first_to_serve(ticket_type)) is not None:
+                ticket_type.line.remove(first)
+                first.status = "confirmed"
+                served += 1
+        return served
+
+    def first_to_serve(self, ticket_type: ModelType) -> ModelBooking | None:
+        """Whoever in line comes next and fits."""
+        free = self.free(ticket_type)
+        candidates = ticket_type.line[:1] if self.policy == "strict" else ticket_type.line
+        return next((each for each in candidates if each.quantity <= free), None)
+
+    def end(self, booking: ModelBooking) -> None:
+        """The booking is over."""
+        if booking.status == "waitlisted":
+            self.type_of(booking.ticket_type_id).line.remove(booking)
+        booking.status = "cancelled"
+
+
+class Model:
+    """All events. Each command answers with what must come of it: a status, a number, or the code of a refusal."""
+
+    def __init__(self, admins: frozenset[UUID]) -> None:
+        self.admins = admins
+        self.events: dict[UUID, ModelEvent] = {}
+
+    def manages(self, event: ModelEvent, actor_id: UUID) -> bool:
+        """Whether the actor organizes the event or is an admin."""
+        return actor_id == event.organizer_id or actor_id in self.admins
+
+    def book(
+        self, event: ModelEvent, booking_id: UUID, customer_id: UUID, ticket_type_id: UUID, quantity: int, now: datetime
+    ) -> str:
+        """Book tickets."""
+        ticket_type = event.type_of(ticket_type_id)
+        refused = self._booking_is_refused(event, ticket_type, customer_id, quantity, now)
+        if refused:
+            return refused
+        fits = quantity <= event.free(ticket_type)
+        may_pass = not ticket_type.line if event.policy == "strict" else event.first_to_serve(ticket_type) is None
+        status = "confirmed" if fits and may_pass else "waitlisted"
+        booking = ModelBooking(booking_id, customer_id, ticket_type_id, quantity, status)
+        event.bookings.append(booking)
+        if status == "waitlisted":
+            ticket_type.line.append(booking)
+        return status
+
+    def _booking_is_refused(
+        self, event: ModelEvent, ticket_type: ModelType, customer_id: UUID, quantity: int, now: datetime
+    ) -> str | None:
+        live = event.live_of(customer_id)
+        refusals = {
+            "not-found": event.status == "draft" and not self.manages(event, customer_id),
+            "not-on-sale": event.status != "on_sale",
+            "event-started": event.has_started(now),
+            "exceeds-capacity": quantity > ticket_type.total,
+            "already-booked": any(booking.ticket_type_id == ticket_type.id for booking in live),
+            "limit-exceeded": sum(booking.quantity for booking in live) + quantity > event.limit,
+        }
+        return next((code for code, applies in refusals.items() if applies), None)
+
+    def cancel(self, event: ModelEvent, booking: ModelBooking, actor_id: UUID, now: datetime) -> str | int:
+        """Cancel a booking by its id; how many were served."""
+        is_manager = self.manages(event, actor_id)
+        if booking.customer_id != actor_id and not is_manager:
+            return "not-found"
+        closed = self._cancellation_is_closed(event, booking, now, is_manager=is_manager)
+        if closed:
+            return closed
+        if booking.status not in LIVE:
+            return "already-cancelled"
+        event.end(booking)
+        return event.serve(now)
+
+    def cancel_own(self, event: ModelEvent, customer_id: UUID, now: datetime) -> str | int:
+        """Cancel one's only live booking of the event; how many were served."""
+        live = event.live_of(customer_id)
+        if not live:
+            return "not-found"
+        if len(live) > 1:
+            return "invalid-request"
+        closed = self._cancellation_is_closed(event, live[0], now, is_manager=False)
+        if closed:
+            return closed
+        event.end(live[0])
+        return event.serve(now)
+
+    def set_status(self, event: ModelEvent, status: str, actor_id: UUID, now: datetime) -> str:
+        """Lead an event through its life."""
+        refused = self._edit_is_refused(event, actor_id)
+        if refused:
+            return refused
+        if status == event.status:
+            return "unchanged"
+        steps = {
+            "draft": ("on_sale", "cancelled"),
+            "on_sale": ("paused", "completed", "cancelled"),
+            "paused": ("on_sale", "completed", "cancelled"),
+        }
+        if status not in steps[event.status]:
+            return "illegal-status-change"
+        event.status = status
+        for booking in event.bookings:
+            if booking.status in LIVE and (status == "cancelled" or (status == "completed" and _waits(booking))):
+                event.end(booking)
+        return self._edited(event, now)
+
+    def set_policy(self, event: ModelEvent, policy: str, actor_id: UUID, now: datetime) -> str:
+        """Choose how the line is served."""
+        refused = self._edit_is_refused(event, actor_id)
+        if refused or policy == event.policy:
+            return refused or "unchanged"
+        event.policy = policy
+        return self._edited(event, now)
+
+    def set_limit(self, event: ModelEvent, limit: int, actor_id: UUID, now: datetime) -> str:
+        """How many tickets a customer may have."""
+        refused = self._edit_is_refused(event, actor_id)
+        if refused or limit == event.limit:
+            return refused or "unchanged"
+        event.limit = limit
+        return self._edited(event, now)
+
+    def set_start(self, event: ModelEvent, starts_at: datetime, actor_id: UUID, now: datetime) -> str:
+        """Move the start to a time that is still to come."""
+        refused = self._edit_is_refused(event, actor_id)
+        if refused or starts_at == event.starts_at:
+            return refused or "unchanged"
+        event.starts_at = starts_at
+        return self._edited(event, now)
+
+    def set_total(self, event: ModelEvent, ticket_type: ModelType, total: int, actor_id: UUID, now: datetime) -> str:
+        """More or fewer tickets."""
+        refused = self._edit_is_refused(event, actor_id)
+        if refused or total == ticket_type.total:
+            return refused or "unchanged"
+        taken = ticket_type.total - event.free(ticket_type)
+        if total < taken or any(booking.quantity > total for booking in ticket_type.line):
+            return "capacity-below-taken"
+        ticket_type.total = total
+        return self._edited(event, now)
+
+    def add_type(self, event: ModelEvent, type_id: UUID, name: str, total: int, actor_id: UUID, now: datetime) -> str:
+        """One more kind of ticket."""
+        refused = self._edit_is_refused(event, actor_id)
+        if refused:
+            return refused
+        if any(each.name.lower() == name.lower() for each in event.types):
+            return "name-taken"
+        event.types.append(ModelType(type_id, name, total))
+        return self._edited(event, now)
+
+    def _cancellation_is_closed(
+        self, event: ModelEvent, booking: ModelBooking, now: datetime, *, is_manager: bool
+    ) -> str | None:
+        if is_manager:
+            return "cancellation-closed" if event.status in ("cancelled", "completed") else None
+        if event.status == "cancelled":
+            return "already-cancelled"
+        if event.status == "completed" or event.has_started(now):
+            return "cancellation-closed"
+        deadline = event.starts_at and event.starts_at - timedelta(hours=event.deadline_hours)
+        if deadline and deadline <= now and booking.status == "confirmed":
+            return "cancellation-closed"
+        return None
+
+    def _edit_is_refused(self, event: ModelEvent, actor_id: UUID) -> str | None:
+        if not self.manages(event, actor_id):
+            return "not-found" if event.status == "draft" else "not-allowed"
+        return "event-closed" if event.status in ("cancelled", "completed") else None
+
+    def _edited(self, event: ModelEvent, now: datetime) -> str:
+        event.version += 1
+        event.serve(now)
+        return "edited"
+
+
+def _waits(booking: ModelBooking) -> bool:
+    return booking.status == "waitlisted"
