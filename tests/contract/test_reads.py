@@ -1,5 +1,6 @@
 """What is committed, as the queries see it: every field, every list, every filter."""
 
+import asyncio
 from datetime import timedelta
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from boxoffice.domain.event import EventDetails, EventState, EventStatus, Ticket
 from boxoffice.domain.facts import CustomerWaitlisted, EventInitialized, TicketsBooked
 from boxoffice.domain.money import Money
 from boxoffice.domain.organize import Initialize, initialize
+from boxoffice.domain.refusals import Refusal
 from boxoffice.domain.user import Organizers
 
 from .box_office import NOW, ORGANIZER, STARTS_AT, BoxOffice, booking_command, new_id
@@ -283,8 +285,6 @@ async def test_unsettled_events_by_id(office: BoxOffice) -> None:
 
 
 async def test_an_event_and_its_ticket_types_are_read_as_of_one_moment(office: BoxOffice) -> None:
-    import asyncio
-
     state = await office.initialize(100)
 
     async def write() -> None:
@@ -293,6 +293,7 @@ async def test_an_event_and_its_ticket_types_are_read_as_of_one_moment(office: B
 
     writing = asyncio.create_task(write())
     while not writing.done():
+        await asyncio.sleep(0)
         found = await office.read(state)
         # Each booking writes one fact, after the first one of the event.
         assert found.event.last_seq == 1 + found.ticket_types[0].taken
@@ -300,8 +301,6 @@ async def test_an_event_and_its_ticket_types_are_read_as_of_one_moment(office: B
 
 
 async def test_a_draft_that_refuses_bookings_stays_as_it_is(office: BoxOffice) -> None:
-    from boxoffice.domain.refusals import Refusal
-
     state = await office.initialize(1, status=EventStatus.DRAFT)
     command = booking_command(state)
     with pytest.raises(Refusal):

@@ -1,0 +1,49 @@
+"""Migrated databases for what only SQL promises."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from boxoffice.adapters.sql.migrate import upgrade
+from boxoffice.adapters.sql.storage import SqlStorage
+
+
+@pytest.fixture
+async def mysql_storage(mysql_url: str) -> AsyncIterator[SqlStorage]:
+    """A storage on a new database of MariaDB."""
+    await upgrade(mysql_url)
+    storage = SqlStorage.from_url(mysql_url)
+    yield storage
+    await storage.close()
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """A new, empty file."""
+    return f"sqlite+aiosqlite:///{tmp_path / 'boxoffice.db'}"
+
+
+@pytest.fixture
+async def sqlite_storage(sqlite_url: str) -> AsyncIterator[SqlStorage]:
+    """A storage on a new file."""
+    await upgrade(sqlite_url)
+    storage = SqlStorage.from_url(sqlite_url)
+    yield storage
+    await storage.close()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("mysql", marks=pytest.mark.mysql)])
+def empty_url(request: pytest.FixtureRequest) -> str:
+    """A database without a schema."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture
+async def any_storage(empty_url: str) -> AsyncIterator[SqlStorage]:
+    """A migrated storage on each kind of database."""
+    await upgrade(empty_url)
+    storage = SqlStorage.from_url(empty_url)
+    yield storage
+    await storage.close()

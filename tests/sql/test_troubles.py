@@ -1,0 +1,267 @@
+"""What a database's troubles become, provoked on the real thing."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+
+from boxoffice.adapters.sql.migrate import upgrade
+from boxoffice.adapters.sql.storage import SqlStorage
+from boxoffice.application.failures import Conflict, OutcomeUnknown, Retryable, Unavailable
+from boxoffice.application.ports import Needs, UnitOfWork
+from boxoffice.domain.book import book
+from tests import mariadb
+from tests.contract.box_office import NOW, BoxOffice, booking_command, new_id, new_user, take
+
+
+async def scalar(unit_of_work: UnitOfWork, statement: str) -> object:
+    """One value, asked for on the unit of work's own connection."""
+    rows = await unit_of_work._transaction.rows(text(statement))  # type: ignore[attr-defined]
+    return rows[0][0]
+
+
+async def test_writers_read_what_was_committed_before_each_statement(mysql_storage: SqlStorage) -> None:
+    user = new_user()
+    async with mysql_storage.begin() as unit_of_work:
+        assert await scalar(unit_of_work, "SELECT COUNT(*) FROM users") == 0
+        async with mysql_storage.begin() as other:
+            await other.users.add(user)
+            assert await scalar(unit_of_work, "SELECT COUNT(*) FROM users") == 0
+            await other.commit()
+        assert await scalar(unit_of_work, "SELECT COUNT(*) FROM users") == 1
+
+
+async def test_different_events_do_not_wait_for_each_other(mysql_storage: SqlStorage) -> None:
+    office = BoxOffice(mysql_storage)
+    # In a small table a scan is cheaper than looking up; it must not be taken all the same.
+    states = [await office.initialize(3) for _ in range(3)]
+    async with mysql_storage.begin() as unit_of_work:
+        await unit_of_work.inventories.lock([Needs(event_id=states[1].event.id)])
+        async with mysql_storage.begin() as other:
+            await other.inventories.lock([Needs(event_id=states[0].event.id), Needs(event_id=states[2].event.id)])
+        await office.book(states[0])
+
+
+async def test_a_deadlock_is_to_be_retried(mysql_storage: SqlStorage) -> None:
+    office = BoxOffice(mysql_storage)
+    ids = [(await office.initialize(3)).event.id for _ in range(2)]
+    both_locked = asyncio.Barrier(2)
+
+    async def lock(first: UUID, second: UUID) -> None:
+        async with mysql_storage.begin() as unit_of_work:
+            await unit_of_work.inventories.lock([Needs(event_id=first)])
+            await both_locked.wait()
+            await unit_of_work.inventories.lock([Needs(event_id=second)])
+
+    results = await asyncio.gather(lock(*ids), lock(*reversed(ids)), return_exceptions=True)
+    assert sorted(type(result) for result in results if result is not None) == [Retryable]
+
+
+async def test_waiting_too_long_for_a_lock_is_unavailable_and_rolled_back(mysql_storage: SqlStorage) -> None:
+    office = BoxOffice(mysql_storage)
+    state = await office.initialize(3)
+    user = new_user()
+
+    async def wait_too_long() -> None:
+        async with mysql_storage.begin() as other:
+            await other.users.add(user)
+            await other._transaction.rows(text("SELECT 1"))  # type: ignore[attr-defined]
+            await other.inventories.lock([Needs(event_id=state.event.id)])
+
+    async with mysql_storage.begin() as unit_of_work:
+        await unit_of_work.inventories.lock([Needs(event_id=state.event.id)])
+        with pytest.raises(Unavailable):
+            await wait_too_long()
+    # The account of the transaction that gave up is free again.
+    async with mysql_storage.begin() as unit_of_work:
+        await unit_of_work.users.add(user)
+        await unit_of_work.commit()
+
+
+async def test_sqlite_waits_for_the_other_writer_and_then_gives_up(sqlite_storage: SqlStorage) -> None:
+    async with sqlite_storage.begin():
+        with pytest.raises(Unavailable):
+            async with sqlite_storage.begin():
+                pass
+    async with sqlite_storage.begin() as unit_of_work:
+        await unit_of_work.users.add(new_user())
+        await unit_of_work.commit()
+
+
+async def test_a_connection_lost_before_commit_is_to_be_retried(mysql_storage: SqlStorage, mysql_url: str) -> None:
+    office = BoxOffice(mysql_storage)
+    state = await office.initialize(3)
+
+    async def lose() -> None:
+        async with mysql_storage.begin() as unit_of_work:
+            connection_id = await scalar(unit_of_work, "SELECT CONNECTION_ID()")
+            mariadb.execute(mysql_url, f"KILL {connection_id}")
+            await unit_of_work.inventories.lock([Needs(event_id=state.event.id)])
+
+    with pytest.raises(Retryable):
+        await lose()
+    assert (await office.book(state)).status == "confirmed"
+
+
+async def test_reads_replace_connections_that_died_in_the_pool(mysql_storage: SqlStorage, mysql_url: str) -> None:
+    office = BoxOffice(mysql_storage)
+    state = await office.initialize(3)
+    await asyncio.gather(*(office.read(state) for _ in range(5)))
+    name = make_url(mysql_url).database
+    own = "SELECT id FROM information_schema.processlist WHERE db = '{}' AND id <> CONNECTION_ID()"
+    for row in mariadb.execute(mysql_url, own.format(name)):
+        mariadb.execute(mysql_url, f"KILL {row[0]}")
+    assert await office.read(state) == state
+
+
+@asynccontextmanager
+async def proxied(url: str) -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """A way to the server that hangs up, once told to, as soon as a COMMIT passes by, having passed it on."""
+    target = make_url(url)
+    hangs_up = asyncio.Event()
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter, back: asyncio.StreamWriter | None) -> None:
+        try:
+            while data := await source.read(65536):
+                if back is not None and hangs_up.is_set() and b"COMMIT" in data:
+                    back.transport.abort()
+                sink.write(data)
+                await sink.drain()
+        except OSError:
+            pass
+        finally:
+            sink.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server_reader, server_writer = await asyncio.open_connection(target.host, target.port)
+        tasks.add(asyncio.create_task(pump(reader, server_writer, writer)))
+        tasks.add(asyncio.create_task(pump(server_reader, writer, None)))
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        yield target.set(host="127.0.0.1", port=port).render_as_string(hide_password=False), hangs_up
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_connection_lost_during_commit_leaves_the_outcome_unknown(
+    mysql_storage: SqlStorage, mysql_url: str
+) -> None:
+    state = await BoxOffice(mysql_storage).initialize(3)
+    mark = new_id()
+    async with proxied(mysql_url) as (url, hangs_up):
+        storage = SqlStorage.from_url(url)
+        command = booking_command(state)
+
+        async def lose() -> None:
+            async with storage.begin() as unit_of_work:
+                needs = Needs(event_id=state.event.id)
+                await take(unit_of_work, needs, lambda inventory: book(inventory, command, NOW), mark=mark)
+                hangs_up.set()
+                await unit_of_work.commit()
+
+        with pytest.raises(OutcomeUnknown):
+            await lose()
+        hangs_up.clear()
+        async with storage.begin() as unit_of_work:
+            happened = await unit_of_work.inventories.holds([state.event.id], mark)
+        await storage.close()
+    assert happened is (await mysql_storage.reads.booking(command.booking_id) is not None)
+
+
+async def test_a_server_that_is_not_there_is_unavailable(unused_port: int) -> None:
+    storage = SqlStorage.from_url(f"mysql+asyncmy://nobody@127.0.0.1:{unused_port}/x")
+    with pytest.raises(Unavailable):
+        await storage.check_ready()
+    with pytest.raises(Unavailable):
+        await storage.reads.event(new_id())
+    with pytest.raises(Unavailable):
+        async with storage.begin():
+            pass
+    await storage.close()
+
+
+@pytest.fixture
+async def unused_port() -> int:
+    server = await asyncio.start_server(lambda _, __: None, "127.0.0.1", 0)
+    port: int = server.sockets[0].getsockname()[1]
+    server.close()
+    await server.wait_closed()
+    return port
+
+
+async def test_a_read_only_server_is_not_ready(own_mariadb: mariadb.MariaDB, own_mysql_url: str) -> None:
+    await upgrade(own_mysql_url)
+    storage = SqlStorage.from_url(own_mysql_url)
+    await storage.check_ready()
+    mariadb.execute(own_mariadb.admin_url, "SET GLOBAL read_only = 1")
+    with pytest.raises(Unavailable, match="read-only"):
+        await storage.check_ready()
+    await storage.close()
+
+
+@pytest.mark.slow
+async def test_a_server_that_hangs_is_unavailable_and_comes_back(
+    own_mariadb: mariadb.MariaDB, own_mysql_url: str
+) -> None:
+    await upgrade(own_mysql_url)
+    storage = SqlStorage.from_url(own_mysql_url)
+    office = BoxOffice(storage)
+    state = await office.initialize(3)
+    assert await office.read(state) == state
+    own_mariadb.pause()
+    try:
+        results = await asyncio.gather(
+            office.read(state), office.book(state), storage.check_ready(), return_exceptions=True
+        )
+    finally:
+        own_mariadb.resume()
+    assert [type(result) for result in results] == [Unavailable] * 3
+    assert await office.read(state) == state
+    assert (await office.book(state)).status == "confirmed"
+    await storage.close()
+
+
+async def test_an_exhausted_pool_is_unavailable(mysql_storage: SqlStorage) -> None:
+    async def hold(most: int) -> None:
+        async with mysql_storage.begin():
+            if most:
+                await hold(most - 1)
+
+    with pytest.raises(Unavailable):
+        await hold(20)
+    await hold(0)
+
+
+async def test_strays_are_told(mysql_storage: SqlStorage, mysql_url: str) -> None:
+    office = BoxOffice(mysql_storage)
+    state = await office.initialize(1)
+    await office.book_many(state, [1, 1])
+    mariadb.execute(
+        mysql_url,
+        "DELETE FROM waiting_list",
+    )
+    mariadb.execute(mysql_url, "UPDATE facts SET booking_id = UNHEX(REPEAT('00', 16)) WHERE seq = 2")
+    async with mysql_storage.snapshot() as snapshot:
+        assert await snapshot.strays() == {
+            "waiting bookings have no place in line": 1,
+            "facts belong to no booking of their event": 1,
+        }
+
+
+async def test_a_check_is_a_conflict_and_a_change_of_nothing_is_one_too(any_storage: SqlStorage) -> None:
+    async def save_nobody() -> None:
+        async with any_storage.begin() as unit_of_work:
+            await unit_of_work.users.save(new_user())
+
+    with pytest.raises(Conflict):
+        await save_nobody()
