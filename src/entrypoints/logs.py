@@ -68,7 +68,7 @@ def redact(_logger: Any, _method: str, event: EventDict) -> EventDict:
 
     Values are dropped where their key says what they are, and masked where they look like it.
     """
-    return {key: _redacted(key, value) for key, value in event.items()}
+    return {_masked(key): _redacted(key, value) for key, value in event.items()}
 
 
 def _redacted(key: Any, value: Any) -> Any:

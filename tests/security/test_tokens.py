@@ -126,7 +126,7 @@ def test_the_name_of_another_of_our_keys_does_not_fit() -> None:
         new.read(signed(header={**HEADER, "kid": kid}), NOW)
 
 
-_WRONG_TYPES: Final = (ABSENT, None, True, False, 1.5, "", [], {}, ["boxoffice"], {"a": 1})
+_WRONG_TYPES: Final[tuple[Any, ...]] = (ABSENT, None, True, False, 1.5, "", [], {}, ["boxoffice"], {"a": 1})
 _ODD_TEXTS: Final = (*_WRONG_TYPES, 0, 1, -1, 10**400)
 _ODD_NAMES: Final = (*_ODD_TEXTS, "x", "böxoffice", "Boxoffice", "boxoffice ", ["boxoffice", "x"])
 _ID: Final = str(CLAIMS.user_id)
