@@ -67,7 +67,8 @@ class BoxOffice:
             currency="EUR",
             **status,
         )
-        return await self.record(initialize(command, Organizers.EVERYONE, NOW))
+        state: EventState = await self.record(initialize(command, Organizers.EVERYONE, NOW))
+        return state
 
     async def record(self, *decisions: Decision[Any], mark: UUID | None = None) -> Any:
         """Decisions that need no lock; the outcome of the last."""

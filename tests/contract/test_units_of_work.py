@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from boxoffice.application.failures import Conflict, StorageFailure
 from boxoffice.application.ports import Needs, Storage
 from boxoffice.domain.book import book
-from boxoffice.domain.booking import BookingStatus
+from boxoffice.domain.booking import Booking, BookingStatus
 from boxoffice.domain.cancel import Cancel, cancel
 from boxoffice.domain.inventory import Decision
 from boxoffice.domain.user import Actor
@@ -191,7 +191,7 @@ async def test_cancelling_and_booking_again_in_one_transaction_is_no_conflict(of
 async def test_more_taken_than_there_are_conflicts(office: BoxOffice) -> None:
     state = await office.initialize(1)
 
-    def oversell(decision: Decision[object]) -> Decision[object]:
+    def oversell(decision: Decision[Booking]) -> Decision[Booking]:
         types = tuple(replace(each, taken=2) for each in decision.inventory.ticket_types)
         return replace(decision, inventory=replace(decision.inventory, ticket_types=types))
 
