@@ -116,12 +116,12 @@ class EventReplay:
 
     @_take.register
     def _(self, what: TicketTypeChanged) -> None:
-        counted = self.ticket_types[what.ticket_type_id]
+        counted = self._counted(what.ticket_type_id)
         counted.total_tickets = what.changes.get("totalTickets", counted.total_tickets)
 
     @_take.register
     def _(self, what: TicketsBooked) -> None:
-        counted = self.ticket_types[what.ticket_type_id]
+        counted = self._counted(what.ticket_type_id)
         if self.status != EventStatus.ON_SALE:
             self._breach(5, f"tickets were booked while the event was {self.status}")
         waits = counted.waiting.total() > 0 if self.policy == WaitingListPolicy.STRICT else counted.fits_somebody()
@@ -131,11 +131,11 @@ class EventReplay:
 
     @_take.register
     def _(self, what: CustomerWaitlisted) -> None:
-        self.ticket_types[what.ticket_type_id].waiting[what.quantity] += 1
+        self._counted(what.ticket_type_id).waiting[what.quantity] += 1
 
     @_take.register
     def _(self, what: BookingPromoted) -> None:
-        counted = self.ticket_types[what.ticket_type_id]
+        counted = self._counted(what.ticket_type_id)
         if what.queue_number <= counted.last_promoted.get(what.quantity, 0):
             self._breach(5, f"queue number {what.queue_number} was served after a later one of the same size")
         counted.last_promoted[what.quantity] = what.queue_number
@@ -148,7 +148,7 @@ class EventReplay:
 
     @_take.register
     def _(self, what: BookingCancelled) -> None:
-        counted = self.ticket_types[what.ticket_type_id]
+        counted = self._counted(what.ticket_type_id)
         if what.was is BookingStatus.WAITLISTED:
             counted.waiting[what.quantity] -= 1
         else:
@@ -161,6 +161,12 @@ class EventReplay:
             self.policy = policy
             for counted in self.ticket_types.values():
                 counted.last_strictly_promoted = 0
+
+    def _counted(self, ticket_type_id: UUID) -> Counted:
+        if ticket_type_id not in self.ticket_types:
+            self._breach(7, f"ticket type {ticket_type_id} never came to be")
+            self.ticket_types[ticket_type_id] = Counted(0)
+        return self.ticket_types[ticket_type_id]
 
     def _breach(self, promise: int, what: str) -> None:
         self.breaches.append(Breach(promise, f"event {self.event_id}, fact {self.seq}: {what}"))
