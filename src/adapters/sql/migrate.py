@@ -1,6 +1,5 @@
 """The schema's version: bring a database to it, and tell whether it is there."""
 
-import warnings
 from functools import cache
 from pathlib import Path
 
@@ -54,10 +53,7 @@ def head() -> str:
 def _upgrade(connection: Connection) -> None:
     config = _config()
     config.attributes |= {"connection": connection, "metadata": metadata}
-    with warnings.catch_warnings():
-        # MySQL names no primary keys, which is no matter.
-        warnings.filterwarnings("ignore", "Name 'alembic_version_pkc' ignored")
-        command.upgrade(config, "head")
+    command.upgrade(config, "head")
 
 
 def _config() -> Config:

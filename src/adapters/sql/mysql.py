@@ -1,5 +1,6 @@
 """What is special about MySQL 8 and MariaDB from 10.6 on."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from hashlib import sha256
@@ -15,6 +16,8 @@ from .transaction import Trouble
 
 LOCK_WAIT_SECONDS = 3
 MIGRATION_WAIT_SECONDS = 300
+
+_driver_log = logging.getLogger("asyncmy")
 
 # Strict, so that nothing is ever cut to fit, and with backslash escapes, which the driver relies on.
 _SESSION = (
@@ -95,12 +98,19 @@ class MySQL:
         got = await connection.execute(text("SELECT GET_LOCK(:name, :seconds)"), _named(name, MIGRATION_WAIT_SECONDS))
         if got.scalar() != 1:
             raise Unavailable("Somebody else has been migrating this database for minutes; try again later.")
+        _driver_log.addFilter(_matters)
         try:
             yield
             await connection.commit()
         finally:
+            _driver_log.removeFilter(_matters)
             await connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": name})
             await connection.commit()
+
+
+def _matters(record: logging.LogRecord) -> bool:
+    """The server names no primary keys and warns of Alembic's, which is no matter."""
+    return "alembic_version_pkc" not in record.getMessage()
 
 
 def _named(name: str, seconds: int) -> dict[str, Any]:
