@@ -8,9 +8,18 @@ from typing import Final
 import pytest
 
 from tests import mariadb
+from tests.databases import migrate
 
 MYSQL_FIXTURES: Final = frozenset(
-    {"mariadb_template", "mariadb_server", "mysql_admin_url", "mysql_url", "own_mariadb", "own_mysql_url"}
+    {
+        "mariadb_template",
+        "mariadb_server",
+        "mysql_admin_url",
+        "mysql_url",
+        "migrated_mysql_url",
+        "own_mariadb",
+        "own_mysql_url",
+    }
 )
 
 
@@ -80,3 +89,19 @@ def own_mysql_url(own_mariadb: mariadb.MariaDB) -> str:
     """The URL of an empty database on `own_mariadb`; it goes with the server."""
     mariadb.execute(own_mariadb.admin_url, "CREATE DATABASE boxoffice CHARACTER SET utf8mb4")
     return f"{own_mariadb.admin_url}/boxoffice"
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated file to copy."""
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    migrate(f"sqlite+aiosqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_mysql_url(mysql_admin_url: str) -> Iterator[str]:
+    """A migrated database, one for all tests of a worker; `databases.emptied` empties it."""
+    with mariadb.fresh_database(mysql_admin_url) as url:
+        migrate(url)
+        yield url
