@@ -30,7 +30,7 @@ async def running(container: Container, *, resume_every: float = RESUME_EVERY) -
         await migrate(settings)
     storage = container.storage()
     try:
-        await storage.check_ready()
+        await check_ready(container)
         resuming = asyncio.create_task(_resume(container.resume_unsettled(), resume_every))
         try:
             yield container
@@ -42,6 +42,17 @@ async def running(container: Container, *, resume_every: float = RESUME_EVERY) -
             await container.turnstile().close()
     finally:
         await storage.close()
+
+
+async def check_ready(container: Container) -> None:
+    """Whether the database can be worked on, for whoever starts something. Raises: Unavailable, saying what to do."""
+    try:
+        await container.storage().check_ready()
+    except Unavailable as failure:
+        # A database without any tables looks like one that is away.
+        advice = "" if "boxoffice migrate" in str(failure) else " If it is a new one, run `boxoffice migrate` first."
+        place = container.settings().database_place
+        raise Unavailable(f"The database at {place} is not ready: {failure}{advice}") from failure
 
 
 async def _resume(resume_unsettled: ResumeUnsettled, every: float) -> None:

@@ -9,6 +9,7 @@ from ...application.verify_promises import PROMISES, Verdict
 from ...domain.user import Role
 from ..container import Container, make_container
 from ..container import migrate as migrate_database
+from ..lifespan import check_ready
 from ..settings import Settings, SettingsError
 
 
@@ -62,7 +63,7 @@ async def _existing(settings: Settings) -> AsyncIterator[Container]:
     container = make_container(settings)
     storage = container.storage()
     try:
-        await storage.check_ready()
+        await check_ready(container)
         yield container
     finally:
         await storage.close()

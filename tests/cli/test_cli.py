@@ -1,0 +1,406 @@
+"""The command line as an operator meets it: every test runs the program itself."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from boxoffice import __version__
+from boxoffice.domain.user import Role
+from boxoffice.entrypoints.cli import main
+
+BOXOFFICE: Final = Path(sys.executable).with_name("boxoffice")
+ANN: Final = {"name": "Ann", "email": "ann@example.org", "password": "correct horse battery"}
+AWAY: Final = "mysql+asyncmy://owner:hush@127.0.0.1:1/b"
+SECRET: Final = "0123456789" * 4
+
+
+def environment(**settings: str) -> dict[str, str]:
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(("BOXOFFICE_", "COV_"))}
+    return kept | {f"BOXOFFICE_{name}": text for name, text in settings.items()}
+
+
+def run(directory: Path, *arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [BOXOFFICE, *arguments],
+        cwd=directory,
+        env=environment(**settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def fails(code: int, result: "subprocess.CompletedProcess[str]") -> str:
+    """The one sentence that it failed with."""
+    assert result.returncode == code, result.stderr
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    assert "hush" not in result.stderr
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("boxoffice: ")
+    return line.removeprefix("boxoffice: ")
+
+
+class Service:
+    """A service that runs in a process of its own."""
+
+    def __init__(self, process: "subprocess.Popen[str]", address: str) -> None:
+        self.process = process
+        self.address = address
+        self.port = int(address.rsplit(":", 1)[1])
+
+    def ask(self, path: str, body: Any = None, token: str | None = None) -> tuple[int, Any]:
+        request = urllib.request.Request(self.address + path, None if body is None else json.dumps(body).encode())
+        request.add_header("Content-Type", "application/json")
+        if token:
+            request.add_header("Authorization", f"Bearer {token}")
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.load(error)
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(timeout=60)
+
+
+@contextmanager
+def serving(directory: Path, *arguments: str, **settings: str) -> Iterator[Service]:
+    """The service on a free port, once it listens; ended hard if it still runs at the end."""
+    log = directory / "stderr"
+    with log.open("w") as stderr:
+        process = subprocess.Popen(
+            [BOXOFFICE, "serve", "--port", "0", *arguments],
+            cwd=directory,
+            env=environment(LOG_FILE="service.log", **settings),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert process.stderr
+            for line in process.stderr:
+                stderr.write(line)
+                found = re.search(r"Boxoffice serves on (http://\S+:\d+)\"", line)
+                if found:
+                    yield Service(process, found[1])
+                    break
+            else:
+                pytest.fail(f"it never served: {log.read_text()}")
+        finally:
+            if process.poll() is None:
+                process.kill()
+            stderr.write(process.communicate(timeout=60)[1])
+
+
+def test_alone_it_says_how_it_is_used(tmp_path: Path) -> None:
+    result = run(tmp_path)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("usage: boxoffice ")
+
+
+def test_it_says_its_version(tmp_path: Path) -> None:
+    result = run(tmp_path, "--version")
+    assert (result.returncode, result.stdout) == (0, f"boxoffice {__version__}\n")
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("serve", "--help"), ("grant", "--help")], ids=" ".join)
+def test_it_helps(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("usage: boxoffice")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["nonsense"], ["--nonsense"], ["serve", "extra"], ["migrate", "extra"], ["verify", "--fast"]),
+        *(
+            ["grant"],
+            ["grant", "a@b.c"],
+            ["grant", "a@b.c", "king"],
+            ["grant", "a@b.c", ""],
+            ["grant", "a@b.c", "admin", "x"],
+        ),
+        *(["serve", "--port", port] for port in ("-1", "65536", "x", "", "1.5", "\u0663", "9" * 5_000)),
+        *(["serve", "--workers", workers] for workers in ("0", "-1", "65", "x", "")),
+    ],
+    ids=lambda arguments: ascii(arguments)[:40],
+)
+def test_wrong_use_is_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert "usage: boxoffice" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command", [["serve"], ["migrate"], ["verify"], ["grant", "a@b.c", "admin"]], ids=lambda c: c[0]
+)
+def test_a_bad_setting_stops_every_command(tmp_path: Path, command: list[str]) -> None:
+    assert fails(2, run(tmp_path, *command, CURRENCY="hush")).startswith("BOXOFFICE_CURRENCY must be ")
+    assert fails(2, run(tmp_path, *command, LOG_FILE="/proc/nowhere/x")).startswith("BOXOFFICE_LOG_FILE must ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_several_bad_settings_have_a_line_each(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("BOXOFFICE_JWT_SECRET=hush\nBOXOFFICE_RATE_LIMITS=hush\n")
+    result = run(tmp_path, "serve")
+    assert result.returncode == 2
+    assert [line.split()[1] for line in result.stderr.splitlines()] == ["BOXOFFICE_JWT_SECRET", "BOXOFFICE_RATE_LIMITS"]
+    assert "hush" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [["serve"], ["verify"], ["grant", "a@b.c", "admin"], ["migrate"]], ids=lambda c: c[0]
+)
+def test_a_database_that_is_away_is_1(tmp_path: Path, command: list[str]) -> None:
+    sentence = fails(1, run(tmp_path, *command, DATABASE_URL=AWAY, JWT_SECRET=SECRET))
+    assert "The database at mysql+asyncmy://127.0.0.1:1/b" in sentence
+
+
+def test_a_server_without_a_secret_is_refused(tmp_path: Path) -> None:
+    assert fails(2, run(tmp_path, "serve", DATABASE_URL=AWAY)).startswith("BOXOFFICE_JWT_SECRET must be set")
+
+
+def test_memory_is_for_one_process(tmp_path: Path) -> None:
+    assert "--workers 1" in fails(2, run(tmp_path, "serve", "--workers", "2", DATABASE_URL="memory://"))
+    for command in (["verify"], ["grant", "a@b.c", "admin"]):
+        assert "BOXOFFICE_DATABASE_URL" in fails(2, run(tmp_path, *command, DATABASE_URL="memory://"))
+
+
+@pytest.mark.parametrize("command", [["verify"], ["grant", "a@b.c", "admin"]], ids=lambda command: command[0])
+def test_a_database_that_is_not_there_is_not_made(tmp_path: Path, command: list[str]) -> None:
+    assert "There is no database at data/boxoffice.db yet" in fails(1, run(tmp_path, *command))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [["verify"], ["grant", "a@b.c", "admin"]], ids=lambda command: command[0])
+def test_a_database_without_tables_wants_to_be_migrated(tmp_path: Path, command: list[str]) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "boxoffice.db").touch()
+    assert "boxoffice migrate" in fails(1, run(tmp_path, *command))
+
+
+def test_migrating_twice_is_no_matter(tmp_path: Path) -> None:
+    for _ in range(2):
+        result = run(tmp_path, "migrate")
+        assert (result.returncode, result.stderr) == (0, "")
+        assert result.stdout == "The schema of sqlite+aiosqlite:///data/boxoffice.db is up to date.\n"
+    assert run(tmp_path, "migrate", DATABASE_URL="memory://").returncode == 0
+
+
+def test_a_name_that_is_no_setting_is_said(tmp_path: Path) -> None:
+    result = run(tmp_path, "migrate", SERVICE_HOST="10.0.0.1")
+    assert result.returncode == 0
+    assert (
+        json.loads(result.stderr)["event"] == "BOXOFFICE_SERVICE_HOST is not a setting of Boxoffice and changes nothing"
+    )
+
+
+@pytest.mark.parametrize(
+    ("email", "code", "sentence"),
+    [
+        ("nobody@example.org", 1, "No account has this e-mail address."),
+        ("nobody", 2, "email must be an e-mail address"),
+    ],
+)
+def test_whom_nobody_knows_gets_no_role(tmp_path: Path, email: str, code: int, sentence: str) -> None:
+    run(tmp_path, "migrate")
+    assert fails(code, run(tmp_path, "grant", email, "admin")).startswith(sentence)
+
+
+def test_an_address_that_cannot_be_listened_on_is_1(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        sentence = fails(1, run(tmp_path, "serve", "--port", port))
+        assert f"127.0.0.1 port {port}" in sentence
+        assert "--port" in sentence
+    for host in ("no such host", "256.256.256.256", "a..b"):
+        assert "--host" in fails(1, run(tmp_path, "serve", "--host", host))
+    assert "192.0.2.1" in fails(1, run(tmp_path, "serve", "--host", "192.0.2.1"))
+
+
+def log_lines(directory: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (directory / "service.log").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_serves_until_it_is_told_to_end(tmp_path: Path, number: int) -> None:
+    with serving(tmp_path) as service:
+        assert service.ask("/health/live")[0] == 200
+        assert service.ask("/health/ready")[0] == 200
+        assert service.end(number) == 0
+    lines = log_lines(tmp_path)
+    assert sum("Boxoffice serves on" in line["event"] for line in lines) == 1
+    assert not [line for line in lines if line["level"] not in {"info", "debug"}]
+    (kept,) = (tmp_path / "data").glob("*.jwt-secret")
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+
+
+def test_a_request_under_way_is_answered_before_the_end(tmp_path: Path) -> None:
+    """The request's last byte is sent after the signal."""
+    with serving(tmp_path, DATABASE_URL="memory://") as service:
+        body = json.dumps(ANN).encode()
+        head = "POST /create-user HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        head += f"Content-Length: {len(body)}\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", service.port), timeout=30) as connection:
+            connection.sendall(head.encode() + body[:-1])
+            assert service.ask("/health/live")[0] == 200  # So the half request has been read, too.
+            service.process.send_signal(signal.SIGTERM)
+            while _lets_in(service.port):
+                pass
+            connection.sendall(body[-1:])
+            assert connection.recv(100).startswith(b"HTTP/1.1 201 ")
+        assert service.process.wait(timeout=60) == 0
+
+
+def _lets_in(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=30).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_a_second_service_on_the_same_port_is_refused_and_the_first_goes_on(tmp_path: Path) -> None:
+    with serving(tmp_path, DATABASE_URL="memory://") as service:
+        sentence = fails(1, run(tmp_path, "serve", "--port", str(service.port), DATABASE_URL="memory://"))
+        assert "Address already in use" in sentence
+        assert service.ask("/health/live")[0] == 200
+        assert service.end() == 0
+
+
+def signed_up(service: Service) -> str:
+    assert service.ask("/create-user", ANN)[0] == 201
+    status, answer = service.ask("/login", {"email": ANN["email"], "password": ANN["password"]})
+    assert status == 200
+    token: str = answer["accessToken"]
+    return token
+
+
+@pytest.mark.slow
+def test_what_was_written_is_there_after_a_restart_and_no_secret_is_in_the_logs(tmp_path: Path) -> None:
+    with serving(tmp_path, LOG_LEVEL="DEBUG") as service:
+        token = signed_up(service)
+        assert service.end() == 0
+    with serving(tmp_path, LOG_LEVEL="DEBUG") as service:
+        assert service.ask("/me", token=token)[1]["email"] == ANN["email"], "signed by the secret that was kept"
+        assert service.end() == 0
+    written = (tmp_path / "service.log").read_text() + (tmp_path / "stderr").read_text()
+    for secret in (ANN["email"], ANN["password"], token, token.rsplit(".", 1)[1], "$argon2"):
+        assert secret not in written
+    assert "/create-user" in written
+
+
+@pytest.mark.slow
+def test_a_role_that_was_granted_bites(tmp_path: Path) -> None:
+    event = {"name": "Jazz night", "totalTickets": 3}
+    with serving(tmp_path, ORGANIZERS="granted") as service:
+        token = signed_up(service)
+        assert service.ask("/initialize", event, token)[0] == 403
+        for role in (Role.ORGANIZER, Role.ADMIN, Role.CUSTOMER):
+            result = run(tmp_path, "grant", " Ann@Example.org ", role.value.upper())
+            assert (result.returncode, result.stderr) == (0, "")
+            assert result.stdout == f"ann@example.org has the role {role} now.\n"
+            assert _role_of(service) == role
+        assert service.end() == 0
+
+
+def _role_of(service: Service) -> str:
+    """The role as a new session sees it at once (one already out has it within five seconds)."""
+    token = service.ask("/login", {"email": ANN["email"], "password": ANN["password"]})[1]["accessToken"]
+    role: str = service.ask("/me", token=token)[1]["role"]
+    status = service.ask("/initialize", {"name": "Jazz night", "totalTickets": 3}, token)[0]
+    assert status == (403 if role == "customer" else 201)
+    return role
+
+
+@pytest.mark.slow
+def test_several_workers_share_the_work_and_one_secret(tmp_path: Path) -> None:
+    with serving(tmp_path, "--workers", "2") as service:
+        token = signed_up(service)
+        while len(_workers(tmp_path)) < 2:
+            assert service.ask("/health/live")[0] == 200
+        assert [service.ask("/me", token=token)[0] for _ in range(20)] == [200] * 20
+        assert service.end() == 0
+    assert len(_workers(tmp_path)) == 2
+    assert not [line for line in log_lines(tmp_path) if line["level"] not in {"info", "debug"}]
+
+
+def _workers(directory: Path) -> set[str]:
+    return {line["event"] for line in log_lines(directory) if line["event"].startswith("Started server process")}
+
+
+@pytest.mark.slow
+def test_verify_says_that_the_promises_hold_beside_live_traffic(tmp_path: Path) -> None:
+    with serving(tmp_path) as service:
+        token = signed_up(service)
+        status, event = service.ask("/initialize", {"name": "Jazz night", "totalTickets": 3}, token)
+        assert status == 201
+        assert service.ask("/book", {"eventId": event["id"], "quantity": 2}, token)[0] == 201
+        result = run(tmp_path, "verify")
+        assert (result.returncode, result.stderr) == (0, "")
+        *promises, last = result.stdout.splitlines()
+        assert len(promises) >= 6
+        assert all(line.startswith("holds  promise ") for line in promises)
+        assert last.startswith("Looked at 1 events, 1 bookings and ")
+        assert service.end() == 0
+    _break(tmp_path)
+    result = run(tmp_path, "verify")
+    assert result.returncode == 1
+    assert re.search(r"^BROKEN promise 1: ", result.stdout, re.MULTILINE)
+
+
+def _break(directory: Path) -> None:
+    """Let a counter lie, as no command ever would."""
+
+    async def run() -> None:
+        import aiosqlite
+
+        async with aiosqlite.connect(directory / "data" / "boxoffice.db") as connection:
+            await connection.execute("UPDATE ticket_types SET taken = taken + 1")
+            await connection.commit()
+
+    asyncio.run(run())
+
+
+def test_what_nobody_foresaw_is_logged_with_its_traceback(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: Any) -> int:
+        raise ZeroDivisionError("broken")
+
+    monkeypatch.setattr("boxoffice.entrypoints.cli._run", fail)
+    assert main(["migrate"]) == 1
+    (record,) = caplog.records
+    assert record.exc_info
+    assert record.exc_info[0] is ZeroDivisionError
+
+
+def test_who_interrupts_a_command_sees_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(_: Any) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("boxoffice.entrypoints.cli._run", interrupt)
+    assert main(["migrate"]) == 1
+    assert capsys.readouterr().err == "boxoffice: interrupted\n"

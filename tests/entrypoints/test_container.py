@@ -1,0 +1,228 @@
+"""The container makes everything once, by the settings; `running` makes it ready and clears up behind."""
+
+import asyncio
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+import pytest
+from dependency_injector.errors import Error as InjectionError
+from dependency_injector.providers import Object
+
+from boxoffice.adapters.memory import MemoryStorage
+from boxoffice.application.create_user import Registration
+from boxoffice.application.failures import Unavailable
+from boxoffice.application.log_in import Credentials
+from boxoffice.domain.event import EventDetails, TicketTypeSpec
+from boxoffice.domain.organize import Initialize
+from boxoffice.domain.refusals import NotAllowed
+from boxoffice.domain.user import Actor, Organizers, Role
+from boxoffice.entrypoints.container import Container, make_container, migrate
+from boxoffice.entrypoints.lifespan import running
+from boxoffice.entrypoints.settings import Settings, SettingsError
+
+IN_MEMORY: Final = Settings(database_url="memory://")
+PROMISED: Final = (
+    *("settings", "storage", "clock", "ids", "password_hasher", "known_passwords", "tokens", "turnstile", "draining"),
+    *("book_ticket", "cancel_booking", "promote_from_waitlist", "resume_unsettled", "initialize_event", "change_event"),
+    *("create_user", "log_in", "authenticate", "read_profile", "change_profile", "grant_role", "verify_promises"),
+    *("read_event", "list_events", "read_booking", "list_bookings", "list_event_bookings", "read_waiting_list"),
+    "read_changes",
+)
+
+
+def on_sqlite(directory: Path) -> Settings:
+    return Settings(database_url=f"sqlite+aiosqlite:///{directory}/new/data/b.db")
+
+
+@pytest.mark.parametrize("name", PROMISED)
+async def test_everything_is_made_once(name: str) -> None:
+    container = make_container(IN_MEMORY)
+    provider = getattr(container, name)
+    assert provider() is provider()
+
+
+async def test_two_containers_share_nothing() -> None:
+    one, other = make_container(IN_MEMORY), make_container(IN_MEMORY)
+    shared = [name for name in PROMISED if name != "settings" and getattr(one, name)() is getattr(other, name)()]
+    assert shared == []
+
+
+def test_a_container_needs_settings() -> None:
+    with pytest.raises(InjectionError):
+        Container().settings()
+
+
+async def register(container: Container) -> UUID:
+    registration = Registration(name="Ann", email="ann@example.org", password="correct horse battery")
+    return (await container.create_user()(registration)).id
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+async def test_what_the_container_makes_works_together(tmp_path: Path, kind: str) -> None:
+    async with running(make_container(IN_MEMORY if kind == "memory" else on_sqlite(tmp_path))) as container:
+        user_id = await register(container)
+        token = await container.log_in()(Credentials(email="ann@example.org", password="correct horse battery"))
+        caller = await container.authenticate()(token.text)
+        assert caller.actor == Actor(user_id)
+        assert (await container.verify_promises()()).breaches == []
+
+
+async def test_what_is_on_sqlite_is_there_after_a_restart(tmp_path: Path) -> None:
+    async with running(make_container(on_sqlite(tmp_path))) as container:
+        user_id = await register(container)
+        token = await container.log_in()(Credentials(email="ann@example.org", password="correct horse battery"))
+    async with running(make_container(on_sqlite(tmp_path))) as container:
+        assert (await container.read_profile()(user_id)).email == "ann@example.org"
+        assert (await container.authenticate()(token.text)).actor.user_id == user_id, "signed by the kept secret"
+
+
+@pytest.mark.parametrize(
+    ("organizers", "role", "may"),
+    [
+        (Organizers.EVERYONE, Role.CUSTOMER, True),
+        (Organizers.GRANTED, Role.CUSTOMER, False),
+        (Organizers.GRANTED, Role.ORGANIZER, True),
+        (Organizers.GRANTED, Role.ADMIN, True),
+    ],
+)
+async def test_the_settings_say_who_may_organize(organizers: Organizers, role: Role, may: bool) -> None:
+    container = make_container(Settings(database_url="memory://", organizers=organizers))
+    new = container.ids().new
+    command = Initialize(
+        event_id=new(),
+        actor=Actor(new(), role),
+        details=EventDetails(name="Jazz night"),
+        ticket_types=((new(), TicketTypeSpec(name="General admission", total_tickets=3)),),
+        currency="EUR",
+    )
+    if may:
+        assert (await container.initialize_event()(command)).event.name == "Jazz night"
+    else:
+        with pytest.raises(NotAllowed):
+            await container.initialize_event()(command)
+
+
+async def test_sqlite_is_migrated_at_the_start_and_by_several_at_once(tmp_path: Path) -> None:
+    settings = on_sqlite(tmp_path)
+    await asyncio.gather(*(migrate(settings) for _ in range(3)))
+    async with running(make_container(settings)) as one, running(make_container(settings)) as other:
+        await one.storage().check_ready()
+        await other.storage().check_ready()
+
+
+async def test_memory_needs_no_migration() -> None:
+    await migrate(IN_MEMORY)
+
+
+async def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "new").touch()
+    with pytest.raises(Unavailable, match="cannot be made"):
+        await migrate(on_sqlite(tmp_path))
+
+
+async def test_a_server_that_is_away_is_said_without_the_password() -> None:
+    settings = Settings(database_url="mysql+asyncmy://owner:hush@127.0.0.1:1/b")
+    with pytest.raises(Unavailable) as failure:
+        await migrate(settings)
+    assert "mysql+asyncmy://127.0.0.1:1/b" in str(failure.value)
+    assert "hush" not in str(failure.value)
+
+
+async def test_a_server_without_a_secret_does_not_start() -> None:
+    settings = Settings(database_url="mysql+asyncmy://owner:hush@127.0.0.1:1/b")
+    with pytest.raises(SettingsError, match="BOXOFFICE_JWT_SECRET must be set"):
+        async with running(make_container(settings)):
+            pass
+
+
+@pytest.mark.mysql
+async def test_a_server_is_not_migrated_behind_its_operators_back(mysql_url: str) -> None:
+    settings = Settings(database_url=mysql_url, jwt_secret="0123456789" * 4)
+    with pytest.raises(Unavailable, match="boxoffice migrate"):
+        async with running(make_container(settings)):
+            pass
+    await migrate(settings)
+    await migrate(settings)
+    async with running(make_container(settings)) as container:
+        assert await container.read_profile()(await register(container))
+
+
+class Watched(MemoryStorage):
+    """A storage that says what was asked of it, in order."""
+
+    def __init__(self, said: list[str]) -> None:
+        super().__init__()
+        self._said = said
+
+    async def check_ready(self) -> None:
+        self._said.append("checked")
+
+    async def close(self) -> None:
+        self._said.append("closed")
+
+
+async def test_the_end_lets_through_who_waits_and_then_closes() -> None:
+    said: list[str] = []
+    container = make_container(IN_MEMORY)
+    container.storage.override(Object(Watched(said)))
+    new = container.ids().new
+    command = Initialize(
+        event_id=new(),
+        actor=Actor(new()),
+        details=EventDetails(name="Jazz night"),
+        ticket_types=((new(), TicketTypeSpec(name="General admission", total_tickets=3)),),
+        currency="EUR",
+    )
+
+    async def initialize() -> None:
+        await container.initialize_event()(command)
+        said.append("answered")
+
+    async with running(container):
+        assert not container.draining().has_begun
+        waiting = asyncio.create_task(initialize())
+        await asyncio.sleep(0)
+    assert container.draining().has_begun
+    await waiting
+    assert said == ["checked", "answered", "closed"]
+    with pytest.raises(Unavailable):
+        await container.initialize_event()(command)
+
+
+async def test_what_fails_inside_still_closes() -> None:
+    said: list[str] = []
+    container = make_container(IN_MEMORY)
+    container.storage.override(Object(Watched(said)))
+    with pytest.raises(ZeroDivisionError):
+        async with running(container):
+            raise ZeroDivisionError
+    assert said == ["checked", "closed"]
+    assert len(asyncio.all_tasks()) == 1, "no task is left behind"
+
+
+async def test_what_was_left_undone_is_looked_for_again_and_again_whatever_fails(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """At the start, then every so often; a failure is logged and the next look comes all the same."""
+    looks = asyncio.Queue[int]()
+    failures = [Unavailable("away"), ZeroDivisionError("broken")]
+
+    class Looking:
+        count = 0
+
+        async def __call__(self) -> int:
+            self.count += 1
+            looks.put_nowait(self.count)
+            if self.count <= len(failures):
+                raise failures[self.count - 1]
+            return 0
+
+    container = make_container(IN_MEMORY)
+    container.resume_unsettled.override(Object(Looking()))
+    async with running(container, resume_every=0):
+        assert [await looks.get() for _ in range(4)] == [1, 2, 3, 4]
+    assert [(record.levelname, bool(record.exc_info)) for record in caplog.records] == [
+        ("WARNING", False),
+        ("ERROR", True),
+    ]
