@@ -145,7 +145,8 @@ async def test_a_server_is_not_migrated_behind_its_operators_back(mysql_url: str
     await migrate(settings)
     await migrate(settings)
     async with running(make_container(settings)) as container:
-        assert await container.read_profile()(await register(container))
+        user_id = await register(container)
+        assert (await container.read_profile()(user_id)).id == user_id
 
 
 class Watched(MemoryStorage):
