@@ -181,6 +181,9 @@ class Draft(Struct):
             tables.facts.setdefault(fact.event_id, []).append(fact)
         tables.marks |= self.marks
         for user in self.users.values():
+            before = tables.users.get(user.id)
+            if before is not None:
+                del tables.emails[before.email]
             tables.users[user.id] = user
             tables.emails[user.email] = user.id
         for session_id, session in self.sessions.items():
