@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator
 
+from typing import Any, cast
+
 import httpx
 import pytest
 from dependency_injector.providers import Object, Singleton
@@ -40,7 +42,7 @@ async def service(settings: Settings, clock: StandingClock, logged: list[EventDi
     container.clock.override(Object(clock))
     container.password_hasher.override(Singleton(Argon2PasswordHasher, memory=8, passes=1))
     app = create_app(container)
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    transport = httpx.ASGITransport(cast("Any", app), raise_app_exceptions=False)
     async with running(container), httpx.AsyncClient(transport=transport, base_url="http://boxoffice") as http:
         yield Service(http, container, clock)
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from time import perf_counter
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
 from litestar.enums import HttpMethod, ScopeType
@@ -39,8 +39,10 @@ class Envelope:
         begun = perf_counter()
         method: str = scope["method"]
         request_id = _request_id(scope["headers"]) or str(self._new_id())
+        if method in _ASKED_AS:
+            # A scope of our own: the server looks into its own again while it sends.
+            scope = cast("Scope", {**scope, "method": _ASKED_AS[method]})
         scope["request_id"] = request_id  # type: ignore[typeddict-unknown-key]
-        scope["method"] = _ASKED_AS.get(method, method)  # type: ignore[typeddict-item]
         status: int | None = None
 
         async def answer(message: Message) -> None:

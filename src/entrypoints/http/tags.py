@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 from litestar import Request, Response
 
-_TAG: Final = re.compile(r'[ \t]*(?P<weak>W/)?"(?P<opaque>[\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?:,|$)')
+_TAG: Final = re.compile(r'[ \t,]*(?P<weak>W/)?"(?P<opaque>[\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?:,[ \t,]*|$)')
 _EDITABLE: Final = re.compile(r"([1-9][0-9]{0,8})\.[0-9a-f]+")
 
 

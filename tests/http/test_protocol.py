@@ -1,0 +1,298 @@
+"""What holds for every path: order of checks, methods, signing in, request ids, problems, the log."""
+
+import json
+import re
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from dependency_injector.providers import Object
+from structlog.typing import EventDict
+
+from boxoffice.application.failures import Unavailable
+from boxoffice.application.ports import Storage
+from tests.http.service import JSON, PASSWORD, Client, Service, ok, pointers, problem
+
+ID = "019a0000-0000-7000-8000-000000000001"
+PUBLIC_GETS = ["/events", f"/events/{ID}", f"/status/{ID}", "/problems/not-found"]
+SIGNED_IN_GETS = [
+    "/me",
+    "/bookings",
+    f"/bookings/{ID}",
+    f"/events/{ID}/bookings",
+    f"/events/{ID}/waiting-list",
+    f"/events/{ID}/changes",
+]
+UNCHECKED_GETS = ["/health/live", "/health/ready", "/openapi.json", "/docs"]
+SIGNED_IN_WRITES = [
+    ("POST", "/initialize"),
+    ("POST", "/book"),
+    ("POST", "/cancel"),
+    ("PATCH", "/me"),
+    ("PATCH", f"/events/{ID}"),
+    ("POST", f"/events/{ID}/ticket-types"),
+    ("PATCH", f"/events/{ID}/ticket-types/{ID}"),
+]
+PUBLIC_WRITES = [("POST", "/create-user"), ("POST", "/login")]
+EVERYTHING = [
+    *[("GET", path) for path in (*PUBLIC_GETS, *SIGNED_IN_GETS, *UNCHECKED_GETS)],
+    *SIGNED_IN_WRITES,
+    *PUBLIC_WRITES,
+]
+ALLOWED = {
+    "/me": "GET, HEAD, PATCH",
+    "/events": "GET, HEAD",
+    f"/events/{ID}": "GET, HEAD, PATCH",
+    f"/events/{ID}/ticket-types": "POST",
+    "/book": "POST",
+    "/docs": "GET, HEAD",
+}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/nope",
+        "/book/x",
+        "/events/",
+        "/me/",
+        "//me",
+        "/events//",
+        f"/events/{ID}/",
+        "/problems",
+        "/docs/x",
+        "/Book",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+async def test_unknown_paths_are_a_404_for_everybody(anyone: Client, method: str, path: str) -> None:
+    answer = await anyone.send(method, path, headers={"Authorization": "Bearer wrong"})
+    problem(answer, 404, "not-found")
+
+
+@pytest.mark.parametrize(("path", "allowed"), ALLOWED.items())
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS", "TRACE", "BREW"])
+async def test_other_methods_are_a_405(anyone: Client, method: str, path: str, allowed: str) -> None:
+    answer = await anyone.send(method, path, headers={"Authorization": "Bearer wrong"})
+    problem(answer, 405, "method-not-allowed")
+    assert answer.headers["allow"] == allowed
+
+
+async def test_head_on_what_is_only_posted_is_a_405(anyone: Client) -> None:
+    answer = await anyone.send("HEAD", "/book")
+    assert (answer.status_code, answer.headers["allow"], answer.content) == (405, "POST", b"")
+
+
+@pytest.mark.parametrize("path", [*PUBLIC_GETS, *SIGNED_IN_GETS, *UNCHECKED_GETS])
+async def test_head_is_get_without_its_body(service: Service, organizer: Client, path: str) -> None:
+    event = await organizer.event()
+    booking = await organizer.book(event)
+    path = path.replace(ID, booking["id"] if path.startswith("/bookings") else event["id"])
+    for client in (organizer, service.anyone):
+        head, get = await client.send("HEAD", path), await client.get(path)
+        assert head.content == b""
+        assert head.status_code == get.status_code
+        told = [{**answer.headers, "x-request-id": ""} for answer in (head, get)]
+        if get.status_code < 400:
+            assert told[0] == told[1]
+        else:
+            assert head.headers["content-type"] == "application/problem+json"
+
+
+class TestOrderOfChecks:
+    @pytest.mark.parametrize(("method", "path"), SIGNED_IN_WRITES)
+    async def test_401_then_415_then_413_then_400_then_404(
+        self, anyone: Client, customer: Client, method: str, path: str
+    ) -> None:
+        large = b"{" * 20_000
+        path = path.replace(ID, "malformed")
+        problem(await anyone.send(method, path, content=large), 401, "not-signed-in")
+        problem(await customer.send(method, path, content=large), 415, "unsupported-media-type")
+        problem(await customer.send(method, path, content=large, headers=JSON), 413, "body-too-large")
+        problem(await customer.send(method, path, content=b"{", headers=JSON), 400, "invalid-request")
+        if "malformed" in path:
+            body = {"name": "Balcony", "totalTickets": 1}
+            problem(await customer.send(method, path, json=body), 404, "not-found")
+
+    async def test_400_then_404_then_403_then_412_then_409(self, organizer: Client, customer: Client) -> None:
+        draft = await organizer.event(status="draft")
+        event = await organizer.event(totalTickets=5)
+        ok(await organizer.patch(f"/events/{event['id']}", {"status": "cancelled"}))
+        stale = {"If-Match": '"7.0"'}
+        problem(await customer.patch(f"/events/{draft['id']}", {"name": ""}, headers=stale), 400, "invalid-request")
+        problem(await customer.patch(f"/events/{draft['id']}", {"name": "x"}, headers=stale), 404, "not-found")
+        problem(await customer.patch(f"/events/{event['id']}", {"name": "x"}, headers=stale), 403, "not-allowed")
+        problem(await organizer.patch(f"/events/{event['id']}", {"name": "x"}, headers=stale), 412, "stale-version")
+        problem(await organizer.patch(f"/events/{event['id']}", {"name": "x"}), 409, "event-closed")
+
+    async def test_a_query_is_a_400_before_the_id_is_a_404(self, customer: Client) -> None:
+        assert pointers(await customer.get("/events/malformed/bookings?limit=0")) == ["/limit"]
+        problem(await customer.get("/events/malformed/bookings"), 404, "not-found")
+
+
+@pytest.mark.parametrize(
+    "malformed", ["x", "1", ID[:-1], ID.replace("-", ""), f"{{{ID}}}", "%00", "%F0%9F%8E%B7", "..%2F"]
+)
+@pytest.mark.parametrize("path", [f"/events/{ID}", f"/status/{ID}", f"/bookings/{ID}", f"/events/{ID}/changes"])
+async def test_malformed_ids_in_paths_are_a_404(customer: Client, path: str, malformed: str) -> None:
+    problem(await customer.get(path.replace(ID, malformed)), 404, "not-found")
+
+
+async def test_ids_are_the_same_in_capitals(customer: Client) -> None:
+    event = await customer.event()
+    assert ok(await customer.get(f"/events/{event['id'].upper()}")) == event
+    assert ok(await customer.post("/book", {"eventId": event["id"].upper()}), 201)["eventId"] == event["id"]
+
+
+class TestSigningIn:
+    @pytest.mark.parametrize("headers", [{}, {"Authorization": "Basic YWRhOnNlY3JldA=="}, {"Authorization": "Token x"}])
+    @pytest.mark.parametrize("path", SIGNED_IN_GETS)
+    async def test_another_scheme_counts_as_none(self, anyone: Client, path: str, headers: dict[str, str]) -> None:
+        answer = await anyone.get(path, headers=headers)
+        problem(answer, 401, "not-signed-in")
+        assert answer.headers["www-authenticate"] == "Bearer"
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "Bearer",
+            "Bearer ",
+            "Bearer x",
+            "bearer x.y.z",
+            "Bearer a b",
+            "Bearer a, Bearer b",
+            "BEARER \x80",
+            "Bearer ==",
+        ],
+    )
+    @pytest.mark.parametrize(("method", "path"), [each for each in EVERYTHING if each[1] not in UNCHECKED_GETS])
+    async def test_a_bad_bearer_token_is_a_401_on_public_paths_too(
+        self, anyone: Client, method: str, path: str, value: str
+    ) -> None:
+        answer = await anyone.send(method, path, headers={"Authorization": value.encode("latin-1")})
+        problem(answer, 401, "invalid-token")
+        assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+
+    @pytest.mark.parametrize("path", UNCHECKED_GETS)
+    async def test_some_paths_do_not_look_at_it(self, service: Service, path: str) -> None:
+        headers = [("Authorization", "Bearer wrong"), ("Authorization", "Bearer wrong")]
+        answer = await service.http.get(path, headers=headers)
+        assert answer.status_code == 200
+
+    @pytest.mark.parametrize(("method", "path"), [each for each in EVERYTHING if each[1] not in UNCHECKED_GETS])
+    async def test_two_authorization_headers_are_a_400(
+        self, service: Service, customer: Client, method: str, path: str
+    ) -> None:
+        headers = [("Authorization", f"Bearer {customer.token}"), ("Authorization", f"Bearer {customer.token}")]
+        assert pointers(await service.http.request(method, path, headers=headers)) == [""]
+
+    @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "Bearer  "])
+    async def test_the_scheme_has_no_case(self, service: Service, customer: Client, scheme: str) -> None:
+        ok(await service.http.get("/me", headers={"Authorization": f"{scheme} {customer.token}"}))
+
+
+class TestRequestIds:
+    @pytest.mark.parametrize("given", ["a", "A.b_c-9", "x" * 128])
+    async def test_a_good_one_is_answered(self, anyone: Client, given: str) -> None:
+        for path in ("/events", "/nope", f"/events/{ID}", "/me"):
+            answer = await anyone.get(path, headers={"X-Request-Id": given})
+            assert answer.headers.get_list("x-request-id") == [given]
+            if answer.status_code >= 400:
+                assert answer.json()["requestId"] == given
+
+    @pytest.mark.parametrize("given", ["", " ", "x" * 129, "a b", "a/b", "ä", "a\x00", "<script>", "a,b"])
+    async def test_any_other_is_replaced(self, service: Service, given: str) -> None:
+        answers = [
+            await service.http.get("/events", headers={b"X-Request-Id": given.encode("latin-1")}) for _ in range(2)
+        ]
+        ids = {UUID(answer.headers["x-request-id"]) for answer in answers}
+        assert len(ids) == 2
+
+
+class Broken:
+    """Fails as nobody foresaw, with words that must not leave."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    async def __call__(self, *_: object, **__: object) -> Any:
+        raise self._error
+
+
+async def test_what_nobody_foresaw_is_logged_and_says_nothing(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    service.container.list_events.override(Object(Broken(RuntimeError("SELECT secret FROM users"))))
+    answer = await service.anyone.get("/events", headers={"X-Request-Id": "look-here"})
+    problem(answer, 500, "internal-error")
+    for hint in ("SELECT", "secret", "Traceback", "RuntimeError"):
+        assert hint not in answer.text
+    (record,) = [record for record in caplog.records if record.name.endswith("http.problems")]
+    assert "look-here" in record.getMessage()
+    assert record.exc_info is not None
+    assert "SELECT secret" in str(record.exc_info[1])
+
+
+async def test_while_the_database_is_away(service: Service) -> None:
+    away = Unavailable("mysql+asyncmy://root:secret@host is away", retry_after=7)
+    service.container.list_events.override(Object(Broken(away)))
+    answer = await service.anyone.get("/events")
+    problem(answer, 503, "try-again")
+    assert answer.headers["retry-after"] == "7"
+    assert "secret" not in answer.text
+
+
+class UnreadyStorage:
+    async def check_ready(self) -> None:
+        raise Unavailable("at another schema version")
+
+
+async def test_readiness(service: Service) -> None:
+    assert ok(await service.anyone.get("/health/ready")) == {"status": "ready"}
+    storage: Storage = UnreadyStorage()  # type: ignore[assignment]
+    with service.container.storage.override(Object(storage)):
+        problem(await service.anyone.get("/health/ready"), 503, "try-again")
+        assert ok(await service.anyone.get("/health/live")) == {"status": "live"}
+    ok(await service.anyone.get("/health/ready"))
+    service.container.draining().begin()
+    problem(await service.anyone.get("/health/ready"), 503, "try-again")
+    ok(await service.anyone.get("/health/live"))
+
+
+async def test_an_invalid_host_is_a_400(service: Service) -> None:
+    answer = await service.http.get("/events", headers={"Host": "a b"})
+    assert pointers(answer) == [""]
+
+
+async def test_a_line_for_each_request(service: Service, customer: Client, logged: list[EventDict]) -> None:
+    event = await customer.event()
+    logged.clear()
+    await customer.get(f"/events/{event['id']}?q=secret", headers={"X-Request-Id": "one"})
+    await service.anyone.send("HEAD", "/nope/secret", headers={"X-Request-Id": "two"})
+    await service.anyone.post("/login", {"email": customer.email, "password": "not this one"})
+    await customer.get("/events", headers={"If-None-Match": "*"})
+    await customer.send("BREW", "/me")
+    durations = [line.pop("duration_ms") for line in logged]
+    assert all(0 <= duration < 60_000 for duration in durations)
+    ids = [line.pop("request_id") for line in logged]
+    assert ids[:2] == ["one", "two"]
+    assert [tuple(line.values()) for line in logged] == [
+        (customer.id, "GET", "/events/{event_id}", 200, "request", "info"),
+        (None, "HEAD", None, 404, "request", "info"),
+        (None, "POST", "/login", 401, "request", "info"),
+        (customer.id, "GET", "/events", 304, "request", "info"),
+        (None, None, None, 405, "request", "info"),
+    ]
+    assert not re.search(f"secret|{customer.email}|{PASSWORD}|not this", json.dumps(logged))
+
+
+async def test_no_banner(anyone: Client) -> None:
+    assert "server" not in (await anyone.get("/events")).headers
+
+
+async def test_success_is_json_without_a_parameter(anyone: Client) -> None:
+    answer: httpx.Response = await anyone.get("/events")
+    assert answer.headers["content-type"] == "application/json"
+    assert int(answer.headers["content-length"]) == len(answer.content)
