@@ -1,7 +1,6 @@
 """The real application on the real container, in memory, with cheap passwords and a clock that stands."""
 
 from collections.abc import AsyncIterator
-
 from typing import Any, cast
 
 import httpx

@@ -84,7 +84,10 @@ async def test_a_story_that_survives_a_restart(installation: Installation) -> No
             "email-taken",
         )
         event = await organizer.event(
-            name="Jazz 🎷 night", totalTickets=2, price={"amount": 2500, "currency": "EUR"}, startsAt="2100-05-01T19:00:00.5Z"
+            name="Jazz 🎷 night",
+            totalTickets=2,
+            price={"amount": 2500, "currency": "EUR"},
+            startsAt="2100-05-01T19:00:00.5Z",
         )
         first = await ada.book(event, 2)
         second = await bob.book(event)
