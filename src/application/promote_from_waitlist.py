@@ -17,7 +17,10 @@ class PromoteFromWaitlist:
         self._turnstile = turnstile
 
     async def __call__(self, event_id: UUID) -> int:
-        """How many bookings were promoted. Raises: NotFound, Unavailable."""
+        """How many bookings its own steps promoted; steps behind an answer may have served others meanwhile.
+
+        Raises: NotFound, Unavailable.
+        """
         needs = Needs(event_id=event_id, settles=True)
         promoted = 0
         while True:

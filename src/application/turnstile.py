@@ -178,16 +178,18 @@ class Turnstile:
             async with asyncio.timeout(DEADLINE):
                 await self._together_or_alone(entries)
         except (Unavailable, TimeoutError) as failure:
-            # Whoever waits behind them would wait for the same, so it is said to all at once.
-            waiting, self._queue = self._queue, deque()
-            self._settling.clear()
             away = failure if isinstance(failure, Unavailable) else Unavailable("The database does not answer.")
-            for entry in (*entries, *waiting):
-                entry.answer(away)
+            self._turn_away(entries, away)
         except asyncio.CancelledError:
-            for entry in entries:
-                entry.answer(Unavailable("The service is shutting down; try again in a moment."))
+            self._turn_away(entries, Unavailable("The service is shutting down; try again in a moment."))
             raise
+
+    def _turn_away(self, entries: list[_Entry], why: Unavailable) -> None:
+        """Whoever waits behind them would wait for the same, so it is said to all at once."""
+        waiting, self._queue = self._queue, deque()
+        self._settling.clear()
+        for entry in (*entries, *waiting):
+            entry.answer(why)
 
     async def _together_or_alone(self, entries: list[_Entry]) -> None:
         """A batch that the database refuses is redone one by one, so that whoever is to blame fails alone."""
@@ -222,14 +224,17 @@ class Turnstile:
     async def _happened(self, batch: "_Batch") -> bool:
         """Whether a batch whose COMMIT was never answered is there, looked up under the events' locks.
 
-        The locks wait for the lost transaction to end, so the answer is final.
+        The locks wait for the lost transaction to end, so the answer is final. Without one nothing is done again.
         """
         while True:
             try:
                 async with self._storage.begin() as unit_of_work:
                     return await unit_of_work.inventories.holds(batch.written, batch.mark)
-            except (Retryable, Unavailable):
+            except StorageFailure:
                 await asyncio.sleep(0.05 * self._jitter())
+            except Exception as error:
+                _log.exception("Whether a lost commit happened could not be looked up.")
+                raise Unavailable("The database does not answer.") from error
 
     def _finish(self, batch: "_Batch") -> None:
         self._queue.extendleft(reversed(batch.postponed))

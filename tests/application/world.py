@@ -1,0 +1,262 @@
+"""A box office on the in-memory storage, with a clock, ids, tokens and a hasher that do what they are told."""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+from boxoffice.adapters.memory import MemoryStorage, Step
+from boxoffice.application.book_ticket import BookTicket
+from boxoffice.application.cancel_booking import CancelBooking, Cancellation
+from boxoffice.application.change_event import ChangeEvent
+from boxoffice.application.initialize_event import InitializeEvent
+from boxoffice.application.ports import Claims, Token
+from boxoffice.application.promote_from_waitlist import PromoteFromWaitlist, ResumeUnsettled
+from boxoffice.application.queries import ReadEvent
+from boxoffice.application.turnstile import Turnstile
+from boxoffice.domain.book import Book
+from boxoffice.domain.booking import Booking, BookingStatus
+from boxoffice.domain.cancel import Cancel
+from boxoffice.domain.event import EventChanges, EventDetails, EventState, EventStatus, TicketTypeSpec
+from boxoffice.domain.facts import Fact
+from boxoffice.domain.organize import Edit, Initialize, general_admission
+from boxoffice.domain.refusals import InvalidToken
+from boxoffice.domain.replay import EventReplay, replay_booking
+from boxoffice.domain.user import Actor, Organizers, Role
+
+NOW = datetime(2027, 1, 1, 12, tzinfo=UTC)
+
+ORGANIZER = Actor(UUID(int=900))
+ADMIN = Actor(UUID(int=901), Role.ADMIN)
+STRANGER = Actor(UUID(int=902))
+ANA, BEN, CLEO, DAN, EVE = (Actor(UUID(int=number)) for number in range(1, 6))
+
+
+def customer(number: int) -> Actor:
+    """One of a crowd."""
+    return Actor(UUID(int=10_000 + number))
+
+
+class SetClock:
+    """Shows the time that it was set to."""
+
+    def __init__(self) -> None:
+        self.time = NOW
+
+    def now(self) -> datetime:
+        return self.time
+
+
+class CountedIds:
+    """Ids in the order of their making."""
+
+    def __init__(self) -> None:
+        self._numbers = count(1_000_000)
+
+    def new(self) -> UUID:
+        return UUID(int=next(self._numbers))
+
+
+class PlainHasher:
+    """Keeps passwords in the open, and notes what it was asked to verify."""
+
+    def __init__(self) -> None:
+        self.verified: list[tuple[str, str | None]] = []
+
+    async def hash(self, password: str) -> str:
+        return f"hash of {password}"
+
+    async def verify(self, password: str, password_hash: str | None) -> bool:
+        self.verified.append((password, password_hash))
+        return password_hash == f"hash of {password}"
+
+
+class FewKnownPasswords:
+    """Knows one password."""
+
+    def contains(self, password: str) -> bool:
+        return password.casefold() == "password1"
+
+
+class PlainTokens:
+    """Tokens that say in the open whom they speak for; they never expire by themselves."""
+
+    lifetime = 900
+
+    def __init__(self) -> None:
+        self.issued: dict[str, Claims] = {}
+
+    def issue(self, claims: Claims, now: datetime) -> Token:
+        text = f"token {len(self.issued)}"
+        self.issued[text] = claims
+        return Token(text, self.lifetime)
+
+    def read(self, text: str, now: datetime) -> Claims:
+        if text not in self.issued:
+            raise InvalidToken
+        return self.issued[text]
+
+
+class Faults:
+    """What a storage is made to do at its steps: fail, or stop at a gate until it is opened."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self._planned: dict[Step, list[Exception | None]] = {}
+        self._gates: dict[Step, tuple[int, asyncio.Event, asyncio.Event]] = {}
+
+    async def __call__(self, step: Step) -> None:
+        self.steps.append(step)
+        skip, reached, opened = self._gates.get(step, (1, None, None))
+        if reached and opened and skip:
+            self._gates[step] = (skip - 1, reached, opened)
+        elif reached and opened:
+            del self._gates[step]
+            reached.set()
+            await opened.wait()
+        planned = self._planned.get(step)
+        failure = planned.pop(0) if planned else None
+        if failure is not None:
+            raise failure
+
+    def plan(self, step: Step, *failures: Exception | None) -> None:
+        """Fail the next times that this step is reached; None lets one through."""
+        self._planned[step] = list(failures)
+
+    def gate(self, step: Step, *, skip: int = 0) -> tuple[asyncio.Event, asyncio.Event]:
+        """Stop at this step, the next time or after so many: (set once it is reached, to be set to let it go on)."""
+        reached, opened = asyncio.Event(), asyncio.Event()
+        self._gates[step] = (skip, reached, opened)
+        return reached, opened
+
+    def count(self, step: Step) -> int:
+        """How often a step was reached."""
+        return self.steps.count(step)
+
+
+class World:
+    """One process with its storage; `restart` is the next one on the same storage."""
+
+    def __init__(self, storage: MemoryStorage | None = None, ids: CountedIds | None = None, **turnstile: Any) -> None:
+        self.faults = Faults()
+        self.storage = storage or MemoryStorage()
+        self.storage.fault = self.faults
+        self.clock = SetClock()
+        self.ids = ids or CountedIds()
+        self.turnstile = Turnstile(self.storage, self.clock, self.ids, **{"jitter": lambda: 0.0, **turnstile})
+        self.book_ticket = BookTicket(self.turnstile)
+        self.cancel_booking = CancelBooking(self.turnstile, self.storage.reads)
+        self.change_event = ChangeEvent(self.turnstile)
+        self.initialize_event = InitializeEvent(self.turnstile)
+        self.promote = PromoteFromWaitlist(self.turnstile)
+        self.resume = ResumeUnsettled(self.turnstile, self.storage.reads)
+        self.read_event = ReadEvent(self.storage.reads)
+
+    async def event(
+        self,
+        total_tickets: int = 3,
+        *,
+        event_id: UUID | None = None,
+        types: Sequence[TicketTypeSpec] = (),
+        status: EventStatus = EventStatus.ON_SALE,
+        actor: Actor = ORGANIZER,
+        organizers: Organizers = Organizers.EVERYONE,
+        **details: Any,
+    ) -> UUID:
+        """A new event's id."""
+        command = Initialize(
+            event_id=event_id or self.ids.new(),
+            actor=actor,
+            details=EventDetails(**{"name": "Jazz night", "max_tickets_per_customer": 1_000, **details}),
+            ticket_types=tuple((self.ids.new(), spec) for spec in types or [general_admission(total_tickets)]),
+            currency="EUR",
+            status=status,
+        )
+        state = await InitializeEvent(self.turnstile, organizers)(command)
+        return state.event.id
+
+    def book(
+        self, event_id: UUID, actor: Actor, quantity: int = 1, ticket_type_id: UUID | None = None
+    ) -> Awaitable[Booking]:
+        """Book."""
+        return self.book_ticket(
+            Book(
+                booking_id=self.ids.new(),
+                event_id=event_id,
+                actor=actor,
+                quantity=quantity,
+                ticket_type_id=ticket_type_id,
+            )
+        )
+
+    async def crowd(self, event_id: UUID, size: int, first: int = 0) -> list[Booking]:
+        """Many customers at once."""
+        return list(await asyncio.gather(*(self.book(event_id, customer(first + each)) for each in range(size))))
+
+    def cancel(self, booking: Booking, actor: Actor | None = None) -> Awaitable[Cancellation]:
+        """Cancel by the booking's id; without an actor its customer does."""
+        actor = actor or Actor(booking.customer_id)
+        return self.cancel_booking(Cancel(event_id=booking.event_id, actor=actor, booking_id=booking.id))
+
+    def edit(self, event_id: UUID, actor: Actor = ORGANIZER, **changes: Any) -> Awaitable[EventState]:
+        """Edit the event."""
+        return self.change_event(Edit(event_id=event_id, actor=actor, changes=EventChanges(**changes)))
+
+    async def statuses(self, bookings: Sequence[Booking]) -> list[str]:
+        """Where bookings stand by now."""
+        return [(await self.booking(booking.id)).status.value for booking in bookings]
+
+    async def booking(self, booking_id: UUID) -> Booking:
+        """A booking as it is stored."""
+        found = await self.storage.reads.booking(booking_id)
+        assert found is not None
+        return found.booking
+
+    async def state(self, event_id: UUID) -> EventState:
+        """An event as it is stored."""
+        return await self.read_event(event_id, ADMIN)
+
+    async def facts(self, event_id: UUID) -> list[Fact]:
+        """All that happened to an event."""
+        return await self.storage.reads.facts(event_id, 0, 1_000_000)
+
+    async def idle(self) -> None:
+        """Wait until nothing more is under way."""
+        while self.turnstile._runner is not None:
+            await asyncio.wait([self.turnstile._runner])
+
+    async def settled(self, event_id: UUID) -> EventState:
+        """The event once the steps that follow behind an answer are done."""
+        await self.idle()
+        state = await self.state(event_id)
+        assert not state.event.is_unsettled
+        return state
+
+    async def hold_to_the_facts(self, event_id: UUID) -> None:
+        """The promises hold, and what is stored is what the facts say."""
+        state = await self.state(event_id)
+        facts = await self.facts(event_id)
+        replay = EventReplay(event_id)
+        told: dict[UUID | None, list[Fact]] = {}
+        for fact in facts:
+            replay.apply(fact)
+            told.setdefault(fact.booking_id, []).append(fact)
+        replay.compare(state)
+        assert replay.breaches == []
+        bookings = [booking for booking in self.storage._tables.bookings.values() if booking.event_id == event_id]
+        assert {booking.id for booking in bookings} == told.keys() - {None}
+        for booking in bookings:
+            assert replay_booking(told[booking.id]) == booking
+        live = [(each.customer_id, each.ticket_type_id) for each in bookings if each.status.is_live]
+        assert len(set(live)) == len(live)
+        for each in state.ticket_types:
+            of_type = [booking for booking in bookings if booking.ticket_type_id == each.id]
+            assert each.taken == sum(booking.quantity for booking in of_type if booking.status.takes_tickets)
+            assert each.waiting == sum(booking.status is BookingStatus.WAITLISTED for booking in of_type)
+
+
+def later(**delta: float) -> datetime:
+    """So much after the beginning."""
+    return NOW + timedelta(**delta)
