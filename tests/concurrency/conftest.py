@@ -1,0 +1,88 @@
+"""A migrated database of either kind, processes to work on it, and a look at what became of it."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from boxoffice.entrypoints.container import make_container, migrate
+from boxoffice.entrypoints.settings import Settings
+
+from .crew import Crew, Process
+from .office import Office
+
+
+def migrated(url: str) -> str:
+    """In a thread, because fixtures may run beside a loop."""
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        thread.submit(lambda: asyncio.run(migrate(Settings(database_url=url)))).result()
+    return url
+
+
+@asynccontextmanager
+async def office_on(url: str) -> AsyncIterator[Office]:
+    """The application on a database, in the test's own process."""
+    container = make_container(Settings(database_url=url))
+    try:
+        yield Office(container, url)
+    finally:
+        await container.turnstile().close()
+        await container.storage().close()
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated file to copy."""
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    migrated(f"sqlite+aiosqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    shutil.copy(sqlite_template, tmp_path / "boxoffice.db")
+    return f"sqlite+aiosqlite:///{tmp_path / 'boxoffice.db'}"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mysql)])
+def url(request: pytest.FixtureRequest) -> str:
+    """An empty, migrated database."""
+    if request.param == "sqlite":
+        found: str = request.getfixturevalue("sqlite_url")
+        return found
+    return migrated(request.getfixturevalue("mysql_url"))
+
+
+@pytest.fixture(params=[500, 1], ids=["together", "one-by-one"])
+def together(request: pytest.FixtureRequest) -> int:
+    """How many commands a process puts into one transaction; with 1, the turnstile batches nothing."""
+    most: int = request.param
+    return most
+
+
+@pytest.fixture(scope="session")
+def process_pool() -> Iterator[list[Process]]:
+    """Processes that one test has left for the next."""
+    pool: list[Process] = []
+    yield pool
+    for process in pool:
+        process.kill()
+
+
+@pytest.fixture
+def crew(url: str, process_pool: list[Process]) -> Iterator[Crew]:
+    """Processes on the database."""
+    crew = Crew(url, process_pool)
+    yield crew
+    crew.dismiss()
+
+
+@pytest.fixture
+async def office(url: str) -> AsyncIterator[Office]:
+    """The application on the database, in the test's own process."""
+    async with office_on(url) as office:
+        yield office

@@ -1,0 +1,180 @@
+"""Processes that work side by side, as several servers on one database do."""
+
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Final
+
+import msgspec
+from msgspec import Struct
+
+from boxoffice.application.turnstile import MOST_TOGETHER
+
+from .worker import AnyCommand, Close, Done, Freeze, Frozen, Go, Open, Order, Outcome, Prepare, Report
+
+_ROOT: Final = Path(__file__).parents[2]
+_reports: Final = msgspec.json.Decoder(Report)
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Answered(Struct, frozen=True):
+    """A command and what its caller was told."""
+
+    command: AnyCommand
+    outcome: Outcome
+
+
+class Dead(Exception):
+    """The process is no more."""
+
+
+class Process:
+    """One process that works."""
+
+    def __init__(self) -> None:
+        self._popen = subprocess.Popen(
+            [sys.executable, "-m", "tests.concurrency.worker"],
+            cwd=_ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self._popen.stdin
+        assert self._popen.stdout
+        self._orders = self._popen.stdin
+        self._reports: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        # Read at once whatever comes: a process that waits for a full pipe would hold its locks meanwhile.
+        self._reader = threading.Thread(target=self._read, args=[self._popen.stdout], daemon=True)
+        self._reader.start()
+        self._is_open = False
+        self._is_idle = True
+        self.commands: Sequence[AnyCommand] = ()
+
+    def _read(self, reports: IO[bytes]) -> None:
+        with reports:
+            for line in reports:
+                self._reports.put(line)
+        self._reports.put(None)
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether the process has done all that it was told, and lives."""
+        return self._is_idle and self._popen.poll() is None
+
+    def order(self, order: Order) -> None:
+        """Tell the process something, and do not wait."""
+        self._is_idle = False
+        try:
+            self._orders.write(_encode(order) + b"\n")
+            self._orders.flush()
+        except BrokenPipeError:
+            raise Dead from None
+
+    def next(self) -> Report:
+        """What it reports next. Raises: Dead, when all that it ever reported has been read."""
+        line = self._reports.get()
+        if line is None:
+            self._reports.put(None)
+            raise Dead
+        return _reports.decode(line)
+
+    def wait(self) -> None:
+        """Until it has done what it was told."""
+        assert self.next() == Done()
+        self._is_idle = True
+
+    def open(self, url: str, *, together: int = MOST_TOGETHER, freeze: Freeze | None = None) -> "Process":
+        """Have it work on a database."""
+        self.order(Open(url=url, together=together, freeze=freeze))
+        self.wait()
+        self._is_open = True
+        return self
+
+    def prepare(self, commands: Iterable[AnyCommand]) -> None:
+        """Have it ready to perform these."""
+        self.commands = list(commands)
+        self.order(Prepare(list(commands)))
+        self.wait()
+
+    def start(self, *commands: AnyCommand) -> "Process":
+        """Have it perform these, without waiting."""
+        self.prepare(commands)
+        self.order(Go())
+        return self
+
+    def answers(self) -> Iterator[Answered]:
+        """What it acknowledges, one by one, until it has done all or is no more."""
+        while True:
+            try:
+                told = self.next()
+            except Dead:
+                return
+            match told:
+                case Outcome():
+                    yield Answered(self.commands[told.number], told)
+                case Done():
+                    self._is_idle = True
+                    return
+                case Frozen():
+                    raise AssertionError("the process froze, and nobody waited for it")
+
+    def until_frozen(self) -> list[Answered]:
+        """What it acknowledged before it froze."""
+        answered = []
+        while (told := self.next()) != Frozen():
+            if isinstance(told, Outcome):
+                answered.append(Answered(self.commands[told.number], told))
+        return answered
+
+    def close(self) -> None:
+        """Have it let go of its database."""
+        if self._is_open and self.is_reusable:
+            self.order(Close())
+            self.wait()
+            self._is_open = False
+
+    def kill(self) -> None:
+        """`kill -9`, in the middle of whatever it does; what it had reported can still be read."""
+        self._is_idle = False
+        self._popen.kill()
+        self._popen.wait()
+        self._reader.join()
+        with suppress(BrokenPipeError):
+            self._orders.close()
+
+
+class Crew:
+    """Processes for one test; those that survive it serve the next one too."""
+
+    def __init__(self, url: str, pool: list[Process]) -> None:
+        self.url = url
+        self._pool = pool
+        self._hired: list[Process] = []
+
+    def hire(self, *, together: int = MOST_TOGETHER, freeze: Freeze | None = None) -> Process:
+        """One more process on the database."""
+        process = self._pool.pop() if self._pool else Process()
+        self._hired.append(process)
+        return process.open(self.url, together=together, freeze=freeze)
+
+    def rush(self, *shares: Sequence[AnyCommand], together: int = MOST_TOGETHER) -> list[Answered]:
+        """Every process performs its share, all from one signal on; what each was told."""
+        processes = [self.hire(together=together) for _ in shares]
+        for process, share in zip(processes, shares, strict=True):
+            process.prepare(share)
+        for process in processes:
+            process.order(Go())
+        return [answered for process in processes for answered in process.answers()]
+
+    def dismiss(self) -> None:
+        """Those that can work on go back, the others end."""
+        for process in self._hired:
+            process.close()
+            if process.is_reusable:
+                self._pool.append(process)
+            else:
+                process.kill()
+        self._hired.clear()
