@@ -1,0 +1,130 @@
+"""What the documents name is there, and what is there is named."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from boxoffice.entrypoints.container import make_container
+from boxoffice.entrypoints.http.app import create_app
+from boxoffice.entrypoints.http.kinds import KINDS
+from boxoffice.entrypoints.http.reference import openapi_document
+from boxoffice.entrypoints.settings import PREFIX, TEST_PREFIX, Settings
+
+from .readme import ROOT
+
+DOCUMENTS: Final = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+SETTINGS: Final = {f"{PREFIX}{name.upper()}" for name in Settings.__struct_fields__ if name != "unknown"}
+MISSPELT: Final = "BOXOFFICE_CURENCY"
+"""Shown as what the service would ask back for."""
+
+_PROGRAMS: Final = re.compile(r"^```python\n(.*?)^```$(?:\s+prints\s+^```text\n(.*?)^```$)?", re.DOTALL | re.MULTILINE)
+
+
+def _text(path: str | Path) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+def _anchors(path: Path) -> set[str]:
+    """The names that headings are linked by."""
+    titles = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def _section(text: str, title: str) -> str:
+    return text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+@pytest.mark.parametrize("document", ["README.md", ".env.example", "docs/operations.md"])
+def test_every_setting_is_named_and_no_other(document: str) -> None:
+    named = set(re.findall(rf"\b{PREFIX}[A-Z_]+\b", _text(document)))
+
+    assert {name for name in named if not name.startswith(TEST_PREFIX)} - {MISSPELT} == SETTINGS
+
+
+def test_the_tables_of_settings_have_every_one() -> None:
+    for document, title in (("README.md", "Settings"), ("docs/operations.md", "Settings that need care")):
+        rows = re.findall(r"^\| `(\w+)` \|", _section(_text(document), title), re.MULTILINE)
+        assert sorted(rows) == sorted(SETTINGS)
+
+
+def test_the_readme_tells_the_defaults() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", _section(_text("README.md"), "Settings"), re.MULTILINE))
+
+    assert len(rows) == 5
+    assert Settings.load(rows, Path("/nowhere")) == Settings()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    for link in re.findall(r"\]\(([^)]+)\)", document.read_text(encoding="utf-8")):
+        if "://" not in link:
+            name, _, anchor = link.partition("#")
+            target = (document.parent / name).resolve() if name else document
+            assert target.exists(), link
+            assert not anchor or anchor in _anchors(target), link
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_and_tests_that_are_named_exist(document: Path) -> None:
+    for name, test in re.findall(
+        r"`((?:src|tests|docs|tools)/[\w./]+)(?:::(\w+))?`", document.read_text(encoding="utf-8")
+    ):
+        assert (ROOT / name).exists(), name
+        assert not test or re.search(rf"\bdef {test}\(", _text(name)), f"{name} has no {test}"
+
+
+def test_every_promise_names_the_tests_that_hold_it() -> None:
+    rows = re.findall(r"^\| (\d) \| .+ \| (.+) \|$", _section(_text("README.md"), "What it promises"), re.MULTILINE)
+
+    assert [number for number, _ in rows] == list("12345679")
+    assert all(re.search(r"`tests/\S+::test_\w+`", tests) for _, tests in rows)
+
+
+def test_every_call_is_in_the_contract_and_no_other() -> None:
+    app = create_app(make_container(Settings(database_url="memory://")))
+    document = openapi_document(app.routes, "0")
+    served = {
+        f"{method.upper()} {path}" for path, item in document["paths"].items() for method in item if method != "head"
+    }
+    named = re.findall(r"`((?:GET|POST|PATCH|PUT|DELETE) /[^`?\s]*)", _text("docs/api.md"))
+
+    assert set(named) == served
+
+
+def test_every_problem_is_in_the_contract_with_its_status() -> None:
+    rows = re.findall(r"^\| (\d{3}) \| `([\w-]+)` \|", _text("docs/api.md"), re.MULTILINE)
+
+    assert sorted((code, int(status)) for status, code in rows) == sorted(
+        (code, kind.status) for code, kind in KINDS.items()
+    )
+
+
+def test_programs_of_the_embedding_page_print_what_it_says(tmp_path: Path) -> None:
+    told = [(program, printed) for program, printed in _PROGRAMS.findall(_text("docs/embedding.md")) if printed]
+    assert len(told) == 2
+
+    for program, printed in told:
+        ran = _run("-W", "error", "-c", program, directory=tmp_path)
+        assert ran.stdout == printed
+
+
+@pytest.mark.slow
+def test_the_harness_of_the_embedding_page_runs(tmp_path: Path) -> None:
+    (harness,) = [program for program, printed in _PROGRAMS.findall(_text("docs/embedding.md")) if not printed]
+    (tmp_path / "test_mine.py").write_text(harness, encoding="utf-8")
+
+    ran = _run("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_mine.py", directory=tmp_path)
+
+    assert "1 passed" in ran.stdout
+
+
+def _run(*arguments: str, directory: Path) -> "subprocess.CompletedProcess[str]":
+    ran = subprocess.run(
+        [sys.executable, *arguments], cwd=directory, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert ran.returncode == 0, f"{ran.stdout}\n{ran.stderr}"
+    return ran
