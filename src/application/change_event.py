@@ -20,5 +20,5 @@ class ChangeEvent:
                 return state((await self._turnstile.admit(command, needs, edit)).inventory)
             case EditTicketType():
                 return state((await self._turnstile.admit(command, needs, edit_ticket_type)).inventory)
-            case AddTicketType():
+            case _:
                 return state((await self._turnstile.admit(command, needs, add_ticket_type)).inventory)

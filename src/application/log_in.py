@@ -39,19 +39,21 @@ class LogIn:
         if user is None or not is_right:
             raise WrongCredentials
         now = self._clock.now()
-        session = Session(
-            id=self._ids.new(),
-            user_id=user.id,
-            created_at=now,
-            expires_at=now + timedelta(seconds=self._tokens.lifetime),
-        )
 
-        async def start(unit_of_work: UnitOfWork) -> None:
+        async def start(unit_of_work: UnitOfWork) -> Session:
+            # With an id of its own at each attempt: after an unknown outcome the first one may be there already.
+            session = Session(
+                id=self._ids.new(),
+                user_id=user.id,
+                created_at=now,
+                expires_at=now + timedelta(seconds=self._tokens.lifetime),
+            )
             # The account's lock keeps a password change from missing a session that starts beside it.
             locked = await unit_of_work.users.lock(user.id)
             if locked is None or locked.password_hash != user.password_hash:
                 raise WrongCredentials
             await unit_of_work.users.add_session(session, now)
+            return session
 
-        await in_transaction(self._storage, start)
+        session = await in_transaction(self._storage, start)
         return self._tokens.issue(Claims(user.id, session.id), now)

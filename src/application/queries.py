@@ -140,7 +140,9 @@ class ReadWaitingList:
         ordinals = {ticket_type.id: ticket_type.ordinal for ticket_type in state.ticket_types}
         if ticket_type_id is not None and ticket_type_id not in ordinals:
             raise NotFound
-        found = await self._reads.waiting_list(event_id, ticket_type_id, after, limit + 1)
+        read = await self._reads.waiting_list(event_id, ticket_type_id, after, limit + 1)
+        # A type that was added between the two reads stands at the end, as if it had come after the list.
+        found = [booking for booking in read if booking.ticket_type_id in ordinals]
         items = found[:limit]
         last = items[-1] if len(found) > limit else None
         key = WaitingKey(ordinals[last.ticket_type_id], last.queue_number or 0) if last else None

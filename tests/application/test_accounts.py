@@ -1,0 +1,435 @@
+"""Accounts: making one, signing in, changing it, and who a token speaks for."""
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+import pytest
+from msgspec.structs import replace
+
+from boxoffice.adapters.memory import Step
+from boxoffice.application import authenticate, transaction
+from boxoffice.application.authenticate import REMEMBERED_FOR, Authenticate, Caller
+from boxoffice.application.change_profile import ChangeProfile, ProfileChanges, ReadProfile
+from boxoffice.application.create_user import CreateUser, Registration
+from boxoffice.application.failures import OutcomeUnknown, Retryable, Unavailable
+from boxoffice.application.grant_role import GrantRole
+from boxoffice.application.log_in import Credentials, LogIn
+from boxoffice.application.ports import Claims
+from boxoffice.application.transaction import ATTEMPTS, in_transaction
+from boxoffice.domain.refusals import (
+    EmailTaken,
+    InvalidRequest,
+    InvalidToken,
+    NotAllowed,
+    NotFound,
+    WrongCredentials,
+)
+from boxoffice.domain.user import Actor, Role, User
+from tests.application.world import NOW, FewKnownPasswords, PlainHasher, PlainTokens, World, later
+
+PASSWORD = "correct horse"
+
+
+class Desk:
+    """Everything about accounts."""
+
+    def __init__(self, world: World) -> None:
+        storage, clock = world.storage, world.clock
+        self.world = world
+        self.hasher = PlainHasher()
+        self.tokens = PlainTokens()
+        self.seconds = 0.0
+        self.create = CreateUser(storage, self.hasher, FewKnownPasswords(), clock, world.ids)
+        self.log_in = LogIn(storage, self.hasher, self.tokens, clock, world.ids)
+        self.change = ChangeProfile(storage, self.hasher, FewKnownPasswords(), clock)
+        self.read = ReadProfile(storage.reads)
+        self.grant = GrantRole(storage)
+        self.authenticate = Authenticate(self.tokens, storage.reads, clock, seconds=lambda: self.seconds)
+
+    async def user(self, email: str = "ana@example.org") -> User:
+        """A new account."""
+        return await self.create(Registration(name="Ana", email=email, password=PASSWORD))
+
+    async def session(self, email: str = "ana@example.org", password: str = PASSWORD) -> str:
+        """A new session's token."""
+        return (await self.log_in(Credentials(email=email, password=password))).text
+
+    def sessions(self) -> int:
+        """How many sessions are stored."""
+        return len(self.world.storage._tables.sessions)
+
+
+@pytest.fixture
+def desk(world: World) -> Desk:
+    """Everything about accounts, on an empty storage."""
+    return Desk(world)
+
+
+def paths(refused: "pytest.ExceptionInfo[InvalidRequest]") -> list[tuple[str | int, ...]]:
+    """The broken fields of a refusal."""
+    return [error.path for error in refused.value.errors]
+
+
+# Creating.
+
+
+async def test_an_account_is_kept_as_it_was_said_but_normalised(desk: Desk) -> None:
+    user = await desk.create(Registration(name=" Ana ", email=" ANA@Example.ORG", password=" secret word "))
+    assert (user.name, user.email, user.role) == ("Ana", "ana@example.org", Role.CUSTOMER)
+    assert user.password_hash == "hash of  secret word "
+    assert user.created_at == NOW
+    assert await desk.read(user.id) == user
+
+
+async def test_every_broken_value_of_a_registration_is_named(desk: Desk) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        await desk.create(Registration(name="", email="ana", password="short"))
+    assert paths(refused) == [("name",), ("email",), ("password",)]
+
+
+async def test_a_well_known_password_is_refused(desk: Desk) -> None:
+    with pytest.raises(InvalidRequest, match="well known") as refused:
+        await desk.create(Registration(name="Ana", email="ana@example.org", password="Password1"))
+    assert paths(refused) == [("password",)]
+
+
+async def test_an_address_has_one_account_in_whatever_case(desk: Desk) -> None:
+    first = await desk.user()
+    with pytest.raises(EmailTaken):
+        await desk.user("ANA@example.org")
+    assert await desk.world.storage.reads.user_by_email("ana@example.org") == first
+
+
+async def test_of_many_who_take_an_address_at_once_one_gets_it(desk: Desk) -> None:
+    results = await asyncio.gather(*(desk.user() for _ in range(5)), return_exceptions=True)
+    assert sorted(type(result).__name__ for result in results) == ["EmailTaken"] * 4 + ["User"]
+
+
+@pytest.mark.parametrize("step", [Step.COMMIT, Step.COMMITTED])
+async def test_an_account_whose_commit_was_never_answered_is_not_taken_for_anothers(desk: Desk, step: Step) -> None:
+    desk.world.faults.plan(step, OutcomeUnknown())
+    user = await desk.user()
+    assert await desk.read(user.id) == user
+
+
+# Signing in.
+
+
+async def test_signing_in_starts_a_session_whose_token_speaks_for_the_user(desk: Desk) -> None:
+    user = await desk.user()
+    token = await desk.log_in(Credentials(email=" ANA@example.org ", password=PASSWORD))
+    assert token.expires_in == desk.tokens.lifetime
+    caller = await desk.authenticate(token.text)
+    assert caller == Caller(Actor(user.id, Role.CUSTOMER), desk.tokens.issued[token.text])
+
+
+async def test_unknown_address_and_wrong_password_look_alike_and_both_are_verified(desk: Desk) -> None:
+    user = await desk.user()
+    told = []
+    for email in ("ana@example.org", "ben@example.org"):
+        with pytest.raises(WrongCredentials) as refused:
+            await desk.session(email, "wrong")
+        told.append((refused.value.detail, refused.value.members))
+    assert told[0] == told[1]
+    assert desk.hasher.verified == [("wrong", user.password_hash), ("wrong", None)]
+    assert desk.sessions() == 0
+
+
+async def test_an_unknown_account_is_not_let_in_whatever_the_hasher_says(desk: Desk) -> None:
+    async def anything(password: str, password_hash: str | None) -> bool:
+        return True
+
+    desk.hasher.verify = anything  # type: ignore[method-assign]
+    with pytest.raises(WrongCredentials):
+        await desk.session()
+
+
+async def test_credentials_that_can_never_be_right_are_refused_before_they_are_verified(desk: Desk) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        await desk.session("ana", "")
+    assert paths(refused) == [("email",), ("password",)]
+    assert desk.hasher.verified == []
+
+
+async def test_a_password_that_new_accounts_may_not_have_may_be_tried(desk: Desk) -> None:
+    for password in ("x", "password1", "x" * 1_024):
+        with pytest.raises(WrongCredentials):
+            await desk.session("ana@example.org", password)
+
+
+async def test_a_password_that_changes_while_one_signs_in_is_not_good_any_more(desk: Desk) -> None:
+    await desk.user()
+    token = await desk.session()
+    claims = desk.tokens.issued[token]
+    plain = desk.hasher.verify
+
+    async def slow(password: str, password_hash: str | None) -> bool:
+        is_right = await plain(password, password_hash)
+        desk.hasher.verify = plain  # type: ignore[method-assign]
+        await desk.change(claims, ProfileChanges(current_password=PASSWORD, new_password="another word"))
+        return is_right
+
+    desk.hasher.verify = slow  # type: ignore[method-assign]
+    with pytest.raises(WrongCredentials):
+        await desk.session()
+
+
+async def test_an_account_that_is_gone_when_its_session_should_start_is_not_let_in(desk: Desk) -> None:
+    user = await desk.user()
+    reached, opened = desk.world.faults.gate(Step.LOCK)
+    signing_in = asyncio.ensure_future(desk.session())
+    await reached.wait()
+    del desk.world.storage._tables.users[user.id]
+    opened.set()
+    with pytest.raises(WrongCredentials):
+        await signing_in
+
+
+async def test_a_session_whose_commit_was_never_answered_is_started_anew_under_another_id(desk: Desk) -> None:
+    await desk.user()
+    desk.world.faults.plan(Step.COMMITTED, OutcomeUnknown())
+    token = await desk.session()
+    assert desk.sessions() == 2, "the same id twice would be refused by a schema"
+    await desk.authenticate(token)
+
+
+# Whom a token speaks for.
+
+
+async def test_a_token_that_is_not_ours_speaks_for_nobody(desk: Desk) -> None:
+    with pytest.raises(InvalidToken):
+        await desk.authenticate("token 0")
+
+
+async def test_a_token_is_good_until_its_session_expires(desk: Desk) -> None:
+    await desk.user()
+    token = await desk.session()
+    desk.world.clock.time = later(seconds=899, microseconds=999_999)
+    await desk.authenticate(token)
+    desk.world.clock.time = later(seconds=900)
+    with pytest.raises(InvalidToken):
+        await desk.authenticate(token)
+
+
+@pytest.mark.parametrize("other", [Claims(UUID(int=1), UUID(int=2)), None])
+async def test_a_token_of_no_account_or_no_session_speaks_for_nobody(desk: Desk, other: Claims | None) -> None:
+    user = await desk.user()
+    claims = other or Claims(user.id, UUID(int=2))
+    token = desk.tokens.issue(claims, NOW)
+    with pytest.raises(InvalidToken):
+        await desk.authenticate(token.text)
+
+
+async def test_a_token_with_anothers_session_speaks_for_nobody(desk: Desk) -> None:
+    ana, ben = await desk.user(), await desk.user("ben@example.org")
+    session_id = desk.tokens.issued[await desk.session()].session_id
+    mixed = desk.tokens.issue(Claims(ben.id, session_id), NOW)
+    with pytest.raises(InvalidToken):
+        await desk.authenticate(mixed.text)
+    assert ana.id != ben.id
+
+
+async def test_a_role_holds_for_tokens_already_out_after_the_remembered_time(desk: Desk) -> None:
+    await desk.user()
+    token = await desk.session()
+    assert (await desk.authenticate(token)).actor.role is Role.CUSTOMER
+    assert (await desk.grant(" ANA@example.org", Role.ORGANIZER)).role is Role.ORGANIZER
+    desk.seconds = REMEMBERED_FOR - 0.001
+    assert (await desk.authenticate(token)).actor.role is Role.CUSTOMER, "remembered, so that not every call reads"
+    desk.seconds = REMEMBERED_FOR
+    assert (await desk.authenticate(token)).actor.role is Role.ORGANIZER
+    assert REMEMBERED_FOR < 5
+
+
+async def test_so_many_callers_are_remembered_and_no_more(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(authenticate, "MOST_REMEMBERED", 2)
+    await desk.user()
+    tokens = [await desk.session() for _ in range(3)]
+    for token in tokens:
+        await desk.authenticate(token)
+    assert len(desk.authenticate._remembered) == 2
+    desk.world.storage._tables.sessions.clear()
+    for token in tokens[1:]:
+        await desk.authenticate(token)
+    with pytest.raises(InvalidToken):
+        await desk.authenticate(tokens[0])
+
+
+async def test_who_was_read_again_is_forgotten_last(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(authenticate, "MOST_REMEMBERED", 2)
+    await desk.user()
+    first, second, third = [await desk.session() for _ in range(3)]
+    await desk.authenticate(first)
+    await desk.authenticate(second)
+    desk.seconds = REMEMBERED_FOR
+    await desk.authenticate(first)
+    await desk.authenticate(third)
+    remembered = set(desk.authenticate._remembered)
+    assert remembered == {desk.tokens.issued[first], desk.tokens.issued[third]}
+
+
+# Changing.
+
+
+async def test_a_name_changes_without_a_password(desk: Desk) -> None:
+    user = await desk.user()
+    claims = desk.tokens.issued[await desk.session()]
+    changed = await desk.change(claims, ProfileChanges(name=" Anna "))
+    assert changed == replace(user, name="Anna")
+    assert await desk.read(user.id) == changed
+
+
+async def test_a_change_names_something(desk: Desk) -> None:
+    await desk.user()
+    claims = desk.tokens.issued[await desk.session()]
+    with pytest.raises(InvalidRequest) as refused:
+        await desk.change(claims, ProfileChanges())
+    assert paths(refused) == [()]
+
+
+async def test_a_new_password_needs_the_current_one(desk: Desk) -> None:
+    await desk.user()
+    claims = desk.tokens.issued[await desk.session()]
+    with pytest.raises(InvalidRequest) as refused:
+        await desk.change(claims, ProfileChanges(new_password="another word"))
+    assert paths(refused) == [("current_password",)]
+
+
+@pytest.mark.parametrize(("new", "detail"), [("short", "8 to 128"), ("PASSWORD1", "well known")])
+async def test_a_new_password_is_held_to_the_rules(desk: Desk, new: str, detail: str) -> None:
+    await desk.user()
+    claims = desk.tokens.issued[await desk.session()]
+    with pytest.raises(InvalidRequest, match=detail) as refused:
+        await desk.change(claims, ProfileChanges(current_password=PASSWORD, new_password=new))
+    assert paths(refused) == [("new_password",)]
+
+
+@pytest.mark.parametrize("changes", [{"new_password": "another word"}, {"name": "Anna"}, {}])
+async def test_a_wrong_current_password_is_not_allowed_whatever_shall_change(
+    desk: Desk, changes: dict[str, Any]
+) -> None:
+    user = await desk.user()
+    claims = desk.tokens.issued[await desk.session()]
+    with pytest.raises(NotAllowed):
+        await desk.change(claims, ProfileChanges(current_password="wrong", **changes))
+    assert await desk.read(user.id) == user
+
+
+async def test_a_new_password_ends_every_other_session_but_its_own(desk: Desk) -> None:
+    await desk.user()
+    await desk.user("ben@example.org")
+    own, other, bens = await desk.session(), await desk.session(), await desk.session("ben@example.org")
+    changes = ProfileChanges(current_password=PASSWORD, new_password="another word")
+    await desk.change(desk.tokens.issued[own], changes)
+    await desk.authenticate(own)
+    await desk.authenticate(bens)
+    with pytest.raises(InvalidToken):
+        await desk.authenticate(other)
+    with pytest.raises(WrongCredentials):
+        await desk.session()
+    await desk.session(password="another word")
+
+
+async def test_the_end_of_a_session_holds_after_the_remembered_time(desk: Desk) -> None:
+    await desk.user()
+    own, other = await desk.session(), await desk.session()
+    await desk.authenticate(other)
+    changes = ProfileChanges(current_password=PASSWORD, new_password="another word")
+    await desk.change(desk.tokens.issued[own], changes)
+    desk.seconds = REMEMBERED_FOR
+    with pytest.raises(InvalidToken):
+        await desk.authenticate(other)
+
+
+async def test_a_new_name_ends_no_session(desk: Desk) -> None:
+    await desk.user()
+    own, other = await desk.session(), await desk.session()
+    await desk.change(desk.tokens.issued[own], ProfileChanges(name="Anna", current_password=PASSWORD))
+    await desk.authenticate(other)
+
+
+async def test_of_two_new_passwords_at_once_one_holds(desk: Desk) -> None:
+    await desk.user()
+    claims = desk.tokens.issued[await desk.session()]
+    reached, opened = desk.world.faults.gate(Step.LOCK)
+    late = asyncio.ensure_future(
+        desk.change(claims, ProfileChanges(current_password=PASSWORD, new_password="the late word"))
+    )
+    await reached.wait()
+    await desk.change(claims, ProfileChanges(current_password=PASSWORD, new_password="the early word"))
+    opened.set()
+    with pytest.raises(NotAllowed, match="meanwhile"):
+        await late
+    await desk.session(password="the early word")
+
+
+async def test_a_new_password_whose_commit_was_never_answered_holds_once(desk: Desk) -> None:
+    await desk.user()
+    claims = desk.tokens.issued[await desk.session()]
+    desk.world.faults.plan(Step.COMMITTED, OutcomeUnknown())
+    changes = ProfileChanges(current_password=PASSWORD, new_password="another word")
+    assert (await desk.change(claims, changes)).password_hash == "hash of another word"
+
+
+async def test_a_role_that_was_granted_meanwhile_is_not_lost(desk: Desk) -> None:
+    await desk.user()
+    claims = desk.tokens.issued[await desk.session()]
+    reached, opened = desk.world.faults.gate(Step.LOCK)
+    changing = asyncio.ensure_future(desk.change(claims, ProfileChanges(name="Anna")))
+    await reached.wait()
+    await desk.grant("ana@example.org", Role.ADMIN)
+    opened.set()
+    assert (await changing).role is Role.ADMIN
+
+
+async def test_an_account_that_is_gone_has_nothing_to_read_or_change(desk: Desk) -> None:
+    gone = Claims(UUID(int=1), UUID(int=2))
+    with pytest.raises(InvalidToken):
+        await desk.read(gone.user_id)
+    with pytest.raises(InvalidToken):
+        await desk.change(gone, ProfileChanges(name="Anna"))
+    with pytest.raises(InvalidToken):
+        await desk.change(gone, ProfileChanges(current_password=PASSWORD))
+
+
+# Granting.
+
+
+@pytest.mark.parametrize("role", list(Role))
+async def test_every_role_may_be_granted_and_taken_back(desk: Desk, role: Role) -> None:
+    user = await desk.user()
+    assert await desk.grant("ana@example.org", role) == replace(user, role=role)
+    assert (await desk.read(user.id)).role is role
+
+
+async def test_a_role_is_granted_to_an_account_that_exists(desk: Desk) -> None:
+    with pytest.raises(NotFound):
+        await desk.grant("nobody@example.org", Role.ADMIN)
+    with pytest.raises(InvalidRequest):
+        await desk.grant("nobody", Role.ADMIN)
+
+
+# Transactions.
+
+
+@pytest.mark.parametrize("failure", [Retryable(), OutcomeUnknown()])
+async def test_a_transaction_that_was_undone_is_run_again_so_often(desk: Desk, failure: Exception) -> None:
+    world = desk.world
+    await desk.user()
+
+    async def nothing(unit_of_work: object) -> int:
+        return 7
+
+    world.faults.plan(Step.COMMIT, *[failure] * (ATTEMPTS - 1))
+    assert await in_transaction(world.storage, nothing, jitter=lambda: 0.0) == 7
+    world.faults.plan(Step.COMMIT, *[failure] * ATTEMPTS)
+    with pytest.raises(Unavailable):
+        await in_transaction(world.storage, nothing, jitter=lambda: 0.0)
+
+
+async def test_a_storage_that_does_not_answer_is_given_up(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transaction, "DEADLINE", 0.02)
+    desk.world.faults.gate(Step.BEGIN)
+    with pytest.raises(Unavailable):
+        await desk.user()
