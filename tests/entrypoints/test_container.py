@@ -222,7 +222,8 @@ async def test_what_was_left_undone_is_looked_for_again_and_again_whatever_fails
     container = make_container(IN_MEMORY)
     container.resume_unsettled.override(Object(Looking()))
     async with running(container, resume_every=0):
-        assert [await looks.get() for _ in range(4)] == [1, 2, 3, 4]
+        async with asyncio.timeout(30):
+            assert [await looks.get() for _ in range(4)] == [1, 2, 3, 4]
     assert [(record.levelname, bool(record.exc_info)) for record in caplog.records] == [
         ("WARNING", False),
         ("ERROR", True),
