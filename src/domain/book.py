@@ -6,13 +6,14 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from .booking import BOOK_RULES, Booking, BookingStatus, PaymentStatus, Place
+from .booking import BOOK_RULES, Booking, BookingStatus, Place
 from .event import TicketType
 from .facts import CustomerWaitlisted, TicketsBooked
 from .fields import checked
 from .inventory import Decision, Inventory
 from .recording import Recording
 from .refusals import AlreadyBooked, ExceedsCapacity, LimitExceeded
+from .settle import with_tickets
 from .user import Actor
 
 
@@ -33,7 +34,7 @@ class Book(Struct, frozen=True, kw_only=True):
 
 
 def book(inventory: Inventory, command: Book, now: datetime) -> Decision[Booking]:
-    """Confirm while tickets are left and nobody waits for them; otherwise join the waiting list.
+    """Confirm or hold while tickets are left and nobody waits for them; otherwise join the waiting list.
 
     All tickets of a booking are served together or not at all. Waiting is an outcome, not a refusal.
 
@@ -74,10 +75,11 @@ def _take_tickets(inventory: Inventory, ticket_type: TicketType, command: Book, 
         quantity=command.quantity,
         status=BookingStatus.CONFIRMED,
         amount=ticket_type.amount(command.quantity, inventory.event.currency),
-        payment_status=PaymentStatus.NONE if ticket_type.is_free else PaymentStatus.DUE,
+        cancellation_deadline_hours=inventory.event.cancellation_deadline_hours,
         created_at=now,
         updated_at=now,
     )
+    booking = with_tickets(booking, inventory.event, now)
     recording.enter(booking)
     recording.note(
         TicketsBooked(
@@ -87,6 +89,8 @@ def _take_tickets(inventory: Inventory, ticket_type: TicketType, command: Book, 
             amount=booking.amount,
             status=booking.status,
             payment_status=booking.payment_status,
+            cancellation_deadline_hours=booking.cancellation_deadline_hours,
+            expires_at=booking.expires_at,
         ),
         booking,
     )
@@ -103,6 +107,7 @@ def _join_the_line(inventory: Inventory, ticket_type: TicketType, command: Book,
         quantity=command.quantity,
         status=BookingStatus.WAITLISTED,
         amount=ticket_type.amount(command.quantity, inventory.event.currency),
+        cancellation_deadline_hours=inventory.event.cancellation_deadline_hours,
         queue_number=recording.next_queue_number(),
         created_at=now,
         updated_at=now,
@@ -114,6 +119,7 @@ def _join_the_line(inventory: Inventory, ticket_type: TicketType, command: Book,
             customer_id=booking.customer_id,
             quantity=booking.quantity,
             amount=booking.amount,
+            cancellation_deadline_hours=booking.cancellation_deadline_hours,
             queue_number=recording.event.last_queue_number,
         ),
         booking,

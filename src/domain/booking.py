@@ -5,9 +5,11 @@ from enum import StrEnum
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from .fields import Rules, whole
 from .money import Money
+from .payment import PaymentMethod
 
 
 class BookingStatus(StrEnum):
@@ -54,9 +56,10 @@ class Place(Struct, frozen=True):
 class Booking(Struct, frozen=True, kw_only=True):
     """One claim, one id from first to last.
 
-    `amount` is the price when it was booked, times the quantity. `queue_number` is its place in the order of the
-    waiting list, kept as history once it has been served; None where it never waited. `place` is as of the answer that
-    carries it and is stored nowhere.
+    `amount` is the price when it was booked, times the quantity, and `cancellation_deadline_hours` the event's policy
+    then, which binds it. `expires_at` is when a hold lapses. `paid_with` tells how it was paid, if it was.
+    `queue_number` is its place in the order of the waiting list, kept as history once it has been served; None where it
+    never waited. `place` is as of the answer that carries it and is stored nowhere.
     """
 
     id: UUID
@@ -67,11 +70,26 @@ class Booking(Struct, frozen=True, kw_only=True):
     status: BookingStatus
     amount: Money
     payment_status: PaymentStatus = PaymentStatus.NONE
+    paid_with: PaymentMethod | None = None
+    cancellation_deadline_hours: int = 0
     queue_number: int | None = None
     expires_at: datetime | None = None
     created_at: datetime
     updated_at: datetime
     place: Place | None = None
+
+    def has_lapsed(self, now: datetime) -> bool:
+        """Whether it is a hold whose time is over, settled or not: it counts as expired from that moment."""
+        return self.status is BookingStatus.HELD and self.expires_at is not None and self.expires_at <= now
+
+    def as_of(self, now: datetime) -> "Booking":
+        """The booking as it counts now."""
+        return lapsed(self) if self.has_lapsed(now) else self
+
+
+def lapsed(booking: Booking) -> Booking:
+    """A hold whose time is over."""
+    return replace(booking, status=BookingStatus.EXPIRED, payment_status=PaymentStatus.NONE)
 
 
 BOOK_RULES: Rules = {"quantity": whole(1, 1_000)}

@@ -27,14 +27,14 @@ def cancel(inventory: Inventory, command: Cancel, now: datetime) -> Decision[Boo
 
     Raises: NotFound, InvalidRequest, CancellationClosed, AlreadyCancelled.
     """
-    booking = _meant(inventory, command)
+    booking = _meant(inventory, command, now)
     if command.booking_id is not None and inventory.event.is_managed_by(command.actor):
         _check_organizer_may_cancel(inventory.event)
         by = "organizer"
     else:
         _check_customer_may_cancel(inventory.event, booking, now)
         by = "customer"
-    if not booking.status.is_live:
+    if not booking.as_of(now).status.is_live:
         raise AlreadyCancelled
     recording = Recording(inventory, now)
     cancelled = cancel_booking(recording, booking, by)
@@ -44,7 +44,7 @@ def cancel(inventory: Inventory, command: Cancel, now: datetime) -> Decision[Boo
     return recording.decision(cancelled)
 
 
-def _meant(inventory: Inventory, command: Cancel) -> Booking:
+def _meant(inventory: Inventory, command: Cancel, now: datetime) -> Booking:
     if command.booking_id is not None:
         for booking in inventory.bookings:
             if booking.id == command.booking_id:
@@ -56,7 +56,7 @@ def _meant(inventory: Inventory, command: Cancel) -> Booking:
     live = [
         booking
         for booking in inventory.bookings
-        if booking.customer_id == command.actor.user_id and booking.status.is_live
+        if booking.customer_id == command.actor.user_id and booking.as_of(now).status.is_live
     ]
     if not live or inventory.event.status is EventStatus.CANCELLED:
         raise NotFound("You have no live booking of this event.")
@@ -76,5 +76,5 @@ def _check_customer_may_cancel(event: Event, booking: Booking, now: datetime) ->
     if event.status is EventStatus.COMPLETED or event.has_started(now):
         raise CancellationClosed
     # The deadline is for those who have their tickets; whoever waits may leave until the start.
-    if booking.status is BookingStatus.CONFIRMED and event.is_past_cancellation_deadline(now):
+    if booking.status is BookingStatus.CONFIRMED and event.is_past_deadline(booking.cancellation_deadline_hours, now):
         raise CancellationClosed

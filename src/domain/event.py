@@ -113,7 +113,8 @@ class Event(EventDetails, frozen=True, kw_only=True):
 
     `version` counts edits. `last_seq` is the number of the newest fact and `last_queue_number` the newest place issued
     in a waiting list: both are issued under the event's lock only. `is_unsettled` says that more has to be done for the
-    event's bookings than went into one bounded transaction; until then newcomers wait.
+    event's bookings than went into one bounded transaction; until then newcomers wait. No hold lapses before
+    `earliest_expiry` (None: there is no hold); it is a lower bound, so that paying or cancelling needs not raise it.
     """
 
     id: UUID
@@ -124,6 +125,7 @@ class Event(EventDetails, frozen=True, kw_only=True):
     last_seq: int = 0
     last_queue_number: int = 0
     is_unsettled: bool = False
+    earliest_expiry: datetime | None = None
     created_at: datetime
 
     def is_managed_by(self, actor: Actor) -> bool:
@@ -160,11 +162,13 @@ class Event(EventDetails, frozen=True, kw_only=True):
         if self.sales_close_at and now >= self.sales_close_at:
             raise NotOnSale("The sale is closed.")
 
-    def is_past_cancellation_deadline(self, now: datetime) -> bool:
-        """Whether customers may no longer cancel a confirmed booking; without a start they always may."""
-        if self.starts_at is None:
-            return False
-        return now >= self.starts_at - timedelta(hours=self.cancellation_deadline_hours)
+    def is_past_deadline(self, hours: int, now: datetime) -> bool:
+        """Whether fewer than so many hours are left before the start; without a start there always are more."""
+        return self.starts_at is not None and now >= self.starts_at - timedelta(hours=hours)
+
+    def has_lapsed_holds(self, now: datetime) -> bool:
+        """Whether holds may have to be settled before anything else is decided."""
+        return self.earliest_expiry is not None and self.earliest_expiry <= now
 
 
 class TicketType(Struct, frozen=True, kw_only=True):

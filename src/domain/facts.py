@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from .booking import BookingStatus, PaymentStatus
 from .money import Money
+from .payment import PaymentMethod
 
 
 class Happening(Struct, frozen=True, kw_only=True, rename="camel", tag_field="kind", tag=True):
@@ -59,6 +60,8 @@ class TicketsBooked(Happening, frozen=True, kw_only=True):
     amount: Money
     status: BookingStatus
     payment_status: PaymentStatus
+    cancellation_deadline_hours: int
+    expires_at: datetime | None
 
 
 class CustomerWaitlisted(Happening, frozen=True, kw_only=True):
@@ -68,6 +71,7 @@ class CustomerWaitlisted(Happening, frozen=True, kw_only=True):
     customer_id: UUID
     quantity: int
     amount: Money
+    cancellation_deadline_hours: int
     queue_number: int
 
 
@@ -80,6 +84,7 @@ class BookingPromoted(Happening, frozen=True, kw_only=True):
     queue_number: int
     status: BookingStatus
     payment_status: PaymentStatus
+    expires_at: datetime | None
 
 
 class BookingCancelled(Happening, frozen=True, kw_only=True):
@@ -93,6 +98,49 @@ class BookingCancelled(Happening, frozen=True, kw_only=True):
     payment_status: PaymentStatus
 
 
+class HoldExpired(Happening, frozen=True, kw_only=True):
+    """A hold was not paid in time; its tickets are free again."""
+
+    ticket_type_id: UUID
+    customer_id: UUID
+    quantity: int
+
+
+class PaymentStarted(Happening, frozen=True, kw_only=True):
+    """The provider is asked for the money; the id is the reference by which it is asked."""
+
+    payment_id: UUID
+    method: PaymentMethod
+    amount: Money
+
+
+class PaymentFailed(Happening, frozen=True, kw_only=True):
+    """The provider said no, or never heard of it: nothing was charged."""
+
+    payment_id: UUID
+
+
+class PaymentTaken(Happening, frozen=True, kw_only=True):
+    """The money is there. `status` says what the booking is now: where its tickets are gone, a refund is owed."""
+
+    payment_id: UUID
+    method: PaymentMethod
+    amount: Money
+    ticket_type_id: UUID
+    customer_id: UUID
+    quantity: int
+    was: BookingStatus
+    status: BookingStatus
+    payment_status: PaymentStatus
+
+
+class PaymentRefunded(Happening, frozen=True, kw_only=True):
+    """The money went back."""
+
+    payment_id: UUID
+    amount: Money
+
+
 AnyHappening = (
     EventInitialized
     | EventChanged
@@ -102,6 +150,11 @@ AnyHappening = (
     | CustomerWaitlisted
     | BookingPromoted
     | BookingCancelled
+    | HoldExpired
+    | PaymentStarted
+    | PaymentFailed
+    | PaymentTaken
+    | PaymentRefunded
 )
 
 

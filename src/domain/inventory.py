@@ -1,6 +1,7 @@
 """The inventory: one event as its rules see it under its lock, and the decisions about it."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Generic, TypeVar
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 from .booking import Booking, BookingStatus
 from .event import Event, TicketType, WaitingListPolicy
 from .facts import Fact
+from .payment import Payment
 from .refusals import NotFound, invalid
 
 Outcome = TypeVar("Outcome")
@@ -58,11 +60,20 @@ class WaitingSizes(Struct, frozen=True):
     largest: int
 
 
+class DueHolds(Struct, frozen=True):
+    """Holds whose time is over, as many as were loaded, and when the next one after them lapses (None: no more)."""
+
+    bookings: tuple[Booking, ...]
+    next_expiry: datetime | None
+
+
 class Inventory(Struct, frozen=True, kw_only=True):
     """One event under its lock: counters, the live bookings that a command concerns, the heads of its waiting lists.
 
     `bookings` are the few that the command concerns. `closing` are live bookings of a closed event that are still to be
-    cancelled. `waiting_sizes` tells, per ticket type, what those in line ask for; it is loaded for edits alone.
+    cancelled. `waiting_sizes` tells, per ticket type, what those in line ask for; it is loaded for edits alone. `due`
+    are holds that have lapsed, None while they are not loaded. `payments` are those of the bookings that a command
+    concerns, loaded where it is about money.
     """
 
     event: Event
@@ -70,6 +81,8 @@ class Inventory(Struct, frozen=True, kw_only=True):
     bookings: tuple[Booking, ...] = ()
     lines: Mapping[UUID, Line] = {}
     closing: tuple[Booking, ...] = ()
+    due: DueHolds | None = None
+    payments: tuple[Payment, ...] = ()
     waiting_sizes: Mapping[UUID, WaitingSizes] = {}
 
     def ticket_type(self, ticket_type_id: UUID | None) -> TicketType:
@@ -112,6 +125,8 @@ class Decision(Struct, Generic[Outcome], frozen=True, kw_only=True):
     changed_ticket_types: frozenset[UUID] = frozenset()
     booked: tuple[Booking, ...] = ()
     changed: tuple[Change, ...] = ()
+    new_payments: tuple[Payment, ...] = ()
+    changed_payments: tuple[Payment, ...] = ()
     facts: tuple[Fact, ...] = ()
 
     @property

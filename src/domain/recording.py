@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from .booking import Booking, BookingStatus
 from .event import Event, TicketType
 from .facts import AnyHappening, Fact
-from .inventory import UNSEEN, Change, Decision, Inventory, Line
+from .inventory import UNSEEN, Change, Decision, DueHolds, Inventory, Line
+from .payment import Payment
 
 Outcome = TypeVar("Outcome")
 
@@ -30,6 +31,9 @@ class Recording:
         """How many bookings have left the line with tickets by now."""
         self._lines = dict(inventory.lines)
         self._closing = inventory.closing
+        self._due = inventory.due
+        self._new_payments: dict[UUID, Payment] = {}
+        self._changed_payments: dict[UUID, Payment] = {}
         self._changed_ticket_types: set[UUID] = set()
         self._new_ticket_types: set[UUID] = set()
         self._booked: list[Booking] = []
@@ -49,6 +53,19 @@ class Recording:
         taken, self._closing = self._closing[:most], self._closing[most:]
         return taken
 
+    def take_due(self) -> DueHolds | None:
+        """The lapsed holds that are known; None where it is not known whether there are any."""
+        taken, self._due = self._due, None
+        return taken
+
+    def add_payment(self, payment: Payment) -> None:
+        """A new charge or refund."""
+        self._new_payments[payment.id] = payment
+
+    def change_payment(self, payment: Payment) -> None:
+        """A charge or refund that is different from now on."""
+        self._changed_payments[payment.id] = payment
+
     @property
     def ticket_types(self) -> tuple[TicketType, ...]:
         """All ticket types, in their order."""
@@ -63,6 +80,7 @@ class Recording:
             ticket_types=self.ticket_types,
             lines=self._lines,
             closing=self._closing,
+            due=self._due,
         )
 
     def set_event(self, event: Event) -> None:
@@ -88,6 +106,7 @@ class Recording:
     def enter(self, booking: Booking) -> None:
         """A new booking."""
         self._count(booking, 1)
+        self._expect_expiry(booking)
         if booking.status is BookingStatus.WAITLISTED and booking.ticket_type_id in self._lines:
             self._lines[booking.ticket_type_id] = self._lines[booking.ticket_type_id].joined_by(booking)
         self._booked.append(booking)
@@ -96,6 +115,7 @@ class Recording:
         """A booking that is different from now on. What it took or waited for is counted back, exactly once."""
         self._count(before, -1)
         self._count(after, 1)
+        self._expect_expiry(after)
         if before.status is BookingStatus.WAITLISTED and before.ticket_type_id in self._lines:
             self._lines[before.ticket_type_id] = self._lines[before.ticket_type_id].without(before)
         first = self._changed.get(before.id)
@@ -127,8 +147,16 @@ class Recording:
             changed_ticket_types=frozenset(self._changed_ticket_types),
             booked=tuple(self._booked),
             changed=tuple(self._changed.values()),
+            new_payments=tuple(self._new_payments.values()),
+            changed_payments=tuple(self._changed_payments.values()),
             facts=tuple(self._facts),
         )
+
+    def _expect_expiry(self, booking: Booking) -> None:
+        if booking.status is BookingStatus.HELD and booking.expires_at is not None:
+            earliest = self.event.earliest_expiry
+            if earliest is None or booking.expires_at < earliest:
+                self.event = replace(self.event, earliest_expiry=booking.expires_at)
 
     def _count(self, booking: Booking, sign: int) -> None:
         ticket_type = self._ticket_types[booking.ticket_type_id]

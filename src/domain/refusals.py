@@ -82,6 +82,20 @@ class NotFound(Refusal):
     default = "There is nothing with this id that you may see; check the id."
 
 
+class PaymentDeclined(Refusal):
+    """The payment provider said no; nothing was charged and nothing changed."""
+
+    code = "payment-declined"
+    default = "The payment was declined and nothing was charged; try another card."
+
+
+class IdempotencyKeyReused(Refusal):
+    """The idempotency key was used for another request."""
+
+    code = "idempotency-key-reused"
+    default = "This key came with another request before; choose a new key for a new request."
+
+
 class StaleVersion(Refusal):
     """The caller edits a version that somebody else has changed since."""
 
@@ -132,6 +146,34 @@ class AlreadyCancelled(StateRefusal):
 
     code = "already-cancelled"
     default = "This booking is already cancelled or expired; nothing more has to be done."
+
+
+class HoldExpired(StateRefusal):
+    """The hold was not paid in time, and its tickets are gone."""
+
+    code = "hold-expired"
+    default = "The time to pay is over and the tickets are taken or awaited by others; nothing was charged. Book again."
+
+
+class PaymentNotDue(StateRefusal):
+    """Nothing has to be paid for this booking."""
+
+    code = "payment-not-due"
+    default = "Nothing is due for this booking now."
+
+
+class PaymentUnderWay(StateRefusal):
+    """Another payment for the booking is being made."""
+
+    code = "payment-under-way"
+    default = "A payment for this booking is under way; look at the booking in a moment."
+
+
+class RequestInProgress(StateRefusal):
+    """The first request with this idempotency key is still running."""
+
+    code = "request-in-progress"
+    default = "The first request with this key is still running; send it again in a moment."
 
 
 class ExceedsCapacity(StateRefusal):

@@ -11,7 +11,7 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from .booking import Booking, BookingStatus
+from .booking import Booking, BookingStatus, PaymentStatus
 from .event import EventState, EventStatus, WaitingListPolicy
 from .facts import (
     BookingCancelled,
@@ -21,6 +21,11 @@ from .facts import (
     EventInitialized,
     Fact,
     Happening,
+    HoldExpired,
+    PaymentFailed,
+    PaymentRefunded,
+    PaymentStarted,
+    PaymentTaken,
     TicketsBooked,
     TicketTypeAdded,
     TicketTypeChanged,
@@ -121,13 +126,22 @@ class EventReplay:
 
     @_take.register
     def _(self, what: TicketsBooked) -> None:
-        counted = self._counted(what.ticket_type_id)
-        if self.status != EventStatus.ON_SALE:
-            self._breach(5, f"tickets were booked while the event was {self.status}")
-        waits = counted.waiting.total() > 0 if self.policy == WaitingListPolicy.STRICT else counted.fits_somebody()
-        if waits:
-            self._breach(5, "a newcomer got tickets that somebody in line could have had")
-        counted.taken += what.quantity
+        self._take_as_newcomer(what)
+
+    @_take.register
+    def _(self, what: PaymentTaken) -> None:
+        if what.was is BookingStatus.EXPIRED and what.status is BookingStatus.CONFIRMED:
+            self._take_as_newcomer(what)
+
+    @_take.register
+    def _(self, what: HoldExpired) -> None:
+        self._counted(what.ticket_type_id).taken -= what.quantity
+
+    @_take.register(PaymentStarted)
+    @_take.register(PaymentFailed)
+    @_take.register(PaymentRefunded)
+    def _(self, what: Happening) -> None:
+        """No ticket moves."""
 
     @_take.register
     def _(self, what: CustomerWaitlisted) -> None:
@@ -154,6 +168,15 @@ class EventReplay:
         else:
             counted.taken -= what.quantity
 
+    def _take_as_newcomer(self, what: TicketsBooked | PaymentTaken) -> None:
+        counted = self._counted(what.ticket_type_id)
+        if self.status != EventStatus.ON_SALE:
+            self._breach(5, f"tickets were booked while the event was {self.status}")
+        waits = counted.waiting.total() > 0 if self.policy == WaitingListPolicy.STRICT else counted.fits_somebody()
+        if waits:
+            self._breach(5, "a newcomer got tickets that somebody in line could have had")
+        counted.taken += what.quantity
+
     def _take_values(self, values: dict[str, Any]) -> None:
         self.status = values.get("status", self.status)
         policy = values.get("waitingListPolicy", self.policy)
@@ -176,34 +199,58 @@ def replay_booking(facts: list[Fact]) -> Booking | None:
     """The booking that these facts, all of one booking and in order, add up to; None when they make no sense."""
     booking: Booking | None = None
     for fact in facts:
-        match fact.what:
-            case TicketsBooked() | CustomerWaitlisted() as what if booking is None and fact.booking_id is not None:
-                booking = Booking(
-                    id=fact.booking_id,
-                    event_id=fact.event_id,
-                    ticket_type_id=what.ticket_type_id,
-                    customer_id=what.customer_id,
-                    quantity=what.quantity,
-                    status=BookingStatus.WAITLISTED,
-                    amount=what.amount,
-                    created_at=fact.occurred_at,
-                    updated_at=fact.occurred_at,
-                )
-                if isinstance(what, TicketsBooked):
-                    booking = replace(booking, status=what.status, payment_status=what.payment_status)
-                else:
-                    booking = replace(booking, queue_number=what.queue_number)
-            case BookingPromoted() as what if booking is not None and booking.status is BookingStatus.WAITLISTED:
-                booking = replace(
-                    booking, status=what.status, payment_status=what.payment_status, updated_at=fact.occurred_at
-                )
-            case BookingCancelled() as what if booking is not None and booking.status is what.was:
-                booking = replace(
-                    booking,
-                    status=BookingStatus.CANCELLED,
-                    payment_status=what.payment_status,
-                    updated_at=fact.occurred_at,
-                )
-            case _:
-                return None
+        booking = _begun(fact) if booking is None else _moved(booking, fact)
+        if booking is None:
+            return None
     return booking
+
+
+def _begun(fact: Fact) -> Booking | None:
+    what = fact.what
+    if fact.booking_id is None or not isinstance(what, TicketsBooked | CustomerWaitlisted):
+        return None
+    booking = Booking(
+        id=fact.booking_id,
+        event_id=fact.event_id,
+        ticket_type_id=what.ticket_type_id,
+        customer_id=what.customer_id,
+        quantity=what.quantity,
+        status=BookingStatus.WAITLISTED,
+        amount=what.amount,
+        cancellation_deadline_hours=what.cancellation_deadline_hours,
+        created_at=fact.occurred_at,
+        updated_at=fact.occurred_at,
+    )
+    if isinstance(what, CustomerWaitlisted):
+        return replace(booking, queue_number=what.queue_number)
+    return replace(booking, status=what.status, payment_status=what.payment_status, expires_at=what.expires_at)
+
+
+def _moved(booking: Booking, fact: Fact) -> Booking | None:
+    """The booking after one more fact; None where that fact cannot follow."""
+    changes: dict[str, Any]
+    match fact.what:
+        case BookingPromoted() as what if booking.status is BookingStatus.WAITLISTED:
+            changes = {"status": what.status, "payment_status": what.payment_status, "expires_at": what.expires_at}
+        case BookingCancelled() as what if booking.status is what.was and booking.status.is_live:
+            changes = {
+                "status": BookingStatus.CANCELLED,
+                "payment_status": what.payment_status,
+                "expires_at": None,
+            }
+        case HoldExpired() if booking.status is BookingStatus.HELD:
+            changes = {"status": BookingStatus.EXPIRED, "payment_status": PaymentStatus.NONE}
+        case PaymentTaken() as what if booking.status is what.was and booking.payment_status in _UNPAID:
+            changes = {"status": what.status, "payment_status": what.payment_status, "paid_with": what.method}
+            if what.status is BookingStatus.CONFIRMED:
+                changes["expires_at"] = None
+        case PaymentRefunded() if booking.payment_status is PaymentStatus.REFUND_PENDING:
+            changes = {"payment_status": PaymentStatus.REFUNDED}
+        case PaymentStarted() | PaymentFailed():
+            return booking
+        case _:
+            return None
+    return replace(booking, **changes, updated_at=fact.occurred_at)
+
+
+_UNPAID = (PaymentStatus.NONE, PaymentStatus.DUE)

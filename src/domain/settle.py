@@ -5,16 +5,17 @@ and after a crash, and newcomers wait until it is done.
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from .booking import Booking, BookingStatus, PaymentStatus
-from .event import EventStatus, TicketType, WaitingListPolicy
-from .facts import BookingCancelled, BookingPromoted
+from .booking import Booking, BookingStatus, PaymentStatus, lapsed
+from .event import Event, EventStatus, TicketType, WaitingListPolicy
+from .facts import BookingCancelled, BookingPromoted, HoldExpired
 from .inventory import Decision, Inventory
+from .payment import Payment, PaymentKind, PaymentMethod, PaymentState, refund_id
 from .recording import Recording
 
 STEP = 500
@@ -43,11 +44,20 @@ class ClosingAsk(Struct, frozen=True):
     limit: int
 
 
+class HoldAsk(Struct, frozen=True):
+    """Load the first `limit` holds of an event that lapse at `until` or earlier, and when the next one lapses."""
+
+    event_id: UUID
+    until: datetime
+    limit: int
+
+
 class Asks(Struct, frozen=True):
     """What has to be loaded for a step."""
 
     lines: tuple[LineAsk, ...] = ()
     closing: ClosingAsk | None = None
+    holds: HoldAsk | None = None
 
 
 def asks(inventory: Inventory, freed: Mapping[UUID, int], now: datetime) -> Asks:
@@ -57,12 +67,11 @@ def asks(inventory: Inventory, freed: Mapping[UUID, int], now: datetime) -> Asks
     """
     event = inventory.event
     if event.status.is_closed:
-        if not event.is_unsettled:
-            return Asks()
         waiting_only = event.status is EventStatus.COMPLETED
-        return Asks(closing=ClosingAsk(event.id, waiting_only, STEP))
+        closing = ClosingAsk(event.id, waiting_only, STEP) if event.is_unsettled else None
+        return Asks(closing=closing, holds=_hold_ask(event, now))
     if not event.serves_its_line(now):
-        return Asks()
+        return Asks(holds=_hold_ask(event, now))
     lines = []
     for ticket_type in inventory.ticket_types:
         expected = ticket_type.available + freed.get(ticket_type.id, 0)
@@ -70,7 +79,11 @@ def asks(inventory: Inventory, freed: Mapping[UUID, int], now: datetime) -> Asks
         if is_to_be_served and ticket_type.waiting and expected:
             fitting = expected if event.waiting_list_policy is WaitingListPolicy.FILL else None
             lines.append(LineAsk(ticket_type.id, fitting, min(expected, STEP) + 1))
-    return Asks(lines=tuple(lines))
+    return Asks(lines=tuple(lines), holds=_hold_ask(event, now))
+
+
+def _hold_ask(event: Event, now: datetime) -> HoldAsk | None:
+    return HoldAsk(event.id, now, STEP) if event.has_lapsed_holds(now) else None
 
 
 def settle(inventory: Inventory, _: Settle, now: datetime) -> Decision[None]:
@@ -82,16 +95,56 @@ def settle(inventory: Inventory, _: Settle, now: datetime) -> Decision[None]:
 
 def settle_event(recording: Recording, ticket_type_ids: Iterable[UUID]) -> None:
     """The step itself, as the end of any decision that frees tickets of these types or changes the event."""
+    freed = _lapse_holds(recording)
     event = recording.event
     if event.status.is_closed:
         is_done = _close_bookings(recording)
     elif event.serves_its_line(recording.now):
-        served = [_serve_line(recording, ticket_type_id) for ticket_type_id in ticket_type_ids]
+        served = [
+            _serve_line(recording, ticket_type_id) for ticket_type_id in dict.fromkeys([*ticket_type_ids, *freed])
+        ]
         is_done = all(served)
     else:
         is_done = True
+    is_done = is_done and not recording.event.has_lapsed_holds(recording.now)
     if recording.event.is_unsettled is is_done:
         recording.set_event(replace(recording.event, is_unsettled=not is_done))
+
+
+def _lapse_holds(recording: Recording) -> list[UUID]:
+    """Take back the tickets of holds whose time is over; their ticket types."""
+    due = recording.take_due()
+    if due is None:
+        return []
+    recording.set_event(replace(recording.event, earliest_expiry=due.next_expiry))
+    for booking in due.bookings:
+        lapse_hold(recording, booking)
+    return [booking.ticket_type_id for booking in due.bookings]
+
+
+def lapse_hold(recording: Recording, booking: Booking) -> Booking:
+    """The hold was not paid in time; its tickets are free again."""
+    expired = replace(lapsed(booking), updated_at=recording.now)
+    recording.change(booking, expired)
+    recording.note(
+        HoldExpired(ticket_type_id=booking.ticket_type_id, customer_id=booking.customer_id, quantity=booking.quantity),
+        booking,
+    )
+    return expired
+
+
+def with_tickets(booking: Booking, event: Event, now: datetime) -> Booking:
+    """The booking once it gets its tickets: held where they must be paid first, else confirmed."""
+    if booking.amount.amount == 0:
+        return replace(booking, status=BookingStatus.CONFIRMED)
+    if event.payment_window_minutes is None:
+        return replace(booking, status=BookingStatus.CONFIRMED, payment_status=PaymentStatus.DUE)
+    return replace(
+        booking,
+        status=BookingStatus.HELD,
+        payment_status=PaymentStatus.DUE,
+        expires_at=now + timedelta(minutes=event.payment_window_minutes),
+    )
 
 
 def _serve_line(recording: Recording, ticket_type_id: UUID) -> bool:
@@ -118,12 +171,7 @@ def _serve_line(recording: Recording, ticket_type_id: UUID) -> bool:
 
 
 def _promote(recording: Recording, booking: Booking) -> None:
-    promoted = replace(
-        booking,
-        status=BookingStatus.CONFIRMED,
-        payment_status=PaymentStatus.DUE if booking.amount.amount else PaymentStatus.NONE,
-        updated_at=recording.now,
-    )
+    promoted = replace(with_tickets(booking, recording.event, recording.now), updated_at=recording.now)
     recording.change(booking, promoted)
     recording.note(
         BookingPromoted(
@@ -133,6 +181,7 @@ def _promote(recording: Recording, booking: Booking) -> None:
             queue_number=booking.queue_number or 0,
             status=promoted.status,
             payment_status=promoted.payment_status,
+            expires_at=promoted.expires_at,
         ),
         booking,
     )
@@ -152,13 +201,17 @@ def _left_to_close(status: EventStatus, ticket_type: TicketType) -> int:
 
 def cancel_booking(recording: Recording, booking: Booking, by: str) -> Booking:
     """End a live booking; whatever it took is free again, exactly once (promise 4)."""
+    is_paid = booking.payment_status is PaymentStatus.TAKEN
     cancelled = replace(
         booking,
         status=BookingStatus.CANCELLED,
-        payment_status=PaymentStatus.NONE,
+        payment_status=PaymentStatus.REFUND_PENDING if is_paid else PaymentStatus.NONE,
+        expires_at=None,
         updated_at=recording.now,
     )
     recording.change(booking, cancelled)
+    if is_paid:
+        owe_refund(recording, booking)
     recording.note(
         BookingCancelled(
             ticket_type_id=booking.ticket_type_id,
@@ -171,3 +224,20 @@ def cancel_booking(recording: Recording, booking: Booking, by: str) -> Booking:
         booking,
     )
     return cancelled
+
+
+def owe_refund(recording: Recording, booking: Booking) -> None:
+    """Give all of it back, once; it goes out behind this decision (promise 8)."""
+    recording.add_payment(
+        Payment(
+            id=refund_id(booking.id),
+            event_id=booking.event_id,
+            booking_id=booking.id,
+            kind=PaymentKind.REFUND,
+            status=PaymentState.PENDING,
+            method=booking.paid_with or PaymentMethod.CARD,
+            amount=booking.amount,
+            created_at=recording.now,
+            ask_at=recording.now,
+        )
+    )

@@ -1,0 +1,233 @@
+"""Paying: what is decided before the provider is asked, and after it has answered.
+
+The money itself moves outside the event's lock. Each decision is recorded before and after, so that whoever comes
+later, after a crash too, asks the provider with the same reference instead of charging twice (promise 8).
+"""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from .booking import Booking, BookingStatus, PaymentStatus
+from .event import EventStatus
+from .facts import PaymentFailed, PaymentRefunded, PaymentStarted, PaymentTaken
+from .inventory import Decision, Inventory
+from .payment import UNDER_WAY, Payment, PaymentKind, PaymentMethod, PaymentState
+from .recording import Recording
+from .refusals import HoldExpired, NotAllowed, NotFound, PaymentNotDue, PaymentUnderWay
+from .settle import lapse_hold, owe_refund
+from .user import Actor
+
+SHORTEST_PAUSE = timedelta(seconds=1)
+LONGEST_PAUSE = {PaymentKind.CHARGE: timedelta(seconds=5), PaymentKind.REFUND: timedelta(hours=1)}
+"""Between two questions about a payment; the pause doubles each time. A customer waits for what became of a charge."""
+
+
+class Pay(Struct, frozen=True, kw_only=True):
+    """Pay for a booking. `payment_id` is a new id."""
+
+    payment_id: UUID
+    booking_id: UUID
+    event_id: UUID
+    actor: Actor
+    method: PaymentMethod
+
+
+class Answer(StrEnum):
+    """What the provider said of a payment; `silent`: nothing that can be relied on."""
+
+    DONE = "done"
+    DECLINED = "declined"
+    SILENT = "silent"
+
+
+class SettlePayment(Struct, frozen=True, kw_only=True):
+    """What became of a charge or refund."""
+
+    payment_id: UUID
+    event_id: UUID
+    answer: Answer
+
+
+class Attempt(Struct, frozen=True):
+    """A charge and its booking. The provider is to be asked while the charge is pending; `is_new` the first time."""
+
+    payment: Payment
+    booking: Booking
+    is_new: bool
+
+
+def start_payment(inventory: Inventory, command: Pay, now: datetime) -> Decision[Attempt]:
+    """Begin a charge, or take up one whose outcome is not known. Cash in hand is settled at once.
+
+    Raises: NotFound, NotAllowed, HoldExpired, PaymentNotDue, PaymentUnderWay.
+    """
+    booking = _booking(inventory, command.booking_id)
+    _check_may_pay(inventory, booking, command)
+    pending = _pending_charge(inventory, booking)
+    if pending is not None:
+        return _take_up(inventory, booking, pending, now)
+    _check_payable(inventory, booking, now)
+    recording = Recording(inventory, now)
+    is_cash = command.method is PaymentMethod.CASH
+    payment = Payment(
+        id=command.payment_id,
+        event_id=booking.event_id,
+        booking_id=booking.id,
+        kind=PaymentKind.CHARGE,
+        status=PaymentState.SUCCEEDED if is_cash else PaymentState.PENDING,
+        method=command.method,
+        amount=booking.amount,
+        created_at=now,
+        settled_at=now if is_cash else None,
+        ask_at=None if is_cash else now + UNDER_WAY,
+    )
+    recording.add_payment(payment)
+    if is_cash:
+        booking = _take_money(recording, booking, payment)
+    else:
+        recording.note(PaymentStarted(payment_id=payment.id, method=payment.method, amount=payment.amount), booking)
+    return recording.decision(Attempt(payment, booking, True))
+
+
+def settle_payment(inventory: Inventory, command: SettlePayment, now: datetime) -> Decision[Attempt]:
+    """Record what the provider said. What is settled already stays as it is, so saying it twice changes nothing.
+
+    Raises: NotFound.
+    """
+    payment = next((each for each in inventory.payments if each.id == command.payment_id), None)
+    if payment is None:
+        raise NotFound
+    booking = _booking(inventory, payment.booking_id)
+    recording = Recording(inventory, now)
+    if payment.status is PaymentState.PENDING:
+        payment = _settled(payment, command.answer, now)
+        recording.change_payment(payment)
+        if payment.kind is PaymentKind.CHARGE:
+            booking = _settle_charge(recording, booking, payment)
+        elif payment.status is PaymentState.SUCCEEDED:
+            booking = _settle_refund(recording, booking, payment)
+    return recording.decision(Attempt(payment, booking, False))
+
+
+def _settled(payment: Payment, answer: Answer, now: datetime) -> Payment:
+    if answer is Answer.DONE:
+        return replace(payment, status=PaymentState.SUCCEEDED, settled_at=now, ask_at=None)
+    if answer is Answer.DECLINED and payment.kind is PaymentKind.CHARGE:
+        return replace(payment, status=PaymentState.FAILED, settled_at=now, ask_at=None)
+    # A refund is owed whatever the provider says, so it is tried until it succeeds.
+    pause = min(SHORTEST_PAUSE * 2 ** min(payment.attempts, 20), LONGEST_PAUSE[payment.kind])
+    is_fresh_charge = payment.kind is PaymentKind.CHARGE and payment.attempts == 0
+    return replace(payment, attempts=payment.attempts + 1, ask_at=now if is_fresh_charge else now + pause)
+
+
+def _settle_charge(recording: Recording, booking: Booking, payment: Payment) -> Booking:
+    if payment.status is PaymentState.SUCCEEDED:
+        return _take_money(recording, booking, payment)
+    if payment.status is PaymentState.FAILED:
+        recording.note(PaymentFailed(payment_id=payment.id), booking)
+    return booking
+
+
+def _settle_refund(recording: Recording, booking: Booking, payment: Payment) -> Booking:
+    refunded = replace(booking, payment_status=PaymentStatus.REFUNDED, updated_at=recording.now)
+    recording.change(booking, refunded)
+    recording.note(PaymentRefunded(payment_id=payment.id, amount=payment.amount), booking)
+    return refunded
+
+
+def _take_money(recording: Recording, booking: Booking, payment: Payment) -> Booking:
+    """Tickets for the money where they can be had, else a refund: never neither, never both."""
+    if booking.has_lapsed(recording.now):
+        booking = lapse_hold(recording, booking)
+    paid = replace(booking, paid_with=payment.method, updated_at=recording.now)
+    gets_tickets = booking.status.takes_tickets or _may_take_again(recording.seen, booking, recording.now)
+    if gets_tickets:
+        paid = replace(paid, status=BookingStatus.CONFIRMED, payment_status=PaymentStatus.TAKEN, expires_at=None)
+    else:
+        paid = replace(paid, payment_status=PaymentStatus.REFUND_PENDING)
+    recording.change(booking, paid)
+    recording.note(
+        PaymentTaken(
+            payment_id=payment.id,
+            method=payment.method,
+            amount=payment.amount,
+            ticket_type_id=booking.ticket_type_id,
+            customer_id=booking.customer_id,
+            quantity=booking.quantity,
+            was=booking.status,
+            status=paid.status,
+            payment_status=paid.payment_status,
+        ),
+        booking,
+    )
+    if not gets_tickets:
+        owe_refund(recording, paid)
+    return paid
+
+
+def _may_take_again(inventory: Inventory, booking: Booking, now: datetime) -> bool:
+    """Whether an expired hold may have its tickets back: they are free, and nobody waits whom they fit."""
+    if booking.status is not BookingStatus.EXPIRED or not inventory.event.serves_its_line(now):
+        return False
+    live = [
+        each
+        for each in inventory.bookings
+        if each.customer_id == booking.customer_id and each.status.is_live and each.id != booking.id
+    ]
+    if any(each.ticket_type_id == booking.ticket_type_id for each in live):
+        return False
+    if sum(each.quantity for each in live) + booking.quantity > inventory.event.max_tickets_per_customer:
+        return False
+    return not inventory.ticket_type(booking.ticket_type_id).must_wait(booking.quantity, inventory.event, now)
+
+
+def _booking(inventory: Inventory, booking_id: UUID) -> Booking:
+    for booking in inventory.bookings:
+        if booking.id == booking_id:
+            return booking
+    raise NotFound
+
+
+def _check_may_pay(inventory: Inventory, booking: Booking, command: Pay) -> None:
+    """A customer pays by card, whoever manages the event takes cash (promise 9)."""
+    is_customer = booking.customer_id == command.actor.user_id
+    is_manager = inventory.event.is_managed_by(command.actor)
+    if not is_customer and not is_manager:
+        raise NotFound
+    if command.method is PaymentMethod.CARD and not is_customer:
+        raise NotAllowed("Only the customer may pay by card; you may record cash.")
+    if command.method is PaymentMethod.CASH and not is_manager:
+        raise NotAllowed("Only the organizer or an admin may record cash; pay by card.")
+
+
+def _pending_charge(inventory: Inventory, booking: Booking) -> Payment | None:
+    for payment in inventory.payments:
+        is_charge = payment.booking_id == booking.id and payment.kind is PaymentKind.CHARGE
+        if is_charge and payment.status is PaymentState.PENDING:
+            return payment
+    return None
+
+
+def _take_up(inventory: Inventory, booking: Booking, pending: Payment, now: datetime) -> Decision[Attempt]:
+    if pending.ask_at is not None and now < pending.ask_at:
+        raise PaymentUnderWay
+    recording = Recording(inventory, now)
+    taken_up = replace(pending, ask_at=now + UNDER_WAY)
+    recording.change_payment(taken_up)
+    return recording.decision(Attempt(taken_up, booking, False))
+
+
+def _check_payable(inventory: Inventory, booking: Booking, now: datetime) -> None:
+    if booking.has_lapsed(now):
+        raise HoldExpired
+    if booking.status is BookingStatus.EXPIRED and booking.payment_status is PaymentStatus.NONE:
+        if not _may_take_again(inventory, booking, now):
+            raise HoldExpired
+        return
+    is_closing = inventory.event.status is EventStatus.CANCELLED
+    if booking.payment_status is not PaymentStatus.DUE or is_closing:
+        raise PaymentNotDue
