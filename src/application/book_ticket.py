@@ -2,8 +2,9 @@
 
 from ..domain.book import Book, book
 from ..domain.booking import Booking
+from .idempotency import Once
 from .ports import Needs
-from .turnstile import Turnstile
+from .turnstile import Turnstile, outcome
 
 
 class BookTicket:
@@ -12,7 +13,11 @@ class BookTicket:
     def __init__(self, turnstile: Turnstile) -> None:
         self._turnstile = turnstile
 
-    async def __call__(self, command: Book) -> Booking:
-        """The booking, confirmed or with its place in line. Raises: what `book` refuses, Unavailable."""
+    async def __call__(self, command: Book, once: Once[Booking] | None = None) -> Booking:
+        """The booking, held, confirmed or with its place in line.
+
+        Raises: what `book` refuses, Unavailable; with `once` also Replayed, IdempotencyKeyReused.
+        """
         needs = Needs(event_id=command.event_id, customer_id=command.actor.user_id)
-        return (await self._turnstile.admit(command, needs, book)).outcome
+        keyed = once.of(outcome) if once else None
+        return outcome(await self._turnstile.admit(command, needs, book, keyed))

@@ -8,8 +8,9 @@ from ..domain.booking import Booking
 from ..domain.cancel import Cancel, cancel
 from ..domain.refusals import NotFound
 from ..domain.user import Actor
+from .idempotency import Once
 from .ports import Needs, Reads
-from .turnstile import Turnstile
+from .turnstile import Admitted, Turnstile
 
 
 class Cancellation(Struct, frozen=True):
@@ -26,21 +27,25 @@ class CancelBooking:
         self._turnstile = turnstile
         self._reads = reads
 
-    async def __call__(self, command: Cancel) -> Cancellation:
-        """Raises: what `cancel` refuses, Unavailable."""
+    async def __call__(self, command: Cancel, once: Once[Cancellation] | None = None) -> Cancellation:
+        """Raises: what `cancel` refuses, Unavailable; with `once` also Replayed, IdempotencyKeyReused."""
         needs = Needs(
             event_id=command.event_id,
             customer_id=command.actor.user_id,
             booking_id=command.booking_id,
             settles=True,
         )
-        admitted = await self._turnstile.admit(command, needs, cancel)
-        return Cancellation(admitted.outcome, admitted.promoted)
+        keyed = once.of(_cancellation) if once else None
+        return _cancellation(await self._turnstile.admit(command, needs, cancel, keyed))
 
-    async def by_id(self, booking_id: UUID, actor: Actor) -> Cancellation:
+    async def by_id(self, booking_id: UUID, actor: Actor, once: Once[Cancellation] | None = None) -> Cancellation:
         """The same for a booking whose event the caller does not know. Raises: as above."""
         # Which event a booking belongs to never changes, so it may be looked up ahead of the lock.
         event_id = await self._reads.event_of(booking_id)
         if event_id is None:
             raise NotFound
-        return await self(Cancel(event_id=event_id, actor=actor, booking_id=booking_id))
+        return await self(Cancel(event_id=event_id, actor=actor, booking_id=booking_id), once)
+
+
+def _cancellation(admitted: Admitted[Booking]) -> Cancellation:
+    return Cancellation(admitted.outcome, admitted.promoted)

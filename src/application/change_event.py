@@ -2,8 +2,9 @@
 
 from ..domain.event import EventState
 from ..domain.organize import AddTicketType, Edit, EditTicketType, add_ticket_type, edit, edit_ticket_type, state
+from .idempotency import Once
 from .ports import Needs
-from .turnstile import Turnstile
+from .turnstile import Admitted, Turnstile
 
 
 class ChangeEvent:
@@ -12,13 +13,24 @@ class ChangeEvent:
     def __init__(self, turnstile: Turnstile) -> None:
         self._turnstile = turnstile
 
-    async def __call__(self, command: Edit | EditTicketType | AddTicketType) -> EventState:
-        """The event as it is now. Raises: what the decision refuses, Unavailable."""
+    async def __call__(
+        self, command: Edit | EditTicketType | AddTicketType, once: Once[EventState] | None = None
+    ) -> EventState:
+        """The event as it is now.
+
+        Raises: what the decision refuses, Unavailable; with `once` also Replayed, IdempotencyKeyReused.
+        """
+        keyed = once.of(_state) if once else None
         needs = Needs(event_id=command.event_id, settles=True, sizes=True)
         match command:
             case Edit():
-                return state((await self._turnstile.admit(command, needs, edit)).inventory)
+                return _state(await self._turnstile.admit(command, needs, edit, keyed))
             case EditTicketType():
-                return state((await self._turnstile.admit(command, needs, edit_ticket_type)).inventory)
+                return _state(await self._turnstile.admit(command, needs, edit_ticket_type, keyed))
             case _:
-                return state((await self._turnstile.admit(command, needs, add_ticket_type)).inventory)
+                return _state(await self._turnstile.admit(command, needs, add_ticket_type, keyed))
+
+
+def _state(admitted: Admitted[EventState]) -> EventState:
+    """After all that the change led to."""
+    return state(admitted.inventory)

@@ -14,9 +14,12 @@ from msgspec import Struct
 from ..domain.booking import Booking, BookingStatus
 from ..domain.event import Event, EventState, EventStatus
 from ..domain.facts import Fact
-from ..domain.inventory import Decision, Inventory, Line, WaitingSizes
-from ..domain.settle import ClosingAsk, LineAsk
+from ..domain.inventory import Decision, DueHolds, Inventory, Line, WaitingSizes
+from ..domain.money import Money
+from ..domain.payment import Payment
+from ..domain.settle import ClosingAsk, HoldAsk, LineAsk
 from ..domain.user import Session, User
+from .idempotency import Key, Remembered
 
 
 class Clock(Protocol):
@@ -77,11 +80,34 @@ class Tokens(Protocol):
         """Whom it speaks for. Raises: InvalidToken (the refusal) for anything that we did not issue or that expired."""
 
 
+class GatewaySilent(Exception):
+    """The provider did not answer, so it is not known whether the money moved. Ask again with the same reference."""
+
+
+class PaymentGateway(Protocol):
+    """The payment provider. Every call names our reference, and per reference the money moves once at most."""
+
+    async def charge(self, reference: UUID, amount: Money, token: str) -> bool:
+        """Take the money; False when it was declined. A reference that was used before gives its first outcome.
+
+        Raises: GatewaySilent.
+        """
+
+    async def find_charge(self, reference: UUID) -> bool | None:
+        """What became of a charge: True taken, False declined, None never heard of. Raises: GatewaySilent."""
+
+    async def refund(self, reference: UUID, charge_reference: UUID, amount: Money) -> bool:
+        """Give the money of a charge back; False when it was refused for now. Raises: GatewaySilent."""
+
+    async def close(self) -> None:
+        """Let go of what it holds."""
+
+
 class Needs(Struct, frozen=True, kw_only=True):
     """What a command needs loaded of one event: the customer's live bookings there, and one booking by its id.
 
     `settles`: the decision may free tickets, so the head of the line is needed as well. `sizes`: and what those in line
-    ask for.
+    ask for. `payments`: and the payments of that booking.
     """
 
     event_id: UUID
@@ -89,6 +115,7 @@ class Needs(Struct, frozen=True, kw_only=True):
     booking_id: UUID | None = None
     settles: bool = False
     sizes: bool = False
+    payments: bool = False
 
 
 class Inventories(Protocol):
@@ -98,7 +125,8 @@ class Inventories(Protocol):
         """Every event named that exists, locked in id order until the unit of work ends, with the bookings needed.
 
         It is the first statement of the unit of work. `Inventory.bookings` holds the bookings needed by any of the
-        commands on that event; lines, closing and sizes are not loaded yet. A booking of another event is left out.
+        commands on that event, `Inventory.payments` their payments where they are needed; lines, closing, due holds and
+        sizes are not loaded yet. A booking of another event is left out.
         """
 
     async def lines(self, asks: Sequence[LineAsk]) -> dict[UUID, Line]:
@@ -106,6 +134,9 @@ class Inventories(Protocol):
 
     async def closing(self, asks: Sequence[ClosingAsk]) -> dict[UUID, tuple[Booking, ...]]:
         """Live bookings of closed events, by event, as saved by now."""
+
+    async def due_holds(self, asks: Sequence[HoldAsk]) -> dict[UUID, DueHolds]:
+        """Holds that have lapsed, by event, as saved by now, those that lapsed first first."""
 
     async def waiting_sizes(self, event_ids: Sequence[UUID]) -> dict[UUID, dict[UUID, WaitingSizes]]:
         """The sizes in each line that is not empty, by event and ticket type, as saved by now."""
@@ -116,6 +147,12 @@ class Inventories(Protocol):
         Every locked event that a decision concerns is written. `mark` is kept with each fact, so that `holds` can find
         it. Raises: Conflict when the schema refuses (maybe at commit only).
         """
+
+    async def remembered(self, keys: Sequence[Key]) -> dict[Key, Remembered]:
+        """What is kept of requests that came before."""
+
+    async def remember(self, answers: Sequence[Remembered], now: datetime) -> None:
+        """Keep answers with the unit of work. Raises: Conflict where a key has one already (maybe at commit only)."""
 
     async def holds(self, event_ids: Sequence[UUID], mark: UUID) -> bool:
         """Whether any fact of these events carries this mark, looked up under the events' locks."""
@@ -143,6 +180,16 @@ class Users(Protocol):
         """End every live session of a user but this one."""
 
 
+class Chores(Protocol):
+    """What the background work keeps, inside a unit of work."""
+
+    async def take_turn(self, chore: str, process_id: UUID, now: datetime, until: datetime) -> bool:
+        """Whether this process may do a chore until then: it is its turn already, or nobody else's."""
+
+    async def forget_answers(self, before: datetime, limit: int) -> int:
+        """Forget remembered answers that are older; how many went."""
+
+
 class UnitOfWork(Protocol):
     """One transaction. What is not committed is rolled back when its context ends."""
 
@@ -153,6 +200,10 @@ class UnitOfWork(Protocol):
     @property
     def users(self) -> Users:
         """Accounts and sessions."""
+
+    @property
+    def chores(self) -> Chores:
+        """What the background work keeps."""
 
     async def commit(self) -> None:
         """Make everything durable, then return. Raises: OutcomeUnknown when the connection was lost meanwhile."""
@@ -227,6 +278,15 @@ class Reads(Protocol):
     async def facts(self, event_id: UUID, after: int, limit: int) -> list[Fact]:
         """An event's facts after that sequence number, in order."""
 
+    async def payments(self, booking_id: UUID) -> list[Payment]:
+        """A booking's charges and refunds, oldest first."""
+
+    async def open_payments(self, now: datetime, limit: int) -> list[Payment]:
+        """Pending payments about which the provider may be asked by now, those that waited longest first."""
+
+    async def lapsing_events(self, now: datetime, limit: int) -> list[UUID]:
+        """Events whose `earliest_expiry` has come, the earliest first."""
+
     async def user_by_email(self, email: str) -> User | None:
         """The account with this e-mail."""
 
@@ -235,6 +295,14 @@ class Reads(Protocol):
 
     async def unsettled_events(self, after: UUID | None, limit: int) -> list[UUID]:
         """Events for which a step is still to be done, by id."""
+
+
+class BookingHistory(Struct, frozen=True):
+    """A booking with its facts in order and its payments."""
+
+    booking: Booking
+    facts: list[Fact]
+    payments: list[Payment]
 
 
 class Snapshot(Protocol):
@@ -246,8 +314,8 @@ class Snapshot(Protocol):
     async def facts(self, event_id: UUID, after: int, limit: int) -> list[Fact]:
         """An event's facts by sequence number."""
 
-    async def bookings(self, after: UUID | None, limit: int) -> list[tuple[Booking, list[Fact]]]:
-        """Bookings by id, each with its facts in order."""
+    async def bookings(self, after: UUID | None, limit: int) -> list[BookingHistory]:
+        """Bookings by id."""
 
     async def counts(self, event_ids: Sequence[UUID]) -> dict[UUID, tuple[int, int, int]]:
         """Per ticket type, counted from the bookings: tickets taken, bookings waiting, tickets waited for."""
@@ -259,7 +327,7 @@ class Snapshot(Protocol):
         """Rows that contradict each other, counted by a sentence that says how; none: empty.
 
         More than one live booking of a customer for a type, waiting bookings without a place in line and places without
-        one, facts or bookings of no event.
+        one, facts or bookings of no event, remembered answers about nothing.
         """
 
 

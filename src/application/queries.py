@@ -8,6 +8,7 @@ from msgspec import Struct
 from ..domain.booking import Booking, BookingStatus
 from ..domain.event import EventState, EventStatus
 from ..domain.facts import Fact
+from ..domain.payment import Payment
 from ..domain.refusals import NotFound
 from ..domain.user import Actor, Role
 from .ports import EventFilter, EventKey, Reads, WaitingKey
@@ -83,6 +84,18 @@ class ReadBooking:
         if found.booking.customer_id != actor.user_id and not found.event.is_managed_by(actor):
             raise NotFound
         return found.booking
+
+
+class ListPayments:
+    """Every charge and refund of a booking, oldest first."""
+
+    def __init__(self, reads: Reads) -> None:
+        self._reads = reads
+
+    async def __call__(self, booking_id: UUID, actor: Actor) -> list[Payment]:
+        """Raises: NotFound, Unavailable."""
+        await ReadBooking(self._reads)(booking_id, actor)
+        return await self._reads.payments(booking_id)
 
 
 class ListBookings:

@@ -19,9 +19,11 @@ from msgspec.structs import replace
 
 from ..domain.booking import Booking
 from ..domain.inventory import Decision, Inventory
-from ..domain.refusals import NotFound
+from ..domain.payment import Payment
+from ..domain.refusals import IdempotencyKeyReused, NotFound
 from ..domain.settle import STEP, Asks, Settle, asks, settle
 from .failures import OutcomeUnknown, Retryable, StorageFailure, Unavailable
+from .idempotency import Key, Keyed, Remembered, Replayed
 from .ports import Clock, Ids, Inventories, Needs, Storage
 
 Command = TypeVar("Command")
@@ -52,15 +54,27 @@ class Admitted(Struct, Generic[Outcome], frozen=True):
     promoted: int
 
 
+def outcome(admitted: Admitted[Outcome]) -> Outcome:
+    """The outcome alone."""
+    return admitted.outcome
+
+
 class _Entry:
     """One command in the queue. Without a future nobody waits for it."""
 
-    __slots__ = ("decide", "future", "needs")
+    __slots__ = ("decide", "future", "keyed", "needs")
 
-    def __init__(self, needs: Needs | None, decide: Decide, future: "asyncio.Future[Admitted[Any]] | None") -> None:
+    def __init__(
+        self,
+        needs: Needs | None,
+        decide: Decide,
+        future: "asyncio.Future[Admitted[Any]] | None",
+        keyed: Keyed | None = None,
+    ) -> None:
         self.needs = needs
         self.decide = decide
         self.future = future
+        self.keyed = keyed
 
     @property
     def is_abandoned(self) -> bool:
@@ -106,11 +120,16 @@ class Turnstile:
         self._is_closed = False
 
     async def admit(
-        self, command: Command, needs: Needs, decide: Callable[[Inventory, Command, datetime], Decision[Outcome]]
+        self,
+        command: Command,
+        needs: Needs,
+        decide: Callable[[Inventory, Command, datetime], Decision[Outcome]],
+        keyed: Keyed | None = None,
     ) -> Admitted[Outcome]:
-        """Take the decision under the event's lock and record it.
+        """Take the decision under the event's lock and record it, together with the answer that `keyed` makes of it.
 
-        Raises: the refusals of `decide`, NotFound where there is no such event, Unavailable.
+        Raises: the refusals of `decide`, NotFound where there is no such event, Unavailable. Replayed where the key has
+        its answer, IdempotencyKeyReused where it came with another request.
         """
 
         def decide_if_found(inventory: Inventory | None, now: datetime) -> Decision[Outcome]:
@@ -118,13 +137,16 @@ class Turnstile:
                 raise NotFound
             return decide(inventory, command, now)
 
-        return await self._wait_for(needs, decide_if_found)
+        return await self._wait_for(needs, decide_if_found, keyed)
 
     async def admit_new(
-        self, command: Command, decide: Callable[[Command, datetime], Decision[Outcome]]
+        self,
+        command: Command,
+        decide: Callable[[Command, datetime], Decision[Outcome]],
+        keyed: Keyed | None = None,
     ) -> Admitted[Outcome]:
         """Record the decision about an event that does not exist yet. Raises: as `admit`."""
-        return await self._wait_for(None, lambda _, now: decide(command, now))
+        return await self._wait_for(None, lambda _, now: decide(command, now), keyed)
 
     def settle_soon(self, event_id: UUID) -> None:
         """Do what is still to be done for an event, step by step, behind the commands that wait by now."""
@@ -139,13 +161,13 @@ class Turnstile:
         while self._runner is not None:
             await asyncio.wait([self._runner])
 
-    async def _wait_for(self, needs: Needs | None, decide: Decide) -> Admitted[Any]:
+    async def _wait_for(self, needs: Needs | None, decide: Decide, keyed: Keyed | None) -> Admitted[Any]:
         if self._is_closed:
             raise Unavailable("The service is shutting down; try again in a moment.")
         if len(self._queue) >= self._most_waiting:
             raise Unavailable("Too many requests wait at the moment; try again in a moment.")
         future: asyncio.Future[Admitted[Any]] = asyncio.get_running_loop().create_future()
-        self._enqueue(_Entry(needs, decide, future))
+        self._enqueue(_Entry(needs, decide, future, keyed))
         return await future
 
     def _enqueue(self, entry: _Entry) -> None:
@@ -256,6 +278,9 @@ class _Batch:
         self._inventories: dict[UUID, Inventory] = {}
         self._known: dict[UUID, dict[UUID, Booking]] = {}
         self._of_customer: dict[tuple[UUID, UUID], dict[UUID, Booking]] = {}
+        self._payments: dict[UUID, dict[UUID, Payment]] = {}
+        self._remembered: dict[Key, Remembered] = {}
+        self._to_remember: list[Remembered] = []
         self._pending: list[Decision[Any]] = []
         self._written: dict[UUID, None] = {}
         self._stuck: set[UUID] = set()
@@ -280,7 +305,11 @@ class _Batch:
         needs = [entry.needs for entry in self._entries if entry.needs is not None]
         if needs:
             self._take_in(await storage.lock(needs))
+        keys = [entry.keyed.key for entry in self._entries if entry.keyed is not None]
+        if keys:
+            self._remembered = await storage.remembered(keys)
         now = self._now()
+        await self._settle_lapsed(storage, now)
         await self._load_lines(storage, needs, now)
         for index, entry in enumerate(self._entries):
             if self._moved >= STEP:
@@ -288,13 +317,22 @@ class _Batch:
                 break
             self.results.append((entry, await self._admit(storage, entry, now)))
         await self._flush(storage)
+        if self._to_remember:
+            await storage.remember(self._to_remember, now)
+
+    async def _settle_lapsed(self, storage: Inventories, now: datetime) -> None:
+        """A hold whose time is over counts as expired from that moment: it is settled before anything else."""
+        for event_id, inventory in list(self._inventories.items()):
+            if inventory.event.has_lapsed_holds(now):
+                await self._settle_on(storage, self._record(settle(inventory, Settle(event_id), now)), now)
 
     def _take_in(self, inventories: dict[UUID, Inventory]) -> None:
         for event_id, inventory in inventories.items():
             self._known[event_id] = {booking.id: booking for booking in inventory.bookings}
             for booking in inventory.bookings:
                 self._of_customer.setdefault((event_id, booking.customer_id), {})[booking.id] = booking
-            self._inventories[event_id] = replace(inventory, bookings=())
+            self._payments[event_id] = {payment.id: payment for payment in inventory.payments}
+            self._inventories[event_id] = replace(inventory, bookings=(), payments=())
 
     async def _load_lines(self, storage: Inventories, needs: Sequence[Needs], now: datetime) -> None:
         """Load the head of every line that may be served, as far as all the commands together may need it."""
@@ -311,12 +349,17 @@ class _Batch:
         line_asks = [ask for each in wanted.values() for ask in each.lines]
         closing_asks = [each.closing for each in wanted.values() if each.closing]
         lines = await storage.lines(line_asks) if line_asks else {}
+        hold_asks = [each.holds for each in wanted.values() if each.holds]
         closing = await storage.closing(closing_asks) if closing_asks else {}
+        due = await storage.due_holds(hold_asks) if hold_asks else {}
         for event_id, each in wanted.items():
             inventory = self._inventories[event_id]
             shown = {ask.ticket_type_id: lines[ask.ticket_type_id] for ask in each.lines}
             self._inventories[event_id] = replace(
-                inventory, lines={**inventory.lines, **shown}, closing=closing.get(event_id, ())
+                inventory,
+                lines={**inventory.lines, **shown},
+                closing=closing.get(event_id, ()),
+                due=due.get(event_id),
             )
 
     def _concerned(self, need: Needs) -> tuple[Booking, ...]:
@@ -330,6 +373,20 @@ class _Batch:
         return tuple(concerned.values())
 
     async def _admit(self, storage: Inventories, entry: _Entry, now: datetime) -> Admitted[Any] | Exception:
+        keyed = entry.keyed
+        if keyed is None:
+            return await self._decide(storage, entry, now)
+        before = self._remembered.get(keyed.key)
+        if before is not None:
+            return Replayed(before.answer) if before.fingerprint == keyed.fingerprint else IdempotencyKeyReused()
+        result = await self._decide(storage, entry, now)
+        remembered = keyed.remember(result)
+        if remembered is not None:
+            self._remembered[keyed.key] = remembered
+            self._to_remember.append(remembered)
+        return result
+
+    async def _decide(self, storage: Inventories, entry: _Entry, now: datetime) -> Admitted[Any] | Exception:
         need = entry.needs
         inventory = None if need is None else await self._seen_by(storage, need)
         try:
@@ -348,7 +405,10 @@ class _Batch:
             await self._flush(storage)
             sizes = await storage.waiting_sizes([need.event_id])
             inventory = replace(inventory, waiting_sizes=sizes.get(need.event_id, {}))
-        return replace(inventory, bookings=self._concerned(need))
+        payments = [
+            payment for payment in self._payments[need.event_id].values() if payment.booking_id == need.booking_id
+        ]
+        return replace(inventory, bookings=self._concerned(need), payments=tuple(payments))
 
     async def _settle_on(self, storage: Inventories, admitted: Admitted[Any], now: datetime) -> Admitted[Any]:
         """Where the lines that were loaded did not reach, load more and go on, as far as one step goes."""
@@ -374,8 +434,10 @@ class _Batch:
     def _record(self, decision: Decision[Any]) -> Admitted[Any]:
         event_id = decision.inventory.event.id
         before = self._inventories.get(event_id)
-        self._inventories[event_id] = replace(decision.inventory, bookings=(), waiting_sizes={})
-        if before is None or before.event is not decision.inventory.event:
+        self._inventories[event_id] = replace(decision.inventory, bookings=(), payments=(), waiting_sizes={})
+        payments = (*decision.new_payments, *decision.changed_payments)
+        self._payments.setdefault(event_id, {}).update({payment.id: payment for payment in payments})
+        if before is None or before.event is not decision.inventory.event or payments:
             self._pending.append(decision)
             self._written[event_id] = None
         self._moved += len(decision.changed)

@@ -5,11 +5,11 @@ from datetime import datetime
 from uuid import UUID
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from ..domain.booking import Booking
+from ..domain.booking import Booking, BookingStatus, PaymentStatus
 from ..domain.event import EventState, TicketType, WaitingListPolicy
 from ..domain.facts import Fact
+from ..domain.payment import Payment, PaymentKind, PaymentState, refund_of
 from ..domain.replay import Breach, EventReplay, replay_booking
 from ..domain.settle import LineAsk
 from .ports import Clock, Snapshot, Storage
@@ -21,8 +21,14 @@ PROMISES = {
     5: "The waiting list is served in order, and no newcomer takes a ticket that someone waiting could have had.",
     6: "No ticket idles while someone who fits is waiting and the line is served.",
     7: "Replaying an event's facts gives its bookings and counters.",
+    8: "Refunds never exceed payments; nobody pays and gets neither tickets nor a refund.",
 }
 """The promises that rows can tell of: what was lost (2) or seen by the wrong eyes (9) leaves none."""
+
+_GIVEN_BACK = {
+    PaymentState.PENDING: PaymentStatus.REFUND_PENDING,
+    PaymentState.SUCCEEDED: PaymentStatus.REFUNDED,
+}
 
 EVENTS_AT_ONCE = 200
 ROWS_AT_ONCE = 2_000
@@ -87,14 +93,15 @@ class _Check:
     async def bookings(self) -> None:
         last: UUID | None = None
         while rows := await self._snapshot.bookings(last, ROWS_AT_ONCE):
-            for booking, facts in rows:
+            for row in rows:
                 self._bookings += 1
-                self._check_booking(booking, facts)
-            last = rows[-1][0].id
+                self._check_booking(row.booking, row.facts)
+                self._check_money(row.booking, row.payments)
+            last = rows[-1].booking.id
 
     async def strays(self) -> None:
         for what, count in (await self._snapshot.strays()).items():
-            self._breach(3 if "several live" in what else 7, f"{count} {what}")
+            self._breach(3 if "several live" in what or "answers" in what else 7, f"{count} {what}")
 
     def _check_counters(self, state: EventState, counts: dict[UUID, tuple[int, int, int]]) -> None:
         for each in state.ticket_types:
@@ -135,12 +142,31 @@ class _Check:
 
     def _check_booking(self, booking: Booking, facts: list[Fact]) -> None:
         replayed = replay_booking(facts)
-        # What the facts do not tell: when a payment window ends.
-        if replayed is None or replace(replayed, expires_at=booking.expires_at) != booking:
+        if replayed != booking:
             self._breach(7, f"booking {booking.id} is {booking.status}, its facts say otherwise")
         cancelled = sum(fact.kind == "BookingCancelled" for fact in facts)
         if cancelled > 1:
             self._breach(4, f"booking {booking.id} was cancelled {cancelled} times")
+
+    def _check_money(self, booking: Booking, payments: list[Payment]) -> None:
+        done = [payment for payment in payments if payment.status is PaymentState.SUCCEEDED]
+        charges = {payment.id: payment for payment in done if payment.kind is PaymentKind.CHARGE}
+        refunds = {refund_of(payment.id): payment for payment in payments if payment.kind is PaymentKind.REFUND}
+        for charge_id, refund in refunds.items():
+            if charge_id not in charges or refund.amount != charges[charge_id].amount:
+                self._breach(8, f"refund {refund.id} is not the refund of a charge that was taken")
+        kept = [charge_id for charge_id in charges if charge_id not in refunds]
+        is_paid = booking.payment_status is PaymentStatus.TAKEN
+        if kept != ([booking.paid_by] if is_paid else []):
+            self._breach(
+                8, f"booking {booking.id} is {booking.payment_status}, and {len(kept)} charges are kept for it"
+            )
+        if is_paid and booking.status is not BookingStatus.CONFIRMED:
+            self._breach(8, f"booking {booking.id} is paid and {booking.status}")
+        refund = refunds.get(booking.paid_by) if booking.paid_by else None
+        going_back = _GIVEN_BACK[refund.status] if refund else None
+        if going_back != (booking.payment_status if booking.payment_status in _GIVEN_BACK.values() else None):
+            self._breach(8, f"booking {booking.id} is {booking.payment_status}, its refund is not")
 
     def _breach(self, promise: int, what: str) -> None:
         self._breaches.append(Breach(promise, what))

@@ -57,7 +57,8 @@ class Booking(Struct, frozen=True, kw_only=True):
     """One claim, one id from first to last.
 
     `amount` is the price when it was booked, times the quantity, and `cancellation_deadline_hours` the event's policy
-    then, which binds it. `expires_at` is when a hold lapses. `paid_with` tells how it was paid, if it was.
+    then, which binds it. `expires_at` is when a hold lapses. `paid_by` is the charge that paid it and `paid_with`
+    how.
     `queue_number` is its place in the order of the waiting list, kept as history once it has been served; None where it
     never waited. `place` is as of the answer that carries it and is stored nowhere.
     """
@@ -70,6 +71,7 @@ class Booking(Struct, frozen=True, kw_only=True):
     status: BookingStatus
     amount: Money
     payment_status: PaymentStatus = PaymentStatus.NONE
+    paid_by: UUID | None = None
     paid_with: PaymentMethod | None = None
     cancellation_deadline_hours: int = 0
     queue_number: int | None = None

@@ -132,6 +132,7 @@ class PaymentTaken(Happening, frozen=True, kw_only=True):
     was: BookingStatus
     status: BookingStatus
     payment_status: PaymentStatus
+    paid_by: UUID | None
 
 
 class PaymentRefunded(Happening, frozen=True, kw_only=True):
@@ -139,6 +140,7 @@ class PaymentRefunded(Happening, frozen=True, kw_only=True):
 
     payment_id: UUID
     amount: Money
+    payment_status: PaymentStatus
 
 
 AnyHappening = (

@@ -15,7 +15,7 @@ from .booking import Booking, BookingStatus, PaymentStatus
 from .event import EventStatus
 from .facts import PaymentFailed, PaymentRefunded, PaymentStarted, PaymentTaken
 from .inventory import Decision, Inventory
-from .payment import UNDER_WAY, Payment, PaymentKind, PaymentMethod, PaymentState
+from .payment import GIVE_UP, UNDER_WAY, Payment, PaymentKind, PaymentMethod, PaymentState, refund_of
 from .recording import Recording
 from .refusals import HoldExpired, NotAllowed, NotFound, PaymentNotDue, PaymentUnderWay
 from .settle import lapse_hold, owe_refund
@@ -34,22 +34,31 @@ class Pay(Struct, frozen=True, kw_only=True):
     event_id: UUID
     actor: Actor
     method: PaymentMethod
+    key: str | None = None
 
 
 class Answer(StrEnum):
-    """What the provider said of a payment; `silent`: nothing that can be relied on."""
+    """What the provider said: it is done, or declined; it never heard of it; or nothing that can be relied on."""
 
     DONE = "done"
     DECLINED = "declined"
+    UNHEARD = "unheard"
     SILENT = "silent"
 
 
 class SettlePayment(Struct, frozen=True, kw_only=True):
-    """What became of a charge or refund."""
+    """What became of a charge or refund.
+
+    `booking_id` and `customer_id` are whose it is. `seen` is its `tried_at` when the provider was asked: that it never
+    heard of a charge counts only if nobody tried it again meanwhile.
+    """
 
     payment_id: UUID
     event_id: UUID
+    booking_id: UUID
+    customer_id: UUID
     answer: Answer
+    seen: datetime
 
 
 class Attempt(Struct, frozen=True):
@@ -82,8 +91,10 @@ def start_payment(inventory: Inventory, command: Pay, now: datetime) -> Decision
         method=command.method,
         amount=booking.amount,
         created_at=now,
+        tried_at=now,
         settled_at=now if is_cash else None,
         ask_at=None if is_cash else now + UNDER_WAY,
+        key=command.key,
     )
     recording.add_payment(payment)
     if is_cash:
@@ -103,8 +114,8 @@ def settle_payment(inventory: Inventory, command: SettlePayment, now: datetime) 
         raise NotFound
     booking = _booking(inventory, payment.booking_id)
     recording = Recording(inventory, now)
-    if payment.status is PaymentState.PENDING:
-        payment = _settled(payment, command.answer, now)
+    if _is_news(payment, command):
+        payment = _settled(payment, command, now)
         recording.change_payment(payment)
         if payment.kind is PaymentKind.CHARGE:
             booking = _settle_charge(recording, booking, payment)
@@ -113,10 +124,20 @@ def settle_payment(inventory: Inventory, command: SettlePayment, now: datetime) 
     return recording.decision(Attempt(payment, booking, False))
 
 
-def _settled(payment: Payment, answer: Answer, now: datetime) -> Payment:
-    if answer is Answer.DONE:
+def _is_news(payment: Payment, command: SettlePayment) -> bool:
+    if payment.status is PaymentState.PENDING:
+        return True
+    # A charge that was given up as never heard of and came through after all: the money is there.
+    return payment.status is PaymentState.FAILED and command.answer is Answer.DONE
+
+
+def _settled(payment: Payment, command: SettlePayment, now: datetime) -> Payment:
+    if command.answer is Answer.DONE:
         return replace(payment, status=PaymentState.SUCCEEDED, settled_at=now, ask_at=None)
-    if answer is Answer.DECLINED and payment.kind is PaymentKind.CHARGE:
+    is_lost = (
+        command.answer is Answer.UNHEARD and command.seen == payment.tried_at and now >= payment.tried_at + GIVE_UP
+    )
+    if payment.kind is PaymentKind.CHARGE and (command.answer is Answer.DECLINED or is_lost):
         return replace(payment, status=PaymentState.FAILED, settled_at=now, ask_at=None)
     # A refund is owed whatever the provider says, so it is tried until it succeeds.
     pause = min(SHORTEST_PAUSE * 2 ** min(payment.attempts, 20), LONGEST_PAUSE[payment.kind])
@@ -133,9 +154,14 @@ def _settle_charge(recording: Recording, booking: Booking, payment: Payment) -> 
 
 
 def _settle_refund(recording: Recording, booking: Booking, payment: Payment) -> Booking:
-    refunded = replace(booking, payment_status=PaymentStatus.REFUNDED, updated_at=recording.now)
+    if booking.paid_by == refund_of(payment.id):
+        refunded = replace(booking, payment_status=PaymentStatus.REFUNDED, updated_at=recording.now)
+    else:
+        refunded = replace(booking, updated_at=recording.now)
     recording.change(booking, refunded)
-    recording.note(PaymentRefunded(payment_id=payment.id, amount=payment.amount), booking)
+    recording.note(
+        PaymentRefunded(payment_id=payment.id, amount=payment.amount, payment_status=refunded.payment_status), booking
+    )
     return refunded
 
 
@@ -143,12 +169,20 @@ def _take_money(recording: Recording, booking: Booking, payment: Payment) -> Boo
     """Tickets for the money where they can be had, else a refund: never neither, never both."""
     if booking.has_lapsed(recording.now):
         booking = lapse_hold(recording, booking)
-    paid = replace(booking, paid_with=payment.method, updated_at=recording.now)
-    gets_tickets = booking.status.takes_tickets or _may_take_again(recording.seen, booking, recording.now)
-    if gets_tickets:
-        paid = replace(paid, status=BookingStatus.CONFIRMED, payment_status=PaymentStatus.TAKEN, expires_at=None)
+    if booking.payment_status not in (PaymentStatus.NONE, PaymentStatus.DUE):
+        # A second charge came through late: the booking is paid already, so this one goes back.
+        gets_tickets, paid = False, replace(booking, updated_at=recording.now)
     else:
-        paid = replace(paid, payment_status=PaymentStatus.REFUND_PENDING)
+        gets_tickets = booking.status.takes_tickets or _may_take_again(recording.seen, booking, recording.now)
+        paid = replace(
+            booking,
+            status=BookingStatus.CONFIRMED if gets_tickets else booking.status,
+            payment_status=PaymentStatus.TAKEN if gets_tickets else PaymentStatus.REFUND_PENDING,
+            expires_at=None if gets_tickets else booking.expires_at,
+            paid_by=payment.id,
+            paid_with=payment.method,
+            updated_at=recording.now,
+        )
     recording.change(booking, paid)
     recording.note(
         PaymentTaken(
@@ -161,11 +195,12 @@ def _take_money(recording: Recording, booking: Booking, payment: Payment) -> Boo
             was=booking.status,
             status=paid.status,
             payment_status=paid.payment_status,
+            paid_by=paid.paid_by,
         ),
         booking,
     )
     if not gets_tickets:
-        owe_refund(recording, paid)
+        owe_refund(recording, paid, payment.id, payment.method)
     return paid
 
 
@@ -216,7 +251,7 @@ def _take_up(inventory: Inventory, booking: Booking, pending: Payment, now: date
     if pending.ask_at is not None and now < pending.ask_at:
         raise PaymentUnderWay
     recording = Recording(inventory, now)
-    taken_up = replace(pending, ask_at=now + UNDER_WAY)
+    taken_up = replace(pending, tried_at=now, ask_at=now + UNDER_WAY)
     recording.change_payment(taken_up)
     return recording.decision(Attempt(taken_up, booking, False))
 

@@ -12,6 +12,10 @@ UNDER_WAY = timedelta(seconds=15)
 """How long an attempt at a payment provider is left alone before somebody else asks what became of it."""
 
 
+GIVE_UP = timedelta(minutes=10)
+"""How long after the last try a charge that the provider never heard of is given up: by then none is on its way."""
+
+
 class PaymentKind(StrEnum):
     """Which way the money goes."""
 
@@ -37,6 +41,7 @@ class PaymentMethod(StrEnum):
 class Payment(Struct, frozen=True, kw_only=True):
     """One charge or refund. Its id is the reference by which the provider knows it: it happens once (promise 8).
 
+    `tried_at` is when the provider was last told to do it, and `key` the idempotency key that a charge came with.
     `ask_at` is when somebody may next ask the provider about it, None once it is settled; `attempts` counts the asking.
     """
 
@@ -48,15 +53,20 @@ class Payment(Struct, frozen=True, kw_only=True):
     method: PaymentMethod
     amount: Money
     created_at: datetime
+    tried_at: datetime
     settled_at: datetime | None = None
     ask_at: datetime | None = None
     attempts: int = 0
+    key: str | None = None
 
 
 _REFUND = 0x5EF0_0D5E_F00D_5EF0
-"""Turned on in a booking's id, it makes the id of its refund: below the variant, so a version 7 id remains one."""
+"""Flipped in a charge's id, it makes the id of its refund: below the variant, so a version 7 id remains one."""
 
 
-def refund_id(booking_id: UUID) -> UUID:
-    """The id of a booking's refund. A booking has one at most, so it can never be given back twice (promise 8)."""
-    return UUID(int=booking_id.int ^ (_REFUND & ((1 << 62) - 1)))
+def refund_of(charge_id: UUID) -> UUID:
+    """The id of a charge's refund, and the other way round.
+
+    A charge has one refund at most, so that no money can be given back twice (promise 8).
+    """
+    return UUID(int=charge_id.int ^ (_REFUND & ((1 << 62) - 1)))

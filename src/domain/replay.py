@@ -240,17 +240,16 @@ def _moved(booking: Booking, fact: Fact) -> Booking | None:
             }
         case HoldExpired() if booking.status is BookingStatus.HELD:
             changes = {"status": BookingStatus.EXPIRED, "payment_status": PaymentStatus.NONE}
-        case PaymentTaken() as what if booking.status is what.was and booking.payment_status in _UNPAID:
-            changes = {"status": what.status, "payment_status": what.payment_status, "paid_with": what.method}
+        case PaymentTaken() as what if booking.status is what.was:
+            changes = {"status": what.status, "payment_status": what.payment_status, "paid_by": what.paid_by}
+            if what.paid_by == what.payment_id:
+                changes["paid_with"] = what.method
             if what.status is BookingStatus.CONFIRMED:
                 changes["expires_at"] = None
-        case PaymentRefunded() if booking.payment_status is PaymentStatus.REFUND_PENDING:
-            changes = {"payment_status": PaymentStatus.REFUNDED}
+        case PaymentRefunded() as what:
+            changes = {"payment_status": what.payment_status}
         case PaymentStarted() | PaymentFailed():
             return booking
         case _:
             return None
     return replace(booking, **changes, updated_at=fact.occurred_at)
-
-
-_UNPAID = (PaymentStatus.NONE, PaymentStatus.DUE)

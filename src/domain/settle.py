@@ -15,7 +15,7 @@ from .booking import Booking, BookingStatus, PaymentStatus, lapsed
 from .event import Event, EventStatus, TicketType, WaitingListPolicy
 from .facts import BookingCancelled, BookingPromoted, HoldExpired
 from .inventory import Decision, Inventory
-from .payment import Payment, PaymentKind, PaymentMethod, PaymentState, refund_id
+from .payment import Payment, PaymentKind, PaymentMethod, PaymentState, refund_of
 from .recording import Recording
 
 STEP = 500
@@ -210,8 +210,8 @@ def cancel_booking(recording: Recording, booking: Booking, by: str) -> Booking:
         updated_at=recording.now,
     )
     recording.change(booking, cancelled)
-    if is_paid:
-        owe_refund(recording, booking)
+    if is_paid and booking.paid_by is not None and booking.paid_with is not None:
+        owe_refund(recording, booking, booking.paid_by, booking.paid_with)
     recording.note(
         BookingCancelled(
             ticket_type_id=booking.ticket_type_id,
@@ -226,18 +226,19 @@ def cancel_booking(recording: Recording, booking: Booking, by: str) -> Booking:
     return cancelled
 
 
-def owe_refund(recording: Recording, booking: Booking) -> None:
-    """Give all of it back, once; it goes out behind this decision (promise 8)."""
+def owe_refund(recording: Recording, booking: Booking, charge_id: UUID, method: PaymentMethod) -> None:
+    """Give all of a charge back, once; it goes out behind this decision (promise 8)."""
     recording.add_payment(
         Payment(
-            id=refund_id(booking.id),
+            id=refund_of(charge_id),
             event_id=booking.event_id,
             booking_id=booking.id,
             kind=PaymentKind.REFUND,
             status=PaymentState.PENDING,
-            method=booking.paid_with or PaymentMethod.CARD,
+            method=method,
             amount=booking.amount,
             created_at=recording.now,
+            tried_at=recording.now,
             ask_at=recording.now,
         )
     )

@@ -8,6 +8,7 @@ from ...application.ports import Account, BookingOfEvent, EventFilter, EventKey,
 from ...domain.booking import Booking, BookingStatus
 from ...domain.event import Event, EventState
 from ...domain.facts import Fact
+from ...domain.payment import Payment, PaymentState
 from ...domain.user import User
 from .tables import Tables
 
@@ -74,6 +75,30 @@ class MemoryReads:
     async def facts(self, event_id: UUID, after: int, limit: int) -> list[Fact]:
         """See the port."""
         return self._tables.facts.get(event_id, [])[after : after + limit]
+
+    async def payments(self, booking_id: UUID) -> list[Payment]:
+        """See the port."""
+        found = self._tables.payments.get(booking_id, {}).values()
+        return sorted(found, key=lambda payment: (payment.created_at, payment.id))
+
+    async def open_payments(self, now: datetime, limit: int) -> list[Payment]:
+        """See the port."""
+        pending = [
+            (payment.ask_at, payment.id, payment)
+            for payments in self._tables.payments.values()
+            for payment in payments.values()
+            if payment.status is PaymentState.PENDING and payment.ask_at is not None and payment.ask_at <= now
+        ]
+        return [payment for _, _, payment in sorted(pending, key=lambda each: each[:2])[:limit]]
+
+    async def lapsing_events(self, now: datetime, limit: int) -> list[UUID]:
+        """See the port."""
+        lapsing = sorted(
+            (event.earliest_expiry, event.id)
+            for event in self._tables.events.values()
+            if event.earliest_expiry is not None and event.earliest_expiry <= now
+        )
+        return [event_id for _, event_id in lapsing[:limit]]
 
     async def user_by_email(self, email: str) -> User | None:
         """See the port."""

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from ...domain.booking import Booking, BookingStatus
+from ...application.ports import BookingHistory
+from ...domain.booking import BookingStatus
 from ...domain.event import EventState
 from ...domain.facts import Fact
 from ...domain.inventory import Line
@@ -32,10 +33,16 @@ class MemorySnapshot:
         """See the port."""
         return [fact for fact in self._tables.facts.get(event_id, []) if fact.seq > after][:limit]
 
-    async def bookings(self, after: UUID | None, limit: int) -> list[tuple[Booking, list[Fact]]]:
+    async def bookings(self, after: UUID | None, limit: int) -> list[BookingHistory]:
         """See the port."""
         ids = sorted(booking_id for booking_id in self._tables.bookings if after is None or booking_id > after)
-        return [(self._tables.bookings[each], self._facts.get(each, [])) for each in ids[:limit]]
+        tables = self._tables
+        return [
+            BookingHistory(
+                tables.bookings[each], self._facts.get(each, []), list(tables.payments.get(each, {}).values())
+            )
+            for each in ids[:limit]
+        ]
 
     async def counts(self, event_ids: Sequence[UUID]) -> dict[UUID, tuple[int, int, int]]:
         """See the port."""
@@ -70,6 +77,12 @@ class MemorySnapshot:
             "places in line without a waiting booking": len(in_line - waiting),
             "facts of no booking": sum(booking_id not in tables.bookings for booking_id in self._facts),
             "facts of no event": sum(event_id not in tables.events for event_id in tables.facts),
+            "remembered answers about nothing": sum(
+                each.answer.subject_id is not None
+                and each.answer.subject_id not in tables.bookings
+                and each.answer.subject_id not in tables.events
+                for _, each in tables.remembered.values()
+            ),
             "bookings of no event": sum(each.event_id not in tables.events for each in tables.bookings.values()),
         }
         return {what: count for what, count in found.items() if count}

@@ -1,6 +1,7 @@
 """What is committed, as dictionaries. It is changed by `commit` alone, in one go, so no reader sees half of it."""
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from itertools import islice
 from uuid import UUID
 
@@ -8,11 +9,13 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from ...application.failures import Conflict
+from ...application.idempotency import Key, Remembered
 from ...domain.booking import Booking, BookingStatus, Place
 from ...domain.event import Event, EventState, TicketType
 from ...domain.facts import Fact
-from ...domain.inventory import Line
-from ...domain.settle import ClosingAsk, LineAsk
+from ...domain.inventory import DueHolds, Line
+from ...domain.payment import Payment
+from ...domain.settle import ClosingAsk, HoldAsk, LineAsk
 from ...domain.user import Session, User
 
 
@@ -29,6 +32,9 @@ class Tables(Struct):
     facts: dict[UUID, list[Fact]] = field(default_factory=dict)
     marks: set[tuple[UUID, UUID]] = field(default_factory=set)
     unsettled: dict[UUID, None] = field(default_factory=dict)
+    payments: dict[UUID, dict[UUID, Payment]] = field(default_factory=dict)
+    remembered: dict[Key, tuple[datetime, Remembered]] = field(default_factory=dict)
+    turns: dict[str, tuple[UUID, datetime]] = field(default_factory=dict)
     users: dict[UUID, User] = field(default_factory=dict)
     emails: dict[str, UUID] = field(default_factory=dict)
     sessions: dict[UUID, Session] = field(default_factory=dict)
@@ -41,6 +47,8 @@ class Tables(Struct):
             bookings=dict(self.bookings),
             lines={type_id: dict(line) for type_id, line in self.lines.items()},
             facts={event_id: list(facts) for event_id, facts in self.facts.items()},
+            payments={booking_id: dict(payments) for booking_id, payments in self.payments.items()},
+            remembered=dict(self.remembered),
         )
 
     def state(self, event_id: UUID) -> EventState:
@@ -77,6 +85,11 @@ class Draft(Struct):
     marks: set[tuple[UUID, UUID]] = field(default_factory=set)
     new_events: set[UUID] = field(default_factory=set)
     new_bookings: set[UUID] = field(default_factory=set)
+    payments: dict[UUID, Payment] = field(default_factory=dict)
+    new_payments: set[UUID] = field(default_factory=set)
+    remembered: dict[Key, tuple[datetime, Remembered]] = field(default_factory=dict)
+    forgotten: set[Key] = field(default_factory=set)
+    turns: dict[str, tuple[UUID, datetime]] = field(default_factory=dict)
     users: dict[UUID, User] = field(default_factory=dict)
     new_users: set[UUID] = field(default_factory=set)
     sessions: dict[UUID, Session | None] = field(default_factory=dict)
@@ -100,17 +113,29 @@ class Draft(Struct):
 
     def closing(self, ask: ClosingAsk) -> tuple[Booking, ...]:
         """Live bookings of a closed event, as saved by now."""
-        found = (self.booking(booking_id) for booking_id in self.tables.of_event.get(ask.event_id, ()))
-        new = (self.bookings[booking_id] for booking_id in self.new_bookings)
         live = (
             booking
-            for bookings in (found, new)
-            for booking in bookings
-            if booking is not None
-            and booking.event_id == ask.event_id
-            and (booking.status is BookingStatus.WAITLISTED if ask.waiting_only else booking.status.is_live)
+            for booking in self._of_event(ask.event_id)
+            if (booking.status is BookingStatus.WAITLISTED if ask.waiting_only else booking.status.is_live)
         )
         return tuple(islice(live, ask.limit))
+
+    def due_holds(self, ask: HoldAsk) -> DueHolds:
+        """Holds that have lapsed, as saved by now."""
+        held = [(each.expires_at, each) for each in self._of_event(ask.event_id) if each.status is BookingStatus.HELD]
+        ordered = sorted(((at, each) for at, each in held if at is not None), key=lambda pair: (pair[0], pair[1].id))
+        due = [each for at, each in ordered if at <= ask.until][: ask.limit]
+        after = ordered[len(due) :]
+        return DueHolds(tuple(due), after[0][0] if after else None)
+
+    def _of_event(self, event_id: UUID) -> Iterator[Booking]:
+        for booking_id in self.tables.of_event.get(event_id, ()):
+            booking = self.booking(booking_id)
+            if booking is not None:
+                yield booking
+        for booking_id in self.new_bookings:
+            if self.bookings[booking_id].event_id == event_id:
+                yield self.bookings[booking_id]
 
     def _waiting(self, ticket_type_id: UUID) -> Iterator[Booking]:
         tables = self.tables
@@ -129,6 +154,11 @@ class Draft(Struct):
         self._check_events()
         self._check_bookings()
         self._check_users()
+        for payment_id in self.new_payments:
+            if payment_id in self.tables.payments.get(self.payments[payment_id].booking_id, {}):
+                raise Conflict("a payment with this id exists")
+        if any(key in self.tables.remembered and key not in self.forgotten for key in self.remembered):
+            raise Conflict("the key has an answer already")
 
     def _check_events(self) -> None:
         for event_id in self.new_events:
@@ -180,6 +210,16 @@ class Draft(Struct):
         for fact in self.facts:
             tables.facts.setdefault(fact.event_id, []).append(fact)
         tables.marks |= self.marks
+        self._put_users()
+        for payment in self.payments.values():
+            tables.payments.setdefault(payment.booking_id, {})[payment.id] = payment
+        for key in self.forgotten:
+            tables.remembered.pop(key, None)
+        tables.remembered.update(self.remembered)
+        tables.turns.update(self.turns)
+
+    def _put_users(self) -> None:
+        tables = self.tables
         for user in self.users.values():
             before = tables.users.get(user.id)
             if before is not None:

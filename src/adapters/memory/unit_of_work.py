@@ -11,10 +11,12 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from ...application.failures import Conflict, Unavailable
+from ...application.idempotency import Key, Remembered
 from ...application.ports import Needs
 from ...domain.booking import Booking
-from ...domain.inventory import Decision, Inventory, Line, WaitingSizes
-from ...domain.settle import ClosingAsk, LineAsk
+from ...domain.inventory import Decision, DueHolds, Inventory, Line, WaitingSizes
+from ...domain.payment import Payment
+from ...domain.settle import ClosingAsk, HoldAsk, LineAsk
 from ...domain.user import Session, User
 from .tables import Draft, Tables, live_of
 
@@ -66,6 +68,7 @@ class MemoryUnitOfWork:
         self._held: dict[UUID, asyncio.Lock] = {}
         self.inventories = MemoryInventories(self)
         self.users = MemoryUsers(self)
+        self.chores = MemoryChores(self)
 
     @property
     def draft(self) -> Draft:
@@ -121,6 +124,7 @@ class MemoryInventories:
         draft = self._unit_of_work.draft
         tables = draft.tables
         concerned: dict[UUID, dict[UUID, Booking]] = {event_id: {} for event_id in wanted}
+        payments: dict[UUID, list[Payment]] = {event_id: [] for event_id in wanted}
         for need in needs:
             of_event = concerned[need.event_id]
             if need.customer_id is not None:
@@ -130,11 +134,14 @@ class MemoryInventories:
                 named = tables.bookings.get(need.booking_id)
                 if named is not None and named.event_id == need.event_id:
                     of_event[named.id] = named
+                    if need.payments:
+                        payments[need.event_id].extend(tables.payments.get(named.id, {}).values())
         return {
             event_id: Inventory(
                 event=tables.events[event_id],
                 ticket_types=tuple(tables.ticket_types[event_id].values()),
                 bookings=tuple(bookings.values()),
+                payments=tuple(payments[event_id]),
             )
             for event_id, bookings in concerned.items()
             if event_id in tables.events
@@ -149,6 +156,11 @@ class MemoryInventories:
         """See the port."""
         await self._unit_of_work.reach(Step.LOAD)
         return {ask.event_id: self._unit_of_work.draft.closing(ask) for ask in asks}
+
+    async def due_holds(self, asks: Sequence[HoldAsk]) -> dict[UUID, DueHolds]:
+        """See the port."""
+        await self._unit_of_work.reach(Step.LOAD)
+        return {ask.event_id: self._unit_of_work.draft.due_holds(ask) for ask in asks}
 
     async def waiting_sizes(self, event_ids: Sequence[UUID]) -> dict[UUID, dict[UUID, WaitingSizes]]:
         """See the port."""
@@ -183,8 +195,25 @@ class MemoryInventories:
             for change in decision.changed:
                 draft.bookings[change.after.id] = change.after
             draft.facts.extend(decision.facts)
+            for payment in (*decision.new_payments, *decision.changed_payments):
+                draft.payments[payment.id] = payment
+            draft.new_payments.update(payment.id for payment in decision.new_payments)
             if decision.facts:
                 draft.marks.add((event.id, mark))
+
+    async def remembered(self, keys: Sequence[Key]) -> dict[Key, Remembered]:
+        """See the port."""
+        await self._unit_of_work.reach(Step.LOAD)
+        kept = self._unit_of_work.draft.tables.remembered
+        return {key: kept[key][1] for key in keys if key in kept}
+
+    async def remember(self, answers: Sequence[Remembered], now: datetime) -> None:
+        """See the port."""
+        await self._unit_of_work.reach(Step.SAVE)
+        for each in answers:
+            if each.key in self._unit_of_work.draft.remembered:
+                raise Conflict("the key has an answer already")
+            self._unit_of_work.draft.remembered[each.key] = (now, each)
 
     async def holds(self, event_ids: Sequence[UUID], mark: UUID) -> bool:
         """See the port."""
@@ -192,6 +221,31 @@ class MemoryInventories:
         await self._unit_of_work.lock(event_ids)
         marks = self._unit_of_work.draft.tables.marks
         return any((event_id, mark) in marks for event_id in event_ids)
+
+
+class MemoryChores:
+    """What the background work keeps."""
+
+    def __init__(self, unit_of_work: MemoryUnitOfWork) -> None:
+        self._unit_of_work = unit_of_work
+
+    async def take_turn(self, chore: str, process_id: UUID, now: datetime, until: datetime) -> bool:
+        """See the port."""
+        await self._unit_of_work.reach(Step.SAVE)
+        draft = self._unit_of_work.draft
+        holder, ends = draft.tables.turns.get(chore, (process_id, now))
+        if holder != process_id and ends > now:
+            return False
+        draft.turns[chore] = (process_id, until)
+        return True
+
+    async def forget_answers(self, before: datetime, limit: int) -> int:
+        """See the port."""
+        await self._unit_of_work.reach(Step.SAVE)
+        draft = self._unit_of_work.draft
+        old = [key for key, (kept_at, _) in draft.tables.remembered.items() if kept_at < before][:limit]
+        draft.forgotten.update(old)
+        return len(old)
 
 
 class MemoryUsers:
