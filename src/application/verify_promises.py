@@ -163,8 +163,8 @@ class _Check:
             )
         if is_paid and booking.status is not BookingStatus.CONFIRMED:
             self._breach(8, f"booking {booking.id} is paid and {booking.status}")
-        refund = refunds.get(booking.paid_by) if booking.paid_by else None
-        going_back = _GIVEN_BACK[refund.status] if refund else None
+        given_back = refunds.get(booking.paid_by) if booking.paid_by else None
+        going_back = _GIVEN_BACK[given_back.status] if given_back else None
         if going_back != (booking.payment_status if booking.payment_status in _GIVEN_BACK.values() else None):
             self._breach(8, f"booking {booking.id} is {booking.payment_status}, its refund is not")
 
