@@ -60,8 +60,8 @@ class TicketsBooked(Happening, frozen=True, kw_only=True):
     amount: Money
     status: BookingStatus
     payment_status: PaymentStatus
-    cancellation_deadline_hours: int
-    expires_at: datetime | None
+    cancellation_deadline_hours: int = 0
+    expires_at: datetime | None = None
 
 
 class CustomerWaitlisted(Happening, frozen=True, kw_only=True):
@@ -71,7 +71,7 @@ class CustomerWaitlisted(Happening, frozen=True, kw_only=True):
     customer_id: UUID
     quantity: int
     amount: Money
-    cancellation_deadline_hours: int
+    cancellation_deadline_hours: int = 0
     queue_number: int
 
 
@@ -84,7 +84,7 @@ class BookingPromoted(Happening, frozen=True, kw_only=True):
     queue_number: int
     status: BookingStatus
     payment_status: PaymentStatus
-    expires_at: datetime | None
+    expires_at: datetime | None = None
 
 
 class BookingCancelled(Happening, frozen=True, kw_only=True):

@@ -22,13 +22,14 @@ async def test_events_bookings_and_facts_in_pieces(office: BoxOffice) -> None:
         assert await snapshot.events(events[-1].event.id, 5) == []
 
         found = await snapshot.bookings(None, 3)
-        found += await snapshot.bookings(found[-1][0].id, 3)
-        assert await snapshot.bookings(found[-1][0].id, 3) == []
-        assert [booking.id for booking, _ in found] == [booking.id for booking in bookings]
-        for booking, facts in found:
-            assert booking.place is None
-            assert replay_booking(facts) == booking
-        assert [len(facts) for _, facts in found] == [2, 2, 1, 1, 1]
+        found += await snapshot.bookings(found[-1].booking.id, 3)
+        assert await snapshot.bookings(found[-1].booking.id, 3) == []
+        assert [each.booking.id for each in found] == [booking.id for booking in bookings]
+        for each in found:
+            assert each.booking.place is None
+            assert replay_booking(each.facts) == each.booking
+            assert each.payments == []
+        assert [len(each.facts) for each in found] == [2, 2, 1, 1, 1]
 
         history = await snapshot.facts(states[0].event.id, 0, 2)
         history += await snapshot.facts(states[0].event.id, 2, 9)
@@ -77,7 +78,7 @@ async def test_what_is_written_beside_it_is_not_seen(office: BoxOffice) -> None:
         other = await office.initialize(1)
         later = await office.book(other)
         assert await snapshot.events(None, 9) == [before]
-        assert [each.id for each, _ in await snapshot.bookings(None, 9)] == [booking.id]
+        assert [each.booking.id for each in await snapshot.bookings(None, 9)] == [booking.id]
         assert [fact.seq for fact in await snapshot.facts(state.event.id, 0, 9)] == [1, 2]
         assert await snapshot.facts(other.event.id, 0, 9) == []
         assert await snapshot.counts([state.event.id]) == {state.ticket_types[0].id: (1, 0, 0)}

@@ -42,3 +42,13 @@ def set_alike(table: Table, columns: tuple[str, ...]) -> Update:
         .where(table.c.id.in_(bindparam("ids", expanding=True)), table.c.status == bindparam("was"))
         .values({name: bindparam(f"new_{name}", type_=table.c[name].type) for name in columns})
     )
+
+
+@lru_cache(maxsize=256)
+def set_nearly_alike(table: Table, columns: tuple[str, ...], own: tuple[str, ...], rows: int) -> Update:
+    """The same, except that each row has its own values of `own`; these and the ids are named as in `put`."""
+    return (
+        put(table, own, rows)
+        .where(table.c.status == bindparam("was"))
+        .values({name: bindparam(f"new_{name}", type_=table.c[name].type) for name in columns})
+    )

@@ -1,33 +1,41 @@
 """Events under their locks: a fixed number of round trips, however many commands share the transaction."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
 from sqlalchemy import BindParameter, bindparam, delete, insert, literal, select, tuple_, union_all
 
+from ...application.idempotency import Key, Remembered
 from ...application.ports import Needs
 from ...domain.booking import LIVE, Booking, BookingStatus
 from ...domain.event import TicketType
-from ...domain.inventory import Decision, Inventory, Line, WaitingSizes
-from ...domain.settle import ClosingAsk, LineAsk
-from .changes import put, put_values, set_alike
+from ...domain.inventory import Decision, DueHolds, Inventory, Line, WaitingSizes
+from ...domain.payment import Payment
+from ...domain.settle import ClosingAsk, HoldAsk, LineAsk
+from .answers import keep_answers, load_answers
+from .changes import put, put_values, set_alike, set_nearly_alike
+from .holds import load_due_holds
 from .lines import load_lines
 from .rows import (
     BOOKING,
     EVENT,
+    PAYMENT,
     TICKET_TYPE,
     booking,
     booking_values,
     event,
     event_values,
     fact_values,
+    payment,
+    payment_values,
     ticket_type,
     ticket_type_values,
     waiting_values,
 )
-from .tables import bookings, events, facts, ticket_types, waiting_list
+from .tables import bookings, events, facts, payments, ticket_types, waiting_list
 from .transaction import Transaction
 
 MOST_ROWS = 500
@@ -55,6 +63,11 @@ _LIVE_OF_CUSTOMERS = select(*BOOKING).where(
     tuple_(bookings.c.event_id, bookings.c.live_customer_id).in_(bindparam("customers", expanding=True))
 )
 _NEEDED = union_all(_BY_ID, _LIVE_OF_CUSTOMERS)
+_PAYMENTS = (
+    select(*PAYMENT)
+    .where(payments.c.booking_id.in_(bindparam("booking_ids", expanding=True)))
+    .order_by(payments.c.created_at, payments.c.id)
+)
 _CLOSING = (
     select(*BOOKING)
     .where(bookings.c.event_id == bindparam("event_id"), bookings.c.status.in_(bindparam("statuses", expanding=True)))
@@ -85,15 +98,20 @@ _ADD_TICKET_TYPES = insert(ticket_types)
 _ADD_BOOKINGS = insert(bookings)
 _ADD_WAITING = insert(waiting_list)
 _ADD_FACTS = insert(facts)
+_ADD_PAYMENTS = insert(payments)
 _LEAVE_LINE = delete(waiting_list).where(waiting_list.c.booking_id.in_(bindparam("booking_ids", expanding=True)))
 
-_MOVING = ("last_seq", "last_queue_number", "is_unsettled")
+_MOVING = ("last_seq", "last_queue_number", "is_unsettled", "earliest_expiry")
 """What a booking moves of its event. The row is always written, because Galera certifies writes only."""
 
 _EVENT_COLUMNS = tuple(column.name for column in events.c if column.name != "id")
 _COUNTERS = ("taken", "waiting", "waiting_tickets")
 _TICKET_TYPE_COLUMNS = tuple(column.name for column in ticket_types.c if column.name not in ("id", "event_id"))
-_BOOKING_COLUMNS = ("status", "payment_status", "queue_number", "expires_at", "updated_at")
+_BOOKING_COLUMNS = ("status", "payment_status", "paid_by", "paid_with", "queue_number", "expires_at", "updated_at")
+_OWN = frozenset({"paid_by"})
+"""What hardly any two bookings have in common, even when they change together."""
+
+_PAYMENT_COLUMNS = ("status", "tried_at", "settled_at", "ask_at", "attempts")
 
 
 class SqlInventories:
@@ -114,9 +132,13 @@ class SqlInventories:
             found = ticket_type(row)
             types[found.event_id].append(found)
         needed = await self._needed(needs, inventories)
+        paid = await self._payments(needs, inventories)
         return {
             event_id: Inventory(
-                event=locked, ticket_types=tuple(types[event_id]), bookings=tuple(needed.get(event_id, {}).values())
+                event=locked,
+                ticket_types=tuple(types[event_id]),
+                bookings=tuple(needed.get(event_id, {}).values()),
+                payments=tuple(paid.get(event_id, ())),
             )
             for event_id, locked in inventories.items()
         }
@@ -133,6 +155,10 @@ class SqlInventories:
             values = {"event_id": ask.event_id, "statuses": statuses, "limit": ask.limit}
             found[ask.event_id] = tuple(booking(row) for row in await self._transaction.rows(_CLOSING, values))
         return found
+
+    async def due_holds(self, asks: Sequence[HoldAsk]) -> dict[UUID, DueHolds]:
+        """One statement for up to 100 events."""
+        return await load_due_holds(self._transaction, asks)
 
     async def waiting_sizes(self, event_ids: Sequence[UUID]) -> dict[UUID, dict[UUID, WaitingSizes]]:
         """Two looks into an index for each ticket type."""
@@ -152,6 +178,14 @@ class SqlInventories:
         await self._transaction.rows(_LOCK, {"ids": ids})
         return bool(await self._transaction.rows(_MARKED, {"ids": ids, "mark": mark}))
 
+    async def remembered(self, keys: Sequence[Key]) -> dict[Key, Remembered]:
+        """One statement for up to 500 keys."""
+        return await load_answers(self._transaction, keys)
+
+    async def remember(self, answers: Sequence[Remembered], now: datetime) -> None:
+        """One statement, as far as it fits into a packet."""
+        await keep_answers(self._transaction, answers, now)
+
     async def save(self, decisions: Sequence[Decision[Any]], mark: UUID) -> None:
         """What the decisions come to all together, parents before children.
 
@@ -165,6 +199,8 @@ class SqlInventories:
         await self._transaction.insert(_ADD_BOOKINGS, [booking_values(each) for each in new])
         waiting = [waiting_values(each) for each in new if each.status is BookingStatus.WAITLISTED]
         await self._transaction.insert(_ADD_WAITING, waiting)
+        await self._transaction.insert(_ADD_PAYMENTS, [payment_values(each) for each in sum_.new_payments.values()])
+        await self._put(payments, _PAYMENT_COLUMNS, [payment_values(each) for each in sum_.changed_payments.values()])
         all_facts = [fact_values(fact, mark) for decision in decisions for fact in decision.facts]
         await self._transaction.insert(_ADD_FACTS, all_facts)
 
@@ -208,6 +244,21 @@ class SqlInventories:
                 needed.setdefault(found.event_id, {})[found.id] = found
         return needed
 
+    async def _payments(self, needs: Sequence[Needs], locked: dict[UUID, Any]) -> dict[UUID, list[Payment]]:
+        wanted = {
+            (need.event_id, need.booking_id)
+            for need in needs
+            if need.payments and need.booking_id is not None and need.event_id in locked
+        }
+        found: dict[UUID, list[Payment]] = {}
+        if wanted:
+            values = {"booking_ids": sorted({booking_id for _, booking_id in wanted})}
+            for row in await self._transaction.rows(_PAYMENTS, values):
+                each = payment(row)
+                if (each.event_id, each.booking_id) in wanted:
+                    found.setdefault(each.event_id, []).append(each)
+        return found
+
     async def _put_events(self, sum_: "_Sum") -> None:
         new = [each for each in sum_.inventories.values() if each.event.id in sum_.new_events]
         old = [each for each in sum_.inventories.values() if each.event.id not in sum_.new_events]
@@ -237,17 +288,24 @@ class SqlInventories:
             await self._transaction.change(_LEAVE_LINE, {"booking_ids": some}, expected=len(some))
 
     async def _put_bookings(self, changes: dict[UUID, "_Changed"]) -> None:
-        groups: dict[tuple[Any, ...], list[UUID]] = {}
+        groups: dict[_Alike, list[dict[str, Any]]] = {}
         for each in changes.values():
-            groups.setdefault((each.before.status, *each.new_values()), []).append(each.after.id)
-        # A key is the status before, then names and values; bookings that end go first.
-        for (was, *new), ids in sorted(groups.items(), key=lambda item: _is_live_after(item[0])):
-            columns = tuple(name for name, _ in new)
-            values = {f"new_{name}": value for name, value in new}
-            for some in _pieces(ids):
-                await self._transaction.change(
-                    set_alike(bookings, columns), {**values, "ids": some, "was": was}, expected=len(some)
-                )
+            new = each.new_values()
+            own = {name: value for name, value in new if name in _OWN}
+            shared = tuple((name, value) for name, value in new if name not in _OWN)
+            groups.setdefault(_Alike(each.before.status, shared, tuple(own)), []).append({"id": each.after.id, **own})
+        # Bookings that end go first.
+        for alike, rows in sorted(groups.items(), key=lambda item: item[0].is_live_after):
+            columns = tuple(name for name, _ in alike.new)
+            values = {"was": alike.was, **{f"new_{name}": value for name, value in alike.new}}
+            for some in _pieces(rows):
+                if alike.own:
+                    statement = set_nearly_alike(bookings, columns, alike.own, len(some))
+                    found_by = put_values(alike.own, some)
+                else:
+                    statement = set_alike(bookings, columns)
+                    found_by = {"ids": [row["id"] for row in some]}
+                await self._transaction.change(statement, {**values, **found_by}, expected=len(some))
 
 
 class _Changed(Struct):
@@ -268,6 +326,19 @@ class _Changed(Struct):
         ]
 
 
+class _Alike(Struct, frozen=True):
+    """What bookings have in common that change with one statement; `own` names the columns in which they do not."""
+
+    was: BookingStatus
+    new: tuple[tuple[str, Any], ...]
+    own: tuple[str, ...]
+
+    @property
+    def is_live_after(self) -> bool:
+        status: BookingStatus = dict(self.new).get("status", self.was)
+        return status.is_live
+
+
 class _Sum(Struct):
     """What decisions come to all together."""
 
@@ -277,6 +348,8 @@ class _Sum(Struct):
     changed_ticket_types: set[UUID] = set()
     new_bookings: dict[UUID, Booking] = {}
     changes: dict[UUID, _Changed] = {}
+    new_payments: dict[UUID, Payment] = {}
+    changed_payments: dict[UUID, Payment] = {}
 
 
 def _sum(decisions: Iterable[Decision[Any]]) -> _Sum:
@@ -298,6 +371,11 @@ def _sum(decisions: Iterable[Decision[Any]]) -> _Sum:
                 sum_.changes[after.id].after = after
             else:
                 sum_.changes[after.id] = _Changed(change.before, after)
+        for begun in decision.new_payments:
+            sum_.new_payments[begun.id] = begun
+        for changed in decision.changed_payments:
+            known = sum_.new_payments if changed.id in sum_.new_payments else sum_.changed_payments
+            known[changed.id] = changed
     sum_.changes = {booking_id: each for booking_id, each in sum_.changes.items() if each.new_values()}
     return sum_
 
@@ -309,6 +387,7 @@ def _moving(inventory: Inventory) -> dict[str, Any]:
         "last_seq": event.last_seq,
         "last_queue_number": event.last_queue_number,
         "is_unsettled": event.is_unsettled,
+        "earliest_expiry": event.earliest_expiry,
     }
 
 
@@ -316,12 +395,6 @@ def _changed_types(inventories: Iterable[Inventory], changed: set[UUID]) -> list
     return [
         ticket_type_values(each) for inventory in inventories for each in inventory.ticket_types if each.id in changed
     ]
-
-
-def _is_live_after(group: tuple[Any, ...]) -> bool:
-    was, *new = group
-    status: BookingStatus = dict(new).get("status", was)
-    return status.is_live
 
 
 def _pieces(rows: list[Any]) -> Iterable[list[Any]]:

@@ -1,5 +1,6 @@
 """What is committed. Every call is one statement, so that it sees one state; none takes or waits for a lock."""
 
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -25,11 +26,13 @@ from ...application.ports import Account, BookingOfEvent, EventFilter, EventKey,
 from ...domain.booking import Booking, BookingStatus, Place
 from ...domain.event import EventState
 from ...domain.facts import Fact
+from ...domain.payment import Payment, PaymentState
 from ...domain.user import User
 from .rows import (
     BOOKING,
     EVENT,
     FACT,
+    PAYMENT,
     SESSION,
     TICKET_TYPE,
     USER,
@@ -37,11 +40,12 @@ from .rows import (
     event,
     event_states,
     fact,
+    payment,
     session,
     start_order,
     user,
 )
-from .tables import bookings, events, facts, sessions, ticket_types, users, waiting_list
+from .tables import bookings, events, facts, payments, sessions, ticket_types, users, waiting_list
 from .transaction import Diagnosis, Rows, read
 
 _limit = bindparam("limit", type_=Integer())
@@ -90,6 +94,23 @@ _FACTS = (
     select(*FACT)
     .where(facts.c.event_id == bindparam("event_id"), facts.c.seq > bindparam("after"))
     .order_by(facts.c.seq)
+    .limit(_limit)
+)
+_PAYMENTS = (
+    select(*PAYMENT)
+    .where(payments.c.booking_id == bindparam("booking_id"))
+    .order_by(payments.c.created_at, payments.c.id)
+)
+_OPEN_PAYMENTS = (
+    select(*PAYMENT)
+    .where(payments.c.status == PaymentState.PENDING, payments.c.ask_at <= bindparam("now"))
+    .order_by(payments.c.ask_at, payments.c.id)
+    .limit(_limit)
+)
+_LAPSING = (
+    select(events.c.id)
+    .where(events.c.earliest_expiry <= bindparam("now"))
+    .order_by(events.c.earliest_expiry, events.c.id)
     .limit(_limit)
 )
 _USER_BY_EMAIL = select(*USER).where(users.c.email == bindparam("email"))
@@ -296,6 +317,18 @@ class SqlReads:
     async def facts(self, event_id: UUID, after: int, limit: int) -> list[Fact]:
         """An event's facts in order."""
         return [fact(row) for row in await self._rows(_FACTS, event_id=event_id, after=after, limit=limit)]
+
+    async def payments(self, booking_id: UUID) -> list[Payment]:
+        """A booking's charges and refunds, oldest first."""
+        return [payment(row) for row in await self._rows(_PAYMENTS, booking_id=booking_id)]
+
+    async def open_payments(self, now: datetime, limit: int) -> list[Payment]:
+        """Pending payments to be asked about, those that waited longest first."""
+        return [payment(row) for row in await self._rows(_OPEN_PAYMENTS, now=now, limit=limit)]
+
+    async def lapsing_events(self, now: datetime, limit: int) -> list[UUID]:
+        """Events in which a hold may have lapsed, the earliest first."""
+        return [row[0] for row in await self._rows(_LAPSING, now=now, limit=limit)]
 
     async def user_by_email(self, email: str) -> User | None:
         """The account with this e-mail."""

@@ -10,18 +10,21 @@ import msgspec
 from msgspec.structs import asdict, fields
 from sqlalchemy import Column
 
+from ...application.idempotency import Answer, Key, Remembered
 from ...domain.booking import Booking
 from ...domain.event import Event, EventState, TicketType
 from ...domain.facts import AnyHappening, Fact
 from ...domain.money import Money
+from ...domain.payment import Payment
 from ...domain.user import Session, User
-from .tables import bookings, events, facts, sessions, ticket_types, users
+from .tables import bookings, events, facts, payments, remembered_answers, sessions, ticket_types, users
 
 NO_START = 2**63 - 1
 """Where events without a start stand in the order of starts."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EVENT_FIELDS = tuple(field.name for field in fields(Event))
+_PAYMENT_FIELDS = tuple(field.name for field in fields(Payment) if field.name != "amount")
 _USER_FIELDS = tuple(field.name for field in fields(User))
 _SESSION_FIELDS = tuple(field.name for field in fields(Session))
 
@@ -48,6 +51,9 @@ BOOKING: tuple[Column[Any], ...] = (
     bookings.c.amount,
     bookings.c.currency,
     bookings.c.payment_status,
+    bookings.c.paid_by,
+    bookings.c.paid_with,
+    bookings.c.cancellation_deadline_hours,
     bookings.c.queue_number,
     bookings.c.expires_at,
     bookings.c.created_at,
@@ -59,6 +65,21 @@ FACT: tuple[Column[Any], ...] = (
     facts.c.booking_id,
     facts.c.occurred_at,
     facts.c.data,
+)
+PAYMENT: tuple[Column[Any], ...] = (
+    *(payments.c[name] for name in _PAYMENT_FIELDS),
+    payments.c.amount,
+    payments.c.currency,
+)
+ANSWER: tuple[Column[Any], ...] = (
+    remembered_answers.c.user_id,
+    remembered_answers.c.key,
+    remembered_answers.c.fingerprint,
+    remembered_answers.c.status,
+    remembered_answers.c.body,
+    remembered_answers.c.location,
+    remembered_answers.c.etag,
+    remembered_answers.c.subject_id,
 )
 USER: tuple[Column[Any], ...] = tuple(users.c[name] for name in _USER_FIELDS)
 SESSION: tuple[Column[Any], ...] = tuple(sessions.c[name] for name in _SESSION_FIELDS)
@@ -126,6 +147,9 @@ def booking(values: Sequence[Any]) -> Booking:
         amount,
         currency,
         payment_status,
+        paid_by,
+        paid_with,
+        cancellation_deadline_hours,
         queue_number,
         expires_at,
         created_at,
@@ -140,6 +164,9 @@ def booking(values: Sequence[Any]) -> Booking:
         status=status,
         amount=Money(amount, currency),
         payment_status=payment_status,
+        paid_by=paid_by,
+        paid_with=paid_with,
+        cancellation_deadline_hours=cancellation_deadline_hours,
         queue_number=queue_number,
         expires_at=expires_at,
         created_at=created_at,
@@ -187,6 +214,38 @@ def fact_values(fact: Fact, mark: UUID) -> dict[str, Any]:
         "occurred_at": fact.occurred_at,
         "data": _encode(fact.what).decode(),
         "mark": mark,
+    }
+
+
+def payment(values: Sequence[Any]) -> Payment:
+    """A payment from the columns of `PAYMENT`."""
+    *plain, amount, currency = values
+    return Payment(**dict(zip(_PAYMENT_FIELDS, plain, strict=True)), amount=Money(amount, currency))
+
+
+def payment_values(payment: Payment) -> dict[str, Any]:
+    """Every column of a payment."""
+    return {**asdict(payment), "amount": payment.amount.amount, "currency": payment.amount.currency}
+
+
+def remembered(values: Sequence[Any]) -> Remembered:
+    """A remembered answer from the columns of `ANSWER`."""
+    user_id, key, fingerprint, status, body, location, etag, subject_id = values
+    return Remembered(
+        key=Key(user_id, key),
+        fingerprint=bytes(fingerprint),
+        answer=Answer(status=status, body=bytes(body), location=location, etag=etag, subject_id=subject_id),
+    )
+
+
+def remembered_values(remembered: Remembered, now: datetime) -> dict[str, Any]:
+    """Every column of a remembered answer."""
+    return {
+        **asdict(remembered.answer),
+        "user_id": remembered.key.user_id,
+        "key": remembered.key.text,
+        "fingerprint": remembered.fingerprint,
+        "kept_at": now,
     }
 
 

@@ -7,15 +7,16 @@ from uuid import UUID
 
 from sqlalchemy import BindParameter, Integer, Select, and_, bindparam, case, func, or_, select
 
-from ...domain.booking import LIVE, TAKING, Booking, BookingStatus
+from ...application.ports import BookingHistory
+from ...domain.booking import LIVE, TAKING, BookingStatus
 from ...domain.event import EventState
 from ...domain.facts import Fact
 from ...domain.inventory import Line
 from ...domain.settle import LineAsk
 from .lines import load_lines
 from .reads import STATES
-from .rows import BOOKING, FACT, booking, event_states, fact
-from .tables import bookings, events, facts, ticket_types, waiting_list
+from .rows import BOOKING, FACT, PAYMENT, booking, event_states, fact, payment
+from .tables import bookings, events, facts, payments, remembered_answers, ticket_types, waiting_list
 from .transaction import Transaction
 
 FIRST = UUID(int=0)
@@ -37,6 +38,11 @@ _FACTS_OF_BOOKINGS = (
     select(*FACT)
     .where(facts.c.booking_id >= bindparam("first"), facts.c.booking_id <= bindparam("last"))
     .order_by(facts.c.booking_id, facts.c.seq)
+)
+_PAYMENTS_OF_BOOKINGS = (
+    select(*PAYMENT)
+    .where(payments.c.booking_id >= bindparam("first"), payments.c.booking_id <= bindparam("last"))
+    .order_by(payments.c.booking_id, payments.c.created_at, payments.c.id)
 )
 
 
@@ -102,6 +108,13 @@ _STRAYS: dict[str, Select[Any]] = {
     "facts belong to no booking of their event": _orphans(
         facts, bookings, and_(bookings.c.id == facts.c.booking_id, bookings.c.event_id == facts.c.event_id)
     ).where(facts.c.booking_id.is_not(None)),
+    "payments belong to no booking of their event": _orphans(
+        payments, bookings, and_(bookings.c.id == payments.c.booking_id, bookings.c.event_id == payments.c.event_id)
+    ),
+    "remembered answers about nothing": select(func.count())
+    .outerjoin_from(remembered_answers, bookings, bookings.c.id == remembered_answers.c.subject_id)
+    .outerjoin(events, events.c.id == remembered_answers.c.subject_id)
+    .where(remembered_answers.c.subject_id.is_not(None), bookings.c.id.is_(None), events.c.id.is_(None)),
 }
 
 
@@ -121,18 +134,23 @@ class SqlSnapshot:
         values = {"event_id": event_id, "after": after, "limit": limit}
         return [fact(row) for row in await self._transaction.rows(_FACTS, values)]
 
-    async def bookings(self, after: UUID | None, limit: int) -> list[tuple[Booking, list[Fact]]]:
-        """Bookings by id, each with its facts in order."""
+    async def bookings(self, after: UUID | None, limit: int) -> list[BookingHistory]:
+        """Bookings by id, each with its facts in order and its payments, oldest first."""
         found = [
             booking(row) for row in await self._transaction.rows(_BOOKINGS, {"after": after or FIRST, "limit": limit})
         ]
         if not found:
             return []
-        rows = await self._transaction.rows(_FACTS_OF_BOOKINGS, {"first": found[0].id, "last": found[-1].id})
+        within = {"first": found[0].id, "last": found[-1].id}
+        rows = await self._transaction.rows(_FACTS_OF_BOOKINGS, within)
         told = {
             booking_id: list(some) for booking_id, some in groupby(map(fact, rows), key=lambda each: each.booking_id)
         }
-        return [(each, told.get(each.id, [])) for each in found]
+        rows = await self._transaction.rows(_PAYMENTS_OF_BOOKINGS, within)
+        paid = {
+            booking_id: list(some) for booking_id, some in groupby(map(payment, rows), key=lambda each: each.booking_id)
+        }
+        return [BookingHistory(each, told.get(each.id, []), paid.get(each.id, [])) for each in found]
 
     async def counts(self, event_ids: Sequence[UUID]) -> dict[UUID, tuple[int, int, int]]:
         """Per ticket type, counted from the bookings."""

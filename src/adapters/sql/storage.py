@@ -8,6 +8,7 @@ from typing import Self
 from sqlalchemy.engine import make_url
 
 from ...application.failures import Unavailable
+from .chores import SqlChores
 from .database import database_of
 from .inventories import SqlInventories
 from .migrate import check_version
@@ -27,6 +28,7 @@ class SqlUnitOfWork:
         self._transaction = transaction
         self.inventories = SqlInventories(transaction)
         self.users = SqlUsers(transaction)
+        self.chores = SqlChores(transaction)
 
     async def commit(self) -> None:
         """Make everything durable."""

@@ -20,12 +20,14 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 from ...domain.booking import BookingStatus, PaymentStatus
 from ...domain.event import EventStatus, WaitingListPolicy
+from ...domain.payment import PaymentKind, PaymentMethod, PaymentState
 from ...domain.user import Role
-from .types import Id, LongText, Moment, Word
+from .types import Digest, Exact, Id, LongBytes, LongText, Moment, Word
 
 metadata = MetaData(
     naming_convention={
@@ -71,6 +73,7 @@ events = Table(
     Column("last_seq", BigInteger(), nullable=False),
     Column("last_queue_number", BigInteger(), nullable=False),
     Column("is_unsettled", Boolean(), nullable=False),
+    Column("earliest_expiry", Moment()),
     Column("created_at", Moment(), nullable=False),
     # Microseconds since 1970, and the greatest number for an event without a start: a list of events walks its index.
     Column("start_order", BigInteger(), nullable=False),
@@ -79,6 +82,7 @@ events = Table(
     Index(None, "status", "start_order", "id"),
     Index(None, "organizer_id", "status", "start_order", "id"),
     Index(None, "is_unsettled", "id"),
+    Index(None, "earliest_expiry", "id"),
     **_OPTIONS,
 )
 
@@ -117,6 +121,10 @@ bookings = Table(
     Column("amount", BigInteger(), nullable=False),
     Column("currency", String(3), nullable=False),
     Column("payment_status", Word(PaymentStatus), nullable=False),
+    Column("paid_by", Id()),
+    Column("paid_with", Word(PaymentMethod)),
+    # 0 for bookings older than the column, which no policy bound.
+    Column("cancellation_deadline_hours", Integer(), nullable=False, server_default=text("0")),
     Column("queue_number", BigInteger()),
     Column("expires_at", Moment()),
     Column("created_at", Moment(), nullable=False),
@@ -133,6 +141,8 @@ bookings = Table(
     UniqueConstraint("event_id", "live_customer_id", "ticket_type_id", name="uq_bookings_one_live"),
     Index(None, "event_id", "ticket_type_id"),
     Index(None, "event_id", "status", "id"),
+    # Holds in the order in which they lapse.
+    Index(None, "event_id", "status", "expires_at", "id"),
     Index(None, "customer_id", "status", "id"),
     CheckConstraint("quantity >= 1 AND quantity <= 1000", name="quantity"),
     CheckConstraint("status <> 'waitlisted' OR queue_number IS NOT NULL", name="place_in_line"),
@@ -168,6 +178,61 @@ facts = Table(
     Index(None, "booking_id", "seq"),
     Index(None, "mark"),
     CheckConstraint("seq >= 1", name="seq"),
+    **_OPTIONS,
+)
+
+payments = Table(
+    "payments",
+    metadata,
+    Column("id", Id(), primary_key=True),
+    Column("event_id", Id(), nullable=False),
+    Column("booking_id", Id(), ForeignKey("bookings.id"), nullable=False),
+    Column("kind", Word(PaymentKind), nullable=False),
+    Column("status", Word(PaymentState), nullable=False),
+    Column("method", Word(PaymentMethod), nullable=False),
+    Column("amount", BigInteger(), nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("created_at", Moment(), nullable=False),
+    Column("tried_at", Moment(), nullable=False),
+    Column("settled_at", Moment()),
+    Column("ask_at", Moment()),
+    Column("attempts", Integer(), nullable=False),
+    Column("key", Exact()),
+    Index(None, "booking_id", "created_at", "id"),
+    Index(None, "status", "ask_at", "id"),
+    CheckConstraint("amount >= 0 AND attempts >= 0", name="counted"),
+    # Somebody asks about a payment exactly until it is settled, so that none is forgotten (promise 8).
+    CheckConstraint(
+        "(status = 'pending' AND ask_at IS NOT NULL AND settled_at IS NULL) "
+        "OR (status <> 'pending' AND ask_at IS NULL AND settled_at IS NOT NULL)",
+        name="settled_or_asked",
+    ),
+    **_OPTIONS,
+)
+
+# The user is no foreign key, as above.
+remembered_answers = Table(
+    "remembered_answers",
+    metadata,
+    Column("user_id", Id(), primary_key=True),
+    Column("key", Exact(), primary_key=True),
+    Column("fingerprint", Digest, nullable=False),
+    Column("status", Integer(), nullable=False),
+    Column("body", LongBytes, nullable=False),
+    Column("location", Text()),
+    Column("etag", String(255)),
+    Column("subject_id", Id()),
+    Column("kept_at", Moment(), nullable=False),
+    Index(None, "kept_at"),
+    **_OPTIONS,
+)
+
+turns = Table(
+    "turns",
+    metadata,
+    Column("chore", String(40), primary_key=True),
+    Column("process_id", Id(), nullable=False),
+    Column("ends_at", Moment(), nullable=False),
     **_OPTIONS,
 )
 

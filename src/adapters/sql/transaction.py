@@ -77,13 +77,14 @@ class Transaction:
         """The rows that a statement finds."""
         return (await self._do(self._connection.execute(statement, values))).all()
 
-    async def change(self, statement: Executable, values: Mapping[str, Any], *, expected: int | None = None) -> None:
-        """Change rows. Raises: Conflict when they are not as many as expected."""
+    async def change(self, statement: Executable, values: Mapping[str, Any], *, expected: int | None = None) -> int:
+        """Change rows; how many it were. Raises: Conflict when they are not as many as expected."""
         changed = (await self._do(self._connection.execute(statement, values))).rowcount
         if expected is not None and changed != expected:
             self._failure = Conflict(f"{changed} rows were changed where there should be {expected}.")
             await self._roll_back()
             raise self._failure
+        return changed
 
     async def insert(self, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert rows, in one round trip as far as they fit into one packet."""

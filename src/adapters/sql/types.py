@@ -62,5 +62,26 @@ class Word(TypeDecorator[StrEnum]):
         return None if value is None else self.words(value)
 
 
+class Exact(TypeDecorator[str]):
+    """Short text by its bytes: MySQL's collations before 8.0 take trailing spaces for nothing."""
+
+    impl = LargeBinary(1_020).with_variant(mysql.VARBINARY(1_020), "mysql", "mariadb")
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ARG002 (as above)
+        """The bytes."""
+        return None if value is None else value.encode()
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002 (as above)
+        """The text."""
+        return None if value is None else bytes(value).decode()
+
+
+Digest = LargeBinary(64).with_variant(mysql.VARBINARY(64), "mysql", "mariadb")
+"""Bytes of a fixed, short length."""
+
+LongBytes = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
+"""Bytes beyond the 64 KiB at which MySQL's BLOB ends."""
+
 LongText = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
 """MySQL's TEXT ends at 64 KiB, which the first fact of an event with 50 ticket types may exceed."""

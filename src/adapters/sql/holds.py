@@ -1,0 +1,66 @@
+"""Holds that have lapsed, in the order in which they did."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Integer, Select, bindparam, select, union_all
+
+from ...domain.booking import Booking, BookingStatus
+from ...domain.inventory import DueHolds
+from ...domain.settle import HoldAsk
+from .rows import BOOKING, booking
+from .tables import bookings
+from .transaction import Transaction
+
+MOST_ASKS = 100
+"""Events asked for with one statement, as for lines."""
+
+
+async def load_due_holds(transaction: Transaction, asks: Sequence[HoldAsk]) -> dict[UUID, DueHolds]:
+    """The holds of each event that lapse first, by event."""
+    due: dict[UUID, DueHolds] = {}
+    for start in range(0, len(asks), MOST_ASKS):
+        due.update(await _load_some(transaction, asks[start : start + MOST_ASKS]))
+    return due
+
+
+async def _load_some(transaction: Transaction, asks: Sequence[HoldAsk]) -> dict[UUID, DueHolds]:
+    values: dict[str, Any] = {}
+    for number, ask in enumerate(asks):
+        # One more than may be settled tells when the next one lapses.
+        values |= {f"event_{number}": ask.event_id, f"most_{number}": ask.limit + 1}
+    held: dict[UUID, list[Booking]] = {ask.event_id: [] for ask in asks}
+    for row in await transaction.rows(_first_to_lapse(len(asks)), values):
+        found = booking(row)
+        held[found.event_id].append(found)
+    return {ask.event_id: _due(held[ask.event_id], ask) for ask in asks}
+
+
+def _due(held: list[Booking], ask: HoldAsk) -> DueHolds:
+    ordered = sorted(((each.expires_at, each.id, each) for each in held if each.expires_at), key=lambda each: each[:2])
+    due = tuple(each for expires_at, _, each in ordered if expires_at <= ask.until)[: ask.limit]
+    after = ordered[len(due) :]
+    return DueHolds(due, after[0][0] if after else None)
+
+
+@lru_cache(maxsize=128)
+def _first_to_lapse(asks: int) -> Any:
+    parts = [_first_of_event(number) for number in range(asks)]
+    return parts[0] if asks == 1 else union_all(*parts)
+
+
+def _first_of_event(number: int) -> Select[Any]:
+    first = (
+        select(bookings.c.id)
+        .where(
+            bookings.c.event_id == bindparam(f"event_{number}", type_=bookings.c.event_id.type),
+            bookings.c.status == BookingStatus.HELD,
+            bookings.c.expires_at.is_not(None),
+        )
+        .order_by(bookings.c.expires_at, bookings.c.id)
+        .limit(bindparam(f"most_{number}", type_=Integer(), literal_execute=False))
+        .subquery(f"first_{number}")
+    )
+    return select(*BOOKING).select_from(first.join(bookings, bookings.c.id == first.c.id))
