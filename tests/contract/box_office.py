@@ -14,8 +14,11 @@ from boxoffice.domain.booking import Booking
 from boxoffice.domain.cancel import Cancel, cancel
 from boxoffice.domain.event import EventChanges, EventDetails, EventState, TicketTypeSpec
 from boxoffice.domain.inventory import Decision, Inventory
+from boxoffice.domain.money import Money
 from boxoffice.domain.organize import Edit, Initialize, edit, general_admission, initialize
-from boxoffice.domain.settle import asks
+from boxoffice.domain.pay import Answer, Attempt, Pay, SettlePayment, settle_payment, start_payment
+from boxoffice.domain.payment import Payment, PaymentMethod
+from boxoffice.domain.settle import Settle, asks, settle
 from boxoffice.domain.user import Actor, Organizers, Role, Session, User
 
 NOW = datetime(2030, 5, 1, 19, 30, 15, 123_456, tzinfo=UTC)
@@ -56,9 +59,13 @@ class BoxOffice:
     async def initialize(self, *totals: int, event_id: UUID | None = None, **details: Any) -> EventState:
         """An event on sale; with several totals it has several ticket types."""
         status = {"status": details.pop("status")} if "status" in details else {}
-        specs = [TicketTypeSpec(name=f"Kind {number}", total_tickets=total) for number, total in enumerate(totals)]
+        price: Money | None = details.pop("price", None)
+        specs = [
+            TicketTypeSpec(name=f"Kind {number}", total_tickets=total, price=price)
+            for number, total in enumerate(totals)
+        ]
         if len(specs) == 1:
-            specs = [general_admission(totals[0])]
+            specs = [general_admission(totals[0], price)]
         command = Initialize(
             event_id=event_id or new_id(),
             actor=details.pop("actor", ORGANIZER),
@@ -84,10 +91,11 @@ class BoxOffice:
         *,
         mark: UUID | None = None,
         commits: bool = True,
+        now: datetime = NOW,
     ) -> Outcome:
         """A decision under the lock."""
         async with self.storage.begin() as unit_of_work:
-            outcome = await take(unit_of_work, needs, decide, mark=mark)
+            outcome = await take(unit_of_work, needs, decide, mark=mark, now=now)
             if commits:
                 await unit_of_work.commit()
         return outcome
@@ -125,7 +133,39 @@ class BoxOffice:
         """A booking cancelled by its customer, and whoever is promoted by it."""
         needs = Needs(event_id=booking.event_id, booking_id=booking.id, settles=True)
         command = Cancel(event_id=booking.event_id, actor=Actor(booking.customer_id), booking_id=booking.id)
-        return await self.decide(needs, lambda inventory: cancel(inventory, command, now), mark=mark)
+        return await self.decide(needs, lambda inventory: cancel(inventory, command, now), mark=mark, now=now)
+
+    async def start_payment(
+        self,
+        booking: Booking,
+        *,
+        method: PaymentMethod = PaymentMethod.CARD,
+        key: str | None = None,
+        now: datetime = NOW,
+        commits: bool = True,
+    ) -> Attempt:
+        """A charge begun, or cash taken, which is the organizer's."""
+        command = payment_command(booking, method=method, key=key)
+        needs = Needs(event_id=booking.event_id, booking_id=booking.id, payments=True)
+        return await self.decide(
+            needs, lambda inventory: start_payment(inventory, command, now), now=now, commits=commits
+        )
+
+    async def settle_payment(self, payment: Payment, answer: Answer = Answer.DONE, *, now: datetime = NOW) -> Attempt:
+        """What the provider said of a payment."""
+        command = settling_command(payment, answer)
+        needs = Needs(event_id=payment.event_id, booking_id=payment.booking_id, payments=True)
+        return await self.decide(needs, lambda inventory: settle_payment(inventory, command, now), now=now)
+
+    async def pay(self, booking: Booking, *, now: datetime = NOW) -> Booking:
+        """A booking paid by card."""
+        started = await self.start_payment(booking, now=now)
+        return (await self.settle_payment(started.payment, now=now)).booking
+
+    async def settle(self, state: EventState, *, now: datetime) -> None:
+        """What an event owes its bookings: holds that lapsed, whoever waits."""
+        needs = Needs(event_id=state.event.id, settles=True)
+        await self.decide(needs, lambda inventory: settle(inventory, Settle(state.event.id), now), now=now)
 
     async def edit(self, state: EventState, **changes: Any) -> EventState:
         """An event changed by its organizer."""
@@ -146,14 +186,17 @@ async def take(
     decide: Callable[[Inventory], Decision[Outcome]],
     *,
     mark: UUID | None = None,
+    now: datetime = NOW,
 ) -> Outcome:
     """Lock, load as far as needed, decide and save."""
     inventories = unit_of_work.inventories
     inventory = (await inventories.lock([needs]))[needs.event_id]
     if needs.settles:
         freed = {each.id: each.taken + each.waiting_tickets for each in inventory.ticket_types}
-        wanted = asks(inventory, freed, NOW)
+        wanted = asks(inventory, freed, now)
         inventory = replace(inventory, lines=await inventories.lines(wanted.lines))
+        if wanted.holds:
+            inventory = replace(inventory, due=(await inventories.due_holds([wanted.holds]))[needs.event_id])
     if needs.sizes:
         sizes = await inventories.waiting_sizes([needs.event_id])
         inventory = replace(inventory, waiting_sizes=sizes.get(needs.event_id, {}))
@@ -170,4 +213,28 @@ def booking_command(state: EventState, *, customer_id: UUID | None = None, quant
         actor=Actor(customer_id or new_id()),
         quantity=quantity,
         ticket_type_id=state.ticket_types[kind].id,
+    )
+
+
+def payment_command(booking: Booking, *, method: PaymentMethod = PaymentMethod.CARD, key: str | None = None) -> Pay:
+    """A charge by the customer, or cash into the organizer's hand."""
+    return Pay(
+        payment_id=new_id(),
+        booking_id=booking.id,
+        event_id=booking.event_id,
+        actor=ORGANIZER if method is PaymentMethod.CASH else Actor(booking.customer_id),
+        method=method,
+        key=key,
+    )
+
+
+def settling_command(payment: Payment, answer: Answer = Answer.DONE) -> SettlePayment:
+    """What the provider said."""
+    return SettlePayment(
+        payment_id=payment.id,
+        event_id=payment.event_id,
+        booking_id=payment.booking_id,
+        customer_id=new_id(),
+        answer=answer,
+        seen=payment.tried_at,
     )

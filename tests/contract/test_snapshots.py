@@ -1,13 +1,17 @@
 """A whole storage at one moment, in pieces."""
 
+from datetime import timedelta
+
 from msgspec.structs import replace
 
+from boxoffice.application.idempotency import Answer, Key, Remembered
 from boxoffice.domain.booking import BookingStatus
 from boxoffice.domain.event import WaitingListPolicy
+from boxoffice.domain.money import Money
 from boxoffice.domain.replay import replay_booking
 from boxoffice.domain.settle import LineAsk
 
-from .box_office import BoxOffice
+from .box_office import NOW, BoxOffice, new_id
 
 
 async def test_events_bookings_and_facts_in_pieces(office: BoxOffice) -> None:
@@ -67,6 +71,45 @@ async def test_nothing_strays(office: BoxOffice) -> None:
     await office.cancel(bookings[0])
     async with office.storage.snapshot() as snapshot:
         assert await snapshot.strays() == {}
+
+
+async def test_bookings_come_with_their_payments(office: BoxOffice) -> None:
+    state = await office.initialize(9, price=Money(100, "EUR"), payment_window_minutes=5)
+    bookings = await office.book_many(state, [1, 1, 1, 1])
+    for booking in bookings[1:3]:
+        await office.pay(booking)
+    await office.cancel(bookings[1], now=NOW + timedelta(seconds=1))
+    async with office.storage.snapshot() as snapshot:
+        await office.start_payment(bookings[3])
+        found = await snapshot.bookings(None, 2) + await snapshot.bookings(bookings[1].id, 9)
+    assert [len(each.payments) for each in found] == [0, 2, 1, 0]
+    for each in found[:3]:
+        assert each.payments == await office.reads.payments(each.booking.id)
+        assert replay_booking(each.facts) == each.booking
+
+
+async def test_answers_about_nothing_stray(office: BoxOffice) -> None:
+    state = await office.initialize(1)
+    booking = await office.book(state)
+    user_id = new_id()
+
+    async def strays_after_remembering(*subjects: object) -> object:
+        async with office.storage.begin() as unit_of_work:
+            answers = [
+                Remembered(
+                    key=Key(user_id, str(subject)),
+                    fingerprint=b"",
+                    answer=Answer(status=201, body=b"", subject_id=subject),  # type: ignore[arg-type]
+                )
+                for subject in subjects
+            ]
+            await unit_of_work.inventories.remember(answers, NOW)
+            await unit_of_work.commit()
+        async with office.storage.snapshot() as snapshot:
+            return await snapshot.strays()
+
+    assert await strays_after_remembering(booking.id, state.event.id, None) == {}
+    assert await strays_after_remembering(new_id(), new_id()) == {"remembered answers about nothing": 2}
 
 
 async def test_what_is_written_beside_it_is_not_seen(office: BoxOffice) -> None:

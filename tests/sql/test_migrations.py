@@ -1,19 +1,37 @@
 """The schema: brought about once, whoever asks however often, and the same as the tables that the code uses."""
 
 import asyncio
+import json
 import subprocess
 import sys
+from datetime import datetime
+from typing import Any
+from uuid import UUID
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, inspect, text
+from msgspec.structs import replace
+from sqlalchemy import Connection, insert, inspect, text
+from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from boxoffice.adapters.sql.migrate import head, upgrade
+from boxoffice.adapters.sql import rows, tables
+from boxoffice.adapters.sql.database import database_of
+from boxoffice.adapters.sql.migrate import _config, head, upgrade
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.adapters.sql.tables import metadata
 from boxoffice.application.failures import Unavailable
+from boxoffice.application.verify_promises import VerifyPromises
+from boxoffice.domain.book import book
+from boxoffice.domain.booking import Booking, BookingStatus
+from boxoffice.domain.cancel import Cancel, cancel
+from boxoffice.domain.event import EventDetails
+from boxoffice.domain.inventory import Inventory, Line
+from boxoffice.domain.organize import Initialize, general_admission, initialize
+from boxoffice.domain.user import Actor, Organizers
+from tests.contract.box_office import NOW, ORGANIZER, BoxOffice, booking_command, new_id
 
 _UPGRADE = "import asyncio, sys; from boxoffice.adapters.sql.migrate import upgrade; asyncio.run(upgrade(sys.argv[1]))"
 
@@ -25,6 +43,28 @@ async def on(url: str, work: object) -> object:
             return await connection.run_sync(work)  # type: ignore[arg-type]
     finally:
         await engine.dispose()
+
+
+async def upgrade_to(url: str, version: str) -> None:
+    database = database_of(url)
+    engine = database.writing(make_url(url))
+
+    def run(connection: Connection) -> None:
+        config = _config()
+        config.attributes |= {"connection": connection, "metadata": metadata}
+        command.upgrade(config, version)
+
+    async with engine.connect() as connection, database.migrating(connection):
+        await connection.run_sync(run)
+    await engine.dispose()
+
+
+class AtNow:
+    """A clock that stands still."""
+
+    def now(self) -> datetime:
+        """The tests' time."""
+        return NOW
 
 
 async def test_an_upgrade_may_be_repeated(empty_url: str) -> None:
@@ -106,3 +146,84 @@ async def test_at_another_version_it_is_not_ready(empty_url: str) -> None:
 def test_other_databases_are_refused(url: str) -> None:
     with pytest.raises(ValueError, match="not supported"):
         SqlStorage.from_url(url)
+
+
+def without(values: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in names}
+
+
+def fact_before_payments(values: dict[str, Any]) -> dict[str, Any]:
+    told = json.loads(values["data"])
+    return {**values, "data": json.dumps(without(told, "cancellationDeadlineHours", "expiresAt"))}
+
+
+async def fill_before_payments(url: str) -> tuple[Inventory, list[Booking]]:
+    """An event with a ticket that one customer had, the next got and another waits for, as version 0001 wrote it."""
+    created = initialize(
+        Initialize(
+            event_id=new_id(),
+            actor=ORGANIZER,
+            details=EventDetails(name="Jazz night"),
+            ticket_types=((new_id(), general_admission(1)),),
+            currency="EUR",
+        ),
+        Organizers.EVERYONE,
+        NOW,
+    )
+    facts = list(created.facts)
+    found: dict[UUID, Booking] = {}
+    inventory = created.inventory
+    for _ in range(3):
+        decision = book(inventory, booking_command(created.outcome), NOW)
+        inventory = decision.inventory
+        facts += decision.facts
+        found |= {each.id: each for each in decision.booked}
+    first, second, _ = found.values()
+    line = Line((second,), None, False)
+    inventory = replace(inventory, bookings=(first,), lines={first.ticket_type_id: line})
+    leaving = cancel(
+        inventory, Cancel(event_id=first.event_id, actor=Actor(first.customer_id), booking_id=first.id), NOW
+    )
+    facts += leaving.facts
+    found |= {each.after.id: each.after for each in leaving.changed}
+    bookings = list(found.values())
+    event = leaving.inventory.event
+    types = leaving.inventory.ticket_types
+
+    def write(connection: Connection) -> None:
+        connection.execute(insert(tables.events), [without(rows.event_values(event), "earliest_expiry")])
+        connection.execute(insert(tables.ticket_types), [rows.ticket_type_values(each) for each in types])
+        new = ("paid_by", "paid_with", "cancellation_deadline_hours")
+        connection.execute(insert(tables.bookings), [without(rows.booking_values(each), *new) for each in bookings])
+        waiting = [each for each in bookings if each.status is BookingStatus.WAITLISTED]
+        connection.execute(insert(tables.waiting_list), [rows.waiting_values(each) for each in waiting])
+        told = [fact_before_payments(rows.fact_values(fact, new_id())) for fact in facts]
+        connection.execute(insert(tables.facts), told)
+
+    await on(url, write)
+    return leaving.inventory, bookings
+
+
+async def test_a_database_from_before_payments_is_brought_along(empty_url: str) -> None:
+    await upgrade_to(empty_url, "0001")
+    inventory, bookings = await fill_before_payments(empty_url)
+    assert [each.status for each in bookings] == ["cancelled", "confirmed", "waitlisted"]
+    await upgrade(empty_url)
+    storage = SqlStorage.from_url(empty_url)
+    await storage.check_ready()
+    office = BoxOffice(storage)
+    state = await storage.reads.event(inventory.event.id)
+    assert state is not None
+    assert (state.event, state.ticket_types) == (inventory.event, inventory.ticket_types)
+    for booking in bookings:
+        found = await storage.reads.booking(booking.id)
+        assert found is not None
+        assert replace(found.booking, place=None) == replace(booking, place=None)
+    assert [fact.seq for fact in await storage.reads.facts(state.event.id, 0, 99)] == [1, 2, 3, 4, 5, 6]
+    assert (await VerifyPromises(storage, AtNow())()).breaches == []
+
+    await office.cancel(bookings[1])
+    await office.book(state)
+    verdict = await VerifyPromises(storage, AtNow())()
+    assert (verdict.bookings, verdict.breaches) == (4, [])
+    await storage.close()

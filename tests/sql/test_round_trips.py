@@ -1,21 +1,33 @@
 """Round trips of a batch: few, and as many for a hundred commands as for one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 
 import pytest
 from msgspec.structs import replace
 from sqlalchemy import event
 
 from boxoffice.adapters.sql.storage import SqlStorage
+from boxoffice.application.idempotency import Answer, Key, Remembered
 from boxoffice.application.ports import Needs
 from boxoffice.domain.book import book
 from boxoffice.domain.booking import Booking
 from boxoffice.domain.cancel import Cancel, cancel
 from boxoffice.domain.event import EventState
-from boxoffice.domain.settle import LineAsk
+from boxoffice.domain.money import Money
+from boxoffice.domain.pay import settle_payment, start_payment
+from boxoffice.domain.payment import Payment
+from boxoffice.domain.settle import HoldAsk, LineAsk
 from boxoffice.domain.user import Actor
-from tests.contract.box_office import NOW, BoxOffice, booking_command, new_id
+from tests.contract.box_office import (
+    NOW,
+    BoxOffice,
+    booking_command,
+    new_id,
+    payment_command,
+    settling_command,
+)
 
 
 @contextmanager
@@ -28,16 +40,49 @@ def statements(storage: SqlStorage) -> Iterator[list[str]]:
     yield sent
 
 
-async def book_together(storage: SqlStorage, states: list[EventState]) -> None:
+async def book_together(storage: SqlStorage, states: list[EventState], *, keyed: int = 0) -> None:
+    keys = [Key(new_id(), "key") for _ in range(keyed)]
     async with storage.begin() as unit_of_work:
         commands = [booking_command(state) for state in states]
         needs = [Needs(event_id=each.event_id, customer_id=each.actor.user_id) for each in commands]
         found = await unit_of_work.inventories.lock(needs)
+        if keys:
+            assert await unit_of_work.inventories.remembered(keys) == {}
         decisions = []
         for command in commands:
             decision = book(found[command.event_id], command, NOW)
             found[command.event_id] = decision.inventory
             decisions.append(decision)
+        await unit_of_work.inventories.save(decisions, new_id())
+        if keys:
+            answer = Answer(status=201, body=b"{}" * 500)
+            answers = [Remembered(key=key, fingerprint=bytes(32), answer=answer) for key in keys]
+            await unit_of_work.inventories.remember(answers, NOW)
+        await unit_of_work.commit()
+
+
+async def start_together(storage: SqlStorage, bookings: Sequence[Booking]) -> list[Payment]:
+    async with storage.begin() as unit_of_work:
+        needs = [Needs(event_id=each.event_id, booking_id=each.id, payments=True) for each in bookings]
+        ((_, inventory),) = (await unit_of_work.inventories.lock(needs)).items()
+        decisions = []
+        for booking in bookings:
+            decisions.append(start_payment(replace(inventory, bookings=(booking,)), payment_command(booking), NOW))
+            inventory = decisions[-1].inventory
+        await unit_of_work.inventories.save(decisions, new_id())
+        await unit_of_work.commit()
+    return [decision.outcome.payment for decision in decisions]
+
+
+async def settle_together(storage: SqlStorage, charges: Sequence[Payment]) -> None:
+    async with storage.begin() as unit_of_work:
+        needs = [Needs(event_id=each.event_id, booking_id=each.booking_id, payments=True) for each in charges]
+        ((_, seen),) = (await unit_of_work.inventories.lock(needs)).items()
+        inventory, decisions = seen, []
+        for charge in charges:
+            inventory = replace(inventory, bookings=seen.bookings, payments=seen.payments)
+            decisions.append(settle_payment(inventory, settling_command(charge), NOW))
+            inventory = decisions[-1].inventory
         await unit_of_work.inventories.save(decisions, new_id())
         await unit_of_work.commit()
 
@@ -75,6 +120,39 @@ async def test_booking(any_storage: SqlStorage, office: BoxOffice, commands: int
     assert sent[-1] == "COMMIT"
 
 
+@pytest.mark.parametrize("commands", [1, 100])
+async def test_booking_with_keys(any_storage: SqlStorage, office: BoxOffice, commands: int) -> None:
+    state = await office.initialize(1_000)
+    with statements(any_storage) as sent:
+        await book_together(any_storage, [state] * commands, keyed=commands)
+    # As without keys, and one look at them and one write.
+    assert len([each for each in sent if not each.startswith("BEGIN")]) == 10, sent
+
+
+@pytest.mark.parametrize("commands", [1, 100])
+async def test_paying(any_storage: SqlStorage, office: BoxOffice, commands: int) -> None:
+    state = await office.initialize(1_000, price=Money(100, "EUR"), payment_window_minutes=5)
+    bookings = await office.book_many(state, [1] * commands)
+    with statements(any_storage) as sent:
+        charges = await start_together(any_storage, bookings)
+    # Lock, ticket types, bookings, payments; event, payments, facts.
+    assert len([each for each in sent if not each.startswith("BEGIN")]) == 8, sent
+    sent.clear()
+    with statements(any_storage) as sent:
+        await settle_together(any_storage, charges)
+    # Lock, ticket types, bookings, payments; event, ticket type, bookings, payments, facts.
+    assert len([each for each in sent if not each.startswith("BEGIN")]) == 10, sent
+
+
+@pytest.mark.parametrize("events", [1, 100])
+async def test_looking_for_lapsed_holds(any_storage: SqlStorage, office: BoxOffice, events: int) -> None:
+    states = [await office.initialize(1) for _ in range(events)]
+    with statements(any_storage) as sent:
+        async with any_storage.begin() as unit_of_work:
+            await unit_of_work.inventories.due_holds([HoldAsk(state.event.id, NOW, 500) for state in states])
+    assert len([each for each in sent if not each.startswith("BEGIN")]) == 1, sent
+
+
 @pytest.mark.parametrize("events", [1, 100])
 async def test_booking_over_many_events(any_storage: SqlStorage, office: BoxOffice, events: int) -> None:
     states = [await office.initialize(1) for _ in range(events)]
@@ -101,4 +179,7 @@ async def test_reads_are_one_statement_each(any_storage: SqlStorage, office: Box
         await office.reads.booking(booking.id)
         await office.reads.bookings_of_event(state.event.id, None, None, 10)
         await office.reads.waiting_list(state.event.id, None, None, 10)
-    assert len(sent) == 4, sent
+        await office.reads.payments(booking.id)
+        await office.reads.open_payments(NOW + timedelta(days=1), 10)
+        await office.reads.lapsing_events(NOW + timedelta(days=1), 10)
+    assert len(sent) == 7, sent

@@ -1,0 +1,56 @@
+"""Turns of the background work: all processes may try, one has it."""
+
+import asyncio
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from boxoffice.application.ports import UnitOfWork
+from boxoffice.application.transaction import in_transaction
+
+from .box_office import NOW, BoxOffice, new_id
+
+TURN = timedelta(seconds=10)
+
+
+async def take_turn(office: BoxOffice, process_id: UUID, now: datetime = NOW, chore: str = "sweep") -> bool:
+    async def take(unit_of_work: UnitOfWork) -> bool:
+        return await unit_of_work.chores.take_turn(chore, process_id, now, now + TURN)
+
+    return await in_transaction(office.storage, take)
+
+
+async def test_one_process_has_the_turn_until_it_ends(office: BoxOffice) -> None:
+    first, second = new_id(), new_id()
+    assert await take_turn(office, first)
+    assert not await take_turn(office, second)
+    assert not await take_turn(office, second, NOW + TURN - timedelta(microseconds=1))
+    assert await take_turn(office, second, NOW + TURN)
+    assert not await take_turn(office, first, NOW + TURN)
+
+
+async def test_whoever_has_the_turn_may_keep_it(office: BoxOffice) -> None:
+    first, second = new_id(), new_id()
+    assert await take_turn(office, first)
+    assert await take_turn(office, first)
+    assert await take_turn(office, first, NOW + TURN / 2)
+    assert not await take_turn(office, second, NOW + TURN)
+    assert await take_turn(office, second, NOW + TURN / 2 + TURN)
+
+
+async def test_each_chore_has_its_own_turn(office: BoxOffice) -> None:
+    first, second = new_id(), new_id()
+    assert await take_turn(office, first)
+    assert await take_turn(office, second, chore="Sweep")
+    assert not await take_turn(office, second)
+
+
+async def test_a_turn_that_was_not_committed_was_not_taken(office: BoxOffice) -> None:
+    async with office.storage.begin() as unit_of_work:
+        assert await unit_of_work.chores.take_turn("sweep", new_id(), NOW, NOW + TURN)
+    assert await take_turn(office, new_id())
+
+
+async def test_of_many_at_once_one_gets_it(office: BoxOffice) -> None:
+    for now in (NOW, NOW + TURN):
+        taken = await asyncio.gather(*(take_turn(office, new_id(), now) for _ in range(6)))
+        assert sorted(taken) == [False] * 5 + [True]

@@ -1,0 +1,157 @@
+"""Holds: when they lapse is written, and those that have lapsed are found, first the first."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from msgspec.structs import replace
+
+from boxoffice.application.ports import Needs
+from boxoffice.domain.book import book
+from boxoffice.domain.booking import Booking, BookingStatus, PaymentStatus
+from boxoffice.domain.event import EventState
+from boxoffice.domain.inventory import DueHolds
+from boxoffice.domain.money import Money
+from boxoffice.domain.settle import HoldAsk
+
+from .box_office import NOW, STARTS_AT, BoxOffice, booking_command, new_id
+
+SECOND = timedelta(seconds=1)
+WINDOW = timedelta(minutes=15)
+LAPSE = NOW + WINDOW
+"""When a hold of `NOW` lapses."""
+
+
+async def priced(office: BoxOffice, *totals: int) -> EventState:
+    return await office.initialize(
+        *totals, price=Money(1, "EUR"), payment_window_minutes=15, cancellation_deadline_hours=48, starts_at=STARTS_AT
+    )
+
+
+async def due(office: BoxOffice, *asks: HoldAsk) -> Sequence[DueHolds]:
+    async with office.storage.begin() as unit_of_work:
+        await unit_of_work.inventories.lock([Needs(event_id=ask.event_id) for ask in asks])
+        found = await unit_of_work.inventories.due_holds(asks)
+    assert set(found) == {ask.event_id for ask in asks}
+    return [found[ask.event_id] for ask in asks]
+
+
+async def stored(office: BoxOffice, booking: Booking) -> Booking:
+    found = await office.reads.booking(booking.id)
+    assert found is not None
+    return found.booking
+
+
+async def test_a_hold_comes_back_with_what_binds_it(office: BoxOffice) -> None:
+    state = await priced(office, 1)
+    held = await office.book(state, now=NOW + timedelta(microseconds=1))
+    assert (held.status, held.payment_status) == (BookingStatus.HELD, PaymentStatus.DUE)
+    assert (held.expires_at, held.cancellation_deadline_hours) == (LAPSE + timedelta(microseconds=1), 48)
+    assert await stored(office, held) == held
+    await office.edit(state, cancellation_deadline_hours=1)
+    assert (await stored(office, held)).cancellation_deadline_hours == 48
+
+
+async def test_the_event_tells_when_its_first_hold_lapses(office: BoxOffice) -> None:
+    state = await priced(office, 9)
+    assert (await office.read(state)).event.earliest_expiry is None
+    for delay, earliest in [(2, 2), (1, 1), (3, 1)]:
+        await office.book(state, now=NOW + delay * SECOND)
+        expected = LAPSE + earliest * SECOND
+        assert (await office.read(state)).event.earliest_expiry == expected
+    await office.edit(state, name="Another")
+    assert (await office.read(state)).event.earliest_expiry == expected
+    async with office.storage.begin() as unit_of_work:
+        found = await unit_of_work.inventories.lock([Needs(event_id=state.event.id)])
+    assert found[state.event.id].event.earliest_expiry == expected
+
+
+async def test_holds_that_have_lapsed_come_in_their_order(office: BoxOffice) -> None:
+    state, other = await priced(office, 20), await priced(office, 1)
+    await office.book(other, now=NOW - SECOND)
+    delays = (5, 1, 3, 1, 4, 2)
+    held = [await office.book(state, now=NOW + delay * SECOND) for delay in delays]
+    await office.cancel(await office.book(state))
+    await office.pay(await office.book(state))
+    in_order = tuple(held[number] for number in (1, 3, 5, 2, 4, 0))
+    event_id = state.event.id
+    for until, limit, expected in [
+        (9, 9, DueHolds(in_order, None)),
+        (9, 6, DueHolds(in_order, None)),
+        (9, 5, DueHolds(in_order[:5], LAPSE + 5 * SECOND)),
+        # The next one has lapsed as well; it was not asked for.
+        (9, 1, DueHolds(in_order[:1], LAPSE + 1 * SECOND)),
+        (3, 9, DueHolds(in_order[:4], LAPSE + 4 * SECOND)),
+        (1, 9, DueHolds(in_order[:2], LAPSE + 2 * SECOND)),
+        (0, 9, DueHolds((), LAPSE + 1 * SECOND)),
+    ]:
+        assert await due(office, HoldAsk(event_id, LAPSE + until * SECOND, limit)) == [expected]
+    just_before = LAPSE + SECOND - timedelta(microseconds=1)
+    assert await due(office, HoldAsk(event_id, just_before, 9)) == [DueHolds((), LAPSE + SECOND)]
+
+
+async def test_where_nothing_is_held_nothing_is_due(office: BoxOffice) -> None:
+    state = await office.initialize(3)
+    await office.book(state)
+    assert await due(office, HoldAsk(state.event.id, STARTS_AT, 9)) == [DueHolds((), None)]
+
+
+async def test_due_holds_of_many_events_at_once(office: BoxOffice) -> None:
+    states = [await priced(office, 2) for _ in range(150)]
+    held = [await office.book(state, now=NOW + number * SECOND) for number, state in enumerate(states[::50])]
+    found = await due(office, *(HoldAsk(state.event.id, LAPSE + SECOND * 60, 1) for state in states))
+    assert found[::50] == [DueHolds((held[0],), None), DueHolds((held[1],), None), DueHolds((held[2],), None)]
+    assert all(each == DueHolds((), None) for number, each in enumerate(found) if number % 50)
+
+
+async def test_due_holds_show_what_the_transaction_saved_itself(office: BoxOffice) -> None:
+    state = await priced(office, 9)
+    last = await office.book(state, now=NOW + 2 * SECOND)
+    async with office.storage.begin() as unit_of_work:
+        inventories = unit_of_work.inventories
+        inventory = (await inventories.lock([Needs(event_id=state.event.id)]))[state.event.id]
+        decision = book(inventory, booking_command(state), NOW)
+        await inventories.save([decision], new_id())
+        found = await inventories.due_holds([HoldAsk(state.event.id, LAPSE + SECOND, 9)])
+        assert found == {state.event.id: DueHolds((decision.outcome,), last.expires_at)}
+
+
+async def test_a_lapsed_hold_makes_room_for_a_hold_of_the_next(office: BoxOffice) -> None:
+    state = await priced(office, 2)
+    first = await office.book(state)
+    second = await office.book(state, now=NOW + 2 * SECOND)
+    waiting = [await office.book(state) for _ in range(2)]
+    now = LAPSE + SECOND
+    await office.settle(state, now=now)
+    expired = await stored(office, first)
+    assert expired == replace(
+        first, status=BookingStatus.EXPIRED, payment_status=PaymentStatus.NONE, updated_at=expired.updated_at
+    )
+    promoted = await stored(office, waiting[0])
+    assert (promoted.status, promoted.expires_at) == (BookingStatus.HELD, now + WINDOW)
+    assert (await stored(office, waiting[1])).status is BookingStatus.WAITLISTED
+    event = (await office.read(state)).event
+    assert (event.earliest_expiry, event.is_unsettled) == (second.expires_at, False)
+    assert await due(office, HoldAsk(state.event.id, STARTS_AT, 9)) == [DueHolds((second, promoted), None)]
+    # Freed by its lapse, the customer may book again.
+    again = await office.book(state, customer_id=first.customer_id, now=now)
+    assert again.status is BookingStatus.WAITLISTED
+
+
+async def test_a_settled_event_no_longer_lapses(office: BoxOffice) -> None:
+    state = await priced(office, 2)
+    await office.book(state)
+    await office.settle(state, now=LAPSE)
+    assert (await office.read(state)).event.earliest_expiry is None
+    assert await office.reads.lapsing_events(STARTS_AT, 9) == []
+
+
+async def test_lapsing_events_come_in_their_order(office: BoxOffice) -> None:
+    states = [await priced(office, 5) for _ in range(5)]
+    for state, delay in zip(states, (3, 1, 2, 1), strict=False):
+        await office.book(state, now=NOW + delay * SECOND)
+        await office.book(state, now=NOW + 9 * SECOND)
+    ids = [states[number].event.id for number in (1, 3, 2, 0)]
+    assert await office.reads.lapsing_events(LAPSE + 9 * SECOND, 9) == ids
+    assert await office.reads.lapsing_events(LAPSE + 9 * SECOND, 3) == ids[:3]
+    assert await office.reads.lapsing_events(LAPSE + 2 * SECOND, 9) == ids[:3]
+    assert await office.reads.lapsing_events(LAPSE + SECOND - timedelta(microseconds=1), 9) == []
