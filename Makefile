@@ -47,7 +47,9 @@ lock: $(PYTHON_READY) ## Lock the dependencies again, with hashes (UPGRADE=--upg
 	$(VENV)/lock/bin/python -m pip --disable-pip-version-check install --quiet $(UV)
 	$(VENV)/lock/bin/$(LOCK) -o requirements-build.txt --group build
 	$(VENV)/lock/bin/$(LOCK) -o requirements.txt pyproject.toml
-	$(VENV)/lock/bin/$(LOCK) -o requirements-dev.txt pyproject.toml --extra harness --group dev -c requirements.txt
+	$(VENV)/lock/bin/$(LOCK) -o requirements-stripe.txt pyproject.toml --extra stripe -c requirements.txt
+	$(VENV)/lock/bin/$(LOCK) -o requirements-dev.txt pyproject.toml --extra harness --extra stripe --group dev \
+		-c requirements-stripe.txt
 
 clean: ## Remove what was made, but not data/
 	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* htmlcov .hypothesis .import_linter_cache .mypy_cache \

@@ -2,8 +2,10 @@
 
 from dependency_injector.containers import DeclarativeContainer
 from dependency_injector.providers import Dependency, Singleton
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
+from ..adapters.payments import MemoryLedger, SandboxGateway
 from ..adapters.security import Argon2PasswordHasher, JwtTokens, ZxcvbnKnownPasswords
 from ..adapters.system import SystemClock, Uuid7Ids
 from ..application.authenticate import Authenticate
@@ -16,21 +18,33 @@ from ..application.failures import Unavailable
 from ..application.grant_role import GrantRole
 from ..application.initialize_event import InitializeEvent
 from ..application.log_in import LogIn
-from ..application.ports import Clock, Ids, KnownPasswords, PasswordHasher, Storage, Tokens
+from ..application.pay_booking import PayBooking
+from ..application.ports import (
+    Clock,
+    GatewaySilent,
+    Ids,
+    KnownPasswords,
+    PasswordHasher,
+    PaymentGateway,
+    Storage,
+    Tokens,
+)
 from ..application.promote_from_waitlist import PromoteFromWaitlist, ResumeUnsettled
 from ..application.queries import (
     ListBookings,
     ListEventBookings,
     ListEvents,
+    ListPayments,
     ReadBooking,
     ReadChanges,
     ReadEvent,
     ReadWaitingList,
 )
+from ..application.sweep import ExpireHolds, SettlePayments, Sweep
 from ..application.turnstile import Turnstile
 from ..application.verify_promises import VerifyPromises
 from .secret import signing_secret
-from .settings import Settings
+from .settings import Payments, Settings, SettingsError
 
 
 def _storage(settings: Settings) -> Storage:
@@ -47,6 +61,37 @@ def _storage(settings: Settings) -> Storage:
 
 def _tokens(settings: Settings) -> Tokens:
     return JwtTokens(signing_secret(settings))
+
+
+def _payment_gateway(settings: Settings) -> PaymentGateway:
+    if settings.payments is Payments.SANDBOX:
+        return _sandbox(settings)
+    if settings.stripe_key is None:
+        raise SettingsError("BOXOFFICE_STRIPE_KEY must be set with BOXOFFICE_PAYMENTS=stripe")
+    try:
+        from ..adapters.payments.stripe import StripeGateway  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            "BOXOFFICE_PAYMENTS is stripe, whose library is not installed: pip install 'boxoffice[stripe]'"
+        ) from error
+    return StripeGateway(settings.stripe_key, url=settings.stripe_url)
+
+
+def _sandbox(settings: Settings) -> SandboxGateway:
+    """The sandbox with its ledger where all processes of the service see it."""
+    if settings.is_in_memory:
+        return SandboxGateway(MemoryLedger())
+    from ..adapters.payments.ledger import SqlLedger  # noqa: PLC0415
+
+    _make_room(settings)
+    return SandboxGateway(SqlLedger(_ledger_url(settings)))
+
+
+def _ledger_url(settings: Settings) -> str | URL:
+    file = settings.sqlite_file
+    if file is None:
+        return settings.database_url
+    return URL.create("sqlite+aiosqlite", database=str(file.with_name(f"{file.name}.sandbox.db")))
 
 
 def _initialize_event(turnstile: Turnstile, settings: Settings) -> InitializeEvent:
@@ -85,6 +130,7 @@ class Container(DeclarativeContainer):
     password_hasher: Singleton[PasswordHasher] = Singleton(Argon2PasswordHasher)
     known_passwords: Singleton[KnownPasswords] = Singleton(ZxcvbnKnownPasswords)
     tokens: Singleton[Tokens] = Singleton(_tokens, settings)
+    payment_gateway: Singleton[PaymentGateway] = Singleton(_payment_gateway, settings)
     reads = storage.provided.reads
     turnstile = Singleton(Turnstile, storage, clock, ids)
     draining = Singleton(Draining)
@@ -95,6 +141,12 @@ class Container(DeclarativeContainer):
     resume_unsettled = Singleton(ResumeUnsettled, turnstile, reads)
     initialize_event = Singleton(_initialize_event, turnstile, settings)
     change_event = Singleton(ChangeEvent, turnstile)
+
+    pay_booking = Singleton(PayBooking, turnstile, reads, payment_gateway, ids)
+    list_payments = Singleton(ListPayments, reads)
+    expire_holds = Singleton(ExpireHolds, promote_from_waitlist, reads, clock)
+    settle_payments = Singleton(SettlePayments, turnstile, reads, payment_gateway, clock)
+    sweep = Singleton(Sweep, expire_holds, settle_payments, storage, clock, ids)
 
     create_user = Singleton(CreateUser, storage, password_hasher, known_passwords, clock, ids)
     log_in = Singleton(LogIn, storage, password_hasher, tokens, clock, ids)
@@ -130,3 +182,16 @@ async def migrate(settings: Settings) -> None:
     except DBAPIError as error:
         # What the driver says names the host and the user, and no password.
         raise Unavailable(f"The database at {settings.database_place} cannot be migrated: {error.orig}") from error
+    if settings.payments is Payments.SANDBOX:
+        await _prepare_sandbox(settings)
+
+
+async def _prepare_sandbox(settings: Settings) -> None:
+    """The sandbox's ledger too, while whoever migrates may change the schema. Raises: Unavailable."""
+    sandbox = _sandbox(settings)
+    try:
+        await sandbox.prepare()
+    except GatewaySilent as error:
+        raise Unavailable(f"The sandbox's ledger at {settings.database_place} cannot be made.") from error
+    finally:
+        await sandbox.close()

@@ -2,25 +2,30 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 from ..application.failures import Unavailable
-from ..application.promote_from_waitlist import ResumeUnsettled
 from .container import Container, migrate
 
 RESUME_EVERY = 2.0
 """Seconds between two looks for what was left undone: by a crash, or by a process that went away."""
 
+SWEEP_EVERY = 1.0
+"""Seconds between two rounds of lapsed holds, open payments and answers that need no longer be remembered."""
+
 _log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def running(container: Container, *, resume_every: float = RESUME_EVERY) -> AsyncIterator[Container]:
+async def running(
+    container: Container, *, resume_every: float = RESUME_EVERY, sweep_every: float = SWEEP_EVERY
+) -> AsyncIterator[Container]:
     """Make ready, and clear up behind: whoever drives the use cases does so inside.
 
     The embedded database is brought to today's schema; any other must be there already. Steps that a crash left undone
-    are taken up by and by. At the end those who wait are let through before the connections go.
+    are taken up by and by, and holds and payments are swept: every process tries, one at a time has the turn. At the
+    end those who wait are let through before the connections go.
 
     Raises: SettingsError, Unavailable.
     """
@@ -28,20 +33,25 @@ async def running(container: Container, *, resume_every: float = RESUME_EVERY) -
     container.tokens()  # Says now, and not at the first login, that somebody has to set a secret.
     if settings.sqlite_file is not None:
         await migrate(settings)
+    gateway = container.payment_gateway()
     storage = container.storage()
     try:
         await check_ready(container)
-        resuming = asyncio.create_task(_resume(container.resume_unsettled(), resume_every))
+        chores = [
+            asyncio.create_task(_again(container.resume_unsettled(), resume_every, "what was left undone")),
+            asyncio.create_task(_again(container.sweep(), sweep_every, "what is due")),
+        ]
         try:
             yield container
         finally:
             container.draining().begin()
-            resuming.cancel()
-            with suppress(asyncio.CancelledError):
-                await resuming
+            await _end(chores)
             await container.turnstile().close()
     finally:
-        await storage.close()
+        try:
+            await gateway.close()
+        finally:
+            await storage.close()
 
 
 async def check_ready(container: Container) -> None:
@@ -55,12 +65,21 @@ async def check_ready(container: Container) -> None:
         raise Unavailable(f"The database at {place} is not ready: {failure}{advice}") from failure
 
 
-async def _resume(resume_unsettled: ResumeUnsettled, every: float) -> None:
+async def _end(chores: "list[asyncio.Task[None]]") -> None:
+    for chore in chores:
+        chore.cancel()
+    for chore in chores:
+        with suppress(asyncio.CancelledError):
+            await chore
+
+
+async def _again(chore: Callable[[], Awaitable[object]], every: float, what: str) -> None:
+    """Do a chore again and again, whatever fails."""
     while True:
         try:
-            await resume_unsettled()
+            await chore()
         except Unavailable as failure:
-            _log.warning("What was left undone is looked for again in a moment: %s", failure)
+            _log.warning("Looking for %s did not work and is done again in a moment: %s", what, failure)
         except Exception:  # noqa: BLE001 - the next look may well succeed, so this task ends with the process only
-            _log.exception("Looking for what was left undone failed")
+            _log.exception("Looking for %s failed", what)
         await asyncio.sleep(every)

@@ -2,11 +2,13 @@
 
 import difflib
 import os
+import re
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from io import StringIO
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 import jwt
 from dotenv import dotenv_values
@@ -50,14 +52,24 @@ class LogLevel(StrEnum):
     CRITICAL = "CRITICAL"
 
 
+class Payments(StrEnum):
+    """Who takes the money: nobody, as if it were taken, or Stripe."""
+
+    SANDBOX = "sandbox"
+    STRIPE = "stripe"
+
+
 class Settings(Struct, frozen=True, kw_only=True):
-    """What an operator decides. Its `repr` shows neither the secret nor the database's password."""
+    """What an operator decides. Its `repr` shows neither secrets nor the database's password."""
 
     database_url: str = "sqlite+aiosqlite:///data/boxoffice.db"
     jwt_secret: str | None = None
     organizers: Organizers = Organizers.EVERYONE
     rate_limits: bool = True
     currency: str = "EUR"
+    payments: Payments = Payments.SANDBOX
+    stripe_key: str | None = None
+    stripe_url: str | None = None
     log_level: LogLevel = LogLevel.INFO
     log_file: Path | None = None
     unknown: tuple[str, ...] = ()
@@ -87,7 +99,8 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         shown = {name: getattr(self, name) for name in self.__struct_fields__}
-        shown |= {"database_url": self.database_place, "jwt_secret": None if self.jwt_secret is None else "***"}
+        shown |= {name: None if shown[name] is None else "***" for name in ("jwt_secret", "stripe_key")}
+        shown["database_url"] = self.database_place
         return list(shown.items())
 
     @classmethod
@@ -113,6 +126,8 @@ class Settings(Struct, frozen=True, kw_only=True):
             elif not name.startswith(TEST_PREFIX):
                 # A platform may set such names by itself: Kubernetes does for a service called "boxoffice".
                 unknown.append(name)
+        if values.get("payments") is Payments.STRIPE and f"{PREFIX}STRIPE_KEY" not in ours:
+            problems.append(f"{PREFIX}STRIPE_KEY must be set with {PREFIX}PAYMENTS=stripe")
         if problems:
             # Rules may speak of what broke them; the chain of exceptions would too.
             raise SettingsError(*problems) from None
@@ -180,6 +195,26 @@ def _currency(text: str) -> str:
     return currency(text)
 
 
+def _stripe_key(text: str) -> str:
+    if not re.fullmatch(r"[sr]k_[A-Za-z0-9_]+", text):
+        raise ValueError("must be a secret or restricted key of Stripe: sk_… or rk_…")
+    return text
+
+
+def _stripe_url(text: str) -> str:
+    rule = ValueError("must be http://host:port or https://host:port, without user, path or parameters")
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError:
+        raise rule from None
+    is_bare = not (url.path.strip("/") or url.query or url.fragment or "@" in url.netloc)
+    is_visible = text.isascii() and text.isprintable() and " " not in text
+    if url.scheme not in {"http", "https"} or not url.hostname or port == 0 or not is_bare or not is_visible:
+        raise rule
+    return text.rstrip("/")
+
+
 def _choice(choices: type[Choice], *, upper: bool = False) -> Callable[[str], Choice]:
     def rule(text: str) -> Choice:
         try:
@@ -210,6 +245,9 @@ _RULES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     f"{PREFIX}ORGANIZERS": ("organizers", _choice(Organizers)),
     f"{PREFIX}RATE_LIMITS": ("rate_limits", _switch),
     f"{PREFIX}CURRENCY": ("currency", _currency),
+    f"{PREFIX}PAYMENTS": ("payments", _choice(Payments)),
+    f"{PREFIX}STRIPE_KEY": ("stripe_key", _stripe_key),
+    f"{PREFIX}STRIPE_URL": ("stripe_url", _stripe_url),
     f"{PREFIX}LOG_LEVEL": ("log_level", _choice(LogLevel, upper=True)),
     f"{PREFIX}LOG_FILE": ("log_file", _log_file),
 }

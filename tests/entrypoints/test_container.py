@@ -27,7 +27,7 @@ PROMISED: Final = (
     *("book_ticket", "cancel_booking", "promote_from_waitlist", "resume_unsettled", "initialize_event", "change_event"),
     *("create_user", "log_in", "authenticate", "read_profile", "change_profile", "grant_role", "verify_promises"),
     *("read_event", "list_events", "read_booking", "list_bookings", "list_event_bookings", "read_waiting_list"),
-    "read_changes",
+    *("read_changes", "payment_gateway", "pay_booking", "list_payments", "expire_holds", "settle_payments", "sweep"),
 )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 
 from boxoffice.domain.user import Organizers
-from boxoffice.entrypoints.settings import LogLevel, Settings, SettingsError
+from boxoffice.entrypoints.settings import LogLevel, Payments, Settings, SettingsError
 
 ROOT: Final = Path(__file__).parents[2]
 SECRET: Final = "0123456789-0123456789-0123456789"
@@ -39,6 +39,9 @@ def test_everything_has_a_default(tmp_path: Path) -> None:
         organizers=Organizers.EVERYONE,
         rate_limits=True,
         currency="EUR",
+        payments=Payments.SANDBOX,
+        stripe_key=None,
+        stripe_url=None,
         log_level=LogLevel.INFO,
         log_file=None,
     )
@@ -60,6 +63,12 @@ def test_everything_has_a_default(tmp_path: Path) -> None:
         ("RATE_LIMITS", "off", "rate_limits", False),
         ("RATE_LIMITS", "ON", "rate_limits", True),
         ("CURRENCY", "CHF", "currency", "CHF"),
+        ("PAYMENTS", "Sandbox", "payments", Payments.SANDBOX),
+        ("STRIPE_KEY", "sk_test_4eC39HqLy", "stripe_key", "sk_test_4eC39HqLy"),
+        ("STRIPE_KEY", "rk_live_4eC39HqLy", "stripe_key", "rk_live_4eC39HqLy"),
+        ("STRIPE_URL", "http://127.0.0.1:8420", "stripe_url", "http://127.0.0.1:8420"),
+        ("STRIPE_URL", "https://proxy.example.org/", "stripe_url", "https://proxy.example.org"),
+        ("STRIPE_URL", "http://[::1]:8420", "stripe_url", "http://[::1]:8420"),
         ("LOG_LEVEL", "debug", "log_level", LogLevel.DEBUG),
         ("LOG_LEVEL", "ERROR", "log_level", LogLevel.ERROR),
         ("LOG_FILE", "logs/a.log", "log_file", Path("logs/a.log")),
@@ -109,12 +118,35 @@ _BAD: Final = [
     *(("ORGANIZERS", text) for text in ("hush", "every one", "admin", " granted", "everyone,granted", "1")),
     *(("RATE_LIMITS", text) for text in ("hush", "true", "1", "yes", "on ", "0")),
     *(("CURRENCY", text) for text in ("hush", "eur", "EURO", "XXX", "€", "E R", "EUR ")),
+    *(("PAYMENTS", text) for text in ("hush", "paypal", "sandbox,stripe", " stripe", "1")),
+    *(("STRIPE_KEY", text) for text in ("hush", "pk_live_hush", "sk-hush", "sk_", "sk_live_hush ", "sk_live_hush\n")),
+    *(
+        ("STRIPE_URL", text)
+        for text in (
+            "hush",
+            "hush:8420",
+            "ftp://hush",
+            "http://",
+            "http://:8420",
+            "http://hush:hush",
+            "http://hush:0",
+            "http://hush:99999",
+            "http://owner:hush@proxy",
+            "http://proxy/hush",
+            "http://proxy?hush",
+            "http://proxy#hush",
+            "http://hush hush",
+            "http://hüsh",
+            "http://[hush",
+        )
+    ),
     *(("LOG_LEVEL", text) for text in ("hush", "10", "WARN", "all", "INFO ")),
     *(("LOG_FILE", text) for text in ("/", ".", "/tmp")),
     *(
         (name, "")
         for name in ("DATABASE_URL", "JWT_SECRET", "ORGANIZERS", "RATE_LIMITS", "CURRENCY", "LOG_LEVEL", "LOG_FILE")
     ),
+    *((name, "") for name in ("PAYMENTS", "STRIPE_KEY", "STRIPE_URL")),
 ]
 
 
@@ -124,6 +156,16 @@ def test_a_bad_value_is_named_and_not_shown(tmp_path: Path, name: str, text: str
     assert re.match(rf"BOXOFFICE_{name} must ", problem)
     assert "hush" not in problem
     assert "\n" not in problem
+
+
+def test_stripe_needs_a_key(tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path, PAYMENTS="stripe")
+    assert problem == "BOXOFFICE_STRIPE_KEY must be set with BOXOFFICE_PAYMENTS=stripe"
+    (problem,) = problems(tmp_path, PAYMENTS="stripe", STRIPE_KEY="hush")
+    assert problem.startswith("BOXOFFICE_STRIPE_KEY must be a secret or restricted key")
+    assert "hush" not in problem
+    found = load(tmp_path, "BOXOFFICE_STRIPE_KEY=sk_test_4eC39HqLy", PAYMENTS="stripe")
+    assert (found.payments, found.stripe_key) == (Payments.STRIPE, "sk_test_4eC39HqLy")
 
 
 def test_every_bad_value_is_named_at_once(tmp_path: Path) -> None:
@@ -200,13 +242,15 @@ def test_the_working_directory_is_where_the_file_is_looked_for(tmp_path: Path, m
 
 def test_secrets_are_not_shown_by_any_way_of_showing_settings(tmp_path: Path) -> None:
     url = "mysql+asyncmy://hushowner:hush@database:3306/b?ssl_key_password=hush"
-    found = load(tmp_path, DATABASE_URL=url, JWT_SECRET="hush" * 8)
+    found = load(tmp_path, DATABASE_URL=url, JWT_SECRET="hush" * 8, STRIPE_KEY="sk_live_hush")
     shown = [repr(found), str(found), f"{found}", f"{found!r}", ascii(found), str([found]), str(found.__rich_repr__())]
     for each in shown:
         assert "hush" not in each
         assert "database:3306/b" in each
     assert "jwt_secret='***'" in repr(found)
+    assert "stripe_key='***'" in repr(found)
     assert "jwt_secret=None" in repr(load(tmp_path))
+    assert "stripe_key=None" in repr(load(tmp_path))
     assert found.database_place == "mysql+asyncmy://database:3306/b"
     assert pickle.loads(pickle.dumps(found)) == copy.copy(found) == found
 
@@ -237,7 +281,6 @@ def test_the_example_names_every_setting_with_its_default(tmp_path: Path) -> Non
     offered = dict(re.findall(r"^#(BOXOFFICE_\w+)=(.*)$", text, re.MULTILINE))
     fields = {name for name in Settings.__struct_fields__ if name != "unknown"}
     assert set(offered) == {f"BOXOFFICE_{name.upper()}" for name in fields}
-    chosen = {
-        name: value for name, value in offered.items() if name not in {"BOXOFFICE_JWT_SECRET", "BOXOFFICE_LOG_FILE"}
-    }
+    without_default = {f"BOXOFFICE_{name}" for name in ("JWT_SECRET", "LOG_FILE", "STRIPE_KEY", "STRIPE_URL")}
+    chosen = {name: value for name, value in offered.items() if name not in without_default}
     assert Settings.load(chosen, tmp_path / "elsewhere") == Settings()

@@ -11,7 +11,7 @@ from packaging.version import Version
 
 from .readme import ROOT
 
-LOCKS: Final = ("requirements.txt", "requirements-dev.txt", "requirements-build.txt")
+LOCKS: Final = ("requirements.txt", "requirements-stripe.txt", "requirements-dev.txt", "requirements-build.txt")
 PROJECT: Final[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
@@ -48,6 +48,8 @@ def test_no_place_to_fetch_from_is_named(name: str) -> None:
         ("requirements.txt", PROJECT["project"]["dependencies"]),
         ("requirements-dev.txt", PROJECT["project"]["dependencies"]),
         ("requirements-dev.txt", PROJECT["project"]["optional-dependencies"]["harness"]),
+        ("requirements-stripe.txt", PROJECT["project"]["dependencies"]),
+        ("requirements-stripe.txt", PROJECT["project"]["optional-dependencies"]["stripe"]),
         ("requirements-dev.txt", PROJECT["dependency-groups"]["dev"]),
         ("requirements-build.txt", PROJECT["build-system"]["requires"]),
     ],
@@ -60,7 +62,15 @@ def test_what_is_asked_for_is_locked(name: str, requirements: list[str]) -> None
         )
 
 
-def test_development_runs_what_production_runs() -> None:
-    development = _locked("requirements-dev.txt")
-    for name, line in _locked("requirements.txt").items():
-        assert _version(development[name]) == _version(line)
+@pytest.mark.parametrize(
+    ("production", "other"),
+    [
+        ("requirements.txt", "requirements-dev.txt"),
+        ("requirements.txt", "requirements-stripe.txt"),
+        ("requirements-stripe.txt", "requirements-dev.txt"),
+    ],
+)
+def test_development_runs_what_production_runs(production: str, other: str) -> None:
+    locked = _locked(other)
+    for name, line in _locked(production).items():
+        assert _version(locked[name]) == _version(line)

@@ -1,4 +1,4 @@
-"""The command line: serve, migrate, grant, verify."""
+"""The command line: serve, migrate, grant, sweep, verify."""
 
 import argparse
 import logging
@@ -11,7 +11,7 @@ from ...domain.refusals import InvalidRequest, Refusal
 from ...domain.user import Role
 from ..logs import set_up_logs
 from ..settings import Settings, SettingsError
-from .operate import grant, migrate, verify
+from .operate import grant, migrate, sweep, verify
 
 DONE = 0
 FAILED = 1
@@ -89,6 +89,14 @@ def _parser() -> argparse.ArgumentParser:
     granting.add_argument("email", metavar="EMAIL", help="the account's e-mail address")
     granting.add_argument("role", metavar="ROLE", type=_role, help=", ".join(Role))
     granting.set_defaults(command=lambda settings, asked: grant(settings, asked.email, asked.role))
+
+    sweeping = commands.add_parser(
+        "sweep",
+        help="settle lapsed holds, open payments and refunds that are due",
+        description="Do at once what `boxoffice serve` does in the background: settle lapsed holds, ask the payment "
+        "provider about payments whose outcome is open, give back what is owed, forget old answers.",
+    )
+    sweeping.set_defaults(command=lambda settings, _: sweep(settings))
 
     verifying = commands.add_parser(
         "verify",

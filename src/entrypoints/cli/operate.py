@@ -1,16 +1,22 @@
-"""What an operator does to a database: migrate it, grant roles, verify the promises."""
+"""What an operator does to a database: migrate it, grant roles, sweep what is due, verify the promises."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from msgspec import Struct
+
 from ...application.failures import Unavailable
+from ...application.sweep import Swept
 from ...application.verify_promises import PROMISES, Verdict
 from ...domain.user import Role
 from ..container import Container, make_container
 from ..container import migrate as migrate_database
 from ..lifespan import check_ready
 from ..settings import Settings, SettingsError
+
+MOST_ROUNDS = 1_000
+"""Rounds of one sweep; each does a bounded number of things."""
 
 
 def migrate(settings: Settings) -> int:
@@ -29,6 +35,55 @@ def grant(settings: Settings, email: str, role: Role) -> int:
 
     print(f"{asyncio.run(run())} has the role {role} now.")
     return 0
+
+
+def sweep(settings: Settings) -> int:
+    """Do what is due until nothing is left of it, and print what was done. Raises: SettingsError, Unavailable."""
+
+    async def run() -> Rounds:
+        async with _existing(settings) as container:
+            try:
+                return await sweep_rounds(container.sweep(), MOST_ROUNDS)
+            finally:
+                await container.turnstile().close()
+                await container.payment_gateway().close()
+
+    rounds = asyncio.run(run())
+    print(rounds.sentence)
+    return 0 if rounds.is_done else 1
+
+
+class Rounds(Struct, frozen=True, kw_only=True):
+    """What several rounds did. `has_turn` False: at last another process had the turn, so it goes on with the rest."""
+
+    has_turn: bool = True
+    is_done: bool = True
+    events: int = 0
+    payments: int = 0
+    answers: int = 0
+
+    @property
+    def sentence(self) -> str:
+        """What to tell the operator."""
+        did = (
+            f"Settled lapsed holds of {self.events} events, asked about {self.payments} payments, "
+            f"forgot {self.answers} old answers."
+        )
+        if not self.has_turn:
+            did = did if self.events or self.payments or self.answers else "Nothing was done here."
+            return f"{did} Another process has the turn and does the rest."
+        return did if self.is_done else f"{did} More is left: run it again."
+
+
+async def sweep_rounds(sweep: Callable[[], Awaitable[Swept]], most: int) -> Rounds:
+    """Rounds until one finds nothing that is due, or the turn is another's, or there were too many of them."""
+    events = payments = answers = 0
+    for _ in range(most):
+        swept = await sweep()
+        events, payments, answers = events + swept.events, payments + swept.payments, answers + swept.answers
+        if not (swept.is_ours and (swept.events or swept.payments or swept.answers)):
+            return Rounds(has_turn=swept.is_ours, events=events, payments=payments, answers=answers)
+    return Rounds(is_done=False, events=events, payments=payments, answers=answers)
 
 
 def verify(settings: Settings) -> int:

@@ -1,0 +1,197 @@
+"""The sandbox: what each token does, that a reference happens once, and that no crash loses a line of its ledger."""
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+from uuid import UUID, uuid4
+
+import pytest
+
+from boxoffice.adapters.payments import Entry, EntryKind, MemoryLedger, SandboxGateway
+from boxoffice.adapters.payments.ledger import SqlLedger
+from boxoffice.application.ports import GatewaySilent
+from boxoffice.domain.money import Money
+from boxoffice.domain.payment import refund_of
+from tests import mariadb
+
+PRICE: Final = Money(2500, "EUR")
+TILL: Final = Path(__file__).with_name("till.py")
+
+
+def till(url: str, *order: object) -> "subprocess.Popen[str]":
+    return subprocess.Popen([sys.executable, TILL, url, *map(str, order)], stdout=subprocess.PIPE, text=True)
+
+
+def said(processes: "list[subprocess.Popen[str]]") -> list[str]:
+    words = [word for process in processes for word in process.communicate(timeout=120)[0].split()]
+    assert [process.returncode for process in processes] == [0] * len(processes)
+    return words
+
+
+@pytest.mark.parametrize(
+    ("token", "taken"),
+    [("tok_ok", True), ("tok_decline", False), ("hush", False), ("", False), ("TOK_OK", False), ("tok_ok ", False)],
+)
+async def test_a_token_decides(sandbox: SandboxGateway, token: str, taken: bool) -> None:
+    reference = uuid4()
+    assert await sandbox.find_charge(reference) is None
+    assert await sandbox.charge(reference, PRICE, token) is taken
+    assert await sandbox.find_charge(reference) is taken
+    assert await sandbox.entries() == [Entry(reference=reference, kind=EntryKind.CHARGE, amount=PRICE, taken=taken)]
+    assert await sandbox.balance() == ({"EUR": 2500} if taken else {})
+
+
+async def test_silence_takes_the_money(sandbox: SandboxGateway) -> None:
+    reference = uuid4()
+    for _ in range(2):
+        with pytest.raises(GatewaySilent):
+            await sandbox.charge(reference, PRICE, "tok_timeout")
+        assert await sandbox.find_charge(reference) is True
+        assert await sandbox.balance() == {"EUR": 2500}
+    assert await sandbox.charge(reference, PRICE, "tok_decline") is True
+
+
+@pytest.mark.parametrize(("first", "second"), [("tok_ok", "tok_decline"), ("tok_decline", "tok_ok")])
+async def test_the_first_outcome_stands(sandbox: SandboxGateway, first: str, second: str) -> None:
+    reference = uuid4()
+    outcome = await sandbox.charge(reference, PRICE, first)
+    assert await sandbox.charge(reference, Money(9, "CHF"), second) is outcome
+    assert await sandbox.find_charge(reference) is outcome
+    assert [entry.amount for entry in await sandbox.entries()] == [PRICE]
+
+
+async def test_a_charge_is_given_back_once(sandbox: SandboxGateway) -> None:
+    charge, refund = uuid4(), uuid4()
+    await sandbox.charge(charge, PRICE, "tok_ok")
+    assert [await sandbox.refund(refund, charge, PRICE) for _ in range(3)] == [True] * 3
+    assert await sandbox.refund(uuid4(), charge, PRICE) is False
+    assert await sandbox.balance() == {"EUR": 0}
+    given = Entry(reference=refund, kind=EntryKind.REFUND, amount=PRICE, charge_reference=charge)
+    taken = Entry(reference=charge, kind=EntryKind.CHARGE, amount=PRICE, refunded=2500)
+    assert await sandbox.entries() == sorted([given, taken], key=lambda entry: entry.reference)
+
+
+async def test_parts_are_given_back_as_far_as_they_go(sandbox: SandboxGateway) -> None:
+    charge = uuid4()
+    await sandbox.charge(charge, PRICE, "tok_ok")
+    parts = [Money(amount, "EUR") for amount in (1000, 1501, 1500, 1)]
+    assert [await sandbox.refund(uuid4(), charge, part) for part in parts] == [True, False, True, False]
+    assert await sandbox.balance() == {"EUR": 0}
+
+
+async def test_what_was_not_taken_is_not_given_back(sandbox: SandboxGateway) -> None:
+    declined, taken, refund = uuid4(), uuid4(), uuid4()
+    await sandbox.charge(declined, PRICE, "tok_decline")
+    await sandbox.charge(taken, PRICE, "tok_ok")
+    assert await sandbox.refund(refund, declined, PRICE) is False
+    assert await sandbox.refund(refund, uuid4(), PRICE) is False
+    assert await sandbox.refund(refund, refund, PRICE) is False
+    assert await sandbox.refund(refund, taken, Money(2500, "CHF")) is False
+    assert await sandbox.refund(refund, taken, Money(0, "EUR")) is False
+    assert await sandbox.refund(refund, taken, Money(-1, "EUR")) is False
+    assert await sandbox.refund(taken, taken, PRICE) is False, "a charge's own reference is no refund's"
+    assert await sandbox.balance() == {"EUR": 2500}
+    assert await sandbox.refund(refund, taken, PRICE) is True
+    assert await sandbox.refund(refund, declined, PRICE) is False, "it gave another charge back"
+    assert await sandbox.charge(refund, PRICE, "tok_ok") is False, "a refund's reference is no charge's"
+    assert await sandbox.balance() == {"EUR": 0}
+
+
+async def test_currencies_are_kept_apart(sandbox: SandboxGateway) -> None:
+    for amount in (PRICE, Money(300, "JPY"), Money(1, "EUR")):
+        await sandbox.charge(uuid4(), amount, "tok_ok")
+    assert await sandbox.balance() == {"EUR": 2501, "JPY": 300}
+
+
+async def test_large_amounts_are_kept_whole(sandbox: SandboxGateway) -> None:
+    amount = Money(100_000_000 * 1_000, "EUR")
+    await sandbox.charge(uuid4(), amount, "tok_ok")
+    assert await sandbox.balance() == {"EUR": amount.amount}
+
+
+async def test_fifty_at_once_in_two_processes_charge_once(shared_url: str) -> None:
+    """Half of them with a card that is declined: whoever is first decides for all."""
+    reference = uuid4()
+    words = said([till(shared_url, "charge", reference, 50) for _ in range(2)])
+    assert len(words) == 100
+    assert len(set(words)) == 1
+    gateway = SandboxGateway(SqlLedger(shared_url))
+    (entry,) = await gateway.entries()
+    assert str(entry.taken) == words[0]
+    await gateway.close()
+
+
+async def test_fifty_at_once_in_two_processes_give_back_once(shared_url: str) -> None:
+    charge = uuid4()
+    gateway = SandboxGateway(SqlLedger(shared_url))
+    assert await gateway.charge(charge, PRICE, "tok_ok") is True
+    assert said([till(shared_url, "refund", charge, 50) for _ in range(2)]) == ["True"] * 100
+    assert {entry.reference: entry.refunded for entry in await gateway.entries()} == {
+        charge: 2500,
+        refund_of(charge): 0,
+    }
+    assert await gateway.balance() == {"EUR": 0}
+    await gateway.close()
+
+
+async def test_different_refunds_of_one_charge_never_exceed_it(sandbox: SandboxGateway) -> None:
+    charge = uuid4()
+    await sandbox.charge(charge, PRICE, "tok_ok")
+    outcomes = await asyncio.gather(*(sandbox.refund(uuid4(), charge, Money(600, "EUR")) for _ in range(20)))
+    assert sum(outcomes) == 4
+    assert await sandbox.balance() == {"EUR": 100}
+
+
+async def test_what_was_said_is_there_after_the_process_was_killed(shared_url: str) -> None:
+    process = till(shared_url, "spend")
+    assert process.stdout
+    acknowledged = {UUID(process.stdout.readline().strip()) for _ in range(20)}
+    process.kill()
+    acknowledged |= {UUID(line) for line in process.communicate(timeout=120)[0].split() if len(line) == 36}
+    gateway = SandboxGateway(SqlLedger(shared_url))
+    for reference in acknowledged:
+        assert await gateway.find_charge(reference) is True
+    entries = await gateway.entries()
+    assert {entry.reference for entry in entries} >= acknowledged
+    assert len(entries) <= len(acknowledged) + 1, "one may have been taken without anybody having heard of it"
+    await gateway.close()
+
+
+async def test_it_is_made_ready_twice_and_by_several_at_once(ledger_url: str | None) -> None:
+    gateways = [SandboxGateway(MemoryLedger() if ledger_url is None else SqlLedger(ledger_url)) for _ in range(4)]
+    await asyncio.gather(*(gateway.prepare() for gateway in gateways * 2))
+    assert [await gateway.entries() for gateway in gateways] == [[]] * 4
+    for gateway in gateways:
+        await gateway.close()
+
+
+@pytest.mark.mysql
+async def test_on_a_prepared_ledger_nobody_needs_to_change_the_schema(mysql_url: str) -> None:
+    owner = SandboxGateway(SqlLedger(mysql_url))
+    mariadb.execute(mysql_url, "CREATE USER IF NOT EXISTS till@'127.0.0.1' IDENTIFIED BY 'till'")
+    base, _, name = mysql_url.rpartition("/")
+    name = name.partition("?")[0]
+    mariadb.execute(mysql_url, f"GRANT SELECT, INSERT, UPDATE, DELETE ON `{name}`.* TO till@'127.0.0.1'")
+    place = base.rpartition("@")[2]
+    limited = SandboxGateway(SqlLedger(f"mysql+asyncmy://till:till@{place}/{name}"))
+    with pytest.raises(GatewaySilent):
+        await limited.charge(uuid4(), PRICE, "tok_ok")
+    await owner.prepare()
+    assert await limited.charge(uuid4(), PRICE, "tok_ok") is True
+    await limited.prepare()
+    for gateway in (owner, limited):
+        await gateway.close()
+
+
+@pytest.mark.parametrize("url", ["sqlite+aiosqlite:////nowhere/at/all.db", "mysql+asyncmy://a:hush@127.0.0.1:1/b"])
+async def test_a_ledger_that_is_away_is_silence(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    gateway = SandboxGateway(SqlLedger(url))
+    with pytest.raises(GatewaySilent):
+        await gateway.charge(uuid4(), PRICE, "tok_ok")
+    with pytest.raises(GatewaySilent):
+        await gateway.find_charge(uuid4())
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
+    assert "hush" not in caplog.text
+    await gateway.close()
