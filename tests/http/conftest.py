@@ -15,7 +15,7 @@ from boxoffice.entrypoints.container import make_container
 from boxoffice.entrypoints.http.app import create_app
 from boxoffice.entrypoints.lifespan import running
 from boxoffice.entrypoints.settings import Settings
-from tests.http.service import SECRET, Client, Service, StandingClock
+from tests.http.service import SECRET, Client, Sandbox, Service, StandingClock
 
 
 @pytest.fixture
@@ -36,13 +36,23 @@ async def logged() -> AsyncIterator[list[EventDict]]:
 
 
 @pytest.fixture
-async def service(settings: Settings, clock: StandingClock, logged: list[EventDict]) -> AsyncIterator[Service]:
+def gateway() -> Sandbox:
+    return Sandbox()
+
+
+@pytest.fixture
+async def service(
+    settings: Settings, clock: StandingClock, gateway: Sandbox, logged: list[EventDict]
+) -> AsyncIterator[Service]:
     container = make_container(settings)
     container.clock.override(Object(clock))
     container.password_hasher.override(Singleton(Argon2PasswordHasher, memory=8, passes=1))
     app = create_app(container)
     transport = httpx.ASGITransport(cast("Any", app), raise_app_exceptions=False)
-    async with running(container), httpx.AsyncClient(transport=transport, base_url="http://boxoffice") as http:
+    container.payment_gateway.override(Object(gateway))
+    # What is swept is swept when a test says so.
+    alive = running(container, sweep_every=3_600)
+    async with alive, httpx.AsyncClient(transport=transport, base_url="http://boxoffice") as http:
         yield Service(http, container, clock)
 
 

@@ -1,11 +1,15 @@
 """The service as its clients see it, and the few things that most tests do with it."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import httpx
 
+from boxoffice.adapters.payments import MemoryLedger, SandboxGateway
+from boxoffice.domain.money import Money
 from boxoffice.entrypoints.container import Container
 
 SECRET = "a secret of the tests, long enough"
@@ -25,6 +29,21 @@ class StandingClock:
 
     def travel(self, **timespan: float) -> None:
         self._now += timedelta(**timespan)
+
+
+class Sandbox(SandboxGateway):
+    """The sandbox, which a test may let wait with the next charge."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryLedger())
+        self.asked = asyncio.Event()
+        self.may_go_on = asyncio.Event()
+        self.may_go_on.set()
+
+    async def charge(self, reference: UUID, amount: Money, token: str) -> bool:
+        self.asked.set()
+        await self.may_go_on.wait()
+        return await super().charge(reference, amount, token)
 
 
 class Client:
@@ -76,6 +95,16 @@ class Client:
     async def book(self, event: Mapping[str, Any], quantity: int = 1, **fields: Any) -> dict[str, Any]:
         """A new booking of this client's."""
         return ok(await self.post("/book", {"eventId": event["id"], "quantity": quantity, **fields}), 201)
+
+    async def pay(self, booking: Mapping[str, Any], token: str | None = "tok_ok", **options: Any) -> httpx.Response:
+        """A payment by card; without a token in cash."""
+        body = {"method": "cash"} if token is None else {"method": "card", "token": token}
+        return await self.post(f"/bookings/{booking['id']}/payment", body, **options)
+
+    async def payments(self, booking: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The charges and refunds of a booking."""
+        items: list[dict[str, Any]] = ok(await self.get(f"/bookings/{booking['id']}/payments"))["items"]
+        return items
 
 
 class Service:

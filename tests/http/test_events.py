@@ -306,6 +306,8 @@ async def test_the_changes_are_gapless_and_in_order(service: Service, organizer:
         "amount": EUR_25,
         "status": "confirmed",
         "paymentStatus": "due",
+        "cancellationDeadlineHours": 0,
+        "expiresAt": None,
     }
     assert changes["items"][5]["data"] == {"version": 2, "changes": {"name": "Blues night"}}
 

@@ -10,7 +10,7 @@ import pytest
 
 from boxoffice.domain.money import Money
 from boxoffice.domain.refusals import Refusal
-from boxoffice.entrypoints.http import accounts, bookings, events
+from boxoffice.entrypoints.http import accounts, bookings, events, payments
 from boxoffice.entrypoints.http.body import Body, parse
 from boxoffice.entrypoints.http.kinds import KINDS
 from boxoffice.entrypoints.http.problems import Malformed
@@ -23,20 +23,22 @@ CALLS: dict[tuple[str, str], tuple[int, set[int]]] = {
     ("post", "/login"): (200, {400, 401, 413, 415}),
     ("get", "/me"): (200, {400, 401}),
     ("patch", "/me"): (200, {400, 401, 403, 413, 415}),
-    ("post", "/initialize"): (201, {400, 401, 403, 413, 415}),
+    ("post", "/initialize"): (201, {400, 401, 403, 413, 415, 422}),
     ("get", "/events"): (200, {304, 400, 401}),
     ("get", "/events/{id}"): (200, {304, 400, 401, 404}),
     ("patch", "/events/{id}"): (200, {400, 401, 403, 404, 409, 412, 413, 415}),
     ("patch", "/events/{id}/ticket-types/{typeId}"): (200, {400, 401, 403, 404, 409, 412, 413, 415}),
-    ("post", "/events/{id}/ticket-types"): (201, {400, 401, 403, 404, 409, 412, 413, 415}),
+    ("post", "/events/{id}/ticket-types"): (201, {400, 401, 403, 404, 409, 412, 413, 415, 422}),
     ("get", "/status/{eventId}"): (200, {304, 400, 401, 404}),
     ("get", "/events/{id}/bookings"): (200, {304, 400, 401, 403, 404}),
     ("get", "/events/{id}/waiting-list"): (200, {304, 400, 401, 403, 404}),
     ("get", "/events/{id}/changes"): (200, {304, 400, 401, 403, 404}),
-    ("post", "/book"): (201, {400, 401, 404, 409, 413, 415}),
-    ("post", "/cancel"): (200, {400, 401, 404, 409, 413, 415}),
+    ("post", "/book"): (201, {400, 401, 404, 409, 413, 415, 422}),
+    ("post", "/cancel"): (200, {400, 401, 404, 409, 413, 415, 422}),
     ("get", "/bookings"): (200, {400, 401}),
     ("get", "/bookings/{id}"): (200, {400, 401, 404}),
+    ("post", "/bookings/{id}/payment"): (200, {400, 401, 402, 403, 404, 409, 413, 415, 422}),
+    ("get", "/bookings/{id}/payments"): (200, {400, 401, 404}),
     ("get", "/problems/{code}"): (200, {400, 401, 404}),
     ("get", "/health/live"): (200, set()),
     ("get", "/health/ready"): (200, set()),
@@ -110,6 +112,26 @@ async def test_every_call_is_whole(document: dict[str, Any]) -> None:
     assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
 
 
+async def test_keys_stand_with_the_calls_that_take_them(document: dict[str, Any]) -> None:
+    taking = set()
+    for path, item in document["paths"].items():
+        for call in item.values():
+            if "Idempotency-Key" in [each["name"] for each in call["parameters"] if each["in"] == "header"]:
+                taking.add(path)
+                replayed = {s for s, each in call["responses"].items() if "Idempotency-Replayed" in each["headers"]}
+                assert replayed == set(call["responses"]) & {"200", "201", "402", "409"}
+                assert "422" in call["responses"]
+            else:
+                assert "422" not in call["responses"]
+    assert taking == {
+        "/initialize",
+        "/book",
+        "/cancel",
+        "/events/{id}/ticket-types",
+        "/bookings/{id}/payment",
+    }
+
+
 async def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
     references = set(re.findall(r'"\$ref":"([^"]+)"', msgspec.json.encode(document).decode()))
     assert len(references) > 10
@@ -120,7 +142,7 @@ async def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None
 def shapes() -> list[type[Body]]:
     return [
         value
-        for module in (accounts, bookings, events)
+        for module in (accounts, bookings, events, payments)
         for value in vars(module).values()
         if isinstance(value, type)
         and issubclass(value, Body)
@@ -163,6 +185,7 @@ async def test_answers_have_the_fields_of_their_schema(
         "/events/{id}": event,
         "/status/{eventId}": ok(await customer.get(f"/status/{event['id']}")),
         "/bookings/{id}": booking,
+        "/bookings/{id}/payments": ok(await customer.get(f"/bookings/{booking['id']}/payments")),
         "/events/{id}/changes": ok(await organizer.get(f"/events/{event['id']}/changes")),
     }
     for path, answer in answers.items():
@@ -251,4 +274,5 @@ class TestProblems:
         assert codes <= set(KINDS)
         assert set(KINDS) - codes == {
             *("method-not-allowed", "body-too-large", "unsupported-media-type", "internal-error", "try-again"),
+            "payment-unknown",
         }

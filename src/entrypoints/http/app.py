@@ -9,10 +9,12 @@ from litestar import Litestar
 from litestar.di import Provide
 
 from ... import __version__
+from ...application.idempotency import Replayed
 from ..container import Container
 from ..lifespan import running
-from . import accounts, bookings, events, operations, problems
+from . import accounts, bookings, events, operations, payments, problems
 from .envelope import Envelope
+from .idempotency import replay_response
 from .identity import identify_with
 from .reference import reference_of
 
@@ -35,6 +37,8 @@ _HANDLERS: Final = (
     bookings.cancel_booking,
     bookings.list_bookings,
     bookings.read_booking,
+    payments.pay_booking,
+    payments.list_payments,
     operations.read_liveness,
     operations.read_readiness,
     operations.read_openapi,
@@ -54,6 +58,8 @@ _PROVIDED: Final = (
     "list_events",
     "read_booking",
     "list_bookings",
+    "pay_booking",
+    "list_payments",
     "list_event_bookings",
     "read_waiting_list",
     "read_changes",
@@ -82,7 +88,7 @@ def create_app(container: Container) -> Litestar:
             "reference": Provide(lambda: reference, sync_to_thread=False),
         },
         guards=[identify_with(container.authenticate)],
-        exception_handlers={Exception: problems.problem_response},
+        exception_handlers={Exception: problems.problem_response, Replayed: replay_response},
         lifespan=[lifespan],
         # Bodies, errors, logs and the reference are this package's own.
         openapi_config=None,

@@ -7,7 +7,7 @@ last of two equal keys.
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from enum import Enum
 from functools import cache
@@ -40,8 +40,8 @@ class Body(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fie
     rules: ClassVar[Rules] = {}
 
     @classmethod
-    def contradictions(cls, given: Collection[str]) -> Iterator[FieldProblem]:  # noqa: ARG003
-        """What is wrong with these fields (names on the wire) standing together, whatever their values."""
+    def contradictions(cls, given: Mapping[str, object]) -> Iterator[FieldProblem]:  # noqa: ARG003
+        """What is wrong with these fields (names on the wire, values as they came) standing together."""
         yield from ()
 
 
@@ -50,8 +50,7 @@ Wanted = TypeVar("Wanted", bound=Body)
 
 async def read(request: Request[Any, Any, Any], wanted: type[Wanted]) -> Wanted:
     """The body as what is wanted. Raises: UnsupportedMediaType, BodyTooLarge, Malformed."""
-    _check_media_type(request.scope["headers"])
-    return parse(await _receive(request), wanted)
+    return parse(await receive(request), wanted)
 
 
 def parse(raw: bytes, wanted: type[Wanted]) -> Wanted:
@@ -87,8 +86,12 @@ def _is_harmless(parameter: bytes) -> bool:
     return name.lower() != b"charset" or value.strip(b'"').lower() == b"utf-8"
 
 
-async def _receive(request: Request[Any, Any, Any]) -> bytes:
-    """The body, never holding more than may be. The length that was said is believed only when it is too much."""
+async def receive(request: Request[Any, Any, Any]) -> bytes:
+    """The body, never holding more than may be. The length that was said is believed only when it is too much.
+
+    Raises: UnsupportedMediaType, BodyTooLarge, Malformed.
+    """
+    _check_media_type(request.scope["headers"])
     for name, value in request.scope["headers"]:
         if name == b"content-length" and value.isdigit() and (len(value) > 9 or int(value) > LARGEST):
             raise BodyTooLarge

@@ -1,6 +1,6 @@
 """Bookings: /book, /cancel, /bookings."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, cast
 from uuid import UUID
 
@@ -11,13 +11,15 @@ from msgspec import UNSET, UnsetType
 
 from ...application.authenticate import Caller
 from ...application.book_ticket import BookTicket
-from ...application.cancel_booking import CancelBooking
-from ...application.ports import Ids
+from ...application.cancel_booking import CancelBooking, Cancellation
+from ...application.idempotency import Answer
+from ...application.ports import Clock, Ids
 from ...application.queries import ListBookings, ReadBooking
 from ...domain.book import Book
-from ...domain.booking import BOOK_RULES, BookingStatus
+from ...domain.booking import BOOK_RULES, Booking, BookingStatus
 from ...domain.cancel import Cancel
-from .body import Body, read
+from .body import Body
+from .idempotency import answer_of, read_once, respond
 from .operation import CURSOR, LIMIT, Operation, Parameter
 from .paths import id_in_path
 from .problems import FieldProblem, pointer
@@ -61,7 +63,7 @@ class CancelBody(Body, frozen=True, kw_only=True):
     event_id: UUID | UnsetType = UNSET
 
     @classmethod
-    def contradictions(cls, given: Collection[str]) -> Iterator[FieldProblem]:
+    def contradictions(cls, given: Mapping[str, object]) -> Iterator[FieldProblem]:
         """Exactly one of the two."""
         if "bookingId" in given and "eventId" in given:
             yield FieldProblem(pointer("eventId"), "must not stand beside bookingId")
@@ -76,6 +78,7 @@ class CancelBody(Body, frozen=True, kw_only=True):
         "Book tickets, or join the waiting list",
         tag="Bookings",
         signed_in=True,
+        takes_key=True,
         body=BookBody,
         example={"eventId": BOOKING["eventId"], "quantity": 2},
         answer=BookingView,
@@ -95,20 +98,25 @@ class CancelBody(Body, frozen=True, kw_only=True):
 async def book_ticket(
     request: Request[Caller, Any, Any],
     book_ticket: NamedDependency[SkipValidation[BookTicket]],
+    clock: NamedDependency[SkipValidation[Clock]],
     ids: NamedDependency[SkipValidation[Ids]],
-) -> Response[BookingView]:
+) -> Response[bytes]:
     """All tickets at once or a place in line for all of them: waiting is an outcome, no error."""
-    body = await read(request, BookBody)
-    booking = await book_ticket(
-        Book(
-            booking_id=ids.new(),
-            event_id=body.event_id,
-            actor=request.user.actor,
-            quantity=body.quantity,
-            ticket_type_id=None if body.ticket_type_id is UNSET else body.ticket_type_id,
-        )
+    asked = await read_once(request, BookBody)
+    body, now = asked.body, clock.now()
+
+    def answer(booking: Booking) -> Answer:
+        view = BookingView.of(booking, now)
+        return answer_of(view, booking.id, status=201, location=f"/bookings/{booking.id}")
+
+    command = Book(
+        booking_id=ids.new(),
+        event_id=body.event_id,
+        actor=request.user.actor,
+        quantity=body.quantity,
+        ticket_type_id=None if body.ticket_type_id is UNSET else body.ticket_type_id,
     )
-    return Response(BookingView.of(booking), headers={"Location": f"/bookings/{booking.id}"})
+    return respond(answer(await book_ticket(command, asked.once(answer, body.event_id))))
 
 
 @post(
@@ -119,6 +127,7 @@ async def book_ticket(
         "Cancel a booking",
         tag="Bookings",
         signed_in=True,
+        takes_key=True,
         body=CancelBody,
         example={"bookingId": BOOKING["id"]},
         answer=CancellationView,
@@ -127,15 +136,23 @@ async def book_ticket(
     ).opt,
 )
 async def cancel_booking(
-    request: Request[Caller, Any, Any], cancel_booking: NamedDependency[SkipValidation[CancelBooking]]
-) -> CancellationView:
+    request: Request[Caller, Any, Any],
+    cancel_booking: NamedDependency[SkipValidation[CancelBooking]],
+    clock: NamedDependency[SkipValidation[Clock]],
+) -> Response[bytes]:
     """Its tickets go to the waiting list in the same transaction."""
-    body = await read(request, CancelBody)
-    actor = request.user.actor
+    asked = await read_once(request, CancelBody)
+    body, actor, now = asked.body, request.user.actor, clock.now()
+
+    def answer(cancellation: Cancellation) -> Answer:
+        return answer_of(CancellationView.of(cancellation, now), cancellation.booking.id)
+
     if isinstance(body.booking_id, UUID):
-        return CancellationView.of(await cancel_booking.by_id(body.booking_id, actor))
+        once = asked.once(answer, body.booking_id)
+        return respond(answer(await cancel_booking.by_id(body.booking_id, actor, once)))
     event_id = cast("UUID", body.event_id)  # One of the two is given, or there would have been a contradiction.
-    return CancellationView.of(await cancel_booking(Cancel(event_id=event_id, actor=actor)))
+    once = asked.once(answer, event_id)
+    return respond(answer(await cancel_booking(Cancel(event_id=event_id, actor=actor), once)))
 
 
 @get(
@@ -152,7 +169,9 @@ async def cancel_booking(
     ).opt,
 )
 async def list_bookings(
-    request: Request[Caller, Any, Any], list_bookings: NamedDependency[SkipValidation[ListBookings]]
+    request: Request[Caller, Any, Any],
+    list_bookings: NamedDependency[SkipValidation[ListBookings]],
+    clock: NamedDependency[SkipValidation[Clock]],
 ) -> Listed[BookingView]:
     """One's own bookings, newest first."""
     actor = request.user.actor
@@ -161,7 +180,8 @@ async def list_bookings(
     page = await list_bookings(
         actor, status=asked.get("status"), before=cursors.read_from(asked), limit=asked.get("limit", 50)
     )
-    return page_of(page, BookingView.of, cursors)
+    now = clock.now()
+    return page_of(page, lambda booking: BookingView.of(booking, now), cursors)
 
 
 @get(
@@ -180,6 +200,7 @@ async def read_booking(
     booking_id: FromPath[str],
     request: Request[Caller, Any, Any],
     read_booking: NamedDependency[SkipValidation[ReadBooking]],
+    clock: NamedDependency[SkipValidation[Clock]],
 ) -> BookingView:
     """With today's place in line; for its customer, the organizer and admins."""
-    return BookingView.of(await read_booking(id_in_path(booking_id), request.user.actor))
+    return BookingView.of(await read_booking(id_in_path(booking_id), request.user.actor), clock.now())

@@ -1,6 +1,6 @@
 """Events: /initialize, /events and what lies below it, /status."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final, Literal, cast
 from uuid import UUID
@@ -12,6 +12,7 @@ from msgspec import UNSET, UnsetType
 
 from ...application.authenticate import Caller
 from ...application.change_event import ChangeEvent
+from ...application.idempotency import Answer
 from ...application.initialize_event import InitializeEvent
 from ...application.ports import Clock, Ids
 from ...application.queries import ListEventBookings, ListEvents, ReadChanges, ReadEvent, ReadWaitingList
@@ -21,6 +22,7 @@ from ...domain.event import (
     TICKET_TYPE_RULES,
     EventChanges,
     EventDetails,
+    EventState,
     EventStatus,
     TicketTypeChanges,
     TicketTypeSpec,
@@ -31,6 +33,7 @@ from ...domain.organize import AddTicketType, Edit, EditTicketType, Initialize, 
 from .body import Body, read
 from .bookings import BOOKING
 from .bookings import STATUS as BOOKING_STATUS
+from .idempotency import answer_of, read_once, respond
 from .identity import actor_of
 from .operation import CURSOR, IF_MATCH, IF_NONE_MATCH, LIMIT, Operation, Parameter
 from .paths import id_in_path
@@ -137,7 +140,7 @@ class InitializeBody(Body, frozen=True, kw_only=True):
     ticket_types: list[TicketTypeBody] | UnsetType = UNSET
 
     @classmethod
-    def contradictions(cls, given: Collection[str]) -> Iterator[FieldProblem]:
+    def contradictions(cls, given: Mapping[str, object]) -> Iterator[FieldProblem]:
         """One kind of ticket or a list of them."""
         if "ticketTypes" not in given:
             if "totalTickets" not in given:
@@ -191,6 +194,7 @@ class EventChangesBody(Body, frozen=True, kw_only=True):
         "Initialize an event with its tickets",
         tag="Events",
         signed_in=True,
+        takes_key=True,
         body=InitializeBody,
         example=_DETAILS,
         answer=EventView,
@@ -209,20 +213,25 @@ async def initialize_event(
     default_currency: NamedDependency[SkipValidation[str]],
 ) -> Response[bytes]:
     """On sale at once unless it is a draft; whoever initializes it organizes it."""
-    body = await read(request, InitializeBody)
-    state = await initialize_event(
-        Initialize(
-            event_id=ids.new(),
-            actor=request.user.actor,
-            details=body.details(),
-            ticket_types=tuple((ids.new(), spec) for spec in body.specs()),
-            currency=default_currency,
-            status=EventStatus(body.status),
-        )
+    asked = await read_once(request, InitializeBody)
+    body, now = asked.body, clock.now()
+
+    def answer(state: EventState) -> Answer:
+        return _created(EventView.of(state, now))
+
+    command = Initialize(
+        event_id=ids.new(),
+        actor=request.user.actor,
+        details=body.details(),
+        ticket_types=tuple((ids.new(), spec) for spec in body.specs()),
+        currency=default_currency,
+        status=EventStatus(body.status),
     )
-    view = EventView.of(state, clock.now())
-    headers = {"Location": f"/events/{view.id}"}
-    return tagged(request, view, version=view.version, status_code=201, headers=headers)
+    return respond(answer(await initialize_event(command, asked.once(answer))))
+
+
+def _created(view: EventView) -> Answer:
+    return answer_of(view, view.id, status=201, location=f"/events/{view.id}", version=view.version)
 
 
 @get(
@@ -365,6 +374,7 @@ async def change_event(
         "Add a kind of ticket",
         tag="Events",
         signed_in=True,
+        takes_key=True,
         body=TicketTypeBody,
         example={"name": "Balcony", "totalTickets": 40, "price": {"amount": 4000, "currency": "EUR"}},
         answer=EventView,
@@ -384,19 +394,20 @@ async def add_ticket_type(
     ids: NamedDependency[SkipValidation[Ids]],
 ) -> Response[bytes]:
     """The event with one more kind of ticket."""
-    body = await read(request, TicketTypeBody)
-    state = await change_event(
-        AddTicketType(
-            event_id=id_in_path(event_id),
-            actor=request.user.actor,
-            ticket_type_id=ids.new(),
-            spec=body.spec(),
-            expected_versions=expected_versions(request),
-        )
+    asked = await read_once(request, TicketTypeBody)
+    now = clock.now()
+
+    def answer(state: EventState) -> Answer:
+        return _created(EventView.of(state, now))
+
+    command = AddTicketType(
+        event_id=id_in_path(event_id),
+        actor=request.user.actor,
+        ticket_type_id=ids.new(),
+        spec=asked.body.spec(),
+        expected_versions=expected_versions(request),
     )
-    headers = {"Location": f"/events/{state.event.id}"}
-    view = EventView.of(state, clock.now())
-    return tagged(request, view, version=view.version, status_code=201, headers=headers)
+    return respond(answer(await change_event(command, asked.once(answer, command.event_id))))
 
 
 @patch(
@@ -454,6 +465,7 @@ async def list_event_bookings(
     event_id: FromPath[str],
     request: Request[Caller, Any, Any],
     list_event_bookings: NamedDependency[SkipValidation[ListEventBookings]],
+    clock: NamedDependency[SkipValidation[Clock]],
 ) -> Response[bytes]:
     """For its organizer and admins."""
     asked = query(request, status=one_of(BookingStatus), limit=limit, cursor=str)
@@ -463,7 +475,8 @@ async def list_event_bookings(
     page = await list_event_bookings(
         id_in_path(event_id), request.user.actor, status=status, before=before, limit=asked.get("limit", 50)
     )
-    return tagged(request, page_of(page, BookingView.of, cursors))
+    now = clock.now()
+    return tagged(request, page_of(page, lambda booking: BookingView.of(booking, now), cursors))
 
 
 @get(
@@ -492,6 +505,7 @@ async def read_waiting_list(
     event_id: FromPath[str],
     request: Request[Caller, Any, Any],
     read_waiting_list: NamedDependency[SkipValidation[ReadWaitingList]],
+    clock: NamedDependency[SkipValidation[Clock]],
 ) -> Response[bytes]:
     """For its organizer and admins."""
     asked = query(request, ticketTypeId=identifier, limit=limit, cursor=str)
@@ -505,7 +519,8 @@ async def read_waiting_list(
         after=after,
         limit=asked.get("limit", 50),
     )
-    return tagged(request, page_of(page, BookingView.of, cursors))
+    now = clock.now()
+    return tagged(request, page_of(page, lambda booking: BookingView.of(booking, now), cursors))
 
 
 @get(
@@ -529,6 +544,7 @@ async def read_waiting_list(
                         "quantity": 2,
                         "amount": BOOKING["amount"],
                         "queueNumber": 1,
+                        "cancellationDeadlineHours": 0,
                     },
                 }
             ],

@@ -40,11 +40,17 @@ KINDS: Final[Mapping[str, Kind]] = {
         "Wrong e-mail address or password",
         "No account has this e-mail address with this password. Which of the two is wrong is never said.",
     ),
+    "payment-declined": Kind(
+        402,
+        "The payment was declined",
+        "The payment provider said no. Nothing was charged and the booking is as it was: a hold still lapses at its "
+        "`expiresAt`. Pay with another card, and with a new idempotency key.",
+    ),
     "not-allowed": Kind(
         403,
         "Not allowed",
-        "You may see this thing, but not do this to it: only its organizer or an admin may. For /me: the current "
-        "password is wrong.",
+        "You may see this thing, but not do this to it: only its organizer or an admin may. For a payment: customers "
+        "pay by card, organizers and admins record cash. For /me: the current password is wrong.",
     ),
     "not-found": Kind(
         404,
@@ -54,6 +60,11 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "method-not-allowed": Kind(
         405, "Method not allowed", "The path exists, but not with this method. The Allow header says which ones it has."
+    ),
+    "request-in-progress": Kind(
+        409,
+        "The first request is still running",
+        "The first request with this idempotency key has no outcome yet. Send it again in a moment, with the same key.",
     ),
     "not-on-sale": Kind(
         409,
@@ -79,6 +90,23 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "already-cancelled": Kind(
         409, "Already cancelled", "The booking is cancelled or expired by now; nothing more has to be done."
+    ),
+    "hold-expired": Kind(
+        409,
+        "The time to pay is over",
+        "The booking was not paid until its `expiresAt`, and its tickets are taken or awaited by others. Nothing was "
+        "charged; money that was on its way already goes back. Book again.",
+    ),
+    "payment-not-due": Kind(
+        409,
+        "Nothing is due",
+        "The booking is paid, free, in the waiting list, or ended. Money that was on its way already goes back.",
+    ),
+    "payment-under-way": Kind(
+        409,
+        "A payment is under way",
+        "Another payment for the booking has no outcome yet. Look at the booking in a moment; if it is still due by "
+        "then, pay again.",
     ),
     "exceeds-capacity": Kind(
         409,
@@ -120,6 +148,12 @@ KINDS: Final[Mapping[str, Kind]] = {
         "Unsupported media type",
         "Bodies are `Content-Type: application/json` in UTF-8, without a Content-Encoding.",
     ),
+    "idempotency-key-reused": Kind(
+        422,
+        "The idempotency key was used before",
+        "The key came with another request within the last 24 hours: another path or another body. Choose a new key "
+        "for a new request.",
+    ),
     "internal-error": Kind(
         500,
         "Internal error",
@@ -131,5 +165,11 @@ KINDS: Final[Mapping[str, Kind]] = {
         "Try again in a moment",
         "The service is overloaded or shutting down, or its database is away. Nothing is known of the request's "
         "outcome. Try again after as many seconds as Retry-After says.",
+    ),
+    "payment-unknown": Kind(
+        503,
+        "Nobody knows whether it is paid",
+        "The payment provider did not answer. Send the payment again after as many seconds as Retry-After says: the "
+        "provider is asked about the same charge, so you pay once at most. The service asks by itself, too.",
     ),
 }

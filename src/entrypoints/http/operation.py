@@ -28,12 +28,21 @@ IF_MATCH = Parameter(
     "header",
 )
 
+IDEMPOTENCY_KEY = Parameter(
+    "Idempotency-Key",
+    "A word of yours for this request, best a random one. Sent again with the same key within 24 hours, it changes "
+    "nothing and gets the first answer again.",
+    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+    "header",
+)
+
 
 class Operation(Struct, frozen=True):
     """One call.
 
-    `signed_in`: it needs a bearer token. `ignores_token`: it does not even look at one. `problems` are the codes it may
-    answer besides those that follow from the rest (a body, signing in).
+    `signed_in`: it needs a bearer token. `ignores_token`: it does not even look at one. `takes_key`: an idempotency key
+    makes it happen once. `problems` are the codes it may answer besides those that follow from the rest (a body,
+    signing in, a key).
     """
 
     id: str
@@ -50,6 +59,7 @@ class Operation(Struct, frozen=True):
     ignores_token: bool = False
     has_location: bool = False
     has_etag: bool = False
+    takes_key: bool = False
     answers_html: bool = False
     media_type: str = "application/json"
 

@@ -12,6 +12,7 @@ from litestar.params import FromPath
 from msgspec import Struct
 
 from ...application.failures import Unavailable
+from ...application.pay_booking import PaymentUnknown
 from ...domain.refusals import FieldPath, InvalidRequest, InvalidToken, NotFound, Refusal
 from .kinds import KINDS, Kind
 from .naming import camel
@@ -66,6 +67,9 @@ def problem_of(error: Exception, request_id: str) -> tuple[int, dict[str, str], 
             told = _of_litestar(error)
         case Malformed():
             told = _Told("invalid-request", _INVALID, members={"errors": error.errors})
+        case PaymentUnknown():
+            detail = "The payment provider did not answer. Send the payment again: you are charged once at most."
+            told = _Told("payment-unknown", detail, {"Retry-After": "1"})
         case Unavailable():
             headers = {"Retry-After": str(error.retry_after)}
             told = _Told("try-again", "The service cannot answer now; try again in a moment.", headers)

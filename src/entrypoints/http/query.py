@@ -172,6 +172,11 @@ def booking_cursors(*belongs_to: object) -> Cursors[UUID]:
     return Cursors(UUID, *belongs_to)
 
 
+def payment_cursors(*belongs_to: object) -> Cursors[UUID]:
+    """Cursors of a booking's payments."""
+    return Cursors(UUID, *belongs_to)
+
+
 def waiting_cursors(*belongs_to: object) -> Cursors[WaitingKey]:
     """Cursors of a waiting list."""
     return Cursors(WaitingKey, *belongs_to)

@@ -10,7 +10,7 @@ from litestar.routes import BaseRoute, HTTPRoute
 from msgspec import Struct
 
 from .kinds import KINDS
-from .operation import Operation, Parameter
+from .operation import IDEMPOTENCY_KEY, Operation, Parameter
 from .problems import MEDIA_TYPE
 
 REF: Final = "#/components/schemas/{name}"
@@ -49,6 +49,7 @@ LIMITS: Final[Mapping[str, _Limits]] = {
     "EventChangesBody": _EVENT_LIMITS,
     "TicketTypeBody": _TICKET_TYPE_LIMITS,
     "TicketTypeChangesBody": _TICKET_TYPE_LIMITS,
+    "PaymentBody": {"token": {"minLength": 1, "maxLength": 255}},
     "BookBody": {"quantity": {"minimum": 1, "maximum": 1_000}},
     "Money": {"amount": {"minimum": 0}, "currency": {"pattern": "^[A-Z]{3}$"}},
 }
@@ -56,6 +57,12 @@ LIMITS: Final[Mapping[str, _Limits]] = {
 
 _TOGETHER: Final[Mapping[str, Mapping[str, Any]]] = {
     "CancelBody": {"oneOf": [{"required": ["bookingId"]}, {"required": ["eventId"]}]},
+    "PaymentBody": {
+        "oneOf": [
+            {"required": ["token"], "properties": {"method": {"const": "card"}}},
+            {"properties": {"method": {"const": "cash"}, "token": False}},
+        ]
+    },
     "InitializeBody": {
         "oneOf": [
             {"required": ["totalTickets"], "properties": {"ticketTypes": False}},
@@ -94,6 +101,7 @@ _HEADERS: Final = {
     "ETag": "The tag of this answer.",
     "WWW-Authenticate": "How to sign in.",
     "Retry-After": "Seconds to wait.",
+    "Idempotency-Replayed": "`true` where the request came before: this is the first answer to it again.",
 }
 
 
@@ -189,7 +197,7 @@ def _described(path: str, operation: Operation) -> dict[str, Any]:
         "operationId": operation.id,
         "summary": operation.summary,
         "tags": [operation.tag],
-        "parameters": in_path + [_parameter(parameter) for parameter in operation.parameters],
+        "parameters": in_path + [_parameter(parameter) for parameter in _parameters(operation)],
         "responses": _responses(operation),
         # An empty requirement: works without signing in, too.
         "security": [{"bearer": []}]
@@ -202,6 +210,10 @@ def _described(path: str, operation: Operation) -> dict[str, Any]:
         content = {"schema": _schema(operation.body), "example": operation.example}
         described["requestBody"] = {"required": True, "content": {"application/json": content}}
     return described
+
+
+def _parameters(operation: Operation) -> tuple[Parameter, ...]:
+    return (*operation.parameters, IDEMPOTENCY_KEY) if operation.takes_key else operation.parameters
 
 
 def _path_schema(name: str) -> dict[str, Any]:
@@ -231,6 +243,7 @@ def _responses(operation: Operation) -> dict[str, Any]:
     headers = ["X-Request-Id"]
     headers += ["Location"] if operation.has_location else []
     headers += ["ETag"] if operation.has_etag else []
+    headers += ["Idempotency-Replayed"] if operation.takes_key else []
     content: dict[str, Any] = {operation.media_type: {"schema": _schema(operation.answer)}}
     if operation.answer_example is not None:
         content[operation.media_type]["example"] = operation.answer_example
@@ -249,7 +262,7 @@ def _responses(operation: Operation) -> dict[str, Any]:
     for code in _codes(operation):
         by_status.setdefault(KINDS[code].status, []).append(code)
     for status, codes in sorted(by_status.items()):
-        responses[str(status)] = _problem(status, codes)
+        responses[str(status)] = _problem(status, codes, is_replayed=operation.takes_key and status in (402, 409))
     return responses
 
 
@@ -261,13 +274,16 @@ def _codes(operation: Operation) -> list[str]:
         codes += ["invalid-token", "invalid-request", "try-again"]
     if operation.body is not None:
         codes += ["invalid-request", "body-too-large", "unsupported-media-type"]
+    if operation.takes_key:
+        codes.append("idempotency-key-reused")
     return sorted({*codes, *_ALWAYS}, key=list(KINDS).index)
 
 
-def _problem(status: int, codes: list[str]) -> dict[str, Any]:
+def _problem(status: int, codes: list[str], *, is_replayed: bool) -> dict[str, Any]:
     headers = ["X-Request-Id"]
     headers += ["WWW-Authenticate"] if status == 401 else []
     headers += ["Retry-After"] if status == 503 else []
+    headers += ["Idempotency-Replayed"] if is_replayed else []
     examples = {
         code: {
             "value": {

@@ -11,26 +11,23 @@ _TAG: Final = re.compile(r'[ \t,]*(?P<weak>W/)?"(?P<opaque>[\x21\x23-\x7e\x80-\x
 _EDITABLE: Final = re.compile(r"([1-9][0-9]{0,8})\.[0-9a-f]+")
 
 
-def tagged(
-    request: Request[Any, Any, Any],
-    view: object,
-    *,
-    version: int | None = None,
-    status_code: int = 200,
-    headers: dict[str, str] | None = None,
-) -> Response[bytes]:
-    """The view with its ETag, or 304 where the client has just that.
+def tag_of(body: bytes, version: int | None) -> str:
+    """A digest of the answer itself, so that it changes whenever the answer does.
 
-    The tag is a digest of the answer itself, so it changes whenever the answer does; before it stands the version of an
-    event, the only part that `If-Match` looks at.
+    Before it stands the version of an event, the only part that `If-Match` looks at.
     """
-    body = msgspec.json.encode(view)
     digest = blake2b(body, digest_size=9).hexdigest()
-    tag = digest if version is None else f"{version}.{digest}"
-    headers = {**(headers or {}), "ETag": f'"{tag}"'}
+    return digest if version is None else f"{version}.{digest}"
+
+
+def tagged(request: Request[Any, Any, Any], view: object, *, version: int | None = None) -> Response[bytes]:
+    """The view with its ETag, or 304 where the client has just that."""
+    body = msgspec.json.encode(view)
+    tag = tag_of(body, version)
+    headers = {"ETag": f'"{tag}"'}
     if request.scope["method"] == "GET" and _has(_listed(request, b"if-none-match"), tag):
         return Response(b"", status_code=304, headers=headers)
-    return Response(body, status_code=status_code, headers=headers, media_type="application/json")
+    return Response(body, headers=headers, media_type="application/json")
 
 
 def expected_versions(request: Request[Any, Any, Any]) -> frozenset[int] | None:

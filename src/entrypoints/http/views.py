@@ -13,6 +13,7 @@ from ...domain.booking import Booking, BookingStatus, PaymentStatus
 from ...domain.event import EventState, EventStatus, TicketType, WaitingListPolicy
 from ...domain.facts import Fact
 from ...domain.money import Money
+from ...domain.payment import Payment, PaymentKind, PaymentMethod, PaymentState
 from ...domain.user import Role, User
 
 _SCHEME: Final = "Bearer"
@@ -174,8 +175,9 @@ class BookingView(View, frozen=True, kw_only=True):
     updated_at: datetime
 
     @classmethod
-    def of(cls, booking: Booking) -> "BookingView":
-        """A booking with its place in line, if it has one."""
+    def of(cls, booking: Booking, now: datetime) -> "BookingView":
+        """A booking as it counts now, with its place in line, if it has one."""
+        booking = booking.as_of(now)
         place = booking.place
         return cls(
             id=booking.id,
@@ -201,9 +203,34 @@ class CancellationView(View, frozen=True, kw_only=True):
     promoted_count: int
 
     @classmethod
-    def of(cls, cancellation: Cancellation) -> "CancellationView":
+    def of(cls, cancellation: Cancellation, now: datetime) -> "CancellationView":
         """What a cancellation led to."""
-        return cls(booking=BookingView.of(cancellation.booking), promoted_count=cancellation.promoted_count)
+        return cls(booking=BookingView.of(cancellation.booking, now), promoted_count=cancellation.promoted_count)
+
+
+class PaymentView(View, frozen=True, kw_only=True):
+    """A charge or a refund; `settledAt` is when the money had gone, or it was clear that it does not."""
+
+    id: UUID
+    kind: PaymentKind
+    status: PaymentState
+    method: PaymentMethod
+    amount: Money
+    created_at: datetime
+    settled_at: datetime | None
+
+    @classmethod
+    def of(cls, payment: Payment) -> "PaymentView":
+        """A payment without what only the service needs of it."""
+        return cls(
+            id=payment.id,
+            kind=payment.kind,
+            status=payment.status,
+            method=payment.method,
+            amount=payment.amount,
+            created_at=payment.created_at,
+            settled_at=payment.settled_at,
+        )
 
 
 class FactView(View, frozen=True, kw_only=True):
