@@ -1,0 +1,262 @@
+"""A Stripe of the tests' own, on loopback: what the adapter relies on, as Stripe documents it.
+
+It knows idempotency keys, lists by time and in pages, declines cards, gives back no more than was charged, and can be
+told to fail. It stands for an API version of its own: what it is sent and does not know, it refuses.
+"""
+
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from enum import StrEnum
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlsplit
+
+from msgspec import Struct
+
+KEY: Final = "sk_test_fake"
+PAYS: Final = "pm_card_visa"
+DECLINED: Final = "pm_card_chargeDeclined"
+ASKS: Final = "pm_card_authenticationRequired"
+SLOW: Final = "pm_card_processing"
+
+_CREATE: Final = frozenset(
+    {
+        *("amount", "currency", "payment_method", "confirm", "error_on_requires_action", "metadata[reference]"),
+        "allowed_payment_method_types[0]",
+    }
+)
+_REFUND: Final = frozenset({"payment_intent", "amount", "metadata[reference]"})
+_LIST: Final = frozenset({"limit", "starting_after", "created[gte]", "created[gt]", "created[lte]", "payment_intent"})
+
+
+class Fault(StrEnum):
+    """What goes wrong with a request."""
+
+    HANGS = "hangs"
+    """It is done, and never answered."""
+    LOST = "lost"
+    """It is done, and the connection breaks before the answer."""
+    BROKEN = "broken"
+    """It is done, and the answer is no JSON."""
+    NEVER_CAME = "never came"
+    """The connection breaks before anything was done."""
+    FAILS = "fails"
+    """500, and nothing is done."""
+    TOO_MANY = "too many"
+    """429, and nothing is done."""
+    AT_ONCE = "at once"
+    """409: another request with the same idempotency key is being done."""
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """A request."""
+
+    method: str
+    path: str
+    key: str | None
+    values: dict[str, str]
+
+
+class Refused(Exception):
+    """An answer that is an error."""
+
+    def __init__(self, status: int, kind: str, code: str, param: str | None = None) -> None:
+        super().__init__(code)
+        self.status = status
+        self.body = {"error": {"type": kind, "code": code, "param": param, "message": f"No: {code}"}}
+
+
+class FakeStripe:
+    """The server and its books."""
+
+    def __init__(self) -> None:
+        self.address = ""
+        self.asked: list[Asked] = []
+        self.faults: deque[Fault | None] = deque()
+        """What goes wrong with the next requests, in order; None: nothing."""
+        self.intents: list[dict[str, Any]] = []
+        self.refunds: list[dict[str, Any]] = []
+        self.refund_status = "succeeded"
+        self.clock: int | None = None
+        """Seconds since 1970 that new things are made at; None: now."""
+        self._answers: dict[str, tuple[str, dict[str, str], int, dict[str, Any]]] = {}
+        self._is_closing = asyncio.Event()
+
+    @property
+    def taken(self) -> int:
+        """Minor units that were charged and not given back."""
+        charged: int = sum(intent["amount"] for intent in self.intents if intent["status"] == "succeeded")
+        given: int = sum(refund["amount"] for refund in self.refunds if refund["status"] in {"succeeded", "pending"})
+        return charged - given
+
+    def forget_keys(self) -> None:
+        """A day has passed."""
+        self._answers.clear()
+
+    @classmethod
+    @asynccontextmanager
+    async def serving(cls) -> AsyncIterator["FakeStripe"]:
+        fake = cls()
+        connections: set[asyncio.Task[None]] = set()
+
+        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            assert task
+            connections.add(task)
+            with suppress(ConnectionError, asyncio.IncompleteReadError):
+                await fake._serve(reader, writer)
+            writer.close()
+            connections.discard(task)
+
+        server = await asyncio.start_server(connected, "127.0.0.1", 0)
+        fake.address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        try:
+            yield fake
+        finally:
+            fake._is_closing.set()
+            server.close()
+            if connections:
+                await asyncio.wait(connections)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One request a connection."""
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
+        body = (await reader.readexactly(int(headers.get("content-length", "0")))).decode()
+        method, target, _ = head[0].split(" ")
+        url = urlsplit(target)
+        asked = Asked(
+            method=method,
+            path=url.path,
+            key=headers.get("idempotency-key"),
+            values=dict(parse_qsl(body or url.query, keep_blank_values=True)),
+        )
+        self.asked.append(asked)
+        fault = self.faults.popleft() if self.faults else None
+        if fault is Fault.NEVER_CAME:
+            return
+        status, answer = self._answer(asked, headers.get("authorization"), fault)
+        if fault is Fault.HANGS:
+            await self._is_closing.wait()
+        if fault in {Fault.HANGS, Fault.LOST}:
+            return
+        text = b"<html>" if fault is Fault.BROKEN else json.dumps(answer).encode()
+        writer.write(
+            f"HTTP/1.1 {status} x\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n"
+            "Request-Id: req_1\r\nConnection: close\r\n\r\n".encode()
+            + text
+        )
+        await writer.drain()
+
+    def _answer(self, asked: Asked, authorization: str | None, fault: Fault | None) -> tuple[int, dict[str, Any]]:
+        try:
+            _check_allowed(authorization, fault)
+            return (200, self._list(asked)) if asked.method == "GET" else self._once(asked)
+        except Refused as refused:
+            return refused.status, refused.body
+
+    def _once(self, asked: Asked) -> tuple[int, dict[str, Any]]:
+        """What was begun with a key is answered the same way again; what was refused before that is not kept."""
+        assert asked.key, "every request that changes something has a key"
+        before = self._answers.get(asked.key)
+        if before is not None:
+            if before[:2] != (asked.path, asked.values):
+                raise Refused(400, "idempotency_error", "idempotency_key_reused")
+            return before[2:]
+        status, answer = self._create(asked.values) if asked.path == "/v1/payment_intents" else self._refund(asked)
+        self._answers[asked.key] = (asked.path, asked.values, status, answer)
+        return status, answer
+
+    def _create(self, values: dict[str, str]) -> tuple[int, dict[str, Any]]:
+        _check_known(values, _CREATE)
+        if values.get("confirm") != "true" or values.get("error_on_requires_action") != "true":
+            raise Refused(400, "invalid_request_error", "parameter_missing", "confirm")
+        if values["currency"] != values["currency"].lower():
+            raise Refused(400, "invalid_request_error", "parameter_invalid", "currency")
+        if int(values["amount"]) < 50:
+            raise Refused(400, "invalid_request_error", "amount_too_small", "amount")
+        token = values["payment_method"]
+        if token not in {PAYS, DECLINED, ASKS, SLOW}:
+            raise Refused(400, "invalid_request_error", "resource_missing", "payment_method")
+        statuses = {PAYS: "succeeded", SLOW: "processing"}
+        intent = {
+            "id": f"pi_{len(self.intents)}",
+            "object": "payment_intent",
+            "amount": int(values["amount"]),
+            "currency": values["currency"],
+            "created": self._now(),
+            "metadata": {"reference": values["metadata[reference]"]},
+            "status": statuses.get(token, "requires_payment_method"),
+        }
+        self.intents.append(intent)
+        if token in statuses:
+            return 200, dict(intent)
+        code = "card_declined" if token == DECLINED else "authentication_required"
+        return 402, {"error": {"type": "card_error", "code": code, "message": "No.", "payment_intent": dict(intent)}}
+
+    def _refund(self, asked: Asked) -> tuple[int, dict[str, Any]]:
+        values = asked.values
+        _check_known(values, _REFUND)
+        (intent,) = [each for each in self.intents if each["id"] == values["payment_intent"]]
+        given = sum(
+            refund["amount"]
+            for refund in self.refunds
+            if refund["payment_intent"] == intent["id"] and refund["status"] != "failed"
+        )
+        if given == intent["amount"]:
+            raise Refused(400, "invalid_request_error", "charge_already_refunded")
+        if int(values["amount"]) > intent["amount"] - given:
+            raise Refused(400, "invalid_request_error", "amount_too_large", "amount")
+        refund = {
+            "id": f"re_{len(self.refunds)}",
+            "object": "refund",
+            "amount": int(values["amount"]),
+            "created": self._now(),
+            "payment_intent": intent["id"],
+            "metadata": {"reference": values["metadata[reference]"]} if "metadata[reference]" in values else {},
+            "status": self.refund_status,
+        }
+        self.refunds.append(refund)
+        return 200, dict(refund)
+
+    def _list(self, asked: Asked) -> dict[str, Any]:
+        values = asked.values
+        _check_known(values, _LIST)
+        found = list(reversed(self.intents if asked.path == "/v1/payment_intents" else self.refunds))
+        if "payment_intent" in values:
+            found = [each for each in found if each["payment_intent"] == values["payment_intent"]]
+        found = [
+            each
+            for each in found
+            if int(values.get("created[gte]", 0)) <= each["created"]
+            and int(values.get("created[gt]", -1)) < each["created"]
+            and each["created"] <= int(values.get("created[lte]", 2**60))
+        ]
+        if "starting_after" in values:
+            found = found[[each["id"] for each in found].index(values["starting_after"]) + 1 :]
+        limit = int(values.get("limit", 10))
+        assert limit <= 100
+        return {"object": "list", "url": asked.path, "data": found[:limit], "has_more": len(found) > limit}
+
+    def _now(self) -> int:
+        return int(time.time()) if self.clock is None else self.clock
+
+
+def _check_allowed(authorization: str | None, fault: Fault | None) -> None:
+    if authorization != f"Bearer {KEY}":
+        raise Refused(401, "invalid_request_error", "api_key_invalid")
+    if fault is Fault.FAILS:
+        raise Refused(500, "api_error", "internal")
+    if fault is Fault.TOO_MANY:
+        raise Refused(429, "invalid_request_error", "rate_limit")
+    if fault is Fault.AT_ONCE:
+        raise Refused(409, "idempotency_error", "idempotency_key_in_use")
+
+
+def _check_known(values: dict[str, str], known: frozenset[str]) -> None:
+    for name in values:
+        if name not in known:
+            raise Refused(400, "invalid_request_error", "parameter_unknown", name)
