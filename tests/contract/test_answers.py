@@ -1,5 +1,6 @@
 """Remembered answers: one per user and key, exactly as given, with their transaction or not at all."""
 
+import asyncio
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -85,6 +86,14 @@ async def test_a_second_answer_to_a_key_conflicts(office: BoxOffice) -> None:
     with pytest.raises(Conflict):
         await remember(office, twice, twice)
     assert await remembered(office, first.key, twice.key) == {first.key: first}
+
+
+async def test_of_many_at_once_one_is_kept(office: BoxOffice) -> None:
+    answers = [answer(user_id=UUID(int=1), given=replace(PLAIN, status=200 + number)) for number in range(5)]
+    results = await asyncio.gather(*(remember(office, each) for each in answers), return_exceptions=True)
+    kept = [each for each, result in zip(answers, results, strict=True) if result is None]
+    assert [type(each) for each in results if each is not None] == [Conflict] * 4
+    assert await remembered(office, kept[0].key) == {kept[0].key: kept[0]}
 
 
 async def test_a_rollback_forgets(office: BoxOffice) -> None:

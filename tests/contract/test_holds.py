@@ -56,8 +56,8 @@ async def test_the_event_tells_when_its_first_hold_lapses(office: BoxOffice) -> 
     assert (await office.read(state)).event.earliest_expiry is None
     for delay, earliest in [(2, 2), (1, 1), (3, 1)]:
         await office.book(state, now=NOW + delay * SECOND)
-        expected = LAPSE + earliest * SECOND
-        assert (await office.read(state)).event.earliest_expiry == expected
+        assert (await office.read(state)).event.earliest_expiry == LAPSE + earliest * SECOND
+    expected = LAPSE + SECOND
     await office.edit(state, name="Another")
     assert (await office.read(state)).event.earliest_expiry == expected
     async with office.storage.begin() as unit_of_work:

@@ -92,7 +92,7 @@ async def test_facts_of_money_come_back_and_tell_the_booking(office: BoxOffice) 
     declined = await office.book(state)
     failed = await office.settle_payment((await office.start_payment(declined)).payment, Answer.DECLINED)
     paid = await office.pay(await office.book(state))
-    await office.cancel(paid)
+    await office.cancel(paid, now=NOW + SECOND)
     refunded = (await office.settle_payment((await office.reads.payments(paid.id))[1])).booking
     told = await office.reads.facts(state.event.id, 1, 99)
     for booking, kinds in [

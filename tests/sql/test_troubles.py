@@ -6,14 +6,18 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text
+from msgspec.structs import replace
+from sqlalchemy import text, update
 from sqlalchemy.engine import make_url
 
 from boxoffice.adapters.sql.migrate import upgrade
 from boxoffice.adapters.sql.storage import SqlStorage
+from boxoffice.adapters.sql.tables import payments
 from boxoffice.application.failures import Conflict, OutcomeUnknown, Retryable, Unavailable
 from boxoffice.application.ports import Needs, UnitOfWork
 from boxoffice.domain.book import book
+from boxoffice.domain.inventory import Decision
+from boxoffice.domain.money import Money
 from tests import mariadb
 from tests.contract.box_office import NOW, BoxOffice, booking_command, new_id, new_user, take
 
@@ -265,3 +269,37 @@ async def test_a_check_is_a_conflict_and_a_change_of_nothing_is_one_too(any_stor
 
     with pytest.raises(Conflict):
         await save_nobody()
+
+
+@pytest.mark.parametrize("broken", [{"ask_at": None}, {"settled_at": NOW}, {"attempts": -1}])
+async def test_a_payment_that_nobody_would_ask_about_is_a_conflict(
+    any_storage: SqlStorage, broken: dict[str, object]
+) -> None:
+    office = BoxOffice(any_storage)
+    booking = await office.book(await office.initialize(3, price=Money(1, "EUR"), payment_window_minutes=5))
+    await office.start_payment(booking)
+    begun = await office.reads.payments(booking.id)
+
+    async def forget_to_ask() -> None:
+        async with any_storage.begin() as unit_of_work:
+            needs = Needs(event_id=booking.event_id)
+            inventory = (await unit_of_work.inventories.lock([needs]))[booking.event_id]
+            changed = tuple(replace(each, **broken) for each in begun)
+            decision = Decision(inventory=inventory, outcome=None, changed_payments=changed)
+            await unit_of_work.inventories.save([decision], new_id())
+            await unit_of_work.commit()
+
+    with pytest.raises(Conflict):
+        await forget_to_ask()
+    assert await office.reads.payments(booking.id) == begun
+
+
+async def test_payments_of_another_event_stray(any_storage: SqlStorage) -> None:
+    office = BoxOffice(any_storage)
+    state = await office.initialize(3, price=Money(1, "EUR"), payment_window_minutes=5)
+    await office.start_payment(await office.book(state))
+    async with any_storage.begin() as unit_of_work:
+        await unit_of_work._transaction.change(update(payments), {"event_id": new_id()}, expected=1)
+        await unit_of_work.commit()
+    async with any_storage.snapshot() as snapshot:
+        assert await snapshot.strays() == {"payments belong to no booking of their event": 1}

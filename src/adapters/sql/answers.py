@@ -12,7 +12,7 @@ from .tables import remembered_answers
 from .transaction import Transaction
 
 MOST_KEYS = 500
-"""Keys that one statement names; MariaDB plans lists of 1,000 and more differently."""
+"""Keys that one statement names; MariaDB still finds so many by the primary key when it deletes."""
 
 _key = tuple_(remembered_answers.c.user_id, remembered_answers.c.key)
 _keys: Any = _key.in_(bindparam("keys", expanding=True))
