@@ -22,7 +22,7 @@ from ..domain.inventory import Decision, Inventory
 from ..domain.payment import Payment
 from ..domain.refusals import IdempotencyKeyReused, NotFound
 from ..domain.settle import STEP, Asks, Settle, asks, settle
-from .failures import OutcomeUnknown, Retryable, StorageFailure, Unavailable
+from .failures import Conflict, OutcomeUnknown, Retryable, StorageFailure, Unavailable
 from .idempotency import Key, Keyed, Remembered, Replayed
 from .ports import Clock, Ids, Inventories, Needs, Storage
 
@@ -213,18 +213,19 @@ class Turnstile:
         for entry in (*entries, *waiting):
             entry.answer(why)
 
-    async def _together_or_alone(self, entries: list[_Entry]) -> None:
+    async def _together_or_alone(self, entries: list[_Entry], *, is_repeated: bool = False) -> None:
         """A batch that the database refuses is redone one by one, so that whoever is to blame fails alone."""
         try:
             await self._until_done(entries)
         except Unavailable:
             raise
         except Exception as error:  # noqa: BLE001 - answered to whom it concerns, never swallowed
-            if len(entries) == 1:
+            if len(entries) > 1 or (isinstance(error, Conflict) and not is_repeated):
+                # Alone as well: another process may have been faster, and what it wrote decides now.
+                for entry in entries:
+                    await self._together_or_alone([entry], is_repeated=True)
+            else:
                 entries[0].answer(error)
-                return
-            for entry in entries:
-                await self._together_or_alone([entry])
 
     async def _until_done(self, entries: list[_Entry]) -> None:
         for attempt in range(1, ATTEMPTS + 1):
@@ -311,11 +312,11 @@ class _Batch:
         now = self._now()
         await self._settle_lapsed(storage, now)
         await self._load_lines(storage, needs, now)
-        for index, entry in enumerate(self._entries):
-            if self._moved >= STEP:
-                self.postponed = list(self._entries[index:])
-                break
-            self.results.append((entry, await self._admit(storage, entry, now)))
+        for entry in self._entries:
+            if self._moved >= STEP or self._has_lapsed_holds(entry, now):
+                self.postponed.append(entry)
+            else:
+                self.results.append((entry, await self._admit(storage, entry, now)))
         await self._flush(storage)
         if self._to_remember:
             await storage.remember(self._to_remember, now)
@@ -323,8 +324,17 @@ class _Batch:
     async def _settle_lapsed(self, storage: Inventories, now: datetime) -> None:
         """A hold whose time is over counts as expired from that moment: it is settled before anything else."""
         for event_id, inventory in list(self._inventories.items()):
-            if inventory.event.has_lapsed_holds(now):
+            if inventory.event.has_lapsed_holds(now) and self._moved < STEP:
                 await self._settle_on(storage, self._record(settle(inventory, Settle(event_id), now)), now)
+        # This step is not the commands' own: however much had lapsed, they are decided now.
+        self._moved = 0
+
+    def _has_lapsed_holds(self, entry: _Entry, now: datetime) -> bool:
+        """Whether the command has to wait for a step that did not go into this transaction."""
+        inventory = None if entry.needs is None else self._inventories.get(entry.needs.event_id)
+        if inventory is None or inventory.event.is_unsettled:
+            return False
+        return inventory.event.has_lapsed_holds(now)
 
     def _take_in(self, inventories: dict[UUID, Inventory]) -> None:
         for event_id, inventory in inventories.items():

@@ -11,17 +11,22 @@ from boxoffice.adapters.memory import MemoryStorage, Step
 from boxoffice.application.book_ticket import BookTicket
 from boxoffice.application.cancel_booking import CancelBooking, Cancellation
 from boxoffice.application.change_event import ChangeEvent
+from boxoffice.application.idempotency import Once
 from boxoffice.application.initialize_event import InitializeEvent
-from boxoffice.application.ports import Claims, Token
+from boxoffice.application.pay_booking import Bill, PayBooking
+from boxoffice.application.ports import Claims, GatewaySilent, Token
 from boxoffice.application.promote_from_waitlist import PromoteFromWaitlist, ResumeUnsettled
 from boxoffice.application.queries import ReadEvent
+from boxoffice.application.sweep import ExpireHolds, SettlePayments, Sweep
 from boxoffice.application.turnstile import Turnstile
 from boxoffice.domain.book import Book
 from boxoffice.domain.booking import Booking, BookingStatus
 from boxoffice.domain.cancel import Cancel
 from boxoffice.domain.event import EventChanges, EventDetails, EventState, EventStatus, TicketTypeSpec
 from boxoffice.domain.facts import Fact
+from boxoffice.domain.money import Money
 from boxoffice.domain.organize import Edit, Initialize, general_admission
+from boxoffice.domain.payment import PaymentMethod
 from boxoffice.domain.refusals import InvalidToken
 from boxoffice.domain.replay import EventReplay, replay_booking
 from boxoffice.domain.user import Actor, Organizers, Role
@@ -136,6 +141,55 @@ class Faults:
         return self.steps.count(step)
 
 
+class ToldGateway:
+    """A provider that does what it is told: what it knows of each reference, and how often it was asked."""
+
+    def __init__(self) -> None:
+        self.charges: dict[UUID, bool] = {}
+        self.refunds: dict[UUID, UUID] = {}
+        self.asked: list[str] = []
+        self.is_silent = False
+        self.hears = True
+        self.gates: list[tuple[asyncio.Event, asyncio.Event]] = []
+
+    async def charge(self, reference: UUID, amount: Money, token: str) -> bool:
+        self.asked.append("charge")
+        if self.gates:
+            reached, opened = self.gates.pop(0)
+            reached.set()
+            await opened.wait()
+        if self.hears:
+            self.charges.setdefault(reference, token == "tok_ok")
+        self._maybe_silent()
+        return self.charges[reference]
+
+    async def find_charge(self, reference: UUID) -> bool | None:
+        self.asked.append("find")
+        self._maybe_silent()
+        return self.charges.get(reference)
+
+    async def refund(self, reference: UUID, charge_reference: UUID, amount: Money) -> bool:
+        self.asked.append("refund")
+        self._maybe_silent()
+        if self.hears:
+            assert self.charges[charge_reference]
+            self.refunds[reference] = charge_reference
+        return self.hears
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+    def gate(self) -> tuple[asyncio.Event, asyncio.Event]:
+        """Stop at the next charge: (set once it is reached, to be set to let it go on)."""
+        gate = (asyncio.Event(), asyncio.Event())
+        self.gates.append(gate)
+        return gate
+
+    def _maybe_silent(self) -> None:
+        if self.is_silent:
+            raise GatewaySilent
+
+
 class World:
     """One process with its storage; `restart` is the next one on the same storage."""
 
@@ -153,12 +207,33 @@ class World:
         self.promote = PromoteFromWaitlist(self.turnstile)
         self.resume = ResumeUnsettled(self.turnstile, self.storage.reads)
         self.read_event = ReadEvent(self.storage.reads)
+        self.gateway = ToldGateway()
+        self.pauses: list[float] = []
+        self.has_paused = asyncio.Event()
+        self.pay_booking = PayBooking(self.turnstile, self.storage.reads, self.gateway, self.ids, pause=self._pause)
+        self.expire_holds = ExpireHolds(self.promote, self.storage.reads, self.clock)
+        self.settle_payments = SettlePayments(self.turnstile, self.storage.reads, self.gateway, self.clock)
+        self.sweep = Sweep(self.expire_holds, self.settle_payments, self.storage, self.clock, self.ids)
+
+    async def _pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.has_paused.set()
+        await asyncio.sleep(0)
+
+    def pay(
+        self, booking: Booking, token: str = "tok_ok", actor: Actor | None = None, once: Once[Booking] | None = None
+    ) -> Awaitable[Booking]:
+        """Pay by card, or in cash where somebody else than the customer pays."""
+        actor = actor or Actor(booking.customer_id)
+        method = PaymentMethod.CARD if token else PaymentMethod.CASH
+        return self.pay_booking(Bill(booking_id=booking.id, actor=actor, method=method, token=token), once)
 
     async def event(
         self,
         total_tickets: int = 3,
         *,
         event_id: UUID | None = None,
+        price: Money | None = None,
         types: Sequence[TicketTypeSpec] = (),
         status: EventStatus = EventStatus.ON_SALE,
         actor: Actor = ORGANIZER,
@@ -170,7 +245,7 @@ class World:
             event_id=event_id or self.ids.new(),
             actor=actor,
             details=EventDetails(**{"name": "Jazz night", "max_tickets_per_customer": 1_000, **details}),
-            ticket_types=tuple((self.ids.new(), spec) for spec in types or [general_admission(total_tickets)]),
+            ticket_types=tuple((self.ids.new(), spec) for spec in types or [general_admission(total_tickets, price)]),
             currency="EUR",
             status=status,
         )

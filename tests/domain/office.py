@@ -9,7 +9,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from boxoffice.domain.book import Book, book
-from boxoffice.domain.booking import Booking, BookingStatus
+from boxoffice.domain.booking import Booking, BookingStatus, PaymentStatus
 from boxoffice.domain.cancel import Cancel, cancel
 from boxoffice.domain.event import (
     EventChanges,
@@ -22,7 +22,7 @@ from boxoffice.domain.event import (
     WaitingListPolicy,
 )
 from boxoffice.domain.facts import AnyHappening, Fact
-from boxoffice.domain.inventory import Decision, Inventory, Line, WaitingSizes
+from boxoffice.domain.inventory import Decision, DueHolds, Inventory, Line, WaitingSizes
 from boxoffice.domain.money import Money
 from boxoffice.domain.organize import (
     AddTicketType,
@@ -35,6 +35,8 @@ from boxoffice.domain.organize import (
     general_admission,
     initialize,
 )
+from boxoffice.domain.pay import Answer, Attempt, Pay, SettlePayment, settle_payment, start_payment
+from boxoffice.domain.payment import Payment, PaymentKind, PaymentMethod, PaymentState, refund_of
 from boxoffice.domain.replay import EventReplay, replay_booking
 from boxoffice.domain.settle import Settle, settle
 from boxoffice.domain.user import Actor, Organizers, Role
@@ -82,6 +84,7 @@ class Office:
     ) -> None:
         self.now = NOW
         self.bookings: dict[UUID, Booking] = {}
+        self.payments: dict[UUID, Payment] = {}
         self.facts: list[Fact] = []
         self._ids = count(5_000)
         self._replay = EventReplay(EVENT_ID)
@@ -117,9 +120,17 @@ class Office:
             closing = tuple(booking for booking in self.bookings.values() if booking.status.is_live)
         elif self._kept.event.status is EventStatus.COMPLETED:
             closing = tuple(waiting)
+        held = sorted(
+            (booking for booking in self.bookings.values() if booking.status is BookingStatus.HELD),
+            key=lambda booking: (booking.expires_at or START, booking.id),
+        )
+        due = tuple(booking for booking in held if booking.has_lapsed(self.now))
+        left = [booking.expires_at for booking in held[len(due) :]]
         return replace(
             self._kept,
             bookings=tuple(self.bookings.values()),
+            payments=tuple(self.payments.values()),
+            due=DueHolds(due, left[0] if left else None) if self._kept.event.has_lapsed_holds(self.now) else None,
             lines=lines,
             closing=closing,
             waiting_sizes=sizes,
@@ -236,9 +247,51 @@ class Office:
         self.take(decision)
         return decision
 
+    def pass_time(self, **delta: float) -> None:
+        """Let time pass; what lapses is settled before anything else is decided, as the turnstile does."""
+        self.now += timedelta(**delta)
+        while self._kept.event.has_lapsed_holds(self.now):
+            self.settle()
+
+    def start(self, booking: Booking, method: str = "card", actor: Actor | None = None, key: str = "") -> Attempt:
+        """Begin to pay."""
+        command = Pay(
+            payment_id=self.new_id(),
+            booking_id=booking.id,
+            event_id=EVENT_ID,
+            actor=actor or Actor(booking.customer_id),
+            method=PaymentMethod(method),
+            key=key or None,
+        )
+        return self.take(start_payment(self.inventory, command, self.now))
+
+    def answer(self, payment: Payment, answer: Answer, seen: datetime | None = None) -> Booking:
+        """Record what the provider said."""
+        command = SettlePayment(
+            payment_id=payment.id,
+            event_id=EVENT_ID,
+            booking_id=payment.booking_id,
+            customer_id=self.bookings[payment.booking_id].customer_id,
+            answer=answer,
+            seen=seen or payment.tried_at,
+        )
+        return self.take(settle_payment(self.inventory, command, self.now)).booking
+
+    def pay(self, booking: Booking) -> Booking:
+        """Pay, and the provider takes the money."""
+        return self.answer(self.start(booking).payment, Answer.DONE)
+
+    def refund(self, booking: Booking) -> Payment:
+        """The refund of a booking's payment."""
+        paid_by = self.bookings[booking.id].paid_by
+        assert paid_by is not None
+        return self.payments[refund_of(paid_by)]
+
     def take(self, decision: Decision[Outcome]) -> Outcome:
         """Record a decision, unless it breaks a promise."""
-        self._kept = replace(decision.inventory, bookings=(), lines={}, closing=(), waiting_sizes={})
+        self._kept = replace(
+            decision.inventory, bookings=(), payments=(), lines={}, closing=(), due=None, waiting_sizes={}
+        )
         for booking in decision.booked:
             assert booking.id not in self.bookings
             assert booking.place is None
@@ -246,11 +299,31 @@ class Office:
         for change in decision.changed:
             assert self.bookings[change.before.id] == change.before
             self.bookings[change.after.id] = change.after
+        for payment in decision.new_payments:
+            assert payment.id not in self.payments
+            self.payments[payment.id] = payment
+        for payment in decision.changed_payments:
+            assert payment.id in self.payments
+            self.payments[payment.id] = payment
         self.facts += decision.facts
         self._check_facts(decision)
         self._check_counters()
         self._check_nothing_idles()
+        self._check_money()
         return decision.outcome
+
+    def _check_money(self) -> None:
+        """Nobody pays and gets neither tickets nor a refund, and no refund exceeds its charge (8)."""
+        done = [each for each in self.payments.values() if each.status is PaymentState.SUCCEEDED]
+        charges = {each.id: each for each in done if each.kind is PaymentKind.CHARGE}
+        refunds = {refund_of(each.id): each for each in self.payments.values() if each.kind is PaymentKind.REFUND}
+        assert refunds.keys() <= charges.keys()
+        assert all(refund.amount == charges[charge_id].amount for charge_id, refund in refunds.items())
+        for booking in self.bookings.values():
+            kept = [each.id for each in charges.values() if each.booking_id == booking.id and each.id not in refunds]
+            is_paid = booking.payment_status is PaymentStatus.TAKEN
+            assert kept == ([booking.paid_by] if is_paid else [])
+            assert not is_paid or booking.status is BookingStatus.CONFIRMED
 
     def _check_facts(self, decision: Decision[Any]) -> None:
         assert [fact.seq for fact in self.facts] == list(range(1, len(self.facts) + 1))
