@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -148,6 +149,63 @@ async def test_10_for_3_and_the_lists(installation: Installation) -> None:
         assert sorted(answer.status_code for answer in answers) == [200, 409, 409]
         status = ok(await organizer.get(f"/status/{event['id']}"))
         assert (status["availableTickets"], status["waitingListCount"]) == (0, 6)
+
+
+async def test_keys_and_payments_across_workers_and_a_restart(installation: Installation) -> None:
+    body = {"name": "Jazz night", "totalTickets": 3, "price": {"amount": 2500, "currency": "EUR"}}
+    card = {"method": "card", "token": "tok_ok"}
+    first: dict[str, httpx.Response] = {}
+
+    async def send(client: Client, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        key = {"Idempotency-Key": f"key-of-{path}"}
+        answers = await asyncio.gather(*(client.post(path, body, headers=key) for _ in range(20)))
+        first.setdefault(path, answers[0])
+        assert {answer.content for answer in answers} == {first[path].content}
+        assert {answer.status_code for answer in answers} == {first[path].status_code}
+        told: dict[str, Any] = first[path].json()
+        return told
+
+    async with installation.serving(workers=2) as http:
+        organizer, ada = [await new_user(http, f"{name}@example.org") for name in ("olga", "ada")]
+        event = await send(organizer, "/initialize", {**body, "paymentWindowMinutes": 10})
+        added = {"name": "Balcony", "totalTickets": 1}
+        grown = await send(organizer, f"/events/{event['id']}/ticket-types", added)
+        wanted = {"eventId": event["id"], "ticketTypeId": event["ticketTypes"][0]["id"]}
+        booking = await send(ada, "/book", wanted)
+        assert booking["status"] == "held"
+        payment = f"/bookings/{booking['id']}/payment"
+        assert (await send(ada, payment, card))["paymentStatus"] == "taken"
+        other = await ada.book(event, ticketTypeId=grown["ticketTypes"][1]["id"])
+        refused = await send(ada, f"/bookings/{other['id']}/payment", card)
+        assert refused["code"] == "payment-not-due"
+
+    async with installation.serving(workers=2) as http:
+        for client in (organizer, ada):
+            client._http = http
+        assert await send(organizer, "/initialize", {**body, "paymentWindowMinutes": 10}) == event
+        assert await send(ada, "/book", wanted) == booking
+        await send(ada, payment, card)
+        assert await send(ada, f"/bookings/{other['id']}/payment", card) == refused
+        problem(await ada.post("/book", wanted, headers={"Idempotency-Key": "another"}), 409, "already-booked")
+        assert [each["status"] for each in await ada.payments(booking)] == ["succeeded"]
+        cancelled = (await send(ada, "/cancel", {"bookingId": booking["id"]}))["booking"]
+        assert cancelled["paymentStatus"] == "refund_pending"
+        # The sweeper gives it back by itself; how soon is not looked at here.
+        while ok(await ada.get(f"/bookings/{booking['id']}"))["paymentStatus"] != "refunded":
+            pass
+        assert [each["kind"] for each in await ada.payments(booking)] == ["charge", "refund"]
+        changes = ok(await organizer.get(f"/events/{event['id']}/changes?limit=100"))["items"]
+        assert [item["seq"] for item in changes] == list(range(1, len(changes) + 1))
+        assert sorted(item["kind"] for item in changes) == [
+            "BookingCancelled",
+            "EventInitialized",
+            "PaymentRefunded",
+            "PaymentStarted",
+            "PaymentTaken",
+            "TicketTypeAdded",
+            "TicketsBooked",
+            "TicketsBooked",
+        ]
 
 
 async def test_what_a_database_might_choke_on(installation: Installation) -> None:
