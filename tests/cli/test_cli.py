@@ -13,14 +13,26 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from dependency_injector.providers import Object
 
 from boxoffice import __version__
-from boxoffice.domain.user import Role
+from boxoffice.application.pay_booking import Bill
+from boxoffice.application.sweep import Swept
+from boxoffice.domain.book import Book
+from boxoffice.domain.event import EventDetails, TicketTypeSpec
+from boxoffice.domain.money import Money
+from boxoffice.domain.organize import Initialize
+from boxoffice.domain.payment import PaymentMethod
+from boxoffice.domain.user import Actor, Role
 from boxoffice.entrypoints.cli import main
+from boxoffice.entrypoints.cli.operate import Rounds, sweep_rounds
+from boxoffice.entrypoints.container import make_container, migrate
+from boxoffice.entrypoints.settings import Settings
 
 BOXOFFICE: Final = Path(sys.executable).with_name("boxoffice")
 ANN: Final = {"name": "Ann", "email": "ann@example.org", "password": "correct horse battery"}
@@ -131,7 +143,14 @@ def test_it_helps(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize(
     "arguments",
     [
-        *(["nonsense"], ["--nonsense"], ["serve", "extra"], ["migrate", "extra"], ["verify", "--fast"]),
+        *(
+            ["nonsense"],
+            ["--nonsense"],
+            ["serve", "extra"],
+            ["migrate", "extra"],
+            ["verify", "--fast"],
+            ["sweep", "all"],
+        ),
         *(
             ["grant"],
             ["grant", "a@b.c"],
@@ -152,7 +171,7 @@ def test_wrong_use_is_2(arguments: list[str], capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize(
-    "command", [["serve"], ["migrate"], ["verify"], ["grant", "a@b.c", "admin"]], ids=lambda c: c[0]
+    "command", [["serve"], ["migrate"], ["sweep"], ["verify"], ["grant", "a@b.c", "admin"]], ids=lambda c: c[0]
 )
 def test_a_bad_setting_stops_every_command(tmp_path: Path, command: list[str]) -> None:
     assert fails(2, run(tmp_path, *command, CURRENCY="hush")).startswith("BOXOFFICE_CURRENCY must be ")
@@ -169,7 +188,7 @@ def test_several_bad_settings_have_a_line_each(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["serve"], ["verify"], ["grant", "a@b.c", "admin"], ["migrate"]], ids=lambda c: c[0]
+    "command", [["serve"], ["sweep"], ["verify"], ["grant", "a@b.c", "admin"], ["migrate"]], ids=lambda c: c[0]
 )
 def test_a_database_that_is_away_is_1(tmp_path: Path, command: list[str]) -> None:
     sentence = fails(1, run(tmp_path, *command, DATABASE_URL=AWAY, JWT_SECRET=SECRET))
@@ -182,17 +201,21 @@ def test_a_server_without_a_secret_is_refused(tmp_path: Path) -> None:
 
 def test_memory_is_for_one_process(tmp_path: Path) -> None:
     assert "--workers 1" in fails(2, run(tmp_path, "serve", "--workers", "2", DATABASE_URL="memory://"))
-    for command in (["verify"], ["grant", "a@b.c", "admin"]):
+    for command in (["sweep"], ["verify"], ["grant", "a@b.c", "admin"]):
         assert "BOXOFFICE_DATABASE_URL" in fails(2, run(tmp_path, *command, DATABASE_URL="memory://"))
 
 
-@pytest.mark.parametrize("command", [["verify"], ["grant", "a@b.c", "admin"]], ids=lambda command: command[0])
+@pytest.mark.parametrize(
+    "command", [["sweep"], ["verify"], ["grant", "a@b.c", "admin"]], ids=lambda command: command[0]
+)
 def test_a_database_that_is_not_there_is_not_made(tmp_path: Path, command: list[str]) -> None:
     assert "There is no database at data/boxoffice.db yet" in fails(1, run(tmp_path, *command))
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", [["verify"], ["grant", "a@b.c", "admin"]], ids=lambda command: command[0])
+@pytest.mark.parametrize(
+    "command", [["sweep"], ["verify"], ["grant", "a@b.c", "admin"]], ids=lambda command: command[0]
+)
 def test_a_database_without_tables_wants_to_be_migrated(tmp_path: Path, command: list[str]) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "boxoffice.db").touch()
@@ -380,6 +403,124 @@ def _break(directory: Path) -> None:
             await connection.commit()
 
     asyncio.run(run())
+
+
+def test_a_sweep_with_nothing_to_do_says_so(tmp_path: Path) -> None:
+    run(tmp_path, "migrate")
+    result = run(tmp_path, "sweep")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == "Settled lapsed holds of 0 events, asked about 0 payments, forgot 0 old answers.\n"
+
+
+def test_a_sweep_does_all_that_is_due(tmp_path: Path) -> None:
+    """More events and payments than one round looks at, left behind by a process that went away."""
+    asyncio.run(_leave_behind(tmp_path, lapsed=120, unpaid_back=3))
+    result = run(tmp_path, "sweep")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == "Settled lapsed holds of 120 events, asked about 3 payments, forgot 0 old answers.\n"
+    assert run(tmp_path, "verify").returncode == 0
+    assert asyncio.run(_balance(tmp_path)) == {"EUR": 0}
+
+
+async def _leave_behind(directory: Path, lapsed: int, unpaid_back: int) -> None:
+    """Holds of long ago that nobody paid, and money that is owed."""
+    container = make_container(_settings(directory))
+    new = container.ids().new
+    await migrate(_settings(directory))
+    past = datetime.now(UTC) - timedelta(hours=1)
+    container.clock.override(Object(SetClock(past)))
+    for number in range(lapsed + unpaid_back):
+        state = await container.initialize_event()(
+            Initialize(
+                event_id=new(),
+                actor=Actor(new()),
+                details=EventDetails(name="Jazz night", payment_window_minutes=1),
+                ticket_types=((new(), TicketTypeSpec(name="Hall", total_tickets=1, price=Money(2500, "EUR"))),),
+                currency="EUR",
+            )
+        )
+        customer = Actor(new())
+        booking = await container.book_ticket()(Book(booking_id=new(), event_id=state.event.id, actor=customer))
+        if number >= lapsed:
+            bill = Bill(booking_id=booking.id, actor=customer, method=PaymentMethod.CARD, token="tok_ok")
+            await container.pay_booking()(bill)
+            await container.cancel_booking().by_id(booking.id, customer)
+    await container.turnstile().close()
+    await container.payment_gateway().close()
+    await container.storage().close()
+
+
+async def _balance(directory: Path) -> dict[str, int]:
+    sandbox: Any = make_container(_settings(directory)).payment_gateway()
+    balance: dict[str, int] = await sandbox.balance()
+    await sandbox.close()
+    return balance
+
+
+def _settings(directory: Path) -> Settings:
+    return Settings(database_url=f"sqlite+aiosqlite:///{directory}/data/boxoffice.db")
+
+
+class SetClock:
+    """Shows the time that it was set to."""
+
+    def __init__(self, time: datetime) -> None:
+        self.time = time
+
+    def now(self) -> datetime:
+        return self.time
+
+
+def test_a_sweep_leaves_the_work_to_whoever_has_the_turn(tmp_path: Path) -> None:
+    asyncio.run(_take_the_turn(tmp_path))
+    result = run(tmp_path, "sweep")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == "Nothing was done here. Another process has the turn and does the rest.\n"
+
+
+async def _take_the_turn(directory: Path) -> None:
+    """As a process whose clock is an hour ahead, so that its turn lasts."""
+    await migrate(_settings(directory))
+    container = make_container(_settings(directory))
+    container.clock.override(Object(SetClock(datetime.now(UTC) + timedelta(hours=1))))
+    assert (await container.sweep()()).is_ours
+    await container.turnstile().close()
+    await container.payment_gateway().close()
+    await container.storage().close()
+
+
+@pytest.mark.parametrize(
+    ("rounds", "most", "expected"),
+    [
+        ([Swept(is_ours=True)], 9, Rounds()),
+        ([Swept(is_ours=False)], 9, Rounds(has_turn=False)),
+        (
+            [
+                *(Swept(is_ours=True, events=2), Swept(is_ours=True, payments=3), Swept(is_ours=True, answers=4)),
+                Swept(is_ours=True),
+            ],
+            9,
+            Rounds(events=2, payments=3, answers=4),
+        ),
+        ([Swept(is_ours=True, events=2), Swept(is_ours=False)], 9, Rounds(has_turn=False, events=2)),
+        ([Swept(is_ours=True, payments=1)] * 2, 2, Rounds(is_done=False, payments=2)),
+    ],
+)
+def test_rounds_go_on_until_nothing_is_due(rounds: list[Swept], most: int, expected: Rounds) -> None:
+    left = iter(rounds)
+
+    async def sweep() -> Swept:
+        return next(left)
+
+    assert asyncio.run(sweep_rounds(sweep, most)) == expected
+    assert list(left) == []
+
+
+def test_what_is_left_and_who_does_it_is_said() -> None:
+    did = "Settled lapsed holds of 2 events, asked about 0 payments, forgot 0 old answers."
+    assert Rounds(events=2).sentence == did
+    assert Rounds(events=2, has_turn=False).sentence == f"{did} Another process has the turn and does the rest."
+    assert Rounds(events=2, is_done=False).sentence == f"{did} More is left: run it again."
 
 
 def test_what_nobody_foresaw_is_logged_with_its_traceback(

@@ -1,6 +1,9 @@
 """The container makes everything once, by the settings; `running` makes it ready and clears up behind."""
 
 import asyncio
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -10,16 +13,23 @@ from dependency_injector.errors import Error as InjectionError
 from dependency_injector.providers import Object
 
 from boxoffice.adapters.memory import MemoryStorage
+from boxoffice.adapters.payments import MemoryLedger, SandboxGateway
 from boxoffice.application.create_user import Registration
 from boxoffice.application.failures import Unavailable
 from boxoffice.application.log_in import Credentials
-from boxoffice.domain.event import EventDetails, TicketTypeSpec
+from boxoffice.application.pay_booking import Bill, PaymentUnknown
+from boxoffice.application.ports import BookingOfEvent
+from boxoffice.domain.book import Book
+from boxoffice.domain.booking import Booking, BookingStatus, PaymentStatus
+from boxoffice.domain.event import EventDetails, EventState, TicketTypeSpec
+from boxoffice.domain.money import Money
 from boxoffice.domain.organize import Initialize
+from boxoffice.domain.payment import PaymentMethod
 from boxoffice.domain.refusals import NotAllowed
 from boxoffice.domain.user import Actor, Organizers, Role
 from boxoffice.entrypoints.container import Container, make_container, migrate
 from boxoffice.entrypoints.lifespan import running
-from boxoffice.entrypoints.settings import Settings, SettingsError
+from boxoffice.entrypoints.settings import Payments, Settings, SettingsError
 
 IN_MEMORY: Final = Settings(database_url="memory://")
 PROMISED: Final = (
@@ -136,6 +146,42 @@ async def test_a_server_without_a_secret_does_not_start() -> None:
             pass
 
 
+async def test_migrating_makes_room_for_the_sandboxs_ledger(tmp_path: Path) -> None:
+    settings = on_sqlite(tmp_path)
+    for _ in range(2):
+        await migrate(settings)
+    assert (tmp_path / "new/data/b.db.sandbox.db").exists()
+
+
+async def test_the_sandboxs_ledger_is_one_for_all_processes_and_outlives_them(tmp_path: Path) -> None:
+    reference = make_container(IN_MEMORY).ids().new()
+    for token, taken in (("tok_ok", True), ("tok_decline", True)):
+        one, other = make_container(on_sqlite(tmp_path)), make_container(on_sqlite(tmp_path))
+        async with running(one), running(other):
+            assert await one.payment_gateway().charge(reference, Money(100, "EUR"), token) is taken
+            assert await other.payment_gateway().find_charge(reference) is taken
+
+
+async def test_stripe_takes_the_money_where_the_settings_say_so() -> None:
+    stripe = Settings(database_url="memory://", payments=Payments.STRIPE, stripe_key="sk_test_x")
+    async with running(make_container(stripe)) as container:
+        assert type(container.payment_gateway()).__name__ == "StripeGateway"
+    async with running(make_container(IN_MEMORY)) as container:
+        assert type(container.payment_gateway()).__name__ == "SandboxGateway"
+    with pytest.raises(SettingsError, match="BOXOFFICE_STRIPE_KEY must be set"):
+        async with running(make_container(Settings(database_url="memory://", payments=Payments.STRIPE))):
+            pass
+
+
+async def test_stripe_without_its_library_is_said_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "boxoffice.adapters.payments.stripe", raising=False)
+    monkeypatch.setitem(sys.modules, "stripe", None)
+    stripe = Settings(database_url="memory://", payments=Payments.STRIPE, stripe_key="sk_test_x")
+    with pytest.raises(SettingsError, match=r"pip install 'boxoffice\[stripe\]'"):
+        async with running(make_container(stripe)):
+            pass
+
+
 @pytest.mark.mysql
 async def test_a_server_is_not_migrated_behind_its_operators_back(mysql_url: str) -> None:
     settings = Settings(database_url=mysql_url, jwt_secret="0123456789" * 4)
@@ -202,8 +248,9 @@ async def test_what_fails_inside_still_closes() -> None:
     assert len(asyncio.all_tasks()) == 1, "no task is left behind"
 
 
-async def test_what_was_left_undone_is_looked_for_again_and_again_whatever_fails(
-    caplog: pytest.LogCaptureFixture,
+@pytest.mark.parametrize("chore", ["resume_unsettled", "sweep"])
+async def test_what_is_to_be_done_is_looked_for_again_and_again_whatever_fails(
+    caplog: pytest.LogCaptureFixture, chore: str
 ) -> None:
     """At the start, then every so often; a failure is logged and the next look comes all the same."""
     looks = asyncio.Queue[int]()
@@ -220,11 +267,110 @@ async def test_what_was_left_undone_is_looked_for_again_and_again_whatever_fails
             return 0
 
     container = make_container(IN_MEMORY)
-    container.resume_unsettled.override(Object(Looking()))
-    async with running(container, resume_every=0):
+    getattr(container, chore).override(Object(Looking()))
+    async with running(container, resume_every=0, sweep_every=0):
         async with asyncio.timeout(30):
             assert [await looks.get() for _ in range(4)] == [1, 2, 3, 4]
     assert [(record.levelname, bool(record.exc_info)) for record in caplog.records] == [
         ("WARNING", False),
         ("ERROR", True),
     ]
+
+
+class SetClock:
+    """Shows the time that it was set to."""
+
+    def __init__(self) -> None:
+        self.time = datetime.now(UTC)
+
+    def now(self) -> datetime:
+        return self.time
+
+
+async def sold_out(container: Container) -> tuple[EventState, list[Booking]]:
+    """An event with one ticket that must be paid for within a minute, held by Ann, and Ben in line."""
+    new = container.ids().new
+    state = await container.initialize_event()(
+        Initialize(
+            event_id=new(),
+            actor=Actor(new()),
+            details=EventDetails(name="Jazz night", payment_window_minutes=1),
+            ticket_types=(
+                (new(), TicketTypeSpec(name="General admission", total_tickets=1, price=Money(2500, "EUR"))),
+            ),
+            currency="EUR",
+        )
+    )
+    booked = [
+        await container.book_ticket()(Book(booking_id=new(), event_id=state.event.id, actor=Actor(new()), quantity=1))
+        for _ in "12"
+    ]
+    assert [booking.status for booking in booked] == [BookingStatus.HELD, BookingStatus.WAITLISTED]
+    return state, booked
+
+
+def sandbox_of(container: Container) -> SandboxGateway:
+    gateway = container.payment_gateway()
+    assert isinstance(gateway, SandboxGateway)
+    return gateway
+
+
+async def until(container: Container, booking: Booking, reached: Callable[[Booking], bool]) -> Booking:
+    """The booking as soon as it is so."""
+    async with asyncio.timeout(30):
+        while True:
+            found: BookingOfEvent | None = await container.reads().booking(booking.id)
+            assert found
+            if reached(found.booking):
+                return found.booking
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+async def test_in_the_background_holds_lapse_and_money_goes_back(tmp_path: Path, kind: str) -> None:
+    """Nobody asks for anything: Ann's hold lapses and Ben is offered her ticket; he pays, cancels, and is paid back."""
+    container = make_container(IN_MEMORY if kind == "memory" else on_sqlite(tmp_path))
+    clock = SetClock()
+    container.clock.override(Object(clock))
+    async with running(container, resume_every=0, sweep_every=0):
+        _, (ann, ben) = await sold_out(container)
+        clock.time += timedelta(minutes=1)
+        await until(container, ann, lambda booking: booking.status is BookingStatus.EXPIRED)
+        await until(container, ben, lambda booking: booking.status is BookingStatus.HELD)
+        bill = Bill(booking_id=ben.id, actor=Actor(ben.customer_id), method=PaymentMethod.CARD, token="tok_ok")
+        assert (await container.pay_booking()(bill)).status is BookingStatus.CONFIRMED
+        sandbox = sandbox_of(container)
+        assert await sandbox.balance() == {"EUR": 2500}
+        await container.cancel_booking().by_id(ben.id, Actor(ben.customer_id))
+        await until(container, ben, lambda booking: booking.payment_status is PaymentStatus.REFUNDED)
+        assert await sandbox.balance() == {"EUR": 0}
+        assert (await container.verify_promises()()).breaches == []
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+async def test_a_silent_provider_is_asked_in_the_background(tmp_path: Path, kind: str) -> None:
+    container = make_container(IN_MEMORY if kind == "memory" else on_sqlite(tmp_path))
+    async with running(container, resume_every=0, sweep_every=0):
+        _, (ann, _) = await sold_out(container)
+        bill = Bill(booking_id=ann.id, actor=Actor(ann.customer_id), method=PaymentMethod.CARD, token="tok_timeout")
+        with pytest.raises(PaymentUnknown):
+            await container.pay_booking()(bill)
+        await until(container, ann, lambda booking: booking.status is BookingStatus.CONFIRMED)
+        assert await sandbox_of(container).balance() == {"EUR": 2500}
+
+
+async def test_the_gateway_is_closed_at_the_end_whatever_it_says() -> None:
+    said: list[str] = []
+
+    class Closing(SandboxGateway):
+        async def close(self) -> None:
+            said.append("gateway")
+            raise ZeroDivisionError
+
+    container = make_container(IN_MEMORY)
+    container.payment_gateway.override(Object(Closing(MemoryLedger())))
+    container.storage.override(Object(Watched(said)))
+    with pytest.raises(ZeroDivisionError):
+        async with running(container):
+            pass
+    assert said == ["checked", "gateway", "closed"]
