@@ -1,5 +1,6 @@
 """The background work: lapsed holds, payments whose outcome is open, answers that need no longer be remembered."""
 
+import asyncio
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -18,8 +19,11 @@ from .turnstile import Turnstile
 AT_ONCE = 100
 """Events, or payments, that one look finds."""
 
-TURN = timedelta(seconds=10)
-"""How long a process keeps its turn. One that died gives it up by that."""
+TURN = timedelta(seconds=3)
+"""How long a process keeps its turn. One that died gives it up by that, so that lapsed holds are settled within five."""
+
+PATIENCE = 3.0
+"""Seconds that the provider is waited for in the background; it is asked again later."""
 
 
 class ExpireHolds:
@@ -51,8 +55,11 @@ class SettlePayments:
     async def __call__(self) -> int:
         """How many payments were asked about. Raises: Unavailable."""
         payments = await self._reads.open_payments(self._clock.now(), AT_ONCE)
-        for payment in payments:
-            await self._settle(payment)
+        results = await asyncio.gather(*(self._settle(payment) for payment in payments), return_exceptions=True)
+        # One that cannot be settled is no reason to leave the others.
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
         return len(payments)
 
     async def _settle(self, payment: Payment) -> None:
@@ -71,14 +78,18 @@ class SettlePayments:
 
     async def _ask(self, payment: Payment) -> Answer:
         try:
-            if payment.kind is PaymentKind.CHARGE:
-                return _HEARD[await self._gateway.find_charge(payment.id)]
-            if payment.method is PaymentMethod.CASH:
-                # Cash goes back by hand; there is nobody to ask.
-                return Answer.DONE
-            is_done = await self._gateway.refund(payment.id, refund_of(payment.id), payment.amount)
-        except GatewaySilent:
+            async with asyncio.timeout(PATIENCE):
+                return await self._ask_for_long(payment)
+        except (GatewaySilent, TimeoutError):
             return Answer.SILENT
+
+    async def _ask_for_long(self, payment: Payment) -> Answer:
+        if payment.kind is PaymentKind.CHARGE:
+            return _HEARD[await self._gateway.find_charge(payment.id)]
+        if payment.method is PaymentMethod.CASH:
+            # Cash goes back by hand; there is nobody to ask.
+            return Answer.DONE
+        is_done = await self._gateway.refund(payment.id, refund_of(payment.id), payment.amount)
         return Answer.DONE if is_done else Answer.SILENT
 
 

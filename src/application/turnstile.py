@@ -356,6 +356,8 @@ class _Batch:
         await self._load(storage, wanted)
 
     async def _load(self, storage: Inventories, wanted: dict[UUID, Asks]) -> None:
+        # What is loaded is as saved by now, so what was decided has to be saved first.
+        await self._flush(storage)
         line_asks = [ask for each in wanted.values() for ask in each.lines]
         closing_asks = [each.closing for each in wanted.values() if each.closing]
         lines = await storage.lines(line_asks) if line_asks else {}
@@ -424,7 +426,6 @@ class _Batch:
         """Where the lines that were loaded did not reach, load more and go on, as far as one step goes."""
         event_id = admitted.inventory.event.id
         while admitted.inventory.event.is_unsettled and admitted.moved < STEP:
-            await self._flush(storage)
             await self._load(storage, {event_id: asks(self._inventories[event_id], {}, now)})
             decision = settle(self._inventories[event_id], Settle(event_id), now)
             self._record(decision)

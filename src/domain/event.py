@@ -193,11 +193,6 @@ class TicketType(Struct, frozen=True, kw_only=True):
         """Tickets not taken."""
         return self.total_tickets - self.taken
 
-    @property
-    def is_free(self) -> bool:
-        """Whether nothing has to be paid for it."""
-        return self.price is None or self.price.amount == 0
-
     def amount(self, quantity: int, currency: str) -> Money:
         """What a booking costs; 0 in the event's currency where it is free."""
         return self.price.times(quantity) if self.price else Money(0, currency)

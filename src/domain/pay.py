@@ -78,7 +78,7 @@ def start_payment(inventory: Inventory, command: Pay, now: datetime) -> Decision
     _check_may_pay(inventory, booking, command)
     pending = _pending_charge(inventory, booking)
     if pending is not None:
-        return _take_up(inventory, booking, pending, now)
+        return _take_up(inventory, booking, pending, command, now)
     _check_payable(inventory, booking, now)
     recording = Recording(inventory, now)
     is_cash = command.method is PaymentMethod.CASH
@@ -247,8 +247,11 @@ def _pending_charge(inventory: Inventory, booking: Booking) -> Payment | None:
     return None
 
 
-def _take_up(inventory: Inventory, booking: Booking, pending: Payment, now: datetime) -> Decision[Attempt]:
-    if pending.ask_at is not None and now < pending.ask_at:
+def _take_up(
+    inventory: Inventory, booking: Booking, pending: Payment, command: Pay, now: datetime
+) -> Decision[Attempt]:
+    # Cash is not taken beside a card whose charge may have gone through.
+    if pending.method is not command.method or (pending.ask_at is not None and now < pending.ask_at):
         raise PaymentUnderWay
     recording = Recording(inventory, now)
     taken_up = replace(pending, tried_at=now, ask_at=now + UNDER_WAY)

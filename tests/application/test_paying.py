@@ -283,7 +283,7 @@ async def test_one_process_at_a_time_sweeps() -> None:
     assert (await world.sweep()).is_ours
     assert not (await other.sweep()).is_ours
     assert (await world.sweep()).is_ours
-    other.clock.time += timedelta(seconds=11)
+    other.clock.time += timedelta(seconds=4)
     assert (await other.sweep()).is_ours
 
 
@@ -366,3 +366,31 @@ async def test_events_whose_lapsed_holds_did_not_fit_into_a_transaction_wait_for
     late = await asyncio.gather(*(world.book(event_id, ANA) for event_id in event_ids))
     assert {booking.status.value for booking in late} == {"held"}
     await check_all(world)
+
+
+async def test_one_payment_that_cannot_be_settled_holds_up_no_other() -> None:
+    world = World()
+    event_id = await world.event(2, price=PRICE)
+    bookings = [await world.book(event_id, ANA), await world.book(event_id, BEN)]
+    for booking in bookings:
+        await world.pay(booking)
+        await world.cancel(booking)
+    kept = world.storage._tables.bookings.pop(bookings[0].id)
+    with pytest.raises(NotFound):
+        await world.settle_payments()
+    world.storage._tables.bookings[kept.id] = kept
+    assert [await stands(world, booking) for booking in bookings] == [
+        ("cancelled", "refund_pending"),
+        ("cancelled", "refunded"),
+    ]
+
+
+async def test_a_provider_that_hangs_is_asked_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("boxoffice.application.sweep.PATIENCE", 0.0)
+    world = World()
+    _, booking = await held(world)
+    await world.pay(booking)
+    await world.cancel(booking)
+    monkeypatch.setattr(world.gateway, "refund", lambda *_: asyncio.Event().wait())
+    await world.sweep()
+    assert await stands(world, booking) == ("cancelled", "refund_pending")

@@ -223,6 +223,14 @@ def test_one_charge_at_a_time() -> None:
         office.start(booking)
 
 
+def test_cash_is_not_taken_beside_a_card_whose_charge_may_have_gone_through() -> None:
+    office = held_office()
+    booking = office.book(ANA)
+    office.answer(office.start(booking).payment, Answer.SILENT)
+    with pytest.raises(PaymentUnderWay):
+        office.start(booking, "cash", ORGANIZER)
+
+
 def test_a_decline_changes_nothing_and_one_may_try_again() -> None:
     office = held_office()
     booking = office.book(ANA)
