@@ -16,7 +16,7 @@ from .crew import Crew, Process
 from .office import Office, bookings, cancels, codes, edit
 from .worker import Freeze, Moment, Resume
 
-LONG: Final = int(os.environ.get("BOXOFFICE_TEST_LONG_LINE", "3000"))
+LONG: Final = int(os.environ.get("BOXOFFICE_TEST_LONG_LINE", "2500"))
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600 if LONG > 10_000 else 300)]
 
@@ -29,7 +29,7 @@ def resumed_by(*processes: Process) -> None:
     for process in processes:
         process.prepare([Resume()])
     for process in processes:
-        process.start(Resume())
+        process.go()
     for process in processes:
         assert codes(list(process.answers())) == {"resumed": 1}
 
