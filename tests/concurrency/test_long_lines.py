@@ -10,11 +10,13 @@ from typing import Final
 import pytest
 
 from boxoffice.domain.booking import BookingStatus
-from boxoffice.domain.settle import STEP
 
 from .crew import Crew, Process
 from .office import Office, bookings, cancels, codes, edit
 from .worker import Freeze, Moment, Resume
+
+STEP: Final = 500
+"""What one transaction may promote or close."""
 
 LONG: Final = int(os.environ.get("BOXOFFICE_TEST_LONG_LINE", "2500"))
 
