@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+from litestar import Litestar
 
 from boxoffice.entrypoints.container import Container
 
@@ -81,9 +82,10 @@ class Client:
 class Service:
     """A running service."""
 
-    def __init__(self, http: httpx.AsyncClient, container: Container, clock: StandingClock) -> None:
+    def __init__(self, http: httpx.AsyncClient, container: Container, app: Litestar, clock: StandingClock) -> None:
         self.http = http
         self.container = container
+        self.app = app
         self.clock = clock
         self.anyone = Client(http)
         self._users = 0
