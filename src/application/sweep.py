@@ -20,7 +20,7 @@ AT_ONCE = 100
 """Events, or payments, that one look finds."""
 
 TURN = timedelta(seconds=3)
-"""How long a process keeps its turn. One that died gives it up by that, so that lapsed holds are settled within five."""
+"""How long a process keeps its turn. One that died gives it up by that: lapsed holds go within five."""
 
 PATIENCE = 3.0
 """Seconds that the provider is waited for in the background; it is asked again later."""

@@ -12,6 +12,7 @@ from ..domain.facts import Fact
 from ..domain.payment import Payment, PaymentKind, PaymentState, refund_of
 from ..domain.replay import Breach, EventReplay, replay_booking
 from ..domain.settle import LineAsk
+from .failures import Retryable, Unavailable
 from .ports import Clock, Snapshot, Storage
 
 PROMISES = {
@@ -59,6 +60,15 @@ class VerifyPromises:
 
     async def __call__(self) -> Verdict:
         """Raises: Unavailable."""
+        for _ in range(2):
+            try:
+                return await self._look()
+            except Retryable:
+                # A connection that had died unnoticed. The second look is on a new one, at a new moment.
+                continue
+        raise Unavailable("The database lost the connection again and again; try again in a moment.")
+
+    async def _look(self) -> Verdict:
         async with self._storage.snapshot() as snapshot:
             check = _Check(snapshot, self._clock.now())
             await check.events()

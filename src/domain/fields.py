@@ -23,15 +23,20 @@ _LINES = frozenset("\n\r\t")
 
 
 def check_characters(value: str, *, allowed: frozenset[str] = frozenset()) -> None:
-    """Refuse control characters (C0, DEL, C1), lone surrogates and bidirectional controls. Raises: ValueError."""
+    """Refuse control characters (C0, DEL, C1) and lone surrogates. Raises: ValueError."""
     for character in value:
         if character < " " or "\x7f" <= character <= "\x9f":
             if character not in allowed:
                 raise ValueError(f"must not hold the control character U+{ord(character):04X}")
-        elif character in _BIDI:
-            raise ValueError(f"must not hold the bidirectional control U+{ord(character):04X}")
         elif "\ud800" <= character <= "\udfff":
             raise ValueError(f"must not hold the lone surrogate U+{ord(character):04X}")
+
+
+def check_direction(value: str) -> None:
+    """Refuse bidirectional controls, which make a text read as another one. Raises: ValueError."""
+    for character in value:
+        if character in _BIDI:
+            raise ValueError(f"must not hold the bidirectional control U+{ord(character):04X}")
 
 
 def text(least: int, most: int, *, lines: bool = False) -> Rule:
@@ -39,6 +44,7 @@ def text(least: int, most: int, *, lines: bool = False) -> Rule:
 
     def rule(value: str) -> str:
         check_characters(value, allowed=_LINES if lines else frozenset())
+        check_direction(value)
         kept = unicodedata.normalize("NFC", value).strip()
         if len(kept) < least:
             raise ValueError("must not be empty" if least == 1 else f"must have at least {least} characters")
@@ -53,6 +59,8 @@ def whole(least: int, most: int) -> Rule:
     """A whole number from `least` to `most`."""
 
     def rule(value: int) -> int:
+        if type(value) is not int:
+            raise ValueError("must be a whole number")
         if value < least:
             raise ValueError(f"must be at least {least}")
         if value > most:
@@ -78,6 +86,18 @@ def moment(value: datetime) -> datetime:
 def optional(rule: Rule) -> Rule:
     """The rule, or nothing at all."""
     return lambda value: None if value is None else rule(value)
+
+
+def check_all(*checks: Callable[[], None]) -> None:
+    """Make every check, whatever the others say. Raises: InvalidRequest with all that they found."""
+    errors: list[FieldError] = []
+    for check in checks:
+        try:
+            check()
+        except InvalidRequest as refusal:
+            errors.extend(refusal.errors)
+    if errors:
+        raise InvalidRequest(*errors)
 
 
 def checked(values: Mapping[str, Any], rules: Rules) -> dict[str, Any]:

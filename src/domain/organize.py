@@ -1,6 +1,6 @@
 """What organizers do: initialize an event, edit it, lead it through its life, keep its ticket types."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -25,7 +25,7 @@ from .event import (
     given,
 )
 from .facts import EventChanged, EventInitialized, TicketTypeAdded, TicketTypeChanged
-from .fields import checked
+from .fields import check_all, checked
 from .inventory import Decision, Inventory
 from .money import Money
 from .recording import Recording
@@ -42,8 +42,6 @@ from .refusals import (
 )
 from .settle import settle_event
 from .user import Actor, Organizers
-
-_STARTS_IN_THE_PAST = "must be in the future"
 
 
 class Initialize(Struct, frozen=True, kw_only=True):
@@ -94,13 +92,15 @@ def initialize(command: Initialize, organizers: Organizers, now: datetime) -> De
 
     Raises: InvalidRequest, NotAllowed.
     """
-    details = _checked_details(command.details, now)
     specs = [spec for _, spec in command.ticket_types]
     prices = [spec.price for spec in specs if spec.price]
     currency = prices[0].currency if prices else command.currency
-    check_ticket_types(specs, currency)
-    if command.status not in (EventStatus.ON_SALE, EventStatus.DRAFT):
-        raise invalid("must be on_sale or draft at first", "status")
+    details = _checked_details(
+        command.details,
+        now,
+        lambda: check_ticket_types(specs, currency),
+        lambda: _check_first_status(command.status),
+    )
     if not command.actor.may_organize(organizers):
         raise NotAllowed("Only organizers may initialize events here; ask an operator for the role.")
     event = Event(
@@ -209,24 +209,33 @@ def add_ticket_type(inventory: Inventory, command: AddTicketType, now: datetime)
     return _finish(recording, inventory, {})
 
 
-def _checked_details(details: EventDetails, now: datetime) -> EventDetails:
-    kept = replace(details, **checked(asdict(details), EVENT_RULES))
-    errors = []
-    if kept.starts_at and kept.starts_at <= now:
-        errors.append(FieldError(("starts_at",), _STARTS_IN_THE_PAST))
-    try:
-        kept.check_times()
-    except InvalidRequest as refusal:
-        errors.extend(refusal.errors)
-    if errors:
-        raise InvalidRequest(*errors)
+def _checked_details(details: EventDetails, now: datetime, *others: Callable[[], None]) -> EventDetails:
+    """The details as they are to be kept. Raises: InvalidRequest naming all that is wrong with them and `others`."""
+    kept = details
+
+    def keep() -> None:
+        nonlocal kept
+        kept = replace(details, **checked(asdict(details), EVENT_RULES))
+        check_all(lambda: _check_future(kept.starts_at, now), kept.check_times)
+
+    check_all(keep, *others)
     return kept
+
+
+def _check_future(starts_at: datetime | None, now: datetime) -> None:
+    if starts_at and starts_at <= now:
+        raise invalid("must be in the future", "starts_at")
+
+
+def _check_first_status(status: EventStatus) -> None:
+    if status not in (EventStatus.ON_SALE, EventStatus.DRAFT):
+        raise invalid("must be on_sale or draft at first", "status")
 
 
 def _edited_event(event: Event, changes: Mapping[str, Any], now: datetime) -> Event:
     edited = replace(event, **changes)
-    if edited.starts_at != event.starts_at and edited.starts_at and edited.starts_at <= now:
-        raise invalid(_STARTS_IN_THE_PAST, "starts_at")
+    if edited.starts_at != event.starts_at:
+        check_all(lambda: _check_future(edited.starts_at, now), edited.check_times)
     edited.check_times()
     return edited
 

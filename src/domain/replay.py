@@ -179,11 +179,7 @@ class EventReplay:
 
     def _take_values(self, values: dict[str, Any]) -> None:
         self.status = values.get("status", self.status)
-        policy = values.get("waitingListPolicy", self.policy)
-        if policy != self.policy:
-            self.policy = policy
-            for counted in self.ticket_types.values():
-                counted.last_strictly_promoted = 0
+        self.policy = values.get("waitingListPolicy", self.policy)
 
     def _counted(self, ticket_type_id: UUID) -> Counted:
         if ticket_type_id not in self.ticket_types:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from .fields import Rules, check_characters, text
+from .fields import Rules, check_characters, check_direction, text
 
 
 class Role(StrEnum):
@@ -68,6 +68,7 @@ LONGEST_TRIED_PASSWORD = 1_024
 def email(value: str) -> str:
     """An e-mail address, kept in lower case: one `@` with something on both sides, no spaces. Raises: ValueError."""
     check_characters(value)
+    check_direction(value)
     kept = unicodedata.normalize("NFC", value.strip().lower())
     local, at, domain = kept.partition("@")
     if not (local and at and domain) or "@" in domain or any(character.isspace() for character in kept):

@@ -59,10 +59,8 @@ async def check_ready(container: Container) -> None:
     try:
         await container.storage().check_ready()
     except Unavailable as failure:
-        # A database without any tables looks like one that is away.
-        advice = "" if "boxoffice migrate" in str(failure) else " If it is a new one, run `boxoffice migrate` first."
         place = container.settings().database_place
-        raise Unavailable(f"The database at {place} is not ready: {failure}{advice}") from failure
+        raise Unavailable(f"The database at {place} is not ready: {failure}") from failure
 
 
 async def _end(chores: "list[asyncio.Task[None]]") -> None:

@@ -526,6 +526,7 @@ async def test_closing_lets_everybody_through_who_waits_and_nobody_after_them(wo
     with pytest.raises(Unavailable, match="shutting down"):
         await world.book(event_id, BEN)
     world.turnstile.settle_soon(event_id)
+    assert len(world.turnstile._queue) == 1, "a step is left for the next start"
     opened.set()
     await closing
     assert [task.result().status for task in (first, *waiting)] == [BookingStatus.CONFIRMED] * 2
@@ -705,6 +706,40 @@ async def test_an_edit_that_changes_nothing_goes_on_with_what_was_left_undone(wo
     assert set(await after.statuses(line)) == {"confirmed"}
 
 
+async def test_promoting_on_its_own_is_not_done_before_the_line_is_served(world: World) -> None:
+    event_id, line = await crowded(world, 2 * STEP + 5)
+    after = await crash_behind(world, event_id, total_tickets=3 * STEP)
+    reached, opened = after.faults.gate(Step.BEGIN, skip=1)
+    promoting = asyncio.ensure_future(after.promote(event_id))
+    await reached.wait()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not promoting.done()
+    opened.set()
+    await promoting
+    assert set(await after.statuses(line)) == {"confirmed"}
+
+
+async def test_all_that_was_left_undone_is_found_however_much_it_is(world: World) -> None:
+    for number in range(250):
+        world.storage._tables.unsettled[UUID(int=number)] = None
+    assert await world.resume() == 250
+    assert len(world.turnstile._queue) == 250
+    await world.idle()
+
+
+async def test_a_step_that_was_turned_away_may_be_asked_for_again(world: World) -> None:
+    event_id = await world.event(1)
+    first, opened = await stopped(world, Step.LOCK, event_id)
+    world.turnstile.settle_soon(event_id)
+    world.faults.plan(Step.LOCK, Unavailable())
+    opened.set()
+    assert await outcomes(first) == [Unavailable]
+    world.turnstile.settle_soon(event_id)
+    assert len(world.turnstile._queue) == 1
+    await world.settled(event_id)
+
+
 async def test_promoting_on_its_own_goes_on_until_nobody_more_can_be_served(world: World) -> None:
     event_id, line = await crowded(world, 2 * STEP + 5)
     after = await crash_behind(world, event_id, total_tickets=3 * STEP)
@@ -767,9 +802,11 @@ async def test_an_event_that_cannot_be_settled_is_not_tried_for_ever(world: Worl
     # A counter that tells of a booking which is not there: nothing can be closed, although something should be.
     only = next(iter(tables.ticket_types[event_id].values()))
     tables.ticket_types[event_id][only.id] = replace(only, waiting=1, waiting_tickets=1)
+    commits = world.faults.count(Step.COMMITTED)
     told = await world.edit(event_id, status=EventStatus.CANCELLED)
+    await world.idle()
     assert told.event.is_unsettled
-    assert world.turnstile._runner is None or not world.turnstile._queue
+    assert world.faults.count(Step.COMMITTED) == commits + 1
     assert await world.statuses([booking]) == ["cancelled"]
     assert await world.promote(event_id) == 0
 

@@ -132,6 +132,13 @@ def test_it_says_its_version(tmp_path: Path) -> None:
     assert (result.returncode, result.stdout) == (0, f"boxoffice {__version__}\n")
 
 
+def test_the_package_is_run_as_the_command_is(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "boxoffice", "--version"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stdout) == (0, f"boxoffice {__version__}\n")
+
+
 @pytest.mark.parametrize("arguments", [("--help",), ("serve", "--help"), ("grant", "--help")], ids=" ".join)
 def test_it_helps(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:

@@ -17,7 +17,7 @@ from boxoffice.application.turnstile import MOST_TOGETHER
 from .worker import AnyCommand, Close, Done, Freeze, Frozen, Go, Open, Order, Outcome, Prepare, Report
 
 _ROOT: Final = Path(__file__).parents[2]
-_reports: Final = msgspec.json.Decoder(Report)
+_reports: Final[msgspec.json.Decoder[Report]] = msgspec.json.Decoder(Report)
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -99,10 +99,14 @@ class Process:
         self.order(Prepare(list(commands)))
         self.wait()
 
+    def go(self) -> None:
+        """Have it perform what was prepared, without waiting."""
+        self.order(Go())
+
     def start(self, *commands: AnyCommand) -> "Process":
         """Have it perform these, without waiting."""
         self.prepare(commands)
-        self.order(Go())
+        self.go()
         return self
 
     def answers(self) -> Iterator[Answered]:
@@ -166,7 +170,7 @@ class Crew:
         for process, share in zip(processes, shares, strict=True):
             process.prepare(share)
         for process in processes:
-            process.order(Go())
+            process.go()
         return [answered for process in processes for answered in process.answers()]
 
     def dismiss(self) -> None:

@@ -7,7 +7,6 @@ from itertools import takewhile
 from typing import Any
 from uuid import UUID
 
-from msgspec import Struct
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import create_async_engine
 from uuid_utils.compat import uuid7
@@ -76,12 +75,6 @@ def codes(answered: Iterable[Answered]) -> Counter[str]:
     broken = [f"{each.outcome.code}: {each.outcome.detail}" for each in answered if each.outcome.detail]
     assert broken == []
     return Counter(each.outcome.code for each in answered)
-
-
-class Written(Struct, frozen=True):
-    """What one transaction wrote about an event: how many facts of each kind."""
-
-    kinds: Counter[str]
 
 
 class Office:

@@ -1,11 +1,17 @@
 """Processes and servers that die in the middle: whatever was acknowledged is there, and the promises hold."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from itertools import islice
 
 import pytest
 
+from boxoffice.adapters.memory import MemoryStorage
+from boxoffice.adapters.system import SystemClock
+from boxoffice.application.failures import Retryable, Unavailable
+from boxoffice.application.ports import Snapshot
+from boxoffice.application.verify_promises import VerifyPromises
 from tests import mariadb
 
 from .conftest import migrated, office_on
@@ -38,16 +44,21 @@ async def test_a_process_dies_with_the_lock_in_its_hand(office: Office, crew: Cr
     """What was not committed is gone, what was is there although nobody was told, and nobody waits for the dead."""
     state = await office.initialize(5)
     booked = await office.book(state, 8)
-    doomed = crew.hire(freeze=Freeze(moment, 1)).start(*cancels(booked[:2]))
+    work = shares([*cancels(booked[1:3]), *bookings(state, 4)], 2)
+    others = [crew.hire(together=1) for _ in work]
+    for process, share in zip(others, work, strict=True):
+        process.prepare(share)
+    doomed = crew.hire(freeze=Freeze(moment, 1)).start(*cancels(booked[:1]))
     assert doomed.until_frozen() == []
-    others = started(crew, *shares([*cancels(booked[2:4]), *bookings(state, 4)], 2), together=1)
+    for process in others:
+        process.go()
     doomed.kill()
     answered = [each for process in others for each in process.answers()]
     assert codes(answered) == {"cancelled": 2, "waitlisted": 4}
     told = await office.check_acknowledged(state, answered=answered)
     ended = {booking_id for booking_id, facts in told.items() if facts[-1].kind == "BookingCancelled"}
-    lost = booked[:2] if moment is Moment.AFTER_COMMIT else []
-    assert ended == {each.id for each in [*lost, *booked[2:4]]}
+    lost = booked[:1] if moment is Moment.AFTER_COMMIT else []
+    assert ended == {each.id for each in [*lost, *booked[1:3]]}
     # Whoever got no answer may ask again.
     again = crew.rush(cancels(booked[:1]))
     assert codes(again) == {"already-cancelled" if lost else "cancelled": 1}
@@ -67,15 +78,16 @@ async def test_data_outlive_every_process(url: str, crew: Crew) -> None:
 
 async def test_all_processes_die(office: Office, crew: Crew, together: int) -> None:
     state = await office.initialize(30)
-    processes = started(crew, *shares(bookings(state, 300)), together=min(together, 10))
+    wanted = bookings(state, 300)
+    processes = started(crew, *shares(wanted), together=min(together, 10))
     answered = [next(process.answers()) for process in processes]
     for process in processes:
         process.kill()
     answered += [each for process in processes for each in process.answers()]
     told = await office.check_acknowledged(state, answered=answered)
     # They may have died before all was done, and what is not there can be asked for again.
-    lost = [each for process in processes for each in process.commands if each.booking not in told]  # type: ignore[union-attr]
-    again = crew.rush(*shares(lost)) if lost else []
+    lost = [each for each in wanted if each.booking not in told]
+    again = crew.rush(*shares(lost))
     assert set(codes(again)) <= {"confirmed", "waitlisted"}
     (ticket_type,) = (await office.read(state)).ticket_types
     assert (ticket_type.taken, ticket_type.waiting) == (30, 270)
@@ -124,3 +136,30 @@ async def test_data_outlive_the_server(
     own_mariadb.restart()
     async with office_on(url) as office:
         await office.check(state, answered=answered, booked=booked)
+
+
+@pytest.mark.parametrize(("losses", "is_told"), [(1, True), (2, False)])
+async def test_promises_are_looked_at_anew_when_the_connection_was_lost(losses: int, is_told: bool) -> None:
+    """As after a restart of the server, when connections in the pool have died unnoticed."""
+    verify = VerifyPromises(LosingStorage(losses), SystemClock())
+    if is_told:
+        assert (await verify()).breaches == []
+    else:
+        with pytest.raises(Unavailable):
+            await verify()
+
+
+class LosingStorage(MemoryStorage):
+    """Loses its first connections when everything is looked at."""
+
+    def __init__(self, losses: int) -> None:
+        super().__init__()
+        self._losses = losses
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Snapshot]:
+        if self._losses:
+            self._losses -= 1
+            raise Retryable
+        async with super().snapshot() as snapshot:
+            yield snapshot

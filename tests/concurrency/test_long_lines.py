@@ -10,15 +10,17 @@ from typing import Final
 import pytest
 
 from boxoffice.domain.booking import BookingStatus
-from boxoffice.domain.settle import STEP
 
 from .crew import Crew, Process
 from .office import Office, bookings, cancels, codes, edit
 from .worker import Freeze, Moment, Resume
 
-LONG: Final = int(os.environ.get("BOXOFFICE_TEST_LONG_LINE", "3000"))
+STEP: Final = 500
+"""What one transaction may promote or close."""
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600 if LONG > 10_000 else 300)]
+LONG: Final = int(os.environ.get("BOXOFFICE_TEST_LONG_LINE", "2500"))
+
+pytestmark = [pytest.mark.slow, *([pytest.mark.timeout(3600)] if LONG > 10_000 else [])]
 
 MOMENTS: Final = pytest.mark.parametrize("moment", Moment)
 """A crash just before a commit loses the step, just after it nothing: the next step is the right one either way."""
@@ -29,7 +31,7 @@ def resumed_by(*processes: Process) -> None:
     for process in processes:
         process.prepare([Resume()])
     for process in processes:
-        process.start(Resume())
+        process.go()
     for process in processes:
         assert codes(list(process.answers())) == {"resumed": 1}
 

@@ -146,7 +146,7 @@ class Outcome(Struct, frozen=True, kw_only=True, tag=True, omit_defaults=True):
 Order = Open | Prepare | Go | Close
 Report = Done | Frozen | Outcome
 
-_orders: Final = msgspec.json.Decoder(Order)
+_orders: Final[msgspec.json.Decoder[Order]] = msgspec.json.Decoder(Order)
 _encode: Final = msgspec.json.Encoder().encode
 
 

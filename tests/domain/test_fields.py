@@ -43,8 +43,19 @@ def test_control_characters_are_refused_wherever_they_stand(code: int) -> None:
 
 @pytest.mark.parametrize("code", BIDI, ids=hex)
 def test_bidirectional_controls_are_refused(code: int) -> None:
-    for rule in (name, lines, email, new_password, tried_password):
+    for rule in (name, lines, email):
         assert refused(rule, f"abcd@efgh{chr(code)}") == f"must not hold the bidirectional control U+{code:04X}"
+
+
+@pytest.mark.parametrize("code", BIDI, ids=hex)
+def test_nobody_reads_a_password_so_it_may_have_any_direction(code: int) -> None:
+    for rule in (new_password, tried_password):
+        assert rule(f"abcd@efgh{chr(code)}") == f"abcd@efgh{chr(code)}"
+
+
+@pytest.mark.parametrize("value", [1.0, True, "1", None])
+def test_what_only_looks_like_a_whole_number_is_none(value: object) -> None:
+    assert refused(whole(0, 10), value) == "must be a whole number"
 
 
 @pytest.mark.parametrize("code", SURROGATES, ids=hex)

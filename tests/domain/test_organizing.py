@@ -278,6 +278,16 @@ def test_every_broken_value_is_named() -> None:
     assert paths(refused) == [("name",), ("venue",), ("max_tickets_per_customer",)]
 
 
+def test_what_is_wrong_with_the_event_its_tickets_and_its_status_is_named_together() -> None:
+    twice = (general_admission(1), general_admission(1))
+    with pytest.raises(InvalidRequest) as refused:
+        _initialize(*twice, status=EventStatus.PAUSED, name=" ")
+    assert paths(refused) == [("name",), ("ticket_types", 1, "name"), ("status",)]
+    with pytest.raises(InvalidRequest) as refused:
+        _initialize(*twice, status=EventStatus.PAUSED, starts_at=NOW, ends_at=NOW)
+    assert paths(refused) == [("starts_at",), ("ends_at",), ("ticket_types", 1, "name"), ("status",)]
+
+
 # Ticket types.
 
 

@@ -230,7 +230,7 @@ def test_under_fill_sizes_may_overtake_each_other() -> None:
     assert promises(follow(_swap(_served_in_turn(FILL, 2, 3)))) == set()
 
 
-def test_a_new_policy_starts_a_new_order() -> None:
+def test_a_new_policy_and_back_breaks_no_order() -> None:
     office = Office(3, waiting_list_policy=FILL)
     pair = office.book(ANA, 2)
     single = office.book(BEN)

@@ -1,17 +1,19 @@
 """The real application on the real container, in memory, with cheap passwords and a clock that stands."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, cast
 
 import httpx
 import pytest
+import structlog
 from dependency_injector.providers import Object, Singleton
+from litestar import Litestar
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from boxoffice.adapters.security import Argon2PasswordHasher
 from boxoffice.domain.user import Role
-from boxoffice.entrypoints.container import make_container
+from boxoffice.entrypoints.container import Container, make_container
 from boxoffice.entrypoints.http.app import create_app
 from boxoffice.entrypoints.lifespan import running
 from boxoffice.entrypoints.settings import Settings
@@ -29,10 +31,17 @@ def settings() -> Settings:
 
 
 @pytest.fixture
-async def logged() -> AsyncIterator[list[EventDict]]:
+def logged() -> Iterator[list[EventDict]]:
     """What the requests' lines in the log say."""
+    structlog.reset_defaults()
     with capture_logs() as lines:
         yield lines
+
+
+@pytest.fixture(scope="session")
+def wired() -> dict[Settings, tuple[Container, Litestar]]:
+    """Applications that were made by now. Making one takes much longer than most tests do."""
+    return {}
 
 
 @pytest.fixture
@@ -42,18 +51,29 @@ def gateway() -> Sandbox:
 
 @pytest.fixture
 async def service(
-    settings: Settings, clock: StandingClock, gateway: Sandbox, logged: list[EventDict]
+    settings: Settings,
+    clock: StandingClock,
+    gateway: Sandbox,
+    logged: list[EventDict],
+    wired: dict[Settings, tuple[Container, Litestar]],
 ) -> AsyncIterator[Service]:
-    container = make_container(settings)
+    """The service with nothing in it yet."""
+    if settings not in wired:
+        made = make_container(settings)
+        wired[settings] = made, create_app(made)
+    container, app = wired[settings]
+    container.reset_singletons()
     container.clock.override(Object(clock))
     container.password_hasher.override(Singleton(Argon2PasswordHasher, memory=8, passes=1))
-    app = create_app(container)
     transport = httpx.ASGITransport(cast("Any", app), raise_app_exceptions=False)
     container.payment_gateway.override(Object(gateway))
     # What is swept is swept when a test says so.
     alive = running(container, sweep_every=3_600)
     async with alive, httpx.AsyncClient(transport=transport, base_url="http://boxoffice") as http:
-        yield Service(http, container, clock)
+        yield Service(http, container, app, clock)
+    for name, provider in container.providers.items():
+        if name != "settings":
+            provider.reset_override()
 
 
 @pytest.fixture

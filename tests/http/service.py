@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+from litestar import Litestar
 
 from boxoffice.adapters.payments import MemoryLedger, SandboxGateway
 from boxoffice.domain.money import Money
@@ -110,9 +111,10 @@ class Client:
 class Service:
     """A running service."""
 
-    def __init__(self, http: httpx.AsyncClient, container: Container, clock: StandingClock) -> None:
+    def __init__(self, http: httpx.AsyncClient, container: Container, app: Litestar, clock: StandingClock) -> None:
         self.http = http
         self.container = container
+        self.app = app
         self.clock = clock
         self.anyone = Client(http)
         self._users = 0

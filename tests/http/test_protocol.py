@@ -50,34 +50,34 @@ ALLOWED = {
 }
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/",
-        "/nope",
-        "/book/x",
-        "/events/",
-        "/me/",
-        "//me",
-        "/events//",
-        f"/events/{ID}/",
-        "/problems",
-        "/docs/x",
-        "/Book",
-    ],
+UNKNOWN = (
+    "/",
+    "/nope",
+    "/book/x",
+    "/events/",
+    "/me/",
+    "//me",
+    "/events//",
+    f"/events/{ID}/",
+    "/problems",
+    "/docs/x",
+    "/Book",
 )
+
+
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-async def test_unknown_paths_are_a_404_for_everybody(anyone: Client, method: str, path: str) -> None:
-    answer = await anyone.send(method, path, headers={"Authorization": "Bearer wrong"})
-    problem(answer, 404, "not-found")
+async def test_unknown_paths_are_a_404_for_everybody(anyone: Client, method: str) -> None:
+    for path in UNKNOWN:
+        answer = await anyone.send(method, path, headers={"Authorization": "Bearer wrong"})
+        problem(answer, 404, "not-found")
 
 
 @pytest.mark.parametrize(("path", "allowed"), ALLOWED.items())
-@pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS", "TRACE", "BREW"])
-async def test_other_methods_are_a_405(anyone: Client, method: str, path: str, allowed: str) -> None:
-    answer = await anyone.send(method, path, headers={"Authorization": "Bearer wrong"})
-    problem(answer, 405, "method-not-allowed")
-    assert answer.headers["allow"] == allowed
+async def test_other_methods_are_a_405(anyone: Client, path: str, allowed: str) -> None:
+    for method in ("PUT", "DELETE", "OPTIONS", "TRACE", "BREW"):
+        answer = await anyone.send(method, path, headers={"Authorization": "Bearer wrong"})
+        problem(answer, 405, "method-not-allowed")
+        assert answer.headers["allow"] == allowed
 
 
 async def test_head_on_what_is_only_posted_is_a_405(anyone: Client) -> None:
@@ -132,18 +132,25 @@ class TestOrderOfChecks:
         problem(await customer.get("/events/malformed/bookings"), 404, "not-found")
 
 
-@pytest.mark.parametrize(
-    "malformed", ["x", "1", ID[:-1], ID.replace("-", ""), f"{{{ID}}}", "%00", "%F0%9F%8E%B7", "..%2F"]
-)
+MALFORMED = ("x", "1", ID[:-1], ID.replace("-", ""), f"{{{ID}}}", "%00", "%F0%9F%8E%B7", "..%2F")
+
+
 @pytest.mark.parametrize("path", [f"/events/{ID}", f"/status/{ID}", f"/bookings/{ID}", f"/events/{ID}/changes"])
-async def test_malformed_ids_in_paths_are_a_404(customer: Client, path: str, malformed: str) -> None:
-    problem(await customer.get(path.replace(ID, malformed)), 404, "not-found")
+async def test_malformed_ids_in_paths_are_a_404(customer: Client, path: str) -> None:
+    for malformed in MALFORMED:
+        problem(await customer.get(path.replace(ID, malformed)), 404, "not-found")
 
 
 async def test_ids_are_the_same_in_capitals(customer: Client) -> None:
     event = await customer.event()
     assert ok(await customer.get(f"/events/{event['id'].upper()}")) == event
     assert ok(await customer.post("/book", {"eventId": event["id"].upper()}), 201)["eventId"] == event["id"]
+
+
+BAD_TOKENS = (
+    *("Bearer", "Bearer ", "Bearer x", "bearer x.y.z", "Bearer a b", "Bearer a, Bearer b", "BEARER \x80", "Bearer =="),
+    f"Bearer {'x' * 5_000}",
+)
 
 
 class TestSigningIn:
@@ -154,26 +161,14 @@ class TestSigningIn:
         problem(answer, 401, "not-signed-in")
         assert answer.headers["www-authenticate"] == "Bearer"
 
-    @pytest.mark.parametrize(
-        "value",
-        [
-            "Bearer",
-            "Bearer ",
-            "Bearer x",
-            "bearer x.y.z",
-            "Bearer a b",
-            "Bearer a, Bearer b",
-            "BEARER \x80",
-            "Bearer ==",
-        ],
-    )
     @pytest.mark.parametrize(("method", "path"), [each for each in EVERYTHING if each[1] not in UNCHECKED_GETS])
     async def test_a_bad_bearer_token_is_a_401_on_public_paths_too(
-        self, anyone: Client, method: str, path: str, value: str
+        self, anyone: Client, method: str, path: str
     ) -> None:
-        answer = await anyone.send(method, path, headers={"Authorization": value.encode("latin-1")})
-        problem(answer, 401, "invalid-token")
-        assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+        for value in BAD_TOKENS:
+            answer = await anyone.send(method, path, headers={"Authorization": value.encode("latin-1")})
+            problem(answer, 401, "invalid-token")
+            assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
 
     @pytest.mark.parametrize("path", UNCHECKED_GETS)
     async def test_some_paths_do_not_look_at_it(self, service: Service, path: str) -> None:

@@ -8,7 +8,6 @@ import pytest
 import uvicorn
 
 from boxoffice.domain.user import Role
-from boxoffice.entrypoints.http.app import create_app
 from tests.http.service import Client, Service
 
 ID = "019a0000-0000-7000-8000-000000000001"
@@ -64,7 +63,7 @@ class Wire:
 @pytest.fixture
 async def port(service: Service) -> AsyncIterator[int]:
     config = uvicorn.Config(
-        create_app(service.container),
+        service.app,
         port=0,
         log_config=None,
         access_log=False,

@@ -282,6 +282,8 @@ class MemoryUsers:
         """See the port."""
         await self._unit_of_work.reach(Step.SAVE)
         draft = self._unit_of_work.draft
+        if session.id in draft.tables.sessions or session.id in draft.sessions:
+            raise Conflict("a session with this id exists")
         for other in draft.tables.sessions.values():
             if other.user_id == session.user_id and other.expires_at <= now:
                 draft.sessions[other.id] = None

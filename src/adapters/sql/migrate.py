@@ -6,7 +6,7 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, String, column, select, table
+from sqlalchemy import Connection, String, column, inspect, select, table
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -33,7 +33,8 @@ async def upgrade(url: str) -> None:
 
 async def check_version(connection: AsyncConnection) -> None:
     """Raises: Unavailable when the schema is not this program's."""
-    found = (await connection.execute(_VERSION)).scalars().all()
+    has_version = await connection.run_sync(lambda sync: inspect(sync).has_table("alembic_version"))
+    found = (await connection.execute(_VERSION)).scalars().all() if has_version else []
     if found != [head()]:
         raise Unavailable(
             f"The database's schema is at version {', '.join(found) or 'none'} and this program's is {head()}: "
