@@ -12,12 +12,16 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from ...application.book_ticket import BookTicket
 from ...application.cancel_booking import CancelBooking
 from ...application.change_event import ChangeEvent
+from ...application.idempotency import KEPT_FOR, Answer, Key, Once, Replayed
 from ...application.initialize_event import InitializeEvent
-from ...application.ports import Storage
+from ...application.pay_booking import Bill, PayBooking, PaymentUnknown
+from ...application.ports import GatewaySilent, Storage
 from ...application.promote_from_waitlist import PromoteFromWaitlist
+from ...application.sweep import ExpireHolds, SettlePayments, Sweep
 from ...application.turnstile import Turnstile
 from ...application.verify_promises import VerifyPromises
 from ...domain.book import Book
+from ...domain.booking import Booking
 from ...domain.cancel import Cancel
 from ...domain.event import (
     EventChanges,
@@ -27,15 +31,18 @@ from ...domain.event import (
     TicketTypeSpec,
     WaitingListPolicy,
 )
+from ...domain.money import Money
 from ...domain.organize import AddTicketType, Edit, EditTicketType, Initialize
+from ...domain.payment import PaymentMethod
 from ...domain.refusals import Refusal
 from ...domain.user import Actor, Role
-from .model import Model, ModelEvent, ModelType
+from .model import DECLINES, SILENT, TAKES, Model, ModelEvent, ModelType
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 CUSTOMERS = [UUID(int=number) for number in range(1, 7)]
 ORGANIZERS = [UUID(int=101), UUID(int=102)]
 ADMIN = UUID(int=201)
+PRICE = Money(500, "EUR")
 EVERYBODY = [*CUSTOMERS, *ORGANIZERS, ADMIN]
 
 picks = st.integers(0, 1_000)
@@ -43,6 +50,7 @@ quantities = st.integers(1, 5)
 totals = st.integers(1, 8)
 policies = st.sampled_from(["strict", "fill"])
 hours = st.integers(0, 60)
+windows = st.sampled_from([None, None, 60, 600])
 order = st.tuples(st.sampled_from(EVERYBODY), picks, quantities)
 
 
@@ -69,6 +77,44 @@ class HarnessIds:
         return UUID(int=(self._last << 80) | (0x7 << 76) | (0x2 << 62) | self._last)
 
 
+class HarnessGateway:
+    """A provider with a ledger: `tok_ok`, `tok_decline`, and `tok_timeout`, which takes the money and says nothing."""
+
+    def __init__(self) -> None:
+        self._charges: dict[UUID, tuple[bool, Money]] = {}
+        self._refunds: dict[UUID, UUID] = {}
+
+    @property
+    def kept(self) -> int:
+        """What was taken and not given back, in minor units."""
+        taken = sum(amount.amount for is_taken, amount in self._charges.values() if is_taken)
+        return taken - sum(self._charges[charge][1].amount for charge in self._refunds.values())
+
+    async def charge(self, reference: UUID, amount: Money, token: str) -> bool:
+        """Take the money, once per reference."""
+        self._charges.setdefault(reference, (token in (TAKES, SILENT), amount))
+        if token == SILENT:
+            raise GatewaySilent
+        return self._charges[reference][0]
+
+    async def find_charge(self, reference: UUID) -> bool | None:
+        """What became of a charge."""
+        charge = self._charges.get(reference)
+        return None if charge is None else charge[0]
+
+    async def refund(self, reference: UUID, charge_reference: UUID, amount: Money) -> bool:
+        """Give the money back, once per reference and never more than was taken."""
+        is_taken, taken = self._charges[charge_reference]
+        assert is_taken
+        assert amount == taken
+        assert charge_reference not in self._refunds.values() or self._refunds.get(reference) == charge_reference
+        self._refunds[reference] = charge_reference
+        return True
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+
 class BoxOfficeMachine(RuleBasedStateMachine):
     """Drives the use cases over `make_storage()`; subclass it and set that, then run its `TestCase`.
 
@@ -90,6 +136,14 @@ class BoxOfficeMachine(RuleBasedStateMachine):
         self.change_event = ChangeEvent(self.turnstile)
         self.initialize_event = InitializeEvent(self.turnstile)
         self.promote_from_waitlist = PromoteFromWaitlist(self.turnstile)
+        reads = self.storage.reads
+        self.gateway = HarnessGateway()
+        self.pay_booking = PayBooking(self.turnstile, reads, self.gateway, self.ids)
+        expire_holds = ExpireHolds(self.promote_from_waitlist, reads, self.clock)
+        settle_payments = SettlePayments(self.turnstile, reads, self.gateway, self.clock)
+        self.sweep_once = Sweep(expire_holds, settle_payments, self.storage, self.clock, self.ids)
+        self.paid_in_cash: set[UUID] = set()
+        self.remembered: list[tuple[datetime, Once[Booking], Book]] = []
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Run one piece of work to its end."""
@@ -108,7 +162,8 @@ class BoxOfficeMachine(RuleBasedStateMachine):
     # Commands.
 
     @rule(
-        types=st.lists(totals, min_size=1, max_size=3),
+        types=st.lists(st.tuples(totals, st.booleans()), min_size=1, max_size=3),
+        window=windows,
         policy=policies,
         limit=st.integers(1, 9),
         starts_in=st.none() | st.integers(1, 60),
@@ -119,7 +174,8 @@ class BoxOfficeMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.model.events) < 3)
     def initialize(
         self,
-        types: list[int],
+        types: list[tuple[int, bool]],
+        window: int | None,
         policy: str,
         limit: int,
         starts_in: int | None,
@@ -130,7 +186,7 @@ class BoxOfficeMachine(RuleBasedStateMachine):
         """A new event."""
         starts_at = None if starts_in is None else self.clock.time + timedelta(hours=starts_in)
         status = EventStatus.DRAFT if is_draft else EventStatus.ON_SALE
-        model_types = [ModelType(self.ids.new(), f"Kind {index}", total) for index, total in enumerate(types)]
+        model_types = [ModelType(self.ids.new(), f"Kind {index}", *each) for index, each in enumerate(types)]
         command = Initialize(
             event_id=self.ids.new(),
             actor=self.actor(organizer),
@@ -139,10 +195,15 @@ class BoxOfficeMachine(RuleBasedStateMachine):
                 starts_at=starts_at,
                 max_tickets_per_customer=limit,
                 cancellation_deadline_hours=deadline_hours,
+                payment_window_minutes=window,
                 waiting_list_policy=WaitingListPolicy(policy),
             ),
             ticket_types=tuple(
-                (each.id, TicketTypeSpec(name=each.name, total_tickets=each.total)) for each in model_types
+                (
+                    each.id,
+                    TicketTypeSpec(name=each.name, total_tickets=each.total, price=PRICE if each.costs else None),
+                )
+                for each in model_types
             ),
             currency="EUR",
             status=status,
@@ -157,6 +218,7 @@ class BoxOfficeMachine(RuleBasedStateMachine):
             limit=limit,
             starts_at=starts_at,
             deadline_hours=deadline_hours,
+            window=_window(window),
             types=model_types,
         )
 
@@ -287,11 +349,108 @@ class BoxOfficeMachine(RuleBasedStateMachine):
         )
         self.check_edit(found, before, expected)
 
+    @rule(event=picks, window=windows)
+    @precondition(lambda self: self.model.events)
+    def set_window(self, event: int, window: int | None) -> None:
+        """The organizer changes how long customers have to pay."""
+        meant = self.event(event)
+        before = meant.version
+        found = self.edit(meant, meant.organizer_id, EventChanges(payment_window_minutes=window))
+        expected = self.model.set_window(meant, _window(window), meant.organizer_id, self.clock.time)
+        self.check_edit(found, before, expected)
+
+    @rule(event=picks, deadline_hours=st.sampled_from([0, 12, 24]))
+    @precondition(lambda self: self.model.events)
+    def set_deadline(self, event: int, deadline_hours: int) -> None:
+        """The organizer changes until when customers may cancel; it binds new bookings only."""
+        meant = self.event(event)
+        before = meant.version
+        found = self.edit(meant, meant.organizer_id, EventChanges(cancellation_deadline_hours=deadline_hours))
+        expected = self.model.set_deadline(meant, deadline_hours, meant.organizer_id, self.clock.time)
+        self.check_edit(found, before, expected)
+
+    @rule(
+        event=picks,
+        which=picks,
+        token=st.sampled_from([TAKES, TAKES, TAKES, DECLINES, SILENT, ""]),
+        who=picks,
+    )
+    @precondition(lambda self: any(event.bookings for event in self.model.events.values()))
+    def pay(self, event: int, which: int, token: str, who: int) -> None:
+        """Somebody pays, in time or late, by card or in cash, and the provider may say nothing."""
+        meant = self.event(event)
+        if not meant.bookings:
+            return
+        booking = meant.bookings[which % len(meant.bookings)]
+        if token == SILENT and any(each.is_unanswered for each in meant.bookings):
+            # Which of two lost answers is found first is nobody's promise.
+            token = TAKES
+        likely = meant.organizer_id if token == "" else booking.customer_id
+        actor_id = [likely, likely, likely, booking.customer_id, meant.organizer_id, CUSTOMERS[0]][who % 6]
+        bill = Bill(
+            booking_id=booking.id,
+            actor=self.actor(actor_id),
+            method=PaymentMethod.CARD if token else PaymentMethod.CASH,
+            token=token,
+        )
+        found = self.run(self.outcome(self.pay_booking(bill)))
+        expected = self.model.pay(meant, booking, actor_id, token, self.clock.time)
+        assert (found if isinstance(found, str) else found.payment_status.value) == expected
+        if expected == "taken" and not token:
+            self.paid_in_cash.add(booking.id)
+
+    @rule()
+    def sweep(self) -> None:
+        """The background work: what lapsed, what is not known, what is owed (promise 8)."""
+        assert self.run(self.sweep_once()).is_ours
+        self.model.sweep(self.clock.time)
+        while self.run(self.sweep_once()).payments:
+            pass
+        self.model.give_back()
+
+    @rule(event=picks, customer_id=st.sampled_from(CUSTOMERS), quantity=quantities)
+    @precondition(lambda self: self.model.events)
+    def book_with_a_key(self, event: int, customer_id: UUID, quantity: int) -> None:
+        """Somebody books with a key, twice at once: one effect, and the same answer (promise 3)."""
+        meant = self.event(event)
+        command = Book(
+            booking_id=self.ids.new(),
+            event_id=meant.id,
+            actor=self.actor(customer_id),
+            quantity=quantity,
+            ticket_type_id=meant.types[0].id,
+        )
+        once = Once(key=Key(customer_id, str(command.booking_id)), fingerprint=b"book", render=_render)
+        work = [self.outcome(self.book_ticket(command, once)) for _ in range(2)]
+        first, second = self.run(_gather(work))
+        expected = self.model.book(
+            meant, command.booking_id, customer_id, command.ticket_type_id, quantity, self.clock.time
+        )
+        assert (first if isinstance(first, str) else first.status.value) == expected
+        if expected != "not-found":
+            assert second == f"replayed {expected}"
+            self.remembered.append((self.clock.time, once, command))
+
+    @rule(which=picks)
+    @precondition(lambda self: self.remembered)
+    def send_again(self, which: int) -> None:
+        """A request with a key that was answered within a day changes nothing."""
+        answered_at, once, command = self.remembered[which % len(self.remembered)]
+        if self.clock.time > answered_at + KEPT_FOR:
+            return
+        found = self.run(self.outcome(self.book_ticket(command, once)))
+        assert isinstance(found, str)
+        assert found.startswith("replayed ")
+        self.model.events[command.event_id].lapse(self.clock.time)
+
     @rule(event=picks)
     @precondition(lambda self: self.model.events)
     def promote(self, event: int) -> None:
-        """An operator asks for promotion; nobody can be left to promote (promise 6)."""
-        assert self.run(self.promote_from_waitlist(self.event(event).id)) == 0
+        """An operator asks for promotion; beyond what has just lapsed nobody can be left to promote (promise 6)."""
+        meant = self.event(event)
+        self.run(self.promote_from_waitlist(meant.id))
+        meant.lapse(self.clock.time)
+        assert self.run(self.promote_from_waitlist(meant.id)) == 0
 
     @rule(by=hours)
     def time_passes(self, by: int) -> None:
@@ -314,12 +473,24 @@ class BoxOfficeMachine(RuleBasedStateMachine):
 
     @invariant()
     def bookings_are_as_the_model_says(self) -> None:
-        """One booking for each that was acknowledged, in the state that was acknowledged (promises 2 and 3)."""
+        """One booking for each that was acknowledged, as it was acknowledged (promises 2, 3 and 8)."""
         for event in self.model.events.values():
             bookings = self.run(self.storage.reads.bookings_of_event(event.id, None, None, 1_000))
-            assert {each.id: (each.customer_id, each.quantity, each.status.value) for each in bookings} == {
-                each.id: (each.customer_id, each.quantity, each.status) for each in event.bookings
-            }
+            assert {
+                each.id: (each.customer_id, each.quantity, each.status.value, each.payment_status.value)
+                for each in bookings
+            } == {each.id: (each.customer_id, each.quantity, each.status, each.payment) for each in event.bookings}
+
+    @invariant()
+    def the_provider_keeps_what_was_paid(self) -> None:
+        """The provider's own ledger and ours agree (promise 8)."""
+        by_card = sum(
+            each.quantity * PRICE.amount
+            for event in self.model.events.values()
+            for each in event.bookings
+            if (each.payment in ("taken", "refund_pending") and each.id not in self.paid_in_cash) or each.is_unanswered
+        )
+        assert self.gateway.kept == by_card
 
     # Small things.
 
@@ -350,6 +521,21 @@ class BoxOfficeMachine(RuleBasedStateMachine):
             return await work
         except Refusal as refusal:
             return refusal.code
+        except Replayed as replayed:
+            return f"replayed {replayed.answer.body.decode()}"
+        except PaymentUnknown:
+            return "payment-unknown"
+
+
+def _window(minutes: int | None) -> timedelta | None:
+    return None if minutes is None else timedelta(minutes=minutes)
+
+
+def _render(result: Booking | Exception) -> Answer:
+    if isinstance(result, Refusal):
+        return Answer(status=409, body=result.code.encode())
+    assert isinstance(result, Booking)
+    return Answer(status=201, body=result.status.value.encode(), subject_id=result.id)
 
 
 async def _gather(work: list[Coroutine[Any, Any, Any]]) -> list[Any]:

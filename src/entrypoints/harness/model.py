@@ -7,7 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-LIVE = ("waitlisted", "confirmed")
+LIVE = ("waitlisted", "held", "confirmed")
+TAKING = ("held", "confirmed")
+
+# What the provider of the harness does with a card.
+TAKES, DECLINES, SILENT = "tok_ok", "tok_decline", "tok_timeout"
 
 
 @dataclass
@@ -19,6 +23,11 @@ class ModelBooking:
     ticket_type_id: UUID
     quantity: int
     status: str
+    deadline_hours: int
+    costs: bool
+    payment: str = "none"
+    expires_at: datetime | None = None
+    is_unanswered: bool = False
 
 
 @dataclass
@@ -28,6 +37,7 @@ class ModelType:
     id: UUID
     name: str
     total: int
+    costs: bool = False
     line: list[ModelBooking] = field(default_factory=list)
 
 
@@ -42,6 +52,7 @@ class ModelEvent:
     limit: int
     starts_at: datetime | None
     deadline_hours: int
+    window: timedelta | None
     types: list[ModelType]
     version: int = 1
     bookings: list[ModelBooking] = field(default_factory=list)
@@ -51,7 +62,7 @@ class ModelEvent:
         return ticket_type.total - sum(
             booking.quantity
             for booking in self.bookings
-            if booking.ticket_type_id == ticket_type.id and booking.status == "confirmed"
+            if booking.ticket_type_id == ticket_type.id and booking.status in TAKING
         )
 
     def live_of(self, customer_id: UUID) -> list[ModelBooking]:
@@ -74,9 +85,45 @@ class ModelEvent:
         for ticket_type in self.types:
             while (first := self.first_to_serve(ticket_type)) is not None:
                 ticket_type.line.remove(first)
-                first.status = "confirmed"
+                self.give(first, now)
                 served += 1
         return served
+
+    def give(self, booking: ModelBooking, now: datetime) -> None:
+        """Somebody gets tickets, to keep or to pay for in time."""
+        booking.status, booking.payment = "confirmed", "due" if booking.costs else "none"
+        if booking.costs and self.window is not None:
+            booking.status, booking.expires_at = "held", now + self.window
+
+    def lapse(self, now: datetime) -> None:
+        """Take back what was not paid in time, and serve the line with it."""
+        due = [each for each in self.bookings if each.status == "held" and each.expires_at and each.expires_at <= now]
+        for booking in due:
+            booking.status, booking.payment = "expired", "none"
+        if due:
+            self.serve(now)
+
+    def has_room(self, booking: ModelBooking, now: datetime) -> bool:
+        """Whether an expired booking may have its tickets back."""
+        ticket_type = self.type_of(booking.ticket_type_id)
+        live = self.live_of(booking.customer_id)
+        waits = bool(ticket_type.line) if self.policy == "strict" else self.first_to_serve(ticket_type) is not None
+        return (
+            self.status == "on_sale"
+            and not self.has_started(now)
+            and booking.quantity <= self.free(ticket_type)
+            and not waits
+            and all(each.ticket_type_id != booking.ticket_type_id for each in live)
+            and sum(each.quantity for each in live) + booking.quantity <= self.limit
+        )
+
+    def take_money(self, booking: ModelBooking, now: datetime) -> None:
+        """The money is there: tickets for it, or it goes back."""
+        booking.is_unanswered = False
+        if booking.status in TAKING or (booking.status == "expired" and self.has_room(booking, now)):
+            booking.status, booking.payment, booking.expires_at = "confirmed", "taken", None
+        else:
+            booking.payment = "refund_pending"
 
     def first_to_serve(self, ticket_type: ModelType) -> ModelBooking | None:
         """Whoever in line comes next and fits."""
@@ -88,7 +135,8 @@ class ModelEvent:
         """The booking is over."""
         if booking.status == "waitlisted":
             self.type_of(booking.ticket_type_id).line.remove(booking)
-        booking.status = "cancelled"
+        booking.payment = "refund_pending" if booking.payment == "taken" else "none"
+        booking.status, booking.expires_at = "cancelled", None
 
 
 class Model:
@@ -106,6 +154,7 @@ class Model:
         self, event: ModelEvent, booking_id: UUID, customer_id: UUID, ticket_type_id: UUID, quantity: int, now: datetime
     ) -> str:
         """Book tickets."""
+        event.lapse(now)
         ticket_type = event.type_of(ticket_type_id)
         refused = self._booking_is_refused(event, ticket_type, customer_id, quantity, now)
         if refused:
@@ -113,11 +162,15 @@ class Model:
         fits = quantity <= event.free(ticket_type)
         may_pass = not ticket_type.line if event.policy == "strict" else event.first_to_serve(ticket_type) is None
         status = "confirmed" if fits and may_pass else "waitlisted"
-        booking = ModelBooking(booking_id, customer_id, ticket_type_id, quantity, status)
+        booking = ModelBooking(
+            booking_id, customer_id, ticket_type_id, quantity, status, event.deadline_hours, ticket_type.costs
+        )
         event.bookings.append(booking)
         if status == "waitlisted":
             ticket_type.line.append(booking)
-        return status
+        else:
+            event.give(booking, now)
+        return booking.status
 
     def _booking_is_refused(
         self, event: ModelEvent, ticket_type: ModelType, customer_id: UUID, quantity: int, now: datetime
@@ -135,6 +188,7 @@ class Model:
 
     def cancel(self, event: ModelEvent, booking: ModelBooking, actor_id: UUID, now: datetime) -> str | int:
         """Cancel a booking by its id; how many were served."""
+        event.lapse(now)
         is_manager = self.manages(event, actor_id)
         if booking.customer_id != actor_id and not is_manager:
             return "not-found"
@@ -148,6 +202,7 @@ class Model:
 
     def cancel_own(self, event: ModelEvent, customer_id: UUID, now: datetime) -> str | int:
         """Cancel one's only live booking of the event; how many were served."""
+        event.lapse(now)
         live = event.live_of(customer_id)
         if not live:
             return "not-found"
@@ -161,7 +216,7 @@ class Model:
 
     def set_status(self, event: ModelEvent, status: str, actor_id: UUID, now: datetime) -> str:
         """Lead an event through its life."""
-        refused = self._edit_is_refused(event, actor_id)
+        refused = self._edit_is_refused(event, actor_id, now)
         if refused:
             return refused
         if status == event.status:
@@ -181,7 +236,7 @@ class Model:
 
     def set_policy(self, event: ModelEvent, policy: str, actor_id: UUID, now: datetime) -> str:
         """Choose how the line is served."""
-        refused = self._edit_is_refused(event, actor_id)
+        refused = self._edit_is_refused(event, actor_id, now)
         if refused or policy == event.policy:
             return refused or "unchanged"
         event.policy = policy
@@ -189,7 +244,7 @@ class Model:
 
     def set_limit(self, event: ModelEvent, limit: int, actor_id: UUID, now: datetime) -> str:
         """How many tickets a customer may have."""
-        refused = self._edit_is_refused(event, actor_id)
+        refused = self._edit_is_refused(event, actor_id, now)
         if refused or limit == event.limit:
             return refused or "unchanged"
         event.limit = limit
@@ -197,7 +252,7 @@ class Model:
 
     def set_start(self, event: ModelEvent, starts_at: datetime, actor_id: UUID, now: datetime) -> str:
         """Move the start to a time that is still to come."""
-        refused = self._edit_is_refused(event, actor_id)
+        refused = self._edit_is_refused(event, actor_id, now)
         if refused or starts_at == event.starts_at:
             return refused or "unchanged"
         event.starts_at = starts_at
@@ -205,7 +260,7 @@ class Model:
 
     def set_total(self, event: ModelEvent, ticket_type: ModelType, total: int, actor_id: UUID, now: datetime) -> str:
         """More or fewer tickets."""
-        refused = self._edit_is_refused(event, actor_id)
+        refused = self._edit_is_refused(event, actor_id, now)
         if refused or total == ticket_type.total:
             return refused or "unchanged"
         taken = ticket_type.total - event.free(ticket_type)
@@ -216,13 +271,71 @@ class Model:
 
     def add_type(self, event: ModelEvent, type_id: UUID, name: str, total: int, actor_id: UUID, now: datetime) -> str:
         """One more kind of ticket."""
-        refused = self._edit_is_refused(event, actor_id)
+        refused = self._edit_is_refused(event, actor_id, now)
         if refused:
             return refused
         if any(each.name.lower() == name.lower() for each in event.types):
             return "name-taken"
         event.types.append(ModelType(type_id, name, total))
         return self._edited(event, now)
+
+    def set_window(self, event: ModelEvent, window: timedelta | None, actor_id: UUID, now: datetime) -> str:
+        """How long customers have to pay; those who have their tickets already are not touched."""
+        refused = self._edit_is_refused(event, actor_id, now)
+        if refused or window == event.window:
+            return refused or "unchanged"
+        event.window = window
+        return self._edited(event, now)
+
+    def set_deadline(self, event: ModelEvent, deadline_hours: int, actor_id: UUID, now: datetime) -> str:
+        """Until when customers may cancel what they book from now on."""
+        refused = self._edit_is_refused(event, actor_id, now)
+        if refused or deadline_hours == event.deadline_hours:
+            return refused or "unchanged"
+        event.deadline_hours = deadline_hours
+        return self._edited(event, now)
+
+    def pay(self, event: ModelEvent, booking: ModelBooking, actor_id: UUID, token: str, now: datetime) -> str:
+        """Pay by card, or in cash where there is no token: a payment status, or the code of a refusal."""
+        event.lapse(now)
+        is_customer, is_manager = actor_id == booking.customer_id, self.manages(event, actor_id)
+        is_late = booking.status == "expired" and booking.payment == "none"
+        refusals = {
+            "not-found": not is_customer and not is_manager,
+            "not-allowed": not (is_customer if token else is_manager),
+            "payment-under-way": booking.is_unanswered and not token,
+            "hold-expired": is_late and not booking.is_unanswered and not event.has_room(booking, now),
+            "payment-not-due": not is_late
+            and not booking.is_unanswered
+            and (booking.payment != "due" or event.status == "cancelled"),
+        }
+        refused = next((code for code, applies in refusals.items() if applies), None)
+        if refused:
+            return refused
+        if token == DECLINES and not booking.is_unanswered:
+            return "payment-declined"
+        if token == SILENT and not booking.is_unanswered:
+            booking.is_unanswered = True
+            return "payment-unknown"
+        event.take_money(booking, now)
+        if booking.payment == "taken":
+            return "taken"
+        return "hold-expired" if booking.status == "expired" else "payment-not-due"
+
+    def sweep(self, now: datetime) -> None:
+        """What happens behind everybody's back."""
+        for event in self.events.values():
+            event.lapse(now)
+            for booking in event.bookings:
+                if booking.is_unanswered:
+                    event.take_money(booking, now)
+
+    def give_back(self) -> None:
+        """Every refund that is owed goes out."""
+        for event in self.events.values():
+            for booking in event.bookings:
+                if booking.payment == "refund_pending":
+                    booking.payment = "refunded"
 
     def _cancellation_is_closed(
         self, event: ModelEvent, booking: ModelBooking, now: datetime, *, is_manager: bool
@@ -233,12 +346,13 @@ class Model:
             return "already-cancelled"
         if event.status == "completed" or event.has_started(now):
             return "cancellation-closed"
-        deadline = event.starts_at and event.starts_at - timedelta(hours=event.deadline_hours)
+        deadline = event.starts_at and event.starts_at - timedelta(hours=booking.deadline_hours)
         if deadline and deadline <= now and booking.status == "confirmed":
             return "cancellation-closed"
         return None
 
-    def _edit_is_refused(self, event: ModelEvent, actor_id: UUID) -> str | None:
+    def _edit_is_refused(self, event: ModelEvent, actor_id: UUID, now: datetime) -> str | None:
+        event.lapse(now)
         if not self.manages(event, actor_id):
             return "not-found" if event.status == "draft" else "not-allowed"
         return "event-closed" if event.status in ("cancelled", "completed") else None
