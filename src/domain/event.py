@@ -99,7 +99,7 @@ class EventDetails(Struct, frozen=True, kw_only=True):
         """Raises: InvalidRequest where times contradict each other."""
         errors = []
         if self.ends_at and not self.starts_at:
-            errors.append(FieldError(("ends_at",), "needs starts_at"))
+            errors.append(FieldError(("ends_at",), "needs a start"))
         elif self.ends_at and self.starts_at and self.ends_at <= self.starts_at:
             errors.append(FieldError(("ends_at",), "must be after the start"))
         if self.sales_open_at and self.sales_close_at and self.sales_close_at <= self.sales_open_at:

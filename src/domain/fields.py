@@ -88,7 +88,7 @@ def optional(rule: Rule) -> Rule:
     return lambda value: None if value is None else rule(value)
 
 
-def check_all(*checks: Callable[[], None]) -> None:
+def check_all(*checks: Callable[[], object]) -> None:
     """Make every check, whatever the others say. Raises: InvalidRequest with all that they found."""
     errors: list[FieldError] = []
     for check in checks:

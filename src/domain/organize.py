@@ -1,6 +1,6 @@
 """What organizers do: initialize an event, edit it, lead it through its life, keep its ticket types."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -95,12 +95,12 @@ def initialize(command: Initialize, organizers: Organizers, now: datetime) -> De
     specs = [spec for _, spec in command.ticket_types]
     prices = [spec.price for spec in specs if spec.price]
     currency = prices[0].currency if prices else command.currency
-    details = _checked_details(
-        command.details,
-        now,
+    check_all(
+        lambda: _checked_details(command.details, now),
         lambda: check_ticket_types(specs, currency),
         lambda: _check_first_status(command.status),
     )
+    details = _checked_details(command.details, now)
     if not command.actor.may_organize(organizers):
         raise NotAllowed("Only organizers may initialize events here; ask an operator for the role.")
     event = Event(
@@ -209,16 +209,9 @@ def add_ticket_type(inventory: Inventory, command: AddTicketType, now: datetime)
     return _finish(recording, inventory, {})
 
 
-def _checked_details(details: EventDetails, now: datetime, *others: Callable[[], None]) -> EventDetails:
-    """The details as they are to be kept. Raises: InvalidRequest naming all that is wrong with them and `others`."""
-    kept = details
-
-    def keep() -> None:
-        nonlocal kept
-        kept = replace(details, **checked(asdict(details), EVENT_RULES))
-        check_all(lambda: _check_future(kept.starts_at, now), kept.check_times)
-
-    check_all(keep, *others)
+def _checked_details(details: EventDetails, now: datetime) -> EventDetails:
+    kept = replace(details, **checked(asdict(details), EVENT_RULES))
+    check_all(lambda: _check_future(kept.starts_at, now), kept.check_times)
     return kept
 
 

@@ -319,3 +319,9 @@ async def test_the_changes_are_gapless_and_in_order(service: Service, organizer:
     assert seen == changes["items"]
     assert page == {"items": [], "lastSeq": 6}
     assert ok(await organizer.get(path, params={"after": 99})) == {"items": [], "lastSeq": 99}
+
+
+async def test_what_is_wrong_is_said_in_the_words_of_the_wire(organizer: Client) -> None:
+    answer = await organizer.post("/initialize", {"name": "x", "totalTickets": 1, "endsAt": "2030-12-31T00:00:00Z"})
+    (error,) = problem(answer, 400, "invalid-request")["errors"]
+    assert error == {"pointer": "/endsAt", "detail": "needs a start"}

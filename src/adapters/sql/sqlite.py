@@ -17,6 +17,9 @@ from ...application.failures import Unavailable
 from .transaction import Trouble
 
 BUSY_SECONDS = 3
+ASKING_SECONDS = 0.01
+"""What SQLite itself waits for the writers' lock: short, because whoever begins asks again (`Transaction`)."""
+
 MIGRATION_WAIT_SECONDS = 300
 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
@@ -48,11 +51,11 @@ class SQLite:
 
     def writing(self, url: URL) -> AsyncEngine:
         """Few: only one of them writes, the others wait for it."""
-        return _engine(url, pool_size=2, max_overflow=6)
+        return _engine(url, ASKING_SECONDS, pool_size=2, max_overflow=6)
 
     def reading(self, url: URL) -> AsyncEngine:
         """Readers see the last commit and wait for nobody."""
-        return _engine(url, pool_size=4, max_overflow=12, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
+        return _engine(url, BUSY_SECONDS, pool_size=4, max_overflow=12, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
 
     def diagnose(self, error: BaseException, *, committing: bool) -> Trouble | None:
         """By SQLite's primary result code."""
@@ -89,10 +92,10 @@ def _code(error: DBAPIError) -> int | None:
     return None if code is None else code & 0xFF
 
 
-def _engine(url: URL, **options: Any) -> AsyncEngine:
+def _engine(url: URL, busy_seconds: float, **options: Any) -> AsyncEngine:
     engine = create_async_engine(
         url,
-        connect_args={"timeout": BUSY_SECONDS},
+        connect_args={"timeout": busy_seconds},
         hide_parameters=True,
         pool_timeout=1,
         pool_reset_on_return=None,

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum, auto
+from random import random
+from time import monotonic
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Executable, Row
@@ -18,6 +20,12 @@ Rows = Sequence[Row[*tuple[Any, ...]]]
 
 CONNECT_SECONDS = 3.0
 """The most that getting a connection may take."""
+
+BEGIN_SECONDS = 3.0
+"""The most that beginning may take where others are ahead."""
+
+ASK_AGAIN_SECONDS = 0.002
+"""The most between two attempts to begin; random, so that nobody's rhythm shuts somebody else out."""
 
 STATEMENT_SECONDS = 4.0
 """The most that one statement may take, above every wait for a lock: a connection may hang for ever."""
@@ -67,7 +75,7 @@ class Transaction:
         transaction = cls(await _connect(engine), diagnose, seconds=seconds)
         try:
             for statement in opening:
-                await transaction._do(transaction._connection.exec_driver_sql(statement))
+                await transaction._do(transaction._begin(statement))
             yield transaction
         finally:
             # Shielded: whoever is cancelled must not leave a transaction open, or its rows to the next one.
@@ -99,6 +107,23 @@ class Transaction:
         """Make it durable. Raises: OutcomeUnknown when no answer came."""
         await self._do(self._connection.commit(), committing=True)
         self._is_committed = True
+
+    async def _begin(self, statement: str) -> None:
+        """Ask again and again while somebody else is ahead.
+
+        SQLite's own waiting looks ten times a second after a while, and a process that goes from one transaction to the
+        next leaves the lock for a millisecond: others waited for seconds in vain.
+        """
+        deadline = monotonic() + BEGIN_SECONDS
+        while True:
+            try:
+                await self._connection.exec_driver_sql(statement)
+            except DBAPIError as error:
+                if self._diagnose(error, committing=False) is not Trouble.BUSY or monotonic() > deadline:
+                    raise
+            else:
+                return
+            await asyncio.sleep(ASK_AGAIN_SECONDS * random())
 
     async def _do(self, work: Awaitable[Result], *, committing: bool = False) -> Result:
         if self._failure is not None:
