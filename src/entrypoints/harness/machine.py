@@ -413,19 +413,18 @@ class BoxOfficeMachine(RuleBasedStateMachine):
     def book_with_a_key(self, event: int, customer_id: UUID, quantity: int) -> None:
         """Somebody books with a key, twice at once: one effect, and the same answer (promise 3)."""
         meant = self.event(event)
+        ticket_type_id = meant.types[0].id
         command = Book(
             booking_id=self.ids.new(),
             event_id=meant.id,
             actor=self.actor(customer_id),
             quantity=quantity,
-            ticket_type_id=meant.types[0].id,
+            ticket_type_id=ticket_type_id,
         )
-        once = Once(key=Key(customer_id, str(command.booking_id)), fingerprint=b"book", render=_render)
+        once: Once[Booking] = Once(key=Key(customer_id, str(command.booking_id)), fingerprint=b"book", render=_render)
         work = [self.outcome(self.book_ticket(command, once)) for _ in range(2)]
         first, second = self.run(_gather(work))
-        expected = self.model.book(
-            meant, command.booking_id, customer_id, command.ticket_type_id, quantity, self.clock.time
-        )
+        expected = self.model.book(meant, command.booking_id, customer_id, ticket_type_id, quantity, self.clock.time)
         assert (first if isinstance(first, str) else first.status.value) == expected
         if expected != "not-found":
             assert second == f"replayed {expected}"
