@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from boxoffice.application.turnstile import MOST_TOGETHER
 
-from .worker import AnyCommand, Close, Done, Freeze, Frozen, Go, Open, Order, Outcome, Prepare, Report
+from .worker import AnyCommand, Close, Done, Freeze, Frozen, Go, Open, Order, Outcome, Pace, Prepare, Provider, Report
 
 _ROOT: Final = Path(__file__).parents[2]
 _reports: Final[msgspec.json.Decoder[Report]] = msgspec.json.Decoder(Report)
@@ -79,16 +79,17 @@ class Process:
         if line is None:
             self._reports.put(None)
             raise Dead
-        return _reports.decode(line)
+        report: Report = _reports.decode(line)
+        return report
 
     def wait(self) -> None:
         """Until it has done what it was told."""
         assert self.next() == Done()
         self._is_idle = True
 
-    def open(self, url: str, *, together: int = MOST_TOGETHER, freeze: Freeze | None = None) -> "Process":
+    def open(self, order: Open) -> "Process":
         """Have it work on a database."""
-        self.order(Open(url=url, together=together, freeze=freeze))
+        self.order(order)
         self.wait()
         self._is_open = True
         return self
@@ -158,20 +159,41 @@ class Crew:
         self._pool = pool
         self._hired: list[Process] = []
 
-    def hire(self, *, together: int = MOST_TOGETHER, freeze: Freeze | None = None) -> Process:
+    def hire(
+        self,
+        *,
+        together: int = MOST_TOGETHER,
+        freeze: Freeze | None = None,
+        pace: Pace | None = None,
+        provider: Provider | None = None,
+    ) -> Process:
         """One more process on the database."""
         process = self._pool.pop() if self._pool else Process()
         self._hired.append(process)
-        return process.open(self.url, together=together, freeze=freeze)
+        order = Open(url=self.url, together=together, freeze=freeze, pace=pace, provider=provider or Provider())
+        return process.open(order)
 
-    def rush(self, *shares: Sequence[AnyCommand], together: int = MOST_TOGETHER) -> list[Answered]:
+    def rush(
+        self,
+        *shares: Sequence[AnyCommand],
+        together: int = MOST_TOGETHER,
+        pace: Pace | None = None,
+        provider: Provider | None = None,
+    ) -> list[Answered]:
         """Every process performs its share, all from one signal on; what each was told."""
-        processes = [self.hire(together=together) for _ in shares]
+        processes = [self.hire(together=together, pace=pace, provider=provider) for _ in shares]
         for process, share in zip(processes, shares, strict=True):
             process.prepare(share)
         for process in processes:
             process.go()
         return [answered for process in processes for answered in process.answers()]
+
+    def restart(self) -> None:
+        """Every process ends, also those that wait for work."""
+        for process in (*self._hired, *self._pool):
+            process.kill()
+        self._hired.clear()
+        self._pool.clear()
 
     def dismiss(self) -> None:
         """Those that can work on go back, the others end."""

@@ -8,24 +8,33 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from random import Random
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 from dependency_injector.providers import Object, Singleton
 from msgspec import Struct
+from uuid_utils.compat import uuid7
 
 from boxoffice.adapters.security import Argon2PasswordHasher
 from boxoffice.application.create_user import Registration
 from boxoffice.application.failures import Unavailable
-from boxoffice.application.ports import Reads, Snapshot, Storage, UnitOfWork
+from boxoffice.application.idempotency import Answer, Key, Once, Replayed
+from boxoffice.application.pay_booking import Bill, PaymentUnknown
+from boxoffice.application.ports import PaymentGateway, Reads, Snapshot, Storage, UnitOfWork
 from boxoffice.application.turnstile import MOST_TOGETHER, Turnstile
 from boxoffice.domain.book import Book
+from boxoffice.domain.booking import Booking, BookingStatus
 from boxoffice.domain.event import EventChanges, EventState
+from boxoffice.domain.money import Money
 from boxoffice.domain.organize import Edit
+from boxoffice.domain.payment import PaymentMethod
 from boxoffice.domain.refusals import Refusal
 from boxoffice.domain.user import Actor
 from boxoffice.entrypoints.container import Container, make_container
@@ -44,6 +53,7 @@ class BookIt(Command, frozen=True, kw_only=True):
     customer: UUID
     quantity: int = 1
     ticket_type: UUID | None = None
+    key: str | None = None
 
 
 class CancelIt(Command, frozen=True, kw_only=True):
@@ -51,6 +61,42 @@ class CancelIt(Command, frozen=True, kw_only=True):
 
     booking: UUID
     actor: UUID
+    key: str | None = None
+
+
+class PayIt(Command, frozen=True, kw_only=True):
+    """A customer pays by card."""
+
+    booking: UUID
+    actor: UUID
+    token: str = "tok_ok"
+    key: str | None = None
+
+
+class SweepIt(Command, frozen=True, kw_only=True):
+    """One round after the other of the background work, until nothing is left to do now."""
+
+
+class Habit(StrEnum):
+    """What a customer of a crowd does."""
+
+    KEEP = "keep"
+    LAPSE = "lapse"
+    LEAVE = "leave"
+    CANCEL = "cancel"
+    RETURN = "return"
+    DECLINED = "declined"
+    SILENT = "silent"
+
+
+class Attend(Command, frozen=True, kw_only=True):
+    """The customers of these bookings act by their habits when it is their turn; the answer comes when all are through.
+
+    Meanwhile the process sweeps, as a server does.
+    """
+
+    event: UUID
+    habits: dict[UUID, Habit]
 
 
 class EditIt(Command, frozen=True, kw_only=True):
@@ -77,7 +123,7 @@ class Resume(Command, frozen=True, kw_only=True):
     """Take up whatever was left undone; the answer comes when nothing of it is left."""
 
 
-AnyCommand = BookIt | CancelIt | EditIt | SignUp | ServeLine | Resume
+AnyCommand = BookIt | CancelIt | PayIt | SweepIt | Attend | EditIt | SignUp | ServeLine | Resume
 
 
 class Moment(StrEnum):
@@ -94,12 +140,33 @@ class Freeze(Struct, frozen=True):
     transaction: int
 
 
+class Pace(Struct, frozen=True, kw_only=True):
+    """How the process's clock goes: so many seconds ahead, and so many times as fast since then."""
+
+    since: datetime
+    ahead: float = 0
+    speed: float = 1
+
+    def now(self) -> datetime:
+        """See the port."""
+        return self.since + timedelta(seconds=self.ahead) + self.speed * (datetime.now(UTC) - self.since)
+
+
+class Provider(Struct, frozen=True):
+    """A payment provider that takes up to so many seconds; with `freezes` the process freezes as soon as it charged."""
+
+    seconds: float = 0
+    freezes: bool = False
+
+
 class Open(Struct, frozen=True, kw_only=True, tag=True):
     """Work on this database from now on. Answered with `Done`."""
 
     url: str
     together: int = MOST_TOGETHER
     freeze: Freeze | None = None
+    pace: Pace | None = None
+    provider: Provider = Provider()
 
 
 class Prepare(Struct, frozen=True, tag=True):
@@ -127,8 +194,9 @@ class Frozen(Struct, frozen=True, tag=True):
 class Outcome(Struct, frozen=True, kw_only=True, tag=True, omit_defaults=True):
     """What came of a command: what its caller is told.
 
-    `code` is a booking's status, `changed`, `created`, `served`, `resumed`, a refusal's code, `try-again`, or `broken`
-    for whatever must never happen.
+    `code` is a booking's status, `changed`, `created`, `served`, `resumed`, `swept`, `attended`, `replayed`, a
+    refusal's code, `try-again`, or `broken` for whatever must never happen. `answer` is what the key remembers, and
+    `counts` how often a crowd was told what.
     """
 
     number: int
@@ -140,6 +208,8 @@ class Outcome(Struct, frozen=True, kw_only=True, tag=True, omit_defaults=True):
     taken: int | None = None
     waiting: int | None = None
     user: UUID | None = None
+    answer: str | None = None
+    counts: dict[str, int] | None = None
     detail: str | None = None
 
 
@@ -148,6 +218,12 @@ Report = Done | Frozen | Outcome
 
 _orders: Final[msgspec.json.Decoder[Order]] = msgspec.json.Decoder(Order)
 _encode: Final = msgspec.json.Encoder().encode
+
+
+def freeze() -> None:
+    """Stand still, for ever."""
+    report(Frozen())
+    os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def report(what: Report) -> None:
@@ -193,8 +269,7 @@ class WatchedStorage:
 
     def _freeze_at(self, moment: Moment) -> None:
         if self._freeze == Freeze(moment, self._commits):
-            report(Frozen())
-            os.kill(os.getpid(), signal.SIGSTOP)
+            freeze()
 
 
 class _WatchedUnitOfWork:
@@ -203,9 +278,41 @@ class _WatchedUnitOfWork:
         self._storage = storage
         self.inventories = unit_of_work.inventories
         self.users = unit_of_work.users
+        self.chores = unit_of_work.chores
 
     async def commit(self) -> None:
         await self._storage.commit(self._unit_of_work)
+
+
+class SlowGateway:
+    """A payment provider on the far side of a network."""
+
+    def __init__(self, gateway: PaymentGateway, provider: Provider) -> None:
+        self._gateway = gateway
+        self._provider = provider
+        self._random = Random(1)
+
+    async def charge(self, reference: UUID, amount: Money, token: str) -> bool:
+        await self._take_time()
+        try:
+            return await self._gateway.charge(reference, amount, token)
+        finally:
+            if self._provider.freezes:
+                freeze()
+            await self._take_time()
+
+    async def find_charge(self, reference: UUID) -> bool | None:
+        return await self._gateway.find_charge(reference)
+
+    async def refund(self, reference: UUID, charge_reference: UUID, amount: Money) -> bool:
+        return await self._gateway.refund(reference, charge_reference, amount)
+
+    async def close(self) -> None:
+        await self._gateway.close()
+
+    async def _take_time(self) -> None:
+        if self._provider.seconds:
+            await asyncio.sleep(self._provider.seconds / 2 * self._random.random())
 
 
 class Worker:
@@ -214,6 +321,7 @@ class Worker:
     def __init__(self, container: Container, storage: WatchedStorage) -> None:
         self._container = container
         self._storage = storage
+        self._gateway = container.payment_gateway()
         self.prepared: list[AnyCommand] = []
 
     @classmethod
@@ -221,6 +329,9 @@ class Worker:
         container = make_container(Settings(database_url=order.url))
         storage = WatchedStorage(container.storage(), order.freeze)
         container.storage.override(Object(storage))
+        container.payment_gateway.override(Object(SlowGateway(container.payment_gateway(), order.provider)))
+        if order.pace:
+            container.clock.override(Object(order.pace))
         container.turnstile.override(
             Singleton(Turnstile, container.storage, container.clock, container.ids, most_together=order.together)
         )
@@ -234,6 +345,7 @@ class Worker:
     async def close(self) -> None:
         await self._container.turnstile().close()
         await self._storage.close()
+        await self._gateway.close()
 
     async def go(self) -> None:
         await asyncio.gather(*(self._answer(number, command) for number, command in enumerate(self.prepared)))
@@ -244,6 +356,8 @@ class Worker:
         except Refusal as refusal:
             named = refusal.members.get("bookingId")
             outcome = Outcome(number=number, code=refusal.code, booking=UUID(str(named)) if named else None)
+        except Replayed as replayed:
+            outcome = Outcome(number=number, code="replayed", answer=replayed.answer.body.decode())
         except Unavailable as failure:
             outcome = Outcome(number=number, code="try-again", detail=str(failure))
         except Exception as error:  # noqa: BLE001 - told to the test, which fails with it
@@ -251,9 +365,22 @@ class Worker:
         report(outcome)
 
     async def _perform(self, number: int, command: AnyCommand) -> Outcome:
+        match command:
+            case BookIt() | CancelIt() | PayIt():
+                return await self._serve(number, command)
+            case SweepIt():
+                await self._sweep_all()
+                return Outcome(number=number, code="swept")
+            case Attend():
+                return Outcome(number=number, code="attended", counts=dict(await self._attend(command)))
+            case _:
+                return await self._look_after(number, command)
+
+    async def _serve(self, number: int, command: BookIt | CancelIt | PayIt) -> Outcome:
         container = self._container
         match command:
             case BookIt():
+                told = _Told()
                 booking = await container.book_ticket()(
                     Book(
                         booking_id=command.booking,
@@ -261,19 +388,35 @@ class Worker:
                         actor=Actor(command.customer),
                         quantity=command.quantity,
                         ticket_type_id=command.ticket_type,
-                    )
+                    ),
+                    told.once(command.customer, command.key),
                 )
                 return Outcome(
-                    number=number, code=booking.status, booking=booking.id, queue_number=booking.queue_number
+                    number=number,
+                    code=booking.status,
+                    booking=booking.id,
+                    queue_number=booking.queue_number,
+                    answer=told.answer,
                 )
             case CancelIt():
-                cancelled = await container.cancel_booking().by_id(command.booking, Actor(command.actor))
+                told = _Told()
+                once = told.once(command.actor, command.key)
+                cancelled = await container.cancel_booking().by_id(command.booking, Actor(command.actor), once)
                 return Outcome(
                     number=number,
                     code=cancelled.booking.status,
                     booking=cancelled.booking.id,
                     promoted=cancelled.promoted_count,
+                    answer=told.answer,
                 )
+            case PayIt():
+                told = _Told()
+                paid = await self._pay(command, told.once(command.actor, command.key))
+                return Outcome(number=number, code=paid.status, booking=paid.id, answer=told.answer)
+
+    async def _look_after(self, number: int, command: EditIt | SignUp | ServeLine | Resume) -> Outcome:
+        container = self._container
+        match command:
             case EditIt():
                 changes = msgspec.convert(command.changes, EventChanges)
                 edit = Edit(event_id=command.event, actor=Actor(command.actor), changes=changes)
@@ -292,6 +435,76 @@ class Worker:
                     await self._storage.committed.wait()
                     self._storage.committed.clear()
                 return Outcome(number=number, code="resumed")
+
+    async def _pay(self, command: PayIt, once: Once[Booking] | None = None) -> Booking:
+        bill = Bill(
+            booking_id=command.booking,
+            actor=Actor(command.actor),
+            method=PaymentMethod.CARD,
+            token=command.token,
+        )
+        return await self._container.pay_booking()(bill, once)
+
+    async def _sweep_all(self) -> None:
+        reads, now = self._storage.reads, self._container.clock().now
+        async with asyncio.timeout(10):
+            while await reads.lapsing_events(now(), 1) or await reads.open_payments(now(), 1):
+                await self._container.sweep()()
+                await asyncio.sleep(0.02)
+
+    async def _attend(self, command: Attend) -> Counter[str]:
+        told: Counter[str] = Counter()
+        async with asyncio.timeout(30), asyncio.TaskGroup() as customers:
+            for booking_id, habit in command.habits.items():
+                if habit is Habit.LEAVE:
+                    customers.create_task(self._act(booking_id, habit, told))
+            seen: set[UUID] = set()
+            reads = self._container.reads()
+            while await reads.bookings_of_event(command.event, BookingStatus.WAITLISTED, None, 1) or (
+                await reads.bookings_of_event(command.event, BookingStatus.HELD, None, 1)
+            ):
+                for held in await reads.bookings_of_event(command.event, BookingStatus.HELD, None, 1_000):
+                    habit = command.habits.get(held.id, Habit.LAPSE)
+                    if held.id not in seen and habit is not Habit.LAPSE:
+                        customers.create_task(self._act(held.id, habit, told))
+                    seen.add(held.id)
+                await self._container.sweep()()
+                await asyncio.sleep(0.03)
+        return told
+
+    async def _act(self, booking_id: UUID, habit: Habit, told: Counter[str]) -> None:
+        found = await self._storage.reads.booking(booking_id)
+        assert found
+        customer = found.booking.customer_id
+        token = {Habit.DECLINED: "tok_decline", Habit.SILENT: "tok_timeout"}.get(habit, "tok_ok")
+
+        async def tell(what: Awaitable[Any], word: str) -> None:
+            try:
+                await what
+            except Refusal as refusal:
+                word = f"{word}: {refusal.code}"
+            except PaymentUnknown:
+                word = f"{word}: unknown"
+            told[word] += 1
+
+        if habit not in (Habit.LEAVE, Habit.CANCEL):
+            await tell(self._pay(PayIt(booking=booking_id, actor=customer, token=token)), "pay")
+        if habit in (Habit.LEAVE, Habit.CANCEL, Habit.RETURN, Habit.SILENT):
+            await tell(self._container.cancel_booking().by_id(booking_id, Actor(customer)), "cancel")
+
+
+class _Told:
+    """What a keyed request is answered, different each time it is put into words."""
+
+    def __init__(self) -> None:
+        self.answer: str | None = None
+
+    def once(self, user_id: UUID, key: str | None) -> Once[Any] | None:
+        return Once(key=Key(user_id, key), fingerprint=key.encode(), render=self._render) if key else None
+
+    def _render(self, outcome: Any) -> Answer:
+        self.answer = f"{uuid7()} {outcome!r}"
+        return Answer(status=409 if isinstance(outcome, Exception) else 200, body=self.answer.encode())
 
 
 def _changed(number: int, state: EventState) -> Outcome:
