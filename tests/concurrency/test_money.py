@@ -1,7 +1,7 @@
 """Money, in several processes and when they die: tickets or a refund, never both or neither, and everything once."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 
 import pytest
@@ -111,6 +111,15 @@ def ahead(seconds: float) -> Pace:
     return Pace(since=datetime.now(UTC), ahead=seconds)
 
 
+def rush(
+    crew: Crew, *work: Sequence[AnyCommand], pace: Pace | None = None, provider: Provider | None = None
+) -> list[Answered]:
+    """Everybody at once, and then the processes are free for what comes next."""
+    answered = crew.rush(*work, pace=pace, provider=provider)
+    crew.dismiss()
+    return answered
+
+
 def die(process: Process, *commands: AnyCommand) -> None:
     """Have it begin, and `kill -9` it where it freezes."""
     process.start(*commands)
@@ -137,12 +146,12 @@ async def test_a_process_dies_between_charge_and_record(till: Till, crew: Crew, 
     die(crew.hire(provider=CHARGED), pay(booking))
     assert [payment.status for payment in await till.payments(booking)] == [PaymentState.PENDING]
     # While it may be under way nobody else asks.
-    crew.rush([SweepIt()])
+    rush(crew, [SweepIt()])
     assert [payment.status for payment in await till.payments(booking)] == [PaymentState.PENDING]
-    answered = crew.rush([SweepIt() if is_swept else pay(booking)], pace=ahead(16))
+    answered = rush(crew, [SweepIt() if is_swept else pay(booking)], pace=ahead(16))
     assert codes(answered) == {"swept" if is_swept else "confirmed": 1}
     assert await till.balance(state) == PRICE
-    assert codes(crew.rush([pay(booking)])) == {"payment-not-due": 1}
+    assert codes(rush(crew, [pay(booking)])) == {"payment-not-due": 1}
     assert await till.balance(state) == PRICE
 
 
@@ -154,7 +163,7 @@ async def test_a_process_dies_between_charge_and_record_and_the_hold_lapses(
     state = await till.initialize(1, minutes=1)
     booking, *others = await till.office.book(state, 2 if does_another_wait else 1)
     die(crew.hire(provider=CHARGED), pay(booking))
-    assert codes(crew.rush(*[[SweepIt()]] * 3, pace=ahead(61))) == {"swept": 3}
+    assert codes(rush(crew, *[[SweepIt()]] * 3, pace=ahead(61))) == {"swept": 3}
     ended = await till.office.booking(booking)
     if does_another_wait:
         assert (ended.status, ended.payment_status) == (BookingStatus.EXPIRED, PaymentStatus.REFUNDED)
@@ -168,8 +177,8 @@ async def test_a_process_dies_between_charge_and_record_and_the_customer_leaves(
     state = await till.initialize(1)
     (booking,) = await till.office.book(state, 1)
     die(crew.hire(provider=CHARGED), pay(booking))
-    assert codes(crew.rush([CancelIt(booking=booking.id, actor=booking.customer_id)])) == {"cancelled": 1}
-    assert codes(crew.rush(*[[SweepIt()]] * 3, pace=ahead(16))) == {"swept": 3}
+    assert codes(rush(crew, [CancelIt(booking=booking.id, actor=booking.customer_id)])) == {"cancelled": 1}
+    assert codes(rush(crew, *[[SweepIt()]] * 3, pace=ahead(16))) == {"swept": 3}
     assert await till.balance(state) == 0
     kinds = [payment.kind for payment in await till.payments(booking)]
     assert sorted(kinds) == [PaymentKind.CHARGE, PaymentKind.REFUND]
@@ -180,11 +189,11 @@ async def test_a_process_dies_before_it_charges(till: Till, crew: Crew) -> None:
     state = await till.initialize(1)
     (booking,) = await till.office.book(state, 1)
     die(crew.hire(freeze=STARTED), pay(booking))
-    crew.rush([SweepIt()], pace=ahead(16))
+    rush(crew, [SweepIt()], pace=ahead(16))
     assert [payment.status for payment in await till.payments(booking)] == [PaymentState.PENDING]
-    crew.rush([SweepIt()], pace=ahead(660))
+    rush(crew, [SweepIt()], pace=ahead(660))
     assert await till.balance(state) == 0
-    assert codes(crew.rush([pay(booking)], pace=ahead(660))) == {"confirmed": 1}
+    assert codes(rush(crew, [pay(booking)], pace=ahead(660))) == {"confirmed": 1}
     assert await till.balance(state) == PRICE
 
 
@@ -192,10 +201,10 @@ async def test_a_process_dies_between_record_and_answer(till: Till, crew: Crew) 
     state = await till.initialize(1)
     (booking,) = await till.office.book(state, 1)
     die(crew.hire(freeze=RECORDED), pay(booking, key="pay"))
-    crew.rush([SweepIt()], pace=ahead(16))
+    rush(crew, [SweepIt()], pace=ahead(16))
     assert await till.balance(state) == PRICE
-    assert codes(crew.rush([pay(booking)])) == {"payment-not-due": 1}
-    assert codes(crew.rush([pay(booking, key="pay")])) == {"replayed": 1}
+    assert codes(rush(crew, [pay(booking)])) == {"payment-not-due": 1}
+    assert codes(rush(crew, [pay(booking, key="pay")])) == {"replayed": 1}
     assert await till.balance(state) == PRICE
 
 
@@ -230,18 +239,18 @@ async def test_two_hundred_pay_cancel_and_let_lapse(till: Till, crew: Crew) -> N
     state = await till.initialize(20, minutes=1)
     pace = Pace(since=datetime.now(UTC), speed=HASTE)
     wanted = [each for quantity in (1, 2, 1, 1) for each in bookings(state, 50, quantity)]
-    booked = crew.rush(*shares(wanted), pace=pace)
+    booked = rush(crew, *shares(wanted), pace=pace)
     assert codes(booked)["held"] > 0
     habits = {each.booking: HABITS[number % len(HABITS)] for number, each in enumerate(wanted)}
     customers = list(habits.items())
     work = [[Attend(event=state.event.id, habits=dict(customers[first::3]))] for first in range(3)]
-    answered = crew.rush(*work, pace=pace, provider=Provider(seconds=0.3))
+    answered = rush(crew, *work, pace=pace, provider=Provider(seconds=0.3))
     assert codes(answered) == {"attended": 3}
     told: Counter[str] = Counter()
     for each in answered:
         told.update(each.outcome.counts or {})
     # Whatever nobody has settled by then is settled much later.
-    crew.rush([SweepIt()], pace=ahead(3_600))
+    rush(crew, [SweepIt()], pace=ahead(3_600))
     facts = await till.office.facts(state.event.id)
     assert check_line(facts) > 100
     kinds = Counter(fact.kind for fact in facts)
@@ -273,20 +282,20 @@ async def test_fifty_times_at_once_is_once(till: Till, crew: Crew) -> None:
     def book() -> list[BookIt]:
         return [BookIt(booking=new_id(), event=state.event.id, customer=customer, key="book") for _ in range(FIFTY)]
 
-    told = {"book": check_once(crew.rush(*shares(book())), firsts=1)}
+    told = {"book": check_once(rush(crew, *shares(book())), firsts=1)}
     (booking,) = await till.bookings(state)
     cancel = CancelIt(booking=booking.id, actor=customer, key="cancel")
-    told["pay"] = check_once(crew.rush(*shares([pay(booking, key="pay")] * FIFTY)), firsts=1)
+    told["pay"] = check_once(rush(crew, *shares([pay(booking, key="pay")] * FIFTY)), firsts=1)
     assert await till.balance(state) == PRICE
-    told["cancel"] = check_once(crew.rush(*shares([cancel] * FIFTY)), firsts=1)
+    told["cancel"] = check_once(rush(crew, *shares([cancel] * FIFTY)), firsts=1)
     crew.restart()
     again = {
-        "book": check_once(crew.rush(*shares(book())), firsts=0),
-        "pay": check_once(crew.rush(*shares([pay(booking, key="pay")] * FIFTY)), firsts=0),
-        "cancel": check_once(crew.rush(*shares([cancel] * FIFTY)), firsts=0),
+        "book": check_once(rush(crew, *shares(book())), firsts=0),
+        "pay": check_once(rush(crew, *shares([pay(booking, key="pay")] * FIFTY)), firsts=0),
+        "cancel": check_once(rush(crew, *shares([cancel] * FIFTY)), firsts=0),
     }
     assert again == told
-    crew.rush([SweepIt()])
+    rush(crew, [SweepIt()])
     assert await till.balance(state) == 0
     assert [each.id for each in await till.bookings(state)] == [booking.id]
     kinds = Counter(fact.kind for fact in await till.office.facts(state.event.id))
@@ -310,10 +319,10 @@ async def test_an_answer_that_was_lost_is_given_again(till: Till, crew: Crew) ->
         return BookIt(booking=new_id(), event=state.event.id, customer=customer, key="book")
 
     die(crew.hire(freeze=STARTED), book())
-    check_once(crew.rush(*shares([book() for _ in range(FIFTY)])), firsts=0)
+    check_once(rush(crew, *shares([book() for _ in range(FIFTY)])), firsts=0)
     (booking,) = await till.bookings(state)
     die(crew.hire(freeze=RECORDED), pay(booking, key="pay"))
-    check_once(crew.rush(*shares([pay(booking, key="pay")] * FIFTY)), firsts=0)
+    check_once(rush(crew, *shares([pay(booking, key="pay")] * FIFTY)), firsts=0)
     assert await till.balance(state) == PRICE
 
 
@@ -322,5 +331,5 @@ async def test_a_payment_that_was_not_recorded_is_taken_up_by_its_key(till: Till
     state = await till.initialize(1)
     (booking,) = await till.office.book(state, 1)
     die(crew.hire(provider=CHARGED), pay(booking, key="pay"))
-    check_once(crew.rush(*shares([pay(booking, key="pay")] * FIFTY), pace=ahead(16)), firsts=1)
+    check_once(rush(crew, *shares([pay(booking, key="pay")] * FIFTY), pace=ahead(16)), firsts=1)
     assert await till.balance(state) == PRICE
