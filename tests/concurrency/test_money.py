@@ -25,7 +25,7 @@ from boxoffice.entrypoints.container import Container, make_container
 from boxoffice.entrypoints.settings import Settings
 
 from .crew import Answered, Crew, Process
-from .office import ORGANIZER, Office, bookings, new_id, shares
+from .office import ORGANIZER, Office, bookings, codes, new_id, shares
 from .worker import AnyCommand, Attend, BookIt, CancelIt, Freeze, Habit, Moment, Pace, PayIt, Provider, SweepIt
 
 PRICE = 1_999
@@ -125,13 +125,6 @@ def die(process: Process, *commands: AnyCommand) -> None:
     process.start(*commands)
     assert process.until_frozen() == []
     process.kill()
-
-
-def codes(answered: list[Answered]) -> Counter[str]:
-    """How often each outcome was told; an unknown payment says so, whatever is broken says why."""
-    return Counter(
-        each.outcome.code if each.outcome.code != "broken" else str(each.outcome.detail) for each in answered
-    )
 
 
 STARTED, RECORDED = Freeze(Moment.AFTER_COMMIT, 1), Freeze(Moment.AFTER_COMMIT, 2)
