@@ -55,7 +55,9 @@ class SQLite:
 
     def reading(self, url: URL) -> AsyncEngine:
         """Readers see the last commit and wait for nobody."""
-        return _engine(url, BUSY_SECONDS, pool_size=4, max_overflow=12, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
+        return _engine(
+            url, BUSY_SECONDS, pool_size=4, max_overflow=12, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True
+        )
 
     def diagnose(self, error: BaseException, *, committing: bool) -> Trouble | None:
         """By SQLite's primary result code."""

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum, auto
-from random import random
 from time import monotonic
 from typing import Any, Protocol, TypeVar
 
@@ -24,8 +23,8 @@ CONNECT_SECONDS = 3.0
 BEGIN_SECONDS = 3.0
 """The most that beginning may take where others are ahead."""
 
-ASK_AGAIN_SECONDS = 0.002
-"""The most between two attempts to begin; random, so that nobody's rhythm shuts somebody else out."""
+ASK_AGAIN_SECONDS = 0.001
+"""Between two attempts to begin."""
 
 STATEMENT_SECONDS = 4.0
 """The most that one statement may take, above every wait for a lock: a connection may hang for ever."""
@@ -123,7 +122,7 @@ class Transaction:
                     raise
             else:
                 return
-            await asyncio.sleep(ASK_AGAIN_SECONDS * random())
+            await asyncio.sleep(ASK_AGAIN_SECONDS)
 
     async def _do(self, work: Awaitable[Result], *, committing: bool = False) -> Result:
         if self._failure is not None:
