@@ -10,7 +10,9 @@ from typing import Final
 import pytest
 
 from boxoffice.domain.booking import BookingStatus
+from tests import mariadb
 
+from .conftest import migrated, office_on
 from .crew import Crew, Process
 from .office import Office, bookings, cancels, codes, edit
 from .worker import Freeze, Moment, Resume
@@ -122,3 +124,20 @@ async def test_a_long_line_is_served_beside_newcomers_and_cancels(office: Office
     transactions = await office.transactions(state)
     assert max(each["BookingPromoted"] for each in transactions) <= STEP
     await office.verify()
+
+
+async def test_a_full_batch_reads_what_it_needs(own_mariadb: mariadb.MariaDB, own_mysql_url: str) -> None:
+    """The cost of five hundred bookings does not grow with those that are there."""
+    async with office_on(migrated(own_mysql_url)) as office:
+        state = await office.initialize(1)
+        for _ in range(12):
+            await office.book(state, 400)
+        before = rows_read(own_mariadb)
+        await office.book(state, 500)
+        assert rows_read(own_mariadb) - before < 20_000
+
+
+def rows_read(server: mariadb.MariaDB) -> int:
+    """What the server has read since its start."""
+    counters = mariadb.execute(server.admin_url, "SHOW GLOBAL STATUS LIKE 'Handler_read%'")
+    return sum(int(str(count)) for _, count in counters)
