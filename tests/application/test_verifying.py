@@ -9,10 +9,15 @@ import pytest
 from msgspec.structs import replace
 
 from boxoffice.application.failures import Retryable, Unavailable
+from boxoffice.application.idempotency import Answer, Key, Remembered
 from boxoffice.application.ports import Snapshot, Storage
 from boxoffice.application.verify_promises import PROMISES, Verdict, VerifyPromises
-from boxoffice.domain.booking import Booking, BookingStatus
+from boxoffice.domain.booking import Booking, BookingStatus, PaymentStatus
+from boxoffice.domain.cancel import Cancel
 from boxoffice.domain.event import EventStatus, TicketTypeSpec
+from boxoffice.domain.money import Money
+from boxoffice.domain.payment import Payment, PaymentKind, PaymentState
+from boxoffice.domain.user import Actor
 
 from .world import ANA, BEN, CLEO, World
 
@@ -170,3 +175,77 @@ async def test_a_look_through_a_dead_connection_is_repeated_once() -> None:
     assert (await VerifyPromises(cast("Storage", Dying(world, 1)), world.clock)()).bookings == 3
     with pytest.raises(Unavailable):
         await VerifyPromises(cast("Storage", Dying(world, 2)), world.clock)()
+
+
+# Money.
+
+
+async def paid_world() -> World:
+    """Ana paid, Ben paid and cancelled and has his money back, Cleo cancelled and waits for hers."""
+    world = World()
+    event_id = await world.event(3, price=Money(2_500, "EUR"))
+    for actor in (ANA, BEN, CLEO):
+        await world.pay(await world.book(event_id, actor))
+    for actor in (BEN, CLEO):
+        await world.cancel_booking(Cancel(event_id=event_id, actor=actor))
+        if actor is BEN:
+            await world.sweep()
+    return world
+
+
+def money_of(world: World, customer: Actor) -> tuple[Booking, dict[PaymentKind, Payment]]:
+    """A customer's booking and its payments."""
+    booking = next(each for each in world.storage._tables.bookings.values() if each.customer_id == customer.user_id)
+    return booking, {each.kind: each for each in world.storage._tables.payments[booking.id].values()}
+
+
+def put_payment(world: World, customer: Actor, kind: PaymentKind, **changes: Any) -> None:
+    """Change a stored payment behind everybody's back."""
+    booking, payments = money_of(world, customer)
+    payment = replace(payments[kind], **changes)
+    world.storage._tables.payments[booking.id][payment.id] = payment
+
+
+def forget_payment(world: World, customer: Actor, kind: PaymentKind) -> None:
+    """Take a stored payment away."""
+    booking, payments = money_of(world, customer)
+    del world.storage._tables.payments[booking.id][payments[kind].id]
+
+
+def put_payment_status(world: World, customer: Actor, **changes: Any) -> None:
+    """Change what a booking says of its money."""
+    booking, _ = money_of(world, customer)
+    world.storage._tables.bookings[booking.id] = replace(booking, **changes)
+
+
+async def test_money_that_was_taken_and_given_back_breaks_no_promise() -> None:
+    assert (await verdict(await paid_world())).breaches == []
+
+
+@pytest.mark.parametrize(
+    "tamper",
+    [
+        lambda world: put_payment(world, BEN, PaymentKind.REFUND, amount=Money(2_501, "EUR")),
+        lambda world: put_payment(world, BEN, PaymentKind.REFUND, status=PaymentState.PENDING),
+        lambda world: put_payment(world, CLEO, PaymentKind.REFUND, status=PaymentState.SUCCEEDED),
+        lambda world: forget_payment(world, BEN, PaymentKind.REFUND),
+        lambda world: forget_payment(world, BEN, PaymentKind.CHARGE),
+        lambda world: forget_payment(world, ANA, PaymentKind.CHARGE),
+        lambda world: put_payment(world, ANA, PaymentKind.CHARGE, status=PaymentState.FAILED),
+        lambda world: put_payment_status(world, ANA, payment_status=PaymentStatus.DUE),
+        lambda world: put_payment_status(world, ANA, status=BookingStatus.CANCELLED),
+        lambda world: put_payment_status(world, CLEO, payment_status=PaymentStatus.NONE),
+    ],
+)
+async def test_money_that_is_tampered_with_is_told(tamper: Callable[[World], None]) -> None:
+    world = await paid_world()
+    tamper(world)
+    assert (await verdict(world)).of(8)
+
+
+async def test_an_answer_about_nothing_is_told() -> None:
+    world = World()
+    answer = Answer(status=201, body=b"{}", subject_id=world.ids.new())
+    kept = Remembered(key=Key(ANA.user_id, "k"), fingerprint=b"f", answer=answer)
+    world.storage._tables.remembered[kept.key] = (world.clock.time, kept)
+    assert (await verdict(world)).of(3)
