@@ -276,3 +276,10 @@ class TestProblems:
             *("method-not-allowed", "body-too-large", "unsupported-media-type", "internal-error", "try-again"),
             "payment-unknown",
         }
+
+
+@pytest.mark.parametrize("path", ["/docs", "/problems/already-booked"])
+async def test_the_pages_show_code_as_code(anyone: Client, path: str) -> None:
+    page = (await anyone.get(path, headers={"Accept": "text/html"})).text
+    assert "<code>" in page
+    assert "`" not in re.sub(r"<pre>.*?</pre>", "", page, flags=re.DOTALL)

@@ -1,6 +1,7 @@
 """Problems: how every refusal and failure is told over HTTP (RFC 9457, `application/problem+json`)."""
 
 import logging
+import re
 from collections.abc import Mapping
 from html import escape
 from typing import Any, Final
@@ -180,5 +181,10 @@ def _page(code: str, kind: Kind) -> str:
     return (
         "<!doctype html><html lang=en><meta charset=utf-8>"
         f"<title>{escape(kind.title)}</title><h1>{escape(kind.title)}</h1>"
-        f"<p><code>{escape(code)}</code>, status {kind.status}</p><p>{escape(kind.explanation)}</p></html>"
+        f"<p><code>{escape(code)}</code>, status {kind.status}</p><p>{prose(kind.explanation)}</p></html>"
     )
+
+
+def prose(text: str) -> str:
+    """A sentence as HTML; what stands between backticks is code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from .kinds import KINDS
 from .operation import IDEMPOTENCY_KEY, Operation, Parameter
-from .problems import MEDIA_TYPE
+from .problems import MEDIA_TYPE, prose
 
 REF: Final = "#/components/schemas/{name}"
 _PATH_NAMES: Final = {"event_id": "id", "booking_id": "id", "ticket_type_id": "typeId", "code": "code"}
@@ -325,12 +325,12 @@ def _page(document: dict[str, Any]) -> str:
                 links.append(f'<li><a href="#{call["operationId"]}"><b>{method.upper()}</b> {escape(path)}</a>')
                 sections.append(_section(path, method, call))
     schemas = "".join(
-        f'<section id="schema-{escape(name)}"><h3>{escape(name)}</h3><p>{escape(schema.get("description", ""))}</p>'
+        f'<section id="schema-{escape(name)}"><h3>{escape(name)}</h3><p>{prose(schema.get("description", ""))}</p>'
         f"{_block(schema)}</section>"
         for name, schema in document["components"]["schemas"].items()
     )
     problems = "".join(
-        f'<tr><td><a href="/problems/{code}">{code}</a><td>{kind.status}<td>{escape(kind.explanation)}'
+        f'<tr><td><a href="/problems/{code}">{code}</a><td>{kind.status}<td>{prose(kind.explanation)}'
         for code, kind in KINDS.items()
     )
     return (
@@ -354,6 +354,7 @@ _STYLE: Final = (
     "section{border-top:1px solid #ddd;margin-top:2rem}"
     "pre{background:#f4f4f6;padding:1rem;overflow:auto;font-size:.85rem}"
     "table{border-collapse:collapse}"
+    "code{overflow-wrap:anywhere}"
     "td,th{text-align:left;vertical-align:top;padding:.2rem .8rem .2rem 0}"
     "@media(max-width:50rem){nav{display:none}}"
 )
@@ -366,7 +367,7 @@ def _section(path: str, method: str, call: dict[str, Any]) -> str:
     ]
     if call["parameters"]:
         rows = "".join(
-            f"<tr><td><code>{escape(each['name'])}</code><td>{each['in']}<td>{escape(each.get('description', ''))} "
+            f"<tr><td><code>{escape(each['name'])}</code><td>{each['in']}<td>{prose(each.get('description', ''))} "
             f"<code>{escape(_json(each['schema']))}</code>"
             for each in call["parameters"]
         )
@@ -376,7 +377,7 @@ def _section(path: str, method: str, call: dict[str, Any]) -> str:
         parts.append(f"<h3>Body: {_link(content['schema'])}</h3>{_block(content['example'])}")
     parts.append("<h3>Answers</h3><table>")
     for status, response in call["responses"].items():
-        parts.append(f"<tr><td><b>{status}</b><td>{escape(response['description'])}")
+        parts.append(f"<tr><td><b>{status}</b><td>{prose(response['description'])}")
     parts.append("</table>")
     parts += [
         f"<p>{_link(content['schema'])}</p>{_block(content['example'])}"
