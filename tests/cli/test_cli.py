@@ -178,7 +178,9 @@ def test_wrong_use_is_2(arguments: list[str], capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize(
-    "command", [["serve"], ["migrate"], ["sweep"], ["verify"], ["grant", "a@b.c", "admin"]], ids=lambda c: c[0]
+    "command",
+    [["serve", "--port", "0"], ["migrate"], ["sweep"], ["verify"], ["grant", "a@b.c", "admin"]],
+    ids=lambda c: c[0],
 )
 def test_a_bad_setting_stops_every_command(tmp_path: Path, command: list[str]) -> None:
     assert fails(2, run(tmp_path, *command, CURRENCY="hush")).startswith("BOXOFFICE_CURRENCY must be ")
@@ -188,14 +190,16 @@ def test_a_bad_setting_stops_every_command(tmp_path: Path, command: list[str]) -
 
 def test_several_bad_settings_have_a_line_each(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("BOXOFFICE_JWT_SECRET=hush\nBOXOFFICE_RATE_LIMITS=hush\n")
-    result = run(tmp_path, "serve")
+    result = run(tmp_path, "serve", "--port", "0")
     assert result.returncode == 2
     assert [line.split()[1] for line in result.stderr.splitlines()] == ["BOXOFFICE_JWT_SECRET", "BOXOFFICE_RATE_LIMITS"]
     assert "hush" not in result.stderr
 
 
 @pytest.mark.parametrize(
-    "command", [["serve"], ["sweep"], ["verify"], ["grant", "a@b.c", "admin"], ["migrate"]], ids=lambda c: c[0]
+    "command",
+    [["serve", "--port", "0"], ["sweep"], ["verify"], ["grant", "a@b.c", "admin"], ["migrate"]],
+    ids=lambda c: c[0],
 )
 def test_a_database_that_is_away_is_1(tmp_path: Path, command: list[str]) -> None:
     sentence = fails(1, run(tmp_path, *command, DATABASE_URL=AWAY, JWT_SECRET=SECRET))
@@ -203,11 +207,13 @@ def test_a_database_that_is_away_is_1(tmp_path: Path, command: list[str]) -> Non
 
 
 def test_a_server_without_a_secret_is_refused(tmp_path: Path) -> None:
-    assert fails(2, run(tmp_path, "serve", DATABASE_URL=AWAY)).startswith("BOXOFFICE_JWT_SECRET must be set")
+    assert fails(2, run(tmp_path, "serve", "--port", "0", DATABASE_URL=AWAY)).startswith(
+        "BOXOFFICE_JWT_SECRET must be set"
+    )
 
 
 def test_memory_is_for_one_process(tmp_path: Path) -> None:
-    assert "--workers 1" in fails(2, run(tmp_path, "serve", "--workers", "2", DATABASE_URL="memory://"))
+    assert "--workers 1" in fails(2, run(tmp_path, "serve", "--port", "0", "--workers", "2", DATABASE_URL="memory://"))
     for command in (["sweep"], ["verify"], ["grant", "a@b.c", "admin"]):
         assert "BOXOFFICE_DATABASE_URL" in fails(2, run(tmp_path, *command, DATABASE_URL="memory://"))
 
@@ -264,8 +270,8 @@ def test_an_address_that_cannot_be_listened_on_is_1(tmp_path: Path) -> None:
         assert f"127.0.0.1 port {port}" in sentence
         assert "--port" in sentence
     for host in ("no such host", "256.256.256.256", "a..b"):
-        assert "--host" in fails(1, run(tmp_path, "serve", "--host", host))
-    assert "192.0.2.1" in fails(1, run(tmp_path, "serve", "--host", "192.0.2.1"))
+        assert "--host" in fails(1, run(tmp_path, "serve", "--port", "0", "--host", host))
+    assert "192.0.2.1" in fails(1, run(tmp_path, "serve", "--port", "0", "--host", "192.0.2.1"))
 
 
 def log_lines(directory: Path) -> list[dict[str, Any]]:
