@@ -65,21 +65,25 @@ def _check_customer_may_add(inventory: Inventory, ticket_type: TicketType, comma
         raise LimitExceeded(f"A customer may have at most {most} tickets of this event; ask for fewer.")
 
 
-def _take_tickets(inventory: Inventory, ticket_type: TicketType, command: Book, now: datetime) -> Decision[Booking]:
-    recording = Recording(inventory, now)
-    booking = Booking(
+def _asked_for(inventory: Inventory, ticket_type: TicketType, command: Book, now: datetime) -> Booking:
+    """The booking before it has tickets."""
+    return Booking(
         id=command.booking_id,
         event_id=inventory.event.id,
         ticket_type_id=ticket_type.id,
         customer_id=command.actor.user_id,
         quantity=command.quantity,
-        status=BookingStatus.CONFIRMED,
+        status=BookingStatus.WAITLISTED,
         amount=ticket_type.amount(command.quantity, inventory.event.currency),
         cancellation_deadline_hours=inventory.event.cancellation_deadline_hours,
         created_at=now,
         updated_at=now,
     )
-    booking = with_tickets(booking, inventory.event, now)
+
+
+def _take_tickets(inventory: Inventory, ticket_type: TicketType, command: Book, now: datetime) -> Decision[Booking]:
+    recording = Recording(inventory, now)
+    booking = with_tickets(_asked_for(inventory, ticket_type, command, now), inventory.event, now)
     recording.enter(booking)
     recording.note(
         TicketsBooked(
@@ -99,19 +103,8 @@ def _take_tickets(inventory: Inventory, ticket_type: TicketType, command: Book, 
 
 def _join_the_line(inventory: Inventory, ticket_type: TicketType, command: Book, now: datetime) -> Decision[Booking]:
     recording = Recording(inventory, now)
-    booking = Booking(
-        id=command.booking_id,
-        event_id=inventory.event.id,
-        ticket_type_id=ticket_type.id,
-        customer_id=command.actor.user_id,
-        quantity=command.quantity,
-        status=BookingStatus.WAITLISTED,
-        amount=ticket_type.amount(command.quantity, inventory.event.currency),
-        cancellation_deadline_hours=inventory.event.cancellation_deadline_hours,
-        queue_number=recording.next_queue_number(),
-        created_at=now,
-        updated_at=now,
-    )
+    asked_for = _asked_for(inventory, ticket_type, command, now)
+    booking = replace(asked_for, queue_number=recording.next_queue_number())
     recording.enter(booking)
     recording.note(
         CustomerWaitlisted(

@@ -227,9 +227,8 @@ def _check_first_status(status: EventStatus) -> None:
 
 def _edited_event(event: Event, changes: Mapping[str, Any], now: datetime) -> Event:
     edited = replace(event, **changes)
-    if edited.starts_at != event.starts_at:
-        check_all(lambda: _check_future(edited.starts_at, now), edited.check_times)
-    edited.check_times()
+    moved_to = edited.starts_at if edited.starts_at != event.starts_at else None
+    check_all(lambda: _check_future(moved_to, now), edited.check_times)
     return edited
 
 
