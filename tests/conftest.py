@@ -1,7 +1,7 @@
 """What every suite may ask for: MariaDB, by the name of a fixture."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -23,11 +23,22 @@ MYSQL_FIXTURES: Final = frozenset(
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="try as often as `make torture` does, not as `make test`")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs a server, so that `-m 'not mysql'` is true to its word."""
     for item in items:
         if MYSQL_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.mysql)
+
+
+@pytest.fixture(scope="session")
+def times(pytestconfig: pytest.Config) -> Callable[[int, int], int]:
+    """How often to try: the first number in `make test`, the second in `make torture`."""
+    is_long: bool = pytestconfig.getoption("--long")
+    return lambda short, full: full if is_long else short
 
 
 @pytest.fixture(scope="session")
