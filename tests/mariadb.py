@@ -43,7 +43,7 @@ _SETTINGS: Final = (
 
 # The server replaces the shell; what stays behind waits for the end of a pipe that only the tests hold open, so that
 # the server dies with them even when they are killed. `$$` is the shell's process, which is the server's after `exec`.
-_DIE_WITH_ME: Final = 'exec 3<&0; (read -r _ <&3; kill -9 $$) 2>/dev/null & exec "$@" 3<&- </dev/null'
+DIE_WITH_ME: Final = 'exec 3<&0; (read -r _ <&3; kill -9 $$) 2>/dev/null & exec "$@" 3<&- </dev/null'
 
 
 class MariaDBMissing(RuntimeError):
@@ -168,7 +168,7 @@ class MariaDB:
         ]
         with self.log.open("ab") as log:
             return subprocess.Popen(  # in a session of its own: Ctrl-C is for pytest, which then ends it
-                ["/bin/sh", "-c", _DIE_WITH_ME, "sh", *server],
+                ["/bin/sh", "-c", DIE_WITH_ME, "sh", *server],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
