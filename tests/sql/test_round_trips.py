@@ -34,7 +34,7 @@ from tests.contract.box_office import (
 def statements(storage: SqlStorage) -> Iterator[list[str]]:
     """What is sent meanwhile, COMMIT and ROLLBACK included."""
     sent: list[str] = []
-    for engine in (storage._writing.sync_engine, storage._reading.sync_engine):
+    for engine in (storage._writing.engine.sync_engine, storage._reading.engine.sync_engine):
         event.listen(engine, "before_cursor_execute", lambda *args: sent.append(args[2]))
         event.listen(engine, "commit", lambda _: sent.append("COMMIT"))
     yield sent

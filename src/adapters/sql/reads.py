@@ -20,7 +20,6 @@ from sqlalchemy import (
     select,
     union_all,
 )
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ...application.ports import Account, BookingOfEvent, EventFilter, EventKey, WaitingKey
 from ...domain.booking import Booking, BookingStatus, Place
@@ -28,6 +27,7 @@ from ...domain.event import EventState
 from ...domain.facts import Fact
 from ...domain.payment import Payment, PaymentState
 from ...domain.user import User
+from .connections import Connections
 from .rows import (
     BOOKING,
     EVENT,
@@ -236,8 +236,8 @@ def _waiting_list(*, of_type: bool, goes_on: bool) -> Select[Any]:
 class SqlReads:
     """What is committed, read without locks."""
 
-    def __init__(self, engine: AsyncEngine, diagnose: Diagnosis) -> None:
-        self._engine = engine
+    def __init__(self, connections: Connections, diagnose: Diagnosis) -> None:
+        self._connections = connections
         self._diagnose = diagnose
 
     async def event(self, event_id: UUID) -> EventState | None:
@@ -369,4 +369,4 @@ class SqlReads:
         return found
 
     async def _rows(self, statement: Executable, **values: Any) -> Rows:
-        return await read(self._engine, self._diagnose, statement, values)
+        return await read(self._connections, self._diagnose, statement, values)

@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -104,6 +104,7 @@ def _engine(url: URL, busy_seconds: float, **options: Any) -> AsyncEngine:
         **options,
     )
     event.listen(engine.sync_engine, "connect", _prepare)
+    event.listen(engine.sync_engine, "close", _undo)
     return engine
 
 
@@ -115,6 +116,16 @@ def _prepare(connection: Any, _: object) -> None:
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
+
+
+def _undo(connection: Any, _: object) -> None:
+    """End the transaction of a connection that is thrown away.
+
+    SQLite keeps a closed connection, and the writers' lock with it, for as long as somebody holds a statement that was
+    not read to its end: whoever was cancelled in the middle of one does, until the garbage is collected.
+    """
+    with suppress(Exception):
+        connection.rollback()
 
 
 def _use_log(cursor: Any) -> None:

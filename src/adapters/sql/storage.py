@@ -9,6 +9,7 @@ from sqlalchemy.engine import make_url
 
 from ...application.failures import Unavailable
 from .chores import SqlChores
+from .connections import Connections
 from .database import database_of
 from .inventories import SqlInventories
 from .migrate import check_version
@@ -42,8 +43,8 @@ class SqlStorage:
         """Raises: ValueError for a URL that is not supported."""
         parsed = make_url(url)
         self._database = database_of(parsed)
-        self._writing = self._database.writing(parsed)
-        self._reading = self._database.reading(parsed)
+        self._writing = Connections(self._database.writing(parsed))
+        self._reading = Connections(self._database.reading(parsed))
         self.reads = SqlReads(self._reading, self._database.diagnose)
 
     @classmethod
@@ -82,5 +83,5 @@ class SqlStorage:
 
     async def close(self) -> None:
         """Let go of every connection."""
-        await self._writing.dispose()
-        await self._reading.dispose()
+        await self._writing.close()
+        await self._reading.close()

@@ -9,16 +9,13 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Executable, Row
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolExhausted
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...application.failures import Conflict, OutcomeUnknown, Retryable, StorageFailure, Unavailable
+from .connections import Connections
 
 Result = TypeVar("Result")
 Rows = Sequence[Row[*tuple[Any, ...]]]
-
-CONNECT_SECONDS = 3.0
-"""The most that getting a connection may take."""
 
 BEGIN_SECONDS = 3.0
 """The most that beginning may take where others are ahead."""
@@ -58,7 +55,10 @@ class Diagnosis(Protocol):
 class Transaction:
     """Statements on one connection. After a failure nothing more is done, and nothing is committed."""
 
-    def __init__(self, connection: AsyncConnection, diagnose: Diagnosis, *, seconds: float = STATEMENT_SECONDS) -> None:
+    def __init__(
+        self, connections: Connections, connection: AsyncConnection, diagnose: Diagnosis, *, seconds: float
+    ) -> None:
+        self._connections = connections
         self._connection = connection
         self._diagnose = diagnose
         self._seconds = seconds
@@ -68,17 +68,17 @@ class Transaction:
     @classmethod
     @asynccontextmanager
     async def on(
-        cls, engine: AsyncEngine, diagnose: Diagnosis, *opening: str, seconds: float = STATEMENT_SECONDS
+        cls, connections: Connections, diagnose: Diagnosis, *opening: str, seconds: float = STATEMENT_SECONDS
     ) -> AsyncIterator["Transaction"]:
         """A transaction that starts with the statements of `opening` and ends with the context. Raises: Unavailable."""
-        transaction = cls(await _connect(engine), diagnose, seconds=seconds)
+        transaction = cls(connections, await connections.connect(), diagnose, seconds=seconds)
         try:
             for statement in opening:
                 await transaction._do(transaction._begin(statement))
             yield transaction
         finally:
-            # Shielded: whoever is cancelled must not leave a transaction open, or its rows to the next one.
-            await asyncio.shield(asyncio.ensure_future(transaction._end()))
+            # Whoever is cancelled must not leave a transaction open, or its rows to the next one.
+            await connections.finish(transaction._end())
 
     async def rows(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Rows:
         """The rows that a statement finds."""
@@ -170,7 +170,7 @@ class Transaction:
 
     async def _throw_away(self) -> None:
         if not self._connection.invalidated:
-            await self._connection.invalidate()
+            await self._connections.finish(self._connection.invalidate())
 
     async def _end(self) -> None:
         try:
@@ -189,18 +189,7 @@ _FAILURES: dict[Trouble, Callable[[], StorageFailure]] = {
 }
 
 
-async def _connect(engine: AsyncEngine) -> AsyncConnection:
-    connection = engine.connect()
-    try:
-        async with asyncio.timeout(CONNECT_SECONDS):
-            return await connection.start()
-    except PoolExhausted as error:
-        raise Unavailable("Too many requests need the database at the moment; try again in a moment.") from error
-    except (DBAPIError, OSError, TimeoutError, EOFError) as error:
-        raise Unavailable("The database cannot be reached; try again in a moment.") from error
-
-
-async def read(engine: AsyncEngine, diagnose: Diagnosis, statement: Executable, values: Mapping[str, Any]) -> Rows:
+async def read(connections: Connections, diagnose: Diagnosis, statement: Executable, values: Mapping[str, Any]) -> Rows:
     """What one statement finds, on a connection that commits by itself: one round trip, one consistent state.
 
     A connection that had died unnoticed in the pool is replaced, once. Raises: Unavailable.
@@ -209,7 +198,7 @@ async def read(engine: AsyncEngine, diagnose: Diagnosis, statement: Executable, 
         async with asyncio.timeout(STATEMENT_SECONDS):
             for _ in range(2):
                 try:
-                    async with Transaction.on(engine, diagnose) as transaction:
+                    async with Transaction.on(connections, diagnose) as transaction:
                         return await transaction.rows(statement, values)
                 except Retryable:
                     continue

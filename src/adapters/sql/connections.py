@@ -1,0 +1,71 @@
+"""Connections to one database that leave nothing behind: what is interrupted is brought to its end all the same."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from ...application.failures import Unavailable
+
+Result = TypeVar("Result")
+
+CONNECT_SECONDS = 3.0
+"""The most that getting a connection may take."""
+
+ENDING_SECONDS = 5.0
+"""The most that is waited at the close for what was interrupted."""
+
+
+class Connections:
+    """A pool. Whoever is cancelled while a connection is made or given back leaves it to be ended in the background.
+
+    A driver that works in a thread goes on when its caller is cancelled: SQLite's would take the writers' lock for
+    nobody, and keep it.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+        self._ends: set[asyncio.Task[Any]] = set()
+
+    async def connect(self) -> AsyncConnection:
+        """A connection. Raises: Unavailable."""
+        starting = self._begin(self.engine.connect().start())
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                return await asyncio.shield(starting)
+        except PoolExhausted as error:
+            raise Unavailable("Too many requests need the database at the moment; try again in a moment.") from error
+        except (DBAPIError, OSError, EOFError) as error:
+            if isinstance(error, TimeoutError):
+                self._begin(_close_when_there(starting))
+            raise Unavailable("The database cannot be reached; try again in a moment.") from error
+        except asyncio.CancelledError:
+            self._begin(_close_when_there(starting))
+            raise
+
+    async def finish(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Do what has to be done even when the caller is cancelled meanwhile."""
+        return await asyncio.shield(self._begin(work))
+
+    async def close(self) -> None:
+        """Wait for what was interrupted, and let go of every connection."""
+        if self._ends:
+            await asyncio.wait(self._ends, timeout=ENDING_SECONDS)
+        await self.engine.dispose()
+
+    def _begin(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
+        task = asyncio.ensure_future(work)
+        self._ends.add(task)
+        task.add_done_callback(self._ends.discard)
+        return task
+
+
+async def _close_when_there(starting: "asyncio.Task[AsyncConnection]") -> None:
+    try:
+        connection = await starting
+    except Exception:  # noqa: BLE001 - its caller is gone, and there is nothing to close
+        return
+    await connection.close()

@@ -1,0 +1,72 @@
+"""Whoever is cancelled leaves nothing behind, wherever it happens: no lock, no thread, no connection."""
+
+import asyncio
+import gc
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+
+from boxoffice.adapters.sql.migrate import upgrade
+from boxoffice.adapters.sql.storage import SqlStorage
+from boxoffice.application.ports import Needs
+from tests.contract.box_office import BoxOffice
+
+MOMENTS = 150
+"""Loop turns after which somebody is cancelled; a transaction here takes about half as many."""
+
+
+@pytest.fixture
+def without_collection() -> Iterator[None]:
+    """What only the garbage collector would end is not ended."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("without_collection")
+async def test_a_cancelled_transaction_gives_the_lock_back(sqlite_storage: SqlStorage) -> None:
+    storage = sqlite_storage
+    state = await BoxOffice(storage).initialize(3)
+
+    async def work() -> None:
+        async with storage.begin() as unit_of_work:
+            await unit_of_work.inventories.lock([Needs(event_id=state.event.id)])
+
+    kept = []
+    for turns in range(MOMENTS):
+        task = asyncio.create_task(work())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        # Held on to as a log or an error's report would, with every frame and statement in it.
+        kept.append(task)
+        async with storage.begin() as unit_of_work:
+            await unit_of_work.inventories.lock([Needs(event_id=state.event.id)])
+
+
+def test_closing_waits_for_what_was_interrupted(sqlite_url: str) -> None:
+    """A thread of the driver that is still at work when the loop ends could not tell anybody."""
+    asyncio.run(upgrade(sqlite_url))
+    before = threading.active_count()
+
+    async def interrupted(turns: int) -> None:
+        storage = SqlStorage.from_url(sqlite_url)
+        task = asyncio.create_task(storage.check_ready())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        await storage.close()
+
+    for turns in range(MOMENTS):
+        asyncio.run(interrupted(turns))
+        for thread in threading.enumerate():
+            if "_connection_worker_thread" in thread.name:
+                thread.join(timeout=10)
+    assert threading.active_count() == before
