@@ -15,6 +15,9 @@ Result = TypeVar("Result")
 CONNECT_SECONDS = 3.0
 """The most that getting a connection may take."""
 
+MORE_SECONDS = 2.0
+"""What a connection that nobody waits for any more has to be there, before it is given up."""
+
 ENDING_SECONDS = 5.0
 """The most that is waited at the close for what was interrupted."""
 
@@ -64,8 +67,10 @@ class Connections:
 
 
 async def _close_when_there(starting: "asyncio.Task[AsyncConnection]") -> None:
+    """Bounded, because a server may take a connection and never say a word: it would keep its place in the pool."""
     try:
-        connection = await starting
+        async with asyncio.timeout(MORE_SECONDS):
+            connection = await starting
     except Exception:  # noqa: BLE001 - its caller is gone, and there is nothing to close
         return
     await connection.close()
