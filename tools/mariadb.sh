@@ -1,14 +1,17 @@
 #!/bin/sh
 # Bring the MariaDB server that the tests start for themselves, or say in one line what to set.
 #
-# Only the packages with the programs are installed (Debian's mariadb-server-core and mariadb-client-core), not the one with
-# the service: nothing is started, no user, data directory or setting is made, and nothing is removed to make room.
+# Only the packages with the programs are installed (Debian's mariadb-server-core, and mariadb-client for mariadb-dump), not
+# the one with the service: nothing is started, no user, data directory or setting is made, and nothing is removed to make
+# room.
 set -eu
 
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 found() {
-    command -v mariadbd >/dev/null && command -v mariadb-install-db >/dev/null && command -v my_print_defaults >/dev/null
+    for program in mariadbd mariadb-install-db my_print_defaults mariadb mariadb-dump; do
+        command -v "$program" >/dev/null || return 1
+    done
 }
 
 give_up() {
@@ -42,6 +45,6 @@ echo "Installing MariaDB's server for the tests (the programs only, no service)"
 apt update || echo "apt-get update failed; trying with the lists that are here" >&2
 server=$(server_package)
 [ -n "$server" ] || give_up "no package mariadb-server-core here"
-client=$(echo "$server" | sed 's/server/client/')
+client=$(echo "$server" | sed 's/server-core/client/')
 apt install --yes --no-remove --no-install-recommends "$server" "$client" || give_up "apt-get could not install $server"
 found || give_up "$server brought no mariadbd"
