@@ -8,6 +8,7 @@ import pytest
 import uvicorn
 
 from boxoffice.domain.user import Role
+from boxoffice.entrypoints.http.connection import Connection
 from tests.http.service import Client, Service
 
 ID = "019a0000-0000-7000-8000-000000000001"
@@ -65,6 +66,7 @@ async def port(service: Service) -> AsyncIterator[int]:
     config = uvicorn.Config(
         service.app,
         port=0,
+        http=Connection,
         log_config=None,
         access_log=False,
         server_header=False,

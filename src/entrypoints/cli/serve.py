@@ -15,6 +15,7 @@ from uvicorn.supervisors import Multiprocess
 from ...application.failures import Unavailable
 from ..container import Container, make_container
 from ..http.app import create_app
+from ..http.connection import Connection
 from ..lifespan import running
 from ..logs import set_up_logs
 from ..settings import Settings, SettingsError
@@ -40,7 +41,7 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> int:
             factory=True,
             workers=workers,
             loop="uvloop",
-            http="httptools",
+            http=Connection,
             ws="none",
             lifespan="on",
             log_config=None,

@@ -10,7 +10,10 @@ from litestar.enums import HttpMethod, ScopeType
 from litestar.exceptions import NotFoundException
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from .problems import MEDIA_TYPE, problem_of
+from .problems import MEDIA_TYPE, FieldProblem, Malformed, problem_of
+
+BROKEN: Final = "boxoffice.broken"
+"""The ASGI extension by which a connection says that this stands for a request that could not be read."""
 
 _METHODS: Final = frozenset(HttpMethod)
 _ASKED_AS: Final = {"HEAD": "GET", "OPTIONS": "TRACE"}
@@ -38,6 +41,7 @@ class Envelope:
             return
         begun = perf_counter()
         method: str = scope["method"]
+        is_broken = BROKEN in (scope.get("extensions") or ())
         request_id = _request_id(scope["headers"]) or str(self._new_id())
         if method in _ASKED_AS:
             # A scope of our own: the server looks into its own again while it sends.
@@ -55,7 +59,7 @@ class Envelope:
             await send(message)
 
         try:
-            _check_is_one_of_ours(scope["path"])
+            _check_can_be_asked(scope["path"], is_broken=is_broken)
             await self._app(scope, receive, answer)
         except Exception as error:
             if status is not None:
@@ -67,7 +71,7 @@ class Envelope:
                 "request",
                 request_id=request_id,
                 user_id=str(caller.actor.user_id) if caller else None,
-                method=method if method in _METHODS else None,
+                method=method if method in _METHODS and not is_broken else None,
                 route=scope.get("path_template"),
                 status=status,
                 duration_ms=round((perf_counter() - begun) * 1000, 2),
@@ -81,8 +85,13 @@ def _request_id(headers: Any) -> str | None:
     return None
 
 
-def _check_is_one_of_ours(path: str) -> None:
-    """A slash too many names another path (Litestar would let it name the same). Raises: NotFoundException."""
+def _check_can_be_asked(path: str, *, is_broken: bool) -> None:
+    """A slash too many names another path (Litestar would let it name the same).
+
+    Raises: Malformed, NotFoundException.
+    """
+    if is_broken:
+        raise Malformed(FieldProblem("", "must be valid HTTP/1.1, with a head of at most 64 KiB"))
     if "//" in path or (path.endswith("/") and path != "/"):
         raise NotFoundException
 

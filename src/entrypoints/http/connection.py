@@ -1,0 +1,167 @@
+"""A connection: uvicorn's, held to the contract where uvicorn answers, or waits, by itself.
+
+What uvicorn alone would do: refuse what is no HTTP in plain text, without a request id, and before the answers to the
+requests that came ahead of it; take a head of any size, and a request that never ends; let a trailer pass for a
+header, `Authorization` included; lose the body of a request that offers an upgrade, which Java's HTTP client and
+`curl --http2` do with every request.
+"""
+
+import asyncio
+from typing import Final
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from .envelope import BROKEN
+
+LARGEST_HEAD: Final = 64 * 1024
+"""Bytes of a request's first line and headers."""
+
+LARGEST_REQUEST: Final = 16 * 1024 * 1024
+"""Bytes of a request, those of a refused body included, which are read so that the client gets to see its 413."""
+
+ARRIVAL_SECONDS: Final = 30.0
+"""How long a request may take to arrive. Between requests uvicorn's own limit counts."""
+
+_IN_ITS_STEAD: Final = b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n"
+
+
+class Connection(HttpToolsProtocol):
+    """One client's connection.
+
+    A request that cannot be read is replaced by one that says so to the application, which answers it in its turn with
+    a problem like any other (`BROKEN`); then the connection ends.
+    """
+
+    _is_broken = False
+    _is_in_head = False
+    _is_in_body = False
+    _head_size = 0
+    _waited_size = 0
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Somebody connected."""
+        super().connection_made(transport)
+        self._await_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection ended."""
+        self._await_no_request()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Some bytes of a request, or of several."""
+        if self._is_broken:
+            return
+        self._unset_keepalive_if_required()
+        self._await_request()
+        if self._is_in_head or self._is_in_body:
+            self._waited_size += len(data)
+        try:
+            self._feed(data)
+        except httptools.HttpParserError:
+            self._refuse()
+            return
+        if self._waited_size > (LARGEST_HEAD if self._is_in_head else LARGEST_REQUEST):
+            self._refuse()
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self._is_in_head, self._head_size, self._waited_size = True, 0, 0
+        if self._is_broken:
+            self.scope["extensions"] = {BROKEN: {}}
+        self._await_request()
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of the target."""
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header; or a trailer, of which the service knows none (RFC 9110, 6.5.1)."""
+        if self._is_in_head:
+            self._count(len(name) + len(value) + len(":\r\n"))
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The head is there, and the application may begin; not yet if an upgrade has to be taken out first."""
+        self._is_in_head = False
+        if not self.parser.should_upgrade():
+            super().on_headers_complete()
+            self._is_in_body = True
+
+    def on_message_complete(self) -> None:
+        """All of the request is there."""
+        if not self.parser.should_upgrade():
+            self._is_in_body, self._waited_size = False, 0
+            self._await_no_request()
+            super().on_message_complete()
+
+    def _feed(self, data: bytes) -> None:
+        """Raises: HttpParserError."""
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                if self.parser.get_method() == b"CONNECT":
+                    raise httptools.HttpParserError("no proxy") from None
+                # The parser takes what follows for another protocol; to us it is this request's body.
+                data = self._head_without_upgrade() + data[upgrade.args[0] :]
+            else:
+                return
+
+    def _head_without_upgrade(self) -> bytes:
+        first = b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        lines = [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"\r\n".join((first, *lines, b"", b""))
+
+    def _count(self, size: int) -> None:
+        """Raises: ValueError, which the parser tells as an HttpParserError."""
+        self._head_size += size
+        if self._head_size > LARGEST_HEAD:
+            raise ValueError("the head is too large")
+
+    def _refuse(self) -> None:
+        self._is_broken = True
+        self._await_no_request()
+        if self._is_in_body and not self._drop():
+            return
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.feed_data(_IN_ITS_STEAD)
+
+    def _drop(self) -> bool:
+        """Let go of the request whose body is broken; whether there is still something to answer."""
+        if self.pipeline:
+            self.pipeline.popleft()
+            return True
+        if self.cycle.response_started:
+            self.cycle.keep_alive = False
+            if self.cycle.response_complete:
+                self.transport.close()
+            return False
+        # To the application it is as if the client had gone.
+        self.cycle.disconnected = True
+        self.cycle.message_event.set()
+        self.cycle = None  # type: ignore[assignment]
+        return True
+
+    def _await_request(self) -> None:
+        if self._deadline is None and not self._is_broken:
+            self._deadline = self.loop.call_later(ARRIVAL_SECONDS, self._end_waiting)
+
+    def _await_no_request(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _end_waiting(self) -> None:
+        self._deadline = None
+        cycle: RequestResponseCycle | None = self.cycle
+        is_answering = cycle is not None and not cycle.response_complete and not self._is_in_body
+        if self.pipeline or is_answering:
+            # Nothing is read while that is answered, so nothing can have arrived.
+            self._await_request()
+        else:
+            self.transport.close()

@@ -1,0 +1,112 @@
+"""A connection on which anything can be sent, and what came back, byte by byte."""
+
+import asyncio
+import json
+from typing import Final, Self
+
+from msgspec import Struct
+
+from boxoffice.entrypoints.http.kinds import KINDS
+
+WITHIN: Final = 60.0
+"""Seconds after which an answer that must come counts as a hang; milliseconds are usual."""
+
+
+class Answer(Struct, frozen=True):
+    """One answer."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def request_id(self) -> str:
+        return self.headers["x-request-id"]
+
+    @property
+    def code(self) -> str:
+        """Of a problem, which must have the form that all have."""
+        assert self.headers["content-type"] == "application/problem+json", self
+        told = json.loads(self.body)
+        assert told["requestId"] == self.request_id
+        assert told["status"] == self.status == KINDS[told["code"]].status
+        assert told["type"] == f"/problems/{told['code']}"
+        assert ("errors" in told) == (told["code"] == "invalid-request")
+        return str(told["code"])
+
+    def check(self, *, is_head: bool = False) -> None:
+        """An answer as the contract has them, and none of a failure."""
+        assert 200 <= self.status < 500, self
+        assert self.request_id
+        if is_head:
+            assert self.body == b""
+        elif self.status >= 400:
+            assert self.code
+
+
+class Broken(Exception):
+    """What came is no HTTP."""
+
+
+class Raw:
+    """One connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def connect(cls, port: int) -> Self:
+        return cls(*await asyncio.open_connection("127.0.0.1", port, limit=2**22))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._writer.close()
+
+    async def send(self, data: bytes) -> None:
+        """Raises: ConnectionError where the service has had enough."""
+        self._writer.write(data)
+        await self._writer.drain()
+
+    def send_no_more(self) -> None:
+        if not self._writer.is_closing() and self._writer.can_write_eof():
+            self._writer.write_eof()
+
+    async def answer(self, *, is_head: bool = False, within: float = WITHIN) -> Answer | None:
+        """The next answer, None at the end. Raises: TimeoutError, Broken."""
+        async with asyncio.timeout(within):
+            try:
+                head = await self._reader.readuntil(b"\r\n\r\n")
+                first, *lines = head.decode("latin-1").strip().split("\r\n")
+                version, status, _ = first.split(" ", 2)
+                headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+                has_body = not is_head and status not in ("100", "204", "304")
+                body = await self._reader.readexactly(int(headers["content-length"])) if has_body else b""
+            except asyncio.IncompleteReadError as ended:
+                if ended.partial:
+                    raise Broken(ended.partial) from None
+                return None
+        if version != "HTTP/1.1":
+            raise Broken(first)
+        return Answer(int(status), headers, body)
+
+    async def ask(self, data: bytes, *, is_head: bool = False) -> Answer:
+        """The answer to what is sent."""
+        await self.send(data)
+        answer = await self.answer(is_head=is_head)
+        assert answer is not None, data
+        return answer
+
+
+def request(
+    first: str = "GET /health/live HTTP/1.1", *lines: str, body: bytes | None = None, token: str | None = None
+) -> bytes:
+    """A request; with a body its length and type are said."""
+    told = [first, "Host: boxoffice", *lines]
+    if token is not None:
+        told.append(f"Authorization: Bearer {token}")
+    if body is not None:
+        told += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+    return "\r\n".join((*told, "", "")).encode("latin-1") + (body or b"")

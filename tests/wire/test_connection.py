@@ -1,0 +1,226 @@
+"""What the service's connections do better than uvicorn's own, case by case."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from unittest.mock import Mock
+
+import pytest
+
+from boxoffice.entrypoints.http import connection
+from boxoffice.entrypoints.http.connection import ARRIVAL_SECONDS, LARGEST_HEAD, Connection
+from tests.faults.service import Server
+from tests.wire.people import People
+from tests.wire.raw import Raw, request
+
+ID = "019a0000-0000-7000-8000-000000000001"
+BODY = json.dumps({"eventId": ID}).encode()
+LIVE = request()
+GARBAGE = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"  # How TLS begins.
+
+
+@pytest.fixture
+async def raw(server: Server) -> AsyncIterator[Raw]:
+    async with await Raw.connect(server.port) as raw:
+        yield raw
+
+
+def chunked(*parts: bytes, trailers: bytes = b"") -> bytes:
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts)
+    return chunks + b"0\r\n" + trailers + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(GARBAGE, id="TLS"),
+        pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", id="HTTP/2"),
+        pytest.param(LIVE.replace(b"1.1", b"3.0"), id="version"),
+        pytest.param(LIVE.replace(b"\r\n", b"\n"), id="bare line feeds"),
+        pytest.param(request("FOO / HTTP/1.1"), id="unknown method"),
+        pytest.param(request("GET events HTTP/1.1"), id="no path"),
+        pytest.param(request("GET http://boxoffice HTTP/1.1"), id="absolute without a path"),
+        pytest.param(request("GET /\xff HTTP/1.1"), id="path beyond ASCII"),
+        pytest.param(request("CONNECT boxoffice:80 HTTP/1.1"), id="proxy"),
+        pytest.param(request("CONNECT /events HTTP/1.1"), id="proxy to a path"),
+        pytest.param(request("GET /events HTTP/1.1", "X: a\x00b"), id="NUL in a header"),
+        pytest.param(request("GET /events HTTP/1.1", "X : a"), id="space before the colon"),
+        pytest.param(request("GET /events HTTP/1.1", "X: a", " b"), id="folded header"),
+        pytest.param(request("POST /book HTTP/1.1", "Content-Length: -1"), id="negative length"),
+        pytest.param(request("POST /book HTTP/1.1", "Content-Length: " + "9" * 40), id="endless length"),
+        pytest.param(request("POST /book HTTP/1.1", f"Content-Length: {len(BODY)}", body=BODY), id="two lengths"),
+        pytest.param(request("POST /book HTTP/1.1", "Transfer-Encoding: chunked", body=BODY), id="length and chunks"),
+        pytest.param(request("POST /book HTTP/1.1", "Transfer-Encoding: chunked") + b"zz\r\n", id="no chunk"),
+        pytest.param(
+            request("POST /book HTTP/1.1", "Transfer-Encoding: chunked") + b"1\r\n{\r\nzz\r\n", id="2nd chunk"
+        ),
+        pytest.param(
+            request("POST /book HTTP/1.1", "Transfer-Encoding: chunked") + b"f" * 20 + b"\r\n", id="huge chunk"
+        ),
+        pytest.param(request("GET /events HTTP/1.1", "X: " + "a" * LARGEST_HEAD), id="large header"),
+        pytest.param(request("GET /events HTTP/1.1", *["X: a"] * 20_000), id="many headers"),
+        pytest.param(request(f"GET /{'a' * LARGEST_HEAD} HTTP/1.1"), id="long path"),
+    ],
+)
+async def test_what_cannot_be_read_is_a_problem_like_any_other(raw: Raw, people: People, data: bytes) -> None:
+    token = b"Authorization: Bearer %b\r\n" % people.customer.token.encode()
+    answer = await raw.ask(data.replace(b"Host:", token + b"Host:"))
+    assert answer.code == "invalid-request"
+    assert answer.headers["connection"] == "close"
+    assert await raw.answer() is None
+
+
+async def test_the_answers_ahead_of_it_come_first(raw: Raw) -> None:
+    ahead = b"".join(request("GET /events HTTP/1.1", f"X-Request-Id: {number}") for number in range(5))
+    await raw.send(ahead + GARBAGE)
+    for number in range(5):
+        answer = await raw.answer()
+        assert answer
+        assert (answer.status, answer.request_id) == (200, str(number))
+    answer = await raw.answer()
+    assert answer
+    assert answer.code == "invalid-request"
+    assert await raw.answer() is None
+
+
+async def test_the_answers_ahead_of_a_broken_body_come_first(raw: Raw, people: People) -> None:
+    broken = request("POST /book HTTP/1.1", "Transfer-Encoding: chunked", token=people.customer.token) + b"zz\r\n"
+    await raw.send(request("GET /events HTTP/1.1", "X-Request-Id: first") + broken)
+    first, second = await raw.answer(), await raw.answer()
+    assert first
+    assert second
+    assert (first.status, first.request_id, second.code) == (200, "first", "invalid-request")
+    assert await raw.answer() is None
+
+
+async def test_a_body_that_breaks_after_its_answer_gets_no_second_one(raw: Raw) -> None:
+    answer = await raw.ask(request("POST /book HTTP/1.1", "Transfer-Encoding: chunked") + b"1\r\n{\r\n")
+    assert answer.code == "not-signed-in"
+    await raw.send(b"zz\r\n")
+    assert await raw.answer() is None
+
+
+async def test_a_body_that_breaks_later_is_answered_once(raw: Raw, people: People) -> None:
+    head = request(
+        "POST /book HTTP/1.1", "Transfer-Encoding: chunked", "Content-Type: application/json", "Expect: 100-continue",
+        token=people.customer.token,
+    )  # fmt: skip
+    # The service asks for the body, so it waits for it.
+    assert (await raw.ask(head)).status == 100
+    assert (await raw.ask(b"1\r\n{\r\nzz\r\n")).code == "invalid-request"
+    assert await raw.answer() is None
+
+
+async def test_a_trailer_is_no_header(raw: Raw, people: People) -> None:
+    head = request("POST /book HTTP/1.1", "Transfer-Encoding: chunked", "Content-Type: application/json")
+    trailers = f"Authorization: Bearer {people.customer.token}\r\n".encode()
+    assert (await raw.ask(head + chunked(BODY, trailers=trailers))).code == "not-signed-in"
+    signed_in = request(
+        "POST /book HTTP/1.1", "Transfer-Encoding: chunked", "Content-Type: application/json",
+        token=people.customer.token,
+    )  # fmt: skip
+    for trailer in (b"Content-Type: text/plain\r\n", b"Authorization: Bearer x\r\n", b"Idempotency-Key: \xff\r\n"):
+        assert (await raw.ask(signed_in + chunked(BODY, trailers=trailer))).code == "not-found"
+
+
+@pytest.mark.parametrize("protocol", ["h2c", "websocket", "TLS/1.0"])
+async def test_an_offered_upgrade_is_declined_and_loses_no_body(raw: Raw, people: People, protocol: str) -> None:
+    offer = ("Connection: Upgrade, HTTP2-Settings", f"Upgrade: {protocol}", "HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA")
+    token = people.customer.token
+    with_length = request("POST /book HTTP/1.1", *offer, body=BODY, token=token)
+    in_chunks = request(
+        "POST /book HTTP/1.1", *offer, "Transfer-Encoding: chunked", "Content-Type: application/json", token=token
+    ) + chunked(BODY[:5], BODY[5:])
+    without = request("GET /me HTTP/1.1", *offer, token=token)
+    await raw.send(with_length + without + in_chunks + LIVE)
+    answers = [await raw.answer() for _ in range(4)]
+    assert [answer and answer.status for answer in answers] == [404, 200, 404, 200]
+    for piece in (with_length[:20], with_length[20:-10], with_length[-10:]):
+        await raw.send(piece)
+        await asyncio.sleep(0)
+    answer = await raw.answer()
+    assert answer
+    assert answer.code == "not-found"
+
+
+async def test_what_follows_a_broken_request_is_not_looked_at(raw: Raw, people: People) -> None:
+    await raw.send(GARBAGE + request("GET /me HTTP/1.1", token=people.customer.token))
+    answer = await raw.answer()
+    assert answer
+    assert answer.code == "invalid-request"
+    assert await raw.answer() is None
+
+
+class Timers:
+    """Stands for a loop: what is to be called later is called when a test says so."""
+
+    def __init__(self) -> None:
+        self.due: list[tuple[float, Mock]] = []
+
+    def call_later(self, seconds: float, call: object) -> Mock:
+        timer = Mock(call=call, is_over=False)
+        timer.cancel = lambda: setattr(timer, "is_over", True)
+        self.due.append((seconds, timer))
+        return timer
+
+    @property
+    def waiting(self) -> list[float]:
+        return [seconds for seconds, timer in self.due if not timer.is_over]
+
+
+class TestWaiting:
+    """Nobody keeps a connection by saying nothing, or little."""
+
+    @pytest.fixture
+    def timers(self) -> Timers:
+        return Timers()
+
+    @pytest.fixture
+    def connected(self, timers: Timers, monkeypatch: pytest.MonkeyPatch) -> Connection:
+        config = Mock(
+            loaded=True, ws_protocol_class=None, root_path="", limit_concurrency=None, reset_contextvars=False
+        )
+        state = Mock(connections=set(), tasks=set(), default_headers=[])
+        made = Connection(config, state, {}, timers)  # type: ignore[arg-type]
+        monkeypatch.setattr(made, "_start_asgi_task", lambda cycle, app: None)
+        made.connection_made(Mock(get_extra_info=lambda name: None, is_closing=lambda: False))
+        return made
+
+    def test_a_request_has_its_time_to_arrive(self, connected: Connection, timers: Timers) -> None:
+        assert timers.waiting == [ARRIVAL_SECONDS]
+        for byte in LIVE[:-1]:
+            connected.data_received(bytes([byte]))
+            assert timers.waiting == [ARRIVAL_SECONDS]
+        assert len(timers.due) == 1
+        connected.data_received(LIVE[-1:])
+        assert timers.waiting == []
+
+    @pytest.mark.parametrize("data", [b"", b"\r\n", b"GET /ev", LIVE[:-2], request(body=b"{}")[:-1]])
+    def test_then_the_connection_ends(self, connected: Connection, timers: Timers, data: bytes) -> None:
+        if data:
+            connected.data_received(data)
+        timers.due[-1][1].call()
+        assert connected.transport.close.called  # type: ignore[attr-defined]
+
+    def test_not_while_something_is_being_answered(self, connected: Connection, timers: Timers) -> None:
+        connected.data_received(LIVE + LIVE[:10])
+        assert timers.waiting == [ARRIVAL_SECONDS]
+        timers.due[-1][1].call()
+        assert not connected.transport.close.called  # type: ignore[attr-defined]
+        assert len(timers.due) == 3
+
+    def test_one_that_ended_waits_for_nothing(self, connected: Connection, timers: Timers) -> None:
+        connected.connection_lost(None)
+        assert timers.waiting == []
+
+    def test_what_never_ends_is_cut_off(self, connected: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(connection, "LARGEST_REQUEST", 1_000)
+        connected.data_received(request("POST /book HTTP/1.1", "Transfer-Encoding: chunked"))
+        for _ in range(50):
+            assert connected.cycle is not None
+            connected.data_received(b"1\r\n \r\n")
+        first = connected.cycle
+        for _ in range(150):
+            connected.data_received(b"1\r\n \r\n")
+        assert connected.cycle is not first
+        assert first.disconnected
