@@ -7,6 +7,9 @@ from random import Random
 from time import monotonic
 from uuid import UUID
 
+from sqlalchemy.pool import QueuePool
+
+from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.application.failures import Unavailable
 from boxoffice.domain.book import Book
 from boxoffice.domain.booking import Booking
@@ -141,7 +144,9 @@ class Crowd:
 def checked_out(container: Container) -> int:
     """Connections to the database that are in use."""
     storage = container.storage()
-    return sum(connections.engine.pool.checkedout() for connections in (storage._writing, storage._reading))
+    assert isinstance(storage, SqlStorage)
+    pools = [connections.engine.pool for connections in (storage._writing, storage._reading)]
+    return sum(pool.checkedout() for pool in pools if isinstance(pool, QueuePool))
 
 
 def booked_with(command: BookIt) -> Book:
