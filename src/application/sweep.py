@@ -1,6 +1,8 @@
 """The background work: lapsed holds, payments whose outcome is open, answers that need no longer be remembered."""
 
 import asyncio
+import random
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -109,23 +111,31 @@ class Sweep:
     """One round of all of it. All processes may try; one at a time does the work."""
 
     def __init__(
-        self, expire_holds: ExpireHolds, settle_payments: SettlePayments, storage: Storage, clock: Clock, ids: Ids
+        self,
+        expire_holds: ExpireHolds,
+        settle_payments: SettlePayments,
+        storage: Storage,
+        clock: Clock,
+        ids: Ids,
+        *,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         self._expire_holds = expire_holds
         self._settle_payments = settle_payments
         self._storage = storage
         self._clock = clock
+        self._jitter = jitter
         self._process_id: UUID = ids.new()
 
     async def __call__(self) -> Swept:
         """Raises: Unavailable."""
-        if not await in_transaction(self._storage, self._take_turn):
+        if not await in_transaction(self._storage, self._take_turn, jitter=self._jitter):
             return Swept(is_ours=False)
         return Swept(
             is_ours=True,
             events=await self._expire_holds(),
             payments=await self._settle_payments(),
-            answers=await in_transaction(self._storage, self._forget),
+            answers=await in_transaction(self._storage, self._forget, jitter=self._jitter),
         )
 
     async def _take_turn(self, unit_of_work: UnitOfWork) -> bool:

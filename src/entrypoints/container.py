@@ -1,7 +1,10 @@
 """The composition root: the only module that knows which adapter keeps which port's promises."""
 
+import random
+from collections.abc import Callable
+
 from dependency_injector.containers import DeclarativeContainer
-from dependency_injector.providers import Dependency, Singleton
+from dependency_injector.providers import Dependency, Object, Singleton
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
@@ -127,12 +130,13 @@ class Container(DeclarativeContainer):
     storage: Singleton[Storage] = Singleton(_storage, settings)
     clock: Singleton[Clock] = Singleton(SystemClock)
     ids: Singleton[Ids] = Singleton(Uuid7Ids)
+    jitter: Object[Callable[[], float]] = Object(random.random)
     password_hasher: Singleton[PasswordHasher] = Singleton(Argon2PasswordHasher)
     known_passwords: Singleton[KnownPasswords] = Singleton(ZxcvbnKnownPasswords)
     tokens: Singleton[Tokens] = Singleton(_tokens, settings)
     payment_gateway: Singleton[PaymentGateway] = Singleton(_payment_gateway, settings)
     reads = storage.provided.reads
-    turnstile = Singleton(Turnstile, storage, clock, ids)
+    turnstile = Singleton(Turnstile, storage, clock, ids, jitter=jitter)
     draining = Singleton(Draining)
 
     book_ticket = Singleton(BookTicket, turnstile)
@@ -146,7 +150,7 @@ class Container(DeclarativeContainer):
     list_payments = Singleton(ListPayments, reads)
     expire_holds = Singleton(ExpireHolds, promote_from_waitlist, reads, clock)
     settle_payments = Singleton(SettlePayments, turnstile, reads, payment_gateway, clock)
-    sweep = Singleton(Sweep, expire_holds, settle_payments, storage, clock, ids)
+    sweep = Singleton(Sweep, expire_holds, settle_payments, storage, clock, ids, jitter=jitter)
 
     create_user = Singleton(CreateUser, storage, password_hasher, known_passwords, clock, ids)
     log_in = Singleton(LogIn, storage, password_hasher, tokens, clock, ids)

@@ -54,3 +54,13 @@ async def test_of_many_at_once_one_gets_it(office: BoxOffice) -> None:
     for now in (NOW, NOW + TURN):
         taken = await asyncio.gather(*(take_turn(office, new_id(), now) for _ in range(6)))
         assert sorted(taken) == [False] * 5 + [True]
+
+
+async def test_a_turn_that_is_being_taken_makes_the_next_one_wait_and_see(office: BoxOffice) -> None:
+    async with office.storage.begin() as unit_of_work:
+        assert await unit_of_work.chores.take_turn("sweep", new_id(), NOW, NOW + TURN)
+        second = asyncio.create_task(take_turn(office, new_id()))
+        # It must not decide, however long one waits.
+        assert not (await asyncio.wait([second], timeout=0.3))[0]
+        await unit_of_work.commit()
+    assert not await second

@@ -1,6 +1,6 @@
 """What is committed, read from memory."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -18,15 +18,18 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 class MemoryReads:
     """See the port."""
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: Tables, before_read: Callable[[], Awaitable[None]]) -> None:
         self._tables = tables
+        self._before_read = before_read
 
     async def event(self, event_id: UUID) -> EventState | None:
         """See the port."""
+        await self._before_read()
         return self._tables.state(event_id) if event_id in self._tables.events else None
 
     async def events(self, wanted: EventFilter, after: EventKey | None, limit: int) -> list[EventState]:
         """See the port."""
+        await self._before_read()
         from_key = None if after is None else _order(after.starts_at, after.event_id)
         found = sorted(
             (event for event in self._tables.events.values() if _is_wanted(event, wanted)),
@@ -37,11 +40,13 @@ class MemoryReads:
 
     async def event_of(self, booking_id: UUID) -> UUID | None:
         """See the port."""
+        await self._before_read()
         booking = self._tables.bookings.get(booking_id)
         return booking.event_id if booking else None
 
     async def booking(self, booking_id: UUID) -> BookingOfEvent | None:
         """See the port."""
+        await self._before_read()
         booking = self._tables.bookings.get(booking_id)
         if booking is None:
             return None
@@ -51,18 +56,21 @@ class MemoryReads:
         self, customer_id: UUID, status: BookingStatus | None, before: UUID | None, limit: int
     ) -> list[Booking]:
         """See the port."""
+        await self._before_read()
         return self._newest(self._tables.of_customer.get(customer_id, ()), status, before, limit)
 
     async def bookings_of_event(
         self, event_id: UUID, status: BookingStatus | None, before: UUID | None, limit: int
     ) -> list[Booking]:
         """See the port."""
+        await self._before_read()
         return self._newest(self._tables.of_event.get(event_id, ()), status, before, limit)
 
     async def waiting_list(
         self, event_id: UUID, ticket_type_id: UUID | None, after: WaitingKey | None, limit: int
     ) -> list[Booking]:
         """See the port."""
+        await self._before_read()
         found: list[Booking] = []
         for ticket_type in self._tables.ticket_types.get(event_id, {}).values():
             if ticket_type_id in (None, ticket_type.id):
@@ -74,15 +82,18 @@ class MemoryReads:
 
     async def facts(self, event_id: UUID, after: int, limit: int) -> list[Fact]:
         """See the port."""
+        await self._before_read()
         return self._tables.facts.get(event_id, [])[after : after + limit]
 
     async def payments(self, booking_id: UUID) -> list[Payment]:
         """See the port."""
+        await self._before_read()
         found = self._tables.payments.get(booking_id, {}).values()
         return sorted(found, key=lambda payment: (payment.created_at, payment.id))
 
     async def open_payments(self, now: datetime, limit: int) -> list[Payment]:
         """See the port."""
+        await self._before_read()
         pending = [
             (payment.ask_at, payment.id, payment)
             for payments in self._tables.payments.values()
@@ -93,6 +104,7 @@ class MemoryReads:
 
     async def lapsing_events(self, now: datetime, limit: int) -> list[UUID]:
         """See the port."""
+        await self._before_read()
         lapsing = sorted(
             (event.earliest_expiry, event.id)
             for event in self._tables.events.values()
@@ -102,11 +114,13 @@ class MemoryReads:
 
     async def user_by_email(self, email: str) -> User | None:
         """See the port."""
+        await self._before_read()
         user_id = self._tables.emails.get(email)
         return None if user_id is None else self._tables.users[user_id]
 
     async def account(self, user_id: UUID, session_id: UUID | None) -> Account | None:
         """See the port."""
+        await self._before_read()
         user = self._tables.users.get(user_id)
         if user is None:
             return None
@@ -115,6 +129,7 @@ class MemoryReads:
 
     async def unsettled_events(self, after: UUID | None, limit: int) -> list[UUID]:
         """See the port."""
+        await self._before_read()
         return sorted(each for each in self._tables.unsettled if after is None or each > after)[:limit]
 
     def _newest(

@@ -1,7 +1,9 @@
 """One transaction in memory: real locks, a real rollback, and failures on request."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from contextvars import Context
 from datetime import datetime
 from enum import StrEnum
 from types import TracebackType
@@ -10,7 +12,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from ...application.failures import Conflict, Unavailable
+from ...application.failures import Conflict, OutcomeUnknown, Retryable, StorageFailure, Unavailable
 from ...application.idempotency import Key, Remembered
 from ...application.ports import Needs
 from ...domain.booking import Booking
@@ -25,7 +27,10 @@ LOCK_WAIT = 3.0
 
 
 class Step(StrEnum):
-    """Where a transaction can be made to fail. A failure at `COMMITTED` comes when all is durable already."""
+    """Where a transaction can be made to fail. A failure at `COMMITTED` comes when all is durable already.
+
+    `READ` is a look at what is committed, outside of any transaction.
+    """
 
     BEGIN = "begin"
     LOCK = "lock"
@@ -33,39 +38,85 @@ class Step(StrEnum):
     SAVE = "save"
     COMMIT = "commit"
     COMMITTED = "committed"
+    READ = "read"
 
 
 Fault = Callable[[Step], Awaitable[None]]
 
 
+class Lost(Retryable):
+    """The connection is gone, before COMMIT. The database notices after `seconds`: until then the locks are held."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("the connection was lost")
+        self.seconds = seconds
+        self.commits = False
+
+
+class LostInCommit(OutcomeUnknown):
+    """The connection is gone while COMMIT was on its way, and the database goes on by itself.
+
+    After `seconds` it has committed what was saved, or undone it; until then the locks are held.
+    """
+
+    def __init__(self, seconds: float, *, commits: bool) -> None:
+        super().__init__("the connection was lost during COMMIT")
+        self.seconds = seconds
+        self.commits = commits
+
+
+class Claim:
+    """A place in the queue for one lock; the first in it holds the lock."""
+
+    __slots__ = ("granted", "key")
+
+    def __init__(self, key: Hashable) -> None:
+        self.key = key
+        self.granted: asyncio.Future[None] | None = None
+
+
 class Locks:
-    """Locks by id, held until a unit of work ends."""
+    """Locks by key, for whoever asks first. They outlive those who hold them: a process that is gone runs no code."""
 
     def __init__(self) -> None:
-        self._locks: dict[UUID, asyncio.Lock] = {}
+        self._queues: dict[Hashable, deque[Claim]] = {}
 
-    async def acquire(self, key: UUID) -> asyncio.Lock:
-        """Raises: Unavailable when somebody else holds it for too long."""
-        lock = self._locks.setdefault(key, asyncio.Lock())
-        if lock.locked():
-            try:
-                async with asyncio.timeout(LOCK_WAIT):
-                    await lock.acquire()
-            except TimeoutError:
-                raise Unavailable("A lock was waited for too long; try again.") from None
-        else:
-            await lock.acquire()
-        return lock
+    @property
+    def held(self) -> list[Hashable]:
+        """What is locked now."""
+        return list(self._queues)
+
+    def claim(self, key: Hashable) -> Claim:
+        """Join the queue. With `granted` None the lock is held; else it is as soon as that is done."""
+        claim = Claim(key)
+        queue = self._queues.setdefault(key, deque())
+        if queue:
+            claim.granted = asyncio.get_running_loop().create_future()
+        queue.append(claim)
+        return claim
+
+    def release(self, claim: Claim) -> None:
+        """Leave the queue, and let the next one have the lock."""
+        queue = self._queues[claim.key]
+        queue.remove(claim)
+        if not queue:
+            del self._queues[claim.key]
+        elif (granted := queue[0].granted) is not None and not granted.done():
+            granted.set_result(None)
 
 
 class MemoryUnitOfWork:
     """One transaction: its context ends in a rollback unless `commit` came before."""
 
-    def __init__(self, tables: Tables, locks: Locks, fault: Fault | None) -> None:
+    def __init__(
+        self, tables: Tables, locks: Locks, fault: Fault | None, open_ones: "dict[MemoryUnitOfWork, None]"
+    ) -> None:
         self._draft = Draft(tables)
         self._locks = locks
         self._fault = fault
-        self._held: dict[UUID, asyncio.Lock] = {}
+        self._open_ones = open_ones
+        self._claims: dict[Hashable, Claim] = {}
+        self._is_cut = False
         self.inventories = MemoryInventories(self)
         self.users = MemoryUsers(self)
         self.chores = MemoryChores(self)
@@ -77,12 +128,18 @@ class MemoryUnitOfWork:
 
     async def __aenter__(self) -> Self:
         await self.reach(Step.BEGIN)
+        self._open_ones[self] = None
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end()
+        if isinstance(error, Lost | LostInCommit) and error.seconds > 0:
+            # Nobody who ends meanwhile ends this: it is the database's own from now on.
+            loop = asyncio.get_running_loop()
+            loop.call_later(error.seconds, self._finish_alone, error.commits, context=Context())
+        else:
+            self._end()
 
     async def commit(self) -> None:
         """Make what was saved the committed state, unless a schema would refuse it."""
@@ -96,18 +153,57 @@ class MemoryUnitOfWork:
         """Let the fault, if there is one, fail this step."""
         if self._fault is not None:
             await self._fault(step)
+        if self._is_cut:
+            raise _broken(step)
 
-    async def lock(self, keys: Sequence[UUID]) -> None:
-        """Lock in id order, so that no two units of work wait for each other."""
+    async def lock(self, keys: Sequence[UUID] | Sequence[str]) -> None:
+        """Lock in order, so that no two units of work wait for each other."""
         for key in sorted(keys):
-            if key not in self._held:
-                self._held[key] = await self._locks.acquire(key)
+            if key not in self._claims:
+                claim = self._claims[key] = self._locks.claim(key)
+                if claim.granted is not None:
+                    await _until_granted(claim.granted)
+
+    def cut(self) -> None:
+        """The connection breaks: all is undone at once, and whatever is tried on it from now on fails."""
+        self._is_cut = True
+        waiting = [claim.granted for claim in self._claims.values() if claim.granted and not claim.granted.done()]
+        self._end()
+        for granted in waiting:
+            granted.set_exception(_broken(Step.LOCK))
+            # Of a process that is gone nobody looks.
+            granted.exception()
+
+    def _finish_alone(self, commits: bool) -> None:
+        if commits and not self._is_cut:
+            try:
+                self._draft.check()
+            except Conflict:
+                pass
+            else:
+                self._draft.apply()
+        self._end()
 
     def _end(self) -> None:
+        self._open_ones.pop(self, None)
         self._draft = Draft(self._draft.tables)
-        held, self._held = self._held, {}
-        for lock in held.values():
-            lock.release()
+        claims, self._claims = self._claims, {}
+        for claim in claims.values():
+            self._locks.release(claim)
+
+
+async def _until_granted(granted: "asyncio.Future[None]") -> None:
+    try:
+        async with asyncio.timeout(LOCK_WAIT):
+            await granted
+    except TimeoutError:
+        raise Unavailable("A lock was waited for too long; try again.") from None
+
+
+def _broken(step: Step) -> StorageFailure:
+    if step in (Step.COMMIT, Step.COMMITTED):
+        return OutcomeUnknown("the connection was lost during COMMIT")
+    return Retryable("the connection was lost")
 
 
 class MemoryInventories:
@@ -231,7 +327,8 @@ class MemoryChores:
 
     async def take_turn(self, chore: str, process_id: UUID, now: datetime, until: datetime) -> bool:
         """See the port."""
-        await self._unit_of_work.reach(Step.SAVE)
+        await self._unit_of_work.reach(Step.LOCK)
+        await self._unit_of_work.lock([chore])
         draft = self._unit_of_work.draft
         holder, ends = draft.tables.turns.get(chore, (process_id, now))
         if holder != process_id and ends > now:
