@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID, uuid4
 
+import asyncmy
 import pytest
 
 from boxoffice.adapters.payments import Entry, EntryKind, MemoryLedger, SandboxGateway
@@ -195,3 +196,16 @@ async def test_a_ledger_that_is_away_is_silence(url: str, caplog: pytest.LogCapt
     assert {record.levelname for record in caplog.records} == {"WARNING"}
     assert "hush" not in caplog.text
     await gateway.close()
+
+
+async def test_a_server_that_hangs_up_as_it_answers_is_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once in some hundred times, on uvloop, the driver finds a connection without a socket then."""
+
+    async def hung_up(*_: object, **__: object) -> None:
+        raise RuntimeError("Transport does not expose socket instance")
+
+    monkeypatch.setattr(asyncmy, "connect", hung_up)
+    sandbox = SandboxGateway(SqlLedger("mysql+asyncmy://nobody@127.0.0.1:1/x"))
+    with pytest.raises(GatewaySilent):
+        await sandbox.charge(uuid4(), PRICE, "tok_ok")
+    await sandbox.close()

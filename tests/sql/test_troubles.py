@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
+import asyncmy
 import pytest
 from msgspec.structs import replace
 from sqlalchemy import text, update
@@ -184,6 +185,24 @@ async def test_a_connection_lost_during_commit_leaves_the_outcome_unknown(
 
 async def test_a_server_that_is_not_there_is_unavailable(unused_port: int) -> None:
     storage = SqlStorage.from_url(f"mysql+asyncmy://nobody@127.0.0.1:{unused_port}/x")
+    with pytest.raises(Unavailable):
+        await storage.check_ready()
+    with pytest.raises(Unavailable):
+        await storage.reads.event(new_id())
+    with pytest.raises(Unavailable):
+        async with storage.begin():
+            pass
+    await storage.close()
+
+
+async def test_a_server_that_hangs_up_as_it_answers_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once in some hundred times, on uvloop, the driver finds a connection without a socket then."""
+
+    async def hung_up(*_: object, **__: object) -> None:
+        raise RuntimeError("Transport does not expose socket instance")
+
+    monkeypatch.setattr(asyncmy, "connect", hung_up)
+    storage = SqlStorage.from_url("mysql+asyncmy://nobody@127.0.0.1:1/x")
     with pytest.raises(Unavailable):
         await storage.check_ready()
     with pytest.raises(Unavailable):

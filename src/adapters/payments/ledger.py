@@ -160,7 +160,8 @@ class SqlLedger:
                         await self._make_ready()
                         async with self._transaction() as connection:
                             return await work(connection)
-                    except (SQLAlchemyError, OSError, EOFError) as error:
+                    # The driver raises RuntimeError where a server hangs up in the moment that it answers.
+                    except (SQLAlchemyError, OSError, EOFError, RuntimeError) as error:
                         failure = error
                         await asyncio.sleep(0.01 * 2**attempt * random.random())  # noqa: S311 - spreads, hides nothing
         except TimeoutError as error:

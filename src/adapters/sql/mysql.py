@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from hashlib import sha256
 from typing import Any
 
+import asyncmy
+from asyncmy.errors import OperationalError
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -125,10 +127,23 @@ def _code(error: DBAPIError) -> int | None:
     return arguments[0] if arguments and isinstance(arguments[0], int) else None
 
 
+async def _connect(*arguments: Any, **options: Any) -> Any:
+    """As the driver does, which takes it for a mistake of ours when a server hangs up in the moment that it answers."""
+    try:
+        return await asyncmy.connect(*arguments, **options)
+    except RuntimeError as error:
+        raise OperationalError(2013, f"Lost connection to the server while connecting: {error}") from error
+
+
 def _engine(url: URL, **options: Any) -> AsyncEngine:
     return create_async_engine(
         url,
-        connect_args={"connect_timeout": 2, "init_command": _SESSION, "charset": "utf8mb4"},
+        connect_args={
+            "connect_timeout": 2,
+            "init_command": _SESSION,
+            "charset": "utf8mb4",
+            "async_creator_fn": _connect,
+        },
         hide_parameters=True,
         pool_timeout=1,
         # Every transaction is ended where it is begun, or its connection thrown away: no round trip to make sure.
