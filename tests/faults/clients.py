@@ -28,9 +28,6 @@ from tests.faults.service import SECRET
 ANSWER_WITHIN: Final = 30.0  # seconds; the service promises a 503 within five, a busy machine may take longer
 LONG_ENOUGH: Final = timedelta(hours=12)
 
-NOT_SENT: Final = "not-sent"
-"""The code of a request that never left, because nobody listened."""
-
 
 class Person(Struct, frozen=True):
     """Somebody with an account, signed in."""
@@ -39,10 +36,12 @@ class Person(Struct, frozen=True):
     token: str
 
 
-async def enrol(database_url: str, number: int, *, signed_in_for: timedelta = LONG_ENOUGH) -> list[Person]:
+async def enrol(
+    database_url: str, number: int, *, signed_in_for: timedelta = LONG_ENOUGH, secret: str = SECRET
+) -> list[Person]:
     """So many new accounts, with sessions and access tokens that are good for that long."""
     now = datetime.now(UTC)
-    tokens = JwtTokens(SECRET, lifetime=int(signed_in_for.total_seconds()))
+    tokens = JwtTokens(secret, lifetime=int(signed_in_for.total_seconds()))
     made = [(uuid7(), uuid7()) for _ in range(number)]
     user_rows = [
         {
@@ -104,7 +103,7 @@ class Connection:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def send(self, method: str, path: str, token: str, body: Any = None, key: str | None = None) -> Answer:
-        """One request and its answer. Raises: NotSent, Lost."""
+        """One request and its answer; the connection is opened where it is not yet. Raises: NotSent, Lost."""
         content = b"" if body is None else json.dumps(body).encode()
         lines = [f"{method} {path} HTTP/1.1", "Host: boxoffice", f"Authorization: Bearer {token}"]
         if body is not None:
@@ -113,7 +112,7 @@ class Connection:
             lines.append(f"Idempotency-Key: {key}")
         try:
             async with asyncio.timeout(ANSWER_WITHIN):
-                reader, writer = await self._opened()
+                reader, writer = await self.opened()
                 try:
                     writer.write("\r\n".join([*lines, "", ""]).encode() + content)
                     return await self._read(reader)
@@ -125,7 +124,8 @@ class Connection:
                 raise Lost from error
             raise
 
-    async def _opened(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def opened(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """The connection. Raises: NotSent."""
         if self._streams is None:
             try:
                 self._streams = await asyncio.open_connection("127.0.0.1", self.port)
@@ -211,13 +211,15 @@ class Client:
         )
 
     async def _ask(self, call: Call, request: tuple[Any, ...], outcome: Callable[[Any], Outcome]) -> Answer | None:
+        try:
+            await self._connection.opened()
+        except NotSent:
+            # Nobody was asked anything.
+            self._told["not-sent"] += 1
+            return None
         operation = self._history.invoke(self._number, call)
         try:
             answer = await self._connection.send(*request)
-        except NotSent:
-            self._told[NOT_SENT] += 1
-            self._history.fail(operation, NOT_SENT)
-            return None
         except Lost:
             self._told["lost"] += 1
             self._history.unknown(operation)
@@ -287,7 +289,8 @@ class Crowd:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Everybody begins."""
+        """Everybody begins, or goes on after a stop."""
+        self._has_to_stop = False
         self._tasks = [asyncio.create_task(self._live(number, person)) for number, person in enumerate(self._people)]
 
     async def stop(self) -> None:

@@ -48,7 +48,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     """`serve(url, number)`: so many servers of a database, ready; they end with the test."""
     with ExitStack() as stack:
 
-        def start(database_url: str, number: int = 1, **options: Any) -> list[Server]:
-            return stack.enter_context(servers(database_url, tmp_path, number, **options))
+        def start(database_url: str, number: int = 1, *, directory: Path = tmp_path, **options: Any) -> list[Server]:
+            return stack.enter_context(servers(database_url, directory, number, **options))
 
         yield start

@@ -9,7 +9,11 @@ from uuid import UUID
 
 from sqlalchemy.engine import make_url
 
+from boxoffice.entrypoints.container import make_container
 from boxoffice.entrypoints.histories import History
+from boxoffice.entrypoints.histories.promises import check_promises
+from boxoffice.entrypoints.histories.stored import Stored
+from boxoffice.entrypoints.settings import Settings
 from tests import mariadb
 from tests.faults.service import boxoffice
 
@@ -17,10 +21,24 @@ _QUIET_WITHIN: Final = 30.0  # seconds
 _LIVE: Final = "('waitlisted', 'held', 'confirmed')"
 
 
-async def judge(database_url: str, directory: Path, history: History) -> None:
-    """`boxoffice verify` finds every promise kept, and so does whoever reads the history."""
+async def stored(database_url: str, history: History) -> Stored:
+    """What is stored of the events that a history is about."""
+    storage = make_container(Settings(database_url=database_url)).storage()
+    try:
+        return await Stored.load(storage, history)
+    finally:
+        await storage.close()
+
+
+async def judge(database_url: str, directory: Path, history: History, *, before: Stored | None = None) -> None:
+    """`boxoffice verify` finds every promise kept, and so does whoever holds the history against what is stored.
+
+    `before` is what was stored when the history began; None: its events were new.
+    """
     verdict = await asyncio.to_thread(boxoffice, database_url, directory, "verify")
     assert verdict.returncode == 0, verdict.stdout + verdict.stderr
+    breaches = check_promises(history, await stored(database_url, history), before=before)
+    assert not breaches, f"{len(breaches)} breaches, the first of them: {breaches[:5]}"
 
 
 def check_holding(url: str, event_id: UUID, holding: Mapping[UUID, UUID | None]) -> None:
@@ -30,7 +48,8 @@ def check_holding(url: str, event_id: UUID, holding: Mapping[UUID, UUID | None])
         f"SELECT HEX(customer_id), HEX(id) FROM bookings WHERE event_id = X'{event_id.hex}' AND status IN {_LIVE}",
     )
     kept = {UUID(str(customer_id)): UUID(str(booking_id)) for customer_id, booking_id in rows}
-    assert kept == {customer_id: booking_id for customer_id, booking_id in holding.items() if booking_id}
+    told = {customer_id: booking_id for customer_id, booking_id in holding.items() if booking_id}
+    assert kept == told, f"of {len(told)} bookings these differ: {kept.items() ^ told.items()}"
     assert len(rows) == len(kept)
 
 

@@ -28,11 +28,15 @@ _ENDS_WITHIN: Final = 60.0  # seconds; it gives what is under way ten
 _PORTS: Final = range(15_000, 32_000)
 
 
-def environment_for(database_url: str, **settings: str) -> dict[str, str]:
-    """What a process of the service finds in its environment; settings by their name without the prefix."""
+def environment_for(database_url: str, **settings: str | None) -> dict[str, str]:
+    """What a process of the service finds in its environment.
+
+    Settings are by their name without the prefix; None: it is not set.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("BOXOFFICE_")}
-    ours = {"DATABASE_URL": database_url, "JWT_SECRET": SECRET, "RATE_LIMITS": "off", **settings}
-    return {**kept, **{f"BOXOFFICE_{name}": value for name, value in ours.items()}}
+    ours: dict[str, str | None] = {"DATABASE_URL": database_url, "JWT_SECRET": SECRET, "RATE_LIMITS": "off"}
+    ours |= settings
+    return kept | {f"BOXOFFICE_{name}": value for name, value in ours.items() if value is not None}
 
 
 class Server:
@@ -48,7 +52,7 @@ class Server:
         directory: Path,
         *,
         name: str = "server",
-        settings: Mapping[str, str] | None = None,
+        settings: Mapping[str, str | None] | None = None,
         command: Sequence[str] = SERVE,
         environment: Mapping[str, str] | None = None,
     ) -> None:
@@ -161,9 +165,11 @@ class Server:
 
 
 @contextmanager
-def servers(database_url: str, directory: Path, number: int, **options: Any) -> Iterator[list[Server]]:
+def servers(
+    database_url: str, directory: Path, number: int, *, name: str = "server", **options: Any
+) -> Iterator[list[Server]]:
     """So many servers of one database, ready, and ended afterwards whatever happened."""
-    made = [Server(database_url, directory, name=f"server{index}", **options) for index in range(number)]
+    made = [Server(database_url, directory, name=f"{name}{index}", **options) for index in range(number)]
     try:
         for server in made:
             server.spawn()
