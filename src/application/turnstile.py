@@ -228,10 +228,14 @@ class Turnstile:
                 entries[0].answer(error)
 
     async def _until_done(self, entries: list[_Entry]) -> None:
+        lost: list[_Batch] = []
         for attempt in range(1, ATTEMPTS + 1):
             batch = _Batch(entries, self._clock.now, self._ids.new())
             try:
                 async with self._storage.begin() as unit_of_work:
+                    happened = await _first_that_happened(lost, unit_of_work.inventories)
+                    if happened is not None:
+                        return self._finish(happened)
                     await batch.run(unit_of_work.inventories)
                     await unit_of_work.commit()
             except Retryable:
@@ -239,6 +243,7 @@ class Turnstile:
             except OutcomeUnknown:
                 if await self._happened(batch):
                     return self._finish(batch)
+                lost.append(batch)
             else:
                 return self._finish(batch)
             await asyncio.sleep(0.002 * attempt * self._jitter())
@@ -265,6 +270,18 @@ class Turnstile:
             entry.answer(result)
         for event_id in batch.unsettled:
             self.settle_soon(event_id)
+
+
+async def _first_that_happened(lost: Sequence["_Batch"], inventories: Inventories) -> "_Batch | None":
+    """Which of the batches whose COMMIT was never answered is there after all, under the locks of whoever does it again.
+
+    In a cluster the lost transaction may still be on its way from another node, where no lock waits for it. Then the
+    one that does it again writes the same events and is undone by it; this look, the next time, finds it.
+    """
+    for batch in lost:
+        if await inventories.holds(batch.written, batch.mark):
+            return batch
+    return None
 
 
 class _Batch:

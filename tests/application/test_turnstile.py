@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from boxoffice.adapters.memory import Step
+from boxoffice.adapters.memory.unit_of_work import MemoryInventories
 from boxoffice.application import turnstile
 from boxoffice.application.cancel_booking import Cancellation
 from boxoffice.application.failures import Conflict, OutcomeUnknown, Retryable, Unavailable
@@ -426,6 +427,30 @@ async def test_what_cannot_be_looked_up_is_never_done_again(world: World, is_the
     world.faults.plan(Step.LOCK, None, OSError("no such thing"))
     assert await outcomes(*(world.book(event_id, who) for who in (ANA, BEN))) == [Unavailable] * 2
     assert (await world.state(event_id)).ticket_types[0].taken == (2 if is_there else 0)
+
+
+@pytest.mark.parametrize("looks_in_vain", [1, 2])
+async def test_a_lost_commit_that_arrives_late_is_not_done_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, looks_in_vain: int
+) -> None:
+    """As in a cluster, whose other nodes learn of a commit a little later; whoever wrote meanwhile is undone there."""
+    event_id = await world.event(2)
+    world.faults.plan(Step.COMMITTED, OutcomeUnknown())
+    world.faults.plan(Step.COMMIT, None, Retryable())
+    holds = MemoryInventories.holds
+    looks = 0
+
+    async def look(inventories: MemoryInventories, event_ids: Sequence[UUID], mark: UUID) -> bool:
+        nonlocal looks
+        looks += 1
+        return looks > looks_in_vain and await holds(inventories, event_ids, mark)
+
+    monkeypatch.setattr(MemoryInventories, "holds", look)
+    booking = await world.book(event_id, ANA)
+    assert booking.status is BookingStatus.CONFIRMED
+    assert looks == looks_in_vain + 1
+    assert await world.statuses([booking]) == ["confirmed"]
+    await world.hold_to_the_facts(event_id)
 
 
 async def test_an_outcome_that_stays_unknown_is_given_up_in_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
