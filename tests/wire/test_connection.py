@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -143,6 +144,24 @@ async def test_an_offered_upgrade_is_declined_and_loses_no_body(raw: Raw, people
     assert answer.code == "not-found"
 
 
+async def test_who_says_no_more_is_answered_still(raw: Raw, people: People) -> None:
+    asked = b"".join(request("GET /me HTTP/1.1", f"X-Request-Id: {n}", token=people.customer.token) for n in range(5))
+    await raw.send(asked)
+    raw.send_no_more()
+    for number in range(5):
+        answer = await raw.answer()
+        assert answer
+        assert (answer.status, answer.request_id) == (200, str(number))
+    assert await raw.answer() is None
+
+
+@pytest.mark.parametrize("cut", [1, 30, len(BODY) + 5])
+async def test_half_a_request_is_no_request(raw: Raw, people: People, cut: int) -> None:
+    await raw.send(request("POST /book HTTP/1.1", body=BODY, token=people.customer.token)[:-cut])
+    raw.send_no_more()
+    assert await raw.answer() is None
+
+
 async def test_what_follows_a_broken_request_is_not_looked_at(raw: Raw, people: People) -> None:
     await raw.send(GARBAGE + request("GET /me HTTP/1.1", token=people.customer.token))
     answer = await raw.answer()
@@ -163,6 +182,10 @@ class Timers:
         self.due.append((seconds, timer))
         return timer
 
+    def create_task(self, answering: Coroutine[Any, Any, None]) -> Mock:
+        answering.close()  # The application never comes to answer.
+        return Mock()
+
     @property
     def waiting(self) -> list[float]:
         return [seconds for seconds, timer in self.due if not timer.is_over]
@@ -176,13 +199,12 @@ class TestWaiting:
         return Timers()
 
     @pytest.fixture
-    def connected(self, timers: Timers, monkeypatch: pytest.MonkeyPatch) -> Connection:
+    def connected(self, timers: Timers) -> Connection:
         config = Mock(
             loaded=True, ws_protocol_class=None, root_path="", limit_concurrency=None, reset_contextvars=False
         )
         state = Mock(connections=set(), tasks=set(), default_headers=[])
         made = Connection(config, state, {}, timers)  # type: ignore[arg-type]
-        monkeypatch.setattr(made, "_start_asgi_task", lambda cycle, app: None)
         made.connection_made(Mock(get_extra_info=lambda name: None, is_closing=lambda: False))
         return made
 

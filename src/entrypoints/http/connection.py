@@ -10,6 +10,7 @@ import asyncio
 from typing import Final
 
 import httptools
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from .envelope import BROKEN
@@ -39,6 +40,7 @@ class Connection(HttpToolsProtocol):
     _head_size = 0
     _waited_size = 0
     _deadline: asyncio.TimerHandle | None = None
+    _answering: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody connected."""
@@ -48,7 +50,18 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection ended."""
         self._await_no_request()
+        if self._answering is not None:
+            # Uvicorn tells the request that came last only, and the others would write to what is closed.
+            self._answering.disconnected = True
+            self._answering.message_event.set()
         super().connection_lost(exc)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The client will say no more; whether it is still answered, which it is if it had said all."""
+        if self._is_in_head or self._is_in_body or self._answering is None or self._answering.response_complete:
+            return False
+        self.cycle.keep_alive = False
+        return True
 
     def data_received(self, data: bytes) -> None:
         """Some bytes of a request, or of several."""
@@ -98,6 +111,10 @@ class Connection(HttpToolsProtocol):
             self._is_in_body, self._waited_size = False, 0
             self._await_no_request()
             super().on_message_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _feed(self, data: bytes) -> None:
         """Raises: HttpParserError."""
@@ -158,9 +175,8 @@ class Connection(HttpToolsProtocol):
 
     def _end_waiting(self) -> None:
         self._deadline = None
-        cycle: RequestResponseCycle | None = self.cycle
-        is_answering = cycle is not None and not cycle.response_complete and not self._is_in_body
-        if self.pipeline or is_answering:
+        is_answering = self._answering is not None and not self._answering.response_complete
+        if self.pipeline or (is_answering and not self._is_in_body):
             # Nothing is read while that is answered, so nothing can have arrived.
             self._await_request()
         else:
