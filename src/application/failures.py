@@ -1,5 +1,8 @@
 """What can go wrong with a storage, as the application sees it. Adapters turn their drivers' errors into these."""
 
+from collections.abc import Iterable
+from uuid import UUID
+
 
 class StorageFailure(Exception):
     """Something other than a rule stood in the way."""
@@ -26,3 +29,11 @@ class Unavailable(StorageFailure):
     def __init__(self, detail: str = "", *, retry_after: int = 1) -> None:
         super().__init__(detail)
         self.retry_after = retry_after
+
+
+class Locked(Unavailable):
+    """Somebody else has held a lock for too long: of these events, where the storage can tell."""
+
+    def __init__(self, event_ids: Iterable[UUID] = ()) -> None:
+        super().__init__("Somebody else holds what is needed for too long; try again in a moment.")
+        self.event_ids = frozenset(event_ids)

@@ -127,6 +127,8 @@ class Inventories(Protocol):
         It is the first statement of the unit of work. `Inventory.bookings` holds the bookings needed by any of the
         commands on that event, `Inventory.payments` their payments where they are needed; lines, closing, due holds and
         sizes are not loaded yet. A booking of another event is left out.
+
+        Raises: Locked when somebody else has held some of the events for too long, naming those where it can.
         """
 
     async def lines(self, asks: Sequence[LineAsk]) -> dict[UUID, Line]:

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -22,7 +22,7 @@ from ..domain.inventory import Decision, Inventory
 from ..domain.payment import Payment
 from ..domain.refusals import IdempotencyKeyReused, NotFound
 from ..domain.settle import STEP, Asks, Settle, asks, settle
-from .failures import Conflict, OutcomeUnknown, Retryable, StorageFailure, Unavailable
+from .failures import Conflict, Locked, OutcomeUnknown, Retryable, StorageFailure, Unavailable
 from .idempotency import Key, Keyed, Remembered, Replayed
 from .ports import Clock, Ids, Inventories, Needs, Storage
 
@@ -41,6 +41,9 @@ ATTEMPTS = 8
 
 DEADLINE = 4.0
 """Seconds that one batch may take with all its attempts, so that an absent database is said within five."""
+
+DEADLINE_OF_BYSTANDERS = 1.0
+"""Seconds for a batch with commands that have waited while another one waited for a lock in vain."""
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +65,7 @@ def outcome(admitted: Admitted[Outcome]) -> Outcome:
 class _Entry:
     """One command in the queue. Without a future nobody waits for it."""
 
-    __slots__ = ("decide", "future", "keyed", "needs")
+    __slots__ = ("decide", "future", "has_stood_by", "keyed", "needs")
 
     def __init__(
         self,
@@ -75,6 +78,11 @@ class _Entry:
         self.decide = decide
         self.future = future
         self.keyed = keyed
+        self.has_stood_by = False
+
+    def concerns(self, event_ids: Collection[UUID]) -> bool:
+        """Whether the command is about one of these events."""
+        return self.needs is not None and self.needs.event_id in event_ids
 
     @property
     def is_abandoned(self) -> bool:
@@ -95,7 +103,8 @@ class Turnstile:
     """Lets commands through to inventories, many at a time, in the order in which they arrived.
 
     Promise 2: an outcome is answered only after its transaction is durable. A refusal fails its own command only, and
-    so does a command that the database refuses.
+    so does a command that the database refuses. An event that somebody else holds for too long holds up nobody but
+    those who want it: until it is free again, they pass by a side entrance with a queue of its own.
     """
 
     def __init__(
@@ -108,15 +117,22 @@ class Turnstile:
         most_together: int = MOST_TOGETHER,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._storage = storage
-        self._clock = clock
-        self._ids = ids
+        def entrance() -> _Entrance:
+            return _Entrance(
+                storage,
+                clock,
+                ids,
+                most_together=most_together,
+                jitter=jitter,
+                found_held=self._send_aside,
+                found_free=self._take_back,
+                settle_soon=self.settle_soon,
+            )
+
         self._most_waiting = most_waiting
-        self._most_together = most_together
-        self._jitter = jitter
-        self._queue: deque[_Entry] = deque()
-        self._settling: set[UUID] = set()
-        self._runner: asyncio.Task[None] | None = None
+        self._front = entrance()
+        self._side = entrance()
+        self._held_elsewhere: set[UUID] = set()
         self._is_closed = False
 
     async def admit(
@@ -150,44 +166,107 @@ class Turnstile:
 
     def settle_soon(self, event_id: UUID) -> None:
         """Do what is still to be done for an event, step by step, behind the commands that wait by now."""
-        if event_id not in self._settling and not self._is_closed:
-            self._settling.add(event_id)
-            needs = Needs(event_id=event_id, settles=True)
-            self._enqueue(_Entry(needs, lambda inventory, now: _settle(inventory, event_id, now), None))
+        if not self._is_closed:
+            self._entrance(event_id).settle_soon(event_id)
 
     async def close(self) -> None:
         """Let everybody through who waits by now, and nobody after them."""
         self._is_closed = True
-        while self._runner is not None:
-            await asyncio.wait([self._runner])
+        while runners := [each.runner for each in (self._front, self._side) if each.runner is not None]:
+            await asyncio.wait(runners)
 
     async def _wait_for(self, needs: Needs | None, decide: Decide, keyed: Keyed | None) -> Admitted[Any]:
         if self._is_closed:
             raise Unavailable("The service is shutting down; try again in a moment.")
-        if len(self._queue) >= self._most_waiting:
+        entrance = self._front if needs is None else self._entrance(needs.event_id)
+        if len(entrance.queue) >= self._most_waiting:
             raise Unavailable("Too many requests wait at the moment; try again in a moment.")
         future: asyncio.Future[Admitted[Any]] = asyncio.get_running_loop().create_future()
-        self._enqueue(_Entry(needs, decide, future, keyed))
+        entrance.join(_Entry(needs, decide, future, keyed))
         return await future
 
-    def _enqueue(self, entry: _Entry) -> None:
-        self._queue.append(entry)
-        if self._runner is None:
-            self._runner = asyncio.get_running_loop().create_task(self._run())
+    def _entrance(self, event_id: UUID) -> "_Entrance":
+        return self._side if event_id in self._held_elsewhere else self._front
+
+    def _send_aside(self, event_ids: Collection[UUID]) -> None:
+        self._held_elsewhere.update(event_ids)
+
+    def _take_back(self, event_ids: Collection[UUID]) -> None:
+        """Whoever waits at the side for what is free again goes on in front, in the same order."""
+        free = self._held_elsewhere.intersection(event_ids)
+        if free:
+            self._held_elsewhere.difference_update(free)
+            for entry in self._side.leave(free):
+                self._front.join(entry)
+
+
+class _Entrance:
+    """A queue, and the task that lets through who waits in it, for as long as anybody does.
+
+    `found_held` is told of events that somebody else has held for too long, `found_free` of those whose locks were had,
+    `settle_soon` of those for which another step is to be done.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        clock: Clock,
+        ids: Ids,
+        *,
+        most_together: int,
+        jitter: Callable[[], float],
+        found_held: Callable[[Collection[UUID]], None],
+        found_free: Callable[[Collection[UUID]], None],
+        settle_soon: Callable[[UUID], None],
+    ) -> None:
+        self._storage = storage
+        self._clock = clock
+        self._ids = ids
+        self._most_together = most_together
+        self._jitter = jitter
+        self._found_held = found_held
+        self._found_free = found_free
+        self._settle_soon = settle_soon
+        self._settling: set[UUID] = set()
+        self.queue: deque[_Entry] = deque()
+        self.runner: asyncio.Task[None] | None = None
+
+    def settle_soon(self, event_id: UUID) -> None:
+        """One step of an event, behind whoever waits by now, unless one waits already."""
+        if event_id not in self._settling:
+            needs = Needs(event_id=event_id, settles=True)
+            self.join(_Entry(needs, lambda inventory, now: _settle(inventory, event_id, now), None))
+
+    def join(self, entry: _Entry) -> None:
+        """Stand at the end of the queue."""
+        if entry.future is None and entry.needs is not None:
+            self._settling.add(entry.needs.event_id)
+        self.queue.append(entry)
+        if self.runner is None:
+            self.runner = asyncio.get_running_loop().create_task(self._run())
+
+    def leave(self, event_ids: Collection[UUID]) -> list[_Entry]:
+        """Whoever waits for these events, who now does so no more."""
+        waiting, self.queue = self.queue, deque()
+        leaving: list[_Entry] = []
+        for entry in waiting:
+            (leaving if entry.concerns(event_ids) else self.queue).append(entry)
+        self._settling.difference_update(event_ids)
+        return leaving
 
     async def _run(self) -> None:
         try:
-            while self._queue:
+            while self.queue:
                 entries = self._next()
                 if entries:
                     await self._let_through(entries)
         finally:
-            self._runner = None
+            self.runner = None
 
     def _next(self) -> list[_Entry]:
         entries: list[_Entry] = []
-        while self._queue and len(entries) < self._most_together:
-            entry = self._queue.popleft()
+        while self.queue and len(entries) < self._most_together:
+            entry = self.queue.popleft()
             if entry.future is None and entry.needs is not None:
                 self._settling.discard(entry.needs.event_id)
             if not entry.is_abandoned:
@@ -196,9 +275,15 @@ class Turnstile:
 
     async def _let_through(self, entries: list[_Entry]) -> None:
         """Run one transaction for all of them, or answer why not."""
+        have_stood_by = any(entry.has_stood_by for entry in entries)
         try:
-            async with asyncio.timeout(DEADLINE):
-                await self._together_or_alone(entries)
+            async with asyncio.timeout(DEADLINE_OF_BYSTANDERS if have_stood_by else DEADLINE):
+                try:
+                    await self._together_or_alone(entries)
+                except Locked as failure:
+                    entries = self._without_held(entries, failure)
+                    if entries:
+                        await self._together_or_alone(entries)
         except (Unavailable, TimeoutError) as failure:
             away = failure if isinstance(failure, Unavailable) else Unavailable("The database does not answer.")
             self._turn_away(entries, away)
@@ -208,10 +293,23 @@ class Turnstile:
 
     def _turn_away(self, entries: list[_Entry], why: Unavailable) -> None:
         """Whoever waits behind them would wait for the same, so it is said to all at once."""
-        waiting, self._queue = self._queue, deque()
+        waiting, self.queue = self.queue, deque()
         self._settling.clear()
         for entry in (*entries, *waiting):
             entry.answer(why)
+
+    def _without_held(self, entries: list[_Entry], failure: Locked) -> list[_Entry]:
+        """Who of these may go on; whoever wants what somebody else holds is told so, in the queue too."""
+        held = failure.event_ids
+        if not held:
+            raise failure
+        for entry in (*entries, *self.leave(held)):
+            if entry.concerns(held):
+                entry.answer(failure)
+        for entry in self.queue:
+            entry.has_stood_by = True
+        self._found_held(held)
+        return [entry for entry in entries if not entry.concerns(held) and not entry.is_abandoned]
 
     async def _together_or_alone(self, entries: list[_Entry], *, is_repeated: bool = False) -> None:
         """A batch that the database refuses is redone one by one, so that whoever is to blame fails alone."""
@@ -265,11 +363,12 @@ class Turnstile:
                 raise Unavailable("The database does not answer.") from error
 
     def _finish(self, batch: "_Batch") -> None:
-        self._queue.extendleft(reversed(batch.postponed))
+        self.queue.extendleft(reversed(batch.postponed))
         for entry, result in batch.results:
             entry.answer(result)
+        self._found_free(batch.locked)
         for event_id in batch.unsettled:
-            self.settle_soon(event_id)
+            self._settle_soon(event_id)
 
 
 async def _first_that_happened(lost: Sequence["_Batch"], inventories: Inventories) -> "_Batch | None":
@@ -303,6 +402,11 @@ class _Batch:
         self._written: dict[UUID, None] = {}
         self._stuck: set[UUID] = set()
         self._moved = 0
+
+    @property
+    def locked(self) -> Collection[UUID]:
+        """The events whose locks were had."""
+        return self._inventories.keys()
 
     @property
     def written(self) -> list[UUID]:

@@ -10,11 +10,11 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from boxoffice.adapters.memory import Step
+from boxoffice.adapters.memory import Step, unit_of_work
 from boxoffice.adapters.memory.unit_of_work import MemoryInventories
 from boxoffice.application import turnstile
 from boxoffice.application.cancel_booking import Cancellation
-from boxoffice.application.failures import Conflict, OutcomeUnknown, Retryable, Unavailable
+from boxoffice.application.failures import Conflict, Locked, OutcomeUnknown, Retryable, Unavailable
 from boxoffice.application.ports import Needs
 from boxoffice.application.turnstile import ATTEMPTS
 from boxoffice.domain.book import Book
@@ -47,11 +47,11 @@ async def queued(world: World, *calls: Awaitable[Any]) -> list["asyncio.Task[Any
     """Start calls in this order until each of them waits in the queue."""
     tasks = []
     for call in calls:
-        before = len(world.turnstile._queue)
+        before = len(world.turnstile._front.queue)
         task = asyncio.ensure_future(call)
         tasks.append(task)
         await asyncio.sleep(0)
-        assert len(world.turnstile._queue) == before + 1
+        assert len(world.turnstile._front.queue) == before + 1
     return tasks
 
 
@@ -502,6 +502,128 @@ async def test_beyond_the_bound_of_the_queue_the_caller_is_told_to_try_again() -
     assert (await world.book(event_id, CLEO)).status is BookingStatus.CONFIRMED
 
 
+# When somebody else holds an event for too long.
+
+
+async def test_who_wants_another_event_is_served_all_the_same(world: World) -> None:
+    held, other = await world.event(5), await world.event(5)
+    world.faults.plan(Step.LOCK, Locked([held]))
+    results = await outcomes(world.book(held, ANA), world.book(other, ANA), world.book(held, BEN))
+    assert [results[0], results[2]] == [Locked] * 2
+    assert results[1].status is BookingStatus.CONFIRMED
+    assert (await world.state(held)).ticket_types[0].taken == 0
+    await world.hold_to_the_facts(other)
+
+
+async def test_of_those_who_wait_they_alone_are_told_who_want_what_is_held(world: World) -> None:
+    held, other = await world.event(5), await world.event(5)
+    world.faults.plan(Step.LOCK, Locked([held]))
+    first, opened = await stopped(world, Step.LOCK, held)
+    waiting = await queued(world, world.book(other, ANA), world.book(held, ANA), world.book(other, BEN))
+    opened.set()
+    results = await outcomes(first, *waiting)
+    assert [results[0], results[2]] == [Locked] * 2
+    assert [results[1].status, results[3].status] == [BookingStatus.CONFIRMED] * 2
+    await world.hold_to_the_facts(other)
+
+
+async def at_the_side(world: World) -> tuple[UUID, UUID, "asyncio.Task[Any]", asyncio.Event]:
+    """A held event, another one, a booking of the held one that waits at the side, and what sets the event free."""
+    held, other = await world.event(5), await world.event(5)
+    world.faults.plan(Step.LOCK, Locked([held]))
+    assert await outcomes(world.book(held, ANA)) == [Locked]
+    reached, opened = world.faults.gate(Step.LOCK)
+    waiting = asyncio.ensure_future(world.book(held, ANA))
+    await reached.wait()
+    return held, other, waiting, opened
+
+
+async def test_nobody_waits_behind_those_who_want_what_is_held(world: World) -> None:
+    held, other, waiting, opened = await at_the_side(world)
+    assert (await world.book(other, ANA)).status is BookingStatus.CONFIRMED
+    world.turnstile.settle_soon(held)
+    assert (await world.book(other, BEN)).status is BookingStatus.CONFIRMED
+    assert not waiting.done()
+    opened.set()
+    assert (await waiting).status is BookingStatus.CONFIRMED
+    for event_id in (held, other):
+        await world.settled(event_id)
+        await world.hold_to_the_facts(event_id)
+
+
+async def test_when_it_is_free_again_everybody_passes_as_before_and_in_order(world: World) -> None:
+    held, other, waiting, opened = await at_the_side(world)
+    behind = [asyncio.ensure_future(world.book(held, customer(each))) for each in range(3)]
+    world.turnstile.settle_soon(held)
+    await asyncio.sleep(0)
+    reached, free = world.faults.gate(Step.BEGIN)
+    in_front = asyncio.ensure_future(world.book(other, ANA))
+    await reached.wait()
+    opened.set()
+    booked = [await waiting]
+    newcomer = asyncio.ensure_future(world.book(held, BEN))
+    await asyncio.sleep(0)
+    assert not any(task.done() for task in [*behind, newcomer])
+    free.set()
+    booked += [*await asyncio.gather(*behind), await newcomer]
+    assert [fact.booking_id for fact in (await world.facts(held))[1:]] == [booking.id for booking in booked]
+    assert (await in_front).status is BookingStatus.CONFIRMED
+    await world.settled(held)
+    assert not world.turnstile._held_elsewhere
+    await world.hold_to_the_facts(held)
+
+
+async def test_what_is_still_held_is_said_again_and_to_nobody_else(world: World) -> None:
+    held, other, waiting, opened = await at_the_side(world)
+    behind = asyncio.ensure_future(world.book(held, BEN))
+    await asyncio.sleep(0)
+    world.faults.plan(Step.LOCK, Locked([held]))
+    opened.set()
+    assert await outcomes(waiting, behind) == [Locked] * 2
+    assert (await world.book(other, ANA)).status is BookingStatus.CONFIRMED
+    assert (await world.book(held, ANA)).status is BookingStatus.CONFIRMED
+
+
+async def test_who_has_stood_by_is_answered_in_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turnstile, "DEADLINE_OF_BYSTANDERS", 0.02)
+    held, other = await world.event(5), await world.event(5)
+    world.faults.plan(Step.LOCK, Locked([held]))
+    first, opened = await stopped(world, Step.LOCK, held)
+    (waiting,) = await queued(world, world.book(other, ANA))
+    world.faults.gate(Step.SAVE)
+    opened.set()
+    assert await outcomes(first, waiting) == [Locked, Unavailable]
+
+
+async def test_where_nobody_can_say_what_is_held_everybody_is_told(world: World) -> None:
+    one, other = await world.event(5), await world.event(5)
+    world.faults.plan(Step.LOCK, Locked())
+    assert await outcomes(world.book(one, ANA), world.book(other, ANA)) == [Locked] * 2
+    assert (await world.book(other, ANA)).status is BookingStatus.CONFIRMED
+
+
+async def test_closing_lets_those_at_the_side_through_too(world: World) -> None:
+    held, _, waiting, opened = await at_the_side(world)
+    behind = asyncio.ensure_future(world.book(held, BEN))
+    await asyncio.sleep(0)
+    closing = asyncio.ensure_future(world.turnstile.close())
+    await asyncio.sleep(0)
+    assert not closing.done()
+    opened.set()
+    await closing
+    assert [task.result().status for task in (waiting, behind)] == [BookingStatus.CONFIRMED] * 2
+
+
+async def test_a_lock_that_cannot_be_had_names_its_event(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unit_of_work, "LOCK_WAIT", 0.02)
+    held, other = await world.event(5), await world.event(5)
+    async with world.storage.begin() as somebody_else:
+        await somebody_else.inventories.lock([Needs(event_id=held)])
+        results = await outcomes(world.book(other, ANA), world.book(held, ANA), world.book(NOWHERE, ANA))
+        assert (results[0].status, *results[1:]) == (BookingStatus.CONFIRMED, Locked, NotFound)
+    assert (await world.book(held, ANA)).status is BookingStatus.CONFIRMED
+
+
 # Those who go away.
 
 
@@ -551,7 +673,7 @@ async def test_closing_lets_everybody_through_who_waits_and_nobody_after_them(wo
     with pytest.raises(Unavailable, match="shutting down"):
         await world.book(event_id, BEN)
     world.turnstile.settle_soon(event_id)
-    assert len(world.turnstile._queue) == 1, "a step is left for the next start"
+    assert len(world.turnstile._front.queue) == 1, "a step is left for the next start"
     opened.set()
     await closing
     assert [task.result().status for task in (first, *waiting)] == [BookingStatus.CONFIRMED] * 2
@@ -568,7 +690,7 @@ async def test_when_the_process_is_torn_down_those_inside_are_told(world: World)
     event_id = await world.event(5)
     first, _ = await stopped(world, Step.LOCK, event_id)
     waiting = await queued(world, world.book(event_id, ANA))
-    runner = world.turnstile._runner
+    runner = world.turnstile._front.runner
     assert runner is not None
     runner.cancel()
     assert await outcomes(first, *waiting) == [Unavailable, Unavailable]
@@ -685,7 +807,7 @@ async def crash_behind(world: World, event_id: UUID, **changes: Any) -> World:
     reached, _ = world.faults.gate(Step.COMMIT, skip=1)
     await world.edit(event_id, **changes)
     await reached.wait()
-    runner = world.turnstile._runner
+    runner = world.turnstile._front.runner
     assert runner is not None
     runner.cancel()
     await asyncio.wait([runner])
@@ -749,7 +871,7 @@ async def test_all_that_was_left_undone_is_found_however_much_it_is(world: World
     for number in range(250):
         world.storage._tables.unsettled[UUID(int=number)] = None
     assert await world.resume() == 250
-    assert len(world.turnstile._queue) == 250
+    assert len(world.turnstile._front.queue) == 250
     await world.idle()
 
 
@@ -761,7 +883,7 @@ async def test_a_step_that_was_turned_away_may_be_asked_for_again(world: World) 
     opened.set()
     assert await outcomes(first) == [Unavailable]
     world.turnstile.settle_soon(event_id)
-    assert len(world.turnstile._queue) == 1
+    assert len(world.turnstile._front.queue) == 1
     await world.settled(event_id)
 
 
@@ -781,12 +903,12 @@ async def test_steps_behind_an_answer_are_asked_for_once(world: World) -> None:
     first, opened = await stopped(world, Step.LOCK, event_id)
     for _ in range(5):
         world.turnstile.settle_soon(event_id)
-    assert len(world.turnstile._queue) == 1
+    assert len(world.turnstile._front.queue) == 1
     opened.set()
     await first
     await world.settled(event_id)
     world.turnstile.settle_soon(event_id)
-    assert len(world.turnstile._queue) == 1
+    assert len(world.turnstile._front.queue) == 1
     await world.settled(event_id)
 
 

@@ -299,8 +299,8 @@ class World:
 
     async def idle(self) -> None:
         """Wait until nothing more is under way."""
-        while self.turnstile._runner is not None:
-            await asyncio.wait([self.turnstile._runner])
+        while (runner := self.turnstile._front.runner or self.turnstile._side.runner) is not None:
+            await asyncio.wait([runner])
 
     async def settled(self, event_id: UUID) -> EventState:
         """The event once the steps that follow behind an answer are done."""

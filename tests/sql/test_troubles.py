@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 from boxoffice.adapters.sql.migrate import upgrade
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.adapters.sql.tables import payments
-from boxoffice.application.failures import Conflict, OutcomeUnknown, Retryable, Unavailable
+from boxoffice.application.failures import Conflict, Locked, OutcomeUnknown, Retryable, Unavailable
 from boxoffice.application.ports import Needs, UnitOfWork
 from boxoffice.domain.book import book
 from boxoffice.domain.inventory import Decision
@@ -68,19 +68,20 @@ async def test_a_deadlock_is_to_be_retried(mysql_storage: SqlStorage) -> None:
 
 async def test_waiting_too_long_for_a_lock_is_unavailable_and_rolled_back(mysql_storage: SqlStorage) -> None:
     office = BoxOffice(mysql_storage)
-    state = await office.initialize(3)
+    state, free = [await office.initialize(3) for _ in range(2)]
     user = new_user()
 
     async def wait_too_long() -> None:
         async with mysql_storage.begin() as other:
             await other.users.add(user)
             await other._transaction.rows(text("SELECT 1"))
-            await other.inventories.lock([Needs(event_id=state.event.id)])
+            await other.inventories.lock([Needs(event_id=each) for each in (free.event.id, state.event.id, new_id())])
 
     async with mysql_storage.begin() as unit_of_work:
         await unit_of_work.inventories.lock([Needs(event_id=state.event.id)])
-        with pytest.raises(Unavailable):
+        with pytest.raises(Locked) as caught:
             await wait_too_long()
+    assert caught.value.event_ids == {state.event.id}
     # The account of the transaction that gave up is free again.
     async with mysql_storage.begin() as unit_of_work:
         await unit_of_work.users.add(user)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from contextvars import Context
 from datetime import datetime
 from enum import StrEnum
@@ -12,7 +12,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from ...application.failures import Conflict, OutcomeUnknown, Retryable, StorageFailure, Unavailable
+from ...application.failures import Conflict, Locked, OutcomeUnknown, Retryable, StorageFailure
 from ...application.idempotency import Key, Remembered
 from ...application.ports import Needs
 from ...domain.booking import Booking
@@ -73,6 +73,11 @@ class Claim:
     def __init__(self, key: Hashable) -> None:
         self.key = key
         self.granted: asyncio.Future[None] | None = None
+
+    @property
+    def is_granted(self) -> bool:
+        """Whether the lock was waited for and had."""
+        return self.granted is not None and self.granted.done() and not self.granted.cancelled()
 
 
 class Locks:
@@ -164,6 +169,12 @@ class MemoryUnitOfWork:
                 if claim.granted is not None:
                     await _until_granted(claim.granted)
 
+    def held_by_others(self, keys: Iterable[UUID]) -> set[UUID]:
+        """Which of these somebody else has locked."""
+        claims = self._claims.items()
+        own = {key for key, claim in claims if claim.granted is None or claim.is_granted}
+        return {key for key in keys if key not in own and key in self._locks.held}
+
     def cut(self) -> None:
         """The connection breaks: all is undone at once, and whatever is tried on it from now on fails."""
         self._is_cut = True
@@ -197,7 +208,7 @@ async def _until_granted(granted: "asyncio.Future[None]") -> None:
         async with asyncio.timeout(LOCK_WAIT):
             await granted
     except TimeoutError:
-        raise Unavailable("A lock was waited for too long; try again.") from None
+        raise Locked from None
 
 
 def _broken(step: Step) -> StorageFailure:
@@ -216,7 +227,10 @@ class MemoryInventories:
         """See the port."""
         await self._unit_of_work.reach(Step.LOCK)
         wanted = {need.event_id: None for need in needs}
-        await self._unit_of_work.lock(list(wanted))
+        try:
+            await self._unit_of_work.lock(list(wanted))
+        except Locked:
+            raise Locked(self._unit_of_work.held_by_others(wanted)) from None
         draft = self._unit_of_work.draft
         tables = draft.tables
         concerned: dict[UUID, dict[UUID, Booking]] = {event_id: {} for event_id in wanted}

@@ -8,6 +8,7 @@ from uuid import UUID
 from msgspec import Struct
 from sqlalchemy import BindParameter, bindparam, delete, insert, literal, select, tuple_, union_all
 
+from ...application.failures import Locked
 from ...application.idempotency import Key, Remembered
 from ...application.ports import Needs
 from ...domain.booking import LIVE, Booking, BookingStatus
@@ -53,6 +54,8 @@ _LOCK = (
     .with_hint(events, "FORCE INDEX (PRIMARY)", "mysql")
     .with_hint(events, "FORCE INDEX (PRIMARY)", "mariadb")
 )
+_EXISTING = select(events.c.id).where(events.c.id.in_(_ids))
+_FREE = _EXISTING.with_for_update(skip_locked=True)
 _TICKET_TYPES = (
     select(*TICKET_TYPE)
     .where(ticket_types.c.event_id.in_(_ids))
@@ -205,12 +208,25 @@ class SqlInventories:
         await self._transaction.insert(_ADD_FACTS, all_facts)
 
     async def _locked(self, event_ids: set[UUID]) -> dict[UUID, Any]:
+        values = {"ids": sorted(event_ids)}
+        try:
+            rows = await self._transaction.rows(_LOCK, values)
+        except Locked as failure:
+            raise Locked(await self._held_elsewhere(values)) from failure
         locked = {}
-        for row in await self._transaction.rows(_LOCK, {"ids": sorted(event_ids)}):
+        for row in rows:
             found = event(row)
             locked[found.id] = found
             self._versions[found.id] = found.version
         return locked
+
+    async def _held_elsewhere(self, values: dict[str, Any]) -> set[UUID]:
+        """The server says that a lock could not be had, and not which."""
+        free = await self._transaction.look_after_failure(_FREE, values)
+        existing = await self._transaction.look_after_failure(_EXISTING, values)
+        if free is None or existing is None:
+            return set()
+        return {row[0] for row in existing} - {row[0] for row in free}
 
     async def _needed(self, needs: Sequence[Needs], locked: dict[UUID, Any]) -> dict[UUID, dict[UUID, Booking]]:
         by_id = {

@@ -11,7 +11,7 @@ from sqlalchemy import Executable, Row
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ...application.failures import Conflict, OutcomeUnknown, Retryable, StorageFailure, Unavailable
+from ...application.failures import Conflict, Locked, OutcomeUnknown, Retryable, StorageFailure, Unavailable
 from .connections import Connections
 
 Result = TypeVar("Result")
@@ -102,6 +102,22 @@ class Transaction:
         """Run a check of the connection."""
         await self._do(check(self._connection))
 
+    async def look_after_failure(self, statement: Executable, values: Mapping[str, Any]) -> Rows | None:
+        """What a statement finds in a transaction of its own, which is undone; None when it does not work either."""
+        if self._connection.invalidated:
+            return None
+        try:
+            async with asyncio.timeout(ROLLBACK_SECONDS):
+                found = (await self._connection.execute(statement, values)).all()
+        except Exception:  # noqa: BLE001 (it was worth a try)
+            await self._throw_away()
+            return None
+        except BaseException:
+            await self._throw_away()
+            raise
+        await self._roll_back()
+        return found
+
     async def commit(self) -> None:
         """Make it durable. Raises: OutcomeUnknown when no answer came."""
         await self._do(self._connection.commit(), committing=True)
@@ -184,7 +200,7 @@ _FAILURES: dict[Trouble, Callable[[], StorageFailure]] = {
     Trouble.CONFLICT: lambda: Conflict("The schema refused."),
     Trouble.UNDONE: lambda: Retryable("The database undid the transaction."),
     Trouble.LOST: lambda: Retryable("The connection to the database was lost."),
-    Trouble.BUSY: lambda: Unavailable("Somebody else holds what is needed for too long; try again in a moment."),
+    Trouble.BUSY: Locked,
     Trouble.AWAY: lambda: Unavailable("The database cannot work at the moment; try again later."),
 }
 
