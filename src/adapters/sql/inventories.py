@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import BindParameter, bindparam, delete, insert, literal, select, tuple_, union_all
+from sqlalchemy import BindParameter, Select, bindparam, delete, insert, literal, select, tuple_, union_all
 
 from ...application.failures import Locked
 from ...application.idempotency import Key, Remembered
@@ -44,18 +44,21 @@ MOST_ROWS = 500
 
 _ids: BindParameter[Any] = bindparam("ids", expanding=True)
 
+
 # The lock itself, on MySQL; SQLite's whole transaction is one. Through the primary key, whatever the optimizer thinks
 # of a small table: a scan would wait for the locks of other events.
-_LOCK = (
-    select(*EVENT)
-    .where(events.c.id.in_(_ids))
-    .order_by(events.c.id)
-    .with_for_update()
-    .with_hint(events, "FORCE INDEX (PRIMARY)", "mysql")
-    .with_hint(events, "FORCE INDEX (PRIMARY)", "mariadb")
-)
+def _by_primary_key(statement: Select[Any]) -> Select[Any]:
+    return (
+        statement.where(events.c.id.in_(_ids))
+        .order_by(events.c.id)
+        .with_hint(events, "FORCE INDEX (PRIMARY)", "mysql")
+        .with_hint(events, "FORCE INDEX (PRIMARY)", "mariadb")
+    )
+
+
+_LOCK = _by_primary_key(select(*EVENT)).with_for_update()
+_FREE = _by_primary_key(select(events.c.id)).with_for_update(skip_locked=True)
 _EXISTING = select(events.c.id).where(events.c.id.in_(_ids))
-_FREE = _EXISTING.with_for_update(skip_locked=True)
 _TICKET_TYPES = (
     select(*TICKET_TYPE)
     .where(ticket_types.c.event_id.in_(_ids))
