@@ -113,8 +113,8 @@ def test_programs_of_the_embedding_page_print_what_it_says(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_the_harness_of_the_embedding_page_runs(tmp_path: Path) -> None:
-    (harness,) = [program for program, printed in _PROGRAMS.findall(_text("docs/embedding.md")) if not printed]
+def test_the_program_of_the_harness_page_runs(tmp_path: Path) -> None:
+    ((harness, _),) = _PROGRAMS.findall(_text("docs/harness.md"))
     (tmp_path / "test_mine.py").write_text(harness, encoding="utf-8")
 
     ran = _run("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_mine.py", directory=tmp_path)

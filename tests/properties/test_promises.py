@@ -1,19 +1,53 @@
-"""Every promise as an invariant of one state machine, over every adapter."""
+"""Every promise as an invariant of one state machine: in memory, on all adapters in lockstep, and over HTTP.
+
+A run that fails is kept in `.hypothesis`, and the next run begins with it. It is shrunk with `--long` only, so
+that a failure is told in time.
+"""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
-from hypothesis import HealthCheck, settings
+import pytest
+import structlog
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
+from structlog.testing import capture_logs
 
-from boxoffice.adapters.memory import MemoryStorage
-from boxoffice.adapters.sql.storage import SqlStorage
-from boxoffice.application.ports import Storage
-from boxoffice.entrypoints.harness import BoxOfficeMachine
+from boxoffice.entrypoints.container import Container, make_container
+from boxoffice.entrypoints.harness import BoxOffice, BoxOfficeMachine, HarnessClock, InProcess, Lockstep
+from boxoffice.entrypoints.settings import Settings
 from tests.databases import emptied
+from tests.properties.over_http import OverHttp
 
-QUICK = settings(max_examples=300, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
-FEWER = settings(QUICK, max_examples=20, stateful_step_count=25)
+SECRET = "a secret of the tests, long enough"
+
+SHRUNK = tuple(Phase)
+AS_FOUND = tuple(phase for phase in Phase if phase not in (Phase.shrink, Phase.explain))
+
+Times = Callable[[int, int], int]
+
+
+def tried(examples: int, steps: int, *, phases: tuple[Phase, ...]) -> settings:
+    """So many runs of so many steps."""
+    return settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        phases=phases,
+        print_blob=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def phases(pytestconfig: pytest.Config) -> tuple[Phase, ...]:
+    """Whether a run that fails is shrunk, for which Hypothesis takes five minutes at most."""
+    return SHRUNK if pytestconfig.getoption("--long") else AS_FOUND
+
+
+def on(database_url: str) -> Container:
+    return make_container(Settings(database_url=database_url, jwt_secret=SECRET))
 
 
 def fresh_copy(template: Path, folder: Path) -> str:
@@ -24,28 +58,42 @@ def fresh_copy(template: Path, folder: Path) -> str:
     return f"sqlite+aiosqlite:///{folder / 'boxoffice.db'}"
 
 
-def test_the_promises_hold_in_memory() -> None:
+@pytest.mark.timeout(1_800)
+def test_the_promises_hold_in_memory(times: Times, phases: tuple[Phase, ...]) -> None:
     class InMemory(BoxOfficeMachine):
-        @staticmethod
-        async def make_storage() -> Storage:
-            return MemoryStorage()
+        async def make_box_office(self, clock: HarnessClock) -> BoxOffice:
+            return InProcess(on("memory://"), clock)
 
-    run_state_machine_as_test(InMemory, settings=QUICK)
-
-
-def test_the_promises_hold_on_sqlite(sqlite_template: Path, tmp_path: Path) -> None:
-    class OnSqlite(BoxOfficeMachine):
-        @staticmethod
-        async def make_storage() -> Storage:
-            return SqlStorage.from_url(fresh_copy(sqlite_template, tmp_path))
-
-    run_state_machine_as_test(OnSqlite, settings=FEWER)
+    run_state_machine_as_test(InMemory, settings=tried(times(300, 5_000), 40, phases=phases))
 
 
-def test_the_promises_hold_on_mariadb(migrated_mysql_url: str) -> None:
-    class OnMariaDB(BoxOfficeMachine):
-        @staticmethod
-        async def make_storage() -> Storage:
-            return SqlStorage.from_url(emptied(migrated_mysql_url))
+@pytest.mark.timeout(1_800)
+def test_all_adapters_keep_them_in_lockstep(
+    times: Times, phases: tuple[Phase, ...], sqlite_template: Path, tmp_path: Path, migrated_mysql_url: str
+) -> None:
+    class OnAll(BoxOfficeMachine):
+        async def make_box_office(self, clock: HarnessClock) -> BoxOffice:
+            urls = {
+                "memory": "memory://",
+                "SQLite": fresh_copy(sqlite_template, tmp_path),
+                "MariaDB": emptied(migrated_mysql_url),
+            }
+            return Lockstep({name: InProcess(on(url), clock) for name, url in urls.items()})
 
-    run_state_machine_as_test(OnMariaDB, settings=FEWER)
+    run_state_machine_as_test(OnAll, settings=tried(times(20, 400), 25, phases=phases))
+
+
+@pytest.mark.timeout(1_800)
+def test_they_hold_over_http(times: Times, phases: tuple[Phase, ...]) -> None:
+    class Served(BoxOfficeMachine):
+        async def make_box_office(self, clock: HarnessClock) -> BoxOffice:
+            return Lockstep(
+                {
+                    "in process": InProcess(on("memory://"), clock),
+                    "over HTTP": OverHttp(on("memory://"), clock),
+                }
+            )
+
+    structlog.reset_defaults()
+    with capture_logs():
+        run_state_machine_as_test(Served, settings=tried(times(25, 500), 25, phases=phases))

@@ -1,9 +1,11 @@
-"""A property-based harness: it drives the use cases over any storage and holds every promise against a small model.
+"""A property-based harness: random commands to a whole application, all that it answers held against a small model.
 
-Needs the extra `boxoffice[harness]`. See `BoxOffice.machine`.
+Needs the extra `boxoffice[harness]`. `docs/harness.md` shows how to run it over an adapter of one's own.
 """
 
+from .box_office import BoxOffice, HarnessClock
+from .in_process import InProcess
+from .lockstep import Lockstep
 from .machine import BoxOfficeMachine
-from .model import Model
 
-__all__ = ["BoxOfficeMachine", "Model"]
+__all__ = ["BoxOffice", "BoxOfficeMachine", "HarnessClock", "InProcess", "Lockstep"]

@@ -7,8 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from ...domain.money import Money
+from .box_office import BookingSeen, CancellationSeen, EventSeen, TicketTypeSeen
+
 LIVE = ("waitlisted", "held", "confirmed")
 TAKING = ("held", "confirmed")
+
+PRICE = 500
+"""What a ticket costs that is not free."""
 
 # What the provider of the harness does with a card.
 TAKES, DECLINES, SILENT = "tok_ok", "tok_decline", "tok_timeout"
@@ -25,9 +31,15 @@ class ModelBooking:
     status: str
     deadline_hours: int
     costs: bool
+    created_at: datetime
     payment: str = "none"
     expires_at: datetime | None = None
     is_unanswered: bool = False
+
+    @property
+    def amount(self) -> int:
+        """What it costs."""
+        return self.quantity * PRICE if self.costs else 0
 
 
 @dataclass
@@ -52,7 +64,7 @@ class ModelEvent:
     limit: int
     starts_at: datetime | None
     deadline_hours: int
-    window: timedelta | None
+    window: int | None
     types: list[ModelType]
     version: int = 1
     bookings: list[ModelBooking] = field(default_factory=list)
@@ -77,6 +89,57 @@ class ModelEvent:
         """Whether it has begun."""
         return self.starts_at is not None and self.starts_at <= now
 
+    def must_wait(self, ticket_type: ModelType, quantity: int) -> bool:
+        """Whether a newcomer has to join the line."""
+        is_awaited = bool(ticket_type.line) if self.policy == "strict" else self.first_to_serve(ticket_type) is not None
+        return quantity > self.free(ticket_type) or is_awaited
+
+    def seen(self) -> EventSeen:
+        """As it should be told of."""
+        return EventSeen(
+            id=self.id,
+            organizer_id=self.organizer_id,
+            starts_at=self.starts_at,
+            max_tickets_per_customer=self.limit,
+            payment_window_minutes=self.window,
+            cancellation_deadline_hours=self.deadline_hours,
+            waiting_list_policy=self.policy,
+            status=self.status,
+            version=self.version,
+            is_sold_out=all(self.must_wait(each, 1) for each in self.types),
+            ticket_types=[
+                TicketTypeSeen(
+                    id=each.id,
+                    name=each.name,
+                    price=Money(PRICE, "EUR") if each.costs else None,
+                    total_tickets=each.total,
+                    available_tickets=self.free(each),
+                    waiting_list_count=len(each.line),
+                )
+                for each in self.types
+            ],
+        )
+
+    def seen_booking(self, booking: ModelBooking, now: datetime) -> BookingSeen:
+        """As a booking of it should be told of."""
+        has_lapsed = booking.status == "held" and booking.expires_at is not None and booking.expires_at <= now
+        line = self.type_of(booking.ticket_type_id).line
+        ahead = line[: line.index(booking)] if booking in line else None
+        return BookingSeen(
+            id=booking.id,
+            event_id=self.id,
+            ticket_type_id=booking.ticket_type_id,
+            customer_id=booking.customer_id,
+            quantity=booking.quantity,
+            status="expired" if has_lapsed else booking.status,
+            amount=Money(booking.amount, "EUR"),
+            payment_status="none" if has_lapsed else booking.payment,
+            position=None if ahead is None else len(ahead) + 1,
+            tickets_ahead=None if ahead is None else sum(each.quantity for each in ahead),
+            expires_at=booking.expires_at,
+            created_at=booking.created_at,
+        )
+
     def serve(self, now: datetime) -> int:
         """Give what is free to those who wait; how many were served."""
         if self.status != "on_sale" or self.has_started(now):
@@ -93,7 +156,7 @@ class ModelEvent:
         """Somebody gets tickets, to keep or to pay for in time."""
         booking.status, booking.payment = "confirmed", "due" if booking.costs else "none"
         if booking.costs and self.window is not None:
-            booking.status, booking.expires_at = "held", now + self.window
+            booking.status, booking.expires_at = "held", now + timedelta(minutes=self.window)
 
     def lapse(self, now: datetime) -> None:
         """Take back what was not paid in time, and serve the line with it."""
@@ -107,12 +170,10 @@ class ModelEvent:
         """Whether an expired booking may have its tickets back."""
         ticket_type = self.type_of(booking.ticket_type_id)
         live = self.live_of(booking.customer_id)
-        waits = bool(ticket_type.line) if self.policy == "strict" else self.first_to_serve(ticket_type) is not None
         return (
             self.status == "on_sale"
             and not self.has_started(now)
-            and booking.quantity <= self.free(ticket_type)
-            and not waits
+            and not self.must_wait(ticket_type, booking.quantity)
             and all(each.ticket_type_id != booking.ticket_type_id for each in live)
             and sum(each.quantity for each in live) + booking.quantity <= self.limit
         )
@@ -140,7 +201,7 @@ class ModelEvent:
 
 
 class Model:
-    """All events. Each command answers with what must come of it: a status, a number, or the code of a refusal."""
+    """All events. Each command answers with what must come of it, or with the code of a refusal."""
 
     def __init__(self, admins: frozenset[UUID]) -> None:
         self.admins = admins
@@ -152,25 +213,23 @@ class Model:
 
     def book(
         self, event: ModelEvent, booking_id: UUID, customer_id: UUID, ticket_type_id: UUID, quantity: int, now: datetime
-    ) -> str:
+    ) -> BookingSeen | str:
         """Book tickets."""
         event.lapse(now)
         ticket_type = event.type_of(ticket_type_id)
         refused = self._booking_is_refused(event, ticket_type, customer_id, quantity, now)
         if refused:
             return refused
-        fits = quantity <= event.free(ticket_type)
-        may_pass = not ticket_type.line if event.policy == "strict" else event.first_to_serve(ticket_type) is None
-        status = "confirmed" if fits and may_pass else "waitlisted"
+        status = "waitlisted" if event.must_wait(ticket_type, quantity) else "confirmed"
         booking = ModelBooking(
-            booking_id, customer_id, ticket_type_id, quantity, status, event.deadline_hours, ticket_type.costs
+            booking_id, customer_id, ticket_type_id, quantity, status, event.deadline_hours, ticket_type.costs, now
         )
         event.bookings.append(booking)
         if status == "waitlisted":
             ticket_type.line.append(booking)
         else:
             event.give(booking, now)
-        return booking.status
+        return event.seen_booking(booking, now)
 
     def _booking_is_refused(
         self, event: ModelEvent, ticket_type: ModelType, customer_id: UUID, quantity: int, now: datetime
@@ -186,8 +245,8 @@ class Model:
         }
         return next((code for code, applies in refusals.items() if applies), None)
 
-    def cancel(self, event: ModelEvent, booking: ModelBooking, actor_id: UUID, now: datetime) -> str | int:
-        """Cancel a booking by its id; how many were served."""
+    def cancel(self, event: ModelEvent, booking: ModelBooking, actor_id: UUID, now: datetime) -> CancellationSeen | str:
+        """Cancel a booking by its id."""
         event.lapse(now)
         is_manager = self.manages(event, actor_id)
         if booking.customer_id != actor_id and not is_manager:
@@ -197,11 +256,10 @@ class Model:
             return closed
         if booking.status not in LIVE:
             return "already-cancelled"
-        event.end(booking)
-        return event.serve(now)
+        return self._cancelled(event, booking, now)
 
-    def cancel_own(self, event: ModelEvent, customer_id: UUID, now: datetime) -> str | int:
-        """Cancel one's only live booking of the event; how many were served."""
+    def cancel_own(self, event: ModelEvent, customer_id: UUID, now: datetime) -> CancellationSeen | str:
+        """Cancel one's only live booking of the event."""
         event.lapse(now)
         live = event.live_of(customer_id)
         if not live:
@@ -211,16 +269,19 @@ class Model:
         closed = self._cancellation_is_closed(event, live[0], now, is_manager=False)
         if closed:
             return closed
-        event.end(live[0])
-        return event.serve(now)
+        return self._cancelled(event, live[0], now)
 
-    def set_status(self, event: ModelEvent, status: str, actor_id: UUID, now: datetime) -> str:
+    def _cancelled(self, event: ModelEvent, booking: ModelBooking, now: datetime) -> CancellationSeen:
+        event.end(booking)
+        return CancellationSeen(promoted_count=event.serve(now), booking=event.seen_booking(booking, now))
+
+    def set_status(self, event: ModelEvent, status: str, actor_id: UUID, now: datetime) -> EventSeen | str:
         """Lead an event through its life."""
         refused = self._edit_is_refused(event, actor_id, now)
         if refused:
             return refused
         if status == event.status:
-            return "unchanged"
+            return event.seen()
         steps = {
             "draft": ("on_sale", "cancelled"),
             "on_sale": ("paused", "completed", "cancelled"),
@@ -234,42 +295,30 @@ class Model:
                 event.end(booking)
         return self._edited(event, now)
 
-    def set_policy(self, event: ModelEvent, policy: str, actor_id: UUID, now: datetime) -> str:
-        """Choose how the line is served."""
+    def edit(self, event: ModelEvent, field: str, value: object, actor_id: UUID, now: datetime) -> EventSeen | str:
+        """Change one field of an event."""
         refused = self._edit_is_refused(event, actor_id, now)
-        if refused or policy == event.policy:
-            return refused or "unchanged"
-        event.policy = policy
+        if refused or value == getattr(event, field):
+            return refused or event.seen()
+        setattr(event, field, value)
         return self._edited(event, now)
 
-    def set_limit(self, event: ModelEvent, limit: int, actor_id: UUID, now: datetime) -> str:
-        """How many tickets a customer may have."""
-        refused = self._edit_is_refused(event, actor_id, now)
-        if refused or limit == event.limit:
-            return refused or "unchanged"
-        event.limit = limit
-        return self._edited(event, now)
-
-    def set_start(self, event: ModelEvent, starts_at: datetime, actor_id: UUID, now: datetime) -> str:
-        """Move the start to a time that is still to come."""
-        refused = self._edit_is_refused(event, actor_id, now)
-        if refused or starts_at == event.starts_at:
-            return refused or "unchanged"
-        event.starts_at = starts_at
-        return self._edited(event, now)
-
-    def set_total(self, event: ModelEvent, ticket_type: ModelType, total: int, actor_id: UUID, now: datetime) -> str:
+    def set_total(
+        self, event: ModelEvent, ticket_type: ModelType, total: int, actor_id: UUID, now: datetime
+    ) -> EventSeen | str:
         """More or fewer tickets."""
         refused = self._edit_is_refused(event, actor_id, now)
         if refused or total == ticket_type.total:
-            return refused or "unchanged"
+            return refused or event.seen()
         taken = ticket_type.total - event.free(ticket_type)
         if total < taken or any(booking.quantity > total for booking in ticket_type.line):
             return "capacity-below-taken"
         ticket_type.total = total
         return self._edited(event, now)
 
-    def add_type(self, event: ModelEvent, type_id: UUID, name: str, total: int, actor_id: UUID, now: datetime) -> str:
+    def add_type(
+        self, event: ModelEvent, type_id: UUID, name: str, total: int, actor_id: UUID, now: datetime
+    ) -> EventSeen | str:
         """One more kind of ticket."""
         refused = self._edit_is_refused(event, actor_id, now)
         if refused:
@@ -279,24 +328,10 @@ class Model:
         event.types.append(ModelType(type_id, name, total))
         return self._edited(event, now)
 
-    def set_window(self, event: ModelEvent, window: timedelta | None, actor_id: UUID, now: datetime) -> str:
-        """How long customers have to pay; those who have their tickets already are not touched."""
-        refused = self._edit_is_refused(event, actor_id, now)
-        if refused or window == event.window:
-            return refused or "unchanged"
-        event.window = window
-        return self._edited(event, now)
-
-    def set_deadline(self, event: ModelEvent, deadline_hours: int, actor_id: UUID, now: datetime) -> str:
-        """Until when customers may cancel what they book from now on."""
-        refused = self._edit_is_refused(event, actor_id, now)
-        if refused or deadline_hours == event.deadline_hours:
-            return refused or "unchanged"
-        event.deadline_hours = deadline_hours
-        return self._edited(event, now)
-
-    def pay(self, event: ModelEvent, booking: ModelBooking, actor_id: UUID, token: str, now: datetime) -> str:
-        """Pay by card, or in cash where there is no token: a payment status, or the code of a refusal."""
+    def pay(
+        self, event: ModelEvent, booking: ModelBooking, actor_id: UUID, token: str, now: datetime
+    ) -> BookingSeen | str:
+        """Pay by card, or in cash where there is no token."""
         event.lapse(now)
         is_customer, is_manager = actor_id == booking.customer_id, self.manages(event, actor_id)
         is_late = booking.status == "expired" and booking.payment == "none"
@@ -319,7 +354,7 @@ class Model:
             return "payment-unknown"
         event.take_money(booking, now)
         if booking.payment == "taken":
-            return "taken"
+            return event.seen_booking(booking, now)
         return "hold-expired" if booking.status == "expired" else "payment-not-due"
 
     def sweep(self, now: datetime) -> None:
@@ -337,6 +372,22 @@ class Model:
                 if booking.payment == "refund_pending":
                     booking.payment = "refunded"
 
+    def reading_is_refused(self, event: ModelEvent, actor_id: UUID) -> str | None:
+        """The code with which somebody is refused who asks for what lies below an event."""
+        if self.manages(event, actor_id):
+            return None
+        return "not-found" if event.status == "draft" else "not-allowed"
+
+    def bookings_of(self, customer_id: UUID, now: datetime) -> list[BookingSeen]:
+        """Somebody's own bookings, newest first."""
+        own = [
+            event.seen_booking(booking, now)
+            for event in self.events.values()
+            for booking in event.bookings
+            if booking.customer_id == customer_id
+        ]
+        return sorted(own, key=lambda booking: booking.id, reverse=True)
+
     def _cancellation_is_closed(
         self, event: ModelEvent, booking: ModelBooking, now: datetime, *, is_manager: bool
     ) -> str | None:
@@ -353,14 +404,15 @@ class Model:
 
     def _edit_is_refused(self, event: ModelEvent, actor_id: UUID, now: datetime) -> str | None:
         event.lapse(now)
-        if not self.manages(event, actor_id):
-            return "not-found" if event.status == "draft" else "not-allowed"
+        refused = self.reading_is_refused(event, actor_id)
+        if refused:
+            return refused
         return "event-closed" if event.status in ("cancelled", "completed") else None
 
-    def _edited(self, event: ModelEvent, now: datetime) -> str:
+    def _edited(self, event: ModelEvent, now: datetime) -> EventSeen:
         event.version += 1
         event.serve(now)
-        return "edited"
+        return event.seen()
 
 
 def _waits(booking: ModelBooking) -> bool:

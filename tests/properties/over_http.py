@@ -1,0 +1,317 @@
+"""A `BoxOffice` that is reached over HTTP: the real application, asked as its clients ask it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any, TypeVar, cast
+from uuid import UUID
+
+import httpx
+import msgspec
+from dependency_injector.providers import Object, Singleton
+from msgspec import UNSET, Struct, structs
+
+from boxoffice.adapters.security import Argon2PasswordHasher
+from boxoffice.application.pay_booking import Bill
+from boxoffice.domain.book import Book
+from boxoffice.domain.cancel import Cancel
+from boxoffice.domain.organize import AddTicketType, Edit, Initialize
+from boxoffice.domain.user import Actor, Role
+from boxoffice.entrypoints.container import Container
+from boxoffice.entrypoints.harness import HarnessClock
+from boxoffice.entrypoints.harness.box_office import (
+    BookingLook,
+    BookingSeen,
+    EventLook,
+    EventSeen,
+    FactSeen,
+    Names,
+    Order,
+    Outcome,
+    PaymentSeen,
+    Replay,
+    difference,
+)
+from boxoffice.entrypoints.harness.in_process import HarnessGateway
+from boxoffice.entrypoints.harness.troubled import Trouble, TroubledStorage
+from boxoffice.entrypoints.http.app import create_app
+
+Thing = TypeVar("Thing")
+
+PAGE = 5
+PASSWORD = "correct horse battery"
+
+
+class Refused(Exception):
+    """The service said no, with this code."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Request(Struct, frozen=True):
+    """What is sent."""
+
+    method: str
+    path: str
+    body: dict[str, Any]
+
+
+class OverHttp:
+    """The application of a container, over HTTP.
+
+    Accounts are registered when somebody first acts, and they sign in again when their token has expired. What has no
+    call (promoting, sweeping and verifying, which operators and the background do) is done beside it, in its process.
+    """
+
+    def __init__(self, container: Container, clock: HarnessClock) -> None:
+        self._container = container
+        self._clock = clock
+        self._gateway = HarnessGateway()
+        self._names = Names()
+        self._emails: dict[UUID, str] = {}
+        self._tokens: dict[UUID, tuple[str, datetime]] = {}
+        self._first_answers: dict[str, httpx.Response] = {}
+        self._last_seqs: dict[UUID, int] = {}
+        container.clock.override(Object(clock))
+        container.payment_gateway.override(Object(self._gateway))
+        self._storage = TroubledStorage(container.storage())
+        container.storage.override(Object(self._storage))
+        container.password_hasher.override(Singleton(Argon2PasswordHasher, memory=8, passes=1))
+        transport = httpx.ASGITransport(cast("Any", create_app(container)), raise_app_exceptions=False)
+        self._http = httpx.AsyncClient(transport=transport, base_url="http://boxoffice")
+
+    async def give(self, orders: Sequence[Order]) -> list[Outcome]:
+        """All at once. In memory nothing lets one request overtake another before the turnstile."""
+        tokens = [await self._token(order.command.actor) for order in orders]
+        sent = [self._send(order, token) for order, token in zip(orders, tokens, strict=True)]
+        answers = await asyncio.gather(*sent)
+        return [self._outcome(order, answer) for order, answer in zip(orders, answers, strict=True)]
+
+    async def _send(self, order: Order, token: str) -> httpx.Response:
+        request = self._request(order)
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        if order.key is not None:
+            headers["Idempotency-Key"] = order.key
+        content = msgspec.json.encode(request.body)
+        return await self._http.request(request.method, request.path, content=content, headers=headers)
+
+    def _request(self, order: Order) -> Request:
+        id_of = self._names.id_of
+        body: dict[str, Any]
+        match order.command:
+            case Initialize() as command:
+                types = [_said(spec) for _, spec in command.ticket_types]
+                body = {**_said(command.details), "status": command.status.value, "ticketTypes": types}
+                request = Request("POST", "/initialize", body)
+            case Book() as command:
+                body = {"eventId": id_of(command.event_id), "quantity": command.quantity}
+                if command.ticket_type_id is not None:
+                    body["ticketTypeId"] = id_of(command.ticket_type_id)
+                request = Request("POST", "/book", body)
+            case Cancel() as command:
+                named = command.booking_id
+                body = {"bookingId": id_of(named)} if named else {"eventId": id_of(command.event_id)}
+                request = Request("POST", "/cancel", body)
+            case Bill() as command:
+                body = {"method": command.method.value, **({"token": command.token} if command.token else {})}
+                request = Request("POST", f"/bookings/{id_of(command.booking_id)}/payment", body)
+            case Edit() as command:
+                request = Request("PATCH", f"/events/{id_of(command.event_id)}", _said(command.changes))
+            case AddTicketType() as command:
+                request = Request("POST", f"/events/{id_of(command.event_id)}/ticket-types", _said(command.spec))
+            case command:
+                path = f"/events/{id_of(command.event_id)}/ticket-types/{id_of(command.ticket_type_id)}"
+                request = Request("PATCH", path, _said(command.changes))
+        return request
+
+    def _outcome(self, order: Order, answer: httpx.Response) -> Outcome:
+        is_replayed = answer.headers.get("idempotency-replayed") == "true"
+        if order.key is not None:
+            first = self._first_answers.setdefault(order.key, answer) if is_replayed else answer
+            self._first_answers[order.key] = first
+            assert (answer.status_code, answer.content) == (first.status_code, first.content)
+            assert answer.headers.get("location") == first.headers.get("location")
+        try:
+            told = order.read(_checked(answer))
+        except Refused as refused:
+            return Replay(refused.code) if is_replayed else refused.code
+        assert not isinstance(told, str)
+        self._meet(order, told, answer)
+        seen = self._names.translated(told)
+        return Replay(seen) if is_replayed else seen
+
+    def _meet(self, order: Order, told: object, answer: httpx.Response) -> None:
+        """Learn which ids the server gave to what the machine named."""
+        command, location = order.command, None
+        if isinstance(command, Initialize) and isinstance(told, EventSeen):
+            self._names.give(command.event_id, told.id)
+            for (name, _), each in zip(command.ticket_types, told.ticket_types, strict=True):
+                self._names.give(name, each.id)
+            location = f"/events/{told.id}"
+        elif isinstance(command, Book) and isinstance(told, BookingSeen):
+            self._names.give(command.booking_id, told.id)
+            location = f"/bookings/{told.id}"
+        elif isinstance(command, AddTicketType) and isinstance(told, EventSeen):
+            self._names.give(command.ticket_type_id, told.ticket_types[-1].id)
+            location = f"/events/{told.id}"
+        assert answer.headers.get("location") == location
+        assert answer.status_code == (200 if location is None else 201)
+
+    async def event(self, event_id: UUID, actor: Actor) -> EventLook | str:
+        """Everything that `GET` tells of an event; `/status` has to say the same as `/events`."""
+        path = f"/events/{self._names.id_of(event_id)}"
+        try:
+            event = await self._get(path, actor, EventSeen)
+            status = await self._get(f"/status/{self._names.id_of(event_id)}", actor, dict[str, Any])
+            bookings = [each async for each in self._list(f"{path}/bookings", actor, BookingSeen)]
+            line = [each async for each in self._list(f"{path}/waiting-list", actor, BookingSeen)]
+            changes = [each async for each in self._changes(event_id, actor)]
+        except Refused as refused:
+            return refused.code
+        _check_status(status, event)
+        look = EventLook(event=event, bookings=bookings, waiting_list=line, changes=changes)
+        seen: EventLook = self._names.translated(look)
+        return seen
+
+    async def _changes(self, event_id: UUID, actor: Actor) -> AsyncIterator[FactSeen]:
+        path = f"/events/{self._names.id_of(event_id)}/changes"
+        while True:
+            after = self._last_seqs.get(event_id, 0)
+            page = await self._get(f"{path}?after={after}&limit={PAGE}", actor, dict[str, Any])
+            facts = msgspec.convert(page["items"], list[FactSeen])
+            assert page["lastSeq"] == (facts[-1].seq if facts else after)
+            if not facts:
+                return
+            self._last_seqs[event_id] = page["lastSeq"]
+            for fact in facts:
+                yield fact
+
+    async def booking(self, booking_id: UUID, actor: Actor) -> BookingLook | str:
+        """A booking and its payments."""
+        path = f"/bookings/{self._names.id_of(booking_id)}"
+        try:
+            booking = await self._get(path, actor, BookingSeen)
+            payments = [each async for each in self._list(f"{path}/payments", actor, PaymentSeen)]
+        except Refused as refused:
+            return refused.code
+        seen: BookingLook = self._names.translated(BookingLook(booking=booking, payments=payments))
+        return seen
+
+    async def bookings_of(self, actor: Actor) -> list[BookingSeen]:
+        """One's own bookings."""
+        found = [each async for each in self._list("/bookings", actor, BookingSeen)]
+        seen: list[BookingSeen] = self._names.translated(found)
+        return seen
+
+    async def promote(self, event_id: UUID) -> int:
+        """Beside HTTP, which has no call for it."""
+        return await self._container.promote_from_waitlist()(self._names.id_of(event_id))
+
+    async def sweep(self) -> int:
+        """Beside HTTP, as the background does it."""
+        swept = await self._container.sweep()()
+        assert swept.is_ours
+        return swept.payments
+
+    async def trouble(self, trouble: Trouble) -> None:
+        """To the storage behind it."""
+        self._storage.troubles.append(trouble)
+
+    async def money_kept(self) -> int:
+        """By the provider's books."""
+        return self._gateway.kept
+
+    async def breaches(self) -> list[str]:
+        """Beside HTTP, as `boxoffice verify` does it."""
+        verdict = await self._container.verify_promises()()
+        return [f"promise {each.promise}: {each.what}" for each in verdict.breaches]
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        await self._http.aclose()
+        await self._container.turnstile().close()
+        await self._storage.close()
+
+    async def _token(self, actor: Actor) -> str:
+        """A token that is good now."""
+        # Trouble is for the machine's commands, so that the same ones get into it everywhere.
+        troubles = list(self._storage.troubles)
+        self._storage.troubles.clear()
+        try:
+            return await self._sign_in(actor)
+        finally:
+            self._storage.troubles.extend(troubles)
+
+    async def _sign_in(self, actor: Actor) -> str:
+        if actor.user_id not in self._emails:
+            await self._register(actor)
+        token, expires_at = self._tokens.get(actor.user_id, ("", self._clock.now()))
+        if expires_at <= self._clock.now():
+            credentials = {"email": self._emails[actor.user_id], "password": PASSWORD}
+            told = msgspec.json.decode(_checked(await self._http.post("/login", json=credentials)))
+            token = told["accessToken"]
+            self._tokens[actor.user_id] = token, self._clock.now() + timedelta(seconds=told["expiresIn"])
+        return token
+
+    async def _register(self, actor: Actor) -> None:
+        email = f"user{actor.user_id.int}@example.org"
+        body = {"name": "Somebody", "email": email, "password": PASSWORD}
+        told = msgspec.json.decode(_checked(await self._http.post("/create-user", json=body)))
+        if actor.role is not Role.CUSTOMER:
+            await self._container.grant_role()(email, actor.role)
+        self._emails[actor.user_id] = email
+        self._names.give(actor.user_id, UUID(told["id"]))
+
+    async def _get(self, path: str, actor: Actor, wanted: type[Thing]) -> Thing:
+        headers = {"Authorization": f"Bearer {await self._token(actor)}"}
+        return msgspec.json.decode(_checked(await self._http.get(path, headers=headers)), type=wanted)
+
+    async def _list(self, path: str, actor: Actor, wanted: type[Thing]) -> AsyncIterator[Thing]:
+        """All of a list, in pieces."""
+        cursor = ""
+        while True:
+            page = await self._get(f"{path}?limit={PAGE}{cursor}", actor, dict[str, Any])
+            for item in page["items"]:
+                yield msgspec.convert(item, wanted)
+            if page["nextCursor"] is None:
+                return
+            cursor = f"&cursor={page['nextCursor']}"
+
+
+def _checked(answer: httpx.Response) -> bytes:
+    """The body of a success. Raises: Refused."""
+    if answer.is_success:
+        assert answer.headers["content-type"] == "application/json"
+        return answer.content
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["status"] == answer.status_code
+    raise Refused(problem["code"])
+
+
+def _check_status(status: dict[str, Any], event: EventSeen) -> None:
+    """What `/status` says follows from what `/events` says."""
+    types = msgspec.to_builtins(event.ticket_types)
+    expected = {
+        "eventId": str(event.id),
+        "name": status["name"],
+        "status": event.status,
+        "totalTickets": sum(each.total_tickets for each in event.ticket_types),
+        "availableTickets": sum(each.available_tickets for each in event.ticket_types),
+        "waitingListCount": sum(each.waiting_list_count for each in event.ticket_types),
+        "isSoldOut": event.is_sold_out,
+        "ticketTypes": types,
+    }
+    assert status == expected, difference(status, expected)
+
+
+def _said(fields: Struct) -> dict[str, Any]:
+    """What a body says of it: only what is set, by the names that it has over HTTP."""
+    return {_camel(name): value for name, value in structs.asdict(fields).items() if value is not UNSET}
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
