@@ -182,11 +182,23 @@ class Users(Protocol):
         """End every live session of a user but this one."""
 
 
+def is_turn_running(ends_at: datetime, now: datetime, until: datetime) -> bool:
+    """Whether a turn that ends at `ends_at` keeps a process waiting that would take one until `until`.
+
+    A turn that has more than twice the length of one still to go was taken by a clock that was ahead. Its process may
+    be gone, and nobody would do the chore until that time has come.
+    """
+    return now < ends_at < until + (until - now)
+
+
 class Chores(Protocol):
     """What the background work keeps, inside a unit of work."""
 
     async def take_turn(self, chore: str, process_id: UUID, now: datetime, until: datetime) -> bool:
-        """Whether this process may do a chore until then: it is its turn already, or nobody else's."""
+        """Whether this process may do a chore until then: it is its turn already, or nobody else's.
+
+        Nobody else's turn counts that is not running (`is_turn_running`).
+        """
 
     async def forget_answers(self, before: datetime, limit: int) -> int:
         """Forget remembered answers that are older; how many went."""

@@ -64,3 +64,12 @@ async def test_a_turn_that_is_being_taken_makes_the_next_one_wait_and_see(office
         assert not (await asyncio.wait([second], timeout=0.3))[0]
         await unit_of_work.commit()
     assert not await second
+
+
+async def test_a_turn_that_is_still_to_come_for_long_was_taken_by_a_wrong_clock(office: BoxOffice) -> None:
+    ahead, other = new_id(), new_id()
+    assert await take_turn(office, ahead, NOW + timedelta(hours=1))
+    assert await take_turn(office, other)
+    assert not await take_turn(office, new_id())
+    # Machines whose clocks differ by less than a turn take turns as others do.
+    assert not await take_turn(office, ahead, NOW - TURN + timedelta(microseconds=1))

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from ...application.failures import Conflict, Locked, OutcomeUnknown, Retryable, StorageFailure
 from ...application.idempotency import Key, Remembered
-from ...application.ports import Needs
+from ...application.ports import Needs, is_turn_running
 from ...domain.booking import Booking
 from ...domain.inventory import Decision, DueHolds, Inventory, Line, WaitingSizes
 from ...domain.payment import Payment
@@ -345,7 +345,7 @@ class MemoryChores:
         await self._unit_of_work.lock([chore])
         draft = self._unit_of_work.draft
         holder, ends = draft.tables.turns.get(chore, (process_id, now))
-        if holder != process_id and ends > now:
+        if holder != process_id and is_turn_running(ends, now, until):
             return False
         draft.turns[chore] = (process_id, until)
         return True

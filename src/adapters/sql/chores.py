@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, insert, select, update
 
+from ...application.ports import is_turn_running
 from .answers import forget_answers
 from .tables import turns
 from .transaction import Transaction
@@ -33,7 +34,7 @@ class SqlChores:
             await self._transaction.insert(_ADD, [{"chore": chore, "process_id": process_id, "ends_at": until}])
             held = await self._transaction.rows(_LOCK, {"of_chore": chore})
         holder, ends_at = held[0]
-        if holder != process_id and ends_at > now:
+        if holder != process_id and is_turn_running(ends_at, now, until):
             return False
         values = {"of_chore": chore, "new_process_id": process_id, "new_ends_at": until}
         await self._transaction.change(_PUT, values, expected=1)
