@@ -251,12 +251,17 @@ def _take_up(
     inventory: Inventory, booking: Booking, pending: Payment, command: Pay, now: datetime
 ) -> Decision[Attempt]:
     # Cash is not taken beside a card whose charge may have gone through.
-    if pending.method is not command.method or (pending.ask_at is not None and now < pending.ask_at):
+    if pending.method is not command.method or _is_left_alone(pending, now):
         raise PaymentUnderWay
     recording = Recording(inventory, now)
     taken_up = replace(pending, tried_at=now, ask_at=now + UNDER_WAY)
     recording.change_payment(taken_up)
     return recording.decision(Attempt(taken_up, booking, False))
+
+
+def _is_left_alone(pending: Payment, now: datetime) -> bool:
+    """Whether somebody may be asking the provider; a time further away than that was set by a clock that was ahead."""
+    return pending.ask_at is not None and now < pending.ask_at <= now + UNDER_WAY
 
 
 def _check_payable(inventory: Inventory, booking: Booking, now: datetime) -> None:

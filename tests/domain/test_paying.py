@@ -223,6 +223,18 @@ def test_one_charge_at_a_time() -> None:
         office.start(booking)
 
 
+def test_nobody_waits_for_a_time_that_a_wrong_clock_has_set() -> None:
+    office = held_office()
+    booking = office.book(ANA)
+    office.now += 10 * UNDER_WAY
+    first = office.start(booking).payment
+    office.now -= 10 * UNDER_WAY
+    second = office.start(booking)
+    assert (second.payment.id, second.is_new) == (first.id, False)
+    with pytest.raises(PaymentUnderWay):
+        office.start(booking)
+
+
 def test_cash_is_not_taken_beside_a_card_whose_charge_may_have_gone_through() -> None:
     office = held_office()
     booking = office.book(ANA)
