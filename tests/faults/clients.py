@@ -7,7 +7,7 @@ customers are put into the database with their sessions: signing in ten thousand
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, Final
@@ -26,7 +26,7 @@ from boxoffice.entrypoints.histories import Call, History, Outcome
 from tests.faults.service import SECRET
 
 ANSWER_WITHIN: Final = 30.0  # seconds; the service promises a 503 within five, a busy machine may take longer
-LONG_ENOUGH: Final = timedelta(hours=12)
+LONG_ENOUGH: Final = timedelta(hours=24)
 
 
 class Person(Struct, frozen=True):
@@ -36,12 +36,10 @@ class Person(Struct, frozen=True):
     token: str
 
 
-async def enrol(
-    database_url: str, number: int, *, signed_in_for: timedelta = LONG_ENOUGH, secret: str = SECRET
-) -> list[Person]:
-    """So many new accounts, with sessions and access tokens that are good for that long."""
-    now = datetime.now(UTC)
-    tokens = JwtTokens(secret, lifetime=int(signed_in_for.total_seconds()))
+async def enrol(database_url: str, number: int, *, secret: str = SECRET) -> list[Person]:
+    """So many new accounts, signed in: their tokens are good from hours ago until hours later."""
+    now = datetime.now(UTC) - LONG_ENOUGH / 2
+    tokens = JwtTokens(secret, lifetime=int(LONG_ENOUGH.total_seconds()))
     made = [(uuid7(), uuid7()) for _ in range(number)]
     user_rows = [
         {
@@ -55,7 +53,7 @@ async def enrol(
         for user_id, _ in made
     ]
     session_rows = [
-        {"id": session_id, "user_id": user_id, "created_at": now, "expires_at": now + signed_in_for, "ended_at": None}
+        {"id": session_id, "user_id": user_id, "created_at": now, "expires_at": now + LONG_ENOUGH, "ended_at": None}
         for user_id, session_id in made
     ]
     engine = create_async_engine(database_url)
@@ -105,7 +103,7 @@ class Connection:
     async def send(self, method: str, path: str, token: str, body: Any = None, key: str | None = None) -> Answer:
         """One request and its answer; the connection is opened where it is not yet. Raises: NotSent, Lost."""
         content = b"" if body is None else json.dumps(body).encode()
-        lines = [f"{method} {path} HTTP/1.1", "Host: boxoffice", f"Authorization: Bearer {token}"]
+        lines = [f"{method} {path} HTTP/1.1", "Host: boxoffice", *([f"Authorization: Bearer {token}"] if token else [])]
         if body is not None:
             lines += ["Content-Type: application/json", f"Content-Length: {len(content)}"]
         if key is not None:
@@ -264,6 +262,10 @@ async def initialize(port: int, organizer: Person, total: int, **fields: Any) ->
     return UUID(answer.body["id"])
 
 
+Attempt = Callable[[Client, str | None], Awaitable[Answer | None]]
+"""Something that somebody does with a client and an idempotency key."""
+
+
 class Crowd:
     """Customers of one event who book, look and cancel, over and over, until they are told to stop.
 
@@ -280,9 +282,9 @@ class Crowd:
         self.served: Counter[int] = Counter()
         self.holding: dict[UUID, UUID | None] = {person.id: None for person in people}
         self._people = people
-        self._event_id = event_id
+        self.event_id = event_id
         self._ports = ports
-        self._random = Random(seed)
+        self.random = Random(seed)
         self._most = quantity
         self._has_to_stop = False
         self._progress = asyncio.Condition()
@@ -322,8 +324,8 @@ class Crowd:
         client = Client(number, self._ports[number % len(self._ports)], self.history, self.told)
         try:
             while not self._has_to_stop:
-                if self._random.random() < 0.05:
-                    client.turn_to(self._random.choice(self._ports))
+                if self.random.random() < 0.05:
+                    client.turn_to(self.random.choice(self._ports))
                 await self._act(client, person, has_keys=number % 2 == 0)
         finally:
             client.close()
@@ -331,33 +333,38 @@ class Crowd:
                 self._progress.notify_all()
 
     async def _act(self, client: Client, person: Person, *, has_keys: bool) -> None:
-        key = str(uuid7()) if has_keys else None
-        booking_id = self.holding[person.id]
-        if self._random.random() < 0.1:
-            await client.status(person, self._event_id)
+        if self.random.random() < 0.1:
+            await client.status(person, self.event_id)
             return
-        quantity = self._random.randint(1, self._most)
+        attempt = self.choose(person)
+        key = str(uuid7()) if has_keys else None
         while True:
-            if booking_id is None:
-                answer = await client.book(person, self._event_id, quantity, key=key)
-            else:
-                answer = await client.cancel(person, self._event_id, booking_id, key=key)
+            answer = await attempt(client, key)
             if answer is not None and not (answer.status == 409 and answer.code == "request-in-progress"):
                 break
             await self._catch_breath(client)
-        self._learn(person, answer, has_keys=has_keys)
+        self.learn(person, answer, has_keys=has_keys)
         async with self._progress:
             self.served[client.port] += 1
             self._progress.notify_all()
+
+    def choose(self, person: Person) -> Attempt:
+        """What somebody does next, to be tried until there is an answer."""
+        booking_id = self.holding[person.id]
+        quantity = self.random.randint(1, self._most)
+        if booking_id is None:
+            return lambda client, key: client.book(person, self.event_id, quantity, key=key)
+        return lambda client, key: client.cancel(person, self.event_id, booking_id, key=key)
 
     async def _catch_breath(self, client: Client) -> None:
         """Whoever got no answer waits a moment, as `Retry-After` asks for, and tries any server."""
         async with self._progress:
             self._progress.notify_all()
-        await asyncio.sleep(0.05 + 0.2 * self._random.random())
-        client.turn_to(self._random.choice(self._ports))
+        await asyncio.sleep(0.05 + 0.2 * self.random.random())
+        client.turn_to(self.random.choice(self._ports))
 
-    def _learn(self, person: Person, answer: Answer, *, has_keys: bool) -> None:
+    def learn(self, person: Person, answer: Answer, *, has_keys: bool) -> None:
+        """What somebody knows about their booking after an answer. Raises: AssertionError where it cannot be."""
         match answer.status, answer.body:
             case 201, {"id": booking_id}:
                 self.holding[person.id] = UUID(booking_id)
