@@ -25,7 +25,8 @@ class Person(Struct, frozen=True):
 
     def initialize(self, **fields: Any) -> dict[str, Any]:
         """A new event of this person's."""
-        return self.post("/initialize", {"name": "Jazz night", "totalTickets": 1_000, **fields})
+        total = {} if "ticketTypes" in fields else {"totalTickets": 1_000}
+        return self.post("/initialize", {"name": "Jazz night", **total, **fields})
 
     def book(self, event: dict[str, Any], **fields: Any) -> dict[str, Any]:
         """A new booking of this person's."""

@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Final, Self
 
 from msgspec import Struct
 
 from boxoffice.entrypoints.http.kinds import KINDS
+
+ROOT: Final = Path(__file__).parents[2]
 
 WITHIN: Final = 60.0
 """Seconds after which an answer that must come counts as a hang; milliseconds are usual."""

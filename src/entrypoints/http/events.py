@@ -35,7 +35,7 @@ from .bookings import BOOKING
 from .bookings import STATUS as BOOKING_STATUS
 from .idempotency import answer_of, read_once, respond
 from .identity import actor_of
-from .operation import CURSOR, IF_MATCH, IF_NONE_MATCH, LIMIT, Operation, Parameter
+from .operation import CURSOR, IF_MATCH, IF_NONE_MATCH, LIMIT, NO_BLANK, Operation, Parameter
 from .paths import id_in_path
 from .problems import FieldProblem, pointer
 from .query import (
@@ -252,7 +252,7 @@ def _created(view: EventView) -> Answer:
             Parameter(
                 "q",
                 "Text in name or venue, literally, without case.",
-                {"type": "string", "minLength": 1, "maxLength": 200},
+                {"type": "string", "minLength": 1, "maxLength": 200, "pattern": NO_BLANK},
             ),
             CURSOR,
             LIMIT,

@@ -4,6 +4,17 @@ from typing import Any
 
 from msgspec import Struct
 
+_CONTROLS = r"\u0000-\u001f\u007f-\u009f"
+_TURNS = r"\u202a-\u202e\u2066-\u2069"
+NO_CONTROLS = f"^[^{_CONTROLS}]*$"
+PLAIN_TEXT = f"^[^{_CONTROLS}{_TURNS}]*$"
+PLAIN_LINES = rf"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f{_TURNS}]*$"
+NO_BLANK = rf"^[^{_CONTROLS}{_TURNS}]*[^\s{_CONTROLS}{_TURNS}][^{_CONTROLS}{_TURNS}]*$"
+EMAIL = rf"^ *[^\s@{_CONTROLS}{_TURNS}]+@[^\s@{_CONTROLS}{_TURNS}]+ *$"
+VISIBLE = "^[!-~]+$"
+NO_SPACE = rf"^[^\s{_CONTROLS}{_TURNS}]+$"
+"""Patterns for JSON Schema: what the domain's rules for texts let pass."""
+
 
 class Parameter(Struct, frozen=True):
     """A parameter of the query, or a header; `schema` as JSON Schema."""
@@ -32,7 +43,7 @@ IDEMPOTENCY_KEY = Parameter(
     "Idempotency-Key",
     "A word of yours for this request, best a random one. Sent again with the same key within 24 hours, it changes "
     "nothing and gets the first answer again.",
-    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": VISIBLE},
     "header",
 )
 

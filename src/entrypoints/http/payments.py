@@ -1,5 +1,6 @@
 """Payments: what lies below a booking."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from uuid import UUID
@@ -20,19 +21,20 @@ from ...domain.payment import Payment, PaymentMethod
 from .body import Body
 from .bookings import BOOKING
 from .idempotency import answer_of, read_once, respond
-from .operation import CURSOR, LIMIT, Operation
+from .operation import CURSOR, LIMIT, NO_SPACE, Operation
 from .paths import id_in_path
 from .problems import FieldProblem, pointer
 from .query import Listed, limit, page_of, payment_cursors, query
 from .views import BookingView, PaymentView
 
 _LONGEST_TOKEN: Final = 255
+_TOKEN: Final = re.compile(NO_SPACE)
 
 
 def _token(value: str) -> str:
     """A provider's word for a card, taken as it is."""
-    if not 1 <= len(value) <= _LONGEST_TOKEN or not value.isprintable() or " " in value:
-        raise ValueError(f"must be 1 to {_LONGEST_TOKEN} visible characters")
+    if len(value) > _LONGEST_TOKEN or not _TOKEN.fullmatch(value):
+        raise ValueError(f"must be 1 to {_LONGEST_TOKEN} characters, none of them a space or a control character")
     return value
 
 

@@ -10,7 +10,17 @@ from litestar.routes import BaseRoute, HTTPRoute
 from msgspec import Struct
 
 from .kinds import KINDS
-from .operation import IDEMPOTENCY_KEY, Operation, Parameter
+from .operation import (
+    EMAIL,
+    IDEMPOTENCY_KEY,
+    NO_BLANK,
+    NO_CONTROLS,
+    NO_SPACE,
+    PLAIN_LINES,
+    PLAIN_TEXT,
+    Operation,
+    Parameter,
+)
 from .problems import MEDIA_TYPE, prose
 
 REF: Final = "#/components/schemas/{name}"
@@ -18,7 +28,10 @@ _PATH_NAMES: Final = {"event_id": "id", "booking_id": "id", "ticket_type_id": "t
 _ALWAYS: Final = ("internal-error",)
 
 _Limits = Mapping[str, Mapping[str, Any]]
-_TEXT_200: Final = {"minLength": 1, "maxLength": 200}
+_TEXT_200: Final = {"minLength": 1, "maxLength": 200, "pattern": NO_BLANK}
+_EMAIL: Final = {"minLength": 3, "maxLength": 254, "pattern": EMAIL}
+_TRIED_PASSWORD: Final = {"minLength": 1, "maxLength": 1_024, "pattern": NO_CONTROLS}
+_NEW_PASSWORD: Final = {"minLength": 8, "maxLength": 128, "pattern": NO_CONTROLS}
 _PRICE: Final = {"properties": {"amount": {"maximum": 100_000_000}}}
 _TICKET_TYPE_LIMITS: Final[_Limits] = {
     "name": _TEXT_200,
@@ -27,8 +40,8 @@ _TICKET_TYPE_LIMITS: Final[_Limits] = {
 }
 _EVENT_LIMITS: Final[_Limits] = {
     **_TICKET_TYPE_LIMITS,
-    "description": {"maxLength": 1_000},
-    "venue": {"maxLength": 200},
+    "description": {"maxLength": 1_000, "pattern": PLAIN_LINES},
+    "venue": {"maxLength": 200, "pattern": PLAIN_TEXT},
     "maxTicketsPerCustomer": {"minimum": 1, "maximum": 1_000},
     "paymentWindowMinutes": {"minimum": 1, "maximum": 43_200},
     "cancellationDeadlineHours": {"minimum": 0, "maximum": 8_760},
@@ -36,26 +49,27 @@ _EVENT_LIMITS: Final[_Limits] = {
 LIMITS: Final[Mapping[str, _Limits]] = {
     "RegistrationBody": {
         "name": _TEXT_200,
-        "email": {"minLength": 3, "maxLength": 254},
-        "password": {"minLength": 8, "maxLength": 128},
+        "email": _EMAIL,
+        "password": _NEW_PASSWORD,
     },
-    "CredentialsBody": {"email": {"minLength": 3, "maxLength": 254}, "password": {"minLength": 1, "maxLength": 1_024}},
+    "CredentialsBody": {"email": _EMAIL, "password": _TRIED_PASSWORD},
     "ProfileBody": {
         "name": _TEXT_200,
-        "currentPassword": {"minLength": 1, "maxLength": 1_024},
-        "newPassword": {"minLength": 8, "maxLength": 128},
+        "currentPassword": _TRIED_PASSWORD,
+        "newPassword": _NEW_PASSWORD,
     },
     "InitializeBody": {**_EVENT_LIMITS, "ticketTypes": {"minItems": 1, "maxItems": 50}},
     "EventChangesBody": _EVENT_LIMITS,
     "TicketTypeBody": _TICKET_TYPE_LIMITS,
     "TicketTypeChangesBody": _TICKET_TYPE_LIMITS,
-    "PaymentBody": {"token": {"minLength": 1, "maxLength": 255}},
+    "PaymentBody": {"token": {"minLength": 1, "maxLength": 255, "pattern": NO_SPACE}},
     "BookBody": {"quantity": {"minimum": 1, "maximum": 1_000}},
     "Money": {"amount": {"minimum": 0}, "currency": {"pattern": "^[A-Z]{3}$"}},
 }
 """What the domain's rules say, as far as JSON Schema can say it. A test holds the two together."""
 
 _TOGETHER: Final[Mapping[str, Mapping[str, Any]]] = {
+    "Money": {"additionalProperties": False},
     "CancelBody": {"oneOf": [{"required": ["bookingId"]}, {"required": ["eventId"]}]},
     "PaymentBody": {
         "oneOf": [
@@ -152,7 +166,12 @@ def openapi_document(routes: Iterable[BaseRoute], version: str) -> dict[str, Any
                 }
             },
             "headers": {
-                name: {"description": description, "schema": {"type": "string"}}
+                name: {
+                    "description": description,
+                    # That an answer came before is said only where it did; the others are always there.
+                    "required": name != "Idempotency-Replayed",
+                    "schema": {"type": "string"},
+                }
                 for name, description in _HEADERS.items()
             },
         },

@@ -1,0 +1,124 @@
+"""What schemathesis is told of this service: which ids there are, and which refusals no schema could have foreseen.
+
+Loaded by the program, in a process of its own (`hooks` of its configuration). Requests that are meant to be right are
+led to things that exist, those that are meant to be wrong are left alone.
+"""
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any, Final
+from zlib import crc32
+
+import schemathesis
+from schemathesis import Case, HookContext, Response
+from schemathesis.core.failures import Failure
+from schemathesis.core.parameters import ParameterLocation
+
+POOL_VARIABLE: Final = "WIRE_POOL"
+_POOL: Final[dict[str, Any]] = json.loads(Path(os.environ[POOL_VARIABLE]).read_text(encoding="utf-8"))
+_EVENTS: Final[list[dict[str, Any]]] = _POOL["events"]
+_BOOKINGS: Final[list[str]] = _POOL["bookings"]
+_NUMBERS: Final = count()
+_DAYS: Final = {"startsAt": 30, "endsAt": 31, "salesOpenAt": -1, "salesCloseAt": 20}
+"""When what is right lies, in days from now."""
+
+BEYOND_A_SCHEMA: Final = re.compile(
+    # A format binds nobody in JSON Schema.
+    r"must be a time with an offset \(RFC 3339\), such as 2027-05-01T19:00:00Z|must be an id \(a UUID\)"
+    "|must lie in the years 1970 to 9999 in UTC"
+    "|must be a nextCursor of this list with these filters"
+    "|must be a whole number"  # 1.0 is one to JSON Schema
+    "|must be an ISO 4217 currency code in capitals, such as EUR|must be [A-Z]{3}, as the others"
+    "|must be after the start|needs a start|must be after the opening of the sale"
+    "|is needed, because the event has several ticket types|belongs to a ticket type, because the event has several"
+)
+"""Why a request that fits the schema may still be a 400."""
+
+
+def _chosen(case: Case[Any], from_these: Sequence[Any], what: str) -> Any:
+    """One of these, the same one for the same case."""
+    said = repr((what, case.method, case.path, case.path_parameters, case.query, case.body))
+    return from_these[crc32(said.encode("utf-8", "surrogatepass")) % len(from_these)]
+
+
+def _is_right(case: Case[Any], place: ParameterLocation) -> bool:
+    if case.meta is None:
+        return False
+    component = case.meta.components.get(place)
+    return case.meta.generation.mode.is_positive or (component is not None and component.mode.is_positive)
+
+
+@schemathesis.hook
+def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:
+    """Lead what is right to something that exists, seven times in eight."""
+    if _chosen(case, range(8), "at all") == 0:
+        return
+    event = _chosen(case, _EVENTS, "event")
+    if case.path_parameters and _is_right(case, ParameterLocation.PATH):
+        case.path_parameters.update(_ids(case, event))
+    if isinstance(case.body, dict) and _is_right(case, ParameterLocation.BODY):
+        case.body = _led(case, dict(case.body), event)
+    if case.meta is not None and case.meta.generation.mode.is_positive:
+        if case.query and "cursor" in case.query:
+            del case.query["cursor"]
+        if case.headers and "Idempotency-Key" in case.headers and _chosen(case, range(4), "key"):
+            # Keys of one letter would soon all be taken.
+            case.headers["Idempotency-Key"] += f"-{next(_NUMBERS)}"
+        if case.headers and "If-Match" in case.headers and _chosen(case, range(2), "match"):
+            case.headers["If-Match"] = "*"
+
+
+def _ids(case: Case[Any], event: dict[str, Any]) -> dict[str, str]:
+    if "/problems/" in case.path:
+        return {"code": _chosen(case, ("not-found", "already-booked", "internal-error"), "code")}
+    if "/bookings/{id}" in case.path:
+        return {"id": _chosen(case, _BOOKINGS, "booking")}
+    ids = {"id": event["id"], "eventId": event["id"], "typeId": _chosen(case, event["types"], "type")}
+    return {name: ids[name] for name in case.path_parameters or ()}
+
+
+def _led(case: Case[Any], body: dict[str, Any], event: dict[str, Any]) -> dict[str, Any]:
+    ours = {
+        "eventId": event["id"],
+        "ticketTypeId": _chosen(case, event["types"], "type"),
+        "bookingId": _chosen(case, _BOOKINGS, "booking"),
+        "token": _chosen(case, ("tok_ok", "tok_ok", "tok_decline", "tok_timeout", body.get("token")), "token"),
+        **{name: (datetime.now(UTC) + timedelta(days=days)).isoformat() for name, days in _DAYS.items()},
+    }
+    if case.path in ("/login", "/me") and _chosen(case, range(3), "known"):
+        password = _POOL["password"]
+        ours |= {"email": _POOL["email"], "password": password, "currentPassword": password, "newPassword": password}
+    body |= {name: value for name, value in ours.items() if body.get(name)}
+    for priced in (body, *(each for each in body.get("ticketTypes", ()) if isinstance(each, dict))):
+        if isinstance(priced.get("price"), dict) and "currency" in priced["price"]:
+            priced["price"] = {**priced["price"], "currency": "EUR"}
+    if case.path == "/events/{id}" and _chosen(case, range(4), "status"):
+        # An event that is over is soon of no more use to the others.
+        body.pop("status", None)
+    return body
+
+
+@schemathesis.hook
+def after_call(context: HookContext, case: Case[Any], response: Response) -> None:
+    """What was made can be asked for."""
+    if response.status_code != 201:
+        return
+    made = json.loads(response.content)
+    if case.path in ("/initialize", "/events/{id}/ticket-types"):
+        _EVENTS.append({"id": made["id"], "types": [each["id"] for each in made["ticketTypes"]]})
+    elif case.path == "/book":
+        _BOOKINGS.append(made["id"])
+
+
+@schemathesis.hook
+def filter_failure(context: HookContext, failure: Failure, case: Case[Any], response: Response) -> bool:
+    """A 400 for what fits the schema is no failure where no schema could say why."""
+    if failure.code != "ST202" or response.status_code != 400:
+        return True
+    errors = json.loads(response.content)["errors"] if response.content else ()
+    return not all(BEYOND_A_SCHEMA.fullmatch(error["detail"]) for error in errors)

@@ -1,0 +1,203 @@
+"""Schemathesis over the service's own reference, in all its phases: examples, coverage, fuzzing, stateful.
+
+It runs as a program of its own against a service that runs as one, for an organizer, a customer and somebody who is
+not signed in. Short, what it sends is always the same; `--long` takes a new seed and sends many times as much.
+"""
+
+import json
+import logging
+import os
+import secrets
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import pytest
+from msgspec import Struct
+
+from tests.faults.service import Server
+from tests.wire.people import PASSWORD, Person, next_year, sign_up
+from tests.wire.raw import ROOT
+
+SCHEMATHESIS: Final = Path(sys.executable).with_name("schemathesis")
+_log = logging.getLogger(__name__)
+
+CONFIGURATION: Final = """
+{seed}
+hooks = "tests.wire.hooks"
+workers = 1
+request-timeout = 60
+continue-on-failure = true
+max-failures = 50
+
+[warnings]
+enabled = false
+
+[generation]
+max-examples = {examples}
+{seeded}
+
+[checks.positive_data_acceptance]
+# A state may refuse what is right in itself; which 400s are no failure says `filter_failure` of the hooks.
+expected-statuses = ["2xx", "3xx", "401", "402", "403", "404", "409", "412", "422"]
+
+[phases.stateful]
+max-steps = {steps}
+
+[auth]
+# It would sign up by itself, and then nobody would try what those get who do not.
+auto-signup = false
+
+[[operations]]
+include-operation-id = "PayBooking"
+# tok_timeout: the provider does not answer.
+checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "402", "403", "404", "409", "422", "503"]
+checks.not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", "503"]
+"""
+
+
+class Seen(Struct, frozen=True):
+    """What one run sent and got."""
+
+    by_call: Mapping[str, Counter[int]]
+    by_phase: Mapping[str, Counter[int]]
+    code: int
+    said: str
+
+
+def environment(pool: Path) -> dict[str, str]:
+    paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("COV_", "SCHEMATHESIS_"))}
+    return kept | {"WIRE_POOL": str(pool), "PYTHONPATH": paths}
+
+
+def pool_of(organizer: Person, customer: Person) -> dict[str, Any]:
+    """What there is when a run begins: free and paid, sold out with a line, a draft, a cancelled one, several types."""
+    price = {"amount": 2_500, "currency": "EUR"}
+    free = organizer.initialize()
+    held = organizer.initialize(price=price, paymentWindowMinutes=60, startsAt=next_year().isoformat())
+    due = organizer.initialize(price=price)
+    crowded = organizer.initialize(totalTickets=1, waitingListPolicy="fill")
+    several = organizer.initialize(
+        ticketTypes=[{"name": "Balcony", "totalTickets": 4}, {"name": "Floor", "totalTickets": 9}]
+    )
+    draft = organizer.initialize(status="draft")
+    others = organizer.initialize(maxTicketsPerCustomer=1)
+    bookings = [
+        customer.book(held), customer.book(due), organizer.book(crowded), customer.book(crowded), organizer.book(held),
+        organizer.book(due), customer.book(several, ticketTypeId=several["ticketTypes"][0]["id"]),
+    ]  # fmt: skip
+    over = customer.book(others)
+    customer.post("/cancel", {"bookingId": over["id"]})
+    events = (free, held, due, crowded, several, draft, others)
+    return {
+        "events": [{"id": event["id"], "types": [each["id"] for each in event["ticketTypes"]]} for event in events],
+        "bookings": [booking["id"] for booking in (*bookings, over)],
+        "email": customer.email,
+        "password": PASSWORD,
+    }
+
+
+def run(server: Server, directory: Path, pool: Mapping[str, Any], token: str | None, **wanted: Any) -> Seen:
+    """One run of the program."""
+    (directory / "pool.json").write_text(json.dumps(pool), encoding="utf-8")
+    (directory / "schemathesis.toml").write_text(CONFIGURATION.format(**wanted), encoding="utf-8")
+    report = directory / "report.ndjson"
+    signed_in = () if token is None else ("--header", f"Authorization: Bearer {token}")
+    ended = subprocess.run(
+        [
+            *(SCHEMATHESIS, "--config-file", directory / "schemathesis.toml", "--no-color", "run"),
+            *(f"{server.url}/openapi.json", "--report-ndjson-path", report, *signed_in),
+        ],
+        cwd=directory,
+        env=environment(directory / "pool.json"),
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    by_call, by_phase = defaultdict[str, Counter[int]](Counter), defaultdict[str, Counter[int]](Counter)
+    for phase, call, answer in recorded(report):
+        assert answer is not None, f"{call} was not answered"
+        by_call[call][answer["status_code"]] += 1
+        by_phase[phase][answer["status_code"] // 100] += 1
+    _log.info("by phase: %s", {name: dict(sorted(counts.items())) for name, counts in by_phase.items()})
+    for name, counts in sorted(by_call.items()):
+        _log.info("%s: %s", name, dict(sorted(counts.items())))
+    return Seen(by_call, by_phase, ended.returncode, ended.stdout + ended.stderr)
+
+
+def recorded(report: Path) -> Iterator[tuple[str, str, Any]]:
+    """Phase, call and answer of everything that was sent."""
+    with report.open(encoding="utf-8") as lines:
+        for line in lines:
+            ended = json.loads(line).get("ScenarioFinished")
+            for number, sent in ended["recorder"].get("interactions", {}).items() if ended else ():
+                case = ended["recorder"]["cases"][number]["value"]
+                yield ended["phase"], f"{case['method']} {case['path']}", sent.get("response")
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    directory = tmp_path_factory.mktemp("schemathesis")
+    running = Server(f"sqlite+aiosqlite:///{directory / 'boxoffice.db'}", directory).start()
+    yield running
+    assert running.terminate() == 0
+    said = running.log.read_text(encoding="utf-8", errors="replace")
+    assert '"level": "error"' not in said, said[max(0, said.index('"level": "error"') - 2_000) :][:6_000]
+
+
+@pytest.fixture(scope="module")
+def callers(service: Server) -> dict[str, Person]:
+    people = sign_up(service.url)
+    return {"organizer": people.organizer, "customer": people.customer}
+
+
+@pytest.fixture(scope="module")
+def document(service: Server) -> dict[str, Any]:
+    document: dict[str, Any] = httpx.get(f"{service.url}/openapi.json", timeout=60).json()
+    return document
+
+
+@pytest.fixture
+def wanted(pytestconfig: pytest.Config, times: Callable[[int, int], int]) -> dict[str, Any]:
+    is_long = pytestconfig.getoption("--long")
+    seeded = "deterministic = false" if is_long else "deterministic = true"
+    seed = f"seed = {secrets.randbits(32)}" if is_long else ""
+    return {"examples": times(4, 150), "steps": times(6, 15), "seeded": seeded, "seed": seed}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_000)
+@pytest.mark.parametrize("who", ["organizer", "customer", "nobody"])
+def test_every_answer_is_as_the_reference_says(
+    service: Server,
+    callers: dict[str, Person],
+    document: dict[str, Any],
+    wanted: dict[str, Any],
+    tmp_path: Path,
+    who: str,
+) -> None:
+    """No 5xx but those that are announced, no status, type, header or body that the reference does not have."""
+    pool = pool_of(callers["organizer"], callers["customer"])
+    token = callers[who].token if who in callers else None
+    seen = run(service, tmp_path, pool, token, **wanted)
+    assert seen.code == 0, seen.said[-20_000:]
+    assert set(seen.by_phase) == {"examples", "coverage", "fuzzing", "stateful"}
+    for path, item in document["paths"].items():
+        for method, call in item.items():
+            answered = seen.by_call[f"{method.upper()} {path}"]
+            is_open = {} in call["security"] or not call["security"]
+            is_reached = any(status < 300 for status in answered)
+            if who == "nobody" and not is_open:
+                assert not is_reached, (path, answered)
+                assert 401 in answered
+            elif (who, path) not in UNREACHED:
+                assert is_reached, (method, path, answered)
+
+
+UNREACHED: Final[frozenset[tuple[str, str]]] = frozenset()
