@@ -38,7 +38,7 @@ from boxoffice.entrypoints.http.app import create_app
 
 Thing = TypeVar("Thing")
 
-PAGE = 5
+PAGE = 2
 PASSWORD = "correct horse battery"
 
 

@@ -42,7 +42,7 @@ from .box_office import (
 from .model import SILENT, TAKES
 from .troubled import Trouble, TroubledStorage
 
-PAGE = 5
+PAGE = 2
 """Items that are read at once: few, so that lists are read in several pieces."""
 
 
