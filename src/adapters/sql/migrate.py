@@ -1,5 +1,6 @@
 """The schema's version: bring a database to it, and tell whether it is there."""
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -12,13 +13,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...application.failures import Unavailable
 from .database import database_of
+from .migrations import steps
 from .tables import metadata
+
+_IN_STEPS = ("mysql", "mariadb")
+"""Where a migration is not one transaction."""
 
 _VERSION = select(column("version_num", String())).select_from(table("alembic_version"))
 
 
 async def upgrade(url: str) -> None:
-    """Bring a database to this program's version. Safe to run twice and by several processes at once.
+    """Bring a database to this program's version. Safe to run twice, by several processes at once, and to break off.
 
     Raises: ValueError for a URL that is not supported, Unavailable when somebody else migrates for minutes.
     """
@@ -33,8 +38,7 @@ async def upgrade(url: str) -> None:
 
 async def check_version(connection: AsyncConnection) -> None:
     """Raises: Unavailable when the schema is not this program's."""
-    has_version = await connection.run_sync(lambda sync: inspect(sync).has_table("alembic_version"))
-    found = (await connection.execute(_VERSION)).scalars().all() if has_version else []
+    found = await connection.run_sync(_versions)
     if found != [head()]:
         raise Unavailable(
             f"The database's schema is at version {', '.join(found) or 'none'} and this program's is {head()}: "
@@ -54,7 +58,18 @@ def head() -> str:
 def _upgrade(connection: Connection) -> None:
     config = _config()
     config.attributes |= {"connection": connection, "metadata": metadata}
+    in_steps = connection.dialect.name in _IN_STEPS and (
+        _versions(connection) != [head()] or steps.are_left(connection)
+    )
+    if in_steps:
+        steps.begin(connection)
     command.upgrade(config, "head")
+    if in_steps:
+        steps.end(connection)
+
+
+def _versions(connection: Connection) -> Sequence[str]:
+    return connection.execute(_VERSION).scalars().all() if inspect(connection).has_table("alembic_version") else []
 
 
 def _config() -> Config:

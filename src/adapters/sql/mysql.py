@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from hashlib import sha256
 from typing import Any
 
@@ -10,7 +10,7 @@ import asyncmy
 from asyncmy.errors import OperationalError
 from sqlalchemy import text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from ...application.failures import Unavailable
@@ -109,8 +109,10 @@ class MySQL:
             await connection.commit()
         finally:
             _driver_log.removeFilter(_matters)
-            await connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": name})
-            await connection.commit()
+            # Where the connection is gone, the lock is too, and why it went is what matters.
+            with suppress(SQLAlchemyError):
+                await connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": name})
+                await connection.commit()
 
 
 def _matters(record: logging.LogRecord) -> bool:
