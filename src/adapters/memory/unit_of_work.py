@@ -161,9 +161,13 @@ class MemoryUnitOfWork:
         if self._is_cut:
             raise _broken(step)
 
-    async def lock(self, keys: Sequence[UUID] | Sequence[str]) -> None:
-        """Lock in order, so that no two units of work wait for each other."""
-        for key in sorted(keys):
+    async def lock(self, keys: Sequence[UUID]) -> None:
+        """Lock in id order, so that no two units of work wait for each other."""
+        await self.lock_in_order(sorted(keys))
+
+    async def lock_in_order(self, keys: Sequence[Hashable]) -> None:
+        """Lock one after the other, in an order that everybody keeps to."""
+        for key in keys:
             if key not in self._claims:
                 claim = self._claims[key] = self._locks.claim(key)
                 if claim.granted is not None:
@@ -342,7 +346,7 @@ class MemoryChores:
     async def take_turn(self, chore: str, process_id: UUID, now: datetime, until: datetime) -> bool:
         """See the port."""
         await self._unit_of_work.reach(Step.LOCK)
-        await self._unit_of_work.lock([chore])
+        await self._unit_of_work.lock_in_order([chore])
         draft = self._unit_of_work.draft
         holder, ends = draft.tables.turns.get(chore, (process_id, now))
         if holder != process_id and is_turn_running(ends, now, until):

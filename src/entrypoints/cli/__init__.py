@@ -1,13 +1,15 @@
-"""The command line: serve, migrate, grant, sweep, verify."""
+"""The command line: serve, migrate, grant, sweep, verify, simulate."""
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from ... import __version__
 from ...application.failures import Unavailable
-from ...domain.refusals import InvalidRequest, Refusal
+from ...domain.refusals import InvalidRequest, Refusal, invalid
 from ...domain.user import Role
 from ..logs import set_up_logs
 from ..settings import Settings, SettingsError
@@ -104,7 +106,24 @@ def _parser() -> argparse.ArgumentParser:
         description="Check the promises over the whole database, beside live traffic, and print each.",
     )
     verifying.set_defaults(command=lambda settings, _: verify(settings))
+    _add_simulate(commands)
     return parser
+
+
+def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    simulating = commands.add_parser(
+        "simulate",
+        help="hold the promises through a simulation with faults",
+        description="Run clients, processes and a failing database in virtual time, decided by seeds alone, and check "
+        "every promise. Nothing of it touches the database of the settings. The same seed does the same, anywhere.",
+    )
+    simulating.add_argument("--seed", type=_whole(0, 999_999_999), help="run this one seed and print what it did")
+    simulating.add_argument("--operations", default=200, type=_whole(1, 100_000), help="per seed (%(default)s)")
+    simulating.add_argument("--seeds", default=100, type=_whole(1, 999_999_999), help="how many seeds (%(default)s)")
+    simulating.add_argument("--from", default=0, type=_whole(0, 999_999_999), dest="first", help="the first (0)")
+    simulating.add_argument("--jobs", default=os.cpu_count() or 1, type=_whole(1, 1_024), help="at once (%(default)s)")
+    simulating.add_argument("--history", type=Path, help="with --seed: the file for what clients saw, as JSON lines")
+    simulating.set_defaults(command=_simulate)
 
 
 def _serve(settings: Settings, asked: argparse.Namespace) -> int:
@@ -112,6 +131,16 @@ def _serve(settings: Settings, asked: argparse.Namespace) -> int:
     from .serve import serve  # noqa: PLC0415
 
     return serve(settings, asked.host, asked.port, asked.workers)
+
+
+def _simulate(_: Settings, asked: argparse.Namespace) -> int:
+    from .simulate import simulate_one, simulate_seeds  # noqa: PLC0415 - the other commands need nothing of it
+
+    if asked.seed is not None:
+        return simulate_one(asked.seed, asked.operations, asked.history)
+    if asked.history is not None:
+        raise invalid("needs --seed", "--history")
+    return simulate_seeds(asked.first, asked.seeds, asked.operations, asked.jobs)
 
 
 def _whole(least: int, most: int) -> Callable[[str], int]:

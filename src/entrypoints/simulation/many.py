@@ -1,0 +1,85 @@
+"""Many seeds, on as many processors as there are."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Final
+
+from msgspec import Struct, field
+
+from .run import simulate
+
+TOGETHER: Final = 20
+"""Seeds that a worker runs before it tells of them."""
+
+
+class Failure(Struct, frozen=True):
+    """A seed that broke something, and what."""
+
+    seed: int
+    problems: list[str]
+
+
+class Totals(Struct):
+    """What became of many seeds; all counts are over all of them."""
+
+    seeds: int = 0
+    operations: int = 0
+    bookings: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    verdicts: Counter[str] = field(default_factory=Counter)
+    failures: list[Failure] = field(default_factory=list)
+
+    def add(self, other: "Totals") -> None:
+        """Count others in."""
+        self.seeds += other.seeds
+        self.operations += other.operations
+        self.bookings += other.bookings
+        self.faults += other.faults
+        self.outcomes += other.outcomes
+        self.verdicts += other.verdicts
+        self.failures += other.failures
+
+
+def simulate_here(seeds: range, operations: int) -> Totals:
+    """Run seeds one after the other, in this process."""
+    totals = Totals()
+    for seed in seeds:
+        report = simulate(seed, operations)
+        totals.seeds += 1
+        totals.operations += operations
+        totals.bookings += report.bookings
+        totals.faults.update(report.faults)
+        totals.outcomes.update(report.outcomes)
+        totals.verdicts.update(report.verdicts)
+        if report.problems:
+            totals.failures.append(Failure(seed, report.problems))
+    return totals
+
+
+def simulate_many(
+    seeds: range, operations: int, *, jobs: int, progress: Callable[[Totals], None] = lambda _: None
+) -> Totals:
+    """Run all these seeds, several at once; `progress` is told of what there is by now."""
+    totals = Totals()
+    for some in _in_pieces(seeds, operations, jobs):
+        totals.add(some)
+        progress(totals)
+    totals.failures.sort(key=lambda failure: failure.seed)
+    return totals
+
+
+def _in_pieces(seeds: range, operations: int, jobs: int) -> Iterator[Totals]:
+    pieces = [seeds[first : first + TOGETHER] for first in range(0, len(seeds), TOGETHER)]
+    if jobs == 1:
+        yield from (simulate_here(piece, operations) for piece in pieces)
+        return
+    # Whole new processes: nothing of this one, its logs for instance, goes into them.
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as workers:
+        try:
+            yield from workers.map(simulate_here, pieces, [operations] * len(pieces))
+        except BaseException:
+            workers.shutdown(wait=False, cancel_futures=True)
+            raise
