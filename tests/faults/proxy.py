@@ -2,7 +2,7 @@
 
 It understands as much of the protocol as it needs: packets of a length in three bytes, a number in one and so many
 bytes (https://mariadb.com/docs/server/reference/clientserver-protocol/0-packet), and which of them are questions that
-write or commit.
+write, commit or change the schema.
 """
 
 import asyncio
@@ -27,6 +27,10 @@ class Cut(StrEnum):
     """The COMMIT of something written was sent and never reaches the server."""
     AFTER_COMMIT = "after_commit"
     """The server has committed something written, and its answer never comes back."""
+    BEFORE_CHANGE = "before_change"
+    """A change of the schema was sent and never reaches the server."""
+    AFTER_CHANGE = "after_change"
+    """The server has changed the schema, and its answer never comes back."""
     IN_A_QUESTION = "in_a_question"
     """The server gets a part of a packet."""
     IN_AN_ANSWER = "in_an_answer"
@@ -67,6 +71,7 @@ class _Link:
         self.server = server
         self.has_written = False
         self.is_committing = False
+        self.is_changing = False
         self.is_silent = False
 
     def cut(self) -> None:
@@ -182,10 +187,13 @@ class Proxy:
             commits = link.has_written and said.startswith(b"COMMIT")
             if commits and self._is_due(Cut.BEFORE_COMMIT):
                 return link.cut()
+            changes = said.startswith((b"CREATE", b"ALTER", b"DROP"))
+            if changes and self._is_due(Cut.BEFORE_CHANGE):
+                return link.cut()
             if self._is_due(Cut.IN_A_QUESTION):
                 link.client.transport.abort()
                 return await self._send_a_part(packet, link.server)
-            link.is_committing = commits
+            link.is_committing, link.is_changing = commits, changes
             if said.startswith((b"COMMIT", b"ROLLBACK")):
                 link.has_written = False
             elif said.startswith((b"INSERT", b"UPDATE", b"DELETE")):
@@ -199,6 +207,8 @@ class Proxy:
             if link.is_silent:
                 return None
             if link.is_committing and self._is_due(Cut.AFTER_COMMIT):
+                return link.cut()
+            if link.is_changing and self._is_due(Cut.AFTER_CHANGE):
                 return link.cut()
             if self._is_due(Cut.IN_AN_ANSWER):
                 link.server.transport.abort()
