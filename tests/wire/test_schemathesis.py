@@ -11,7 +11,7 @@ import secrets
 import subprocess
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -102,7 +102,9 @@ def pool_of(organizer: Person, customer: Person) -> dict[str, Any]:
     }
 
 
-def run(server: Server, directory: Path, pool: Mapping[str, Any], token: str | None, **wanted: Any) -> Seen:
+def run(
+    server: Server, directory: Path, pool: Mapping[str, Any], token: str | None, phases: Sequence[str], **wanted: Any
+) -> Seen:
     """One run of the program."""
     (directory / "pool.json").write_text(json.dumps(pool), encoding="utf-8")
     (directory / "schemathesis.toml").write_text(CONFIGURATION.format(**wanted), encoding="utf-8")
@@ -111,7 +113,8 @@ def run(server: Server, directory: Path, pool: Mapping[str, Any], token: str | N
     ended = subprocess.run(
         [
             *(SCHEMATHESIS, "--config-file", directory / "schemathesis.toml", "--no-color", "run"),
-            *(f"{server.url}/openapi.json", "--report-ndjson-path", report, *signed_in),
+            *(f"{server.url}/openapi.json", "--phases", ",".join(phases)),
+            *("--report-ndjson-path", report, *signed_in),
         ],
         cwd=directory,
         env=environment(directory / "pool.json"),
@@ -168,7 +171,7 @@ def wanted(pytestconfig: pytest.Config, times: Callable[[int, int], int]) -> dic
     is_long = pytestconfig.getoption("--long")
     seeded = "deterministic = false" if is_long else "deterministic = true"
     seed = f"seed = {secrets.randbits(32)}" if is_long else ""
-    return {"examples": times(4, 150), "steps": times(6, 15), "seeded": seeded, "seed": seed}
+    return {"examples": times(4, 100), "steps": times(6, 15), "seeded": seeded, "seed": seed, "never done": times(8, 1)}
 
 
 @pytest.mark.slow
@@ -179,25 +182,31 @@ def test_every_answer_is_as_the_reference_says(
     callers: dict[str, Person],
     document: dict[str, Any],
     wanted: dict[str, Any],
+    pytestconfig: pytest.Config,
     tmp_path: Path,
     who: str,
 ) -> None:
     """No 5xx but those that are announced, no status, type, header or body that the reference does not have."""
     pool = pool_of(callers["organizer"], callers["customer"])
     token = callers[who].token if who in callers else None
-    seen = run(service, tmp_path, pool, token, **wanted)
+    # What is covered does not depend on who asks, and is nine tenths of the requests; `--long` tries it for all.
+    phases = ["examples", "coverage", "fuzzing", "stateful"]
+    if who != "organizer" and not pytestconfig.getoption("--long"):
+        phases.remove("coverage")
+    seen = run(service, tmp_path, pool, token, phases, **wanted)
     assert seen.code == 0, seen.said[-20_000:]
-    assert set(seen.by_phase) == {"examples", "coverage", "fuzzing", "stateful"}
-    for path, item in document["paths"].items():
-        for method, call in item.items():
-            answered = seen.by_call[f"{method.upper()} {path}"]
-            is_open = {} in call["security"] or not call["security"]
-            is_reached = any(status < 300 for status in answered)
-            if who == "nobody" and not is_open:
-                assert not is_reached, (path, answered)
-                assert 401 in answered
-            elif (who, path) not in UNREACHED:
-                assert is_reached, (method, path, answered)
-
-
-UNREACHED: Final[frozenset[tuple[str, str]]] = frozenset()
+    assert set(seen.by_phase) == set(phases)
+    calls = {
+        f"{method.upper()} {path}": call for path, item in document["paths"].items() for method, call in item.items()
+    }
+    del calls["GET /openapi.json"]  # It reads that one, and does not try it.
+    assert calls.keys() <= seen.by_call.keys()
+    done = {name for name in calls if any(200 <= status < 300 for status in seen.by_call[name])}
+    is_open = {name for name, call in calls.items() if call["security"] != [{"bearer": []}]}
+    _log.info("never done: %s", sorted(calls.keys() - done))
+    if who == "nobody":
+        assert done <= is_open
+        assert all(401 in seen.by_call[name] for name in calls.keys() - is_open)
+        calls = {name: call for name, call in calls.items() if name in is_open}
+    # Which ids are drawn changes with the ids. `test_answers` does all of it for certain.
+    assert len(calls.keys() - done) <= wanted["never done"] or "coverage" not in phases
