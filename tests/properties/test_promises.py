@@ -96,4 +96,4 @@ def test_they_hold_over_http(times: Times, phases: tuple[Phase, ...]) -> None:
 
     structlog.reset_defaults()
     with capture_logs():
-        run_state_machine_as_test(Served, settings=tried(times(25, 500), 25, phases=phases))
+        run_state_machine_as_test(Served, settings=tried(times(40, 800), 25, phases=phases))

@@ -61,8 +61,8 @@ picks = st.integers(0, 1_000)
 quantities = st.integers(1, 5)
 totals = st.integers(1, 8)
 policies = st.sampled_from(WaitingListPolicy)
-hours = st.integers(0, 60)
-windows = st.sampled_from([None, 60, 600])
+hours = st.integers(0, 30)
+windows = st.sampled_from([None, 60, 60, 600])
 deadlines = st.sampled_from([0, 0, 12])
 limits = st.integers(1, 9)
 new_events = st.fixed_dictionaries(
@@ -71,7 +71,7 @@ new_events = st.fixed_dictionaries(
         "window": windows,
         "policy": policies,
         "limit": limits,
-        "starts_in": st.none() | st.integers(1, 60),
+        "starts_in": st.none() | st.integers(1, 200),
         "deadline_hours": deadlines,
         "is_draft": st.sampled_from([False, False, False, True]),
         "organizer": st.sampled_from(ORGANIZERS),
@@ -84,7 +84,7 @@ edits = (
     | st.tuples(st.just("window"), windows)
     | st.tuples(st.just("deadline_hours"), deadlines)
 )
-order = st.tuples(st.sampled_from(EVERYBODY), picks, quantities)
+orders = st.lists(st.tuples(st.sampled_from(EVERYBODY), picks, quantities), min_size=1, max_size=8)
 
 
 class BoxOfficeMachine(RuleBasedStateMachine):
@@ -120,10 +120,11 @@ class BoxOfficeMachine(RuleBasedStateMachine):
 
     # Commands.
 
-    @initialize(event=new_events)
-    def open(self, event: dict[str, Any]) -> None:
-        """There is an event from the start, on sale."""
+    @initialize(event=new_events, first=orders)
+    def open(self, event: dict[str, Any], first: list[tuple[UUID, int, int]]) -> None:
+        """There is an event from the start, on sale, and some have booked."""
         self.initialize_event(**{**event, "is_draft": False})
+        self.book_tickets(0, first)
 
     @rule(event=new_events)
     @precondition(lambda self: len(self.model.events) < 3)
@@ -183,9 +184,13 @@ class BoxOfficeMachine(RuleBasedStateMachine):
         self.model.events[meant.id] = meant
         self.hold(self.give(command), meant.seen())
 
-    @rule(event=picks, orders=st.lists(order, min_size=1, max_size=6))
+    @rule(event=picks, orders=orders)
     def book(self, event: int, orders: list[tuple[UUID, int, int]]) -> None:
         """Several people book at once; they are decided in the order in which they came."""
+        self.book_tickets(event, orders)
+
+    def book_tickets(self, event: int, orders: list[tuple[UUID, int, int]]) -> None:
+        """Bookings at once."""
         meant = self.event(event)
         given: list[Order] = []
         expected: list[Answer] = []
@@ -350,6 +355,11 @@ class BoxOfficeMachine(RuleBasedStateMachine):
         self.run(self.box_office.promote(meant.id))
         meant.lapse(self.clock.time)
         self.hold(self.run(self.box_office.promote(meant.id)), 0)
+
+    @rule()
+    def an_hour_passes(self) -> None:
+        """As long as most customers have to pay."""
+        self.clock.time += timedelta(hours=1)
 
     @rule(by=hours)
     def time_passes(self, by: int) -> None:
