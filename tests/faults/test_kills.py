@@ -7,17 +7,21 @@ The service 50 times, the database 20 times, with figures:
 
 import asyncio
 import logging
+import socket
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from boxoffice.entrypoints.histories import History
 from tests import mariadb
-from tests.faults.clients import Crowd, enrol, initialize
+from tests.faults.clients import Client, Crowd, enrol, initialize
 from tests.faults.conftest import Serve
 from tests.faults.judge import check_holding, check_nothing_is_left, judge
+from tests.faults.service import SERVE
 
 _log = logging.getLogger(__name__)
 
@@ -103,3 +107,28 @@ async def test_the_database_is_killed_again_and_again(
         assert server.complaints() == []
         assert server.terminate() == 0
     await check_nothing_is_left(own_migrated_url, most_connections=0)
+
+
+@pytest.mark.slow
+async def test_workers_end_with_their_supervisor_and_leave_its_port(migrated_url: str, serve: Serve) -> None:
+    (server,) = serve(migrated_url, 1, command=(*SERVE, "--workers", "2"))
+    organizer, ada, bob = await enrol(migrated_url, 3)
+    event_id = await initialize(server.port, organizer, 2)
+    told: Counter[str] = Counter()
+    client = Client(0, server.port, History(), told)
+    await client.book(ada, event_id)
+    server.kill()
+    async with asyncio.timeout(SERVES_AGAIN_WITHIN):
+        while not await asyncio.to_thread(is_free, server.port):
+            pass
+        await asyncio.to_thread(server.start)
+        while await client.book(bob, event_id) is None:
+            pass
+    client.close()
+    assert told["201"] == 2
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens there."""
+    with socket.socket() as caller:
+        return caller.connect_ex(("127.0.0.1", port)) != 0

@@ -2,8 +2,12 @@
 
 import asyncio
 import logging
+import multiprocessing
+import os
 import signal
 import socket
+import threading
+from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Any
 
@@ -62,6 +66,7 @@ def app_of_this_process() -> Litestar:
     set_up_logs(settings)
     container = make_container(settings)
     _tell_when_ending(container)
+    _end_with_the_supervisor()
     return create_app(container)
 
 
@@ -96,6 +101,22 @@ def _tell_when_ending(container: Container) -> None:
             before(number, frame)
 
     signal.signal(signal.SIGTERM, end)
+
+
+def _end_with_the_supervisor() -> None:
+    """One of several processes ends when nobody looks after it any more.
+
+    Else they would go on after a supervisor that was killed, and keep the port from the one that takes its place.
+    """
+    supervisor = multiprocessing.parent_process()
+    if supervisor is not None:
+        threading.Thread(target=_end_behind, args=[supervisor], name="supervisor", daemon=True).start()
+
+
+def _end_behind(supervisor: BaseProcess) -> None:
+    supervisor.join()
+    _log.warning("The process that supervised this one is gone, so this one ends")
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _listening(host: str, port: int) -> socket.socket:
