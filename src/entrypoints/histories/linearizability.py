@@ -13,23 +13,44 @@ small: reads and refusals change nothing, so each is placed at the first moment 
 the one that ended first is tried first.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from typing import Final, Literal, NamedTuple
 from uuid import UUID
 
 from msgspec import Struct
 
-from ...domain.facts import HoldExpired
+from ...domain.booking import Booking
+from ...domain.facts import (
+    BookingCancelled,
+    CustomerWaitlisted,
+    HoldExpired,
+    PaymentTaken,
+    TicketsBooked,
+)
+from .promises import change_wanted, changes_made
 from .record import History, Operation
 from .sequential import CANCELLED, NONE, WORDS, Answer, Claim, Request, Sale, Specification, State
 from .stored import Stored
 from .unfolding import NEVER
 
-MOST_STATES: Final = 200_000
+MOST_STATES: Final = 50_000
 """How many states are looked at before the search gives up."""
 
-READS: Final = frozenset({"status", "booking", "edit"})
+MOST_SHOWN: Final = 12
+"""How many operations a verdict shows of those that it could explain."""
+
+READS: Final = frozenset({"status", "booking", "edit", "promote"})
+"""What changes nothing. Nobody is left to promote where every decision serves the line itself."""
+
+_NAMED_BY: Final[dict[type[object], str]] = {
+    TicketsBooked: "book",
+    CustomerWaitlisted: "book",
+    BookingCancelled: "cancel",
+    HoldExpired: "expire",
+    PaymentTaken: "pay",
+}
+"""What a client asked for, or time did, where this is the fact."""
 
 SAY_NOTHING: Final = frozenset(
     {
@@ -65,7 +86,8 @@ class Verdict(Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         lines = [f"{self.answer} after {self.states} states"]
         if not self.is_linearizable:
-            lines += ["This far it can be explained:", *(f"  {operation}" for operation in self.order)]
+            lines += [f"{len(self.order)} operations can be explained, these last:"]
+            lines += [f"  {operation}" for operation in self.order[-MOST_SHOWN:]]
             lines += ["There it is stuck:", *(f"  {why}" for why in self.stuck)]
         return "\n".join(lines)
 
@@ -81,8 +103,14 @@ def check_linearizable(
     return _Search(_Problem(history, sale, final), most_states).run()
 
 
+_Change = tuple[object, ...]
+
+
 class _Op(NamedTuple):
-    """An operation in numbers. `operation` None: a hold lapses. `is_pure`: it is a read or a refusal."""
+    """An operation in numbers. `operation` None: a hold lapses. `is_pure`: it is a read or a refusal.
+
+    `rank`: which fact it made, as far as anybody knows. That is only about what to try first, not about what is right.
+    """
 
     bit: int
     began: int
@@ -91,6 +119,7 @@ class _Op(NamedTuple):
     operation: Operation | None
     is_pure: bool
     is_needed: bool
+    change: _Change | None
 
 
 class _Group:
@@ -99,12 +128,20 @@ class _Group:
     def __init__(self, number: int) -> None:
         self.number = number
         self.operations: list[Operation] = []
+        self.found: UUID | None = None
 
     @property
     def ids(self) -> list[UUID]:
+        """What its booking may be called. `found`: an answer that was lost, told by what is stored."""
         named = [each.outcome.booking_id for each in self.operations if each.outcome and each.outcome.booking_id]
         asked = [each.call.booking_id for each in self.operations if each.call.booking_id]
-        return list(dict.fromkeys(named or asked))
+        found = [self.found] if self.found else []
+        return list(dict.fromkeys(named or asked or found))
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether nobody was told what its booking is called."""
+        return not self.ids and all(each.is_unknown for each in self.operations)
 
 
 class _Problem:
@@ -118,14 +155,18 @@ class _Problem:
         operations = [each for each in history.of_event(sale.event_id).operations() if each.code not in SAY_NOTHING]
         operations = [each for each in operations if not (each.is_unknown and each.call.name in READS)]
         self._types = {type_id: place for place, type_id in enumerate(sale.totals)}
+        self._only_type = next(iter(sale.totals)) if len(sale.totals) == 1 else None
         self._customers: dict[UUID, int] = {}
         self._asked: dict[tuple[object, ...], int] = {}
         self._keys = self._shared_keys(operations)
         self.groups = self._grouped(operations)
         self._number_of = self._named()
         claims = [self._claim(group) for group in self.groups]
+        self._find_lost(claims)
+        self._made = self._changes_made()
         self.specification = Specification(sale, claims, len(self._keys))
         self.ops = self._compiled(operations)
+        self.guide = self._guided()
 
     def is_end(self, state: State) -> bool:
         """Whether the state is what is stored at the end."""
@@ -233,7 +274,7 @@ class _Problem:
         made = [
             (operation, self._request(operation, number_of_group.get(operation.number))) for operation in operations
         ]
-        cancelled = {request.booking for each, request in made if each.call.name == "cancel" and each.outcome}
+        cancelled = {self._told_of(each, request) for each, request in made if each.call.name == "cancel"}
         unknown = Counter(request.booking for each, request in made if each.call.name == "cancel" and each.is_unknown)
         ops: list[_Op] = []
         for operation, request in made:
@@ -245,12 +286,18 @@ class _Problem:
                 needed = happened is True
             is_pure = request.key is None and (operation.call.name in READS or operation.code is not None)
             ended = NEVER if operation.ended is None else operation.ended
-            ops.append(_Op(0, operation.began, ended, request, operation, is_pure, needed))
+            change = change_wanted(operation.call, self._only_type)
+            ops.append(_Op(0, operation.began, ended, request, operation, is_pure, needed, change))
         for group, began in self._lapsing():
             request = Request("expire", None, True, group.number, None, 1, None, None, -1)
-            ops.append(_Op(0, began, NEVER, request, None, False, False))
+            ops.append(_Op(0, began, NEVER, request, None, False, False, None))
         ops.sort(key=lambda op: op.began)
         return [op._replace(bit=1 << place) for place, op in enumerate(ops)]
+
+    def _told_of(self, operation: Operation, request: Request) -> int | None:
+        """The booking that an acknowledgement is about."""
+        told = operation.outcome.booking_id if operation.outcome else None
+        return self._number_of.get(told, request.booking) if told else (request.booking if operation.outcome else None)
 
     def _request(self, operation: Operation, number: int | None) -> Request:
         call = operation.call
@@ -270,39 +317,89 @@ class _Problem:
             asked=self._asked_number(operation),
         )
 
+    def _guided(self) -> list[_Change]:
+        """What happened and in which order, as the stored facts tell it."""
+        told: list[_Change] = []
+        for fact in self.final.facts.get(self.sale.event_id, ()) if self.final else ():
+            name = _NAMED_BY.get(type(fact.what))
+            if name is not None and not (isinstance(fact.what, BookingCancelled) and fact.what.by == "event"):
+                told.append((name, self._number_of.get(fact.booking_id) if fact.booking_id else None))
+            told += changes_made(fact)
+        return told
+
+    def _find_lost(self, claims: Sequence[Claim]) -> None:
+        """The bookings that are stored and that no answer told of are those of the answers that were lost."""
+        if self.final is None:
+            return
+        stored: dict[Claim, deque[UUID]] = {}
+        for fact in self.final.facts.get(self.sale.event_id, ()):
+            booking = self.final.bookings.get(fact.booking_id) if fact.booking_id else None
+            if booking is not None and booking.id not in self._number_of and _NAMED_BY.get(type(fact.what)) == "book":
+                stored.setdefault(self._claim_of(booking), deque()).append(booking.id)
+        lost = Counter(claims[group.number] for group in self.groups if group.is_lost)
+        for group in [group for group in self.groups if group.is_lost]:
+            left = stored.get(claims[group.number])
+            if left:
+                # Of several that ask for the same, it is a guess which made which.
+                self.is_unclear = self.is_unclear or lost[claims[group.number]] > 1
+                group.found = left.popleft()
+                self._number_of[group.found] = group.number
+
+    def _claim_of(self, booking: Booking) -> Claim:
+        kind = self._types.get(booking.ticket_type_id, -1)
+        return Claim(self._customer(booking.customer_id), kind, booking.quantity)
+
     def _meant(self, booking_id: UUID, customer_id: UUID | None) -> int:
         """Which booking an id names; one that no answer told of may be that of a request whose answer was lost."""
         if booking_id not in self._number_of:
-            unnamed = [
-                group
+            self._number_of[booking_id] = -1
+            self.is_unclear = self.is_unclear or any(
+                group.is_lost and customer_id in (None, self.sale.organizer_id, group.operations[0].call.customer_id)
                 for group in self.groups
-                if not group.ids
-                and all(each.is_unknown for each in group.operations)
-                and customer_id in (None, self.sale.organizer_id, group.operations[0].call.customer_id)
-            ]
-            self.is_unclear = self.is_unclear or len(unnamed) > 1
-            self._number_of[booking_id] = unnamed[0].number if unnamed else -1
+            )
         return self._number_of[booking_id]
+
+    def _changes_made(self) -> set[tuple[object, ...]] | None:
+        """What changed about the event, as the stored facts tell; None: nobody knows."""
+        if self.final is None or self.sale.event_id not in self.final.facts:
+            return None
+        return {made for fact in self.final.facts[self.sale.event_id] for made in changes_made(fact)}
 
     def _happened(
         self, operation: Operation, request: Request, cancelled: set[int | None], unknown: Counter[int | None]
     ) -> bool | None:
         """Whether an operation of unknown end happened, as far as the stored end tells; None: perhaps."""
-        if self.final is None or request.key is not None or request.booking in (None, -1):
+        call = operation.call
+        if self.final is None or self._made is None:
             return None
-        group = self.groups[request.booking or 0]
-        if not group.ids:
-            return None
-        status = self._stored_status(group)
-        if operation.call.name == "book" and len(group.operations) == 1:
-            return status != WORDS[NONE]
-        if operation.call.name == "cancel" and status != WORDS[CANCELLED]:
+        if request.key is not None:
+            is_kept = self.final.remembered is None or (call.customer_id, call.key) in self.final.remembered
+            return None if is_kept else False
+        wanted = change_wanted(call, self._only_type)
+        if wanted is not None and wanted not in self._made:
             return False
-        event = self.final.events.get(self.sale.event_id)
-        is_only = request.booking not in cancelled and unknown[request.booking] == 1
-        if operation.call.name == "cancel" and is_only and event and not event.event.status.is_closed:
-            return True
+        if wanted is not None or request.booking is None:
+            return None
+        return self._booking_happened(operation, request.booking, cancelled, unknown)
+
+    def _booking_happened(
+        self, operation: Operation, number: int, cancelled: set[int | None], unknown: Counter[int | None]
+    ) -> bool | None:
+        if number == -1:
+            return False
+        group, name = self.groups[number], operation.call.name
+        status = self._stored_status(group)
+        if name == "book" and len(group.operations) == 1:
+            return status != WORDS[NONE]
+        if name == "cancel" and group.ids:
+            is_only = number not in cancelled and unknown[number] == 1 and unknown[None] == 0
+            may_be_other = not is_only or self._is_closed()
+            return False if status != WORDS[CANCELLED] else (None if may_be_other else True)
         return None
+
+    def _is_closed(self) -> bool:
+        event = self.final.events.get(self.sale.event_id) if self.final else None
+        return event is None or event.event.status.is_closed
 
     def _lapsing(self) -> Iterator[tuple[_Group, int]]:
         if not (self.sale.holds and self.sale.may_lapse):
@@ -322,9 +419,12 @@ class _Path(NamedTuple):
 
 
 class _Node(NamedTuple):
+    """`changes`: how many of the operations placed changed the event."""
+
     placed: int
     state: State
     path: _Path | None
+    changes: int
 
 
 class _Search:
@@ -333,26 +433,34 @@ class _Search:
         self._ops = problem.ops
         self._needed = sum(op.bit for op in problem.ops if op.is_needed)
         self._most_states = most_states
+        self._guide: list[_Change] | None = None
         self._seen: set[tuple[int, State]] = set()
         self._best = -1
-        self._best_node = _Node(0, problem.specification.start, None)
+        self._best_node = _Node(0, problem.specification.start, None, 0)
 
     def run(self) -> Verdict:
         if self._problem.contradictions:
             return Verdict(answer="not linearizable", stuck=tuple(self._problem.contradictions))
-        found = self._found()
-        if found is not None:
-            return Verdict(answer="linearizable", order=_order(found), states=len(self._seen))
+        found: _Node | None = None
+        looked_at = 0
+        # The order that the facts tell explains everything where all is well, and is quickly tried.
+        for guide in [self._problem.guide, None] if self._problem.guide else [None]:
+            self._guide = guide
+            self._seen.clear()
+            found = self._found()
+            looked_at += len(self._seen)
+            if found is not None:
+                return Verdict(answer="linearizable", order=_order(found), states=looked_at)
         is_sure = len(self._seen) < self._most_states and not self._problem.is_unclear
         return Verdict(
             answer="not linearizable" if is_sure else "undecided",
             order=_order(self._best_node),
             stuck=tuple(self._why(self._best_node)),
-            states=len(self._seen),
+            states=looked_at,
         )
 
     def _found(self) -> _Node | None:
-        root = self._with_reads(_Node(0, self._problem.specification.start, None))
+        root = self._with_reads(_Node(0, self._problem.specification.start, None, 0))
         stack = [self._visit(root)]
         if self._is_done(root):
             return root
@@ -379,36 +487,59 @@ class _Search:
         return self._followers(node)
 
     def _followers(self, node: _Node) -> Iterator[_Node]:
-        for op in self._next(node):
-            state, answer = self._problem.specification.apply(node.state, op.request)
-            is_possible = self._is_right(op, answer) if op.ended != NEVER else state != node.state
-            if is_possible or (op.is_needed and op.ended == NEVER and answer.code is None):
-                yield self._with_reads(_Node(node.placed | op.bit, state, _Path(node.path, op)))
+        apply = self._problem.specification.apply
+        found: list[tuple[bool, int, _Node]] = []
+        for op in self._next(node.placed):
+            state, answer = apply(node.state, op.request)
+            is_change = state[:-1] != node.state[:-1]
+            if op.ended == NEVER:
+                is_possible = state != node.state or (op.is_needed and answer.code is None)
+            else:
+                is_possible = self._is_right(op, answer)
+            if is_possible and (not is_change or self._is_guided(node, op, answer)):
+                following = _Node(node.placed | op.bit, state, _Path(node.path, op), node.changes + is_change)
+                found.append((is_change, op.ended, following))
+        for _, _, following in sorted(found, key=lambda each: each[:2]):
+            yield self._with_reads(following)
+
+    def _is_guided(self, node: _Node, op: _Op, answer: Answer) -> bool:
+        """Whether this is what the facts say came next; where nobody asks them everything is."""
+        if self._guide is None:
+            return True
+        if node.changes >= len(self._guide):
+            return False
+        told = self._guide[node.changes]
+        if told[0] == op.request.name and told[-1] is None:
+            return True
+        return told == (op.change or (op.request.name, answer.booking))
 
     def _with_reads(self, node: _Node) -> _Node:
         """Place every read and refusal that is right just now: no order becomes impossible by it."""
+        placed, path = node.placed, node.path
         while True:
-            for op in self._next(node):
-                if op.is_pure:
-                    _, answer = self._problem.specification.apply(node.state, op.request)
-                    if self._is_right(op, answer):
-                        node = _Node(node.placed | op.bit, node.state, _Path(node.path, op))
-                        break
-            else:
-                return node
+            before = placed
+            for op in self._next(placed):
+                is_settled = op.request.key is not None and node.state.answers[op.request.key] is not None
+                if (op.is_pure or is_settled) and self._is_right(
+                    op, self._problem.specification.apply(node.state, op.request)[1]
+                ):
+                    placed, path = placed | op.bit, _Path(path, op)
+            if placed == before:
+                return _Node(placed, node.state, path, node.changes)
 
-    def _next(self, node: _Node) -> list[_Op]:
-        """The operations that nothing has to come before, those that ended first first."""
+    def _next(self, placed: int) -> list[_Op]:
+        """The operations that nothing has to come before."""
         found: list[_Op] = []
         first_end = NEVER
-        for op in self._ops:
-            if node.placed & op.bit:
+        for place in range(_first_unset(placed), len(self._ops)):
+            op = self._ops[place]
+            if placed & op.bit:
                 continue
             if op.began > first_end:
                 break
             first_end = min(first_end, op.ended)
             found.append(op)
-        return sorted(found, key=lambda op: (op.ended, not op.is_needed))
+        return found
 
     def _is_right(self, op: _Op, answer: Answer) -> bool:
         """Whether the client was told what the specification answers."""
@@ -429,11 +560,15 @@ class _Search:
     def _why(self, node: _Node) -> Iterator[str]:
         if node.placed & self._needed == self._needed:
             yield self._problem.end_of(node.state)
-        for op in self._next(node):
+        for op in self._next(node.placed):
             if op.operation is not None and op.ended != NEVER:
                 _, answer = self._problem.specification.apply(node.state, op.request)
                 is_right = self._is_right(op, answer)
                 yield f"{op.operation}; {'that leads nowhere' if is_right else f'the specification answers {answer}'}"
+
+
+def _first_unset(bits: int) -> int:
+    return (~bits & (bits + 1)).bit_length() - 1
 
 
 def _order(node: _Node) -> tuple[Operation, ...]:

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from msgspec import Struct, field
 
+from ...application.idempotency import Answer
 from ...domain.facts import EventChanged, Fact, TicketTypeChanged
 from .record import Call, History, Operation, Outcome
 from .stored import NOT_KEPT, Stored
@@ -33,7 +34,7 @@ def check_promises(history: History, final: Stored, *, before: Stored | None = N
 
 
 class _Effect(Struct):
-    """What may have happened once: an operation, or all that came with one key. `seq` is the fact that did it."""
+    """What may have happened once: an operation, or the same with the same key. `seq` is the fact that did it."""
 
     operations: list[Operation]
     key: tuple[UUID, str] | None = None
@@ -81,9 +82,6 @@ class _Check:
         self._breaches: list[Breach] = []
         self._given: dict[UUID, Sequence[Fact]] = dict(before.facts) if before else {}
         self._events = {event_id: Unfolding(event_id, final.facts.get(event_id, ()), step) for event_id in final.events}
-        self._entered: dict[UUID, Entered] = {}
-        for unfolding in self._events.values():
-            self._entered.update(unfolding.entered)
         self._effects = _effects(self._operations)
         self._ceilings: list[tuple[int, int]] = []
 
@@ -97,6 +95,7 @@ class _Check:
             of_event[effect.call.event_id].append(effect)
         for event_id, effects in of_event.items():
             self._check_event(event_id, effects)
+        self._check_keys()
         return self._breaches
 
     def _check_given(self, event_id: UUID) -> None:
@@ -110,8 +109,6 @@ class _Check:
                 self._breach(2, "lost", f"event {event_id} is not stored")
             return
         unfolding = self._events[event_id]
-        for effect in effects:
-            self._check_key(effect)
         self._check_bookings(unfolding, [effect for effect in effects if effect.call.name == "book"])
         self._check_cancellations(unfolding, [effect for effect in effects if effect.call.name == "cancel"])
         self._check_payments(unfolding, [effect for effect in effects if effect.call.name == "pay"])
@@ -120,31 +117,30 @@ class _Check:
 
     # Keys (promise 3).
 
-    def _check_key(self, effect: _Effect) -> None:
-        if effect.key is None:
-            return
-        done = effect.done
-        if len({_asked(operation.call) for operation in done}) > 1:
-            self._breach(3, "key", f"different requests with one key were done: {_lines(done)}")
-        if len({operation.outcome for operation in done}) > 1:
-            self._breach(3, "key", f"one key got different answers: {_lines(done)}")
-        refused = [each for each in effect.operations if each.code is not None and each.code not in NOT_KEPT]
-        if len({each.code for each in refused}) > 1 or (done and refused):
-            self._breach(3, "key", f"one key got different answers: {_lines(done + refused)}")
-        if self._final.remembered is not None:
-            self._check_remembered(effect, self._final.remembered.get(effect.key))
+    def _check_keys(self) -> None:
+        of_key: dict[tuple[UUID, str], list[_Effect]] = defaultdict(list)
+        for effect in self._effects:
+            if effect.key is not None:
+                of_key[effect.key].append(effect)
+        for key, effects in of_key.items():
+            done = [operation for effect in effects for operation in effect.done]
+            operations = [operation for effect in effects for operation in effect.operations]
+            refused = [each for each in operations if each.code is not None and each.code not in NOT_KEPT]
+            if sum(bool(effect.done) for effect in effects) > 1:
+                self._breach(3, "key", f"different requests with one key were done: {_lines(done)}")
+            elif len({each.outcome for each in done} | {each.code for each in refused}) > 1:
+                self._breach(3, "key", f"one key got different answers: {_lines([*done, *refused])}")
+            if self._final.remembered is not None:
+                for effect in effects:
+                    self._check_remembered(effect, self._final.remembered.get(key))
 
-    def _check_remembered(self, effect: _Effect, answer: object) -> None:
-        subject = getattr(answer, "subject_id", None)
-        if effect.done and answer is None:
-            self._breach(3, "forgotten", f"the answer is not remembered under its key: {_lines(effect.done)}")
-        if answer is None or effect.call.name != "book" or not 200 <= getattr(answer, "status", 0) < 300:
-            return
-        if subject is not None and subject not in self._entered:
-            self._breach(3, "key", f"an answer about booking {subject}, which is not stored: {effect.operations[0]}")
-        ids = effect.booking_ids()
-        if effect.done and ids and subject is not None and subject not in ids:
-            self._breach(3, "key", f"the remembered answer is about another booking, {subject}: {effect.done[0]}")
+    def _check_remembered(self, effect: _Effect, answer: Answer | None) -> None:
+        """Effect and answer are kept together or not at all."""
+        if answer is None:
+            if effect.done or effect.seq is not None:
+                self._breach(3, "forgotten", f"it was done and its key is free: {_lines(effect.operations)}")
+        elif effect.done and effect.call.name == "book" and answer.subject_id not in (None, *effect.booking_ids()):
+            self._breach(3, "key", f"its key remembers another booking, {answer.subject_id}: {effect.done[0]}")
 
     # Bookings.
 
@@ -187,8 +183,6 @@ class _Check:
             asked.names.add(booking_id)
             effect.seq = unfolding.entered[booking_id].seq
             self._check_booking(unfolding, effect, unfolding.entered[booking_id])
-        if made and effect.key is not None and self._final.remembered is not None:
-            self._check_effect_is_remembered(effect, made[0])
 
     def _check_booking(self, unfolding: Unfolding, effect: _Effect, entered: Entered) -> None:
         call = effect.call
@@ -204,10 +198,6 @@ class _Check:
                 self._breach(2, "altered", f"it was told, and it was {entered.status}: {operation}")
             if outcome.position is not None and outcome.position != entered.position:
                 self._breach(5, "position", f"it was told, and it was number {entered.position} in line: {operation}")
-
-    def _check_effect_is_remembered(self, effect: _Effect, booking_id: UUID) -> None:
-        if self._final.remembered is not None and effect.key not in self._final.remembered:
-            self._breach(3, "forgotten", f"booking {booking_id} was made and its key is free: {effect.operations[0]}")
 
     # Cancellations.
 
@@ -269,14 +259,14 @@ class _Check:
         if any(call.name == "edit" for call in calls):
             return
         asked = Counter(
-            wanted for call in calls for wanted in [_change_wanted(call, unfolding.only_type)] if wanted is not None
+            wanted for call in calls for wanted in [change_wanted(call, unfolding.only_type)] if wanted is not None
         )
         given = len(self._given.get(unfolding.event_id, ()))
         for fact in unfolding.changes:
-            for made in _changes_made(fact) if fact.seq > given else ():
+            for made in changes_made(fact) if fact.seq > given else ():
                 asked[made] -= 1
                 if asked[made] < 0:
-                    failed = any(_change_wanted(each.call, unfolding.only_type) == made for each in effects)
+                    failed = any(change_wanted(each.call, unfolding.only_type) == made for each in effects)
                     rule = "failed" if failed else "unasked"
                     self._breach(2, rule, f"event {unfolding.event_id}, fact {fact.seq}: nobody asked for {made}")
 
@@ -383,19 +373,19 @@ class _Floors:
 
 
 def _effects(operations: Sequence[Operation]) -> list[_Effect]:
-    """One for each operation, and one for all operations of a customer's key together."""
+    """One for each operation, and one for all operations of a customer's key that ask for the same."""
     effects: list[_Effect] = []
-    of_key: dict[tuple[UUID, str], _Effect] = {}
+    of_key: dict[tuple[object, ...], _Effect] = {}
     for operation in operations:
         call = operation.call
         if call.key is None or call.customer_id is None:
             effects.append(_Effect([operation]))
             continue
-        key = (call.customer_id, call.key)
-        if key not in of_key:
-            of_key[key] = _Effect([], key)
-            effects.append(of_key[key])
-        of_key[key].operations.append(operation)
+        asked = (call.customer_id, call.key, *_asked(call))
+        if asked not in of_key:
+            of_key[asked] = _Effect([], (call.customer_id, call.key))
+            effects.append(of_key[asked])
+        of_key[asked].operations.append(operation)
     return effects
 
 
@@ -435,10 +425,13 @@ def _told_counters(type_id: UUID | None, outcome: Outcome) -> list[tuple[object,
 
 
 def _asked(call: Call) -> tuple[object, ...]:
-    return (call.name, call.event_id, call.ticket_type_id, call.quantity, call.policy)
+    """What makes two requests the same; with `book` the id is not part of what is asked for."""
+    meant = None if call.name == "book" else call.booking_id
+    return (call.name, call.event_id, call.ticket_type_id, call.quantity or 1, call.policy, meant)
 
 
-def _change_wanted(call: Call, only_type: UUID | None) -> tuple[object, ...] | None:
+def change_wanted(call: Call, only_type: UUID | None) -> tuple[object, ...] | None:
+    """The change of an event that a call asks for, in the words of `changes_made`; None: it asks for none."""
     match call.name:
         case "total":
             return ("total", call.ticket_type_id or only_type, call.quantity)
@@ -450,7 +443,8 @@ def _change_wanted(call: Call, only_type: UUID | None) -> tuple[object, ...] | N
             return None
 
 
-def _changes_made(fact: Fact) -> list[tuple[object, ...]]:
+def changes_made(fact: Fact) -> list[tuple[object, ...]]:
+    """What a fact changed about its event that clients can ask for one by one."""
     match fact.what:
         case TicketTypeChanged(ticket_type_id=type_id, changes=changes):
             return [("total", type_id, changes["totalTickets"])] if "totalTickets" in changes else []

@@ -282,7 +282,7 @@ class Specification:
         if state.standings[number] != HELD:
             return state, Answer("payment-not-due")
         state, promoted = self._serve(self._end(state, number, EXPIRED))
-        return state, Answer(promoted=promoted)
+        return state, Answer(promoted=promoted, booking=number)
 
     # The event.
 
