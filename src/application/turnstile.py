@@ -19,7 +19,6 @@ from msgspec.structs import replace
 
 from ..domain.booking import Booking
 from ..domain.inventory import Decision, Inventory
-from ..domain.payment import Payment
 from ..domain.refusals import IdempotencyKeyReused, NotFound
 from ..domain.settle import STEP, Asks, Settle, asks, settle
 from .failures import Conflict, Locked, OutcomeUnknown, Retryable, StorageFailure, Unavailable
@@ -383,6 +382,58 @@ async def _first_that_happened(lost: Sequence["_Batch"], inventories: Inventorie
     return None
 
 
+class _Seen:
+    """One event as the commands of a batch see it, each after all that was decided before it."""
+
+    __slots__ = ("bookings", "inventory", "of_customer", "payments")
+
+    def __init__(self, inventory: Inventory) -> None:
+        self.inventory = _without_concerned(inventory)
+        self.bookings = {booking.id: booking for booking in inventory.bookings}
+        self.of_customer: dict[UUID, dict[UUID, Booking]] = {}
+        self.payments = {payment.id: payment for payment in inventory.payments}
+        for booking in inventory.bookings:
+            self.of_customer.setdefault(booking.customer_id, {})[booking.id] = booking
+
+    def by(self, need: Needs) -> Inventory:
+        """The inventory with what concerns the command."""
+        bookings = self.concerned(need)
+        payments = [each for each in self.payments.values() if each.booking_id == need.booking_id]
+        if not bookings and not payments:
+            return self.inventory
+        return replace(self.inventory, bookings=bookings, payments=tuple(payments))
+
+    def concerned(self, need: Needs) -> tuple[Booking, ...]:
+        """The bookings that a command is about."""
+        of_customer = self.of_customer.get(need.customer_id) if need.customer_id is not None else None
+        named = self.bookings.get(need.booking_id) if need.booking_id is not None else None
+        if named is None:
+            return tuple(of_customer.values()) if of_customer else ()
+        return tuple({**(of_customer or {}), named.id: named}.values())
+
+    def note(self, decision: Decision[Any]) -> None:
+        """What was decided is what the next command finds."""
+        self.inventory = _without_concerned(decision.inventory)
+        for payment in (*decision.new_payments, *decision.changed_payments):
+            self.payments[payment.id] = payment
+        for booking in decision.booked:
+            self._note(booking)
+        for change in decision.changed:
+            if change.after.id in self.bookings:
+                self._note(change.after)
+
+    def _note(self, booking: Booking) -> None:
+        self.bookings[booking.id] = booking
+        self.of_customer.setdefault(booking.customer_id, {})[booking.id] = booking
+
+
+def _without_concerned(inventory: Inventory) -> Inventory:
+    """What one command asked for is not the next one's."""
+    if inventory.bookings or inventory.payments or inventory.waiting_sizes:
+        return replace(inventory, bookings=(), payments=(), waiting_sizes={})
+    return inventory
+
+
 class _Batch:
     """The commands of one transaction and what becomes of them."""
 
@@ -392,10 +443,7 @@ class _Batch:
         self.postponed: list[_Entry] = []
         self._entries = entries
         self._now = now
-        self._inventories: dict[UUID, Inventory] = {}
-        self._known: dict[UUID, dict[UUID, Booking]] = {}
-        self._of_customer: dict[tuple[UUID, UUID], dict[UUID, Booking]] = {}
-        self._payments: dict[UUID, dict[UUID, Payment]] = {}
+        self._seen: dict[UUID, _Seen] = {}
         self._remembered: dict[Key, Remembered] = {}
         self._to_remember: list[Remembered] = []
         self._pending: list[Decision[Any]] = []
@@ -419,14 +467,15 @@ class _Batch:
         return [
             event_id
             for event_id in self._written
-            if self._inventories[event_id].event.is_unsettled and event_id not in self._stuck
+            if self._seen[event_id].inventory.event.is_unsettled and event_id not in self._stuck
         ]
 
     async def run(self, storage: Inventories) -> None:
         """Lock, load, decide each in arrival order, save."""
         needs = [entry.needs for entry in self._entries if entry.needs is not None]
         if needs:
-            self._take_in(await storage.lock(needs))
+            locked = await storage.lock(needs)
+            self._seen = {event_id: _Seen(inventory) for event_id, inventory in locked.items()}
         keys = [entry.keyed.key for entry in self._entries if entry.keyed is not None]
         if keys:
             self._remembered = await storage.remembered(keys)
@@ -437,43 +486,35 @@ class _Batch:
             if self._moved >= STEP or self._has_lapsed_holds(entry, now):
                 self.postponed.append(entry)
             else:
-                self.results.append((entry, await self._admit(storage, entry, now)))
+                self.results.append((entry, self._known_answer(entry) or await self._admit(storage, entry, now)))
         await self._flush(storage)
         if self._to_remember:
             await storage.remember(self._to_remember, now)
 
     async def _settle_lapsed(self, storage: Inventories, now: datetime) -> None:
         """A hold whose time is over counts as expired from that moment: it is settled before anything else."""
-        for event_id, inventory in list(self._inventories.items()):
-            if inventory.event.has_lapsed_holds(now) and self._moved < STEP:
-                await self._settle_on(storage, self._record(settle(inventory, Settle(event_id), now)), now)
+        for event_id, seen in self._seen.items():
+            if seen.inventory.event.has_lapsed_holds(now) and self._moved < STEP:
+                await self._settle_on(storage, self._record(settle(seen.inventory, Settle(event_id), now)), now)
         # This step is not the commands' own: however much had lapsed, they are decided now.
         self._moved = 0
 
     def _has_lapsed_holds(self, entry: _Entry, now: datetime) -> bool:
         """Whether the command has to wait for a step that did not go into this transaction."""
-        inventory = None if entry.needs is None else self._inventories.get(entry.needs.event_id)
-        if inventory is None or inventory.event.is_unsettled:
+        seen = None if entry.needs is None else self._seen.get(entry.needs.event_id)
+        if seen is None or seen.inventory.event.is_unsettled:
             return False
-        return inventory.event.has_lapsed_holds(now)
-
-    def _take_in(self, inventories: dict[UUID, Inventory]) -> None:
-        for event_id, inventory in inventories.items():
-            self._known[event_id] = {booking.id: booking for booking in inventory.bookings}
-            for booking in inventory.bookings:
-                self._of_customer.setdefault((event_id, booking.customer_id), {})[booking.id] = booking
-            self._payments[event_id] = {payment.id: payment for payment in inventory.payments}
-            self._inventories[event_id] = replace(inventory, bookings=(), payments=())
+        return seen.inventory.event.has_lapsed_holds(now)
 
     async def _load_lines(self, storage: Inventories, needs: Sequence[Needs], now: datetime) -> None:
         """Load the head of every line that may be served, as far as all the commands together may need it."""
         freed: dict[UUID, dict[UUID, int]] = {}
         for need in needs:
-            if need.settles and need.event_id in self._inventories:
+            if need.settles and need.event_id in self._seen:
                 of_event = freed.setdefault(need.event_id, {})
-                for booking in self._concerned(need):
+                for booking in self._seen[need.event_id].concerned(need):
                     of_event[booking.ticket_type_id] = of_event.get(booking.ticket_type_id, 0) + booking.quantity
-        wanted = {event_id: asks(self._inventories[event_id], types, now) for event_id, types in freed.items()}
+        wanted = {event_id: asks(self._seen[event_id].inventory, types, now) for event_id, types in freed.items()}
         await self._load(storage, wanted)
 
     async def _load(self, storage: Inventories, wanted: dict[UUID, Asks]) -> None:
@@ -486,69 +527,52 @@ class _Batch:
         closing = await storage.closing(closing_asks) if closing_asks else {}
         due = await storage.due_holds(hold_asks) if hold_asks else {}
         for event_id, each in wanted.items():
-            inventory = self._inventories[event_id]
+            seen = self._seen[event_id]
             shown = {ask.ticket_type_id: lines[ask.ticket_type_id] for ask in each.lines}
-            self._inventories[event_id] = replace(
-                inventory,
-                lines={**inventory.lines, **shown},
+            seen.inventory = replace(
+                seen.inventory,
+                lines={**seen.inventory.lines, **shown},
                 closing=closing.get(event_id, ()),
                 due=due.get(event_id),
             )
 
-    def _concerned(self, need: Needs) -> tuple[Booking, ...]:
-        concerned: dict[UUID, Booking] = {}
-        if need.customer_id is not None:
-            concerned.update(self._of_customer.get((need.event_id, need.customer_id), {}))
-        if need.booking_id is not None:
-            booking = self._known[need.event_id].get(need.booking_id)
-            if booking is not None:
-                concerned[booking.id] = booking
-        return tuple(concerned.values())
+    def _known_answer(self, entry: _Entry) -> Exception | None:
+        """The answer that the command's key got before; None where it is to be decided."""
+        keyed = entry.keyed
+        before = None if keyed is None else self._remembered.get(keyed.key)
+        if keyed is None or before is None:
+            return None
+        return Replayed(before.answer) if before.fingerprint == keyed.fingerprint else IdempotencyKeyReused()
 
     async def _admit(self, storage: Inventories, entry: _Entry, now: datetime) -> Admitted[Any] | Exception:
-        keyed = entry.keyed
-        if keyed is None:
-            return await self._decide(storage, entry, now)
-        before = self._remembered.get(keyed.key)
-        if before is not None:
-            return Replayed(before.answer) if before.fingerprint == keyed.fingerprint else IdempotencyKeyReused()
-        result = await self._decide(storage, entry, now)
-        remembered = keyed.remember(result)
-        if remembered is not None:
-            self._remembered[keyed.key] = remembered
-            self._to_remember.append(remembered)
-        return result
-
-    async def _decide(self, storage: Inventories, entry: _Entry, now: datetime) -> Admitted[Any] | Exception:
         need = entry.needs
-        inventory = None if need is None else await self._seen_by(storage, need)
-        try:
-            decision = entry.decide(inventory, now)
-        except Exception as refusal:  # noqa: BLE001 - a rule said no, or is broken: nothing happened, and the caller is told
-            return refusal
-        admitted = self._record(decision)
-        return await self._settle_on(storage, admitted, now) if need and need.settles else admitted
-
-    async def _seen_by(self, storage: Inventories, need: Needs) -> Inventory | None:
-        """The inventory as the command sees it, after all that the batch has decided so far."""
-        inventory = self._inventories.get(need.event_id)
-        if inventory is None:
-            return None
-        if need.sizes:
+        seen = None if need is None else self._seen.get(need.event_id)
+        inventory = None if need is None or seen is None else seen.by(need)
+        if inventory is not None and need is not None and need.sizes:
             await self._flush(storage)
             sizes = await storage.waiting_sizes([need.event_id])
             inventory = replace(inventory, waiting_sizes=sizes.get(need.event_id, {}))
-        payments = [
-            payment for payment in self._payments[need.event_id].values() if payment.booking_id == need.booking_id
-        ]
-        return replace(inventory, bookings=self._concerned(need), payments=tuple(payments))
+        result: Admitted[Any] | Exception
+        try:
+            decision = entry.decide(inventory, now)
+        except Exception as refusal:  # noqa: BLE001 - a rule said no, or is broken: nothing happened, and the caller is told
+            result = refusal
+        else:
+            result = self._record(decision)
+            if need is not None and need.settles:
+                result = await self._settle_on(storage, result, now)
+        remembered = None if entry.keyed is None else entry.keyed.remember(result)
+        if remembered is not None:
+            self._remembered[remembered.key] = remembered
+            self._to_remember.append(remembered)
+        return result
 
     async def _settle_on(self, storage: Inventories, admitted: Admitted[Any], now: datetime) -> Admitted[Any]:
         """Where the lines that were loaded did not reach, load more and go on, as far as one step goes."""
         event_id = admitted.inventory.event.id
         while admitted.inventory.event.is_unsettled and admitted.moved < STEP:
-            await self._load(storage, {event_id: asks(self._inventories[event_id], {}, now)})
-            decision = settle(self._inventories[event_id], Settle(event_id), now)
+            await self._load(storage, {event_id: asks(self._seen[event_id].inventory, {}, now)})
+            decision = settle(self._seen[event_id].inventory, Settle(event_id), now)
             self._record(decision)
             admitted = Admitted(
                 admitted.outcome,
@@ -564,27 +588,19 @@ class _Batch:
         return admitted
 
     def _record(self, decision: Decision[Any]) -> Admitted[Any]:
-        event_id = decision.inventory.event.id
-        before = self._inventories.get(event_id)
-        self._inventories[event_id] = replace(decision.inventory, bookings=(), payments=(), waiting_sizes={})
-        payments = (*decision.new_payments, *decision.changed_payments)
-        self._payments.setdefault(event_id, {}).update({payment.id: payment for payment in payments})
-        if before is None or before.event is not decision.inventory.event or payments:
+        event = decision.inventory.event
+        seen = self._seen.get(event.id)
+        if seen is None:
+            seen = self._seen[event.id] = _Seen(decision.inventory)
+            is_written = True
+        else:
+            is_written = seen.inventory.event is not event
+        if is_written or decision.new_payments or decision.changed_payments:
             self._pending.append(decision)
-            self._written[event_id] = None
+            self._written[event.id] = None
+        seen.note(decision)
         self._moved += len(decision.changed)
-        known = self._known.setdefault(event_id, {})
-        for booking in decision.booked:
-            self._note(known, booking)
-        for change in decision.changed:
-            if change.after.id in known:
-                self._note(known, change.after)
         return Admitted(decision.outcome, decision.inventory, len(decision.changed), decision.promoted)
-
-    def _note(self, known: dict[UUID, Booking], booking: Booking) -> None:
-        known[booking.id] = booking
-        of_customer = self._of_customer.setdefault((booking.event_id, booking.customer_id), {})
-        of_customer[booking.id] = booking
 
     async def _flush(self, storage: Inventories) -> None:
         if self._pending:

@@ -121,8 +121,8 @@ class Decision(Struct, Generic[Outcome], frozen=True, kw_only=True):
     inventory: Inventory
     outcome: Outcome
     is_new_event: bool = False
-    new_ticket_types: frozenset[UUID] = frozenset()
-    changed_ticket_types: frozenset[UUID] = frozenset()
+    new_ticket_types: tuple[TicketType, ...] = ()
+    changed_ticket_types: tuple[TicketType, ...] = ()
     booked: tuple[Booking, ...] = ()
     changed: tuple[Change, ...] = ()
     new_payments: tuple[Payment, ...] = ()
@@ -132,4 +132,4 @@ class Decision(Struct, Generic[Outcome], frozen=True, kw_only=True):
     @property
     def promoted(self) -> int:
         """How many bookings left the waiting list with tickets."""
-        return sum(change.is_promotion for change in self.changed)
+        return sum(change.is_promotion for change in self.changed) if self.changed else 0

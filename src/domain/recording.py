@@ -26,7 +26,7 @@ class Recording:
         self.event: Event = inventory.event
         self.now = now
         self._inventory = inventory
-        self._ticket_types = {ticket_type.id: ticket_type for ticket_type in inventory.ticket_types}
+        self._ticket_types = list(inventory.ticket_types)
         self.promoted = 0
         """How many bookings have left the line with tickets by now."""
         self._lines = dict(inventory.lines)
@@ -34,15 +34,16 @@ class Recording:
         self._due = inventory.due
         self._new_payments: dict[UUID, Payment] = {}
         self._changed_payments: dict[UUID, Payment] = {}
-        self._changed_ticket_types: set[UUID] = set()
-        self._new_ticket_types: set[UUID] = set()
+        # By their places: an id takes its time to be hashed, and most events have few types.
+        self._changed_ticket_types: set[int] = set()
+        self._new_ticket_types: set[int] = set()
         self._booked: list[Booking] = []
         self._changed: dict[UUID, Change] = {}
         self._facts: list[Fact] = []
 
     def ticket_type(self, ticket_type_id: UUID) -> TicketType:
         """The ticket type with its counters as they stand by now."""
-        return self._ticket_types[ticket_type_id]
+        return self._ticket_types[self._place_of(ticket_type_id)]
 
     def line(self, ticket_type_id: UUID) -> Line:
         """What is known of the head of a waiting list by now."""
@@ -69,7 +70,7 @@ class Recording:
     @property
     def ticket_types(self) -> tuple[TicketType, ...]:
         """All ticket types, in their order."""
-        return tuple(self._ticket_types.values())
+        return tuple(self._ticket_types)
 
     @property
     def seen(self) -> Inventory:
@@ -89,13 +90,12 @@ class Recording:
 
     def set_ticket_type(self, ticket_type: TicketType) -> None:
         """Put a ticket type's values."""
-        self._ticket_types[ticket_type.id] = ticket_type
-        self._changed_ticket_types.add(ticket_type.id)
+        self._put(self._place_of(ticket_type.id), ticket_type)
 
     def add_ticket_type(self, ticket_type: TicketType) -> None:
         """Put a ticket type that the event did not have."""
-        self._ticket_types[ticket_type.id] = ticket_type
-        self._new_ticket_types.add(ticket_type.id)
+        self._new_ticket_types.add(len(self._ticket_types))
+        self._ticket_types.append(ticket_type)
 
     def next_queue_number(self) -> int:
         """Issue the next place in a waiting list: a number under the event's lock, never a clock (promise 5)."""
@@ -143,8 +143,8 @@ class Recording:
             inventory=self.seen,
             outcome=outcome,
             is_new_event=is_new_event,
-            new_ticket_types=frozenset(self._new_ticket_types),
-            changed_ticket_types=frozenset(self._changed_ticket_types),
+            new_ticket_types=tuple(self._ticket_types[place] for place in sorted(self._new_ticket_types)),
+            changed_ticket_types=tuple(self._ticket_types[place] for place in sorted(self._changed_ticket_types)),
             booked=tuple(self._booked),
             changed=tuple(self._changed.values()),
             new_payments=tuple(self._new_payments.values()),
@@ -159,7 +159,8 @@ class Recording:
                 self.event = replace(self.event, earliest_expiry=booking.expires_at)
 
     def _count(self, booking: Booking, sign: int) -> None:
-        ticket_type = self._ticket_types[booking.ticket_type_id]
+        place = self._place_of(booking.ticket_type_id)
+        ticket_type = self._ticket_types[place]
         if booking.status.takes_tickets:
             counted = replace(ticket_type, taken=ticket_type.taken + sign * booking.quantity)
         elif booking.status is BookingStatus.WAITLISTED:
@@ -170,4 +171,15 @@ class Recording:
             )
         else:
             return
-        self.set_ticket_type(counted)
+        self._put(place, counted)
+
+    def _place_of(self, ticket_type_id: UUID) -> int:
+        for place, ticket_type in enumerate(self._ticket_types):
+            if ticket_type.id is ticket_type_id or ticket_type.id == ticket_type_id:
+                return place
+        raise LookupError("the booking is of another event")
+
+    def _put(self, place: int, ticket_type: TicketType) -> None:
+        self._ticket_types[place] = ticket_type
+        if place not in self._new_ticket_types:
+            self._changed_ticket_types.add(place)

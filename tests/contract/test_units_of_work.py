@@ -193,7 +193,8 @@ async def test_more_taken_than_there_are_conflicts(office: BoxOffice) -> None:
 
     def oversell(decision: Decision[Booking]) -> Decision[Booking]:
         types = tuple(replace(each, taken=2) for each in decision.inventory.ticket_types)
-        return replace(decision, inventory=replace(decision.inventory, ticket_types=types))
+        inventory = replace(decision.inventory, ticket_types=types)
+        return replace(decision, inventory=inventory, changed_ticket_types=types)
 
     command = booking_command(state)
     with pytest.raises(Conflict):

@@ -128,7 +128,7 @@ def test_the_new_event_is_told_as_it_is() -> None:
     command = _initialize(STALLS, BALCONY, status=DRAFT)
     decision = initialize(command, Organizers.EVERYONE, NOW)
     assert decision.is_new_event
-    assert decision.new_ticket_types == {UUID(int=1), UUID(int=2)}
+    assert [each.id for each in decision.new_ticket_types] == [UUID(int=1), UUID(int=2)]
     assert decision.outcome.event == decision.inventory.event
     assert decision.outcome.event.status is DRAFT
     assert decision.outcome.ticket_types == decision.inventory.ticket_types

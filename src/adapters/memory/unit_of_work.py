@@ -298,9 +298,8 @@ class MemoryInventories:
             draft.events[event.id] = event
             if decision.is_new_event:
                 draft.new_events.add(event.id)
-            touched = decision.new_ticket_types | decision.changed_ticket_types
             types = draft.ticket_types.setdefault(event.id, {})
-            types.update({each.id: each for each in decision.inventory.ticket_types if each.id in touched})
+            types.update({each.id: each for each in (*decision.new_ticket_types, *decision.changed_ticket_types)})
             for booking in decision.booked:
                 if booking.id in draft.bookings:
                     raise Conflict("a booking with this id exists")

@@ -287,12 +287,13 @@ class SqlInventories:
         await self._put(events, _EVENT_COLUMNS, [event_values(each.event) for each in edited])
         await self._put(events, _MOVING, [_moving(each) for each in moved])
 
-        added = [each for inventory in sum_.inventories.values() for each in inventory.ticket_types]
-        added = [each for each in added if each.id in sum_.new_ticket_types]
-        await self._transaction.insert(_ADD_TICKET_TYPES, [ticket_type_values(each) for each in added])
-        changed = sum_.changed_ticket_types - sum_.new_ticket_types
-        await self._put(ticket_types, _TICKET_TYPE_COLUMNS, _changed_types(edited, changed))
-        await self._put(ticket_types, _COUNTERS, _changed_types([*new, *moved], changed))
+        added = [ticket_type_values(each) for each in sum_.new_ticket_types.values()]
+        await self._transaction.insert(_ADD_TICKET_TYPES, added)
+        edited_ids = {each.event.id for each in edited}
+        changed = [each for each in sum_.changed_ticket_types.values() if each.event_id in edited_ids]
+        counted = [each for each in sum_.changed_ticket_types.values() if each.event_id not in edited_ids]
+        await self._put(ticket_types, _TICKET_TYPE_COLUMNS, [ticket_type_values(each) for each in changed])
+        await self._put(ticket_types, _COUNTERS, [ticket_type_values(each) for each in counted])
         self._versions |= {each.event.id: each.event.version for each in sum_.inventories.values()}
 
     async def _put(self, table: Any, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
@@ -363,8 +364,8 @@ class _Sum(Struct):
 
     inventories: dict[UUID, Inventory] = {}
     new_events: set[UUID] = set()
-    new_ticket_types: set[UUID] = set()
-    changed_ticket_types: set[UUID] = set()
+    new_ticket_types: dict[UUID, TicketType] = {}
+    changed_ticket_types: dict[UUID, TicketType] = {}
     new_bookings: dict[UUID, Booking] = {}
     changes: dict[UUID, _Changed] = {}
     new_payments: dict[UUID, Payment] = {}
@@ -378,8 +379,7 @@ def _sum(decisions: Iterable[Decision[Any]]) -> _Sum:
         sum_.inventories[event_id] = decision.inventory
         if decision.is_new_event:
             sum_.new_events.add(event_id)
-        sum_.new_ticket_types |= decision.new_ticket_types
-        sum_.changed_ticket_types |= decision.changed_ticket_types
+        _add(decision.new_ticket_types, decision.changed_ticket_types, sum_.new_ticket_types, sum_.changed_ticket_types)
         for booked in decision.booked:
             sum_.new_bookings[booked.id] = booked
         for change in decision.changed:
@@ -390,13 +390,16 @@ def _sum(decisions: Iterable[Decision[Any]]) -> _Sum:
                 sum_.changes[after.id].after = after
             else:
                 sum_.changes[after.id] = _Changed(change.before, after)
-        for begun in decision.new_payments:
-            sum_.new_payments[begun.id] = begun
-        for changed in decision.changed_payments:
-            known = sum_.new_payments if changed.id in sum_.new_payments else sum_.changed_payments
-            known[changed.id] = changed
+        _add(decision.new_payments, decision.changed_payments, sum_.new_payments, sum_.changed_payments)
     sum_.changes = {booking_id: each for booking_id, each in sum_.changes.items() if each.new_values()}
     return sum_
+
+
+def _add(new: Iterable[Any], changed: Iterable[Any], all_new: dict[UUID, Any], all_changed: dict[UUID, Any]) -> None:
+    """What is new to the transaction stays new, however often it changes."""
+    all_new.update({each.id: each for each in new})
+    for each in changed:
+        (all_new if each.id in all_new else all_changed)[each.id] = each
 
 
 def _moving(inventory: Inventory) -> dict[str, Any]:
@@ -408,12 +411,6 @@ def _moving(inventory: Inventory) -> dict[str, Any]:
         "is_unsettled": event.is_unsettled,
         "earliest_expiry": event.earliest_expiry,
     }
-
-
-def _changed_types(inventories: Iterable[Inventory], changed: set[UUID]) -> list[dict[str, Any]]:
-    return [
-        ticket_type_values(each) for inventory in inventories for each in inventory.ticket_types if each.id in changed
-    ]
 
 
 def _pieces(rows: list[Any]) -> Iterable[list[Any]]:
