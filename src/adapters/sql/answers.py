@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Integer, bindparam, delete, insert, select, tuple_
 
 from ...application.idempotency import Key, Remembered
+from .into import Into
 from .rows import ANSWER, remembered, remembered_values
 from .tables import remembered_answers
 from .transaction import Transaction
@@ -17,7 +18,7 @@ MOST_KEYS = 500
 _key = tuple_(remembered_answers.c.user_id, remembered_answers.c.key)
 _keys: Any = _key.in_(bindparam("keys", expanding=True))
 _LOAD = select(*ANSWER).where(_keys)
-_KEEP = insert(remembered_answers)
+_KEEP = Into(insert(remembered_answers))
 _OLD = (
     select(remembered_answers.c.user_id, remembered_answers.c.key)
     .where(remembered_answers.c.kept_at < bindparam("before"))

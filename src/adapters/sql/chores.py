@@ -7,13 +7,14 @@ from sqlalchemy import bindparam, insert, select, update
 
 from ...application.ports import is_turn_running
 from .answers import forget_answers
+from .into import Into
 from .tables import turns
 from .transaction import Transaction
 
 _LOCK = select(turns.c.process_id, turns.c.ends_at).where(turns.c.chore == bindparam("of_chore")).with_for_update()
 # Two processes may both find no row; the one that comes second waits for the other here, and then sees its row. SQLite
 # lets only one of them look.
-_ADD = insert(turns).prefix_with("IGNORE", dialect="mysql").prefix_with("IGNORE", dialect="mariadb")
+_ADD = Into(insert(turns).prefix_with("IGNORE", dialect="mysql").prefix_with("IGNORE", dialect="mariadb"))
 _PUT = (
     update(turns)
     .where(turns.c.chore == bindparam("of_chore"))

@@ -19,6 +19,7 @@ from ...domain.settle import ClosingAsk, HoldAsk, LineAsk
 from .answers import keep_answers, load_answers
 from .changes import put, put_values, set_alike, set_nearly_alike
 from .holds import load_due_holds
+from .into import Into
 from .lines import load_lines
 from .rows import (
     BOOKING,
@@ -99,12 +100,12 @@ _SIZES = select(
 ).where(ticket_types.c.event_id.in_(_ids))
 _MARKED = select(literal(1)).where(facts.c.mark == bindparam("mark"), facts.c.event_id.in_(_ids)).limit(1)
 
-_ADD_EVENTS = insert(events)
-_ADD_TICKET_TYPES = insert(ticket_types)
-_ADD_BOOKINGS = insert(bookings)
-_ADD_WAITING = insert(waiting_list)
-_ADD_FACTS = insert(facts)
-_ADD_PAYMENTS = insert(payments)
+_ADD_EVENTS = Into(insert(events))
+_ADD_TICKET_TYPES = Into(insert(ticket_types))
+_ADD_BOOKINGS = Into(insert(bookings))
+_ADD_WAITING = Into(insert(waiting_list))
+_ADD_FACTS = Into(insert(facts))
+_ADD_PAYMENTS = Into(insert(payments))
 _LEAVE_LINE = delete(waiting_list).where(waiting_list.c.booking_id.in_(bindparam("booking_ids", expanding=True)))
 
 _MOVING = ("last_seq", "last_queue_number", "is_unsettled", "earliest_expiry")

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...application.failures import Conflict, Locked, OutcomeUnknown, Retryable, StorageFailure, Unavailable
 from .connections import Connections
+from .into import Into
 
 Result = TypeVar("Result")
 Rows = Sequence[Row[*tuple[Any, ...]]]
@@ -93,10 +94,11 @@ class Transaction:
             raise self._failure
         return changed
 
-    async def insert(self, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
+    async def insert(self, into: Into, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert rows, in one round trip as far as they fit into one packet."""
         if rows:
-            await self._do(self._connection.execute(statement, rows))
+            text = into.text(self._connection.dialect)
+            await self._do(self._connection.exec_driver_sql(text, into.rows(rows)))
 
     async def check(self, check: Callable[[AsyncConnection], Awaitable[None]]) -> None:
         """Run a check of the connection."""

@@ -1,12 +1,15 @@
 """Column types that lose nothing: ids, times, and the words of the domain."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import DateTime, Dialect, LargeBinary, String, Text, TypeDecorator
 from sqlalchemy.dialects import mysql
+from sqlalchemy.types import TypeEngine
 
 
 class Id(TypeDecorator[UUID]):
@@ -32,11 +35,7 @@ class Moment(TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:  # noqa: ARG002 (as above)
         """The time in UTC, without saying so. Raises: ValueError for a time that does not say its zone."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a time to be stored must say its zone")
-        return value.astimezone(UTC).replace(tzinfo=None)
+        return None if value is None else in_utc(value)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 (as above)
         """The time, saying that it is in UTC."""
@@ -75,6 +74,33 @@ class Exact(TypeDecorator[str]):
     def process_result_value(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002 (as above)
         """The text."""
         return None if value is None else bytes(value).decode()
+
+
+def in_utc(moment: datetime) -> datetime:
+    """The time in UTC, without saying so. Raises: ValueError for a time that does not say its zone."""
+    if moment.tzinfo is None:
+        raise ValueError("a time to be stored must say its zone")
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def stored(kind: TypeEngine[Any]) -> Callable[[Any], Any] | None:
+    """What makes a column's value one that every driver takes as it is; None where it is one already."""
+    match kind:
+        case Id():
+            return attrgetter("bytes")
+        case Moment():
+            return _moment_as_text
+        case Word():
+            return str.__str__
+        case Exact():
+            return str.encode
+        case _:
+            return None
+
+
+def _moment_as_text(moment: datetime) -> str:
+    """SQLite has no times, and MySQL reads this form of them."""
+    return in_utc(moment).isoformat(" ", "microseconds")
 
 
 Digest = LargeBinary(64).with_variant(mysql.VARBINARY(64), "mysql", "mariadb")

@@ -8,11 +8,12 @@ from msgspec.structs import asdict
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from ...domain.user import Session, User
+from .into import Into
 from .rows import USER, user
 from .tables import sessions, users
 from .transaction import Transaction
 
-_ADD = insert(users)
+_ADD = Into(insert(users))
 _LOCK = select(*USER).where(users.c.id == bindparam("user_id")).with_for_update()
 _LOCK_BY_EMAIL = select(*USER).where(users.c.email == bindparam("email")).with_for_update()
 _PUT = (
@@ -20,7 +21,7 @@ _PUT = (
     .where(users.c.id == bindparam("user_id"))
     .values({column: bindparam(f"new_{column.name}", type_=column.type) for column in USER if column.name != "id"})
 )
-_ADD_SESSION = insert(sessions)
+_ADD_SESSION = Into(insert(sessions))
 _FORGET_EXPIRED = delete(sessions).where(
     sessions.c.user_id == bindparam("of_user"), sessions.c.expires_at <= bindparam("now")
 )
