@@ -315,3 +315,13 @@ def test_whatever_a_claim_is_nobody_else_is_meant(name: str, value: Any) -> None
 @given(st.text(max_size=200))
 def test_whatever_comes_is_read_or_refused(text: str) -> None:
     refused(text)
+
+
+def test_a_token_that_was_good_is_so_within_its_time_only() -> None:
+    tokens = JwtTokens(SECRET)
+    text = tokens.issue(CLAIMS, NOW).text
+    assert tokens.read(text, NOW) == tokens.read(text, NOW) == CLAIMS
+    for moment in (NOW + timedelta(seconds=901), NOW - timedelta(seconds=30)):
+        with pytest.raises(InvalidToken):
+            tokens.read(text, moment)
+    assert tokens.read(text, NOW) == CLAIMS
