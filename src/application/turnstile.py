@@ -371,7 +371,7 @@ class _Entrance:
 
 
 async def _first_that_happened(lost: Sequence["_Batch"], inventories: Inventories) -> "_Batch | None":
-    """Which of the batches whose COMMIT was never answered is there after all, under the locks of whoever does it again.
+    """Which batch whose COMMIT was never answered is there after all, under the locks of whoever does it again.
 
     In a cluster the lost transaction may still be on its way from another node, where no lock waits for it. Then the
     one that does it again writes the same events and is undone by it; this look, the next time, finds it.
@@ -454,7 +454,7 @@ class _Batch:
     @property
     def locked(self) -> Collection[UUID]:
         """The events whose locks were had."""
-        return self._inventories.keys()
+        return self._seen.keys()
 
     @property
     def written(self) -> list[UUID]:
