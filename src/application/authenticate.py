@@ -8,7 +8,8 @@ from msgspec import Struct
 
 from ..domain.refusals import InvalidToken
 from ..domain.user import Actor
-from .ports import Account, Claims, Clock, Reads, Tokens
+from .ports import Account, AccountKey, Claims, Clock, Reads, Tokens
+from .shared import Shared
 
 REMEMBERED_FOR = 3.0
 """Seconds that an account is remembered, so that a role or the end of a session holds within five."""
@@ -28,7 +29,7 @@ class Authenticate:
 
     def __init__(self, tokens: Tokens, reads: Reads, clock: Clock, *, seconds: Callable[[], float] = monotonic) -> None:
         self._tokens = tokens
-        self._reads = reads
+        self._account_of = Shared(reads.accounts)
         self._clock = clock
         self._seconds = seconds
         self._remembered: OrderedDict[Claims, tuple[float, Account | None]] = OrderedDict()
@@ -47,7 +48,7 @@ class Authenticate:
         remembered = self._remembered.get(claims)
         if remembered and seconds < remembered[0]:
             return remembered[1]
-        account = await self._reads.account(claims.user_id, claims.session_id)
+        account = await self._account_of(AccountKey(claims.user_id, claims.session_id))
         self._remembered[claims] = (seconds + REMEMBERED_FOR, account)
         self._remembered.move_to_end(claims)
         while len(self._remembered) > MOST_REMEMBERED:

@@ -10,7 +10,7 @@ from ..domain.fields import checked
 from ..domain.refusals import InvalidToken, NotAllowed, invalid
 from ..domain.user import PROFILE_RULES, User
 from .create_user import check_not_known
-from .ports import Claims, Clock, KnownPasswords, PasswordHasher, Reads, Storage, UnitOfWork
+from .ports import Account, AccountKey, Claims, Clock, KnownPasswords, PasswordHasher, Reads, Storage, UnitOfWork
 from .transaction import in_transaction
 
 
@@ -30,7 +30,7 @@ class ReadProfile:
 
     async def __call__(self, user_id: UUID) -> User:
         """Raises: InvalidToken when the account is gone, Unavailable."""
-        account = await self._reads.account(user_id, None)
+        account = await _account(self._reads, user_id)
         if account is None:
             raise InvalidToken
         return account.user
@@ -76,9 +76,14 @@ class ChangeProfile:
         """The hash that the current password was held against."""
         if password is None:
             return None
-        account = await self._storage.reads.account(user_id, None)
+        account = await _account(self._storage.reads, user_id)
         if account is None:
             raise InvalidToken
         if not await self._hasher.verify(password, account.user.password_hash):
             raise NotAllowed("The current password is wrong.")
         return account.user.password_hash
+
+
+async def _account(reads: Reads, user_id: UUID) -> Account | None:
+    key = AccountKey(user_id)
+    return (await reads.accounts([key])).get(key)

@@ -60,6 +60,13 @@ class Token(Struct, frozen=True):
     expires_in: int
 
 
+class AccountKey(Struct, frozen=True):
+    """A user, and which of the user's sessions, if any."""
+
+    user_id: UUID
+    session_id: UUID | None = None
+
+
 class Claims(Struct, frozen=True):
     """Whom an access token speaks for."""
 
@@ -262,8 +269,8 @@ class Account(Struct, frozen=True):
 class Reads(Protocol):
     """What is committed, read without locks. Each call sees one consistent state."""
 
-    async def event(self, event_id: UUID) -> EventState | None:
-        """One event with its ticket types in their order."""
+    async def events_by_id(self, event_ids: Sequence[UUID]) -> dict[UUID, EventState]:
+        """Events with their ticket types in their order, as far as there are such."""
 
     async def events(self, wanted: EventFilter, after: EventKey | None, limit: int) -> list[EventState]:
         """Events after that place in their list."""
@@ -304,8 +311,8 @@ class Reads(Protocol):
     async def user_by_email(self, email: str) -> User | None:
         """The account with this e-mail."""
 
-    async def account(self, user_id: UUID, session_id: UUID | None) -> Account | None:
-        """A user, with that session if it exists and is theirs."""
+    async def accounts(self, wanted: Sequence[AccountKey]) -> dict[AccountKey, Account]:
+        """Users, each with that session if it exists and is theirs, as far as there are such users."""
 
     async def unsettled_events(self, after: UUID | None, limit: int) -> list[UUID]:
         """Events for which a step is still to be done, by id."""

@@ -12,6 +12,7 @@ from ..domain.payment import Payment
 from ..domain.refusals import NotFound
 from ..domain.user import Actor, Role
 from .ports import EventFilter, EventKey, Reads, WaitingKey
+from .shared import Shared
 
 Item = TypeVar("Item")
 Key = TypeVar("Key")
@@ -31,11 +32,11 @@ class ReadEvent:
     """One event with its ticket types and their counters."""
 
     def __init__(self, reads: Reads) -> None:
-        self._reads = reads
+        self._event = Shared(reads.events_by_id)
 
     async def __call__(self, event_id: UUID, actor: Actor | None) -> EventState:
         """Raises: NotFound, Unavailable."""
-        state = await self._reads.event(event_id)
+        state = await self._event(event_id)
         if state is None:
             raise NotFound
         state.event.check_visible_to(actor)
@@ -175,7 +176,7 @@ class ReadChanges:
 
 
 async def _managed(reads: Reads, event_id: UUID, actor: Actor) -> EventState:
-    state = await reads.event(event_id)
+    state = (await reads.events_by_id([event_id])).get(event_id)
     if state is None:
         raise NotFound
     state.event.check_managed_by(actor)

@@ -1,6 +1,7 @@
 """Queries: what is committed, for those who may see it, page by page; and what initializing and cancelling tell."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -244,17 +245,17 @@ async def test_a_type_that_is_added_while_the_list_is_read_breaks_nothing(
 ) -> None:
     event_id, _, waiting = await two_lines(world)
     reads = world.storage.reads
-    before = await reads.event(event_id)
+    before = (await reads.events_by_id([event_id]))[event_id]
     added = world.ids.new()
     spec = TicketTypeSpec(name="Standing", total_tickets=1)
     await world.change_event(AddTicketType(event_id=event_id, actor=ORGANIZER, ticket_type_id=added, spec=spec))
     for who in (ANA, BEN, CLEO):
         await world.book(event_id, who, 1, added)
 
-    async def earlier(_: UUID) -> object:
-        return before
+    async def earlier(_: Sequence[UUID]) -> object:
+        return {event_id: before}
 
-    monkeypatch.setattr(reads, "event", earlier)
+    monkeypatch.setattr(reads, "events_by_id", earlier)
     page = await ReadWaitingList(reads)(event_id, ORGANIZER, limit=5)
     assert [booking.id for booking in page.items] == [booking.id for booking in waiting]
     assert page.next is None

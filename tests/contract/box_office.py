@@ -8,7 +8,7 @@ from uuid import UUID
 from msgspec.structs import replace
 from uuid_utils.compat import uuid7
 
-from boxoffice.application.ports import Needs, Storage, UnitOfWork
+from boxoffice.application.ports import Account, AccountKey, Needs, Storage, UnitOfWork
 from boxoffice.domain.book import Book, book
 from boxoffice.domain.booking import Booking
 from boxoffice.domain.cancel import Cancel, cancel
@@ -175,9 +175,12 @@ class BoxOffice:
 
     async def read(self, state: EventState) -> EventState:
         """The event as it is committed."""
-        found = await self.reads.event(state.event.id)
-        assert found is not None
-        return found
+        return (await self.reads.events_by_id([state.event.id]))[state.event.id]
+
+    async def account(self, user_id: UUID, session_id: UUID | None) -> Account | None:
+        """A user, with that session."""
+        key = AccountKey(user_id, session_id)
+        return (await self.reads.accounts([key])).get(key)
 
 
 async def take(

@@ -90,7 +90,7 @@ async def test_every_field_of_a_booking_and_its_facts_come_back(office: BoxOffic
 
 
 async def test_what_is_not_there_is_none(office: BoxOffice) -> None:
-    assert await office.reads.event(new_id()) is None
+    assert await office.reads.events_by_id([new_id()]) == {}
     assert await office.reads.booking(new_id()) is None
     assert await office.reads.event_of(new_id()) is None
     assert await office.reads.events(ON_SALE, None, 10) == []

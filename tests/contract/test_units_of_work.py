@@ -138,7 +138,7 @@ async def test_one_cancelled_while_waiting_leaves_nothing_behind(office: BoxOffi
 async def test_reads_are_cancelled_without_mixing_up_rows(office: BoxOffice) -> None:
     states = [await office.initialize(1, name=f"Night {number}") for number in range(10)]
     for number in range(30):
-        task = asyncio.create_task(office.reads.event(states[number % 10].event.id))
+        task = asyncio.create_task(office.read(states[number % 10]))
         await asyncio.wait([task], timeout=number / 10_000)
         task.cancel()
         await asyncio.wait([task])
@@ -274,4 +274,4 @@ async def test_accounts_and_sessions_go_with_their_transaction(office: BoxOffice
     async with office.storage.begin() as unit_of_work:
         await unit_of_work.users.add(user)
         await unit_of_work.users.add_session(new_session(user), NOW)
-    assert await office.reads.account(user.id, None) is None
+    assert await office.account(user.id, None) is None

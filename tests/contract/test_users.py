@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from boxoffice.application.failures import Conflict
-from boxoffice.application.ports import Account
+from boxoffice.application.ports import Account, AccountKey
 from boxoffice.domain.user import Role, Session, User
 
 from .box_office import NOW, BoxOffice, new_id, new_session, new_user
@@ -23,20 +23,20 @@ async def add(office: BoxOffice, user: User, *sessions: Session) -> User:
 
 
 async def session_of(office: BoxOffice, session: Session) -> Session | None:
-    account = await office.reads.account(session.user_id, session.id)
+    account = await office.account(session.user_id, session.id)
     return account.session if account else None
 
 
 async def test_an_account_is_kept_as_it_is(office: BoxOffice) -> None:
     user = await add(office, new_user())
     assert await office.reads.user_by_email(user.email) == user
-    assert await office.reads.account(user.id, None) == Account(user, None)
+    assert await office.account(user.id, None) == Account(user, None)
 
 
 async def test_unknown_accounts_are_none(office: BoxOffice) -> None:
     await add(office, new_user())
     assert await office.reads.user_by_email("nobody@example.org") is None
-    assert await office.reads.account(new_id(), None) is None
+    assert await office.account(new_id(), None) is None
     async with office.storage.begin() as unit_of_work:
         assert await unit_of_work.users.lock(new_id()) is None
         assert await unit_of_work.users.lock_by_email("nobody@example.org") is None
@@ -70,7 +70,7 @@ async def test_saving_an_account_puts_every_field(office: BoxOffice) -> None:
         assert await unit_of_work.users.lock(user.id) == user
         await unit_of_work.users.save(changed)
         await unit_of_work.commit()
-    assert await office.reads.account(user.id, None) == Account(changed, None)
+    assert await office.account(user.id, None) == Account(changed, None)
     assert await office.reads.user_by_email(user.email) == changed
     assert await office.reads.user_by_email(other.email) == other
 
@@ -100,9 +100,25 @@ async def test_a_session_is_found_with_its_own_user_only(office: BoxOffice) -> N
     session = new_session(user)
     await add(office, user, session)
     await add(office, other, new_session(other))
-    assert await office.reads.account(user.id, session.id) == Account(user, session)
-    assert await office.reads.account(other.id, session.id) == Account(other, None)
-    assert await office.reads.account(user.id, new_id()) == Account(user, None)
+    assert await office.account(user.id, session.id) == Account(user, session)
+    assert await office.account(other.id, session.id) == Account(other, None)
+    assert await office.account(user.id, new_id()) == Account(user, None)
+
+
+async def test_many_accounts_are_read_at_once_each_with_its_own_session(office: BoxOffice) -> None:
+    users = [new_user(f"{number}@example.org") for number in range(3)]
+    sessions = {user.id: [new_session(user), new_session(user)] for user in users}
+    for user in users:
+        await add(office, user, *sessions[user.id])
+    one, two, three = users
+    wanted = {
+        AccountKey(one.id, sessions[one.id][0].id): Account(one, sessions[one.id][0]),
+        AccountKey(one.id, sessions[one.id][1].id): Account(one, sessions[one.id][1]),
+        AccountKey(two.id): Account(two, None),
+        AccountKey(three.id, sessions[one.id][0].id): Account(three, None),
+    }
+    assert await office.reads.accounts([*wanted, AccountKey(new_id())]) == wanted
+    assert await office.reads.accounts([]) == {}
 
 
 async def test_a_new_session_sweeps_those_of_its_user_that_expired(office: BoxOffice) -> None:

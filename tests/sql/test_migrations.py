@@ -212,7 +212,7 @@ async def test_a_database_from_before_payments_is_brought_along(empty_url: str) 
     storage = SqlStorage.from_url(empty_url)
     await storage.check_ready()
     office = BoxOffice(storage)
-    state = await storage.reads.event(inventory.event.id)
+    state = (await storage.reads.events_by_id([inventory.event.id]))[inventory.event.id]
     assert state is not None
     assert (state.event, state.ticket_types) == (inventory.event, inventory.ticket_types)
     for booking in bookings:

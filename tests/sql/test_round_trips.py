@@ -175,7 +175,7 @@ async def test_reads_are_one_statement_each(any_storage: SqlStorage, office: Box
     state = await office.initialize(1, 1)
     booking = (await office.book_many(state, [1, 1]))[1]
     with statements(any_storage) as sent:
-        await office.reads.event(state.event.id)
+        await office.reads.events_by_id([state.event.id])
         await office.reads.booking(booking.id)
         await office.reads.bookings_of_event(state.event.id, None, None, 10)
         await office.reads.waiting_list(state.event.id, None, None, 10)

@@ -189,7 +189,7 @@ async def test_a_server_that_is_not_there_is_unavailable(unused_port: int) -> No
     with pytest.raises(Unavailable):
         await storage.check_ready()
     with pytest.raises(Unavailable):
-        await storage.reads.event(new_id())
+        await storage.reads.events_by_id([new_id()])
     with pytest.raises(Unavailable):
         async with storage.begin():
             pass
@@ -207,7 +207,7 @@ async def test_a_server_that_hangs_up_as_it_answers_is_unavailable(monkeypatch: 
     with pytest.raises(Unavailable):
         await storage.check_ready()
     with pytest.raises(Unavailable):
-        await storage.reads.event(new_id())
+        await storage.reads.events_by_id([new_id()])
     with pytest.raises(Unavailable):
         async with storage.begin():
             pass

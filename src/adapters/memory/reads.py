@@ -1,10 +1,10 @@
 """What is committed, read from memory."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
-from ...application.ports import Account, BookingOfEvent, EventFilter, EventKey, WaitingKey
+from ...application.ports import Account, AccountKey, BookingOfEvent, EventFilter, EventKey, WaitingKey
 from ...domain.booking import Booking, BookingStatus
 from ...domain.event import Event, EventState
 from ...domain.facts import Fact
@@ -22,10 +22,10 @@ class MemoryReads:
         self._tables = tables
         self._before_read = before_read
 
-    async def event(self, event_id: UUID) -> EventState | None:
+    async def events_by_id(self, event_ids: Sequence[UUID]) -> dict[UUID, EventState]:
         """See the port."""
         await self._before_read()
-        return self._tables.state(event_id) if event_id in self._tables.events else None
+        return {event_id: self._tables.state(event_id) for event_id in event_ids if event_id in self._tables.events}
 
     async def events(self, wanted: EventFilter, after: EventKey | None, limit: int) -> list[EventState]:
         """See the port."""
@@ -118,14 +118,16 @@ class MemoryReads:
         user_id = self._tables.emails.get(email)
         return None if user_id is None else self._tables.users[user_id]
 
-    async def account(self, user_id: UUID, session_id: UUID | None) -> Account | None:
+    async def accounts(self, wanted: Sequence[AccountKey]) -> dict[AccountKey, Account]:
         """See the port."""
         await self._before_read()
-        user = self._tables.users.get(user_id)
-        if user is None:
-            return None
-        session = None if session_id is None else self._tables.sessions.get(session_id)
-        return Account(user, session if session and session.user_id == user_id else None)
+        found = {}
+        for key in wanted:
+            user = self._tables.users.get(key.user_id)
+            session = None if key.session_id is None else self._tables.sessions.get(key.session_id)
+            if user is not None:
+                found[key] = Account(user, session if session and session.user_id == key.user_id else None)
+        return found
 
     async def unsettled_events(self, after: UUID | None, limit: int) -> list[UUID]:
         """See the port."""

@@ -1,5 +1,6 @@
 """What is committed. Every call is one statement, so that it sees one state; none takes or waits for a lock."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -21,12 +22,12 @@ from sqlalchemy import (
     union_all,
 )
 
-from ...application.ports import Account, BookingOfEvent, EventFilter, EventKey, WaitingKey
+from ...application.ports import Account, AccountKey, BookingOfEvent, EventFilter, EventKey, WaitingKey
 from ...domain.booking import Booking, BookingStatus, Place
 from ...domain.event import EventState
 from ...domain.facts import Fact
 from ...domain.payment import Payment, PaymentState
-from ...domain.user import User
+from ...domain.user import Session, User
 from .connections import Connections
 from .rows import (
     BOOKING,
@@ -62,7 +63,9 @@ SMALLEST_WAITING = (
 STATES = select(*EVENT, *TICKET_TYPE, SMALLEST_WAITING).join_from(events, ticket_types)
 """Events with their ticket types, for `event_states`."""
 
-_EVENT = STATES.where(events.c.id == bindparam("event_id")).order_by(ticket_types.c.ordinal)
+_EVENTS_BY_ID = STATES.where(events.c.id.in_(bindparam("ids", expanding=True))).order_by(
+    events.c.id, ticket_types.c.ordinal
+)
 _EVENT_OF = select(bookings.c.event_id).where(bookings.c.id == bindparam("booking_id"))
 
 
@@ -114,10 +117,14 @@ _LAPSING = (
     .limit(_limit)
 )
 _USER_BY_EMAIL = select(*USER).where(users.c.email == bindparam("email"))
-_ACCOUNT = (
+_ACCOUNTS = (
     select(*USER, *SESSION)
-    .outerjoin_from(users, sessions, and_(sessions.c.user_id == users.c.id, sessions.c.id == bindparam("session_id")))
-    .where(users.c.id == bindparam("user_id"))
+    .outerjoin_from(
+        users,
+        sessions,
+        and_(sessions.c.user_id == users.c.id, sessions.c.id.in_(bindparam("session_ids", expanding=True))),
+    )
+    .where(users.c.id.in_(bindparam("user_ids", expanding=True)))
 )
 _UNSETTLED = select(events.c.id).where(events.c.is_unsettled.is_(True)).order_by(events.c.id).limit(_limit)
 _UNSETTLED_AFTER = _UNSETTLED.where(events.c.id > bindparam("after"))
@@ -240,9 +247,10 @@ class SqlReads:
         self._connections = connections
         self._diagnose = diagnose
 
-    async def event(self, event_id: UUID) -> EventState | None:
-        """One event with its ticket types in their order."""
-        return next(event_states(await self._rows(_EVENT, event_id=event_id)), None)
+    async def events_by_id(self, event_ids: Sequence[UUID]) -> dict[UUID, EventState]:
+        """Events with their ticket types in their order."""
+        states = event_states(await self._rows(_EVENTS_BY_ID, ids=list(event_ids)))
+        return {state.event.id: state for state in states}
 
     async def events(self, wanted: EventFilter, after: EventKey | None, limit: int) -> list[EventState]:
         """Events after that place, soonest first."""
@@ -335,12 +343,25 @@ class SqlReads:
         rows = await self._rows(_USER_BY_EMAIL, email=email)
         return user(rows[0]) if rows else None
 
-    async def account(self, user_id: UUID, session_id: UUID | None) -> Account | None:
-        """A user, with that session if it is theirs."""
-        for row in await self._rows(_ACCOUNT, user_id=user_id, session_id=session_id):
-            of_user, of_session = row[: len(USER)], row[len(USER) :]
-            return Account(user(of_user), None if of_session[0] is None else session(of_session))
-        return None
+    async def accounts(self, wanted: Sequence[AccountKey]) -> dict[AccountKey, Account]:
+        """Users, each with that session if it is theirs."""
+        ids = {
+            "user_ids": list({key.user_id for key in wanted}),
+            "session_ids": list({key.session_id for key in wanted if key.session_id is not None}),
+        }
+        found_users: dict[UUID, User] = {}
+        found_sessions: dict[AccountKey, Session] = {}
+        for row in await self._rows(_ACCOUNTS, **ids):
+            found_user, of_session = user(row[: len(USER)]), row[len(USER) :]
+            found_users[found_user.id] = found_user
+            if of_session[0] is not None:
+                found_session = session(of_session)
+                found_sessions[AccountKey(found_user.id, found_session.id)] = found_session
+        return {
+            key: Account(found_users[key.user_id], found_sessions.get(key))
+            for key in wanted
+            if key.user_id in found_users
+        }
 
     async def unsettled_events(self, after: UUID | None, limit: int) -> list[UUID]:
         """Events for which a step is still to be done."""
