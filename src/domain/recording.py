@@ -181,5 +181,4 @@ class Recording:
 
     def _put(self, place: int, ticket_type: TicketType) -> None:
         self._ticket_types[place] = ticket_type
-        if place not in self._new_ticket_types:
-            self._changed_ticket_types.add(place)
+        self._changed_ticket_types.add(place)

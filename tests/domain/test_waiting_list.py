@@ -400,6 +400,15 @@ def test_a_line_that_was_not_loaded_is_not_made_up_by_those_who_join() -> None:
     assert recording.line(office.ticket_type.id) == Line()
 
 
+def test_a_booking_of_another_event_changes_no_counter() -> None:
+    office, other = Office(1), Office(1)
+    stray = replace(other.bookings[other.book(ANA).id], ticket_type_id=ANA.user_id)
+    recording = Recording(office.inventory, NOW)
+    with pytest.raises(LookupError):
+        recording.enter(stray)
+    assert recording.ticket_types == office.inventory.ticket_types
+
+
 def _ask(office: Office, freed: dict[int, int], **event: object) -> Asks:
     inventory = office.inventory
     changed = replace(inventory, event=replace(inventory.event, **event))
