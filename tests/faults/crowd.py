@@ -24,8 +24,11 @@ from tests.concurrency.crew import Answered
 from tests.concurrency.office import Office, new_id
 from tests.concurrency.worker import BookIt, CancelIt, Outcome
 
-TRIES = 100
+TRIES = 2_000
 """How often a customer asks who is told to try again, before the test fails."""
+
+PAUSE = 0.02
+"""Seconds before a customer asks again."""
 
 
 class Crowd:
@@ -88,6 +91,7 @@ class Crowd:
                 self.turned_away += 1
                 self.was_turned_away.set()
                 self.history.unknown(number)
+                await asyncio.sleep(PAUSE)
                 continue
             else:
                 self.history.ok(
