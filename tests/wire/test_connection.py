@@ -235,6 +235,16 @@ class TestWaiting:
         connected.connection_lost(None)
         assert timers.waiting == []
 
+    def test_whoever_is_being_answered_hears_that_the_client_has_gone(self, connected: Connection) -> None:
+        """Though more requests came behind, of which uvicorn tells the last alone."""
+        connected.data_received(LIVE)
+        first = connected.cycle
+        connected.data_received(LIVE)
+        assert connected.cycle is not first
+        connected.connection_lost(None)
+        assert first.disconnected
+        assert first.message_event.is_set()
+
     def test_what_never_ends_is_cut_off(self, connected: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(connection, "LARGEST_REQUEST", 1_000)
         connected.data_received(request("POST /book HTTP/1.1", "Transfer-Encoding: chunked"))
