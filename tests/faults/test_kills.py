@@ -7,6 +7,7 @@ The service 50 times, the database 20 times, with figures:
 
 import asyncio
 import logging
+import os
 import socket
 import time
 from collections import Counter
@@ -126,6 +127,26 @@ async def test_workers_end_with_their_supervisor_and_leave_its_port(migrated_url
             pass
     client.close()
     assert told["201"] == 2
+
+
+_SLOW_START = """
+import sys, time
+if "--multiprocessing-fork" in sys.orig_argv:
+    time.sleep({seconds})
+"""
+
+
+@pytest.mark.slow
+async def test_workers_that_start_slowly_are_waited_for(
+    migrated_url: str, serve: Serve, tmp_path: Path, times: Callable[[int, int], int]
+) -> None:
+    """As on a machine that has too much to do; by default, uvicorn gives up each of them after five seconds."""
+    (tmp_path / "slow").mkdir()
+    (tmp_path / "slow" / "sitecustomize.py").write_text(_SLOW_START.format(seconds=times(1, 12)))
+    path = os.pathsep.join([str(tmp_path / "slow"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    (server,) = serve(migrated_url, 1, command=(*SERVE, "--workers", "2"), environment={"PYTHONPATH": path})
+    assert server.terminate() == 0
+    assert not [line for line in server.logged() if "died" in line["event"]]
 
 
 def is_free(port: int) -> bool:

@@ -27,6 +27,12 @@ from ..settings import Settings, SettingsError
 DRAIN_SECONDS = 10
 """How long requests under way may take to end once the process was told to end."""
 
+WORKER_SECONDS = 30
+"""How long one of several processes may take to load the program and say that it lives; then it is started anew.
+
+With uvicorn's five a busy machine would never serve: each process is ended before it has begun.
+"""
+
 KEEP_ALIVE_SECONDS = 30
 BACKLOG = 2_048
 
@@ -56,6 +62,7 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> int:
             backlog=BACKLOG,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=DRAIN_SECONDS,
+            timeout_worker_healthcheck=WORKER_SECONDS,
         )
         return _serve_here(config, listener) if workers == 1 else _serve_in_several(config, listener)
 
