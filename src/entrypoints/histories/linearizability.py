@@ -434,7 +434,7 @@ class _Search:
         self._needed = sum(op.bit for op in problem.ops if op.is_needed)
         self._most_states = most_states
         self._guide: list[_Change] | None = None
-        self._seen: set[tuple[int, State]] = set()
+        self._seen: set[tuple[int, State, int]] = set()
         self._best = -1
         self._best_node = _Node(0, problem.specification.start, None, 0)
 
@@ -469,7 +469,7 @@ class _Search:
             if node is None:
                 stack.pop()
                 continue
-            if (node.placed, node.state) in self._seen:
+            if self._place(node) in self._seen:
                 continue
             if self._is_done(node):
                 return node
@@ -479,8 +479,12 @@ class _Search:
     def _is_done(self, node: _Node) -> bool:
         return node.placed & self._needed == self._needed and self._problem.is_end(node.state)
 
+    def _place(self, node: _Node) -> tuple[int, State, int]:
+        """What the rest of the search depends on."""
+        return node.placed, node.state, 0 if self._guide is None else node.changes
+
     def _visit(self, node: _Node) -> Iterator[_Node]:
-        self._seen.add((node.placed, node.state))
+        self._seen.add(self._place(node))
         placed = (node.placed & self._needed).bit_count()
         if placed > self._best:
             self._best, self._best_node = placed, node
