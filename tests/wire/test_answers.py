@@ -15,6 +15,8 @@ from schemathesis.schemas import BaseSchema
 from tests.faults.service import Server
 from tests.wire.people import PASSWORD, People, next_year
 
+pytestmark = pytest.mark.slow
+
 NOWHERE: Final = "019a0000-0000-7000-8000-000000000001"
 EUR: Final = {"amount": 2_500, "currency": "EUR"}
 TROUBLE: Final = {500, 503}

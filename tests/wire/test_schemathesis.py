@@ -91,6 +91,9 @@ def pool_of(organizer: Person, customer: Person) -> dict[str, Any]:
         customer.book(held), customer.book(due), organizer.book(crowded), customer.book(crowded), organizer.book(held),
         organizer.book(due), customer.book(several, ticketTypeId=several["ticketTypes"][0]["id"]),
     ]  # fmt: skip
+    card = {"method": "card", "token": "tok_ok"}
+    for person, booking in ((customer, bookings[1]), (organizer, bookings[5])):
+        person.post(f"/bookings/{booking['id']}/payment", card)
     over = customer.book(others)
     customer.post("/cancel", {"bookingId": over["id"]})
     events = (free, held, due, crowded, several, draft, others)
