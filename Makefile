@@ -2,12 +2,14 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format lock clean mariadb
+.PHONY: help run test check simulate format lock clean mariadb
 
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
 WORKERS ?= 2
+SEEDS ?= 10000
+FROM ?= 0
 
 # Their own tests cover the rules and the use cases to the last branch; tracing the others would only slow them.
 HEXAGON := tests/domain tests/application
@@ -40,6 +42,9 @@ check: $(DEV_READY) ## Check format, lint, types and contracts, and run the fast
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n $(WORKERS) -m 'not mysql and not slow'
+
+simulate: $(RUN_READY) ## Hold the promises through simulated faults, seed by seed (SEEDS=, FROM=)
+	$(BIN)/boxoffice simulate --seeds $(SEEDS) --from $(FROM)
 
 format: $(DEV_READY) ## Format the code and mend what can be mended by itself
 	$(BIN)/ruff format .

@@ -1,8 +1,10 @@
 """Many seeds, on as many processors as there are."""
 
+import gc
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import Final
 
@@ -47,7 +49,8 @@ def simulate_here(seeds: range, operations: int) -> Totals:
     """Run seeds one after the other, in this process."""
     totals = Totals()
     for seed in seeds:
-        report = simulate(seed, operations)
+        with _without_collecting():
+            report = simulate(seed, operations)
         totals.seeds += 1
         totals.operations += operations
         totals.bookings += report.bookings
@@ -57,6 +60,18 @@ def simulate_here(seeds: range, operations: int) -> Totals:
         if report.problems:
             totals.failures.append(Failure(seed, report.problems))
     return totals
+
+
+@contextmanager
+def _without_collecting() -> Iterator[None]:
+    """Look for garbage between two seeds only: in the middle of one it costs a fifth of the time, and finds little."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def simulate_many(

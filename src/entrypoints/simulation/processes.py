@@ -115,7 +115,9 @@ class Process:
     def __init__(self, number: int, parts: Parts) -> None:
         self.number = number
         self._parts = parts
-        self._wiring = _WIRINGS.setdefault(number, _Wiring())
+        if number not in _WIRINGS:
+            _WIRINGS[number] = _Wiring()
+        self._wiring = _WIRINGS[number]
         self._wiring.parts = parts
         self.life = Owner()
         """Its present life, or its last one."""
@@ -124,6 +126,7 @@ class Process:
         self.is_down = True
         """Whether it has ended and may be started."""
         self._replies: dict[asyncio.Future[Any], None] = {}
+        self._requests: list[asyncio.Task[None]] = []
         self._running: AbstractAsyncContextManager[Container]
         self._context: Context
         self._storage: FaultyStorage
@@ -132,6 +135,7 @@ class Process:
         """Begin a new life; returns once it serves. Raises: Gone."""
         self.is_down = False
         self.life = Owner()
+        self._requests = []
         storage = self._parts.storage.another()
         storage.fault = StorageFaults(self._parts.weather, storage, self._crash_at)
         self._storage = storage
@@ -156,11 +160,11 @@ class Process:
         self.is_up = False
         life, loop = self.life, self._parts.loop
         deadline = loop.time() + LONGEST_DRAIN
-        while self._replies and loop.time() < deadline:  # noqa: ASYNC110 - a look costs no time in virtual time
+        while not self._has_drained and not life.is_dead and loop.time() < deadline:  # noqa: ASYNC110 - a look costs no time in virtual time
             await asyncio.sleep(0.05)
         if life.is_dead:
             raise Gone
-        has_drained = not self._replies
+        has_drained = self._has_drained
         await self._as_its_own(lambda: self._running.__aexit__(None, None, None))
         # What was told to end needs some turns for it.
         await asyncio.sleep(0.05)
@@ -195,6 +199,12 @@ class Process:
             raise Gone
         return await self._as_its_own(lambda: work(self._wiring.container))
 
+    @property
+    def _has_drained(self) -> bool:
+        """Whether nothing is done for clients, those included who have gone away meanwhile."""
+        self._requests = [task for task in self._requests if not task.done()]
+        return not self._requests
+
     def _crash_at(self, step: str) -> None:
         self.crash(f"at {step}")
 
@@ -207,7 +217,7 @@ class Process:
         """Run something within this process, and come back when it is done or the process is gone."""
         reply: asyncio.Future[Any] = self._parts.loop.create_future()
         self._replies[reply] = None
-        self._parts.loop.create_task(_answer(work, reply), context=self._context)
+        self._requests.append(self._parts.loop.create_task(_answer(work, reply), context=self._context))
         try:
             return await reply
         finally:

@@ -77,8 +77,10 @@ class Scenario(Struct, frozen=True, kw_only=True):
 
     @property
     def is_specified(self) -> bool:
-        """Whether the sequential specification covers it: everything settled in one step, no edits of what is over."""
-        return self.step >= 500 and not ("edit" in self.weights and {"call_off", "complete"} & self.weights.keys())
+        """Whether the sequential specification covers it: no money, one step at a time, no edits of what is over."""
+        has_money = any(each.price for event in self.events for each in event.types)
+        edits_what_is_over = "edit" in self.weights and bool({"call_off", "complete"} & self.weights.keys())
+        return self.step >= 500 and not has_money and not edits_what_is_over
 
 
 def stream(seed: int, name: str) -> Random:

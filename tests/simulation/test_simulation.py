@@ -1,0 +1,216 @@
+"""A thousand seeds of two hundred operations each, in which everything goes wrong and every promise holds.
+
+`make simulate` runs ten thousand and more.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from boxoffice.adapters.memory.unit_of_work import Locks, MemoryInventories
+from boxoffice.domain.event import TicketType
+from boxoffice.entrypoints.cli import main
+from boxoffice.entrypoints.simulation import Totals, simulate, simulate_here, simulate_many
+from boxoffice.entrypoints.simulation.scenario import DISASTERS, TROUBLES, scenario_of
+
+BOXOFFICE: Final = Path(sys.executable).with_name("boxoffice")
+OPERATIONS: Final = 200
+PIECES: Final = 20
+
+FAULTS: Final = frozenset(
+    {
+        *(set(TROUBLES) - {"crash-at-a-step"}),
+        *(set(DISASTERS) - {"crash"}),
+        *(f"crash:{step}" for step in ("begin", "lock", "load", "save", "commit", "committed", "read")),
+        "crash:anywhere",
+        "crash:ending",
+        "client-gone",
+    }
+)
+"""All that can go wrong, and at every step that a process can die at."""
+
+OUTCOMES: Final = frozenset(
+    {
+        *(f"book {outcome}" for outcome in ("confirmed", "held", "waitlisted", "already-booked", "limit-exceeded")),
+        *(f"book {outcome} again" for outcome in ("confirmed", "held", "waitlisted", "already-booked")),
+        *(f"{call} unknown (Unavailable)" for call in ("book", "cancel", "pay", "status", "booking", "total")),
+        *(f"{call} unknown (Gone)" for call in ("book", "cancel", "pay", "status", "booking", "total")),
+        *(f"pay {outcome}" for outcome in ("confirmed", "payment-declined", "payment-not-due", "hold-expired")),
+        *(f"{call} ok" for call in ("status", "total", "pause", "resume", "policy", "promote", "edit")),
+        "book exceeds-capacity",
+        "book not-on-sale",
+        "book unknown (TimeoutError)",
+        "booking expired",
+        "call_off ok",
+        "cancel already-cancelled",
+        "cancel cancelled",
+        "cancel cancelled again",
+        "cancel not-found",
+        "complete ok",
+        "pay unknown (PaymentUnknown)",
+        "total capacity-below-taken",
+    }
+)
+"""What clients are told, each of it in some seeds."""
+
+
+@pytest.mark.parametrize("piece", range(PIECES))
+def test_every_promise_holds(
+    piece: int, times: Callable[[int, int], int], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    count = times(1_000, 10_000) // PIECES
+    totals = simulate_here(range(piece * count, (piece + 1) * count), OPERATIONS)
+    assert not totals.failures, "\n".join(
+        f"{failure.problems[0]}\nreplay: boxoffice simulate --seed {failure.seed} --operations {OPERATIONS}"
+        for failure in totals.failures
+    )
+    _check_together(piece, totals, tmp_path_factory.getbasetemp())
+
+
+def _check_together(piece: int, totals: Totals, folder: Path) -> None:
+    """Whoever comes last, in whatever process, sees to it that over all pieces everything happened."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    told = folder / f"simulation-{piece}.json"
+    told.with_suffix(".part").write_text(json.dumps([totals.faults, totals.outcomes, totals.verdicts]))
+    told.with_suffix(".part").rename(told)
+    pieces = [json.loads(each.read_text()) for each in folder.glob("simulation-*.json")]
+    if len(pieces) == PIECES:
+        faults, outcomes, verdicts = (sum((Counter(each[kind]) for each in pieces), Counter()) for kind in range(3))
+        assert faults.keys() == FAULTS
+        assert outcomes.keys() >= OUTCOMES, sorted(OUTCOMES - outcomes.keys())
+        assert verdicts["linearizable"] > verdicts["undecided"] > 0
+
+
+def test_a_seed_is_replayed_byte_for_byte(tmp_path: Path) -> None:
+    """In other processes too, whose hashes of text differ."""
+
+    def replay(hash_seed: str) -> tuple[str, bytes]:
+        history = tmp_path / hash_seed
+        ran = subprocess.run(
+            [BOXOFFICE, "simulate", "--seed", "11", "--operations", "120", "--history", history],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout, history.read_bytes()
+
+    first, second = replay("1"), replay("2")
+    assert first == second
+    here = simulate(11, 120)
+    assert here.digest in first[0]
+    assert here.history == first[1]
+
+
+def test_what_ran_before_changes_nothing() -> None:
+    alone = [simulate(seed, 60) for seed in (5, 6)]
+    after = [simulate(seed, 60) for seed in (6, 5)]
+    assert alone == after[::-1]
+    assert alone[0].digest != alone[1].digest
+
+
+def test_seeds_differ_in_what_they_are_about() -> None:
+    scenarios = [scenario_of(seed, OPERATIONS) for seed in range(200)]
+    assert {each.processes for each in scenarios} == {1, 2, 3}
+    assert {event.policy for each in scenarios for event in each.events} == {"strict", "fill"}
+    assert all(8 <= each.clients <= 32 for each in scenarios)
+    assert any(not each.troubles and not each.disasters for each in scenarios)
+    assert set().union(*(each.troubles for each in scenarios)) == set(TROUBLES)
+    assert set().union(*(each.disasters for each in scenarios)) == set(DISASTERS)
+
+
+def test_several_processes_find_the_same() -> None:
+    seeds = range(100, 140)
+    assert simulate_many(seeds, 20, jobs=2) == simulate_many(seeds, 20, jobs=1)
+
+
+# A simulation that finds nothing has to be one that could have.
+
+
+def first_that_fails(most: int) -> str:
+    for seed in range(most):
+        problems = simulate(seed, OPERATIONS).problems
+        if problems:
+            return problems[0]
+    return ""
+
+
+def test_a_look_up_that_lies_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def holds(self: MemoryInventories, *_: object) -> bool:
+        return False
+
+    monkeypatch.setattr(MemoryInventories, "holds", holds)
+    assert first_that_fails(50)
+
+
+def test_a_lock_that_excludes_nobody_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    claim = Locks.claim
+    monkeypatch.setattr(Locks, "claim", lambda self, key: claim(self, object()))
+    assert first_that_fails(50)
+
+
+def test_a_newcomer_who_jumps_the_line_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def must_wait(self: TicketType, quantity: int, *_: object) -> bool:
+        return quantity > self.available
+
+    monkeypatch.setattr(TicketType, "must_wait", must_wait)
+    assert "promise 5" in first_that_fails(50)
+
+
+# The command.
+
+
+def test_it_says_what_happened_in_many_seeds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "--seeds", "3", "--from", "4", "--operations", "30", "--jobs", "1"]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("3 seeds from 4 on, 30 operations each, ")
+    assert said.out.endswith("Every promise holds.\n")
+    assert "3/3 seeds, 0 broken" in said.err
+
+
+def test_a_seed_that_breaks_something_is_said_with_the_command_that_shows_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(TicketType, "must_wait", lambda self, quantity, *_: quantity > self.available)
+    assert main(["simulate", "--seeds", "20", "--jobs", "1"]) == 1
+    said = capsys.readouterr().out
+    command = next(line for line in said.splitlines() if "replay: boxoffice " in line).partition("boxoffice ")[2]
+    assert main(command.split()) == 1
+    alone = capsys.readouterr().out
+    assert "BROKEN promise 5" in alone
+    assert f"Replay: boxoffice {command}\n" in alone
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--history", "h.jsonl"),
+        ("--seed", "-1"),
+        ("--seeds", "0"),
+        ("--operations", "many"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_use_is_said(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [BOXOFFICE, "simulate", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert ran.returncode == 2
+    assert ran.stdout == ""
+    assert arguments[0] in ran.stderr
+
+
+def test_a_history_that_cannot_be_written_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "--seed", "1", "--operations", "5", "--history", str(tmp_path)]) == 1
+    assert f"The history cannot be written to {tmp_path}" in capsys.readouterr().err
