@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncmy
 from asyncmy.errors import OperationalError
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -138,7 +138,7 @@ async def _connect(*arguments: Any, **options: Any) -> Any:
 
 
 def _engine(url: URL, **options: Any) -> AsyncEngine:
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         connect_args={
             "connect_timeout": 2,
@@ -153,3 +153,18 @@ def _engine(url: URL, **options: Any) -> AsyncEngine:
         pool_use_lifo=True,
         **options,
     )
+    event.listen(engine.sync_engine, "connect", _keep_up)
+    return engine
+
+
+def _keep_up(connection: Any, _: object) -> None:
+    """On a Galera cluster, begin no transaction before the node has applied what the others had committed by then.
+
+    What one process has acknowledged is there for whoever asks another one, whichever nodes they are on, and a COMMIT
+    whose answer was lost is not looked for too early. Asked for because only such servers know the setting.
+    """
+    cursor = connection.cursor()
+    cursor.execute("SHOW VARIABLES LIKE 'wsrep_on'")
+    if ("wsrep_on", "ON") in map(tuple, cursor.fetchall()):
+        cursor.execute("SET SESSION wsrep_sync_wait = @@wsrep_sync_wait | 1")
+    cursor.close()
