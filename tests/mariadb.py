@@ -100,12 +100,13 @@ class MariaDB:
     Its user may do everything and is let in from 127.0.0.1 with a random password only.
     """
 
-    def __init__(self, template_directory: Path) -> None:
+    def __init__(self, template_directory: Path, *, password: str | None = None) -> None:
+        """A copy of the data directory, owned by a user with this password, or with a random one."""
         # Not below pytest's folders: a socket's path has room for 107 bytes.
         self.directory: Final = Path(tempfile.mkdtemp(prefix="boxoffice-mariadb-"))
         self._data = self.directory / "data"
         shutil.copytree(template_directory, self._data)
-        self._password = secrets.token_hex(16)
+        self._password = password or secrets.token_hex(16)
         self._init_file = self.directory / "init.sql"
         self._init_file.touch(mode=0o600)
         self._init_file.write_text(
@@ -153,8 +154,8 @@ class MariaDB:
                 break
         raise RuntimeError(f"MariaDB did not start:\n{self._log_end()}")
 
-    def _spawn(self, port: int) -> "subprocess.Popen[bytes]":
-        server = [
+    def _command(self, port: int) -> list[str]:
+        return [
             _program("mariadbd"),
             "--no-defaults",
             *_as_user(),
@@ -166,9 +167,15 @@ class MariaDB:
             f"--port={port}",
             f"--init-file={self._init_file}",
         ]
+
+    def _environment(self) -> dict[str, str]:
+        return dict(os.environ)
+
+    def _spawn(self, port: int) -> "subprocess.Popen[bytes]":
         with self.log.open("ab") as log:
             return subprocess.Popen(  # in a session of its own: Ctrl-C is for pytest, which then ends it
-                ["/bin/sh", "-c", DIE_WITH_ME, "sh", *server],
+                ["/bin/sh", "-c", DIE_WITH_ME, "sh", *self._command(port)],
+                env=self._environment(),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,

@@ -1,0 +1,260 @@
+"""A Galera cluster of three servers on loopback, whose nodes can be stopped, killed, paused and cut off."""
+
+import os
+import random
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, Self
+
+from sqlalchemy.engine import make_url
+
+from tests import mariadb
+from tests.concurrency.conftest import migrated
+
+DATABASE: Final = "boxoffice"
+HOW_TO_GET_IT: Final = "No Galera library here: run tools/galera.sh"
+
+_LIBRARIES: Final = tuple(
+    Path(folder, "libgalera_smm.so")
+    for folder in ("/usr/lib/galera", "/usr/lib64/galera", "/usr/lib64/galera-4", "/usr/lib")
+)
+_WITHIN: Final = 60.0  # seconds; two are usual, a loaded machine needs more
+_LOWEST_PORT, _HIGHEST_PORT = 15_000, 32_000  # below those that outgoing connections are given while a node is away
+
+# A silent node is left behind after two seconds instead of five, and after six at most: tests wait for it.
+_PATIENCE: Final = (
+    "evs.keepalive_period=PT0.2S",
+    "evs.inactive_check_period=PT0.2S",
+    "evs.suspect_timeout=PT2S",
+    "evs.inactive_timeout=PT6S",
+    "evs.install_timeout=PT3S",
+)
+
+
+def is_installed() -> bool:
+    """Whether there is Galera's library."""
+    return any(path.exists() for path in _LIBRARIES)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    while True:
+        port = random.randrange(_LOWEST_PORT, _HIGHEST_PORT)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
+
+
+class Node(mariadb.MariaDB):
+    """One server of a cluster. Whatever ended it, it starts again where it was, and catches up."""
+
+    def __init__(self, template_directory: Path, *, password: str, transfers: Path) -> None:
+        super().__init__(template_directory, password=password)
+        # The cluster's users come with its data; what a joining node says of them is nobody else's business.
+        self._init_file.write_text(f"SET SESSION wsrep_on = OFF;\n{self._init_file.read_text()}")
+        self.port = free_port()
+        self.group_port: Final = free_port()
+        self._transfer_port: Final = free_port()
+        self._transfers = transfers
+        self._further: tuple[str, ...] = ()
+        self.peers: Sequence[Node] = (self,)
+
+    @property
+    def url(self) -> str:
+        """The application's database, on this node."""
+        return make_url(self.admin_url).set(database=DATABASE).render_as_string(hide_password=False)
+
+    def found_group(self) -> Self:
+        """Start as the first of a new cluster."""
+        self._further = ("--wsrep-new-cluster",)
+        return self.start()
+
+    def join(self) -> Self:
+        """Start as one more of a cluster that is there, and catch up with it."""
+        self._further = (f"--wsrep-start-position={self._position()}",)
+        return self.start()
+
+    def stop(self) -> None:
+        """End it as an operator does (SIGTERM): it leaves the cluster."""
+        assert self._process
+        self._process.terminate()
+        self._process.wait(timeout=_WITHIN)
+        self.kill()
+
+    def cut_off(self) -> None:
+        """It loses every other node, and they lose it; its clients still reach it."""
+        self.set_provider("gmcast.isolate=1")
+
+    def reconnect(self) -> None:
+        """The end of `cut_off`."""
+        self.set_provider("gmcast.isolate=0")
+
+    def set_provider(self, option: str) -> None:
+        """Change an option of Galera's library."""
+        mariadb.execute(self.admin_url, f"SET GLOBAL wsrep_provider_options = '{option}'")
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a process, whatever state it is in."""
+        return self._process is not None and self._process.poll() is None
+
+    def status(self, name: str) -> str:
+        """One status variable, also while the node is not ready; "" where nobody answers."""
+        if not self.is_running:
+            return ""
+        found = mariadb.execute(self.admin_url, f"SHOW GLOBAL STATUS LIKE '{name}'")
+        return str(found[0][1]) if found else ""
+
+    def is_ready(self, size: int) -> bool:
+        """Whether it serves, as one of so many."""
+        found = {name: self.status(f"wsrep_{name}") for name in ("ready", "local_state_comment", "cluster_size")}
+        return found == {"ready": "ON", "local_state_comment": "Synced", "cluster_size": str(size)}
+
+    def rows(self, statement: str) -> list[tuple[object, ...]]:
+        """What it answers once it has applied everything that the cluster had agreed on before."""
+        return mariadb.execute(self.url, "SET SESSION wsrep_sync_wait = 15", statement)
+
+    def _position(self) -> str:
+        """Up to where its data go, as it recovers them: after a crash no file says it."""
+        command = [*self._command(self.port), "--wsrep-recover"]
+        told = subprocess.run(
+            [each for each in command if each not in self._further],
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=_WITHIN,
+        )
+        found = re.search(r"Recovered position: *(\S+)", told.stderr)
+        assert found, told.stderr
+        return found[1]
+
+    def _command(self, port: int) -> list[str]:
+        library = next(path for path in _LIBRARIES if path.exists())
+        options = [
+            f"gmcast.listen_addr=tcp://127.0.0.1:{self.group_port}",
+            f"ist.recv_addr=127.0.0.1:{self._transfer_port}",
+            "gcache.size=16M",
+            *_PATIENCE,
+        ]
+        return [
+            *super()._command(port),
+            "--binlog-format=ROW",
+            "--innodb-autoinc-lock-mode=2",
+            "--wsrep-on=ON",
+            f"--wsrep-provider={library}",
+            f"--wsrep-provider-options={';'.join(options)}",
+            "--wsrep-cluster-address=gcomm://" + ",".join(f"127.0.0.1:{each.group_port}" for each in self.peers),
+            f"--wsrep-node-address=127.0.0.1:{self.group_port}",
+            "--wsrep-sst-method=ist",
+            *self._further,
+        ]
+
+    def _environment(self) -> dict[str, str]:
+        environment = super()._environment()
+        scripts = str(Path(__file__).parent)
+        return {
+            **environment,
+            "PATH": os.pathsep.join([scripts, environment.get("PATH", os.defpath)]),
+            "BOXOFFICE_TRANSFERS": str(self._transfers),
+            "BOXOFFICE_NODE": f"127.0.0.1:{self._transfer_port}",
+        }
+
+
+class Cluster:
+    """Three nodes with one content, the application's schema in it."""
+
+    def __init__(self, template_directory: Path, *, nodes: int = 3) -> None:
+        self.directory: Final = Path(tempfile.mkdtemp(prefix="boxoffice-galera-"))
+        self._template = template_directory
+        self._password = secrets.token_hex(16)
+        self._number = nodes
+        self.nodes: list[Node] = []
+
+    def __enter__(self) -> Self:
+        try:
+            return self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all nodes and remove all that they wrote."""
+        for node in self.nodes:
+            node.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _start(self) -> Self:
+        first = self._node(self._template)
+        first.found_group()
+        mariadb.execute(first.admin_url, f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4")
+        migrated(first.url)
+        first.stop()
+        # The others begin where it has ended: nothing but what is written from now on has to be brought over.
+        for _ in range(self._number - 1):
+            self._node(first._data)
+        for node in self.nodes:
+            node.peers = self.nodes
+        first.found_group()
+        for node in self.nodes[1:]:
+            node.join()
+        self.wait_until_ready()
+        return self
+
+    def _node(self, template_directory: Path) -> Node:
+        node = Node(template_directory, password=self._password, transfers=self.directory)
+        self.nodes.append(node)
+        return node
+
+    def mend(self) -> None:
+        """All nodes serve together again, whatever became of them."""
+        for node in self.nodes:
+            if not node.is_running:
+                node.kill()
+                node.join()
+            else:
+                node.resume()
+                node.reconnect()
+        self.wait_until_ready()
+
+    def wait_until_ready(self, *nodes: Node) -> None:
+        """Until these serve together, and nobody else with them; all of them if none is named."""
+        together = nodes or tuple(self.nodes)
+        wait_until(lambda: all(node.is_ready(len(together)) for node in together), self._logs)
+
+    def wait_until_refused(self, node: Node) -> None:
+        """Until a node knows that it is left alone, and serves nobody."""
+        wait_until(lambda: node.status("wsrep_ready") == "OFF", self._logs)
+
+    def count(self, name: str) -> int:
+        """The sum of a status variable over all nodes."""
+        return sum(int(node.status(name) or 0) for node in self.nodes)
+
+    def content(self, node: Node) -> dict[str, object]:
+        """The rows of each table, as the node holds them."""
+        # Read, because a sum over a table depends on how its rows came to be there.
+        return {str(name): sorted(node.rows(f"SELECT * FROM {name}"), key=repr) for (name,) in node.rows("SHOW TABLES")}
+
+    def _logs(self) -> str:
+        return "\n\n".join(node.log.read_text(errors="replace")[-3000:] for node in self.nodes)
+
+
+def wait_until(is_so: Callable[[], bool], otherwise: Callable[[], str]) -> None:
+    """Ask again and again. Raises: AssertionError with what is known otherwise, after a minute."""
+    deadline = time.monotonic() + _WITHIN
+    while not is_so():
+        assert time.monotonic() < deadline, otherwise()
+        time.sleep(0.05)
