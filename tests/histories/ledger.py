@@ -1,0 +1,257 @@
+"""A history and the stored facts written by hand, side by side, so that the two can contradict each other."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from boxoffice.application.idempotency import Answer
+from boxoffice.domain.booking import Booking, BookingStatus, PaymentStatus
+from boxoffice.domain.event import Event, EventState, EventStatus, TicketType, WaitingListPolicy
+from boxoffice.domain.facts import (
+    AnyHappening,
+    BookingCancelled,
+    BookingPromoted,
+    CustomerWaitlisted,
+    EventChanged,
+    EventInitialized,
+    Fact,
+    HoldExpired,
+    TicketsBooked,
+    TicketTypeAdded,
+    TicketTypeChanged,
+)
+from boxoffice.domain.money import Money
+from boxoffice.entrypoints.histories import Breach, Call, History, Outcome, Sale, Stored, check_promises
+from boxoffice.entrypoints.histories.record import Name
+
+EVENT, KIND, ORGANIZER = UUID(int=800), UUID(int=801), UUID(int=900)
+ANA, BEN, CLEO, DAN = (UUID(int=number) for number in range(1, 5))
+NOW = datetime(2027, 1, 1, 12, tzinfo=UTC)
+FREE = Money(0, "EUR")
+TAKING = (BookingStatus.HELD, BookingStatus.CONFIRMED)
+
+
+def booking_id(name: str) -> UUID:
+    """The booking of that name."""
+    return UUID(bytes=name.encode().rjust(16, b"."))
+
+
+class Ledger:
+    """What clients said (`ask`, `told`, `refused`, `lost`) and what is stored (`takes`, `waits`, `promotes`, …)."""
+
+    def __init__(self, total: int = 2, policy: str = "strict", limit: int = 10) -> None:
+        self.history = History(now=count().__next__)
+        self.sale = Sale(event_id=EVENT, organizer_id=ORGANIZER, totals={KIND: total}, policy=policy, limit=limit)
+        self.facts: list[Fact] = []
+        self.bookings: dict[UUID, Booking] = {}
+        self.remembered: dict[tuple[UUID, str], Answer] = {}
+        self.total = total
+        self.is_unsettled = False
+        self._operations: dict[str, int] = {}
+        self._time = NOW
+        values = {
+            "status": "on_sale",
+            "waitingListPolicy": policy,
+            "maxTicketsPerCustomer": limit,
+            "startsAt": None,
+            "salesOpenAt": None,
+            "salesCloseAt": None,
+        }
+        kind = TicketTypeAdded(ticket_type_id=KIND, name="All", total_tickets=total, price=None)
+        self.happens(EventInitialized(organizer_id=ORGANIZER, currency="EUR", values=values, ticket_types=[kind]))
+
+    # What clients said.
+
+    def ask(self, operation: str, name: Name, customer: UUID | None = None, **call: Any) -> None:
+        """A call begins."""
+        what = Call(name=name, event_id=EVENT, customer_id=customer, **call)
+        self._operations[operation] = self.history.invoke(len(self._operations), what)
+
+    def book(self, operation: str, customer: UUID, quantity: int = 1, **call: Any) -> None:
+        """A booking is asked for; the operation is called as the booking is."""
+        self.ask(operation, "book", customer, booking_id=booking_id(operation), quantity=quantity, **call)
+
+    def cancel(self, operation: str, name: str, customer: UUID | None = None) -> None:
+        """A cancellation is asked for."""
+        self.ask(operation, "cancel", customer, booking_id=booking_id(name))
+
+    def told(self, operation: str, **outcome: Any) -> None:
+        """It is acknowledged."""
+        self.history.ok(self._operations[operation], Outcome(**outcome))
+
+    def refused(self, operation: str, code: str) -> None:
+        """It is refused."""
+        self.history.fail(self._operations[operation], code)
+
+    def lost(self, operation: str) -> None:
+        """Nobody knows."""
+        self.history.unknown(self._operations[operation])
+
+    def booked(self, name: str, customer: UUID, quantity: int = 1) -> None:
+        """A whole booking, asked for, stored and acknowledged as confirmed."""
+        self.book(name, customer, quantity)
+        self.takes(name, customer, quantity)
+        self.told(name, status="confirmed", booking_id=booking_id(name))
+
+    def joined(self, name: str, customer: UUID, quantity: int = 1, position: int = 1) -> None:
+        """A whole booking that has to wait."""
+        self.book(name, customer, quantity)
+        self.waits(name, customer, quantity)
+        self.told(name, status="waitlisted", booking_id=booking_id(name), position=position)
+
+    # What is stored.
+
+    def happens(self, what: AnyHappening, name: str | None = None, *, later: bool = True) -> None:
+        """A fact; `later`: of another decision than the one before it."""
+        if later:
+            self._time += timedelta(seconds=1)
+        number = booking_id(name) if name else None
+        self.facts.append(
+            Fact(event_id=EVENT, seq=len(self.facts) + 1, booking_id=number, occurred_at=self._time, what=what)
+        )
+
+    def takes(self, name: str, customer: UUID, quantity: int = 1, *, until: float | None = None) -> None:
+        """Tickets are booked; with `until` they are held for so many seconds."""
+        status = BookingStatus.CONFIRMED if until is None else BookingStatus.HELD
+        expires_at = None if until is None else self._time + timedelta(seconds=until)
+        self._enter(name, customer, quantity, status)
+        self.happens(
+            TicketsBooked(
+                ticket_type_id=KIND,
+                customer_id=customer,
+                quantity=quantity,
+                amount=FREE,
+                status=status,
+                payment_status=PaymentStatus.NONE,
+                expires_at=expires_at,
+            ),
+            name,
+        )
+
+    def waits(self, name: str, customer: UUID, quantity: int = 1, *, number: int | None = None) -> None:
+        """A customer joins the line."""
+        queue_number = number or 1 + sum(booking.queue_number is not None for booking in self.bookings.values())
+        self._enter(name, customer, quantity, BookingStatus.WAITLISTED, queue_number)
+        self.happens(
+            CustomerWaitlisted(
+                ticket_type_id=KIND, customer_id=customer, quantity=quantity, amount=FREE, queue_number=queue_number
+            ),
+            name,
+        )
+
+    def promotes(self, name: str, *, later: bool = False) -> None:
+        """Somebody in line gets tickets."""
+        booking = self._move(name, BookingStatus.CONFIRMED)
+        self.happens(
+            BookingPromoted(
+                ticket_type_id=KIND,
+                customer_id=booking.customer_id,
+                quantity=booking.quantity,
+                queue_number=booking.queue_number or 0,
+                status=BookingStatus.CONFIRMED,
+                payment_status=PaymentStatus.NONE,
+            ),
+            name,
+            later=later,
+        )
+
+    def ends(self, name: str, by: str = "customer") -> None:
+        """A booking is cancelled."""
+        was = self.bookings[booking_id(name)].status
+        booking = self._move(name, BookingStatus.CANCELLED)
+        self.happens(
+            BookingCancelled(
+                ticket_type_id=KIND,
+                customer_id=booking.customer_id,
+                quantity=booking.quantity,
+                was=was,
+                by=by,
+                payment_status=PaymentStatus.NONE,
+            ),
+            name,
+        )
+
+    def lapses(self, name: str) -> None:
+        """A hold lapses."""
+        booking = self._move(name, BookingStatus.EXPIRED)
+        self.happens(HoldExpired(ticket_type_id=KIND, customer_id=booking.customer_id, quantity=booking.quantity), name)
+
+    def becomes(self, **changes: Any) -> None:
+        """The event changes."""
+        self.happens(EventChanged(version=2, changes=changes))
+
+    def grows(self, total: int) -> None:
+        """There are more tickets, or fewer."""
+        self.total = total
+        self.happens(TicketTypeChanged(version=2, ticket_type_id=KIND, changes={"totalTickets": total}))
+
+    def stored(self) -> Stored:
+        """All of it, with counters that are right for the bookings."""
+        changes = [fact.what.changes for fact in self.facts if isinstance(fact.what, EventChanged)]
+        status = next((each["status"] for each in reversed(changes) if "status" in each), "on_sale")
+        event = Event(
+            id=EVENT,
+            organizer_id=ORGANIZER,
+            name="Jazz night",
+            currency="EUR",
+            status=EventStatus(status),
+            waiting_list_policy=WaitingListPolicy(self.sale.policy),
+            last_seq=len(self.facts),
+            is_unsettled=self.is_unsettled,
+            created_at=NOW,
+        )
+        waiting = [each for each in self.bookings.values() if each.status is BookingStatus.WAITLISTED]
+        kind = TicketType(
+            id=KIND,
+            event_id=EVENT,
+            ordinal=0,
+            name="All",
+            total_tickets=self.total,
+            taken=sum(each.quantity for each in self.bookings.values() if each.status in TAKING),
+            waiting=len(waiting),
+            waiting_tickets=sum(each.quantity for each in waiting),
+        )
+        return Stored(
+            events={EVENT: EventState(event=event, ticket_types=(kind,))},
+            facts={EVENT: list(self.facts)},
+            bookings=dict(self.bookings),
+            remembered=self.remembered,
+        )
+
+    def breaches(self, **options: Any) -> list[Breach]:
+        """What the promises say to it."""
+        return check_promises(self.history, self.stored(), **options)
+
+    def broken(self, **options: Any) -> set[tuple[int, str]]:
+        """Which promises are broken, by which rule."""
+        return rules(self.breaches(**options))
+
+    def _enter(
+        self, name: str, customer: UUID, quantity: int, status: BookingStatus, queue_number: int | None = None
+    ) -> None:
+        self.bookings[booking_id(name)] = Booking(
+            id=booking_id(name),
+            event_id=EVENT,
+            ticket_type_id=KIND,
+            customer_id=customer,
+            quantity=quantity,
+            status=status,
+            amount=FREE,
+            queue_number=queue_number,
+            created_at=NOW,
+            updated_at=NOW,
+        )
+
+    def _move(self, name: str, status: BookingStatus) -> Booking:
+        booking = replace(self.bookings[booking_id(name)], status=status)
+        self.bookings[booking.id] = booking
+        return booking
+
+
+def rules(breaches: Iterable[Breach]) -> set[tuple[int, str]]:
+    """The breaches by promise and rule."""
+    return {(breach.promise, breach.rule) for breach in breaches}
