@@ -99,6 +99,22 @@ async def test_locks_in_any_order_do_not_stand_in_each_others_way(office: BoxOff
     await asyncio.gather(*(lock(order) for order in (1, -1) * 3))
 
 
+async def test_locks_in_any_order_behind_one_that_is_held_do_not_either(office: BoxOffice) -> None:
+    states = [await office.initialize(100) for _ in range(3)]
+    needs = [Needs(event_id=state.event.id) for state in states]
+
+    async def lock(order: int) -> None:
+        async with office.storage.begin() as unit_of_work:
+            await unit_of_work.inventories.lock(needs[::order])
+
+    async with office.storage.begin() as unit_of_work:
+        # All of them stop in the middle, where whoever came from the other end would have what they want next.
+        await unit_of_work.inventories.lock(needs[1:2])
+        waiting = [asyncio.create_task(lock(order)) for order in (1, -1) * 2]
+        await asyncio.wait(waiting, timeout=0.1)
+    await asyncio.gather(*waiting)
+
+
 async def test_a_cancelled_unit_of_work_lets_go(office: BoxOffice) -> None:
     state = await office.initialize(1)
     is_locked = asyncio.Event()

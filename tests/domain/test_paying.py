@@ -509,6 +509,18 @@ def test_a_refund_is_tried_until_it_succeeds_with_longer_and_longer_pauses() -> 
     assert office.refund(booking).status is PaymentState.PENDING
 
 
+def test_a_refund_that_went_out_went_out_and_saying_anything_again_changes_nothing() -> None:
+    office = held_office()
+    booking = office.pay(office.book(ANA))
+    office.cancel(booking)
+    office.answer(office.refund(booking), Answer.DONE)
+    settled, facts = office.refund(booking), len(office.facts)
+    for answer in Answer:
+        office.answer(settled, answer)
+    assert office.refund(booking) == settled
+    assert len(office.facts) == facts
+
+
 def test_the_refund_of_a_charge_and_the_charge_of_a_refund_are_each_others() -> None:
     charge_id = UUID("01890000-0000-7000-8000-000000000001")
     assert refund_of(charge_id) != charge_id
