@@ -1,0 +1,74 @@
+"""Put each fault into a copy of the package and see that a test notices: `python -m tests.mutants [name …]`."""
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests import mariadb
+
+from .faults import FAULTS
+from .trial import HERE, Fault, Outcome, Project, Verdict, try_all, try_unchanged
+
+
+def main(arguments: Sequence[str], project: Project, faults: Sequence[Fault]) -> int:
+    """Try the faults whose names hold one of the words given, or all. 1 where one was not caught, 2 for wrong use."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
+    parser.add_argument("words", nargs="*", help="try only faults whose names hold one of these")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="so many at a time")
+    parser.add_argument("--why", action="store_true", help="say how the test that noticed failed")
+    options = parser.parse_args(arguments)
+    chosen = [
+        each for each in faults if not options.words or any(word.lower() in each.name.lower() for word in options.words)
+    ]
+    if not chosen:
+        _say("There is no such fault.")
+        return 2
+    is_sound = True
+    for tests, verdict in try_unchanged(project, chosen, options.jobs):
+        if verdict.outcome is not Outcome.SURVIVED:
+            is_sound = False
+            _say(f"Without any fault these tests fail, so they prove nothing: {' '.join(tests)}\n{_why(verdict)}")
+    if not is_sound:
+        return 1
+    left: list[str] = []
+    for fault, verdict in try_all(project, chosen, options.jobs):
+        if verdict.outcome is Outcome.CAUGHT:
+            _say(f"{fault.name}: caught by {verdict.test} in {verdict.seconds:.1f} s")
+            if options.why:
+                _say(_why(verdict))
+        else:
+            left.append(fault.name)
+            _say(f"{fault.name}: {verdict.outcome} in {verdict.seconds:.1f} s {verdict.test}\n{_why(verdict)}")
+    _say(f"{len(chosen) - len(left)} of {len(chosen)} faults were caught.")
+    return 1 if left else 0
+
+
+@contextmanager
+def with_mariadb(environment: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
+    """The environment with a server in it, one for all trials. Raises: MariaDBMissing."""
+    if environment.get(mariadb.URL_VARIABLE):
+        yield environment
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="boxoffice-mutants-") as folder,
+        mariadb.MariaDB(mariadb.template(Path(folder))) as server,
+    ):
+        yield {**environment, mariadb.URL_VARIABLE: server.admin_url}
+
+
+def _why(verdict: Verdict) -> str:
+    return "".join(f"    {line}\n" for line in verdict.why.splitlines()[:12]).rstrip()
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n".rstrip() + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    with with_mariadb(os.environ) as with_server:
+        sys.exit(main(sys.argv[1:], Project(root=HERE, package=HERE / "src", environment=with_server), FAULTS))

@@ -1,0 +1,794 @@
+"""The faults: each breaks one promise, or one thing that a promise rests on, as a mistake of a moment would."""
+
+from typing import Final
+
+from .trial import Change, Fault
+
+_BOOKING: Final = ("tests/domain/test_booking.py",)
+_CANCELLING: Final = ("tests/domain/test_cancelling.py",)
+_WAITING: Final = ("tests/domain/test_waiting_list.py",)
+_PAYING: Final = ("tests/domain/test_paying.py",)
+_ORGANIZING: Final = ("tests/domain/test_organizing.py",)
+_KEYS: Final = ("tests/application/test_once.py",)
+_MONEY: Final = ("tests/application/test_paying.py",)
+
+
+def _of(file: str, *names: str) -> tuple[str, ...]:
+    return tuple(f"{file}::{name}" for name in names)
+
+
+_TURNS: Final = _of(
+    "tests/application/test_turnstile.py",
+    "test_all_that_arrived_while_a_transaction_ran_share_the_next_one",
+    "test_nobody_is_answered_before_the_commit",
+    "test_a_commit_that_was_never_answered_is_looked_up_and_never_done_twice",
+    "test_a_lost_commit_that_arrives_late_is_not_done_again",
+    "test_a_transaction_that_was_undone_is_run_again",
+    "test_a_command_whose_caller_went_away_in_the_queue_is_not_executed",
+)
+_IN_MEMORY: Final = _of(
+    "tests/contract/test_units_of_work.py",
+    "test_a_lock_makes_the_next_one_wait_and_see[memory]",
+    "test_locks_in_any_order_behind_one_that_is_held_do_not_either[memory]",
+    "test_what_was_not_committed_is_not[memory]",
+    "test_a_second_live_booking_of_a_ticket_type_conflicts[memory]",
+)
+_ON_SQLITE: Final = (
+    *_of(
+        "tests/contract/test_inventories.py",
+        "test_a_strict_line_shows_its_first[sqlite]",
+        "test_a_line_is_whole_only_when_fewer_came_than_asked_for[sqlite]",
+    ),
+    "tests/contract/test_chores.py::test_one_process_has_the_turn_until_it_ends[sqlite]",
+    *_of(
+        "tests/contract/test_units_of_work.py",
+        "test_a_lock_makes_the_next_one_wait_and_see[sqlite]",
+        "test_what_was_not_committed_is_not[sqlite]",
+        "test_after_a_conflict_nothing_is_committed[sqlite]",
+        "test_many_at_once_take_each_ticket_once[sqlite]",
+        "test_a_second_live_booking_of_a_ticket_type_conflicts[sqlite]",
+        "test_more_taken_than_there_are_conflicts[sqlite]",
+    ),
+)
+_ON_MARIADB: Final = _of(
+    "tests/contract/test_units_of_work.py",
+    "test_a_lock_makes_the_next_one_wait_and_see[mariadb]",
+    "test_looking_for_a_mark_waits_for_the_transaction_that_may_write_it[mariadb]",
+)
+_IN_TROUBLE: Final = _of(
+    "tests/sql/test_troubles.py",
+    "test_a_deadlock_is_to_be_retried",
+    "test_a_connection_lost_during_commit_leaves_the_outcome_unknown",
+    "test_waiting_too_long_for_a_lock_is_unavailable_and_rolled_back",
+)
+_COMMITS: Final = ("tests/sql/test_commit.py",)
+
+DOMAIN: Final = (
+    Fault(
+        "One ticket more is sold than there are",
+        (Change("domain/event.py", "if quantity > self.available:", "if quantity > self.available + 1:"),),
+        _BOOKING,
+    ),
+    Fault(
+        "A newcomer jumps the line",
+        (Change("domain/event.py", "if self.waiting == 0:", "if self.waiting >= 0:"),),
+        _BOOKING,
+    ),
+    Fault(
+        "A newcomer takes what a line that is still being served could have had",
+        (Change("domain/event.py", "WaitingListPolicy.STRICT or event.is_unsettled:", "WaitingListPolicy.STRICT:"),),
+        _WAITING,
+    ),
+    Fault(
+        "Whoever came last is served first, by the rules",
+        (Change("domain/settle.py", "first = line.head[0] if line.head else None", "first = (*line.head, None)[-2]"),),
+        _CANCELLING,
+    ),
+    Fault(
+        "Under strict, somebody is overtaken whose group does not fit",
+        (
+            Change(
+                "domain/settle.py",
+                "        if policy is WaitingListPolicy.STRICT:\n            first = line.head[0]",
+                "        if policy is None:\n            first = line.head[0]",
+            ),
+        ),
+        _WAITING,
+    ),
+    Fault(
+        "Whom a freed ticket fits is promoted later, and not in the decision that freed it",
+        (
+            Change(
+                "domain/cancel.py",
+                "    settle_event(recording, freed)\n",
+                "    recording.set_event(structs.replace(recording.event, is_unsettled=bool(freed)))\n",
+            ),
+            Change("domain/cancel.py", "from msgspec import Struct\n", "from msgspec import Struct, structs\n"),
+        ),
+        _CANCELLING,
+    ),
+    Fault(
+        "A cancelled booking gives its tickets back twice",
+        (Change("domain/recording.py", "self._count(before, -1)", "self._count(before, -2)"),),
+        _CANCELLING,
+    ),
+    Fault(
+        "What is cancelled can be cancelled again",
+        (
+            Change(
+                "domain/cancel.py",
+                "    if not booking.as_of(now).status.is_live:\n        raise AlreadyCancelled\n",
+                "",
+            ),
+        ),
+        _CANCELLING,
+    ),
+    Fault(
+        "A promotion does not move the counters",
+        (
+            Change(
+                "domain/recording.py",
+                "        self._count(after, 1)\n",
+                "        if before.status is not BookingStatus.WAITLISTED:\n            self._count(after, 1)\n",
+            ),
+        ),
+        _CANCELLING,
+    ),
+    Fault(
+        "Facts have gaps",
+        (
+            Change(
+                "domain/recording.py",
+                "        seq = self.event.last_seq + 1\n",
+                "        seq = self.event.last_seq + 1 + bool(self._facts)\n",
+            ),
+        ),
+        _CANCELLING,
+    ),
+    Fault(
+        "Queue numbers are issued twice",
+        (
+            Change(
+                "domain/recording.py",
+                "        self.event = replace(self.event, last_queue_number=number)\n        return number\n",
+                "        return number\n",
+            ),
+        ),
+        _BOOKING,
+    ),
+    Fault(
+        "A customer books the same tickets twice",
+        (Change("domain/book.py", "        if booking.ticket_type_id == ticket_type.id:\n", "        if False:\n"),),
+        _BOOKING,
+    ),
+    Fault(
+        "A customer may have any number of tickets",
+        (
+            Change(
+                "domain/book.py",
+                "if sum(booking.quantity for booking in live) + command.quantity > most:",
+                "if command.quantity > most:",
+            ),
+        ),
+        _BOOKING,
+    ),
+    Fault(
+        "Another one's booking may be cancelled",
+        (
+            Change(
+                "domain/cancel.py",
+                "                    raise NotFound\n                return booking\n",
+                "                    pass\n                return booking\n",
+            ),
+        ),
+        _CANCELLING,
+    ),
+    Fault(
+        "A draft is there for everybody",
+        (
+            Change(
+                "domain/event.py",
+                "        if self.status is EventStatus.DRAFT and (actor is None or not self.is_managed_by(actor)):\n",
+                "        if False:\n",
+            ),
+        ),
+        _BOOKING,
+    ),
+    Fault(
+        "An edit does not look at the version that it was made for",
+        (
+            Change(
+                "domain/organize.py",
+                "    if expected_versions is not None and event.version not in expected_versions:\n"
+                "        raise StaleVersion\n",
+                "",
+            ),
+        ),
+        _ORGANIZING,
+    ),
+    Fault(
+        "Fewer tickets than are taken",
+        (Change("domain/organize.py", "    if total_tickets < ticket_type.taken:\n", "    if False:\n"),),
+        _ORGANIZING,
+    ),
+    Fault(
+        "A hold never lapses",
+        (
+            Change(
+                "domain/event.py",
+                "return self.earliest_expiry is not None and self.earliest_expiry <= now",
+                "return False",
+            ),
+        ),
+        _PAYING,
+    ),
+    Fault(
+        "A hold that lapsed is paid although nobody has settled it yet",
+        (
+            Change(
+                "domain/pay.py",
+                "    if booking.has_lapsed(now):\n        raise HoldExpired\n",
+                "",
+            ),
+        ),
+        _PAYING,
+    ),
+    Fault(
+        "A hold that expired is paid although its tickets are gone",
+        (
+            Change(
+                "domain/pay.py",
+                "return not inventory.ticket_type(booking.ticket_type_id).must_wait("
+                "booking.quantity, inventory.event, now)",
+                "return True",
+            ),
+        ),
+        _PAYING,
+    ),
+    Fault(
+        "Money that bought no tickets is kept",
+        (
+            Change(
+                "domain/pay.py",
+                "    if not gets_tickets:\n        owe_refund(recording, paid, payment.id, payment.method)\n",
+                "",
+            ),
+        ),
+        _PAYING,
+    ),
+    Fault(
+        "Whoever cancels what is paid gets nothing back",
+        (
+            Change(
+                "domain/settle.py",
+                "    if is_paid and booking.paid_by is not None and booking.paid_with is not None:\n",
+                "    if False:\n",
+            ),
+        ),
+        _PAYING,
+    ),
+    Fault(
+        "A booking is charged a second time beside a charge that is under way",
+        (Change("domain/pay.py", "    if pending is not None:\n", "    if False:\n"),),
+        _PAYING,
+    ),
+    Fault(
+        "A refund that is settled is owed again",
+        (
+            Change(
+                "domain/pay.py",
+                "    if payment.status is PaymentState.PENDING:\n        return True\n",
+                "    if payment.status is PaymentState.PENDING or payment.kind is PaymentKind.REFUND:\n"
+                "        return True\n",
+            ),
+        ),
+        _PAYING,
+    ),
+)
+
+APPLICATION: Final = (
+    Fault(
+        "A charge that is tried again has a new reference",
+        (
+            Change(
+                "application/pay_booking.py",
+                "self._gateway.charge(payment.id, payment.amount, token)",
+                "self._gateway.charge(self._ids.new(), payment.amount, token)",
+            ),
+        ),
+        _MONEY,
+    ),
+    Fault(
+        "A charge without an answer is made again before anybody asks what became of it",
+        (
+            Change(
+                "application/pay_booking.py",
+                "taken = None if attempt.is_new else await self._gateway.find_charge(payment.id)",
+                "taken = None",
+            ),
+        ),
+        _MONEY,
+    ),
+    Fault(
+        "A refund that is tried again is another refund",
+        (
+            Change(
+                "application/sweep.py",
+                "self._gateway.refund(payment.id, refund_of(payment.id), payment.amount)",
+                "self._gateway.refund(uuid4(), refund_of(payment.id), payment.amount)",
+            ),
+            Change("application/sweep.py", "from uuid import UUID\n", "from uuid import UUID, uuid4\n"),
+        ),
+        _MONEY,
+    ),
+    Fault(
+        "A refund goes out to nobody and counts as done",
+        (
+            Change(
+                "application/sweep.py",
+                "return Answer.DONE if is_done else Answer.SILENT",
+                "return Answer.DONE",
+            ),
+        ),
+        _MONEY,
+    ),
+    Fault(
+        "Every process sweeps, whosever turn it is",
+        (
+            Change(
+                "application/sweep.py",
+                "        if not await in_transaction(self._storage, self._take_turn, jitter=self._jitter):\n",
+                "        if False:\n",
+            ),
+        ),
+        _MONEY,
+    ),
+)
+
+TURNSTILE: Final = (
+    Fault(
+        "A key that comes again does it again",
+        (
+            Change(
+                "application/turnstile.py",
+                "before = None if keyed is None else self._remembered.get(keyed.key)\n",
+                "before = None\n",
+            ),
+        ),
+        _KEYS,
+    ),
+    Fault(
+        "A key is remembered in a transaction of its own, behind its effect",
+        (
+            Change(
+                "application/turnstile.py",
+                "                    await unit_of_work.commit()\n",
+                "                    await unit_of_work.commit()\n"
+                "                if batch._to_remember:\n"
+                "                    async with self._storage.begin() as another:\n"
+                "                        await another.inventories.remember(batch._to_remember, self._clock.now())\n"
+                "                        await another.commit()\n",
+            ),
+            Change("application/turnstile.py", "        if self._to_remember:\n", "        if False:\n"),
+        ),
+        _KEYS,
+    ),
+    Fault(
+        "A key is good for any request",
+        (Change("application/turnstile.py", "if before.fingerprint == keyed.fingerprint else", "if True else"),),
+        _KEYS,
+    ),
+    Fault(
+        "Whoever asks is answered before COMMIT",
+        (
+            Change(
+                "application/turnstile.py",
+                "                    await unit_of_work.commit()\n",
+                "                    self._finish(batch)\n                    await unit_of_work.commit()\n",
+            ),
+        ),
+        _TURNS,
+    ),
+    Fault(
+        "A COMMIT that was never answered counts as not happened",
+        (
+            Change(
+                "application/turnstile.py",
+                "                if await self._happened(batch):\n"
+                "                    return self._finish(batch)\n"
+                "                lost.append(batch)\n",
+                "                pass\n",
+            ),
+        ),
+        _TURNS,
+    ),
+    Fault(
+        "A COMMIT that was never answered counts as happened",
+        (
+            Change(
+                "application/turnstile.py",
+                "                if await self._happened(batch):\n",
+                "                if True:\n",
+            ),
+        ),
+        _TURNS,
+    ),
+    Fault(
+        "A COMMIT that was never answered is looked for once and never again",
+        (
+            Change(
+                "application/turnstile.py",
+                "                lost.append(batch)\n",
+                "                pass\n",
+            ),
+        ),
+        _TURNS,
+    ),
+    Fault(
+        "A transaction that the database undid is not run again",
+        (
+            Change(
+                "application/turnstile.py",
+                "            except Retryable:\n                pass\n",
+                "            except Retryable:\n"
+                '                raise Unavailable("The database undid the transaction.") from None\n',
+            ),
+        ),
+        _TURNS,
+    ),
+    Fault(
+        "A command is carried out whose caller has gone away while it waited",
+        (
+            Change(
+                "application/turnstile.py",
+                "        return self.future is not None and self.future.done()\n",
+                "        return False\n",
+            ),
+        ),
+        _TURNS,
+    ),
+    Fault(
+        "Whoever shares a transaction does not see what was decided before",
+        (
+            Change(
+                "application/turnstile.py",
+                "        self.inventory = _without_concerned(decision.inventory)\n",
+                "",
+            ),
+        ),
+        _TURNS,
+    ),
+    Fault(
+        "A process decides from what it remembers of an event",
+        (
+            Change(
+                "application/turnstile.py",
+                "            locked = await storage.lock(needs)\n",
+                "            locked = await storage.lock(needs)\n"
+                "            for event_id in locked.keys() & _REMEMBERED.keys():\n"
+                "                known = _REMEMBERED[event_id]\n"
+                "                locked[event_id] = replace(\n"
+                "                    locked[event_id], event=known.event, ticket_types=known.ticket_types\n"
+                "                )\n",
+            ),
+            Change(
+                "application/turnstile.py",
+                "        self._found_free(batch.locked)\n",
+                "        self._found_free(batch.locked)\n"
+                "        _REMEMBERED.update({event_id: seen.inventory for event_id, seen in batch._seen.items()})\n",
+            ),
+            Change(
+                "application/turnstile.py",
+                "_log = logging.getLogger(__name__)\n",
+                "_log = logging.getLogger(__name__)\n_REMEMBERED: dict[UUID, Inventory] = {}\n",
+            ),
+        ),
+        ("tests/concurrency/test_rush.py::test_as_many_are_confirmed_as_there_are_tickets[sqlite-one-by-one-50-25]",),
+    ),
+)
+
+MEMORY: Final = (
+    Fault(
+        "In memory nobody waits for a lock",
+        (
+            Change(
+                "adapters/memory/unit_of_work.py",
+                "                if claim.granted is not None:\n",
+                "                if False:\n",
+            ),
+        ),
+        _IN_MEMORY,
+    ),
+    Fault(
+        "In memory locks are taken in any order",
+        (
+            Change(
+                "adapters/memory/unit_of_work.py",
+                "await self.lock_in_order(sorted(keys))",
+                "await self.lock_in_order(list(keys))",
+            ),
+        ),
+        _IN_MEMORY,
+    ),
+    Fault(
+        "In memory nothing is rolled back",
+        (
+            Change(
+                "adapters/memory/unit_of_work.py",
+                "        else:\n            self._end()\n\n    async def commit",
+                "        else:\n            self._draft.apply()\n            self._end()\n\n    async def commit",
+            ),
+        ),
+        _IN_MEMORY,
+    ),
+    Fault(
+        "In memory a customer may have two live bookings of a ticket type",
+        (
+            Change(
+                "adapters/memory/tables.py",
+                '                    raise Conflict("the customer has a live booking of this ticket type")\n',
+                "                    pass\n",
+            ),
+        ),
+        _IN_MEMORY,
+    ),
+)
+
+SQL: Final = (
+    Fault(
+        "An event is read without its lock",
+        (
+            Change(
+                "adapters/sql/inventories.py",
+                "_LOCK = _by_primary_key(select(*EVENT)).with_for_update()\n",
+                "_LOCK = _by_primary_key(select(*EVENT))\n",
+            ),
+        ),
+        _ON_MARIADB,
+    ),
+    Fault(
+        "An event that is locked is skipped instead of waited for (SKIP LOCKED)",
+        (
+            Change(
+                "adapters/sql/inventories.py",
+                "_LOCK = _by_primary_key(select(*EVENT)).with_for_update()\n",
+                "_LOCK = _by_primary_key(select(*EVENT)).with_for_update(skip_locked=True)\n",
+            ),
+        ),
+        _ON_MARIADB,
+    ),
+    Fault(
+        "A promotion locks whom it finds in line (SKIP LOCKED) instead of the event",
+        (
+            Change(
+                "adapters/sql/inventories.py",
+                "_LOCK = _by_primary_key(select(*EVENT)).with_for_update()\n",
+                "_LOCK = _by_primary_key(select(*EVENT))\n",
+            ),
+            Change(
+                "adapters/sql/lines.py",
+                "head.join(bookings, bookings.c.id == head.c.booking_id))\n",
+                "head.join(bookings, bookings.c.id == head.c.booking_id)).with_for_update(skip_locked=True)\n",
+            ),
+        ),
+        ("tests/concurrency/test_lines.py::test_ten_cancels_confirm_the_first_ten_of_fifteen[mariadb-one-by-one]",),
+    ),
+    Fault(
+        "A plain read before the lock decides what is seen behind it (REPEATABLE READ)",
+        (
+            Change("adapters/sql/mysql.py", 'isolation_level="READ COMMITTED"', 'isolation_level="REPEATABLE READ"'),
+            Change(
+                "adapters/sql/inventories.py",
+                "            rows = await self._transaction.rows(_LOCK, values)\n",
+                "            await self._transaction.rows(_EXISTING, values)\n"
+                "            rows = await self._transaction.rows(_LOCK, values)\n",
+            ),
+        ),
+        _ON_MARIADB,
+    ),
+    Fault(
+        "The locked event is not written",
+        (
+            Change(
+                "adapters/sql/inventories.py",
+                "        await self._put(events, _MOVING, [_moving(each) for each in moved])\n",
+                "",
+            ),
+        ),
+        _ON_SQLITE,
+    ),
+    Fault(
+        "The counters of a ticket type are not written",
+        (
+            Change(
+                "adapters/sql/inventories.py",
+                "        await self._put(ticket_types, _COUNTERS, [ticket_type_values(each) for each in counted])\n",
+                "",
+            ),
+        ),
+        _ON_SQLITE,
+    ),
+    Fault(
+        "Whoever came last is served first, by the database",
+        (
+            Change(
+                "adapters/sql/lines.py",
+                "first.order_by(waiting_list.c.queue_number)",
+                "first.order_by(waiting_list.c.queue_number.desc())",
+            ),
+        ),
+        _ON_SQLITE,
+    ),
+    Fault(
+        "What was not committed is committed when the connection is given back",
+        (
+            Change(
+                "adapters/sql/transaction.py",
+                "                await self._connection.rollback()\n",
+                "                await self._connection.commit()\n",
+            ),
+        ),
+        _ON_SQLITE,
+    ),
+    Fault(
+        "After a statement that failed the transaction goes on",
+        (
+            Change(
+                "adapters/sql/transaction.py",
+                "            self._failure = self._told(error, committing)\n            await self._roll_back()\n"
+                "            if self._failure is error:\n                raise\n"
+                "            raise self._failure from error\n",
+                "            raise self._told(error, committing) from error\n",
+            ),
+        ),
+        _ON_SQLITE,
+    ),
+    Fault(
+        "The schema has no unique key of live bookings",
+        (
+            Change(
+                "adapters/sql/tables.py",
+                '    UniqueConstraint("event_id", "live_customer_id", "ticket_type_id", '
+                'name="uq_bookings_one_live"),\n',
+                "",
+            ),
+            Change(
+                "adapters/sql/migrations/versions/initial.py",
+                '        sa.UniqueConstraint("event_id", "live_customer_id", "ticket_type_id", '
+                'name="uq_bookings_one_live"),\n',
+                "",
+            ),
+        ),
+        _ON_SQLITE,
+    ),
+    Fault(
+        "A migration forgets the unique key of live bookings",
+        (
+            Change(
+                "adapters/sql/migrations/versions/initial.py",
+                '        sa.UniqueConstraint("event_id", "live_customer_id", "ticket_type_id", '
+                'name="uq_bookings_one_live"),\n',
+                "",
+            ),
+        ),
+        ("tests/sql/test_migrations.py::test_the_migrations_lead_to_the_tables[sqlite]",),
+    ),
+    Fault(
+        "The schema lets more tickets be taken than there are",
+        (
+            Change(
+                "adapters/sql/tables.py",
+                '"taken >= 0 AND taken <= total_tickets"',
+                '"taken >= 0"',
+            ),
+            Change(
+                "adapters/sql/migrations/versions/initial.py",
+                '"taken >= 0 AND taken <= total_tickets"',
+                '"taken >= 0"',
+            ),
+        ),
+        _ON_SQLITE,
+    ),
+    Fault(
+        "Whether a lost COMMIT happened is asked without waiting for it to end",
+        (
+            Change(
+                "adapters/sql/inventories.py",
+                '        await self._transaction.rows(_LOCK, {"ids": ids})\n',
+                "",
+            ),
+        ),
+        _ON_MARIADB,
+    ),
+    Fault(
+        "A connection lost during COMMIT is taken for one lost before it",
+        (
+            Change(
+                "adapters/sql/transaction.py",
+                "        if committing and trouble is Trouble.LOST:\n",
+                "        if False:\n",
+            ),
+        ),
+        _IN_TROUBLE,
+    ),
+    Fault(
+        "A server that goes away during COMMIT is taken to have refused it",
+        (
+            Change(
+                "adapters/sql/mysql.py",
+                "        if trouble is Trouble.AWAY and committing:\n",
+                "        if False:\n",
+            ),
+        ),
+        _COMMITS,
+    ),
+    Fault(
+        "A deadlock is not run again",
+        (Change("adapters/sql/mysql.py", "_UNDONE = frozenset({1020, 1213})", "_UNDONE = frozenset({1020})"),),
+        _IN_TROUBLE,
+    ),
+    Fault(
+        "A lock that was waited for too long is nothing that anybody foresaw",
+        (Change("adapters/sql/mysql.py", "_BUSY = frozenset({1205, 3572})", "_BUSY = frozenset({3572})"),),
+        _IN_TROUBLE,
+    ),
+    Fault(
+        "A turn is taken whoever has it",
+        (
+            Change(
+                "adapters/sql/chores.py",
+                "        if holder != process_id and is_turn_running(ends_at, now, until):\n",
+                "        if False:\n",
+            ),
+        ),
+        _ON_SQLITE,
+    ),
+    Fault(
+        "Writers of SQLite begin without the lock (BEGIN DEFERRED)",
+        (Change("adapters/sql/sqlite.py", 'opening = ("BEGIN IMMEDIATE",)', 'opening = ("BEGIN DEFERRED",)'),),
+        _ON_SQLITE,
+    ),
+    Fault(
+        "A disk that fails in COMMIT is taken to have refused it",
+        (
+            Change(
+                "adapters/sql/sqlite.py",
+                "        if committing and code == sqlite3.SQLITE_IOERR:\n",
+                "        if False:\n",
+            ),
+        ),
+        _COMMITS,
+    ),
+    Fault(
+        "SQLite answers COMMIT before it is on the disk",
+        (Change("adapters/sql/sqlite.py", "PRAGMA synchronous = FULL", "PRAGMA synchronous = OFF"),),
+        _COMMITS,
+    ),
+)
+
+HTTP: Final = (
+    Fault(
+        "If-Match is not looked at",
+        (
+            Change(
+                "entrypoints/http/tags.py",
+                '    if listed is None or listed.strip() == "*":\n        return None\n',
+                "    if True:\n        return None\n",
+            ),
+        ),
+        ("tests/http/test_caching.py::test_every_edit_looks_at_if_match",),
+    ),
+    Fault(
+        "A key is good for the same body on another path",
+        (
+            Change(
+                "entrypoints/http/idempotency.py",
+                "        said = f\"{scope['method']} {scope['path']}\\n\"",
+                "        said = f\"{scope['method']}\\n\"",
+            ),
+        ),
+        ("tests/http/test_idempotency.py::test_the_path_belongs_to_the_request",),
+    ),
+)
+
+FAULTS: Final = (*DOMAIN, *APPLICATION, *TURNSTILE, *MEMORY, *SQL, *HTTP)
