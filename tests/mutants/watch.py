@@ -71,6 +71,6 @@ def pytest_configure(config: Any) -> None:
     import boxoffice
 
     expected = os.environ["PYTHONPATH"].split(os.pathsep)[0]
-    if boxoffice.__file__ is None or not Path(boxoffice.__file__).is_relative_to(expected):
+    if not Path(boxoffice.__file__).is_relative_to(expected):
         raise pytest.UsageError(f"{boxoffice.__file__} is tested, which is not below {expected}")
     config.pluginmanager.register(_Watch(config.getoption("--told")))
