@@ -155,7 +155,7 @@ def test_a_read_can_fail() -> None:
         state = await BoxOffice(storage).initialize(3)
         storage.fault = failing(Step.READ, Unavailable())
         with pytest.raises(Unavailable):
-            await storage.reads.event(state.event.id)
+            await storage.reads.facts(state.event.id, 0, 10)
         with pytest.raises(Unavailable):
             async with storage.snapshot():
                 pass

@@ -150,7 +150,8 @@ class Process:
             sweep_every=sweep_every or scenario.sweep_every,
         )
         await self._as_its_own(self._running.__aenter__)
-        self.is_up = True
+        # What it does in the background may have killed it already.
+        self.is_up = not self.life.is_dead
 
     async def stop(self) -> "list[asyncio.Task[Any]]":
         """End as a process does that is told to: first whoever is being served is answered, as far as it takes no time.

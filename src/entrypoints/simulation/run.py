@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
+import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 from uuid import UUID
 
@@ -75,9 +76,8 @@ def simulate(seed: int, operations: int) -> Report:
             loop.run(simulation.run(), seconds=LONGEST, turns=MOST_TURNS_EACH * (operations + 100))
         except (Stuck, Overrun) as error:
             problems.append(f"somebody waits forever: {error}")
-        except Exception as error:
-            problems.append(f"the simulation failed: {error!r}")
-            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is what this seed has to tell
+            problems.append(f"the simulation failed: {error!r}\n{''.join(traceback.format_exception(error))}")
         finally:
             loop.close()
     problems += simulation.problems
@@ -222,7 +222,8 @@ class _Simulation:
             await asyncio.sleep(0.2 + self.random.random())
             for process in self.processes:
                 if process.is_down:
-                    await process.start()
+                    with suppress(Gone):
+                        await process.start()
 
     # The end.
 
