@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check simulate format lock clean mariadb
+.PHONY: help run test check simulate torture format lock clean mariadb galera
 
 PYTHON ?= python3
 HOST ?= 127.0.0.1
@@ -32,7 +32,7 @@ help: ## Say what can be made
 run: $(RUN_READY) ## Serve on 127.0.0.1:8000 with SQLite under data/ (HOST=, PORT=)
 	@exec $(BIN)/boxoffice serve --host $(HOST) --port $(PORT)
 
-test: $(DEV_READY) mariadb ## Run every test, with MariaDB, and hold the rules to full branch coverage
+test: $(DEV_READY) mariadb galera ## Run every test, with MariaDB, and hold the rules to full branch coverage
 	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-fail-under=100 $(HEXAGON)
 	$(BIN)/python -m pytest -n $(WORKERS) $(HEXAGON:%=--ignore=%)
 
@@ -42,6 +42,11 @@ check: $(DEV_READY) ## Check format, lint, types and contracts, and run the fast
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n $(WORKERS) -m 'not mysql and not slow'
+
+torture: $(DEV_READY) mariadb galera ## Try for hours to break each promise: docs/proof.md
+	$(BIN)/python -m pytest --long tests/properties tests/faults tests/galera tests/wire
+	$(MAKE) simulate
+	$(BIN)/python -m tests.mutants
 
 simulate: $(RUN_READY) ## Hold the promises through simulated faults, seed by seed (SEEDS=, FROM=)
 	$(BIN)/boxoffice simulate --seeds $(SEEDS) --from $(FROM)
@@ -66,6 +71,9 @@ clean: ## Remove what was made, but not data/
 
 mariadb:
 	@tools/mariadb.sh
+
+galera: mariadb
+	@tools/galera.sh
 
 $(PYTHON_READY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
