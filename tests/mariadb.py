@@ -216,6 +216,8 @@ class MariaDB:
     def pause(self) -> None:
         """Let it hang: it keeps its connections and answers none."""
         os.kill(self.pid, signal.SIGSTOP)
+        # Some of its threads may still answer until all of them have stopped, which is told then.
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED)
 
     def resume(self) -> None:
         """Let it go on."""
