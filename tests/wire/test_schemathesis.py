@@ -20,6 +20,7 @@ import pytest
 from msgspec import Struct
 
 from tests.faults.service import Server
+from tests.wire import log
 from tests.wire.people import PASSWORD, Person, next_year, sign_up
 from tests.wire.raw import ROOT
 
@@ -153,8 +154,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running = Server(f"sqlite+aiosqlite:///{directory / 'boxoffice.db'}", directory).start()
     yield running
     assert running.terminate() == 0
-    said = running.log.read_text(encoding="utf-8", errors="replace")
-    assert '"level": "error"' not in said, said[max(0, said.index('"level": "error"') - 2_000) :][:6_000]
+    log.check(running.log)
 
 
 @pytest.fixture(scope="module")
