@@ -9,7 +9,7 @@ from msgspec import Struct
 from ..domain.refusals import InvalidToken
 from ..domain.user import Actor
 from .ports import Account, AccountKey, Claims, Clock, Reads, Tokens
-from .shared import Shared
+from .sharing import Shared
 
 REMEMBERED_FOR = 3.0
 """Seconds that an account is remembered, so that a role or the end of a session holds within five."""

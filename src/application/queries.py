@@ -12,7 +12,7 @@ from ..domain.payment import Payment
 from ..domain.refusals import NotFound
 from ..domain.user import Actor, Role
 from .ports import EventFilter, EventKey, Reads, WaitingKey
-from .shared import Shared
+from .sharing import Shared
 
 Item = TypeVar("Item")
 Key = TypeVar("Key")

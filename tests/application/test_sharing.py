@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from boxoffice.application.failures import Unavailable
-from boxoffice.application.shared import Shared
+from boxoffice.application.sharing import Shared
 
 
 class Source:
