@@ -26,7 +26,7 @@ from tests.contract.box_office import NOW, BoxOffice, booking_command, take
 from .cluster import Cluster, Node
 from .gate import gate_to
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 CrewOn = Callable[[Node], Crew]
 AGAIN = {"confirmed", "waitlisted", "cancelled", "already-booked", "already-cancelled"}
