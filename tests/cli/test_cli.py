@@ -32,6 +32,7 @@ from boxoffice.domain.user import Actor, Role
 from boxoffice.entrypoints.cli import main
 from boxoffice.entrypoints.cli.operate import Rounds, sweep_rounds
 from boxoffice.entrypoints.container import make_container, migrate
+from boxoffice.entrypoints.lifespan import running
 from boxoffice.entrypoints.settings import Settings
 
 BOXOFFICE: Final = Path(sys.executable).with_name("boxoffice")
@@ -484,22 +485,12 @@ class SetClock:
         return self.time
 
 
-def test_a_sweep_leaves_the_work_to_whoever_has_the_turn(tmp_path: Path) -> None:
-    asyncio.run(_take_the_turn(tmp_path))
-    result = run(tmp_path, "sweep")
+async def test_a_sweep_leaves_the_work_to_whoever_has_the_turn(tmp_path: Path) -> None:
+    async with running(make_container(_settings(tmp_path)), sweep_every=0.2) as container:
+        assert (await container.sweep()()).is_ours
+        result = await asyncio.to_thread(run, tmp_path, "sweep")
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout == "Nothing was done here. Another process has the turn and does the rest.\n"
-
-
-async def _take_the_turn(directory: Path) -> None:
-    """As a process whose clock is an hour ahead, so that its turn lasts."""
-    await migrate(_settings(directory))
-    container = make_container(_settings(directory))
-    container.clock.override(Object(SetClock(datetime.now(UTC) + timedelta(hours=1))))
-    assert (await container.sweep()()).is_ours
-    await container.turnstile().close()
-    await container.payment_gateway().close()
-    await container.storage().close()
 
 
 @pytest.mark.parametrize(
