@@ -68,9 +68,10 @@ class Connections:
 
 async def _close_when_there(starting: "asyncio.Task[AsyncConnection]") -> None:
     """Bounded, because a server may take a connection and never say a word: it would keep its place in the pool."""
-    try:
-        async with asyncio.timeout(MORE_SECONDS):
-            connection = await starting
-    except Exception:  # noqa: BLE001 - its caller is gone, and there is nothing to close
-        return
-    await connection.close()
+    await asyncio.wait([starting], timeout=MORE_SECONDS)
+    while not starting.done():
+        starting.cancel()
+        await asyncio.wait([starting], timeout=MORE_SECONDS)
+    # It may have been there in the moment in which it was given up.
+    if not starting.cancelled() and starting.exception() is None:
+        await starting.result().close()
