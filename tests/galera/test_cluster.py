@@ -331,6 +331,7 @@ async def lose_a_commit(cluster: Cluster, kind: str) -> None:
         else:
             assert happened == ["BookingCancelled", "BookingPromoted"]
             assert (await office.booking(waiting)).status is BookingStatus.CONFIRMED
+    cluster.wait_until_ready()  # the slow one may have been left behind meanwhile
     await check_everywhere(cluster, state, answered=[])
 
 
