@@ -19,12 +19,12 @@ def _of(file: str, *names: str) -> tuple[str, ...]:
 
 _TURNS: Final = _of(
     "tests/application/test_turnstile.py",
-    "test_all_that_arrived_while_a_transaction_ran_share_the_next_one",
     "test_nobody_is_answered_before_the_commit",
     "test_a_commit_that_was_never_answered_is_looked_up_and_never_done_twice",
     "test_a_lost_commit_that_arrives_late_is_not_done_again",
     "test_a_transaction_that_was_undone_is_run_again",
     "test_a_command_whose_caller_went_away_in_the_queue_is_not_executed",
+    "test_all_that_arrived_while_a_transaction_ran_share_the_next_one",
 )
 _IN_MEMORY: Final = _of(
     "tests/contract/test_units_of_work.py",
