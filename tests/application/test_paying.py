@@ -200,6 +200,24 @@ async def test_who_waits_for_another_payment_waits_for_five_seconds_at_most() ->
     await first
 
 
+async def test_time_that_asking_takes_is_waiting_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    _, booking = await held(world)
+    reached, opened = world.gateway.gate()
+    first = asyncio.ensure_future(world.pay(booking))
+    await reached.wait()
+    loop = asyncio.get_running_loop()
+    time = loop.time
+    # Each time that it asks, two seconds have gone by.
+    monkeypatch.setattr(loop, "time", lambda: time() + 2 * len(world.pauses))
+    with pytest.raises(PaymentUnderWay):
+        await world.pay(booking)
+    assert len(world.pauses) == 3
+    monkeypatch.undo()
+    opened.set()
+    await first
+
+
 @pytest.mark.parametrize("is_taken", [True, False])
 async def test_a_payment_that_comes_too_late_gets_tickets_or_its_money(is_taken: bool) -> None:
     world = World()
