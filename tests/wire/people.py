@@ -16,6 +16,12 @@ class Person(Struct, frozen=True):
     token: str
     url: str
 
+    def signed_in_again(self) -> "Person":
+        """The same with a new token."""
+        body = {"email": self.email, "password": PASSWORD}
+        answer = httpx.post(f"{self.url}/login", json=body, timeout=60)
+        return Person(self.email, answer.json()["accessToken"], self.url)
+
     def post(self, path: str, body: Any) -> dict[str, Any]:
         """What is answered. Raises: httpx.HTTPStatusError."""
         answer = httpx.post(self.url + path, json=body, headers={"Authorization": f"Bearer {self.token}"}, timeout=60)
@@ -48,8 +54,7 @@ def sign_up(url: str, *names: str) -> People:
 def _person(url: str, email: str) -> Person:
     body = {"name": "Ada", "email": email, "password": PASSWORD}
     httpx.post(f"{url}/create-user", json=body, timeout=60).raise_for_status()
-    answer = httpx.post(f"{url}/login", json={"email": email, "password": PASSWORD}, timeout=60)
-    return Person(email, answer.json()["accessToken"], url)
+    return Person(email, "", url).signed_in_again()
 
 
 def next_year() -> datetime:

@@ -34,12 +34,13 @@ class Answer(Struct, frozen=True):
         assert told["requestId"] == self.request_id
         assert told["status"] == self.status == KINDS[told["code"]].status
         assert told["type"] == f"/problems/{told['code']}"
+        assert self.status < 500 or told["code"] == "try-again"
         assert ("errors" in told) == (told["code"] == "invalid-request")
         return str(told["code"])
 
     def check(self, *, is_head: bool = False) -> None:
-        """An answer as the contract has them, and none of a failure."""
-        assert 200 <= self.status < 500, self
+        """An answer as the contract has them, and none of a failure but of too much to do at the moment."""
+        assert 200 <= self.status < 500 or (self.status == 503 and self.headers["retry-after"] in "12345"), self
         assert self.request_id
         if is_head:
             assert self.body == b""
@@ -79,18 +80,20 @@ class Raw:
 
     async def answer(self, *, is_head: bool = False, within: float = WITHIN) -> Answer | None:
         """The next answer, None at the end. Raises: TimeoutError, Broken."""
-        async with asyncio.timeout(within):
-            try:
+        try:
+            async with asyncio.timeout(within):
                 head = await self._reader.readuntil(b"\r\n\r\n")
+            # Who has begun to answer goes on.
+            async with asyncio.timeout(WITHIN):
                 first, *lines = head.decode("latin-1").strip().split("\r\n")
                 version, status, _ = first.split(" ", 2)
                 headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
                 has_body = not is_head and status not in ("100", "204", "304")
                 body = await self._reader.readexactly(int(headers["content-length"])) if has_body else b""
-            except asyncio.IncompleteReadError as ended:
-                if ended.partial:
-                    raise Broken(ended.partial) from None
-                return None
+        except asyncio.IncompleteReadError as ended:
+            if ended.partial:
+                raise Broken(ended.partial) from None
+            return None
         if version != "HTTP/1.1":
             raise Broken(first)
         return Answer(int(status), headers, body)

@@ -28,10 +28,11 @@ _log = logging.getLogger(__name__)
 Times = Callable[[int, int], int]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def calls(people: People) -> Sequence[Call]:
     """One good request of each kind, about things that there are."""
-    organizer, customer = people.organizer, people.customer
+    # Tokens are good for a quarter of an hour, and `--long` may take longer than that.
+    organizer, customer = people.organizer.signed_in_again(), people.customer.signed_in_again()
     event = organizer.initialize(price={"amount": 2_500, "currency": "EUR"}, totalTickets=1_000_000)
     event_path, type_id = f"/events/{event['id']}", event["ticketTypes"][0]["id"]
     booking = customer.book(event)
@@ -89,6 +90,8 @@ async def repeat(count: int, seed: int, once: Callable[[Random], Awaitable[Count
         for _ in range(AT_ONCE):
             group.create_task(some())
     _log.info("answers: %s", dict(sorted(seen.items())))
+    # A machine with much else to do may say so, and the contract has 503 for it; but only now and then.
+    assert seen["503"] <= 3 + count // 100, seen
     return seen
 
 
@@ -168,7 +171,7 @@ async def test_odd_bodies(server: Server, calls: Sequence[Call], times: Times, s
                 answer = await must_answer(raw)
                 assert answer.request_id == str(number)
                 if len(body) > 16_384:
-                    assert answer.status == 413, body
+                    assert answer.status == 413, body  # Too large is seen before there is anything to do.
                 elif not is_json(body):
                     assert (answer.status, answer.code) == (400, "invalid-request"), body
                 seen[str(answer.status)] += 1
