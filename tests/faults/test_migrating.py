@@ -64,8 +64,7 @@ class Before:
                 found = await storage.reads.booking(booking.id)
                 assert found
                 assert (found.booking.status, found.booking.customer_id) == (booking.status, booking.customer_id)
-            state = await storage.reads.event(self._inventory.event.id)
-            assert state
+            (state,) = (await storage.reads.events_by_id([self._inventory.event.id])).values()
             await BoxOffice(storage).book(state)
             assert (await VerifyPromises(storage, AtNow())()).breaches == []
         finally:
