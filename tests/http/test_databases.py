@@ -122,7 +122,7 @@ async def test_a_story_that_survives_a_restart(installation: Installation) -> No
 
     assert "example.org" not in installation.log
     assert "eyJ" not in installation.log
-    assert '"route": "/status/{event_id}"' in installation.log
+    assert '"route":"/status/{event_id}"' in installation.log
 
 
 async def test_10_for_3_and_the_lists(installation: Installation) -> None:
