@@ -18,7 +18,7 @@ from boxoffice.domain.facts import BookingCancelled, Fact
 from boxoffice.domain.refusals import Refusal
 from boxoffice.domain.user import Actor
 from boxoffice.entrypoints.container import Container
-from boxoffice.entrypoints.histories import Call, History
+from boxoffice.entrypoints.histories import Call, History, Stored, check_promises
 from boxoffice.entrypoints.histories import Outcome as Told
 from tests.concurrency.crew import Answered
 from tests.concurrency.office import Office, new_id
@@ -77,32 +77,38 @@ class Crowd:
 
     async def ask(self, client: int, command: BookIt | CancelIt, event_id: UUID | None = None) -> Outcome:
         """What a customer is told in the end."""
+        # However often it is asked for with the same id, it is one thing that is wanted, and may happen once.
+        number = self.history.invoke(client, _call(command, event_id))
         for _ in range(TRIES):
             container = self._random.choice(self._containers)
-            number = self.history.invoke(client, _call(command, event_id))
             begun = monotonic()
             try:
                 outcome = await self._perform(container, command)
             except Refusal as refusal:
                 named = refusal.members.get("bookingId")
                 outcome = Outcome(number=number, code=refusal.code, booking=UUID(str(named)) if named else None)
-                self.history.fail(number, refusal.code)
             except Unavailable:
                 self.turned_away += 1
                 self.was_turned_away.set()
-                self.history.unknown(number)
                 await asyncio.sleep(PAUSE)
                 continue
-            else:
-                self.history.ok(
-                    number, Told(status=outcome.code, booking_id=outcome.booking, promoted=outcome.promoted)
-                )
             finally:
                 self.slowest = max(self.slowest, monotonic() - begun)
+            self._write_down(number, outcome)
             self.answered.append(Answered(command, outcome))
             self.was_told.set()
             return outcome
         raise AssertionError(f"told to try again {TRIES} times: {command}")
+
+    def _write_down(self, number: int, outcome: Outcome) -> None:
+        if outcome.code in ("already-booked", "already-cancelled"):
+            # It was told nothing the first time, and it happened.
+            self.history.ok(number, Told(booking_id=outcome.booking))
+        elif outcome.booking is None:
+            self.history.fail(number, outcome.code)
+        else:
+            told = Told(status=outcome.code, booking_id=outcome.booking, promoted=outcome.promoted)
+            self.history.ok(number, told)
 
     async def _perform(self, container: Container, command: BookIt | CancelIt) -> Outcome:
         match command:
@@ -141,6 +147,9 @@ class Crowd:
         cancelled = {each.command.booking for each in self.answered if isinstance(each.command, CancelIt)}
         assert {booking_id for booking_id, facts in told.items() if _ends_of(facts)} == cancelled
         assert all(len(_ends_of(facts)) <= 1 for facts in told.values())
+        final = await Stored.load(office._container.storage(), self.history)
+        breaches = check_promises(self.history, final)
+        assert not breaches, f"{len(breaches)} breaches, the first of them: {breaches[:3]}"
         # "Already" is said to those only who were told nothing the first time.
         assert ends["already-booked"] + ends["already-cancelled"] <= self.turned_away
 
