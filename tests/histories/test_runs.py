@@ -100,11 +100,16 @@ def test_one_caller_after_another_is_accepted(plans: Sequence[Plan], totals: Seq
 
 
 async def test_many_callers_at_once_are_accepted(times: Callable[[int, int], int]) -> None:
-    for seed in range(times(12, 2_000)):
+    """By what clients saw alone, too; there the search may give up now and then, but never says no."""
+    undecided = 0
+    for seed in range(times(12, 1_000)):
         scene, final = await run(seed)
         assert len(scene.history.operations()) == 192
         assert_right(scene.history, scene.sale, final)
-        assert check_linearizable(scene.history, scene.sale).is_linearizable, seed
+        alone = check_linearizable(scene.history, scene.sale)
+        assert alone.answer != "not linearizable", str(alone)
+        undecided += not alone.is_linearizable
+    assert undecided <= times(0, 10)
 
 
 def blurred(history: History, chance: random.Random, *, are_ids_made_there: bool) -> History:
@@ -123,7 +128,7 @@ def blurred(history: History, chance: random.Random, *, are_ids_made_there: bool
 
 async def test_lost_answers_leave_it_right(times: Callable[[int, int], int]) -> None:
     undecided = 0
-    for seed in range(times(8, 1_000)):
+    for seed in range(times(8, 500)):
         scene, final = await run(seed)
         history = blurred(scene.history, random.Random(seed), are_ids_made_there=bool(seed % 2))
         assert check_promises(history, final) == []
@@ -132,7 +137,7 @@ async def test_lost_answers_leave_it_right(times: Callable[[int, int], int]) -> 
         undecided += not verdict.is_linearizable
         alone = check_linearizable(history, scene.sale, most_states=300)
         assert alone.answer != "not linearizable", str(alone)
-    assert undecided <= times(8, 1_000) // 8
+    assert undecided <= times(8, 500) // 8
 
 
 async def test_a_file_tells_the_same(sqlite_url: str) -> None:
