@@ -6,7 +6,8 @@ from typing import Any, Final
 import httpx
 from msgspec import Struct
 
-PASSWORD: Final = "correct horse battery"
+PASSWORD: Final = "another horse altogether"
+"""Not that of the reference's examples, which would be changed for theirs."""
 
 
 class Person(Struct, frozen=True):
