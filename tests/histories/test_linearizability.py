@@ -242,6 +242,28 @@ def test_a_whole_life() -> None:
     assert judged(ledger).is_linearizable, judged(ledger)
 
 
+def test_a_key_is_answered_again_as_it_was() -> None:
+    ledger = Ledger(total=1)
+    for number in "12":
+        ledger.ask(f"a{number}", "book", ANA, key="k")
+        ledger.told(f"a{number}", status="confirmed", booking_id=booking_id("a"))
+    ledger.ask("b1", "book", BEN, key="k", quantity=2)
+    ledger.refused("b1", "exceeds-capacity")
+    ledger.cancel("x", "a", ANA)
+    ledger.told("x", status="cancelled", promoted=0)
+    ledger.ask("t", "total", ticket_type_id=KIND, quantity=2)
+    ledger.told("t")
+    ledger.ask("b2", "book", BEN, key="k", quantity=2)
+    ledger.refused("b2", "exceeds-capacity")
+    ledger.ask("a3", "book", ANA, key="k")
+    ledger.told("a3", status="confirmed", booking_id=booking_id("a"))
+    ledger.ask("a4", "book", ANA, key="k", quantity=2)
+    ledger.refused("a4", "idempotency-key-reused")
+    ledger.ask("s", "status")
+    ledger.told("s", available=2, waiting=0)
+    assert judged(ledger).is_linearizable, judged(ledger)
+
+
 def test_holds_are_paid_or_lapse() -> None:
     sale = Sale(event_id=EVENT, totals={KIND: 1}, prices=frozenset({KIND}), holds=True, may_lapse=True)
     ledger = Ledger(total=1)

@@ -22,6 +22,7 @@ from boxoffice.entrypoints.histories import (
     check_linearizable,
     check_promises,
 )
+from tests.databases import emptied
 from tests.histories.scene import NAMES, Plan, Scene
 
 WEIGHTS = {
@@ -140,8 +141,8 @@ async def test_lost_answers_leave_it_right(times: Callable[[int, int], int]) -> 
     assert undecided <= times(8, 500) // 8
 
 
-async def test_a_file_tells_the_same(sqlite_url: str) -> None:
-    storage = SqlStorage.from_url(sqlite_url)
+async def told_by(url: str) -> None:
+    storage = SqlStorage.from_url(url)
     try:
         scene = Scene(storage)
         await scene.open(5)
@@ -150,6 +151,14 @@ async def test_a_file_tells_the_same(sqlite_url: str) -> None:
         await storage.close()
     assert final.remembered
     assert_right(scene.history, scene.sale, final)
+
+
+async def test_sqlite_tells_the_same(sqlite_url: str) -> None:
+    await told_by(sqlite_url)
+
+
+async def test_mariadb_tells_the_same(migrated_mysql_url: str) -> None:
+    await told_by(emptied(migrated_mysql_url))
 
 
 # One thing made wrong.
