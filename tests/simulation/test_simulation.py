@@ -46,7 +46,6 @@ OUTCOMES: Final = frozenset(
         "book exceeds-capacity",
         "book not-on-sale",
         "book unknown (TimeoutError)",
-        "booking expired",
         "call_off ok",
         "cancel already-cancelled",
         "cancel cancelled",
