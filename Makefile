@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check simulate torture format lock clean mariadb galera
+.PHONY: help run test check bench simulate torture format lock clean mariadb galera
 
 PYTHON ?= python3
 HOST ?= 127.0.0.1
@@ -10,6 +10,7 @@ PORT ?= 8000
 WORKERS ?= 2
 SEEDS ?= 10000
 FROM ?= 0
+ROUNDS ?= 3
 
 # Their own tests cover the rules and the use cases to the last branch; tracing the others would only slow them.
 HEXAGON := tests/domain tests/application
@@ -50,6 +51,9 @@ torture: $(DEV_READY) mariadb galera ## Try for hours to break each promise: doc
 
 simulate: $(RUN_READY) ## Hold the promises through simulated faults, seed by seed (SEEDS=, FROM=)
 	$(BIN)/boxoffice simulate --seeds $(SEEDS) --from $(FROM)
+
+bench: $(DEV_READY) mariadb ## Measure, each figure beside its baseline (ROUNDS=)
+	$(BIN)/python -m bench --rounds $(ROUNDS) --keep
 
 format: $(DEV_READY) ## Format the code and mend what can be mended by itself
 	$(BIN)/ruff format .

@@ -1,0 +1,146 @@
+"""The usual way to book, as a baseline: Litestar, SQLAlchemy, one transaction for each request.
+
+It is what a careful team writes: the event's row locked first, the rule checked, the booking inserted, the counter
+moved, COMMIT. It is spared what Boxoffice does besides: no facts, no waiting list's places, no log of requests, no
+account looked up (the token's signature is trusted for its 15 minutes), no idempotency keys, no ETags. Statements are
+built once, rows are plain tuples, the pool is as large as it gained anything.
+"""
+
+import os
+from typing import Any
+from uuid import UUID
+
+import jwt
+import msgspec
+from litestar import Litestar, Request, Response, get, post
+from litestar.exceptions import NotAuthorizedException, NotFoundException
+from msgspec import Struct
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from uuid_utils.compat import uuid7
+
+SCHEMA = (
+    """CREATE TABLE usual_events (id BINARY(16) PRIMARY KEY, name VARCHAR(200) NOT NULL, total INT NOT NULL,
+        taken INT NOT NULL, waiting INT NOT NULL, CHECK (taken <= total)) ENGINE=InnoDB""",
+    """CREATE TABLE usual_bookings (id BINARY(16) PRIMARY KEY, event_id BINARY(16) NOT NULL,
+        customer_id BINARY(16) NOT NULL, quantity INT NOT NULL, status VARCHAR(16) NOT NULL,
+        created_at DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6), UNIQUE (event_id, customer_id),
+        KEY (customer_id), FOREIGN KEY (event_id) REFERENCES usual_events (id)) ENGINE=InnoDB""",
+)
+
+_LOCK = text("SELECT total, taken, waiting FROM usual_events WHERE id = :id FOR UPDATE")
+_BOOK = text(
+    """INSERT INTO usual_bookings (id, event_id, customer_id, quantity, status)
+    VALUES (:id, :event, :customer, :n, :status)"""
+)
+_TAKE = text("UPDATE usual_events SET taken = taken + :n WHERE id = :id")
+_WAIT = text("UPDATE usual_events SET waiting = waiting + :n WHERE id = :id")
+_READ = text("SELECT name, total, taken, waiting FROM usual_events WHERE id = :id")
+_ATTEMPTS = 5
+
+
+class Ask(Struct, rename="camel"):
+    """The body of a booking."""
+
+    event_id: UUID
+    quantity: int = 1
+
+
+class Booked(Struct, rename="camel"):
+    """The answer to a booking."""
+
+    id: UUID
+    event_id: UUID
+    customer_id: UUID
+    quantity: int
+    status: str
+
+
+class Status(Struct, rename="camel"):
+    """The answer to a look at an event."""
+
+    event_id: UUID
+    name: str
+    total_tickets: int
+    available_tickets: int
+    waiting_list_count: int
+
+
+def _customer(request: Request[Any, Any, Any]) -> UUID:
+    header = request.headers.get("authorization", "")
+    try:
+        claims = jwt.decode(
+            header.removeprefix("Bearer "),
+            os.environ["BOXOFFICE_JWT_SECRET"],
+            algorithms=["HS256"],
+            audience="boxoffice",
+            issuer="boxoffice",
+        )
+    except jwt.PyJWTError as error:
+        raise NotAuthorizedException from error
+    return UUID(claims["sub"])
+
+
+_engine = create_async_engine(os.environ["BOXOFFICE_DATABASE_URL"], pool_size=32, max_overflow=32)
+
+
+async def _transaction(connection: AsyncConnection, asked: Ask, customer_id: UUID) -> Booked:
+    event = asked.event_id.bytes
+    found = (await connection.execute(_LOCK, {"id": event})).one_or_none()
+    if found is None:
+        raise NotFoundException
+    total, taken, _ = found
+    is_free = taken + asked.quantity <= total
+    booked = Booked(uuid7(), asked.event_id, customer_id, asked.quantity, "confirmed" if is_free else "waitlisted")
+    row = {
+        "id": booked.id.bytes,
+        "event": event,
+        "customer": customer_id.bytes,
+        "n": asked.quantity,
+        "status": booked.status,
+    }
+    await connection.execute(_BOOK, row)
+    await connection.execute(_TAKE if is_free else _WAIT, {"id": event, "n": asked.quantity if is_free else 1})
+    await connection.commit()
+    return booked
+
+
+@post("/book", status_code=201)
+async def book(data: Ask, request: Request[Any, Any, Any]) -> Response[bytes]:
+    """Book, or wait."""
+    customer_id = _customer(request)
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            async with _engine.connect() as connection:
+                booked = await _transaction(connection, data, customer_id)
+        except IntegrityError:
+            return Response(b'{"code":"already-booked"}', status_code=409, media_type="application/json")
+        except OperationalError:
+            if attempt == _ATTEMPTS:
+                raise
+        else:
+            return Response(msgspec.json.encode(booked), media_type="application/json")
+    raise AssertionError("unreachable")
+
+
+@get("/status/{event_id:uuid}")
+async def status(event_id: UUID) -> Response[bytes]:
+    """How many tickets are left: one query for each request."""
+    async with _engine.connect() as connection:
+        found = (await connection.execute(_READ, {"id": event_id.bytes})).one_or_none()
+    if found is None:
+        raise NotFoundException
+    name, total, taken, waiting = found
+    return Response(
+        msgspec.json.encode(Status(event_id, name, total, total - taken, waiting)), media_type="application/json"
+    )
+
+
+@get("/health/ready")
+async def ready() -> str:
+    """Whether it serves."""
+    return "ready"
+
+
+app = Litestar([book, status, ready], openapi_config=None, logging_config=None)
