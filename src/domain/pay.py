@@ -72,6 +72,9 @@ class Attempt(Struct, frozen=True):
 def start_payment(inventory: Inventory, command: Pay, now: datetime) -> Decision[Attempt]:
     """Begin a charge, or take up one whose outcome is not known. Cash in hand is settled at once.
 
+    A charge with the same key that went through without anybody to tell it to, because the process that had asked for
+    it died, is told now and not called undue (promise 3).
+
     Raises: NotFound, NotAllowed, HoldExpired, PaymentNotDue, PaymentUnderWay.
     """
     booking = _booking(inventory, command.booking_id)
@@ -79,8 +82,11 @@ def start_payment(inventory: Inventory, command: Pay, now: datetime) -> Decision
     pending = _pending_charge(inventory, booking)
     if pending is not None:
         return _take_up(inventory, booking, pending, command, now)
-    _check_payable(inventory, booking, now)
     recording = Recording(inventory, now)
+    earlier = _charge_of_the_key(inventory, booking, command)
+    if earlier is not None:
+        return recording.decision(Attempt(earlier, booking, False))
+    _check_payable(inventory, booking, now)
     is_cash = command.method is PaymentMethod.CASH
     payment = Payment(
         id=command.payment_id,
@@ -243,6 +249,16 @@ def _pending_charge(inventory: Inventory, booking: Booking) -> Payment | None:
     for payment in inventory.payments:
         is_charge = payment.booking_id == booking.id and payment.kind is PaymentKind.CHARGE
         if is_charge and payment.status is PaymentState.PENDING:
+            return payment
+    return None
+
+
+def _charge_of_the_key(inventory: Inventory, booking: Booking, command: Pay) -> Payment | None:
+    """What the request's key took before. Who pays by card and who in cash are not the same, and have their own keys."""
+    for payment in inventory.payments:
+        is_of_the_key = command.key is not None and (payment.key, payment.method) == (command.key, command.method)
+        is_taken = payment.kind is PaymentKind.CHARGE and payment.status is PaymentState.SUCCEEDED
+        if payment.booking_id == booking.id and is_of_the_key and is_taken:
             return payment
     return None
 

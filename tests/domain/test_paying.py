@@ -10,7 +10,7 @@ from boxoffice.domain.booking import Booking, BookingStatus
 from boxoffice.domain.event import EventStatus, TicketTypeSpec
 from boxoffice.domain.facts import HoldExpired as HoldExpiredFact
 from boxoffice.domain.facts import PaymentFailed, PaymentTaken
-from boxoffice.domain.pay import Answer, SettlePayment, settle_payment
+from boxoffice.domain.pay import Answer, Attempt, SettlePayment, settle_payment
 from boxoffice.domain.payment import GIVE_UP, UNDER_WAY, PaymentMethod, PaymentState, refund_of
 from boxoffice.domain.refusals import (
     AlreadyCancelled,
@@ -250,6 +250,27 @@ def test_a_decline_changes_nothing_and_one_may_try_again() -> None:
     assert stands(office, declined) == ("held", "due")
     assert isinstance(office.happened()[-1], PaymentFailed)
     assert stands(office, office.pay(booking)) == ("confirmed", "taken")
+
+
+def test_what_a_key_has_taken_is_told_to_whoever_sends_it_again() -> None:
+    """The process that had asked for it died, and the sweeper found out that it went through."""
+    office = Office(1, price=euros(5), payment_window_minutes=30)
+    booking = office.book(ANA)
+    payment = office.start(booking, key="k").payment
+    paid = office.answer(payment, Answer.DONE)
+    assert office.start(paid, key="k") == Attempt(office.payments[payment.id], paid, False)
+    for other in ("another", ""):
+        with pytest.raises(PaymentNotDue):
+            office.start(paid, key=other)
+    with pytest.raises(PaymentNotDue):
+        office.start(paid, "cash", ORGANIZER, key="k")
+
+
+def test_a_key_that_took_nothing_may_be_sent_again() -> None:
+    office = Office(1, price=euros(5), payment_window_minutes=30)
+    booking = office.book(ANA)
+    office.answer(office.start(booking, key="k").payment, Answer.DECLINED)
+    assert office.start(booking, key="k").is_new
 
 
 def test_a_charge_without_an_answer_is_taken_up_with_the_same_reference() -> None:
