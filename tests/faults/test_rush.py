@@ -11,14 +11,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from random import Random
 from uuid import UUID
 
 import pytest
 
-from boxoffice.entrypoints.histories import History
+from boxoffice.entrypoints.histories import Call, History, Sale, check_linearizable
 from tests.faults.clients import Client, Person, enrol, initialize
 from tests.faults.conftest import Serve
-from tests.faults.judge import judge
+from tests.faults.judge import judge, stored
 from tests.faults.service import Server
 
 _log = logging.getLogger(__name__)
@@ -74,3 +75,55 @@ async def test_everybody_gets_a_ticket_or_a_place_in_line(
     for server in servers:
         assert server.complaints() == []
         assert server.terminate() == 0
+
+
+OPERATIONS = 192
+CALLERS = 12
+
+
+async def mix(people: Sequence[Person], organizer: Person, event_id: UUID, ports: Sequence[int], seed: int) -> History:
+    """Everybody books, cancels, looks and changes the number of tickets, all at once."""
+    history = History()
+    told: Counter[str] = Counter()
+
+    async def act(number: int) -> None:
+        chance = Random(f"{seed} {number}")
+        client = Client(number, ports[number % len(ports)], history, told)
+        booked: dict[UUID, Person] = {}
+        for _ in range(OPERATIONS // CALLERS):
+            what = chance.random()
+            if what < 0.1:
+                await client.status(chance.choice(people), event_id)
+            elif what < 0.15:
+                await client.total(organizer, event_id, chance.randint(4, 9))
+            elif what < 0.5 and booked:
+                booking_id = chance.choice(list(booked))
+                await client.cancel(booked.pop(booking_id), event_id, booking_id)
+            else:
+                person = chance.choice(people)
+                answer = await client.book(person, event_id, chance.choice((1, 1, 2)))
+                if answer is not None and answer.status == 201:
+                    booked[UUID(answer.body["id"])] = person
+        client.close()
+
+    await asyncio.gather(*(act(number) for number in range(CALLERS)))
+    return history
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_800)
+async def test_one_order_explains_what_everybody_was_told(
+    migrated_url: str, serve: Serve, tmp_path: Path, times: Callable[[int, int], int]
+) -> None:
+    ports = [server.port for server in serve(migrated_url, 2)]
+    organizer, *people = await enrol(migrated_url, 21)
+    for seed in range(times(2, 30)):
+        event_id = await initialize(ports[0], organizer, 6)
+        look = History()
+        look.invoke(0, Call(name="status", event_id=event_id))
+        sale = Sale.of((await stored(migrated_url, look)).events[event_id])
+        history = await mix(people, organizer, event_id, ports, seed)
+        assert 0 < len(list(history.operations())) <= OPERATIONS
+        await judge(migrated_url, tmp_path, history)
+        verdict = check_linearizable(history, sale, final=await stored(migrated_url, history))
+        assert verdict.is_linearizable, str(verdict)
