@@ -3,7 +3,9 @@
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
+from boxoffice.domain.booking import BookingStatus
 from boxoffice.entrypoints.histories import Sale, Verdict, check_linearizable
 from tests.histories.ledger import ANA, BEN, CLEO, DAN, EVENT, KIND, ORGANIZER, Ledger, booking_id
 
@@ -279,6 +281,22 @@ def test_holds_are_paid_or_lapse() -> None:
     assert check_linearizable(ledger.history, sale).is_linearizable
     timeless = Sale(event_id=EVENT, totals={KIND: 1}, prices=frozenset({KIND}), holds=True)
     assert check_linearizable(ledger.history, timeless).answer == "not linearizable"
+
+
+def test_a_payment_may_have_gone_through_without_an_answer_to_its_key() -> None:
+    sale = Sale(event_id=EVENT, totals={KIND: 1}, prices=frozenset({KIND}), holds=True)
+    ledger = Ledger(total=1)
+    ledger.book("a", ANA)
+    ledger.takes("a", ANA, until=60)
+    ledger.told("a", status="held", booking_id=booking_id("a"))
+    for again in "pq":
+        ledger.ask(again, "pay", ANA, booking_id=booking_id("a"), key="k")
+        ledger.lost(again)
+    held = ledger.stored()
+    paid = replace(held.bookings[booking_id("a")], status=BookingStatus.CONFIRMED)
+    for final in (held, replace(held, bookings={paid.id: paid})):
+        verdict = check_linearizable(ledger.history, sale, final=final)
+        assert verdict.is_linearizable, str(verdict)
 
 
 def test_the_order_has_to_lead_to_what_is_stored() -> None:
