@@ -254,7 +254,7 @@ def _pending_charge(inventory: Inventory, booking: Booking) -> Payment | None:
 
 
 def _charge_of_the_key(inventory: Inventory, booking: Booking, command: Pay) -> Payment | None:
-    """What the request's key took before. Who pays by card and who in cash are not the same, and have their own keys."""
+    """What the request's key took before. Whoever pays by card and whoever pays in cash have keys of their own."""
     for payment in inventory.payments:
         is_of_the_key = command.key is not None and (payment.key, payment.method) == (command.key, command.method)
         is_taken = payment.kind is PaymentKind.CHARGE and payment.status is PaymentState.SUCCEEDED
