@@ -7,6 +7,7 @@ built once, rows are plain tuples, the pool is as large as it gained anything.
 """
 
 import os
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from litestar.exceptions import NotAuthorizedException, NotFoundException
 from msgspec import Struct
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, OperationalError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from uuid_utils.compat import uuid7
 
 SCHEMA = (
@@ -82,7 +83,9 @@ def _customer(request: Request[Any, Any, Any]) -> UUID:
     return UUID(claims["sub"])
 
 
-_engine = create_async_engine(os.environ["BOXOFFICE_DATABASE_URL"], pool_size=32, max_overflow=32)
+@cache
+def _engine() -> AsyncEngine:
+    return create_async_engine(os.environ["BOXOFFICE_DATABASE_URL"], pool_size=32, max_overflow=32)
 
 
 async def _transaction(connection: AsyncConnection, asked: Ask, customer_id: UUID) -> Booked:
@@ -112,7 +115,7 @@ async def book(data: Ask, request: Request[Any, Any, Any]) -> Response[bytes]:
     customer_id = _customer(request)
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            async with _engine.connect() as connection:
+            async with _engine().connect() as connection:
                 booked = await _transaction(connection, data, customer_id)
         except IntegrityError:
             return Response(b'{"code":"already-booked"}', status_code=409, media_type="application/json")
@@ -127,7 +130,7 @@ async def book(data: Ask, request: Request[Any, Any, Any]) -> Response[bytes]:
 @get("/status/{event_id:uuid}")
 async def status(event_id: UUID) -> Response[bytes]:
     """How many tickets are left: one query for each request."""
-    async with _engine.connect() as connection:
+    async with _engine().connect() as connection:
         found = (await connection.execute(_READ, {"id": event_id.bytes})).one_or_none()
     if found is None:
         raise NotFoundException
