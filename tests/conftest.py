@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from tests import mariadb
-from tests.databases import migrate
+from tests.databases import migrated
 
 MYSQL_FIXTURES: Final = frozenset(
     {
@@ -106,7 +106,7 @@ def own_mysql_url(own_mariadb: mariadb.MariaDB) -> str:
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated file to copy."""
     path = tmp_path_factory.mktemp("sqlite") / "template.db"
-    migrate(f"sqlite+aiosqlite:///{path}")
+    migrated(f"sqlite+aiosqlite:///{path}")
     return path
 
 
@@ -114,5 +114,5 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def migrated_mysql_url(mysql_admin_url: str) -> Iterator[str]:
     """A migrated database, one for all tests of a worker; `databases.emptied` empties it."""
     with mariadb.fresh_database(mysql_admin_url) as url:
-        migrate(url)
+        migrated(url)
         yield url

@@ -3,15 +3,17 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
-from boxoffice.adapters.sql.migrate import upgrade
 from boxoffice.adapters.sql.tables import metadata
+from boxoffice.entrypoints.container import migrate
+from boxoffice.entrypoints.settings import Settings
 from tests import mariadb
 
 
-def migrate(url: str) -> None:
-    """Bring a database to the program's schema; in a thread, because fixtures may run beside a loop."""
+def migrated(url: str) -> str:
+    """The same database with the program's schema; in a thread, because fixtures may run beside a loop."""
     with ThreadPoolExecutor(max_workers=1) as thread:
-        thread.submit(lambda: asyncio.run(upgrade(url))).result()
+        thread.submit(lambda: asyncio.run(migrate(Settings(database_url=url)))).result()
+    return url
 
 
 def emptied(url: str) -> str:

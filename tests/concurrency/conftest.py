@@ -1,26 +1,18 @@
 """A migrated database of either kind, processes to work on it, and a look at what became of it."""
 
-import asyncio
 import shutil
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from boxoffice.entrypoints.container import make_container, migrate
+from boxoffice.entrypoints.container import make_container
 from boxoffice.entrypoints.settings import Settings
+from tests.databases import migrated
 
 from .crew import Crew, Process
 from .office import Office
-
-
-def migrated(url: str) -> str:
-    """In a thread, because fixtures may run beside a loop."""
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        thread.submit(lambda: asyncio.run(migrate(Settings(database_url=url)))).result()
-    return url
 
 
 @asynccontextmanager
@@ -32,14 +24,6 @@ async def office_on(url: str) -> AsyncIterator[Office]:
     finally:
         await container.turnstile().close()
         await container.storage().close()
-
-
-@pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated file to copy."""
-    path = tmp_path_factory.mktemp("sqlite") / "template.db"
-    migrated(f"sqlite+aiosqlite:///{path}")
-    return path
 
 
 @pytest.fixture

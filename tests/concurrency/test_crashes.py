@@ -13,8 +13,9 @@ from boxoffice.application.failures import Retryable, Unavailable
 from boxoffice.application.ports import Snapshot
 from boxoffice.application.verify_promises import VerifyPromises
 from tests import mariadb
+from tests.databases import migrated
 
-from .conftest import migrated, office_on
+from .conftest import office_on
 from .crew import Answered, Crew, Process
 from .office import Office, bookings, cancels, codes, edit, shares
 from .worker import AnyCommand, Freeze, Moment

@@ -11,8 +11,9 @@ import pytest
 
 from boxoffice.domain.booking import BookingStatus
 from tests import mariadb
+from tests.databases import migrated
 
-from .conftest import migrated, office_on
+from .conftest import office_on
 from .crew import Crew, Process
 from .office import Office, bookings, cancels, codes, edit
 from .worker import Freeze, Moment, Resume

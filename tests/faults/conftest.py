@@ -1,27 +1,17 @@
 """Databases for the service, and processes that serve them."""
 
-import asyncio
 import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from boxoffice.entrypoints.container import migrate
-from boxoffice.entrypoints.settings import Settings
+from tests.databases import migrated
 from tests.faults.service import Server, servers
 
 Serve = Callable[..., list[Server]]
-
-
-def migrated(url: str) -> str:
-    """The same database with all that the service needs there; in a thread, because fixtures may run beside a loop."""
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        thread.submit(lambda: asyncio.run(migrate(Settings(database_url=url)))).result()
-    return url
 
 
 @pytest.fixture

@@ -28,8 +28,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from boxoffice.adapters.sql.tables import facts
 from boxoffice.entrypoints.histories import History
 from tests import mariadb
+from tests.databases import migrated
 from tests.faults.clients import Client, Crowd, Person, enrol, initialize
-from tests.faults.conftest import Serve, migrated
+from tests.faults.conftest import Serve
 from tests.faults.judge import judge, stored
 from tests.faults.service import Server, environment_for
 

@@ -23,7 +23,7 @@ from asyncmy.errors import Error
 
 from tests import mariadb
 from tests.concurrency.conftest import office_on
-from tests.faults.conftest import migrated
+from tests.databases import migrated
 from tests.faults.crowd import Crowd
 from tests.faults.test_proxy import ANSWERED_WITHIN, applications, crowded, events, told_again, turned_away
 

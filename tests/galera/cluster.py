@@ -16,7 +16,7 @@ from typing import Final, Self
 from sqlalchemy.engine import make_url
 
 from tests import mariadb
-from tests.concurrency.conftest import migrated
+from tests.databases import migrated
 
 DATABASE: Final = "boxoffice"
 HOW_TO_GET_IT: Final = "No Galera library here: run tools/galera.sh"
