@@ -23,6 +23,7 @@ from ..domain.refusals import IdempotencyKeyReused, NotFound
 from ..domain.settle import STEP, Asks, Settle, asks, settle
 from .failures import Conflict, Locked, OutcomeUnknown, Retryable, StorageFailure, Unavailable
 from .idempotency import Key, Keyed, Remembered, Replayed
+from .observing import Observer, Passage, Trouble, Unobserved
 from .ports import Clock, Ids, Inventories, Needs, Storage
 
 Command = TypeVar("Command")
@@ -71,7 +72,7 @@ def outcome(admitted: Admitted[Outcome]) -> Outcome:
 class _Entry:
     """One command in the queue. Without a future nobody waits for it."""
 
-    __slots__ = ("decide", "future", "has_stood_by", "keyed", "needs")
+    __slots__ = ("decide", "future", "has_stood_by", "keyed", "mark", "needs")
 
     def __init__(
         self,
@@ -79,11 +80,13 @@ class _Entry:
         decide: Decide,
         future: "asyncio.Future[Admitted[Any]] | None",
         keyed: Keyed | None = None,
+        mark: object = None,
     ) -> None:
         self.needs = needs
         self.decide = decide
         self.future = future
         self.keyed = keyed
+        self.mark = mark
         self.has_stood_by = False
 
     def concerns(self, event_ids: Collection[UUID]) -> bool:
@@ -122,14 +125,20 @@ class Turnstile:
         most_waiting: int = MOST_WAITING,
         most_together: int = MOST_TOGETHER,
         jitter: Callable[[], float] = random.random,
+        observer: Observer | None = None,
     ) -> None:
+        self._observer: Observer = observer or Unobserved()
+
+        def batch(entries: list[_Entry]) -> _Batch:
+            return _Batch(entries, clock.now, ids.new())
+
         def entrance() -> _Entrance:
             return _Entrance(
                 storage,
-                clock,
-                ids,
+                batch,
                 most_together=most_together,
                 jitter=jitter,
+                observer=self._observer,
                 found_held=self._send_aside,
                 found_free=self._take_back,
                 settle_soon=self.settle_soon,
@@ -188,7 +197,7 @@ class Turnstile:
         if len(entrance.queue) >= self._most_waiting:
             raise Unavailable("Too many requests wait at the moment; try again in a moment.")
         future: asyncio.Future[Admitted[Any]] = asyncio.get_running_loop().create_future()
-        entrance.join(_Entry(needs, decide, future, keyed))
+        entrance.join(_Entry(needs, decide, future, keyed, self._observer.arriving()))
         return await future
 
     def _entrance(self, event_id: UUID) -> "_Entrance":
@@ -216,20 +225,20 @@ class _Entrance:
     def __init__(
         self,
         storage: Storage,
-        clock: Clock,
-        ids: Ids,
+        batch: "Callable[[list[_Entry]], _Batch]",
         *,
         most_together: int,
         jitter: Callable[[], float],
+        observer: Observer,
         found_held: Callable[[Collection[UUID]], None],
         found_free: Callable[[Collection[UUID]], None],
         settle_soon: Callable[[UUID], None],
     ) -> None:
         self._storage = storage
-        self._clock = clock
-        self._ids = ids
+        self._batch = batch
         self._most_together = most_together
         self._jitter = jitter
+        self._observer = observer
         self._found_held = found_held
         self._found_free = found_free
         self._settle_soon = settle_soon
@@ -265,7 +274,8 @@ class _Entrance:
             while self.queue:
                 entries = self._next()
                 if entries:
-                    await self._let_through(entries)
+                    with self._observer.batch([entry.mark for entry in entries]):
+                        await self._let_through(entries)
         finally:
             self.runner = None
 
@@ -292,6 +302,7 @@ class _Entrance:
                         await self._together_or_alone(entries)
         except (Unavailable, TimeoutError) as failure:
             away = failure if isinstance(failure, Unavailable) else Unavailable("The database does not answer.")
+            self._observer.failed(Trouble.AWAY, len(entries))
             self._turn_away(entries, away)
         except asyncio.CancelledError:
             self._turn_away(entries, Unavailable("The service is shutting down; try again in a moment."))
@@ -309,6 +320,7 @@ class _Entrance:
         held = failure.event_ids
         if not held:
             raise failure
+        self._observer.failed(Trouble.LOCKED, len(entries))
         for entry in (*entries, *self.leave(held)):
             if entry.concerns(held):
                 entry.answer(failure)
@@ -324,6 +336,7 @@ class _Entrance:
         except Unavailable:
             raise
         except Exception as error:  # noqa: BLE001 - answered to whom it concerns, never swallowed
+            self._observer.failed(Trouble.CONFLICT if isinstance(error, Conflict) else Trouble.ERROR, len(entries))
             if len(entries) > 1 or (isinstance(error, Conflict) and not is_repeated):
                 # Alone as well: another process may have been faster, and what it wrote decides now.
                 for entry in entries:
@@ -334,7 +347,7 @@ class _Entrance:
     async def _until_done(self, entries: list[_Entry]) -> None:
         lost: list[_Batch] = []
         for attempt in range(1, ATTEMPTS + 1):
-            batch = _Batch(entries, self._clock.now, self._ids.new())
+            batch = self._batch(entries)
             try:
                 async with self._storage.begin() as unit_of_work:
                     happened = await _first_that_happened(lost, unit_of_work.inventories)
@@ -343,8 +356,9 @@ class _Entrance:
                     await batch.run(unit_of_work.inventories)
                     await unit_of_work.commit()
             except Retryable:
-                pass
+                self._observer.failed(Trouble.UNDONE, len(entries))
             except OutcomeUnknown:
+                self._observer.failed(Trouble.UNKNOWN, len(entries))
                 if await self._happened(batch):
                     return self._finish(batch)
                 lost.append(batch)
@@ -370,6 +384,16 @@ class _Entrance:
 
     def _finish(self, batch: "_Batch") -> None:
         self.queue.extendleft(reversed(batch.postponed))
+        self._observer.passed(
+            Passage(
+                batch.recorded,
+                [result for _, result in batch.results if isinstance(result, Exception)],
+                len(batch.results),
+                len(self.queue),
+                batch.lock_seconds,
+                asyncio.get_running_loop().time() - batch.begun,
+            )
+        )
         for entry, result in batch.results:
             entry.answer(result)
         self._found_free(batch.locked)
@@ -446,6 +470,9 @@ class _Batch:
 
     def __init__(self, entries: Sequence[_Entry], now: Callable[[], datetime], mark: UUID) -> None:
         self.mark = mark
+        self.begun = asyncio.get_running_loop().time()
+        self.lock_seconds = 0.0
+        self.recorded: list[Decision[Any]] = []
         self.results: list[tuple[_Entry, Admitted[Any] | Exception]] = []
         self.postponed: list[_Entry] = []
         self._entries = entries
@@ -481,7 +508,9 @@ class _Batch:
         """Lock, load, decide each in arrival order, save."""
         needs = [entry.needs for entry in self._entries if entry.needs is not None]
         if needs:
+            asked = asyncio.get_running_loop().time()
             locked = await storage.lock(needs)
+            self.lock_seconds = asyncio.get_running_loop().time() - asked
             self._seen = {event_id: _Seen(inventory) for event_id, inventory in locked.items()}
         keys = [entry.keyed.key for entry in self._entries if entry.keyed is not None]
         if keys:
@@ -604,6 +633,7 @@ class _Batch:
             is_written = seen.inventory.event is not event
         if is_written or decision.new_payments or decision.changed_payments:
             self._pending.append(decision)
+            self.recorded.append(decision)
             self._written[event.id] = None
         seen.note(decision)
         self._moved += len(decision.changed)

@@ -366,7 +366,7 @@ TURNSTILE: Final = (
                 "                    await unit_of_work.commit()\n"
                 "                if batch._to_remember:\n"
                 "                    async with self._storage.begin() as another:\n"
-                "                        await another.inventories.remember(batch._to_remember, self._clock.now())\n"
+                "                        await another.inventories.remember(batch._to_remember, batch._now())\n"
                 "                        await another.commit()\n",
             ),
             Change("application/turnstile.py", "        if self._to_remember:\n", "        if False:\n"),
@@ -429,7 +429,7 @@ TURNSTILE: Final = (
         (
             Change(
                 "application/turnstile.py",
-                "            except Retryable:\n                pass\n",
+                "            except Retryable:\n                self._observer.failed(Trouble.UNDONE, len(entries))\n",
                 "            except Retryable:\n"
                 '                raise Unavailable("The database undid the transaction.") from None\n',
             ),

@@ -1,0 +1,85 @@
+"""What may be seen of the turnstile from outside: for metrics, for traces, for nobody."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from enum import StrEnum
+from typing import Any, Final, Protocol
+
+from msgspec import Struct
+
+from ..domain.inventory import Decision
+
+
+class Trouble(StrEnum):
+    """Why a transaction came to nothing."""
+
+    UNDONE = "undone"
+    """The database undid it, or the connection was lost before COMMIT: all of it is done again."""
+    UNKNOWN = "unknown"
+    """COMMIT was not answered: its mark is looked for, and it is done again where there is none."""
+    CONFLICT = "conflict"
+    """The schema refused: its commands are done again one by one."""
+    ERROR = "error"
+    """Nobody foresaw it: its commands are done again one by one, and whoever is alone with it gets the error."""
+    LOCKED = "locked"
+    """Somebody else held an event for too long: whoever wants that one is turned away."""
+    AWAY = "away"
+    """The database does not answer, or undid it again and again: they and whoever waits behind them are turned away."""
+
+
+class Passage(Struct, frozen=True):
+    """One transaction that is durable."""
+
+    decisions: Sequence[Decision[Any]]
+    """What was recorded, in its order."""
+    refused: Sequence[Exception]
+    """What else its commands were answered: refusals, replayed answers, mistakes."""
+    commands: int
+    """How many it answered."""
+    waiting: int
+    """How many wait behind them by now, in the same queue."""
+    lock_seconds: float
+    """From asking for the events' locks until they were had and read. 0.0: it needed none."""
+    seconds: float
+    """From its beginning to its end; with an unanswered COMMIT, until it was known that it had happened."""
+
+
+class Observer(Protocol):
+    """Watches a turnstile, never raises, and takes no time: it is called while others wait."""
+
+    def arriving(self) -> object:
+        """A command arrives, in its caller's context: a mark of it, for `batch`. Called for each command."""
+
+    def batch(self, marks: Sequence[object]) -> AbstractContextManager[object]:
+        """What goes around the transactions of a batch, its repetitions included.
+
+        The marks are those of its commands, None for a step that nobody waits for. It runs in the context of whoever
+        came first after a pause.
+        """
+
+    def passed(self, passage: Passage) -> None:
+        """A transaction is durable. Called once for each, before its commands are answered."""
+
+    def failed(self, trouble: Trouble, commands: int) -> None:
+        """A transaction of so many commands came to nothing."""
+
+
+class Unobserved:
+    """Nobody watches."""
+
+    def arriving(self) -> object:
+        """No mark."""
+        return None
+
+    def batch(self, marks: Sequence[object]) -> AbstractContextManager[object]:  # noqa: ARG002 - the port's
+        """Nothing."""
+        return _NOTHING
+
+    def passed(self, passage: Passage) -> None:
+        """Let pass."""
+
+    def failed(self, trouble: Trouble, commands: int) -> None:
+        """Let fail."""
+
+
+_NOTHING: Final = nullcontext()
