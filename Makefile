@@ -65,8 +65,10 @@ lock: $(PYTHON_READY) ## Lock the dependencies again, with hashes (UPGRADE=--upg
 	$(VENV)/lock/bin/$(LOCK) -o requirements-build.txt --group build
 	$(VENV)/lock/bin/$(LOCK) -o requirements.txt pyproject.toml
 	$(VENV)/lock/bin/$(LOCK) -o requirements-stripe.txt pyproject.toml --extra stripe -c requirements.txt
-	$(VENV)/lock/bin/$(LOCK) -o requirements-dev.txt pyproject.toml --extra harness --extra stripe --group dev \
-		-c requirements-stripe.txt
+	$(VENV)/lock/bin/$(LOCK) -o requirements-otel.txt pyproject.toml --extra otel -c requirements-stripe.txt
+	$(VENV)/lock/bin/$(LOCK) -o requirements-sentry.txt pyproject.toml --extra sentry -c requirements-otel.txt
+	$(VENV)/lock/bin/$(LOCK) -o requirements-dev.txt pyproject.toml --all-extras --group dev -c requirements-stripe.txt \
+		-c requirements-otel.txt -c requirements-sentry.txt
 
 clean: ## Remove what was made, but not data/
 	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* htmlcov .hypothesis .import_linter_cache .mypy_cache \

@@ -11,7 +11,13 @@ from packaging.version import Version
 
 from .readme import ROOT
 
-LOCKS: Final = ("requirements.txt", "requirements-stripe.txt", "requirements-dev.txt", "requirements-build.txt")
+EXTRAS: Final = ("otel", "sentry", "stripe")
+LOCKS: Final = (
+    "requirements.txt",
+    *(f"requirements-{extra}.txt" for extra in EXTRAS),
+    "requirements-dev.txt",
+    "requirements-build.txt",
+)
 PROJECT: Final[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
@@ -48,8 +54,8 @@ def test_no_place_to_fetch_from_is_named(name: str) -> None:
         ("requirements.txt", PROJECT["project"]["dependencies"]),
         ("requirements-dev.txt", PROJECT["project"]["dependencies"]),
         ("requirements-dev.txt", PROJECT["project"]["optional-dependencies"]["harness"]),
-        ("requirements-stripe.txt", PROJECT["project"]["dependencies"]),
-        ("requirements-stripe.txt", PROJECT["project"]["optional-dependencies"]["stripe"]),
+        *((f"requirements-{extra}.txt", PROJECT["project"]["dependencies"]) for extra in EXTRAS),
+        *((f"requirements-{extra}.txt", PROJECT["project"]["optional-dependencies"][extra]) for extra in EXTRAS),
         ("requirements-dev.txt", PROJECT["dependency-groups"]["dev"]),
         ("requirements-build.txt", PROJECT["build-system"]["requires"]),
     ],
@@ -66,8 +72,8 @@ def test_what_is_asked_for_is_locked(name: str, requirements: list[str]) -> None
     ("production", "other"),
     [
         ("requirements.txt", "requirements-dev.txt"),
-        ("requirements.txt", "requirements-stripe.txt"),
-        ("requirements-stripe.txt", "requirements-dev.txt"),
+        *(("requirements.txt", f"requirements-{extra}.txt") for extra in EXTRAS),
+        *((f"requirements-{extra}.txt", "requirements-dev.txt") for extra in EXTRAS),
     ],
 )
 def test_development_runs_what_production_runs(production: str, other: str) -> None:
