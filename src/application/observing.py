@@ -1,9 +1,11 @@
-"""What may be seen of the turnstile from outside: for metrics, for traces, for nobody."""
+"""What may be seen from outside: of the turnstile as it works, of a storage when somebody looks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, Protocol
+from uuid import UUID
 
 from msgspec import Struct
 
@@ -36,8 +38,6 @@ class Passage(Struct, frozen=True):
     """What else its commands were answered: refusals, replayed answers, mistakes."""
     commands: int
     """How many it answered."""
-    waiting: int
-    """How many wait behind them by now, in the same queue."""
     lock_seconds: float
     """From asking for the events' locks until they were had and read. 0.0: it needed none."""
     seconds: float
@@ -83,3 +83,44 @@ class Unobserved:
 
 
 _NOTHING: Final = nullcontext()
+
+
+class WaitingLine(Struct, frozen=True):
+    """How many bookings wait for tickets of an event, of whatever type."""
+
+    event_id: UUID
+    bookings: int
+
+
+class Verified(Struct, frozen=True):
+    """What the last look at a promise found: how many breaches, 0 if it was kept."""
+
+    promise: int
+    breaches: int
+    verified_at: datetime
+
+
+class ConnectionsInUse(Struct, frozen=True):
+    """Connections to the database by which work is done right now, and how many there may be."""
+
+    in_use: int
+    most: int
+
+
+class Figures(Protocol):
+    """What a storage tells whoever looks after it."""
+
+    async def longest_lines(self, limit: int) -> list[WaitingLine]:
+        """The events for which most bookings wait, most first; none for which nobody does. Raises: Unavailable."""
+
+    async def verified(self) -> list[Verified]:
+        """What was noted last, by promise; nothing where nobody ever looked. Raises: Unavailable."""
+
+    async def note_verified(self, verified: Sequence[Verified]) -> None:
+        """Note what a look at the promises found, in place of what was noted before.
+
+        Raises: what a transaction may (`failures`).
+        """
+
+    def connections(self) -> Mapping[str, ConnectionsInUse]:
+        """This process's connections, by what they are for. A storage without any has none."""

@@ -184,6 +184,11 @@ class Turnstile:
         if not self._is_closed:
             self._entrance(event_id).settle_soon(event_id)
 
+    @property
+    def waiting(self) -> int:
+        """How many commands wait by now, those not counted whose transaction is running."""
+        return len(self._front.queue) + len(self._side.queue)
+
     async def close(self) -> None:
         """Let everybody through who waits by now, and nobody after them."""
         self._is_closed = True
@@ -389,7 +394,6 @@ class _Entrance:
                 batch.recorded,
                 [result for _, result in batch.results if isinstance(result, Exception)],
                 len(batch.results),
-                len(self.queue),
                 batch.lock_seconds,
                 asyncio.get_running_loop().time() - batch.begun,
             )
