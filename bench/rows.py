@@ -64,7 +64,7 @@ class Round:
 
     def limit(self) -> float:
         """The database's own limit, a second."""
-        return self._once("limit", lambda: asyncio.run(limit.per_second(self.stage.url, SECONDS)))
+        return self._once("limit", lambda: limit.per_second(self.stage.url, SECONDS))
 
     def usual(self, connections: int, *, tickets: int = PLENTY, events: int = 1) -> Seen:
         """The usual way, over so many connections."""

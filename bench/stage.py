@@ -19,7 +19,7 @@ from tests import mariadb
 from tests.faults.clients import Person, enrol, initialize
 from tests.faults.service import Server, servers
 
-from . import usual
+from . import limit, usual
 from .load import Plan, Seen
 
 ROOT = Path(__file__).parents[1]
@@ -89,7 +89,7 @@ def stage(customers: int) -> Iterator[Stage]:
         sqlite_url = f"sqlite+aiosqlite:///{directory / 'boxoffice.db'}"
         for each in (url, sqlite_url):
             asyncio.run(migrate(Settings(database_url=each)))
-        mariadb.execute(url, *usual.SCHEMA)
+        mariadb.execute(url, *usual.SCHEMA, *limit.SCHEMA)
         people = asyncio.run(enrol(url, customers))
         sqlite_people = asyncio.run(enrol(sqlite_url, customers))
         # Logs go where production's go: to a file, a line for each request.
