@@ -1,10 +1,7 @@
 """Accounts: /create-user, /login, /me."""
 
-from typing import Any, Final
+from typing import Final
 
-from litestar import Request, Response, get, patch, post
-from litestar.di import NamedDependency
-from litestar.params import SkipValidation
 from msgspec import UNSET, UnsetType
 
 from ...application.authenticate import Caller
@@ -13,7 +10,9 @@ from ...application.create_user import CreateUser, Registration
 from ...application.log_in import Credentials, LogIn
 from ...domain.user import LOGIN_RULES, PROFILE_RULES, REGISTRATION_RULES
 from .body import Body, read
+from .exchange import Request, Response
 from .operation import Operation
+from .routing import get, patch, post
 from .views import TokenView, UserView
 
 
@@ -57,7 +56,7 @@ _USER: Final = {
 
 @post(
     "/create-user",
-    opt=Operation(
+    Operation(
         "CreateUser",
         "Create an account",
         tag="Accounts",
@@ -68,11 +67,9 @@ _USER: Final = {
         status=201,
         has_location=True,
         problems=("email-taken",),
-    ).opt,
+    ),
 )
-async def create_user(
-    request: Request[Caller | None, Any, Any], create_user: NamedDependency[SkipValidation[CreateUser]]
-) -> Response[UserView]:
+async def create_user(request: Request[Caller | None], create_user: CreateUser) -> Response:
     """An account; everyone starts as a customer."""
     body = await read(request, RegistrationBody)
     user = await create_user(Registration(name=body.name, email=body.email, password=body.password))
@@ -81,8 +78,7 @@ async def create_user(
 
 @post(
     "/login",
-    status_code=200,
-    opt=Operation(
+    Operation(
         "LogIn",
         "Sign in",
         tag="Accounts",
@@ -91,11 +87,9 @@ async def create_user(
         answer=TokenView,
         answer_example={"accessToken": "eyJhbGciOiJIUzI1NiJ9.e30.c2ln", "tokenType": "Bearer", "expiresIn": 900},
         problems=("wrong-credentials",),
-    ).opt,
+    ),
 )
-async def log_in(
-    request: Request[Caller | None, Any, Any], log_in: NamedDependency[SkipValidation[LogIn]]
-) -> TokenView:
+async def log_in(request: Request[Caller | None], log_in: LogIn) -> TokenView:
     """An access token. Wrong password and unknown e-mail: the same 401 in the same time."""
     body = await read(request, CredentialsBody)
     return TokenView.of(await log_in(Credentials(email=body.email, password=body.password)))
@@ -103,20 +97,18 @@ async def log_in(
 
 @get(
     "/me",
-    opt=Operation(
+    Operation(
         "ReadProfile", "See one's own account", tag="Accounts", signed_in=True, answer=UserView, answer_example=_USER
-    ).opt,
+    ),
 )
-async def read_profile(
-    request: Request[Caller, Any, Any], read_profile: NamedDependency[SkipValidation[ReadProfile]]
-) -> UserView:
+async def read_profile(request: Request[Caller], read_profile: ReadProfile) -> UserView:
     """Whoever calls."""
-    return UserView.of(await read_profile(request.user.actor.user_id))
+    return UserView.of(await read_profile(request.caller.actor.user_id))
 
 
 @patch(
     "/me",
-    opt=Operation(
+    Operation(
         "ChangeProfile",
         "Change one's own name or password",
         tag="Accounts",
@@ -126,12 +118,10 @@ async def read_profile(
         answer=UserView,
         answer_example=_USER,
         problems=("not-allowed",),
-    ).opt,
+    ),
 )
-async def change_profile(
-    request: Request[Caller, Any, Any], change_profile: NamedDependency[SkipValidation[ChangeProfile]]
-) -> UserView:
+async def change_profile(request: Request[Caller], change_profile: ChangeProfile) -> UserView:
     """A new password ends every other session. A wrong current one is a 403."""
     body = await read(request, ProfileBody)
     changes = ProfileChanges(name=body.name, current_password=body.current_password, new_password=body.new_password)
-    return UserView.of(await change_profile(request.user.claims, changes))
+    return UserView.of(await change_profile(request.caller.claims, changes))

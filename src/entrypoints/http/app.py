@@ -2,23 +2,21 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final, NoReturn
 
-from dependency_injector.providers import Provider
+from dependency_injector.providers import Object
 from litestar import Litestar
-from litestar.di import Provide
 
 from ... import __version__
-from ...application.idempotency import Replayed
 from ..container import Container
 from ..lifespan import running
-from . import accounts, bookings, events, operations, payments, problems
+from . import accounts, bookings, events, operations, payments, problem_pages
 from .envelope import Envelope
-from .idempotency import replay_response
-from .identity import identify_with
+from .identity import Identify
 from .reference import reference_of
+from .routing import handlers_of
 
-_HANDLERS: Final = (
+CALLS: Final = (
     accounts.create_user,
     accounts.log_in,
     accounts.read_profile,
@@ -43,30 +41,7 @@ _HANDLERS: Final = (
     operations.read_readiness,
     operations.read_openapi,
     operations.read_docs,
-    problems.read_problem,
-)
-_PROVIDED: Final = (
-    "book_ticket",
-    "cancel_booking",
-    "initialize_event",
-    "change_event",
-    "create_user",
-    "log_in",
-    "read_profile",
-    "change_profile",
-    "read_event",
-    "list_events",
-    "read_booking",
-    "list_bookings",
-    "pay_booking",
-    "list_payments",
-    "list_event_bookings",
-    "read_waiting_list",
-    "read_changes",
-    "storage",
-    "draining",
-    "clock",
-    "ids",
+    problem_pages.read_problem,
 )
 
 
@@ -78,30 +53,25 @@ def create_app(container: Container) -> Litestar:
         async with running(container):
             yield
 
-    dependencies = {name: _provide(getattr(container, name)) for name in _PROVIDED}
-    default_currency = container.settings().currency
+    reference = reference_of(CALLS, __version__)
+    providers = {
+        **container.providers,
+        "default_currency": Object(container.settings().currency),
+        "reference": Object(reference),
+    }
     app = Litestar(
-        route_handlers=list(_HANDLERS),
-        dependencies={
-            **dependencies,
-            "default_currency": Provide(lambda: default_currency, sync_to_thread=False),
-            "reference": Provide(lambda: reference, sync_to_thread=False),
-        },
-        guards=[identify_with(container.authenticate)],
-        exception_handlers={Exception: problems.problem_response, Replayed: replay_response},
+        route_handlers=handlers_of(CALLS, providers, Identify(container.authenticate)),
+        exception_handlers={Exception: _pass_on},
         lifespan=[lifespan],
         # Bodies, errors, logs and the reference are this package's own.
         openapi_config=None,
         logging_config=None,
         request_max_body_size=None,
     )
-    reference = reference_of(app.routes, __version__)
     app.asgi_handler = Envelope(app.asgi_handler, container.ids().new)
     return app
 
 
-def _provide(provider: Provider[Any]) -> Provide:
-    def provided() -> Any:
-        return provider()
-
-    return Provide(provided, sync_to_thread=False)
+def _pass_on(_: object, error: Exception) -> NoReturn:
+    """What Litestar says of a path that is none is told like all else, by the envelope."""
+    raise error

@@ -16,11 +16,11 @@ from typing import Any, ClassVar, Final, Generic, Literal, TypeVar, Union, get_a
 from uuid import UUID
 
 import msgspec
-from litestar import Request
 from msgspec import NODEFAULT, Struct, UnsetType, structs
 
 from ...domain.fields import Rule, Rules
 from ...domain.money import amount_of_price, currency
+from .exchange import Request
 from .problems import BodyTooLarge, FieldProblem, Malformed, UnsupportedMediaType, pointer
 
 LARGEST: Final = 16 * 1024
@@ -48,7 +48,7 @@ class Body(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fie
 Wanted = TypeVar("Wanted", bound=Body)
 
 
-async def read(request: Request[Any, Any, Any], wanted: type[Wanted]) -> Wanted:
+async def read(request: Request[Any], wanted: type[Wanted]) -> Wanted:
     """The body as what is wanted. Raises: UnsupportedMediaType, BodyTooLarge, Malformed."""
     return parse(await receive(request), wanted)
 
@@ -86,7 +86,7 @@ def _is_harmless(parameter: bytes) -> bool:
     return name.lower() != b"charset" or value.strip(b'"').lower() == b"utf-8"
 
 
-async def receive(request: Request[Any, Any, Any]) -> bytes:
+async def receive(request: Request[Any]) -> bytes:
     """The body, never holding more than may be. The length that was said is believed only when it is too much.
 
     Raises: UnsupportedMediaType, BodyTooLarge, Malformed.

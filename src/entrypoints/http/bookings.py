@@ -1,12 +1,9 @@
 """Bookings: /book, /cancel, /bookings."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, cast
+from typing import Final, cast
 from uuid import UUID
 
-from litestar import Request, Response, get, post
-from litestar.di import NamedDependency
-from litestar.params import FromPath, SkipValidation
 from msgspec import UNSET, UnsetType
 
 from ...application.authenticate import Caller
@@ -19,11 +16,13 @@ from ...domain.book import Book
 from ...domain.booking import BOOK_RULES, Booking, BookingStatus
 from ...domain.cancel import Cancel
 from .body import Body
+from .exchange import Request, Response
 from .idempotency import answer_of, read_once, respond
 from .operation import CURSOR, LIMIT, Operation, Parameter
 from .paths import id_in_path
 from .problems import FieldProblem, pointer
 from .query import Listed, booking_cursors, limit, one_of, page_of, query
+from .routing import get, post
 from .views import BookingView, CancellationView
 
 STATUS: Final = Parameter(
@@ -73,7 +72,7 @@ class CancelBody(Body, frozen=True, kw_only=True):
 
 @post(
     "/book",
-    opt=Operation(
+    Operation(
         "BookTicket",
         "Book tickets, or join the waiting list",
         tag="Bookings",
@@ -93,14 +92,14 @@ class CancelBody(Body, frozen=True, kw_only=True):
             "already-booked",
             "limit-exceeded",
         ),
-    ).opt,
+    ),
 )
 async def book_ticket(
-    request: Request[Caller, Any, Any],
-    book_ticket: NamedDependency[SkipValidation[BookTicket]],
-    clock: NamedDependency[SkipValidation[Clock]],
-    ids: NamedDependency[SkipValidation[Ids]],
-) -> Response[bytes]:
+    request: Request[Caller],
+    book_ticket: BookTicket,
+    clock: Clock,
+    ids: Ids,
+) -> Response:
     """All tickets at once or a place in line for all of them: waiting is an outcome, no error."""
     asked = await read_once(request, BookBody)
     body, now = asked.body, clock.now()
@@ -112,7 +111,7 @@ async def book_ticket(
     command = Book(
         booking_id=ids.new(),
         event_id=body.event_id,
-        actor=request.user.actor,
+        actor=request.caller.actor,
         quantity=body.quantity,
         ticket_type_id=None if body.ticket_type_id is UNSET else body.ticket_type_id,
     )
@@ -121,8 +120,7 @@ async def book_ticket(
 
 @post(
     "/cancel",
-    status_code=200,
-    opt=Operation(
+    Operation(
         "CancelBooking",
         "Cancel a booking",
         tag="Bookings",
@@ -133,16 +131,16 @@ async def book_ticket(
         answer=CancellationView,
         answer_example={"booking": {**BOOKING, "status": "cancelled", "paymentStatus": "none"}, "promotedCount": 1},
         problems=("not-found", "cancellation-closed", "already-cancelled"),
-    ).opt,
+    ),
 )
 async def cancel_booking(
-    request: Request[Caller, Any, Any],
-    cancel_booking: NamedDependency[SkipValidation[CancelBooking]],
-    clock: NamedDependency[SkipValidation[Clock]],
-) -> Response[bytes]:
+    request: Request[Caller],
+    cancel_booking: CancelBooking,
+    clock: Clock,
+) -> Response:
     """Its tickets go to the waiting list in the same transaction."""
     asked = await read_once(request, CancelBody)
-    body, actor, now = asked.body, request.user.actor, clock.now()
+    body, actor, now = asked.body, request.caller.actor, clock.now()
 
     def answer(cancellation: Cancellation) -> Answer:
         return answer_of(CancellationView.of(cancellation, now), cancellation.booking.id)
@@ -157,7 +155,7 @@ async def cancel_booking(
 
 @get(
     "/bookings",
-    opt=Operation(
+    Operation(
         "ListBookings",
         "One's own bookings, newest first",
         tag="Bookings",
@@ -166,15 +164,15 @@ async def cancel_booking(
         answer_example={"items": [BOOKING], "nextCursor": None},
         parameters=(STATUS, CURSOR, LIMIT),
         problems=("invalid-request",),
-    ).opt,
+    ),
 )
 async def list_bookings(
-    request: Request[Caller, Any, Any],
-    list_bookings: NamedDependency[SkipValidation[ListBookings]],
-    clock: NamedDependency[SkipValidation[Clock]],
+    request: Request[Caller],
+    list_bookings: ListBookings,
+    clock: Clock,
 ) -> Listed[BookingView]:
     """One's own bookings, newest first."""
-    actor = request.user.actor
+    actor = request.caller.actor
     asked = query(request, status=one_of(BookingStatus), limit=limit, cursor=str)
     cursors = booking_cursors("bookings", actor.user_id, asked.get("status"))
     page = await list_bookings(
@@ -185,8 +183,8 @@ async def list_bookings(
 
 
 @get(
-    "/bookings/{booking_id:str}",
-    opt=Operation(
+    "/bookings/{booking_id}",
+    Operation(
         "ReadBooking",
         "See a booking",
         tag="Bookings",
@@ -194,13 +192,13 @@ async def list_bookings(
         answer=BookingView,
         answer_example=BOOKING,
         problems=("not-found",),
-    ).opt,
+    ),
 )
 async def read_booking(
-    booking_id: FromPath[str],
-    request: Request[Caller, Any, Any],
-    read_booking: NamedDependency[SkipValidation[ReadBooking]],
-    clock: NamedDependency[SkipValidation[Clock]],
+    request: Request[Caller],
+    booking_id: str,
+    read_booking: ReadBooking,
+    clock: Clock,
 ) -> BookingView:
     """With today's place in line; for its customer, the organizer and admins."""
-    return BookingView.of(await read_booking(id_in_path(booking_id), request.user.actor), clock.now())
+    return BookingView.of(await read_booking(id_in_path(booking_id), request.caller.actor), clock.now())

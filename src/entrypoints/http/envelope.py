@@ -1,5 +1,6 @@
 """What goes around every request: its id, its line in the log, and a problem where nothing else answered."""
 
+import asyncio
 import re
 from collections.abc import Callable
 from time import perf_counter
@@ -10,10 +11,14 @@ from litestar.enums import HttpMethod, ScopeType
 from litestar.exceptions import NotFoundException
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from .problems import MEDIA_TYPE, FieldProblem, Malformed, problem_of
+from ...application.failures import Unavailable
+from .problems import FieldProblem, Malformed, problem_response
 
 BROKEN: Final = "boxoffice.broken"
 """The ASGI extension by which a connection says that this stands for a request that could not be read."""
+
+OVERDUE: Final = "boxoffice.overdue"
+"""The ASGI extension by which a connection says why it cancels a request: it took too long."""
 
 _METHODS: Final = frozenset(HttpMethod)
 _ASKED_AS: Final = {"HEAD": "GET", "OPTIONS": "TRACE"}
@@ -41,6 +46,7 @@ class Envelope:
             return
         begun = perf_counter()
         method: str = scope["method"]
+        asked = scope
         is_broken = BROKEN in (scope.get("extensions") or ())
         request_id = _request_id(scope["headers"]) or str(self._new_id())
         if method in _ASKED_AS:
@@ -64,7 +70,13 @@ class Envelope:
         except Exception as error:
             if status is not None:
                 raise
-            await _answer_problem(answer, error, request_id)
+            await problem_response(error, request_id)(scope, receive, answer)
+        except asyncio.CancelledError:
+            if status is not None or OVERDUE not in (asked.get("extensions") or ()):
+                raise
+            _go_on()
+            late = Unavailable("This took too long; try again in a moment.")
+            await problem_response(late, request_id)(scope, receive, answer)
         finally:
             caller: Any = scope.get("user")
             self._log.info(
@@ -85,6 +97,13 @@ def _request_id(headers: Any) -> str | None:
     return None
 
 
+def _go_on() -> None:
+    """Take back that this task was cancelled."""
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
+
+
 def _check_can_be_asked(path: str, *, is_broken: bool) -> None:
     """A slash too many names another path (Litestar would let it name the same).
 
@@ -94,11 +113,3 @@ def _check_can_be_asked(path: str, *, is_broken: bool) -> None:
         raise Malformed(FieldProblem("", "must be valid HTTP/1.1, with a head of at most 64 KiB"))
     if "//" in path or (path.endswith("/") and path != "/"):
         raise NotFoundException
-
-
-async def _answer_problem(send: Send, error: Exception, request_id: str) -> None:
-    status, headers, body = problem_of(error, request_id)
-    headers |= {"content-type": MEDIA_TYPE, "content-length": str(len(body))}
-    encoded = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": status, "headers": encoded})
-    await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -2,12 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any, Final, Literal, cast
+from typing import Final, Literal, cast
 from uuid import UUID
 
-from litestar import Request, Response, get, patch, post
-from litestar.di import NamedDependency
-from litestar.params import FromPath, SkipValidation
 from msgspec import UNSET, UnsetType
 
 from ...application.authenticate import Caller
@@ -33,6 +30,7 @@ from ...domain.organize import AddTicketType, Edit, EditTicketType, Initialize, 
 from .body import Body, read
 from .bookings import BOOKING
 from .bookings import STATUS as BOOKING_STATUS
+from .exchange import Request, Response
 from .idempotency import answer_of, read_once, respond
 from .identity import actor_of
 from .operation import CURSOR, IF_MATCH, IF_NONE_MATCH, LIMIT, NO_BLANK, Operation, Parameter
@@ -52,6 +50,7 @@ from .query import (
     sequence_number,
     waiting_cursors,
 )
+from .routing import get, patch, post
 from .tags import expected_versions, tagged
 from .views import BookingView, ChangesView, EventView, StatusView
 
@@ -189,7 +188,7 @@ class EventChangesBody(Body, frozen=True, kw_only=True):
 
 @post(
     "/initialize",
-    opt=Operation(
+    Operation(
         "InitializeEvent",
         "Initialize an event with its tickets",
         tag="Events",
@@ -203,15 +202,15 @@ class EventChangesBody(Body, frozen=True, kw_only=True):
         has_location=True,
         has_etag=True,
         problems=("not-allowed",),
-    ).opt,
+    ),
 )
 async def initialize_event(
-    request: Request[Caller, Any, Any],
-    initialize_event: NamedDependency[SkipValidation[InitializeEvent]],
-    clock: NamedDependency[SkipValidation[Clock]],
-    ids: NamedDependency[SkipValidation[Ids]],
-    default_currency: NamedDependency[SkipValidation[str]],
-) -> Response[bytes]:
+    request: Request[Caller],
+    initialize_event: InitializeEvent,
+    clock: Clock,
+    ids: Ids,
+    default_currency: str,
+) -> Response:
     """On sale at once unless it is a draft; whoever initializes it organizes it."""
     asked = await read_once(request, InitializeBody)
     body, now = asked.body, clock.now()
@@ -221,7 +220,7 @@ async def initialize_event(
 
     command = Initialize(
         event_id=ids.new(),
-        actor=request.user.actor,
+        actor=request.caller.actor,
         details=body.details(),
         ticket_types=tuple((ids.new(), spec) for spec in body.specs()),
         currency=default_currency,
@@ -236,7 +235,7 @@ def _created(view: EventView) -> Answer:
 
 @get(
     "/events",
-    opt=Operation(
+    Operation(
         "ListEvents",
         "Events, soonest first",
         tag="Events",
@@ -259,15 +258,15 @@ def _created(view: EventView) -> Answer:
             IF_NONE_MATCH,
         ),
         problems=("invalid-request",),
-    ).opt,
+    ),
 )
 async def list_events(
-    request: Request[Caller | None, Any, Any],
-    list_events: NamedDependency[SkipValidation[ListEvents]],
-    clock: NamedDependency[SkipValidation[Clock]],
-) -> Response[bytes]:
+    request: Request[Caller | None],
+    list_events: ListEvents,
+    clock: Clock,
+) -> Response:
     """Soonest first, those without a start last."""
-    actor = actor_of(request.user)
+    actor = actor_of(request.caller)
     asked = query(request, status=one_of(EventStatus), q=search_text, limit=limit, cursor=str)
     status, q = asked.get("status"), asked.get("q")
     # Only a list of drafts depends on who asks.
@@ -278,8 +277,8 @@ async def list_events(
 
 
 @get(
-    "/events/{event_id:str}",
-    opt=Operation(
+    "/events/{event_id}",
+    Operation(
         "ReadEvent",
         "See an event",
         tag="Events",
@@ -288,22 +287,22 @@ async def list_events(
         has_etag=True,
         parameters=(IF_NONE_MATCH,),
         problems=("not-found",),
-    ).opt,
+    ),
 )
 async def read_event(
-    event_id: FromPath[str],
-    request: Request[Caller | None, Any, Any],
-    read_event: NamedDependency[SkipValidation[ReadEvent]],
-    clock: NamedDependency[SkipValidation[Clock]],
-) -> Response[bytes]:
+    request: Request[Caller | None],
+    event_id: str,
+    read_event: ReadEvent,
+    clock: Clock,
+) -> Response:
     """For anyone; a draft for its organizer and admins."""
-    state = await read_event(id_in_path(event_id), actor_of(request.user))
+    state = await read_event(id_in_path(event_id), actor_of(request.caller))
     return tagged(request, EventView.of(state, clock.now()), version=state.event.version)
 
 
 @get(
-    "/status/{event_id:str}",
-    opt=Operation(
+    "/status/{event_id}",
+    Operation(
         "ReadStatus",
         "How many tickets are left",
         tag="Events",
@@ -319,22 +318,22 @@ async def read_event(
         has_etag=True,
         parameters=(IF_NONE_MATCH,),
         problems=("not-found",),
-    ).opt,
+    ),
 )
 async def read_status(
-    event_id: FromPath[str],
-    request: Request[Caller | None, Any, Any],
-    read_event: NamedDependency[SkipValidation[ReadEvent]],
-    clock: NamedDependency[SkipValidation[Clock]],
-) -> Response[bytes]:
+    request: Request[Caller | None],
+    event_id: str,
+    read_event: ReadEvent,
+    clock: Clock,
+) -> Response:
     """Always what is committed."""
-    state = await read_event(id_in_path(event_id), actor_of(request.user))
+    state = await read_event(id_in_path(event_id), actor_of(request.caller))
     return tagged(request, StatusView.of(state, clock.now()), version=state.event.version)
 
 
 @patch(
-    "/events/{event_id:str}",
-    opt=Operation(
+    "/events/{event_id}",
+    Operation(
         "ChangeEvent",
         "Change an event, or lead it through its life",
         tag="Events",
@@ -346,20 +345,20 @@ async def read_status(
         has_etag=True,
         parameters=(IF_MATCH,),
         problems=(*_EDITED, "illegal-status-change", "capacity-below-taken"),
-    ).opt,
+    ),
 )
 async def change_event(
-    event_id: FromPath[str],
-    request: Request[Caller, Any, Any],
-    change_event: NamedDependency[SkipValidation[ChangeEvent]],
-    clock: NamedDependency[SkipValidation[Clock]],
-) -> Response[bytes]:
+    request: Request[Caller],
+    event_id: str,
+    change_event: ChangeEvent,
+    clock: Clock,
+) -> Response:
     """More tickets, a new policy and resuming serve the waiting list in the same transaction."""
     body = await read(request, EventChangesBody)
     state = await change_event(
         Edit(
             event_id=id_in_path(event_id),
-            actor=request.user.actor,
+            actor=request.caller.actor,
             changes=body.changes(),
             expected_versions=expected_versions(request),
         )
@@ -368,8 +367,8 @@ async def change_event(
 
 
 @post(
-    "/events/{event_id:str}/ticket-types",
-    opt=Operation(
+    "/events/{event_id}/ticket-types",
+    Operation(
         "AddTicketType",
         "Add a kind of ticket",
         tag="Events",
@@ -384,15 +383,15 @@ async def change_event(
         has_etag=True,
         parameters=(IF_MATCH,),
         problems=(*_EDITED, "too-many-ticket-types", "name-taken"),
-    ).opt,
+    ),
 )
 async def add_ticket_type(
-    event_id: FromPath[str],
-    request: Request[Caller, Any, Any],
-    change_event: NamedDependency[SkipValidation[ChangeEvent]],
-    clock: NamedDependency[SkipValidation[Clock]],
-    ids: NamedDependency[SkipValidation[Ids]],
-) -> Response[bytes]:
+    request: Request[Caller],
+    event_id: str,
+    change_event: ChangeEvent,
+    clock: Clock,
+    ids: Ids,
+) -> Response:
     """The event with one more kind of ticket."""
     asked = await read_once(request, TicketTypeBody)
     now = clock.now()
@@ -402,7 +401,7 @@ async def add_ticket_type(
 
     command = AddTicketType(
         event_id=id_in_path(event_id),
-        actor=request.user.actor,
+        actor=request.caller.actor,
         ticket_type_id=ids.new(),
         spec=asked.body.spec(),
         expected_versions=expected_versions(request),
@@ -411,8 +410,8 @@ async def add_ticket_type(
 
 
 @patch(
-    "/events/{event_id:str}/ticket-types/{ticket_type_id:str}",
-    opt=Operation(
+    "/events/{event_id}/ticket-types/{ticket_type_id}",
+    Operation(
         "ChangeTicketType",
         "Change a kind of ticket",
         tag="Events",
@@ -424,21 +423,21 @@ async def add_ticket_type(
         has_etag=True,
         parameters=(IF_MATCH,),
         problems=(*_EDITED, "capacity-below-taken", "name-taken"),
-    ).opt,
+    ),
 )
 async def change_ticket_type(
-    event_id: FromPath[str],
-    ticket_type_id: FromPath[str],
-    request: Request[Caller, Any, Any],
-    change_event: NamedDependency[SkipValidation[ChangeEvent]],
-    clock: NamedDependency[SkipValidation[Clock]],
-) -> Response[bytes]:
+    request: Request[Caller],
+    event_id: str,
+    ticket_type_id: str,
+    change_event: ChangeEvent,
+    clock: Clock,
+) -> Response:
     """More tickets serve the waiting list at once. A new price touches no booking already made."""
     body = await read(request, TicketTypeChangesBody)
     state = await change_event(
         EditTicketType(
             event_id=id_in_path(event_id),
-            actor=request.user.actor,
+            actor=request.caller.actor,
             ticket_type_id=id_in_path(ticket_type_id),
             changes=TicketTypeChanges(name=body.name, total_tickets=body.total_tickets, price=body.price),
             expected_versions=expected_versions(request),
@@ -448,8 +447,8 @@ async def change_ticket_type(
 
 
 @get(
-    "/events/{event_id:str}/bookings",
-    opt=Operation(
+    "/events/{event_id}/bookings",
+    Operation(
         "ListEventBookings",
         "An event's bookings, newest first",
         tag="Events",
@@ -459,29 +458,29 @@ async def change_ticket_type(
         has_etag=True,
         parameters=(BOOKING_STATUS, CURSOR, LIMIT, IF_NONE_MATCH),
         problems=("invalid-request", *_MANAGED),
-    ).opt,
+    ),
 )
 async def list_event_bookings(
-    event_id: FromPath[str],
-    request: Request[Caller, Any, Any],
-    list_event_bookings: NamedDependency[SkipValidation[ListEventBookings]],
-    clock: NamedDependency[SkipValidation[Clock]],
-) -> Response[bytes]:
+    request: Request[Caller],
+    event_id: str,
+    list_event_bookings: ListEventBookings,
+    clock: Clock,
+) -> Response:
     """For its organizer and admins."""
     asked = query(request, status=one_of(BookingStatus), limit=limit, cursor=str)
     status = asked.get("status")
     cursors = booking_cursors("event bookings", event_id.lower(), status)
     before = cursors.read_from(asked)
     page = await list_event_bookings(
-        id_in_path(event_id), request.user.actor, status=status, before=before, limit=asked.get("limit", 50)
+        id_in_path(event_id), request.caller.actor, status=status, before=before, limit=asked.get("limit", 50)
     )
     now = clock.now()
     return tagged(request, page_of(page, lambda booking: BookingView.of(booking, now), cursors))
 
 
 @get(
-    "/events/{event_id:str}/waiting-list",
-    opt=Operation(
+    "/events/{event_id}/waiting-list",
+    Operation(
         "ReadWaitingList",
         "An event's waiting list, by ticket type, then position",
         tag="Events",
@@ -499,14 +498,14 @@ async def list_event_bookings(
             IF_NONE_MATCH,
         ),
         problems=("invalid-request", *_MANAGED),
-    ).opt,
+    ),
 )
 async def read_waiting_list(
-    event_id: FromPath[str],
-    request: Request[Caller, Any, Any],
-    read_waiting_list: NamedDependency[SkipValidation[ReadWaitingList]],
-    clock: NamedDependency[SkipValidation[Clock]],
-) -> Response[bytes]:
+    request: Request[Caller],
+    event_id: str,
+    read_waiting_list: ReadWaitingList,
+    clock: Clock,
+) -> Response:
     """For its organizer and admins."""
     asked = query(request, ticketTypeId=identifier, limit=limit, cursor=str)
     ticket_type_id: UUID | None = asked.get("ticketTypeId")
@@ -514,7 +513,7 @@ async def read_waiting_list(
     after = cursors.read_from(asked)
     page = await read_waiting_list(
         id_in_path(event_id),
-        request.user.actor,
+        request.caller.actor,
         ticket_type_id=ticket_type_id,
         after=after,
         limit=asked.get("limit", 50),
@@ -524,8 +523,8 @@ async def read_waiting_list(
 
 
 @get(
-    "/events/{event_id:str}/changes",
-    opt=Operation(
+    "/events/{event_id}/changes",
+    Operation(
         "ReadChanges",
         "What happened to an event, gapless and in order",
         tag="Events",
@@ -561,15 +560,15 @@ async def read_waiting_list(
             IF_NONE_MATCH,
         ),
         problems=("invalid-request", *_MANAGED),
-    ).opt,
+    ),
 )
 async def read_changes(
-    event_id: FromPath[str],
-    request: Request[Caller, Any, Any],
-    read_changes: NamedDependency[SkipValidation[ReadChanges]],
-) -> Response[bytes]:
+    request: Request[Caller],
+    event_id: str,
+    read_changes: ReadChanges,
+) -> Response:
     """For its organizer and admins. Ask again with `after=lastSeq`; no items: nothing new."""
     asked = query(request, after=sequence_number, limit=limit)
     after = asked.get("after", 0)
-    facts = await read_changes(id_in_path(event_id), request.user.actor, after=after, limit=asked.get("limit", 50))
+    facts = await read_changes(id_in_path(event_id), request.caller.actor, after=after, limit=asked.get("limit", 50))
     return tagged(request, ChangesView.of(facts, after))

@@ -7,12 +7,12 @@ from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response
 from msgspec import Struct
 
 from ...application.authenticate import Caller
-from ...application.idempotency import Answer, Key, Once, Replayed
+from ...application.idempotency import Answer, Key, Once
 from .body import Body, parse, receive
+from .exchange import JSON, Request, Response
 from .problems import MEDIA_TYPE, FieldProblem, Malformed, problem_of
 from .tags import tag_of
 
@@ -27,7 +27,7 @@ class Asked(Struct, Generic[Wanted], frozen=True):
 
     body: Wanted
     key: str | None
-    request: Request[Caller, Any, Any]
+    request: Request[Caller]
     raw: bytes
 
     def once(self, answer: Callable[[Outcome], Answer], subject_id: UUID | None = None) -> Once[Outcome] | None:
@@ -45,11 +45,11 @@ class Asked(Struct, Generic[Wanted], frozen=True):
         # A newline stands in no path of ours that anything is remembered for, so the parts cannot run into each other.
         said = f"{scope['method']} {scope['path']}\n".encode("utf-8", "surrogatepass") + self.raw
         return Once(
-            key=Key(self.request.user.actor.user_id, self.key), fingerprint=sha256(said).digest(), render=render
+            key=Key(self.request.caller.actor.user_id, self.key), fingerprint=sha256(said).digest(), render=render
         )
 
 
-async def read_once(request: Request[Caller, Any, Any], wanted: type[Wanted]) -> Asked[Wanted]:
+async def read_once(request: Request[Caller], wanted: type[Wanted]) -> Asked[Wanted]:
     """The body and the key. Raises: UnsupportedMediaType, BodyTooLarge, Malformed, naming all that is broken."""
     raw = await receive(request)
     try:
@@ -63,9 +63,9 @@ async def read_once(request: Request[Caller, Any, Any], wanted: type[Wanted]) ->
     return Asked(parse(raw, wanted), key, request, raw)
 
 
-def _key(request: Request[Any, Any, Any]) -> str | None:
+def _key(request: Request[Any]) -> str | None:
     """Raises: Malformed."""
-    values = [value for name, value in request.scope["headers"] if name == b"idempotency-key"]
+    values = request.header(b"idempotency-key")
     if not values:
         return None
     if len(values) > 1:
@@ -84,16 +84,13 @@ def answer_of(
     return Answer(status=status, body=body, location=location, etag=etag, subject_id=subject_id)
 
 
-def respond(answer: Answer) -> Response[bytes]:
+def respond(answer: Answer, *, is_again: bool = False) -> Response:
     """The answer as it goes out, the first time as well as again."""
-    named = (("Location", answer.location), ("ETag", answer.etag))
+    named = (
+        ("Location", answer.location),
+        ("ETag", answer.etag),
+        ("Idempotency-Replayed", "true" if is_again else None),
+    )
     headers = {name: value for name, value in named if value is not None}
-    media_type = "application/json" if answer.status < 400 else MEDIA_TYPE
-    return Response(answer.body, status_code=answer.status, headers=headers, media_type=media_type)
-
-
-def replay_response(_: Request[Any, Any, Any], replayed: Replayed) -> Response[bytes]:
-    """What was answered when the key came first."""
-    response = respond(replayed.answer)
-    response.headers["Idempotency-Replayed"] = "true"
-    return response
+    media_type = JSON if answer.status < 400 else MEDIA_TYPE
+    return Response(answer.body, status=answer.status, headers=headers, media_type=media_type)

@@ -1,41 +1,41 @@
 """Who calls: looked up once for each request, before anything else is looked at."""
 
 import re
+from collections.abc import Iterable
 from typing import Any, Final
 
 from dependency_injector.providers import Provider
-from litestar.connection import ASGIConnection
-from litestar.handlers import BaseRouteHandler
-from litestar.types import Guard
 
 from ...application.authenticate import Authenticate, Caller
 from ...domain.refusals import InvalidToken, NotSignedIn
 from .operation import Operation
 from .problems import FieldProblem, Malformed
 
+Headers = Iterable[tuple[bytes, bytes]]
+
 _TOKEN: Final = re.compile(rb"[A-Za-z0-9._~+/-]{1,4096}=*")
 """The b64token of RFC 6750, 2.1; no token of ours is longer."""
 
 
-def identify_with(authenticate: Provider[Authenticate]) -> Guard:
-    """A guard that puts the `Caller` (None: nobody) where `request.user` finds it."""
+class Identify:
+    """Finds the `Caller` of a request, None for nobody."""
 
-    async def identify(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    def __init__(self, authenticate: Provider[Authenticate]) -> None:
+        self._authenticate = authenticate
+
+    async def __call__(self, operation: Operation, headers: Headers) -> Caller | None:
         """Raises: NotSignedIn, InvalidToken, Malformed."""
-        operation: Operation | None = handler.opt.get("operation")
-        connection.scope["user"] = None
-        if operation is None or operation.ignores_token:
-            return
-        token = bearer_token(connection.scope["headers"])
+        if operation.ignores_token:
+            return None
+        token = bearer_token(headers)
         if token is not None:
-            connection.scope["user"] = await authenticate()(token)
-        elif operation.signed_in:
+            return await self._authenticate()(token)
+        if operation.signed_in:
             raise NotSignedIn
+        return None
 
-    return identify
 
-
-def bearer_token(headers: Any) -> str | None:
+def bearer_token(headers: Headers) -> str | None:
     """The bearer token that was sent; another scheme counts as none. Raises: InvalidToken, Malformed."""
     values = [value for name, value in headers if name == b"authorization"]
     if not values:

@@ -1,4 +1,4 @@
-"""What the reference says of a handler. It stands with the handler, in its `opt`, so that the two cannot part."""
+"""What the reference says of a call. It stands with the handler, so that the two cannot part."""
 
 from typing import Any
 
@@ -73,8 +73,3 @@ class Operation(Struct, frozen=True):
     takes_key: bool = False
     answers_html: bool = False
     media_type: str = "application/json"
-
-    @property
-    def opt(self) -> dict[str, "Operation"]:
-        """For a handler's `opt`."""
-        return {"operation": self}

@@ -2,15 +2,13 @@
 
 from typing import Final
 
-from litestar import Response, get
-from litestar.di import NamedDependency
-from litestar.params import SkipValidation
-
 from ...application.failures import Unavailable
 from ...application.ports import Storage
 from ..container import Draining
+from .exchange import HTML, Request, Response
 from .operation import Operation
 from .reference import Reference
+from .routing import get
 from .views import View
 
 _TAG: Final = "Operations"
@@ -24,23 +22,23 @@ class HealthView(View, frozen=True, kw_only=True):
 
 @get(
     "/health/live",
-    opt=Operation(
+    Operation(
         "ReadLiveness",
         "Whether the process answers",
         tag=_TAG,
         ignores_token=True,
         answer=HealthView,
         answer_example={"status": "live"},
-    ).opt,
+    ),
 )
-async def read_liveness() -> HealthView:
+async def read_liveness(_: Request[None]) -> HealthView:
     """Without touching the database."""
     return HealthView(status="live")
 
 
 @get(
     "/health/ready",
-    opt=Operation(
+    Operation(
         "ReadReadiness",
         "Whether requests should be sent here",
         tag=_TAG,
@@ -48,11 +46,9 @@ async def read_liveness() -> HealthView:
         answer=HealthView,
         answer_example={"status": "ready"},
         problems=("try-again",),
-    ).opt,
+    ),
 )
-async def read_readiness(
-    storage: NamedDependency[SkipValidation[Storage]], draining: NamedDependency[SkipValidation[Draining]]
-) -> HealthView:
+async def read_readiness(_: Request[None], storage: Storage, draining: Draining) -> HealthView:
     """Not when the database is away, read-only or at another schema version, or this process is draining."""
     if draining.has_begun:
         raise Unavailable("This process is about to end.")
@@ -62,26 +58,24 @@ async def read_readiness(
 
 @get(
     "/openapi.json",
-    opt=Operation(
-        "ReadOpenApi", "This reference for programs (OpenAPI 3.1)", tag=_TAG, ignores_token=True, answer=dict
-    ).opt,
+    Operation("ReadOpenApi", "This reference for programs (OpenAPI 3.1)", tag=_TAG, ignores_token=True, answer=dict),
 )
-async def read_openapi(reference: NamedDependency[SkipValidation[Reference]]) -> Response[bytes]:
+async def read_openapi(_: Request[None], reference: Reference) -> Response:
     """The whole of it."""
-    return Response(reference.openapi, media_type="application/json")
+    return Response(reference.openapi)
 
 
 @get(
     "/docs",
-    opt=Operation(
+    Operation(
         "ReadDocs",
         "This reference for people",
         tag=_TAG,
         ignores_token=True,
         answer=str,
         media_type="text/html",
-    ).opt,
+    ),
 )
-async def read_docs(reference: NamedDependency[SkipValidation[Reference]]) -> Response[str]:
+async def read_docs(_: Request[None], reference: Reference) -> Response:
     """A page that loads nothing from anywhere."""
-    return Response(reference.page, media_type="text/html")
+    return Response(reference.page.encode(), media_type=HTML)

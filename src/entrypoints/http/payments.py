@@ -2,12 +2,9 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-from litestar import Request, Response, get, post
-from litestar.di import NamedDependency
-from litestar.params import FromPath, SkipValidation
 from msgspec import UNSET, UnsetType
 
 from ...application.authenticate import Caller
@@ -20,11 +17,13 @@ from ...domain.fields import Rules
 from ...domain.payment import Payment, PaymentMethod
 from .body import Body
 from .bookings import BOOKING
+from .exchange import Request, Response
 from .idempotency import answer_of, read_once, respond
 from .operation import CURSOR, LIMIT, NO_SPACE, Operation
 from .paths import id_in_path
 from .problems import FieldProblem, pointer
 from .query import Listed, limit, page_of, payment_cursors, query
+from .routing import get, post
 from .views import BookingView, PaymentView
 
 _LONGEST_TOKEN: Final = 255
@@ -60,9 +59,8 @@ class PaymentBody(Body, frozen=True, kw_only=True):
 
 
 @post(
-    "/bookings/{booking_id:str}/payment",
-    status_code=200,
-    opt=Operation(
+    "/bookings/{booking_id}/payment",
+    Operation(
         "PayBooking",
         "Pay for a booking",
         tag="Bookings",
@@ -82,14 +80,14 @@ class PaymentBody(Body, frozen=True, kw_only=True):
             "payment-under-way",
             "payment-unknown",
         ),
-    ).opt,
+    ),
 )
 async def pay_booking(
-    booking_id: FromPath[str],
-    request: Request[Caller, Any, Any],
-    pay_booking: NamedDependency[SkipValidation[PayBooking]],
-    clock: NamedDependency[SkipValidation[Clock]],
-) -> Response[bytes]:
+    request: Request[Caller],
+    booking_id: str,
+    pay_booking: PayBooking,
+    clock: Clock,
+) -> Response:
     """Customers pay by card, the organizer and admins record cash. Whatever happens in between, it is paid once."""
     asked = await read_once(request, PaymentBody)
     now = clock.now()
@@ -99,7 +97,7 @@ async def pay_booking(
 
     bill = Bill(
         booking_id=id_in_path(booking_id),
-        actor=request.user.actor,
+        actor=request.caller.actor,
         method=asked.body.method,
         token="" if asked.body.token is UNSET else asked.body.token,
     )
@@ -107,8 +105,8 @@ async def pay_booking(
 
 
 @get(
-    "/bookings/{booking_id:str}/payments",
-    opt=Operation(
+    "/bookings/{booking_id}/payments",
+    Operation(
         "ListPayments",
         "A booking's charges and refunds, oldest first",
         tag="Bookings",
@@ -130,18 +128,18 @@ async def pay_booking(
         },
         parameters=(CURSOR, LIMIT),
         problems=("invalid-request", "not-found"),
-    ).opt,
+    ),
 )
 async def list_payments(
-    booking_id: FromPath[str],
-    request: Request[Caller, Any, Any],
-    list_payments: NamedDependency[SkipValidation[ListPayments]],
+    request: Request[Caller],
+    booking_id: str,
+    list_payments: ListPayments,
 ) -> Listed[PaymentView]:
     """For its customer, the organizer and admins; failed attempts too."""
     asked = query(request, limit=limit, cursor=str)
     cursors = payment_cursors("payments", booking_id.lower())
     after = cursors.read_from(asked)
-    payments = await list_payments(id_in_path(booking_id), request.user.actor)
+    payments = await list_payments(id_in_path(booking_id), request.caller.actor)
     return page_of(_page(payments, after, asked.get("limit", 50)), PaymentView.of, cursors)
 
 

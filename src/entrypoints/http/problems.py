@@ -1,23 +1,19 @@
 """Problems: how every refusal and failure is told over HTTP (RFC 9457, `application/problem+json`)."""
 
 import logging
-import re
 from collections.abc import Mapping
-from html import escape
 from typing import Any, Final
 
 import msgspec
-from litestar import Request, Response, get
 from litestar.exceptions import HTTPException
-from litestar.params import FromPath
 from msgspec import Struct
 
 from ...application.failures import Unavailable
 from ...application.pay_booking import PaymentUnknown
-from ...domain.refusals import FieldPath, InvalidRequest, InvalidToken, NotFound, Refusal
-from .kinds import KINDS, Kind
+from ...domain.refusals import FieldPath, InvalidRequest, InvalidToken, Refusal
+from .exchange import Response
+from .kinds import KINDS
 from .naming import camel
-from .operation import Operation
 
 _log = logging.getLogger(__name__)
 
@@ -52,11 +48,10 @@ def pointer(*path: str | int) -> str:
     return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in path)
 
 
-def problem_response(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+def problem_response(error: Exception, request_id: str) -> Response:
     """The problem that an exception is told as."""
-    request_id = request.scope.get("request_id", "")
-    status, headers, body = problem_of(error, str(request_id))
-    return Response(body, status_code=status, headers=headers, media_type=MEDIA_TYPE)
+    status, headers, body = problem_of(error, request_id)
+    return Response(body, status=status, headers=headers, media_type=MEDIA_TYPE)
 
 
 def problem_of(error: Exception, request_id: str) -> tuple[int, dict[str, str], bytes]:
@@ -110,7 +105,7 @@ def _of_refusal(refusal: Refusal) -> _Told:
         case InvalidRequest():
             errors = [FieldProblem(_wire_pointer(each.path), each.detail) for each in refusal.errors]
             return _Told(refusal.code, _INVALID, members={**refusal.members, "errors": errors})
-        case InvalidToken():
+        case InvalidToken(is_refresh=False):
             headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
         case _:
             headers = {"WWW-Authenticate": "Bearer"} if KINDS[refusal.code].status == 401 else {}
@@ -141,50 +136,3 @@ def _allowed(allow: str) -> str:
     """What Litestar says, with HEAD wherever there is GET, and without the OPTIONS that it adds."""
     methods = {method.strip() for method in allow.split(",")} - {"OPTIONS"}
     return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
-
-
-class ProblemView(Struct, frozen=True):
-    """What a code means."""
-
-    type: str
-    title: str
-    status: int
-    code: str
-    explanation: str
-
-
-@get(
-    "/problems/{code:str}",
-    opt=Operation(
-        "ReadProblem",
-        "Explain a problem's code",
-        answer=ProblemView,
-        answers_html=True,
-        tag="Operations",
-        problems=("not-found",),
-    ).opt,
-)
-async def read_problem(code: FromPath[str], request: Request[Any, Any, Any]) -> Response[Any]:
-    """What a code means, as a page for people or as JSON for programs."""
-    kind = KINDS.get(code)
-    if kind is None:
-        raise NotFound("There is no such problem code.")
-    headers = {"Vary": "Accept"}
-    accepted = request.accept.best_match(["text/html", "application/json"], default="text/html")
-    if accepted == "application/json":
-        view = ProblemView(f"/problems/{code}", kind.title, kind.status, code, kind.explanation)
-        return Response(view, headers=headers, media_type="application/json")
-    return Response(_page(code, kind), headers=headers, media_type="text/html")
-
-
-def _page(code: str, kind: Kind) -> str:
-    return (
-        "<!doctype html><html lang=en><meta charset=utf-8>"
-        f"<title>{escape(kind.title)}</title><h1>{escape(kind.title)}</h1>"
-        f"<p><code>{escape(code)}</code>, status {kind.status}</p><p>{prose(kind.explanation)}</p></html>"
-    )
-
-
-def prose(text: str) -> str:
-    """A sentence as HTML; what stands between backticks is code."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))

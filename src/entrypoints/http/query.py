@@ -9,13 +9,13 @@ from urllib.parse import parse_qsl
 from uuid import UUID
 
 import msgspec
-from litestar import Request
 from msgspec import Struct
 
 from ...application.ports import EventKey, WaitingKey
 from ...application.queries import Page
 from ...domain.fields import moment, text
 from .body import id_from
+from .exchange import Request
 from .problems import FieldProblem, Malformed, pointer
 
 Value = TypeVar("Value")
@@ -28,7 +28,7 @@ GREATEST: Final = 2**63 - 1
 Rule = Callable[[str], Any]
 
 
-def query(request: Request[Any, Any, Any], **rules: Rule) -> dict[str, Any]:
+def query(request: Request[Any], **rules: Rule) -> dict[str, Any]:
     """The values of the parameters that are known and given, by name.
 
     Raises: Malformed for an empty, repeated or unknown value of a known one.

@@ -6,7 +6,6 @@ from html import escape
 from typing import Any, Final
 
 import msgspec
-from litestar.routes import BaseRoute, HTTPRoute
 from msgspec import Struct
 
 from .kinds import KINDS
@@ -21,7 +20,9 @@ from .operation import (
     Operation,
     Parameter,
 )
-from .problems import MEDIA_TYPE, prose
+from .problem_pages import prose
+from .problems import MEDIA_TYPE
+from .routing import Call
 
 REF: Final = "#/components/schemas/{name}"
 _PATH_NAMES: Final = {"event_id": "id", "booking_id": "id", "ticket_type_id": "typeId", "code": "code"}
@@ -53,6 +54,7 @@ LIMITS: Final[Mapping[str, _Limits]] = {
         "password": _NEW_PASSWORD,
     },
     "CredentialsBody": {"email": _EMAIL, "password": _TRIED_PASSWORD},
+    "RefreshBody": {"refreshToken": {"minLength": 1, "maxLength": 512, "pattern": NO_BLANK}},
     "ProfileBody": {
         "name": _TEXT_200,
         "currentPassword": _TRIED_PASSWORD,
@@ -126,22 +128,23 @@ class Reference(Struct, frozen=True):
     page: str
 
 
-def reference_of(routes: Iterable[BaseRoute], version: str) -> Reference:
-    """The reference of all routes that carry an operation."""
-    document = openapi_document(routes, version)
+def reference_of(calls: Iterable[Call], version: str) -> Reference:
+    """The reference of all calls."""
+    document = openapi_document(calls, version)
     return Reference(msgspec.json.encode(document), _page(document))
 
 
-def openapi_document(routes: Iterable[BaseRoute], version: str) -> dict[str, Any]:
+def openapi_document(calls: Iterable[Call], version: str) -> dict[str, Any]:
     """The OpenAPI document."""
-    found = sorted(_operations(routes), key=lambda each: _ORDER.index(each[2].tag))
-    types = [kind for _, _, operation in found for kind in (operation.body, operation.answer) if _is_described(kind)]
+    found = sorted(calls, key=lambda call: _ORDER.index(call.operation.tag))
+    types = [kind for call in found for kind in (call.operation.body, call.operation.answer) if _is_described(kind)]
     _, schemas = msgspec.json.schema_components(types, ref_template=REF)
     schemas = {name: _limited(name, schema) for name, schema in schemas.items()}
     paths: dict[str, dict[str, Any]] = {}
-    for path, method, operation in found:
+    for call in found:
+        path, method = _path(call.path), call.method.lower()
         item = paths.setdefault(path, {})
-        item[method] = _described(path, operation)
+        item[method] = _described(path, call.operation)
         if method == "get":
             item["head"] = _head(item[method])
     return {
@@ -162,7 +165,7 @@ def openapi_document(routes: Iterable[BaseRoute], version: str) -> dict[str, Any
                     "type": "http",
                     "scheme": "bearer",
                     "bearerFormat": "JWT",
-                    "description": "From POST /login.",
+                    "description": "From POST /login, and then from POST /refresh.",
                 }
             },
             "headers": {
@@ -181,20 +184,10 @@ def openapi_document(routes: Iterable[BaseRoute], version: str) -> dict[str, Any
 _ORDER: Final = ("Accounts", "Events", "Bookings", "Operations")
 
 
-def _operations(routes: Iterable[BaseRoute]) -> Iterable[tuple[str, str, Operation]]:
-    for route in routes:
-        if isinstance(route, HTTPRoute):
-            for handler in route.route_handlers:
-                operation: Operation | None = handler.opt.get("operation")
-                if operation is not None:
-                    (method,) = handler.http_methods
-                    yield _path(route.path), method.lower(), operation
-
-
 def _path(path: str) -> str:
     """The path with its parameters named as in the contract."""
     names = {**_PATH_NAMES, "event_id": "eventId"} if path.startswith("/status") else _PATH_NAMES
-    return re.sub(r"\{(\w+):str\}", lambda match: f"{{{names[match[1]]}}}", path)
+    return re.sub(r"\{(\w+)\}", lambda match: f"{{{names[match[1]]}}}", path)
 
 
 def _is_described(kind: Any) -> bool:
@@ -263,7 +256,9 @@ def _responses(operation: Operation) -> dict[str, Any]:
     headers += ["Location"] if operation.has_location else []
     headers += ["ETag"] if operation.has_etag else []
     headers += ["Idempotency-Replayed"] if operation.takes_key else []
-    content: dict[str, Any] = {operation.media_type: {"schema": _schema(operation.answer)}}
+    content: dict[str, Any] = {}
+    if operation.answer is not None:
+        content[operation.media_type] = {"schema": _schema(operation.answer)}
     if operation.answer_example is not None:
         content[operation.media_type]["example"] = operation.answer_example
     if operation.answers_html:
@@ -272,7 +267,7 @@ def _responses(operation: Operation) -> dict[str, Any]:
         str(operation.status): {
             "description": "Created." if operation.status == 201 else "Done.",
             "headers": _headers(headers),
-            "content": content,
+            **({"content": content} if content else {}),
         }
     }
     if any(parameter.name == "If-None-Match" for parameter in operation.parameters):

@@ -5,7 +5,8 @@ from hashlib import blake2b
 from typing import Any, Final
 
 import msgspec
-from litestar import Request, Response
+
+from .exchange import Request, Response
 
 _TAG: Final = re.compile(r'[ \t,]*(?P<weak>W/)?"(?P<opaque>[\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?:,[ \t,]*|$)')
 _EDITABLE: Final = re.compile(r"([1-9][0-9]{0,8})\.[0-9a-f]+")
@@ -20,17 +21,17 @@ def tag_of(body: bytes, version: int | None) -> str:
     return digest if version is None else f"{version}.{digest}"
 
 
-def tagged(request: Request[Any, Any, Any], view: object, *, version: int | None = None) -> Response[bytes]:
+def tagged(request: Request[Any], view: object, *, version: int | None = None) -> Response:
     """The view with its ETag, or 304 where the client has just that."""
     body = msgspec.json.encode(view)
     tag = tag_of(body, version)
     headers = {"ETag": f'"{tag}"'}
     if request.scope["method"] == "GET" and _has(_listed(request, b"if-none-match"), tag):
-        return Response(b"", status_code=304, headers=headers)
-    return Response(body, headers=headers, media_type="application/json")
+        return Response(b"", status=304, headers=headers)
+    return Response(body, headers=headers)
 
 
-def expected_versions(request: Request[Any, Any, Any]) -> frozenset[int] | None:
+def expected_versions(request: Request[Any]) -> frozenset[int] | None:
     """The versions of an event that `If-Match` names; None: whatever there is.
 
     A weak tag never matches (13.1.1), and what is no tag names no version.
@@ -43,7 +44,7 @@ def expected_versions(request: Request[Any, Any, Any]) -> frozenset[int] | None:
     return frozenset(int(match[1]) for match in matches if match)
 
 
-def _listed(request: Request[Any, Any, Any], header: bytes) -> str | None:
+def _listed(request: Request[Any], header: bytes) -> str | None:
     values = [value.decode("latin-1") for name, value in request.scope["headers"] if name == header]
     return ", ".join(values) if values else None
 

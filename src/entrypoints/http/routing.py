@@ -1,0 +1,94 @@
+"""Calls: which handler answers what, found by path and method, with what it needs handed over from the container.
+
+Every call goes the same way: who calls, the handler, its answer or the problem that it ran into. Litestar is asked for
+as little as there is to ask for in each request: its path, and an answer that is sent as it is. Dependencies of its own
+(models of signatures, groups of tasks) and responses in layers would cost more than all that a booking needs.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from inspect import signature
+from typing import Any, cast
+
+from dependency_injector.providers import Provider
+from litestar import Request as Connection
+from litestar.enums import HttpMethod
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp, HTTPScope
+from msgspec import Struct
+
+from ...application.idempotency import Replayed
+from .exchange import Request, Response
+from .idempotency import respond
+from .identity import Identify
+from .operation import Operation
+from .problems import problem_response
+
+Handler = Callable[..., Awaitable[object]]
+Decorator = Callable[[Handler], "Call"]
+Providers = Mapping[str, Provider[Any]]
+
+
+class Call(Struct, frozen=True):
+    """A method of a path, what the reference says of it, and what answers it.
+
+    In the path `{name}` stands for what is between two slashes. The handler takes the request and then what it names:
+    such a piece of the path, or something that the container provides. It answers with a `Response`, or with a view.
+    """
+
+    method: HttpMethod
+    path: str
+    operation: Operation
+    handler: Handler
+
+
+def get(path: str, operation: Operation) -> Decorator:
+    """Answers GET, and so HEAD."""
+    return lambda handler: Call(HttpMethod.GET, path, operation, handler)
+
+
+def post(path: str, operation: Operation) -> Decorator:
+    """Answers POST."""
+    return lambda handler: Call(HttpMethod.POST, path, operation, handler)
+
+
+def patch(path: str, operation: Operation) -> Decorator:
+    """Answers PATCH."""
+    return lambda handler: Call(HttpMethod.PATCH, path, operation, handler)
+
+
+def delete(path: str, operation: Operation) -> Decorator:
+    """Answers DELETE."""
+    return lambda handler: Call(HttpMethod.DELETE, path, operation, handler)
+
+
+def handlers_of(calls: Iterable[Call], providers: Providers, identify: Identify) -> list[HTTPRouteHandler]:
+    """Litestar's handlers."""
+    return [_handler_of(call, providers, identify) for call in calls]
+
+
+def _handler_of(call: Call, providers: Providers, identify: Identify) -> HTTPRouteHandler:
+    operation = call.operation
+    _, *names = signature(call.handler).parameters
+    pieces = [name for name in names if f"{{{name}}}" in call.path]
+    provided = [(name, providers[name]) for name in names if name not in pieces]
+
+    async def answer(asked: Connection[Any, Any, Any]) -> Response:
+        scope = cast("HTTPScope", asked.scope)
+        caller = scope["user"] = await identify(operation, scope["headers"])
+        needed = {name: provider() for name, provider in provided}
+        for name in pieces:
+            needed[name] = scope["path_params"][name]
+        answer = await call.handler(Request(scope, asked.receive, caller), **needed)
+        return answer if isinstance(answer, Response) else Response(answer)
+
+    async def handle(request: Connection[Any, Any, Any]) -> ASGIApp:
+        try:
+            response = await answer(request)
+        except Replayed as replayed:
+            response = respond(replayed.answer, is_again=True)
+        except Exception as error:  # noqa: BLE001 - told as a problem; one that nobody foresaw is logged there
+            response = problem_response(error, str(request.scope.get("request_id", "")))
+        return response.with_status(operation.status)
+
+    path = call.path.replace("}", ":str}")
+    return HTTPRouteHandler(path, http_method=call.method, name=operation.id)(handle)
