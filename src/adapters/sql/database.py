@@ -31,6 +31,9 @@ class Database(Protocol):
     def reading(self, url: URL) -> AsyncEngine:
         """Connections that commit by themselves and take no locks."""
 
+    def unhurried(self, url: URL) -> AsyncEngine:
+        """Connections for what may take minutes: looking at everything, changing the schema."""
+
     async def check_writable(self, connection: AsyncConnection) -> None:
         """Raises: Unavailable when nothing may be written, found out without writing."""
 

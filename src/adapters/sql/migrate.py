@@ -28,7 +28,7 @@ async def upgrade(url: str) -> None:
     Raises: ValueError for a URL that is not supported, Unavailable when somebody else migrates for minutes.
     """
     database = database_of(url)
-    engine = database.writing(make_url(url))
+    engine = database.unhurried(make_url(url))
     try:
         async with engine.connect() as connection, database.migrating(connection):
             await connection.run_sync(_upgrade)

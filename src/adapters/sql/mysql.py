@@ -17,18 +17,37 @@ from ...application.failures import Unavailable
 from .transaction import Trouble
 
 LOCK_WAIT_SECONDS = 3
+"""How long a statement waits for somebody else's lock."""
+
+STATEMENT_LIMIT_SECONDS = 5
+"""After how long the server itself ends a statement: its caller gives up sooner, and it should not keep its locks."""
+
+LONG_STATEMENT_SECONDS = 600
+"""The same for what looks at everything or changes the schema."""
+
+POOL_SECONDS = 1
+"""How long is waited for a connection of the pool."""
+
 MIGRATION_WAIT_SECONDS = 300
 
 _driver_log = logging.getLogger("asyncmy")
 
-# Strict, so that nothing is ever cut to fit, and with backslash escapes, which the driver relies on. MariaDB (the
-# comment is its own, MySQL skips it) turns a list of 1,000 values into a table to join with, and may then read every
-# booking of the event for each of them: seconds instead of milliseconds for a full batch.
-_SESSION = (
-    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO', "
-    f"innodb_lock_wait_timeout = {LOCK_WAIT_SECONDS}, lock_wait_timeout = {LOCK_WAIT_SECONDS}"
-    "/*M!100600 , in_predicate_conversion_threshold = 0 */"
-)
+
+def session_for(statement_seconds: int) -> str:
+    """What is said first on every connection.
+
+    Strict, so that nothing is ever cut to fit, and with backslash escapes, which the driver relies on. Comments are for
+    one of the two kinds of server and skipped by the other: the limit of a statement (MySQL has one for SELECT alone),
+    and MariaDB's habit of turning a list of 1,000 values into a table to join with, after which it may read every
+    booking of the event for each of them: seconds instead of milliseconds for a full batch.
+    """
+    return (
+        "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO', "
+        f"innodb_lock_wait_timeout = {LOCK_WAIT_SECONDS}, lock_wait_timeout = {LOCK_WAIT_SECONDS}"
+        f"/*M!100600 , in_predicate_conversion_threshold = 0, max_statement_time = {statement_seconds} */"
+        f"/*!80000 , max_execution_time = {statement_seconds * 1000} */"
+    )
+
 
 _UNDONE = frozenset({1020, 1213})  # record changed, deadlock (on Galera: certification failed)
 _BUSY = frozenset({1205, 3572})
@@ -74,6 +93,10 @@ class MySQL:
     def reading(self, url: URL) -> AsyncEngine:
         """Each statement is a transaction of its own that reads without locks, and one round trip."""
         return _engine(url, pool_size=8, max_overflow=8, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
+
+    def unhurried(self, url: URL) -> AsyncEngine:
+        """As for writing, for statements that may take minutes."""
+        return _engine(url, LONG_STATEMENT_SECONDS, pool_size=1, max_overflow=7, isolation_level="READ COMMITTED")
 
     def diagnose(self, error: BaseException, *, committing: bool) -> Trouble | None:
         """By the server's error number; anything that is not an answer of the server is a lost connection."""
@@ -137,17 +160,17 @@ async def _connect(*arguments: Any, **options: Any) -> Any:
         raise OperationalError(2013, f"Lost connection to the server while connecting: {error}") from error
 
 
-def _engine(url: URL, **options: Any) -> AsyncEngine:
+def _engine(url: URL, statement_seconds: int = STATEMENT_LIMIT_SECONDS, **options: Any) -> AsyncEngine:
     engine = create_async_engine(
         url,
         connect_args={
             "connect_timeout": 2,
-            "init_command": _SESSION,
+            "init_command": session_for(statement_seconds),
             "charset": "utf8mb4",
             "async_creator_fn": _connect,
         },
         hide_parameters=True,
-        pool_timeout=1,
+        pool_timeout=POOL_SECONDS,
         # Every transaction is ended where it is begun, or its connection thrown away: no round trip to make sure.
         pool_reset_on_return=None,
         pool_use_lifo=True,

@@ -59,6 +59,10 @@ class SQLite:
             url, BUSY_SECONDS, pool_size=4, max_overflow=12, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True
         )
 
+    def unhurried(self, url: URL) -> AsyncEngine:
+        """As for writing: the file ends no statement by itself."""
+        return _engine(url, ASKING_SECONDS, pool_size=1, max_overflow=7)
+
     def diagnose(self, error: BaseException, *, committing: bool) -> Trouble | None:
         """By SQLite's primary result code."""
         if not isinstance(error, DBAPIError):

@@ -45,6 +45,7 @@ class SqlStorage:
         self._database = database_of(parsed)
         self._writing = Connections(self._database.writing(parsed))
         self._reading = Connections(self._database.reading(parsed))
+        self._unhurried = Connections(self._database.unhurried(parsed))
         self.reads = SqlReads(self._reading, self._database.diagnose)
 
     @classmethod
@@ -62,7 +63,7 @@ class SqlStorage:
     async def snapshot(self) -> AsyncIterator[SqlSnapshot]:
         """One consistent look at everything; it holds nobody up."""
         async with Transaction.on(
-            self._writing,
+            self._unhurried,
             self._database.diagnose,
             *self._database.snapshot,
             seconds=SNAPSHOT_STATEMENT_SECONDS,
@@ -85,3 +86,4 @@ class SqlStorage:
         """Let go of every connection."""
         await self._writing.close()
         await self._reading.close()
+        await self._unhurried.close()

@@ -24,8 +24,8 @@ from ..lifespan import running
 from ..logs import set_up_logs
 from ..settings import Settings, SettingsError
 
-DRAIN_SECONDS = 10
-"""How long requests under way may take to end once the process was told to end."""
+DRAIN_SECONDS = 12
+"""How long requests under way may take to end once the process was told to end: longer than any may take."""
 
 WORKER_SECONDS = 30
 """How long one of several processes may take to load the program and say that it lives; then it is started anew.

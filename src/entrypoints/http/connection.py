@@ -7,13 +7,13 @@ header, `Authorization` included; lose the body of a request that offers an upgr
 """
 
 import asyncio
-from typing import Final
+from typing import Final, cast
 
 import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from .envelope import BROKEN
+from .envelope import BROKEN, OVERDUE
 
 LARGEST_HEAD: Final = 64 * 1024
 """Bytes of a request's first line and headers."""
@@ -23,6 +23,18 @@ LARGEST_REQUEST: Final = 16 * 1024 * 1024
 
 ARRIVAL_SECONDS: Final = 30.0
 """How long a request may take to arrive. Between requests uvicorn's own limit counts."""
+
+ANSWER_SECONDS: Final = 10.0
+"""How long a request that has arrived may take to be answered; then it is answered with 503.
+
+Every wait within it is shorter: 5 seconds for a statement, 3 for a lock, 1 for a connection of the pool.
+"""
+
+LAST_CALL_SECONDS: Final = 1.0
+"""How long a connection without a request stays open once the process is told to end.
+
+What its client is just sending is answered, and the client told that it was the last, instead of being cut off.
+"""
 
 _IN_ITS_STEAD: Final = b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n"
 
@@ -41,6 +53,10 @@ class Connection(HttpToolsProtocol):
     _waited_size = 0
     _deadline: asyncio.TimerHandle | None = None
     _answering: RequestResponseCycle | None = None
+    _answers: asyncio.Task[None] | None = None
+    _due = 0.0
+    _overdue: asyncio.TimerHandle | None = None
+    _is_ending = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody connected."""
@@ -50,6 +66,8 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection ended."""
         self._await_no_request()
+        if self._overdue is not None:
+            self._overdue.cancel()
         if self._answering is not None:
             # Uvicorn tells the request that came last only, and the others would write to what is closed.
             self._answering.disconnected = True
@@ -111,10 +129,58 @@ class Connection(HttpToolsProtocol):
             self._is_in_body, self._waited_size = False, 0
             self._await_no_request()
             super().on_message_complete()
+            if self._answering is self.cycle:
+                self._await_answer()
+
+    def shutdown(self) -> None:
+        """The process ends: what arrives still is answered, and with that the connection ends."""
+        self._is_ending = True
+        if self.cycle is not None:
+            self.cycle.keep_alive = False
+        if self._has_nothing_to_answer:
+            self.loop.call_later(LAST_CALL_SECONDS, self._end_unless_asked)
+
+    def _end_unless_asked(self) -> None:
+        # Two turns of the loop, between which it looks at its sockets: what is there already is read first.
+        self.loop.call_soon(self.loop.call_soon, self._close_unless_asked)
+
+    def _close_unless_asked(self) -> None:
+        if self._has_nothing_to_answer:
+            self.transport.close()
+
+    @property
+    def _has_nothing_to_answer(self) -> bool:
+        last = cast("RequestResponseCycle | None", self.cycle)
+        return not self._is_in_head and (last is None or last.response_complete)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        if self._is_ending:
+            self.cycle.keep_alive = False
         self._answering = cycle
-        super()._start_asgi_task(cycle, app)
+        # As uvicorn does, which keeps the task to itself.
+        self._answers = self.loop.create_task(cycle.run_asgi(app))
+        self._answers.add_done_callback(self.tasks.discard)
+        self.tasks.add(self._answers)
+        if not cycle.more_body:
+            self._await_answer()
+
+    def _await_answer(self) -> None:
+        """Say until when there has to be an answer. The timer is the connection's, not each request's: cheaper."""
+        self._due = self.loop.time() + ANSWER_SECONDS
+        if self._overdue is None:
+            self._overdue = self.loop.call_later(ANSWER_SECONDS, self._look_for_answer)
+
+    def _look_for_answer(self) -> None:
+        self._overdue = None
+        cycle = self._answering
+        if cycle is None or cycle.response_started or cycle.more_body or self._answers is None:
+            return
+        left = self._due - self.loop.time()
+        if left > 0:
+            self._overdue = self.loop.call_later(left, self._look_for_answer)
+        else:
+            cycle.scope["extensions"] = {OVERDUE: {}}
+            self._answers.cancel()
 
     def _feed(self, data: bytes) -> None:
         """Raises: HttpParserError."""
