@@ -9,15 +9,16 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import pytest
 import structlog
 
 from boxoffice.entrypoints import logs
-from boxoffice.entrypoints.logs import set_up_logs
+from boxoffice.entrypoints.logs import RequestLine, log_request, set_up_logs
 from boxoffice.entrypoints.settings import LogLevel, Settings, SettingsError
 
 TOKEN: Final = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJodXNoIn0.aHVzaGh1c2g"
@@ -87,6 +88,45 @@ def test_in_a_terminal_lines_are_for_people() -> None:
     assert re.search(r"A thing happened .*number=1", plain)
     assert "{" not in plain
     assert "hush" not in plain
+
+
+REQUEST: Final = RequestLine(
+    request_id="one",
+    user_id=None,
+    method="GET",
+    route="/events",
+    status=200,
+    duration_ms=1.25,
+    timestamp=datetime(2027, 5, 1, 19, tzinfo=UTC),
+)
+
+
+def test_the_line_of_a_request_is_json_like_any_other(console: io.StringIO) -> None:
+    set_up_logs(Settings(), console)
+
+    log_request(REQUEST)
+
+    (line,) = lines(console)
+    assert line == {**msgspec.to_builtins(REQUEST), "timestamp": "2027-05-01T19:00:00Z"}
+
+
+def test_the_line_of_a_request_can_be_read_in_a_terminal() -> None:
+    terminal = Terminal()
+    set_up_logs(Settings(), terminal)
+
+    log_request(REQUEST)
+
+    assert terminal.getvalue().count("\n") == 1
+    assert "request" in terminal.getvalue()
+    assert "/events" in terminal.getvalue()
+
+
+def test_requests_are_not_written_where_the_level_is_higher(console: io.StringIO) -> None:
+    set_up_logs(Settings(log_level=LogLevel.WARNING), console)
+
+    log_request(REQUEST)
+
+    assert console.getvalue() == ""
 
 
 def test_the_context_is_part_of_every_line(console: io.StringIO) -> None:

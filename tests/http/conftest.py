@@ -1,15 +1,14 @@
 """The real application on the real container, in memory, with cheap passwords and a clock that stands."""
 
+import logging
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, cast
 
 import httpx
+import msgspec
 import pytest
-import structlog
 from dependency_injector.providers import Object, Singleton
 from litestar import Litestar
-from structlog.testing import capture_logs
-from structlog.typing import EventDict
 
 from boxoffice.adapters.security import Argon2PasswordHasher
 from boxoffice.domain.user import Role
@@ -30,12 +29,28 @@ def settings() -> Settings:
     return Settings(database_url="memory://", jwt_secret=SECRET)
 
 
+class Kept(logging.Handler):
+    """Keeps the lines."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[dict[str, Any]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(msgspec.to_builtins(record.msg))
+
+
 @pytest.fixture
-def logged() -> Iterator[list[EventDict]]:
+def logged() -> Iterator[list[dict[str, Any]]]:
     """What the requests' lines in the log say."""
-    structlog.reset_defaults()
-    with capture_logs() as lines:
-        yield lines
+    kept = Kept()
+    log = logging.getLogger("boxoffice.requests")
+    level = log.level
+    log.setLevel(logging.INFO)
+    log.addHandler(kept)
+    yield kept.lines
+    log.removeHandler(kept)
+    log.setLevel(level)
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +69,7 @@ async def service(
     settings: Settings,
     clock: StandingClock,
     gateway: Sandbox,
-    logged: list[EventDict],
+    logged: list[dict[str, Any]],
     wired: dict[Settings, tuple[Container, Litestar]],
 ) -> AsyncIterator[Service]:
     """The service with nothing in it yet."""

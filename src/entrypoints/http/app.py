@@ -68,7 +68,7 @@ def create_app(container: Container) -> Litestar:
         logging_config=None,
         request_max_body_size=None,
     )
-    app.asgi_handler = Envelope(app.asgi_handler, container.ids().new)
+    app.asgi_handler = Envelope(app.asgi_handler, container.ids, container.clock)
     return app
 
 

@@ -2,16 +2,18 @@
 
 import asyncio
 import re
-from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Final, cast
 
-import structlog
+from dependency_injector.providers import Provider
 from litestar.enums import HttpMethod, ScopeType
 from litestar.exceptions import NotFoundException
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from ...application.authenticate import Caller
 from ...application.failures import Unavailable
+from ...application.ports import Clock, Ids
+from ..logs import RequestLine, log_request
 from .problems import FieldProblem, Malformed, problem_response
 
 BROKEN: Final = "boxoffice.broken"
@@ -34,10 +36,10 @@ class Envelope:
     names the route and not the path, and no header: nothing that somebody might have put a secret into.
     """
 
-    def __init__(self, app: ASGIApp, new_id: Callable[[], object]) -> None:
+    def __init__(self, app: ASGIApp, ids: Provider[Ids], clock: Provider[Clock]) -> None:
         self._app = app
-        self._new_id = new_id
-        self._log = structlog.stdlib.get_logger("boxoffice.requests")
+        self._ids = ids
+        self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An ASGI application around another one."""
@@ -48,7 +50,7 @@ class Envelope:
         method: str = scope["method"]
         asked = scope
         is_broken = BROKEN in (scope.get("extensions") or ())
-        request_id = _request_id(scope["headers"]) or str(self._new_id())
+        request_id = _request_id(scope["headers"]) or str(self._ids().new())
         if method in _ASKED_AS:
             # A scope of our own: the server looks into its own again while it sends.
             scope = cast("Scope", {**scope, "method": _ASKED_AS[method]})
@@ -78,15 +80,17 @@ class Envelope:
             late = Unavailable("This took too long; try again in a moment.")
             await problem_response(late, request_id)(scope, receive, answer)
         finally:
-            caller: Any = scope.get("user")
-            self._log.info(
-                "request",
-                request_id=request_id,
-                user_id=str(caller.actor.user_id) if caller else None,
-                method=method if method in _METHODS and not is_broken else None,
-                route=scope.get("path_template"),
-                status=status,
-                duration_ms=round((perf_counter() - begun) * 1000, 2),
+            caller: Caller | None = scope.get("user")
+            log_request(
+                RequestLine(
+                    request_id=request_id,
+                    user_id=caller.actor.user_id if caller else None,
+                    method=method if method in _METHODS and not is_broken else None,
+                    route=scope.get("path_template"),
+                    status=status,
+                    duration_ms=round((perf_counter() - begun) * 1000, 2),
+                    timestamp=self._clock().now(),
+                )
             )
 
 

@@ -7,13 +7,13 @@ as little as there is to ask for in each request: its path, and an answer that i
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from inspect import signature
-from typing import Any, cast
+from typing import Any
 
 from dependency_injector.providers import Provider
 from litestar import Request as Connection
 from litestar.enums import HttpMethod
 from litestar.handlers import HTTPRouteHandler
-from litestar.types import ASGIApp, HTTPScope
+from litestar.types import ASGIApp
 from msgspec import Struct
 
 from ...application.idempotency import Replayed
@@ -73,7 +73,7 @@ def _handler_of(call: Call, providers: Providers, identify: Identify) -> HTTPRou
     provided = [(name, providers[name]) for name in names if name not in pieces]
 
     async def answer(asked: Connection[Any, Any, Any]) -> Response:
-        scope = cast("HTTPScope", asked.scope)
+        scope = asked.scope
         caller = scope["user"] = await identify(operation, scope["headers"])
         needed = {name: provider() for name, provider in provided}
         for name in pieces:
