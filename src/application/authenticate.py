@@ -49,6 +49,8 @@ class Authenticate:
         if remembered and seconds < remembered[0]:
             return remembered[1]
         account = await self._account_of(AccountKey(claims.user_id, claims.session_id))
+        if account is not None and account.user.disabled_at is not None:
+            account = None
         self._remembered[claims] = (seconds + REMEMBERED_FOR, account)
         self._remembered.move_to_end(claims)
         while len(self._remembered) > MOST_REMEMBERED:

@@ -6,9 +6,16 @@ from msgspec import Struct, structs
 
 from ..domain.fields import checked
 from ..domain.refusals import WrongCredentials
-from ..domain.user import LOGIN_RULES, Session
-from .ports import Claims, Clock, Ids, PasswordHasher, Storage, Token, Tokens, UnitOfWork
+from ..domain.user import LOGIN_RULES, Session, User
+from .failures import Unavailable
+from .ports import Claims, Clock, Ids, PasswordHasher, RefreshTokens, Storage, Token, Tokens, UnitOfWork
 from .transaction import in_transaction
+
+SESSION_LIFETIME = timedelta(days=30)
+"""How long a session lasts from its start, or from the last time that its refresh token was used."""
+
+_LOOKS = 3
+"""Times that a password is held against the account, when that is changed meanwhile."""
 
 
 class Credentials(Struct, frozen=True, kw_only=True):
@@ -18,42 +25,74 @@ class Credentials(Struct, frozen=True, kw_only=True):
     password: str
 
 
-class LogIn:
-    """Sign in: start a session and issue its access token."""
+class SignedIn(Struct, frozen=True):
+    """What whoever signed in gets: an access token, and the refresh token that gets the next one, once."""
 
-    def __init__(self, storage: Storage, hasher: PasswordHasher, tokens: Tokens, clock: Clock, ids: Ids) -> None:
+    access: Token
+    refresh_token: str
+
+
+class LogIn:
+    """Sign in: start a session and issue its first tokens."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        hasher: PasswordHasher,
+        tokens: Tokens,
+        refresh_tokens: RefreshTokens,
+        clock: Clock,
+        ids: Ids,
+    ) -> None:
         self._storage = storage
         self._hasher = hasher
         self._tokens = tokens
+        self._refresh_tokens = refresh_tokens
         self._clock = clock
         self._ids = ids
 
-    async def __call__(self, credentials: Credentials) -> Token:
-        """An unknown e-mail and a wrong password look alike and take the same time.
+    async def __call__(self, credentials: Credentials) -> SignedIn:
+        """An unknown e-mail, a wrong password and a disabled account look alike and take the same time.
 
         Raises: InvalidRequest, WrongCredentials, Unavailable.
         """
         kept = checked(structs.asdict(credentials), LOGIN_RULES)
-        user = await self._storage.reads.user_by_email(kept["email"])
-        is_right = await self._hasher.verify(kept["password"], user.password_hash if user else None)
-        if user is None or not is_right:
-            raise WrongCredentials
+        for _ in range(_LOOKS):
+            user = await self._storage.reads.user_by_email(kept["email"])
+            is_right = await self._hasher.verify(kept["password"], user.password_hash if user else None)
+            if user is None or not is_right or user.disabled_at is not None:
+                raise WrongCredentials
+            signed_in = await self._start(user, await self._better_hash(user, kept["password"]))
+            if signed_in is not None:
+                return signed_in
+        raise Unavailable("The account is being changed; try again in a moment.")
+
+    async def _better_hash(self, user: User, password: str) -> str:
+        """The password kept as today's are. The old hash where it is good, or where too many others wait."""
+        if not self._hasher.is_outdated(user.password_hash):
+            return user.password_hash
+        try:
+            return await self._hasher.hash(password)
+        except Unavailable:
+            return user.password_hash
+
+    async def _start(self, user: User, password_hash: str) -> SignedIn | None:
+        """None when the account is not what it was when its password was verified."""
         now = self._clock.now()
 
-        async def start(unit_of_work: UnitOfWork) -> Session:
-            # With an id of its own at each attempt: after an unknown outcome the first one may be there already.
-            session = Session(
-                id=self._ids.new(),
-                user_id=user.id,
-                created_at=now,
-                expires_at=now + timedelta(seconds=self._tokens.lifetime),
-            )
+        async def start(unit_of_work: UnitOfWork) -> SignedIn | None:
             # The account's lock keeps a password change from missing a session that starts beside it.
             locked = await unit_of_work.users.lock(user.id)
-            if locked is None or locked.password_hash != user.password_hash:
-                raise WrongCredentials
-            await unit_of_work.users.add_session(session, now)
-            return session
+            if locked is None or locked.disabled_at is not None:
+                return None
+            if locked.password_hash not in (user.password_hash, password_hash):
+                return None
+            if locked.password_hash != password_hash:
+                await unit_of_work.users.save(structs.replace(locked, password_hash=password_hash))
+            # Made anew at each attempt: after an unknown outcome the first session may be there already.
+            refresh_token = self._refresh_tokens.first()
+            session = Session(id=self._ids.new(), user_id=user.id, created_at=now, expires_at=now + SESSION_LIFETIME)
+            await unit_of_work.users.add_session(session, refresh_token.digests, now)
+            return SignedIn(self._tokens.issue(Claims(user.id, session.id), now), refresh_token.text)
 
-        session = await in_transaction(self._storage, start)
-        return self._tokens.issue(Claims(user.id, session.id), now)
+        return await in_transaction(self._storage, start)

@@ -45,6 +45,9 @@ class PasswordHasher(Protocol):
     async def verify(self, password: str, password_hash: str | None) -> bool:
         """Whether this is the password. Without a hash (no such account): False, after the same time."""
 
+    def is_outdated(self, password_hash: str) -> bool:
+        """Whether the password would be kept better today, so that it is worth hashing again while it is known."""
+
 
 class KnownPasswords(Protocol):
     """The passwords that everybody tries first."""
@@ -85,6 +88,36 @@ class Tokens(Protocol):
 
     def read(self, text: str, now: datetime) -> Claims:
         """Whom it speaks for. Raises: InvalidToken (the refusal) for anything that we did not issue or that expired."""
+
+
+class RefreshDigests(Struct, frozen=True):
+    """All that is kept of a refresh token: nobody makes a token of it.
+
+    `family` is the same for every refresh token of a session, `token` is another one for each.
+    """
+
+    family: bytes
+    token: bytes
+
+
+class RefreshToken(Struct, frozen=True):
+    """A refresh token, for its holder, and what is kept of it."""
+
+    text: str
+    digests: RefreshDigests
+
+
+class RefreshTokens(Protocol):
+    """Makes refresh tokens, which cannot be guessed, and reads them."""
+
+    def first(self) -> RefreshToken:
+        """The first token of a new session."""
+
+    def after(self, token: RefreshToken) -> RefreshToken:
+        """Another token of the same session."""
+
+    def read(self, text: str) -> RefreshToken | None:
+        """The token; None for what was never one. Whether it is one of ours, and the newest, its digests tell."""
 
 
 class GatewaySilent(Exception):
@@ -167,6 +200,14 @@ class Inventories(Protocol):
         """Whether any fact of these events carries this mark, looked up under the events' locks."""
 
 
+class SignIn(Struct, frozen=True):
+    """A session with its user, and the digest of its newest refresh token: only that one is still to be used."""
+
+    user: User
+    session: Session
+    token: bytes
+
+
 class Users(Protocol):
     """Accounts and sessions, inside a unit of work."""
 
@@ -182,8 +223,17 @@ class Users(Protocol):
     async def save(self, user: User) -> None:
         """Put an account that was locked."""
 
-    async def add_session(self, session: Session, now: datetime) -> None:
-        """A new session; the user's sessions that have expired by `now` go."""
+    async def add_session(self, session: Session, digests: RefreshDigests, now: datetime) -> None:
+        """A new session with its first refresh token; the user's sessions that expired by `now`, or ended, go.
+
+        Raises: Conflict when the id or the family exist (maybe at commit only).
+        """
+
+    async def lock_session(self, family: bytes) -> SignIn | None:
+        """The session of a family of refresh tokens and its user, both locked until the unit of work ends."""
+
+    async def save_session(self, session: Session, token: bytes) -> None:
+        """Put a session that was locked, with the digest of its newest refresh token."""
 
     async def end_sessions(self, user_id: UUID, now: datetime, *, but: UUID | None) -> None:
         """End every live session of a user but this one."""
@@ -310,6 +360,9 @@ class Reads(Protocol):
 
     async def user_by_email(self, email: str) -> User | None:
         """The account with this e-mail."""
+
+    async def users(self, after: UUID | None, limit: int) -> list[User]:
+        """Accounts by id, from above that one."""
 
     async def accounts(self, wanted: Sequence[AccountKey]) -> dict[AccountKey, Account]:
         """Users, each with that session if it exists and is theirs, as far as there are such users."""

@@ -55,10 +55,14 @@ class NotSignedIn(Refusal):
 
 
 class InvalidToken(Refusal):
-    """The access token is malformed, expired, revoked or not ours."""
+    """The access token is malformed, expired, revoked or not ours; or, with `is_refresh`, the refresh token is."""
 
     code = "invalid-token"
     default = "The access token is not valid (any more); sign in again with POST /login."
+
+    def __init__(self, detail: str = "", *, is_refresh: bool = False) -> None:
+        super().__init__(detail)
+        self.is_refresh = is_refresh
 
 
 class WrongCredentials(Refusal):

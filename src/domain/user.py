@@ -38,7 +38,10 @@ class Actor(Struct, frozen=True):
 
 
 class User(Struct, frozen=True, kw_only=True):
-    """An account. `email` is in lower case and unique; `password_hash` is what the password hasher made."""
+    """An account. `email` is in lower case and unique; `password_hash` is what the password hasher made.
+
+    Since `disabled_at`, if an operator set it, nobody signs in as this user and its sessions are over.
+    """
 
     id: UUID
     name: str
@@ -46,10 +49,11 @@ class User(Struct, frozen=True, kw_only=True):
     password_hash: str
     role: Role = Role.CUSTOMER
     created_at: datetime
+    disabled_at: datetime | None = None
 
 
 class Session(Struct, frozen=True, kw_only=True):
-    """One sign-in. Its access tokens are good until it ends or expires."""
+    """One sign-in, with all the tokens that follow from it. They are good until it ends or expires."""
 
     id: UUID
     user_id: UUID
@@ -100,3 +104,4 @@ person_name = text(1, 200)
 REGISTRATION_RULES: Rules = {"name": person_name, "email": email, "password": new_password}
 LOGIN_RULES: Rules = {"email": email, "password": tried_password}
 PROFILE_RULES: Rules = {"name": person_name, "current_password": tried_password, "new_password": new_password}
+REFRESH_RULES: Rules = {"refresh_token": text(1, 512)}

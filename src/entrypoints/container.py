@@ -9,7 +9,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from ..adapters.payments import MemoryLedger, SandboxGateway
-from ..adapters.security import Argon2PasswordHasher, JwtTokens, ZxcvbnKnownPasswords
+from ..adapters.security import Argon2PasswordHasher, JwtTokens, RandomRefreshTokens, ZxcvbnKnownPasswords
 from ..adapters.system import SystemClock, Uuid7Ids
 from ..application.authenticate import Authenticate
 from ..application.book_ticket import BookTicket
@@ -17,10 +17,13 @@ from ..application.cancel_booking import CancelBooking
 from ..application.change_event import ChangeEvent
 from ..application.change_profile import ChangeProfile, ReadProfile
 from ..application.create_user import CreateUser
+from ..application.disable_user import DisableUser, EnableUser
 from ..application.failures import Unavailable
 from ..application.grant_role import GrantRole
 from ..application.initialize_event import InitializeEvent
+from ..application.list_users import ListUsers
 from ..application.log_in import LogIn
+from ..application.log_out import LogOut
 from ..application.pay_booking import PayBooking
 from ..application.ports import (
     Clock,
@@ -29,6 +32,7 @@ from ..application.ports import (
     KnownPasswords,
     PasswordHasher,
     PaymentGateway,
+    RefreshTokens,
     Storage,
     Tokens,
 )
@@ -43,6 +47,7 @@ from ..application.queries import (
     ReadEvent,
     ReadWaitingList,
 )
+from ..application.refresh_session import RefreshSession
 from ..application.sweep import ExpireHolds, SettlePayments, Sweep
 from ..application.turnstile import Turnstile
 from ..application.verify_promises import VerifyPromises
@@ -134,6 +139,7 @@ class Container(DeclarativeContainer):
     password_hasher: Singleton[PasswordHasher] = Singleton(Argon2PasswordHasher)
     known_passwords: Singleton[KnownPasswords] = Singleton(ZxcvbnKnownPasswords)
     tokens: Singleton[Tokens] = Singleton(_tokens, settings)
+    refresh_tokens: Singleton[RefreshTokens] = Singleton(RandomRefreshTokens)
     payment_gateway: Singleton[PaymentGateway] = Singleton(_payment_gateway, settings)
     reads = storage.provided.reads
     turnstile = Singleton(Turnstile, storage, clock, ids, jitter=jitter)
@@ -153,11 +159,16 @@ class Container(DeclarativeContainer):
     sweep = Singleton(Sweep, expire_holds, settle_payments, storage, clock, ids, jitter=jitter)
 
     create_user = Singleton(CreateUser, storage, password_hasher, known_passwords, clock, ids)
-    log_in = Singleton(LogIn, storage, password_hasher, tokens, clock, ids)
+    log_in = Singleton(LogIn, storage, password_hasher, tokens, refresh_tokens, clock, ids)
+    refresh_session = Singleton(RefreshSession, storage, tokens, refresh_tokens, clock)
+    log_out = Singleton(LogOut, storage, refresh_tokens, clock)
     authenticate = Singleton(Authenticate, tokens, reads, clock)
     read_profile = Singleton(ReadProfile, reads)
     change_profile = Singleton(ChangeProfile, storage, password_hasher, known_passwords, clock)
     grant_role = Singleton(GrantRole, storage)
+    disable_user = Singleton(DisableUser, storage, clock)
+    enable_user = Singleton(EnableUser, storage)
+    list_users = Singleton(ListUsers, reads)
 
     read_event = Singleton(ReadEvent, reads)
     list_events = Singleton(ListEvents, reads)

@@ -1,6 +1,7 @@
-"""Accounts: making one, signing in, changing it, and who a token speaks for."""
+"""Accounts: making one, signing in and out, changing it, and who a token speaks for."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -8,14 +9,18 @@ import pytest
 from msgspec.structs import replace
 
 from boxoffice.adapters.memory import Step
-from boxoffice.application import authenticate, transaction
+from boxoffice.application import authenticate, list_users, transaction
 from boxoffice.application.authenticate import REMEMBERED_FOR, Authenticate, Caller
 from boxoffice.application.change_profile import ChangeProfile, ProfileChanges, ReadProfile
 from boxoffice.application.create_user import CreateUser, Registration
+from boxoffice.application.disable_user import DisableUser, EnableUser
 from boxoffice.application.failures import OutcomeUnknown, Retryable, Unavailable
 from boxoffice.application.grant_role import GrantRole
-from boxoffice.application.log_in import Credentials, LogIn
+from boxoffice.application.list_users import ListUsers
+from boxoffice.application.log_in import SESSION_LIFETIME, Credentials, LogIn, SignedIn
+from boxoffice.application.log_out import LogOut
 from boxoffice.application.ports import Claims
+from boxoffice.application.refresh_session import RefreshSession
 from boxoffice.application.transaction import ATTEMPTS, in_transaction
 from boxoffice.domain.refusals import (
     EmailTaken,
@@ -26,7 +31,7 @@ from boxoffice.domain.refusals import (
     WrongCredentials,
 )
 from boxoffice.domain.user import Actor, Role, User
-from tests.application.world import NOW, FewKnownPasswords, PlainHasher, PlainTokens, World, later
+from tests.application.world import NOW, FewKnownPasswords, PlainHasher, PlainRefreshTokens, PlainTokens, World, later
 
 PASSWORD = "correct horse"
 
@@ -39,9 +44,15 @@ class Desk:
         self.world = world
         self.hasher = PlainHasher()
         self.tokens = PlainTokens()
+        self.refresh_tokens = PlainRefreshTokens()
         self.seconds = 0.0
         self.create = CreateUser(storage, self.hasher, FewKnownPasswords(), clock, world.ids)
-        self.log_in = LogIn(storage, self.hasher, self.tokens, clock, world.ids)
+        self.log_in = LogIn(storage, self.hasher, self.tokens, self.refresh_tokens, clock, world.ids)
+        self.refresh = RefreshSession(storage, self.tokens, self.refresh_tokens, clock)
+        self.log_out = LogOut(storage, self.refresh_tokens, clock)
+        self.disable = DisableUser(storage, clock)
+        self.enable = EnableUser(storage)
+        self.list = ListUsers(storage.reads)
         self.change = ChangeProfile(storage, self.hasher, FewKnownPasswords(), clock)
         self.read = ReadProfile(storage.reads)
         self.grant = GrantRole(storage)
@@ -51,9 +62,13 @@ class Desk:
         """A new account."""
         return await self.create(Registration(name="Ana", email=email, password=PASSWORD))
 
+    async def sign_in(self, email: str = "ana@example.org", password: str = PASSWORD) -> SignedIn:
+        """A new session's tokens."""
+        return await self.log_in(Credentials(email=email, password=password))
+
     async def session(self, email: str = "ana@example.org", password: str = PASSWORD) -> str:
-        """A new session's token."""
-        return (await self.log_in(Credentials(email=email, password=password))).text
+        """A new session's access token."""
+        return (await self.sign_in(email, password)).access.text
 
     def sessions(self) -> int:
         """How many sessions are stored."""
@@ -118,7 +133,7 @@ async def test_an_account_whose_commit_was_never_answered_is_not_taken_for_anoth
 
 async def test_signing_in_starts_a_session_whose_token_speaks_for_the_user(desk: Desk) -> None:
     user = await desk.user()
-    token = await desk.log_in(Credentials(email=" ANA@example.org ", password=PASSWORD))
+    token = (await desk.log_in(Credentials(email=" ANA@example.org ", password=PASSWORD))).access
     assert token.expires_in == desk.tokens.lifetime
     caller = await desk.authenticate(token.text)
     assert caller == Caller(Actor(user.id, Role.CUSTOMER), desk.tokens.issued[token.text])
@@ -175,12 +190,70 @@ async def test_a_password_that_changes_while_one_signs_in_is_not_good_any_more(d
         await desk.session()
 
 
+async def old_user(desk: Desk) -> User:
+    """An account whose password was hashed long ago."""
+    user = replace(await desk.user(), password_hash=f"old hash of {PASSWORD}")
+    desk.world.storage._tables.users[user.id] = user
+    return user
+
+
+async def test_a_password_that_was_kept_too_weakly_is_kept_better_from_its_next_use_on(desk: Desk) -> None:
+    user = await old_user(desk)
+    with pytest.raises(WrongCredentials):
+        await desk.session(password="wrong")
+    assert await desk.read(user.id) == user, "who does not know the password changes nothing"
+    await desk.session()
+    assert await desk.read(user.id) == replace(user, password_hash=f"hash of {PASSWORD}")
+    await desk.session()
+
+
+async def test_signing_in_goes_on_where_there_is_no_room_to_keep_a_password_better(desk: Desk) -> None:
+    user = await old_user(desk)
+
+    async def full(password: str) -> str:
+        raise Unavailable
+
+    desk.hasher.hash = full  # type: ignore[method-assign]
+    await desk.session()
+    assert await desk.read(user.id) == user
+
+
+async def test_of_many_who_sign_in_at_once_none_is_told_that_the_old_hash_is_wrong(desk: Desk) -> None:
+    user = await old_user(desk)
+    reached, opened = desk.world.faults.gate(Step.LOCK)
+    late = asyncio.ensure_future(desk.session())
+    await reached.wait()
+    await asyncio.gather(*(desk.session() for _ in range(3)))
+    opened.set()
+    await late
+    assert desk.sessions() == 4
+    assert await desk.read(user.id) == replace(user, password_hash=f"hash of {PASSWORD}")
+
+
+async def test_an_account_that_changes_all_the_time_is_busy(desk: Desk) -> None:
+    user = await desk.user()
+    plain, number = desk.hasher.verify, 0
+
+    async def slow(password: str, password_hash: str | None) -> bool:
+        nonlocal number
+        number += 1
+        desk.world.storage._tables.users[user.id] = replace(user, password_hash=f"another {number}")
+        return await plain(password, f"hash of {password}")
+
+    desk.hasher.verify = slow  # type: ignore[method-assign]
+    with pytest.raises(Unavailable):
+        await desk.session()
+    assert number == 3
+    assert desk.sessions() == 0
+
+
 async def test_an_account_that_is_gone_when_its_session_should_start_is_not_let_in(desk: Desk) -> None:
     user = await desk.user()
     reached, opened = desk.world.faults.gate(Step.LOCK)
     signing_in = asyncio.ensure_future(desk.session())
     await reached.wait()
     del desk.world.storage._tables.users[user.id]
+    del desk.world.storage._tables.emails[user.email]
     opened.set()
     with pytest.raises(WrongCredentials):
         await signing_in
@@ -194,6 +267,233 @@ async def test_a_session_whose_commit_was_never_answered_is_started_anew_under_a
     await desk.authenticate(token)
 
 
+# Going on.
+
+
+async def test_a_refresh_token_gets_the_next_tokens_of_its_session(desk: Desk) -> None:
+    user = await desk.user()
+    first = await desk.sign_in()
+    desk.world.clock.time = later(minutes=20)
+    second = await desk.refresh(f" {first.refresh_token} ")
+    assert second.access.expires_in == desk.tokens.lifetime
+    assert desk.tokens.issued[second.access.text] == desk.tokens.issued[first.access.text]
+    assert (await desk.authenticate(second.access.text)).actor == Actor(user.id)
+    third = await desk.refresh(second.refresh_token)
+    assert len({each.refresh_token for each in (first, second, third)}) == 3
+    assert desk.sessions() == 1
+
+
+async def refused(desk: Desk, token: str) -> None:
+    with pytest.raises(InvalidToken) as refusal:
+        await desk.refresh(token)
+    assert refusal.value.is_refresh
+
+
+@pytest.mark.parametrize("further", [0, 1, 5])
+async def test_a_used_refresh_token_ends_its_session_and_no_other(desk: Desk, further: int) -> None:
+    await desk.user()
+    first, other = await desk.sign_in(), await desk.sign_in()
+    newest = await desk.refresh(first.refresh_token)
+    for _ in range(further):
+        newest = await desk.refresh(newest.refresh_token)
+    await refused(desk, first.refresh_token)
+    await refused(desk, newest.refresh_token)
+    with pytest.raises(InvalidToken):
+        await desk.authenticate(newest.access.text)
+    await desk.authenticate(other.access.text)
+    await desk.refresh(other.refresh_token)
+
+
+async def test_a_token_that_never_was_ends_nothing(desk: Desk) -> None:
+    await desk.user()
+    signed_in = await desk.sign_in()
+    for token in ("x", "session 7 token 7", signed_in.access.text):
+        await refused(desk, token)
+        await desk.log_out(token)
+    await desk.refresh(signed_in.refresh_token)
+
+
+@pytest.mark.parametrize("token", ["", " ", "x" * 513, "a\0b"])
+async def test_what_can_be_no_refresh_token_is_an_invalid_request(desk: Desk, token: str) -> None:
+    for call in (desk.refresh, desk.log_out):
+        with pytest.raises(InvalidRequest) as refusal:
+            await call(token)
+        assert paths(refusal) == [("refresh_token",)]
+
+
+async def test_of_many_who_come_with_one_token_at_once_one_is_served_and_the_session_ends(desk: Desk) -> None:
+    await desk.user()
+    first = await desk.sign_in()
+    results = await asyncio.gather(*(desk.refresh(first.refresh_token) for _ in range(5)), return_exceptions=True)
+    served = [each for each in results if isinstance(each, SignedIn)]
+    assert sum(isinstance(each, InvalidToken) for each in results) == 4
+    assert len(served) == 1
+    await refused(desk, served[0].refresh_token)
+
+
+async def test_a_session_lasts_for_thirty_days_from_the_last_use_of_its_refresh_token(desk: Desk) -> None:
+    await desk.user()
+    signed_in = await desk.sign_in()
+    moment = timedelta(microseconds=1)
+    for uses in range(1, 4):
+        desk.world.clock.time = NOW + (SESSION_LIFETIME - moment) * uses
+        signed_in = await desk.refresh(signed_in.refresh_token)
+    desk.world.clock.time += SESSION_LIFETIME
+    await refused(desk, signed_in.refresh_token)
+
+
+@pytest.mark.parametrize("step", [Step.COMMIT, Step.COMMITTED])
+async def test_a_refresh_whose_commit_was_never_answered_is_no_reuse(desk: Desk, step: Step) -> None:
+    await desk.user()
+    first = await desk.sign_in()
+    desk.world.faults.plan(step, OutcomeUnknown())
+    second = await desk.refresh(first.refresh_token)
+    await desk.authenticate(second.access.text)
+    await desk.refresh(second.refresh_token)
+
+
+async def test_the_end_of_a_session_whose_token_was_used_twice_holds_although_nothing_else_is_done(desk: Desk) -> None:
+    """It is committed, not rolled back with the refusal; also when the first try to commit it is undone."""
+    await desk.user()
+    first = await desk.sign_in()
+    second = await desk.refresh(first.refresh_token)
+    desk.world.faults.plan(Step.COMMIT, Retryable())
+    await refused(desk, first.refresh_token)
+    (session,) = desk.world.storage._tables.sessions.values()
+    assert session.ended_at == NOW
+    await refused(desk, second.refresh_token)
+
+
+async def test_a_new_role_is_in_the_session_that_goes_on(desk: Desk) -> None:
+    await desk.user()
+    first = await desk.sign_in()
+    await desk.grant("ana@example.org", Role.ORGANIZER)
+    second = await desk.refresh(first.refresh_token)
+    assert (await desk.authenticate(second.access.text)).actor.role is Role.ORGANIZER
+
+
+# Signing out.
+
+
+@pytest.mark.parametrize("is_used", [False, True])
+async def test_signing_out_ends_the_session_and_no_other(desk: Desk, is_used: bool) -> None:
+    await desk.user()
+    first, other = await desk.sign_in(), await desk.sign_in()
+    newest = await desk.refresh(first.refresh_token)
+    await desk.log_out((first if is_used else newest).refresh_token)
+    await refused(desk, newest.refresh_token)
+    with pytest.raises(InvalidToken):
+        await desk.authenticate(newest.access.text)
+    await desk.authenticate(other.access.text)
+    await desk.refresh(other.refresh_token)
+
+
+async def test_signing_out_twice_is_no_matter(desk: Desk) -> None:
+    await desk.user()
+    token = (await desk.sign_in()).refresh_token
+    desk.world.faults.plan(Step.COMMITTED, OutcomeUnknown())
+    await desk.log_out(token)
+    desk.world.clock.time = later(minutes=1)
+    await desk.log_out(token)
+    (session,) = desk.world.storage._tables.sessions.values()
+    assert session.ended_at == NOW
+
+
+async def test_signing_out_holds_after_the_remembered_time(desk: Desk) -> None:
+    await desk.user()
+    signed_in = await desk.sign_in()
+    await desk.authenticate(signed_in.access.text)
+    await desk.log_out(signed_in.refresh_token)
+    desk.seconds = REMEMBERED_FOR
+    with pytest.raises(InvalidToken):
+        await desk.authenticate(signed_in.access.text)
+
+
+# Shutting an account.
+
+
+async def test_a_disabled_user_is_as_unknown(desk: Desk) -> None:
+    user = await desk.user()
+    signed_in = await desk.sign_in()
+    assert await desk.disable(" ANA@example.org") == replace(user, disabled_at=NOW)
+    with pytest.raises(WrongCredentials) as disabled:
+        await desk.session()
+    with pytest.raises(WrongCredentials) as unknown:
+        await desk.session("ben@example.org")
+    assert (disabled.value.detail, disabled.value.members) == (unknown.value.detail, unknown.value.members)
+    assert desk.hasher.verified[-2:] == [(PASSWORD, user.password_hash), (PASSWORD, None)]
+    await refused(desk, signed_in.refresh_token)
+    with pytest.raises(InvalidToken):
+        await desk.authenticate(signed_in.access.text)
+
+
+async def test_disabling_holds_after_the_remembered_time(desk: Desk) -> None:
+    await desk.user()
+    token = await desk.session()
+    await desk.authenticate(token)
+    await desk.disable("ana@example.org")
+    await desk.authenticate(token)
+    desk.seconds = REMEMBERED_FOR
+    with pytest.raises(InvalidToken):
+        await desk.authenticate(token)
+
+
+async def test_whoever_is_enabled_signs_in_anew_and_old_sessions_stay_ended(desk: Desk) -> None:
+    user = await desk.user()
+    signed_in = await desk.sign_in()
+    await desk.disable("ana@example.org")
+    assert await desk.enable(" ANA@example.org") == user
+    with pytest.raises(InvalidToken):
+        await desk.authenticate(signed_in.access.text)
+    await refused(desk, signed_in.refresh_token)
+    await desk.authenticate(await desk.session())
+
+
+async def test_a_session_that_nothing_ended_is_not_good_for_a_disabled_user(desk: Desk) -> None:
+    """On a cluster a session may start on one node while the user is disabled on another."""
+    user = await desk.user()
+    signed_in = await desk.sign_in()
+    desk.world.storage._tables.users[user.id] = replace(user, disabled_at=NOW)
+    with pytest.raises(InvalidToken):
+        await desk.authenticate(signed_in.access.text)
+    await refused(desk, signed_in.refresh_token)
+
+
+async def test_a_user_who_is_disabled_while_signing_in_is_not_let_in(desk: Desk) -> None:
+    await desk.user()
+    reached, opened = desk.world.faults.gate(Step.LOCK)
+    signing_in = asyncio.ensure_future(desk.session())
+    await reached.wait()
+    await desk.disable("ana@example.org")
+    opened.set()
+    with pytest.raises(WrongCredentials):
+        await signing_in
+    assert desk.sessions() == 0
+
+
+async def test_disabling_twice_keeps_the_first_time(desk: Desk) -> None:
+    await desk.user()
+    desk.world.faults.plan(Step.COMMITTED, OutcomeUnknown())
+    await desk.disable("ana@example.org")
+    desk.world.clock.time = later(minutes=1)
+    assert (await desk.disable("ana@example.org")).disabled_at == NOW
+
+
+async def test_whom_nobody_knows_is_neither_disabled_nor_enabled(desk: Desk) -> None:
+    for call in (desk.disable, desk.enable):
+        with pytest.raises(NotFound):
+            await call("nobody@example.org")
+        with pytest.raises(InvalidRequest):
+            await call("nobody")
+
+
+async def test_all_accounts_are_listed_some_at_a_time(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(list_users, "AT_ONCE", 2)
+    users = [await desk.user(f"{number}@example.org") for number in range(5)]
+    assert [user async for user in desk.list()] == users
+    assert desk.world.faults.count(Step.READ) == 4
+
+
 # Whom a token speaks for.
 
 
@@ -205,9 +505,9 @@ async def test_a_token_that_is_not_ours_speaks_for_nobody(desk: Desk) -> None:
 async def test_a_token_is_good_until_its_session_expires(desk: Desk) -> None:
     await desk.user()
     token = await desk.session()
-    desk.world.clock.time = later(seconds=899, microseconds=999_999)
+    desk.world.clock.time = NOW + SESSION_LIFETIME - timedelta(microseconds=1)
     await desk.authenticate(token)
-    desk.world.clock.time = later(seconds=900)
+    desk.world.clock.time = NOW + SESSION_LIFETIME
     with pytest.raises(InvalidToken):
         await desk.authenticate(token)
 
@@ -329,6 +629,15 @@ async def test_a_new_password_ends_every_other_session_but_its_own(desk: Desk) -
     with pytest.raises(WrongCredentials):
         await desk.session()
     await desk.session(password="another word")
+
+
+async def test_a_new_password_ends_the_refresh_tokens_of_other_sessions_at_once(desk: Desk) -> None:
+    await desk.user()
+    own, other = await desk.sign_in(), await desk.sign_in()
+    changes = ProfileChanges(current_password=PASSWORD, new_password="another word")
+    await desk.change(desk.tokens.issued[own.access.text], changes)
+    await refused(desk, other.refresh_token)
+    await desk.refresh(own.refresh_token)
 
 
 async def test_the_end_of_a_session_holds_after_the_remembered_time(desk: Desk) -> None:

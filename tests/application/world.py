@@ -14,7 +14,7 @@ from boxoffice.application.change_event import ChangeEvent
 from boxoffice.application.idempotency import Once
 from boxoffice.application.initialize_event import InitializeEvent
 from boxoffice.application.pay_booking import Bill, PayBooking
-from boxoffice.application.ports import Claims, GatewaySilent, Token
+from boxoffice.application.ports import Claims, GatewaySilent, RefreshDigests, RefreshToken, Token
 from boxoffice.application.promote_from_waitlist import PromoteFromWaitlist, ResumeUnsettled
 from boxoffice.application.queries import ReadEvent
 from boxoffice.application.sweep import ExpireHolds, SettlePayments, Sweep
@@ -75,7 +75,10 @@ class PlainHasher:
 
     async def verify(self, password: str, password_hash: str | None) -> bool:
         self.verified.append((password, password_hash))
-        return password_hash == f"hash of {password}"
+        return password_hash in (f"hash of {password}", f"old hash of {password}")
+
+    def is_outdated(self, password_hash: str) -> bool:
+        return password_hash.startswith("old ")
 
 
 class FewKnownPasswords:
@@ -102,6 +105,30 @@ class PlainTokens:
         if text not in self.issued:
             raise InvalidToken
         return self.issued[text]
+
+
+class PlainRefreshTokens:
+    """Refresh tokens that say in the open which session they belong to, and the how manieth they are."""
+
+    def __init__(self) -> None:
+        self._sessions = count(1)
+        self._numbers = count(1)
+
+    def first(self) -> RefreshToken:
+        return self._token(next(self._sessions))
+
+    def after(self, token: RefreshToken) -> RefreshToken:
+        return self._token(int(token.text.split()[1]))
+
+    def read(self, text: str) -> RefreshToken | None:
+        if not text.startswith("session "):
+            return None
+        _, session, _, number = text.split()
+        return self._token(int(session), int(number))
+
+    def _token(self, session: int, number: int | None = None) -> RefreshToken:
+        text = f"session {session} token {number or next(self._numbers)}"
+        return RefreshToken(text, RefreshDigests(f"digest of {session}".encode(), f"digest of {text}".encode()))
 
 
 class Faults:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from secrets import token_bytes
 from typing import Any, TypeVar
 from uuid import UUID
 
 from msgspec.structs import replace
 from uuid_utils.compat import uuid7
 
-from boxoffice.application.ports import Account, AccountKey, Needs, Storage, UnitOfWork
+from boxoffice.application.ports import Account, AccountKey, Needs, RefreshDigests, Storage, UnitOfWork
 from boxoffice.domain.book import Book, book
 from boxoffice.domain.booking import Booking
 from boxoffice.domain.cancel import Cancel, cancel
@@ -47,6 +48,11 @@ def new_user(email: str = "ada@example.org") -> User:
 def new_session(user: User, *, lasts: timedelta = timedelta(minutes=15)) -> Session:
     """A session that is not stored yet."""
     return Session(id=new_id(), user_id=user.id, created_at=NOW, expires_at=NOW + lasts)
+
+
+def new_digests() -> RefreshDigests:
+    """What is kept of a refresh token that nobody has."""
+    return RefreshDigests(family=token_bytes(32), token=token_bytes(32))
 
 
 class BoxOffice:

@@ -15,7 +15,7 @@ from boxoffice.domain.cancel import Cancel, cancel
 from boxoffice.domain.inventory import Decision
 from boxoffice.domain.user import Actor
 
-from .box_office import NOW, BoxOffice, booking_command, new_id, new_session, new_user, take
+from .box_office import NOW, BoxOffice, booking_command, new_digests, new_id, new_session, new_user, take
 
 
 async def test_what_was_committed_is_there(office: BoxOffice) -> None:
@@ -289,5 +289,5 @@ async def test_accounts_and_sessions_go_with_their_transaction(office: BoxOffice
     user = new_user()
     async with office.storage.begin() as unit_of_work:
         await unit_of_work.users.add(user)
-        await unit_of_work.users.add_session(new_session(user), NOW)
+        await unit_of_work.users.add_session(new_session(user), new_digests(), NOW)
     assert await office.account(user.id, None) is None

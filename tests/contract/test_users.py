@@ -7,17 +7,17 @@ import pytest
 from msgspec.structs import replace
 
 from boxoffice.application.failures import Conflict
-from boxoffice.application.ports import Account, AccountKey
+from boxoffice.application.ports import Account, AccountKey, RefreshDigests, SignIn
 from boxoffice.domain.user import Role, Session, User
 
-from .box_office import NOW, BoxOffice, new_id, new_session, new_user
+from .box_office import NOW, BoxOffice, new_digests, new_id, new_session, new_user
 
 
 async def add(office: BoxOffice, user: User, *sessions: Session) -> User:
     async with office.storage.begin() as unit_of_work:
         await unit_of_work.users.add(user)
         for session in sessions:
-            await unit_of_work.users.add_session(session, NOW)
+            await unit_of_work.users.add_session(session, new_digests(), NOW)
         await unit_of_work.commit()
     return user
 
@@ -65,7 +65,7 @@ async def test_of_two_with_the_same_address_at_once_one_conflicts(office: BoxOff
 
 async def test_saving_an_account_puts_every_field(office: BoxOffice) -> None:
     user, other = await add(office, new_user()), await add(office, new_user("other@example.org"))
-    changed = replace(user, name="Ada King", password_hash="new", role=Role.ADMIN)
+    changed = replace(user, name="Ada King", password_hash="new", role=Role.ADMIN, disabled_at=NOW)
     async with office.storage.begin() as unit_of_work:
         assert await unit_of_work.users.lock(user.id) == user
         await unit_of_work.users.save(changed)
@@ -121,6 +121,25 @@ async def test_many_accounts_are_read_at_once_each_with_its_own_session(office: 
     assert await office.reads.accounts([]) == {}
 
 
+async def test_a_new_session_sweeps_those_of_its_user_that_ended(office: BoxOffice) -> None:
+    user, other = new_user(), new_user("other@example.org")
+    ended, live, of_other = new_session(user), new_session(user), new_session(other)
+    await add(office, user, ended, live)
+    await add(office, other, of_other)
+    async with office.storage.begin() as unit_of_work:
+        await unit_of_work.users.end_sessions(user.id, NOW, but=live.id)
+        await unit_of_work.users.end_sessions(other.id, NOW, but=None)
+        await unit_of_work.commit()
+    async with office.storage.begin() as unit_of_work:
+        await unit_of_work.users.add_session(new_session(user), new_digests(), NOW)
+        await unit_of_work.commit()
+    assert [await session_of(office, each) for each in (ended, live, of_other)] == [
+        None,
+        live,
+        replace(of_other, ended_at=NOW),
+    ]
+
+
 async def test_a_new_session_sweeps_those_of_its_user_that_expired(office: BoxOffice) -> None:
     user, other = new_user(), new_user("other@example.org")
     old, edge, live = (new_session(user, lasts=timedelta(minutes=minutes)) for minutes in (5, 10, 11))
@@ -129,7 +148,7 @@ async def test_a_new_session_sweeps_those_of_its_user_that_expired(office: BoxOf
     await add(office, other, of_other)
     new = new_session(user)
     async with office.storage.begin() as unit_of_work:
-        await unit_of_work.users.add_session(new, NOW + timedelta(minutes=10))
+        await unit_of_work.users.add_session(new, new_digests(), NOW + timedelta(minutes=10))
         await unit_of_work.commit()
     assert [await session_of(office, each) for each in (old, edge, live, new, of_other)] == [
         None,
@@ -162,3 +181,108 @@ async def test_ending_sessions_leaves_the_one_named_and_those_of_others(office: 
         replace(kept, ended_at=later),
         replace(ended, ended_at=NOW),
     ]
+
+
+async def sign_in(office: BoxOffice, user: User, session: Session, digests: RefreshDigests) -> None:
+    async with office.storage.begin() as unit_of_work:
+        await unit_of_work.users.add_session(session, digests, NOW)
+        await unit_of_work.commit()
+
+
+async def found(office: BoxOffice, digests: RefreshDigests) -> SignIn | None:
+    async with office.storage.begin() as unit_of_work:
+        return await unit_of_work.users.lock_session(digests.family)
+
+
+async def test_a_session_is_found_by_its_family_alone(office: BoxOffice) -> None:
+    user, other = await add(office, new_user()), await add(office, new_user("other@example.org"))
+    session, digests = new_session(user), new_digests()
+    await sign_in(office, user, session, digests)
+    await sign_in(office, other, new_session(other), new_digests())
+    assert await found(office, digests) == SignIn(user, session, digests.token)
+    assert await found(office, RefreshDigests(digests.token, digests.family)) is None
+    assert await found(office, new_digests()) is None
+
+
+async def test_a_session_is_put_with_its_newest_token_and_nothing_else_changes(office: BoxOffice) -> None:
+    user = await add(office, new_user())
+    sessions = [(new_session(user), new_digests()) for _ in range(2)]
+    for session, digests in sessions:
+        await sign_in(office, user, session, digests)
+    (session, digests), (other, of_other) = sessions
+    later = replace(session, expires_at=NOW + timedelta(days=30))
+    ended = replace(later, ended_at=NOW)
+    for each, token in ((later, b"n" * 32), (ended, b"o" * 32)):
+        async with office.storage.begin() as unit_of_work:
+            assert await unit_of_work.users.lock_session(digests.family) is not None
+            await unit_of_work.users.save_session(each, token)
+            assert await unit_of_work.users.lock_session(digests.family) == SignIn(user, each, token)
+            await unit_of_work.commit()
+        assert await found(office, digests) == SignIn(user, each, token)
+        assert await session_of(office, session) == each
+    assert await found(office, of_other) == SignIn(user, other, of_other.token)
+
+
+async def test_a_session_that_was_put_and_not_committed_is_as_it_was(office: BoxOffice) -> None:
+    user = await add(office, new_user())
+    session, digests = new_session(user), new_digests()
+    await sign_in(office, user, session, digests)
+    async with office.storage.begin() as unit_of_work:
+        assert await unit_of_work.users.lock_session(digests.family) is not None
+        await unit_of_work.users.save_session(replace(session, ended_at=NOW), b"n" * 32)
+    assert await found(office, digests) == SignIn(user, session, digests.token)
+
+
+async def test_a_family_has_one_session(office: BoxOffice) -> None:
+    user = await add(office, new_user())
+    session, digests = new_session(user), new_digests()
+    await sign_in(office, user, session, digests)
+    with pytest.raises(Conflict):
+        await sign_in(office, user, new_session(user), replace(new_digests(), family=digests.family))
+    assert await found(office, digests) == SignIn(user, session, digests.token)
+
+
+@pytest.mark.parametrize("by_user", [False, True])
+async def test_a_locked_session_makes_the_next_one_wait_and_see(office: BoxOffice, by_user: bool) -> None:
+    """Its user is locked with it: whoever changes the account waits too."""
+    user = await add(office, new_user())
+    session, digests = new_session(user), new_digests()
+    await sign_in(office, user, session, digests)
+
+    async def look() -> SignIn | None:
+        async with office.storage.begin() as unit_of_work:
+            if by_user:
+                await unit_of_work.users.lock(user.id)
+            return await unit_of_work.users.lock_session(digests.family)
+
+    async with office.storage.begin() as unit_of_work:
+        assert await unit_of_work.users.lock_session(digests.family) is not None
+        second = asyncio.create_task(look())
+        assert not (await asyncio.wait([second], timeout=0.3))[0]
+        await unit_of_work.users.save_session(session, b"n" * 32)
+        await unit_of_work.commit()
+    assert await second == SignIn(user, session, b"n" * 32)
+
+
+async def test_a_session_that_goes_while_it_is_waited_for_is_none(office: BoxOffice) -> None:
+    user = await add(office, new_user())
+    session, digests = new_session(user), new_digests()
+    await sign_in(office, user, session, digests)
+    async with office.storage.begin() as unit_of_work:
+        await unit_of_work.users.lock(user.id)
+        second = asyncio.create_task(found(office, digests))
+        assert not (await asyncio.wait([second], timeout=0.3))[0]
+        await unit_of_work.users.end_sessions(user.id, NOW, but=None)
+        await unit_of_work.users.add_session(new_session(user), new_digests(), NOW + timedelta(minutes=15))
+        await unit_of_work.commit()
+    assert await second is None
+
+
+async def test_accounts_are_listed_by_id_page_by_page(office: BoxOffice) -> None:
+    assert await office.reads.users(None, 10) == []
+    users = [await add(office, new_user(f"{number}@example.org")) for number in range(5)]
+    users.sort(key=lambda user: user.id)
+    assert await office.reads.users(None, 10) == users
+    assert await office.reads.users(None, 2) == users[:2]
+    assert await office.reads.users(users[1].id, 2) == users[2:4]
+    assert await office.reads.users(users[4].id, 2) == []

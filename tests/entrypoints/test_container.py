@@ -72,8 +72,8 @@ async def register(container: Container) -> UUID:
 async def test_what_the_container_makes_works_together(tmp_path: Path, kind: str) -> None:
     async with running(make_container(IN_MEMORY if kind == "memory" else on_sqlite(tmp_path))) as container:
         user_id = await register(container)
-        token = await container.log_in()(Credentials(email="ann@example.org", password="correct horse battery"))
-        caller = await container.authenticate()(token.text)
+        signed_in = await container.log_in()(Credentials(email="ann@example.org", password="correct horse battery"))
+        caller = await container.authenticate()(signed_in.access.text)
         assert caller.actor == Actor(user_id)
         assert (await container.verify_promises()()).breaches == []
 
@@ -81,10 +81,12 @@ async def test_what_the_container_makes_works_together(tmp_path: Path, kind: str
 async def test_what_is_on_sqlite_is_there_after_a_restart(tmp_path: Path) -> None:
     async with running(make_container(on_sqlite(tmp_path))) as container:
         user_id = await register(container)
-        token = await container.log_in()(Credentials(email="ann@example.org", password="correct horse battery"))
+        signed_in = await container.log_in()(Credentials(email="ann@example.org", password="correct horse battery"))
     async with running(make_container(on_sqlite(tmp_path))) as container:
         assert (await container.read_profile()(user_id)).email == "ann@example.org"
-        assert (await container.authenticate()(token.text)).actor.user_id == user_id, "signed by the kept secret"
+        assert (await container.authenticate()(signed_in.access.text)).actor.user_id == user_id, (
+            "signed by the kept secret"
+        )
 
 
 @pytest.mark.parametrize(

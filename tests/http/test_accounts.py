@@ -16,7 +16,7 @@ async def test_an_account_is_created_signed_in_and_read(service: Service, anyone
     assert user["createdAt"].endswith("Z")
 
     token = ok(await anyone.post("/login", {"email": "ADA@example.org", "password": PASSWORD}))
-    assert set(token) == {"accessToken", "tokenType", "expiresIn"}
+    assert set(token) == {"accessToken", "refreshToken", "tokenType", "expiresIn"}
     assert (token["tokenType"], token["expiresIn"]) == ("Bearer", 900)
     assert ok(await Client(service.http, token=token["accessToken"]).get("/me")) == user
 

@@ -21,6 +21,8 @@ from tests.http.service import Client, ok, problem
 CALLS: dict[tuple[str, str], tuple[int, set[int]]] = {
     ("post", "/create-user"): (201, {400, 401, 409, 413, 415}),
     ("post", "/login"): (200, {400, 401, 413, 415}),
+    ("post", "/refresh"): (200, {400, 401, 413, 415}),
+    ("post", "/logout"): (204, {400, 401, 413, 415}),
     ("get", "/me"): (200, {400, 401}),
     ("patch", "/me"): (200, {400, 401, 403, 413, 415}),
     ("post", "/initialize"): (201, {400, 401, 403, 413, 415, 422}),

@@ -118,6 +118,12 @@ class MemoryReads:
         user_id = self._tables.emails.get(email)
         return None if user_id is None else self._tables.users[user_id]
 
+    async def users(self, after: UUID | None, limit: int) -> list[User]:
+        """See the port."""
+        await self._before_read()
+        ids = sorted(each for each in self._tables.users if after is None or each > after)
+        return [self._tables.users[each] for each in ids[:limit]]
+
     async def accounts(self, wanted: Sequence[AccountKey]) -> dict[AccountKey, Account]:
         """See the port."""
         await self._before_read()

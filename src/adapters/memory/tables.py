@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from ...application.failures import Conflict
 from ...application.idempotency import Key, Remembered
+from ...application.ports import RefreshDigests
 from ...domain.booking import Booking, BookingStatus, Place
 from ...domain.event import Event, EventState, TicketType
 from ...domain.facts import Fact
@@ -38,6 +39,8 @@ class Tables(Struct):
     users: dict[UUID, User] = field(default_factory=dict)
     emails: dict[str, UUID] = field(default_factory=dict)
     sessions: dict[UUID, Session] = field(default_factory=dict)
+    digests: dict[UUID, RefreshDigests] = field(default_factory=dict)
+    families: dict[bytes, UUID] = field(default_factory=dict)
 
     def copy(self) -> "Tables":
         """The rows of this moment. Rows never change in place, so copying the dictionaries is enough."""
@@ -93,10 +96,20 @@ class Draft(Struct):
     users: dict[UUID, User] = field(default_factory=dict)
     new_users: set[UUID] = field(default_factory=set)
     sessions: dict[UUID, Session | None] = field(default_factory=dict)
+    digests: dict[UUID, RefreshDigests] = field(default_factory=dict)
 
     def booking(self, booking_id: UUID) -> Booking | None:
         """The booking as saved by now."""
         return self.bookings.get(booking_id) or self.tables.bookings.get(booking_id)
+
+    def session(self, family: bytes) -> tuple[Session, bytes] | None:
+        """The session of a family of refresh tokens as saved by now, and the digest of its newest one."""
+        session_id = self.tables.families.get(family)
+        if session_id is None:
+            return None
+        session = self.sessions.get(session_id, self.tables.sessions[session_id])
+        digests = self.digests.get(session_id, self.tables.digests[session_id])
+        return None if session is None else (session, digests.token)
 
     def line(self, ask: LineAsk) -> Line:
         """The head of a line as saved by now."""
@@ -193,6 +206,9 @@ class Draft(Struct):
                 raise Conflict("an account with this id exists")
             if self.tables.emails.get(user.email, user.id) != user.id:
                 raise Conflict("an account with this e-mail exists")
+        for session_id, digests in self.digests.items():
+            if self.tables.families.get(digests.family, session_id) != session_id:
+                raise Conflict("a session with this family of refresh tokens exists")
 
     def apply(self) -> None:
         """Make it the committed state, in one go."""
@@ -227,10 +243,13 @@ class Draft(Struct):
             tables.users[user.id] = user
             tables.emails[user.email] = user.id
         for session_id, session in self.sessions.items():
-            if session is None:
-                tables.sessions.pop(session_id, None)
-            else:
+            if session is not None:
                 tables.sessions[session_id] = session
+            elif tables.sessions.pop(session_id, None) is not None:
+                del tables.families[tables.digests.pop(session_id).family]
+        for session_id, digests in self.digests.items():
+            tables.digests[session_id] = digests
+            tables.families[digests.family] = session_id
 
     def _put_booking(self, booking: Booking) -> None:
         tables = self.tables

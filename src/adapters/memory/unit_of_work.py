@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from ...application.failures import Conflict, Locked, OutcomeUnknown, Retryable, StorageFailure
 from ...application.idempotency import Key, Remembered
-from ...application.ports import Needs, is_turn_running
+from ...application.ports import Needs, RefreshDigests, SignIn, is_turn_running
 from ...domain.booking import Booking
 from ...domain.inventory import Decision, DueHolds, Inventory, Line, WaitingSizes
 from ...domain.payment import Payment
@@ -392,16 +392,32 @@ class MemoryUsers:
         await self._unit_of_work.reach(Step.SAVE)
         self._unit_of_work.draft.users[user.id] = user
 
-    async def add_session(self, session: Session, now: datetime) -> None:
+    async def add_session(self, session: Session, digests: RefreshDigests, now: datetime) -> None:
         """See the port."""
         await self._unit_of_work.reach(Step.SAVE)
         draft = self._unit_of_work.draft
         if session.id in draft.tables.sessions or session.id in draft.sessions:
             raise Conflict("a session with this id exists")
         for other in draft.tables.sessions.values():
-            if other.user_id == session.user_id and other.expires_at <= now:
+            if other.user_id == session.user_id and not other.is_live(now):
                 draft.sessions[other.id] = None
         draft.sessions[session.id] = session
+        draft.digests[session.id] = digests
+
+    async def lock_session(self, family: bytes) -> SignIn | None:
+        """See the port."""
+        found = self._unit_of_work.draft.session(family)
+        user = None if found is None else await self.lock(found[0].user_id)
+        # While it waited for the lock, others may have changed the session, or removed it.
+        found = self._unit_of_work.draft.session(family)
+        return None if user is None or found is None else SignIn(user, *found)
+
+    async def save_session(self, session: Session, token: bytes) -> None:
+        """See the port."""
+        await self._unit_of_work.reach(Step.SAVE)
+        draft = self._unit_of_work.draft
+        draft.sessions[session.id] = session
+        draft.digests[session.id] = replace(draft.tables.digests[session.id], token=token)
 
     async def end_sessions(self, user_id: UUID, now: datetime, *, but: UUID | None) -> None:
         """See the port."""

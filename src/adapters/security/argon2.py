@@ -7,7 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from argon2 import PasswordHasher as Argon2
+from argon2 import extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.low_level import Type
 
 from ...application.failures import Unavailable
 
@@ -42,6 +44,8 @@ class Argon2PasswordHasher:
         # Its digest was made of nothing, so no password fits; checking one against it is the same work as any other.
         salt, digest = (b64encode(bytes(size)).decode().rstrip("=") for size in (16, 32))
         self._nobodys = f"$argon2id$v=19$m={memory},t={passes},p={lanes}${salt}${digest}"
+        self._memory = memory
+        self._passes = passes
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="passwords")
         self._most = threads + most_waiting
         self._under_way = 0
@@ -57,6 +61,14 @@ class Argon2PasswordHasher:
         """
         is_right = await self._in_a_thread(lambda: self._fits(password, password_hash or self._nobodys))
         return is_right and password_hash is not None
+
+    def is_outdated(self, password_hash: str) -> bool:
+        """Whether it was made with less memory or fewer passes than today's. One that was made with more stays."""
+        try:
+            made = extract_parameters(password_hash)
+        except (InvalidHashError, ValueError):
+            return False
+        return made.type is not Type.ID or made.memory_cost < self._memory or made.time_cost < self._passes
 
     def _fits(self, password: str, password_hash: str) -> bool:
         try:

@@ -116,6 +116,8 @@ _LAPSING = (
     .order_by(events.c.earliest_expiry, events.c.id)
     .limit(_limit)
 )
+_USERS = select(*USER).order_by(users.c.id).limit(_limit)
+_USERS_AFTER = _USERS.where(users.c.id > bindparam("after"))
 _USER_BY_EMAIL = select(*USER).where(users.c.email == bindparam("email"))
 _ACCOUNTS = (
     select(*USER, *SESSION)
@@ -342,6 +344,14 @@ class SqlReads:
         """The account with this e-mail."""
         rows = await self._rows(_USER_BY_EMAIL, email=email)
         return user(rows[0]) if rows else None
+
+    async def users(self, after: UUID | None, limit: int) -> list[User]:
+        """Accounts by id."""
+        if after is None:
+            rows = await self._rows(_USERS, limit=limit)
+        else:
+            rows = await self._rows(_USERS_AFTER, after=after, limit=limit)
+        return [user(row) for row in rows]
 
     async def accounts(self, wanted: Sequence[AccountKey]) -> dict[AccountKey, Account]:
         """Users, each with that session if it is theirs."""

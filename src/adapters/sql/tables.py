@@ -245,6 +245,7 @@ users = Table(
     Column("password_hash", String(255), nullable=False),
     Column("role", Word(Role), nullable=False),
     Column("created_at", Moment(), nullable=False),
+    Column("disabled_at", Moment()),
     UniqueConstraint("email"),
     **_OPTIONS,
 )
@@ -257,6 +258,10 @@ sessions = Table(
     Column("created_at", Moment(), nullable=False),
     Column("expires_at", Moment(), nullable=False),
     Column("ended_at", Moment()),
+    # Of its refresh tokens: what all of them share, and the newest. Null for sessions older than these columns.
+    Column("family_digest", Digest),
+    Column("token_digest", Digest),
     Index(None, "user_id", "expires_at"),
+    Index(None, "family_digest", unique=True),
     **_OPTIONS,
 )

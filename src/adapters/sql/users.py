@@ -5,11 +5,12 @@ from typing import Any
 from uuid import UUID
 
 from msgspec.structs import asdict
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, or_, select, update
 
+from ...application.ports import RefreshDigests, SignIn
 from ...domain.user import Session, User
 from .into import Into
-from .rows import USER, user
+from .rows import SESSION, USER, session, user
 from .tables import sessions, users
 from .transaction import Transaction
 
@@ -22,8 +23,20 @@ _PUT = (
     .values({column: bindparam(f"new_{column.name}", type_=column.type) for column in USER if column.name != "id"})
 )
 _ADD_SESSION = Into(insert(sessions))
-_FORGET_EXPIRED = delete(sessions).where(
-    sessions.c.user_id == bindparam("of_user"), sessions.c.expires_at <= bindparam("now")
+_FORGET_FINISHED = delete(sessions).where(
+    sessions.c.user_id == bindparam("of_user"),
+    or_(sessions.c.expires_at <= bindparam("now"), sessions.c.ended_at.is_not(None)),
+)
+_WHOSE = select(sessions.c.user_id).where(sessions.c.family_digest == bindparam("family"))
+_LOCK_SESSION = (
+    select(*SESSION, sessions.c.token_digest).where(sessions.c.family_digest == bindparam("family")).with_for_update()
+)
+_PUT_SESSION = (
+    update(sessions)
+    .where(sessions.c.id == bindparam("session_id"))
+    .values(
+        expires_at=bindparam("new_expires_at"), ended_at=bindparam("new_ended_at"), token_digest=bindparam("new_token")
+    )
 )
 _END_SESSIONS = (
     update(sessions)
@@ -60,10 +73,26 @@ class SqlUsers:
         values = {f"new_{name}": value for name, value in asdict(user).items() if name != "id"}
         await self._transaction.change(_PUT, {"user_id": user.id, **values}, expected=1)
 
-    async def add_session(self, session: Session, now: datetime) -> None:
-        """A new session; those that have expired go."""
-        await self._transaction.change(_FORGET_EXPIRED, {"of_user": session.user_id, "now": now})
-        await self._transaction.insert(_ADD_SESSION, [asdict(session)])
+    async def add_session(self, session: Session, digests: RefreshDigests, now: datetime) -> None:
+        """A new session; those that have expired or ended go. Raises: Conflict."""
+        await self._transaction.change(_FORGET_FINISHED, {"of_user": session.user_id, "now": now})
+        row = {**asdict(session), "family_digest": digests.family, "token_digest": digests.token}
+        await self._transaction.insert(_ADD_SESSION, [row])
+
+    async def lock_session(self, family: bytes) -> SignIn | None:
+        """The user first, as everybody locks who changes sessions, so that no two wait for each other."""
+        found = await self._transaction.rows(_WHOSE, {"family": family})
+        locked = await self.lock(found[0][0]) if found else None
+        rows = await self._transaction.rows(_LOCK_SESSION, {"family": family}) if locked else ()
+        if locked is None or not rows:
+            return None
+        *columns, token = rows[0]
+        return SignIn(locked, session(columns), bytes(token))
+
+    async def save_session(self, session: Session, token: bytes) -> None:
+        """Put a session that was locked."""
+        values = {"new_expires_at": session.expires_at, "new_ended_at": session.ended_at, "new_token": token}
+        await self._transaction.change(_PUT_SESSION, {"session_id": session.id, **values}, expected=1)
 
     async def end_sessions(self, user_id: UUID, now: datetime, *, but: UUID | None) -> None:
         """End every live session but this one."""

@@ -1,4 +1,4 @@
-"""Accounts: /create-user, /login, /me."""
+"""Accounts: /create-user, /login, /refresh, /logout, /me."""
 
 from typing import Final
 
@@ -8,7 +8,9 @@ from ...application.authenticate import Caller
 from ...application.change_profile import ChangeProfile, ProfileChanges, ReadProfile
 from ...application.create_user import CreateUser, Registration
 from ...application.log_in import Credentials, LogIn
-from ...domain.user import LOGIN_RULES, PROFILE_RULES, REGISTRATION_RULES
+from ...application.log_out import LogOut
+from ...application.refresh_session import RefreshSession
+from ...domain.user import LOGIN_RULES, PROFILE_RULES, REFRESH_RULES, REGISTRATION_RULES
 from .body import Body, read
 from .exchange import Request, Response
 from .operation import Operation
@@ -35,6 +37,14 @@ class CredentialsBody(Body, frozen=True, kw_only=True):
     password: str
 
 
+class RefreshBody(Body, frozen=True, kw_only=True):
+    """The refresh token of a session, as `/login` or `/refresh` answered it last."""
+
+    rules = REFRESH_RULES
+
+    refresh_token: str
+
+
 class ProfileBody(Body, frozen=True, kw_only=True):
     """What shall be different about one's account; at least one. `newPassword` needs `currentPassword`."""
 
@@ -51,6 +61,14 @@ _USER: Final = {
     "email": "ada@example.org",
     "role": "customer",
     "createdAt": "2027-01-01T12:00:00Z",
+}
+
+
+_TOKENS: Final = {
+    "accessToken": "eyJhbGciOiJIUzI1NiJ9.e30.c2ln",
+    "refreshToken": "n2v0Zk5x",
+    "tokenType": "Bearer",
+    "expiresIn": 900,
 }
 
 
@@ -85,14 +103,49 @@ async def create_user(request: Request[Caller | None], create_user: CreateUser) 
         body=CredentialsBody,
         example={"email": "ada@example.org", "password": "correct horse battery"},
         answer=TokenView,
-        answer_example={"accessToken": "eyJhbGciOiJIUzI1NiJ9.e30.c2ln", "tokenType": "Bearer", "expiresIn": 900},
+        answer_example=_TOKENS,
         problems=("wrong-credentials",),
     ),
 )
 async def log_in(request: Request[Caller | None], log_in: LogIn) -> TokenView:
-    """An access token. Wrong password and unknown e-mail: the same 401 in the same time."""
+    """An access token and a refresh token. Wrong password and unknown e-mail: the same 401 in the same time."""
     body = await read(request, CredentialsBody)
     return TokenView.of(await log_in(Credentials(email=body.email, password=body.password)))
+
+
+@post(
+    "/refresh",
+    Operation(
+        "RefreshSession",
+        "Go on with a session",
+        tag="Accounts",
+        body=RefreshBody,
+        example={"refreshToken": "n2v0Zk5x"},
+        answer=TokenView,
+        answer_example=_TOKENS,
+    ),
+)
+async def refresh_session(request: Request[Caller | None], refresh_session: RefreshSession) -> TokenView:
+    """The next access token and the next refresh token. Each serves once; a used one ends the session."""
+    return TokenView.of(await refresh_session((await read(request, RefreshBody)).refresh_token))
+
+
+@post(
+    "/logout",
+    Operation(
+        "LogOut",
+        "Sign out",
+        tag="Accounts",
+        body=RefreshBody,
+        example={"refreshToken": "n2v0Zk5x"},
+        answer=None,
+        status=204,
+    ),
+)
+async def log_out(request: Request[Caller | None], log_out: LogOut) -> Response:
+    """The session ends with all its tokens; where there is none, nothing happens."""
+    await log_out((await read(request, RefreshBody)).refresh_token)
+    return Response(b"")
 
 
 @get(

@@ -19,6 +19,8 @@ from .routing import handlers_of
 CALLS: Final = (
     accounts.create_user,
     accounts.log_in,
+    accounts.refresh_session,
+    accounts.log_out,
     accounts.read_profile,
     accounts.change_profile,
     events.initialize_event,

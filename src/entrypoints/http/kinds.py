@@ -31,9 +31,10 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "invalid-token": Kind(
         401,
-        "The access token is not valid",
-        "The bearer token is malformed, expired, revoked or not ours. Sign in again with POST /login, or leave the "
-        "header away where no sign-in is needed.",
+        "The token is not valid",
+        "The bearer token is malformed, expired, revoked or not ours: get a new one with POST /refresh, or leave the "
+        "header away where no sign-in is needed. At POST /refresh itself it is the refresh token that is unknown, "
+        "expired, used before or its session ended: sign in again with POST /login.",
     ),
     "wrong-credentials": Kind(
         401,

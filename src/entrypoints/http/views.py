@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from ...application.cancel_booking import Cancellation
-from ...application.ports import Token
+from ...application.log_in import SignedIn
 from ...domain.booking import Booking, BookingStatus, PaymentStatus
 from ...domain.event import EventState, EventStatus, TicketType, WaitingListPolicy
 from ...domain.facts import Fact
@@ -39,16 +39,22 @@ class UserView(View, frozen=True, kw_only=True):
 
 
 class TokenView(View, frozen=True, kw_only=True):
-    """An access token and the seconds it is good for."""
+    """An access token and the seconds it is good for; the refresh token gets the next one, once."""
 
     access_token: str
+    refresh_token: str
     token_type: str
     expires_in: int
 
     @classmethod
-    def of(cls, token: Token) -> "TokenView":
-        """A bearer token (RFC 6750)."""
-        return cls(access_token=token.text, token_type=_SCHEME, expires_in=token.expires_in)
+    def of(cls, signed_in: SignedIn) -> "TokenView":
+        """A bearer token (RFC 6750) with its refresh token (RFC 6749, 1.5)."""
+        return cls(
+            access_token=signed_in.access.text,
+            refresh_token=signed_in.refresh_token,
+            token_type=_SCHEME,
+            expires_in=signed_in.access.expires_in,
+        )
 
 
 class TicketTypeView(View, frozen=True, kw_only=True):

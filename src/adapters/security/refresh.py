@@ -1,0 +1,47 @@
+"""Refresh tokens: random, and of one session told by what they share."""
+
+import re
+import secrets
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from hashlib import sha256
+from typing import Final
+
+from ...application.ports import RefreshDigests, RefreshToken
+
+_BYTES: Final = 32
+"""256 bits, which nobody guesses; so a plain SHA-256 keeps them well enough."""
+
+_CHECK_BYTES: Final = 8
+_TEXT: Final = re.compile(r"[A-Za-z0-9_-]{96}")
+
+
+class RandomRefreshTokens:
+    """Tokens of three parts: 32 random bytes for the session, 32 for the token, and 8 that check the others.
+
+    The first part tells a token that was used from one that never was, however often its session has got another one
+    since, without any of the used ones being kept. The last part tells a token that was garbled on its way from a used
+    one, so that it does not end the session; it keeps no secret.
+    """
+
+    def first(self) -> RefreshToken:
+        """The first token of a new session."""
+        return _token(secrets.token_bytes(_BYTES), secrets.token_bytes(_BYTES))
+
+    def after(self, token: RefreshToken) -> RefreshToken:
+        """Another token of the same session."""
+        return _token(urlsafe_b64decode(token.text)[:_BYTES], secrets.token_bytes(_BYTES))
+
+    def read(self, text: str) -> RefreshToken | None:
+        """The token; None for what has not its form."""
+        if not _TEXT.fullmatch(text):
+            return None
+        raw = urlsafe_b64decode(text)
+        token = _token(raw[:_BYTES], raw[_BYTES : 2 * _BYTES])
+        return token if secrets.compare_digest(token.text, text) else None
+
+
+def _token(family: bytes, own: bytes) -> RefreshToken:
+    both = family + own
+    check = sha256(b"boxoffice refresh token\0" + both).digest()[:_CHECK_BYTES]
+    digests = RefreshDigests(family=sha256(family).digest(), token=sha256(both).digest())
+    return RefreshToken(urlsafe_b64encode(both + check).decode(), digests)
