@@ -92,8 +92,16 @@ def _serve_here(config: uvicorn.Config, listener: socket.socket) -> int:
     return 0 if server.started else 1
 
 
+class _Supervisor(Multiprocess):
+    def terminate_all(self) -> None:
+        """End the others; and listen no more, or the system would take connections that nobody answers."""
+        for listener in self.sockets:
+            listener.close()
+        super().terminate_all()
+
+
 def _serve_in_several(config: uvicorn.Config, listener: socket.socket) -> int:
-    supervisor = Multiprocess(config, [listener])
+    supervisor = _Supervisor(config, [listener])
     supervisor.run()
     return 1 if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes) else 0
 

@@ -1,0 +1,235 @@
+"""SIGTERM under load: whatever was asked on an open connection is answered, and what was answered is there."""
+
+import asyncio
+import json
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from msgspec import Struct, field
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from boxoffice.adapters.sql.tables import bookings
+from tests.databases import emptied
+from tests.faults.clients import Person, enrol
+from tests.faults.service import SERVE, Server, boxoffice
+from tests.wire.people import sign_up
+from tests.wire.raw import Answer, Raw, request
+
+CLIENTS = 12
+PEOPLE = 5_000
+"""More than are served until the end."""
+
+
+@pytest.fixture(params=["sqlite", pytest.param("mysql", marks=pytest.mark.mysql)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return str(request.getfixturevalue("sqlite_url"))
+    return emptied(request.getfixturevalue("migrated_mysql_url"))
+
+
+@contextmanager
+def serving(database_url: str, directory: Path, workers: int, *, command: Sequence[str] = SERVE) -> Iterator[Server]:
+    server = Server(database_url, directory, command=(*command, "--workers", str(workers)))
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+class Seen(Struct):
+    """What clients asked for and were told."""
+
+    asked: int = 0
+    booked: set[UUID] = field(default_factory=set)
+    """Bookings that were acknowledged."""
+    unanswered: list[str] = field(default_factory=list)
+    """Request ids of what got no answer though its connection had not been told to be at its end."""
+    said_last: int = 0
+    not_ready: int = 0
+
+    def note(self, answer: Answer) -> None:
+        answer.check()
+        if answer.status == 201:
+            self.booked.add(UUID(json.loads(answer.body)["id"]))
+        else:
+            assert answer.status == 503, answer
+        self.said_last += answer.headers.get("connection") == "close"
+
+
+def booking(event: str, person: Person, *lines: str) -> bytes:
+    body = json.dumps({"eventId": event}).encode()
+    return request("POST /book HTTP/1.1", *lines, body=body, token=person.token)
+
+
+async def book_until_the_end(port: int, event: str, people: Iterator[Person], seen: Seen, at_once: int) -> None:
+    """Book on one connection, so many requests at a time, until the service says that this was the last."""
+    async with await Raw.connect(port) as raw:
+        while True:
+            persons = [next(people) for _ in range(at_once)]
+            try:
+                await raw.send(b"".join(booking(event, person) for person in persons))
+                seen.asked += at_once
+                for person in persons:
+                    answer = await raw.answer()
+                    if answer is None:
+                        seen.unanswered.append(str(person.id))
+                        return
+                    seen.note(answer)
+                    if answer.headers.get("connection") == "close":
+                        return
+            except ConnectionError:
+                seen.unanswered.extend(str(person.id) for person in persons)
+                return
+
+
+async def watch_readiness(port: int, seen: Seen, is_loaded: asyncio.Event) -> None:
+    async with await Raw.connect(port) as raw:
+        while True:
+            answer = await raw.ask(request("GET /health/ready HTTP/1.1"))
+            if seen.asked > 20 * CLIENTS:
+                is_loaded.set()
+            seen.not_ready += answer.status == 503
+            if answer.headers.get("connection") == "close":
+                return
+
+
+async def book_on_new_connections(port: int, event: str, people: Iterator[Person], seen: Seen) -> None:
+    """Book with a connection for each request, until nobody listens any more."""
+    while True:
+        try:
+            async with await Raw.connect(port) as raw:
+                await raw.send(booking(event, next(people), "Connection: close"))
+                seen.asked += 1
+                answer = await raw.answer()
+        except ConnectionRefusedError:
+            return
+        except ConnectionError:
+            answer = None  # The system had let it in, and the service had not yet.
+        if answer is not None:
+            seen.note(answer)
+
+
+def new_event(server: Server) -> str:
+    event_id: str = sign_up(server.url).organizer.initialize(totalTickets=100_000)["id"]
+    return event_id
+
+
+async def bookings_of(database_url: str) -> set[UUID]:
+    engine = create_async_engine(database_url)
+    try:
+        async with engine.connect() as connection:
+            return set((await connection.execute(select(bookings.c.id))).scalars())
+    finally:
+        await engine.dispose()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_every_request_on_an_open_connection_is_answered_and_every_answer_is_true(
+    database_url: str, tmp_path: Path, workers: int
+) -> None:
+    people = iter(await enrol(database_url, PEOPLE))
+    with serving(database_url, tmp_path, workers) as server:
+        event = new_event(server)
+        seen, is_loaded = Seen(), asyncio.Event()
+        async with asyncio.timeout(120), asyncio.TaskGroup() as group:
+            group.create_task(watch_readiness(server.port, seen, is_loaded))
+            for _ in range(CLIENTS):
+                group.create_task(book_until_the_end(server.port, event, people, seen, 1))
+            await is_loaded.wait()
+            assert await asyncio.to_thread(server.terminate) == 0
+        assert seen.unanswered == []
+        assert seen.said_last == CLIENTS, "each connection was told that this was its last answer"
+        assert seen.not_ready >= 1, "and the one that asked whether it was ready was told that it was not"
+        assert not server.complaints()
+    assert seen.booked == await bookings_of(database_url)
+    assert boxoffice(database_url, tmp_path, "verify").returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_what_is_not_answered_was_not_done(sqlite_url: str, tmp_path: Path, workers: int) -> None:
+    """Requests sent ahead of their answers, behind the last one; and on connections that were not taken any more."""
+    people = iter(await enrol(sqlite_url, PEOPLE))
+    with serving(sqlite_url, tmp_path, workers) as server:
+        event = new_event(server)
+        seen, is_loaded = Seen(), asyncio.Event()
+        async with asyncio.timeout(120), asyncio.TaskGroup() as group:
+            group.create_task(watch_readiness(server.port, seen, is_loaded))
+            for _ in range(CLIENTS // 2):
+                group.create_task(book_until_the_end(server.port, event, people, seen, 5))
+                group.create_task(book_on_new_connections(server.port, event, people, seen))
+            await is_loaded.wait()
+            assert await asyncio.to_thread(server.terminate) == 0
+        assert seen.unanswered == [], "the one that is the last says so"
+        assert not server.complaints()
+    assert seen.booked == await bookings_of(sqlite_url)
+
+
+# So that a busy machine takes nothing for silence.
+PATIENT = (
+    "import sys; from boxoffice.entrypoints.http import connection; from boxoffice.entrypoints.cli import main; "
+    "connection.LAST_CALL_SECONDS = 60.0; sys.exit(main())"
+)
+
+
+async def test_what_is_sent_when_the_end_has_come_is_answered(sqlite_url: str, tmp_path: Path) -> None:
+    command = (sys.executable, "-c", PATIENT, "serve")
+    with serving(sqlite_url, tmp_path, 1, command=command) as server:
+        live = request()
+        async with (
+            asyncio.timeout(120),
+            await Raw.connect(server.port) as never_used,
+            await Raw.connect(server.port) as used,
+        ):
+            assert (await used.ask(live)).headers.get("connection") is None
+            ending = asyncio.create_task(asyncio.to_thread(server.terminate))
+            while await is_let_in(server.port):
+                pass
+            for raw in (used, never_used):
+                answer = await raw.ask(live)
+                assert (answer.status, answer.headers["connection"]) == (200, "close")
+                assert await raw.answer() is None
+            assert await ending == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_half_a_request_is_waited_for_and_new_clients_are_refused(
+    sqlite_url: str, tmp_path: Path, workers: int
+) -> None:
+    """With one process and with several, of which the one that looks after them must not keep the port."""
+    with serving(sqlite_url, tmp_path, workers) as server:
+        live = request()
+        async with asyncio.timeout(120), await Raw.connect(server.port) as half:
+            await half.send(live[:20])
+            ending = asyncio.create_task(asyncio.to_thread(server.terminate))
+            while await is_let_in(server.port):
+                pass
+            assert not ending.done()
+            assert (await half.ask(live[20:])).headers["connection"] == "close"
+            assert await half.answer() is None
+            assert await ending == 0
+
+
+async def is_let_in(port: int) -> bool:
+    try:
+        async with await Raw.connect(port):
+            return True
+    except ConnectionError:
+        return False
+
+
+def test_a_client_that_says_nothing_holds_up_nothing(sqlite_url: str, tmp_path: Path) -> None:
+    with (
+        serving(sqlite_url, tmp_path, 1) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=60) as silent,
+    ):
+        assert server.terminate() == 0
+        assert silent.recv(1) == b"", "closed, and not reset"
