@@ -101,10 +101,10 @@ class Verified(Struct, frozen=True):
 
 
 class ConnectionsInUse(Struct, frozen=True):
-    """Connections to the database by which work is done right now, and how many there may be."""
+    """Connections to the database by which work is done right now, and how many are kept; beyond them it opens more."""
 
     in_use: int
-    most: int
+    kept: int
 
 
 class Figures(Protocol):
