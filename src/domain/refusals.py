@@ -211,6 +211,12 @@ class TooManyTicketTypes(StateRefusal):
     code = "too-many-ticket-types"
 
 
+class TooManyWebhooks(StateRefusal):
+    """An organizer has 20 webhooks at most."""
+
+    code = "too-many-webhooks"
+
+
 class NameTaken(StateRefusal):
     """Another ticket type of the event has this name, upper and lower case being the same."""
 

@@ -131,6 +131,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         "A ticket type cannot have fewer tickets than are taken, nor fewer than one waiting booking asks for.",
     ),
     "too-many-ticket-types": Kind(409, "Too many ticket types", "An event has 50 ticket types at most."),
+    "too-many-webhooks": Kind(409, "Too many webhooks", "An organizer has 20 webhooks at most. Delete one first."),
     "name-taken": Kind(
         409,
         "The name is taken",

@@ -1,0 +1,113 @@
+"""Mails: what a customer is told without asking, once each, and while it is still true."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from enum import StrEnum
+from hashlib import sha256
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from .booking import Booking, BookingStatus
+from .event import Event, EventStatus
+from .facts import BookingCancelled, BookingPromoted, Fact, TicketsBooked
+
+LATEST = timedelta(days=1)
+"""What a mail tells is of no use any more after that."""
+
+RETRY_AFTER = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 180, 360, 720))
+"""How long to wait after each failure of the mail server; after one more, the day is over and the mail is given up."""
+
+_SHARE_LEFT = 5
+"""A reminder goes out when one part in five of the time to pay is left,"""
+
+_LEAST_LEFT = timedelta(minutes=1)
+"""and a minute before its end at least."""
+
+
+class MailKind(StrEnum):
+    """What a mail is about."""
+
+    PROMOTED = "promoted"
+    """Whoever waited has tickets now, or an offer to pay for."""
+    LAPSING = "lapsing"
+    """A hold is about to lapse."""
+    CANCELLED = "cancelled"
+    """The event does not take place."""
+
+
+class Mail(Struct, frozen=True, kw_only=True):
+    """A mail to a customer that is to be sent at `due_at`. Its id is always the same for the same occasion.
+
+    `expires_at` is when the hold lapses that it is about. `attempts` counts those that failed.
+    """
+
+    id: UUID
+    kind: MailKind
+    event_id: UUID
+    booking_id: UUID
+    customer_id: UUID
+    expires_at: datetime | None = None
+    created_at: datetime
+    due_at: datetime
+    attempts: int = 0
+
+    def is_true(self, booking: Booking, event: Event, now: datetime) -> bool:
+        """Whether it is still worth saying."""
+        if now - self.created_at > LATEST and self.kind is not MailKind.LAPSING:
+            return False
+        match self.kind:
+            case MailKind.PROMOTED:
+                return booking.as_of(now).status.takes_tickets
+            case MailKind.LAPSING:
+                return booking.as_of(now).status is BookingStatus.HELD and booking.expires_at == self.expires_at
+            case MailKind.CANCELLED:
+                return event.status is EventStatus.CANCELLED
+
+    def has_failed(self, now: datetime, jitter: float) -> "Mail | None":
+        """The mail as it is tried again, later each time; None: it is given up. `jitter` is from 0 to 1."""
+        if self.attempts >= len(RETRY_AFTER):
+            return None
+        wait = RETRY_AFTER[self.attempts] * (0.9 + 0.2 * jitter)
+        return replace(self, attempts=self.attempts + 1, due_at=now + wait)
+
+
+def mails_of(fact: Fact) -> tuple[Mail, ...]:
+    """What a fact makes worth telling a customer."""
+    return tuple(_mails_of(fact))
+
+
+def _mails_of(fact: Fact) -> Iterator[Mail]:
+    what = fact.what
+    if isinstance(what, BookingPromoted):
+        yield _mail(MailKind.PROMOTED, fact, what.customer_id, what.expires_at, fact.occurred_at)
+    if isinstance(what, BookingPromoted | TicketsBooked) and what.expires_at is not None:
+        window = what.expires_at - fact.occurred_at
+        due_at = what.expires_at - max(window / _SHARE_LEFT, _LEAST_LEFT)
+        # Of a minute or less, whoever has just got the hold knows.
+        if due_at > fact.occurred_at:
+            yield _mail(MailKind.LAPSING, fact, what.customer_id, what.expires_at, due_at)
+    if isinstance(what, BookingCancelled) and what.by == "event":
+        yield _mail(MailKind.CANCELLED, fact, what.customer_id, None, fact.occurred_at)
+
+
+def _mail(kind: MailKind, fact: Fact, customer_id: UUID, expires_at: datetime | None, due_at: datetime) -> Mail:
+    if fact.booking_id is None:
+        raise ValueError("a mail is about a booking")
+    return Mail(
+        id=_id(kind, fact),
+        kind=kind,
+        event_id=fact.event_id,
+        booking_id=fact.booking_id,
+        customer_id=customer_id,
+        expires_at=expires_at,
+        created_at=fact.occurred_at,
+        due_at=due_at,
+    )
+
+
+def _id(kind: MailKind, fact: Fact) -> UUID:
+    """An id (UUID version 8) that follows from the occasion, so that a mail is the same one whoever finds it, when."""
+    digest = int.from_bytes(sha256(f"{kind}:{fact.event_id}:{fact.seq}".encode()).digest()[:16])
+    return UUID(int=digest & ~(0xF << 76) & ~(0x3 << 62) | (0x8 << 76) | (0x2 << 62))

@@ -1,0 +1,177 @@
+"""Webhooks: whom else to tell an event's facts, in their order, and for how long to try."""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import get_args
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from .event import Event
+from .facts import AnyHappening, Fact
+from .fields import Rules, check_characters
+from .refusals import NotAllowed, TooManyWebhooks
+from .user import Actor
+
+MOST_WEBHOOKS = 20
+"""Webhooks of one organizer."""
+
+FACT_KINDS = tuple(happening.__name__ for happening in get_args(AnyHappening))
+"""What a fact may say."""
+
+LONGEST_URL = 2_048
+
+RETRY_AFTER = tuple(
+    timedelta(seconds=seconds) for seconds in (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
+)
+"""How long to wait after each failure; after one more, three days later, a delivery is given up (Standard Webhooks)."""
+
+_URL = re.compile(
+    r"https?://"
+    r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?)"
+    r"(?::[0-9]{1,5})?"
+    r"(?:[/?][!\"$-;=?-Z_a-z{|}~%\[\]]*)?"
+)
+"""Visible ASCII, a host and maybe a port; no user, no fragment, nothing that programs read in different ways."""
+
+
+class DeliveryStatus(StrEnum):
+    """What became of a delivery that did not go through at once."""
+
+    RETRYING = "retrying"
+    """It is tried again by itself; what follows it in its event waits for it."""
+    DEAD = "dead"
+    """It was given up, and what follows goes on; it may be sent again."""
+    RESENDING = "resending"
+    """It was given up and is to be sent once more."""
+
+
+class Webhook(Struct, frozen=True, kw_only=True):
+    """Where an organizer wants to be told the facts of the events they organize.
+
+    `event_id`: of this event only. `kinds`: these kinds of facts only; empty: all. `secret` signs what is sent.
+    """
+
+    id: UUID
+    organizer_id: UUID
+    url: str
+    secret: str
+    event_id: UUID | None = None
+    kinds: tuple[str, ...] = ()
+    created_at: datetime
+
+    def wants(self, fact: Fact) -> bool:
+        """Whether it is told this fact of an event that it is told of."""
+        return not self.kinds or fact.kind in self.kinds
+
+
+class Cursor(Struct, frozen=True, kw_only=True):
+    """How far a webhook was told of an event: up to `last_seq`, and of what follows nothing before `due_at`."""
+
+    webhook_id: UUID
+    event_id: UUID
+    last_seq: int
+    due_at: datetime | None = None
+    tried_at: datetime
+
+
+class Delivery(Struct, frozen=True, kw_only=True):
+    """A fact that a webhook could not be told at once. `error` is the last answer's status, or a few words.
+
+    `due_at` is when it is tried again; None once it is dead.
+    """
+
+    id: UUID
+    webhook_id: UUID
+    event_id: UUID
+    seq: int
+    kind: str
+    status: DeliveryStatus
+    attempts: int
+    created_at: datetime
+    tried_at: datetime
+    due_at: datetime | None
+    error: str
+
+
+def message_id(fact: Fact) -> str:
+    """What a receiver knows a fact by when it comes twice."""
+    return f"{fact.event_id}.{fact.seq}"
+
+
+def has_failed(
+    delivery_id: UUID, webhook_id: UUID, fact: Fact, before: Delivery | None, error: str, now: datetime, jitter: float
+) -> Delivery:
+    """The delivery of a fact after one more failure: to be tried again, later each time, or dead.
+
+    `jitter`, from 0 to 1, spreads the next attempts, so that a receiver that was away is not met by all at once.
+    """
+    attempts = 1 if before is None else before.attempts + 1
+    is_dead = attempts > len(RETRY_AFTER)
+    due_at = None if is_dead else now + RETRY_AFTER[attempts - 1] * (0.9 + 0.2 * jitter)
+    return Delivery(
+        id=delivery_id if before is None else before.id,
+        webhook_id=webhook_id,
+        event_id=fact.event_id,
+        seq=fact.seq,
+        kind=fact.kind,
+        status=DeliveryStatus.DEAD if is_dead else DeliveryStatus.RETRYING,
+        attempts=attempts,
+        created_at=now if before is None else before.created_at,
+        tried_at=now,
+        due_at=due_at,
+        error=error,
+    )
+
+
+def send_again(delivery: Delivery, now: datetime) -> Delivery:
+    """A dead delivery is sent once more, one that waits for its next attempt now."""
+    if delivery.status is DeliveryStatus.DEAD:
+        return replace(delivery, status=DeliveryStatus.RESENDING, due_at=now)
+    return replace(delivery, due_at=now)
+
+
+def has_failed_again(delivery: Delivery, error: str, now: datetime) -> Delivery:
+    """What was sent once more in vain is as dead as before."""
+    return replace(
+        delivery, status=DeliveryStatus.DEAD, attempts=delivery.attempts + 1, tried_at=now, due_at=None, error=error
+    )
+
+
+def check_room_for_a_webhook(webhooks: int) -> None:
+    """Raises: TooManyWebhooks."""
+    if webhooks >= MOST_WEBHOOKS:
+        raise TooManyWebhooks(f"You have {MOST_WEBHOOKS} webhooks, which is the most; delete one first.")
+
+
+def check_organizes(actor: Actor, event: Event) -> None:
+    """An organizer is told of their own events only, an admin too. Raises: NotFound, NotAllowed."""
+    event.check_visible_to(actor)
+    if event.organizer_id != actor.user_id:
+        raise NotAllowed("Only the organizer of an event may be told its facts.")
+
+
+def _url(value: str) -> str:
+    check_characters(value)
+    if len(value) > LONGEST_URL:
+        raise ValueError(f"must have at most {LONGEST_URL} characters")
+    if not _URL.fullmatch(value):
+        raise ValueError("must be an https:// address with a host, in plain ASCII, without user and fragment")
+    return value
+
+
+def _kinds(value: Sequence[str]) -> tuple[str, ...]:
+    if not value:
+        raise ValueError("must name at least one kind of fact; leave it out for all of them")
+    if len(value) > len(FACT_KINDS):
+        raise ValueError(f"must name at most {len(FACT_KINDS)} kinds of facts")
+    for kind in value:
+        if kind not in FACT_KINDS:
+            raise ValueError(f"must be kinds of facts: {', '.join(FACT_KINDS)}")
+    return tuple(kind for kind in FACT_KINDS if kind in value)
+
+
+WEBHOOK_RULES: Rules = {"url": _url, "kinds": _kinds}
