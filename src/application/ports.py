@@ -261,6 +261,39 @@ class Chores(Protocol):
         """Forget remembered answers that are older; how many went."""
 
 
+class Count(Struct, frozen=True):
+    """How many requests a process counted in a minute (minutes since 1970) for what a key stands for."""
+
+    minute: int
+    key: UUID
+    requests: int
+
+
+class Limits(Protocol):
+    """What limits are held against, inside a unit of work."""
+
+    async def put_counts(self, process_id: UUID, counts: Sequence[Count]) -> None:
+        """What a process counted by now, in the place of what it had said before."""
+
+    async def counts_of_others(self, process_id: UUID, counts: Sequence[Count]) -> dict[tuple[int, UUID], int]:
+        """What all other processes counted for these keys, by minute and key: in their minutes and those before."""
+
+    async def forget_counts(self, before: int) -> None:
+        """Forget the counts of earlier minutes."""
+
+    async def failures(self, subjects: Sequence[UUID]) -> dict[UUID, tuple[datetime, ...]]:
+        """When somebody failed to sign in, by whom or what it is counted for, as far as anything is."""
+
+    async def lock_failures(self, subjects: Sequence[UUID]) -> dict[UUID, tuple[datetime, ...]]:
+        """The same, for all of them, locked in their order until the unit of work ends."""
+
+    async def save_failures(self, failures: Mapping[UUID, tuple[datetime, ...]]) -> None:
+        """Put what was locked; ten times at most, the last one last."""
+
+    async def forget_failures(self, before: datetime) -> None:
+        """Forget those whose last failure is older."""
+
+
 class UnitOfWork(Protocol):
     """One transaction. What is not committed is rolled back when its context ends."""
 
@@ -275,6 +308,10 @@ class UnitOfWork(Protocol):
     @property
     def chores(self) -> Chores:
         """What the background work keeps."""
+
+    @property
+    def limits(self) -> Limits:
+        """What limits are held against."""
 
     async def commit(self) -> None:
         """Make everything durable, then return. Raises: OutcomeUnknown when the connection was lost meanwhile."""

@@ -72,6 +72,17 @@ class WrongCredentials(Refusal):
     default = "The e-mail address or the password is wrong."
 
 
+class TooManyRequests(Refusal):
+    """More requests, or failures to sign in, than are let through. After `retry_after` seconds there is room again."""
+
+    code = "too-many-requests"
+    default = "Too many requests; wait as many seconds as Retry-After says."
+
+    def __init__(self, detail: str = "", *, retry_after: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
 class NotAllowed(Refusal):
     """The caller may see the thing, but may not do this to it."""
 

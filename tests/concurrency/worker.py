@@ -279,6 +279,7 @@ class _WatchedUnitOfWork:
         self.inventories = unit_of_work.inventories
         self.users = unit_of_work.users
         self.chores = unit_of_work.chores
+        self.limits = unit_of_work.limits
 
     async def commit(self) -> None:
         await self._storage.commit(self._unit_of_work)

@@ -36,6 +36,8 @@ class Tables(Struct):
     payments: dict[UUID, dict[UUID, Payment]] = field(default_factory=dict)
     remembered: dict[Key, tuple[datetime, Remembered]] = field(default_factory=dict)
     turns: dict[str, tuple[UUID, datetime]] = field(default_factory=dict)
+    counts: dict[tuple[int, UUID, UUID], int] = field(default_factory=dict)
+    failures: dict[UUID, tuple[datetime, ...]] = field(default_factory=dict)
     users: dict[UUID, User] = field(default_factory=dict)
     emails: dict[str, UUID] = field(default_factory=dict)
     sessions: dict[UUID, Session] = field(default_factory=dict)
@@ -93,6 +95,10 @@ class Draft(Struct):
     remembered: dict[Key, tuple[datetime, Remembered]] = field(default_factory=dict)
     forgotten: set[Key] = field(default_factory=set)
     turns: dict[str, tuple[UUID, datetime]] = field(default_factory=dict)
+    counts: dict[tuple[int, UUID, UUID], int] = field(default_factory=dict)
+    forgets_counts_before: int | None = None
+    failures: dict[UUID, tuple[datetime, ...]] = field(default_factory=dict)
+    forgets_failures_before: datetime | None = None
     users: dict[UUID, User] = field(default_factory=dict)
     new_users: set[UUID] = field(default_factory=set)
     sessions: dict[UUID, Session | None] = field(default_factory=dict)
@@ -233,6 +239,18 @@ class Draft(Struct):
             tables.remembered.pop(key, None)
         tables.remembered.update(self.remembered)
         tables.turns.update(self.turns)
+        self._put_limits()
+
+    def _put_limits(self) -> None:
+        counts, failures = self.tables.counts, self.tables.failures
+        if self.forgets_counts_before is not None:
+            for key in [key for key in counts if key[0] < self.forgets_counts_before]:
+                del counts[key]
+        if self.forgets_failures_before is not None:
+            for subject in [each for each, times in failures.items() if times[-1] < self.forgets_failures_before]:
+                del failures[subject]
+        counts.update(self.counts)
+        failures.update(self.failures)
 
     def _put_users(self) -> None:
         tables = self.tables

@@ -1,8 +1,8 @@
 """One transaction in memory: real locks, a real rollback, and failures on request."""
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from contextvars import Context
 from datetime import datetime
 from enum import StrEnum
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from ...application.failures import Conflict, Locked, OutcomeUnknown, Retryable, StorageFailure
 from ...application.idempotency import Key, Remembered
-from ...application.ports import Needs, RefreshDigests, SignIn, is_turn_running
+from ...application.ports import Count, Needs, RefreshDigests, SignIn, is_turn_running
 from ...domain.booking import Booking
 from ...domain.inventory import Decision, DueHolds, Inventory, Line, WaitingSizes
 from ...domain.payment import Payment
@@ -125,6 +125,7 @@ class MemoryUnitOfWork:
         self.inventories = MemoryInventories(self)
         self.users = MemoryUsers(self)
         self.chores = MemoryChores(self)
+        self.limits = MemoryLimits(self)
 
     @property
     def draft(self) -> Draft:
@@ -360,6 +361,56 @@ class MemoryChores:
         old = [key for key, (kept_at, _) in draft.tables.remembered.items() if kept_at < before][:limit]
         draft.forgotten.update(old)
         return len(old)
+
+
+class MemoryLimits:
+    """What limits are held against."""
+
+    def __init__(self, unit_of_work: MemoryUnitOfWork) -> None:
+        self._unit_of_work = unit_of_work
+
+    async def put_counts(self, process_id: UUID, counts: Sequence[Count]) -> None:
+        """See the port."""
+        await self._unit_of_work.reach(Step.SAVE)
+        draft = self._unit_of_work.draft
+        draft.counts.update({(each.minute, each.key, process_id): each.requests for each in counts})
+
+    async def counts_of_others(self, process_id: UUID, counts: Sequence[Count]) -> dict[tuple[int, UUID], int]:
+        """See the port."""
+        await self._unit_of_work.reach(Step.LOAD)
+        wanted = {(minute, each.key) for each in counts for minute in (each.minute - 1, each.minute)}
+        found = Counter[tuple[int, UUID]]()
+        for (minute, key, counted_by), requests in self._unit_of_work.draft.tables.counts.items():
+            if counted_by != process_id and (minute, key) in wanted:
+                found[minute, key] += requests
+        return dict(found)
+
+    async def forget_counts(self, before: int) -> None:
+        """See the port."""
+        await self._unit_of_work.reach(Step.SAVE)
+        self._unit_of_work.draft.forgets_counts_before = before
+
+    async def failures(self, subjects: Sequence[UUID]) -> dict[UUID, tuple[datetime, ...]]:
+        """See the port."""
+        await self._unit_of_work.reach(Step.LOAD)
+        kept = self._unit_of_work.draft.tables.failures
+        return {subject: kept[subject] for subject in subjects if subject in kept}
+
+    async def lock_failures(self, subjects: Sequence[UUID]) -> dict[UUID, tuple[datetime, ...]]:
+        """See the port."""
+        await self._unit_of_work.reach(Step.LOCK)
+        await self._unit_of_work.lock(subjects)
+        return await self.failures(subjects)
+
+    async def save_failures(self, failures: Mapping[UUID, tuple[datetime, ...]]) -> None:
+        """See the port."""
+        await self._unit_of_work.reach(Step.SAVE)
+        self._unit_of_work.draft.failures.update(failures)
+
+    async def forget_failures(self, before: datetime) -> None:
+        """See the port."""
+        await self._unit_of_work.reach(Step.SAVE)
+        self._unit_of_work.draft.forgets_failures_before = before
 
 
 class MemoryUsers:

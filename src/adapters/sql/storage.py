@@ -12,6 +12,7 @@ from .chores import SqlChores
 from .connections import Connections
 from .database import database_of
 from .inventories import SqlInventories
+from .limits import SqlLimits
 from .migrate import check_version
 from .reads import SqlReads
 from .snapshot import SqlSnapshot
@@ -30,6 +31,7 @@ class SqlUnitOfWork:
         self.inventories = SqlInventories(transaction)
         self.users = SqlUsers(transaction)
         self.chores = SqlChores(transaction)
+        self.limits = SqlLimits(transaction)
 
     async def commit(self) -> None:
         """Make everything durable."""

@@ -236,6 +236,28 @@ turns = Table(
     **_OPTIONS,
 )
 
+# What processes tell each other of the requests that they counted; each writes rows of its own. The key is a digest.
+request_counts = Table(
+    "request_counts",
+    metadata,
+    Column("minute", Integer(), primary_key=True, autoincrement=False),
+    Column("key", Id(), primary_key=True),
+    Column("process_id", Id(), primary_key=True),
+    Column("requests", Integer(), nullable=False),
+    **_OPTIONS,
+)
+
+# The subject is the digest of an e-mail address or of a network address.
+login_failures = Table(
+    "login_failures",
+    metadata,
+    Column("subject", Id(), primary_key=True),
+    Column("times", Exact(), nullable=False),
+    Column("last_at", Moment(), nullable=False),
+    Index(None, "last_at"),
+    **_OPTIONS,
+)
+
 users = Table(
     "users",
     metadata,

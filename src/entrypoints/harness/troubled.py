@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from enum import StrEnum
 
 from ...application.failures import OutcomeUnknown, Retryable
-from ...application.ports import Chores, Inventories, Reads, Snapshot, Storage, UnitOfWork, Users
+from ...application.ports import Chores, Inventories, Limits, Reads, Snapshot, Storage, UnitOfWork, Users
 
 
 class Trouble(StrEnum):
@@ -67,6 +67,10 @@ class _TroubledUnitOfWork:
     @property
     def chores(self) -> Chores:
         return self._unit_of_work.chores
+
+    @property
+    def limits(self) -> Limits:
+        return self._unit_of_work.limits
 
     async def commit(self) -> None:
         trouble = self._troubles.popleft() if self._troubles else None

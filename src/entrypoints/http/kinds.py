@@ -156,6 +156,13 @@ KINDS: Final[Mapping[str, Kind]] = {
         "The key came with another request within the last 24 hours: another path or another body. Choose a new key "
         "for a new request.",
     ),
+    "too-many-requests": Kind(
+        429,
+        "Too many requests",
+        "More was sent in a minute than is let through for one user or one address, or somebody failed to sign in too "
+        "often: then nobody signs in to that account, or from that address, with the right password neither. Wait as "
+        "many seconds as Retry-After says.",
+    ),
     "internal-error": Kind(
         500,
         "Internal error",

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from ...application.failures import Unavailable
 from ...application.pay_booking import PaymentUnknown
-from ...domain.refusals import FieldPath, InvalidRequest, InvalidToken, Refusal
+from ...domain.refusals import FieldPath, InvalidRequest, InvalidToken, Refusal, TooManyRequests
 from .exchange import Response
 from .kinds import KINDS
 from .naming import camel
@@ -107,6 +107,8 @@ def _of_refusal(refusal: Refusal) -> _Told:
             return _Told(refusal.code, _INVALID, members={**refusal.members, "errors": errors})
         case InvalidToken(is_refresh=False):
             headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+        case TooManyRequests():
+            headers = {"Retry-After": str(refusal.retry_after)}
         case _:
             headers = {"WWW-Authenticate": "Bearer"} if KINDS[refusal.code].status == 401 else {}
     return _Told(refusal.code, refusal.detail, headers, refusal.members)
