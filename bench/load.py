@@ -3,190 +3,274 @@
 In a closed loop every connection asks again as soon as it has its answer: that measures throughput. In an open loop
 requests are due at their times whatever the service does, and a latency counts from when the request was due, so that
 no waiting is hidden (Gil Tene, "How NOT to Measure Latency").
+
+It shares the machine with what it measures, so it must be cheap: all requests are bytes before the first one is sent,
+of an answer only its status and its length are read, and it says what it took of the processor itself.
 """
 
 import asyncio
-import re
+import gc
 import sys
-from collections import Counter, deque
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Final, cast
 
 import msgspec
 import uvloop
 from msgspec import Struct
 
-_LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+from . import cpu
+
+ITSELF: Final = "load"
+"""The name under which the processor time of the load stands beside that of the others."""
+
+_TICK: Final = 0.001
+"""Seconds between two looks at what is due."""
+
+_QUANTILES: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
 
 
 class Plan(Struct, kw_only=True):
-    """What to ask, of whom and how. Token and body number n belong to request number n; both lists go round."""
+    """What to ask, of whom and how."""
 
     port: int
     method: str
     path: str
-    tokens: list[str] = []
     bodies: list[str] = []
+    """Request number n takes body number n; they go round."""
+    tokens: str | None = None
+    """A file with a token on each line. Each is used once: whoever has no more of them stops early."""
     connections: int
-    warm_up: float
+    warm_up: float = 1.0
     """Seconds that are not counted."""
-    seconds: float
+    seconds: float = 5.0
     rate: float | None = None
     """Requests a second in an open loop; None: a closed loop."""
+    processes: dict[str, list[int]] = {}
+    """Whose processor time is told, by names."""
 
 
 class Seen(Struct, kw_only=True):
-    """What came of it: answers by their status, answers a second, latencies in milliseconds by their quantile."""
+    """What came of it in the seconds that count."""
 
     statuses: dict[int, int]
-    per_second: float
+    """Answers by their status."""
+    seconds: float
     asked: int
+    """Requests sent, those of the warm-up too."""
     milliseconds: dict[str, float]
+    """Latencies by their quantile, from when a request was due."""
+    refused_milliseconds: dict[str, float]
+    """Of answers 503, from when the request was sent."""
+    without_retry_after: int
+    """Answers 503 that do not say when to try again."""
+    microseconds: dict[str, float]
+    """Processor time for each answer, by the names of the plan's processes, and of the load itself."""
+
+    @property
+    def per_second(self) -> float:
+        """Answers a second."""
+        return sum(self.statuses.values()) / self.seconds
 
 
 class _Connection(asyncio.Protocol):
     def __init__(self, load: "_Load") -> None:
         self._load = load
         self._received = b""
-        self._due = 0.0
+        self.due = 0.0
+        self.sent = 0.0
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
 
-    def ask(self, request: bytes, due: float) -> None:
-        self._due = due
-        self.transport.write(request)
-
     def data_received(self, data: bytes) -> None:
-        received = self._received + data if self._received else data
-        head = received.find(b"\r\n\r\n")
-        if head >= 0:
-            length = _LENGTH.search(received, 0, head + 2)
-            if len(received) >= head + 4 + (int(length[1]) if length else 0):
-                self._received = b""
-                self._load.answered(self, int(received[9:12]), self._due)
-                return
-        self._received = received
+        if self._received:
+            data = self._received + data
+        head = data.find(b"\r\n\r\n")
+        if head >= 0 and len(data) >= head + 4 + _length(data, head):
+            self._received = b""
+            self._load.answered(self, data)
+        else:
+            self._received = data
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._load.lost(self)
+        self._load.lost(error)
+
+
+def _length(data: bytes, head: int) -> int:
+    start = data.find(b"content-length:", 0, head)
+    if start < 0:
+        # Names of headers are alike in any case; this server has its own.
+        start = data.lower().find(b"content-length:", 0, head)
+    return 0 if start < 0 else int(data[start + 15 : data.find(b"\r", start)])
 
 
 class _Load:
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, requests: Sequence[bytes]) -> None:
         self._plan = plan
-        self._requests = _requests(plan)
-        self._begun = perf_counter()
-        self._from = self._begun + plan.warm_up
-        self._until = self._from + plan.seconds
+        self._requests = requests
+        self._ends = plan.tokens is not None
+        self._is_counting = False
+        self._is_over = False
+        self._begun = self._from = self._until = 0.0
+        self._before: dict[str, float] = {}
         self._idle: deque[_Connection] = deque()
         self._overdue: deque[float] = deque()
         self._under_way = 0
-        self._ended = asyncio.get_running_loop().create_future()
-        self.statuses: Counter[int] = Counter()
-        self.latencies: list[float] = []
-        self.asked = 0
+        self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._asked = 0
+        self._counts: dict[bytes, int] = {}
+        self._latencies: list[float] = []
+        self._refused: list[float] = []
+        self._without_retry_after = 0
+        self._taken: dict[str, float] = {}
 
-    async def run(self) -> None:
-        loop = asyncio.get_running_loop()
+    async def run(self) -> Seen:
         connections = []
         for _ in range(self._plan.connections):
-            _, connection = await loop.create_connection(lambda: _Connection(self), "127.0.0.1", self._plan.port)
+            _, connection = await self._loop.create_connection(lambda: _Connection(self), "127.0.0.1", self._plan.port)
             connections.append(connection)
+        gc.collect()
+        gc.disable()
         self._begun = perf_counter()
-        self._from = self._begun + self._plan.warm_up
-        self._until = self._from + self._plan.seconds
+        self._loop.call_later(self._plan.warm_up, self._start_counting)
+        self._loop.call_later(self._plan.warm_up + self._plan.seconds, self._stop)
         if self._plan.rate is None:
             for connection in connections:
                 self._ask(connection, perf_counter())
         else:
             self._idle.extend(connections)
-            loop.call_soon(self._tick, 0)
+            self._tick(0)
         await self._ended
         for connection in connections:
             connection.transport.abort()
+        return self._seen()
 
-    def answered(self, connection: _Connection, status: int, due: float) -> None:
+    def answered(self, connection: _Connection, data: bytes) -> None:
         now = perf_counter()
         self._under_way -= 1
-        if self._from <= now < self._until:
-            self.statuses[status] += 1
-            self.latencies.append(now - due)
+        if self._is_counting:
+            status = data[9:12]
+            self._counts[status] = self._counts.get(status, 0) + 1
+            if self._plan.rate is None:
+                self._latencies.append(now - connection.due)
+            if status == b"503":
+                self._refused.append(now - connection.sent)
+                self._without_retry_after += b"retry-after:" not in data.lower()
         if self._plan.rate is None:
-            if now < self._until:
+            if not self._is_over:
                 self._ask(connection, now)
-        elif self._overdue:
-            self._ask(connection, self._overdue.popleft())
+                return
         else:
+            # Those too that are answered after the end: they were due before it.
+            if self._from and connection.due >= self._from:
+                self._latencies.append(now - connection.due)
+            if self._overdue and not self._is_over:
+                self._ask(connection, self._overdue.popleft())
+                return
             self._idle.append(connection)
-        self._end_if_over(now)
+        if self._is_over and self._under_way == 0 and not self._ended.done():
+            self._ended.set_result(None)
 
-    def lost(self, connection: _Connection) -> None:
+    def lost(self, error: Exception | None) -> None:
         if not self._ended.done():
-            self._ended.set_exception(ConnectionError("the service closed a connection"))
+            self._ended.set_exception(error or ConnectionError("the service closed a connection"))
 
     def _tick(self, number: int) -> None:
         """Ask for all that is due by now."""
         assert self._plan.rate is not None
         now = perf_counter()
-        while (due := self._begun + number / self._plan.rate) <= now and due < self._until:
+        until = self._begun + self._plan.warm_up + self._plan.seconds
+        while (due := self._begun + number / self._plan.rate) <= now and due < until and not self._is_over:
             number += 1
             if self._idle:
                 self._ask(self._idle.popleft(), due)
             else:
                 self._overdue.append(due)
-        if now < self._until:
-            asyncio.get_running_loop().call_later(0.001, self._tick, number)
-        else:
-            # What was due and never asked for counts as late as it is by now.
-            self.latencies.extend(now - each for each in self._overdue if each >= self._from)
-            self._overdue.clear()
-            self._end_if_over(now)
+        if not self._is_over:
+            self._loop.call_later(_TICK, self._tick, number)
 
     def _ask(self, connection: _Connection, due: float) -> None:
-        self.asked += 1
+        number = self._asked
+        if number >= len(self._requests):
+            if self._ends:
+                self._stop()
+                return
+            number %= len(self._requests)
+        self._asked += 1
         self._under_way += 1
-        connection.ask(next(self._requests), due)
+        connection.due = due
+        connection.sent = perf_counter() if self._plan.rate is not None else due
+        connection.transport.write(self._requests[number])
 
-    def _end_if_over(self, now: float) -> None:
-        if now >= self._until and self._under_way == 0 and not self._ended.done():
+    def _processor(self) -> dict[str, float]:
+        taken = {name: cpu.seconds(pids) for name, pids in self._plan.processes.items()}
+        return {**taken, ITSELF: process_time()}
+
+    def _start_counting(self) -> None:
+        if not self._is_over:
+            self._is_counting = True
+            self._before = self._processor()
+            self._from = perf_counter()
+
+    def _stop(self) -> None:
+        if self._is_over:
+            return
+        self._is_counting, self._is_over = False, True
+        self._until = perf_counter()
+        self._taken = {name: after - self._before.get(name, 0.0) for name, after in self._processor().items()}
+        # What was due and never asked for counts as late as it is by now.
+        self._latencies.extend(self._until - due for due in self._overdue if self._from and due >= self._from)
+        self._overdue.clear()
+        if self._under_way == 0 and not self._ended.done():
             self._ended.set_result(None)
 
-
-def _requests(plan: Plan) -> Iterator[bytes]:
-    number = 0
-    while True:
-        headers = "".join(
-            [
-                f"{plan.method} {plan.path} HTTP/1.1\r\nHost: 127.0.0.1\r\n",
-                f"Authorization: Bearer {plan.tokens[number % len(plan.tokens)]}\r\n" if plan.tokens else "",
-            ]
+    def _seen(self) -> Seen:
+        if not self._counts:
+            raise RuntimeError("nothing was answered in the time that counts: too few customers, or too slow a service")
+        answers = sum(self._counts.values())
+        return Seen(
+            statuses={int(status): count for status, count in self._counts.items()},
+            seconds=self._until - self._from,
+            asked=self._asked,
+            milliseconds=_milliseconds(self._latencies),
+            refused_milliseconds=_milliseconds(self._refused),
+            without_retry_after=self._without_retry_after,
+            microseconds={name: round(taken / answers * 1e6, 1) for name, taken in self._taken.items()},
         )
-        body = plan.bodies[number % len(plan.bodies)] if plan.bodies else ""
-        if body:
-            headers += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-        yield f"{headers}\r\n{body}".encode()
-        number += 1
+
+
+def _milliseconds(latencies: list[float]) -> dict[str, float]:
+    latencies.sort()
+    last = len(latencies) - 1
+    return {
+        name: round(latencies[min(int(share * len(latencies)), last)] * 1000, 3) if latencies else 0.0
+        for name, share in _QUANTILES.items()
+    }
+
+
+def _requests(plan: Plan) -> list[bytes]:
+    opening = f"{plan.method} {plan.path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    endings = [
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}" for body in plan.bodies
+    ] or ["\r\n"]
+    tokens = Path(plan.tokens).read_text().split() if plan.tokens else []
+    if not tokens:
+        return [f"{opening}{ending}".encode() for ending in endings]
+    return [
+        f"{opening}Authorization: Bearer {token}\r\n{endings[number % len(endings)]}".encode()
+        for number, token in enumerate(tokens)
+    ]
 
 
 async def _run(plan: Plan) -> Seen:
-    load = _Load(plan)
+    load = _Load(plan, _requests(plan))
     async with asyncio.timeout(plan.warm_up + plan.seconds + 60):
-        await load.run()
-    latencies = sorted(load.latencies)
-    quantiles = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
-    return Seen(
-        statuses=dict(load.statuses),
-        per_second=sum(load.statuses.values()) / plan.seconds,
-        asked=load.asked,
-        milliseconds={
-            name: round(latencies[min(int(share * len(latencies)), len(latencies) - 1)] * 1000, 3) if latencies else 0.0
-            for name, share in quantiles.items()
-        },
-    )
+        return await load.run()
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -17,47 +18,64 @@ from boxoffice.entrypoints.container import make_container, migrate
 from boxoffice.entrypoints.settings import Settings
 from tests import mariadb
 from tests.faults.clients import Person, enrol, initialize
-from tests.faults.service import Server, servers
+from tests.faults.service import SERVE, Server, servers
 
-from . import limit, usual
+from . import cpu, limit, usual
 from .load import Plan, Seen
 
-ROOT = Path(__file__).parents[1]
-USUAL = (
+ROOT: Final = Path(__file__).parents[1]
+USUAL: Final = (
     sys.executable,
     *("-m", "uvicorn", "bench.usual:app", "--loop", "uvloop", "--http", "httptools"),
     *("--no-access-log", "--log-level", "warning", "--app-dir", str(ROOT)),
 )
-PLENTY = 1_000_000
+PLENTY: Final = 1_000_000
 """Tickets: nobody waits."""
 
+SETTINGS: Final = ("SET GLOBAL innodb_buffer_pool_size = 1 << 30", "SET GLOBAL innodb_log_file_size = 256 << 20")
+"""What a server of some size has; as small as the tests have it, a large event would be a test of the disk."""
 
-class Stage(Struct):
-    """What a run needs: both services on the same server, their databases empty but for the customers."""
 
+class House(Struct, frozen=True):
+    """One service with what belongs to it: its database and the customers who are signed in."""
+
+    server: Server
     url: str
-    sqlite_url: str
-    ours: Server
-    on_sqlite: Server
-    usual: Server
     people: list[Person]
-    sqlite_people: list[Person]
-    directory: Path
+    tokens: Path
 
-    async def event(self, *, tickets: int = PLENTY, on_sqlite: bool = False) -> UUID:
+    async def event(self, tickets: int = PLENTY) -> UUID:
         """A new event of ours."""
-        people = self.sqlite_people if on_sqlite else self.people
-        server = self.on_sqlite if on_sqlite else self.ours
-        return await initialize(server.port, people[0], tickets)
+        return await initialize(self.server.port, self.people[0], tickets)
 
-    def usual_event(self, *, tickets: int = PLENTY) -> UUID:
+
+class Stage(Struct, frozen=True):
+    """What a run needs: the services, their databases empty but for the customers.
+
+    `ours`, `in_two` (two processes of it) and `usual` share one database.
+    """
+
+    ours: House
+    in_two: House
+    on_sqlite: House
+    usual: House
+    database: mariadb.MariaDB
+    directory: Path
+    large_url: str
+    """A database of its own for an event with very many bookings."""
+
+    def usual_event(self, tickets: int = PLENTY) -> UUID:
         """A new event for the usual way."""
         event_id = uuid7()
-        mariadb.execute(self.url, f"INSERT INTO usual_events VALUES (x'{event_id.hex}', 'An evening', {tickets}, 0, 0)")
+        row = f"x'{event_id.hex}', 'An evening', {tickets}, 0, 0"
+        mariadb.execute(self.usual.url, f"INSERT INTO usual_events VALUES ({row})")
         return event_id
 
-    def load(self, plan: Plan) -> Seen:
+    def load(self, plan: Plan, house: House) -> Seen:
         """Run a plan in a process of its own."""
+        plan.processes = {"service": cpu.family(house.server.pid)}
+        if house is not self.on_sqlite:
+            plan.processes["database"] = [self.database.pid]
         path = self.directory / "plan.json"
         path.write_bytes(msgspec.json.encode(plan))
         found = subprocess.run(
@@ -65,18 +83,24 @@ class Stage(Struct):
         )
         return msgspec.json.decode(found.stdout, type=Seen)
 
-    def verify(self, *, on_sqlite: bool = False) -> None:
-        """Every promise over the whole database. Raises: AssertionError when one is broken."""
-        asyncio.run(_verify(self.sqlite_url if on_sqlite else self.url))
+    def verify(self) -> None:
+        """Every promise over both databases of the services. Raises: AssertionError when one is broken."""
+        for house in (self.ours, self.on_sqlite):
+            verify(house.url)
 
 
-async def _verify(url: str) -> None:
-    container = make_container(Settings(database_url=url))
-    try:
-        verdict = await container.verify_promises()()
-        assert verdict.breaches == [], verdict.breaches[:3]
-    finally:
-        await container.storage().close()
+def verify(url: str) -> None:
+    """Every promise over a whole database. Raises: AssertionError when one is broken."""
+
+    async def run() -> None:
+        container = make_container(Settings(database_url=url))
+        try:
+            verdict = await container.verify_promises()()
+            assert verdict.breaches == [], verdict.breaches[:3]
+        finally:
+            await container.storage().close()
+
+    asyncio.run(run())
 
 
 @contextmanager
@@ -85,15 +109,27 @@ def stage(customers: int) -> Iterator[Stage]:
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="boxoffice-bench-")))
         database = stack.enter_context(mariadb.MariaDB(mariadb.template(directory)))
-        url = stack.enter_context(mariadb.fresh_database(database.admin_url))
+        mariadb.execute(database.admin_url, *SETTINGS)
+        url, large_url = (stack.enter_context(mariadb.fresh_database(database.admin_url)) for _ in range(2))
         sqlite_url = f"sqlite+aiosqlite:///{directory / 'boxoffice.db'}"
-        for each in (url, sqlite_url):
+        for each in (url, sqlite_url, large_url):
             asyncio.run(migrate(Settings(database_url=each)))
         mariadb.execute(url, *usual.SCHEMA, *limit.SCHEMA)
+
+        def house(url: str, people: list[Person], name: str, *command: str) -> House:
+            # Logs go where production's go: to a file, a line for each request.
+            (server,) = stack.enter_context(servers(url, directory, 1, name=name, command=command))
+            tokens = directory / f"tokens of {name}"
+            tokens.write_text("\n".join(person.token for person in people))
+            return House(server, url, people, tokens)
+
         people = asyncio.run(enrol(url, customers))
-        sqlite_people = asyncio.run(enrol(sqlite_url, customers))
-        # Logs go where production's go: to a file, a line for each request.
-        (ours,) = stack.enter_context(servers(url, directory, 1, name="ours"))
-        (on_sqlite,) = stack.enter_context(servers(sqlite_url, directory, 1, name="on_sqlite"))
-        (usual_server,) = stack.enter_context(servers(url, directory, 1, name="usual", command=USUAL))
-        yield Stage(url, sqlite_url, ours, on_sqlite, usual_server, people, sqlite_people, directory)
+        yield Stage(
+            ours=house(url, people, "ours", *SERVE),
+            in_two=house(url, people, "in two", *SERVE, "--workers", "2"),
+            on_sqlite=house(sqlite_url, asyncio.run(enrol(sqlite_url, customers)), "on SQLite", *SERVE),
+            usual=house(url, people, "usual", *USUAL),
+            database=database,
+            directory=directory,
+            large_url=large_url,
+        )

@@ -1,0 +1,154 @@
+"""What a booking costs where very many were made before it.
+
+A thousand and a million bookings are put into events of their own with INSERT … SELECT: copies of one that a use case
+made, each with an id and a customer of its own, and the counters follow. Customers come in no order, as in life. All
+promises are verified over what came of it.
+"""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Final
+from uuid import UUID
+
+import uvloop
+from msgspec import Struct
+
+from boxoffice.entrypoints.container import Container, make_container
+from boxoffice.entrypoints.settings import Settings
+from tests import mariadb
+
+from .use_cases import new_event, rush, taken
+
+MANY: Final = 1_000_000
+FEW: Final = 1_000
+
+_CALLERS: Final = 256
+_BOOKINGS: Final = 1_000
+"""Measured by turns: the event with few has as many at the middle of them as it is told to have."""
+_TURNS: Final = 15
+_AT_ONCE: Final = 50_000
+"""Copies of one INSERT."""
+
+# Ids that grow with time, as those of the service do; customers in any order.
+_COPIES: Final = """(
+    SELECT seq, UNHEX(CONCAT(LPAD(HEX(seq), 12, '0'), '70008000', SUBSTR(MD5(CONCAT('{type}', seq)), 1, 12))) AS id,
+        MD5(CONCAT('{type} customer', seq)) AS customer
+    FROM seq_{first}_to_{last}
+) AS copies"""
+_CUSTOMER_IN_TEXT: Final = "CONCAT_WS('-', {})".format(
+    ", ".join(f"SUBSTR(customer, {start}, {size})" for start, size in ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12)))
+)
+
+
+class _Event(Struct, frozen=True):
+    event_id: UUID
+    ticket_type_id: UUID
+
+
+class _Costs(Struct):
+    seconds: list[float] = []
+    microseconds: dict[str, list[float]] = {}
+
+    def told(self) -> tuple[float, dict[str, float]]:
+        """Microseconds for one booking, and of the processor for each that had a part in it."""
+        # The kernel counts in steps of a hundredth of a second: only all turns together tell something.
+        means = {name: statistics.fmean(each) for name, each in self.microseconds.items()}
+        return statistics.median(self.seconds) / _BOOKINGS * 1e6, means
+
+
+def costs(
+    url: str, processes: Mapping[str, Sequence[int]]
+) -> tuple[tuple[float, dict[str, float]], tuple[float, dict[str, float]]]:
+    """What a booking costs in an event with a million bookings, and in one with a thousand, by turns.
+
+    Each in microseconds, and in those of the processor, of this process and of those named.
+    """
+    many = _with_many(url)
+
+    async def run() -> tuple[_Costs, _Costs]:
+        container = make_container(Settings(database_url=url))
+        try:
+            with_many, with_few = _Costs(), _Costs()
+            for turn in range(_TURNS):
+                few = await _event(container, url, FEW - _BOOKINGS // 2)
+                both = [(many, with_many), (few, with_few)]
+                # Every other turn the other way round.
+                for event, found in both if turn % 2 == 0 else both[::-1]:
+                    before = taken(processes)
+                    seconds = await rush(container, event.event_id, event.ticket_type_id, _CALLERS, _BOOKINGS)
+                    found.seconds.append(seconds)
+                    for name, after in taken(processes).items():
+                        each = (after - before[name]) / _BOOKINGS * 1e6
+                        found.microseconds.setdefault(name, []).append(each)
+            return with_many, with_few
+        finally:
+            await container.turnstile().close()
+            await container.storage().close()
+
+    with_many, with_few = uvloop.run(run())
+    return with_many.told(), with_few.told()
+
+
+@cache
+def _with_many(url: str) -> _Event:
+    """Filled once for all rounds."""
+
+    async def run() -> _Event:
+        container = make_container(Settings(database_url=url))
+        try:
+            return await _event(container, url, MANY)
+        finally:
+            await container.turnstile().close()
+            await container.storage().close()
+
+    return uvloop.run(run())
+
+
+async def _event(container: Container, url: str, bookings: int) -> _Event:
+    """A new event with so many bookings, half of each of its two types: no type may have more than a million."""
+    event_id, ticket_type_ids = await new_event(container, ticket_types=2)
+    for ticket_type_id in ticket_type_ids:
+        await rush(container, event_id, ticket_type_id, 1, 1)
+        for first in range(1, bookings // 2, _AT_ONCE):
+            number = min(_AT_ONCE, bookings // 2 - first)
+            _copy(url, event_id, ticket_type_id, first, first + number - 1)
+    return _Event(event_id, ticket_type_ids[0])
+
+
+def _copy(url: str, event_id: UUID, ticket_type_id: UUID, first: int, last: int) -> None:
+    """Make copies of the first booking of a ticket type, and the facts of them."""
+    of_type = f"event_id = x'{event_id.hex}' AND ticket_type_id = x'{ticket_type_id.hex}'"
+    first_booking = f"SELECT LOWER(HEX(id)), LOWER(HEX(customer_id)) FROM bookings WHERE {of_type} ORDER BY created_at"
+    ((booking, customer),) = mariadb.execute(url, f"{first_booking}, id DESC LIMIT 1")
+    copies = _COPIES.format(type=ticket_type_id.hex, first=first, last=last)
+    new_in_bookings = {"id": "copies.id", "customer_id": "UNHEX(copies.customer)"}
+    new_in_facts = {
+        "seq": f"last_seq + copies.seq - {first} + 1",
+        "booking_id": "copies.id",
+        "data": f"REPLACE(data, '{UUID(str(customer))}', {_CUSTOMER_IN_TEXT})",
+    }
+    mariadb.execute(
+        url,
+        "SET unique_checks = 0, foreign_key_checks = 0",
+        _insert(url, "bookings", new_in_bookings, f"{copies} JOIN bookings AS one ON one.id = x'{booking}'"),
+        _insert(
+            url,
+            "facts",
+            new_in_facts,
+            f"{copies} JOIN facts AS one ON one.booking_id = x'{booking}' JOIN events ON events.id = one.event_id",
+        ),
+        f"UPDATE events SET last_seq = last_seq + {last - first + 1} WHERE id = x'{event_id.hex}'",
+        f"UPDATE ticket_types SET taken = taken + {last - first + 1} WHERE id = x'{ticket_type_id.hex}'",
+    )
+
+
+def _insert(url: str, table: str, new: Mapping[str, str], source: str) -> str:
+    found = mariadb.execute(
+        url,
+        "SELECT column_name FROM information_schema.columns WHERE table_schema = DATABASE()"
+        f" AND table_name = '{table}' AND is_generated = 'NEVER'",
+    )
+    columns = [str(name) for (name,) in found]
+    values = ", ".join(new.get(column, f"one.`{column}`") for column in columns)
+    return f"INSERT INTO {table} ({', '.join(f'`{each}`' for each in columns)}) SELECT {values} FROM {source}"

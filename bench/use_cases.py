@@ -1,0 +1,91 @@
+"""The use cases without HTTP, as a program that embeds them calls them."""
+
+import asyncio
+import gc
+from collections.abc import Mapping, Sequence
+from time import perf_counter, process_time
+from uuid import UUID
+
+import uvloop
+from uuid_utils.compat import uuid7
+
+from boxoffice.domain.book import Book
+from boxoffice.domain.event import EventDetails, TicketTypeSpec
+from boxoffice.domain.organize import Initialize
+from boxoffice.domain.user import Actor, Role
+from boxoffice.entrypoints.container import Container, make_container
+from boxoffice.entrypoints.settings import Settings
+
+from . import cpu
+from .stage import PLENTY
+
+
+def book(
+    url: str, callers: int, bookings: int, *, processes: Mapping[str, Sequence[int]]
+) -> tuple[float, dict[str, float]]:
+    """Bookings of a new event a second, and the processor time for each in microseconds, of this process and of those.
+
+    Each of so many callers books as soon as it has its answer.
+    """
+
+    async def run() -> tuple[float, dict[str, float]]:
+        container = make_container(Settings(database_url=url))
+        try:
+            event_id, (ticket_type_id,) = await new_event(container)
+            before = taken(processes)
+            seconds = await rush(container, event_id, ticket_type_id, callers, bookings)
+            microseconds = {name: (after - before[name]) / bookings * 1e6 for name, after in taken(processes).items()}
+            if url.startswith("memory"):
+                # Whatever lies in a database is verified after the round.
+                verdict = await container.verify_promises()()
+                assert verdict.breaches == [], verdict.breaches[:3]
+            return bookings / seconds, microseconds
+        finally:
+            await container.turnstile().close()
+            await container.storage().close()
+
+    return uvloop.run(run())
+
+
+async def new_event(container: Container, *, ticket_types: int = 1) -> tuple[UUID, list[UUID]]:
+    """An event with plenty of tickets of so many types."""
+    new = container.ids().new
+    ids = [new() for _ in range(ticket_types)]
+    state = await container.initialize_event()(
+        Initialize(
+            event_id=new(),
+            actor=Actor(new(), Role.ORGANIZER),
+            details=EventDetails(name="Jazz night"),
+            ticket_types=tuple((each, TicketTypeSpec(name=f"Row {each}", total_tickets=PLENTY)) for each in ids),
+            currency="EUR",
+        )
+    )
+    return state.event.id, ids
+
+
+async def rush(container: Container, event_id: UUID, ticket_type_id: UUID, callers: int, bookings: int) -> float:
+    """The seconds in which so many callers make so many bookings."""
+    book_ticket = container.book_ticket()
+    commands = iter(
+        [
+            Book(booking_id=uuid7(), event_id=event_id, actor=Actor(uuid7()), ticket_type_id=ticket_type_id)
+            for _ in range(bookings)
+        ]
+    )
+
+    async def call() -> None:
+        for command in commands:
+            await book_ticket(command)
+
+    gc.collect()
+    gc.freeze()
+    begun = perf_counter()
+    await asyncio.gather(*(call() for _ in range(callers)))
+    took = perf_counter() - begun
+    gc.unfreeze()
+    return took
+
+
+def taken(processes: Mapping[str, Sequence[int]]) -> dict[str, float]:
+    """Seconds of the processor so far, of this process and of those."""
+    return {"service": process_time(), **{name: cpu.seconds(pids) for name, pids in processes.items()}}
