@@ -20,6 +20,7 @@ from ..domain.payment import Payment
 from ..domain.settle import ClosingAsk, HoldAsk, LineAsk
 from ..domain.user import Session, User
 from .idempotency import Key, Remembered
+from .observing import Figures
 
 
 class Clock(Protocol):
@@ -448,6 +449,10 @@ class Storage(Protocol):
     @property
     def reads(self) -> Reads:
         """What is committed."""
+
+    @property
+    def figures(self) -> Figures:
+        """What it tells whoever looks after it."""
 
     def begin(self) -> AbstractAsyncContextManager[UnitOfWork]:
         """A new transaction; several may run side by side. Raises: Unavailable."""

@@ -13,6 +13,7 @@ from ..domain.payment import Payment, PaymentKind, PaymentState, refund_of
 from ..domain.replay import Breach, EventReplay, replay_booking
 from ..domain.settle import LineAsk
 from .failures import Retryable, Unavailable
+from .observing import Verified
 from .ports import Clock, Snapshot, Storage
 
 PROMISES = {
@@ -78,6 +79,21 @@ class VerifyPromises:
             await check.bookings()
             await check.strays()
         return check.verdict()
+
+
+class NoteVerdict:
+    """Note what became of each promise, for whoever watches the service."""
+
+    def __init__(self, storage: Storage, clock: Clock) -> None:
+        self._storage = storage
+        self._clock = clock
+
+    async def __call__(self, verdict: Verdict) -> None:
+        """In place of what was noted before. Raises: what a transaction may (`failures`)."""
+        now = self._clock.now()
+        await self._storage.figures.note_verified(
+            [Verified(promise, len(verdict.of(promise)), now) for promise in PROMISES]
+        )
 
 
 class _Check:

@@ -8,6 +8,8 @@ from dependency_injector.providers import Dependency, Object, Singleton
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
+from .. import __version__
+from ..adapters.observing import Metrics, Numbers, SharedNumbers
 from ..adapters.payments import MemoryLedger, SandboxGateway
 from ..adapters.security import Argon2PasswordHasher, JwtTokens, RandomRefreshTokens, ZxcvbnKnownPasswords
 from ..adapters.system import SystemClock, Uuid7Ids
@@ -50,7 +52,7 @@ from ..application.queries import (
 from ..application.refresh_session import RefreshSession
 from ..application.sweep import ExpireHolds, SettlePayments, Sweep
 from ..application.turnstile import Turnstile
-from ..application.verify_promises import VerifyPromises
+from ..application.verify_promises import NoteVerdict, VerifyPromises
 from .secret import signing_secret
 from .settings import Payments, Settings, SettingsError
 
@@ -65,6 +67,21 @@ def _storage(settings: Settings) -> Storage:
 
     _make_room(settings)
     return SqlStorage(settings.database_url)
+
+
+def _metrics(settings: Settings, storage: Storage) -> Metrics:
+    return Metrics(_numbers(settings), storage.figures, __version__)
+
+
+def _numbers(settings: Settings) -> Numbers:
+    if settings.metrics_directory is None:
+        return Numbers()
+    try:
+        return SharedNumbers(settings.metrics_directory)
+    except OSError as error:
+        raise SettingsError(
+            f"BOXOFFICE_METRICS_DIRECTORY must name a directory that can be written: {error.strerror}"
+        ) from error
 
 
 def _tokens(settings: Settings) -> Tokens:
@@ -142,7 +159,8 @@ class Container(DeclarativeContainer):
     refresh_tokens: Singleton[RefreshTokens] = Singleton(RandomRefreshTokens)
     payment_gateway: Singleton[PaymentGateway] = Singleton(_payment_gateway, settings)
     reads = storage.provided.reads
-    turnstile = Singleton(Turnstile, storage, clock, ids, jitter=jitter)
+    metrics = Singleton(_metrics, settings, storage)
+    turnstile = Singleton(Turnstile, storage, clock, ids, jitter=jitter, observer=metrics)
     draining = Singleton(Draining)
 
     book_ticket = Singleton(BookTicket, turnstile)
@@ -178,6 +196,7 @@ class Container(DeclarativeContainer):
     read_waiting_list = Singleton(ReadWaitingList, reads)
     read_changes = Singleton(ReadChanges, reads)
     verify_promises = Singleton(VerifyPromises, storage, clock)
+    note_verdict = Singleton(NoteVerdict, storage, clock)
 
 
 def make_container(settings: Settings) -> Container:

@@ -14,6 +14,9 @@ RESUME_EVERY = 2.0
 SWEEP_EVERY = 1.0
 """Seconds between two rounds of lapsed holds, open payments and answers that need no longer be remembered."""
 
+SAMPLE_EVERY = 1.0
+"""Seconds between two looks at how this process is."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -35,11 +38,17 @@ async def running(
         await migrate(settings)
     gateway = container.payment_gateway()
     storage = container.storage()
+    metrics = container.metrics()
+
+    async def sample() -> None:
+        await metrics.sample(container.turnstile().waiting, SAMPLE_EVERY)
+
     try:
         await check_ready(container)
         chores = [
             asyncio.create_task(_again(container.resume_unsettled(), resume_every, "what was left undone")),
             asyncio.create_task(_again(container.sweep(), sweep_every, "what is due")),
+            asyncio.create_task(_again(sample, SAMPLE_EVERY, "how this process is")),
         ]
         try:
             yield container
@@ -48,6 +57,7 @@ async def running(
             await _end(chores)
             await container.turnstile().close()
     finally:
+        metrics.close()
         try:
             await gateway.close()
         finally:

@@ -70,6 +70,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     payments: Payments = Payments.SANDBOX
     stripe_key: str | None = None
     stripe_url: str | None = None
+    metrics_directory: Path | None = None
+    """Where several processes of one service count together; None: each for itself."""
     log_level: LogLevel = LogLevel.INFO
     log_file: Path | None = None
     unknown: tuple[str, ...] = ()
@@ -239,6 +241,13 @@ def _log_file(text: str) -> Path:
     return path
 
 
+def _metrics_directory(text: str) -> Path:
+    path = Path(text)
+    if path.exists() and not path.is_dir():
+        raise ValueError("must name a directory")
+    return path
+
+
 _RULES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     f"{PREFIX}DATABASE_URL": ("database_url", _database_url),
     f"{PREFIX}JWT_SECRET": ("jwt_secret", _jwt_secret),
@@ -248,6 +257,7 @@ _RULES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     f"{PREFIX}PAYMENTS": ("payments", _choice(Payments)),
     f"{PREFIX}STRIPE_KEY": ("stripe_key", _stripe_key),
     f"{PREFIX}STRIPE_URL": ("stripe_url", _stripe_url),
+    f"{PREFIX}METRICS_DIRECTORY": ("metrics_directory", _metrics_directory),
     f"{PREFIX}LOG_LEVEL": ("log_level", _choice(LogLevel, upper=True)),
     f"{PREFIX}LOG_FILE": ("log_file", _log_file),
 }

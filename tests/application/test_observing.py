@@ -8,11 +8,13 @@ import pytest
 
 from boxoffice.adapters.memory import Step
 from boxoffice.application.failures import Conflict, Locked, OutcomeUnknown, Retryable, Unavailable
-from boxoffice.application.observing import Passage, Trouble
+from boxoffice.application.observing import Passage, Trouble, Verified
 from boxoffice.application.turnstile import ATTEMPTS
+from boxoffice.application.verify_promises import PROMISES, NoteVerdict, Verdict
 from boxoffice.domain.booking import BookingStatus
 from boxoffice.domain.refusals import AlreadyBooked
-from tests.application.world import ANA, BEN, CLEO, World, customer
+from boxoffice.domain.replay import Breach
+from tests.application.world import ANA, BEN, CLEO, NOW, World, customer
 
 
 class Watcher:
@@ -177,3 +179,9 @@ async def test_one_that_is_undone_again_and_again_is_told_as_often(world: World,
     with pytest.raises(Unavailable):
         await world.book(event_id, ANA)
     assert watcher.failures == [(Trouble.UNDONE, 1)] * ATTEMPTS + [(Trouble.AWAY, 1)]
+
+
+async def test_what_became_of_each_promise_is_noted(world: World) -> None:
+    await NoteVerdict(world.storage, world.clock)(Verdict(2, 3, 4, [Breach(5, "late"), Breach(5, "later")]))
+    noted = await world.storage.figures.verified()
+    assert noted == [Verified(promise, 2 if promise == 5 else 0, NOW) for promise in PROMISES]

@@ -26,6 +26,7 @@ from boxoffice.adapters.security import Argon2PasswordHasher
 from boxoffice.application.create_user import Registration
 from boxoffice.application.failures import Unavailable
 from boxoffice.application.idempotency import Answer, Key, Once, Replayed
+from boxoffice.application.observing import Figures
 from boxoffice.application.pay_booking import Bill, PaymentUnknown
 from boxoffice.application.ports import PaymentGateway, Reads, Snapshot, Storage, UnitOfWork
 from boxoffice.application.turnstile import MOST_TOGETHER, Turnstile
@@ -245,6 +246,10 @@ class WatchedStorage:
     @property
     def reads(self) -> Reads:
         return self._storage.reads
+
+    @property
+    def figures(self) -> Figures:
+        return self._storage.figures
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[UnitOfWork]:

@@ -22,6 +22,9 @@ from boxoffice.application.failures import Unavailable
 from boxoffice.entrypoints.cli.serve import DRAIN_SECONDS
 from boxoffice.entrypoints.http import connection
 from boxoffice.entrypoints.http.connection import ANSWER_SECONDS, Connection
+from boxoffice.adapters.memory import MemoryStorage
+from boxoffice.adapters.observing import Metrics, Numbers
+from boxoffice.adapters.system import SystemClock, Uuid7Ids
 from boxoffice.entrypoints.http.envelope import Envelope
 from tests import mariadb
 from tests.wire.raw import Raw, request
@@ -38,7 +41,9 @@ def test_they_nest() -> None:
 @asynccontextmanager
 async def listening(app: App) -> AsyncIterator[int]:
     """The service's connections before an application; on which port."""
-    config = uvicorn.Config(Envelope(app, uuid4), http=Connection, log_config=None, proxy_headers=False)
+    metrics = Metrics(Numbers(), MemoryStorage().figures, "")
+    envelope = Envelope(app, Singleton(Uuid7Ids), Singleton(SystemClock), lambda: metrics)
+    config = uvicorn.Config(envelope, http=Connection, log_config=None, proxy_headers=False)
     config.load()
     state = ServerState()
     loop = asyncio.get_running_loop()

@@ -3,7 +3,9 @@
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+from ...application.observing import Figures
 from ...application.ports import Reads, Snapshot, UnitOfWork
+from .figures import MemoryFigures
 from .reads import MemoryReads
 from .snapshot import MemorySnapshot
 from .tables import Tables
@@ -65,6 +67,7 @@ class MemoryStorage:
         self._locks = locks
         self._open: dict[MemoryUnitOfWork, None] = {}
         self.reads: Reads = MemoryReads(tables, self._before_read)
+        self.figures: Figures = MemoryFigures(tables, self._before_read)
 
     async def _before_read(self) -> None:
         if self.fault is not None:

@@ -11,6 +11,7 @@ from ...application.failures import Unavailable
 from .chores import SqlChores
 from .connections import Connections
 from .database import database_of
+from .figures import SqlFigures
 from .inventories import SqlInventories
 from .limits import SqlLimits
 from .migrate import check_version
@@ -49,6 +50,7 @@ class SqlStorage:
         self._reading = Connections(self._database.reading(parsed))
         self._unhurried = Connections(self._database.unhurried(parsed))
         self.reads = SqlReads(self._reading, self._database.diagnose)
+        self.figures = SqlFigures(self._database, self._writing, self._reading)
 
     @classmethod
     def from_url(cls, url: str) -> Self:

@@ -258,6 +258,16 @@ login_failures = Table(
     **_OPTIONS,
 )
 
+# What the last look at each promise found.
+verifications = Table(
+    "verifications",
+    metadata,
+    Column("promise", Integer(), primary_key=True, autoincrement=False),
+    Column("breaches", Integer(), nullable=False),
+    Column("verified_at", Moment(), nullable=False),
+    **_OPTIONS,
+)
+
 users = Table(
     "users",
     metadata,

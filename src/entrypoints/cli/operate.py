@@ -1,12 +1,13 @@
 """What an operator does to a database: migrate it, grant roles, sweep what is due, verify the promises."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from msgspec import Struct
 
-from ...application.failures import Unavailable
+from ...application.failures import StorageFailure, Unavailable
 from ...application.sweep import Swept
 from ...application.verify_promises import PROMISES, Verdict
 from ...domain.user import Role
@@ -17,6 +18,8 @@ from ..settings import Settings, SettingsError
 
 MOST_ROUNDS = 1_000
 """Rounds of one sweep; each does a bounded number of things."""
+
+_log = logging.getLogger(__name__)
 
 
 def migrate(settings: Settings) -> int:
@@ -91,7 +94,12 @@ def verify(settings: Settings) -> int:
 
     async def run() -> Verdict:
         async with _existing(settings) as container:
-            return await container.verify_promises()()
+            verdict = await container.verify_promises()()
+            try:
+                await container.note_verdict()(verdict)
+            except StorageFailure as failure:
+                _log.warning("What was found could not be noted for the metrics: %s", failure)
+            return verdict
 
     verdict = asyncio.run(run())
     for promise, sentence in PROMISES.items():

@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 from multiprocessing.process import BaseProcess
+from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any
 
@@ -22,7 +23,7 @@ from ..http.app import create_app
 from ..http.connection import Connection
 from ..lifespan import running
 from ..logs import set_up_logs
-from ..settings import Settings, SettingsError
+from ..settings import PREFIX, Settings, SettingsError
 
 DRAIN_SECONDS = 12
 """How long requests under way may take to end once the process was told to end: longer than any may take."""
@@ -64,7 +65,7 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> int:
             timeout_graceful_shutdown=DRAIN_SECONDS,
             timeout_worker_healthcheck=WORKER_SECONDS,
         )
-        return _serve_here(config, listener) if workers == 1 else _serve_in_several(config, listener)
+        return _serve_here(config, listener) if workers == 1 else _serve_in_several(config, listener, settings)
 
 
 def app_of_this_process() -> Litestar:
@@ -100,7 +101,16 @@ class _Supervisor(Multiprocess):
         super().terminate_all()
 
 
-def _serve_in_several(config: uvicorn.Config, listener: socket.socket) -> int:
+def _serve_in_several(config: uvicorn.Config, listener: socket.socket, settings: Settings) -> int:
+    if settings.metrics_directory is None:
+        with TemporaryDirectory(prefix="boxoffice-metrics-") as directory:
+            # The processes read their settings from here.
+            os.environ[f"{PREFIX}METRICS_DIRECTORY"] = directory
+            return _supervise(config, listener)
+    return _supervise(config, listener)
+
+
+def _supervise(config: uvicorn.Config, listener: socket.socket) -> int:
     supervisor = _Supervisor(config, [listener])
     supervisor.run()
     return 1 if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes) else 0

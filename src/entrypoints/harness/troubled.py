@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from enum import StrEnum
 
 from ...application.failures import OutcomeUnknown, Retryable
+from ...application.observing import Figures
 from ...application.ports import Chores, Inventories, Limits, Reads, Snapshot, Storage, UnitOfWork, Users
 
 
@@ -31,6 +32,11 @@ class TroubledStorage:
     def reads(self) -> Reads:
         """See `Storage`."""
         return self._storage.reads
+
+    @property
+    def figures(self) -> Figures:
+        """See `Storage`."""
+        return self._storage.figures
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[UnitOfWork]:

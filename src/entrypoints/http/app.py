@@ -10,7 +10,7 @@ from litestar import Litestar
 from ... import __version__
 from ..container import Container
 from ..lifespan import running
-from . import accounts, bookings, events, operations, payments, problem_pages
+from . import accounts, bookings, events, metrics, operations, payments, problem_pages
 from .envelope import Envelope
 from .identity import Identify
 from .reference import reference_of
@@ -41,6 +41,7 @@ CALLS: Final = (
     payments.list_payments,
     operations.read_liveness,
     operations.read_readiness,
+    metrics.read_metrics,
     operations.read_openapi,
     operations.read_docs,
     problem_pages.read_problem,
@@ -70,7 +71,7 @@ def create_app(container: Container) -> Litestar:
         logging_config=None,
         request_max_body_size=None,
     )
-    app.asgi_handler = Envelope(app.asgi_handler, container.ids, container.clock)
+    app.asgi_handler = Envelope(app.asgi_handler, container.ids, container.clock, container.metrics)
     return app
 
 

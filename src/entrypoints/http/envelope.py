@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Final, cast
 
@@ -14,6 +15,7 @@ from ...application.authenticate import Caller
 from ...application.failures import Unavailable
 from ...application.ports import Clock, Ids
 from ..logs import RequestLine, log_request
+from .metrics import Metrics
 from .problems import FieldProblem, Malformed, problem_response
 
 BROKEN: Final = "boxoffice.broken"
@@ -36,10 +38,13 @@ class Envelope:
     names the route and not the path, and no header: nothing that somebody might have put a secret into.
     """
 
-    def __init__(self, app: ASGIApp, ids: Provider[Ids], clock: Provider[Clock]) -> None:
+    def __init__(
+        self, app: ASGIApp, ids: Provider[Ids], clock: Provider[Clock], metrics: Callable[[], Metrics]
+    ) -> None:
         self._app = app
         self._ids = ids
         self._clock = clock
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An ASGI application around another one."""
@@ -81,14 +86,18 @@ class Envelope:
             await problem_response(late, request_id)(scope, receive, answer)
         finally:
             caller: Caller | None = scope.get("user")
+            seconds = perf_counter() - begun
+            known = method if method in _METHODS and not is_broken else None
+            route: str | None = scope.get("path_template")
+            self._metrics().requested(known or "", route or "", status or 0, seconds)
             log_request(
                 RequestLine(
                     request_id=request_id,
                     user_id=caller.actor.user_id if caller else None,
-                    method=method if method in _METHODS and not is_broken else None,
-                    route=scope.get("path_template"),
+                    method=known,
+                    route=route,
                     status=status,
-                    duration_ms=round((perf_counter() - begun) * 1000, 2),
+                    duration_ms=round(seconds * 1000, 2),
                     timestamp=self._clock().now(),
                 )
             )

@@ -1,0 +1,68 @@
+"""What the database, and this process's connections to it, tell whoever looks after them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import bindparam, delete, func, insert, select
+from sqlalchemy.pool import QueuePool
+
+from ...application.observing import ConnectionsInUse, Verified, WaitingLine
+from .connections import Connections
+from .database import Database
+from .into import Into
+from .tables import ticket_types, verifications
+from .transaction import Transaction, read
+
+_WAITING = func.sum(ticket_types.c.waiting).label("waiting_bookings")
+# It walks over all ticket types. An index would have to be written with every booking that waits.
+_LONGEST_LINES = (
+    select(ticket_types.c.event_id, _WAITING)
+    .where(ticket_types.c.waiting > 0)
+    .group_by(ticket_types.c.event_id)
+    .order_by(_WAITING.desc(), ticket_types.c.event_id)
+    .limit(bindparam("most"))
+)
+_VERIFIED = select(verifications.c.promise, verifications.c.breaches, verifications.c.verified_at).order_by(
+    verifications.c.promise
+)
+_FORGET = delete(verifications)
+_NOTE = Into(insert(verifications))
+
+
+class SqlFigures:
+    """Read without locks; noted in a transaction of its own."""
+
+    def __init__(self, database: Database, writing: Connections, reading: Connections) -> None:
+        self._database = database
+        self._writing = writing
+        self._reading = reading
+
+    async def longest_lines(self, limit: int) -> list[WaitingLine]:
+        """See the port. One statement."""
+        rows = await read(self._reading, self._database.diagnose, _LONGEST_LINES, {"most": limit})
+        return [WaitingLine(event_id, int(bookings)) for event_id, bookings in rows]
+
+    async def verified(self) -> list[Verified]:
+        """See the port. One statement."""
+        return [Verified(*row) for row in await read(self._reading, self._database.diagnose, _VERIFIED, {})]
+
+    async def note_verified(self, verified: Sequence[Verified]) -> None:
+        """See the port."""
+        rows: list[dict[str, Any]] = [
+            {"promise": each.promise, "breaches": each.breaches, "verified_at": each.verified_at} for each in verified
+        ]
+        async with Transaction.on(self._writing, self._database.diagnose, *self._database.opening) as transaction:
+            await transaction.change(_FORGET, {})
+            await transaction.insert(_NOTE, rows)
+            await transaction.commit()
+
+    def connections(self) -> Mapping[str, ConnectionsInUse]:
+        """See the port: for transactions, and for reads without one."""
+        return {"writing": _in_use(self._writing), "reading": _in_use(self._reading)}
+
+
+def _in_use(connections: Connections) -> ConnectionsInUse:
+    pool = connections.engine.pool
+    if not isinstance(pool, QueuePool):
+        return ConnectionsInUse(0, 0)
+    return ConnectionsInUse(pool.checkedout(), pool.size())
