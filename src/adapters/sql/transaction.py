@@ -96,9 +96,16 @@ class Transaction:
 
     async def insert(self, into: Into, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert rows, in one round trip as far as they fit into one packet."""
-        if rows:
-            text = into.text(self._connection.dialect)
-            await self._do(self._connection.exec_driver_sql(text, into.rows(rows)))
+        for statement in into.statements(rows, self._connection.dialect):
+            await self._do(self._insert(into.name, statement))
+
+    async def _insert(self, name: str, statement: str) -> None:
+        try:
+            await self._connection.exec_driver_sql(statement)
+        except DBAPIError as error:
+            # It would say all values to whoever reads the log.
+            error.statement = name
+            raise
 
     async def check(self, check: Callable[[AsyncConnection], Awaitable[None]]) -> None:
         """Run a check of the connection."""

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
-from operator import attrgetter
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import DateTime, Dialect, LargeBinary, String, Text, TypeDecorator
@@ -83,24 +83,53 @@ def in_utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(tzinfo=None)
 
 
-def stored(kind: TypeEngine[Any]) -> Callable[[Any], Any] | None:
-    """What makes a column's value one that every driver takes as it is; None where it is one already."""
+Literal = Callable[[Any], str]
+"""Makes a value what stands for it in a statement."""
+
+NULL: Final = "NULL"
+
+
+def literal_of(kind: TypeEngine[Any], dialect: Dialect) -> Literal:
+    """How a column's values are written: as numbers, words of ours, and hexadecimal digits; so nothing is escaped."""
     match kind:
         case Id():
-            return attrgetter("bytes")
+            return _id
         case Moment():
-            return _moment_as_text
+            return _moment
         case Word():
-            return str.__str__
+            words: dict[StrEnum | None, str] = {word: f"'{word.value}'" for word in kind.words}
+            return {**words, None: NULL}.__getitem__
         case Exact():
-            return str.encode
+            write = _text("x'", "'")
+        case String():
+            write = _text("CAST(x'", "' AS TEXT)") if dialect.name == "sqlite" else _text("_utf8mb4 x'", "'")
+        case LargeBinary():
+            write = _bytes
         case _:
-            return None
+            write = _number
+    return lambda value: NULL if value is None else write(value)
 
 
-def _moment_as_text(moment: datetime) -> str:
+def _text(before: str, after: str) -> Literal:
+    return lambda value: f"{before}{value.encode().hex()}{after}"
+
+
+def _bytes(value: bytes) -> str:
+    return f"x'{value.hex()}'"
+
+
+def _number(value: int) -> str:
+    return f"{value:d}"
+
+
+def _id(value: UUID | None) -> str:
+    return NULL if value is None else f"x'{value.int:032x}'"
+
+
+@lru_cache(maxsize=1_024)
+def _moment(value: datetime | None) -> str:
     """SQLite has no times, and MySQL reads this form of them."""
-    return in_utc(moment).isoformat(" ", "microseconds")
+    return NULL if value is None else f"'{in_utc(value).isoformat(' ', 'microseconds')}'"
 
 
 Digest = LargeBinary(64).with_variant(mysql.VARBINARY(64), "mysql", "mariadb")
