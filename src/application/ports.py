@@ -20,6 +20,7 @@ from ..domain.payment import Payment
 from ..domain.settle import ClosingAsk, HoldAsk, LineAsk
 from ..domain.user import Session, User
 from .idempotency import Key, Remembered
+from .telling import Mails, TellingReads, Webhooks
 from .observing import Figures
 
 
@@ -311,6 +312,14 @@ class UnitOfWork(Protocol):
         """What the background work keeps."""
 
     @property
+    def webhooks(self) -> Webhooks:
+        """Webhooks and how far each was told."""
+
+    @property
+    def mails(self) -> Mails:
+        """Mails to be sent."""
+
+    @property
     def limits(self) -> Limits:
         """What limits are held against."""
 
@@ -449,6 +458,10 @@ class Storage(Protocol):
     @property
     def reads(self) -> Reads:
         """What is committed."""
+
+    @property
+    def telling(self) -> TellingReads:
+        """What is committed of webhooks and mails."""
 
     @property
     def figures(self) -> Figures:

@@ -29,13 +29,14 @@ RETRY_AFTER = tuple(
 )
 """How long to wait after each failure; after one more, three days later, a delivery is given up (Standard Webhooks)."""
 
-_URL = re.compile(
-    r"https?://"
-    r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?)"
-    r"(?::[0-9]{1,5})?"
-    r"(?:[/?][!\"$-;=?-Z_a-z{|}~%\[\]]*)?"
+HOST_AND_PATH = (
+    r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?"
+    r"(?::(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
+    r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?"
 )
-"""Visible ASCII, a host and maybe a port; no user, no fragment, nothing that programs read in different ways."""
+"""A host, maybe a port and a path: plain ASCII, no user, no fragment, nothing that programs read in different ways."""
+
+_URL = re.compile(rf"https?://{HOST_AND_PATH}")
 
 
 class DeliveryStatus(StrEnum):

@@ -29,6 +29,7 @@ from boxoffice.application.idempotency import Answer, Key, Once, Replayed
 from boxoffice.application.observing import Figures
 from boxoffice.application.pay_booking import Bill, PaymentUnknown
 from boxoffice.application.ports import PaymentGateway, Reads, Snapshot, Storage, UnitOfWork
+from boxoffice.application.telling import TellingReads
 from boxoffice.application.turnstile import MOST_TOGETHER, Turnstile
 from boxoffice.domain.book import Book
 from boxoffice.domain.booking import Booking, BookingStatus
@@ -248,6 +249,10 @@ class WatchedStorage:
         return self._storage.reads
 
     @property
+    def telling(self) -> TellingReads:
+        return self._storage.telling
+
+    @property
     def figures(self) -> Figures:
         return self._storage.figures
 
@@ -284,6 +289,8 @@ class _WatchedUnitOfWork:
         self.inventories = unit_of_work.inventories
         self.users = unit_of_work.users
         self.chores = unit_of_work.chores
+        self.webhooks = unit_of_work.webhooks
+        self.mails = unit_of_work.mails
         self.limits = unit_of_work.limits
 
     async def commit(self) -> None:

@@ -5,11 +5,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from ...application.observing import Figures
 from ...application.ports import Reads, Snapshot, UnitOfWork
+from ...application.telling import TellingReads
 from .figures import MemoryFigures
 from .reads import MemoryReads
 from .snapshot import MemorySnapshot
+from .steps import Fault, Step
 from .tables import Tables
-from .unit_of_work import Fault, Locks, Lost, LostInCommit, MemoryUnitOfWork, Step
+from .telling import MemoryTellingReads
+from .unit_of_work import Locks, Lost, LostInCommit, MemoryUnitOfWork
 
 
 class MemoryStorage:
@@ -67,6 +70,7 @@ class MemoryStorage:
         self._locks = locks
         self._open: dict[MemoryUnitOfWork, None] = {}
         self.reads: Reads = MemoryReads(tables, self._before_read)
+        self.telling: TellingReads = MemoryTellingReads(tables, self._before_read)
         self.figures: Figures = MemoryFigures(tables, self._before_read)
 
     async def _before_read(self) -> None:

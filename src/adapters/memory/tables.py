@@ -18,6 +18,7 @@ from ...domain.inventory import DueHolds, Line
 from ...domain.payment import Payment
 from ...domain.settle import ClosingAsk, HoldAsk, LineAsk
 from ...domain.user import Session, User
+from .telling_tables import TellingDraft, TellingTables
 
 
 class Tables(Struct):
@@ -41,6 +42,7 @@ class Tables(Struct):
     users: dict[UUID, User] = field(default_factory=dict)
     emails: dict[str, UUID] = field(default_factory=dict)
     sessions: dict[UUID, Session] = field(default_factory=dict)
+    telling: TellingTables = field(default_factory=TellingTables)
     digests: dict[UUID, RefreshDigests] = field(default_factory=dict)
     families: dict[bytes, UUID] = field(default_factory=dict)
 
@@ -102,6 +104,7 @@ class Draft(Struct):
     users: dict[UUID, User] = field(default_factory=dict)
     new_users: set[UUID] = field(default_factory=set)
     sessions: dict[UUID, Session | None] = field(default_factory=dict)
+    telling: TellingDraft = field(default_factory=TellingDraft)
     digests: dict[UUID, RefreshDigests] = field(default_factory=dict)
 
     def booking(self, booking_id: UUID) -> Booking | None:
@@ -173,6 +176,7 @@ class Draft(Struct):
         self._check_events()
         self._check_bookings()
         self._check_users()
+        self.telling.check(self.tables.telling)
         for payment_id in self.new_payments:
             if payment_id in self.tables.payments.get(self.payments[payment_id].booking_id, {}):
                 raise Conflict("a payment with this id exists")
@@ -239,6 +243,7 @@ class Draft(Struct):
             tables.remembered.pop(key, None)
         tables.remembered.update(self.remembered)
         tables.turns.update(self.turns)
+        self.telling.apply(tables.telling)
         self._put_limits()
 
     def _put_limits(self) -> None:

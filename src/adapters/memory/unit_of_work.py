@@ -5,7 +5,6 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from contextvars import Context
 from datetime import datetime
-from enum import StrEnum
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
@@ -20,28 +19,12 @@ from ...domain.inventory import Decision, DueHolds, Inventory, Line, WaitingSize
 from ...domain.payment import Payment
 from ...domain.settle import ClosingAsk, HoldAsk, LineAsk
 from ...domain.user import Session, User
+from .steps import Fault, Step
 from .tables import Draft, Tables, live_of
+from .telling import MemoryMails, MemoryWebhooks
 
 LOCK_WAIT = 3.0
 """Seconds that a lock is waited for."""
-
-
-class Step(StrEnum):
-    """Where a transaction can be made to fail. A failure at `COMMITTED` comes when all is durable already.
-
-    `READ` is a look at what is committed, outside of any transaction.
-    """
-
-    BEGIN = "begin"
-    LOCK = "lock"
-    LOAD = "load"
-    SAVE = "save"
-    COMMIT = "commit"
-    COMMITTED = "committed"
-    READ = "read"
-
-
-Fault = Callable[[Step], Awaitable[None]]
 
 
 class Lost(Retryable):
@@ -125,6 +108,8 @@ class MemoryUnitOfWork:
         self.inventories = MemoryInventories(self)
         self.users = MemoryUsers(self)
         self.chores = MemoryChores(self)
+        self.webhooks = MemoryWebhooks(self)
+        self.mails = MemoryMails(self)
         self.limits = MemoryLimits(self)
 
     @property

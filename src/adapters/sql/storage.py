@@ -14,11 +14,14 @@ from .database import database_of
 from .figures import SqlFigures
 from .inventories import SqlInventories
 from .limits import SqlLimits
+from .mails import SqlMails
 from .migrate import check_version
 from .reads import SqlReads
 from .snapshot import SqlSnapshot
+from .telling import SqlTellingReads
 from .transaction import STATEMENT_SECONDS, Transaction
 from .users import SqlUsers
+from .webhooks import SqlWebhooks
 
 SNAPSHOT_STATEMENT_SECONDS = 600.0
 """A look at everything may take its time; nobody waits for it."""
@@ -32,6 +35,8 @@ class SqlUnitOfWork:
         self.inventories = SqlInventories(transaction)
         self.users = SqlUsers(transaction)
         self.chores = SqlChores(transaction)
+        self.webhooks = SqlWebhooks(transaction)
+        self.mails = SqlMails(transaction)
         self.limits = SqlLimits(transaction)
 
     async def commit(self) -> None:
@@ -50,6 +55,7 @@ class SqlStorage:
         self._reading = Connections(self._database.reading(parsed))
         self._unhurried = Connections(self._database.unhurried(parsed))
         self.reads = SqlReads(self._reading, self._database.diagnose)
+        self.telling = SqlTellingReads(self._reading, self._database.diagnose)
         self.figures = SqlFigures(self._database, self._writing, self._reading)
 
     @classmethod

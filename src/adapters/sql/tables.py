@@ -25,8 +25,10 @@ from sqlalchemy import (
 
 from ...domain.booking import BookingStatus, PaymentStatus
 from ...domain.event import EventStatus, WaitingListPolicy
+from ...domain.mails import MailKind
 from ...domain.payment import PaymentKind, PaymentMethod, PaymentState
 from ...domain.user import Role
+from ...domain.webhooks import DeliveryStatus
 from .types import Digest, Exact, Id, LongBytes, LongText, Moment, Word
 
 metadata = MetaData(
@@ -295,5 +297,79 @@ sessions = Table(
     Column("token_digest", Digest),
     Index(None, "user_id", "expires_at"),
     Index(None, "family_digest", unique=True),
+    **_OPTIONS,
+)
+
+# What others are told lies beside the events and is no part of them: a foreign key would lock the event's row, which is
+# what every booking waits for.
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", Id(), primary_key=True),
+    Column("organizer_id", Id(), nullable=False),
+    Column("url", Text(), nullable=False),
+    Column("secret", String(100), nullable=False),
+    Column("event_id", Id()),
+    # Their names with blanks between; empty: all.
+    Column("kinds", String(500), nullable=False),
+    Column("created_at", Moment(), nullable=False),
+    Index(None, "organizer_id", "id"),
+    **_OPTIONS,
+)
+
+webhook_cursors = Table(
+    "webhook_cursors",
+    metadata,
+    Column("webhook_id", Id(), ForeignKey("webhooks.id"), primary_key=True),
+    Column("event_id", Id(), primary_key=True),
+    Column("last_seq", BigInteger(), nullable=False),
+    Column("due_at", Moment()),
+    Column("tried_at", Moment(), nullable=False),
+    **_OPTIONS,
+)
+
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("id", Id(), primary_key=True),
+    Column("webhook_id", Id(), ForeignKey("webhooks.id"), nullable=False),
+    Column("event_id", Id(), nullable=False),
+    Column("seq", BigInteger(), nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("status", Word(DeliveryStatus), nullable=False),
+    Column("attempts", Integer(), nullable=False),
+    Column("created_at", Moment(), nullable=False),
+    Column("tried_at", Moment(), nullable=False),
+    Column("due_at", Moment()),
+    Column("error", String(200), nullable=False),
+    UniqueConstraint("webhook_id", "event_id", "seq"),
+    Index(None, "webhook_id", "status", "id"),
+    Index(None, "status", "due_at"),
+    CheckConstraint("(status = 'dead') = (due_at IS NULL)", name="dead_or_due"),
+    **_OPTIONS,
+)
+
+mails = Table(
+    "mails",
+    metadata,
+    Column("id", Id(), primary_key=True),
+    Column("kind", Word(MailKind), nullable=False),
+    Column("event_id", Id(), nullable=False),
+    Column("booking_id", Id(), nullable=False),
+    Column("customer_id", Id(), nullable=False),
+    Column("expires_at", Moment()),
+    Column("created_at", Moment(), nullable=False),
+    Column("due_at", Moment(), nullable=False),
+    Column("attempts", Integer(), nullable=False),
+    Index(None, "due_at", "id"),
+    **_OPTIONS,
+)
+
+# The row of no event (an id of zeros) says that mails are made of facts; without it none ever were.
+mail_cursors = Table(
+    "mail_cursors",
+    metadata,
+    Column("event_id", Id(), primary_key=True),
+    Column("last_seq", BigInteger(), nullable=False),
     **_OPTIONS,
 )

@@ -56,8 +56,6 @@ class HttpCourier:
     def objection(self, url: str) -> str | None:
         """Why nothing would ever be sent there, as far as the address itself shows."""
         parsed = httpcore.URL(url)
-        if parsed.port is not None and not 0 < parsed.port < 65_536:
-            return "must have a port from 1 to 65535"
         if self._allows_private:
             return None
         if parsed.scheme != b"https":
@@ -205,7 +203,10 @@ class _CheckedNetwork(httpcore.AsyncNetworkBackend):
 
 def resolve(host: str, port: int) -> list[str]:
     """The addresses of a name, as the system has them. Raises: OSError."""
-    return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    try:
+        return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    except UnicodeError as error:
+        raise OSError("the name is no name") from error
 
 
 def _is_public_text(address: str) -> bool:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from ...application.failures import OutcomeUnknown, Retryable
 from ...application.observing import Figures
 from ...application.ports import Chores, Inventories, Limits, Reads, Snapshot, Storage, UnitOfWork, Users
+from ...application.telling import Mails, TellingReads, Webhooks
 
 
 class Trouble(StrEnum):
@@ -32,6 +33,11 @@ class TroubledStorage:
     def reads(self) -> Reads:
         """See `Storage`."""
         return self._storage.reads
+
+    @property
+    def telling(self) -> TellingReads:
+        """See `Storage`."""
+        return self._storage.telling
 
     @property
     def figures(self) -> Figures:
@@ -73,6 +79,14 @@ class _TroubledUnitOfWork:
     @property
     def chores(self) -> Chores:
         return self._unit_of_work.chores
+
+    @property
+    def webhooks(self) -> Webhooks:
+        return self._unit_of_work.webhooks
+
+    @property
+    def mails(self) -> Mails:
+        return self._unit_of_work.mails
 
     @property
     def limits(self) -> Limits:

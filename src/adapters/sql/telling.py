@@ -1,0 +1,177 @@
+"""What is committed of webhooks and mails. Every call is one statement (but `news`); none takes or waits for a lock."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Executable, Integer, Select, and_, bindparam, func, literal, or_, select
+
+from ...application.telling import News, Resend, Stream
+from ...domain.mails import Mail
+from ...domain.webhooks import Delivery, DeliveryStatus, Webhook
+from .connections import Connections
+from .mails import MAIL, NO_EVENT, mail
+from .tables import events, mail_cursors, mails, users, webhook_cursors, webhook_deliveries, webhooks
+from .transaction import Diagnosis, Rows, read
+from .webhooks import DELIVERY, WEBHOOK, delivery, webhook
+
+_limit = bindparam("limit", type_=Integer())
+_but: Any = webhooks.c.id.not_in(bindparam("but", expanding=True))
+
+_ANY = select(literal(1)).select_from(webhooks).limit(1)
+_OF_ORGANIZER = select(*WEBHOOK).where(webhooks.c.organizer_id == bindparam("organizer_id")).order_by(webhooks.c.id)
+_WEBHOOK = select(*WEBHOOK).where(webhooks.c.id == bindparam("webhook_id"))
+_DELIVERY = select(*DELIVERY).where(webhook_deliveries.c.id == bindparam("delivery_id"))
+_told = func.coalesce(webhook_cursors.c.last_seq, 0)
+
+
+def _streams() -> Select[Any]:
+    """Of each webhook the events with something to tell, those first that it was told of least lately."""
+    ranked = (
+        select(
+            webhooks.c.id.label("webhook_id"),
+            events.c.id.label("event_id"),
+            _told.label("told"),
+            webhook_cursors.c.tried_at.label("tried_at"),
+            func.row_number()
+            .over(partition_by=webhooks.c.id, order_by=(webhook_cursors.c.tried_at, events.c.id))
+            .label("place"),
+        )
+        .join_from(
+            webhooks,
+            events,
+            and_(
+                events.c.organizer_id == webhooks.c.organizer_id,
+                or_(webhooks.c.event_id.is_(None), webhooks.c.event_id == events.c.id),
+            ),
+        )
+        .outerjoin(
+            webhook_cursors,
+            and_(webhook_cursors.c.webhook_id == webhooks.c.id, webhook_cursors.c.event_id == events.c.id),
+        )
+        # Whoever keeps accounts elsewhere has no row here.
+        .outerjoin(users, users.c.id == webhooks.c.organizer_id)
+        .where(
+            users.c.disabled_at.is_(None),
+            events.c.last_seq > _told,
+            or_(webhook_cursors.c.due_at.is_(None), webhook_cursors.c.due_at <= bindparam("now")),
+            _but,
+        )
+        .subquery()
+    )
+    return (
+        select(*WEBHOOK, ranked.c.event_id, ranked.c.told)
+        .join_from(ranked, webhooks, webhooks.c.id == ranked.c.webhook_id)
+        .where(ranked.c.place <= bindparam("each", type_=Integer()))
+        .order_by(ranked.c.place, ranked.c.tried_at, ranked.c.event_id, webhooks.c.id)
+        .limit(_limit)
+    )
+
+
+_STREAMS = _streams()
+_RESENDS = (
+    select(*WEBHOOK, *DELIVERY)
+    .join_from(webhook_deliveries, webhooks)
+    .where(webhook_deliveries.c.status == literal(DeliveryStatus.RESENDING, webhook_deliveries.c.status.type), _but)
+    .order_by(webhook_deliveries.c.due_at, webhook_deliveries.c.id)
+    .limit(_limit)
+)
+_HAVE_MAILS_BEGUN = select(literal(1)).where(mail_cursors.c.event_id == bindparam("no_event"))
+_DUE_MAILS = select(*MAIL).where(mails.c.due_at <= bindparam("now")).order_by(mails.c.due_at, mails.c.id).limit(_limit)
+_looked_through = func.coalesce(mail_cursors.c.last_seq, 0)
+
+
+def _window(*, goes_on: bool) -> tuple[Select[Any], Select[Any]]:
+    """The id at which a window of events ends, and the events in it that have news."""
+    first = select(events.c.id).order_by(events.c.id)
+    if goes_on:
+        first = first.where(events.c.id > bindparam("after", type_=events.c.id.type))
+    last = first.limit(1).offset(bindparam("window", type_=Integer()))
+    found = (
+        select(events.c.id, _looked_through)
+        .outerjoin_from(events, mail_cursors, mail_cursors.c.event_id == events.c.id)
+        .where(events.c.last_seq > _looked_through, events.c.id <= bindparam("until", type_=events.c.id.type))
+        .order_by(events.c.id)
+    )
+    if goes_on:
+        found = found.where(events.c.id > bindparam("after", type_=events.c.id.type))
+    return last, found
+
+
+_FIRST_WINDOW = _window(goes_on=False)
+_NEXT_WINDOW = _window(goes_on=True)
+_GREATEST = UUID(int=2**128 - 1)
+
+
+class SqlTellingReads:
+    """What is committed of webhooks and mails."""
+
+    def __init__(self, connections: Connections, diagnose: Diagnosis) -> None:
+        self._connections = connections
+        self._diagnose = diagnose
+
+    async def has_webhooks(self) -> bool:
+        """Whether there is any webhook."""
+        return bool(await self._rows(_ANY))
+
+    async def webhooks(self, organizer_id: UUID) -> list[Webhook]:
+        """An organizer's webhooks, oldest first."""
+        return [webhook(row) for row in await self._rows(_OF_ORGANIZER, organizer_id=organizer_id)]
+
+    async def webhook(self, webhook_id: UUID) -> Webhook | None:
+        """One webhook."""
+        rows = await self._rows(_WEBHOOK, webhook_id=webhook_id)
+        return webhook(rows[0]) if rows else None
+
+    async def deliveries(
+        self, webhook_id: UUID, status: DeliveryStatus | None, before: UUID | None, limit: int
+    ) -> list[Delivery]:
+        """Newest first."""
+        wanted = select(*DELIVERY).where(webhook_deliveries.c.webhook_id == bindparam("webhook_id"))
+        values: dict[str, Any] = {"webhook_id": webhook_id, "limit": limit}
+        if status is not None:
+            wanted = wanted.where(webhook_deliveries.c.status == bindparam("wanted_status"))
+            values["wanted_status"] = status
+        if before is not None:
+            wanted = wanted.where(webhook_deliveries.c.id < bindparam("before"))
+            values["before"] = before
+        wanted = wanted.order_by(webhook_deliveries.c.id.desc()).limit(_limit)
+        return [delivery(row) for row in await self._rows(wanted, **values)]
+
+    async def delivery(self, delivery_id: UUID) -> Delivery | None:
+        """One of them."""
+        rows = await self._rows(_DELIVERY, delivery_id=delivery_id)
+        return delivery(rows[0]) if rows else None
+
+    async def streams(self, now: datetime, but: Collection[UUID], each: int, limit: int) -> list[Stream]:
+        """Events with facts to be told."""
+        rows = await self._rows(_STREAMS, now=now, but=list(but), each=each, limit=limit)
+        width = len(WEBHOOK)
+        return [Stream(webhook(row[:width]), *row[width:]) for row in rows]
+
+    async def resends(self, but: Collection[UUID], limit: int) -> list[Resend]:
+        """What is to be sent once more."""
+        rows = await self._rows(_RESENDS, but=list(but), limit=limit)
+        width = len(WEBHOOK)
+        return [Resend(webhook(row[:width]), delivery(row[width:])) for row in rows]
+
+    async def have_mails_begun(self) -> bool:
+        """Whether mails were ever made of facts."""
+        return bool(await self._rows(_HAVE_MAILS_BEGUN, no_event=NO_EVENT))
+
+    async def news(self, after: UUID | None, window: int) -> News:
+        """Two statements: events that come between them are found by the next look."""
+        last, found = _FIRST_WINDOW if after is None else _NEXT_WINDOW
+        values = {} if after is None else {"after": after}
+        ends = await self._rows(last, **values, window=window - 1)
+        until: UUID | None = ends[0][0] if ends else None
+        rows = await self._rows(found, **values, until=until or _GREATEST)
+        return News([(event_id, last_seq) for event_id, last_seq in rows], until)
+
+    async def due_mails(self, now: datetime, limit: int) -> list[Mail]:
+        """Those that waited longest first."""
+        return [mail(row) for row in await self._rows(_DUE_MAILS, now=now, limit=limit)]
+
+    async def _rows(self, statement: Executable, **values: Any) -> Rows:
+        return await read(self._connections, self._diagnose, statement, values)

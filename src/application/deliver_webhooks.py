@@ -1,0 +1,241 @@
+"""Tell webhooks the facts: at least once, in order within an event, each webhook at its own pace."""
+
+import asyncio
+import logging
+import random
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from msgspec import Struct
+
+from ..domain.facts import Fact
+from ..domain.webhooks import Cursor, Delivery, DeliveryStatus, Webhook, has_failed, has_failed_again
+from .failures import StorageFailure
+from .ports import Clock, Ids, Storage, UnitOfWork
+from .telling import Courier, Refused, Resend, Stream
+from .transaction import in_transaction
+
+TURN = timedelta(seconds=15)
+"""How long a process keeps its turn: longer than a delivery may take, so that no two send unless one stalls."""
+
+MOST_AT_ONCE = 50
+"""Webhooks that are told something at the same moment; none of them takes longer than its deliveries do."""
+
+STREAMS = 4
+"""Events of one webhook of which it is told at the same moment."""
+
+PIECE = 100
+"""Facts of an event that are read at once."""
+
+NOTE_EVERY = timedelta(seconds=1)
+"""How often it is noted how far a webhook was told: what was sent since is sent again after a crash."""
+
+ENDING = 2.0
+"""Seconds that deliveries under way have when the process ends; beyond them they are sent again by another one."""
+
+_log = logging.getLogger(__name__)
+
+
+class Told(Struct, frozen=True):
+    """What one look found: whether it is this process's turn, and how many webhooks have something to be told."""
+
+    is_ours: bool
+    webhooks: int = 0
+
+
+class DeliverWebhooks:
+    """Look once for facts to be told, and begin to tell them in the background.
+
+    Every webhook has a task of its own, so that a slow or dead one holds up nobody else. Facts of an event go one after
+    the other: what cannot be delivered is tried again, and what follows waits, until it goes through or is given up.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        courier: Courier,
+        clock: Clock,
+        ids: Ids,
+        *,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._storage = storage
+        self._courier = courier
+        self._clock = clock
+        self._ids = ids
+        self._jitter = jitter
+        self._process_id: UUID = ids.new()
+        self._turn_ends: datetime | None = None
+        self._running: dict[UUID, asyncio.Task[None]] = {}
+        self._is_closed = False
+
+    async def __call__(self) -> Told:
+        """Raises: Unavailable."""
+        reads = self._storage.telling
+        if self._is_closed or not await reads.has_webhooks() or not await self._take_turn():
+            return Told(is_ours=False)
+        room = MOST_AT_ONCE - len(self._running)
+        if room <= 0:
+            return Told(is_ours=True)
+        busy = frozenset(self._running)
+        streams: dict[UUID, list[Stream]] = defaultdict(list)
+        resends: dict[UUID, list[Resend]] = defaultdict(list)
+        for stream in await reads.streams(self._clock.now(), busy, STREAMS, room * STREAMS):
+            streams[stream.webhook.id].append(stream)
+        for resend in await reads.resends(busy, room * STREAMS):
+            resends[resend.webhook.id].append(resend)
+        wanted = list(dict.fromkeys([*streams, *resends]))[:room]
+        for webhook_id in wanted:
+            self._begin(webhook_id, streams[webhook_id], resends[webhook_id])
+        return Told(is_ours=True, webhooks=len(wanted))
+
+    async def finish(self) -> None:
+        """Wait until everything that was begun is done."""
+        while self._running:
+            await asyncio.wait(list(self._running.values()))
+
+    async def close(self) -> None:
+        """Begin nothing more; let what is under way come to its end, for a moment."""
+        self._is_closed = True
+        tasks = list(self._running.values())
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=ENDING)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        await self._courier.close()
+
+    async def _take_turn(self) -> bool:
+        async def take(unit_of_work: UnitOfWork) -> datetime | None:
+            now = self._clock.now()
+            ends = now + TURN
+            return ends if await unit_of_work.chores.take_turn("webhooks", self._process_id, now, ends) else None
+
+        self._turn_ends = await in_transaction(self._storage, take, jitter=self._jitter)
+        return self._turn_ends is not None
+
+    @property
+    def _may_go_on(self) -> bool:
+        return not self._is_closed and self._turn_ends is not None and self._clock.now() < self._turn_ends
+
+    def _begin(self, webhook_id: UUID, streams: list[Stream], resends: list[Resend]) -> None:
+        task = asyncio.create_task(self._tell(streams, resends))
+        self._running[webhook_id] = task
+        task.add_done_callback(lambda _: self._running.pop(webhook_id, None))
+
+    async def _tell(self, streams: list[Stream], resends: list[Resend]) -> None:
+        """Everything that one webhook is to be told now."""
+        work = [self._safely(self._tell_stream(stream)) for stream in streams]
+        if resends:
+            work.append(self._safely(self._resend(resends)))
+        await asyncio.gather(*work)
+
+    async def _safely(self, work: Awaitable[None]) -> None:
+        """What fails is found again by the next look; nothing of it is lost."""
+        try:
+            await work
+        except StorageFailure as failure:
+            _log.warning("How far a webhook was told could not be noted; some of it is sent again: %s", failure)
+        except Exception:  # noqa: BLE001 - logged, and what it was about is found again
+            _log.exception("Telling a webhook failed")
+
+    async def _tell_stream(self, stream: Stream) -> None:
+        webhook, noted, told = stream.webhook, stream.last_seq, stream.last_seq
+        noted_at = self._clock.now()
+        for fact in await self._storage.reads.facts(stream.event_id, stream.last_seq, PIECE):
+            if not self._may_go_on:
+                break
+            if webhook.wants(fact):
+                error = await self._send(webhook, fact)
+                if error is not None:
+                    await self._note_failure(webhook, noted, fact, error)
+                    return
+            told = fact.seq
+            if self._clock.now() - noted_at >= NOTE_EVERY:
+                if not await self._note(stream, noted, told):
+                    return
+                noted, noted_at = told, self._clock.now()
+        if told > noted:
+            await self._note(stream, noted, told)
+
+    async def _send(self, webhook: Webhook, fact: Fact) -> str | None:
+        """What went wrong; None: it was taken."""
+        try:
+            await self._courier.deliver(webhook, fact, self._clock.now())
+        except Refused as refused:
+            return refused.said
+        return None
+
+    async def _note(self, stream: Stream, noted: int, told: int) -> bool:
+        """Note how far the webhook was told; False: it is gone, or somebody else has gone on."""
+
+        async def note(unit_of_work: UnitOfWork) -> bool:
+            if not await _is_as_noted(unit_of_work, stream.webhook.id, stream.event_id, noted):
+                return False
+            cursor = Cursor(
+                webhook_id=stream.webhook.id, event_id=stream.event_id, last_seq=told, tried_at=self._clock.now()
+            )
+            await unit_of_work.webhooks.put_cursor(cursor)
+            await unit_of_work.webhooks.remove_retried(cursor.webhook_id, cursor.event_id, told)
+            return True
+
+        return await in_transaction(self._storage, note, jitter=self._jitter)
+
+    async def _note_failure(self, webhook: Webhook, noted: int, fact: Fact, error: str) -> None:
+        delivery_id, jitter = self._ids.new(), self._jitter()
+
+        async def note(unit_of_work: UnitOfWork) -> Delivery | None:
+            if not await _is_as_noted(unit_of_work, webhook.id, fact.event_id, noted):
+                return None
+            now = self._clock.now()
+            before = await unit_of_work.webhooks.delivery(webhook.id, fact.event_id, fact.seq)
+            failed = has_failed(delivery_id, webhook.id, fact, before, error, now, jitter)
+            # What came before it was taken; once it is dead, what follows goes on.
+            last_seq = fact.seq if failed.status is DeliveryStatus.DEAD else fact.seq - 1
+            cursor = Cursor(
+                webhook_id=webhook.id, event_id=fact.event_id, last_seq=last_seq, due_at=failed.due_at, tried_at=now
+            )
+            await unit_of_work.webhooks.put_cursor(cursor)
+            await unit_of_work.webhooks.remove_retried(webhook.id, fact.event_id, fact.seq - 1)
+            await unit_of_work.webhooks.put_delivery(failed)
+            return failed
+
+        failed = await in_transaction(self._storage, note, jitter=self._jitter)
+        if failed is not None and failed.status is DeliveryStatus.DEAD:
+            _log.warning(
+                "Webhook %s was not told fact %s of event %s in %s attempts, and it is given up: %s",
+                *(webhook.id, fact.seq, fact.event_id, failed.attempts, error),
+            )
+
+    async def _resend(self, resends: list[Resend]) -> None:
+        for resend in resends:
+            if not self._may_go_on:
+                return
+            delivery = resend.delivery
+            facts = await self._storage.reads.facts(delivery.event_id, delivery.seq - 1, 1)
+            error = await self._send(resend.webhook, facts[0]) if facts else "the fact is gone"
+            await self._note_resend(delivery, error)
+
+    async def _note_resend(self, sent: Delivery, error: str | None) -> None:
+        async def note(unit_of_work: UnitOfWork) -> None:
+            if await unit_of_work.webhooks.lock(sent.webhook_id) is None:
+                return
+            delivery = await unit_of_work.webhooks.delivery(sent.webhook_id, sent.event_id, sent.seq)
+            if delivery is None:
+                return
+            if error is None:
+                await unit_of_work.webhooks.remove_delivery(delivery.id)
+            else:
+                await unit_of_work.webhooks.put_delivery(has_failed_again(delivery, error, self._clock.now()))
+
+        await in_transaction(self._storage, note, jitter=self._jitter)
+
+
+async def _is_as_noted(unit_of_work: UnitOfWork, webhook_id: UUID, event_id: UUID, noted: int) -> bool:
+    """Lock the webhook; whether it is there and nobody has told it more than that of the event."""
+    if await unit_of_work.webhooks.lock(webhook_id) is None:
+        return False
+    cursor = await unit_of_work.webhooks.cursor(webhook_id, event_id)
+    return (0 if cursor is None else cursor.last_seq) == noted
