@@ -10,14 +10,18 @@ from uuid import uuid4
 
 import pytest
 import uvicorn
+from dependency_injector.providers import Singleton
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from uvicorn.server import ServerState
 
+from boxoffice.adapters.memory import MemoryStorage
+from boxoffice.adapters.observing import Metrics, Numbers
 from boxoffice.adapters.sql import mysql
 from boxoffice.adapters.sql.migrate import check_version, upgrade
 from boxoffice.adapters.sql.mysql import LOCK_WAIT_SECONDS, POOL_SECONDS, STATEMENT_LIMIT_SECONDS, MySQL
 from boxoffice.adapters.sql.storage import SqlStorage
+from boxoffice.adapters.system import SystemClock, Uuid7Ids
 from boxoffice.application.failures import Unavailable
 from boxoffice.entrypoints.cli.serve import DRAIN_SECONDS
 from boxoffice.entrypoints.http import connection
