@@ -20,8 +20,8 @@ from ..domain.payment import Payment
 from ..domain.settle import ClosingAsk, HoldAsk, LineAsk
 from ..domain.user import Session, User
 from .idempotency import Key, Remembered
-from .telling import Mails, TellingReads, Webhooks
 from .observing import Figures
+from .telling import Mails, TellingReads, Webhooks
 
 
 class Clock(Protocol):

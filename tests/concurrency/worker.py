@@ -249,12 +249,12 @@ class WatchedStorage:
         return self._storage.reads
 
     @property
-    def telling(self) -> TellingReads:
-        return self._storage.telling
-
-    @property
     def figures(self) -> Figures:
         return self._storage.figures
+
+    @property
+    def telling(self) -> TellingReads:
+        return self._storage.telling
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[UnitOfWork]:
