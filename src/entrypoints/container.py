@@ -85,7 +85,7 @@ def _numbers(settings: Settings) -> Numbers:
 
 
 def _tokens(settings: Settings) -> Tokens:
-    return JwtTokens(signing_secret(settings))
+    return JwtTokens(signing_secret(settings), *settings.jwt_older_secrets)
 
 
 def _payment_gateway(settings: Settings) -> PaymentGateway:

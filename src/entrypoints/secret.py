@@ -4,7 +4,8 @@ import os
 import secrets
 from pathlib import Path
 
-from .settings import LEAST_SECRET, PREFIX, Settings, SettingsError
+from .settings import LEAST_SECRET, MADE_BY, PREFIX, Settings, SettingsError
+from .strength import weakness_of
 
 _NAME = f"{PREFIX}JWT_SECRET"
 
@@ -21,7 +22,7 @@ def signing_secret(settings: Settings) -> str:
     if settings.sqlite_file is None:
         raise SettingsError(
             f"{_NAME} must be set for this database: at least {LEAST_SECRET} bytes, the same for every process; "
-            'make one with: python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
+            f"make one with: {MADE_BY}"
         )
     return kept_secret(settings.sqlite_file.with_name(f"{settings.sqlite_file.name}.jwt-secret"))
 
@@ -71,5 +72,11 @@ def _read(path: Path) -> str:
     if len(secret.encode()) < LEAST_SECRET:
         raise SettingsError(
             f"{path} must hold at least {LEAST_SECRET} bytes; remove it for a new one (everybody signs in again)"
+        )
+    weakness = weakness_of(secret)
+    if weakness is not None:
+        raise SettingsError(
+            f"{path} must hold a random text, and this one {weakness}; remove it for a new one "
+            "(everybody signs in again)"
         )
     return secret

@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..domain.money import currency
 from ..domain.user import Organizers
+from .strength import weakness_of
 
 PREFIX: Final = "BOXOFFICE_"
 TEST_PREFIX: Final = "BOXOFFICE_TEST_"
@@ -26,6 +27,9 @@ TEST_PREFIX: Final = "BOXOFFICE_TEST_"
 
 LEAST_SECRET: Final = 32
 """Bytes of a secret for HS256 (RFC 7518, 3.2)."""
+
+MADE_BY: Final = 'python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
+"""What makes a secret, for whoever needs one."""
 
 MEMORY_URL: Final = "memory://"
 SQLITE_DRIVER: Final = "sqlite+aiosqlite"
@@ -64,6 +68,8 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     database_url: str = "sqlite+aiosqlite:///data/boxoffice.db"
     jwt_secret: str | None = None
+    jwt_older_secrets: tuple[str, ...] = ()
+    """Secrets whose tokens are still read, and which sign none."""
     organizers: Organizers = Organizers.EVERYONE
     rate_limits: bool = True
     currency: str = "EUR"
@@ -102,6 +108,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         shown = {name: getattr(self, name) for name in self.__struct_fields__}
         shown |= {name: None if shown[name] is None else "***" for name in ("jwt_secret", "stripe_key")}
+        shown["jwt_older_secrets"] = ("***",) * len(self.jwt_older_secrets)
         shown["database_url"] = self.database_place
         return list(shown.items())
 
@@ -182,15 +189,22 @@ def _database_url(text: str) -> str:
 
 def _jwt_secret(text: str) -> str:
     if len(text.encode()) < LEAST_SECRET:
-        raise ValueError(
-            f"must have at least {LEAST_SECRET} bytes; make one with: "
-            'python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
-        )
+        raise ValueError(f"must have at least {LEAST_SECRET} bytes; make one with: {MADE_BY}")
     try:
         HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(text)
     except jwt.InvalidKeyError:
         raise ValueError("must be a random text, not a PEM or SSH key") from None
+    weakness = weakness_of(text)
+    if weakness is not None:
+        raise ValueError(f"must be a random text, and this one {weakness}; make one with: {MADE_BY}")
     return text
+
+
+def _jwt_older_secrets(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(_jwt_secret(each.strip()) for each in text.split(","))
+    except ValueError as error:
+        raise ValueError(f"must be secrets of before, with commas between them, each of which {error}") from None
 
 
 def _currency(text: str) -> str:
@@ -251,6 +265,7 @@ def _metrics_directory(text: str) -> Path:
 _RULES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     f"{PREFIX}DATABASE_URL": ("database_url", _database_url),
     f"{PREFIX}JWT_SECRET": ("jwt_secret", _jwt_secret),
+    f"{PREFIX}JWT_OLDER_SECRETS": ("jwt_older_secrets", _jwt_older_secrets),
     f"{PREFIX}ORGANIZERS": ("organizers", _choice(Organizers)),
     f"{PREFIX}RATE_LIMITS": ("rate_limits", _switch),
     f"{PREFIX}CURRENCY": ("currency", _currency),

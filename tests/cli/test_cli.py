@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -38,7 +39,7 @@ from boxoffice.entrypoints.settings import Settings
 BOXOFFICE: Final = Path(sys.executable).with_name("boxoffice")
 ANN: Final = {"name": "Ann", "email": "ann@example.org", "password": "correct horse battery"}
 AWAY: Final = "mysql+asyncmy://owner:hush@127.0.0.1:1/b"
-SECRET: Final = "0123456789" * 4
+SECRET: Final = "k7Vq-2mXw9-Tr4Zs-8pLd6-Hn3Yb-5fJc"
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -140,7 +141,9 @@ def test_the_package_is_run_as_the_command_is(tmp_path: Path) -> None:
     assert (result.returncode, result.stdout) == (0, f"boxoffice {__version__}\n")
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("serve", "--help"), ("grant", "--help")], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("serve", "--help"), ("grant", "--help"), ("user", "--help")], ids=" ".join
+)
 def test_it_helps(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
@@ -166,6 +169,14 @@ def test_it_helps(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) 
             ["grant", "a@b.c", ""],
             ["grant", "a@b.c", "admin", "x"],
         ),
+        *(
+            ["user"],
+            ["user", "remove", "a@b.c"],
+            ["user", "list", "a@b.c"],
+            ["user", "disable"],
+            ["user", "enable"],
+            ["user", "disable", "a@b.c", "x"],
+        ),
         *(["serve", "--port", port] for port in ("-1", "65536", "x", "", "1.5", "\u0663", "9" * 5_000)),
         *(["serve", "--workers", workers] for workers in ("0", "-1", "65", "x", "")),
     ],
@@ -180,7 +191,7 @@ def test_wrong_use_is_2(arguments: list[str], capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize(
     "command",
-    [["serve", "--port", "0"], ["migrate"], ["sweep"], ["verify"], ["grant", "a@b.c", "admin"]],
+    [["serve", "--port", "0"], ["migrate"], ["sweep"], ["verify"], ["grant", "a@b.c", "admin"], ["user", "list"]],
     ids=lambda c: c[0],
 )
 def test_a_bad_setting_stops_every_command(tmp_path: Path, command: list[str]) -> None:
@@ -207,6 +218,15 @@ def test_a_database_that_is_away_is_1(tmp_path: Path, command: list[str]) -> Non
     assert "The database at mysql+asyncmy://127.0.0.1:1/b" in sentence
 
 
+@pytest.mark.parametrize("secret", ["changeme-hush-changeme-hush-changeme", "h" * 64, "hush0" * 8])
+def test_a_secret_that_others_guess_stops_the_start(tmp_path: Path, secret: str) -> None:
+    for settings in ({"JWT_SECRET": secret}, {"JWT_SECRET": SECRET, "JWT_OLDER_SECRETS": secret}):
+        sentence = fails(2, run(tmp_path, "serve", "--port", "0", **settings))
+        assert sentence.startswith(f"BOXOFFICE_{list(settings)[-1]} must be ")
+        assert secret not in sentence
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_server_without_a_secret_is_refused(tmp_path: Path) -> None:
     assert fails(2, run(tmp_path, "serve", "--port", "0", DATABASE_URL=AWAY)).startswith(
         "BOXOFFICE_JWT_SECRET must be set"
@@ -215,12 +235,12 @@ def test_a_server_without_a_secret_is_refused(tmp_path: Path) -> None:
 
 def test_memory_is_for_one_process(tmp_path: Path) -> None:
     assert "--workers 1" in fails(2, run(tmp_path, "serve", "--port", "0", "--workers", "2", DATABASE_URL="memory://"))
-    for command in (["sweep"], ["verify"], ["grant", "a@b.c", "admin"]):
+    for command in (["sweep"], ["verify"], ["grant", "a@b.c", "admin"], ["user", "list"], ["user", "disable", "a@b.c"]):
         assert "BOXOFFICE_DATABASE_URL" in fails(2, run(tmp_path, *command, DATABASE_URL="memory://"))
 
 
 @pytest.mark.parametrize(
-    "command", [["sweep"], ["verify"], ["grant", "a@b.c", "admin"]], ids=lambda command: command[0]
+    "command", [["sweep"], ["verify"], ["grant", "a@b.c", "admin"], ["user", "list"]], ids=lambda command: command[0]
 )
 def test_a_database_that_is_not_there_is_not_made(tmp_path: Path, command: list[str]) -> None:
     assert "There is no database at data/boxoffice.db yet" in fails(1, run(tmp_path, *command))
@@ -228,7 +248,7 @@ def test_a_database_that_is_not_there_is_not_made(tmp_path: Path, command: list[
 
 
 @pytest.mark.parametrize(
-    "command", [["sweep"], ["verify"], ["grant", "a@b.c", "admin"]], ids=lambda command: command[0]
+    "command", [["sweep"], ["verify"], ["grant", "a@b.c", "admin"], ["user", "list"]], ids=lambda command: command[0]
 )
 def test_a_database_without_tables_wants_to_be_migrated(tmp_path: Path, command: list[str]) -> None:
     (tmp_path / "data").mkdir()
@@ -262,6 +282,14 @@ def test_a_name_that_is_no_setting_is_said(tmp_path: Path) -> None:
 def test_whom_nobody_knows_gets_no_role(tmp_path: Path, email: str, code: int, sentence: str) -> None:
     run(tmp_path, "migrate")
     assert fails(code, run(tmp_path, "grant", email, "admin")).startswith(sentence)
+    assert fails(code, run(tmp_path, "user", "disable", email)).startswith(sentence)
+    assert fails(code, run(tmp_path, "user", "enable", email)).startswith(sentence)
+
+
+def test_there_may_be_no_accounts_to_list(tmp_path: Path) -> None:
+    run(tmp_path, "migrate")
+    result = run(tmp_path, "user", "list")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
 def test_an_address_that_cannot_be_listened_on_is_1(tmp_path: Path) -> None:
@@ -368,6 +396,38 @@ def _role_of(service: Service) -> str:
     status = service.ask("/initialize", {"name": "Jazz night", "totalTickets": 3}, token)[0]
     assert status == (403 if role == "customer" else 201)
     return role
+
+
+@pytest.mark.slow
+def test_a_user_who_is_disabled_is_out_within_five_seconds_in_every_process(tmp_path: Path) -> None:
+    """And may come back when enabled, with a new session."""
+    credentials = {"email": ANN["email"], "password": ANN["password"]}
+    with serving(tmp_path, "--workers", "2") as service:
+        assert service.ask("/create-user", ANN)[0] == 201
+        tokens = service.ask("/login", credentials)[1]
+        assert {service.ask("/me", token=tokens["accessToken"])[0] for _ in range(20)} == {200}
+        assert _listed(tmp_path) == ["ann@example.org\tcustomer\tenabled"]
+        result = run(tmp_path, "user", "disable", " Ann@Example.org ")
+        since = time.monotonic()
+        assert (result.returncode, result.stderr) == (0, "")
+        assert result.stdout.startswith("ann@example.org is disabled: ")
+        assert service.ask("/login", credentials)[1]["code"] == "wrong-credentials"
+        assert service.ask("/refresh", {"refreshToken": tokens["refreshToken"]})[1]["code"] == "invalid-token"
+        while time.monotonic() < since + 5:
+            assert _listed(tmp_path) == ["ann@example.org\tcustomer\tdisabled"]
+        assert {service.ask("/me", token=tokens["accessToken"])[0] for _ in range(20)} == {401}
+        assert run(tmp_path, "user", "enable", ANN["email"]).stdout == "ann@example.org is enabled and may sign in.\n"
+        assert service.ask("/me", token=tokens["accessToken"])[0] == 401
+        token = service.ask("/login", credentials)[1]["accessToken"]
+        assert service.ask("/me", token=token)[0] == 200
+        assert service.end() == 0
+
+
+def _listed(directory: Path) -> list[str]:
+    """What `user list` says, without the time."""
+    result = run(directory, "user", "list")
+    assert (result.returncode, result.stderr) == (0, "")
+    return [line.rpartition("\t")[0] for line in result.stdout.splitlines()]
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 from dependency_injector.errors import Error as InjectionError
 from dependency_injector.providers import Object
+from uuid_utils.compat import uuid7
 
 from boxoffice.adapters.memory import MemoryStorage
 from boxoffice.adapters.payments import MemoryLedger, SandboxGateway
@@ -18,14 +19,14 @@ from boxoffice.application.create_user import Registration
 from boxoffice.application.failures import Unavailable
 from boxoffice.application.log_in import Credentials
 from boxoffice.application.pay_booking import Bill, PaymentUnknown
-from boxoffice.application.ports import BookingOfEvent
+from boxoffice.application.ports import BookingOfEvent, Claims, Tokens
 from boxoffice.domain.book import Book
 from boxoffice.domain.booking import Booking, BookingStatus, PaymentStatus
 from boxoffice.domain.event import EventDetails, EventState, TicketTypeSpec
 from boxoffice.domain.money import Money
 from boxoffice.domain.organize import Initialize
 from boxoffice.domain.payment import PaymentMethod
-from boxoffice.domain.refusals import NotAllowed
+from boxoffice.domain.refusals import InvalidToken, NotAllowed
 from boxoffice.domain.user import Actor, Organizers, Role
 from boxoffice.entrypoints.container import Container, make_container, migrate
 from boxoffice.entrypoints.lifespan import running
@@ -36,6 +37,7 @@ PROMISED: Final = (
     *("settings", "storage", "clock", "ids", "password_hasher", "known_passwords", "tokens", "turnstile", "draining"),
     *("book_ticket", "cancel_booking", "promote_from_waitlist", "resume_unsettled", "initialize_event", "change_event"),
     *("create_user", "log_in", "authenticate", "read_profile", "change_profile", "grant_role", "verify_promises"),
+    *("refresh_tokens", "refresh_session", "log_out", "disable_user", "enable_user", "list_users"),
     *("read_event", "list_events", "read_booking", "list_bookings", "list_event_bookings", "read_waiting_list"),
     *("read_changes", "payment_gateway", "pay_booking", "list_payments", "expire_holds", "settle_payments", "sweep"),
 )
@@ -87,6 +89,21 @@ async def test_what_is_on_sqlite_is_there_after_a_restart(tmp_path: Path) -> Non
         assert (await container.authenticate()(signed_in.access.text)).actor.user_id == user_id, (
             "signed by the kept secret"
         )
+
+
+def test_tokens_of_an_older_secret_are_read_and_the_newest_signs() -> None:
+    def tokens(secret: str, *older: str) -> Tokens:
+        settings = Settings(database_url="memory://", jwt_secret=secret, jwt_older_secrets=older)
+        return make_container(settings).tokens()
+
+    now, claims = datetime.now(UTC), Claims(uuid7(), uuid7())
+    before, after, meanwhile = "the secret of before " * 2, "the secret of today " * 2, "another secret " * 3
+    old = tokens(before).issue(claims, now).text
+    assert tokens(after, meanwhile, before).read(old, now) == claims
+    with pytest.raises(InvalidToken):
+        tokens(after, meanwhile).read(old, now)
+    new = tokens(after, meanwhile, before).issue(claims, now).text
+    assert tokens(after).read(new, now) == claims
 
 
 @pytest.mark.parametrize(

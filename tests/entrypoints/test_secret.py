@@ -12,7 +12,7 @@ import pytest
 from boxoffice.entrypoints.secret import kept_secret, signing_secret
 from boxoffice.entrypoints.settings import Settings, SettingsError
 
-SECRET: Final = "0123456789-0123456789-0123456789"
+SECRET: Final = "k7Vq-2mXw9-Tr4Zs-8pLd6-Hn3Yb-5fJc"
 
 
 def on_sqlite(directory: Path) -> Settings:
@@ -131,6 +131,16 @@ def test_a_secret_that_is_too_short_is_refused_and_not_shown(tmp_path: Path, con
     path.write_text(content)
     message = refusal(path)
     assert message.startswith(f"{path} must hold at least 32 bytes")
+    assert "hush" not in message
+
+
+@pytest.mark.parametrize("content", ["hush" * 8, "hush-changeme-hush-please-now-hush"])
+def test_a_secret_that_others_guess_is_refused_and_not_shown(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "secret"
+    path.touch(mode=0o600)
+    path.write_text(content)
+    message = refusal(path)
+    assert message.startswith(f"{path} must hold a random text")
     assert "hush" not in message
 
 

@@ -12,7 +12,7 @@ from boxoffice.domain.user import Organizers
 from boxoffice.entrypoints.settings import LogLevel, Payments, Settings, SettingsError
 
 ROOT: Final = Path(__file__).parents[2]
-SECRET: Final = "0123456789-0123456789-0123456789"
+SECRET: Final = "k7Vq-2mXw9-Tr4Zs-8pLd6-Hn3Yb-5fJc"
 MYSQL: Final = "mysql+asyncmy://owner:pass@database:3306/event-ticket-booking-service"
 
 
@@ -36,6 +36,7 @@ def test_everything_has_a_default(tmp_path: Path) -> None:
     assert load(tmp_path) == Settings(
         database_url="sqlite+aiosqlite:///data/boxoffice.db",
         jwt_secret=None,
+        jwt_older_secrets=(),
         organizers=Organizers.EVERYONE,
         rate_limits=True,
         currency="EUR",
@@ -56,8 +57,10 @@ def test_everything_has_a_default(tmp_path: Path) -> None:
         ("DATABASE_URL", "mysql+asyncmy://a:p%40ss@[::1]/b", "database_url", "mysql+asyncmy://a:p%40ss@[::1]/b"),
         ("DATABASE_URL", "sqlite+aiosqlite:////srv/b.db", "database_url", "sqlite+aiosqlite:////srv/b.db"),
         ("JWT_SECRET", SECRET, "jwt_secret", SECRET),
-        ("JWT_SECRET", "ü" * 16, "jwt_secret", "ü" * 16),
+        ("JWT_SECRET", "äöüßéèêëñçåøæœþð", "jwt_secret", "äöüßéèêëñçåøæœþð"),
         ("JWT_SECRET", f" {SECRET} ", "jwt_secret", f" {SECRET} "),
+        ("JWT_OLDER_SECRETS", SECRET, "jwt_older_secrets", (SECRET,)),
+        ("JWT_OLDER_SECRETS", f"{SECRET}, {SECRET[::-1]} ", "jwt_older_secrets", (SECRET, SECRET[::-1])),
         ("ORGANIZERS", "granted", "organizers", Organizers.GRANTED),
         ("ORGANIZERS", "Everyone", "organizers", Organizers.EVERYONE),
         ("RATE_LIMITS", "off", "rate_limits", False),
@@ -114,7 +117,12 @@ _BAD: Final = [
             "-----BEGIN PUBLIC KEY-----\nhush\n-----END PUBLIC KEY-----",
         )
     ),
-    *(("JWT_SECRET", text) for text in ("ssh-rsa " + "hush" * 20, "hush" * 8 + "\ud800")),
+    *(("JWT_SECRET", text) for text in ("ssh-rsa " + "hush" * 20, "hush" * 8 + "\ud800", "hush" * 8)),
+    *(("JWT_SECRET", text) for text in ("hush-changeme-hush-hush-please-now", "hush-hush-hush-hush-hush-hush-hush")),
+    *(
+        ("JWT_OLDER_SECRETS", text)
+        for text in ("hush", f"{SECRET},hush", f"{SECRET},", f"{SECRET};{SECRET},{'hush' * 8}")
+    ),
     *(("ORGANIZERS", text) for text in ("hush", "every one", "admin", " granted", "everyone,granted", "1")),
     *(("RATE_LIMITS", text) for text in ("hush", "true", "1", "yes", "on ", "0")),
     *(("CURRENCY", text) for text in ("hush", "eur", "EURO", "XXX", "€", "E R", "EUR ")),
@@ -144,7 +152,16 @@ _BAD: Final = [
     *(("LOG_FILE", text) for text in ("/", ".", "/tmp")),
     *(
         (name, "")
-        for name in ("DATABASE_URL", "JWT_SECRET", "ORGANIZERS", "RATE_LIMITS", "CURRENCY", "LOG_LEVEL", "LOG_FILE")
+        for name in (
+            "DATABASE_URL",
+            "JWT_SECRET",
+            "JWT_OLDER_SECRETS",
+            "ORGANIZERS",
+            "RATE_LIMITS",
+            "CURRENCY",
+            "LOG_LEVEL",
+            "LOG_FILE",
+        )
     ),
     *((name, "") for name in ("PAYMENTS", "STRIPE_KEY", "STRIPE_URL")),
 ]
@@ -242,12 +259,13 @@ def test_the_working_directory_is_where_the_file_is_looked_for(tmp_path: Path, m
 
 def test_secrets_are_not_shown_by_any_way_of_showing_settings(tmp_path: Path) -> None:
     url = "mysql+asyncmy://hushowner:hush@database:3306/b?ssl_key_password=hush"
-    found = load(tmp_path, DATABASE_URL=url, JWT_SECRET="hush" * 8, STRIPE_KEY="sk_live_hush")
+    secrets = {"JWT_SECRET": f"hush-{SECRET}", "JWT_OLDER_SECRETS": f"hush+{SECRET},{SECRET}hush"}
+    found = load(tmp_path, DATABASE_URL=url, STRIPE_KEY="sk_live_hush", **secrets)
     shown = [repr(found), str(found), f"{found}", f"{found!r}", ascii(found), str([found]), str(found.__rich_repr__())]
     for each in shown:
         assert "hush" not in each
         assert "database:3306/b" in each
-    assert "jwt_secret='***'" in repr(found)
+    assert "jwt_secret='***', jwt_older_secrets=('***', '***')" in repr(found)
     assert "stripe_key='***'" in repr(found)
     assert "jwt_secret=None" in repr(load(tmp_path))
     assert "stripe_key=None" in repr(load(tmp_path))
@@ -281,6 +299,8 @@ def test_the_example_names_every_setting_with_its_default(tmp_path: Path) -> Non
     offered = dict(re.findall(r"^#(BOXOFFICE_\w+)=(.*)$", text, re.MULTILINE))
     fields = {name for name in Settings.__struct_fields__ if name != "unknown"}
     assert set(offered) == {f"BOXOFFICE_{name.upper()}" for name in fields}
-    without_default = {f"BOXOFFICE_{name}" for name in ("JWT_SECRET", "LOG_FILE", "STRIPE_KEY", "STRIPE_URL")}
+    without_default = {
+        f"BOXOFFICE_{name}" for name in ("JWT_SECRET", "JWT_OLDER_SECRETS", "LOG_FILE", "STRIPE_KEY", "STRIPE_URL")
+    }
     chosen = {name: value for name, value in offered.items() if name not in without_default}
     assert Settings.load(chosen, tmp_path / "elsewhere") == Settings()

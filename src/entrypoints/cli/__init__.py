@@ -1,4 +1,4 @@
-"""The command line: serve, migrate, grant, sweep, verify, simulate."""
+"""The command line: serve, migrate, grant, user, sweep, verify, simulate."""
 
 import argparse
 import logging
@@ -13,7 +13,7 @@ from ...domain.refusals import InvalidRequest, Refusal, invalid
 from ...domain.user import Role
 from ..logs import set_up_logs
 from ..settings import Settings, SettingsError
-from .operate import grant, migrate, sweep, verify
+from .operate import disable_user, enable_user, grant, list_users, migrate, sweep, verify
 
 DONE = 0
 FAILED = 1
@@ -92,6 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     granting.add_argument("role", metavar="ROLE", type=_role, help=", ".join(Role))
     granting.set_defaults(command=lambda settings, asked: grant(settings, asked.email, asked.role))
 
+    _add_user(commands)
+
     sweeping = commands.add_parser(
         "sweep",
         help="settle lapsed holds, open payments and refunds that are due",
@@ -108,6 +110,33 @@ def _parser() -> argparse.ArgumentParser:
     verifying.set_defaults(command=lambda settings, _: verify(settings))
     _add_simulate(commands)
     return parser
+
+
+def _add_user(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    using = commands.add_parser("user", help="list accounts, disable and enable them", description="See to accounts.")
+    actions = using.add_subparsers(metavar="action", title="actions", required=True)
+
+    listing = actions.add_parser(
+        "list",
+        help="print every account",
+        description="Print every account: e-mail address, role, enabled or disabled, since when it is there.",
+    )
+    listing.set_defaults(command=lambda settings, _: list_users(settings))
+
+    disabling = actions.add_parser(
+        "disable",
+        help="shut an account",
+        description="Shut an account: its user cannot sign in, and every session ends within 5 seconds. What was "
+        "booked or initialized stays as it is.",
+    )
+    disabling.add_argument("email", metavar="EMAIL", help="the account's e-mail address")
+    disabling.set_defaults(command=lambda settings, asked: disable_user(settings, asked.email))
+
+    enabling = actions.add_parser(
+        "enable", help="open an account again", description="Open an account again. Its user signs in anew."
+    )
+    enabling.add_argument("email", metavar="EMAIL", help="the account's e-mail address")
+    enabling.set_defaults(command=lambda settings, asked: enable_user(settings, asked.email))
 
 
 def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

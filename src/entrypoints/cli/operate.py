@@ -1,4 +1,4 @@
-"""What an operator does to a database: migrate it, grant roles, sweep what is due, verify the promises."""
+"""What an operator does to a database: migrate it, see to accounts, sweep what is due, verify the promises."""
 
 import asyncio
 import logging
@@ -37,6 +37,41 @@ def grant(settings: Settings, email: str, role: Role) -> int:
             return (await container.grant_role()(email, role)).email
 
     print(f"{asyncio.run(run())} has the role {role} now.")
+    return 0
+
+
+def list_users(settings: Settings) -> int:
+    """Print every account. Raises: SettingsError, Unavailable."""
+
+    async def run() -> None:
+        async with _existing(settings) as container:
+            async for user in container.list_users()():
+                state = "enabled" if user.disabled_at is None else "disabled"
+                print(user.email, user.role, state, f"{user.created_at:%Y-%m-%dT%H:%M:%SZ}", sep="\t")
+
+    asyncio.run(run())
+    return 0
+
+
+def disable_user(settings: Settings, email: str) -> int:
+    """Shut an account. Raises: InvalidRequest, NotFound, SettingsError, Unavailable."""
+
+    async def run() -> str:
+        async with _existing(settings) as container:
+            return (await container.disable_user()(email)).email
+
+    print(f"{asyncio.run(run())} is disabled: signing in is refused, and every session ends within 5 seconds.")
+    return 0
+
+
+def enable_user(settings: Settings, email: str) -> int:
+    """Open an account again. Raises: InvalidRequest, NotFound, SettingsError, Unavailable."""
+
+    async def run() -> str:
+        async with _existing(settings) as container:
+            return (await container.enable_user()(email)).email
+
+    print(f"{asyncio.run(run())} is enabled and may sign in.")
     return 0
 
 
