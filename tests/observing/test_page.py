@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -30,7 +31,7 @@ async def container() -> AsyncIterator[Container]:
 
 @pytest.fixture
 async def http(container: Container) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(create_app(container))
+    transport = httpx.ASGITransport(cast("Any", create_app(container)))
     async with httpx.AsyncClient(transport=transport, base_url="http://box.office") as client:
         yield client
 

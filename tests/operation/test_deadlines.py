@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 import uvicorn
@@ -26,9 +25,6 @@ from boxoffice.application.failures import Unavailable
 from boxoffice.entrypoints.cli.serve import DRAIN_SECONDS
 from boxoffice.entrypoints.http import connection
 from boxoffice.entrypoints.http.connection import ANSWER_SECONDS, Connection
-from boxoffice.adapters.memory import MemoryStorage
-from boxoffice.adapters.observing import Metrics, Numbers
-from boxoffice.adapters.system import SystemClock, Uuid7Ids
 from boxoffice.entrypoints.http.envelope import Envelope
 from tests import mariadb
 from tests.wire.raw import Raw, request
