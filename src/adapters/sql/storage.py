@@ -7,7 +7,7 @@ from typing import Self
 
 from sqlalchemy.engine import make_url
 
-from ...application.failures import Unavailable
+from ...application.failures import Retryable, Unavailable
 from .chores import SqlChores
 from .connections import Connections
 from .database import database_of
@@ -22,6 +22,9 @@ from .telling import SqlTellingReads
 from .transaction import STATEMENT_SECONDS, Transaction
 from .users import SqlUsers
 from .webhooks import SqlWebhooks
+
+ATTEMPTS = 2
+"""How often the database is asked whether it is ready: a connection of the pool may have died unnoticed."""
 
 SNAPSHOT_STATEMENT_SECONDS = 600.0
 """A look at everything may take its time; nobody waits for it."""
@@ -83,14 +86,23 @@ class SqlStorage:
     async def check_ready(self) -> None:
         """Raises: Unavailable, saying what to do."""
         try:
-            async with (
-                asyncio.timeout(STATEMENT_SECONDS),
-                Transaction.on(self._reading, self._database.diagnose) as transaction,
-            ):
-                await transaction.check(check_version)
-                await transaction.check(self._database.check_writable)
+            async with asyncio.timeout(STATEMENT_SECONDS):
+                await self._check_ready()
         except TimeoutError as error:
             raise Unavailable("The database does not answer.") from error
+
+    async def _check_ready(self) -> None:
+        for _ in range(ATTEMPTS):
+            try:
+                async with Transaction.on(self._reading, self._database.diagnose) as transaction:
+                    await transaction.check(check_version)
+                    await transaction.check(self._database.check_writable)
+            except Retryable:
+                # It may have died in the pool, and the database be there again.
+                continue
+            else:
+                return
+        raise Unavailable("The database lost the connection again and again; try again in a moment.")
 
     async def close(self) -> None:
         """Let go of every connection."""

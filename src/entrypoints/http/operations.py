@@ -1,5 +1,6 @@
 """Operations: /health, /openapi.json, /docs."""
 
+import logging
 from typing import Final
 
 from ...application.failures import Unavailable
@@ -12,6 +13,8 @@ from .routing import get
 from .views import View
 
 _TAG: Final = "Operations"
+
+_log = logging.getLogger(__name__)
 
 
 class HealthView(View, frozen=True, kw_only=True):
@@ -52,7 +55,12 @@ async def read_readiness(_: Request[None], storage: Storage, draining: Draining)
     """Not when the database is away, read-only or at another schema version, or this process is draining."""
     if draining.has_begun:
         raise Unavailable("This process is about to end.")
-    await storage.check_ready()
+    try:
+        await storage.check_ready()
+    except Unavailable as failure:
+        # Those who ask are told that it is so, and those who operate it why.
+        _log.warning("Not ready: %s", failure)
+        raise
     return HealthView(status="ready")
 
 

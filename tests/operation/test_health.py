@@ -1,0 +1,84 @@
+"""Liveness asks for nothing; readiness is lost with the database, its right to write or its schema, and comes back."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from boxoffice.adapters.sql.migrate import head
+from tests import mariadb
+from tests.databases import migrated
+from tests.faults.service import Server, servers
+from tests.mariadb import MariaDB
+
+MIGRATE = "run `boxoffice migrate`, or the newer program."
+
+
+def ask(server: Server, path: str) -> tuple[int, str]:
+    """The status, and what it is called."""
+    answer = httpx.get(f"{server.url}{path}", timeout=60)
+    told = answer.json()
+    assert ("retry-after" in answer.headers) == (answer.status_code == 503)
+    return answer.status_code, told["status"] if answer.status_code == 200 else told["code"]
+
+
+@contextmanager
+def read_only(database: MariaDB, url: str) -> Iterator[None]:
+    mariadb.execute(database.admin_url, "SET GLOBAL read_only = ON")
+    yield
+    mariadb.execute(database.admin_url, "SET GLOBAL read_only = OFF")
+
+
+@contextmanager
+def of_another_version(database: MariaDB, url: str) -> Iterator[None]:
+    (found,) = mariadb.execute(url, "SELECT version_num FROM alembic_version")
+    mariadb.execute(url, "UPDATE alembic_version SET version_num = 'newer'")
+    yield
+    mariadb.execute(url, f"UPDATE alembic_version SET version_num = '{found[0]}'")
+
+
+@contextmanager
+def hanging(database: MariaDB, url: str) -> Iterator[None]:
+    database.pause()
+    yield
+    database.resume()
+
+
+@contextmanager
+def there_again(database: MariaDB, url: str) -> Iterator[None]:
+    """Connections of the pool have died meanwhile, which is no reason not to be ready."""
+    database.restart()
+    yield
+
+
+@contextmanager
+def away(database: MariaDB, url: str) -> Iterator[None]:
+    database.kill()
+    yield
+    database.start()
+
+
+@pytest.mark.slow
+def test_readiness_is_lost_and_comes_back_and_liveness_stays(
+    own_mariadb: MariaDB, own_mysql_url: str, tmp_path: Path
+) -> None:
+    troubles: list[tuple[Callable[[MariaDB, str], AbstractContextManager[None]], str | None]] = [
+        (read_only, "The database is read-only: point the service at its primary, or set read_only = OFF."),
+        (of_another_version, f"The database's schema is at version newer and this program's is {head()}: {MIGRATE}"),
+        (hanging, "The database does not answer."),
+        (there_again, None),
+        (away, "The database cannot be reached; try again in a moment."),
+    ]
+    with servers(migrated(own_mysql_url), tmp_path, 1) as (server,):
+        for trouble, said in troubles:
+            assert ask(server, "/health/ready") == (200, "ready")
+            with trouble(own_mariadb, own_mysql_url):
+                if said is None:
+                    continue
+                assert ask(server, "/health/ready") == (503, "try-again")
+                assert f"Not ready: {said}" in {line["event"] for line in server.logged()}
+                assert ask(server, "/health/live") == (200, "live")
+        assert ask(server, "/health/ready") == (200, "ready")
+        assert not server.complaints()
