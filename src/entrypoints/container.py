@@ -13,12 +13,16 @@ from ..adapters.observing import Metrics, Numbers, SharedNumbers
 from ..adapters.payments import MemoryLedger, SandboxGateway
 from ..adapters.security import Argon2PasswordHasher, JwtTokens, RandomRefreshTokens, ZxcvbnKnownPasswords
 from ..adapters.system import SystemClock, Uuid7Ids
+from ..adapters.telling import HttpCourier
 from ..application.authenticate import Authenticate
 from ..application.book_ticket import BookTicket
 from ..application.cancel_booking import CancelBooking
 from ..application.change_event import ChangeEvent
 from ..application.change_profile import ChangeProfile, ReadProfile
 from ..application.create_user import CreateUser
+from ..application.create_webhook import CreateWebhook
+from ..application.delete_webhook import DeleteWebhook
+from ..application.deliver_webhooks import DeliverWebhooks
 from ..application.disable_user import DisableUser, EnableUser
 from ..application.failures import Unavailable
 from ..application.grant_role import GrantRole
@@ -49,8 +53,12 @@ from ..application.queries import (
     ReadEvent,
     ReadWaitingList,
 )
+from ..application.read_webhooks import ListDeliveries, ListWebhooks, ReadWebhook
 from ..application.refresh_session import RefreshSession
+from ..application.resend_delivery import ResendDelivery
+from ..application.send_mails import SendMails
 from ..application.sweep import ExpireHolds, SettlePayments, Sweep
+from ..application.telling import Courier, Postman
 from ..application.turnstile import Turnstile
 from ..application.verify_promises import NoteVerdict, VerifyPromises
 from .secret import signing_secret
@@ -117,6 +125,27 @@ def _ledger_url(settings: Settings) -> str | URL:
     if file is None:
         return settings.database_url
     return URL.create("sqlite+aiosqlite", database=str(file.with_name(f"{file.name}.sandbox.db")))
+
+
+def _courier(settings: Settings) -> Courier:
+    return HttpCourier(allows_private=settings.webhooks_private)
+
+
+def _postman(settings: Settings) -> Postman:
+    if settings.smtp_url is None or settings.mail_from is None:
+        raise SettingsError("BOXOFFICE_SMTP_URL and BOXOFFICE_MAIL_FROM must be set to send mails")
+    from ..adapters.telling.postmen import Encryption, MailServer, SmtpPostman  # noqa: PLC0415
+
+    url = settings.smtp_url
+    server = MailServer(
+        host=url.host,
+        port=url.port,
+        user=url.user,
+        password=url.password,
+        encryption=Encryption(url.encryption),
+        ca=url.ca,
+    )
+    return SmtpPostman(server, settings.mail_from, public_url=settings.public_url)
 
 
 def _initialize_event(turnstile: Turnstile, settings: Settings) -> InitializeEvent:
@@ -187,6 +216,17 @@ class Container(DeclarativeContainer):
     disable_user = Singleton(DisableUser, storage, clock)
     enable_user = Singleton(EnableUser, storage)
     list_users = Singleton(ListUsers, reads)
+
+    courier: Singleton[Courier] = Singleton(_courier, settings)
+    create_webhook = Singleton(CreateWebhook, storage, courier, clock, ids)
+    delete_webhook = Singleton(DeleteWebhook, storage)
+    list_webhooks = Singleton(ListWebhooks, storage)
+    read_webhook = Singleton(ReadWebhook, storage)
+    list_deliveries = Singleton(ListDeliveries, storage)
+    resend_delivery = Singleton(ResendDelivery, storage, clock)
+    deliver_webhooks = Singleton(DeliverWebhooks, storage, courier, clock, ids, jitter=jitter)
+    postman: Singleton[Postman] = Singleton(_postman, settings)
+    send_mails = Singleton(SendMails, storage, postman, clock, ids, jitter=jitter)
 
     read_event = Singleton(ReadEvent, reads)
     list_events = Singleton(ListEvents, reads)

@@ -17,18 +17,26 @@ SWEEP_EVERY = 1.0
 SAMPLE_EVERY = 1.0
 """Seconds between two looks at how this process is."""
 
+TELL_EVERY = 1.0
+"""Seconds between two looks for what others are to be told: webhooks, and customers by mail."""
+
 _log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
 async def running(
-    container: Container, *, resume_every: float = RESUME_EVERY, sweep_every: float = SWEEP_EVERY
+    container: Container,
+    *,
+    resume_every: float = RESUME_EVERY,
+    sweep_every: float = SWEEP_EVERY,
+    tell_every: float | None = TELL_EVERY,
 ) -> AsyncIterator[Container]:
     """Make ready, and clear up behind: whoever drives the use cases does so inside.
 
     The embedded database is brought to today's schema; any other must be there already. Steps that a crash left undone
-    are taken up by and by, and holds and payments are swept: every process tries, one at a time has the turn. At the
-    end those who wait are let through before the connections go.
+    are taken up by and by, holds and payments are swept, and webhooks and customers are told what happened (unless
+    `tell_every` is None): every process tries, one at a time has the turn. At the end those who wait are let through
+    before the connections go.
 
     Raises: SettingsError, Unavailable.
     """
@@ -50,11 +58,15 @@ async def running(
             asyncio.create_task(_again(container.sweep(), sweep_every, "what is due")),
             asyncio.create_task(_again(sample, SAMPLE_EVERY, "how this process is")),
         ]
+        if tell_every is not None:
+            chores += _tellers(container, tell_every)
         try:
             yield container
         finally:
             container.draining().begin()
             await _end(chores)
+            if tell_every is not None:
+                await container.deliver_webhooks().close()
             await container.turnstile().close()
     finally:
         metrics.close()
@@ -62,6 +74,13 @@ async def running(
             await gateway.close()
         finally:
             await storage.close()
+
+
+def _tellers(container: Container, every: float) -> "list[asyncio.Task[None]]":
+    tellers = [asyncio.create_task(_again(container.deliver_webhooks(), every, "what webhooks are to be told"))]
+    if container.settings().smtp_url is not None:
+        tellers.append(asyncio.create_task(_again(container.send_mails(), every, "mails to be sent")))
+    return tellers
 
 
 async def check_ready(container: Container) -> None:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from io import StringIO
 from pathlib import Path
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import jwt
 from dotenv import dotenv_values
@@ -18,7 +18,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..domain.money import currency
-from ..domain.user import Organizers
+from ..domain.user import Organizers, email
 from .strength import weakness_of
 
 PREFIX: Final = "BOXOFFICE_"
@@ -63,6 +63,20 @@ class Payments(StrEnum):
     STRIPE = "stripe"
 
 
+class MailUrl(Struct, frozen=True, kw_only=True):
+    """Where mails are handed over, as a URL says it. `encryption` is `starttls`, `tls` or `none`."""
+
+    host: str
+    port: int
+    user: str | None
+    password: str | None
+    encryption: str
+    ca: str | None
+
+    def __repr__(self) -> str:
+        return f"MailUrl({self.host}:{self.port}, {self.encryption})"
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """What an operator decides. Its `repr` shows neither secrets nor the database's password."""
 
@@ -78,6 +92,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     stripe_url: str | None = None
     metrics_directory: Path | None = None
     """Where several processes of one service count together; None: each for itself."""
+    webhooks_private: bool = False
+    smtp_url: MailUrl | None = None
+    mail_from: str | None = None
+    public_url: str | None = None
     log_level: LogLevel = LogLevel.INFO
     log_file: Path | None = None
     unknown: tuple[str, ...] = ()
@@ -137,6 +155,8 @@ class Settings(Struct, frozen=True, kw_only=True):
                 unknown.append(name)
         if values.get("payments") is Payments.STRIPE and f"{PREFIX}STRIPE_KEY" not in ours:
             problems.append(f"{PREFIX}STRIPE_KEY must be set with {PREFIX}PAYMENTS=stripe")
+        if values.get("smtp_url") and f"{PREFIX}MAIL_FROM" not in ours:
+            problems.append(f"{PREFIX}MAIL_FROM must be set with {PREFIX}SMTP_URL")
         if problems:
             # Rules may speak of what broke them; the chain of exceptions would too.
             raise SettingsError(*problems) from None
@@ -231,6 +251,59 @@ def _stripe_url(text: str) -> str:
     return text.rstrip("/")
 
 
+_MAIL_PORTS: Final = {"smtp": 587, "smtps": 465}
+
+
+def _smtp_url(text: str) -> MailUrl:
+    rule = ValueError(
+        "must be smtp://user:password@host:587 (with STARTTLS) or smtps://user:password@host:465, and may end in "
+        "?ca=/path/of/certificates.pem, or for a server on the same machine in ?starttls=off "
+        "(with %-escapes where user or password hold any of : / @ %)"
+    )
+    try:
+        url = urlsplit(text)
+        port = url.port
+        options = dict(parse_qsl(url.query, strict_parsing=bool(url.query)))
+    except ValueError:
+        raise rule from None
+    is_known = url.scheme in _MAIL_PORTS and set(options) <= {"ca", "starttls"}
+    is_off = options.get("starttls") == "off"
+    is_bare = not (url.path.strip("/") or url.fragment) and options.get("starttls", "on") in {"on", "off"}
+    if not (is_known and is_bare and url.hostname) or port == 0 or (url.password is not None and not url.username):
+        raise rule
+    ca = options.get("ca")
+    if ca is not None and not Path(ca).is_file():
+        raise ValueError("must name a file of certificates that is there with ca=")
+    return MailUrl(
+        host=url.hostname,
+        port=port or _MAIL_PORTS[url.scheme],
+        user=None if url.username is None else unquote(url.username),
+        password=None if url.password is None else unquote(url.password),
+        encryption="tls" if url.scheme == "smtps" else "none" if is_off else "starttls",
+        ca=ca,
+    )
+
+
+def _mail_from(text: str) -> str:
+    if not text.isascii():
+        raise ValueError("must be an e-mail address in ASCII, such as tickets@example.org")
+    return email(text)
+
+
+def _public_url(text: str) -> str:
+    rule = ValueError("must be http://host or https://host, maybe with a port and a path, without parameters")
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError:
+        raise rule from None
+    is_visible = text.isascii() and text.isprintable() and " " not in text
+    is_plain = not (url.query or url.fragment or "@" in url.netloc or port == 0)
+    if url.scheme not in {"http", "https"} or not url.hostname or not is_plain or not is_visible:
+        raise rule
+    return text.rstrip("/")
+
+
 def _choice(choices: type[Choice], *, upper: bool = False) -> Callable[[str], Choice]:
     def rule(text: str) -> Choice:
         try:
@@ -273,6 +346,10 @@ _RULES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     f"{PREFIX}STRIPE_KEY": ("stripe_key", _stripe_key),
     f"{PREFIX}STRIPE_URL": ("stripe_url", _stripe_url),
     f"{PREFIX}METRICS_DIRECTORY": ("metrics_directory", _metrics_directory),
+    f"{PREFIX}WEBHOOKS_PRIVATE": ("webhooks_private", _switch),
+    f"{PREFIX}SMTP_URL": ("smtp_url", _smtp_url),
+    f"{PREFIX}MAIL_FROM": ("mail_from", _mail_from),
+    f"{PREFIX}PUBLIC_URL": ("public_url", _public_url),
     f"{PREFIX}LOG_LEVEL": ("log_level", _choice(LogLevel, upper=True)),
     f"{PREFIX}LOG_FILE": ("log_file", _log_file),
 }

@@ -10,7 +10,7 @@ import pytest
 
 from boxoffice.domain.money import Money
 from boxoffice.domain.refusals import Refusal
-from boxoffice.entrypoints.http import accounts, bookings, events, payments
+from boxoffice.entrypoints.http import accounts, bookings, events, payments, webhooks
 from boxoffice.entrypoints.http.body import Body, parse
 from boxoffice.entrypoints.http.kinds import KINDS
 from boxoffice.entrypoints.http.problems import Malformed
@@ -41,6 +41,12 @@ CALLS: dict[tuple[str, str], tuple[int, set[int]]] = {
     ("get", "/bookings/{id}"): (200, {400, 401, 404}),
     ("post", "/bookings/{id}/payment"): (200, {400, 401, 402, 403, 404, 409, 413, 415, 422}),
     ("get", "/bookings/{id}/payments"): (200, {400, 401, 404}),
+    ("post", "/webhooks"): (201, {400, 401, 403, 404, 409, 413, 415, 422}),
+    ("get", "/webhooks"): (200, {400, 401}),
+    ("get", "/webhooks/{id}"): (200, {400, 401, 404}),
+    ("delete", "/webhooks/{id}"): (204, {400, 401, 404}),
+    ("get", "/webhooks/{id}/deliveries"): (200, {400, 401, 404}),
+    ("post", "/webhooks/{id}/deliveries/{deliveryId}/retry"): (200, {400, 401, 404}),
     ("get", "/problems/{code}"): (200, {400, 401, 404}),
     ("get", "/health/live"): (200, set()),
     ("get", "/health/ready"): (200, set()),
@@ -96,7 +102,7 @@ async def test_every_call_is_whole(document: dict[str, Any]) -> None:
         assert call["summary"]
         in_path = [each["name"] for each in call["parameters"] if each["in"] == "path"]
         assert in_path == re.findall(r"\{(\w+)\}", path)
-        assert ("requestBody" in call) == (method in {"post", "patch"})
+        assert ("requestBody" in call) == (method in {"post", "patch"} and not path.endswith("/retry"))
         if "requestBody" in call:
             assert call["requestBody"]["content"]["application/json"]["example"]
         for status, response in call["responses"].items():
@@ -131,6 +137,7 @@ async def test_keys_stand_with_the_calls_that_take_them(document: dict[str, Any]
         "/cancel",
         "/events/{id}/ticket-types",
         "/bookings/{id}/payment",
+        "/webhooks",
     }
 
 
@@ -144,7 +151,7 @@ async def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None
 def shapes() -> list[type[Body]]:
     return [
         value
-        for module in (accounts, bookings, events, payments)
+        for module in (accounts, bookings, events, payments, webhooks)
         for value in vars(module).values()
         if isinstance(value, type)
         and issubclass(value, Body)
@@ -196,6 +203,8 @@ async def test_answers_have_the_fields_of_their_schema(
 
 
 def _value(name: str, size: int) -> Any:
+    if name == "url":
+        return "https://example.org/" + "a" * (size - 20)
     return "a@b." + "c" * (size - 4) if name == "email" else "é" * size
 
 

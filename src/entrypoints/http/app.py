@@ -10,7 +10,7 @@ from litestar import Litestar
 from ... import __version__
 from ..container import Container
 from ..lifespan import running
-from . import accounts, bookings, events, metrics, operations, payments, problem_pages
+from . import accounts, bookings, events, metrics, operations, payments, problem_pages, webhooks
 from .envelope import Envelope
 from .identity import Identify
 from .reference import reference_of
@@ -39,6 +39,12 @@ CALLS: Final = (
     bookings.read_booking,
     payments.pay_booking,
     payments.list_payments,
+    webhooks.create_webhook,
+    webhooks.list_webhooks,
+    webhooks.read_webhook,
+    webhooks.delete_webhook,
+    webhooks.list_deliveries,
+    webhooks.resend_delivery,
     operations.read_liveness,
     operations.read_readiness,
     metrics.read_metrics,

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from ...domain.webhooks import FACT_KINDS, HOST_AND_PATH, LONGEST_URL
 from .kinds import KINDS
 from .operation import (
     EMAIL,
@@ -25,7 +26,14 @@ from .problems import MEDIA_TYPE
 from .routing import Call
 
 REF: Final = "#/components/schemas/{name}"
-_PATH_NAMES: Final = {"event_id": "id", "booking_id": "id", "ticket_type_id": "typeId", "code": "code"}
+_PATH_NAMES: Final = {
+    "event_id": "id",
+    "booking_id": "id",
+    "ticket_type_id": "typeId",
+    "webhook_id": "id",
+    "delivery_id": "deliveryId",
+    "code": "code",
+}
 _ALWAYS: Final = ("internal-error",)
 
 _Limits = Mapping[str, Mapping[str, Any]]
@@ -66,6 +74,10 @@ LIMITS: Final[Mapping[str, _Limits]] = {
     "TicketTypeChangesBody": _TICKET_TYPE_LIMITS,
     "PaymentBody": {"token": {"minLength": 1, "maxLength": 255, "pattern": NO_SPACE}},
     "BookBody": {"quantity": {"minimum": 1, "maximum": 1_000}},
+    "WebhookBody": {
+        "url": {"maxLength": LONGEST_URL, "pattern": f"^https://{HOST_AND_PATH}$"},
+        "kinds": {"minItems": 1, "maxItems": len(FACT_KINDS), "items": {"type": "string", "enum": list(FACT_KINDS)}},
+    },
     "Money": {"amount": {"minimum": 0}, "currency": {"pattern": "^[A-Z]{3}$"}},
 }
 """What the domain's rules say, as far as JSON Schema can say it. A test holds the two together."""
@@ -181,7 +193,7 @@ def openapi_document(calls: Iterable[Call], version: str) -> dict[str, Any]:
     }
 
 
-_ORDER: Final = ("Accounts", "Events", "Bookings", "Operations")
+_ORDER: Final = ("Accounts", "Events", "Bookings", "Webhooks", "Operations")
 
 
 def _path(path: str) -> str:

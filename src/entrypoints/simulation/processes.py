@@ -148,6 +148,8 @@ class Process:
             self._wiring.container,
             resume_every=scenario.resume_every,
             sweep_every=sweep_every or scenario.sweep_every,
+            # Nobody listens here.
+            tell_every=None,
         )
         await self._as_its_own(self._running.__aenter__)
         # What it does in the background may have killed it already.
