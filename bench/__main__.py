@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from . import results
-from .rows import ROWS, Figure, Round
-from .stage import stage, verify
+from .rows import OVERLOAD_CONNECTIONS, ROWS, Figure, Round
+from .stage import allow_connections, stage, verify
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -24,6 +24,7 @@ def main() -> None:
     rows = [row for row in ROWS if not arguments.only or any(text in row.name for text in arguments.only)]
     if not rows:
         parser.error("no row is called so")
+    allow_connections(OVERLOAD_CONNECTIONS)
     found: dict[str, list[Figure]] = {row.name: [] for row in rows}
     begun = time.monotonic()
     with stage(arguments.customers) as set_up:

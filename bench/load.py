@@ -13,6 +13,7 @@ import gc
 import sys
 from collections import deque
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Final, cast
@@ -41,7 +42,10 @@ class Plan(Struct, kw_only=True):
     bodies: list[str] = []
     """Request number n takes body number n; they go round."""
     tokens: str | None = None
-    """A file with a token on each line. Each is used once: whoever has no more of them stops early."""
+    """A file with a token on each line. Each is used until it is answered otherwise than 503, the others first.
+
+    Whoever has no more of them stops early.
+    """
     connections: int
     warm_up: float = 1.0
     """Seconds that are not counted."""
@@ -71,14 +75,15 @@ class Seen(Struct, kw_only=True):
 
     @property
     def per_second(self) -> float:
-        """Answers a second."""
-        return sum(self.statuses.values()) / self.seconds
+        """Answers a second, 503 not among them."""
+        return sum(count for status, count in self.statuses.items() if status != 503) / self.seconds
 
 
 class _Connection(asyncio.Protocol):
     def __init__(self, load: "_Load") -> None:
         self._load = load
         self._received = b""
+        self.request = b""
         self.due = 0.0
         self.sent = 0.0
         self.transport: asyncio.Transport
@@ -111,8 +116,9 @@ def _length(data: bytes, head: int) -> int:
 class _Load:
     def __init__(self, plan: Plan, requests: Sequence[bytes]) -> None:
         self._plan = plan
-        self._requests = requests
-        self._ends = plan.tokens is not None
+        # Once round where each has a token of its own, else round and round.
+        self._requests = iter(requests) if plan.tokens else cycle(requests)
+        self._again: deque[bytes] = deque()
         self._is_counting = False
         self._is_over = False
         self._begun = self._from = self._until = 0.0
@@ -153,8 +159,10 @@ class _Load:
     def answered(self, connection: _Connection, data: bytes) -> None:
         now = perf_counter()
         self._under_way -= 1
+        status = data[9:12]
+        if status == b"503":
+            self._again.append(connection.request)
         if self._is_counting:
-            status = data[9:12]
             self._counts[status] = self._counts.get(status, 0) + 1
             if self._plan.rate is None:
                 self._latencies.append(now - connection.due)
@@ -195,17 +203,18 @@ class _Load:
             self._loop.call_later(_TICK, self._tick, number)
 
     def _ask(self, connection: _Connection, due: float) -> None:
-        number = self._asked
-        if number >= len(self._requests):
-            if self._ends:
+        request = next(self._requests, b"")
+        if not request:
+            if not self._again:
                 self._stop()
                 return
-            number %= len(self._requests)
+            request = self._again.popleft()
         self._asked += 1
+        connection.request = request
         self._under_way += 1
         connection.due = due
         connection.sent = perf_counter() if self._plan.rate is not None else due
-        connection.transport.write(self._requests[number])
+        connection.transport.write(request)
 
     def _processor(self) -> dict[str, float]:
         taken = {name: cpu.seconds(pids) for name, pids in self._plan.processes.items()}
@@ -253,7 +262,7 @@ def _milliseconds(latencies: list[float]) -> dict[str, float]:
     }
 
 
-def _requests(plan: Plan) -> list[bytes]:
+def _made(plan: Plan) -> list[bytes]:
     opening = f"{plan.method} {plan.path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
     endings = [
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}" for body in plan.bodies
@@ -268,7 +277,7 @@ def _requests(plan: Plan) -> list[bytes]:
 
 
 async def _run(plan: Plan) -> Seen:
-    load = _Load(plan, _requests(plan))
+    load = _Load(plan, _made(plan))
     async with asyncio.timeout(plan.warm_up + plan.seconds + 60):
         return await load.run()
 

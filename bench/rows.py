@@ -20,6 +20,10 @@ USUAL_CONNECTIONS: Final = (16, 32, 64)
 
 MANY_EVENTS: Final = 1_000
 
+OVERLOAD: Final = 5
+OVERLOAD_CONNECTIONS: Final = 12_000
+"""More than the turnstile lets wait."""
+
 
 class Measured(Struct, frozen=True):
     """A figure, and the processor time of those who had a part in it, in microseconds for each request."""
@@ -61,6 +65,17 @@ class Row(Struct, frozen=True):
     better: Better = Better.MORE
 
 
+class Overload(Struct, frozen=True):
+    """What comes of too many requests."""
+
+    booked: Measured
+    """Bookings a second."""
+    refused: Measured
+    """Milliseconds to a 503, of 99 in 100."""
+    alive: Measured
+    """Milliseconds to the slowest answer of `/health/live`."""
+
+
 class Round:
     """One round of all rows; what several rows need is measured once."""
 
@@ -89,17 +104,7 @@ class Round:
 
             is_usual = house is self.stage.usual
             ids = [str(self.stage.usual_event(tickets)) for _ in range(events)] if is_usual else asyncio.run(make())
-            plan = Plan(
-                port=house.server.port,
-                method="POST",
-                path="/book",
-                tokens=str(house.tokens),
-                bodies=[msgspec.json.encode({"eventId": each}).decode() for each in ids],
-                connections=connections,
-                seconds=SECONDS,
-                rate=rate,
-            )
-            seen = self.stage.load(plan, house)
+            seen = self.stage.load(_booking(house, ids, connections, rate), house)
             assert set(seen.statuses) == {201}, seen.statuses
             return seen
 
@@ -136,11 +141,42 @@ class Round:
         database = {} if url.startswith("memory") else {"database": [self.stage.database.pid]}
         return Measured(*use_cases.book(url, 256, bookings, processes=database))
 
+    def overload(self) -> "Overload":
+        """Five times what the service can do at its best, over more connections than it lets wait."""
+
+        def measure() -> Overload:
+            house = self.stage.ours
+            event_id = asyncio.run(house.event())
+            plan = _booking(house, [str(event_id)], OVERLOAD_CONNECTIONS, OVERLOAD * self.ours(256).value)
+            seen, looks = self.stage.load_and_look(plan, house)
+            assert set(seen.statuses) <= {201, 503}, seen.statuses
+            assert seen.without_retry_after == 0, "every 503 says when to try again"
+            return Overload(
+                Measured(seen.per_second, seen.microseconds),
+                Measured(seen.refused_milliseconds["p99"]),
+                Measured(max(looks) * 1_000),
+            )
+
+        return self.once("overload", measure)
+
     def beside_a_million(self) -> tuple[Measured, Measured]:
         """Microseconds for one booking where a million were made before it, and where a thousand were."""
         processes = {"database": [self.stage.database.pid]}
         with_many, with_few = self.once("large", lambda: large.costs(self.stage.large_url, processes))
         return Measured(*with_many), Measured(*with_few)
+
+
+def _booking(house: House, event_ids: list[str], connections: int, rate: float | None) -> Plan:
+    return Plan(
+        port=house.server.port,
+        method="POST",
+        path="/book",
+        tokens=str(house.tokens),
+        bodies=[msgspec.json.encode({"eventId": each}).decode() for each in event_ids],
+        connections=connections,
+        seconds=SECONDS,
+        rate=rate,
+    )
 
 
 def _throughput(seen: Seen) -> Measured:
@@ -250,6 +286,32 @@ ROWS: Final = (
         "/s",
         lambda r: _throughput(r.book(r.stage.in_two, 256)),
         lambda r: r.ours(256),
+    ),
+    Row(
+        "overload, five times as many requests: booked / at its best",
+        0.8,
+        1.0,
+        "/s",
+        lambda r: r.overload().booked,
+        lambda r: r.ours(256),
+    ),
+    Row(
+        "overload: time to a 503, p99 / 50 ms",
+        1.0,
+        0.5,
+        "ms",
+        lambda r: r.overload().refused,
+        lambda _: Measured(50),
+        Better.ALIKE,
+    ),
+    Row(
+        "overload: time to the slowest look at /health/live / 5 s",
+        1.0,
+        0.2,
+        "ms",
+        lambda r: r.overload().alive,
+        lambda _: Measured(5_000),
+        Better.ALIKE,
     ),
 )
 """The targets."""

@@ -1,12 +1,17 @@
 """A database, the services on it, customers who are signed in, and events for them."""
 
 import asyncio
+import http.client
+import resource
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from time import perf_counter
 from typing import Final
 from uuid import UUID
 
@@ -83,10 +88,36 @@ class Stage(Struct, frozen=True):
         )
         return msgspec.json.decode(found.stdout, type=Seen)
 
+    def load_and_look(self, plan: Plan, house: House) -> tuple[Seen, list[float]]:
+        """The same, and the seconds after which `/health/live` answered meanwhile, ten times a second.
+
+        Raises: AssertionError, OSError where it did not.
+        """
+        is_over = threading.Event()
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            looking = thread.submit(_look, house.server.port, is_over)
+            try:
+                seen = self.load(plan, house)
+            finally:
+                is_over.set()
+            return seen, looking.result()
+
     def verify(self) -> None:
         """Every promise over both databases of the services. Raises: AssertionError when one is broken."""
         for house in (self.ours, self.on_sqlite):
             verify(house.url)
+
+
+def _look(port: int, is_over: threading.Event) -> list[float]:
+    took = []
+    while not is_over.wait(0.1):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        begun = perf_counter()
+        connection.request("GET", "/health/live")
+        assert connection.getresponse().status == 200
+        took.append(perf_counter() - begun)
+        connection.close()
+    return took
 
 
 def verify(url: str) -> None:
@@ -101,6 +132,15 @@ def verify(url: str) -> None:
             await container.storage().close()
 
     asyncio.run(run())
+
+
+def allow_connections(number: int) -> None:
+    """Let this process and all that it starts open so many connections. Raises: SystemExit where the system forbids."""
+    needed = number + 1_000
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY and most < needed:
+        raise SystemExit(f"A process must be allowed {needed:,} open files: raise the limit (ulimit -Hn) of {most:,}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, most))
 
 
 @contextmanager
