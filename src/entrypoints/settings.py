@@ -3,6 +3,7 @@
 import difflib
 import os
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from io import StringIO
@@ -34,6 +35,9 @@ MADE_BY: Final = 'python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
 MEMORY_URL: Final = "memory://"
 SQLITE_DRIVER: Final = "sqlite+aiosqlite"
 MYSQL_DRIVER: Final = "mysql+asyncmy"
+
+_TLS_FILES: Final = frozenset({"ssl_ca", "ssl_cert", "ssl_key"})
+_URL_OPTIONS: Final = _TLS_FILES | {"charset"}
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -204,7 +208,28 @@ def _database_url(text: str) -> str:
             raise ValueError("must name a file after sqlite+aiosqlite:///, and this is a directory")
     elif url.drivername != MYSQL_DRIVER or not (url.host and url.database):
         raise rule
+    # A word without a value would be left out, and the connection be without TLS.
+    if not all(value for _, value in parse_qsl(text.partition("?")[2], keep_blank_values=True)):
+        raise rule
+    _check_options(url)
     return text
+
+
+def _check_options(url: URL) -> None:
+    """What stands behind the question mark: a mistake there may mean a connection without TLS. Raises: ValueError."""
+    if not set(url.query) <= _URL_OPTIONS or url.query.get("charset", "utf8mb4") != "utf8mb4":
+        raise ValueError("may say ssl_ca=, ssl_cert=, ssl_key= and charset=utf8mb4 behind its ?, and nothing else")
+    if not url.query.keys().isdisjoint(_TLS_FILES):
+        try:
+            # Here too, so that a wrong file is told at the start; the driver reads them again.
+            context = ssl.create_default_context(cafile=str(url.query["ssl_ca"]))
+            if "ssl_cert" in url.query or "ssl_key" in url.query:
+                context.load_cert_chain(str(url.query["ssl_cert"]), str(url.query["ssl_key"]))
+        except (KeyError, OSError):
+            raise ValueError(
+                "must name readable PEM files: ssl_ca=, whose certificates sign the database's, and for a certificate "
+                "of the service's own both ssl_cert= and ssl_key="
+            ) from None
 
 
 def _jwt_secret(text: str) -> str:

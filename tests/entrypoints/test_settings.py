@@ -258,7 +258,7 @@ def test_the_working_directory_is_where_the_file_is_looked_for(tmp_path: Path, m
 
 
 def test_secrets_are_not_shown_by_any_way_of_showing_settings(tmp_path: Path) -> None:
-    url = "mysql+asyncmy://hushowner:hush@database:3306/b?ssl_key_password=hush"
+    url = "mysql+asyncmy://hushowner:hush@database:3306/b?charset=utf8mb4"
     secrets = {"JWT_SECRET": f"hush-{SECRET}", "JWT_OLDER_SECRETS": f"hush+{SECRET},{SECRET}hush"}
     found = load(tmp_path, DATABASE_URL=url, STRIPE_KEY="sk_live_hush", **secrets)
     shown = [repr(found), str(found), f"{found}", f"{found!r}", ascii(found), str([found]), str(found.__rich_repr__())]

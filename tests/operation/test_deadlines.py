@@ -2,34 +2,31 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvicorn
-from dependency_injector.providers import Singleton
+from dependency_injector.providers import Object
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from uvicorn.server import ServerState
 
-from boxoffice.adapters.memory import MemoryStorage
-from boxoffice.adapters.observing import Metrics, Numbers
 from boxoffice.adapters.sql import mysql
 from boxoffice.adapters.sql.migrate import check_version, upgrade
 from boxoffice.adapters.sql.mysql import LOCK_WAIT_SECONDS, POOL_SECONDS, STATEMENT_LIMIT_SECONDS, MySQL
 from boxoffice.adapters.sql.storage import SqlStorage
-from boxoffice.adapters.system import SystemClock, Uuid7Ids
 from boxoffice.application.failures import Unavailable
 from boxoffice.entrypoints.cli.serve import DRAIN_SECONDS
+from boxoffice.entrypoints.container import make_container
 from boxoffice.entrypoints.http import connection
+from boxoffice.entrypoints.http.app import create_app
 from boxoffice.entrypoints.http.connection import ANSWER_SECONDS, Connection
-from boxoffice.entrypoints.http.envelope import Envelope
+from boxoffice.entrypoints.settings import Settings
 from tests import mariadb
 from tests.wire.raw import Raw, request
-
-App = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 def test_they_nest() -> None:
@@ -38,16 +35,39 @@ def test_they_nest() -> None:
     assert (ANSWER_SECONDS, STATEMENT_LIMIT_SECONDS, LOCK_WAIT_SECONDS, POOL_SECONDS) == (10, 5, 3, 1)
 
 
+class Sleepy:
+    """What never ends, unless it is called off."""
+
+    def __init__(self) -> None:
+        self.given_up = 0
+
+    async def __call__(self, *_: object) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.given_up += 1
+
+
+SLOW = {
+    "GET": request("GET /health/ready HTTP/1.1", "X-Request-Id: slow"),
+    "HEAD": request("HEAD /health/ready HTTP/1.1", "X-Request-Id: slow"),
+    "POST": request("POST /login HTTP/1.1", "X-Request-Id: slow", body=b'{"email":"a@example.org","password":"x"}'),
+}
+FAST = request("GET /health/live HTTP/1.1")
+BROKEN = request("POST /login HTTP/1.1", body=b"[]")
+
+
 @asynccontextmanager
-async def listening(app: App) -> AsyncIterator[int]:
-    """The service's connections before an application; on which port."""
-    metrics = Metrics(Numbers(), MemoryStorage().figures, "")
-    envelope = Envelope(app, Singleton(Uuid7Ids), Singleton(SystemClock), lambda: metrics)
-    config = uvicorn.Config(envelope, http=Connection, log_config=None, proxy_headers=False)
+async def listening(sleepy: Sleepy) -> AsyncIterator[int]:
+    """The service, asleep in places; on which port."""
+    container = make_container(Settings(database_url="memory://"))
+    # The storage lives as long as its container: the next one has its own.
+    vars(container.storage())["check_ready"] = sleepy
+    container.log_in.override(Object(sleepy))
+    config = uvicorn.Config(create_app(container), http=Connection, log_config=None, proxy_headers=False)
     config.load()
     state = ServerState()
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(
+    server = await asyncio.get_running_loop().create_server(
         lambda: Connection(config=config, server_state=state, app_state={}), "127.0.0.1", 0
     )
     try:
@@ -61,60 +81,41 @@ async def listening(app: App) -> AsyncIterator[int]:
         await asyncio.gather(*state.tasks, return_exceptions=True)
 
 
-class Sleepy:
-    """Never answers /sleep, and everything else at once."""
-
-    def __init__(self) -> None:
-        self.given_up = 0
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        message = await receive()
-        while message.get("more_body"):
-            message = await receive()
-        if scope["path"] == "/sleep":
-            try:
-                await asyncio.Event().wait()
-            finally:
-                self.given_up += 1
-        await send({"type": "http.response.start", "status": 204, "headers": []})
-        await send({"type": "http.response.body"})
-
-
-@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST"])
-async def test_a_request_that_takes_too_long_is_a_problem_and_the_connection_goes_on(
-    monkeypatch: pytest.MonkeyPatch, method: str
-) -> None:
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.05)
-    app = Sleepy()
-    async with listening(app) as port, await Raw.connect(port) as raw:
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize("method", list(SLOW))
+async def test_a_request_that_takes_too_long_is_a_problem_and_the_connection_goes_on(method: str) -> None:
+    sleepy = Sleepy()
+    async with listening(sleepy) as port, await Raw.connect(port) as raw:
         for _ in range(3):
             is_head = method == "HEAD"
-            slow = request(f"{method} /sleep HTTP/1.1", "X-Request-Id: slow")
-            answer = await raw.ask(slow, is_head=is_head)
+            answer = await raw.ask(SLOW[method], is_head=is_head)
             assert (answer.status, answer.request_id, answer.headers["retry-after"]) == (503, "slow", "1")
             assert is_head or answer.code == "try-again"
-            fast = await raw.ask(request(f"{method} /fast HTTP/1.1"), is_head=is_head)
-            assert fast.status == 204
-        assert app.given_up == 3
+            assert (await raw.ask(FAST)).status == 200
+        assert sleepy.given_up == 3
 
 
-async def test_a_pipelined_request_has_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.05)
+@pytest.mark.usefixtures("short")
+async def test_a_pipelined_request_has_its_own_time() -> None:
     async with listening(Sleepy()) as port, await Raw.connect(port) as raw:
-        await raw.send(request("GET /sleep HTTP/1.1") * 2 + request("GET /fast HTTP/1.1"))
-        assert [answer.status if (answer := await raw.answer()) else None for _ in range(3)] == [503, 503, 204]
+        await raw.send(SLOW["GET"] * 2 + FAST)
+        assert [answer.status if (answer := await raw.answer()) else None for _ in range(3)] == [503, 503, 200]
 
 
-async def test_the_time_of_a_body_to_arrive_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("short")
+async def test_the_time_of_a_body_to_arrive_is_not_counted() -> None:
     """A slow client's request has not arrived yet: another limit is for that."""
-    monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.05)
-    head, body = request("POST /fast HTTP/1.1", body=b"{}").split(b"\r\n\r\n")
     async with listening(Sleepy()) as port, await Raw.connect(port) as slow, await Raw.connect(port) as other:
-        await slow.send(head + b"\r\n\r\n")
+        await slow.send(BROKEN[:-1])
         # Another one's time runs out twice meanwhile, so this one's would have, too.
         for _ in range(2):
-            assert (await other.ask(request("GET /sleep HTTP/1.1"))).status == 503
-        assert (await slow.ask(body)).status == 204
+            assert (await other.ask(SLOW["GET"])).status == 503
+        assert (await slow.ask(BROKEN[-1:])).code == "invalid-request"
 
 
 async def test_the_server_itself_ends_a_statement_that_takes_too_long(

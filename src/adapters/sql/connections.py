@@ -1,6 +1,7 @@
 """Connections to one database that leave nothing behind: what is interrupted is brought to its end all the same."""
 
 import asyncio
+import ssl
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -44,7 +45,7 @@ class Connections:
         except (DBAPIError, OSError, EOFError) as error:
             if isinstance(error, TimeoutError):
                 self._begin(_close_when_there(starting))
-            raise Unavailable("The database cannot be reached; try again in a moment.") from error
+            raise Unavailable(_reason(error)) from error
         except asyncio.CancelledError:
             self._begin(_close_when_there(starting))
             raise
@@ -64,6 +65,16 @@ class Connections:
         self._ends.add(task)
         task.add_done_callback(self._ends.discard)
         return task
+
+
+def _reason(error: BaseException) -> str:
+    """What to say of a connection that could not be made: no names, since clients get to read it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return f"There is no secure connection to the database ({cause.reason}): see ssl_ca in its URL."
+        cause = cause.__cause__ or cause.__context__
+    return "The database cannot be reached; try again in a moment."
 
 
 async def _close_when_there(starting: "asyncio.Task[AsyncConnection]") -> None:
