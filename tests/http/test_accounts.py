@@ -1,7 +1,11 @@
 """Accounts over HTTP."""
 
-import pytest
+from typing import Any
 
+import pytest
+from dependency_injector.providers import Object
+
+from boxoffice.adapters.security import Argon2PasswordHasher
 from boxoffice.domain.user import Role
 from tests.http.service import PASSWORD, Client, Service, ok, pointers, problem
 
@@ -42,6 +46,111 @@ async def test_a_wrong_password_and_an_unknown_address_look_alike(
     assert told[0] | {"requestId": ""} == told[1] | {"requestId": ""}
 
 
+async def signed_in(customer: Client, anyone: Client) -> dict[str, Any]:
+    """The tokens of a new session."""
+    return ok(await anyone.post("/login", {"email": customer.email, "password": PASSWORD}))
+
+
+async def refreshed(anyone: Client, tokens: dict[str, Any]) -> dict[str, Any]:
+    return ok(await anyone.post("/refresh", {"refreshToken": tokens["refreshToken"]}))
+
+
+async def test_a_session_goes_on_with_each_refresh_token_once(
+    service: Service, customer: Client, anyone: Client
+) -> None:
+    first = await signed_in(customer, anyone)
+    service.clock.travel(seconds=901)
+    problem(await Client(service.http, token=first["accessToken"]).get("/me"), 401, "invalid-token")
+    second = await refreshed(anyone, first)
+    assert set(second) == {"accessToken", "refreshToken", "tokenType", "expiresIn"}
+    assert (second["tokenType"], second["expiresIn"]) == ("Bearer", 900)
+    assert 1 <= len(second["refreshToken"]) <= 512
+    own = Client(service.http, token=second["accessToken"])
+    assert ok(await own.get("/me"))["id"] == customer.id
+
+    answer = await anyone.post("/refresh", {"refreshToken": first["refreshToken"]})
+    assert "POST /login" in problem(answer, 401, "invalid-token")["detail"]
+    problem(await anyone.post("/refresh", {"refreshToken": second["refreshToken"]}), 401, "invalid-token")
+
+
+async def test_a_session_ends_after_thirty_days_of_silence(service: Service, customer: Client, anyone: Client) -> None:
+    tokens = await signed_in(customer, anyone)
+    for _ in range(3):
+        service.clock.travel(days=29, hours=23)
+        tokens = await refreshed(anyone, tokens)
+    service.clock.travel(days=30)
+    problem(await anyone.post("/refresh", {"refreshToken": tokens["refreshToken"]}), 401, "invalid-token")
+
+
+async def test_a_bad_refresh_token_is_not_told_as_a_bad_bearer_token(customer: Client, anyone: Client) -> None:
+    body = {"refreshToken": "x" * 512}
+    for client in (anyone, customer):
+        answer = await client.post("/refresh", body)
+        problem(answer, 401, "invalid-token")
+        assert answer.headers["www-authenticate"] == "Bearer"
+    for path in ("/refresh", "/logout"):
+        answer = await anyone.post(path, body, headers={"Authorization": "Bearer bad"})
+        problem(answer, 401, "invalid-token")
+        assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+
+
+async def test_an_access_token_is_no_refresh_token_and_the_other_way_round(
+    service: Service, customer: Client, anyone: Client
+) -> None:
+    tokens = await signed_in(customer, anyone)
+    problem(await anyone.post("/refresh", {"refreshToken": tokens["accessToken"]}), 401, "invalid-token")
+    problem(await Client(service.http, token=tokens["refreshToken"]).get("/me"), 401, "invalid-token")
+    await refreshed(anyone, tokens)
+
+
+async def test_signing_out_ends_the_session_with_all_its_tokens(
+    service: Service, customer: Client, anyone: Client
+) -> None:
+    tokens, other = await signed_in(customer, anyone), await signed_in(customer, anyone)
+    for _ in range(2):
+        answer = await anyone.post("/logout", {"refreshToken": tokens["refreshToken"]})
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert "content-type" not in answer.headers
+    problem(await anyone.post("/refresh", {"refreshToken": tokens["refreshToken"]}), 401, "invalid-token")
+    problem(await Client(service.http, token=tokens["accessToken"]).get("/me"), 401, "invalid-token")
+    ok(await Client(service.http, token=other["accessToken"]).get("/me"))
+    await refreshed(anyone, other)
+
+
+@pytest.mark.parametrize("token", ["x", "x" * 96, "x" * 512, "ü"])
+async def test_signing_out_with_an_unknown_token_is_no_matter(customer: Client, anyone: Client, token: str) -> None:
+    assert (await anyone.post("/logout", {"refreshToken": token})).status_code == 204
+    ok(await customer.get("/me"))
+
+
+async def test_a_disabled_user_is_told_nothing(service: Service, customer: Client, anyone: Client) -> None:
+    tokens = await signed_in(customer, anyone)
+    await service.container.disable_user()(customer.email)
+    disabled = await anyone.post("/login", {"email": customer.email, "password": PASSWORD})
+    unknown = await anyone.post("/login", {"email": "nobody@example.org", "password": PASSWORD})
+    told = [problem(answer, 401, "wrong-credentials") for answer in (disabled, unknown)]
+    assert told[0] | {"requestId": ""} == told[1] | {"requestId": ""}
+    problem(await anyone.post("/refresh", {"refreshToken": tokens["refreshToken"]}), 401, "invalid-token")
+    problem(await Client(service.http, token=tokens["accessToken"]).get("/me"), 401, "invalid-token")
+    taken = {"name": "Eve", "email": customer.email, "password": PASSWORD}
+    problem(await anyone.post("/create-user", taken), 409, "email-taken")
+
+
+async def test_too_many_passwords_at_once_are_asked_to_come_again(
+    service: Service, customer: Client, anyone: Client
+) -> None:
+    full = Argon2PasswordHasher(memory=8, passes=1, threads=1, most_waiting=-1)
+    service.container.password_hasher.override(Object(full))
+    service.container.reset_singletons()
+    for path, body in (
+        ("/login", {"email": "nobody@example.org", "password": PASSWORD}),
+        ("/create-user", {"name": "Eve", "email": "eve@example.org", "password": PASSWORD}),
+    ):
+        answer = await anyone.post(path, body)
+        problem(answer, 503, "try-again")
+        assert 1 <= int(answer.headers["retry-after"]) <= 5
+
+
 async def test_a_profile_is_changed(customer: Client) -> None:
     before = ok(await customer.get("/me"))
     assert ok(await customer.patch("/me", {"name": "Ada L."})) == before | {"name": "Ada L."}
@@ -51,7 +160,9 @@ async def test_a_profile_is_changed(customer: Client) -> None:
 async def test_a_new_password_ends_the_other_sessions(service: Service, customer: Client, anyone: Client) -> None:
     other = Client(service.http, {"id": customer.id, "email": customer.email})
     await other.sign_in_again()
+    tokens = await signed_in(customer, anyone)
     ok(await other.patch("/me", {"currentPassword": PASSWORD, "newPassword": "battery horse correct"}))
+    problem(await anyone.post("/refresh", {"refreshToken": tokens["refreshToken"]}), 401, "invalid-token")
     problem(await customer.get("/me"), 401, "invalid-token")
     ok(await other.get("/me"))
     problem(await anyone.post("/login", {"email": customer.email, "password": PASSWORD}), 401, "wrong-credentials")

@@ -30,10 +30,13 @@ EVENT: dict[str, Any] = {
     "waitingListPolicy": "strict",
     "status": "on_sale",
 }
+REFRESH = {"refreshToken": "x"}
 WITH_TYPES: dict[str, Any] = {"name": "Jazz night", "ticketTypes": [TICKET_TYPE]}
 CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "create-user": ("POST", "/create-user", REGISTRATION),
     "login": ("POST", "/login", CREDENTIALS),
+    "refresh": ("POST", "/refresh", REFRESH),
+    "logout": ("POST", "/logout", REFRESH),
     "profile": ("PATCH", "/me", PROFILE),
     "initialize": ("POST", "/initialize", EVENT),
     "edit": ("PATCH", f"/events/{ID}", EVENT),
@@ -59,6 +62,7 @@ NO_NAME: list[Any] = [
     "\u202eabc",
     "a\u2066",
 ]
+NO_REFRESH_TOKEN: list[Any] = [*NOT_TEXT, None, "", " ", "x" * 513, "a\x00b", "a\nb", "\u202ea"]
 NOT_WHOLE: list[Any] = ["1", 1.0, 1.5, True, False, [], {}, [1], "", "one"]
 NO_ID: list[Any] = [
     *NOT_TEXT,
@@ -137,6 +141,8 @@ BROKEN: list[tuple[str, str, list[Any]]] = [
     ("create-user", "password", NO_PASSWORD),
     ("login", "email", NO_ADDRESS),
     ("login", "password", NOT_TRIED),
+    ("refresh", "refreshToken", NO_REFRESH_TOKEN),
+    ("logout", "refreshToken", NO_REFRESH_TOKEN),
     ("profile", "name", NO_NAME),
     ("profile", "currentPassword", NOT_TRIED),
     ("profile", "newPassword", NO_PASSWORD),

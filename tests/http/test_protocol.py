@@ -33,7 +33,7 @@ SIGNED_IN_WRITES = [
     ("POST", f"/events/{ID}/ticket-types"),
     ("PATCH", f"/events/{ID}/ticket-types/{ID}"),
 ]
-PUBLIC_WRITES = [("POST", "/create-user"), ("POST", "/login")]
+PUBLIC_WRITES = [("POST", "/create-user"), ("POST", "/login"), ("POST", "/refresh"), ("POST", "/logout")]
 EVERYTHING = [
     *[("GET", path) for path in (*PUBLIC_GETS, *SIGNED_IN_GETS, *UNCHECKED_GETS)],
     *SIGNED_IN_WRITES,

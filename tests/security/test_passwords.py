@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from argon2 import extract_parameters
-from argon2.low_level import Type
+from argon2.low_level import Type, hash_secret
 
 from boxoffice.adapters.security import Argon2PasswordHasher, ZxcvbnKnownPasswords
 from boxoffice.application.failures import Unavailable
@@ -40,6 +40,32 @@ async def test_the_work_is_what_owasp_asks_for() -> None:
 async def test_a_hash_of_other_parameters_is_still_checked() -> None:
     kept = await Argon2PasswordHasher(memory=16, passes=2).hash("correct horse")
     assert await cheap().verify("correct horse", kept)
+
+
+@pytest.mark.parametrize(
+    ("made", "is_outdated"),
+    [
+        ({"memory": 64, "passes": 2}, False),
+        ({"memory": 63, "passes": 2}, True),
+        ({"memory": 64, "passes": 1}, True),
+        ({"memory": 8, "passes": 3}, True),
+        ({"memory": 65, "passes": 3}, False),
+    ],
+)
+async def test_a_hash_that_took_less_work_than_todays_is_outdated(made: dict[str, int], is_outdated: bool) -> None:
+    kept = await Argon2PasswordHasher(**made).hash("correct horse")
+    assert Argon2PasswordHasher(memory=64, passes=2).is_outdated(kept) is is_outdated
+
+
+def test_a_hash_of_the_weaker_kinds_of_argon2_is_outdated() -> None:
+    for kind in (Type.I, Type.D):
+        kept = hash_secret(b"correct horse", bytes(16), 9, 999, 1, 32, kind).decode()
+        assert cheap().is_outdated(kept)
+
+
+@pytest.mark.parametrize("kept", ["", "x", "$argon2id$", "$2b$12$" + "a" * 53, "$argon2id$v=19$m=x,t=1,p=1$c2Fs$c2Fs"])
+def test_what_is_no_hash_is_not_outdated(kept: str) -> None:
+    assert cheap().is_outdated(kept) is False
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,11 @@ def _accounts(tour: Tour, people: People) -> None:
     ada = {"name": "Ada", "email": "tour@example.org", "password": PASSWORD}
     ask(201, "POST /create-user", NOBODY, ada)
     ask(409, "POST /create-user", NOBODY, ada)
-    ask(200, "POST /login", NOBODY, {"email": ada["email"], "password": PASSWORD})
+    signed_in = ask(200, "POST /login", NOBODY, {"email": ada["email"], "password": PASSWORD})
+    first = {"refreshToken": signed_in["refreshToken"]}
+    second = {"refreshToken": ask(200, "POST /refresh", NOBODY, first)["refreshToken"]}
+    ask(401, "POST /refresh", NOBODY, first)
+    ask(204, "POST /logout", NOBODY, second)
     ask(401, "POST /login", NOBODY, {"email": ada["email"], "password": "wrong"})
     ask(200, "GET /me", customer)
     ask(200, "PATCH /me", customer, {"name": "Ada"})

@@ -63,6 +63,8 @@ def calls(people: People) -> Sequence[Call]:
         organizer.token),
         Call("PATCH", "/me", {"name": "Ada"}, customer.token),
         Call("POST", "/login", {"email": "nobody@example.org", "password": "x"}, None),
+        Call("POST", "/refresh", {"refreshToken": "x" * 96}, None),
+        Call("POST", "/logout", {"refreshToken": "x" * 96}, None),
         Call("POST", "/create-user", {"name": "Ada", "email": customer.email, "password": "correct horse battery"},
         None),
     ]  # fmt: skip

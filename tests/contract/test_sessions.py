@@ -1,0 +1,145 @@
+"""Sessions on every storage: of those who come with one refresh token at once one is served, whatever else happens."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import pytest
+
+from boxoffice.adapters.security import JwtTokens, RandomRefreshTokens
+from boxoffice.application.authenticate import Authenticate
+from boxoffice.application.change_profile import ChangeProfile, ProfileChanges
+from boxoffice.application.create_user import CreateUser, Registration
+from boxoffice.application.disable_user import DisableUser
+from boxoffice.application.log_in import Credentials, LogIn, SignedIn
+from boxoffice.application.log_out import LogOut
+from boxoffice.application.ports import Storage
+from boxoffice.application.refresh_session import RefreshSession
+from boxoffice.domain.refusals import InvalidToken, WrongCredentials
+from tests.application.world import FewKnownPasswords, PlainHasher
+from tests.contract.box_office import NOW, new_id
+
+EMAIL, PASSWORD = "ada@example.org", "correct horse"
+CREDENTIALS = Credentials(email=EMAIL, password=PASSWORD)
+
+
+class Ids:
+    """Ids as everywhere."""
+
+    new = staticmethod(new_id)
+
+
+class SetClock:
+    """Shows the time that it was set to."""
+
+    time = NOW
+
+    def now(self) -> datetime:
+        return self.time
+
+
+class Desk:
+    """All that concerns sessions, on one storage."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.clock = SetClock()
+        hasher, tokens, refresh_tokens = PlainHasher(), JwtTokens("a secret of the tests " * 2), RandomRefreshTokens()
+        self.create = CreateUser(storage, hasher, FewKnownPasswords(), self.clock, Ids())
+        self.log_in = LogIn(storage, hasher, tokens, refresh_tokens, self.clock, Ids())
+        self.refresh = RefreshSession(storage, tokens, refresh_tokens, self.clock)
+        self.log_out = LogOut(storage, refresh_tokens, self.clock)
+        self.change = ChangeProfile(storage, hasher, FewKnownPasswords(), self.clock)
+        self.disable = DisableUser(storage, self.clock)
+        self.authenticate = lambda: Authenticate(tokens, storage.reads, self.clock)
+
+    async def goes_on(self, signed_in: SignedIn) -> bool:
+        """Whether the session can be refreshed; asked in vain, this ends nothing."""
+        try:
+            await self.refresh(signed_in.refresh_token)
+        except InvalidToken:
+            return False
+        return True
+
+
+@pytest.fixture
+async def desk(storage: Storage) -> Desk:
+    """With one account."""
+    desk = Desk(storage)
+    await desk.create(Registration(name="Ada", email=EMAIL, password=PASSWORD))
+    return desk
+
+
+async def test_one_of_many_at_once_is_served_and_the_session_ends(desk: Desk, times: Callable[[int, int], int]) -> None:
+    other = await desk.log_in(CREDENTIALS)
+    for _ in range(times(5, 100)):
+        signed_in = await desk.log_in(CREDENTIALS)
+        came = [desk.refresh(signed_in.refresh_token) for _ in range(6)]
+        results = await asyncio.gather(*came, return_exceptions=True)
+        served = [each for each in results if isinstance(each, SignedIn)]
+        assert len(served) == 1
+        assert [type(each) for each in results if each not in served] == [InvalidToken] * 5
+        assert not await desk.goes_on(served[0])
+        with pytest.raises(InvalidToken):
+            await desk.authenticate()(served[0].access.text)
+    assert await desk.goes_on(other)
+
+
+async def test_a_session_that_goes_on_beside_all_else_is_not_lost(desk: Desk, times: Callable[[int, int], int]) -> None:
+    """New sessions sweep ended ones of the same user, and all of them lock that user."""
+    signed_in = await desk.log_in(CREDENTIALS)
+    for _ in range(times(5, 100)):
+        leaving = await desk.log_in(CREDENTIALS)
+        signed_in, *_ = await asyncio.gather(
+            desk.refresh(signed_in.refresh_token),
+            desk.log_out(leaving.refresh_token),
+            *(desk.log_in(CREDENTIALS) for _ in range(4)),
+        )
+        await desk.authenticate()(signed_in.access.text)
+
+
+async def test_a_new_password_beside_refreshes_ends_every_other_session(
+    desk: Desk, times: Callable[[int, int], int]
+) -> None:
+    password = PASSWORD
+    for number in range(times(3, 50)):
+        own, *others = [await desk.log_in(Credentials(email=EMAIL, password=password)) for _ in range(4)]
+        claims = (await desk.authenticate()(own.access.text)).claims
+        changes = ProfileChanges(current_password=password, new_password=f"another word {number}")
+        old = Credentials(email=EMAIL, password=password)
+        _, *results = await asyncio.gather(
+            desk.change(claims, changes),
+            *(desk.refresh(each.refresh_token) for each in others),
+            *(desk.log_in(old) for _ in range(3)),
+            return_exceptions=True,
+        )
+        password = f"another word {number}"
+        assert {type(each) for each in results} <= {SignedIn, InvalidToken, WrongCredentials}
+        for each in results:
+            if isinstance(each, SignedIn):
+                assert not await desk.goes_on(each)
+        assert await desk.goes_on(own)
+
+
+async def test_shutting_an_account_beside_sign_ins_and_refreshes_leaves_no_session(desk: Desk) -> None:
+    signed_in = [await desk.log_in(CREDENTIALS) for _ in range(4)]
+    _, *results = await asyncio.gather(
+        desk.disable(EMAIL),
+        *(desk.refresh(each.refresh_token) for each in signed_in),
+        *(desk.log_in(CREDENTIALS) for _ in range(4)),
+        return_exceptions=True,
+    )
+    assert {type(each) for each in results} <= {SignedIn, InvalidToken, WrongCredentials}
+    for each in results:
+        if isinstance(each, SignedIn):
+            assert not await desk.goes_on(each)
+            with pytest.raises(InvalidToken):
+                await desk.authenticate()(each.access.text)
+
+
+async def test_a_session_is_refreshed_for_thirty_days_and_longer(desk: Desk) -> None:
+    signed_in = await desk.log_in(CREDENTIALS)
+    for _ in range(3):
+        desk.clock.time += timedelta(days=30, microseconds=-1)
+        signed_in = await desk.refresh(signed_in.refresh_token)
+    desk.clock.time += timedelta(days=30)
+    assert not await desk.goes_on(signed_in)
