@@ -254,7 +254,9 @@ def test_every_rule_that_can_be_told_is_told(shape: type[Body]) -> None:
 async def test_the_page_loads_nothing_from_anywhere(anyone: Client) -> None:
     answer = await anyone.get("/docs")
     assert answer.headers["content-type"].startswith("text/html")
-    assert not re.search(r"(src|action)=|@import|url\(|<script|<link|https?://", answer.text)
+    # What stands in examples and schemas is read, not loaded.
+    loaded = re.sub(r"<pre>.*?</pre>", "", answer.text, flags=re.DOTALL)
+    assert not re.search(r"(src|action)=|@import|url\(|<script|<link|https?://", loaded)
     for method, path in CALLS:
         assert f"<b>{method.upper()}</b> {path}</h2>" in answer.text
     ids = set(re.findall(r"id=\"?([\w-]+)", answer.text))
