@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from dependency_injector.containers import DeclarativeContainer
 from dependency_injector.providers import Dependency, Object, Singleton
@@ -9,7 +10,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from .. import __version__
-from ..adapters.observing import Metrics, Numbers, SharedNumbers
+from ..adapters.observing import Metrics, Numbers, SharedNumbers, Together, Unforeseen
 from ..adapters.payments import MemoryLedger, SandboxGateway
 from ..adapters.security import Argon2PasswordHasher, JwtTokens, RandomRefreshTokens, ZxcvbnKnownPasswords
 from ..adapters.system import SystemClock, Uuid7Ids
@@ -30,6 +31,7 @@ from ..application.initialize_event import InitializeEvent
 from ..application.list_users import ListUsers
 from ..application.log_in import LogIn
 from ..application.log_out import LogOut
+from ..application.observing import Observer
 from ..application.pay_booking import PayBooking
 from ..application.ports import (
     Clock,
@@ -64,8 +66,12 @@ from ..application.verify_promises import NoteVerdict, VerifyPromises
 from .secret import signing_secret
 from .settings import Payments, Settings, SettingsError
 
+if TYPE_CHECKING:
+    from ..adapters.observing.sentry import SentryReports
+    from ..adapters.observing.tracing import Tracing
 
-def _storage(settings: Settings) -> Storage:
+
+def _storage(settings: Settings, tracing: "Tracing | None" = None) -> Storage:
     # Imported where they are chosen: whoever embeds the core in memory loads no database driver.
     if settings.is_in_memory:
         from ..adapters.memory import MemoryStorage  # noqa: PLC0415
@@ -74,7 +80,46 @@ def _storage(settings: Settings) -> Storage:
     from ..adapters.sql.storage import SqlStorage  # noqa: PLC0415
 
     _make_room(settings)
-    return SqlStorage(settings.database_url)
+    storage = SqlStorage(settings.database_url)
+    if tracing is not None:
+        for engine in storage.engines:
+            tracing.watch(engine)
+    return storage
+
+
+def _tracing(settings: Settings) -> "Tracing | None":
+    if settings.otel_endpoint is None:
+        return None
+    try:
+        from ..adapters.observing.tracing import Tracing  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            "BOXOFFICE_OTEL_ENDPOINT is set, and OpenTelemetry is not installed: pip install 'boxoffice[otel]'"
+        ) from error
+    return Tracing.exporting_to(settings.otel_endpoint, __version__)
+
+
+def _reports(settings: Settings) -> "SentryReports | None":
+    if settings.sentry_dsn is None:
+        return None
+    try:
+        from ..adapters.observing.sentry import BadDsn, SentryReports  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            "BOXOFFICE_SENTRY_DSN is set, and Sentry's library is not installed: pip install 'boxoffice[sentry]'"
+        ) from error
+    try:
+        return SentryReports(settings.sentry_dsn, __version__)
+    except BadDsn:
+        raise SettingsError("BOXOFFICE_SENTRY_DSN must be a DSN of Sentry: https://key@host/project") from None
+
+
+def _unforeseen(metrics: Metrics, reports: "SentryReports | None") -> Unforeseen:
+    return Unforeseen(metrics.failed_unforeseen, *([] if reports is None else [reports.report]))
+
+
+def _observer(metrics: Metrics, tracing: "Tracing | None") -> Observer:
+    return metrics if tracing is None else Together(metrics, tracing)
 
 
 def _metrics(settings: Settings, storage: Storage) -> Metrics:
@@ -178,7 +223,9 @@ class Container(DeclarativeContainer):
 
     settings = Dependency(instance_of=Settings)
 
-    storage: Singleton[Storage] = Singleton(_storage, settings)
+    tracing: "Singleton[Tracing | None]" = Singleton(_tracing, settings)
+    reports: "Singleton[SentryReports | None]" = Singleton(_reports, settings)
+    storage: Singleton[Storage] = Singleton(_storage, settings, tracing)
     clock: Singleton[Clock] = Singleton(SystemClock)
     ids: Singleton[Ids] = Singleton(Uuid7Ids)
     jitter: Object[Callable[[], float]] = Object(random.random)
@@ -189,7 +236,9 @@ class Container(DeclarativeContainer):
     payment_gateway: Singleton[PaymentGateway] = Singleton(_payment_gateway, settings)
     reads = storage.provided.reads
     metrics = Singleton(_metrics, settings, storage)
-    turnstile = Singleton(Turnstile, storage, clock, ids, jitter=jitter, observer=metrics)
+    unforeseen = Singleton(_unforeseen, metrics, reports)
+    observer = Singleton(_observer, metrics, tracing)
+    turnstile = Singleton(Turnstile, storage, clock, ids, jitter=jitter, observer=observer)
     draining = Singleton(Draining)
 
     book_ticket = Singleton(BookTicket, turnstile)

@@ -46,7 +46,9 @@ async def running(
         await migrate(settings)
     gateway = container.payment_gateway()
     storage = container.storage()
-    metrics = container.metrics()
+    metrics, tracing, reports = container.metrics(), container.tracing(), container.reports()
+    unforeseen = container.unforeseen()
+    logging.getLogger().addHandler(unforeseen)
 
     async def sample() -> None:
         await metrics.sample(container.turnstile().waiting, SAMPLE_EVERY)
@@ -70,6 +72,10 @@ async def running(
             await container.turnstile().close()
     finally:
         metrics.close()
+        logging.getLogger().removeHandler(unforeseen)
+        for outside in (tracing, reports):
+            if outside is not None:
+                await outside.close()
         try:
             await gateway.close()
         finally:

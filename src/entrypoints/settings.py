@@ -94,6 +94,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     payments: Payments = Payments.SANDBOX
     stripe_key: str | None = None
     stripe_url: str | None = None
+    otel_endpoint: str | None = None
+    sentry_dsn: str | None = None
     metrics_directory: Path | None = None
     """Where several processes of one service count together; None: each for itself."""
     webhooks_private: bool = False
@@ -129,7 +131,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         shown = {name: getattr(self, name) for name in self.__struct_fields__}
-        shown |= {name: None if shown[name] is None else "***" for name in ("jwt_secret", "stripe_key")}
+        shown |= {name: None if shown[name] is None else "***" for name in ("jwt_secret", "stripe_key", "sentry_dsn")}
         shown["jwt_older_secrets"] = ("***",) * len(self.jwt_older_secrets)
         shown["database_url"] = self.database_place
         return list(shown.items())
@@ -353,6 +355,18 @@ def _log_file(text: str) -> Path:
     return path
 
 
+def _sentry_dsn(text: str) -> str:
+    rule = ValueError("must be a DSN of Sentry: https://key@host/project")
+    try:
+        url = urlsplit(text)
+        is_one = url.scheme in {"http", "https"} and url.username and url.hostname and url.path.strip("/")
+    except ValueError:
+        raise rule from None
+    if not is_one:
+        raise rule
+    return text
+
+
 def _metrics_directory(text: str) -> Path:
     path = Path(text)
     if path.exists() and not path.is_dir():
@@ -370,6 +384,8 @@ _RULES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     f"{PREFIX}PAYMENTS": ("payments", _choice(Payments)),
     f"{PREFIX}STRIPE_KEY": ("stripe_key", _stripe_key),
     f"{PREFIX}STRIPE_URL": ("stripe_url", _stripe_url),
+    f"{PREFIX}OTEL_ENDPOINT": ("otel_endpoint", _stripe_url),
+    f"{PREFIX}SENTRY_DSN": ("sentry_dsn", _sentry_dsn),
     f"{PREFIX}METRICS_DIRECTORY": ("metrics_directory", _metrics_directory),
     f"{PREFIX}WEBHOOKS_PRIVATE": ("webhooks_private", _switch),
     f"{PREFIX}SMTP_URL": ("smtp_url", _smtp_url),

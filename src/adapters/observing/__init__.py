@@ -2,5 +2,7 @@
 
 from .metrics import Metrics
 from .numbers import Numbers, SharedNumbers
+from .reporting import Unforeseen
+from .together import Together
 
-__all__ = ["Metrics", "Numbers", "SharedNumbers"]
+__all__ = ["Metrics", "Numbers", "SharedNumbers", "Together", "Unforeseen"]

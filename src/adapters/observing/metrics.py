@@ -96,7 +96,7 @@ class Metrics:
         values[place + bisect_left(_SECONDS, seconds)] += 1.0
         values[place + _SECONDS_SUM] += seconds
 
-    def failed_unforeseen(self) -> None:
+    def failed_unforeseen(self, _error: BaseException) -> None:
         """An error happened that nobody foresaw."""
         self._values[self._errors] += 1.0
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Self
 
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import Engine, make_url
 
 from ...application.failures import Retryable, Unavailable
 from .chores import SqlChores
@@ -60,6 +60,11 @@ class SqlStorage:
         self.reads = SqlReads(self._reading, self._database.diagnose)
         self.telling = SqlTellingReads(self._reading, self._database.diagnose)
         self.figures = SqlFigures(self._database, self._writing, self._reading)
+
+    @property
+    def engines(self) -> tuple[Engine, ...]:
+        """What its connections are made by."""
+        return (self._writing.engine.sync_engine, self._reading.engine.sync_engine)
 
     @classmethod
     def from_url(cls, url: str) -> Self:

@@ -78,6 +78,9 @@ def create_app(container: Container) -> Litestar:
         request_max_body_size=None,
     )
     app.asgi_handler = Envelope(app.asgi_handler, container.ids, container.clock, container.metrics)
+    tracing = container.tracing()
+    if tracing is not None:
+        app.asgi_handler = tracing.around(app.asgi_handler)
     return app
 
 

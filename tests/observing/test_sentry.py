@@ -1,0 +1,145 @@
+"""Errors that nobody foresaw are counted and reported, without anything that a request brought."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from dependency_injector.providers import Object
+
+from boxoffice.adapters.observing import Unforeseen
+from boxoffice.entrypoints.container import make_container
+from boxoffice.entrypoints.settings import Settings, SettingsError
+from tests.observing.collector import Collector
+from tests.observing.conftest import PASSWORD, SECRET, Office, serving
+
+
+class Broken:
+    """A use case that fails, and says what it should keep to itself."""
+
+    async def __call__(self, *arguments: object, **options: object) -> None:
+        secret = PASSWORD
+        try:
+            _ = {}["grace@example.org"]
+        except KeyError as error:
+            raise RuntimeError(f"nobody foresaw this: ada@example.org {secret} {arguments}") from error
+
+
+@pytest.fixture
+async def office(collector: Collector) -> AsyncIterator[Office]:
+    dsn = f"http://publickey@127.0.0.1:{collector.port}/42"
+    container = make_container(Settings(database_url="memory://", jwt_secret=SECRET, sentry_dsn=dsn))
+    container.read_profile.override(Object(Broken()))
+    async with serving(container) as office:
+        yield office
+
+
+def events(received: list[tuple[str, bytes]]) -> list[dict[str, Any]]:
+    """The reports among what was sent: lines of a header and, each with a header of its own, the items."""
+    found = []
+    for _, body in received:
+        lines = body.split(b"\n")
+        found += [
+            json.loads(lines[number + 1])
+            for number, line in enumerate(lines[:-1])
+            if line.startswith(b"{") and json.loads(line).get("type") == "event"
+        ]
+    return found
+
+
+async def test_an_error_is_reported_with_its_place_and_nothing_of_the_request(
+    office: Office, collector: Collector
+) -> None:
+    answer = await office.http.get("/me?note=private", headers={**office.headers, "X-Secret": "sesame"})
+    assert answer.status_code == 500
+    await asyncio.to_thread(collector.wait_for, events)
+    ((path, body),) = collector.received
+    assert path == "/api/42/envelope/"
+    (event,) = events(collector.received)
+    inner, outer = event["exception"]["values"]
+    assert (inner["type"], outer["type"]) == ("KeyError", "RuntimeError")
+    assert "value" not in inner
+    assert "value" not in outer
+    assert outer["stacktrace"]["frames"][-1]["function"] == "__call__"
+    assert event["release"].startswith("boxoffice@")
+    assert event.keys().isdisjoint({"request", "user", "breadcrumbs", "extra", "server_name", "logentry", "modules"})
+    # The line of the program that raised it is told, and with it what is written there; not what came of it.
+    said = json.dumps(event).replace("ada@example.org {secret} {arguments}", "")
+    token = office.headers["Authorization"].removeprefix("Bearer ")
+    for private in ("ada@example.org", PASSWORD, token, "sesame", "note=private", "Ada Lovelace", '"vars"'):
+        assert private not in said
+    assert token.encode() not in body
+
+
+async def test_it_is_counted_too(office: Office) -> None:
+    await office.http.get("/me", headers=office.headers)
+    assert "boxoffice_errors_total 1.0" in (await office.http.get("/metrics")).text
+
+
+async def test_what_was_foreseen_is_not_reported(office: Office, collector: Collector) -> None:
+    assert (await office.http.get("/nowhere")).status_code == 404
+    assert (await office.http.post("/book", json={})).status_code == 401
+    assert (await office.http.post("/login", content=b"nonsense")).status_code in {400, 415}
+    assert "boxoffice_errors_total 0.0" in (await office.http.get("/metrics")).text
+    # Whatever was on its way would come before this one.
+    await office.http.get("/me", headers=office.headers)
+    await asyncio.to_thread(collector.wait_for, events)
+    assert len(events(collector.received)) == 1
+
+
+async def test_what_is_left_at_the_end_is_sent(collector: Collector) -> None:
+    dsn = f"http://publickey@127.0.0.1:{collector.port}/42"
+    container = make_container(Settings(database_url="memory://", jwt_secret=SECRET, sentry_dsn=dsn))
+    container.read_profile.override(Object(Broken()))
+    async with serving(container) as office:
+        await office.http.get("/me", headers=office.headers)
+    assert len(events(collector.received)) == 1
+    before = len(logging.getLogger().handlers)
+    async with serving(make_container(Settings(database_url="memory://", jwt_secret=SECRET))):
+        pass
+    assert len(logging.getLogger().handlers) == before
+
+
+async def test_a_sentry_that_is_away_is_nobodys_trouble() -> None:
+    settings = Settings(database_url="memory://", jwt_secret=SECRET, sentry_dsn="http://publickey@127.0.0.1:9/42")
+    container = make_container(settings)
+    container.read_profile.override(Object(Broken()))
+    async with asyncio.timeout(60), serving(container) as office:
+        assert (await office.http.get("/me", headers=office.headers)).status_code == 500
+        assert (await office.http.get("/events")).status_code == 200
+
+
+def test_whoever_logs_does_not_fail_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+
+    def fail(error: BaseException) -> None:
+        raise ZeroDivisionError
+
+    told: list[BaseException] = []
+    log = logging.getLogger("tests.observing")
+    handler = Unforeseen(told.append, fail)
+    log.addHandler(handler)
+    try:
+        log.error("no exception")
+        log.warning("foreseen", exc_info=ValueError())
+        error = ValueError()
+        log.error("unforeseen", exc_info=error)
+    finally:
+        log.removeHandler(handler)
+    assert told == [error]
+
+
+@pytest.mark.parametrize(
+    "text", ["nonsense", "https://sentry.example.org/42", "https://key@sentry.example.org", "ftp://key@host/1"]
+)
+def test_what_is_no_dsn_stops_the_start(text: str) -> None:
+    with pytest.raises(SettingsError, match="BOXOFFICE_SENTRY_DSN must be a DSN") as told:
+        Settings.load({"BOXOFFICE_SENTRY_DSN": text})
+    assert text not in str(told.value)
+
+
+def test_a_dsn_is_not_shown() -> None:
+    settings = Settings.load({"BOXOFFICE_SENTRY_DSN": "https://publickey@sentry.example.org/42"})
+    assert "publickey" not in repr(settings)

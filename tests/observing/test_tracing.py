@@ -1,0 +1,231 @@
+"""Traces: from the request through the batch to the statement, and nothing of it where nobody asked for it."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from dependency_injector.providers import Object
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+
+from boxoffice.adapters.observing import Metrics, Numbers, Together
+from boxoffice.adapters.observing.tracing import Tracing
+from boxoffice.application.failures import Retryable
+from boxoffice.entrypoints.container import Container, make_container
+from boxoffice.entrypoints.settings import Settings, SettingsError
+from tests.application.world import ANA, BEN, World
+from tests.observing.collector import Collector
+from tests.observing.conftest import PASSWORD, SECRET, serving, signed_in
+
+TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+
+class Spans:
+    """What was traced."""
+
+    def __init__(self) -> None:
+        self.exporter = InMemorySpanExporter()
+        provider = TracerProvider()
+        provider.add_span_processor(SimpleSpanProcessor(self.exporter))
+        self.tracing = Tracing(provider)
+
+    @property
+    def all(self) -> Sequence[ReadableSpan]:
+        return self.exporter.get_finished_spans()
+
+    def named(self, name: str) -> list[ReadableSpan]:
+        return [span for span in self.all if span.name == name]
+
+    def below(self, parent: ReadableSpan) -> list[ReadableSpan]:
+        return [span for span in self.all if span.parent and span.parent.span_id == id_of(parent)]
+
+
+def id_of(span: ReadableSpan) -> int:
+    assert span.context is not None
+    return span.context.span_id
+
+
+def trace_of(span: ReadableSpan) -> int:
+    assert span.context is not None
+    return span.context.trace_id
+
+
+@pytest.fixture
+def spans() -> Iterator[Spans]:
+    spans = Spans()
+    yield spans
+    spans.exporter.shutdown()
+
+
+def container_with(spans: Spans, url: str) -> Container:
+    container = make_container(Settings(database_url=url, jwt_secret=SECRET))
+    container.tracing.override(Object(spans.tracing))
+    return container
+
+
+@pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mysql)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "mariadb":
+        from tests.databases import emptied
+
+        return emptied(request.getfixturevalue("migrated_mysql_url"))
+    return f"sqlite+aiosqlite:///{tmp_path / 'boxoffice.db'}"
+
+
+async def test_from_the_request_to_the_statement(spans: Spans, url: str) -> None:
+    async with serving(container_with(spans, url)) as office:
+        event_id = await office.event()
+        spans.exporter.clear()
+        answer = await office.book(event_id, traceparent=f"00-{TRACE}-{PARENT}-01")
+        assert answer.status_code == 201
+    (request,) = spans.named("POST /book")
+    assert request.kind is SpanKind.SERVER
+    assert f"{trace_of(request):032x}" == TRACE
+    assert request.parent is not None
+    assert f"{request.parent.span_id:016x}" == PARENT
+    assert dict(request.attributes or {}) == {
+        "http.request.method": "POST",
+        "http.route": "/book",
+        "http.response.status_code": 201,
+        "boxoffice.request_id": answer.headers["x-request-id"],
+    }
+    (batch,) = [span for span in spans.named("batch") if span.links]
+    assert batch.parent is None
+    assert [link.context.span_id for link in batch.links] == [id_of(request)]
+    statements = spans.below(batch)
+    names = [span.name for span in sorted(statements, key=lambda span: span.start_time or 0)]
+    assert names[-1] == "COMMIT"
+    assert "SELECT" in names
+    assert names.count("INSERT") >= 2
+    assert all(span.kind is SpanKind.CLIENT and span.status.status_code is StatusCode.UNSET for span in statements)
+    assert all((span.start_time or 0) <= (span.end_time or 0) for span in statements)
+    # What the request itself reads (who is calling) is its own.
+    assert all(span.name == "SELECT" for span in spans.below(request))
+
+
+async def test_a_batch_links_all_the_requests_that_share_it(spans: Spans, tmp_path: Path) -> None:
+    container = container_with(spans, f"sqlite+aiosqlite:///{tmp_path / 'boxoffice.db'}")
+    async with serving(container) as office:
+        event_id = await office.event(30)
+        others = [await signed_in(office.http, f"user{number}@example.org") for number in range(6)]
+        spans.exporter.clear()
+        answers = await asyncio.gather(*(each.book(event_id) for each in (office, *others)))
+        assert [answer.status_code for answer in answers] == [201] * 7
+    batches = [span for span in spans.named("batch") if span.links]
+    linked = [link.context.span_id for batch in batches for link in batch.links]
+    assert sorted(linked) == sorted(map(id_of, spans.named("POST /book")))
+    assert len(batches) < 7
+
+
+async def test_no_value_of_a_statement_is_told(spans: Spans, url: str) -> None:
+    async with serving(container_with(spans, url)) as office:
+        await office.event()
+        await office.http.get("/me", headers=office.headers)
+    told = repr([(span.name, dict(span.attributes or {}), span.events) for span in spans.all])
+    assert "INSERT INTO users" in told
+    for secret in ("ada@example.org", "Ada Lovelace", "Jazz night", PASSWORD, office.headers["Authorization"]):
+        assert secret not in told
+        assert secret.encode().hex() not in told.lower()
+
+
+async def test_a_failure_is_told_with_its_cause(spans: Spans) -> None:
+    from boxoffice.adapters.memory import Step
+
+    world = World(observer=spans.tracing)
+    event_id = await world.event()
+    spans.exporter.clear()
+    world.faults.plan(Step.LOCK, Retryable())
+    await world.book(event_id, ANA)
+    (batch,) = spans.named("batch")
+    assert [each.name for each in batch.events] == ["failed", "passed"]
+    assert dict(batch.events[0].attributes or {}) == {"boxoffice.cause": "undone", "boxoffice.commands": 1}
+
+
+async def test_an_error_of_the_service_is_an_error_of_the_span(spans: Spans) -> None:
+    container = container_with(spans, "memory://")
+    async with serving(container) as office:
+        container.list_events.override(Object(object()))
+        assert (await office.http.get("/events")).status_code == 500
+        assert (await office.http.get("/nowhere")).status_code == 404
+    (request,) = spans.named("GET /events")
+    assert request.status.status_code is StatusCode.ERROR
+    assert not any(span.status.status_code is StatusCode.ERROR for span in spans.named("GET"))
+
+
+async def test_who_watches_together_is_told_the_same(spans: Spans) -> None:
+    metrics = Metrics(Numbers(), World().storage.figures, "")
+    world = World(observer=Together(metrics, spans.tracing))
+    event_id = await world.event()
+    await asyncio.gather(world.book(event_id, ANA), world.book(event_id, BEN))
+    assert 'boxoffice_bookings_total{outcome="confirmed"} 2.0' in (await metrics.page()).decode()
+    assert spans.named("batch")
+
+
+async def test_a_collector_gets_them(collector: Collector) -> None:
+    settings = Settings(database_url="memory://", jwt_secret=SECRET, otel_endpoint=collector.url)
+    async with serving(make_container(settings)) as office:
+        event_id = await office.event()
+        await office.book(event_id, traceparent=f"00-{TRACE}-{PARENT}-01")
+    # At the end what is left was delivered.
+    assert {path for path, _ in collector.received} == {"/v1/traces"}
+    resources = [
+        resource
+        for _, body in collector.received
+        for resource in ExportTraceServiceRequest.FromString(body).resource_spans
+    ]
+    names = {each.value.string_value for resource in resources for each in resource.resource.attributes}
+    assert "boxoffice" in names
+    found = {
+        (span.name, span.trace_id.hex()): span
+        for resource in resources
+        for scope in resource.scope_spans
+        for span in scope.spans
+    }
+    booking = found["POST /book", TRACE]
+    assert booking.parent_span_id.hex() == PARENT
+    linked = [link.span_id for (name, _), span in found.items() if name == "batch" for link in span.links]
+    assert booking.span_id in linked
+
+
+async def test_a_collector_that_is_away_holds_up_nobody() -> None:
+    settings = Settings(database_url="memory://", jwt_secret=SECRET, otel_endpoint="http://127.0.0.1:9")
+    async with asyncio.timeout(60), serving(make_container(settings)) as office:
+        assert (await office.book(await office.event())).status_code == 201
+
+
+def test_nothing_is_imported_where_nobody_asked() -> None:
+    script = (
+        "import sys\n"
+        "from boxoffice.entrypoints.container import make_container\n"
+        "from boxoffice.entrypoints.http.app import create_app\n"
+        "from boxoffice.entrypoints.settings import Settings\n"
+        f"create_app(make_container(Settings(database_url='memory://', jwt_secret='{SECRET}')))\n"
+        # Litestar itself looks for names of OpenTelemetry's, which are no more than names.
+        "print([name for name in sys.modules if name.startswith(('opentelemetry.sdk', 'opentelemetry.trace', "
+        "'opentelemetry.exporter', 'sentry_sdk'))])\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
+    assert ran.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("module", "adapter", "field", "value", "extra"),
+    [
+        ("opentelemetry", "tracing", "otel_endpoint", "http://127.0.0.1:4318", "otel"),
+        ("sentry_sdk", "sentry", "sentry_dsn", "https://key@127.0.0.1/1", "sentry"),
+    ],
+)
+def test_a_library_that_is_missing_is_named(
+    monkeypatch: pytest.MonkeyPatch, module: str, adapter: str, field: str, value: str, extra: str
+) -> None:
+    monkeypatch.delitem(sys.modules, f"boxoffice.adapters.observing.{adapter}", raising=False)
+    monkeypatch.setitem(sys.modules, module, None)
+    container = make_container(Settings(**{"database_url": "memory://", "jwt_secret": SECRET, field: value}))
+    with pytest.raises(SettingsError, match=rf"pip install 'boxoffice\[{extra}\]'"):
+        container.observer() if extra == "otel" else container.unforeseen()
