@@ -24,10 +24,10 @@ class Collector:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def wait_for(self, is_enough: Callable[[list[tuple[str, bytes]]], bool]) -> None:
+    def wait_for(self, is_enough: Callable[[list[tuple[str, bytes]]], object]) -> None:
         """Until what was received is enough; a minute is for a machine that has other things to do."""
         with self._has_come:
-            assert self._has_come.wait_for(lambda: is_enough(self.received), timeout=60), self.received
+            assert self._has_come.wait_for(lambda: bool(is_enough(self.received)), timeout=60), self.received
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         collector = self

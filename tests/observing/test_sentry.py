@@ -22,7 +22,7 @@ class Broken:
     async def __call__(self, *arguments: object, **options: object) -> None:
         secret = PASSWORD
         try:
-            _ = {}["grace@example.org"]
+            _ = dict[str, str]()["grace@example.org"]
         except KeyError as error:
             raise RuntimeError(f"nobody foresaw this: ada@example.org {secret} {arguments}") from error
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from dependency_injector.providers import Object
+from msgspec.structs import replace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -226,6 +227,7 @@ def test_a_library_that_is_missing_is_named(
 ) -> None:
     monkeypatch.delitem(sys.modules, f"boxoffice.adapters.observing.{adapter}", raising=False)
     monkeypatch.setitem(sys.modules, module, None)
-    container = make_container(Settings(**{"database_url": "memory://", "jwt_secret": SECRET, field: value}))
+    settings = replace(Settings(database_url="memory://", jwt_secret=SECRET), **{field: value})
+    container = make_container(settings)
     with pytest.raises(SettingsError, match=rf"pip install 'boxoffice\[{extra}\]'"):
         container.observer() if extra == "otel" else container.unforeseen()
