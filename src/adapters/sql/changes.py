@@ -1,54 +1,56 @@
-"""Statements that give many rows values of their own at once."""
+"""Statements that change many rows at once, written out in literals that hold nothing to escape (`literal_of`)."""
 
-from functools import lru_cache
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Table, Update, bindparam, case, update
+from sqlalchemy import Column, Table
+
+from .types import Statement, literal_of
+
+Row = Mapping[str, Any]
 
 
-@lru_cache(maxsize=256)
-def put(table: Table, columns: tuple[str, ...], rows: int) -> Update:
-    """Put these columns of so many rows, found by `id`; the parameters are those of `put_values`.
+def put(table: Table, columns: Sequence[str], rows: Sequence[Row], dialect: str) -> Statement:
+    """Put these columns of rows that are there, each found by its `id`.
 
-    One statement, hence one round trip. An `INSERT … ON DUPLICATE KEY UPDATE` would be shorter, and would hide a broken
-    promise wherever a table has a second unique key.
+    An `INSERT … ON DUPLICATE KEY UPDATE` would be shorter, and would hide a broken promise wherever a table has a
+    second unique key.
     """
-    ids = [bindparam(f"id_{row}", type_=table.c.id.type) for row in range(rows)]
-    return (
-        update(table)
-        .where(table.c.id.in_(ids))
-        .values(
-            {
-                table.c[name]: case(
-                    {ids[row]: bindparam(f"{name}_{row}", type_=table.c[name].type) for row in range(rows)},
-                    value=table.c.id,
-                )
-                for name in columns
-            }
-        )
-    )
+    return _update(table, _own(table, columns, rows, dialect), [], rows, dialect)
 
 
-def put_values(columns: tuple[str, ...], rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """The parameters of `put`."""
-    return {f"{name}_{number}": row[name] for number, row in enumerate(rows) for name in ("id", *columns)}
+def set_alike(table: Table, shared: Row, own: Sequence[str], rows: Sequence[Row], was: Any, dialect: str) -> Statement:
+    """Give rows, found by `id`, the same values, and each its own of `own`, where their status is still `was`."""
+    sets = [f"{name} = {_literal(table.c[name], value, dialect)}" for name, value in shared.items()]
+    still = f"{table.c.status.name} = {_literal(table.c.status, was, dialect)}"
+    return _update(table, [*sets, *_own(table, own, rows, dialect)], [still], rows, dialect)
 
 
-@lru_cache(maxsize=64)
-def set_alike(table: Table, columns: tuple[str, ...]) -> Update:
-    """Give many rows, found by `ids`, the same values, where their status is still `was`."""
-    return (
-        update(table)
-        .where(table.c.id.in_(bindparam("ids", expanding=True)), table.c.status == bindparam("was"))
-        .values({name: bindparam(f"new_{name}", type_=table.c[name].type) for name in columns})
-    )
+def remove(table: Table, column: Column[Any], values: Sequence[Any], dialect: str) -> Statement:
+    """Remove the rows with these values, of which each has one."""
+    return Statement(f"DELETE FROM {table.name} WHERE {_among(column, values, dialect)}", len(values))  # noqa: S608 - literals
 
 
-@lru_cache(maxsize=256)
-def set_nearly_alike(table: Table, columns: tuple[str, ...], own: tuple[str, ...], rows: int) -> Update:
-    """The same, except that each row has its own values of `own`; these and the ids are named as in `put`."""
-    return (
-        put(table, own, rows)
-        .where(table.c.status == bindparam("was"))
-        .values({name: bindparam(f"new_{name}", type_=table.c[name].type) for name in columns})
-    )
+def _update(table: Table, sets: Iterable[str], where: Sequence[str], rows: Sequence[Row], dialect: str) -> Statement:
+    conditions = " AND ".join([_among(table.c.id, [row["id"] for row in rows], dialect), *where])
+    return Statement(f"UPDATE {table.name} SET {', '.join(sets)} WHERE {conditions}", len(rows))  # noqa: S608 - literals
+
+
+def _own(table: Table, columns: Sequence[str], rows: Sequence[Row], dialect: str) -> Iterable[str]:
+    write_id = literal_of(table.c.id.type, dialect)
+    ids = [write_id(row["id"]) for row in rows]
+    for name in columns:
+        write = literal_of(table.c[name].type, dialect)
+        if len(rows) == 1:
+            yield f"{name} = {write(rows[0][name])}"
+        else:
+            cases = " ".join([f"WHEN {each} THEN {write(row[name])}" for each, row in zip(ids, rows, strict=True)])
+            yield f"{name} = CASE id {cases} END"
+
+
+def _among(column: Column[Any], values: Sequence[Any], dialect: str) -> str:
+    return f"{column.name} IN ({','.join(map(literal_of(column.type, dialect), values))})"
+
+
+def _literal(column: Column[Any], value: Any, dialect: str) -> str:
+    return literal_of(column.type, dialect)(value)

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy.exc import DBAPIError
@@ -10,8 +10,12 @@ from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from ...application.failures import Unavailable
+from .types import Result as Found
+from .types import Statement
 
 Result = TypeVar("Result")
+Send = Callable[[AsyncConnection, Sequence[Statement]], Awaitable[list[Found]]]
+"""Sends statements, in their order, and says what came of each. The first that fails is the last that was done."""
 
 CONNECT_SECONDS = 3.0
 """The most that getting a connection may take."""
@@ -30,8 +34,9 @@ class Connections:
     nobody, and keep it.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, send: Send) -> None:
         self.engine = engine
+        self.send = send
         self._ends: set[asyncio.Task[Any]] = set()
 
     async def connect(self) -> AsyncConnection:

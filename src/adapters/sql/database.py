@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from . import mysql, sqlite
 from .transaction import Trouble
+from .types import Result, Statement
 
 
 class Database(Protocol):
@@ -33,6 +34,9 @@ class Database(Protocol):
 
     def unhurried(self, url: URL) -> AsyncEngine:
         """Connections for what may take minutes: looking at everything, changing the schema."""
+
+    async def send(self, connection: AsyncConnection, statements: Sequence[Statement]) -> list[Result]:
+        """Send statements in as few round trips as there may be. Raises: DBAPIError, which names no value."""
 
     async def check_writable(self, connection: AsyncConnection) -> None:
         """Raises: Unavailable when nothing may be written, found out without writing."""

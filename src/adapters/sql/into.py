@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import Dialect, Insert
 
-from .types import Literal, literal_of
+from .types import Literal, Statement, literal_of
 
 LONGEST: Final = 1_000_000
 """Characters of a statement, beyond which it takes no more rows; a packet holds 16 MB by default."""
@@ -24,9 +24,8 @@ class Into:
         self._values = itemgetter(*(column.name for column in self._columns))
         self._statement = statement
         self._written: dict[str, _Written] = {}
-        self.name = f"INSERT INTO {statement.table.name}"
 
-    def statements(self, rows: Sequence[Mapping[str, Any]], dialect: Dialect) -> Iterator[str]:
+    def statements(self, rows: Sequence[Mapping[str, Any]], dialect: Dialect) -> Iterator[Statement]:
         """Statements for all rows, in their order. Raises: KeyError where a row lacks a column."""
         written = self._written.get(dialect.name)
         if written is None:
@@ -40,7 +39,7 @@ class Into:
     def _write(self, dialect: Dialect) -> "_Written":
         before, _, rest = self.text(dialect).partition(" VALUES (")
         _, _, after = rest.partition(")")
-        return _Written(f"{before} VALUES ", [literal_of(column.type, dialect) for column in self._columns], after)
+        return _Written(f"{before} VALUES ", [literal_of(column.type, dialect.name) for column in self._columns], after)
 
 
 class _Written:
@@ -51,7 +50,7 @@ class _Written:
         self._literals = literals
         self._after = after
 
-    def statements(self, rows: Iterable[Sequence[Any]]) -> Iterator[str]:
+    def statements(self, rows: Iterable[Sequence[Any]]) -> Iterator[Statement]:
         literals = self._literals
         together: list[str] = []
         length = 0
@@ -65,5 +64,5 @@ class _Written:
         if together:
             yield self._of(together)
 
-    def _of(self, rows: list[str]) -> str:
-        return f"{self._before}({'),('.join(rows)}){self._after}"
+    def _of(self, rows: list[str]) -> Statement:
+        return Statement(f"{self._before}({'),('.join(rows)}){self._after}")

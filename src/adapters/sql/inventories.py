@@ -1,12 +1,13 @@
 """Events under their locks: a fixed number of round trips, however many commands share the transaction."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import BindParameter, Select, bindparam, delete, insert, literal, select, tuple_, union_all
+from sqlalchemy import BindParameter, Select, Table, bindparam, insert, literal, select, tuple_
 
 from ...application.failures import Locked
 from ...application.idempotency import Key, Remembered
@@ -17,7 +18,8 @@ from ...domain.inventory import Decision, DueHolds, Inventory, Line, WaitingSize
 from ...domain.payment import Payment
 from ...domain.settle import ClosingAsk, HoldAsk, LineAsk
 from .answers import keep_answers, load_answers
-from .changes import put, put_values, set_alike, set_nearly_alike
+from .changes import put, remove, set_alike
+from .find import Find
 from .holds import load_due_holds
 from .into import Into
 from .lines import load_lines
@@ -39,6 +41,7 @@ from .rows import (
 )
 from .tables import bookings, events, facts, payments, ticket_types, waiting_list
 from .transaction import Transaction
+from .types import Row, Statement
 
 MOST_ROWS = 500
 """Rows that one statement changes, far below what a packet or SQLite's 32,766 parameters hold."""
@@ -57,23 +60,25 @@ def _by_primary_key(statement: Select[Any]) -> Select[Any]:
     )
 
 
-_LOCK = _by_primary_key(select(*EVENT)).with_for_update()
+_LOCK = Find(_by_primary_key(select(*EVENT)).with_for_update(), ids=[events.c.id])
 _FREE = _by_primary_key(select(events.c.id)).with_for_update(skip_locked=True)
 _EXISTING = select(events.c.id).where(events.c.id.in_(_ids))
-_TICKET_TYPES = (
+_TICKET_TYPES = Find(
     select(*TICKET_TYPE)
     .where(ticket_types.c.event_id.in_(_ids))
-    .order_by(ticket_types.c.event_id, ticket_types.c.ordinal)
+    .order_by(ticket_types.c.event_id, ticket_types.c.ordinal),
+    ids=[events.c.id],
 )
-_BY_ID = select(*BOOKING).where(bookings.c.id.in_(bindparam("booking_ids", expanding=True)))
-_LIVE_OF_CUSTOMERS = select(*BOOKING).where(
-    tuple_(bookings.c.event_id, bookings.c.live_customer_id).in_(bindparam("customers", expanding=True))
+_BY_ID = Find(select(*BOOKING).where(bookings.c.id.in_(_ids)), ids=[bookings.c.id])
+_LIVE_OF_CUSTOMERS = Find(
+    select(*BOOKING).where(
+        tuple_(bookings.c.event_id, bookings.c.live_customer_id).in_(bindparam("customers", expanding=True))
+    ),
+    customers=[bookings.c.event_id, bookings.c.live_customer_id],
 )
-_NEEDED = union_all(_BY_ID, _LIVE_OF_CUSTOMERS)
-_PAYMENTS = (
-    select(*PAYMENT)
-    .where(payments.c.booking_id.in_(bindparam("booking_ids", expanding=True)))
-    .order_by(payments.c.created_at, payments.c.id)
+_PAYMENTS = Find(
+    select(*PAYMENT).where(payments.c.booking_id.in_(_ids)).order_by(payments.c.created_at, payments.c.id),
+    ids=[bookings.c.id],
 )
 _CLOSING = (
     select(*BOOKING)
@@ -106,7 +111,6 @@ _ADD_BOOKINGS = Into(insert(bookings))
 _ADD_WAITING = Into(insert(waiting_list))
 _ADD_FACTS = Into(insert(facts))
 _ADD_PAYMENTS = Into(insert(payments))
-_LEAVE_LINE = delete(waiting_list).where(waiting_list.c.booking_id.in_(bindparam("booking_ids", expanding=True)))
 
 _MOVING = ("last_seq", "last_queue_number", "is_unsettled", "earliest_expiry")
 """What a booking moves of its event. The row is always written, because Galera certifies writes only."""
@@ -126,29 +130,47 @@ class SqlInventories:
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
+        self._dialect = transaction.dialect.name
         self._versions: dict[UUID, int] = {}
 
     async def lock(self, needs: Sequence[Needs]) -> dict[UUID, Inventory]:
         """Lock, then read: what is read under the lock is what was committed before it."""
-        inventories = await self._locked({need.event_id for need in needs})
-        if not inventories:
-            return {}
-        event_ids = list(inventories)
-        types: dict[UUID, list[TicketType]] = {event_id: [] for event_id in event_ids}
-        for row in await self._transaction.rows(_TICKET_TYPES, {"ids": event_ids}):
+        event_ids = sorted({need.event_id for need in needs})
+        by_id = {(need.event_id, need.booking_id) for need in needs if need.booking_id is not None}
+        paid = {(need.event_id, need.booking_id) for need in needs if need.payments and need.booking_id is not None}
+        customers = {(need.event_id, need.customer_id) for need in needs if need.customer_id is not None}
+        asked: list[tuple[Find, dict[str, Any]]] = [(_LOCK, {"ids": event_ids}), (_TICKET_TYPES, {"ids": event_ids})]
+        if by_id:
+            asked.append((_BY_ID, {"ids": [booking_id for _, booking_id in by_id]}))
+        if customers:
+            asked.append((_LIVE_OF_CUSTOMERS, {"customers": customers}))
+        if paid:
+            asked.append((_PAYMENTS, {"ids": [booking_id for _, booking_id in paid]}))
+        locked, types, *others = await self._found_under_lock(asked, event_ids)
+        of_event: dict[UUID, list[TicketType]] = {}
+        for row in types:
             found = ticket_type(row)
-            types[found.event_id].append(found)
-        needed = await self._needed(needs, inventories)
-        paid = await self._payments(needs, inventories)
-        return {
-            event_id: Inventory(
-                event=locked,
-                ticket_types=tuple(types[event_id]),
-                bookings=tuple(needed.get(event_id, {}).values()),
-                payments=tuple(paid.get(event_id, ())),
+            of_event.setdefault(found.event_id, []).append(found)
+        charged = [payment(row) for row in (others.pop() if paid else ())]
+        needed: dict[UUID, dict[UUID, Booking]] = {}
+        for row in chain.from_iterable(others):
+            each = booking(row)
+            is_live_of_customer = each.status.is_live and (each.event_id, each.customer_id) in customers
+            if is_live_of_customer or (each.event_id, each.id) in by_id:
+                needed.setdefault(each.event_id, {})[each.id] = each
+        inventories = {}
+        for row in locked:
+            current = event(row)
+            self._versions[current.id] = current.version
+            inventories[current.id] = Inventory(
+                event=current,
+                ticket_types=tuple(of_event[current.id]),
+                bookings=tuple(needed.get(current.id, {}).values()),
+                payments=tuple(
+                    each for each in charged if each.event_id == current.id and (each.event_id, each.booking_id) in paid
+                ),
             )
-            for event_id, locked in inventories.items()
-        }
+        return inventories
 
     async def lines(self, asks: Sequence[LineAsk]) -> dict[UUID, Line]:
         """One statement for up to 100 lines."""
@@ -182,7 +204,7 @@ class SqlInventories:
         if not event_ids:
             return False
         ids = sorted(set(event_ids))
-        await self._transaction.rows(_LOCK, {"ids": ids})
+        await self._found_under_lock([(_LOCK, {"ids": ids})], ids)
         return bool(await self._transaction.rows(_MARKED, {"ids": ids, "mark": mark}))
 
     async def remembered(self, keys: Sequence[Key]) -> dict[Key, Remembered]:
@@ -199,30 +221,35 @@ class SqlInventories:
         Bookings that end are written before others begin: somebody may cancel and book again in one transaction.
         """
         sum_ = _sum(decisions)
-        await self._put_events(sum_)
-        await self._leave_line(sum_.changes)
-        await self._put_bookings(sum_.changes)
         new = list(sum_.new_bookings.values())
-        await self._transaction.insert(_ADD_BOOKINGS, [booking_values(each) for each in new])
         waiting = [waiting_values(each) for each in new if each.status is BookingStatus.WAITLISTED]
-        await self._transaction.insert(_ADD_WAITING, waiting)
-        await self._transaction.insert(_ADD_PAYMENTS, [payment_values(each) for each in sum_.new_payments.values()])
-        await self._put(payments, _PAYMENT_COLUMNS, [payment_values(each) for each in sum_.changed_payments.values()])
-        all_facts = [fact_values(fact, mark) for decision in decisions for fact in decision.facts]
-        await self._transaction.insert(_ADD_FACTS, all_facts)
+        facts = [fact_values(fact, mark) for decision in decisions for fact in decision.facts]
+        await self._transaction.send(
+            [
+                *self._events(sum_),
+                *self._leaving_line(sum_.changes),
+                *self._changed_bookings(sum_.changes),
+                *self._into(_ADD_BOOKINGS, list(map(booking_values, new))),
+                *self._into(_ADD_WAITING, waiting),
+                *self._into(_ADD_PAYMENTS, list(map(payment_values, sum_.new_payments.values()))),
+                *self._put(
+                    payments, _PAYMENT_COLUMNS, [payment_values(each) for each in sum_.changed_payments.values()]
+                ),
+                *self._into(_ADD_FACTS, facts),
+            ]
+        )
+        self._versions |= {each.event.id: each.event.version for each in sum_.inventories.values()}
 
-    async def _locked(self, event_ids: set[UUID]) -> dict[UUID, Any]:
-        values = {"ids": sorted(event_ids)}
+    async def _found_under_lock(
+        self, asked: Sequence[tuple[Find, dict[str, Any]]], event_ids: Sequence[UUID]
+    ) -> list[list[Row]]:
+        """What several statements find of which the first locks these events."""
+        dialect = self._transaction.dialect
         try:
-            rows = await self._transaction.rows(_LOCK, values)
+            results = await self._transaction.send([find.statement(dialect, **lists) for find, lists in asked])
         except Locked as failure:
-            raise Locked(await self._held_elsewhere(values)) from failure
-        locked = {}
-        for row in rows:
-            found = event(row)
-            locked[found.id] = found
-            self._versions[found.id] = found.version
-        return locked
+            raise Locked(await self._held_elsewhere({"ids": event_ids})) from failure
+        return [find.rows(dialect, result.rows) for (find, _), result in zip(asked, results, strict=True)]
 
     async def _held_elsewhere(self, values: dict[str, Any]) -> set[UUID]:
         """The server says that a lock could not be had, and not which."""
@@ -232,83 +259,34 @@ class SqlInventories:
             return set()
         return {row[0] for row in existing} - {row[0] for row in free}
 
-    async def _needed(self, needs: Sequence[Needs], locked: dict[UUID, Any]) -> dict[UUID, dict[UUID, Booking]]:
-        by_id = {
-            (need.event_id, need.booking_id)
-            for need in needs
-            if need.booking_id is not None and need.event_id in locked
-        }
-        customers = {
-            (need.event_id, need.customer_id)
-            for need in needs
-            if need.customer_id is not None and need.event_id in locked
-        }
-        values = {
-            "booking_ids": sorted(booking_id for _, booking_id in by_id),
-            "customers": list(customers),
-        }
-        match bool(by_id), bool(customers):
-            case True, True:
-                rows = await self._transaction.rows(_NEEDED, values)
-            case True, False:
-                rows = await self._transaction.rows(_BY_ID, {"booking_ids": values["booking_ids"]})
-            case False, True:
-                rows = await self._transaction.rows(_LIVE_OF_CUSTOMERS, {"customers": values["customers"]})
-            case _:
-                rows = []
-        needed: dict[UUID, dict[UUID, Booking]] = {}
-        for row in rows:
-            found = booking(row)
-            is_live_of_customer = found.status.is_live and (found.event_id, found.customer_id) in customers
-            if is_live_of_customer or (found.event_id, found.id) in by_id:
-                needed.setdefault(found.event_id, {})[found.id] = found
-        return needed
-
-    async def _payments(self, needs: Sequence[Needs], locked: dict[UUID, Any]) -> dict[UUID, list[Payment]]:
-        wanted = {
-            (need.event_id, need.booking_id)
-            for need in needs
-            if need.payments and need.booking_id is not None and need.event_id in locked
-        }
-        found: dict[UUID, list[Payment]] = {}
-        if wanted:
-            values = {"booking_ids": sorted({booking_id for _, booking_id in wanted})}
-            for row in await self._transaction.rows(_PAYMENTS, values):
-                each = payment(row)
-                if (each.event_id, each.booking_id) in wanted:
-                    found.setdefault(each.event_id, []).append(each)
-        return found
-
-    async def _put_events(self, sum_: "_Sum") -> None:
+    def _events(self, sum_: "_Sum") -> Iterator[Statement]:
         new = [each for each in sum_.inventories.values() if each.event.id in sum_.new_events]
         old = [each for each in sum_.inventories.values() if each.event.id not in sum_.new_events]
         edited = [each for each in old if self._versions.get(each.event.id) != each.event.version]
         moved = [each for each in old if self._versions.get(each.event.id) == each.event.version]
-        await self._transaction.insert(_ADD_EVENTS, [event_values(each.event) for each in new])
-        await self._put(events, _EVENT_COLUMNS, [event_values(each.event) for each in edited])
-        await self._put(events, _MOVING, [_moving(each) for each in moved])
+        yield from self._into(_ADD_EVENTS, [event_values(each.event) for each in new])
+        yield from self._put(events, _EVENT_COLUMNS, [event_values(each.event) for each in edited])
+        yield from self._put(events, _MOVING, [_moving(each) for each in moved])
 
         added = [ticket_type_values(each) for each in sum_.new_ticket_types.values()]
-        await self._transaction.insert(_ADD_TICKET_TYPES, added)
+        yield from self._into(_ADD_TICKET_TYPES, added)
         edited_ids = {each.event.id for each in edited}
         changed = [each for each in sum_.changed_ticket_types.values() if each.event_id in edited_ids]
         counted = [each for each in sum_.changed_ticket_types.values() if each.event_id not in edited_ids]
-        await self._put(ticket_types, _TICKET_TYPE_COLUMNS, [ticket_type_values(each) for each in changed])
-        await self._put(ticket_types, _COUNTERS, [ticket_type_values(each) for each in counted])
-        self._versions |= {each.event.id: each.event.version for each in sum_.inventories.values()}
+        yield from self._put(ticket_types, _TICKET_TYPE_COLUMNS, [ticket_type_values(each) for each in changed])
+        yield from self._put(ticket_types, _COUNTERS, [ticket_type_values(each) for each in counted])
 
-    async def _put(self, table: Any, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
-        for some in _pieces(rows):
-            await self._transaction.change(
-                put(table, columns, len(some)), put_values(columns, some), expected=len(some)
-            )
+    def _into(self, into: Into, rows: list[dict[str, Any]]) -> Iterator[Statement]:
+        return into.statements(rows, self._transaction.dialect)
 
-    async def _leave_line(self, changes: dict[UUID, "_Changed"]) -> None:
+    def _put(self, table: Table, columns: Sequence[str], rows: list[dict[str, Any]]) -> Iterator[Statement]:
+        return (put(table, columns, some, self._dialect) for some in _pieces(rows))
+
+    def _leaving_line(self, changes: dict[UUID, "_Changed"]) -> Iterator[Statement]:
         left = [each.after.id for each in changes.values() if each.leaves_line]
-        for some in _pieces(left):
-            await self._transaction.change(_LEAVE_LINE, {"booking_ids": some}, expected=len(some))
+        return (remove(waiting_list, waiting_list.c.booking_id, some, self._dialect) for some in _pieces(left))
 
-    async def _put_bookings(self, changes: dict[UUID, "_Changed"]) -> None:
+    def _changed_bookings(self, changes: dict[UUID, "_Changed"]) -> Iterator[Statement]:
         groups: dict[_Alike, list[dict[str, Any]]] = {}
         for each in changes.values():
             new = each.new_values()
@@ -317,16 +295,8 @@ class SqlInventories:
             groups.setdefault(_Alike(each.before.status, shared, tuple(own)), []).append({"id": each.after.id, **own})
         # Bookings that end go first.
         for alike, rows in sorted(groups.items(), key=lambda item: item[0].is_live_after):
-            columns = tuple(name for name, _ in alike.new)
-            values = {"was": alike.was, **{f"new_{name}": value for name, value in alike.new}}
             for some in _pieces(rows):
-                if alike.own:
-                    statement = set_nearly_alike(bookings, columns, alike.own, len(some))
-                    found_by = put_values(alike.own, some)
-                else:
-                    statement = set_alike(bookings, columns)
-                    found_by = {"ids": [row["id"] for row in some]}
-                await self._transaction.change(statement, {**values, **found_by}, expected=len(some))
+                yield set_alike(bookings, dict(alike.new), alike.own, some, alike.was, self._dialect)
 
 
 class _Changed(Struct):

@@ -1,13 +1,13 @@
 """What is special about MySQL 8 and MariaDB from 10.6 on."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from hashlib import sha256
 from typing import Any
 
 import asyncmy
-from asyncmy.errors import OperationalError
+from asyncmy.errors import MySQLError, OperationalError
 from sqlalchemy import event, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from ...application.failures import Unavailable
 from .transaction import Trouble
+from .types import Result, Statement
 
 LOCK_WAIT_SECONDS = 3
 """How long a statement waits for somebody else's lock."""
@@ -111,6 +112,25 @@ class MySQL:
         if trouble is None and (error.connection_invalidated or isinstance(error.orig, OSError | EOFError)):
             return Trouble.LOST
         return trouble
+
+    async def send(self, connection: AsyncConnection, statements: Sequence[Statement]) -> list[Result]:
+        """All in one round trip: the protocol takes several statements at once, and the driver says that it may."""
+        if not connection.in_transaction():
+            await connection.begin()
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        try:
+            cursor = driver.cursor()
+            await cursor.execute(";".join([statement.text for statement in statements]))
+            results = [Result(await cursor.fetchall(), cursor.rowcount)]
+            while await cursor.nextset():
+                results.append(Result(await cursor.fetchall(), cursor.rowcount))
+        except MySQLError as error:
+            raise DBAPIError.instance(None, None, error, MySQLError) from error
+        except (AttributeError, RuntimeError) as error:
+            # So the driver stumbles over a connection that is gone.
+            lost = OperationalError(2013, f"Lost connection to the server: {error}")
+            raise DBAPIError.instance(None, None, lost, MySQLError) from error
+        return results
 
     async def check_writable(self, connection: AsyncConnection) -> None:
         """Whatever this user may do: traffic does not belong on a server that was set read-only."""

@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from ...application.failures import Unavailable
 from .transaction import Trouble
+from .types import Result, Statement
 
 BUSY_SECONDS = 3
 ASKING_SECONDS = 0.01
@@ -74,6 +75,20 @@ class SQLite:
             # After a failed write to the disk nobody knows what is on it.
             return Trouble.LOST
         return _MEANINGS.get(code, Trouble.LOST if error.connection_invalidated else None)
+
+    async def send(self, connection: AsyncConnection, statements: Sequence[Statement]) -> list[Result]:
+        """One by one: the file is here, there is no way to go."""
+        results = []
+        for statement in statements:
+            try:
+                found = await connection.exec_driver_sql(statement.text)
+            except DBAPIError as error:
+                # It would say all values to whoever reads the log.
+                error.statement = None
+                raise
+            rows = [tuple(row) for row in found] if found.returns_rows else []
+            results.append(Result(rows, found.rowcount))
+        return results
 
     async def check_writable(self, connection: AsyncConnection) -> None:
         """By the rights of the file and its folder, where the log of changes lies beside it."""

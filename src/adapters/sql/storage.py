@@ -54,9 +54,9 @@ class SqlStorage:
         """Raises: ValueError for a URL that is not supported."""
         parsed = make_url(url)
         self._database = database_of(parsed)
-        self._writing = Connections(self._database.writing(parsed))
-        self._reading = Connections(self._database.reading(parsed))
-        self._unhurried = Connections(self._database.unhurried(parsed))
+        self._writing = Connections(self._database.writing(parsed), self._database.send)
+        self._reading = Connections(self._database.reading(parsed), self._database.send)
+        self._unhurried = Connections(self._database.unhurried(parsed), self._database.send)
         self.reads = SqlReads(self._reading, self._database.diagnose)
         self.telling = SqlTellingReads(self._reading, self._database.diagnose)
         self.figures = SqlFigures(self._database, self._writing, self._reading)

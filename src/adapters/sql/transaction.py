@@ -5,15 +5,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from enum import Enum, auto
 from time import monotonic
-from typing import Any, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
-from sqlalchemy import Executable, Row
+from sqlalchemy import Dialect, Executable, Row
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...application.failures import Conflict, Locked, OutcomeUnknown, Retryable, StorageFailure, Unavailable
 from .connections import Connections
 from .into import Into
+from .types import Result as Found
+from .types import Statement
 
 Result = TypeVar("Result")
 Rows = Sequence[Row[*tuple[Any, ...]]]
@@ -89,23 +91,35 @@ class Transaction:
         """Change rows; how many it were. Raises: Conflict when they are not as many as expected."""
         changed = (await self._do(self._connection.execute(statement, values))).rowcount
         if expected is not None and changed != expected:
-            self._failure = Conflict(f"{changed} rows were changed where there should be {expected}.")
-            await self._roll_back()
-            raise self._failure
+            await self._refuse(changed, expected)
         return changed
 
     async def insert(self, into: Into, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Insert rows, in one round trip as far as they fit into one packet."""
-        for statement in into.statements(rows, self._connection.dialect):
-            await self._do(self._insert(into.name, statement))
+        """Insert rows."""
+        await self.send(list(into.statements(rows, self.dialect)))
 
-    async def _insert(self, name: str, statement: str) -> None:
-        try:
-            await self._connection.exec_driver_sql(statement)
-        except DBAPIError as error:
-            # It would say all values to whoever reads the log.
-            error.statement = name
-            raise
+    async def send(self, statements: Sequence[Statement]) -> list[Found]:
+        """Send statements that say their values themselves, as far as possible at once.
+
+        Raises: Conflict when one of them does not change as many rows as expected.
+        """
+        if not statements:
+            return []
+        results = await self._do(self._connections.send(self._connection, statements))
+        for statement, result in zip(statements, results, strict=True):
+            if statement.expected is not None and result.changed != statement.expected:
+                await self._refuse(result.changed, statement.expected)
+        return results
+
+    @property
+    def dialect(self) -> Dialect:
+        """The words of the database."""
+        return self._connection.dialect
+
+    async def _refuse(self, changed: int, expected: int) -> NoReturn:
+        self._failure = Conflict(f"{changed} rows were changed where there should be {expected}.")
+        await self._roll_back()
+        raise self._failure
 
     async def check(self, check: Callable[[AsyncConnection], Awaitable[None]]) -> None:
         """Run a check of the connection."""

@@ -1,12 +1,13 @@
 """Column types that lose nothing: ids, times, and the words of the domain."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy import DateTime, Dialect, LargeBinary, String, Text, TypeDecorator
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
@@ -83,13 +84,31 @@ def in_utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(tzinfo=None)
 
 
+Row = tuple[Any, ...]
+
+
+class Statement(Struct, frozen=True):
+    """A statement that says all its values itself, and how many rows it changes, where that is known."""
+
+    text: str
+    expected: int | None = None
+
+
+class Result(Struct, frozen=True):
+    """The rows that a statement found, as the driver has them, and how many it changed."""
+
+    rows: Sequence[Row]
+    changed: int
+
+
 Literal = Callable[[Any], str]
 """Makes a value what stands for it in a statement."""
 
 NULL: Final = "NULL"
 
 
-def literal_of(kind: TypeEngine[Any], dialect: Dialect) -> Literal:
+@lru_cache(maxsize=1_024)
+def literal_of(kind: TypeEngine[Any], dialect: str) -> Literal:
     """How a column's values are written: as numbers, words of ours, and hexadecimal digits; so nothing is escaped."""
     match kind:
         case Id():
@@ -102,7 +121,7 @@ def literal_of(kind: TypeEngine[Any], dialect: Dialect) -> Literal:
         case Exact():
             write = _text("x'", "'")
         case String():
-            write = _text("CAST(x'", "' AS TEXT)") if dialect.name == "sqlite" else _text("_utf8mb4 x'", "'")
+            write = _text("CAST(x'", "' AS TEXT)") if dialect == "sqlite" else _text("_utf8mb4 x'", "'")
         case LargeBinary():
             write = _bytes
         case _:
