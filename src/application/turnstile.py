@@ -201,7 +201,7 @@ class Turnstile:
         entrance = self._front if needs is None else self._entrance(needs.event_id)
         if len(entrance.queue) >= self._most_waiting:
             raise Unavailable("Too many requests wait at the moment; try again in a moment.")
-        future: asyncio.Future[Admitted[Any]] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Admitted[Any]] = entrance.loop.create_future()
         entrance.join(_Entry(needs, decide, future, keyed, self._observer.arriving()))
         return await future
 
@@ -257,13 +257,18 @@ class _Entrance:
             needs = Needs(event_id=event_id, settles=True)
             self.join(_Entry(needs, lambda inventory, now: _settle(inventory, event_id, now), None))
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop of whoever calls. The runner knows it too, and asking asyncio takes a call of the system."""
+        return asyncio.get_running_loop() if self.runner is None else self.runner.get_loop()
+
     def join(self, entry: _Entry) -> None:
         """Stand at the end of the queue."""
         if entry.future is None and entry.needs is not None:
             self._settling.add(entry.needs.event_id)
         self.queue.append(entry)
         if self.runner is None:
-            self.runner = asyncio.get_running_loop().create_task(self._run())
+            self.runner = self.loop.create_task(self._run())
 
     def leave(self, event_ids: Collection[UUID]) -> list[_Entry]:
         """Whoever waits for these events, who now does so no more."""

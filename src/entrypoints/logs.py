@@ -66,6 +66,8 @@ def set_up_logs(settings: Settings, stream: TextIO | None = None) -> None:
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
     logging.captureWarnings(True)
+    # No line says them, and asking the system for each line takes longer than writing it.
+    logging.logProcesses = logging.logMultiprocessing = logging.logThreads = False
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *_ALWAYS, ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
