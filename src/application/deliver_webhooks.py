@@ -184,13 +184,15 @@ class DeliverWebhooks:
         return await in_transaction(self._storage, note, jitter=self._jitter)
 
     async def _note_failure(self, webhook: Webhook, noted: int, fact: Fact, error: str) -> None:
-        delivery_id, jitter = self._ids.new(), self._jitter()
+        delivery_id, jitter, now = self._ids.new(), self._jitter(), self._clock.now()
 
         async def note(unit_of_work: UnitOfWork) -> Delivery | None:
             if not await _is_as_noted(unit_of_work, webhook.id, fact.event_id, noted):
                 return None
-            now = self._clock.now()
             before = await unit_of_work.webhooks.delivery(webhook.id, fact.event_id, fact.seq)
+            if before is not None and before.tried_at == now:
+                # After an unknown outcome our own note may be there already.
+                return before
             failed = has_failed(delivery_id, webhook.id, fact, before, error, now, jitter)
             # What came before it was taken; once it is dead, what follows goes on.
             last_seq = fact.seq if failed.status is DeliveryStatus.DEAD else fact.seq - 1
@@ -219,6 +221,8 @@ class DeliverWebhooks:
             await self._note_resend(delivery, error)
 
     async def _note_resend(self, sent: Delivery, error: str | None) -> None:
+        now = self._clock.now()
+
         async def note(unit_of_work: UnitOfWork) -> None:
             if await unit_of_work.webhooks.lock(sent.webhook_id) is None:
                 return
@@ -227,8 +231,9 @@ class DeliverWebhooks:
                 return
             if error is None:
                 await unit_of_work.webhooks.remove_delivery(delivery.id)
-            else:
-                await unit_of_work.webhooks.put_delivery(has_failed_again(delivery, error, self._clock.now()))
+            elif delivery.tried_at != now:
+                # Else it is our own note already, after an unknown outcome.
+                await unit_of_work.webhooks.put_delivery(has_failed_again(delivery, error, now))
 
         await in_transaction(self._storage, note, jitter=self._jitter)
 

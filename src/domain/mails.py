@@ -57,13 +57,12 @@ class Mail(Struct, frozen=True, kw_only=True):
         """Whether it is still worth saying."""
         if now - self.created_at > LATEST and self.kind is not MailKind.LAPSING:
             return False
-        match self.kind:
-            case MailKind.PROMOTED:
-                return booking.as_of(now).status.takes_tickets
-            case MailKind.LAPSING:
-                return booking.as_of(now).status is BookingStatus.HELD and booking.expires_at == self.expires_at
-            case MailKind.CANCELLED:
-                return event.status is EventStatus.CANCELLED
+        if self.kind is MailKind.CANCELLED:
+            return event.status is EventStatus.CANCELLED
+        status = booking.as_of(now).status
+        if self.kind is MailKind.PROMOTED:
+            return status.takes_tickets
+        return status is BookingStatus.HELD and booking.expires_at == self.expires_at
 
     def has_failed(self, now: datetime, jitter: float) -> "Mail | None":
         """The mail as it is tried again, later each time; None: it is given up. `jitter` is from 0 to 1."""

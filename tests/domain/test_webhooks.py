@@ -1,0 +1,163 @@
+"""Webhooks: what an address must look like, what is told, and for how long it is tried."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from boxoffice.domain.event import Event, EventStatus
+from boxoffice.domain.facts import BookingCancelled, Fact, HoldExpired
+from boxoffice.domain.fields import checked
+from boxoffice.domain.refusals import InvalidRequest, NotAllowed, NotFound, TooManyWebhooks
+from boxoffice.domain.user import Actor, Role
+from boxoffice.domain.webhooks import (
+    FACT_KINDS,
+    RETRY_AFTER,
+    WEBHOOK_RULES,
+    Delivery,
+    DeliveryStatus,
+    Webhook,
+    check_organizes,
+    check_room_for_a_webhook,
+    has_failed,
+    has_failed_again,
+    message_id,
+    send_again,
+)
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+WEBHOOK, EVENT, DELIVERY, OWNER = (UUID(int=number) for number in range(1, 5))
+FACT = Fact(
+    event_id=EVENT,
+    seq=7,
+    booking_id=None,
+    occurred_at=NOW,
+    what=HoldExpired(ticket_type_id=UUID(int=9), customer_id=UUID(int=8), quantity=1),
+)
+
+
+def webhook(**fields: Any) -> Webhook:
+    given = {"id": WEBHOOK, "organizer_id": OWNER, "url": "https://a.example", "secret": "s", "created_at": NOW}
+    return Webhook(**{**given, **fields})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://a",
+        "http://localhost:8000",
+        "https://hooks.example.org/",
+        "https://xn--bcher-kva.example/a/b?c=d&e=%20",
+        "https://10.0.0.1:65535/x",
+        "https://a.example/" + "x" * 2_030,
+    ],
+)
+def test_an_address_is_taken_as_it_is(url: str) -> None:
+    assert checked({"url": url}, WEBHOOK_RULES) == {"url": url}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "hooks.example.org",
+        "ftp://a.example",
+        "https://",
+        "https:///x",
+        "https://user@a.example",
+        "https://user:password@a.example/",
+        "https://a.example#fragment",
+        "https://a.example/#fragment",
+        "https://a.example\\@b.example/",
+        "https://a.example:0/",
+        "https://a.example:65536/",
+        "https://a.example:/",
+        "https://-a.example/",
+        "https://a_b.example/",
+        "https://bücher.example/",
+        "https://a.example/ö",
+        "https://a.example/a b",
+        " https://a.example/",
+        "https://a.example/\n",
+        "https://a.example/\r\nHost: b",
+        "https://[::1]/",
+        "https://a.example/" + "x" * 2_031,
+    ],
+)
+def test_an_address_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(InvalidRequest):
+        checked({"url": url}, WEBHOOK_RULES)
+
+
+def test_kinds_are_kinds_of_facts_in_an_order_of_their_own() -> None:
+    assert checked({"kinds": ["HoldExpired", "TicketsBooked", "HoldExpired"]}, WEBHOOK_RULES) == {
+        "kinds": ("TicketsBooked", "HoldExpired")
+    }
+    assert checked({"kinds": list(FACT_KINDS)}, WEBHOOK_RULES) == {"kinds": FACT_KINDS}
+    for kinds in ([], ["Nothing"], ["ticketsbooked"], [*FACT_KINDS, "HoldExpired"]):
+        with pytest.raises(InvalidRequest):
+            checked({"kinds": kinds}, WEBHOOK_RULES)
+
+
+def test_a_webhook_wants_all_kinds_or_those_it_names() -> None:
+    assert webhook().wants(FACT)
+    assert webhook(kinds=("TicketsBooked", "HoldExpired")).wants(FACT)
+    assert not webhook(kinds=(BookingCancelled.__name__,)).wants(FACT)
+
+
+def test_a_fact_is_known_again() -> None:
+    assert message_id(FACT) == f"{EVENT}.7"
+
+
+def test_a_delivery_is_tried_for_three_days_and_then_given_up() -> None:
+    delivery: Delivery | None = None
+    now = NOW
+    for number, wait in enumerate(RETRY_AFTER, start=1):
+        delivery = has_failed(DELIVERY, WEBHOOK, FACT, delivery, "answered 503", now, 0.5)
+        assert (delivery.status, delivery.attempts) == (DeliveryStatus.RETRYING, number)
+        assert delivery.due_at == now + wait
+        now = delivery.due_at
+    assert timedelta(days=3) < now - NOW < timedelta(days=4)
+    dead = has_failed(UUID(int=77), WEBHOOK, FACT, delivery, "no connection", now, 0.5)
+    assert (dead.status, dead.due_at, dead.error) == (DeliveryStatus.DEAD, None, "no connection")
+    assert (dead.id, dead.created_at, dead.tried_at, dead.attempts) == (DELIVERY, NOW, now, len(RETRY_AFTER) + 1)
+    assert (dead.webhook_id, dead.event_id, dead.seq, dead.kind) == (WEBHOOK, EVENT, 7, "HoldExpired")
+
+
+@pytest.mark.parametrize(("jitter", "share"), [(0.0, 0.9), (1.0, 1.1)])
+def test_attempts_are_spread(jitter: float, share: float) -> None:
+    delivery = has_failed(DELIVERY, WEBHOOK, FACT, None, "answered 503", NOW, jitter)
+    assert delivery.due_at == NOW + RETRY_AFTER[0] * share
+
+
+def test_what_is_dead_may_be_sent_again_and_what_waits_at_once() -> None:
+    waiting = has_failed(DELIVERY, WEBHOOK, FACT, None, "answered 503", NOW, 0.0)
+    later = NOW + timedelta(days=9)
+    hurried = send_again(waiting, later)
+    assert (hurried.status, hurried.due_at) == (DeliveryStatus.RETRYING, later)
+    dead = has_failed_again(waiting, "answered 500", later)
+    assert (dead.status, dead.due_at, dead.attempts, dead.error) == (DeliveryStatus.DEAD, None, 2, "answered 500")
+    asked = send_again(dead, later)
+    assert (asked.status, asked.due_at, asked.attempts) == (DeliveryStatus.RESENDING, later, 2)
+    assert send_again(asked, later).status is DeliveryStatus.RESENDING
+
+
+def test_there_is_an_end_to_them() -> None:
+    check_room_for_a_webhook(19)
+    with pytest.raises(TooManyWebhooks):
+        check_room_for_a_webhook(20)
+
+
+def test_of_an_event_its_organizer_alone_is_told() -> None:
+    def event(status: EventStatus) -> Event:
+        return Event(id=EVENT, organizer_id=OWNER, currency="EUR", status=status, name="Jazz night", created_at=NOW)
+
+    for status in EventStatus:
+        check_organizes(Actor(OWNER), event(status))
+    with pytest.raises(NotAllowed):
+        check_organizes(Actor(UUID(int=99), Role.ADMIN), event(EventStatus.DRAFT))
+    with pytest.raises(NotAllowed):
+        check_organizes(Actor(UUID(int=99)), event(EventStatus.ON_SALE))
+    with pytest.raises(NotFound):
+        check_organizes(Actor(UUID(int=99)), event(EventStatus.DRAFT))
