@@ -28,6 +28,8 @@ from ..application.disable_user import DisableUser, EnableUser
 from ..application.failures import Unavailable
 from ..application.grant_role import GrantRole
 from ..application.initialize_event import InitializeEvent
+from ..application.limits import RequestLimits, ShareCounts
+from ..application.limits_on_login import FailedLogins, LogInWithinLimits
 from ..application.list_users import ListUsers
 from ..application.log_in import LogIn
 from ..application.log_out import LogOut
@@ -197,6 +199,14 @@ def _initialize_event(turnstile: Turnstile, settings: Settings) -> InitializeEve
     return InitializeEvent(turnstile, settings.organizers)
 
 
+def _request_limits(clock: Clock) -> RequestLimits:
+    return RequestLimits(lambda: clock.now().timestamp())
+
+
+def _limited_log_in(settings: Settings, log_in: LogIn, failed_logins: FailedLogins) -> LogInWithinLimits:
+    return LogInWithinLimits(log_in, failed_logins if settings.rate_limits else None)
+
+
 def _make_room(settings: Settings) -> None:
     """The folder of the embedded database. Raises: Unavailable."""
     if settings.sqlite_file is not None:
@@ -240,6 +250,9 @@ class Container(DeclarativeContainer):
     observer = Singleton(_observer, metrics, tracing)
     turnstile = Singleton(Turnstile, storage, clock, ids, jitter=jitter, observer=observer)
     draining = Singleton(Draining)
+    request_limits = Singleton(_request_limits, clock)
+    share_counts = Singleton(ShareCounts, request_limits, storage, ids)
+    failed_logins = Singleton(FailedLogins, storage, clock)
 
     book_ticket = Singleton(BookTicket, turnstile)
     cancel_booking = Singleton(CancelBooking, turnstile, reads)
@@ -256,6 +269,7 @@ class Container(DeclarativeContainer):
 
     create_user = Singleton(CreateUser, storage, password_hasher, known_passwords, clock, ids)
     log_in = Singleton(LogIn, storage, password_hasher, tokens, refresh_tokens, clock, ids)
+    limited_log_in = Singleton(_limited_log_in, settings, log_in, failed_logins)
     refresh_session = Singleton(RefreshSession, storage, tokens, refresh_tokens, clock)
     log_out = Singleton(LogOut, storage, refresh_tokens, clock)
     authenticate = Singleton(Authenticate, tokens, reads, clock)

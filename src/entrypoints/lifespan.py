@@ -20,6 +20,12 @@ SAMPLE_EVERY = 1.0
 TELL_EVERY = 1.0
 """Seconds between two looks for what others are to be told: webhooks, and customers by mail."""
 
+SHARE_EVERY = 1.0
+"""Seconds between two rounds in which processes tell each other how much was asked of them."""
+
+FORGET_EVERY = 60.0
+"""Seconds between two rounds of failures to sign in that count no longer."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -29,6 +35,7 @@ async def running(
     *,
     resume_every: float = RESUME_EVERY,
     sweep_every: float = SWEEP_EVERY,
+    share_every: float = SHARE_EVERY,
     tell_every: float | None = TELL_EVERY,
 ) -> AsyncIterator[Container]:
     """Make ready, and clear up behind: whoever drives the use cases does so inside.
@@ -60,6 +67,10 @@ async def running(
             asyncio.create_task(_again(container.sweep(), sweep_every, "what is due")),
             asyncio.create_task(_again(sample, SAMPLE_EVERY, "how this process is")),
         ]
+        if settings.rate_limits:
+            counts, failures = container.share_counts(), container.failed_logins().forget
+            chores.append(asyncio.create_task(_again(counts, share_every, "what other processes counted")))
+            chores.append(asyncio.create_task(_again(failures, FORGET_EVERY, "old failures to sign in")))
         if tell_every is not None:
             chores += _tellers(container, tell_every)
         try:

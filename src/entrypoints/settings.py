@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from io import StringIO
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -39,6 +40,7 @@ MYSQL_DRIVER: Final = "mysql+asyncmy"
 _TLS_FILES: Final = frozenset({"ssl_ca", "ssl_cert", "ssl_key"})
 _URL_OPTIONS: Final = _TLS_FILES | {"charset"}
 
+Network = IPv4Network | IPv6Network
 Choice = TypeVar("Choice", bound=StrEnum)
 
 
@@ -90,6 +92,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Secrets whose tokens are still read, and which sign none."""
     organizers: Organizers = Organizers.EVERYONE
     rate_limits: bool = True
+    trusted_proxies: tuple[Network, ...] = ()
+    cors_origins: tuple[str, ...] = ()
     currency: str = "EUR"
     payments: Payments = Payments.SANDBOX
     stripe_key: str | None = None
@@ -348,6 +352,26 @@ def _switch(text: str) -> bool:
     return text.lower() == "on"
 
 
+def _networks(text: str) -> tuple[Network, ...]:
+    rule = ValueError("must be addresses or networks, separated by commas: 192.0.2.1, 10.0.0.0/8, 2001:db8::/32")
+    try:
+        return tuple(ip_network(each.strip()) for each in text.split(","))
+    except ValueError:
+        raise rule from None
+
+
+_ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(each.strip() for each in text.split(","))
+    if not all(map(_ORIGIN.fullmatch, origins)):
+        raise ValueError(
+            "must be exact origins as browsers send them, separated by commas: https://tickets.example.org, no path"
+        )
+    return origins
+
+
 def _log_file(text: str) -> Path:
     path = Path(text)
     if path.is_dir():
@@ -380,6 +404,8 @@ _RULES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     f"{PREFIX}JWT_OLDER_SECRETS": ("jwt_older_secrets", _jwt_older_secrets),
     f"{PREFIX}ORGANIZERS": ("organizers", _choice(Organizers)),
     f"{PREFIX}RATE_LIMITS": ("rate_limits", _switch),
+    f"{PREFIX}TRUSTED_PROXIES": ("trusted_proxies", _networks),
+    f"{PREFIX}CORS_ORIGINS": ("cors_origins", _origins),
     f"{PREFIX}CURRENCY": ("currency", _currency),
     f"{PREFIX}PAYMENTS": ("payments", _choice(Payments)),
     f"{PREFIX}STRIPE_KEY": ("stripe_key", _stripe_key),

@@ -3,6 +3,7 @@
 import copy
 import pickle
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,6 +66,20 @@ def test_everything_has_a_default(tmp_path: Path) -> None:
         ("ORGANIZERS", "Everyone", "organizers", Organizers.EVERYONE),
         ("RATE_LIMITS", "off", "rate_limits", False),
         ("RATE_LIMITS", "ON", "rate_limits", True),
+        ("TRUSTED_PROXIES", "192.0.2.1", "trusted_proxies", (ip_network("192.0.2.1/32"),)),
+        (
+            "TRUSTED_PROXIES",
+            "10.0.0.0/8, ::1,2001:db8::/32",
+            "trusted_proxies",
+            (ip_network("10.0.0.0/8"), ip_network("::1/128"), ip_network("2001:db8::/32")),
+        ),
+        ("CORS_ORIGINS", "https://a.example.org", "cors_origins", ("https://a.example.org",)),
+        (
+            "CORS_ORIGINS",
+            "http://localhost:3000, https://[2001:db8::1]:8443",
+            "cors_origins",
+            ("http://localhost:3000", "https://[2001:db8::1]:8443"),
+        ),
         ("CURRENCY", "CHF", "currency", "CHF"),
         ("PAYMENTS", "Sandbox", "payments", Payments.SANDBOX),
         ("STRIPE_KEY", "sk_test_4eC39HqLy", "stripe_key", "sk_test_4eC39HqLy"),
@@ -125,6 +140,15 @@ _BAD: Final = [
     ),
     *(("ORGANIZERS", text) for text in ("hush", "every one", "admin", " granted", "everyone,granted", "1")),
     *(("RATE_LIMITS", text) for text in ("hush", "true", "1", "yes", "on ", "0")),
+    *(
+        ("TRUSTED_PROXIES", text)
+        for text in ("hush", "10.0.0.0/33", "10.0.0.1/8", "192.0.2.1,", "192.0.2.1 192.0.2.2", "*", "proxy.hush.org")
+    ),
+    *(
+        ("CORS_ORIGINS", text)
+        for text in ("hush", "*", "null", "https://hush/", "https://hush/a", "https://Hush", "hush.org", "https://a,")
+    ),
+    *(("CORS_ORIGINS", text) for text in ("ftp://hush", "https://user:hush@a", "https://a?hush", "https://*.hush.org")),
     *(("CURRENCY", text) for text in ("hush", "eur", "EURO", "XXX", "€", "E R", "EUR ")),
     *(("PAYMENTS", text) for text in ("hush", "paypal", "sandbox,stripe", " stripe", "1")),
     *(("STRIPE_KEY", text) for text in ("hush", "pk_live_hush", "sk-hush", "sk_", "sk_live_hush ", "sk_live_hush\n")),
@@ -163,7 +187,7 @@ _BAD: Final = [
             "LOG_FILE",
         )
     ),
-    *((name, "") for name in ("PAYMENTS", "STRIPE_KEY", "STRIPE_URL")),
+    *((name, "") for name in ("TRUSTED_PROXIES", "CORS_ORIGINS", "PAYMENTS", "STRIPE_KEY", "STRIPE_URL")),
 ]
 
 
@@ -300,7 +324,16 @@ def test_the_example_names_every_setting_with_its_default(tmp_path: Path) -> Non
     fields = {name for name in Settings.__struct_fields__ if name != "unknown"}
     assert set(offered) == {f"BOXOFFICE_{name.upper()}" for name in fields}
     without_default = {
-        f"BOXOFFICE_{name}" for name in ("JWT_SECRET", "JWT_OLDER_SECRETS", "LOG_FILE", "STRIPE_KEY", "STRIPE_URL")
+        f"BOXOFFICE_{name}"
+        for name in (
+            "CORS_ORIGINS",
+            "TRUSTED_PROXIES",
+            "JWT_SECRET",
+            "JWT_OLDER_SECRETS",
+            "LOG_FILE",
+            "STRIPE_KEY",
+            "STRIPE_URL",
+        )
     }
     chosen = {name: value for name, value in offered.items() if name not in without_default}
     assert Settings.load(chosen, tmp_path / "elsewhere") == Settings()

@@ -83,7 +83,7 @@ async def service(
     transport = httpx.ASGITransport(cast("Any", app), raise_app_exceptions=False)
     container.payment_gateway.override(Object(gateway))
     # What is swept is swept when a test says so.
-    alive = running(container, sweep_every=3_600)
+    alive = running(container, sweep_every=3_600, share_every=3_600)
     async with alive, httpx.AsyncClient(transport=transport, base_url="http://boxoffice") as http:
         yield Service(http, container, app, clock)
     for name, provider in container.providers.items():

@@ -7,12 +7,15 @@ from msgspec import UNSET, UnsetType
 from ...application.authenticate import Caller
 from ...application.change_profile import ChangeProfile, ProfileChanges, ReadProfile
 from ...application.create_user import CreateUser, Registration
-from ...application.log_in import Credentials, LogIn
+from ...application.limits import SIGN_INS, SIGN_UPS
+from ...application.limits_on_login import LogInWithinLimits
+from ...application.log_in import Credentials
 from ...application.log_out import LogOut
 from ...application.refresh_session import RefreshSession
 from ...domain.user import LOGIN_RULES, PROFILE_RULES, REFRESH_RULES, REGISTRATION_RULES
 from .body import Body, read
 from .exchange import Request, Response
+from .limits import AddressOf
 from .operation import Operation
 from .routing import get, patch, post
 from .views import TokenView, UserView
@@ -85,6 +88,7 @@ _TOKENS: Final = {
         status=201,
         has_location=True,
         problems=("email-taken",),
+        limit=SIGN_UPS,
     ),
 )
 async def create_user(request: Request[Caller | None], create_user: CreateUser) -> Response:
@@ -105,12 +109,16 @@ async def create_user(request: Request[Caller | None], create_user: CreateUser) 
         answer=TokenView,
         answer_example=_TOKENS,
         problems=("wrong-credentials",),
+        limit=SIGN_INS,
     ),
 )
-async def log_in(request: Request[Caller | None], log_in: LogIn) -> TokenView:
+async def log_in(
+    request: Request[Caller | None], limited_log_in: LogInWithinLimits, address_of: AddressOf
+) -> TokenView:
     """An access token and a refresh token. Wrong password and unknown e-mail: the same 401 in the same time."""
     body = await read(request, CredentialsBody)
-    return TokenView.of(await log_in(Credentials(email=body.email, password=body.password)))
+    credentials = Credentials(email=body.email, password=body.password)
+    return TokenView.of(await limited_log_in(credentials, address_of(request.scope)))
 
 
 @post(
@@ -123,6 +131,7 @@ async def log_in(request: Request[Caller | None], log_in: LogIn) -> TokenView:
         example={"refreshToken": "n2v0Zk5x"},
         answer=TokenView,
         answer_example=_TOKENS,
+        limit=SIGN_INS,
     ),
 )
 async def refresh_session(request: Request[Caller | None], refresh_session: RefreshSession) -> TokenView:
@@ -140,6 +149,7 @@ async def refresh_session(request: Request[Caller | None], refresh_session: Refr
         example={"refreshToken": "n2v0Zk5x"},
         answer=None,
         status=204,
+        limit=SIGN_INS,
     ),
 )
 async def log_out(request: Request[Caller | None], log_out: LogOut) -> Response:

@@ -11,8 +11,10 @@ from ... import __version__
 from ..container import Container
 from ..lifespan import running
 from . import accounts, bookings, events, metrics, operations, payments, problem_pages, webhooks
+from .cors import Cors, Preflight
 from .envelope import Envelope
 from .identity import Identify
+from .limits import AddressOf, IdentifyUnlimited, IdentifyWithinLimits
 from .reference import reference_of
 from .routing import handlers_of
 
@@ -63,13 +65,23 @@ def create_app(container: Container) -> Litestar:
             yield
 
     reference = reference_of(CALLS, __version__)
+    settings = container.settings()
+    address_of = AddressOf(settings.trusted_proxies)
+    identify = Identify(container.authenticate)
     providers = {
         **container.providers,
-        "default_currency": Object(container.settings().currency),
+        "address_of": Object(address_of),
+        "default_currency": Object(settings.currency),
         "reference": Object(reference),
     }
     app = Litestar(
-        route_handlers=handlers_of(CALLS, providers, Identify(container.authenticate)),
+        route_handlers=handlers_of(
+            CALLS,
+            providers,
+            IdentifyWithinLimits(identify, container.request_limits, address_of)
+            if settings.rate_limits
+            else IdentifyUnlimited(identify),
+        ),
         exception_handlers={Exception: _pass_on},
         lifespan=[lifespan],
         # Bodies, errors, logs and the reference are this package's own.
@@ -77,7 +89,10 @@ def create_app(container: Container) -> Litestar:
         logging_config=None,
         request_max_body_size=None,
     )
-    app.asgi_handler = Envelope(app.asgi_handler, container.ids, container.clock, container.metrics)
+    origins = settings.cors_origins
+    calls = Preflight(app.asgi_handler) if origins else app.asgi_handler
+    service = Envelope(calls, container.ids, container.clock, container.metrics)
+    app.asgi_handler = Cors(service, origins) if origins else service
     tracing = container.tracing()
     if tracing is not None:
         app.asgi_handler = tracing.around(app.asgi_handler)

@@ -17,6 +17,7 @@ from ...application.ports import Clock, Ids
 from ..logs import RequestLine, log_request
 from .metrics import Metrics
 from .problems import FieldProblem, Malformed, problem_response
+from .security_headers import PRIVATE, PUBLIC
 
 BROKEN: Final = "boxoffice.broken"
 """The ASGI extension by which a connection says that this stands for a request that could not be read."""
@@ -28,6 +29,8 @@ _METHODS: Final = frozenset(HttpMethod)
 _ASKED_AS: Final = {"HEAD": "GET", "OPTIONS": "TRACE"}
 """Litestar answers OPTIONS by itself, and not with all methods; no path has TRACE, so its Allow is told."""
 
+_ANSWERED: Final = frozenset({200, 304})
+_READING: Final = frozenset({"GET", "HEAD"})
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
@@ -66,7 +69,12 @@ class Envelope:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                is_public = status in _ANSWERED and method in _READING and scope.get("user") is None
+                message["headers"] = [
+                    *message["headers"],
+                    (b"x-request-id", request_id.encode()),
+                    *(PUBLIC if is_public else PRIVATE),
+                ]
             elif method == "HEAD" and message["type"] == "http.response.body":
                 message["body"] = b""
             await send(message)

@@ -4,6 +4,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from ...application.limits import Limit
+
 _CONTROLS = r"\u0000-\u001f\u007f-\u009f"
 _TURNS = r"\u202a-\u202e\u2066-\u2069"
 NO_CONTROLS = f"^[^{_CONTROLS}]*$"
@@ -53,7 +55,8 @@ class Operation(Struct, frozen=True):
 
     `signed_in`: it needs a bearer token. `ignores_token`: it does not even look at one. `takes_key`: an idempotency key
     makes it happen once. `problems` are the codes it may answer besides those that follow from the rest (a body,
-    signing in, a key).
+    signing in, a key). `limit` is one of its own, by address; else what counts is who sends it and whether it changes
+    something.
     """
 
     id: str
@@ -73,3 +76,4 @@ class Operation(Struct, frozen=True):
     takes_key: bool = False
     answers_html: bool = False
     media_type: str = "application/json"
+    limit: Limit | None = None

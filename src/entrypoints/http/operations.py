@@ -8,8 +8,9 @@ from ...application.ports import Storage
 from ..container import Draining
 from .exchange import HTML, Request, Response
 from .operation import Operation
-from .reference import Reference
+from .reference import STYLE, Reference
 from .routing import get
+from .security_headers import page_policy
 from .views import View
 
 _TAG: Final = "Operations"
@@ -86,4 +87,4 @@ async def read_openapi(_: Request[None], reference: Reference) -> Response:
 )
 async def read_docs(_: Request[None], reference: Reference) -> Response:
     """A page that loads nothing from anywhere."""
-    return Response(reference.page.encode(), media_type=HTML)
+    return Response(reference.page.encode(), headers=page_policy(STYLE), media_type=HTML)

@@ -12,6 +12,7 @@ from .exchange import HTML, Request, Response
 from .kinds import KINDS, Kind
 from .operation import Operation
 from .routing import get
+from .security_headers import page_policy
 
 
 class ProblemView(Struct, frozen=True):
@@ -45,7 +46,7 @@ async def read_problem(request: Request[Any], code: str) -> Response:
     if wanted.best_match(["text/html", "application/json"], default="text/html") == "application/json":
         view = ProblemView(f"/problems/{code}", kind.title, kind.status, code, kind.explanation)
         return Response(view, headers=headers)
-    return Response(_page(code, kind).encode(), headers=headers, media_type=HTML)
+    return Response(_page(code, kind).encode(), headers={**headers, **page_policy()}, media_type=HTML)
 
 
 def _page(code: str, kind: Kind) -> str:

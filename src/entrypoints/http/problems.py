@@ -119,7 +119,7 @@ def _of_litestar(error: HTTPException) -> _Told:
         case 404:
             return _Told("not-found", "There is no such path; GET /docs lists those there are.")
         case 405:
-            allow = _allowed(dict(error.headers or {}).get("allow", ""))
+            allow = allowed(error)
             return _Told("method-not-allowed", f"The path takes {allow}.", {"Allow": allow})
         case 400:
             return _Told("invalid-request", _INVALID, members={"errors": [FieldProblem("", "must be valid HTTP")]})
@@ -134,7 +134,7 @@ def _wire_pointer(path: FieldPath) -> str:
     return pointer(*(camel(part) if isinstance(part, str) else part for part in path))
 
 
-def _allowed(allow: str) -> str:
-    """What Litestar says, with HEAD wherever there is GET, and without the OPTIONS that it adds."""
-    methods = {method.strip() for method in allow.split(",")} - {"OPTIONS"}
+def allowed(error: HTTPException) -> str:
+    """The methods of a path as Litestar says, with HEAD wherever there is GET and without the OPTIONS that it adds."""
+    methods = {method.strip() for method in dict(error.headers or {}).get("allow", "").split(",")} - {"OPTIONS"}
     return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))

@@ -297,7 +297,7 @@ def _codes(operation: Operation) -> list[str]:
     if operation.signed_in:
         codes.append("not-signed-in")
     if not operation.ignores_token:
-        codes += ["invalid-token", "invalid-request", "try-again"]
+        codes += ["invalid-token", "invalid-request", "too-many-requests", "try-again"]
     if operation.body is not None:
         codes += ["invalid-request", "body-too-large", "unsupported-media-type"]
     if operation.takes_key:
@@ -308,7 +308,7 @@ def _codes(operation: Operation) -> list[str]:
 def _problem(status: int, codes: list[str], *, is_replayed: bool) -> dict[str, Any]:
     headers = ["X-Request-Id"]
     headers += ["WWW-Authenticate"] if status == 401 else []
-    headers += ["Retry-After"] if status == 503 else []
+    headers += ["Retry-After"] if status in (429, 503) else []
     headers += ["Idempotency-Replayed"] if is_replayed else []
     examples = {
         code: {
@@ -363,7 +363,7 @@ def _page(document: dict[str, Any]) -> str:
         "<!doctype html><html lang=en><meta charset=utf-8>"
         f"<title>Boxoffice {escape(document['info']['version'])}</title>"
         '<meta name=viewport content="width=device-width, initial-scale=1">'
-        f"<style>{_STYLE}</style><nav><ul>{''.join(links)}<li><a href='#schemas'>Schemas</a>"
+        f"<style>{STYLE}</style><nav><ul>{''.join(links)}<li><a href='#schemas'>Schemas</a>"
         "<li><a href='#problems'>Problems</a><li><a href='/openapi.json'>openapi.json</a></ul></nav>"
         f"<main><h1>Boxoffice</h1><p>{escape(document['info']['description'])}</p>{''.join(sections)}"
         f"<h2 id=schemas>Schemas</h2>{schemas}"
@@ -371,7 +371,7 @@ def _page(document: dict[str, Any]) -> str:
     )
 
 
-_STYLE: Final = (
+STYLE: Final = (
     "body{margin:0;display:flex;font:16px/1.5 system-ui,sans-serif;color:#222}"
     "nav{position:sticky;top:0;height:100vh;overflow:auto;flex:0 0 20rem;background:#f4f4f6}"
     "nav ul{list-style:none;padding:1rem;margin:0}"

@@ -19,7 +19,7 @@ from msgspec import Struct
 from ...application.idempotency import Replayed
 from .exchange import Request, Response
 from .idempotency import respond
-from .identity import Identify
+from .limits import Identifies
 from .operation import Operation
 from .problems import problem_response
 
@@ -61,12 +61,12 @@ def delete(path: str, operation: Operation) -> Decorator:
     return lambda handler: Call(HttpMethod.DELETE, path, operation, handler)
 
 
-def handlers_of(calls: Iterable[Call], providers: Providers, identify: Identify) -> list[HTTPRouteHandler]:
+def handlers_of(calls: Iterable[Call], providers: Providers, identify: Identifies) -> list[HTTPRouteHandler]:
     """Litestar's handlers."""
     return [_handler_of(call, providers, identify) for call in calls]
 
 
-def _handler_of(call: Call, providers: Providers, identify: Identify) -> HTTPRouteHandler:
+def _handler_of(call: Call, providers: Providers, identify: Identifies) -> HTTPRouteHandler:
     operation = call.operation
     _, *names = signature(call.handler).parameters
     pieces = [name for name in names if f"{{{name}}}" in call.path]
@@ -74,7 +74,7 @@ def _handler_of(call: Call, providers: Providers, identify: Identify) -> HTTPRou
 
     async def answer(asked: Connection[Any, Any, Any]) -> Response:
         scope = asked.scope
-        caller = scope["user"] = await identify(operation, scope["headers"])
+        caller = await identify(operation, scope)
         needed = {name: provider() for name, provider in provided}
         for name in pieces:
             needed[name] = scope["path_params"][name]

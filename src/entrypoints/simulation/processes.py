@@ -104,7 +104,7 @@ class _Wiring:
         )
 
 
-_IN_MEMORY: Final = Settings(database_url="memory://")
+_IN_MEMORY: Final = Settings(database_url="memory://", rate_limits=False)
 _BASE: Final = make_container(_IN_MEMORY)
 _WIRINGS: Final[dict[int, _Wiring]] = {}
 

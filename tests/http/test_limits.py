@@ -1,0 +1,254 @@
+"""Limits over HTTP: which requests count, whom they count for, and what is said when it was too much."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from boxoffice.application.limits import READS, SIGN_INS, SIGN_UPS, UNSIGNED, WRITES, Limit
+from boxoffice.entrypoints.http.limits import AddressOf
+from boxoffice.entrypoints.settings import Settings
+from tests.http.service import JSON, PASSWORD, SECRET, Client, Service, ok, problem
+
+PROXY = "127.0.0.1"
+"""Where the tests' requests come from."""
+
+ID = "019a0000-0000-7000-8000-000000000001"
+
+
+@pytest.fixture
+def settings() -> Settings:
+    given = {"DATABASE_URL": "memory://", "JWT_SECRET": SECRET, "TRUSTED_PROXIES": PROXY}
+    return Settings.load({f"BOXOFFICE_{name}": text for name, text in given.items()})
+
+
+def of(address: str) -> dict[str, str]:
+    """A request that the proxy passed on for somebody."""
+    return {"X-Forwarded-For": address}
+
+
+def use_up(service: Service, limit: Limit, subject: object, *, but: int = 0) -> None:
+    """As if all that a limit lets through had been sent, but for so many."""
+    for _ in range(limit.most - but):
+        service.container.request_limits()[limit](subject)
+
+
+def too_many(answer: httpx.Response) -> int:
+    problem(answer, 429, "too-many-requests")
+    return int(answer.headers["retry-after"])
+
+
+async def test_whoever_is_told_to_wait_gets_through_after_it(service: Service) -> None:
+    use_up(service, UNSIGNED, "192.0.2.7", but=2)
+    for _ in range(2):
+        ok(await service.anyone.get("/events", headers=of("192.0.2.7")))
+    seconds = too_many(await service.anyone.get("/events", headers=of("192.0.2.7")))
+    assert 1 <= seconds <= 120
+    ok(await service.anyone.get("/events", headers=of("192.0.2.8")))
+    service.clock.travel(seconds=seconds)
+    ok(await service.anyone.get("/events", headers=of("192.0.2.7")))
+
+
+async def test_what_a_user_reads_counts_for_the_user_wherever_it_comes_from(service: Service) -> None:
+    ada, ben = await service.user(), await service.user()
+    use_up(service, READS, int(ada.id.replace("-", ""), 16))
+    for path in ("/events", f"/status/{ID}", "/me", "/bookings", "/problems/not-found"):
+        too_many(await ada.get(path, headers=of("192.0.2.7")))
+        assert (await ada.send("HEAD", path)).status_code == 429
+    ok(await ben.get("/events", headers=of("192.0.2.7")))
+    ok(await service.anyone.get("/events", headers=of("192.0.2.7")))
+    # Reading is no writing.
+    ok(await ada.post("/initialize", {"name": "Jazz night", "totalTickets": 1}), 201)
+
+
+async def test_what_a_user_changes_has_a_limit_of_its_own(service: Service) -> None:
+    ada = await service.user()
+    event = await ada.event()
+    use_up(service, WRITES, int(ada.id.replace("-", ""), 16), but=2)
+    await ada.book(event)
+    too_many(await ada.post("/book", {"eventId": event["id"]}))
+    too_many(await ada.patch(f"/events/{event['id']}", {"name": "Blues night"}))
+    # It comes before what is wrong with the body, and after who it is and whether the path is one.
+    too_many(await ada.send("POST", "/book", content=b"{", headers=JSON))
+    problem(await ada.send("DELETE", "/book"), 405, "method-not-allowed")
+    problem(await ada.post("/nope", {}), 404, "not-found")
+    problem(await service.anyone.post("/book", {"eventId": event["id"]}), 401, "not-signed-in")
+    assert ok(await ada.get(f"/status/{event['id']}"))["availableTickets"] == 9
+
+
+@pytest.mark.parametrize(
+    ("limit", "path", "body"),
+    [
+        (SIGN_UPS, "/create-user", {}),
+        (SIGN_INS, "/login", {}),
+        (SIGN_INS, "/refresh", {"refreshToken": "x"}),
+        (SIGN_INS, "/logout", {"refreshToken": "x"}),
+    ],
+)
+async def test_accounts_are_limited_by_address_signed_in_or_not(
+    service: Service, limit: Limit, path: str, body: dict[str, str]
+) -> None:
+    ada = await service.user()
+    use_up(service, limit, "192.0.2.7")
+    for client in (service.anyone, ada):
+        too_many(await client.post(path, body, headers=of("192.0.2.7")))
+        assert (await client.post(path, body, headers=of("192.0.2.8"))).status_code < 429
+
+
+async def test_bad_tokens_count_for_the_address(service: Service) -> None:
+    use_up(service, UNSIGNED, "192.0.2.7", but=3)
+    bad = {**of("192.0.2.7"), "Authorization": "Bearer wrong"}
+    for _ in range(2):
+        problem(await service.anyone.get("/me", headers=bad), 401, "invalid-token")
+    problem(await service.anyone.get("/me", headers=of("192.0.2.7")), 401, "not-signed-in")
+    too_many(await service.anyone.get("/me", headers=bad))
+    too_many(await service.anyone.get("/me", headers=of("192.0.2.7")))
+
+
+async def test_operations_have_no_limit(service: Service) -> None:
+    use_up(service, UNSIGNED, "127.0.0.1")
+    too_many(await service.anyone.get("/events"))
+    for path in ("/health/live", "/health/ready", "/openapi.json", "/docs"):
+        assert (await service.anyone.get(path)).status_code == 200
+
+
+async def test_a_refused_request_is_in_the_log_with_its_user(service: Service, logged: list[Any]) -> None:
+    ada = await service.user()
+    use_up(service, READS, int(ada.id.replace("-", ""), 16))
+    logged.clear()
+    too_many(await ada.get("/me"))
+    (line,) = logged
+    assert (line["status"], str(line["user_id"])) == (429, ada.id)
+
+
+class TestSigningIn:
+    async def attempt(self, service: Service, email: str, password: str, address: str) -> httpx.Response:
+        return await service.anyone.post("/login", {"email": email, "password": password}, headers=of(address))
+
+    async def test_ten_failures_close_an_account_and_nobody_learns_whether_it_exists(self, service: Service) -> None:
+        ada = await service.user()
+        for email in (ada.email, "nobody@example.org"):
+            for number in range(10):
+                answer = await self.attempt(service, email, "wrong", f"192.0.2.{number}")
+                problem(answer, 401, "wrong-credentials")
+        seconds = {too_many(await self.attempt(service, ada.email, PASSWORD, "198.51.100.1"))}
+        seconds |= {too_many(await self.attempt(service, "nobody@example.org", PASSWORD, "198.51.100.1"))}
+        assert seconds == {900}
+        service.clock.travel(seconds=900)
+        ok(await self.attempt(service, ada.email, PASSWORD, "198.51.100.1"))
+
+    async def test_ten_failures_close_an_address(self, service: Service) -> None:
+        ada = await service.user()
+        for number in range(10):
+            answer = await self.attempt(service, f"nobody{number}@example.org", "wrong", "192.0.2.7")
+            problem(answer, 401, "wrong-credentials")
+        too_many(await self.attempt(service, ada.email, PASSWORD, "192.0.2.7"))
+        ok(await self.attempt(service, ada.email, PASSWORD, "192.0.2.8"))
+
+    async def test_what_is_not_valid_is_no_failure(self, service: Service) -> None:
+        ada = await service.user()
+        for _ in range(12):
+            problem(await self.attempt(service, "no address", "wrong", "192.0.2.7"), 400, "invalid-request")
+        ok(await self.attempt(service, ada.email, PASSWORD, "192.0.2.7"))
+
+
+class TestSwitchedOff:
+    @pytest.fixture
+    def settings(self) -> Settings:
+        return Settings(database_url="memory://", jwt_secret=SECRET, rate_limits=False)
+
+    async def test_nothing_is_limited(self, service: Service) -> None:
+        ada = await service.user()
+        use_up(service, READS, int(ada.id.replace("-", ""), 16))
+        use_up(service, UNSIGNED, "127.0.0.1")
+        ok(await ada.get("/me"))
+        ok(await service.anyone.get("/events"))
+        for _ in range(15):
+            wrong = {"email": ada.email, "password": "wrong"}
+            problem(await service.anyone.post("/login", wrong), 401, "wrong-credentials")
+        ok(await service.anyone.post("/login", {"email": ada.email, "password": PASSWORD}))
+
+
+class TestUntrusted:
+    @pytest.fixture
+    def settings(self) -> Settings:
+        return Settings(database_url="memory://", jwt_secret=SECRET)
+
+    async def test_nobody_says_to_be_somebody_else(self, service: Service) -> None:
+        use_up(service, UNSIGNED, "127.0.0.1")
+        for headers in (of("192.0.2.7"), {"Forwarded": "for=192.0.2.7"}, {"X-Real-IP": "192.0.2.7"}):
+            too_many(await service.anyone.get("/events", headers=headers))
+
+
+PROXIES = Settings.load({"BOXOFFICE_TRUSTED_PROXIES": "10.0.0.0/8, 192.0.2.1,2001:db8:1::/48"}).trusted_proxies
+
+
+def address(peer: str | None, *headers: tuple[str, str], proxies: Any = PROXIES) -> str:
+    scope = {
+        "client": None if peer is None else (peer, 4711),
+        "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in headers],
+    }
+    return AddressOf(proxies)(scope)
+
+
+XFF = "X-Forwarded-For"
+
+
+@pytest.mark.parametrize(
+    ("peer", "headers", "found"),
+    [
+        ("203.0.113.9", [], "203.0.113.9"),
+        # A stranger may write what it likes.
+        ("203.0.113.9", [(XFF, "198.51.100.7")], "203.0.113.9"),
+        ("203.0.113.9", [("Forwarded", "for=198.51.100.7")], "203.0.113.9"),
+        ("10.1.2.3", [], "10.1.2.3"),
+        ("10.1.2.3", [(XFF, "198.51.100.7")], "198.51.100.7"),
+        # From the right: what stands left of the first stranger is that one's own word.
+        ("10.1.2.3", [(XFF, "1.1.1.1, 198.51.100.7")], "198.51.100.7"),
+        ("10.1.2.3", [(XFF, "1.1.1.1, 198.51.100.7, 192.0.2.1 ,10.9.9.9")], "198.51.100.7"),
+        ("10.1.2.3", [(XFF, "1.1.1.1"), (XFF, "198.51.100.7, 10.9.9.9")], "198.51.100.7"),
+        ("10.1.2.3", [(XFF, "10.0.0.1, 10.0.0.2")], "10.0.0.1"),
+        # What is no address ends the chain at the last one that is.
+        ("10.1.2.3", [(XFF, "198.51.100.7, unknown")], "10.1.2.3"),
+        ("10.1.2.3", [(XFF, "198.51.100.7, _hidden, 10.9.9.9")], "10.9.9.9"),
+        ("10.1.2.3", [(XFF, "")], "10.1.2.3"),
+        ("10.1.2.3", [(XFF, ",,")], "10.1.2.3"),
+        ("10.1.2.3", [(XFF, "\xff\x00")], "10.1.2.3"),
+        ("10.1.2.3", [(XFF, "198.51.100.7:4711")], "198.51.100.7"),
+        ("10.1.2.3", [(XFF, "[2001:db8:7::1]:4711")], "2001:db8:7::/64"),
+        ("10.1.2.3", [("Forwarded", "for=198.51.100.7;proto=http;by=10.1.2.3")], "198.51.100.7"),
+        ("10.1.2.3", [("Forwarded", 'FOR="198.51.100.7:80", for=10.9.9.9')], "198.51.100.7"),
+        ("10.1.2.3", [("Forwarded", 'for=1.1.1.1, for="[2001:db8:7::1]:4711"')], "2001:db8:7::/64"),
+        ("10.1.2.3", [("Forwarded", "for=unknown")], "10.1.2.3"),
+        ("10.1.2.3", [("Forwarded", "for=1.1.1.1, proto=https")], "10.1.2.3"),
+        ("10.1.2.3", [("Forwarded", "for=1.1.1.1;for=2.2.2.2")], "10.1.2.3"),
+        # A proxy writes one of the two, and the other may be its client's.
+        ("10.1.2.3", [("Forwarded", "for=1.1.1.1"), (XFF, "198.51.100.7")], "10.1.2.3"),
+        ("10.1.2.3", [("Forwarded", "for=198.51.100.7"), (XFF, "198.51.100.7")], "198.51.100.7"),
+        # One subscriber has a whole network of IPv6 addresses.
+        ("2001:db8:7:8:9::a", [], "2001:db8:7:8::/64"),
+        ("2001:db8:7:8:ffff::1", [], "2001:db8:7:8::/64"),
+        ("::ffff:203.0.113.9", [], "203.0.113.9"),
+        ("::ffff:10.1.2.3", [(XFF, "198.51.100.7")], "198.51.100.7"),
+        ("2001:db8:1::1", [(XFF, "198.51.100.7")], "198.51.100.7"),
+        ("fe80::1%eth0", [], "fe80::/64"),
+        ("", [(XFF, "198.51.100.7")], ""),
+        (None, [], ""),
+    ],
+)
+def test_where_a_request_comes_from(peer: str | None, headers: list[tuple[str, str]], found: str) -> None:
+    assert address(peer, *headers) == found
+
+
+def test_without_trusted_proxies_headers_are_not_looked_at() -> None:
+    assert address("10.1.2.3", (XFF, "198.51.100.7"), proxies=()) == "10.1.2.3"
+
+
+async def test_customers_of_one_address_are_many(service: Service) -> None:
+    """The limits leave room for a crowd behind one address, as the manual says."""
+    clients: list[Client] = [await service.user() for _ in range(20)]
+    event = await clients[0].event(totalTickets=100)
+    for client in clients:
+        for _ in range(5):
+            ok(await client.get(f"/status/{event['id']}"))
+        await client.book(event)

@@ -1,0 +1,90 @@
+"""Headers for browsers: on every answer, whoever gets it."""
+
+import re
+from base64 import b64encode
+from hashlib import sha256
+
+import httpx
+import pytest
+
+from tests.http.service import JSON, PASSWORD, Client, Service
+
+
+def check(answer: httpx.Response) -> str:
+    """What every answer has, once; what is said about keeping it."""
+    for name, value in (("x-content-type-options", "nosniff"), ("referrer-policy", "no-referrer")):
+        assert answer.headers.get_list(name) == [value]
+    assert "server" not in answer.headers
+    assert "x-powered-by" not in answer.headers
+    (cached,) = answer.headers.get_list("cache-control")
+    return str(cached)
+
+
+@pytest.mark.parametrize("path", ["/events", "/docs", "/openapi.json", "/health/live", "/problems/not-found"])
+async def test_what_anybody_may_see_is_asked_about_again(anyone: Client, path: str) -> None:
+    for method in ("GET", "HEAD"):
+        assert check(await anyone.send(method, path)) == "no-cache"
+
+
+async def test_an_event_may_be_kept_by_whoever_is_not_signed_in(service: Service) -> None:
+    ada = await service.user()
+    event = await ada.event()
+    for path in (f"/events/{event['id']}", f"/status/{event['id']}"):
+        answer = await service.anyone.get(path)
+        assert check(answer) == "no-cache"
+        again = await service.anyone.get(path, headers={"If-None-Match": answer.headers["etag"]})
+        assert (again.status_code, check(again)) == (304, "no-cache")
+        assert check(await ada.get(path)) == "no-store"
+
+
+async def test_what_is_somebodys_own_is_kept_by_nobody(service: Service) -> None:
+    ada = await service.user()
+    event = await ada.event()
+    for path in ("/me", "/bookings", f"/events/{event['id']}/bookings", f"/events/{event['id']}/changes", "/events"):
+        for method in ("GET", "HEAD"):
+            assert check(await ada.send(method, path)) == "no-store"
+    for answer in (
+        await ada.post("/book", {"eventId": event["id"]}),
+        await ada.patch("/me", {"name": "Ada Lovelace"}),
+        await service.anyone.post("/create-user", {"name": "B", "email": "b@example.org", "password": PASSWORD}),
+        await service.anyone.post("/login", {"email": ada.email, "password": PASSWORD}),
+    ):
+        assert answer.status_code < 300
+        assert check(answer) == "no-store"
+
+
+async def test_no_refusal_is_kept(service: Service) -> None:
+    ada = await service.user()
+    answers = [
+        await service.anyone.get("/me"),
+        await service.anyone.get("/nope"),
+        await service.anyone.get("//"),
+        await service.anyone.get("/events?limit=0"),
+        await service.anyone.send("PUT", "/events"),
+        await ada.send("POST", "/book", content=b"{", headers=JSON),
+        await ada.send("POST", "/book", content=b"x"),
+        await service.http.get("/events", headers={"Host": "a b"}),
+    ]
+    assert [answer.status_code for answer in answers] == [401, 404, 404, 400, 405, 400, 415, 400]
+    assert {check(answer) for answer in answers} == {"no-store"}
+
+
+async def test_pages_load_nothing_and_stand_in_no_frame(anyone: Client) -> None:
+    for path in ("/docs", "/problems/not-found"):
+        answer = await anyone.get(path)
+        assert answer.headers["content-type"].startswith("text/html")
+        (policy,) = answer.headers.get_list("content-security-policy")
+        directives = dict(each.strip().split(" ", 1) for each in policy.split(";"))
+        styles = re.findall(r"<style>(.*?)</style>", answer.text, re.DOTALL)
+        digests = [f"'sha256-{b64encode(sha256(each.encode()).digest()).decode()}'" for each in styles]
+        assert directives == {
+            "default-src": "'none'",
+            "style-src": " ".join(digests) or "'none'",
+            "base-uri": "'none'",
+            "form-action": "'none'",
+            "frame-ancestors": "'none'",
+        }
+        # Nothing in the page needs what the policy forbids.
+        assert not re.search(
+            r"<(script|img|link|iframe|form|object|embed)|\bstyle=|\bon\w+=|(src|href)=.?https?:|url[(]", answer.text
+        )
