@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check bench simulate torture format lock clean mariadb galera
+.PHONY: help run test check bench simulate torture format lock audit licences clean mariadb galera
 
 PYTHON ?= python3
 HOST ?= 127.0.0.1
@@ -26,6 +26,10 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 PYTHON_READY := $(VENV)/.python-ready
 RUN_READY := $(VENV)/.run-ready
 DEV_READY := $(VENV)/.dev-ready
+AUDIT_READY := $(VENV)/audit/.ready
+
+# All that is shipped is in the third, with the same versions.
+AUDITED := requirements-audit.txt requirements-build.txt requirements-dev.txt
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -63,12 +67,20 @@ lock: $(PYTHON_READY) ## Lock the dependencies again, with hashes (UPGRADE=--upg
 	test -x $(VENV)/lock/bin/uv || $(BIN)/python -m venv $(VENV)/lock
 	$(VENV)/lock/bin/python -m pip --disable-pip-version-check install --quiet $(UV)
 	$(VENV)/lock/bin/$(LOCK) -o requirements-build.txt --group build
+	$(VENV)/lock/bin/$(LOCK) -o requirements-audit.txt --group audit
 	$(VENV)/lock/bin/$(LOCK) -o requirements.txt pyproject.toml
 	$(VENV)/lock/bin/$(LOCK) -o requirements-stripe.txt pyproject.toml --extra stripe -c requirements.txt
 	$(VENV)/lock/bin/$(LOCK) -o requirements-otel.txt pyproject.toml --extra otel -c requirements-stripe.txt
 	$(VENV)/lock/bin/$(LOCK) -o requirements-sentry.txt pyproject.toml --extra sentry -c requirements-otel.txt
 	$(VENV)/lock/bin/$(LOCK) -o requirements-dev.txt pyproject.toml --all-extras --group dev -c requirements-stripe.txt \
 		-c requirements-otel.txt -c requirements-sentry.txt
+
+audit: $(AUDIT_READY) ## Ask the package index whether anything locked is known to be vulnerable
+	$(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
+		$(AUDITED:%=-r %)
+
+licences: $(DEV_READY) ## List the licences of what is shipped: docs/licences.md
+	$(BIN)/python tools/licences.py > docs/licences.md
 
 clean: ## Remove what was made, but not data/
 	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* htmlcov .hypothesis .import_linter_cache .mypy_cache \
@@ -96,4 +108,9 @@ $(RUN_READY): $(PYTHON_READY) requirements.txt requirements-build.txt pyproject.
 
 $(DEV_READY): $(RUN_READY) requirements-dev.txt
 	$(PIP_INSTALL) --require-hashes -r requirements-dev.txt
+	@touch $@
+
+$(AUDIT_READY): $(PYTHON_READY) requirements-audit.txt
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements-audit.txt
 	@touch $@

@@ -16,6 +16,7 @@ LOCKS: Final = (
     "requirements.txt",
     *(f"requirements-{extra}.txt" for extra in EXTRAS),
     "requirements-dev.txt",
+    "requirements-audit.txt",
     "requirements-build.txt",
 )
 PROJECT: Final[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -57,6 +58,7 @@ def test_no_place_to_fetch_from_is_named(name: str) -> None:
         *((f"requirements-{extra}.txt", PROJECT["project"]["dependencies"]) for extra in EXTRAS),
         *((f"requirements-{extra}.txt", PROJECT["project"]["optional-dependencies"][extra]) for extra in EXTRAS),
         ("requirements-dev.txt", PROJECT["dependency-groups"]["dev"]),
+        ("requirements-audit.txt", PROJECT["dependency-groups"]["audit"]),
         ("requirements-build.txt", PROJECT["build-system"]["requires"]),
     ],
 )
