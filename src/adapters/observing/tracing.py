@@ -6,8 +6,9 @@ their spans.
 
 import asyncio
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final, Protocol
 
 from opentelemetry import trace
@@ -33,8 +34,11 @@ _MOST_LINKS: Final = 512
 """As many commands as one batch may have."""
 
 _VALUES: Final = re.compile(r"(?<=\bVALUES)\s")
-_WRITTEN_OUT: Final = re.compile(r"0[xX][0-9a-fA-F]+|[xX]?'(?:[^'\\]|\\.|'')*'?")
-"""Text and bytes that stand in a statement itself."""
+_WRITTEN_OUT: Final = re.compile(r"0[xX][0-9a-fA-F]+|[xX]?'(?:[^'\\]|\\.|'')*'?|\b\d+(?:\.\d+)?\b")
+"""Text, bytes and numbers that stand in a statement itself."""
+
+_is_told: Final = ContextVar("_is_told", default=False)
+"""Whether what is under way has its span already."""
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SPAN: Final = "boxoffice: the span of what is under way"
@@ -46,6 +50,17 @@ class Application(Protocol):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer."""
+
+
+class Written(Protocol):
+    """A statement that says its values itself."""
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+
+
+Send = Callable[[Any, Sequence[Any]], Awaitable[Any]]
 
 
 class Tracing:
@@ -81,6 +96,34 @@ class Tracing:
         event.listen(engine, "rollback", statements.give_up)
         event.listen(engine, "handle_error", statements.fail)
         event.listen(engine, "checkin", statements.let_go)
+
+    def around_sending(self, send: Send) -> Send:
+        """A way to send statements together that has one span for all of them, which are one round trip."""
+
+        async def traced(connection: Any, statements: Sequence[Written]) -> Any:
+            texts = [statement.text for statement in statements]
+            with self._tracer.start_as_current_span(
+                " ".join(dict.fromkeys(map(_operation, texts))),
+                kind=SpanKind.CLIENT,
+                attributes={
+                    "db.system.name": connection.dialect.name,
+                    "db.query.text": ";\n".join(map(_without_values, texts))[:LONGEST_STATEMENT],
+                    "db.operation.batch.size": len(texts),
+                },
+                # It may quote values.
+                record_exception=False,
+                set_status_on_exception=False,
+            ) as span:
+                token = _is_told.set(True)
+                try:
+                    return await send(connection, statements)
+                except BaseException:
+                    span.set_status(Status(StatusCode.ERROR))
+                    raise
+                finally:
+                    _is_told.reset(token)
+
+        return traced
 
     def arriving(self) -> object:
         """See `Observer`."""
@@ -133,8 +176,9 @@ class _Traced:
             context=context,
             kind=SpanKind.SERVER,
             attributes={"http.request.method": method},
-            # What an exception says may quote the request.
+            # It may quote the request.
             record_exception=False,
+            set_status_on_exception=False,
         ) as span:
 
             async def answer(message: Any) -> None:
@@ -175,7 +219,8 @@ class _Statements:
         self._system = system
 
     def begin(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-        self._start(connection, statement.lstrip().partition(" ")[0].upper(), statement)
+        if not _is_told.get():
+            self._start(connection, _operation(statement), statement)
 
     def end(self, connection: Connection, *_: Any) -> None:
         _end(connection.info)
@@ -205,6 +250,10 @@ class _Statements:
                 "db.query.text": _without_values(statement),
             },
         )
+
+
+def _operation(statement: str) -> str:
+    return statement.lstrip().partition(" ")[0].upper()
 
 
 def _without_values(statement: str) -> str:

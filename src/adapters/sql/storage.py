@@ -1,7 +1,7 @@
 """The storage: everything that the ports ask for, on one database."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Self
 
@@ -9,7 +9,7 @@ from sqlalchemy.engine import Engine, make_url
 
 from ...application.failures import Retryable, Unavailable
 from .chores import SqlChores
-from .connections import Connections
+from .connections import Connections, Send
 from .database import database_of
 from .figures import SqlFigures
 from .inventories import SqlInventories
@@ -65,6 +65,11 @@ class SqlStorage:
     def engines(self) -> tuple[Engine, ...]:
         """What its connections are made by."""
         return (self._writing.engine.sync_engine, self._reading.engine.sync_engine)
+
+    def send_through(self, around: Callable[[Send], Send]) -> None:
+        """From now on let what is sent go through something that watches it."""
+        for connections in (self._writing, self._reading):
+            connections.send = around(connections.send)
 
     @classmethod
     def from_url(cls, url: str) -> Self:
