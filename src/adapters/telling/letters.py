@@ -48,8 +48,13 @@ def address_of(email: str) -> Address:
 
 
 def one_line(text: str) -> str:
-    """The text as one line of visible characters, whatever it holds."""
-    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    """The text as one line of visible characters, whatever it holds, for a header too.
+
+    A text that looks like an encoded word (RFC 2047) would be decoded when it becomes a header: `=?utf-8?q?=0ABcc:_x?=`
+    would end it and begin another one.
+    """
+    visible = "".join(each if each.isprintable() else " " for each in text)
+    return " ".join(visible.replace("=?", "= ?").split())
 
 
 def _subject(letter: Letter) -> str:

@@ -116,9 +116,10 @@ class SmtpPostman:
 
 _MEANINGS: Final[tuple[tuple[tuple[type[Exception], ...], Refused], ...]] = (
     ((SMTPNotSupported,), Undeliverable("the mail server does not take addresses beyond ASCII")),
+    # Before the next: a certificate that is not trusted is a ValueError, too.
+    ((ssl.SSLError,), Refused("the mail server's certificate is not trusted, or it does not speak TLS")),
     ((ValueError,), Undeliverable("no mail goes to such an address")),
     ((TimeoutError,), Refused("the mail server does not answer in time")),
-    ((ssl.SSLError,), Refused("the mail server's certificate is not trusted, or it does not speak TLS")),
     ((SMTPException, OSError), Refused("the mail server is not there, does not speak TLS, or hung up")),
 )
 

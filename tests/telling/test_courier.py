@@ -1,0 +1,324 @@
+"""The courier: signed as the library verifies it, into no private network, bounded in time and in what is read."""
+
+import asyncio
+import ipaddress
+import ssl
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpcore
+import pytest
+from standardwebhooks import Webhook as Verifier
+from standardwebhooks import WebhookVerificationError
+
+from boxoffice.adapters.telling import couriers
+from boxoffice.adapters.telling.couriers import MOST_READ, SECONDS, HttpCourier, is_public
+from boxoffice.application.telling import Refused
+from boxoffice.domain.booking import BookingStatus, PaymentStatus
+from boxoffice.domain.facts import BookingPromoted, Fact
+from boxoffice.domain.webhooks import Webhook
+
+from .certificates import Authority
+from .receiver import OK, Received, Receiver, receiving, says
+
+NAME = "hooks.example.org"
+FACT = Fact(
+    event_id=UUID(int=1),
+    seq=7,
+    booking_id=UUID(int=2),
+    occurred_at=datetime(2030, 1, 1, 12, tzinfo=UTC),
+    what=BookingPromoted(
+        ticket_type_id=UUID(int=3),
+        customer_id=UUID(int=4),
+        quantity=2,
+        queue_number=1,
+        status=BookingStatus.CONFIRMED,
+        payment_status=PaymentStatus.NONE,
+    ),
+)
+
+
+def webhook(url: str, secret: str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD") -> Webhook:
+    return Webhook(id=UUID(int=5), organizer_id=UUID(int=6), url=url, secret=secret, created_at=FACT.occurred_at)
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+async def courier() -> AsyncIterator[HttpCourier]:
+    """One that goes into private networks, too: the receiver is in one."""
+    courier = HttpCourier(allows_private=True)
+    yield courier
+    await courier.close()
+
+
+async def deliver(courier: HttpCourier, url: str) -> None:
+    await courier.deliver(webhook(url), FACT, datetime.now(UTC))
+
+
+async def refusal(courier: HttpCourier, url: str) -> str:
+    with pytest.raises(Refused) as refused:
+        await deliver(courier, url)
+    return refused.value.said
+
+
+class TestMessages:
+    async def test_the_library_verifies_what_is_sent(self, receiver: Receiver, courier: HttpCourier) -> None:
+        secret = courier.new_secret()
+        await courier.deliver(webhook(receiver.url, secret), FACT, datetime.now(UTC))
+        (received,) = receiver.received
+        told = Verifier(secret).verify(received.body, received.headers)
+        assert told == {
+            "type": "BookingPromoted",
+            "timestamp": "2030-01-01T12:00:00Z",
+            "data": {
+                "eventId": str(FACT.event_id),
+                "seq": 7,
+                "kind": "BookingPromoted",
+                "bookingId": str(FACT.booking_id),
+                "occurredAt": "2030-01-01T12:00:00Z",
+                "data": {
+                    "ticketTypeId": str(UUID(int=3)),
+                    "customerId": str(UUID(int=4)),
+                    "quantity": 2,
+                    "queueNumber": 1,
+                    "status": "confirmed",
+                    "paymentStatus": "none",
+                    "expiresAt": None,
+                },
+            },
+        }
+        assert received.path == "/hook"
+        assert received.headers["webhook-id"] == f"{FACT.event_id}.7"
+        assert received.headers["content-type"] == "application/json"
+        assert received.headers["host"] == f"127.0.0.1:{receiver.port}"
+
+    async def test_nothing_else_verifies(self, receiver: Receiver, courier: HttpCourier) -> None:
+        secret = courier.new_secret()
+        await courier.deliver(webhook(receiver.url, secret), FACT, datetime.now(UTC))
+        (received,) = receiver.received
+        changed = received.body.replace(b'"quantity":2', b'"quantity":3')
+        assert changed != received.body
+        for body, headers, other in (
+            (changed, received.headers, secret),
+            (received.body, {**received.headers, "webhook-id": "another"}, secret),
+            (
+                received.body,
+                {**received.headers, "webhook-timestamp": str(int(datetime.now(UTC).timestamp()) - 1)},
+                secret,
+            ),
+            (received.body, received.headers, courier.new_secret()),
+        ):
+            with pytest.raises(WebhookVerificationError):
+                Verifier(other).verify(body, headers)
+
+    def test_a_secret_is_random_and_long(self) -> None:
+        courier = HttpCourier()
+        secrets = {courier.new_secret() for _ in range(100)}
+        assert len(secrets) == 100
+        assert all(len(Verifier(secret)._whsecret) == 32 for secret in secrets)
+
+
+PRIVATE = [
+    *("127.0.0.1", "127.1.2.3", "0.0.0.0", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1"),
+    *("169.254.169.254", "100.64.0.1", "192.0.2.1", "198.18.0.1", "198.51.100.1", "203.0.113.9", "192.0.0.1"),
+    *("224.0.0.1", "239.255.255.255", "240.0.0.1", "255.255.255.255"),
+    *("::1", "::", "fe80::1", "fc00::1", "fd12:3456::1", "ff02::1", "2001:db8::1", "100::1"),
+    *("::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::ffff:7f00:1", "::127.0.0.1"),
+    *("2002:7f00:1::", "2002:a00:1::", "64:ff9b::10.0.0.1", "2001:0:7f00:1::"),
+]
+PUBLIC = ["93.184.216.34", "1.1.1.1", "172.32.0.1", "2606:4700::1111", "::ffff:93.184.216.34", "2002:5db8:d822::1"]
+
+
+class TestAddresses:
+    @pytest.mark.parametrize("address", PRIVATE)
+    def test_private_ones_are_nobodys_business(self, address: str) -> None:
+        assert not is_public(ipaddress.ip_address(address))
+
+    @pytest.mark.parametrize("address", PUBLIC)
+    def test_public_ones_are(self, address: str) -> None:
+        assert is_public(ipaddress.ip_address(address))
+
+    def test_what_the_address_itself_shows_is_said_at_once(self) -> None:
+        courier = HttpCourier()
+        assert courier.objection("https://hooks.example.org/x") is None
+        assert courier.objection("https://93.184.216.34:8443/x") is None
+        assert "https" in str(courier.objection("http://hooks.example.org/x"))
+        for host in ("127.0.0.1", "10.0.0.1:443", "169.254.169.254"):
+            assert "private" in str(courier.objection(f"https://{host}/x"))
+        relaxed = HttpCourier(allows_private=True)
+        assert relaxed.objection("http://127.0.0.1/x") is None
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "127.1"])
+    async def test_nothing_goes_into_a_private_network_whatever_it_is_called(
+        self, receiver: Receiver, host: str
+    ) -> None:
+        courier = HttpCourier()
+        said = await refusal(courier, f"https://{host}:{receiver.port}/hook")
+        assert said.startswith("not sent")
+        assert await refusal(courier, receiver.url) == "not sent: the address must be an https:// address"
+        assert receiver.connections == 0
+        await courier.close()
+
+    @pytest.mark.parametrize("addresses", [["93.184.216.34", "10.0.0.1"], ["::ffff:127.0.0.1"], ["fe80::1%lo"]])
+    async def test_one_private_address_among_others_is_enough(
+        self, monkeypatch: pytest.MonkeyPatch, addresses: list[str]
+    ) -> None:
+        monkeypatch.setattr(couriers, "resolve", lambda host, port: addresses)
+        dialled: list[str] = []
+
+        async def dial(self: Any, host: str, *arguments: Any, **options: Any) -> Any:
+            dialled.append(host)
+            raise httpcore.ConnectError
+
+        monkeypatch.setattr(httpcore.AnyIOBackend, "connect_tcp", dial)
+        courier = HttpCourier()
+        assert await refusal(courier, f"https://{NAME}/x") == "not sent: the name leads into a private network"
+        assert dialled == []
+        monkeypatch.setattr(couriers, "resolve", lambda host, port: ["93.184.216.34", "1.1.1.1"])
+        assert await refusal(courier, f"https://{NAME}/x") == "no connection"
+        assert dialled == ["93.184.216.34", "1.1.1.1"]
+        await courier.close()
+
+    async def test_the_connection_goes_to_the_address_that_was_checked(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """A name that answers otherwise the second time leads nowhere else; the certificate is that of the name."""
+        authority = Authority(tmp_path)
+        asked: list[str] = []
+
+        def rebinding(host: str, port: int) -> list[str]:
+            asked.append(host)
+            return ["127.0.0.2"] if len(asked) == 1 else ["127.0.0.1"]
+
+        monkeypatch.setattr(couriers, "resolve", rebinding)
+        async with receiving("127.0.0.2", authority.serving(NAME)) as receiver:
+            courier = HttpCourier(allows_private=True, trusted=authority.trusting())
+            await deliver(courier, f"https://{NAME}:{receiver.port}/hook")
+            assert asked == [NAME]
+            assert receiver.received[0].headers["host"] == f"{NAME}:{receiver.port}"
+            await courier.close()
+
+    @pytest.mark.parametrize("certified", ["other.example.org", None])
+    async def test_a_server_that_cannot_prove_its_name_is_told_nothing(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, certified: str | None
+    ) -> None:
+        authority = Authority(tmp_path)
+        monkeypatch.setattr(couriers, "resolve", lambda host, port: ["127.0.0.1"])
+        async with receiving(tls=authority.serving(certified or NAME)) as receiver:
+            trusted = authority.trusting() if certified else ssl.create_default_context()
+            courier = HttpCourier(allows_private=True, trusted=trusted)
+            assert await refusal(courier, f"https://{NAME}:{receiver.port}/hook") == "no connection"
+            assert receiver.received == []
+            await courier.close()
+
+    @pytest.mark.parametrize("host", ["a..b", "a" * 64 + ".example"])
+    async def test_a_name_that_leads_nowhere_is_no_connection(self, courier: HttpCourier, host: str) -> None:
+        assert await refusal(courier, f"https://{host}/x") == "no connection"
+
+    async def test_proxies_of_the_environment_are_not_used(
+        self, receiver: Receiver, courier: HttpCourier, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy"):
+            monkeypatch.setenv(name, "http://127.0.0.1:1")
+        await deliver(courier, receiver.url)
+        assert len(receiver.received) == 1
+
+
+class TestAnswers:
+    @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
+    async def test_any_2xx_is_a_success(self, receiver: Receiver, courier: HttpCourier, status: int) -> None:
+        receiver.answer = says(f"HTTP/1.1 {status} Fine\r\nContent-Length: 0\r\n\r\n".encode())
+        await deliver(courier, receiver.url)
+
+    @pytest.mark.parametrize("status", [301, 302, 307, 308])
+    async def test_redirects_are_not_followed(self, receiver: Receiver, courier: HttpCourier, status: int) -> None:
+        async with receiving() as elsewhere:
+            head = f"HTTP/1.1 {status} Elsewhere\r\nLocation: {elsewhere.url}\r\nContent-Length: 0\r\n\r\n"
+            receiver.answer = says(head.encode())
+            assert await refusal(courier, receiver.url) == f"answered {status}"
+            assert elsewhere.connections == 0
+
+    @pytest.mark.parametrize("status", [400, 404, 410, 429, 500, 503])
+    async def test_anything_else_is_a_failure(self, receiver: Receiver, courier: HttpCourier, status: int) -> None:
+        receiver.answer = says(f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n".encode())
+        assert await refusal(courier, receiver.url) == f"answered {status}"
+
+    @pytest.mark.parametrize("answer", [b"", b"\x00\x01nonsense\r\n\r\n", b"HTTP/1.1 2"])
+    async def test_what_is_no_http_is_a_failure(self, receiver: Receiver, courier: HttpCourier, answer: bytes) -> None:
+        async def hang_up(_: Received, writer: asyncio.StreamWriter) -> None:
+            writer.write(answer)
+            await writer.drain()
+            writer.close()
+
+        receiver.answer = hang_up
+        assert "broke" in await refusal(courier, receiver.url)
+
+    async def test_nobody_there_is_a_failure(self, receiver: Receiver, courier: HttpCourier) -> None:
+        # A port of the kind that nobody listens on.
+        assert await refusal(courier, "http://127.0.0.1:1/hook") == "no connection"
+
+    @pytest.mark.parametrize("answer", ["silence", "head drop by drop", "body drop by drop"])
+    async def test_ten_seconds_are_enough_for_everybody(self, receiver: Receiver, answer: str) -> None:
+        assert SECONDS == 10
+        over = asyncio.Event()
+
+        async def drip(_: Received, writer: asyncio.StreamWriter) -> None:
+            if answer == "body drop by drop":
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 3000\r\n\r\n")
+            while not over.is_set():
+                if answer != "silence":
+                    writer.write(b"H")
+                    await writer.drain()
+                await asyncio.wait([asyncio.create_task(over.wait())], timeout=0.02)
+
+        receiver.answer = drip
+        courier = HttpCourier(allows_private=True, seconds=0.3)
+        async with asyncio.timeout(30):
+            said = await refusal(courier, receiver.url)
+        assert said == "no answer within 0.3 seconds" or (answer == "head drop by drop" and "broke" in said)
+        over.set()
+        await courier.close()
+
+    async def test_of_a_long_body_little_is_read(self, receiver: Receiver, courier: HttpCourier) -> None:
+        sent = 0
+        ended = asyncio.Event()
+
+        async def pour(_: Received, writer: asyncio.StreamWriter) -> None:
+            nonlocal sent
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+            try:
+                while True:
+                    writer.write(b"x" * 65_536)
+                    await writer.drain()
+                    sent += 65_536
+            except OSError:
+                ended.set()
+                raise
+
+        receiver.answer = pour
+        await deliver(courier, receiver.url)
+        async with asyncio.timeout(30):
+            await ended.wait()
+        assert MOST_READ < sent < 100_000_000
+
+    async def test_a_connection_serves_again(self, receiver: Receiver, courier: HttpCourier) -> None:
+        for answer in (OK, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"):
+            receiver.answer = says(answer)
+            await deliver(courier, receiver.url)
+        assert receiver.connections == 1
+        assert len(receiver.received) == 2
+
+    async def test_closing_twice_is_fine_and_what_was_unused_closes_too(self, receiver: Receiver) -> None:
+        courier = HttpCourier(allows_private=True)
+        await courier.close()
+        await deliver(courier, receiver.url)
+        await courier.close()
+        await courier.close()

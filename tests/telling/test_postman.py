@@ -1,0 +1,297 @@
+"""The postman: to a real SMTP server, encrypted and signed in, in headers that nothing breaks out of."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from boxoffice.adapters.telling.postmen import SECONDS, Encryption, SmtpPostman
+from boxoffice.adapters.telling.postmen import MailServer as At
+from boxoffice.application.telling import Letter, Refused, Undeliverable
+from boxoffice.domain.booking import Booking, BookingStatus
+from boxoffice.domain.event import Event, EventStatus
+from boxoffice.domain.mails import Mail, MailKind
+from boxoffice.domain.money import Money
+from boxoffice.domain.user import User
+
+from .certificates import Authority
+from .mail_server import PASSWORD, USER, MailServer, serving_mail
+
+NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
+SENDER = "tickets@example.org"
+
+
+def letter(
+    kind: MailKind = MailKind.PROMOTED,
+    *,
+    email: str = "ann@example.net",
+    customer: str = "Ann",
+    status: BookingStatus = BookingStatus.CONFIRMED,
+    quantity: int = 2,
+    **event: Any,
+) -> Letter:
+    expires_at = NOW + timedelta(minutes=5) if status is BookingStatus.HELD else None
+    ids = [UUID(int=number) for number in range(1, 6)]
+    return Letter(
+        Mail(id=ids[0], kind=kind, event_id=ids[1], booking_id=ids[2], customer_id=ids[3], created_at=NOW, due_at=NOW),
+        User(id=ids[3], name=customer, email=email, password_hash="", created_at=NOW),
+        Booking(
+            id=ids[2],
+            event_id=ids[1],
+            ticket_type_id=ids[4],
+            customer_id=ids[3],
+            quantity=quantity,
+            status=status,
+            amount=Money(100, "EUR"),
+            expires_at=expires_at,
+            created_at=NOW,
+            updated_at=NOW,
+        ),
+        Event(
+            **{
+                "id": ids[1],
+                "organizer_id": ids[4],
+                "currency": "EUR",
+                "status": EventStatus.ON_SALE,
+                "name": "Jazz night",
+                "created_at": NOW,
+                **event,
+            }
+        ),
+    )
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[MailServer]:
+    """One without encryption."""
+    async with serving_mail(smtputf8=True) as server:
+        yield server
+
+
+def postman(server: MailServer, seconds: float = SECONDS, public_url: str | None = None, **at: Any) -> SmtpPostman:
+    place = At(**{"host": "127.0.0.1", "port": server.port, "encryption": Encryption.NONE, **at})
+    return SmtpPostman(place, SENDER, public_url=public_url, seconds=seconds)
+
+
+async def send(server: MailServer, *letters: Letter, **options: Any) -> None:
+    carrier = postman(server, **options)
+    try:
+        for each in letters or (letter(),):
+            await carrier.send(each, NOW)
+    finally:
+        await carrier.rest()
+
+
+class TestLetters:
+    async def test_a_mail_arrives_as_it_was_written(self, server: MailServer) -> None:
+        await send(
+            server,
+            letter(status=BookingStatus.HELD, venue="Café 🎷", starts_at=NOW + timedelta(days=1)),
+            public_url="https://tickets.example.org",
+        )
+        (taken,) = server.taken
+        assert (taken.sender, taken.recipients) == (SENDER, ["ann@example.net"])
+        message = taken.message
+        assert message["From"] == SENDER
+        assert message["To"] == "ann@example.net"
+        assert message["Subject"] == "Tickets are set aside for you: Jazz night"
+        assert message["Message-ID"] == f"<{UUID(int=1)}@example.org>"
+        assert message["Date"] == "Tue, 01 Jan 2030 12:00:00 +0000"
+        assert message["Auto-Submitted"] == "auto-generated"
+        assert message.get_content_type() == "text/plain"
+        text = message.get_content()
+        for part in ("Hello Ann,", "2 tickets", "until 2030-01-01 12:05 UTC", "Café 🎷", "Start: 2030-01-02 12:00 UTC"):
+            assert part in text
+        assert f"https://tickets.example.org/bookings/{UUID(int=3)}" in text
+
+    @pytest.mark.parametrize(
+        ("kind", "status", "subject", "said"),
+        [
+            (MailKind.PROMOTED, BookingStatus.CONFIRMED, "You have tickets", "1 ticket are yours"),
+            (MailKind.PROMOTED, BookingStatus.HELD, "Tickets are set aside", "Pay by then"),
+            (MailKind.LAPSING, BookingStatus.HELD, "Pay soon", "They go to others"),
+            (MailKind.CANCELLED, BookingStatus.CANCELLED, "Cancelled", "does not take place"),
+        ],
+    )
+    async def test_each_occasion_has_its_words(
+        self, server: MailServer, kind: MailKind, status: BookingStatus, subject: str, said: str
+    ) -> None:
+        await send(server, letter(kind, status=status, quantity=1))
+        message = server.taken[0].message
+        assert message["Subject"].startswith(subject)
+        assert message["Subject"].endswith(": Jazz night")
+        assert said in message.get_content()
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "Jazz\r\nBcc: eve@example.net",
+            "Jazz\nX-Evil: yes\n\nand a body",
+            "Jazz\x00\x0b\x0c\x1b[31m\x85\u2028\u2029",
+            "=?utf-8?q?Jazz=0ABcc:_eve?=",
+            "==??utf-8?b?CkJjYzogZXZl?=",
+            'Jazz, night <eve@example.net>; "quoted" (comment)',
+            "ジャズの夜 🎷 " * 15,
+            "x" * 200,
+        ],
+    )
+    async def test_nothing_breaks_out_of_a_header(self, server: MailServer, name: str) -> None:
+        for kind in MailKind:
+            await send(server, letter(kind, name=name, venue=name, customer=name))
+        assert len(server.taken) == len(MailKind)
+        for taken in server.taken:
+            assert taken.recipients == ["ann@example.net"]
+            head, _, _ = taken.raw.partition(b"\r\n\r\n")
+            names = [line.partition(b":")[0].lower() for line in head.split(b"\r\n") if line[:1] not in b" \t"]
+            assert sorted(names) == sorted(
+                [b"from", b"to", b"subject", b"date", b"message-id", b"auto-submitted", b"mime-version"]
+                + [b"content-type", b"content-transfer-encoding"]
+                + ([b"x-peer"] if b"x-peer" in names else [])
+            )
+            assert head.isascii()
+            assert max(map(len, head.split(b"\r\n"))) < 998
+            assert taken.message["Message-ID"] == f"<{UUID(int=1)}@example.org>"
+
+    async def test_a_mail_is_the_same_one_when_it_is_sent_again(self, server: MailServer) -> None:
+        await send(server, letter(), letter())
+        first, second = server.taken
+        assert first.message["Message-ID"] == second.message["Message-ID"]
+        assert server.connections == 1
+
+
+class TestAddresses:
+    @pytest.mark.parametrize(
+        ("email", "recipient"),
+        [
+            ("ann@example.net", "ann@example.net"),
+            ("ann@bücher.example", "ann@xn--bcher-kva.example"),
+            ("o'neil+tag@example.net", "o'neil+tag@example.net"),
+            ("a,b@example.net", '"a,b"@example.net'),
+            ("a<b>c@example.net", '"a<b>c"@example.net'),
+            ('a"b@example.net', '"a\\"b"@example.net'),
+            ("a;b:c@example.net", '"a;b:c"@example.net'),
+            ("jürgen@example.net", "jürgen@example.net"),
+        ],
+    )
+    async def test_an_address_is_one_recipient(self, server: MailServer, email: str, recipient: str) -> None:
+        await send(server, letter(email=email))
+        (taken,) = server.taken
+        assert taken.recipients == [recipient]
+        (to,) = taken.message["To"].addresses
+        assert to.addr_spec.encode(errors="surrogateescape").decode() == recipient
+
+    @pytest.mark.parametrize(
+        "email", ["a@b>c", "a@", "@b", "a@[127.0.0.1", "a@b..c", "a@" + "b" * 64, "a@-_-!", "a@b/c"]
+    )
+    async def test_what_no_server_could_have_is_undeliverable(self, server: MailServer, email: str) -> None:
+        with pytest.raises(Undeliverable):
+            await send(server, letter(email=email))
+        assert server.taken == []
+
+    async def test_a_server_that_does_not_know_such_addresses_says_so(self) -> None:
+        async with serving_mail() as server:
+            with pytest.raises(Undeliverable, match="beyond ASCII"):
+                await send(server, letter(email="jürgen@example.net"))
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("answer", "refusal"),
+        [
+            ("550 no such user ann@example.net", Undeliverable),
+            ("553 never", Undeliverable),
+            ("450 come again", Refused),
+        ],
+    )
+    async def test_a_recipient_is_refused_for_good_or_for_now(
+        self, server: MailServer, answer: str, refusal: type[Refused]
+    ) -> None:
+        server.refuses = answer
+        with pytest.raises(Refused) as refused:
+            await send(server)
+        assert type(refused.value) is refusal
+        assert answer[:3] in refused.value.said
+        assert "@" not in refused.value.said
+        assert refused.value.__cause__ is None
+        server.refuses = None
+        await send(server)
+        assert len(server.taken) == 1
+
+    @pytest.mark.parametrize(("answer", "refusal"), [("554 spam", Undeliverable), ("452 full", Refused)])
+    async def test_a_letter_is_refused_for_good_or_for_now(
+        self, server: MailServer, answer: str, refusal: type[Refused]
+    ) -> None:
+        server.refuses_data = answer
+        with pytest.raises(Refused) as refused:
+            await send(server)
+        assert type(refused.value) is refusal
+
+    async def test_nobody_there_is_for_now(self, server: MailServer) -> None:
+        with pytest.raises(Refused) as refused:
+            await send(server, port=1)
+        assert type(refused.value) is Refused
+
+    async def test_a_server_that_hangs_is_for_now(self, server: MailServer) -> None:
+        assert SECONDS == 10
+        server.hangs = True
+        with pytest.raises(Refused, match="in time"):
+            async with asyncio.timeout(30):
+                await send(server, seconds=0.3)
+
+    async def test_after_a_failure_the_next_letter_goes_its_own_way(self, server: MailServer) -> None:
+        carrier = postman(server)
+        server.refuses = "450 come again"
+        with pytest.raises(Refused):
+            await carrier.send(letter(), NOW)
+        server.refuses = None
+        await carrier.send(letter(), NOW)
+        await carrier.rest()
+        await carrier.rest()
+        assert (len(server.taken), server.connections) == (1, 2)
+
+
+class TestEncryption:
+    async def test_starttls_is_demanded_and_the_login_goes_through_it(self, tmp_path: Path) -> None:
+        authority = Authority(tmp_path)
+        async with serving_mail(authority.serving("localhost"), needs_login=True) as server:
+            place = {"host": "localhost", "encryption": Encryption.STARTTLS, "ca": str(authority.ca)}
+            await send(server, user=USER, password=PASSWORD, **place)
+            (taken,) = server.taken
+            assert taken.is_encrypted
+            for wrong in ({"password": "wrong"}, {"user": "wrong"}):
+                with pytest.raises(Refused) as refused:
+                    await send(server, **{"user": USER, "password": PASSWORD, **place, **wrong})
+                assert type(refused.value) is Refused
+            assert len(server.taken) == 1
+
+    async def test_from_the_first_byte_on(self, tmp_path: Path) -> None:
+        authority = Authority(tmp_path)
+        async with serving_mail(authority.serving("localhost"), is_tls=True) as server:
+            await send(server, host="localhost", encryption=Encryption.TLS, ca=str(authority.ca))
+            assert len(server.taken) == 1
+
+    async def test_without_it_nothing_is_said(self, server: MailServer) -> None:
+        with pytest.raises(Refused) as refused:
+            await send(server, encryption=Encryption.STARTTLS)
+        assert type(refused.value) is Refused
+        assert server.taken == []
+
+    @pytest.mark.parametrize("wrong", ["name", "authority"])
+    @pytest.mark.parametrize("encryption", [Encryption.STARTTLS, Encryption.TLS])
+    async def test_a_server_that_cannot_prove_its_name_gets_nothing(
+        self, tmp_path: Path, wrong: str, encryption: Encryption, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.CRITICAL, "mail.log")
+        authority = Authority(tmp_path)
+        certified = "other.example.org" if wrong == "name" else "localhost"
+        trusted = None if wrong == "authority" else str(authority.ca)
+        async with serving_mail(authority.serving(certified), is_tls=encryption is Encryption.TLS) as server:
+            with pytest.raises(Refused) as refused:
+                await send(server, host="localhost", encryption=encryption, ca=trusted)
+            assert type(refused.value) is Refused
+            assert server.taken == []
