@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final, NoReturn
+from typing import Final
 
 from dependency_injector.providers import Object
 from litestar import Litestar
@@ -16,7 +16,7 @@ from .envelope import Envelope
 from .identity import Identify
 from .limits import AddressOf, IdentifyUnlimited, IdentifyWithinLimits
 from .reference import reference_of
-from .routing import handlers_of
+from .routing import Calls, handlers_of
 
 CALLS: Final = (
     accounts.create_user,
@@ -82,7 +82,6 @@ def create_app(container: Container) -> Litestar:
             if settings.rate_limits
             else IdentifyUnlimited(identify),
         ),
-        exception_handlers={Exception: _pass_on},
         lifespan=[lifespan],
         # Bodies, errors, logs and the reference are this package's own.
         openapi_config=None,
@@ -90,15 +89,10 @@ def create_app(container: Container) -> Litestar:
         request_max_body_size=None,
     )
     origins = settings.cors_origins
-    calls = Preflight(app.asgi_handler) if origins else app.asgi_handler
-    service = Envelope(calls, container.ids, container.clock, container.metrics)
+    calls = Calls(app)
+    service = Envelope(Preflight(calls) if origins else calls, container.ids, container.clock, container.metrics)
     app.asgi_handler = Cors(service, origins) if origins else service
     tracing = container.tracing()
     if tracing is not None:
         app.asgi_handler = tracing.around(app.asgi_handler)
     return app
-
-
-def _pass_on(_: object, error: Exception) -> NoReturn:
-    """What Litestar says of a path that is none is told like all else, by the envelope."""
-    raise error

@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from time import perf_counter
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from dependency_injector.providers import Provider
 from litestar.enums import HttpMethod, ScopeType
@@ -15,6 +15,7 @@ from ...application.authenticate import Caller
 from ...application.failures import Unavailable
 from ...application.ports import Clock, Ids
 from ..logs import RequestLine, log_request
+from .identity import Headers
 from .metrics import Metrics
 from .problems import FieldProblem, Malformed, problem_response
 from .security_headers import PRIVATE, PUBLIC
@@ -31,6 +32,9 @@ _ASKED_AS: Final = {"HEAD": "GET", "OPTIONS": "TRACE"}
 
 _ANSWERED: Final = frozenset({200, 304})
 _READING: Final = frozenset({"GET", "HEAD"})
+_HOST: Final = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
+"""Characters of an authority without a user (RFC 3986, 3.2)."""
+
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
@@ -80,7 +84,7 @@ class Envelope:
             await send(message)
 
         try:
-            _check_can_be_asked(scope["path"], is_broken=is_broken)
+            _check_can_be_asked(scope["path"], scope["headers"], is_broken=is_broken)
             await self._app(scope, receive, answer)
         except Exception as error:
             if status is not None:
@@ -111,7 +115,7 @@ class Envelope:
             )
 
 
-def _request_id(headers: Any) -> str | None:
+def _request_id(headers: Headers) -> str | None:
     for name, value in headers:
         if name == b"x-request-id":
             return str(value, "ascii") if _REQUEST_ID.fullmatch(value) else None
@@ -125,12 +129,14 @@ def _go_on() -> None:
         task.uncancel()
 
 
-def _check_can_be_asked(path: str, *, is_broken: bool) -> None:
+def _check_can_be_asked(path: str, headers: Headers, *, is_broken: bool) -> None:
     """A slash too many names another path (Litestar would let it name the same).
 
     Raises: Malformed, NotFoundException.
     """
     if is_broken:
         raise Malformed(FieldProblem("", "must be valid HTTP/1.1, with a head of at most 64 KiB"))
+    if not all(_HOST.fullmatch(value) for name, value in headers if name == b"host"):
+        raise Malformed(FieldProblem("", "must name a host that can be one"))
     if "//" in path or (path.endswith("/") and path != "/"):
         raise NotFoundException

@@ -1,19 +1,20 @@
 """Calls: which handler answers what, found by path and method, with what it needs handed over from the container.
 
-Every call goes the same way: who calls, the handler, its answer or the problem that it ran into. Litestar is asked for
-as little as there is to ask for in each request: its path, and an answer that is sent as it is. Dependencies of its own
-(models of signatures, groups of tasks) and responses in layers would cost more than all that a booking needs.
+Every call goes the same way: who calls, the handler, its answer or the problem that it ran into. Litestar knows the
+handlers and finds them by path and method; what it would do around them in each request (a stack of contexts, models of
+signatures, groups of tasks, layers around exceptions and answers) costs more than all that a booking needs.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from inspect import signature
-from typing import Any
+from typing import Any, cast
 
 from dependency_injector.providers import Provider
+from litestar import Litestar
 from litestar import Request as Connection
 from litestar.enums import HttpMethod
 from litestar.handlers import HTTPRouteHandler
-from litestar.types import ASGIApp
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from msgspec import Struct
 
 from ...application.idempotency import Replayed
@@ -59,6 +60,21 @@ def patch(path: str, operation: Operation) -> Decorator:
 def delete(path: str, operation: Operation) -> Decorator:
     """Answers DELETE."""
     return lambda handler: Call(HttpMethod.DELETE, path, operation, handler)
+
+
+class Calls:
+    """Litestar's handlers as an ASGI application, each called as it is."""
+
+    def __init__(self, app: Litestar) -> None:
+        self._find = app.asgi_router.handle_routing
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer. Raises: NotFoundException, MethodNotAllowedException."""
+        asked = cast("HTTPScope", scope)
+        found = self._find(path=asked["path"], method=asked["method"])
+        _, handler, _, asked["path_params"], asked["path_template"] = found
+        response: ASGIApp = await handler.fn(Request(asked, receive, None))
+        await response(scope, receive, send)
 
 
 def handlers_of(calls: Iterable[Call], providers: Providers, identify: Identifies) -> list[HTTPRouteHandler]:
