@@ -226,7 +226,7 @@ class Users(Protocol):
         """Put an account that was locked."""
 
     async def add_session(self, session: Session, digests: RefreshDigests, now: datetime) -> None:
-        """A new session with its first refresh token; the user's sessions that expired by `now`, or ended, go.
+        """A new session with its first refresh token; the user's sessions that have expired by `now` go.
 
         Raises: Conflict when the id or the family exist (maybe at commit only).
         """

@@ -90,7 +90,7 @@ async def test_one_of_many_at_once_is_served_and_the_session_ends(desk: Desk, ti
 
 
 async def test_a_session_that_goes_on_beside_all_else_is_not_lost(desk: Desk, times: Callable[[int, int], int]) -> None:
-    """New sessions sweep ended ones of the same user, and all of them lock that user."""
+    """All of them lock the same user."""
     signed_in = await desk.log_in(CREDENTIALS)
     for _ in range(times(5, 100)):
         leaving = await desk.log_in(CREDENTIALS)

@@ -121,25 +121,6 @@ async def test_many_accounts_are_read_at_once_each_with_its_own_session(office: 
     assert await office.reads.accounts([]) == {}
 
 
-async def test_a_new_session_sweeps_those_of_its_user_that_ended(office: BoxOffice) -> None:
-    user, other = new_user(), new_user("other@example.org")
-    ended, live, of_other = new_session(user), new_session(user), new_session(other)
-    await add(office, user, ended, live)
-    await add(office, other, of_other)
-    async with office.storage.begin() as unit_of_work:
-        await unit_of_work.users.end_sessions(user.id, NOW, but=live.id)
-        await unit_of_work.users.end_sessions(other.id, NOW, but=None)
-        await unit_of_work.commit()
-    async with office.storage.begin() as unit_of_work:
-        await unit_of_work.users.add_session(new_session(user), new_digests(), NOW)
-        await unit_of_work.commit()
-    assert [await session_of(office, each) for each in (ended, live, of_other)] == [
-        None,
-        live,
-        replace(of_other, ended_at=NOW),
-    ]
-
-
 async def test_a_new_session_sweeps_those_of_its_user_that_expired(office: BoxOffice) -> None:
     user, other = new_user(), new_user("other@example.org")
     old, edge, live = (new_session(user, lasts=timedelta(minutes=minutes)) for minutes in (5, 10, 11))

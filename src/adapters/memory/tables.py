@@ -45,6 +45,7 @@ class Tables(Struct):
     telling: TellingTables = field(default_factory=TellingTables)
     digests: dict[UUID, RefreshDigests] = field(default_factory=dict)
     families: dict[bytes, UUID] = field(default_factory=dict)
+    sessions_of: dict[UUID, dict[UUID, None]] = field(default_factory=dict)
 
     def copy(self) -> "Tables":
         """The rows of this moment. Rows never change in place, so copying the dictionaries is enough."""
@@ -110,6 +111,10 @@ class Draft(Struct):
     def booking(self, booking_id: UUID) -> Booking | None:
         """The booking as saved by now."""
         return self.bookings.get(booking_id) or self.tables.bookings.get(booking_id)
+
+    def sessions_of(self, user_id: UUID) -> list[Session]:
+        """A user's sessions as committed."""
+        return [self.tables.sessions[session_id] for session_id in self.tables.sessions_of.get(user_id, ())]
 
     def session(self, family: bytes) -> tuple[Session, bytes] | None:
         """The session of a family of refresh tokens as saved by now, and the digest of its newest one."""
@@ -268,7 +273,9 @@ class Draft(Struct):
         for session_id, session in self.sessions.items():
             if session is not None:
                 tables.sessions[session_id] = session
-            elif tables.sessions.pop(session_id, None) is not None:
+                tables.sessions_of.setdefault(session.user_id, {})[session_id] = None
+            elif (gone := tables.sessions.pop(session_id, None)) is not None:
+                del tables.sessions_of[gone.user_id][session_id]
                 del tables.families[tables.digests.pop(session_id).family]
         for session_id, digests in self.digests.items():
             tables.digests[session_id] = digests

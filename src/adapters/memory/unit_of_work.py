@@ -434,8 +434,8 @@ class MemoryUsers:
         draft = self._unit_of_work.draft
         if session.id in draft.tables.sessions or session.id in draft.sessions:
             raise Conflict("a session with this id exists")
-        for other in draft.tables.sessions.values():
-            if other.user_id == session.user_id and not other.is_live(now):
+        for other in draft.sessions_of(session.user_id):
+            if other.expires_at <= now:
                 draft.sessions[other.id] = None
         draft.sessions[session.id] = session
         draft.digests[session.id] = digests
@@ -459,6 +459,6 @@ class MemoryUsers:
         """See the port."""
         await self._unit_of_work.reach(Step.SAVE)
         draft = self._unit_of_work.draft
-        for session in draft.tables.sessions.values():
-            if session.user_id == user_id and session.id != but and session.ended_at is None:
+        for session in draft.sessions_of(user_id):
+            if session.id != but and session.ended_at is None:
                 draft.sessions[session.id] = replace(session, ended_at=now)

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from msgspec.structs import asdict
-from sqlalchemy import bindparam, delete, insert, or_, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from ...application.ports import RefreshDigests, SignIn
 from ...domain.user import Session, User
@@ -23,9 +23,8 @@ _PUT = (
     .values({column: bindparam(f"new_{column.name}", type_=column.type) for column in USER if column.name != "id"})
 )
 _ADD_SESSION = Into(insert(sessions))
-_FORGET_FINISHED = delete(sessions).where(
-    sessions.c.user_id == bindparam("of_user"),
-    or_(sessions.c.expires_at <= bindparam("now"), sessions.c.ended_at.is_not(None)),
+_FORGET_EXPIRED = delete(sessions).where(
+    sessions.c.user_id == bindparam("of_user"), sessions.c.expires_at <= bindparam("now")
 )
 _WHOSE = select(sessions.c.user_id).where(sessions.c.family_digest == bindparam("family"))
 _LOCK_SESSION = (
@@ -74,8 +73,8 @@ class SqlUsers:
         await self._transaction.change(_PUT, {"user_id": user.id, **values}, expected=1)
 
     async def add_session(self, session: Session, digests: RefreshDigests, now: datetime) -> None:
-        """A new session; those that have expired or ended go. Raises: Conflict."""
-        await self._transaction.change(_FORGET_FINISHED, {"of_user": session.user_id, "now": now})
+        """A new session; those that have expired go. Raises: Conflict."""
+        await self._transaction.change(_FORGET_EXPIRED, {"of_user": session.user_id, "now": now})
         row = {**asdict(session), "family_digest": digests.family, "token_digest": digests.token}
         await self._transaction.insert(_ADD_SESSION, [row])
 
