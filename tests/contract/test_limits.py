@@ -121,10 +121,10 @@ async def test_no_failure_is_lost_however_many_come_at_once(office: BoxOffice) -
     address, account = new_id(), new_id()
     # Each pair is locked in its order, whichever way round it is named.
     await asyncio.gather(
-        *(fail(office, *((address, account) if number % 2 else (account, address))) for number in range(6))
+        *(fail(office, *((address, account) if number % 2 else (account, address))) for number in range(8))
     )
     found = await failures(office, address, account)
-    assert [len(found[each]) for each in (address, account)] == [6, 6]
+    assert [len(found[each]) for each in (address, account)] == [8, 8]
 
 
 async def test_old_failures_are_forgotten(office: BoxOffice) -> None:

@@ -17,19 +17,20 @@ _failures = login_failures.c
 
 
 class _Put(Into):
-    """An INSERT of whole rows, each in the place of the one that has its key already."""
+    """An INSERT of whole rows, each in the place of the one that has its key already.
 
-    def __init__(self, table: Table) -> None:
+    With `keeps` the one that is there stays as it is: IGNORE would do, but has MySQL warn of it.
+    """
+
+    def __init__(self, table: Table, *, keeps: bool = False) -> None:
         super().__init__(insert(table))
         keys = ", ".join(f'"{column.name}"' for column in table.primary_key)
         others = [column.name for column in table.c if not column.primary_key]
+        new = ["{0} = {0}" if keeps else each for each in ("{0} = excluded.{0}", "{0} = VALUES({0})")]
+        on_sqlite, on_mysql = (", ".join(each.format(name) for name in others) for each in new)
         self._suffixes = {
-            "sqlite": f"ON CONFLICT ({keys}) DO UPDATE SET "
-            + ", ".join(f"{name} = excluded.{name}" for name in others),
-            **dict.fromkeys(
-                ("mysql", "mariadb"),
-                "ON DUPLICATE KEY UPDATE " + ", ".join(f"{name} = VALUES({name})" for name in others),
-            ),
+            "sqlite": f"ON CONFLICT ({keys}) DO UPDATE SET {on_sqlite}",
+            **dict.fromkeys(("mysql", "mariadb"), f"ON DUPLICATE KEY UPDATE {on_mysql}"),
         }
 
     def text(self, dialect: Dialect) -> str:
@@ -54,12 +55,7 @@ _FAILURES: Final = select(_failures.subject, _failures.times).where(
 )
 _LOCK_FAILURES: Final = _FAILURES.order_by(_failures.subject).with_for_update()
 # A subject without failures gets a row to be locked. Whoever comes second waits here for the first.
-_ADD_FAILURES: Final = Into(
-    insert(login_failures)
-    .prefix_with("IGNORE", dialect="mysql")
-    .prefix_with("IGNORE", dialect="mariadb")
-    .prefix_with("OR IGNORE", dialect="sqlite")
-)
+_ADD_FAILURES: Final = _Put(login_failures, keeps=True)
 _PUT_FAILURES: Final = _Put(login_failures)
 _FORGET_FAILURES: Final = delete(login_failures).where(_failures.last_at < bindparam("before"))
 
