@@ -1,6 +1,7 @@
 """Every status that the reference has of a call, asked for once, and every answer held to the reference.
 
-What only a service in trouble answers (500, 503) is not asked for, but for the payment provider's silence.
+What only a service in trouble answers (500, 503) is not asked for, but for the payment provider's silence; nor is too
+much (429), which has tests of its own.
 """
 
 import json
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 NOWHERE: Final = "019a0000-0000-7000-8000-000000000001"
 EUR: Final = {"amount": 2_500, "currency": "EUR"}
-TROUBLE: Final = {500, 503}
+TROUBLE: Final = {429, 500, 503}
 NOBODY: Final = None
 
 
