@@ -375,7 +375,7 @@ STYLE: Final = (
     "body{margin:0;display:flex;font:16px/1.5 system-ui,sans-serif;color:#222}"
     "nav{position:sticky;top:0;height:100vh;overflow:auto;flex:0 0 20rem;background:#f4f4f6}"
     "nav ul{list-style:none;padding:1rem;margin:0}"
-    "nav a{color:#223;text-decoration:none;font-size:.9rem}"
+    "nav a{color:#223;text-decoration:none;font-size:.9rem;overflow-wrap:anywhere}"
     "main{padding:1rem 2rem;max-width:60rem;min-width:0}"
     "section{border-top:1px solid #ddd;margin-top:2rem}"
     "pre{background:#f4f4f6;padding:1rem;overflow:auto;font-size:.85rem}"
