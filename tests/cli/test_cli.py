@@ -12,7 +12,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -436,6 +437,27 @@ def _listed(directory: Path) -> list[str]:
     result = run(directory, "user", "list")
     assert (result.returncode, result.stderr) == (0, "")
     return [line.rpartition("\t")[0] for line in result.stdout.splitlines()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("mariadb", marks=pytest.mark.mysql)])
+def test_one_refresh_token_serves_once_whichever_process_is_asked(
+    request: pytest.FixtureRequest, tmp_path: Path, times: Callable[[int, int], int], kind: str
+) -> None:
+    settings = {"JWT_SECRET": SECRET, "RATE_LIMITS": "off"}
+    if kind == "mariadb":
+        settings["DATABASE_URL"] = request.getfixturevalue("mysql_url")
+        assert run(tmp_path, "migrate", **settings).returncode == 0
+    with serving(tmp_path, "--workers", "2", **settings) as service, ThreadPoolExecutor(8) as callers:
+        signed_up(service)
+        for _ in range(times(4, 25)):
+            tokens = service.ask("/login", {"email": ANN["email"], "password": ANN["password"]})[1]
+            body = {"refreshToken": tokens["refreshToken"]}
+            answers = list(callers.map(lambda _, body=body: service.ask("/refresh", body), range(8)))
+            assert sorted(status for status, _ in answers) == [200] + [401] * 7
+            (served,) = [answer for status, answer in answers if status == 200]
+            assert service.ask("/refresh", {"refreshToken": served["refreshToken"]})[0] == 401
+        assert service.end() == 0
 
 
 @pytest.mark.slow
