@@ -17,7 +17,7 @@ from .ports import Clock, Ids, Storage, UnitOfWork
 from .telling import Courier, Refused, Resend, Stream
 from .transaction import in_transaction
 
-TURN = timedelta(seconds=15)
+TURN = timedelta(seconds=12)
 """How long a process keeps its turn: longer than a delivery may take, so that no two send unless one stalls."""
 
 MOST_AT_ONCE = 50
