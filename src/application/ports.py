@@ -18,7 +18,7 @@ from ..domain.inventory import Decision, DueHolds, Inventory, Line, WaitingSizes
 from ..domain.money import Money
 from ..domain.payment import Payment
 from ..domain.settle import ClosingAsk, HoldAsk, LineAsk
-from ..domain.user import Session, User
+from ..domain.user import Role, Session, User
 from .idempotency import Key, Remembered
 from .observing import Figures
 from .telling import Mails, TellingReads, Webhooks
@@ -356,6 +356,13 @@ class BookingOfEvent(Struct, frozen=True):
     event: Event
 
 
+class Standing(Struct, frozen=True):
+    """What an access token is good for today: the user's role, until the session expires."""
+
+    role: Role
+    expires_at: datetime
+
+
 class Account(Struct, frozen=True):
     """A user with one of their sessions."""
 
@@ -410,6 +417,9 @@ class Reads(Protocol):
 
     async def users(self, after: UUID | None, limit: int) -> list[User]:
         """Accounts by id, from above that one."""
+
+    async def standings(self, claims: Sequence[Claims]) -> dict[Claims, Standing]:
+        """Of those whose session has not ended and belongs to the user, and whose account is not disabled."""
 
     async def accounts(self, wanted: Sequence[AccountKey]) -> dict[AccountKey, Account]:
         """Users, each with that session if it exists and is theirs, as far as there are such users."""

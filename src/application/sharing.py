@@ -1,7 +1,8 @@
 """Reads shared by those who ask at the same moment."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Generic, TypeVar
 
 from .failures import StorageFailure, Unavailable
@@ -18,19 +19,19 @@ class Shared(Generic[Key, Value]):
 
     def __init__(self, load: Callable[[Sequence[Key]], Awaitable[Mapping[Key, Value]]]) -> None:
         self._load = load
-        self._asked: dict[Key, asyncio.Future[Value | None]] = {}
+        self._asked: dict[Key, list[asyncio.Future[Value | None]]] = {}
         self._runner: asyncio.Task[None] | None = None
 
     async def __call__(self, key: Key) -> Value | None:
         """What there is by that key; None: nothing. Raises: what loading raises."""
-        future = self._asked.get(key)
-        if future is None:
-            loop = asyncio.get_running_loop()
-            future = self._asked[key] = loop.create_future()
-            if self._runner is None:
-                self._runner = loop.create_task(self._run())
-        # Shielded, because others may wait for it as well.
-        return await asyncio.shield(future)
+        # The runner knows the loop too, and asking asyncio for it takes a call of the system.
+        loop = asyncio.get_running_loop() if self._runner is None else self._runner.get_loop()
+        # One for each, because whoever is cancelled must not take the others along.
+        future: asyncio.Future[Value | None] = loop.create_future()
+        self._asked.setdefault(key, []).append(future)
+        if self._runner is None:
+            self._runner = loop.create_task(self._run())
+        return await future
 
     async def _run(self) -> None:
         try:
@@ -41,21 +42,23 @@ class Shared(Generic[Key, Value]):
                 except StorageFailure as failure:
                     # Whoever asked meanwhile would wait for the same.
                     later, self._asked = self._asked, {}
-                    _fail([*asked.values(), *later.values()], failure)
+                    _fail(chain(*asked.values(), *later.values()), failure)
                 except BaseException as error:
                     is_ending = not isinstance(error, Exception)
-                    _fail(list(asked.values()), Unavailable("The service is shutting down.") if is_ending else error)
+                    _fail(chain(*asked.values()), Unavailable("The service is shutting down.") if is_ending else error)
                     if is_ending:
                         raise
                 else:
-                    for key, future in asked.items():
-                        future.set_result(found.get(key))
+                    for key, futures in asked.items():
+                        value = found.get(key)
+                        for future in futures:
+                            if not future.done():
+                                future.set_result(value)
         finally:
             self._runner = None
 
 
-def _fail(futures: "Sequence[asyncio.Future[Value | None]]", error: BaseException) -> None:
+def _fail(futures: "Iterable[asyncio.Future[Value | None]]", error: BaseException) -> None:
     for future in futures:
-        future.set_exception(error)
-        # Those who asked may have gone; then nobody has to hear of it.
-        future.exception()
+        if not future.done():
+            future.set_exception(error)

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from boxoffice.application.failures import Conflict
-from boxoffice.application.ports import Account, AccountKey, RefreshDigests, SignIn
+from boxoffice.application.ports import Account, AccountKey, Claims, RefreshDigests, SignIn, Standing
 from boxoffice.domain.user import Role, Session, User
 
 from .box_office import NOW, BoxOffice, new_digests, new_id, new_session, new_user
@@ -119,6 +119,36 @@ async def test_many_accounts_are_read_at_once_each_with_its_own_session(office: 
     }
     assert await office.reads.accounts([*wanted, AccountKey(new_id())]) == wanted
     assert await office.reads.accounts([]) == {}
+
+
+async def test_a_token_is_good_for_what_its_user_may_today_until_its_session_expires(office: BoxOffice) -> None:
+    user, other = new_user(), replace(new_user("other@example.org"), role=Role.ADMIN)
+    going_on, ended, of_other = new_session(user), replace(new_session(user), ended_at=NOW), new_session(other)
+    await add(office, user, going_on, ended)
+    await add(office, other, of_other)
+    good = {
+        Claims(user.id, going_on.id): Standing(Role.ORGANIZER, going_on.expires_at),
+        Claims(other.id, of_other.id): Standing(Role.ADMIN, of_other.expires_at),
+    }
+    bad = [
+        Claims(user.id, ended.id),
+        Claims(user.id, of_other.id),
+        Claims(user.id, new_id()),
+        Claims(new_id(), going_on.id),
+    ]
+    assert await office.reads.standings([*good, *bad]) == good
+    assert await office.reads.standings([]) == {}
+
+
+async def test_a_token_of_a_disabled_user_is_good_for_nothing(office: BoxOffice) -> None:
+    user = new_user()
+    session = new_session(user)
+    await add(office, user, session)
+    async with office.storage.begin() as unit_of_work:
+        await unit_of_work.users.lock(user.id)
+        await unit_of_work.users.save(replace(user, disabled_at=NOW))
+        await unit_of_work.commit()
+    assert await office.reads.standings([Claims(user.id, session.id)]) == {}
 
 
 async def test_a_new_session_sweeps_those_of_its_user_that_expired(office: BoxOffice) -> None:

@@ -4,7 +4,16 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
-from ...application.ports import Account, AccountKey, BookingOfEvent, EventFilter, EventKey, WaitingKey
+from ...application.ports import (
+    Account,
+    AccountKey,
+    BookingOfEvent,
+    Claims,
+    EventFilter,
+    EventKey,
+    Standing,
+    WaitingKey,
+)
 from ...domain.booking import Booking, BookingStatus
 from ...domain.event import Event, EventState
 from ...domain.facts import Fact
@@ -123,6 +132,18 @@ class MemoryReads:
         await self._before_read()
         ids = sorted(each for each in self._tables.users if after is None or each > after)
         return [self._tables.users[each] for each in ids[:limit]]
+
+    async def standings(self, claims: Sequence[Claims]) -> dict[Claims, Standing]:
+        """See the port."""
+        await self._before_read()
+        found = {}
+        for each in claims:
+            session = self._tables.sessions.get(each.session_id)
+            if session is not None and session.user_id == each.user_id and session.ended_at is None:
+                user = self._tables.users[each.user_id]
+                if user.disabled_at is None:
+                    found[each] = Standing(user.role, session.expires_at)
+        return found
 
     async def accounts(self, wanted: Sequence[AccountKey]) -> dict[AccountKey, Account]:
         """See the port."""

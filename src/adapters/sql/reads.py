@@ -22,13 +22,23 @@ from sqlalchemy import (
     union_all,
 )
 
-from ...application.ports import Account, AccountKey, BookingOfEvent, EventFilter, EventKey, WaitingKey
+from ...application.ports import (
+    Account,
+    AccountKey,
+    BookingOfEvent,
+    Claims,
+    EventFilter,
+    EventKey,
+    Standing,
+    WaitingKey,
+)
 from ...domain.booking import Booking, BookingStatus, Place
 from ...domain.event import EventState
 from ...domain.facts import Fact
 from ...domain.payment import Payment, PaymentState
 from ...domain.user import Session, User
 from .connections import Connections
+from .find import Find
 from .rows import (
     BOOKING,
     EVENT,
@@ -47,7 +57,7 @@ from .rows import (
     user,
 )
 from .tables import bookings, events, facts, payments, sessions, ticket_types, users, waiting_list
-from .transaction import Diagnosis, Rows, read
+from .transaction import Diagnosis, Rows, look, read
 
 _limit = bindparam("limit", type_=Integer())
 
@@ -127,6 +137,16 @@ _ACCOUNTS = (
         and_(sessions.c.user_id == users.c.id, sessions.c.id.in_(bindparam("session_ids", expanding=True))),
     )
     .where(users.c.id.in_(bindparam("user_ids", expanding=True)))
+)
+_STANDINGS = Find(
+    select(sessions.c.id, sessions.c.user_id, sessions.c.expires_at, users.c.role)
+    .join_from(sessions, users, sessions.c.user_id == users.c.id)
+    .where(
+        sessions.c.id.in_(bindparam("ids", expanding=True)),
+        sessions.c.ended_at.is_(None),
+        users.c.disabled_at.is_(None),
+    ),
+    ids=[sessions.c.id],
 )
 _UNSETTLED = select(events.c.id).where(events.c.is_unsettled.is_(True)).order_by(events.c.id).limit(_limit)
 _UNSETTLED_AFTER = _UNSETTLED.where(events.c.id > bindparam("after"))
@@ -352,6 +372,15 @@ class SqlReads:
         else:
             rows = await self._rows(_USERS_AFTER, after=after, limit=limit)
         return [user(row) for row in rows]
+
+    async def standings(self, claims: Sequence[Claims]) -> dict[Claims, Standing]:
+        """By their sessions, each with its user."""
+        session_ids = [each.session_id for each in claims]
+        rows = await look(
+            self._connections, self._diagnose, lambda transaction: transaction.find(_STANDINGS, ids=session_ids)
+        )
+        found = {Claims(user_id, id_): Standing(role, expires_at) for id_, user_id, expires_at, role in rows}
+        return {each: found[each] for each in claims if each in found}
 
     async def accounts(self, wanted: Sequence[AccountKey]) -> dict[AccountKey, Account]:
         """Users, each with that session if it is theirs."""

@@ -1,7 +1,7 @@
 """One connection in one transaction: bounded in time, its errors told in the words of the ports."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum, auto
 from time import monotonic
@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...application.failures import Conflict, Locked, OutcomeUnknown, Retryable, StorageFailure, Unavailable
 from .connections import Connections
+from .find import Find
 from .into import Into
 from .types import Result as Found
 from .types import Statement
@@ -110,6 +111,11 @@ class Transaction:
             if statement.expected is not None and result.changed != statement.expected:
                 await self._refuse(result.changed, statement.expected)
         return results
+
+    async def find(self, find: Find, **lists: Iterable[Any]) -> list[tuple[Any, ...]]:
+        """The rows that a SELECT finds with these lists."""
+        (result,) = await self.send([find.statement(self.dialect, **lists)])
+        return find.rows(self.dialect, result.rows)
 
     @property
     def dialect(self) -> Dialect:
@@ -229,7 +235,14 @@ _FAILURES: dict[Trouble, Callable[[], StorageFailure]] = {
 
 
 async def read(connections: Connections, diagnose: Diagnosis, statement: Executable, values: Mapping[str, Any]) -> Rows:
-    """What one statement finds, on a connection that commits by itself: one round trip, one consistent state.
+    """What one statement finds. See `look`."""
+    return await look(connections, diagnose, lambda transaction: transaction.rows(statement, values))
+
+
+async def look(
+    connections: Connections, diagnose: Diagnosis, work: Callable[[Transaction], Awaitable[Result]]
+) -> Result:
+    """Look something up with one statement, on a connection that commits by itself: one round trip, one state.
 
     A connection that had died unnoticed in the pool is replaced, once. Raises: Unavailable.
     """
@@ -238,7 +251,7 @@ async def read(connections: Connections, diagnose: Diagnosis, statement: Executa
             for _ in range(2):
                 try:
                     async with Transaction.on(connections, diagnose) as transaction:
-                        return await transaction.rows(statement, values)
+                        return await work(transaction)
                 except Retryable:
                     continue
     except TimeoutError as error:
