@@ -13,6 +13,7 @@ import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from .crowding import ALWAYS_LET_IN, MOST_UNDER_WAY, Turnaway
 from .envelope import BROKEN, OVERDUE
 
 LARGEST_HEAD: Final = 64 * 1024
@@ -36,6 +37,8 @@ LAST_CALL_SECONDS: Final = 1.0
 What its client is just sending is answered, and the client told that it was the last, instead of being cut off.
 """
 
+_TURNAWAY: Final = Turnaway()
+
 _IN_ITS_STEAD: Final = b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n"
 
 
@@ -57,6 +60,7 @@ class Connection(HttpToolsProtocol):
     _due = 0.0
     _overdue: asyncio.TimerHandle | None = None
     _is_ending = False
+    _is_turned_away = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody connected."""
@@ -120,14 +124,25 @@ class Connection(HttpToolsProtocol):
         """The head is there, and the application may begin; not yet if an upgrade has to be taken out first."""
         self._is_in_head = False
         if not self.parser.should_upgrade():
-            super().on_headers_complete()
+            if len(self.tasks) >= MOST_UNDER_WAY and self._may_be_turned_away:
+                self._is_turned_away = True
+            else:
+                super().on_headers_complete()
             self._is_in_body = True
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
+        if not self._is_turned_away:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """All of the request is there."""
         if not self.parser.should_upgrade():
             self._is_in_body, self._waited_size = False, 0
             self._await_no_request()
+            if self._is_turned_away:
+                self._turn_away()
+                return
             super().on_message_complete()
             if self._answering is self.cycle:
                 self._await_answer()
@@ -150,8 +165,30 @@ class Connection(HttpToolsProtocol):
 
     @property
     def _has_nothing_to_answer(self) -> bool:
+        return not (self._is_in_head or self._is_turned_away) and self._is_last_answered
+
+    @property
+    def _is_last_answered(self) -> bool:
         last = cast("RequestResponseCycle | None", self.cycle)
-        return not self._is_in_head and (last is None or last.response_complete)
+        return last is None or last.response_complete
+
+    @property
+    def _may_be_turned_away(self) -> bool:
+        """Not in front of answers that are still to come, nor whoever waits to be asked for the body."""
+        is_first = self._is_last_answered and not (self._is_broken or self.expect_100_continue)
+        return is_first and not self.url.startswith(ALWAYS_LET_IN)
+
+    def _turn_away(self) -> None:
+        self._is_turned_away = False
+        is_last = self._is_ending or self.parser.get_http_version() == "1.0" or not self.parser.should_keep_alive()
+        self.transport.write(
+            _TURNAWAY.answer(self.parser.get_method(), self.headers, self.server_state.default_headers, is_last=is_last)
+        )
+        if is_last:
+            self.transport.close()
+            return
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         if self._is_ending:
@@ -209,8 +246,9 @@ class Connection(HttpToolsProtocol):
     def _refuse(self) -> None:
         self._is_broken = True
         self._await_no_request()
-        if self._is_in_body and not self._drop():
+        if self._is_in_body and not self._is_turned_away and not self._drop():
             return
+        self._is_turned_away = False
         self.parser = httptools.HttpRequestParser(self)
         self.parser.feed_data(_IN_ITS_STEAD)
 

@@ -62,7 +62,7 @@ class Envelope:
         method: str = scope["method"]
         asked = scope
         is_broken = BROKEN in (scope.get("extensions") or ())
-        request_id = _request_id(scope["headers"]) or str(self._ids().new())
+        request_id = request_id_of(scope["headers"]) or str(self._ids().new())
         if method in _ASKED_AS:
             # A scope of our own: the server looks into its own again while it sends.
             scope = cast("Scope", {**scope, "method": _ASKED_AS[method]})
@@ -115,7 +115,8 @@ class Envelope:
             )
 
 
-def _request_id(headers: Headers) -> str | None:
+def request_id_of(headers: Headers) -> str | None:
+    """The id that a client gave its request, if it is one."""
     for name, value in headers:
         if name == b"x-request-id":
             return str(value, "ascii") if _REQUEST_ID.fullmatch(value) else None
