@@ -21,8 +21,8 @@ USUAL_CONNECTIONS: Final = (16, 32, 64)
 MANY_EVENTS: Final = 1_000
 
 OVERLOAD: Final = 5
-OVERLOAD_CONNECTIONS: Final = 12_000
-"""More than the turnstile lets wait."""
+OVERLOAD_CONNECTIONS: Final = 2_500
+"""More than one process has under way."""
 
 
 class Measured(Struct, frozen=True):
@@ -142,7 +142,7 @@ class Round:
         return Measured(*use_cases.book(url, 256, bookings, processes=database))
 
     def overload(self) -> "Overload":
-        """Five times what the service can do at its best, over more connections than it lets wait."""
+        """Five times what the service can do at its best, over more connections than it has requests under way."""
 
         def measure() -> Overload:
             house = self.stage.ours
