@@ -331,6 +331,12 @@ def test_the_example_names_every_setting_with_its_default(tmp_path: Path) -> Non
             "JWT_SECRET",
             "JWT_OLDER_SECRETS",
             "LOG_FILE",
+            "METRICS_DIRECTORY",
+            "OTEL_ENDPOINT",
+            "SENTRY_DSN",
+            "SMTP_URL",
+            "MAIL_FROM",
+            "PUBLIC_URL",
             "STRIPE_KEY",
             "STRIPE_URL",
         )
