@@ -4,11 +4,13 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -108,12 +110,15 @@ def serving(directory: Path, *arguments: str, **settings: str) -> Iterator[Servi
             stderr=subprocess.PIPE,
             text=True,
         )
+        assert process.stderr
+        # A service whose log nobody reads any more would stop at some line of it.
+        reading = threading.Thread(target=shutil.copyfileobj, args=(process.stderr, stderr))
         try:
-            assert process.stderr
             for line in process.stderr:
                 stderr.write(line)
                 found = re.search(r"Boxoffice serves on (http://\S+:\d+)\"", line)
                 if found:
+                    reading.start()
                     yield Service(process, found[1])
                     break
             else:
@@ -121,7 +126,10 @@ def serving(directory: Path, *arguments: str, **settings: str) -> Iterator[Servi
         finally:
             if process.poll() is None:
                 process.kill()
-            stderr.write(process.communicate(timeout=60)[1])
+            process.wait(timeout=60)
+            if reading.ident is not None:
+                reading.join(timeout=60)
+            process.stderr.close()
 
 
 def test_alone_it_says_how_it_is_used(tmp_path: Path) -> None:
