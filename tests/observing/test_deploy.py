@@ -82,7 +82,7 @@ def test_a_query_asks_for_what_there_is(text: str) -> None:
         ('boxoffice_bookings_total{event="1"}', "boxoffice_bookings_total has no label event"),
         ('boxoffice_bookings_total{outcome="sold"}', "outcome is never sold"),
         ('boxoffice_transactions_failed_total{cause=~"undone|deadlock"}', "cause is never deadlock"),
-        ('boxoffice_http_request_seconds_count{route="/books"}', "route is never /books"),
+        ('boxoffice_http_requests_total{route="/books"}', "route is never /books"),
         ("sum by (le) (boxoffice_batch_commands_sum)", "boxoffice_batch_commands_sum has no label le"),
         ("boxoffice_processes > on (pool) boxoffice_queue_commands", "boxoffice_processes has no label pool"),
     ],

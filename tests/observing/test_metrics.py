@@ -171,17 +171,17 @@ async def test_who_was_turned_away(metrics: Metrics, failure: Exception, cause: 
 async def test_requests_by_what_was_asked_and_how_long_it_took(metrics: Metrics) -> None:
     for seconds in (0.0005, 0.001, 0.2, 99.0):
         metrics.requested("POST", "/book", 201, seconds)
+    metrics.requested("POST", "/book", 409, 0.01)
     metrics.requested("GET", "", 404, 0.001)
     samples = await told(metrics)
-    booked = "method=POST,route=/book,status=201"
-    buckets = {
-        le: samples[f"boxoffice_http_request_seconds_bucket{{le={le},{booked}}}"]
-        for le in ("0.001", "0.25", "10.0", "+Inf")
-    }
-    assert buckets == {"0.001": 2, "0.25": 3, "10.0": 3, "+Inf": 4}
-    assert samples[f"boxoffice_http_request_seconds_count{{{booked}}}"] == 4
-    assert samples[f"boxoffice_http_request_seconds_sum{{{booked}}}"] == pytest.approx(99.2015)
-    assert samples["boxoffice_http_request_seconds_count{method=GET,route=,status=404}"] == 1
+    name, booked = "boxoffice_http_request_seconds", "method=POST,route=/book"
+    buckets = [samples[f"{name}_bucket{{le={le},{booked}}}"] for le in ("0.001", "0.01", "0.25", "10.0", "+Inf")]
+    assert buckets == [2, 3, 4, 4, 5]
+    assert samples[f"{name}_count{{{booked}}}"] == 5
+    assert samples[f"{name}_sum{{{booked}}}"] == pytest.approx(99.2115)
+    requests = {status: samples[f"boxoffice_http_requests_total{{{booked},status={status}}}"] for status in (201, 409)}
+    assert requests == {201: 4, 409: 1}
+    assert samples["boxoffice_http_requests_total{method=GET,route=,status=404}"] == 1
 
 
 async def test_what_the_database_knows(metrics: Metrics, figures: SomeFigures) -> None:
@@ -214,7 +214,7 @@ async def test_without_its_database_it_still_tells_what_it_counted(metrics: Metr
     metrics.requested("POST", "/book", 503, 4.0)
     samples = await told(metrics)
     assert samples["boxoffice_database_reachable"] == 0
-    assert samples["boxoffice_http_request_seconds_count{method=POST,route=/book,status=503}"] == 1
+    assert samples["boxoffice_http_requests_total{method=POST,route=/book,status=503}"] == 1
     assert not any(name.startswith(("boxoffice_promise", "boxoffice_waiting_list")) for name in samples)
     figures.failure = None
     assert (await told(metrics))["boxoffice_database_reachable"] == 1
@@ -240,20 +240,20 @@ async def test_all_processes_together(figures: SomeFigures, tmp_path: Path) -> N
         await metrics.sample(waiting, 1.0)
     for metrics in (first, second):
         samples = await told(metrics)
-        assert samples["boxoffice_http_request_seconds_count{method=POST,route=/book,status=201}"] == 2
+        assert samples["boxoffice_http_requests_total{method=POST,route=/book,status=201}"] == 2
         assert samples["boxoffice_transactions_failed_total{cause=undone}"] == 2
         assert samples["boxoffice_processes"] == 2
         assert samples["boxoffice_queue_commands"] == 3
         assert samples["boxoffice_database_connections_in_use{pool=writing}"] == 2
     second.close()
     samples = await told(first)
-    assert samples["boxoffice_http_request_seconds_count{method=POST,route=/book,status=201}"] == 2
+    assert samples["boxoffice_http_requests_total{method=POST,route=/book,status=201}"] == 2
     assert samples["boxoffice_processes"] == 1
     assert samples["boxoffice_queue_commands"] == 1
     third = Metrics(SharedNumbers(tmp_path), figures, "1.2.3")
     third.requested("POST", "/book", 201, 0.002)
     samples = await told(first)
-    assert samples["boxoffice_http_request_seconds_count{method=POST,route=/book,status=201}"] == 3
+    assert samples["boxoffice_http_requests_total{method=POST,route=/book,status=201}"] == 3
     assert samples["boxoffice_processes"] == 2
     assert samples["boxoffice_queue_commands"] == 1
     first.close()

@@ -46,7 +46,7 @@ def value(page: str, name: str, **labels: str) -> float | None:
 
 
 def requests(page: str, route: str, status: str) -> float | None:
-    return value(page, "boxoffice_http_request_seconds_count", route=route, status=status)
+    return value(page, "boxoffice_http_requests_total", route=route, status=status)
 
 
 async def test_it_does_not_look_at_tokens(http: httpx.AsyncClient) -> None:

@@ -35,7 +35,7 @@ PATIENCE: Final = 2.0
 
 _Summed = dict[str, dict[tuple[str, ...], Sequence[float]]]
 
-_SECONDS: Final = catalog.REQUESTS.bounds
+_SECONDS: Final = catalog.DURATIONS.bounds
 _SECONDS_SUM: Final = len(_SECONDS) + 1
 _GAUGES: Final = frozenset(each.name for each in catalog.METRICS.values() if each.kind is Kind.GAUGE)
 _NOBODY: Final = Unobserved()
@@ -65,7 +65,7 @@ class Metrics:
         self._looked = _Looked(until=float("-inf"))
         self._looking = asyncio.Lock()
         self._planned: float | None = None
-        self._requests: dict[tuple[str, str, int], int] = {}
+        self._requests: dict[tuple[str, str, int], tuple[int, int]] = {}
         self._bookings = {
             status: self._place(catalog.BOOKINGS, status.value)
             for status in (BookingStatus.CONFIRMED, BookingStatus.HELD, BookingStatus.WAITLISTED)
@@ -89,12 +89,15 @@ class Metrics:
     def requested(self, method: str, route: str, status: int, seconds: float) -> None:
         """A request was answered. Methods and routes are those of the service: whatever else is asked for is ``""``."""
         key = (method, route, status)
-        place = self._requests.get(key)
-        if place is None:
-            place = self._requests[key] = self._place(catalog.REQUESTS, method, route, str(status))
+        places = self._requests.get(key)
+        if places is None:
+            counted = self._place(catalog.REQUESTS, method, route, str(status))
+            places = self._requests[key] = (counted, self._place(catalog.DURATIONS, method, route))
+        counter, durations = places
         values = self._values
-        values[place + bisect_left(_SECONDS, seconds)] += 1.0
-        values[place + _SECONDS_SUM] += seconds
+        values[counter] += 1.0
+        values[durations + bisect_left(_SECONDS, seconds)] += 1.0
+        values[durations + _SECONDS_SUM] += seconds
 
     def failed_unforeseen(self, _error: BaseException) -> None:
         """An error happened that nobody foresaw."""
