@@ -24,6 +24,7 @@ POOL_VARIABLE: Final = "WIRE_POOL"
 _POOL: Final[dict[str, Any]] = json.loads(Path(os.environ[POOL_VARIABLE]).read_text(encoding="utf-8"))
 _EVENTS: Final[list[dict[str, Any]]] = _POOL["events"]
 _BOOKINGS: Final[list[str]] = _POOL["bookings"]
+_WEBHOOKS: Final[list[str]] = []
 _NUMBERS: Final = count()
 _DAYS: Final = {"startsAt": 30, "endsAt": 31, "salesOpenAt": -1, "salesCloseAt": 20}
 """When what is right lies, in days from now."""
@@ -79,6 +80,8 @@ def _ids(case: Case[Any], event: dict[str, Any]) -> dict[str, str]:
         return {"code": _chosen(case, ("not-found", "already-booked", "internal-error"), "code")}
     if "/bookings/{id}" in case.path:
         return {"id": _chosen(case, _BOOKINGS, "booking")}
+    if "/webhooks/{id}" in case.path:
+        return {"id": _chosen(case, _WEBHOOKS, "webhook")} if _WEBHOOKS else {}
     ids = {"id": event["id"], "eventId": event["id"], "typeId": _chosen(case, event["types"], "type")}
     return {name: ids[name] for name in case.path_parameters or ()}
 
@@ -114,6 +117,8 @@ def after_call(context: HookContext, case: Case[Any], response: Response) -> Non
         _EVENTS.append({"id": made["id"], "types": [each["id"] for each in made["ticketTypes"]]})
     elif case.path == "/book":
         _BOOKINGS.append(made["id"])
+    elif case.path == "/webhooks":
+        _WEBHOOKS.append(made["id"])
 
 
 @schemathesis.hook
