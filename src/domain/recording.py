@@ -26,24 +26,26 @@ class Recording:
         self.event: Event = inventory.event
         self.now = now
         self._inventory = inventory
-        self._ticket_types = list(inventory.ticket_types)
+        self.ticket_types = inventory.ticket_types
+        """All ticket types, in their order."""
         self.promoted = 0
         """How many bookings have left the line with tickets by now."""
-        self._lines = dict(inventory.lines)
+        self._lines = inventory.lines
         self._closing = inventory.closing
         self._due = inventory.due
-        self._new_payments: dict[UUID, Payment] = {}
-        self._changed_payments: dict[UUID, Payment] = {}
+        # Most decisions make one booking and one fact, so nothing is made here that stays empty.
+        self._new_payments: tuple[Payment, ...] = ()
+        self._changed_payments: tuple[Payment, ...] = ()
         # By their places: an id takes its time to be hashed, and most events have few types.
-        self._changed_ticket_types: set[int] = set()
-        self._new_ticket_types: set[int] = set()
-        self._booked: list[Booking] = []
-        self._changed: dict[UUID, Change] = {}
+        self._changed_ticket_types: tuple[int, ...] = ()
+        self._new_ticket_types: tuple[int, ...] = ()
+        self._booked: tuple[Booking, ...] = ()
+        self._changed: dict[UUID, Change] | None = None
         self._facts: list[Fact] = []
 
     def ticket_type(self, ticket_type_id: UUID) -> TicketType:
         """The ticket type with its counters as they stand by now."""
-        return self._ticket_types[self._place_of(ticket_type_id)]
+        return self.ticket_types[self._place_of(ticket_type_id)]
 
     def line(self, ticket_type_id: UUID) -> Line:
         """What is known of the head of a waiting list by now."""
@@ -61,16 +63,11 @@ class Recording:
 
     def add_payment(self, payment: Payment) -> None:
         """A new charge or refund."""
-        self._new_payments[payment.id] = payment
+        self._new_payments = _with(self._new_payments, payment)
 
     def change_payment(self, payment: Payment) -> None:
         """A charge or refund that is different from now on."""
-        self._changed_payments[payment.id] = payment
-
-    @property
-    def ticket_types(self) -> tuple[TicketType, ...]:
-        """All ticket types, in their order."""
-        return tuple(self._ticket_types)
+        self._changed_payments = _with(self._changed_payments, payment)
 
     @property
     def seen(self) -> Inventory:
@@ -94,8 +91,8 @@ class Recording:
 
     def add_ticket_type(self, ticket_type: TicketType) -> None:
         """Put a ticket type that the event did not have."""
-        self._new_ticket_types.add(len(self._ticket_types))
-        self._ticket_types.append(ticket_type)
+        self._new_ticket_types = (*self._new_ticket_types, len(self.ticket_types))
+        self.ticket_types = (*self.ticket_types, ticket_type)
 
     def next_queue_number(self) -> int:
         """Issue the next place in a waiting list: a number under the event's lock, never a clock (promise 5)."""
@@ -108,8 +105,8 @@ class Recording:
         self._count(booking, 1)
         self._expect_expiry(booking)
         if booking.status is BookingStatus.WAITLISTED and booking.ticket_type_id in self._lines:
-            self._lines[booking.ticket_type_id] = self._lines[booking.ticket_type_id].joined_by(booking)
-        self._booked.append(booking)
+            self._put_line(booking.ticket_type_id, self.line(booking.ticket_type_id).joined_by(booking))
+        self._booked = (*self._booked, booking)
 
     def change(self, before: Booking, after: Booking) -> None:
         """A booking that is different from now on. What it took or waited for is counted back, exactly once."""
@@ -117,7 +114,9 @@ class Recording:
         self._count(after, 1)
         self._expect_expiry(after)
         if before.status is BookingStatus.WAITLISTED and before.ticket_type_id in self._lines:
-            self._lines[before.ticket_type_id] = self._lines[before.ticket_type_id].without(before)
+            self._put_line(before.ticket_type_id, self.line(before.ticket_type_id).without(before))
+        if self._changed is None:
+            self._changed = {}
         first = self._changed.get(before.id)
         change = Change(first.before if first else before, after)
         self._changed[before.id] = change
@@ -143,14 +142,20 @@ class Recording:
             inventory=self.seen,
             outcome=outcome,
             is_new_event=is_new_event,
-            new_ticket_types=tuple(self._ticket_types[place] for place in sorted(self._new_ticket_types)),
-            changed_ticket_types=tuple(self._ticket_types[place] for place in sorted(self._changed_ticket_types)),
-            booked=tuple(self._booked),
-            changed=tuple(self._changed.values()),
-            new_payments=tuple(self._new_payments.values()),
-            changed_payments=tuple(self._changed_payments.values()),
+            new_ticket_types=self._at(self._new_ticket_types),
+            changed_ticket_types=self._at(self._changed_ticket_types),
+            booked=self._booked,
+            changed=tuple(self._changed.values()) if self._changed else (),
+            new_payments=self._new_payments,
+            changed_payments=self._changed_payments,
             facts=tuple(self._facts),
         )
+
+    def _at(self, places: tuple[int, ...]) -> tuple[TicketType, ...]:
+        return tuple([self.ticket_types[place] for place in sorted(places)]) if places else ()
+
+    def _put_line(self, ticket_type_id: UUID, line: Line) -> None:
+        self._lines = {**self._lines, ticket_type_id: line}
 
     def _expect_expiry(self, booking: Booking) -> None:
         if booking.status is BookingStatus.HELD and booking.expires_at is not None:
@@ -160,7 +165,7 @@ class Recording:
 
     def _count(self, booking: Booking, sign: int) -> None:
         place = self._place_of(booking.ticket_type_id)
-        ticket_type = self._ticket_types[place]
+        ticket_type = self.ticket_types[place]
         if booking.status.takes_tickets:
             counted = replace(ticket_type, taken=ticket_type.taken + sign * booking.quantity)
         elif booking.status is BookingStatus.WAITLISTED:
@@ -174,11 +179,17 @@ class Recording:
         self._put(place, counted)
 
     def _place_of(self, ticket_type_id: UUID) -> int:
-        for place, ticket_type in enumerate(self._ticket_types):
+        for place, ticket_type in enumerate(self.ticket_types):
             if ticket_type.id is ticket_type_id or ticket_type.id == ticket_type_id:
                 return place
         raise LookupError("the booking is of another event")
 
     def _put(self, place: int, ticket_type: TicketType) -> None:
-        self._ticket_types[place] = ticket_type
-        self._changed_ticket_types.add(place)
+        types = self.ticket_types
+        self.ticket_types = (*types[:place], ticket_type, *types[place + 1 :])
+        if place not in self._changed_ticket_types:
+            self._changed_ticket_types = (*self._changed_ticket_types, place)
+
+
+def _with(payments: tuple[Payment, ...], payment: Payment) -> tuple[Payment, ...]:
+    return (*(each for each in payments if each.id != payment.id), payment)
