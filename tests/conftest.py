@@ -9,6 +9,7 @@ import pytest
 
 from tests import mariadb
 from tests.databases import migrated
+from tests.leaks import Watch, leaks_in_files
 
 MYSQL_FIXTURES: Final = frozenset(
     {
@@ -32,6 +33,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if MYSQL_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.mysql)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_secret_is_logged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Neither by what runs here nor by any process of the service that a test starts: looked at when all is over."""
+    watch = Watch()
+    watch.begin()
+    yield
+    watch.end()
+    found = watch.found + leaks_in_files(tmp_path_factory.getbasetemp())
+    assert not found, "\n".join(found[:20])
 
 
 @pytest.fixture(scope="session")

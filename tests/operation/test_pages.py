@@ -2,6 +2,7 @@
 
 import re
 from html.parser import HTMLParser
+from typing import Any
 
 import httpx
 import pytest
@@ -11,22 +12,8 @@ from boxoffice.entrypoints.http.app import create_app
 from boxoffice.entrypoints.http.kinds import KINDS
 from boxoffice.entrypoints.settings import Settings
 
-LOADING = frozenset(
-    [
-        "action",
-        "background",
-        "cite",
-        "data",
-        "formaction",
-        "href",
-        "manifest",
-        "ping",
-        "poster",
-        "src",
-        "srcset",
-        "xlink:href",
-    ]
-)
+LOADING = frozenset({"action", "background", "cite", "data", "formaction", "href", "manifest", "ping", "poster", "src"})
+LOADING |= {"srcset", "xlink:href"}
 """Attributes whose value a browser may fetch, by itself or when somebody clicks."""
 
 ACTIVE = frozenset({"base", "embed", "iframe", "img", "link", "object", "script", "video", "audio", "source", "track"})
@@ -66,7 +53,7 @@ def references(page: str) -> References:
 
 
 async def pages() -> dict[str, httpx.Response]:
-    app = create_app(make_container(Settings(database_url="memory://")))
+    app: Any = create_app(make_container(Settings(database_url="memory://")))
     paths = ["/docs", *(f"/problems/{code}" for code in KINDS)]
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://boxoffice") as client:
         return {path: await client.get(path, headers={"Accept": "text/html"}) for path in paths}
