@@ -47,7 +47,7 @@ def phases(pytestconfig: pytest.Config) -> tuple[Phase, ...]:
 
 
 def on(database_url: str) -> Container:
-    return make_container(Settings(database_url=database_url, jwt_secret=SECRET))
+    return make_container(Settings(database_url=database_url, jwt_secret=SECRET, rate_limits=False))
 
 
 def fresh_copy(template: Path, folder: Path) -> str:
