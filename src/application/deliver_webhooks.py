@@ -26,6 +26,12 @@ MOST_AT_ONCE = 50
 STREAMS = 4
 """Events of one webhook of which it is told at the same moment."""
 
+WINDOW = 2_000
+"""Events that one look finds news among; the next one goes on from there."""
+
+LONGEST_RUN = timedelta(seconds=30)
+"""After that a webhook's other events have their turn."""
+
 PIECE = 100
 """Facts of an event that are read at once."""
 
@@ -69,6 +75,7 @@ class DeliverWebhooks:
         self._process_id: UUID = ids.new()
         self._turn_ends: datetime | None = None
         self._running: dict[UUID, asyncio.Task[None]] = {}
+        self._after: UUID | None = None
         self._is_closed = False
 
     async def __call__(self) -> Told:
@@ -82,11 +89,15 @@ class DeliverWebhooks:
         busy = frozenset(self._running)
         streams: dict[UUID, list[Stream]] = defaultdict(list)
         resends: dict[UUID, list[Resend]] = defaultdict(list)
-        for stream in await reads.streams(self._clock.now(), busy, STREAMS, room * STREAMS):
+        found = await reads.streams(self._clock.now(), busy, STREAMS, self._after, WINDOW)
+        for stream in found.items:
             streams[stream.webhook.id].append(stream)
         for resend in await reads.resends(busy, room * STREAMS):
             resends[resend.webhook.id].append(resend)
-        wanted = list(dict.fromkeys([*streams, *resends]))[:room]
+        waiting = list(dict.fromkeys([*streams, *resends]))
+        wanted = waiting[:room]
+        if len(wanted) == len(waiting):
+            self._after = found.next
         for webhook_id in wanted:
             self._begin(webhook_id, streams[webhook_id], resends[webhook_id])
         return Told(is_ours=True, webhooks=len(wanted))
@@ -143,20 +154,23 @@ class DeliverWebhooks:
 
     async def _tell_stream(self, stream: Stream) -> None:
         webhook, noted, told = stream.webhook, stream.last_seq, stream.last_seq
-        noted_at = self._clock.now()
-        for fact in await self._storage.reads.facts(stream.event_id, stream.last_seq, PIECE):
-            if not self._may_go_on:
-                break
-            if webhook.wants(fact):
-                error = await self._send(webhook, fact)
+        noted_at = begun = self._clock.now()
+        while self._clock.now() - begun < LONGEST_RUN:
+            facts = await self._storage.reads.facts(stream.event_id, told, PIECE)
+            for fact in facts:
+                if not self._may_go_on:
+                    break
+                error = await self._send(webhook, fact) if webhook.wants(fact) else None
                 if error is not None:
                     await self._note_failure(webhook, noted, fact, error)
                     return
-            told = fact.seq
-            if self._clock.now() - noted_at >= NOTE_EVERY:
-                if not await self._note(stream, noted, told):
-                    return
-                noted, noted_at = told, self._clock.now()
+                told = fact.seq
+                if self._clock.now() - noted_at >= NOTE_EVERY:
+                    if not await self._note(stream, noted, told):
+                        return
+                    noted, noted_at = told, self._clock.now()
+            if len(facts) < PIECE or not self._may_go_on:
+                break
         if told > noted:
             await self._note(stream, noted, told)
 

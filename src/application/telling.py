@@ -26,6 +26,13 @@ class Stream(Struct, frozen=True):
     last_seq: int
 
 
+class Streams(Struct, frozen=True):
+    """Streams among some of the events; `next` is where to go on, None: all events were looked at."""
+
+    items: Sequence[Stream]
+    next: UUID | None
+
+
 class Resend(Struct, frozen=True):
     """A delivery that was given up and is to be sent once more."""
 
@@ -117,11 +124,13 @@ class TellingReads(Protocol):
     async def delivery(self, delivery_id: UUID) -> Delivery | None:
         """One of them."""
 
-    async def streams(self, now: datetime, but: Collection[UUID], each: int, limit: int) -> list[Stream]:
-        """Events with facts that a webhook is to be told by now, `each` of a webhook at most, not of those of `but`.
+    async def streams(
+        self, now: datetime, but: Collection[UUID], each: int, after: UUID | None, window: int
+    ) -> Streams:
+        """Of the next so many events by id, those with facts that a webhook is to be told by now.
 
-        Those that were not told anything for longest first. Only events that the webhook's organizer organizes,
-        and nothing while that account is shut.
+        `each` of a webhook at most, those first that it was told of least lately, and none of the webhooks of `but`.
+        Only events that the webhook's organizer organizes, and nothing while that account is shut.
         """
 
     async def resends(self, but: Collection[UUID], limit: int) -> list[Resend]:

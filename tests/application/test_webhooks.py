@@ -13,7 +13,17 @@ from msgspec.structs import replace
 from boxoffice.adapters.memory import Step
 from boxoffice.application.create_webhook import CreateWebhook, NewWebhook
 from boxoffice.application.delete_webhook import DeleteWebhook
-from boxoffice.application.deliver_webhooks import ENDING, MOST_AT_ONCE, NOTE_EVERY, PIECE, TURN, DeliverWebhooks, Told
+from boxoffice.application.deliver_webhooks import (
+    ENDING,
+    LONGEST_RUN,
+    MOST_AT_ONCE,
+    NOTE_EVERY,
+    PIECE,
+    TURN,
+    WINDOW,
+    DeliverWebhooks,
+    Told,
+)
 from boxoffice.application.failures import Conflict, OutcomeUnknown, Retryable, Unavailable
 from boxoffice.application.idempotency import Answer, Key, Once, Replayed
 from boxoffice.application.ports import UnitOfWork
@@ -274,12 +284,40 @@ class TestTelling:
 
     async def test_many_facts_are_told_piece_by_piece(self, desk: Desk) -> None:
         webhook = await desk.webhook()
-        event_id = await desk.world.event(PIECE + 20)
-        await desk.world.crowd(event_id, PIECE + 10)
+        event_id = await desk.world.event(3 * PIECE)
+        await desk.world.crowd(event_id, 2 * PIECE + 10)
+        await desk.look()
+        assert desk.courier.seqs(webhook) == list(range(1, 2 * PIECE + 12))
+        assert await desk.noted(webhook, event_id) == 2 * PIECE + 11
+
+    async def test_after_a_while_others_have_their_turn(self, desk: Desk) -> None:
+        webhook = await desk.webhook()
+        event_id = await desk.world.event(3 * PIECE)
+        await desk.world.crowd(event_id, 2 * PIECE)
+
+        def takes_its_time(fact: Fact) -> None:
+            desk.world.clock.time += LONGEST_RUN / PIECE
+            desk.deliver._turn_ends = desk.world.clock.time + TURN
+
+        desk.courier.before = takes_its_time
         await desk.look()
         assert desk.courier.seqs(webhook) == list(range(1, PIECE + 1))
         await desk.look()
-        assert desk.courier.seqs(webhook) == list(range(1, PIECE + 12))
+        assert desk.courier.seqs(webhook) == list(range(1, 2 * PIECE + 1))
+
+    async def test_events_are_looked_at_by_and_by(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert WINDOW >= 1_000
+        monkeypatch.setattr("boxoffice.application.deliver_webhooks.WINDOW", 2)
+        webhook = await desk.webhook()
+        for _ in range(5):
+            await desk.world.event()
+        for told in (2, 4, 5):
+            await desk.look()
+            assert len(desk.courier.seqs(webhook)) == told
+        await desk.world.event()
+        for _ in range(3):
+            await desk.look()
+        assert len(desk.courier.seqs(webhook)) == 6
 
     async def test_how_far_it_was_told_is_noted_now_and_then(self, desk: Desk) -> None:
         webhook = await desk.webhook()

@@ -107,8 +107,9 @@ async def put(office: BoxOffice, delivery: Delivery) -> None:
 
 
 async def streams(office: BoxOffice, now: Any = NOW, but: frozenset[UUID] = frozenset(), each: int = 4) -> list[Any]:
-    found = await office.storage.telling.streams(now, but, each, 100)
-    return [(stream.webhook.id, stream.event_id, stream.last_seq) for stream in found]
+    found = await office.storage.telling.streams(now, but, each, None, 100)
+    assert found.next is None
+    return [(stream.webhook.id, stream.event_id, stream.last_seq) for stream in found.items]
 
 
 class TestWebhooks:
@@ -222,7 +223,17 @@ class TestStreams:
         of_webhook = [found[1] for found in await streams(office) if found[0] == webhook.id]
         assert of_webhook == [third.event.id, fresh.event.id, second.event.id, first.event.id]
         assert await streams(office, each=1) == [(webhook.id, third.event.id, 0), (other.id, fresh.event.id, 0)]
-        assert len(await office.storage.telling.streams(NOW, frozenset(), 4, 3)) == 3
+
+    async def test_events_are_looked_at_by_and_by(self, office: BoxOffice) -> None:
+        reads = office.storage.telling
+        await add(office)
+        ids = [(await office.initialize(1)).event.id for _ in range(5)]
+        after, seen = None, []
+        for _ in range(3):
+            found = await reads.streams(NOW, frozenset(), 4, after, 2)
+            seen.append(([stream.event_id for stream in found.items], found.next))
+            after = found.next
+        assert seen == [(ids[:2], ids[1]), (ids[2:4], ids[3]), (ids[4:], None)]
 
 
 class TestDeliveries:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from ...application.telling import News, Resend, Stream
+from ...application.telling import News, Resend, Stream, Streams
 from ...domain.event import Event
 from ...domain.mails import Mail
 from ...domain.webhooks import Cursor, Delivery, DeliveryStatus, Webhook
@@ -175,11 +175,15 @@ class MemoryTellingReads:
         await self._before_read()
         return self._tables.telling.deliveries.get(delivery_id)
 
-    async def streams(self, now: datetime, but: Collection[UUID], each: int, limit: int) -> list[Stream]:
+    async def streams(
+        self, now: datetime, but: Collection[UUID], each: int, after: UUID | None, window: int
+    ) -> Streams:
         """See the port."""
         await self._before_read()
+        seen, until = self._window(after, window)
         of_organizer: dict[UUID, list[Event]] = defaultdict(list)
-        for event in self._tables.events.values():
+        for event_id in seen:
+            event = self._tables.events[event_id]
             of_organizer[event.organizer_id].append(event)
         found: list[tuple[tuple[int, datetime, UUID, UUID], Stream]] = []
         for webhook in self._tables.telling.webhooks.values():
@@ -188,7 +192,11 @@ class MemoryTellingReads:
             if webhook.id not in but and not is_shut:
                 told = self._to_tell(webhook, of_organizer[webhook.organizer_id], now)
                 found += [((place, *key, webhook.id), stream) for place, (key, stream) in enumerate(told[:each])]
-        return [stream for _, stream in sorted(found, key=lambda pair: pair[0])[:limit]]
+        return Streams([stream for _, stream in sorted(found, key=lambda pair: pair[0])], until)
+
+    def _window(self, after: UUID | None, window: int) -> tuple[list[UUID], UUID | None]:
+        seen = sorted(each for each in self._tables.events if after is None or each > after)[:window]
+        return seen, seen[-1] if len(seen) == window else None
 
     def _to_tell(
         self, webhook: Webhook, events: list[Event], now: datetime
@@ -224,12 +232,11 @@ class MemoryTellingReads:
         """See the port."""
         await self._before_read()
         looked = self._tables.telling.mail_cursors or {}
-        ids = sorted(each for each in self._tables.events if after is None or each > after)
-        seen = ids[:window]
-        found = [
-            (each, looked.get(each, 0)) for each in seen if self._tables.events[each].last_seq > looked.get(each, 0)
-        ]
-        return News(found, seen[-1] if len(seen) == window else None)
+        seen, until = self._window(after, window)
+        events = self._tables.events
+        return News(
+            [(each, looked.get(each, 0)) for each in seen if events[each].last_seq > looked.get(each, 0)], until
+        )
 
     async def due_mails(self, now: datetime, limit: int) -> list[Mail]:
         """See the port."""

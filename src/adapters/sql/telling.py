@@ -1,4 +1,4 @@
-"""What is committed of webhooks and mails. Every call is one statement (but `news`); none takes or waits for a lock."""
+"""What is committed of webhooks and mails, a statement a call and two for a window; none takes or waits for a lock."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Executable, Integer, Select, and_, bindparam, func, literal, or_, select
 
-from ...application.telling import News, Resend, Stream
+from ...application.telling import News, Resend, Stream, Streams
 from ...domain.mails import Mail
 from ...domain.webhooks import Delivery, DeliveryStatus, Webhook
 from .connections import Connections
@@ -26,9 +26,9 @@ _DELIVERY = select(*DELIVERY).where(webhook_deliveries.c.id == bindparam("delive
 _told = func.coalesce(webhook_cursors.c.last_seq, 0)
 
 
-def _streams() -> Select[Any]:
+def _streams(*, goes_on: bool) -> Select[Any]:
     """Of each webhook the events with something to tell, those first that it was told of least lately."""
-    ranked = (
+    found = (
         select(
             webhooks.c.id.label("webhook_id"),
             events.c.id.label("event_id"),
@@ -54,22 +54,25 @@ def _streams() -> Select[Any]:
         .outerjoin(users, users.c.id == webhooks.c.organizer_id)
         .where(
             users.c.disabled_at.is_(None),
+            events.c.id <= bindparam("until", type_=events.c.id.type),
             events.c.last_seq > _told,
             or_(webhook_cursors.c.due_at.is_(None), webhook_cursors.c.due_at <= bindparam("now")),
             _but,
         )
-        .subquery()
     )
+    if goes_on:
+        found = found.where(events.c.id > bindparam("after", type_=events.c.id.type))
+    ranked = found.subquery()
     return (
         select(*WEBHOOK, ranked.c.event_id, ranked.c.told)
         .join_from(ranked, webhooks, webhooks.c.id == ranked.c.webhook_id)
         .where(ranked.c.place <= bindparam("each", type_=Integer()))
         .order_by(ranked.c.place, ranked.c.tried_at, ranked.c.event_id, webhooks.c.id)
-        .limit(_limit)
     )
 
 
-_STREAMS = _streams()
+_FIRST_STREAMS = _streams(goes_on=False)
+_NEXT_STREAMS = _streams(goes_on=True)
 _RESENDS = (
     select(*WEBHOOK, *DELIVERY)
     .join_from(webhook_deliveries, webhooks)
@@ -82,12 +85,16 @@ _DUE_MAILS = select(*MAIL).where(mails.c.due_at <= bindparam("now")).order_by(ma
 _looked_through = func.coalesce(mail_cursors.c.last_seq, 0)
 
 
-def _window(*, goes_on: bool) -> tuple[Select[Any], Select[Any]]:
-    """The id at which a window of events ends, and the events in it that have news."""
+def _window_end(*, goes_on: bool) -> Select[Any]:
+    """The id at which a window of events ends."""
     first = select(events.c.id).order_by(events.c.id)
     if goes_on:
         first = first.where(events.c.id > bindparam("after", type_=events.c.id.type))
-    last = first.limit(1).offset(bindparam("window", type_=Integer()))
+    return first.limit(1).offset(bindparam("window", type_=Integer()))
+
+
+def _news(*, goes_on: bool) -> Select[Any]:
+    """The events in a window that have news."""
     found = (
         select(events.c.id, _looked_through)
         .outerjoin_from(events, mail_cursors, mail_cursors.c.event_id == events.c.id)
@@ -96,11 +103,13 @@ def _window(*, goes_on: bool) -> tuple[Select[Any], Select[Any]]:
     )
     if goes_on:
         found = found.where(events.c.id > bindparam("after", type_=events.c.id.type))
-    return last, found
+    return found
 
 
-_FIRST_WINDOW = _window(goes_on=False)
-_NEXT_WINDOW = _window(goes_on=True)
+_FIRST_END = _window_end(goes_on=False)
+_NEXT_END = _window_end(goes_on=True)
+_FIRST_NEWS = _news(goes_on=False)
+_NEXT_NEWS = _news(goes_on=True)
 _GREATEST = UUID(int=2**128 - 1)
 
 
@@ -144,11 +153,15 @@ class SqlTellingReads:
         rows = await self._rows(_DELIVERY, delivery_id=delivery_id)
         return delivery(rows[0]) if rows else None
 
-    async def streams(self, now: datetime, but: Collection[UUID], each: int, limit: int) -> list[Stream]:
-        """Events with facts to be told."""
-        rows = await self._rows(_STREAMS, now=now, but=list(but), each=each, limit=limit)
+    async def streams(
+        self, now: datetime, but: Collection[UUID], each: int, after: UUID | None, window: int
+    ) -> Streams:
+        """Two statements: events that come between them are found by the next look."""
+        until, values = await self._window(after, window)
+        statement = _FIRST_STREAMS if after is None else _NEXT_STREAMS
+        rows = await self._rows(statement, **values, now=now, but=list(but), each=each)
         width = len(WEBHOOK)
-        return [Stream(webhook(row[:width]), *row[width:]) for row in rows]
+        return Streams([Stream(webhook(row[:width]), *row[width:]) for row in rows], until)
 
     async def resends(self, but: Collection[UUID], limit: int) -> list[Resend]:
         """What is to be sent once more."""
@@ -161,17 +174,21 @@ class SqlTellingReads:
         return bool(await self._rows(_HAVE_MAILS_BEGUN, no_event=NO_EVENT))
 
     async def news(self, after: UUID | None, window: int) -> News:
-        """Two statements: events that come between them are found by the next look."""
-        last, found = _FIRST_WINDOW if after is None else _NEXT_WINDOW
-        values = {} if after is None else {"after": after}
-        ends = await self._rows(last, **values, window=window - 1)
-        until: UUID | None = ends[0][0] if ends else None
-        rows = await self._rows(found, **values, until=until or _GREATEST)
+        """Two statements, as above."""
+        until, values = await self._window(after, window)
+        rows = await self._rows(_FIRST_NEWS if after is None else _NEXT_NEWS, **values)
         return News([(event_id, last_seq) for event_id, last_seq in rows], until)
 
     async def due_mails(self, now: datetime, limit: int) -> list[Mail]:
         """Those that waited longest first."""
         return [mail(row) for row in await self._rows(_DUE_MAILS, now=now, limit=limit)]
+
+    async def _window(self, after: UUID | None, window: int) -> tuple[UUID | None, dict[str, Any]]:
+        """Where the window after that event ends (None: with the last event), and both as parameters."""
+        values = {} if after is None else {"after": after}
+        ends = await self._rows(_FIRST_END if after is None else _NEXT_END, **values, window=window - 1)
+        until: UUID | None = ends[0][0] if ends else None
+        return until, {**values, "until": until or _GREATEST}
 
     async def _rows(self, statement: Executable, **values: Any) -> Rows:
         return await read(self._connections, self._diagnose, statement, values)
