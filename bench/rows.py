@@ -258,7 +258,7 @@ ROWS: Final = (
         100_000,
         300_000,
         "/s",
-        lambda r: r.without_http("memory://", 200_000),
+        lambda r: r.without_http("memory://", 100_000),
         lambda _: Measured(1),
     ),
     Row(

@@ -15,6 +15,7 @@ import jwt
 import msgspec
 from litestar import Litestar, Request, Response, get, post
 from litestar.exceptions import NotAuthorizedException, NotFoundException
+from litestar.params import FromPath, JSONBody
 from msgspec import Struct
 from sqlalchemy import text
 from sqlalchemy.engine.interfaces import IsolationLevel
@@ -118,7 +119,7 @@ async def _transaction(connection: AsyncConnection, asked: Ask, customer_id: UUI
 
 
 @post("/book", status_code=201)
-async def book(data: Ask, request: Request[Any, Any, Any]) -> Response[bytes]:
+async def book(data: JSONBody[Ask], request: Request[Any, Any, Any]) -> Response[bytes]:
     """Book, or wait."""
     customer_id = _customer(request)
     for attempt in range(1, _ATTEMPTS + 1):
@@ -136,7 +137,7 @@ async def book(data: Ask, request: Request[Any, Any, Any]) -> Response[bytes]:
 
 
 @get("/status/{event_id:uuid}")
-async def status(event_id: UUID) -> Response[bytes]:
+async def status(event_id: FromPath[UUID]) -> Response[bytes]:
     """How many tickets are left: one query for each request, and no transaction around it."""
     async with _engine("AUTOCOMMIT").connect() as connection:
         found = (await connection.execute(_READ, {"id": event_id.bytes})).one_or_none()

@@ -1,0 +1,81 @@
+"""Ratios are told in the direction in which a target counts them, and the picture shows what was reached."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import msgspec
+import pytest
+
+from bench import results
+from bench.cpu import family, seconds
+from bench.plot import Bar, draw
+from bench.rows import ROWS, Better, Figure, Measured, Row
+
+
+def figure(ours: float, baseline: float) -> Figure:
+    return Figure(Measured(ours, {"service": ours}), Measured(baseline))
+
+
+def row(better: Better, bound: float | None, aim: float | None) -> Row:
+    return Row("a < b", bound, aim, "/s", lambda _: Measured(1), lambda _: Measured(1), better)
+
+
+@pytest.mark.parametrize(
+    ("better", "bound", "aim", "good", "bad"),
+    [
+        (Better.MORE, 10, 20, figure(1_000, 100), figure(999, 100)),
+        (Better.FASTER, 6, 12, figure(5, 30), figure(5, 29)),
+        (Better.ALIKE, 1.2, 1.0, figure(12, 10), figure(13, 10)),
+    ],
+)
+def test_a_target_is_reached_or_missed(better: Better, bound: float, aim: float, good: Figure, bad: Figure) -> None:
+    assert results.is_good(row(better, bound, aim), [bad, good, good])
+    assert not results.is_good(row(better, bound, aim), [bad, good, bad])
+    for each, is_good in ((good, True), (bad, False)):
+        assert Bar("", each.ratio(better), bound, aim).is_good == is_good
+        assert (Bar("", each.ratio(better), bound, aim).of_bound >= 1) == is_good
+
+
+def test_a_row_without_a_target_is_told_alone() -> None:
+    told = row(Better.MORE, None, None)
+    assert results.is_good(told, [figure(1, 100)])
+    assert "| - | - |" in results.line(told, [figure(1, 100)])
+
+
+def test_a_line_tells_medians_and_the_processor() -> None:
+    line = results.line(row(Better.MORE, 10, 20), [figure(1_000, 100), figure(3_000, 100), figure(2_000, 50)])
+    assert line == "| a < b | 2,000 /s | 100 /s | **30** (10 to 40) | ≥ 10 | 20 | service 2,000 | - |"
+
+
+def test_all_is_kept(tmp_path: Path) -> None:
+    rows = [row(Better.MORE, 10, 20), row(Better.MORE, None, None)]
+    results.keep(rows, {"a < b": [figure(5, 1)]}, tmp_path, datetime(2026, 1, 2, tzinfo=UTC), seconds=600)
+    assert {path.name for path in tmp_path.iterdir()} == {"2026-01-02.json", "2026-01-02.md", "2026-01-02.svg"}
+    kept = msgspec.json.decode((tmp_path / "2026-01-02.json").read_bytes())
+    assert kept["figures"]["a < b"][0]["ours"] == {"value": 5.0, "microseconds": {"service": 5.0}}
+    assert {"cores", "commit", "python", "mariadb", "litestar"} < set(kept["machine"])
+    text = (tmp_path / "2026-01-02.md").read_text()
+    assert "a < b" in text
+    assert "(2026-01-02.svg)" in text
+
+
+def test_the_picture_has_a_bar_for_each() -> None:
+    bars = [Bar("far < below", 0.01, 10, 20), Bar("reached", 15, 10, 20), Bar("less is better", 1.0, 1.2, 1.0)]
+    picture = ET.fromstring(draw(bars))
+    names = {each.text for each in picture.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"far < below", "reached", "less is better", "15"} <= names
+    widths = [float(each.get("width", "")) for each in picture.iter("{http://www.w3.org/2000/svg}rect")]
+    background, below, reached, less = widths
+    assert 0 < below < less < reached < background
+
+
+def test_names_of_rows_are_their_own() -> None:
+    assert len({each.name for each in ROWS}) == len(ROWS)
+
+
+def test_processor_time_is_that_of_a_process_and_what_it_started() -> None:
+    pids = family(1)
+    assert pids[0] == 1
+    assert len(set(pids)) == len(pids) > 1
+    assert seconds(pids) >= seconds(pids[:1]) >= 0
