@@ -25,7 +25,7 @@ WINDOW: Final = 60
 NOT_WORTH_TELLING: Final = 20
 """What is less than this part of a limit, processes keep to themselves."""
 
-MOST_SUBJECTS: Final = 50_000
+MOST_SUBJECTS: Final = 20_000
 """Users, or addresses, that a process counts for one limit. Beyond it those that came first begin anew."""
 
 AT_ONCE: Final = 1_000
