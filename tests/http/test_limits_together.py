@@ -16,6 +16,7 @@ from boxoffice.application.limits import NOT_WORTH_TELLING, READS, SIGN_INS
 from boxoffice.application.log_in import Credentials
 from boxoffice.domain.refusals import TooManyRequests, WrongCredentials
 from boxoffice.entrypoints.container import Container, make_container
+from boxoffice.entrypoints.lifespan import running
 from boxoffice.entrypoints.settings import Settings
 from tests.databases import migrated
 from tests.faults.service import SERVE, Server
@@ -147,3 +148,39 @@ async def test_the_service_with_two_workers(url: str, tmp_path: Path) -> None:
                 assert json.loads(answer.content)["code"] == "too-many-requests"
     finally:
         server.kill()
+
+
+class Noted:
+    """A chore that says when it was done twice."""
+
+    def __init__(self) -> None:
+        self.times = 0
+        self.is_done_again = asyncio.Event()
+
+    async def __call__(self) -> None:
+        self.times += 1
+        if self.times > 1:
+            self.is_done_again.set()
+
+    forget = __call__
+
+
+async def test_a_running_process_shares_its_counts_again_and_again() -> None:
+    container = make_container(Settings(database_url="memory://", jwt_secret=SECRET))
+    sharing, forgetting = Noted(), Noted()
+    container.share_counts.override(Object(sharing))
+    container.failed_logins.override(Object(forgetting))
+    async with asyncio.timeout(60), running(container, share_every=0.001):
+        await sharing.is_done_again.wait()
+        assert forgetting.times == 1
+
+
+async def test_without_limits_nothing_is_shared() -> None:
+    container = make_container(Settings(database_url="memory://", jwt_secret=SECRET, rate_limits=False))
+    sharing, forgetting, looking = Noted(), Noted(), Noted()
+    container.share_counts.override(Object(sharing))
+    container.failed_logins.override(Object(forgetting))
+    container.resume_unsettled.override(Object(looking))
+    async with asyncio.timeout(60), running(container, share_every=0.001, resume_every=0.001):
+        await looking.is_done_again.wait()
+    assert (sharing.times, forgetting.times) == (0, 0)
