@@ -22,7 +22,7 @@ from tests.wire.people import sign_up
 from tests.wire.raw import Answer, Raw, request
 
 CLIENTS = 12
-PEOPLE = 5_000
+PEOPLE = 10_000
 """More than are served until the end."""
 
 
