@@ -108,7 +108,7 @@ async def test_bad_tokens_count_for_the_address(service: Service) -> None:
 async def test_operations_have_no_limit(service: Service) -> None:
     use_up(service, UNSIGNED, "127.0.0.1")
     too_many(await service.anyone.get("/events"))
-    for path in ("/health/live", "/health/ready", "/openapi.json", "/docs"):
+    for path in ("/health/live", "/health/ready", "/metrics", "/openapi.json", "/docs"):
         assert (await service.anyone.get(path)).status_code == 200
 
 

@@ -50,11 +50,12 @@ CALLS: dict[tuple[str, str], tuple[int, set[int]]] = {
     ("get", "/problems/{code}"): (200, {400, 401, 404}),
     ("get", "/health/live"): (200, set()),
     ("get", "/health/ready"): (200, set()),
+    ("get", "/metrics"): (200, set()),
     ("get", "/openapi.json"): (200, set()),
     ("get", "/docs"): (200, set()),
 }
 NO_LIMIT = {path: {429} for path in ("/health/live", "/health/ready", "/metrics", "/openapi.json", "/docs")}
-NO_DATABASE = {"/health/live", "/openapi.json", "/docs"}
+NO_DATABASE = {"/health/live", "/metrics", "/openapi.json", "/docs"}
 
 
 @pytest.fixture

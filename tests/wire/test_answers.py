@@ -122,7 +122,7 @@ STALE: Final = {"If-Match": '"9.0"'}
 
 
 def _public(tour: Tour) -> None:
-    for path in ("/health/live", "/health/ready", "/openapi.json", "/docs"):
+    for path in ("/health/live", "/health/ready", "/metrics", "/openapi.json", "/docs"):
         tour.ask(200, f"GET {path}", NOBODY)
     call = "GET /problems/{code}"
     tour.ask(200, call, NOBODY, ids=("not-found",), headers={"Accept": "application/json"})
