@@ -540,8 +540,8 @@ SQL: Final = (
         (
             Change(
                 "adapters/sql/inventories.py",
-                "_LOCK = _by_primary_key(select(*EVENT)).with_for_update()\n",
-                "_LOCK = _by_primary_key(select(*EVENT))\n",
+                "_LOCK = Find(_by_primary_key(select(*EVENT)).with_for_update(), ",
+                "_LOCK = Find(_by_primary_key(select(*EVENT)), ",
             ),
         ),
         _ON_MARIADB,
@@ -551,8 +551,8 @@ SQL: Final = (
         (
             Change(
                 "adapters/sql/inventories.py",
-                "_LOCK = _by_primary_key(select(*EVENT)).with_for_update()\n",
-                "_LOCK = _by_primary_key(select(*EVENT)).with_for_update(skip_locked=True)\n",
+                "_LOCK = Find(_by_primary_key(select(*EVENT)).with_for_update(), ",
+                "_LOCK = Find(_by_primary_key(select(*EVENT)).with_for_update(skip_locked=True), ",
             ),
         ),
         _ON_MARIADB,
@@ -562,8 +562,8 @@ SQL: Final = (
         (
             Change(
                 "adapters/sql/inventories.py",
-                "_LOCK = _by_primary_key(select(*EVENT)).with_for_update()\n",
-                "_LOCK = _by_primary_key(select(*EVENT))\n",
+                "_LOCK = Find(_by_primary_key(select(*EVENT)).with_for_update(), ",
+                "_LOCK = Find(_by_primary_key(select(*EVENT)), ",
             ),
             Change(
                 "adapters/sql/lines.py",
@@ -576,12 +576,16 @@ SQL: Final = (
     Fault(
         "A plain read before the lock decides what is seen behind it (REPEATABLE READ)",
         (
-            Change("adapters/sql/mysql.py", 'isolation_level="READ COMMITTED"', 'isolation_level="REPEATABLE READ"'),
+            Change(
+                "adapters/sql/mysql.py",
+                'max_overflow=4, isolation_level="READ COMMITTED"',
+                'max_overflow=4, isolation_level="REPEATABLE READ"',
+            ),
             Change(
                 "adapters/sql/inventories.py",
-                "            rows = await self._transaction.rows(_LOCK, values)\n",
-                "            await self._transaction.rows(_EXISTING, values)\n"
-                "            rows = await self._transaction.rows(_LOCK, values)\n",
+                "            results = await self._transaction.send([find",
+                '            await self._transaction.rows(_EXISTING, {"ids": list(event_ids)})\n'
+                "            results = await self._transaction.send([find",
             ),
         ),
         _ON_MARIADB,
@@ -591,7 +595,7 @@ SQL: Final = (
         (
             Change(
                 "adapters/sql/inventories.py",
-                "        await self._put(events, _MOVING, [_moving(each) for each in moved])\n",
+                "        yield from self._put(events, _MOVING, [_moving(each) for each in moved])\n",
                 "",
             ),
         ),
@@ -602,7 +606,8 @@ SQL: Final = (
         (
             Change(
                 "adapters/sql/inventories.py",
-                "        await self._put(ticket_types, _COUNTERS, [ticket_type_values(each) for each in counted])\n",
+                "        yield from self._put(ticket_types, _COUNTERS, "
+                "[ticket_type_values(each) for each in counted])\n",
                 "",
             ),
         ),
@@ -694,7 +699,7 @@ SQL: Final = (
         (
             Change(
                 "adapters/sql/inventories.py",
-                '        await self._transaction.rows(_LOCK, {"ids": ids})\n',
+                '        await self._found_under_lock([(_LOCK, {"ids": ids})], ids)\n',
                 "",
             ),
         ),
