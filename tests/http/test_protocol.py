@@ -23,7 +23,7 @@ SIGNED_IN_GETS = [
     f"/events/{ID}/waiting-list",
     f"/events/{ID}/changes",
 ]
-UNCHECKED_GETS = ["/health/live", "/health/ready", "/metrics", "/openapi.json", "/docs"]
+UNCHECKED_GETS = ["/health/live", "/health/ready", "/openapi.json", "/docs"]
 SIGNED_IN_WRITES = [
     ("POST", "/initialize"),
     ("POST", "/book"),
