@@ -82,6 +82,9 @@ class MailUrl(Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         return f"MailUrl({self.host}:{self.port}, {self.encryption})"
 
+    def __rich_repr__(self) -> list[str]:
+        return [f"{self.host}:{self.port}", self.encryption]
+
 
 class Settings(Struct, frozen=True, kw_only=True):
     """What an operator decides. Its `repr` shows neither secrets nor the database's password."""
