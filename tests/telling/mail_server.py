@@ -39,10 +39,21 @@ class MailServer:
         self.taken: list[Taken] = []
         self.connections = 0
         self.refuses: str | None = None
+        self.refuses_sender: str | None = None
         self.refuses_data: str | None = None
         self.hangs = False
 
-    async def handle_RCPT(  # noqa: N802 (aiosmtpd's name)
+    async def handle_MAIL(  # noqa: N802 (aiosmtpd's name)
+        self, server: Any, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        """A sender."""
+        if self.refuses_sender is not None:
+            return self.refuses_sender
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 OK"
+
+    async def handle_RCPT(  # noqa: N802 (as above)
         self, server: Any, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         """A recipient."""

@@ -154,6 +154,7 @@ class TestLetters:
                 + ([b"x-peer"] if b"x-peer" in names else [])
             )
             assert head.isascii()
+            assert taken.message["Subject"].isprintable()
             assert max(map(len, head.split(b"\r\n"))) < 998
             assert taken.message["Message-ID"] == f"<{UUID(int=1)}@example.org>"
 
@@ -230,6 +231,14 @@ class TestRefusals:
         with pytest.raises(Refused) as refused:
             await send(server)
         assert type(refused.value) is refusal
+
+    @pytest.mark.parametrize("code", [451, 550])
+    async def test_a_sender_that_is_refused_is_for_the_operator_to_mend(self, server: MailServer, code: int) -> None:
+        server.refuses_sender = f"{code} not from {SENDER} to ann@example.net"
+        with pytest.raises(Refused) as refused:
+            await send(server)
+        assert type(refused.value) is Refused
+        assert refused.value.said == f"the mail server says {code}"
 
     async def test_nobody_there_is_for_now(self, server: MailServer) -> None:
         with pytest.raises(Refused) as refused:
