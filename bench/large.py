@@ -18,7 +18,7 @@ from boxoffice.entrypoints.container import Container, make_container
 from boxoffice.entrypoints.settings import Settings
 from tests import mariadb
 
-from .use_cases import new_event, rush, taken
+from .use_cases import new_event, rush
 
 MANY: Final = 1_000_000
 FEW: Final = 1_000
@@ -75,11 +75,11 @@ def costs(
                 both = [(many, with_many), (few, with_few)]
                 # Every other turn the other way round.
                 for event, found in both if turn % 2 == 0 else both[::-1]:
-                    before = taken(processes)
-                    seconds = await rush(container, event.event_id, event.ticket_type_id, _CALLERS, _BOOKINGS)
+                    seconds, microseconds = await rush(
+                        container, event.event_id, event.ticket_type_id, _CALLERS, _BOOKINGS, processes=processes
+                    )
                     found.seconds.append(seconds)
-                    for name, after in taken(processes).items():
-                        each = (after - before[name]) / _BOOKINGS * 1e6
+                    for name, each in microseconds.items():
                         found.microseconds.setdefault(name, []).append(each)
             return with_many, with_few
         finally:

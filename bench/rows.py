@@ -21,8 +21,8 @@ USUAL_CONNECTIONS: Final = (16, 32, 64)
 MANY_EVENTS: Final = 1_000
 
 OVERLOAD: Final = 5
-OVERLOAD_CONNECTIONS: Final = 2_500
-"""More than one process has under way."""
+OVERLOAD_CONNECTIONS: Final = 2_000
+"""Twice as many as one process has requests under way; all fit into the queue of those who connect (2,048)."""
 
 
 class Measured(Struct, frozen=True):

@@ -4,6 +4,7 @@ import asyncio
 import gc
 from collections.abc import Mapping, Sequence
 from time import perf_counter, process_time
+from typing import Final
 from uuid import UUID
 
 import uvloop
@@ -19,6 +20,8 @@ from boxoffice.entrypoints.settings import Settings
 from . import cpu
 from .stage import PLENTY
 
+NOBODY: Final[Mapping[str, Sequence[int]]] = {}
+
 
 def book(
     url: str, callers: int, bookings: int, *, processes: Mapping[str, Sequence[int]]
@@ -32,9 +35,9 @@ def book(
         container = make_container(Settings(database_url=url))
         try:
             event_id, (ticket_type_id,) = await new_event(container)
-            before = taken(processes)
-            seconds = await rush(container, event_id, ticket_type_id, callers, bookings)
-            microseconds = {name: (after - before[name]) / bookings * 1e6 for name, after in taken(processes).items()}
+            seconds, microseconds = await rush(
+                container, event_id, ticket_type_id, callers, bookings, processes=processes
+            )
             if url.startswith("memory"):
                 # Whatever lies in a database is verified after the round.
                 verdict = await container.verify_promises()()
@@ -63,8 +66,16 @@ async def new_event(container: Container, *, ticket_types: int = 1) -> tuple[UUI
     return state.event.id, ids
 
 
-async def rush(container: Container, event_id: UUID, ticket_type_id: UUID, callers: int, bookings: int) -> float:
-    """The seconds in which so many callers make so many bookings."""
+async def rush(
+    container: Container,
+    event_id: UUID,
+    ticket_type_id: UUID,
+    callers: int,
+    bookings: int,
+    *,
+    processes: Mapping[str, Sequence[int]] = NOBODY,
+) -> tuple[float, dict[str, float]]:
+    """The seconds in which so many callers make so many bookings, and the processor time for each in microseconds."""
     book_ticket = container.book_ticket()
     commands = iter(
         [
@@ -79,13 +90,14 @@ async def rush(container: Container, event_id: UUID, ticket_type_id: UUID, calle
 
     gc.collect()
     gc.freeze()
+    before = _taken(processes)
     begun = perf_counter()
     await asyncio.gather(*(call() for _ in range(callers)))
     took = perf_counter() - begun
+    after = _taken(processes)
     gc.unfreeze()
-    return took
+    return took, {name: (after[name] - before[name]) / bookings * 1e6 for name in after}
 
 
-def taken(processes: Mapping[str, Sequence[int]]) -> dict[str, float]:
-    """Seconds of the processor so far, of this process and of those."""
+def _taken(processes: Mapping[str, Sequence[int]]) -> dict[str, float]:
     return {"service": process_time(), **{name: cpu.seconds(pids) for name, pids in processes.items()}}
