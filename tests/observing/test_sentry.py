@@ -15,7 +15,6 @@ from boxoffice.entrypoints.settings import Settings, SettingsError
 from tests.observing.collector import Collector
 from tests.observing.conftest import SECRET, Office, serving
 
-
 ADAS, GRACES = "what Ada wrote", "what Grace wrote"
 """Far enough from where it is said: the lines around that one are told with it."""
 
