@@ -39,11 +39,11 @@ class Limit(Struct, frozen=True, eq=False):
     most: int
 
 
-SIGN_UPS: Final = Limit("sign-ups", 60)
-SIGN_INS: Final = Limit("sign-ins", 120)
-WRITES: Final = Limit("writes", 600)
-READS: Final = Limit("reads", 1_200)
-UNSIGNED: Final = Limit("unsigned", 6_000)
+SIGN_UPS: Final = Limit("sign-ups", 600)
+SIGN_INS: Final = Limit("sign-ins", 1_200)
+WRITES: Final = Limit("writes", 3_000)
+READS: Final = Limit("reads", 12_000)
+UNSIGNED: Final = Limit("unsigned", 30_000)
 LIMITS: Final = (SIGN_UPS, SIGN_INS, WRITES, READS, UNSIGNED)
 """New accounts and signing in by address; what a user sends; what comes from an address without anybody signed in."""
 
