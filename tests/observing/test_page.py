@@ -115,6 +115,7 @@ def eventually(is_so: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_one_look_sees_all_processes_and_what_those_counted_that_ended(tmp_path: Path) -> None:
     database = f"sqlite+aiosqlite:///{tmp_path / 'boxoffice.db'}"
     command = (*SERVE, "--workers", "2")
@@ -145,6 +146,7 @@ def test_one_look_sees_all_processes_and_what_those_counted_that_ended(tmp_path:
     assert list(tmp_path.glob("boxoffice-metrics-*")) == []
 
 
+@pytest.mark.slow
 def test_what_verify_found_is_told(tmp_path: Path) -> None:
     database = f"sqlite+aiosqlite:///{tmp_path / 'boxoffice.db'}"
     with servers(database, tmp_path, 1) as (server,):
