@@ -3,13 +3,14 @@
 import json
 import logging
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
 
 from boxoffice.entrypoints.http.connection import Connection
-from boxoffice.entrypoints.http.crowding import MOST_UNDER_WAY
+from boxoffice.entrypoints.http.crowding import MOST_UNDER_WAY, TOLD_AT_ONCE
 from boxoffice.entrypoints.http.envelope import BROKEN
 from tests.wire.raw import Answer, request
 
@@ -23,13 +24,22 @@ class Loop:
 
     def __init__(self) -> None:
         self.due: list[Callable[[], None]] = []
+        self.next_turn: list[Callable[[], None]] | None = None
 
     def call_later(self, seconds: float, call: Callable[[], None]) -> Mock:
         self.due.append(call)
         return Mock()
 
     def call_soon(self, call: Callable[..., None], *args: Any) -> None:
-        call(*args)
+        if self.next_turn is None:
+            call(*args)
+        else:
+            self.next_turn.append(partial(call, *args))
+
+    def turn(self) -> None:
+        calls, self.next_turn = self.next_turn or [], []
+        for each in calls:
+            each()
 
     def time(self) -> float:
         return 0.0
@@ -42,13 +52,13 @@ class Loop:
 class Crowded:
     """A connection to a process that has as many requests under way as it may have."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: Loop | None = None) -> None:
         config = Mock(
             loaded=True, ws_protocol_class=None, root_path="", limit_concurrency=None, reset_contextvars=False
         )
         self.under_way: set[object] = {object() for _ in range(MOST_UNDER_WAY)}
         state = Mock(connections=set(), tasks=self.under_way, default_headers=[(b"date", b"today")], total_requests=0)
-        self.loop = Loop()
+        self.loop = loop or Loop()
         self.connection = Connection(config, state, {}, self.loop)  # type: ignore[arg-type]
         self.transport = Mock(get_extra_info=lambda name: None, is_closing=lambda: False)
         self.connection.connection_made(self.transport)
@@ -178,6 +188,38 @@ def test_what_breaks_off_in_its_body_is_told_so(crowded: Crowded) -> None:
     crowded.send(CHUNKS + b"zz\r\n")
     assert crowded.answers == []
     assert BROKEN in crowded.connection.cycle.scope["extensions"]
+
+
+def test_the_loop_turns_between_many_answers(crowded: Crowded) -> None:
+    crowded.loop.next_turn = []
+    others = [Crowded(crowded.loop) for _ in range(2 * TOLD_AT_ONCE)]
+    for each in others:
+        each.send(BOOKING)
+    assert sum(len(each.answers) for each in others) == 0
+    for told in (1, 2):
+        crowded.loop.turn()
+        assert sum(len(each.answers) for each in others) == told * TOLD_AT_ONCE
+    crowded.loop.turn()
+    assert crowded.loop.next_turn == []
+
+
+def test_who_waits_to_be_told_is_told_before_the_next_request(crowded: Crowded) -> None:
+    crowded.loop.next_turn = []
+    crowded.send(BOOKING)
+    crowded.under_way.pop()
+    crowded.send(BOOKING)
+    assert len(crowded.answers) == 1
+    assert crowded.has_let_in
+    crowded.loop.turn()
+    assert len(crowded.answers) == 1
+
+
+def test_nothing_is_told_where_nobody_is_left(crowded: Crowded) -> None:
+    crowded.loop.next_turn = []
+    crowded.send(BOOKING)
+    crowded.connection.connection_lost(None)
+    crowded.loop.turn()
+    assert crowded.answers == []
 
 
 def test_the_log_says_how_many(crowded: Crowded, caplog: pytest.LogCaptureFixture) -> None:

@@ -61,6 +61,7 @@ class Connection(HttpToolsProtocol):
     _overdue: asyncio.TimerHandle | None = None
     _is_ending = False
     _is_turned_away = False
+    _is_told_soon = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody connected."""
@@ -69,6 +70,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection ended."""
+        self._is_told_soon = False
         self._await_no_request()
         if self._overdue is not None:
             self._overdue.cancel()
@@ -102,7 +104,8 @@ class Connection(HttpToolsProtocol):
             self._refuse()
 
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """A request begins; whoever sent one before that has to be told no is told it first."""
+        self._turn_away()
         super().on_message_begin()
         self._is_in_head, self._head_size, self._waited_size = True, 0, 0
         if self._is_broken:
@@ -141,7 +144,8 @@ class Connection(HttpToolsProtocol):
             self._is_in_body, self._waited_size = False, 0
             self._await_no_request()
             if self._is_turned_away:
-                self._turn_away()
+                self._is_told_soon = True
+                _TURNAWAY.soon(self.loop, self._turn_away)
                 return
             super().on_message_complete()
             if self._answering is self.cycle:
@@ -179,7 +183,9 @@ class Connection(HttpToolsProtocol):
         return is_first and not self.url.startswith(ALWAYS_LET_IN)
 
     def _turn_away(self) -> None:
-        self._is_turned_away = False
+        if not self._is_told_soon:
+            return
+        self._is_turned_away = self._is_told_soon = False
         is_last = self._is_ending or self.parser.get_http_version() == "1.0" or not self.parser.should_keep_alive()
         self.transport.write(
             _TURNAWAY.answer(self.parser.get_method(), self.headers, self.server_state.default_headers, is_last=is_last)

@@ -5,8 +5,10 @@ waited: at five times the load that a process bears, over 12,000 connections, ea
 thousands of requests, a sixteenth of the bookings came through, and `/health/live` took four seconds.
 """
 
+import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from typing import Final
 
@@ -25,6 +27,14 @@ Two transactions' worth: those who are in the one that runs, and those who gathe
 
 ALWAYS_LET_IN: Final = (b"/health/", b"/metrics")
 """Paths of those who look after the service."""
+
+TOLD_AT_ONCE: Final = 100
+"""Answers that are sent in one turn of the loop.
+
+All the others wait for the next turn, so that it comes: libuv may read from thousands of connections before anything
+else goes on, and clients who ask again at once kept the answers of the database waiting (a quarter of the bookings came
+through, with this 84 in 100).
+"""
 
 _SECONDS_BETWEEN_LINES: Final = 1.0
 
@@ -54,6 +64,19 @@ class Turnaway:
     def __init__(self) -> None:
         self._number = 0
         self._next_line = 0.0
+        self._waiting: deque[Callable[[], None]] = deque()
+
+    def soon(self, loop: asyncio.AbstractEventLoop, tell: Callable[[], None]) -> None:
+        """Call `tell`, in its turn."""
+        self._waiting.append(tell)
+        if len(self._waiting) == 1:
+            loop.call_soon(self._tell_some, loop)
+
+    def _tell_some(self, loop: asyncio.AbstractEventLoop) -> None:
+        for _ in range(min(TOLD_AT_ONCE, len(self._waiting))):
+            self._waiting.popleft()()
+        if self._waiting:
+            loop.call_soon(self._tell_some, loop)
 
     def answer(
         self,
