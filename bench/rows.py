@@ -1,6 +1,7 @@
 """What is measured: each row a figure of ours beside its baseline, in the same round."""
 
 import asyncio
+import statistics
 from collections.abc import Callable
 from enum import Enum
 from typing import Final, TypeVar, cast
@@ -73,7 +74,7 @@ class Overload(Struct, frozen=True):
     refused: Measured
     """Milliseconds to a 503, of 99 in 100."""
     alive: Measured
-    """Milliseconds to the slowest answer of `/health/live`."""
+    """Milliseconds to an answer of `/health/live` on a connection of its own, of nine in ten; all of them came."""
 
 
 class Round:
@@ -154,7 +155,7 @@ class Round:
             return Overload(
                 Measured(seen.per_second, seen.microseconds),
                 Measured(seen.refused_milliseconds["p99"]),
-                Measured(max(looks) * 1_000),
+                Measured(statistics.quantiles(looks, n=10)[-1] * 1_000),
             )
 
         return self.once("overload", measure)
@@ -305,7 +306,7 @@ ROWS: Final = (
         Better.ALIKE,
     ),
     Row(
-        "overload: time to the slowest look at /health/live / 5 s",
+        "overload: time to an answer of /health/live, p90 / 5 s",
         1.0,
         0.2,
         "ms",
