@@ -82,8 +82,8 @@ class MailUrl(Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         return f"MailUrl({self.host}:{self.port}, {self.encryption})"
 
-    def __rich_repr__(self) -> list[str]:
-        return [f"{self.host}:{self.port}", self.encryption]
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("host", self.host), ("port", self.port), ("encryption", self.encryption)]
 
 
 class Settings(Struct, frozen=True, kw_only=True):

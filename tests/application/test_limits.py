@@ -315,3 +315,24 @@ async def test_rounds_of_many_processes_at_once(watch: Watch) -> None:
         assert sum(let_through(limits[MANY], "ada", 5) for limits in office.limits) <= 6 * 5
         await office.share()
     assert sum(let_through(limits[MANY], "ada", 10) for limits in office.limits) == 0
+
+
+def test_counts_of_a_minute_that_counts_nowhere_are_told_to_nobody(watch: Watch) -> None:
+    counter = Counter(MANY, watch)
+    let_through(counter, "ada", 50)
+    watch.travel(180)
+    let_through(counter, "ben", 50)
+    (told,) = counter.take_untold(10)
+    assert told.subject == "ben"
+    assert counter.take_untold(10) == []
+
+
+def test_what_could_not_be_told_is_kept_within_bounds(watch: Watch) -> None:
+    counter = Counter(MANY, watch, most_subjects=2)
+    for subject in ("ada", "ben", "cleo"):
+        let_through(counter, subject, 50)
+        counter.give_back(counter.take_untold(10))
+    told = counter.take_untold(10)
+    let_through(counter, "dan", 50)
+    counter.give_back(told)
+    assert len(counter.take_untold(10)) == 2

@@ -100,3 +100,15 @@ async def test_nobody_waits_for_a_query_that_was_cancelled() -> None:
         await read("a")
     source.gate.release()
     assert await read("a") == 1
+
+
+async def test_who_has_left_is_told_of_no_failure() -> None:
+    source = Source()
+    read = Shared(source.load)
+    leaving, staying = (asyncio.create_task(read("a")) for _ in range(2))
+    await a_turn()
+    leaving.cancel()
+    source.failures.append(Unavailable("away"))
+    source.gate.release()
+    told = await asyncio.gather(leaving, staying, return_exceptions=True)
+    assert [type(each) for each in told] == [asyncio.CancelledError, Unavailable]

@@ -6,6 +6,7 @@ much (429), which has tests of its own.
 
 import json
 from collections import defaultdict
+from time import monotonic
 from typing import Any, Final
 
 import httpx
@@ -13,6 +14,7 @@ import pytest
 import schemathesis
 from schemathesis.schemas import BaseSchema
 
+from boxoffice.domain.webhooks import MOST_WEBHOOKS
 from tests.faults.service import Server
 from tests.wire.people import PASSWORD, People, next_year
 
@@ -109,6 +111,7 @@ def tour(server: Server, people: People) -> Tour:
         events = _events(tour, people)
         _bookings(tour, people, events)
         _organizing(tour, people, events)
+        _webhooks(tour, people, events)
         _everywhere(tour, people, events)
     finally:
         tour.close()
@@ -246,6 +249,33 @@ def _organizing(tour: Tour, people: People, events: dict[str, Any]) -> None:
         ask(412, call, organizer, body, ids=(*free, free_type), headers=STALE)
         ask(403, call, customer, body, ids=(*free, free_type))
         ask(404, call, customer, body, ids=(NOWHERE, free_type))
+
+
+def _webhooks(tour: Tour, people: People, events: dict[str, Any]) -> None:
+    ask, organizer, customer = tour.ask, people.organizer.token, people.customer.token
+    # Nobody has this name (RFC 6761), so what is sent there fails.
+    new = {"url": "https://boxoffice.invalid/facts", "eventId": events["free"]["id"]}
+    made = ask(201, "POST /webhooks", organizer, new)
+    own = (made["id"],)
+    ask(422, "POST /webhooks", organizer, new, headers=KEY)
+    ask(403, "POST /webhooks", customer, new)
+    ask(404, "POST /webhooks", organizer, {**new, "eventId": NOWHERE})
+    for _ in range(MOST_WEBHOOKS - 1):
+        ask(201, "POST /webhooks", organizer, new)
+    ask(409, "POST /webhooks", organizer, new)
+    ask(200, "GET /webhooks", organizer)
+    ask(200, "GET /webhooks/{id}", organizer, ids=own)
+    ask(200, "PATCH /events/{id}", organizer, {"description": "Newer"}, ids=(new["eventId"],))
+    deliveries = "GET /webhooks/{id}/deliveries"
+    until = monotonic() + 60
+    while not (failed := ask(200, deliveries, organizer, ids=own)["items"]):
+        assert monotonic() < until, "a delivery that failed is told"
+    ask(400, deliveries, organizer, ids=own, query={"status": "lost"})
+    again = "POST /webhooks/{id}/deliveries/{deliveryId}/retry"
+    ask(200, again, organizer, ids=(*own, failed[0]["id"]))
+    for call in ("GET /webhooks/{id}", deliveries, again, "DELETE /webhooks/{id}"):
+        ask(404, call, customer, ids=(*own, failed[0]["id"]))
+    ask(204, "DELETE /webhooks/{id}", organizer, ids=own)
 
 
 def _everywhere(tour: Tour, people: People, events: dict[str, Any]) -> None:
