@@ -327,7 +327,7 @@ _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}
 
 def id_from(value: str) -> UUID | None:
     """The id, written as RFC 9562 writes it; None for anything else."""
-    return UUID(value) if _UUID.fullmatch(value) else None
+    return msgspec.convert(value, UUID) if _UUID.fullmatch(value) else None
 
 
 def _id(value: Any, path: Path, errors: Errors) -> Any:
