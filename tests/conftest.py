@@ -1,5 +1,6 @@
 """What every suite may ask for: MariaDB, by the name of a fixture."""
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -44,6 +45,16 @@ def no_secret_is_logged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
     watch.end()
     found = watch.found + leaks_in_files(tmp_path_factory.getbasetemp())
     assert not found, "\n".join(found[:20])
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_were() -> Iterator[None]:
+    """A command that runs in this process sets up its logs, which are not the next test's."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

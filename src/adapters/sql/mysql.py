@@ -4,7 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 
 import asyncmy
 from asyncmy.errors import MySQLError, OperationalError
@@ -115,9 +115,11 @@ class MySQL:
 
     async def send(self, connection: AsyncConnection, statements: Sequence[Statement]) -> list[Result]:
         """All in one round trip: the protocol takes several statements at once, and the driver says that it may."""
-        if not connection.in_transaction():
-            await connection.begin()
-        driver: Any = (await connection.get_raw_connection()).driver_connection
+        # Neither asks the server anything, so neither is worth the detour that SQLAlchemy takes around what may.
+        underlying: Any = connection.sync_connection
+        if not underlying.in_transaction():
+            underlying.begin()
+        driver = underlying.connection.driver_connection
         try:
             cursor = driver.cursor()
             await cursor.execute(";".join([statement.text for statement in statements]))
@@ -125,7 +127,8 @@ class MySQL:
             while await cursor.nextset():
                 results.append(Result(await cursor.fetchall(), cursor.rowcount))
         except MySQLError as error:
-            raise DBAPIError.instance(None, None, error, MySQLError) from error
+            is_lost = connection.dialect.is_disconnect(cast("Any", error), None, None)
+            raise DBAPIError.instance(None, None, error, MySQLError, connection_invalidated=is_lost) from error
         except (AttributeError, RuntimeError) as error:
             # So the driver stumbles over a connection that is gone.
             lost = OperationalError(2013, f"Lost connection to the server: {error}")
