@@ -404,7 +404,7 @@ class Reads(Protocol):
         """An event's facts after that sequence number, in order."""
 
     async def payments(self, booking_id: UUID) -> list[Payment]:
-        """A booking's charges and refunds, oldest first."""
+        """A booking's charges and refunds, oldest first; of the same moment the charges, then by id."""
 
     async def open_payments(self, now: datetime, limit: int) -> list[Payment]:
         """Pending payments about which the provider may be asked by now, those that waited longest first."""

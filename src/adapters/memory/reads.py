@@ -98,7 +98,7 @@ class MemoryReads:
         """See the port."""
         await self._before_read()
         found = self._tables.payments.get(booking_id, {}).values()
-        return sorted(found, key=lambda payment: (payment.created_at, payment.id))
+        return sorted(found, key=lambda payment: (payment.created_at, payment.kind, payment.id))
 
     async def open_payments(self, now: datetime, limit: int) -> list[Payment]:
         """See the port."""

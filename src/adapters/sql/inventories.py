@@ -77,7 +77,9 @@ _LIVE_OF_CUSTOMERS = Find(
     customers=[bookings.c.event_id, bookings.c.live_customer_id],
 )
 _PAYMENTS = Find(
-    select(*PAYMENT).where(payments.c.booking_id.in_(_ids)).order_by(payments.c.created_at, payments.c.id),
+    select(*PAYMENT)
+    .where(payments.c.booking_id.in_(_ids))
+    .order_by(payments.c.created_at, payments.c.kind, payments.c.id),
     ids=[bookings.c.id],
 )
 _CLOSING = (

@@ -112,7 +112,7 @@ _FACTS = (
 _PAYMENTS = (
     select(*PAYMENT)
     .where(payments.c.booking_id == bindparam("booking_id"))
-    .order_by(payments.c.created_at, payments.c.id)
+    .order_by(payments.c.created_at, payments.c.kind, payments.c.id)
 )
 _OPEN_PAYMENTS = (
     select(*PAYMENT)

@@ -42,7 +42,7 @@ _FACTS_OF_BOOKINGS = (
 _PAYMENTS_OF_BOOKINGS = (
     select(*PAYMENT)
     .where(payments.c.booking_id >= bindparam("first"), payments.c.booking_id <= bindparam("last"))
-    .order_by(payments.c.booking_id, payments.c.created_at, payments.c.id)
+    .order_by(payments.c.booking_id, payments.c.created_at, payments.c.kind, payments.c.id)
 )
 
 
