@@ -39,6 +39,8 @@ from boxoffice.entrypoints.container import make_container, migrate
 from boxoffice.entrypoints.lifespan import running
 from boxoffice.entrypoints.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 BOXOFFICE: Final = Path(sys.executable).with_name("boxoffice")
 ANN: Final = {"name": "Ann", "email": "ann@example.org", "password": "correct horse battery"}
 AWAY: Final = "mysql+asyncmy://owner:hush@127.0.0.1:1/b"

@@ -59,6 +59,7 @@ OUTCOMES: Final = frozenset(
 """What clients are told, each of it in some seeds."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", range(PIECES))
 def test_every_promise_holds(
     piece: int, times: Callable[[int, int], int], tmp_path_factory: pytest.TempPathFactory
