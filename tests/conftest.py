@@ -1,15 +1,19 @@
-"""What every suite may ask for: MariaDB, by the name of a fixture."""
+"""What every suite may ask for: MariaDB, and each kind of storage, by the name of a fixture."""
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from boxoffice.adapters.memory import MemoryStorage
+from boxoffice.adapters.sql.storage import SqlStorage
+from boxoffice.application.ports import Storage
 from tests import mariadb
-from tests.databases import migrated
+from tests.databases import emptied, migrated
 from tests.leaks import Watch, leaks_in_files
 
 MYSQL_FIXTURES: Final = frozenset(
@@ -139,3 +143,19 @@ def migrated_mysql_url(mysql_admin_url: str) -> Iterator[str]:
     with mariadb.fresh_database(mysql_admin_url) as url:
         migrated(url)
         yield url
+
+
+@pytest.fixture(params=["memory", "sqlite", pytest.param("mariadb", marks=pytest.mark.mysql)])
+async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Storage]:
+    """An empty storage, one kind after the other; which one it is the tests do not know."""
+    storage: Storage
+    match request.param:
+        case "memory":
+            storage = MemoryStorage()
+        case "sqlite":
+            shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "boxoffice.db")
+            storage = SqlStorage.from_url(f"sqlite+aiosqlite:///{tmp_path / 'boxoffice.db'}")
+        case _:
+            storage = SqlStorage.from_url(emptied(request.getfixturevalue("migrated_mysql_url")))
+    yield storage
+    await storage.close()

@@ -1,17 +1,12 @@
 """What telling others costs and keeps on each kind of database."""
 
 import asyncio
-import shutil
 from collections import defaultdict
-from collections.abc import AsyncIterator
 from datetime import datetime
-from pathlib import Path
 from uuid import UUID
 
-import pytest
 from sqlalchemy import event as listening
 
-from boxoffice.adapters.memory import MemoryStorage
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.adapters.system import SystemClock, Uuid7Ids
 from boxoffice.application.book_ticket import BookTicket
@@ -28,7 +23,6 @@ from boxoffice.domain.facts import Fact
 from boxoffice.domain.organize import Initialize, general_admission
 from boxoffice.domain.user import Actor
 from boxoffice.domain.webhooks import Webhook
-from tests.databases import emptied
 
 ORGANIZER = Actor(UUID(int=900))
 
@@ -98,22 +92,6 @@ class Office:
 
     async def webhook(self) -> Webhook:
         return await self.create_webhook(NewWebhook(actor=ORGANIZER, url="https://hooks.example.org/x"))
-
-
-@pytest.fixture(params=["memory", "sqlite", pytest.param("mariadb", marks=pytest.mark.mysql)])
-async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Storage]:
-    """An empty storage."""
-    storage: Storage
-    match request.param:
-        case "memory":
-            storage = MemoryStorage()
-        case "sqlite":
-            shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "boxoffice.db")
-            storage = SqlStorage.from_url(f"sqlite+aiosqlite:///{tmp_path / 'boxoffice.db'}")
-        case _:
-            storage = SqlStorage.from_url(emptied(request.getfixturevalue("migrated_mysql_url")))
-    yield storage
-    await storage.close()
 
 
 async def test_a_crash_between_sending_and_noting_sends_twice_and_loses_nothing(

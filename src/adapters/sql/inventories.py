@@ -44,7 +44,7 @@ from .transaction import Transaction
 from .types import Row, Statement
 
 MOST_ROWS = 500
-"""Rows that one statement changes, far below what a packet or SQLite's 32,766 parameters hold."""
+"""Rows that one statement changes, far below what a packet holds."""
 
 _ids: BindParameter[Any] = bindparam("ids", expanding=True)
 
