@@ -6,7 +6,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /build
 RUN ["python", "-m", "venv", "/opt/boxoffice"]
 COPY requirements*.txt ./
-RUN /opt/boxoffice/bin/pip install --require-hashes -r requirements-build.txt -r "$REQUIREMENTS"
+RUN /opt/boxoffice/bin/pip install --no-deps --require-hashes -r requirements-build.txt -r "$REQUIREMENTS"
 COPY pyproject.toml setup.py README.md LICENSE ./
 COPY src src
 RUN /opt/boxoffice/bin/pip install --no-deps --no-build-isolation . \

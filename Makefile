@@ -101,16 +101,16 @@ $(PYTHON_READY):
 
 # The link is for mypy, which finds a package by the name of its folder.
 $(RUN_READY): $(PYTHON_READY) requirements.txt requirements-build.txt pyproject.toml setup.py
-	$(PIP_INSTALL) --require-hashes -r requirements-build.txt -r requirements.txt
+	$(PIP_INSTALL) --no-deps --require-hashes -r requirements-build.txt -r requirements.txt
 	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@mkdir -p $(VENV)/package && ln -sfn ../../src $(VENV)/package/boxoffice
 	@touch $@
 
 $(DEV_READY): $(RUN_READY) requirements-dev.txt
-	$(PIP_INSTALL) --require-hashes -r requirements-dev.txt
+	$(PIP_INSTALL) --no-deps --require-hashes -r requirements-dev.txt
 	@touch $@
 
 $(AUDIT_READY): $(PYTHON_READY) requirements-audit.txt
 	$(PYTHON) -m venv $(VENV)/audit
-	$(VENV)/audit/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements-audit.txt
+	$(VENV)/audit/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r requirements-audit.txt
 	@touch $@
