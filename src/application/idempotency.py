@@ -14,14 +14,14 @@ Outcome = TypeVar("Outcome")
 KEPT_FOR = timedelta(hours=24)
 
 
-class Key(Struct, frozen=True):
+class Key(Struct, frozen=True, gc=False):
     """A user's idempotency key."""
 
     user_id: UUID
     text: str
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class Answer(Struct, frozen=True, gc=False, kw_only=True):
     """An answer as it was given, in the words of whoever gave it. `subject_id` is the booking or event it speaks of."""
 
     status: int
@@ -31,7 +31,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     subject_id: UUID | None = None
 
 
-class Remembered(Struct, frozen=True, kw_only=True):
+class Remembered(Struct, frozen=True, gc=False, kw_only=True):
     """The answer that a key got, and the fingerprint of the request that it came with."""
 
     key: Key

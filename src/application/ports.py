@@ -65,14 +65,14 @@ class Token(Struct, frozen=True):
     expires_in: int
 
 
-class AccountKey(Struct, frozen=True):
+class AccountKey(Struct, frozen=True, gc=False):
     """A user, and which of the user's sessions, if any."""
 
     user_id: UUID
     session_id: UUID | None = None
 
 
-class Claims(Struct, frozen=True):
+class Claims(Struct, frozen=True, gc=False):
     """Whom an access token speaks for."""
 
     user_id: UUID
@@ -145,7 +145,7 @@ class PaymentGateway(Protocol):
         """Let go of what it holds."""
 
 
-class Needs(Struct, frozen=True, kw_only=True):
+class Needs(Struct, frozen=True, gc=False, kw_only=True):
     """What a command needs loaded of one event: the customer's live bookings there, and one booking by its id.
 
     `settles`: the decision may free tickets, so the head of the line is needed as well. `sizes`: and what those in line
@@ -263,7 +263,7 @@ class Chores(Protocol):
         """Forget remembered answers that are older; how many went."""
 
 
-class Count(Struct, frozen=True):
+class Count(Struct, frozen=True, gc=False):
     """How many requests a process counted in a minute (minutes since 1970) for what a key stands for."""
 
     minute: int
@@ -356,7 +356,7 @@ class BookingOfEvent(Struct, frozen=True):
     event: Event
 
 
-class Standing(Struct, frozen=True):
+class Standing(Struct, frozen=True, gc=False):
     """What an access token is good for today: the user's role, until the session expires."""
 
     role: Role

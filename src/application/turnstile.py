@@ -55,7 +55,7 @@ DEADLINE_OF_BYSTANDERS = 1.0
 _log = logging.getLogger(__name__)
 
 
-class Admitted(Struct, Generic[Outcome], frozen=True):
+class Admitted(Struct, Generic[Outcome], frozen=True, gc=False):
     """What came of a command: its outcome, the inventory right after it, how many bookings it changed and promoted."""
 
     outcome: Outcome

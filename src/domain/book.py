@@ -17,7 +17,7 @@ from .settle import with_tickets
 from .user import Actor
 
 
-class Book(Struct, frozen=True, kw_only=True):
+class Book(Struct, frozen=True, gc=False, kw_only=True):
     """A customer asks for `quantity` tickets of one type; `booking_id` is a new id.
 
     `ticket_type_id` None means the only type there is. Raises InvalidRequest for a quantity below 1 or above 1,000.

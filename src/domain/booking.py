@@ -46,14 +46,14 @@ class PaymentStatus(StrEnum):
     REFUNDED = "refunded"
 
 
-class Place(Struct, frozen=True):
+class Place(Struct, frozen=True, gc=False):
     """A place in a waiting list: `position` counts bookings from 1, `tickets_ahead` what those before it ask for."""
 
     position: int
     tickets_ahead: int
 
 
-class Booking(Struct, frozen=True, kw_only=True):
+class Booking(Struct, frozen=True, gc=False, kw_only=True):
     """One claim, one id from first to last.
 
     `amount` is the price when it was booked, times the quantity, and `cancellation_deadline_hours` the event's policy

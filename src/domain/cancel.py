@@ -14,7 +14,7 @@ from .settle import cancel_booking, settle_event
 from .user import Actor
 
 
-class Cancel(Struct, frozen=True, kw_only=True):
+class Cancel(Struct, frozen=True, gc=False, kw_only=True):
     """Cancel a booking by its id or, `booking_id` None, the actor's one live booking of the event."""
 
     event_id: UUID

@@ -80,7 +80,7 @@ TICKET_TYPE_RULES: Rules = {
 }
 
 
-class EventDetails(Struct, frozen=True, kw_only=True):
+class EventDetails(Struct, frozen=True, gc=False, kw_only=True):
     """What the organizer says of an event, apart from its tickets. Times are in UTC once checked."""
 
     name: str
@@ -171,7 +171,7 @@ class Event(EventDetails, frozen=True, kw_only=True):
         return self.earliest_expiry is not None and self.earliest_expiry <= now
 
 
-class TicketType(Struct, frozen=True, kw_only=True):
+class TicketType(Struct, frozen=True, gc=False, kw_only=True):
     """A kind of ticket, with counters only, so that deciding costs the same for ten tickets or a million.
 
     `taken` are held or confirmed tickets and never exceed `total_tickets` (promise 1); `waiting` counts the bookings in
@@ -215,7 +215,7 @@ class TicketType(Struct, frozen=True, kw_only=True):
         return smallest_waiting is None or smallest_waiting <= self.available
 
 
-class EventState(Struct, frozen=True, kw_only=True):
+class EventState(Struct, frozen=True, gc=False, kw_only=True):
     """An event with its ticket types, as one transaction saw them. `smallest_waiting` as in `TicketType.must_wait`."""
 
     event: Event
@@ -228,7 +228,7 @@ class EventState(Struct, frozen=True, kw_only=True):
         return all(each.must_wait(1, self.event, now, self.smallest_waiting.get(each.id)) for each in meant)
 
 
-class TicketTypeSpec(Struct, frozen=True, kw_only=True):
+class TicketTypeSpec(Struct, frozen=True, gc=False, kw_only=True):
     """A ticket type as an organizer asks for it. Raises InvalidRequest when its values break a rule."""
 
     name: str
@@ -239,7 +239,7 @@ class TicketTypeSpec(Struct, frozen=True, kw_only=True):
         _keep(self, checked(structs.asdict(self), TICKET_TYPE_RULES))
 
 
-class TicketTypeChanges(Struct, frozen=True, kw_only=True):
+class TicketTypeChanges(Struct, frozen=True, gc=False, kw_only=True):
     """What shall be different about a ticket type; UNSET stays as it is."""
 
     name: str | UnsetType = UNSET
@@ -250,7 +250,7 @@ class TicketTypeChanges(Struct, frozen=True, kw_only=True):
         _keep(self, checked(given(self), TICKET_TYPE_RULES))
 
 
-class EventChanges(Struct, frozen=True, kw_only=True):
+class EventChanges(Struct, frozen=True, gc=False, kw_only=True):
     """What shall be different about an event; UNSET stays as it is.
 
     `total_tickets` and `price` speak of the only ticket type and are refused where there are several.

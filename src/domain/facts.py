@@ -14,7 +14,7 @@ from .money import Money
 from .payment import PaymentMethod
 
 
-class Happening(Struct, frozen=True, kw_only=True, rename="camel", tag_field="kind", tag=True):
+class Happening(Struct, frozen=True, gc=False, kw_only=True, rename="camel", tag_field="kind", tag=True):
     """What a fact says. The kind is the class's name."""
 
 
@@ -160,7 +160,7 @@ AnyHappening = (
 )
 
 
-class Fact(Struct, frozen=True, kw_only=True):
+class Fact(Struct, frozen=True, gc=False, kw_only=True):
     """A happening with its place in the event's history; the first has `seq` 1."""
 
     event_id: UUID

@@ -17,7 +17,7 @@ from .refusals import NotFound, invalid
 Outcome = TypeVar("Outcome")
 
 
-class Line(Struct, frozen=True):
+class Line(Struct, frozen=True, gc=False):
     """The head of one ticket type's waiting list, as far as it was loaded, in the order of its queue numbers.
 
     It holds every waiting booking up to its last one that asks for at most `fitting` tickets (None: for any number),
@@ -53,21 +53,21 @@ UNSEEN = Line()
 """A line of which nothing was loaded."""
 
 
-class WaitingSizes(Struct, frozen=True):
+class WaitingSizes(Struct, frozen=True, gc=False):
     """The fewest and the most tickets that one booking in a ticket type's line asks for."""
 
     smallest: int
     largest: int
 
 
-class DueHolds(Struct, frozen=True):
+class DueHolds(Struct, frozen=True, gc=False):
     """Holds whose time is over, as many as were loaded, and when the next one after them lapses (None: no more)."""
 
     bookings: tuple[Booking, ...]
     next_expiry: datetime | None
 
 
-class Inventory(Struct, frozen=True, kw_only=True):
+class Inventory(Struct, frozen=True, gc=False, kw_only=True):
     """One event under its lock: counters, the live bookings that a command concerns, the heads of its waiting lists.
 
     `bookings` are the few that the command concerns. `closing` are live bookings of a closed event that are still to be
@@ -100,7 +100,7 @@ class Inventory(Struct, frozen=True, kw_only=True):
         raise NotFound
 
 
-class Change(Struct, frozen=True):
+class Change(Struct, frozen=True, gc=False):
     """A booking as it was and as it shall be."""
 
     before: Booking
@@ -112,7 +112,7 @@ class Change(Struct, frozen=True):
         return self.before.status is BookingStatus.WAITLISTED and self.after.status.takes_tickets
 
 
-class Decision(Struct, Generic[Outcome], frozen=True, kw_only=True):
+class Decision(Struct, Generic[Outcome], frozen=True, gc=False, kw_only=True):
     """What a command leads to: the next inventory, the bookings that are new or changed, the facts, and the outcome.
 
     All of it is recorded in one transaction, or nothing. `inventory` is what the next command on the event starts from.

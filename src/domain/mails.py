@@ -37,7 +37,7 @@ class MailKind(StrEnum):
     """The event does not take place."""
 
 
-class Mail(Struct, frozen=True, kw_only=True):
+class Mail(Struct, frozen=True, gc=False, kw_only=True):
     """A mail to a customer that is to be sent at `due_at`. Its id is always the same for the same occasion.
 
     `expires_at` is when the hold lapses that it is about. `attempts` counts those that failed.

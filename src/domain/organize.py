@@ -44,7 +44,7 @@ from .settle import settle_event
 from .user import Actor, Organizers
 
 
-class Initialize(Struct, frozen=True, kw_only=True):
+class Initialize(Struct, frozen=True, gc=False, kw_only=True):
     """Create an event with its tickets, on sale at once or as a draft.
 
     `ticket_types` pairs a new id with each kind of ticket. `currency` is what applies where no price names one.
@@ -58,7 +58,7 @@ class Initialize(Struct, frozen=True, kw_only=True):
     status: EventStatus = EventStatus.ON_SALE
 
 
-class Edit(Struct, frozen=True, kw_only=True):
+class Edit(Struct, frozen=True, gc=False, kw_only=True):
     """Change an event. `expected_versions` None edits whatever is there; else one of them must be today's version."""
 
     event_id: UUID
@@ -67,7 +67,7 @@ class Edit(Struct, frozen=True, kw_only=True):
     expected_versions: frozenset[int] | None = None
 
 
-class EditTicketType(Struct, frozen=True, kw_only=True):
+class EditTicketType(Struct, frozen=True, gc=False, kw_only=True):
     """Change one ticket type; `expected_versions` as in `Edit`."""
 
     event_id: UUID
@@ -77,7 +77,7 @@ class EditTicketType(Struct, frozen=True, kw_only=True):
     expected_versions: frozenset[int] | None = None
 
 
-class AddTicketType(Struct, frozen=True, kw_only=True):
+class AddTicketType(Struct, frozen=True, gc=False, kw_only=True):
     """Add one more kind of ticket; `ticket_type_id` is a new id; `expected_versions` as in `Edit`."""
 
     event_id: UUID

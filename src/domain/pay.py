@@ -26,7 +26,7 @@ LONGEST_PAUSE = {PaymentKind.CHARGE: timedelta(seconds=5), PaymentKind.REFUND: t
 """Between two questions about a payment; the pause doubles each time. A customer waits for what became of a charge."""
 
 
-class Pay(Struct, frozen=True, kw_only=True):
+class Pay(Struct, frozen=True, gc=False, kw_only=True):
     """Pay for a booking. `payment_id` is a new id."""
 
     payment_id: UUID
@@ -46,7 +46,7 @@ class Answer(StrEnum):
     SILENT = "silent"
 
 
-class SettlePayment(Struct, frozen=True, kw_only=True):
+class SettlePayment(Struct, frozen=True, gc=False, kw_only=True):
     """What became of a charge or refund.
 
     `booking_id` and `customer_id` are whose it is. `seen` is its `tried_at` when the provider was asked: that it never
@@ -61,7 +61,7 @@ class SettlePayment(Struct, frozen=True, kw_only=True):
     seen: datetime
 
 
-class Attempt(Struct, frozen=True):
+class Attempt(Struct, frozen=True, gc=False):
     """A charge and its booking. The provider is to be asked while the charge is pending; `is_new` the first time."""
 
     payment: Payment

@@ -38,7 +38,7 @@ class PaymentMethod(StrEnum):
     CASH = "cash"
 
 
-class Payment(Struct, frozen=True, kw_only=True):
+class Payment(Struct, frozen=True, gc=False, kw_only=True):
     """One charge or refund. Its id is the reference by which the provider knows it: it happens once (promise 8).
 
     `tried_at` is when the provider was last told to do it, and `key` the idempotency key that a charge came with.

@@ -13,7 +13,7 @@ FieldPath = tuple[str | int, ...]
 """Where a value stands in what was asked: `("ticket_types", 0, "name")`. Empty: the request as a whole."""
 
 
-class FieldError(Struct, frozen=True):
+class FieldError(Struct, frozen=True, gc=False):
     """One broken value: where it stands, and what it must be."""
 
     path: FieldPath

@@ -32,7 +32,7 @@ from .facts import (
 )
 
 
-class Breach(Struct, frozen=True):
+class Breach(Struct, frozen=True, gc=False):
     """A promise that is broken, by its number, with what was seen."""
 
     promise: int

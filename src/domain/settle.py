@@ -22,13 +22,13 @@ STEP = 500
 """The most bookings that one step promotes or closes, so that no transaction grows beyond measure."""
 
 
-class Settle(Struct, frozen=True):
+class Settle(Struct, frozen=True, gc=False):
     """Do the next bounded step of what is still to be done for an event."""
 
     event_id: UUID
 
 
-class LineAsk(Struct, frozen=True):
+class LineAsk(Struct, frozen=True, gc=False):
     """Load the first `limit` in a ticket type's line; with `fitting`, of those who ask for at most so many."""
 
     ticket_type_id: UUID
@@ -36,7 +36,7 @@ class LineAsk(Struct, frozen=True):
     limit: int
 
 
-class ClosingAsk(Struct, frozen=True):
+class ClosingAsk(Struct, frozen=True, gc=False):
     """Load `limit` live bookings of a closed event; `waiting_only` those in line alone."""
 
     event_id: UUID
@@ -44,7 +44,7 @@ class ClosingAsk(Struct, frozen=True):
     limit: int
 
 
-class HoldAsk(Struct, frozen=True):
+class HoldAsk(Struct, frozen=True, gc=False):
     """Load the first `limit` holds of an event that lapse at `until` or earlier, and when the next one lapses."""
 
     event_id: UUID
@@ -52,7 +52,7 @@ class HoldAsk(Struct, frozen=True):
     limit: int
 
 
-class Asks(Struct, frozen=True):
+class Asks(Struct, frozen=True, gc=False):
     """What has to be loaded for a step."""
 
     lines: tuple[LineAsk, ...] = ()

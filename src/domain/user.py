@@ -26,7 +26,7 @@ class Organizers(StrEnum):
     GRANTED = "granted"
 
 
-class Actor(Struct, frozen=True):
+class Actor(Struct, frozen=True, gc=False):
     """Whoever gives a command, as the rules see them."""
 
     user_id: UUID
@@ -37,7 +37,7 @@ class Actor(Struct, frozen=True):
         return organizers is Organizers.EVERYONE or self.role is not Role.CUSTOMER
 
 
-class User(Struct, frozen=True, kw_only=True):
+class User(Struct, frozen=True, gc=False, kw_only=True):
     """An account. `email` is in lower case and unique; `password_hash` is what the password hasher made.
 
     Since `disabled_at`, if an operator set it, nobody signs in as this user and its sessions are over.
@@ -52,7 +52,7 @@ class User(Struct, frozen=True, kw_only=True):
     disabled_at: datetime | None = None
 
 
-class Session(Struct, frozen=True, kw_only=True):
+class Session(Struct, frozen=True, gc=False, kw_only=True):
     """One sign-in, with all the tokens that follow from it. They are good until it ends or expires."""
 
     id: UUID

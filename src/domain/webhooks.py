@@ -50,7 +50,7 @@ class DeliveryStatus(StrEnum):
     """It was given up and is to be sent once more."""
 
 
-class Webhook(Struct, frozen=True, kw_only=True):
+class Webhook(Struct, frozen=True, gc=False, kw_only=True):
     """Where an organizer wants to be told the facts of the events they organize.
 
     `event_id`: of this event only. `kinds`: these kinds of facts only; empty: all. `secret` signs what is sent.
@@ -69,7 +69,7 @@ class Webhook(Struct, frozen=True, kw_only=True):
         return not self.kinds or fact.kind in self.kinds
 
 
-class Cursor(Struct, frozen=True, kw_only=True):
+class Cursor(Struct, frozen=True, gc=False, kw_only=True):
     """How far a webhook was told of an event: up to `last_seq`, and of what follows nothing before `due_at`."""
 
     webhook_id: UUID
@@ -79,7 +79,7 @@ class Cursor(Struct, frozen=True, kw_only=True):
     tried_at: datetime
 
 
-class Delivery(Struct, frozen=True, kw_only=True):
+class Delivery(Struct, frozen=True, gc=False, kw_only=True):
     """A fact that a webhook could not be told at once. `error` is the last answer's status, or a few words.
 
     `due_at` is when it is tried again; None once it is dead.

@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -13,7 +14,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from msgspec.structs import replace
-from sqlalchemy import Connection, insert, inspect, text
+from sqlalchemy import Connection, Table, insert, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -152,6 +153,11 @@ def without(values: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in names}
 
 
+def by_column(table: Table, values: Sequence[Any]) -> dict[str, Any]:
+    columns = [column.name for column in table.c if column.computed is None]
+    return dict(zip(columns, values, strict=True))
+
+
 def fact_before_payments(values: dict[str, Any]) -> dict[str, Any]:
     told = json.loads(values["data"])
     return {**values, "data": json.dumps(without(told, "cancellationDeadlineHours", "expiresAt"))}
@@ -194,10 +200,11 @@ async def fill_before_payments(url: str) -> tuple[Inventory, list[Booking]]:
         connection.execute(insert(tables.events), [without(rows.event_values(event), "earliest_expiry")])
         connection.execute(insert(tables.ticket_types), [rows.ticket_type_values(each) for each in types])
         new = ("paid_by", "paid_with", "cancellation_deadline_hours")
-        connection.execute(insert(tables.bookings), [without(rows.booking_values(each), *new) for each in bookings])
+        written = [by_column(tables.bookings, rows.booking_values(each)) for each in bookings]
+        connection.execute(insert(tables.bookings), [without(each, *new) for each in written])
         waiting = [each for each in bookings if each.status is BookingStatus.WAITLISTED]
         connection.execute(insert(tables.waiting_list), [rows.waiting_values(each) for each in waiting])
-        told = [fact_before_payments(rows.fact_values(fact, new_id())) for fact in facts]
+        told = [fact_before_payments(by_column(tables.facts, rows.fact_values(fact, new_id()))) for fact in facts]
         connection.execute(insert(tables.facts), told)
 
     await on(url, write)

@@ -51,7 +51,7 @@ class SqlFigures:
         rows: list[dict[str, Any]] = [
             {"promise": each.promise, "breaches": each.breaches, "verified_at": each.verified_at} for each in verified
         ]
-        async with Transaction.on(self._writing, self._database.diagnose, *self._database.opening) as transaction:
+        async with Transaction(self._writing, self._database.diagnose, *self._database.opening) as transaction:
             await transaction.change(_FORGET, {})
             await transaction.insert(_NOTE, rows)
             await transaction.commit()
@@ -65,4 +65,4 @@ def _in_use(connections: Connections) -> ConnectionsInUse:
     pool = connections.engine.pool
     if not isinstance(pool, QueuePool):
         return ConnectionsInUse(0, 0)
-    return ConnectionsInUse(pool.checkedout(), pool.size())
+    return ConnectionsInUse(connections.in_use, pool.size())

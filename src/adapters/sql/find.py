@@ -1,13 +1,14 @@
 """A SELECT whose lists are written out, so that it can be sent together with others."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Column, Dialect, Select
 
-from .types import Row, Statement, literal_of
+from .types import Row, Statement, literal_of, reading_of
 
-_LIST: Final = "(__[POSTCOMPILE_{}])"
+_LIST: Final = re.compile(r"\(__\[POSTCOMPILE_(\w+)\]\)")
 """How SQLAlchemy leaves a list open until it knows its length."""
 
 
@@ -38,19 +39,18 @@ class _Written:
     """A SELECT in the words of one database."""
 
     def __init__(self, statement: Select[Any], lists: dict[str, Sequence[Column[Any]]], dialect: Dialect) -> None:
-        self._text = str(statement.compile(dialect=dialect))
+        text = str(statement.compile(dialect=dialect))
         self._literals = {name: [literal_of(each.type, dialect.name) for each in of] for name, of in lists.items()}
         # Rows among rows are a list for MySQL and a table for SQLite.
         self._before_rows = "VALUES " if dialect.name == "sqlite" else ""
-        self._read = [
-            each.type.dialect_impl(dialect).result_processor(dialect, None) for each in statement.selected_columns
-        ]
+        self._pieces = _LIST.split(text)
+        readings = [reading_of(each.type, dialect) for each in statement.selected_columns]
+        self._read = [(place, read) for place, read in enumerate(readings) if read is not None]
 
     def text(self, lists: dict[str, Iterable[Any]]) -> str:
-        text = self._text
-        for name, values in lists.items():
-            text = text.replace(_LIST.format(name), f"({self._values(name, values) or 'NULL'})")
-        return text
+        written = {name: f"({self._values(name, values) or 'NULL'})" for name, values in lists.items()}
+        # What stands between two pieces is the name of a list.
+        return "".join([written[piece] if number % 2 else piece for number, piece in enumerate(self._pieces)])
 
     def _values(self, name: str, values: Iterable[Any]) -> str:
         literals = self._literals[name]
@@ -61,7 +61,10 @@ class _Written:
         return f"{self._before_rows}{written}" if written else ""
 
     def rows(self, found: Sequence[Row]) -> list[Row]:
-        return [
-            tuple(value if read is None else read(value) for read, value in zip(self._read, row, strict=True))
-            for row in found
-        ]
+        return [self._row(row) for row in found]
+
+    def _row(self, row: Row) -> Row:
+        values = list(row)
+        for place, read in self._read:
+            values[place] = read(values[place])
+        return tuple(values)

@@ -1,32 +1,40 @@
 """Many rows into one table, written out as the database reads them."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from sqlalchemy import Dialect, Insert
+from sqlalchemy import Column, Dialect, Insert
 
-from .types import Literal, Statement, literal_of
+from .types import Statement, placeholder_of
 
 LONGEST: Final = 1_000_000
 """Characters of a statement, beyond which it takes no more rows; a packet holds 16 MB by default."""
 
+Values = Callable[[Any], Sequence[Any]]
+"""Takes the values of a row out of what it is made of, in the order of the table's columns."""
+
 
 class Into:
-    """An INSERT of whole rows; each row names every column of the table that is not computed.
+    """An INSERT of whole rows; each row has a value for every column of the table that is not computed.
 
     The drivers' own way from a row to the server took twice as long as the server needed for the row. What is written
-    out instead are numbers, and hexadecimal digits for all that might hold anything: there is nothing to escape.
+    out instead needs no escaping (`literal_of`).
     """
 
-    def __init__(self, statement: Insert) -> None:
-        self._columns = [column for column in statement.table.c if column.computed is None]
-        self._values = itemgetter(*(column.name for column in self._columns))
+    def __init__(self, statement: Insert, values: Values | None = None) -> None:
+        """Without `values` a row is a mapping by the names of the columns."""
+        self._columns: list[Column[Any]] = [
+            cast("Column[Any]", each) for each in statement.table.c if each.computed is None
+        ]
+        self._values = values or itemgetter(*(column.name for column in self._columns))
         self._statement = statement
         self._written: dict[str, _Written] = {}
 
-    def statements(self, rows: Sequence[Mapping[str, Any]], dialect: Dialect) -> Iterator[Statement]:
+    def statements(self, rows: Sequence[Any], dialect: Dialect) -> Iterator[Statement]:
         """Statements for all rows, in their order. Raises: KeyError where a row lacks a column."""
+        if not rows:
+            return iter(())
         written = self._written.get(dialect.name)
         if written is None:
             written = self._written[dialect.name] = self._write(dialect)
@@ -39,24 +47,24 @@ class Into:
     def _write(self, dialect: Dialect) -> "_Written":
         before, _, rest = self.text(dialect).partition(" VALUES (")
         _, _, after = rest.partition(")")
-        return _Written(f"{before} VALUES ", [literal_of(column.type, dialect.name) for column in self._columns], after)
+        return _Written(f"{before} VALUES ", _row_of(self._columns, dialect.name), after)
 
 
 class _Written:
     """An INSERT in the words of one database."""
 
-    def __init__(self, before: str, literals: list[Literal], after: str) -> None:
+    def __init__(self, before: str, row: Callable[..., str], after: str) -> None:
         self._before = before
-        self._literals = literals
+        self._row = row
         self._after = after
 
     def statements(self, rows: Iterable[Sequence[Any]]) -> Iterator[Statement]:
-        literals = self._literals
+        written = self._row
         together: list[str] = []
         length = 0
         for values in rows:
-            row = ",".join([literal(value) for literal, value in zip(literals, values, strict=True)])
-            if together and length + len(row) > LONGEST:
+            row = written(*values)
+            if length + len(row) > LONGEST and together:
                 yield self._of(together)
                 together, length = [], 0
             together.append(row)
@@ -65,4 +73,21 @@ class _Written:
             yield self._of(together)
 
     def _of(self, rows: list[str]) -> Statement:
-        return Statement(f"{self._before}({'),('.join(rows)}){self._after}")
+        return Statement(f"{self._before}{','.join(rows)}{self._after}")
+
+
+def _row_of(columns: Sequence[Column[Any]], dialect: str) -> Callable[..., str]:
+    """One function for a whole row, made of its columns as `dataclasses` makes its methods: a call for each value took
+    as long as the server needed for the row.
+    """
+    names = [f"value_{number}" for number in range(len(columns))]
+    known: dict[str, Any] = {}
+    places, taken = [], []
+    for name, column in zip(names, columns, strict=True):
+        place, expression, known[f"write_{name}"] = placeholder_of(column, dialect, name)
+        places.append(place)
+        taken.append(expression.replace("write(", f"write_{name}("))
+    known["row"] = f"({','.join(places)})"
+    # Nothing but the names above is in it, and nothing that anybody sent.
+    made: Callable[..., str] = eval(f"lambda {', '.join(names)}: row % ({', '.join(taken)},)", known)  # noqa: S307
+    return made

@@ -109,9 +109,9 @@ _MARKED = select(literal(1)).where(facts.c.mark == bindparam("mark"), facts.c.ev
 
 _ADD_EVENTS = Into(insert(events))
 _ADD_TICKET_TYPES = Into(insert(ticket_types))
-_ADD_BOOKINGS = Into(insert(bookings))
+_ADD_BOOKINGS = Into(insert(bookings), booking_values)
 _ADD_WAITING = Into(insert(waiting_list))
-_ADD_FACTS = Into(insert(facts))
+_ADD_FACTS = Into(insert(facts), tuple)
 _ADD_PAYMENTS = Into(insert(payments))
 
 _MOVING = ("last_seq", "last_queue_number", "is_unsettled", "earliest_expiry")
@@ -231,7 +231,7 @@ class SqlInventories:
                 *self._events(sum_),
                 *self._leaving_line(sum_.changes),
                 *self._changed_bookings(sum_.changes),
-                *self._into(_ADD_BOOKINGS, list(map(booking_values, new))),
+                *self._into(_ADD_BOOKINGS, new),
                 *self._into(_ADD_WAITING, waiting),
                 *self._into(_ADD_PAYMENTS, list(map(payment_values, sum_.new_payments.values()))),
                 *self._put(
@@ -278,7 +278,7 @@ class SqlInventories:
         yield from self._put(ticket_types, _TICKET_TYPE_COLUMNS, [ticket_type_values(each) for each in changed])
         yield from self._put(ticket_types, _COUNTERS, [ticket_type_values(each) for each in counted])
 
-    def _into(self, into: Into, rows: list[dict[str, Any]]) -> Iterator[Statement]:
+    def _into(self, into: Into, rows: Sequence[Any]) -> Iterator[Statement]:
         return into.statements(rows, self._transaction.dialect)
 
     def _put(self, table: Table, columns: Sequence[str], rows: list[dict[str, Any]]) -> Iterator[Statement]:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from ...application.failures import Unavailable
+from .connections import driver_of
 from .transaction import Trouble
 from .types import Result, Statement
 
@@ -115,11 +116,7 @@ class MySQL:
 
     async def send(self, connection: AsyncConnection, statements: Sequence[Statement]) -> list[Result]:
         """All in one round trip: the protocol takes several statements at once, and the driver says that it may."""
-        # Neither asks the server anything, so neither is worth the detour that SQLAlchemy takes around what may.
-        underlying: Any = connection.sync_connection
-        if not underlying.in_transaction():
-            underlying.begin()
-        driver = underlying.connection.driver_connection
+        driver = driver_of(connection)
         try:
             cursor = driver.cursor()
             await cursor.execute(";".join([statement.text for statement in statements]))

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -174,11 +175,14 @@ def booking(values: Sequence[Any]) -> Booking:
     )
 
 
-def booking_values(booking: Booking) -> dict[str, Any]:
-    """Every column of a booking; its place is stored nowhere."""
-    values = asdict(booking)
-    del values["place"]
-    return {**values, "amount": booking.amount.amount, "currency": booking.amount.currency}
+booking_values = attrgetter(
+    *(
+        {"amount": "amount.amount", "currency": "amount.currency"}.get(column.name, column.name)
+        for column in bookings.c
+        if column.computed is None
+    )
+)
+"""Every column of a booking, in their order; its place is stored nowhere."""
 
 
 def waiting_values(booking: Booking) -> dict[str, Any]:
@@ -204,17 +208,17 @@ def fact(values: Sequence[Any]) -> Fact:
     )
 
 
-def fact_values(fact: Fact, mark: UUID) -> dict[str, Any]:
-    """Every column of a fact."""
-    return {
-        "event_id": fact.event_id,
-        "seq": fact.seq,
-        "booking_id": fact.booking_id,
-        "kind": fact.kind,
-        "occurred_at": fact.occurred_at,
-        "data": _encode(fact.what).decode(),
-        "mark": mark,
-    }
+def fact_values(fact: Fact, mark: UUID) -> Sequence[Any]:
+    """Every column of a fact, in their order."""
+    return (
+        fact.event_id,
+        fact.seq,
+        fact.booking_id,
+        fact.kind,
+        fact.occurred_at,
+        _encode(fact.what).decode(),
+        mark,
+    )
 
 
 def payment(values: Sequence[Any]) -> Payment:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from ...application.failures import Unavailable
+from .connections import driver_of
 from .transaction import Trouble
 from .types import Result, Statement
 
@@ -77,17 +78,13 @@ class SQLite:
         return _MEANINGS.get(code, Trouble.LOST if error.connection_invalidated else None)
 
     async def send(self, connection: AsyncConnection, statements: Sequence[Statement]) -> list[Result]:
-        """One by one: the file is here, there is no way to go."""
-        results = []
-        for statement in statements:
-            try:
-                found = await connection.exec_driver_sql(statement.text)
-            except DBAPIError as error:
-                # It would say all values to whoever reads the log.
-                error.statement = None
-                raise
-            rows = [tuple(row) for row in found] if found.returns_rows else []
-            results.append(Result(rows, found.rowcount))
+        """All in one go in the driver's thread: the way to it and back takes longer than most statements."""
+        driver = driver_of(connection)
+        try:
+            # What the driver does for each method of its own.
+            results: list[Result] = await driver._execute(_run, driver._conn, statements)  # noqa: SLF001
+        except sqlite3.Error as error:
+            raise DBAPIError.instance(None, None, error, sqlite3.Error) from error
         return results
 
     async def check_writable(self, connection: AsyncConnection) -> None:
@@ -103,6 +100,15 @@ class SQLite:
         await connection.exec_driver_sql("BEGIN EXCLUSIVE")
         yield
         await connection.commit()
+
+
+def _run(connection: sqlite3.Connection, statements: Sequence[Statement]) -> list[Result]:
+    results = []
+    for statement in statements:
+        cursor = connection.execute(statement.text)
+        results.append(Result(cursor.fetchall(), cursor.rowcount))
+        cursor.close()
+    return results
 
 
 def _code(error: DBAPIError) -> int | None:

@@ -42,6 +42,13 @@ class SqlUnitOfWork:
         self.mails = SqlMails(transaction)
         self.limits = SqlLimits(transaction)
 
+    async def __aenter__(self) -> Self:
+        await self._transaction.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._transaction.__aexit__(*error)
+
     async def commit(self) -> None:
         """Make everything durable."""
         await self._transaction.commit()
@@ -55,7 +62,7 @@ class SqlStorage:
         parsed = make_url(url)
         self._database = database_of(parsed)
         self._writing = Connections(self._database.writing(parsed), self._database.send)
-        self._reading = Connections(self._database.reading(parsed), self._database.send)
+        self._reading = Connections(self._database.reading(parsed), self._database.send, commits_by_itself=True)
         self._unhurried = Connections(self._database.unhurried(parsed), self._database.send)
         self.reads = SqlReads(self._reading, self._database.diagnose)
         self.telling = SqlTellingReads(self._reading, self._database.diagnose)
@@ -76,16 +83,14 @@ class SqlStorage:
         """The storage on the database that a URL names. Raises: ValueError for a URL that is not supported."""
         return cls(url)
 
-    @asynccontextmanager
-    async def begin(self) -> AsyncIterator[SqlUnitOfWork]:
+    def begin(self) -> SqlUnitOfWork:
         """A new transaction, rolled back when it was not committed."""
-        async with Transaction.on(self._writing, self._database.diagnose, *self._database.opening) as transaction:
-            yield SqlUnitOfWork(transaction)
+        return SqlUnitOfWork(Transaction(self._writing, self._database.diagnose, *self._database.opening))
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[SqlSnapshot]:
         """One consistent look at everything; it holds nobody up."""
-        async with Transaction.on(
+        async with Transaction(
             self._unhurried,
             self._database.diagnose,
             *self._database.snapshot,
@@ -104,7 +109,7 @@ class SqlStorage:
     async def _check_ready(self) -> None:
         for _ in range(ATTEMPTS):
             try:
-                async with Transaction.on(self._reading, self._database.diagnose) as transaction:
+                async with Transaction(self._reading, self._database.diagnose) as transaction:
                     await transaction.check(check_version)
                     await transaction.check(self._database.check_writable)
             except Retryable:

@@ -1,18 +1,17 @@
 """One connection in one transaction: bounded in time, its errors told in the words of the ports."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from enum import Enum, auto
 from time import monotonic
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, Final, NoReturn, Protocol, Self, TypeVar
 
 from sqlalchemy import Dialect, Executable, Row
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...application.failures import Conflict, Locked, OutcomeUnknown, Retryable, StorageFailure, Unavailable
-from .connections import Connections
+from .connections import Connections, driver_of
 from .find import Find
 from .into import Into
 from .types import Result as Found
@@ -20,6 +19,8 @@ from .types import Statement
 
 Result = TypeVar("Result")
 Rows = Sequence[Row[*tuple[Any, ...]]]
+
+_COMMIT: Final = (Statement("COMMIT"),)
 
 BEGIN_SECONDS = 3.0
 """The most that beginning may take where others are ahead."""
@@ -60,29 +61,33 @@ class Transaction:
     """Statements on one connection. After a failure nothing more is done, and nothing is committed."""
 
     def __init__(
-        self, connections: Connections, connection: AsyncConnection, diagnose: Diagnosis, *, seconds: float
+        self, connections: Connections, diagnose: Diagnosis, *opening: str, seconds: float = STATEMENT_SECONDS
     ) -> None:
+        """A context that starts with the statements of `opening`, each of which may take so many seconds."""
         self._connections = connections
-        self._connection = connection
+        self._connection: AsyncConnection
         self._diagnose = diagnose
+        self._opening = opening
         self._seconds = seconds
         self._failure: BaseException | None = None
-        self._is_committed = False
+        self._is_clean = connections.commits_by_itself
 
-    @classmethod
-    @asynccontextmanager
-    async def on(
-        cls, connections: Connections, diagnose: Diagnosis, *opening: str, seconds: float = STATEMENT_SECONDS
-    ) -> AsyncIterator["Transaction"]:
-        """A transaction that starts with the statements of `opening` and ends with the context. Raises: Unavailable."""
-        transaction = cls(connections, await connections.connect(), diagnose, seconds=seconds)
+    async def __aenter__(self) -> Self:
+        """Raises: Unavailable."""
+        self._connection = await self._connections.connect()
         try:
-            for statement in opening:
-                await transaction._do(transaction._begin(statement))
-            yield transaction
-        finally:
-            # Whoever is cancelled must not leave a transaction open, or its rows to the next one.
-            await connections.finish(transaction._end())
+            for statement in self._opening:
+                await self._do(self._begin(Statement(statement)))
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._failure is None and self._is_clean and self._connections.give_back(self._connection):
+            return
+        # Whoever is cancelled must not leave a transaction open, or its rows to the next one.
+        await self._connections.finish(self._end())
 
     async def rows(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Rows:
         """The rows that a statement finds."""
@@ -120,7 +125,7 @@ class Transaction:
     @property
     def dialect(self) -> Dialect:
         """The words of the database."""
-        return self._connection.dialect
+        return self._connections.engine.dialect
 
     async def _refuse(self, changed: int, expected: int) -> NoReturn:
         self._failure = Conflict(f"{changed} rows were changed where there should be {expected}.")
@@ -149,10 +154,14 @@ class Transaction:
 
     async def commit(self) -> None:
         """Make it durable. Raises: OutcomeUnknown when no answer came."""
-        await self._do(self._connection.commit(), committing=True)
-        self._is_committed = True
+        if self._connection.in_transaction():
+            await self._do(self._connection.commit(), committing=True)
+        else:
+            # Nothing went through SQLAlchemy, so it has nothing to end.
+            await self._do(self._connections.send(self._connection, _COMMIT), committing=True)
+        self._is_clean = True
 
-    async def _begin(self, statement: str) -> None:
+    async def _begin(self, statement: Statement) -> None:
         """Ask again and again while somebody else is ahead.
 
         SQLite's own waiting looks ten times a second after a while, and a process that goes from one transaction to the
@@ -161,7 +170,7 @@ class Transaction:
         deadline = monotonic() + BEGIN_SECONDS
         while True:
             try:
-                await self._connection.exec_driver_sql(statement)
+                await self._connections.send(self._connection, (statement,))
             except DBAPIError as error:
                 if self._diagnose(error, committing=False) is not Trouble.BUSY or monotonic() > deadline:
                     raise
@@ -209,7 +218,11 @@ class Transaction:
     async def _roll_back(self) -> None:
         try:
             async with asyncio.timeout(ROLLBACK_SECONDS):
-                await self._connection.rollback()
+                if self._connection.in_transaction():
+                    await self._connection.rollback()
+                elif not self._connections.commits_by_itself:
+                    # What was sent past SQLAlchemy is no transaction to it.
+                    await driver_of(self._connection).rollback()
         except Exception:  # noqa: BLE001 (whatever it was, throwing the connection away undoes the transaction)
             await self._throw_away()
 
@@ -219,7 +232,7 @@ class Transaction:
 
     async def _end(self) -> None:
         try:
-            if not self._is_committed and self._failure is None:
+            if not self._is_clean and self._failure is None:
                 await self._roll_back()
         finally:
             await self._connection.close()
@@ -250,7 +263,7 @@ async def look(
         async with asyncio.timeout(STATEMENT_SECONDS):
             for _ in range(2):
                 try:
-                    async with Transaction.on(connections, diagnose) as transaction:
+                    async with Transaction(connections, diagnose) as transaction:
                         return await work(transaction)
                 except Retryable:
                     continue
