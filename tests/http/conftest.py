@@ -15,6 +15,7 @@ from boxoffice.domain.user import Role
 from boxoffice.entrypoints.container import Container, make_container
 from boxoffice.entrypoints.http.app import create_app
 from boxoffice.entrypoints.lifespan import running
+from boxoffice.entrypoints.logs import RequestLines, log_request
 from boxoffice.entrypoints.settings import Settings
 from tests.http.service import SECRET, Client, Sandbox, Service, StandingClock
 
@@ -34,21 +35,27 @@ class Kept(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self.lines: list[dict[str, Any]] = []
+        self._lines: list[dict[str, Any]] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(msgspec.to_builtins(record.msg))
+        self._lines += msgspec.to_builtins(cast("RequestLines", record.msg).lines)
+
+    def take(self) -> list[dict[str, Any]]:
+        """What was written since the last time."""
+        log_request.write()
+        taken, self._lines = self._lines, []
+        return taken
 
 
 @pytest.fixture
-def logged() -> Iterator[list[dict[str, Any]]]:
+def logged() -> Iterator[Kept]:
     """What the requests' lines in the log say."""
     kept = Kept()
     log = logging.getLogger("boxoffice.requests")
     level = log.level
     log.setLevel(logging.INFO)
     log.addHandler(kept)
-    yield kept.lines
+    yield kept
     log.removeHandler(kept)
     log.setLevel(level)
 

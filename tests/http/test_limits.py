@@ -8,6 +8,7 @@ import pytest
 from boxoffice.application.limits import READS, SIGN_INS, SIGN_UPS, UNSIGNED, WRITES, Limit
 from boxoffice.entrypoints.http.limits import AddressOf
 from boxoffice.entrypoints.settings import Settings
+from tests.http.conftest import Kept
 from tests.http.service import JSON, PASSWORD, SECRET, Client, Service, ok, problem
 
 PROXY = "127.0.0.1"
@@ -112,12 +113,12 @@ async def test_operations_have_no_limit(service: Service) -> None:
         assert (await service.anyone.get(path)).status_code == 200
 
 
-async def test_a_refused_request_is_in_the_log_with_its_user(service: Service, logged: list[Any]) -> None:
+async def test_a_refused_request_is_in_the_log_with_its_user(service: Service, logged: Kept) -> None:
     ada = await service.user()
     use_up(service, READS, int(ada.id.replace("-", ""), 16))
-    logged.clear()
+    logged.take()
     too_many(await ada.get("/me"))
-    (line,) = logged
+    (line,) = logged.take()
     assert (line["status"], str(line["user_id"])) == (429, ada.id)
 
 

@@ -11,6 +11,7 @@ from dependency_injector.providers import Object
 
 from boxoffice.application.failures import Unavailable
 from boxoffice.application.ports import Storage
+from tests.http.conftest import Kept
 from tests.http.service import JSON, PASSWORD, Client, Service, ok, pointers, problem
 
 ID = "019a0000-0000-7000-8000-000000000001"
@@ -260,28 +261,29 @@ async def test_an_invalid_host_is_a_400(service: Service) -> None:
     assert pointers(answer) == [""]
 
 
-async def test_a_line_for_each_request(service: Service, customer: Client, logged: list[dict[str, Any]]) -> None:
+async def test_a_line_for_each_request(service: Service, customer: Client, logged: Kept) -> None:
     event = await customer.event()
-    logged.clear()
+    logged.take()
     await customer.get(f"/events/{event['id']}?q=secret", headers={"X-Request-Id": "one"})
     await service.anyone.send("HEAD", "/nope/secret", headers={"X-Request-Id": "two"})
     await service.anyone.post("/login", {"email": customer.email, "password": "not this one"})
     await customer.get("/events", headers={"If-None-Match": "*"})
     await customer.send("BREW", "/me")
-    durations = [line.pop("duration_ms") for line in logged]
+    lines = logged.take()
+    durations = [line.pop("duration_ms") for line in lines]
     assert all(0 <= duration < 60_000 for duration in durations)
-    ids = [line.pop("request_id") for line in logged]
-    written = {(line.pop("logger"), line.pop("timestamp")[:10]) for line in logged}
+    ids = [line.pop("request_id") for line in lines]
+    written = {(line.pop("logger"), line.pop("timestamp")[:10]) for line in lines}
     assert written == {("boxoffice.requests", "2030-01-01")}
     assert ids[:2] == ["one", "two"]
-    assert [tuple(line.values()) for line in logged] == [
+    assert [tuple(line.values()) for line in lines] == [
         (customer.id, "GET", "/events/{event_id}", 200, "request", "info"),
         (None, "HEAD", None, 404, "request", "info"),
         (None, "POST", "/login", 401, "request", "info"),
         (customer.id, "GET", "/events", 304, "request", "info"),
         (None, None, None, 405, "request", "info"),
     ]
-    assert not re.search(f"secret|{customer.email}|{PASSWORD}|not this", json.dumps(logged))
+    assert not re.search(f"secret|{customer.email}|{PASSWORD}|not this", json.dumps(lines))
 
 
 async def test_no_banner(anyone: Client) -> None:

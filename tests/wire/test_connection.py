@@ -2,12 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
 
+from boxoffice.entrypoints.cli.serve import KEEP_ALIVE_SECONDS
 from boxoffice.entrypoints.http import connection
 from boxoffice.entrypoints.http.connection import (
     ANSWER_SECONDS,
@@ -176,28 +177,40 @@ async def test_what_follows_a_broken_request_is_not_looked_at(raw: Raw, people: 
 
 
 class Timers:
-    """Stands for a loop: what is to be called later is called when a test says so."""
+    """Stands for a loop whose time passes when a test says so."""
 
     def __init__(self) -> None:
-        self.due: list[tuple[float, Mock]] = []
-        self.now = 0.0
+        self._timers: list[tuple[float, Mock]] = []
+        self._now = 0.0
+        self.asked = 0
+        self.task = Mock()
 
-    def call_later(self, seconds: float, call: object) -> Mock:
+    def call_later(self, seconds: float, call: Callable[[], None]) -> Mock:
+        self.asked += 1
         timer = Mock(call=call, is_over=False)
         timer.cancel = lambda: setattr(timer, "is_over", True)
-        self.due.append((seconds, timer))
+        self._timers.append((self._now + seconds, timer))
         return timer
 
     def time(self) -> float:
-        return self.now
+        return self._now
 
     def create_task(self, answering: Coroutine[Any, Any, None]) -> Mock:
         answering.close()  # The application never comes to answer.
-        return Mock()
+        return self.task
+
+    def pass_by(self, seconds: float) -> None:
+        until = self._now + seconds
+        while due := sorted(((at, timer) for at, timer in self._timers if at <= until), key=lambda each: each[0]):
+            self._now, timer = due[0]
+            self._timers.remove(due[0])
+            if not timer.is_over:
+                timer.call()
+        self._now = until
 
     @property
-    def waiting(self) -> list[float]:
-        return [seconds for seconds, timer in self.due if not timer.is_over]
+    def waiting(self) -> int:
+        return sum(not timer.is_over for _, timer in self._timers)
 
 
 class TestWaiting:
@@ -209,40 +222,72 @@ class TestWaiting:
 
     @pytest.fixture
     def connected(self, timers: Timers) -> Connection:
-        config = Mock(
-            loaded=True, ws_protocol_class=None, root_path="", limit_concurrency=None, reset_contextvars=False
-        )
-        state = Mock(connections=set(), tasks=set(), default_headers=[])
+        config = Mock(loaded=True, ws_protocol_class=None, timeout_keep_alive=KEEP_ALIVE_SECONDS)
+        state = Mock(connections=set(), tasks=set(), default_headers=[], total_requests=0)
         made = Connection(config, state, {}, timers)  # type: ignore[arg-type]
         made.connection_made(Mock(get_extra_info=lambda name: None, is_closing=lambda: False))
         return made
 
     def test_a_request_has_its_time_to_arrive(self, connected: Connection, timers: Timers) -> None:
-        assert timers.waiting == [ARRIVAL_SECONDS]
         for byte in LIVE[:-1]:
             connected.data_received(bytes([byte]))
-            assert timers.waiting == [ARRIVAL_SECONDS]
-        assert len(timers.due) == 1
+        timers.pass_by(ARRIVAL_SECONDS - 0.1)
         connected.data_received(LIVE[-1:])
-        assert timers.waiting == [ANSWER_SECONDS]
+        timers.pass_by(0.2)
+        assert not connected.transport.close.called  # type: ignore[attr-defined]
+
+    def test_its_time_is_not_that_of_the_one_before(self, connected: Connection, timers: Timers) -> None:
+        timers.pass_by(ARRIVAL_SECONDS - 0.1)
+        connected.data_received(LIVE)
+        connected.cycle.response_complete = True
+        timers.pass_by(0.2)
+        connected.data_received(LIVE[:-1])
+        timers.pass_by(ARRIVAL_SECONDS - 0.1)
+        assert not connected.transport.close.called  # type: ignore[attr-defined]
+        timers.pass_by(0.2)
+        assert connected.transport.close.called  # type: ignore[attr-defined]
+
+    def test_an_answer_has_its_time_too(self, connected: Connection, timers: Timers) -> None:
+        connected.data_received(LIVE)
+        timers.pass_by(ANSWER_SECONDS - 0.1)
+        assert not timers.task.cancel.called
+        timers.pass_by(0.2)
+        assert timers.task.cancel.called
+
+    def test_a_thousand_requests_ask_for_few_timers(self, connected: Connection, timers: Timers) -> None:
+        for _ in range(1_000):
+            connected.data_received(LIVE)
+            connected.cycle.response_complete = True
+            connected.on_response_complete()
+        assert timers.asked == 3
+
+    def test_between_requests_a_connection_stays_as_long_as_uvicorn_is_told(
+        self, connected: Connection, timers: Timers
+    ) -> None:
+        connected.data_received(LIVE)
+        connected.cycle.response_complete = True
+        connected.on_response_complete()
+        timers.pass_by(KEEP_ALIVE_SECONDS - 0.1)
+        assert not connected.transport.close.called  # type: ignore[attr-defined]
+        timers.pass_by(0.2)
+        assert connected.transport.close.called  # type: ignore[attr-defined]
 
     @pytest.mark.parametrize("data", [b"", b"\r\n", b"GET /ev", LIVE[:-2], request(body=b"{}")[:-1]])
     def test_then_the_connection_ends(self, connected: Connection, timers: Timers, data: bytes) -> None:
         if data:
             connected.data_received(data)
-        timers.due[-1][1].call()
+        timers.pass_by(ARRIVAL_SECONDS)
         assert connected.transport.close.called  # type: ignore[attr-defined]
 
     def test_not_while_something_is_being_answered(self, connected: Connection, timers: Timers) -> None:
         connected.data_received(LIVE + LIVE[:10])
-        assert timers.waiting == [ANSWER_SECONDS, ARRIVAL_SECONDS]
-        timers.due[-1][1].call()
+        timers.pass_by(2 * ARRIVAL_SECONDS)
         assert not connected.transport.close.called  # type: ignore[attr-defined]
-        assert timers.waiting.count(ARRIVAL_SECONDS) == 2
 
     def test_one_that_ended_waits_for_nothing(self, connected: Connection, timers: Timers) -> None:
+        connected.data_received(LIVE)
         connected.connection_lost(None)
-        assert timers.waiting == []
+        assert timers.waiting == 0
 
     def test_whoever_is_being_answered_hears_that_the_client_has_gone(self, connected: Connection) -> None:
         """Though more requests came behind, of which uvicorn tells the last alone."""

@@ -9,6 +9,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from boxoffice.entrypoints.cli.serve import KEEP_ALIVE_SECONDS
 from boxoffice.entrypoints.http.connection import Connection
 from boxoffice.entrypoints.http.crowding import MOST_UNDER_WAY, TOLD_AT_ONCE
 from boxoffice.entrypoints.http.envelope import BROKEN
@@ -53,9 +54,7 @@ class Crowded:
     """A connection to a process that has as many requests under way as it may have."""
 
     def __init__(self, loop: Loop | None = None) -> None:
-        config = Mock(
-            loaded=True, ws_protocol_class=None, root_path="", limit_concurrency=None, reset_contextvars=False
-        )
+        config = Mock(loaded=True, ws_protocol_class=None, timeout_keep_alive=KEEP_ALIVE_SECONDS)
         self.under_way: set[object] = {object() for _ in range(MOST_UNDER_WAY)}
         state = Mock(connections=set(), tasks=self.under_way, default_headers=[(b"date", b"today")], total_requests=0)
         self.loop = loop or Loop()

@@ -1,7 +1,6 @@
 """Serve the REST API, in this process or in several."""
 
 import asyncio
-import gc
 import logging
 import multiprocessing
 import os
@@ -19,6 +18,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from ...application.failures import Unavailable
+from ..collector import spare_the_collector
 from ..container import Container, make_container
 from ..http.app import create_app
 from ..http.connection import Connection
@@ -34,9 +34,6 @@ WORKER_SECONDS = 30
 
 With uvicorn's five a busy machine would never serve: each process is ended before it has begun.
 """
-
-COLLECTING = (50_000, 20, 100)
-"""After how many new objects the garbage collector looks, and every how many looks it looks at older ones."""
 
 KEEP_ALIVE_SECONDS = 30
 BACKLOG = 2_048
@@ -80,19 +77,8 @@ def app_of_this_process() -> Litestar:
     _tell_when_ending(container)
     _end_with_the_supervisor()
     app = create_app(container)
-    _spare_the_collector()
+    spare_the_collector()
     return app
-
-
-def _spare_the_collector() -> None:
-    """What was loaded by now stays, so the garbage collector need not look at it again and again.
-
-    Requests leave hardly any cycles. Looking for them after every 700 objects took an eighth of all time, and a full
-    look at everything made whoever came just then wait.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECTING)
 
 
 async def _look(settings: Settings) -> None:

@@ -90,7 +90,7 @@ def create_app(container: Container) -> Litestar:
     )
     origins = settings.cors_origins
     calls = Calls(app)
-    service = Envelope(Preflight(calls) if origins else calls, container.ids, container.clock, container.metrics)
+    service = Envelope(Preflight(calls) if origins else calls, container.clock, container.metrics)
     app.asgi_handler = Cors(service, origins) if origins else service
     tracing = container.tracing()
     if tracing is not None:

@@ -67,11 +67,11 @@ _JSON: Final = b"application/json"
 _PARAMETER: Final = re.compile(rb'\s*(?:([!#-\'*+.0-9A-Z^-z|~-]+)=("[^"\\]*"|[!#-\'*+.0-9A-Z^-z|~-]+)\s*)?')
 
 
-def _check_media_type(headers: Any) -> None:
-    types = [value for name, value in headers if name == b"content-type"]
-    if any(name == b"content-encoding" for name, _ in headers):
+def _check_media_type(request: Request[Any]) -> None:
+    types = request.header(b"content-type")
+    if request.header(b"content-encoding"):
         raise UnsupportedMediaType("Send the body without a Content-Encoding.")
-    if types == [_JSON]:
+    if len(types) == 1 and types[0] == _JSON:
         return
     media_type, *parameters = types[0].split(b";") if len(types) == 1 else [b""]
     if media_type.strip().lower() != _JSON or not all(map(_is_harmless, parameters)):
@@ -91,9 +91,9 @@ async def receive(request: Request[Any]) -> bytes:
 
     Raises: UnsupportedMediaType, BodyTooLarge, Malformed.
     """
-    _check_media_type(request.scope["headers"])
-    for name, value in request.scope["headers"]:
-        if name == b"content-length" and value.isdigit() and (len(value) > 9 or int(value) > LARGEST):
+    _check_media_type(request)
+    for length in request.header(b"content-length"):
+        if length.isdigit() and (len(length) > 9 or int(length) > LARGEST):
             raise BodyTooLarge
     raw = b""
     while True:

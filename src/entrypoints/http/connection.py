@@ -7,11 +7,13 @@ header, `Authorization` included; lose the body of a request that offers an upgr
 """
 
 import asyncio
-from typing import Final, cast
+from collections.abc import Callable
+from typing import Any, Final, cast
+from urllib.parse import unquote
 
 import httptools
-from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn._types import ASGI3Application, ASGIReceiveEvent, ASGISendEvent, ASGIVersions
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from .crowding import ALWAYS_LET_IN, MOST_UNDER_WAY, Turnaway
 from .envelope import BROKEN, OVERDUE
@@ -37,6 +39,8 @@ LAST_CALL_SECONDS: Final = 1.0
 What its client is just sending is answered, and the client told that it was the last, instead of being cut off.
 """
 
+_ASGI: Final[ASGIVersions] = {"version": "3.0", "spec_version": "2.3"}
+_CLOSE: Final = b"connection: close\r\n"
 _TURNAWAY: Final = Turnaway()
 
 _IN_ITS_STEAD: Final = b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n"
@@ -54,11 +58,8 @@ class Connection(HttpToolsProtocol):
     _is_in_body = False
     _head_size = 0
     _waited_size = 0
-    _deadline: asyncio.TimerHandle | None = None
     _answering: RequestResponseCycle | None = None
     _answers: asyncio.Task[None] | None = None
-    _due = 0.0
-    _overdue: asyncio.TimerHandle | None = None
     _is_ending = False
     _is_turned_away = False
     _is_told_soon = False
@@ -66,14 +67,18 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody connected."""
         super().connection_made(transport)
+        # Litestar's own way would only look whether it is asked for a request, and put itself into the scope.
+        self._service = getattr(self.app, "asgi_handler", self.app)
+        self._arrival = _Alarm(self.loop, ARRIVAL_SECONDS, self._end_waiting)
+        self._answer = _Alarm(self.loop, ANSWER_SECONDS, self._end_answering)
+        self._idleness = _Alarm(self.loop, self.timeout_keep_alive, self.timeout_keep_alive_handler)
         self._await_request()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection ended."""
         self._is_told_soon = False
-        self._await_no_request()
-        if self._overdue is not None:
-            self._overdue.cancel()
+        for alarm in (self._arrival, self._answer, self._idleness):
+            alarm.cancel()
         if self._answering is not None:
             # Uvicorn tells the request that came last only, and the others would write to what is closed.
             self._answering.disconnected = True
@@ -91,7 +96,7 @@ class Connection(HttpToolsProtocol):
         """Some bytes of a request, or of several."""
         if self._is_broken:
             return
-        self._unset_keepalive_if_required()
+        self._idleness.put_off()
         self._await_request()
         if self._is_in_head or self._is_in_body:
             self._waited_size += len(data)
@@ -106,22 +111,25 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins; whoever sent one before that has to be told no is told it first."""
         self._turn_away()
-        super().on_message_begin()
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
         self._is_in_head, self._head_size, self._waited_size = True, 0, 0
-        if self._is_broken:
-            self.scope["extensions"] = {BROKEN: {}}
         self._await_request()
 
     def on_url(self, url: bytes) -> None:
         """A piece of the target."""
         self._count(len(url))
-        super().on_url(url)
+        self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header; or a trailer, of which the service knows none (RFC 9110, 6.5.1)."""
         if self._is_in_head:
             self._count(len(name) + len(value) + len(":\r\n"))
-            super().on_header(name, value)
+            name = name.lower()
+            if name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The head is there, and the application may begin; not yet if an upgrade has to be taken out first."""
@@ -130,8 +138,49 @@ class Connection(HttpToolsProtocol):
             if len(self.tasks) >= MOST_UNDER_WAY and self._may_be_turned_away:
                 self._is_turned_away = True
             else:
-                super().on_headers_complete()
+                self._begin()
             self._is_in_body = True
+
+    def _begin(self) -> None:
+        """What uvicorn does with a head, for what may come here: HTTP with no path in front of ours."""
+        http_version = self.parser.get_http_version()
+        target = httptools.parse_url(self.url)
+        path = target.path.decode("ascii")
+        self.scope = {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": http_version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme or "http",
+            "method": self.parser.get_method().decode("ascii"),
+            "root_path": "",
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": target.path,
+            "query_string": target.query or b"",
+            "headers": self.headers,
+        }
+        if self._is_broken:
+            self.scope["extensions"] = {BROKEN: {}}
+        before = cast("RequestResponseCycle | None", self.cycle)
+        self.cycle = Exchange(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=http_version != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self._service)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self._service))
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
@@ -142,14 +191,25 @@ class Connection(HttpToolsProtocol):
         """All of the request is there."""
         if not self.parser.should_upgrade():
             self._is_in_body, self._waited_size = False, 0
-            self._await_no_request()
+            self._arrival.put_off()
             if self._is_turned_away:
                 self._is_told_soon = True
                 _TURNAWAY.soon(self.loop, self._turn_away)
                 return
             super().on_message_complete()
             if self._answering is self.cycle:
-                self._await_answer()
+                self._answer.set()
+
+    def on_response_complete(self) -> None:
+        """A request is answered: the next one, or the time until one has to come."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._idleness.set()
 
     def shutdown(self) -> None:
         """The process ends: what arrives still is answered, and with that the connection ends."""
@@ -193,8 +253,7 @@ class Connection(HttpToolsProtocol):
         if is_last:
             self.transport.close()
             return
-        self._unset_keepalive_if_required()
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        self._idleness.set()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         if self._is_ending:
@@ -205,25 +264,14 @@ class Connection(HttpToolsProtocol):
         self._answers.add_done_callback(self.tasks.discard)
         self.tasks.add(self._answers)
         if not cycle.more_body:
-            self._await_answer()
+            self._answer.set()
 
-    def _await_answer(self) -> None:
-        """Say until when there has to be an answer. The timer is the connection's, not each request's: cheaper."""
-        self._due = self.loop.time() + ANSWER_SECONDS
-        if self._overdue is None:
-            self._overdue = self.loop.call_later(ANSWER_SECONDS, self._look_for_answer)
-
-    def _look_for_answer(self) -> None:
-        self._overdue = None
+    def _end_answering(self) -> None:
         cycle = self._answering
         if cycle is None or cycle.response_started or cycle.more_body or self._answers is None:
             return
-        left = self._due - self.loop.time()
-        if left > 0:
-            self._overdue = self.loop.call_later(left, self._look_for_answer)
-        else:
-            cycle.scope["extensions"] = {OVERDUE: {}}
-            self._answers.cancel()
+        cycle.scope["extensions"] = {OVERDUE: {}}
+        self._answers.cancel()
 
     def _feed(self, data: bytes) -> None:
         """Raises: HttpParserError."""
@@ -251,7 +299,7 @@ class Connection(HttpToolsProtocol):
 
     def _refuse(self) -> None:
         self._is_broken = True
-        self._await_no_request()
+        self._arrival.put_off()
         if self._is_in_body and not self._is_turned_away and not self._drop():
             return
         self._is_turned_away = False
@@ -275,19 +323,105 @@ class Connection(HttpToolsProtocol):
         return True
 
     def _await_request(self) -> None:
-        if self._deadline is None and not self._is_broken:
-            self._deadline = self.loop.call_later(ARRIVAL_SECONDS, self._end_waiting)
-
-    def _await_no_request(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+        if not self._is_broken and not self._arrival.is_set:
+            self._arrival.set()
 
     def _end_waiting(self) -> None:
-        self._deadline = None
         is_answering = self._answering is not None and not self._answering.response_complete
         if self.pipeline or (is_answering and not self._is_in_body):
             # Nothing is read while that is answered, so nothing can have arrived.
             self._await_request()
         else:
             self.transport.close()
+
+
+class Exchange(RequestResponseCycle):
+    """A request and its answer, of which head and body go out in one piece.
+
+    The service answers with two messages, never with more, and says how long the body is.
+    """
+
+    _head: Any = None
+
+    async def receive(self) -> ASGIReceiveEvent:
+        """The body, without waiting where all of it is there."""
+        if self.more_body or self.disconnected or self.response_complete or not self.message_event.is_set():
+            return await super().receive()
+        self.flow.resume_reading()
+        self.message_event.clear()
+        body, self.body = bytes(self.body), bytearray()
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """A message of the answer. Raises: RuntimeError for a header that would end its line."""
+        if self._head is None:
+            self._head = message
+            self.response_started, self.waiting_for_100_continue = True, False
+            return
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        written = [STATUS_LINE[self._head["status"]]]
+        headers = [*self.default_headers, *self._head["headers"]]
+        for header in headers:
+            written.append(b"%b: %b\r\n" % header)
+            if header[0] == b"connection":
+                self.keep_alive = False
+        if not self.keep_alive and (b"connection", b"close") not in headers:
+            written.append(_CLOSE)
+        written.append(b"\r\n")
+        head = b"".join(written)
+        if head.count(b"\n") != len(written) or head.count(b"\r") != len(written):
+            raise RuntimeError("a header holds the end of a line")
+        self.transport.write(head + cast("Any", message)["body"])
+        self.response_complete = True
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
+
+
+class _Alarm:
+    """Rings so many seconds after it was set last, unless it was put off.
+
+    The loop is asked for a timer once in that time, not with every request: that took longer than looking at its head.
+    """
+
+    __slots__ = ("_due", "_loop", "_ring", "_seconds", "_timer", "is_set")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, ring: Callable[[], None]) -> None:
+        self._loop = loop
+        self._seconds = seconds
+        self._ring = ring
+        self._due = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self.is_set = False
+
+    def set(self) -> None:
+        """From now on."""
+        self.is_set = True
+        self._due = self._loop.time() + self._seconds
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._seconds, self._look)
+
+    def put_off(self) -> None:
+        """Not before it is set again."""
+        self.is_set = False
+
+    def cancel(self) -> None:
+        """Never again."""
+        self.is_set = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self._timer = None
+        if not self.is_set:
+            return
+        left = self._due - self._loop.time()
+        if left > 0:
+            self._timer = self._loop.call_later(left, self._look)
+        else:
+            self.is_set = False
+            self._ring()

@@ -10,11 +10,12 @@ from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from .exchange import Answers, Request, Response
 from .problems import allowed
 
 _EXPOSED: Final = b"X-Request-Id, ETag, Location, Retry-After, Idempotency-Replayed"
-_HEADERS: Final = b"Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id"
-_PREFLIGHT_SECONDS: Final = b"600"
+_HEADERS: Final = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id"
+_PREFLIGHT_SECONDS: Final = "600"
 
 
 class Cors:
@@ -48,32 +49,27 @@ class Preflight:
     It comes as `OPTIONS`, which is what the envelope asks as `TRACE`.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """An ASGI application around another one. Raises: HTTPException for a path that is none."""
+    async def __call__(self, request: Request[Any]) -> Response:
+        """The answer. Raises: HTTPException for a path that is none."""
         try:
-            await self._app(scope, receive, send)
+            return await self._answers(request)
         except HTTPException as error:
-            if error.status_code != 405 or not _is_preflight(scope):
+            if error.status_code != 405 or not _is_preflight(request):
                 raise
-            started: Any = {
-                "type": "http.response.start",
-                "status": 204,
-                "headers": [
-                    (b"access-control-allow-methods", allowed(error).encode()),
-                    (b"access-control-allow-headers", _HEADERS),
-                    (b"access-control-max-age", _PREFLIGHT_SECONDS),
-                ],
+            headers = {
+                "Access-Control-Allow-Methods": allowed(error),
+                "Access-Control-Allow-Headers": _HEADERS,
+                "Access-Control-Max-Age": _PREFLIGHT_SECONDS,
             }
-            await send(started)
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return Response(b"", status=204, headers=headers)
 
 
-def _is_preflight(scope: Scope) -> bool:
-    is_asked = scope["type"] == ScopeType.HTTP and scope["method"] == "TRACE"
-    return is_asked and None not in (_header(scope, b"origin"), _header(scope, b"access-control-request-method"))
+def _is_preflight(request: Request[Any]) -> bool:
+    is_asked = request.scope["method"] == "TRACE"
+    return is_asked and all(len(request.header(name)) == 1 for name in (b"origin", b"access-control-request-method"))
 
 
 def _header(scope: Scope, name: bytes) -> bytes | None:

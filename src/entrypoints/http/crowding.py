@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from typing import Final
 
-from uuid_utils.compat import uuid7
+from uuid_utils import uuid7
 
 from ...application.failures import Unavailable
 from .envelope import request_id_of

@@ -2,19 +2,21 @@
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from dependency_injector.providers import Provider
-from litestar.enums import HttpMethod, ScopeType
+from litestar.enums import HttpMethod
 from litestar.exceptions import NotFoundException
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import HTTPScope, Receive, Scope, Send
+from uuid_utils import uuid7
 
 from ...application.authenticate import Caller
 from ...application.failures import Unavailable
-from ...application.ports import Clock, Ids
+from ...application.ports import Clock
 from ..logs import RequestLine, log_request
+from .exchange import Answers, Request
 from .identity import Headers
 from .metrics import Metrics
 from .problems import FieldProblem, Malformed, problem_response
@@ -26,6 +28,7 @@ BROKEN: Final = "boxoffice.broken"
 OVERDUE: Final = "boxoffice.overdue"
 """The ASGI extension by which a connection says why it cancels a request: it took too long."""
 
+_NONE: Final[Mapping[str, Any]] = {}
 _METHODS: Final = frozenset(HttpMethod)
 _ASKED_AS: Final = {"HEAD": "GET", "OPTIONS": "TRACE"}
 """Litestar answers OPTIONS by itself, and not with all methods; no path has TRACE, so its Allow is told."""
@@ -45,63 +48,50 @@ class Envelope:
     names the route and not the path, and no header: nothing that somebody might have put a secret into.
     """
 
-    def __init__(
-        self, app: ASGIApp, ids: Provider[Ids], clock: Provider[Clock], metrics: Callable[[], Metrics]
-    ) -> None:
-        self._app = app
-        self._ids = ids
+    def __init__(self, answers: Answers, clock: Provider[Clock], metrics: Callable[[], Metrics]) -> None:
+        self._answers = answers
         self._clock = clock
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """An ASGI application around another one."""
-        if scope["type"] != ScopeType.HTTP:
-            await self._app(scope, receive, send)
-            return
+        """An ASGI application for requests over HTTP: the server here knows nothing else."""
         begun = perf_counter()
-        method: str = scope["method"]
-        asked = scope
-        is_broken = BROKEN in (scope.get("extensions") or ())
-        request_id = request_id_of(scope["headers"]) or str(self._ids().new())
+        asked = cast("HTTPScope", scope)
+        method: str = asked["method"]
+        is_broken = BROKEN in (asked.get("extensions") or _NONE)
         if method in _ASKED_AS:
             # A scope of our own: the server looks into its own again while it sends.
-            scope = cast("Scope", {**scope, "method": _ASKED_AS[method]})
-        scope["request_id"] = request_id  # type: ignore[typeddict-unknown-key]
+            asked = cast("HTTPScope", {**asked, "method": _ASKED_AS[method]})
+        request: Request[Any] = Request(asked, receive)
+        request_id = _id_of(request.header(b"x-request-id")) or str(uuid7())
+        asked["request_id"] = request_id  # type: ignore[typeddict-unknown-key]
         status: int | None = None
-
-        async def answer(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                is_public = status in _ANSWERED and method in _READING and scope.get("user") is None
-                message["headers"] = [
-                    *message["headers"],
-                    (b"x-request-id", request_id.encode()),
-                    *(PUBLIC if is_public else PRIVATE),
-                ]
-            elif method == "HEAD" and message["type"] == "http.response.body":
-                message["body"] = b""
-            await send(message)
-
         try:
-            _check_can_be_asked(scope["path"], scope["headers"], is_broken=is_broken)
-            await self._app(scope, receive, answer)
-        except Exception as error:
-            if status is not None:
-                raise
-            await problem_response(error, request_id)(scope, receive, answer)
-        except asyncio.CancelledError:
-            if status is not None or OVERDUE not in (asked.get("extensions") or ()):
-                raise
-            _go_on()
-            late = Unavailable("This took too long; try again in a moment.")
-            await problem_response(late, request_id)(scope, receive, answer)
+            try:
+                _check_can_be_asked(request, is_broken=is_broken)
+                response = (await self._answers(request)).encoded()
+            except Exception as error:  # noqa: BLE001 - told as a problem; one that nobody foresaw is logged there
+                response = problem_response(error, request_id)
+            except asyncio.CancelledError:
+                if OVERDUE not in (scope.get("extensions") or _NONE):
+                    raise
+                _go_on()
+                response = problem_response(Unavailable("This took too long; try again in a moment."), request_id)
+            status = response.status or 200
+            body = cast("bytes", response.body)
+            headers = response.head(len(body), status)
+            headers.append((b"x-request-id", request_id.encode()))
+            is_public = status in _ANSWERED and method in _READING and asked.get("user") is None
+            headers += PUBLIC if is_public else PRIVATE
+            await send(cast("Any", {"type": "http.response.start", "status": status, "headers": headers}))
+            body = b"" if method == "HEAD" else body
+            await send({"type": "http.response.body", "body": body, "more_body": False})
         finally:
-            caller: Caller | None = scope.get("user")
             seconds = perf_counter() - begun
             known = method if method in _METHODS and not is_broken else None
-            route: str | None = scope.get("path_template")
+            route: str | None = asked.get("path_template")
             self._metrics().requested(known or "", route or "", status or 0, seconds)
+            caller: Caller | None = asked.get("user")
             log_request(
                 RequestLine(
                     request_id=request_id,
@@ -117,10 +107,11 @@ class Envelope:
 
 def request_id_of(headers: Headers) -> str | None:
     """The id that a client gave its request, if it is one."""
-    for name, value in headers:
-        if name == b"x-request-id":
-            return str(value, "ascii") if _REQUEST_ID.fullmatch(value) else None
-    return None
+    return _id_of([value for name, value in headers if name == b"x-request-id"])
+
+
+def _id_of(given: Sequence[bytes]) -> str | None:
+    return str(given[0], "ascii") if given and _REQUEST_ID.fullmatch(given[0]) else None
 
 
 def _go_on() -> None:
@@ -130,14 +121,16 @@ def _go_on() -> None:
         task.uncancel()
 
 
-def _check_can_be_asked(path: str, headers: Headers, *, is_broken: bool) -> None:
+def _check_can_be_asked(request: Request[Any], *, is_broken: bool) -> None:
     """A slash too many names another path (Litestar would let it name the same).
 
     Raises: Malformed, NotFoundException.
     """
     if is_broken:
         raise Malformed(FieldProblem("", "must be valid HTTP/1.1, with a head of at most 64 KiB"))
-    if not all(_HOST.fullmatch(value) for name, value in headers if name == b"host"):
-        raise Malformed(FieldProblem("", "must name a host that can be one"))
-    if "//" in path or (path.endswith("/") and path != "/"):
+    for host in request.header(b"host"):
+        if not _HOST.fullmatch(host):
+            raise Malformed(FieldProblem("", "must name a host that can be one"))
+    path = request.scope["path"]
+    if "//" in path or (path[-1] == "/" and path != "/"):
         raise NotFoundException

@@ -1,10 +1,10 @@
 """What is asked and what is answered, as handlers see it: no more of a request is made than they look at."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar, cast
 
 import msgspec
-from litestar.types import HTTPScope, Receive, Scope, Send
+from litestar.types import HTTPScope, Receive
 
 from ...application.authenticate import Caller
 
@@ -19,18 +19,27 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class Request(Generic[Whoever]):
-    """A request; `caller` is whoever sent it, None for nobody."""
+    """A request; `caller` is whoever sent it, None for nobody or for whom nobody has asked yet."""
 
-    __slots__ = ("caller", "receive", "scope")
+    __slots__ = ("_headers", "caller", "receive", "scope")
 
-    def __init__(self, scope: HTTPScope, receive: Receive, caller: Whoever) -> None:
+    caller: Whoever
+
+    def __init__(self, scope: HTTPScope, receive: Receive) -> None:
         self.scope = scope
         self.receive = receive
-        self.caller = caller
+        self.caller = cast("Any", None)
+        headers: dict[bytes, list[bytes]] = {}
+        for name, value in scope["headers"]:
+            if name in headers:
+                headers[name].append(value)
+            else:
+                headers[name] = [value]
+        self._headers = headers
 
-    def header(self, name: bytes) -> list[bytes]:
+    def header(self, name: bytes) -> Sequence[bytes]:
         """The values of a header (its name in small letters), in their order."""
-        return [value for each, value in self.scope["headers"] if each == name]
+        return self._headers.get(name, ())
 
 
 class Response:
@@ -51,17 +60,20 @@ class Response:
         self.headers = headers
         self.media_type = media_type
 
-    def with_status(self, status: int) -> "Response":
-        """With this status, if it has none of its own."""
-        if self.status is None:
-            self.status = status
+    def encoded(self) -> "Response":
+        """With the bytes of its body."""
+        if type(self.body) is not bytes:
+            self.body = _encode(self.body)
         return self
 
-    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        """Send it: an ASGI application, as which Litestar takes it."""
-        body = self.body if type(self.body) is bytes else _encode(self.body)
+    def head(self, length: int, status: int) -> list[tuple[bytes, bytes]]:
+        """Its headers, as they are sent before so many bytes."""
         headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in self.headers.items()]
-        if self.status not in _WITHOUT_CONTENT:
-            headers += [(b"content-type", self.media_type.encode()), (b"content-length", b"%d" % len(body))]
-        await send(cast("Any", {"type": "http.response.start", "status": self.status, "headers": headers}))
-        await send({"type": "http.response.body", "body": body, "more_body": False})
+        if status not in _WITHOUT_CONTENT:
+            headers.append((b"content-type", self.media_type.encode()))
+            headers.append((b"content-length", b"%d" % length))
+        return headers
+
+
+Answers = Callable[[Request[Any]], Awaitable[Response]]
+"""What answers requests. It may raise, which is told as a problem."""

@@ -1,13 +1,14 @@
 """Who calls: looked up once for each request, before anything else is looked at."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from dependency_injector.providers import Provider
 
 from ...application.authenticate import Authenticate, Caller
 from ...domain.refusals import InvalidToken, NotSignedIn
+from .exchange import Request
 from .operation import Operation
 from .problems import FieldProblem, Malformed
 
@@ -23,11 +24,11 @@ class Identify:
     def __init__(self, authenticate: Provider[Authenticate]) -> None:
         self._authenticate = authenticate
 
-    async def __call__(self, operation: Operation, headers: Headers) -> Caller | None:
+    async def __call__(self, operation: Operation, request: Request[Any]) -> Caller | None:
         """Raises: NotSignedIn, InvalidToken, Malformed."""
         if operation.ignores_token:
             return None
-        token = bearer_token(headers)
+        token = bearer_token(request.header(b"authorization"))
         if token is not None:
             return await self._authenticate()(token)
         if operation.signed_in:
@@ -35,16 +36,15 @@ class Identify:
         return None
 
 
-def bearer_token(headers: Headers) -> str | None:
-    """The bearer token that was sent; another scheme counts as none. Raises: InvalidToken, Malformed."""
-    values = [value for name, value in headers if name == b"authorization"]
-    if not values:
+def bearer_token(authorization: Sequence[bytes]) -> str | None:
+    """The bearer token of these headers; another scheme counts as none. Raises: InvalidToken, Malformed."""
+    if not authorization:
         return None
-    if len(values) > 1:
+    if len(authorization) > 1:
         # Which of them counts would be a guess, and a proxy may guess otherwise.
         raise Malformed(FieldProblem("", "must have one Authorization header at most"))
-    scheme, _, token = values[0].strip().partition(b" ")
-    if scheme.lower() != b"bearer":
+    scheme, _, token = authorization[0].strip().partition(b" ")
+    if scheme != b"Bearer" and scheme.lower() != b"bearer":
         return None
     token = token.strip(b" ")
     if not _TOKEN.fullmatch(token):

@@ -14,6 +14,7 @@ from dependency_injector.providers import Provider
 from ...application.authenticate import Caller
 from ...application.limits import READS, UNSIGNED, WRITES, RequestLimits
 from ...domain.refusals import InvalidToken, NotSignedIn
+from .exchange import Request
 from .identity import Headers, Identify
 from .operation import Operation
 
@@ -26,7 +27,7 @@ _ONE_SUBSCRIBER: Final = 64
 class Identifies(Protocol):
     """Tells who calls, and notes it as the scope's user."""
 
-    async def __call__(self, operation: Operation, scope: Any) -> Caller | None:
+    async def __call__(self, operation: Operation, request: Request[Any]) -> Caller | None:
         """Raises: NotSignedIn, InvalidToken, Malformed, TooManyRequests."""
 
 
@@ -81,10 +82,11 @@ class IdentifyWithinLimits:
         self._limits = limits
         self._address_of = address_of
 
-    async def __call__(self, operation: Operation, scope: Any) -> Caller | None:
+    async def __call__(self, operation: Operation, request: Request[Any]) -> Caller | None:
         """Raises: NotSignedIn, InvalidToken, Malformed, TooManyRequests."""
+        scope = request.scope
         try:
-            caller = scope["user"] = await self._identify(operation, scope["headers"])
+            caller = scope["user"] = await self._identify(operation, request)
         except (InvalidToken, NotSignedIn):
             self._limits()[UNSIGNED](self._address_of(scope))
             raise
@@ -102,9 +104,9 @@ class IdentifyUnlimited:
     def __init__(self, identify: Identify) -> None:
         self._identify = identify
 
-    async def __call__(self, operation: Operation, scope: Any) -> Caller | None:
+    async def __call__(self, operation: Operation, request: Request[Any]) -> Caller | None:
         """Raises: NotSignedIn, InvalidToken, Malformed."""
-        caller = scope["user"] = await self._identify(operation, scope["headers"])
+        caller = request.scope["user"] = await self._identify(operation, request)
         return caller
 
 

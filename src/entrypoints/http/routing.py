@@ -14,7 +14,6 @@ from litestar import Litestar
 from litestar import Request as Connection
 from litestar.enums import HttpMethod
 from litestar.handlers import HTTPRouteHandler
-from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from msgspec import Struct
 
 from ...application.idempotency import Replayed
@@ -63,18 +62,17 @@ def delete(path: str, operation: Operation) -> Decorator:
 
 
 class Calls:
-    """Litestar's handlers as an ASGI application, each called as it is."""
+    """Litestar's handlers, each called as it is."""
 
     def __init__(self, app: Litestar) -> None:
         self._find = app.asgi_router.handle_routing
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, request: Request[Any]) -> Response:
         """Answer. Raises: NotFoundException, MethodNotAllowedException."""
-        asked = cast("HTTPScope", scope)
-        found = self._find(path=asked["path"], method=asked["method"])
-        _, handler, _, asked["path_params"], asked["path_template"] = found
-        response: ASGIApp = await handler.fn(Request(asked, receive, None))
-        await response(scope, receive, send)
+        scope = request.scope
+        _, handler, _, scope["path_params"], scope["path_template"] = self._find(scope["path"], scope["method"])
+        response: Response = await handler.fn(request)
+        return response
 
 
 def handlers_of(calls: Iterable[Call], providers: Providers, identify: Identifies) -> list[HTTPRouteHandler]:
@@ -88,23 +86,22 @@ def _handler_of(call: Call, providers: Providers, identify: Identifies) -> HTTPR
     pieces = [name for name in names if f"{{{name}}}" in call.path]
     provided = [(name, providers[name]) for name in names if name not in pieces]
 
-    async def answer(asked: Connection[Any, Any, Any]) -> Response:
-        scope = asked.scope
-        caller = await identify(operation, scope)
-        needed = {name: provider() for name, provider in provided}
-        for name in pieces:
-            needed[name] = scope["path_params"][name]
-        answer = await call.handler(Request(scope, asked.receive, caller), **needed)
-        return answer if isinstance(answer, Response) else Response(answer)
-
-    async def handle(request: Connection[Any, Any, Any]) -> ASGIApp:
+    async def handle(request: Connection[Any, Any, Any]) -> Any:
+        asked = cast("Request[Any]", request)
         try:
-            response = await answer(request)
+            asked.caller = await identify(operation, asked)
+            needed = {name: provider() for name, provider in provided}
+            for name in pieces:
+                needed[name] = asked.scope["path_params"][name]
+            answer = await call.handler(asked, **needed)
+            response = answer if isinstance(answer, Response) else Response(answer)
         except Replayed as replayed:
             response = respond(replayed.answer, is_again=True)
         except Exception as error:  # noqa: BLE001 - told as a problem; one that nobody foresaw is logged there
-            response = problem_response(error, str(request.scope.get("request_id", "")))
-        return response.with_status(operation.status)
+            response = problem_response(error, str(asked.scope.get("request_id", "")))
+        if response.status is None:
+            response.status = operation.status
+        return response
 
     path = call.path.replace("}", ":str}")
     # The answer has a status of its own; Litestar's own one for DELETE would forbid it a body.

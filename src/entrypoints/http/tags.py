@@ -45,8 +45,8 @@ def expected_versions(request: Request[Any]) -> frozenset[int] | None:
 
 
 def _listed(request: Request[Any], header: bytes) -> str | None:
-    values = [value.decode("latin-1") for name, value in request.scope["headers"] if name == header]
-    return ", ".join(values) if values else None
+    values = request.header(header)
+    return b", ".join(values).decode("latin-1") if values else None
 
 
 def _has(listed: str | None, tag: str) -> bool:
