@@ -183,8 +183,10 @@ class Proxy:
             await self._passes.wait()
             if link.is_silent:
                 return None
-            said = packet[5:].lstrip()[:8].upper() if packet[4:5] == bytes([_QUERY]) else b""
-            commits = link.has_written and said.startswith(b"COMMIT")
+            said = packet[5:].strip().upper() if packet[4:5] == bytes([_QUERY]) else b""
+            link.has_written |= said.startswith((b"INSERT", b"UPDATE", b"DELETE"))
+            # It may stand behind what it is for.
+            commits = link.has_written and said.endswith(b"COMMIT")
             if commits and self._is_due(Cut.BEFORE_COMMIT):
                 return link.cut()
             changes = said.startswith((b"CREATE", b"ALTER", b"DROP"))
@@ -194,10 +196,8 @@ class Proxy:
                 link.client.transport.abort()
                 return await self._send_a_part(packet, link.server)
             link.is_committing, link.is_changing = commits, changes
-            if said.startswith((b"COMMIT", b"ROLLBACK")):
+            if said.endswith((b"COMMIT", b"ROLLBACK")):
                 link.has_written = False
-            elif said.startswith((b"INSERT", b"UPDATE", b"DELETE")):
-                link.has_written = True
             await _send(packet, link.server)
 
     async def _answers(self, reader: StreamReader, link: _Link) -> None:

@@ -35,8 +35,10 @@ class Gate:
     async def _questions(self, reader: StreamReader, node: StreamWriter, client: StreamWriter) -> None:
         has_written = False
         while data := await _read(reader):
-            commits = has_written and data[5:11] == b"COMMIT"
-            has_written = data[5:11] in (b"INSERT", b"UPDATE") or (has_written and not commits)
+            # It may stand behind what it is for.
+            has_written |= data[5:11] in (b"INSERT", b"UPDATE")
+            commits = has_written and data.endswith(b"COMMIT")
+            has_written &= not commits
             node.write(data)
             if commits and self._next is not None:
                 await node.drain()

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Integer, bindparam, delete, insert, select, tuple_
 
 from ...application.idempotency import Key, Remembered
+from .find import Find
 from .into import Into
 from .rows import ANSWER, remembered, remembered_values
 from .tables import remembered_answers
@@ -17,7 +18,7 @@ MOST_KEYS = 500
 
 _key = tuple_(remembered_answers.c.user_id, remembered_answers.c.key)
 _keys: Any = _key.in_(bindparam("keys", expanding=True))
-_LOAD = select(*ANSWER).where(_keys)
+_LOAD = Find(select(*ANSWER).where(_keys), keys=[remembered_answers.c.user_id, remembered_answers.c.key])
 _KEEP = Into(insert(remembered_answers))
 _OLD = (
     select(remembered_answers.c.user_id, remembered_answers.c.key)
@@ -33,7 +34,7 @@ async def load_answers(transaction: Transaction, keys: Sequence[Key]) -> dict[Ke
     pairs = sorted({(key.user_id, key.text) for key in keys})
     found: dict[Key, Remembered] = {}
     for start in range(0, len(pairs), MOST_KEYS):
-        for row in await transaction.rows(_LOAD, {"keys": pairs[start : start + MOST_KEYS]}):
+        for row in await transaction.find(_LOAD, keys=pairs[start : start + MOST_KEYS]):
             each = remembered(row)
             found[each.key] = each
     return found
@@ -42,7 +43,7 @@ async def load_answers(transaction: Transaction, keys: Sequence[Key]) -> dict[Ke
 async def keep_answers(transaction: Transaction, answers: Sequence[Remembered], now: datetime) -> None:
     """In the order of their keys, so that no two transactions wait for each other. Raises: Conflict."""
     ordered = sorted(answers, key=lambda each: (each.key.user_id, each.key.text))
-    await transaction.insert(_KEEP, [remembered_values(each, now) for each in ordered])
+    transaction.hold(_KEEP.statements([remembered_values(each, now) for each in ordered], transaction.dialect))
 
 
 async def forget_answers(transaction: Transaction, before: datetime, limit: int) -> int:

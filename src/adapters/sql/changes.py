@@ -10,13 +10,17 @@ from .types import Statement, literal_of
 Row = Mapping[str, Any]
 
 
-def put(table: Table, columns: Sequence[str], rows: Sequence[Row], dialect: str) -> Statement:
+def put(
+    table: Table, columns: Sequence[str], rows: Sequence[Row], dialect: str, *, are_kept: bool = False
+) -> Statement:
     """Put these columns of rows that are there, each found by its `id`.
 
+    `are_kept`: nobody can have removed them meanwhile, so it need not be counted how many there were.
     An `INSERT … ON DUPLICATE KEY UPDATE` would be shorter, and would hide a broken promise wherever a table has a
     second unique key.
     """
-    return _update(table, _own(table, columns, rows, dialect), [], rows, dialect)
+    statement = _update(table, _own(table, columns, rows, dialect), [], rows, dialect)
+    return Statement(statement.text) if are_kept else statement
 
 
 def set_alike(table: Table, shared: Row, own: Sequence[str], rows: Sequence[Row], was: Any, dialect: str) -> Statement:

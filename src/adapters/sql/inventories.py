@@ -218,7 +218,7 @@ class SqlInventories:
         await keep_answers(self._transaction, answers, now)
 
     async def save(self, decisions: Sequence[Decision[Any]], mark: UUID) -> None:
-        """What the decisions come to all together, parents before children.
+        """What the decisions come to all together, parents before children; sent with what is asked next, or COMMIT.
 
         Bookings that end are written before others begin: somebody may cancel and book again in one transaction.
         """
@@ -226,7 +226,7 @@ class SqlInventories:
         new = list(sum_.new_bookings.values())
         waiting = [waiting_values(each) for each in new if each.status is BookingStatus.WAITLISTED]
         facts = [fact_values(fact, mark) for decision in decisions for fact in decision.facts]
-        await self._transaction.send(
+        self._transaction.hold(
             [
                 *self._events(sum_),
                 *self._leaving_line(sum_.changes),
@@ -268,7 +268,7 @@ class SqlInventories:
         moved = [each for each in old if self._versions.get(each.event.id) == each.event.version]
         yield from self._into(_ADD_EVENTS, [event_values(each.event) for each in new])
         yield from self._put(events, _EVENT_COLUMNS, [event_values(each.event) for each in edited])
-        yield from self._put(events, _MOVING, [_moving(each) for each in moved])
+        yield from self._put(events, _MOVING, [_moving(each) for each in moved], are_kept=True)
 
         added = [ticket_type_values(each) for each in sum_.new_ticket_types.values()]
         yield from self._into(_ADD_TICKET_TYPES, added)
@@ -276,13 +276,16 @@ class SqlInventories:
         changed = [each for each in sum_.changed_ticket_types.values() if each.event_id in edited_ids]
         counted = [each for each in sum_.changed_ticket_types.values() if each.event_id not in edited_ids]
         yield from self._put(ticket_types, _TICKET_TYPE_COLUMNS, [ticket_type_values(each) for each in changed])
-        yield from self._put(ticket_types, _COUNTERS, [ticket_type_values(each) for each in counted])
+        # Whoever removed one by hand would have had to remove its bookings, and the new ones would be refused.
+        yield from self._put(ticket_types, _COUNTERS, [ticket_type_values(each) for each in counted], are_kept=True)
 
     def _into(self, into: Into, rows: Sequence[Any]) -> Iterator[Statement]:
         return into.statements(rows, self._transaction.dialect)
 
-    def _put(self, table: Table, columns: Sequence[str], rows: list[dict[str, Any]]) -> Iterator[Statement]:
-        return (put(table, columns, some, self._dialect) for some in _pieces(rows))
+    def _put(
+        self, table: Table, columns: Sequence[str], rows: list[dict[str, Any]], *, are_kept: bool = False
+    ) -> Iterator[Statement]:
+        return (put(table, columns, some, self._dialect, are_kept=are_kept) for some in _pieces(rows))
 
     def _leaving_line(self, changes: dict[UUID, "_Changed"]) -> Iterator[Statement]:
         left = [each.after.id for each in changes.values() if each.leaves_line]

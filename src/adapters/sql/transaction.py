@@ -6,7 +6,7 @@ from enum import Enum, auto
 from time import monotonic
 from typing import Any, Final, NoReturn, Protocol, Self, TypeVar
 
-from sqlalchemy import Dialect, Executable, Row
+from sqlalchemy import CursorResult, Dialect, Executable, Row
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -20,7 +20,7 @@ from .types import Statement
 Result = TypeVar("Result")
 Rows = Sequence[Row[*tuple[Any, ...]]]
 
-_COMMIT: Final = (Statement("COMMIT"),)
+_COMMIT: Final = Statement("COMMIT")
 
 BEGIN_SECONDS = 3.0
 """The most that beginning may take where others are ahead."""
@@ -61,15 +61,19 @@ class Transaction:
     """Statements on one connection. After a failure nothing more is done, and nothing is committed."""
 
     def __init__(
-        self, connections: Connections, diagnose: Diagnosis, *opening: str, seconds: float = STATEMENT_SECONDS
+        self, connections: Connections, diagnose: Diagnosis, *opening: str, seconds: float | None = STATEMENT_SECONDS
     ) -> None:
-        """A context that starts with the statements of `opening`, each of which may take so many seconds."""
+        """A context that starts with the statements of `opening`, each of which may take so many seconds.
+
+        None: whoever opens it bounds all of it.
+        """
         self._connections = connections
         self._connection: AsyncConnection
         self._diagnose = diagnose
         self._opening = opening
         self._seconds = seconds
         self._failure: BaseException | None = None
+        self._held: list[Statement] = []
         self._is_clean = connections.commits_by_itself
 
     async def __aenter__(self) -> Self:
@@ -91,11 +95,11 @@ class Transaction:
 
     async def rows(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Rows:
         """The rows that a statement finds."""
-        return (await self._do(self._connection.execute(statement, values))).all()
+        return (await self._execute(statement, values)).all()
 
     async def change(self, statement: Executable, values: Mapping[str, Any], *, expected: int | None = None) -> int:
         """Change rows; how many it were. Raises: Conflict when they are not as many as expected."""
-        changed = (await self._do(self._connection.execute(statement, values))).rowcount
+        changed = (await self._execute(statement, values)).rowcount
         if expected is not None and changed != expected:
             await self._refuse(changed, expected)
         return changed
@@ -104,18 +108,30 @@ class Transaction:
         """Insert rows."""
         await self.send(list(into.statements(rows, self.dialect)))
 
+    def hold(self, statements: Iterable[Statement]) -> None:
+        """Send these with whatever is sent next, at COMMIT at the latest: one way to the database instead of two."""
+        self._held += statements
+
     async def send(self, statements: Sequence[Statement]) -> list[Found]:
         """Send statements that say their values themselves, as far as possible at once.
 
         Raises: Conflict when one of them does not change as many rows as expected.
         """
-        if not statements:
+        held, self._held = self._held, []
+        if not statements and not held:
             return []
-        results = await self._do(self._connections.send(self._connection, statements))
+        return await self._send([*held, *statements], len(held))
+
+    async def _send(self, statements: Sequence[Statement], skip: int = 0, *, committing: bool = False) -> list[Found]:
+        results = await self._do(self._connections.send(self._connection, statements), committing=committing)
         for statement, result in zip(statements, results, strict=True):
             if statement.expected is not None and result.changed != statement.expected:
                 await self._refuse(result.changed, statement.expected)
-        return results
+        return results[skip:]
+
+    async def _execute(self, statement: Executable, values: Mapping[str, Any] | None) -> CursorResult[Any]:
+        await self.send(())
+        return await self._do(self._connection.execute(statement, values))
 
     async def find(self, find: Find, **lists: Iterable[Any]) -> list[tuple[Any, ...]]:
         """The rows that a SELECT finds with these lists."""
@@ -154,11 +170,16 @@ class Transaction:
 
     async def commit(self) -> None:
         """Make it durable. Raises: OutcomeUnknown when no answer came."""
+        if any(statement.expected is not None for statement in self._held):
+            # What they changed is to be looked at before it is final.
+            await self.send(())
         if self._connection.in_transaction():
+            await self.send(())
             await self._do(self._connection.commit(), committing=True)
         else:
             # Nothing went through SQLAlchemy, so it has nothing to end.
-            await self._do(self._connections.send(self._connection, _COMMIT), committing=True)
+            held, self._held = self._held, []
+            await self._send([*held, _COMMIT], committing=True)
         self._is_clean = True
 
     async def _begin(self, statement: Statement) -> None:
@@ -184,6 +205,8 @@ class Transaction:
             getattr(work, "close", lambda: None)()
             raise self._failure
         try:
+            if self._seconds is None:
+                return await work
             async with asyncio.timeout(self._seconds):
                 return await work
         except TimeoutError as error:
@@ -263,7 +286,7 @@ async def look(
         async with asyncio.timeout(STATEMENT_SECONDS):
             for _ in range(2):
                 try:
-                    async with Transaction(connections, diagnose) as transaction:
+                    async with Transaction(connections, diagnose, seconds=None) as transaction:
                         return await work(transaction)
                 except Retryable:
                     continue
