@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable
 from time import monotonic
+from typing import Final
 
 from msgspec import Struct
 
@@ -15,6 +16,8 @@ REMEMBERED_FOR = 3.0
 """Seconds that a standing is remembered, so that a role or the end of a session holds within five."""
 
 MOST_REMEMBERED = 50_000
+
+_UNKNOWN: Final[tuple[float, Standing | None]] = (float("-inf"), None)
 
 
 class Caller(Struct, frozen=True):
@@ -38,19 +41,17 @@ class Authenticate:
         """Raises: InvalidToken, Unavailable."""
         now = self._clock.now()
         claims = self._tokens.read(token, now)
-        standing = await self._standing(claims)
+        seconds = self._seconds()
+        good_until, standing = self._remembered.get(claims, _UNKNOWN)
+        if seconds >= good_until:
+            standing = await self._standing_of(claims)
+            self._remember(claims, seconds + REMEMBERED_FOR, standing)
         if standing is None or standing.expires_at <= now:
             raise InvalidToken
         return Caller(Actor(claims.user_id, standing.role), claims)
 
-    async def _standing(self, claims: Claims) -> Standing | None:
-        seconds = self._seconds()
-        remembered = self._remembered.get(claims)
-        if remembered and seconds < remembered[0]:
-            return remembered[1]
-        standing = await self._standing_of(claims)
-        self._remembered[claims] = (seconds + REMEMBERED_FOR, standing)
+    def _remember(self, claims: Claims, until: float, standing: Standing | None) -> None:
+        self._remembered[claims] = (until, standing)
         self._remembered.move_to_end(claims)
-        while len(self._remembered) > MOST_REMEMBERED:
+        if len(self._remembered) > MOST_REMEMBERED:
             self._remembered.popitem(last=False)
-        return standing

@@ -150,14 +150,16 @@ class Turnstile:
         self._held_elsewhere: set[UUID] = set()
         self._is_closed = False
 
-    async def admit(
+    def admit(
         self,
         command: Command,
         needs: Needs,
         decide: Callable[[Inventory, Command, datetime], Decision[Outcome]],
         keyed: Keyed | None = None,
-    ) -> Admitted[Outcome]:
+    ) -> "asyncio.Future[Admitted[Outcome]]":
         """Take the decision under the event's lock and record it, together with the answer that `keyed` makes of it.
+
+        To be waited for.
 
         Raises: the refusals of `decide`, NotFound where there is no such event, Unavailable. Replayed where the key has
         its answer, IdempotencyKeyReused where it came with another request.
@@ -168,16 +170,16 @@ class Turnstile:
                 raise NotFound
             return decide(inventory, command, now)
 
-        return await self._wait_for(needs, decide_if_found, keyed)
+        return self._wait_for(needs, decide_if_found, keyed)
 
-    async def admit_new(
+    def admit_new(
         self,
         command: Command,
         decide: Callable[[Command, datetime], Decision[Outcome]],
         keyed: Keyed | None = None,
-    ) -> Admitted[Outcome]:
+    ) -> "asyncio.Future[Admitted[Outcome]]":
         """Record the decision about an event that does not exist yet. Raises: as `admit`."""
-        return await self._wait_for(None, lambda _, now: decide(command, now), keyed)
+        return self._wait_for(None, lambda _, now: decide(command, now), keyed)
 
     def settle_soon(self, event_id: UUID) -> None:
         """Do what is still to be done for an event, step by step, behind the commands that wait by now."""
@@ -195,7 +197,7 @@ class Turnstile:
         while runners := [each.runner for each in (self._front, self._side) if each.runner is not None]:
             await asyncio.wait(runners)
 
-    async def _wait_for(self, needs: Needs | None, decide: Decide, keyed: Keyed | None) -> Admitted[Any]:
+    def _wait_for(self, needs: Needs | None, decide: Decide, keyed: Keyed | None) -> "asyncio.Future[Admitted[Any]]":
         if self._is_closed:
             raise Unavailable("The service is shutting down; try again in a moment.")
         entrance = self._front if needs is None else self._entrance(needs.event_id)
@@ -203,7 +205,7 @@ class Turnstile:
             raise Unavailable("Too many requests wait at the moment; try again in a moment.")
         future: asyncio.Future[Admitted[Any]] = entrance.loop.create_future()
         entrance.join(_Entry(needs, decide, future, keyed, self._observer.arriving()))
-        return await future
+        return future
 
     def _entrance(self, event_id: UUID) -> "_Entrance":
         return self._side if event_id in self._held_elsewhere else self._front
