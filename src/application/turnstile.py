@@ -427,46 +427,62 @@ async def _first_that_happened(lost: Sequence["_Batch"], inventories: Inventorie
 class _Seen:
     """One event as the commands of a batch see it, each after all that was decided before it."""
 
-    __slots__ = ("bookings", "inventory", "of_customer", "payments")
+    __slots__ = ("bookings", "inventory", "is_written", "of_customer", "payments")
 
     def __init__(self, inventory: Inventory) -> None:
         self.inventory = _without_concerned(inventory)
-        self.bookings = {booking.id: booking for booking in inventory.bookings}
-        self.of_customer: dict[UUID, dict[UUID, Booking]] = {}
+        self.is_written = False
+        self.bookings: dict[UUID, Booking] = {}
+        # Of a customer there are few, and hashing an id takes longer than looking at them.
+        self.of_customer: dict[UUID, list[Booking]] = {}
         self.payments = {payment.id: payment for payment in inventory.payments}
         for booking in inventory.bookings:
-            self.of_customer.setdefault(booking.customer_id, {})[booking.id] = booking
+            self._note(booking)
+
+    def has_lapsed_holds(self, now: datetime) -> bool:
+        """Whether a step is to be done first that did not go into this transaction."""
+        event = self.inventory.event
+        return event.earliest_expiry is not None and not event.is_unsettled and event.has_lapsed_holds(now)
 
     def by(self, need: Needs) -> Inventory:
         """The inventory with what concerns the command."""
         bookings = self.concerned(need)
-        payments = [each for each in self.payments.values() if each.booking_id == need.booking_id]
+        payments = (
+            [each for each in self.payments.values() if each.booking_id == need.booking_id] if self.payments else None
+        )
         if not bookings and not payments:
             return self.inventory
-        return replace(self.inventory, bookings=bookings, payments=tuple(payments))
+        return replace(self.inventory, bookings=bookings, payments=tuple(payments or ()))
 
     def concerned(self, need: Needs) -> tuple[Booking, ...]:
         """The bookings that a command is about."""
         of_customer = self.of_customer.get(need.customer_id) if need.customer_id is not None else None
         named = self.bookings.get(need.booking_id) if need.booking_id is not None else None
         if named is None:
-            return tuple(of_customer.values()) if of_customer else ()
-        return tuple({**(of_customer or {}), named.id: named}.values())
+            return tuple(of_customer) if of_customer else ()
+        return (*(each for each in of_customer or () if each is not named), named)
 
     def note(self, decision: Decision[Any]) -> None:
         """What was decided is what the next command finds."""
         self.inventory = _without_concerned(decision.inventory)
-        for payment in (*decision.new_payments, *decision.changed_payments):
-            self.payments[payment.id] = payment
+        if decision.new_payments or decision.changed_payments:
+            for payment in (*decision.new_payments, *decision.changed_payments):
+                self.payments[payment.id] = payment
         for booking in decision.booked:
             self._note(booking)
         for change in decision.changed:
-            if change.after.id in self.bookings:
+            before = self.bookings.get(change.after.id)
+            if before is not None:
+                self.of_customer[before.customer_id].remove(before)
                 self._note(change.after)
 
     def _note(self, booking: Booking) -> None:
         self.bookings[booking.id] = booking
-        self.of_customer.setdefault(booking.customer_id, {})[booking.id] = booking
+        of_customer = self.of_customer.get(booking.customer_id)
+        if of_customer is None:
+            self.of_customer[booking.customer_id] = [booking]
+        else:
+            of_customer.append(booking)
 
 
 def _without_concerned(inventory: Inventory) -> Inventory:
@@ -530,10 +546,20 @@ class _Batch:
         await self._settle_lapsed(storage, now)
         await self._load_lines(storage, needs, now)
         for entry in self._entries:
-            if self._moved >= STEP or self._has_lapsed_holds(entry, now):
+            need = entry.needs
+            seen = None if need is None else self._seen.get(need.event_id)
+            if self._moved >= STEP or (seen is not None and seen.has_lapsed_holds(now)):
                 self.postponed.append(entry)
-            else:
-                self.results.append((entry, self._known_answer(entry) or await self._admit(storage, entry, now)))
+                continue
+            result: Admitted[Any] | Exception | None = self._known_answer(entry)
+            if result is None:
+                if need is not None and seen is not None and need.sizes:
+                    await self._load_sizes(storage, need.event_id, seen)
+                result = self._decide(entry, seen, now)
+                if need is not None and need.settles and isinstance(result, Admitted):
+                    result = await self._settle_on(storage, result, now)
+                self._remember(entry, result)
+            self.results.append((entry, result))
         await self._flush(storage)
         if self._to_remember:
             await storage.remember(self._to_remember, now)
@@ -542,16 +568,9 @@ class _Batch:
         """A hold whose time is over counts as expired from that moment: it is settled before anything else."""
         for event_id, seen in self._seen.items():
             if seen.inventory.event.has_lapsed_holds(now) and self._moved < STEP:
-                await self._settle_on(storage, self._record(settle(seen.inventory, Settle(event_id), now)), now)
+                await self._settle_on(storage, self._record(settle(seen.inventory, Settle(event_id), now), seen), now)
         # This step is not the commands' own: however much had lapsed, they are decided now.
         self._moved = 0
-
-    def _has_lapsed_holds(self, entry: _Entry, now: datetime) -> bool:
-        """Whether the command has to wait for a step that did not go into this transaction."""
-        seen = None if entry.needs is None else self._seen.get(entry.needs.event_id)
-        if seen is None or seen.inventory.event.is_unsettled:
-            return False
-        return seen.inventory.event.has_lapsed_holds(now)
 
     async def _load_lines(self, storage: Inventories, needs: Sequence[Needs], now: datetime) -> None:
         """Load the head of every line that may be served, as far as all the commands together may need it."""
@@ -591,28 +610,25 @@ class _Batch:
             return None
         return Replayed(before.answer) if before.fingerprint == keyed.fingerprint else IdempotencyKeyReused()
 
-    async def _admit(self, storage: Inventories, entry: _Entry, now: datetime) -> Admitted[Any] | Exception:
-        need = entry.needs
-        seen = None if need is None else self._seen.get(need.event_id)
-        inventory = None if need is None or seen is None else seen.by(need)
-        if inventory is not None and need is not None and need.sizes:
-            await self._flush(storage)
-            sizes = await storage.waiting_sizes([need.event_id])
-            inventory = replace(inventory, waiting_sizes=sizes.get(need.event_id, {}))
-        result: Admitted[Any] | Exception
+    async def _load_sizes(self, storage: Inventories, event_id: UUID, seen: _Seen) -> None:
+        # As saved by now, so what was decided has to be saved first.
+        await self._flush(storage)
+        sizes = await storage.waiting_sizes([event_id])
+        seen.inventory = replace(seen.inventory, waiting_sizes=sizes.get(event_id, {}))
+
+    def _decide(self, entry: _Entry, seen: _Seen | None, now: datetime) -> Admitted[Any] | Exception:
+        inventory = None if entry.needs is None or seen is None else seen.by(entry.needs)
         try:
             decision = entry.decide(inventory, now)
         except Exception as refusal:  # noqa: BLE001 - a rule said no, or is broken: nothing happened, and the caller is told
-            result = refusal
-        else:
-            result = self._record(decision)
-            if need is not None and need.settles:
-                result = await self._settle_on(storage, result, now)
+            return refusal
+        return self._record(decision, seen)
+
+    def _remember(self, entry: _Entry, result: Admitted[Any] | Exception) -> None:
         remembered = None if entry.keyed is None else entry.keyed.remember(result)
         if remembered is not None:
             self._remembered[remembered.key] = remembered
             self._to_remember.append(remembered)
-        return result
 
     async def _settle_on(self, storage: Inventories, admitted: Admitted[Any], now: datetime) -> Admitted[Any]:
         """Where the lines that were loaded did not reach, load more and go on, as far as one step goes."""
@@ -620,7 +636,7 @@ class _Batch:
         while admitted.inventory.event.is_unsettled and admitted.moved < STEP:
             await self._load(storage, {event_id: asks(self._seen[event_id].inventory, {}, now)})
             decision = settle(self._seen[event_id].inventory, Settle(event_id), now)
-            self._record(decision)
+            self._record(decision, self._seen[event_id])
             admitted = Admitted(
                 admitted.outcome,
                 decision.inventory,
@@ -634,21 +650,24 @@ class _Batch:
                 break
         return admitted
 
-    def _record(self, decision: Decision[Any]) -> Admitted[Any]:
-        event = decision.inventory.event
-        seen = self._seen.get(event.id)
+    def _record(self, decision: Decision[Any], seen: _Seen | None) -> Admitted[Any]:
+        inventory = decision.inventory
+        event = inventory.event
         if seen is None:
-            seen = self._seen[event.id] = _Seen(decision.inventory)
+            seen = self._seen[event.id] = _Seen(inventory)
             is_written = True
         else:
             is_written = seen.inventory.event is not event
         if is_written or decision.new_payments or decision.changed_payments:
             self._pending.append(decision)
             self.recorded.append(decision)
-            self._written[event.id] = None
+            if not seen.is_written:
+                seen.is_written = True
+                self._written[event.id] = None
         seen.note(decision)
-        self._moved += len(decision.changed)
-        return Admitted(decision.outcome, decision.inventory, len(decision.changed), decision.promoted)
+        moved = len(decision.changed)
+        self._moved += moved
+        return Admitted(decision.outcome, inventory, moved, decision.promoted)
 
     async def _flush(self, storage: Inventories) -> None:
         if self._pending:
