@@ -6,7 +6,7 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from .booking import BOOK_RULES, Booking, BookingStatus, Place
+from .booking import BOOK_RULES, WAITLISTED, Booking, Place
 from .event import TicketType
 from .facts import CustomerWaitlisted, TicketsBooked
 from .fields import checked
@@ -52,16 +52,14 @@ def book(inventory: Inventory, command: Book, now: datetime) -> Decision[Booking
 def _check_customer_may_add(inventory: Inventory, ticket_type: TicketType, command: Book) -> None:
     if command.quantity > ticket_type.total_tickets:
         raise ExceedsCapacity(f"There are only {ticket_type.total_tickets} tickets of this type in all; ask for fewer.")
-    live = [
-        booking
-        for booking in inventory.bookings
-        if booking.customer_id == command.actor.user_id and booking.status.is_live
-    ]
-    for booking in live:
-        if booking.ticket_type_id == ticket_type.id:
-            raise AlreadyBooked(bookingId=str(booking.id))
+    taken = 0
+    for booking in inventory.bookings:
+        if booking.customer_id == command.actor.user_id and booking.status.is_live:
+            if booking.ticket_type_id == ticket_type.id:
+                raise AlreadyBooked(bookingId=str(booking.id))
+            taken += booking.quantity
     most = inventory.event.max_tickets_per_customer
-    if sum(booking.quantity for booking in live) + command.quantity > most:
+    if taken + command.quantity > most:
         raise LimitExceeded(f"A customer may have at most {most} tickets of this event; ask for fewer.")
 
 
@@ -73,7 +71,7 @@ def _asked_for(inventory: Inventory, ticket_type: TicketType, command: Book, now
         ticket_type_id=ticket_type.id,
         customer_id=command.actor.user_id,
         quantity=command.quantity,
-        status=BookingStatus.WAITLISTED,
+        status=WAITLISTED,
         amount=ticket_type.amount(command.quantity, inventory.event.currency),
         cancellation_deadline_hours=inventory.event.cancellation_deadline_hours,
         created_at=now,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Final
 from uuid import UUID
 
 from msgspec import UNSET, Struct, UnsetType, structs
@@ -45,6 +46,8 @@ class EventStatus(StrEnum):
         return other in _STEPS[self]
 
 
+_DRAFT: Final = EventStatus.DRAFT
+_ON_SALE: Final = EventStatus.ON_SALE
 _STEPS = {
     EventStatus.DRAFT: {EventStatus.ON_SALE, EventStatus.CANCELLED},
     EventStatus.ON_SALE: {EventStatus.PAUSED, EventStatus.COMPLETED, EventStatus.CANCELLED},
@@ -134,7 +137,7 @@ class Event(EventDetails, frozen=True, kw_only=True):
 
     def check_visible_to(self, actor: Actor | None) -> None:
         """A draft is seen by those who manage it alone. Raises: NotFound."""
-        if self.status is EventStatus.DRAFT and (actor is None or not self.is_managed_by(actor)):
+        if self.status is _DRAFT and (actor is None or not self.is_managed_by(actor)):
             raise NotFound
 
     def check_managed_by(self, actor: Actor) -> None:
@@ -149,11 +152,11 @@ class Event(EventDetails, frozen=True, kw_only=True):
 
     def serves_its_line(self, now: datetime) -> bool:
         """Whether freed tickets go to the waiting list: on sale and not begun, whatever the sales window says."""
-        return self.status is EventStatus.ON_SALE and not self.has_started(now)
+        return self.status is _ON_SALE and not self.has_started(now)
 
     def check_on_sale(self, now: datetime) -> None:
         """Raises: NotOnSale, EventStarted."""
-        if self.status is not EventStatus.ON_SALE:
+        if self.status is not _ON_SALE:
             raise NotOnSale
         if self.has_started(now):
             raise EventStarted

@@ -95,7 +95,7 @@ class Inventory(Struct, frozen=True, gc=False, kw_only=True):
                 raise invalid("is needed, because the event has several ticket types", "ticket_type_id")
             return self.ticket_types[0]
         for ticket_type in self.ticket_types:
-            if ticket_type.id == ticket_type_id:
+            if ticket_type.id is ticket_type_id or ticket_type.id == ticket_type_id:
                 return ticket_type
         raise NotFound
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from .booking import Booking, BookingStatus
+from .booking import HELD, WAITLISTED, Booking
 from .event import Event, TicketType
 from .facts import AnyHappening, Fact
 from .inventory import UNSEEN, Change, Decision, DueHolds, Inventory, Line
@@ -21,6 +21,24 @@ class Recording:
     Every booking goes through `enter` or `change`, so that the counters of its ticket type always equal its bookings
     (promise 1), and every happening through `note`, so that facts have no gaps (promise 7).
     """
+
+    __slots__ = (
+        "_booked",
+        "_changed",
+        "_changed_payments",
+        "_changed_ticket_types",
+        "_closing",
+        "_due",
+        "_facts",
+        "_inventory",
+        "_lines",
+        "_new_payments",
+        "_new_ticket_types",
+        "event",
+        "now",
+        "promoted",
+        "ticket_types",
+    )
 
     def __init__(self, inventory: Inventory, now: datetime) -> None:
         self.event: Event = inventory.event
@@ -104,7 +122,7 @@ class Recording:
         """A new booking."""
         self._count(booking, 1)
         self._expect_expiry(booking)
-        if booking.status is BookingStatus.WAITLISTED and booking.ticket_type_id in self._lines:
+        if booking.status is WAITLISTED and booking.ticket_type_id in self._lines:
             self._put_line(booking.ticket_type_id, self.line(booking.ticket_type_id).joined_by(booking))
         self._booked = (*self._booked, booking)
 
@@ -113,7 +131,7 @@ class Recording:
         self._count(before, -1)
         self._count(after, 1)
         self._expect_expiry(after)
-        if before.status is BookingStatus.WAITLISTED and before.ticket_type_id in self._lines:
+        if before.status is WAITLISTED and before.ticket_type_id in self._lines:
             self._put_line(before.ticket_type_id, self.line(before.ticket_type_id).without(before))
         if self._changed is None:
             self._changed = {}
@@ -152,13 +170,15 @@ class Recording:
         )
 
     def _at(self, places: tuple[int, ...]) -> tuple[TicketType, ...]:
+        if len(places) == 1:
+            return (self.ticket_types[places[0]],)
         return tuple([self.ticket_types[place] for place in sorted(places)]) if places else ()
 
     def _put_line(self, ticket_type_id: UUID, line: Line) -> None:
         self._lines = {**self._lines, ticket_type_id: line}
 
     def _expect_expiry(self, booking: Booking) -> None:
-        if booking.status is BookingStatus.HELD and booking.expires_at is not None:
+        if booking.status is HELD and booking.expires_at is not None:
             earliest = self.event.earliest_expiry
             if earliest is None or booking.expires_at < earliest:
                 self.event = replace(self.event, earliest_expiry=booking.expires_at)
@@ -168,7 +188,7 @@ class Recording:
         ticket_type = self.ticket_types[place]
         if booking.status.takes_tickets:
             counted = replace(ticket_type, taken=ticket_type.taken + sign * booking.quantity)
-        elif booking.status is BookingStatus.WAITLISTED:
+        elif booking.status is WAITLISTED:
             counted = replace(
                 ticket_type,
                 waiting=ticket_type.waiting + sign,
@@ -186,7 +206,7 @@ class Recording:
 
     def _put(self, place: int, ticket_type: TicketType) -> None:
         types = self.ticket_types
-        self.ticket_types = (*types[:place], ticket_type, *types[place + 1 :])
+        self.ticket_types = (ticket_type,) if len(types) == 1 else (*types[:place], ticket_type, *types[place + 1 :])
         if place not in self._changed_ticket_types:
             self._changed_ticket_types = (*self._changed_ticket_types, place)
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from .booking import Booking, BookingStatus, PaymentStatus, lapsed
+from .booking import CONFIRMED, HELD, Booking, BookingStatus, PaymentStatus, lapsed
 from .event import Event, EventStatus, TicketType, WaitingListPolicy
 from .facts import BookingCancelled, BookingPromoted, HoldExpired
 from .inventory import Decision, Inventory
@@ -136,12 +136,12 @@ def lapse_hold(recording: Recording, booking: Booking) -> Booking:
 def with_tickets(booking: Booking, event: Event, now: datetime) -> Booking:
     """The booking once it gets its tickets: held where they must be paid first, else confirmed."""
     if booking.amount.amount == 0:
-        return replace(booking, status=BookingStatus.CONFIRMED)
+        return replace(booking, status=CONFIRMED)
     if event.payment_window_minutes is None:
-        return replace(booking, status=BookingStatus.CONFIRMED, payment_status=PaymentStatus.DUE)
+        return replace(booking, status=CONFIRMED, payment_status=PaymentStatus.DUE)
     return replace(
         booking,
-        status=BookingStatus.HELD,
+        status=HELD,
         payment_status=PaymentStatus.DUE,
         expires_at=now + timedelta(minutes=event.payment_window_minutes),
     )

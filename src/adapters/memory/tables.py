@@ -1,8 +1,9 @@
 """What is committed, as dictionaries. It is changed by `commit` alone, in one go, so no reader sees half of it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from itertools import islice
+from itertools import groupby, islice
+from typing import Final
 from uuid import UUID
 
 from msgspec import Struct, field
@@ -22,14 +23,17 @@ from .telling_tables import TellingDraft, TellingTables
 
 
 class Tables(Struct):
-    """The committed rows and the indexes over them; `lines` holds queue number → booking per ticket type, in order."""
+    """The committed rows and the indexes over them.
+
+    `lines` holds queue number → booking per ticket type, in order, and `live` customer → live booking per ticket type.
+    """
 
     events: dict[UUID, Event] = field(default_factory=dict)
     ticket_types: dict[UUID, dict[UUID, TicketType]] = field(default_factory=dict)
     bookings: dict[UUID, Booking] = field(default_factory=dict)
-    live: dict[tuple[UUID, UUID, UUID], UUID] = field(default_factory=dict)
-    of_customer: dict[UUID, dict[UUID, None]] = field(default_factory=dict)
-    of_event: dict[UUID, dict[UUID, None]] = field(default_factory=dict)
+    live: dict[UUID, dict[UUID, UUID]] = field(default_factory=dict)
+    of_customer: dict[UUID, list[UUID]] = field(default_factory=dict)
+    of_event: dict[UUID, list[UUID]] = field(default_factory=dict)
     lines: dict[UUID, dict[int, UUID]] = field(default_factory=dict)
     facts: dict[UUID, list[Fact]] = field(default_factory=dict)
     marks: set[tuple[UUID, UUID]] = field(default_factory=set)
@@ -107,6 +111,14 @@ class Draft(Struct):
     sessions: dict[UUID, Session | None] = field(default_factory=dict)
     telling: TellingDraft = field(default_factory=TellingDraft)
     digests: dict[UUID, RefreshDigests] = field(default_factory=dict)
+
+    def put_payments(self, new: Iterable[Payment], changed: Iterable[Payment]) -> None:
+        """Charges and refunds that are new, or different from now on."""
+        for payment in new:
+            self.new_payments.add(payment.id)
+            self.payments[payment.id] = payment
+        for payment in changed:
+            self.payments[payment.id] = payment
 
     def booking(self, booking_id: UUID) -> Booking | None:
         """The booking as saved by now."""
@@ -202,18 +214,24 @@ class Draft(Struct):
                 raise Conflict("a fact with this number exists")
 
     def _check_bookings(self) -> None:
+        known, live = self.tables.bookings, self.tables.live
         for booking_id in self.new_bookings:
-            if booking_id in self.tables.bookings:
+            if booking_id in known:
                 raise Conflict("a booking with this id exists")
-        ended = {_live_key(self.tables.bookings[each]) for each in self.bookings if each in self.tables.bookings}
-        seen: set[tuple[UUID, UUID, UUID]] = set()
+        seen: dict[UUID, set[UUID]] = {}
         for booking in self.bookings.values():
             if booking.status.is_live:
-                key = _live_key(booking)
-                other = self.tables.live.get(key)
-                if key in seen or (other is not None and other != booking.id and key not in ended):
+                of_type = seen.setdefault(booking.ticket_type_id, set())
+                other = live.get(booking.ticket_type_id, _NONE).get(booking.customer_id)
+                # The other one may end with this very transaction.
+                is_in_the_way = other is not None and other != booking.id and self._stays_live(other)
+                if is_in_the_way or booking.customer_id in of_type:
                     raise Conflict("the customer has a live booking of this ticket type")
-                seen.add(key)
+                of_type.add(booking.customer_id)
+
+    def _stays_live(self, booking_id: UUID) -> bool:
+        booking = self.booking(booking_id)
+        return booking is not None and booking.status.is_live
 
     def _check_users(self) -> None:
         for user in self.users.values():
@@ -238,8 +256,8 @@ class Draft(Struct):
                 tables.unsettled.pop(event.id, None)
         for booking in self.bookings.values():
             self._put_booking(booking)
-        for fact in self.facts:
-            tables.facts.setdefault(fact.event_id, []).append(fact)
+        for event_id, facts in groupby(self.facts, key=lambda fact: fact.event_id):
+            tables.facts.setdefault(event_id, []).extend(facts)
         tables.marks |= self.marks
         self._put_users()
         for payment in self.payments.values():
@@ -283,16 +301,16 @@ class Draft(Struct):
 
     def _put_booking(self, booking: Booking) -> None:
         tables = self.tables
-        before = tables.bookings.get(booking.id)
+        size = len(tables.bookings)
         tables.bookings[booking.id] = booking
-        if before is None:
-            tables.of_customer.setdefault(booking.customer_id, {})[booking.id] = None
-            tables.of_event.setdefault(booking.event_id, {})[booking.id] = None
-        key = _live_key(booking)
+        if len(tables.bookings) > size:
+            tables.of_customer.setdefault(booking.customer_id, []).append(booking.id)
+            tables.of_event.setdefault(booking.event_id, []).append(booking.id)
+        live = tables.live.setdefault(booking.ticket_type_id, {})
         if booking.status.is_live:
-            tables.live[key] = booking.id
-        elif tables.live.get(key) == booking.id:
-            del tables.live[key]
+            live[booking.customer_id] = booking.id
+        elif live.get(booking.customer_id) == booking.id:
+            del live[booking.customer_id]
         if booking.queue_number is not None:
             line = tables.lines.setdefault(booking.ticket_type_id, {})
             if booking.status is BookingStatus.WAITLISTED:
@@ -301,13 +319,12 @@ class Draft(Struct):
                 line.pop(booking.queue_number, None)
 
 
+_NONE: Final[Mapping[UUID, UUID]] = {}
+
+
 def live_of(tables: Tables, event_id: UUID, customer_id: UUID) -> Iterable[Booking]:
     """A customer's live bookings of an event."""
     for ticket_type_id in tables.ticket_types.get(event_id, ()):
-        booking_id = tables.live.get((event_id, ticket_type_id, customer_id))
+        booking_id = tables.live.get(ticket_type_id, _NONE).get(customer_id)
         if booking_id is not None:
             yield tables.bookings[booking_id]
-
-
-def _live_key(booking: Booking) -> tuple[UUID, UUID, UUID]:
-    return (booking.event_id, booking.ticket_type_id, booking.customer_id)

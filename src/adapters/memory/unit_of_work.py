@@ -15,6 +15,7 @@ from ...application.failures import Conflict, Locked, OutcomeUnknown, Retryable,
 from ...application.idempotency import Key, Remembered
 from ...application.ports import Count, Needs, RefreshDigests, SignIn, is_turn_running
 from ...domain.booking import Booking
+from ...domain.event import Event, TicketType
 from ...domain.inventory import Decision, DueHolds, Inventory, Line, WaitingSizes
 from ...domain.payment import Payment
 from ...domain.settle import ClosingAsk, HoldAsk, LineAsk
@@ -279,26 +280,33 @@ class MemoryInventories:
         """See the port."""
         await self._unit_of_work.reach(Step.SAVE)
         draft = self._unit_of_work.draft
+        bookings, new_bookings, facts = draft.bookings, draft.new_bookings, draft.facts
+        # By their numbers, which have their hashes at hand: most decisions of a batch are about few events.
+        events: dict[int, Event] = {}
+        types: dict[int, TicketType] = {}
+        marked: dict[int, UUID] = {}
         for decision in decisions:
             event = decision.inventory.event
-            draft.events[event.id] = event
+            events[event.id.int] = event
             if decision.is_new_event:
                 draft.new_events.add(event.id)
-            types = draft.ticket_types.setdefault(event.id, {})
-            types.update({each.id: each for each in (*decision.new_ticket_types, *decision.changed_ticket_types)})
+            for each in (*decision.new_ticket_types, *decision.changed_ticket_types):
+                types[each.id.int] = each
             for booking in decision.booked:
-                if booking.id in draft.bookings:
+                if bookings.setdefault(booking.id, booking) is not booking:
                     raise Conflict("a booking with this id exists")
-                draft.bookings[booking.id] = booking
-                draft.new_bookings.add(booking.id)
+                new_bookings.add(booking.id)
             for change in decision.changed:
-                draft.bookings[change.after.id] = change.after
-            draft.facts.extend(decision.facts)
-            for payment in (*decision.new_payments, *decision.changed_payments):
-                draft.payments[payment.id] = payment
-            draft.new_payments.update(payment.id for payment in decision.new_payments)
+                bookings[change.after.id] = change.after
+            if decision.new_payments or decision.changed_payments:
+                draft.put_payments(decision.new_payments, decision.changed_payments)
             if decision.facts:
-                draft.marks.add((event.id, mark))
+                facts += decision.facts
+                marked[event.id.int] = event.id
+        draft.events.update({event.id: event for event in events.values()})
+        for each in types.values():
+            draft.ticket_types.setdefault(each.event_id, {})[each.id] = each
+        draft.marks.update((event_id, mark) for event_id in marked.values())
 
     async def remembered(self, keys: Sequence[Key]) -> dict[Key, Remembered]:
         """See the port."""
