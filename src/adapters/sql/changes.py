@@ -7,7 +7,8 @@ from sqlalchemy import Column, Table
 
 from .types import Statement, literal_of
 
-Row = Mapping[str, Any]
+Row = Sequence[Any]
+"""The id of a row, and then its values."""
 
 
 def put(
@@ -16,6 +17,7 @@ def put(
     """Put these columns of rows that are there, each found by its `id`.
 
     `are_kept`: nobody can have removed them meanwhile, so it need not be counted how many there were.
+
     An `INSERT … ON DUPLICATE KEY UPDATE` would be shorter, and would hide a broken promise wherever a table has a
     second unique key.
     """
@@ -23,7 +25,9 @@ def put(
     return Statement(statement.text) if are_kept else statement
 
 
-def set_alike(table: Table, shared: Row, own: Sequence[str], rows: Sequence[Row], was: Any, dialect: str) -> Statement:
+def set_alike(
+    table: Table, shared: Mapping[str, Any], own: Sequence[str], rows: Sequence[Row], was: Any, dialect: str
+) -> Statement:
     """Give rows, found by `id`, the same values, and each its own of `own`, where their status is still `was`."""
     sets = [f"{name} = {_literal(table.c[name], value, dialect)}" for name, value in shared.items()]
     still = f"{table.c.status.name} = {_literal(table.c.status, was, dialect)}"
@@ -36,19 +40,21 @@ def remove(table: Table, column: Column[Any], values: Sequence[Any], dialect: st
 
 
 def _update(table: Table, sets: Iterable[str], where: Sequence[str], rows: Sequence[Row], dialect: str) -> Statement:
-    conditions = " AND ".join([_among(table.c.id, [row["id"] for row in rows], dialect), *where])
+    conditions = " AND ".join([_among(table.c.id, [row[0] for row in rows], dialect), *where])
     return Statement(f"UPDATE {table.name} SET {', '.join(sets)} WHERE {conditions}", len(rows))  # noqa: S608 - literals
 
 
 def _own(table: Table, columns: Sequence[str], rows: Sequence[Row], dialect: str) -> Iterable[str]:
     write_id = literal_of(table.c.id.type, dialect)
-    ids = [write_id(row["id"]) for row in rows]
-    for name in columns:
+    ids: list[str] = []
+    for place, name in enumerate(columns, start=1):
         write = literal_of(table.c[name].type, dialect)
-        if len(rows) == 1:
-            yield f"{name} = {write(rows[0][name])}"
+        written = [write(row[place]) for row in rows]
+        if written.count(written[0]) == len(written):
+            yield f"{name} = {written[0]}"
         else:
-            cases = " ".join([f"WHEN {each} THEN {write(row[name])}" for each, row in zip(ids, rows, strict=True)])
+            ids = ids or [write_id(row[0]) for row in rows]
+            cases = " ".join([f"WHEN {each} THEN {value}" for each, value in zip(ids, written, strict=True)])
             yield f"{name} = CASE id {cases} END"
 
 

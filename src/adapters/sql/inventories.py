@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import chain
+from operator import attrgetter, itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -121,10 +122,15 @@ _EVENT_COLUMNS = tuple(column.name for column in events.c if column.name != "id"
 _COUNTERS = ("taken", "waiting", "waiting_tickets")
 _TICKET_TYPE_COLUMNS = tuple(column.name for column in ticket_types.c if column.name not in ("id", "event_id"))
 _BOOKING_COLUMNS = ("status", "payment_status", "paid_by", "paid_with", "queue_number", "expires_at", "updated_at")
+_EVENT_VALUES = itemgetter("id", *_EVENT_COLUMNS)
+_MOVING_VALUES = attrgetter("id", *_MOVING)
+_TICKET_TYPE_VALUES = itemgetter("id", *_TICKET_TYPE_COLUMNS)
+_COUNTER_VALUES = attrgetter("id", *_COUNTERS)
 _OWN = frozenset({"paid_by"})
 """What hardly any two bookings have in common, even when they change together."""
 
 _PAYMENT_COLUMNS = ("status", "tried_at", "settled_at", "ask_at", "attempts")
+_PAYMENT_VALUES = attrgetter("id", *_PAYMENT_COLUMNS)
 
 
 class SqlInventories:
@@ -234,9 +240,7 @@ class SqlInventories:
                 *self._into(_ADD_BOOKINGS, new),
                 *self._into(_ADD_WAITING, waiting),
                 *self._into(_ADD_PAYMENTS, list(map(payment_values, sum_.new_payments.values()))),
-                *self._put(
-                    payments, _PAYMENT_COLUMNS, [payment_values(each) for each in sum_.changed_payments.values()]
-                ),
+                *self._put(payments, _PAYMENT_COLUMNS, list(map(_PAYMENT_VALUES, sum_.changed_payments.values()))),
                 *self._into(_ADD_FACTS, facts),
             ]
         )
@@ -267,23 +271,24 @@ class SqlInventories:
         edited = [each for each in old if self._versions.get(each.event.id) != each.event.version]
         moved = [each for each in old if self._versions.get(each.event.id) == each.event.version]
         yield from self._into(_ADD_EVENTS, [event_values(each.event) for each in new])
-        yield from self._put(events, _EVENT_COLUMNS, [event_values(each.event) for each in edited])
-        yield from self._put(events, _MOVING, [_moving(each) for each in moved], are_kept=True)
+        yield from self._put(events, _EVENT_COLUMNS, [_EVENT_VALUES(event_values(each.event)) for each in edited])
+        yield from self._put(events, _MOVING, [_MOVING_VALUES(each.event) for each in moved], are_kept=True)
 
         added = [ticket_type_values(each) for each in sum_.new_ticket_types.values()]
         yield from self._into(_ADD_TICKET_TYPES, added)
         edited_ids = {each.event.id for each in edited}
         changed = [each for each in sum_.changed_ticket_types.values() if each.event_id in edited_ids]
         counted = [each for each in sum_.changed_ticket_types.values() if each.event_id not in edited_ids]
-        yield from self._put(ticket_types, _TICKET_TYPE_COLUMNS, [ticket_type_values(each) for each in changed])
+        edits = [_TICKET_TYPE_VALUES(ticket_type_values(each)) for each in changed]
+        yield from self._put(ticket_types, _TICKET_TYPE_COLUMNS, edits)
         # Whoever removed one by hand would have had to remove its bookings, and the new ones would be refused.
-        yield from self._put(ticket_types, _COUNTERS, [ticket_type_values(each) for each in counted], are_kept=True)
+        yield from self._put(ticket_types, _COUNTERS, list(map(_COUNTER_VALUES, counted)), are_kept=True)
 
     def _into(self, into: Into, rows: Sequence[Any]) -> Iterator[Statement]:
         return into.statements(rows, self._transaction.dialect)
 
     def _put(
-        self, table: Table, columns: Sequence[str], rows: list[dict[str, Any]], *, are_kept: bool = False
+        self, table: Table, columns: Sequence[str], rows: list[Sequence[Any]], *, are_kept: bool = False
     ) -> Iterator[Statement]:
         return (put(table, columns, some, self._dialect, are_kept=are_kept) for some in _pieces(rows))
 
@@ -292,12 +297,12 @@ class SqlInventories:
         return (remove(waiting_list, waiting_list.c.booking_id, some, self._dialect) for some in _pieces(left))
 
     def _changed_bookings(self, changes: dict[UUID, "_Changed"]) -> Iterator[Statement]:
-        groups: dict[_Alike, list[dict[str, Any]]] = {}
+        groups: dict[_Alike, list[tuple[Any, ...]]] = {}
         for each in changes.values():
             new = each.new_values()
             own = {name: value for name, value in new if name in _OWN}
             shared = tuple((name, value) for name, value in new if name not in _OWN)
-            groups.setdefault(_Alike(each.before.status, shared, tuple(own)), []).append({"id": each.after.id, **own})
+            groups.setdefault(_Alike(each.before.status, shared, tuple(own)), []).append((each.after.id, *own.values()))
         # Bookings that end go first.
         for alike, rows in sorted(groups.items(), key=lambda item: item[0].is_live_after):
             for some in _pieces(rows):
@@ -376,17 +381,6 @@ def _add(new: Iterable[Any], changed: Iterable[Any], all_new: dict[UUID, Any], a
     all_new.update({each.id: each for each in new})
     for each in changed:
         (all_new if each.id in all_new else all_changed)[each.id] = each
-
-
-def _moving(inventory: Inventory) -> dict[str, Any]:
-    event = inventory.event
-    return {
-        "id": event.id,
-        "last_seq": event.last_seq,
-        "last_queue_number": event.last_queue_number,
-        "is_unsettled": event.is_unsettled,
-        "earliest_expiry": event.earliest_expiry,
-    }
 
 
 def _pieces(rows: list[Any]) -> Iterable[list[Any]]:
