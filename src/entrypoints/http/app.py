@@ -13,8 +13,7 @@ from ..lifespan import running
 from . import accounts, bookings, events, metrics, operations, payments, problem_pages, webhooks
 from .cors import Cors, Preflight
 from .envelope import Envelope
-from .identity import Identify
-from .limits import AddressOf, IdentifyUnlimited, IdentifyWithinLimits
+from .limits import AddressOf, Identify
 from .reference import reference_of
 from .routing import Calls, handlers_of
 
@@ -67,7 +66,7 @@ def create_app(container: Container) -> Litestar:
     reference = reference_of(CALLS, __version__)
     settings = container.settings()
     address_of = AddressOf(settings.trusted_proxies)
-    identify = Identify(container.authenticate)
+    limits = container.request_limits if settings.rate_limits else None
     providers = {
         **container.providers,
         "address_of": Object(address_of),
@@ -78,9 +77,7 @@ def create_app(container: Container) -> Litestar:
         route_handlers=handlers_of(
             CALLS,
             providers,
-            IdentifyWithinLimits(identify, container.request_limits, address_of)
-            if settings.rate_limits
-            else IdentifyUnlimited(identify),
+            Identify(container.authenticate, limits, address_of),
         ),
         lifespan=[lifespan],
         # Bodies, errors, logs and the reference are this package's own.

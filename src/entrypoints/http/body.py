@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import Enum
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, ClassVar, Final, Generic, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, ClassVar, Final, Generic, Literal, TypeVar, Union, cast, get_args, get_origin
 from uuid import UUID
 
 import msgspec
@@ -133,9 +133,9 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
 
 
-_decode: Final = json.JSONDecoder(
-    object_pairs_hook=_object, parse_float=_Fraction, parse_constant=_refuse_constant
-).decode
+_decoder: Final = json.JSONDecoder(object_pairs_hook=_object, parse_float=_Fraction, parse_constant=_refuse_constant)
+_decode: Final = _decoder.decode
+_scan: Final[Callable[[str, int], tuple[Any, int]]] = cast("Any", _decoder).scan_once
 _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
@@ -143,10 +143,11 @@ def strict_json(raw: bytes) -> Any:
     """The value. Raises: Malformed."""
     if raw.startswith(b"\xef\xbb\xbf"):
         raise _malformed("must not begin with a byte order mark")
-    if raw.count(b"{") + raw.count(b"[") > DEEPEST and _depth(raw) > DEEPEST:
+    objects = raw.count(b"{")
+    if objects + raw.count(b"[") > DEEPEST and _depth(raw) > DEEPEST:
         raise _malformed(f"must not nest deeper than {DEEPEST}")
     try:
-        value = _decode(raw.decode("utf-8"))
+        value = _decoded(raw.decode("utf-8"))
     except UnicodeDecodeError:
         raise _malformed("must be UTF-8") from None
     except json.JSONDecodeError as error:
@@ -155,10 +156,22 @@ def strict_json(raw: bytes) -> Any:
         raise _malformed(
             "must be JSON that can be read: no NaN or Infinity, and no number of thousands of digits"
         ) from None
-    errors = list(_flaws(value, ()))
+    # One object in plain ASCII cannot hold what has to be looked for.
+    is_plain = objects == 1 and type(value) is dict and raw.isascii() and b"\\" not in raw
+    errors = [] if is_plain else list(_flaws(value, ()))
     if errors:
         raise Malformed(*errors)
     return value
+
+
+def _decoded(text: str) -> Any:
+    """As the decoder does, which looks for blanks with patterns first. Raises: ValueError."""
+    stripped = text.strip(" \t\n\r")
+    try:
+        value, end = _scan(stripped, 0)
+    except StopIteration:
+        return _decode(text)
+    return value if end == len(stripped) else _decode(text)
 
 
 def _malformed(detail: str) -> Malformed:

@@ -56,7 +56,7 @@ class Connection(HttpToolsProtocol):
     _is_broken = False
     _is_in_head = False
     _is_in_body = False
-    _head_size = 0
+    _piece_size = 0
     _waited_size = 0
     _answering: RequestResponseCycle | None = None
     _answers: asyncio.Task[None] | None = None
@@ -98,8 +98,9 @@ class Connection(HttpToolsProtocol):
             return
         self._idleness.put_off()
         self._await_request()
+        self._piece_size = len(data)
         if self._is_in_head or self._is_in_body:
-            self._waited_size += len(data)
+            self._waited_size += self._piece_size
         try:
             self._feed(data)
         except httptools.HttpParserError:
@@ -114,26 +115,30 @@ class Connection(HttpToolsProtocol):
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
-        self._is_in_head, self._head_size, self._waited_size = True, 0, 0
+        self._is_in_head, self._waited_size = True, 0
         self._await_request()
 
     def on_url(self, url: bytes) -> None:
         """A piece of the target."""
-        self._count(len(url))
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header; or a trailer, of which the service knows none (RFC 9110, 6.5.1)."""
         if self._is_in_head:
-            self._count(len(name) + len(value) + len(":\r\n"))
             name = name.lower()
             if name == b"expect" and value.lower() == b"100-continue":
                 self.expect_100_continue = True
             self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        """The head is there, and the application may begin; not yet if an upgrade has to be taken out first."""
+        """The head is there, and the application may begin; not yet if an upgrade has to be taken out first.
+
+        Raises: ValueError, which the parser tells as an HttpParserError.
+        """
         self._is_in_head = False
+        # In pieces it is measured as they come.
+        if self._piece_size > LARGEST_HEAD and self._head_size > LARGEST_HEAD:
+            raise ValueError("the head is too large")
         if not self.parser.should_upgrade():
             if len(self.tasks) >= MOST_UNDER_WAY and self._may_be_turned_away:
                 self._is_turned_away = True
@@ -291,11 +296,9 @@ class Connection(HttpToolsProtocol):
         lines = [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
         return b"\r\n".join((first, *lines, b"", b""))
 
-    def _count(self, size: int) -> None:
-        """Raises: ValueError, which the parser tells as an HttpParserError."""
-        self._head_size += size
-        if self._head_size > LARGEST_HEAD:
-            raise ValueError("the head is too large")
+    @property
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + len(":\r\n") for name, value in self.headers)
 
     def _refuse(self) -> None:
         self._is_broken = True

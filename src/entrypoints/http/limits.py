@@ -7,28 +7,21 @@ address. `/health`, `/metrics` and the reference have no limit, and what is no p
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from dependency_injector.providers import Provider
 
-from ...application.authenticate import Caller
+from ...application.authenticate import Authenticate, Caller
 from ...application.limits import READS, UNSIGNED, WRITES, RequestLimits
 from ...domain.refusals import InvalidToken, NotSignedIn
 from .exchange import Request
-from .identity import Headers, Identify
+from .identity import Headers, bearer_token
 from .operation import Operation
 
 Network = IPv4Network | IPv6Network
 
 _ONE_SUBSCRIBER: Final = 64
 """Bits of an IPv6 address that name a network. Whoever has one has 2^64 addresses in it (RFC 4291, 2.5.4)."""
-
-
-class Identifies(Protocol):
-    """Tells who calls, and notes it as the scope's user."""
-
-    async def __call__(self, operation: Operation, request: Request[Any]) -> Caller | None:
-        """Raises: NotSignedIn, InvalidToken, Malformed, TooManyRequests."""
 
 
 class AddressOf:
@@ -74,40 +67,45 @@ class AddressOf:
         return _is_address(address) and any(_parsed(address) in network for network in self._proxies)
 
 
-class IdentifyWithinLimits:
-    """Finds who calls, and counts the request."""
+class Identify:
+    """Finds who calls, and counts the request where there are limits."""
 
-    def __init__(self, identify: Identify, limits: Provider[RequestLimits], address_of: AddressOf) -> None:
-        self._identify = identify
+    def __init__(
+        self, authenticate: Provider[Authenticate], limits: Provider[RequestLimits] | None, address_of: AddressOf
+    ) -> None:
+        self._authenticate = authenticate
         self._limits = limits
         self._address_of = address_of
 
     async def __call__(self, operation: Operation, request: Request[Any]) -> Caller | None:
-        """Raises: NotSignedIn, InvalidToken, Malformed, TooManyRequests."""
+        """The caller, noted as the scope's user; None for nobody.
+
+        Raises: NotSignedIn, InvalidToken, Malformed, TooManyRequests.
+        """
+        if operation.ignores_token:
+            return None
         scope = request.scope
         try:
-            caller = scope["user"] = await self._identify(operation, request)
+            token = bearer_token(request.header(b"authorization"))
+            caller = scope["user"] = _nobody(operation) if token is None else await self._authenticate()(token)
         except (InvalidToken, NotSignedIn):
-            self._limits()[UNSIGNED](self._address_of(scope))
+            if self._limits is not None:
+                self._limits()[UNSIGNED](self._address_of(scope))
             raise
+        if self._limits is None:
+            return caller
         if caller is not None and operation.limit is None:
             # The number has its hash at hand, the UUID has not.
             self._limits()[READS if scope["method"] == "GET" else WRITES](caller.actor.user_id.int)
-        elif not operation.ignores_token:
+        else:
             self._limits()[operation.limit or UNSIGNED](self._address_of(scope))
         return caller
 
 
-class IdentifyUnlimited:
-    """Finds who calls, however often."""
-
-    def __init__(self, identify: Identify) -> None:
-        self._identify = identify
-
-    async def __call__(self, operation: Operation, request: Request[Any]) -> Caller | None:
-        """Raises: NotSignedIn, InvalidToken, Malformed."""
-        caller = request.scope["user"] = await self._identify(operation, request)
-        return caller
+def _nobody(operation: Operation) -> None:
+    """Raises: NotSignedIn where somebody has to be."""
+    if operation.signed_in:
+        raise NotSignedIn
 
 
 @lru_cache(maxsize=10_000)

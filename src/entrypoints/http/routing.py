@@ -19,7 +19,7 @@ from msgspec import Struct
 from ...application.idempotency import Replayed
 from .exchange import Request, Response
 from .idempotency import respond
-from .limits import Identifies
+from .limits import Identify
 from .operation import Operation
 from .problems import problem_response
 
@@ -67,20 +67,20 @@ class Calls:
     def __init__(self, app: Litestar) -> None:
         self._find = app.asgi_router.handle_routing
 
-    async def __call__(self, request: Request[Any]) -> Response:
-        """Answer. Raises: NotFoundException, MethodNotAllowedException."""
+    def __call__(self, request: Request[Any]) -> Awaitable[Response]:
+        """The answer, to be waited for. Raises: NotFoundException, MethodNotAllowedException."""
         scope = request.scope
         _, handler, _, scope["path_params"], scope["path_template"] = self._find(scope["path"], scope["method"])
-        response: Response = await handler.fn(request)
-        return response
+        answering: Awaitable[Response] = handler.fn(request)
+        return answering
 
 
-def handlers_of(calls: Iterable[Call], providers: Providers, identify: Identifies) -> list[HTTPRouteHandler]:
+def handlers_of(calls: Iterable[Call], providers: Providers, identify: Identify) -> list[HTTPRouteHandler]:
     """Litestar's handlers."""
     return [_handler_of(call, providers, identify) for call in calls]
 
 
-def _handler_of(call: Call, providers: Providers, identify: Identifies) -> HTTPRouteHandler:
+def _handler_of(call: Call, providers: Providers, identify: Identify) -> HTTPRouteHandler:
     operation = call.operation
     _, *names = signature(call.handler).parameters
     pieces = [name for name in names if f"{{{name}}}" in call.path]
