@@ -56,7 +56,7 @@ class Connection(HttpToolsProtocol):
     _is_broken = False
     _is_in_head = False
     _is_in_body = False
-    _piece_size = 0
+    _most_of_head = 0
     _waited_size = 0
     _answering: RequestResponseCycle | None = None
     _answers: asyncio.Task[None] | None = None
@@ -98,9 +98,12 @@ class Connection(HttpToolsProtocol):
             return
         self._idleness.put_off()
         self._await_request()
-        self._piece_size = len(data)
+        size = len(data)
         if self._is_in_head or self._is_in_body:
-            self._waited_size += self._piece_size
+            self._waited_size += size
+            self._most_of_head += size
+        else:
+            self._most_of_head = size
         try:
             self._feed(data)
         except httptools.HttpParserError:
@@ -136,8 +139,8 @@ class Connection(HttpToolsProtocol):
         Raises: ValueError, which the parser tells as an HttpParserError.
         """
         self._is_in_head = False
-        # In pieces it is measured as they come.
-        if self._piece_size > LARGEST_HEAD and self._head_size > LARGEST_HEAD:
+        # Measured where it may be: what arrived since it began, or with its beginning, is enough for nearly all.
+        if self._most_of_head > LARGEST_HEAD and self._head_size > LARGEST_HEAD:
             raise ValueError("the head is too large")
         if not self.parser.should_upgrade():
             if len(self.tasks) >= MOST_UNDER_WAY and self._may_be_turned_away:

@@ -87,11 +87,13 @@ class Identify:
         scope = request.scope
         try:
             token = bearer_token(request.header(b"authorization"))
-            caller = scope["user"] = _nobody(operation) if token is None else await self._authenticate()(token)
+            caller = None if token is None else await self._authenticate()(token)
+            _check_signed_in(operation, caller)
         except (InvalidToken, NotSignedIn):
             if self._limits is not None:
                 self._limits()[UNSIGNED](self._address_of(scope))
             raise
+        scope["user"] = caller
         if self._limits is None:
             return caller
         if caller is not None and operation.limit is None:
@@ -102,9 +104,9 @@ class Identify:
         return caller
 
 
-def _nobody(operation: Operation) -> None:
+def _check_signed_in(operation: Operation, caller: Caller | None) -> None:
     """Raises: NotSignedIn where somebody has to be."""
-    if operation.signed_in:
+    if operation.signed_in and caller is None:
         raise NotSignedIn
 
 
