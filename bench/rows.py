@@ -23,7 +23,7 @@ MANY_EVENTS: Final = 1_000
 
 OVERLOAD: Final = 5
 OVERLOAD_CONNECTIONS: Final = 2_000
-"""Twice as many as one process has requests under way; all fit into the queue of those who connect (2,048)."""
+"""Twice as many as one process has requests under way."""
 
 
 class Measured(Struct, frozen=True):

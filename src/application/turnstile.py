@@ -33,7 +33,7 @@ Decide = Callable[[Inventory | None, datetime], Decision[Any]]
 MOST_WAITING = 10_000
 """Commands that may wait; beyond it the caller is told to try again (503)."""
 
-MOST_TOGETHER = 500
+MOST_TOGETHER = 256
 """Commands that share one transaction."""
 
 ATTEMPTS = 30

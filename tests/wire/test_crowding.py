@@ -10,8 +10,8 @@ from unittest.mock import Mock
 import pytest
 
 from boxoffice.entrypoints.cli.serve import KEEP_ALIVE_SECONDS
-from boxoffice.entrypoints.http.connection import Connection
-from boxoffice.entrypoints.http.crowding import MOST_UNDER_WAY, TOLD_AT_ONCE
+from boxoffice.entrypoints.http.connection import LAST_CALL_SECONDS, Connection
+from boxoffice.entrypoints.http.crowding import MOST_UNDER_WAY, TOLD_AFTER
 from boxoffice.entrypoints.http.envelope import BROKEN
 from tests.wire.raw import Answer, request
 
@@ -21,29 +21,30 @@ CHUNKS = request("POST /book HTTP/1.1", "Transfer-Encoding: chunked")
 
 
 class Loop:
-    """Stands for a loop in which nothing that was begun ever ends; what is to be called later waits in `due`."""
+    """Stands for a loop in which nothing that was begun ever ends; time passes when a test says so."""
 
     def __init__(self) -> None:
-        self.due: list[Callable[[], None]] = []
-        self.next_turn: list[Callable[[], None]] | None = None
+        self.due: list[tuple[float, Callable[[], None]]] = []
+        self.now = 0.0
 
-    def call_later(self, seconds: float, call: Callable[[], None]) -> Mock:
-        self.due.append(call)
+    def call_later(self, seconds: float, call: Callable[..., None], *args: Any) -> Mock:
+        self.due.append((self.now + seconds, partial(call, *args)))
         return Mock()
 
     def call_soon(self, call: Callable[..., None], *args: Any) -> None:
-        if self.next_turn is None:
-            call(*args)
-        else:
-            self.next_turn.append(partial(call, *args))
+        call(*args)
 
-    def turn(self) -> None:
-        calls, self.next_turn = self.next_turn or [], []
-        for each in calls:
-            each()
+    def pass_by(self, seconds: float) -> None:
+        until = self.now + seconds
+        while soon := [each for each in self.due if each[0] <= until]:
+            first = min(soon, key=lambda each: each[0])
+            self.due.remove(first)
+            self.now = max(self.now, first[0])
+            first[1]()
+        self.now = until
 
     def time(self) -> float:
-        return 0.0
+        return self.now
 
     def create_task(self, answering: Coroutine[Any, Any, None]) -> Mock:
         answering.close()
@@ -62,8 +63,9 @@ class Crowded:
         self.transport = Mock(get_extra_info=lambda name: None, is_closing=lambda: False)
         self.connection.connection_made(self.transport)
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes, seconds: float = 2 * TOLD_AFTER) -> None:
         self.connection.data_received(data)
+        self.loop.pass_by(seconds)
 
     @property
     def answers(self) -> list[Answer]:
@@ -152,10 +154,8 @@ def test_the_connection_ends_where_the_client_says_so(crowded: Crowded, last: by
 
 def test_the_connection_ends_with_the_process(crowded: Crowded) -> None:
     crowded.send(BOOKING[:-1])
-    before = len(crowded.loop.due)
     crowded.connection.shutdown()
-    for each in crowded.loop.due[before:]:
-        each()
+    crowded.loop.pass_by(2 * LAST_CALL_SECONDS)
     assert not crowded.transport.close.called
     crowded.send(BOOKING[-1:])
     (told,) = crowded.answers
@@ -189,35 +189,41 @@ def test_what_breaks_off_in_its_body_is_told_so(crowded: Crowded) -> None:
     assert BROKEN in crowded.connection.cycle.scope["extensions"]
 
 
-def test_the_loop_turns_between_many_answers(crowded: Crowded) -> None:
-    crowded.loop.next_turn = []
-    others = [Crowded(crowded.loop) for _ in range(2 * TOLD_AT_ONCE)]
+def test_everybody_is_told_after_a_moment_and_few_timers_are_set(crowded: Crowded) -> None:
+    others = [Crowded(crowded.loop) for _ in range(500)]
+    before = len(crowded.loop.due)
     for each in others:
-        each.send(BOOKING)
+        each.send(BOOKING, 0)
+    assert len(crowded.loop.due) == before + 1
+    crowded.loop.pass_by(0.9 * TOLD_AFTER)
     assert sum(len(each.answers) for each in others) == 0
-    for told in (1, 2):
-        crowded.loop.turn()
-        assert sum(len(each.answers) for each in others) == told * TOLD_AT_ONCE
-    crowded.loop.turn()
-    assert crowded.loop.next_turn == []
+    crowded.loop.pass_by(0.2 * TOLD_AFTER)
+    assert [len(each.answers) for each in others] == [1] * 500
+
+
+def test_whoever_comes_later_is_told_later(crowded: Crowded) -> None:
+    crowded.send(BOOKING, 0.5 * TOLD_AFTER)
+    later = Crowded(crowded.loop)
+    later.send(BOOKING, 0.6 * TOLD_AFTER)
+    assert (len(crowded.answers), len(later.answers)) == (1, 0)
+    crowded.loop.pass_by(TOLD_AFTER)
+    assert (len(crowded.answers), len(later.answers)) == (1, 1)
 
 
 def test_who_waits_to_be_told_is_told_before_the_next_request(crowded: Crowded) -> None:
-    crowded.loop.next_turn = []
-    crowded.send(BOOKING)
+    crowded.send(BOOKING, 0)
     crowded.under_way.pop()
-    crowded.send(BOOKING)
+    crowded.send(BOOKING, 0)
     assert len(crowded.answers) == 1
     assert crowded.has_let_in
-    crowded.loop.turn()
+    crowded.loop.pass_by(2 * TOLD_AFTER)
     assert len(crowded.answers) == 1
 
 
 def test_nothing_is_told_where_nobody_is_left(crowded: Crowded) -> None:
-    crowded.loop.next_turn = []
-    crowded.send(BOOKING)
+    crowded.send(BOOKING, 0)
     crowded.connection.connection_lost(None)
-    crowded.loop.turn()
+    crowded.loop.pass_by(2 * TOLD_AFTER)
     assert crowded.answers == []
 
 

@@ -36,7 +36,14 @@ With uvicorn's five a busy machine would never serve: each process is ended befo
 """
 
 KEEP_ALIVE_SECONDS = 30
-BACKLOG = 2_048
+BACKLOG = 4_096
+
+LISTENERS = 8
+"""Handles on the one listening socket of a process: libuv takes one connection from each in a turn of the loop.
+
+With one, whoever connected while thousands of connections were busy waited for as many turns as there were others:
+`/health/live` took six seconds.
+"""
 
 _log = logging.getLogger(__name__)
 
@@ -92,7 +99,7 @@ def _serve_here(config: uvicorn.Config, listener: socket.socket) -> int:
     # Uvicorn raises again at the end what it was told to end by; with its own handler in place that does nothing more.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, server.handle_exit)
-    server.run([listener])
+    server.run(_handles(listener))
     return 0 if server.started else 1
 
 
@@ -114,7 +121,7 @@ def _serve_in_several(config: uvicorn.Config, listener: socket.socket, settings:
 
 
 def _supervise(config: uvicorn.Config, listener: socket.socket) -> int:
-    supervisor = _Supervisor(config, [listener])
+    supervisor = _Supervisor(config, _handles(listener))
     supervisor.run()
     return 1 if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes) else 0
 
@@ -145,6 +152,10 @@ def _end_behind(supervisor: BaseProcess) -> None:
     supervisor.join()
     _log.warning("The process that supervised this one is gone, so this one ends")
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _handles(listener: socket.socket) -> list[socket.socket]:
+    return [listener, *(listener.dup() for _ in range(LISTENERS - 1))]
 
 
 def _listening(host: str, port: int) -> socket.socket:

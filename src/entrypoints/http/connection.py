@@ -63,6 +63,7 @@ class Connection(HttpToolsProtocol):
     _is_ending = False
     _is_turned_away = False
     _is_told_soon = False
+    _is_last = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody connected."""
@@ -202,6 +203,8 @@ class Connection(HttpToolsProtocol):
             self._arrival.put_off()
             if self._is_turned_away:
                 self._is_told_soon = True
+                # By the time that it is told, the parser has forgotten.
+                self._is_last = self.parser.get_http_version() == "1.0" or not self.parser.should_keep_alive()
                 _TURNAWAY.soon(self.loop, self._turn_away)
                 return
             super().on_message_complete()
@@ -254,7 +257,7 @@ class Connection(HttpToolsProtocol):
         if not self._is_told_soon:
             return
         self._is_turned_away = self._is_told_soon = False
-        is_last = self._is_ending or self.parser.get_http_version() == "1.0" or not self.parser.should_keep_alive()
+        is_last = self._is_ending or self._is_last
         self.transport.write(
             _TURNAWAY.answer(self.parser.get_method(), self.headers, self.server_state.default_headers, is_last=is_last)
         )
