@@ -41,6 +41,7 @@ class Connections:
     def __init__(self, engine: AsyncEngine, send: Send, *, commits_by_itself: bool = False) -> None:
         """`commits_by_itself`: each statement is a transaction, so there is nothing to undo."""
         self.engine = engine
+        self.dialect = engine.dialect
         self.send = send
         self.commits_by_itself = commits_by_itself
         self._at_hand: list[AsyncConnection] = []

@@ -8,18 +8,18 @@ from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import BindParameter, Select, Table, bindparam, insert, literal, select, tuple_
+from sqlalchemy import BindParameter, Select, bindparam, insert, literal, select, tuple_
 
 from ...application.failures import Locked
 from ...application.idempotency import Key, Remembered
 from ...application.ports import Needs
 from ...domain.booking import LIVE, Booking, BookingStatus
-from ...domain.event import TicketType
+from ...domain.event import Event, TicketType
 from ...domain.inventory import Decision, DueHolds, Inventory, Line, WaitingSizes
 from ...domain.payment import Payment
 from ...domain.settle import ClosingAsk, HoldAsk, LineAsk
 from .answers import keep_answers, load_answers
-from .changes import put, remove, set_alike
+from .changes import Put, pieces, remove, set_alike
 from .find import Find
 from .holds import load_due_holds
 from .into import Into
@@ -43,9 +43,6 @@ from .rows import (
 from .tables import bookings, events, facts, payments, ticket_types, waiting_list
 from .transaction import Transaction
 from .types import Row, Statement
-
-MOST_ROWS = 500
-"""Rows that one statement changes, far below what a packet holds."""
 
 _ids: BindParameter[Any] = bindparam("ids", expanding=True)
 
@@ -115,22 +112,23 @@ _ADD_WAITING = Into(insert(waiting_list))
 _ADD_FACTS = Into(insert(facts), tuple)
 _ADD_PAYMENTS = Into(insert(payments))
 
+_EVENT_COLUMNS = tuple(column.name for column in events.c if column.name != "id")
+_PUT_EDITED = Put(events, _EVENT_COLUMNS, itemgetter("id", *_EVENT_COLUMNS))
 _MOVING = ("last_seq", "last_queue_number", "is_unsettled", "earliest_expiry")
 """What a booking moves of its event. The row is always written, because Galera certifies writes only."""
 
-_EVENT_COLUMNS = tuple(column.name for column in events.c if column.name != "id")
-_COUNTERS = ("taken", "waiting", "waiting_tickets")
+_PUT_MOVED = Put(events, _MOVING, attrgetter("id", *_MOVING), are_kept=True)
 _TICKET_TYPE_COLUMNS = tuple(column.name for column in ticket_types.c if column.name not in ("id", "event_id"))
+_PUT_TICKET_TYPES = Put(ticket_types, _TICKET_TYPE_COLUMNS, itemgetter("id", *_TICKET_TYPE_COLUMNS))
+_COUNTERS = ("taken", "waiting", "waiting_tickets")
+# Whoever removed one by hand would have had to remove its bookings, and the new ones would be refused.
+_PUT_COUNTED = Put(ticket_types, _COUNTERS, attrgetter("id", *_COUNTERS), are_kept=True)
 _BOOKING_COLUMNS = ("status", "payment_status", "paid_by", "paid_with", "queue_number", "expires_at", "updated_at")
-_EVENT_VALUES = itemgetter("id", *_EVENT_COLUMNS)
-_MOVING_VALUES = attrgetter("id", *_MOVING)
-_TICKET_TYPE_VALUES = itemgetter("id", *_TICKET_TYPE_COLUMNS)
-_COUNTER_VALUES = attrgetter("id", *_COUNTERS)
 _OWN = frozenset({"paid_by"})
 """What hardly any two bookings have in common, even when they change together."""
 
 _PAYMENT_COLUMNS = ("status", "tried_at", "settled_at", "ask_at", "attempts")
-_PAYMENT_VALUES = attrgetter("id", *_PAYMENT_COLUMNS)
+_PUT_PAYMENTS = Put(payments, _PAYMENT_COLUMNS, attrgetter("id", *_PAYMENT_COLUMNS))
 
 
 class SqlInventories:
@@ -240,7 +238,7 @@ class SqlInventories:
                 *self._into(_ADD_BOOKINGS, new),
                 *self._into(_ADD_WAITING, waiting),
                 *self._into(_ADD_PAYMENTS, list(map(payment_values, sum_.new_payments.values()))),
-                *self._put(payments, _PAYMENT_COLUMNS, list(map(_PAYMENT_VALUES, sum_.changed_payments.values()))),
+                *_PUT_PAYMENTS.statements(list(sum_.changed_payments.values()), self._dialect),
                 *self._into(_ADD_FACTS, facts),
             ]
         )
@@ -266,35 +264,34 @@ class SqlInventories:
         return {row[0] for row in existing} - {row[0] for row in free}
 
     def _events(self, sum_: "_Sum") -> Iterator[Statement]:
-        new = [each for each in sum_.inventories.values() if each.event.id in sum_.new_events]
-        old = [each for each in sum_.inventories.values() if each.event.id not in sum_.new_events]
-        edited = [each for each in old if self._versions.get(each.event.id) != each.event.version]
-        moved = [each for each in old if self._versions.get(each.event.id) == each.event.version]
-        yield from self._into(_ADD_EVENTS, [event_values(each.event) for each in new])
-        yield from self._put(events, _EVENT_COLUMNS, [_EVENT_VALUES(event_values(each.event)) for each in edited])
-        yield from self._put(events, _MOVING, [_MOVING_VALUES(each.event) for each in moved], are_kept=True)
-
-        added = [ticket_type_values(each) for each in sum_.new_ticket_types.values()]
-        yield from self._into(_ADD_TICKET_TYPES, added)
-        edited_ids = {each.event.id for each in edited}
-        changed = [each for each in sum_.changed_ticket_types.values() if each.event_id in edited_ids]
-        counted = [each for each in sum_.changed_ticket_types.values() if each.event_id not in edited_ids]
-        edits = [_TICKET_TYPE_VALUES(ticket_type_values(each)) for each in changed]
-        yield from self._put(ticket_types, _TICKET_TYPE_COLUMNS, edits)
-        # Whoever removed one by hand would have had to remove its bookings, and the new ones would be refused.
-        yield from self._put(ticket_types, _COUNTERS, list(map(_COUNTER_VALUES, counted)), are_kept=True)
+        new: list[Event] = []
+        edited: list[Event] = []
+        moved: list[Event] = []
+        for each in sum_.inventories.values():
+            if each.event.id in sum_.new_events:
+                new.append(each.event)
+            else:
+                is_edited = self._versions.get(each.event.id) != each.event.version
+                (edited if is_edited else moved).append(each.event)
+        edited_ids = {each.id for each in edited}
+        changed: list[TicketType] = []
+        counted: list[TicketType] = []
+        for of_event in sum_.changed_ticket_types.values():
+            (changed if edited_ids and of_event.event_id in edited_ids else counted).append(of_event)
+        dialect = self._dialect
+        yield from self._into(_ADD_EVENTS, list(map(event_values, new)))
+        yield from _PUT_EDITED.statements(list(map(event_values, edited)), dialect)
+        yield from _PUT_MOVED.statements(moved, dialect)
+        yield from self._into(_ADD_TICKET_TYPES, list(map(ticket_type_values, sum_.new_ticket_types.values())))
+        yield from _PUT_TICKET_TYPES.statements(list(map(ticket_type_values, changed)), dialect)
+        yield from _PUT_COUNTED.statements(counted, dialect)
 
     def _into(self, into: Into, rows: Sequence[Any]) -> Iterator[Statement]:
         return into.statements(rows, self._transaction.dialect)
 
-    def _put(
-        self, table: Table, columns: Sequence[str], rows: list[Sequence[Any]], *, are_kept: bool = False
-    ) -> Iterator[Statement]:
-        return (put(table, columns, some, self._dialect, are_kept=are_kept) for some in _pieces(rows))
-
     def _leaving_line(self, changes: dict[UUID, "_Changed"]) -> Iterator[Statement]:
         left = [each.after.id for each in changes.values() if each.leaves_line]
-        return (remove(waiting_list, waiting_list.c.booking_id, some, self._dialect) for some in _pieces(left))
+        return (remove(waiting_list, waiting_list.c.booking_id, some, self._dialect) for some in pieces(left))
 
     def _changed_bookings(self, changes: dict[UUID, "_Changed"]) -> Iterator[Statement]:
         groups: dict[_Alike, list[tuple[Any, ...]]] = {}
@@ -305,7 +302,7 @@ class SqlInventories:
             groups.setdefault(_Alike(each.before.status, shared, tuple(own)), []).append((each.after.id, *own.values()))
         # Bookings that end go first.
         for alike, rows in sorted(groups.items(), key=lambda item: item[0].is_live_after):
-            for some in _pieces(rows):
+            for some in pieces(rows):
                 yield set_alike(bookings, dict(alike.new), alike.own, some, alike.was, self._dialect)
 
 
@@ -381,7 +378,3 @@ def _add(new: Iterable[Any], changed: Iterable[Any], all_new: dict[UUID, Any], a
     all_new.update({each.id: each for each in new})
     for each in changed:
         (all_new if each.id in all_new else all_changed)[each.id] = each
-
-
-def _pieces(rows: list[Any]) -> Iterable[list[Any]]:
-    return (rows[start : start + MOST_ROWS] for start in range(0, len(rows), MOST_ROWS))

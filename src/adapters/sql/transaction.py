@@ -6,7 +6,7 @@ from enum import Enum, auto
 from time import monotonic
 from typing import Any, Final, NoReturn, Protocol, Self, TypeVar
 
-from sqlalchemy import CursorResult, Dialect, Executable, Row
+from sqlalchemy import CursorResult, Executable, Row
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -74,6 +74,8 @@ class Transaction:
         self._seconds = seconds
         self._failure: BaseException | None = None
         self._held: list[Statement] = []
+        self.dialect = connections.dialect
+        """The words of the database."""
         self._is_clean = connections.commits_by_itself
 
     async def __aenter__(self) -> Self:
@@ -137,11 +139,6 @@ class Transaction:
         """The rows that a SELECT finds with these lists."""
         (result,) = await self.send([find.statement(self.dialect, **lists)])
         return find.rows(self.dialect, result.rows)
-
-    @property
-    def dialect(self) -> Dialect:
-        """The words of the database."""
-        return self._connections.engine.dialect
 
     async def _refuse(self, changed: int, expected: int) -> NoReturn:
         self._failure = Conflict(f"{changed} rows were changed where there should be {expected}.")
