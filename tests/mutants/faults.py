@@ -166,7 +166,7 @@ DOMAIN: Final = (
         (
             Change(
                 "domain/book.py",
-                "if sum(booking.quantity for booking in live) + command.quantity > most:",
+                "if taken + command.quantity > most:",
                 "if command.quantity > most:",
             ),
         ),
@@ -188,7 +188,7 @@ DOMAIN: Final = (
         (
             Change(
                 "domain/event.py",
-                "        if self.status is EventStatus.DRAFT and (actor is None or not self.is_managed_by(actor)):\n",
+                "        if self.status is _DRAFT and (actor is None or not self.is_managed_by(actor)):\n",
                 "        if False:\n",
             ),
         ),
@@ -595,7 +595,7 @@ SQL: Final = (
         (
             Change(
                 "adapters/sql/inventories.py",
-                "        yield from self._put(events, _MOVING, [_moving(each) for each in moved])\n",
+                "        yield from _PUT_MOVED.statements(moved, dialect)\n",
                 "",
             ),
         ),
@@ -606,9 +606,30 @@ SQL: Final = (
         (
             Change(
                 "adapters/sql/inventories.py",
-                "        yield from self._put(ticket_types, _COUNTERS, "
-                "[ticket_type_values(each) for each in counted])\n",
+                "        yield from _PUT_COUNTED.statements(counted, dialect)\n",
                 "",
+            ),
+        ),
+        _ON_SQLITE,
+    ),
+    Fault(
+        "What was written is final before its rows are counted",
+        (
+            Change(
+                "adapters/sql/transaction.py",
+                "        if any(statement.expected is not None for statement in self._held):\n",
+                "        if False:\n",
+            ),
+        ),
+        _of("tests/sql/test_commit.py", "test_what_changes_fewer_rows_than_it_should_is_not_committed[sqlite]"),
+    ),
+    Fault(
+        "What was written is not there for what is asked next",
+        (
+            Change(
+                "adapters/sql/transaction.py",
+                "        await self.send(())\n        return await self._do(self._connection.execute(",
+                "        return await self._do(self._connection.execute(",
             ),
         ),
         _ON_SQLITE,

@@ -4,6 +4,7 @@ import sqlite3
 
 import pytest
 from asyncmy.errors import OperationalError
+from msgspec.structs import replace
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
@@ -11,7 +12,13 @@ from boxoffice.adapters.sql.mysql import MySQL
 from boxoffice.adapters.sql.sqlite import SQLite
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.adapters.sql.transaction import Trouble
-from tests.contract.box_office import new_user
+from boxoffice.adapters.sql.types import Statement
+from boxoffice.application.failures import Conflict
+from boxoffice.application.ports import Needs
+from boxoffice.domain.booking import BookingStatus
+from boxoffice.domain.cancel import Cancel, cancel
+from boxoffice.domain.user import Actor
+from tests.contract.box_office import NOW, BoxOffice, new_id, new_user
 
 FULL = 2
 
@@ -37,3 +44,23 @@ def test_a_disk_that_fails_in_a_commit_leaves_the_outcome_unknown() -> None:
     error = DBAPIError("COMMIT", None, failure)
     assert SQLite().diagnose(error, committing=True) is Trouble.LOST
     assert SQLite().diagnose(error, committing=False) is Trouble.AWAY
+
+
+async def test_what_changes_fewer_rows_than_it_should_is_not_committed(any_storage: SqlStorage) -> None:
+    """It goes with COMMIT no longer: somebody's hand was in it, and it must not become final."""
+    office = BoxOffice(any_storage)
+    state = await office.initialize(1)
+    (booking,) = await office.book_many(state, [1])
+    command = Cancel(event_id=state.event.id, actor=Actor(booking.customer_id), booking_id=booking.id)
+    async with any_storage.begin() as unit_of_work:
+        needs = Needs(event_id=state.event.id, booking_id=booking.id, settles=True)
+        ((_, inventory),) = (await unit_of_work.inventories.lock([needs])).items()
+        by_hand = f"UPDATE bookings SET status = 'expired' WHERE id = x'{booking.id.hex}'"
+        await unit_of_work._transaction.send([Statement(by_hand)])
+        await unit_of_work.inventories.save([cancel(replace(inventory, bookings=(booking,)), command, NOW)], new_id())
+        with pytest.raises(Conflict):
+            await unit_of_work.commit()
+    found = await office.reads.booking(booking.id)
+    assert found is not None
+    assert found.booking.status is BookingStatus.CONFIRMED
+    assert (await office.read(state)).ticket_types[0].taken == 1
