@@ -7,8 +7,6 @@ from random import Random
 from time import monotonic
 from uuid import UUID
 
-from sqlalchemy.pool import QueuePool
-
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.application.failures import Unavailable
 from boxoffice.domain.book import Book
@@ -158,8 +156,7 @@ def checked_out(container: Container) -> int:
     """Connections to the database that are in use."""
     storage = container.storage()
     assert isinstance(storage, SqlStorage)
-    pools = [connections.engine.pool for connections in (storage._writing, storage._reading)]
-    return sum(pool.checkedout() for pool in pools if isinstance(pool, QueuePool))
+    return storage._writing.in_use + storage._reading.in_use
 
 
 def booked_with(command: BookIt) -> Book:

@@ -2,12 +2,16 @@
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import event as listening
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from boxoffice.adapters.sql.connections import Send
 from boxoffice.adapters.sql.storage import SqlStorage
+from boxoffice.adapters.sql.types import Result, Statement
 from boxoffice.adapters.system import SystemClock, Uuid7Ids
 from boxoffice.application.book_ticket import BookTicket
 from boxoffice.application.create_webhook import CreateWebhook, NewWebhook
@@ -130,7 +134,15 @@ async def test_a_booking_sends_no_statement_more_where_somebody_is_told(storage:
     sent: list[str] = []
     for engine in (storage._writing.engine.sync_engine, storage._reading.engine.sync_engine):
         listening.listen(engine, "before_cursor_execute", lambda *args: sent.append(args[2].split()[0]))
-        listening.listen(engine, "commit", lambda _: sent.append("COMMIT"))
+
+    def watched(send: Send) -> Send:
+        async def watch(connection: AsyncConnection, together: Sequence[Statement]) -> list[Result]:
+            sent.extend(each.text.split()[0] for each in together)
+            return await send(connection, together)
+
+        return watch
+
+    storage.send_through(watched)
 
     async def statements() -> list[str]:
         sent.clear()

@@ -71,6 +71,11 @@ class Connections:
         self._at_hand.append(connection)
         return True
 
+    def let_go(self) -> None:
+        """One was found dead: those at hand are as old, and whoever comes next is to have a new one."""
+        while self._at_hand:
+            self._begin(_throw_away(self._at_hand.pop()))
+
     async def _from_pool(self) -> AsyncConnection:
         starting = self._begin(self.engine.connect().start())
         try:
@@ -103,6 +108,11 @@ class Connections:
         self._ends.add(task)
         task.add_done_callback(self._ends.discard)
         return task
+
+
+async def _throw_away(connection: AsyncConnection) -> None:
+    await connection.invalidate()
+    await connection.close()
 
 
 def driver_of(connection: AsyncConnection) -> Any:

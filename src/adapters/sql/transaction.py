@@ -231,6 +231,8 @@ class Transaction:
         trouble = self._diagnose(error, committing=committing)
         if trouble is None:
             return error
+        if trouble is Trouble.LOST:
+            self._connections.let_go()
         if committing and trouble is Trouble.LOST:
             return OutcomeUnknown("The connection was lost during COMMIT.")
         return _FAILURES[trouble]()
