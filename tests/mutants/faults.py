@@ -632,7 +632,7 @@ SQL: Final = (
                 "        return await self._do(self._connection.execute(",
             ),
         ),
-        _ON_SQLITE,
+        _of("tests/sql/test_commit.py", "test_what_was_saved_is_there_for_what_is_asked_next[sqlite]"),
     ),
     Fault(
         "Whoever came last is served first, by the database",

@@ -15,10 +15,12 @@ from boxoffice.adapters.sql.transaction import Trouble
 from boxoffice.adapters.sql.types import Statement
 from boxoffice.application.failures import Conflict
 from boxoffice.application.ports import Needs
+from boxoffice.domain.book import book
 from boxoffice.domain.booking import BookingStatus
 from boxoffice.domain.cancel import Cancel, cancel
+from boxoffice.domain.settle import LineAsk
 from boxoffice.domain.user import Actor
-from tests.contract.box_office import NOW, BoxOffice, new_id, new_user
+from tests.contract.box_office import NOW, BoxOffice, booking_command, new_id, new_user
 
 FULL = 2
 
@@ -64,3 +66,19 @@ async def test_what_changes_fewer_rows_than_it_should_is_not_committed(any_stora
     assert found is not None
     assert found.booking.status is BookingStatus.CONFIRMED
     assert (await office.read(state)).ticket_types[0].taken == 1
+
+
+async def test_what_was_saved_is_there_for_what_is_asked_next(any_storage: SqlStorage) -> None:
+    """Though it is sent with that, or with COMMIT, and not before."""
+    office = BoxOffice(any_storage)
+    state = await office.initialize(1)
+    await office.book_many(state, [1])
+    command = booking_command(state)
+    async with any_storage.begin() as unit_of_work:
+        needs = Needs(event_id=state.event.id, customer_id=command.actor.user_id)
+        ((_, inventory),) = (await unit_of_work.inventories.lock([needs])).items()
+        decision = book(inventory, command, NOW)
+        await unit_of_work.inventories.save([decision], new_id())
+        (ticket_type,) = state.ticket_types
+        lines = await unit_of_work.inventories.lines([LineAsk(ticket_type.id, None, 10)])
+    assert [each.id for each in lines[ticket_type.id].head] == [command.booking_id]
