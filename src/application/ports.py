@@ -72,7 +72,7 @@ class AccountKey(Struct, frozen=True, gc=False):
     session_id: UUID | None = None
 
 
-class Claims(Struct, frozen=True, gc=False):
+class Claims(Struct, frozen=True, gc=False, cache_hash=True):
     """Whom an access token speaks for."""
 
     user_id: UUID

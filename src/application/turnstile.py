@@ -11,6 +11,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -165,12 +166,7 @@ class Turnstile:
         its answer, IdempotencyKeyReused where it came with another request.
         """
 
-        def decide_if_found(inventory: Inventory | None, now: datetime) -> Decision[Outcome]:
-            if inventory is None:
-                raise NotFound
-            return decide(inventory, command, now)
-
-        return self._wait_for(needs, decide_if_found, keyed)
+        return self._wait_for(needs, partial(_decide_if_found, decide, command), keyed)
 
     def admit_new(
         self,
@@ -220,6 +216,18 @@ class Turnstile:
             self._held_elsewhere.difference_update(free)
             for entry in self._side.leave(free):
                 self._front.join(entry)
+
+
+def _decide_if_found(
+    decide: Callable[[Inventory, Command, datetime], Decision[Outcome]],
+    command: Command,
+    inventory: Inventory | None,
+    now: datetime,
+) -> Decision[Outcome]:
+    """Raises: NotFound, the refusals of `decide`."""
+    if inventory is None:
+        raise NotFound
+    return decide(inventory, command, now)
 
 
 class _Entrance:

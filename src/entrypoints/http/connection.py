@@ -8,7 +8,7 @@ header, `Authorization` included; lose the body of a request that offers an upgr
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, Final
 from urllib.parse import unquote
 
 import httptools
@@ -40,7 +40,7 @@ What its client is just sending is answered, and the client told that it was the
 """
 
 _ASGI: Final[ASGIVersions] = {"version": "3.0", "spec_version": "2.3"}
-_CLOSE: Final = b"connection: close\r\n"
+_CLOSE: Final = (b"connection", b"close")
 _TURNAWAY: Final = Turnaway()
 
 _IN_ITS_STEAD: Final = b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n"
@@ -171,7 +171,7 @@ class Connection(HttpToolsProtocol):
         }
         if self._is_broken:
             self.scope["extensions"] = {BROKEN: {}}
-        before = cast("RequestResponseCycle | None", self.cycle)
+        before: RequestResponseCycle | None = self.cycle
         self.cycle = Exchange(
             scope=self.scope,
             transport=self.transport,
@@ -244,7 +244,7 @@ class Connection(HttpToolsProtocol):
 
     @property
     def _is_last_answered(self) -> bool:
-        last = cast("RequestResponseCycle | None", self.cycle)
+        last: RequestResponseCycle | None = self.cycle
         return last is None or last.response_complete
 
     @property
@@ -362,7 +362,7 @@ class Exchange(RequestResponseCycle):
         return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(self, message: ASGISendEvent) -> None:
-        """A message of the answer. Raises: RuntimeError for a header that would end its line."""
+        """A message of the answer."""
         if self._head is None:
             self._head = message
             self.response_started, self.waiting_for_100_continue = True, False
@@ -371,19 +371,14 @@ class Exchange(RequestResponseCycle):
             await self.flow.drain()
         if self.disconnected:
             return
-        written = [STATUS_LINE[self._head["status"]]]
         headers = [*self.default_headers, *self._head["headers"]]
-        for header in headers:
-            written.append(b"%b: %b\r\n" % header)
-            if header[0] == b"connection":
-                self.keep_alive = False
-        if not self.keep_alive and (b"connection", b"close") not in headers:
-            written.append(_CLOSE)
-        written.append(b"\r\n")
-        head = b"".join(written)
-        if head.count(b"\n") != len(written) or head.count(b"\r") != len(written):
-            raise RuntimeError("a header holds the end of a line")
-        self.transport.write(head + cast("Any", message)["body"])
+        if _CLOSE in headers:
+            self.keep_alive = False
+        elif not self.keep_alive:
+            headers.append(_CLOSE)
+        lines = b"\r\n".join(map(b": ".join, headers))
+        last: Any = message
+        self.transport.write(b"%b%b\r\n\r\n%b" % (STATUS_LINE[self._head["status"]], lines, last["body"]))
         self.response_complete = True
         if not self.keep_alive:
             self.transport.close()

@@ -1,7 +1,7 @@
 """What is asked and what is answered, as handlers see it: no more of a request is made than they look at."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 from litestar.types import HTTPScope, Receive
@@ -15,6 +15,7 @@ HTML: Final = "text/html; charset=utf-8"
 
 _WITHOUT_CONTENT: Final = frozenset({204, 304})
 _NONE: Final[Mapping[str, str]] = {}
+_NOBODY: Final[Any] = None
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -28,18 +29,17 @@ class Request(Generic[Whoever]):
     def __init__(self, scope: HTTPScope, receive: Receive) -> None:
         self.scope = scope
         self.receive = receive
-        self.caller = cast("Any", None)
-        headers: dict[bytes, list[bytes]] = {}
-        for name, value in scope["headers"]:
-            if name in headers:
-                headers[name].append(value)
-            else:
-                headers[name] = [value]
-        self._headers = headers
+        self.caller = _NOBODY
+        self._headers = dict(scope["headers"])
 
     def header(self, name: bytes) -> Sequence[bytes]:
         """The values of a header (its name in small letters), in their order."""
-        return self._headers.get(name, ())
+        if name not in self._headers:
+            return ()
+        headers: Any = self.scope["headers"]
+        if len(self._headers) == len(headers):
+            return (self._headers[name],)
+        return [value for each, value in headers if each == name]
 
 
 class Response:
@@ -67,8 +67,12 @@ class Response:
         return self
 
     def head(self, length: int, status: int) -> list[tuple[bytes, bytes]]:
-        """Its headers, as they are sent before so many bytes."""
-        headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in self.headers.items()]
+        """Its headers, as they are sent before so many bytes. Raises: ValueError for one that would end its line."""
+        headers = []
+        for name, value in self.headers.items():
+            if not value.isprintable():
+                raise ValueError(f"the header {name} holds what is not to be seen")
+            headers.append((name.lower().encode(), value.encode("latin-1")))
         if status not in _WITHOUT_CONTENT:
             headers.append((b"content-type", self.media_type.encode()))
             headers.append((b"content-length", b"%d" % length))

@@ -1,6 +1,6 @@
 """Who calls: looked up once for each request, before anything else is looked at."""
 
-import re
+import string
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -10,8 +10,11 @@ from .problems import FieldProblem, Malformed
 
 Headers = Iterable[tuple[bytes, bytes]]
 
-_TOKEN: Final = re.compile(rb"[A-Za-z0-9._~+/-]{1,4096}=*")
-"""The b64token of RFC 6750, 2.1; no token of ours is longer."""
+_OF_TOKENS: Final = f"{string.ascii_letters}{string.digits}-._~+/".encode()
+"""The characters of a b64token, which may end in equals signs (RFC 6750, 2.1)."""
+
+_LONGEST_TOKEN: Final = 4_096
+"""No token of ours is longer."""
 
 
 def bearer_token(authorization: Sequence[bytes]) -> str | None:
@@ -25,7 +28,9 @@ def bearer_token(authorization: Sequence[bytes]) -> str | None:
     if scheme != b"Bearer" and scheme.lower() != b"bearer":
         return None
     token = token.strip(b" ")
-    if not _TOKEN.fullmatch(token):
+    said = token.rstrip(b"=")
+    # Taking away what may stand there looks at a character in a tenth of the time of a pattern.
+    if not 0 < len(said) <= _LONGEST_TOKEN or said.translate(None, _OF_TOKENS):
         raise InvalidToken
     return str(token, "ascii")
 

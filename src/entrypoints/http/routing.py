@@ -7,7 +7,7 @@ signatures, groups of tasks, layers around exceptions and answers) costs more th
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from inspect import signature
-from typing import Any, cast
+from typing import Any
 
 from dependency_injector.providers import Provider
 from litestar import Litestar
@@ -87,7 +87,7 @@ def _handler_of(call: Call, providers: Providers, identify: Identify) -> HTTPRou
     provided = [(name, providers[name]) for name in names if name not in pieces]
 
     async def handle(request: Connection[Any, Any, Any]) -> Any:
-        asked = cast("Request[Any]", request)
+        asked: Any = request
         try:
             asked.caller = await identify(operation, asked)
             needed = {name: provider() for name, provider in provided}
