@@ -7,12 +7,14 @@ header, `Authorization` included; lose the body of a request that offers an upgr
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import unquote
 
 import httptools
 from uvicorn._types import ASGI3Application, ASGIReceiveEvent, ASGISendEvent, ASGIVersions
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from .crowding import ALWAYS_LET_IN, MOST_UNDER_WAY, Turnaway
@@ -73,7 +75,15 @@ class Connection(HttpToolsProtocol):
         self._arrival = _Alarm(self.loop, ARRIVAL_SECONDS, self._end_waiting)
         self._answer = _Alarm(self.loop, ANSWER_SECONDS, self._end_answering)
         self._idleness = _Alarm(self.loop, self.timeout_keep_alive, self.timeout_keep_alive_handler)
-        self._await_request()
+        self._of_every_scope: dict[str, Any] = {
+            "type": "http",
+            "asgi": _ASGI,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme or "http",
+            "root_path": "",
+        }
+        self._arrival.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection ended."""
@@ -97,8 +107,7 @@ class Connection(HttpToolsProtocol):
         """Some bytes of a request, or of several."""
         if self._is_broken:
             return
-        self._idleness.put_off()
-        self._await_request()
+        self._idleness.is_set = False
         size = len(data)
         if self._is_in_head or self._is_in_body:
             self._waited_size += size
@@ -110,17 +119,21 @@ class Connection(HttpToolsProtocol):
         except httptools.HttpParserError:
             self._refuse()
             return
+        if not (self._is_in_head or self._is_in_body or self._has_nothing_to_answer):
+            return
+        if not self._arrival.is_set:
+            self._arrival.set()
         if self._waited_size > (LARGEST_HEAD if self._is_in_head else LARGEST_REQUEST):
             self._refuse()
 
     def on_message_begin(self) -> None:
         """A request begins; whoever sent one before that has to be told no is told it first."""
-        self._turn_away()
+        if self._is_told_soon:
+            self._turn_away()
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
         self._is_in_head, self._waited_size = True, 0
-        self._await_request()
 
     def on_url(self, url: bytes) -> None:
         """A piece of the target."""
@@ -152,39 +165,24 @@ class Connection(HttpToolsProtocol):
 
     def _begin(self) -> None:
         """What uvicorn does with a head, for what may come here: HTTP with no path in front of ours."""
-        http_version = self.parser.get_http_version()
+        parser = self.parser
+        http_version = parser.get_http_version()
         target = httptools.parse_url(self.url)
-        path = target.path.decode("ascii")
-        self.scope = {
-            "type": "http",
-            "asgi": _ASGI,
+        raw_path = target.path
+        path = raw_path.decode("ascii")
+        scope: Any = {
+            **self._of_every_scope,
             "http_version": http_version,
-            "server": self.server,
-            "client": self.client,
-            "scheme": self.scheme or "http",
-            "method": self.parser.get_method().decode("ascii"),
-            "root_path": "",
+            "method": parser.get_method().decode("ascii"),
             "path": unquote(path) if "%" in path else path,
-            "raw_path": target.path,
+            "raw_path": raw_path,
             "query_string": target.query or b"",
             "headers": self.headers,
         }
         if self._is_broken:
-            self.scope["extensions"] = {BROKEN: {}}
+            scope["extensions"] = {BROKEN: {}}
         before: RequestResponseCycle | None = self.cycle
-        self.cycle = Exchange(
-            scope=self.scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=False,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=self.expect_100_continue,
-            keep_alive=http_version != "1.0" and self.parser.should_keep_alive(),
-            on_response=self.on_response_complete,
-        )
+        self.cycle = Exchange(self, scope, keep_alive=http_version != "1.0" and parser.should_keep_alive())
         if before is None or before.response_complete:
             self._start_asgi_task(self.cycle, self._service)
         else:
@@ -193,23 +191,33 @@ class Connection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
-        if not self._is_turned_away:
-            super().on_body(body)
+        cycle = self.cycle
+        if self._is_turned_away or cycle.response_complete:
+            return
+        cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         """All of the request is there."""
-        if not self.parser.should_upgrade():
-            self._is_in_body, self._waited_size = False, 0
-            self._arrival.put_off()
-            if self._is_turned_away:
-                self._is_told_soon = True
-                # By the time that it is told, the parser has forgotten.
-                self._is_last = self.parser.get_http_version() == "1.0" or not self.parser.should_keep_alive()
-                _TURNAWAY.soon(self.loop, self._turn_away)
-                return
-            super().on_message_complete()
-            if self._answering is self.cycle:
-                self._answer.set()
+        if self.parser.should_upgrade():
+            return
+        self._is_in_body, self._waited_size = False, 0
+        self._arrival.is_set = False
+        if self._is_turned_away:
+            self._is_told_soon = True
+            # By the time that it is told, the parser has forgotten.
+            self._is_last = self.parser.get_http_version() == "1.0" or not self.parser.should_keep_alive()
+            _TURNAWAY.soon(self.loop, self._turn_away)
+            return
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        cycle.more_body = False
+        cycle.message_event.set()
+        if self._answering is cycle:
+            self._answer.set()
 
     def on_response_complete(self) -> None:
         """A request is answered: the next one, or the time until one has to come."""
@@ -308,7 +316,7 @@ class Connection(HttpToolsProtocol):
 
     def _refuse(self) -> None:
         self._is_broken = True
-        self._arrival.put_off()
+        self._arrival.is_set = False
         if self._is_in_body and not self._is_turned_away and not self._drop():
             return
         self._is_turned_away = False
@@ -331,15 +339,11 @@ class Connection(HttpToolsProtocol):
         self.cycle = None  # type: ignore[assignment]
         return True
 
-    def _await_request(self) -> None:
-        if not self._is_broken and not self._arrival.is_set:
-            self._arrival.set()
-
     def _end_waiting(self) -> None:
         is_answering = self._answering is not None and not self._answering.response_complete
         if self.pipeline or (is_answering and not self._is_in_body):
             # Nothing is read while that is answered, so nothing can have arrived.
-            self._await_request()
+            self._arrival.set()
         else:
             self.transport.close()
 
@@ -350,7 +354,24 @@ class Exchange(RequestResponseCycle):
     The service answers with two messages, never with more, and says how long the body is.
     """
 
+    logger = logging.getLogger("uvicorn.error")
+    disconnected = False
+    response_started = False
+    response_complete = False
+    more_body = True
     _head: Any = None
+
+    def __init__(self, connection: Connection, scope: Any, *, keep_alive: bool) -> None:
+        # Uvicorn's would set all that it knows of, what is asked for in chunks and written to its own log too.
+        self.scope = scope
+        self.transport = connection.transport
+        self.flow = connection.flow
+        self.default_headers = connection.server_state.default_headers
+        self.on_response = connection.on_response_complete
+        self.message_event = asyncio.Event()
+        self.waiting_for_100_continue = connection.expect_100_continue
+        self.keep_alive = keep_alive
+        self.body = bytearray()
 
     async def receive(self) -> ASGIReceiveEvent:
         """The body, without waiting where all of it is there."""
@@ -386,7 +407,7 @@ class Exchange(RequestResponseCycle):
 
 
 class _Alarm:
-    """Rings so many seconds after it was set last, unless it was put off.
+    """Rings so many seconds after it was set last, if it `is_set` still.
 
     The loop is asked for a timer once in that time, not with every request: that took longer than looking at its head.
     """
@@ -407,10 +428,6 @@ class _Alarm:
         self._due = self._loop.time() + self._seconds
         if self._timer is None:
             self._timer = self._loop.call_later(self._seconds, self._look)
-
-    def put_off(self) -> None:
-        """Not before it is set again."""
-        self.is_set = False
 
     def cancel(self) -> None:
         """Never again."""
