@@ -22,16 +22,20 @@ class Shared(Generic[Key, Value]):
         self._asked: dict[Key, list[asyncio.Future[Value | None]]] = {}
         self._runner: asyncio.Task[None] | None = None
 
-    async def __call__(self, key: Key) -> Value | None:
-        """What there is by that key; None: nothing. Raises: what loading raises."""
+    def __call__(self, key: Key) -> "asyncio.Future[Value | None]":
+        """What there is by that key; None: nothing. To be waited for. Raises: what loading raises."""
         # The runner knows the loop too, and asking asyncio for it takes a call of the system.
         loop = asyncio.get_running_loop() if self._runner is None else self._runner.get_loop()
         # One for each, because whoever is cancelled must not take the others along.
         future: asyncio.Future[Value | None] = loop.create_future()
-        self._asked.setdefault(key, []).append(future)
+        asked = self._asked.get(key)
+        if asked is None:
+            self._asked[key] = [future]
+        else:
+            asked.append(future)
         if self._runner is None:
             self._runner = loop.create_task(self._run())
-        return await future
+        return future
 
     async def _run(self) -> None:
         try:

@@ -36,10 +36,10 @@ async def a_turn() -> None:
 async def test_who_asks_while_a_query_runs_shares_the_next_one() -> None:
     source = Source()
     read = Shared(source.load)
-    first = asyncio.create_task(read("a"))
+    first = read("a")
     await a_turn()
     source.values["a"] = 7
-    later = [asyncio.create_task(read(key)) for key in ("a", "b", "a", "c")]
+    later = [read(key) for key in ("a", "b", "a", "c")]
     await a_turn()
     assert source.queries == [["a"]]
     source.gate.release()
@@ -52,7 +52,7 @@ async def test_who_asks_while_a_query_runs_shares_the_next_one() -> None:
 async def test_who_leaves_takes_nobody_along() -> None:
     source = Source()
     read = Shared(source.load)
-    leaving, staying = (asyncio.create_task(read("a")) for _ in range(2))
+    leaving, staying = (read("a") for _ in range(2))
     await a_turn()
     leaving.cancel()
     source.gate.release()
@@ -64,9 +64,9 @@ async def test_who_leaves_takes_nobody_along() -> None:
 async def test_when_the_database_is_away_all_are_told_at_once() -> None:
     source = Source()
     read = Shared(source.load)
-    first = asyncio.create_task(read("a"))
+    first = read("a")
     await a_turn()
-    behind = asyncio.create_task(read("b"))
+    behind = read("b")
     await a_turn()
     source.failures.append(Unavailable("away"))
     source.gate.release()
@@ -80,9 +80,9 @@ async def test_when_the_database_is_away_all_are_told_at_once() -> None:
 async def test_a_mistake_of_ours_fails_those_it_is_about() -> None:
     source = Source()
     read = Shared(source.load)
-    first = asyncio.create_task(read("a"))
+    first = read("a")
     await a_turn()
-    behind = asyncio.create_task(read("b"))
+    behind = read("b")
     await a_turn()
     source.failures.append(ZeroDivisionError())
     source.gate.release()
@@ -105,7 +105,7 @@ async def test_nobody_waits_for_a_query_that_was_cancelled() -> None:
 async def test_who_has_left_is_told_of_no_failure() -> None:
     source = Source()
     read = Shared(source.load)
-    leaving, staying = (asyncio.create_task(read("a")) for _ in range(2))
+    leaving, staying = (read("a") for _ in range(2))
     await a_turn()
     leaving.cancel()
     source.failures.append(Unavailable("away"))

@@ -218,16 +218,22 @@ class Draft(Struct):
         for booking_id in self.new_bookings:
             if booking_id in known:
                 raise Conflict("a booking with this id exists")
-        seen: dict[UUID, set[UUID]] = {}
+        # By their numbers, which have their hashes at hand.
+        seen: dict[int, tuple[Mapping[UUID, UUID], set[int]]] = {}
         for booking in self.bookings.values():
             if booking.status.is_live:
-                of_type = seen.setdefault(booking.ticket_type_id, set())
-                other = live.get(booking.ticket_type_id, _NONE).get(booking.customer_id)
+                of_type = seen.get(booking.ticket_type_id.int)
+                if of_type is None:
+                    of_type = live.get(booking.ticket_type_id, _NONE), set()
+                    seen[booking.ticket_type_id.int] = of_type
+                before, here = of_type
+                customer = booking.customer_id.int
+                other = before.get(booking.customer_id)
                 # The other one may end with this very transaction.
                 is_in_the_way = other is not None and other != booking.id and self._stays_live(other)
-                if is_in_the_way or booking.customer_id in of_type:
+                if is_in_the_way or customer in here:
                     raise Conflict("the customer has a live booking of this ticket type")
-                of_type.add(booking.customer_id)
+                here.add(customer)
 
     def _stays_live(self, booking_id: UUID) -> bool:
         booking = self.booking(booking_id)
@@ -254,8 +260,7 @@ class Draft(Struct):
                 tables.unsettled[event.id] = None
             else:
                 tables.unsettled.pop(event.id, None)
-        for booking in self.bookings.values():
-            self._put_booking(booking)
+        self._put_bookings()
         for event_id, facts in groupby(self.facts, key=lambda fact: fact.event_id):
             tables.facts.setdefault(event_id, []).extend(facts)
         tables.marks |= self.marks
@@ -299,24 +304,35 @@ class Draft(Struct):
             tables.digests[session_id] = digests
             tables.families[digests.family] = session_id
 
-    def _put_booking(self, booking: Booking) -> None:
+    def _put_bookings(self) -> None:
         tables = self.tables
         size = len(tables.bookings)
-        tables.bookings[booking.id] = booking
-        if len(tables.bookings) > size:
-            tables.of_customer.setdefault(booking.customer_id, []).append(booking.id)
-            tables.of_event.setdefault(booking.event_id, []).append(booking.id)
-        live = tables.live.setdefault(booking.ticket_type_id, {})
-        if booking.status.is_live:
-            live[booking.customer_id] = booking.id
-        elif live.get(booking.customer_id) == booking.id:
-            del live[booking.customer_id]
-        if booking.queue_number is not None:
-            line = tables.lines.setdefault(booking.ticket_type_id, {})
-            if booking.status is BookingStatus.WAITLISTED:
-                line[booking.queue_number] = booking.id
-            else:
-                line.pop(booking.queue_number, None)
+        # By their numbers, which have their hashes at hand: most bookings are of few events.
+        of_events: dict[int, list[UUID]] = {}
+        live_of_types: dict[int, dict[UUID, UUID]] = {}
+        for booking in self.bookings.values():
+            tables.bookings[booking.id] = booking
+            if len(tables.bookings) > size:
+                size += 1
+                of_event = of_events.get(booking.event_id.int)
+                if of_event is None:
+                    of_event = of_events[booking.event_id.int] = tables.of_event.setdefault(booking.event_id, [])
+                of_event.append(booking.id)
+                tables.of_customer.setdefault(booking.customer_id, []).append(booking.id)
+            live = live_of_types.get(booking.ticket_type_id.int)
+            if live is None:
+                live = tables.live.setdefault(booking.ticket_type_id, {})
+                live_of_types[booking.ticket_type_id.int] = live
+            if booking.status.is_live:
+                live[booking.customer_id] = booking.id
+            elif live.get(booking.customer_id) == booking.id:
+                del live[booking.customer_id]
+            if booking.queue_number is not None:
+                line = tables.lines.setdefault(booking.ticket_type_id, {})
+                if booking.status is BookingStatus.WAITLISTED:
+                    line[booking.queue_number] = booking.id
+                else:
+                    line.pop(booking.queue_number, None)
 
 
 _NONE: Final[Mapping[UUID, UUID]] = {}

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import string
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any, Final
 
@@ -29,7 +29,6 @@ BROKEN: Final = "boxoffice.broken"
 OVERDUE: Final = "boxoffice.overdue"
 """The ASGI extension by which a connection says why it cancels a request: it took too long."""
 
-_NONE: Final[Mapping[str, Any]] = {}
 _METHODS: Final = frozenset(HttpMethod)
 _ASKED_AS: Final = {"HEAD": "GET", "OPTIONS": "TRACE"}
 """Litestar answers OPTIONS by itself, and not with all methods; no path has TRACE, so its Allow is told."""
@@ -59,7 +58,7 @@ class Envelope:
         begun = perf_counter()
         asked: Any = scope
         method: str = asked["method"]
-        is_broken = BROKEN in (asked.get("extensions") or _NONE)
+        is_broken = _is_marked(asked, BROKEN)
         if method in _ASKED_AS:
             # A scope of our own: the server looks into its own again while it sends.
             asked = {**asked, "method": _ASKED_AS[method]}
@@ -70,29 +69,30 @@ class Envelope:
         try:
             try:
                 _check_can_be_asked(request, is_broken=is_broken)
-                response = (await self._answers(request)).encoded()
+                response = await self._answers(request)
+                body = response.encoded()
             except Exception as error:  # noqa: BLE001 - told as a problem; one that nobody foresaw is logged there
                 response = problem_response(error, request_id)
+                body = response.encoded()
             except asyncio.CancelledError:
-                if OVERDUE not in (scope.get("extensions") or _NONE):
+                if not _is_marked(scope, OVERDUE):
                     raise
                 _go_on()
                 response = problem_response(Unavailable("This took too long; try again in a moment."), request_id)
+                body = response.encoded()
             status = response.status or 200
-            body: Any = response.body
             headers = response.head(len(body), status)
             headers.append((b"x-request-id", request_id.encode()))
-            is_public = status in _ANSWERED and method in _READING and asked.get("user") is None
+            is_public = method in _READING and status in _ANSWERED and request.caller is None
             headers += PUBLIC if is_public else PRIVATE
             await send({"type": "http.response.start", "status": status, "headers": headers})
-            body = b"" if method == "HEAD" else body
-            await send({"type": "http.response.body", "body": body, "more_body": False})
+            await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body, "more_body": False})
         finally:
             seconds = perf_counter() - begun
-            known = method if method in _METHODS and not is_broken else None
+            known = None if is_broken or method not in _METHODS else method
             route: str | None = asked.get("path_template")
             self._metrics().requested(known or "", route or "", status or 0, seconds)
-            caller: Caller | None = asked.get("user")
+            caller: Caller | None = request.caller
             log_request(
                 RequestLine(
                     request_id=request_id,
@@ -113,6 +113,10 @@ def request_id_of(headers: Headers) -> str | None:
 
 def _id_of(given: Sequence[bytes]) -> str | None:
     return str(given[0], "ascii") if given and _REQUEST_ID.fullmatch(given[0]) else None
+
+
+def _is_marked(scope: Any, extension: str) -> bool:
+    return "extensions" in scope and extension in (scope["extensions"] or ())
 
 
 def _go_on() -> None:

@@ -60,11 +60,9 @@ class Response:
         self.headers = headers
         self.media_type = media_type
 
-    def encoded(self) -> "Response":
-        """With the bytes of its body."""
-        if type(self.body) is not bytes:
-            self.body = _encode(self.body)
-        return self
+    def encoded(self) -> bytes:
+        """Its body as it is sent."""
+        return self.body if type(self.body) is bytes else _encode(self.body)
 
     def head(self, length: int, status: int) -> list[tuple[bytes, bytes]]:
         """Its headers, as they are sent before so many bytes. Raises: ValueError for one that would end its line."""

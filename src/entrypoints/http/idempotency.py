@@ -86,11 +86,12 @@ def answer_of(
 
 def respond(answer: Answer, *, is_again: bool = False) -> Response:
     """The answer as it goes out, the first time as well as again."""
-    named = (
-        ("Location", answer.location),
-        ("ETag", answer.etag),
-        ("Idempotency-Replayed", "true" if is_again else None),
-    )
-    headers = {name: value for name, value in named if value is not None}
+    headers = {}
+    if answer.location is not None:
+        headers["Location"] = answer.location
+    if answer.etag is not None:
+        headers["ETag"] = answer.etag
+    if is_again:
+        headers["Idempotency-Replayed"] = "true"
     media_type = JSON if answer.status < 400 else MEDIA_TYPE
     return Response(answer.body, status=answer.status, headers=headers, media_type=media_type)

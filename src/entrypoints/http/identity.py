@@ -1,20 +1,13 @@
 """Who calls: looked up once for each request, before anything else is looked at."""
 
-import string
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any
 
 from ...application.authenticate import Caller
 from ...domain.refusals import InvalidToken
 from .problems import FieldProblem, Malformed
 
 Headers = Iterable[tuple[bytes, bytes]]
-
-_OF_TOKENS: Final = f"{string.ascii_letters}{string.digits}-._~+/".encode()
-"""The characters of a b64token, which may end in equals signs (RFC 6750, 2.1)."""
-
-_LONGEST_TOKEN: Final = 4_096
-"""No token of ours is longer."""
 
 
 def bearer_token(authorization: Sequence[bytes]) -> str | None:
@@ -27,12 +20,10 @@ def bearer_token(authorization: Sequence[bytes]) -> str | None:
     scheme, _, token = authorization[0].strip().partition(b" ")
     if scheme != b"Bearer" and scheme.lower() != b"bearer":
         return None
-    token = token.strip(b" ")
-    said = token.rstrip(b"=")
-    # Taking away what may stand there looks at a character in a tenth of the time of a pattern.
-    if not 0 < len(said) <= _LONGEST_TOKEN or said.translate(None, _OF_TOKENS):
+    # What else a token may not hold (RFC 6750, 2.1) stands in none that was signed here.
+    if not token.isascii():
         raise InvalidToken
-    return str(token, "ascii")
+    return str(token, "ascii").strip(" ")
 
 
 def actor_of(caller: Caller | None) -> Any:

@@ -68,7 +68,7 @@ class AddressOf:
 
 
 class Identify:
-    """Finds who calls, and counts the request where there are limits."""
+    """Finds who calls, notes it in the request, and counts that where there are limits."""
 
     def __init__(
         self, authenticate: Provider[Authenticate], limits: Provider[RequestLimits] | None, address_of: AddressOf
@@ -77,36 +77,33 @@ class Identify:
         self._limits = limits
         self._address_of = address_of
 
-    async def __call__(self, operation: Operation, request: Request[Any]) -> Caller | None:
-        """The caller, noted as the scope's user; None for nobody.
-
-        Raises: NotSignedIn, InvalidToken, Malformed, TooManyRequests.
-        """
+    async def __call__(self, operation: Operation, request: Request[Any]) -> None:
+        """Raises: NotSignedIn, InvalidToken, Malformed, TooManyRequests."""
         if operation.ignores_token:
-            return None
-        scope = request.scope
+            return
         try:
             token = bearer_token(request.header(b"authorization"))
-            caller = None if token is None else await self._authenticate()(token)
-            _check_signed_in(operation, caller)
+            if token is None:
+                _check_may_be_nobody(operation)
+            else:
+                request.caller = await self._authenticate()(token)
         except (InvalidToken, NotSignedIn):
             if self._limits is not None:
-                self._limits()[UNSIGNED](self._address_of(scope))
+                self._limits()[UNSIGNED](self._address_of(request.scope))
             raise
-        scope["user"] = caller
         if self._limits is None:
-            return caller
+            return
+        caller: Caller | None = request.caller
         if caller is not None and operation.limit is None:
             # The number has its hash at hand, the UUID has not.
-            self._limits()[READS if scope["method"] == "GET" else WRITES](caller.actor.user_id.int)
+            self._limits()[READS if request.scope["method"] == "GET" else WRITES](caller.actor.user_id.int)
         else:
-            self._limits()[operation.limit or UNSIGNED](self._address_of(scope))
-        return caller
+            self._limits()[operation.limit or UNSIGNED](self._address_of(request.scope))
 
 
-def _check_signed_in(operation: Operation, caller: Caller | None) -> None:
+def _check_may_be_nobody(operation: Operation) -> None:
     """Raises: NotSignedIn where somebody has to be."""
-    if operation.signed_in and caller is None:
+    if operation.signed_in:
         raise NotSignedIn
 
 

@@ -89,7 +89,7 @@ def _handler_of(call: Call, providers: Providers, identify: Identify) -> HTTPRou
     async def handle(request: Connection[Any, Any, Any]) -> Any:
         asked: Any = request
         try:
-            asked.caller = await identify(operation, asked)
+            await identify(operation, asked)
             needed = {name: provider() for name, provider in provided}
             for name in pieces:
                 needed[name] = asked.scope["path_params"][name]
