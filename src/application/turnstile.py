@@ -204,7 +204,8 @@ class Turnstile:
         return future
 
     def _entrance(self, event_id: UUID) -> "_Entrance":
-        return self._side if event_id in self._held_elsewhere else self._front
+        is_held = self._held_elsewhere and event_id in self._held_elsewhere
+        return self._side if is_held else self._front
 
     def _send_aside(self, event_ids: Collection[UUID]) -> None:
         self._held_elsewhere.update(event_ids)
@@ -440,9 +441,8 @@ class _Seen:
     def __init__(self, inventory: Inventory) -> None:
         self.inventory = _without_concerned(inventory)
         self.is_written = False
-        self.bookings: dict[UUID, Booking] = {}
-        # Of a customer there are few, and hashing an id takes longer than looking at them.
-        self.of_customer: dict[UUID, list[Booking]] = {}
+        self.bookings: dict[int, Booking] = {}
+        self.of_customer: dict[int, list[Booking]] = {}
         self.payments = {payment.id: payment for payment in inventory.payments}
         for booking in inventory.bookings:
             self._note(booking)
@@ -464,8 +464,8 @@ class _Seen:
 
     def concerned(self, need: Needs) -> tuple[Booking, ...]:
         """The bookings that a command is about."""
-        of_customer = self.of_customer.get(need.customer_id) if need.customer_id is not None else None
-        named = self.bookings.get(need.booking_id) if need.booking_id is not None else None
+        of_customer = self.of_customer.get(need.customer_id.int) if need.customer_id is not None else None
+        named = self.bookings.get(need.booking_id.int) if need.booking_id is not None else None
         if named is None:
             return tuple(of_customer) if of_customer else ()
         return (*(each for each in of_customer or () if each is not named), named)
@@ -479,16 +479,16 @@ class _Seen:
         for booking in decision.booked:
             self._note(booking)
         for change in decision.changed:
-            before = self.bookings.get(change.after.id)
+            before = self.bookings.get(change.after.id.int)
             if before is not None:
-                self.of_customer[before.customer_id].remove(before)
+                self.of_customer[before.customer_id.int].remove(before)
                 self._note(change.after)
 
     def _note(self, booking: Booking) -> None:
-        self.bookings[booking.id] = booking
-        of_customer = self.of_customer.get(booking.customer_id)
+        self.bookings[booking.id.int] = booking
+        of_customer = self.of_customer.get(booking.customer_id.int)
         if of_customer is None:
-            self.of_customer[booking.customer_id] = [booking]
+            self.of_customer[booking.customer_id.int] = [booking]
         else:
             of_customer.append(booking)
 
@@ -512,7 +512,8 @@ class _Batch:
         self.postponed: list[_Entry] = []
         self._entries = entries
         self._now = now
-        self._seen: dict[UUID, _Seen] = {}
+        # By the numbers of their ids, which have their hashes at hand; so are bookings and customers.
+        self._seen: dict[int, _Seen] = {}
         self._remembered: dict[Key, Remembered] = {}
         self._to_remember: list[Remembered] = []
         self._pending: list[Decision[Any]] = []
@@ -523,7 +524,7 @@ class _Batch:
     @property
     def locked(self) -> Collection[UUID]:
         """The events whose locks were had."""
-        return self._seen.keys()
+        return [seen.inventory.event.id for seen in self._seen.values()]
 
     @property
     def written(self) -> list[UUID]:
@@ -536,7 +537,7 @@ class _Batch:
         return [
             event_id
             for event_id in self._written
-            if self._seen[event_id].inventory.event.is_unsettled and event_id not in self._stuck
+            if self._seen[event_id.int].inventory.event.is_unsettled and event_id not in self._stuck
         ]
 
     async def run(self, storage: Inventories) -> None:
@@ -546,7 +547,7 @@ class _Batch:
             asked = asyncio.get_running_loop().time()
             locked = await storage.lock(needs)
             self.lock_seconds = asyncio.get_running_loop().time() - asked
-            self._seen = {event_id: _Seen(inventory) for event_id, inventory in locked.items()}
+            self._seen = {event_id.int: _Seen(inventory) for event_id, inventory in locked.items()}
         keys = [entry.keyed.key for entry in self._entries if entry.keyed is not None]
         if keys:
             self._remembered = await storage.remembered(keys)
@@ -555,7 +556,7 @@ class _Batch:
         await self._load_lines(storage, needs, now)
         for entry in self._entries:
             need = entry.needs
-            seen = None if need is None else self._seen.get(need.event_id)
+            seen = None if need is None else self._seen.get(need.event_id.int)
             if self._moved >= STEP or (seen is not None and seen.has_lapsed_holds(now)):
                 self.postponed.append(entry)
                 continue
@@ -574,9 +575,10 @@ class _Batch:
 
     async def _settle_lapsed(self, storage: Inventories, now: datetime) -> None:
         """A hold whose time is over counts as expired from that moment: it is settled before anything else."""
-        for event_id, seen in self._seen.items():
-            if seen.inventory.event.has_lapsed_holds(now) and self._moved < STEP:
-                await self._settle_on(storage, self._record(settle(seen.inventory, Settle(event_id), now), seen), now)
+        for seen in self._seen.values():
+            event = seen.inventory.event
+            if event.has_lapsed_holds(now) and self._moved < STEP:
+                await self._settle_on(storage, self._record(settle(seen.inventory, Settle(event.id), now), seen), now)
         # This step is not the commands' own: however much had lapsed, they are decided now.
         self._moved = 0
 
@@ -584,11 +586,11 @@ class _Batch:
         """Load the head of every line that may be served, as far as all the commands together may need it."""
         freed: dict[UUID, dict[UUID, int]] = {}
         for need in needs:
-            if need.settles and need.event_id in self._seen:
+            if need.settles and need.event_id.int in self._seen:
                 of_event = freed.setdefault(need.event_id, {})
-                for booking in self._seen[need.event_id].concerned(need):
+                for booking in self._seen[need.event_id.int].concerned(need):
                     of_event[booking.ticket_type_id] = of_event.get(booking.ticket_type_id, 0) + booking.quantity
-        wanted = {event_id: asks(self._seen[event_id].inventory, types, now) for event_id, types in freed.items()}
+        wanted = {event_id: asks(self._seen[event_id.int].inventory, types, now) for event_id, types in freed.items()}
         await self._load(storage, wanted)
 
     async def _load(self, storage: Inventories, wanted: dict[UUID, Asks]) -> None:
@@ -601,7 +603,7 @@ class _Batch:
         closing = await storage.closing(closing_asks) if closing_asks else {}
         due = await storage.due_holds(hold_asks) if hold_asks else {}
         for event_id, each in wanted.items():
-            seen = self._seen[event_id]
+            seen = self._seen[event_id.int]
             shown = {ask.ticket_type_id: lines[ask.ticket_type_id] for ask in each.lines}
             seen.inventory = replace(
                 seen.inventory,
@@ -642,9 +644,9 @@ class _Batch:
         """Where the lines that were loaded did not reach, load more and go on, as far as one step goes."""
         event_id = admitted.inventory.event.id
         while admitted.inventory.event.is_unsettled and admitted.moved < STEP:
-            await self._load(storage, {event_id: asks(self._seen[event_id].inventory, {}, now)})
-            decision = settle(self._seen[event_id].inventory, Settle(event_id), now)
-            self._record(decision, self._seen[event_id])
+            await self._load(storage, {event_id: asks(self._seen[event_id.int].inventory, {}, now)})
+            decision = settle(self._seen[event_id.int].inventory, Settle(event_id), now)
+            self._record(decision, self._seen[event_id.int])
             admitted = Admitted(
                 admitted.outcome,
                 decision.inventory,
@@ -662,7 +664,7 @@ class _Batch:
         inventory = decision.inventory
         event = inventory.event
         if seen is None:
-            seen = self._seen[event.id] = _Seen(inventory)
+            seen = self._seen[event.id.int] = _Seen(inventory)
             is_written = True
         else:
             is_written = seen.inventory.event is not event

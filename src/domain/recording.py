@@ -22,23 +22,17 @@ class Recording:
     (promise 1), and every happening through `note`, so that facts have no gaps (promise 7).
     """
 
-    __slots__ = (
-        "_booked",
-        "_changed",
-        "_changed_payments",
-        "_changed_ticket_types",
-        "_closing",
-        "_due",
-        "_facts",
-        "_inventory",
-        "_lines",
-        "_new_payments",
-        "_new_ticket_types",
-        "event",
-        "now",
-        "promoted",
-        "ticket_types",
-    )
+    promoted = 0
+    """How many bookings have left the line with tickets by now."""
+
+    # Most decisions make one booking and one fact, so nothing is made that stays empty.
+    _new_payments: tuple[Payment, ...] = ()
+    _changed_payments: tuple[Payment, ...] = ()
+    # By their places: an id takes its time to be hashed, and most events have few types.
+    _changed_ticket_types: tuple[int, ...] = ()
+    _new_ticket_types: tuple[int, ...] = ()
+    _booked: tuple[Booking, ...] = ()
+    _changed: dict[UUID, Change] | None = None
 
     def __init__(self, inventory: Inventory, now: datetime) -> None:
         self.event: Event = inventory.event
@@ -46,19 +40,9 @@ class Recording:
         self._inventory = inventory
         self.ticket_types = inventory.ticket_types
         """All ticket types, in their order."""
-        self.promoted = 0
-        """How many bookings have left the line with tickets by now."""
         self._lines = inventory.lines
         self._closing = inventory.closing
         self._due = inventory.due
-        # Most decisions make one booking and one fact, so nothing is made here that stays empty.
-        self._new_payments: tuple[Payment, ...] = ()
-        self._changed_payments: tuple[Payment, ...] = ()
-        # By their places: an id takes its time to be hashed, and most events have few types.
-        self._changed_ticket_types: tuple[int, ...] = ()
-        self._new_ticket_types: tuple[int, ...] = ()
-        self._booked: tuple[Booking, ...] = ()
-        self._changed: dict[UUID, Change] | None = None
         self._facts: list[Fact] = []
 
     def ticket_type(self, ticket_type_id: UUID) -> TicketType:

@@ -1,6 +1,7 @@
 """Many rows into one table, written out as the database reads them."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import starmap
 from operator import itemgetter
 from typing import Any, Final, cast
 
@@ -59,18 +60,19 @@ class _Written:
         self._after = after
 
     def statements(self, rows: Iterable[Sequence[Any]]) -> Iterator[Statement]:
-        written = self._row
+        written = list(starmap(self._row, rows))
+        if sum(map(len, written)) <= LONGEST:
+            yield self._of(written)
+            return
         together: list[str] = []
         length = 0
-        for values in rows:
-            row = written(*values)
+        for row in written:
             if length + len(row) > LONGEST and together:
                 yield self._of(together)
                 together, length = [], 0
             together.append(row)
             length += len(row)
-        if together:
-            yield self._of(together)
+        yield self._of(together)
 
     def _of(self, rows: list[str]) -> Statement:
         return Statement(f"{self._before}{','.join(rows)}{self._after}")

@@ -141,15 +141,19 @@ class SqlInventories:
 
     async def lock(self, needs: Sequence[Needs]) -> dict[UUID, Inventory]:
         """Lock, then read: what is read under the lock is what was committed before it."""
-        event_ids = sorted({need.event_id for need in needs})
+        event_ids = _in_order(need.event_id for need in needs)
         by_id = {(need.event_id, need.booking_id) for need in needs if need.booking_id is not None}
         paid = {(need.event_id, need.booking_id) for need in needs if need.payments and need.booking_id is not None}
-        customers = {(need.event_id, need.customer_id) for need in needs if need.customer_id is not None}
+        customers = {
+            (need.event_id.int, need.customer_id.int): (need.event_id, need.customer_id)
+            for need in needs
+            if need.customer_id is not None
+        }
         asked: list[tuple[Find, dict[str, Any]]] = [(_LOCK, {"ids": event_ids}), (_TICKET_TYPES, {"ids": event_ids})]
         if by_id:
             asked.append((_BY_ID, {"ids": [booking_id for _, booking_id in by_id]}))
         if customers:
-            asked.append((_LIVE_OF_CUSTOMERS, {"customers": customers}))
+            asked.append((_LIVE_OF_CUSTOMERS, {"customers": customers.values()}))
         if paid:
             asked.append((_PAYMENTS, {"ids": [booking_id for _, booking_id in paid]}))
         locked, types, *others = await self._found_under_lock(asked, event_ids)
@@ -161,7 +165,7 @@ class SqlInventories:
         needed: dict[UUID, dict[UUID, Booking]] = {}
         for row in chain.from_iterable(others):
             each = booking(row)
-            is_live_of_customer = each.status.is_live and (each.event_id, each.customer_id) in customers
+            is_live_of_customer = each.status.is_live and (each.event_id.int, each.customer_id.int) in customers
             if is_live_of_customer or (each.event_id, each.id) in by_id:
                 needed.setdefault(each.event_id, {})[each.id] = each
         inventories = {}
@@ -209,7 +213,7 @@ class SqlInventories:
         """The locks wait for a transaction that is still to end; then its mark is there or never will be."""
         if not event_ids:
             return False
-        ids = sorted(set(event_ids))
+        ids = _in_order(event_ids)
         await self._found_under_lock([(_LOCK, {"ids": ids})], ids)
         return bool(await self._transaction.rows(_MARKED, {"ids": ids, "mark": mark}))
 
@@ -289,11 +293,11 @@ class SqlInventories:
     def _into(self, into: Into, rows: Sequence[Any]) -> Iterator[Statement]:
         return into.statements(rows, self._transaction.dialect)
 
-    def _leaving_line(self, changes: dict[UUID, "_Changed"]) -> Iterator[Statement]:
+    def _leaving_line(self, changes: dict[int, "_Changed"]) -> Iterator[Statement]:
         left = [each.after.id for each in changes.values() if each.leaves_line]
         return (remove(waiting_list, waiting_list.c.booking_id, some, self._dialect) for some in pieces(left))
 
-    def _changed_bookings(self, changes: dict[UUID, "_Changed"]) -> Iterator[Statement]:
+    def _changed_bookings(self, changes: dict[int, "_Changed"]) -> Iterator[Statement]:
         groups: dict[_Alike, list[tuple[Any, ...]]] = {}
         for each in changes.values():
             new = each.new_values()
@@ -304,6 +308,12 @@ class SqlInventories:
         for alike, rows in sorted(groups.items(), key=lambda item: item[0].is_live_after):
             for some in pieces(rows):
                 yield set_alike(bookings, dict(alike.new), alike.own, some, alike.was, self._dialect)
+
+
+def _in_order(event_ids: Iterable[UUID]) -> list[UUID]:
+    """Each once, in the order in which everybody locks them."""
+    by_number = {event_id.int: event_id for event_id in event_ids}
+    return [by_number[number] for number in sorted(by_number)]
 
 
 class _Changed(Struct):
@@ -338,43 +348,48 @@ class _Alike(Struct, frozen=True):
 
 
 class _Sum(Struct):
-    """What decisions come to all together."""
+    """What decisions come to all together, by the numbers of their ids, which have their hashes at hand."""
 
-    inventories: dict[UUID, Inventory] = {}
+    inventories: dict[int, Inventory] = {}
     new_events: set[UUID] = set()
-    new_ticket_types: dict[UUID, TicketType] = {}
-    changed_ticket_types: dict[UUID, TicketType] = {}
-    new_bookings: dict[UUID, Booking] = {}
-    changes: dict[UUID, _Changed] = {}
-    new_payments: dict[UUID, Payment] = {}
-    changed_payments: dict[UUID, Payment] = {}
+    new_ticket_types: dict[int, TicketType] = {}
+    changed_ticket_types: dict[int, TicketType] = {}
+    new_bookings: dict[int, Booking] = {}
+    changes: dict[int, _Changed] = {}
+    new_payments: dict[int, Payment] = {}
+    changed_payments: dict[int, Payment] = {}
 
 
 def _sum(decisions: Iterable[Decision[Any]]) -> _Sum:
     sum_ = _Sum()
+    inventories, new_bookings, changes = sum_.inventories, sum_.new_bookings, sum_.changes
     for decision in decisions:
         event_id = decision.inventory.event.id
-        sum_.inventories[event_id] = decision.inventory
+        inventories[event_id.int] = decision.inventory
         if decision.is_new_event:
             sum_.new_events.add(event_id)
         _add(decision.new_ticket_types, decision.changed_ticket_types, sum_.new_ticket_types, sum_.changed_ticket_types)
         for booked in decision.booked:
-            sum_.new_bookings[booked.id] = booked
+            new_bookings[booked.id.int] = booked
         for change in decision.changed:
             after = change.after
-            if after.id in sum_.new_bookings:
-                sum_.new_bookings[after.id] = after
-            elif after.id in sum_.changes:
-                sum_.changes[after.id].after = after
+            key = after.id.int
+            if key in new_bookings:
+                new_bookings[key] = after
+            elif key in changes:
+                changes[key].after = after
             else:
-                sum_.changes[after.id] = _Changed(change.before, after)
-        _add(decision.new_payments, decision.changed_payments, sum_.new_payments, sum_.changed_payments)
-    sum_.changes = {booking_id: each for booking_id, each in sum_.changes.items() if each.new_values()}
+                changes[key] = _Changed(change.before, after)
+        if decision.new_payments or decision.changed_payments:
+            _add(decision.new_payments, decision.changed_payments, sum_.new_payments, sum_.changed_payments)
+    sum_.changes = {key: each for key, each in changes.items() if each.new_values()}
     return sum_
 
 
-def _add(new: Iterable[Any], changed: Iterable[Any], all_new: dict[UUID, Any], all_changed: dict[UUID, Any]) -> None:
+def _add(new: Iterable[Any], changed: Iterable[Any], all_new: dict[int, Any], all_changed: dict[int, Any]) -> None:
     """What is new to the transaction stays new, however often it changes."""
-    all_new.update({each.id: each for each in new})
+    for each in new:
+        all_new[each.id.int] = each
     for each in changed:
-        (all_new if each.id in all_new else all_changed)[each.id] = each
+        key = each.id.int
+        (all_new if key in all_new else all_changed)[key] = each

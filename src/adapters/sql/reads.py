@@ -379,8 +379,13 @@ class SqlReads:
         rows = await look(
             self._connections, self._diagnose, lambda transaction: transaction.find(_STANDINGS, ids=session_ids)
         )
-        found = {Claims(user_id, id_): Standing(role, expires_at) for id_, user_id, expires_at, role in rows}
-        return {each: found[each] for each in claims if each in found}
+        # By their numbers, which have their hashes at hand.
+        found = {
+            (user_id.int, id_.int): Standing(role=role, expires_at=expires_at)
+            for id_, user_id, expires_at, role in rows
+        }
+        by_number = {each: (each.user_id.int, each.session_id.int) for each in claims}
+        return {each: found[number] for each, number in by_number.items() if number in found}
 
     async def accounts(self, wanted: Sequence[AccountKey]) -> dict[AccountKey, Account]:
         """Users, each with that session if it is theirs."""
