@@ -1,12 +1,12 @@
 """A SELECT whose lists are written out, so that it can be sent together with others."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Column, Dialect, Select
 
-from .types import Row, Statement, literal_of, reading_of
+from .types import Read, Row, Statement, literal_of, reading_of
 
 _LIST: Final = re.compile(r"(\([^()]+\)|\S+) IN \(__\[POSTCOMPILE_(\w+)\]\)")
 """How SQLAlchemy leaves a list open until it knows its length, with the column before it, or the two."""
@@ -47,8 +47,7 @@ class _Written:
         self._literals = {name: [literal_of(each.type, dialect.name) for each in of] for name, of in lists.items()}
         # What stands before the first list, its columns, its name, what stands before the next one, …
         self._pieces = _LIST.split(text)
-        readings = [reading_of(each.type, dialect) for each in statement.selected_columns]
-        self._read = [(place, read) for place, read in enumerate(readings) if read is not None]
+        self._row = _row_of([reading_of(each.type, dialect) for each in statement.selected_columns])
 
     def text(self, lists: dict[str, Iterable[Any]]) -> str:
         pieces = self._pieces
@@ -71,10 +70,13 @@ class _Written:
         return f"({' OR '.join(together) or 'NULL'})"
 
     def rows(self, found: Sequence[Row]) -> list[Row]:
-        return [self._row(row) for row in found]
+        return list(map(self._row, found))
 
-    def _row(self, row: Row) -> Row:
-        values = list(row)
-        for place, read in self._read:
-            values[place] = read(values[place])
-        return tuple(values)
+
+def _row_of(readings: Sequence[Read | None]) -> Callable[[Row], Row]:
+    """One function for a whole row, made of its columns as that for a row that is written (`into`)."""
+    known = {f"read_{place}": read for place, read in enumerate(readings)}
+    values = [f"row[{place}]" if read is None else f"read_{place}(row[{place}])" for place, read in enumerate(readings)]
+    # Nothing but numbers and the names above is in it.
+    made: Callable[[Row], Row] = eval(f"lambda row: ({', '.join(values)},)", known)  # noqa: S307
+    return made

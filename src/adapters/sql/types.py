@@ -135,7 +135,7 @@ def literal_of(kind: TypeEngine[Any], dialect: str) -> Literal:
             write = _bytes
         case _:
             write = _number
-    return lambda value: NULL if value is None else write(value)
+    return write
 
 
 _SHORT: Final = 40
@@ -158,7 +158,9 @@ def placeholder_of(column: Column[Any], dialect: str, value: str) -> tuple[str, 
 def _text(before: str, after: str) -> Literal:
     is_plain_text = before != "x'"
 
-    def write(value: str) -> str:
+    def write(value: str | None) -> str:
+        if value is None:
+            return NULL
         if is_plain_text and value.isascii() and not ("'" in value or "\\" in value or "\0" in value):
             return f"'{value}'"
         return f"{before}{value.encode().hex()}{after}"
@@ -166,12 +168,12 @@ def _text(before: str, after: str) -> Literal:
     return write
 
 
-def _bytes(value: bytes) -> str:
-    return f"x'{value.hex()}'"
+def _bytes(value: bytes | None) -> str:
+    return NULL if value is None else f"x'{value.hex()}'"
 
 
-def _number(value: int) -> str:
-    return f"{value:d}"
+def _number(value: int | None) -> str:
+    return NULL if value is None else f"{value:d}"
 
 
 def _id(value: UUID | None) -> str:
@@ -192,6 +194,8 @@ def reading_of(kind: TypeEngine[Any], dialect: Dialect) -> Read | None:
         case Word():
             words: dict[str | None, StrEnum | None] = {word.value: word for word in kind.words}
             return {**words, None: None}.__getitem__
+        case Moment() if dialect.name != "sqlite":
+            return _found_moment
         case _:
             read: Read | None = kind.dialect_impl(dialect).result_processor(dialect, None)
             return read
@@ -200,6 +204,10 @@ def reading_of(kind: TypeEngine[Any], dialect: Dialect) -> Read | None:
 _uuid: Final = msgspec.msgpack.Decoder(UUID).decode
 _SIXTEEN_BYTES: Final = b"\xc4\x10"
 """How MessagePack says that so many follow. Its decoder makes an id of them six times as fast as `uuid.UUID` does."""
+
+
+def _found_moment(value: datetime | None) -> datetime | None:
+    return None if value is None else value.replace(tzinfo=UTC)
 
 
 def _found_id(value: bytes | None) -> UUID | None:
