@@ -15,7 +15,7 @@ from .sharing import Shared
 REMEMBERED_FOR = 3.0
 """Seconds that a standing is remembered, so that a role or the end of a session holds within five."""
 
-MOST_REMEMBERED = 4_000
+MOST_REMEMBERED = 1_000
 """Callers, for whoever asks again within that time."""
 
 _UNKNOWN: Final[tuple[float, Standing | None]] = (float("-inf"), None)

@@ -297,7 +297,9 @@ class TestWaiting:
         assert connected.cycle is not first
         connected.connection_lost(None)
         assert first.disconnected
-        assert first.message_event.is_set()
+        with pytest.raises(StopIteration) as told:
+            first.receive().send(None)
+        assert told.value.value == {"type": "http.disconnect"}
 
     def test_what_never_ends_is_cut_off(self, connected: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(connection, "LARGEST_REQUEST", 1_000)

@@ -29,8 +29,8 @@ LEEWAY = 5
 LONGEST = 2_048
 """Characters. Ours have some 400, so that nothing bigger is even looked at."""
 
-MOST_REMEMBERED = 4_000
-"""Tokens whose signature was found good and need not be verified again: some 4 MB.
+MOST_REMEMBERED = 1_000
+"""Tokens whose signature was found good and need not be verified again: some 1 MB.
 
 No more of them, because what has to be forgotten has left the processor's caches by then: with 20,000 of these, and
 50,000 callers, remembering and forgetting took longer than verifying.

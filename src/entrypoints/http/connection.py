@@ -191,13 +191,13 @@ class Connection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
-        cycle = self.cycle
+        cycle: Any = self.cycle
         if self._is_turned_away or cycle.response_complete:
             return
         cycle.body += body
         if len(cycle.body) > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
-        cycle.message_event.set()
+        cycle.set()
 
     def on_message_complete(self) -> None:
         """All of the request is there."""
@@ -211,11 +211,11 @@ class Connection(HttpToolsProtocol):
             self._is_last = self.parser.get_http_version() == "1.0" or not self.parser.should_keep_alive()
             _TURNAWAY.soon(self.loop, self._turn_away)
             return
-        cycle = self.cycle
+        cycle: Any = self.cycle
         if cycle.response_complete:
             return
         cycle.more_body = False
-        cycle.message_event.set()
+        cycle.set()
         if self._answering is cycle:
             self._answer.set()
 
@@ -360,6 +360,8 @@ class Exchange(RequestResponseCycle):
     response_complete = False
     more_body = True
     _head: Any = None
+    _is_read = False
+    _more: "asyncio.Future[None] | None" = None
 
     def __init__(self, connection: Connection, scope: Any, *, keep_alive: bool) -> None:
         # Uvicorn's would set all that it knows of, what is asked for in chunks and written to its own log too.
@@ -368,19 +370,34 @@ class Exchange(RequestResponseCycle):
         self.flow = connection.flow
         self.default_headers = connection.server_state.default_headers
         self.on_response = connection.on_response_complete
-        self.message_event = asyncio.Event()
         self.waiting_for_100_continue = connection.expect_100_continue
         self.keep_alive = keep_alive
         self.body = bytearray()
 
+    @property
+    def message_event(self) -> "Exchange":  # type: ignore[override]
+        """What is told that there is more of the body, or that there will be no more: an event would be 760 bytes."""
+        return self
+
+    def set(self) -> None:
+        """Wake whoever waits for more of the body."""
+        if self._more is not None and not self._more.done():
+            self._more.set_result(None)
+
     async def receive(self) -> ASGIReceiveEvent:
-        """The body, without waiting where all of it is there."""
-        if self.more_body or self.disconnected or self.response_complete or not self.message_event.is_set():
-            return await super().receive()
-        self.flow.resume_reading()
-        self.message_event.clear()
-        body, self.body = bytes(self.body), bytearray()
-        return {"type": "http.request", "body": body, "more_body": False}
+        """All of the body that is there; where there is none yet, wait for it, or for the connection to end."""
+        if self.waiting_for_100_continue and not self.transport.is_closing():
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.waiting_for_100_continue = False
+        while not (self.disconnected or self.response_complete):
+            self.flow.resume_reading()
+            if self.body or not (self.more_body or self._is_read):
+                body, self.body = bytes(self.body), bytearray()
+                self._is_read = not self.more_body
+                return {"type": "http.request", "body": body, "more_body": self.more_body}
+            self._more = asyncio.get_running_loop().create_future()
+            await self._more
+        return {"type": "http.disconnect"}
 
     async def send(self, message: ASGISendEvent) -> None:
         """A message of the answer."""
