@@ -185,8 +185,11 @@ class Inventories(Protocol):
     async def waiting_sizes(self, event_ids: Sequence[UUID]) -> dict[UUID, dict[UUID, WaitingSizes]]:
         """The sizes in each line that is not empty, by event and ticket type, as saved by now."""
 
-    async def save(self, decisions: Sequence[Decision[Any]], mark: UUID) -> None:
+    async def save(self, decisions: Sequence[Decision[Any]], mark: UUID, *, more_follow: bool = False) -> None:
         """Record decisions, in their order, all or nothing with the unit of work. May be called again in it.
+
+        `more_follow`: others are decided next, and nothing is asked before them; a storage that works by itself can
+        begin with these and tell later that it could not.
 
         Every locked event that a decision concerns is written. `mark` is kept with each fact, so that `holds` can find
         it. Raises: Conflict when the schema refuses (maybe at commit only).

@@ -37,6 +37,9 @@ MOST_WAITING = 10_000
 MOST_TOGETHER = 256
 """Commands that share one transaction."""
 
+SAVED_TOGETHER = 64
+"""Decisions that are saved together, so that the storage writes them while others are decided."""
+
 ATTEMPTS = 30
 """How often a transaction that the database undid is run again.
 
@@ -569,6 +572,8 @@ class _Batch:
                     result = await self._settle_on(storage, result, now)
                 self._remember(entry, result)
             self.results.append((entry, result))
+            if len(self._pending) >= SAVED_TOGETHER:
+                await self._flush(storage, more_follow=True)
         await self._flush(storage)
         if self._to_remember:
             await storage.remember(self._to_remember, now)
@@ -679,10 +684,10 @@ class _Batch:
         self._moved += moved
         return Admitted(decision.outcome, inventory, moved, decision.promoted)
 
-    async def _flush(self, storage: Inventories) -> None:
+    async def _flush(self, storage: Inventories, *, more_follow: bool = False) -> None:
         if self._pending:
             pending, self._pending = self._pending, []
-            await storage.save(pending, self.mark)
+            await storage.save(pending, self.mark, more_follow=more_follow)
 
 
 def _settle(inventory: Inventory | None, event_id: UUID, now: datetime) -> Decision[None]:

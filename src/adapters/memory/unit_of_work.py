@@ -276,7 +276,7 @@ class MemoryInventories:
                     found.setdefault(event_id, {})[ticket_type_id] = WaitingSizes(min(sizes), max(sizes))
         return found
 
-    async def save(self, decisions: Sequence[Decision[Any]], mark: UUID) -> None:
+    async def save(self, decisions: Sequence[Decision[Any]], mark: UUID, *, more_follow: bool = False) -> None:  # noqa: ARG002 (the port's)
         """See the port."""
         await self._unit_of_work.reach(Step.SAVE)
         draft = self._unit_of_work.draft

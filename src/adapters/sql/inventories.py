@@ -225,8 +225,10 @@ class SqlInventories:
         """One statement, as far as it fits into a packet."""
         await keep_answers(self._transaction, answers, now)
 
-    async def save(self, decisions: Sequence[Decision[Any]], mark: UUID) -> None:
+    async def save(self, decisions: Sequence[Decision[Any]], mark: UUID, *, more_follow: bool = False) -> None:
         """What the decisions come to all together, parents before children; sent with what is asked next, or COMMIT.
+
+        Where more follow it is sent now, so that the database writes while those are decided.
 
         Bookings that end are written before others begin: somebody may cancel and book again in one transaction.
         """
@@ -247,6 +249,8 @@ class SqlInventories:
             ]
         )
         self._versions |= {each.event.id: each.event.version for each in sum_.inventories.values()}
+        if more_follow:
+            await self._transaction.send_ahead()
 
     async def _found_under_lock(
         self, asked: Sequence[tuple[Find, dict[str, Any]]], event_ids: Sequence[UUID]

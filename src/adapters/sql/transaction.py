@@ -74,6 +74,7 @@ class Transaction:
         self._seconds = seconds
         self._failure: BaseException | None = None
         self._held: list[Statement] = []
+        self._ahead: asyncio.Task[list[Found]] | None = None
         self.dialect = connections.dialect
         """The words of the database."""
         self._is_clean = connections.commits_by_itself
@@ -90,6 +91,10 @@ class Transaction:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._ahead is not None:
+            # Nobody will look at the answer; the connection is thrown away, which undoes what it did.
+            self._ahead.cancel()
+            await asyncio.gather(self._ahead, return_exceptions=True)
         if self._failure is None and self._is_clean and self._connections.give_back(self._connection):
             return
         # Whoever is cancelled must not leave a transaction open, or its rows to the next one.
@@ -114,11 +119,28 @@ class Transaction:
         """Send these with whatever is sent next, at COMMIT at the latest: one way to the database instead of two."""
         self._held += statements
 
+    async def send_ahead(self) -> None:
+        """Begin to send what is held, and do not wait for the answer: it is looked at before anything else is sent.
+
+        So the database works while its next statements are made. Raises: as `send`, for what was sent ahead before.
+        """
+        await self._answered()
+        held, self._held = self._held, []
+        self._ahead = asyncio.ensure_future(self._send(held))
+        # It is on its way once the loop has gone round.
+        await asyncio.sleep(0)
+
+    async def _answered(self) -> None:
+        if self._ahead is not None:
+            ahead, self._ahead = self._ahead, None
+            await ahead
+
     async def send(self, statements: Sequence[Statement]) -> list[Found]:
         """Send statements that say their values themselves, as far as possible at once.
 
         Raises: Conflict when one of them does not change as many rows as expected.
         """
+        await self._answered()
         held, self._held = self._held, []
         if not statements and not held:
             return []
@@ -147,6 +169,7 @@ class Transaction:
 
     async def check(self, check: Callable[[AsyncConnection], Awaitable[None]]) -> None:
         """Run a check of the connection."""
+        await self._answered()
         await self._do(check(self._connection))
 
     async def look_after_failure(self, statement: Executable, values: Mapping[str, Any]) -> Rows | None:
@@ -170,6 +193,7 @@ class Transaction:
         if any(statement.expected is not None for statement in self._held):
             # What they changed is to be looked at before it is final.
             await self.send(())
+        await self._answered()
         if self._connection.in_transaction():
             await self.send(())
             await self._do(self._connection.commit(), committing=True)

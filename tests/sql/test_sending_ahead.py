@@ -1,0 +1,150 @@
+"""What is saved while more is decided: it is written meanwhile, and what became of it is known before COMMIT."""
+
+import asyncio
+import gc
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from boxoffice.adapters.sql.storage import SqlStorage
+from boxoffice.adapters.sql.types import Result, Statement
+from boxoffice.adapters.system.clock import SystemClock
+from boxoffice.adapters.system.ids import Uuid7Ids
+from boxoffice.application.failures import Conflict
+from boxoffice.application.ports import Needs, UnitOfWork
+from boxoffice.application.turnstile import SAVED_TOGETHER, Turnstile
+from boxoffice.domain.book import Book, book
+from boxoffice.domain.event import EventState
+from boxoffice.domain.inventory import Decision, Inventory
+from tests.contract.box_office import NOW, BoxOffice, booking_command, new_id
+
+
+class _Watched:
+    """The way to the database: what was sent, and a gate in front of what adds bookings."""
+
+    def __init__(self, storage: SqlStorage) -> None:
+        self.begun: list[str] = []
+        self.done: list[str] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self._send = storage._writing.send
+        storage._writing.send = self
+
+    async def __call__(self, connection: AsyncConnection, statements: Sequence[Statement]) -> list[Result]:
+        text = "; ".join(each.text for each in statements)
+        self.begun.append(text)
+        if "INSERT INTO bookings" in text:
+            await self.gate.wait()
+        results = await self._send(connection, statements)
+        self.done.append(text)
+        return results
+
+
+async def _locked(unit_of_work: UnitOfWork, state: EventState) -> Inventory:
+    return (await unit_of_work.inventories.lock([Needs(event_id=state.event.id)]))[state.event.id]
+
+
+def _decided(inventory: Inventory, *commands: Book) -> list[Decision[Any]]:
+    decisions = []
+    for command in commands:
+        decisions.append(book(inventory, command, NOW))
+        inventory = decisions[-1].inventory
+    return decisions
+
+
+async def _taken(office: BoxOffice, state: EventState) -> int:
+    return (await office.read(state)).ticket_types[0].taken
+
+
+async def test_others_are_decided_while_the_first_are_written(any_storage: SqlStorage) -> None:
+    office = BoxOffice(any_storage)
+    state = await office.initialize(10)
+    async with any_storage.begin() as unit_of_work:
+        inventory = await _locked(unit_of_work, state)
+        way = _Watched(any_storage)
+        way.gate.clear()
+        first, second = _decided(inventory, booking_command(state), booking_command(state))
+        await unit_of_work.inventories.save([first], new_id(), more_follow=True)
+        assert len(way.begun) == 1, "on its way"
+        assert way.done == [], "and nobody waits for it"
+        committing = asyncio.gather(unit_of_work.inventories.save([second], new_id()), unit_of_work.commit())
+        way.gate.set()
+        await committing
+    assert way.begun == way.done, "one after the other"
+    assert [text.count("INSERT INTO bookings") for text in way.done] == [1, 1]
+    assert way.done[-1].endswith("COMMIT")
+    assert await _taken(office, state) == 2
+
+
+async def test_what_could_not_be_written_is_told_before_anything_is_committed(any_storage: SqlStorage) -> None:
+    office = BoxOffice(any_storage)
+    state = await office.initialize(10)
+    async with any_storage.begin() as unit_of_work:
+        inventory = await _locked(unit_of_work, state)
+        way = _Watched(any_storage)
+        (decision,) = _decided(inventory, booking_command(state))
+        await unit_of_work.inventories.save([decision], new_id(), more_follow=True)
+        # The same booking once more.
+        await unit_of_work.inventories.save([decision], new_id(), more_follow=True)
+        for _ in range(2):
+            with pytest.raises(Conflict):
+                await unit_of_work.commit()
+    assert not any("COMMIT" in text for text in way.begun)
+    assert await _taken(office, state) == 0
+
+
+async def test_whoever_goes_without_waiting_leaves_nothing_behind(any_storage: SqlStorage) -> None:
+    office = BoxOffice(any_storage)
+    state = await office.initialize(10)
+    way = _Watched(any_storage)
+    async with any_storage.begin() as unit_of_work:
+        inventory = await _locked(unit_of_work, state)
+        way.gate.clear()
+        await unit_of_work.inventories.save(_decided(inventory, booking_command(state)), new_id(), more_follow=True)
+    way.gate.set()
+    assert await _taken(office, state) == 0
+    assert any_storage._writing.in_use == 0
+    await office.book_many(state, [1])
+    assert await _taken(office, state) == 1, "and its lock is free"
+
+
+async def test_a_failure_that_nobody_looked_at_is_told_to_nobody(any_storage: SqlStorage) -> None:
+    office = BoxOffice(any_storage)
+    state = await office.initialize(10)
+    (booking,) = await office.book_many(state, [1])
+    unheard: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
+    async with any_storage.begin() as unit_of_work:
+        inventory = await _locked(unit_of_work, state)
+        again = replace(booking_command(state), booking_id=booking.id)
+        await unit_of_work.inventories.save(_decided(inventory, again), new_id(), more_follow=True)
+        ahead = unit_of_work._transaction._ahead
+        assert ahead is not None
+        await asyncio.wait([ahead])
+    del ahead, unit_of_work
+    gc.collect()
+    assert unheard == []
+    assert await _taken(office, state) == 1
+
+
+async def test_the_turnstile_saves_while_it_decides(any_storage: SqlStorage) -> None:
+    """And all of a batch comes through together, each command after those before it."""
+    office = BoxOffice(any_storage)
+    commands = 2 * SAVED_TOGETHER + 10
+    state = await office.initialize(commands - 3)
+    way = _Watched(any_storage)
+    turnstile = Turnstile(any_storage, SystemClock(), Uuid7Ids())
+    asked = [booking_command(state) for _ in range(commands)]
+    admitted = await asyncio.gather(
+        *(turnstile.admit(each, Needs(event_id=state.event.id, customer_id=each.actor.user_id), book) for each in asked)
+    )
+    await turnstile.close()
+    writes = [text for text in way.done if "INSERT INTO bookings" in text]
+    assert len(writes) == 3, "two while others were decided, and one with COMMIT"
+    assert ["COMMIT" in text for text in writes] == [False, False, True]
+    assert [each.outcome.id for each in admitted] == [each.booking_id for each in asked]
+    assert [each.outcome.queue_number for each in admitted[-4:]] == [None, 1, 2, 3]
+    assert await _taken(office, state) == commands - 3
