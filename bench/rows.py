@@ -22,8 +22,8 @@ USUAL_CONNECTIONS: Final = (16, 32, 64)
 MANY_EVENTS: Final = 1_000
 
 OVERLOAD: Final = 5
-OVERLOAD_CONNECTIONS: Final = 2_000
-"""Twice as many as one process has requests under way."""
+OVERLOAD_CONNECTIONS: Final = OVERLOAD * 256
+"""Of which each asks again as soon as it has its answer, for there is always more due than fits through."""
 
 
 class Measured(Struct, frozen=True):
@@ -123,10 +123,9 @@ class Round:
         """With the number of connections that suits it."""
         return max((self.usual(connections) for connections in USUAL_CONNECTIONS), key=lambda each: each.value)
 
-    def tail(self, house: House) -> Measured:
-        """The p99 of an open loop at four fifths of what the usual way can do."""
-        rate = 0.8 * self.usual(64).value
-        return _latency(self.book(house, 64, rate=rate), "p99")
+    def tail(self, house: House, share: float) -> Measured:
+        """The p99 of an open loop at a share of the rate at which the usual way keeps 64 connections busy."""
+        return _latency(self.book(house, 64, rate=share * self.usual(64).value), "p99")
 
     def status(self, house: House) -> Measured:
         """Looks at an event a second."""
@@ -143,7 +142,7 @@ class Round:
         return Measured(*use_cases.book(url, 256, bookings, processes=database))
 
     def overload(self) -> "Overload":
-        """Five times what the service can do at its best, over more connections than it has requests under way."""
+        """Five times what the service can do at its best, over five times as many connections."""
 
         def measure() -> Overload:
             house = self.stage.ours
@@ -230,12 +229,21 @@ ROWS: Final = (
         lambda r: r.usual(64, tickets=1),
     ),
     Row(
-        "p99 at 64 connections on the hot event, the usual way's / ours",
+        "p99 at the rate that keeps the usual way's 64 connections busy, the usual way's / ours",
         6,
         12,
         "ms",
-        lambda r: r.tail(r.stage.ours),
-        lambda r: r.tail(r.stage.usual),
+        lambda r: r.tail(r.stage.ours, 1.0),
+        lambda r: r.tail(r.stage.usual, 1.0),
+        Better.FASTER,
+    ),
+    Row(
+        "p99 at four fifths of that rate",
+        None,
+        None,
+        "ms",
+        lambda r: r.tail(r.stage.ours, 0.8),
+        lambda r: r.tail(r.stage.usual, 0.8),
         Better.FASTER,
     ),
     Row(

@@ -1,4 +1,4 @@
-"""Too many requests at once: whoever is turned away is told so in one piece, and everybody else goes on."""
+"""Too many requests at once: they wait for a place in their order, and whoever gets none in time is told so."""
 
 import json
 import logging
@@ -11,7 +11,7 @@ import pytest
 
 from boxoffice.entrypoints.cli.serve import KEEP_ALIVE_SECONDS
 from boxoffice.entrypoints.http.connection import LAST_CALL_SECONDS, Connection
-from boxoffice.entrypoints.http.crowding import MOST_UNDER_WAY, TOLD_AFTER
+from boxoffice.entrypoints.http.crowding import MOST_TOLD, MOST_UNDER_WAY, TOLD_AFTER
 from boxoffice.entrypoints.http.envelope import BROKEN
 from tests.wire.raw import Answer, request
 
@@ -54,12 +54,16 @@ class Loop:
 class Crowded:
     """A connection to a process that has as many requests under way as it may have."""
 
-    def __init__(self, loop: Loop | None = None) -> None:
+    def __init__(self, beside: "Crowded | None" = None) -> None:
         config = Mock(loaded=True, ws_protocol_class=None, timeout_keep_alive=KEEP_ALIVE_SECONDS)
-        self.under_way: set[object] = {object() for _ in range(MOST_UNDER_WAY)}
-        state = Mock(connections=set(), tasks=self.under_way, default_headers=[(b"date", b"today")], total_requests=0)
-        self.loop = loop or Loop()
-        self.connection = Connection(config, state, {}, self.loop)  # type: ignore[arg-type]
+        self.under_way: set[object] = beside.under_way if beside else {object() for _ in range(MOST_UNDER_WAY)}
+        self.state: Any = (
+            beside.state
+            if beside
+            else Mock(connections=set(), tasks=self.under_way, default_headers=[(b"date", b"today")], total_requests=0)
+        )
+        self.loop: Loop = beside.loop if beside else Loop()
+        self.connection = Connection(config, self.state, {}, self.loop)  # type: ignore[arg-type]
         self.transport = Mock(get_extra_info=lambda name: None, is_closing=lambda: False)
         self.connection.connection_made(self.transport)
 
@@ -73,7 +77,11 @@ class Crowded:
 
     @property
     def has_let_in(self) -> bool:
-        return self.connection.cycle is not None
+        return self.connection._answering is not None
+
+    def end_one(self) -> None:
+        """One of the requests under way is answered."""
+        self.connection._room.leave(next(iter(self.under_way)))  # type: ignore[arg-type]
 
 
 def _answer(data: bytes) -> Answer:
@@ -104,14 +112,53 @@ def test_whoever_is_too_many_is_told_when_to_come_again(crowded: Crowded) -> Non
 
 def test_one_less_under_way_lets_one_in(crowded: Crowded) -> None:
     crowded.send(BOOKING)
-    crowded.under_way.pop()
+    crowded.end_one()
     crowded.send(BOOKING)
     assert crowded.has_let_in
     assert len(crowded.answers) == 1
 
 
+def test_places_are_given_in_the_order_of_coming(crowded: Crowded) -> None:
+    second, third = Crowded(crowded), Crowded(crowded)
+    for each in (crowded, second, third):
+        each.send(BOOKING, TOLD_AFTER / 10)
+    crowded.end_one()
+    crowded.end_one()
+    assert [each.has_let_in for each in (crowded, second, third)] == [True, True, False]
+    late = Crowded(crowded)
+    crowded.end_one()
+    assert third.has_let_in
+    late.send(BOOKING, 0)
+    crowded.end_one()
+    assert late.has_let_in
+    crowded.loop.pass_by(2 * TOLD_AFTER)
+    assert [each.answers for each in (crowded, second, third, late)] == [[]] * 4
+
+
+def test_nobody_passes_those_who_wait(crowded: Crowded) -> None:
+    crowded.send(BOOKING, 0)
+    crowded.under_way.pop()
+    late = Crowded(crowded)
+    late.send(BOOKING, 0)
+    assert not late.has_let_in, "a place that was not given yet is that of the first"
+    crowded.loop.pass_by(TOLD_AFTER)
+    assert crowded.has_let_in
+
+
+def test_whoever_sent_a_part_of_it_keeps_nobody_from_a_place(crowded: Crowded) -> None:
+    crowded.send(BOOKING[:-1], 0)
+    whole = Crowded(crowded)
+    whole.send(BOOKING, 0)
+    crowded.end_one()
+    assert (crowded.has_let_in, whole.has_let_in) == (False, True)
+    crowded.end_one()
+    crowded.send(BOOKING[-1:], 0)
+    assert crowded.has_let_in
+    assert crowded.answers == []
+
+
 def test_each_request_has_its_answer(crowded: Crowded) -> None:
-    crowded.send(BOOKING * 3)
+    crowded.send(BOOKING * 3, 7 * TOLD_AFTER)
     assert [each.status for each in crowded.answers] == [503] * 3
     assert len({each.request_id for each in crowded.answers}) == 3
 
@@ -190,7 +237,8 @@ def test_what_breaks_off_in_its_body_is_told_so(crowded: Crowded) -> None:
 
 
 def test_everybody_is_told_after_a_moment_and_few_timers_are_set(crowded: Crowded) -> None:
-    others = [Crowded(crowded.loop) for _ in range(500)]
+    number = int(MOST_TOLD * TOLD_AFTER)
+    others = [Crowded(crowded) for _ in range(number)]
     before = len(crowded.loop.due)
     for each in others:
         each.send(BOOKING, 0)
@@ -198,23 +246,35 @@ def test_everybody_is_told_after_a_moment_and_few_timers_are_set(crowded: Crowde
     crowded.loop.pass_by(0.9 * TOLD_AFTER)
     assert sum(len(each.answers) for each in others) == 0
     crowded.loop.pass_by(0.2 * TOLD_AFTER)
-    assert [len(each.answers) for each in others] == [1] * 500
+    assert [len(each.answers) for each in others] == [1] * number
+
+
+def test_no_more_are_told_in_a_second_than_leaves_time_for_the_others(crowded: Crowded) -> None:
+    others = [Crowded(crowded) for _ in range(MOST_TOLD // 5)]
+    for each in others:
+        each.send(BOOKING, 0)
+    crowded.loop.pass_by(0.1)
+    told = [len(each.answers) for each in others]
+    assert 0.09 * MOST_TOLD <= sum(told) <= 0.1 * MOST_TOLD
+    assert told == sorted(told, reverse=True), "those who came first"
+    crowded.loop.pass_by(0.15)
+    assert [len(each.answers) for each in others] == [1] * len(others)
 
 
 def test_whoever_comes_later_is_told_later(crowded: Crowded) -> None:
     crowded.send(BOOKING, 0.5 * TOLD_AFTER)
-    later = Crowded(crowded.loop)
+    later = Crowded(crowded)
     later.send(BOOKING, 0.6 * TOLD_AFTER)
     assert (len(crowded.answers), len(later.answers)) == (1, 0)
     crowded.loop.pass_by(TOLD_AFTER)
     assert (len(crowded.answers), len(later.answers)) == (1, 1)
 
 
-def test_who_waits_to_be_told_is_told_before_the_next_request(crowded: Crowded) -> None:
+def test_who_waits_is_told_before_the_next_request(crowded: Crowded) -> None:
     crowded.send(BOOKING, 0)
-    crowded.under_way.pop()
-    crowded.send(BOOKING, 0)
+    crowded.send(BOOKING, 1.5 * TOLD_AFTER)
     assert len(crowded.answers) == 1
+    crowded.end_one()
     assert crowded.has_let_in
     crowded.loop.pass_by(2 * TOLD_AFTER)
     assert len(crowded.answers) == 1
@@ -223,6 +283,8 @@ def test_who_waits_to_be_told_is_told_before_the_next_request(crowded: Crowded) 
 def test_nothing_is_told_where_nobody_is_left(crowded: Crowded) -> None:
     crowded.send(BOOKING, 0)
     crowded.connection.connection_lost(None)
+    crowded.end_one()
+    assert not crowded.has_let_in
     crowded.loop.pass_by(2 * TOLD_AFTER)
     assert crowded.answers == []
 

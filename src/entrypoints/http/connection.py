@@ -17,7 +17,7 @@ from uvicorn._types import ASGI3Application, ASGIReceiveEvent, ASGISendEvent, AS
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from .crowding import ALWAYS_LET_IN, MOST_UNDER_WAY, Turnaway
+from .crowding import ALWAYS_LET_IN, Turnaway, room_of
 from .envelope import BROKEN, OVERDUE
 
 LARGEST_HEAD: Final = 64 * 1024
@@ -63,15 +63,14 @@ class Connection(HttpToolsProtocol):
     _answering: RequestResponseCycle | None = None
     _answers: asyncio.Task[None] | None = None
     _is_ending = False
-    _is_turned_away = False
-    _is_told_soon = False
-    _is_last = False
+    _waiting: "Exchange | None" = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody connected."""
         super().connection_made(transport)
         # Litestar's own way would only look whether it is asked for a request, and put itself into the scope.
         self._service = getattr(self.app, "asgi_handler", self.app)
+        self._room = room_of(self.server_state, self.loop)
         self._arrival = _Alarm(self.loop, ARRIVAL_SECONDS, self._end_waiting)
         self._answer = _Alarm(self.loop, ANSWER_SECONDS, self._end_answering)
         self._idleness = _Alarm(self.loop, self.timeout_keep_alive, self.timeout_keep_alive_handler)
@@ -87,7 +86,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection ended."""
-        self._is_told_soon = False
+        self._waiting = None
         for alarm in (self._arrival, self._answer, self._idleness):
             alarm.cancel()
         if self._answering is not None:
@@ -98,7 +97,7 @@ class Connection(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """The client will say no more; whether it is still answered, which it is if it had said all."""
-        if self._is_in_head or self._is_in_body or self._answering is None or self._answering.response_complete:
+        if self._is_in_head or self._is_in_body or self._is_last_answered:
             return False
         self.cycle.keep_alive = False
         return True
@@ -127,9 +126,7 @@ class Connection(HttpToolsProtocol):
             self._refuse()
 
     def on_message_begin(self) -> None:
-        """A request begins; whoever sent one before that has to be told no is told it first."""
-        if self._is_told_soon:
-            self._turn_away()
+        """A request begins."""
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
@@ -157,10 +154,7 @@ class Connection(HttpToolsProtocol):
         if self._most_of_head > LARGEST_HEAD and self._head_size > LARGEST_HEAD:
             raise ValueError("the head is too large")
         if not self.parser.should_upgrade():
-            if len(self.tasks) >= MOST_UNDER_WAY and self._may_be_turned_away:
-                self._is_turned_away = True
-            else:
-                self._begin()
+            self._begin()
             self._is_in_body = True
 
     def _begin(self) -> None:
@@ -184,15 +178,45 @@ class Connection(HttpToolsProtocol):
         before: RequestResponseCycle | None = self.cycle
         self.cycle = Exchange(self, scope, keep_alive=http_version != "1.0" and parser.should_keep_alive())
         if before is None or before.response_complete:
-            self._start_asgi_task(self.cycle, self._service)
+            self._admit(self.cycle)
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self._service))
 
+    def _admit(self, exchange: Any) -> None:
+        if not self._room.is_full or exchange.may_not_wait:
+            self._start_asgi_task(exchange, self._service)
+            return
+        self._waiting = exchange
+        if not exchange.more_body:
+            self._room.wait(self, exchange)
+
+    def let_in(self, request: object) -> None:
+        """There is room for it; see `Visitor`."""
+        if self._waiting is not None and self._waiting is request:
+            exchange, self._waiting = self._waiting, None
+            self._start_asgi_task(exchange, self._service)
+
+    def turn_away(self, request: object) -> None:
+        """There will be none; see `Visitor`."""
+        exchange = self._waiting
+        if exchange is None or exchange is not request:
+            return
+        self._waiting = None
+        is_last = self._is_ending or not exchange.keep_alive
+        scope: Any = exchange.scope
+        self.transport.write(
+            _TURNAWAY.answer(scope["method"], scope["headers"], exchange.default_headers, is_last=is_last)
+        )
+        exchange.response_complete = True
+        if is_last:
+            self.transport.close()
+        self.on_response_complete()
+
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
         cycle: Any = self.cycle
-        if self._is_turned_away or cycle.response_complete:
+        if cycle.response_complete:
             return
         cycle.body += body
         if len(cycle.body) > HIGH_WATER_LIMIT:
@@ -205,12 +229,6 @@ class Connection(HttpToolsProtocol):
             return
         self._is_in_body, self._waited_size = False, 0
         self._arrival.is_set = False
-        if self._is_turned_away:
-            self._is_told_soon = True
-            # By the time that it is told, the parser has forgotten.
-            self._is_last = self.parser.get_http_version() == "1.0" or not self.parser.should_keep_alive()
-            _TURNAWAY.soon(self.loop, self._turn_away)
-            return
         cycle: Any = self.cycle
         if cycle.response_complete:
             return
@@ -218,6 +236,10 @@ class Connection(HttpToolsProtocol):
         cycle.set()
         if self._answering is cycle:
             self._answer.set()
+        elif self._waiting is cycle:
+            # Only now: whoever is told no before all was sent may not hear it.
+            self._waiting = None
+            self._admit(cycle)
 
     def on_response_complete(self) -> None:
         """A request is answered: the next one, or the time until one has to come."""
@@ -226,7 +248,7 @@ class Connection(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+            self._admit(self.pipeline.pop()[0])
         else:
             self._idleness.set()
 
@@ -248,31 +270,12 @@ class Connection(HttpToolsProtocol):
 
     @property
     def _has_nothing_to_answer(self) -> bool:
-        return not (self._is_in_head or self._is_turned_away) and self._is_last_answered
+        return not self._is_in_head and self._is_last_answered
 
     @property
     def _is_last_answered(self) -> bool:
         last: RequestResponseCycle | None = self.cycle
         return last is None or last.response_complete
-
-    @property
-    def _may_be_turned_away(self) -> bool:
-        """Not in front of answers that are still to come, nor whoever waits to be asked for the body."""
-        is_first = self._is_last_answered and not (self._is_broken or self.expect_100_continue)
-        return is_first and not self.url.startswith(ALWAYS_LET_IN)
-
-    def _turn_away(self) -> None:
-        if not self._is_told_soon:
-            return
-        self._is_turned_away = self._is_told_soon = False
-        is_last = self._is_ending or self._is_last
-        self.transport.write(
-            _TURNAWAY.answer(self.parser.get_method(), self.headers, self.server_state.default_headers, is_last=is_last)
-        )
-        if is_last:
-            self.transport.close()
-            return
-        self._idleness.set()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         if self._is_ending:
@@ -280,7 +283,7 @@ class Connection(HttpToolsProtocol):
         self._answering = cycle
         # As uvicorn does, which keeps the task to itself.
         self._answers = self.loop.create_task(cycle.run_asgi(app))
-        self._answers.add_done_callback(self.tasks.discard)
+        self._answers.add_done_callback(self._room.leave)
         self.tasks.add(self._answers)
         if not cycle.more_body:
             self._answer.set()
@@ -317,9 +320,8 @@ class Connection(HttpToolsProtocol):
     def _refuse(self) -> None:
         self._is_broken = True
         self._arrival.is_set = False
-        if self._is_in_body and not self._is_turned_away and not self._drop():
+        if self._is_in_body and not self._drop():
             return
-        self._is_turned_away = False
         self.parser = httptools.HttpRequestParser(self)
         self.parser.feed_data(_IN_ITS_STEAD)
 
@@ -334,6 +336,7 @@ class Connection(HttpToolsProtocol):
                 self.transport.close()
             return False
         # To the application it is as if the client had gone.
+        self._waiting = None
         self.cycle.disconnected = True
         self.cycle.message_event.set()
         self.cycle = None  # type: ignore[assignment]
@@ -373,6 +376,13 @@ class Exchange(RequestResponseCycle):
         self.waiting_for_100_continue = connection.expect_100_continue
         self.keep_alive = keep_alive
         self.body = bytearray()
+
+    @property
+    def may_not_wait(self) -> bool:
+        """Who looks after the service; who waits to be asked for the body; and what stands for a broken request."""
+        scope: Any = self.scope
+        is_special = self.waiting_for_100_continue or "extensions" in scope
+        return is_special or scope["raw_path"].startswith(ALWAYS_LET_IN)
 
     @property
     def message_event(self) -> "Exchange":  # type: ignore[override]
