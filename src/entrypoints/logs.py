@@ -120,14 +120,15 @@ class _Answered:
         if not self._log.isEnabledFor(logging.INFO):
             return
         self._lines.append(line)
+        if len(self._lines) > 1 and self._loop is not None and self._loop.is_running():
+            # It will write them all, and asking for the loop takes a call of the system.
+            return
         try:
-            loop = asyncio.get_running_loop()
+            self._loop = asyncio.get_running_loop()
         except RuntimeError:
             self.write()
-            return
-        if len(self._lines) == 1 or loop is not self._loop:
-            self._loop = loop
-            loop.call_soon(self.write)
+        else:
+            self._loop.call_soon(self.write)
 
     def write(self) -> None:
         """Write all that waits."""
