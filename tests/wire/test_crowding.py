@@ -8,6 +8,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
 from boxoffice.entrypoints.cli.serve import KEEP_ALIVE_SECONDS
 from boxoffice.entrypoints.http.connection import LAST_CALL_SECONDS, Connection
@@ -218,6 +219,13 @@ def test_who_looks_after_the_service_is_let_in(crowded: Crowded, path: str) -> N
 
 def test_whoever_waits_to_be_asked_for_the_body_is_let_in(crowded: Crowded) -> None:
     crowded.send(request("POST /book HTTP/1.1", "Expect: 100-continue", "Content-Length: 5"))
+    assert crowded.has_let_in
+
+
+def test_whoever_sends_too_much_does_not_wait(crowded: Crowded) -> None:
+    crowded.send(request("POST /book HTTP/1.1", f"Content-Length: {2 * HIGH_WATER_LIMIT}") + b"x" * HIGH_WATER_LIMIT)
+    assert not crowded.has_let_in
+    crowded.send(b"x")
     assert crowded.has_let_in
 
 

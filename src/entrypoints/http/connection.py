@@ -220,6 +220,8 @@ class Connection(HttpToolsProtocol):
             return
         cycle.body += body
         if len(cycle.body) > HIGH_WATER_LIMIT:
+            # Nothing reads what waits for a place; this one is told that it is too large.
+            self.let_in(cycle)
             self.flow.pause_reading()
         cycle.set()
 
