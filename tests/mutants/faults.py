@@ -786,6 +786,11 @@ SQL: Final = (
         _COMMITS,
     ),
     Fault(
+        "What was sent ahead is not looked at before COMMIT",
+        (Change("adapters/sql/transaction.py", "            await ahead\n", "            del ahead\n"),),
+        ("tests/sql/test_sending_ahead.py",),
+    ),
+    Fault(
         "SQLite answers COMMIT before it is on the disk",
         (Change("adapters/sql/sqlite.py", "PRAGMA synchronous = FULL", "PRAGMA synchronous = OFF"),),
         _COMMITS,
@@ -793,6 +798,17 @@ SQL: Final = (
 )
 
 HTTP: Final = (
+    Fault(
+        "Whoever came last gets the place that is free",
+        (
+            Change(
+                "entrypoints/http/crowding.py",
+                "            _, visitor, request = self._waiting.popleft()\n            visitor.let_in(request)\n",
+                "            _, visitor, request = self._waiting.pop()\n            visitor.let_in(request)\n",
+            ),
+        ),
+        ("tests/wire/test_crowding.py",),
+    ),
     Fault(
         "If-Match is not looked at",
         (
