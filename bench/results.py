@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
+from tests import mariadb
+
 from .plot import Bar, draw
 from .rows import Better, Figure, Measured, Row
 
@@ -65,7 +67,7 @@ def keep(
         "processor": next((each.split(":")[1].strip() for each in _cpuinfo() if each.startswith("model name")), "?"),
         "system": platform.platform(),
         "python": platform.python_version(),
-        "mariadb": _said("mariadbd", "--version"),
+        "mariadb": _said(mariadb.program("mariadbd"), "--version"),
         **{name: version(name) for name in _VERSIONS},
     }
     directory.mkdir(exist_ok=True)

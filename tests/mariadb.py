@@ -50,7 +50,8 @@ class MariaDBMissing(RuntimeError):
     """There is no server to start and none was named."""
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
+    """Where a program of MariaDB's is: servers are not on everybody's path. Raises: MariaDBMissing."""
     path = shutil.which(name, path=_SEARCH_PATH)
     if path is None:
         raise MariaDBMissing(HOW_TO_GET_ONE)
@@ -75,7 +76,7 @@ def template(directory: Path) -> Path:
             unfinished = Path(tempfile.mkdtemp(prefix="mariadb-", dir=directory))
             installed = subprocess.run(
                 [
-                    _program("mariadb-install-db"),
+                    program("mariadb-install-db"),
                     "--no-defaults",
                     *_as_user(),
                     f"--datadir={unfinished}",
@@ -156,7 +157,7 @@ class MariaDB:
 
     def _command(self, port: int) -> list[str]:
         return [
-            _program("mariadbd"),
+            program("mariadbd"),
             "--no-defaults",
             *_as_user(),
             *_SETTINGS,

@@ -48,7 +48,8 @@ def test_a_line_tells_medians_and_the_processor() -> None:
     assert line == "| a < b | 2,000 /s | 100 /s | **30** (10 to 40) | ≥ 10 | 20 | service 2,000 | - |"
 
 
-def test_all_is_kept(tmp_path: Path) -> None:
+def test_all_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")  # As users have it, whom Debian gives no path to its servers.
     rows = [row(Better.MORE, 10, 20), row(Better.MORE, None, None)]
     results.keep(rows, {"a < b": [figure(5, 1)]}, tmp_path, datetime(2026, 1, 2, tzinfo=UTC), seconds=600)
     assert {path.name for path in tmp_path.iterdir()} == {"2026-01-02.json", "2026-01-02.md", "2026-01-02.svg"}
