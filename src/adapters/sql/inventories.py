@@ -68,8 +68,9 @@ _TICKET_TYPES = Find(
     ids=[events.c.id],
 )
 _BY_ID = Find(select(*BOOKING).where(bookings.c.id.in_(_ids)), ids=[bookings.c.id])
+# Their ids alone: most customers have none yet, and a server describes each column of nothing too.
 _LIVE_OF_CUSTOMERS = Find(
-    select(*BOOKING).where(
+    select(bookings.c.id).where(
         tuple_(bookings.c.event_id, bookings.c.live_customer_id).in_(bindparam("customers", expanding=True))
     ),
     customers=[bookings.c.event_id, bookings.c.live_customer_id],
@@ -150,13 +151,16 @@ class SqlInventories:
             if need.customer_id is not None
         }
         asked: list[tuple[Find, dict[str, Any]]] = [(_LOCK, {"ids": event_ids}), (_TICKET_TYPES, {"ids": event_ids})]
-        if by_id:
-            asked.append((_BY_ID, {"ids": [booking_id for _, booking_id in by_id]}))
         if customers:
             asked.append((_LIVE_OF_CUSTOMERS, {"customers": customers.values()}))
+        if by_id:
+            asked.append((_BY_ID, {"ids": [booking_id for _, booking_id in by_id]}))
         if paid:
             asked.append((_PAYMENTS, {"ids": [booking_id for _, booking_id in paid]}))
         locked, types, *others = await self._found_under_lock(asked, event_ids)
+        live = others.pop(0) if customers else []
+        if live:
+            others.insert(0, await self._transaction.find(_BY_ID, ids=[booking_id for (booking_id,) in live]))
         of_event: dict[UUID, list[TicketType]] = {}
         for row in types:
             found = ticket_type(row)

@@ -36,7 +36,7 @@ ALWAYS_LET_IN: Final = (b"/health/", b"/metrics")
 TOLD_AFTER: Final = 0.03
 """Seconds that a request waits for a place; then it is told that there is none."""
 
-MOST_TOLD: Final = 2_500
+MOST_TOLD: Final = 1_000
 """Who are told so in a second; the others wait on.
 
 Clients that ask again at once would otherwise be told no, over and over, with the time that bookings need: of two
