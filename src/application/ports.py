@@ -188,8 +188,8 @@ class Inventories(Protocol):
     async def save(self, decisions: Sequence[Decision[Any]], mark: UUID, *, more_follow: bool = False) -> None:
         """Record decisions, in their order, all or nothing with the unit of work. May be called again in it.
 
-        `more_follow`: others are decided next, and nothing is asked before them; a storage that works by itself can
-        begin with these and tell later that it could not.
+        `more_follow`: others are decided next. A storage that works by itself can write these meanwhile, and tell with
+        what it is asked after that, or with the commit, that it could not.
 
         Every locked event that a decision concerns is written. `mark` is kept with each fact, so that `holds` can find
         it. Raises: Conflict when the schema refuses (maybe at commit only).
