@@ -188,8 +188,11 @@ def _promote(recording: Recording, booking: Booking) -> None:
 
 
 def _close_bookings(recording: Recording) -> bool:
-    """A cancelled event cancels every live booking, a completed one those who wait. True when none is left."""
-    for booking in recording.take_closing(STEP):
+    """A cancelled event cancels every live booking, a completed one those who wait. True when none is left.
+
+    Those of one step in the order of their ids, whichever way a storage found them.
+    """
+    for booking in sorted(recording.take_closing(STEP), key=lambda each: each.id.int):
         cancel_booking(recording, booking, "event")
     left = sum(_left_to_close(recording.event.status, ticket_type) for ticket_type in recording.ticket_types)
     return left == 0

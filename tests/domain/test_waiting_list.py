@@ -314,6 +314,17 @@ def test_500_bookings_are_closed_in_one_step(status: EventStatus) -> None:
     assert not office.state.event.is_unsettled
 
 
+def test_bookings_of_a_closed_event_end_by_their_ids() -> None:
+    """A storage may find them in any order."""
+    office = Office(2)
+    for customer in (ANA, BEN, CLEO):
+        office.book(customer)
+    closed = replace(office.inventory.event, status=EventStatus.CANCELLED)
+    live = tuple(sorted(office.bookings.values(), key=lambda each: each.id))
+    decision = settle(replace(office.inventory, event=closed, closing=live[::-1]), Settle(EVENT_ID), NOW)
+    assert [fact.booking_id for fact in decision.facts] == [each.id for each in live]
+
+
 def test_closing_goes_on_while_nothing_was_loaded() -> None:
     office = Office(1)
     office.book(ANA)

@@ -263,7 +263,7 @@ def test_no_more_are_told_in_a_second_than_leaves_time_for_the_others(crowded: C
         each.send(BOOKING, 0)
     crowded.loop.pass_by(0.1)
     told = [len(each.answers) for each in others]
-    assert 0.09 * MOST_TOLD <= sum(told) <= 0.1 * MOST_TOLD
+    assert 0.09 * MOST_TOLD <= sum(told) <= 0.1 * MOST_TOLD + 1
     assert told == sorted(told, reverse=True), "those who came first"
     crowded.loop.pass_by(0.15)
     assert [len(each.answers) for each in others] == [1] * len(others)

@@ -116,11 +116,14 @@ class WaitingRoom:
         self._let_in()
         now = self._loop.time()
         most = max(1, int((now - self._looked_at) * MOST_TOLD))
-        self._looked_at = now
+        # The part of one that is left over counts the next time.
+        self._looked_at += most / MOST_TOLD
         while self._waiting and self._waiting[0][0] <= now and most > 0:
             _, visitor, request = self._waiting.popleft()
             visitor.turn_away(request)
             most -= 1
+        if most > 0:
+            self._looked_at = now
         if self._waiting:
             self._loop.call_later(max(self._waiting[0][0] - now, _PAUSE), self._look)
 
