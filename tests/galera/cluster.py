@@ -200,6 +200,8 @@ class Cluster:
     def _start(self) -> Self:
         first = self._node(self._template)
         first.found_group()
+        # It takes connections a moment before it takes writes.
+        wait_until(lambda: first.is_ready(1), self._logs)
         mariadb.execute(first.admin_url, f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4")
         migrated(first.url)
         first.stop()
