@@ -269,7 +269,7 @@ class _Entrance:
         """One step of an event, behind whoever waits by now, unless one waits already."""
         if event_id not in self._settling:
             needs = Needs(event_id=event_id, settles=True)
-            self.join(_Entry(needs, lambda inventory, now: _settle(inventory, event_id, now), None))
+            self.join(_Entry(needs, partial(_decide_if_found, settle, Settle(event_id)), None))
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -688,9 +688,3 @@ class _Batch:
         if self._pending:
             pending, self._pending = self._pending, []
             await storage.save(pending, self.mark, more_follow=more_follow)
-
-
-def _settle(inventory: Inventory | None, event_id: UUID, now: datetime) -> Decision[None]:
-    if inventory is None:
-        raise NotFound
-    return settle(inventory, Settle(event_id), now)

@@ -16,6 +16,7 @@ from boxoffice.entrypoints.http.connection import (
     LARGEST_HEAD,
     Connection,
 )
+from boxoffice.entrypoints.http.exchange import Response
 from tests.faults.service import Server
 from tests.wire.people import People
 from tests.wire.raw import Raw, request
@@ -312,3 +313,9 @@ class TestWaiting:
             connected.data_received(b"1\r\n \r\n")
         assert connected.cycle is not first
         assert first.disconnected
+
+
+@pytest.mark.parametrize("value", ["/a\r\nset-cookie: b", "/a\nb", "/a\rb"])
+def test_no_header_ends_its_line(value: str) -> None:
+    with pytest.raises(ValueError, match="Location"):
+        Response(b"", headers={"Location": value}).head(0, 200)

@@ -384,8 +384,7 @@ class SqlReads:
             (user_id.int, id_.int): Standing(role=role, expires_at=expires_at)
             for id_, user_id, expires_at, role in rows
         }
-        by_number = {each: (each.user_id.int, each.session_id.int) for each in claims}
-        return {each: found[number] for each, number in by_number.items() if number in found}
+        return {each: found[number] for each in claims if (number := (each.user_id.int, each.session_id.int)) in found}
 
     async def accounts(self, wanted: Sequence[AccountKey]) -> dict[AccountKey, Account]:
         """Users, each with that session if it is theirs."""

@@ -169,7 +169,6 @@ class Transaction:
 
     async def check(self, check: Callable[[AsyncConnection], Awaitable[None]]) -> None:
         """Run a check of the connection."""
-        await self._answered()
         await self._do(check(self._connection))
 
     async def look_after_failure(self, statement: Executable, values: Mapping[str, Any]) -> Rows | None:
