@@ -38,7 +38,12 @@ MOST_TOGETHER = 256
 """Commands that share one transaction."""
 
 SAVED_TOGETHER = 64
-"""Decisions that are saved together, so that the storage writes them while others are decided."""
+"""Decisions of a full transaction that are saved together, so that the storage writes them while others are decided.
+
+Of a full one only: each time takes another turn of the event loop, and where requests arrive meanwhile they are what
+the storage's time is used for. Over HTTP with 256 connections a tenth to a quarter more bookings came through so;
+without HTTP 256 callers fill every transaction, and a tenth more of theirs come through like this.
+"""
 
 ATTEMPTS = 30
 """How often a transaction that the database undid is run again.
@@ -134,7 +139,7 @@ class Turnstile:
         self._observer: Observer = observer or Unobserved()
 
         def batch(entries: list[_Entry]) -> _Batch:
-            return _Batch(entries, clock.now, ids.new())
+            return _Batch(entries, clock.now, ids.new(), is_full=len(entries) >= most_together)
 
         def entrance() -> _Entrance:
             return _Entrance(
@@ -506,7 +511,7 @@ def _without_concerned(inventory: Inventory) -> Inventory:
 class _Batch:
     """The commands of one transaction and what becomes of them."""
 
-    def __init__(self, entries: Sequence[_Entry], now: Callable[[], datetime], mark: UUID) -> None:
+    def __init__(self, entries: Sequence[_Entry], now: Callable[[], datetime], mark: UUID, *, is_full: bool) -> None:
         self.mark = mark
         self.begun = asyncio.get_running_loop().time()
         self.lock_seconds = 0.0
@@ -514,6 +519,7 @@ class _Batch:
         self.results: list[tuple[_Entry, Admitted[Any] | Exception]] = []
         self.postponed: list[_Entry] = []
         self._entries = entries
+        self._is_full = is_full
         self._now = now
         # By the numbers of their ids, which have their hashes at hand; so are bookings and customers.
         self._seen: dict[int, _Seen] = {}
@@ -572,7 +578,7 @@ class _Batch:
                     result = await self._settle_on(storage, result, now)
                 self._remember(entry, result)
             self.results.append((entry, result))
-            if len(self._pending) >= SAVED_TOGETHER:
+            if self._is_full and len(self._pending) >= SAVED_TOGETHER:
                 await self._flush(storage, more_follow=True)
         await self._flush(storage)
         if self._to_remember:

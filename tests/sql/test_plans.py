@@ -10,7 +10,10 @@ from sqlalchemy.engine import make_url
 
 from boxoffice.adapters.sql import answers, inventories
 from boxoffice.adapters.sql.find import Find
-from tests.contract.box_office import new_id
+from boxoffice.adapters.sql.storage import SqlStorage
+from boxoffice.adapters.sql.types import Statement
+from boxoffice.application.turnstile import MOST_TOGETHER
+from tests.contract.box_office import BoxOffice, new_id
 
 IDS = [new_id() for _ in range(3)]
 SEVERAL = [(one, other) for one in IDS[:2] for other in IDS]
@@ -38,3 +41,29 @@ def test_no_table_is_looked_through(sqlite_url: str, find: Find, lists: dict[str
     connection.close()
     assert any(step.startswith("SEARCH") for step in plan), plan
     assert not any(step.startswith("SCAN") for step in plan), plan
+
+
+@pytest.mark.mysql
+async def test_a_full_batch_reads_no_more_than_it_asks_for(mysql_storage: SqlStorage) -> None:
+    """In a rush a server knows its tables as they were before, and read every booking of the event for 200 customers."""
+    office = BoxOffice(mysql_storage)
+    state = await office.initialize(10_000)
+    await office.book_many(state, [1] * 10)
+    connections = mysql_storage._writing
+    connection = await connections.connect()
+    await connections.send(
+        connection, [Statement("ALTER TABLE bookings STATS_AUTO_RECALC = 0"), Statement("ANALYZE TABLE bookings")]
+    )
+    for _ in range(10):
+        await office.book_many(state, [1] * MOST_TOGETHER)
+    asked = inventories._LIVE_OF_CUSTOMERS.statement(
+        connections.dialect, customers=[(state.event.id, new_id()) for _ in range(MOST_TOGETHER)]
+    )
+    # As whoever watches the server does now and then: it looks at what it knows of the table.
+    await connections.send(connection, [Statement("SHOW INDEX FROM bookings")])
+    reads = Statement("SHOW SESSION STATUS LIKE 'Handler_read%'")
+    before, found, after = await connections.send(connection, [reads, asked, reads])
+    await connection.close()
+    assert not found.rows
+    read = sum(int(one) - int(other) for (_, one), (_, other) in zip(after.rows, before.rows, strict=True))
+    assert 0 < read < 2 * MOST_TOGETHER

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import BindParameter, Select, bindparam, insert, literal, select, tuple_
+from sqlalchemy import BindParameter, Select, Table, bindparam, insert, literal, select, tuple_
 
 from ...application.failures import Locked
 from ...application.idempotency import Key, Remembered
@@ -47,31 +47,44 @@ from .types import Row, Statement
 _ids: BindParameter[Any] = bindparam("ids", expanding=True)
 
 
+def _by(statement: Select[Any], table: Table, index: str) -> Select[Any]:
+    """Through this index, on MySQL and MariaDB; SQLite finds it by itself.
+
+    Where several begin with the event, the optimizer looks into each of them for each value of a list before it
+    chooses: half of the time that a list of 32 events takes.
+    """
+    hint = f"FORCE INDEX ({index})"
+    return statement.with_hint(table, hint, "mysql").with_hint(table, hint, "mariadb")
+
+
 # The lock itself, on MySQL; SQLite's whole transaction is one. Through the primary key, whatever the optimizer thinks
 # of a small table: a scan would wait for the locks of other events.
 def _by_primary_key(statement: Select[Any]) -> Select[Any]:
-    return (
-        statement.where(events.c.id.in_(_ids))
-        .order_by(events.c.id)
-        .with_hint(events, "FORCE INDEX (PRIMARY)", "mysql")
-        .with_hint(events, "FORCE INDEX (PRIMARY)", "mariadb")
-    )
+    return _by(statement.where(events.c.id.in_(_ids)).order_by(events.c.id), events, "PRIMARY")
 
 
 _LOCK = Find(_by_primary_key(select(*EVENT)).with_for_update(), ids=[events.c.id])
 _FREE = _by_primary_key(select(events.c.id)).with_for_update(skip_locked=True)
 _EXISTING = select(events.c.id).where(events.c.id.in_(_ids))
 _TICKET_TYPES = Find(
-    select(*TICKET_TYPE)
-    .where(ticket_types.c.event_id.in_(_ids))
-    .order_by(ticket_types.c.event_id, ticket_types.c.ordinal),
+    _by(
+        select(*TICKET_TYPE)
+        .where(ticket_types.c.event_id.in_(_ids))
+        .order_by(ticket_types.c.event_id, ticket_types.c.ordinal),
+        ticket_types,
+        "uq_ticket_types_event_id_ordinal",
+    ),
     ids=[events.c.id],
 )
 _BY_ID = Find(select(*BOOKING).where(bookings.c.id.in_(_ids)), ids=[bookings.c.id])
 # Their ids alone: most customers have none yet, and a server describes each column of nothing too.
 _LIVE_OF_CUSTOMERS = Find(
-    select(bookings.c.id).where(
-        tuple_(bookings.c.event_id, bookings.c.live_customer_id).in_(bindparam("customers", expanding=True))
+    _by(
+        select(bookings.c.id).where(
+            tuple_(bookings.c.event_id, bookings.c.live_customer_id).in_(bindparam("customers", expanding=True))
+        ),
+        bookings,
+        "uq_bookings_one_live",
     ),
     customers=[bookings.c.event_id, bookings.c.live_customer_id],
 )

@@ -22,7 +22,7 @@ _encode: Final = msgspec.json.Encoder().encode
 class Request(Generic[Whoever]):
     """A request; `caller` is whoever sent it, None for nobody or for whom nobody has asked yet."""
 
-    __slots__ = ("_headers", "caller", "receive", "scope")
+    __slots__ = ("_has_repeated", "_headers", "caller", "receive", "scope")
 
     caller: Whoever
 
@@ -30,15 +30,18 @@ class Request(Generic[Whoever]):
         self.scope = scope
         self.receive = receive
         self.caller = _NOBODY
-        self._headers = dict(scope["headers"])
+        headers: Any = scope["headers"]
+        self._headers = dict(headers)
+        self._has_repeated = len(self._headers) != len(headers)
 
     def header(self, name: bytes) -> Sequence[bytes]:
         """The values of a header (its name in small letters), in their order."""
-        if name not in self._headers:
+        value = self._headers.get(name)
+        if value is None:
             return ()
+        if not self._has_repeated:
+            return (value,)
         headers: Any = self.scope["headers"]
-        if len(self._headers) == len(headers):
-            return (self._headers[name],)
         return [value for each, value in headers if each == name]
 
 

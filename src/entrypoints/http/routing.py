@@ -81,19 +81,18 @@ def handlers_of(calls: Iterable[Call], providers: Providers, identify: Identify)
 
 
 def _handler_of(call: Call, providers: Providers, identify: Identify) -> HTTPRouteHandler:
-    operation = call.operation
+    operation, handler = call.operation, call.handler
     _, *names = signature(call.handler).parameters
-    pieces = [name for name in names if f"{{{name}}}" in call.path]
-    provided = [(name, providers[name]) for name in names if name not in pieces]
+    needed = [(name, None if f"{{{name}}}" in call.path else providers[name]) for name in names]
 
     async def handle(request: Connection[Any, Any, Any]) -> Any:
         asked: Any = request
         try:
             await identify(operation, asked)
-            needed = {name: provider() for name, provider in provided}
-            for name in pieces:
-                needed[name] = asked.scope["path_params"][name]
-            answer = await call.handler(asked, **needed)
+            of_path = asked.scope["path_params"]
+            answer = await handler(
+                asked, *[of_path[name] if provider is None else provider() for name, provider in needed]
+            )
             response = answer if isinstance(answer, Response) else Response(answer)
         except Replayed as replayed:
             response = respond(replayed.answer, is_again=True)
