@@ -23,7 +23,7 @@ from .envelope import request_id_of
 from .problems import MEDIA_TYPE, problem_of
 from .security_headers import PRIVATE
 
-MOST_UNDER_WAY: Final = 1_000
+MOST_UNDER_WAY: Final = 1_100
 """Requests of one process that may be under way; beyond it whoever asks is told to try again (503).
 
 A few transactions' worth, which a process answers within a tenth of a second. With more of them each booking costs
@@ -33,7 +33,7 @@ more, because what belongs to it has left the processor's caches by the time it 
 ALWAYS_LET_IN: Final = (b"/health/", b"/metrics")
 """Paths of those who look after the service."""
 
-TOLD_AFTER: Final = 0.03
+TOLD_AFTER: Final = 0.02
 """Seconds that a request waits for a place; then it is told that there is none."""
 
 MOST_TOLD: Final = 1_000
