@@ -45,7 +45,7 @@ def test_no_table_is_looked_through(sqlite_url: str, find: Find, lists: dict[str
 
 @pytest.mark.mysql
 async def test_a_full_batch_reads_no_more_than_it_asks_for(mysql_storage: SqlStorage) -> None:
-    """In a rush a server knows its tables as they were before, and read every booking of the event for 200 customers."""
+    """In a rush a server knows its tables as they were, and read every booking of the event for 200 customers."""
     office = BoxOffice(mysql_storage)
     state = await office.initialize(10_000)
     await office.book_many(state, [1] * 10)
