@@ -122,8 +122,8 @@ def _code(error: DBAPIError) -> int | None:
 def _engine(url: URL, busy_seconds: float, *, remembered: int = 128, **options: Any) -> AsyncEngine:
     """`remembered` are the statements that a connection keeps prepared (128 is the driver's own number).
 
-    What a batch writes is said once and never again: kept, 128 of them are some 30 MB that went through the
-    processor's caches, and that took a twentieth of a booking's time.
+    What a batch writes is said once and never again. Kept, each of its statements pushes another one out that has left
+    the processor's caches by then: 7 to 10 % of a booking over HTTP.
     """
     engine = create_async_engine(
         url,
