@@ -131,7 +131,7 @@ async def test_a_failure_that_nobody_looked_at_is_told_to_nobody(any_storage: Sq
 
 
 async def _through(storage: SqlStorage, commands: int, *, most_together: int) -> list[str]:
-    """So many bookings, all but three of which find tickets, in one transaction; what was sent to write them."""
+    """So many bookings at once, all but three of which find tickets; what was sent to write them."""
     office = BoxOffice(storage)
     state = await office.initialize(commands - 3)
     way = _Watched(storage)
@@ -155,8 +155,10 @@ async def test_the_turnstile_saves_while_it_decides(any_storage: SqlStorage) -> 
     assert ["COMMIT" in text for text in writes] == [False, False, True]
 
 
-async def test_what_is_not_full_is_saved_at_once(any_storage: SqlStorage) -> None:
-    """Where others arrive meanwhile, each piece would stand behind their requests."""
-    commands = 2 * SAVED_TOGETHER + 10
-    (write,) = await _through(any_storage, commands, most_together=commands + 1)
-    assert "COMMIT" in write
+@pytest.mark.parametrize(("most_together", "transactions"), [(139, 1), (137, 2)], ids=["not full", "others wait"])
+async def test_where_others_come_a_transaction_is_saved_at_once(
+    any_storage: SqlStorage, most_together: int, transactions: int
+) -> None:
+    """Each piece would stand behind their requests."""
+    writes = await _through(any_storage, 2 * SAVED_TOGETHER + 10, most_together=most_together)
+    assert ["COMMIT" in text for text in writes] == [True] * transactions
