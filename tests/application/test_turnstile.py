@@ -16,7 +16,7 @@ from boxoffice.application import turnstile
 from boxoffice.application.cancel_booking import Cancellation
 from boxoffice.application.failures import Conflict, Locked, OutcomeUnknown, Retryable, Unavailable
 from boxoffice.application.ports import Needs
-from boxoffice.application.turnstile import ATTEMPTS
+from boxoffice.application.turnstile import ATTEMPTS, SAVED_TOGETHER
 from boxoffice.domain.book import Book
 from boxoffice.domain.booking import Booking, BookingStatus
 from boxoffice.domain.cancel import Cancel
@@ -125,6 +125,25 @@ async def test_a_transaction_takes_so_many_commands_at_most() -> None:
     opened.set()
     await asyncio.gather(first, *tasks)
     assert world.faults.count(Step.COMMITTED) == 1 + 1 + 3
+
+
+async def test_a_full_transaction_saves_what_is_decided_while_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And each command finds what was decided before it, saved or not."""
+    saves: list[tuple[int, bool]] = []
+    save = MemoryInventories.save
+
+    async def watched(
+        self: MemoryInventories, decisions: Sequence[Decision[Any]], mark: UUID, *, more_follow: bool = False
+    ) -> None:
+        saves.append((len(decisions), more_follow))
+        await save(self, decisions, mark, more_follow=more_follow)
+
+    world = World(most_together=SAVED_TOGETHER + 2)
+    event_id = await world.event(SAVED_TOGETHER + 1)
+    monkeypatch.setattr(MemoryInventories, "save", watched)
+    booked = await outcomes(*(world.book(event_id, customer(number)) for number in range(SAVED_TOGETHER + 2)))
+    assert saves == [(SAVED_TOGETHER, True), (2, False)]
+    assert [each.queue_number for each in booked[-2:]] == [None, 1]
 
 
 async def test_a_refusal_fails_its_own_command_only(world: World) -> None:
