@@ -27,7 +27,7 @@ LONGEST_PAUSE = {PaymentKind.CHARGE: timedelta(seconds=5), PaymentKind.REFUND: t
 
 
 class Pay(Struct, frozen=True, gc=False, kw_only=True):
-    """Pay for a booking. `payment_id` is a new id."""
+    """Pay for a booking. `payment_id` is a new id: of the charge, or of one more try of a charge that is there."""
 
     payment_id: UUID
     booking_id: UUID
@@ -101,6 +101,7 @@ def start_payment(inventory: Inventory, command: Pay, now: datetime) -> Decision
         settled_at=now if is_cash else None,
         ask_at=None if is_cash else now + UNDER_WAY,
         key=command.key,
+        tried_by=command.payment_id,
     )
     recording.add_payment(payment)
     if is_cash:
@@ -266,11 +267,13 @@ def _charge_of_the_key(inventory: Inventory, booking: Booking, command: Pay) -> 
 def _take_up(
     inventory: Inventory, booking: Booking, pending: Payment, command: Pay, now: datetime
 ) -> Decision[Attempt]:
+    # Where the answer to a COMMIT was lost, the same command comes again, and what it finds under way is its own try.
+    is_own = pending.tried_by == command.payment_id
     # Cash is not taken beside a card whose charge may have gone through.
-    if pending.method is not command.method or _is_left_alone(pending, now):
+    if pending.method is not command.method or (_is_left_alone(pending, now) and not is_own):
         raise PaymentUnderWay
     recording = Recording(inventory, now)
-    taken_up = replace(pending, tried_at=now, ask_at=now + UNDER_WAY)
+    taken_up = replace(pending, tried_at=now, ask_at=now + UNDER_WAY, tried_by=command.payment_id)
     recording.change_payment(taken_up)
     return recording.decision(Attempt(taken_up, booking, False))
 

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from boxoffice.adapters.memory import Step
-from boxoffice.application.failures import Unavailable
+from boxoffice.application.failures import OutcomeUnknown, Unavailable
 from boxoffice.application.idempotency import Answer, Key, Once
 from boxoffice.application.pay_booking import Bill, PaymentUnknown
 from boxoffice.application.queries import ListPayments
@@ -110,6 +110,20 @@ async def test_after_no_answer_the_next_attempt_asks_before_it_charges(hears: bo
     await world.pay(booking)
     assert world.gateway.asked == ["charge", "find"] if hears else ["charge", "find", "charge"]
     assert len(world.gateway.charges) == 1
+    await check_all(world)
+
+
+async def test_who_asks_again_and_does_not_hear_of_its_commit_does_not_wait_for_itself() -> None:
+    world = World()
+    _, booking = await held(world)
+    world.gateway.is_silent = True
+    with pytest.raises(PaymentUnknown):
+        await world.pay(booking)
+    world.gateway.is_silent = False
+    world.faults.plan(Step.COMMITTED, OutcomeUnknown())
+    assert (await world.pay(booking)).status == "confirmed"
+    assert world.pauses == []
+    assert world.gateway.asked == ["charge", "find"]
     await check_all(world)
 
 

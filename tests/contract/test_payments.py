@@ -124,6 +124,17 @@ async def test_payments_are_loaded_where_they_are_needed(office: BoxOffice) -> N
     assert found[other.event.id].payments == (charges[2],)
 
 
+async def test_who_tried_a_charge_last_is_kept(office: BoxOffice) -> None:
+    booking = await office.book(await priced(office))
+    first = (await office.start_payment(booking)).payment
+    await office.settle_payment(first, Answer.SILENT)
+    second = (await office.start_payment(booking, now=NOW + SECOND)).payment
+    assert (second.id, second.tried_at) == (first.id, NOW + SECOND)
+    assert second.tried_by not in (None, first.tried_by)
+    assert await office.reads.payments(booking.id) == [second]
+    assert (await locked(office, booking)).payments == (second,)
+
+
 async def test_begun_and_settled_in_one_transaction(office: BoxOffice) -> None:
     booking = await office.book(await priced(office))
     command = payment_command(booking)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Self
 
+from asyncmy.errors import OperationalError
 from sqlalchemy.engine import make_url
 
 from tests import mariadb
@@ -117,7 +118,11 @@ class Node(mariadb.MariaDB):
 
     def is_ready(self, size: int) -> bool:
         """Whether it serves, as one of so many."""
-        found = {name: self.status(f"wsrep_{name}") for name in ("ready", "local_state_comment", "cluster_size")}
+        names = ("ready", "local_state_comment", "cluster_size")
+        try:
+            found = {name: self.status(f"wsrep_{name}") for name in names}
+        except OperationalError:
+            return False  # One that joins takes connections and may end them until it has caught up.
         return found == {"ready": "ON", "local_state_comment": "Synced", "cluster_size": str(size)}
 
     def rows(self, statement: str) -> list[tuple[object, ...]]:

@@ -141,7 +141,7 @@ _BOOKING_COLUMNS = ("status", "payment_status", "paid_by", "paid_with", "queue_n
 _OWN = frozenset({"paid_by"})
 """What hardly any two bookings have in common, even when they change together."""
 
-_PAYMENT_COLUMNS = ("status", "tried_at", "settled_at", "ask_at", "attempts")
+_PAYMENT_COLUMNS = ("status", "tried_at", "settled_at", "ask_at", "attempts", "tried_by")
 _PUT_PAYMENTS = Put(payments, _PAYMENT_COLUMNS, attrgetter("id", *_PAYMENT_COLUMNS))
 
 

@@ -200,6 +200,7 @@ payments = Table(
     Column("ask_at", Moment()),
     Column("attempts", Integer(), nullable=False),
     Column("key", Exact()),
+    Column("tried_by", Id()),
     Index(None, "booking_id", "created_at", "id"),
     Index(None, "status", "ask_at", "id"),
     CheckConstraint("amount >= 0 AND attempts >= 0", name="counted"),
