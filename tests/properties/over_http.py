@@ -80,6 +80,7 @@ class OverHttp:
         container.storage.override(Object(self._storage))
         # Whose account has to be read comes later than who is known: everybody is, from signing in on.
         container.authenticate.add_kwargs(seconds=lambda: 0.0)
+        container.pay_booking.add_kwargs(pause=lambda _: asyncio.sleep(0))
         container.password_hasher.override(Singleton(Argon2PasswordHasher, memory=8, passes=1))
         transport = httpx.ASGITransport(cast("Any", create_app(container)), raise_app_exceptions=False)
         self._http = httpx.AsyncClient(transport=transport, base_url="http://boxoffice")

@@ -97,10 +97,6 @@ class HarnessGateway:
         """Nothing to let go of."""
 
 
-async def _no_time(_: float) -> None:
-    await asyncio.sleep(0)
-
-
 class InProcess:
     """A `BoxOffice` over a container: its use cases are called, its queries read.
 
@@ -119,7 +115,7 @@ class InProcess:
         container.ids.override(Object(HarnessIds(1_000_000)))
         container.payment_gateway.override(Object(self._gateway))
         # The clock stands still meanwhile: whoever waits for another payment looks as often, and no second goes by.
-        container.pay_booking.add_kwargs(pause=_no_time)
+        container.pay_booking.add_kwargs(pause=lambda _: asyncio.sleep(0))
         self._storage = TroubledStorage(container.storage())
         container.storage.override(Object(self._storage))
 
