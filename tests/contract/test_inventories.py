@@ -1,5 +1,8 @@
 """What is loaded under a lock: the event, its ticket types, the bookings and lines asked for, as saved by now."""
 
+from collections.abc import Callable
+from itertools import permutations
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -9,10 +12,15 @@ from boxoffice.application.ports import Needs
 from boxoffice.domain.book import book
 from boxoffice.domain.booking import Booking, BookingStatus
 from boxoffice.domain.cancel import Cancel, cancel
-from boxoffice.domain.event import EventState, EventStatus, TicketTypeSpec, WaitingListPolicy
-from boxoffice.domain.inventory import Inventory, Line, WaitingSizes
+from boxoffice.domain.event import EventState, EventStatus, TicketTypeChanges, TicketTypeSpec, WaitingListPolicy
+from boxoffice.domain.inventory import Decision, Inventory, Line, WaitingSizes
 from boxoffice.domain.money import Money
-from boxoffice.domain.organize import AddTicketType, add_ticket_type
+from boxoffice.domain.organize import (
+    AddTicketType,
+    EditTicketType,
+    add_ticket_type,
+    edit_ticket_type,
+)
 from boxoffice.domain.settle import ClosingAsk, LineAsk, Settle, settle
 from boxoffice.domain.user import Actor
 
@@ -266,6 +274,38 @@ async def test_several_events_in_one_transaction(office: BoxOffice) -> None:
     for state, decision in zip(states, decisions, strict=True):
         assert (await office.read(state)).ticket_types == decision.inventory.ticket_types
         assert (await office.read(state)).event == decision.inventory.event
+
+
+@pytest.mark.parametrize("order", list(permutations(["book", "book the other", "edit"])), ids=", ".join)
+async def test_what_several_saves_of_a_transaction_come_to(office: BoxOffice, order: tuple[str, ...]) -> None:
+    """Bookings before and after more tickets are there, each saved by itself."""
+    state = await office.initialize(1, 5)
+    await office.book(state)
+    only = state.ticket_types[0].id
+    edited = EditTicketType(
+        event_id=state.event.id,
+        actor=ORGANIZER,
+        ticket_type_id=only,
+        changes=TicketTypeChanges(total_tickets=3),
+    )
+    decide: dict[str, Callable[[Inventory], Decision[Any]]] = {
+        "book": lambda inventory: book(inventory, booking_command(state), NOW),
+        "book the other": lambda inventory: book(inventory, booking_command(state, kind=1), NOW),
+        "edit": lambda inventory: edit_ticket_type(inventory, edited, NOW),
+    }
+    async with office.storage.begin() as unit_of_work:
+        needs = Needs(event_id=state.event.id)
+        inventory = (await unit_of_work.inventories.lock([needs]))[state.event.id]
+        for each in order:
+            line = await unit_of_work.inventories.lines([LineAsk(only, None, 5)])
+            decision = decide[each](replace(inventory, lines=line))
+            await unit_of_work.inventories.save([decision], new_id(), more_follow=True)
+            inventory = decision.inventory
+        await unit_of_work.commit()
+    found = await office.read(state)
+    assert (found.event, found.ticket_types) == (inventory.event, inventory.ticket_types)
+    assert [(each.total_tickets, each.taken) for each in found.ticket_types] == [(3, 2), (5, 1)]
+    assert not found.event.is_unsettled
 
 
 async def test_edits_and_new_ticket_types_are_kept(office: BoxOffice) -> None:

@@ -153,6 +153,8 @@ async def test_the_turnstile_saves_while_it_decides(any_storage: SqlStorage) -> 
     writes = await _through(any_storage, commands, most_together=commands)
     assert len(writes) == 3, "two while others were decided, and one with COMMIT"
     assert ["COMMIT" in text for text in writes] == [False, False, True]
+    for counted in ("UPDATE events", "UPDATE ticket_types"):
+        assert [text.count(counted) for text in writes] == [0, 0, 1], "what they come to is said once"
 
 
 @pytest.mark.parametrize(("most_together", "transactions"), [(139, 1), (137, 2)], ids=["not full", "others wait"])

@@ -152,6 +152,9 @@ class SqlInventories:
         self._transaction = transaction
         self._dialect = transaction.dialect.name
         self._versions: dict[UUID, int] = {}
+        # By the numbers of their ids, which have their hashes at hand.
+        self._moved: dict[int, Event] = {}
+        self._counted: dict[int, TicketType] = {}
 
     async def lock(self, needs: Sequence[Needs]) -> dict[UUID, Inventory]:
         """Lock, then read: what is read under the lock is what was committed before it."""
@@ -245,7 +248,8 @@ class SqlInventories:
     async def save(self, decisions: Sequence[Decision[Any]], mark: UUID, *, more_follow: bool = False) -> None:
         """What the decisions come to all together, parents before children; sent with what is asked next, or COMMIT.
 
-        Where more follow it is sent now, so that the database writes while those are decided.
+        Where more follow it is sent now, so that the database writes while those are decided. The counters of events
+        and ticket types wait for COMMIT, by which they have come to something else with each decision.
 
         Bookings that end are written before others begin: somebody may cancel and book again in one transaction.
         """
@@ -269,6 +273,13 @@ class SqlInventories:
         if more_follow:
             await self._transaction.send_ahead()
 
+    def hold_counters(self) -> None:
+        """Let go with what is sent next what the events that were saved have come to by now."""
+        moved, self._moved = self._moved, {}
+        counted, self._counted = self._counted, {}
+        self._transaction.hold(_PUT_MOVED.statements(list(moved.values()), self._dialect))
+        self._transaction.hold(_PUT_COUNTED.statements(list(counted.values()), self._dialect))
+
     async def _found_under_lock(
         self, asked: Sequence[tuple[Find, dict[str, Any]]], event_ids: Sequence[UUID]
     ) -> list[list[Row]]:
@@ -291,25 +302,27 @@ class SqlInventories:
     def _events(self, sum_: "_Sum") -> Iterator[Statement]:
         new: list[Event] = []
         edited: list[Event] = []
-        moved: list[Event] = []
         for each in sum_.inventories.values():
             if each.event.id in sum_.new_events:
                 new.append(each.event)
+            elif self._versions.get(each.event.id) == each.event.version:
+                self._moved[each.event.id.int] = each.event
             else:
-                is_edited = self._versions.get(each.event.id) != each.event.version
-                (edited if is_edited else moved).append(each.event)
+                self._moved.pop(each.event.id.int, None)
+                edited.append(each.event)
         edited_ids = {each.id for each in edited}
         changed: list[TicketType] = []
-        counted: list[TicketType] = []
         for of_event in sum_.changed_ticket_types.values():
-            (changed if edited_ids and of_event.event_id in edited_ids else counted).append(of_event)
+            if edited_ids and of_event.event_id in edited_ids:
+                self._counted.pop(of_event.id.int, None)
+                changed.append(of_event)
+            else:
+                self._counted[of_event.id.int] = of_event
         dialect = self._dialect
         yield from self._into(_ADD_EVENTS, list(map(event_values, new)))
         yield from _PUT_EDITED.statements(list(map(event_values, edited)), dialect)
-        yield from _PUT_MOVED.statements(moved, dialect)
         yield from self._into(_ADD_TICKET_TYPES, list(map(ticket_type_values, sum_.new_ticket_types.values())))
         yield from _PUT_TICKET_TYPES.statements(list(map(ticket_type_values, changed)), dialect)
-        yield from _PUT_COUNTED.statements(counted, dialect)
 
     def _into(self, into: Into, rows: Sequence[Any]) -> Iterator[Statement]:
         return into.statements(rows, self._transaction.dialect)

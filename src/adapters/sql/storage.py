@@ -51,6 +51,7 @@ class SqlUnitOfWork:
 
     async def commit(self) -> None:
         """Make everything durable."""
+        self.inventories.hold_counters()
         await self._transaction.commit()
 
 
