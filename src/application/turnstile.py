@@ -566,6 +566,8 @@ class _Batch:
         await self._settle_lapsed(storage, now)
         await self._load_lines(storage, needs, now)
         for entry in self._entries:
+            if self._in_pieces and len(self._pending) >= SAVED_TOGETHER:
+                await self._flush(storage, more_follow=True)
             need = entry.needs
             seen = None if need is None else self._seen.get(need.event_id.int)
             if self._moved >= STEP or (seen is not None and seen.has_lapsed_holds(now)):
@@ -580,8 +582,6 @@ class _Batch:
                     result = await self._settle_on(storage, result, now)
                 self._remember(entry, result)
             self.results.append((entry, result))
-            if self._in_pieces and len(self._pending) >= SAVED_TOGETHER:
-                await self._flush(storage, more_follow=True)
         await self._flush(storage)
         if self._to_remember:
             await storage.remember(self._to_remember, now)

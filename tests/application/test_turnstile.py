@@ -127,8 +127,11 @@ async def test_a_transaction_takes_so_many_commands_at_most() -> None:
     assert world.faults.count(Step.COMMITTED) == 1 + 1 + 3
 
 
-async def test_a_full_transaction_saves_what_is_decided_while_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And each command finds what was decided before it, saved or not."""
+@pytest.mark.parametrize("others", [2, SAVED_TOGETHER])
+async def test_a_full_transaction_saves_what_is_decided_while_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch, others: int
+) -> None:
+    """And each command finds what was decided before it, saved or not. The last go with COMMIT."""
     saves: list[tuple[int, bool]] = []
     save = MemoryInventories.save
 
@@ -138,11 +141,12 @@ async def test_a_full_transaction_saves_what_is_decided_while_it_goes_on(monkeyp
         saves.append((len(decisions), more_follow))
         await save(self, decisions, mark, more_follow=more_follow)
 
-    world = World(most_together=SAVED_TOGETHER + 2)
-    event_id = await world.event(SAVED_TOGETHER + 1)
+    commands = SAVED_TOGETHER + others
+    world = World(most_together=commands)
+    event_id = await world.event(commands - 1)
     monkeypatch.setattr(MemoryInventories, "save", watched)
-    booked = await outcomes(*(world.book(event_id, customer(number)) for number in range(SAVED_TOGETHER + 2)))
-    assert saves == [(SAVED_TOGETHER, True), (2, False)]
+    booked = await outcomes(*(world.book(event_id, customer(number)) for number in range(commands)))
+    assert saves == [(SAVED_TOGETHER, True), (others, False)]
     assert [each.queue_number for each in booked[-2:]] == [None, 1]
 
 
