@@ -45,6 +45,11 @@ _SETTINGS: Final = (
 # the server dies with them even when they are killed. `$$` is the shell's process, which is the server's after `exec`.
 DIE_WITH_ME: Final = 'exec 3<&0; (read -r _ <&3; kill -9 $$) 2>/dev/null & exec "$@" 3<&- </dev/null'
 
+BETWEEN_LOOKS: Final = 0.15
+"""Seconds between two looks at open transactions. InnoDB makes its list of them anew when nobody has looked at it for a
+tenth of a second, and whoever asks more often gets the same list for ever.
+"""
+
 
 class MariaDBMissing(RuntimeError):
     """There is no server to start and none was named."""
@@ -74,12 +79,15 @@ def template(directory: Path) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not made.exists():
             unfinished = Path(tempfile.mkdtemp(prefix="mariadb-", dir=directory))
+            # Of its own: a server that starts removes what it takes for temporary tables of one that died.
+            scratch = Path(tempfile.mkdtemp(prefix="mariadb-", dir=directory))
             installed = subprocess.run(
                 [
                     program("mariadb-install-db"),
                     "--no-defaults",
                     *_as_user(),
                     f"--datadir={unfinished}",
+                    f"--tmpdir={scratch}",
                     "--skip-name-resolve",
                     "--skip-test-db",
                     "--innodb-log-file-size=16M",

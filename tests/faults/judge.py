@@ -62,6 +62,7 @@ async def check_nothing_is_left(url: str, *, most_connections: int) -> None:
         # The background work of a server that lives has a transaction every second, for a moment.
         if (transactions == 0 and connections <= most_connections) or time.monotonic() > deadline:
             break
+        await asyncio.sleep(mariadb.BETWEEN_LOOKS)
     assert (transactions, connections <= most_connections) == (0, True), (transactions, connections)
 
 

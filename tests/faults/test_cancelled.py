@@ -7,8 +7,9 @@ import asyncio
 import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from random import Random
+from time import monotonic
 from typing import Final
 
 import pytest
@@ -162,33 +163,34 @@ class Callers:
 
 async def nothing_left(url: str, container: Container) -> None:
     """No connection is in use, the server has no more than there may be, and no transaction is open."""
+    deadline = monotonic() + LET_GO_WITHIN
+    while left := [*_locks(url), *([f"{in_use} in use"] if (in_use := checked_out(container)) else [])]:
+        assert monotonic() < deadline, left
+        await asyncio.sleep(mariadb.BETWEEN_LOOKS)
+
+
+def _locks(url: str) -> list[object]:
+    """Who holds a lock, or a connection beyond those that there may be."""
     database = make_url(url).database
-    async with asyncio.timeout(LET_GO_WITHIN):
-        while True:
-            in_use = checked_out(container)
-            if url.startswith("sqlite"):
-                assert database
-                # Whoever comes from outside gets the writers' lock at once.
-                with sqlite3.connect(database, timeout=0, isolation_level=None) as connection:
-                    try:
-                        connection.execute("BEGIN IMMEDIATE")
-                        is_free = True
-                        connection.execute("ROLLBACK")
-                    except sqlite3.OperationalError:
-                        is_free = False
-                connection.close()
-                connections: object = 0
-            else:
-                (transactions,), (connections,) = mariadb.execute(
-                    url,
-                    "SELECT COUNT(*) FROM information_schema.innodb_trx"
-                    " UNION ALL SELECT COUNT(*) FROM information_schema.processlist"
-                    f" WHERE db = '{database}' AND id <> CONNECTION_ID()",
-                )
-                is_free = transactions == 0
-            if in_use == 0 and is_free and int(str(connections)) <= MOST_CONNECTIONS:
-                return
-            await asyncio.sleep(0.02)
+    assert database
+    if url.startswith("sqlite"):
+        # Whoever comes from outside gets the writers' lock at once.
+        with closing(sqlite3.connect(database, timeout=0, isolation_level=None)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute("ROLLBACK")
+            except sqlite3.OperationalError as error:
+                return [error]
+        return []
+    open_transactions = mariadb.execute(
+        url, "SELECT trx_mysql_thread_id, trx_state, trx_started, trx_query, NOW() FROM information_schema.innodb_trx"
+    )
+    connections = mariadb.execute(
+        url,
+        "SELECT id, command, time_ms, state, info FROM information_schema.processlist"
+        f" WHERE db = '{database}' AND id <> CONNECTION_ID()",
+    )
+    return [*open_transactions, *(connections if len(connections) > MOST_CONNECTIONS else [])]
 
 
 async def check(office: Office, state: EventState, callers: Callers) -> None:

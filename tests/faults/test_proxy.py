@@ -83,7 +83,7 @@ async def nothing_left(url: str, containers: list[Container], proxy: Proxy) -> N
             in_use = sum(map(checked_out, containers))
             if in_use == transactions == 0 and int(str(connections)) <= proxy.open_links + OF_THE_TEST:
                 return
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(mariadb.BETWEEN_LOOKS)
 
 
 CUTS = [[Cut.BEFORE_COMMIT], [Cut.AFTER_COMMIT], [Cut.IN_A_QUESTION, Cut.IN_AN_ANSWER]]

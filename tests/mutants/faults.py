@@ -299,6 +299,11 @@ APPLICATION: Final = (
         _MONEY,
     ),
     Fault(
+        "Whoever tries a charge again and does not hear of its COMMIT waits for itself",
+        (Change("domain/pay.py", "and not is_own):\n", "):\n"),),
+        _MONEY,
+    ),
+    Fault(
         "A charge without an answer is made again before anybody asks what became of it",
         (
             Change(
