@@ -36,7 +36,7 @@ class Gate:
         has_written = False
         while data := await _read(reader):
             # It may stand behind what it is for.
-            has_written |= data[5:11] in (b"INSERT", b"UPDATE")
+            has_written |= data[5:11] in (b"INSERT", b"UPDATE", b"DELETE")
             commits = has_written and data.endswith(b"COMMIT")
             has_written &= not commits
             node.write(data)

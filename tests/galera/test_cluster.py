@@ -29,6 +29,9 @@ from .gate import gate_to
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 CrewOn = Callable[[Node], Crew]
+MOVED_WITHIN = 60.0
+"""Seconds until a COMMIT has come to the gate."""
+
 AGAIN = {"confirmed", "waitlisted", "cancelled", "already-booked", "already-cancelled"}
 
 
@@ -317,7 +320,7 @@ async def lose_a_commit(cluster: Cluster, kind: str) -> None:
         slow.pause()
         try:
             asked = asyncio.create_task(do(office, kind, state, holder))
-            await gate.has_moved.wait()
+            await asyncio.wait_for(gate.has_moved.wait(), MOVED_WITHIN)
             # Whoever does it again without knowing comes to a COMMIT; whoever looks first, waits.
             with suppress(TimeoutError):
                 await asyncio.wait_for(gate.committed_again.wait(), 0.5)

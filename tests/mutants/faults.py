@@ -33,6 +33,10 @@ _IN_MEMORY: Final = _of(
     "test_what_was_not_committed_is_not[memory]",
     "test_a_second_live_booking_of_a_ticket_type_conflicts[memory]",
 )
+_SEVERAL_SAVES: Final = _of(
+    "tests/contract/test_inventories.py",
+    "test_what_several_saves_of_a_transaction_come_to[sqlite-book, book the other, edit]",
+)
 _ON_SQLITE: Final = (
     *_of(
         "tests/contract/test_inventories.py",
@@ -600,7 +604,7 @@ SQL: Final = (
         (
             Change(
                 "adapters/sql/inventories.py",
-                "        yield from _PUT_MOVED.statements(moved, dialect)\n",
+                "        self._transaction.hold(_PUT_MOVED.statements(list(moved.values()), self._dialect))\n",
                 "",
             ),
         ),
@@ -611,11 +615,16 @@ SQL: Final = (
         (
             Change(
                 "adapters/sql/inventories.py",
-                "        yield from _PUT_COUNTED.statements(counted, dialect)\n",
+                "        self._transaction.hold(_PUT_COUNTED.statements(list(counted.values()), self._dialect))\n",
                 "",
             ),
         ),
         _ON_SQLITE,
+    ),
+    Fault(
+        "An event that is edited after a booking of the same transaction is put back to the state before",
+        (Change("adapters/sql/inventories.py", "                self._moved.pop(each.event.id.int, None)\n", ""),),
+        _SEVERAL_SAVES,
     ),
     Fault(
         "What was written is final before its rows are counted",

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -93,12 +94,13 @@ async def test_an_unusable_directory_stops_the_start(tmp_path: Path) -> None:
 
 def children(pid: int) -> list[int]:
     """The processes of a supervisor that serve: it has helpers too, which are no Boxoffice's."""
-    return [
-        child
-        for task in Path(f"/proc/{pid}/task").iterdir()
-        for child in map(int, (task / "children").read_text().split())
-        if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
-    ]
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in map(int, (task / "children").read_text().split()):
+            with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+                if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    found.append(child)
+    return found
 
 
 def has_another_in_place_of(child: int, pid: int) -> bool:
