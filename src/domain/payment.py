@@ -41,8 +41,8 @@ class PaymentMethod(StrEnum):
 class Payment(Struct, frozen=True, gc=False, kw_only=True):
     """One charge or refund. Its id is the reference by which the provider knows it: it happens once (promise 8).
 
-    `tried_at` is when the provider was last told to do it, `tried_by` the id under which a charge was so,
-    and `key` the idempotency key that a charge came with.
+    `tried_at` is when the provider was last told to do it, `tried_by` the id with which whoever pays asked
+    for that, and `key` the idempotency key that a charge came with.
     `ask_at` is when somebody may next ask the provider about it, None once it is settled; `attempts` counts the asking.
     """
 

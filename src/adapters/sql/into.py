@@ -46,10 +46,11 @@ class Into:
         """Statements for all rows, in their order. Raises: KeyError where a row lacks a column."""
         if not rows:
             return iter(())
-        key = dialect.name, _may_share(dialect)
-        written = self._written.get(key)
+        may_share = _may_share(dialect)
+        written = self._written.get((dialect.name, may_share))
         if written is None:
-            written = self._written[key] = _Written(self.text(dialect), self._columns, dialect)
+            written = _Written(self.text(dialect), self._columns, dialect, may_share=may_share)
+            self._written[dialect.name, may_share] = written
         return written.statements(list(map(self._values, rows)))
 
     def text(self, dialect: Dialect) -> str:
@@ -65,12 +66,12 @@ def _may_share(dialect: Dialect) -> bool:
 class _Written:
     """An INSERT in the words of one database."""
 
-    def __init__(self, text: str, columns: Sequence[Column[Any]], dialect: Dialect) -> None:
+    def __init__(self, text: str, columns: Sequence[Column[Any]], dialect: Dialect, *, may_share: bool) -> None:
         """`text` is the statement for one row."""
         before, _, rest = text.partition(" VALUES (")
         _, _, after = rest.partition(")")
         # What is to happen to a row that is there already refers to the rows by words that a SELECT does not have.
-        self._may_share = not after and _may_share(dialect)
+        self._may_share = may_share and not after
         self._shape = lru_cache(_SHAPES)(lambda shared: _Shape(before, after, columns, shared, dialect))
 
     def statements(self, rows: Sequence[Row]) -> Iterator[Statement]:
