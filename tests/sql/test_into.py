@@ -13,8 +13,6 @@ from boxoffice.adapters.sql.types import Exact, Id, LongText, Moment, Word
 from boxoffice.domain.booking import BookingStatus
 from tests.contract.box_office import NOW, new_id
 
-pytestmark = pytest.mark.mysql
-
 # In MySQL's words two of the columns are words of its own.
 ROWS = Table(
     "rows_to_be_written",
