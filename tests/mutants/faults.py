@@ -824,6 +824,17 @@ HTTP: Final = (
         ("tests/wire/test_crowding.py",),
     ),
     Fault(
+        "A connection ends before its answer is out",
+        (
+            Change(
+                "entrypoints/http/outbox.py",
+                "        self._outbox.empty()\n        self._transport.close()\n",
+                "        self._transport.close()\n",
+            ),
+        ),
+        ("tests/wire/test_outbox.py",),
+    ),
+    Fault(
         "If-Match is not looked at",
         (
             Change(

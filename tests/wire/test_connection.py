@@ -222,31 +222,37 @@ class TestWaiting:
         return Timers()
 
     @pytest.fixture
-    def connected(self, timers: Timers) -> Connection:
+    def transport(self) -> Mock:
+        return Mock(get_extra_info=lambda name: None, is_closing=lambda: False)
+
+    @pytest.fixture
+    def connected(self, timers: Timers, transport: Mock) -> Connection:
         config = Mock(loaded=True, ws_protocol_class=None, timeout_keep_alive=KEEP_ALIVE_SECONDS)
         state = Mock(connections=set(), tasks=set(), default_headers=[], total_requests=0)
         made = Connection(config, state, {}, timers)  # type: ignore[arg-type]
-        made.connection_made(Mock(get_extra_info=lambda name: None, is_closing=lambda: False))
+        made.connection_made(transport)
         return made
 
-    def test_a_request_has_its_time_to_arrive(self, connected: Connection, timers: Timers) -> None:
+    def test_a_request_has_its_time_to_arrive(self, connected: Connection, timers: Timers, transport: Mock) -> None:
         for byte in LIVE[:-1]:
             connected.data_received(bytes([byte]))
         timers.pass_by(ARRIVAL_SECONDS - 0.1)
         connected.data_received(LIVE[-1:])
         timers.pass_by(0.2)
-        assert not connected.transport.close.called  # type: ignore[attr-defined]
+        assert not transport.close.called
 
-    def test_its_time_is_not_that_of_the_one_before(self, connected: Connection, timers: Timers) -> None:
+    def test_its_time_is_not_that_of_the_one_before(
+        self, connected: Connection, timers: Timers, transport: Mock
+    ) -> None:
         timers.pass_by(ARRIVAL_SECONDS - 0.1)
         connected.data_received(LIVE)
         connected.cycle.response_complete = True
         timers.pass_by(0.2)
         connected.data_received(LIVE[:-1])
         timers.pass_by(ARRIVAL_SECONDS - 0.1)
-        assert not connected.transport.close.called  # type: ignore[attr-defined]
+        assert not transport.close.called
         timers.pass_by(0.2)
-        assert connected.transport.close.called  # type: ignore[attr-defined]
+        assert transport.close.called
 
     def test_an_answer_has_its_time_too(self, connected: Connection, timers: Timers) -> None:
         connected.data_received(LIVE)
@@ -263,27 +269,31 @@ class TestWaiting:
         assert timers.asked == 3
 
     def test_between_requests_a_connection_stays_as_long_as_uvicorn_is_told(
-        self, connected: Connection, timers: Timers
+        self, connected: Connection, timers: Timers, transport: Mock
     ) -> None:
         connected.data_received(LIVE)
         connected.cycle.response_complete = True
         connected.on_response_complete()
         timers.pass_by(KEEP_ALIVE_SECONDS - 0.1)
-        assert not connected.transport.close.called  # type: ignore[attr-defined]
+        assert not transport.close.called
         timers.pass_by(0.2)
-        assert connected.transport.close.called  # type: ignore[attr-defined]
+        assert transport.close.called
 
     @pytest.mark.parametrize("data", [b"", b"\r\n", b"GET /ev", LIVE[:-2], request(body=b"{}")[:-1]])
-    def test_then_the_connection_ends(self, connected: Connection, timers: Timers, data: bytes) -> None:
+    def test_then_the_connection_ends(
+        self, connected: Connection, timers: Timers, data: bytes, transport: Mock
+    ) -> None:
         if data:
             connected.data_received(data)
         timers.pass_by(ARRIVAL_SECONDS)
-        assert connected.transport.close.called  # type: ignore[attr-defined]
+        assert transport.close.called
 
-    def test_not_while_something_is_being_answered(self, connected: Connection, timers: Timers) -> None:
+    def test_not_while_something_is_being_answered(
+        self, connected: Connection, timers: Timers, transport: Mock
+    ) -> None:
         connected.data_received(LIVE + LIVE[:10])
         timers.pass_by(2 * ARRIVAL_SECONDS)
-        assert not connected.transport.close.called  # type: ignore[attr-defined]
+        assert not transport.close.called
 
     def test_one_that_ended_waits_for_nothing(self, connected: Connection, timers: Timers) -> None:
         connected.data_received(LIVE)

@@ -19,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from .crowding import ALWAYS_LET_IN, Turnaway, room_of
 from .envelope import BROKEN, OVERDUE
+from .outbox import ByOutbox, outbox_of
 
 LARGEST_HEAD: Final = 64 * 1024
 """Bytes of a request's first line and headers."""
@@ -67,7 +68,8 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody connected."""
-        super().connection_made(transport)
+        by_outbox: Any = ByOutbox(transport, outbox_of(self.server_state, self.loop))
+        super().connection_made(by_outbox)
         # Litestar's own way would only look whether it is asked for a request, and put itself into the scope.
         self._service = getattr(self.app, "asgi_handler", self.app)
         self._room = room_of(self.server_state, self.loop)
