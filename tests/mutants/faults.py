@@ -824,6 +824,17 @@ HTTP: Final = (
         ("tests/wire/test_crowding.py",),
     ),
     Fault(
+        "An ended session is good when many ask at once",
+        (
+            Change(
+                "adapters/sql/find.py",
+                "FROM listed, {tables}{are_equal}{after}",
+                "FROM listed, {tables}{are_equal}",
+            ),
+        ),
+        ("tests/sql/test_find.py",),
+    ),
+    Fault(
         "A connection ends before its answer is out",
         (
             Change(

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Integer, bindparam, delete, insert, select, tuple_
 
 from ...application.idempotency import Key, Remembered
-from .find import Find
+from .find import Find, through
 from .into import Into
 from .rows import ANSWER, remembered, remembered_values
 from .tables import remembered_answers
@@ -18,7 +18,10 @@ MOST_KEYS = 500
 
 _key = tuple_(remembered_answers.c.user_id, remembered_answers.c.key)
 _keys: Any = _key.in_(bindparam("keys", expanding=True))
-_LOAD = Find(select(*ANSWER).where(_keys), keys=[remembered_answers.c.user_id, remembered_answers.c.key])
+_LOAD = Find(
+    through(select(*ANSWER).where(_keys), remembered_answers, "PRIMARY"),
+    keys=[remembered_answers.c.user_id, remembered_answers.c.key],
+)
 _KEEP = Into(insert(remembered_answers))
 _OLD = (
     select(remembered_answers.c.user_id, remembered_answers.c.key)

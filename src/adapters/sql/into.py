@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 
 from sqlalchemy import Column, Dialect, Insert
 
-from .types import Row, Statement, placeholder_of
+from .types import Row, Statement, is_mariadb, placeholder_of
 
 LONGEST: Final = 1_000_000
 """Characters of a statement, beyond which it takes no more rows; a packet holds 16 MB by default."""
@@ -60,7 +60,7 @@ class Into:
 
 def _may_share(dialect: Dialect) -> bool:
     """Whether the database selects from a list of rows. MySQL has other words for it, which nobody has tried."""
-    return dialect.name == "sqlite" or bool(getattr(dialect, "is_mariadb", False))
+    return dialect.name == "sqlite" or is_mariadb(dialect)
 
 
 class _Written:

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import BindParameter, Select, Table, bindparam, insert, literal, select, tuple_
+from sqlalchemy import BindParameter, Select, bindparam, insert, literal, select, tuple_
 
 from ...application.failures import Locked
 from ...application.idempotency import Key, Remembered
@@ -20,7 +20,7 @@ from ...domain.payment import Payment
 from ...domain.settle import ClosingAsk, HoldAsk, LineAsk
 from .answers import keep_answers, load_answers
 from .changes import Put, pieces, remove, set_alike
-from .find import Find
+from .find import Find, through
 from .holds import load_due_holds
 from .into import Into
 from .lines import load_lines
@@ -47,27 +47,17 @@ from .types import Row, Statement
 _ids: BindParameter[Any] = bindparam("ids", expanding=True)
 
 
-def _by(statement: Select[Any], table: Table, index: str) -> Select[Any]:
-    """Through this index, on MySQL and MariaDB; SQLite finds it by itself.
-
-    Where several begin with the event, the optimizer looks into each of them for each value of a list before it
-    chooses: half of the time that a list of 32 events takes.
-    """
-    hint = f"FORCE INDEX ({index})"
-    return statement.with_hint(table, hint, "mysql").with_hint(table, hint, "mariadb")
-
-
 # The lock itself, on MySQL; SQLite's whole transaction is one. Through the primary key, whatever the optimizer thinks
 # of a small table: a scan would wait for the locks of other events.
 def _by_primary_key(statement: Select[Any]) -> Select[Any]:
-    return _by(statement.where(events.c.id.in_(_ids)).order_by(events.c.id), events, "PRIMARY")
+    return through(statement.where(events.c.id.in_(_ids)).order_by(events.c.id), events, "PRIMARY")
 
 
 _LOCK = Find(_by_primary_key(select(*EVENT)).with_for_update(), ids=[events.c.id])
 _FREE = _by_primary_key(select(events.c.id)).with_for_update(skip_locked=True)
 _EXISTING = select(events.c.id).where(events.c.id.in_(_ids))
 _TICKET_TYPES = Find(
-    _by(
+    through(
         select(*TICKET_TYPE)
         .where(ticket_types.c.event_id.in_(_ids))
         .order_by(ticket_types.c.event_id, ticket_types.c.ordinal),
@@ -76,10 +66,10 @@ _TICKET_TYPES = Find(
     ),
     ids=[events.c.id],
 )
-_BY_ID = Find(select(*BOOKING).where(bookings.c.id.in_(_ids)), ids=[bookings.c.id])
+_BY_ID = Find(through(select(*BOOKING).where(bookings.c.id.in_(_ids)), bookings, "PRIMARY"), ids=[bookings.c.id])
 # Their ids alone: most customers have none yet, and a server describes each column of nothing too.
 _LIVE_OF_CUSTOMERS = Find(
-    _by(
+    through(
         select(bookings.c.id).where(
             tuple_(bookings.c.event_id, bookings.c.live_customer_id).in_(bindparam("customers", expanding=True))
         ),
@@ -89,9 +79,13 @@ _LIVE_OF_CUSTOMERS = Find(
     customers=[bookings.c.event_id, bookings.c.live_customer_id],
 )
 _PAYMENTS = Find(
-    select(*PAYMENT)
-    .where(payments.c.booking_id.in_(_ids))
-    .order_by(payments.c.created_at, payments.c.kind, payments.c.id),
+    through(
+        select(*PAYMENT)
+        .where(payments.c.booking_id.in_(_ids))
+        .order_by(payments.c.created_at, payments.c.kind, payments.c.id),
+        payments,
+        "ix_payments_booking_id_created_at_id",
+    ),
     ids=[bookings.c.id],
 )
 _CLOSING = (

@@ -38,7 +38,7 @@ from ...domain.facts import Fact
 from ...domain.payment import Payment, PaymentState
 from ...domain.user import Session, User
 from .connections import Connections
-from .find import Find
+from .find import Find, through
 from .rows import (
     BOOKING,
     EVENT,
@@ -138,16 +138,16 @@ _ACCOUNTS = (
     )
     .where(users.c.id.in_(bindparam("user_ids", expanding=True)))
 )
-_STANDINGS = Find(
+_of_sessions = (
     select(sessions.c.id, sessions.c.user_id, sessions.c.expires_at, users.c.role)
     .join_from(sessions, users, sessions.c.user_id == users.c.id)
     .where(
         sessions.c.id.in_(bindparam("ids", expanding=True)),
         sessions.c.ended_at.is_(None),
         users.c.disabled_at.is_(None),
-    ),
-    ids=[sessions.c.id],
+    )
 )
+_STANDINGS = Find(through(through(_of_sessions, sessions, "PRIMARY"), users, "PRIMARY"), ids=[sessions.c.id])
 _UNSETTLED = select(events.c.id).where(events.c.is_unsettled.is_(True)).order_by(events.c.id).limit(_limit)
 _UNSETTLED_AFTER = _UNSETTLED.where(events.c.id > bindparam("after"))
 

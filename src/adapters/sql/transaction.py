@@ -1,7 +1,7 @@
 """One connection in one transaction: bounded in time, its errors told in the words of the ports."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from enum import Enum, auto
 from time import monotonic
 from typing import Any, Final, NoReturn, Protocol, Self, TypeVar
@@ -157,7 +157,7 @@ class Transaction:
         await self.send(())
         return await self._do(self._connection.execute(statement, values))
 
-    async def find(self, find: Find, **lists: Iterable[Any]) -> list[tuple[Any, ...]]:
+    async def find(self, find: Find, **lists: Collection[Any]) -> list[tuple[Any, ...]]:
         """The rows that a SELECT finds with these lists."""
         (result,) = await self.send([find.statement(self.dialect, **lists)])
         return find.rows(self.dialect, result.rows)

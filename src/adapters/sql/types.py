@@ -102,6 +102,11 @@ class Result(Struct, frozen=True):
     changed: int
 
 
+def is_mariadb(dialect: Dialect) -> bool:
+    """Whether it is known to be MariaDB, which it is from the first connection on."""
+    return bool(getattr(dialect, "is_mariadb", False))
+
+
 Literal = Callable[[Any], str]
 """Makes a value what stands for it in a statement."""
 
