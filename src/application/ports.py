@@ -201,8 +201,11 @@ class Inventories(Protocol):
     async def remember(self, answers: Sequence[Remembered], now: datetime) -> None:
         """Keep answers with the unit of work. Raises: Conflict where a key has one already (maybe at commit only)."""
 
-    async def holds(self, event_ids: Sequence[UUID], mark: UUID) -> bool:
-        """Whether any fact of these events carries this mark, looked up under the events' locks."""
+    async def holds(self, last: Mapping[UUID, int], mark: UUID) -> bool:
+        """Whether one of these facts carries this mark, looked up under their events' locks.
+
+        Each is named by its event and its number, and is the last that its transaction saved of that event.
+        """
 
 
 class SignIn(Struct, frozen=True):

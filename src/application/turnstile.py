@@ -538,9 +538,9 @@ class _Batch:
         return [seen.inventory.event.id for seen in self._seen.values()]
 
     @property
-    def written(self) -> list[UUID]:
-        """The events that were written."""
-        return list(self._written)
+    def written(self) -> dict[UUID, int]:
+        """The events that were written, each with the number of its last fact."""
+        return {event_id: self._seen[event_id.int].inventory.event.last_seq for event_id in self._written}
 
     @property
     def unsettled(self) -> list[UUID]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -463,10 +463,10 @@ async def test_a_lost_commit_that_arrives_late_is_not_done_again(
     holds = MemoryInventories.holds
     looks = 0
 
-    async def look(inventories: MemoryInventories, event_ids: Sequence[UUID], mark: UUID) -> bool:
+    async def look(inventories: MemoryInventories, last: Mapping[UUID, int], mark: UUID) -> bool:
         nonlocal looks
         looks += 1
-        return looks > looks_in_vain and await holds(inventories, event_ids, mark)
+        return looks > looks_in_vain and await holds(inventories, last, mark)
 
     monkeypatch.setattr(MemoryInventories, "holds", look)
     booking = await world.book(event_id, ANA)

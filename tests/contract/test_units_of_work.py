@@ -251,16 +251,37 @@ async def test_marks_are_found_where_they_were_committed(office: BoxOffice) -> N
     await office.book(state, mark=mark)
     await office.book(state, mark=lost, commits=False)
 
-    async def holds(event_ids: list[UUID], mark: UUID) -> bool:
+    async def holds(last: dict[UUID, int], mark: UUID) -> bool:
         async with office.storage.begin() as unit_of_work:
-            return await unit_of_work.inventories.holds(event_ids, mark)
+            return await unit_of_work.inventories.holds(last, mark)
 
-    assert await holds([state.event.id], mark)
-    assert await holds([other.event.id, state.event.id, new_id()], mark)
-    assert not await holds([other.event.id], mark)
-    assert not await holds([state.event.id], lost)
-    assert not await holds([new_id()], mark)
-    assert not await holds([], mark)
+    event_id, seq = state.event.id, state.event.last_seq + 1
+    assert await holds({event_id: seq}, mark)
+    assert await holds({other.event.id: 1, event_id: seq, new_id(): seq}, mark)
+    assert await holds({event_id: seq} | {new_id(): seq for _ in range(50)}, mark)
+    assert not await holds({other.event.id: 1}, mark)
+    assert not await holds({event_id: seq - 1}, mark)
+    assert not await holds({event_id: seq + 1}, mark)
+    assert not await holds({event_id: seq}, lost)
+    assert not await holds({event_id: seq + 1}, lost)
+    assert not await holds({new_id(): seq}, mark)
+    assert not await holds({}, mark)
+
+
+async def test_a_mark_is_found_behind_others_and_where_a_transaction_saved_twice(office: BoxOffice) -> None:
+    state = await office.initialize(9)
+    mark, seq = new_id(), state.event.last_seq
+    async with office.storage.begin() as unit_of_work:
+        inventory = (await unit_of_work.inventories.lock([Needs(event_id=state.event.id)]))[state.event.id]
+        for command in (booking_command(state), booking_command(state)):
+            decision = book(inventory, command, NOW)
+            await unit_of_work.inventories.save([decision], mark)
+            inventory = decision.inventory
+        await unit_of_work.commit()
+    await office.book(state, mark=new_id())
+    async with office.storage.begin() as unit_of_work:
+        assert await unit_of_work.inventories.holds({state.event.id: seq + 2}, mark)
+        assert not await unit_of_work.inventories.holds({state.event.id: seq + 3}, mark)
 
 
 async def test_looking_for_a_mark_waits_for_the_transaction_that_may_write_it(office: BoxOffice) -> None:
@@ -269,7 +290,7 @@ async def test_looking_for_a_mark_waits_for_the_transaction_that_may_write_it(of
 
     async def holds() -> bool:
         async with office.storage.begin() as unit_of_work:
-            return await unit_of_work.inventories.holds([state.event.id], mark)
+            return await unit_of_work.inventories.holds({state.event.id: state.event.last_seq + 1}, mark)
 
     async with office.storage.begin() as unit_of_work:
         command = booking_command(state)

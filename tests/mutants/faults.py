@@ -734,11 +734,22 @@ SQL: Final = (
         (
             Change(
                 "adapters/sql/inventories.py",
-                '        await self._found_under_lock([(_LOCK, {"ids": ids})], ids)\n',
-                "",
+                '        _, marks = await self._found_under_lock([(_LOCK, {"ids": ids}), ',
+                "        (marks,) = await self._found_under_lock([",
             ),
         ),
         _ON_MARIADB,
+    ),
+    Fault(
+        "A lost COMMIT is looked for at the fact before its last",
+        (
+            Change(
+                "application/turnstile.py",
+                "        return {event_id: self._seen[event_id.int].inventory.event.last_seq for",
+                "        return {event_id: self._seen[event_id.int].inventory.event.last_seq - 1 for",
+            ),
+        ),
+        ("tests/application/test_turnstile.py",),
     ),
     Fault(
         "A connection lost during COMMIT is taken for one lost before it",

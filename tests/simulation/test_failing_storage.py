@@ -11,6 +11,7 @@ import pytest
 from boxoffice.adapters.memory import MemoryStorage, Step
 from boxoffice.application.failures import OutcomeUnknown, Retryable, Unavailable
 from boxoffice.application.ports import Needs
+from boxoffice.domain.event import Event
 from boxoffice.entrypoints.simulation.loop import make_loop
 from tests.contract.box_office import BoxOffice, new_id
 
@@ -33,9 +34,10 @@ def failing(at: Step, failure: Exception) -> Callable[[Step], Awaitable[None]]:
     return fault
 
 
-async def looks_for(office: BoxOffice, event_id: UUID, mark: UUID) -> bool:
+async def looks_for(office: BoxOffice, event: Event, mark: UUID) -> bool:
+    """Whether the fact that comes after this state of the event carries the mark."""
     async with office.storage.begin() as unit_of_work:
-        return await unit_of_work.inventories.holds([event_id], mark)
+        return await unit_of_work.inventories.holds({event.id: event.last_seq + 1}, mark)
 
 
 @pytest.mark.parametrize("commits", [True, False])
@@ -49,7 +51,7 @@ def test_a_lost_commit_is_decided_later_and_whoever_looks_waits_for_it(commits: 
             await office.book(state, mark=mark)
         assert (await others.read(state)).ticket_types[0].taken == 0
         assert storage.locked == 1
-        assert await looks_for(others, state.event.id, mark) is commits
+        assert await looks_for(others, state.event, mark) is commits
         assert asyncio.get_running_loop().time() == 2.0
         assert (await others.read(state)).ticket_types[0].taken == int(commits)
         assert storage.locked == 0

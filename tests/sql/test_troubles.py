@@ -179,7 +179,7 @@ async def test_a_connection_lost_during_commit_leaves_the_outcome_unknown(
             await lose()
         hangs_up.clear()
         async with storage.begin() as unit_of_work:
-            happened = await unit_of_work.inventories.holds([state.event.id], mark)
+            happened = await unit_of_work.inventories.holds({state.event.id: state.event.last_seq + 1}, mark)
         await storage.close()
     assert happened is (await mysql_storage.reads.booking(command.booking_id) is not None)
 

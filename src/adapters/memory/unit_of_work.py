@@ -284,7 +284,7 @@ class MemoryInventories:
         # By their numbers, which have their hashes at hand: most decisions of a batch are about few events.
         events: dict[int, Event] = {}
         types: dict[int, TicketType] = {}
-        marked: dict[int, UUID] = {}
+        marked: dict[int, Event] = {}
         for decision in decisions:
             event = decision.inventory.event
             events[event.id.int] = event
@@ -302,11 +302,11 @@ class MemoryInventories:
                 draft.put_payments(decision.new_payments, decision.changed_payments)
             if decision.facts:
                 facts += decision.facts
-                marked[event.id.int] = event.id
+                marked[event.id.int] = event
         draft.events.update({event.id: event for event in events.values()})
         for each in types.values():
             draft.ticket_types.setdefault(each.event_id, {})[each.id] = each
-        draft.marks.update((event_id, mark) for event_id in marked.values())
+        draft.marks.update((event.id, event.last_seq, mark) for event in marked.values())
 
     async def remembered(self, keys: Sequence[Key]) -> dict[Key, Remembered]:
         """See the port."""
@@ -322,12 +322,12 @@ class MemoryInventories:
                 raise Conflict("the key has an answer already")
             self._unit_of_work.draft.remembered[each.key] = (now, each)
 
-    async def holds(self, event_ids: Sequence[UUID], mark: UUID) -> bool:
+    async def holds(self, last: Mapping[UUID, int], mark: UUID) -> bool:
         """See the port."""
         await self._unit_of_work.reach(Step.LOCK)
-        await self._unit_of_work.lock(event_ids)
+        await self._unit_of_work.lock(list(last))
         marks = self._unit_of_work.draft.tables.marks
-        return any((event_id, mark) in marks for event_id in event_ids)
+        return any((event_id, seq, mark) in marks for event_id, seq in last.items())
 
 
 class MemoryChores:

@@ -1,6 +1,6 @@
 """Events under their locks: a fixed number of round trips, however many commands share the transaction."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
 from operator import attrgetter, itemgetter
@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import BindParameter, Select, bindparam, insert, literal, select, tuple_
+from sqlalchemy import BindParameter, Select, bindparam, insert, select, tuple_
 
 from ...application.failures import Locked
 from ...application.idempotency import Key, Remembered
@@ -111,7 +111,14 @@ _SIZES = select(
     _quantity_at(waiting_list.c.quantity),
     _quantity_at(waiting_list.c.quantity.desc()),
 ).where(ticket_types.c.event_id.in_(_ids))
-_MARKED = select(literal(1)).where(facts.c.mark == bindparam("mark"), facts.c.event_id.in_(_ids)).limit(1)
+_MARKS = Find(
+    through(
+        select(facts.c.mark).where(tuple_(facts.c.event_id, facts.c.seq).in_(bindparam("facts", expanding=True))),
+        facts,
+        "PRIMARY",
+    ),
+    facts=[facts.c.event_id, facts.c.seq],
+)
 
 _ADD_EVENTS = Into(insert(events))
 _ADD_TICKET_TYPES = Into(insert(ticket_types))
@@ -223,13 +230,13 @@ class SqlInventories:
                 sizes.setdefault(event_id, {})[ticket_type_id] = WaitingSizes(smallest, largest)
         return sizes
 
-    async def holds(self, event_ids: Sequence[UUID], mark: UUID) -> bool:
+    async def holds(self, last: Mapping[UUID, int], mark: UUID) -> bool:
         """The locks wait for a transaction that is still to end; then its mark is there or never will be."""
-        if not event_ids:
+        if not last:
             return False
-        ids = _in_order(event_ids)
-        await self._found_under_lock([(_LOCK, {"ids": ids})], ids)
-        return bool(await self._transaction.rows(_MARKED, {"ids": ids, "mark": mark}))
+        ids = _in_order(last)
+        _, marks = await self._found_under_lock([(_LOCK, {"ids": ids}), (_MARKS, {"facts": last.items()})], ids)
+        return (mark,) in marks
 
     async def remembered(self, keys: Sequence[Key]) -> dict[Key, Remembered]:
         """One statement for up to 500 keys."""

@@ -178,7 +178,6 @@ facts = Table(
     # The transaction that wrote it, to be found again when the answer to its COMMIT was lost.
     Column("mark", Id(), nullable=False),
     Index(None, "booking_id", "seq"),
-    Index(None, "mark"),
     CheckConstraint("seq >= 1", name="seq"),
     **_OPTIONS,
 )
