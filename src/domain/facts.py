@@ -8,14 +8,25 @@ from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import fields
 
 from .booking import BookingStatus, PaymentStatus
 from .money import Money
 from .payment import PaymentMethod
 
 
-class Happening(Struct, frozen=True, gc=False, kw_only=True, rename="camel", tag_field="kind", tag=True):
-    """What a fact says. The kind is the class's name."""
+class Happening(
+    Struct, frozen=True, gc=False, kw_only=True, rename="camel", tag_field="kind", tag=True, omit_defaults=True
+):
+    """What a fact says. The kind is the class's name.
+
+    What has its default is not written down, so that a default is for ever.
+    """
+
+    @property
+    def all_said(self) -> dict[str, Any]:
+        """All of it, defaults too, by the names under which it is told."""
+        return {field.encode_name: getattr(self, field.name) for field in fields(self)}
 
 
 class EventInitialized(Happening, frozen=True, kw_only=True):
@@ -59,7 +70,7 @@ class TicketsBooked(Happening, frozen=True, kw_only=True):
     quantity: int
     amount: Money
     status: BookingStatus
-    payment_status: PaymentStatus
+    payment_status: PaymentStatus = PaymentStatus.NONE
     cancellation_deadline_hours: int = 0
     expires_at: datetime | None = None
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
-from typing import Any
+from typing import Any, Final, get_args
 from uuid import UUID
 
 import msgspec
@@ -64,6 +64,7 @@ FACT: tuple[Column[Any], ...] = (
     facts.c.event_id,
     facts.c.seq,
     facts.c.booking_id,
+    facts.c.kind,
     facts.c.occurred_at,
     facts.c.data,
 )
@@ -85,8 +86,10 @@ ANSWER: tuple[Column[Any], ...] = (
 USER: tuple[Column[Any], ...] = tuple(users.c[name] for name in _USER_FIELDS)
 SESSION: tuple[Column[Any], ...] = tuple(sessions.c[name] for name in _SESSION_FIELDS)
 
-_happening_decoder = msgspec.json.Decoder(AnyHappening)
-_encode = msgspec.json.Encoder().encode
+# Of a kind whose name is in a column of its own. Facts from before have it in their data too, and their defaults.
+_decoders = {each.__name__: msgspec.json.Decoder(each) for each in get_args(AnyHappening)}
+_encode = msgspec.json.Encoder(uuid_format="hex").encode
+_LENGTH_AROUND_KIND: Final = len('{"kind":"",')
 
 
 def start_order(starts_at: datetime | None) -> int:
@@ -198,25 +201,29 @@ def waiting_values(booking: Booking) -> dict[str, Any]:
 
 def fact(values: Sequence[Any]) -> Fact:
     """A fact from the columns of `FACT`."""
-    event_id, seq, booking_id, occurred_at, data = values
+    event_id, seq, booking_id, kind, occurred_at, data = values
     return Fact(
         event_id=event_id,
         seq=seq,
         booking_id=booking_id,
         occurred_at=occurred_at,
-        what=_happening_decoder.decode(data),
+        what=_decoders[kind].decode(data),
     )
 
 
 def fact_values(fact: Fact, mark: UUID) -> Sequence[Any]:
-    """Every column of a fact, in their order."""
+    """Every column of a fact, in their order.
+
+    Each byte of the data counts: 100 more took an eighth of a batch's time.
+    """
+    kind = fact.kind
     return (
         fact.event_id,
         fact.seq,
         fact.booking_id,
-        fact.kind,
+        kind,
         fact.occurred_at,
-        _encode(fact.what).decode(),
+        "{" + _encode(fact.what).decode()[len(kind) + _LENGTH_AROUND_KIND :],
         mark,
     )
 

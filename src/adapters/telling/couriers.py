@@ -128,17 +128,15 @@ class HttpCourier:
 
 def body_of(fact: Fact) -> bytes:
     """What is sent of a fact: its kind, its time, and the item of the event's changes, with the event's id."""
-    told = msgspec.to_builtins(fact.what)
-    kind = told.pop("kind")
     data = {
         "eventId": fact.event_id,
         "seq": fact.seq,
-        "kind": kind,
+        "kind": fact.kind,
         "bookingId": fact.booking_id,
         "occurredAt": fact.occurred_at,
-        "data": told,
+        "data": fact.what.all_said,
     }
-    return _encode({"type": kind, "timestamp": fact.occurred_at, "data": data})
+    return _encode({"type": fact.kind, "timestamp": fact.occurred_at, "data": data})
 
 
 class Forbidden(Exception):

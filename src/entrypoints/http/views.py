@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-import msgspec
 from msgspec import Struct
 
 from ...application.cancel_booking import Cancellation
@@ -251,9 +250,13 @@ class FactView(View, frozen=True, kw_only=True):
     @classmethod
     def of(cls, fact: Fact) -> "FactView":
         """A fact with all that it changed."""
-        data = msgspec.to_builtins(fact.what)
-        kind = data.pop("kind")
-        return cls(seq=fact.seq, kind=kind, booking_id=fact.booking_id, occurred_at=fact.occurred_at, data=data)
+        return cls(
+            seq=fact.seq,
+            kind=fact.kind,
+            booking_id=fact.booking_id,
+            occurred_at=fact.occurred_at,
+            data=fact.what.all_said,
+        )
 
 
 class ChangesView(View, frozen=True, kw_only=True):
