@@ -307,9 +307,13 @@ def _event(state: EventState, now: datetime) -> EventSeen:
 
 
 def _fact(fact: Fact) -> FactSeen:
-    data = msgspec.to_builtins(fact.what)
-    kind = data.pop("kind")
-    return FactSeen(seq=fact.seq, kind=kind, booking_id=fact.booking_id, occurred_at=fact.occurred_at, data=data)
+    return FactSeen(
+        seq=fact.seq,
+        kind=fact.kind,
+        booking_id=fact.booking_id,
+        occurred_at=fact.occurred_at,
+        data=msgspec.to_builtins(fact.what.all_said),
+    )
 
 
 def _payment(payment: Payment) -> PaymentSeen:
