@@ -36,9 +36,6 @@ _COPIES: Final = """(
         MD5(CONCAT('{type} customer', seq)) AS customer
     FROM seq_{first}_to_{last}
 ) AS copies"""
-_CUSTOMER_IN_TEXT: Final = "CONCAT_WS('-', {})".format(
-    ", ".join(f"SUBSTR(customer, {start}, {size})" for start, size in ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12)))
-)
 
 
 class _Event(Struct, frozen=True):
@@ -126,7 +123,7 @@ def _copy(url: str, event_id: UUID, ticket_type_id: UUID, first: int, last: int)
     new_in_facts = {
         "seq": f"last_seq + copies.seq - {first} + 1",
         "booking_id": "copies.id",
-        "data": f"REPLACE(data, '{UUID(str(customer))}', {_CUSTOMER_IN_TEXT})",
+        "data": f"REPLACE(data, '{customer}', copies.customer)",
     }
     mariadb.execute(
         url,

@@ -68,7 +68,8 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody connected."""
-        by_outbox: Any = ByOutbox(transport, outbox_of(self.server_state, self.loop))
+        self._outbox = outbox_of(self.server_state, self.loop)
+        by_outbox: Any = ByOutbox(transport, self._outbox)
         super().connection_made(by_outbox)
         # Litestar's own way would only look whether it is asked for a request, and put itself into the scope.
         self._service = getattr(self.app, "asgi_handler", self.app)
@@ -210,6 +211,8 @@ class Connection(HttpToolsProtocol):
         self.transport.write(
             _TURNAWAY.answer(scope["method"], scope["headers"], exchange.default_headers, is_last=is_last)
         )
+        # At once: where requests are turned away, a turn of the loop takes long.
+        self._outbox.empty()
         exchange.response_complete = True
         if is_last:
             self.transport.close()
