@@ -110,16 +110,3 @@ def test_what_another_column_says_or_what_is_as_ever_is_not_written_down() -> No
         "amount": {"amount": 0, "currency": "EUR"},
         "status": "confirmed",
     }
-
-
-def test_all_is_said_to_whoever_asks() -> None:
-    assert msgspec.to_builtins(FREE.all_said) == {
-        "ticketTypeId": str(A),
-        "customerId": str(B),
-        "quantity": 2,
-        "amount": {"amount": 0, "currency": "EUR"},
-        "status": "confirmed",
-        "paymentStatus": "none",
-        "cancellationDeadlineHours": 0,
-        "expiresAt": None,
-    }
