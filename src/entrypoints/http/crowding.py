@@ -13,13 +13,12 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from time import monotonic
 from typing import Final, Protocol
-from weakref import WeakKeyDictionary
 
 from uuid_utils import uuid7
-from uvicorn.server import ServerState
 
 from ...application.failures import Unavailable
 from .envelope import request_id_of
+from .per_server import PerServer
 from .problems import MEDIA_TYPE, problem_of
 from .security_headers import PRIVATE
 
@@ -128,15 +127,8 @@ class WaitingRoom:
             self._loop.call_later(max(self._waiting[0][0] - now, _PAUSE), self._look)
 
 
-_rooms: Final["WeakKeyDictionary[object, WaitingRoom]"] = WeakKeyDictionary()
-
-
-def room_of(server: ServerState, loop: asyncio.AbstractEventLoop) -> WaitingRoom:
-    """The one of this server."""
-    room = _rooms.get(server)
-    if room is None:
-        room = _rooms[server] = WaitingRoom(loop, server.tasks)
-    return room
+room_of: Final = PerServer(lambda server, loop: WaitingRoom(loop, server.tasks))
+"""The waiting room of a server."""
 
 
 class Turnaway:

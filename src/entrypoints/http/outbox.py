@@ -6,9 +6,8 @@ that the database needed, only to sleep again until the next one.
 
 import asyncio
 from typing import Any, Final
-from weakref import WeakKeyDictionary
 
-from uvicorn.server import ServerState
+from .per_server import PerServer
 
 MOST_TOGETHER: Final = 16
 """Answers that wait for each other, at most, and no longer than what is ready to run takes.
@@ -64,12 +63,5 @@ class ByOutbox:
         return getattr(self._transport, name)
 
 
-_outboxes: Final["WeakKeyDictionary[object, Outbox]"] = WeakKeyDictionary()
-
-
-def outbox_of(server: ServerState, loop: asyncio.AbstractEventLoop) -> Outbox:
-    """The one of this server."""
-    outbox = _outboxes.get(server)
-    if outbox is None:
-        outbox = _outboxes[server] = Outbox(loop)
-    return outbox
+outbox_of: Final = PerServer(lambda _, loop: Outbox(loop))
+"""The outbox of a server."""
