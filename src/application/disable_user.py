@@ -26,7 +26,7 @@ class DisableUser:
 
         async def disable(unit_of_work: UnitOfWork) -> User:
             user = await _locked(unit_of_work, address)
-            disabled = replace(user, disabled_at=user.disabled_at or now)
+            disabled = replace(user, disabled_at=user.disabled_at or now, standing_changed_at=now)
             await unit_of_work.users.save(disabled)
             await unit_of_work.users.end_sessions(user.id, now, but=None)
             return disabled
@@ -37,15 +37,17 @@ class DisableUser:
 class EnableUser:
     """Open an account that was shut: its user may sign in again. Operators do this; no request can."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, clock: Clock) -> None:
         self._storage = storage
+        self._clock = clock
 
     async def __call__(self, email: str) -> User:
         """Raises: InvalidRequest, NotFound, Unavailable."""
         address = _address(email)
 
         async def enable(unit_of_work: UnitOfWork) -> User:
-            enabled = replace(await _locked(unit_of_work, address), disabled_at=None)
+            user = await _locked(unit_of_work, address)
+            enabled = replace(user, disabled_at=None, standing_changed_at=self._clock.now())
             await unit_of_work.users.save(enabled)
             return enabled
 

@@ -5,15 +5,16 @@ from msgspec.structs import replace
 from ..domain.fields import checked
 from ..domain.refusals import NotFound
 from ..domain.user import LOGIN_RULES, Role, User
-from .ports import Storage, UnitOfWork
+from .ports import Clock, Storage, UnitOfWork
 from .transaction import in_transaction
 
 
 class GrantRole:
     """Grant a role to an account. Operators do this; no request can."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, clock: Clock) -> None:
         self._storage = storage
+        self._clock = clock
 
     async def __call__(self, email: str, role: Role) -> User:
         """Raises: InvalidRequest, NotFound, Unavailable."""
@@ -23,7 +24,9 @@ class GrantRole:
             user = await unit_of_work.users.lock_by_email(address)
             if user is None:
                 raise NotFound("No account has this e-mail address.")
-            granted = replace(user, role=role)
+            if user.role is role:
+                return user
+            granted = replace(user, role=role, standing_changed_at=self._clock.now())
             await unit_of_work.users.save(granted)
             return granted
 

@@ -93,6 +93,6 @@ class LogIn:
             refresh_token = self._refresh_tokens.first()
             session = Session(id=self._ids.new(), user_id=user.id, created_at=now, expires_at=now + SESSION_LIFETIME)
             await unit_of_work.users.add_session(session, refresh_token.digests, now)
-            return SignedIn(self._tokens.issue(Claims(user.id, session.id), now), refresh_token.text)
+            return SignedIn(self._tokens.issue(Claims(user.id, session.id, locked.role), now), refresh_token.text)
 
         return await in_transaction(self._storage, start)

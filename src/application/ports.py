@@ -72,11 +72,12 @@ class AccountKey(Struct, frozen=True, gc=False):
     session_id: UUID | None = None
 
 
-class Claims(Struct, frozen=True, gc=False, cache_hash=True):
-    """Whom an access token speaks for."""
+class Claims(Struct, frozen=True, gc=False):
+    """Whom an access token speaks for, and the role that the user had when it was issued."""
 
     user_id: UUID
     session_id: UUID
+    role: Role
 
 
 class Tokens(Protocol):
@@ -362,11 +363,14 @@ class BookingOfEvent(Struct, frozen=True):
     event: Event
 
 
-class Standing(Struct, frozen=True, gc=False):
-    """What an access token is good for today: the user's role, until the session expires."""
+class Revocations(Struct, frozen=True):
+    """What access tokens may still say that is so no more.
 
-    role: Role
-    expires_at: datetime
+    `ended` are sessions, `users` those for whom an operator changed something, with today's role; None: disabled.
+    """
+
+    ended: Sequence[UUID]
+    users: Mapping[UUID, Role | None]
 
 
 class Account(Struct, frozen=True):
@@ -424,8 +428,8 @@ class Reads(Protocol):
     async def users(self, after: UUID | None, limit: int) -> list[User]:
         """Accounts by id, from above that one."""
 
-    async def standings(self, claims: Sequence[Claims]) -> dict[Claims, Standing]:
-        """Of those whose session has not ended and belongs to the user, and whose account is not disabled."""
+    async def revocations(self, since: datetime) -> Revocations:
+        """What was revoked then or later, by the time that it bears."""
 
     async def accounts(self, wanted: Sequence[AccountKey]) -> dict[AccountKey, Account]:
         """Users, each with that session if it exists and is theirs, as far as there are such users."""

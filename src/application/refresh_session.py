@@ -52,6 +52,7 @@ class RefreshSession:
                 return None
             session = replace(session, expires_at=now + SESSION_LIFETIME)
             await unit_of_work.users.save_session(session, new.digests.token)
-            return SignedIn(self._tokens.issue(Claims(session.user_id, session.id), now), new.text)
+            claims = Claims(session.user_id, session.id, sign_in.user.role)
+            return SignedIn(self._tokens.issue(claims, now), new.text)
 
         return await in_transaction(self._storage, use)

@@ -40,7 +40,8 @@ class Actor(Struct, frozen=True, gc=False):
 class User(Struct, frozen=True, gc=False, kw_only=True):
     """An account. `email` is in lower case and unique; `password_hash` is what the password hasher made.
 
-    Since `disabled_at`, if an operator set it, nobody signs in as this user and its sessions are over.
+    Since `disabled_at`, if an operator set it, nobody signs in as this user and its sessions are over. An
+    operator last changed that, or the role, at `standing_changed_at`; None: never.
     """
 
     id: UUID
@@ -50,6 +51,7 @@ class User(Struct, frozen=True, gc=False, kw_only=True):
     role: Role = Role.CUSTOMER
     created_at: datetime
     disabled_at: datetime | None = None
+    standing_changed_at: datetime | None = None
 
 
 class Session(Struct, frozen=True, gc=False, kw_only=True):

@@ -275,9 +275,9 @@ class Container(DeclarativeContainer):
     authenticate = Singleton(Authenticate, tokens, reads, clock)
     read_profile = Singleton(ReadProfile, reads)
     change_profile = Singleton(ChangeProfile, storage, password_hasher, known_passwords, clock)
-    grant_role = Singleton(GrantRole, storage)
+    grant_role = Singleton(GrantRole, storage, clock)
     disable_user = Singleton(DisableUser, storage, clock)
-    enable_user = Singleton(EnableUser, storage)
+    enable_user = Singleton(EnableUser, storage, clock)
     list_users = Singleton(ListUsers, reads)
 
     courier: Singleton[Courier] = Singleton(_courier, settings)

@@ -2,12 +2,13 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from boxoffice.application.failures import Conflict
-from boxoffice.application.ports import Account, AccountKey, Claims, RefreshDigests, SignIn, Standing
+from boxoffice.application.ports import Account, AccountKey, RefreshDigests, Revocations, SignIn
 from boxoffice.domain.user import Role, Session, User
 
 from .box_office import NOW, BoxOffice, new_digests, new_id, new_session, new_user
@@ -121,34 +122,48 @@ async def test_many_accounts_are_read_at_once_each_with_its_own_session(office: 
     assert await office.reads.accounts([]) == {}
 
 
-async def test_a_token_is_good_for_what_its_user_may_today_until_its_session_expires(office: BoxOffice) -> None:
-    user, other = new_user(), replace(new_user("other@example.org"), role=Role.ADMIN)
-    going_on, ended, of_other = new_session(user), replace(new_session(user), ended_at=NOW), new_session(other)
-    await add(office, user, going_on, ended)
-    await add(office, other, of_other)
-    good = {
-        Claims(user.id, going_on.id): Standing(Role.ORGANIZER, going_on.expires_at),
-        Claims(other.id, of_other.id): Standing(Role.ADMIN, of_other.expires_at),
-    }
-    bad = [
-        Claims(user.id, ended.id),
-        Claims(user.id, of_other.id),
-        Claims(user.id, new_id()),
-        Claims(new_id(), going_on.id),
-    ]
-    assert await office.reads.standings([*good, *bad]) == good
-    assert await office.reads.standings([]) == {}
-
-
-async def test_a_token_of_a_disabled_user_is_good_for_nothing(office: BoxOffice) -> None:
-    user = new_user()
-    session = new_session(user)
-    await add(office, user, session)
+async def test_sessions_that_ended_are_told_from_a_time_on(office: BoxOffice) -> None:
+    user, ago = new_user(), timedelta(microseconds=1)
+    live, ended, before = new_session(user), new_session(user), new_session(user)
+    await add(office, user, live, replace(ended, ended_at=NOW), replace(before, ended_at=NOW - ago))
+    assert await office.reads.revocations(NOW) == Revocations([ended.id], {})
+    assert await office.reads.revocations(NOW + ago) == Revocations([], {})
+    found = await office.reads.revocations(NOW - ago)
+    assert sorted(found.ended) == sorted([ended.id, before.id])
     async with office.storage.begin() as unit_of_work:
-        await unit_of_work.users.lock(user.id)
-        await unit_of_work.users.save(replace(user, disabled_at=NOW))
+        await unit_of_work.users.end_sessions(user.id, NOW + ago, but=None)
         await unit_of_work.commit()
-    assert await office.reads.standings([Claims(user.id, session.id)]) == {}
+    assert await office.reads.revocations(NOW + ago) == Revocations([live.id], {})
+
+
+async def test_a_session_that_is_swept_is_told_no_more(office: BoxOffice) -> None:
+    user = new_user()
+    await add(office, user, replace(new_session(user, lasts=timedelta(minutes=5)), ended_at=NOW))
+    async with office.storage.begin() as unit_of_work:
+        await unit_of_work.users.add_session(new_session(user), new_digests(), NOW + timedelta(hours=1))
+        await unit_of_work.commit()
+    assert await office.reads.revocations(NOW) == Revocations([], {})
+
+
+async def test_users_for_whom_something_changed_are_told_as_they_are_today(office: BoxOffice) -> None:
+    users = [replace(new_user(f"{role}@example.org"), role=role) for role in Role]
+    for user in users:
+        await add(office, user)
+    assert await office.reads.revocations(NOW) == Revocations([], {})
+
+    async def change(user: User, **changes: Any) -> None:
+        async with office.storage.begin() as unit_of_work:
+            await unit_of_work.users.save(replace(user, **changes))
+            await unit_of_work.commit()
+
+    customer, organizer, admin = users
+    await change(customer, standing_changed_at=NOW - timedelta(microseconds=1))
+    await change(organizer, standing_changed_at=NOW)
+    await change(admin, standing_changed_at=NOW, disabled_at=NOW)
+    assert await office.reads.revocations(NOW) == Revocations([], {organizer.id: Role.ORGANIZER, admin.id: None})
+    await change(organizer, standing_changed_at=NOW, role=Role.CUSTOMER)
+    await change(admin, standing_changed_at=NOW, disabled_at=None)
+    assert await office.reads.revocations(NOW) == Revocations([], {organizer.id: Role.CUSTOMER, admin.id: Role.ADMIN})
 
 
 async def test_a_new_session_sweeps_those_of_its_user_that_expired(office: BoxOffice) -> None:

@@ -96,7 +96,7 @@ def test_tokens_of_an_older_secret_are_read_and_the_newest_signs() -> None:
         settings = Settings(database_url="memory://", jwt_secret=secret, jwt_older_secrets=older)
         return make_container(settings).tokens()
 
-    now, claims = datetime.now(UTC), Claims(uuid7(), uuid7())
+    now, claims = datetime.now(UTC), Claims(uuid7(), uuid7(), Role.ADMIN)
     before, after, meanwhile = "the secret of before " * 2, "the secret of today " * 2, "another secret " * 3
     old = tokens(before).issue(claims, now).text
     assert tokens(after, meanwhile, before).read(old, now) == claims

@@ -64,7 +64,8 @@ async def enrol(database_url: str, number: int, *, secret: str = SECRET) -> list
                 await connection.execute(insert(sessions), session_rows[first : first + 1_000])
     finally:
         await engine.dispose()
-    return [Person(user_id, tokens.issue(Claims(user_id, session_id), now).text) for user_id, session_id in made]
+    claims = [Claims(user_id, session_id, Role.CUSTOMER) for user_id, session_id in made]
+    return [Person(each.user_id, tokens.issue(each, now).text) for each in claims]
 
 
 class NotSent(Exception):

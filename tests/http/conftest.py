@@ -87,6 +87,7 @@ async def service(
     container.reset_singletons()
     container.clock.override(Object(clock))
     container.seconds.override(Object(lambda: clock.now().timestamp()))
+    container.authenticate.set_kwargs(seconds=lambda: clock.now().timestamp())
     container.password_hasher.override(Singleton(Argon2PasswordHasher, memory=8, passes=1))
     transport = httpx.ASGITransport(cast("Any", app), raise_app_exceptions=False)
     container.payment_gateway.override(Object(gateway))

@@ -163,6 +163,7 @@ async def test_a_new_password_ends_the_other_sessions(service: Service, customer
     tokens = await signed_in(customer, anyone)
     ok(await other.patch("/me", {"currentPassword": PASSWORD, "newPassword": "battery horse correct"}))
     problem(await anyone.post("/refresh", {"refreshToken": tokens["refreshToken"]}), 401, "invalid-token")
+    service.clock.travel(seconds=5)
     problem(await customer.get("/me"), 401, "invalid-token")
     ok(await other.get("/me"))
     problem(await anyone.post("/login", {"email": customer.email, "password": PASSWORD}), 401, "wrong-credentials")

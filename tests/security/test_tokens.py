@@ -12,20 +12,25 @@ import jwt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from boxoffice.adapters.security import JwtTokens
 from boxoffice.application.ports import Claims
 from boxoffice.domain.refusals import InvalidToken
+from boxoffice.domain.user import Role
 
 SECRET: Final = "a secret of thirty-two bytes, ünd more"
 NOW: Final = datetime(2027, 5, 1, 19, 0, 0, 250_000, tzinfo=UTC)
 SECONDS: Final = int(NOW.timestamp())
-CLAIMS: Final = Claims(UUID("01965f3a-0000-7000-8000-000000000001"), UUID("01965f3a-0000-7000-8000-000000000002"))
+CLAIMS: Final = Claims(
+    UUID("01965f3a-0000-7000-8000-000000000001"), UUID("01965f3a-0000-7000-8000-000000000002"), Role.ORGANIZER
+)
 PAYLOAD: Final[dict[str, Any]] = {
     "iss": "boxoffice",
     "aud": "boxoffice",
     "sub": str(CLAIMS.user_id),
     "sid": str(CLAIMS.session_id),
+    "role": "organizer",
     "jti": "an id",
     "iat": SECONDS,
     "exp": SECONDS + 900,
@@ -76,6 +81,12 @@ def test_a_token_says_what_the_contract_says() -> None:
         options={"verify_exp": False, "verify_iat": False},
     )
     assert payload == {**PAYLOAD, "jti": payload["jti"]}
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_a_token_speaks_for_the_role_it_was_issued_with(role: Role) -> None:
+    tokens, claims = JwtTokens(SECRET), replace(CLAIMS, role=role)
+    assert tokens.read(tokens.issue(claims, NOW).text, NOW) == claims
 
 
 def test_every_token_has_an_id_of_its_own() -> None:
@@ -140,6 +151,7 @@ _ODD_CLAIMS: Final = {
     "aud": _ODD_NAMES,
     "sub": _ODD_IDS,
     "sid": _ODD_IDS,
+    "role": (*_ODD_TEXTS, "Organizer", "organizer ", "owner", ["organizer"], ["admin"], "admin\0"),
     "jti": _ODD_TEXTS,
     "exp": (*_ODD_TIMES, 0, 1, -1, SECONDS, SECONDS - 1, -(10**400)),
     "iat": (*_ODD_TIMES, SECONDS + 6, SECONDS + 899, SECONDS + 900, 10**400),

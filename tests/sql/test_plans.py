@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import make_url
 
-from boxoffice.adapters.sql import answers, inventories, reads
+from boxoffice.adapters.sql import answers, inventories
 from boxoffice.adapters.sql.find import MANY, Find
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.adapters.sql.types import Statement
@@ -54,7 +54,6 @@ def test_no_table_is_looked_through(sqlite_url: str, find: Find, lists: dict[str
         (inventories._LIVE_OF_CUSTOMERS, "customers", lambda: (new_id(), new_id())),
         (inventories._PAYMENTS, "ids", new_id),
         (inventories._MARKS, "facts", lambda: (new_id(), 1)),
-        (reads._STANDINGS, "ids", new_id),
         (answers._LOAD, "keys", lambda: (new_id(), "a key")),
     ],
 )

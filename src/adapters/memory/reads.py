@@ -8,10 +8,9 @@ from ...application.ports import (
     Account,
     AccountKey,
     BookingOfEvent,
-    Claims,
     EventFilter,
     EventKey,
-    Standing,
+    Revocations,
     WaitingKey,
 )
 from ...domain.booking import Booking, BookingStatus
@@ -133,17 +132,15 @@ class MemoryReads:
         ids = sorted(each for each in self._tables.users if after is None or each > after)
         return [self._tables.users[each] for each in ids[:limit]]
 
-    async def standings(self, claims: Sequence[Claims]) -> dict[Claims, Standing]:
+    async def revocations(self, since: datetime) -> Revocations:
         """See the port."""
         await self._before_read()
-        found = {}
-        for each in claims:
-            session = self._tables.sessions.get(each.session_id)
-            if session is not None and session.user_id == each.user_id and session.ended_at is None:
-                user = self._tables.users[each.user_id]
-                if user.disabled_at is None:
-                    found[each] = Standing(user.role, session.expires_at)
-        return found
+        tables = self._tables
+        users = [tables.users[each] for each, changed_at in tables.standings_changed.items() if changed_at >= since]
+        return Revocations(
+            ended=[session_id for session_id, ended_at in tables.ended.items() if ended_at >= since],
+            users={user.id: None if user.disabled_at else user.role for user in users},
+        )
 
     async def accounts(self, wanted: Sequence[AccountKey]) -> dict[AccountKey, Account]:
         """See the port."""

@@ -50,6 +50,8 @@ class Tables(Struct):
     digests: dict[UUID, RefreshDigests] = field(default_factory=dict)
     families: dict[bytes, UUID] = field(default_factory=dict)
     sessions_of: dict[UUID, dict[UUID, None]] = field(default_factory=dict)
+    ended: dict[UUID, datetime] = field(default_factory=dict)
+    standings_changed: dict[UUID, datetime] = field(default_factory=dict)
 
     def copy(self) -> "Tables":
         """The rows of this moment. Rows never change in place, so copying the dictionaries is enough."""
@@ -293,12 +295,17 @@ class Draft(Struct):
                 del tables.emails[before.email]
             tables.users[user.id] = user
             tables.emails[user.email] = user.id
+            if user.standing_changed_at is not None:
+                tables.standings_changed[user.id] = user.standing_changed_at
         for session_id, session in self.sessions.items():
             if session is not None:
                 tables.sessions[session_id] = session
                 tables.sessions_of.setdefault(session.user_id, {})[session_id] = None
+                if session.ended_at is not None:
+                    tables.ended[session_id] = session.ended_at
             elif (gone := tables.sessions.pop(session_id, None)) is not None:
                 del tables.sessions_of[gone.user_id][session_id]
+                tables.ended.pop(session_id, None)
                 del tables.families[tables.digests.pop(session_id).family]
         for session_id, digests in self.digests.items():
             tables.digests[session_id] = digests

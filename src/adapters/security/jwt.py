@@ -18,6 +18,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from ...application.ports import Claims, Token
 from ...domain.refusals import InvalidToken
+from ...domain.user import Role
 
 LIFETIME = 900
 """Seconds."""
@@ -52,6 +53,7 @@ class _Payload(Struct):
     sub: str
     sid: str
     jti: str
+    role: Role
     iat: int
     exp: int
     nbf: int | UnsetType = UNSET
@@ -91,6 +93,7 @@ class JwtTokens:
             "aud": _NAME,
             "sub": str(claims.user_id),
             "sid": str(claims.session_id),
+            "role": claims.role.value,
             "jti": secrets.token_urlsafe(16),
             "iat": issued_at,
             "exp": issued_at + self.lifetime,
@@ -159,7 +162,7 @@ def _good(payload: _Payload) -> _Good:
     not_before = payload.iat if payload.nbf is UNSET else max(payload.iat, payload.nbf)
     if payload.exp <= payload.iat or not payload.jti:
         raise InvalidToken
-    return _Good(Claims(_id(payload.sub), _id(payload.sid)), not_before, payload.exp)
+    return _Good(Claims(_id(payload.sub), _id(payload.sid), payload.role), not_before, payload.exp)
 
 
 def _id(text: str) -> UUID:

@@ -9,6 +9,7 @@ from uuid import UUID
 from msgspec.structs import replace
 from sqlalchemy import (
     BigInteger,
+    BindParameter,
     ColumnElement,
     Executable,
     Integer,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     bindparam,
     case,
     func,
+    null,
     or_,
     select,
     union_all,
@@ -26,10 +28,9 @@ from ...application.ports import (
     Account,
     AccountKey,
     BookingOfEvent,
-    Claims,
     EventFilter,
     EventKey,
-    Standing,
+    Revocations,
     WaitingKey,
 )
 from ...domain.booking import Booking, BookingStatus, Place
@@ -38,7 +39,7 @@ from ...domain.facts import Fact
 from ...domain.payment import Payment, PaymentState
 from ...domain.user import Session, User
 from .connections import Connections
-from .find import Find, through
+from .find import through
 from .rows import (
     BOOKING,
     EVENT,
@@ -57,7 +58,7 @@ from .rows import (
     user,
 )
 from .tables import bookings, events, facts, payments, sessions, ticket_types, users, waiting_list
-from .transaction import Diagnosis, Rows, look, read
+from .transaction import Diagnosis, Rows, read
 
 _limit = bindparam("limit", type_=Integer())
 
@@ -138,16 +139,18 @@ _ACCOUNTS = (
     )
     .where(users.c.id.in_(bindparam("user_ids", expanding=True)))
 )
-_of_sessions = (
-    select(sessions.c.id, sessions.c.user_id, sessions.c.expires_at, users.c.role)
-    .join_from(sessions, users, sessions.c.user_id == users.c.id)
-    .where(
-        sessions.c.id.in_(bindparam("ids", expanding=True)),
-        sessions.c.ended_at.is_(None),
-        users.c.disabled_at.is_(None),
-    )
+_since: BindParameter[datetime] = bindparam("since")
+_REVOKED = union_all(
+    through(
+        select(users.c.id, users.c.role, users.c.disabled_at).where(users.c.standing_changed_at >= _since),
+        users,
+        "ix_users_standing_changed_at",
+    ),
+    # Without a role, so that they are told apart.
+    through(
+        select(sessions.c.id, null(), null()).where(sessions.c.ended_at >= _since), sessions, "ix_sessions_ended_at"
+    ),
 )
-_STANDINGS = Find(through(through(_of_sessions, sessions, "PRIMARY"), users, "PRIMARY"), ids=[sessions.c.id])
 _UNSETTLED = select(events.c.id).where(events.c.is_unsettled.is_(True)).order_by(events.c.id).limit(_limit)
 _UNSETTLED_AFTER = _UNSETTLED.where(events.c.id > bindparam("after"))
 
@@ -373,18 +376,13 @@ class SqlReads:
             rows = await self._rows(_USERS_AFTER, after=after, limit=limit)
         return [user(row) for row in rows]
 
-    async def standings(self, claims: Sequence[Claims]) -> dict[Claims, Standing]:
-        """By their sessions, each with its user."""
-        session_ids = [each.session_id for each in claims]
-        rows = await look(
-            self._connections, self._diagnose, lambda transaction: transaction.find(_STANDINGS, ids=session_ids)
+    async def revocations(self, since: datetime) -> Revocations:
+        """Ended sessions, and users as they are today."""
+        rows = await self._rows(_REVOKED, since=since)
+        return Revocations(
+            ended=[id_ for id_, role, _ in rows if role is None],
+            users={id_: None if disabled_at else role for id_, role, disabled_at in rows if role is not None},
         )
-        # By their numbers, which have their hashes at hand.
-        found = {
-            (user_id.int, id_.int): Standing(role=role, expires_at=expires_at)
-            for id_, user_id, expires_at, role in rows
-        }
-        return {each: found[number] for each in claims if (number := (each.user_id.int, each.session_id.int)) in found}
 
     async def accounts(self, wanted: Sequence[AccountKey]) -> dict[AccountKey, Account]:
         """Users, each with that session if it is theirs."""

@@ -280,7 +280,9 @@ users = Table(
     Column("role", Word(Role), nullable=False),
     Column("created_at", Moment(), nullable=False),
     Column("disabled_at", Moment()),
+    Column("standing_changed_at", Moment()),
     UniqueConstraint("email"),
+    Index(None, "standing_changed_at"),
     **_OPTIONS,
 )
 
@@ -297,6 +299,7 @@ sessions = Table(
     Column("token_digest", Digest),
     Index(None, "user_id", "expires_at"),
     Index(None, "family_digest", unique=True),
+    Index(None, "ended_at"),
     **_OPTIONS,
 )
 
