@@ -11,6 +11,7 @@ _PAYING: Final = ("tests/domain/test_paying.py",)
 _ORGANIZING: Final = ("tests/domain/test_organizing.py",)
 _KEYS: Final = ("tests/application/test_once.py",)
 _MONEY: Final = ("tests/application/test_paying.py",)
+_ACCOUNTS: Final = "tests/application/test_accounts.py"
 
 
 def _of(file: str, *names: str) -> tuple[str, ...]:
@@ -835,7 +836,7 @@ HTTP: Final = (
         ("tests/wire/test_crowding.py",),
     ),
     Fault(
-        "An ended session is good when many ask at once",
+        "A condition is forgotten when many values are asked for",
         (
             Change(
                 "adapters/sql/find.py",
@@ -855,6 +856,31 @@ HTTP: Final = (
             ),
         ),
         ("tests/wire/test_outbox.py",),
+    ),
+    Fault(
+        "An access token outlives its session",
+        (
+            Change(
+                "application/authenticate.py",
+                "        if claims.session_id.int in self._ended:\n            raise InvalidToken\n",
+                "",
+            ),
+        ),
+        _of(_ACCOUNTS, "test_signing_out_holds_after_the_next_look"),
+    ),
+    Fault(
+        "A revocation that took long is never heard of",
+        (
+            Change(
+                "application/authenticate.py", "self._reads.revocations(last - MARGIN)", "self._reads.revocations(last)"
+            ),
+        ),
+        _of(_ACCOUNTS, "test_a_revocation_that_took_long_is_found_whatever_the_clock_did_meanwhile"),
+    ),
+    Fault(
+        "A role that was taken back goes on",
+        (Change("application/grant_role.py", "role=role, standing_changed_at=self._clock.now()", "role=role"),),
+        _of(_ACCOUNTS, "test_a_role_holds_for_tokens_already_out_after_the_next_look"),
     ),
     Fault(
         "If-Match is not looked at",

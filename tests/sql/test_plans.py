@@ -5,10 +5,11 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import make_url
 
-from boxoffice.adapters.sql import answers, inventories
+from boxoffice.adapters.sql import answers, inventories, reads
 from boxoffice.adapters.sql.find import MANY, Find
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.adapters.sql.types import Statement
@@ -96,3 +97,25 @@ async def test_a_full_batch_reads_no_more_than_it_asks_for(mysql_storage: SqlSto
     read = sum(int(one) - int(other) for (_, one), (_, other) in zip(after.rows, before.rows, strict=True))
     # The list is read too, once, to its end.
     assert 0 < read <= 2 * MOST_TOGETHER + 1
+
+
+@pytest.mark.usefixtures("sqlite_storage")
+def test_what_was_revoked_is_found_by_its_time(sqlite_url: str) -> None:
+    """All sessions there are would be looked through every few seconds."""
+    asked = str(reads._REVOKED.compile(dialect=sqlite.dialect())).replace("?", "'2027-01-01'")
+    connection = sqlite3.connect(str(make_url(sqlite_url).database))
+    plan = [step[3] for step in connection.execute(f"EXPLAIN QUERY PLAN {asked}")]
+    connection.close()
+    assert len([step for step in plan if step.startswith("SEARCH") and "INDEX" in step]) == 2, plan
+    assert not any(step.startswith("SCAN") for step in plan), plan
+
+
+@pytest.mark.mysql
+async def test_mariadb_finds_it_so_too_however_small_the_tables_seem(mysql_storage: SqlStorage) -> None:
+    async with mysql_storage._reading.engine.connect() as connection:
+        asked = text(f"EXPLAIN {reads._REVOKED.compile(dialect=connection.dialect)}".replace("%s", "'2027-01-01'"))
+        plan = (await connection.execute(asked)).mappings().all()
+    assert [(step["table"], step["type"], step["key"]) for step in plan if step["key"]] == [
+        ("users", "range", "ix_users_standing_changed_at"),
+        ("sessions", "range", "ix_sessions_ended_at"),
+    ], plan
