@@ -59,6 +59,23 @@ def test_as_many_as_the_limit_says_and_each_subject_for_itself(watch: Watch) -> 
     assert refused_for(counter, "ada") > 0
 
 
+def test_nothing_is_forgotten_of_whoever_begins_slowly(watch: Watch) -> None:
+    counter, few = Counter(MANY, watch), MANY.most // NOT_WORTH_TELLING
+    assert sum(let_through(counter, "ada", 1) for _ in range(few)) == few
+    counter("ben")
+    assert let_through(counter, "ada", 1_000) == MANY.most - few
+
+
+@pytest.mark.parametrize("sent", [1, MANY.most // NOT_WORTH_TELLING, MANY.most // 2, MANY.most])
+def test_the_minute_before_counts_whether_much_or_little_was_sent(watch: Watch, sent: int) -> None:
+    counter = Counter(MANY, watch)
+    assert let_through(counter, "ada", sent) == sent
+    watch.travel(60)
+    assert let_through(counter, "ada", 1_000) == MANY.most - sent
+    watch.travel(120)
+    assert let_through(counter, "ada", 1_000) == MANY.most
+
+
 @pytest.mark.parametrize("phase", [0.0, 10.0, 31.5, 57.9, 59.9])
 @pytest.mark.parametrize("used", [0, 7, 10])
 def test_whoever_waits_as_told_gets_through_and_not_much_earlier(watch: Watch, phase: float, used: int) -> None:
@@ -142,6 +159,21 @@ def test_memory_is_bounded_however_many_come(watch: Watch) -> None:
     for number in range(99):
         counter(f"stranger {number}")
     refused_for(counter, "ada")
+
+
+def test_memory_is_bounded_however_many_come_who_send_little(watch: Watch) -> None:
+    counter = Counter(MANY, watch, most_subjects=100)
+    let_through(counter, "ada", 1_000)
+    for _ in range(2):
+        for number in range(1_000):
+            let_through(counter, f"stranger {number}", 3)
+            assert len(counter._few) <= 100
+        refused_for(counter, "ada")
+        watch.travel(1)
+    assert len(counter._tallies) == 1, "strangers forget nobody who sends much"
+    watch.travel(60)
+    counter("ben")
+    assert len(counter._few_before) <= 100
 
 
 class Office:

@@ -78,7 +78,7 @@ class OverHttp:
         container.payment_gateway.override(Object(self._gateway))
         self._storage = TroubledStorage(container.storage())
         container.storage.override(Object(self._storage))
-        # Whose account has to be read comes later than who is known: everybody is, from signing in on.
+        # Whoever looks at what was revoked comes later than others: all do so once, at the first request.
         container.authenticate.add_kwargs(seconds=lambda: 0.0)
         container.pay_booking.add_kwargs(pause=lambda _: asyncio.sleep(0))
         container.password_hasher.override(Singleton(Argon2PasswordHasher, memory=8, passes=1))
