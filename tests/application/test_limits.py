@@ -235,12 +235,17 @@ async def test_another_process_knows_of_the_minute_before(watch: Watch) -> None:
     assert let_through(second, "ada", 1_000) == 0
 
 
-async def test_what_came_in_the_last_second_of_a_minute_is_told_too(watch: Watch) -> None:
+@pytest.mark.parametrize("has_somebody_come_since", [False, True])
+async def test_what_came_in_the_last_second_of_a_minute_is_told_too(
+    watch: Watch, has_somebody_come_since: bool
+) -> None:
     office = Office(watch, 2, MANY)
     first, second = (limits[MANY] for limits in office.limits)
     watch.travel(59.9)
     let_through(first, "ada", 1_000)
     watch.travel(0.2)
+    if has_somebody_come_since:
+        first("ben")
     await office.share()
     let_through(second, "ada", 15)
     await office.share()
