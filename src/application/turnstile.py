@@ -37,7 +37,13 @@ MOST_WAITING = 10_000
 MOST_TOGETHER = 256
 """Commands that share one transaction."""
 
-SAVED_TOGETHER = 64
+SAVED_FIRST = 32
+"""Decisions of a full transaction that are saved as soon as they are there, so that the storage begins to write early.
+
+With as many as are saved together later, one of fifty bookings fewer came through without HTTP.
+"""
+
+SAVED_TOGETHER = 75
 """Decisions of a full transaction that are saved together, so that the storage writes them while others are decided.
 
 Of a full one only, and where nobody waits behind it: each time takes another turn of the event loop, and where requests
@@ -565,9 +571,11 @@ class _Batch:
         now = self._now()
         await self._settle_lapsed(storage, now)
         await self._load_lines(storage, needs, now)
+        together = SAVED_FIRST
         for entry in self._entries:
-            if self._in_pieces and len(self._pending) >= SAVED_TOGETHER:
+            if self._in_pieces and len(self._pending) >= together:
                 await self._flush(storage, more_follow=True)
+                together = SAVED_TOGETHER
             need = entry.needs
             seen = None if need is None else self._seen.get(need.event_id.int)
             if self._moved >= STEP or (seen is not None and seen.has_lapsed_holds(now)):

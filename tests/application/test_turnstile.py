@@ -16,7 +16,7 @@ from boxoffice.application import turnstile
 from boxoffice.application.cancel_booking import Cancellation
 from boxoffice.application.failures import Conflict, Locked, OutcomeUnknown, Retryable, Unavailable
 from boxoffice.application.ports import Needs
-from boxoffice.application.turnstile import ATTEMPTS, SAVED_TOGETHER
+from boxoffice.application.turnstile import ATTEMPTS, SAVED_FIRST, SAVED_TOGETHER
 from boxoffice.domain.book import Book
 from boxoffice.domain.booking import Booking, BookingStatus
 from boxoffice.domain.cancel import Cancel
@@ -141,12 +141,12 @@ async def test_a_full_transaction_saves_what_is_decided_while_it_goes_on(
         saves.append((len(decisions), more_follow))
         await save(self, decisions, mark, more_follow=more_follow)
 
-    commands = SAVED_TOGETHER + others
+    commands = SAVED_FIRST + others
     world = World(most_together=commands)
     event_id = await world.event(commands - 1)
     monkeypatch.setattr(MemoryInventories, "save", watched)
     booked = await outcomes(*(world.book(event_id, customer(number)) for number in range(commands)))
-    assert saves == [(SAVED_TOGETHER, True), (others, False)]
+    assert saves == [(SAVED_FIRST, True), (others, False)]
     assert [each.queue_number for each in booked[-2:]] == [None, 1]
 
 

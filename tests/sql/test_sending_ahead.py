@@ -15,11 +15,14 @@ from boxoffice.adapters.system.clock import SystemClock
 from boxoffice.adapters.system.ids import Uuid7Ids
 from boxoffice.application.failures import Conflict
 from boxoffice.application.ports import Needs, UnitOfWork
-from boxoffice.application.turnstile import SAVED_TOGETHER, Turnstile
+from boxoffice.application.turnstile import SAVED_FIRST, SAVED_TOGETHER, Turnstile
 from boxoffice.domain.book import Book, book
 from boxoffice.domain.event import EventState
 from boxoffice.domain.inventory import Decision, Inventory
 from tests.contract.box_office import NOW, BoxOffice, booking_command, new_id
+
+COMMANDS = SAVED_FIRST + SAVED_TOGETHER + 10
+"""Three pieces of a full transaction."""
 
 
 class _Watched:
@@ -149,18 +152,19 @@ async def _through(storage: SqlStorage, commands: int, *, most_together: int) ->
 
 async def test_the_turnstile_saves_while_it_decides(any_storage: SqlStorage) -> None:
     """And all of a batch comes through together, each command after those before it."""
-    commands = 2 * SAVED_TOGETHER + 10
-    writes = await _through(any_storage, commands, most_together=commands)
+    writes = await _through(any_storage, COMMANDS, most_together=COMMANDS)
     assert len(writes) == 3, "two while others were decided, and one with COMMIT"
     assert ["COMMIT" in text for text in writes] == [False, False, True]
     for counted in ("UPDATE events", "UPDATE ticket_types"):
         assert [text.count(counted) for text in writes] == [0, 0, 1], "what they come to is said once"
 
 
-@pytest.mark.parametrize(("most_together", "transactions"), [(139, 1), (137, 2)], ids=["not full", "others wait"])
+@pytest.mark.parametrize(
+    ("most_together", "transactions"), [(COMMANDS + 1, 1), (COMMANDS - 1, 2)], ids=["not full", "others wait"]
+)
 async def test_where_others_come_a_transaction_is_saved_at_once(
     any_storage: SqlStorage, most_together: int, transactions: int
 ) -> None:
     """Each piece would stand behind their requests."""
-    writes = await _through(any_storage, 2 * SAVED_TOGETHER + 10, most_together=most_together)
+    writes = await _through(any_storage, COMMANDS, most_together=most_together)
     assert ["COMMIT" in text for text in writes] == [True] * transactions
