@@ -13,7 +13,7 @@ from boxoffice.domain.book import book
 from boxoffice.domain.booking import Booking, BookingStatus
 from boxoffice.domain.cancel import Cancel, cancel
 from boxoffice.domain.inventory import Decision
-from boxoffice.domain.user import Actor
+from boxoffice.domain.user import Actor, User
 
 from .box_office import NOW, BoxOffice, booking_command, new_digests, new_id, new_session, new_user, take
 
@@ -233,6 +233,22 @@ async def test_after_a_conflict_nothing_is_committed(office: BoxOffice) -> None:
 
     with pytest.raises(Conflict):
         await carry_on()
+    assert await office.reads.user_by_email(user.email) is None
+
+
+async def test_after_a_statement_that_failed_nothing_is_committed(office: BoxOffice) -> None:
+    there, user = new_user(), new_user("other@example.org")
+
+    async def add(*users: User) -> None:
+        async with office.storage.begin() as unit_of_work:
+            for each in users:
+                with suppress(StorageFailure):
+                    await unit_of_work.users.add(each)
+            await unit_of_work.commit()
+
+    await add(there)
+    with pytest.raises(Conflict):
+        await add(user, there)
     assert await office.reads.user_by_email(user.email) is None
 
 

@@ -50,6 +50,7 @@ _ON_SQLITE: Final = (
         "test_a_lock_makes_the_next_one_wait_and_see[sqlite]",
         "test_what_was_not_committed_is_not[sqlite]",
         "test_after_a_conflict_nothing_is_committed[sqlite]",
+        "test_after_a_statement_that_failed_nothing_is_committed[sqlite]",
         "test_many_at_once_take_each_ticket_once[sqlite]",
         "test_a_second_live_booking_of_a_ticket_type_conflicts[sqlite]",
         "test_more_taken_than_there_are_conflicts[sqlite]",
@@ -134,7 +135,7 @@ DOMAIN: Final = (
             Change(
                 "domain/recording.py",
                 "        self._count(after, 1)\n",
-                "        if before.status is not BookingStatus.WAITLISTED:\n            self._count(after, 1)\n",
+                "        if before.status is not WAITLISTED:\n            self._count(after, 1)\n",
             ),
         ),
         _CANCELLING,
@@ -485,7 +486,9 @@ TURNSTILE: Final = (
                 "application/turnstile.py",
                 "        self._found_free(batch.locked)\n",
                 "        self._found_free(batch.locked)\n"
-                "        _REMEMBERED.update({event_id: seen.inventory for event_id, seen in batch._seen.items()})\n",
+                "        _REMEMBERED.update(\n"
+                "            {each.inventory.event.id: each.inventory for each in batch._seen.values()}\n"
+                "        )\n",
             ),
             Change(
                 "application/turnstile.py",
@@ -665,8 +668,8 @@ SQL: Final = (
         (
             Change(
                 "adapters/sql/transaction.py",
-                "                await self._connection.rollback()\n",
-                "                await self._connection.commit()\n",
+                "await driver_of(self._connection).rollback()",
+                "await driver_of(self._connection).commit()",
             ),
         ),
         _ON_SQLITE,
