@@ -293,14 +293,7 @@ _FAILURES: dict[Trouble, Callable[[], StorageFailure]] = {
 
 
 async def read(connections: Connections, diagnose: Diagnosis, statement: Executable, values: Mapping[str, Any]) -> Rows:
-    """What one statement finds. See `look`."""
-    return await look(connections, diagnose, lambda transaction: transaction.rows(statement, values))
-
-
-async def look(
-    connections: Connections, diagnose: Diagnosis, work: Callable[[Transaction], Awaitable[Result]]
-) -> Result:
-    """Look something up with one statement, on a connection that commits by itself: one round trip, one state.
+    """What one statement finds, on a connection that commits by itself: one round trip, one state.
 
     A connection that had died unnoticed in the pool is replaced, once. Raises: Unavailable.
     """
@@ -309,7 +302,7 @@ async def look(
             for _ in range(2):
                 try:
                     async with Transaction(connections, diagnose, seconds=None) as transaction:
-                        return await work(transaction)
+                        return await transaction.rows(statement, values)
                 except Retryable:
                     continue
     except TimeoutError as error:
