@@ -86,8 +86,8 @@ async def service(
     container, app = wired[settings]
     container.reset_singletons()
     container.clock.override(Object(clock))
-    container.seconds.override(Object(lambda: clock.now().timestamp()))
-    container.authenticate.set_kwargs(seconds=lambda: clock.now().timestamp())
+    container.seconds.override(Object(clock.seconds))
+    container.authenticate.set_kwargs(seconds=clock.seconds)
     container.password_hasher.override(Singleton(Argon2PasswordHasher, memory=8, passes=1))
     transport = httpx.ASGITransport(cast("Any", app), raise_app_exceptions=False)
     container.payment_gateway.override(Object(gateway))

@@ -28,6 +28,10 @@ class StandingClock:
         self._now += timedelta(microseconds=1)
         return self._now
 
+    def seconds(self) -> float:
+        """The same in seconds since 1970."""
+        return self.now().timestamp()
+
     def travel(self, **timespan: float) -> None:
         self._now += timedelta(**timespan)
 
