@@ -43,7 +43,7 @@ async def processes(url: str) -> AsyncIterator[list[Container]]:
         for _ in range(3):
             container = make_container(Settings(database_url=url, jwt_secret=SECRET))
             container.clock.override(Object(clock))
-            container.seconds.override(Object(lambda: clock.now().timestamp()))
+            container.seconds.override(Object(clock.seconds))
             container.password_hasher.override(Singleton(Argon2PasswordHasher, memory=8, passes=1))
             stack.push_async_callback(container.storage().close)
             found.append(container)
