@@ -1,1 +1,1 @@
-"""The HTTP entrypoint: a Litestar application whose handlers parse, call one use case, and render."""
+"""The REST API: a Litestar application that parses a request, calls one use case and renders its outcome."""

@@ -1,95 +1,108 @@
 """The Litestar application, wired through the container."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any
 
-from dependency_injector.providers import Object
-from litestar import Litestar
+from litestar import Litestar, Request, Response, Router
+from litestar.config.cors import CORSConfig
+from litestar.plugins import PluginProtocol
+from litestar.types import ASGIApp, ControllerRouterHandler, Middleware
 
-from ... import __version__
+from ...application.idempotency import Replayed
 from ..container import Container
 from ..lifespan import running
-from . import accounts, bookings, events, metrics, operations, payments, problem_pages, webhooks
-from .cors import Cors, Preflight
-from .envelope import Envelope
-from .limits import AddressOf, Identify
-from .reference import reference_of
-from .routing import Calls, handlers_of
+from .authentication import Authentication
+from .idempotency import reply_of
+from .observation import observe, request_id_of, stopwatch
+from .plain_paths import plain_paths
+from .problems.problem import MEDIA_TYPE, render
+from .reference import document
+from .reference.struct_schemas import StructSchemas
+from .request import JsonRequest
+from .wiring import Routes
 
-CALLS: Final = (
-    accounts.create_user,
-    accounts.log_in,
-    accounts.refresh_session,
-    accounts.log_out,
-    accounts.read_profile,
-    accounts.change_profile,
-    events.initialize_event,
-    events.read_status,
-    events.list_events,
-    events.read_event,
-    events.change_event,
-    events.add_ticket_type,
-    events.change_ticket_type,
-    events.list_event_bookings,
-    events.read_waiting_list,
-    events.read_changes,
-    bookings.book_ticket,
-    bookings.cancel_booking,
-    bookings.list_bookings,
-    bookings.read_booking,
-    payments.pay_booking,
-    payments.list_payments,
-    webhooks.create_webhook,
-    webhooks.list_webhooks,
-    webhooks.read_webhook,
-    webhooks.delete_webhook,
-    webhooks.list_deliveries,
-    webhooks.resend_delivery,
-    operations.read_liveness,
-    operations.read_readiness,
-    metrics.read_metrics,
-    operations.read_openapi,
-    operations.read_docs,
-    problem_pages.read_problem,
-)
+_ALLOWED_HEADERS = ["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "X-Request-Id"]
+_EXPOSED_HEADERS = ["X-Request-Id", "ETag", "Location", "Retry-After", "Idempotency-Replayed"]
+_PREFLIGHT_SECONDS = 600
 
 
-def create_app(container: Container) -> Litestar:
-    """The service over HTTP; it lives inside `running`, so that all is made ready first and cleared up at the end."""
+def create_app(
+    container: Container,
+    *,
+    route_handlers: Sequence[ControllerRouterHandler] = (),
+    middleware: Sequence[Middleware] = (),
+    plugins: Sequence[PluginProtocol] = (),
+) -> Litestar:
+    """Return the service over HTTP, with an embedder's own handlers, middleware and plugins beside ours.
+
+    It runs inside `running`, which makes everything ready first and clears up at the end.
+    """
+    settings = container.settings()
+    tracing = container.tracing()
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         async with running(container):
             yield
 
-    reference = reference_of(CALLS, __version__)
-    settings = container.settings()
-    address_of = AddressOf(settings.trusted_proxies)
-    limits = container.request_limits if settings.rate_limits else None
-    providers = {
-        **container.providers,
-        "address_of": Object(address_of),
-        "default_currency": Object(settings.currency),
-        "reference": Object(reference),
-    }
-    app = Litestar(
-        route_handlers=handlers_of(
-            CALLS,
-            providers,
-            Identify(container.authenticate, limits, address_of),
-        ),
+    return Litestar(
+        route_handlers=[_api(container), document.router(), *route_handlers],
+        middleware=[*([] if tracing is None else [tracing.around]), stopwatch, *middleware],
+        plugins=[StructSchemas(), *plugins],
+        exception_handlers={Exception: _problem, Replayed: _replay},
+        before_send=[observe(container.clock(), container.metrics())],
+        cors_config=_cors(settings.cors_origins),
+        openapi_config=document.openapi_config(),
         lifespan=[lifespan],
-        # Bodies, errors, logs and the reference are this package's own.
-        openapi_config=None,
+        # Logs are set up by whoever runs the process.
         logging_config=None,
-        request_max_body_size=None,
     )
-    origins = settings.cors_origins
-    calls = Calls(app)
-    service = Envelope(Preflight(calls) if origins else calls, container.clock, container.metrics)
-    app.asgi_handler = Cors(service, origins) if origins else service
-    tracing = container.tracing()
-    if tracing is not None:
-        app.asgi_handler = tracing.around(app.asgi_handler)
-    return app
+
+
+def _api(container: Container) -> Router:
+    """Return the routers of all subjects, behind the middleware of the API."""
+    routes = Routes(core=container)
+    limits = container.request_limits() if container.settings().rate_limits else None
+
+    def authentication(app: ASGIApp) -> ASGIApp:
+        return Authentication(app, container.authenticate(), limits, routes.address_of())
+
+    return Router(
+        "/",
+        route_handlers=routes.routers(),
+        middleware=[plain_paths, authentication],
+        request_class=JsonRequest,
+    )
+
+
+def _problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Return the problem that an exception is told as."""
+    problem = render(error, request_id_of(request.scope))
+    return Response(
+        problem.body, status_code=problem.status, headers=dict(problem.headers), media_type=MEDIA_TYPE
+    )
+
+
+def _replay(_: Request[Any, Any, Any], replayed: Replayed) -> Response[bytes]:
+    """Return the answer that an idempotency key got before."""
+    reply = reply_of(replayed.answer, is_replayed=True)
+    return Response(
+        reply.body, status_code=reply.status, headers=dict(reply.headers), media_type=reply.media_type
+    )
+
+
+def _cors(origins: Sequence[str]) -> CORSConfig | None:
+    """Return what other websites' scripts may do; nothing unless the settings name their origins.
+
+    There are no cookies, and a script that has a token sends it: credentials are never allowed.
+    """
+    if not origins:
+        return None
+    return CORSConfig(
+        allow_origins=list(origins),
+        allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
+        allow_headers=_ALLOWED_HEADERS,
+        expose_headers=_EXPOSED_HEADERS,
+        max_age=_PREFLIGHT_SECONDS,
+    )

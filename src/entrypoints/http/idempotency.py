@@ -1,97 +1,82 @@
-"""Exactly once over HTTP: the key that a request came with, and its answer made in one way, first and again."""
+"""Exactly once over HTTP: the key that a request came with, and its answer rendered one way, first and again."""
 
 import re
 from collections.abc import Callable
 from hashlib import sha256
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, TypeVar
 from uuid import UUID
 
 import msgspec
-from msgspec import Struct
 
-from ...application.authenticate import Caller
 from ...application.idempotency import Answer, Key, Once
-from .body import Body, parse, receive
-from .exchange import JSON, Request, Response
-from .problems import MEDIA_TYPE, FieldProblem, Malformed, problem_of
-from .tags import tag_of
+from .etags import tag_of
+from .observation import request_id_of
+from .problems.problem import MEDIA_TYPE, FieldProblem, Malformed, render
+from .reply import JSON, Reply
+from .request import SignedInRequest
 
-Wanted = TypeVar("Wanted", bound=Body)
 Outcome = TypeVar("Outcome")
 
 _KEY: Final = re.compile(rb"[!-~]{1,255}")
 
 
-class Asked(Struct, Generic[Wanted], frozen=True):
-    """What a signed-in user asks for: the body, and the key that it came with, if any."""
+async def once(
+    request: SignedInRequest, answer: Callable[[Outcome], Answer], subject_id: UUID | None = None
+) -> Once[Outcome] | None:
+    """Return what makes the use case remember its answer; None without a key. Raises: Malformed.
 
-    body: Wanted
-    key: str | None
-    request: Request[Caller]
-    raw: bytes
+    `subject_id` is the booking or event that a refusal speaks of.
+    """
+    key = _key(request)
+    if key is None:
+        return None
+    scope = request.scope
+    # No path that takes a key holds a newline, so the parts cannot run into each other.
+    said = f"{scope['method']} {scope['path']}\n".encode("utf-8", "surrogatepass") + await request.body()
 
-    def once(self, answer: Callable[[Outcome], Answer], subject_id: UUID | None = None) -> Once[Outcome] | None:
-        """What makes the use case remember; None without a key. `subject_id` is what a refusal would speak of."""
-        if self.key is None:
-            return None
-        scope = self.request.scope
+    def rendered(result: Outcome | Exception) -> Answer:
+        if not isinstance(result, Exception):
+            return answer(result)
+        problem = render(result, request_id_of(scope))
+        return Answer(status=problem.status, body=problem.body, subject_id=subject_id)
 
-        def render(result: Outcome | Exception) -> Answer:
-            if not isinstance(result, Exception):
-                return answer(result)
-            status, _, body = problem_of(result, str(scope.get("request_id", "")))
-            return Answer(status=status, body=body, subject_id=subject_id)
-
-        # A newline stands in no path of ours that anything is remembered for, so the parts cannot run into each other.
-        said = f"{scope['method']} {scope['path']}\n".encode("utf-8", "surrogatepass") + self.raw
-        return Once(
-            key=Key(self.request.caller.actor.user_id, self.key), fingerprint=sha256(said).digest(), render=render
-        )
+    return Once(key=Key(request.user.actor.user_id, key), fingerprint=sha256(said).digest(), render=rendered)
 
 
-async def read_once(request: Request[Caller], wanted: type[Wanted]) -> Asked[Wanted]:
-    """The body and the key. Raises: UnsupportedMediaType, BodyTooLarge, Malformed, naming all that is broken."""
-    raw = await receive(request)
-    try:
-        key = _key(request)
-    except Malformed as broken:
-        try:
-            parse(raw, wanted)
-        except Malformed as too:
-            raise Malformed(*broken.errors, *too.errors) from None
-        raise
-    return Asked(parse(raw, wanted), key, request, raw)
-
-
-def _key(request: Request[Any]) -> str | None:
-    """Raises: Malformed."""
-    values = request.header(b"idempotency-key")
+def _key(request: SignedInRequest) -> str | None:
+    values = request.values(b"idempotency-key")
     if not values:
         return None
     if len(values) > 1:
-        raise Malformed(FieldProblem("", "must have one Idempotency-Key header at most"))
+        raise Malformed(FieldProblem("", "must have at most one Idempotency-Key header"))
     if not _KEY.fullmatch(values[0]):
         raise Malformed(FieldProblem("", "must have 1 to 255 visible ASCII characters as Idempotency-Key, no space"))
     return str(values[0], "ascii")
 
 
 def answer_of(
-    view: object, subject_id: UUID, *, status: int = 200, location: str | None = None, version: int | None = None
+    view: object,
+    subject_id: UUID | None = None,
+    *,
+    status: int = 200,
+    location: str | None = None,
+    version: int | None = None,
 ) -> Answer:
-    """A view as an answer; with an event's `version` it gets the ETag of an event."""
+    """Return a view as an answer; with an event's `version` it gets the ETag of an event."""
     body = msgspec.json.encode(view)
     etag = None if version is None else f'"{tag_of(body, version)}"'
     return Answer(status=status, body=body, location=location, etag=etag, subject_id=subject_id)
 
 
-def respond(answer: Answer, *, is_again: bool = False) -> Response:
-    """The answer as it goes out, the first time as well as again."""
+def reply_of(answer: Answer, *, is_replayed: bool = False) -> Reply:
+    """Return the answer as it is sent, the first time as well as again."""
     headers = {}
     if answer.location is not None:
         headers["Location"] = answer.location
     if answer.etag is not None:
         headers["ETag"] = answer.etag
-    if is_again:
+    if is_replayed:
         headers["Idempotency-Replayed"] = "true"
-    media_type = JSON if answer.status < 400 else MEDIA_TYPE
-    return Response(answer.body, status=answer.status, headers=headers, media_type=media_type)
+    return Reply(
+        answer.body, status=answer.status, headers=headers, media_type=JSON if answer.status < 400 else MEDIA_TYPE
+    )

@@ -1,0 +1,93 @@
+"""Who calls, looked up before anything else of a request, and how often they may.
+
+What a signed-in user sends counts for the user; signing up, signing in and everything else counts for the address.
+`/health`, `/metrics` and the reference do not look at tokens and have no limit.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from litestar.connection import ASGIConnection
+from litestar.enums import HttpMethod
+from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
+from litestar.types import ASGIApp
+
+from ...application.authenticate import Authenticate, Caller
+from ...application.limits import LIMITS, READS, UNSIGNED, WRITES, Limit, RequestLimits
+from ...domain.refusals import InvalidToken, NotSignedIn
+from .client_address import ClientAddress
+from .problems.problem import FieldProblem, Malformed
+
+SIGNED_IN: Final = {"signed_in": True}
+"""The `opt` of a handler that needs a signed-in user."""
+
+UNAUTHENTICATED: Final = {"exclude_from_auth": True}
+"""The `opt` of a handler that does not look at tokens."""
+
+
+def limited_by(limit: Limit) -> dict[str, Any]:
+    """Return the `opt` of a handler that counts for a limit of its own, by address."""
+    return {"limit": limit.name}
+
+
+_LIMITS: Final = {limit.name: limit for limit in LIMITS}
+
+
+_READING: Final = frozenset({HttpMethod.GET, HttpMethod.HEAD})
+
+
+class Authentication(AbstractAuthenticationMiddleware):
+    """Set `request.user` to the caller, or None, and count the request where there are limits."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        authenticate: Authenticate,
+        limits: RequestLimits | None,
+        address_of: ClientAddress,
+    ) -> None:
+        super().__init__(app)
+        self._authenticate = authenticate
+        self._limits = limits
+        self._address_of = address_of
+
+    async def authenticate_request(self, connection: ASGIConnection[Any, Any, Any, Any]) -> AuthenticationResult:
+        """Raises: NotSignedIn, InvalidToken, Malformed, TooManyRequests."""
+        scope: Any = connection.scope
+        opt = connection.route_handler.opt
+        caller: Caller | None = None
+        try:
+            token = bearer_token(scope["headers"])
+            if token is not None:
+                caller = await self._authenticate(token)
+            elif "signed_in" in opt:
+                raise NotSignedIn
+        except (InvalidToken, NotSignedIn):
+            if self._limits is not None:
+                self._limits[UNSIGNED](self._address_of(scope))
+            raise
+        if self._limits is not None:
+            name: str | None = opt.get("limit")
+            if caller is not None and name is None:
+                # The number has its hash at hand, the UUID has not.
+                self._limits[READS if scope["method"] in _READING else WRITES](caller.actor.user_id.int)
+            else:
+                self._limits[UNSIGNED if name is None else _LIMITS[name]](self._address_of(scope))
+        return AuthenticationResult(user=caller, auth=None)
+
+
+def bearer_token(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """Return the bearer token; another scheme counts as none. Raises: InvalidToken, Malformed."""
+    given = [value for name, value in headers if name == b"authorization"]
+    if not given:
+        return None
+    if len(given) > 1:
+        # Which of them counts would be a guess, and a proxy may guess otherwise.
+        raise Malformed(FieldProblem("", "must have at most one Authorization header"))
+    scheme, _, token = given[0].strip().partition(b" ")
+    if scheme != b"Bearer" and scheme.lower() != b"bearer":
+        return None
+    # A token holds ASCII only (RFC 6750, 2.1).
+    if not token.isascii():
+        raise InvalidToken
+    return str(token, "ascii").strip(" ")

@@ -1,0 +1,217 @@
+"""Request bodies: decoded strictly in one go; looked at value by value only to name what is broken.
+
+Time and memory are linear in the body, whatever it holds.
+"""
+
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from functools import cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import NODEFAULT, UNSET, Struct, UnsetType, structs
+
+from ...domain.fields import Rules
+from ...domain.money import Money, amount_of_price, currency
+from .problems.messages import requirement
+from .problems.problem import FieldProblem, Malformed, pointer
+
+MOST_ERRORS: Final = 100
+"""Broken values named in one answer, so that an answer stays small whatever the body holds."""
+
+Path = tuple[str | int, ...]
+
+
+class RequestBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """The body of a request. Types and `Meta` are checked while decoding, `rules` (the domain's, by field) after it."""
+
+    rules: ClassVar[Rules] = {}
+
+    @classmethod
+    def contradictions(cls, given: Mapping[str, object]) -> Iterator[FieldProblem]:  # noqa: ARG003
+        """Yield what is wrong with these values (by their names on the wire) standing together."""
+        yield from ()
+
+
+Body = TypeVar("Body", bound=RequestBody)
+
+_MONEY_RULES: Final[Rules] = {"amount": amount_of_price, "currency": currency}
+"""Money is the one struct of the domain that stands in a body as it is."""
+
+
+def decode(raw: bytes, wanted: type[Body]) -> Body:
+    """Return the body as `wanted`, its texts normalised. Raises: Malformed, naming every broken value."""
+    shape = _shape(wanted)
+    try:
+        found: Body = shape.decode(raw)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        raise Malformed(*_problems(raw, wanted)) from None
+    if shape.is_checked:
+        return found
+    errors: list[FieldProblem] = []
+    kept: Body = _kept(found, (), errors)
+    errors += wanted.contradictions(_given(found))
+    if errors:
+        raise Malformed(*errors[:MOST_ERRORS])
+    return kept
+
+
+class _Shape:
+    """What is looked up once for each kind of struct."""
+
+    def __init__(self, kind: type[Any]) -> None:
+        hints = get_type_hints(kind, include_extras=True)
+        self.fields = {field.encode_name: (field, hints[field.name]) for field in structs.fields(kind)}
+        self.rules: Rules = _MONEY_RULES if kind is Money else kind.rules
+        self.nested = [field.name for field, hint in self.fields.values() if _struct_in(hint) is not None]
+        self.decode = msgspec.json.Decoder(kind).decode
+        has_contradictions = kind is not Money and kind.contradictions.__func__ is not RequestBody.contradictions.__func__
+        self.is_checked = not (self.rules or self.nested or has_contradictions)
+
+
+_shape = cache(_Shape)
+
+
+def _given(body: Struct) -> dict[str, object]:
+    values = {name: getattr(body, field.name) for name, (field, _) in _shape(type(body)).fields.items()}
+    return {name: value for name, value in values.items() if value is not UNSET}
+
+
+def _kept(body: Any, path: Path, errors: list[FieldProblem]) -> Any:
+    """Return a decoded struct with each value as its rule keeps it."""
+    shape = _shape(type(body))
+    changes: dict[str, Any] = {}
+    for wire_name, (field, _) in shape.fields.items():
+        value = getattr(body, field.name)
+        if value is UNSET or value is None:
+            continue
+        at = (*path, wire_name)
+        if field.name in shape.nested:
+            value = _kept_inside(value, at, errors)
+        rule = shape.rules.get(field.name)
+        if rule is not None:
+            try:
+                value = rule(value)
+            except ValueError as error:
+                errors.append(FieldProblem(pointer(*at), str(error)))
+                continue
+        changes[field.name] = value
+    return structs.replace(body, **changes)
+
+
+def _kept_inside(value: Any, path: Path, errors: list[FieldProblem]) -> Any:
+    if isinstance(value, list):
+        return [_kept(item, (*path, index), errors) for index, item in enumerate(value)]
+    return _kept(value, path, errors)
+
+
+def _problems(raw: bytes, wanted: type[RequestBody]) -> list[FieldProblem]:
+    """Return what keeps a body from being `wanted`."""
+    if raw.startswith(b"\xef\xbb\xbf"):
+        return [FieldProblem("", "must not begin with a byte order mark")]
+    try:
+        value = msgspec.json.decode(raw)
+    except UnicodeDecodeError:
+        return [FieldProblem("", "must be UTF-8")]
+    except RecursionError:
+        return [FieldProblem("", "must not nest so deep")]
+    except ValueError as error:
+        return [FieldProblem("", f"must be JSON: {error}")]
+    errors: list[FieldProblem] = []
+    for each in _broken(value, wanted, ()):
+        errors.append(each)
+        if len(errors) == MOST_ERRORS:
+            break
+    return errors or [FieldProblem("", "must be a value that the reference allows")]
+
+
+def _broken(value: Any, annotation: Any, path: Path) -> Iterator[FieldProblem]:
+    """Yield each part of a value from JSON that does not fit the annotation."""
+    struct = _struct_in(annotation)
+    if struct is not None and isinstance(value, dict):
+        yield from _broken_in_object(value, struct, path)
+    elif struct is not None and isinstance(value, list) and _is_list(annotation):
+        for index, item in enumerate(value):
+            yield from _broken(item, struct, (*path, index))
+        yield from _length(value, annotation, path)
+    else:
+        try:
+            msgspec.convert(value, annotation)
+        except msgspec.ValidationError as error:
+            yield FieldProblem(pointer(*path), _requirement(str(error), annotation))
+
+
+def _broken_in_object(value: Mapping[str, Any], struct: type[Any], path: Path) -> Iterator[FieldProblem]:
+    shape = _shape(struct)
+    for wire_name, given in value.items():
+        at = (*path, wire_name)
+        if wire_name not in shape.fields:
+            yield FieldProblem(pointer(*at), "is not a field of this request")
+            continue
+        field, hint = shape.fields[wire_name]
+        errors = list(_broken(given, hint, at))
+        yield from errors
+        rule = shape.rules.get(field.name)
+        if rule is not None and not errors and given is not None:
+            try:
+                rule(msgspec.convert(given, hint))
+            except ValueError as error:
+                yield FieldProblem(pointer(*at), str(error))
+    for wire_name, (field, _) in shape.fields.items():
+        is_required = field.default is NODEFAULT and field.default_factory is NODEFAULT
+        if is_required and wire_name not in value:
+            yield FieldProblem(pointer(*path, wire_name), "is required")
+    if issubclass(struct, RequestBody):
+        yield from struct.contradictions(value)
+
+
+def _length(value: list[Any], annotation: Any, path: Path) -> Iterator[FieldProblem]:
+    """Yield a broken bound on the number of items; the items themselves were looked at one by one."""
+    for part in _annotations(annotation):
+        for meta in getattr(part, "__metadata__", ()):
+            if meta.min_length is not None and len(value) < meta.min_length:
+                yield FieldProblem(pointer(*path), f"must have at least {meta.min_length} items")
+            if meta.max_length is not None and len(value) > meta.max_length:
+                yield FieldProblem(pointer(*path), f"must have at most {meta.max_length} items")
+
+
+def _requirement(message: str, annotation: Any) -> str:
+    if message.startswith("Invalid enum value"):
+        return f"must be one of {', '.join(_choices(annotation))}"
+    return requirement(message)
+
+
+def _choices(annotation: Any) -> list[str]:
+    for part in _annotations(annotation):
+        if get_origin(part) is Literal:
+            return [str(each) for each in get_args(part)]
+        if isinstance(part, type) and issubclass(part, Enum):
+            return [str(each.value) for each in part]
+    return []
+
+
+def _annotations(annotation: Any) -> Iterator[Any]:
+    """Yield an annotation and the parts that `Annotated` and unions are made of."""
+    yield annotation
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        yield from _annotations(get_args(annotation)[0])
+    elif origin in (Union, UnionType):
+        for each in get_args(annotation):
+            if each not in (NoneType, UnsetType):
+                yield from _annotations(each)
+
+
+def _is_list(annotation: Any) -> bool:
+    return any(get_origin(part) is list for part in _annotations(annotation))
+
+
+def _struct_in(annotation: Any) -> type[Any] | None:
+    """Return the struct that a value, or each item of a list, is to become; None where there is none."""
+    for part in _annotations(annotation):
+        if get_origin(part) is list:
+            return _struct_in(get_args(part)[0])
+        if isinstance(part, type) and issubclass(part, Struct):
+            return part
+    return None

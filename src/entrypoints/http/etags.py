@@ -1,0 +1,70 @@
+"""Entity tags (RFC 9110, 8.8.3 and 13.1): what a client has seen is not sent again and not overwritten."""
+
+import re
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any, Final
+
+import msgspec
+
+from .reply import Reply
+from .request import JsonRequest
+
+_TAG: Final = re.compile(r'[ \t,]*(?P<weak>W/)?"(?P<opaque>[\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?:,[ \t,]*|$)')
+_EDITABLE: Final = re.compile(r"([1-9][0-9]{0,8})\.[0-9a-f]+")
+
+
+def tag_of(body: bytes, version: int | None = None) -> str:
+    """Return a digest of the answer itself, so that it changes whenever the answer does.
+
+    Before it stands the version of an event, the only part that `If-Match` looks at.
+    """
+    digest = blake2b(body, digest_size=9).hexdigest()
+    return digest if version is None else f"{version}.{digest}"
+
+
+def tagged(request: JsonRequest[Any], view: object, *, version: int | None = None) -> Reply:
+    """Return the view with its ETag, or 304 where the client has just that."""
+    body = msgspec.json.encode(view)
+    tag = tag_of(body, version)
+    headers = {"ETag": f'"{tag}"'}
+    if request.scope["method"] in {"GET", "HEAD"} and _has(_listed(request, b"if-none-match"), tag):
+        return Reply(b"", status=304, headers=headers)
+    return Reply(body, headers=headers)
+
+
+def expected_versions(request: JsonRequest[Any]) -> frozenset[int] | None:
+    """Return the versions of an event that `If-Match` names; None: any.
+
+    A weak tag counts as a strong one (13.1.1 forbids it): a proxy that compresses weakens tags, and the digest is of the
+    uncompressed answer. What is no tag names no version.
+    """
+    listed = _listed(request, b"if-match")
+    if listed is None or listed.strip() == "*":
+        return None
+    matches = [_EDITABLE.fullmatch(tag) for tag in _tags(listed)]
+    return frozenset(int(match[1]) for match in matches if match)
+
+
+def _listed(request: JsonRequest[Any], header: bytes) -> str | None:
+    values: Sequence[bytes] = request.values(header)
+    return b", ".join(values).decode("latin-1") if values else None
+
+
+def _has(listed: str | None, tag: str) -> bool:
+    if listed is None:
+        return False
+    return listed.strip() == "*" or tag in _tags(listed)
+
+
+def _tags(listed: str) -> list[str]:
+    """Return the opaque tags of a list; none where the list is broken."""
+    found = []
+    at = 0
+    while at < len(listed):
+        match = _TAG.match(listed, at)
+        if match is None:
+            return []
+        found.append(match["opaque"])
+        at = match.end()
+    return found

@@ -1,0 +1,114 @@
+"""Lists in pages: cursors, and the parameters that every list takes."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections import Counter
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Annotated, Any, Final, Generic, TypeVar
+from urllib.parse import parse_qsl
+from uuid import UUID
+
+import msgspec
+from litestar.params import QueryParameter
+
+from ...application.ports import EventKey, WaitingKey
+from ...domain.fields import moment
+from .problems.problem import FieldProblem, Malformed, pointer
+from .request import JsonRequest
+
+Key = TypeVar("Key")
+
+GREATEST: Final = 2**63 - 1
+"""No database counts further."""
+
+Limit = Annotated[int, QueryParameter(ge=1, le=100, description="Items on a page, at most.")]
+Cursor = Annotated[
+    str | None,
+    QueryParameter(
+        min_length=1, description="The `nextCursor` of the page before, from the same list with the same filters."
+    ),
+]
+
+
+def check_given_once(request: JsonRequest[Any], *names: str) -> None:
+    """Check that none of these parameters is repeated or empty. Raises: Malformed."""
+    raw: bytes = request.scope["query_string"]
+    if not raw:
+        return
+    given = parse_qsl(raw.decode("latin-1"), keep_blank_values=True)
+    counts = Counter(name for name, _ in given if name in names)
+    repeated = [FieldProblem(pointer(name), "must be given only once") for name, n in counts.items() if n > 1]
+    empty = [FieldProblem(pointer(name), "must not be empty") for name, value in given if name in names and not value]
+    if repeated or empty:
+        raise Malformed(*repeated, *empty)
+
+
+class Cursors(Generic[Key]):
+    """The cursors of one list under one set of filters; those of any other do not fit.
+
+    A cursor is the key to go on after, behind a digest of it and of what it belongs to. It is neither secret nor signed:
+    a key reveals nothing that the list did not, and a made-up one leads nowhere else.
+    """
+
+    def __init__(self, kind: Any, *belongs_to: object) -> None:
+        self._kind = kind
+        self._belongs_to = repr(belongs_to).encode("utf-8", "surrogatepass")
+
+    def write(self, key: Key | None) -> str | None:
+        """Return the cursor for the next page."""
+        if key is None:
+            return None
+        written = msgspec.msgpack.encode(key)
+        return urlsafe_b64encode(self._digest(written) + written).rstrip(b"=").decode()
+
+    def read(self, cursor: str | None) -> Key | None:
+        """Return the key that a cursor stands for; None at the start of a list. Raises: Malformed."""
+        if cursor is None:
+            return None
+        try:
+            raw = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+            digest, written = raw[:_DIGEST], raw[_DIGEST:]
+            key: Key = msgspec.msgpack.decode(written, type=self._kind)
+        except (ValueError, msgspec.MsgspecError):
+            raise _NO_CURSOR from None
+        if not _is_storable(key) or digest != self._digest(written) or self.write(key) != cursor:
+            raise _NO_CURSOR
+        return key
+
+    def _digest(self, written: bytes) -> bytes:
+        return blake2b(written, digest_size=_DIGEST, key=blake2b(self._belongs_to, digest_size=32).digest()).digest()
+
+
+_DIGEST: Final = 8
+_NO_CURSOR: Final = Malformed(
+    FieldProblem(pointer("cursor"), "must be a nextCursor of this list with these filters")
+)
+
+
+def _is_storable(key: object) -> bool:
+    """Return whether a database can compare with a key, which may be made up."""
+    match key:
+        case WaitingKey():
+            return 0 <= key.ordinal <= GREATEST and 0 <= key.queue_number <= GREATEST
+        case EventKey(starts_at=starts_at) if starts_at is not None:
+            try:
+                return starts_at.tzinfo is not None and moment(starts_at) == starts_at
+            except ValueError:
+                return False
+        case _:
+            return True
+
+
+def event_cursors(*belongs_to: object) -> Cursors[EventKey]:
+    """Return the cursors of a list of events."""
+    return Cursors(EventKey, *belongs_to)
+
+
+def id_cursors(*belongs_to: object) -> Cursors[UUID]:
+    """Return the cursors of a list in the order of ids."""
+    return Cursors(UUID, *belongs_to)
+
+
+def waiting_cursors(*belongs_to: object) -> Cursors[WaitingKey]:
+    """Return the cursors of a waiting list."""
+    return Cursors(WaitingKey, *belongs_to)

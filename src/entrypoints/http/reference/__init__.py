@@ -1,0 +1,1 @@
+"""The reference: what Litestar's OpenAPI document is told beyond the handlers' signatures, and its page."""

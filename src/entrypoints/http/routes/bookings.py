@@ -1,0 +1,219 @@
+"""Bookings: /book, /cancel, /bookings and the payments below them."""
+
+from typing import Annotated, cast
+from uuid import UUID
+
+from litestar import Router, post
+from litestar.params import FromPath, JSONBody, QueryParameter
+
+from ....application.book_ticket import BookTicket
+from ....application.cancel_booking import CancelBooking, Cancellation
+from ....application.idempotency import Answer
+from ....application.pay_booking import PayBooking
+from ....application.ports import Clock, Ids
+from ....application.queries import ListBookings, ListPayments, Page, ReadBooking
+from ....domain.booking import Booking, BookingStatus
+from ....domain.cancel import Cancel
+from ....domain.payment import Payment
+from ..authentication import SIGNED_IN
+from ..idempotency import answer_of, once, reply_of
+from ..paging import Cursor, Limit, check_given_once, id_cursors
+from ..reference.operations import answers, operation, readable
+from ..reply import Reply
+from ..request import SignedInRequest, id_in_path
+from ..schemas.bookings import (
+    BookingPage,
+    BookingView,
+    BookRequest,
+    CancellationView,
+    CancelRequest,
+    PaymentPage,
+    PaymentRequest,
+    PaymentView,
+)
+
+_SIGNED_IN = ("not-signed-in", "invalid-token")
+_BODY = ("invalid-request", "body-too-large", "unsupported-media-type", *_SIGNED_IN)
+_KEY = ("idempotency-key-reused", "request-in-progress")
+BookingFilter = Annotated[BookingStatus | None, QueryParameter(description="Only bookings with this status.")]
+
+
+def router(
+    book_ticket: BookTicket,
+    cancel_booking: CancelBooking,
+    list_bookings: ListBookings,
+    read_booking: ReadBooking,
+    pay_booking: PayBooking,
+    list_payments: ListPayments,
+    clock: Clock,
+    ids: Ids,
+) -> Router:
+    """Return the routes of bookings."""
+
+    @post(
+        "/book",
+        operation_id="BookTicket",
+        summary="Book tickets, or join the waiting list",
+        opt=SIGNED_IN,
+        responses=answers(
+            201,
+            BookingView,
+            "The booking: `confirmed`, `held` until it is paid, or `waitlisted`.",
+            *_BODY,
+            *_KEY,
+            "not-found",
+            "not-on-sale",
+            "event-started",
+            "exceeds-capacity",
+            "already-booked",
+            "limit-exceeded",
+        ),
+        operation_class=operation(signed_in=True, takes_key=True),
+    )
+    async def handle_book(data: JSONBody[BookRequest], request: SignedInRequest) -> Reply:
+        """Book all tickets at once, or join the waiting list for all of them: waiting is an outcome, not an error."""
+        now = clock.now()
+
+        def answer(booking: Booking) -> Answer:
+            view = BookingView.of(booking, now)
+            return answer_of(view, booking.id, status=201, location=f"/bookings/{booking.id}")
+
+        command = data.to_command(ids.new(), request.user.actor)
+        return reply_of(answer(await book_ticket(command, await once(request, answer, data.event_id))))
+
+    @post(
+        "/cancel",
+        status_code=200,
+        operation_id="CancelBooking",
+        summary="Cancel a booking",
+        opt=SIGNED_IN,
+        responses=answers(
+            200,
+            CancellationView,
+            "The cancelled booking, and how many waiting bookings got its tickets.",
+            *_BODY,
+            *_KEY,
+            "not-found",
+            "cancellation-closed",
+            "already-cancelled",
+        ),
+        operation_class=operation(signed_in=True, takes_key=True),
+    )
+    async def handle_cancel(data: JSONBody[CancelRequest], request: SignedInRequest) -> Reply:
+        """Cancel a booking; its tickets go to the waiting list in the same transaction."""
+        actor, now = request.user.actor, clock.now()
+
+        def answer(cancellation: Cancellation) -> Answer:
+            return answer_of(CancellationView.of(cancellation, now), cancellation.booking.id)
+
+        if isinstance(data.booking_id, UUID):
+            key = await once(request, answer, data.booking_id)
+            return reply_of(answer(await cancel_booking.by_id(data.booking_id, actor, key)))
+        event_id = cast("UUID", data.event_id)  # One of the two is given, or there is a contradiction.
+        key = await once(request, answer, event_id)
+        return reply_of(answer(await cancel_booking(Cancel(event_id=event_id, actor=actor), key)))
+
+    @readable(
+        "/bookings",
+        operation_id="ListBookings",
+        summary="List one's own bookings, newest first",
+        opt=SIGNED_IN,
+        responses=answers(200, BookingPage, "A page of bookings.", "invalid-request", *_SIGNED_IN),
+        operation_class=operation(signed_in=True),
+    )
+    async def handle_list_bookings(
+        request: SignedInRequest, status: BookingFilter = None, cursor: Cursor = None, limit: Limit = 50
+    ) -> Reply:
+        """List the caller's bookings, newest first, with today's places in the waiting list."""
+        check_given_once(request, "status", "cursor", "limit")
+        actor, now = request.user.actor, clock.now()
+        cursors = id_cursors("bookings", actor.user_id, status)
+        page = await list_bookings(actor, status=status, before=cursors.read(cursor), limit=limit)
+        views = [BookingView.of(booking, now) for booking in page.items]
+        return Reply(BookingPage(items=views, next_cursor=cursors.write(page.next)))
+
+    @readable(
+        "/bookings/{booking_id:str}",
+        operation_id="ReadBooking",
+        summary="Read a booking",
+        opt=SIGNED_IN,
+        responses=answers(200, BookingView, "The booking.", *_SIGNED_IN, "not-found"),
+        operation_class=operation(signed_in=True),
+    )
+    async def handle_read_booking(booking_id: FromPath[str], request: SignedInRequest) -> Reply:
+        """Read a booking with today's place in the waiting list; for its customer, the organizer and admins."""
+        return Reply(BookingView.of(await read_booking(id_in_path(booking_id), request.user.actor), clock.now()))
+
+    @post(
+        "/bookings/{booking_id:str}/payment",
+        status_code=200,
+        operation_id="PayBooking",
+        summary="Pay for a booking",
+        opt=SIGNED_IN,
+        responses=answers(
+            200,
+            BookingView,
+            "The booking, paid.",
+            *_BODY,
+            *_KEY,
+            "payment-declined",
+            "not-allowed",
+            "not-found",
+            "hold-expired",
+            "payment-not-due",
+            "payment-under-way",
+            "payment-unknown",
+        ),
+        operation_class=operation(signed_in=True, takes_key=True),
+    )
+    async def handle_pay(
+        booking_id: FromPath[str], data: JSONBody[PaymentRequest], request: SignedInRequest
+    ) -> Reply:
+        """Pay once: customers pay by card, the organizer and admins record cash."""
+        now = clock.now()
+
+        def answer(booking: Booking) -> Answer:
+            return answer_of(BookingView.of(booking, now), booking.id)
+
+        bill = data.to_bill(id_in_path(booking_id), request.user.actor)
+        return reply_of(answer(await pay_booking(bill, await once(request, answer, bill.booking_id))))
+
+    @readable(
+        "/bookings/{booking_id:str}/payments",
+        operation_id="ListPayments",
+        summary="List a booking's charges and refunds, oldest first",
+        opt=SIGNED_IN,
+        responses=answers(200, PaymentPage, "A page of payments.", "invalid-request", *_SIGNED_IN, "not-found"),
+        operation_class=operation(signed_in=True),
+    )
+    async def handle_list_payments(
+        booking_id: FromPath[str], request: SignedInRequest, cursor: Cursor = None, limit: Limit = 50
+    ) -> Reply:
+        """List every charge and refund, failed attempts too; for its customer, the organizer and admins."""
+        check_given_once(request, "cursor", "limit")
+        cursors = id_cursors("payments", booking_id.lower())
+        after = cursors.read(cursor)
+        page = _page(await list_payments(id_in_path(booking_id), request.user.actor), after, limit)
+        views = [PaymentView.of(payment) for payment in page.items]
+        return Reply(PaymentPage(items=views, next_cursor=cursors.write(page.next)))
+
+    return Router(
+        "/",
+        route_handlers=[
+            handle_book,
+            handle_cancel,
+            *handle_list_bookings,
+            *handle_read_booking,
+            handle_pay,
+            *handle_list_payments,
+        ],
+        tags=["Bookings"],
+    )
+
+
+def _page(payments: list[Payment], after: UUID | None, limit: int) -> Page[Payment, UUID]:
+    """Return one page: a booking's payments are few, so they are read together and cut here."""
+    ids = [payment.id for payment in payments]
+    first = 0 if after is None else ids.index(after) + 1 if after in ids else len(ids)
+    last = first + limit
+    return Page(payments[first:last], ids[last - 1] if last < len(ids) else None)

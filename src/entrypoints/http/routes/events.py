@@ -1,0 +1,330 @@
+"""Events: /initialize, /events, /status."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from litestar import Router, patch, post
+from litestar.params import FromPath, JSONBody, QueryParameter
+
+from ....application.authenticate import Caller
+from ....application.change_event import ChangeEvent
+from ....application.idempotency import Answer
+from ....application.initialize_event import InitializeEvent
+from ....application.ports import Clock, Ids
+from ....application.queries import ListEventBookings, ListEvents, ReadChanges, ReadEvent, ReadWaitingList
+from ....domain.event import EventState, EventStatus
+from ....domain.fields import text
+from ....domain.organize import AddTicketType, Edit, EditTicketType, Initialize
+from ..authentication import SIGNED_IN
+from ..etags import expected_versions, tagged
+from ..idempotency import answer_of, once, reply_of
+from ..paging import GREATEST, Cursor, Limit, check_given_once, event_cursors, id_cursors, waiting_cursors
+from ..problems.problem import FieldProblem, Malformed, pointer
+from ..reference.operations import answers, operation, readable
+from ..reply import Reply
+from ..request import AnyoneRequest, SignedInRequest, id_in_path
+from ..schemas.bookings import BookingPage, BookingView
+from ..schemas.events import (
+    ChangesView,
+    EventChangesRequest,
+    EventPage,
+    EventView,
+    InitializeRequest,
+    StatusView,
+    TicketTypeChangesRequest,
+    TicketTypeRequest,
+)
+from .bookings import BookingFilter
+
+_SIGNED_IN = ("not-signed-in", "invalid-token")
+_BODY = ("invalid-request", "body-too-large", "unsupported-media-type", *_SIGNED_IN)
+_KEY = ("idempotency-key-reused", "request-in-progress")
+_MANAGED = ("not-found", "not-allowed")
+_EDITED = (*_BODY, *_MANAGED, "stale-version", "event-closed")
+_search_text = text(1, 200)
+
+
+def router(
+    initialize_event: InitializeEvent,
+    change_event: ChangeEvent,
+    list_events: ListEvents,
+    read_event: ReadEvent,
+    list_event_bookings: ListEventBookings,
+    read_waiting_list: ReadWaitingList,
+    read_changes: ReadChanges,
+    clock: Clock,
+    ids: Ids,
+    default_currency: str,
+) -> Router:
+    """Return the routes of events."""
+
+    @post(
+        "/initialize",
+        operation_id="InitializeEvent",
+        summary="Initialize an event with its tickets",
+        opt=SIGNED_IN,
+        responses=answers(201, EventView, "The event.", *_BODY, *_KEY, "not-allowed"),
+        operation_class=operation(signed_in=True, takes_key=True, is_tagged=True),
+    )
+    async def handle_initialize(data: JSONBody[InitializeRequest], request: SignedInRequest) -> Reply:
+        """Initialize an event, on sale at once unless it is a draft; the caller organizes it."""
+        now = clock.now()
+
+        def answer(state: EventState) -> Answer:
+            return _created(EventView.of(state, now))
+
+        command = Initialize(
+            event_id=ids.new(),
+            actor=request.user.actor,
+            details=data.to_details(),
+            ticket_types=tuple((ids.new(), spec) for spec in data.to_specs()),
+            currency=default_currency,
+            status=EventStatus(data.status),
+        )
+        return reply_of(answer(await initialize_event(command, await once(request, answer))))
+
+    @readable(
+        "/events",
+        operation_id="ListEvents",
+        summary="List events, soonest first",
+        responses=answers(200, EventPage, "A page of events.", "invalid-request", "invalid-token"),
+        operation_class=operation(condition="If-None-Match", is_tagged=True),
+    )
+    async def handle_list_events(
+        request: AnyoneRequest,
+        status: Annotated[
+            EventStatus | None,
+            QueryParameter(
+                description="Only events with this status; left out: `on_sale` and `paused`. `draft`: one's own (an "
+                "admin: all)."
+            ),
+        ] = None,
+        q: Annotated[
+            str | None,
+            QueryParameter(min_length=1, description="Text in the name or venue, literally, without case; 1 to 200 characters."),
+        ] = None,
+        cursor: Cursor = None,
+        limit: Limit = 50,
+    ) -> Reply:
+        """List events, soonest first, those without a start last."""
+        check_given_once(request, "status", "q", "cursor", "limit")
+        actor = _actor(request.user)
+        words = None if q is None else _search_words(q)
+        # Only a list of drafts depends on who asks.
+        cursors = event_cursors("events", status, words, actor if status is EventStatus.DRAFT else None)
+        page = await list_events(actor, status=status, q=words, after=cursors.read(cursor), limit=limit)
+        now = clock.now()
+        views = [EventView.of(state, now) for state in page.items]
+        return tagged(request, EventPage(items=views, next_cursor=cursors.write(page.next)))
+
+    @readable(
+        "/events/{event_id:str}",
+        operation_id="ReadEvent",
+        summary="Read an event",
+        responses=answers(200, EventView, "The event.", "invalid-token", "not-found"),
+        operation_class=operation(condition="If-None-Match", is_tagged=True),
+    )
+    async def handle_read_event(event_id: FromPath[str], request: AnyoneRequest) -> Reply:
+        """Read an event; a draft is there for its organizer and admins only."""
+        state = await read_event(id_in_path(event_id), _actor(request.user))
+        return tagged(request, EventView.of(state, clock.now()), version=state.event.version)
+
+    @readable(
+        "/status/{event_id:str}",
+        operation_id="ReadStatus",
+        summary="Read how many tickets are left",
+        responses=answers(200, StatusView, "The counters, as committed.", "invalid-token", "not-found"),
+        operation_class=operation(condition="If-None-Match", is_tagged=True),
+    )
+    async def handle_read_status(event_id: FromPath[str], request: AnyoneRequest) -> Reply:
+        """Read how many tickets are left, always as committed."""
+        state = await read_event(id_in_path(event_id), _actor(request.user))
+        return tagged(request, StatusView.of(state, clock.now()), version=state.event.version)
+
+    @patch(
+        "/events/{event_id:str}",
+        operation_id="ChangeEvent",
+        summary="Change an event, or lead it through its life",
+        opt=SIGNED_IN,
+        responses=answers(
+            200, EventView, "The event.", *_EDITED, "illegal-status-change", "capacity-below-taken"
+        ),
+        operation_class=operation(signed_in=True, condition="If-Match", is_tagged=True),
+    )
+    async def handle_change_event(
+        event_id: FromPath[str], data: JSONBody[EventChangesRequest], request: SignedInRequest
+    ) -> Reply:
+        """Change an event. More tickets, a new policy and resuming serve the waiting list in the same transaction."""
+        command = Edit(
+            event_id=id_in_path(event_id),
+            actor=request.user.actor,
+            changes=data.to_changes(),
+            expected_versions=expected_versions(request),
+        )
+        state = await change_event(command)
+        return tagged(request, EventView.of(state, clock.now()), version=state.event.version)
+
+    @post(
+        "/events/{event_id:str}/ticket-types",
+        operation_id="AddTicketType",
+        summary="Add a kind of ticket",
+        opt=SIGNED_IN,
+        responses=answers(201, EventView, "The event.", *_EDITED, *_KEY, "too-many-ticket-types", "name-taken"),
+        operation_class=operation(signed_in=True, takes_key=True, condition="If-Match", is_tagged=True),
+    )
+    async def handle_add_ticket_type(
+        event_id: FromPath[str], data: JSONBody[TicketTypeRequest], request: SignedInRequest
+    ) -> Reply:
+        """Add a kind of ticket to an event."""
+        now = clock.now()
+
+        def answer(state: EventState) -> Answer:
+            return _created(EventView.of(state, now))
+
+        command = AddTicketType(
+            event_id=id_in_path(event_id),
+            actor=request.user.actor,
+            ticket_type_id=ids.new(),
+            spec=data.to_spec(),
+            expected_versions=expected_versions(request),
+        )
+        return reply_of(answer(await change_event(command, await once(request, answer, command.event_id))))
+
+    @patch(
+        "/events/{event_id:str}/ticket-types/{ticket_type_id:str}",
+        operation_id="ChangeTicketType",
+        summary="Change a kind of ticket",
+        opt=SIGNED_IN,
+        responses=answers(200, EventView, "The event.", *_EDITED, "capacity-below-taken", "name-taken"),
+        operation_class=operation(signed_in=True, condition="If-Match", is_tagged=True),
+    )
+    async def handle_change_ticket_type(
+        event_id: FromPath[str],
+        ticket_type_id: FromPath[str],
+        data: JSONBody[TicketTypeChangesRequest],
+        request: SignedInRequest,
+    ) -> Reply:
+        """Change a kind of ticket. More tickets serve the waiting list at once; a price touches no booking made."""
+        command = EditTicketType(
+            event_id=id_in_path(event_id),
+            actor=request.user.actor,
+            ticket_type_id=id_in_path(ticket_type_id),
+            changes=data.to_changes(),
+            expected_versions=expected_versions(request),
+        )
+        state = await change_event(command)
+        return tagged(request, EventView.of(state, clock.now()), version=state.event.version)
+
+    @readable(
+        "/events/{event_id:str}/bookings",
+        operation_id="ListEventBookings",
+        summary="List an event's bookings, newest first",
+        opt=SIGNED_IN,
+        responses=answers(200, BookingPage, "A page of bookings.", "invalid-request", *_SIGNED_IN, *_MANAGED),
+        operation_class=operation(signed_in=True, condition="If-None-Match", is_tagged=True),
+    )
+    async def handle_list_event_bookings(
+        event_id: FromPath[str],
+        request: SignedInRequest,
+        status: BookingFilter = None,
+        cursor: Cursor = None,
+        limit: Limit = 50,
+    ) -> Reply:
+        """List every booking of an event; for its organizer and admins."""
+        check_given_once(request, "status", "cursor", "limit")
+        cursors = id_cursors("event bookings", event_id.lower(), status)
+        before = cursors.read(cursor)
+        page = await list_event_bookings(
+            id_in_path(event_id), request.user.actor, status=status, before=before, limit=limit
+        )
+        return _booking_page(request, page.items, cursors.write(page.next))
+
+    @readable(
+        "/events/{event_id:str}/waiting-list",
+        operation_id="ReadWaitingList",
+        summary="Read an event's waiting list, by ticket type, then position",
+        opt=SIGNED_IN,
+        responses=answers(200, BookingPage, "A page of bookings.", "invalid-request", *_SIGNED_IN, *_MANAGED),
+        operation_class=operation(signed_in=True, condition="If-None-Match", is_tagged=True),
+    )
+    async def handle_read_waiting_list(
+        event_id: FromPath[str],
+        request: SignedInRequest,
+        ticket_type_id: Annotated[
+            UUID | None,
+            QueryParameter(name="ticketTypeId", description="Only the waiting list of this ticket type."),
+        ] = None,
+        cursor: Cursor = None,
+        limit: Limit = 50,
+    ) -> Reply:
+        """Read who waits, by ticket type, then position; for the organizer and admins."""
+        check_given_once(request, "ticketTypeId", "cursor", "limit")
+        cursors = waiting_cursors("waiting list", event_id.lower(), ticket_type_id)
+        page = await read_waiting_list(
+            id_in_path(event_id),
+            request.user.actor,
+            ticket_type_id=ticket_type_id,
+            after=cursors.read(cursor),
+            limit=limit,
+        )
+        return _booking_page(request, page.items, cursors.write(page.next))
+
+    def _booking_page(request: SignedInRequest, items: Any, next_cursor: str | None) -> Reply:
+        now = clock.now()
+        views = [BookingView.of(booking, now) for booking in items]
+        return tagged(request, BookingPage(items=views, next_cursor=next_cursor))
+
+    @readable(
+        "/events/{event_id:str}/changes",
+        operation_id="ReadChanges",
+        summary="Read what happened to an event, gapless and in order",
+        opt=SIGNED_IN,
+        responses=answers(200, ChangesView, "Facts in their order.", "invalid-request", *_SIGNED_IN, *_MANAGED),
+        operation_class=operation(signed_in=True, condition="If-None-Match", is_tagged=True),
+    )
+    async def handle_read_changes(
+        event_id: FromPath[str],
+        request: SignedInRequest,
+        after: Annotated[
+            int, QueryParameter(ge=0, le=GREATEST, description="The sequence number after which to go on.")
+        ] = 0,
+        limit: Limit = 50,
+    ) -> Reply:
+        """Read facts after a sequence number; for the organizer and admins. No items: nothing new."""
+        check_given_once(request, "after", "limit")
+        facts = await read_changes(id_in_path(event_id), request.user.actor, after=after, limit=limit)
+        return tagged(request, ChangesView.of(facts, after))
+
+    return Router(
+        "/",
+        route_handlers=[
+            handle_initialize,
+            *handle_list_events,
+            *handle_read_event,
+            *handle_read_status,
+            handle_change_event,
+            handle_add_ticket_type,
+            handle_change_ticket_type,
+            *handle_list_event_bookings,
+            *handle_read_waiting_list,
+            *handle_read_changes,
+        ],
+        tags=["Events"],
+    )
+
+
+def _created(view: EventView) -> Answer:
+    return answer_of(view, view.id, status=201, location=f"/events/{view.id}", version=view.version)
+
+
+def _actor(caller: Caller | None) -> Any:
+    """Return the caller as the rules see them; None for someone who is not signed in."""
+    return None if caller is None else caller.actor
+
+
+def _search_words(q: str) -> str:
+    try:
+        words: str = _search_text(q)
+    except ValueError as error:
+        raise Malformed(FieldProblem(pointer("q"), str(error))) from None
+    return words

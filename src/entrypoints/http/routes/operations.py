@@ -1,0 +1,155 @@
+"""Operations: /health, /metrics, /problems."""
+
+import logging
+import re
+from html import escape
+from typing import Final, Protocol
+
+from litestar import Router
+from litestar.datastructures import Accept
+from litestar.params import FromPath
+
+from ....application.failures import Unavailable
+from ....application.ports import Storage
+from ....domain.refusals import NotFound
+from ...container import Draining
+from ..authentication import UNAUTHENTICATED
+from ..problems.catalog import CATALOG
+from ..reference.operations import answers, operation, readable
+from ..reply import Reply
+from ..request import AnyoneRequest
+from ..schemas.operations import LivenessView, ProblemList, ProblemView, ReadinessView
+
+_METRICS: Final = "text/plain; version=0.0.4; charset=utf-8"
+_HTML: Final = "text/html; charset=utf-8"
+_POLICY: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+_log = logging.getLogger(__name__)
+
+
+class MetricsPage(Protocol):
+    """What `/metrics` answers."""
+
+    async def page(self) -> bytes:
+        """Return the figures of all processes of the service, in Prometheus' text form."""
+
+
+def router(storage: Storage, draining: Draining, metrics: MetricsPage) -> Router:
+    """Return the routes for operators, and the pages that explain problems."""
+
+    @readable(
+        "/health/live",
+        operation_id="ReadLiveness",
+        summary="Ask whether the process answers",
+        opt=UNAUTHENTICATED,
+        responses=answers(200, LivenessView, "It does."),
+        operation_class=operation(),
+    )
+    async def handle_liveness() -> Reply:
+        """Answer without touching the database."""
+        return Reply(LivenessView())
+
+    @readable(
+        "/health/ready",
+        operation_id="ReadReadiness",
+        summary="Ask whether requests should be sent here",
+        opt=UNAUTHENTICATED,
+        responses=answers(200, ReadinessView, "They should."),
+        operation_class=operation(),
+    )
+    async def handle_readiness() -> Reply:
+        """Answer 503 when the database is away, read-only or at another schema version, or the process is draining."""
+        if draining.has_begun:
+            raise Unavailable("This process is about to end.")
+        try:
+            await storage.check_ready()
+        except Unavailable as failure:
+            # Clients learn that it is so, operators why.
+            _log.warning("Not ready: %s", failure)
+            raise
+        return Reply(ReadinessView())
+
+    @readable(
+        "/metrics",
+        operation_id="ReadMetrics",
+        summary="Read figures for operators (Prometheus)",
+        opt=UNAUTHENTICATED,
+        responses=answers(200, str, "Prometheus' text format.", media_type="text/plain"),
+        operation_class=operation(),
+    )
+    async def handle_metrics() -> Reply:
+        """Read the figures of all processes of the service; while the database is away, without its part."""
+        return Reply(await metrics.page(), media_type=_METRICS)
+
+    @readable(
+        "/problems",
+        operation_id="ListProblems",
+        summary="List the codes of problems",
+        responses=answers(200, ProblemList, "Every code."),
+        operation_class=operation(),
+    )
+    async def handle_list_problems(request: AnyoneRequest) -> Reply:
+        """List every code, as a page for people or as JSON for programs."""
+        if _wants_json(request):
+            return Reply(ProblemList(items=[_view(code) for code in CATALOG]), headers=_VARY)
+        items = "".join(
+            f"<li><a href=/problems/{code}>{escape(code)}</a> ({entry.status}): {escape(entry.title)}</li>"
+            for code, entry in CATALOG.items()
+        )
+        return _page("Problems", f"<ul>{items}</ul>")
+
+    @readable(
+        "/problems/{code:str}",
+        operation_id="ReadProblem",
+        summary="Explain a problem's code",
+        responses=answers(200, ProblemView, "What the code means.", "not-found"),
+        operation_class=operation(),
+    )
+    async def handle_read_problem(code: FromPath[str], request: AnyoneRequest) -> Reply:
+        """Explain a code, as a page for people or as JSON for programs."""
+        entry = CATALOG.get(code)
+        if entry is None:
+            raise NotFound("There is no such problem code; GET /problems lists them.")
+        if _wants_json(request):
+            return Reply(_view(code), headers=_VARY)
+        explanation = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(entry.explanation))
+        return _page(
+            entry.title,
+            f"<p><code>{escape(code)}</code>, status {entry.status}</p><p>{explanation}</p>"
+            "<p><a href=/problems>All problems</a></p>",
+        )
+
+    return Router(
+        "/",
+        route_handlers=[
+            *handle_liveness,
+            *handle_readiness,
+            *handle_metrics,
+            *handle_list_problems,
+            *handle_read_problem,
+        ],
+        tags=["Operations"],
+    )
+
+
+_VARY: Final = {"Vary": "Accept"}
+
+
+def _wants_json(request: AnyoneRequest) -> bool:
+    accept = Accept(b", ".join(request.values(b"accept")).decode("latin-1") or "*/*")
+    return accept.best_match(["text/html", "application/json"], default="text/html") == "application/json"
+
+
+def _view(code: str) -> ProblemView:
+    entry = CATALOG[code]
+    return ProblemView(
+        type=f"/problems/{code}", title=entry.title, status=entry.status, code=code, explanation=entry.explanation
+    )
+
+
+def _page(title: str, content: str) -> Reply:
+    page = (
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+        f"<title>{escape(title)}</title><h1>{escape(title)}</h1>{content}</html>"
+    )
+    return Reply(page.encode(), headers={**_VARY, "Content-Security-Policy": _POLICY}, media_type=_HTML)

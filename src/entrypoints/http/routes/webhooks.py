@@ -1,0 +1,154 @@
+"""Webhooks: /webhooks and the deliveries below them."""
+
+from typing import Annotated
+from uuid import UUID
+
+from litestar import Router, delete, post
+from litestar.params import FromPath, JSONBody, QueryParameter
+
+from ....application.create_webhook import CreateWebhook
+from ....application.delete_webhook import DeleteWebhook
+from ....application.idempotency import Answer
+from ....application.queries import Page
+from ....application.read_webhooks import ListDeliveries, ListWebhooks, ReadWebhook
+from ....application.resend_delivery import ResendDelivery
+from ....domain.webhooks import Delivery, DeliveryStatus, Webhook
+from ..authentication import SIGNED_IN
+from ..idempotency import answer_of, once, reply_of
+from ..paging import Cursor, Limit, check_given_once, id_cursors
+from ..reference.operations import answers, operation, readable
+from ..reply import Reply
+from ..request import SignedInRequest, id_in_path
+from ..schemas.webhooks import DeliveryPage, DeliveryView, NewWebhookView, WebhookPage, WebhookRequest, WebhookView
+
+_SIGNED_IN = ("not-signed-in", "invalid-token")
+_BODY = ("invalid-request", "body-too-large", "unsupported-media-type", *_SIGNED_IN)
+
+
+def router(
+    create_webhook: CreateWebhook,
+    list_webhooks: ListWebhooks,
+    read_webhook: ReadWebhook,
+    delete_webhook: DeleteWebhook,
+    list_deliveries: ListDeliveries,
+    resend_delivery: ResendDelivery,
+) -> Router:
+    """Return the routes of webhooks."""
+
+    @post(
+        "/webhooks",
+        operation_id="CreateWebhook",
+        summary="Register a webhook",
+        opt=SIGNED_IN,
+        responses=answers(
+            201,
+            NewWebhookView,
+            "The webhook with its secret.",
+            *_BODY,
+            "idempotency-key-reused",
+            "not-allowed",
+            "not-found",
+            "too-many-webhooks",
+        ),
+        operation_class=operation(signed_in=True, takes_key=True),
+    )
+    async def handle_create_webhook(data: JSONBody[WebhookRequest], request: SignedInRequest) -> Reply:
+        """Register a receiver of what happens, from then on, to the events that the caller organizes."""
+
+        def answer(webhook: Webhook) -> Answer:
+            return answer_of(NewWebhookView.of(webhook), status=201, location=f"/webhooks/{webhook.id}")
+
+        command = data.to_command(request.user.actor)
+        return reply_of(answer(await create_webhook(command, await once(request, answer))))
+
+    @readable(
+        "/webhooks",
+        operation_id="ListWebhooks",
+        summary="List one's own webhooks, oldest first",
+        opt=SIGNED_IN,
+        responses=answers(200, WebhookPage, "The webhooks.", *_SIGNED_IN),
+        operation_class=operation(signed_in=True),
+    )
+    async def handle_list_webhooks(request: SignedInRequest) -> Reply:
+        """List all of the caller's webhooks: there are at most 20."""
+        webhooks = await list_webhooks(request.user.actor)
+        return Reply(WebhookPage(items=[WebhookView.of(webhook) for webhook in webhooks], next_cursor=None))
+
+    @readable(
+        "/webhooks/{webhook_id:str}",
+        operation_id="ReadWebhook",
+        summary="Read a webhook",
+        opt=SIGNED_IN,
+        responses=answers(200, WebhookView, "The webhook, without its secret.", *_SIGNED_IN, "not-found"),
+        operation_class=operation(signed_in=True),
+    )
+    async def handle_read_webhook(webhook_id: FromPath[str], request: SignedInRequest) -> Reply:
+        """Read one of the caller's webhooks."""
+        return Reply(WebhookView.of(await read_webhook(id_in_path(webhook_id), request.user.actor)))
+
+    @delete(
+        "/webhooks/{webhook_id:str}",
+        operation_id="DeleteWebhook",
+        summary="Delete a webhook",
+        opt=SIGNED_IN,
+        responses=answers(204, None, "The webhook is deleted.", *_SIGNED_IN, "not-found"),
+        operation_class=operation(signed_in=True),
+    )
+    async def handle_delete_webhook(webhook_id: FromPath[str], request: SignedInRequest) -> None:
+        """Delete a webhook with its deliveries. Only what is being sent already is still sent."""
+        await delete_webhook(id_in_path(webhook_id), request.user.actor)
+
+    @readable(
+        "/webhooks/{webhook_id:str}/deliveries",
+        operation_id="ListDeliveries",
+        summary="List what a webhook has not received yet, newest first",
+        opt=SIGNED_IN,
+        responses=answers(200, DeliveryPage, "A page of deliveries.", "invalid-request", *_SIGNED_IN, "not-found"),
+        operation_class=operation(signed_in=True),
+    )
+    async def handle_list_deliveries(
+        webhook_id: FromPath[str],
+        request: SignedInRequest,
+        status: Annotated[
+            DeliveryStatus | None, QueryParameter(description="Only deliveries with this status.")
+        ] = None,
+        cursor: Cursor = None,
+        limit: Limit = 50,
+    ) -> Reply:
+        """List deliveries that failed and were not made up for. What was received is not listed."""
+        check_given_once(request, "status", "cursor", "limit")
+        cursors = id_cursors("deliveries", webhook_id.lower(), status)
+        page: Page[Delivery, UUID] = await list_deliveries(
+            id_in_path(webhook_id), request.user.actor, status=status, before=cursors.read(cursor), limit=limit
+        )
+        views = [DeliveryView.of(each) for each in page.items]
+        return Reply(DeliveryPage(items=views, next_cursor=cursors.write(page.next)))
+
+    @post(
+        "/webhooks/{webhook_id:str}/deliveries/{delivery_id:str}/retry",
+        status_code=200,
+        operation_id="ResendDelivery",
+        summary="Send a delivery once more",
+        opt=SIGNED_IN,
+        responses=answers(200, DeliveryView, "The delivery.", *_SIGNED_IN, "not-found"),
+        operation_class=operation(signed_in=True),
+    )
+    async def handle_resend_delivery(
+        webhook_id: FromPath[str], delivery_id: FromPath[str], request: SignedInRequest
+    ) -> Reply:
+        """Send what was given up, or what waits for its next attempt, at once and in the background. Needs no body."""
+        delivery = await resend_delivery(id_in_path(webhook_id), id_in_path(delivery_id), request.user.actor)
+        return Reply(DeliveryView.of(delivery))
+
+    return Router(
+        "/",
+        route_handlers=[
+            handle_create_webhook,
+            *handle_list_webhooks,
+            *handle_read_webhook,
+            handle_delete_webhook,
+            *handle_list_deliveries,
+            handle_resend_delivery,
+        ],
+        tags=["Webhooks"],
+    )

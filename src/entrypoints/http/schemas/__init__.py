@@ -1,0 +1,1 @@
+"""What comes in and goes out: msgspec structs in camelCase, with every description that the reference shows."""

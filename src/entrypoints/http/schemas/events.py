@@ -1,0 +1,319 @@
+"""Events and their ticket types."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Literal, cast
+from uuid import UUID
+
+from msgspec import UNSET, Meta, UnsetType
+
+from ....domain.event import (
+    EVENT_CHANGE_RULES,
+    TICKET_TYPE_RULES,
+    EventChanges,
+    EventDetails,
+    EventState,
+    EventStatus,
+    TicketType,
+    TicketTypeChanges,
+    TicketTypeSpec,
+    WaitingListPolicy,
+)
+from ....domain.facts import Fact
+from ....domain.fields import Rules
+from ....domain.money import Money
+from ....domain.organize import general_admission
+from ..decoding import RequestBody
+from ..problems.problem import FieldProblem, pointer
+from .fields import (
+    BookingId,
+    CreatedAt,
+    Description,
+    EventId,
+    Name,
+    NextCursor,
+    Price,
+    TicketCount,
+    TicketTypeId,
+    Time,
+    Venue,
+    View,
+)
+
+_STARTS_AT = Meta(description="When it begins; `null`: open.", examples=["2027-05-01T19:00:00Z"])
+_ENDS_AT = Meta(description="When it ends, after its start.")
+_SALES_OPEN_AT = Meta(description="When the sale opens; `null`: at once.")
+_SALES_CLOSE_AT = Meta(description="When the sale closes; `null`: with the start.")
+_MOST_TICKETS = Meta(description="How many live tickets one customer may have.")
+_PAYMENT_WINDOW = Meta(description="How long tickets are held until they are paid; `null`: confirmed at once.")
+_DEADLINE = Meta(description="Until how many hours before the start customers may cancel.")
+_POLICY = Meta(
+    description="`strict`: nobody in the waiting list is overtaken; `fill`: freed tickets go to the first booking that "
+    "they fit. `strict` where it is left out."
+)
+_PerCustomer = Annotated[int, Meta(ge=1, le=1_000)]
+_Minutes = Annotated[int, Meta(ge=1, le=43_200)]
+_Hours = Annotated[int, Meta(ge=0, le=8_760)]
+
+
+class TicketTypeRequest(RequestBody, frozen=True, kw_only=True):
+    """A kind of ticket."""
+
+    rules: ClassVar[Rules] = TICKET_TYPE_RULES
+
+    name: Annotated[Name, Meta(description="Its name, distinct in the event without case.", examples=["Balcony"])]
+    total_tickets: Annotated[TicketCount, Meta(description="How many tickets there are.", examples=[40])]
+    price: Price = None
+
+    def to_spec(self) -> TicketTypeSpec:
+        """Return it as the rules know it."""
+        return TicketTypeSpec(name=self.name, total_tickets=self.total_tickets, price=self.price)
+
+
+class TicketTypeChangesRequest(RequestBody, frozen=True, kw_only=True):
+    """Changes to a ticket type."""
+
+    rules: ClassVar[Rules] = TICKET_TYPE_RULES
+
+    name: Annotated[Name | UnsetType, Meta(description="A new name.")] = UNSET
+    total_tickets: Annotated[TicketCount | UnsetType, Meta(description="How many tickets there are.")] = UNSET
+    price: Annotated[Money | UnsetType | None, Meta(description="A new price; `null`: free.")] = UNSET
+
+    def to_changes(self) -> TicketTypeChanges:
+        """Return them as the rules know them."""
+        return TicketTypeChanges(name=self.name, total_tickets=self.total_tickets, price=self.price)
+
+
+_TicketTypes = Annotated[list[TicketTypeRequest], Meta(min_length=1, max_length=50)]
+
+
+class InitializeRequest(RequestBody, frozen=True, kw_only=True):
+    """A new event. Either `totalTickets` (and `price`) for one kind of ticket, or `ticketTypes` for several."""
+
+    rules: ClassVar[Rules] = EVENT_CHANGE_RULES
+
+    name: Annotated[Name, Meta(description="What it is called.", examples=["Jazz night"])]
+    description: Annotated[Description, Meta(description="What it is, with line breaks if need be.")] = ""
+    venue: Annotated[Venue, Meta(description="Where it is.")] = ""
+    starts_at: Annotated[Time | None, _STARTS_AT] = None
+    ends_at: Annotated[Time | None, _ENDS_AT] = None
+    sales_open_at: Annotated[Time | None, _SALES_OPEN_AT] = None
+    sales_close_at: Annotated[Time | None, _SALES_CLOSE_AT] = None
+    max_tickets_per_customer: Annotated[_PerCustomer, _MOST_TICKETS] = 10
+    payment_window_minutes: Annotated[_Minutes | None, _PAYMENT_WINDOW] = None
+    cancellation_deadline_hours: Annotated[_Hours, _DEADLINE] = 0
+    waiting_list_policy: Annotated[WaitingListPolicy, _POLICY] = WaitingListPolicy.STRICT
+    status: Annotated[
+        Literal["on_sale", "draft"], Meta(description="`draft`: hidden until it is put on sale.")
+    ] = "on_sale"
+    total_tickets: Annotated[TicketCount | UnsetType, Meta(description="How many tickets there are.", examples=[100])] = UNSET
+    price: Annotated[Money | UnsetType | None, Meta(description="What one ticket costs; `null`: free.")] = UNSET
+    ticket_types: Annotated[_TicketTypes | UnsetType, Meta(description="Several kinds of tickets.")] = UNSET
+
+    @classmethod
+    def contradictions(cls, given: Mapping[str, object]) -> Iterator[FieldProblem]:
+        """One kind of ticket or a list of them."""
+        if "ticketTypes" not in given:
+            if "totalTickets" not in given:
+                yield FieldProblem(pointer("totalTickets"), "is required, or ticketTypes")
+            return
+        for name in ("totalTickets", "price"):
+            if name in given:
+                yield FieldProblem(pointer(name), "must not stand beside ticketTypes")
+
+    def to_details(self) -> EventDetails:
+        """Return what is said of the event apart from its tickets."""
+        return EventDetails(**{name: getattr(self, name) for name in EventDetails.__struct_fields__})
+
+    def to_specs(self) -> list[TicketTypeSpec]:
+        """Return the kinds of tickets."""
+        if isinstance(self.ticket_types, list):
+            return [each.to_spec() for each in self.ticket_types]
+        total_tickets = cast("int", self.total_tickets)  # Given, or there is a contradiction.
+        return [general_admission(total_tickets, self.price or None)]
+
+
+class EventChangesRequest(RequestBody, frozen=True, kw_only=True):
+    """Changes to an event; `totalTickets` and `price` only where it has one kind of ticket."""
+
+    rules: ClassVar[Rules] = EVENT_CHANGE_RULES
+
+    name: Annotated[Name | UnsetType, Meta(description="A new name.")] = UNSET
+    description: Annotated[Description | UnsetType, Meta(description="A new description.")] = UNSET
+    venue: Annotated[Venue | UnsetType, Meta(description="A new venue.")] = UNSET
+    starts_at: Annotated[Time | UnsetType | None, _STARTS_AT] = UNSET
+    ends_at: Annotated[Time | UnsetType | None, _ENDS_AT] = UNSET
+    sales_open_at: Annotated[Time | UnsetType | None, _SALES_OPEN_AT] = UNSET
+    sales_close_at: Annotated[Time | UnsetType | None, _SALES_CLOSE_AT] = UNSET
+    max_tickets_per_customer: Annotated[_PerCustomer | UnsetType, _MOST_TICKETS] = UNSET
+    payment_window_minutes: Annotated[_Minutes | UnsetType | None, _PAYMENT_WINDOW] = UNSET
+    cancellation_deadline_hours: Annotated[_Hours | UnsetType, _DEADLINE] = UNSET
+    waiting_list_policy: Annotated[
+        WaitingListPolicy | UnsetType, Meta(description="A new policy; it serves the waiting list at once.")
+    ] = UNSET
+    status: Annotated[EventStatus | UnsetType, Meta(description="The next step of its life.")] = UNSET
+    total_tickets: Annotated[TicketCount | UnsetType, Meta(description="How many tickets there are.")] = UNSET
+    price: Annotated[Money | UnsetType | None, Meta(description="What one ticket costs; `null`: free.")] = UNSET
+
+    def to_changes(self) -> EventChanges:
+        """Return them as the rules know them."""
+        return EventChanges(**{name: getattr(self, name) for name in EventChanges.__struct_fields__})
+
+
+_TOTAL = Meta(description="How many tickets there are.", examples=[100])
+_AVAILABLE = Meta(description="Tickets that are not taken.", examples=[98])
+_WAITING = Meta(description="Bookings in the waiting list.", examples=[0])
+_SOLD_OUT = Meta(description="Whether a newcomer who asks for one ticket, of whatever type, has to wait.")
+_STATUS = Meta(description="Where the event stands.")
+
+
+class TicketTypeView(View, frozen=True, kw_only=True):
+    """A kind of ticket."""
+
+    id: TicketTypeId
+    name: Annotated[str, Meta(description="Its name.", examples=["General admission"])]
+    price: Annotated[Money | None, Meta(description="What one ticket costs; `null`: free.")]
+    total_tickets: Annotated[int, _TOTAL]
+    available_tickets: Annotated[int, _AVAILABLE]
+    waiting_list_count: Annotated[int, _WAITING]
+
+    @classmethod
+    def of(cls, ticket_type: TicketType) -> "TicketTypeView":
+        """Return a ticket type with its counters."""
+        return cls(
+            id=ticket_type.id,
+            name=ticket_type.name,
+            price=ticket_type.price,
+            total_tickets=ticket_type.total_tickets,
+            available_tickets=ticket_type.available,
+            waiting_list_count=ticket_type.waiting,
+        )
+
+
+class EventView(View, frozen=True, kw_only=True):
+    """An event with its ticket types."""
+
+    id: EventId
+    organizer_id: Annotated[UUID, Meta(description="The account that initialized it.")]
+    name: Annotated[str, Meta(description="What it is called.", examples=["Jazz night"])]
+    description: Annotated[str, Meta(description="What it is.")]
+    venue: Annotated[str, Meta(description="Where it is.")]
+    starts_at: Annotated[datetime | None, _STARTS_AT]
+    ends_at: Annotated[datetime | None, _ENDS_AT]
+    sales_open_at: Annotated[datetime | None, _SALES_OPEN_AT]
+    sales_close_at: Annotated[datetime | None, _SALES_CLOSE_AT]
+    max_tickets_per_customer: Annotated[int, _MOST_TICKETS]
+    payment_window_minutes: Annotated[int | None, _PAYMENT_WINDOW]
+    cancellation_deadline_hours: Annotated[int, _DEADLINE]
+    waiting_list_policy: Annotated[WaitingListPolicy, Meta(description="How the waiting list is served.")]
+    status: Annotated[EventStatus, _STATUS]
+    price: Annotated[
+        Money | None, Meta(description="What one ticket costs; `null`: free, or there are several ticket types.")
+    ]
+    total_tickets: Annotated[int, _TOTAL]
+    available_tickets: Annotated[int, _AVAILABLE]
+    waiting_list_count: Annotated[int, _WAITING]
+    is_sold_out: Annotated[bool, _SOLD_OUT]
+    ticket_types: Annotated[list[TicketTypeView], Meta(description="Its kinds of tickets.")]
+    version: Annotated[int, Meta(description="Counts edits, not bookings.", examples=[1])]
+    created_at: CreatedAt
+
+    @classmethod
+    def of(cls, state: EventState, now: datetime) -> "EventView":
+        """Return an event with the sums of its ticket types; whether it is sold out depends on the time as well."""
+        event, ticket_types = state.event, state.ticket_types
+        return cls(
+            id=event.id,
+            organizer_id=event.organizer_id,
+            name=event.name,
+            description=event.description,
+            venue=event.venue,
+            starts_at=event.starts_at,
+            ends_at=event.ends_at,
+            sales_open_at=event.sales_open_at,
+            sales_close_at=event.sales_close_at,
+            max_tickets_per_customer=event.max_tickets_per_customer,
+            payment_window_minutes=event.payment_window_minutes,
+            cancellation_deadline_hours=event.cancellation_deadline_hours,
+            waiting_list_policy=event.waiting_list_policy,
+            status=event.status,
+            price=ticket_types[0].price if len(ticket_types) == 1 else None,
+            total_tickets=sum(each.total_tickets for each in ticket_types),
+            available_tickets=sum(each.available for each in ticket_types),
+            waiting_list_count=sum(each.waiting for each in ticket_types),
+            is_sold_out=state.is_sold_out(now),
+            ticket_types=[TicketTypeView.of(each) for each in ticket_types],
+            version=event.version,
+            created_at=event.created_at,
+        )
+
+
+class EventPage(View, frozen=True, kw_only=True):
+    """A page of events."""
+
+    items: Annotated[list[EventView], Meta(description="The events of this page, soonest first.")]
+    next_cursor: NextCursor
+
+
+class StatusView(View, frozen=True, kw_only=True):
+    """How many tickets of an event are left, as committed."""
+
+    event_id: EventId
+    name: Annotated[str, Meta(description="What the event is called.", examples=["Jazz night"])]
+    status: Annotated[EventStatus, _STATUS]
+    total_tickets: Annotated[int, _TOTAL]
+    available_tickets: Annotated[int, _AVAILABLE]
+    waiting_list_count: Annotated[int, _WAITING]
+    is_sold_out: Annotated[bool, _SOLD_OUT]
+    ticket_types: Annotated[list[TicketTypeView], Meta(description="The same for each kind of ticket.")]
+
+    @classmethod
+    def of(cls, state: EventState, now: datetime) -> "StatusView":
+        """Return the counters of an event and of its ticket types."""
+        return cls(
+            event_id=state.event.id,
+            name=state.event.name,
+            status=state.event.status,
+            total_tickets=sum(each.total_tickets for each in state.ticket_types),
+            available_tickets=sum(each.available for each in state.ticket_types),
+            waiting_list_count=sum(each.waiting for each in state.ticket_types),
+            is_sold_out=state.is_sold_out(now),
+            ticket_types=[TicketTypeView.of(each) for each in state.ticket_types],
+        )
+
+
+class FactView(View, frozen=True, kw_only=True):
+    """What happened to an event."""
+
+    seq: Annotated[int, Meta(description="Its sequence number in the event, gapless from 1.", examples=[2])]
+    kind: Annotated[
+        str, Meta(description="What happened; the reference lists the kinds under webhooks.", examples=["TicketsBooked"])
+    ]
+    booking_id: Annotated[BookingId | None, Meta(description="The booking it happened to; `null`: the event itself.")]
+    occurred_at: Annotated[datetime, Meta(description="When it happened.")]
+    data: Annotated[
+        dict[str, Any], Meta(description="What changed; its members depend on the kind, see the webhook of that name.")
+    ]
+
+    @classmethod
+    def of(cls, fact: Fact) -> "FactView":
+        """Return a fact with all that it changed."""
+        return cls(
+            seq=fact.seq,
+            kind=fact.kind,
+            booking_id=fact.booking_id,
+            occurred_at=fact.occurred_at,
+            data=fact.what.all_said,
+        )
+
+
+class ChangesView(View, frozen=True, kw_only=True):
+    """Facts in their order."""
+
+    items: Annotated[list[FactView], Meta(description="The facts after the one asked for; none: nothing new.")]
+    last_seq: Annotated[int, Meta(description="Ask again with `after` set to this.", examples=[2])]
+
+    @classmethod
+    def of(cls, facts: list[Fact], after: int) -> "ChangesView":
+        """Return facts, and where to go on."""
+        return cls(items=[FactView.of(fact) for fact in facts], last_seq=facts[-1].seq if facts else after)

@@ -1,0 +1,52 @@
+"""Kinds of values that several bodies share.
+
+Texts are normalised and trimmed by the domain's rules, so their lengths are documented here and checked there.
+"""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from msgspec import Meta, Struct
+
+from ....domain.money import Money
+
+_CONTROLS = r"\u0000-\u001f\u007f-\u009f"
+_TURNS = r"\u202a-\u202e\u2066-\u2069"
+_NO_CONTROLS = f"^[^{_CONTROLS}]*$"
+_PLAIN_TEXT = f"^[^{_CONTROLS}{_TURNS}]*$"
+_PLAIN_LINES = rf"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f{_TURNS}]*$"
+_NOT_BLANK = rf"^[^{_CONTROLS}{_TURNS}]*[^\s{_CONTROLS}{_TURNS}][^{_CONTROLS}{_TURNS}]*$"
+_EMAIL = rf"^[^\s@{_CONTROLS}{_TURNS}]+@[^\s@{_CONTROLS}{_TURNS}]+$"
+_NO_SPACE = rf"^[^\s{_CONTROLS}{_TURNS}]+$"
+
+
+class View(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Something that is answered."""
+
+
+def _text(least: int, most: int, pattern: str) -> Meta:
+    return Meta(extra_json_schema={"minLength": least, "maxLength": most, "pattern": pattern})
+
+
+Name = Annotated[str, _text(1, 200, _NOT_BLANK)]
+Description = Annotated[str, _text(0, 1_000, _PLAIN_LINES)]
+Venue = Annotated[str, _text(0, 200, _PLAIN_TEXT)]
+Email = Annotated[str, _text(3, 254, _EMAIL)]
+NewPassword = Annotated[str, _text(8, 128, _NO_CONTROLS)]
+TriedPassword = Annotated[str, _text(1, 1_024, _NO_CONTROLS)]
+RefreshToken = Annotated[str, _text(1, 512, _NOT_BLANK)]
+CardToken = Annotated[str, _text(1, 255, _NO_SPACE)]
+Time = Annotated[datetime, Meta(tz=True)]
+TicketCount = Annotated[int, Meta(ge=1, le=1_000_000)]
+
+Price = Annotated[
+    Money | None,
+    Meta(description="What one ticket costs, 0 to 100,000,000 minor units; `null`: free.", examples=[None]),
+]
+
+EventId = Annotated[UUID, Meta(description="The event's id.")]
+BookingId = Annotated[UUID, Meta(description="The booking's id.")]
+TicketTypeId = Annotated[UUID, Meta(description="The ticket type's id.")]
+CreatedAt = Annotated[datetime, Meta(description="When it was created.")]
+NextCursor = Annotated[str | None, Meta(description="The cursor of the next page; `null` at the end of the list.")]
