@@ -483,7 +483,7 @@ def test_several_workers_share_the_work_and_one_secret(tmp_path: Path) -> None:
 
 
 def _workers(directory: Path) -> set[str]:
-    return {line["event"] for line in log_lines(directory) if line["event"].startswith("Started server process")}
+    return {line["event"] for line in log_lines(directory) if line["event"].startswith("Worker ")}
 
 
 @pytest.mark.slow

@@ -4,13 +4,14 @@ import http.client
 import json
 import os
 import random
+import select
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -122,8 +123,15 @@ class Server:
             connection.close()
 
     def kill(self) -> None:
-        """End it without warning (SIGKILL); nothing to do when it does not run."""
+        """End it without warning (SIGKILL), with its workers; nothing to do when it does not run."""
+        workers = self.workers() if self.is_running else []
         self._end(signal.SIGKILL)
+        for worker in workers:
+            _kill(worker)
+
+    def workers(self) -> list[int]:
+        """Processes that its supervisor has started to serve."""
+        return [child for child in _children(self.pid) if b"spawn_main" in _command_line(child)]
 
     def terminate(self) -> int:
         """End it as an operator does (SIGTERM); its exit code."""
@@ -192,6 +200,32 @@ def boxoffice(database_url: str, directory: Path, *arguments: str) -> "subproces
         check=False,
         timeout=600,
     )
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found.extend(map(int, (task / "children").read_text().split()))
+    return found
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
+def _kill(pid: int) -> None:
+    """End it, and wait until it is gone with all that it has open."""
+    with suppress(ProcessLookupError):
+        handle = os.pidfd_open(pid)
+        try:
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+            select.select([handle], [], [], _ENDS_WITHIN)
+        finally:
+            os.close(handle)
 
 
 def _free_port() -> int:

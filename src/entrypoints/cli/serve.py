@@ -1,49 +1,51 @@
-"""Serve the REST API, in this process or in several."""
+"""Serve the REST API with Granian: a supervisor, and the worker processes that it starts and replaces."""
 
 import asyncio
 import logging
 import multiprocessing
 import os
+import resource
 import signal
 import socket
 import threading
-from multiprocessing.process import BaseProcess
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from ipaddress import ip_address
 from tempfile import TemporaryDirectory
-from types import FrameType
-from typing import Any
+from typing import Any, Final
 
-import uvicorn
-from litestar import Litestar
-from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces, Loops
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
 
 from ...application.failures import Unavailable
-from ..collector import spare_the_collector
-from ..container import Container, make_container
-from ..http.app import create_app
-from ..http.connection import Connection
+from ..container import make_container
 from ..lifespan import running
 from ..logs import set_up_logs
 from ..settings import PREFIX, Settings, SettingsError
+from .worker import load_app
 
-DRAIN_SECONDS = 12
-"""How long requests under way may take to end once the process was told to end: longer than any may take."""
+DRAIN_SECONDS: Final = 12
+"""How long a worker may take to end: longer than any request may take. Then it is killed."""
 
-WORKER_SECONDS = 30
-"""How long one of several processes may take to load the program and say that it lives; then it is started anew.
+KEEP_ALIVE_SECONDS: Final = 30
+"""How long a connection may take to send the head of its next request, idle time included."""
 
-With uvicorn's five a busy machine would never serve: each process is ended before it has begun.
-"""
+BACKLOG: Final = 4_096
 
-KEEP_ALIVE_SECONDS = 30
-BACKLOG = 4_096
+MOST_CONNECTIONS: Final = 16_384
+"""Open connections of a worker, idle ones included; more wait in the backlog. The server calls it backpressure."""
 
-LISTENERS = 8
-"""Handles on the one listening socket of a process: libuv takes one connection from each in a turn of the loop.
+SPARE_FILES: Final = 512
+"""File descriptors that connections leave to the database, the logs and everything else."""
 
-With one, whoever connected while thousands of connections were busy waited for as many turns as there were others:
-`/health/live` took six seconds.
-"""
+BUFFER_BYTES: Final = 64 * 1024
+"""The largest head of a request, and how much of the next requests on a connection is read ahead."""
+
+_NO_LOGGERS_OF_ITS_OWN: Final[dict[str, Any]] = {"formatters": {}, "handlers": {}, "loggers": {}}
+_LOOKS_EVERY: Final = 0.02
 
 _log = logging.getLogger(__name__)
 
@@ -52,134 +54,111 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> int:
     """Serve until SIGTERM or SIGINT, then answer what is under way. Raises: SettingsError, Unavailable."""
     if workers > 1 and settings.is_in_memory:
         raise SettingsError("BOXOFFICE_DATABASE_URL is memory://, which one process keeps to itself: say --workers 1")
-    with _listening(host, port) as listener:
+    with _reserved(host, port) as (address, free_port), _shared_metrics(settings, workers):
         asyncio.run(_look(settings))
-        _log.info("Boxoffice serves on %s", _address(listener))
-        config = uvicorn.Config(
-            "boxoffice.entrypoints.cli.serve:app_of_this_process",
-            factory=True,
+        server = Granian(
+            "boxoffice",
+            address=address,
+            port=free_port,
+            interface=Interfaces.ASGI,
             workers=workers,
-            loop="uvloop",
-            http=Connection,
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            # Whoever connects could say to be somebody else; behind a proxy of one's own it has to be asked for.
-            proxy_headers=False,
+            loop=Loops.uvloop,
+            http=HTTPModes.http1,
+            websockets=False,
             backlog=BACKLOG,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=DRAIN_SECONDS,
-            timeout_worker_healthcheck=WORKER_SECONDS,
+            backpressure=_most_connections(),
+            http1_settings=HTTP1Settings(header_read_timeout=KEEP_ALIVE_SECONDS * 1000, max_buffer_size=BUFFER_BYTES),
+            log_level=LogLevels.warning,
+            log_dictconfig=_NO_LOGGERS_OF_ITS_OWN,
+            respawn_failed_workers=True,
+            workers_kill_timeout=DRAIN_SECONDS,
         )
-        return _serve_here(config, listener) if workers == 1 else _serve_in_several(config, listener, settings)
+        set_up_logs(settings)  # Again, because the server has reset what was set up.
+        hangup = signal.getsignal(signal.SIGHUP)
 
+        def started() -> None:
+            # The server would start new workers on SIGHUP, and outlive its terminal.
+            signal.signal(signal.SIGHUP, hangup if hangup is signal.SIG_IGN else signal.getsignal(signal.SIGTERM))
+            threading.Thread(target=_announce, args=(address, free_port), daemon=True).start()
 
-def app_of_this_process() -> Litestar:
-    """The application with a container of its own; uvicorn calls it in every process that serves."""
-    settings = Settings.load()
-    set_up_logs(settings)
-    container = make_container(settings)
-    _tell_when_ending(container)
-    _end_with_the_supervisor()
-    app = create_app(container)
-    spare_the_collector()
-    return app
+        server.on_startup(started)
+        # A forked worker would share locks and connections with this process.
+        multiprocessing.set_start_method("spawn", force=True)
+        try:
+            server.serve(target_loader=load_app, wrap_loader=False)
+        except SystemExit:
+            return 1
+    return 0
 
 
 async def _look(settings: Settings) -> None:
-    """Start and stop once, so that what stands in the way is one sentence here and not a traceback in every process."""
+    """Start and stop once, so that what stands in the way is one sentence here and not a traceback in every worker."""
     async with running(make_container(settings)):
         pass
 
 
-def _serve_here(config: uvicorn.Config, listener: socket.socket) -> int:
-    server = uvicorn.Server(config)
-    # Uvicorn raises again at the end what it was told to end by; with its own handler in place that does nothing more.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, server.handle_exit)
-    server.run(_handles(listener))
-    return 0 if server.started else 1
+@contextmanager
+def _shared_metrics(settings: Settings, workers: int) -> Iterator[None]:
+    """A directory in which several workers add up their metrics, unless a setting names one."""
+    if workers == 1 or settings.metrics_directory is not None:
+        yield
+        return
+    with TemporaryDirectory(prefix="boxoffice-metrics-") as directory:
+        # The workers read their settings from here.
+        os.environ[f"{PREFIX}METRICS_DIRECTORY"] = directory
+        yield
 
 
-class _Supervisor(Multiprocess):
-    def terminate_all(self) -> None:
-        """End the others; and listen no more, or the system would take connections that nobody answers."""
-        for listener in self.sockets:
-            listener.close()
-        super().terminate_all()
+def _most_connections() -> int:
+    """As many as there are file descriptors for. The soft limit, often 1,024, is raised to what is needed.
 
-
-def _serve_in_several(config: uvicorn.Config, listener: socket.socket, settings: Settings) -> int:
-    if settings.metrics_directory is None:
-        with TemporaryDirectory(prefix="boxoffice-metrics-") as directory:
-            # The processes read their settings from here.
-            os.environ[f"{PREFIX}METRICS_DIRECTORY"] = directory
-            return _supervise(config, listener)
-    return _supervise(config, listener)
-
-
-def _supervise(config: uvicorn.Config, listener: socket.socket) -> int:
-    supervisor = _Supervisor(config, _handles(listener))
-    supervisor.run()
-    return 1 if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes) else 0
-
-
-def _tell_when_ending(container: Container) -> None:
-    """Let the readiness probe say so from the first moment on."""
-    before: Any = signal.getsignal(signal.SIGTERM)
-
-    def end(number: int, frame: FrameType | None) -> None:
-        container.draining().begin()
-        if callable(before):
-            before(number, frame)
-
-    signal.signal(signal.SIGTERM, end)
-
-
-def _end_with_the_supervisor() -> None:
-    """One of several processes ends when nobody looks after it any more.
-
-    Else they would go on after a supervisor that was killed, and keep the port from the one that takes its place.
+    A worker without a free descriptor would try to accept again and again.
     """
-    supervisor = multiprocessing.parent_process()
-    if supervisor is not None:
-        threading.Thread(target=_end_behind, args=[supervisor], name="supervisor", daemon=True).start()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = MOST_CONNECTIONS + SPARE_FILES
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        return max(1, soft - SPARE_FILES)
+    return MOST_CONNECTIONS
 
 
-def _end_behind(supervisor: BaseProcess) -> None:
-    supervisor.join()
-    _log.warning("The process that supervised this one is gone, so this one ends")
-    os.kill(os.getpid(), signal.SIGTERM)
+@contextmanager
+def _reserved(host: str, port: int) -> Iterator[tuple[str, int]]:
+    """The address, and the port that nobody else has, for as long as this lasts.
 
-
-def _handles(listener: socket.socket) -> list[socket.socket]:
-    return [listener, *(listener.dup() for _ in range(LISTENERS - 1))]
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    """A socket that listens already, so that two servers never both believe to have the port. Raises: Unavailable."""
+    Every worker listens with a socket of its own on the same port (SO_REUSEPORT), so a second service of the same user
+    could join them unnoticed. It is refused while the port is bound here or any worker listens. Raises: Unavailable.
+    """
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except (OSError, UnicodeError) as error:
+        family, _, _, _, name = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        address = str(ip_address(name[0]))
+    except (OSError, UnicodeError, ValueError) as error:
         raise Unavailable(f"{host} is no address to listen on; choose another one with --host") from error
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise Unavailable(
-            f"Cannot listen on {host} port {port}: {error.strerror}; choose another with --port, or end what is there"
-        ) from error
-    listener.setblocking(False)
-    return listener
+    with closing(socket.socket(family, socket.SOCK_STREAM)) as held:
+        try:
+            with closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((address, port))
+                probe.listen()
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            held.bind((address, port))
+        except OSError as error:
+            raise Unavailable(
+                f"Cannot listen on {host} port {port}: {error.strerror}; "
+                "choose another with --port, or end what is there"
+            ) from error
+        yield address, held.getsockname()[1]
 
 
-def _address(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+def _announce(address: str, port: int) -> None:
+    """Say where the service is once a worker listens."""
+    while True:
+        try:
+            socket.create_connection((address, port), timeout=1).close()
+        except OSError:
+            time.sleep(_LOOKS_EVERY)
+        else:
+            break
+    shown = f"[{address}]" if ":" in address else address
+    _log.info("Boxoffice serves on http://%s:%s", shown, port)

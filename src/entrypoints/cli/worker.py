@@ -1,0 +1,107 @@
+"""One worker process: it serves the application, and ends with its supervisor."""
+
+import asyncio
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Awaitable
+from multiprocessing.process import BaseProcess
+from typing import Final
+
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from ..collector import spare_the_collector
+from ..container import Draining, make_container
+from ..http.app import create_app
+from ..logs import set_up_logs
+from ..settings import Settings
+
+LINGER_SECONDS: Final = 1.0
+"""How long a worker that is to end still takes new requests, at most. Each answer closes its connection meanwhile."""
+
+QUIET_SECONDS: Final = 0.2
+"""It lingers no longer once no request has come for this long."""
+
+ORPHAN_SECONDS: Final = 12.0
+"""How long a worker without a supervisor may take to end."""
+
+_log = logging.getLogger(__name__)
+
+
+def load_app() -> "DrainingApp":
+    """Return the application of this worker, with a container of its own. The server calls it in every worker."""
+    settings = Settings.load()
+    set_up_logs(settings)
+    # Ctrl-C is for the supervisor alone, which then ends its workers.
+    os.setpgid(0, 0)
+    _end_with_the_supervisor()
+    container = make_container(settings)
+    app = DrainingApp(create_app(container), container.draining())
+    spare_the_collector()
+    _log.info("Worker %s starts", os.getpid())
+    return app
+
+
+class DrainingApp:
+    """The application, which lets a worker end without cutting off a request.
+
+    SIGTERM makes it drain: it is not ready any more, and every answer tells its connection that it was the last one.
+    Clients that send one request after another notice it before the server closes idle connections. Then the server is
+    told to end, by SIGINT: it stops listening, closes idle connections and waits for what is under way.
+    """
+
+    def __init__(self, app: ASGIApp, draining: Draining) -> None:
+        self._app = app
+        self._draining = draining
+        self._requests = 0
+        self._lingering: asyncio.Task[None] | None = None
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Pass it on; while draining, with an answer that closes its connection."""
+        if scope["type"] not in {"http", "websocket"}:
+            # It is the lifespan's start, before which the server sets its own handler.
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._begin)
+        elif self._draining.has_begun:
+            self._requests += 1
+            send = _closing(send)
+        return self._app(scope, receive, send)
+
+    def _begin(self) -> None:
+        if self._lingering is None:
+            self._draining.begin()
+            self._lingering = asyncio.create_task(self._linger())
+
+    async def _linger(self) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + LINGER_SECONDS
+        seen = -1
+        while seen != self._requests and loop.time() < until:
+            seen = self._requests
+            await asyncio.sleep(QUIET_SECONDS)
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def _closing(send: Send) -> Send:
+    async def send_last(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
+        await send(message)
+
+    return send_last
+
+
+def _end_with_the_supervisor() -> None:
+    """Without it, a worker would outlive a killed supervisor, and keep the port from the one that takes its place."""
+    supervisor = multiprocessing.parent_process()
+    if supervisor is not None:
+        threading.Thread(target=_end_behind, args=(supervisor,), name="supervisor", daemon=True).start()
+
+
+def _end_behind(supervisor: BaseProcess) -> None:
+    supervisor.join()
+    _log.warning("The supervisor is gone, so this worker ends")
+    os.kill(os.getpid(), signal.SIGINT)
+    threading.Event().wait(ORPHAN_SECONDS)
+    os._exit(1)
