@@ -127,9 +127,10 @@ def _problems(raw: bytes, wanted: type[RequestBody]) -> list[FieldProblem]:
 def _broken(value: Any, annotation: Any, path: Path) -> Iterator[FieldProblem]:
     """Yield each part of a value from JSON that does not fit the annotation."""
     struct = _struct_in(annotation)
-    if struct is not None and isinstance(value, dict):
+    is_list = _is_list(annotation)
+    if struct is not None and isinstance(value, dict) and not is_list:
         yield from _broken_in_object(value, struct, path)
-    elif struct is not None and isinstance(value, list) and _is_list(annotation):
+    elif struct is not None and isinstance(value, list) and is_list:
         too_long = list(_length(value, annotation, path))
         yield from too_long
         for index, item in enumerate(value if not too_long else ()):
