@@ -35,13 +35,13 @@ KEEP_ALIVE_SECONDS: Final = 30
 
 BACKLOG: Final = 4_096
 
-MOST_CONNECTIONS: Final = 16_384
+MOST_CONNECTIONS: Final = 10_000
 """Open connections of a worker, idle ones included; more wait in the backlog. The server calls it backpressure."""
 
 SPARE_FILES: Final = 512
 """File descriptors that connections leave to the database, the logs and everything else."""
 
-BUFFER_BYTES: Final = 64 * 1024
+BUFFER_BYTES: Final = 16 * 1024
 """The largest head of a request, and how much of the next requests on a connection is read ahead."""
 
 _NO_LOGGERS_OF_ITS_OWN: Final[dict[str, Any]] = {"formatters": {}, "handlers": {}, "loggers": {}}
