@@ -24,7 +24,7 @@ LINGER_SECONDS: Final = 1.0
 QUIET_SECONDS: Final = 0.2
 """It lingers no longer once no request has come for this long."""
 
-PIECE_BYTES: Final = 16 * 1024
+PIECE_BYTES: Final = 8 * 1024
 """How much of a body the server is given at once. It keeps up to four pieces of each, and one buffer."""
 
 SEND_SECONDS: Final = 30.0
