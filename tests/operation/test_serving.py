@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from litestar.types import Message, Receive, Scope, Send
 
+from boxoffice.application.failures import Unavailable
 from boxoffice.entrypoints.cli import serve, worker
 from boxoffice.entrypoints.cli.worker import PIECE_BYTES, DrainingApp
 from boxoffice.entrypoints.container import Draining
@@ -51,7 +52,7 @@ def test_a_second_service_does_not_get_its_port(server: Server, sqlite_url: str,
 def test_a_port_is_kept_before_any_worker_listens(port: int) -> None:
     with serve._reserved("127.0.0.1", port) as (address, reserved), socket.socket() as other:
         assert (address, reserved == port) == ("127.0.0.1", port != 0)
-        with pytest.raises(serve.Unavailable, match=str(reserved)), serve._reserved("127.0.0.1", reserved):
+        with pytest.raises(Unavailable, match=str(reserved)), serve._reserved("127.0.0.1", reserved):
             pass
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         other.bind((address, reserved))
@@ -103,6 +104,15 @@ def test_there_are_no_more_connections_than_file_descriptors(
     monkeypatch.setattr(resource, "setrlimit", set_limits)
     assert serve._most_connections() == connections
     assert limits == (raised, hard)
+
+
+def test_a_limit_that_may_not_be_raised_is_kept_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1_024, 65_536))
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    assert serve._most_connections() == 512
 
 
 class Client:
