@@ -36,19 +36,22 @@ _PLAIN_NUMBER: Final = re.compile("0|[1-9][0-9]{0,18}")
 
 
 def check_parameters(request: JsonRequest[Any], *names: str) -> None:
-    """Check that none of these parameters is repeated or empty, and that numbers are plain digits.
+    """Check that none of these parameters is repeated or empty, that texts are UTF-8 and numbers plain digits.
 
-    Litestar takes `01`, `1.0` and the last of several. Raises: Malformed.
+    Litestar takes `01`, `1.0`, any bytes and the last of several. Raises: Malformed.
     """
     raw: bytes = request.scope["query_string"]
     if not raw:
         return
-    given = [each for each in parse_qsl(raw.decode("latin-1"), keep_blank_values=True) if each[0] in names]
+    pairs = parse_qsl(raw.decode("latin-1"), keep_blank_values=True, errors="surrogateescape")
+    given = [each for each in pairs if each[0] in names]
     counts = Counter(name for name, _ in given)
     errors = [FieldProblem(pointer(name), "must be given only once") for name, n in counts.items() if n > 1]
     for name, value in given:
         if not value:
             errors.append(FieldProblem(pointer(name), "must not be empty"))
+        elif any("\udc80" <= character <= "\udcff" for character in value):
+            errors.append(FieldProblem(pointer(name), "must be UTF-8"))
         elif name in _NUMBERS and not _PLAIN_NUMBER.fullmatch(value):
             errors.append(FieldProblem(pointer(name), "must be a whole number in plain digits"))
     if errors:

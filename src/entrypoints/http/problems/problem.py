@@ -163,7 +163,7 @@ def _of_parameters(error: HTTPException) -> list[FieldProblem]:
     if not isinstance(error, ValidationException) or not isinstance(error.extra, list):
         return [FieldProblem("", "must be valid HTTP")]
     return [
-        FieldProblem(pointer(each["key"]) if "key" in each else "", requirement(each["message"]))
+        FieldProblem(pointer(camel_case(each["key"])) if "key" in each else "", requirement(each["message"]))
         for each in error.extra
     ]
 
