@@ -29,6 +29,17 @@ class Trouble(StrEnum):
     """The database does not answer, or undid it again and again: they and whoever waits behind them are turned away."""
 
 
+class Overload(StrEnum):
+    """Which queue was too long for what was turned away at once."""
+
+    COMMANDS = "commands"
+    """That of the turnstile: more wait than it serves in about a second."""
+    PASSWORDS = "passwords"
+    """That of passwords to be hashed or checked."""
+    SHARE = "share"
+    """The share that one user, or one address, has of the queue of passwords."""
+
+
 class Passage(Struct, frozen=True):
     """One transaction that is durable."""
 
@@ -63,6 +74,9 @@ class Observer(Protocol):
     def failed(self, trouble: Trouble, commands: int) -> None:
         """A transaction of so many commands came to nothing."""
 
+    def overloaded(self, queue: Overload) -> None:
+        """Something was turned away at once because of others that wait. Called for each."""
+
 
 class Unobserved:
     """Nobody watches."""
@@ -80,6 +94,9 @@ class Unobserved:
 
     def failed(self, trouble: Trouble, commands: int) -> None:
         """Let fail."""
+
+    def overloaded(self, queue: Overload) -> None:
+        """Let it be turned away."""
 
 
 _NOTHING: Final = nullcontext()

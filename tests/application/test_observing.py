@@ -8,7 +8,7 @@ import pytest
 
 from boxoffice.adapters.memory import Step
 from boxoffice.application.failures import Conflict, Locked, OutcomeUnknown, Retryable, Unavailable
-from boxoffice.application.observing import Passage, Trouble, Verified
+from boxoffice.application.observing import Overload, Passage, Trouble, Verified
 from boxoffice.application.turnstile import ATTEMPTS
 from boxoffice.application.verify_promises import PROMISES, NoteVerdict, Verdict
 from boxoffice.domain.booking import BookingStatus
@@ -26,6 +26,7 @@ class Watcher:
         self.is_inside = False
         self.passages: list[Passage] = []
         self.failures: list[tuple[Trouble, int]] = []
+        self.overloads: list[Overload] = []
 
     def arriving(self) -> object:
         self.arrived += 1
@@ -42,6 +43,9 @@ class Watcher:
     def failed(self, trouble: Trouble, commands: int) -> None:
         assert self.is_inside
         self.failures.append((trouble, commands))
+
+    def overloaded(self, queue: Overload) -> None:
+        self.overloads.append(queue)
 
     @contextmanager
     def _inside(self) -> Iterator[None]:

@@ -85,6 +85,11 @@ FAILURES: Final = _counter(
     "cause",
 )
 TURNED_AWAY: Final = _counter("commands_turned_away", "Commands in such transactions that were not done again: 503.")
+OVERLOADS: Final = _counter(
+    "overload_refusals",
+    "What was answered 503 at once because too many wait, by queue. share: that of one user or address.",
+    "queue",
+)
 AMBIGUOUS: Final = _counter("ambiguous_commits", "COMMITs that were never answered; what became of each was looked up.")
 ERRORS: Final = _counter("errors", "Errors that nobody foresaw; each is in the log.")
 QUEUE: Final = _gauge("queue_commands", "Commands that wait for the next transaction.")
@@ -117,6 +122,7 @@ METRICS: Final = {
         TRANSACTIONS,
         FAILURES,
         TURNED_AWAY,
+        OVERLOADS,
         AMBIGUOUS,
         ERRORS,
         QUEUE,

@@ -1,6 +1,7 @@
 """Metrics: counted where something happens, told to Prometheus when it asks."""
 
 import asyncio
+import logging
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -15,12 +16,13 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.utils import floatToGoString
 
 from ...application.failures import StorageFailure
-from ...application.observing import Figures, Passage, Trouble, Unobserved, Verified, WaitingLine
+from ...application.observing import Figures, Overload, Passage, Trouble, Unobserved, Verified, WaitingLine
 from ...domain.booking import Booking, BookingStatus
 from ...domain.inventory import Change, Decision
 from ...domain.payment import PaymentState
 from ...domain.refusals import Refusal
 from . import catalog
+from .bursts import Bursts
 from .catalog import Kind, Metric
 from .numbers import Found, Numbers
 
@@ -40,6 +42,13 @@ _SECONDS_SUM: Final = len(_SECONDS) + 1
 _GAUGES: Final = frozenset(each.name for each in catalog.METRICS.values() if each.kind is Kind.GAUGE)
 _NOBODY: Final = Unobserved()
 _TURNED_AWAY: Final = frozenset({Trouble.LOCKED, Trouble.AWAY})
+_OVERLOADED: Final = {
+    Overload.COMMANDS: "Overloaded: %d commands were refused, more wait than are served in a second",
+    Overload.PASSWORDS: "Overloaded: %d sign-ins or sign-ups were refused, too many passwords wait",
+    Overload.SHARE: "%d passwords were refused, because too many of the same user or address wait",
+}
+
+_log = logging.getLogger(__name__)
 
 
 class _Looked(Struct, frozen=True):
@@ -78,6 +87,8 @@ class Metrics:
         self._transactions = self._place(catalog.TRANSACTIONS)
         self._failures = {trouble: self._place(catalog.FAILURES, trouble.value) for trouble in Trouble}
         self._turned_away = self._place(catalog.TURNED_AWAY)
+        self._overloads = {queue: self._place(catalog.OVERLOADS, queue.value) for queue in Overload}
+        self._bursts = {queue: Bursts(_log, message) for queue, message in _OVERLOADED.items()}
         self._ambiguous = self._place(catalog.AMBIGUOUS)
         self._errors = self._place(catalog.ERRORS)
         # Whoever had these numbers before has ended, and what it had is nobody's now.
@@ -133,6 +144,11 @@ class Metrics:
         elif trouble is Trouble.UNKNOWN:
             self._values[self._ambiguous] += 1.0
 
+    def overloaded(self, queue: Overload) -> None:
+        """See `Observer`. Their number is logged, too."""
+        self._values[self._overloads[queue]] += 1.0
+        self._bursts[queue].count()
+
     async def sample(self, waiting: int, every: float) -> None:
         """Write down what cannot be counted, only looked at. To be called every so many seconds.
 
@@ -153,6 +169,8 @@ class Metrics:
 
     def close(self) -> None:
         """This process ends: what it counted stays, what it has is nobody's."""
+        for bursts in self._bursts.values():
+            bursts.close()
         self._numbers.close()
         self._values = self._numbers.values
 
