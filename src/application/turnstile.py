@@ -162,9 +162,7 @@ class Turnstile:
             return _Entrance(
                 storage,
                 batch,
-                most_waiting=most_waiting,
-                least_waiting=least_waiting,
-                most_together=most_together,
+                bounds=_Bounds(most_waiting, min(least_waiting, most_waiting), most_together),
                 jitter=jitter,
                 observer=self._observer,
                 found_held=self._send_aside,
@@ -258,6 +256,14 @@ def _decide_if_found(
     return decide(inventory, command, now)
 
 
+class _Bounds(Struct, frozen=True):
+    """How many commands may wait in a queue, at most and in any case, and how many share a transaction."""
+
+    most_waiting: int
+    least_waiting: int
+    most_together: int
+
+
 class _Entrance:
     """A queue, and the task that lets through who waits in it, for as long as anybody does.
 
@@ -270,9 +276,7 @@ class _Entrance:
         storage: Storage,
         batch: "Callable[[list[_Entry], bool], _Batch]",
         *,
-        most_waiting: int,
-        least_waiting: int,
-        most_together: int,
+        bounds: _Bounds,
         jitter: Callable[[], float],
         observer: Observer,
         found_held: Callable[[Collection[UUID]], None],
@@ -281,16 +285,14 @@ class _Entrance:
     ) -> None:
         self._storage = storage
         self._batch = batch
-        self._most_waiting = most_waiting
-        self._least_waiting = min(least_waiting, most_waiting)
-        self._most_together = most_together
+        self._bounds = bounds
         self._jitter = jitter
         self._observer = observer
         self._found_held = found_held
         self._found_free = found_free
         self._settle_soon = settle_soon
         self._settling: set[UUID] = set()
-        self._throughput = Throughput(most_together)
+        self._throughput = Throughput(bounds.most_together)
         self._served = 0
         self.queue: deque[_Entry] = deque()
         self.runner: asyncio.Task[None] | None = None
@@ -310,9 +312,9 @@ class _Entrance:
     def is_overloaded(self) -> bool:
         """Whether one more command would wait for longer than a second or so, or more wait than may at all."""
         waiting = len(self.queue)
-        if waiting < self._least_waiting:
+        if waiting < self._bounds.least_waiting:
             return False
-        if waiting >= min(self._most_waiting, self._throughput.per_second * LONGEST_WAIT):
+        if waiting >= min(self._bounds.most_waiting, self._throughput.per_second * LONGEST_WAIT):
             return True
         # A transaction that takes long has told nothing of it yet.
         return self.loop.time() - self.queue[0].joined_at > LONGEST_WAIT
@@ -350,7 +352,7 @@ class _Entrance:
 
     def _next(self) -> list[_Entry]:
         entries: list[_Entry] = []
-        while self.queue and len(entries) < self._most_together:
+        while self.queue and len(entries) < self._bounds.most_together:
             entry = self.queue.popleft()
             if entry.future is None and entry.needs is not None:
                 self._settling.discard(entry.needs.event_id)

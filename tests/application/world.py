@@ -14,7 +14,7 @@ from boxoffice.application.change_event import ChangeEvent
 from boxoffice.application.idempotency import Once
 from boxoffice.application.initialize_event import InitializeEvent
 from boxoffice.application.pay_booking import Bill, PayBooking
-from boxoffice.application.ports import Claims, GatewaySilent, RefreshDigests, RefreshToken, Token
+from boxoffice.application.ports import Asker, Claims, GatewaySilent, RefreshDigests, RefreshToken, Token
 from boxoffice.application.promote_from_waitlist import PromoteFromWaitlist, ResumeUnsettled
 from boxoffice.application.queries import ReadEvent
 from boxoffice.application.sweep import ExpireHolds, SettlePayments, Sweep
@@ -69,11 +69,14 @@ class PlainHasher:
 
     def __init__(self) -> None:
         self.verified: list[tuple[str, str | None]] = []
+        self.askers: list[Asker] = []
 
-    async def hash(self, password: str) -> str:
+    async def hash(self, password: str, asker: Asker) -> str:
+        self.askers.append(asker)
         return f"hash of {password}"
 
-    async def verify(self, password: str, password_hash: str | None) -> bool:
+    async def verify(self, password: str, password_hash: str | None, asker: Asker) -> bool:
+        self.askers.append(asker)
         self.verified.append((password, password_hash))
         return password_hash in (f"hash of {password}", f"old hash of {password}")
 
