@@ -1,6 +1,6 @@
 """Webhooks and mails in memory, as the ports want them."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -176,7 +176,7 @@ class MemoryTellingReads:
         return self._tables.telling.deliveries.get(delivery_id)
 
     async def streams(
-        self, now: datetime, but: Collection[UUID], each: int, after: UUID | None, window: int
+        self, now: datetime, but: Collection[UUID], each: int, after: UUID | None, window: int, limit: int
     ) -> Streams:
         """See the port."""
         await self._before_read()
@@ -192,7 +192,12 @@ class MemoryTellingReads:
             if webhook.id not in but and not is_shut:
                 told = self._to_tell(webhook, of_organizer[webhook.organizer_id], now)
                 found += [((place, *key, webhook.id), stream) for place, (key, stream) in enumerate(told[:each])]
-        return Streams([stream for _, stream in sorted(found, key=lambda pair: pair[0])], until)
+        turns = Counter[UUID]()
+        shared = []
+        for (_, *key), stream in sorted(found, key=lambda pair: pair[0]):
+            turns[stream.webhook.organizer_id] += 1
+            shared.append(((turns[stream.webhook.organizer_id], *key), stream))
+        return Streams([stream for _, stream in sorted(shared, key=lambda pair: pair[0])[:limit]], until)
 
     def _window(self, after: UUID | None, window: int) -> tuple[list[UUID], UUID | None]:
         seen = sorted(each for each in self._tables.events if after is None or each > after)[:window]
@@ -208,7 +213,7 @@ class MemoryTellingReads:
             is_due = cursor is None or cursor.due_at is None or cursor.due_at <= now
             if webhook.event_id in (None, event.id) and event.last_seq > last_seq and is_due:
                 key = (cursor.tried_at if cursor else _LONG_AGO, event.id)
-                found.append((key, Stream(webhook, event.id, last_seq)))
+                found.append((key, Stream(webhook, event.id, last_seq, cursor.tried_at if cursor else None)))
         return sorted(found, key=lambda pair: pair[0])
 
     async def resends(self, but: Collection[UUID], limit: int) -> list[Resend]:
@@ -220,8 +225,13 @@ class MemoryTellingReads:
             for each in telling.deliveries.values()
             if each.status is DeliveryStatus.RESENDING and each.due_at is not None and each.webhook_id not in but
         ]
-        ordered = sorted(wanted, key=lambda found: found[:2])[:limit]
-        return [Resend(telling.webhooks[each.webhook_id], each) for _, _, each in ordered]
+        turns = Counter[UUID]()
+        shared = []
+        for due_at, delivery_id, each in sorted(wanted, key=lambda found: found[:2]):
+            resend = Resend(telling.webhooks[each.webhook_id], each)
+            turns[resend.webhook.organizer_id] += 1
+            shared.append((turns[resend.webhook.organizer_id], due_at, delivery_id, resend))
+        return [resend for *_, resend in sorted(shared, key=lambda found: found[:3])[:limit]]
 
     async def have_mails_begun(self) -> bool:
         """See the port."""

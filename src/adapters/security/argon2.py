@@ -1,7 +1,9 @@
 """Passwords kept as argon2id hashes, made in a small pool of threads."""
 
+import asyncio
 from base64 import b64encode
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from argon2 import PasswordHasher as Argon2
@@ -10,7 +12,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.low_level import Type
 
 from ...application.failures import Unavailable
-from ...application.fair_threads import FairThreads, TooManyWait
+from ...application.fair_queue import FairQueue, TooManyWait
 from ...application.observing import Observer, Overload, Unobserved
 from ...application.ports import Asker
 
@@ -60,9 +62,10 @@ class Argon2PasswordHasher:
         self._memory = memory
         self._passes = passes
         self._observer = observer or Unobserved()
-        self._threads = FairThreads(
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="passwords")
+        self._queue = FairQueue(
             threads,
-            "passwords",
+            lambda work: asyncio.get_running_loop().run_in_executor(pool, work),
             most=threads + most_waiting,
             most_of_origin=most_of_address,
             most_of_subject=most_of_subject,
@@ -98,7 +101,7 @@ class Argon2PasswordHasher:
         # Without an address everyone who asks is a place of their own.
         origin = asker.subject if asker.address is None else asker.address
         try:
-            return await self._threads.run(work, origin=origin, subject=asker.subject)
+            return await self._queue.run(work, origin=origin, subject=asker.subject)
         except TooManyWait as refusal:
             self._observer.overloaded(Overload.SHARE if refusal.is_share else Overload.PASSWORDS)
             raise Unavailable("Too many passwords wait to be checked; try again in a moment.", retry_after=2) from None

@@ -1,21 +1,23 @@
-"""Threads are shared fairly: work waits for one piece of each other caller's at most."""
+"""Places are shared fairly: work waits for one piece of each other caller's at most."""
 
 import asyncio
 import threading
 from collections.abc import Hashable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from boxoffice.application.fair_threads import FairThreads, TooManyWait
+from boxoffice.application.fair_queue import FairQueue, TooManyWait
 
 
 class Pool:
-    """Threads whose work waits until a test lets it end, and in which order it began."""
+    """Places whose work waits until a test lets it end, and in which order it began."""
 
-    def __init__(self, threads: int = 1, **limits: Any) -> None:
+    def __init__(self, places: int = 1, **limits: Any) -> None:
         bounds = {"most": 99, "most_of_origin": 99, "most_of_subject": 99} | limits
-        self.threads = FairThreads(threads, "tests", **bounds)
+        pool = ThreadPoolExecutor(places)
+        self.queue = FairQueue(places, lambda work: asyncio.get_running_loop().run_in_executor(pool, work), **bounds)
         self.began: list[Hashable] = []
         self.may_end = threading.Semaphore(0)
         self._at_work = threading.Semaphore(0)
@@ -27,7 +29,7 @@ class Pool:
             assert self.may_end.acquire(timeout=30)
             return origin
 
-        task = asyncio.create_task(self.threads.run(work, origin=origin, subject=subject))
+        task = asyncio.create_task(self.queue.run(work, origin=origin, subject=subject))
         await asyncio.sleep(0)
         return task
 
@@ -55,7 +57,6 @@ async def test_origins_have_their_turns_and_within_them_subjects() -> None:
     tasks = [await pool.ask(*each) for each in asked]
     assert await pool.end(*tasks) == [origin for origin, _ in asked]
     assert pool.began == [("a", 1), ("a", 1), ("b", 1), ("c", 1), ("a", 2), ("b", 1), ("a", 1), ("a", 2)]
-    pool.threads.close()
 
 
 async def test_each_bound_is_kept_and_what_ended_makes_room() -> None:
@@ -68,13 +69,13 @@ async def test_each_bound_is_kept_and_what_ended_makes_room() -> None:
     assert not refused(await pool.ask("c", 1)), "of all"
     await pool.end(*tasks)
     await pool.end(await pool.ask("a", 1), await pool.ask("a", 1), await pool.ask("b", 1))
-    assert not pool.threads._of_origin, "nothing is kept of those who are gone"
-    assert not pool.threads._of_subject
-    assert not pool.threads._running
-    assert not pool.threads._waiting
+    assert not pool.queue._of_origin, "nothing is kept of those who are gone"
+    assert not pool.queue._of_subject
+    assert not pool.queue._running
+    assert not pool.queue._waiting
 
 
-async def test_nobody_takes_the_last_threads_where_some_are_spared() -> None:
+async def test_nobody_takes_the_last_places_where_some_are_spared() -> None:
     pool = Pool(8, spares=True)
     greedy = [await pool.ask("greedy") for _ in range(20)]
     await pool.have_begun(4)
@@ -97,17 +98,17 @@ async def test_a_caller_who_gives_up_while_waiting_makes_room_and_does_nothing()
     assert pool.began == [("a", 1), ("a", 3)]
 
 
-async def test_a_caller_who_gives_up_as_the_turn_comes_gives_the_thread_back(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_caller_who_gives_up_as_the_turn_comes_gives_the_place_back(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = Pool()
     first, second, third = [await pool.ask(origin) for origin in "abc"]
-    has_ended = pool.threads._has_ended
+    has_ended = pool.queue._has_ended
 
     def has_ended_and_gone(waiting: Any) -> None:
         has_ended(waiting)
         if waiting.origin == "a":
             second.cancel()
 
-    monkeypatch.setattr(pool.threads, "_has_ended", has_ended_and_gone)
+    monkeypatch.setattr(pool.queue, "_has_ended", has_ended_and_gone)
     await pool.end(first)
     await pool.end(third)
     with pytest.raises(asyncio.CancelledError):
@@ -115,7 +116,7 @@ async def test_a_caller_who_gives_up_as_the_turn_comes_gives_the_thread_back(mon
     assert pool.began == ["a", "c"]
 
 
-async def test_a_thread_is_busy_until_its_work_has_ended_even_if_the_caller_is_gone() -> None:
+async def test_a_place_is_taken_until_its_work_has_ended_even_if_the_caller_is_gone() -> None:
     pool = Pool(most_of_origin=1)
     gone = await pool.ask("a")
     await pool.have_begun(1)
@@ -133,5 +134,5 @@ async def test_a_thread_is_busy_until_its_work_has_ended_even_if_the_caller_is_g
 async def test_what_the_work_raises_is_raised() -> None:
     pool = Pool()
     with pytest.raises(ZeroDivisionError):
-        await pool.threads.run(lambda: 1 // 0, origin="a", subject=None)
+        await pool.queue.run(lambda: 1 // 0, origin="a", subject=None)
     await pool.end(await pool.ask("a"))

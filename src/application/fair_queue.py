@@ -1,10 +1,9 @@
-"""Slow work in threads, with a fair share of them for everyone who asks."""
+"""A queue for slow work with few places, of which everyone who asks has a fair share."""
 
 import asyncio
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Hashable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 Key = TypeVar("Key", bound=Hashable)
@@ -19,7 +18,7 @@ class TooManyWait(Exception):
 
 
 class _Waiting:
-    """The work of one caller that waits for a thread."""
+    """The work of one caller that waits for a place."""
 
     __slots__ = ("origin", "subject", "turn")
 
@@ -29,30 +28,31 @@ class _Waiting:
         self.turn = turn
 
 
-class FairThreads:
-    """Runs work in a few threads and bounds how much of it waits, for all and for each.
+class FairQueue:
+    """Lets a few pieces of work run at the same time and bounds how many wait, for all and for each.
 
-    Work comes from an origin (an address, an owner) and is about a subject within it (an account). A free thread takes
-    the next origin in rotation, and of that one the next subject, so a caller with little work waits for one piece of
-    each other's at most. A thread counts as busy until its work has ended, even if the caller has gone.
+    Work comes from an origin (an address, an owner) and is about a subject within it (an account). A free place goes to
+    the next origin in rotation, and of that one to the next subject, so a caller with little work waits for one piece
+    of each other's at most. A place is taken until its work has ended, even if the caller has gone.
     """
 
     def __init__(
         self,
-        threads: int,
-        name: str,
+        places: int,
+        start: Callable[[Callable[[], Any]], "asyncio.Future[Any]"],
         *,
         most: int,
         most_of_origin: int,
         most_of_subject: int,
         spares: bool = False,
     ) -> None:
-        """`most…` count work under way or waiting. With `spares` no origin takes the last free threads.
+        """`start` begins a piece of work, in a thread for instance. `most…` count work under way or waiting.
 
-        It then has as many threads as it leaves free, so that slow work of some origins does not keep others waiting.
+        With `spares` an origin has no more places than it leaves free, so that slow work of some does not keep others
+        waiting.
         """
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
-        self._free = threads
+        self._start_work = start
+        self._free = places
         self._most = most
         self._most_of_origin = most_of_origin
         self._most_of_subject = most_of_subject
@@ -64,23 +64,19 @@ class FairThreads:
         self._running: Counter[Hashable] = Counter()
 
     async def run(self, work: Callable[[], Result], *, origin: Hashable, subject: Hashable) -> Result:
-        """Run it in a thread as soon as its turn has come. Raises: TooManyWait at once, what the work raises."""
-        loop = asyncio.get_running_loop()
-        waiting = _Waiting(origin, subject, loop.create_future())
+        """Run it as soon as its turn has come. Raises: TooManyWait at once, what the work raises."""
+        waiting = _Waiting(origin, subject, asyncio.get_running_loop().create_future())
         self._enter(waiting)
         try:
             await waiting.turn
         except asyncio.CancelledError:
             self._give_up(waiting)
             raise
-        running = loop.run_in_executor(self._threads, work)
+        running = self._start_work(work)
         running.add_done_callback(lambda _: self._has_ended(waiting))
-        # Whoever is cancelled does not end the thread.
-        return await asyncio.shield(running)
-
-    def close(self) -> None:
-        """Let go of the threads; work that runs ends by itself."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        # A thread does not end when its caller is cancelled.
+        result: Result = await asyncio.shield(running)
+        return result
 
     def _enter(self, waiting: _Waiting) -> None:
         origin, subject = waiting.origin, (waiting.origin, waiting.subject)
