@@ -1,7 +1,7 @@
 """Webhooks and mails in memory, as the ports want them."""
 
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -187,11 +187,12 @@ class MemoryTellingReads:
             of_organizer[event.organizer_id].append(event)
         found: list[tuple[tuple[int, datetime, UUID, UUID], Stream]] = []
         for webhook in self._tables.telling.webhooks.values():
-            organizer = self._tables.users.get(webhook.organizer_id)
-            is_shut = organizer is not None and organizer.disabled_at is not None
-            if webhook.id not in but and not is_shut:
-                told = self._to_tell(webhook, of_organizer[webhook.organizer_id], now)
-                found += [((place, *key, webhook.id), stream) for place, (key, stream) in enumerate(told[:each])]
+            if webhook.id not in but:
+                streams = to_be_told(self._tables, webhook, of_organizer[webhook.organizer_id], now)
+                told = sorted(streams, key=_least_lately)
+                found += [
+                    ((place, *_least_lately(stream), webhook.id), stream) for place, stream in enumerate(told[:each])
+                ]
         turns = Counter[UUID]()
         shared = []
         for (_, *key), stream in sorted(found, key=lambda pair: pair[0]):
@@ -202,19 +203,6 @@ class MemoryTellingReads:
     def _window(self, after: UUID | None, window: int) -> tuple[list[UUID], UUID | None]:
         seen = sorted(each for each in self._tables.events if after is None or each > after)[:window]
         return seen, seen[-1] if len(seen) == window else None
-
-    def _to_tell(
-        self, webhook: Webhook, events: list[Event], now: datetime
-    ) -> list[tuple[tuple[datetime, UUID], Stream]]:
-        found = []
-        for event in events:
-            cursor = self._tables.telling.cursors.get((webhook.id, event.id))
-            last_seq = cursor.last_seq if cursor else 0
-            is_due = cursor is None or cursor.due_at is None or cursor.due_at <= now
-            if webhook.event_id in (None, event.id) and event.last_seq > last_seq and is_due:
-                key = (cursor.tried_at if cursor else _LONG_AGO, event.id)
-                found.append((key, Stream(webhook, event.id, last_seq, cursor.tried_at if cursor else None)))
-        return sorted(found, key=lambda pair: pair[0])
 
     async def resends(self, but: Collection[UUID], limit: int) -> list[Resend]:
         """See the port."""
@@ -253,3 +241,21 @@ class MemoryTellingReads:
         await self._before_read()
         due = [each for each in self._tables.telling.mails.values() if each.due_at <= now]
         return sorted(due, key=lambda each: (each.due_at, each.id))[:limit]
+
+
+def _least_lately(stream: Stream) -> tuple[datetime, UUID]:
+    return stream.tried_at or _LONG_AGO, stream.event_id
+
+
+def to_be_told(tables: Tables, webhook: Webhook, events: Iterable[Event], now: datetime) -> Iterator[Stream]:
+    """What a webhook is to be told by now of some events."""
+    organizer = tables.users.get(webhook.organizer_id)
+    if organizer is not None and organizer.disabled_at is not None:
+        return
+    for event in events:
+        cursor = tables.telling.cursors.get((webhook.id, event.id))
+        last_seq = cursor.last_seq if cursor else 0
+        is_due = cursor is None or cursor.due_at is None or cursor.due_at <= now
+        concerns = event.organizer_id == webhook.organizer_id and webhook.event_id in (None, event.id)
+        if concerns and event.last_seq > last_seq and is_due:
+            yield Stream(webhook, event.id, last_seq, cursor.tried_at if cursor else None)

@@ -23,25 +23,14 @@ _ANY = select(literal(1)).select_from(webhooks).limit(1)
 _OF_ORGANIZER = select(*WEBHOOK).where(webhooks.c.organizer_id == bindparam("organizer_id")).order_by(webhooks.c.id)
 _WEBHOOK = select(*WEBHOOK).where(webhooks.c.id == bindparam("webhook_id"))
 _DELIVERY = select(*DELIVERY).where(webhook_deliveries.c.id == bindparam("delivery_id"))
-_told = func.coalesce(webhook_cursors.c.last_seq, 0)
+told = func.coalesce(webhook_cursors.c.last_seq, 0)
+"""How far a webhook was told of an event."""
 
 
-def _streams(*, goes_on: bool) -> Select[Any]:
-    """Of each webhook the events with something to tell, those first that it was told of least lately.
-
-    Organizers come in rotation, so that many webhooks of one do not fill what is read.
-    """
-    found = (
-        select(
-            webhooks.c.id.label("webhook_id"),
-            webhooks.c.organizer_id,
-            events.c.id.label("event_id"),
-            _told.label("told"),
-            webhook_cursors.c.tried_at.label("tried_at"),
-            func.row_number()
-            .over(partition_by=webhooks.c.id, order_by=(webhook_cursors.c.tried_at, events.c.id))
-            .label("place"),
-        )
+def to_be_told(*columns: Any) -> Select[Any]:
+    """What webhooks are to be told by now, a row for each event; the columns are of them, their events and cursors."""
+    return (
+        select(*columns)
         .join_from(
             webhooks,
             events,
@@ -58,12 +47,27 @@ def _streams(*, goes_on: bool) -> Select[Any]:
         .outerjoin(users, users.c.id == webhooks.c.organizer_id)
         .where(
             users.c.disabled_at.is_(None),
-            events.c.id <= bindparam("until", type_=events.c.id.type),
-            events.c.last_seq > _told,
+            events.c.last_seq > told,
             or_(webhook_cursors.c.due_at.is_(None), webhook_cursors.c.due_at <= bindparam("now")),
-            _but,
         )
     )
+
+
+def _streams(*, goes_on: bool) -> Select[Any]:
+    """Of each webhook the events with something to tell, those first that it was told of least lately.
+
+    Organizers come in rotation, so that many webhooks of one do not fill what is read.
+    """
+    found = to_be_told(
+        webhooks.c.id.label("webhook_id"),
+        webhooks.c.organizer_id,
+        events.c.id.label("event_id"),
+        told.label("told"),
+        webhook_cursors.c.tried_at.label("tried_at"),
+        func.row_number()
+        .over(partition_by=webhooks.c.id, order_by=(webhook_cursors.c.tried_at, events.c.id))
+        .label("place"),
+    ).where(events.c.id <= bindparam("until", type_=events.c.id.type), _but)
     if goes_on:
         found = found.where(events.c.id > bindparam("after", type_=events.c.id.type))
     ranked = found.subquery()
