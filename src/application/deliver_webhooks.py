@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from heapq import heapify, heappop, heappush
 from itertools import count
+from typing import TypeVar
 from uuid import UUID
 
 from msgspec import Struct
@@ -19,11 +20,16 @@ from .ports import Clock, Ids, Storage, UnitOfWork
 from .telling import Courier, Refused, Resend, Stream
 from .transaction import in_transaction
 
+Result = TypeVar("Result")
+
 TURN = timedelta(seconds=12)
 """How long a process keeps its turn: longer than a delivery may take, so that no two send unless one stalls."""
 
 MOST_AT_ONCE = 100
 """Places for deliveries at the same moment. Each event that a webhook is told of takes one."""
+
+MOST_IN_STORAGE = 4
+"""Deliveries that read facts, or note how far they came, at the same moment: most connections are for requests."""
 
 STREAMS = 4
 """Events of one webhook of which it is told at the same moment."""
@@ -106,6 +112,7 @@ class DeliverWebhooks:
         self._turns = count(1)
         self._last_turns: OrderedDict[UUID, int] = OrderedDict()
         self._after: UUID | None = None
+        self._in_storage = asyncio.Semaphore(MOST_IN_STORAGE)
         self._is_closed = False
 
     async def __call__(self) -> Told:
@@ -230,7 +237,7 @@ class DeliverWebhooks:
         webhook, noted, told = stream.webhook, stream.last_seq, stream.last_seq
         noted_at = begun = self._clock.now()
         while self._clock.now() - begun < LONGEST_RUN:
-            facts = await self._storage.reads.facts(stream.event_id, told, PIECE)
+            facts = await self._facts(stream.event_id, told, PIECE)
             for fact in facts:
                 if not self._may_go_on or self._should_leave(begun):
                     break
@@ -247,6 +254,14 @@ class DeliverWebhooks:
                 break
         if told > noted:
             await self._note(stream, noted, told)
+
+    async def _facts(self, event_id: UUID, after: int, limit: int) -> list[Fact]:
+        async with self._in_storage:
+            return await self._storage.reads.facts(event_id, after, limit)
+
+    async def _keep(self, note: Callable[[UnitOfWork], Awaitable[Result]]) -> Result:
+        async with self._in_storage:
+            return await in_transaction(self._storage, note, jitter=self._jitter)
 
     async def _send(self, webhook: Webhook, fact: Fact) -> str | None:
         """What went wrong; None: it was taken."""
@@ -269,7 +284,7 @@ class DeliverWebhooks:
             await unit_of_work.webhooks.remove_retried(cursor.webhook_id, cursor.event_id, told)
             return True
 
-        return await in_transaction(self._storage, note, jitter=self._jitter)
+        return await self._keep(note)
 
     async def _note_failure(self, webhook: Webhook, noted: int, fact: Fact, error: str) -> None:
         delivery_id, jitter, now = self._ids.new(), self._jitter(), self._clock.now()
@@ -292,7 +307,7 @@ class DeliverWebhooks:
             await unit_of_work.webhooks.put_delivery(failed)
             return failed
 
-        failed = await in_transaction(self._storage, note, jitter=self._jitter)
+        failed = await self._keep(note)
         if failed is not None and failed.status is DeliveryStatus.DEAD:
             _log.warning(
                 "Webhook %s was not told fact %s of event %s in %s attempts, and it is given up: %s",
@@ -309,7 +324,7 @@ class DeliverWebhooks:
             if not self._may_go_on or self._should_leave(begun):
                 return
             delivery = resend.delivery
-            facts = await self._storage.reads.facts(delivery.event_id, delivery.seq - 1, 1)
+            facts = await self._facts(delivery.event_id, delivery.seq - 1, 1)
             error = await self._send(resend.webhook, facts[0]) if facts else "the fact is gone"
             await self._note_resend(delivery, error)
 
@@ -328,7 +343,7 @@ class DeliverWebhooks:
                 # Else it is our own note already, after an unknown outcome.
                 await unit_of_work.webhooks.put_delivery(has_failed_again(delivery, error, now))
 
-        await in_transaction(self._storage, note, jitter=self._jitter)
+        await self._keep(note)
 
 
 def _in_turn(streams: list[Stream]) -> list[Stream]:

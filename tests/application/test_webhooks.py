@@ -18,6 +18,7 @@ from boxoffice.application.deliver_webhooks import (
     ENDING,
     LONGEST_RUN,
     MOST_AT_ONCE,
+    MOST_IN_STORAGE,
     NOTE_EVERY,
     PIECE,
     STREAMS,
@@ -739,6 +740,25 @@ class TestPace:
         desk.deliver._free = 2
         await desk.look()
         assert desk.courier.seqs(webhook) == [1, 2, 3], "nobody waits for a place"
+
+    async def test_few_deliveries_are_in_the_storage_at_once(self, desk: Desk) -> None:
+        await self.crowd(desk, 20, 2, STREAMS)
+        for gate in desk.courier.gates.values():
+            gate.set()
+        now = most = 0
+        facts = desk.world.storage.reads.facts
+
+        async def counted(event_id: UUID, after: int, limit: int) -> list[Fact]:
+            nonlocal now, most
+            now += 1
+            most = max(most, now)
+            await asyncio.sleep(0)
+            now -= 1
+            return await facts(event_id, after, limit)
+
+        desk.world.storage.reads.facts = counted  # type: ignore[method-assign]
+        await desk.look()
+        assert most == MOST_IN_STORAGE
 
     async def test_events_of_all_windows_have_their_turns(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("boxoffice.application.deliver_webhooks.WINDOW", STREAMS)
