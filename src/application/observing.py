@@ -96,7 +96,7 @@ class Unobserved:
         """Let fail."""
 
     def overloaded(self, queue: Overload) -> None:
-        """Let it be turned away."""
+        """Let be turned away."""
 
 
 _NOTHING: Final = nullcontext()

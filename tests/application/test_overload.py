@@ -32,7 +32,9 @@ class Shop:
         self.fixed = fixed
         self.of_each = of_each
         self.watcher = Watcher()
-        self.world = World(observer=self.watcher, most_together=TOGETHER, **turnstile)
+        self.world = World(
+            observer=self.watcher, most_together=TOGETHER, **{"least_waiting": LEAST_WAITING, **turnstile}
+        )
         self.event_id = UUID(int=0)
         self.waits: list[float] = []
         self.committing = asyncio.Event()
