@@ -1075,7 +1075,7 @@ FAIRNESS: Final = (
                 "        .order_by(shared.c.tried_at,",
             ),
         ),
-        _of("tests/contract/test_telling.py", "TestStreams::test_organizers_come_in_rotation[sqlite]"),
+        _of("tests/contract/test_telling.py", "test_organizers_come_in_rotation[sqlite]"),
     ),
     Fault(
         "Slow names of one owner take every thread",
