@@ -3,7 +3,7 @@
 Repositories speak in sets. Whatever raises may raise the failures of `failures`; only what is special is said below.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Protocol
@@ -38,14 +38,29 @@ class Ids(Protocol):
         """An id that nobody has (UUID version 7, so that ids of one process sort by their age)."""
 
 
+class Asker(Struct, frozen=True):
+    """For whom a password is hashed or checked: each has a share of the work, and all have their turns.
+
+    `subject` is what it is about, a user's id for instance. An anonymous caller's e-mail address stands there only
+    together with the network address: a stranger must not use up the share of the account that he tries.
+    `address` is the network address; None: it is not known.
+    """
+
+    subject: Hashable
+    address: Hashable = None
+
+
 class PasswordHasher(Protocol):
     """Keeps passwords as something that cannot be turned back. Its work is slow on purpose and bounded in number."""
 
-    async def hash(self, password: str) -> str:
-        """What to keep of a password. Raises: Unavailable when too many wait."""
+    async def hash(self, password: str, asker: Asker) -> str:
+        """What to keep of a password. Raises: Unavailable when too many wait, or too many of the asker's."""
 
-    async def verify(self, password: str, password_hash: str | None) -> bool:
-        """Whether this is the password. Without a hash (no such account): False, after the same time."""
+    async def verify(self, password: str, password_hash: str | None, asker: Asker) -> bool:
+        """Whether this is the password. Without a hash (no such account): False, after the same time.
+
+        Raises: as `hash`.
+        """
 
     def is_outdated(self, password_hash: str) -> bool:
         """Whether the password would be kept better today, so that it is worth hashing again while it is known."""
@@ -278,6 +293,13 @@ class Count(Struct, frozen=True, gc=False):
     requests: int
 
 
+class Failures(Struct, frozen=True, gc=False):
+    """Failures to prove a password: at a moment, or several in a minute, the last of them at that moment."""
+
+    at: datetime
+    number: int = 1
+
+
 class Limits(Protocol):
     """What limits are held against, inside a unit of work."""
 
@@ -290,14 +312,14 @@ class Limits(Protocol):
     async def forget_counts(self, before: int) -> None:
         """Forget the counts of earlier minutes."""
 
-    async def failures(self, subjects: Sequence[UUID]) -> dict[UUID, tuple[datetime, ...]]:
-        """When somebody failed to sign in, by whom or what it is counted for, as far as anything is."""
+    async def failures(self, subjects: Sequence[UUID]) -> dict[UUID, tuple[Failures, ...]]:
+        """Failures to prove a password, by whom or what they are counted for, as far as there are any."""
 
-    async def lock_failures(self, subjects: Sequence[UUID]) -> dict[UUID, tuple[datetime, ...]]:
+    async def lock_failures(self, subjects: Sequence[UUID]) -> dict[UUID, tuple[Failures, ...]]:
         """The same, for all of them, locked in their order until the unit of work ends."""
 
-    async def save_failures(self, failures: Mapping[UUID, tuple[datetime, ...]]) -> None:
-        """Put what was locked; ten times at most, the last one last."""
+    async def save_failures(self, failures: Mapping[UUID, tuple[Failures, ...]]) -> None:
+        """Put what was locked; thirty-two at most for each, the last one last."""
 
     async def forget_failures(self, before: datetime) -> None:
         """Forget those whose last failure is older."""

@@ -48,6 +48,7 @@ from ..application.ports import (
     Tokens,
 )
 from ..application.promote_from_waitlist import PromoteFromWaitlist, ResumeUnsettled
+from ..application.prove_password import ProvePassword
 from ..application.queries import (
     ListBookings,
     ListEventBookings,
@@ -201,8 +202,9 @@ def _initialize_event(turnstile: Turnstile, settings: Settings) -> InitializeEve
     return InitializeEvent(turnstile, settings.organizers)
 
 
-def _limited_log_in(settings: Settings, log_in: LogIn, failed_logins: FailedLogins) -> LogInWithinLimits:
-    return LogInWithinLimits(log_in, failed_logins if settings.rate_limits else None)
+def _counted_failures(settings: Settings, failed_logins: FailedLogins) -> FailedLogins | None:
+    """Where failures to prove a password are counted; None: the limits are switched off."""
+    return failed_logins if settings.rate_limits else None
 
 
 def _make_room(settings: Settings) -> None:
@@ -237,7 +239,6 @@ class Container(DeclarativeContainer):
     clock: Singleton[Clock] = Singleton(SystemClock)
     ids: Singleton[Ids] = Singleton(Uuid7Ids)
     jitter: Object[Callable[[], float]] = Object(random.random)
-    password_hasher: Singleton[PasswordHasher] = Singleton(Argon2PasswordHasher)
     known_passwords: Singleton[KnownPasswords] = Singleton(ZxcvbnKnownPasswords)
     tokens: Singleton[Tokens] = Singleton(_tokens, settings)
     refresh_tokens: Singleton[RefreshTokens] = Singleton(RandomRefreshTokens)
@@ -246,6 +247,7 @@ class Container(DeclarativeContainer):
     metrics = Singleton(_metrics, settings, storage)
     unforeseen = Singleton(_unforeseen, metrics, reports)
     observer = Singleton(_observer, metrics, tracing)
+    password_hasher: Singleton[PasswordHasher] = Singleton(Argon2PasswordHasher, observer=observer)
     turnstile = Singleton(Turnstile, storage, clock, ids, jitter=jitter, observer=observer)
     draining = Singleton(Draining)
     # Asked for with every request; the clock's own answer, a date, costs twenty times as much.
@@ -253,6 +255,7 @@ class Container(DeclarativeContainer):
     request_limits = Singleton(RequestLimits, seconds)
     share_counts = Singleton(ShareCounts, request_limits, storage, ids)
     failed_logins = Singleton(FailedLogins, storage, clock)
+    counted_failures = Singleton(_counted_failures, settings, failed_logins)
 
     book_ticket = Singleton(BookTicket, turnstile)
     cancel_booking = Singleton(CancelBooking, turnstile, reads)
@@ -269,12 +272,13 @@ class Container(DeclarativeContainer):
 
     create_user = Singleton(CreateUser, storage, password_hasher, known_passwords, clock, ids)
     log_in = Singleton(LogIn, storage, password_hasher, tokens, refresh_tokens, clock, ids)
-    limited_log_in = Singleton(_limited_log_in, settings, log_in, failed_logins)
+    limited_log_in = Singleton(LogInWithinLimits, log_in, counted_failures)
     refresh_session = Singleton(RefreshSession, storage, tokens, refresh_tokens, clock)
     log_out = Singleton(LogOut, storage, refresh_tokens, clock)
     authenticate = Singleton(Authenticate, tokens, reads, clock)
     read_profile = Singleton(ReadProfile, reads)
-    change_profile = Singleton(ChangeProfile, storage, password_hasher, known_passwords, clock)
+    prove_password = Singleton(ProvePassword, reads, password_hasher, counted_failures)
+    change_profile = Singleton(ChangeProfile, storage, password_hasher, known_passwords, clock, counted_failures)
     grant_role = Singleton(GrantRole, storage, clock)
     disable_user = Singleton(DisableUser, storage, clock)
     enable_user = Singleton(EnableUser, storage, clock)

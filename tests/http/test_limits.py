@@ -129,22 +129,15 @@ class TestSigningIn:
     async def test_ten_failures_close_an_account_and_nobody_learns_whether_it_exists(self, service: Service) -> None:
         ada = await service.user()
         for email in (ada.email, "nobody@example.org"):
-            for number in range(10):
-                answer = await self.attempt(service, email, "wrong", f"192.0.2.{number}")
+            for _ in range(10):
+                answer = await self.attempt(service, email, "wrong", "192.0.2.7")
                 problem(answer, 401, "wrong-credentials")
-        seconds = {too_many(await self.attempt(service, ada.email, PASSWORD, "198.51.100.1"))}
-        seconds |= {too_many(await self.attempt(service, "nobody@example.org", PASSWORD, "198.51.100.1"))}
+        seconds = {too_many(await self.attempt(service, ada.email, PASSWORD, "192.0.2.7"))}
+        seconds |= {too_many(await self.attempt(service, "nobody@example.org", PASSWORD, "192.0.2.7"))}
         assert seconds == {900}
-        service.clock.travel(seconds=900)
-        ok(await self.attempt(service, ada.email, PASSWORD, "198.51.100.1"))
-
-    async def test_ten_failures_close_an_address(self, service: Service) -> None:
-        ada = await service.user()
-        for number in range(10):
-            answer = await self.attempt(service, f"nobody{number}@example.org", "wrong", "192.0.2.7")
-            problem(answer, 401, "wrong-credentials")
-        too_many(await self.attempt(service, ada.email, PASSWORD, "192.0.2.7"))
         ok(await self.attempt(service, ada.email, PASSWORD, "192.0.2.8"))
+        service.clock.travel(seconds=900)
+        ok(await self.attempt(service, ada.email, PASSWORD, "192.0.2.7"))
 
     async def test_what_is_not_valid_is_no_failure(self, service: Service) -> None:
         ada = await service.user()

@@ -909,4 +909,179 @@ HTTP: Final = (
     ),
 )
 
-FAULTS: Final = (*DOMAIN, *APPLICATION, *TURNSTILE, *MEMORY, *SQL, *HTTP)
+FAIRNESS: Final = (
+    Fault(
+        "Commands wait however slow the queue is",
+        (
+            Change(
+                "application/turnstile.py",
+                "min(self._bounds.most_waiting, self._throughput.per_second * LONGEST_WAIT)",
+                "self._bounds.most_waiting",
+            ),
+        ),
+        ("tests/application/test_overload.py",),
+    ),
+    Fault(
+        "Commands wait behind a transaction that hangs",
+        (
+            Change(
+                "application/turnstile.py",
+                "return self.loop.time() - self.queue[0].joined_at > LONGEST_WAIT",
+                "return False",
+            ),
+        ),
+        ("tests/application/test_overload.py",),
+    ),
+    Fault(
+        "A few commands are refused on a slow machine",
+        (
+            Change(
+                "application/turnstile.py",
+                "        if waiting < self._bounds.least_waiting:\n",
+                "        if not waiting:\n",
+            ),
+        ),
+        ("tests/application/test_overload.py",),
+    ),
+    Fault(
+        "Small transactions make a queue look slow",
+        (
+            Change(
+                "application/throughput.py",
+                "max(fixed + of_each * self._most_together, t / weight)",
+                "self._most_together * t / n",
+            ),
+        ),
+        ("tests/application/test_overload.py",),
+    ),
+    Fault(
+        "What is refused because too many wait is not counted",
+        (Change("application/turnstile.py", "            self._observer.overloaded(Overload.COMMANDS)\n", ""),),
+        ("tests/application/test_overload.py",),
+    ),
+    Fault(
+        "The last of a burst is not logged",
+        (
+            Change(
+                "adapters/observing/bursts.py",
+                "        if self._number:\n            self._log()\n\n    def _tell",
+                "        if False:\n            self._log()\n\n    def _tell",
+            ),
+        ),
+        ("tests/observing/test_bursts.py",),
+    ),
+    Fault(
+        "One user takes the whole queue of passwords",
+        (Change("application/fair_queue.py", "self._of_subject[subject] >= self._most_of_subject or ", ""),),
+        ("tests/application/test_fair_queue.py",),
+    ),
+    Fault(
+        "Work of one origin goes on until it has none left",
+        (
+            Change(
+                "application/fair_queue.py",
+                "                self._waiting.move_to_end(origin)\n",
+                "                pass\n",
+            ),
+        ),
+        ("tests/application/test_fair_queue.py",),
+    ),
+    Fault(
+        "A place is free although its thread still works",
+        (Change("application/fair_queue.py", "await asyncio.shield(running)", "await running"),),
+        ("tests/application/test_fair_queue.py",),
+    ),
+    Fault(
+        "A wrong current password is not counted",
+        (
+            Change(
+                "application/prove_password.py",
+                "judge(subjects, was_right=is_right)",
+                "judge(subjects, was_right=True)",
+            ),
+        ),
+        (_ACCOUNTS,),
+    ),
+    Fault(
+        "Ten failures close an account for every address",
+        (
+            Change(
+                "application/limits_on_login.py",
+                'subject_key("account and address", email, network)',
+                'subject_key("account and address", email, None)',
+            ),
+        ),
+        ("tests/application/test_limits_on_login.py",),
+    ),
+    Fault(
+        "Each address of an IPv6 network counts by itself",
+        (
+            Change(
+                "application/networks.py", "IPv6Network((int(found) >> 64 << 64, 64))", "IPv6Network((int(found), 128))"
+            ),
+        ),
+        ("tests/application/test_limits_on_login.py",),
+    ),
+    Fault(
+        "A clock that is behind makes a row of failures grow",
+        (
+            Change(
+                "application/limits_on_login.py",
+                "_minute(now) <= _minute(failures[-1].at)",
+                "_minute(now) == _minute(failures[-1].at)",
+            ),
+        ),
+        ("tests/application/test_limits_on_login.py",),
+    ),
+    Fault(
+        "Slow receivers of one owner take every place",
+        (
+            Change(
+                "application/deliver_webhooks.py",
+                "        while waiting and waiting[0][0] < self._free:\n",
+                "        while waiting and self._free > 0:\n",
+            ),
+        ),
+        ("tests/application/test_webhooks.py",),
+    ),
+    Fault(
+        "A delivery keeps its place while others wait for one",
+        (
+            Change(
+                "application/deliver_webhooks.py",
+                "return self._free <= 0 and self._clock.now() - begun >= CROWDED_RUN",
+                "return False",
+            ),
+        ),
+        ("tests/application/test_webhooks.py",),
+    ),
+    Fault(
+        "Owners have no turns",
+        (
+            Change(
+                "application/deliver_webhooks.py",
+                "            turn = self._last_turns[owner] = next(self._turns)\n",
+                "            turn = self._last_turns[owner] = 0\n",
+            ),
+        ),
+        ("tests/application/test_webhooks.py",),
+    ),
+    Fault(
+        "Many webhooks of one organizer fill what is read",
+        (
+            Change(
+                "adapters/sql/telling.py",
+                "        .order_by(shared.c.turn, shared.c.tried_at,",
+                "        .order_by(shared.c.tried_at,",
+            ),
+        ),
+        _of("tests/contract/test_telling.py", "test_organizers_come_in_rotation[sqlite]"),
+    ),
+    Fault(
+        "Slow names of one owner take every thread",
+        (Change("adapters/telling/couriers.py", "spares=True", "spares=False"),),
+        ("tests/telling/test_fairness.py::test_names_that_are_resolved_for_ever_delay_no_other_owner",),
+    ),
+)
+
+FAULTS: Final = (*DOMAIN, *APPLICATION, *TURNSTILE, *MEMORY, *SQL, *HTTP, *FAIRNESS)

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from ...application.failures import Conflict, Locked, OutcomeUnknown, Retryable, StorageFailure
 from ...application.idempotency import Key, Remembered
-from ...application.ports import Count, Needs, RefreshDigests, SignIn, is_turn_running
+from ...application.ports import Count, Failures, Needs, RefreshDigests, SignIn, is_turn_running
 from ...domain.booking import Booking
 from ...domain.event import Event, TicketType
 from ...domain.inventory import Decision, DueHolds, Inventory, Line, WaitingSizes
@@ -383,19 +383,19 @@ class MemoryLimits:
         await self._unit_of_work.reach(Step.SAVE)
         self._unit_of_work.draft.forgets_counts_before = before
 
-    async def failures(self, subjects: Sequence[UUID]) -> dict[UUID, tuple[datetime, ...]]:
+    async def failures(self, subjects: Sequence[UUID]) -> dict[UUID, tuple[Failures, ...]]:
         """See the port."""
         await self._unit_of_work.reach(Step.LOAD)
         kept = self._unit_of_work.draft.tables.failures
         return {subject: kept[subject] for subject in subjects if subject in kept}
 
-    async def lock_failures(self, subjects: Sequence[UUID]) -> dict[UUID, tuple[datetime, ...]]:
+    async def lock_failures(self, subjects: Sequence[UUID]) -> dict[UUID, tuple[Failures, ...]]:
         """See the port."""
         await self._unit_of_work.reach(Step.LOCK)
         await self._unit_of_work.lock(subjects)
         return await self.failures(subjects)
 
-    async def save_failures(self, failures: Mapping[UUID, tuple[datetime, ...]]) -> None:
+    async def save_failures(self, failures: Mapping[UUID, tuple[Failures, ...]]) -> None:
         """See the port."""
         await self._unit_of_work.reach(Step.SAVE)
         self._unit_of_work.draft.failures.update(failures)

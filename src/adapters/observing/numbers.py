@@ -37,6 +37,8 @@ class Series(Struct, frozen=True):
 class Found(Struct, frozen=True):
     """What one process wrote. `is_alive` False: it has ended, and nobody has gone on with its numbers yet."""
 
+    name: str
+    """The process's number among those of the service; the next process to start may have the same."""
     is_alive: bool
     series: Sequence[tuple[Series, Sequence[float]]]
 
@@ -61,7 +63,7 @@ class Numbers:
 
     def everybodys(self) -> list[Found]:
         """The numbers of all processes of the service, those that ended included."""
-        return [Found(True, list(_cut(self.own, self.values)))]
+        return [Found("1", True, list(_cut(self.own, self.values)))]
 
     def close(self) -> None:
         """Write no more. The numbers stay for others to read, and to go on with."""
@@ -151,7 +153,7 @@ def _found(directory: Path) -> Iterator[Found]:
             size = sum(each.size for each in series)
             content = os.pread(file, size * _NUMBER, 0)
             if len(content) == size * _NUMBER:
-                yield Found(is_alive, list(_cut(series, unpack_from(f"{size}d", content))))
+                yield Found(path.stem, is_alive, list(_cut(series, unpack_from(f"{size}d", content))))
         finally:
             os.close(file)
 
