@@ -47,7 +47,7 @@ def router(
     )
     async def handle_create_user(data: JSONBody[RegistrationRequest], request: AnyoneRequest) -> Reply:
         """Create an account; everyone starts as a customer."""
-        user = await create_user(data.to_registration())
+        user = await create_user(data.to_registration(), address_of(request.scope))
         return Reply(UserView.of(user), status=201, headers={"Location": "/me"})
 
     @post(
@@ -111,7 +111,7 @@ def router(
     )
     async def handle_change_profile(data: JSONBody[ProfileRequest], request: SignedInRequest) -> Reply:
         """Change the account of the caller. A new password ends every other session."""
-        return Reply(UserView.of(await change_profile(request.user.claims, data.to_changes())))
+        return Reply(UserView.of(await change_profile(request.user.claims, data.to_changes(), address_of(request.scope))))
 
     return Router(
         "/",
