@@ -18,7 +18,7 @@ from ....domain.payment import Payment
 from ..authentication import SIGNED_IN
 from ..idempotency import answer_of, once, reply_of
 from ..paging import Cursor, Limit, check_given_once, id_cursors
-from ..reference.operations import answers, operation, readable
+from ..reference.operations import described, readable
 from ..reply import Reply
 from ..request import SignedInRequest, id_in_path
 from ..schemas.bookings import (
@@ -32,9 +32,6 @@ from ..schemas.bookings import (
     PaymentView,
 )
 
-_SIGNED_IN = ("not-signed-in", "invalid-token")
-_BODY = ("invalid-request", "body-too-large", "unsupported-media-type", *_SIGNED_IN)
-_KEY = ("idempotency-key-reused", "request-in-progress")
 BookingFilter = Annotated[BookingStatus | None, QueryParameter(description="Only bookings with this status.")]
 
 
@@ -52,23 +49,15 @@ def router(
 
     @post(
         "/book",
-        operation_id="BookTicket",
-        summary="Book tickets, or join the waiting list",
-        opt=SIGNED_IN,
-        responses=answers(
+        **described(
+            "BookTicket",
+            "Book tickets, or join the waiting list",
             201,
             BookingView,
-            "The booking: `confirmed`, `held` until it is paid, or `waitlisted`.",
-            *_BODY,
-            *_KEY,
-            "not-found",
-            "not-on-sale",
-            "event-started",
-            "exceeds-capacity",
-            "already-booked",
-            "limit-exceeded",
+            ("not-found", "not-on-sale", "event-started", "exceeds-capacity", "already-booked", "limit-exceeded"),
+            opt=SIGNED_IN,
+            headers=("Idempotency-Key",),
         ),
-        operation_class=operation(signed_in=True, takes_key=True),
     )
     async def handle_book(data: JSONBody[BookRequest], request: SignedInRequest) -> Reply:
         """Book all tickets at once, or join the waiting list for all of them: waiting is an outcome, not an error."""
@@ -83,21 +72,15 @@ def router(
 
     @post(
         "/cancel",
-        status_code=200,
-        operation_id="CancelBooking",
-        summary="Cancel a booking",
-        opt=SIGNED_IN,
-        responses=answers(
+        **described(
+            "CancelBooking",
+            "Cancel a booking",
             200,
             CancellationView,
-            "The cancelled booking, and how many waiting bookings got its tickets.",
-            *_BODY,
-            *_KEY,
-            "not-found",
-            "cancellation-closed",
-            "already-cancelled",
+            ("not-found", "cancellation-closed", "already-cancelled"),
+            opt=SIGNED_IN,
+            headers=("Idempotency-Key",),
         ),
-        operation_class=operation(signed_in=True, takes_key=True),
     )
     async def handle_cancel(data: JSONBody[CancelRequest], request: SignedInRequest) -> Reply:
         """Cancel a booking; its tickets go to the waiting list in the same transaction."""
@@ -115,11 +98,7 @@ def router(
 
     @readable(
         "/bookings",
-        operation_id="ListBookings",
-        summary="List one's own bookings, newest first",
-        opt=SIGNED_IN,
-        responses=answers(200, BookingPage, "A page of bookings.", "invalid-request", *_SIGNED_IN),
-        operation_class=operation(signed_in=True),
+        **described("ListBookings", "List one's own bookings, newest first", 200, BookingPage, opt=SIGNED_IN),
     )
     async def handle_list_bookings(
         request: SignedInRequest, status: BookingFilter = None, cursor: Cursor = None, limit: Limit = 50
@@ -133,12 +112,7 @@ def router(
         return Reply(BookingPage(items=views, next_cursor=cursors.write(page.next)))
 
     @readable(
-        "/bookings/{booking_id:str}",
-        operation_id="ReadBooking",
-        summary="Read a booking",
-        opt=SIGNED_IN,
-        responses=answers(200, BookingView, "The booking.", *_SIGNED_IN, "not-found"),
-        operation_class=operation(signed_in=True),
+        "/bookings/{booking_id:str}", **described("ReadBooking", "Read a booking", 200, BookingView, opt=SIGNED_IN)
     )
     async def handle_read_booking(booking_id: FromPath[str], request: SignedInRequest) -> Reply:
         """Read a booking with today's place in the waiting list; for its customer, the organizer and admins."""
@@ -146,29 +120,24 @@ def router(
 
     @post(
         "/bookings/{booking_id:str}/payment",
-        status_code=200,
-        operation_id="PayBooking",
-        summary="Pay for a booking",
-        opt=SIGNED_IN,
-        responses=answers(
+        **described(
+            "PayBooking",
+            "Pay for a booking",
             200,
             BookingView,
-            "The booking, paid.",
-            *_BODY,
-            *_KEY,
-            "payment-declined",
-            "not-allowed",
-            "not-found",
-            "hold-expired",
-            "payment-not-due",
-            "payment-under-way",
-            "payment-unknown",
+            (
+                "payment-declined",
+                "not-allowed",
+                "hold-expired",
+                "payment-not-due",
+                "payment-under-way",
+                "payment-unknown",
+            ),
+            opt=SIGNED_IN,
+            headers=("Idempotency-Key",),
         ),
-        operation_class=operation(signed_in=True, takes_key=True),
     )
-    async def handle_pay(
-        booking_id: FromPath[str], data: JSONBody[PaymentRequest], request: SignedInRequest
-    ) -> Reply:
+    async def handle_pay(booking_id: FromPath[str], data: JSONBody[PaymentRequest], request: SignedInRequest) -> Reply:
         """Pay once: customers pay by card, the organizer and admins record cash."""
         now = clock.now()
 
@@ -180,11 +149,9 @@ def router(
 
     @readable(
         "/bookings/{booking_id:str}/payments",
-        operation_id="ListPayments",
-        summary="List a booking's charges and refunds, oldest first",
-        opt=SIGNED_IN,
-        responses=answers(200, PaymentPage, "A page of payments.", "invalid-request", *_SIGNED_IN, "not-found"),
-        operation_class=operation(signed_in=True),
+        **described(
+            "ListPayments", "List a booking's charges and refunds, oldest first", 200, PaymentPage, opt=SIGNED_IN
+        ),
     )
     async def handle_list_payments(
         booking_id: FromPath[str], request: SignedInRequest, cursor: Cursor = None, limit: Limit = 50
@@ -202,10 +169,10 @@ def router(
         route_handlers=[
             handle_book,
             handle_cancel,
-            *handle_list_bookings,
-            *handle_read_booking,
+            handle_list_bookings,
+            handle_read_booking,
             handle_pay,
-            *handle_list_payments,
+            handle_list_payments,
         ],
         tags=["Bookings"],
     )

@@ -15,7 +15,7 @@ from ....domain.refusals import NotFound
 from ...container import Draining
 from ..authentication import UNAUTHENTICATED
 from ..problems.catalog import CATALOG
-from ..reference.operations import answers, operation, readable
+from ..reference.operations import described, readable
 from ..reply import Reply
 from ..request import AnyoneRequest
 from ..schemas.operations import LivenessView, ProblemList, ProblemView, ReadinessView
@@ -39,11 +39,7 @@ def router(storage: Storage, draining: Draining, metrics: MetricsPage) -> Router
 
     @readable(
         "/health/live",
-        operation_id="ReadLiveness",
-        summary="Ask whether the process answers",
-        opt=UNAUTHENTICATED,
-        responses=answers(200, LivenessView, "It does."),
-        operation_class=operation(),
+        **described("ReadLiveness", "Ask whether the process answers", 200, LivenessView, opt=UNAUTHENTICATED),
     )
     async def handle_liveness() -> Reply:
         """Answer without touching the database."""
@@ -51,11 +47,9 @@ def router(storage: Storage, draining: Draining, metrics: MetricsPage) -> Router
 
     @readable(
         "/health/ready",
-        operation_id="ReadReadiness",
-        summary="Ask whether requests should be sent here",
-        opt=UNAUTHENTICATED,
-        responses=answers(200, ReadinessView, "They should."),
-        operation_class=operation(),
+        **described(
+            "ReadReadiness", "Ask whether requests should be sent here", 200, ReadinessView, opt=UNAUTHENTICATED
+        ),
     )
     async def handle_readiness() -> Reply:
         """Answer 503 when the database is away, read-only or at another schema version, or the process is draining."""
@@ -71,23 +65,20 @@ def router(storage: Storage, draining: Draining, metrics: MetricsPage) -> Router
 
     @readable(
         "/metrics",
-        operation_id="ReadMetrics",
-        summary="Read figures for operators (Prometheus)",
-        opt=UNAUTHENTICATED,
-        responses=answers(200, str, "Prometheus' text format.", media_type="text/plain"),
-        operation_class=operation(),
+        **described(
+            "ReadMetrics",
+            "Read figures for operators (Prometheus)",
+            200,
+            str,
+            opt=UNAUTHENTICATED,
+            media_type="text/plain",
+        ),
     )
     async def handle_metrics() -> Reply:
         """Read the figures of all processes of the service; while the database is away, without its part."""
         return Reply(await metrics.page(), media_type=_METRICS)
 
-    @readable(
-        "/problems",
-        operation_id="ListProblems",
-        summary="List the codes of problems",
-        responses=answers(200, ProblemList, "Every code."),
-        operation_class=operation(),
-    )
+    @readable("/problems", **described("ListProblems", "List the codes of problems", 200, ProblemList))
     async def handle_list_problems(request: AnyoneRequest) -> Reply:
         """List every code, as a page for people or as JSON for programs."""
         if _wants_json(request):
@@ -98,13 +89,7 @@ def router(storage: Storage, draining: Draining, metrics: MetricsPage) -> Router
         )
         return _page("Problems", f"<ul>{items}</ul>")
 
-    @readable(
-        "/problems/{code:str}",
-        operation_id="ReadProblem",
-        summary="Explain a problem's code",
-        responses=answers(200, ProblemView, "What the code means.", "not-found"),
-        operation_class=operation(),
-    )
+    @readable("/problems/{code:str}", **described("ReadProblem", "Explain a problem's code", 200, ProblemView))
     async def handle_read_problem(code: FromPath[str], request: AnyoneRequest) -> Reply:
         """Explain a code, as a page for people or as JSON for programs."""
         entry = CATALOG.get(code)
@@ -122,11 +107,11 @@ def router(storage: Storage, draining: Draining, metrics: MetricsPage) -> Router
     return Router(
         "/",
         route_handlers=[
-            *handle_liveness,
-            *handle_readiness,
-            *handle_metrics,
-            *handle_list_problems,
-            *handle_read_problem,
+            handle_liveness,
+            handle_readiness,
+            handle_metrics,
+            handle_list_problems,
+            handle_read_problem,
         ],
         tags=["Operations"],
     )

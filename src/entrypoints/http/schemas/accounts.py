@@ -37,9 +37,7 @@ class CredentialsRequest(RequestBody, frozen=True, kw_only=True):
     rules: ClassVar[Rules] = LOGIN_RULES
 
     email: Annotated[Email, Meta(description="The account's address.", examples=["ada@example.org"])]
-    password: Annotated[
-        TriedPassword, Meta(description="The account's password.", examples=["correct horse battery"])
-    ]
+    password: Annotated[TriedPassword, Meta(description="The account's password.", examples=["correct horse battery"])]
 
     def to_credentials(self) -> Credentials:
         """Return them as the use case takes them."""
@@ -60,16 +58,14 @@ class ProfileRequest(RequestBody, frozen=True, kw_only=True):
     rules: ClassVar[Rules] = PROFILE_RULES
 
     name: Annotated[Name | UnsetType, Meta(description="A new name.")] = UNSET
-    current_password: Annotated[
-        TriedPassword | UnsetType, Meta(description="Today's password, to set a new one.")
-    ] = UNSET
+    current_password: Annotated[TriedPassword | UnsetType, Meta(description="Today's password, to set a new one.")] = (
+        UNSET
+    )
     new_password: Annotated[NewPassword | UnsetType, Meta(description="The new password.")] = UNSET
 
     def to_changes(self) -> ProfileChanges:
         """Return them as the use case takes them."""
-        return ProfileChanges(
-            name=self.name, current_password=self.current_password, new_password=self.new_password
-        )
+        return ProfileChanges(name=self.name, current_password=self.current_password, new_password=self.new_password)
 
 
 class UserView(View, frozen=True, kw_only=True):
@@ -104,5 +100,3 @@ class TokenView(View, frozen=True, kw_only=True):
             token_type="Bearer",  # noqa: S106 - the name of the scheme
             expires_in=signed_in.access.expires_in,
         )
-
-

@@ -45,7 +45,9 @@ class CancelRequest(RequestBody, frozen=True, kw_only=True):
     """A booking: its id, or the event in which the caller has exactly one live booking. Not both."""
 
     booking_id: Annotated[UUID | UnsetType, Meta(description="The booking's id.")] = UNSET
-    event_id: Annotated[UUID | UnsetType, Meta(description="The event of the caller's only live booking there.")] = UNSET
+    event_id: Annotated[UUID | UnsetType, Meta(description="The event of the caller's only live booking there.")] = (
+        UNSET
+    )
 
     @classmethod
     def contradictions(cls, given: Mapping[str, object]) -> Iterator[FieldProblem]:
@@ -72,9 +74,7 @@ class PaymentRequest(RequestBody, frozen=True, kw_only=True):
 
     rules: ClassVar[Rules] = {"token": _token}
 
-    method: Annotated[
-        PaymentMethod, Meta(description="`card` for the customer, `cash` for the organizer or an admin.")
-    ]
+    method: Annotated[PaymentMethod, Meta(description="`card` for the customer, `cash` for the organizer or an admin.")]
     token: Annotated[
         CardToken | UnsetType, Meta(description="The provider's token for the card.", examples=["tok_ok"])
     ] = UNSET
@@ -108,9 +108,7 @@ class BookingView(View, frozen=True, kw_only=True):
     status: Annotated[BookingStatus, Meta(description="Where the booking stands.")]
     amount: Annotated[Money, Meta(description="The price when it was booked, times the quantity.")]
     payment_status: Annotated[PaymentStatus, Meta(description="Where its payment stands.")]
-    position: Annotated[
-        int | None, Meta(description="The place in the waiting list, from 1; `null` unless it waits.")
-    ]
+    position: Annotated[int | None, Meta(description="The place in the waiting list, from 1; `null` unless it waits.")]
     tickets_ahead: Annotated[
         int | None, Meta(description="Tickets that the bookings before it ask for; `null` unless it waits.")
     ]

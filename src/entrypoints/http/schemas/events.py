@@ -103,10 +103,12 @@ class InitializeRequest(RequestBody, frozen=True, kw_only=True):
     payment_window_minutes: Annotated[_Minutes | None, _PAYMENT_WINDOW] = None
     cancellation_deadline_hours: Annotated[_Hours, _DEADLINE] = 0
     waiting_list_policy: Annotated[WaitingListPolicy, _POLICY] = WaitingListPolicy.STRICT
-    status: Annotated[
-        Literal["on_sale", "draft"], Meta(description="`draft`: hidden until it is put on sale.")
-    ] = "on_sale"
-    total_tickets: Annotated[TicketCount | UnsetType, Meta(description="How many tickets there are.", examples=[100])] = UNSET
+    status: Annotated[Literal["on_sale", "draft"], Meta(description="`draft`: hidden until it is put on sale.")] = (
+        "on_sale"
+    )
+    total_tickets: Annotated[
+        TicketCount | UnsetType, Meta(description="How many tickets there are.", examples=[100])
+    ] = UNSET
     price: Annotated[Money | UnsetType | None, Meta(description="What one ticket costs; `null`: free.")] = UNSET
     ticket_types: Annotated[_TicketTypes | UnsetType, Meta(description="Several kinds of tickets.")] = UNSET
 
@@ -287,7 +289,8 @@ class FactView(View, frozen=True, kw_only=True):
 
     seq: Annotated[int, Meta(description="Its sequence number in the event, gapless from 1.", examples=[2])]
     kind: Annotated[
-        str, Meta(description="What happened; the reference lists the kinds under webhooks.", examples=["TicketsBooked"])
+        str,
+        Meta(description="What happened; the reference lists the kinds under webhooks.", examples=["TicketsBooked"]),
     ]
     booking_id: Annotated[BookingId | None, Meta(description="The booking it happened to; `null`: the event itself.")]
     occurred_at: Annotated[datetime, Meta(description="When it happened.")]
