@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from litestar.enums import HttpMethod
@@ -60,16 +61,15 @@ def described(
     content: type[Any] | None,
     problems: Sequence[str] = (),
     *,
-    opt: Mapping[str, Any] | None = None,
+    opt: Mapping[str, Any] = MappingProxyType({}),
     headers: Sequence[Header] = (),
-    media_type: str = JSON,
+    media_types: Sequence[str] = (JSON,),
 ) -> dict[str, Any]:
     """Return the options of a handler: its good answer, the problems of its own by their codes, and its headers.
 
     The answer is described by its type's docstring. Problems that follow from the handler's `opt`, path, headers and
     body are added: who may call, limits, unknown ids.
     """
-    opt = opt or {}
     codes = [*problems, "internal-error"]
     if "exclude_from_auth" not in opt:
         codes += ["invalid-request", "invalid-token", "too-many-requests", "try-again"]
@@ -86,7 +86,7 @@ def described(
             body = ["body-too-large", "unsupported-media-type"] if self.request_body else []
             self.security = [{SCHEME: []}] if "signed_in" in opt else []
             self.parameters = [*found, *(_parameter(name) for name in headers if name in _SENT)] or None
-            good = {str(status): _response(status, *_content(content, media_type), headers)}
+            good = {str(status): _response(status, *_content(content, media_types), headers)}
             if "If-None-Match" in headers:
                 good["304"] = _response(304, "The client has the same answer.", {}, headers)
             self.responses = {**good, **_problems([*codes, *in_path, *body], headers)}
@@ -95,7 +95,7 @@ def described(
         "operation_id": lambda _, method, __: operation_id if method != HttpMethod.HEAD else f"{operation_id}Head",
         "summary": summary,
         "status_code": status,
-        "opt": opt,
+        "opt": dict(opt),
         "operation_class": Described,
     }
 
@@ -105,19 +105,21 @@ def _parameter(name: str) -> Parameter:
     return Parameter(name=name, param_in="header", required=False, description=_SENT[name], schema=schema)
 
 
-def _content(content: type[Any] | None, media_type: str) -> tuple[str, dict[str, Schema | Reference]]:
+def _content(content: type[Any] | None, media_types: Sequence[str]) -> tuple[str, dict[str, Schema | Reference]]:
     """Return what a good answer is, and its schema."""
     if content is None:
         return "It is done.", {}
     if not issubclass(content, Struct):
-        return "The whole page.", {media_type: _TEXT if content is str else Schema(type=OpenAPIType.OBJECT)}
+        schema = _TEXT if content is str else Schema(type=OpenAPIType.OBJECT)
+        return "The whole page.", dict.fromkeys(media_types, schema)
     description = (content.__doc__ or "").partition("\n")[0]
-    return description, {media_type: Reference(f"{COMPONENTS}{content.__name__}")}
+    structured = Reference(f"{COMPONENTS}{content.__name__}")
+    return description, {name: structured if name.endswith("json") else _TEXT for name in media_types}
 
 
 def _problems(codes: Sequence[str], headers: Sequence[Header]) -> dict[str, OpenAPIResponse]:
     """Return an answer for each status, saying which of the codes come with it."""
-    _, content = _content(Problem, MEDIA_TYPE)
+    _, content = _content(Problem, (MEDIA_TYPE,))
     lines: dict[int, list[str]] = {}
     for code, entry in CATALOG.items():
         if code in codes:

@@ -3,10 +3,11 @@
 from litestar import Router, patch, post
 from litestar.params import JSONBody
 
-from ....application.change_profile import ChangeProfile, ReadProfile
-from ....application.create_user import CreateUser
+from ....application.change_profile import ChangeProfile, ProfileChanges, ReadProfile
+from ....application.create_user import CreateUser, Registration
 from ....application.limits import SIGN_INS, SIGN_UPS
 from ....application.limits_on_login import LogInWithinLimits
+from ....application.log_in import Credentials
 from ....application.log_out import LogOut
 from ....application.refresh_session import RefreshSession
 from ..authentication import SIGNED_IN, limited_by
@@ -41,18 +42,18 @@ def router(
     )
     async def handle_create_user(data: JSONBody[RegistrationRequest], request: AnyoneRequest) -> Reply:
         """Create an account; everyone starts as a customer."""
-        user = await create_user(data.to_registration())
+        user = await create_user(data.to(Registration))
         return Reply(UserView.of(user), status=201, headers={"Location": "/me"})
 
     @post("/login", **described("LogIn", "Sign in", 200, TokenView, ("wrong-credentials",), opt=limited_by(SIGN_INS)))
     async def handle_log_in(data: JSONBody[CredentialsRequest], request: AnyoneRequest) -> Reply:
         """Get an access token and a refresh token. A wrong password and an unknown address look the same."""
-        return Reply(TokenView.of(await log_in(data.to_credentials(), address_of(request.scope))))
+        return Reply(TokenView.of_session(await log_in(data.to(Credentials), address_of(request.scope))))
 
     @post("/refresh", **described("RefreshSession", "Go on with a session", 200, TokenView, opt=limited_by(SIGN_INS)))
     async def handle_refresh_session(data: JSONBody[RefreshRequest], request: AnyoneRequest) -> Reply:
         """Get the next access token and refresh token. Each refresh token serves once; a used one ends the session."""
-        return Reply(TokenView.of(await refresh_session(data.refresh_token)))
+        return Reply(TokenView.of_session(await refresh_session(data.refresh_token)))
 
     @post("/logout", **described("LogOut", "Sign out", 204, None, opt=limited_by(SIGN_INS)))
     async def handle_log_out(data: JSONBody[RefreshRequest], request: AnyoneRequest) -> None:
@@ -72,7 +73,7 @@ def router(
     )
     async def handle_change_profile(data: JSONBody[ProfileRequest], request: SignedInRequest) -> Reply:
         """Change the account of the caller. A new password ends every other session."""
-        return Reply(UserView.of(await change_profile(request.user.claims, data.to_changes())))
+        return Reply(UserView.of(await change_profile(request.user.claims, data.to(ProfileChanges))))
 
     return Router(
         "/",

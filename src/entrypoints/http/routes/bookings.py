@@ -9,9 +9,10 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from ....application.book_ticket import BookTicket
 from ....application.cancel_booking import CancelBooking, Cancellation
 from ....application.idempotency import Answer
-from ....application.pay_booking import PayBooking
+from ....application.pay_booking import Bill, PayBooking
 from ....application.ports import Clock, Ids
 from ....application.queries import ListBookings, ListPayments, Page, ReadBooking
+from ....domain.book import Book
 from ....domain.booking import Booking, BookingStatus
 from ....domain.cancel import Cancel
 from ....domain.payment import Payment
@@ -64,10 +65,10 @@ def router(
         now = clock.now()
 
         def answer(booking: Booking) -> Answer:
-            view = BookingView.of(booking, now)
+            view = BookingView.at(booking, now)
             return answer_of(view, booking.id, status=201, location=f"/bookings/{booking.id}")
 
-        command = data.to_command(ids.new(), request.user.actor)
+        command = data.to(Book, booking_id=ids.new(), actor=request.user.actor)
         return reply_of(answer(await book_ticket(command, await once(request, answer, data.event_id))))
 
     @post(
@@ -87,7 +88,7 @@ def router(
         actor, now = request.user.actor, clock.now()
 
         def answer(cancellation: Cancellation) -> Answer:
-            return answer_of(CancellationView.of(cancellation, now), cancellation.booking.id)
+            return answer_of(CancellationView.at(cancellation, now), cancellation.booking.id)
 
         if isinstance(data.booking_id, UUID):
             key = await once(request, answer, data.booking_id)
@@ -108,15 +109,14 @@ def router(
         actor, now = request.user.actor, clock.now()
         cursors = id_cursors("bookings", actor.user_id, status)
         page = await list_bookings(actor, status=status, before=cursors.read(cursor), limit=limit)
-        views = [BookingView.of(booking, now) for booking in page.items]
-        return Reply(BookingPage(items=views, next_cursor=cursors.write(page.next)))
+        return Reply(BookingPage.at(page.items, cursors.write(page.next), now))
 
     @readable(
         "/bookings/{booking_id:str}", **described("ReadBooking", "Read a booking", 200, BookingView, opt=SIGNED_IN)
     )
     async def handle_read_booking(booking_id: FromPath[str], request: SignedInRequest) -> Reply:
         """Read a booking with today's place in the waiting list; for its customer, the organizer and admins."""
-        return Reply(BookingView.of(await read_booking(id_in_path(booking_id), request.user.actor), clock.now()))
+        return Reply(BookingView.at(await read_booking(id_in_path(booking_id), request.user.actor), clock.now()))
 
     @post(
         "/bookings/{booking_id:str}/payment",
@@ -142,9 +142,9 @@ def router(
         now = clock.now()
 
         def answer(booking: Booking) -> Answer:
-            return answer_of(BookingView.of(booking, now), booking.id)
+            return answer_of(BookingView.at(booking, now), booking.id)
 
-        bill = data.to_bill(id_in_path(booking_id), request.user.actor)
+        bill = data.to(Bill, booking_id=id_in_path(booking_id), actor=request.user.actor)
         return reply_of(answer(await pay_booking(bill, await once(request, answer, bill.booking_id))))
 
     @readable(

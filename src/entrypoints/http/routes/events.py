@@ -12,7 +12,14 @@ from ....application.idempotency import Answer
 from ....application.initialize_event import InitializeEvent
 from ....application.ports import Clock, Ids
 from ....application.queries import ListEventBookings, ListEvents, ReadChanges, ReadEvent, ReadWaitingList
-from ....domain.event import EventState, EventStatus
+from ....domain.event import (
+    EventChanges,
+    EventDetails,
+    EventState,
+    EventStatus,
+    TicketTypeChanges,
+    TicketTypeSpec,
+)
 from ....domain.fields import text
 from ....domain.organize import AddTicketType, Edit, EditTicketType, Initialize
 from ..authentication import SIGNED_IN
@@ -23,7 +30,7 @@ from ..problems.problem import FieldProblem, Malformed, pointer
 from ..reference.operations import described, readable
 from ..reply import Reply
 from ..request import AnyoneRequest, SignedInRequest, id_in_path
-from ..schemas.bookings import BookingPage, BookingView
+from ..schemas.bookings import BookingPage
 from ..schemas.events import (
     ChangesView,
     EventChangesRequest,
@@ -70,15 +77,15 @@ def router(
         now = clock.now()
 
         def answer(state: EventState) -> Answer:
-            return _created(EventView.of(state, now))
+            return _created(EventView.at(state, now))
 
         command = Initialize(
             event_id=ids.new(),
             actor=request.user.actor,
-            details=data.to_details(),
+            details=data.to(EventDetails),
             ticket_types=tuple((ids.new(), spec) for spec in data.to_specs()),
             currency=default_currency,
-            status=EventStatus(data.status),
+            status=EventStatus(data.status.value),
         )
         return reply_of(answer(await initialize_event(command, await once(request, answer))))
 
@@ -111,7 +118,7 @@ def router(
         cursors = event_cursors("events", status, words, actor if status is EventStatus.DRAFT else None)
         page = await list_events(actor, status=status, q=words, after=cursors.read(cursor), limit=limit)
         now = clock.now()
-        views = [EventView.of(state, now) for state in page.items]
+        views = [EventView.at(state, now) for state in page.items]
         return tagged(request, EventPage(items=views, next_cursor=cursors.write(page.next)))
 
     @readable(
@@ -120,7 +127,7 @@ def router(
     async def handle_read_event(event_id: FromPath[str], request: AnyoneRequest) -> Reply:
         """Read an event; a draft is there for its organizer and admins only."""
         state = await read_event(id_in_path(event_id), _actor(request.user))
-        return tagged(request, EventView.of(state, clock.now()), version=state.event.version)
+        return tagged(request, EventView.at(state, clock.now()), version=state.event.version)
 
     @readable(
         "/status/{event_id:str}",
@@ -129,7 +136,7 @@ def router(
     async def handle_read_status(event_id: FromPath[str], request: AnyoneRequest) -> Reply:
         """Read how many tickets are left, always as committed."""
         state = await read_event(id_in_path(event_id), _actor(request.user))
-        return tagged(request, StatusView.of(state, clock.now()), version=state.event.version)
+        return tagged(request, StatusView.at(state, clock.now()), version=state.event.version)
 
     @patch(
         "/events/{event_id:str}",
@@ -150,11 +157,11 @@ def router(
         command = Edit(
             event_id=id_in_path(event_id),
             actor=request.user.actor,
-            changes=data.to_changes(),
+            changes=data.to(EventChanges),
             expected_versions=expected_versions(request),
         )
         state = await change_event(command)
-        return tagged(request, EventView.of(state, clock.now()), version=state.event.version)
+        return tagged(request, EventView.at(state, clock.now()), version=state.event.version)
 
     @post(
         "/events/{event_id:str}/ticket-types",
@@ -175,13 +182,13 @@ def router(
         now = clock.now()
 
         def answer(state: EventState) -> Answer:
-            return _created(EventView.of(state, now))
+            return _created(EventView.at(state, now))
 
         command = AddTicketType(
             event_id=id_in_path(event_id),
             actor=request.user.actor,
             ticket_type_id=ids.new(),
-            spec=data.to_spec(),
+            spec=data.to(TicketTypeSpec),
             expected_versions=expected_versions(request),
         )
         return reply_of(answer(await change_event(command, await once(request, answer, command.event_id))))
@@ -209,11 +216,11 @@ def router(
             event_id=id_in_path(event_id),
             actor=request.user.actor,
             ticket_type_id=id_in_path(ticket_type_id),
-            changes=data.to_changes(),
+            changes=data.to(TicketTypeChanges),
             expected_versions=expected_versions(request),
         )
         state = await change_event(command)
-        return tagged(request, EventView.of(state, clock.now()), version=state.event.version)
+        return tagged(request, EventView.at(state, clock.now()), version=state.event.version)
 
     @readable(
         "/events/{event_id:str}/bookings",
@@ -278,9 +285,7 @@ def router(
         return _booking_page(request, page.items, cursors.write(page.next))
 
     def _booking_page(request: SignedInRequest, items: Any, next_cursor: str | None) -> Reply:
-        now = clock.now()
-        views = [BookingView.of(booking, now) for booking in items]
-        return tagged(request, BookingPage(items=views, next_cursor=next_cursor))
+        return tagged(request, BookingPage.at(items, next_cursor, clock.now()))
 
     @readable(
         "/events/{event_id:str}/changes",
@@ -305,7 +310,7 @@ def router(
         """Read facts after a sequence number; for the organizer and admins. No items: nothing new."""
         check_given_once(request, "after", "limit")
         facts = await read_changes(id_in_path(event_id), request.user.actor, after=after, limit=limit)
-        return tagged(request, ChangesView.of(facts, after))
+        return tagged(request, ChangesView.after(facts, after))
 
     return Router(
         "/",

@@ -16,10 +16,11 @@ from ...container import Draining
 from ..authentication import UNAUTHENTICATED
 from ..problems.catalog import CATALOG
 from ..reference.operations import described, readable
-from ..reply import Reply
+from ..reply import JSON, Reply
 from ..request import AnyoneRequest
 from ..schemas.operations import LivenessView, ProblemList, ProblemView, ReadinessView
 
+_PAGES: Final = (JSON, "text/html")
 _METRICS: Final = "text/plain; version=0.0.4; charset=utf-8"
 _HTML: Final = "text/html; charset=utf-8"
 _POLICY: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -43,12 +44,17 @@ def router(storage: Storage, draining: Draining, metrics: MetricsPage) -> Router
     )
     async def handle_liveness() -> Reply:
         """Answer without touching the database."""
-        return Reply(LivenessView())
+        return Reply(LivenessView(status="live"))
 
     @readable(
         "/health/ready",
         **described(
-            "ReadReadiness", "Ask whether requests should be sent here", 200, ReadinessView, opt=UNAUTHENTICATED
+            "ReadReadiness",
+            "Ask whether requests should be sent here",
+            200,
+            ReadinessView,
+            ("try-again",),
+            opt=UNAUTHENTICATED,
         ),
     )
     async def handle_readiness() -> Reply:
@@ -61,7 +67,7 @@ def router(storage: Storage, draining: Draining, metrics: MetricsPage) -> Router
             # Clients learn that it is so, operators why.
             _log.warning("Not ready: %s", failure)
             raise
-        return Reply(ReadinessView())
+        return Reply(ReadinessView(status="ready"))
 
     @readable(
         "/metrics",
@@ -71,14 +77,16 @@ def router(storage: Storage, draining: Draining, metrics: MetricsPage) -> Router
             200,
             str,
             opt=UNAUTHENTICATED,
-            media_type="text/plain",
+            media_types=("text/plain",),
         ),
     )
     async def handle_metrics() -> Reply:
         """Read the figures of all processes of the service; while the database is away, without its part."""
         return Reply(await metrics.page(), media_type=_METRICS)
 
-    @readable("/problems", **described("ListProblems", "List the codes of problems", 200, ProblemList))
+    @readable(
+        "/problems", **described("ListProblems", "List the codes of problems", 200, ProblemList, media_types=_PAGES)
+    )
     async def handle_list_problems(request: AnyoneRequest) -> Reply:
         """List every code, as a page for people or as JSON for programs."""
         if _wants_json(request):
@@ -89,7 +97,10 @@ def router(storage: Storage, draining: Draining, metrics: MetricsPage) -> Router
         )
         return _page("Problems", f"<ul>{items}</ul>")
 
-    @readable("/problems/{code:str}", **described("ReadProblem", "Explain a problem's code", 200, ProblemView))
+    @readable(
+        "/problems/{code:str}",
+        **described("ReadProblem", "Explain a problem's code", 200, ProblemView, media_types=_PAGES),
+    )
     async def handle_read_problem(code: FromPath[str], request: AnyoneRequest) -> Reply:
         """Explain a code, as a page for people or as JSON for programs."""
         entry = CATALOG.get(code)
@@ -122,7 +133,7 @@ _VARY: Final = {"Vary": "Accept"}
 
 def _wants_json(request: AnyoneRequest) -> bool:
     accept = Accept(b", ".join(request.values(b"accept")).decode("latin-1") or "*/*")
-    return accept.best_match(["text/html", "application/json"], default="text/html") == "application/json"
+    return accept.best_match([*_PAGES], default=JSON) == JSON
 
 
 def _view(code: str) -> ProblemView:

@@ -6,7 +6,7 @@ from uuid import UUID
 from litestar import Router, delete, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from ....application.create_webhook import CreateWebhook
+from ....application.create_webhook import CreateWebhook, NewWebhook
 from ....application.delete_webhook import DeleteWebhook
 from ....application.idempotency import Answer
 from ....application.queries import Page
@@ -50,7 +50,7 @@ def router(
         def answer(webhook: Webhook) -> Answer:
             return answer_of(NewWebhookView.of(webhook), status=201, location=f"/webhooks/{webhook.id}")
 
-        command = data.to_command(request.user.actor)
+        command = data.to(NewWebhook, actor=request.user.actor)
         return reply_of(answer(await create_webhook(command, await once(request, answer))))
 
     @readable(
