@@ -25,6 +25,7 @@ _TAGS: Final = {
     "Bookings": "Bookings, the waiting list, payments.",
     "Webhooks": "Receivers of what happens to one's events.",
     "Operations": "For operators and for programs.",
+    "Facts": "What webhooks are sent.",
 }
 _PATH_NAME: Final = re.compile(r"\{(\w+)\}")
 
