@@ -19,7 +19,6 @@ from .observation import observe, request_id_of, stopwatch
 from .plain_paths import is_plain, plain_paths
 from .problems.problem import MEDIA_TYPE, render
 from .reference import document
-from .reference.struct_schemas import StructSchemas
 from .request import JsonRequest
 from .wiring import Routes
 
@@ -50,7 +49,7 @@ def create_app(
     return Litestar(
         route_handlers=[_api(container), document.router(), *route_handlers],
         middleware=[*([] if tracing is None else [tracing.around]), stopwatch, *middleware],
-        plugins=[StructSchemas(), *plugins],
+        plugins=list(plugins),
         exception_handlers={Exception: _problem, Replayed: _replay},
         before_send=[observe(container.clock(), container.metrics())],
         cors_config=_cors(settings.cors_origins),

@@ -20,6 +20,15 @@ _log = logging.getLogger(__name__)
 MEDIA_TYPE: Final = "application/problem+json"
 
 
+ProblemCode = Annotated[
+    str,
+    Meta(
+        description="A stable word for programs, explained at `/problems/{code}`.",
+        extra_json_schema={"$ref": "#/components/schemas/ProblemCode"},
+    ),
+]
+
+
 class FieldProblem(Struct, frozen=True):
     """One broken value of the request."""
 
@@ -41,7 +50,7 @@ class Problem(Struct, frozen=True, rename="camel"):
     title: Annotated[str, Meta(description="The code in a few words.")]
     status: Annotated[int, Meta(description="The status of the answer.")]
     detail: Annotated[str, Meta(description="What happened and what to do, for a person.")]
-    code: Annotated[str, Meta(description="A stable word for programs, explained at `/problems/{code}`.")]
+    code: ProblemCode
     request_id: Annotated[str, Meta(description="The id under which the request stands in the log.")]
     errors: Annotated[
         list[FieldProblem] | UnsetType, Meta(description="With `invalid-request`: every broken value that is known.")

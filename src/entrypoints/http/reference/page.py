@@ -71,5 +71,3 @@ def docs_router() -> Router:
         response_headers=[ResponseHeader(name="Content-Security-Policy", value=_POLICY)],
         include_in_schema=False,
     )
-
-
