@@ -107,8 +107,13 @@ def event_values(event: Event) -> dict[str, Any]:
     return {
         **asdict(event),
         "start_order": start_order(event.starts_at),
-        "searchable": f"{event.name}\n{event.venue}".casefold(),
+        "searchable": searchable(event),
     }
+
+
+def searchable(event: Event) -> str:
+    """Name and venue as a search compares them, each on a line of its own."""
+    return f"{event.name}\n{event.venue}".casefold()
 
 
 def ticket_type(values: Sequence[Any]) -> TicketType:
