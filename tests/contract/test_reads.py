@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from boxoffice.application.ports import EventFilter, EventKey, Needs, WaitingKey
+from boxoffice.application.ports import EventFilter, EventKey, EventPage, Needs, WaitingKey
 from boxoffice.domain.book import book
 from boxoffice.domain.booking import Booking, BookingStatus, Place
 from boxoffice.domain.event import EventDetails, EventState, EventStatus, TicketTypeSpec, WaitingListPolicy
@@ -93,7 +93,7 @@ async def test_what_is_not_there_is_none(office: BoxOffice) -> None:
     assert await office.reads.events_by_id([new_id()]) == {}
     assert await office.reads.booking(new_id()) is None
     assert await office.reads.event_of(new_id()) is None
-    assert await office.reads.events(ON_SALE, None, 10) == []
+    assert await office.reads.events(ON_SALE, None, 10) == EventPage([], None)
     assert await office.reads.facts(new_id(), 0, 10) == []
     assert await office.reads.waiting_list(new_id(), None, None, 10) == []
     assert await office.reads.bookings_of_customer(new_id(), None, None, 10) == []
@@ -113,7 +113,7 @@ async def test_the_smallest_that_waits_is_told_with_the_event(office: BoxOffice)
 
 
 async def names(office: BoxOffice, wanted: EventFilter, after: EventKey | None = None, limit: int = 50) -> list[str]:
-    return [state.event.name for state in await office.reads.events(wanted, after, limit)]
+    return [state.event.name for state in (await office.reads.events(wanted, after, limit)).events]
 
 
 async def test_events_are_listed_soonest_first_and_those_without_a_start_last(office: BoxOffice) -> None:
@@ -125,7 +125,7 @@ async def test_events_are_listed_soonest_first_and_those_without_a_start_last(of
     in_order = ["soon 1", "soon 2", "later", "never 1", "never 2"]
     assert await names(office, ON_SALE) == in_order
     assert await names(office, ON_SALE, limit=2) == in_order[:2]
-    for position, state in enumerate(await office.reads.events(ON_SALE, None, 50)):
+    for position, state in enumerate((await office.reads.events(ON_SALE, None, 50)).events):
         key = EventKey(state.event.starts_at, state.event.id)
         assert await names(office, ON_SALE, key) == in_order[position + 1 :]
         assert state == await office.read(state)

@@ -32,11 +32,17 @@ class Database(Protocol):
     def reading(self, url: URL) -> AsyncEngine:
         """Connections that commit by themselves and take no locks."""
 
+    def listing(self, url: URL) -> AsyncEngine:
+        """A few connections as for reading, for lists and searches, which may cost more."""
+
     def unhurried(self, url: URL) -> AsyncEngine:
         """Connections for what may take minutes: looking at everything, changing the schema."""
 
     async def send(self, connection: AsyncConnection, statements: Sequence[Statement]) -> list[Result]:
         """Send statements in as few round trips as there may be. Raises: DBAPIError, which names no value."""
+
+    async def interrupt(self, connection: AsyncConnection) -> None:
+        """End the statement that a connection is busy with, where its driver would go on with it."""
 
     async def check_writable(self, connection: AsyncConnection) -> None:
         """Raises: Unavailable when nothing may be written, found out without writing."""

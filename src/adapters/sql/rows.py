@@ -97,6 +97,11 @@ def start_order(starts_at: datetime | None) -> int:
     return NO_START if starts_at is None else (starts_at - _EPOCH) // timedelta(microseconds=1)
 
 
+def start_of(order: int) -> datetime | None:
+    """The start that has this place in the order of starts."""
+    return None if order == NO_START else _EPOCH + timedelta(microseconds=order)
+
+
 def event(values: Sequence[Any]) -> Event:
     """An event from the columns of `EVENT`."""
     return Event(**dict(zip(_EVENT_FIELDS, values, strict=True)))

@@ -13,8 +13,8 @@ from ...domain.event import EventState
 from ...domain.facts import Fact
 from ...domain.inventory import Line
 from ...domain.settle import LineAsk
+from .event_queries import STATES
 from .lines import load_lines
-from .reads import STATES
 from .rows import BOOKING, FACT, PAYMENT, booking, event_states, fact, payment
 from .tables import bookings, events, facts, payments, remembered_answers, ticket_types, waiting_list
 from .transaction import Transaction

@@ -22,6 +22,9 @@ BUSY_SECONDS = 3
 ASKING_SECONDS = 0.01
 """What SQLite itself waits for the writers' lock: short, because whoever begins asks again (`Transaction`)."""
 
+LISTS_AT_ONCE = 4
+"""Lists and searches that one process works on at the same time."""
+
 MIGRATION_WAIT_SECONDS = 300
 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
@@ -61,6 +64,17 @@ class SQLite:
             url, BUSY_SECONDS, pool_size=4, max_overflow=12, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True
         )
 
+    def listing(self, url: URL) -> AsyncEngine:
+        """As for reading, a few."""
+        return _engine(
+            url,
+            BUSY_SECONDS,
+            pool_size=LISTS_AT_ONCE,
+            max_overflow=0,
+            isolation_level="AUTOCOMMIT",
+            skip_autocommit_rollback=True,
+        )
+
     def unhurried(self, url: URL) -> AsyncEngine:
         """As for writing: the file ends no statement by itself."""
         return _engine(url, ASKING_SECONDS, pool_size=1, max_overflow=7, remembered=0)
@@ -86,6 +100,10 @@ class SQLite:
         except sqlite3.Error as error:
             raise DBAPIError.instance(None, None, error, sqlite3.Error) from error
         return results
+
+    async def interrupt(self, connection: AsyncConnection) -> None:
+        """The driver's thread would work on a statement to its end."""
+        await driver_of(connection).interrupt()
 
     async def check_writable(self, connection: AsyncConnection) -> None:
         """By the rights of the file and its folder, where the log of changes lies beside it."""
