@@ -180,6 +180,47 @@ async def test_events_are_searched_literally_and_without_case(office: BoxOffice,
     assert await names(office, replace(ON_SALE, q=q)) == ["Jazz 100% a_b c\\d O'Neill"] * is_found
 
 
+@pytest.mark.parametrize("q", ["rock\nhall", "k\nh", "\n"])
+async def test_a_search_looks_in_name_and_venue_apart(office: BoxOffice, q: str) -> None:
+    await office.initialize(1, name="Rock", venue="Hall")
+    assert await names(office, replace(ON_SALE, q=q)) == []
+
+
+async def test_a_search_finds_an_event_as_it_is_now(office: BoxOffice) -> None:
+    await office.initialize(1, name="Jazz later", starts_at=STARTS_AT + timedelta(days=1))
+    state = await office.initialize(1, name="Jazz", venue="Cellar")
+    assert await names(office, replace(ON_SALE, q="jazz")) == ["Jazz later", "Jazz"]
+    await office.edit(state, starts_at=STARTS_AT)
+    assert await names(office, replace(ON_SALE, q="jazz")) == ["Jazz", "Jazz later"]
+    await office.edit(state, name="Blues")
+    assert await names(office, replace(ON_SALE, q="jazz")) == ["Jazz later"]
+    assert await names(office, replace(ON_SALE, q="blue")) == ["Blues"]
+    assert await names(office, replace(ON_SALE, q="cella")) == ["Blues"]
+    await office.edit(state, venue="")
+    assert await names(office, replace(ON_SALE, q="cella")) == []
+    await office.edit(state, status=EventStatus.PAUSED)
+    assert await names(office, replace(ON_SALE, q="blue")) == []
+    assert await names(office, EventFilter(statuses=frozenset({EventStatus.PAUSED}), q="blue")) == ["Blues"]
+    assert await names(office, EventFilter(statuses=frozenset(EventStatus), q="l")) == ["Blues", "Jazz later"]
+
+
+async def test_a_page_of_events_says_where_the_list_goes_on(office: BoxOffice) -> None:
+    for number in range(5):
+        await office.initialize(1, name=f"Jazz {number}", starts_at=STARTS_AT if number < 2 else None)
+    for wanted in (ON_SALE, replace(ON_SALE, q="j"), replace(ON_SALE, q="jazz ")):
+        found: list[str] = []
+        sizes = []
+        page = await office.reads.events(wanted, None, 2)
+        while True:
+            found += [state.event.name for state in page.events]
+            sizes.append(len(page.events))
+            if page.next is None:
+                break
+            page = await office.reads.events(wanted, page.next, 2)
+        assert found == [f"Jazz {number}" for number in range(5)]
+        assert sizes == [2, 2, 1]
+
+
 def ids(found: list[Booking]) -> list[UUID]:
     return [each.id for each in found]
 

@@ -98,10 +98,6 @@ class _Words:
             at = f"TIMESTAMPADD(SECOND, n DIV 8, '{STARTS_AT:%Y-%m-%d}')"
         return f"CASE WHEN n % 4 = 0 THEN NULL ELSE {at} END"
 
-    @property
-    def insert_ignore(self) -> str:
-        return "INSERT OR IGNORE" if self._is_sqlite else "INSERT IGNORE"
-
     def in_bytes(self, text: str) -> str:
         return f"CAST({text} AS BLOB)" if self._is_sqlite else f"CAST({text} AS BINARY)"
 
@@ -165,9 +161,11 @@ def _grams(words: _Words) -> str:
     places = words.numbers(8).replace("AS numbers", "AS places")
     lengths = words.numbers(3).replace("AS numbers", "AS lengths")
     return (
-        f"{words.insert_ignore} INTO event_grams (status, gram, start_order, event_id) "
+        "INSERT INTO event_grams (status, gram, start_order, event_id) "
         f"SELECT status, {gram}, start_order, id FROM events CROSS JOIN {places} CROSS JOIN {lengths} "
-        "WHERE places.n + lengths.n <= 9 ORDER BY 1, 2, 3, 4"
+        # Each only where it is first: it may be there twice.
+        "WHERE places.n + lengths.n <= 9 AND INSTR(name, SUBSTR(name, places.n, lengths.n)) = places.n "
+        "ORDER BY 1, 2, 3, 4"
     )
 
 

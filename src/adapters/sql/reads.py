@@ -13,6 +13,7 @@ from sqlalchemy import (
     bindparam,
     null,
     select,
+    true,
     union_all,
 )
 
@@ -104,7 +105,8 @@ _REVOKED = union_all(
         select(sessions.c.id, null(), null()).where(sessions.c.ended_at >= _since), sessions, "ix_sessions_ended_at"
     ),
 )
-_UNSETTLED = select(events.c.id).where(events.c.is_unsettled.is_(True)).order_by(events.c.id).limit(_limit)
+# MariaDB finds nothing by an index that IS TRUE.
+_UNSETTLED = select(events.c.id).where(events.c.is_unsettled == true()).order_by(events.c.id).limit(_limit)
 _UNSETTLED_AFTER = _UNSETTLED.where(events.c.id > bindparam("after"))
 
 
