@@ -15,9 +15,6 @@ from .types import Result as Found
 from .types import Statement
 
 Result = TypeVar("Result")
-Interrupt = Callable[[AsyncConnection], Awaitable[None]]
-"""Ends the statement that a connection is busy with, where the driver would go on with it for a caller that is gone."""
-
 Send = Callable[[AsyncConnection, Sequence[Statement]], Awaitable[list[Found]]]
 """Sends statements, in their order, and says what came of each. The first that fails is the last that was done."""
 
@@ -50,20 +47,17 @@ class Connections:
         send: Send,
         *,
         commits_by_itself: bool = False,
-        interrupt: Interrupt | None = None,
         read_seconds: float = READ_SECONDS,
     ) -> None:
         """`commits_by_itself`: each statement is a transaction, so there is nothing to undo.
 
-        `interrupt` is for connections that only read. `read_seconds` is the most that one read may take, with the wait
-        for a connection.
+        `read_seconds` is the most that one read may take, with the wait for a connection.
         """
         self.engine = engine
         self.dialect = engine.dialect
         self.send = send
         self.commits_by_itself = commits_by_itself
         self.read_seconds = read_seconds
-        self._interrupt = interrupt
         self._at_hand: list[AsyncConnection] = []
         self._waiting = 0
         self._ends: set[asyncio.Task[Any]] = set()
@@ -114,12 +108,6 @@ class Connections:
     async def finish(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Do what has to be done even when the caller is cancelled meanwhile."""
         return await asyncio.shield(self._begin(work))
-
-    async def throw_away(self, connection: AsyncConnection) -> None:
-        """End what it is busy with, and close it for good."""
-        if self._interrupt is not None:
-            await self._interrupt(connection)
-        await self.finish(connection.invalidate())
 
     async def close(self) -> None:
         """Wait for what was interrupted, and let go of every connection."""

@@ -33,16 +33,13 @@ class Database(Protocol):
         """Connections that commit by themselves and take no locks."""
 
     def listing(self, url: URL) -> AsyncEngine:
-        """A few connections as for reading, for lists and searches, which may cost more."""
+        """A few connections as for reading, for lists and searches; the database ends a statement that takes long."""
 
     def unhurried(self, url: URL) -> AsyncEngine:
         """Connections for what may take minutes: looking at everything, changing the schema."""
 
     async def send(self, connection: AsyncConnection, statements: Sequence[Statement]) -> list[Result]:
         """Send statements in as few round trips as there may be. Raises: DBAPIError, which names no value."""
-
-    async def interrupt(self, connection: AsyncConnection) -> None:
-        """End the statement that a connection is busy with, where its driver would go on with it."""
 
     async def check_writable(self, connection: AsyncConnection) -> None:
         """Raises: Unavailable when nothing may be written, found out without writing."""

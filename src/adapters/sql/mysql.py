@@ -152,9 +152,6 @@ class MySQL:
             raise DBAPIError.instance(None, None, lost, MySQLError) from error
         return results
 
-    async def interrupt(self, connection: AsyncConnection) -> None:
-        """Nothing: the server ends the statement by its limit."""
-
     async def check_writable(self, connection: AsyncConnection) -> None:
         """Whatever this user may do: traffic does not belong on a server that was set read-only."""
         found = (await connection.execute(text("SELECT @@global.read_only, @@global.innodb_read_only"))).one()

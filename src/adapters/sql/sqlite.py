@@ -22,6 +22,12 @@ BUSY_SECONDS = 3
 ASKING_SECONDS = 0.01
 """What SQLite itself waits for the writers' lock: short, because whoever begins asks again (`Transaction`)."""
 
+LIST_LIMIT_SECONDS = 2
+"""After how long a statement of a list or a search is ended: its thread would go on for a caller that has given up."""
+
+STEPS_BETWEEN_LOOKS = 20_000
+"""Steps of SQLite's virtual machine between two looks at the clock, a millisecond or so."""
+
 LISTS_AT_ONCE = 4
 """Lists and searches that one process works on at the same time."""
 
@@ -38,6 +44,7 @@ _AWAY = frozenset(
         sqlite3.SQLITE_CORRUPT,
         sqlite3.SQLITE_NOTADB,
         sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_INTERRUPT,
     }
 )
 _MEANINGS: dict[int | None, Trouble] = {
@@ -66,7 +73,7 @@ class SQLite:
 
     def listing(self, url: URL) -> AsyncEngine:
         """As for reading, a few."""
-        return _engine(
+        engine = _engine(
             url,
             BUSY_SECONDS,
             pool_size=LISTS_AT_ONCE,
@@ -74,6 +81,8 @@ class SQLite:
             isolation_level="AUTOCOMMIT",
             skip_autocommit_rollback=True,
         )
+        event.listen(engine.sync_engine, "connect", _limit)
+        return engine
 
     def unhurried(self, url: URL) -> AsyncEngine:
         """As for writing: the file ends no statement by itself."""
@@ -100,10 +109,6 @@ class SQLite:
         except sqlite3.Error as error:
             raise DBAPIError.instance(None, None, error, sqlite3.Error) from error
         return results
-
-    async def interrupt(self, connection: AsyncConnection) -> None:
-        """The driver's thread would work on a statement to its end."""
-        await driver_of(connection).interrupt()
 
     async def check_writable(self, connection: AsyncConnection) -> None:
         """By the rights of the file and its folder, where the log of changes lies beside it."""
@@ -164,6 +169,27 @@ def _prepare(connection: Any, _: object) -> None:
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
+
+
+class _TimeLimit:
+    """Ends a statement after `LIST_LIMIT_SECONDS`, in the thread that works on it."""
+
+    def __init__(self) -> None:
+        self._ends_at = 0.0
+
+    def begin(self, _: str) -> None:
+        """A statement begins."""
+        self._ends_at = monotonic() + LIST_LIMIT_SECONDS
+
+    def is_over(self) -> bool:
+        """Whether the statement has to end."""
+        return monotonic() > self._ends_at
+
+
+def _limit(connection: Any, _: object) -> None:
+    limit = _TimeLimit()
+    connection.run_async(lambda driver: driver.set_trace_callback(limit.begin))
+    connection.run_async(lambda driver: driver.set_progress_handler(limit.is_over, STEPS_BETWEEN_LOOKS))
 
 
 def _undo(connection: Any, _: object) -> None:

@@ -26,8 +26,11 @@ from .webhooks import SqlWebhooks
 ATTEMPTS = 2
 """How often the database is asked whether it is ready: a connection of the pool may have died unnoticed."""
 
-LIST_SECONDS = 2.0
-"""The most that a statement of a list or a search may take, with the wait for a connection."""
+LIST_SECONDS = 3.5
+"""The most that a statement of a list or a search may take, with the wait for a connection.
+
+The database itself ends the statement sooner.
+"""
 
 SNAPSHOT_STATEMENT_SECONDS = 600.0
 """A look at everything may take its time; nobody waits for it."""
@@ -71,7 +74,6 @@ class SqlStorage:
             self._database.listing(parsed),
             self._database.send,
             commits_by_itself=True,
-            interrupt=self._database.interrupt,
             read_seconds=LIST_SECONDS,
         )
         self._unhurried = Connections(self._database.unhurried(parsed), self._database.send)

@@ -274,7 +274,7 @@ class Transaction:
 
     async def _throw_away(self) -> None:
         if not self._connection.invalidated:
-            await self._connections.throw_away(self._connection)
+            await self._connections.finish(self._connection.invalidate())
 
     async def _end(self) -> None:
         try:
