@@ -177,7 +177,7 @@ async def test_a_text_that_is_nowhere_costs_a_bounded_number_of_rows(storage: Sq
         page = await storage.reads.events(wanted, None, 50)
     assert page.events == []
     assert page.next is not None
-    assert await costs(storage, url, sent) < 8 * SECOND_LOOK
+    assert await costs(storage, url, sent) < 12 * SECOND_LOOK
 
 
 async def test_a_search_that_goes_on_comes_to_the_end(storage: SqlStorage) -> None:

@@ -1,13 +1,12 @@
 """Places in waiting lists: sums over blocks of queue numbers, which cost the same in a list of any length."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Dialect, insert
 
 from ...domain.booking import Booking, BookingStatus, Place
-from .changes import pieces
 from .into import Into
 from .tables import waiting_blocks, waiting_list
 from .types import Row, Statement, literal_of
@@ -24,63 +23,47 @@ _BLOCKS: Final = waiting_blocks.name
 _LINE: Final = waiting_list.name
 
 
-class _Block(NamedTuple):
-    ticket_type_id: UUID
-    size: int
-    block: int
+class _CountInBlocks(Into):
+    """An INSERT of blocks, which adds their counts to the blocks that exist, or subtracts them.
 
+    So each is found by its key: an UPDATE of several may look through a table that seems small, and wait for the locks
+    of other events.
+    """
 
-class _AddToBlocks(Into):
-    """An INSERT of blocks, which adds to those that exist."""
+    def __init__(self, sign: str) -> None:
+        super().__init__(insert(waiting_blocks), tuple)
+        self._sign = sign
 
     def text(self, dialect: Dialect) -> str:
         """The statement in the words of a database."""
         if dialect.name == "sqlite":
-            adding = (
-                "ON CONFLICT (ticket_type_id, size, block) DO UPDATE SET "
-                "bookings = bookings + excluded.bookings, tickets = tickets + excluded.tickets"
-            )
+            counting, new = "ON CONFLICT (ticket_type_id, size, block) DO UPDATE SET", "excluded.{0}"
         else:
-            adding = (
-                "ON DUPLICATE KEY UPDATE bookings = bookings + VALUES(bookings), tickets = tickets + VALUES(tickets)"
-            )
-        return f"{super().text(dialect)} {adding}"
+            counting, new = "ON DUPLICATE KEY UPDATE", "VALUES({0})"
+        sets = [f"{name} = {name} {self._sign} {new.format(name)}" for name in ("bookings", "tickets")]
+        return f"{super().text(dialect)} {counting} {', '.join(sets)}"
 
 
-_ADD: Final = _AddToBlocks(insert(waiting_blocks), tuple)
+_COUNT_IN: Final = _CountInBlocks("+")
+# A block that somebody leaves exists.
+_COUNT_OUT: Final = _CountInBlocks("-")
 
 
 def counted_in_blocks(joined: Iterable[Booking], left: Iterable[Booking], dialect: Dialect) -> Iterator[Statement]:
     """Statements that count bookings into the blocks of the waiting list, and others out of them."""
-    rows = [(*block, bookings, tickets) for block, (bookings, tickets) in _by_block(joined).items()]
-    yield from _ADD.statements(rows, dialect)
-    of_type: dict[tuple[UUID, int], list[Row]] = {}
-    for block, counts in _by_block(left).items():
-        of_type.setdefault((block.ticket_type_id, block.size), []).append((block.block, *counts))
-    for (ticket_type_id, size), blocks in of_type.items():
-        for some in pieces(blocks):
-            yield _taking_out(ticket_type_id, size, some, dialect)
+    yield from _COUNT_IN.statements(_by_block(joined), dialect)
+    yield from _COUNT_OUT.statements(_by_block(left), dialect)
 
 
-def _by_block(bookings: Iterable[Booking]) -> dict[_Block, tuple[int, int]]:
-    found: dict[_Block, tuple[int, int]] = {}
+def _by_block(bookings: Iterable[Booking]) -> list[Row]:
+    """Rows of blocks with the counts of these bookings, in the order of their keys."""
+    found: dict[tuple[UUID, int, int], tuple[int, int]] = {}
     for each in bookings:
         for size in SIZES:
-            block = _Block(each.ticket_type_id, size, (each.queue_number or 0) // size)
+            block = each.ticket_type_id, size, (each.queue_number or 0) // size
             count, tickets = found.get(block, (0, 0))
-            found[block] = (count + 1, tickets + each.quantity)
-    return found
-
-
-def _taking_out(ticket_type_id: UUID, size: int, blocks: Sequence[Row], dialect: Dialect) -> Statement:
-    bookings = " ".join(f"WHEN {block} THEN {count}" for block, count, _ in blocks)
-    tickets = " ".join(f"WHEN {block} THEN {count}" for block, _, count in blocks)
-    text = (
-        f"UPDATE {_BLOCKS} SET bookings = bookings - CASE block {bookings} END, "  # noqa: S608 - literals
-        f"tickets = tickets - CASE block {tickets} END WHERE ticket_type_id = {_id(ticket_type_id, dialect)} "
-        f"AND size = {size} AND block IN ({','.join(str(block) for block, _, _ in blocks)})"
-    )
-    return Statement(text, len(blocks))
+            found[block] = count + 1, tickets + each.quantity
+    return [(*block, *counts) for block, counts in sorted(found.items())]
 
 
 class PlacesQuery:

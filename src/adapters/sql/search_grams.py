@@ -4,7 +4,6 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from ...domain.event import Event
-from .changes import pieces
 from .rows import searchable, start_order
 from .tables import event_grams
 from .types import Row, Statement, literal_of
@@ -33,16 +32,16 @@ def grams_of(text: str) -> set[bytes]:
 
 
 def gone(rows: Collection[Row], dialect: str) -> Iterator[Statement]:
-    """Statements that remove rows of one event, all with the same status and start."""
+    """Statements that remove rows, each by its whole key.
+
+    One for all of them may look through a table that seems small, and wait for the locks of other events.
+    """
     literals = [literal_of(column.type, dialect) for column in event_grams.c]
-    for some in pieces(sorted(rows)):
-        status, _, order, event_id = (write(value) for write, value in zip(literals, some[0], strict=True))
-        grams = ",".join(literals[1](gram) for _, gram, _, _ in some)
-        text = (
-            f"DELETE FROM {event_grams.name} WHERE status = {status} AND gram IN ({grams}) "  # noqa: S608 - literals
-            f"AND start_order = {order} AND event_id = {event_id}"
+    for row in sorted(rows):
+        key = " AND ".join(
+            f"{column.name} = {write(value)}" for column, write, value in zip(event_grams.c, literals, row, strict=True)
         )
-        yield Statement(text, len(some))
+        yield Statement(f"DELETE FROM {event_grams.name} WHERE {key}", 1)  # noqa: S608 - literals
 
 
 def looked_up(text: str) -> list[bytes]:
