@@ -229,8 +229,8 @@ async def test_a_database_from_before_payments_is_brought_along(empty_url: str) 
         assert replace(found.booking, place=None) == replace(booking, place=None)
     assert [fact.seq for fact in await storage.reads.facts(state.event.id, 0, 99)] == [1, 2, 3, 4, 5, 6]
     assert (await VerifyPromises(storage, AtNow())()).breaches == []
-    found = await storage.reads.events(EventFilter(statuses=frozenset({EventStatus.ON_SALE}), q="jazz ni"), None, 9)
-    assert [each.event.id for each in found.events] == [state.event.id]
+    page = await storage.reads.events(EventFilter(statuses=frozenset({EventStatus.ON_SALE}), q="jazz ni"), None, 9)
+    assert [each.event.id for each in page.events] == [state.event.id]
     waiting = await storage.reads.booking(bookings[2].id)
     assert waiting is not None
     assert waiting.booking.place == Place(1, 0)
