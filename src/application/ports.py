@@ -371,6 +371,13 @@ class EventKey(Struct, frozen=True):
     event_id: UUID
 
 
+class EventPage(Struct, frozen=True):
+    """A piece of a list of events; `next` is the place after which the list goes on, None at its end."""
+
+    events: list[EventState]
+    next: EventKey | None
+
+
 class WaitingKey(Struct, frozen=True):
     """Where a booking stands in an event's waiting list: by ticket type, then queue number."""
 
@@ -403,13 +410,20 @@ class Account(Struct, frozen=True):
 
 
 class Reads(Protocol):
-    """What is committed, read without locks. Each call sees one consistent state."""
+    """What is committed, read without locks. Each call sees one consistent state.
+
+    The exceptions are a search, whose pieces may be read one after the other, and a list of bookings, which may show a
+    place that is newer than the bookings.
+    """
 
     async def events_by_id(self, event_ids: Sequence[UUID]) -> dict[UUID, EventState]:
         """Events with their ticket types in their order, as far as there are such."""
 
-    async def events(self, wanted: EventFilter, after: EventKey | None, limit: int) -> list[EventState]:
-        """Events after that place in their list."""
+    async def events(self, wanted: EventFilter, after: EventKey | None, limit: int) -> EventPage:
+        """Events after that place in their list, at most so many.
+
+        A search looks at a bounded number of events. It may find fewer, or none, before the list ends.
+        """
 
     async def event_of(self, booking_id: UUID) -> UUID | None:
         """Which event a booking belongs to; that never changes."""

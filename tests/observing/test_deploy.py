@@ -32,7 +32,7 @@ VALUES: Final[dict[str, set[str]]] = {
     "method": {call.method for call in CALLS},
     "cause": {trouble.value for trouble in Trouble},
     "outcome": {"confirmed", "held", "waitlisted"},
-    "pool": {"writing", "reading"},
+    "pool": {"writing", "reading", "listing"},
     "queue": {queue.value for queue in Overload},
     "status": {"200", "201", "204", "400", "401", "403", "404", "409", "429", "500", "503"},
 }

@@ -21,6 +21,9 @@ Send = Callable[[AsyncConnection, Sequence[Statement]], Awaitable[list[Found]]]
 CONNECT_SECONDS = 3.0
 """The most that getting a connection may take."""
 
+READ_SECONDS = 4.0
+"""The most that one read may take."""
+
 MORE_SECONDS = 2.0
 """What a connection that nobody waits for any more has to be there, before it is given up."""
 
@@ -38,12 +41,23 @@ class Connections:
     two tasks and two greenlets take a tenth of a lone booking's time; but not while somebody waits for the pool.
     """
 
-    def __init__(self, engine: AsyncEngine, send: Send, *, commits_by_itself: bool = False) -> None:
-        """`commits_by_itself`: each statement is a transaction, so there is nothing to undo."""
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        send: Send,
+        *,
+        commits_by_itself: bool = False,
+        read_seconds: float = READ_SECONDS,
+    ) -> None:
+        """`commits_by_itself`: each statement is a transaction, so there is nothing to undo.
+
+        `read_seconds` is the most that one read may take, with the wait for a connection.
+        """
         self.engine = engine
         self.dialect = engine.dialect
         self.send = send
         self.commits_by_itself = commits_by_itself
+        self.read_seconds = read_seconds
         self._at_hand: list[AsyncConnection] = []
         self._waiting = 0
         self._ends: set[asyncio.Task[Any]] = set()

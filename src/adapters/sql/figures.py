@@ -51,14 +51,15 @@ _NOTE = Into(insert(verifications))
 class SqlFigures:
     """Read without locks; noted in a transaction of its own."""
 
-    def __init__(self, database: Database, writing: Connections, reading: Connections) -> None:
+    def __init__(self, database: Database, writing: Connections, reading: Connections, listing: Connections) -> None:
         self._database = database
         self._writing = writing
         self._reading = reading
+        self._listing = listing
 
     async def longest_lines(self, limit: int) -> list[WaitingLine]:
         """See the port. One statement."""
-        rows = await read(self._reading, self._database.diagnose, _LONGEST_LINES, {"most": limit})
+        rows = await read(self._listing, self._database.diagnose, _LONGEST_LINES, {"most": limit})
         return [WaitingLine(event_id, int(bookings)) for event_id, bookings in rows]
 
     async def verified(self) -> list[Verified]:
@@ -84,8 +85,12 @@ class SqlFigures:
             await transaction.commit()
 
     def connections(self) -> Mapping[str, ConnectionsInUse]:
-        """See the port: for transactions, and for reads without one."""
-        return {"writing": _in_use(self._writing), "reading": _in_use(self._reading)}
+        """See the port: for transactions, for reads without one, and for lists and searches."""
+        return {
+            "writing": _in_use(self._writing),
+            "reading": _in_use(self._reading),
+            "listing": _in_use(self._listing),
+        }
 
 
 def _in_use(connections: Connections) -> ConnectionsInUse:

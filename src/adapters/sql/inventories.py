@@ -24,6 +24,7 @@ from .find import Find, through
 from .holds import load_due_holds
 from .into import Into
 from .lines import load_lines
+from .places import counted_in_blocks, is_waiting
 from .rows import (
     BOOKING,
     EVENT,
@@ -40,7 +41,8 @@ from .rows import (
     ticket_type_values,
     waiting_values,
 )
-from .tables import bookings, events, facts, payments, ticket_types, waiting_list
+from .search_grams import gone, rows_of
+from .tables import bookings, event_grams, events, facts, payments, ticket_types, waiting_list
 from .transaction import Transaction
 from .types import Row, Statement
 
@@ -121,6 +123,7 @@ _MARKS = Find(
 )
 
 _ADD_EVENTS = Into(insert(events))
+_ADD_GRAMS = Into(insert(event_grams), tuple)
 _ADD_TICKET_TYPES = Into(insert(ticket_types))
 _ADD_BOOKINGS = Into(insert(bookings), booking_values)
 _ADD_WAITING = Into(insert(waiting_list))
@@ -152,7 +155,7 @@ class SqlInventories:
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
         self._dialect = transaction.dialect.name
-        self._versions: dict[UUID, int] = {}
+        self._saved: dict[UUID, Event] = {}
         # By the numbers of their ids, which have their hashes at hand.
         self._moved: dict[int, Event] = {}
         self._counted: dict[int, TicketType] = {}
@@ -192,7 +195,7 @@ class SqlInventories:
         inventories = {}
         for row in locked:
             current = event(row)
-            self._versions[current.id] = current.version
+            self._saved[current.id] = current
             inventories[current.id] = Inventory(
                 event=current,
                 ticket_types=tuple(of_event[current.id]),
@@ -256,7 +259,7 @@ class SqlInventories:
         """
         sum_ = _sum(decisions)
         new = list(sum_.new_bookings.values())
-        waiting = [waiting_values(each) for each in new if each.status is BookingStatus.WAITLISTED]
+        joining = [each for each in new if each.status is BookingStatus.WAITLISTED]
         facts = [fact_values(fact, mark) for decision in decisions for fact in decision.facts]
         self._transaction.hold(
             [
@@ -264,13 +267,14 @@ class SqlInventories:
                 *self._leaving_line(sum_.changes),
                 *self._changed_bookings(sum_.changes),
                 *self._into(_ADD_BOOKINGS, new),
-                *self._into(_ADD_WAITING, waiting),
+                *self._into(_ADD_WAITING, list(map(waiting_values, joining))),
+                *self._counted_in_blocks(joining, sum_.changes),
                 *self._into(_ADD_PAYMENTS, list(map(payment_values, sum_.new_payments.values()))),
                 *_PUT_PAYMENTS.statements(list(sum_.changed_payments.values()), self._dialect),
                 *self._into(_ADD_FACTS, facts),
             ]
         )
-        self._versions |= {each.event.id: each.event.version for each in sum_.inventories.values()}
+        self._saved |= {each.event.id: each.event for each in sum_.inventories.values()}
         if more_follow:
             await self._transaction.send_ahead()
 
@@ -306,7 +310,7 @@ class SqlInventories:
         for each in sum_.inventories.values():
             if each.event.id in sum_.new_events:
                 new.append(each.event)
-            elif self._versions.get(each.event.id) == each.event.version:
+            elif self._saved[each.event.id].version == each.event.version:
                 self._moved[each.event.id.int] = each.event
             else:
                 self._moved.pop(each.event.id.int, None)
@@ -322,8 +326,24 @@ class SqlInventories:
         dialect = self._dialect
         yield from self._into(_ADD_EVENTS, list(map(event_values, new)))
         yield from _PUT_EDITED.statements(list(map(event_values, edited)), dialect)
+        yield from self._grams(new, edited)
         yield from self._into(_ADD_TICKET_TYPES, list(map(ticket_type_values, sum_.new_ticket_types.values())))
         yield from _PUT_TICKET_TYPES.statements(list(map(ticket_type_values, changed)), dialect)
+
+    def _grams(self, new: Sequence[Event], edited: Sequence[Event]) -> Iterator[Statement]:
+        """Keep the search index."""
+        rows = [row for each in new for row in rows_of(each)]
+        for each in edited:
+            before, after = rows_of(self._saved[each.id]), rows_of(each)
+            yield from gone(before - after, self._dialect)
+            rows += after - before
+        # In the order of the key, in which they are written soonest.
+        yield from self._into(_ADD_GRAMS, sorted(rows))
+
+    def _counted_in_blocks(self, joining: Sequence[Booking], changes: dict[int, "_Changed"]) -> Iterator[Statement]:
+        left = [each.before for each in changes.values() if is_waiting(each.before)]
+        joined = [each.after for each in changes.values() if is_waiting(each.after)]
+        return counted_in_blocks([*joining, *joined], left, self._transaction.dialect)
 
     def _into(self, into: Into, rows: Sequence[Any]) -> Iterator[Statement]:
         return into.statements(rows, self._transaction.dialect)

@@ -24,6 +24,12 @@ LOCK_WAIT_SECONDS = 3
 STATEMENT_LIMIT_SECONDS = 5
 """After how long the server itself ends a statement: its caller gives up sooner, and it should not keep its locks."""
 
+LIST_LIMIT_SECONDS = 2
+"""The same for a list or a search."""
+
+LISTS_AT_ONCE = 4
+"""Lists and searches that one process has the database work on at the same time."""
+
 LONG_STATEMENT_SECONDS = 600
 """The same for what looks at everything or changes the schema."""
 
@@ -98,6 +104,17 @@ class MySQL:
     def reading(self, url: URL) -> AsyncEngine:
         """Each statement is a transaction of its own that reads without locks, and one round trip."""
         return _engine(url, pool_size=8, max_overflow=8, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
+
+    def listing(self, url: URL) -> AsyncEngine:
+        """The server ends a list or a search that takes long, so that a few cannot keep it busy."""
+        return _engine(
+            url,
+            LIST_LIMIT_SECONDS,
+            pool_size=LISTS_AT_ONCE,
+            max_overflow=0,
+            isolation_level="AUTOCOMMIT",
+            skip_autocommit_rollback=True,
+        )
 
     def unhurried(self, url: URL) -> AsyncEngine:
         """As for writing, for statements that may take minutes."""

@@ -22,6 +22,15 @@ BUSY_SECONDS = 3
 ASKING_SECONDS = 0.01
 """What SQLite itself waits for the writers' lock: short, because whoever begins asks again (`Transaction`)."""
 
+LIST_LIMIT_SECONDS = 2
+"""After how long a statement of a list or a search is ended: its thread would go on for a caller that has given up."""
+
+STEPS_BETWEEN_LOOKS = 20_000
+"""Steps of SQLite's virtual machine between two looks at the clock, a millisecond or so."""
+
+LISTS_AT_ONCE = 4
+"""Lists and searches that one process works on at the same time."""
+
 MIGRATION_WAIT_SECONDS = 300
 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
@@ -35,6 +44,7 @@ _AWAY = frozenset(
         sqlite3.SQLITE_CORRUPT,
         sqlite3.SQLITE_NOTADB,
         sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_INTERRUPT,
     }
 )
 _MEANINGS: dict[int | None, Trouble] = {
@@ -60,6 +70,19 @@ class SQLite:
         return _engine(
             url, BUSY_SECONDS, pool_size=4, max_overflow=12, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True
         )
+
+    def listing(self, url: URL) -> AsyncEngine:
+        """As for reading, a few."""
+        engine = _engine(
+            url,
+            BUSY_SECONDS,
+            pool_size=LISTS_AT_ONCE,
+            max_overflow=0,
+            isolation_level="AUTOCOMMIT",
+            skip_autocommit_rollback=True,
+        )
+        event.listen(engine.sync_engine, "connect", _limit)
+        return engine
 
     def unhurried(self, url: URL) -> AsyncEngine:
         """As for writing: the file ends no statement by itself."""
@@ -146,6 +169,27 @@ def _prepare(connection: Any, _: object) -> None:
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
+
+
+class _TimeLimit:
+    """Ends a statement after `LIST_LIMIT_SECONDS`, in the thread that works on it."""
+
+    def __init__(self) -> None:
+        self._ends_at = 0.0
+
+    def begin(self, _: str) -> None:
+        """A statement begins."""
+        self._ends_at = monotonic() + LIST_LIMIT_SECONDS
+
+    def is_over(self) -> bool:
+        """Whether the statement has to end."""
+        return monotonic() > self._ends_at
+
+
+def _limit(connection: Any, _: object) -> None:
+    limit = _TimeLimit()
+    connection.run_async(lambda driver: driver.set_trace_callback(limit.begin))
+    connection.run_async(lambda driver: driver.set_progress_handler(limit.is_over, STEPS_BETWEEN_LOOKS))
 
 
 def _undo(connection: Any, _: object) -> None:

@@ -29,7 +29,7 @@ from ...domain.mails import MailKind
 from ...domain.payment import PaymentKind, PaymentMethod, PaymentState
 from ...domain.user import Role
 from ...domain.webhooks import DeliveryStatus
-from .types import Digest, Exact, Id, LongBytes, LongText, Moment, Word
+from .types import Digest, Exact, Gram, Id, LongBytes, LongText, Moment, Word
 
 metadata = MetaData(
     naming_convention={
@@ -85,6 +85,19 @@ events = Table(
     Index(None, "organizer_id", "status", "start_order", "id"),
     Index(None, "is_unsettled", "id"),
     Index(None, "earliest_expiry", "id"),
+    **_OPTIONS,
+)
+
+# The search index: every run of one to three characters of `searchable`, with what orders a list of events. So the
+# events of a status that hold a run lie together, in the order in which a list shows them. Written with the event.
+event_grams = Table(
+    "event_grams",
+    metadata,
+    Column("status", Word(EventStatus), primary_key=True),
+    Column("gram", Gram, primary_key=True),
+    Column("start_order", BigInteger(), primary_key=True, autoincrement=False),
+    Column("event_id", Id(), primary_key=True),
+    sqlite_with_rowid=False,
     **_OPTIONS,
 )
 
@@ -163,6 +176,21 @@ waiting_list = Table(
     UniqueConstraint("booking_id"),
     Index(None, "ticket_type_id", "quantity"),
     CheckConstraint("quantity >= 1 AND queue_number >= 1", name="place"),
+    **_OPTIONS,
+)
+
+# How many bookings and tickets the waiting list holds in each block of `size` queue numbers, so that a place is a sum
+# over a few rows. Written under the event's lock with the waiting list itself.
+waiting_blocks = Table(
+    "waiting_blocks",
+    metadata,
+    Column("ticket_type_id", Id(), primary_key=True),
+    Column("size", Integer(), primary_key=True, autoincrement=False),
+    Column("block", BigInteger(), primary_key=True, autoincrement=False),
+    Column("bookings", BigInteger(), nullable=False),
+    Column("tickets", BigInteger(), nullable=False),
+    CheckConstraint("bookings >= 0 AND tickets >= bookings", name="counted"),
+    sqlite_with_rowid=False,
     **_OPTIONS,
 )
 

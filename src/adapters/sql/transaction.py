@@ -15,6 +15,7 @@ from .connections import Connections, driver_of
 from .find import Find
 from .into import Into
 from .types import Result as Found
+from .types import Row as LiteralRow
 from .types import Statement
 
 Result = TypeVar("Result")
@@ -297,12 +298,24 @@ async def read(connections: Connections, diagnose: Diagnosis, statement: Executa
 
     A connection that had died unnoticed in the pool is replaced, once. Raises: Unavailable.
     """
+    return await _read(connections, diagnose, lambda transaction: transaction.rows(statement, values))
+
+
+async def read_written(connections: Connections, diagnose: Diagnosis, statement: Statement) -> Sequence[LiteralRow]:
+    """As `read`, for a statement that holds its values, as the driver has the rows."""
+    (found,) = await _read(connections, diagnose, lambda transaction: transaction.send([statement]))
+    return found.rows
+
+
+async def _read(
+    connections: Connections, diagnose: Diagnosis, work: Callable[[Transaction], Awaitable[Result]]
+) -> Result:
     try:
-        async with asyncio.timeout(STATEMENT_SECONDS):
+        async with asyncio.timeout(connections.read_seconds):
             for _ in range(2):
                 try:
                     async with Transaction(connections, diagnose, seconds=None) as transaction:
-                        return await transaction.rows(statement, values)
+                        return await work(transaction)
                 except Retryable:
                     continue
     except TimeoutError as error:
