@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dependency_injector.containers import DeclarativeContainer
@@ -66,6 +67,7 @@ from ..application.sweep import ExpireHolds, SettlePayments, Sweep
 from ..application.telling import Courier, Postman
 from ..application.turnstile import Turnstile
 from ..application.verify_promises import NoteVerdict, VerifyPromises
+from .private_files import make_private_database, make_private_folder
 from .secret import signing_secret
 from .settings import Payments, Settings, SettingsError
 
@@ -134,6 +136,7 @@ def _numbers(settings: Settings) -> Numbers:
     if settings.metrics_directory is None:
         return Numbers()
     try:
+        make_private_folder(settings.metrics_directory)
         return SharedNumbers(settings.metrics_directory)
     except OSError as error:
         raise SettingsError(
@@ -173,7 +176,11 @@ def _ledger_url(settings: Settings) -> str | URL:
     file = settings.sqlite_file
     if file is None:
         return settings.database_url
-    return URL.create("sqlite+aiosqlite", database=str(file.with_name(f"{file.name}.sandbox.db")))
+    return URL.create("sqlite+aiosqlite", database=str(_ledger_file(file)))
+
+
+def _ledger_file(database: Path) -> Path:
+    return database.with_name(f"{database.name}.sandbox.db")
 
 
 def _courier(settings: Settings) -> Courier:
@@ -206,13 +213,19 @@ def _limited_log_in(settings: Settings, log_in: LogIn, failed_logins: FailedLogi
 
 
 def _make_room(settings: Settings) -> None:
-    """The folder of the embedded database. Raises: Unavailable."""
-    if settings.sqlite_file is not None:
-        folder = settings.sqlite_file.parent
+    """Make the files of the embedded database, for their owner alone. Raises: Unavailable."""
+    file = settings.sqlite_file
+    if file is None:
+        return
+    try:
+        make_private_folder(file.parent)
+    except OSError as error:
+        raise Unavailable(f"The folder {file.parent} for the database cannot be made: {error.strerror}") from error
+    for each in (file, *([_ledger_file(file)] if settings.payments is Payments.SANDBOX else ())):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_private_database(each)
         except OSError as error:
-            raise Unavailable(f"The folder {folder} for the database cannot be made: {error.strerror}") from error
+            raise Unavailable(f"The file {each} cannot be made: {error.strerror}") from error
 
 
 class Draining:

@@ -4,6 +4,7 @@ import os
 import secrets
 from pathlib import Path
 
+from .private_files import OWNER_ONLY, make_private_folder
 from .settings import LEAST_SECRET, MADE_BY, PREFIX, Settings, SettingsError
 from .strength import weakness_of
 
@@ -43,11 +44,12 @@ def kept_secret(path: Path) -> str:
 
 
 def _make(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private_folder(path.parent)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), OWNER_ONLY)
             file.write(secrets.token_urlsafe(48))
             file.flush()
             os.fsync(file.fileno())
