@@ -69,6 +69,13 @@ class Payments(StrEnum):
     STRIPE = "stripe"
 
 
+class ForwardedHeader(StrEnum):
+    """The header in which trusted proxies say whom a request comes from."""
+
+    X_FORWARDED_FOR = "x-forwarded-for"
+    FORWARDED = "forwarded"
+
+
 class MailUrl(Struct, frozen=True, kw_only=True):
     """Where mails are handed over, as a URL says it. `encryption` is `starttls`, `tls` or `none`."""
 
@@ -96,6 +103,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     organizers: Organizers = Organizers.EVERYONE
     rate_limits: bool = True
     trusted_proxies: tuple[Network, ...] = ()
+    forwarded_header: ForwardedHeader = ForwardedHeader.X_FORWARDED_FOR
     cors_origins: tuple[str, ...] = ()
     currency: str = "EUR"
     payments: Payments = Payments.SANDBOX
@@ -408,6 +416,7 @@ _RULES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     f"{PREFIX}ORGANIZERS": ("organizers", _choice(Organizers)),
     f"{PREFIX}RATE_LIMITS": ("rate_limits", _switch),
     f"{PREFIX}TRUSTED_PROXIES": ("trusted_proxies", _networks),
+    f"{PREFIX}FORWARDED_HEADER": ("forwarded_header", _choice(ForwardedHeader)),
     f"{PREFIX}CORS_ORIGINS": ("cors_origins", _origins),
     f"{PREFIX}CURRENCY": ("currency", _currency),
     f"{PREFIX}PAYMENTS": ("payments", _choice(Payments)),

@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 
 from boxoffice.domain.user import Organizers
-from boxoffice.entrypoints.settings import LogLevel, Payments, Settings, SettingsError
+from boxoffice.entrypoints.settings import ForwardedHeader, LogLevel, Payments, Settings, SettingsError
 
 ROOT: Final = Path(__file__).parents[2]
 SECRET: Final = "k7Vq-2mXw9-Tr4Zs-8pLd6-Hn3Yb-5fJc"
@@ -73,6 +73,7 @@ def test_everything_has_a_default(tmp_path: Path) -> None:
             "trusted_proxies",
             (ip_network("10.0.0.0/8"), ip_network("::1/128"), ip_network("2001:db8::/32")),
         ),
+        ("FORWARDED_HEADER", "Forwarded", "forwarded_header", ForwardedHeader.FORWARDED),
         ("CORS_ORIGINS", "https://a.example.org", "cors_origins", ("https://a.example.org",)),
         (
             "CORS_ORIGINS",
@@ -149,6 +150,7 @@ _BAD: Final = [
         for text in ("hush", "*", "null", "https://hush/", "https://hush/a", "https://Hush", "hush.org", "https://a,")
     ),
     *(("CORS_ORIGINS", text) for text in ("ftp://hush", "https://user:hush@a", "https://a?hush", "https://*.hush.org")),
+    *(("FORWARDED_HEADER", text) for text in ("hush", "", "x-real-ip", "x-forwarded-for,forwarded")),
     *(("CURRENCY", text) for text in ("hush", "eur", "EURO", "XXX", "€", "E R", "EUR ")),
     *(("PAYMENTS", text) for text in ("hush", "paypal", "sandbox,stripe", " stripe", "1")),
     *(("STRIPE_KEY", text) for text in ("hush", "pk_live_hush", "sk-hush", "sk_", "sk_live_hush ", "sk_live_hush\n")),

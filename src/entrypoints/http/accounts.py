@@ -13,9 +13,9 @@ from ...application.log_in import Credentials
 from ...application.log_out import LogOut
 from ...application.refresh_session import RefreshSession
 from ...domain.user import LOGIN_RULES, PROFILE_RULES, REFRESH_RULES, REGISTRATION_RULES
+from ..client_address import AddressOf
 from .body import Body, read
 from .exchange import Request, Response
-from .limits import AddressOf
 from .operation import Operation
 from .routing import get, patch, post
 from .views import TokenView, UserView

@@ -8,12 +8,13 @@ from dependency_injector.providers import Object
 from litestar import Litestar
 
 from ... import __version__
+from ..client_address import AddressOf
 from ..container import Container
 from ..lifespan import running
 from . import accounts, bookings, events, metrics, operations, payments, problem_pages, webhooks
 from .cors import Cors, Preflight
 from .envelope import Envelope
-from .limits import AddressOf, Identify
+from .limits import Identify
 from .reference import reference_of
 from .routing import Calls, handlers_of
 
@@ -65,7 +66,7 @@ def create_app(container: Container) -> Litestar:
 
     reference = reference_of(CALLS, __version__)
     settings = container.settings()
-    address_of = AddressOf(settings.trusted_proxies)
+    address_of = AddressOf(settings.trusted_proxies, settings.forwarded_header)
     limits = container.request_limits if settings.rate_limits else None
     providers = {
         **container.providers,
