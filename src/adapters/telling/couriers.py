@@ -18,6 +18,7 @@ from standardwebhooks import Webhook as Signer
 from ...application.telling import Refused
 from ...domain.facts import Fact
 from ...domain.webhooks import Webhook, message_id
+from .public_addresses import is_public
 
 SECONDS: Final = 10.0
 """The most that a delivery may take, from the name's resolution to the end of the answer."""
@@ -141,21 +142,6 @@ def body_of(fact: Fact) -> bytes:
 
 class Forbidden(Exception):
     """An address that nothing may be sent to."""
-
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-
-def is_public(address: Address) -> bool:
-    """Whether an address is anybody's on the internet: not private, loopback, link-local, multicast or reserved.
-
-    What carries an IPv4 address within (mapped, 6to4) is judged by that one. NAT64 and Teredo count as reserved.
-    """
-    if isinstance(address, ipaddress.IPv6Address):
-        within = address.ipv4_mapped or address.sixtofour
-        if within is not None:
-            return is_public(within)
-    return address.is_global and not (address.is_multicast or address.is_reserved)
 
 
 class _CheckedNetwork(httpcore.AsyncNetworkBackend):
