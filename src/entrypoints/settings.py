@@ -21,17 +21,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..domain.money import currency
 from ..domain.user import Organizers, email
-from .strength import weakness_of
+from .strength import MADE_BY, RANDOM_BYTES, weakness_of
 
 PREFIX: Final = "BOXOFFICE_"
 TEST_PREFIX: Final = "BOXOFFICE_TEST_"
 """Settings of the tests, which are not ours to judge."""
-
-LEAST_SECRET: Final = 32
-"""Bytes of a secret for HS256 (RFC 7518, 3.2)."""
-
-MADE_BY: Final = 'python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
-"""What makes a secret, for whoever needs one."""
 
 MEMORY_URL: Final = "memory://"
 SQLITE_DRIVER: Final = "sqlite+aiosqlite"
@@ -250,15 +244,13 @@ def _check_options(url: URL) -> None:
 
 
 def _jwt_secret(text: str) -> str:
-    if len(text.encode()) < LEAST_SECRET:
-        raise ValueError(f"must have at least {LEAST_SECRET} bytes; make one with: {MADE_BY}")
     try:
         HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(text)
     except jwt.InvalidKeyError:
         raise ValueError("must be a random text, not a PEM or SSH key") from None
     weakness = weakness_of(text)
     if weakness is not None:
-        raise ValueError(f"must be a random text, and this one {weakness}; make one with: {MADE_BY}")
+        raise ValueError(f"must be {RANDOM_BYTES} random bytes, and this one {weakness}; make one with: {MADE_BY}")
     return text
 
 

@@ -1,4 +1,4 @@
-"""The command line: serve, migrate, grant, user, sweep, verify, simulate."""
+"""The command line: serve, migrate, grant, user, sweep, verify, secret, simulate."""
 
 import argparse
 import logging
@@ -13,6 +13,7 @@ from ...domain.refusals import InvalidRequest, Refusal, invalid
 from ...domain.user import Role
 from ..logs import set_up_logs
 from ..settings import Settings, SettingsError
+from ..strength import new_secret
 from .operate import disable_user, enable_user, grant, list_users, migrate, sweep, verify
 
 DONE = 0
@@ -44,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(asked: argparse.Namespace) -> int:
     """Whatever can be foreseen to go wrong is a sentence that says what to do, and no traceback."""
     try:
-        settings = Settings.load()
+        # A command that needs none must work where they are wrong, or not there yet.
+        settings = Settings.load() if asked.needs_settings else Settings()
         set_up_logs(settings)
         for name in settings.unknown:
             _log.warning("%s is not a setting of Boxoffice and changes nothing", name)
@@ -71,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0; 1, it did not work, or a promise is broken; 2, wrong use.",
     )
     parser.add_argument("--version", action="version", version=f"boxoffice {__version__}")
-    parser.set_defaults(command=None)
+    parser.set_defaults(command=None, needs_settings=True)
     commands = parser.add_subparsers(metavar="command", title="commands")
 
     serving = commands.add_parser("serve", help="serve the REST API", description="Serve the REST API.")
@@ -108,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Check the promises over the whole database, beside live traffic, and print each.",
     )
     verifying.set_defaults(command=lambda settings, _: verify(settings))
+    _add_secret(commands)
     _add_simulate(commands)
     return parser
 
@@ -137,6 +140,20 @@ def _add_user(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     )
     enabling.add_argument("email", metavar="EMAIL", help="the account's e-mail address")
     enabling.set_defaults(command=lambda settings, asked: enable_user(settings, asked.email))
+
+
+def _add_secret(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    making = commands.add_parser(
+        "secret",
+        help="print a new secret for BOXOFFICE_JWT_SECRET",
+        description="Print a new secret for BOXOFFICE_JWT_SECRET: 32 random bytes in base64url. It reads no settings.",
+    )
+    making.set_defaults(command=_print_secret, needs_settings=False)
+
+
+def _print_secret(_: Settings, __: argparse.Namespace) -> int:
+    print(new_secret())
+    return DONE
 
 
 def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
