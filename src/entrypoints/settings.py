@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import jwt
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from jwt.algorithms import HMACAlgorithm
 from msgspec import Struct
 from sqlalchemy.engine import URL, make_url
@@ -187,8 +188,34 @@ def _dotenv(path: Path) -> dict[str, str | None]:
         raise SettingsError(f"{path.name} in the working directory cannot be read: {error.strerror}") from None
     except UnicodeError:
         raise SettingsError(f"{path.name} in the working directory must be text in UTF-8") from None
+    _check_lines(path, text)
     # What is written is what counts: no ${NAME} is filled in, a password may look like one.
     return dotenv_values(stream=StringIO(text), interpolate=False)
+
+
+def _check_lines(path: Path, text: str) -> None:
+    """Raises: SettingsError naming each line that is neither blank, a comment nor NAME=value.
+
+    The library leaves such lines out, so that a forgotten quote would mean a setting's default.
+    """
+    problems: list[str] = []
+    for binding in parse_stream(StringIO(text)):
+        is_line = binding.key is None or (binding.value is not None and _NAME.fullmatch(binding.key))
+        # A quote that ends some lines below would hide the settings between.
+        hides = _HIDDEN.search(binding.value or "")
+        if binding.error or not is_line or hides:
+            string, number = binding.original
+            number += string[: len(string) - len(string.lstrip())].count("\n")
+            problems.append(
+                f"{path.name} in the working directory: line {number} must be NAME=value, a comment or blank, and a "
+                "quote that it opens must be closed"
+            )
+    if problems:
+        raise SettingsError(*problems) from None
+
+
+_NAME: Final = re.compile(r"[A-Za-z_][\w.-]*")
+_HIDDEN: Final = re.compile(rf"^\s*(?:export\s+)?{PREFIX}\w*\s*=", re.MULTILINE)
 
 
 def _present(text: str | None) -> str:
@@ -219,6 +246,8 @@ def _database_url(text: str) -> str:
             raise ValueError("must name a file after sqlite+aiosqlite:///, and this is a directory")
     elif url.drivername != MYSQL_DRIVER or not (url.host and url.database):
         raise rule
+    if not all((part or "").isascii() for part in (url.username, url.password)):
+        raise ValueError("must have a user and a password in ASCII: the driver cannot send others")
     # A word without a value would be left out, and the connection be without TLS.
     if not all(value for _, value in parse_qsl(text.partition("?")[2], keep_blank_values=True)):
         raise rule

@@ -122,6 +122,8 @@ _BAD: Final = [
             "mysql+asyncmy://owner:hush@database/",
             "mysql+asyncmy://owner:hush@/hush",
             "mysql+asyncmy://owner:hush@database:hush/hush",
+            "mysql+asyncmy://owner:h%C3%BCsh@database/hush",
+            "mysql+asyncmy://öwner:hush@database/hush",
         )
     ),
     *(
@@ -249,7 +251,36 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
 
 def test_a_bad_value_in_the_file_is_named_and_not_shown(tmp_path: Path) -> None:
     assert problems(tmp_path, "BOXOFFICE_CURRENCY=hush\n")[0].startswith("BOXOFFICE_CURRENCY must be")
-    assert problems(tmp_path, "BOXOFFICE_CURRENCY\n")[0].startswith("BOXOFFICE_CURRENCY must not be empty")
+    assert problems(tmp_path, "BOXOFFICE_CURRENCY=\n")[0].startswith("BOXOFFICE_CURRENCY must not be empty")
+
+
+@pytest.mark.parametrize(
+    ("dotenv", "lines"),
+    [
+        ('# x\n\nBOXOFFICE_DATABASE_URL="mysql+asyncmy://hush@h/b\nBOXOFFICE_CURRENCY=CHF\n', [3]),
+        ("BOXOFFICE_DATABASE_URL='mysql+asyncmy://hush@h/b\n", [1]),
+        ('BOXOFFICE_DATABASE_URL="hush" hush\n', [1]),
+        ('BOXOFFICE_DATABASE_URL="hu"sh"\n\n\nhush hush\n', [1, 4]),
+        ("BOXOFFICE_CURRENCY\n", [1]),
+        ("BOXOFFICE_CURRENCY CHF\n", [1]),
+        ("A=1\n=hush\n", [2]),
+        ("\n\nmysql+asyncmy://owner:hush@h/b\n", [3]),
+        ("mysql+asyncmy://owner:hush@h/b?ssl_ca=/hush\n", [1]),
+        # The quote ends, but only below a setting that would be hidden.
+        ('OTHER="hush\nBOXOFFICE_CURRENCY=CHF\nANOTHER="\n', [1]),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_named_by_its_number(tmp_path: Path, dotenv: str, lines: list[int]) -> None:
+    found = problems(tmp_path, dotenv)
+    assert [int(re.findall(r"line (\d+) must be NAME=value", problem)[0]) for problem in found] == lines
+    assert "hush" not in "".join(found)
+
+
+def test_lines_that_can_be_read_start(tmp_path: Path) -> None:
+    dotenv = (
+        "\n# BOXOFFICE_CURRENCY CHF\n  \nexport A='b c' # d\nB=\"x\ny\"\nmy-own.name=1\nC=\nBOXOFFICE_CURRENCY = CHF\n"
+    )
+    assert load(tmp_path, dotenv).currency == "CHF"
 
 
 def test_what_is_written_in_the_file_is_what_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ ROOT: Final = Path(__file__).parents[2]
         ("0000111122223333444455556666" + "0123", "fewer than 11"),
         ("abcdefghijklmnopqrstuvwxyz0123456789", "counts"),
         ("98765432109876543210zyxwvutsrqponm", "counts"),
-        ("aaaaaaaaaaaabbbbbbbbccccccddddeeffgghh", "counts"),
+        ("aaaaaaaaaaaabbbbbbbbccccccddddeeffgghhiijjkkll", "counts"),
         *(
             (text, "example")
             for text in (
