@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from dependency_injector.containers import DeclarativeContainer
 from dependency_injector.providers import Dependency, Object, Singleton
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError
 
 from .. import __version__
 from ..adapters.observing import Metrics, Numbers, SharedNumbers, Together, Unforeseen
@@ -329,9 +328,8 @@ async def migrate(settings: Settings) -> None:
     _make_room(settings)
     try:
         await upgrade(settings.database_url)
-    except DBAPIError as error:
-        # What the driver says names the host and the user, and no password.
-        raise Unavailable(f"The database at {settings.database_place} cannot be migrated: {error.orig}") from error
+    except Unavailable as failure:
+        raise Unavailable(f"The database at {settings.database_place} cannot be migrated: {failure}") from failure
     if settings.payments is Payments.SANDBOX:
         await _prepare_sandbox(settings)
 

@@ -7,7 +7,7 @@ from typing import Self
 
 from sqlalchemy.engine import Engine, make_url
 
-from ...application.failures import Retryable, Unavailable
+from ...application.failures import OutcomeUnknown, Retryable, Unavailable
 from .chores import SqlChores
 from .connections import Connections, Send
 from .database import database_of
@@ -22,6 +22,7 @@ from .telling import SqlTellingReads
 from .transaction import STATEMENT_SECONDS, Transaction
 from .users import SqlUsers
 from .webhooks import SqlWebhooks
+from .write_probe import WriteProbe
 
 ATTEMPTS = 2
 """How often the database is asked whether it is ready: a connection of the pool may have died unnoticed."""
@@ -65,6 +66,7 @@ class SqlStorage:
         self._writing = Connections(self._database.writing(parsed), self._database.send)
         self._reading = Connections(self._database.reading(parsed), self._database.send, commits_by_itself=True)
         self._unhurried = Connections(self._database.unhurried(parsed), self._database.send)
+        self._probe = WriteProbe(self._writing, self._database.diagnose, *self._database.opening)
         self.reads = SqlReads(self._reading, self._database.diagnose)
         self.telling = SqlTellingReads(self._reading, self._database.diagnose)
         self.figures = SqlFigures(self._database, self._writing, self._reading)
@@ -113,7 +115,8 @@ class SqlStorage:
                 async with Transaction(self._reading, self._database.diagnose) as transaction:
                     await transaction.check(check_version)
                     await transaction.check(self._database.check_writable)
-            except Retryable:
+                await self._probe()
+            except (Retryable, OutcomeUnknown):
                 # It may have died in the pool, and the database be there again.
                 continue
             else:
