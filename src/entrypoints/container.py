@@ -67,6 +67,7 @@ from ..application.telling import Courier, Postman
 from ..application.turnstile import Turnstile
 from ..application.verify_promises import NoteVerdict, VerifyPromises
 from .private_files import make_private_database, make_private_folder
+from .readiness import Draining, Readiness
 from .secret import signing_secret
 from .settings import Payments, Settings, SettingsError
 
@@ -227,17 +228,6 @@ def _make_room(settings: Settings) -> None:
             raise Unavailable(f"The file {each} cannot be made: {error.strerror}") from error
 
 
-class Draining:
-    """Whether this process takes no more work, because it is about to end."""
-
-    def __init__(self) -> None:
-        self.has_begun = False
-
-    def begin(self) -> None:
-        """From now on this process is not ready any more."""
-        self.has_begun = True
-
-
 class Container(DeclarativeContainer):
     """Everything that a process needs, made once each and only when asked for."""
 
@@ -260,6 +250,7 @@ class Container(DeclarativeContainer):
     observer = Singleton(_observer, metrics, tracing)
     turnstile = Singleton(Turnstile, storage, clock, ids, jitter=jitter, observer=observer)
     draining = Singleton(Draining)
+    readiness = Singleton(Readiness, storage, draining)
     # Asked for with every request; the clock's own answer, a date, costs twenty times as much.
     seconds: Object[Callable[[], float]] = Object(time.time)
     request_limits = Singleton(RequestLimits, seconds)

@@ -112,7 +112,8 @@ class MySQL:
             return Trouble.LOST if isinstance(error, OSError | EOFError) else None
         trouble = _MEANINGS.get(_code(error))
         if trouble is Trouble.AWAY and committing and _code(error) not in _DENIED:
-            # COMMIT needs no rights, so another statement that was sent with it was denied. Otherwise, refusing to answer a COMMIT says nothing about what became of it.
+            # Refusing to answer a COMMIT says nothing about what became of it. It needs no rights, though: what was
+            # denied is a statement that was sent before it.
             return Trouble.LOST
         if trouble is None and isinstance(error, IntegrityError):
             return Trouble.CONFLICT

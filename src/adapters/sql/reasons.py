@@ -6,7 +6,7 @@ The sentences do not quote the driver, whose own words may name hosts and users.
 import socket
 import sqlite3
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from sqlalchemy.exc import DBAPIError
@@ -77,7 +77,7 @@ def refusal_of(error: DBAPIError) -> str:
     reason = reason_of(error)
     if reason is not None:
         return reason
-    arguments = getattr(error.orig, "args", ())
+    arguments: Sequence[object] = getattr(error.orig, "args", ())
     if len(arguments) == 2 and isinstance(arguments[0], int):
         return f"error {arguments[0]}: {arguments[1]}"
     return str(error.orig)

@@ -1,11 +1,8 @@
 """Operations: /health, /openapi.json, /docs."""
 
-import logging
 from typing import Final
 
-from ...application.failures import Unavailable
-from ...application.ports import Storage
-from ..container import Draining
+from ..readiness import Readiness
 from .exchange import HTML, Request, Response
 from .operation import Operation
 from .reference import STYLE, Reference
@@ -14,8 +11,6 @@ from .security_headers import page_policy
 from .views import View
 
 _TAG: Final = "Operations"
-
-_log = logging.getLogger(__name__)
 
 
 class HealthView(View, frozen=True, kw_only=True):
@@ -52,16 +47,9 @@ async def read_liveness(_: Request[None]) -> HealthView:
         problems=("try-again",),
     ),
 )
-async def read_readiness(_: Request[None], storage: Storage, draining: Draining) -> HealthView:
-    """Not when the database is away, read-only or at another schema version, or this process is draining."""
-    if draining.has_begun:
-        raise Unavailable("This process is about to end.")
-    try:
-        await storage.check_ready()
-    except Unavailable as failure:
-        # Those who ask are told that it is so, and those who operate it why.
-        _log.warning("Not ready: %s", failure)
-        raise
+async def read_readiness(_: Request[None], readiness: Readiness) -> HealthView:
+    """Not when the database is away, takes no writes or is at another schema version, or this process is draining."""
+    await readiness()
     return HealthView(status="ready")
 
 
