@@ -250,7 +250,7 @@ class Container(DeclarativeContainer):
     observer = Singleton(_observer, metrics, tracing)
     turnstile = Singleton(Turnstile, storage, clock, ids, jitter=jitter, observer=observer)
     draining = Singleton(Draining)
-    readiness = Singleton(Readiness, storage, draining)
+    readiness = Singleton(Readiness, storage.provider, draining)
     # Asked for with every request; the clock's own answer, a date, costs twenty times as much.
     seconds: Object[Callable[[], float]] = Object(time.time)
     request_limits = Singleton(RequestLimits, seconds)
@@ -310,15 +310,18 @@ def make_container(settings: Settings) -> Container:
     return Container(settings=settings)
 
 
-async def migrate(settings: Settings) -> None:
-    """Bring the database's schema up to date; safe to run twice and at once. Raises: Unavailable."""
+async def migrate(settings: Settings, progress: Callable[[str], None] | None = None) -> None:
+    """Bring the database's schema up to date; safe to run twice and at once.
+
+    Call `progress` with each version that it reaches. Raises: Unavailable.
+    """
     if settings.is_in_memory:
         return
     from ..adapters.sql.migrate import upgrade  # noqa: PLC0415
 
     _make_room(settings)
     try:
-        await upgrade(settings.database_url)
+        await upgrade(settings.database_url, progress)
     except Unavailable as failure:
         raise Unavailable(f"The database at {settings.database_place} cannot be migrated: {failure}") from failure
     if settings.payments is Payments.SANDBOX:

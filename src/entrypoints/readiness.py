@@ -1,6 +1,7 @@
 """Whether a process should get requests, with one line of the log for each change."""
 
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from ..application.failures import Unavailable
@@ -25,7 +26,7 @@ class Draining:
 class Readiness:
     """Asks the storage, and tells the log what changed since the last time."""
 
-    def __init__(self, storage: Storage, draining: Draining) -> None:
+    def __init__(self, storage: Callable[[], Storage], draining: Draining) -> None:
         self._storage = storage
         self._draining = draining
         self._reason: str | None = None
@@ -36,7 +37,7 @@ class Readiness:
             self._note(_ENDING)
             raise Unavailable(_ENDING)
         try:
-            await self._storage.check_ready()
+            await self._storage().check_ready()
         except Unavailable as failure:
             self._note(str(failure))
             raise

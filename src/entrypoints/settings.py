@@ -25,6 +25,9 @@ from ..domain.user import Organizers, email
 from .strength import MADE_BY, RANDOM_BYTES, weakness_of
 
 PREFIX: Final = "BOXOFFICE_"
+MOST_PORT: Final = 65_535
+MOST_WORKERS: Final = 64
+
 TEST_PREFIX: Final = "BOXOFFICE_TEST_"
 """Settings of the tests, which are not ours to judge."""
 
@@ -97,6 +100,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Secrets whose tokens are still read, and which sign none."""
     organizers: Organizers = Organizers.EVERYONE
     rate_limits: bool = True
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int = 1
     trusted_proxies: tuple[Network, ...] = ()
     forwarded_header: ForwardedHeader = ForwardedHeader.X_FORWARDED_FOR
     cors_origins: tuple[str, ...] = ()
@@ -158,16 +164,19 @@ class Settings(Struct, frozen=True, kw_only=True):
         values: dict[str, Any] = {}
         problems, unknown = [], []
         for name, text in sorted(ours.items()):
-            if name in _RULES:
+            if name in _RULES and not (name == _PORT and (text or "").startswith("tcp://")):
                 field, rule = _RULES[name]
                 try:
                     values[field] = rule(_present(text))
                 except ValueError as error:
                     problems.append(f"{name} {error}")
-            elif near := difflib.get_close_matches(name.removeprefix(PREFIX), _SUFFIXES, 1, 0.75):
+            elif name not in _RULES and (
+                near := difflib.get_close_matches(name.removeprefix(PREFIX), _SUFFIXES, 1, 0.75)
+            ):
                 problems.append(f"{name} is not a setting; did you mean {PREFIX}{near[0]}?")
             elif not name.startswith(TEST_PREFIX):
-                # A platform may set such names by itself: Kubernetes does for a service called "boxoffice".
+                # A platform may set such names by itself: for a service called "boxoffice", Kubernetes sets
+                # BOXOFFICE_SERVICE_HOST, and BOXOFFICE_PORT to a URL.
                 unknown.append(name)
         if values.get("payments") is Payments.STRIPE and f"{PREFIX}STRIPE_KEY" not in ours:
             problems.append(f"{PREFIX}STRIPE_KEY must be set with {PREFIX}PAYMENTS=stripe")
@@ -384,6 +393,23 @@ def _switch(text: str) -> bool:
     return text.lower() == "on"
 
 
+def _host(text: str) -> str:
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("must be an address or a name to listen on: 127.0.0.1, ::, localhost")
+    return text
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """Return a rule for whole numbers in decimal digits. It raises ValueError."""
+
+    def rule(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and len(text) <= 9 and least <= int(text) <= most):
+            raise ValueError(f"must be a whole number from {least} to {most}")
+        return int(text)
+
+    return rule
+
+
 def _networks(text: str) -> tuple[Network, ...]:
     rule = ValueError("must be addresses or networks, separated by commas: 192.0.2.1, 10.0.0.0/8, 2001:db8::/32")
     try:
@@ -436,6 +462,9 @@ _RULES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     f"{PREFIX}JWT_OLDER_SECRETS": ("jwt_older_secrets", _jwt_older_secrets),
     f"{PREFIX}ORGANIZERS": ("organizers", _choice(Organizers)),
     f"{PREFIX}RATE_LIMITS": ("rate_limits", _switch),
+    f"{PREFIX}HOST": ("host", _host),
+    f"{PREFIX}PORT": ("port", whole(0, MOST_PORT)),
+    f"{PREFIX}WORKERS": ("workers", whole(1, MOST_WORKERS)),
     f"{PREFIX}TRUSTED_PROXIES": ("trusted_proxies", _networks),
     f"{PREFIX}FORWARDED_HEADER": ("forwarded_header", _choice(ForwardedHeader)),
     f"{PREFIX}CORS_ORIGINS": ("cors_origins", _origins),
@@ -453,4 +482,5 @@ _RULES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     f"{PREFIX}LOG_LEVEL": ("log_level", _choice(LogLevel, upper=True)),
     f"{PREFIX}LOG_FILE": ("log_file", _log_file),
 }
+_PORT: Final = f"{PREFIX}PORT"
 _SUFFIXES: Final = tuple(name.removeprefix(PREFIX) for name in _RULES)

@@ -31,7 +31,7 @@ async def ask(readiness: Readiness) -> str | None:
 async def test_each_change_has_one_line(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     storage = Failing()
-    readiness = Readiness(storage, Draining())
+    readiness = Readiness(lambda: storage, Draining())
     for reason in (None, None, "full", "full", "full", "away", None, None, "full"):
         storage.reason = reason
         assert await ask(readiness) == reason

@@ -66,6 +66,10 @@ def test_everything_has_a_default(tmp_path: Path) -> None:
         ("ORGANIZERS", "Everyone", "organizers", Organizers.EVERYONE),
         ("RATE_LIMITS", "off", "rate_limits", False),
         ("RATE_LIMITS", "ON", "rate_limits", True),
+        ("HOST", "::", "host", "::"),
+        ("PORT", "0", "port", 0),
+        ("PORT", "65535", "port", 65_535),
+        ("WORKERS", "4", "workers", 4),
         ("TRUSTED_PROXIES", "192.0.2.1", "trusted_proxies", (ip_network("192.0.2.1/32"),)),
         (
             "TRUSTED_PROXIES",
@@ -143,6 +147,9 @@ _BAD: Final = [
     ),
     *(("ORGANIZERS", text) for text in ("hush", "every one", "admin", " granted", "everyone,granted", "1")),
     *(("RATE_LIMITS", text) for text in ("hush", "true", "1", "yes", "on ", "0")),
+    *(("HOST", text) for text in ("", "hush hush", "hüsh", "hush\n")),
+    *(("PORT", text) for text in ("", "hush", "-1", "65536", "1.5", "\u0663", "udp://hush")),
+    *(("WORKERS", text) for text in ("", "hush", "0", "65", "1 ")),
     *(
         ("TRUSTED_PROXIES", text)
         for text in ("hush", "10.0.0.0/33", "10.0.0.1/8", "192.0.2.1,", "192.0.2.1 192.0.2.2", "*", "proxy.hush.org")
@@ -233,8 +240,15 @@ def test_a_name_that_is_nearly_right_is_a_mistake(tmp_path: Path) -> None:
 
 def test_names_that_a_platform_or_the_tests_set_stop_nothing(tmp_path: Path) -> None:
     """Kubernetes puts these into every container beside a service called boxoffice."""
-    found = load(tmp_path, PORT="tcp://10.0.0.1:80", SERVICE_HOST="10.0.0.1", TEST_MYSQL_URL="mysql://hush")
-    assert found.unknown == ("BOXOFFICE_PORT", "BOXOFFICE_SERVICE_HOST")
+    found = load(
+        tmp_path,
+        PORT="tcp://10.0.0.1:80",
+        PORT_80_TCP="tcp://10.0.0.1:80",
+        SERVICE_HOST="10.0.0.1",
+        TEST_MYSQL_URL="mysql://hush",
+    )
+    assert found.unknown == ("BOXOFFICE_PORT", "BOXOFFICE_PORT_80_TCP", "BOXOFFICE_SERVICE_HOST")
+    assert found.port == 8000
 
 
 def test_names_of_others_are_nobodys_business(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tests.databases import migrated
 from tests.faults.service import Server, servers
 from tests.mariadb import MariaDB
 
-NEWER = "a newer Boxoffice migrated it. Run that one, or restore a backup from before the migration."
+NEWER = "lacks: a newer Boxoffice migrated it. Run that one, or restore a backup from before the migration."
 
 
 def ask(server: Server, path: str) -> tuple[int, str]:
@@ -68,7 +68,7 @@ def test_readiness_is_lost_and_comes_back_and_liveness_stays(
         (read_only, "The database is read-only: point the service at its primary, or set read_only = OFF."),
         (
             of_another_version,
-            f"The database's schema is at version newer, which this program, at {head()}, lacks: {NEWER}",
+            f"The database's schema is at version newer, which this program, at {head()}, {NEWER}",
         ),
         (hanging, "The database does not answer."),
         (there_again, None),

@@ -53,7 +53,7 @@ def test_the_tables_of_settings_have_every_one() -> None:
 def test_the_readme_tells_the_defaults() -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", _section(_text("README.md"), "Settings"), re.MULTILINE))
 
-    assert len(rows) == 8
+    assert len(rows) == 11
     assert Settings.load(rows, Path("/nowhere")) == Settings()
 
 

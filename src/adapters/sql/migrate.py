@@ -1,8 +1,9 @@
 """The schema's version: bring a database to it, and tell whether it is there."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -24,7 +25,11 @@ _IN_STEPS = ("mysql", "mariadb")
 _VERSION = select(column("version_num", String())).select_from(table("alembic_version"))
 
 
-async def upgrade(url: str) -> None:
+Progress = Callable[[str], None]
+"""Takes the version that a database is at now."""
+
+
+async def upgrade(url: str, progress: Progress | None = None) -> None:
     """Bring a database to this program's version. Safe to run twice, by several processes at once, and to break off.
 
     Raises: ValueError for a URL that is not supported, Unavailable saying why where the database refuses, or is at a
@@ -36,7 +41,7 @@ async def upgrade(url: str) -> None:
         connection = await _connect(engine)
         try:
             async with database.migrating(connection):
-                await connection.run_sync(_upgrade)
+                await connection.run_sync(_upgrade, progress)
         finally:
             await connection.close()
     except DBAPIError as error:
@@ -87,10 +92,14 @@ def head() -> str:
     return newest
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, progress: Progress | None) -> None:
+    def report(*, step: Any, **_: object) -> None:
+        if progress is not None:
+            progress(str(step.up_revision_id))
+
     _check_known(_versions(connection))
     config = _config()
-    config.attributes |= {"connection": connection, "metadata": metadata}
+    config.attributes |= {"connection": connection, "metadata": metadata, "on_version_apply": report}
     in_steps = connection.dialect.name in _IN_STEPS and (
         _versions(connection) != [head()] or steps.are_left(connection)
     )

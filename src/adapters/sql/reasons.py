@@ -67,6 +67,8 @@ def reason_of_no_connection(error: BaseException) -> str:
             return f"There is no secure connection to the database ({cause.reason}): see ssl_ca in its URL."
         if isinstance(cause, socket.gaierror):
             return f"The name of the database's host is unknown: correct it in {_URL}, or mend the resolution of names."
+        if isinstance(cause, TimeoutError):
+            return "The database does not answer."
         if isinstance(cause, ConnectionRefusedError):
             return "The database cannot be reached: nothing listens on its host and port. Start it, or correct both."
     return reason_of(error) or _AWAY
