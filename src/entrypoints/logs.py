@@ -18,6 +18,7 @@ from msgspec import Struct
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, Processor
 
+from .private_files import OWNER_ONLY, close_to_others, make_private_file, make_private_folder
 from .settings import Settings, SettingsError
 
 FILE_BYTES: Final = 10 * 1024 * 1024
@@ -56,8 +57,12 @@ def set_up_logs(settings: Settings, stream: TextIO | None = None) -> None:
     console = logging.StreamHandler(stream or sys.stderr)
     console.setFormatter(_Formatter(_readable() if console.stream.isatty() else _json()))
     handlers: list[logging.Handler] = [console]
+    files: list[Path] = []
     if settings.log_file is not None:
-        handlers.append(_file(settings.log_file))
+        file = _file(settings.log_file)
+        handlers.append(file)
+        older = (Path(f"{settings.log_file}.{number + 1}") for number in range(FILES_KEPT))
+        files = [settings.log_file, Path(file.lockFilename), *older]
     root = logging.getLogger()
     for handler in (*root.handlers,):
         root.removeHandler(handler)
@@ -76,6 +81,7 @@ def set_up_logs(settings: Settings, stream: TextIO | None = None) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+    close_to_others(files)
 
 
 class RequestLine(Struct, frozen=True, kw_only=True):
@@ -230,11 +236,12 @@ def _readable() -> Processor:
     return structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
 
 
-def _file(path: Path) -> logging.Handler:
+def _file(path: Path) -> ConcurrentRotatingFileHandler:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handler: logging.Handler = ConcurrentRotatingFileHandler(
-            str(path), maxBytes=FILE_BYTES, backupCount=FILES_KEPT, encoding="utf-8", chmod=0o640
+        make_private_folder(path.parent)
+        make_private_file(path)
+        handler = ConcurrentRotatingFileHandler(
+            str(path), maxBytes=FILE_BYTES, backupCount=FILES_KEPT, encoding="utf-8", chmod=OWNER_ONLY
         )
         # It opens its file with the first line; whether it can is to be known now.
         with path.open("a", encoding="utf-8"):

@@ -139,7 +139,12 @@ async def test_at_another_version_it_is_not_ready(empty_url: str) -> None:
     await upgrade(empty_url)
     await on(empty_url, lambda connection: connection.execute(text("UPDATE alembic_version SET version_num = '9999'")))
     storage = SqlStorage.from_url(empty_url)
-    with pytest.raises(Unavailable, match=f"9999.*{head()}.*boxoffice migrate"):
+    with pytest.raises(Unavailable, match=f"9999.*{head()}.*a newer Boxoffice migrated it"):
+        await storage.check_ready()
+    with pytest.raises(Unavailable, match="9999"):
+        await upgrade(empty_url)
+    await on(empty_url, lambda connection: connection.execute(text("UPDATE alembic_version SET version_num = '0001'")))
+    with pytest.raises(Unavailable, match=f"0001.*{head()}.*boxoffice migrate"):
         await storage.check_ready()
     await storage.close()
 

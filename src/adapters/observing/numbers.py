@@ -89,7 +89,8 @@ class SharedNumbers(Numbers):
         self._directory = directory
         self._file, path = _own_file(directory)
         self._mapped = mmap.mmap(self._file, _BYTES)
-        self._names = os.open(_names_of(path), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o640)
+        self._names = os.open(_names_of(path), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        os.fchmod(self._names, 0o600)
         self.values = memoryview(self._mapped).cast("d")
         self._go_on()
 
@@ -126,17 +127,18 @@ class SharedNumbers(Numbers):
 
 def _own_file(directory: Path) -> tuple[int, Path]:
     """The file of a process that has ended, or a new one; locked until it is closed."""
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     number = 0
     while True:
         number += 1
         path = directory / f"{number}.numbers"
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(file)
             continue
+        os.fchmod(file, 0o600)
         os.ftruncate(file, _BYTES)
         return file, path
 

@@ -1,7 +1,6 @@
 """Connections to one database that leave nothing behind: what is interrupted is brought to its end all the same."""
 
 import asyncio
-import ssl
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
@@ -11,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import QueuePool
 
 from ...application.failures import Unavailable
+from .reasons import reason_of_no_connection
 from .types import Result as Found
 from .types import Statement
 
@@ -29,6 +29,13 @@ MORE_SECONDS = 2.0
 
 ENDING_SECONDS = 5.0
 """The most that is waited at the close for what was interrupted."""
+
+
+class NoneFree(Unavailable):
+    """Every connection of a pool is in use."""
+
+    def __init__(self) -> None:
+        super().__init__("Too many requests need the database at the moment; try again in a moment.")
 
 
 class Connections:
@@ -96,11 +103,11 @@ class Connections:
             async with asyncio.timeout(CONNECT_SECONDS):
                 return await asyncio.shield(starting)
         except PoolExhausted as error:
-            raise Unavailable("Too many requests need the database at the moment; try again in a moment.") from error
+            raise NoneFree from error
         except (DBAPIError, OSError, EOFError) as error:
             if isinstance(error, TimeoutError):
                 self._begin(_close_when_there(starting))
-            raise Unavailable(_reason(error)) from error
+            raise Unavailable(reason_of_no_connection(error)) from error
         except asyncio.CancelledError:
             self._begin(_close_when_there(starting))
             raise
@@ -133,16 +140,6 @@ def driver_of(connection: AsyncConnection) -> Any:
     """The driver's own connection, past SQLAlchemy, which takes a detour around what may have to ask the server."""
     underlying: Any = connection.sync_connection
     return underlying.connection.driver_connection
-
-
-def _reason(error: BaseException) -> str:
-    """What to say of a connection that could not be made: no names, since clients get to read it."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLError):
-            return f"There is no secure connection to the database ({cause.reason}): see ssl_ca in its URL."
-        cause = cause.__cause__ or cause.__context__
-    return "The database cannot be reached; try again in a moment."
 
 
 async def _close_when_there(starting: "asyncio.Task[AsyncConnection]") -> None:

@@ -33,6 +33,9 @@ LISTS_AT_ONCE = 4
 
 MIGRATION_WAIT_SECONDS = 300
 
+LEAST_ROOM = 1 << 20
+"""Bytes free on the disk, below which a batch may not fit. A small write may still fit into the log as it is."""
+
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _AWAY = frozenset(
     {
@@ -111,10 +114,16 @@ class SQLite:
         return results
 
     async def check_writable(self, connection: AsyncConnection) -> None:
-        """By the rights of the file and its folder, where the log of changes lies beside it."""
+        """By the rights of the file and its folder, where the log of changes lies beside it, and by the room there."""
         path = connection.engine.url.database
-        if path and path != ":memory:" and not all(os.access(each, os.W_OK) for each in (path, Path(path).parent)):
+        if not path or path == ":memory:":
+            return
+        folder = Path(path).parent
+        if not all(os.access(each, os.W_OK) for each in (path, folder)):
             raise Unavailable("The database's file or folder is read-only: give the service's user the right to write.")
+        disk = os.statvfs(folder)
+        if disk.f_bavail * disk.f_frsize < LEAST_ROOM:
+            raise Unavailable("The disk is full: make room where the database's file is.")
 
     @asynccontextmanager
     async def migrating(self, connection: AsyncConnection) -> AsyncIterator[None]:
@@ -208,9 +217,9 @@ def _use_log(cursor: Any) -> None:
     while True:
         try:
             cursor.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError:
+        except sqlite3.OperationalError as error:
             # Changing the mode of a new file does not wait for another process that does the same.
-            if monotonic() > deadline:
+            if error.sqlite_errorcode & 0xFF not in _BUSY or monotonic() > deadline:
                 raise
             sleep(0.01)
         else:

@@ -7,7 +7,7 @@ from typing import Self
 
 from sqlalchemy.engine import Engine, make_url
 
-from ...application.failures import Retryable, Unavailable
+from ...application.failures import OutcomeUnknown, Retryable, Unavailable
 from .chores import SqlChores
 from .connections import Connections, Send
 from .database import database_of
@@ -22,6 +22,7 @@ from .telling import SqlTellingReads
 from .transaction import STATEMENT_SECONDS, Transaction
 from .users import SqlUsers
 from .webhooks import SqlWebhooks
+from .write_probe import WriteProbe
 
 ATTEMPTS = 2
 """How often the database is asked whether it is ready: a connection of the pool may have died unnoticed."""
@@ -77,6 +78,7 @@ class SqlStorage:
             read_seconds=LIST_SECONDS,
         )
         self._unhurried = Connections(self._database.unhurried(parsed), self._database.send)
+        self._probe = WriteProbe(self._writing, self._database.diagnose, *self._database.opening)
         self.reads = SqlReads(self._reading, self._listing, self._database.diagnose)
         self.telling = SqlTellingReads(self._reading, self._database.diagnose)
         self.figures = SqlFigures(self._database, self._writing, self._reading, self._listing)
@@ -125,7 +127,8 @@ class SqlStorage:
                 async with Transaction(self._reading, self._database.diagnose) as transaction:
                     await transaction.check(check_version)
                     await transaction.check(self._database.check_writable)
-            except Retryable:
+                await self._probe()
+            except (Retryable, OutcomeUnknown):
                 # It may have died in the pool, and the database be there again.
                 continue
             else:

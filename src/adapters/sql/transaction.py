@@ -14,6 +14,7 @@ from ...application.failures import Conflict, Locked, OutcomeUnknown, Retryable,
 from .connections import Connections, driver_of
 from .find import Find
 from .into import Into
+from .reasons import reason_of
 from .types import Result as Found
 from .types import Row as LiteralRow
 from .types import Statement
@@ -259,6 +260,8 @@ class Transaction:
             self._connections.let_go()
         if committing and trouble is Trouble.LOST:
             return OutcomeUnknown("The connection was lost during COMMIT.")
+        if trouble is Trouble.AWAY:
+            return Unavailable(reason_of(error) or "The database cannot work at the moment; try again later.")
         return _FAILURES[trouble]()
 
     async def _roll_back(self) -> None:
@@ -289,7 +292,6 @@ _FAILURES: dict[Trouble, Callable[[], StorageFailure]] = {
     Trouble.UNDONE: lambda: Retryable("The database undid the transaction."),
     Trouble.LOST: lambda: Retryable("The connection to the database was lost."),
     Trouble.BUSY: Locked,
-    Trouble.AWAY: lambda: Unavailable("The database cannot work at the moment; try again later."),
 }
 
 

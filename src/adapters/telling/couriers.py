@@ -21,6 +21,7 @@ from ...application.fair_queue import FairQueue, TooManyWait
 from ...application.telling import Refused
 from ...domain.facts import Fact
 from ...domain.webhooks import Webhook, message_id
+from .public_addresses import is_public
 
 SECONDS: Final = 5.0
 """The most that a delivery may take, from the name's resolution to the end of the answer."""
@@ -152,21 +153,6 @@ def body_of(fact: Fact) -> bytes:
 
 class Forbidden(Exception):
     """An address that nothing may be sent to."""
-
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-
-def is_public(address: Address) -> bool:
-    """Whether an address is anybody's on the internet: not private, loopback, link-local, multicast or reserved.
-
-    What carries an IPv4 address within (mapped, 6to4) is judged by that one. NAT64 and Teredo count as reserved.
-    """
-    if isinstance(address, ipaddress.IPv6Address):
-        within = address.ipv4_mapped or address.sixtofour
-        if within is not None:
-            return is_public(within)
-    return address.is_global and not (address.is_multicast or address.is_reserved)
 
 
 class _CheckedNetwork(httpcore.AsyncNetworkBackend):

@@ -15,7 +15,7 @@ from litestar.types import ASGIApp
 from ...application.authenticate import Authenticate, Caller
 from ...application.limits import LIMITS, READS, UNSIGNED, WRITES, Limit, RequestLimits
 from ...domain.refusals import InvalidToken, NotSignedIn
-from .client_address import ClientAddress
+from ..client_address import AddressOf
 from .problems.problem import FieldProblem, Malformed
 
 SIGNED_IN: Final = {"signed_in": True}
@@ -44,7 +44,7 @@ class Authentication(AbstractAuthenticationMiddleware):
         app: ASGIApp,
         authenticate: Authenticate,
         limits: RequestLimits | None,
-        address_of: ClientAddress,
+        address_of: AddressOf,
     ) -> None:
         super().__init__(app)
         self._authenticate = authenticate

@@ -11,7 +11,7 @@ from ....application.log_in import Credentials
 from ....application.log_out import LogOut
 from ....application.refresh_session import RefreshSession
 from ..authentication import SIGNED_IN, limited_by
-from ..client_address import ClientAddress
+from ...client_address import AddressOf
 from ..reference.operations import described, readable
 from ..reply import Reply
 from ..request import AnyoneRequest, SignedInRequest
@@ -32,7 +32,7 @@ def router(
     log_out: LogOut,
     read_profile: ReadProfile,
     change_profile: ChangeProfile,
-    address_of: ClientAddress,
+    address_of: AddressOf,
 ) -> Router:
     """Return the routes of accounts and sessions."""
 
