@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from cProfile import Profile
 from time import perf_counter, process_time
 from typing import Final
 from uuid import UUID
@@ -24,20 +26,32 @@ NOBODY: Final[Mapping[str, Sequence[int]]] = {}
 
 
 def book(
-    url: str, callers: int, bookings: int, *, processes: Mapping[str, Sequence[int]]
+    url: str,
+    callers: int,
+    bookings: int,
+    *,
+    processes: Mapping[str, Sequence[int]],
+    ticket_types: int = 1,
+    profile: Profile | None = None,
 ) -> tuple[float, dict[str, float]]:
-    """Bookings of a new event a second, and the processor time for each in microseconds, of this process and of those.
+    """Return bookings a second of a new event, and the processor time of each in microseconds, of this process and of
+    those named.
 
-    Each of so many callers books as soon as it has its answer.
+    Each of so many callers books as soon as it has its answer. With several ticket types the last one is measured, and
+    its customers hold a booking of each of the others.
     """
 
     async def run() -> tuple[float, dict[str, float]]:
         container = make_container(Settings(database_url=url))
         try:
-            event_id, (ticket_type_id,) = await new_event(container)
-            seconds, microseconds = await rush(
-                container, event_id, ticket_type_id, callers, bookings, processes=processes
-            )
+            customers = [uuid7() for _ in range(bookings)]
+            event_id, (*others, measured) = await new_event(container, ticket_types=ticket_types)
+            for each in others:
+                await rush(container, event_id, each, callers, customers)
+            with profile or nullcontext():
+                seconds, microseconds = await rush(
+                    container, event_id, measured, callers, customers, processes=processes
+                )
             if url.startswith("memory"):
                 # Whatever lies in a database is verified after the round.
                 verdict = await container.verify_promises()()
@@ -71,16 +85,18 @@ async def rush(
     event_id: UUID,
     ticket_type_id: UUID,
     callers: int,
-    bookings: int,
+    customers: Sequence[UUID],
     *,
     processes: Mapping[str, Sequence[int]] = NOBODY,
 ) -> tuple[float, dict[str, float]]:
-    """The seconds in which so many callers make so many bookings, and the processor time for each in microseconds."""
+    """Return the seconds in which so many callers book for each customer, and the processor time of a booking in
+    microseconds.
+    """
     book_ticket = container.book_ticket()
     commands = iter(
         [
-            Book(booking_id=uuid7(), event_id=event_id, actor=Actor(uuid7()), ticket_type_id=ticket_type_id)
-            for _ in range(bookings)
+            Book(booking_id=uuid7(), event_id=event_id, actor=Actor(each), ticket_type_id=ticket_type_id)
+            for each in customers
         ]
     )
 
@@ -94,7 +110,7 @@ async def rush(
     await asyncio.gather(*(call() for _ in range(callers)))
     took = perf_counter() - begun
     after = _taken(processes)
-    return took, {name: (after[name] - before[name]) / bookings * 1e6 for name in after}
+    return took, {name: (after[name] - before[name]) / len(customers) * 1e6 for name in after}
 
 
 def _taken(processes: Mapping[str, Sequence[int]]) -> dict[str, float]:

@@ -9,6 +9,7 @@ _CANCELLING: Final = ("tests/domain/test_cancelling.py",)
 _WAITING: Final = ("tests/domain/test_waiting_list.py",)
 _PAYING: Final = ("tests/domain/test_paying.py",)
 _ORGANIZING: Final = ("tests/domain/test_organizing.py",)
+_CUSTOMER_LIMITS: Final = ("tests/application/test_customer_limits.py",)
 _KEYS: Final = ("tests/application/test_once.py",)
 _MONEY: Final = ("tests/application/test_paying.py",)
 _ACCOUNTS: Final = "tests/application/test_accounts.py"
@@ -164,7 +165,11 @@ DOMAIN: Final = (
     ),
     Fault(
         "A customer books the same tickets twice",
-        (Change("domain/book.py", "        if booking.ticket_type_id == ticket_type.id:\n", "        if False:\n"),),
+        (
+            Change(
+                "domain/book.py", "            if booking.ticket_type_id.int == of_type:\n", "            if False:\n"
+            ),
+        ),
         _BOOKING,
     ),
     Fault(
@@ -468,6 +473,27 @@ TURNSTILE: Final = (
             ),
         ),
         _TURNS,
+    ),
+    Fault(
+        "What a customer booked in the same transaction counts for nothing",
+        (
+            Change(
+                "application/turnstile.py",
+                "            self.bookings[booking.id.int] = booking\n            self._begin(booking)\n",
+                "            self.bookings[booking.id.int] = booking\n",
+            ),
+        ),
+        _CUSTOMER_LIMITS,
+    ),
+    Fault(
+        "What a customer cancelled in the same transaction goes on to count",
+        (Change("application/turnstile.py", "                self._end(after)\n", "                pass\n"),),
+        _CUSTOMER_LIMITS,
+    ),
+    Fault(
+        "What a late payment brought back in the same transaction counts for nothing",
+        (Change("application/turnstile.py", "                self._begin(after)\n", "                pass\n"),),
+        _CUSTOMER_LIMITS,
     ),
     Fault(
         "A process decides from what it remembers of an event",
