@@ -27,6 +27,11 @@ async def kinds(world: World, event_id: UUID) -> list[UUID]:
     return [each.id for each in (await world.state(event_id)).ticket_types]
 
 
+async def until_wait(world: World, number: int) -> None:
+    while world.turnstile.waiting < number:  # noqa: ASYNC110 (the turns of the loop are all that happens)
+        await asyncio.sleep(0)
+
+
 async def of_event(world: World, event_id: UUID) -> Cancellation:
     """Ana cancels her one booking of an event, without its id."""
     return await world.cancel_booking(Cancel(event_id=event_id, actor=ANA))
@@ -106,13 +111,11 @@ async def test_tickets_that_a_late_payment_brings_back_count_again(world: World)
     before = asyncio.ensure_future(world.book(other, BEN))
     await reached.wait()
     may_answer.set()
-    while not world.turnstile.waiting:
-        await asyncio.sleep(0)
+    await until_wait(world, 1)
     bookings = asyncio.gather(
         world.book(event_id, ANA, 1, first), world.book(event_id, ANA, 1, second), return_exceptions=True
     )
-    while world.turnstile.waiting < 3:
-        await asyncio.sleep(0)
+    await until_wait(world, 3)
     commits = world.faults.count(Step.COMMIT)
     opened.set()
     assert (await paying).status is BookingStatus.CONFIRMED
