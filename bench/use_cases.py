@@ -20,9 +20,13 @@ from boxoffice.entrypoints.container import Container, make_container
 from boxoffice.entrypoints.settings import Settings
 
 from . import cpu
-from .stage import PLENTY
+
+PLENTY: Final = 1_000_000
+"""Tickets: nobody waits."""
 
 NOBODY: Final[Mapping[str, Sequence[int]]] = {}
+
+_CALLERS: Final = 256
 
 
 def book(
@@ -45,9 +49,7 @@ def book(
         container = make_container(Settings(database_url=url))
         try:
             customers = [uuid7() for _ in range(bookings)]
-            event_id, (*others, measured) = await new_event(container, ticket_types=ticket_types)
-            for each in others:
-                await rush(container, event_id, each, callers, customers)
+            event_id, measured = await _beside_others(container, customers, ticket_types, PLENTY)
             with profile or nullcontext():
                 seconds, microseconds = await rush(
                     container, event_id, measured, callers, customers, processes=processes
@@ -64,8 +66,31 @@ def book(
     return uvloop.run(run())
 
 
-async def new_event(container: Container, *, ticket_types: int = 1) -> tuple[UUID, list[UUID]]:
-    """An event with plenty of tickets of so many types."""
+def hold_others(url: str, customers: Sequence[UUID], ticket_types: int, tickets: int) -> tuple[UUID, UUID]:
+    """Return a new event and the last of its ticket types; each customer holds a booking of each other type."""
+
+    async def run() -> tuple[UUID, UUID]:
+        container = make_container(Settings(database_url=url))
+        try:
+            return await _beside_others(container, customers, ticket_types, tickets)
+        finally:
+            await container.turnstile().close()
+            await container.storage().close()
+
+    return uvloop.run(run())
+
+
+async def _beside_others(
+    container: Container, customers: Sequence[UUID], ticket_types: int, tickets: int
+) -> tuple[UUID, UUID]:
+    event_id, (*others, last) = await new_event(container, ticket_types=ticket_types, of_last=tickets)
+    for each in others:
+        await rush(container, event_id, each, _CALLERS, customers)
+    return event_id, last
+
+
+async def new_event(container: Container, *, ticket_types: int = 1, of_last: int = PLENTY) -> tuple[UUID, list[UUID]]:
+    """An event with plenty of tickets of so many types, and so many of the last."""
     new = container.ids().new
     ids = [new() for _ in range(ticket_types)]
     state = await container.initialize_event()(
@@ -73,7 +98,10 @@ async def new_event(container: Container, *, ticket_types: int = 1) -> tuple[UUI
             event_id=new(),
             actor=Actor(new(), Role.ORGANIZER),
             details=EventDetails(name="Jazz night"),
-            ticket_types=tuple((each, TicketTypeSpec(name=f"Row {each}", total_tickets=PLENTY)) for each in ids),
+            ticket_types=tuple(
+                (each, TicketTypeSpec(name=f"Row {each}", total_tickets=of_last if each is ids[-1] else PLENTY))
+                for each in ids
+            ),
             currency="EUR",
         )
     )
