@@ -10,6 +10,7 @@ import pstats
 import tempfile
 from contextlib import ExitStack
 from cProfile import Profile
+from itertools import pairwise
 from pathlib import Path
 
 from boxoffice.entrypoints.container import migrate
@@ -80,10 +81,18 @@ def _statements(database: mariadb.MariaDB, url: str, callers: int, ticket_types:
     mariadb.execute(url, f"SET GLOBAL general_log_file = '{log}'", "SET GLOBAL general_log = ON")
     use_cases.book(url, callers, callers * 4, processes={}, ticket_types=ticket_types)
     mariadb.execute(url, "SET GLOBAL general_log = OFF")
-    # Time, number of the connection, kind and text; a line without the kind goes on with the text before it.
-    lines = [line.split("\t")[-1] for line in log.read_text(errors="replace").splitlines() if "Query\t" in line]
-    commits = [number for number, line in enumerate(lines) if line.strip().upper() == "COMMIT"]
-    return lines[commits[-2] + 1 : commits[-1] + 1]
+    # Time, number of the connection, kind and text; a line without them goes on with the text before it. What is sent
+    # at once is one text.
+    texts: list[str] = []
+    for line in log.read_text(errors="replace").splitlines():
+        if "Query\t" in line:
+            texts.append(line.split("\t")[-1])
+        elif "\t" not in line and texts:
+            texts[-1] += f" {line}"
+    statements = [each.strip() for text in texts for each in text.split(";")]
+    commits = [number for number, each in enumerate(statements) if each.upper() == "COMMIT"]
+    batches = [statements[before + 1 : commit + 1] for before, commit in pairwise(commits)]
+    return next(batch for batch in reversed(batches) if any("INTO bookings" in each for each in batch))
 
 
 def _status(url: str) -> dict[str, int]:

@@ -81,6 +81,15 @@ def test_another_program_may_rename_or_remove_the_file(path: Path, handler: Rota
     assert contents(path) == {"a.log": ["three"], "a.log-20270101": ["one"]}
 
 
+def test_what_another_process_began_is_gone_on_with(path: Path, handler: RotatingFile) -> None:
+    handler.handle(record("one"))
+    path.rename(path.with_name("a.log.1"))
+    other = RotatingFile(path, BYTES, 3)
+    handler.handle(record("two"))
+    other.close()
+    assert contents(path) == {"a.log": ["two"], "a.log.1": ["one"]}
+
+
 def test_a_file_that_another_process_rotated_is_not_rotated_again(
     path: Path, handler: RotatingFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:

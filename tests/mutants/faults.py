@@ -630,6 +630,39 @@ SQL: Final = (
         _ON_MARIADB,
     ),
     Fault(
+        "Each booking of a customer counts as one ticket",
+        (
+            Change(
+                "adapters/sql/inventories.py",
+                "_Live(id_of(booking_id), each.id, customer_of[customer], quantity)",
+                "_Live(id_of(booking_id), each.id, customer_of[customer], 1)",
+            ),
+        ),
+        ("tests/contract/test_inventories.py::test_what_counts_of_live_bookings_is_told_for_each_customer[sqlite]",),
+    ),
+    Fault(
+        "A log file that another process rotated is rotated once more",
+        (
+            Change(
+                "entrypoints/log_file.py",
+                "            if (found.st_dev, found.st_ino) != self._opened:\n                return\n",
+                "",
+            ),
+        ),
+        ("tests/entrypoints/test_log_file.py",),
+    ),
+    Fault(
+        "A log file is written to after it was renamed",
+        (
+            Change(
+                "entrypoints/log_file.py",
+                "        if (found.st_dev, found.st_ino) != self._opened:\n            return self._open()\n",
+                "",
+            ),
+        ),
+        ("tests/entrypoints/test_log_file.py",),
+    ),
+    Fault(
         "The locked event is not written",
         (
             Change(
