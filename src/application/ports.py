@@ -162,15 +162,17 @@ class PaymentGateway(Protocol):
 
 
 class Needs(Struct, frozen=True, gc=False, kw_only=True):
-    """What a command needs loaded of one event: the customer's live bookings there, and one booking by its id.
+    """What a command needs loaded of one event: what rules read of the customer's live bookings, and one booking by id.
 
-    `settles`: the decision may free tickets, so the head of the line is needed as well. `sizes`: and what those in line
-    ask for. `payments`: and the payments of that booking.
+    `whole`: the decision may change the customer's live bookings, so they are needed as `bookings` as well. `settles`:
+    it may free tickets, so the head of the line is needed as well. `sizes`: and what those in line ask for. `payments`:
+    and the payments of that booking.
     """
 
     event_id: UUID
     customer_id: UUID | None = None
     booking_id: UUID | None = None
+    whole: bool = False
     settles: bool = False
     sizes: bool = False
     payments: bool = False
@@ -183,8 +185,9 @@ class Inventories(Protocol):
         """Every event named that exists, locked in id order until the unit of work ends, with the bookings needed.
 
         It is the first statement of the unit of work. `Inventory.bookings` holds the bookings needed by any of the
-        commands on that event, `Inventory.payments` their payments where they are needed; lines, closing, due holds and
-        sizes are not loaded yet. A booking of another event is left out.
+        commands on that event, `Inventory.of_customers` the live ones of their customers, `Inventory.payments` the
+        payments where they are needed; lines, closing, due holds and sizes are not loaded yet. A booking of another
+        event is left out.
 
         Raises: Locked when somebody else has held some of the events for too long, naming those where it can.
         """

@@ -19,7 +19,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..domain.booking import Booking
-from ..domain.inventory import Decision, Inventory
+from ..domain.inventory import Decision, Inventory, LiveBooking
 from ..domain.refusals import IdempotencyKeyReused, NotFound
 from ..domain.settle import STEP, Asks, Settle, asks, settle
 from .failures import Conflict, Locked, OutcomeUnknown, Retryable, StorageFailure, Unavailable
@@ -492,11 +492,11 @@ class _Seen:
     def __init__(self, inventory: Inventory) -> None:
         self.inventory = _without_concerned(inventory)
         self.is_written = False
-        self.bookings: dict[int, Booking] = {}
-        self.of_customer: dict[int, list[Booking]] = {}
+        self.bookings = {booking.id.int: booking for booking in inventory.bookings}
+        self.of_customer: dict[int, list[LiveBooking]] = {}
         self.payments = {payment.id: payment for payment in inventory.payments}
-        for booking in inventory.bookings:
-            self._note(booking)
+        for live in inventory.of_customers:
+            self._begin(live)
 
     def has_lapsed_holds(self, now: datetime) -> bool:
         """Whether a step is to be done first that did not go into this transaction."""
@@ -505,21 +505,23 @@ class _Seen:
 
     def by(self, need: Needs) -> Inventory:
         """The inventory with what concerns the command."""
-        bookings = self.concerned(need)
+        of_customer = self.of_customer.get(need.customer_id.int) if need.customer_id is not None else None
+        bookings = self.concerned(need) if need.booking_id is not None or need.whole else ()
         payments = (
             [each for each in self.payments.values() if each.booking_id == need.booking_id] if self.payments else None
         )
-        if not bookings and not payments:
+        if not of_customer and not bookings and not payments:
             return self.inventory
-        return replace(self.inventory, bookings=bookings, payments=tuple(payments or ()))
+        return replace(
+            self.inventory, bookings=bookings, of_customers=tuple(of_customer or ()), payments=tuple(payments or ())
+        )
 
     def concerned(self, need: Needs) -> tuple[Booking, ...]:
-        """The bookings that a command is about."""
-        of_customer = self.of_customer.get(need.customer_id.int) if need.customer_id is not None else None
-        named = self.bookings.get(need.booking_id.int) if need.booking_id is not None else None
-        if named is None:
-            return tuple(of_customer) if of_customer else ()
-        return (*(each for each in of_customer or () if each is not named), named)
+        """The bookings that a command may change."""
+        ids = [] if need.booking_id is None else [need.booking_id.int]
+        if need.whole and need.customer_id is not None:
+            ids += [each.id.int for each in self.of_customer.get(need.customer_id.int, ())]
+        return tuple([self.bookings[each] for each in dict.fromkeys(ids) if each in self.bookings])
 
     def note(self, decision: Decision[Any]) -> None:
         """What was decided is what the next command finds."""
@@ -528,26 +530,34 @@ class _Seen:
             for payment in (*decision.new_payments, *decision.changed_payments):
                 self.payments[payment.id] = payment
         for booking in decision.booked:
-            self._note(booking)
+            self.bookings[booking.id.int] = booking
+            self._begin(booking)
         for change in decision.changed:
-            before = self.bookings.get(change.after.id.int)
-            if before is not None:
-                self.of_customer[before.customer_id.int].remove(before)
-                self._note(change.after)
+            before, after = change.before, change.after
+            if after.id.int in self.bookings:
+                self.bookings[after.id.int] = after
+            if before.status.is_live and not after.status.is_live:
+                self._end(after)
+            elif after.status.is_live and not before.status.is_live:
+                self._begin(after)
 
-    def _note(self, booking: Booking) -> None:
-        self.bookings[booking.id.int] = booking
+    def _begin(self, booking: LiveBooking) -> None:
         of_customer = self.of_customer.get(booking.customer_id.int)
         if of_customer is None:
             self.of_customer[booking.customer_id.int] = [booking]
         else:
             of_customer.append(booking)
 
+    def _end(self, booking: LiveBooking) -> None:
+        # Of a customer whom no command is about nothing is known, and nothing asked.
+        of_customer = self.of_customer.get(booking.customer_id.int, [])
+        of_customer[:] = [each for each in of_customer if each.id != booking.id]
+
 
 def _without_concerned(inventory: Inventory) -> Inventory:
     """What one command asked for is not the next one's."""
-    if inventory.bookings or inventory.payments or inventory.waiting_sizes:
-        return replace(inventory, bookings=(), payments=(), waiting_sizes={})
+    if inventory.bookings or inventory.of_customers or inventory.payments or inventory.waiting_sizes:
+        return replace(inventory, bookings=(), of_customers=(), payments=(), waiting_sizes={})
     return inventory
 
 

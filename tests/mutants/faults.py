@@ -9,6 +9,7 @@ _CANCELLING: Final = ("tests/domain/test_cancelling.py",)
 _WAITING: Final = ("tests/domain/test_waiting_list.py",)
 _PAYING: Final = ("tests/domain/test_paying.py",)
 _ORGANIZING: Final = ("tests/domain/test_organizing.py",)
+_CUSTOMER_LIMITS: Final = ("tests/application/test_customer_limits.py",)
 _KEYS: Final = ("tests/application/test_once.py",)
 _MONEY: Final = ("tests/application/test_paying.py",)
 _ACCOUNTS: Final = "tests/application/test_accounts.py"
@@ -164,7 +165,11 @@ DOMAIN: Final = (
     ),
     Fault(
         "A customer books the same tickets twice",
-        (Change("domain/book.py", "        if booking.ticket_type_id == ticket_type.id:\n", "        if False:\n"),),
+        (
+            Change(
+                "domain/book.py", "            if booking.ticket_type_id.int == of_type:\n", "            if False:\n"
+            ),
+        ),
         _BOOKING,
     ),
     Fault(
@@ -470,6 +475,27 @@ TURNSTILE: Final = (
         _TURNS,
     ),
     Fault(
+        "What a customer booked in the same transaction counts for nothing",
+        (
+            Change(
+                "application/turnstile.py",
+                "            self.bookings[booking.id.int] = booking\n            self._begin(booking)\n",
+                "            self.bookings[booking.id.int] = booking\n",
+            ),
+        ),
+        _CUSTOMER_LIMITS,
+    ),
+    Fault(
+        "What a customer cancelled in the same transaction goes on to count",
+        (Change("application/turnstile.py", "                self._end(after)\n", "                pass\n"),),
+        _CUSTOMER_LIMITS,
+    ),
+    Fault(
+        "What a late payment brought back in the same transaction counts for nothing",
+        (Change("application/turnstile.py", "                self._begin(after)\n", "                pass\n"),),
+        _CUSTOMER_LIMITS,
+    ),
+    Fault(
         "A process decides from what it remembers of an event",
         (
             Change(
@@ -602,6 +628,39 @@ SQL: Final = (
             ),
         ),
         _ON_MARIADB,
+    ),
+    Fault(
+        "Each booking of a customer counts as one ticket",
+        (
+            Change(
+                "adapters/sql/inventories.py",
+                "_Live(id_of(booking_id), each.id, customer_of[customer], quantity)",
+                "_Live(id_of(booking_id), each.id, customer_of[customer], 1)",
+            ),
+        ),
+        ("tests/contract/test_inventories.py::test_what_counts_of_live_bookings_is_told_for_each_customer[sqlite]",),
+    ),
+    Fault(
+        "A log file that another process rotated is rotated once more",
+        (
+            Change(
+                "entrypoints/log_file.py",
+                "            if (found.st_dev, found.st_ino) != self._opened:\n                return\n",
+                "",
+            ),
+        ),
+        ("tests/entrypoints/test_log_file.py",),
+    ),
+    Fault(
+        "A log file is written to after it was renamed",
+        (
+            Change(
+                "entrypoints/log_file.py",
+                "        if (found.st_dev, found.st_ino) != self._opened:\n            return self._open()\n",
+                "",
+            ),
+        ),
+        ("tests/entrypoints/test_log_file.py",),
     ),
     Fault(
         "The locked event is not written",

@@ -225,12 +225,15 @@ class MemoryInventories:
         draft = self._unit_of_work.draft
         tables = draft.tables
         concerned: dict[UUID, dict[UUID, Booking]] = {event_id: {} for event_id in wanted}
+        live: dict[UUID, dict[UUID, Booking]] = {event_id: {} for event_id in wanted}
         payments: dict[UUID, list[Payment]] = {event_id: [] for event_id in wanted}
         for need in needs:
             of_event = concerned[need.event_id]
             if need.customer_id is not None:
                 for booking in live_of(tables, need.event_id, need.customer_id):
-                    of_event[booking.id] = booking
+                    live[need.event_id][booking.id] = booking
+                    if need.whole:
+                        of_event[booking.id] = booking
             if need.booking_id is not None:
                 named = tables.bookings.get(need.booking_id)
                 if named is not None and named.event_id == need.event_id:
@@ -242,6 +245,7 @@ class MemoryInventories:
                 event=tables.events[event_id],
                 ticket_types=tuple(tables.ticket_types[event_id].values()),
                 bookings=tuple(bookings.values()),
+                of_customers=tuple(live[event_id].values()),
                 payments=tuple(payments[event_id]),
             )
             for event_id, bookings in concerned.items()

@@ -44,7 +44,7 @@ from .rows import (
 from .search_grams import gone, rows_of
 from .tables import bookings, event_grams, events, facts, payments, ticket_types, waiting_list
 from .transaction import Transaction
-from .types import Row, Statement
+from .types import Row, Statement, id_of
 
 _ids: BindParameter[Any] = bindparam("ids", expanding=True)
 
@@ -69,15 +69,16 @@ _TICKET_TYPES = Find(
     ids=[events.c.id],
 )
 _BY_ID = Find(through(select(*BOOKING).where(bookings.c.id.in_(_ids)), bookings, "PRIMARY"), ids=[bookings.c.id])
-# Their ids alone: most customers have none yet, and a server describes each column of nothing too.
+# What is in the index alone. Most customers have none yet, and a server describes each column of nothing too.
 _LIVE_OF_CUSTOMERS = Find(
     through(
-        select(bookings.c.id).where(
+        select(bookings.c.live_customer_id, bookings.c.ticket_type_id, bookings.c.quantity, bookings.c.id).where(
             tuple_(bookings.c.event_id, bookings.c.live_customer_id).in_(bindparam("customers", expanding=True))
         ),
         bookings,
-        "uq_bookings_one_live",
+        "ix_bookings_live_of_customer",
     ),
+    is_raw=True,
     customers=[bookings.c.event_id, bookings.c.live_customer_id],
 )
 _PAYMENTS = Find(
@@ -179,18 +180,25 @@ class SqlInventories:
             asked.append((_PAYMENTS, {"ids": [booking_id for _, booking_id in paid]}))
         locked, types, *others = await self._found_under_lock(asked, event_ids)
         live = others.pop(0) if customers else []
-        if live:
-            others.insert(0, await self._transaction.find(_BY_ID, ids=[booking_id for (booking_id,) in live]))
         of_event: dict[UUID, list[TicketType]] = {}
         for row in types:
             found = ticket_type(row)
             of_event.setdefault(found.event_id, []).append(found)
+        of_customers = _live_bookings(live, of_event, (customer_id for _, customer_id in customers.values()))
+        whole = {(need.event_id, need.customer_id) for need in needs if need.whole}
+        changing = {
+            (event_id, each.id)
+            for event_id, customer_id in whole
+            for each in of_customers.get(event_id, ())
+            if each.customer_id == customer_id
+        }
+        if changing:
+            others.insert(0, await self._transaction.find(_BY_ID, ids=[booking_id for _, booking_id in changing]))
         charged = [payment(row) for row in (others.pop() if paid else ())]
         needed: dict[UUID, dict[UUID, Booking]] = {}
         for row in chain.from_iterable(others):
             each = booking(row)
-            is_live_of_customer = each.status.is_live and (each.event_id.int, each.customer_id.int) in customers
-            if is_live_of_customer or (each.event_id, each.id) in by_id:
+            if (each.event_id, each.id) in by_id or (each.event_id, each.id) in changing:
                 needed.setdefault(each.event_id, {})[each.id] = each
         inventories = {}
         for row in locked:
@@ -200,6 +208,7 @@ class SqlInventories:
                 event=current,
                 ticket_types=tuple(of_event[current.id]),
                 bookings=tuple(needed.get(current.id, {}).values()),
+                of_customers=tuple(of_customers.get(current.id, [])),
                 payments=tuple(
                     each for each in charged if each.event_id == current.id and (each.event_id, each.booking_id) in paid
                 ),
@@ -369,6 +378,31 @@ def _in_order(event_ids: Iterable[UUID]) -> list[UUID]:
     """Each once, in the order in which everybody locks them."""
     by_number = {event_id.int: event_id for event_id in event_ids}
     return [by_number[number] for number in sorted(by_number)]
+
+
+class _Live(Struct, frozen=True, gc=False):
+    """What a rule for one customer reads of a live booking."""
+
+    id: UUID
+    ticket_type_id: UUID
+    customer_id: UUID
+    quantity: int
+
+
+def _live_bookings(
+    found: Sequence[Row], types: Mapping[UUID, Sequence[TicketType]], customers: Iterable[UUID]
+) -> dict[UUID, list[_Live]]:
+    """What was found of the customers' live bookings, by event. Ids that are there already are not made again."""
+    live: dict[UUID, list[_Live]] = {}
+    if found:
+        by_bytes = {each.id.bytes: each for of_event in types.values() for each in of_event}
+        customer_of = {each.bytes: each for each in customers}
+        for customer, of_type, quantity, booking_id in found:
+            each = by_bytes[of_type]
+            live.setdefault(each.event_id, []).append(
+                _Live(id_of(booking_id), each.id, customer_of[customer], quantity)
+            )
+    return live
 
 
 class _Changed(Struct):

@@ -155,6 +155,8 @@ bookings = Table(
     ForeignKeyConstraint(["event_id", "ticket_type_id"], ["ticket_types.event_id", "ticket_types.id"]),
     UniqueConstraint("event_id", "live_customer_id", "ticket_type_id", name="uq_bookings_one_live"),
     Index(None, "event_id", "ticket_type_id"),
+    # All that a rule for one customer reads: looking at the bookings themselves took a batch three times as long.
+    Index("ix_bookings_live_of_customer", "event_id", "live_customer_id", "ticket_type_id", "quantity", "id"),
     Index(None, "event_id", "status", "id"),
     # Holds in the order in which they lapse.
     Index(None, "event_id", "status", "expires_at", "id"),

@@ -215,6 +215,11 @@ def _found_moment(value: datetime | None) -> datetime | None:
     return None if value is None else value.replace(tzinfo=UTC)
 
 
+def id_of(value: bytes) -> UUID:
+    """The id of 16 bytes."""
+    return _uuid(_SIXTEEN_BYTES + value)
+
+
 def _found_id(value: bytes | None) -> UUID | None:
     return None if value is None else _uuid(_SIXTEEN_BYTES + value)
 

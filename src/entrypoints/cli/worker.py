@@ -13,7 +13,7 @@ from typing import Final
 from litestar.types import ASGIApp, HTTPResponseBodyEvent, Message, Receive, Scope, Send
 
 from ..collector import spare_the_collector
-from ..container import Draining, make_container
+from ..container import make_container
 from ..http.app import create_app
 from ..logs import set_up_logs
 from ..settings import Settings
