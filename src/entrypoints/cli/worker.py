@@ -16,6 +16,7 @@ from ..collector import spare_the_collector
 from ..container import make_container
 from ..http.app import create_app
 from ..logs import set_up_logs
+from ..readiness import Draining
 from ..settings import Settings
 
 LINGER_SECONDS: Final = 1.0

@@ -89,9 +89,7 @@ def _problem(request: Request[Any, Any, Any], error: Exception) -> Response[byte
 def _replay(_: Request[Any, Any, Any], replayed: Replayed) -> Response[bytes]:
     """Return the answer that an idempotency key got before."""
     reply = reply_of(replayed.answer, is_replayed=True)
-    return Response(
-        reply.body, status_code=reply.status, headers=dict(reply.headers), media_type=reply.media_type
-    )
+    return Response(reply.body, status_code=reply.status, headers=dict(reply.headers), media_type=reply.media_type)
 
 
 def _cors(origins: Sequence[str]) -> CORSConfig | None:

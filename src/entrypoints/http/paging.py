@@ -3,7 +3,6 @@
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import Counter
-from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Annotated, Any, Final, Generic, TypeVar
 from urllib.parse import parse_qsl
@@ -61,8 +60,8 @@ def check_parameters(request: JsonRequest[Any], *names: str) -> None:
 class Cursors(Generic[Key]):
     """The cursors of one list under one set of filters; those of any other do not fit.
 
-    A cursor is the key to go on after, behind a digest of it and of what it belongs to. It is neither secret nor signed:
-    a key reveals nothing that the list did not, and a made-up one leads nowhere else.
+    A cursor is the key to go on after, behind a digest of it and of what it belongs to. It is neither secret nor
+    signed: a key reveals nothing that the list did not, and a made-up one leads nowhere else.
     """
 
     def __init__(self, kind: Any, *belongs_to: object) -> None:
@@ -95,9 +94,7 @@ class Cursors(Generic[Key]):
 
 
 _DIGEST: Final = 8
-_NO_CURSOR: Final = Malformed(
-    FieldProblem(pointer("cursor"), "must be a nextCursor of this list with these filters")
-)
+_NO_CURSOR: Final = Malformed(FieldProblem(pointer("cursor"), "must be a nextCursor of this list with these filters"))
 
 
 def _is_storable(key: object) -> bool:

@@ -3,8 +3,8 @@
 from dependency_injector.containers import DeclarativeContainer
 from dependency_injector.providers import DependenciesContainer, List, Singleton
 
-from ..settings import Settings
 from ..client_address import AddressOf
+from ..settings import Settings
 from .routes import accounts, bookings, events, operations, webhooks
 
 

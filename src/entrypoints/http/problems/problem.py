@@ -118,7 +118,7 @@ def render(error: Exception, request_id: str) -> Rendered:
     return Rendered(entry.status, told.headers, msgspec.json.encode(body))
 
 
-def _told(error: Exception) -> _Told:
+def _told(error: Exception) -> _Told:  # noqa: PLR0911 - one for each kind of failure
     match error:
         case Refusal():
             return _of_refusal(error)

@@ -53,7 +53,7 @@ def router(readiness: Readiness, metrics: MetricsPage) -> Router:
         ),
     )
     async def handle_readiness() -> Reply:
-        """Answer 503 when the database is away, takes no writes or is at another schema version, or the process is draining."""
+        """Answer 503 when the database is away, refuses writes or has another schema, or the process is draining."""
         await readiness()
         return Reply(ReadinessView(status="ready"))
 
