@@ -16,7 +16,7 @@ from ..lifespan import running
 from .authentication import Authentication
 from .idempotency import reply_of
 from .observation import observe, request_id_of, stopwatch
-from .plain_paths import is_plain, plain_paths
+from .plain_requests import is_plain, plain_requests
 from .problems.problem import MEDIA_TYPE, render
 from .reference import document
 from .request import JsonRequest
@@ -71,7 +71,7 @@ def _api(container: Container) -> Router:
     return Router(
         "/",
         route_handlers=routes.routers(),
-        middleware=[plain_paths, authentication],
+        middleware=[plain_requests, authentication],
         request_class=JsonRequest,
     )
 
