@@ -74,7 +74,9 @@ class _Shape:
         self.is_checked = not (self.rules or self.nested or has_contradictions)
 
 
-_shape = cache(_Shape)
+@cache
+def _shape(kind: Any) -> _Shape:
+    return _Shape(kind)
 
 
 def _given(body: Struct) -> dict[str, object]:
