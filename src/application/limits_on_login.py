@@ -9,6 +9,7 @@ from uuid import UUID
 
 from msgspec import structs
 
+from ..domain.addresses import spellings
 from ..domain.fields import checked
 from ..domain.refusals import TooManyRequests, WrongCredentials
 from ..domain.user import LOGIN_RULES
@@ -92,7 +93,7 @@ class LogInWithinLimits:
         if self._failed_logins is None:
             return await self._log_in(credentials)
         kept = checked(structs.asdict(credentials), LOGIN_RULES)
-        subjects = (subject_key("account", kept["email"]), subject_key("address", address))
+        subjects = (subject_key("account", spellings(kept["email"])[-1]), subject_key("address", address))
         self._failed_logins.check(subjects)
         try:
             signed_in = await self._log_in(credentials)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from msgspec import UNSET, Struct, UnsetType, structs
 
+from .characters import look_alike_key
 from .fields import Rules, checked, moment, optional, text, whole
 from .money import Money, price
 from .refusals import (
@@ -296,7 +297,7 @@ def _keep(struct: Struct, values: dict[str, object]) -> None:
 
 
 def check_ticket_types(specs: Sequence[TicketTypeSpec], currency: str) -> None:
-    """1 to 50 types, their names distinct without case, one currency.
+    """1 to 50 types, their names distinct without case and invisible characters, one currency.
 
     Raises: InvalidRequest.
     """
@@ -307,9 +308,10 @@ def check_ticket_types(specs: Sequence[TicketTypeSpec], currency: str) -> None:
     errors = []
     seen: set[str] = set()
     for index, spec in enumerate(specs):
-        if spec.name.casefold() in seen:
+        key = look_alike_key(spec.name)
+        if key in seen:
             errors.append(FieldError(("ticket_types", index, "name"), "must differ from the other names"))
-        seen.add(spec.name.casefold())
+        seen.add(key)
         if spec.price and spec.price.currency != currency:
             errors.append(
                 FieldError(("ticket_types", index, "price", "currency"), f"must be {currency}, as the others")

@@ -8,6 +8,7 @@ from uuid import UUID
 from msgspec import UNSET, Struct, to_builtins
 from msgspec.structs import asdict, replace
 
+from .characters import look_alike_key
 from .event import (
     EVENT_RULES,
     GENERAL_ADMISSION,
@@ -245,7 +246,8 @@ def _check_step(status: EventStatus, other: EventStatus) -> None:
 
 
 def _check_name_is_free(inventory: Inventory, name: str, but: UUID | None) -> None:
-    if any(each.name.casefold() == name.casefold() and each.id != but for each in inventory.ticket_types):
+    key = look_alike_key(name)
+    if any(look_alike_key(each.name) == key and each.id != but for each in inventory.ticket_types):
         raise NameTaken(f"The event has a ticket type named {name} already; choose another name.")
 
 
@@ -257,7 +259,9 @@ def _edit_ticket_type(
         return
     if edited.total_tickets < ticket_type.total_tickets:
         _check_capacity(inventory, ticket_type, edited.total_tickets)
-    _check_name_is_free(inventory, edited.name, ticket_type.id)
+    if edited.name != ticket_type.name:
+        # Names that were taken before they had to differ so much may stay.
+        _check_name_is_free(inventory, edited.name, ticket_type.id)
     recording.set_ticket_type(edited)
     recording.note(
         TicketTypeChanged(

@@ -229,7 +229,7 @@ class TooManyWebhooks(StateRefusal):
 
 
 class NameTaken(StateRefusal):
-    """Another ticket type of the event has this name, upper and lower case being the same."""
+    """Another ticket type of the event has this name, but for case and characters that cannot be seen."""
 
     code = "name-taken"
 

@@ -88,6 +88,15 @@ async def test_after_ten_failures_from_an_address_it_is_closed_to_everybody_ther
     assert await entrance.attempt(RIGHT, address="198.51.100.2") == "in"
 
 
+async def test_every_spelling_of_an_address_counts_for_the_same_account(entrance: Entrance) -> None:
+    typed = ["jo@fa\u00df.example", "jo@xn--fa-hia.example", "Jo@fa\u00df.example.", "\u200bjo@fa\u00df.example"]
+    for number in range(10):
+        await entrance.fail(1, email=typed[number % 4], address=f"192.0.2.{number}")
+    for each in typed:
+        assert await entrance.attempt("wrong", email=each, address="198.51.100.1") == "too-many-requests"
+    await entrance.fail(1, email="jo@fass.example", address="198.51.100.2")
+
+
 async def test_nine_failures_close_nothing(entrance: Entrance) -> None:
     await entrance.fail(9)
     assert await entrance.attempt(RIGHT) == "in"

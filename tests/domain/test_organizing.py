@@ -694,3 +694,21 @@ def test_an_edit_knows_what_those_in_line_ask_for() -> None:
     office.book(BEN, 2)
     office.book(CLEO, 3)
     assert office.edit(status=PAUSED).smallest_waiting == {office.ticket_type.id: 2}
+
+
+def test_names_of_ticket_types_differ_in_what_can_be_seen() -> None:
+    with pytest.raises(InvalidRequest, match="must differ"):
+        Office(types=[TicketTypeSpec(name=name, total_tickets=1) for name in ("VIP", "vi\u200bp")])
+    office = Office(types=[TicketTypeSpec(name=name, total_tickets=1) for name in ("VIP", "Balcony")])
+    for name in ("V\u2063IP", "vip\u00ad", "Bal\u3164cony"):
+        with pytest.raises(NameTaken):
+            office.add_type(name)
+        with pytest.raises(NameTaken):
+            office.edit_type(office.ticket_types[0 if name.startswith("B") else 1], name=name)
+
+
+def test_names_that_were_taken_before_may_stay() -> None:
+    office = Office(types=[TicketTypeSpec(name=name, total_tickets=1) for name in ("VIP", "Balcony")])
+    vip, balcony = office.ticket_types
+    office._kept = replace(office._kept, ticket_types=(vip, replace(balcony, name="V\u200bIP")))
+    assert office.edit_type(office.ticket_types[1], total_tickets=5).ticket_types[1].total_tickets == 5

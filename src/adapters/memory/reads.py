@@ -14,6 +14,7 @@ from ...application.ports import (
     WaitingKey,
 )
 from ...domain.booking import Booking, BookingStatus
+from ...domain.characters import folded
 from ...domain.event import Event, EventState
 from ...domain.facts import Fact
 from ...domain.payment import Payment, PaymentState
@@ -182,4 +183,4 @@ def _is_wanted(event: Event, wanted: EventFilter) -> bool:
         return False
     if wanted.organizer_id not in (None, event.organizer_id):
         return False
-    return wanted.q is None or wanted.q.casefold() in f"{event.name}\n{event.venue}".casefold()
+    return wanted.q is None or folded(wanted.q) in folded(f"{event.name}\n{event.venue}")

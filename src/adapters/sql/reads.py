@@ -34,6 +34,7 @@ from ...application.ports import (
     WaitingKey,
 )
 from ...domain.booking import Booking, BookingStatus, Place
+from ...domain.characters import folded
 from ...domain.event import EventState
 from ...domain.facts import Fact
 from ...domain.payment import Payment, PaymentState
@@ -285,7 +286,7 @@ class SqlReads:
         if wanted.organizer_id is not None:
             values["organizer_id"] = wanted.organizer_id
         if wanted.q is not None:
-            values["q"] = wanted.q.casefold()
+            values["q"] = folded(wanted.q)
         if after is not None:
             values |= {"after_order": start_order(after.starts_at), "after_id": after.event_id}
         statement = _events(

@@ -13,6 +13,7 @@ from sqlalchemy import Column
 
 from ...application.idempotency import Answer, Key, Remembered
 from ...domain.booking import Booking
+from ...domain.characters import folded
 from ...domain.event import Event, EventState, TicketType
 from ...domain.facts import AnyHappening, Fact
 from ...domain.money import Money
@@ -107,7 +108,7 @@ def event_values(event: Event) -> dict[str, Any]:
     return {
         **asdict(event),
         "start_order": start_order(event.starts_at),
-        "searchable": f"{event.name}\n{event.venue}".casefold(),
+        "searchable": folded(f"{event.name}\n{event.venue}"),
     }
 
 
