@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from ..domain.booking import Booking
 from ..domain.inventory import Decision, Inventory
 from ..domain.refusals import IdempotencyKeyReused, NotFound
-from ..domain.settle import STEP, Asks, Settle, asks, settle
+from ..domain.settle import STEP, Asks, Settle, asks, settle, step_asks
 from .failures import Conflict, Locked, OutcomeUnknown, Retryable, StorageFailure, Unavailable
 from .idempotency import Key, Keyed, Remembered, Replayed
 from .observing import Observer, Passage, Trouble, Unobserved
@@ -29,7 +29,8 @@ from .ports import Clock, Ids, Inventories, Needs, Storage
 
 Command = TypeVar("Command")
 Outcome = TypeVar("Outcome")
-Decide = Callable[[Inventory | None, datetime], Decision[Any]]
+Decide = Callable[[Any, datetime], Decision[Any]]
+"""Is given the inventory, None where there is none; for a new event, how many live ones its organizer has."""
 
 MOST_WAITING = 10_000
 """Commands that may wait; beyond it the caller is told to try again (503)."""
@@ -88,7 +89,7 @@ def outcome(admitted: Admitted[Outcome]) -> Outcome:
 class _Entry:
     """One command in the queue. Without a future nobody waits for it."""
 
-    __slots__ = ("decide", "future", "has_stood_by", "keyed", "mark", "needs")
+    __slots__ = ("decide", "future", "has_stood_by", "keyed", "mark", "needs", "organizer_id")
 
     def __init__(
         self,
@@ -97,8 +98,10 @@ class _Entry:
         future: "asyncio.Future[Admitted[Any]] | None",
         keyed: Keyed | None = None,
         mark: object = None,
+        organizer_id: UUID | None = None,
     ) -> None:
         self.needs = needs
+        self.organizer_id = organizer_id
         self.decide = decide
         self.future = future
         self.keyed = keyed
@@ -187,11 +190,16 @@ class Turnstile:
     def admit_new(
         self,
         command: Command,
-        decide: Callable[[Command, datetime], Decision[Outcome]],
+        organizer_id: UUID,
+        decide: Callable[[Command, int, datetime], Decision[Outcome]],
         keyed: Keyed | None = None,
     ) -> "asyncio.Future[Admitted[Outcome]]":
-        """Record the decision about an event that does not exist yet. Raises: as `admit`."""
-        return self._wait_for(None, lambda _, now: decide(command, now), keyed)
+        """Record the decision about an event that does not exist yet. Raises: as `admit`.
+
+        `decide` is given how many live events the organizer has, those of this transaction included. No lock keeps
+        another process from adding to them meanwhile, as many as it takes together.
+        """
+        return self._wait_for(None, lambda live_events, now: decide(command, live_events, now), keyed, organizer_id)
 
     def settle_soon(self, event_id: UUID) -> None:
         """Do what is still to be done for an event, step by step, behind the commands that wait by now."""
@@ -209,14 +217,16 @@ class Turnstile:
         while runners := [each.runner for each in (self._front, self._side) if each.runner is not None]:
             await asyncio.wait(runners)
 
-    def _wait_for(self, needs: Needs | None, decide: Decide, keyed: Keyed | None) -> "asyncio.Future[Admitted[Any]]":
+    def _wait_for(
+        self, needs: Needs | None, decide: Decide, keyed: Keyed | None, organizer_id: UUID | None = None
+    ) -> "asyncio.Future[Admitted[Any]]":
         if self._is_closed:
             raise Unavailable("The service is shutting down; try again in a moment.")
         entrance = self._front if needs is None else self._entrance(needs.event_id)
         if len(entrance.queue) >= self._most_waiting:
             raise Unavailable("Too many requests wait at the moment; try again in a moment.")
         future: asyncio.Future[Admitted[Any]] = entrance.loop.create_future()
-        entrance.join(_Entry(needs, decide, future, keyed, self._observer.arriving()))
+        entrance.join(_Entry(needs, decide, future, keyed, self._observer.arriving(), organizer_id))
         return future
 
     def _entrance(self, event_id: UUID) -> "_Entrance":
@@ -531,6 +541,7 @@ class _Batch:
         self._now = now
         # By the numbers of their ids, which have their hashes at hand; so are bookings and customers.
         self._seen: dict[int, _Seen] = {}
+        self._live_events: dict[UUID, int] = {}
         self._remembered: dict[Key, Remembered] = {}
         self._to_remember: list[Remembered] = []
         self._pending: list[Decision[Any]] = []
@@ -565,9 +576,7 @@ class _Batch:
             locked = await storage.lock(needs)
             self.lock_seconds = asyncio.get_running_loop().time() - asked
             self._seen = {event_id.int: _Seen(inventory) for event_id, inventory in locked.items()}
-        keys = [entry.keyed.key for entry in self._entries if entry.keyed is not None]
-        if keys:
-            self._remembered = await storage.remembered(keys)
+        await self._load_known(storage)
         now = self._now()
         await self._settle_lapsed(storage, now)
         await self._load_lines(storage, needs, now)
@@ -593,6 +602,15 @@ class _Batch:
         await self._flush(storage)
         if self._to_remember:
             await storage.remember(self._to_remember, now)
+
+    async def _load_known(self, storage: Inventories) -> None:
+        """What keys were answered before, and what organizers of new events have."""
+        keys = [entry.keyed.key for entry in self._entries if entry.keyed is not None]
+        if keys:
+            self._remembered = await storage.remembered(keys)
+        organizers = {entry.organizer_id for entry in self._entries if entry.organizer_id is not None}
+        if organizers:
+            self._live_events = await storage.live_events(organizers)
 
     async def _settle_lapsed(self, storage: Inventories, now: datetime) -> None:
         """A hold whose time is over counts as expired from that moment: it is settled before anything else."""
@@ -623,6 +641,8 @@ class _Batch:
         hold_asks = [each.holds for each in wanted.values() if each.holds]
         closing = await storage.closing(closing_asks) if closing_asks else {}
         due = await storage.due_holds(hold_asks) if hold_asks else {}
+        overlong_asks = [each.overlong for each in wanted.values() if each.overlong]
+        overlong = await storage.overlong_holds(overlong_asks) if overlong_asks else {}
         for event_id, each in wanted.items():
             seen = self._seen[event_id.int]
             shown = {ask.ticket_type_id: lines[ask.ticket_type_id] for ask in each.lines}
@@ -631,6 +651,7 @@ class _Batch:
                 lines={**seen.inventory.lines, **shown},
                 closing=closing.get(event_id, ()),
                 due=due.get(event_id),
+                overlong=overlong.get(event_id),
             )
 
     def _known_answer(self, entry: _Entry) -> Exception | None:
@@ -648,9 +669,13 @@ class _Batch:
         seen.inventory = replace(seen.inventory, waiting_sizes=sizes.get(event_id, {}))
 
     def _decide(self, entry: _Entry, seen: _Seen | None, now: datetime) -> Admitted[Any] | Exception:
-        inventory = None if entry.needs is None or seen is None else seen.by(entry.needs)
+        given: Inventory | int | None = None
+        if entry.organizer_id is not None:
+            given = self._live_events[entry.organizer_id]
+        elif entry.needs is not None and seen is not None:
+            given = seen.by(entry.needs)
         try:
-            decision = entry.decide(inventory, now)
+            decision = entry.decide(given, now)
         except Exception as refusal:  # noqa: BLE001 - a rule said no, or is broken: nothing happened, and the caller is told
             return refusal
         return self._record(decision, seen)
@@ -665,7 +690,7 @@ class _Batch:
         """Where the lines that were loaded did not reach, load more and go on, as far as one step goes."""
         event_id = admitted.inventory.event.id
         while admitted.inventory.event.is_unsettled and admitted.moved < STEP:
-            await self._load(storage, {event_id: asks(self._seen[event_id.int].inventory, {}, now)})
+            await self._load(storage, {event_id: step_asks(self._seen[event_id.int].inventory, now)})
             decision = settle(self._seen[event_id.int].inventory, Settle(event_id), now)
             self._record(decision, self._seen[event_id.int])
             admitted = Admitted(
@@ -684,6 +709,9 @@ class _Batch:
     def _record(self, decision: Decision[Any], seen: _Seen | None) -> Admitted[Any]:
         inventory = decision.inventory
         event = inventory.event
+        if event.organizer_id in self._live_events:
+            was_live = seen is not None and not seen.inventory.event.status.is_closed
+            self._live_events[event.organizer_id] += (not event.status.is_closed) - was_live
         if seen is None:
             seen = self._seen[event.id.int] = _Seen(inventory)
             is_written = True

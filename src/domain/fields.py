@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .characters import is_visible, trimmed
-from .refusals import FieldError, InvalidRequest
+from .refusals import FieldError, FieldPath, InvalidRequest
 
 Rule = Callable[[Any], Any]
 Rules = Mapping[str, Rule]
@@ -95,15 +95,19 @@ def optional(rule: Rule) -> Rule:
 
 
 def check_all(*checks: Callable[[], object]) -> None:
-    """Make every check, whatever the others say. Raises: InvalidRequest with all that they found."""
-    errors: list[FieldError] = []
+    """Make every check, whatever the others say.
+
+    Raises: InvalidRequest with all that they found, of each field what was found first.
+    """
+    errors: dict[FieldPath, FieldError] = {}
     for check in checks:
         try:
             check()
         except InvalidRequest as refusal:
-            errors.extend(refusal.errors)
+            for error in refusal.errors:
+                errors.setdefault(error.path, error)
     if errors:
-        raise InvalidRequest(*errors)
+        raise InvalidRequest(*errors.values())
 
 
 def checked(values: Mapping[str, Any], rules: Rules) -> dict[str, Any]:

@@ -209,10 +209,14 @@ def test_the_start_lies_in_the_future() -> None:
         ({"starts_at": START, "ends_at": START + MICROSECOND}, []),
         ({"sales_open_at": NOW, "sales_close_at": NOW + MICROSECOND}, []),
         ({"sales_open_at": NOW - timedelta(days=9)}, []),
-        ({"sales_close_at": NOW - timedelta(days=9)}, []),
+        ({"sales_close_at": NOW + MICROSECOND}, []),
+        ({"sales_close_at": NOW}, [("sales_close_at",)]),
+        ({"sales_open_at": START, "starts_at": START}, [("sales_open_at",)]),
+        ({"sales_open_at": START - MICROSECOND, "starts_at": START}, []),
+        ({"sales_open_at": START, "sales_close_at": START + MICROSECOND}, []),
         (
             {"starts_at": NOW, "ends_at": NOW, "sales_open_at": START, "sales_close_at": NOW},
-            [("starts_at",), ("ends_at",), ("sales_close_at",)],
+            [("starts_at",), ("sales_close_at",), ("ends_at",), ("sales_open_at",)],
         ),
     ],
 )

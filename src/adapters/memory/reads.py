@@ -183,4 +183,6 @@ def _is_wanted(event: Event, wanted: EventFilter) -> bool:
         return False
     if wanted.organizer_id not in (None, event.organizer_id):
         return False
+    if wanted.hides_unpublished and not event.was_published and event.organizer_id != wanted.viewer_id:
+        return False
     return wanted.q is None or folded(wanted.q) in folded(f"{event.name}\n{event.venue}")

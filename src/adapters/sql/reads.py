@@ -157,7 +157,7 @@ _UNSETTLED_AFTER = _UNSETTLED.where(events.c.id > bindparam("after"))
 
 
 @lru_cache(maxsize=64)
-def _events(statuses: int, *, of_organizer: bool, searching: bool, goes_on: bool) -> Select[Any]:
+def _events(statuses: int, *, of_organizer: bool, searching: bool, goes_on: bool, hiding: bool) -> Select[Any]:
     """The page of each status by its index, then the first of all pages."""
     pages = []
     for number in range(statuses):
@@ -166,6 +166,9 @@ def _events(statuses: int, *, of_organizer: bool, searching: bool, goes_on: bool
         )
         if of_organizer:
             page = page.where(events.c.organizer_id == bindparam("organizer_id"))
+        if hiding:
+            organizer = bindparam("viewer_id", type_=events.c.organizer_id.type)
+            page = page.where(or_(events.c.was_published, events.c.organizer_id == organizer))
         if searching:
             # Literal, unlike LIKE: nothing has to be escaped.
             page = page.where(func.instr(events.c.searchable, bindparam("q")) > 0)
@@ -287,6 +290,8 @@ class SqlReads:
             values["organizer_id"] = wanted.organizer_id
         if wanted.q is not None:
             values["q"] = folded(wanted.q)
+        if wanted.hides_unpublished:
+            values["viewer_id"] = wanted.viewer_id
         if after is not None:
             values |= {"after_order": start_order(after.starts_at), "after_id": after.event_id}
         statement = _events(
@@ -294,6 +299,7 @@ class SqlReads:
             of_organizer=wanted.organizer_id is not None,
             searching=wanted.q is not None,
             goes_on=after is not None,
+            hiding=wanted.hides_unpublished,
         )
         return list(event_states(await self._rows(statement, **values, limit=limit)))
 

@@ -71,6 +71,8 @@ events = Table(
     Column("waiting_list_policy", Word(WaitingListPolicy), nullable=False),
     Column("currency", String(3), nullable=False),
     Column("status", Word(EventStatus), nullable=False),
+    Column("was_published", Boolean(), nullable=False, server_default=text("0")),
+    Column("reschedules", Integer(), nullable=False, server_default=text("0")),
     Column("version", Integer(), nullable=False),
     Column("last_seq", BigInteger(), nullable=False),
     Column("last_queue_number", BigInteger(), nullable=False),
@@ -127,6 +129,8 @@ bookings = Table(
     Column("paid_with", Word(PaymentMethod)),
     # 0 for bookings older than the column, which no policy bound.
     Column("cancellation_deadline_hours", Integer(), nullable=False, server_default=text("0")),
+    Column("reschedules", Integer(), nullable=False, server_default=text("0")),
+    Column("grace_until", Moment()),
     Column("queue_number", BigInteger()),
     Column("expires_at", Moment()),
     Column("created_at", Moment(), nullable=False),
