@@ -6,6 +6,7 @@ from ..domain.event import MOST_LIVE_EVENTS, EventState
 from ..domain.inventory import Decision
 from ..domain.organize import Initialize, initialize
 from ..domain.user import Organizers
+from .allowances import Allowance
 from .idempotency import Once
 from .turnstile import Turnstile, outcome
 
@@ -23,18 +24,26 @@ class InitializeEvent:
         organizers: Organizers = Organizers.EVERYONE,
         *,
         most_live_events: int = MOST_LIVE_EVENTS,
+        allowance: Allowance | None = None,
     ) -> None:
         self._turnstile = turnstile
         self._organizers = organizers
         self._most_live_events = most_live_events
+        self._allowance = allowance
 
     async def __call__(self, command: Initialize, once: Once[EventState] | None = None) -> EventState:
         """The event as it is now.
 
-        Raises: what `initialize` refuses, Unavailable; with `once` also Replayed, IdempotencyKeyReused.
+        Raises: what `initialize` refuses, TooManyRequests beyond the allowance, Unavailable; with `once` also Replayed,
+        IdempotencyKeyReused.
         """
         keyed = once.of(outcome) if once else None
         return outcome(await self._turnstile.admit_new(command, command.actor.user_id, self._decide, keyed))
 
     def _decide(self, command: Initialize, live_events: int, now: datetime) -> Decision[EventState]:
-        return initialize(command, self._organizers, now, live_events, self._most_live_events)
+        if self._allowance is not None:
+            self._allowance.check(command.actor.user_id, now)
+        decision = initialize(command, self._organizers, now, live_events, self._most_live_events)
+        if self._allowance is not None:
+            self._allowance.use(command.actor.user_id, 1, now)
+        return decision

@@ -22,6 +22,7 @@ from ..domain.booking import Booking
 from ..domain.inventory import Decision, Inventory
 from ..domain.refusals import IdempotencyKeyReused, NotFound
 from ..domain.settle import STEP, Asks, Settle, asks, settle, step_asks
+from .allowances import ANSWER_OVERHEAD, Allowance
 from .failures import Conflict, Locked, OutcomeUnknown, Retryable, StorageFailure, Unavailable
 from .idempotency import Key, Keyed, Remembered, Replayed
 from .observing import Observer, Passage, Trouble, Unobserved
@@ -145,12 +146,13 @@ class Turnstile:
         most_together: int = MOST_TOGETHER,
         jitter: Callable[[], float] = random.random,
         observer: Observer | None = None,
+        answers: Allowance | None = None,
     ) -> None:
         self._observer: Observer = observer or Unobserved()
 
         def batch(entries: list[_Entry], is_last: bool) -> _Batch:
             in_pieces = is_last and len(entries) >= most_together
-            return _Batch(entries, clock.now, ids.new(), in_pieces=in_pieces)
+            return _Batch(entries, clock.now, ids.new(), in_pieces=in_pieces, allowance=answers)
 
         def entrance() -> _Entrance:
             return _Entrance(
@@ -182,7 +184,8 @@ class Turnstile:
         To be waited for.
 
         Raises: the refusals of `decide`, NotFound where there is no such event, Unavailable. Replayed where the key has
-        its answer, IdempotencyKeyReused where it came with another request.
+        its answer, IdempotencyKeyReused where it came with another request, TooManyRequests where the `answers` that
+        may be kept for its user are used up.
         """
 
         return self._wait_for(needs, partial(_decide_if_found, decide, command), keyed)
@@ -529,7 +532,15 @@ def _without_concerned(inventory: Inventory) -> Inventory:
 class _Batch:
     """The commands of one transaction and what becomes of them."""
 
-    def __init__(self, entries: Sequence[_Entry], now: Callable[[], datetime], mark: UUID, *, in_pieces: bool) -> None:
+    def __init__(
+        self,
+        entries: Sequence[_Entry],
+        now: Callable[[], datetime],
+        mark: UUID,
+        *,
+        in_pieces: bool,
+        allowance: Allowance | None = None,
+    ) -> None:
         self.mark = mark
         self.begun = asyncio.get_running_loop().time()
         self.lock_seconds = 0.0
@@ -538,6 +549,7 @@ class _Batch:
         self.postponed: list[_Entry] = []
         self._entries = entries
         self._in_pieces = in_pieces
+        self._allowance = allowance
         self._now = now
         # By the numbers of their ids, which have their hashes at hand; so are bookings and customers.
         self._seen: dict[int, _Seen] = {}
@@ -597,7 +609,7 @@ class _Batch:
                 result = self._decide(entry, seen, now)
                 if need is not None and need.settles and isinstance(result, Admitted):
                     result = await self._settle_on(storage, result, now)
-                self._remember(entry, result)
+                self._remember(entry, result, now)
             self.results.append((entry, result))
         await self._flush(storage)
         if self._to_remember:
@@ -675,16 +687,21 @@ class _Batch:
         elif entry.needs is not None and seen is not None:
             given = seen.by(entry.needs)
         try:
+            if self._allowance is not None and entry.keyed is not None:
+                self._allowance.check(entry.keyed.key.user_id, now)
             decision = entry.decide(given, now)
         except Exception as refusal:  # noqa: BLE001 - a rule said no, or is broken: nothing happened, and the caller is told
             return refusal
         return self._record(decision, seen)
 
-    def _remember(self, entry: _Entry, result: Admitted[Any] | Exception) -> None:
+    def _remember(self, entry: _Entry, result: Admitted[Any] | Exception, now: datetime) -> None:
         remembered = None if entry.keyed is None else entry.keyed.remember(result)
         if remembered is not None:
             self._remembered[remembered.key] = remembered
             self._to_remember.append(remembered)
+            if self._allowance is not None:
+                kept = ANSWER_OVERHEAD + len(remembered.answer.body)
+                self._allowance.use(remembered.key.user_id, kept, now)
 
     async def _settle_on(self, storage: Inventories, admitted: Admitted[Any], now: datetime) -> Admitted[Any]:
         """Where the lines that were loaded did not reach, load more and go on, as far as one step goes."""

@@ -16,6 +16,7 @@ from ..adapters.payments import MemoryLedger, SandboxGateway
 from ..adapters.security import Argon2PasswordHasher, JwtTokens, RandomRefreshTokens, ZxcvbnKnownPasswords
 from ..adapters.system import SystemClock, Uuid7Ids
 from ..adapters.telling import HttpCourier
+from ..application.allowances import ANSWERS, NEW_EVENTS, Allowance
 from ..application.authenticate import Authenticate
 from ..application.book_ticket import BookTicket
 from ..application.cancel_booking import CancelBooking
@@ -198,7 +199,12 @@ def _postman(settings: Settings) -> Postman:
 
 
 def _initialize_event(turnstile: Turnstile, settings: Settings) -> InitializeEvent:
-    return InitializeEvent(turnstile, settings.organizers)
+    allowance = Allowance(NEW_EVENTS) if settings.rate_limits else None
+    return InitializeEvent(turnstile, settings.organizers, allowance=allowance)
+
+
+def _answers(settings: Settings) -> Allowance | None:
+    return Allowance(ANSWERS) if settings.rate_limits else None
 
 
 def _limited_log_in(settings: Settings, log_in: LogIn, failed_logins: FailedLogins) -> LogInWithinLimits:
@@ -246,7 +252,8 @@ class Container(DeclarativeContainer):
     metrics = Singleton(_metrics, settings, storage)
     unforeseen = Singleton(_unforeseen, metrics, reports)
     observer = Singleton(_observer, metrics, tracing)
-    turnstile = Singleton(Turnstile, storage, clock, ids, jitter=jitter, observer=observer)
+    answers = Singleton(_answers, settings)
+    turnstile = Singleton(Turnstile, storage, clock, ids, jitter=jitter, observer=observer, answers=answers)
     draining = Singleton(Draining)
     # Asked for with every request; the clock's own answer, a date, costs twenty times as much.
     seconds: Object[Callable[[], float]] = Object(time.time)

@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from boxoffice.domain.event import (
+    MOST_LIVE_EVENTS,
     EventChanges,
     EventDetails,
     EventStatus,
@@ -28,6 +29,7 @@ from boxoffice.domain.refusals import (
     NotAllowed,
     NotFound,
     StaleVersion,
+    TooManyEvents,
     TooManyTicketTypes,
 )
 from boxoffice.domain.user import Actor, Organizers, Role
@@ -716,3 +718,48 @@ def test_names_that_were_taken_before_may_stay() -> None:
     vip, balcony = office.ticket_types
     office._kept = replace(office._kept, ticket_types=(vip, replace(balcony, name="V\u200bIP")))
     assert office.edit_type(office.ticket_types[1], total_tickets=5).ticket_types[1].total_tickets == 5
+
+
+def test_a_draft_that_is_cancelled_stays_hidden() -> None:
+    office = Office(status=DRAFT)
+    office.edit(status=CANCELLED)
+    event = office.state.event
+    assert not event.was_published
+    for actor in (STRANGER, OTHER_ORGANIZER, None):
+        with pytest.raises(NotFound):
+            event.check_visible_to(actor)
+    for actor in (ORGANIZER, ADMIN):
+        event.check_visible_to(actor)
+    with pytest.raises(NotFound):
+        office.book(ANA)
+    with pytest.raises(NotFound):
+        office.edit(STRANGER, name="Another")
+
+
+@pytest.mark.parametrize("statuses", [[ON_SALE], [ON_SALE, PAUSED], [ON_SALE, COMPLETED], [ON_SALE, CANCELLED]])
+def test_what_has_been_on_sale_stays_visible(statuses: list[EventStatus]) -> None:
+    office = Office(status=DRAFT)
+    for status in statuses:
+        office.edit(status=status)
+    assert office.state.event.was_published
+    office.state.event.check_visible_to(None)
+
+
+def test_that_it_has_been_on_sale_is_told_by_its_status_alone() -> None:
+    office = Office(status=DRAFT)
+    office.edit(status=ON_SALE)
+    (changed,) = office.happened(since=1)
+    assert isinstance(changed, EventChanged)
+    assert changed.changes == {"status": "on_sale"}
+
+
+def test_an_organizer_has_200_live_events_at_most() -> None:
+    command = _initialize(STALLS)
+    assert MOST_LIVE_EVENTS == 200
+    initialize(command, Organizers.EVERYONE, NOW, 199)
+    with pytest.raises(TooManyEvents, match="200"):
+        initialize(command, Organizers.EVERYONE, NOW, 200)
+    with pytest.raises(TooManyEvents):
+        initialize(command, Organizers.EVERYONE, NOW, 2, 2)
+    with pytest.raises(NotAllowed):
+        initialize(command, Organizers.GRANTED, NOW, 200)
