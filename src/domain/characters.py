@@ -63,11 +63,11 @@ def trimmed(text: str) -> str:
 
 
 def _ends_with_sequence(text: str) -> bool:
-    """Whether the last, invisible character is part of an emoji, an ideograph or a letter with variants."""
-    last = text[-1]
-    before = text[-2:-1]
-    if not before:
-        return False
+    """Whether the last, invisible character is part of an emoji, an ideograph or a letter with variants.
+
+    The first character is a visible one, so there are two.
+    """
+    before, last = text[-2], text[-1]
     if last in _EMOJI_SELECTORS:
         return before in _PUNCTUATION_WITH_EMOJI or (
             unicodedata.category(before) in ("So", "Sm") and not is_invisible(before)

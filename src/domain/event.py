@@ -190,10 +190,8 @@ class Event(EventDetails, frozen=True, kw_only=True):
             return False
         return self.earliest_expiry <= now or self.status is _COMPLETED
 
-    def is_freed_by_moving_to(self, starts_at: datetime | None) -> bool:
+    def is_freed_by_moving_to(self, starts_at: datetime) -> bool:
         """Whether this start releases bookings from their deadline: it is earlier, or on another day in UTC."""
-        if starts_at is None:
-            return False
         before = self.starts_at
         return before is None or starts_at < before or starts_at.date() != before.date()
 
