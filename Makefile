@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check bench simulate torture format lock audit licences clean clients mariadb galera
+.PHONY: help run test check bench simulate torture format lock audit licences clean clients mariadb galera peer
 
 PYTHON ?= python3
 HOST ?= 127.0.0.1
@@ -58,7 +58,7 @@ torture: $(DEV_READY) mariadb galera ## Try for hours to break each promise: doc
 simulate: $(RUN_READY) ## Hold the promises through simulated faults, seed by seed (SEEDS=, FROM=)
 	$(BIN)/boxoffice simulate --seeds $(SEEDS) --from $(FROM)
 
-bench: $(DEV_READY) mariadb ## Measure, each figure beside its baseline (ROUNDS=)
+bench: $(DEV_READY) mariadb peer ## Measure, each figure beside its baseline (ROUNDS=)
 	$(BIN)/python -m bench --rounds $(ROUNDS) --keep
 
 format: $(DEV_READY) ## Format the code and mend what can be mended by itself
@@ -94,6 +94,11 @@ clients: $(CLIENTS_READY)
 
 mariadb:
 	@tools/mariadb.sh
+
+# A baseline in Node: without npm, its rows are left out.
+peer:
+	@if command -v npm >/dev/null; then cd bench/peer && npm ci --silent --no-audit --no-fund; \
+	else echo "There is no npm: the rows with the usual way in Node are left out."; fi
 
 galera: mariadb
 	@tools/galera.sh

@@ -118,12 +118,19 @@ async def _end(chores: "list[asyncio.Task[None]]") -> None:
 
 
 async def _again(chore: Callable[[], Awaitable[object]], every: float, what: str) -> None:
-    """Do a chore again and again, whatever fails."""
+    """Do a chore again and again, whatever fails. A failure that stays is logged once."""
+    said: str | None = None
     while True:
         try:
             await chore()
         except Unavailable as failure:
-            _log.warning("Looking for %s did not work and is done again in a moment: %s", what, failure)
+            if str(failure) != said:
+                said = str(failure)
+                _log.warning("Looking for %s did not work and is done again every moment: %s", what, failure)
         except Exception:  # noqa: BLE001 - the next look may well succeed, so this task ends with the process only
             _log.exception("Looking for %s failed", what)
+        else:
+            if said is not None:
+                said = None
+                _log.info("Looking for %s works again", what)
         await asyncio.sleep(every)

@@ -15,10 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Self
 
+from tests.constants import SECRET
 from tests.mariadb import DIE_WITH_ME
-
-SECRET: Final = "a secret of the faults' tests, long enough"
-"""What the servers sign tokens with."""
 
 SERVE: Final = (sys.executable, "-m", "boxoffice", "serve")
 _READY_WITHIN: Final = 120.0  # seconds; two are usual, many servers that start at once on a busy machine need more
@@ -137,11 +135,16 @@ class Server:
         """End it as an operator does (SIGTERM); its exit code."""
         return self._end(signal.SIGTERM)
 
-    def _end(self, number: signal.Signals) -> int:
+    def wait(self) -> int:
+        """Until it has ended by itself; its exit code."""
+        return self._end(None)
+
+    def _end(self, number: signal.Signals | None) -> int:
         process, self._process = self._process, None
         if process is None:
             return 0
-        process.send_signal(number)
+        if number is not None:
+            process.send_signal(number)
         try:
             return process.wait(_ENDS_WITHIN)
         except subprocess.TimeoutExpired:

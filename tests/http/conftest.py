@@ -8,11 +8,10 @@ import httpx
 import msgspec
 import pytest
 from dependency_injector.providers import Object, Singleton
-from litestar import Litestar
 
 from boxoffice.adapters.security import Argon2PasswordHasher
 from boxoffice.domain.user import Role
-from boxoffice.entrypoints.container import Container, make_container
+from boxoffice.entrypoints.container import make_container
 from boxoffice.entrypoints.http.app import create_app
 from boxoffice.entrypoints.lifespan import running
 from boxoffice.entrypoints.logs import RequestLines, log_request
@@ -60,12 +59,6 @@ def logged() -> Iterator[Kept]:
     log.setLevel(level)
 
 
-@pytest.fixture(scope="session")
-def wired() -> dict[Settings, tuple[Container, Litestar]]:
-    """Applications that were made by now. Making one takes much longer than most tests do."""
-    return {}
-
-
 @pytest.fixture
 def gateway() -> Sandbox:
     return Sandbox()
@@ -77,27 +70,20 @@ async def service(
     clock: StandingClock,
     gateway: Sandbox,
     logged: list[dict[str, Any]],
-    wired: dict[Settings, tuple[Container, Litestar]],
 ) -> AsyncIterator[Service]:
     """The service with nothing in it yet."""
-    if settings not in wired:
-        made = make_container(settings)
-        wired[settings] = made, create_app(made)
-    container, app = wired[settings]
-    container.reset_singletons()
+    container = make_container(settings)
     container.clock.override(Object(clock))
     container.seconds.override(Object(clock.seconds))
     container.authenticate.set_kwargs(seconds=clock.seconds)
     container.password_hasher.override(Singleton(Argon2PasswordHasher, memory=8, passes=1))
-    transport = httpx.ASGITransport(cast("Any", app), raise_app_exceptions=False)
     container.payment_gateway.override(Object(gateway))
+    app = create_app(container)
+    transport = httpx.ASGITransport(cast("Any", app), raise_app_exceptions=False)
     # What is swept is swept when a test says so.
     alive = running(container, sweep_every=3_600, share_every=3_600)
     async with alive, httpx.AsyncClient(transport=transport, base_url="http://boxoffice") as http:
         yield Service(http, container, app, clock)
-    for name, provider in container.providers.items():
-        if name != "settings":
-            provider.reset_override()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from typing import Any
 
 from litestar import Litestar, Request, Response, Router
 from litestar.config.cors import CORSConfig
+from litestar.exceptions import MethodNotAllowedException, NotFoundException
 from litestar.plugins import PluginProtocol
 from litestar.types import ASGIApp, ControllerRouterHandler, Middleware
 
@@ -15,7 +16,7 @@ from ..lifespan import running
 from .authentication import Authentication
 from .idempotency import reply_of
 from .observation import observe, request_id_of, stopwatch
-from .plain_paths import plain_paths
+from .plain_requests import is_plain, plain_requests
 from .problems.problem import MEDIA_TYPE, render
 from .reference import document
 from .request import JsonRequest
@@ -70,25 +71,25 @@ def _api(container: Container) -> Router:
     return Router(
         "/",
         route_handlers=routes.routers(),
-        middleware=[plain_paths, authentication],
+        middleware=[plain_requests, authentication],
         request_class=JsonRequest,
     )
 
 
 def _problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Return the problem that an exception is told as."""
+    if isinstance(error, MethodNotAllowedException) and not is_plain(request.scope):
+        error = NotFoundException()
     problem = render(error, request_id_of(request.scope))
-    return Response(
-        problem.body, status_code=problem.status, headers=dict(problem.headers), media_type=MEDIA_TYPE
-    )
+    body = b"" if request.method == "HEAD" else problem.body
+    headers = {**problem.headers, "Content-Length": str(len(problem.body))}
+    return Response(body, status_code=problem.status, headers=headers, media_type=MEDIA_TYPE)
 
 
 def _replay(_: Request[Any, Any, Any], replayed: Replayed) -> Response[bytes]:
     """Return the answer that an idempotency key got before."""
     reply = reply_of(replayed.answer, is_replayed=True)
-    return Response(
-        reply.body, status_code=reply.status, headers=dict(reply.headers), media_type=reply.media_type
-    )
+    return Response(reply.body, status_code=reply.status, headers=dict(reply.headers), media_type=reply.media_type)
 
 
 def _cors(origins: Sequence[str]) -> CORSConfig | None:

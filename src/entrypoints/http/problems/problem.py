@@ -119,7 +119,7 @@ def render(error: Exception, request_id: str) -> Rendered:
     return Rendered(entry.status, told.headers, msgspec.json.encode(body))
 
 
-def _told(error: Exception) -> _Told:
+def _told(error: Exception) -> _Told:  # noqa: PLR0911 - one for each kind of failure
     match error:
         case Refusal():
             return _of_refusal(error)
@@ -173,7 +173,7 @@ def _of_parameters(error: HTTPException) -> list[FieldProblem]:
     if not isinstance(error, ValidationException) or not isinstance(error.extra, list):
         return [FieldProblem("", "must be valid HTTP")]
     return [
-        FieldProblem(pointer(each["key"]) if "key" in each else "", requirement(each["message"]))
+        FieldProblem(pointer(camel_case(each["key"])) if "key" in each else "", requirement(each["message"]))
         for each in error.extra
     ]
 

@@ -36,7 +36,7 @@ class ReferencePage(ScalarRenderPlugin):
     def __init__(self) -> None:
         super().__init__(path="/", js_url="/docs/scalar.js", options=_OPTIONS)
 
-    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:  # noqa: ARG002
         """Return the page."""
         title = escape(openapi_schema["info"]["title"])
         return (

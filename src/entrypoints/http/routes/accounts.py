@@ -10,8 +10,8 @@ from ....application.limits_on_login import LogInWithinLimits
 from ....application.log_in import Credentials
 from ....application.log_out import LogOut
 from ....application.refresh_session import RefreshSession
+from ...client_address import AddressOf
 from ..authentication import SIGNED_IN, limited_by
-from ..client_address import ClientAddress
 from ..reference.operations import described, readable
 from ..reply import Reply
 from ..request import AnyoneRequest, SignedInRequest
@@ -32,7 +32,7 @@ def router(
     log_out: LogOut,
     read_profile: ReadProfile,
     change_profile: ChangeProfile,
-    address_of: ClientAddress,
+    address_of: AddressOf,
 ) -> Router:
     """Return the routes of accounts and sessions."""
 
@@ -42,7 +42,7 @@ def router(
     )
     async def handle_create_user(data: JSONBody[RegistrationRequest], request: AnyoneRequest) -> Reply:
         """Create an account; everyone starts as a customer."""
-        user = await create_user(data.to(Registration))
+        user = await create_user(data.to(Registration), address_of(request.scope))
         return Reply(UserView.of(user), status=201, headers={"Location": "/me"})
 
     @post("/login", **described("LogIn", "Sign in", 200, TokenView, ("wrong-credentials",), opt=limited_by(SIGN_INS)))
@@ -51,12 +51,12 @@ def router(
         return Reply(TokenView.of_session(await log_in(data.to(Credentials), address_of(request.scope))))
 
     @post("/refresh", **described("RefreshSession", "Go on with a session", 200, TokenView, opt=limited_by(SIGN_INS)))
-    async def handle_refresh_session(data: JSONBody[RefreshRequest], request: AnyoneRequest) -> Reply:
+    async def handle_refresh_session(data: JSONBody[RefreshRequest]) -> Reply:
         """Get the next access token and refresh token. Each refresh token serves once; a used one ends the session."""
         return Reply(TokenView.of_session(await refresh_session(data.refresh_token)))
 
     @post("/logout", **described("LogOut", "Sign out", 204, None, opt=limited_by(SIGN_INS)))
-    async def handle_log_out(data: JSONBody[RefreshRequest], request: AnyoneRequest) -> None:
+    async def handle_log_out(data: JSONBody[RefreshRequest]) -> None:
         """End a session with all its tokens. An unknown refresh token changes nothing."""
         await log_out(data.refresh_token)
 
@@ -73,7 +73,8 @@ def router(
     )
     async def handle_change_profile(data: JSONBody[ProfileRequest], request: SignedInRequest) -> Reply:
         """Change the account of the caller. A new password ends every other session."""
-        return Reply(UserView.of(await change_profile(request.user.claims, data.to(ProfileChanges))))
+        changes = data.to(ProfileChanges)
+        return Reply(UserView.of(await change_profile(request.user.claims, changes, address_of(request.scope))))
 
     return Router(
         "/",

@@ -1,6 +1,5 @@
 """Operations: /health, /metrics, /problems."""
 
-import logging
 import re
 from html import escape
 from typing import Final, Protocol
@@ -9,10 +8,8 @@ from litestar import Router
 from litestar.datastructures import Accept
 from litestar.params import FromPath
 
-from ....application.failures import Unavailable
-from ....application.ports import Storage
 from ....domain.refusals import NotFound
-from ...container import Draining
+from ...readiness import Readiness
 from ..authentication import UNAUTHENTICATED
 from ..problems.catalog import CATALOG
 from ..reference.operations import described, readable
@@ -25,8 +22,6 @@ _METRICS: Final = "text/plain; version=0.0.4; charset=utf-8"
 _HTML: Final = "text/html; charset=utf-8"
 _POLICY: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-_log = logging.getLogger(__name__)
-
 
 class MetricsPage(Protocol):
     """What `/metrics` answers."""
@@ -35,7 +30,7 @@ class MetricsPage(Protocol):
         """Return the figures of all processes of the service, in Prometheus' text form."""
 
 
-def router(storage: Storage, draining: Draining, metrics: MetricsPage) -> Router:
+def router(readiness: Readiness, metrics: MetricsPage) -> Router:
     """Return the routes for operators, and the pages that explain problems."""
 
     @readable(
@@ -58,15 +53,8 @@ def router(storage: Storage, draining: Draining, metrics: MetricsPage) -> Router
         ),
     )
     async def handle_readiness() -> Reply:
-        """Answer 503 when the database is away, read-only or at another schema version, or the process is draining."""
-        if draining.has_begun:
-            raise Unavailable("This process is about to end.")
-        try:
-            await storage.check_ready()
-        except Unavailable as failure:
-            # Clients learn that it is so, operators why.
-            _log.warning("Not ready: %s", failure)
-            raise
+        """Answer 503 when the database is away, refuses writes or has another schema, or the process is draining."""
+        await readiness()
         return Reply(ReadinessView(status="ready"))
 
     @readable(
