@@ -173,7 +173,7 @@ CURRENCIES = frozenset(
 amount_of_price = whole(0, MOST)
 
 
-class Money(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+class Money(Struct, frozen=True, gc=False):
     """`amount` counts minor units (cents); `currency` is an ISO 4217 code."""
 
     amount: Annotated[int, Meta(description="Minor units, such as cents.", examples=[2_500])]

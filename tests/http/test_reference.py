@@ -227,7 +227,7 @@ def test_every_schema_is_named_and_described(made: dict[str, Any]) -> None:
             assert "$ref" in meant or "type" in meant, (name, schema)
             if name.endswith("At") or name == "timestamp":
                 assert meant["format"] == "date-time", (name, schema)
-            if name == "id" or (name.endswith("Id") and name not in {"requestId"}):
+            if name == "id" or (name.endswith("Id") and name != "requestId"):
                 assert meant["format"] == "uuid", (name, schema)
 
 
