@@ -78,12 +78,13 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
 def _ids(case: Case[Any], event: dict[str, Any]) -> dict[str, str]:
     if "/problems/" in case.path:
         return {"code": _chosen(case, ("not-found", "already-booked", "internal-error"), "code")}
-    if "/bookings/{id}" in case.path:
-        return {"id": _chosen(case, _BOOKINGS, "booking")}
-    if "/webhooks/{id}" in case.path:
-        return {"id": _chosen(case, _WEBHOOKS, "webhook")} if _WEBHOOKS else {}
-    ids = {"id": event["id"], "eventId": event["id"], "typeId": _chosen(case, event["types"], "type")}
-    return {name: ids[name] for name in case.path_parameters or ()}
+    ids = {
+        "eventId": event["id"],
+        "ticketTypeId": _chosen(case, event["types"], "type"),
+        "bookingId": _chosen(case, _BOOKINGS, "booking"),
+        **({"webhookId": _chosen(case, _WEBHOOKS, "webhook")} if _WEBHOOKS else {}),
+    }
+    return {name: ids[name] for name in case.path_parameters or () if name in ids}
 
 
 def _led(case: Case[Any], body: dict[str, Any], event: dict[str, Any]) -> dict[str, Any]:
@@ -101,7 +102,7 @@ def _led(case: Case[Any], body: dict[str, Any], event: dict[str, Any]) -> dict[s
     for priced in (body, *(each for each in body.get("ticketTypes", ()) if isinstance(each, dict))):
         if isinstance(priced.get("price"), dict) and "currency" in priced["price"]:
             priced["price"] = {**priced["price"], "currency": "EUR"}
-    if case.path == "/events/{id}" and _chosen(case, range(4), "status"):
+    if case.path == "/events/{eventId}" and _chosen(case, range(4), "status"):
         # An event that is over is soon of no more use to the others.
         body.pop("status", None)
     return body
@@ -113,7 +114,7 @@ def after_call(context: HookContext, case: Case[Any], response: Response) -> Non
     if response.status_code != 201:
         return
     made = json.loads(response.content)
-    if case.path in ("/initialize", "/events/{id}/ticket-types"):
+    if case.path in ("/initialize", "/events/{eventId}/ticket-types"):
         _EVENTS.append({"id": made["id"], "types": [each["id"] for each in made["ticketTypes"]]})
     elif case.path == "/book":
         _BOOKINGS.append(made["id"])

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
+from uuid import UUID
 
 import msgspec
 from litestar.exceptions import HTTPException, ValidationException
@@ -56,7 +57,7 @@ class Problem(Struct, frozen=True, rename="camel"):
         list[FieldProblem] | UnsetType, Meta(description="With `invalid-request`: every broken value that is known.")
     ] = UNSET
     booking_id: Annotated[
-        str | UnsetType, Meta(description="With `already-booked`: the live booking that stands in the way.")
+        UUID | UnsetType, Meta(description="With `already-booked`: the live booking that stands in the way.")
     ] = UNSET
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 from litestar import Litestar, Request, Router
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme, Tag
 
 from .... import __version__
@@ -46,8 +47,15 @@ def openapi_config() -> OpenAPIConfig:
         tags=[Tag(name=name, description=description) for name, description in _TAGS.items()],
         use_handler_docstrings=True,
         openapi_router=docs_router(),
-        render_plugins=[ReferencePage()],
+        render_plugins=[ReferencePage(), _Document()],
     )
+
+
+class _Document(JsonRenderPlugin):
+    """The same document where Litestar would serve its own."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        return document(request.app)
 
 
 def router() -> Router:

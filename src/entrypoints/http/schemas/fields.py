@@ -49,8 +49,9 @@ TicketCount = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
 class Price(RequestBody, frozen=True, kw_only=True):
-    """What one ticket costs; an `amount` of 0 is free. The rules of its place make it `Money`."""
+    """What one ticket costs; an `amount` of 0 is free."""
 
+    # The rule of the field where it stands makes it `Money`.
     rules: ClassVar[Rules] = {"currency": currency}
 
     amount: Annotated[int, Meta(ge=0, le=MOST, description="Minor units, such as cents.", examples=[2_500])]
