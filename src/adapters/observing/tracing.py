@@ -41,6 +41,9 @@ _is_told: Final = ContextVar("_is_told", default=False)
 """Whether what is under way has its span already."""
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_REQUEST_ID: Final = "boxoffice.request_id"
+"""The attribute of a span, and where the entrypoint leaves it in the ASGI scope."""
+
 _SPAN: Final = "boxoffice: the span of what is under way"
 _CARRIED: Final = frozenset({b"traceparent", b"tracestate"})
 
@@ -188,13 +191,16 @@ class _Traced:
 
             try:
                 await self._app(scope, receive, answer)
+            except Exception:
+                span.set_status(Status(StatusCode.ERROR))
+                raise
             finally:
                 route = scope.get("path_template")
                 if route:
                     span.update_name(f"{method} {route}")
                     span.set_attribute("http.route", route)
-                if "request_id" in scope:
-                    span.set_attribute("boxoffice.request_id", scope["request_id"])
+                if _REQUEST_ID in scope:
+                    span.set_attribute(_REQUEST_ID, scope[_REQUEST_ID])
 
 
 def _carried(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[str, list[str]]:

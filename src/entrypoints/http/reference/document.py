@@ -20,8 +20,9 @@ from litestar.openapi.spec import (
 
 from .... import __version__
 from ....domain.facts import AnyHappening
-from ..camel_case import camel_case
 from ..authentication import UNAUTHENTICATED
+from ..camel_case import camel_case
+from ..plain_paths import plain_paths
 from ..reply import Reply
 from .operations import SCHEME, answers, operation, readable
 from .page import ReferencePage, docs_router
@@ -108,7 +109,7 @@ def router() -> Router:
             made[current] = document(request.app)
         return Reply(made[current])
 
-    return Router("/", route_handlers=handle_document, tags=["Operations"])
+    return Router("/", route_handlers=handle_document, middleware=[plain_paths], tags=["Operations"])
 
 
 def document(app: Litestar) -> bytes:

@@ -11,6 +11,7 @@ from litestar import Request, Router, get
 from litestar.datastructures import ResponseHeader
 from litestar.openapi.plugins import ScalarRenderPlugin
 
+from ..plain_paths import plain_paths
 from ..reply import Reply
 
 # Scalar puts its styles into the page, so they cannot be named one by one.
@@ -68,8 +69,7 @@ def docs_router() -> Router:
     return Router(
         "/docs",
         route_handlers=[handle_script],
+        middleware=[plain_paths],
         response_headers=[ResponseHeader(name="Content-Security-Policy", value=_POLICY)],
         include_in_schema=False,
     )
-
-
