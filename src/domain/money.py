@@ -171,7 +171,7 @@ CURRENCIES = frozenset(
 amount_of_price = whole(0, MOST)
 
 
-class Money(Struct, frozen=True, gc=False):
+class Money(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """`amount` counts minor units (cents); `currency` is an ISO 4217 code."""
 
     amount: int

@@ -137,11 +137,16 @@ class Server:
         """End it as an operator does (SIGTERM); its exit code."""
         return self._end(signal.SIGTERM)
 
-    def _end(self, number: signal.Signals) -> int:
+    def wait(self) -> int:
+        """Until it has ended by itself; its exit code."""
+        return self._end(None)
+
+    def _end(self, number: signal.Signals | None) -> int:
         process, self._process = self._process, None
         if process is None:
             return 0
-        process.send_signal(number)
+        if number is not None:
+            process.send_signal(number)
         try:
             return process.wait(_ENDS_WITHIN)
         except subprocess.TimeoutExpired:

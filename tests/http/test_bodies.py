@@ -73,7 +73,6 @@ NO_ID: list[Any] = [
     f"{ID}0",
     f" {ID}",
     f"{ID}\n",
-    ID.replace("-", ""),
     f"{{{ID}}}",
     f"urn:uuid:{ID}",
     ID.replace("0", "g"),
@@ -87,8 +86,6 @@ NO_TIME: list[Any] = [
     "2031-05-01",
     "2031-05-01T19:00:00",
     "2031-05-01T19:00Z",
-    "2031-05-01 19:00:00Z",
-    "2031-05-01T19:00:00+0200",
     "2031-05-01T19:00:00+02",
     "2031-05-01T24:00:00Z",
     "2031-05-01T19:00:60Z",
@@ -300,22 +297,10 @@ NO_JSON: list[bytes] = [
     nested(8_000).encode(),
     b"[" * 16_000,
     b'{"a":' * 3_000,
-    ('{"a":' * 65 + "1" + "}" * 65).encode(),
     b"]" * 10_000 + b"[" * 100,
 ]
 NO_OBJECT: list[bytes] = [b"null", b"true", b"1", b"1e999", b'"x"', b"[]", b"[{}]", nested(64).encode(), b'["\\"[[["]']
-FLAWED: list[tuple[bytes, list[str]]] = [
-    (b'{"eventId": "x", "eventId": "x"}', ["/eventId"]),
-    (b'{"eventId": "x", "\\u0065ventId": "x"}', ["/eventId"]),
-    (b'{"a": {"b": [0, {"c": 1, "d": 2, "c": 3}]}}', ["/a/b/1/c"]),
-    (b'{"a": 1, "b": 2, "b": 3, "a": 4, "a": 5}', ["/a", "/b"]),
-    (b'{"a~/": 1, "a~/": 2}', ["/a~0~1"]),
-    (b'{"eventId": "\\ud800"}', ["/eventId"]),
-    (b'{"eventId": "\\uDFFF x"}', ["/eventId"]),
-    (b'{"a": ["ok", "\\udc00\\ud800"]}', ["/a/1"]),
-    (b'{"a": {"\\ud83d": 1}}', ["/a"]),
-    (b'{"\\ud83d": 1, "\\ud83d": 2}', ["", ""]),
-]
+LONE_SURROGATES: list[bytes] = [b'{"eventId": "\\ud800"}', b'{"eventId": "\\uDFFF x"}', b'{"a": {"\\ud83d": 1}}']
 
 
 @pytest.mark.parametrize("call", ["book", "create-user", "edit"])
@@ -324,12 +309,23 @@ async def test_what_is_no_json_is_refused_as_a_whole(customer: Client, call: str
         assert await send(customer, call, content) == [""], content[:40]
 
 
-async def test_what_json_allows_and_the_contract_does_not(customer: Client) -> None:
-    for content, expected in FLAWED:
-        assert await send(customer, "book", content) == expected, content
-    for number in (b"1e2", b"1E0", b"1.0", b"-0.0", b"1e999", b"1e99999999999", b"10.5e1", b"1" * 4_300, b"-0"):
+async def test_a_lone_surrogate_is_refused(customer: Client) -> None:
+    for content in LONE_SURROGATES:
+        assert await send(customer, "book", content) == [""], content
+
+
+async def test_only_whole_numbers_are_whole_numbers(customer: Client) -> None:
+    for number in (b"1e2", b"1E0", b"1.0", b"-0.0", b"10.5e1", b"1" * 4_300, b"-0"):
         content = b'{"eventId": "%b", "quantity": %b}' % (ID.encode(), number)
         assert await send(customer, "book", content) == ["/quantity"], number[:20]
+
+
+async def test_a_few_broken_values_are_named_where_there_are_thousands(customer: Client) -> None:
+    """So that an answer stays small, and so does what making it takes."""
+    many: list[dict[str, Any]] = [{"a": 1}] * 6_000
+    assert await send(customer, "initialize", {"name": "x", "ticketTypes": many}) == ["/ticketTypes"]
+    fields = {f"x{number}": 1 for number in range(4_000)}
+    assert len(await send(customer, "book", fields)) == 100
 
 
 async def test_brackets_in_text_are_no_nesting(customer: Client) -> None:
@@ -409,8 +405,8 @@ async def test_encoded_bodies_are_refused(customer: Client, encoding: str) -> No
     problem(await customer.post("/book", BOOK, headers=headers), 415, "unsupported-media-type")
 
 
-async def test_a_body_has_16_kib_at_most(customer: Client) -> None:
-    content = json.dumps(BOOK).encode().ljust(16 * 1024)
+async def test_a_body_has_64_kib_at_most(customer: Client) -> None:
+    content = json.dumps(BOOK).encode().ljust(64 * 1024)
     answer = await customer.send("POST", "/book", content=content, headers=JSON)
     problem(answer, 404, "not-found")
     answer = await customer.send("POST", "/book", content=content + b" ", headers=JSON)

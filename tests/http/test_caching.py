@@ -98,7 +98,6 @@ async def test_every_edit_looks_at_if_match(organizer: Client, method: str, belo
     version = tag[1]
     hopeless = (
         '"x"',
-        f"W/{tag}",
         tag.strip('"'),
         "",
         '"*"',
@@ -118,7 +117,8 @@ async def test_every_edit_looks_at_if_match(organizer: Client, method: str, belo
         answer = await send(sent or tag)
         assert answer.status_code in {200, 201}, answer.text
         tag = answer.headers["etag"]
-    for before, after in (('"x", W/"y", ', ""), ("", ","), (", ,", " ,, ")):
+    # A proxy that compresses answers weakens their tags.
+    for before, after in (("W/", ""), ('"x", W/"y", ', ""), ("", ","), (", ,", " ,, ")):
         answer = await send(before + tag + after)
         assert answer.status_code in {200, 201}, answer.text
         tag = answer.headers["etag"]

@@ -11,7 +11,7 @@ import pytest
 
 from boxoffice.domain.book import Book
 from boxoffice.domain.user import Actor
-from boxoffice.entrypoints.http.query import waiting_cursors
+from boxoffice.entrypoints.http.paging import waiting_cursors
 from tests.http.service import Client, Service, ok, pointers, problem
 
 MANY = 120

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import os
+import signal
 import socket
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from select import select as wait_for
 from uuid import UUID
 
 import pytest
@@ -173,33 +175,6 @@ async def test_what_is_not_answered_was_not_done(sqlite_url: str, tmp_path: Path
     assert seen.booked == await bookings_of(sqlite_url)
 
 
-# So that a busy machine takes nothing for silence.
-PATIENT = (
-    "import sys; from boxoffice.entrypoints.http import connection; from boxoffice.entrypoints.cli import main; "
-    "connection.LAST_CALL_SECONDS = 60.0; sys.exit(main())"
-)
-
-
-async def test_what_is_sent_when_the_end_has_come_is_answered(sqlite_url: str, tmp_path: Path) -> None:
-    command = (sys.executable, "-c", PATIENT, "serve")
-    with serving(sqlite_url, tmp_path, 1, command=command) as server:
-        live = request()
-        async with (
-            asyncio.timeout(120),
-            await Raw.connect(server.port) as never_used,
-            await Raw.connect(server.port) as used,
-        ):
-            assert (await used.ask(live)).headers.get("connection") is None
-            ending = asyncio.create_task(asyncio.to_thread(server.terminate))
-            while await is_let_in(server.port):
-                pass
-            for raw in (used, never_used):
-                answer = await raw.ask(live)
-                assert (answer.status, answer.headers["connection"]) == (200, "close")
-                assert await raw.answer() is None
-            assert await ending == 0
-
-
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_half_a_request_is_waited_for_and_new_clients_are_refused(
     sqlite_url: str, tmp_path: Path, workers: int
@@ -226,10 +201,78 @@ async def is_let_in(port: int) -> bool:
         return False
 
 
-def test_a_client_that_says_nothing_holds_up_nothing(sqlite_url: str, tmp_path: Path) -> None:
+def test_clients_that_say_nothing_hold_up_nothing(sqlite_url: str, tmp_path: Path) -> None:
     with (
         serving(sqlite_url, tmp_path, 1) as server,
         socket.create_connection(("127.0.0.1", server.port), timeout=60) as silent,
+        socket.create_connection(("127.0.0.1", server.port), timeout=60) as used,
     ):
+        used.sendall(request())
+        assert used.recv(65_536).startswith(b"HTTP/1.1 200 ")
         assert server.terminate() == 0
-        assert silent.recv(1) == b"", "closed, and not reset"
+        for each in (silent, used):
+            assert each.recv(1) == b"", "closed, and not reset"
+
+
+@pytest.mark.slow
+def test_clients_that_never_end_hold_it_up_for_a_while_only(sqlite_url: str, tmp_path: Path) -> None:
+    with (
+        serving(sqlite_url, tmp_path, 1) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=60) as half_a_head,
+        socket.create_connection(("127.0.0.1", server.port), timeout=60) as unread,
+    ):
+        half_a_head.sendall(request()[:-2])
+        unread.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)
+        unread.sendall(request("GET /openapi.json HTTP/1.1") * 60)
+        assert server.is_ready()
+        assert server.terminate() == 0
+
+
+@pytest.mark.parametrize("again", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_changes_nothing(sqlite_url: str, tmp_path: Path, again: signal.Signals) -> None:
+    with serving(sqlite_url, tmp_path, 2) as server:
+        for number in (signal.SIGTERM, again, again, again):
+            os.kill(server.pid, number)
+        assert server.terminate() == 0
+        assert not server.complaints()
+
+
+def test_a_closed_terminal_ends_it(sqlite_url: str, tmp_path: Path) -> None:
+    with serving(sqlite_url, tmp_path, 1) as server:
+        os.kill(server.pid, signal.SIGHUP)
+        assert server.wait() == 0
+
+
+def test_a_signal_to_its_process_group_ends_it_in_order(sqlite_url: str, tmp_path: Path) -> None:
+    """As Ctrl-C in a terminal sends it."""
+    with serving(sqlite_url, tmp_path, 2) as server:
+        os.killpg(server.pid, signal.SIGINT)
+        assert server.wait() == 0
+        assert not server.complaints()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_end_with_a_supervisor_that_is_killed(sqlite_url: str, tmp_path: Path, workers: int) -> None:
+    with serving(sqlite_url, tmp_path, workers) as server:
+        ends = [os.pidfd_open(worker) for worker in server.workers()]
+        assert len(ends) == workers
+        os.kill(server.pid, signal.SIGKILL)
+        try:
+            for end in ends:
+                assert wait_for([end], [], [], 60)[0]
+        finally:
+            for end in ends:
+                os.close(end)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", server.port), timeout=60)
+        assert server.wait() == -signal.SIGKILL
+
+
+def test_a_worker_that_dies_is_replaced(sqlite_url: str, tmp_path: Path) -> None:
+    with serving(sqlite_url, tmp_path, 1) as server:
+        (worker,) = server.workers()
+        os.kill(worker, signal.SIGKILL)
+        while server.workers() in ([], [worker]):
+            assert server.is_running
+        server.wait_until_ready()
+        assert server.terminate() == 0

@@ -10,7 +10,7 @@ from collections.abc import Awaitable
 from multiprocessing.process import BaseProcess
 from typing import Final
 
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPResponseBodyEvent, Message, Receive, Scope, Send
 
 from ..collector import spare_the_collector
 from ..container import Draining, make_container
@@ -23,6 +23,12 @@ LINGER_SECONDS: Final = 1.0
 
 QUIET_SECONDS: Final = 0.2
 """It lingers no longer once no request has come for this long."""
+
+PIECE_BYTES: Final = 8 * 1024
+"""How much of a body the server is given at once. It keeps up to four pieces of each, and one buffer."""
+
+SEND_SECONDS: Final = 30.0
+"""How long a client may take for a body of several pieces."""
 
 ORPHAN_SECONDS: Final = 12.0
 """How long a worker without a supervisor may take to end."""
@@ -66,7 +72,7 @@ class DrainingApp:
         elif self._draining.has_begun:
             self._requests += 1
             send = _closing(send)
-        return self._app(scope, receive, send)
+        return self._app(scope, receive, _in_pieces(send))
 
     def _begin(self) -> None:
         if self._lingering is None:
@@ -84,12 +90,43 @@ class DrainingApp:
 
 
 def _closing(send: Send) -> Send:
-    async def send_last(message: Message) -> None:
+    def send_last(message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
             message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
-        await send(message)
+        return send(message)
 
     return send_last
+
+
+def _in_pieces(send: Send) -> Send:
+    """Pass on what is small as it is, and a large body piece by piece, as fast as the client takes it.
+
+    The server copies what it is given. Without this, clients that never read their answers would make it keep as many
+    copies of the largest answer.
+    """
+
+    def send_or_split(message: Message) -> Awaitable[None]:
+        if message["type"] == "http.response.body" and len(message.get("body", b"")) > PIECE_BYTES:
+            return _send_pieces(send, message["body"], more_body=message.get("more_body", False))
+        return send(message)
+
+    return send_or_split
+
+
+async def _send_pieces(send: Send, body: bytes, *, more_body: bool) -> None:
+    try:
+        async with asyncio.timeout(SEND_SECONDS):
+            for start in range(0, len(body), PIECE_BYTES):
+                end = start + PIECE_BYTES
+                message: HTTPResponseBodyEvent = {
+                    "type": "http.response.body",
+                    "body": body[start:end],
+                    "more_body": more_body or end < len(body),
+                }
+                await send(message)
+    except TimeoutError:
+        # The server closes the connection, because the body is shorter than its head says.
+        _log.info("A client did not take its answer within %s seconds", SEND_SECONDS)
 
 
 def _end_with_the_supervisor() -> None:

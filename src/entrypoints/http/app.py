@@ -6,7 +6,7 @@ from typing import Any
 
 from litestar import Litestar, Request, Response, Router
 from litestar.config.cors import CORSConfig
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 from litestar.plugins import PluginProtocol
 from litestar.types import ASGIApp, ControllerRouterHandler, Middleware, Receive, Scope, Send
 
@@ -18,7 +18,7 @@ from ..lifespan import running
 from .authentication import Authentication
 from .idempotency import reply_of
 from .observation import observe, request_id_of, stopwatch
-from .plain_paths import plain_paths
+from .plain_paths import is_plain, plain_paths
 from .problems.problem import MEDIA_TYPE, Malformed, render
 from .reference import document
 from .reference.struct_schemas import StructSchemas
@@ -99,10 +99,12 @@ def _refusals(app: ASGIApp) -> ASGIApp:
 
 def _problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Return the problem that an exception is told as."""
+    if isinstance(error, MethodNotAllowedException) and not is_plain(request.scope):
+        error = NotFoundException()
     problem = render(error, request_id_of(request.scope))
-    return Response(
-        problem.body, status_code=problem.status, headers=dict(problem.headers), media_type=MEDIA_TYPE
-    )
+    body = b"" if request.method == "HEAD" else problem.body
+    headers = {**problem.headers, "Content-Length": str(len(problem.body))}
+    return Response(body, status_code=problem.status, headers=headers, media_type=MEDIA_TYPE)
 
 
 def _replay(_: Request[Any, Any, Any], replayed: Replayed) -> Response[bytes]:

@@ -6,6 +6,7 @@ Time and memory are linear in the body, whatever it holds.
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from functools import cache
+from itertools import islice
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -87,10 +88,11 @@ def _kept(body: Any, path: Path, errors: list[FieldProblem]) -> Any:
         if value is UNSET or value is None:
             continue
         at = (*path, wire_name)
+        known = len(errors)
         if field.name in shape.nested:
             value = _kept_inside(value, at, errors)
         rule = shape.rules.get(field.name)
-        if rule is not None:
+        if rule is not None and len(errors) == known:
             try:
                 value = rule(value)
             except ValueError as error:
@@ -118,23 +120,21 @@ def _problems(raw: bytes, wanted: type[RequestBody]) -> list[FieldProblem]:
         return [FieldProblem("", "must not nest so deep")]
     except ValueError as error:
         return [FieldProblem("", f"must be JSON: {error}")]
-    errors: list[FieldProblem] = []
-    for each in _broken(value, wanted, ()):
-        errors.append(each)
-        if len(errors) == MOST_ERRORS:
-            break
+    errors = list(islice(_broken(value, wanted, ()), MOST_ERRORS))
     return errors or [FieldProblem("", "must be a value that the reference allows")]
 
 
 def _broken(value: Any, annotation: Any, path: Path) -> Iterator[FieldProblem]:
     """Yield each part of a value from JSON that does not fit the annotation."""
     struct = _struct_in(annotation)
-    if struct is not None and isinstance(value, dict):
+    is_list = _is_list(annotation)
+    if struct is not None and isinstance(value, dict) and not is_list:
         yield from _broken_in_object(value, struct, path)
-    elif struct is not None and isinstance(value, list) and _is_list(annotation):
-        for index, item in enumerate(value):
+    elif struct is not None and isinstance(value, list) and is_list:
+        too_long = list(_length(value, annotation, path))
+        yield from too_long
+        for index, item in enumerate(value if not too_long else ()):
             yield from _broken(item, struct, (*path, index))
-        yield from _length(value, annotation, path)
     else:
         try:
             msgspec.convert(value, annotation)
@@ -150,7 +150,7 @@ def _broken_in_object(value: Mapping[str, Any], struct: type[Any], path: Path) -
             yield FieldProblem(pointer(*at), "is not a field of this request")
             continue
         field, hint = shape.fields[wire_name]
-        errors = list(_broken(given, hint, at))
+        errors = list(islice(_broken(given, hint, at), MOST_ERRORS))
         yield from errors
         rule = shape.rules.get(field.name)
         if rule is not None and not errors and given is not None:
@@ -167,7 +167,7 @@ def _broken_in_object(value: Mapping[str, Any], struct: type[Any], path: Path) -
 
 
 def _length(value: list[Any], annotation: Any, path: Path) -> Iterator[FieldProblem]:
-    """Yield a broken bound on the number of items; the items themselves were looked at one by one."""
+    """Yield a broken bound on the number of items."""
     for part in _annotations(annotation):
         for meta in getattr(part, "__metadata__", ()):
             if meta.min_length is not None and len(value) < meta.min_length:

@@ -1,5 +1,6 @@
 """Lists in pages: cursors, and the parameters that every list takes."""
 
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import Counter
 from collections.abc import Iterable
@@ -30,17 +31,28 @@ Cursor = Annotated[
 ]
 
 
-def check_given_once(request: JsonRequest[Any], *names: str) -> None:
-    """Check that none of these parameters is repeated or empty. Raises: Malformed."""
+_NUMBERS: Final = frozenset({"after", "limit"})
+_PLAIN_NUMBER: Final = re.compile("0|[1-9][0-9]{0,18}")
+
+
+def check_parameters(request: JsonRequest[Any], *names: str) -> None:
+    """Check that none of these parameters is repeated or empty, and that numbers are plain digits.
+
+    Litestar takes `01`, `1.0` and the last of several. Raises: Malformed.
+    """
     raw: bytes = request.scope["query_string"]
     if not raw:
         return
-    given = parse_qsl(raw.decode("latin-1"), keep_blank_values=True)
-    counts = Counter(name for name, _ in given if name in names)
-    repeated = [FieldProblem(pointer(name), "must be given only once") for name, n in counts.items() if n > 1]
-    empty = [FieldProblem(pointer(name), "must not be empty") for name, value in given if name in names and not value]
-    if repeated or empty:
-        raise Malformed(*repeated, *empty)
+    given = [each for each in parse_qsl(raw.decode("latin-1"), keep_blank_values=True) if each[0] in names]
+    counts = Counter(name for name, _ in given)
+    errors = [FieldProblem(pointer(name), "must be given only once") for name, n in counts.items() if n > 1]
+    for name, value in given:
+        if not value:
+            errors.append(FieldProblem(pointer(name), "must not be empty"))
+        elif name in _NUMBERS and not _PLAIN_NUMBER.fullmatch(value):
+            errors.append(FieldProblem(pointer(name), "must be a whole number in plain digits"))
+    if errors:
+        raise Malformed(*errors)
 
 
 class Cursors(Generic[Key]):

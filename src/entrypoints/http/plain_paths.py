@@ -9,6 +9,11 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 _PLAIN: Final = re.compile(rb"(?:/[A-Za-z0-9._~-]+)+|/")
 
 
+def is_plain(scope: Any) -> bool:
+    """Return whether a request's path has the one spelling that counts."""
+    return _PLAIN.fullmatch(scope.get("raw_path") or scope["path"].encode()) is not None
+
+
 def plain_paths(app: ASGIApp) -> ASGIApp:
     """Return a middleware that answers 404 to any other spelling of a path.
 
@@ -17,8 +22,7 @@ def plain_paths(app: ASGIApp) -> ASGIApp:
     """
 
     async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
-        request: Any = scope
-        if not _PLAIN.fullmatch(request.get("raw_path") or request["path"].encode()):
+        if not is_plain(scope):
             raise NotFoundException
         await app(scope, receive, send)
 

@@ -53,18 +53,20 @@ class JsonRequest(Request[User, None, State], Generic[User]):
         return [value for each, value in self.scope["headers"] if each == name]
 
     def _check_head(self) -> None:
-        is_json = False
+        types, is_encoded, is_large = [], False, False
         for name, value in self.scope["headers"]:
             if name == b"content-type":
-                if is_json or not _is_json(value):
-                    raise _NOT_JSON
-                is_json = True
+                types.append(value)
             elif name == b"content-encoding":
-                raise UnsupportedMediaType("Send the body without a Content-Encoding.")
-            elif name == b"content-length" and value.isdigit() and (len(value) > 9 or int(value) > MOST_BYTES):
-                raise BodyTooLarge
-        if not is_json:
-            raise _NOT_JSON
+                is_encoded = True
+            elif name == b"content-length":
+                is_large = value.isdigit() and (len(value) > 9 or int(value) > MOST_BYTES)
+        if is_encoded:
+            raise UnsupportedMediaType("Send the body without a Content-Encoding.")
+        if len(types) != 1 or not _is_json(types[0]):
+            raise UnsupportedMediaType("Send the body as Content-Type: application/json, in UTF-8.")
+        if is_large:
+            raise BodyTooLarge
 
     async def _read(self) -> bytes:
         chunks = []
@@ -95,8 +97,6 @@ AnyoneRequest = JsonRequest[Caller | None]
 
 SignedInRequest = JsonRequest[Caller]
 """A request of a signed-in user."""
-
-_NOT_JSON: Final = UnsupportedMediaType("Send the body as Content-Type: application/json, in UTF-8.")
 
 
 def _is_json(value: bytes) -> bool:

@@ -11,8 +11,6 @@ from litestar.plugins import OpenAPISchemaPlugin
 from litestar.typing import FieldDefinition
 from msgspec import NODEFAULT, Meta, Struct, UnsetType, structs
 
-from ....domain.money import Money
-
 if TYPE_CHECKING:
     from litestar._openapi.schema_generation import SchemaCreator
 
@@ -38,7 +36,7 @@ class StructSchemas(OpenAPISchemaPlugin):
             property_fields={each.encode_name: _definition(each, hints[each.name]) for each in fields},
         )
         schema.description = cleandoc(struct.__doc__ or "")
-        if struct.__struct_config__.forbid_unknown_fields or struct is Money:
+        if struct.__struct_config__.forbid_unknown_fields:
             schema.additional_properties = False
         return schema
 

@@ -17,7 +17,7 @@ from ....domain.cancel import Cancel
 from ....domain.payment import Payment
 from ..authentication import SIGNED_IN
 from ..idempotency import answer_of, once, reply_of
-from ..paging import Cursor, Limit, check_given_once, id_cursors
+from ..paging import Cursor, Limit, check_parameters, id_cursors
 from ..reference.operations import answers, operation, readable
 from ..reply import Reply
 from ..request import SignedInRequest, id_in_path
@@ -125,7 +125,7 @@ def router(
         request: SignedInRequest, status: BookingFilter = None, cursor: Cursor = None, limit: Limit = 50
     ) -> Reply:
         """List the caller's bookings, newest first, with today's places in the waiting list."""
-        check_given_once(request, "status", "cursor", "limit")
+        check_parameters(request, "status", "cursor", "limit")
         actor, now = request.user.actor, clock.now()
         cursors = id_cursors("bookings", actor.user_id, status)
         page = await list_bookings(actor, status=status, before=cursors.read(cursor), limit=limit)
@@ -190,7 +190,7 @@ def router(
         booking_id: FromPath[str], request: SignedInRequest, cursor: Cursor = None, limit: Limit = 50
     ) -> Reply:
         """List every charge and refund, failed attempts too; for its customer, the organizer and admins."""
-        check_given_once(request, "cursor", "limit")
+        check_parameters(request, "cursor", "limit")
         cursors = id_cursors("payments", booking_id.lower())
         after = cursors.read(cursor)
         page = _page(await list_payments(id_in_path(booking_id), request.user.actor), after, limit)

@@ -18,7 +18,7 @@ from ....domain.organize import AddTicketType, Edit, EditTicketType, Initialize
 from ..authentication import SIGNED_IN
 from ..etags import expected_versions, tagged
 from ..idempotency import answer_of, once, reply_of
-from ..paging import GREATEST, Cursor, Limit, check_given_once, event_cursors, id_cursors, waiting_cursors
+from ..paging import GREATEST, Cursor, Limit, check_parameters, event_cursors, id_cursors, waiting_cursors
 from ..problems.problem import FieldProblem, Malformed, pointer
 from ..reference.operations import answers, operation, readable
 from ..reply import Reply
@@ -107,7 +107,7 @@ def router(
         limit: Limit = 50,
     ) -> Reply:
         """List events, soonest first, those without a start last."""
-        check_given_once(request, "status", "q", "cursor", "limit")
+        check_parameters(request, "status", "q", "cursor", "limit")
         actor = _actor(request.user)
         words = None if q is None else _search_words(q)
         # Only a list of drafts depends on who asks.
@@ -231,7 +231,7 @@ def router(
         limit: Limit = 50,
     ) -> Reply:
         """List every booking of an event; for its organizer and admins."""
-        check_given_once(request, "status", "cursor", "limit")
+        check_parameters(request, "status", "cursor", "limit")
         cursors = id_cursors("event bookings", event_id.lower(), status)
         before = cursors.read(cursor)
         page = await list_event_bookings(
@@ -258,7 +258,7 @@ def router(
         limit: Limit = 50,
     ) -> Reply:
         """Read who waits, by ticket type, then position; for the organizer and admins."""
-        check_given_once(request, "ticketTypeId", "cursor", "limit")
+        check_parameters(request, "ticketTypeId", "cursor", "limit")
         cursors = waiting_cursors("waiting list", event_id.lower(), ticket_type_id)
         page = await read_waiting_list(
             id_in_path(event_id),
@@ -291,7 +291,7 @@ def router(
         limit: Limit = 50,
     ) -> Reply:
         """Read facts after a sequence number; for the organizer and admins. No items: nothing new."""
-        check_given_once(request, "after", "limit")
+        check_parameters(request, "after", "limit")
         facts = await read_changes(id_in_path(event_id), request.user.actor, after=after, limit=limit)
         return tagged(request, ChangesView.of(facts, after))
 

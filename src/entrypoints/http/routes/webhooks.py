@@ -15,7 +15,7 @@ from ....application.resend_delivery import ResendDelivery
 from ....domain.webhooks import Delivery, DeliveryStatus, Webhook
 from ..authentication import SIGNED_IN
 from ..idempotency import answer_of, once, reply_of
-from ..paging import Cursor, Limit, check_given_once, id_cursors
+from ..paging import Cursor, Limit, check_parameters, id_cursors
 from ..reference.operations import answers, operation, readable
 from ..reply import Reply
 from ..request import SignedInRequest, id_in_path
@@ -116,7 +116,7 @@ def router(
         limit: Limit = 50,
     ) -> Reply:
         """List deliveries that failed and were not made up for. What was received is not listed."""
-        check_given_once(request, "status", "cursor", "limit")
+        check_parameters(request, "status", "cursor", "limit")
         cursors = id_cursors("deliveries", webhook_id.lower(), status)
         page: Page[Delivery, UUID] = await list_deliveries(
             id_in_path(webhook_id), request.user.actor, status=status, before=cursors.read(cursor), limit=limit

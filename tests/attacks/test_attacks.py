@@ -1,0 +1,135 @@
+"""One anonymous client may do what it likes: others are served meanwhile, and the memory that it takes is bounded."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import pytest
+from msgspec import Struct
+
+from boxoffice.entrypoints.container import migrate
+from boxoffice.entrypoints.settings import Settings
+from tests.faults.clients import Person, enrol, initialize
+from tests.faults.service import Server
+
+from .attack import Attack, under
+from .kinds import ATTACKS
+
+pytestmark = pytest.mark.slow
+
+PEOPLE: Final = 1_500
+"""More customers than book while attacks last."""
+
+ROUNDS: Final = 5
+"""How often others are asked to be served during an attack, at least."""
+
+ANSWERED_WITHIN: Final = 20.0
+"""Seconds, on a machine that has other things to do."""
+
+MOST_MEMORY: Final = 200 << 20
+KEPT_MEMORY: Final = 120 << 20
+"""What may stay allocated after an attack, because the allocator gives nothing back before the next one."""
+
+LIVE: Final = b"GET /health/live HTTP/1.1\r\nHost: boxoffice\r\nConnection: close\r\n\r\n"
+
+
+class Service(Struct, frozen=True):
+    """The service, an event, and customers who did not book yet."""
+
+    server: Server
+    event: str
+    people: Iterator[Person]
+
+    def memory(self) -> int:
+        """Bytes that its processes have allocated."""
+        return sum(map(_memory, (self.server.pid, *self.server.workers())))
+
+    async def serves(self) -> None:
+        """Raises: AssertionError, TimeoutError, where somebody else is not served."""
+        assert await _status(self.server.port, LIVE) == 200
+        body = json.dumps({"eventId": self.event}).encode()
+        head = (
+            "POST /book HTTP/1.1\r\nHost: boxoffice\r\nConnection: close\r\nContent-Type: application/json\r\n"
+            f"Authorization: Bearer {next(self.people).token}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        assert await _status(self.server.port, head.encode() + body) == 201
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    directory: Path = tmp_path_factory.mktemp("attacked")
+    url = f"sqlite+aiosqlite:///{directory / 'boxoffice.db'}"
+
+    async def enrolled() -> list[Person]:
+        await migrate(Settings(database_url=url))
+        return await enrol(url, PEOPLE)
+
+    people = asyncio.run(enrolled())
+    server = Server(url, directory).start()
+    try:
+        event = asyncio.run(initialize(server.port, people[0], 1_000_000))
+        yield Service(server, str(event), iter(people))
+        assert not server.complaints()
+    finally:
+        server.kill()
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+async def test_others_are_served_and_memory_is_bounded(service: Service, attack: Attack) -> None:
+    await service.serves()
+    before = service.memory()
+    async with watched_memory(service) as seen:
+        async with under(attack, service.server.port) as attacker:
+            going_on = asyncio.create_task(attacker.go_on())
+            rounds = 0
+            while rounds < ROUNDS or not going_on.done():
+                await service.serves()
+                rounds += 1
+            await going_on
+            assert attacker.connections
+        await eventually_free(service, before)
+    await service.serves()
+    assert max(seen) - before < MOST_MEMORY
+
+
+@asynccontextmanager
+async def watched_memory(service: Service) -> AsyncIterator[list[int]]:
+    seen: list[int] = [service.memory()]
+
+    async def watch() -> None:
+        while True:
+            seen.append(service.memory())
+            await asyncio.sleep(0.1)
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield seen
+    finally:
+        watching.cancel()
+
+
+async def eventually_free(service: Service, before: int) -> None:
+    """Raises: TimeoutError where memory does not come back."""
+    async with asyncio.timeout(60):
+        while service.memory() - before > KEPT_MEMORY:
+            await service.serves()
+
+
+async def _status(port: int, request: bytes) -> int:
+    async with asyncio.timeout(ANSWERED_WITHIN):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            writer.write(request)
+            return int((await reader.readline()).split()[1])
+        finally:
+            writer.close()
+
+
+def _memory(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) << 10
+    return 0
