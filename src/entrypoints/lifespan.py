@@ -126,4 +126,8 @@ async def _again(chore: Callable[[], Awaitable[object]], every: float, what: str
             _log.warning("Looking for %s did not work and is done again in a moment: %s", what, failure)
         except Exception:  # noqa: BLE001 - the next look may well succeed, so this task ends with the process only
             _log.exception("Looking for %s failed", what)
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                # What failed is how the chore took being cancelled, and it is not cancelled again.
+                raise asyncio.CancelledError from None
         await asyncio.sleep(every)

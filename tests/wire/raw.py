@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
@@ -86,8 +87,10 @@ class Raw:
         await self._writer.drain()
 
     def send_no_more(self) -> None:
-        if not self._writer.is_closing() and self._writer.can_write_eof():
-            self._writer.write_eof()
+        # The service may have ended the connection already.
+        with suppress(OSError):
+            if not self._writer.is_closing() and self._writer.can_write_eof():
+                self._writer.write_eof()
 
     async def answer(self, *, is_head: bool = False, within: float = WITHIN) -> Answer | None:
         """The next answer, None at the end. Raises: TimeoutError, Broken."""

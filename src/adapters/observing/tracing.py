@@ -99,6 +99,7 @@ class Tracing:
         event.listen(engine, "rollback", statements.give_up)
         event.listen(engine, "handle_error", statements.fail)
         event.listen(engine, "checkin", statements.let_go)
+        event.listen(engine, "invalidate", statements.lose)
 
     def around_sending(self, send: Send) -> Send:
         """A way to send statements together that has one span for all of them, which are one round trip."""
@@ -236,7 +237,12 @@ class _Statements:
         self._start(connection, "COMMIT", "COMMIT")
 
     def give_up(self, connection: Connection) -> None:
-        _end(connection.info, is_failed=True)
+        # A connection that was lost has nothing under way, and asking it for more is an error.
+        if not connection.invalidated:
+            _end(connection.info, is_failed=True)
+
+    def lose(self, _dbapi_connection: Any, record: Any, _error: object) -> None:
+        _end(record.info, is_failed=True)
 
     def fail(self, context: ExceptionContext) -> None:
         if context.connection is not None:
