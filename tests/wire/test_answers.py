@@ -123,8 +123,10 @@ STALE: Final = {"If-Match": '"9.0"'}
 
 
 def _public(tour: Tour) -> None:
-    for path in ("/health/live", "/health/ready", "/metrics", "/openapi.json", "/docs"):
+    for path in ("/health/live", "/health/ready", "/metrics", "/openapi.json"):
         tour.ask(200, f"GET {path}", NOBODY)
+    tour.ask(200, "GET /problems", NOBODY, headers={"Accept": "application/json"})
+    tour.ask(200, "GET /problems", NOBODY, headers={"Accept": "text/html"})
     call = "GET /problems/{code}"
     tour.ask(200, call, NOBODY, ids=("not-found",), headers={"Accept": "application/json"})
     tour.ask(200, call, NOBODY, ids=("not-found",), headers={"Accept": "text/html"})
