@@ -21,9 +21,10 @@ WORKDIR /srv/boxoffice
 # The SQLite file of the default; a service on MySQL or MariaDB keeps nothing here.
 VOLUME ["/srv/boxoffice/data"]
 ENV PATH=/opt/boxoffice/bin:$PATH PYTHONDONTWRITEBYTECODE=1
+ENV BOXOFFICE_HOST=0.0.0.0 BOXOFFICE_PORT=8000 BOXOFFICE_WORKERS=2
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health/live', timeout=4)"]
 ENTRYPOINT ["boxoffice"]
-CMD ["serve", "--host", "0.0.0.0", "--port", "8000", "--workers", "2"]
+CMD ["serve"]

@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check bench simulate torture format lock audit licences clean mariadb galera
+.PHONY: help run test check bench simulate torture format lock audit licences clean clients mariadb galera peer
 
 PYTHON ?= python3
 HOST ?= 127.0.0.1
@@ -27,6 +27,8 @@ PYTHON_READY := $(VENV)/.python-ready
 RUN_READY := $(VENV)/.run-ready
 DEV_READY := $(VENV)/.dev-ready
 AUDIT_READY := $(VENV)/audit/.ready
+CLIENTS_READY := $(VENV)/clients/.ready
+NPM := tests/clients/package.json tests/clients/package-lock.json
 
 # All that is shipped is in the third, with the same versions.
 AUDITED := requirements-audit.txt requirements-build.txt requirements-dev.txt
@@ -37,7 +39,7 @@ help: ## Say what can be made
 run: $(RUN_READY) ## Serve on 127.0.0.1:8000 with SQLite under data/ (HOST=, PORT=)
 	@exec $(BIN)/boxoffice serve --host $(HOST) --port $(PORT)
 
-test: $(DEV_READY) mariadb galera ## Run every test, with MariaDB, and hold the rules to full branch coverage
+test: $(DEV_READY) clients mariadb galera ## Run every test, with MariaDB, and hold the rules to full branch coverage
 	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-fail-under=100 $(HEXAGON)
 	$(BIN)/python -m pytest -n $(WORKERS) $(HEXAGON:%=--ignore=%)
 
@@ -56,7 +58,7 @@ torture: $(DEV_READY) mariadb galera ## Try for hours to break each promise: doc
 simulate: $(RUN_READY) ## Hold the promises through simulated faults, seed by seed (SEEDS=, FROM=)
 	$(BIN)/boxoffice simulate --seeds $(SEEDS) --from $(FROM)
 
-bench: $(DEV_READY) mariadb ## Measure, each figure beside its baseline (ROUNDS=)
+bench: $(DEV_READY) mariadb peer ## Measure, each figure beside its baseline (ROUNDS=)
 	$(BIN)/python -m bench --rounds $(ROUNDS) --keep
 
 format: $(DEV_READY) ## Format the code and mend what can be mended by itself
@@ -68,6 +70,7 @@ lock: $(PYTHON_READY) ## Lock the dependencies again, with hashes (UPGRADE=--upg
 	$(VENV)/lock/bin/python -m pip --disable-pip-version-check install --quiet $(UV)
 	$(VENV)/lock/bin/$(LOCK) -o requirements-build.txt --group build
 	$(VENV)/lock/bin/$(LOCK) -o requirements-audit.txt --group audit
+	$(VENV)/lock/bin/$(LOCK) -o requirements-clients.txt --group clients
 	$(VENV)/lock/bin/$(LOCK) -o requirements.txt pyproject.toml
 	$(VENV)/lock/bin/$(LOCK) -o requirements-stripe.txt pyproject.toml --extra stripe -c requirements.txt
 	$(VENV)/lock/bin/$(LOCK) -o requirements-otel.txt pyproject.toml --extra otel -c requirements-stripe.txt
@@ -87,8 +90,15 @@ clean: ## Remove what was made, but not data/
 		.pytest_cache .ruff_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
+clients: $(CLIENTS_READY)
+
 mariadb:
 	@tools/mariadb.sh
+
+# A baseline in Node: without npm, its rows are left out.
+peer:
+	@if command -v npm >/dev/null; then cd bench/peer && npm ci --silent --no-audit --no-fund; \
+	else echo "There is no npm: the rows with the usual way in Node are left out."; fi
 
 galera: mariadb
 	@tools/galera.sh
@@ -113,4 +123,13 @@ $(DEV_READY): $(RUN_READY) requirements-dev.txt
 $(AUDIT_READY): $(PYTHON_READY) requirements-audit.txt
 	$(PYTHON) -m venv $(VENV)/audit
 	$(VENV)/audit/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r requirements-audit.txt
+	@touch $@
+
+# Generators of clients, for tests/clients: those in Python, with a Java of their own, and those in JavaScript.
+$(CLIENTS_READY): $(PYTHON_READY) requirements-clients.txt $(NPM) tools/node.sh
+	@tools/node.sh
+	$(PYTHON) -m venv $(VENV)/clients
+	$(VENV)/clients/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r requirements-clients.txt
+	@mkdir -p $(VENV)/clients/npm && cp $(NPM) $(VENV)/clients/npm
+	npm ci --prefix $(VENV)/clients/npm --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from . import results
 from .rows import OVERLOAD_CONNECTIONS, ROWS, Figure, Round
-from .stage import allow_connections, stage, verify
+from .stage import allow_connections, has_peer, stage, verify
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -24,6 +24,9 @@ def main() -> None:
     rows = [row for row in ROWS if not arguments.only or any(text in row.name for text in arguments.only)]
     if not rows:
         parser.error("no row is called so")
+    if not has_peer() and any(row.needs_peer for row in rows):
+        print("Node or the packages of bench/peer are missing: the rows that need them are left out.", flush=True)
+        rows = [row for row in rows if not row.needs_peer]
     allow_connections(OVERLOAD_CONNECTIONS)
     found: dict[str, list[Figure]] = {row.name: [] for row in rows}
     begun = time.monotonic()

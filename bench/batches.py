@@ -6,9 +6,11 @@ batch and for a booking, and the processor time of both sides; `--profile 30` th
 
 import argparse
 import asyncio
-import cProfile
 import pstats
 import tempfile
+from contextlib import ExitStack
+from cProfile import Profile
+from itertools import pairwise
 from pathlib import Path
 
 from boxoffice.entrypoints.container import migrate
@@ -28,45 +30,69 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bench.batches", description="What a batch of bookings asks of MariaDB.")
     parser.add_argument("--callers", type=int, default=256, help="they share batches (default 256)")
     parser.add_argument("--bookings", type=int, default=20_000, help="default 20,000")
+    parser.add_argument("--types", type=int, default=1, help="customers hold bookings of all but the last (default 1)")
+    parser.add_argument("--sqlite", action="store_true", help="measure SQLite, which logs no statements")
     parser.add_argument("--profile", type=int, default=0, metavar="N", help="show the N functions that take most")
     arguments = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory(prefix="boxoffice-bench-") as name,
-        mariadb.MariaDB(mariadb.template(Path(name))) as database,
-        mariadb.fresh_database(database.admin_url) as url,
-    ):
-        mariadb.execute(url, *SETTINGS)
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="boxoffice-bench-")))
+        database = None if arguments.sqlite else stack.enter_context(mariadb.MariaDB(mariadb.template(directory)))
+        if database is None:
+            url = f"sqlite+aiosqlite:///{directory / 'boxoffice.db'}"
+        else:
+            url = stack.enter_context(mariadb.fresh_database(database.admin_url))
+            mariadb.execute(url, *SETTINGS)
         asyncio.run(migrate(Settings(database_url=url)))
-        for statement in _statements(database, url, arguments.callers):
-            print(f"  {statement[:_WIDTH]}")
-        before = _status(url)
+        if database is not None:
+            for statement in _statements(database, url, arguments.callers, arguments.types):
+                print(f"  {statement[:_WIDTH]}")
+        before = _status(url) if database else {}
         per_second, microseconds = use_cases.book(
-            url, arguments.callers, arguments.bookings, processes={"database": [database.pid]}
+            url,
+            arguments.callers,
+            arguments.bookings,
+            processes={"database": [database.pid]} if database else {},
+            ticket_types=arguments.types,
         )
-        counted = {each: after - before[each] for each, after in _status(url).items()}
+        counted = {each: after - before[each] for each, after in _status(url).items()} if database else {}
         print(f"{per_second:,.0f} bookings a second; processor, µs a booking: ", end="")
         print(*(f"{each} {taken:,.1f}" for each, taken in microseconds.items()), sep=", ")
-        print(
-            f"{arguments.bookings / counted['Com_commit']:,.1f} bookings in a batch; for each batch, and each booking:"
-        )
-        for each, count in counted.items():
-            print(f"  {each:15} {count / counted['Com_commit']:12,.1f} {count / arguments.bookings:12,.2f}")
+        if counted:
+            bookings = arguments.bookings * arguments.types
+            print(f"{bookings / counted['Com_commit']:,.1f} bookings in a batch; for each batch, and each booking:")
+            for each, count in counted.items():
+                print(f"  {each:15} {count / counted['Com_commit']:12,.1f} {count / bookings:12,.2f}")
         if arguments.profile:
-            profile = cProfile.Profile()
-            profile.runcall(use_cases.book, url, arguments.callers, arguments.bookings, processes={})
+            profile = Profile()
+            use_cases.book(
+                url,
+                arguments.callers,
+                arguments.bookings,
+                processes={},
+                ticket_types=arguments.types,
+                profile=profile,
+            )
             pstats.Stats(profile).strip_dirs().sort_stats("tottime").print_stats(arguments.profile)
 
 
-def _statements(database: mariadb.MariaDB, url: str, callers: int) -> list[str]:
+def _statements(database: mariadb.MariaDB, url: str, callers: int, ticket_types: int) -> list[str]:
     """Those of the last whole batch."""
     log = database.directory / "general.log"
     mariadb.execute(url, f"SET GLOBAL general_log_file = '{log}'", "SET GLOBAL general_log = ON")
-    use_cases.book(url, callers, callers * 4, processes={})
+    use_cases.book(url, callers, callers * 4, processes={}, ticket_types=ticket_types)
     mariadb.execute(url, "SET GLOBAL general_log = OFF")
-    # Time, number of the connection, kind and text; a line without the kind goes on with the text before it.
-    lines = [line.split("\t")[-1] for line in log.read_text(errors="replace").splitlines() if "Query\t" in line]
-    commits = [number for number, line in enumerate(lines) if line.strip().upper() == "COMMIT"]
-    return lines[commits[-2] + 1 : commits[-1] + 1]
+    # Time, number of the connection, kind and text; a line without them goes on with the text before it. What is sent
+    # at once is one text.
+    texts: list[str] = []
+    for line in log.read_text(errors="replace").splitlines():
+        if "Query\t" in line:
+            texts.append(line.split("\t")[-1])
+        elif "\t" not in line and texts:
+            texts[-1] += f" {line}"
+    statements = [each.strip() for text in texts for each in text.split(";")]
+    commits = [number for number, each in enumerate(statements) if each.upper() == "COMMIT"]
+    batches = [statements[before + 1 : commit + 1] for before, commit in pairwise(commits)]
+    return next(batch for batch in reversed(batches) if any("INTO bookings" in each for each in batch))
 
 
 def _status(url: str) -> dict[str, int]:

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import uvloop
 from msgspec import Struct
+from uuid_utils.compat import uuid7
 
 from boxoffice.entrypoints.container import Container, make_container
 from boxoffice.entrypoints.settings import Settings
@@ -72,8 +73,9 @@ def costs(
                 both = [(many, with_many), (few, with_few)]
                 # Every other turn the other way round.
                 for event, found in both if turn % 2 == 0 else both[::-1]:
+                    customers = [uuid7() for _ in range(_BOOKINGS)]
                     seconds, microseconds = await rush(
-                        container, event.event_id, event.ticket_type_id, _CALLERS, _BOOKINGS, processes=processes
+                        container, event.event_id, event.ticket_type_id, _CALLERS, customers, processes=processes
                     )
                     found.seconds.append(seconds)
                     for name, each in microseconds.items():
@@ -106,7 +108,7 @@ async def _event(container: Container, url: str, bookings: int) -> _Event:
     """A new event with so many bookings, half of each of its two types: no type may have more than a million."""
     event_id, ticket_type_ids = await new_event(container, ticket_types=2)
     for ticket_type_id in ticket_type_ids:
-        await rush(container, event_id, ticket_type_id, 1, 1)
+        await rush(container, event_id, ticket_type_id, 1, [uuid7()])
         for first in range(1, bookings // 2, _AT_ONCE):
             number = min(_AT_ONCE, bookings // 2 - first)
             _copy(url, event_id, ticket_type_id, first, first + number - 1)

@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from . import large, limit, use_cases
 from .load import Plan, Seen
-from .stage import PLENTY, House, Stage
+from .stage import TYPES, House, Stage
+from .use_cases import PLENTY
 
 Value = TypeVar("Value")
 
@@ -20,6 +21,13 @@ USUAL_CONNECTIONS: Final = (16, 32, 64)
 """What the usual way is tried with; its best counts."""
 
 MANY_EVENTS: Final = 1_000
+
+HELD_SECONDS: Final = 4.0
+"""For customers who hold bookings already: they are fewer."""
+
+REFUSED_MILLISECONDS: Final = 100.0
+REFUSED_BOOKINGS: Final = 3
+"""A 503 comes within this, or within so many times the median of a booking at its best, whichever is more."""
 
 OVERLOAD: Final = 5
 OVERLOAD_CONNECTIONS: Final = OVERLOAD * 256
@@ -64,6 +72,8 @@ class Row(Struct, frozen=True):
     ours: Callable[["Round"], Measured]
     baseline: Callable[["Round"], Measured]
     better: Better = Better.MORE
+    needs_peer: bool = False
+    """Whether it is told only where the usual way in Node can be run."""
 
 
 class Overload(Struct, frozen=True):
@@ -103,7 +113,7 @@ class Round:
             async def make() -> list[str]:
                 return [str(await house.event(tickets)) for _ in range(events)]
 
-            is_usual = house is self.stage.usual
+            is_usual = self.stage.is_usual(house)
             ids = [str(self.stage.usual_event(tickets)) for _ in range(events)] if is_usual else asyncio.run(make())
             seen = self.stage.load(_booking(house, ids, connections, rate), house)
             assert set(seen.statuses) == {201}, seen.statuses
@@ -123,23 +133,57 @@ class Round:
         """With the number of connections that suits it."""
         return max((self.usual(connections) for connections in USUAL_CONNECTIONS), key=lambda each: each.value)
 
+    @property
+    def peer(self) -> House:
+        """The usual way in Node. Raises: RuntimeError where it cannot be run."""
+        if self.stage.peer is None:
+            raise RuntimeError("Node or the packages of bench/peer are missing: run npm ci there")
+        return self.stage.peer
+
+    def peer_at_its_best(self) -> Measured:
+        """With the number of connections that suits it."""
+        return max(
+            (_throughput(self.book(self.peer, connections)) for connections in USUAL_CONNECTIONS),
+            key=lambda each: each.value,
+        )
+
+    def beside_others(self, house: House, *, tickets: int = PLENTY) -> Measured:
+        """Bookings a second of customers who hold bookings of the event's other ticket types."""
+
+        def measure() -> Seen:
+            held = house.event_of_holders(tickets)
+            body = {"eventId": str(held.event_id), "ticketTypeId": str(held.ticket_type_id)}
+            plan = _booking(house, [], 256, None)
+            plan.bodies = [msgspec.json.encode(body).decode()]
+            plan.tokens, plan.seconds = str(held.tokens), HELD_SECONDS
+            seen = self.stage.load(plan, house)
+            assert set(seen.statuses) == {201}, seen.statuses
+            return seen
+
+        return _throughput(self.once(f"{house.server.port} beside others {tickets}", measure))
+
+    def longest_refusal(self) -> Measured:
+        """The milliseconds within which a 503 is due under overload."""
+        at_its_best = self.book(self.stage.ours, 256).milliseconds["p50"]
+        return Measured(max(REFUSED_MILLISECONDS, REFUSED_BOOKINGS * at_its_best))
+
     def tail(self, house: House, share: float) -> Measured:
         """The p99 of an open loop at a share of the rate at which the usual way keeps 64 connections busy."""
         return _latency(self.book(house, 64, rate=share * self.usual(64).value), "p99")
 
     def status(self, house: House) -> Measured:
         """Looks at an event a second."""
-        is_usual = house is self.stage.usual
+        is_usual = self.stage.is_usual(house)
         event_id = self.stage.usual_event() if is_usual else asyncio.run(house.event())
         plan = Plan(port=house.server.port, method="GET", path=f"/status/{event_id}", connections=64, seconds=SECONDS)
         seen = self.stage.load(plan, house)
         assert set(seen.statuses) == {200}, seen.statuses
         return _throughput(seen)
 
-    def without_http(self, url: str, bookings: int) -> Measured:
-        """Bookings a second without HTTP, of 256 callers."""
+    def without_http(self, url: str, bookings: int, *, ticket_types: int = 1) -> Measured:
+        """Bookings a second without HTTP, of 256 callers, whose customers hold bookings of all other ticket types."""
         database = {} if url.startswith("memory") else {"database": [self.stage.database.pid]}
-        return Measured(*use_cases.book(url, 256, bookings, processes=database))
+        return Measured(*use_cases.book(url, 256, bookings, processes=database, ticket_types=ticket_types))
 
     def overload(self) -> "Overload":
         """Five times what the service can do at its best, over five times as many connections."""
@@ -190,16 +234,16 @@ def _latency(seen: Seen, quantile: str) -> Measured:
 ROWS: Final = (
     Row(
         "hot event, 256 connections / the usual way at its best",
-        10,
-        20,
+        6,
+        9,
         "/s",
         lambda r: r.ours(256),
         lambda r: r.usual_at_its_best(),
     ),
     Row(
         "hot event, 256 connections / the database's own limit",
-        2.5,
-        5,
+        1.5,
+        3,
         "/s",
         lambda r: r.ours(256),
         lambda r: r.limit(),
@@ -214,24 +258,24 @@ ROWS: Final = (
     ),
     Row(
         "1,000 events, 64 connections / the usual way",
+        3.5,
         5,
-        10,
         "/s",
         lambda r: r.ours(64, events=MANY_EVENTS),
         lambda r: r.usual(64, events=MANY_EVENTS),
     ),
     Row(
         "sold out, 64 connections / the usual way",
-        8,
-        15,
+        6,
+        9,
         "/s",
         lambda r: r.ours(64, tickets=1),
         lambda r: r.usual(64, tickets=1),
     ),
     Row(
         "p99 at the rate that keeps the usual way's 64 connections busy, the usual way's / ours",
-        6,
-        12,
+        4,
+        8,
         "ms",
         lambda r: r.tail(r.stage.ours, 1.0),
         lambda r: r.tail(r.stage.usual, 1.0),
@@ -248,18 +292,58 @@ ROWS: Final = (
     ),
     Row(
         "status, 64 connections / one query a request",
-        2.5,
+        3,
         4,
         "/s",
-        lambda r: r.status(r.stage.ours),
+        lambda r: r.once("status", lambda: r.status(r.stage.ours)),
         lambda r: r.status(r.stage.usual),
     ),
     Row(
         "SQLite, hot event, 256 connections / the database's own limit",
-        2.5,
-        5,
+        1.5,
+        3,
         "/s",
         lambda r: _throughput(r.book(r.stage.on_sqlite, 256)),
+        lambda r: r.limit(),
+    ),
+    Row(
+        f"hot event, {TYPES} types, the others held, log file, 256 connections / the database's own limit",
+        1.5,
+        3,
+        "/s",
+        lambda r: r.beside_others(r.stage.logging),
+        lambda r: r.limit(),
+    ),
+    Row(
+        f"sold out, {TYPES} types, the others held, log file, 256 connections / the database's own limit",
+        1.5,
+        3,
+        "/s",
+        lambda r: r.beside_others(r.stage.logging, tickets=1),
+        lambda r: r.limit(),
+    ),
+    Row(
+        f"SQLite, hot event, {TYPES} types, the others held, log file, 256 connections / the database's own limit",
+        1.2,
+        2,
+        "/s",
+        lambda r: r.beside_others(r.stage.logging_on_sqlite),
+        lambda r: r.limit(),
+    ),
+    Row(
+        f"SQLite, sold out, {TYPES} types, the others held, log file, 256 connections / the database's own limit",
+        1.2,
+        2,
+        "/s",
+        lambda r: r.beside_others(r.stage.logging_on_sqlite, tickets=1),
+        lambda r: r.limit(),
+    ),
+    Row(
+        f"use cases without HTTP, 256 callers, {TYPES} types, the others held / the database's own limit",
+        None,
+        None,
+        "/s",
+        lambda r: r.without_http(r.stage.ours.url, 20_000, ticket_types=TYPES),
         lambda r: r.limit(),
     ),
     Row(
@@ -297,6 +381,41 @@ ROWS: Final = (
         lambda r: r.ours(256),
     ),
     Row(
+        "hot event, 256 connections, four processes / one",
+        None,
+        None,
+        "/s",
+        lambda r: _throughput(r.book(r.stage.in_four, 256)),
+        lambda r: r.ours(256),
+    ),
+    Row(
+        "hot event, 256 connections / the usual way in Node at its best",
+        None,
+        None,
+        "/s",
+        lambda r: r.ours(256),
+        lambda r: r.peer_at_its_best(),
+        needs_peer=True,
+    ),
+    Row(
+        "sold out, 64 connections / the usual way in Node",
+        None,
+        None,
+        "/s",
+        lambda r: r.ours(64, tickets=1),
+        lambda r: _throughput(r.book(r.peer, 64, tickets=1)),
+        needs_peer=True,
+    ),
+    Row(
+        "status, 64 connections / one query a request in Node",
+        None,
+        None,
+        "/s",
+        lambda r: r.once("status", lambda: r.status(r.stage.ours)),
+        lambda r: r.status(r.peer),
+        needs_peer=True,
+    ),
+    Row(
         "overload, five times as many requests: booked / at its best",
         0.8,
         1.0,
@@ -305,12 +424,12 @@ ROWS: Final = (
         lambda r: r.ours(256),
     ),
     Row(
-        "overload: time to a 503, p99 / 50 ms",
+        "overload: time to a 503, p99 / 100 ms or three times a booking's p50 at its best",
         1.0,
         0.5,
         "ms",
         lambda r: r.overload().refused,
-        lambda _: Measured(50),
+        lambda r: r.longest_refusal(),
         Better.ALIKE,
     ),
     Row(

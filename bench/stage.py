@@ -3,6 +3,7 @@
 import asyncio
 import http.client
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,7 @@ from tests import mariadb
 from tests.faults.clients import Person, enrol, initialize
 from tests.faults.service import SERVE, Server, servers
 
-from . import cpu, limit, usual
+from . import cpu, limit, use_cases, usual
 from .load import Plan, Seen
 
 ROOT: Final = Path(__file__).parents[1]
@@ -34,11 +35,26 @@ USUAL: Final = (
     *("-m", "uvicorn", "bench.usual:app", "--loop", "uvloop", "--http", "httptools"),
     *("--no-access-log", "--log-level", "warning", "--app-dir", str(ROOT)),
 )
-PLENTY: Final = 1_000_000
-"""Tickets: nobody waits."""
+PEER: Final = Path(__file__).parent / "peer"
+"""The usual way in Node; `make bench` installs what it needs."""
 
 SETTINGS: Final = ("SET GLOBAL innodb_buffer_pool_size = 1 << 30", "SET GLOBAL innodb_log_file_size = 256 << 20")
 """What a server of some size has; as small as the tests have it, a large event would be a test of the disk."""
+
+
+HOLDERS: Final = 30_000
+"""The most customers who book beside bookings that they hold already: each of these has to be made first."""
+
+TYPES: Final = 8
+"""Ticket types of an event in which customers hold bookings of all the others."""
+
+
+class Held(Struct, frozen=True):
+    """An event, its ticket type to be booked, and the tokens of customers who hold bookings of its other types."""
+
+    event_id: UUID
+    ticket_type_id: UUID
+    tokens: Path
 
 
 class House(Struct, frozen=True):
@@ -49,27 +65,49 @@ class House(Struct, frozen=True):
     people: list[Person]
     tokens: Path
 
-    async def event(self, tickets: int = PLENTY) -> UUID:
+    async def event(self, tickets: int = use_cases.PLENTY) -> UUID:
         """A new event of ours."""
         return await initialize(self.server.port, self.people[0], tickets)
+
+    def event_of_holders(self, tickets: int) -> Held:
+        """Make an event of several ticket types with so many tickets of the last, and bookings of all the others."""
+        people = self.people[:HOLDERS]
+        event_id, ticket_type_id = use_cases.hold_others(self.url, [each.id for each in people], TYPES, tickets)
+        tokens = self.tokens.with_name(f"{self.tokens.name}, holders")
+        tokens.write_text("\n".join(each.token for each in people))
+        return Held(event_id, ticket_type_id, tokens)
+
+
+def has_peer() -> bool:
+    """Whether the usual way in Node can be run."""
+    return shutil.which("node") is not None and (PEER / "node_modules").is_dir()
 
 
 class Stage(Struct, frozen=True):
     """What a run needs: the services, their databases empty but for the customers.
 
-    `ours`, `in_two` (two processes of it) and `usual` share one database.
+    All but those on SQLite share one database. `in_two` and `in_four` are so many processes of the service, `logging`
+    and `logging_on_sqlite` write a log file beside the console. `peer` is None where Node or its packages are missing.
     """
 
     ours: House
     in_two: House
+    in_four: House
+    logging: House
     on_sqlite: House
+    logging_on_sqlite: House
     usual: House
+    peer: House | None
     database: mariadb.MariaDB
     directory: Path
     large_url: str
     """A database of its own for an event with very many bookings."""
 
-    def usual_event(self, tickets: int = PLENTY) -> UUID:
+    def is_usual(self, house: House) -> bool:
+        """Whether this is the usual way, in Python or in Node, with its own tables."""
+        return house is self.usual or house is self.peer
+
+    def usual_event(self, tickets: int = use_cases.PLENTY) -> UUID:
         """A new event for the usual way."""
         event_id = uuid7()
         row = f"x'{event_id.hex}', 'An evening', {tickets}, 0, 0"
@@ -79,7 +117,7 @@ class Stage(Struct, frozen=True):
     def load(self, plan: Plan, house: House) -> Seen:
         """Run a plan in a process of its own."""
         plan.processes = {"service": cpu.family(house.server.pid)}
-        if house is not self.on_sqlite:
+        if not house.url.startswith("sqlite"):
             plan.processes["database"] = [self.database.pid]
         path = self.directory / "plan.json"
         path.write_bytes(msgspec.json.encode(plan))
@@ -156,19 +194,29 @@ def stage(customers: int) -> Iterator[Stage]:
             asyncio.run(migrate(Settings(database_url=each)))
         mariadb.execute(url, *usual.SCHEMA, *limit.SCHEMA)
 
-        def house(url: str, people: list[Person], name: str, *command: str) -> House:
+        def house(url: str, people: list[Person], name: str, *command: str, **settings: str) -> House:
             # Logs go where production's go: to a file, a line for each request.
-            (server,) = stack.enter_context(servers(url, directory, 1, name=name, command=command))
+            (server,) = stack.enter_context(servers(url, directory, 1, name=name, command=command, settings=settings))
             tokens = directory / f"tokens of {name}"
             tokens.write_text("\n".join(person.token for person in people))
             return House(server, url, people, tokens)
 
         people = asyncio.run(enrol(url, customers))
+        people_on_sqlite = asyncio.run(enrol(sqlite_url, customers))
+        log_file = str(directory / "service.log")
+        log_file_on_sqlite = str(directory / "service on SQLite.log")
+        node = shutil.which("node")
         yield Stage(
             ours=house(url, people, "ours", *SERVE),
             in_two=house(url, people, "in two", *SERVE, "--workers", "2"),
-            on_sqlite=house(sqlite_url, asyncio.run(enrol(sqlite_url, customers)), "on SQLite", *SERVE),
+            in_four=house(url, people, "in four", *SERVE, "--workers", "4"),
+            logging=house(url, people, "logging", *SERVE, LOG_FILE=log_file),
+            on_sqlite=house(sqlite_url, people_on_sqlite, "on SQLite", *SERVE),
+            logging_on_sqlite=house(
+                sqlite_url, people_on_sqlite, "logging on SQLite", *SERVE, LOG_FILE=log_file_on_sqlite
+            ),
             usual=house(url, people, "usual", *USUAL),
+            peer=house(url, people, "peer", node, str(PEER / "server.js")) if node and has_peer() else None,
             database=database,
             directory=directory,
             large_url=large_url,

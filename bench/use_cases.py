@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from cProfile import Profile
 from time import perf_counter, process_time
 from typing import Final
 from uuid import UUID
@@ -18,26 +20,40 @@ from boxoffice.entrypoints.container import Container, make_container
 from boxoffice.entrypoints.settings import Settings
 
 from . import cpu
-from .stage import PLENTY
+
+PLENTY: Final = 1_000_000
+"""Tickets: nobody waits."""
 
 NOBODY: Final[Mapping[str, Sequence[int]]] = {}
 
+_CALLERS: Final = 256
+
 
 def book(
-    url: str, callers: int, bookings: int, *, processes: Mapping[str, Sequence[int]]
+    url: str,
+    callers: int,
+    bookings: int,
+    *,
+    processes: Mapping[str, Sequence[int]],
+    ticket_types: int = 1,
+    profile: Profile | None = None,
 ) -> tuple[float, dict[str, float]]:
-    """Bookings of a new event a second, and the processor time for each in microseconds, of this process and of those.
+    """Return bookings a second of a new event, and the processor time of each in microseconds, of this process and of
+    those named.
 
-    Each of so many callers books as soon as it has its answer.
+    Each of so many callers books as soon as it has its answer. With several ticket types the last one is measured, and
+    its customers hold a booking of each of the others.
     """
 
     async def run() -> tuple[float, dict[str, float]]:
         container = make_container(Settings(database_url=url))
         try:
-            event_id, (ticket_type_id,) = await new_event(container)
-            seconds, microseconds = await rush(
-                container, event_id, ticket_type_id, callers, bookings, processes=processes
-            )
+            customers = [uuid7() for _ in range(bookings)]
+            event_id, measured = await _beside_others(container, customers, ticket_types, PLENTY)
+            with profile or nullcontext():
+                seconds, microseconds = await rush(
+                    container, event_id, measured, callers, customers, processes=processes
+                )
             if url.startswith("memory"):
                 # Whatever lies in a database is verified after the round.
                 verdict = await container.verify_promises()()
@@ -50,8 +66,31 @@ def book(
     return uvloop.run(run())
 
 
-async def new_event(container: Container, *, ticket_types: int = 1) -> tuple[UUID, list[UUID]]:
-    """An event with plenty of tickets of so many types."""
+def hold_others(url: str, customers: Sequence[UUID], ticket_types: int, tickets: int) -> tuple[UUID, UUID]:
+    """Return a new event and the last of its ticket types; each customer holds a booking of each other type."""
+
+    async def run() -> tuple[UUID, UUID]:
+        container = make_container(Settings(database_url=url))
+        try:
+            return await _beside_others(container, customers, ticket_types, tickets)
+        finally:
+            await container.turnstile().close()
+            await container.storage().close()
+
+    return uvloop.run(run())
+
+
+async def _beside_others(
+    container: Container, customers: Sequence[UUID], ticket_types: int, tickets: int
+) -> tuple[UUID, UUID]:
+    event_id, (*others, last) = await new_event(container, ticket_types=ticket_types, of_last=tickets)
+    for each in others:
+        await rush(container, event_id, each, _CALLERS, customers)
+    return event_id, last
+
+
+async def new_event(container: Container, *, ticket_types: int = 1, of_last: int = PLENTY) -> tuple[UUID, list[UUID]]:
+    """An event with plenty of tickets of so many types, and so many of the last."""
     new = container.ids().new
     ids = [new() for _ in range(ticket_types)]
     state = await container.initialize_event()(
@@ -59,7 +98,10 @@ async def new_event(container: Container, *, ticket_types: int = 1) -> tuple[UUI
             event_id=new(),
             actor=Actor(new(), Role.ORGANIZER),
             details=EventDetails(name="Jazz night"),
-            ticket_types=tuple((each, TicketTypeSpec(name=f"Row {each}", total_tickets=PLENTY)) for each in ids),
+            ticket_types=tuple(
+                (each, TicketTypeSpec(name=f"Row {each}", total_tickets=of_last if each is ids[-1] else PLENTY))
+                for each in ids
+            ),
             currency="EUR",
         )
     )
@@ -71,16 +113,18 @@ async def rush(
     event_id: UUID,
     ticket_type_id: UUID,
     callers: int,
-    bookings: int,
+    customers: Sequence[UUID],
     *,
     processes: Mapping[str, Sequence[int]] = NOBODY,
 ) -> tuple[float, dict[str, float]]:
-    """The seconds in which so many callers make so many bookings, and the processor time for each in microseconds."""
+    """Return the seconds in which so many callers book for each customer, and the processor time of a booking in
+    microseconds.
+    """
     book_ticket = container.book_ticket()
     commands = iter(
         [
-            Book(booking_id=uuid7(), event_id=event_id, actor=Actor(uuid7()), ticket_type_id=ticket_type_id)
-            for _ in range(bookings)
+            Book(booking_id=uuid7(), event_id=event_id, actor=Actor(each), ticket_type_id=ticket_type_id)
+            for each in customers
         ]
     )
 
@@ -94,7 +138,7 @@ async def rush(
     await asyncio.gather(*(call() for _ in range(callers)))
     took = perf_counter() - begun
     after = _taken(processes)
-    return took, {name: (after[name] - before[name]) / bookings * 1e6 for name in after}
+    return took, {name: (after[name] - before[name]) / len(customers) * 1e6 for name in after}
 
 
 def _taken(processes: Mapping[str, Sequence[int]]) -> dict[str, float]:

@@ -31,8 +31,9 @@ class CancelBooking:
         """Raises: what `cancel` refuses, Unavailable; with `once` also Replayed, IdempotencyKeyReused."""
         needs = Needs(
             event_id=command.event_id,
-            customer_id=command.actor.user_id,
+            customer_id=command.actor.user_id if command.booking_id is None else None,
             booking_id=command.booking_id,
+            whole=command.booking_id is None,
             settles=True,
         )
         keyed = once.of(_cancellation) if once else None

@@ -1,5 +1,6 @@
 """See and change one's own account."""
 
+from collections.abc import Hashable
 from uuid import UUID
 
 from msgspec import UNSET, Struct, UnsetType
@@ -10,7 +11,10 @@ from ..domain.fields import checked
 from ..domain.refusals import InvalidToken, NotAllowed, invalid
 from ..domain.user import PROFILE_RULES, User
 from .create_user import check_not_known
-from .ports import Account, AccountKey, Claims, Clock, KnownPasswords, PasswordHasher, Reads, Storage, UnitOfWork
+from .limits_on_login import FailedLogins
+from .networks import network_of
+from .ports import AccountKey, Asker, Claims, Clock, KnownPasswords, PasswordHasher, Reads, Storage, UnitOfWork
+from .prove_password import ProvePassword
 from .transaction import in_transaction
 
 
@@ -30,7 +34,8 @@ class ReadProfile:
 
     async def __call__(self, user_id: UUID) -> User:
         """Raises: InvalidToken when the account is gone, Unavailable."""
-        account = await _account(self._reads, user_id)
+        key = AccountKey(user_id)
+        account = (await self._reads.accounts([key])).get(key)
         if account is None:
             raise InvalidToken
         return account.user
@@ -39,14 +44,27 @@ class ReadProfile:
 class ChangeProfile:
     """Change one's own name or password; a new password ends every other session."""
 
-    def __init__(self, storage: Storage, hasher: PasswordHasher, known_passwords: KnownPasswords, clock: Clock) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        hasher: PasswordHasher,
+        known_passwords: KnownPasswords,
+        clock: Clock,
+        failed_logins: FailedLogins | None = None,
+    ) -> None:
+        """Without `failed_logins` the current password may be tried without a limit."""
         self._storage = storage
         self._hasher = hasher
+        self._prove_password = ProvePassword(storage.reads, hasher, failed_logins)
         self._known_passwords = known_passwords
         self._clock = clock
 
-    async def __call__(self, claims: Claims, changes: ProfileChanges) -> User:
-        """Raises: InvalidRequest, NotAllowed for a wrong current password, InvalidToken, Unavailable."""
+    async def __call__(self, claims: Claims, changes: ProfileChanges, address: Hashable = None) -> User:
+        """`address` is the network address that asks, if it is known.
+
+        Raises: InvalidRequest, NotAllowed for a wrong current password, TooManyRequests after too many of them,
+        InvalidToken, Unavailable.
+        """
         kept = checked(given(changes), PROFILE_RULES)
         if not kept:
             raise invalid("must name at least one of name, currentPassword and newPassword")
@@ -55,8 +73,11 @@ class ChangeProfile:
             if "current_password" not in kept:
                 raise invalid("is needed for a new password", "current_password")
             check_not_known(self._known_passwords, new_password, "new_password")
-        proven = await self._prove(claims.user_id, kept.get("current_password"))
-        new_hash = None if new_password is None else await self._hasher.hash(new_password)
+        tried = kept.get("current_password")
+        # The hash that the current password was held against.
+        proven = None if tried is None else (await self._prove_password(claims.user_id, tried, address)).password_hash
+        asker = Asker(claims.user_id, network_of(address))
+        new_hash = None if new_password is None else await self._hasher.hash(new_password, asker)
 
         async def change(unit_of_work: UnitOfWork) -> User:
             user = await unit_of_work.users.lock(claims.user_id)
@@ -71,19 +92,3 @@ class ChangeProfile:
             return changed
 
         return await in_transaction(self._storage, change)
-
-    async def _prove(self, user_id: UUID, password: str | None) -> str | None:
-        """The hash that the current password was held against."""
-        if password is None:
-            return None
-        account = await _account(self._storage.reads, user_id)
-        if account is None:
-            raise InvalidToken
-        if not await self._hasher.verify(password, account.user.password_hash):
-            raise NotAllowed("The current password is wrong.")
-        return account.user.password_hash
-
-
-async def _account(reads: Reads, user_id: UUID) -> Account | None:
-    key = AccountKey(user_id)
-    return (await reads.accounts([key])).get(key)

@@ -1,12 +1,15 @@
 """Create an account."""
 
+from collections.abc import Hashable
+
 from msgspec import Struct, structs
 
 from ..domain.fields import checked
 from ..domain.refusals import EmailTaken, invalid
 from ..domain.user import REGISTRATION_RULES, User
 from .failures import Conflict
-from .ports import Clock, Ids, KnownPasswords, PasswordHasher, Storage, UnitOfWork
+from .networks import network_of
+from .ports import Asker, Clock, Ids, KnownPasswords, PasswordHasher, Storage, UnitOfWork
 from .transaction import in_transaction
 
 
@@ -30,15 +33,19 @@ class CreateUser:
         self._clock = clock
         self._ids = ids
 
-    async def __call__(self, registration: Registration) -> User:
-        """Raises: InvalidRequest, EmailTaken, Unavailable."""
+    async def __call__(self, registration: Registration, address: Hashable = None) -> User:
+        """`address` is the network address that asks, if it is known.
+
+        Raises: InvalidRequest, EmailTaken, Unavailable.
+        """
         kept = checked(structs.asdict(registration), REGISTRATION_RULES)
         check_not_known(self._known_passwords, kept["password"], "password")
+        asker = Asker((kept["email"], address), network_of(address))
         user = User(
             id=self._ids.new(),
             name=kept["name"],
             email=kept["email"],
-            password_hash=await self._hasher.hash(kept["password"]),
+            password_hash=await self._hasher.hash(kept["password"], asker),
             created_at=self._clock.now(),
         )
 

@@ -1,7 +1,7 @@
-"""Signing in, no more often in vain than anybody needs who has only forgotten a password."""
+"""Failures to prove a password, by signing in or when an account is changed, and the limits on them."""
 
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import datetime, timedelta
 from math import ceil
 from typing import Final
@@ -14,18 +14,45 @@ from ..domain.refusals import TooManyRequests, WrongCredentials
 from ..domain.user import LOGIN_RULES
 from .limits import subject_key
 from .log_in import Credentials, LogIn, SignedIn
-from .ports import Clock, Storage, UnitOfWork
+from .networks import network_of
+from .ports import Clock, Failures, Storage, UnitOfWork
 from .transaction import in_transaction
 
-MOST_FAILURES: Final = 10
 WITHIN: Final = timedelta(minutes=15)
-"""After so many failures within that time, for one account or from one address, nobody signs in there any more."""
+"""The time in which failures count."""
+
+MOST_FAILURES: Final = 10
+"""Failures for one account from one address; after them that pair is refused, the right password too."""
+
+MOST_OF_ACCOUNT: Final = 100
+"""Failures for one account from everywhere. Few enough to make guessing hopeless; a stranger needs ten addresses."""
+
+MOST_OF_ADDRESS: Final = 300
+"""Failures from one address for all accounts: many people may share one."""
 
 MOST_REMEMBERED: Final = 10_000
 
+_KEPT_ONE_BY_ONE: Final = 16
+"""Up to so many failures each is kept with its moment; beyond, those of a minute together, so that rows stay small."""
+
+Subjects = Mapping[UUID, int]
+"""What failures are counted for, each with the number after which it is closed."""
+
+
+def subjects_of(email: str, address: Hashable) -> Subjects:
+    """The account with an address, the account alone, and the address alone where it is known."""
+    network = network_of(address)
+    subjects = {
+        subject_key("account and address", email, network): MOST_FAILURES,
+        subject_key("account", email): MOST_OF_ACCOUNT,
+    }
+    if network is not None:
+        subjects[subject_key("address", network)] = MOST_OF_ADDRESS
+    return subjects
+
 
 class FailedLogins:
-    """Failures to sign in, by e-mail address, whether an account has it or not, and by network address.
+    """Failures to prove a password, by the account's e-mail address, whether there is such an account or not.
 
     All processes see them at once. An attempt is judged when its password has been looked at: a right one and a wrong
     one look alike once there were too many failures, however many attempts run side by side. A success forgives none.
@@ -36,29 +63,31 @@ class FailedLogins:
         self._clock = clock
         self._closed: OrderedDict[UUID, datetime] = OrderedDict()
 
-    def check(self, subjects: Sequence[UUID]) -> None:
-        """Without a round trip: what this process was told before. Raises: TooManyRequests."""
+    def check(self, subjects: Subjects) -> None:
+        """Refuse without a round trip what this process knows to be closed. Raises: TooManyRequests."""
         now = self._clock.now()
         for subject in subjects:
             until = self._closed.get(subject)
             if until is not None and now < until <= now + WITHIN:
                 raise TooManyRequests(retry_after=_seconds(until - now))
 
-    async def judge(self, subjects: Sequence[UUID], *, was_right: bool) -> None:
+    async def judge(self, subjects: Subjects, *, was_right: bool) -> None:
         """Count a failure, or let a success pass. Raises: TooManyRequests, Unavailable."""
 
         async def judge(unit_of_work: UnitOfWork) -> datetime | None:
             now = self._clock.now()
             limits = unit_of_work.limits
-            found = await (limits.failures(subjects) if was_right else limits.lock_failures(subjects))
+            found = await (limits.failures(list(subjects)) if was_right else limits.lock_failures(list(subjects)))
             recent = {subject: _recent(found.get(subject, ()), now) for subject in subjects}
-            full = {subject: times[-MOST_FAILURES] + WITHIN for subject, times in recent.items() if _is_full(times)}
-            for subject, until in full.items():
+            ends = {subject: _closed_until(recent[subject], most) for subject, most in subjects.items()}
+            closed = {subject: until for subject, until in ends.items() if until is not None}
+            for subject, until in closed.items():
                 self._remember(subject, until)
-            if full:
-                return max(full.values())
+            if closed:
+                return max(closed.values())
             if not was_right:
-                await limits.save_failures({subject: (*times, now) for subject, times in recent.items()})
+                added = {subject: _with(recent[subject], now, most) for subject, most in subjects.items()}
+                await limits.save_failures(added)
             return None
 
         until = await in_transaction(self._storage, judge)
@@ -85,32 +114,51 @@ class LogInWithinLimits:
         self._failed_logins = failed_logins
 
     async def __call__(self, credentials: Credentials, address: Hashable) -> SignedIn:
-        """`address` is where the attempt comes from.
+        """`address` is the network address of the attempt; one of IPv6 counts with its network of 64 bits.
 
         Raises: InvalidRequest, WrongCredentials, TooManyRequests, Unavailable.
         """
         if self._failed_logins is None:
-            return await self._log_in(credentials)
+            return await self._log_in(credentials, address)
         kept = checked(structs.asdict(credentials), LOGIN_RULES)
-        subjects = (subject_key("account", kept["email"]), subject_key("address", address))
+        subjects = subjects_of(kept["email"], address)
         self._failed_logins.check(subjects)
         try:
-            signed_in = await self._log_in(credentials)
+            signed_in = await self._log_in(credentials, address)
         except WrongCredentials:
             await self._failed_logins.judge(subjects, was_right=False)
             raise
-        # The session is there by now, but nobody gets its tokens.
+        # The session exists, but its tokens are given to no one.
         await self._failed_logins.judge(subjects, was_right=True)
         return signed_in
 
 
-def _recent(times: Sequence[datetime], now: datetime) -> tuple[datetime, ...]:
-    """Those that count: also what a clock that is a little ahead wrote down."""
-    return tuple(sorted(each for each in times if abs(now - each) < WITHIN))[-MOST_FAILURES:]
+def _recent(failures: Sequence[Failures], now: datetime) -> tuple[Failures, ...]:
+    """Those that count, including what a clock that is a little ahead wrote down."""
+    counting = (each for each in failures if abs(now - each.at) < WITHIN)
+    return tuple(sorted(counting, key=lambda each: each.at))
 
 
-def _is_full(times: Sequence[datetime]) -> bool:
-    return len(times) >= MOST_FAILURES
+def _closed_until(failures: Sequence[Failures], most: int) -> datetime | None:
+    """When fewer than that many count again; None: fewer do now."""
+    counted = 0
+    for each in reversed(failures):
+        counted += each.number
+        if counted >= most:
+            return each.at + WITHIN
+    return None
+
+
+def _with(failures: tuple[Failures, ...], now: datetime, most: int) -> tuple[Failures, ...]:
+    """One more failure. With a clock that is behind it counts in the last minute that others wrote down."""
+    if most > _KEPT_ONE_BY_ONE and failures and _minute(now) <= _minute(failures[-1].at):
+        last = failures[-1]
+        return (*failures[:-1], Failures(max(last.at, now), last.number + 1))
+    return (*failures, Failures(now))
+
+
+def _minute(moment: datetime) -> datetime:
+    return moment.replace(second=0, microsecond=0)
 
 
 def _seconds(left: timedelta) -> int:

@@ -1,5 +1,6 @@
 """Sign in."""
 
+from collections.abc import Hashable
 from datetime import timedelta
 
 from msgspec import Struct, structs
@@ -8,7 +9,8 @@ from ..domain.fields import checked
 from ..domain.refusals import WrongCredentials
 from ..domain.user import LOGIN_RULES, Session, User
 from .failures import Unavailable
-from .ports import Claims, Clock, Ids, PasswordHasher, RefreshTokens, Storage, Token, Tokens, UnitOfWork
+from .networks import network_of
+from .ports import Asker, Claims, Clock, Ids, PasswordHasher, RefreshTokens, Storage, Token, Tokens, UnitOfWork
 from .transaction import in_transaction
 
 SESSION_LIFETIME = timedelta(days=30)
@@ -51,28 +53,32 @@ class LogIn:
         self._clock = clock
         self._ids = ids
 
-    async def __call__(self, credentials: Credentials) -> SignedIn:
+    async def __call__(self, credentials: Credentials, address: Hashable = None) -> SignedIn:
         """An unknown e-mail, a wrong password and a disabled account look alike and take the same time.
+
+        `address` is the network address that asks, if it is known.
 
         Raises: InvalidRequest, WrongCredentials, Unavailable.
         """
         kept = checked(structs.asdict(credentials), LOGIN_RULES)
+        # A stranger's attempts use up a share of their own, not that of the account.
+        asker = Asker((kept["email"], address), network_of(address))
         for _ in range(_LOOKS):
             user = await self._storage.reads.user_by_email(kept["email"])
-            is_right = await self._hasher.verify(kept["password"], user.password_hash if user else None)
+            is_right = await self._hasher.verify(kept["password"], user.password_hash if user else None, asker)
             if user is None or not is_right or user.disabled_at is not None:
                 raise WrongCredentials
-            signed_in = await self._start(user, await self._better_hash(user, kept["password"]))
+            signed_in = await self._start(user, await self._better_hash(user, kept["password"], asker))
             if signed_in is not None:
                 return signed_in
         raise Unavailable("The account is being changed; try again in a moment.")
 
-    async def _better_hash(self, user: User, password: str) -> str:
+    async def _better_hash(self, user: User, password: str, asker: Asker) -> str:
         """The password kept as today's are. The old hash where it is good, or where too many others wait."""
         if not self._hasher.is_outdated(user.password_hash):
             return user.password_hash
         try:
-            return await self._hasher.hash(password)
+            return await self._hasher.hash(password, asker)
         except Unavailable:
             return user.password_hash
 

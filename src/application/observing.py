@@ -29,6 +29,17 @@ class Trouble(StrEnum):
     """The database does not answer, or undid it again and again: they and whoever waits behind them are turned away."""
 
 
+class Overload(StrEnum):
+    """Which queue was too long for what was turned away at once."""
+
+    COMMANDS = "commands"
+    """That of the turnstile: more wait than it serves in about a second."""
+    PASSWORDS = "passwords"
+    """That of passwords to be hashed or checked."""
+    SHARE = "share"
+    """The share that one user, or one address, has of the queue of passwords."""
+
+
 class Passage(Struct, frozen=True):
     """One transaction that is durable."""
 
@@ -63,6 +74,9 @@ class Observer(Protocol):
     def failed(self, trouble: Trouble, commands: int) -> None:
         """A transaction of so many commands came to nothing."""
 
+    def overloaded(self, queue: Overload) -> None:
+        """Something was turned away at once because of others that wait. Called for each."""
+
 
 class Unobserved:
     """Nobody watches."""
@@ -80,6 +94,9 @@ class Unobserved:
 
     def failed(self, trouble: Trouble, commands: int) -> None:
         """Let fail."""
+
+    def overloaded(self, queue: Overload) -> None:
+        """Let be turned away."""
 
 
 _NOTHING: Final = nullcontext()
@@ -107,6 +124,21 @@ class ConnectionsInUse(Struct, frozen=True):
     kept: int
 
 
+class Backlog(Struct, frozen=True):
+    """How much is due to be told to others, and since when the oldest of it is; None: nothing is due."""
+
+    number: int
+    since: datetime | None
+
+    def age(self, now: datetime) -> float:
+        """Seconds for which the oldest has been due."""
+        return 0.0 if self.since is None else max(0.0, (now - self.since).total_seconds())
+
+
+MOST_COUNTED: Final = 10_000
+"""Of a longer backlog no more is counted."""
+
+
 class Figures(Protocol):
     """What a storage tells whoever looks after it."""
 
@@ -115,6 +147,12 @@ class Figures(Protocol):
 
     async def verified(self) -> list[Verified]:
         """What was noted last, by promise; nothing where nobody ever looked. Raises: Unavailable."""
+
+    async def backlogs(self, now: datetime) -> Mapping[str, Backlog]:
+        """What is due to be told: `webhooks`, an event each that a webhook is to be told of, and `mails`.
+
+        Of more than `MOST_COUNTED` the number is that, and `since` of those that were counted. Raises: Unavailable.
+        """
 
     async def note_verified(self, verified: Sequence[Verified]) -> None:
         """Note what a look at the promises found, in place of what was noted before.

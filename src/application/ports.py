@@ -3,7 +3,7 @@
 Repositories speak in sets. Whatever raises may raise the failures of `failures`; only what is special is said below.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Protocol
@@ -38,14 +38,29 @@ class Ids(Protocol):
         """An id that nobody has (UUID version 7, so that ids of one process sort by their age)."""
 
 
+class Asker(Struct, frozen=True):
+    """For whom a password is hashed or checked: each has a share of the work, and all have their turns.
+
+    `subject` is what it is about, a user's id for instance. An anonymous caller's e-mail address stands there only
+    together with the network address: a stranger must not use up the share of the account that he tries.
+    `address` is the network address; None: it is not known.
+    """
+
+    subject: Hashable
+    address: Hashable = None
+
+
 class PasswordHasher(Protocol):
     """Keeps passwords as something that cannot be turned back. Its work is slow on purpose and bounded in number."""
 
-    async def hash(self, password: str) -> str:
-        """What to keep of a password. Raises: Unavailable when too many wait."""
+    async def hash(self, password: str, asker: Asker) -> str:
+        """What to keep of a password. Raises: Unavailable when too many wait, or too many of the asker's."""
 
-    async def verify(self, password: str, password_hash: str | None) -> bool:
-        """Whether this is the password. Without a hash (no such account): False, after the same time."""
+    async def verify(self, password: str, password_hash: str | None, asker: Asker) -> bool:
+        """Whether this is the password. Without a hash (no such account): False, after the same time.
+
+        Raises: as `hash`.
+        """
 
     def is_outdated(self, password_hash: str) -> bool:
         """Whether the password would be kept better today, so that it is worth hashing again while it is known."""
@@ -147,15 +162,17 @@ class PaymentGateway(Protocol):
 
 
 class Needs(Struct, frozen=True, gc=False, kw_only=True):
-    """What a command needs loaded of one event: the customer's live bookings there, and one booking by its id.
+    """What a command needs loaded of one event: what rules read of the customer's live bookings, and one booking by id.
 
-    `settles`: the decision may free tickets, so the head of the line is needed as well. `sizes`: and what those in line
-    ask for. `payments`: and the payments of that booking.
+    `whole`: the decision may change the customer's live bookings, so they are needed as `bookings` as well. `settles`:
+    it may free tickets, so the head of the line is needed as well. `sizes`: and what those in line ask for. `payments`:
+    and the payments of that booking.
     """
 
     event_id: UUID
     customer_id: UUID | None = None
     booking_id: UUID | None = None
+    whole: bool = False
     settles: bool = False
     sizes: bool = False
     payments: bool = False
@@ -168,8 +185,9 @@ class Inventories(Protocol):
         """Every event named that exists, locked in id order until the unit of work ends, with the bookings needed.
 
         It is the first statement of the unit of work. `Inventory.bookings` holds the bookings needed by any of the
-        commands on that event, `Inventory.payments` their payments where they are needed; lines, closing, due holds and
-        sizes are not loaded yet. A booking of another event is left out.
+        commands on that event, `Inventory.of_customers` the live ones of their customers, `Inventory.payments` the
+        payments where they are needed; lines, closing, due holds and sizes are not loaded yet. A booking of another
+        event is left out.
 
         Raises: Locked when somebody else has held some of the events for too long, naming those where it can.
         """
@@ -278,6 +296,13 @@ class Count(Struct, frozen=True, gc=False):
     requests: int
 
 
+class Failures(Struct, frozen=True, gc=False):
+    """Failures to prove a password: at a moment, or several in a minute, the last of them at that moment."""
+
+    at: datetime
+    number: int = 1
+
+
 class Limits(Protocol):
     """What limits are held against, inside a unit of work."""
 
@@ -290,14 +315,14 @@ class Limits(Protocol):
     async def forget_counts(self, before: int) -> None:
         """Forget the counts of earlier minutes."""
 
-    async def failures(self, subjects: Sequence[UUID]) -> dict[UUID, tuple[datetime, ...]]:
-        """When somebody failed to sign in, by whom or what it is counted for, as far as anything is."""
+    async def failures(self, subjects: Sequence[UUID]) -> dict[UUID, tuple[Failures, ...]]:
+        """Failures to prove a password, by whom or what they are counted for, as far as there are any."""
 
-    async def lock_failures(self, subjects: Sequence[UUID]) -> dict[UUID, tuple[datetime, ...]]:
+    async def lock_failures(self, subjects: Sequence[UUID]) -> dict[UUID, tuple[Failures, ...]]:
         """The same, for all of them, locked in their order until the unit of work ends."""
 
-    async def save_failures(self, failures: Mapping[UUID, tuple[datetime, ...]]) -> None:
-        """Put what was locked; ten times at most, the last one last."""
+    async def save_failures(self, failures: Mapping[UUID, tuple[Failures, ...]]) -> None:
+        """Put what was locked; thirty-two at most for each, the last one last."""
 
     async def forget_failures(self, before: datetime) -> None:
         """Forget those whose last failure is older."""
@@ -349,6 +374,13 @@ class EventKey(Struct, frozen=True):
     event_id: UUID
 
 
+class EventPage(Struct, frozen=True):
+    """A piece of a list of events; `next` is the place after which the list goes on, None at its end."""
+
+    events: list[EventState]
+    next: EventKey | None
+
+
 class WaitingKey(Struct, frozen=True):
     """Where a booking stands in an event's waiting list: by ticket type, then queue number."""
 
@@ -381,13 +413,20 @@ class Account(Struct, frozen=True):
 
 
 class Reads(Protocol):
-    """What is committed, read without locks. Each call sees one consistent state."""
+    """What is committed, read without locks. Each call sees one consistent state.
+
+    The exceptions are a search, whose pieces may be read one after the other, and a list of bookings, which may show a
+    place that is newer than the bookings.
+    """
 
     async def events_by_id(self, event_ids: Sequence[UUID]) -> dict[UUID, EventState]:
         """Events with their ticket types in their order, as far as there are such."""
 
-    async def events(self, wanted: EventFilter, after: EventKey | None, limit: int) -> list[EventState]:
-        """Events after that place in their list."""
+    async def events(self, wanted: EventFilter, after: EventKey | None, limit: int) -> EventPage:
+        """Events after that place in their list, at most so many.
+
+        A search looks at a bounded number of events. It may find fewer, or none, before the list ends.
+        """
 
     async def event_of(self, booking_id: UUID) -> UUID | None:
         """Which event a booking belongs to; that never changes."""

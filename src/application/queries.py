@@ -58,17 +58,15 @@ class ListEvents:
         after: EventKey | None = None,
         limit: int = 50,
     ) -> Page[EventState, EventKey]:
-        """Raises: Unavailable."""
+        """A page of a search may hold fewer than `limit` before the list ends. Raises: Unavailable."""
         organizer_id = None
         if status is EventStatus.DRAFT:
             if actor is None:
                 return Page([], None)
             organizer_id = None if actor.role is Role.ADMIN else actor.user_id
         wanted = EventFilter(statuses=PUBLIC if status is None else frozenset({status}), organizer_id=organizer_id, q=q)
-        found = await self._reads.events(wanted, after, limit + 1)
-        items = found[:limit]
-        last = items[-1].event if len(found) > limit else None
-        return Page(items, EventKey(last.starts_at, last.id) if last else None)
+        found = await self._reads.events(wanted, after, limit)
+        return Page(found.events, found.next)
 
 
 class ReadBooking:

@@ -19,11 +19,12 @@ from ..domain.webhooks import Cursor, Delivery, DeliveryStatus, Webhook
 
 
 class Stream(Struct, frozen=True):
-    """An event with facts that a webhook was not told yet: those after `last_seq`."""
+    """An event with facts that a webhook was not told yet: those after `last_seq`. `tried_at` None: it never was."""
 
     webhook: Webhook
     event_id: UUID
     last_seq: int
+    tried_at: datetime | None = None
 
 
 class Streams(Struct, frozen=True):
@@ -125,16 +126,20 @@ class TellingReads(Protocol):
         """One of them."""
 
     async def streams(
-        self, now: datetime, but: Collection[UUID], each: int, after: UUID | None, window: int
+        self, now: datetime, but: Collection[UUID], each: int, after: UUID | None, window: int, limit: int
     ) -> Streams:
-        """Of the next so many events by id, those with facts that a webhook is to be told by now.
+        """Of the next `window` events by id, those with facts that a webhook is to be told by now.
 
         `each` of a webhook at most, those first that it was told of least lately, and none of the webhooks of `but`.
-        Only events that the webhook's organizer organizes, and nothing while that account is shut.
+        Only events that the webhook's organizer organizes, and nothing while that account is shut. `limit` of all, in
+        rotation: the first one of each organizer, then the second one of each.
         """
 
     async def resends(self, but: Collection[UUID], limit: int) -> list[Resend]:
-        """What is to be sent once more, not of the webhooks of `but`, oldest request first."""
+        """What is to be sent once more, not of the webhooks of `but`.
+
+        Of each organizer the oldest request first, and organizers in rotation.
+        """
 
     async def have_mails_begun(self) -> bool:
         """Whether mails were ever made of facts."""
@@ -168,7 +173,7 @@ class Courier(Protocol):
         """Why nothing would ever be sent there, as far as the address itself shows; None: nothing is wrong with it."""
 
     async def deliver(self, webhook: Webhook, fact: Fact, now: datetime) -> None:
-        """Send a signed fact; within ten seconds it was taken (2xx) or not. Raises: Refused."""
+        """Send a signed fact; within five seconds it was taken (2xx) or not. Raises: Refused."""
 
     async def close(self) -> None:
         """Let go of what it holds."""

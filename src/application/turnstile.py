@@ -19,20 +19,27 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..domain.booking import Booking
-from ..domain.inventory import Decision, Inventory
+from ..domain.inventory import Decision, Inventory, LiveBooking
 from ..domain.refusals import IdempotencyKeyReused, NotFound
 from ..domain.settle import STEP, Asks, Settle, asks, settle
 from .failures import Conflict, Locked, OutcomeUnknown, Retryable, StorageFailure, Unavailable
 from .idempotency import Key, Keyed, Remembered, Replayed
-from .observing import Observer, Passage, Trouble, Unobserved
+from .observing import Observer, Overload, Passage, Trouble, Unobserved
 from .ports import Clock, Ids, Inventories, Needs, Storage
+from .throughput import Throughput
 
 Command = TypeVar("Command")
 Outcome = TypeVar("Outcome")
 Decide = Callable[[Inventory | None, datetime], Decision[Any]]
 
 MOST_WAITING = 10_000
-"""Commands that may wait; beyond it the caller is told to try again (503)."""
+"""Commands that may wait in a queue, however many it serves."""
+
+LEAST_WAITING = 256
+"""Commands that may wait however slow the queue is, so that a cold start or a lone command is never refused."""
+
+LONGEST_WAIT = 1.0
+"""Seconds that a command may expect to wait; more commands than the queue serves in that time are refused."""
 
 MOST_TOGETHER = 256
 """Commands that share one transaction."""
@@ -88,7 +95,7 @@ def outcome(admitted: Admitted[Outcome]) -> Outcome:
 class _Entry:
     """One command in the queue. Without a future nobody waits for it."""
 
-    __slots__ = ("decide", "future", "has_stood_by", "keyed", "mark", "needs")
+    __slots__ = ("decide", "future", "has_stood_by", "joined_at", "keyed", "mark", "needs")
 
     def __init__(
         self,
@@ -104,6 +111,7 @@ class _Entry:
         self.keyed = keyed
         self.mark = mark
         self.has_stood_by = False
+        self.joined_at = 0.0
 
     def concerns(self, event_ids: Collection[UUID]) -> bool:
         """Whether the command is about one of these events."""
@@ -139,6 +147,7 @@ class Turnstile:
         ids: Ids,
         *,
         most_waiting: int = MOST_WAITING,
+        least_waiting: int = LEAST_WAITING,
         most_together: int = MOST_TOGETHER,
         jitter: Callable[[], float] = random.random,
         observer: Observer | None = None,
@@ -153,7 +162,7 @@ class Turnstile:
             return _Entrance(
                 storage,
                 batch,
-                most_together=most_together,
+                bounds=_Bounds(most_waiting, min(least_waiting, most_waiting), most_together),
                 jitter=jitter,
                 observer=self._observer,
                 found_held=self._send_aside,
@@ -161,7 +170,6 @@ class Turnstile:
                 settle_soon=self.settle_soon,
             )
 
-        self._most_waiting = most_waiting
         self._front = entrance()
         self._side = entrance()
         self._held_elsewhere: set[UUID] = set()
@@ -213,7 +221,8 @@ class Turnstile:
         if self._is_closed:
             raise Unavailable("The service is shutting down; try again in a moment.")
         entrance = self._front if needs is None else self._entrance(needs.event_id)
-        if len(entrance.queue) >= self._most_waiting:
+        if entrance.is_overloaded:
+            self._observer.overloaded(Overload.COMMANDS)
             raise Unavailable("Too many requests wait at the moment; try again in a moment.")
         future: asyncio.Future[Admitted[Any]] = entrance.loop.create_future()
         entrance.join(_Entry(needs, decide, future, keyed, self._observer.arriving()))
@@ -247,6 +256,14 @@ def _decide_if_found(
     return decide(inventory, command, now)
 
 
+class _Bounds(Struct, frozen=True):
+    """How many commands may wait in a queue, at most and in any case, and how many share a transaction."""
+
+    most_waiting: int
+    least_waiting: int
+    most_together: int
+
+
 class _Entrance:
     """A queue, and the task that lets through who waits in it, for as long as anybody does.
 
@@ -259,7 +276,7 @@ class _Entrance:
         storage: Storage,
         batch: "Callable[[list[_Entry], bool], _Batch]",
         *,
-        most_together: int,
+        bounds: _Bounds,
         jitter: Callable[[], float],
         observer: Observer,
         found_held: Callable[[Collection[UUID]], None],
@@ -268,13 +285,15 @@ class _Entrance:
     ) -> None:
         self._storage = storage
         self._batch = batch
-        self._most_together = most_together
+        self._bounds = bounds
         self._jitter = jitter
         self._observer = observer
         self._found_held = found_held
         self._found_free = found_free
         self._settle_soon = settle_soon
         self._settling: set[UUID] = set()
+        self._throughput = Throughput(bounds.most_together)
+        self._served = 0
         self.queue: deque[_Entry] = deque()
         self.runner: asyncio.Task[None] | None = None
 
@@ -289,8 +308,20 @@ class _Entrance:
         """The loop of whoever calls. The runner knows it too, and asking asyncio takes a call of the system."""
         return asyncio.get_running_loop() if self.runner is None else self.runner.get_loop()
 
+    @property
+    def is_overloaded(self) -> bool:
+        """Whether one more command would wait for longer than a second or so, or more wait than may at all."""
+        waiting = len(self.queue)
+        if waiting < self._bounds.least_waiting:
+            return False
+        if waiting >= min(self._bounds.most_waiting, self._throughput.per_second * LONGEST_WAIT):
+            return True
+        # A transaction that takes long has told nothing of it yet.
+        return self.loop.time() - self.queue[0].joined_at > LONGEST_WAIT
+
     def join(self, entry: _Entry) -> None:
         """Stand at the end of the queue."""
+        entry.joined_at = self.loop.time()
         if entry.future is None and entry.needs is not None:
             self._settling.add(entry.needs.event_id)
         self.queue.append(entry)
@@ -311,14 +342,17 @@ class _Entrance:
             while self.queue:
                 entries = self._next()
                 if entries:
+                    begun, self._served = self.loop.time(), 0
                     with self._observer.batch([entry.mark for entry in entries]):
                         await self._let_through(entries)
+                    if self._served:
+                        self._throughput.note(self._served, self.loop.time() - begun)
         finally:
             self.runner = None
 
     def _next(self) -> list[_Entry]:
         entries: list[_Entry] = []
-        while self.queue and len(entries) < self._most_together:
+        while self.queue and len(entries) < self._bounds.most_together:
             entry = self.queue.popleft()
             if entry.future is None and entry.needs is not None:
                 self._settling.discard(entry.needs.event_id)
@@ -421,6 +455,7 @@ class _Entrance:
 
     def _finish(self, batch: "_Batch") -> None:
         self.queue.extendleft(reversed(batch.postponed))
+        self._served += len(batch.results)
         self._observer.passed(
             Passage(
                 batch.recorded,
@@ -457,11 +492,11 @@ class _Seen:
     def __init__(self, inventory: Inventory) -> None:
         self.inventory = _without_concerned(inventory)
         self.is_written = False
-        self.bookings: dict[int, Booking] = {}
-        self.of_customer: dict[int, list[Booking]] = {}
+        self.bookings = {booking.id.int: booking for booking in inventory.bookings}
+        self.of_customer: dict[int, list[LiveBooking]] = {}
         self.payments = {payment.id: payment for payment in inventory.payments}
-        for booking in inventory.bookings:
-            self._note(booking)
+        for live in inventory.of_customers:
+            self._begin(live)
 
     def has_lapsed_holds(self, now: datetime) -> bool:
         """Whether a step is to be done first that did not go into this transaction."""
@@ -470,21 +505,23 @@ class _Seen:
 
     def by(self, need: Needs) -> Inventory:
         """The inventory with what concerns the command."""
-        bookings = self.concerned(need)
+        of_customer = self.of_customer.get(need.customer_id.int) if need.customer_id is not None else None
+        bookings = self.concerned(need) if need.booking_id is not None or need.whole else ()
         payments = (
             [each for each in self.payments.values() if each.booking_id == need.booking_id] if self.payments else None
         )
-        if not bookings and not payments:
+        if not of_customer and not bookings and not payments:
             return self.inventory
-        return replace(self.inventory, bookings=bookings, payments=tuple(payments or ()))
+        return replace(
+            self.inventory, bookings=bookings, of_customers=tuple(of_customer or ()), payments=tuple(payments or ())
+        )
 
     def concerned(self, need: Needs) -> tuple[Booking, ...]:
-        """The bookings that a command is about."""
-        of_customer = self.of_customer.get(need.customer_id.int) if need.customer_id is not None else None
-        named = self.bookings.get(need.booking_id.int) if need.booking_id is not None else None
-        if named is None:
-            return tuple(of_customer) if of_customer else ()
-        return (*(each for each in of_customer or () if each is not named), named)
+        """The bookings that a command may change."""
+        ids = [] if need.booking_id is None else [need.booking_id.int]
+        if need.whole and need.customer_id is not None:
+            ids += [each.id.int for each in self.of_customer.get(need.customer_id.int, ())]
+        return tuple([self.bookings[each] for each in dict.fromkeys(ids) if each in self.bookings])
 
     def note(self, decision: Decision[Any]) -> None:
         """What was decided is what the next command finds."""
@@ -493,26 +530,34 @@ class _Seen:
             for payment in (*decision.new_payments, *decision.changed_payments):
                 self.payments[payment.id] = payment
         for booking in decision.booked:
-            self._note(booking)
+            self.bookings[booking.id.int] = booking
+            self._begin(booking)
         for change in decision.changed:
-            before = self.bookings.get(change.after.id.int)
-            if before is not None:
-                self.of_customer[before.customer_id.int].remove(before)
-                self._note(change.after)
+            before, after = change.before, change.after
+            if after.id.int in self.bookings:
+                self.bookings[after.id.int] = after
+            if before.status.is_live and not after.status.is_live:
+                self._end(after)
+            elif after.status.is_live and not before.status.is_live:
+                self._begin(after)
 
-    def _note(self, booking: Booking) -> None:
-        self.bookings[booking.id.int] = booking
+    def _begin(self, booking: LiveBooking) -> None:
         of_customer = self.of_customer.get(booking.customer_id.int)
         if of_customer is None:
             self.of_customer[booking.customer_id.int] = [booking]
         else:
             of_customer.append(booking)
 
+    def _end(self, booking: LiveBooking) -> None:
+        # Of a customer whom no command is about nothing is known, and nothing asked.
+        of_customer = self.of_customer.get(booking.customer_id.int, [])
+        of_customer[:] = [each for each in of_customer if each.id != booking.id]
+
 
 def _without_concerned(inventory: Inventory) -> Inventory:
     """What one command asked for is not the next one's."""
-    if inventory.bookings or inventory.payments or inventory.waiting_sizes:
-        return replace(inventory, bookings=(), payments=(), waiting_sizes={})
+    if inventory.bookings or inventory.of_customers or inventory.payments or inventory.waiting_sizes:
+        return replace(inventory, bookings=(), of_customers=(), payments=(), waiting_sizes={})
     return inventory
 
 

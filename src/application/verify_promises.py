@@ -1,6 +1,6 @@
 """Check the promises over everything that is stored, in bounded memory."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from uuid import UUID
 
@@ -62,19 +62,19 @@ class VerifyPromises:
         self._storage = storage
         self._clock = clock
 
-    async def __call__(self) -> Verdict:
-        """Raises: Unavailable."""
+    async def __call__(self, progress: Callable[[Verdict], None] | None = None) -> Verdict:
+        """Call `progress` with what was found so far, every some hundred rows. Raises: Unavailable."""
         for _ in range(2):
             try:
-                return await self._look()
+                return await self._look(progress)
             except Retryable:
                 # A connection that had died unnoticed. The second look is on a new one, at a new moment.
                 continue
         raise Unavailable("The database lost the connection again and again; try again in a moment.")
 
-    async def _look(self) -> Verdict:
+    async def _look(self, progress: Callable[[Verdict], None] | None) -> Verdict:
         async with self._storage.snapshot() as snapshot:
-            check = _Check(snapshot, self._clock.now())
+            check = _Check(snapshot, self._clock.now(), progress)
             await check.events()
             await check.bookings()
             await check.strays()
@@ -97,9 +97,10 @@ class NoteVerdict:
 
 
 class _Check:
-    def __init__(self, snapshot: Snapshot, now: datetime) -> None:
+    def __init__(self, snapshot: Snapshot, now: datetime, progress: Callable[[Verdict], None] | None) -> None:
         self._snapshot = snapshot
         self._now = now
+        self._progress = progress
         self._events = 0
         self._bookings = 0
         self._facts = 0
@@ -118,6 +119,7 @@ class _Check:
                 await self._check_history(state)
                 await self._check_served(state)
             last = states[-1].event.id
+            self._report()
 
     async def bookings(self) -> None:
         last: UUID | None = None
@@ -127,11 +129,16 @@ class _Check:
                 self._check_booking(row.booking, row.facts)
                 self._check_money(row.booking, row.payments)
             last = rows[-1].booking.id
+            self._report()
 
     async def strays(self) -> None:
         for what, count in (await self._snapshot.strays()).items():
             promise = next((number for word, number in _STRAYS_BREAK.items() if word in what), 7)
             self._breach(promise, f"{count} {what}")
+
+    def _report(self) -> None:
+        if self._progress is not None:
+            self._progress(self.verdict())
 
     def _check_counters(self, state: EventState, counts: dict[UUID, tuple[int, int, int]]) -> None:
         for each in state.ticket_types:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
 from msgspec import Struct
@@ -67,18 +67,40 @@ class DueHolds(Struct, frozen=True, gc=False):
     next_expiry: datetime | None
 
 
+class LiveBooking(Protocol):
+    """What a rule for one customer reads of a live booking. A `Booking` has it too."""
+
+    @property
+    def id(self) -> UUID:
+        """The booking's id."""
+
+    @property
+    def ticket_type_id(self) -> UUID:
+        """What its tickets are of."""
+
+    @property
+    def customer_id(self) -> UUID:
+        """Whose it is."""
+
+    @property
+    def quantity(self) -> int:
+        """The number of its tickets."""
+
+
 class Inventory(Struct, frozen=True, gc=False, kw_only=True):
     """One event under its lock: counters, the live bookings that a command concerns, the heads of its waiting lists.
 
-    `bookings` are the few that the command concerns. `closing` are live bookings of a closed event that are still to be
-    cancelled. `waiting_sizes` tells, per ticket type, what those in line ask for; it is loaded for edits alone. `due`
-    are holds that have lapsed, None while they are not loaded. `payments` are those of the bookings that a command
-    concerns, loaded where it is about money.
+    `bookings` are the few that the command changes. `of_customers` are the live bookings of the customers that the
+    command is about, as far as rules for one customer read them. `closing` are live bookings of a closed event that are
+    still to be cancelled. `waiting_sizes` tells, per ticket type, what those in line ask for; it is loaded for edits
+    alone. `due` are holds that have lapsed, None while they are not loaded. `payments` are those of the bookings that a
+    command concerns, loaded where it is about money.
     """
 
     event: Event
     ticket_types: tuple[TicketType, ...]
     bookings: tuple[Booking, ...] = ()
+    of_customers: tuple[LiveBooking, ...] = ()
     lines: Mapping[UUID, Line] = {}
     closing: tuple[Booking, ...] = ()
     due: DueHolds | None = None

@@ -216,9 +216,7 @@ def _may_take_again(inventory: Inventory, booking: Booking, now: datetime) -> bo
     if booking.status is not BookingStatus.EXPIRED or not inventory.event.serves_its_line(now):
         return False
     live = [
-        each
-        for each in inventory.bookings
-        if each.customer_id == booking.customer_id and each.status.is_live and each.id != booking.id
+        each for each in inventory.of_customers if each.customer_id == booking.customer_id and each.id != booking.id
     ]
     if any(each.ticket_type_id == booking.ticket_type_id for each in live):
         return False

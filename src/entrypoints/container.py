@@ -3,12 +3,12 @@
 import random
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dependency_injector.containers import DeclarativeContainer
 from dependency_injector.providers import Dependency, Object, Singleton
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError
 
 from .. import __version__
 from ..adapters.observing import Metrics, Numbers, SharedNumbers, Together, Unforeseen
@@ -48,6 +48,7 @@ from ..application.ports import (
     Tokens,
 )
 from ..application.promote_from_waitlist import PromoteFromWaitlist, ResumeUnsettled
+from ..application.prove_password import ProvePassword
 from ..application.queries import (
     ListBookings,
     ListEventBookings,
@@ -66,6 +67,8 @@ from ..application.sweep import ExpireHolds, SettlePayments, Sweep
 from ..application.telling import Courier, Postman
 from ..application.turnstile import Turnstile
 from ..application.verify_promises import NoteVerdict, VerifyPromises
+from .private_files import make_private_database, make_private_folder
+from .readiness import Draining, Readiness
 from .secret import signing_secret
 from .settings import Payments, Settings, SettingsError
 
@@ -134,6 +137,7 @@ def _numbers(settings: Settings) -> Numbers:
     if settings.metrics_directory is None:
         return Numbers()
     try:
+        make_private_folder(settings.metrics_directory)
         return SharedNumbers(settings.metrics_directory)
     except OSError as error:
         raise SettingsError(
@@ -173,7 +177,11 @@ def _ledger_url(settings: Settings) -> str | URL:
     file = settings.sqlite_file
     if file is None:
         return settings.database_url
-    return URL.create("sqlite+aiosqlite", database=str(file.with_name(f"{file.name}.sandbox.db")))
+    return URL.create("sqlite+aiosqlite", database=str(_ledger_file(file)))
+
+
+def _ledger_file(database: Path) -> Path:
+    return database.with_name(f"{database.name}.sandbox.db")
 
 
 def _courier(settings: Settings) -> Courier:
@@ -201,29 +209,25 @@ def _initialize_event(turnstile: Turnstile, settings: Settings) -> InitializeEve
     return InitializeEvent(turnstile, settings.organizers)
 
 
-def _limited_log_in(settings: Settings, log_in: LogIn, failed_logins: FailedLogins) -> LogInWithinLimits:
-    return LogInWithinLimits(log_in, failed_logins if settings.rate_limits else None)
+def _counted_failures(settings: Settings, failed_logins: FailedLogins) -> FailedLogins | None:
+    """Where failures to prove a password are counted; None: the limits are switched off."""
+    return failed_logins if settings.rate_limits else None
 
 
 def _make_room(settings: Settings) -> None:
-    """The folder of the embedded database. Raises: Unavailable."""
-    if settings.sqlite_file is not None:
-        folder = settings.sqlite_file.parent
+    """Make the files of the embedded database, for their owner alone. Raises: Unavailable."""
+    file = settings.sqlite_file
+    if file is None:
+        return
+    try:
+        make_private_folder(file.parent)
+    except OSError as error:
+        raise Unavailable(f"The folder {file.parent} for the database cannot be made: {error.strerror}") from error
+    for each in (file, *([_ledger_file(file)] if settings.payments is Payments.SANDBOX else ())):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_private_database(each)
         except OSError as error:
-            raise Unavailable(f"The folder {folder} for the database cannot be made: {error.strerror}") from error
-
-
-class Draining:
-    """Whether this process takes no more work, because it is about to end."""
-
-    def __init__(self) -> None:
-        self.has_begun = False
-
-    def begin(self) -> None:
-        """From now on this process is not ready any more."""
-        self.has_begun = True
+            raise Unavailable(f"The file {each} cannot be made: {error.strerror}") from error
 
 
 class Container(DeclarativeContainer):
@@ -237,7 +241,6 @@ class Container(DeclarativeContainer):
     clock: Singleton[Clock] = Singleton(SystemClock)
     ids: Singleton[Ids] = Singleton(Uuid7Ids)
     jitter: Object[Callable[[], float]] = Object(random.random)
-    password_hasher: Singleton[PasswordHasher] = Singleton(Argon2PasswordHasher)
     known_passwords: Singleton[KnownPasswords] = Singleton(ZxcvbnKnownPasswords)
     tokens: Singleton[Tokens] = Singleton(_tokens, settings)
     refresh_tokens: Singleton[RefreshTokens] = Singleton(RandomRefreshTokens)
@@ -246,13 +249,16 @@ class Container(DeclarativeContainer):
     metrics = Singleton(_metrics, settings, storage)
     unforeseen = Singleton(_unforeseen, metrics, reports)
     observer = Singleton(_observer, metrics, tracing)
+    password_hasher: Singleton[PasswordHasher] = Singleton(Argon2PasswordHasher, observer=observer)
     turnstile = Singleton(Turnstile, storage, clock, ids, jitter=jitter, observer=observer)
     draining = Singleton(Draining)
+    readiness = Singleton(Readiness, storage.provider, draining)
     # Asked for with every request; the clock's own answer, a date, costs twenty times as much.
     seconds: Object[Callable[[], float]] = Object(time.time)
     request_limits = Singleton(RequestLimits, seconds)
     share_counts = Singleton(ShareCounts, request_limits, storage, ids)
     failed_logins = Singleton(FailedLogins, storage, clock)
+    counted_failures = Singleton(_counted_failures, settings, failed_logins)
 
     book_ticket = Singleton(BookTicket, turnstile)
     cancel_booking = Singleton(CancelBooking, turnstile, reads)
@@ -269,12 +275,13 @@ class Container(DeclarativeContainer):
 
     create_user = Singleton(CreateUser, storage, password_hasher, known_passwords, clock, ids)
     log_in = Singleton(LogIn, storage, password_hasher, tokens, refresh_tokens, clock, ids)
-    limited_log_in = Singleton(_limited_log_in, settings, log_in, failed_logins)
+    limited_log_in = Singleton(LogInWithinLimits, log_in, counted_failures)
     refresh_session = Singleton(RefreshSession, storage, tokens, refresh_tokens, clock)
     log_out = Singleton(LogOut, storage, refresh_tokens, clock)
     authenticate = Singleton(Authenticate, tokens, reads, clock)
     read_profile = Singleton(ReadProfile, reads)
-    change_profile = Singleton(ChangeProfile, storage, password_hasher, known_passwords, clock)
+    prove_password = Singleton(ProvePassword, reads, password_hasher, counted_failures)
+    change_profile = Singleton(ChangeProfile, storage, password_hasher, known_passwords, clock, counted_failures)
     grant_role = Singleton(GrantRole, storage, clock)
     disable_user = Singleton(DisableUser, storage, clock)
     enable_user = Singleton(EnableUser, storage, clock)
@@ -307,18 +314,20 @@ def make_container(settings: Settings) -> Container:
     return Container(settings=settings)
 
 
-async def migrate(settings: Settings) -> None:
-    """Bring the database's schema up to date; safe to run twice and at once. Raises: Unavailable."""
+async def migrate(settings: Settings, progress: Callable[[str], None] | None = None) -> None:
+    """Bring the database's schema up to date; safe to run twice and at once.
+
+    Call `progress` with each version that it reaches. Raises: Unavailable.
+    """
     if settings.is_in_memory:
         return
     from ..adapters.sql.migrate import upgrade  # noqa: PLC0415
 
     _make_room(settings)
     try:
-        await upgrade(settings.database_url)
-    except DBAPIError as error:
-        # What the driver says names the host and the user, and no password.
-        raise Unavailable(f"The database at {settings.database_place} cannot be migrated: {error.orig}") from error
+        await upgrade(settings.database_url, progress)
+    except Unavailable as failure:
+        raise Unavailable(f"The database at {settings.database_place} cannot be migrated: {failure}") from failure
     if settings.payments is Payments.SANDBOX:
         await _prepare_sandbox(settings)
 

@@ -118,16 +118,23 @@ async def _end(chores: "list[asyncio.Task[None]]") -> None:
 
 
 async def _again(chore: Callable[[], Awaitable[object]], every: float, what: str) -> None:
-    """Do a chore again and again, whatever fails."""
+    """Do a chore again and again, whatever fails. A failure that stays is logged once."""
+    said: str | None = None
     while True:
         try:
             await chore()
         except Unavailable as failure:
-            _log.warning("Looking for %s did not work and is done again in a moment: %s", what, failure)
+            if str(failure) != said:
+                said = str(failure)
+                _log.warning("Looking for %s did not work and is done again every moment: %s", what, failure)
         except Exception:  # noqa: BLE001 - the next look may well succeed, so this task ends with the process only
             _log.exception("Looking for %s failed", what)
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                # What failed is how the chore took being cancelled, and it is not cancelled again.
-                raise asyncio.CancelledError from None
+        else:
+            if said is not None:
+                said = None
+                _log.info("Looking for %s works again", what)
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            # The chore answered its cancellation with a failure. It is cancelled once only.
+            return
         await asyncio.sleep(every)

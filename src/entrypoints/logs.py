@@ -13,11 +13,12 @@ from uuid import UUID
 
 import msgspec
 import structlog
-from concurrent_log_handler import ConcurrentRotatingFileHandler
 from msgspec import Struct
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, Processor
 
+from .log_file import RotatingFile
+from .private_files import close_to_others, make_private_folder
 from .settings import Settings, SettingsError
 
 FILE_BYTES: Final = 10 * 1024 * 1024
@@ -51,13 +52,16 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 def set_up_logs(settings: Settings, stream: TextIO | None = None) -> None:
     """Everything that anyone logs in this process goes to the console (stderr) and, where one is named, to a file.
 
-    Several processes may share the file; whoever finds it full puts it aside. Raises: SettingsError.
+    Several processes may share the file. Raises: SettingsError.
     """
     console = logging.StreamHandler(stream or sys.stderr)
     console.setFormatter(_Formatter(_readable() if console.stream.isatty() else _json()))
     handlers: list[logging.Handler] = [console]
+    files: list[Path] = []
     if settings.log_file is not None:
         handlers.append(_file(settings.log_file))
+        older = (Path(f"{settings.log_file}.{number + 1}") for number in range(FILES_KEPT))
+        files = [settings.log_file, *older]
     root = logging.getLogger()
     for handler in (*root.handlers,):
         root.removeHandler(handler)
@@ -76,6 +80,7 @@ def set_up_logs(settings: Settings, stream: TextIO | None = None) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+    close_to_others(files)
 
 
 class RequestLine(Struct, frozen=True, kw_only=True):
@@ -95,13 +100,17 @@ class RequestLine(Struct, frozen=True, kw_only=True):
     timestamp: datetime
 
 
-class RequestLines(Struct, frozen=True):
+class RequestLines(Struct):
     """What is written of the requests that were answered in one turn of the event loop."""
 
     lines: list[RequestLine]
+    text: str = ""
 
     def __str__(self) -> str:
-        return _encode_lines(self.lines)[:-1].decode()
+        if not self.text:
+            # Once for the console and the file.
+            self.text = _encode_lines(self.lines)[:-1].decode()
+        return self.text
 
 
 class _Answered:
@@ -230,15 +239,10 @@ def _readable() -> Processor:
     return structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
 
 
-def _file(path: Path) -> logging.Handler:
+def _file(path: Path) -> RotatingFile:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handler: logging.Handler = ConcurrentRotatingFileHandler(
-            str(path), maxBytes=FILE_BYTES, backupCount=FILES_KEPT, encoding="utf-8", chmod=0o640
-        )
-        # It opens its file with the first line; whether it can is to be known now.
-        with path.open("a", encoding="utf-8"):
-            pass
+        make_private_folder(path.parent)
+        handler = RotatingFile(path, FILE_BYTES, FILES_KEPT)
     except OSError as error:
         raise SettingsError(f"BOXOFFICE_LOG_FILE must name a file that can be written: {error.strerror}") from None
     handler.setFormatter(_Formatter(_json()))

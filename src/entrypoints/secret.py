@@ -4,8 +4,9 @@ import os
 import secrets
 from pathlib import Path
 
-from .settings import LEAST_SECRET, MADE_BY, PREFIX, Settings, SettingsError
-from .strength import weakness_of
+from .private_files import OWNER_ONLY, make_private_folder
+from .settings import PREFIX, Settings, SettingsError
+from .strength import MADE_BY, RANDOM_BYTES, new_secret, weakness_of
 
 _NAME = f"{PREFIX}JWT_SECRET"
 
@@ -18,10 +19,10 @@ def signing_secret(settings: Settings) -> str:
     if settings.jwt_secret is not None:
         return settings.jwt_secret
     if settings.is_in_memory:
-        return secrets.token_urlsafe(48)
+        return new_secret()
     if settings.sqlite_file is None:
         raise SettingsError(
-            f"{_NAME} must be set for this database: at least {LEAST_SECRET} bytes, the same for every process; "
+            f"{_NAME} must be set for this database: {RANDOM_BYTES} random bytes, the same for every process; "
             f"make one with: {MADE_BY}"
         )
     return kept_secret(settings.sqlite_file.with_name(f"{settings.sqlite_file.name}.jwt-secret"))
@@ -43,12 +44,13 @@ def kept_secret(path: Path) -> str:
 
 
 def _make(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private_folder(path.parent)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(secrets.token_urlsafe(48))
+            os.fchmod(file.fileno(), OWNER_ONLY)
+            file.write(new_secret())
             file.flush()
             os.fsync(file.fileno())
         # A link appears whole or not at all, and never in place of another's.
@@ -69,14 +71,10 @@ def _read(path: Path) -> str:
         if os.fstat(file.fileno()).st_mode & 0o077:
             raise SettingsError(f"{path} must be readable by its owner alone; say: chmod 600 {path}")
         secret = file.read().rstrip("\r\n")
-    if len(secret.encode()) < LEAST_SECRET:
-        raise SettingsError(
-            f"{path} must hold at least {LEAST_SECRET} bytes; remove it for a new one (everybody signs in again)"
-        )
     weakness = weakness_of(secret)
     if weakness is not None:
         raise SettingsError(
-            f"{path} must hold a random text, and this one {weakness}; remove it for a new one "
-            "(everybody signs in again)"
+            f"{path} must hold {RANDOM_BYTES} random bytes, and what it holds {weakness}; remove it for a new one "
+            "(access tokens end, and clients refresh them)"
         )
     return secret

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import jwt
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from jwt.algorithms import HMACAlgorithm
 from msgspec import Struct
 from sqlalchemy.engine import URL, make_url
@@ -21,17 +22,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..domain.money import currency
 from ..domain.user import Organizers, email
-from .strength import weakness_of
+from .strength import MADE_BY, RANDOM_BYTES, weakness_of
 
 PREFIX: Final = "BOXOFFICE_"
+MOST_PORT: Final = 65_535
+MOST_WORKERS: Final = 64
+
 TEST_PREFIX: Final = "BOXOFFICE_TEST_"
 """Settings of the tests, which are not ours to judge."""
-
-LEAST_SECRET: Final = 32
-"""Bytes of a secret for HS256 (RFC 7518, 3.2)."""
-
-MADE_BY: Final = 'python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
-"""What makes a secret, for whoever needs one."""
 
 MEMORY_URL: Final = "memory://"
 SQLITE_DRIVER: Final = "sqlite+aiosqlite"
@@ -69,6 +67,13 @@ class Payments(StrEnum):
     STRIPE = "stripe"
 
 
+class ForwardedHeader(StrEnum):
+    """The header in which trusted proxies say whom a request comes from."""
+
+    X_FORWARDED_FOR = "x-forwarded-for"
+    FORWARDED = "forwarded"
+
+
 class MailUrl(Struct, frozen=True, kw_only=True):
     """Where mails are handed over, as a URL says it. `encryption` is `starttls`, `tls` or `none`."""
 
@@ -95,7 +100,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Secrets whose tokens are still read, and which sign none."""
     organizers: Organizers = Organizers.EVERYONE
     rate_limits: bool = True
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int = 1
     trusted_proxies: tuple[Network, ...] = ()
+    forwarded_header: ForwardedHeader = ForwardedHeader.X_FORWARDED_FOR
     cors_origins: tuple[str, ...] = ()
     currency: str = "EUR"
     payments: Payments = Payments.SANDBOX
@@ -155,16 +164,19 @@ class Settings(Struct, frozen=True, kw_only=True):
         values: dict[str, Any] = {}
         problems, unknown = [], []
         for name, text in sorted(ours.items()):
-            if name in _RULES:
+            if name in _RULES and not (name == _PORT and (text or "").startswith("tcp://")):
                 field, rule = _RULES[name]
                 try:
                     values[field] = rule(_present(text))
                 except ValueError as error:
                     problems.append(f"{name} {error}")
-            elif near := difflib.get_close_matches(name.removeprefix(PREFIX), _SUFFIXES, 1, 0.75):
+            elif name not in _RULES and (
+                near := difflib.get_close_matches(name.removeprefix(PREFIX), _SUFFIXES, 1, 0.75)
+            ):
                 problems.append(f"{name} is not a setting; did you mean {PREFIX}{near[0]}?")
             elif not name.startswith(TEST_PREFIX):
-                # A platform may set such names by itself: Kubernetes does for a service called "boxoffice".
+                # A platform may set such names by itself: for a service called "boxoffice", Kubernetes sets
+                # BOXOFFICE_SERVICE_HOST, and BOXOFFICE_PORT to a URL.
                 unknown.append(name)
         if values.get("payments") is Payments.STRIPE and f"{PREFIX}STRIPE_KEY" not in ours:
             problems.append(f"{PREFIX}STRIPE_KEY must be set with {PREFIX}PAYMENTS=stripe")
@@ -185,8 +197,34 @@ def _dotenv(path: Path) -> dict[str, str | None]:
         raise SettingsError(f"{path.name} in the working directory cannot be read: {error.strerror}") from None
     except UnicodeError:
         raise SettingsError(f"{path.name} in the working directory must be text in UTF-8") from None
+    _check_lines(path, text)
     # What is written is what counts: no ${NAME} is filled in, a password may look like one.
     return dotenv_values(stream=StringIO(text), interpolate=False)
+
+
+def _check_lines(path: Path, text: str) -> None:
+    """Raises: SettingsError naming each line that is neither blank, a comment nor NAME=value.
+
+    The library leaves such lines out, so that a forgotten quote would mean a setting's default.
+    """
+    problems: list[str] = []
+    for binding in parse_stream(StringIO(text)):
+        is_line = binding.key is None or (binding.value is not None and _NAME.fullmatch(binding.key))
+        # A quote that ends some lines below would hide the settings between.
+        hides = _HIDDEN.search(binding.value or "")
+        if binding.error or not is_line or hides:
+            string, number = binding.original
+            number += string[: len(string) - len(string.lstrip())].count("\n")
+            problems.append(
+                f"{path.name} in the working directory: line {number} must be NAME=value, a comment or blank, and a "
+                "quote that it opens must be closed"
+            )
+    if problems:
+        raise SettingsError(*problems) from None
+
+
+_NAME: Final = re.compile(r"[A-Za-z_][\w.-]*")
+_HIDDEN: Final = re.compile(rf"^\s*(?:export\s+)?{PREFIX}\w*\s*=", re.MULTILINE)
 
 
 def _present(text: str | None) -> str:
@@ -217,6 +255,8 @@ def _database_url(text: str) -> str:
             raise ValueError("must name a file after sqlite+aiosqlite:///, and this is a directory")
     elif url.drivername != MYSQL_DRIVER or not (url.host and url.database):
         raise rule
+    if not all((part or "").isascii() for part in (url.username, url.password)):
+        raise ValueError("must have a user and a password in ASCII: the driver cannot send others")
     # A word without a value would be left out, and the connection be without TLS.
     if not all(value for _, value in parse_qsl(text.partition("?")[2], keep_blank_values=True)):
         raise rule
@@ -242,15 +282,13 @@ def _check_options(url: URL) -> None:
 
 
 def _jwt_secret(text: str) -> str:
-    if len(text.encode()) < LEAST_SECRET:
-        raise ValueError(f"must have at least {LEAST_SECRET} bytes; make one with: {MADE_BY}")
     try:
         HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(text)
     except jwt.InvalidKeyError:
         raise ValueError("must be a random text, not a PEM or SSH key") from None
     weakness = weakness_of(text)
     if weakness is not None:
-        raise ValueError(f"must be a random text, and this one {weakness}; make one with: {MADE_BY}")
+        raise ValueError(f"must be {RANDOM_BYTES} random bytes, and this one {weakness}; make one with: {MADE_BY}")
     return text
 
 
@@ -355,6 +393,23 @@ def _switch(text: str) -> bool:
     return text.lower() == "on"
 
 
+def _host(text: str) -> str:
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("must be an address or a name to listen on: 127.0.0.1, ::, localhost")
+    return text
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """Return a rule for whole numbers in decimal digits. It raises ValueError."""
+
+    def rule(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and len(text) <= 9 and least <= int(text) <= most):
+            raise ValueError(f"must be a whole number from {least} to {most}")
+        return int(text)
+
+    return rule
+
+
 def _networks(text: str) -> tuple[Network, ...]:
     rule = ValueError("must be addresses or networks, separated by commas: 192.0.2.1, 10.0.0.0/8, 2001:db8::/32")
     try:
@@ -407,7 +462,11 @@ _RULES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     f"{PREFIX}JWT_OLDER_SECRETS": ("jwt_older_secrets", _jwt_older_secrets),
     f"{PREFIX}ORGANIZERS": ("organizers", _choice(Organizers)),
     f"{PREFIX}RATE_LIMITS": ("rate_limits", _switch),
+    f"{PREFIX}HOST": ("host", _host),
+    f"{PREFIX}PORT": ("port", whole(0, MOST_PORT)),
+    f"{PREFIX}WORKERS": ("workers", whole(1, MOST_WORKERS)),
     f"{PREFIX}TRUSTED_PROXIES": ("trusted_proxies", _networks),
+    f"{PREFIX}FORWARDED_HEADER": ("forwarded_header", _choice(ForwardedHeader)),
     f"{PREFIX}CORS_ORIGINS": ("cors_origins", _origins),
     f"{PREFIX}CURRENCY": ("currency", _currency),
     f"{PREFIX}PAYMENTS": ("payments", _choice(Payments)),
@@ -423,4 +482,5 @@ _RULES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     f"{PREFIX}LOG_LEVEL": ("log_level", _choice(LogLevel, upper=True)),
     f"{PREFIX}LOG_FILE": ("log_file", _log_file),
 }
+_PORT: Final = f"{PREFIX}PORT"
 _SUFFIXES: Final = tuple(name.removeprefix(PREFIX) for name in _RULES)

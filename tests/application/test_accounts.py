@@ -16,10 +16,11 @@ from boxoffice.application.create_user import CreateUser, Registration
 from boxoffice.application.disable_user import DisableUser, EnableUser
 from boxoffice.application.failures import OutcomeUnknown, Retryable, Unavailable
 from boxoffice.application.grant_role import GrantRole
+from boxoffice.application.limits_on_login import FailedLogins, LogInWithinLimits
 from boxoffice.application.list_users import ListUsers
 from boxoffice.application.log_in import SESSION_LIFETIME, Credentials, LogIn, SignedIn
 from boxoffice.application.log_out import LogOut
-from boxoffice.application.ports import Claims
+from boxoffice.application.ports import Asker, Claims
 from boxoffice.application.refresh_session import RefreshSession
 from boxoffice.application.transaction import ATTEMPTS, in_transaction
 from boxoffice.domain.refusals import (
@@ -28,12 +29,15 @@ from boxoffice.domain.refusals import (
     InvalidToken,
     NotAllowed,
     NotFound,
+    Refusal,
+    TooManyRequests,
     WrongCredentials,
 )
 from boxoffice.domain.user import Actor, Role, User
 from tests.application.world import NOW, FewKnownPasswords, PlainHasher, PlainRefreshTokens, PlainTokens, World, later
 
 PASSWORD = "correct horse"
+HOME = "192.0.2.7"
 
 
 class Desk:
@@ -54,6 +58,7 @@ class Desk:
         self.enable = EnableUser(storage, clock)
         self.list = ListUsers(storage.reads)
         self.change = ChangeProfile(storage, self.hasher, FewKnownPasswords(), clock)
+        self.limited_log_in = LogInWithinLimits(self.log_in, None)
         self.read = ReadProfile(storage.reads)
         self.grant = GrantRole(storage, clock)
         self.authenticate = Authenticate(self.tokens, storage.reads, clock, seconds=lambda: self.seconds)
@@ -161,7 +166,7 @@ async def test_unknown_address_and_wrong_password_look_alike_and_both_are_verifi
 
 
 async def test_an_unknown_account_is_not_let_in_whatever_the_hasher_says(desk: Desk) -> None:
-    async def anything(password: str, password_hash: str | None) -> bool:
+    async def anything(password: str, password_hash: str | None, asker: Asker) -> bool:
         return True
 
     desk.hasher.verify = anything  # type: ignore[method-assign]
@@ -188,8 +193,8 @@ async def test_a_password_that_changes_while_one_signs_in_is_not_good_any_more(d
     claims = desk.tokens.issued[token]
     plain = desk.hasher.verify
 
-    async def slow(password: str, password_hash: str | None) -> bool:
-        is_right = await plain(password, password_hash)
+    async def slow(password: str, password_hash: str | None, asker: Asker) -> bool:
+        is_right = await plain(password, password_hash, asker)
         desk.hasher.verify = plain  # type: ignore[method-assign]
         await desk.change(claims, ProfileChanges(current_password=PASSWORD, new_password="another word"))
         return is_right
@@ -219,7 +224,7 @@ async def test_a_password_that_was_kept_too_weakly_is_kept_better_from_its_next_
 async def test_signing_in_goes_on_where_there_is_no_room_to_keep_a_password_better(desk: Desk) -> None:
     user = await old_user(desk)
 
-    async def full(password: str) -> str:
+    async def full(password: str, asker: Asker) -> str:
         raise Unavailable
 
     desk.hasher.hash = full  # type: ignore[method-assign]
@@ -243,11 +248,11 @@ async def test_an_account_that_changes_all_the_time_is_busy(desk: Desk) -> None:
     user = await desk.user()
     plain, number = desk.hasher.verify, 0
 
-    async def slow(password: str, password_hash: str | None) -> bool:
+    async def slow(password: str, password_hash: str | None, asker: Asker) -> bool:
         nonlocal number
         number += 1
         desk.world.storage._tables.users[user.id] = replace(user, password_hash=f"another {number}")
-        return await plain(password, f"hash of {password}")
+        return await plain(password, f"hash of {password}", asker)
 
     desk.hasher.verify = slow  # type: ignore[method-assign]
     with pytest.raises(Unavailable):
@@ -789,3 +794,68 @@ async def test_a_storage_that_does_not_answer_is_given_up(desk: Desk, monkeypatc
     desk.world.faults.gate(Step.BEGIN)
     with pytest.raises(Unavailable):
         await desk.user()
+
+
+class TestTheCurrentPassword:
+    """Guessing it is limited as signing in is, by the same counters."""
+
+    @pytest.fixture
+    def desk(self, world: World) -> Desk:
+        desk = Desk(world)
+        failed_logins = FailedLogins(world.storage, world.clock)
+        desk.change = ChangeProfile(world.storage, desk.hasher, FewKnownPasswords(), world.clock, failed_logins)
+        desk.limited_log_in = LogInWithinLimits(desk.log_in, failed_logins)
+        return desk
+
+    async def claims(self, desk: Desk, email: str = "ana@example.org") -> Claims:
+        await desk.user(email)
+        return desk.tokens.issued[await desk.session(email)]
+
+    async def attempt(self, desk: Desk, claims: Claims, password: str, address: str | None = HOME) -> str:
+        try:
+            await desk.change(claims, ProfileChanges(name="Ana B.", current_password=password), address)
+        except Refusal as refusal:
+            return refusal.code
+        return "changed"
+
+    @pytest.mark.parametrize("address", [HOME, None])
+    async def test_after_ten_wrong_ones_the_right_one_is_refused_too(self, desk: Desk, address: str | None) -> None:
+        claims, other = await self.claims(desk), await self.claims(desk, "ben@example.org")
+        for _ in range(10):
+            assert await self.attempt(desk, claims, "wrong", address) == "not-allowed"
+        verified = len(desk.hasher.verified)
+        assert await self.attempt(desk, claims, PASSWORD, address) == "too-many-requests"
+        assert await self.attempt(desk, claims, "wrong", address) == "too-many-requests"
+        assert len(desk.hasher.verified) <= verified + 1, "once closed no password is looked at"
+        assert await self.attempt(desk, claims, PASSWORD, "198.51.100.2") == "changed"
+        assert await self.attempt(desk, other, PASSWORD, address) == "changed"
+        assert (await desk.change(claims, ProfileChanges(name="Cleo"), address)).name == "Cleo", "needs no password"
+
+    async def test_failures_to_sign_in_count_too(self, desk: Desk) -> None:
+        claims = await self.claims(desk)
+        wrong = Credentials(email="Ana@example.org", password="wrong")
+        for _ in range(5):
+            assert await self.attempt(desk, claims, "wrong") == "not-allowed"
+            with pytest.raises(WrongCredentials):
+                await desk.limited_log_in(wrong, HOME)
+        assert await self.attempt(desk, claims, PASSWORD) == "too-many-requests"
+        with pytest.raises(TooManyRequests):
+            await desk.limited_log_in(Credentials(email="ana@example.org", password=PASSWORD), HOME)
+
+    async def test_an_account_that_is_gone_has_no_password(self, desk: Desk) -> None:
+        claims = await self.claims(desk)
+        del desk.world.storage._tables.users[claims.user_id]
+        assert await self.attempt(desk, claims, PASSWORD) == "invalid-token"
+
+
+async def test_passwords_are_hashed_for_whom_it_concerns(desk: Desk) -> None:
+    """Strangers have a share of their own, so that they cannot use up that of the account they try."""
+    registration = Registration(name="Ana", email="Ana@example.org", password=PASSWORD)
+    user = await desk.create(registration, "2001:db8::1")
+    network = "2001:db8::/64"
+    assert desk.hasher.askers == [Asker(("ana@example.org", "2001:db8::1"), network)]
+    await desk.log_in(Credentials(email="Ana@example.org", password=PASSWORD), "2001:db8::1")
+    claims = desk.tokens.issued[await desk.session()]
+    desk.hasher.askers.clear()
+    await desk.change(claims, ProfileChanges(current_password=PASSWORD, new_password="another word"), HOME)
+    assert desk.hasher.askers == [Asker(user.id, HOME)] * 2

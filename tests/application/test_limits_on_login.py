@@ -1,6 +1,7 @@
-"""Ten failures in a quarter of an hour, for one account or from one address: then nobody signs in there any more."""
+"""After ten failures in a quarter of an hour, an account is closed to the address that they came from."""
 
 import asyncio
+from collections.abc import Hashable
 from datetime import timedelta
 from uuid import UUID
 
@@ -8,11 +9,17 @@ import pytest
 
 from boxoffice.adapters.memory import MemoryStorage, Step
 from boxoffice.application.failures import Unavailable
-from boxoffice.application.limits_on_login import MOST_REMEMBERED, FailedLogins, LogInWithinLimits
+from boxoffice.application.limits_on_login import (
+    MOST_OF_ACCOUNT,
+    MOST_OF_ADDRESS,
+    MOST_REMEMBERED,
+    FailedLogins,
+    LogInWithinLimits,
+)
 from boxoffice.application.log_in import Credentials, LogIn, SignedIn
-from boxoffice.application.ports import Token
+from boxoffice.application.ports import Failures, Token
 from boxoffice.domain.refusals import InvalidRequest, TooManyRequests, WrongCredentials
-from tests.application.world import SetClock
+from tests.application.world import NOW, SetClock
 
 RIGHT = "correct horse battery"
 HOME = "192.0.2.7"
@@ -27,7 +34,7 @@ class Door(LogIn):
         self.may_answer = asyncio.Event()
         self.may_answer.set()
 
-    async def __call__(self, credentials: Credentials) -> SignedIn:
+    async def __call__(self, credentials: Credentials, address: Hashable = None) -> SignedIn:
         async with self.looking:
             self.looks += 1
             self.looking.notify_all()
@@ -54,7 +61,7 @@ class Entrance:
         ]
 
     async def attempt(
-        self, password: str, *, email: str = "ada@example.org", address: str = HOME, process: int = 0
+        self, password: str, *, email: str = "ada@example.org", address: Hashable = HOME, process: int = 0
     ) -> str:
         try:
             await self.processes[process](Credentials(email=email, password=password), address)
@@ -62,7 +69,7 @@ class Entrance:
             return refusal.code
         return "in"
 
-    async def fail(self, times: int, *, email: str = "ada@example.org", address: str = HOME) -> None:
+    async def fail(self, times: int, *, email: str = "ada@example.org", address: Hashable = HOME) -> None:
         for _ in range(times):
             assert await self.attempt("wrong", email=email, address=address) == "wrong-credentials"
 
@@ -72,20 +79,78 @@ def entrance() -> Entrance:
     return Entrance()
 
 
-async def test_after_ten_failures_for_an_account_the_right_password_is_refused_too(entrance: Entrance) -> None:
-    for number in range(10):
+async def test_after_ten_failures_for_an_account_from_an_address_the_right_password_is_refused_too(
+    entrance: Entrance,
+) -> None:
+    await entrance.fail(10)
+    assert await entrance.attempt("wrong") == "too-many-requests"
+    assert await entrance.attempt(RIGHT) == "too-many-requests"
+    assert await entrance.attempt(RIGHT, email=" ADA@example.org") == "too-many-requests"
+    assert await entrance.attempt(RIGHT, address="198.51.100.2") == "in", "from elsewhere"
+    assert await entrance.attempt(RIGHT, email="ben@example.org") == "in", "another account from there"
+
+
+async def test_an_account_alone_is_closed_after_a_hundred_failures(entrance: Entrance) -> None:
+    for number in range(MOST_OF_ACCOUNT):
+        assert await entrance.attempt(RIGHT, address="198.51.100.1") == "in"
         await entrance.fail(1, address=f"192.0.2.{number}")
-    assert await entrance.attempt("wrong", address="198.51.100.1") == "too-many-requests"
     assert await entrance.attempt(RIGHT, address="198.51.100.2") == "too-many-requests"
-    assert await entrance.attempt(RIGHT, email=" ADA@example.org", address="198.51.100.3") == "too-many-requests"
+    assert await entrance.attempt(RIGHT, email="ADA@EXAMPLE.ORG", address="198.51.100.3") == "too-many-requests"
     assert await entrance.attempt(RIGHT, email="ben@example.org", address="198.51.100.2") == "in"
 
 
-async def test_after_ten_failures_from_an_address_it_is_closed_to_everybody_there(entrance: Entrance) -> None:
-    for number in range(10):
+async def test_an_address_is_closed_after_three_hundred_failures(entrance: Entrance) -> None:
+    for number in range(MOST_OF_ADDRESS):
+        assert await entrance.attempt(RIGHT) == "in"
         await entrance.fail(1, email=f"nobody{number}@example.org")
     assert await entrance.attempt(RIGHT) == "too-many-requests"
     assert await entrance.attempt(RIGHT, address="198.51.100.2") == "in"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
+        ("2001:db8:1:2::1", "2001:DB8:1:2::/64".lower(), True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("::ffff:192.0.2.7", "192.0.2.7", True),
+        ("192.0.2.7", "192.0.2.8", False),
+        (("a", "place"), ("a", "place"), True),
+    ],
+)
+async def test_a_network_of_64_bits_is_one_address(
+    entrance: Entrance, one: Hashable, other: Hashable, is_same: bool
+) -> None:
+    await entrance.fail(10, address=one)
+    assert (await entrance.attempt(RIGHT, address=other) == "too-many-requests") is is_same
+
+
+async def test_what_is_kept_of_an_address_stays_small_and_counts_a_quarter_of_an_hour(entrance: Entrance) -> None:
+    for number in range(MOST_OF_ADDRESS):
+        await entrance.fail(1, email=f"nobody{number}@example.org")
+        entrance.clock.time += timedelta(seconds=2)
+    kept = entrance.storage._tables.failures
+    assert max(map(len, kept.values())) <= 16
+    (of_address,) = [each for each in kept.values() if sum(minute.number for minute in each) == MOST_OF_ADDRESS]
+    credentials = Credentials(email="ada@example.org", password=RIGHT)
+    with pytest.raises(TooManyRequests) as refusal:
+        await entrance.processes[0](credentials, HOME)
+    # Until the first minute of them counts no more.
+    assert (
+        timedelta(seconds=refusal.value.retry_after) == of_address[0].at + timedelta(minutes=15) - entrance.clock.time
+    )
+    entrance.clock.time = of_address[0].at + timedelta(minutes=15) - timedelta(microseconds=1)
+    assert await entrance.attempt(RIGHT) == "too-many-requests"
+    entrance.clock.time += timedelta(microseconds=1)
+    assert await entrance.attempt(RIGHT) == "in"
+
+
+async def test_a_clock_that_is_behind_does_not_make_failures_older(entrance: Entrance) -> None:
+    for number in range(20):
+        await entrance.fail(1, address=f"192.0.2.{number}")
+        entrance.clock.time -= timedelta(seconds=10)
+    (of_account,) = [each for each in entrance.storage._tables.failures.values() if each[0].number == 20]
+    assert of_account == (Failures(NOW, 20),)
 
 
 async def test_nine_failures_close_nothing(entrance: Entrance) -> None:
@@ -202,7 +267,7 @@ async def test_old_failures_are_forgotten(entrance: Entrance) -> None:
     failed_logins = FailedLogins(entrance.storage, entrance.clock)
     entrance.clock.time += timedelta(minutes=15)
     await failed_logins.forget()
-    assert len(entrance.storage._tables.failures) == 2
+    assert len(entrance.storage._tables.failures) == 3
     entrance.clock.time += timedelta(microseconds=1)
     await failed_logins.forget()
     assert entrance.storage._tables.failures == {}

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime, timedelta
 
 import pytest
 
 from boxoffice.adapters.memory import Step
 from boxoffice.application.failures import Conflict, Locked, OutcomeUnknown, Retryable, Unavailable
-from boxoffice.application.observing import Passage, Trouble, Verified
+from boxoffice.application.observing import Backlog, Overload, Passage, Trouble, Verified
 from boxoffice.application.turnstile import ATTEMPTS
 from boxoffice.application.verify_promises import PROMISES, NoteVerdict, Verdict
 from boxoffice.domain.booking import BookingStatus
@@ -26,6 +27,7 @@ class Watcher:
         self.is_inside = False
         self.passages: list[Passage] = []
         self.failures: list[tuple[Trouble, int]] = []
+        self.overloads: list[Overload] = []
 
     def arriving(self) -> object:
         self.arrived += 1
@@ -42,6 +44,9 @@ class Watcher:
     def failed(self, trouble: Trouble, commands: int) -> None:
         assert self.is_inside
         self.failures.append((trouble, commands))
+
+    def overloaded(self, queue: Overload) -> None:
+        self.overloads.append(queue)
 
     @contextmanager
     def _inside(self) -> Iterator[None]:
@@ -185,3 +190,10 @@ async def test_what_became_of_each_promise_is_noted(world: World) -> None:
     await NoteVerdict(world.storage, world.clock)(Verdict(2, 3, 4, [Breach(5, "late"), Breach(5, "later")]))
     noted = await world.storage.figures.verified()
     assert noted == [Verified(promise, 2 if promise == 5 else 0, NOW) for promise in PROMISES]
+
+
+@pytest.mark.parametrize(
+    ("since", "age"), [(None, 0.0), (NOW - timedelta(seconds=90), 90.0), (NOW + timedelta(seconds=1), 0.0)]
+)
+def test_a_backlog_is_as_old_as_its_oldest(since: datetime | None, age: float) -> None:
+    assert Backlog(1, since).age(NOW) == age

@@ -49,6 +49,14 @@ async def test_an_honest_history_breaks_no_promise() -> None:
     assert all(found.of(promise) == [] for promise in PROMISES)
 
 
+async def test_progress_tells_what_was_looked_at_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("boxoffice.application.verify_promises.ROWS_AT_ONCE", 2)
+    world = await busy_world()
+    told: list[Verdict] = []
+    await VerifyPromises(world.storage, world.clock)(told.append)
+    assert [(each.events, each.bookings, each.facts) for each in told] == [(1, 0, 6), (1, 2, 6), (1, 3, 6)]
+
+
 async def test_an_empty_box_office_breaks_no_promise() -> None:
     assert await verdict(World()) == Verdict(0, 0, 0, [])
 

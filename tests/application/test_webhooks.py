@@ -14,13 +14,17 @@ from boxoffice.adapters.memory import Step
 from boxoffice.application.create_webhook import CreateWebhook, NewWebhook
 from boxoffice.application.delete_webhook import DeleteWebhook
 from boxoffice.application.deliver_webhooks import (
+    CROWDED_RUN,
     ENDING,
     LONGEST_RUN,
     MOST_AT_ONCE,
+    MOST_IN_STORAGE,
     NOTE_EVERY,
     PIECE,
+    STREAMS,
     TURN,
     WINDOW,
+    WINDOWS,
     DeliverWebhooks,
     Told,
 )
@@ -307,7 +311,9 @@ class TestTelling:
 
     async def test_events_are_looked_at_by_and_by(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         assert WINDOW >= 1_000
+        assert WINDOWS >= 5
         monkeypatch.setattr("boxoffice.application.deliver_webhooks.WINDOW", 2)
+        monkeypatch.setattr("boxoffice.application.deliver_webhooks.WINDOWS", 1)
         webhook = await desk.webhook()
         for _ in range(5):
             await desk.world.event()
@@ -656,6 +662,124 @@ class TestPace:
         await desk.deliver.finish()
         await desk.look()
         assert len(desk.courier.asked) == MOST_AT_ONCE + 1
+
+    async def crowd(self, desk: Desk, owners: int, webhooks: int, events: int) -> list[Webhook]:
+        """Webhooks of so many owners each whose receivers hang, with events to be told of."""
+        hanging = []
+        for number in range(owners):
+            owner = Actor(UUID(int=8_000 + number))
+            for _ in range(webhooks):
+                webhook = await desk.webhook(owner)
+                desk.courier.gates[webhook.id] = asyncio.Event()
+                hanging.append(webhook)
+            for _ in range(events):
+                await desk.world.event(actor=owner)
+        return hanging
+
+    @pytest.mark.parametrize(("owners", "webhooks"), [(1, 20), (12, 20), (MOST_AT_ONCE - 1, 2)])
+    async def test_hanging_receivers_of_others_take_no_last_place(self, desk: Desk, owners: int, webhooks: int) -> None:
+        hanging = await self.crowd(desk, owners, webhooks, STREAMS)
+        for _ in range(3):
+            await desk.deliver()
+        honest = await desk.webhook()
+        await desk.world.event()
+        assert (await desk.deliver()).webhooks == 1
+        await desk.deliver._running[honest.id]
+        assert desk.courier.seqs(honest) == [1]
+        assert all(not desk.courier.seqs(each) for each in hanging)
+        for gate in desk.courier.gates.values():
+            gate.set()
+        for _ in range(webhooks * STREAMS):
+            await desk.look()
+        assert all(len(desk.courier.seqs(each)) == STREAMS for each in hanging), "they are told in the end"
+
+    async def test_one_owner_alone_has_half_of_the_places(self, desk: Desk) -> None:
+        await self.crowd(desk, 1, 20, STREAMS)
+        await desk.deliver()
+        await asyncio.sleep(0)
+        assert desk.deliver._free == MOST_AT_ONCE // 2
+        await desk.deliver()
+        assert desk.deliver._free == MOST_AT_ONCE // 2
+        for gate in desk.courier.gates.values():
+            gate.set()
+        await desk.deliver.finish()
+        assert (desk.deliver._free, desk.deliver._in_use) == (MOST_AT_ONCE, {})
+
+    async def test_when_all_places_are_taken_owners_have_their_turns(self, desk: Desk) -> None:
+        hanging = await self.crowd(desk, MOST_AT_ONCE + 20, 1, 1)
+        await desk.deliver()
+        told = set(desk.deliver._running)
+        assert len(told) == MOST_AT_ONCE
+        for webhook_id in told:
+            desk.courier.gates[webhook_id].set()
+        for webhook in hanging:
+            await desk.world.event(actor=Actor(webhook.organizer_id))
+        await desk.deliver.finish()
+        desk.courier.asked.clear()
+        for gate in desk.courier.gates.values():
+            gate.set()
+        await desk.look()
+        first = [webhook for webhook, _, _ in desk.courier.asked[:20]]
+        assert told.isdisjoint(first), "those come first who had no turn yet"
+
+    async def test_a_place_is_given_up_while_others_wait_for_one(self, desk: Desk) -> None:
+        owner = Actor(UUID(int=7_000))
+        webhook = await desk.webhook(owner)
+        event_id = await desk.world.event(9, actor=owner)
+        for customer_of in (ANA, BEN):
+            await desk.world.book(event_id, customer_of)
+
+        def takes_its_time(fact: Fact) -> None:
+            if fact.event_id == event_id:
+                desk.world.clock.time += CROWDED_RUN
+
+        desk.courier.before = takes_its_time
+        desk.deliver._free = 1
+        await desk.look()
+        assert desk.courier.seqs(webhook) == [1]
+        desk.deliver._free = 2
+        await desk.look()
+        assert desk.courier.seqs(webhook) == [1, 2, 3], "nobody waits for a place"
+
+    async def test_few_deliveries_are_in_the_storage_at_once(self, desk: Desk) -> None:
+        await self.crowd(desk, 20, 2, STREAMS)
+        for gate in desk.courier.gates.values():
+            gate.set()
+        now = most = 0
+        facts = desk.world.storage.reads.facts
+
+        async def counted(event_id: UUID, after: int, limit: int) -> list[Fact]:
+            nonlocal now, most
+            now += 1
+            most = max(most, now)
+            await asyncio.sleep(0)
+            now -= 1
+            return await facts(event_id, after, limit)
+
+        desk.world.storage.reads.facts = counted  # type: ignore[method-assign]
+        await desk.look()
+        assert most == MOST_IN_STORAGE
+
+    async def test_events_of_all_windows_have_their_turns(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("boxoffice.application.deliver_webhooks.WINDOW", STREAMS)
+        webhook = await desk.webhook()
+        events = [await desk.world.event() for _ in range(2 * STREAMS)]
+        told: set[UUID] = set()
+        for _ in range(2):
+            desk.world.clock.time += timedelta(seconds=1)
+            await desk.look()
+            told |= {event_id for event_id, _ in desk.courier.delivered[webhook.id]}
+            for event_id in events[:STREAMS]:
+                await desk.world.book(event_id, Actor(UUID(int=len(told) + 100)))
+        assert told == set(events), "those of the first window are told of again and again"
+
+    async def test_it_is_not_remembered_for_ever_who_had_a_turn(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("boxoffice.application.deliver_webhooks._MOST_OWNERS", 3)
+        await self.crowd(desk, 5, 1, 1)
+        await desk.deliver()
+        assert len(desk.deliver._last_turns) == 3
 
     async def test_at_the_end_what_is_under_way_is_noted(self, desk: Desk) -> None:
         webhook = await desk.webhook()

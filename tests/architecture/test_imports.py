@@ -18,7 +18,8 @@ _LANGUAGE: Final = (
 ALLOWED: Final = {
     "domain": _LANGUAGE,
     # Waiting, retrying after a random while and saying so in the log are part of getting a use case done.
-    "application": _LANGUAGE | {"asyncio", "contextlib", "contextvars", "logging", "random", "time"},
+    "application": _LANGUAGE
+    | {"asyncio", "contextlib", "contextvars", "heapq", "ipaddress", "logging", "random", "time"},
 }
 
 

@@ -38,13 +38,13 @@ from boxoffice.entrypoints.cli.operate import Rounds, sweep_rounds
 from boxoffice.entrypoints.container import make_container, migrate
 from boxoffice.entrypoints.lifespan import running
 from boxoffice.entrypoints.settings import Settings
+from tests.constants import SECRET
 
 pytestmark = pytest.mark.slow
 
 BOXOFFICE: Final = Path(sys.executable).with_name("boxoffice")
 ANN: Final = {"name": "Ann", "email": "ann@example.org", "password": "correct horse battery"}
 AWAY: Final = "mysql+asyncmy://owner:hush@127.0.0.1:1/b"
-SECRET: Final = "k7Vq-2mXw9-Tr4Zs-8pLd6-Hn3Yb-5fJc"
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -649,3 +649,12 @@ def test_who_interrupts_a_command_sees_no_traceback(
     monkeypatch.setattr("boxoffice.entrypoints.cli._run", interrupt)
     assert main(["migrate"]) == 1
     assert capsys.readouterr().err == "boxoffice: interrupted\n"
+
+
+def test_a_new_secret_is_printed_and_serves(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("BOXOFFICE_JWT_SECRET=\n")
+    results = [run(tmp_path, "secret", CURRENCY="hush") for _ in range(2)]
+    assert [(result.returncode, result.stderr) for result in results] == [(0, "")] * 2
+    first, second = (result.stdout.strip() for result in results)
+    assert first != second
+    assert Settings.load({"BOXOFFICE_JWT_SECRET": first}, tmp_path / "elsewhere").jwt_secret == first

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from uuid_utils.compat import uuid7
 
 from boxoffice.adapters.sql.tables import facts
+from boxoffice.application.turnstile import LEAST_WAITING
 from boxoffice.domain.book import Book
 from boxoffice.domain.booking import Booking
 from boxoffice.domain.event import EventDetails, EventState, TicketTypeSpec
@@ -32,7 +33,7 @@ from .crew import Answered
 from .worker import AnyCommand, BookIt, CancelIt, EditIt
 
 ORGANIZER = Actor(uuid7())
-AT_ONCE = 5_000
+AT_ONCE = LEAST_WAITING
 """Commands that the turnstile is given at once when a scene is set."""
 
 

@@ -2,9 +2,10 @@
 
 from datetime import timedelta
 
-from boxoffice.application.observing import Verified, WaitingLine
+from boxoffice.application.observing import Backlog, Verified, WaitingLine
 
-from .box_office import NOW, BoxOffice
+from .box_office import NOW, BoxOffice, new_id
+from .test_telling import add, looked_through, new_mail, put_cursor
 
 
 async def test_the_longest_lines_come_first(office: BoxOffice) -> None:
@@ -43,3 +44,40 @@ async def test_connections_that_work_are_counted(office: BoxOffice) -> None:
         assert connections.in_use == (pool == "writing")
         assert idle[pool].in_use == 0
         assert connections.kept > 0
+
+
+async def test_what_webhooks_are_to_be_told(office: BoxOffice) -> None:
+    figures = office.storage.figures
+    nothing = {"webhooks": Backlog(0, None), "mails": Backlog(0, None)}
+    assert await figures.backlogs(NOW) == nothing
+    old = await office.initialize(3)
+    webhook = await add(office)
+    assert await figures.backlogs(NOW) == nothing, "what happened before it was there"
+    await office.book(old)
+    new = await office.initialize(1)
+    narrow = await add(office, event_id=new.event.id)
+    await add(office, organizer_id=new_id())
+    await office.book(new)
+    found = (await figures.backlogs(NOW))["webhooks"]
+    first = (await office.storage.reads.facts(old.event.id, 1, 1))[0].occurred_at
+    second = (await office.storage.reads.facts(new.event.id, 0, 1))[0].occurred_at
+    assert found == Backlog(3, min(first, second))
+    later = NOW + timedelta(hours=1)
+    for each, event_id in ((webhook, old.event.id), (webhook, new.event.id), (narrow, new.event.id)):
+        await put_cursor(office, each, event_id, 0, due_at=later)
+    assert await figures.backlogs(later - timedelta(microseconds=1)) == nothing, "none of it is due"
+    assert (await figures.backlogs(later))["webhooks"] == Backlog(3, later)
+    for each, event_id in ((webhook, old.event.id), (webhook, new.event.id), (narrow, new.event.id)):
+        await put_cursor(office, each, event_id, 9)
+    assert await figures.backlogs(later) == nothing
+
+
+async def test_mails_that_are_due(office: BoxOffice) -> None:
+    figures = office.storage.figures
+    state = await office.initialize(1)
+    later = NOW + timedelta(minutes=1)
+    mails = [new_mail(state.event.id, due_at=at) for at in (later, NOW, NOW + timedelta(seconds=1))]
+    await looked_through(office, state, 0, 1, *mails)
+    assert (await figures.backlogs(NOW - timedelta(microseconds=1)))["mails"] == Backlog(0, None)
+    assert (await figures.backlogs(NOW + timedelta(seconds=1)))["mails"] == Backlog(2, NOW)
+    assert (await figures.backlogs(later))["mails"] == Backlog(3, NOW)

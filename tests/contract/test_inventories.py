@@ -42,6 +42,10 @@ def queued(line: Line) -> list[tuple[int | None, int]]:
     return [(booking.queue_number, booking.quantity) for booking in line.head]
 
 
+def counted(inventory: Inventory) -> list[tuple[UUID, UUID, UUID, int]]:
+    return [(each.id, each.ticket_type_id, each.customer_id, each.quantity) for each in inventory.of_customers]
+
+
 def unplaced(booking: Booking) -> Booking:
     return replace(booking, place=None)
 
@@ -71,8 +75,36 @@ async def test_live_bookings_of_the_customer(office: BoxOffice) -> None:
     confirmed = await office.book(state, customer_id=customer_id)
     await office.book(other, customer_id=customer_id)
     await office.book(state, kind=2)
-    inventory = (await lock(office, Needs(event_id=state.event.id, customer_id=customer_id)))[state.event.id]
+    needs = Needs(event_id=state.event.id, customer_id=customer_id)
+    inventory = (await lock(office, needs))[state.event.id]
+    assert counted(inventory) == [(confirmed.id, confirmed.ticket_type_id, customer_id, 1)]
+    assert inventory.bookings == ()
+    inventory = (await lock(office, replace(needs, whole=True)))[state.event.id]
+    assert counted(inventory) == [(confirmed.id, confirmed.ticket_type_id, customer_id, 1)]
     assert inventory.bookings == (confirmed,)
+
+
+async def test_what_counts_of_live_bookings_is_told_for_each_customer(office: BoxOffice) -> None:
+    states = [await office.initialize(20, 20, 20), await office.initialize(20, 20)]
+    customers = [new_id() for _ in range(40)]
+    bookings = [
+        await office.book(state, customer_id=each, kind=kind, quantity=kind + 1)
+        for state in states
+        for each in customers[:10]
+        for kind in range(len(state.ticket_types))
+    ]
+    found = await lock(
+        office, *(Needs(event_id=state.event.id, customer_id=each) for state in states for each in customers[5:])
+    )
+    for state in states:
+        expected = [
+            (each.id, each.ticket_type_id, each.customer_id, each.quantity)
+            for each in bookings
+            if each.event_id == state.event.id and each.customer_id in customers[5:]
+        ]
+        assert sorted(counted(found[state.event.id])) == sorted(expected)
+        assert len(expected) == 5 * len(state.ticket_types)
+        assert found[state.event.id].bookings == ()
 
 
 async def test_waiting_bookings_are_live_and_carry_no_place(office: BoxOffice) -> None:
@@ -102,7 +134,9 @@ async def test_a_booking_of_another_event_is_left_out(office: BoxOffice) -> None
 async def test_what_any_command_on_the_event_needs(office: BoxOffice) -> None:
     states = [await office.initialize(9), await office.initialize(9)]
     bookings = [await office.book(state) for state in states for _ in range(3)]
-    needs = [Needs(event_id=each.event_id, customer_id=each.customer_id) for each in bookings[:2] + bookings[3:5]]
+    needs = [
+        Needs(event_id=each.event_id, customer_id=each.customer_id, whole=True) for each in bookings[:2] + bookings[3:5]
+    ]
     needs += [Needs(event_id=each.event_id, booking_id=each.id) for each in (bookings[1], bookings[5])]
     found = await lock(office, *needs)
     assert {each.id for each in found[states[0].event.id].bookings} == {each.id for each in bookings[:2]}

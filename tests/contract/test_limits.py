@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 from uuid import UUID
 
-from boxoffice.application.ports import Count, Limits, UnitOfWork
+from boxoffice.application.ports import Count, Failures, Limits, UnitOfWork
 from boxoffice.application.transaction import in_transaction
 
 from .box_office import NOW, BoxOffice, new_id
@@ -82,12 +82,12 @@ async def test_what_is_not_committed_counts_nothing(office: BoxOffice) -> None:
     async with office.storage.begin() as unit_of_work:
         await unit_of_work.limits.put_counts(new_id(), [Count(MINUTE, key, 1)])
         await unit_of_work.limits.lock_failures([subject])
-        await unit_of_work.limits.save_failures({subject: (NOW,)})
+        await unit_of_work.limits.save_failures({subject: (Failures(NOW),)})
     assert await others(office, new_id(), Count(MINUTE, key, 0)) == {}
     assert await failures(office, subject) == {}
 
 
-async def failures(office: BoxOffice, *subjects: UUID) -> dict[UUID, tuple[datetime, ...]]:
+async def failures(office: BoxOffice, *subjects: UUID) -> dict[UUID, tuple[Failures, ...]]:
     return await with_limits(office, lambda limits: limits.failures(subjects))
 
 
@@ -96,7 +96,7 @@ async def fail(office: BoxOffice, *subjects: UUID, at: datetime = NOW) -> None:
 
     async def record(limits: Limits) -> None:
         found = await limits.lock_failures(subjects)
-        await limits.save_failures({subject: (*found.get(subject, ()), at)[-10:] for subject in subjects})
+        await limits.save_failures({subject: (*found.get(subject, ()), Failures(at))[-10:] for subject in subjects})
 
     await with_limits(office, record)
 
@@ -107,7 +107,10 @@ async def test_failures_are_kept_to_the_microsecond(office: BoxOffice) -> None:
     for at in times:
         await fail(office, subject, at=at)
     await fail(office, other)
-    assert await failures(office, subject, other) == {subject: times[-10:], other: (NOW,)}
+    assert await failures(office, subject, other) == {
+        subject: tuple(map(Failures, times[-10:])),
+        other: (Failures(NOW),),
+    }
     assert await failures(office, new_id()) == {}
 
 
@@ -132,4 +135,18 @@ async def test_old_failures_are_forgotten(office: BoxOffice) -> None:
     await fail(office, old, young)
     await fail(office, young, at=NOW + timedelta(seconds=1))
     await with_limits(office, lambda limits: limits.forget_failures(NOW + timedelta(microseconds=1)))
-    assert await failures(office, old, young) == {young: (NOW, NOW + timedelta(seconds=1))}
+    assert await failures(office, old, young) == {young: (Failures(NOW), Failures(NOW + timedelta(seconds=1)))}
+
+
+async def test_many_failures_of_many_minutes_are_kept(office: BoxOffice) -> None:
+    subject = new_id()
+    kept = tuple(Failures(NOW + timedelta(seconds=60 * number), 100 + number) for number in range(32))
+
+    async def save(limits: Limits) -> None:
+        await limits.lock_failures([subject])
+        await limits.save_failures({subject: kept})
+
+    await with_limits(office, save)
+    assert await failures(office, subject) == {subject: kept}
+    await with_limits(office, lambda limits: limits.forget_failures(kept[-1].at))
+    assert await failures(office, subject) == {subject: kept}

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from boxoffice.application.ports import EventFilter, EventKey, Needs, WaitingKey
+from boxoffice.application.ports import EventFilter, EventKey, EventPage, Needs, WaitingKey
 from boxoffice.domain.book import book
 from boxoffice.domain.booking import Booking, BookingStatus, Place
 from boxoffice.domain.event import EventDetails, EventState, EventStatus, TicketTypeSpec, WaitingListPolicy
@@ -93,7 +93,7 @@ async def test_what_is_not_there_is_none(office: BoxOffice) -> None:
     assert await office.reads.events_by_id([new_id()]) == {}
     assert await office.reads.booking(new_id()) is None
     assert await office.reads.event_of(new_id()) is None
-    assert await office.reads.events(ON_SALE, None, 10) == []
+    assert await office.reads.events(ON_SALE, None, 10) == EventPage([], None)
     assert await office.reads.facts(new_id(), 0, 10) == []
     assert await office.reads.waiting_list(new_id(), None, None, 10) == []
     assert await office.reads.bookings_of_customer(new_id(), None, None, 10) == []
@@ -113,7 +113,7 @@ async def test_the_smallest_that_waits_is_told_with_the_event(office: BoxOffice)
 
 
 async def names(office: BoxOffice, wanted: EventFilter, after: EventKey | None = None, limit: int = 50) -> list[str]:
-    return [state.event.name for state in await office.reads.events(wanted, after, limit)]
+    return [state.event.name for state in (await office.reads.events(wanted, after, limit)).events]
 
 
 async def test_events_are_listed_soonest_first_and_those_without_a_start_last(office: BoxOffice) -> None:
@@ -125,7 +125,7 @@ async def test_events_are_listed_soonest_first_and_those_without_a_start_last(of
     in_order = ["soon 1", "soon 2", "later", "never 1", "never 2"]
     assert await names(office, ON_SALE) == in_order
     assert await names(office, ON_SALE, limit=2) == in_order[:2]
-    for position, state in enumerate(await office.reads.events(ON_SALE, None, 50)):
+    for position, state in enumerate((await office.reads.events(ON_SALE, None, 50)).events):
         key = EventKey(state.event.starts_at, state.event.id)
         assert await names(office, ON_SALE, key) == in_order[position + 1 :]
         assert state == await office.read(state)
@@ -178,6 +178,47 @@ async def test_events_are_searched_literally_and_without_case(office: BoxOffice,
     await office.initialize(1, name="Rock")
     await office.initialize(1, name="Jazz 100% a_b c\\d O'Neill", venue="Café Straße 🎷", description="described")
     assert await names(office, replace(ON_SALE, q=q)) == ["Jazz 100% a_b c\\d O'Neill"] * is_found
+
+
+@pytest.mark.parametrize("q", ["rock\nhall", "k\nh", "\n"])
+async def test_a_search_looks_in_name_and_venue_apart(office: BoxOffice, q: str) -> None:
+    await office.initialize(1, name="Rock", venue="Hall")
+    assert await names(office, replace(ON_SALE, q=q)) == []
+
+
+async def test_a_search_finds_an_event_as_it_is_now(office: BoxOffice) -> None:
+    await office.initialize(1, name="Jazz later", starts_at=STARTS_AT + timedelta(days=1))
+    state = await office.initialize(1, name="Jazz", venue="Cellar")
+    assert await names(office, replace(ON_SALE, q="jazz")) == ["Jazz later", "Jazz"]
+    await office.edit(state, starts_at=STARTS_AT)
+    assert await names(office, replace(ON_SALE, q="jazz")) == ["Jazz", "Jazz later"]
+    await office.edit(state, name="Blues")
+    assert await names(office, replace(ON_SALE, q="jazz")) == ["Jazz later"]
+    assert await names(office, replace(ON_SALE, q="blue")) == ["Blues"]
+    assert await names(office, replace(ON_SALE, q="cella")) == ["Blues"]
+    await office.edit(state, venue="")
+    assert await names(office, replace(ON_SALE, q="cella")) == []
+    await office.edit(state, status=EventStatus.PAUSED)
+    assert await names(office, replace(ON_SALE, q="blue")) == []
+    assert await names(office, EventFilter(statuses=frozenset({EventStatus.PAUSED}), q="blue")) == ["Blues"]
+    assert await names(office, EventFilter(statuses=frozenset(EventStatus), q="l")) == ["Blues", "Jazz later"]
+
+
+async def test_a_page_of_events_says_where_the_list_goes_on(office: BoxOffice) -> None:
+    for number in range(5):
+        await office.initialize(1, name=f"Jazz {number}", starts_at=STARTS_AT if number < 2 else None)
+    for wanted in (ON_SALE, replace(ON_SALE, q="j"), replace(ON_SALE, q="jazz ")):
+        found: list[str] = []
+        sizes = []
+        page = await office.reads.events(wanted, None, 2)
+        while True:
+            found += [state.event.name for state in page.events]
+            sizes.append(len(page.events))
+            if page.next is None:
+                break
+            page = await office.reads.events(wanted, page.next, 2)
+        assert found == [f"Jazz {number}" for number in range(5)]
+        assert sizes == [2, 2, 1]
 
 
 def ids(found: list[Booking]) -> list[UUID]:

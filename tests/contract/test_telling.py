@@ -107,7 +107,7 @@ async def put(office: BoxOffice, delivery: Delivery) -> None:
 
 
 async def streams(office: BoxOffice, now: Any = NOW, but: frozenset[UUID] = frozenset(), each: int = 4) -> list[Any]:
-    found = await office.storage.telling.streams(now, but, each, None, 100)
+    found = await office.storage.telling.streams(now, but, each, None, 100, 100)
     assert found.next is None
     return [(stream.webhook.id, stream.event_id, stream.last_seq) for stream in found.items]
 
@@ -224,16 +224,51 @@ class TestStreams:
         assert of_webhook == [third.event.id, fresh.event.id, second.event.id, first.event.id]
         assert await streams(office, each=1) == [(webhook.id, third.event.id, 0), (other.id, fresh.event.id, 0)]
 
+    async def test_organizers_come_in_rotation_where_deliveries_are_sent_again(self, office: BoxOffice) -> None:
+        one, other = await add(office, organizer_id=new_id()), await add(office, organizer_id=new_id())
+        event_id = new_id()
+        again = {"status": DeliveryStatus.RESENDING}
+        for seq in range(1, 5):
+            await put(office, new_delivery(one, event_id, seq, due_at=NOW + timedelta(seconds=seq), **again))
+        await put(office, new_delivery(other, event_id, 1, due_at=LATER, **again))
+        found = await office.storage.telling.resends(frozenset(), 3)
+        assert [(each.webhook.id, each.delivery.seq) for each in found] == [(one.id, 1), (other.id, 1), (one.id, 2)]
+
     async def test_events_are_looked_at_by_and_by(self, office: BoxOffice) -> None:
         reads = office.storage.telling
         await add(office)
         ids = [(await office.initialize(1)).event.id for _ in range(5)]
         after, seen = None, []
         for _ in range(3):
-            found = await reads.streams(NOW, frozenset(), 4, after, 2)
+            found = await reads.streams(NOW, frozenset(), 4, after, 2, 100)
             seen.append(([stream.event_id for stream in found.items], found.next))
             after = found.next
         assert seen == [(ids[:2], ids[1]), (ids[2:4], ids[3]), (ids[4:], None)]
+
+
+async def test_organizers_come_in_rotation(office: BoxOffice) -> None:
+    owners = sorted((new_id() for _ in range(3)), key=lambda owner: owner.int)
+    webhooks = {}
+    for owner, number in zip(owners, (3, 1, 2), strict=True):
+        webhooks[owner] = [await add(office, organizer_id=owner) for _ in range(number)]
+        for _ in range(2):
+            await office.initialize(1, actor=Actor(owner))
+    reads = office.storage.telling
+
+    async def found(limit: int) -> list[UUID]:
+        page = await reads.streams(NOW, frozenset(), 2, None, 100, limit)
+        return [stream.webhook.organizer_id for stream in page.items]
+
+    first, second, third = owners
+    assert sorted(await found(3), key=lambda owner: owner.int) == owners
+    assert sorted(await found(6), key=lambda owner: owner.int) == [first, first, second, second, third, third]
+    rest = (await found(100))[6:]
+    assert (rest.count(first), rest.count(second), rest.count(third)) == (4, 0, 2)
+    (stream,) = (await reads.streams(NOW, frozenset(), 2, None, 100, 1)).items
+    assert stream.tried_at is None
+    await put_cursor(office, stream.webhook, stream.event_id, 0)
+    page = await reads.streams(NOW, frozenset(), 2, None, 100, 100)
+    assert {each.tried_at for each in page.items if each.event_id == stream.event_id} >= {NOW}
 
 
 class TestDeliveries:
@@ -301,6 +336,40 @@ class TestMails:
         new = await office.initialize(1)
         await office.book(old)
         assert (await reads.news(None, 10)).events == [(old.event.id, 1), (new.event.id, 0)]
+
+    async def test_organizers_come_in_rotation(self, office: BoxOffice) -> None:
+        owners = sorted((new_id() for _ in range(3)), key=lambda owner: owner.int)
+        webhooks = {}
+        for owner, number in zip(owners, (3, 1, 2), strict=True):
+            webhooks[owner] = [await add(office, organizer_id=owner) for _ in range(number)]
+            for _ in range(2):
+                await office.initialize(1, actor=Actor(owner))
+        reads = office.storage.telling
+
+        async def found(limit: int) -> list[UUID]:
+            page = await reads.streams(NOW, frozenset(), 2, None, 100, limit)
+            return [stream.webhook.organizer_id for stream in page.items]
+
+        first, second, third = owners
+        assert sorted(await found(3), key=lambda owner: owner.int) == owners
+        assert sorted(await found(6), key=lambda owner: owner.int) == [first, first, second, second, third, third]
+        rest = (await found(100))[6:]
+        assert (rest.count(first), rest.count(second), rest.count(third)) == (4, 0, 2)
+        (stream,) = (await reads.streams(NOW, frozenset(), 2, None, 100, 1)).items
+        assert stream.tried_at is None
+        await put_cursor(office, stream.webhook, stream.event_id, 0)
+        page = await reads.streams(NOW, frozenset(), 2, None, 100, 100)
+        assert {each.tried_at for each in page.items if each.event_id == stream.event_id} >= {NOW}
+
+    async def test_organizers_come_in_rotation_where_deliveries_are_sent_again(self, office: BoxOffice) -> None:
+        one, other = await add(office, organizer_id=new_id()), await add(office, organizer_id=new_id())
+        event_id = new_id()
+        again = {"status": DeliveryStatus.RESENDING}
+        for seq in range(1, 5):
+            await put(office, new_delivery(one, event_id, seq, due_at=NOW + timedelta(seconds=seq), **again))
+        await put(office, new_delivery(other, event_id, 1, due_at=LATER, **again))
+        found = await office.storage.telling.resends(frozenset(), 3)
+        assert [(each.webhook.id, each.delivery.seq) for each in found] == [(one.id, 1), (other.id, 1), (one.id, 2)]
 
     async def test_events_are_looked_at_by_and_by(self, office: BoxOffice) -> None:
         reads = office.storage.telling

@@ -193,11 +193,11 @@ async def test_cancelling_and_booking_again_in_one_transaction_is_no_conflict(of
     first = await office.book(state)
     again = booking_command(state, customer_id=first.customer_id)
     async with office.storage.begin() as unit_of_work:
-        needs = Needs(event_id=state.event.id, customer_id=first.customer_id)
+        needs = Needs(event_id=state.event.id, customer_id=first.customer_id, whole=True)
         inventory = (await unit_of_work.inventories.lock([needs]))[state.event.id]
         command = Cancel(event_id=state.event.id, actor=Actor(first.customer_id))
         cancelled = cancel(inventory, command, NOW)
-        booked = book(replace(cancelled.inventory, bookings=()), again, NOW)
+        booked = book(replace(cancelled.inventory, bookings=(), of_customers=()), again, NOW)
         await unit_of_work.inventories.save([cancelled, booked], new_id())
         await unit_of_work.commit()
     found = await office.reads.bookings_of_customer(first.customer_id, None, None, 9)

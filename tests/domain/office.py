@@ -129,6 +129,7 @@ class Office:
         return replace(
             self._kept,
             bookings=tuple(self.bookings.values()),
+            of_customers=tuple(each for each in self.bookings.values() if each.status.is_live),
             payments=tuple(self.payments.values()),
             due=DueHolds(due, left[0] if left else None) if self._kept.event.has_lapsed_holds(self.now) else None,
             lines=lines,
@@ -290,7 +291,14 @@ class Office:
     def take(self, decision: Decision[Outcome]) -> Outcome:
         """Record a decision, unless it breaks a promise."""
         self._kept = replace(
-            decision.inventory, bookings=(), payments=(), lines={}, closing=(), due=None, waiting_sizes={}
+            decision.inventory,
+            bookings=(),
+            of_customers=(),
+            payments=(),
+            lines={},
+            closing=(),
+            due=None,
+            waiting_sizes={},
         )
         for booking in decision.booked:
             assert booking.id not in self.bookings

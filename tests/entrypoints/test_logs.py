@@ -294,7 +294,19 @@ def test_the_file_holds_json_beside_the_console(tmp_path: Path) -> None:
     (line,) = (json.loads(line) for line in path.read_text().splitlines())
     assert (line["event"], line["number"]) == ("A thing häppened", 1)
     assert "häppened" in console.getvalue()
-    assert not stat.S_IMODE(path.stat().st_mode) & 0o007, "the world need not read along"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_older_files_of_the_log_are_closed_to_others(console: io.StringIO, tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("a.log", "a.log.1", "a.log.5", ".__a.lock")]
+    for file in files:
+        file.touch()
+        file.chmod(0o644)
+    for _ in range(2):
+        set_up_logs(Settings(log_file=tmp_path / "a.log"), console)
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+    (line,) = lines(console)
+    assert line["event"].startswith("Others could read ")
 
 
 def test_setting_up_twice_writes_once(console: io.StringIO, tmp_path: Path) -> None:

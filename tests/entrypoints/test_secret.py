@@ -5,14 +5,12 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
-from typing import Final
 
 import pytest
 
 from boxoffice.entrypoints.secret import kept_secret, signing_secret
 from boxoffice.entrypoints.settings import Settings, SettingsError
-
-SECRET: Final = "k7Vq-2mXw9-Tr4Zs-8pLd6-Hn3Yb-5fJc"
+from tests.constants import SECRET
 
 
 def on_sqlite(directory: Path) -> Settings:
@@ -39,7 +37,7 @@ def test_in_memory_every_start_has_its_own() -> None:
 
 
 def test_any_other_database_asks_for_one() -> None:
-    with pytest.raises(SettingsError, match=r"^BOXOFFICE_JWT_SECRET must be set for this database: at least 32 bytes"):
+    with pytest.raises(SettingsError, match=r"^BOXOFFICE_JWT_SECRET must be set for this database: 32 random bytes"):
         signing_secret(Settings(database_url="mysql+asyncmy://owner:pass@database/b"))
 
 
@@ -54,7 +52,7 @@ def test_the_kept_secret_lies_beside_the_database_for_its_owner_alone(tmp_path: 
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert file.read_text(encoding="utf-8") == secret
     assert len(set(secret)) > 20
-    assert len(secret) >= 64
+    assert len(secret) >= 43
 
 
 def test_the_kept_secret_stays(tmp_path: Path) -> None:
@@ -130,7 +128,7 @@ def test_a_secret_that_is_too_short_is_refused_and_not_shown(tmp_path: Path, con
     path.touch(mode=0o600)
     path.write_text(content)
     message = refusal(path)
-    assert message.startswith(f"{path} must hold at least 32 bytes")
+    assert message.startswith(f"{path} must hold 32 random bytes")
     assert "hush" not in message
 
 
@@ -140,7 +138,7 @@ def test_a_secret_that_others_guess_is_refused_and_not_shown(tmp_path: Path, con
     path.touch(mode=0o600)
     path.write_text(content)
     message = refusal(path)
-    assert message.startswith(f"{path} must hold a random text")
+    assert message.startswith(f"{path} must hold 32 random bytes")
     assert "hush" not in message
 
 

@@ -10,10 +10,10 @@ from typing import Any, Final
 import pytest
 
 from boxoffice.domain.user import Organizers
-from boxoffice.entrypoints.settings import LogLevel, Payments, Settings, SettingsError
+from boxoffice.entrypoints.settings import ForwardedHeader, LogLevel, Payments, Settings, SettingsError
+from tests.constants import SECRET
 
 ROOT: Final = Path(__file__).parents[2]
-SECRET: Final = "k7Vq-2mXw9-Tr4Zs-8pLd6-Hn3Yb-5fJc"
 MYSQL: Final = "mysql+asyncmy://owner:pass@database:3306/event-ticket-booking-service"
 
 
@@ -58,7 +58,7 @@ def test_everything_has_a_default(tmp_path: Path) -> None:
         ("DATABASE_URL", "mysql+asyncmy://a:p%40ss@[::1]/b", "database_url", "mysql+asyncmy://a:p%40ss@[::1]/b"),
         ("DATABASE_URL", "sqlite+aiosqlite:////srv/b.db", "database_url", "sqlite+aiosqlite:////srv/b.db"),
         ("JWT_SECRET", SECRET, "jwt_secret", SECRET),
-        ("JWT_SECRET", "äöüßéèêëñçåøæœþð", "jwt_secret", "äöüßéèêëñçåøæœþð"),
+        ("JWT_SECRET", f"ä{SECRET}", "jwt_secret", f"ä{SECRET}"),
         ("JWT_SECRET", f" {SECRET} ", "jwt_secret", f" {SECRET} "),
         ("JWT_OLDER_SECRETS", SECRET, "jwt_older_secrets", (SECRET,)),
         ("JWT_OLDER_SECRETS", f"{SECRET}, {SECRET[::-1]} ", "jwt_older_secrets", (SECRET, SECRET[::-1])),
@@ -66,6 +66,10 @@ def test_everything_has_a_default(tmp_path: Path) -> None:
         ("ORGANIZERS", "Everyone", "organizers", Organizers.EVERYONE),
         ("RATE_LIMITS", "off", "rate_limits", False),
         ("RATE_LIMITS", "ON", "rate_limits", True),
+        ("HOST", "::", "host", "::"),
+        ("PORT", "0", "port", 0),
+        ("PORT", "65535", "port", 65_535),
+        ("WORKERS", "4", "workers", 4),
         ("TRUSTED_PROXIES", "192.0.2.1", "trusted_proxies", (ip_network("192.0.2.1/32"),)),
         (
             "TRUSTED_PROXIES",
@@ -73,6 +77,7 @@ def test_everything_has_a_default(tmp_path: Path) -> None:
             "trusted_proxies",
             (ip_network("10.0.0.0/8"), ip_network("::1/128"), ip_network("2001:db8::/32")),
         ),
+        ("FORWARDED_HEADER", "Forwarded", "forwarded_header", ForwardedHeader.FORWARDED),
         ("CORS_ORIGINS", "https://a.example.org", "cors_origins", ("https://a.example.org",)),
         (
             "CORS_ORIGINS",
@@ -121,6 +126,8 @@ _BAD: Final = [
             "mysql+asyncmy://owner:hush@database/",
             "mysql+asyncmy://owner:hush@/hush",
             "mysql+asyncmy://owner:hush@database:hush/hush",
+            "mysql+asyncmy://owner:h%C3%BCsh@database/hush",
+            "mysql+asyncmy://öwner:hush@database/hush",
         )
     ),
     *(
@@ -140,6 +147,9 @@ _BAD: Final = [
     ),
     *(("ORGANIZERS", text) for text in ("hush", "every one", "admin", " granted", "everyone,granted", "1")),
     *(("RATE_LIMITS", text) for text in ("hush", "true", "1", "yes", "on ", "0")),
+    *(("HOST", text) for text in ("", "hush hush", "hüsh", "hush\n")),
+    *(("PORT", text) for text in ("", "hush", "-1", "65536", "1.5", "\u0663", "udp://hush")),
+    *(("WORKERS", text) for text in ("", "hush", "0", "65", "1 ")),
     *(
         ("TRUSTED_PROXIES", text)
         for text in ("hush", "10.0.0.0/33", "10.0.0.1/8", "192.0.2.1,", "192.0.2.1 192.0.2.2", "*", "proxy.hush.org")
@@ -149,6 +159,7 @@ _BAD: Final = [
         for text in ("hush", "*", "null", "https://hush/", "https://hush/a", "https://Hush", "hush.org", "https://a,")
     ),
     *(("CORS_ORIGINS", text) for text in ("ftp://hush", "https://user:hush@a", "https://a?hush", "https://*.hush.org")),
+    *(("FORWARDED_HEADER", text) for text in ("hush", "", "x-real-ip", "x-forwarded-for,forwarded")),
     *(("CURRENCY", text) for text in ("hush", "eur", "EURO", "XXX", "€", "E R", "EUR ")),
     *(("PAYMENTS", text) for text in ("hush", "paypal", "sandbox,stripe", " stripe", "1")),
     *(("STRIPE_KEY", text) for text in ("hush", "pk_live_hush", "sk-hush", "sk_", "sk_live_hush ", "sk_live_hush\n")),
@@ -229,8 +240,15 @@ def test_a_name_that_is_nearly_right_is_a_mistake(tmp_path: Path) -> None:
 
 def test_names_that_a_platform_or_the_tests_set_stop_nothing(tmp_path: Path) -> None:
     """Kubernetes puts these into every container beside a service called boxoffice."""
-    found = load(tmp_path, PORT="tcp://10.0.0.1:80", SERVICE_HOST="10.0.0.1", TEST_MYSQL_URL="mysql://hush")
-    assert found.unknown == ("BOXOFFICE_PORT", "BOXOFFICE_SERVICE_HOST")
+    found = load(
+        tmp_path,
+        PORT="tcp://10.0.0.1:80",
+        PORT_80_TCP="tcp://10.0.0.1:80",
+        SERVICE_HOST="10.0.0.1",
+        TEST_MYSQL_URL="mysql://hush",
+    )
+    assert found.unknown == ("BOXOFFICE_PORT", "BOXOFFICE_PORT_80_TCP", "BOXOFFICE_SERVICE_HOST")
+    assert found.port == 8000
 
 
 def test_names_of_others_are_nobodys_business(tmp_path: Path) -> None:
@@ -247,7 +265,36 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
 
 def test_a_bad_value_in_the_file_is_named_and_not_shown(tmp_path: Path) -> None:
     assert problems(tmp_path, "BOXOFFICE_CURRENCY=hush\n")[0].startswith("BOXOFFICE_CURRENCY must be")
-    assert problems(tmp_path, "BOXOFFICE_CURRENCY\n")[0].startswith("BOXOFFICE_CURRENCY must not be empty")
+    assert problems(tmp_path, "BOXOFFICE_CURRENCY=\n")[0].startswith("BOXOFFICE_CURRENCY must not be empty")
+
+
+@pytest.mark.parametrize(
+    ("dotenv", "lines"),
+    [
+        ('# x\n\nBOXOFFICE_DATABASE_URL="mysql+asyncmy://hush@h/b\nBOXOFFICE_CURRENCY=CHF\n', [3]),
+        ("BOXOFFICE_DATABASE_URL='mysql+asyncmy://hush@h/b\n", [1]),
+        ('BOXOFFICE_DATABASE_URL="hush" hush\n', [1]),
+        ('BOXOFFICE_DATABASE_URL="hu"sh"\n\n\nhush hush\n', [1, 4]),
+        ("BOXOFFICE_CURRENCY\n", [1]),
+        ("BOXOFFICE_CURRENCY CHF\n", [1]),
+        ("A=1\n=hush\n", [2]),
+        ("\n\nmysql+asyncmy://owner:hush@h/b\n", [3]),
+        ("mysql+asyncmy://owner:hush@h/b?ssl_ca=/hush\n", [1]),
+        # The quote ends, but only below a setting that would be hidden.
+        ('OTHER="hush\nBOXOFFICE_CURRENCY=CHF\nANOTHER="\n', [1]),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_named_by_its_number(tmp_path: Path, dotenv: str, lines: list[int]) -> None:
+    found = problems(tmp_path, dotenv)
+    assert [int(re.findall(r"line (\d+) must be NAME=value", problem)[0]) for problem in found] == lines
+    assert "hush" not in "".join(found)
+
+
+def test_lines_that_can_be_read_start(tmp_path: Path) -> None:
+    dotenv = (
+        "\n# BOXOFFICE_CURRENCY CHF\n  \nexport A='b c' # d\nB=\"x\ny\"\nmy-own.name=1\nC=\nBOXOFFICE_CURRENCY = CHF\n"
+    )
+    assert load(tmp_path, dotenv).currency == "CHF"
 
 
 def test_what_is_written_in_the_file_is_what_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from boxoffice.adapters.sql.tables import sessions, users
 from boxoffice.application.ports import Claims
 from boxoffice.domain.user import Role
 from boxoffice.entrypoints.histories import Call, History, Outcome
-from tests.faults.service import SECRET
+from tests.constants import SECRET
 
 ANSWER_WITHIN: Final = 30.0  # seconds; the service promises a 503 within five, a busy machine may take longer
 LONG_ENOUGH: Final = timedelta(hours=24)

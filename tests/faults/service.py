@@ -15,10 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Self
 
+from tests.constants import SECRET
 from tests.mariadb import DIE_WITH_ME
-
-SECRET: Final = "a secret of the faults' tests, long enough"
-"""What the servers sign tokens with."""
 
 SERVE: Final = (sys.executable, "-m", "boxoffice", "serve")
 _READY_WITHIN: Final = 120.0  # seconds; two are usual, many servers that start at once on a busy machine need more

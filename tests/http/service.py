@@ -12,8 +12,9 @@ from litestar import Litestar
 from boxoffice.adapters.payments import MemoryLedger, SandboxGateway
 from boxoffice.domain.money import Money
 from boxoffice.entrypoints.container import Container
+from tests import constants
 
-SECRET = "a secret of the tests, long enough"
+SECRET = constants.SECRET
 PASSWORD = "correct horse battery"
 JSON = {"Content-Type": "application/json"}
 

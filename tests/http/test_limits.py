@@ -1,12 +1,9 @@
 """Limits over HTTP: which requests count, whom they count for, and what is said when it was too much."""
 
-from typing import Any
-
 import httpx
 import pytest
 
 from boxoffice.application.limits import READS, SIGN_INS, SIGN_UPS, UNSIGNED, WRITES, Limit
-from boxoffice.entrypoints.http.limits import AddressOf
 from boxoffice.entrypoints.settings import Settings
 from tests.http.conftest import Kept
 from tests.http.service import JSON, PASSWORD, SECRET, Client, Service, ok, problem
@@ -129,22 +126,15 @@ class TestSigningIn:
     async def test_ten_failures_close_an_account_and_nobody_learns_whether_it_exists(self, service: Service) -> None:
         ada = await service.user()
         for email in (ada.email, "nobody@example.org"):
-            for number in range(10):
-                answer = await self.attempt(service, email, "wrong", f"192.0.2.{number}")
+            for _ in range(10):
+                answer = await self.attempt(service, email, "wrong", "192.0.2.7")
                 problem(answer, 401, "wrong-credentials")
-        seconds = {too_many(await self.attempt(service, ada.email, PASSWORD, "198.51.100.1"))}
-        seconds |= {too_many(await self.attempt(service, "nobody@example.org", PASSWORD, "198.51.100.1"))}
+        seconds = {too_many(await self.attempt(service, ada.email, PASSWORD, "192.0.2.7"))}
+        seconds |= {too_many(await self.attempt(service, "nobody@example.org", PASSWORD, "192.0.2.7"))}
         assert seconds == {900}
-        service.clock.travel(seconds=900)
-        ok(await self.attempt(service, ada.email, PASSWORD, "198.51.100.1"))
-
-    async def test_ten_failures_close_an_address(self, service: Service) -> None:
-        ada = await service.user()
-        for number in range(10):
-            answer = await self.attempt(service, f"nobody{number}@example.org", "wrong", "192.0.2.7")
-            problem(answer, 401, "wrong-credentials")
-        too_many(await self.attempt(service, ada.email, PASSWORD, "192.0.2.7"))
         ok(await self.attempt(service, ada.email, PASSWORD, "192.0.2.8"))
+        service.clock.travel(seconds=900)
+        ok(await self.attempt(service, ada.email, PASSWORD, "192.0.2.7"))
 
     async def test_what_is_not_valid_is_no_failure(self, service: Service) -> None:
         ada = await service.user()
@@ -179,70 +169,6 @@ class TestUntrusted:
         use_up(service, UNSIGNED, "127.0.0.1")
         for headers in (of("192.0.2.7"), {"Forwarded": "for=192.0.2.7"}, {"X-Real-IP": "192.0.2.7"}):
             too_many(await service.anyone.get("/events", headers=headers))
-
-
-PROXIES = Settings.load({"BOXOFFICE_TRUSTED_PROXIES": "10.0.0.0/8, 192.0.2.1,2001:db8:1::/48"}).trusted_proxies
-
-
-def address(peer: str | None, *headers: tuple[str, str], proxies: Any = PROXIES) -> str:
-    scope = {
-        "client": None if peer is None else (peer, 4711),
-        "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in headers],
-    }
-    return AddressOf(proxies)(scope)
-
-
-XFF = "X-Forwarded-For"
-
-
-@pytest.mark.parametrize(
-    ("peer", "headers", "found"),
-    [
-        ("203.0.113.9", [], "203.0.113.9"),
-        # A stranger may write what it likes.
-        ("203.0.113.9", [(XFF, "198.51.100.7")], "203.0.113.9"),
-        ("203.0.113.9", [("Forwarded", "for=198.51.100.7")], "203.0.113.9"),
-        ("10.1.2.3", [], "10.1.2.3"),
-        ("10.1.2.3", [(XFF, "198.51.100.7")], "198.51.100.7"),
-        # From the right: what stands left of the first stranger is that one's own word.
-        ("10.1.2.3", [(XFF, "1.1.1.1, 198.51.100.7")], "198.51.100.7"),
-        ("10.1.2.3", [(XFF, "1.1.1.1, 198.51.100.7, 192.0.2.1 ,10.9.9.9")], "198.51.100.7"),
-        ("10.1.2.3", [(XFF, "1.1.1.1"), (XFF, "198.51.100.7, 10.9.9.9")], "198.51.100.7"),
-        ("10.1.2.3", [(XFF, "10.0.0.1, 10.0.0.2")], "10.0.0.1"),
-        # What is no address ends the chain at the last one that is.
-        ("10.1.2.3", [(XFF, "198.51.100.7, unknown")], "10.1.2.3"),
-        ("10.1.2.3", [(XFF, "198.51.100.7, _hidden, 10.9.9.9")], "10.9.9.9"),
-        ("10.1.2.3", [(XFF, "")], "10.1.2.3"),
-        ("10.1.2.3", [(XFF, ",,")], "10.1.2.3"),
-        ("10.1.2.3", [(XFF, "\xff\x00")], "10.1.2.3"),
-        ("10.1.2.3", [(XFF, "198.51.100.7:4711")], "198.51.100.7"),
-        ("10.1.2.3", [(XFF, "[2001:db8:7::1]:4711")], "2001:db8:7::/64"),
-        ("10.1.2.3", [("Forwarded", "for=198.51.100.7;proto=http;by=10.1.2.3")], "198.51.100.7"),
-        ("10.1.2.3", [("Forwarded", 'FOR="198.51.100.7:80", for=10.9.9.9')], "198.51.100.7"),
-        ("10.1.2.3", [("Forwarded", 'for=1.1.1.1, for="[2001:db8:7::1]:4711"')], "2001:db8:7::/64"),
-        ("10.1.2.3", [("Forwarded", "for=unknown")], "10.1.2.3"),
-        ("10.1.2.3", [("Forwarded", "for=1.1.1.1, proto=https")], "10.1.2.3"),
-        ("10.1.2.3", [("Forwarded", "for=1.1.1.1;for=2.2.2.2")], "10.1.2.3"),
-        # A proxy writes one of the two, and the other may be its client's.
-        ("10.1.2.3", [("Forwarded", "for=1.1.1.1"), (XFF, "198.51.100.7")], "10.1.2.3"),
-        ("10.1.2.3", [("Forwarded", "for=198.51.100.7"), (XFF, "198.51.100.7")], "198.51.100.7"),
-        # One subscriber has a whole network of IPv6 addresses.
-        ("2001:db8:7:8:9::a", [], "2001:db8:7:8::/64"),
-        ("2001:db8:7:8:ffff::1", [], "2001:db8:7:8::/64"),
-        ("::ffff:203.0.113.9", [], "203.0.113.9"),
-        ("::ffff:10.1.2.3", [(XFF, "198.51.100.7")], "198.51.100.7"),
-        ("2001:db8:1::1", [(XFF, "198.51.100.7")], "198.51.100.7"),
-        ("fe80::1%eth0", [], "fe80::/64"),
-        ("", [(XFF, "198.51.100.7")], ""),
-        (None, [], ""),
-    ],
-)
-def test_where_a_request_comes_from(peer: str | None, headers: list[tuple[str, str]], found: str) -> None:
-    assert address(peer, *headers) == found
-
-
-def test_without_trusted_proxies_headers_are_not_looked_at() -> None:
-    assert address("10.1.2.3", (XFF, "198.51.100.7"), proxies=()) == "10.1.2.3"
 
 
 async def test_customers_of_one_address_are_many(service: Service) -> None:

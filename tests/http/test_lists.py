@@ -186,7 +186,7 @@ async def test_values_that_make_no_sense_are_refused(organizer: Client, path: st
         good = "5" if name in {"limit", "after"} else values[-1]
         assert f"/{name}" in pointers(await organizer.get(f"{path}?{name}={good}&x=1&{name}={good}"))
     every = "&".join(f"{name}=" for name in known)
-    assert pointers(await organizer.get(f"{path}?{every}")) == [f"/{name}" for name in known]
+    assert sorted(pointers(await organizer.get(f"{path}?{every}"))) == sorted(f"/{name}" for name in known)
 
 
 @pytest.mark.parametrize("path", QUERIES)

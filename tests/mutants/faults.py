@@ -9,6 +9,7 @@ _CANCELLING: Final = ("tests/domain/test_cancelling.py",)
 _WAITING: Final = ("tests/domain/test_waiting_list.py",)
 _PAYING: Final = ("tests/domain/test_paying.py",)
 _ORGANIZING: Final = ("tests/domain/test_organizing.py",)
+_CUSTOMER_LIMITS: Final = ("tests/application/test_customer_limits.py",)
 _KEYS: Final = ("tests/application/test_once.py",)
 _MONEY: Final = ("tests/application/test_paying.py",)
 _ACCOUNTS: Final = "tests/application/test_accounts.py"
@@ -164,7 +165,11 @@ DOMAIN: Final = (
     ),
     Fault(
         "A customer books the same tickets twice",
-        (Change("domain/book.py", "        if booking.ticket_type_id == ticket_type.id:\n", "        if False:\n"),),
+        (
+            Change(
+                "domain/book.py", "            if booking.ticket_type_id.int == of_type:\n", "            if False:\n"
+            ),
+        ),
         _BOOKING,
     ),
     Fault(
@@ -470,6 +475,27 @@ TURNSTILE: Final = (
         _TURNS,
     ),
     Fault(
+        "What a customer booked in the same transaction counts for nothing",
+        (
+            Change(
+                "application/turnstile.py",
+                "            self.bookings[booking.id.int] = booking\n            self._begin(booking)\n",
+                "            self.bookings[booking.id.int] = booking\n",
+            ),
+        ),
+        _CUSTOMER_LIMITS,
+    ),
+    Fault(
+        "What a customer cancelled in the same transaction goes on to count",
+        (Change("application/turnstile.py", "                self._end(after)\n", "                pass\n"),),
+        _CUSTOMER_LIMITS,
+    ),
+    Fault(
+        "What a late payment brought back in the same transaction counts for nothing",
+        (Change("application/turnstile.py", "                self._begin(after)\n", "                pass\n"),),
+        _CUSTOMER_LIMITS,
+    ),
+    Fault(
         "A process decides from what it remembers of an event",
         (
             Change(
@@ -604,6 +630,39 @@ SQL: Final = (
         _ON_MARIADB,
     ),
     Fault(
+        "Each booking of a customer counts as one ticket",
+        (
+            Change(
+                "adapters/sql/inventories.py",
+                "_Live(id_of(booking_id), each.id, customer_of[customer], quantity)",
+                "_Live(id_of(booking_id), each.id, customer_of[customer], 1)",
+            ),
+        ),
+        ("tests/contract/test_inventories.py::test_what_counts_of_live_bookings_is_told_for_each_customer[sqlite]",),
+    ),
+    Fault(
+        "A log file that another process rotated is rotated once more",
+        (
+            Change(
+                "entrypoints/log_file.py",
+                "            if (found.st_dev, found.st_ino) != self._opened:\n                return\n",
+                "",
+            ),
+        ),
+        ("tests/entrypoints/test_log_file.py",),
+    ),
+    Fault(
+        "A log file is written to after it was renamed",
+        (
+            Change(
+                "entrypoints/log_file.py",
+                "        if (found.st_dev, found.st_ino) != self._opened:\n            return self._open()\n",
+                "",
+            ),
+        ),
+        ("tests/entrypoints/test_log_file.py",),
+    ),
+    Fault(
         "The locked event is not written",
         (
             Change(
@@ -629,6 +688,43 @@ SQL: Final = (
         "An event that is edited after a booking of the same transaction is put back to the state before",
         (Change("adapters/sql/inventories.py", "                self._moved.pop(each.event.id.int, None)\n", ""),),
         _SEVERAL_SAVES,
+    ),
+    Fault(
+        "A booking that leaves the waiting list stays counted in its block",
+        (Change("adapters/sql/places.py", "    yield from _COUNT_OUT.statements(_by_block(left), dialect)\n", ""),),
+        _of("tests/sql/test_places.py", "test_a_promotion_counts_out_of_the_blocks[sqlite]"),
+    ),
+    Fault(
+        "A place is told that was read after the booking had left the waiting list",
+        (Change("adapters/sql/places.py", "            if own:\n", "            if True:\n"),),
+        _of("tests/sql/test_places.py", "test_a_booking_that_leaves_before_its_place_is_read_is_read_again[sqlite]"),
+    ),
+    Fault(
+        "An edited event is still found by what it was called before",
+        (Change("adapters/sql/inventories.py", "            yield from gone(before - after, self._dialect)\n", ""),),
+        _of("tests/sql/test_search.py", "test_the_index_holds_no_more_than_the_events[sqlite]"),
+    ),
+    Fault(
+        "A search that looked at enough says that its list has ended",
+        (
+            Change(
+                "adapters/sql/event_queries.py",
+                "        return EventPage(found, None if after is None else _event_key(after))\n",
+                "        return EventPage(found, None)\n",
+            ),
+        ),
+        _of("tests/sql/test_search.py", "test_a_search_finds_what_a_look_at_every_event_finds[sqlite]"),
+    ),
+    Fault(
+        "Lists take the connections by which all others read",
+        (
+            Change(
+                "adapters/sql/storage.py",
+                "SqlReads(self._reading, self._listing, ",
+                "SqlReads(self._reading, self._reading, ",
+            ),
+        ),
+        _of("tests/sql/test_listing.py", "test_what_a_list_needs_is_asked_by_its_own_connections[sqlite-events]"),
     ),
     Fault(
         "What was written is final before its rows are counted",
@@ -909,4 +1005,179 @@ HTTP: Final = (
     ),
 )
 
-FAULTS: Final = (*DOMAIN, *APPLICATION, *TURNSTILE, *MEMORY, *SQL, *HTTP)
+FAIRNESS: Final = (
+    Fault(
+        "Commands wait however slow the queue is",
+        (
+            Change(
+                "application/turnstile.py",
+                "min(self._bounds.most_waiting, self._throughput.per_second * LONGEST_WAIT)",
+                "self._bounds.most_waiting",
+            ),
+        ),
+        ("tests/application/test_overload.py",),
+    ),
+    Fault(
+        "Commands wait behind a transaction that hangs",
+        (
+            Change(
+                "application/turnstile.py",
+                "return self.loop.time() - self.queue[0].joined_at > LONGEST_WAIT",
+                "return False",
+            ),
+        ),
+        ("tests/application/test_overload.py",),
+    ),
+    Fault(
+        "A few commands are refused on a slow machine",
+        (
+            Change(
+                "application/turnstile.py",
+                "        if waiting < self._bounds.least_waiting:\n",
+                "        if not waiting:\n",
+            ),
+        ),
+        ("tests/application/test_overload.py",),
+    ),
+    Fault(
+        "Small transactions make a queue look slow",
+        (
+            Change(
+                "application/throughput.py",
+                "max(fixed + of_each * self._most_together, t / weight)",
+                "self._most_together * t / n",
+            ),
+        ),
+        ("tests/application/test_overload.py",),
+    ),
+    Fault(
+        "What is refused because too many wait is not counted",
+        (Change("application/turnstile.py", "            self._observer.overloaded(Overload.COMMANDS)\n", ""),),
+        ("tests/application/test_overload.py",),
+    ),
+    Fault(
+        "The last of a burst is not logged",
+        (
+            Change(
+                "adapters/observing/bursts.py",
+                "        if self._number:\n            self._log()\n\n    def _tell",
+                "        if False:\n            self._log()\n\n    def _tell",
+            ),
+        ),
+        ("tests/observing/test_bursts.py",),
+    ),
+    Fault(
+        "One user takes the whole queue of passwords",
+        (Change("application/fair_queue.py", "self._of_subject[subject] >= self._most_of_subject or ", ""),),
+        ("tests/application/test_fair_queue.py",),
+    ),
+    Fault(
+        "Work of one origin goes on until it has none left",
+        (
+            Change(
+                "application/fair_queue.py",
+                "                self._waiting.move_to_end(origin)\n",
+                "                pass\n",
+            ),
+        ),
+        ("tests/application/test_fair_queue.py",),
+    ),
+    Fault(
+        "A place is free although its thread still works",
+        (Change("application/fair_queue.py", "await asyncio.shield(running)", "await running"),),
+        ("tests/application/test_fair_queue.py",),
+    ),
+    Fault(
+        "A wrong current password is not counted",
+        (
+            Change(
+                "application/prove_password.py",
+                "judge(subjects, was_right=is_right)",
+                "judge(subjects, was_right=True)",
+            ),
+        ),
+        (_ACCOUNTS,),
+    ),
+    Fault(
+        "Ten failures close an account for every address",
+        (
+            Change(
+                "application/limits_on_login.py",
+                'subject_key("account and address", email, network)',
+                'subject_key("account and address", email, None)',
+            ),
+        ),
+        ("tests/application/test_limits_on_login.py",),
+    ),
+    Fault(
+        "Each address of an IPv6 network counts by itself",
+        (
+            Change(
+                "application/networks.py", "IPv6Network((int(found) >> 64 << 64, 64))", "IPv6Network((int(found), 128))"
+            ),
+        ),
+        ("tests/application/test_limits_on_login.py",),
+    ),
+    Fault(
+        "A clock that is behind makes a row of failures grow",
+        (
+            Change(
+                "application/limits_on_login.py",
+                "_minute(now) <= _minute(failures[-1].at)",
+                "_minute(now) == _minute(failures[-1].at)",
+            ),
+        ),
+        ("tests/application/test_limits_on_login.py",),
+    ),
+    Fault(
+        "Slow receivers of one owner take every place",
+        (
+            Change(
+                "application/deliver_webhooks.py",
+                "        while waiting and waiting[0][0] < self._free:\n",
+                "        while waiting and self._free > 0:\n",
+            ),
+        ),
+        ("tests/application/test_webhooks.py",),
+    ),
+    Fault(
+        "A delivery keeps its place while others wait for one",
+        (
+            Change(
+                "application/deliver_webhooks.py",
+                "return self._free <= 0 and self._clock.now() - begun >= CROWDED_RUN",
+                "return False",
+            ),
+        ),
+        ("tests/application/test_webhooks.py",),
+    ),
+    Fault(
+        "Owners have no turns",
+        (
+            Change(
+                "application/deliver_webhooks.py",
+                "            turn = self._last_turns[owner] = next(self._turns)\n",
+                "            turn = self._last_turns[owner] = 0\n",
+            ),
+        ),
+        ("tests/application/test_webhooks.py",),
+    ),
+    Fault(
+        "Many webhooks of one organizer fill what is read",
+        (
+            Change(
+                "adapters/sql/telling.py",
+                "        .order_by(shared.c.turn, shared.c.tried_at,",
+                "        .order_by(shared.c.tried_at,",
+            ),
+        ),
+        _of("tests/contract/test_telling.py", "test_organizers_come_in_rotation[sqlite]"),
+    ),
+    Fault(
+        "Slow names of one owner take every thread",
+        (Change("adapters/telling/couriers.py", "spares=True", "spares=False"),),
+        ("tests/telling/test_fairness.py::test_names_that_are_resolved_for_ever_delay_no_other_owner",),
+    ),
+)
+
+FAULTS: Final = (*DOMAIN, *APPLICATION, *TURNSTILE, *MEMORY, *SQL, *HTTP, *FAIRNESS)

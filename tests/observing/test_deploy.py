@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from boxoffice.adapters.observing.catalog import METRICS, Kind, Metric
-from boxoffice.application.observing import Trouble
+from boxoffice.application.observing import Overload, Trouble
+from boxoffice.domain.payment import PaymentKind
 from boxoffice.entrypoints.container import make_container
 from boxoffice.entrypoints.http.app import create_app
 from boxoffice.entrypoints.settings import Settings
@@ -35,15 +36,26 @@ VALUES: Final[dict[str, set[str]]] = {
     "method": {"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"},
     "cause": {trouble.value for trouble in Trouble},
     "outcome": {"confirmed", "held", "waitlisted"},
-    "pool": {"writing", "reading"},
+    "pool": {"writing", "reading", "listing"},
+    "queue": {queue.value for queue in Overload},
     "status": {"200", "201", "204", "400", "401", "403", "404", "409", "429", "500", "503"},
 }
 """What the labels may be whose values the program knows."""
 
+KINDS: Final[dict[str, set[str]]] = {
+    "boxoffice_payments_total": {kind.value for kind in PaymentKind},
+    "boxoffice_backlog": {"webhooks", "mails"},
+    "boxoffice_backlog_age_seconds": {"webhooks", "mails"},
+}
+"""The same of the label `kind`, which means something else for each metric."""
+
+SCRAPED: Final = {"job", "instance"}
+"""Labels that Prometheus adds to everything that it collects."""
+
 
 def labels_of(name: str) -> set[str]:
     metric = SAMPLES[name]
-    return {*metric.labels, *({"le"} if metric.kind is Kind.HISTOGRAM and name.endswith("_bucket") else ())}
+    return {*SCRAPED, *metric.labels, *({"le"} if metric.kind is Kind.HISTOGRAM and name.endswith("_bucket") else ())}
 
 
 def mistakes(query: Query) -> list[str]:
@@ -55,13 +67,17 @@ def mistakes(query: Query) -> list[str]:
         for label, operator, value in selector.matchers:
             if label not in labels_of(selector.metric):
                 found.append(f"{selector.metric} has no label {label}")
-            elif label in VALUES and operator in {"=", "!="} and value not in VALUES[label]:
+                continue
+            values = KINDS.get(selector.metric) if label == "kind" else VALUES.get(label)
+            if values is None or not value:
+                continue
+            if operator in {"=", "!="} and value not in values:
                 found.append(f"{label} is never {value}")
-            elif label in VALUES and operator in {"=~", "!~"}:
+            elif operator in {"=~", "!~"}:
                 found += [
                     f"{label} is never {each}"
                     for each in value.split("|")
-                    if not any(re.fullmatch(each, known) for known in VALUES[label])
+                    if not any(re.fullmatch(each, known) for known in values)
                 ]
     for label in query.grouped:
         found += [
@@ -88,6 +104,10 @@ def test_a_query_asks_for_what_there_is(text: str) -> None:
         ('boxoffice_transactions_failed_total{cause=~"undone|deadlock"}', "cause is never deadlock"),
         ('boxoffice_http_requests_total{route="/books"}', "route is never /books"),
         ("sum by (le) (boxoffice_batch_commands_sum)", "boxoffice_batch_commands_sum has no label le"),
+        ('boxoffice_overload_refusals_total{queue="requests"}', "queue is never requests"),
+        ('boxoffice_backlog{kind="charge"}', "kind is never charge"),
+        ('boxoffice_payments_total{kind="mails"}', "kind is never mails"),
+        ('boxoffice_backlog{jobs="boxoffice"}', "boxoffice_backlog has no label jobs"),
         ("boxoffice_processes > on (pool) boxoffice_queue_commands", "boxoffice_processes has no label pool"),
     ],
 )
@@ -142,3 +162,67 @@ def test_each_alarm_says_what_it_is_and_the_manual_what_to_do(rule: dict[str, An
 
 def test_the_manual_knows_no_alarm_that_is_none() -> None:
     assert set(re.findall(r"`(Boxoffice[A-Z]\w+)`", OPERATIONS)) == {rule["alert"] for rule in RULES}
+
+
+SHOWN: Final[list[Query]] = [
+    parse(target["expr"].replace("$__rate_interval", "5m")) for panel in PANELS for target in panel["targets"]
+]
+
+
+def test_the_dashboard_shows_one_service_among_several() -> None:
+    """Of a Prometheus that collects two of them, a panel without `job` would add up both."""
+    without = [
+        selector.metric
+        for query in SHOWN
+        for selector in query.selectors
+        if ("job", "=~", "$job") not in selector.matchers
+    ]
+    assert without == []
+    (job,) = [each for each in DASHBOARD["templating"]["list"] if each["name"] == "job"]
+    (selector,) = parse(job["query"]["query"]).selectors[:1]
+    assert selector.metric in SAMPLES
+
+
+def limits_of(panel: dict[str, Any]) -> list[float]:
+    steps = panel["fieldConfig"]["defaults"].get("thresholds", {}).get("steps", [])
+    return [step["value"] for step in steps if step["value"] is not None]
+
+
+def metrics_of(expr: str) -> set[str]:
+    return {selector.metric for selector in parse(expr.replace("$__rate_interval", "5m")).selectors}
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [rule for rule in RULES if re.fullmatch(r"[^<>=]* > [\d.]+", re.sub(r"{[^}]*}", "", rule["expr"]))],
+    ids=lambda rule: str(rule["alert"]),
+)
+def test_a_panel_shows_where_an_alarm_begins(rule: dict[str, Any]) -> None:
+    limit = float(rule["expr"].rpartition(" ")[2])
+    asked = metrics_of(rule["expr"])
+    found = [
+        value
+        for panel in PANELS
+        if any(asked <= metrics_of(target["expr"]) for target in panel["targets"])
+        for value in limits_of(panel)
+    ]
+    # What is reached counts as crossed there, so that nothing at all has to stay below.
+    assert any(value == limit or limit == 0 < value < 0.01 for value in found), found
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: str(panel["title"]))
+def test_thresholds_are_such_as_the_dashboard_draws(panel: dict[str, Any]) -> None:
+    thresholds = panel["fieldConfig"]["defaults"].get("thresholds")
+    if thresholds is not None:
+        values = [step["value"] for step in thresholds["steps"]]
+        assert values[0] is None, "the first one is from the bottom"
+        assert values[1:] == sorted(values[1:])
+        assert {step["color"] for step in thresholds["steps"]} == {"green", "red"}
+
+
+@pytest.mark.parametrize(
+    "metric",
+    ["boxoffice_overload_refusals_total", "boxoffice_backlog_age_seconds", "boxoffice_http_requests_total"],
+)
+def test_what_must_not_pass_unnoticed_has_an_alarm(metric: str) -> None:
+    assert any(metric in metrics_of(rule["expr"]) for rule in RULES)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import process_time
 from uuid import UUID
@@ -15,7 +15,7 @@ from boxoffice.adapters.observing import Metrics, Numbers, SharedNumbers
 from boxoffice.adapters.observing.catalog import METRICS
 from boxoffice.adapters.observing.metrics import LONGEST_LINES
 from boxoffice.application.failures import Locked, OutcomeUnknown, Retryable, Unavailable
-from boxoffice.application.observing import ConnectionsInUse, Passage, Trouble, Verified, WaitingLine
+from boxoffice.application.observing import Backlog, ConnectionsInUse, Overload, Passage, Trouble, Verified, WaitingLine
 from boxoffice.domain.money import Money
 from tests.application.world import ANA, BEN, CLEO, World
 
@@ -34,6 +34,13 @@ class SomeFigures:
         self.pools = {"writing": ConnectionsInUse(1, 4)}
         self.failure: Exception | None = None
         self.asked = 0
+        self.due = {"webhooks": Backlog(7, datetime.now(UTC) - timedelta(minutes=5)), "mails": Backlog(0, None)}
+        self.backlog_failure: Exception | None = None
+
+    async def backlogs(self, now: datetime) -> Mapping[str, Backlog]:
+        if self.backlog_failure is not None:
+            raise self.backlog_failure
+        return self.due
 
     async def longest_lines(self, limit: int) -> list[WaitingLine]:
         self.asked += 1
@@ -218,6 +225,72 @@ async def test_without_its_database_it_still_tells_what_it_counted(metrics: Metr
     assert not any(name.startswith(("boxoffice_promise", "boxoffice_waiting_list")) for name in samples)
     figures.failure = None
     assert (await told(metrics))["boxoffice_database_reachable"] == 1
+
+
+async def test_what_is_due_to_be_told(metrics: Metrics, figures: SomeFigures) -> None:
+    samples = await told(metrics)
+    assert samples["boxoffice_backlog{kind=webhooks}"] == 7
+    assert 300 <= samples["boxoffice_backlog_age_seconds{kind=webhooks}"] < 600
+    assert samples["boxoffice_backlog{kind=mails}"] == samples["boxoffice_backlog_age_seconds{kind=mails}"] == 0
+
+
+@pytest.mark.parametrize("failure", [Unavailable("slow"), TimeoutError()])
+async def test_a_backlog_that_takes_too_long_to_count_is_left_out(
+    metrics: Metrics, figures: SomeFigures, failure: Exception
+) -> None:
+    figures.backlog_failure = failure
+    samples = await told(metrics)
+    assert not any(name.startswith("boxoffice_backlog") for name in samples)
+    assert samples["boxoffice_database_reachable"] == 1
+    assert samples["boxoffice_promise_kept{promise=1}"] == 1
+
+
+async def test_what_the_process_uses(metrics: Metrics) -> None:
+    await metrics.sample(0, 1.0)
+    samples = await told(metrics)
+    assert samples["process_resident_memory_bytes{process=1}"] > 10_000_000
+    assert 3 <= samples["process_open_fds{process=1}"] < samples["process_max_fds{process=1}"]
+    assert samples["process_cpu_seconds_total{process=1}"] > 0
+    started = datetime.fromtimestamp(samples["process_start_time_seconds{process=1}"], UTC)
+    assert timedelta(0) < datetime.now(UTC) - started < timedelta(days=1)
+
+
+async def test_each_process_that_lives_is_told_by_itself(figures: SomeFigures, tmp_path: Path) -> None:
+    first, second = (Metrics(SharedNumbers(tmp_path), figures, "1.2.3") for _ in range(2))
+    for metrics in (first, second):
+        await metrics.sample(0, 1.0)
+    names = [f"process_{name}{{process=%d}}" for name in ("cpu_seconds_total", "resident_memory_bytes")]
+    samples = await told(first)
+    assert all(samples[name % number] > 0 for name in names for number in (1, 2))
+    second.close()
+    samples = await told(first)
+    assert all(name % 1 in samples and name % 2 not in samples for name in names)
+    third = Metrics(SharedNumbers(tmp_path), figures, "1.2.3")
+    samples = await told(first)
+    assert all(samples[name % 2] == 0 for name in names), "nothing of the one before"
+    first.close()
+    third.close()
+
+
+async def test_what_is_refused_because_others_wait_is_counted_and_logged(
+    metrics: Metrics, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(5):
+        metrics.overloaded(Overload.COMMANDS)
+        if number < 2:
+            metrics.overloaded(Overload.SHARE)
+    samples = await told(metrics)
+    name = "boxoffice_overload_refusals_total{queue=%s}"
+    assert {queue: samples[name % queue.value] for queue in Overload} == {
+        Overload.COMMANDS: 5,
+        Overload.SHARE: 2,
+        Overload.PASSWORDS: 0,
+    }
+    commands = [record.getMessage() for record in caplog.records if "commands were refused" in record.getMessage()]
+    assert [message.split()[1] for message in commands] == ["1"]
+    metrics.close()
+    commands = [record.getMessage() for record in caplog.records if "commands were refused" in record.getMessage()]
+    assert [message.split()[1] for message in commands] == ["1", "4"], "the last ones too"
 
 
 async def test_a_look_at_the_process(metrics: Metrics, figures: SomeFigures) -> None:

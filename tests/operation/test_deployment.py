@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ import yaml
 from boxoffice.entrypoints.cli.serve import DRAIN_SECONDS
 from boxoffice.entrypoints.settings import Settings
 from tests import mariadb
+from tests.constants import SECRET
 from tests.faults.service import Server
 from tests.mariadb import MariaDB
 
@@ -28,7 +30,7 @@ PASSWORDS: Final = {
     "MYSQL_ROOT_PASSWORD": "root-password",
     "BOXOFFICE_MIGRATING_PASSWORD": "migrating-password",
     "BOXOFFICE_SERVING_PASSWORD": "serving-password",
-    "BOXOFFICE_JWT_SECRET": "Rk3vJq8PzT0xWm5YbN7cL2dF9gH4sA6uE1iO-_KQ",
+    "BOXOFFICE_JWT_SECRET": SECRET,
 }
 
 
@@ -80,11 +82,37 @@ def test_what_the_image_runs_serves_and_its_health_check_tells(sqlite_url: str, 
         server.kill()
 
 
-def filled_in(environment: dict[str, str]) -> dict[str, str]:
-    return {
+def filled_in(environment: dict[str, str | None]) -> dict[str, str]:
+    """What Compose makes of it where nothing but the passwords is set: a name alone is passed on, if it is set."""
+    must = {
         name: re.sub(r"\$\{(\w+):\?must be set\}", lambda found: PASSWORDS[found[1]], text)
         for name, text in environment.items()
+        if text is not None
     }
+    return {name: re.sub(r"\$\{\w+:-(.*?)\}", r"\1", text) for name, text in must.items()}
+
+
+def settings_but(*fixed: str) -> set[str]:
+    names = {f"BOXOFFICE_{name.upper()}" for name in Settings.__struct_fields__ if name != "unknown"}
+    return names - {f"BOXOFFICE_{name}" for name in fixed}
+
+
+def test_compose_passes_every_setting_on_and_trusts_its_proxy(tmp_path: Path) -> None:
+    environment = COMPOSE["services"]["boxoffice"]["environment"]
+    # The image decides where to listen, and writes no files.
+    assert set(environment) == settings_but("HOST", "PORT", "METRICS_DIRECTORY", "LOG_FILE")
+    settings = Settings.load(filled_in(environment), tmp_path)
+    (network,) = COMPOSE["networks"]["outside"]["ipam"]["config"]
+    assert [str(each) for each in settings.trusted_proxies] == [f"{network['gateway']}/32"]
+    assert ip_address(network["gateway"]) in ip_network(network["subnet"])
+
+
+def test_the_image_listens_where_its_settings_say(tmp_path: Path) -> None:
+    given = dict(pair.split("=", 1) for text in said("ENV") for pair in text.split() if pair.startswith("BOXOFFICE_"))
+    settings = Settings.load(given, tmp_path)
+    assert (settings.host, settings.port, settings.workers) == ("0.0.0.0", 8000, 2)
+    assert f":{settings.port}/" in said("HEALTHCHECK")[0]
+    assert said("EXPOSE") == [str(settings.port)]
 
 
 def test_compose_starts_one_after_the_other_with_secrets_from_the_environment(tmp_path: Path) -> None:
@@ -164,6 +192,9 @@ def test_the_settings_beside_the_unit_are_settings(tmp_path: Path) -> None:
     given = dict(line.split("=", 1) for line in text.splitlines() if line and not line.startswith("#"))
     assert given.pop("BOXOFFICE_JWT_SECRET") == "…"
     url, _, query = given["BOXOFFICE_DATABASE_URL"].partition("?")
+    url = url.replace("…", "password")
     assert query == "ssl_ca=/etc/boxoffice/ca.pem"
+    assert [str(each) for each in Settings.load(given | {"BOXOFFICE_DATABASE_URL": url}, tmp_path).trusted_proxies]
+    assert set(re.findall(r"^#?(BOXOFFICE_\w+)=", text, re.MULTILINE)) == settings_but()
     assert not Settings.load(given | {"BOXOFFICE_DATABASE_URL": url}, tmp_path).unknown
     assert "EnvironmentFile=/etc/boxoffice/boxoffice.env\n" in (ROOT / "deploy" / "boxoffice.service").read_text()

@@ -13,7 +13,7 @@ from tests.databases import migrated
 from tests.faults.service import Server, servers
 from tests.mariadb import MariaDB
 
-MIGRATE = "run `boxoffice migrate`, or the newer program."
+NEWER = "lacks: a newer Boxoffice migrated it. Run that one, or restore a backup from before the migration."
 
 
 def ask(server: Server, path: str) -> tuple[int, str]:
@@ -66,10 +66,13 @@ def test_readiness_is_lost_and_comes_back_and_liveness_stays(
 ) -> None:
     troubles: list[tuple[Callable[[MariaDB, str], AbstractContextManager[None]], str | None]] = [
         (read_only, "The database is read-only: point the service at its primary, or set read_only = OFF."),
-        (of_another_version, f"The database's schema is at version newer and this program's is {head()}: {MIGRATE}"),
+        (
+            of_another_version,
+            f"The database's schema is at version newer, which this program, at {head()}, {NEWER}",
+        ),
         (hanging, "The database does not answer."),
         (there_again, None),
-        (away, "The database cannot be reached; try again in a moment."),
+        (away, "The database cannot be reached: nothing listens on its host and port. Start it, or correct both."),
     ]
     with servers(migrated(own_mysql_url), tmp_path, 1) as (server,):
         for trouble, said in troubles:

@@ -15,7 +15,7 @@ from litestar.types import Message, Receive, Scope, Send
 from boxoffice.application.failures import Unavailable
 from boxoffice.entrypoints.cli import serve, worker
 from boxoffice.entrypoints.cli.worker import PIECE_BYTES, DrainingApp
-from boxoffice.entrypoints.container import Draining
+from boxoffice.entrypoints.readiness import Draining
 from tests.faults.service import SERVE, Server, environment_for
 from tests.wire.raw import request
 

@@ -17,7 +17,7 @@ from boxoffice.entrypoints.settings import PREFIX, TEST_PREFIX, Settings
 
 from .readme import ROOT
 
-DOCUMENTS: Final = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+DOCUMENTS: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 SETTINGS: Final = {f"{PREFIX}{name.upper()}" for name in Settings.__struct_fields__ if name != "unknown"}
 MISSPELT: Final = "BOXOFFICE_CURENCY"
 """Shown as what the service would ask back for."""
@@ -55,7 +55,7 @@ def test_the_tables_of_settings_have_every_one() -> None:
 def test_the_readme_tells_the_defaults() -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", _section(_text("README.md"), "Settings"), re.MULTILINE))
 
-    assert len(rows) == 7
+    assert len(rows) == 11
     assert Settings.load(rows, Path("/nowhere")) == Settings()
 
 
@@ -108,6 +108,23 @@ def test_programs_of_the_embedding_page_print_what_it_says(tmp_path: Path) -> No
     for program, printed in told:
         ran = _run("-W", "error", "-c", program, directory=tmp_path)
         assert ran.stdout == printed
+
+
+@pytest.mark.slow
+def test_the_programs_of_the_documents_pass_strict_mypy(tmp_path: Path) -> None:
+    files = []
+    for document in DOCUMENTS:
+        for number, (program, _) in enumerate(_PROGRAMS.findall(document.read_text(encoding="utf-8"))):
+            file = tmp_path / f"{document.stem.lower()}_{number}.py"
+            file.write_text(program, encoding="utf-8")
+            files.append(str(file))
+    assert len(files) >= 4
+
+    ran = subprocess.run(
+        [sys.executable, "-m", "mypy", "--config-file", "pyproject.toml", *files],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=240,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ LOCKS: Final = (
     *(f"requirements-{extra}.txt" for extra in EXTRAS),
     "requirements-dev.txt",
     "requirements-audit.txt",
+    "requirements-clients.txt",
     "requirements-build.txt",
 )
 PROJECT: Final[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -59,6 +60,7 @@ def test_no_place_to_fetch_from_is_named(name: str) -> None:
         *((f"requirements-{extra}.txt", PROJECT["project"]["optional-dependencies"][extra]) for extra in EXTRAS),
         ("requirements-dev.txt", PROJECT["dependency-groups"]["dev"]),
         ("requirements-audit.txt", PROJECT["dependency-groups"]["audit"]),
+        ("requirements-clients.txt", PROJECT["dependency-groups"]["clients"]),
         ("requirements-build.txt", PROJECT["build-system"]["requires"]),
     ],
 )

@@ -24,11 +24,12 @@ from boxoffice.adapters.sql.migrate import _config, head, upgrade
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.adapters.sql.tables import metadata
 from boxoffice.application.failures import Unavailable
+from boxoffice.application.ports import EventFilter
 from boxoffice.application.verify_promises import VerifyPromises
 from boxoffice.domain.book import book
-from boxoffice.domain.booking import Booking, BookingStatus
+from boxoffice.domain.booking import Booking, BookingStatus, Place
 from boxoffice.domain.cancel import Cancel, cancel
-from boxoffice.domain.event import EventDetails
+from boxoffice.domain.event import EventDetails, EventStatus
 from boxoffice.domain.inventory import Inventory, Line
 from boxoffice.domain.organize import Initialize, general_admission, initialize
 from boxoffice.domain.user import Actor, Organizers
@@ -138,7 +139,12 @@ async def test_at_another_version_it_is_not_ready(empty_url: str) -> None:
     await upgrade(empty_url)
     await on(empty_url, lambda connection: connection.execute(text("UPDATE alembic_version SET version_num = '9999'")))
     storage = SqlStorage.from_url(empty_url)
-    with pytest.raises(Unavailable, match=f"9999.*{head()}.*boxoffice migrate"):
+    with pytest.raises(Unavailable, match=f"9999.*{head()}.*a newer Boxoffice migrated it"):
+        await storage.check_ready()
+    with pytest.raises(Unavailable, match="9999"):
+        await upgrade(empty_url)
+    await on(empty_url, lambda connection: connection.execute(text("UPDATE alembic_version SET version_num = '0001'")))
+    with pytest.raises(Unavailable, match=f"0001.*{head()}.*boxoffice migrate"):
         await storage.check_ready()
     await storage.close()
 
@@ -228,6 +234,11 @@ async def test_a_database_from_before_payments_is_brought_along(empty_url: str) 
         assert replace(found.booking, place=None) == replace(booking, place=None)
     assert [fact.seq for fact in await storage.reads.facts(state.event.id, 0, 99)] == [1, 2, 3, 4, 5, 6]
     assert (await VerifyPromises(storage, AtNow())()).breaches == []
+    page = await storage.reads.events(EventFilter(statuses=frozenset({EventStatus.ON_SALE}), q="jazz ni"), None, 9)
+    assert [each.event.id for each in page.events] == [state.event.id]
+    waiting = await storage.reads.booking(bookings[2].id)
+    assert waiting is not None
+    assert waiting.booking.place == Place(1, 0)
 
     await office.cancel(bookings[1])
     await office.book(state)

@@ -73,6 +73,21 @@ async def test_no_table_is_looked_through_that_seems_small(
 
 
 @pytest.mark.mysql
+@pytest.mark.parametrize("length", [3, 5 * MANY])
+async def test_what_customers_hold_is_read_from_an_index_alone(mysql_storage: SqlStorage, length: int) -> None:
+    """Looking at each booking for its quantity takes three times as long."""
+    connections = mysql_storage._writing
+    connection = await connections.connect()
+    customers = [(new_id(), new_id()) for _ in range(length)]
+    asked = inventories._LIVE_OF_CUSTOMERS.statement(connections.dialect, customers=customers)
+    (plan,) = await connections.send(connection, [Statement(f"EXPLAIN {asked.text}")])
+    await connection.close()
+    (step,) = [step for step in plan.rows if step[2] == "bookings"]
+    assert step[5] == "ix_bookings_live_of_customer", plan.rows
+    assert "Using index" in str(step[-1]).split("; "), plan.rows
+
+
+@pytest.mark.mysql
 async def test_a_full_batch_reads_no_more_than_it_asks_for(mysql_storage: SqlStorage) -> None:
     """In a rush a server knows its tables as they were, and read every booking of the event for 200 customers."""
     office = BoxOffice(mysql_storage)

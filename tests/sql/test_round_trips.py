@@ -209,14 +209,15 @@ async def test_reads_are_one_statement_each(any_storage: SqlStorage, office: Box
 async def test_what_customers_have_already_is_asked_for_once(
     any_storage: SqlStorage, office: BoxOffice, customers: int
 ) -> None:
-    """Their ids come with the lock, and the bookings with one trip more, where there are any."""
+    """What counts of them comes with the lock, and whole ones with one trip more."""
     state = await office.initialize(1_000)
     booked = await office.book_many(state, [1] * customers)
-    strangers = [new_id() for _ in range(customers)]
-    for customer_ids, trips in ((strangers, 1), ([*strangers, *(each.customer_id for each in booked)], 2)):
-        needs = [Needs(event_id=state.event.id, customer_id=each) for each in customer_ids]
+    customer_ids = [*(new_id() for _ in range(customers)), *(each.customer_id for each in booked)]
+    for whole, trips in ((False, 1), (True, 2)):
+        needs = [Needs(event_id=state.event.id, customer_id=each, whole=whole) for each in customer_ids]
         with round_trips(any_storage) as sent:
             async with any_storage.begin() as unit_of_work:
                 found = (await unit_of_work.inventories.lock(needs))[state.event.id]
         assert len([each for each in sent if not each.startswith("BEGIN")]) == trips, sent
-        assert {each.id for each in found.bookings} == ({each.id for each in booked} if trips == 2 else set())
+        assert {each.id for each in found.of_customers} == {each.id for each in booked}
+        assert {each.id for each in found.bookings} == ({each.id for each in booked} if whole else set())

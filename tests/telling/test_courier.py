@@ -15,7 +15,8 @@ from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
 from boxoffice.adapters.telling import couriers
-from boxoffice.adapters.telling.couriers import MOST_READ, SECONDS, HttpCourier, is_public
+from boxoffice.adapters.telling.couriers import MOST_READ, SECONDS, HttpCourier
+from boxoffice.adapters.telling.public_addresses import is_public
 from boxoffice.application.telling import Refused
 from boxoffice.domain.booking import BookingStatus, PaymentStatus
 from boxoffice.domain.facts import BookingPromoted, Fact
@@ -128,14 +129,51 @@ class TestMessages:
 
 
 PRIVATE = [
-    *("127.0.0.1", "127.1.2.3", "0.0.0.0", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1"),
-    *("169.254.169.254", "100.64.0.1", "192.0.2.1", "198.18.0.1", "198.51.100.1", "203.0.113.9", "192.0.0.1"),
-    *("224.0.0.1", "239.255.255.255", "240.0.0.1", "255.255.255.255"),
-    *("::1", "::", "fe80::1", "fc00::1", "fd12:3456::1", "ff02::1", "2001:db8::1", "100::1"),
-    *("::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::ffff:7f00:1", "::127.0.0.1"),
-    *("2002:7f00:1::", "2002:a00:1::", "64:ff9b::10.0.0.1", "2001:0:7f00:1::"),
+    *("127.0.0.1", "127.1.2.3", "0.0.0.0", "0.1.2.3", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1"),
+    *("169.254.169.254", "100.64.0.1", "100.127.255.255", "192.0.2.1", "198.18.0.1", "198.19.255.255", "198.51.100.1"),
+    *("203.0.113.9", "192.0.0.1", "192.0.0.170", "192.88.99.1", "224.0.0.1", "239.255.255.255", "240.0.0.1"),
+    *(
+        "255.255.255.255",
+        "::1",
+        "::",
+        "fe80::1",
+        "fe80::1%1",
+        "febf::1",
+        "fc00::1",
+        "fd12:3456::1",
+        "ff02::1",
+        "ff0e::1",
+    ),
+    *("fec0::1", "feff::1", "100::1", "100:0:0:1::1", "5f00::1", "4000::1", "e000::1", "1::1", "64:ff9b:1::808:808"),
+    *("2001:db8::1", "3fff::1", "3fff:fff:ffff::1", "2001:2::1", "2001:10::1", "2001:20::1", "2001:1ff::1"),
+    # An IPv4 address within: mapped, compatible, translated, 6to4, NAT64, Teredo.
+    *("::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::ffff:7f00:1", "::127.0.0.1", "::8.8.8.8"),
+    *("::ffff:0:127.0.0.1", "2002:7f00:1::", "2002:a00:1::", "2002:a9fe:a9fe::1", "2002:c0a8:101::1"),
+    *("64:ff9b::10.0.0.1", "64:ff9b::127.0.0.1", "64:ff9b::169.254.169.254", "64:ff9b::", "64:ff9b::192.0.2.1"),
+    *("2001:0:7f00:1::", "2001:0:5db8:d822:0:0:80ff:fffe", "2001:0:5db8:d822::1"),
 ]
-PUBLIC = ["93.184.216.34", "1.1.1.1", "172.32.0.1", "2606:4700::1111", "::ffff:93.184.216.34", "2002:5db8:d822::1"]
+PUBLIC = [
+    *(
+        "93.184.216.34",
+        "1.1.1.1",
+        "172.15.255.255",
+        "172.32.0.1",
+        "100.63.255.255",
+        "100.128.0.1",
+        "198.20.0.1",
+        "11.0.0.1",
+    ),
+    *(
+        "9.255.255.255",
+        "169.253.1.1",
+        "223.255.255.255",
+        "192.0.1.1",
+        "2606:4700::1111",
+        "2a00:1450:4001::1",
+        "2001:200::1",
+    ),
+    *("2001:4860:4860::8888", "::ffff:93.184.216.34", "2002:5db8:d822::1", "64:ff9b::93.184.216.34", "3ffe::1"),
+]
 
 
 class TestAddresses:
@@ -267,8 +305,8 @@ class TestAnswers:
         assert await refusal(courier, "http://127.0.0.1:1/hook") == "no connection"
 
     @pytest.mark.parametrize("answer", ["silence", "head drop by drop", "body drop by drop"])
-    async def test_ten_seconds_are_enough_for_everybody(self, receiver: Receiver, answer: str) -> None:
-        assert SECONDS == 10
+    async def test_five_seconds_are_enough_for_everybody(self, receiver: Receiver, answer: str) -> None:
+        assert SECONDS == 5
         over = asyncio.Event()
 
         async def drip(_: Received, writer: asyncio.StreamWriter) -> None:

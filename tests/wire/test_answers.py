@@ -72,9 +72,7 @@ class Tour:
             self._head(target, query, sent, answer)
         return answer.json() if answer.content and "json" in answer.headers["content-type"] else None
 
-    def _head(
-        self, target: str, query: dict[str, str] | None, headers: httpx.Headers, got: httpx.Response
-    ) -> None:
+    def _head(self, target: str, query: dict[str, str] | None, headers: httpx.Headers, got: httpx.Response) -> None:
         """The same without the body."""
         answer = self._http.head(target, params=query, headers=headers)
         assert answer.status_code == got.status_code
@@ -225,7 +223,11 @@ def _organizing(tour: Tour, people: People, events: dict[str, Any]) -> None:
     ask, organizer, customer = tour.ask, people.organizer.token, people.customer.token
     free, draft = (events["free"]["id"],), (events["draft"]["id"],)
     free_type, draft_type = (events[name]["ticketTypes"][0]["id"] for name in ("free", "draft"))
-    for call in ("GET /events/{eventId}/bookings", "GET /events/{eventId}/waiting-list", "GET /events/{eventId}/changes"):
+    for call in (
+        "GET /events/{eventId}/bookings",
+        "GET /events/{eventId}/waiting-list",
+        "GET /events/{eventId}/changes",
+    ):
         assert ask(200, call, organizer, ids=free)["items"]
         ask(304, call, organizer, ids=free, headers=SAME)
         ask(400, call, organizer, ids=free, query={"limit": "0"})

@@ -1,9 +1,11 @@
 """What the storage within a process tells whoever looks after it."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 
-from ...application.observing import ConnectionsInUse, Verified, WaitingLine
+from ...application.observing import MOST_COUNTED, Backlog, ConnectionsInUse, Verified, WaitingLine
 from .tables import Tables
+from .telling import to_be_told
 
 
 class MemoryFigures:
@@ -28,6 +30,26 @@ class MemoryFigures:
         """See the port."""
         await self._before_read()
         return self._verified
+
+    async def backlogs(self, now: datetime) -> Mapping[str, Backlog]:
+        """See the port."""
+        await self._before_read()
+        due = {"webhooks": self._untold_since(now), "mails": self._mails_since(now)}
+        return {kind: Backlog(len(since), min(since, default=None)) for kind, since in due.items()}
+
+    def _mails_since(self, now: datetime) -> list[datetime]:
+        due = sorted(mail.due_at for mail in self._tables.telling.mails.values() if mail.due_at <= now)
+        return due[:MOST_COUNTED]
+
+    def _untold_since(self, now: datetime) -> list[datetime]:
+        tables = self._tables
+        since = []
+        for webhook in tables.telling.webhooks.values():
+            for stream in to_be_told(tables, webhook, tables.events.values(), now):
+                cursor = tables.telling.cursors.get((webhook.id, stream.event_id))
+                fact = tables.facts[stream.event_id][stream.last_seq]
+                since.append((cursor and cursor.due_at) or fact.occurred_at)
+        return since[:MOST_COUNTED]
 
     async def note_verified(self, verified: Sequence[Verified]) -> None:
         """See the port."""

@@ -10,6 +10,7 @@ from ...application.ports import (
     BookingOfEvent,
     EventFilter,
     EventKey,
+    EventPage,
     Revocations,
     WaitingKey,
 )
@@ -35,7 +36,7 @@ class MemoryReads:
         await self._before_read()
         return {event_id: self._tables.state(event_id) for event_id in event_ids if event_id in self._tables.events}
 
-    async def events(self, wanted: EventFilter, after: EventKey | None, limit: int) -> list[EventState]:
+    async def events(self, wanted: EventFilter, after: EventKey | None, limit: int) -> EventPage:
         """See the port."""
         await self._before_read()
         from_key = None if after is None else _order(after.starts_at, after.event_id)
@@ -44,7 +45,9 @@ class MemoryReads:
             key=lambda event: _order(event.starts_at, event.id),
         )
         shown = [event for event in found if from_key is None or _order(event.starts_at, event.id) > from_key]
-        return [self._tables.state(event.id) for event in shown[:limit]]
+        page = shown[:limit]
+        ends_at = EventKey(page[-1].starts_at, page[-1].id) if len(shown) > limit else None
+        return EventPage([self._tables.state(event.id) for event in page], ends_at)
 
     async def event_of(self, booking_id: UUID) -> UUID | None:
         """See the port."""
@@ -182,4 +185,4 @@ def _is_wanted(event: Event, wanted: EventFilter) -> bool:
         return False
     if wanted.organizer_id not in (None, event.organizer_id):
         return False
-    return wanted.q is None or wanted.q.casefold() in f"{event.name}\n{event.venue}".casefold()
+    return wanted.q is None or any(wanted.q.casefold() in text.casefold() for text in (event.name, event.venue))

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from ...application.failures import Conflict
 from ...application.idempotency import Key, Remembered
-from ...application.ports import RefreshDigests
+from ...application.ports import Failures, RefreshDigests
 from ...domain.booking import Booking, BookingStatus, Place
 from ...domain.event import Event, EventState, TicketType
 from ...domain.facts import Fact
@@ -42,7 +42,7 @@ class Tables(Struct):
     remembered: dict[Key, tuple[datetime, Remembered]] = field(default_factory=dict)
     turns: dict[str, tuple[UUID, datetime]] = field(default_factory=dict)
     counts: dict[tuple[int, UUID, UUID], int] = field(default_factory=dict)
-    failures: dict[UUID, tuple[datetime, ...]] = field(default_factory=dict)
+    failures: dict[UUID, tuple[Failures, ...]] = field(default_factory=dict)
     users: dict[UUID, User] = field(default_factory=dict)
     emails: dict[str, UUID] = field(default_factory=dict)
     sessions: dict[UUID, Session] = field(default_factory=dict)
@@ -106,7 +106,7 @@ class Draft(Struct):
     turns: dict[str, tuple[UUID, datetime]] = field(default_factory=dict)
     counts: dict[tuple[int, UUID, UUID], int] = field(default_factory=dict)
     forgets_counts_before: int | None = None
-    failures: dict[UUID, tuple[datetime, ...]] = field(default_factory=dict)
+    failures: dict[UUID, tuple[Failures, ...]] = field(default_factory=dict)
     forgets_failures_before: datetime | None = None
     users: dict[UUID, User] = field(default_factory=dict)
     new_users: set[UUID] = field(default_factory=set)
@@ -282,7 +282,7 @@ class Draft(Struct):
             for key in [key for key in counts if key[0] < self.forgets_counts_before]:
                 del counts[key]
         if self.forgets_failures_before is not None:
-            for subject in [each for each, times in failures.items() if times[-1] < self.forgets_failures_before]:
+            for subject in [each for each, times in failures.items() if times[-1].at < self.forgets_failures_before]:
                 del failures[subject]
         counts.update(self.counts)
         failures.update(self.failures)

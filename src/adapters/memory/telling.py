@@ -1,7 +1,7 @@
 """Webhooks and mails in memory, as the ports want them."""
 
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -176,7 +176,7 @@ class MemoryTellingReads:
         return self._tables.telling.deliveries.get(delivery_id)
 
     async def streams(
-        self, now: datetime, but: Collection[UUID], each: int, after: UUID | None, window: int
+        self, now: datetime, but: Collection[UUID], each: int, after: UUID | None, window: int, limit: int
     ) -> Streams:
         """See the port."""
         await self._before_read()
@@ -187,29 +187,22 @@ class MemoryTellingReads:
             of_organizer[event.organizer_id].append(event)
         found: list[tuple[tuple[int, datetime, UUID, UUID], Stream]] = []
         for webhook in self._tables.telling.webhooks.values():
-            organizer = self._tables.users.get(webhook.organizer_id)
-            is_shut = organizer is not None and organizer.disabled_at is not None
-            if webhook.id not in but and not is_shut:
-                told = self._to_tell(webhook, of_organizer[webhook.organizer_id], now)
-                found += [((place, *key, webhook.id), stream) for place, (key, stream) in enumerate(told[:each])]
-        return Streams([stream for _, stream in sorted(found, key=lambda pair: pair[0])], until)
+            if webhook.id not in but:
+                streams = to_be_told(self._tables, webhook, of_organizer[webhook.organizer_id], now)
+                told = sorted(streams, key=_least_lately)
+                found += [
+                    ((place, *_least_lately(stream), webhook.id), stream) for place, stream in enumerate(told[:each])
+                ]
+        turns = Counter[UUID]()
+        shared = []
+        for (_, *key), stream in sorted(found, key=lambda pair: pair[0]):
+            turns[stream.webhook.organizer_id] += 1
+            shared.append(((turns[stream.webhook.organizer_id], *key), stream))
+        return Streams([stream for _, stream in sorted(shared, key=lambda pair: pair[0])[:limit]], until)
 
     def _window(self, after: UUID | None, window: int) -> tuple[list[UUID], UUID | None]:
         seen = sorted(each for each in self._tables.events if after is None or each > after)[:window]
         return seen, seen[-1] if len(seen) == window else None
-
-    def _to_tell(
-        self, webhook: Webhook, events: list[Event], now: datetime
-    ) -> list[tuple[tuple[datetime, UUID], Stream]]:
-        found = []
-        for event in events:
-            cursor = self._tables.telling.cursors.get((webhook.id, event.id))
-            last_seq = cursor.last_seq if cursor else 0
-            is_due = cursor is None or cursor.due_at is None or cursor.due_at <= now
-            if webhook.event_id in (None, event.id) and event.last_seq > last_seq and is_due:
-                key = (cursor.tried_at if cursor else _LONG_AGO, event.id)
-                found.append((key, Stream(webhook, event.id, last_seq)))
-        return sorted(found, key=lambda pair: pair[0])
 
     async def resends(self, but: Collection[UUID], limit: int) -> list[Resend]:
         """See the port."""
@@ -220,8 +213,13 @@ class MemoryTellingReads:
             for each in telling.deliveries.values()
             if each.status is DeliveryStatus.RESENDING and each.due_at is not None and each.webhook_id not in but
         ]
-        ordered = sorted(wanted, key=lambda found: found[:2])[:limit]
-        return [Resend(telling.webhooks[each.webhook_id], each) for _, _, each in ordered]
+        turns = Counter[UUID]()
+        shared = []
+        for due_at, delivery_id, each in sorted(wanted, key=lambda found: found[:2]):
+            resend = Resend(telling.webhooks[each.webhook_id], each)
+            turns[resend.webhook.organizer_id] += 1
+            shared.append((turns[resend.webhook.organizer_id], due_at, delivery_id, resend))
+        return [resend for *_, resend in sorted(shared, key=lambda found: found[:3])[:limit]]
 
     async def have_mails_begun(self) -> bool:
         """See the port."""
@@ -243,3 +241,21 @@ class MemoryTellingReads:
         await self._before_read()
         due = [each for each in self._tables.telling.mails.values() if each.due_at <= now]
         return sorted(due, key=lambda each: (each.due_at, each.id))[:limit]
+
+
+def _least_lately(stream: Stream) -> tuple[datetime, UUID]:
+    return stream.tried_at or _LONG_AGO, stream.event_id
+
+
+def to_be_told(tables: Tables, webhook: Webhook, events: Iterable[Event], now: datetime) -> Iterator[Stream]:
+    """What a webhook is to be told by now of some events."""
+    organizer = tables.users.get(webhook.organizer_id)
+    if organizer is not None and organizer.disabled_at is not None:
+        return
+    for event in events:
+        cursor = tables.telling.cursors.get((webhook.id, event.id))
+        last_seq = cursor.last_seq if cursor else 0
+        is_due = cursor is None or cursor.due_at is None or cursor.due_at <= now
+        concerns = event.organizer_id == webhook.organizer_id and webhook.event_id in (None, event.id)
+        if concerns and event.last_seq > last_seq and is_due:
+            yield Stream(webhook, event.id, last_seq, cursor.tried_at if cursor else None)

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from ...application.failures import Conflict, Locked, OutcomeUnknown, Retryable, StorageFailure
 from ...application.idempotency import Key, Remembered
-from ...application.ports import Count, Needs, RefreshDigests, SignIn, is_turn_running
+from ...application.ports import Count, Failures, Needs, RefreshDigests, SignIn, is_turn_running
 from ...domain.booking import Booking
 from ...domain.event import Event, TicketType
 from ...domain.inventory import Decision, DueHolds, Inventory, Line, WaitingSizes
@@ -225,12 +225,15 @@ class MemoryInventories:
         draft = self._unit_of_work.draft
         tables = draft.tables
         concerned: dict[UUID, dict[UUID, Booking]] = {event_id: {} for event_id in wanted}
+        live: dict[UUID, dict[UUID, Booking]] = {event_id: {} for event_id in wanted}
         payments: dict[UUID, list[Payment]] = {event_id: [] for event_id in wanted}
         for need in needs:
             of_event = concerned[need.event_id]
             if need.customer_id is not None:
                 for booking in live_of(tables, need.event_id, need.customer_id):
-                    of_event[booking.id] = booking
+                    live[need.event_id][booking.id] = booking
+                    if need.whole:
+                        of_event[booking.id] = booking
             if need.booking_id is not None:
                 named = tables.bookings.get(need.booking_id)
                 if named is not None and named.event_id == need.event_id:
@@ -242,6 +245,7 @@ class MemoryInventories:
                 event=tables.events[event_id],
                 ticket_types=tuple(tables.ticket_types[event_id].values()),
                 bookings=tuple(bookings.values()),
+                of_customers=tuple(live[event_id].values()),
                 payments=tuple(payments[event_id]),
             )
             for event_id, bookings in concerned.items()
@@ -383,19 +387,19 @@ class MemoryLimits:
         await self._unit_of_work.reach(Step.SAVE)
         self._unit_of_work.draft.forgets_counts_before = before
 
-    async def failures(self, subjects: Sequence[UUID]) -> dict[UUID, tuple[datetime, ...]]:
+    async def failures(self, subjects: Sequence[UUID]) -> dict[UUID, tuple[Failures, ...]]:
         """See the port."""
         await self._unit_of_work.reach(Step.LOAD)
         kept = self._unit_of_work.draft.tables.failures
         return {subject: kept[subject] for subject in subjects if subject in kept}
 
-    async def lock_failures(self, subjects: Sequence[UUID]) -> dict[UUID, tuple[datetime, ...]]:
+    async def lock_failures(self, subjects: Sequence[UUID]) -> dict[UUID, tuple[Failures, ...]]:
         """See the port."""
         await self._unit_of_work.reach(Step.LOCK)
         await self._unit_of_work.lock(subjects)
         return await self.failures(subjects)
 
-    async def save_failures(self, failures: Mapping[UUID, tuple[datetime, ...]]) -> None:
+    async def save_failures(self, failures: Mapping[UUID, tuple[Failures, ...]]) -> None:
         """See the port."""
         await self._unit_of_work.reach(Step.SAVE)
         self._unit_of_work.draft.failures.update(failures)

@@ -18,13 +18,18 @@ class Kind(Enum):
 
 
 class Metric(Struct, frozen=True, kw_only=True):
-    """One metric. `bounds`: the upper bounds of a histogram's buckets."""
+    """One metric. `bounds`: the upper bounds of a histogram's buckets.
+
+    With `of_process` each process that lives is told by itself, under its number in the label `process`, which is
+    written down without it.
+    """
 
     name: str
     kind: Kind
     help: str
     labels: tuple[str, ...] = ()
     bounds: tuple[float, ...] = ()
+    of_process: bool = False
 
     @property
     def size(self) -> int:
@@ -59,6 +64,11 @@ def _histogram(name: str, text: str, bounds: tuple[float, ...], *labels: str) ->
     return Metric(name=f"boxoffice_{name}", kind=Kind.HISTOGRAM, help=text, labels=labels, bounds=bounds)
 
 
+def _process(name: str, kind: Kind, text: str) -> Metric:
+    """One of the names that Prometheus has for what every program uses, so that dashboards of others know them."""
+    return Metric(name=f"process_{name}", kind=kind, help=text, labels=("process",), of_process=True)
+
+
 REQUESTS: Final = _counter(
     "http_requests",
     "Requests. No route: there is no such path. Status 0: the client went away before its answer.",
@@ -85,6 +95,11 @@ FAILURES: Final = _counter(
     "cause",
 )
 TURNED_AWAY: Final = _counter("commands_turned_away", "Commands in such transactions that were not done again: 503.")
+OVERLOADS: Final = _counter(
+    "overload_refusals",
+    "What was answered 503 at once because too many wait, by queue. share: that of one user or address.",
+    "queue",
+)
 AMBIGUOUS: Final = _counter("ambiguous_commits", "COMMITs that were never answered; what became of each was looked up.")
 ERRORS: Final = _counter("errors", "Errors that nobody foresaw; each is in the log.")
 QUEUE: Final = _gauge("queue_commands", "Commands that wait for the next transaction.")
@@ -99,6 +114,17 @@ REACHABLE: Final = _gauge("database_reachable", "Whether the database answered w
 KEPT: Final = _gauge("promise_kept", "Whether a promise was kept at the last verification: 1 or 0.", "promise")
 BREACHES: Final = _gauge("promise_breaches", "Breaches that the last verification found.", "promise")
 VERIFIED: Final = _gauge("promise_verified_timestamp_seconds", "When a promise was verified last.", "promise")
+BACKLOG: Final = _gauge(
+    "backlog",
+    "What is due to be told to others, by kind. Webhooks: events, each for each webhook.",
+    "kind",
+)
+BACKLOG_AGE: Final = _gauge("backlog_age_seconds", "For how long the oldest of it has been due.", "kind")
+CPU: Final = _process("cpu_seconds", Kind.COUNTER, "Processor time, user and system.")
+MEMORY: Final = _process("resident_memory_bytes", Kind.GAUGE, "Resident memory.")
+FILES: Final = _process("open_fds", Kind.GAUGE, "Open files and connections.")
+MOST_FILES: Final = _process("max_fds", Kind.GAUGE, "Files and connections that may be open.")
+STARTED: Final = _process("start_time_seconds", Kind.GAUGE, "When it started, since 1970.")
 VERSION: Final = _gauge("build_info", "1, and which version this is.", "version")
 
 METRICS: Final = {
@@ -117,6 +143,7 @@ METRICS: Final = {
         TRANSACTIONS,
         FAILURES,
         TURNED_AWAY,
+        OVERLOADS,
         AMBIGUOUS,
         ERRORS,
         QUEUE,
@@ -129,6 +156,13 @@ METRICS: Final = {
         KEPT,
         BREACHES,
         VERIFIED,
+        BACKLOG,
+        BACKLOG_AGE,
+        CPU,
+        MEMORY,
+        FILES,
+        MOST_FILES,
+        STARTED,
         VERSION,
     )
 }

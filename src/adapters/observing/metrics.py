@@ -1,9 +1,11 @@
 """Metrics: counted where something happens, told to Prometheus when it asks."""
 
 import asyncio
+import logging
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from itertools import accumulate
 from operator import add
 from typing import Any, Final
@@ -15,14 +17,16 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.utils import floatToGoString
 
 from ...application.failures import StorageFailure
-from ...application.observing import Figures, Passage, Trouble, Unobserved, Verified, WaitingLine
+from ...application.observing import Figures, Overload, Passage, Trouble, Unobserved, Verified, WaitingLine
 from ...domain.booking import Booking, BookingStatus
 from ...domain.inventory import Change, Decision
 from ...domain.payment import PaymentState
 from ...domain.refusals import Refusal
 from . import catalog
+from .bursts import Bursts
 from .catalog import Kind, Metric
 from .numbers import Found, Numbers
+from .process import ProcessFigures
 
 LONGEST_LINES: Final = 10
 """Events whose waiting lists are told; each is a series that Prometheus keeps."""
@@ -37,9 +41,16 @@ _Summed = dict[str, dict[tuple[str, ...], Sequence[float]]]
 
 _SECONDS: Final = catalog.DURATIONS.bounds
 _SECONDS_SUM: Final = len(_SECONDS) + 1
-_GAUGES: Final = frozenset(each.name for each in catalog.METRICS.values() if each.kind is Kind.GAUGE)
+_GAUGES: Final = frozenset(each.name for each in catalog.METRICS.values() if each.kind is Kind.GAUGE or each.of_process)
 _NOBODY: Final = Unobserved()
 _TURNED_AWAY: Final = frozenset({Trouble.LOCKED, Trouble.AWAY})
+_OVERLOADED: Final = {
+    Overload.COMMANDS: "Overloaded: %d commands were refused, more wait than are served in a second",
+    Overload.PASSWORDS: "Overloaded: %d sign-ins or sign-ups were refused, too many passwords wait",
+    Overload.SHARE: "%d passwords were refused, because too many of the same user or address wait",
+}
+
+_log = logging.getLogger(__name__)
 
 
 class _Looked(Struct, frozen=True):
@@ -48,6 +59,8 @@ class _Looked(Struct, frozen=True):
     until: float
     lines: Sequence[WaitingLine] = ()
     verified: Sequence[Verified] = ()
+    backlogs: Mapping[str, tuple[int, float]] = {}
+    """Of each kind the number, and the seconds for which the oldest has been due."""
     is_reachable: bool = True
 
 
@@ -65,6 +78,7 @@ class Metrics:
         self._looked = _Looked(until=float("-inf"))
         self._looking = asyncio.Lock()
         self._planned: float | None = None
+        self._process = ProcessFigures()
         self._requests: dict[tuple[str, str, int], tuple[int, int]] = {}
         self._bookings = {
             status: self._place(catalog.BOOKINGS, status.value)
@@ -78,6 +92,8 @@ class Metrics:
         self._transactions = self._place(catalog.TRANSACTIONS)
         self._failures = {trouble: self._place(catalog.FAILURES, trouble.value) for trouble in Trouble}
         self._turned_away = self._place(catalog.TURNED_AWAY)
+        self._overloads = {queue: self._place(catalog.OVERLOADS, queue.value) for queue in Overload}
+        self._bursts = {queue: Bursts(_log, message) for queue, message in _OVERLOADED.items()}
         self._ambiguous = self._place(catalog.AMBIGUOUS)
         self._errors = self._place(catalog.ERRORS)
         # Whoever had these numbers before has ended, and what it had is nobody's now.
@@ -133,6 +149,11 @@ class Metrics:
         elif trouble is Trouble.UNKNOWN:
             self._values[self._ambiguous] += 1.0
 
+    def overloaded(self, queue: Overload) -> None:
+        """See `Observer`. Their number is logged, too."""
+        self._values[self._overloads[queue]] += 1.0
+        self._bursts[queue].count()
+
     async def sample(self, waiting: int, every: float) -> None:
         """Write down what cannot be counted, only looked at. To be called every so many seconds.
 
@@ -143,6 +164,8 @@ class Metrics:
         self._set(0.0 if self._planned is None else max(0.0, now - self._planned), catalog.LAG)
         self._planned = now + every
         self._look_here()
+        for metric, value in await asyncio.to_thread(self._process.look):
+            self._values[self._numbers.place(metric.name, (), metric.size)] = value
 
     async def page(self) -> bytes:
         """All of it, in Prometheus' text form. The database's part is left out when it does not answer."""
@@ -153,6 +176,8 @@ class Metrics:
 
     def close(self) -> None:
         """This process ends: what it counted stays, what it has is nobody's."""
+        for bursts in self._bursts.values():
+            bursts.close()
         self._numbers.close()
         self._values = self._numbers.values
 
@@ -200,17 +225,29 @@ class Metrics:
             figures = self._figures
             try:
                 async with asyncio.timeout(PATIENCE):
-                    lines = await figures.longest_lines(LONGEST_LINES)
-                    self._looked = _Looked(until, lines, await figures.verified())
+                    lines, verified = await figures.longest_lines(LONGEST_LINES), await figures.verified()
             except (StorageFailure, TimeoutError):
                 return _Looked(until, is_reachable=False)
+            self._looked = _Looked(until, lines, verified, await self._backlogs())
             return self._looked
+
+    async def _backlogs(self) -> Mapping[str, tuple[int, float]]:
+        """Nothing where it takes too long: the database answers, but there is very much to look through."""
+        now = datetime.now(UTC)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                found = await self._figures.backlogs(now)
+                return {kind: (backlog.number, backlog.age(now)) for kind, backlog in found.items()}
+        except (StorageFailure, TimeoutError):
+            return {}
 
     def _written(self, looked: _Looked) -> bytes:
         summed = _summed(self._numbers.everybodys())
         summed[catalog.VERSION.name] = {(self._version,): (1.0,)}
         summed[catalog.REACHABLE.name] = {(): (float(looked.is_reachable),)}
         summed[catalog.WAITING.name] = {(str(line.event_id),): (line.bookings,) for line in looked.lines}
+        summed[catalog.BACKLOG.name] = {(kind,): (number,) for kind, (number, _) in looked.backlogs.items()}
+        summed[catalog.BACKLOG_AGE.name] = {(kind,): (age,) for kind, (_, age) in looked.backlogs.items()}
         for name, tell in (
             (catalog.KEPT.name, lambda each: float(not each.breaches)),
             (catalog.BREACHES.name, lambda each: each.breaches),
@@ -240,14 +277,17 @@ def _summed(found: Sequence[Found]) -> _Summed:
         for series, values in process.series:
             metric = catalog.METRICS.get(series.metric)
             # Another version may have written it, where a directory outlives the service.
-            if metric is None or metric.size != series.size or len(metric.labels) != len(series.labels):
+            if metric is None or metric.size != series.size:
                 continue
-            if metric.kind is Kind.GAUGE and not process.is_alive:
+            labels = (process.name, *series.labels) if metric.of_process else series.labels
+            if len(metric.labels) != len(labels):
+                continue
+            if (metric.kind is Kind.GAUGE or metric.of_process) and not process.is_alive:
                 continue
             of_metric = summed.setdefault(metric.name, {})
-            before = of_metric.get(series.labels)
+            before = of_metric.get(labels)
             take = max if metric is catalog.LAG else add
-            of_metric[series.labels] = values if before is None else list(map(take, before, values))
+            of_metric[labels] = values if before is None else list(map(take, before, values))
     return summed
 
 

@@ -37,6 +37,8 @@ class Series(Struct, frozen=True):
 class Found(Struct, frozen=True):
     """What one process wrote. `is_alive` False: it has ended, and nobody has gone on with its numbers yet."""
 
+    name: str
+    """The process's number among those of the service; the next process to start may have the same."""
     is_alive: bool
     series: Sequence[tuple[Series, Sequence[float]]]
 
@@ -61,7 +63,7 @@ class Numbers:
 
     def everybodys(self) -> list[Found]:
         """The numbers of all processes of the service, those that ended included."""
-        return [Found(True, list(_cut(self.own, self.values)))]
+        return [Found("1", True, list(_cut(self.own, self.values)))]
 
     def close(self) -> None:
         """Write no more. The numbers stay for others to read, and to go on with."""
@@ -87,7 +89,8 @@ class SharedNumbers(Numbers):
         self._directory = directory
         self._file, path = _own_file(directory)
         self._mapped = mmap.mmap(self._file, _BYTES)
-        self._names = os.open(_names_of(path), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o640)
+        self._names = os.open(_names_of(path), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        os.fchmod(self._names, 0o600)
         self.values = memoryview(self._mapped).cast("d")
         self._go_on()
 
@@ -124,17 +127,18 @@ class SharedNumbers(Numbers):
 
 def _own_file(directory: Path) -> tuple[int, Path]:
     """The file of a process that has ended, or a new one; locked until it is closed."""
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     number = 0
     while True:
         number += 1
         path = directory / f"{number}.numbers"
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(file)
             continue
+        os.fchmod(file, 0o600)
         os.ftruncate(file, _BYTES)
         return file, path
 
@@ -151,7 +155,7 @@ def _found(directory: Path) -> Iterator[Found]:
             size = sum(each.size for each in series)
             content = os.pread(file, size * _NUMBER, 0)
             if len(content) == size * _NUMBER:
-                yield Found(is_alive, list(_cut(series, unpack_from(f"{size}d", content))))
+                yield Found(path.stem, is_alive, list(_cut(series, unpack_from(f"{size}d", content))))
         finally:
             os.close(file)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from ...application.observing import Observer, Passage, Trouble
+from ...application.observing import Observer, Overload, Passage, Trouble
 
 
 class Together:
@@ -34,3 +34,8 @@ class Together:
         """See `Observer`."""
         for each in self._observers:
             each.failed(trouble, commands)
+
+    def overloaded(self, queue: Overload) -> None:
+        """See `Observer`."""
+        for each in self._observers:
+            each.overloaded(queue)

@@ -22,7 +22,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine, ExceptionContext
 
-from ...application.observing import Passage, Trouble
+from ...application.observing import Overload, Passage, Trouble
 
 EXPORT_SECONDS: Final = 5.0
 """What one delivery to the collector may take; requests do not wait for it."""
@@ -157,6 +157,10 @@ class Tracing:
     def failed(self, trouble: Trouble, commands: int) -> None:
         """See `Observer`."""
         trace.get_current_span().add_event("failed", {"boxoffice.cause": trouble.value, "boxoffice.commands": commands})
+
+    def overloaded(self, queue: Overload) -> None:
+        """See `Observer`: on the span of the request."""
+        trace.get_current_span().add_event("overloaded", {"boxoffice.queue": queue.value})
 
     async def close(self) -> None:
         """Deliver what is left, for some seconds at most."""

@@ -1,7 +1,6 @@
 """Connections to one database that leave nothing behind: what is interrupted is brought to its end all the same."""
 
 import asyncio
-import ssl
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
@@ -11,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import QueuePool
 
 from ...application.failures import Unavailable
+from .reasons import reason_of_no_connection
 from .types import Result as Found
 from .types import Statement
 
@@ -21,11 +21,21 @@ Send = Callable[[AsyncConnection, Sequence[Statement]], Awaitable[list[Found]]]
 CONNECT_SECONDS = 3.0
 """The most that getting a connection may take."""
 
+READ_SECONDS = 4.0
+"""The most that one read may take."""
+
 MORE_SECONDS = 2.0
 """What a connection that nobody waits for any more has to be there, before it is given up."""
 
 ENDING_SECONDS = 5.0
 """The most that is waited at the close for what was interrupted."""
+
+
+class NoneFree(Unavailable):
+    """Every connection of a pool is in use."""
+
+    def __init__(self) -> None:
+        super().__init__("Too many requests need the database at the moment; try again in a moment.")
 
 
 class Connections:
@@ -38,12 +48,23 @@ class Connections:
     two tasks and two greenlets take a tenth of a lone booking's time; but not while somebody waits for the pool.
     """
 
-    def __init__(self, engine: AsyncEngine, send: Send, *, commits_by_itself: bool = False) -> None:
-        """`commits_by_itself`: each statement is a transaction, so there is nothing to undo."""
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        send: Send,
+        *,
+        commits_by_itself: bool = False,
+        read_seconds: float = READ_SECONDS,
+    ) -> None:
+        """`commits_by_itself`: each statement is a transaction, so there is nothing to undo.
+
+        `read_seconds` is the most that one read may take, with the wait for a connection.
+        """
         self.engine = engine
         self.dialect = engine.dialect
         self.send = send
         self.commits_by_itself = commits_by_itself
+        self.read_seconds = read_seconds
         self._at_hand: list[AsyncConnection] = []
         self._waiting = 0
         self._ends: set[asyncio.Task[Any]] = set()
@@ -82,11 +103,11 @@ class Connections:
             async with asyncio.timeout(CONNECT_SECONDS):
                 return await asyncio.shield(starting)
         except PoolExhausted as error:
-            raise Unavailable("Too many requests need the database at the moment; try again in a moment.") from error
+            raise NoneFree from error
         except (DBAPIError, OSError, EOFError) as error:
             if isinstance(error, TimeoutError):
                 self._begin(_close_when_there(starting))
-            raise Unavailable(_reason(error)) from error
+            raise Unavailable(reason_of_no_connection(error)) from error
         except asyncio.CancelledError:
             self._begin(_close_when_there(starting))
             raise
@@ -119,16 +140,6 @@ def driver_of(connection: AsyncConnection) -> Any:
     """The driver's own connection, past SQLAlchemy, which takes a detour around what may have to ask the server."""
     underlying: Any = connection.sync_connection
     return underlying.connection.driver_connection
-
-
-def _reason(error: BaseException) -> str:
-    """What to say of a connection that could not be made: no names, since clients get to read it."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLError):
-            return f"There is no secure connection to the database ({cause.reason}): see ssl_ca in its URL."
-        cause = cause.__cause__ or cause.__context__
-    return "The database cannot be reached; try again in a moment."
 
 
 async def _close_when_there(starting: "asyncio.Task[AsyncConnection]") -> None:

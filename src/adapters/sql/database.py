@@ -32,6 +32,9 @@ class Database(Protocol):
     def reading(self, url: URL) -> AsyncEngine:
         """Connections that commit by themselves and take no locks."""
 
+    def listing(self, url: URL) -> AsyncEngine:
+        """A few connections as for reading, for lists and searches; the database ends a statement that takes long."""
+
     def unhurried(self, url: URL) -> AsyncEngine:
         """Connections for what may take minutes: looking at everything, changing the schema."""
 

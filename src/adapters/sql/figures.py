@@ -1,16 +1,18 @@
 """What the database, and this process's connections to it, tell whoever looks after them."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, insert, select
+from sqlalchemy import and_, bindparam, delete, func, insert, select
 from sqlalchemy.pool import QueuePool
 
-from ...application.observing import ConnectionsInUse, Verified, WaitingLine
+from ...application.observing import MOST_COUNTED, Backlog, ConnectionsInUse, Verified, WaitingLine
 from .connections import Connections
 from .database import Database
 from .into import Into
-from .tables import ticket_types, verifications
+from .tables import events, facts, mails, ticket_types, verifications, webhook_cursors
+from .telling import to_be_told, told
 from .transaction import Transaction, read
 
 _WAITING = func.sum(ticket_types.c.waiting).label("waiting_bookings")
@@ -22,6 +24,23 @@ _LONGEST_LINES = (
     .order_by(_WAITING.desc(), ticket_types.c.event_id)
     .limit(bindparam("most"))
 )
+_untold = (
+    to_be_told(func.coalesce(webhook_cursors.c.due_at, facts.c.occurred_at).label("since"))
+    .join(facts, and_(facts.c.event_id == events.c.id, facts.c.seq == told + 1))
+    .limit(MOST_COUNTED)
+    .subquery()
+)
+_due_mails = (
+    select(mails.c.due_at.label("since"))
+    .where(mails.c.due_at <= bindparam("now"))
+    .order_by(mails.c.due_at)
+    .limit(MOST_COUNTED)
+    .subquery()
+)
+_BACKLOGS = {
+    "webhooks": select(func.count(), func.min(_untold.c.since)),
+    "mails": select(func.count(), func.min(_due_mails.c.since)),
+}
 _VERIFIED = select(verifications.c.promise, verifications.c.breaches, verifications.c.verified_at).order_by(
     verifications.c.promise
 )
@@ -32,19 +51,28 @@ _NOTE = Into(insert(verifications))
 class SqlFigures:
     """Read without locks; noted in a transaction of its own."""
 
-    def __init__(self, database: Database, writing: Connections, reading: Connections) -> None:
+    def __init__(self, database: Database, writing: Connections, reading: Connections, listing: Connections) -> None:
         self._database = database
         self._writing = writing
         self._reading = reading
+        self._listing = listing
 
     async def longest_lines(self, limit: int) -> list[WaitingLine]:
         """See the port. One statement."""
-        rows = await read(self._reading, self._database.diagnose, _LONGEST_LINES, {"most": limit})
+        rows = await read(self._listing, self._database.diagnose, _LONGEST_LINES, {"most": limit})
         return [WaitingLine(event_id, int(bookings)) for event_id, bookings in rows]
 
     async def verified(self) -> list[Verified]:
         """See the port. One statement."""
         return [Verified(*row) for row in await read(self._reading, self._database.diagnose, _VERIFIED, {})]
+
+    async def backlogs(self, now: datetime) -> Mapping[str, Backlog]:
+        """See the port. A statement each; that of webhooks walks over the events of those who have any."""
+        found = {}
+        for kind, statement in _BACKLOGS.items():
+            ((number, since),) = await read(self._reading, self._database.diagnose, statement, {"now": now})
+            found[kind] = Backlog(number, since)
+        return found
 
     async def note_verified(self, verified: Sequence[Verified]) -> None:
         """See the port."""
@@ -57,8 +85,12 @@ class SqlFigures:
             await transaction.commit()
 
     def connections(self) -> Mapping[str, ConnectionsInUse]:
-        """See the port: for transactions, and for reads without one."""
-        return {"writing": _in_use(self._writing), "reading": _in_use(self._reading)}
+        """See the port: for transactions, for reads without one, and for lists and searches."""
+        return {
+            "writing": _in_use(self._writing),
+            "reading": _in_use(self._reading),
+            "listing": _in_use(self._listing),
+        }
 
 
 def _in_use(connections: Connections) -> ConnectionsInUse:

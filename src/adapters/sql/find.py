@@ -37,7 +37,9 @@ class Find:
     takes twice as long for each. Each table is to be read `through` an index.
     """
 
-    def __init__(self, statement: Select[Any], **lists: Sequence[Column[Any]]) -> None:
+    def __init__(self, statement: Select[Any], *, is_raw: bool = False, **lists: Sequence[Column[Any]]) -> None:
+        """`is_raw`: rows stay as the driver has them, where most of their values need not become ids of ours."""
+        self._is_raw = is_raw
         self._statement = statement
         self._lists = lists
         self._written: dict[tuple[str, bool], _Written] = {}
@@ -48,6 +50,8 @@ class Find:
 
     def rows(self, dialect: Dialect, found: Sequence[Row]) -> list[Row]:
         """What was found, as the columns' types have it."""
+        if self._is_raw:
+            return list(found)
         return self._in(dialect).rows(found) if found else []
 
     def _in(self, dialect: Dialect) -> "_Written":

@@ -24,6 +24,7 @@ from .find import Find, through
 from .holds import load_due_holds
 from .into import Into
 from .lines import load_lines
+from .places import counted_in_blocks, is_waiting
 from .rows import (
     BOOKING,
     EVENT,
@@ -40,9 +41,10 @@ from .rows import (
     ticket_type_values,
     waiting_values,
 )
-from .tables import bookings, events, facts, payments, ticket_types, waiting_list
+from .search_grams import gone, rows_of
+from .tables import bookings, event_grams, events, facts, payments, ticket_types, waiting_list
 from .transaction import Transaction
-from .types import Row, Statement
+from .types import Row, Statement, id_of
 
 _ids: BindParameter[Any] = bindparam("ids", expanding=True)
 
@@ -67,15 +69,16 @@ _TICKET_TYPES = Find(
     ids=[events.c.id],
 )
 _BY_ID = Find(through(select(*BOOKING).where(bookings.c.id.in_(_ids)), bookings, "PRIMARY"), ids=[bookings.c.id])
-# Their ids alone: most customers have none yet, and a server describes each column of nothing too.
+# What is in the index alone. Most customers have none yet, and a server describes each column of nothing too.
 _LIVE_OF_CUSTOMERS = Find(
     through(
-        select(bookings.c.id).where(
+        select(bookings.c.live_customer_id, bookings.c.ticket_type_id, bookings.c.quantity, bookings.c.id).where(
             tuple_(bookings.c.event_id, bookings.c.live_customer_id).in_(bindparam("customers", expanding=True))
         ),
         bookings,
-        "uq_bookings_one_live",
+        "ix_bookings_live_of_customer",
     ),
+    is_raw=True,
     customers=[bookings.c.event_id, bookings.c.live_customer_id],
 )
 _PAYMENTS = Find(
@@ -121,6 +124,7 @@ _MARKS = Find(
 )
 
 _ADD_EVENTS = Into(insert(events))
+_ADD_GRAMS = Into(insert(event_grams), tuple)
 _ADD_TICKET_TYPES = Into(insert(ticket_types))
 _ADD_BOOKINGS = Into(insert(bookings), booking_values)
 _ADD_WAITING = Into(insert(waiting_list))
@@ -152,7 +156,7 @@ class SqlInventories:
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
         self._dialect = transaction.dialect.name
-        self._versions: dict[UUID, int] = {}
+        self._saved: dict[UUID, Event] = {}
         # By the numbers of their ids, which have their hashes at hand.
         self._moved: dict[int, Event] = {}
         self._counted: dict[int, TicketType] = {}
@@ -176,27 +180,35 @@ class SqlInventories:
             asked.append((_PAYMENTS, {"ids": [booking_id for _, booking_id in paid]}))
         locked, types, *others = await self._found_under_lock(asked, event_ids)
         live = others.pop(0) if customers else []
-        if live:
-            others.insert(0, await self._transaction.find(_BY_ID, ids=[booking_id for (booking_id,) in live]))
         of_event: dict[UUID, list[TicketType]] = {}
         for row in types:
             found = ticket_type(row)
             of_event.setdefault(found.event_id, []).append(found)
+        of_customers = _live_bookings(live, of_event, (customer_id for _, customer_id in customers.values()))
+        whole = {(need.event_id, need.customer_id) for need in needs if need.whole}
+        changing = {
+            (event_id, each.id)
+            for event_id, customer_id in whole
+            for each in of_customers.get(event_id, ())
+            if each.customer_id == customer_id
+        }
+        if changing:
+            others.insert(0, await self._transaction.find(_BY_ID, ids=[booking_id for _, booking_id in changing]))
         charged = [payment(row) for row in (others.pop() if paid else ())]
         needed: dict[UUID, dict[UUID, Booking]] = {}
         for row in chain.from_iterable(others):
             each = booking(row)
-            is_live_of_customer = each.status.is_live and (each.event_id.int, each.customer_id.int) in customers
-            if is_live_of_customer or (each.event_id, each.id) in by_id:
+            if (each.event_id, each.id) in by_id or (each.event_id, each.id) in changing:
                 needed.setdefault(each.event_id, {})[each.id] = each
         inventories = {}
         for row in locked:
             current = event(row)
-            self._versions[current.id] = current.version
+            self._saved[current.id] = current
             inventories[current.id] = Inventory(
                 event=current,
                 ticket_types=tuple(of_event[current.id]),
                 bookings=tuple(needed.get(current.id, {}).values()),
+                of_customers=tuple(of_customers.get(current.id, [])),
                 payments=tuple(
                     each for each in charged if each.event_id == current.id and (each.event_id, each.booking_id) in paid
                 ),
@@ -256,7 +268,7 @@ class SqlInventories:
         """
         sum_ = _sum(decisions)
         new = list(sum_.new_bookings.values())
-        waiting = [waiting_values(each) for each in new if each.status is BookingStatus.WAITLISTED]
+        joining = [each for each in new if each.status is BookingStatus.WAITLISTED]
         facts = [fact_values(fact, mark) for decision in decisions for fact in decision.facts]
         self._transaction.hold(
             [
@@ -264,13 +276,14 @@ class SqlInventories:
                 *self._leaving_line(sum_.changes),
                 *self._changed_bookings(sum_.changes),
                 *self._into(_ADD_BOOKINGS, new),
-                *self._into(_ADD_WAITING, waiting),
+                *self._into(_ADD_WAITING, list(map(waiting_values, joining))),
+                *self._counted_in_blocks(joining, sum_.changes),
                 *self._into(_ADD_PAYMENTS, list(map(payment_values, sum_.new_payments.values()))),
                 *_PUT_PAYMENTS.statements(list(sum_.changed_payments.values()), self._dialect),
                 *self._into(_ADD_FACTS, facts),
             ]
         )
-        self._versions |= {each.event.id: each.event.version for each in sum_.inventories.values()}
+        self._saved |= {each.event.id: each.event for each in sum_.inventories.values()}
         if more_follow:
             await self._transaction.send_ahead()
 
@@ -306,7 +319,7 @@ class SqlInventories:
         for each in sum_.inventories.values():
             if each.event.id in sum_.new_events:
                 new.append(each.event)
-            elif self._versions.get(each.event.id) == each.event.version:
+            elif self._saved[each.event.id].version == each.event.version:
                 self._moved[each.event.id.int] = each.event
             else:
                 self._moved.pop(each.event.id.int, None)
@@ -322,8 +335,24 @@ class SqlInventories:
         dialect = self._dialect
         yield from self._into(_ADD_EVENTS, list(map(event_values, new)))
         yield from _PUT_EDITED.statements(list(map(event_values, edited)), dialect)
+        yield from self._grams(new, edited)
         yield from self._into(_ADD_TICKET_TYPES, list(map(ticket_type_values, sum_.new_ticket_types.values())))
         yield from _PUT_TICKET_TYPES.statements(list(map(ticket_type_values, changed)), dialect)
+
+    def _grams(self, new: Sequence[Event], edited: Sequence[Event]) -> Iterator[Statement]:
+        """Keep the search index."""
+        rows = [row for each in new for row in rows_of(each)]
+        for each in edited:
+            before, after = rows_of(self._saved[each.id]), rows_of(each)
+            yield from gone(before - after, self._dialect)
+            rows += after - before
+        # In the order of the key, in which they are written soonest.
+        yield from self._into(_ADD_GRAMS, sorted(rows))
+
+    def _counted_in_blocks(self, joining: Sequence[Booking], changes: dict[int, "_Changed"]) -> Iterator[Statement]:
+        left = [each.before for each in changes.values() if is_waiting(each.before)]
+        joined = [each.after for each in changes.values() if is_waiting(each.after)]
+        return counted_in_blocks([*joining, *joined], left, self._transaction.dialect)
 
     def _into(self, into: Into, rows: Sequence[Any]) -> Iterator[Statement]:
         return into.statements(rows, self._transaction.dialect)
@@ -349,6 +378,31 @@ def _in_order(event_ids: Iterable[UUID]) -> list[UUID]:
     """Each once, in the order in which everybody locks them."""
     by_number = {event_id.int: event_id for event_id in event_ids}
     return [by_number[number] for number in sorted(by_number)]
+
+
+class _Live(Struct, frozen=True, gc=False):
+    """What a rule for one customer reads of a live booking."""
+
+    id: UUID
+    ticket_type_id: UUID
+    customer_id: UUID
+    quantity: int
+
+
+def _live_bookings(
+    found: Sequence[Row], types: Mapping[UUID, Sequence[TicketType]], customers: Iterable[UUID]
+) -> dict[UUID, list[_Live]]:
+    """What was found of the customers' live bookings, by event. Ids that are there already are not made again."""
+    live: dict[UUID, list[_Live]] = {}
+    if found:
+        by_bytes = {each.id.bytes: each for of_event in types.values() for each in of_event}
+        customer_of = {each.bytes: each for each in customers}
+        for customer, of_type, quantity, booking_id in found:
+            each = by_bytes[of_type]
+            live.setdefault(each.event_id, []).append(
+                _Live(id_of(booking_id), each.id, customer_of[customer], quantity)
+            )
+    return live
 
 
 class _Changed(Struct):

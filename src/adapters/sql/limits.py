@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Dialect, Table, bindparam, delete, func, insert, select
 
-from ...application.ports import Count
+from ...application.ports import Count, Failures
 from .into import Into
 from .tables import login_failures, request_counts
 from .transaction import Rows, Transaction
@@ -94,20 +94,20 @@ class SqlLimits:
         """The oldest stand together."""
         await self._transaction.change(_FORGET_COUNTS, {"before": before})
 
-    async def failures(self, subjects: Sequence[UUID]) -> dict[UUID, tuple[datetime, ...]]:
+    async def failures(self, subjects: Sequence[UUID]) -> dict[UUID, tuple[Failures, ...]]:
         """As committed, and nobody waits."""
         return _by_subject(await self._transaction.rows(_FAILURES, {"subjects": list(subjects)}))
 
-    async def lock_failures(self, subjects: Sequence[UUID]) -> dict[UUID, tuple[datetime, ...]]:
+    async def lock_failures(self, subjects: Sequence[UUID]) -> dict[UUID, tuple[Failures, ...]]:
         """Rows are made for those that have none, so that two who are both the first wait for each other."""
         rows = [{"subject": subject, "times": "", "last_at": _ZERO} for subject in sorted(subjects)]
         await self._transaction.insert(_ADD_FAILURES, rows)
         return _by_subject(await self._transaction.rows(_LOCK_FAILURES, {"subjects": list(subjects)}))
 
-    async def save_failures(self, failures: Mapping[UUID, tuple[datetime, ...]]) -> None:
+    async def save_failures(self, failures: Mapping[UUID, tuple[Failures, ...]]) -> None:
         """One round trip."""
         rows = [
-            {"subject": subject, "times": " ".join(map(_as_text, times)), "last_at": times[-1]}
+            {"subject": subject, "times": " ".join(map(_as_text, times)), "last_at": times[-1].at}
             for subject, times in sorted(failures.items())
         ]
         await self._transaction.insert(_PUT_FAILURES, rows)
@@ -117,13 +117,16 @@ class SqlLimits:
         await self._transaction.change(_FORGET_FAILURES, {"before": before})
 
 
-def _by_subject(rows: Rows) -> dict[UUID, tuple[datetime, ...]]:
+def _by_subject(rows: Rows) -> dict[UUID, tuple[Failures, ...]]:
     return {subject: tuple(map(_from_text, times.split())) for subject, times in rows if times}
 
 
-def _as_text(moment: datetime) -> str:
-    return str((moment - _ZERO) // _MICROSECOND)
+def _as_text(failures: Failures) -> str:
+    """Microseconds since 1970, and how many failures they stand for unless it is one."""
+    moment = str((failures.at - _ZERO) // _MICROSECOND)
+    return moment if failures.number == 1 else f"{moment}x{failures.number}"
 
 
-def _from_text(text: str) -> datetime:
-    return _ZERO + int(text) * _MICROSECOND
+def _from_text(text: str) -> Failures:
+    moment, _, number = text.partition("x")
+    return Failures(_ZERO + int(moment) * _MICROSECOND, int(number or 1))

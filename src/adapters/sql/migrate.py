@@ -1,19 +1,22 @@
 """The schema's version: bring a database to it, and tell whether it is there."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, String, column, inspect, select, table
 from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from ...application.failures import Unavailable
 from .database import database_of
 from .migrations import steps
+from .reasons import reason_of_no_connection, refusal_of
 from .tables import metadata
 
 _IN_STEPS = ("mysql", "mariadb")
@@ -22,28 +25,62 @@ _IN_STEPS = ("mysql", "mariadb")
 _VERSION = select(column("version_num", String())).select_from(table("alembic_version"))
 
 
-async def upgrade(url: str) -> None:
+Progress = Callable[[str], None]
+"""Takes the version that a database is at now."""
+
+
+async def upgrade(url: str, progress: Progress | None = None) -> None:
     """Bring a database to this program's version. Safe to run twice, by several processes at once, and to break off.
 
-    Raises: ValueError for a URL that is not supported, Unavailable when somebody else migrates for minutes.
+    Raises: ValueError for a URL that is not supported, Unavailable saying why where the database refuses, or is at a
+    version that this program does not know, or another process migrates for minutes.
     """
     database = database_of(url)
     engine = database.unhurried(make_url(url))
     try:
-        async with engine.connect() as connection, database.migrating(connection):
-            await connection.run_sync(_upgrade)
+        connection = await _connect(engine)
+        try:
+            async with database.migrating(connection):
+                await connection.run_sync(_upgrade, progress)
+        finally:
+            await connection.close()
+    except DBAPIError as error:
+        raise Unavailable(refusal_of(error)) from error
     finally:
         await engine.dispose()
+
+
+async def _connect(engine: AsyncEngine) -> AsyncConnection:
+    try:
+        return await engine.connect()
+    except (DBAPIError, OSError, EOFError) as error:
+        raise Unavailable(reason_of_no_connection(error)) from error
 
 
 async def check_version(connection: AsyncConnection) -> None:
     """Raises: Unavailable when the schema is not this program's."""
     found = await connection.run_sync(_versions)
+    _check_known(found)
     if found != [head()]:
         raise Unavailable(
             f"The database's schema is at version {', '.join(found) or 'none'} and this program's is {head()}: "
-            "run `boxoffice migrate`, or the newer program."
+            "run `boxoffice migrate`."
         )
+
+
+def _check_known(found: Sequence[str]) -> None:
+    """Raises: Unavailable when a version is none of this program's, so a newer program made it."""
+    unknown = [version for version in found if version not in _known()]
+    if unknown:
+        raise Unavailable(
+            f"The database's schema is at version {', '.join(unknown)}, which this program, at {head()}, lacks: "
+            "a newer Boxoffice migrated it. Run that one, or restore a backup from before the migration."
+        )
+
+
+@cache
+def _known() -> frozenset[str]:
+    return frozenset(each.revision for each in ScriptDirectory.from_config(_config()).walk_revisions())
 
 
 @cache
@@ -55,9 +92,14 @@ def head() -> str:
     return newest
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, progress: Progress | None) -> None:
+    def report(*, step: Any, **_: object) -> None:
+        if progress is not None:
+            progress(str(step.up_revision_id))
+
+    _check_known(_versions(connection))
     config = _config()
-    config.attributes |= {"connection": connection, "metadata": metadata}
+    config.attributes |= {"connection": connection, "metadata": metadata, "on_version_apply": report}
     in_steps = connection.dialect.name in _IN_STEPS and (
         _versions(connection) != [head()] or steps.are_left(connection)
     )

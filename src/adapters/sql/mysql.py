@@ -24,6 +24,12 @@ LOCK_WAIT_SECONDS = 3
 STATEMENT_LIMIT_SECONDS = 5
 """After how long the server itself ends a statement: its caller gives up sooner, and it should not keep its locks."""
 
+LIST_LIMIT_SECONDS = 2
+"""The same for a list or a search."""
+
+LISTS_AT_ONCE = 4
+"""Lists and searches that one process has the database work on at the same time."""
+
 LONG_STATEMENT_SECONDS = 600
 """The same for what looks at everything or changes the schema."""
 
@@ -57,16 +63,19 @@ def session_for(statement_seconds: int) -> str:
 _UNDONE = frozenset({1020, 1213})  # record changed, deadlock (on Galera: certification failed)
 _BUSY = frozenset({1205, 3572})
 _LOST = frozenset({1158, 1159, 1160, 1161, 1184, 1927, 2006, 2013, 2014, 2045, 2055, 4031})
+_DENIED = frozenset({1142, 1143, 1227, 1370})  # the user may not do this
 _AWAY = frozenset(
     {
-        *(1021, 1114),  # disk full, table full
+        *(1003, 1021, 1026, 1030, 1114),  # disk full, no writing to the disk, table full
         *(1040, 1042, 1043, 1203, 1226),  # too many connections, cannot connect
         *(1044, 1045, 1049, 1130, 1698),  # not let in, no such database
         1047,  # Galera: not in the primary component
         *(1053, 1077, 1079, 1080),  # shutting down
+        *_DENIED,
         *(1146, 1932),  # no such table: not migrated
         *(1180, 1181),  # COMMIT or ROLLBACK failed below the server
         *(1290, 1792, 1836),  # read-only
+        *(1820, 1862, 3118, 3159, 4151),  # the password has expired, the account is locked, TLS is demanded
         *(1317, 1969, 3024),  # the statement was ended by an operator or by its time limit
         *(2002, 2003, 2005),  # cannot connect
     }
@@ -99,6 +108,17 @@ class MySQL:
         """Each statement is a transaction of its own that reads without locks, and one round trip."""
         return _engine(url, pool_size=8, max_overflow=8, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
 
+    def listing(self, url: URL) -> AsyncEngine:
+        """The server ends a list or a search that takes long, so that a few cannot keep it busy."""
+        return _engine(
+            url,
+            LIST_LIMIT_SECONDS,
+            pool_size=LISTS_AT_ONCE,
+            max_overflow=0,
+            isolation_level="AUTOCOMMIT",
+            skip_autocommit_rollback=True,
+        )
+
     def unhurried(self, url: URL) -> AsyncEngine:
         """As for writing, for statements that may take minutes."""
         return _engine(url, LONG_STATEMENT_SECONDS, pool_size=1, max_overflow=7, isolation_level="READ COMMITTED")
@@ -108,8 +128,9 @@ class MySQL:
         if not isinstance(error, DBAPIError):
             return Trouble.LOST if isinstance(error, OSError | EOFError) else None
         trouble = _MEANINGS.get(_code(error))
-        if trouble is Trouble.AWAY and committing:
-            # Refusing to answer a COMMIT says nothing about what became of it.
+        if trouble is Trouble.AWAY and committing and _code(error) not in _DENIED:
+            # Refusing to answer a COMMIT says nothing about what became of it. It needs no rights, though: what was
+            # denied is a statement that was sent before it.
             return Trouble.LOST
         if trouble is None and isinstance(error, IntegrityError):
             return Trouble.CONFLICT

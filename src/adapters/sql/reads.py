@@ -1,26 +1,19 @@
-"""What is committed. Every call is one statement, so that it sees one state; none takes or waits for a lock."""
+"""What is committed. None of the calls waits for a lock, and each is one statement unless its queries say otherwise."""
 
 from collections.abc import Sequence
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from msgspec.structs import replace
 from sqlalchemy import (
-    BigInteger,
     BindParameter,
-    ColumnElement,
     Executable,
     Integer,
-    Select,
     and_,
     bindparam,
-    case,
-    func,
     null,
-    or_,
     select,
+    true,
     union_all,
 )
 
@@ -30,49 +23,34 @@ from ...application.ports import (
     BookingOfEvent,
     EventFilter,
     EventKey,
+    EventPage,
     Revocations,
     WaitingKey,
 )
-from ...domain.booking import Booking, BookingStatus, Place
+from ...domain.booking import Booking, BookingStatus
 from ...domain.event import EventState
 from ...domain.facts import Fact
 from ...domain.payment import Payment, PaymentState
 from ...domain.user import Session, User
+from .booking_queries import BookingQueries
 from .connections import Connections
+from .event_queries import STATES, EventQueries
 from .find import through
 from .rows import (
-    BOOKING,
-    EVENT,
     FACT,
     PAYMENT,
     SESSION,
-    TICKET_TYPE,
     USER,
-    booking,
-    event,
     event_states,
     fact,
     payment,
     session,
-    start_order,
     user,
 )
-from .tables import bookings, events, facts, payments, sessions, ticket_types, users, waiting_list
+from .tables import bookings, events, facts, payments, sessions, ticket_types, users
 from .transaction import Diagnosis, Rows, read
 
 _limit = bindparam("limit", type_=Integer())
-
-SMALLEST_WAITING = (
-    select(waiting_list.c.quantity)
-    .where(waiting_list.c.ticket_type_id == ticket_types.c.id)
-    .order_by(waiting_list.c.quantity)
-    .limit(1)
-    .scalar_subquery()
-)
-"""The fewest tickets that somebody in a ticket type's line asks for: one look into an index."""
-
-STATES = select(*EVENT, *TICKET_TYPE, SMALLEST_WAITING).join_from(events, ticket_types)
-"""Events with their ticket types, for `event_states`."""
 
 _EVENTS_BY_ID = STATES.where(events.c.id.in_(bindparam("ids", expanding=True))).order_by(
     events.c.id, ticket_types.c.ordinal
@@ -80,30 +58,6 @@ _EVENTS_BY_ID = STATES.where(events.c.id.in_(bindparam("ids", expanding=True))).
 _EVENT_OF = select(bookings.c.event_id).where(bookings.c.id == bindparam("booking_id"))
 
 
-def _ahead(what: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Counted over those who wait before a waitlisted booking."""
-    before = (
-        select(what)
-        .where(
-            waiting_list.c.ticket_type_id == bookings.c.ticket_type_id,
-            waiting_list.c.queue_number < bookings.c.queue_number,
-        )
-        .correlate(bookings)
-        .scalar_subquery()
-    )
-    return case((bookings.c.status == BookingStatus.WAITLISTED, before))
-
-
-_BOOKING = (
-    select(
-        *EVENT,
-        *BOOKING,
-        _ahead(func.count()),
-        _ahead(func.coalesce(func.sum(waiting_list.c.quantity), 0)),
-    )
-    .join_from(bookings, events, bookings.c.event_id == events.c.id)
-    .where(bookings.c.id == bindparam("booking_id"))
-)
 _FACTS = (
     select(*FACT)
     .where(facts.c.event_id == bindparam("event_id"), facts.c.seq > bindparam("after"))
@@ -151,150 +105,32 @@ _REVOKED = union_all(
         select(sessions.c.id, null(), null()).where(sessions.c.ended_at >= _since), sessions, "ix_sessions_ended_at"
     ),
 )
-_UNSETTLED = select(events.c.id).where(events.c.is_unsettled.is_(True)).order_by(events.c.id).limit(_limit)
+# MariaDB finds nothing by an index that IS TRUE.
+_UNSETTLED = select(events.c.id).where(events.c.is_unsettled == true()).order_by(events.c.id).limit(_limit)
 _UNSETTLED_AFTER = _UNSETTLED.where(events.c.id > bindparam("after"))
 
 
-@lru_cache(maxsize=64)
-def _events(statuses: int, *, of_organizer: bool, searching: bool, goes_on: bool) -> Select[Any]:
-    """The page of each status by its index, then the first of all pages."""
-    pages = []
-    for number in range(statuses):
-        page = select(events.c.id, events.c.start_order).where(
-            events.c.status == bindparam(f"wanted_{number}", type_=events.c.status.type)
-        )
-        if of_organizer:
-            page = page.where(events.c.organizer_id == bindparam("organizer_id"))
-        if searching:
-            # Literal, unlike LIKE: nothing has to be escaped.
-            page = page.where(func.instr(events.c.searchable, bindparam("q")) > 0)
-        if goes_on:
-            after = bindparam("after_order", type_=BigInteger())
-            page = page.where(
-                events.c.start_order >= after,
-                or_(events.c.start_order > after, events.c.id > bindparam("after_id", type_=events.c.id.type)),
-            )
-        pages.append(select(page.order_by(events.c.start_order, events.c.id).limit(_limit).subquery()))
-    together = union_all(*pages).subquery()
-    first = select(together.c.id).order_by(together.c.start_order, together.c.id).limit(_limit).subquery()
-    return STATES.join(first, first.c.id == events.c.id).order_by(
-        events.c.start_order, events.c.id, ticket_types.c.ordinal
-    )
-
-
-@lru_cache(maxsize=64)
-def _bookings(owner: str, statuses: int, *, goes_on: bool, may_wait: bool) -> Executable:
-    """The page of each status by its index, the newest of all pages, and places where somebody may wait."""
-    pages = []
-    for number in range(statuses):
-        page = select(bookings.c.id).where(
-            bookings.c[owner] == bindparam("owner", type_=bookings.c[owner].type),
-            bookings.c.status == bindparam(f"wanted_{number}", type_=bookings.c.status.type),
-        )
-        if goes_on:
-            page = page.where(bookings.c.id < bindparam("before", type_=bookings.c.id.type))
-        pages.append(select(page.order_by(bookings.c.id.desc()).limit(_limit).subquery()))
-    together = union_all(*pages).subquery()
-    newest = select(together.c.id).order_by(together.c.id.desc()).limit(_limit).cte("newest")
-    found = select(*BOOKING).join(newest, newest.c.id == bookings.c.id)
-    if may_wait:
-        places = _places(newest)
-        found = found.add_columns(places.c.position, places.c.tickets).outerjoin(
-            places, places.c.booking_id == bookings.c.id
-        )
-    return found.order_by(bookings.c.id.desc())
-
-
-def _places(newest: Any) -> Any:
-    """The places in every line in which one of these bookings waits, each line walked once."""
-    wanted = bookings.alias()
-    lines = (
-        select(wanted.c.ticket_type_id)
-        .join(newest, newest.c.id == wanted.c.id)
-        .where(wanted.c.status == BookingStatus.WAITLISTED)
-    )
-    until_here: dict[str, Any] = {
-        "partition_by": waiting_list.c.ticket_type_id,
-        "order_by": waiting_list.c.queue_number,
-    }
-    return (
-        select(
-            waiting_list.c.booking_id,
-            func.row_number().over(**until_here).label("position"),
-            func.sum(waiting_list.c.quantity).over(**until_here, rows=(None, 0)).label("tickets"),
-        )
-        .where(waiting_list.c.ticket_type_id.in_(lines))
-        .subquery()
-    )
-
-
-@lru_cache(maxsize=4)
-def _waiting_list(*, of_type: bool, goes_on: bool) -> Select[Any]:
-    """A page of the line, and how many bookings and tickets stand before it in the line in which it begins."""
-    page = (
-        select(waiting_list.c.booking_id, ticket_types.c.ordinal, waiting_list.c.queue_number)
-        .join_from(ticket_types, waiting_list, waiting_list.c.ticket_type_id == ticket_types.c.id)
-        .where(ticket_types.c.event_id == bindparam("event_id"))
-    )
-    counts: list[ColumnElement[Any]] = []
-    if of_type:
-        page = page.where(ticket_types.c.id == bindparam("ticket_type_id"))
-    if goes_on:
-        ordinal, queue_number = bindparam("ordinal", type_=Integer()), bindparam("queue_number", type_=BigInteger())
-        page = page.where(
-            ticket_types.c.ordinal >= ordinal,
-            or_(ticket_types.c.ordinal > ordinal, waiting_list.c.queue_number > queue_number),
-        )
-        waiting, types = waiting_list.alias(), ticket_types.alias()
-        counts = [
-            select(what)
-            .join_from(types, waiting, waiting.c.ticket_type_id == types.c.id)
-            .where(
-                types.c.event_id == bindparam("event_id"),
-                types.c.ordinal == ordinal,
-                waiting.c.queue_number <= queue_number,
-            )
-            .scalar_subquery()
-            for what in (func.count(), func.coalesce(func.sum(waiting.c.quantity), 0))
-        ]
-    first = page.order_by(ticket_types.c.ordinal, waiting_list.c.queue_number).limit(_limit).subquery()
-    return (
-        select(*BOOKING, first.c.ordinal, *counts)
-        .join_from(first, bookings, bookings.c.id == first.c.booking_id)
-        .order_by(first.c.ordinal, first.c.queue_number)
-    )
-
-
 class SqlReads:
-    """What is committed, read without locks."""
+    """What is committed, read without locks.
 
-    def __init__(self, connections: Connections, diagnose: Diagnosis) -> None:
-        self._connections = connections
+    Lists and searches have connections of their own, so that the others never wait for one behind them.
+    """
+
+    def __init__(self, reading: Connections, listing: Connections, diagnose: Diagnosis) -> None:
+        self._reading = reading
+        self._listing = listing
         self._diagnose = diagnose
+        self._events = EventQueries(listing, diagnose)
+        self._bookings = BookingQueries(reading, listing, diagnose)
 
     async def events_by_id(self, event_ids: Sequence[UUID]) -> dict[UUID, EventState]:
         """Events with their ticket types in their order."""
         states = event_states(await self._rows(_EVENTS_BY_ID, ids=list(event_ids)))
         return {state.event.id: state for state in states}
 
-    async def events(self, wanted: EventFilter, after: EventKey | None, limit: int) -> list[EventState]:
+    async def events(self, wanted: EventFilter, after: EventKey | None, limit: int) -> EventPage:
         """Events after that place, soonest first."""
-        values: dict[str, Any] = {f"wanted_{n}": status for n, status in enumerate(sorted(wanted.statuses))}
-        if not values:
-            return []
-        if wanted.organizer_id is not None:
-            values["organizer_id"] = wanted.organizer_id
-        if wanted.q is not None:
-            values["q"] = wanted.q.casefold()
-        if after is not None:
-            values |= {"after_order": start_order(after.starts_at), "after_id": after.event_id}
-        statement = _events(
-            len(wanted.statuses),
-            of_organizer=wanted.organizer_id is not None,
-            searching=wanted.q is not None,
-            goes_on=after is not None,
-        )
-        return list(event_states(await self._rows(statement, **values, limit=limit)))
+        return await self._events.page(wanted, after, limit)
 
     async def event_of(self, booking_id: UUID) -> UUID | None:
         """Which event a booking belongs to."""
@@ -303,53 +139,29 @@ class SqlReads:
 
     async def booking(self, booking_id: UUID) -> BookingOfEvent | None:
         """One booking, with its place while it waits."""
-        for row in await self._rows(_BOOKING, booking_id=booking_id):
-            *values, bookings_ahead, tickets_ahead = row
-            found = booking(values[len(EVENT) :])
-            if found.status is BookingStatus.WAITLISTED:
-                found = replace(found, place=Place(bookings_ahead + 1, int(tickets_ahead)))
-            return BookingOfEvent(found, event(values[: len(EVENT)]))
-        return None
+        return await self._bookings.one(booking_id)
 
     async def bookings_of_customer(
         self, customer_id: UUID, status: BookingStatus | None, before: UUID | None, limit: int
     ) -> list[Booking]:
         """A customer's bookings, newest first."""
-        return await self._page("customer_id", customer_id, status, before, limit)
+        return await self._bookings.page("customer_id", customer_id, status, before, limit)
 
     async def bookings_of_event(
         self, event_id: UUID, status: BookingStatus | None, before: UUID | None, limit: int
     ) -> list[Booking]:
         """An event's bookings, newest first."""
-        return await self._page("event_id", event_id, status, before, limit)
+        return await self._bookings.page("event_id", event_id, status, before, limit)
 
     async def waiting_list(
         self, event_id: UUID, ticket_type_id: UUID | None, after: WaitingKey | None, limit: int
     ) -> list[Booking]:
-        """Those who wait, by ticket type and queue number; places are counted on from those before the page."""
-        values: dict[str, Any] = {"event_id": event_id, "limit": limit}
-        if ticket_type_id is not None:
-            values["ticket_type_id"] = ticket_type_id
-        if after is not None:
-            values |= {"ordinal": after.ordinal, "queue_number": after.queue_number}
-        statement = _waiting_list(of_type=ticket_type_id is not None, goes_on=after is not None)
-        found = []
-        line, position, tickets = None, 0, 0
-        for row in await self._rows(statement, **values):
-            ordinal, *counts = row[len(BOOKING) :]
-            if ordinal != line:
-                line = ordinal
-                begins_before = after is not None and ordinal == after.ordinal
-                position, tickets = map(int, counts) if begins_before else (0, 0)
-            position += 1
-            waiting = booking(row[: len(BOOKING)])
-            found.append(replace(waiting, place=Place(position, tickets)))
-            tickets += waiting.quantity
-        return found
+        """The waiting bookings, by ticket type and queue number."""
+        return await self._bookings.waiting_list(event_id, ticket_type_id, after, limit)
 
     async def facts(self, event_id: UUID, after: int, limit: int) -> list[Fact]:
         """An event's facts in order."""
-        return [fact(row) for row in await self._rows(_FACTS, event_id=event_id, after=after, limit=limit)]
+        return [fact(row) for row in await self._listed(_FACTS, event_id=event_id, after=after, limit=limit)]
 
     async def payments(self, booking_id: UUID) -> list[Payment]:
         """A booking's charges and refunds, oldest first."""
@@ -371,9 +183,9 @@ class SqlReads:
     async def users(self, after: UUID | None, limit: int) -> list[User]:
         """Accounts by id."""
         if after is None:
-            rows = await self._rows(_USERS, limit=limit)
+            rows = await self._listed(_USERS, limit=limit)
         else:
-            rows = await self._rows(_USERS_AFTER, after=after, limit=limit)
+            rows = await self._listed(_USERS_AFTER, after=after, limit=limit)
         return [user(row) for row in rows]
 
     async def revocations(self, since: datetime) -> Revocations:
@@ -412,23 +224,8 @@ class SqlReads:
             rows = await self._rows(_UNSETTLED_AFTER, after=after, limit=limit)
         return [row[0] for row in rows]
 
-    async def _page(
-        self, owner: str, owner_id: UUID, status: BookingStatus | None, before: UUID | None, limit: int
-    ) -> list[Booking]:
-        statuses = list(BookingStatus) if status is None else [status]
-        values: dict[str, Any] = {f"wanted_{number}": each for number, each in enumerate(statuses)}
-        if before is not None:
-            values["before"] = before
-        may_wait = BookingStatus.WAITLISTED in statuses
-        statement = _bookings(owner, len(statuses), goes_on=before is not None, may_wait=may_wait)
-        found = []
-        for row in await self._rows(statement, **values, owner=owner_id, limit=limit):
-            each = booking(row[: len(BOOKING)])
-            if may_wait and each.status is BookingStatus.WAITLISTED:
-                position, tickets = row[len(BOOKING) :]
-                each = replace(each, place=Place(position, int(tickets) - each.quantity))
-            found.append(each)
-        return found
-
     async def _rows(self, statement: Executable, **values: Any) -> Rows:
-        return await read(self._connections, self._diagnose, statement, values)
+        return await read(self._reading, self._diagnose, statement, values)
+
+    async def _listed(self, statement: Executable, **values: Any) -> Rows:
+        return await read(self._listing, self._diagnose, statement, values)

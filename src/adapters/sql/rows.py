@@ -97,6 +97,11 @@ def start_order(starts_at: datetime | None) -> int:
     return NO_START if starts_at is None else (starts_at - _EPOCH) // timedelta(microseconds=1)
 
 
+def start_of(order: int) -> datetime | None:
+    """The start that has this place in the order of starts."""
+    return None if order == NO_START else _EPOCH + timedelta(microseconds=order)
+
+
 def event(values: Sequence[Any]) -> Event:
     """An event from the columns of `EVENT`."""
     return Event(**dict(zip(_EVENT_FIELDS, values, strict=True)))
@@ -107,8 +112,13 @@ def event_values(event: Event) -> dict[str, Any]:
     return {
         **asdict(event),
         "start_order": start_order(event.starts_at),
-        "searchable": f"{event.name}\n{event.venue}".casefold(),
+        "searchable": searchable(event),
     }
+
+
+def searchable(event: Event) -> str:
+    """Name and venue as a search compares them, each on a line of its own."""
+    return f"{event.name}\n{event.venue}".casefold()
 
 
 def ticket_type(values: Sequence[Any]) -> TicketType:

@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BindParameter, Integer, Select, and_, bindparam, case, func, or_, select
+from sqlalchemy import BindParameter, Integer, Select, and_, bindparam, case, func, literal, or_, select, union_all
 
 from ...application.ports import BookingHistory
 from ...domain.booking import LIVE, TAKING, BookingStatus
@@ -13,14 +13,29 @@ from ...domain.event import EventState
 from ...domain.facts import Fact
 from ...domain.inventory import Line
 from ...domain.settle import LineAsk
+from .event_queries import STATES
 from .lines import load_lines
-from .reads import STATES
+from .places import SIZES
 from .rows import BOOKING, FACT, PAYMENT, booking, event_states, fact, payment
-from .tables import bookings, events, facts, payments, remembered_answers, ticket_types, waiting_list
+from .search_grams import grams_of
+from .tables import (
+    bookings,
+    event_grams,
+    events,
+    facts,
+    payments,
+    remembered_answers,
+    ticket_types,
+    waiting_blocks,
+    waiting_list,
+)
 from .transaction import Transaction
 
 FIRST = UUID(int=0)
 """Below every id."""
+
+EVENTS_AT_ONCE = 1_000
+"""Events whose search entries are counted together."""
 
 _limit = bindparam("limit", type_=Integer())
 _after: BindParameter[Any] = bindparam("after")
@@ -86,6 +101,27 @@ _its_place = and_(
     waiting_list.c.queue_number == bookings.c.queue_number,
     waiting_list.c.quantity == bookings.c.quantity,
 )
+_both_counts = union_all(
+    select(*waiting_blocks.c),
+    *(
+        select(
+            waiting_list.c.ticket_type_id,
+            literal(size, Integer()),
+            waiting_list.c.queue_number // size,
+            -func.count(),
+            -func.sum(waiting_list.c.quantity),
+        ).group_by(waiting_list.c.ticket_type_id, waiting_list.c.queue_number // size)
+        for size in SIZES
+    ),
+).subquery()
+_miscounted = (
+    select(_both_counts.c.block)
+    .group_by(_both_counts.c.ticket_type_id, _both_counts.c.size, _both_counts.c.block)
+    .having(or_(func.sum(_both_counts.c.bookings) != 0, func.sum(_both_counts.c.tickets) != 0))
+    .subquery()
+)
+_SEARCHED = select(events.c.id, events.c.searchable).where(events.c.id > _after).order_by(events.c.id).limit(_limit)
+_SEARCH_ENTRIES = select(func.count()).select_from(event_grams)
 _STRAYS: dict[str, Select[Any]] = {
     "customers have several live bookings of one ticket type": select(func.count()).select_from(_twice_live),
     "waiting bookings have no place in line": select(func.count())
@@ -97,6 +133,17 @@ _STRAYS: dict[str, Select[Any]] = {
     "places in line were never issued": select(func.count())
     .join_from(waiting_list, events, events.c.id == waiting_list.c.event_id)
     .where(waiting_list.c.queue_number > events.c.last_queue_number),
+    "blocks of waiting lists count other than those that wait": select(func.count()).select_from(_miscounted),
+    "search entries tell of no event": select(func.count())
+    .outerjoin_from(event_grams, events, events.c.id == event_grams.c.event_id)
+    .where(
+        or_(
+            events.c.id.is_(None),
+            events.c.status != event_grams.c.status,
+            events.c.start_order != event_grams.c.start_order,
+            func.instr(events.c.searchable, event_grams.c.gram) == 0,
+        )
+    ),
     "ticket types belong to no event": _orphans(ticket_types, events, events.c.id == ticket_types.c.event_id),
     "bookings belong to no event": _orphans(bookings, events, events.c.id == bookings.c.event_id),
     "bookings belong to no ticket type of their event": _orphans(
@@ -168,4 +215,16 @@ class SqlSnapshot:
             count: int = (await self._transaction.rows(statement))[0][0]
             if count:
                 strays[sentence] = count
+        missing = await self._missing_search_entries()
+        if missing:
+            strays["search entries are missing"] = missing
         return strays
+
+    async def _missing_search_entries(self) -> int:
+        """How many there should be, less those that there are, none of which tells of no event."""
+        expected, last = 0, FIRST
+        while rows := await self._transaction.rows(_SEARCHED, {"after": last, "limit": EVENTS_AT_ONCE}):
+            expected += sum(len(grams_of(searchable)) for _, searchable in rows)
+            last = rows[-1][0]
+        found: int = (await self._transaction.rows(_SEARCH_ENTRIES))[0][0]
+        return max(expected - found, 0)

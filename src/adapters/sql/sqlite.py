@@ -22,7 +22,19 @@ BUSY_SECONDS = 3
 ASKING_SECONDS = 0.01
 """What SQLite itself waits for the writers' lock: short, because whoever begins asks again (`Transaction`)."""
 
+LIST_LIMIT_SECONDS = 2
+"""After how long a statement of a list or a search is ended: its thread would go on for a caller that has given up."""
+
+STEPS_BETWEEN_LOOKS = 20_000
+"""Steps of SQLite's virtual machine between two looks at the clock, a millisecond or so."""
+
+LISTS_AT_ONCE = 4
+"""Lists and searches that one process works on at the same time."""
+
 MIGRATION_WAIT_SECONDS = 300
+
+LEAST_ROOM = 1 << 20
+"""Bytes free on the disk, below which a batch may not fit. A small write may still fit into the log as it is."""
 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _AWAY = frozenset(
@@ -35,6 +47,7 @@ _AWAY = frozenset(
         sqlite3.SQLITE_CORRUPT,
         sqlite3.SQLITE_NOTADB,
         sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_INTERRUPT,
     }
 )
 _MEANINGS: dict[int | None, Trouble] = {
@@ -60,6 +73,19 @@ class SQLite:
         return _engine(
             url, BUSY_SECONDS, pool_size=4, max_overflow=12, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True
         )
+
+    def listing(self, url: URL) -> AsyncEngine:
+        """As for reading, a few."""
+        engine = _engine(
+            url,
+            BUSY_SECONDS,
+            pool_size=LISTS_AT_ONCE,
+            max_overflow=0,
+            isolation_level="AUTOCOMMIT",
+            skip_autocommit_rollback=True,
+        )
+        event.listen(engine.sync_engine, "connect", _limit)
+        return engine
 
     def unhurried(self, url: URL) -> AsyncEngine:
         """As for writing: the file ends no statement by itself."""
@@ -88,10 +114,16 @@ class SQLite:
         return results
 
     async def check_writable(self, connection: AsyncConnection) -> None:
-        """By the rights of the file and its folder, where the log of changes lies beside it."""
+        """By the rights of the file and its folder, where the log of changes lies beside it, and by the room there."""
         path = connection.engine.url.database
-        if path and path != ":memory:" and not all(os.access(each, os.W_OK) for each in (path, Path(path).parent)):
+        if not path or path == ":memory:":
+            return
+        folder = Path(path).parent
+        if not all(os.access(each, os.W_OK) for each in (path, folder)):
             raise Unavailable("The database's file or folder is read-only: give the service's user the right to write.")
+        disk = os.statvfs(folder)
+        if disk.f_bavail * disk.f_frsize < LEAST_ROOM:
+            raise Unavailable("The disk is full: make room where the database's file is.")
 
     @asynccontextmanager
     async def migrating(self, connection: AsyncConnection) -> AsyncIterator[None]:
@@ -148,6 +180,27 @@ def _prepare(connection: Any, _: object) -> None:
     cursor.close()
 
 
+class _TimeLimit:
+    """Ends a statement after `LIST_LIMIT_SECONDS`, in the thread that works on it."""
+
+    def __init__(self) -> None:
+        self._ends_at = 0.0
+
+    def begin(self, _: str) -> None:
+        """A statement begins."""
+        self._ends_at = monotonic() + LIST_LIMIT_SECONDS
+
+    def is_over(self) -> bool:
+        """Whether the statement has to end."""
+        return monotonic() > self._ends_at
+
+
+def _limit(connection: Any, _: object) -> None:
+    limit = _TimeLimit()
+    connection.run_async(lambda driver: driver.set_trace_callback(limit.begin))
+    connection.run_async(lambda driver: driver.set_progress_handler(limit.is_over, STEPS_BETWEEN_LOOKS))
+
+
 def _undo(connection: Any, _: object) -> None:
     """End the transaction of a connection that is thrown away.
 
@@ -164,9 +217,9 @@ def _use_log(cursor: Any) -> None:
     while True:
         try:
             cursor.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError:
+        except sqlite3.OperationalError as error:
             # Changing the mode of a new file does not wait for another process that does the same.
-            if monotonic() > deadline:
+            if error.sqlite_errorcode & 0xFF not in _BUSY or monotonic() > deadline:
                 raise
             sleep(0.01)
         else:

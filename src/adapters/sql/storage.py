@@ -7,7 +7,7 @@ from typing import Self
 
 from sqlalchemy.engine import Engine, make_url
 
-from ...application.failures import Retryable, Unavailable
+from ...application.failures import OutcomeUnknown, Retryable, Unavailable
 from .chores import SqlChores
 from .connections import Connections, Send
 from .database import database_of
@@ -22,9 +22,16 @@ from .telling import SqlTellingReads
 from .transaction import STATEMENT_SECONDS, Transaction
 from .users import SqlUsers
 from .webhooks import SqlWebhooks
+from .write_probe import WriteProbe
 
 ATTEMPTS = 2
 """How often the database is asked whether it is ready: a connection of the pool may have died unnoticed."""
+
+LIST_SECONDS = 3.5
+"""The most that a statement of a list or a search may take, with the wait for a connection.
+
+The database itself ends the statement sooner.
+"""
 
 SNAPSHOT_STATEMENT_SECONDS = 600.0
 """A look at everything may take its time; nobody waits for it."""
@@ -64,19 +71,26 @@ class SqlStorage:
         self._database = database_of(parsed)
         self._writing = Connections(self._database.writing(parsed), self._database.send)
         self._reading = Connections(self._database.reading(parsed), self._database.send, commits_by_itself=True)
+        self._listing = Connections(
+            self._database.listing(parsed),
+            self._database.send,
+            commits_by_itself=True,
+            read_seconds=LIST_SECONDS,
+        )
         self._unhurried = Connections(self._database.unhurried(parsed), self._database.send)
-        self.reads = SqlReads(self._reading, self._database.diagnose)
+        self._probe = WriteProbe(self._writing, self._database.diagnose, *self._database.opening)
+        self.reads = SqlReads(self._reading, self._listing, self._database.diagnose)
         self.telling = SqlTellingReads(self._reading, self._database.diagnose)
-        self.figures = SqlFigures(self._database, self._writing, self._reading)
+        self.figures = SqlFigures(self._database, self._writing, self._reading, self._listing)
 
     @property
     def engines(self) -> tuple[Engine, ...]:
         """What its connections are made by."""
-        return (self._writing.engine.sync_engine, self._reading.engine.sync_engine)
+        return tuple(each.engine.sync_engine for each in (self._writing, self._reading, self._listing))
 
     def send_through(self, around: Callable[[Send], Send]) -> None:
         """From now on let what is sent go through something that watches it."""
-        for connections in (self._writing, self._reading):
+        for connections in (self._writing, self._reading, self._listing):
             connections.send = around(connections.send)
 
     @classmethod
@@ -113,7 +127,8 @@ class SqlStorage:
                 async with Transaction(self._reading, self._database.diagnose) as transaction:
                     await transaction.check(check_version)
                     await transaction.check(self._database.check_writable)
-            except Retryable:
+                await self._probe()
+            except (Retryable, OutcomeUnknown):
                 # It may have died in the pool, and the database be there again.
                 continue
             else:
@@ -124,4 +139,5 @@ class SqlStorage:
         """Let go of every connection."""
         await self._writing.close()
         await self._reading.close()
+        await self._listing.close()
         await self._unhurried.close()

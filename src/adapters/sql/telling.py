@@ -23,21 +23,14 @@ _ANY = select(literal(1)).select_from(webhooks).limit(1)
 _OF_ORGANIZER = select(*WEBHOOK).where(webhooks.c.organizer_id == bindparam("organizer_id")).order_by(webhooks.c.id)
 _WEBHOOK = select(*WEBHOOK).where(webhooks.c.id == bindparam("webhook_id"))
 _DELIVERY = select(*DELIVERY).where(webhook_deliveries.c.id == bindparam("delivery_id"))
-_told = func.coalesce(webhook_cursors.c.last_seq, 0)
+told = func.coalesce(webhook_cursors.c.last_seq, 0)
+"""How far a webhook was told of an event."""
 
 
-def _streams(*, goes_on: bool) -> Select[Any]:
-    """Of each webhook the events with something to tell, those first that it was told of least lately."""
-    found = (
-        select(
-            webhooks.c.id.label("webhook_id"),
-            events.c.id.label("event_id"),
-            _told.label("told"),
-            webhook_cursors.c.tried_at.label("tried_at"),
-            func.row_number()
-            .over(partition_by=webhooks.c.id, order_by=(webhook_cursors.c.tried_at, events.c.id))
-            .label("place"),
-        )
+def to_be_told(*columns: Any) -> Select[Any]:
+    """What webhooks are to be told by now, a row for each event; the columns are of them, their events and cursors."""
+    return (
+        select(*columns)
         .join_from(
             webhooks,
             events,
@@ -54,30 +47,68 @@ def _streams(*, goes_on: bool) -> Select[Any]:
         .outerjoin(users, users.c.id == webhooks.c.organizer_id)
         .where(
             users.c.disabled_at.is_(None),
-            events.c.id <= bindparam("until", type_=events.c.id.type),
-            events.c.last_seq > _told,
+            events.c.last_seq > told,
             or_(webhook_cursors.c.due_at.is_(None), webhook_cursors.c.due_at <= bindparam("now")),
-            _but,
         )
     )
+
+
+def _streams(*, goes_on: bool) -> Select[Any]:
+    """Of each webhook the events with something to tell, those first that it was told of least lately.
+
+    Organizers come in rotation, so that many webhooks of one do not fill what is read.
+    """
+    found = to_be_told(
+        webhooks.c.id.label("webhook_id"),
+        webhooks.c.organizer_id,
+        events.c.id.label("event_id"),
+        told.label("told"),
+        webhook_cursors.c.tried_at.label("tried_at"),
+        func.row_number()
+        .over(partition_by=webhooks.c.id, order_by=(webhook_cursors.c.tried_at, events.c.id))
+        .label("place"),
+    ).where(events.c.id <= bindparam("until", type_=events.c.id.type), _but)
     if goes_on:
         found = found.where(events.c.id > bindparam("after", type_=events.c.id.type))
     ranked = found.subquery()
-    return (
-        select(*WEBHOOK, ranked.c.event_id, ranked.c.told)
-        .join_from(ranked, webhooks, webhooks.c.id == ranked.c.webhook_id)
+    order = (ranked.c.place, ranked.c.tried_at, ranked.c.event_id, ranked.c.webhook_id)
+    shared = (
+        select(
+            *(ranked.c[name] for name in ("webhook_id", "event_id", "told", "tried_at")),
+            func.row_number().over(partition_by=ranked.c.organizer_id, order_by=order).label("turn"),
+        )
         .where(ranked.c.place <= bindparam("each", type_=Integer()))
-        .order_by(ranked.c.place, ranked.c.tried_at, ranked.c.event_id, webhooks.c.id)
+        .subquery()
+    )
+    return (
+        select(*WEBHOOK, shared.c.event_id, shared.c.told, shared.c.tried_at)
+        .join_from(shared, webhooks, webhooks.c.id == shared.c.webhook_id)
+        .order_by(shared.c.turn, shared.c.tried_at, shared.c.event_id, webhooks.c.id)
+        .limit(_limit)
     )
 
 
 _FIRST_STREAMS = _streams(goes_on=False)
 _NEXT_STREAMS = _streams(goes_on=True)
-_RESENDS = (
-    select(*WEBHOOK, *DELIVERY)
+_resending = (
+    select(
+        webhook_deliveries.c.id,
+        func.row_number()
+        .over(
+            partition_by=webhooks.c.organizer_id,
+            order_by=(webhook_deliveries.c.due_at, webhook_deliveries.c.id),
+        )
+        .label("turn"),
+    )
     .join_from(webhook_deliveries, webhooks)
     .where(webhook_deliveries.c.status == literal(DeliveryStatus.RESENDING, webhook_deliveries.c.status.type), _but)
-    .order_by(webhook_deliveries.c.due_at, webhook_deliveries.c.id)
+    .subquery()
+)
+_RESENDS = (
+    select(*WEBHOOK, *DELIVERY)
+    .join_from(_resending, webhook_deliveries, webhook_deliveries.c.id == _resending.c.id)
+    .join(webhooks, webhooks.c.id == webhook_deliveries.c.webhook_id)
+    .order_by(_resending.c.turn, webhook_deliveries.c.due_at, webhook_deliveries.c.id)
     .limit(_limit)
 )
 _HAVE_MAILS_BEGUN = select(literal(1)).where(mail_cursors.c.event_id == bindparam("no_event"))
@@ -154,12 +185,12 @@ class SqlTellingReads:
         return delivery(rows[0]) if rows else None
 
     async def streams(
-        self, now: datetime, but: Collection[UUID], each: int, after: UUID | None, window: int
+        self, now: datetime, but: Collection[UUID], each: int, after: UUID | None, window: int, limit: int
     ) -> Streams:
         """Two statements: events that come between them are found by the next look."""
         until, values = await self._window(after, window)
         statement = _FIRST_STREAMS if after is None else _NEXT_STREAMS
-        rows = await self._rows(statement, **values, now=now, but=list(but), each=each)
+        rows = await self._rows(statement, **values, now=now, but=list(but), each=each, limit=limit)
         width = len(WEBHOOK)
         return Streams([Stream(webhook(row[:width]), *row[width:]) for row in rows], until)
 

@@ -14,7 +14,9 @@ from ...application.failures import Conflict, Locked, OutcomeUnknown, Retryable,
 from .connections import Connections, driver_of
 from .find import Find
 from .into import Into
+from .reasons import reason_of
 from .types import Result as Found
+from .types import Row as LiteralRow
 from .types import Statement
 
 Result = TypeVar("Result")
@@ -258,6 +260,8 @@ class Transaction:
             self._connections.let_go()
         if committing and trouble is Trouble.LOST:
             return OutcomeUnknown("The connection was lost during COMMIT.")
+        if trouble is Trouble.AWAY:
+            return Unavailable(reason_of(error) or "The database cannot work at the moment; try again later.")
         return _FAILURES[trouble]()
 
     async def _roll_back(self) -> None:
@@ -288,7 +292,6 @@ _FAILURES: dict[Trouble, Callable[[], StorageFailure]] = {
     Trouble.UNDONE: lambda: Retryable("The database undid the transaction."),
     Trouble.LOST: lambda: Retryable("The connection to the database was lost."),
     Trouble.BUSY: Locked,
-    Trouble.AWAY: lambda: Unavailable("The database cannot work at the moment; try again later."),
 }
 
 
@@ -297,12 +300,24 @@ async def read(connections: Connections, diagnose: Diagnosis, statement: Executa
 
     A connection that had died unnoticed in the pool is replaced, once. Raises: Unavailable.
     """
+    return await _read(connections, diagnose, lambda transaction: transaction.rows(statement, values))
+
+
+async def read_written(connections: Connections, diagnose: Diagnosis, statement: Statement) -> Sequence[LiteralRow]:
+    """As `read`, for a statement that holds its values, as the driver has the rows."""
+    (found,) = await _read(connections, diagnose, lambda transaction: transaction.send([statement]))
+    return found.rows
+
+
+async def _read(
+    connections: Connections, diagnose: Diagnosis, work: Callable[[Transaction], Awaitable[Result]]
+) -> Result:
     try:
-        async with asyncio.timeout(STATEMENT_SECONDS):
+        async with asyncio.timeout(connections.read_seconds):
             for _ in range(2):
                 try:
                     async with Transaction(connections, diagnose, seconds=None) as transaction:
-                        return await transaction.rows(statement, values)
+                        return await work(transaction)
                 except Retryable:
                     continue
     except TimeoutError as error:

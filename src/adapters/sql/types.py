@@ -215,12 +215,20 @@ def _found_moment(value: datetime | None) -> datetime | None:
     return None if value is None else value.replace(tzinfo=UTC)
 
 
+def id_of(value: bytes) -> UUID:
+    """The id of 16 bytes."""
+    return _uuid(_SIXTEEN_BYTES + value)
+
+
 def _found_id(value: bytes | None) -> UUID | None:
     return None if value is None else _uuid(_SIXTEEN_BYTES + value)
 
 
 Digest = LargeBinary(64).with_variant(mysql.VARBINARY(64), "mysql", "mariadb")
 """Bytes of a fixed, short length."""
+
+Gram = LargeBinary(12).with_variant(mysql.VARBINARY(12), "mysql", "mariadb")
+"""Up to three characters by their bytes: `utf8mb4_bin` ignores spaces at the end."""
 
 LongBytes = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
 """Bytes beyond the 64 KiB at which MySQL's BLOB ends."""

@@ -8,26 +8,37 @@ import socket
 import ssl
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 import httpcore
 import msgspec
 from standardwebhooks import Webhook as Signer
 
+from ...application.fair_queue import FairQueue, TooManyWait
 from ...application.telling import Refused
 from ...domain.facts import Fact
 from ...domain.webhooks import Webhook, message_id
+from .public_addresses import is_public
 
-SECONDS: Final = 10.0
+SECONDS: Final = 5.0
 """The most that a delivery may take, from the name's resolution to the end of the answer."""
 
 MOST_READ: Final = 4 * 1024
 """Bytes of an answer that are read, so that its connection may serve again; nobody looks at them."""
 
 MOST_CONNECTIONS: Final = 200
-RESOLVERS: Final = 16
-"""Names that are resolved at the same moment: slow ones must not take the threads that everybody needs."""
+"""More than deliveries are under way at once: none waits for a connection that another one has."""
+
+RESOLVERS: Final = 64
+"""Names that are resolved at the same moment, in threads of their own. A name may take longer than a delivery may."""
+
+_MOST_RESOLVING: Final = 1_000
+
+_owner: ContextVar[UUID | None] = ContextVar("_owner", default=None)
+"""Whose webhook a connection is made for: each owner has a share of the resolvers."""
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -78,6 +89,7 @@ class HttpCourier:
             "webhook-signature": Signer(webhook.secret).sign(named, now, body.decode()),
         }
         # A setting may have changed since the webhook was made.
+        _owner.set(webhook.organizer_id)
         objection = self.objection(webhook.url)
         if objection is not None:
             raise Refused(f"not sent: the address {objection}")
@@ -143,21 +155,6 @@ class Forbidden(Exception):
     """An address that nothing may be sent to."""
 
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-
-def is_public(address: Address) -> bool:
-    """Whether an address is anybody's on the internet: not private, loopback, link-local, multicast or reserved.
-
-    What carries an IPv4 address within (mapped, 6to4) is judged by that one. NAT64 and Teredo count as reserved.
-    """
-    if isinstance(address, ipaddress.IPv6Address):
-        within = address.ipv4_mapped or address.sixtofour
-        if within is not None:
-            return is_public(within)
-    return address.is_global and not (address.is_multicast or address.is_reserved)
-
-
 class _CheckedNetwork(httpcore.AsyncNetworkBackend):
     """Connects to addresses that were checked, and to no others."""
 
@@ -165,6 +162,7 @@ class _CheckedNetwork(httpcore.AsyncNetworkBackend):
         self._allows_private = allows_private
         self._network = httpcore.AnyIOBackend()
         self._resolvers: ThreadPoolExecutor | None = None
+        self._queue: FairQueue
 
     async def connect_tcp(
         self,
@@ -193,9 +191,15 @@ class _CheckedNetwork(httpcore.AsyncNetworkBackend):
             self._resolvers = None
 
     async def _resolve(self, host: str, port: int) -> list[str]:
+        loop = asyncio.get_running_loop()
         if self._resolvers is None:
-            self._resolvers = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="resolve")
-        found = await asyncio.get_running_loop().run_in_executor(self._resolvers, resolve, host, port)
+            pool = self._resolvers = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="resolve")
+            bounds = dict.fromkeys(("most", "most_of_origin", "most_of_subject"), _MOST_RESOLVING)
+            self._queue = FairQueue(RESOLVERS, lambda work: loop.run_in_executor(pool, work), **bounds, spares=True)
+        try:
+            found = await self._queue.run(lambda: resolve(host, port), origin=_owner.get(), subject=None)
+        except TooManyWait:
+            raise OSError("too many names are being resolved") from None
         return list(dict.fromkeys(found))
 
 

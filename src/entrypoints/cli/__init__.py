@@ -1,4 +1,4 @@
-"""The command line: serve, migrate, grant, user, sweep, verify, simulate."""
+"""The command line: serve, migrate, grant, user, sweep, verify, secret, completion, simulate."""
 
 import argparse
 import logging
@@ -12,12 +12,15 @@ from ...application.failures import Unavailable
 from ...domain.refusals import InvalidRequest, Refusal, invalid
 from ...domain.user import Role
 from ..logs import set_up_logs
-from ..settings import Settings, SettingsError
+from ..settings import MOST_PORT, MOST_WORKERS, Settings, SettingsError, whole
+from ..strength import new_secret
 from .operate import disable_user, enable_user, grant, list_users, migrate, sweep, verify
 
 DONE = 0
 FAILED = 1
 WRONG_USE = 2
+
+SHELLS = ("bash", "zsh", "fish")
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(asked: argparse.Namespace) -> int:
     """Whatever can be foreseen to go wrong is a sentence that says what to do, and no traceback."""
     try:
-        settings = Settings.load()
+        # A command that needs none must work where they are wrong, or not there yet.
+        settings = Settings.load() if asked.needs_settings else Settings()
         set_up_logs(settings)
         for name in settings.unknown:
             _log.warning("%s is not a setting of Boxoffice and changes nothing", name)
@@ -71,13 +75,15 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0; 1, it did not work, or a promise is broken; 2, wrong use.",
     )
     parser.add_argument("--version", action="version", version=f"boxoffice {__version__}")
-    parser.set_defaults(command=None)
+    parser.set_defaults(command=None, needs_settings=True)
     commands = parser.add_subparsers(metavar="command", title="commands")
 
     serving = commands.add_parser("serve", help="serve the REST API", description="Serve the REST API.")
-    serving.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
-    serving.add_argument("--port", default=8000, type=_whole(0, 65_535), help="port; 0: any that is free (%(default)s)")
-    serving.add_argument("--workers", default=1, type=_whole(1, 64), help="processes (%(default)s)")
+    serving.add_argument("--host", help="address to listen on (BOXOFFICE_HOST, else 127.0.0.1)")
+    serving.add_argument(
+        "--port", type=_whole(0, MOST_PORT), help="port; 0: any that is free (BOXOFFICE_PORT, else 8000)"
+    )
+    serving.add_argument("--workers", type=_whole(1, MOST_WORKERS), help="processes (BOXOFFICE_WORKERS, else 1)")
     serving.set_defaults(command=_serve)
 
     migrating = commands.add_parser(
@@ -100,16 +106,42 @@ def _parser() -> argparse.ArgumentParser:
         description="Do at once what `boxoffice serve` does in the background: settle lapsed holds, ask the payment "
         "provider about payments whose outcome is open, give back what is owed, forget old answers.",
     )
-    sweeping.set_defaults(command=lambda settings, _: sweep(settings))
+    _add_json(sweeping, "print what was done as one JSON object")
+    sweeping.set_defaults(command=lambda settings, asked: sweep(settings, as_json=asked.json))
 
     verifying = commands.add_parser(
         "verify",
         help="check the promises over the whole database",
         description="Check the promises over the whole database, beside live traffic, and print each.",
     )
-    verifying.set_defaults(command=lambda settings, _: verify(settings))
+    _add_json(verifying, "print what was found as one JSON object")
+    verifying.set_defaults(command=lambda settings, asked: verify(settings, as_json=asked.json))
+    _add_secret(commands)
+    _add_completion(commands)
     _add_simulate(commands)
     return parser
+
+
+def _add_json(parser: argparse.ArgumentParser, words: str) -> None:
+    parser.add_argument("--json", action="store_true", help=words)
+
+
+def _add_completion(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    completing = commands.add_parser(
+        "completion",
+        help="print a script that completes commands in a shell",
+        description="Print a script that completes commands and options in a shell. "
+        "For bash: boxoffice completion bash > ~/.local/share/bash-completion/completions/boxoffice",
+    )
+    completing.add_argument("shell", metavar="SHELL", choices=SHELLS, help=", ".join(SHELLS))
+    completing.set_defaults(command=_print_completion, needs_settings=False)
+
+
+def _print_completion(_: Settings, asked: argparse.Namespace) -> int:
+    import shtab  # noqa: PLC0415 - the other commands need nothing of it
+
+    print(shtab.complete(_parser(), asked.shell))
+    return DONE
 
 
 def _add_user(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -121,7 +153,8 @@ def _add_user(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         help="print every account",
         description="Print every account: e-mail address, role, enabled or disabled, since when it is there.",
     )
-    listing.set_defaults(command=lambda settings, _: list_users(settings))
+    _add_json(listing, "print each account as a JSON object on a line of its own")
+    listing.set_defaults(command=lambda settings, asked: list_users(settings, as_json=asked.json))
 
     disabling = actions.add_parser(
         "disable",
@@ -137,6 +170,20 @@ def _add_user(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     )
     enabling.add_argument("email", metavar="EMAIL", help="the account's e-mail address")
     enabling.set_defaults(command=lambda settings, asked: enable_user(settings, asked.email))
+
+
+def _add_secret(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    making = commands.add_parser(
+        "secret",
+        help="print a new secret for BOXOFFICE_JWT_SECRET",
+        description="Print a new secret for BOXOFFICE_JWT_SECRET: 32 random bytes in base64url. It reads no settings.",
+    )
+    making.set_defaults(command=_print_secret, needs_settings=False)
+
+
+def _print_secret(_: Settings, __: argparse.Namespace) -> int:
+    print(new_secret())
+    return DONE
 
 
 def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -159,7 +206,12 @@ def _serve(settings: Settings, asked: argparse.Namespace) -> int:
     # The other commands need no web framework, and none of the time that it takes to load.
     from .serve import serve  # noqa: PLC0415
 
-    return serve(settings, asked.host, asked.port, asked.workers)
+    return serve(
+        settings,
+        settings.host if asked.host is None else asked.host,
+        settings.port if asked.port is None else asked.port,
+        settings.workers if asked.workers is None else asked.workers,
+    )
 
 
 def _simulate(_: Settings, asked: argparse.Namespace) -> int:
@@ -173,12 +225,15 @@ def _simulate(_: Settings, asked: argparse.Namespace) -> int:
 
 
 def _whole(least: int, most: int) -> Callable[[str], int]:
-    def rule(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and len(text) <= 9 and least <= int(text) <= most):
-            raise argparse.ArgumentTypeError(f"must be a whole number from {least} to {most}")
-        return int(text)
+    rule = whole(least, most)
 
-    return rule
+    def argument(text: str) -> int:
+        try:
+            return rule(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return argument
 
 
 def _role(text: str) -> Role:

@@ -4,7 +4,10 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
+from uuid import UUID
 
+import msgspec
 from msgspec import Struct
 
 from ...application.failures import StorageFailure, Unavailable
@@ -15,6 +18,7 @@ from ..container import Container, make_container
 from ..container import migrate as migrate_database
 from ..lifespan import check_ready
 from ..settings import Settings, SettingsError
+from .progress import ProgressLine
 
 MOST_ROUNDS = 1_000
 """Rounds of one sweep; each does a bounded number of things."""
@@ -24,7 +28,9 @@ _log = logging.getLogger(__name__)
 
 def migrate(settings: Settings) -> int:
     """Bring the schema up to date. Raises: Unavailable."""
-    asyncio.run(migrate_database(settings))
+    with ProgressLine() as line:
+        line.show("Migrating")
+        asyncio.run(migrate_database(settings, lambda version: line.show(f"Migrated to {version}")))
     print(f"The schema of {settings.database_place} is up to date.")
     return 0
 
@@ -40,12 +46,25 @@ def grant(settings: Settings, email: str, role: Role) -> int:
     return 0
 
 
-def list_users(settings: Settings) -> int:
-    """Print every account. Raises: SettingsError, Unavailable."""
+class ListedUser(Struct, frozen=True, rename="camel"):
+    """An account as `--json` prints it."""
+
+    id: UUID
+    email: str
+    role: Role
+    created_at: datetime
+    disabled_at: datetime | None
+
+
+def list_users(settings: Settings, *, as_json: bool = False) -> int:
+    """Print every account, one a line. Raises: SettingsError, Unavailable."""
 
     async def run() -> None:
         async with _existing(settings) as container:
             async for user in container.list_users()():
+                if as_json:
+                    _print_json(ListedUser(user.id, user.email, user.role, user.created_at, user.disabled_at))
+                    continue
                 state = "enabled" if user.disabled_at is None else "disabled"
                 print(user.email, user.role, state, f"{user.created_at:%Y-%m-%dT%H:%M:%SZ}", sep="\t")
 
@@ -75,7 +94,11 @@ def enable_user(settings: Settings, email: str) -> int:
     return 0
 
 
-def sweep(settings: Settings) -> int:
+def _print_json(value: object) -> None:
+    print(msgspec.json.encode(value).decode())
+
+
+def sweep(settings: Settings, *, as_json: bool = False) -> int:
     """Do what is due until nothing is left of it, and print what was done. Raises: SettingsError, Unavailable."""
 
     async def run() -> Rounds:
@@ -87,11 +110,14 @@ def sweep(settings: Settings) -> int:
                 await container.payment_gateway().close()
 
     rounds = asyncio.run(run())
-    print(rounds.sentence)
+    if as_json:
+        _print_json(rounds)
+    else:
+        print(rounds.sentence)
     return 0 if rounds.is_done else 1
 
 
-class Rounds(Struct, frozen=True, kw_only=True):
+class Rounds(Struct, frozen=True, kw_only=True, rename="camel"):
     """What several rounds did. `has_turn` False: at last another process had the turn, so it goes on with the rest."""
 
     has_turn: bool = True
@@ -124,12 +150,39 @@ async def sweep_rounds(sweep: Callable[[], Awaitable[Swept]], most: int) -> Roun
     return Rounds(is_done=False, events=events, payments=payments, answers=answers)
 
 
-def verify(settings: Settings) -> int:
+class CheckedPromise(Struct, frozen=True):
+    """What became of one promise, as `--json` prints it."""
+
+    number: int
+    promise: str
+    holds: bool
+    breaches: list[str]
+
+
+class Report(Struct, frozen=True):
+    """What `verify --json` prints."""
+
+    holds: bool
+    events: int
+    bookings: int
+    facts: int
+    promises: list[CheckedPromise]
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> "Report":
+        """A verdict, promise by promise."""
+        found = {number: [breach.what for breach in verdict.of(number)] for number in PROMISES}
+        promises = [CheckedPromise(number, PROMISES[number], not said, said) for number, said in found.items()]
+        return cls(not verdict.breaches, verdict.events, verdict.bookings, verdict.facts, promises)
+
+
+def verify(settings: Settings, *, as_json: bool = False) -> int:
     """Check the promises and print what became of each. Raises: SettingsError, Unavailable."""
 
     async def run() -> Verdict:
         async with _existing(settings) as container:
-            verdict = await container.verify_promises()()
+            with ProgressLine() as line:
+                verdict = await container.verify_promises()(lambda so_far: line.show(_looked_at(so_far)))
             try:
                 await container.note_verdict()(verdict)
             except StorageFailure as failure:
@@ -137,13 +190,20 @@ def verify(settings: Settings) -> int:
             return verdict
 
     verdict = asyncio.run(run())
+    if as_json:
+        _print_json(Report.of(verdict))
+        return 1 if verdict.breaches else 0
     for promise, sentence in PROMISES.items():
         breaches = verdict.of(promise)
         print(f"{'BROKEN' if breaches else 'holds '} promise {promise}: {sentence}")
         for breach in breaches:
             print(f"         {breach.what}")
-    print(f"Looked at {verdict.events} events, {verdict.bookings} bookings and {verdict.facts} facts.")
+    print(_looked_at(verdict))
     return 1 if verdict.breaches else 0
+
+
+def _looked_at(verdict: Verdict) -> str:
+    return f"Looked at {verdict.events} events, {verdict.bookings} bookings and {verdict.facts} facts."
 
 
 @asynccontextmanager

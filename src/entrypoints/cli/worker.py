@@ -13,9 +13,10 @@ from typing import Final
 from litestar.types import ASGIApp, HTTPResponseBodyEvent, Message, Receive, Scope, Send
 
 from ..collector import spare_the_collector
-from ..container import Draining, make_container
+from ..container import make_container
 from ..http.app import create_app
 from ..logs import set_up_logs
+from ..readiness import Draining
 from ..settings import Settings
 
 LINGER_SECONDS: Final = 1.0

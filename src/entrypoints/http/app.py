@@ -18,10 +18,9 @@ from ..lifespan import running
 from .authentication import Authentication
 from .idempotency import reply_of
 from .observation import observe, request_id_of, stopwatch
-from .plain_paths import is_plain, plain_paths
+from .plain_requests import is_plain, plain_requests
 from .problems.problem import MEDIA_TYPE, Malformed, render
 from .reference import document
-from .reference.struct_schemas import StructSchemas
 from .reply import Reply
 from .request import JsonRequest
 from .wiring import Routes
@@ -53,7 +52,7 @@ def create_app(
     return Litestar(
         route_handlers=[_api(container), document.router(), *route_handlers],
         middleware=[*([] if tracing is None else [tracing.around]), stopwatch, *middleware],
-        plugins=[StructSchemas(), *plugins],
+        plugins=list(plugins),
         exception_handlers={Exception: _problem, Replayed: _replay},
         before_send=[observe(container.clock(), container.metrics())],
         cors_config=_cors(settings.cors_origins),
@@ -75,7 +74,7 @@ def _api(container: Container) -> Router:
     return Router(
         "/",
         route_handlers=routes.routers(),
-        middleware=[_refusals, plain_paths, authentication],
+        middleware=[_refusals, plain_requests, authentication],
         request_class=JsonRequest,
     )
 
@@ -110,9 +109,7 @@ def _problem(request: Request[Any, Any, Any], error: Exception) -> Response[byte
 def _replay(_: Request[Any, Any, Any], replayed: Replayed) -> Response[bytes]:
     """Return the answer that an idempotency key got before."""
     reply = reply_of(replayed.answer, is_replayed=True)
-    return Response(
-        reply.body, status_code=reply.status, headers=dict(reply.headers), media_type=reply.media_type
-    )
+    return Response(reply.body, status_code=reply.status, headers=dict(reply.headers), media_type=reply.media_type)
 
 
 def _cors(origins: Sequence[str]) -> CORSConfig | None:

@@ -15,7 +15,7 @@ from litestar.types import ASGIApp
 from ...application.authenticate import Authenticate, Caller
 from ...application.limits import LIMITS, READS, UNSIGNED, WRITES, Limit, RequestLimits
 from ...domain.refusals import InvalidToken, NotSignedIn
-from .client_address import ClientAddress
+from ..client_address import AddressOf
 from .problems.problem import FieldProblem, Malformed
 
 SIGNED_IN: Final = {"signed_in": True}
@@ -44,7 +44,7 @@ class Authentication(AbstractAuthenticationMiddleware):
         app: ASGIApp,
         authenticate: Authenticate,
         limits: RequestLimits | None,
-        address_of: ClientAddress,
+        address_of: AddressOf,
     ) -> None:
         super().__init__(app)
         self._authenticate = authenticate
@@ -55,13 +55,8 @@ class Authentication(AbstractAuthenticationMiddleware):
         """Raises: NotSignedIn, InvalidToken, Malformed, TooManyRequests."""
         scope: Any = connection.scope
         opt = connection.route_handler.opt
-        caller: Caller | None = None
         try:
-            token = bearer_token(scope["headers"])
-            if token is not None:
-                caller = await self._authenticate(token)
-            elif "signed_in" in opt:
-                raise NotSignedIn
+            caller = await self._caller(bearer_token(scope["headers"]), is_needed="signed_in" in opt)
         except (InvalidToken, NotSignedIn):
             if self._limits is not None:
                 self._limits[UNSIGNED](self._address_of(scope))
@@ -74,6 +69,13 @@ class Authentication(AbstractAuthenticationMiddleware):
             else:
                 self._limits[UNSIGNED if name is None else _LIMITS[name]](self._address_of(scope))
         return AuthenticationResult(user=caller, auth=None)
+
+    async def _caller(self, token: str | None, *, is_needed: bool) -> Caller | None:
+        if token is not None:
+            return await self._authenticate(token)
+        if is_needed:
+            raise NotSignedIn
+        return None
 
 
 def bearer_token(headers: Iterable[tuple[bytes, bytes]]) -> str | None:

@@ -14,7 +14,6 @@ import msgspec
 from msgspec import NODEFAULT, UNSET, Struct, UnsetType, structs
 
 from ...domain.fields import Rules
-from ...domain.money import Money, amount_of_price, currency
 from .problems.messages import requirement
 from .problems.problem import FieldProblem, Malformed, pointer
 
@@ -22,6 +21,7 @@ MOST_ERRORS: Final = 100
 """Broken values named in one answer, so that an answer stays small whatever the body holds."""
 
 Path = tuple[str | int, ...]
+Command = TypeVar("Command", bound=Struct)
 
 
 class RequestBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -34,11 +34,14 @@ class RequestBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unkn
         """Yield what is wrong with these values (by their names on the wire) standing together."""
         yield from ()
 
+    def to(self, kind: type[Command], **others: Any) -> Command:
+        """Return what a use case takes: the fields that were given, and these others."""
+        names = [name for name in kind.__struct_fields__ if name not in others]
+        values = {name: getattr(self, name, UNSET) for name in names}
+        return kind(**{name: value for name, value in values.items() if value is not UNSET}, **others)
+
 
 Body = TypeVar("Body", bound=RequestBody)
-
-_MONEY_RULES: Final[Rules] = {"amount": amount_of_price, "currency": currency}
-"""Money is the one struct of the domain that stands in a body as it is."""
 
 
 def decode(raw: bytes, wanted: type[Body]) -> Body:
@@ -64,14 +67,16 @@ class _Shape:
     def __init__(self, kind: type[Any]) -> None:
         hints = get_type_hints(kind, include_extras=True)
         self.fields = {field.encode_name: (field, hints[field.name]) for field in structs.fields(kind)}
-        self.rules: Rules = _MONEY_RULES if kind is Money else kind.rules
+        self.rules: Rules = kind.rules
         self.nested = [field.name for field, hint in self.fields.values() if _struct_in(hint) is not None]
         self.decode = msgspec.json.Decoder(kind).decode
-        has_contradictions = kind is not Money and kind.contradictions.__func__ is not RequestBody.contradictions.__func__
+        has_contradictions = "contradictions" in vars(kind)
         self.is_checked = not (self.rules or self.nested or has_contradictions)
 
 
-_shape = cache(_Shape)
+@cache
+def _shape(kind: Any) -> _Shape:
+    return _Shape(kind)
 
 
 def _given(body: Struct) -> dict[str, object]:
@@ -162,8 +167,7 @@ def _broken_in_object(value: Mapping[str, Any], struct: type[Any], path: Path) -
         is_required = field.default is NODEFAULT and field.default_factory is NODEFAULT
         if is_required and wire_name not in value:
             yield FieldProblem(pointer(*path, wire_name), "is required")
-    if issubclass(struct, RequestBody):
-        yield from struct.contradictions(value)
+    yield from struct.contradictions(value)
 
 
 def _length(value: list[Any], annotation: Any, path: Path) -> Iterator[FieldProblem]:

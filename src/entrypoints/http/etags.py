@@ -36,8 +36,8 @@ def tagged(request: JsonRequest[Any], view: object, *, version: int | None = Non
 def expected_versions(request: JsonRequest[Any]) -> frozenset[int] | None:
     """Return the versions of an event that `If-Match` names; None: any.
 
-    A weak tag counts as a strong one (13.1.1 forbids it): a proxy that compresses weakens tags, and the digest is of the
-    uncompressed answer. What is no tag names no version.
+    A weak tag counts as a strong one (13.1.1 forbids it): a proxy that compresses weakens tags, and the digest is of
+    the uncompressed answer. What is no tag names no version.
     """
     listed = _listed(request, b"if-match")
     if listed is None or listed.strip() == "*":

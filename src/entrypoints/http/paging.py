@@ -3,7 +3,6 @@
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import Counter
-from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Annotated, Any, Final, Generic, TypeVar
 from urllib.parse import parse_qsl
@@ -36,19 +35,22 @@ _PLAIN_NUMBER: Final = re.compile("0|[1-9][0-9]{0,18}")
 
 
 def check_parameters(request: JsonRequest[Any], *names: str) -> None:
-    """Check that none of these parameters is repeated or empty, and that numbers are plain digits.
+    """Check that none of these parameters is repeated or empty, that texts are UTF-8 and numbers plain digits.
 
-    Litestar takes `01`, `1.0` and the last of several. Raises: Malformed.
+    Litestar takes `01`, `1.0`, any bytes and the last of several. Raises: Malformed.
     """
     raw: bytes = request.scope["query_string"]
     if not raw:
         return
-    given = [each for each in parse_qsl(raw.decode("latin-1"), keep_blank_values=True) if each[0] in names]
+    pairs = parse_qsl(raw.decode("latin-1"), keep_blank_values=True, errors="surrogateescape")
+    given = [each for each in pairs if each[0] in names]
     counts = Counter(name for name, _ in given)
     errors = [FieldProblem(pointer(name), "must be given only once") for name, n in counts.items() if n > 1]
     for name, value in given:
         if not value:
             errors.append(FieldProblem(pointer(name), "must not be empty"))
+        elif any("\udc80" <= character <= "\udcff" for character in value):
+            errors.append(FieldProblem(pointer(name), "must be UTF-8"))
         elif name in _NUMBERS and not _PLAIN_NUMBER.fullmatch(value):
             errors.append(FieldProblem(pointer(name), "must be a whole number in plain digits"))
     if errors:
@@ -58,8 +60,8 @@ def check_parameters(request: JsonRequest[Any], *names: str) -> None:
 class Cursors(Generic[Key]):
     """The cursors of one list under one set of filters; those of any other do not fit.
 
-    A cursor is the key to go on after, behind a digest of it and of what it belongs to. It is neither secret nor signed:
-    a key reveals nothing that the list did not, and a made-up one leads nowhere else.
+    A cursor is the key to go on after, behind a digest of it and of what it belongs to. It is neither secret nor
+    signed: a key reveals nothing that the list did not, and a made-up one leads nowhere else.
     """
 
     def __init__(self, kind: Any, *belongs_to: object) -> None:
@@ -92,9 +94,7 @@ class Cursors(Generic[Key]):
 
 
 _DIGEST: Final = 8
-_NO_CURSOR: Final = Malformed(
-    FieldProblem(pointer("cursor"), "must be a nextCursor of this list with these filters")
-)
+_NO_CURSOR: Final = Malformed(FieldProblem(pointer("cursor"), "must be a nextCursor of this list with these filters"))
 
 
 def _is_storable(key: object) -> bool:

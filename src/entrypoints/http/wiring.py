@@ -3,13 +3,13 @@
 from dependency_injector.containers import DeclarativeContainer
 from dependency_injector.providers import DependenciesContainer, List, Singleton
 
+from ..client_address import AddressOf
 from ..settings import Settings
-from .client_address import ClientAddress
 from .routes import accounts, bookings, events, operations, webhooks
 
 
-def _address_of(settings: Settings) -> ClientAddress:
-    return ClientAddress(settings.trusted_proxies)
+def _address_of(settings: Settings) -> AddressOf:
+    return AddressOf(settings.trusted_proxies, settings.forwarded_header)
 
 
 class Routes(DeclarativeContainer):
@@ -61,5 +61,5 @@ class Routes(DeclarativeContainer):
         core.list_deliveries,
         core.resend_delivery,
     )
-    operations = Singleton(operations.router, core.storage, core.draining, core.metrics)
+    operations = Singleton(operations.router, core.readiness, core.metrics)
     routers = List(accounts, events, bookings, webhooks, operations)

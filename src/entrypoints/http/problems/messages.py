@@ -16,7 +16,7 @@ _BOUND: Final = re.compile(r"Expected `(?P<type>\w+)[^`]*`(?P<length> of length)
 _TYPE: Final = re.compile(r"Expected `(?P<type>\w+)")
 
 
-def requirement(message: str) -> str:
+def requirement(message: str) -> str:  # noqa: PLR0911 - one for each kind of message
     """Return what the value must be, given msgspec's message without its path."""
     bound = _BOUND.match(message)
     if bound is not None:

@@ -21,6 +21,15 @@ _log = logging.getLogger(__name__)
 MEDIA_TYPE: Final = "application/problem+json"
 
 
+ProblemCode = Annotated[
+    str,
+    Meta(
+        description="A stable word for programs, explained at `/problems/{code}`.",
+        extra_json_schema={"$ref": "#/components/schemas/ProblemCode"},
+    ),
+]
+
+
 class FieldProblem(Struct, frozen=True):
     """One broken value of the request."""
 
@@ -42,7 +51,7 @@ class Problem(Struct, frozen=True, rename="camel"):
     title: Annotated[str, Meta(description="The code in a few words.")]
     status: Annotated[int, Meta(description="The status of the answer.")]
     detail: Annotated[str, Meta(description="What happened and what to do, for a person.")]
-    code: Annotated[str, Meta(description="A stable word for programs, explained at `/problems/{code}`.")]
+    code: ProblemCode
     request_id: Annotated[str, Meta(description="The id under which the request stands in the log.")]
     errors: Annotated[
         list[FieldProblem] | UnsetType, Meta(description="With `invalid-request`: every broken value that is known.")
@@ -115,7 +124,7 @@ def render(error: Exception, request_id: str) -> Rendered:
     return Rendered(entry.status, told.headers, msgspec.json.encode(body))
 
 
-def _told(error: Exception) -> _Told:
+def _told(error: Exception) -> _Told:  # noqa: PLR0911 - one for each kind of failure
     match error:
         case Refusal():
             return _of_refusal(error)
@@ -188,7 +197,7 @@ def _of_parameters(error: HTTPException) -> list[FieldProblem]:
     if not isinstance(error, ValidationException) or not isinstance(error.extra, list):
         return [FieldProblem("", error.detail)]
     return [
-        FieldProblem(pointer(each["key"]) if "key" in each else "", requirement(each["message"]))
+        FieldProblem(pointer(camel_case(each["key"])) if "key" in each else "", requirement(each["message"]))
         for each in error.extra
     ]
 

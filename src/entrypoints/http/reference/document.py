@@ -2,29 +2,20 @@
 
 import re
 from importlib.resources import files
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 import msgspec
 from litestar import Litestar, Request, Router
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.spec import (
-    Components,
-    OpenAPIMediaType,
-    OpenAPIResponse,
-    Operation,
-    PathItem,
-    RequestBody,
-    SecurityScheme,
-    Tag,
-)
+from litestar.openapi.spec import Components, SecurityScheme, Tag
 
 from .... import __version__
-from ....domain.facts import AnyHappening
 from ..authentication import UNAUTHENTICATED
 from ..camel_case import camel_case
-from ..plain_paths import plain_paths
+from ..plain_requests import plain_requests
 from ..reply import Reply
-from .operations import SCHEME, answers, operation, readable
+from .components import components, webhooks
+from .operations import SCHEME, described, readable
 from .page import ReferencePage, docs_router
 
 INTRODUCTION: Final = files(__package__).joinpath("introduction.md").read_text("utf-8")
@@ -35,53 +26,25 @@ _TAGS: Final = {
     "Bookings": "Bookings, the waiting list, payments.",
     "Webhooks": "Receivers of what happens to one's events.",
     "Operations": "For operators and for programs.",
-}
-_FIELDS: Final = {
-    "ticketTypeId": "The ticket type.",
-    "customerId": "The account that booked.",
-    "organizerId": "The account that initialized the event.",
-    "quantity": "How many tickets.",
-    "amount": "How much money.",
-    "status": "What the booking is now.",
-    "was": "What the booking was before.",
-    "paymentStatus": "Where the booking's payment stands now.",
-    "paidBy": "Who recorded the payment; `null`: the provider.",
-    "cancellationDeadlineHours": "Until how many hours before the start the customer may cancel.",
-    "expiresAt": "Until when the tickets are held for payment.",
-    "queueNumber": "The place in the waiting list, issued under the event's lock.",
-    "by": "Who ended it: `customer`, `organizer` or `event`.",
-    "paymentId": "The charge or refund.",
-    "method": "How it is paid.",
-    "version": "The version of the event after the edit.",
-    "changes": "The new values, by name.",
-    "values": "The event's values, by name.",
-    "currency": "The event's currency.",
-    "name": "The ticket type's name.",
-    "totalTickets": "How many tickets there are.",
-    "price": "What one ticket costs; `null`: free.",
-    "ticketTypes": "The event's kinds of tickets.",
+    "Facts": "What webhooks are sent.",
 }
 _PATH_NAME: Final = re.compile(r"\{(\w+)\}")
 
 
 def openapi_config() -> OpenAPIConfig:
     """Return the configuration of the document and of its page."""
+    scheme = SecurityScheme(
+        type="http",
+        scheme="bearer",
+        bearer_format="JWT",
+        description="The `accessToken` that `/login` and `/refresh` answer.",
+    )
     return OpenAPIConfig(
         title="Boxoffice",
         version=__version__,
         description=INTRODUCTION,
-        components=Components(
-            security_schemes={
-                SCHEME: SecurityScheme(
-                    type="http",
-                    scheme="bearer",
-                    bearer_format="JWT",
-                    description="The `accessToken` that `/login` and `/refresh` answer.",
-                )
-            }
-        ),
+        components=Components(security_schemes={SCHEME: scheme}),
         tags=[Tag(name=name, description=description) for name, description in _TAGS.items()],
-        webhooks={kind.__name__: _webhook(kind) for kind in get_args(AnyHappening)},
         use_handler_docstrings=True,
         openapi_router=docs_router(),
         render_plugins=[ReferencePage()],
@@ -94,11 +57,7 @@ def router() -> Router:
 
     @readable(
         "/openapi.json",
-        operation_id="ReadOpenApi",
-        summary="Read this reference as OpenAPI 3.1",
-        opt=UNAUTHENTICATED,
-        responses=answers(200, dict[str, Any], "The document."),
-        operation_class=operation(),
+        **described("ReadOpenApi", "Read this reference as OpenAPI 3.1", 200, dict, opt=UNAUTHENTICATED),
     )
     async def handle_document(request: Request[Any, Any, Any]) -> Reply:
         """Read the whole document; `/docs` shows it to people."""
@@ -109,7 +68,7 @@ def router() -> Router:
             made[current] = document(request.app)
         return Reply(made[current])
 
-    return Router("/", route_handlers=handle_document, middleware=[plain_paths], tags=["Operations"])
+    return Router("/", route_handlers=[handle_document], middleware=[plain_requests], tags=["Operations"])
 
 
 def document(app: Litestar) -> bytes:
@@ -117,90 +76,30 @@ def document(app: Litestar) -> bytes:
     found = app.openapi_schema.to_schema()
     found["paths"] = {_PATH_NAME.sub(_camel, path): item for path, item in found["paths"].items()}
     for item in found["paths"].values():
+        item.pop("head", None)
         for operation in item.values():
             for parameter in operation.get("parameters", ()):
-                if parameter["in"] == "path":
-                    parameter["name"] = camel_case(parameter["name"])
-                    parameter.setdefault("description", _described(parameter["name"]))
-                    if parameter["name"].endswith("Id"):
-                        parameter["schema"]["format"] = "uuid"
-    return msgspec.json.encode(_whole(found))
+                _mend(parameter)
+    found["components"].setdefault("schemas", {}).update(components())
+    found["webhooks"] = webhooks()
+    return msgspec.json.encode(found)
 
 
 def _camel(name: re.Match[str]) -> str:
     return f"{{{camel_case(name[1])}}}"
 
 
-def _described(name: str) -> str:
-    words = re.sub(r"([A-Z])", r" \1", name).lower().removesuffix(" id")
-    return f"The id of the {words}." if name.endswith("Id") else f"The {words}."
-
-
-def _whole(value: Any) -> Any:
-    """Return a value of the document with bounds such as 100.0 as whole numbers, which all of ours are."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, dict):
-        return {name: _whole(each) for name, each in value.items()}
-    return [_whole(each) for each in value] if isinstance(value, list) else value
-
-
-def _webhook(kind: type[msgspec.Struct]) -> PathItem:
-    """Return what a webhook is sent of a kind of fact."""
-    name, summary = kind.__name__, (kind.__doc__ or "").partition("\n")[0]
-    body: Any = {
-        "type": "object",
-        "description": "A fact, signed as standardwebhooks.com describes.",
-        "required": ["type", "timestamp", "data"],
-        "properties": {
-            "type": {"type": "string", "const": name, "description": "The fact's kind."},
-            "timestamp": {"type": "string", "format": "date-time", "description": "When it happened."},
-            "data": {
-                "type": "object",
-                "description": "The item of the event's changes, with the event's id.",
-                "required": ["eventId", "seq", "kind", "bookingId", "occurredAt", "data"],
-                "properties": {
-                    "eventId": {"type": "string", "format": "uuid", "description": "The event."},
-                    "seq": {"type": "integer", "minimum": 1, "description": "Its sequence number in the event."},
-                    "kind": {"type": "string", "const": name, "description": "The fact's kind."},
-                    "bookingId": {
-                        "type": ["string", "null"],
-                        "format": "uuid",
-                        "description": "The booking it happened to; `null`: the event itself.",
-                    },
-                    "occurredAt": {"type": "string", "format": "date-time", "description": "When it happened."},
-                    "data": _payload(kind),
-                },
-            },
-        },
-    }
-    return PathItem(
-        post=Operation(
-            operation_id=f"on{name}",
-            summary=summary,
-            description=summary,
-            tags=["Webhooks"],
-            security=[],
-            request_body=RequestBody(content={"application/json": OpenAPIMediaType(schema=body)}, required=True),
-            responses={"2XX": OpenAPIResponse(description="It is received and not sent again.")},
-        )
-    )
-
-
-def _payload(kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """Return the schema of what a kind of fact says."""
-    _, components = msgspec.json.schema_components([kind], ref_template="#/components/schemas/{name}")
-    schema: dict[str, Any] = components[kind.__name__]
-    properties = {name: each for name, each in schema["properties"].items() if name != "kind"}
-    for name, each in properties.items():
-        each.pop("default", None)
-        each["description"] = _FIELDS[name]
-        if "items" in each:
-            # The kind's own schema stands in the webhook of that name.
-            each["items"] = _payload(next(k for k in get_args(AnyHappening) if k.__name__ == "TicketTypeAdded"))
-    return {
-        "type": "object",
-        "description": (kind.__doc__ or "").partition("\n")[0],
-        "required": list(properties),
-        "properties": properties,
-    }
+def _mend(parameter: dict[str, Any]) -> None:
+    """Say of a parameter what Litestar does not know, and once only."""
+    schema = parameter["schema"]
+    schema.pop("description", None)
+    schema.update({name: int(value) for name, value in schema.items() if isinstance(value, float)})
+    if "oneOf" in schema:
+        # What may be left out may not be null for that.
+        parameter["schema"] = schema = {**schema.pop("oneOf")[0], **schema}
+    if parameter["in"] == "path":
+        name = parameter["name"] = camel_case(parameter["name"])
+        words = re.sub(r"([A-Z])", r" \1", name).lower().removesuffix(" id")
+        parameter.setdefault("description", f"The id of the {words}." if name.endswith("Id") else f"The {words}.")
+        if name.endswith("Id"):
+            schema["format"] = "uuid"

@@ -1,111 +1,142 @@
 """What the reference says of a handler beyond its signature: its answers, its problems, its headers."""
 
-from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from litestar.enums import HttpMethod
-from litestar.handlers import HTTPRouteHandler, get
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.openapi.spec import OpenAPIHeader, OpenAPIType, Operation, Parameter, Schema
-from litestar.types import AnyCallable
+from litestar.handlers import route
+from litestar.openapi.spec import (
+    OpenAPIHeader,
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    OpenAPIType,
+    Operation,
+    Parameter,
+    Reference,
+    Schema,
+)
+from msgspec import Struct
 
 from ..problems.catalog import CATALOG
 from ..problems.problem import MEDIA_TYPE, Problem
 from ..reply import JSON
 
-Condition = Literal["If-Match", "If-None-Match"]
+Header = Literal["Idempotency-Key", "If-Match", "If-None-Match", "ETag"]
 
 SCHEME: Final = "bearer"
 """The name of the security scheme."""
 
+COMPONENTS: Final = "#/components/schemas/"
+"""Where schemas with a name of their own stand in the document."""
+
+readable = partial(route, http_method=[HttpMethod.GET, HttpMethod.HEAD])
+"""A decorator for a handler that answers GET, and HEAD, which the document does not list."""
+
 _TEXT: Final = Schema(type=OpenAPIType.STRING)
-_CONDITIONS: Final = {
+_SENT: Final = {
+    "Idempotency-Key": "A word of your own for this request, best a random one. Sent again with the same key within 24 "
+    "hours, the request changes nothing and gets the first answer again.",
     "If-Match": "The event's ETag, or `*`. The change is refused (412) only when the event was *edited* since.",
     "If-None-Match": "An ETag; where the answer would be the same, it is 304 without a body.",
 }
-_KEY: Final = Parameter(
-    name="Idempotency-Key",
-    param_in="header",
-    required=False,
-    description="A word of your own for this request, best a random one. Sent again with the same key within 24 hours, "
-    "the request changes nothing and gets the first answer again.",
-    schema=Schema(type=OpenAPIType.STRING, min_length=1, max_length=255, pattern="^[!-~]+$"),
-)
-_HEADERS: Final = {
+_KEY: Final = Schema(type=OpenAPIType.STRING, min_length=1, max_length=255, pattern="^[!-~]+$")
+_ANSWERED: Final = {
     "X-Request-Id": "The request's id, taken from the request or new.",
     "Location": "The path of what was created.",
     "ETag": "The tag of this answer.",
     "WWW-Authenticate": "How to sign in.",
     "Retry-After": "Seconds to wait.",
-    "Allow": "The methods of the path.",
     "Idempotency-Replayed": "`true` where this is the first answer to the request again.",
 }
+_BY_STATUS: Final = {201: "Location", 401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
 
 
-def answers(
-    status: int, content: type[Any] | None, description: str, *problems: str, media_type: str = JSON
-) -> dict[int, ResponseSpec]:
-    """Return the documented answers of a handler: the good one, and its problems by their codes."""
-    found = {status: ResponseSpec(content, generate_examples=False, description=description, media_type=media_type)}
-    by_status: dict[int, list[str]] = defaultdict(list)
-    for code in (*problems, "too-many-requests", "internal-error", "try-again"):
-        by_status[CATALOG[code].status].append(f"`{code}`: {CATALOG[code].title}.")
-    for each, lines in by_status.items():
-        found[each] = ResponseSpec(
-            Problem, generate_examples=False, description=" ".join(lines), media_type=MEDIA_TYPE
-        )
-    return found
+def described(
+    operation_id: str,
+    summary: str,
+    status: int,
+    content: type[Any] | None,
+    problems: Sequence[str] = (),
+    *,
+    opt: Mapping[str, Any] = MappingProxyType({}),
+    headers: Sequence[Header] = (),
+    media_types: Sequence[str] = (JSON,),
+) -> dict[str, Any]:
+    """Return the options of a handler: its good answer, the problems of its own by their codes, and its headers.
 
-
-def operation(
-    *, signed_in: bool = False, takes_key: bool = False, condition: Condition | None = None, is_tagged: bool = False
-) -> type[Operation]:
-    """Return the class of a handler's operation in the document: its security and its headers.
-
-    `is_tagged`: the good answer has an `ETag`.
+    The answer is described by its type's docstring. Problems that follow from the handler's `opt`, path, headers and
+    body are added: who may call, limits, unknown ids.
     """
+    codes = [*problems, "internal-error"]
+    if "exclude_from_auth" not in opt:
+        codes += ["invalid-request", "invalid-token", "too-many-requests", "try-again"]
+    if "signed_in" in opt:
+        codes.append("not-signed-in")
+    if "Idempotency-Key" in headers:
+        codes += ["idempotency-key-reused", "request-in-progress"]
 
     @dataclass
     class Described(Operation):
         def __post_init__(self) -> None:
-            self.security = [{SCHEME: []}] if signed_in else []
-            extra = [_KEY] if takes_key else []
-            if condition is not None:
-                extra.append(
-                    Parameter(
-                        name=condition,
-                        param_in="header",
-                        required=False,
-                        description=_CONDITIONS[condition],
-                        schema=_TEXT,
-                    )
-                )
-            self.parameters = [*(self.parameters or []), *extra] or None
-            for status, response in (self.responses or {}).items():
-                names = ["X-Request-Id", *_by_status(int(status), takes_key=takes_key, is_tagged=is_tagged)]
-                found: Any = response
-                found.headers = {name: OpenAPIHeader(description=_HEADERS[name], schema=_TEXT) for name in names}
+            found: list[Any] = self.parameters or []
+            in_path = ["not-found"] if any(each.param_in == "path" for each in found) else []
+            body = ["body-too-large", "unsupported-media-type"] if self.request_body else []
+            self.security = [{SCHEME: []}] if "signed_in" in opt else []
+            self.parameters = [*found, *(_parameter(name) for name in headers if name in _SENT)] or None
+            good = {str(status): _response(status, *_content(content, media_types), headers)}
+            if "If-None-Match" in headers:
+                good["304"] = _response(304, "The client has the same answer.", {}, headers)
+            self.responses = {**good, **_problems([*codes, *in_path, *body], headers)}
 
-    return Described
+    return {
+        "operation_id": lambda _, method, __: operation_id if method != HttpMethod.HEAD else f"{operation_id}Head",
+        "summary": summary,
+        "status_code": status,
+        "opt": dict(opt),
+        "operation_class": Described,
+    }
 
 
-def _by_status(status: int, *, takes_key: bool, is_tagged: bool) -> list[str]:
-    names = {201: ["Location"], 401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}.get(status, [])
-    if is_tagged and status < 400:
-        names = [*names, "ETag"]
-    if takes_key and status < 500:
-        names = [*names, "Idempotency-Replayed"]
-    return names
+def _parameter(name: str) -> Parameter:
+    schema = _KEY if name == "Idempotency-Key" else _TEXT
+    return Parameter(name=name, param_in="header", required=False, description=_SENT[name], schema=schema)
 
 
-def readable(path: str, **options: Any) -> Any:
-    """Return a decorator for a handler that answers GET, and HEAD, which the document does not list."""
+def _content(content: type[Any] | None, media_types: Sequence[str]) -> tuple[str, dict[str, Schema | Reference]]:
+    """Return what a good answer is, and its schema."""
+    if content is None:
+        return "It is done.", {}
+    if not issubclass(content, Struct):
+        schema = _TEXT if content is str else Schema(type=OpenAPIType.OBJECT)
+        return "The whole page.", dict.fromkeys(media_types, schema)
+    description = (content.__doc__ or "").partition("\n")[0]
+    structured = Reference(f"{COMPONENTS}{content.__name__}")
+    return description, {name: structured if name.endswith("json") else _TEXT for name in media_types}
 
-    def decorate(handle: AnyCallable) -> list[HTTPRouteHandler]:
-        head = HTTPRouteHandler(
-            path, http_method=HttpMethod.HEAD, include_in_schema=False, opt=options.get("opt"), status_code=200
-        )
-        return [get(path, **options)(handle), head(handle)]
 
-    return decorate
+def _problems(codes: Sequence[str], headers: Sequence[Header]) -> dict[str, OpenAPIResponse]:
+    """Return an answer for each status, saying which of the codes come with it."""
+    _, content = _content(Problem, (MEDIA_TYPE,))
+    lines: dict[int, list[str]] = {}
+    for code, entry in CATALOG.items():
+        if code in codes:
+            lines.setdefault(entry.status, []).append(f"`{code}`: {entry.title}.")
+    return {str(status): _response(status, " ".join(said), content, headers) for status, said in lines.items()}
+
+
+def _response(
+    status: int, description: str, content: Mapping[str, Schema | Reference], headers: Sequence[Header]
+) -> OpenAPIResponse:
+    names = ["X-Request-Id", *([_BY_STATUS[status]] if status in _BY_STATUS else [])]
+    if headers and headers != ("Idempotency-Key",) and status < 400:
+        names.append("ETag")
+    if "Idempotency-Key" in headers and (status < 300 or status in {402, 409}):
+        names.append("Idempotency-Replayed")
+    return OpenAPIResponse(
+        description=description,
+        headers={name: OpenAPIHeader(description=_ANSWERED[name], schema=_TEXT) for name in names},
+        content={name: OpenAPIMediaType(schema=schema) for name, schema in content.items()} or None,
+    )

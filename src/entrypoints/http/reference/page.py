@@ -11,7 +11,7 @@ from litestar import Request, Router, get
 from litestar.datastructures import ResponseHeader
 from litestar.openapi.plugins import ScalarRenderPlugin
 
-from ..plain_paths import plain_paths
+from ..plain_requests import plain_requests
 from ..reply import Reply
 
 # Scalar puts its styles into the page, so they cannot be named one by one.
@@ -37,7 +37,7 @@ class ReferencePage(ScalarRenderPlugin):
     def __init__(self) -> None:
         super().__init__(path="/", js_url="/docs/scalar.js", options=_OPTIONS)
 
-    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:  # noqa: ARG002
         """Return the page."""
         title = escape(openapi_schema["info"]["title"])
         return (
@@ -69,7 +69,7 @@ def docs_router() -> Router:
     return Router(
         "/docs",
         route_handlers=[handle_script],
-        middleware=[plain_paths],
+        middleware=[plain_requests],
         response_headers=[ResponseHeader(name="Content-Security-Policy", value=_POLICY)],
         include_in_schema=False,
     )

@@ -9,16 +9,17 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from ....application.book_ticket import BookTicket
 from ....application.cancel_booking import CancelBooking, Cancellation
 from ....application.idempotency import Answer
-from ....application.pay_booking import PayBooking
+from ....application.pay_booking import Bill, PayBooking
 from ....application.ports import Clock, Ids
 from ....application.queries import ListBookings, ListPayments, Page, ReadBooking
+from ....domain.book import Book
 from ....domain.booking import Booking, BookingStatus
 from ....domain.cancel import Cancel
 from ....domain.payment import Payment
 from ..authentication import SIGNED_IN
 from ..idempotency import answer_of, once, reply_of
 from ..paging import Cursor, Limit, check_parameters, id_cursors
-from ..reference.operations import answers, operation, readable
+from ..reference.operations import described, readable
 from ..reply import Reply
 from ..request import SignedInRequest, id_in_path
 from ..schemas.bookings import (
@@ -32,9 +33,6 @@ from ..schemas.bookings import (
     PaymentView,
 )
 
-_SIGNED_IN = ("not-signed-in", "invalid-token")
-_BODY = ("invalid-request", "body-too-large", "unsupported-media-type", *_SIGNED_IN)
-_KEY = ("idempotency-key-reused", "request-in-progress")
 BookingFilter = Annotated[BookingStatus | None, QueryParameter(description="Only bookings with this status.")]
 
 
@@ -52,59 +50,45 @@ def router(
 
     @post(
         "/book",
-        operation_id="BookTicket",
-        summary="Book tickets, or join the waiting list",
-        opt=SIGNED_IN,
-        responses=answers(
+        **described(
+            "BookTicket",
+            "Book tickets, or join the waiting list",
             201,
             BookingView,
-            "The booking: `confirmed`, `held` until it is paid, or `waitlisted`.",
-            *_BODY,
-            *_KEY,
-            "not-found",
-            "not-on-sale",
-            "event-started",
-            "exceeds-capacity",
-            "already-booked",
-            "limit-exceeded",
+            ("not-found", "not-on-sale", "event-started", "exceeds-capacity", "already-booked", "limit-exceeded"),
+            opt=SIGNED_IN,
+            headers=("Idempotency-Key",),
         ),
-        operation_class=operation(signed_in=True, takes_key=True),
     )
     async def handle_book(data: JSONBody[BookRequest], request: SignedInRequest) -> Reply:
         """Book all tickets at once, or join the waiting list for all of them: waiting is an outcome, not an error."""
         now = clock.now()
 
         def answer(booking: Booking) -> Answer:
-            view = BookingView.of(booking, now)
+            view = BookingView.at(booking, now)
             return answer_of(view, booking.id, status=201, location=f"/bookings/{booking.id}")
 
-        command = data.to_command(ids.new(), request.user.actor)
+        command = data.to(Book, booking_id=ids.new(), actor=request.user.actor)
         return reply_of(answer(await book_ticket(command, await once(request, answer, data.event_id))))
 
     @post(
         "/cancel",
-        status_code=200,
-        operation_id="CancelBooking",
-        summary="Cancel a booking",
-        opt=SIGNED_IN,
-        responses=answers(
+        **described(
+            "CancelBooking",
+            "Cancel a booking",
             200,
             CancellationView,
-            "The cancelled booking, and how many waiting bookings got its tickets.",
-            *_BODY,
-            *_KEY,
-            "not-found",
-            "cancellation-closed",
-            "already-cancelled",
+            ("not-found", "cancellation-closed", "already-cancelled"),
+            opt=SIGNED_IN,
+            headers=("Idempotency-Key",),
         ),
-        operation_class=operation(signed_in=True, takes_key=True),
     )
     async def handle_cancel(data: JSONBody[CancelRequest], request: SignedInRequest) -> Reply:
         """Cancel a booking; its tickets go to the waiting list in the same transaction."""
         actor, now = request.user.actor, clock.now()
 
         def answer(cancellation: Cancellation) -> Answer:
-            return answer_of(CancellationView.of(cancellation, now), cancellation.booking.id)
+            return answer_of(CancellationView.at(cancellation, now), cancellation.booking.id)
 
         if isinstance(data.booking_id, UUID):
             key = await once(request, answer, data.booking_id)
@@ -115,11 +99,7 @@ def router(
 
     @readable(
         "/bookings",
-        operation_id="ListBookings",
-        summary="List one's own bookings, newest first",
-        opt=SIGNED_IN,
-        responses=answers(200, BookingPage, "A page of bookings.", "invalid-request", *_SIGNED_IN),
-        operation_class=operation(signed_in=True),
+        **described("ListBookings", "List one's own bookings, newest first", 200, BookingPage, opt=SIGNED_IN),
     )
     async def handle_list_bookings(
         request: SignedInRequest, status: BookingFilter = None, cursor: Cursor = None, limit: Limit = 50
@@ -129,62 +109,49 @@ def router(
         actor, now = request.user.actor, clock.now()
         cursors = id_cursors("bookings", actor.user_id, status)
         page = await list_bookings(actor, status=status, before=cursors.read(cursor), limit=limit)
-        views = [BookingView.of(booking, now) for booking in page.items]
-        return Reply(BookingPage(items=views, next_cursor=cursors.write(page.next)))
+        return Reply(BookingPage.at(page.items, cursors.write(page.next), now))
 
     @readable(
-        "/bookings/{booking_id:str}",
-        operation_id="ReadBooking",
-        summary="Read a booking",
-        opt=SIGNED_IN,
-        responses=answers(200, BookingView, "The booking.", *_SIGNED_IN, "not-found"),
-        operation_class=operation(signed_in=True),
+        "/bookings/{booking_id:str}", **described("ReadBooking", "Read a booking", 200, BookingView, opt=SIGNED_IN)
     )
     async def handle_read_booking(booking_id: FromPath[str], request: SignedInRequest) -> Reply:
         """Read a booking with today's place in the waiting list; for its customer, the organizer and admins."""
-        return Reply(BookingView.of(await read_booking(id_in_path(booking_id), request.user.actor), clock.now()))
+        return Reply(BookingView.at(await read_booking(id_in_path(booking_id), request.user.actor), clock.now()))
 
     @post(
         "/bookings/{booking_id:str}/payment",
-        status_code=200,
-        operation_id="PayBooking",
-        summary="Pay for a booking",
-        opt=SIGNED_IN,
-        responses=answers(
+        **described(
+            "PayBooking",
+            "Pay for a booking",
             200,
             BookingView,
-            "The booking, paid.",
-            *_BODY,
-            *_KEY,
-            "payment-declined",
-            "not-allowed",
-            "not-found",
-            "hold-expired",
-            "payment-not-due",
-            "payment-under-way",
-            "payment-unknown",
+            (
+                "payment-declined",
+                "not-allowed",
+                "hold-expired",
+                "payment-not-due",
+                "payment-under-way",
+                "payment-unknown",
+            ),
+            opt=SIGNED_IN,
+            headers=("Idempotency-Key",),
         ),
-        operation_class=operation(signed_in=True, takes_key=True),
     )
-    async def handle_pay(
-        booking_id: FromPath[str], data: JSONBody[PaymentRequest], request: SignedInRequest
-    ) -> Reply:
+    async def handle_pay(booking_id: FromPath[str], data: JSONBody[PaymentRequest], request: SignedInRequest) -> Reply:
         """Pay once: customers pay by card, the organizer and admins record cash."""
         now = clock.now()
 
         def answer(booking: Booking) -> Answer:
-            return answer_of(BookingView.of(booking, now), booking.id)
+            return answer_of(BookingView.at(booking, now), booking.id)
 
-        bill = data.to_bill(id_in_path(booking_id), request.user.actor)
+        bill = data.to(Bill, booking_id=id_in_path(booking_id), actor=request.user.actor)
         return reply_of(answer(await pay_booking(bill, await once(request, answer, bill.booking_id))))
 
     @readable(
         "/bookings/{booking_id:str}/payments",
-        operation_id="ListPayments",
-        summary="List a booking's charges and refunds, oldest first",
-        opt=SIGNED_IN,
-        responses=answers(200, PaymentPage, "A page of payments.", "invalid-request", *_SIGNED_IN, "not-found"),
-        operation_class=operation(signed_in=True),
+        **described(
+            "ListPayments", "List a booking's charges and refunds, oldest first", 200, PaymentPage, opt=SIGNED_IN
+        ),
     )
     async def handle_list_payments(
         booking_id: FromPath[str], request: SignedInRequest, cursor: Cursor = None, limit: Limit = 50
@@ -202,10 +169,10 @@ def router(
         route_handlers=[
             handle_book,
             handle_cancel,
-            *handle_list_bookings,
-            *handle_read_booking,
+            handle_list_bookings,
+            handle_read_booking,
             handle_pay,
-            *handle_list_payments,
+            handle_list_payments,
         ],
         tags=["Bookings"],
     )

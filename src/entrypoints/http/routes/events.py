@@ -12,7 +12,14 @@ from ....application.idempotency import Answer
 from ....application.initialize_event import InitializeEvent
 from ....application.ports import Clock, Ids
 from ....application.queries import ListEventBookings, ListEvents, ReadChanges, ReadEvent, ReadWaitingList
-from ....domain.event import EventState, EventStatus
+from ....domain.event import (
+    EventChanges,
+    EventDetails,
+    EventState,
+    EventStatus,
+    TicketTypeChanges,
+    TicketTypeSpec,
+)
 from ....domain.fields import text
 from ....domain.organize import AddTicketType, Edit, EditTicketType, Initialize
 from ..authentication import SIGNED_IN
@@ -20,10 +27,10 @@ from ..etags import expected_versions, tagged
 from ..idempotency import answer_of, once, reply_of
 from ..paging import GREATEST, Cursor, Limit, check_parameters, event_cursors, id_cursors, waiting_cursors
 from ..problems.problem import FieldProblem, Malformed, pointer
-from ..reference.operations import answers, operation, readable
+from ..reference.operations import described, readable
 from ..reply import Reply
 from ..request import AnyoneRequest, SignedInRequest, id_in_path
-from ..schemas.bookings import BookingPage, BookingView
+from ..schemas.bookings import BookingPage
 from ..schemas.events import (
     ChangesView,
     EventChangesRequest,
@@ -36,11 +43,6 @@ from ..schemas.events import (
 )
 from .bookings import BookingFilter
 
-_SIGNED_IN = ("not-signed-in", "invalid-token")
-_BODY = ("invalid-request", "body-too-large", "unsupported-media-type", *_SIGNED_IN)
-_KEY = ("idempotency-key-reused", "request-in-progress")
-_MANAGED = ("not-found", "not-allowed")
-_EDITED = (*_BODY, *_MANAGED, "stale-version", "event-closed")
 _search_text = text(1, 200)
 
 
@@ -60,35 +62,35 @@ def router(
 
     @post(
         "/initialize",
-        operation_id="InitializeEvent",
-        summary="Initialize an event with its tickets",
-        opt=SIGNED_IN,
-        responses=answers(201, EventView, "The event.", *_BODY, *_KEY, "not-allowed"),
-        operation_class=operation(signed_in=True, takes_key=True, is_tagged=True),
+        **described(
+            "InitializeEvent",
+            "Initialize an event with its tickets",
+            201,
+            EventView,
+            ("not-allowed",),
+            opt=SIGNED_IN,
+            headers=("Idempotency-Key", "ETag"),
+        ),
     )
     async def handle_initialize(data: JSONBody[InitializeRequest], request: SignedInRequest) -> Reply:
         """Initialize an event, on sale at once unless it is a draft; the caller organizes it."""
         now = clock.now()
 
         def answer(state: EventState) -> Answer:
-            return _created(EventView.of(state, now))
+            return _created(EventView.at(state, now))
 
         command = Initialize(
             event_id=ids.new(),
             actor=request.user.actor,
-            details=data.to_details(),
+            details=data.to(EventDetails),
             ticket_types=tuple((ids.new(), spec) for spec in data.to_specs()),
             currency=default_currency,
-            status=EventStatus(data.status),
+            status=EventStatus(data.status.value),
         )
         return reply_of(answer(await initialize_event(command, await once(request, answer))))
 
     @readable(
-        "/events",
-        operation_id="ListEvents",
-        summary="List events, soonest first",
-        responses=answers(200, EventPage, "A page of events.", "invalid-request", "invalid-token"),
-        operation_class=operation(condition="If-None-Match", is_tagged=True),
+        "/events", **described("ListEvents", "List events, soonest first", 200, EventPage, headers=("If-None-Match",))
     )
     async def handle_list_events(
         request: AnyoneRequest,
@@ -101,7 +103,9 @@ def router(
         ] = None,
         q: Annotated[
             str | None,
-            QueryParameter(min_length=1, description="Text in the name or venue, literally, without case; 1 to 200 characters."),
+            QueryParameter(
+                min_length=1, description="Text in the name or venue, literally, without case; 1 to 200 characters."
+            ),
         ] = None,
         cursor: Cursor = None,
         limit: Limit = 50,
@@ -114,42 +118,37 @@ def router(
         cursors = event_cursors("events", status, words, actor if status is EventStatus.DRAFT else None)
         page = await list_events(actor, status=status, q=words, after=cursors.read(cursor), limit=limit)
         now = clock.now()
-        views = [EventView.of(state, now) for state in page.items]
+        views = [EventView.at(state, now) for state in page.items]
         return tagged(request, EventPage(items=views, next_cursor=cursors.write(page.next)))
 
     @readable(
-        "/events/{event_id:str}",
-        operation_id="ReadEvent",
-        summary="Read an event",
-        responses=answers(200, EventView, "The event.", "invalid-token", "not-found"),
-        operation_class=operation(condition="If-None-Match", is_tagged=True),
+        "/events/{event_id:str}", **described("ReadEvent", "Read an event", 200, EventView, headers=("If-None-Match",))
     )
     async def handle_read_event(event_id: FromPath[str], request: AnyoneRequest) -> Reply:
         """Read an event; a draft is there for its organizer and admins only."""
         state = await read_event(id_in_path(event_id), _actor(request.user))
-        return tagged(request, EventView.of(state, clock.now()), version=state.event.version)
+        return tagged(request, EventView.at(state, clock.now()), version=state.event.version)
 
     @readable(
         "/status/{event_id:str}",
-        operation_id="ReadStatus",
-        summary="Read how many tickets are left",
-        responses=answers(200, StatusView, "The counters, as committed.", "invalid-token", "not-found"),
-        operation_class=operation(condition="If-None-Match", is_tagged=True),
+        **described("ReadStatus", "Read how many tickets are left", 200, StatusView, headers=("If-None-Match",)),
     )
     async def handle_read_status(event_id: FromPath[str], request: AnyoneRequest) -> Reply:
         """Read how many tickets are left, always as committed."""
         state = await read_event(id_in_path(event_id), _actor(request.user))
-        return tagged(request, StatusView.of(state, clock.now()), version=state.event.version)
+        return tagged(request, StatusView.at(state, clock.now()), version=state.event.version)
 
     @patch(
         "/events/{event_id:str}",
-        operation_id="ChangeEvent",
-        summary="Change an event, or lead it through its life",
-        opt=SIGNED_IN,
-        responses=answers(
-            200, EventView, "The event.", *_EDITED, "illegal-status-change", "capacity-below-taken"
+        **described(
+            "ChangeEvent",
+            "Change an event, or lead it through its life",
+            200,
+            EventView,
+            ("not-allowed", "stale-version", "event-closed", "illegal-status-change", "capacity-below-taken"),
+            opt=SIGNED_IN,
+            headers=("If-Match",),
         ),
-        operation_class=operation(signed_in=True, condition="If-Match", is_tagged=True),
     )
     async def handle_change_event(
         event_id: FromPath[str], data: JSONBody[EventChangesRequest], request: SignedInRequest
@@ -158,19 +157,23 @@ def router(
         command = Edit(
             event_id=id_in_path(event_id),
             actor=request.user.actor,
-            changes=data.to_changes(),
+            changes=data.to(EventChanges),
             expected_versions=expected_versions(request),
         )
         state = await change_event(command)
-        return tagged(request, EventView.of(state, clock.now()), version=state.event.version)
+        return tagged(request, EventView.at(state, clock.now()), version=state.event.version)
 
     @post(
         "/events/{event_id:str}/ticket-types",
-        operation_id="AddTicketType",
-        summary="Add a kind of ticket",
-        opt=SIGNED_IN,
-        responses=answers(201, EventView, "The event.", *_EDITED, *_KEY, "too-many-ticket-types", "name-taken"),
-        operation_class=operation(signed_in=True, takes_key=True, condition="If-Match", is_tagged=True),
+        **described(
+            "AddTicketType",
+            "Add a kind of ticket",
+            201,
+            EventView,
+            ("not-allowed", "stale-version", "event-closed", "too-many-ticket-types", "name-taken"),
+            opt=SIGNED_IN,
+            headers=("Idempotency-Key", "If-Match"),
+        ),
     )
     async def handle_add_ticket_type(
         event_id: FromPath[str], data: JSONBody[TicketTypeRequest], request: SignedInRequest
@@ -179,24 +182,28 @@ def router(
         now = clock.now()
 
         def answer(state: EventState) -> Answer:
-            return _created(EventView.of(state, now))
+            return _created(EventView.at(state, now))
 
         command = AddTicketType(
             event_id=id_in_path(event_id),
             actor=request.user.actor,
             ticket_type_id=ids.new(),
-            spec=data.to_spec(),
+            spec=data.to(TicketTypeSpec),
             expected_versions=expected_versions(request),
         )
         return reply_of(answer(await change_event(command, await once(request, answer, command.event_id))))
 
     @patch(
         "/events/{event_id:str}/ticket-types/{ticket_type_id:str}",
-        operation_id="ChangeTicketType",
-        summary="Change a kind of ticket",
-        opt=SIGNED_IN,
-        responses=answers(200, EventView, "The event.", *_EDITED, "capacity-below-taken", "name-taken"),
-        operation_class=operation(signed_in=True, condition="If-Match", is_tagged=True),
+        **described(
+            "ChangeTicketType",
+            "Change a kind of ticket",
+            200,
+            EventView,
+            ("not-allowed", "stale-version", "event-closed", "capacity-below-taken", "name-taken"),
+            opt=SIGNED_IN,
+            headers=("If-Match",),
+        ),
     )
     async def handle_change_ticket_type(
         event_id: FromPath[str],
@@ -209,19 +216,23 @@ def router(
             event_id=id_in_path(event_id),
             actor=request.user.actor,
             ticket_type_id=id_in_path(ticket_type_id),
-            changes=data.to_changes(),
+            changes=data.to(TicketTypeChanges),
             expected_versions=expected_versions(request),
         )
         state = await change_event(command)
-        return tagged(request, EventView.of(state, clock.now()), version=state.event.version)
+        return tagged(request, EventView.at(state, clock.now()), version=state.event.version)
 
     @readable(
         "/events/{event_id:str}/bookings",
-        operation_id="ListEventBookings",
-        summary="List an event's bookings, newest first",
-        opt=SIGNED_IN,
-        responses=answers(200, BookingPage, "A page of bookings.", "invalid-request", *_SIGNED_IN, *_MANAGED),
-        operation_class=operation(signed_in=True, condition="If-None-Match", is_tagged=True),
+        **described(
+            "ListEventBookings",
+            "List an event's bookings, newest first",
+            200,
+            BookingPage,
+            ("not-allowed",),
+            opt=SIGNED_IN,
+            headers=("If-None-Match",),
+        ),
     )
     async def handle_list_event_bookings(
         event_id: FromPath[str],
@@ -241,11 +252,15 @@ def router(
 
     @readable(
         "/events/{event_id:str}/waiting-list",
-        operation_id="ReadWaitingList",
-        summary="Read an event's waiting list, by ticket type, then position",
-        opt=SIGNED_IN,
-        responses=answers(200, BookingPage, "A page of bookings.", "invalid-request", *_SIGNED_IN, *_MANAGED),
-        operation_class=operation(signed_in=True, condition="If-None-Match", is_tagged=True),
+        **described(
+            "ReadWaitingList",
+            "Read an event's waiting list, by ticket type, then position",
+            200,
+            BookingPage,
+            ("not-allowed",),
+            opt=SIGNED_IN,
+            headers=("If-None-Match",),
+        ),
     )
     async def handle_read_waiting_list(
         event_id: FromPath[str],
@@ -270,17 +285,19 @@ def router(
         return _booking_page(request, page.items, cursors.write(page.next))
 
     def _booking_page(request: SignedInRequest, items: Any, next_cursor: str | None) -> Reply:
-        now = clock.now()
-        views = [BookingView.of(booking, now) for booking in items]
-        return tagged(request, BookingPage(items=views, next_cursor=next_cursor))
+        return tagged(request, BookingPage.at(items, next_cursor, clock.now()))
 
     @readable(
         "/events/{event_id:str}/changes",
-        operation_id="ReadChanges",
-        summary="Read what happened to an event, gapless and in order",
-        opt=SIGNED_IN,
-        responses=answers(200, ChangesView, "Facts in their order.", "invalid-request", *_SIGNED_IN, *_MANAGED),
-        operation_class=operation(signed_in=True, condition="If-None-Match", is_tagged=True),
+        **described(
+            "ReadChanges",
+            "Read what happened to an event, gapless and in order",
+            200,
+            ChangesView,
+            ("not-allowed",),
+            opt=SIGNED_IN,
+            headers=("If-None-Match",),
+        ),
     )
     async def handle_read_changes(
         event_id: FromPath[str],
@@ -293,21 +310,21 @@ def router(
         """Read facts after a sequence number; for the organizer and admins. No items: nothing new."""
         check_parameters(request, "after", "limit")
         facts = await read_changes(id_in_path(event_id), request.user.actor, after=after, limit=limit)
-        return tagged(request, ChangesView.of(facts, after))
+        return tagged(request, ChangesView.after(facts, after))
 
     return Router(
         "/",
         route_handlers=[
             handle_initialize,
-            *handle_list_events,
-            *handle_read_event,
-            *handle_read_status,
+            handle_list_events,
+            handle_read_event,
+            handle_read_status,
             handle_change_event,
             handle_add_ticket_type,
             handle_change_ticket_type,
-            *handle_list_event_bookings,
-            *handle_read_waiting_list,
-            *handle_read_changes,
+            handle_list_event_bookings,
+            handle_read_waiting_list,
+            handle_read_changes,
         ],
         tags=["Events"],
     )

@@ -1,6 +1,5 @@
 """Operations: /health, /metrics, /problems."""
 
-import logging
 import re
 from html import escape
 from typing import Final, Protocol
@@ -9,22 +8,19 @@ from litestar import Router
 from litestar.datastructures import Accept
 from litestar.params import FromPath
 
-from ....application.failures import Unavailable
-from ....application.ports import Storage
 from ....domain.refusals import NotFound
-from ...container import Draining
+from ...readiness import Readiness
 from ..authentication import UNAUTHENTICATED
 from ..problems.catalog import CATALOG
-from ..reference.operations import answers, operation, readable
-from ..reply import Reply
+from ..reference.operations import described, readable
+from ..reply import JSON, Reply
 from ..request import AnyoneRequest
 from ..schemas.operations import LivenessView, ProblemList, ProblemView, ReadinessView
 
+_PAGES: Final = (JSON, "text/html")
 _METRICS: Final = "text/plain; version=0.0.4; charset=utf-8"
 _HTML: Final = "text/html; charset=utf-8"
 _POLICY: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-
-_log = logging.getLogger(__name__)
 
 
 class MetricsPage(Protocol):
@@ -34,59 +30,50 @@ class MetricsPage(Protocol):
         """Return the figures of all processes of the service, in Prometheus' text form."""
 
 
-def router(storage: Storage, draining: Draining, metrics: MetricsPage) -> Router:
+def router(readiness: Readiness, metrics: MetricsPage) -> Router:
     """Return the routes for operators, and the pages that explain problems."""
 
     @readable(
         "/health/live",
-        operation_id="ReadLiveness",
-        summary="Ask whether the process answers",
-        opt=UNAUTHENTICATED,
-        responses=answers(200, LivenessView, "It does."),
-        operation_class=operation(),
+        **described("ReadLiveness", "Ask whether the process answers", 200, LivenessView, opt=UNAUTHENTICATED),
     )
     async def handle_liveness() -> Reply:
         """Answer without touching the database."""
-        return Reply(LivenessView())
+        return Reply(LivenessView(status="live"))
 
     @readable(
         "/health/ready",
-        operation_id="ReadReadiness",
-        summary="Ask whether requests should be sent here",
-        opt=UNAUTHENTICATED,
-        responses=answers(200, ReadinessView, "They should."),
-        operation_class=operation(),
+        **described(
+            "ReadReadiness",
+            "Ask whether requests should be sent here",
+            200,
+            ReadinessView,
+            ("try-again",),
+            opt=UNAUTHENTICATED,
+        ),
     )
     async def handle_readiness() -> Reply:
-        """Answer 503 when the database is away, read-only or at another schema version, or the process is draining."""
-        if draining.has_begun:
-            raise Unavailable("This process is about to end.")
-        try:
-            await storage.check_ready()
-        except Unavailable as failure:
-            # Clients learn that it is so, operators why.
-            _log.warning("Not ready: %s", failure)
-            raise
-        return Reply(ReadinessView())
+        """Answer 503 when the database is away, refuses writes or has another schema, or the process is draining."""
+        await readiness()
+        return Reply(ReadinessView(status="ready"))
 
     @readable(
         "/metrics",
-        operation_id="ReadMetrics",
-        summary="Read figures for operators (Prometheus)",
-        opt=UNAUTHENTICATED,
-        responses=answers(200, str, "Prometheus' text format.", media_type="text/plain"),
-        operation_class=operation(),
+        **described(
+            "ReadMetrics",
+            "Read figures for operators (Prometheus)",
+            200,
+            str,
+            opt=UNAUTHENTICATED,
+            media_types=("text/plain",),
+        ),
     )
     async def handle_metrics() -> Reply:
         """Read the figures of all processes of the service; while the database is away, without its part."""
         return Reply(await metrics.page(), media_type=_METRICS)
 
     @readable(
-        "/problems",
-        operation_id="ListProblems",
-        summary="List the codes of problems",
-        responses=answers(200, ProblemList, "Every code."),
-        operation_class=operation(),
+        "/problems", **described("ListProblems", "List the codes of problems", 200, ProblemList, media_types=_PAGES)
     )
     async def handle_list_problems(request: AnyoneRequest) -> Reply:
         """List every code, as a page for people or as JSON for programs."""
@@ -100,10 +87,7 @@ def router(storage: Storage, draining: Draining, metrics: MetricsPage) -> Router
 
     @readable(
         "/problems/{code:str}",
-        operation_id="ReadProblem",
-        summary="Explain a problem's code",
-        responses=answers(200, ProblemView, "What the code means.", "not-found"),
-        operation_class=operation(),
+        **described("ReadProblem", "Explain a problem's code", 200, ProblemView, media_types=_PAGES),
     )
     async def handle_read_problem(code: FromPath[str], request: AnyoneRequest) -> Reply:
         """Explain a code, as a page for people or as JSON for programs."""
@@ -122,11 +106,11 @@ def router(storage: Storage, draining: Draining, metrics: MetricsPage) -> Router
     return Router(
         "/",
         route_handlers=[
-            *handle_liveness,
-            *handle_readiness,
-            *handle_metrics,
-            *handle_list_problems,
-            *handle_read_problem,
+            handle_liveness,
+            handle_readiness,
+            handle_metrics,
+            handle_list_problems,
+            handle_read_problem,
         ],
         tags=["Operations"],
     )
@@ -137,7 +121,7 @@ _VARY: Final = {"Vary": "Accept"}
 
 def _wants_json(request: AnyoneRequest) -> bool:
     accept = Accept(b", ".join(request.values(b"accept")).decode("latin-1") or "*/*")
-    return accept.best_match(["text/html", "application/json"], default="text/html") == "application/json"
+    return accept.best_match([*_PAGES], default=JSON) == JSON
 
 
 def _view(code: str) -> ProblemView:

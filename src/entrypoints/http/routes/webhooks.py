@@ -6,7 +6,7 @@ from uuid import UUID
 from litestar import Router, delete, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from ....application.create_webhook import CreateWebhook
+from ....application.create_webhook import CreateWebhook, NewWebhook
 from ....application.delete_webhook import DeleteWebhook
 from ....application.idempotency import Answer
 from ....application.queries import Page
@@ -16,13 +16,10 @@ from ....domain.webhooks import Delivery, DeliveryStatus, Webhook
 from ..authentication import SIGNED_IN
 from ..idempotency import answer_of, once, reply_of
 from ..paging import Cursor, Limit, check_parameters, id_cursors
-from ..reference.operations import answers, operation, readable
+from ..reference.operations import described, readable
 from ..reply import Reply
 from ..request import SignedInRequest, id_in_path
 from ..schemas.webhooks import DeliveryPage, DeliveryView, NewWebhookView, WebhookPage, WebhookRequest, WebhookView
-
-_SIGNED_IN = ("not-signed-in", "invalid-token")
-_BODY = ("invalid-request", "body-too-large", "unsupported-media-type", *_SIGNED_IN)
 
 
 def router(
@@ -37,20 +34,15 @@ def router(
 
     @post(
         "/webhooks",
-        operation_id="CreateWebhook",
-        summary="Register a webhook",
-        opt=SIGNED_IN,
-        responses=answers(
+        **described(
+            "CreateWebhook",
+            "Register a webhook",
             201,
             NewWebhookView,
-            "The webhook with its secret.",
-            *_BODY,
-            "idempotency-key-reused",
-            "not-allowed",
-            "not-found",
-            "too-many-webhooks",
+            ("not-allowed", "not-found", "too-many-webhooks"),
+            opt=SIGNED_IN,
+            headers=("Idempotency-Key",),
         ),
-        operation_class=operation(signed_in=True, takes_key=True),
     )
     async def handle_create_webhook(data: JSONBody[WebhookRequest], request: SignedInRequest) -> Reply:
         """Register a receiver of what happens, from then on, to the events that the caller organizes."""
@@ -58,16 +50,12 @@ def router(
         def answer(webhook: Webhook) -> Answer:
             return answer_of(NewWebhookView.of(webhook), status=201, location=f"/webhooks/{webhook.id}")
 
-        command = data.to_command(request.user.actor)
+        command = data.to(NewWebhook, actor=request.user.actor)
         return reply_of(answer(await create_webhook(command, await once(request, answer))))
 
     @readable(
         "/webhooks",
-        operation_id="ListWebhooks",
-        summary="List one's own webhooks, oldest first",
-        opt=SIGNED_IN,
-        responses=answers(200, WebhookPage, "The webhooks.", *_SIGNED_IN),
-        operation_class=operation(signed_in=True),
+        **described("ListWebhooks", "List one's own webhooks, oldest first", 200, WebhookPage, opt=SIGNED_IN),
     )
     async def handle_list_webhooks(request: SignedInRequest) -> Reply:
         """List all of the caller's webhooks: there are at most 20."""
@@ -75,36 +63,22 @@ def router(
         return Reply(WebhookPage(items=[WebhookView.of(webhook) for webhook in webhooks], next_cursor=None))
 
     @readable(
-        "/webhooks/{webhook_id:str}",
-        operation_id="ReadWebhook",
-        summary="Read a webhook",
-        opt=SIGNED_IN,
-        responses=answers(200, WebhookView, "The webhook, without its secret.", *_SIGNED_IN, "not-found"),
-        operation_class=operation(signed_in=True),
+        "/webhooks/{webhook_id:str}", **described("ReadWebhook", "Read a webhook", 200, WebhookView, opt=SIGNED_IN)
     )
     async def handle_read_webhook(webhook_id: FromPath[str], request: SignedInRequest) -> Reply:
         """Read one of the caller's webhooks."""
         return Reply(WebhookView.of(await read_webhook(id_in_path(webhook_id), request.user.actor)))
 
-    @delete(
-        "/webhooks/{webhook_id:str}",
-        operation_id="DeleteWebhook",
-        summary="Delete a webhook",
-        opt=SIGNED_IN,
-        responses=answers(204, None, "The webhook is deleted.", *_SIGNED_IN, "not-found"),
-        operation_class=operation(signed_in=True),
-    )
+    @delete("/webhooks/{webhook_id:str}", **described("DeleteWebhook", "Delete a webhook", 204, None, opt=SIGNED_IN))
     async def handle_delete_webhook(webhook_id: FromPath[str], request: SignedInRequest) -> None:
         """Delete a webhook with its deliveries. Only what is being sent already is still sent."""
         await delete_webhook(id_in_path(webhook_id), request.user.actor)
 
     @readable(
         "/webhooks/{webhook_id:str}/deliveries",
-        operation_id="ListDeliveries",
-        summary="List what a webhook has not received yet, newest first",
-        opt=SIGNED_IN,
-        responses=answers(200, DeliveryPage, "A page of deliveries.", "invalid-request", *_SIGNED_IN, "not-found"),
-        operation_class=operation(signed_in=True),
+        **described(
+            "ListDeliveries", "List what a webhook has not received yet, newest first", 200, DeliveryPage, opt=SIGNED_IN
+        ),
     )
     async def handle_list_deliveries(
         webhook_id: FromPath[str],
@@ -126,12 +100,7 @@ def router(
 
     @post(
         "/webhooks/{webhook_id:str}/deliveries/{delivery_id:str}/retry",
-        status_code=200,
-        operation_id="ResendDelivery",
-        summary="Send a delivery once more",
-        opt=SIGNED_IN,
-        responses=answers(200, DeliveryView, "The delivery.", *_SIGNED_IN, "not-found"),
-        operation_class=operation(signed_in=True),
+        **described("ResendDelivery", "Send a delivery once more", 200, DeliveryView, opt=SIGNED_IN),
     )
     async def handle_resend_delivery(
         webhook_id: FromPath[str], delivery_id: FromPath[str], request: SignedInRequest
@@ -144,10 +113,10 @@ def router(
         "/",
         route_handlers=[
             handle_create_webhook,
-            *handle_list_webhooks,
-            *handle_read_webhook,
+            handle_list_webhooks,
+            handle_read_webhook,
             handle_delete_webhook,
-            *handle_list_deliveries,
+            handle_list_deliveries,
             handle_resend_delivery,
         ],
         tags=["Webhooks"],

@@ -5,13 +5,14 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, UnsetType
 
-from ....application.change_profile import ProfileChanges
-from ....application.create_user import Registration
-from ....application.log_in import Credentials, SignedIn
+from ....application.log_in import SignedIn
 from ....domain.fields import Rules
-from ....domain.user import LOGIN_RULES, PROFILE_RULES, REFRESH_RULES, REGISTRATION_RULES, Role, User
+from ....domain.user import LOGIN_RULES, PROFILE_RULES, REFRESH_RULES, REGISTRATION_RULES, Role
 from ..decoding import RequestBody
 from .fields import CreatedAt, Email, Name, NewPassword, RefreshToken, TriedPassword, View
+
+_ADDRESS = "ada@example.org"
+_PASSWORD = "correct horse battery"  # noqa: S105 - an example
 
 
 class RegistrationRequest(RequestBody, frozen=True, kw_only=True):
@@ -20,15 +21,10 @@ class RegistrationRequest(RequestBody, frozen=True, kw_only=True):
     rules: ClassVar[Rules] = REGISTRATION_RULES
 
     name: Annotated[Name, Meta(description="What the person is called.", examples=["Ada"])]
-    email: Annotated[Email, Meta(description="An address that no account has yet.", examples=["ada@example.org"])]
+    email: Annotated[Email, Meta(description="An address that no account has yet.", examples=[_ADDRESS])]
     password: Annotated[
-        NewPassword,
-        Meta(description="8 to 128 characters, not a well-known password.", examples=["correct horse battery"]),
+        NewPassword, Meta(description="8 to 128 characters, not a well-known password.", examples=[_PASSWORD])
     ]
-
-    def to_registration(self) -> Registration:
-        """Return it as the use case takes it."""
-        return Registration(name=self.name, email=self.email, password=self.password)
 
 
 class CredentialsRequest(RequestBody, frozen=True, kw_only=True):
@@ -36,14 +32,8 @@ class CredentialsRequest(RequestBody, frozen=True, kw_only=True):
 
     rules: ClassVar[Rules] = LOGIN_RULES
 
-    email: Annotated[Email, Meta(description="The account's address.", examples=["ada@example.org"])]
-    password: Annotated[
-        TriedPassword, Meta(description="The account's password.", examples=["correct horse battery"])
-    ]
-
-    def to_credentials(self) -> Credentials:
-        """Return them as the use case takes them."""
-        return Credentials(email=self.email, password=self.password)
+    email: Annotated[Email, Meta(description="The account's address.", examples=[_ADDRESS])]
+    password: Annotated[TriedPassword, Meta(description="The account's password.", examples=[_PASSWORD])]
 
 
 class RefreshRequest(RequestBody, frozen=True, kw_only=True):
@@ -59,17 +49,13 @@ class ProfileRequest(RequestBody, frozen=True, kw_only=True):
 
     rules: ClassVar[Rules] = PROFILE_RULES
 
-    name: Annotated[Name | UnsetType, Meta(description="A new name.")] = UNSET
+    name: Annotated[Name | UnsetType, Meta(description="A new name.", examples=["Ada"])] = UNSET
     current_password: Annotated[
-        TriedPassword | UnsetType, Meta(description="Today's password, to set a new one.")
+        TriedPassword | UnsetType, Meta(description="Today's password, to set a new one.", examples=[_PASSWORD])
     ] = UNSET
-    new_password: Annotated[NewPassword | UnsetType, Meta(description="The new password.")] = UNSET
-
-    def to_changes(self) -> ProfileChanges:
-        """Return them as the use case takes them."""
-        return ProfileChanges(
-            name=self.name, current_password=self.current_password, new_password=self.new_password
-        )
+    new_password: Annotated[
+        NewPassword | UnsetType, Meta(description="The new password.", examples=["another horse altogether"])
+    ] = UNSET
 
 
 class UserView(View, frozen=True, kw_only=True):
@@ -77,14 +63,9 @@ class UserView(View, frozen=True, kw_only=True):
 
     id: Annotated[UUID, Meta(description="The account's id.")]
     name: Annotated[str, Meta(description="What the person is called.", examples=["Ada"])]
-    email: Annotated[str, Meta(description="The address, in lower case.", examples=["ada@example.org"])]
+    email: Annotated[str, Meta(description="The address, in lower case.", examples=[_ADDRESS])]
     role: Annotated[Role, Meta(description="What the account may do beyond booking; operators grant it.")]
     created_at: CreatedAt
-
-    @classmethod
-    def of(cls, user: User) -> "UserView":
-        """Return an account without its secrets."""
-        return cls(id=user.id, name=user.name, email=user.email, role=user.role, created_at=user.created_at)
 
 
 class TokenView(View, frozen=True, kw_only=True):
@@ -96,7 +77,7 @@ class TokenView(View, frozen=True, kw_only=True):
     expires_in: Annotated[int, Meta(description="Seconds for which the access token is good.", examples=[900])]
 
     @classmethod
-    def of(cls, signed_in: SignedIn) -> "TokenView":
+    def of_session(cls, signed_in: SignedIn) -> "TokenView":
         """Return a bearer token (RFC 6750) with its refresh token (RFC 6749, 1.5)."""
         return cls(
             access_token=signed_in.access.text,
@@ -104,5 +85,3 @@ class TokenView(View, frozen=True, kw_only=True):
             token_type="Bearer",  # noqa: S106 - the name of the scheme
             expires_in=signed_in.access.expires_in,
         )
-
-

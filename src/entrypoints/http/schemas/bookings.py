@@ -1,7 +1,7 @@
 """Bookings and payments."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, ClassVar, Final
 from uuid import UUID
@@ -9,43 +9,34 @@ from uuid import UUID
 from msgspec import UNSET, Meta, UnsetType
 
 from ....application.cancel_booking import Cancellation
-from ....application.pay_booking import Bill
-from ....domain.book import Book
 from ....domain.booking import Booking, BookingStatus, PaymentStatus
 from ....domain.fields import Rules
 from ....domain.money import Money
-from ....domain.payment import Payment, PaymentKind, PaymentMethod, PaymentState
-from ....domain.user import Actor
+from ....domain.payment import PaymentKind, PaymentMethod, PaymentState
 from ..decoding import RequestBody
 from ..problems.problem import FieldProblem, pointer
-from .fields import BookingId, CardToken, CreatedAt, EventId, NextCursor, TicketTypeId, View
+from .fields import BookingId, CardToken, CreatedAt, EventId, NextCursor, TicketTypeId, Time, View
 
 
 class BookRequest(RequestBody, frozen=True, kw_only=True):
     """Tickets of one type."""
 
     event_id: EventId
-    quantity: Annotated[int, Meta(ge=1, le=1_000, description="How many tickets.", examples=[2])] = 1
+    quantity: Annotated[
+        int, Meta(ge=1, le=1_000, description="How many tickets; 1 where it is left out.", examples=[2])
+    ] = 1
     ticket_type_id: Annotated[
         UUID | UnsetType, Meta(description="Which ticket type; needed where the event has several.")
     ] = UNSET
-
-    def to_command(self, booking_id: UUID, actor: Actor) -> Book:
-        """Return it as the use case takes it."""
-        return Book(
-            booking_id=booking_id,
-            event_id=self.event_id,
-            actor=actor,
-            quantity=self.quantity,
-            ticket_type_id=None if self.ticket_type_id is UNSET else self.ticket_type_id,
-        )
 
 
 class CancelRequest(RequestBody, frozen=True, kw_only=True):
     """A booking: its id, or the event in which the caller has exactly one live booking. Not both."""
 
     booking_id: Annotated[UUID | UnsetType, Meta(description="The booking's id.")] = UNSET
-    event_id: Annotated[UUID | UnsetType, Meta(description="The event of the caller's only live booking there.")] = UNSET
+    event_id: Annotated[UUID | UnsetType, Meta(description="The event of the caller's only live booking there.")] = (
+        UNSET
+    )
 
     @classmethod
     def contradictions(cls, given: Mapping[str, object]) -> Iterator[FieldProblem]:
@@ -72,9 +63,7 @@ class PaymentRequest(RequestBody, frozen=True, kw_only=True):
 
     rules: ClassVar[Rules] = {"token": _token}
 
-    method: Annotated[
-        PaymentMethod, Meta(description="`card` for the customer, `cash` for the organizer or an admin.")
-    ]
+    method: Annotated[PaymentMethod, Meta(description="`card` for the customer, `cash` for the organizer or an admin.")]
     token: Annotated[
         CardToken | UnsetType, Meta(description="The provider's token for the card.", examples=["tok_ok"])
     ] = UNSET
@@ -86,15 +75,6 @@ class PaymentRequest(RequestBody, frozen=True, kw_only=True):
             yield FieldProblem(pointer("token"), "is required to pay by card")
         elif given.get("method") == PaymentMethod.CASH and "token" in given:
             yield FieldProblem(pointer("token"), "must not stand beside cash")
-
-    def to_bill(self, booking_id: UUID, actor: Actor) -> Bill:
-        """Return it as the use case takes it."""
-        return Bill(
-            booking_id=booking_id,
-            actor=actor,
-            method=self.method,
-            token="" if self.token is UNSET else self.token,
-        )
 
 
 class BookingView(View, frozen=True, kw_only=True):
@@ -108,38 +88,23 @@ class BookingView(View, frozen=True, kw_only=True):
     status: Annotated[BookingStatus, Meta(description="Where the booking stands.")]
     amount: Annotated[Money, Meta(description="The price when it was booked, times the quantity.")]
     payment_status: Annotated[PaymentStatus, Meta(description="Where its payment stands.")]
-    position: Annotated[
-        int | None, Meta(description="The place in the waiting list, from 1; `null` unless it waits.")
-    ]
+    position: Annotated[int | None, Meta(description="The place in the waiting list, from 1; `null` unless it waits.")]
     tickets_ahead: Annotated[
         int | None, Meta(description="Tickets that the bookings before it ask for; `null` unless it waits.")
     ]
     expires_at: Annotated[
-        datetime | None, Meta(description="Until when a held booking must be paid; `null` unless it is held.")
+        Time | None, Meta(description="Until when a held booking must be paid; `null` unless it is held.")
     ]
     created_at: CreatedAt
-    updated_at: Annotated[datetime, Meta(description="When it last changed.")]
+    updated_at: Annotated[Time, Meta(description="When it last changed.")]
 
     @classmethod
-    def of(cls, booking: Booking, now: datetime) -> "BookingView":
+    def at(cls, booking: Booking, now: datetime) -> "BookingView":
         """Return a booking as it counts now, with its place if it waits."""
         booking = booking.as_of(now)
         place = booking.place
-        return cls(
-            id=booking.id,
-            event_id=booking.event_id,
-            ticket_type_id=booking.ticket_type_id,
-            customer_id=booking.customer_id,
-            quantity=booking.quantity,
-            status=booking.status,
-            amount=booking.amount,
-            payment_status=booking.payment_status,
-            position=place.position if place else None,
-            tickets_ahead=place.tickets_ahead if place else None,
-            expires_at=booking.expires_at,
-            created_at=booking.created_at,
-            updated_at=booking.updated_at,
-        )
+        position, ahead = (place.position, place.tickets_ahead) if place else (None, None)
+        return cls.of(booking, position=position, tickets_ahead=ahead)
 
 
 class BookingPage(View, frozen=True, kw_only=True):
@@ -148,17 +113,22 @@ class BookingPage(View, frozen=True, kw_only=True):
     items: Annotated[list[BookingView], Meta(description="The bookings of this page, in the list's order.")]
     next_cursor: NextCursor
 
+    @classmethod
+    def at(cls, bookings: Iterable[Booking], next_cursor: str | None, now: datetime) -> "BookingPage":
+        """Return a page of bookings as they count now."""
+        return cls(items=[BookingView.at(booking, now) for booking in bookings], next_cursor=next_cursor)
+
 
 class CancellationView(View, frozen=True, kw_only=True):
-    """What a cancellation led to."""
+    """The cancelled booking, and how many waiting bookings got its tickets."""
 
     booking: Annotated[BookingView, Meta(description="The cancelled booking.")]
     promoted_count: Annotated[int, Meta(description="How many waiting bookings got its tickets.", examples=[1])]
 
     @classmethod
-    def of(cls, cancellation: Cancellation, now: datetime) -> "CancellationView":
+    def at(cls, cancellation: Cancellation, now: datetime) -> "CancellationView":
         """Return what a cancellation led to."""
-        return cls(booking=BookingView.of(cancellation.booking, now), promoted_count=cancellation.promoted_count)
+        return cls(booking=BookingView.at(cancellation.booking, now), promoted_count=cancellation.promoted_count)
 
 
 class PaymentView(View, frozen=True, kw_only=True):
@@ -171,22 +141,9 @@ class PaymentView(View, frozen=True, kw_only=True):
     amount: Annotated[Money, Meta(description="How much.")]
     created_at: CreatedAt
     settled_at: Annotated[
-        datetime | None,
+        Time | None,
         Meta(description="When the money had gone, or it was clear that it does not; `null` while that is open."),
     ]
-
-    @classmethod
-    def of(cls, payment: Payment) -> "PaymentView":
-        """Return a payment without what only the service needs of it."""
-        return cls(
-            id=payment.id,
-            kind=payment.kind,
-            status=payment.status,
-            method=payment.method,
-            amount=payment.amount,
-            created_at=payment.created_at,
-            settled_at=payment.settled_at,
-        )
 
 
 class PaymentPage(View, frozen=True, kw_only=True):

@@ -1,8 +1,9 @@
 """Events and their ticket types."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Literal, cast
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, cast
 from uuid import UUID
 
 from msgspec import UNSET, Meta, UnsetType
@@ -10,12 +11,9 @@ from msgspec import UNSET, Meta, UnsetType
 from ....domain.event import (
     EVENT_CHANGE_RULES,
     TICKET_TYPE_RULES,
-    EventChanges,
-    EventDetails,
     EventState,
     EventStatus,
     TicketType,
-    TicketTypeChanges,
     TicketTypeSpec,
     WaitingListPolicy,
 )
@@ -49,11 +47,24 @@ _PAYMENT_WINDOW = Meta(description="How long tickets are held until they are pai
 _DEADLINE = Meta(description="Until how many hours before the start customers may cancel.")
 _POLICY = Meta(
     description="`strict`: nobody in the waiting list is overtaken; `fill`: freed tickets go to the first booking that "
-    "they fit. `strict` where it is left out."
+    "they fit."
 )
+_PRICE = Meta(description="What one ticket costs; `null`: free.")
+_TOTAL = Meta(description="How many tickets there are.", examples=[100])
+_AVAILABLE = Meta(description="Tickets that are not taken.", examples=[98])
+_WAITING = Meta(description="Bookings in the waiting list.", examples=[0])
+_SOLD_OUT = Meta(description="Whether a newcomer who asks for one ticket, of whatever type, has to wait.")
+_STATUS = Meta(description="Where the event stands.")
 _PerCustomer = Annotated[int, Meta(ge=1, le=1_000)]
 _Minutes = Annotated[int, Meta(ge=1, le=43_200)]
 _Hours = Annotated[int, Meta(ge=0, le=8_760)]
+
+
+class InitialStatus(StrEnum):
+    """What a new event may be: `draft` is hidden until it is put on sale."""
+
+    ON_SALE = "on_sale"
+    DRAFT = "draft"
 
 
 class TicketTypeRequest(RequestBody, frozen=True, kw_only=True):
@@ -63,11 +74,7 @@ class TicketTypeRequest(RequestBody, frozen=True, kw_only=True):
 
     name: Annotated[Name, Meta(description="Its name, distinct in the event without case.", examples=["Balcony"])]
     total_tickets: Annotated[TicketCount, Meta(description="How many tickets there are.", examples=[40])]
-    price: Price = None
-
-    def to_spec(self) -> TicketTypeSpec:
-        """Return it as the rules know it."""
-        return TicketTypeSpec(name=self.name, total_tickets=self.total_tickets, price=self.price)
+    price: Annotated[Price | None, _PRICE] = None
 
 
 class TicketTypeChangesRequest(RequestBody, frozen=True, kw_only=True):
@@ -76,19 +83,19 @@ class TicketTypeChangesRequest(RequestBody, frozen=True, kw_only=True):
     rules: ClassVar[Rules] = TICKET_TYPE_RULES
 
     name: Annotated[Name | UnsetType, Meta(description="A new name.")] = UNSET
-    total_tickets: Annotated[TicketCount | UnsetType, Meta(description="How many tickets there are.")] = UNSET
-    price: Annotated[Money | UnsetType | None, Meta(description="A new price; `null`: free.")] = UNSET
-
-    def to_changes(self) -> TicketTypeChanges:
-        """Return them as the rules know them."""
-        return TicketTypeChanges(name=self.name, total_tickets=self.total_tickets, price=self.price)
+    total_tickets: Annotated[TicketCount | UnsetType, _TOTAL] = UNSET
+    price: Annotated[Price | UnsetType | None, _PRICE] = UNSET
 
 
 _TicketTypes = Annotated[list[TicketTypeRequest], Meta(min_length=1, max_length=50)]
 
 
 class InitializeRequest(RequestBody, frozen=True, kw_only=True):
-    """A new event. Either `totalTickets` (and `price`) for one kind of ticket, or `ticketTypes` for several."""
+    """A new event. Either `totalTickets` (and `price`) for one kind of ticket, or `ticketTypes` for several.
+
+    Left out, `maxTicketsPerCustomer` is 10, `cancellationDeadlineHours` 0, `waitingListPolicy` `strict` and `status`
+    `on_sale`; all else is empty, or not set.
+    """
 
     rules: ClassVar[Rules] = EVENT_CHANGE_RULES
 
@@ -103,11 +110,11 @@ class InitializeRequest(RequestBody, frozen=True, kw_only=True):
     payment_window_minutes: Annotated[_Minutes | None, _PAYMENT_WINDOW] = None
     cancellation_deadline_hours: Annotated[_Hours, _DEADLINE] = 0
     waiting_list_policy: Annotated[WaitingListPolicy, _POLICY] = WaitingListPolicy.STRICT
-    status: Annotated[
-        Literal["on_sale", "draft"], Meta(description="`draft`: hidden until it is put on sale.")
-    ] = "on_sale"
-    total_tickets: Annotated[TicketCount | UnsetType, Meta(description="How many tickets there are.", examples=[100])] = UNSET
-    price: Annotated[Money | UnsetType | None, Meta(description="What one ticket costs; `null`: free.")] = UNSET
+    status: Annotated[InitialStatus, Meta(description="`draft`: hidden until it is put on sale.")] = (
+        InitialStatus.ON_SALE
+    )
+    total_tickets: Annotated[TicketCount | UnsetType, _TOTAL] = UNSET
+    price: Annotated[Price | UnsetType | None, _PRICE] = UNSET
     ticket_types: Annotated[_TicketTypes | UnsetType, Meta(description="Several kinds of tickets.")] = UNSET
 
     @classmethod
@@ -121,16 +128,12 @@ class InitializeRequest(RequestBody, frozen=True, kw_only=True):
             if name in given:
                 yield FieldProblem(pointer(name), "must not stand beside ticketTypes")
 
-    def to_details(self) -> EventDetails:
-        """Return what is said of the event apart from its tickets."""
-        return EventDetails(**{name: getattr(self, name) for name in EventDetails.__struct_fields__})
-
     def to_specs(self) -> list[TicketTypeSpec]:
         """Return the kinds of tickets."""
         if isinstance(self.ticket_types, list):
-            return [each.to_spec() for each in self.ticket_types]
-        total_tickets = cast("int", self.total_tickets)  # Given, or there is a contradiction.
-        return [general_admission(total_tickets, self.price or None)]
+            return [each.to(TicketTypeSpec) for each in self.ticket_types]
+        # Both as their rules keep them; the number is given, or there is a contradiction.
+        return [general_admission(cast("int", self.total_tickets), cast("Money | None", self.price or None))]
 
 
 class EventChangesRequest(RequestBody, frozen=True, kw_only=True):
@@ -152,19 +155,8 @@ class EventChangesRequest(RequestBody, frozen=True, kw_only=True):
         WaitingListPolicy | UnsetType, Meta(description="A new policy; it serves the waiting list at once.")
     ] = UNSET
     status: Annotated[EventStatus | UnsetType, Meta(description="The next step of its life.")] = UNSET
-    total_tickets: Annotated[TicketCount | UnsetType, Meta(description="How many tickets there are.")] = UNSET
-    price: Annotated[Money | UnsetType | None, Meta(description="What one ticket costs; `null`: free.")] = UNSET
-
-    def to_changes(self) -> EventChanges:
-        """Return them as the rules know them."""
-        return EventChanges(**{name: getattr(self, name) for name in EventChanges.__struct_fields__})
-
-
-_TOTAL = Meta(description="How many tickets there are.", examples=[100])
-_AVAILABLE = Meta(description="Tickets that are not taken.", examples=[98])
-_WAITING = Meta(description="Bookings in the waiting list.", examples=[0])
-_SOLD_OUT = Meta(description="Whether a newcomer who asks for one ticket, of whatever type, has to wait.")
-_STATUS = Meta(description="Where the event stands.")
+    total_tickets: Annotated[TicketCount | UnsetType, _TOTAL] = UNSET
+    price: Annotated[Price | UnsetType | None, _PRICE] = UNSET
 
 
 class TicketTypeView(View, frozen=True, kw_only=True):
@@ -177,18 +169,6 @@ class TicketTypeView(View, frozen=True, kw_only=True):
     available_tickets: Annotated[int, _AVAILABLE]
     waiting_list_count: Annotated[int, _WAITING]
 
-    @classmethod
-    def of(cls, ticket_type: TicketType) -> "TicketTypeView":
-        """Return a ticket type with its counters."""
-        return cls(
-            id=ticket_type.id,
-            name=ticket_type.name,
-            price=ticket_type.price,
-            total_tickets=ticket_type.total_tickets,
-            available_tickets=ticket_type.available,
-            waiting_list_count=ticket_type.waiting,
-        )
-
 
 class EventView(View, frozen=True, kw_only=True):
     """An event with its ticket types."""
@@ -198,10 +178,10 @@ class EventView(View, frozen=True, kw_only=True):
     name: Annotated[str, Meta(description="What it is called.", examples=["Jazz night"])]
     description: Annotated[str, Meta(description="What it is.")]
     venue: Annotated[str, Meta(description="Where it is.")]
-    starts_at: Annotated[datetime | None, _STARTS_AT]
-    ends_at: Annotated[datetime | None, _ENDS_AT]
-    sales_open_at: Annotated[datetime | None, _SALES_OPEN_AT]
-    sales_close_at: Annotated[datetime | None, _SALES_CLOSE_AT]
+    starts_at: Annotated[Time | None, _STARTS_AT]
+    ends_at: Annotated[Time | None, _ENDS_AT]
+    sales_open_at: Annotated[Time | None, _SALES_OPEN_AT]
+    sales_close_at: Annotated[Time | None, _SALES_CLOSE_AT]
     max_tickets_per_customer: Annotated[int, _MOST_TICKETS]
     payment_window_minutes: Annotated[int | None, _PAYMENT_WINDOW]
     cancellation_deadline_hours: Annotated[int, _DEADLINE]
@@ -219,33 +199,10 @@ class EventView(View, frozen=True, kw_only=True):
     created_at: CreatedAt
 
     @classmethod
-    def of(cls, state: EventState, now: datetime) -> "EventView":
+    def at(cls, state: EventState, now: datetime) -> "EventView":
         """Return an event with the sums of its ticket types; whether it is sold out depends on the time as well."""
-        event, ticket_types = state.event, state.ticket_types
-        return cls(
-            id=event.id,
-            organizer_id=event.organizer_id,
-            name=event.name,
-            description=event.description,
-            venue=event.venue,
-            starts_at=event.starts_at,
-            ends_at=event.ends_at,
-            sales_open_at=event.sales_open_at,
-            sales_close_at=event.sales_close_at,
-            max_tickets_per_customer=event.max_tickets_per_customer,
-            payment_window_minutes=event.payment_window_minutes,
-            cancellation_deadline_hours=event.cancellation_deadline_hours,
-            waiting_list_policy=event.waiting_list_policy,
-            status=event.status,
-            price=ticket_types[0].price if len(ticket_types) == 1 else None,
-            total_tickets=sum(each.total_tickets for each in ticket_types),
-            available_tickets=sum(each.available for each in ticket_types),
-            waiting_list_count=sum(each.waiting for each in ticket_types),
-            is_sold_out=state.is_sold_out(now),
-            ticket_types=[TicketTypeView.of(each) for each in ticket_types],
-            version=event.version,
-            created_at=event.created_at,
-        )
+        types = state.ticket_types
+        return cls.of(state.event, price=types[0].price if len(types) == 1 else None, **_counters(state, now))
 
 
 class EventPage(View, frozen=True, kw_only=True):
@@ -268,18 +225,22 @@ class StatusView(View, frozen=True, kw_only=True):
     ticket_types: Annotated[list[TicketTypeView], Meta(description="The same for each kind of ticket.")]
 
     @classmethod
-    def of(cls, state: EventState, now: datetime) -> "StatusView":
+    def at(cls, state: EventState, now: datetime) -> "StatusView":
         """Return the counters of an event and of its ticket types."""
-        return cls(
-            event_id=state.event.id,
-            name=state.event.name,
-            status=state.event.status,
-            total_tickets=sum(each.total_tickets for each in state.ticket_types),
-            available_tickets=sum(each.available for each in state.ticket_types),
-            waiting_list_count=sum(each.waiting for each in state.ticket_types),
-            is_sold_out=state.is_sold_out(now),
-            ticket_types=[TicketTypeView.of(each) for each in state.ticket_types],
-        )
+        return cls.of(state.event, event_id=state.event.id, **_counters(state, now))
+
+
+def _counters(state: EventState, now: datetime) -> dict[str, Any]:
+    types: Sequence[TicketType] = state.ticket_types
+    return {
+        "total_tickets": sum(each.total_tickets for each in types),
+        "available_tickets": sum(each.available for each in types),
+        "waiting_list_count": sum(each.waiting for each in types),
+        "is_sold_out": state.is_sold_out(now),
+        "ticket_types": [
+            TicketTypeView.of(each, available_tickets=each.available, waiting_list_count=each.waiting) for each in types
+        ],
+    }
 
 
 class FactView(View, frozen=True, kw_only=True):
@@ -287,24 +248,14 @@ class FactView(View, frozen=True, kw_only=True):
 
     seq: Annotated[int, Meta(description="Its sequence number in the event, gapless from 1.", examples=[2])]
     kind: Annotated[
-        str, Meta(description="What happened; the reference lists the kinds under webhooks.", examples=["TicketsBooked"])
+        str,
+        Meta(description="What happened; the reference lists the kinds under webhooks.", examples=["TicketsBooked"]),
     ]
     booking_id: Annotated[BookingId | None, Meta(description="The booking it happened to; `null`: the event itself.")]
-    occurred_at: Annotated[datetime, Meta(description="When it happened.")]
+    occurred_at: Annotated[Time, Meta(description="When it happened.")]
     data: Annotated[
         dict[str, Any], Meta(description="What changed; its members depend on the kind, see the webhook of that name.")
     ]
-
-    @classmethod
-    def of(cls, fact: Fact) -> "FactView":
-        """Return a fact with all that it changed."""
-        return cls(
-            seq=fact.seq,
-            kind=fact.kind,
-            booking_id=fact.booking_id,
-            occurred_at=fact.occurred_at,
-            data=fact.what.all_said,
-        )
 
 
 class ChangesView(View, frozen=True, kw_only=True):
@@ -314,6 +265,9 @@ class ChangesView(View, frozen=True, kw_only=True):
     last_seq: Annotated[int, Meta(description="Ask again with `after` set to this.", examples=[2])]
 
     @classmethod
-    def of(cls, facts: list[Fact], after: int) -> "ChangesView":
+    def after(cls, facts: list[Fact], after: int) -> "ChangesView":
         """Return facts, and where to go on."""
-        return cls(items=[FactView.of(fact) for fact in facts], last_seq=facts[-1].seq if facts else after)
+        return cls(
+            items=[FactView.of(fact, data=fact.what.all_said) for fact in facts],
+            last_seq=facts[-1].seq if facts else after,
+        )

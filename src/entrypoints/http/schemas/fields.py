@@ -4,12 +4,14 @@ Texts are normalised and trimmed by the domain's rules, so their lengths are doc
 """
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any, ClassVar, Self
 from uuid import UUID
 
 from msgspec import Meta, Struct
 
-from ....domain.money import Money
+from ....domain.fields import Rules
+from ....domain.money import MOST, currency
+from ..decoding import RequestBody
 
 _CONTROLS = r"\u0000-\u001f\u007f-\u009f"
 _TURNS = r"\u202a-\u202e\u2066-\u2069"
@@ -23,6 +25,11 @@ _NO_SPACE = rf"^[^\s{_CONTROLS}{_TURNS}]+$"
 
 class View(Struct, frozen=True, kw_only=True, rename="camel"):
     """Something that is answered."""
+
+    @classmethod
+    def of(cls, source: Any, **others: Any) -> Self:
+        """Return what the source's attributes say, and these others."""
+        return cls(**{name: getattr(source, name) for name in cls.__struct_fields__ if name not in others}, **others)
 
 
 def _text(least: int, most: int, pattern: str) -> Meta:
@@ -40,13 +47,21 @@ CardToken = Annotated[str, _text(1, 255, _NO_SPACE)]
 Time = Annotated[datetime, Meta(tz=True)]
 TicketCount = Annotated[int, Meta(ge=1, le=1_000_000)]
 
-Price = Annotated[
-    Money | None,
-    Meta(description="What one ticket costs, 0 to 100,000,000 minor units; `null`: free.", examples=[None]),
-]
+
+class Price(RequestBody, frozen=True, kw_only=True):
+    """What one ticket costs; an `amount` of 0 is free. The rules of its place make it `Money`."""
+
+    rules: ClassVar[Rules] = {"currency": currency}
+
+    amount: Annotated[int, Meta(ge=0, le=MOST, description="Minor units, such as cents.", examples=[2_500])]
+    currency: Annotated[
+        str,
+        Meta(description="An ISO 4217 code.", examples=["EUR"], extra_json_schema={"pattern": "^[A-Z]{3}$"}),
+    ]
+
 
 EventId = Annotated[UUID, Meta(description="The event's id.")]
 BookingId = Annotated[UUID, Meta(description="The booking's id.")]
 TicketTypeId = Annotated[UUID, Meta(description="The ticket type's id.")]
-CreatedAt = Annotated[datetime, Meta(description="When it was created.")]
+CreatedAt = Annotated[Time, Meta(description="When it was created.")]
 NextCursor = Annotated[str | None, Meta(description="The cursor of the next page; `null` at the end of the list.")]

@@ -1,20 +1,19 @@
 """Webhooks and their deliveries."""
 
-from datetime import datetime
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 from uuid import UUID
 
-import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from ....application.create_webhook import NewWebhook
 from ....domain.fields import Rules
-from ....domain.user import Actor
-from ....domain.webhooks import WEBHOOK_RULES, Delivery, DeliveryStatus, Webhook
+from ....domain.webhooks import WEBHOOK_RULES, DeliveryStatus, Webhook
 from ..decoding import RequestBody
-from .fields import CreatedAt, EventId, NextCursor, View
+from .fields import CreatedAt, EventId, NextCursor, Time, View
 
 _URL = Meta(description="Where facts are sent, by HTTPS.", examples=["https://hooks.example.org/boxoffice"])
+
+
+FactKind = Annotated[str, Meta(extra_json_schema={"$ref": "#/components/schemas/FactKind"})]
 
 
 class WebhookRequest(RequestBody, frozen=True, kw_only=True):
@@ -25,18 +24,9 @@ class WebhookRequest(RequestBody, frozen=True, kw_only=True):
     url: Annotated[str, _URL]
     event_id: Annotated[UUID | UnsetType, Meta(description="One event only; left out: all of one's own.")] = UNSET
     kinds: Annotated[
-        list[str] | UnsetType,
+        list[FactKind] | UnsetType,
         Meta(description="Some kinds of facts only; left out: all.", examples=[["TicketsBooked", "BookingCancelled"]]),
     ] = UNSET
-
-    def to_command(self, actor: Actor) -> NewWebhook:
-        """Return it as the use case takes it."""
-        return NewWebhook(
-            actor=actor,
-            url=self.url,
-            event_id=None if self.event_id is UNSET else self.event_id,
-            kinds=None if self.kinds is UNSET else self.kinds,
-        )
 
 
 class WebhookView(View, frozen=True, kw_only=True):
@@ -45,19 +35,13 @@ class WebhookView(View, frozen=True, kw_only=True):
     id: Annotated[UUID, Meta(description="The webhook's id.")]
     url: Annotated[str, _URL]
     event_id: Annotated[UUID | None, Meta(description="The one event; `null`: all of one's own.")]
-    kinds: Annotated[list[str] | None, Meta(description="The kinds of facts; `null`: all.")]
+    kinds: Annotated[list[FactKind] | None, Meta(description="The kinds of facts; `null`: all.")]
     created_at: CreatedAt
 
     @classmethod
-    def of(cls, webhook: Webhook) -> "WebhookView":
-        """Return a webhook without its secret."""
-        return cls(
-            id=webhook.id,
-            url=webhook.url,
-            event_id=webhook.event_id,
-            kinds=list(webhook.kinds) or None,
-            created_at=webhook.created_at,
-        )
+    def of(cls, source: Webhook, **others: Any) -> Self:
+        """Return a webhook; its secret is part of a new one only."""
+        return super().of(source, kinds=list(source.kinds) or None, **others)
 
 
 class NewWebhookView(WebhookView, frozen=True, kw_only=True):
@@ -70,11 +54,6 @@ class NewWebhookView(WebhookView, frozen=True, kw_only=True):
             examples=["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"],
         ),
     ]
-
-    @classmethod
-    def of(cls, webhook: Webhook) -> "NewWebhookView":
-        """Return a webhook with its secret."""
-        return cls(**msgspec.structs.asdict(WebhookView.of(webhook)), secret=webhook.secret)
 
 
 class WebhookPage(View, frozen=True, kw_only=True):
@@ -95,13 +74,8 @@ class DeliveryView(View, frozen=True, kw_only=True):
     attempts: Annotated[int, Meta(description="How often it was tried.", examples=[1])]
     error: Annotated[str, Meta(description="What the last attempt came to.", examples=["answered 503"])]
     created_at: CreatedAt
-    tried_at: Annotated[datetime, Meta(description="When it was last tried.")]
-    due_at: Annotated[datetime | None, Meta(description="When it is tried again; `null`: it is given up.")]
-
-    @classmethod
-    def of(cls, delivery: Delivery) -> "DeliveryView":
-        """Return a delivery of a webhook that is named elsewhere."""
-        return cls(**{name: getattr(delivery, name) for name in cls.__struct_fields__})
+    tried_at: Annotated[Time, Meta(description="When it was last tried.")]
+    due_at: Annotated[Time | None, Meta(description="When it is tried again; `null`: it is given up.")]
 
 
 class DeliveryPage(View, frozen=True, kw_only=True):

@@ -1,0 +1,19 @@
+"""What a rule for one customer reads of live bookings is in an index."""
+
+from collections.abc import Sequence
+
+from alembic import op
+
+revision: str = "0010"
+down_revision: str | None = "0009"
+branch_labels: str | Sequence[str] | None = None
+depends_on: str | Sequence[str] | None = None
+
+
+def upgrade() -> None:
+    """A batch reads them for each customer who books."""
+    op.create_index(
+        "ix_bookings_live_of_customer",
+        "bookings",
+        ["event_id", "live_customer_id", "ticket_type_id", "quantity", "id"],
+    )

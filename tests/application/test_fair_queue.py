@@ -1,0 +1,138 @@
+"""Places are shared fairly: work waits for one piece of each other caller's at most."""
+
+import asyncio
+import threading
+from collections.abc import Hashable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from boxoffice.application.fair_queue import FairQueue, TooManyWait
+
+
+class Pool:
+    """Places whose work waits until a test lets it end, and in which order it began."""
+
+    def __init__(self, places: int = 1, **limits: Any) -> None:
+        bounds = {"most": 99, "most_of_origin": 99, "most_of_subject": 99} | limits
+        pool = ThreadPoolExecutor(places)
+        self.queue = FairQueue(places, lambda work: asyncio.get_running_loop().run_in_executor(pool, work), **bounds)
+        self.began: list[Hashable] = []
+        self.may_end = threading.Semaphore(0)
+        self._at_work = threading.Semaphore(0)
+
+    async def ask(self, origin: Hashable, subject: Hashable = None) -> "asyncio.Task[Hashable]":
+        def work() -> Hashable:
+            self.began.append(origin if subject is None else (origin, subject))
+            self._at_work.release()
+            assert self.may_end.acquire(timeout=30)
+            return origin
+
+        task = asyncio.create_task(self.queue.run(work, origin=origin, subject=subject))
+        await asyncio.sleep(0)
+        return task
+
+    async def have_begun(self, number: int) -> None:
+        for _ in range(number):
+            assert await asyncio.to_thread(self._at_work.acquire, timeout=30)
+
+    async def end(self, *tasks: "asyncio.Task[Hashable]") -> list[Hashable]:
+        for _ in tasks:
+            self.may_end.release()
+        return list(await asyncio.gather(*tasks))
+
+
+def refused(task: "asyncio.Task[Hashable]") -> bool:
+    """Whether others would still be served; it was refused at once."""
+    assert task.done()
+    error = task.exception()
+    assert isinstance(error, TooManyWait)
+    return error.is_share
+
+
+async def test_origins_have_their_turns_and_within_them_subjects() -> None:
+    pool = Pool()
+    asked = [("a", 1), ("a", 1), ("a", 1), ("a", 2), ("b", 1), ("b", 1), ("a", 2), ("c", 1)]
+    tasks = [await pool.ask(*each) for each in asked]
+    assert await pool.end(*tasks) == [origin for origin, _ in asked]
+    assert pool.began == [("a", 1), ("a", 1), ("b", 1), ("c", 1), ("a", 2), ("b", 1), ("a", 1), ("a", 2)]
+
+
+async def test_each_bound_is_kept_and_what_ended_makes_room() -> None:
+    pool = Pool(most=4, most_of_origin=3, most_of_subject=2)
+    tasks = [await pool.ask("a", 1), await pool.ask("a", 1)]
+    assert refused(await pool.ask("a", 1)), "of the subject"
+    tasks.append(await pool.ask("a", 2))
+    assert refused(await pool.ask("a", 3)), "of the origin"
+    tasks.append(await pool.ask("b", 1))
+    assert not refused(await pool.ask("c", 1)), "of all"
+    await pool.end(*tasks)
+    await pool.end(await pool.ask("a", 1), await pool.ask("a", 1), await pool.ask("b", 1))
+    assert not pool.queue._of_origin, "nothing is kept of those who are gone"
+    assert not pool.queue._of_subject
+    assert not pool.queue._running
+    assert not pool.queue._waiting
+
+
+async def test_nobody_takes_the_last_places_where_some_are_spared() -> None:
+    pool = Pool(8, spares=True)
+    greedy = [await pool.ask("greedy") for _ in range(20)]
+    await pool.have_begun(4)
+    second = [await pool.ask("second") for _ in range(20)]
+    await pool.have_begun(2)
+    third = await pool.ask("third")
+    await pool.have_begun(1)
+    assert pool.began == ["greedy"] * 4 + ["second"] * 2 + ["third"]
+    assert set(await pool.end(third, *greedy, *second)) == {"greedy", "second", "third"}
+
+
+async def test_a_caller_who_gives_up_while_waiting_makes_room_and_does_nothing() -> None:
+    pool = Pool(most_of_origin=2)
+    first, second = await pool.ask("a", 1), await pool.ask("a", 2)
+    second.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    third = await pool.ask("a", 3)
+    await pool.end(first, third)
+    assert pool.began == [("a", 1), ("a", 3)]
+
+
+async def test_a_caller_who_gives_up_as_the_turn_comes_gives_the_place_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = Pool()
+    first, second, third = [await pool.ask(origin) for origin in "abc"]
+    has_ended = pool.queue._has_ended
+
+    def has_ended_and_gone(waiting: Any) -> None:
+        has_ended(waiting)
+        if waiting.origin == "a":
+            second.cancel()
+
+    monkeypatch.setattr(pool.queue, "_has_ended", has_ended_and_gone)
+    await pool.end(first)
+    await pool.end(third)
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    assert pool.began == ["a", "c"]
+
+
+async def test_a_place_is_taken_until_its_work_has_ended_even_if_the_caller_is_gone() -> None:
+    pool = Pool(most_of_origin=1)
+    gone = await pool.ask("a")
+    await pool.have_begun(1)
+    gone.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    assert refused(await pool.ask("a"))
+    other = await pool.ask("b")
+    assert pool.began == ["a"]
+    pool.may_end.release()
+    await pool.end(other)
+    await pool.end(await pool.ask("a"))
+
+
+async def test_what_the_work_raises_is_raised() -> None:
+    pool = Pool()
+    with pytest.raises(ZeroDivisionError):
+        await pool.queue.run(lambda: 1 // 0, origin="a", subject=None)
+    await pool.end(await pool.ask("a"))

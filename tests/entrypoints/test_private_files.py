@@ -1,0 +1,125 @@
+"""What the service keeps on a disk is its owner's alone, under any umask, and existing files are closed to others."""
+
+import logging
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from boxoffice.application.create_user import Registration
+from boxoffice.entrypoints.container import make_container
+from boxoffice.entrypoints.lifespan import running
+from boxoffice.entrypoints.private_files import (
+    close_to_others,
+    make_private_database,
+    make_private_file,
+    make_private_folder,
+)
+from boxoffice.entrypoints.settings import Settings
+
+
+@contextmanager
+def umask(mask: int) -> Iterator[None]:
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022, 0o077, 0o277])
+async def test_all_that_a_service_keeps_is_its_owners_alone(tmp_path: Path, mask: int) -> None:
+    data = tmp_path / "new" / "data"
+    settings = Settings(database_url=f"sqlite+aiosqlite:///{data}/b.db", metrics_directory=data / "metrics")
+    with umask(mask):
+        async with running(make_container(settings)) as container:
+            await container.storage().check_ready()
+            await container.create_user()(
+                Registration(name="Ann", email="ann@example.org", password="correct horse battery")
+            )
+            assert await container.payment_gateway().find_charge(container.ids().new()) is None
+            found = {path.name: mode(path) for path in data.rglob("*") if path.is_file()}
+            folders = {mode(path) for path in (data.parent, data, data / "metrics")}
+    assert {"b.db", "b.db-wal", "b.db-shm", "b.db.sandbox.db", "b.db.sandbox.db-wal", "b.db.jwt-secret"} <= set(found)
+    assert {"1.names", "1.numbers"} <= set(found)
+    assert set(found.values()) == {0o600}
+    assert folders == {0o700}
+
+
+async def test_existing_files_are_closed_to_others_and_one_line_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = Settings(database_url=f"sqlite+aiosqlite:///{tmp_path}/b.db")
+    async with running(make_container(settings)):
+        pass
+    for name in ("b.db", "b.db-wal", "b.db-shm"):
+        (tmp_path / name).touch()
+        (tmp_path / name).chmod(0o644)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            async with running(make_container(settings)):
+                pass
+    (said,) = [each.getMessage() for each in caplog.records if "Others could read" in each.getMessage()]
+    assert "b.db, " in said
+    assert "b.db-shm" in said
+    assert mode(tmp_path / "b.db") == 0o600
+
+
+def test_a_folder_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir(mode=0o755)
+    (tmp_path / "there").chmod(0o755)
+    make_private_folder(tmp_path / "there" / "new")
+    assert mode(tmp_path / "there") == 0o755
+    assert mode(tmp_path / "there" / "new") == 0o700
+
+
+def test_a_file_that_is_there_keeps_its_content(tmp_path: Path) -> None:
+    (tmp_path / "b.db").write_bytes(b"kept")
+    make_private_file(tmp_path / "b.db")
+    make_private_database(tmp_path / "b.db")
+    assert (tmp_path / "b.db").read_bytes() == b"kept"
+    assert mode(tmp_path / "b.db") == 0o600
+
+
+def test_a_folder_that_another_process_makes_meanwhile_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = os.mkdir
+
+    def overtaken(path: str, mode: int = 0o777) -> None:
+        make(path, mode)
+        raise FileExistsError
+
+    monkeypatch.setattr(os, "mkdir", overtaken)
+    make_private_folder(tmp_path / "new")
+    assert (tmp_path / "new").is_dir()
+
+
+def test_a_file_of_another_user_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    (tmp_path / "b.db").touch(mode=0o644)
+    (tmp_path / "b.db").chmod(0o644)
+    monkeypatch.setattr(Path, "chmod", refuse)
+    close_to_others([tmp_path / "b.db", tmp_path / "missing"])
+    assert [each.getMessage() for each in caplog.records] == [
+        f"Others can read {tmp_path / 'b.db'}, and this user may not change that"
+    ]
+
+
+def test_what_is_no_file_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "pipe").chmod(0o644)
+    close_to_others([tmp_path / "pipe", tmp_path])
+    assert mode(tmp_path / "pipe") == 0o644
+    assert not caplog.records

@@ -1,0 +1,34 @@
+#!/bin/sh
+# Bring Node.js and npm, which the tests of generated clients need, or say in one line what is missing.
+set -eu
+
+found() {
+    command -v node >/dev/null && command -v npm >/dev/null
+}
+
+give_up() {
+    echo "The tests of generated clients need Node.js 18 or newer with npm ($1)" >&2
+    exit 1
+}
+
+if found; then
+    exit 0
+fi
+
+command -v apt-get >/dev/null || give_up "no apt-get here to install them with"
+if [ "$(id -u)" = 0 ]; then
+    as_root=""
+elif sudo -n true 2>/dev/null; then
+    as_root="sudo -n"
+else
+    give_up "neither root nor sudo without a password, to install them with"
+fi
+
+apt() {
+    $as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" >&2
+}
+
+echo "Installing Node.js for the tests of generated clients" >&2
+apt update || echo "apt-get update failed; trying with the lists that are here" >&2
+apt install --yes --no-remove --no-install-recommends nodejs npm || give_up "apt-get could not install them"
+found || give_up "the packages brought no node or npm"
