@@ -259,7 +259,8 @@ def below_a_root_path(app: ASGIApp) -> Any:
 
     async def outer(scope: Any, receive: Receive, send: Send) -> None:
         assert scope["path"].startswith("/tickets/")
-        await app({**scope, "root_path": "/tickets", "app": object()}, receive, send)
+        below: Any = {**scope, "root_path": "/tickets", "app": object()}
+        await app(below, receive, send)
 
     return outer
 

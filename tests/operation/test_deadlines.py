@@ -57,7 +57,7 @@ class Unfinished:
         if self._parts:
             return {"type": "http.request", "body": self._parts.pop(0), "more_body": True}
         self.is_waited_for.set()
-        await asyncio.Event().wait()
+        return await asyncio.Future()
 
     async def _keep(self, message: Any) -> None:
         self.sent.append(message)

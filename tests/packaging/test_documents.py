@@ -12,7 +12,7 @@ import pytest
 from boxoffice.entrypoints.container import make_container
 from boxoffice.entrypoints.http.app import create_app
 from boxoffice.entrypoints.http.problems.catalog import CATALOG
-from boxoffice.entrypoints.http.reference.document import document
+from boxoffice.entrypoints.http.reference.document import document as written
 from boxoffice.entrypoints.settings import PREFIX, TEST_PREFIX, Settings
 
 from .readme import ROOT
@@ -86,7 +86,7 @@ def test_every_promise_names_the_tests_that_hold_it() -> None:
 
 
 def test_every_call_is_in_the_contract_and_no_other() -> None:
-    reference = json.loads(document(create_app(make_container(Settings(database_url="memory://")))))
+    reference = json.loads(written(create_app(make_container(Settings(database_url="memory://")))))
     served = {f"{method.upper()} {path}" for path, item in reference["paths"].items() for method in item}
     named = re.findall(r"`((?:GET|POST|PATCH|PUT|DELETE) /[^`?\s]*)", _text("docs/api.md"))
 

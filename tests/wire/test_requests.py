@@ -103,7 +103,7 @@ async def test_a_body_is_needed(raw: Raw, token: str) -> None:
     assert (await raw.ask(in_chunks(token))).code == "invalid-request"
 
 
-async def test_headers_given_twice_are_refused(raw: Raw, server: Server, token: str) -> None:
+async def test_headers_given_twice_are_refused(server: Server, token: str) -> None:
     for line, code in (
         ("Authorization: Bearer x", "invalid-request"),
         (f"Authorization: Bearer {token}", "invalid-request"),
