@@ -11,6 +11,7 @@ from litestar import HttpMethod, Request, Router, route
 from litestar.datastructures import ResponseHeader
 from litestar.openapi.plugins import ScalarRenderPlugin
 
+from ..plain_requests import plain_requests
 from ..reply import Reply
 
 # Scalar puts its styles into the page, so they cannot be named one by one.
@@ -74,6 +75,7 @@ def docs_router() -> Router:
     return Router(
         "/docs",
         route_handlers=[handle_head, handle_script],
+        middleware=[plain_requests],
         response_headers=[ResponseHeader(name="Content-Security-Policy", value=_POLICY)],
         include_in_schema=False,
     )
