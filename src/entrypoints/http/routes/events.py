@@ -41,6 +41,7 @@ from ..schemas.events import (
     TicketTypeChangesRequest,
     TicketTypeRequest,
 )
+from ..schemas.fields import NOT_BLANK
 from .bookings import BookingFilter
 
 _search_text = text(1, 200)
@@ -104,7 +105,9 @@ def router(
         q: Annotated[
             str | None,
             QueryParameter(
-                min_length=1, description="Text in the name or venue, literally, without case; 1 to 200 characters."
+                min_length=1,
+                schema_extra={"max_length": 200, "pattern": NOT_BLANK},
+                description="Text in the name or venue, literally, without case; 1 to 200 characters.",
             ),
         ] = None,
         cursor: Cursor = None,
@@ -303,7 +306,13 @@ def router(
         event_id: FromPath[str],
         request: SignedInRequest,
         after: Annotated[
-            int, QueryParameter(ge=0, le=GREATEST, description="The sequence number after which to go on.")
+            int,
+            QueryParameter(
+                ge=0,
+                le=GREATEST,
+                schema_extra={"maximum": GREATEST},  # Litestar would round it.
+                description="The sequence number after which to go on.",
+            ),
         ] = 0,
         limit: Limit = 50,
     ) -> Reply:
