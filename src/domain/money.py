@@ -1,6 +1,8 @@
 """Money: whole minor units and a currency. No fractions, so nothing is ever rounded."""
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from .fields import whole
 
@@ -171,11 +173,11 @@ CURRENCIES = frozenset(
 amount_of_price = whole(0, MOST)
 
 
-class Money(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+class Money(Struct, frozen=True, gc=False):
     """`amount` counts minor units (cents); `currency` is an ISO 4217 code."""
 
-    amount: int
-    currency: str
+    amount: Annotated[int, Meta(description="Minor units, such as cents.", examples=[2_500])]
+    currency: Annotated[str, Meta(description="An ISO 4217 code.", examples=["EUR"])]
 
     def times(self, quantity: int) -> "Money":
         """The price of `quantity` tickets."""

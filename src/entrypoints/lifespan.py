@@ -133,4 +133,8 @@ async def _again(chore: Callable[[], Awaitable[object]], every: float, what: str
             if said is not None:
                 said = None
                 _log.info("Looking for %s works again", what)
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            # The chore answered its cancellation with a failure. It is cancelled once only.
+            return
         await asyncio.sleep(every)

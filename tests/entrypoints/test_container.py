@@ -393,3 +393,25 @@ async def test_the_gateway_is_closed_at_the_end_whatever_it_says() -> None:
         async with running(container):
             pass
     assert said == ["checked", "gateway", "closed"]
+
+
+class Stubborn:
+    """A chore that answers its being cancelled with an error of its own."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+
+    async def __call__(self) -> None:
+        self.begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ConnectionError from None
+
+
+async def test_a_chore_that_fails_when_it_is_cancelled_does_not_keep_the_process_from_ending() -> None:
+    container = make_container(IN_MEMORY)
+    stubborn = Stubborn()
+    container.sweep.override(Object(stubborn))
+    async with asyncio.timeout(60), running(container):
+        await stubborn.begun.wait()

@@ -942,7 +942,7 @@ SQL: Final = (
         (
             Change(
                 "adapters/sql/mysql.py",
-                "        if trouble is Trouble.AWAY and committing:\n",
+                "        if trouble is Trouble.AWAY and committing and _code(error) not in _DENIED:\n",
                 "        if False:\n",
             ),
         ),

@@ -11,7 +11,9 @@ import yaml
 from boxoffice.adapters.observing.catalog import METRICS, Kind, Metric
 from boxoffice.application.observing import Overload, Trouble
 from boxoffice.domain.payment import PaymentKind
-from boxoffice.entrypoints.http.app import CALLS
+from boxoffice.entrypoints.container import make_container
+from boxoffice.entrypoints.http.app import create_app
+from boxoffice.entrypoints.settings import Settings
 from tests.observing.promql import Query, parse
 
 ROOT: Final = Path(__file__).parents[2]
@@ -27,9 +29,11 @@ QUERIES: Final[list[str]] = [
 ]
 SAMPLES: Final[dict[str, Metric]] = {name: metric for metric in METRICS.values() for name in metric.samples}
 
+ROUTES: Final = create_app(make_container(Settings(database_url="memory://"))).routes
+
 VALUES: Final[dict[str, set[str]]] = {
-    "route": {call.path for call in CALLS},
-    "method": {call.method for call in CALLS},
+    "route": {route.path_format for route in ROUTES},
+    "method": {"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"},
     "cause": {trouble.value for trouble in Trouble},
     "outcome": {"confirmed", "held", "waitlisted"},
     "pool": {"writing", "reading", "listing"},

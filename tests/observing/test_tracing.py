@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
+from sqlalchemy import create_engine, text
 
 from boxoffice.adapters.observing import Metrics, Numbers, Together
 from boxoffice.adapters.observing.tracing import Tracing
@@ -153,13 +154,59 @@ async def test_a_failure_is_told_with_its_cause(spans: Spans) -> None:
 
 async def test_an_error_of_the_service_is_an_error_of_the_span(spans: Spans) -> None:
     container = container_with(spans, "memory://")
+    container.list_events.override(Object(object()))
     async with serving(container) as office:
-        container.list_events.override(Object(object()))
         assert (await office.http.get("/events")).status_code == 500
-        assert (await office.http.get("/nowhere")).status_code == 404
     (request,) = spans.named("GET /events")
     assert request.status.status_code is StatusCode.ERROR
-    assert not any(span.status.status_code is StatusCode.ERROR for span in spans.named("GET"))
+
+
+async def test_a_refusal_is_told_with_its_status_and_is_no_error(spans: Spans) -> None:
+    """Wherever it is refused: before its handler, or by it."""
+    async with serving(container_with(spans, "memory://")) as office:
+        spans.exporter.clear()
+        bad = {"Authorization": "Bearer bad"}
+        asked = {
+            401: await office.http.get("/me", headers=bad),
+            404: await office.http.get("/events/nothing"),
+            415: await office.http.post("/login", content=b"nonsense"),
+        }
+        plain = await office.http.get("/events/")
+        assert (await office.http.get("/nowhere")).status_code == 404
+    told = {
+        (span.attributes or {})["http.response.status_code"]: (span.attributes or {})["boxoffice.request_id"]
+        for span in spans.all
+    }
+    assert [answer.status_code for answer in asked.values()] == list(asked)
+    assert told == {status: answer.headers["x-request-id"] for status, answer in asked.items()} | {
+        404: plain.headers["x-request-id"]
+    }
+    # A path that does not exist has no span, because there is nothing to name it by.
+    assert len(spans.all) == len(asked) + 1
+    assert not any(span.status.status_code is StatusCode.ERROR for span in spans.all)
+
+
+async def test_what_breaks_before_the_handler_is_an_error_of_the_span(spans: Spans) -> None:
+    container = container_with(spans, "memory://")
+    container.authenticate.override(Object(object()))
+    async with serving(container) as office:
+        spans.exporter.clear()
+        assert (await office.http.get("/me", headers=office.headers)).status_code == 500
+    (request,) = spans.all
+    assert request.status.status_code is StatusCode.ERROR
+
+
+def test_a_connection_that_is_lost_ends_what_was_under_way(spans: Spans) -> None:
+    """And raises nothing of its own, which would hide why it was lost."""
+    engine = create_engine("sqlite://")
+    spans.tracing.watch(engine)
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+        connection.commit()
+        connection.execute(text("SELECT 2"))
+        connection.invalidate()
+    engine.dispose()
+    assert [span.name for span in spans.all] == ["SELECT", "COMMIT", "SELECT"]
 
 
 async def test_who_watches_together_is_told_the_same(spans: Spans) -> None:

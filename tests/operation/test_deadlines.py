@@ -1,18 +1,18 @@
-"""Every wait of a request is bounded, and the inner ones end first: request, statement, lock, pool."""
+"""Every wait of a request is bounded: for its body, a statement, a lock, a connection of the pool."""
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import httpx
 import pytest
-import uvicorn
-from dependency_injector.providers import Object
+from litestar import Litestar
+from litestar.types import ASGIApp
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
-from uvicorn.server import ServerState
 
 from boxoffice.adapters.sql import mysql
 from boxoffice.adapters.sql.migrate import check_version, upgrade
@@ -21,101 +21,108 @@ from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.application.failures import Unavailable
 from boxoffice.entrypoints.cli.serve import DRAIN_SECONDS
 from boxoffice.entrypoints.container import make_container
-from boxoffice.entrypoints.http import connection
+from boxoffice.entrypoints.http import request
 from boxoffice.entrypoints.http.app import create_app
-from boxoffice.entrypoints.http.connection import ANSWER_SECONDS, Connection
+from boxoffice.entrypoints.http.request import BODY_SECONDS
+from boxoffice.entrypoints.lifespan import running
 from boxoffice.entrypoints.settings import Settings
 from tests import mariadb
-from tests.wire.raw import Raw, request
 
 
 def test_they_nest() -> None:
     """Whoever waits inside gives up first, so that it is told what it was that did not come."""
-    assert DRAIN_SECONDS > ANSWER_SECONDS > STATEMENT_LIMIT_SECONDS > LOCK_WAIT_SECONDS > POOL_SECONDS > 0
-    assert (ANSWER_SECONDS, STATEMENT_LIMIT_SECONDS, LOCK_WAIT_SECONDS, POOL_SECONDS) == (10, 5, 3, 1)
+    assert DRAIN_SECONDS > BODY_SECONDS > STATEMENT_LIMIT_SECONDS > LOCK_WAIT_SECONDS > POOL_SECONDS > 0
+    assert (BODY_SECONDS, STATEMENT_LIMIT_SECONDS, LOCK_WAIT_SECONDS, POOL_SECONDS) == (10, 5, 3, 1)
 
 
-class Sleepy:
-    """What never ends, unless it is called off."""
+class Unfinished:
+    """A request whose body stops arriving: a client that is silent, not one that is gone."""
 
-    def __init__(self) -> None:
-        self.given_up = 0
+    def __init__(self, app: ASGIApp, *parts: bytes) -> None:
+        self._app = app
+        self._parts = list(parts)
+        self.is_waited_for = asyncio.Event()
+        self.sent: list[Any] = []
 
-    async def __call__(self, *_: object) -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            self.given_up += 1
+    async def send(self, method: str, path: str, *headers: tuple[bytes, bytes]) -> None:
+        """Until it is answered."""
+        scope: Any = {
+            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
+            "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "", "server": None,
+            "client": ("127.0.0.1", 1), "headers": [(b"content-type", b"application/json"), *headers],
+        }  # fmt: skip
+        await self._app(scope, self._receive, self._keep)
 
+    async def _receive(self) -> Any:
+        if self._parts:
+            return {"type": "http.request", "body": self._parts.pop(0), "more_body": True}
+        self.is_waited_for.set()
+        return await asyncio.Future()
 
-SLOW = {
-    "GET": request("GET /health/ready HTTP/1.1", "X-Request-Id: slow"),
-    "HEAD": request("HEAD /health/ready HTTP/1.1", "X-Request-Id: slow"),
-    "POST": request("POST /login HTTP/1.1", "X-Request-Id: slow", body=b'{"email":"a@example.org","password":"x"}'),
-}
-FAST = request("GET /health/live HTTP/1.1")
-BROKEN = request("POST /login HTTP/1.1", body=b"[]")
+    async def _keep(self, message: Any) -> None:
+        self.sent.append(message)
 
+    @property
+    def status(self) -> int:
+        return int(self.sent[0]["status"])
 
-@asynccontextmanager
-async def listening(sleepy: Sleepy) -> AsyncIterator[int]:
-    """The service, asleep in places; on which port."""
-    container = make_container(Settings(database_url="memory://"))
-    # The storage lives as long as its container: the next one has its own.
-    vars(container.storage())["check_ready"] = sleepy
-    container.log_in.override(Object(sleepy))
-    config = uvicorn.Config(create_app(container), http=Connection, log_config=None, proxy_headers=False)
-    config.load()
-    state = ServerState()
-    server = await asyncio.get_running_loop().create_server(
-        lambda: Connection(config=config, server_state=state, app_state={}), "127.0.0.1", 0
-    )
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        for open_one in list(state.connections):
-            open_one.transport.close()
-        for task in list(state.tasks):
-            task.cancel()
-        await asyncio.gather(*state.tasks, return_exceptions=True)
+    @property
+    def problem(self) -> dict[str, Any]:
+        problem: dict[str, Any] = json.loads(self.sent[1]["body"])
+        return problem
 
 
 @pytest.fixture
-def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.05)
+async def app() -> AsyncIterator[Litestar]:
+    container = make_container(Settings(database_url="memory://"))
+    app = create_app(container)
+    async with running(container):
+        yield app
 
 
-@pytest.mark.usefixtures("short")
-@pytest.mark.parametrize("method", list(SLOW))
-async def test_a_request_that_takes_too_long_is_a_problem_and_the_connection_goes_on(method: str) -> None:
-    sleepy = Sleepy()
-    async with listening(sleepy) as port, await Raw.connect(port) as raw:
-        for _ in range(3):
-            is_head = method == "HEAD"
-            answer = await raw.ask(SLOW[method], is_head=is_head)
-            assert (answer.status, answer.request_id, answer.headers["retry-after"]) == (503, "slow", "1")
-            assert is_head or answer.code == "try-again"
-            assert (await raw.ask(FAST)).status == 200
-        assert sleepy.given_up == 3
+@pytest.mark.parametrize("parts", [(), (b'{"email":',)])
+async def test_a_body_that_does_not_arrive_is_refused_in_time(
+    app: Litestar, monkeypatch: pytest.MonkeyPatch, parts: tuple[bytes, ...]
+) -> None:
+    monkeypatch.setattr(request, "BODY_SECONDS", 0.05)
+    unfinished = Unfinished(app, *parts)
+    async with asyncio.timeout(60):
+        await unfinished.send("POST", "/login")
+    assert (unfinished.status, unfinished.problem["code"]) == (400, "invalid-request")
+    assert "arrives within" in unfinished.problem["errors"][0]["detail"]
 
 
-@pytest.mark.usefixtures("short")
-async def test_a_pipelined_request_has_its_own_time() -> None:
-    async with listening(Sleepy()) as port, await Raw.connect(port) as raw:
-        await raw.send(SLOW["GET"] * 2 + FAST)
-        assert [answer.status if (answer := await raw.answer()) else None for _ in range(3)] == [503, 503, 200]
+async def test_bodies_that_do_not_arrive_hold_up_no_other(app: Litestar) -> None:
+    """Hundreds of them, more than there are places for anything."""
+    waiting = [Unfinished(app, b"{") for _ in range(500)]
+    tasks = [asyncio.create_task(each.send("POST", "/login")) for each in waiting]
+    async with asyncio.timeout(60):
+        for each in waiting:
+            await each.is_waited_for.wait()
+        transport = httpx.ASGITransport(cast("Any", app))
+        async with httpx.AsyncClient(transport=transport, base_url="http://boxoffice") as http:
+            for path in ("/health/live", "/health/ready", "/events"):
+                assert (await http.get(path)).status_code == 200
+            body = {"name": "Ada", "email": "ada@example.org", "password": "correct horse battery"}
+            assert (await http.post("/create-user", json=body)).status_code == 201
+    assert not any(each.sent for each in waiting)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
-@pytest.mark.usefixtures("short")
-async def test_the_time_of_a_body_to_arrive_is_not_counted() -> None:
-    """A slow client's request has not arrived yet: another limit is for that."""
-    async with listening(Sleepy()) as port, await Raw.connect(port) as slow, await Raw.connect(port) as other:
-        await slow.send(BROKEN[:-1])
-        # Another one's time runs out twice meanwhile, so this one's would have, too.
-        for _ in range(2):
-            assert (await other.ask(SLOW["GET"])).status == 503
-        assert (await slow.ask(BROKEN[-1:])).code == "invalid-request"
+async def test_who_is_refused_anyway_is_not_waited_for(app: Litestar) -> None:
+    """Neither without signing in, nor for what is too large or no JSON."""
+    unfinished = Unfinished(app, b"{")
+    await unfinished.send("POST", "/book")
+    assert unfinished.status == 401
+    unfinished = Unfinished(app)
+    await unfinished.send("POST", "/login", (b"content-length", b"65537"))
+    assert unfinished.status == 413
+    unfinished = Unfinished(app)
+    await unfinished.send("POST", "/login", (b"content-encoding", b"gzip"))
+    assert unfinished.status == 415
+    assert not unfinished.is_waited_for.is_set()
 
 
 async def test_the_server_itself_ends_a_statement_that_takes_too_long(
@@ -187,5 +194,5 @@ def test_mysql_is_told_as_well() -> None:
 
 def test_the_manual_names_them() -> None:
     manual = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
-    for seconds, what in ((10, "request"), (5, "statement"), (3, "lock"), (1, "pool")):
+    for seconds, what in ((10, "body"), (5, "statement"), (3, "lock"), (1, "pool")):
         assert re.search(rf"\| {what}[^|]*\| {seconds} s ", manual), what

@@ -1,5 +1,6 @@
 """What the documents name is there, and what is there is named."""
 
+import json
 import re
 import subprocess
 import sys
@@ -8,9 +9,10 @@ from typing import Final
 
 import pytest
 
-from boxoffice.entrypoints.http.app import CALLS
-from boxoffice.entrypoints.http.kinds import KINDS
-from boxoffice.entrypoints.http.reference import openapi_document
+from boxoffice.entrypoints.container import make_container
+from boxoffice.entrypoints.http.app import create_app
+from boxoffice.entrypoints.http.problems.catalog import CATALOG
+from boxoffice.entrypoints.http.reference.document import document as written
 from boxoffice.entrypoints.settings import PREFIX, TEST_PREFIX, Settings
 
 from .readme import ROOT
@@ -84,10 +86,8 @@ def test_every_promise_names_the_tests_that_hold_it() -> None:
 
 
 def test_every_call_is_in_the_contract_and_no_other() -> None:
-    document = openapi_document(CALLS, "0")
-    served = {
-        f"{method.upper()} {path}" for path, item in document["paths"].items() for method in item if method != "head"
-    }
+    reference = json.loads(written(create_app(make_container(Settings(database_url="memory://")))))
+    served = {f"{method.upper()} {path}" for path, item in reference["paths"].items() for method in item}
     named = re.findall(r"`((?:GET|POST|PATCH|PUT|DELETE) /[^`?\s]*)", _text("docs/api.md"))
 
     assert set(named) == served
@@ -97,7 +97,7 @@ def test_every_problem_is_in_the_contract_with_its_status() -> None:
     rows = re.findall(r"^\| (\d{3}) \| `([\w-]+)` \|", _text("docs/api.md"), re.MULTILINE)
 
     assert sorted((code, int(status)) for status, code in rows) == sorted(
-        (code, kind.status) for code, kind in KINDS.items()
+        (code, entry.status) for code, entry in CATALOG.items()
     )
 
 

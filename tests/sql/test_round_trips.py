@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.adapters.sql.types import Result, Statement
 from boxoffice.application.idempotency import Answer, Key, Remembered
-from boxoffice.application.ports import Needs
+from boxoffice.application.ports import EventFilter, Needs
 from boxoffice.domain.book import book
 from boxoffice.domain.booking import Booking
 from boxoffice.domain.cancel import Cancel, cancel
@@ -31,6 +31,8 @@ from tests.contract.box_office import (
     payment_command,
     settling_command,
 )
+
+from .recorded import recording
 
 
 @contextmanager
@@ -191,18 +193,29 @@ async def test_cancelling_with_promotion(any_storage: SqlStorage, office: BoxOff
     assert len([each for each in sent if not each.startswith("BEGIN")]) == 4, sent
 
 
-async def test_reads_are_one_statement_each(any_storage: SqlStorage, office: BoxOffice) -> None:
+async def test_reads_are_one_statement_each_and_one_for_places(any_storage: SqlStorage, office: BoxOffice) -> None:
     state = await office.initialize(1, 1)
-    booking = (await office.book_many(state, [1, 1]))[1]
-    with round_trips(any_storage) as sent:
-        await office.reads.events_by_id([state.event.id])
-        await office.reads.booking(booking.id)
-        await office.reads.bookings_of_event(state.event.id, None, None, 10)
-        await office.reads.waiting_list(state.event.id, None, None, 10)
-        await office.reads.payments(booking.id)
-        await office.reads.open_payments(NOW + timedelta(days=1), 10)
-        await office.reads.lapsing_events(NOW + timedelta(days=1), 10)
-    assert len(sent) == 7, sent
+    confirmed, waiting = await office.book_many(state, [1, 1])
+    reads, event_id = office.reads, state.event.id
+    on_sale = EventFilter(statuses=frozenset({state.event.status}))
+    for statements, ask in (
+        (1, reads.events_by_id([event_id])),
+        (1, reads.booking(confirmed.id)),
+        (2, reads.booking(waiting.id)),
+        (1, reads.bookings_of_customer(confirmed.customer_id, None, None, 10)),
+        (2, reads.bookings_of_event(event_id, None, None, 10)),
+        # The ticket types that somebody waits for are asked first.
+        (3, reads.waiting_list(event_id, None, None, 10)),
+        (1, reads.events(on_sale, None, 10)),
+        (2, reads.events(replace(on_sale, q="jaz"), None, 10)),
+        (3, reads.events(replace(on_sale, q="jazz"), None, 10)),
+        (1, reads.payments(confirmed.id)),
+        (1, reads.open_payments(NOW + timedelta(days=1), 10)),
+        (1, reads.lapsing_events(NOW + timedelta(days=1), 10)),
+    ):
+        with recording(any_storage) as sent:
+            await ask
+        assert len(sent) == statements, sent
 
 
 @pytest.mark.parametrize("customers", [1, 100])

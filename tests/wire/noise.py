@@ -125,7 +125,7 @@ def _framing(random: Random, call: Call) -> bytes:
             if is_length
             else f"Transfer-Encoding: {random.choice(_CODINGS)}"
         )
-    body = random.choice((b"", b"{}", b"5\r\nhello\r\n0\r\n\r\n", b"0\r\n\r\n", b"{" * 20_000))
+    body = random.choice((b"", b"{}", b"5\r\nhello\r\n0\r\n\r\n", b"0\r\n\r\n", b"{" * 80_000))
     return request(f"{call.method} {call.path} HTTP/1.1", *lines, token=call.token) + body
 
 
@@ -273,9 +273,9 @@ def _recoded(random: Random, raw: bytes) -> bytes:
 
 def _around(random: Random, raw: bytes) -> bytes:
     return (
-        random.choice((b"", b" " * 20_000, b"\x00", b"\n", b"[", b"\x1e"))
+        random.choice((b"", b" " * 70_000, b"\x00", b"\n", b"[", b"\x1e"))
         + raw
-        + random.choice((b"", b" " * 20_000, b"\x00", b"{}", b",", b"]"))
+        + random.choice((b"", b" " * 70_000, b"\x00", b"{}", b",", b"]"))
     )
 
 

@@ -2,12 +2,13 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
 from msgspec import Struct
 
-from boxoffice.entrypoints.http.kinds import KINDS
+from boxoffice.entrypoints.http.problems.catalog import CATALOG
 
 ROOT: Final = Path(__file__).parents[2]
 
@@ -23,6 +24,11 @@ class Answer(Struct, frozen=True):
     body: bytes
 
     @property
+    def is_of_the_server(self) -> bool:
+        """Whether the server answered in its own words, because the request is not valid HTTP."""
+        return "x-request-id" not in self.headers
+
+    @property
     def request_id(self) -> str:
         return self.headers["x-request-id"]
 
@@ -32,20 +38,26 @@ class Answer(Struct, frozen=True):
         assert self.headers["content-type"] == "application/problem+json", self
         told = json.loads(self.body)
         assert told["requestId"] == self.request_id
-        assert told["status"] == self.status == KINDS[told["code"]].status
+        assert told["status"] == self.status == CATALOG[told["code"]].status
         assert told["type"] == f"/problems/{told['code']}"
         assert self.status < 500 or told["code"] == "try-again"
         assert ("errors" in told) == (told["code"] == "invalid-request")
         return str(told["code"])
 
-    def check(self, *, is_head: bool = False) -> None:
+    def check(self, *, is_head: bool = False, may_be_of_the_server: bool = False) -> None:
         """An answer as the contract has them, and none of a failure but of too much to do at the moment."""
+        if may_be_of_the_server and self.is_of_the_server:
+            assert 400 <= self.status < 500, self
+            assert (self.headers["connection"], self.body) == ("close", b""), self
+            return
         assert 200 <= self.status < 500 or (self.status == 503 and self.headers["retry-after"] in "12345"), self
         assert self.request_id
         if is_head:
             assert self.body == b""
         elif self.status >= 400:
             assert self.code
+        if self.status == 405:
+            assert "allow" in self.headers
 
 
 class Broken(Exception):
@@ -75,8 +87,10 @@ class Raw:
         await self._writer.drain()
 
     def send_no_more(self) -> None:
-        if not self._writer.is_closing() and self._writer.can_write_eof():
-            self._writer.write_eof()
+        # The service may have ended the connection already.
+        with suppress(OSError):
+            if not self._writer.is_closing() and self._writer.can_write_eof():
+                self._writer.write_eof()
 
     async def answer(self, *, is_head: bool = False, within: float = WITHIN) -> Answer | None:
         """The next answer, None at the end. Raises: TimeoutError, Broken."""
@@ -94,7 +108,7 @@ class Raw:
             if ended.partial:
                 raise Broken(ended.partial) from None
             return None
-        if version != "HTTP/1.1":
+        if version not in ("HTTP/1.1", "HTTP/1.0"):
             raise Broken(first)
         return Answer(int(status), headers, body)
 

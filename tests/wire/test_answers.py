@@ -15,6 +15,7 @@ import schemathesis
 from schemathesis.schemas import BaseSchema
 
 from boxoffice.domain.webhooks import MOST_WEBHOOKS
+from boxoffice.entrypoints.http.request import MOST_BYTES
 from tests.faults.service import Server
 from tests.wire.people import PASSWORD, People, next_year
 
@@ -68,19 +69,15 @@ class Tour:
         assert required <= set(answer.headers), (call, status)
         self.seen[call].add(status)
         if method == "GET":
-            self._head(path, target, query, sent, answer)
+            self._head(target, query, sent, answer)
         return answer.json() if answer.content and "json" in answer.headers["content-type"] else None
 
-    def _head(
-        self, path: str, target: str, query: dict[str, str] | None, headers: httpx.Headers, got: httpx.Response
-    ) -> None:
+    def _head(self, target: str, query: dict[str, str] | None, headers: httpx.Headers, got: httpx.Response) -> None:
         """The same without the body."""
         answer = self._http.head(target, params=query, headers=headers)
         assert answer.status_code == got.status_code
         assert answer.content == b""
         assert set(answer.headers) == set(got.headers)
-        self._schema[path]["HEAD"].validate_response(answer)
-        self.seen[f"HEAD {path}"].add(answer.status_code)
 
     def _response(self, path: str, method: str, status: int) -> dict[str, Any]:
         found: dict[str, Any] = self.document["paths"][path][method.lower()]["responses"][str(status)]
@@ -90,8 +87,7 @@ class Tour:
         return set(self._response(path, method, status)["content"])
 
     def _headers(self, path: str, method: str, status: int) -> set[str]:
-        described = self.document["components"]["headers"]
-        return {name for name in self._response(path, method, status)["headers"] if described[name]["required"]}
+        return set(self._response(path, method, status)["headers"]) - {"Idempotency-Replayed"}
 
     def token_of(self, email: str) -> str:
         answer = self._http.post("/login", json={"email": email, "password": PASSWORD})
@@ -125,8 +121,10 @@ STALE: Final = {"If-Match": '"9.0"'}
 
 
 def _public(tour: Tour) -> None:
-    for path in ("/health/live", "/health/ready", "/metrics", "/openapi.json", "/docs"):
+    for path in ("/health/live", "/health/ready", "/metrics", "/openapi.json"):
         tour.ask(200, f"GET {path}", NOBODY)
+    tour.ask(200, "GET /problems", NOBODY, headers={"Accept": "application/json"})
+    tour.ask(200, "GET /problems", NOBODY, headers={"Accept": "text/html"})
     call = "GET /problems/{code}"
     tour.ask(200, call, NOBODY, ids=("not-found",), headers={"Accept": "application/json"})
     tour.ask(200, call, NOBODY, ids=("not-found",), headers={"Accept": "text/html"})
@@ -169,7 +167,7 @@ def _events(tour: Tour, people: People) -> dict[str, Any]:
     ask(201, "POST /initialize", organizer, {"name": "Once", "totalTickets": 1}, headers=KEY)
     ask(201, "POST /initialize", organizer, {"name": "Once", "totalTickets": 1}, headers=KEY)
     ask(422, "POST /initialize", organizer, {"name": "Twice", "totalTickets": 1}, headers=KEY)
-    for call in ("GET /events/{id}", "GET /status/{eventId}"):
+    for call in ("GET /events/{eventId}", "GET /status/{eventId}"):
         ask(200, call, NOBODY, ids=(free["id"],))
         ask(404, call, customer, ids=(draft["id"],))
         ask(200, call, organizer, ids=(draft["id"],))
@@ -192,9 +190,9 @@ def _bookings(tour: Tour, people: People, events: dict[str, Any]) -> None:
     ask(422, "POST /book", customer, {**paid, "quantity": 1}, headers=KEY)
     assert held["status"] == "held"
     _payments(tour, customer, held["id"])
-    ask(200, "GET /bookings/{id}", customer, ids=(held["id"],))
-    ask(200, "GET /bookings/{id}", organizer, ids=(waiting["id"],))
-    for call in ("GET /bookings/{id}/payments", "GET /bookings/{id}"):
+    ask(200, "GET /bookings/{bookingId}", customer, ids=(held["id"],))
+    ask(200, "GET /bookings/{bookingId}", organizer, ids=(waiting["id"],))
+    for call in ("GET /bookings/{bookingId}/payments", "GET /bookings/{bookingId}"):
         ask(404, call, customer, ids=(waiting["id"],))
     page = ask(200, "GET /bookings", customer, query={"limit": "1"})
     ask(200, "GET /bookings", customer, query={"limit": "1", "cursor": page["nextCursor"]})
@@ -207,11 +205,11 @@ def _bookings(tour: Tour, people: People, events: dict[str, Any]) -> None:
     ask(422, "POST /cancel", customer, {"eventId": NOWHERE}, headers={"Idempotency-Key": "cancel"})
     refunded = ask(200, "POST /cancel", customer, {"bookingId": held["id"]})
     assert refunded["booking"]["paymentStatus"] == "refund_pending"
-    assert len(ask(200, "GET /bookings/{id}/payments", customer, ids=(held["id"],))["items"]) >= 2
+    assert len(ask(200, "GET /bookings/{bookingId}/payments", customer, ids=(held["id"],))["items"]) >= 2
 
 
 def _payments(tour: Tour, customer: str, booking_id: str) -> None:
-    call, own = "POST /bookings/{id}/payment", (booking_id,)
+    call, own = "POST /bookings/{bookingId}/payment", (booking_id,)
     tour.ask(402, call, customer, {"method": "card", "token": "tok_decline"}, ids=own)
     tour.ask(403, call, customer, {"method": "cash"}, ids=own)
     tour.ask(422, call, customer, {"method": "cash"}, ids=own, headers=KEY)
@@ -225,16 +223,20 @@ def _organizing(tour: Tour, people: People, events: dict[str, Any]) -> None:
     ask, organizer, customer = tour.ask, people.organizer.token, people.customer.token
     free, draft = (events["free"]["id"],), (events["draft"]["id"],)
     free_type, draft_type = (events[name]["ticketTypes"][0]["id"] for name in ("free", "draft"))
-    for call in ("GET /events/{id}/bookings", "GET /events/{id}/waiting-list", "GET /events/{id}/changes"):
+    for call in (
+        "GET /events/{eventId}/bookings",
+        "GET /events/{eventId}/waiting-list",
+        "GET /events/{eventId}/changes",
+    ):
         assert ask(200, call, organizer, ids=free)["items"]
         ask(304, call, organizer, ids=free, headers=SAME)
         ask(400, call, organizer, ids=free, query={"limit": "0"})
         ask(403, call, customer, ids=free)
         ask(404, call, customer, ids=draft)
     change, add, edit = (
-        "PATCH /events/{id}",
-        "POST /events/{id}/ticket-types",
-        "PATCH /events/{id}/ticket-types/{typeId}",
+        "PATCH /events/{eventId}",
+        "POST /events/{eventId}/ticket-types",
+        "PATCH /events/{eventId}/ticket-types/{ticketTypeId}",
     )
     one_more = {"name": "X", "totalTickets": 1}
     ask(409, change, organizer, {"status": "draft"}, ids=free)
@@ -264,18 +266,18 @@ def _webhooks(tour: Tour, people: People, events: dict[str, Any]) -> None:
         ask(201, "POST /webhooks", organizer, new)
     ask(409, "POST /webhooks", organizer, new)
     ask(200, "GET /webhooks", organizer)
-    ask(200, "GET /webhooks/{id}", organizer, ids=own)
-    ask(200, "PATCH /events/{id}", organizer, {"description": "Newer"}, ids=(new["eventId"],))
-    deliveries = "GET /webhooks/{id}/deliveries"
+    ask(200, "GET /webhooks/{webhookId}", organizer, ids=own)
+    ask(200, "PATCH /events/{eventId}", organizer, {"description": "Newer"}, ids=(new["eventId"],))
+    deliveries = "GET /webhooks/{webhookId}/deliveries"
     until = monotonic() + 60
     while not (failed := ask(200, deliveries, organizer, ids=own)["items"]):
         assert monotonic() < until, "a delivery that failed is told"
     ask(400, deliveries, organizer, ids=own, query={"status": "lost"})
-    again = "POST /webhooks/{id}/deliveries/{deliveryId}/retry"
+    again = "POST /webhooks/{webhookId}/deliveries/{deliveryId}/retry"
     ask(200, again, organizer, ids=(*own, failed[0]["id"]))
-    for call in ("GET /webhooks/{id}", deliveries, again, "DELETE /webhooks/{id}"):
+    for call in ("GET /webhooks/{webhookId}", deliveries, again, "DELETE /webhooks/{webhookId}"):
         ask(404, call, customer, ids=(*own, failed[0]["id"]))
-    ask(204, "DELETE /webhooks/{id}", organizer, ids=own)
+    ask(204, "DELETE /webhooks/{webhookId}", organizer, ids=own)
 
 
 def _everywhere(tour: Tour, people: People, events: dict[str, Any]) -> None:
@@ -285,11 +287,10 @@ def _everywhere(tour: Tour, people: People, events: dict[str, Any]) -> None:
     for path, item in tour.document["paths"].items():
         for method, described in item.items():
             call = f"{method.upper()} {path}"
-            if method == "head":
-                continue
+            assert method != "head"
             if "requestBody" in described:
                 tour.ask(400, call, customer, ids=ids, content=b"{")
-                tour.ask(413, call, customer, ids=ids, content=b" " * 20_000)
+                tour.ask(413, call, customer, ids=ids, content=b" " * (MOST_BYTES + 1))
                 tour.ask(415, call, customer, {}, ids=ids, headers={"Content-Type": "text/plain"})
             if described["security"]:
                 tour.ask(401, call, NOBODY, ids=ids, headers=BAD)
@@ -306,7 +307,7 @@ def test_every_status_was_seen(tour: Tour) -> None:
             if missing - UNREACHABLE.get(call, set()):
                 unseen[call] = missing
     assert unseen == {}
-    assert 503 in tour.seen["POST /bookings/{id}/payment"]
+    assert 503 in tour.seen["POST /bookings/{bookingId}/payment"]
 
 
 def test_nothing_else_was(tour: Tour) -> None:

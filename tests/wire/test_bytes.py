@@ -1,11 +1,14 @@
 """Noise at the socket: thousands of broken requests, each answered as the contract says or cut off, none failing.
 
+What is valid HTTP is answered by the service. What is not is answered, or cut off, by the server in its own words.
+
 Short, the seed is always the same; `--long` takes a new one, which stands in what a failure says.
 """
 
 import asyncio
 import json
 import logging
+import re
 import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,6 +17,7 @@ from typing import Any, Final
 
 import pytest
 
+from boxoffice.entrypoints.http.request import MOST_BYTES
 from tests.faults.service import Server
 from tests.wire.noise import Call, broken, odd_body, odd_headers, odd_target
 from tests.wire.people import People, next_year
@@ -97,10 +101,10 @@ async def repeat(count: int, seed: int, once: Callable[[Random], Awaitable[Count
     return seen
 
 
-async def must_answer(raw: Raw, *, is_head: bool = False) -> Answer:
+async def must_answer(raw: Raw, *, is_head: bool = False, may_be_of_the_server: bool = False) -> Answer:
     answer = await raw.answer(is_head=is_head)
     assert answer is not None, "the connection ended instead"
-    answer.check(is_head=is_head)
+    answer.check(is_head=is_head, may_be_of_the_server=may_be_of_the_server)
     return answer
 
 
@@ -120,13 +124,13 @@ async def whatever_comes(raw: Raw) -> Counter[str]:
         if answer is None:
             return seen + Counter(ended=1)
         if answer.status != 100:
-            answer.check()
-        seen[str(answer.status)] += 1
+            answer.check(may_be_of_the_server=True)
+        seen["of the server" if answer.is_of_the_server else str(answer.status)] += 1
 
 
 @pytest.mark.slow
 async def test_broken_requests(server: Server, calls: Sequence[Call], times: Times, seed: int) -> None:
-    """What comes ahead of a broken request is answered in order; the broken one is refused or cut off, or was none."""
+    """Requests ahead of a broken one are answered in order; the broken one is refused or cut off, or is none."""
 
     async def once(random: Random) -> Counter[str]:
         ahead = [random.choice(calls) for _ in range(random.choice((0, 0, 1, 3)))]
@@ -152,8 +156,8 @@ async def test_broken_requests(server: Server, calls: Sequence[Call], times: Tim
     seen = await repeat(count, seed, once)
     assert seen["ended"] == count
     assert seen["ahead"] > count // 2
-    assert seen["400"] > count // 3
-    assert min(seen[status] for status in ("200", "201", "401", "404", "409", "415")) > 0
+    assert seen["of the server"] > count // 5
+    assert min(seen[status] for status in ("200", "201", "400", "401", "404", "409", "415")) > 0
 
 
 @pytest.mark.slow
@@ -172,11 +176,12 @@ async def test_odd_bodies(server: Server, calls: Sequence[Call], times: Times, s
                 await raw.send(request(first, f"X-Request-Id: {number}", body=body, token=call.token))
                 answer = await must_answer(raw)
                 assert answer.request_id == str(number)
-                if len(body) > 16_384:
-                    assert answer.status == 413, body  # Too large is seen before there is anything to do.
-                elif not is_json(body):
-                    assert (answer.status, answer.code) == (400, "invalid-request"), body
                 seen[str(answer.status)] += 1
+                if len(body) > MOST_BYTES:
+                    assert answer.status == 413, len(body)
+                    break  # Its body was not read, so the connection ends.
+                if not is_json(body):
+                    assert (answer.status, answer.code) == (400, "invalid-request"), body
         return seen
 
     seen = await repeat(times(120, 3_000), seed, once)
@@ -193,12 +198,13 @@ def is_json(raw: bytes) -> bool:
 
 @pytest.mark.slow
 async def test_odd_targets_and_headers(server: Server, calls: Sequence[Call], times: Times, seed: int) -> None:
-    """A request whose framing is right is answered once, on a connection that stays, whatever it asks for and says."""
+    """A request whose framing is right is answered once, whatever it asks for and says."""
 
     async def once(random: Random) -> Counter[str]:
         seen: Counter[str] = Counter()
-        async with await Raw.connect(server.port) as raw:
-            for number in range(10):
+        for number in range(10):
+            # A connection of its own: a request that is refused before its body is read may end it.
+            async with await Raw.connect(server.port) as raw:
                 call = random.choice(calls)
                 method = random.choice(
                     (call.method, call.method, call.method, "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE")
@@ -211,15 +217,26 @@ async def test_odd_targets_and_headers(server: Server, calls: Sequence[Call], ti
                     f"{method} {path} HTTP/1.1", f"X-Request-Id: {number}", *lines, body=body, token=call.token
                 )
                 await raw.send(sent)
-                answer = await must_answer(raw, is_head=method == "HEAD")
+                answer = await must_answer(raw, is_head=method == "HEAD", may_be_of_the_server=not is_target(path))
+                if answer.is_of_the_server:
+                    seen["of the server"] += 1
+                    continue
                 assert answer.request_id == str(number), sent
-                if answer.status == 405:
-                    assert method not in answer.headers["allow"].split(", ")
+                if answer.status == 405 or method == "OPTIONS":
+                    assert answer.status in {204, 404, 405}
+                    assert answer.status == 404 or (method in answer.headers["allow"].split(", ")) == (
+                        method == "OPTIONS"
+                    )
                 seen[str(answer.status)] += 1
         return seen
 
     seen = await repeat(times(150, 3_000), seed, once)
-    assert min(seen[status] for status in ("200", "201", "400", "401", "404", "405", "415")) > 0
+    assert min(seen[status] for status in ("200", "201", "204", "400", "401", "404", "405", "415")) > 0
+
+
+def is_target(target: str) -> bool:
+    """Whether it has only characters that a target may have (RFC 3986)."""
+    return re.fullmatch(r"[!$%&'()*+,./0-9:;=?@A-Z_a-z~-]*", target) is not None
 
 
 @pytest.mark.slow
@@ -241,5 +258,5 @@ async def test_many_that_never_finish_keep_nobody_out(
         for raw in halves:
             raw.send_no_more()
     for raw in halves:
-        async with asyncio.timeout(WITHIN), raw:
-            assert await raw.answer() is None
+        async with raw:
+            assert (await whatever_comes(raw))["ended"] == 1

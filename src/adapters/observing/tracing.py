@@ -41,6 +41,9 @@ _is_told: Final = ContextVar("_is_told", default=False)
 """Whether what is under way has its span already."""
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_REQUEST_ID: Final = "boxoffice.request_id"
+"""The attribute of a span, and where the entrypoint leaves it in the ASGI scope."""
+
 _SPAN: Final = "boxoffice: the span of what is under way"
 _CARRIED: Final = frozenset({b"traceparent", b"tracestate"})
 
@@ -96,6 +99,7 @@ class Tracing:
         event.listen(engine, "rollback", statements.give_up)
         event.listen(engine, "handle_error", statements.fail)
         event.listen(engine, "checkin", statements.let_go)
+        event.listen(engine, "invalidate", statements.lose)
 
     def around_sending(self, send: Send) -> Send:
         """A way to send statements together that has one span for all of them, which are one round trip."""
@@ -192,13 +196,16 @@ class _Traced:
 
             try:
                 await self._app(scope, receive, answer)
+            except Exception:
+                span.set_status(Status(StatusCode.ERROR))
+                raise
             finally:
                 route = scope.get("path_template")
                 if route:
                     span.update_name(f"{method} {route}")
                     span.set_attribute("http.route", route)
-                if "request_id" in scope:
-                    span.set_attribute("boxoffice.request_id", scope["request_id"])
+                if _REQUEST_ID in scope:
+                    span.set_attribute(_REQUEST_ID, scope[_REQUEST_ID])
 
 
 def _carried(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[str, list[str]]:
@@ -234,7 +241,12 @@ class _Statements:
         self._start(connection, "COMMIT", "COMMIT")
 
     def give_up(self, connection: Connection) -> None:
-        _end(connection.info, is_failed=True)
+        # A connection that was lost has nothing under way, and asking it for more is an error.
+        if not connection.invalidated:
+            _end(connection.info, is_failed=True)
+
+    def lose(self, _dbapi_connection: Any, record: Any, _error: object) -> None:
+        _end(record.info, is_failed=True)
 
     def fail(self, context: ExceptionContext) -> None:
         if context.connection is not None:

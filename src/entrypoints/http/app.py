@@ -4,21 +4,25 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from litestar import Litestar, Request, Response, Router
+from litestar import HttpMethod, Litestar, Request, Response, Router
 from litestar.config.cors import CORSConfig
-from litestar.exceptions import MethodNotAllowedException, NotFoundException
+from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 from litestar.plugins import PluginProtocol
-from litestar.types import ASGIApp, ControllerRouterHandler, Middleware
+from litestar.routes import HTTPRoute
+from litestar.types import ASGIApp, ControllerRouterHandler, Message, Middleware, Receive, Scope, Send
 
+from ...application.failures import Unavailable
 from ...application.idempotency import Replayed
+from ...domain.refusals import Refusal
 from ..container import Container
 from ..lifespan import running
 from .authentication import Authentication
 from .idempotency import reply_of
 from .observation import observe, request_id_of, stopwatch
 from .plain_requests import is_plain, plain_requests
-from .problems.problem import MEDIA_TYPE, render
+from .problems.problem import MEDIA_TYPE, Malformed, render
 from .reference import document
+from .reply import Reply
 from .request import JsonRequest
 from .wiring import Routes
 
@@ -51,13 +55,24 @@ def create_app(
         middleware=[*([] if tracing is None else [tracing.around]), stopwatch, *middleware],
         plugins=list(plugins),
         exception_handlers={Exception: _problem, Replayed: _replay},
-        before_send=[observe(container.clock(), container.metrics())],
+        before_send=[_every_method, observe(container.clock(), container.metrics())],
         cors_config=_cors(settings.cors_origins),
         openapi_config=document.openapi_config(),
         lifespan=[lifespan],
         # Logs are set up by whoever runs the process.
         logging_config=None,
     )
+
+
+async def _every_method(message: Message, scope: Scope) -> None:
+    """Name all methods of a path in the answer to OPTIONS: Litestar names those of the handler that came first."""
+    request: Any = scope
+    if message["type"] != "http.response.start" or request.get("method") != HttpMethod.OPTIONS:
+        return
+    routes = [route for route in request["litestar_app"].routes if isinstance(route, HTTPRoute)]
+    methods = [route.methods for route in routes if route.path_format == request.get("path_template")]
+    allow = ", ".join(sorted(set().union(*methods))).encode()
+    message["headers"] = [(name, allow if name == b"allow" else value) for name, value in message["headers"]]
 
 
 def _api(container: Container) -> Router:
@@ -71,9 +86,26 @@ def _api(container: Container) -> Router:
     return Router(
         "/",
         route_handlers=routes.routers(),
-        middleware=[plain_requests, authentication],
+        middleware=[_refusals, plain_requests, authentication],
         request_class=JsonRequest,
     )
+
+
+def _refusals(app: ASGIApp) -> ASGIApp:
+    """Return a middleware that answers what the others of the API refuse.
+
+    Litestar would answer outside of all middleware, so tracing and an embedder's own would not see the answer.
+    """
+
+    async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except (Refusal, Malformed, HTTPException, Unavailable) as error:
+            problem = render(error, request_id_of(scope))
+            reply = Reply(problem.body, status=problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
+            await reply(scope, receive, send)
+
+    return middleware
 
 
 def _problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

@@ -86,7 +86,8 @@ def _given(body: Struct) -> dict[str, object]:
 
 def _kept(body: Any, path: Path, errors: list[FieldProblem]) -> Any:
     """Return a decoded struct with each value as its rule keeps it."""
-    shape = _shape(type(body))
+    kind: Any = type(body)
+    shape = _shape(kind)
     changes: dict[str, Any] = {}
     for wire_name, (field, _) in shape.fields.items():
         value = getattr(body, field.name)
@@ -147,7 +148,7 @@ def _broken(value: Any, annotation: Any, path: Path) -> Iterator[FieldProblem]:
             yield FieldProblem(pointer(*path), _requirement(str(error), annotation))
 
 
-def _broken_in_object(value: Mapping[str, Any], struct: type[Any], path: Path) -> Iterator[FieldProblem]:
+def _broken_in_object(value: Mapping[str, Any], struct: Any, path: Path) -> Iterator[FieldProblem]:
     shape = _shape(struct)
     for wire_name, given in value.items():
         at = (*path, wire_name)

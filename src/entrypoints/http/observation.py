@@ -1,7 +1,7 @@
 """Every answer's request id, security headers, metrics and line in the log."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from time import perf_counter
 from typing import Any, Final, Protocol
 
@@ -9,6 +9,7 @@ from litestar.enums import HttpMethod
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid7
 
+from ...application.authenticate import Caller
 from ...application.ports import Clock
 from ..logs import RequestLine, log_request
 
@@ -25,8 +26,8 @@ _SECURITY: Final = (
     # Ids in our paths do not travel to other sites.
     (b"referrer-policy", b"no-referrer"),
 )
-_PRIVATE_HEADERS: Final = (*_SECURITY, (b"cache-control", b"no-store"))
-_PUBLIC_HEADERS: Final = (*_SECURITY, (b"cache-control", b"no-cache"))
+_NO_COPY: Final = ((b"cache-control", b"no-store"),)
+_PUBLIC_COPY: Final = ((b"cache-control", b"no-cache"),)
 """A copy of what anyone may see may be kept, and is revalidated each time (`If-None-Match`)."""
 
 
@@ -75,10 +76,12 @@ def observe(clock: Clock, metrics: Metrics) -> Callable[[Message, Scope], Awaita
         caller = request.get("user")
         method = request["method"]
         is_public = method in _READING and status in _PUBLIC and caller is None
+        given: Any = message.get("headers", ())
         message["headers"] = [
-            *message["headers"],
+            *given,
             (b"x-request-id", request_id.encode()),
-            *(_PUBLIC_HEADERS if is_public else _PRIVATE_HEADERS),
+            *_SECURITY,
+            *_cache_control(given, is_public=is_public),
         ]
         known = method if method in _METHODS else None
         route: str | None = request.get("path_template")
@@ -86,7 +89,8 @@ def observe(clock: Clock, metrics: Metrics) -> Callable[[Message, Scope], Awaita
         log_request(
             RequestLine(
                 request_id=request_id,
-                user_id=caller.actor.user_id if caller else None,
+                # An embedder's own authentication sets users of its own.
+                user_id=caller.actor.user_id if isinstance(caller, Caller) else None,
                 method=known,
                 route=route,
                 status=status,
@@ -96,3 +100,10 @@ def observe(clock: Clock, metrics: Metrics) -> Callable[[Message, Scope], Awaita
         )
 
     return before_send
+
+
+def _cache_control(given: Iterable[tuple[bytes, bytes]], *, is_public: bool) -> Iterable[tuple[bytes, bytes]]:
+    """Return the header that an answer lacks; a handler that sets its own is left alone."""
+    if any(name == b"cache-control" for name, _ in given):
+        return ()
+    return _PUBLIC_COPY if is_public else _NO_COPY

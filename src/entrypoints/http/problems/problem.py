@@ -2,7 +2,9 @@
 
 import logging
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Annotated, Any, Final
+from uuid import UUID
 
 import msgspec
 from litestar.exceptions import HTTPException, ValidationException
@@ -56,7 +58,7 @@ class Problem(Struct, frozen=True, rename="camel"):
         list[FieldProblem] | UnsetType, Meta(description="With `invalid-request`: every broken value that is known.")
     ] = UNSET
     booking_id: Annotated[
-        str | UnsetType, Meta(description="With `already-booked`: the live booking that stands in the way.")
+        UUID | UnsetType, Meta(description="With `already-booked`: the live booking that stands in the way.")
     ] = UNSET
 
 
@@ -92,6 +94,9 @@ class _Told(Struct, frozen=True):
 
 
 _INVALID: Final = "The request is not valid; `errors` says what to mend."
+_OF_LITESTAR: Final = frozenset({400, 404, 405, 500})
+"""Statuses of exceptions that Litestar itself raises, and that have a code in the catalogue."""
+
 _UNHANDLED: Final = _Told("internal-error", "Something broke; it has been logged with this request id.")
 
 
@@ -102,6 +107,8 @@ def pointer(*path: str | int) -> str:
 
 def render(error: Exception, request_id: str) -> Rendered:
     """Return the problem for an exception. An exception without a code of its own is logged and reveals nothing."""
+    if isinstance(error, HTTPException) and error.status_code not in _OF_LITESTAR:
+        return _of_embedder(error, request_id)
     told = _told(error)
     if told is _UNHANDLED:
         _log.error("Unhandled exception, request %s.", request_id, exc_info=error)
@@ -154,10 +161,29 @@ def _of_refusal(refusal: Refusal) -> _Told:
     return _Told(refusal.code, refusal.detail, headers, refusal.members)
 
 
+def _of_embedder(error: HTTPException, request_id: str) -> Rendered:
+    """Return the problem for an exception with a status that no code of ours has; an embedder's handler raised it."""
+    try:
+        title = HTTPStatus(error.status_code).phrase
+    except ValueError:
+        title = "Error"
+    body = {
+        "type": "about:blank",
+        "title": title,
+        "status": error.status_code,
+        "detail": error.detail,
+        "code": title.lower().replace(" ", "-"),
+        "requestId": request_id,
+    }
+    return Rendered(error.status_code, error.headers or {}, msgspec.json.encode(body))
+
+
 def _of_litestar(error: HTTPException) -> _Told:
     match error.status_code:
         case 404:
-            return _Told("not-found", "There is no such path; GET /docs lists the paths there are.")
+            is_ours = error.detail == HTTPStatus.NOT_FOUND.phrase
+            detail = "There is no such path; GET /docs lists the paths there are." if is_ours else error.detail
+            return _Told("not-found", detail)
         case 405:
             allow = (error.headers or {}).get("allow", "")
             return _Told("method-not-allowed", f"The path takes {allow}.", {"Allow": allow})
@@ -170,7 +196,7 @@ def _of_litestar(error: HTTPException) -> _Told:
 def _of_parameters(error: HTTPException) -> list[FieldProblem]:
     """Return the broken parameters that Litestar found."""
     if not isinstance(error, ValidationException) or not isinstance(error.extra, list):
-        return [FieldProblem("", "must be valid HTTP")]
+        return [FieldProblem("", error.detail)]
     return [
         FieldProblem(pointer(camel_case(each["key"])) if "key" in each else "", requirement(each["message"]))
         for each in error.extra

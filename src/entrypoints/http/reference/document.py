@@ -7,11 +7,13 @@ from typing import Any, Final
 import msgspec
 from litestar import Litestar, Request, Router
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme, Tag
 
 from .... import __version__
 from ..authentication import UNAUTHENTICATED
 from ..camel_case import camel_case
+from ..plain_requests import plain_requests
 from ..reply import Reply
 from .components import components, webhooks
 from .operations import SCHEME, described, readable
@@ -46,8 +48,15 @@ def openapi_config() -> OpenAPIConfig:
         tags=[Tag(name=name, description=description) for name, description in _TAGS.items()],
         use_handler_docstrings=True,
         openapi_router=docs_router(),
-        render_plugins=[ReferencePage()],
+        render_plugins=[ReferencePage(), _Document()],
     )
+
+
+class _Document(JsonRenderPlugin):
+    """The same document where Litestar would serve its own."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:  # noqa: ARG002
+        return document(request.app)
 
 
 def router() -> Router:
@@ -67,7 +76,7 @@ def router() -> Router:
             made[current] = document(request.app)
         return Reply(made[current])
 
-    return Router("/", route_handlers=[handle_document], tags=["Operations"])
+    return Router("/", route_handlers=[handle_document], middleware=[plain_requests], tags=["Operations"])
 
 
 def document(app: Litestar) -> bytes:

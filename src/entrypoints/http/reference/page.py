@@ -7,10 +7,11 @@ from html import escape
 from importlib.resources import files
 from typing import Any, Final
 
-from litestar import Request, Router, get
+from litestar import HttpMethod, Request, Router, route
 from litestar.datastructures import ResponseHeader
 from litestar.openapi.plugins import ScalarRenderPlugin
 
+from ..plain_requests import plain_requests
 from ..reply import Reply
 
 # Scalar puts its styles into the page, so they cannot be named one by one.
@@ -42,14 +43,20 @@ class ReferencePage(ScalarRenderPlugin):
         return (
             "<!doctype html><html lang=en><head><meta charset=utf-8>"
             f"<title>{title}: API reference</title><meta name=viewport content='width=device-width, initial-scale=1'>"
-            "</head><body><noscript>The reference needs JavaScript; <a href=/openapi.json>/openapi.json</a> does not."
-            "</noscript>"
+            "<link rel=icon href=data:,></head><body>"
+            "<noscript>The reference needs JavaScript; <a href=/openapi.json>/openapi.json</a> does not.</noscript>"
             f"<script id=api-reference data-url=/openapi.json data-configuration='{escape(json.dumps(self.options))}'>"
             f"</script><script src={self.js_url}></script></body></html>"
         ).encode()
 
 
-@get("/scalar.js", include_in_schema=False)
+@route("/", http_method=HttpMethod.HEAD)
+async def handle_head() -> Reply:
+    """Answer HEAD like Litestar's own handler of the page answers GET."""
+    return Reply(b"", media_type="text/html; charset=utf-8")
+
+
+@route("/scalar.js", http_method=[HttpMethod.GET, HttpMethod.HEAD])
 async def handle_script(request: Request[Any, Any, Any]) -> Reply:
     """Answer Scalar's script (MIT licence), compressed as it lies in the package wherever the client takes it so."""
     headers = {"Vary": "Accept-Encoding"}
@@ -67,7 +74,8 @@ def docs_router() -> Router:
     """Return the router below which Litestar serves the page."""
     return Router(
         "/docs",
-        route_handlers=[handle_script],
+        route_handlers=[handle_head, handle_script],
+        middleware=[plain_requests],
         response_headers=[ResponseHeader(name="Content-Security-Policy", value=_POLICY)],
         include_in_schema=False,
     )

@@ -6,11 +6,15 @@ from uuid import UUID
 from msgspec import UNSET, Meta, UnsetType
 
 from ....domain.fields import Rules
-from ....domain.webhooks import WEBHOOK_RULES, DeliveryStatus, Webhook
+from ....domain.webhooks import FACT_KINDS, HOST_AND_PATH, LONGEST_URL, WEBHOOK_RULES, DeliveryStatus, Webhook
 from ..decoding import RequestBody
 from .fields import CreatedAt, EventId, NextCursor, Time, View
 
-_URL = Meta(description="Where facts are sent, by HTTPS.", examples=["https://hooks.example.org/boxoffice"])
+_URL = Meta(
+    description="Where facts are sent, by HTTPS.",
+    examples=["https://hooks.example.org/boxoffice"],
+    extra_json_schema={"maxLength": LONGEST_URL, "pattern": f"^https?://{HOST_AND_PATH}$"},
+)
 
 
 FactKind = Annotated[str, Meta(extra_json_schema={"$ref": "#/components/schemas/FactKind"})]
@@ -25,7 +29,11 @@ class WebhookRequest(RequestBody, frozen=True, kw_only=True):
     event_id: Annotated[UUID | UnsetType, Meta(description="One event only; left out: all of one's own.")] = UNSET
     kinds: Annotated[
         list[FactKind] | UnsetType,
-        Meta(description="Some kinds of facts only; left out: all.", examples=[["TicketsBooked", "BookingCancelled"]]),
+        Meta(
+            description="Some kinds of facts only; left out: all.",
+            examples=[["TicketsBooked", "BookingCancelled"]],
+            extra_json_schema={"minItems": 1, "maxItems": len(FACT_KINDS)},
+        ),
     ] = UNSET
 
 
