@@ -160,7 +160,24 @@ async def test_what_never_was_on_sale_can_be_left_out(office: BoxOffice) -> None
     assert await names(office, public) == ["shown"]
     assert await names(office, replace(public, viewer_id=new_id())) == ["shown"]
     assert sorted(await names(office, replace(public, viewer_id=ORGANIZER.user_id))) == ["hidden", "shown"]
-    assert await names(office, replace(public, q="SHOWN")) == ["shown"]
+    own = replace(public, viewer_id=ORGANIZER.user_id)
+    for q in ("D", "hid", "HIDDEN"):
+        assert await names(office, replace(public, q=q)) == []
+        assert await names(office, replace(public, q=q, viewer_id=new_id())) == []
+        assert await names(office, replace(public, q=q, organizer_id=ORGANIZER.user_id)) == []
+        assert await names(office, replace(own, q=q)) == ["hidden"]
+        assert await names(office, replace(own, q=q, organizer_id=ORGANIZER.user_id)) == ["hidden"]
+    for q in ("W", "SHOWN"):
+        assert await names(office, replace(public, q=q)) == ["shown"]
+
+
+@pytest.mark.parametrize(
+    "q", ["caf\u00c9", "CAFE\u0301", "\u0390", "\u0399\u0308\u0301", "ss \u1fe4", "\u1e9e \u03c1\u0313"]
+)
+async def test_a_text_is_found_in_every_spelling_that_is_the_same_to_readers(office: BoxOffice, q: str) -> None:
+    """Composed or not, in capitals or not, also where capitals and small letters are not as many."""
+    await office.initialize(1, name="Caf\u00e9 \u0390", venue="Stra\u00dfe? Gro\u00df \u1fe4")
+    assert len(await names(office, replace(ON_SALE, q=q))) == 1
 
 
 @pytest.mark.parametrize(

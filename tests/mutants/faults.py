@@ -1178,11 +1178,38 @@ FAIRNESS: Final = (
         (
             Change(
                 "application/limits_on_login.py",
-                'subject_key("account and address", email, network)',
-                'subject_key("account and address", email, None)',
+                'subject_key("account and address", account, network)',
+                'subject_key("account and address", account, None)',
             ),
         ),
         ("tests/application/test_limits_on_login.py",),
+    ),
+    Fault(
+        "Each spelling of an address has failures of its own",
+        (Change("application/limits_on_login.py", "    account = spellings(email)[-1]\n", "    account = email\n"),),
+        ("tests/application/test_limits_on_login.py",),
+    ),
+    Fault(
+        "A search shows cancelled drafts",
+        (
+            Change(
+                "adapters/sql/event_queries.py",
+                "and_(events.c.status.in_(wanted), or_(*_shown(hiding=hiding)))",
+                "events.c.status.in_(wanted)",
+            ),
+        ),
+        ("tests/contract/test_reads.py",),
+    ),
+    Fault(
+        "The search index folds texts in a way of its own",
+        (
+            Change(
+                "adapters/sql/rows.py",
+                '    return folded(f"{event.name}\\n{event.venue}")\n',
+                '    return f"{event.name}\\n{event.venue}".casefold()\n',
+            ),
+        ),
+        ("tests/contract/test_reads.py",),
     ),
     Fault(
         "Each address of an IPv6 network counts by itself",

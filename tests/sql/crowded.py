@@ -19,6 +19,8 @@ from tests import mariadb
 EVENTS: Final = 100_000
 LISTS: Final = 20
 """Events with a waiting list of `WAITING`, after the first."""
+FIRST_SHOWN: Final = 99_001
+"""The first of the cancelled events that were on sale; 9,898 before it were not."""
 WAITING: Final = 20_000
 WAITING_FIRST: Final = 400_000
 CONFIRMED_FIRST: Final = 200_000
@@ -58,6 +60,11 @@ def name(number: int) -> str:
     """The name of an event."""
     letters = "".join(LETTERS[number // 19**place % 19] for place in range(4))
     return KINDS[number % len(KINDS)] + letters
+
+
+def organizer_id(number: int) -> UUID:
+    """The organizer of an event."""
+    return UUID(bytes=b"o%015d" % (number % 1_000))
 
 
 def starts_at(number: int) -> datetime | None:
@@ -139,8 +146,11 @@ def _events(words: _Words) -> str:
         "currency": "'EUR'",
         "status": (
             f"CASE WHEN n <= {LISTS + 1} OR n % 5 > 1 THEN '{EventStatus.ON_SALE}' "
+            f"WHEN n % 10 = 1 THEN '{EventStatus.CANCELLED}' "
             f"WHEN n % 5 = 1 THEN '{EventStatus.COMPLETED}' ELSE '{EventStatus.PAUSED}' END"
         ),
+        # Nearly all that are cancelled never were on sale.
+        "was_published": f"CASE WHEN n BETWEEN {LISTS + 2} AND {FIRST_SHOWN - 1} AND n % 10 = 1 THEN 0 ELSE 1 END",
         "version": "1",
         "last_seq": "1",
         "last_queue_number": _waiting("n"),

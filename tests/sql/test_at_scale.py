@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from msgspec.structs import replace
 
 from boxoffice.adapters.sql.event_queries import SECOND_LOOK
 from boxoffice.adapters.sql.storage import SqlStorage
@@ -31,6 +32,7 @@ from .recorded import Sent, cost, recording, walked
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 PUBLIC: Final = frozenset({EventStatus.ON_SALE, EventStatus.PAUSED})
+CANCELLED: Final = EventFilter(statuses=frozenset({EventStatus.CANCELLED}), hides_unpublished=True)
 FIRST, FIRST_TYPE = crowded.event_id(1), crowded.ticket_type_id(1)
 LAST_IN_FIRST: Final = crowded.booking_id(crowded.CONFIRMED_FIRST + crowded.WAITING_FIRST)
 IN_NO_EVENT: Final = "hohohoho"
@@ -83,6 +85,10 @@ async def read_everything(storage: SqlStorage) -> None:
         for wanted in (
             EventFilter(statuses=PUBLIC),
             EventFilter(statuses=frozenset({EventStatus.COMPLETED})),
+            CANCELLED,
+            replace(CANCELLED, viewer_id=crowded.organizer_id(1)),
+            replace(CANCELLED, q="jazz"),
+            replace(CANCELLED, q="jazz", viewer_id=crowded.organizer_id(1)),
             EventFilter(statuses=frozenset({EventStatus.DRAFT}), organizer_id=new_id()),
             EventFilter(statuses=frozenset({EventStatus.DRAFT}), organizer_id=new_id(), q="jazz"),
             *(
@@ -169,6 +175,18 @@ async def test_a_page_of_events_costs_what_it_shows(
     with recording(storage) as sent:
         await storage.reads.events(EventFilter(statuses=PUBLIC, q=q), after, 50)
     assert await costs(storage, url, sent) < 4_000
+
+
+async def test_cancelled_events_that_are_hidden_cost_nothing(storage: SqlStorage, url: str) -> None:
+    for viewer_id in (None, new_id(), crowded.organizer_id(1)):
+        with recording(storage) as sent:
+            page = await storage.reads.events(replace(CANCELLED, viewer_id=viewer_id), None, 50)
+        assert len(page.events) == 50
+        assert await costs(storage, url, sent) < 4_000
+    with recording(storage) as sent:
+        page = await storage.reads.events(replace(CANCELLED, q="o"), None, 50)
+    assert page.next is not None
+    assert await costs(storage, url, sent) < 12 * SECOND_LOOK
 
 
 async def test_a_text_that_is_nowhere_costs_a_bounded_number_of_rows(storage: SqlStorage, url: str) -> None:

@@ -178,7 +178,7 @@ async def fill_before_payments(url: str) -> tuple[Inventory, list[Booking]]:
         Initialize(
             event_id=new_id(),
             actor=ORGANIZER,
-            details=EventDetails(name="Jazz night"),
+            details=EventDetails(name="Jazz night", venue="Caf\u00e9 \u0390"),
             ticket_types=((new_id(), general_admission(1)),),
             currency="EUR",
         ),
@@ -206,7 +206,8 @@ async def fill_before_payments(url: str) -> tuple[Inventory, list[Booking]]:
     types = leaving.inventory.ticket_types
 
     def write(connection: Connection) -> None:
-        connection.execute(insert(tables.events), [without(rows.event_values(event), *_NEW_OF_EVENTS)])
+        of_event = {**rows.event_values(event), "searchable": f"{event.name}\n{event.venue}".casefold()}
+        connection.execute(insert(tables.events), [without(of_event, *_NEW_OF_EVENTS)])
         connection.execute(insert(tables.ticket_types), [rows.ticket_type_values(each) for each in types])
         new = ("paid_by", "paid_with", "cancellation_deadline_hours", "reschedules", "grace_until")
         written = [by_column(tables.bookings, rows.booking_values(each)) for each in bookings]
@@ -237,8 +238,14 @@ async def test_a_database_from_before_payments_is_brought_along(empty_url: str) 
         assert replace(found.booking, place=None) == replace(booking, place=None)
     assert [fact.seq for fact in await storage.reads.facts(state.event.id, 0, 99)] == [1, 2, 3, 4, 5, 6]
     assert (await VerifyPromises(storage, AtNow())()).breaches == []
-    page = await storage.reads.events(EventFilter(statuses=frozenset({EventStatus.ON_SALE}), q="jazz ni"), None, 9)
-    assert [each.event.id for each in page.events] == [state.event.id]
+    on_sale = EventFilter(statuses=frozenset({EventStatus.ON_SALE}))
+    for wanted in (
+        replace(on_sale, q="jazz ni"),
+        replace(on_sale, q="\u0390"),
+        replace(on_sale, q="\u0390", organizer_id=state.event.organizer_id),
+    ):
+        page = await storage.reads.events(wanted, None, 9)
+        assert [each.event.id for each in page.events] == [state.event.id]
     waiting = await storage.reads.booking(bookings[2].id)
     assert waiting is not None
     assert waiting.booking.place == Place(1, 0)

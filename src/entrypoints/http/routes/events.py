@@ -67,7 +67,7 @@ def router(
             "Initialize an event with its tickets",
             201,
             EventView,
-            ("not-allowed",),
+            ("not-allowed", "too-many-events"),
             ("Idempotency-Key", "ETag"),
         ),
     )
