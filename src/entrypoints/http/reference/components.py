@@ -26,6 +26,8 @@ _FIELDS: Final = {
     "paymentStatus": "Where the booking's payment stands now.",
     "paidBy": "Who recorded the payment; `null`: the provider.",
     "cancellationDeadlineHours": "Until how many hours before the start the customer may cancel.",
+    "reschedules": "How often the event had been moved to an earlier start or another day.",
+    "graceUntil": "Until when the customer may cancel free of charge; `null`: by the deadline.",
     "expiresAt": "Until when the tickets are held for payment; `null`: they are not held.",
     "queueNumber": "The place in the waiting list, issued under the event's lock.",
     "by": "Who ended it: `customer`, `organizer` or `event`.",
@@ -91,8 +93,9 @@ def _describe(schema: dict[str, Any]) -> None:
     schema["required"] = list(properties)
     for name, each in properties.items():
         each["description"] = _FIELDS[name]
-    if "expiresAt" in properties:
-        properties["expiresAt"]["anyOf"][0]["format"] = "date-time"
+    for name in ("expiresAt", "graceUntil"):
+        if "anyOf" in properties.get(name, {}):
+            properties[name]["anyOf"][0]["format"] = "date-time"
 
 
 def _mend(schema: dict[str, Any]) -> None:
