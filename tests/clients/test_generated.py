@@ -24,7 +24,7 @@ MODULES: Final = INSTALLED / "npm" / "node_modules"
 PACKAGE: Final = "boxoffice_client"
 
 # What openapi-python-client writes for every API alike: these lines are the same whatever the document says.
-UNCHECKED: Final = f"[mypy-{PACKAGE}.client]\nfollow_imports = silent\n"
+UNCHECKED: Final = f"[mypy]\n[mypy-{PACKAGE}.client]\nfollow_imports = silent\n"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -224,7 +224,7 @@ def test_every_schema_is_named_and_described(made: dict[str, Any]) -> None:
             assert "default" not in each, (name, schema)
             assert "enum" not in each, (name, schema)
             meant = next((part for part in each.get("anyOf", ()) if part != {"type": "null"}), each)
-            assert "$ref" in meant or "type" in meant, (name, schema)
+            assert ("$ref" in meant) != ("type" in meant), (name, schema)
             if name.endswith("At") or name == "timestamp":
                 assert meant["format"] == "date-time", (name, schema)
             if name == "id" or (name.endswith("Id") and name != "requestId"):

@@ -3,6 +3,7 @@
 Time and memory are linear in the body, whatever it holds.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from functools import cache
@@ -19,6 +20,9 @@ from .problems.problem import FieldProblem, Malformed, pointer
 
 MOST_ERRORS: Final = 100
 """Broken values named in one answer, so that an answer stays small whatever the body holds."""
+
+_ITEM: Final = re.compile(r" - at `\$\[(\d+)\]`$")
+"""Where msgspec says which item of a list is broken."""
 
 Path = tuple[str | int, ...]
 Command = TypeVar("Command", bound=Struct)
@@ -145,7 +149,9 @@ def _broken(value: Any, annotation: Any, path: Path) -> Iterator[FieldProblem]:
         try:
             msgspec.convert(value, annotation)
         except msgspec.ValidationError as error:
-            yield FieldProblem(pointer(*path), _requirement(str(error), annotation))
+            item = _ITEM.search(str(error))
+            at = path if item is None else (*path, int(item[1]))
+            yield FieldProblem(pointer(*at), _requirement(str(error), annotation))
 
 
 def _broken_in_object(value: Mapping[str, Any], struct: Any, path: Path) -> Iterator[FieldProblem]:

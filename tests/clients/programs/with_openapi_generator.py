@@ -57,7 +57,7 @@ try:
 except ConflictException as error:
     assert isinstance(error.data, Problem), error
     assert (error.data.status, error.data.code) == (409, ProblemCode.ALREADY_MINUS_BOOKED)
-    assert error.data.booking_id == str(second.id)
+    assert error.data.booking_id == second.id
 else:
     raise AssertionError("booked twice")
 try:

@@ -65,7 +65,7 @@ assert (second.status, second.position, second.tickets_ahead) == (BookingStatus.
 
 problem = book_ticket.sync(client=waiting, body=BookRequest(event_id=event.id))
 assert isinstance(problem, Problem), problem
-assert (problem.status, problem.code, problem.booking_id) == (409, ProblemCode.ALREADY_BOOKED, str(second.id))
+assert (problem.status, problem.code, problem.booking_id) == (409, ProblemCode.ALREADY_BOOKED, second.id)
 refused = book_ticket.sync(client=waiting, body=BookRequest(event_id=event.id, quantity=0))
 assert isinstance(refused, Problem), refused
 assert isinstance(refused.errors, list), refused
