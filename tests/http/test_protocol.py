@@ -69,6 +69,11 @@ async def test_unknown_paths_are_a_404_for_everybody(anyone: Client, method: str
         problem(answer, 404, "not-found")
 
 
+async def test_the_reference_has_one_path_as_well(anyone: Client) -> None:
+    for path in ("/openapi.json/", "//openapi.json", "/%6fpenapi.json", "/docs/", "//docs", "/d%6fcs"):
+        problem(await anyone.get(path), 404, "not-found")
+
+
 @pytest.mark.parametrize(("path", "allowed"), ALLOWED.items())
 async def test_other_methods_are_a_405(anyone: Client, path: str, allowed: set[str]) -> None:
     for method in ("PUT", "DELETE", "TRACE", "BREW"):
