@@ -30,8 +30,8 @@ AUDIT_READY := $(VENV)/audit/.ready
 CLIENTS_READY := $(VENV)/clients/.ready
 NPM := tests/clients/package.json tests/clients/package-lock.json
 
-# All that is shipped is in the third, with the same versions.
-AUDITED := requirements-audit.txt requirements-build.txt requirements-dev.txt
+# All that is shipped is in the last, with the same versions.
+AUDITED := requirements-audit.txt requirements-build.txt requirements-clients.txt requirements-dev.txt
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)

@@ -26,6 +26,12 @@ Made by `make licences` from the lock files; a test compares the two. Boxoffice 
 |---|---|
 """
 
+TAIL: Final = """
+The page at `/docs` is drawn by Scalar's API reference 1.46.4 (MIT), the file `dist/browser/standalone.js` of the npm
+package `@scalar/api-reference`, compressed and otherwise as it is published; its licence lies beside it in
+`src/entrypoints/http/reference/static/scalar.LICENSE`.
+"""
+
 _NAMES: Final = {
     "Apache Software License": "Apache-2.0",
     "Apache 2": "Apache-2.0",
@@ -80,6 +86,7 @@ def page() -> Iterator[str]:
     yield from HEAD.splitlines()
     for requirement in shipped():
         yield f"| {requirement.name} | {licence(requirement.name)} |"
+    yield from TAIL.splitlines()
 
 
 if __name__ == "__main__":

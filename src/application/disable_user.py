@@ -5,6 +5,7 @@ from msgspec.structs import replace
 from ..domain.fields import checked
 from ..domain.refusals import NotFound
 from ..domain.user import LOGIN_RULES, User
+from .grant_role import lock_by_spelling
 from .ports import Clock, Storage, UnitOfWork
 from .transaction import in_transaction
 
@@ -60,7 +61,7 @@ def _address(email: str) -> str:
 
 
 async def _locked(unit_of_work: UnitOfWork, address: str) -> User:
-    user = await unit_of_work.users.lock_by_email(address)
+    user = await lock_by_spelling(unit_of_work, address)
     if user is None:
         raise NotFound("No account has this e-mail address.")
     return user

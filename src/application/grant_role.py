@@ -2,6 +2,7 @@
 
 from msgspec.structs import replace
 
+from ..domain.addresses import spellings
 from ..domain.fields import checked
 from ..domain.refusals import NotFound
 from ..domain.user import LOGIN_RULES, Role, User
@@ -21,7 +22,7 @@ class GrantRole:
         address = checked({"email": email}, LOGIN_RULES)["email"]
 
         async def grant(unit_of_work: UnitOfWork) -> User:
-            user = await unit_of_work.users.lock_by_email(address)
+            user = await lock_by_spelling(unit_of_work, address)
             if user is None:
                 raise NotFound("No account has this e-mail address.")
             if user.role is role:
@@ -31,3 +32,12 @@ class GrantRole:
             return granted
 
         return await in_transaction(self._storage, grant)
+
+
+async def lock_by_spelling(unit_of_work: UnitOfWork, typed: str) -> User | None:
+    """The account that signs in with this address, locked until the unit of work ends."""
+    for address in spellings(typed):
+        user = await unit_of_work.users.lock_by_email(address)
+        if user is not None:
+            return user
+    return None

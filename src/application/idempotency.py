@@ -7,7 +7,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from ..domain.refusals import PaymentUnderWay, RequestInProgress, StateRefusal
+from ..domain.refusals import StateRefusal
 
 Outcome = TypeVar("Outcome")
 
@@ -78,11 +78,8 @@ class Once(Struct, Generic[Outcome], frozen=True, kw_only=True):
 
 
 def is_kept(refusal: Exception) -> bool:
-    """Whether a refusal is an answer for good; after any other the key is free again.
-
-    A payment that is under way is another request's, so it says nothing for good about this one.
-    """
-    return isinstance(refusal, StateRefusal) and not isinstance(refusal, PaymentUnderWay | RequestInProgress)
+    """Whether a refusal is an answer for good; after any other the key is free again."""
+    return isinstance(refusal, StateRefusal) and not refusal.may_pass
 
 
 class Replayed(Exception):

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from msgspec import structs
 
+from ..domain.addresses import spellings
 from ..domain.fields import checked
 from ..domain.refusals import TooManyRequests, WrongCredentials
 from ..domain.user import LOGIN_RULES
@@ -40,11 +41,15 @@ Subjects = Mapping[UUID, int]
 
 
 def subjects_of(email: str, address: Hashable) -> Subjects:
-    """The account with an address, the account alone, and the address alone where it is known."""
+    """The account with an address, the account alone, and the address alone where it is known.
+
+    Every spelling of an e-mail address counts for the same account.
+    """
     network = network_of(address)
+    account = spellings(email)[-1]
     subjects = {
-        subject_key("account and address", email, network): MOST_FAILURES,
-        subject_key("account", email): MOST_OF_ACCOUNT,
+        subject_key("account and address", account, network): MOST_FAILURES,
+        subject_key("account", account): MOST_OF_ACCOUNT,
     }
     if network is not None:
         subjects[subject_key("address", network)] = MOST_OF_ADDRESS

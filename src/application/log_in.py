@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from msgspec import Struct, structs
 
+from ..domain.addresses import spellings
 from ..domain.fields import checked
 from ..domain.refusals import WrongCredentials
 from ..domain.user import LOGIN_RULES, Session, User
@@ -62,9 +63,9 @@ class LogIn:
         """
         kept = checked(structs.asdict(credentials), LOGIN_RULES)
         # A stranger's attempts use up a share of their own, not that of the account.
-        asker = Asker((kept["email"], address), network_of(address))
+        asker = Asker((spellings(kept["email"])[-1], address), network_of(address))
         for _ in range(_LOOKS):
-            user = await self._storage.reads.user_by_email(kept["email"])
+            user = await self._find(kept["email"])
             is_right = await self._hasher.verify(kept["password"], user.password_hash if user else None, asker)
             if user is None or not is_right or user.disabled_at is not None:
                 raise WrongCredentials
@@ -72,6 +73,13 @@ class LogIn:
             if signed_in is not None:
                 return signed_in
         raise Unavailable("The account is being changed; try again in a moment.")
+
+    async def _find(self, typed: str) -> User | None:
+        for address in spellings(typed):
+            user = await self._storage.reads.user_by_email(address)
+            if user is not None:
+                return user
+        return None
 
     async def _better_hash(self, user: User, password: str, asker: Asker) -> str:
         """The password kept as today's are. The old hash where it is good, or where too many others wait."""

@@ -3,7 +3,7 @@
 Repositories speak in sets. Whatever raises may raise the failures of `failures`; only what is special is said below.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Protocol
@@ -14,10 +14,10 @@ from msgspec import Struct
 from ..domain.booking import Booking, BookingStatus
 from ..domain.event import Event, EventState, EventStatus
 from ..domain.facts import Fact
-from ..domain.inventory import Decision, DueHolds, Inventory, Line, WaitingSizes
+from ..domain.inventory import Decision, DueHolds, Inventory, Line, OverlongHolds, WaitingSizes
 from ..domain.money import Money
 from ..domain.payment import Payment
-from ..domain.settle import ClosingAsk, HoldAsk, LineAsk
+from ..domain.settle import ClosingAsk, HoldAsk, LineAsk, OverlongHoldsQuery
 from ..domain.user import Role, Session, User
 from .idempotency import Key, Remembered
 from .observing import Figures
@@ -201,6 +201,12 @@ class Inventories(Protocol):
     async def due_holds(self, asks: Sequence[HoldAsk]) -> dict[UUID, DueHolds]:
         """Holds that have lapsed, by event, as saved by now, those that lapsed first first."""
 
+    async def overlong_holds(self, asks: Sequence[OverlongHoldsQuery]) -> dict[UUID, OverlongHolds]:
+        """Holds that outlive the start of their event, by event, as saved by now."""
+
+    async def live_events(self, organizer_ids: Collection[UUID]) -> dict[UUID, int]:
+        """How many live events each of these organizers has as saved by now, counted to `MOST_LIVE_EVENTS` at most."""
+
     async def waiting_sizes(self, event_ids: Sequence[UUID]) -> dict[UUID, dict[UUID, WaitingSizes]]:
         """The sizes in each line that is not empty, by event and ticket type, as saved by now."""
 
@@ -360,11 +366,16 @@ class UnitOfWork(Protocol):
 
 
 class EventFilter(Struct, frozen=True, kw_only=True):
-    """Which events: by status, organizer (None: anybody), and text in name or venue, literally and without case."""
+    """Which events: by status, organizer (None: anybody), and text in name or venue, literally and without case.
+
+    `hides_unpublished` leaves out those that never were on sale, but for those that `viewer_id` organizes.
+    """
 
     statuses: frozenset[EventStatus]
     organizer_id: UUID | None = None
     q: str | None = None
+    hides_unpublished: bool = False
+    viewer_id: UUID | None = None
 
 
 class EventKey(Struct, frozen=True):

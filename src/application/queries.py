@@ -44,7 +44,7 @@ class ReadEvent:
 
 
 class ListEvents:
-    """Events, soonest first. Drafts are listed for their organizer, all of them for admins."""
+    """Events, soonest first. Those that never were on sale are listed for their organizer, all of them for admins."""
 
     def __init__(self, reads: Reads) -> None:
         self._reads = reads
@@ -64,7 +64,13 @@ class ListEvents:
             if actor is None:
                 return Page([], None)
             organizer_id = None if actor.role is Role.ADMIN else actor.user_id
-        wanted = EventFilter(statuses=PUBLIC if status is None else frozenset({status}), organizer_id=organizer_id, q=q)
+        wanted = EventFilter(
+            statuses=PUBLIC if status is None else frozenset({status}),
+            organizer_id=organizer_id,
+            q=q,
+            hides_unpublished=status is EventStatus.CANCELLED and (actor is None or actor.role is not Role.ADMIN),
+            viewer_id=actor.user_id if actor else None,
+        )
         found = await self._reads.events(wanted, after, limit)
         return Page(found.events, found.next)
 

@@ -21,7 +21,8 @@ from msgspec.structs import replace
 from ..domain.booking import Booking
 from ..domain.inventory import Decision, Inventory, LiveBooking
 from ..domain.refusals import IdempotencyKeyReused, NotFound
-from ..domain.settle import STEP, Asks, Settle, asks, settle
+from ..domain.settle import STEP, Asks, Settle, asks, settle, step_asks
+from .allowances import ANSWER_OVERHEAD, Allowance
 from .failures import Conflict, Locked, OutcomeUnknown, Retryable, StorageFailure, Unavailable
 from .idempotency import Key, Keyed, Remembered, Replayed
 from .observing import Observer, Overload, Passage, Trouble, Unobserved
@@ -30,7 +31,8 @@ from .throughput import Throughput
 
 Command = TypeVar("Command")
 Outcome = TypeVar("Outcome")
-Decide = Callable[[Inventory | None, datetime], Decision[Any]]
+Decide = Callable[[Any, datetime], Decision[Any]]
+"""Is given the inventory, None where there is none; for a new event, how many live ones its organizer has."""
 
 MOST_WAITING = 10_000
 """Commands that may wait in a queue, however many it serves."""
@@ -92,10 +94,18 @@ def outcome(admitted: Admitted[Outcome]) -> Outcome:
     return admitted.outcome
 
 
+class Bounds(Struct, frozen=True):
+    """How many commands may wait in a queue, at most and in any case, and how many share a transaction."""
+
+    most_waiting: int = MOST_WAITING
+    least_waiting: int = LEAST_WAITING
+    most_together: int = MOST_TOGETHER
+
+
 class _Entry:
     """One command in the queue. Without a future nobody waits for it."""
 
-    __slots__ = ("decide", "future", "has_stood_by", "joined_at", "keyed", "mark", "needs")
+    __slots__ = ("decide", "future", "has_stood_by", "joined_at", "keyed", "mark", "needs", "organizer_id")
 
     def __init__(
         self,
@@ -104,8 +114,10 @@ class _Entry:
         future: "asyncio.Future[Admitted[Any]] | None",
         keyed: Keyed | None = None,
         mark: object = None,
+        organizer_id: UUID | None = None,
     ) -> None:
         self.needs = needs
+        self.organizer_id = organizer_id
         self.decide = decide
         self.future = future
         self.keyed = keyed
@@ -146,23 +158,24 @@ class Turnstile:
         clock: Clock,
         ids: Ids,
         *,
-        most_waiting: int = MOST_WAITING,
-        least_waiting: int = LEAST_WAITING,
-        most_together: int = MOST_TOGETHER,
+        bounds: Bounds | None = None,
         jitter: Callable[[], float] = random.random,
         observer: Observer | None = None,
+        answers: Allowance | None = None,
     ) -> None:
         self._observer: Observer = observer or Unobserved()
+        bounded = bounds or Bounds()
+        bounded = replace(bounded, least_waiting=min(bounded.least_waiting, bounded.most_waiting))
 
         def batch(entries: list[_Entry], is_last: bool) -> _Batch:
-            in_pieces = is_last and len(entries) >= most_together
-            return _Batch(entries, clock.now, ids.new(), in_pieces=in_pieces)
+            in_pieces = is_last and len(entries) >= bounded.most_together
+            return _Batch(entries, clock.now, ids.new(), in_pieces=in_pieces, allowance=answers)
 
         def entrance() -> _Entrance:
             return _Entrance(
                 storage,
                 batch,
-                bounds=_Bounds(most_waiting, min(least_waiting, most_waiting), most_together),
+                bounds=bounded,
                 jitter=jitter,
                 observer=self._observer,
                 found_held=self._send_aside,
@@ -187,7 +200,8 @@ class Turnstile:
         To be waited for.
 
         Raises: the refusals of `decide`, NotFound where there is no such event, Unavailable. Replayed where the key has
-        its answer, IdempotencyKeyReused where it came with another request.
+        its answer, IdempotencyKeyReused where it came with another request, TooManyRequests where the `answers` that
+        may be kept for its user are used up.
         """
 
         return self._wait_for(needs, partial(_decide_if_found, decide, command), keyed)
@@ -195,11 +209,16 @@ class Turnstile:
     def admit_new(
         self,
         command: Command,
-        decide: Callable[[Command, datetime], Decision[Outcome]],
+        organizer_id: UUID,
+        decide: Callable[[Command, int, datetime], Decision[Outcome]],
         keyed: Keyed | None = None,
     ) -> "asyncio.Future[Admitted[Outcome]]":
-        """Record the decision about an event that does not exist yet. Raises: as `admit`."""
-        return self._wait_for(None, lambda _, now: decide(command, now), keyed)
+        """Record the decision about an event that does not exist yet. Raises: as `admit`.
+
+        `decide` is given how many live events the organizer has, those of this transaction included. No lock keeps
+        another process from adding to them meanwhile, as many as it takes together.
+        """
+        return self._wait_for(None, lambda live_events, now: decide(command, live_events, now), keyed, organizer_id)
 
     def settle_soon(self, event_id: UUID) -> None:
         """Do what is still to be done for an event, step by step, behind the commands that wait by now."""
@@ -217,7 +236,9 @@ class Turnstile:
         while runners := [each.runner for each in (self._front, self._side) if each.runner is not None]:
             await asyncio.wait(runners)
 
-    def _wait_for(self, needs: Needs | None, decide: Decide, keyed: Keyed | None) -> "asyncio.Future[Admitted[Any]]":
+    def _wait_for(
+        self, needs: Needs | None, decide: Decide, keyed: Keyed | None, organizer_id: UUID | None = None
+    ) -> "asyncio.Future[Admitted[Any]]":
         if self._is_closed:
             raise Unavailable("The service is shutting down; try again in a moment.")
         entrance = self._front if needs is None else self._entrance(needs.event_id)
@@ -225,7 +246,7 @@ class Turnstile:
             self._observer.overloaded(Overload.COMMANDS)
             raise Unavailable("Too many requests wait at the moment; try again in a moment.")
         future: asyncio.Future[Admitted[Any]] = entrance.loop.create_future()
-        entrance.join(_Entry(needs, decide, future, keyed, self._observer.arriving()))
+        entrance.join(_Entry(needs, decide, future, keyed, self._observer.arriving(), organizer_id))
         return future
 
     def _entrance(self, event_id: UUID) -> "_Entrance":
@@ -256,14 +277,6 @@ def _decide_if_found(
     return decide(inventory, command, now)
 
 
-class _Bounds(Struct, frozen=True):
-    """How many commands may wait in a queue, at most and in any case, and how many share a transaction."""
-
-    most_waiting: int
-    least_waiting: int
-    most_together: int
-
-
 class _Entrance:
     """A queue, and the task that lets through who waits in it, for as long as anybody does.
 
@@ -276,7 +289,7 @@ class _Entrance:
         storage: Storage,
         batch: "Callable[[list[_Entry], bool], _Batch]",
         *,
-        bounds: _Bounds,
+        bounds: Bounds,
         jitter: Callable[[], float],
         observer: Observer,
         found_held: Callable[[Collection[UUID]], None],
@@ -564,7 +577,15 @@ def _without_concerned(inventory: Inventory) -> Inventory:
 class _Batch:
     """The commands of one transaction and what becomes of them."""
 
-    def __init__(self, entries: Sequence[_Entry], now: Callable[[], datetime], mark: UUID, *, in_pieces: bool) -> None:
+    def __init__(
+        self,
+        entries: Sequence[_Entry],
+        now: Callable[[], datetime],
+        mark: UUID,
+        *,
+        in_pieces: bool,
+        allowance: Allowance | None = None,
+    ) -> None:
         self.mark = mark
         self.begun = asyncio.get_running_loop().time()
         self.lock_seconds = 0.0
@@ -573,9 +594,11 @@ class _Batch:
         self.postponed: list[_Entry] = []
         self._entries = entries
         self._in_pieces = in_pieces
+        self._allowance = allowance
         self._now = now
         # By the numbers of their ids, which have their hashes at hand; so are bookings and customers.
         self._seen: dict[int, _Seen] = {}
+        self._live_events: dict[UUID, int] = {}
         self._remembered: dict[Key, Remembered] = {}
         self._to_remember: list[Remembered] = []
         self._pending: list[Decision[Any]] = []
@@ -610,9 +633,7 @@ class _Batch:
             locked = await storage.lock(needs)
             self.lock_seconds = asyncio.get_running_loop().time() - asked
             self._seen = {event_id.int: _Seen(inventory) for event_id, inventory in locked.items()}
-        keys = [entry.keyed.key for entry in self._entries if entry.keyed is not None]
-        if keys:
-            self._remembered = await storage.remembered(keys)
+        await self._load_known(storage)
         now = self._now()
         await self._settle_lapsed(storage, now)
         await self._load_lines(storage, needs, now)
@@ -633,11 +654,20 @@ class _Batch:
                 result = self._decide(entry, seen, now)
                 if need is not None and need.settles and isinstance(result, Admitted):
                     result = await self._settle_on(storage, result, now)
-                self._remember(entry, result)
+                self._remember(entry, result, now)
             self.results.append((entry, result))
         await self._flush(storage)
         if self._to_remember:
             await storage.remember(self._to_remember, now)
+
+    async def _load_known(self, storage: Inventories) -> None:
+        """What keys were answered before, and what organizers of new events have."""
+        keys = [entry.keyed.key for entry in self._entries if entry.keyed is not None]
+        if keys:
+            self._remembered = await storage.remembered(keys)
+        organizers = {entry.organizer_id for entry in self._entries if entry.organizer_id is not None}
+        if organizers:
+            self._live_events = await storage.live_events(organizers)
 
     async def _settle_lapsed(self, storage: Inventories, now: datetime) -> None:
         """A hold whose time is over counts as expired from that moment: it is settled before anything else."""
@@ -668,6 +698,8 @@ class _Batch:
         hold_asks = [each.holds for each in wanted.values() if each.holds]
         closing = await storage.closing(closing_asks) if closing_asks else {}
         due = await storage.due_holds(hold_asks) if hold_asks else {}
+        overlong_asks = [each.overlong for each in wanted.values() if each.overlong]
+        overlong = await storage.overlong_holds(overlong_asks) if overlong_asks else {}
         for event_id, each in wanted.items():
             seen = self._seen[event_id.int]
             shown = {ask.ticket_type_id: lines[ask.ticket_type_id] for ask in each.lines}
@@ -676,6 +708,7 @@ class _Batch:
                 lines={**seen.inventory.lines, **shown},
                 closing=closing.get(event_id, ()),
                 due=due.get(event_id),
+                overlong=overlong.get(event_id),
             )
 
     def _known_answer(self, entry: _Entry) -> Exception | None:
@@ -693,24 +726,33 @@ class _Batch:
         seen.inventory = replace(seen.inventory, waiting_sizes=sizes.get(event_id, {}))
 
     def _decide(self, entry: _Entry, seen: _Seen | None, now: datetime) -> Admitted[Any] | Exception:
-        inventory = None if entry.needs is None or seen is None else seen.by(entry.needs)
+        given: Inventory | int | None = None
+        if entry.organizer_id is not None:
+            given = self._live_events[entry.organizer_id]
+        elif entry.needs is not None and seen is not None:
+            given = seen.by(entry.needs)
         try:
-            decision = entry.decide(inventory, now)
+            if self._allowance is not None and entry.keyed is not None:
+                self._allowance.check(entry.keyed.key.user_id, now)
+            decision = entry.decide(given, now)
         except Exception as refusal:  # noqa: BLE001 - a rule said no, or is broken: nothing happened, and the caller is told
             return refusal
         return self._record(decision, seen)
 
-    def _remember(self, entry: _Entry, result: Admitted[Any] | Exception) -> None:
+    def _remember(self, entry: _Entry, result: Admitted[Any] | Exception, now: datetime) -> None:
         remembered = None if entry.keyed is None else entry.keyed.remember(result)
         if remembered is not None:
             self._remembered[remembered.key] = remembered
             self._to_remember.append(remembered)
+            if self._allowance is not None:
+                kept = ANSWER_OVERHEAD + len(remembered.answer.body)
+                self._allowance.use(remembered.key.user_id, kept, now)
 
     async def _settle_on(self, storage: Inventories, admitted: Admitted[Any], now: datetime) -> Admitted[Any]:
         """Where the lines that were loaded did not reach, load more and go on, as far as one step goes."""
         event_id = admitted.inventory.event.id
         while admitted.inventory.event.is_unsettled and admitted.moved < STEP:
-            await self._load(storage, {event_id: asks(self._seen[event_id.int].inventory, {}, now)})
+            await self._load(storage, {event_id: step_asks(self._seen[event_id.int].inventory, now)})
             decision = settle(self._seen[event_id.int].inventory, Settle(event_id), now)
             self._record(decision, self._seen[event_id.int])
             admitted = Admitted(
@@ -729,6 +771,9 @@ class _Batch:
     def _record(self, decision: Decision[Any], seen: _Seen | None) -> Admitted[Any]:
         inventory = decision.inventory
         event = inventory.event
+        if event.organizer_id in self._live_events:
+            was_live = seen is not None and not seen.inventory.event.status.is_closed
+            self._live_events[event.organizer_id] += (not event.status.is_closed) - was_live
         if seen is None:
             seen = self._seen[event.id.int] = _Seen(inventory)
             is_written = True

@@ -63,8 +63,9 @@ class Booking(Struct, frozen=True, gc=False, kw_only=True):
     """One claim, one id from first to last.
 
     `amount` is the price when it was booked, times the quantity, and `cancellation_deadline_hours` the event's policy
-    then, which binds it. `expires_at` is when a hold lapses. `paid_by` is the charge that paid it and `paid_with`
-    how.
+    then, which binds it, but for moves of the start after the `reschedules` that it was made after, and before
+    `grace_until`: somebody promoted past the deadline has until then. `expires_at` is when a hold lapses. `paid_by` is
+    the charge that paid it and `paid_with` how.
     `queue_number` is its place in the order of the waiting list, kept as history once it has been served; None where it
     never waited. `place` is as of the answer that carries it and is stored nowhere.
     """
@@ -80,6 +81,8 @@ class Booking(Struct, frozen=True, gc=False, kw_only=True):
     paid_by: UUID | None = None
     paid_with: PaymentMethod | None = None
     cancellation_deadline_hours: int = 0
+    reschedules: int = 0
+    grace_until: datetime | None = None
     queue_number: int | None = None
     expires_at: datetime | None = None
     created_at: datetime

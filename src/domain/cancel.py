@@ -76,5 +76,16 @@ def _check_customer_may_cancel(event: Event, booking: Booking, now: datetime) ->
     if event.status is EventStatus.COMPLETED or event.has_started(now):
         raise CancellationClosed
     # The deadline is for those who have their tickets; whoever waits may leave until the start.
-    if booking.status is BookingStatus.CONFIRMED and event.is_past_deadline(booking.cancellation_deadline_hours, now):
+    is_late = event.is_past_deadline(booking.cancellation_deadline_hours, now)
+    if booking.status is BookingStatus.CONFIRMED and is_late and not is_released(event, booking, now):
         raise CancellationClosed
+
+
+def is_released(event: Event, booking: Booking, now: datetime) -> bool:
+    """Whether the deadline does not bind a customer, who may cancel free of charge.
+
+    The event was moved since the booking was made, or the booking was promoted too late for its deadline.
+    """
+    if booking.reschedules < event.reschedules:
+        return True
+    return booking.grace_until is not None and now < booking.grace_until

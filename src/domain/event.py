@@ -8,6 +8,7 @@ from uuid import UUID
 
 from msgspec import UNSET, Struct, UnsetType, structs
 
+from .characters import look_alike_key
 from .fields import Rules, checked, moment, optional, text, whole
 from .money import Money, price
 from .refusals import (
@@ -17,12 +18,16 @@ from .refusals import (
     NotAllowed,
     NotFound,
     NotOnSale,
+    TooManyEvents,
     TooManyTicketTypes,
     invalid,
 )
 from .user import Actor, Role
 
 MOST_TICKET_TYPES = 50
+MOST_LIVE_EVENTS = 200
+"""Drafts and events on sale or paused that one organizer has at a time."""
+
 GENERAL_ADMISSION = "General admission"
 """The one ticket type of an event that names none."""
 
@@ -46,8 +51,8 @@ class EventStatus(StrEnum):
         return other in _STEPS[self]
 
 
-_DRAFT: Final = EventStatus.DRAFT
 _ON_SALE: Final = EventStatus.ON_SALE
+_COMPLETED: Final = EventStatus.COMPLETED
 _STEPS = {
     EventStatus.DRAFT: {EventStatus.ON_SALE, EventStatus.CANCELLED},
     EventStatus.ON_SALE: {EventStatus.PAUSED, EventStatus.COMPLETED, EventStatus.CANCELLED},
@@ -98,8 +103,11 @@ class EventDetails(Struct, frozen=True, gc=False, kw_only=True):
     cancellation_deadline_hours: int = 0
     waiting_list_policy: WaitingListPolicy = WaitingListPolicy.STRICT
 
-    def check_times(self) -> None:
-        """Raises: InvalidRequest where times contradict each other."""
+    def check_times(self, before: "EventDetails | None" = None) -> None:
+        """`before` is what an edit starts from: what it leaves as it was may be older than a rule.
+
+        Raises: InvalidRequest where times contradict each other.
+        """
         errors = []
         if self.ends_at and not self.starts_at:
             errors.append(FieldError(("ends_at",), "needs a start"))
@@ -107,6 +115,9 @@ class EventDetails(Struct, frozen=True, gc=False, kw_only=True):
             errors.append(FieldError(("ends_at",), "must be after the start"))
         if self.sales_open_at and self.sales_close_at and self.sales_close_at <= self.sales_open_at:
             errors.append(FieldError(("sales_close_at",), "must be after the opening of the sale"))
+        is_new = before is None or (before.starts_at, before.sales_open_at) != (self.starts_at, self.sales_open_at)
+        if is_new and self.starts_at and self.sales_open_at and self.sales_open_at >= self.starts_at:
+            errors.append(FieldError(("sales_open_at",), "must be before the start"))
         if errors:
             raise InvalidRequest(*errors)
 
@@ -118,12 +129,16 @@ class Event(EventDetails, frozen=True, kw_only=True):
     in a waiting list: both are issued under the event's lock only. `is_unsettled` says that more has to be done for the
     event's bookings than went into one bounded transaction; until then newcomers wait. No hold lapses before
     `earliest_expiry` (None: there is no hold); it is a lower bound, so that paying or cancelling needs not raise it.
+    `was_published` says that it has been on sale: before that only those who manage it see it, even once it is
+    cancelled. `reschedules` counts the moves of the start that release earlier bookings from their deadline.
     """
 
     id: UUID
     organizer_id: UUID
     currency: str
     status: EventStatus
+    was_published: bool
+    reschedules: int = 0
     version: int = 1
     last_seq: int = 0
     last_queue_number: int = 0
@@ -136,8 +151,8 @@ class Event(EventDetails, frozen=True, kw_only=True):
         return actor.user_id == self.organizer_id or actor.role is Role.ADMIN
 
     def check_visible_to(self, actor: Actor | None) -> None:
-        """A draft is seen by those who manage it alone. Raises: NotFound."""
-        if self.status is _DRAFT and (actor is None or not self.is_managed_by(actor)):
+        """Those who manage it alone see an event that never was on sale, cancelled or not. Raises: NotFound."""
+        if not self.was_published and (actor is None or not self.is_managed_by(actor)):
             raise NotFound
 
     def check_managed_by(self, actor: Actor) -> None:
@@ -170,8 +185,15 @@ class Event(EventDetails, frozen=True, kw_only=True):
         return self.starts_at is not None and now >= self.starts_at - timedelta(hours=hours)
 
     def has_lapsed_holds(self, now: datetime) -> bool:
-        """Whether holds may have to be settled before anything else is decided."""
-        return self.earliest_expiry is not None and self.earliest_expiry <= now
+        """Whether holds may have to be settled before anything else is decided. A completed event ends all of them."""
+        if self.earliest_expiry is None:
+            return False
+        return self.earliest_expiry <= now or self.status is _COMPLETED
+
+    def is_freed_by_moving_to(self, starts_at: datetime) -> bool:
+        """Whether this start releases bookings from their deadline: it is earlier, or on another day in UTC."""
+        before = self.starts_at
+        return before is None or starts_at < before or starts_at.date() != before.date()
 
 
 class TicketType(Struct, frozen=True, gc=False, kw_only=True):
@@ -296,7 +318,7 @@ def _keep(struct: Struct, values: dict[str, object]) -> None:
 
 
 def check_ticket_types(specs: Sequence[TicketTypeSpec], currency: str) -> None:
-    """1 to 50 types, their names distinct without case, one currency.
+    """1 to 50 types, their names distinct without case and invisible characters, one currency.
 
     Raises: InvalidRequest.
     """
@@ -307,9 +329,10 @@ def check_ticket_types(specs: Sequence[TicketTypeSpec], currency: str) -> None:
     errors = []
     seen: set[str] = set()
     for index, spec in enumerate(specs):
-        if spec.name.casefold() in seen:
+        key = look_alike_key(spec.name)
+        if key in seen:
             errors.append(FieldError(("ticket_types", index, "name"), "must differ from the other names"))
-        seen.add(spec.name.casefold())
+        seen.add(key)
         if spec.price and spec.price.currency != currency:
             errors.append(
                 FieldError(("ticket_types", index, "price", "currency"), f"must be {currency}, as the others")
@@ -322,6 +345,12 @@ def check_currency(given_price: Money | None, currency: str) -> None:
     """One currency an event. Raises: InvalidRequest."""
     if given_price and given_price.currency != currency:
         raise invalid(f"must be {currency}, the currency of the event", "price", "currency")
+
+
+def check_room_for_event(live_events: int, most: int = MOST_LIVE_EVENTS) -> None:
+    """Raises: TooManyEvents."""
+    if live_events >= most:
+        raise TooManyEvents(f"You have {most} events that are drafts, on sale or paused; complete or cancel one first.")
 
 
 def check_room_for_another(ticket_types: Sequence[TicketType]) -> None:

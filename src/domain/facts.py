@@ -72,6 +72,7 @@ class TicketsBooked(Happening, frozen=True, kw_only=True):
     status: BookingStatus
     payment_status: PaymentStatus = PaymentStatus.NONE
     cancellation_deadline_hours: int = 0
+    reschedules: int = 0
     expires_at: datetime | None = None
 
 
@@ -83,6 +84,7 @@ class CustomerWaitlisted(Happening, frozen=True, kw_only=True):
     quantity: int
     amount: Money
     cancellation_deadline_hours: int = 0
+    reschedules: int = 0
     queue_number: int
 
 
@@ -96,6 +98,7 @@ class BookingPromoted(Happening, frozen=True, kw_only=True):
     status: BookingStatus
     payment_status: PaymentStatus
     expires_at: datetime | None = None
+    grace_until: datetime | None = None
 
 
 class BookingCancelled(Happening, frozen=True, kw_only=True):
@@ -109,8 +112,17 @@ class BookingCancelled(Happening, frozen=True, kw_only=True):
     payment_status: PaymentStatus
 
 
+class HoldShortened(Happening, frozen=True, kw_only=True):
+    """A hold lapses earlier than it was granted for, because the event starts earlier."""
+
+    ticket_type_id: UUID
+    customer_id: UUID
+    quantity: int
+    expires_at: datetime
+
+
 class HoldExpired(Happening, frozen=True, kw_only=True):
-    """A hold was not paid in time; its tickets are free again."""
+    """A hold was not paid in time, or its event was completed; its tickets are free again."""
 
     ticket_type_id: UUID
     customer_id: UUID
@@ -163,6 +175,7 @@ AnyHappening = (
     | CustomerWaitlisted
     | BookingPromoted
     | BookingCancelled
+    | HoldShortened
     | HoldExpired
     | PaymentStarted
     | PaymentFailed

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from .refusals import FieldError, InvalidRequest
+from .characters import is_visible, trimmed
+from .refusals import FieldError, FieldPath, InvalidRequest
 
 Rule = Callable[[Any], Any]
 Rules = Mapping[str, Rule]
@@ -40,16 +41,21 @@ def check_direction(value: str) -> None:
 
 
 def text(least: int, most: int, *, lines: bool = False) -> Rule:
-    """Text of `least` to `most` characters after NFC and trimming; `lines` allows line breaks and tabs."""
+    """Text of `least` to `most` characters after NFC and trimming; `lines` allows line breaks and tabs.
+
+    Where it must not be empty, something of it must be visible.
+    """
 
     def rule(value: str) -> str:
         check_characters(value, allowed=_LINES if lines else frozenset())
         check_direction(value)
-        kept = unicodedata.normalize("NFC", value).strip()
+        kept = unicodedata.normalize("NFC", trimmed(value))
         if len(kept) < least:
             raise ValueError("must not be empty" if least == 1 else f"must have at least {least} characters")
         if len(kept) > most:
             raise ValueError(f"must have at most {most} characters")
+        if least and not any(map(is_visible, kept)):
+            raise ValueError("must have a visible character")
         return kept
 
     return rule
@@ -89,15 +95,19 @@ def optional(rule: Rule) -> Rule:
 
 
 def check_all(*checks: Callable[[], object]) -> None:
-    """Make every check, whatever the others say. Raises: InvalidRequest with all that they found."""
-    errors: list[FieldError] = []
+    """Make every check, whatever the others say.
+
+    Raises: InvalidRequest with all that they found, of each field what was found first.
+    """
+    errors: dict[FieldPath, FieldError] = {}
     for check in checks:
         try:
             check()
         except InvalidRequest as refusal:
-            errors.extend(refusal.errors)
+            for error in refusal.errors:
+                errors.setdefault(error.path, error)
     if errors:
-        raise InvalidRequest(*errors)
+        raise InvalidRequest(*errors.values())
 
 
 def checked(values: Mapping[str, Any], rules: Rules) -> dict[str, Any]:

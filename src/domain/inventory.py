@@ -87,14 +87,21 @@ class LiveBooking(Protocol):
         """The number of its tickets."""
 
 
+class OverlongHolds(Struct, frozen=True, gc=False):
+    """Holds that would lapse after the event starts at `starts_at`, as many as were loaded."""
+
+    starts_at: datetime
+    bookings: tuple[Booking, ...]
+
+
 class Inventory(Struct, frozen=True, gc=False, kw_only=True):
     """One event under its lock: counters, the live bookings that a command concerns, the heads of its waiting lists.
 
     `bookings` are the few that the command changes. `of_customers` are the live bookings of the customers that the
     command is about, as far as rules for one customer read them. `closing` are live bookings of a closed event that are
     still to be cancelled. `waiting_sizes` tells, per ticket type, what those in line ask for; it is loaded for edits
-    alone. `due` are holds that have lapsed, None while they are not loaded. `payments` are those of the bookings that a
-    command concerns, loaded where it is about money.
+    alone. `due` are holds that have lapsed and `overlong` those that outlive the start, None while they are not loaded.
+    `payments` are those of the bookings that a command concerns, loaded where it is about money.
     """
 
     event: Event
@@ -104,6 +111,7 @@ class Inventory(Struct, frozen=True, gc=False, kw_only=True):
     lines: Mapping[UUID, Line] = {}
     closing: tuple[Booking, ...] = ()
     due: DueHolds | None = None
+    overlong: OverlongHolds | None = None
     payments: tuple[Payment, ...] = ()
     waiting_sizes: Mapping[UUID, WaitingSizes] = {}
 

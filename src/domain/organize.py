@@ -8,9 +8,11 @@ from uuid import UUID
 from msgspec import UNSET, Struct, to_builtins
 from msgspec.structs import asdict, replace
 
+from .characters import look_alike_key
 from .event import (
     EVENT_RULES,
     GENERAL_ADMISSION,
+    MOST_LIVE_EVENTS,
     Event,
     EventChanges,
     EventDetails,
@@ -21,6 +23,7 @@ from .event import (
     TicketTypeSpec,
     check_currency,
     check_room_for_another,
+    check_room_for_event,
     check_ticket_types,
     given,
 )
@@ -87,10 +90,14 @@ class AddTicketType(Struct, frozen=True, gc=False, kw_only=True):
     expected_versions: frozenset[int] | None = None
 
 
-def initialize(command: Initialize, organizers: Organizers, now: datetime) -> Decision[EventState]:
+def initialize(
+    command: Initialize, organizers: Organizers, now: datetime, live_events: int = 0, most: int = MOST_LIVE_EVENTS
+) -> Decision[EventState]:
     """A new event with its ticket types; whoever initializes it organizes it.
 
-    Raises: InvalidRequest, NotAllowed.
+    `live_events` are those that the organizer has already, of `most` at a time.
+
+    Raises: InvalidRequest, NotAllowed, TooManyEvents.
     """
     specs = [spec for _, spec in command.ticket_types]
     prices = [spec.price for spec in specs if spec.price]
@@ -103,12 +110,14 @@ def initialize(command: Initialize, organizers: Organizers, now: datetime) -> De
     details = _checked_details(command.details, now)
     if not command.actor.may_organize(organizers):
         raise NotAllowed("Only organizers may initialize events here; ask an operator for the role.")
+    check_room_for_event(live_events, most)
     event = Event(
         **asdict(details),
         id=command.event_id,
         organizer_id=command.actor.user_id,
         currency=currency,
         status=command.status,
+        was_published=command.status is EventStatus.ON_SALE,
         created_at=now,
     )
     ticket_types = tuple(
@@ -165,7 +174,8 @@ def edit(inventory: Inventory, command: Edit, now: datetime) -> Decision[EventSt
         recording.set_event(edited)
     if of_tickets:
         _edit_ticket_type(recording, inventory, inventory.ticket_types[0], of_tickets)
-    return _finish(recording, inventory, _differences(event, edited))
+    # That it has been on sale follows from its statuses.
+    return _finish(recording, inventory, _differences(event, replace(edited, was_published=event.was_published)))
 
 
 def edit_ticket_type(inventory: Inventory, command: EditTicketType, now: datetime) -> Decision[EventState]:
@@ -211,13 +221,17 @@ def add_ticket_type(inventory: Inventory, command: AddTicketType, now: datetime)
 
 def _checked_details(details: EventDetails, now: datetime) -> EventDetails:
     kept = replace(details, **checked(asdict(details), EVENT_RULES))
-    check_all(lambda: _check_future(kept.starts_at, now), kept.check_times)
+    check_all(
+        lambda: _check_future(kept.starts_at, "starts_at", now),
+        lambda: _check_future(kept.sales_close_at, "sales_close_at", now),
+        kept.check_times,
+    )
     return kept
 
 
-def _check_future(starts_at: datetime | None, now: datetime) -> None:
-    if starts_at and starts_at <= now:
-        raise invalid("must be in the future", "starts_at")
+def _check_future(time: datetime | None, field: str, now: datetime) -> None:
+    if time and time <= now:
+        raise invalid("must be in the future", field)
 
 
 def _check_first_status(status: EventStatus) -> None:
@@ -228,8 +242,18 @@ def _check_first_status(status: EventStatus) -> None:
 def _edited_event(event: Event, changes: Mapping[str, Any], now: datetime) -> Event:
     edited = replace(event, **changes)
     moved_to = edited.starts_at if edited.starts_at != event.starts_at else None
-    check_all(lambda: _check_future(moved_to, now), edited.check_times)
-    return edited
+    closes_at = edited.sales_close_at if edited.sales_close_at != event.sales_close_at else None
+    check_all(
+        lambda: _check_future(moved_to, "starts_at", now),
+        lambda: _check_future(closes_at, "sales_close_at", now),
+        lambda: edited.check_times(event),
+    )
+    is_move = moved_to is not None and event.is_freed_by_moving_to(moved_to)
+    return replace(
+        edited,
+        was_published=event.was_published or edited.status is EventStatus.ON_SALE,
+        reschedules=event.reschedules + is_move,
+    )
 
 
 def _check_may_edit(event: Event, expected_versions: frozenset[int] | None) -> None:
@@ -245,7 +269,8 @@ def _check_step(status: EventStatus, other: EventStatus) -> None:
 
 
 def _check_name_is_free(inventory: Inventory, name: str, but: UUID | None) -> None:
-    if any(each.name.casefold() == name.casefold() and each.id != but for each in inventory.ticket_types):
+    key = look_alike_key(name)
+    if any(look_alike_key(each.name) == key and each.id != but for each in inventory.ticket_types):
         raise NameTaken(f"The event has a ticket type named {name} already; choose another name.")
 
 
@@ -257,7 +282,9 @@ def _edit_ticket_type(
         return
     if edited.total_tickets < ticket_type.total_tickets:
         _check_capacity(inventory, ticket_type, edited.total_tickets)
-    _check_name_is_free(inventory, edited.name, ticket_type.id)
+    if edited.name != ticket_type.name:
+        # Names that were taken before they had to differ so much may stay.
+        _check_name_is_free(inventory, edited.name, ticket_type.id)
     recording.set_ticket_type(edited)
     recording.note(
         TicketTypeChanged(

@@ -43,6 +43,7 @@ class Recording:
         self._lines = inventory.lines
         self._closing = inventory.closing
         self._due = inventory.due
+        self._overlong = inventory.overlong
         self._facts: list[Fact] = []
 
     def ticket_type(self, ticket_type_id: UUID) -> TicketType:
@@ -63,6 +64,19 @@ class Recording:
         taken, self._due = self._due, None
         return taken
 
+    @property
+    def may_have_overlong_holds(self) -> bool:
+        """Whether a hold may be there that outlives the start, of this decision or left over from before it."""
+        event, before = self.event, self._inventory.event
+        if event.starts_at is None or event.earliest_expiry is None:
+            return False
+        return before.is_unsettled or before.starts_at is None or event.starts_at < before.starts_at
+
+    def take_overlong(self) -> tuple[Booking, ...] | None:
+        """The holds that are known to outlive the start; None where it is not known which do."""
+        taken, self._overlong = self._overlong, None
+        return taken.bookings if taken is not None and taken.starts_at == self.event.starts_at else None
+
     def add_payment(self, payment: Payment) -> None:
         """A new charge or refund."""
         self._new_payments = _with(self._new_payments, payment)
@@ -81,6 +95,7 @@ class Recording:
             lines=self._lines,
             closing=self._closing,
             due=self._due,
+            overlong=self._overlong,
         )
 
     def set_event(self, event: Event) -> None:

@@ -119,13 +119,19 @@ class StaleVersion(Refusal):
 
 
 class StateRefusal(Refusal):
-    """The request is right, but the state of things refuses it."""
+    """The request is right, but the state of things refuses it.
+
+    `may_pass`: the same request may be taken later, without anything else that its sender does.
+    """
+
+    may_pass: ClassVar[bool] = False
 
 
 class NotOnSale(StateRefusal):
     """The event takes no new bookings now."""
 
     code = "not-on-sale"
+    may_pass = True
     default = "The event is not on sale now; see its status and its sales window."
 
 
@@ -181,6 +187,7 @@ class PaymentUnderWay(StateRefusal):
     """Another payment for the booking is being made."""
 
     code = "payment-under-way"
+    may_pass = True
     default = "A payment for this booking is under way; look at the booking in a moment."
 
 
@@ -188,6 +195,7 @@ class RequestInProgress(StateRefusal):
     """The first request with this idempotency key is still running."""
 
     code = "request-in-progress"
+    may_pass = True
     default = "The first request with this key is still running; send it again in a moment."
 
 
@@ -216,6 +224,13 @@ class CapacityBelowTaken(StateRefusal):
     code = "capacity-below-taken"
 
 
+class TooManyEvents(StateRefusal):
+    """An organizer has 200 events at a time that are drafts, on sale or paused."""
+
+    code = "too-many-events"
+    may_pass = True
+
+
 class TooManyTicketTypes(StateRefusal):
     """An event has 50 ticket types at most."""
 
@@ -229,7 +244,7 @@ class TooManyWebhooks(StateRefusal):
 
 
 class NameTaken(StateRefusal):
-    """Another ticket type of the event has this name, upper and lower case being the same."""
+    """Another ticket type of the event has this name, but for case and characters that cannot be seen."""
 
     code = "name-taken"
 

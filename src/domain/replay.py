@@ -22,6 +22,7 @@ from .facts import (
     Fact,
     Happening,
     HoldExpired,
+    HoldShortened,
     PaymentFailed,
     PaymentRefunded,
     PaymentStarted,
@@ -67,6 +68,8 @@ class EventReplay:
         self.seq = 0
         self.status: str = ""
         self.policy: str = ""
+        self.was_published = False
+        self.reschedules = 0
         self.ticket_types: dict[UUID, Counted] = {}
         self.breaches: list[Breach] = []
 
@@ -86,6 +89,10 @@ class EventReplay:
             self._breach(7, f"the event counts {state.event.last_seq} facts, there are {self.seq}")
         if state.event.status != self.status:
             self._breach(7, f"the event is {state.event.status}, its facts say {self.status}")
+        if state.event.was_published is not self.was_published:
+            self._breach(7, f"that it was on sale is {state.event.was_published}, its facts say {self.was_published}")
+        if state.event.reschedules != self.reschedules:
+            self._breach(7, f"the event counts {state.event.reschedules} moves, its facts say {self.reschedules}")
         told = {
             ticket_type_id: (
                 counted.total_tickets,
@@ -137,6 +144,7 @@ class EventReplay:
     def _(self, what: HoldExpired) -> None:
         self._counted(what.ticket_type_id).taken -= what.quantity
 
+    @_take.register(HoldShortened)
     @_take.register(PaymentStarted)
     @_take.register(PaymentFailed)
     @_take.register(PaymentRefunded)
@@ -180,6 +188,8 @@ class EventReplay:
     def _take_values(self, values: dict[str, Any]) -> None:
         self.status = values.get("status", self.status)
         self.policy = values.get("waitingListPolicy", self.policy)
+        self.was_published = self.was_published or self.status == EventStatus.ON_SALE
+        self.reschedules = values.get("reschedules", self.reschedules)
 
     def _counted(self, ticket_type_id: UUID) -> Counted:
         if ticket_type_id not in self.ticket_types:
@@ -214,6 +224,7 @@ def _begun(fact: Fact) -> Booking | None:
         status=BookingStatus.WAITLISTED,
         amount=what.amount,
         cancellation_deadline_hours=what.cancellation_deadline_hours,
+        reschedules=what.reschedules,
         created_at=fact.occurred_at,
         updated_at=fact.occurred_at,
     )
@@ -227,13 +238,20 @@ def _moved(booking: Booking, fact: Fact) -> Booking | None:
     changes: dict[str, Any]
     match fact.what:
         case BookingPromoted() as what if booking.status is BookingStatus.WAITLISTED:
-            changes = {"status": what.status, "payment_status": what.payment_status, "expires_at": what.expires_at}
+            changes = {
+                "status": what.status,
+                "payment_status": what.payment_status,
+                "expires_at": what.expires_at,
+                "grace_until": what.grace_until,
+            }
         case BookingCancelled() as what if booking.status is what.was and booking.status.is_live:
             changes = {
                 "status": BookingStatus.CANCELLED,
                 "payment_status": what.payment_status,
                 "expires_at": None,
             }
+        case HoldShortened() as what if booking.status is BookingStatus.HELD:
+            changes = {"expires_at": what.expires_at}
         case HoldExpired() if booking.status is BookingStatus.HELD:
             changes = {"status": BookingStatus.EXPIRED, "payment_status": PaymentStatus.NONE}
         case PaymentTaken() as what if booking.status is what.was:

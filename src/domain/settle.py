@@ -5,7 +5,7 @@ and after a crash, and newcomers wait until it is done.
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from msgspec import Struct
@@ -13,13 +13,19 @@ from msgspec.structs import replace
 
 from .booking import CONFIRMED, HELD, Booking, BookingStatus, PaymentStatus, lapsed
 from .event import Event, EventStatus, TicketType, WaitingListPolicy
-from .facts import BookingCancelled, BookingPromoted, HoldExpired
+from .facts import BookingCancelled, BookingPromoted, HoldExpired, HoldShortened
 from .inventory import Decision, Inventory
 from .payment import Payment, PaymentKind, PaymentMethod, PaymentState, refund_of
 from .recording import Recording
 
 STEP = 500
 """The most bookings that one step promotes or closes, so that no transaction grows beyond measure."""
+
+
+GRACE = timedelta(hours=24)
+"""How long somebody who is promoted past the deadline may cancel free of charge, at most until the start."""
+
+_FOREVER = datetime.max.replace(tzinfo=UTC)
 
 
 class Settle(Struct, frozen=True, gc=False):
@@ -52,12 +58,21 @@ class HoldAsk(Struct, frozen=True, gc=False):
     limit: int
 
 
+class OverlongHoldsQuery(Struct, frozen=True, gc=False):
+    """Load up to `limit` holds of an event that lapse after `starts_at`."""
+
+    event_id: UUID
+    starts_at: datetime
+    limit: int
+
+
 class Asks(Struct, frozen=True, gc=False):
     """What has to be loaded for a step."""
 
     lines: tuple[LineAsk, ...] = ()
     closing: ClosingAsk | None = None
     holds: HoldAsk | None = None
+    overlong: OverlongHoldsQuery | None = None
 
 
 def asks(inventory: Inventory, freed: Mapping[UUID, int], now: datetime) -> Asks:
@@ -82,8 +97,19 @@ def asks(inventory: Inventory, freed: Mapping[UUID, int], now: datetime) -> Asks
     return Asks(lines=tuple(lines), holds=_hold_ask(event, now))
 
 
+def step_asks(inventory: Inventory, now: datetime) -> Asks:
+    """What to load for a step that is taken next, with nothing decided in between."""
+    event = inventory.event
+    loaded = asks(inventory, {}, now)
+    if not event.is_unsettled or event.starts_at is None or event.earliest_expiry is None or event.status.is_closed:
+        return loaded
+    return replace(loaded, overlong=OverlongHoldsQuery(event.id, event.starts_at, STEP))
+
+
 def _hold_ask(event: Event, now: datetime) -> HoldAsk | None:
-    return HoldAsk(event.id, now, STEP) if event.has_lapsed_holds(now) else None
+    if not event.has_lapsed_holds(now):
+        return None
+    return HoldAsk(event.id, _FOREVER if event.status is EventStatus.COMPLETED else now, STEP)
 
 
 def settle(inventory: Inventory, _: Settle, now: datetime) -> Decision[None]:
@@ -96,6 +122,7 @@ def settle(inventory: Inventory, _: Settle, now: datetime) -> Decision[None]:
 def settle_event(recording: Recording, ticket_type_ids: Iterable[UUID]) -> None:
     """The step itself, as the end of any decision that frees tickets of these types or changes the event."""
     freed = _lapse_holds(recording)
+    is_short = _shorten_holds(recording)
     event = recording.event
     if event.status.is_closed:
         is_done = _close_bookings(recording)
@@ -106,7 +133,7 @@ def settle_event(recording: Recording, ticket_type_ids: Iterable[UUID]) -> None:
         is_done = all(served)
     else:
         is_done = True
-    is_done = is_done and not recording.event.has_lapsed_holds(recording.now)
+    is_done = is_done and is_short and not recording.event.has_lapsed_holds(recording.now)
     if recording.event.is_unsettled is is_done:
         recording.set_event(replace(recording.event, is_unsettled=not is_done))
 
@@ -122,6 +149,29 @@ def _lapse_holds(recording: Recording) -> list[UUID]:
     return [booking.ticket_type_id for booking in due.bookings]
 
 
+def _shorten_holds(recording: Recording) -> bool:
+    """Let no hold outlive the start. True when none is left that does."""
+    starts_at = recording.event.starts_at
+    if starts_at is None or recording.event.status.is_closed or not recording.may_have_overlong_holds:
+        return True
+    overlong = recording.take_overlong()
+    if overlong is None:
+        return False
+    # In the order of their ids, whichever way a storage found them.
+    for booking in sorted(overlong, key=lambda each: each.id.int):
+        recording.change(booking, replace(booking, expires_at=starts_at, updated_at=recording.now))
+        recording.note(
+            HoldShortened(
+                ticket_type_id=booking.ticket_type_id,
+                customer_id=booking.customer_id,
+                quantity=booking.quantity,
+                expires_at=starts_at,
+            ),
+            booking,
+        )
+    return len(overlong) < STEP
+
+
 def lapse_hold(recording: Recording, booking: Booking) -> Booking:
     """The hold was not paid in time; its tickets are free again."""
     expired = replace(lapsed(booking), updated_at=recording.now)
@@ -134,16 +184,17 @@ def lapse_hold(recording: Recording, booking: Booking) -> Booking:
 
 
 def with_tickets(booking: Booking, event: Event, now: datetime) -> Booking:
-    """The booking once it gets its tickets: held where they must be paid first, else confirmed."""
+    """The booking once it gets its tickets: held where they must be paid first, until the start at most."""
     if booking.amount.amount == 0:
         return replace(booking, status=CONFIRMED)
     if event.payment_window_minutes is None:
         return replace(booking, status=CONFIRMED, payment_status=PaymentStatus.DUE)
+    window_ends_at = now + timedelta(minutes=event.payment_window_minutes)
     return replace(
         booking,
         status=HELD,
         payment_status=PaymentStatus.DUE,
-        expires_at=now + timedelta(minutes=event.payment_window_minutes),
+        expires_at=window_ends_at if event.starts_at is None else min(window_ends_at, event.starts_at),
     )
 
 
@@ -171,7 +222,8 @@ def _serve_line(recording: Recording, ticket_type_id: UUID) -> bool:
 
 
 def _promote(recording: Recording, booking: Booking) -> None:
-    promoted = replace(with_tickets(booking, recording.event, recording.now), updated_at=recording.now)
+    event, now = recording.event, recording.now
+    promoted = replace(with_tickets(booking, event, now), grace_until=_grace_until(booking, event, now), updated_at=now)
     recording.change(booking, promoted)
     recording.note(
         BookingPromoted(
@@ -182,9 +234,17 @@ def _promote(recording: Recording, booking: Booking) -> None:
             status=promoted.status,
             payment_status=promoted.payment_status,
             expires_at=promoted.expires_at,
+            grace_until=promoted.grace_until,
         ),
         booking,
     )
+
+
+def _grace_until(booking: Booking, event: Event, now: datetime) -> datetime | None:
+    """Until when somebody promoted past the deadline may still cancel."""
+    if event.starts_at is None or not event.is_past_deadline(booking.cancellation_deadline_hours, now):
+        return None
+    return min(now + GRACE, event.starts_at)
 
 
 def _close_bookings(recording: Recording) -> bool:

@@ -8,7 +8,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from .fields import Rules, check_characters, check_direction, text
+from .addresses import email, tried_email
+from .fields import Rules, check_characters, text
 
 
 class Role(StrEnum):
@@ -71,19 +72,6 @@ class Session(Struct, frozen=True, gc=False, kw_only=True):
 LONGEST_TRIED_PASSWORD = 1_024
 
 
-def email(value: str) -> str:
-    """An e-mail address, kept in lower case: one `@` with something on both sides, no spaces. Raises: ValueError."""
-    check_characters(value)
-    check_direction(value)
-    kept = unicodedata.normalize("NFC", value.strip().lower())
-    local, at, domain = kept.partition("@")
-    if not (local and at and domain) or "@" in domain or any(character.isspace() for character in kept):
-        raise ValueError("must be an e-mail address: one @ with something on both sides, and no spaces")
-    if not 3 <= len(kept) <= 254:
-        raise ValueError("must have 3 to 254 characters")
-    return kept
-
-
 def _password(least: int, most: int) -> Any:
     def rule(value: str) -> str:
         check_characters(value)
@@ -98,12 +86,20 @@ def _password(least: int, most: int) -> Any:
 tried_password = _password(1, LONGEST_TRIED_PASSWORD)
 """Any password may be tried, whatever the rules for new ones are today."""
 
-new_password = _password(8, 128)
-"""Length over composition: NIST SP 800-63B, 5.1.1.2."""
+_long_password = _password(8, 128)
+
+
+def new_password(value: str) -> str:
+    """A password to keep: length over composition (NIST SP 800-63B, 5.1.1.2). Raises: ValueError."""
+    kept: str = _long_password(value)
+    if len(set(kept.casefold())) == 1:
+        raise ValueError("must not be one character over and over")
+    return kept
+
 
 person_name = text(1, 200)
 
 REGISTRATION_RULES: Rules = {"name": person_name, "email": email, "password": new_password}
-LOGIN_RULES: Rules = {"email": email, "password": tried_password}
+LOGIN_RULES: Rules = {"email": tried_email, "password": tried_password}
 PROFILE_RULES: Rules = {"name": person_name, "current_password": tried_password, "new_password": new_password}
 REFRESH_RULES: Rules = {"refresh_token": text(1, 512)}

@@ -16,6 +16,7 @@ from ..adapters.payments import MemoryLedger, SandboxGateway
 from ..adapters.security import Argon2PasswordHasher, JwtTokens, RandomRefreshTokens, ZxcvbnKnownPasswords
 from ..adapters.system import SystemClock, Uuid7Ids
 from ..adapters.telling import HttpCourier
+from ..application.allowances import ANSWERS, NEW_EVENTS, Allowance
 from ..application.authenticate import Authenticate
 from ..application.book_ticket import BookTicket
 from ..application.cancel_booking import CancelBooking
@@ -206,7 +207,12 @@ def _postman(settings: Settings) -> Postman:
 
 
 def _initialize_event(turnstile: Turnstile, settings: Settings) -> InitializeEvent:
-    return InitializeEvent(turnstile, settings.organizers)
+    allowance = Allowance(NEW_EVENTS) if settings.rate_limits else None
+    return InitializeEvent(turnstile, settings.organizers, allowance=allowance)
+
+
+def _answers(settings: Settings) -> Allowance | None:
+    return Allowance(ANSWERS) if settings.rate_limits else None
 
 
 def _counted_failures(settings: Settings, failed_logins: FailedLogins) -> FailedLogins | None:
@@ -250,7 +256,8 @@ class Container(DeclarativeContainer):
     unforeseen = Singleton(_unforeseen, metrics, reports)
     observer = Singleton(_observer, metrics, tracing)
     password_hasher: Singleton[PasswordHasher] = Singleton(Argon2PasswordHasher, observer=observer)
-    turnstile = Singleton(Turnstile, storage, clock, ids, jitter=jitter, observer=observer)
+    answers = Singleton(_answers, settings)
+    turnstile = Singleton(Turnstile, storage, clock, ids, jitter=jitter, observer=observer, answers=answers)
     draining = Singleton(Draining)
     readiness = Singleton(Readiness, storage.provider, draining)
     # Asked for with every request; the clock's own answer, a date, costs twenty times as much.

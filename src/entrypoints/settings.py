@@ -20,8 +20,9 @@ from msgspec import Struct
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from ..domain.addresses import email
 from ..domain.money import currency
-from ..domain.user import Organizers, email
+from ..domain.user import Organizers
 from .strength import MADE_BY, RANDOM_BYTES, weakness_of
 
 PREFIX: Final = "BOXOFFICE_"

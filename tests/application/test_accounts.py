@@ -153,6 +153,27 @@ async def test_signing_in_starts_a_session_whose_token_speaks_for_the_user(desk:
     assert caller == Caller(Actor(user.id, Role.CUSTOMER), desk.tokens.issued[token.text])
 
 
+async def test_an_account_is_signed_in_to_with_any_spelling_of_its_address(desk: Desk) -> None:
+    user = await desk.user("Jo@fa\u00df.example")
+    for typed in ("jo@XN--FA-HIA.example", "jo@fa\u00df.example.", "\ufeffjo@fa\u00df.example"):
+        assert (await desk.authenticate(await desk.session(typed))).actor.user_id == user.id
+    with pytest.raises(WrongCredentials):
+        await desk.session("jo@fass.example")
+
+
+@pytest.mark.parametrize("kept", ["jo@xn--fa-hia.example", "x@x..org", "\uff41na@example.org", "a\u200bna@example.org"])
+async def test_an_account_from_before_todays_rules_is_still_signed_in_to(desk: Desk, kept: str) -> None:
+    today = await desk.user("jo@fa\u00df.example")
+    before = replace(today, id=desk.world.ids.new(), email=kept)
+    async with desk.world.storage.begin() as unit_of_work:
+        await unit_of_work.users.add(before)
+        await unit_of_work.commit()
+    assert (await desk.authenticate(await desk.session(kept))).actor.user_id == before.id
+    assert (await desk.authenticate(await desk.session("jo@fa\u00df.example"))).actor.user_id == today.id
+    assert (await desk.grant(kept, Role.ADMIN)).id == before.id
+    assert (await desk.disable(kept)).id == before.id
+
+
 async def test_unknown_address_and_wrong_password_look_alike_and_both_are_verified(desk: Desk) -> None:
     user = await desk.user()
     told = []

@@ -153,6 +153,20 @@ async def test_a_clock_that_is_behind_does_not_make_failures_older(entrance: Ent
     assert of_account == (Failures(NOW, 20),)
 
 
+async def test_every_spelling_of_an_address_counts_for_the_same_account(entrance: Entrance) -> None:
+    typed = ["jo@fa\u00df.example", "jo@xn--fa-hia.example", "Jo@fa\u00df.example.", "\u200bjo@fa\u00df.example"]
+    for number in range(10):
+        await entrance.fail(1, email=typed[number % 4])
+    for each in typed:
+        assert await entrance.attempt("wrong", email=each) == "too-many-requests"
+    await entrance.fail(1, email="jo@fass.example")
+    for number in range(MOST_OF_ACCOUNT - 10):
+        await entrance.fail(1, email=typed[number % 4], address=f"203.0.113.{number}")
+    for each in typed:
+        assert await entrance.attempt("wrong", email=each, address="198.51.100.1") == "too-many-requests"
+    await entrance.fail(1, email="jo@fass.example", address="198.51.100.1")
+
+
 async def test_nine_failures_close_nothing(entrance: Entrance) -> None:
     await entrance.fail(9)
     assert await entrance.attempt(RIGHT) == "in"

@@ -8,7 +8,7 @@ import pytest
 
 from boxoffice.adapters.memory import Step
 from boxoffice.application.failures import OutcomeUnknown, Unavailable
-from boxoffice.application.idempotency import Answer, Key, Once, Replayed
+from boxoffice.application.idempotency import Answer, Key, Once, Replayed, is_kept
 from boxoffice.application.pay_booking import PaymentUnknown
 from boxoffice.application.verify_promises import VerifyPromises
 from boxoffice.domain.book import Book
@@ -16,7 +16,17 @@ from boxoffice.domain.cancel import Cancel
 from boxoffice.domain.event import EventDetails, TicketTypeSpec
 from boxoffice.domain.money import Money
 from boxoffice.domain.organize import AddTicketType, Initialize, general_admission
-from boxoffice.domain.refusals import AlreadyBooked, IdempotencyKeyReused, NotFound, PaymentDeclined
+from boxoffice.domain.refusals import (
+    AlreadyBooked,
+    EventStarted,
+    IdempotencyKeyReused,
+    NotFound,
+    NotOnSale,
+    PaymentDeclined,
+    PaymentUnderWay,
+    RequestInProgress,
+    TooManyEvents,
+)
 
 from .world import ANA, BEN, ORGANIZER, World
 
@@ -159,6 +169,39 @@ async def test_every_command_may_have_a_key() -> None:
     await world.cancel_booking.by_id(booking.id, ANA, once("cancel"))
     with pytest.raises(Replayed):
         await world.cancel_booking.by_id(booking.id, ANA, once("cancel"))
+
+
+async def test_a_refusal_that_waiting_changes_is_not_remembered() -> None:
+    world = World()
+    event_id = await world.event(3, sales_open_at=world.clock.now() + timedelta(hours=1))
+    with pytest.raises(NotOnSale):
+        await book(world, event_id, once())
+    world.clock.time += timedelta(hours=1)
+    booking = await book(world, event_id, once())
+    assert booking.status == "confirmed"
+    with pytest.raises(AlreadyBooked):
+        await book(world, event_id, once("other"))
+    with pytest.raises(Replayed):
+        await book(world, event_id, once("other"))
+
+
+@pytest.mark.parametrize(
+    ("refusal", "kept"),
+    [
+        (NotOnSale(), False),
+        (PaymentUnderWay(), False),
+        (RequestInProgress(), False),
+        (TooManyEvents(), False),
+        (AlreadyBooked(), True),
+        (EventStarted(), True),
+        (NotFound(), False),
+        (PaymentDeclined(), False),
+        (ValueError(), False),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_waiting_does_not_change_is_an_answer_for_good(refusal: Exception, kept: bool) -> None:
+    assert is_kept(refusal) is kept
 
 
 async def test_a_payment_is_remembered_with_its_last_word() -> None:

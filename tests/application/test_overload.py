@@ -12,7 +12,7 @@ from boxoffice.adapters.memory import Step
 from boxoffice.application.failures import Unavailable
 from boxoffice.application.observing import Overload
 from boxoffice.application.throughput import ASSUMED_PER_SECOND, Throughput
-from boxoffice.application.turnstile import LEAST_WAITING, MOST_WAITING
+from boxoffice.application.turnstile import LEAST_WAITING, MOST_WAITING, Bounds
 from boxoffice.domain.booking import Booking
 from boxoffice.entrypoints.simulation.loop import make_loop
 from tests.application.test_observing import Watcher
@@ -28,13 +28,11 @@ def in_virtual_time(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
 class Shop:
     """A box office whose transactions take as long as a test says, with an event to book."""
 
-    def __init__(self, *, fixed: float = 0.0, of_each: float = 0.0, **turnstile: Any) -> None:
+    def __init__(self, *, fixed: float = 0.0, of_each: float = 0.0, least_waiting: int = LEAST_WAITING) -> None:
         self.fixed = fixed
         self.of_each = of_each
         self.watcher = Watcher()
-        self.world = World(
-            observer=self.watcher, most_together=TOGETHER, **{"least_waiting": LEAST_WAITING, **turnstile}
-        )
+        self.world = World(observer=self.watcher, bounds=Bounds(least_waiting=least_waiting, most_together=TOGETHER))
         self.event_id = UUID(int=0)
         self.waits: list[float] = []
         self.committing = asyncio.Event()

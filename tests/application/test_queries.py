@@ -18,8 +18,8 @@ from boxoffice.application.queries import (
     ReadWaitingList,
 )
 from boxoffice.domain.booking import Booking, BookingStatus, Place
-from boxoffice.domain.event import EventStatus, TicketTypeChanges, TicketTypeSpec
-from boxoffice.domain.organize import AddTicketType, EditTicketType
+from boxoffice.domain.event import EventChanges, EventStatus, TicketTypeChanges, TicketTypeSpec
+from boxoffice.domain.organize import AddTicketType, Edit, EditTicketType
 from boxoffice.domain.refusals import NotAllowed, NotFound
 from boxoffice.domain.user import Actor, Organizers, Role
 from tests.application.world import ADMIN, ANA, BEN, CLEO, NOW, ORGANIZER, STRANGER, World, later
@@ -90,6 +90,33 @@ async def test_events_on_sale_and_paused_are_listed_unless_another_status_is_ask
     for status in (ON_SALE, PAUSED, COMPLETED, CANCELLED):
         assert await ids(world, None, status) == [made[status]]
     assert set(await ids(world, ADMIN)) == {made[ON_SALE], made[PAUSED]}
+
+
+async def test_a_cancelled_draft_stays_hidden_wherever_events_are_read(world: World) -> None:
+    hidden = await world.event(name="hidden", status=DRAFT)
+    shown = await world.event(name="shown")
+    for event_id in (hidden, shown):
+        await world.change_event(_status(event_id, EventStatus.CANCELLED))
+    reads = world.storage.reads
+    for actor, expected in [
+        (None, ["shown"]),
+        (STRANGER, ["shown"]),
+        (ORGANIZER, ["hidden", "shown"]),
+        (ADMIN, ["hidden", "shown"]),
+    ]:
+        listed = await ListEvents(reads)(actor, status=EventStatus.CANCELLED)
+        assert sorted(each.event.name for each in listed.items) == expected
+        if "hidden" in expected:
+            assert (await world.read_event(hidden, actor)).event.id == hidden
+        else:
+            with pytest.raises(NotFound):
+                await world.read_event(hidden, actor)
+    with pytest.raises(NotFound):
+        await ListEventBookings(reads)(hidden, STRANGER)
+
+
+def _status(event_id: UUID, status: EventStatus) -> Edit:
+    return Edit(event_id=event_id, actor=ORGANIZER, changes=EventChanges(status=status))
 
 
 async def test_drafts_are_listed_for_their_organizer_and_all_of_them_for_admins(world: World) -> None:

@@ -16,7 +16,7 @@ from boxoffice.application import turnstile
 from boxoffice.application.cancel_booking import Cancellation
 from boxoffice.application.failures import Conflict, Locked, OutcomeUnknown, Retryable, Unavailable
 from boxoffice.application.ports import Needs
-from boxoffice.application.turnstile import ATTEMPTS, SAVED_FIRST, SAVED_TOGETHER
+from boxoffice.application.turnstile import ATTEMPTS, MOST_WAITING, SAVED_FIRST, SAVED_TOGETHER, Bounds
 from boxoffice.domain.book import Book
 from boxoffice.domain.booking import Booking, BookingStatus
 from boxoffice.domain.cancel import Cancel
@@ -118,7 +118,7 @@ async def test_commands_are_decided_in_the_order_in_which_they_arrived(world: Wo
 
 
 async def test_a_transaction_takes_so_many_commands_at_most() -> None:
-    world = World(most_together=2)
+    world = World(bounds=Bounds(most_together=2))
     event_id = await world.event(9)
     first, opened = await stopped(world, Step.COMMIT, event_id)
     tasks = await queued(world, *(world.book(event_id, customer(each)) for each in range(5)))
@@ -142,7 +142,7 @@ async def test_a_full_transaction_saves_what_is_decided_while_it_goes_on(
         await save(self, decisions, mark, more_follow=more_follow)
 
     commands = SAVED_FIRST + others
-    world = World(most_together=commands)
+    world = World(bounds=Bounds(least_waiting=MOST_WAITING, most_together=commands))
     event_id = await world.event(commands - 1)
     monkeypatch.setattr(MemoryInventories, "save", watched)
     booked = await outcomes(*(world.book(event_id, customer(number)) for number in range(commands)))
@@ -514,7 +514,7 @@ async def test_a_storage_that_does_not_answer_is_given_up(world: World, monkeypa
 
 
 async def test_beyond_the_bound_of_the_queue_the_caller_is_told_to_try_again() -> None:
-    world = World(most_waiting=2)
+    world = World(bounds=Bounds(most_waiting=2))
     event_id = await world.event(5)
     first, opened = await stopped(world, Step.LOCK, event_id)
     tasks = await queued(world, world.book(event_id, ANA), world.book(event_id, BEN))

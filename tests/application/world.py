@@ -18,7 +18,7 @@ from boxoffice.application.ports import Asker, Claims, GatewaySilent, RefreshDig
 from boxoffice.application.promote_from_waitlist import PromoteFromWaitlist, ResumeUnsettled
 from boxoffice.application.queries import ReadEvent
 from boxoffice.application.sweep import ExpireHolds, SettlePayments, Sweep
-from boxoffice.application.turnstile import MOST_WAITING, Turnstile
+from boxoffice.application.turnstile import MOST_WAITING, Bounds, Turnstile
 from boxoffice.domain.book import Book
 from boxoffice.domain.booking import Booking, BookingStatus
 from boxoffice.domain.cancel import Cancel
@@ -230,7 +230,7 @@ class World:
         self.clock = SetClock()
         self.ids = ids or CountedIds()
         # A crowd is let in whole, however slow the machine is; tests of overload say what they want.
-        usual: dict[str, Any] = {"jitter": lambda: 0.0, "least_waiting": MOST_WAITING}
+        usual: dict[str, Any] = {"jitter": lambda: 0.0, "bounds": Bounds(least_waiting=MOST_WAITING)}
         self.turnstile = Turnstile(self.storage, self.clock, self.ids, **(usual | turnstile))
         self.book_ticket = BookTicket(self.turnstile)
         self.cancel_booking = CancelBooking(self.turnstile, self.storage.reads)

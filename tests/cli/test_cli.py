@@ -263,7 +263,7 @@ def test_a_database_that_is_not_there_is_not_made(tmp_path: Path, command: list[
 )
 def test_a_database_without_tables_wants_to_be_migrated(tmp_path: Path, command: list[str]) -> None:
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "boxoffice.db").touch()
+    (tmp_path / "data" / "boxoffice.db").touch(mode=0o600)
     assert "boxoffice migrate" in fails(1, run(tmp_path, *command))
 
 

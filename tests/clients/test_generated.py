@@ -1,7 +1,7 @@
 """Clients that public generators make of the service's own document compile strictly, and book.
 
-The generators lie in `.venv/clients` (`make clients`). Each program beside this file uses one client; it is type-checked
-together with the client before it runs against a service of its own.
+The generators lie in `.venv/clients` (`make clients`). Each program in `programs` uses one client. It is type-checked
+together with the client, then it runs against a service of its own.
 """
 
 import os

@@ -30,7 +30,7 @@ from boxoffice.application.observing import Figures
 from boxoffice.application.pay_booking import Bill, PaymentUnknown
 from boxoffice.application.ports import PaymentGateway, Reads, Snapshot, Storage, UnitOfWork
 from boxoffice.application.telling import TellingReads
-from boxoffice.application.turnstile import MOST_TOGETHER, Turnstile
+from boxoffice.application.turnstile import MOST_TOGETHER, Bounds, Turnstile
 from boxoffice.domain.book import Book
 from boxoffice.domain.booking import Booking, BookingStatus
 from boxoffice.domain.event import EventChanges, EventState
@@ -346,7 +346,13 @@ class Worker:
         if order.pace:
             container.clock.override(Object(order.pace))
         container.turnstile.override(
-            Singleton(Turnstile, container.storage, container.clock, container.ids, most_together=order.together)
+            Singleton(
+                Turnstile,
+                container.storage,
+                container.clock,
+                container.ids,
+                bounds=Bounds(most_together=order.together),
+            )
         )
         container.password_hasher.override(Singleton(Argon2PasswordHasher, memory=8, passes=1))
         # Connections are opened before the signal: the race shall be among the commands.

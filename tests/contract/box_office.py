@@ -19,7 +19,7 @@ from boxoffice.domain.money import Money
 from boxoffice.domain.organize import Edit, Initialize, edit, general_admission, initialize
 from boxoffice.domain.pay import Answer, Attempt, Pay, SettlePayment, settle_payment, start_payment
 from boxoffice.domain.payment import Payment, PaymentMethod
-from boxoffice.domain.settle import Settle, asks, settle
+from boxoffice.domain.settle import Settle, asks, settle, step_asks
 from boxoffice.domain.user import Actor, Organizers, Role, Session, User
 
 NOW = datetime(2030, 5, 1, 19, 30, 15, 123_456, tzinfo=UTC)
@@ -202,10 +202,13 @@ async def take(
     inventory = (await inventories.lock([needs]))[needs.event_id]
     if needs.settles:
         freed = {each.id: each.taken + each.waiting_tickets for each in inventory.ticket_types}
-        wanted = asks(inventory, freed, now)
+        wanted = replace(asks(inventory, freed, now), overlong=step_asks(inventory, now).overlong)
         inventory = replace(inventory, lines=await inventories.lines(wanted.lines))
         if wanted.holds:
             inventory = replace(inventory, due=(await inventories.due_holds([wanted.holds]))[needs.event_id])
+        if wanted.overlong:
+            overlong = await inventories.overlong_holds([wanted.overlong])
+            inventory = replace(inventory, overlong=overlong[needs.event_id])
     if needs.sizes:
         sizes = await inventories.waiting_sizes([needs.event_id])
         inventory = replace(inventory, waiting_sizes=sizes.get(needs.event_id, {}))

@@ -8,10 +8,10 @@ from msgspec.structs import replace
 from boxoffice.application.ports import Needs
 from boxoffice.domain.book import book
 from boxoffice.domain.booking import Booking, BookingStatus, PaymentStatus
-from boxoffice.domain.event import EventState
+from boxoffice.domain.event import EventState, EventStatus
 from boxoffice.domain.inventory import DueHolds
 from boxoffice.domain.money import Money
-from boxoffice.domain.settle import HoldAsk
+from boxoffice.domain.settle import HoldAsk, OverlongHoldsQuery
 
 from .box_office import NOW, STARTS_AT, BoxOffice, booking_command, new_id
 
@@ -155,3 +155,58 @@ async def test_lapsing_events_come_in_their_order(office: BoxOffice) -> None:
     assert await office.reads.lapsing_events(LAPSE + 9 * SECOND, 3) == ids[:3]
     assert await office.reads.lapsing_events(LAPSE + 2 * SECOND, 9) == ids[:3]
     assert await office.reads.lapsing_events(LAPSE + SECOND - timedelta(microseconds=1), 9) == []
+
+
+async def test_holds_that_outlive_the_start_are_found_and_shortened(office: BoxOffice) -> None:
+    state = await priced(office, 9)
+    early = await office.book(state, now=NOW - 14 * timedelta(minutes=1))
+    late = [await office.book(state, now=NOW + delay * SECOND) for delay in (1, 2, 3)]
+    await office.pay(await office.book(state))
+    await office.cancel(await office.book(state))
+    starts_at = LAPSE + SECOND
+    async with office.storage.begin() as unit_of_work:
+        await unit_of_work.inventories.lock([Needs(event_id=state.event.id)])
+        for at, limit, expected in [
+            (starts_at, 9, late[1:]),
+            (starts_at, 1, late[1:]),
+            (starts_at - timedelta(microseconds=1), 9, late),
+            (LAPSE + 3 * SECOND, 9, []),
+        ]:
+            ask = OverlongHoldsQuery(state.event.id, at, limit)
+            found = (await unit_of_work.inventories.overlong_holds([ask]))[state.event.id]
+            assert found.starts_at == at
+            assert len(found.bookings) == min(limit, len(expected))
+            assert {each.id for each in found.bookings} <= {each.id for each in expected}
+    moved = await office.edit(state, starts_at=starts_at)
+    assert moved.event.is_unsettled
+    assert (moved.event.reschedules, moved.event.starts_at) == (1, starts_at)
+    await office.settle(state, now=NOW)
+    assert not (await office.read(state)).event.is_unsettled
+    assert [(await stored(office, each)).expires_at for each in (early, *late)] == [
+        early.expires_at,
+        starts_at,
+        starts_at,
+        starts_at,
+    ]
+    after = await office.book(moved)
+    assert ((await stored(office, late[0])).reschedules, (await stored(office, after)).reschedules) == (0, 1)
+
+
+async def test_an_offer_made_past_the_deadline_comes_back_with_its_grace(office: BoxOffice) -> None:
+    state = await priced(office, 1)
+    first, waiting = await office.book(state), await office.book(state)
+    now = STARTS_AT - timedelta(hours=47)
+    await office.settle(state, now=now)
+    promoted = await stored(office, waiting)
+    assert promoted.status is BookingStatus.HELD
+    assert promoted.grace_until == now + timedelta(hours=24)
+    assert (await stored(office, first)).grace_until is None
+
+
+async def test_completing_an_event_ends_every_hold(office: BoxOffice) -> None:
+    state = await priced(office, 2)
+    holds = [await office.book(state) for _ in range(2)]
+    await office.edit(state, status=EventStatus.COMPLETED)
+    await office.settle(state, now=NOW)
+    assert [(await stored(office, each)).status for each in holds] == [BookingStatus.EXPIRED] * 2
+    assert (await office.read(state)).event.earliest_expiry is None

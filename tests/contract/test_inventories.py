@@ -360,3 +360,22 @@ async def test_edits_and_new_ticket_types_are_kept(office: BoxOffice) -> None:
     assert await office.read(state) == edited
     assert edited.event.version == 3
     assert len(edited.ticket_types) == 2
+
+
+async def test_live_events_are_counted_for_each_organizer(office: BoxOffice) -> None:
+    busy, idle, stranger = (replace(ORGANIZER, user_id=new_id()) for _ in range(3))
+    for status in (EventStatus.ON_SALE, EventStatus.DRAFT, EventStatus.ON_SALE):
+        await office.initialize(1, status=status, actor=busy)
+    await office.initialize(1, actor=idle)
+    async with office.storage.begin() as unit_of_work:
+        found = await unit_of_work.inventories.live_events([busy.user_id, idle.user_id, stranger.user_id])
+        assert found == {busy.user_id: 3, idle.user_id: 1, stranger.user_id: 0}
+        crowd = [new_id() for _ in range(120)]
+        assert await unit_of_work.inventories.live_events(crowd) == dict.fromkeys(crowd, 0)
+
+
+async def test_events_that_are_over_do_not_count(office: BoxOffice) -> None:
+    for status in (EventStatus.COMPLETED, EventStatus.CANCELLED, EventStatus.PAUSED):
+        await office.edit(await office.initialize(1), status=status)
+    async with office.storage.begin() as unit_of_work:
+        assert await unit_of_work.inventories.live_events([ORGANIZER.user_id]) == {ORGANIZER.user_id: 1}

@@ -148,6 +148,21 @@ async def test_events_are_listed_by_status_and_organizer(office: BoxOffice) -> N
     assert await names(office, EventFilter(statuses=frozenset({EventStatus.CANCELLED}))) == []
 
 
+async def test_what_never_was_on_sale_can_be_left_out(office: BoxOffice) -> None:
+    hidden = await office.initialize(1, name="hidden", status=EventStatus.DRAFT)
+    shown = await office.initialize(1, name="shown")
+    for state in (hidden, shown):
+        await office.edit(state, status=EventStatus.CANCELLED)
+        assert (await office.read(state)).event.was_published is (state is shown)
+    cancelled = EventFilter(statuses=frozenset({EventStatus.CANCELLED}))
+    assert sorted(await names(office, cancelled)) == ["hidden", "shown"]
+    public = replace(cancelled, hides_unpublished=True)
+    assert await names(office, public) == ["shown"]
+    assert await names(office, replace(public, viewer_id=new_id())) == ["shown"]
+    assert sorted(await names(office, replace(public, viewer_id=ORGANIZER.user_id))) == ["hidden", "shown"]
+    assert await names(office, replace(public, q="SHOWN")) == ["shown"]
+
+
 @pytest.mark.parametrize(
     ("q", "is_found"),
     [

@@ -22,7 +22,7 @@ from boxoffice.domain.event import (
     WaitingListPolicy,
 )
 from boxoffice.domain.facts import AnyHappening, Fact
-from boxoffice.domain.inventory import Decision, DueHolds, Inventory, Line, WaitingSizes
+from boxoffice.domain.inventory import Decision, DueHolds, Inventory, Line, OverlongHolds, WaitingSizes
 from boxoffice.domain.money import Money
 from boxoffice.domain.organize import (
     AddTicketType,
@@ -124,14 +124,19 @@ class Office:
             (booking for booking in self.bookings.values() if booking.status is BookingStatus.HELD),
             key=lambda booking: (booking.expires_at or START, booking.id),
         )
-        due = tuple(booking for booking in held if booking.has_lapsed(self.now))
+        is_completed = self._kept.event.status is EventStatus.COMPLETED
+        due = tuple(booking for booking in held if is_completed or booking.has_lapsed(self.now))
         left = [booking.expires_at for booking in held[len(due) :]]
+        starts_at = self._kept.event.starts_at
+        overlong = [each for each in held if starts_at and each.expires_at and each.expires_at > starts_at]
+        has_lapsed_holds = self._kept.event.has_lapsed_holds(self.now)
         return replace(
             self._kept,
+            overlong=OverlongHolds(starts_at, tuple(overlong)) if starts_at else None,
             bookings=tuple(self.bookings.values()),
             of_customers=tuple(each for each in self.bookings.values() if each.status.is_live),
             payments=tuple(self.payments.values()),
-            due=DueHolds(due, left[0] if left else None) if self._kept.event.has_lapsed_holds(self.now) else None,
+            due=DueHolds(due, left[0] if left else None) if has_lapsed_holds else None,
             lines=lines,
             closing=closing,
             waiting_sizes=sizes,
@@ -298,6 +303,7 @@ class Office:
             lines={},
             closing=(),
             due=None,
+            overlong=None,
             waiting_sizes={},
         )
         for booking in decision.booked:

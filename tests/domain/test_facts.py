@@ -23,5 +23,6 @@ def test_what_has_its_default_is_told() -> None:
         "status": "confirmed",
         "paymentStatus": "none",
         "cancellationDeadlineHours": 0,
+        "reschedules": 0,
         "expiresAt": None,
     }

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from boxoffice.domain.addresses import email, spellings, tried_email
+from boxoffice.domain.characters import folded, look_alike_key, trimmed
 from boxoffice.domain.fields import Rule, checked, moment, optional, text, whole
 from boxoffice.domain.money import CURRENCIES, MOST, Money, currency, price
 from boxoffice.domain.refusals import InvalidRequest
-from boxoffice.domain.user import email, new_password, tried_password
+from boxoffice.domain.user import new_password, tried_password
 
 CONTROLS = [*range(0x20), *range(0x7F, 0xA0)]
 BIDI = [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]
@@ -83,6 +85,62 @@ def test_text_is_trimmed_before_it_is_measured() -> None:
 
 def test_text_that_may_be_empty_may_be_blank() -> None:
     assert lines(" \n ") == ""
+    assert lines("\u200b\u3164 \n") == ""
+
+
+BLANK = [0xAD, 0x34F, 0x61C, 0x115F, 0x1160, 0x17B4, 0x180E, 0x200B, 0x200C, 0x200D, 0x200E, 0x2060, 0x2063, 0x206A]
+BLANK += [0x2800, 0x3164, 0xFE00, 0xFE0F, 0xFEFF, 0xFFA0, 0xFFF9, 0x1D159, 0x1D173, 0xE0001, 0xE0041, 0xE01EF]
+
+
+@pytest.mark.parametrize("code", BLANK, ids=hex)
+def test_what_cannot_be_seen_is_no_name_and_is_trimmed_from_one(code: int) -> None:
+    character = chr(code)
+    assert refused(name, character) == "must not be empty"
+    assert refused(name, f" {character} {character}") == "must not be empty"
+    assert name(f"{character} VIP{character}") == name(f" {character}VIP {character}") == "VIP"
+    assert name(f"a{character}b") == f"a{character}b"
+
+
+@pytest.mark.parametrize("value", ["\u0301", "\u0301\u0302", "\ufffe", "\ufdd0"])
+def test_a_name_has_something_that_shows_by_itself(value: str) -> None:
+    assert refused(name, value) == "must have a visible character"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "love \u2764\ufe0f",
+        "what\u2049\ufe0f",
+        "\u25b6\ufe0e",
+        "\u845b\U000e0100",
+        "\u1820\u180b",
+        "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+        "\U0001f468\u200d\U0001f467",
+    ],
+    ids=ascii,
+)
+def test_what_gives_the_last_character_its_form_stays(value: str) -> None:
+    assert name(value) == value
+
+
+@pytest.mark.parametrize(
+    "value", ["VIP\ufe0f", "\u2800\ufe0f", "VIP\U000e0100", "VIP\u180b", "VIP\U000e0067\U000e007f", "\ufe0f"]
+)
+def test_what_gives_no_character_its_form_goes(value: str) -> None:
+    assert trimmed(value) in ("VIP", "")
+
+
+def test_names_look_alike_without_case_and_what_cannot_be_seen() -> None:
+    alike = ["VIP", "vip", "V\u200bIP", "vip\ufe0f", "\u3164VIP"]
+    assert {look_alike_key(each) for each in alike} == {"vip"}
+    assert look_alike_key("Row\u00a01  a") == look_alike_key("row 1 A")
+    assert look_alike_key("Row 1 1") != look_alike_key("Row 11")
+
+
+def test_case_is_folded_by_unicode() -> None:
+    assert folded("STRASSE") == folded("stra\u00dfe")
+    assert folded("\u0394\u0395\u039b\u03a4\u0391\u03a3") == folded("\u03b4\u03b5\u03bb\u03c4\u03b1\u03c2")
+    assert folded("Ze\u0301ro") == folded("Z\u00c9RO")
 
 
 def test_characters_are_counted_and_not_bytes() -> None:
@@ -203,7 +261,11 @@ def test_money_is_multiplied_without_rounding() -> None:
         ("a\u0308nne@example.org", "\u00e4nne@example.org"),
         ("A\u0308NNE@EXAMPLE.ORG", "\u00e4nne@example.org"),
         ("o'brien+tag@ex-ample.org", "o'brien+tag@ex-ample.org"),
-        ("a@" + "b" * 252, "a@" + "b" * 252),
+        ("\ufeffana@example.org\u200b ", "ana@example.org"),
+        ("ana@example.org.", "ana@example.org"),
+        ("jo@fa\u00df.example", "jo@fa\u00df.example"),
+        ("jo@XN--FA-HIA.example", "jo@fa\u00df.example"),
+        ("x" * 64 + "@" + "b" * 63 + ".org", "x" * 64 + "@" + "b" * 63 + ".org"),
     ],
 )
 def test_an_address_is_kept_trimmed_normalised_and_in_lower_case(value: str, kept: str) -> None:
@@ -220,7 +282,89 @@ def test_an_address_has_one_at_sign_with_something_on_both_sides_and_no_spaces(v
 
 
 def test_an_address_has_254_characters_at_most() -> None:
-    assert refused(email, "a@" + "b" * 253) == "must have 3 to 254 characters"
+    domain = ".".join(["b" * 62] * 4)
+    assert len(email(f"aa@{domain}")) == 254
+    assert refused(email, f"aaa@{domain}") == "must have 3 to 254 characters"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "x@.org",
+        "x@x..org",
+        "x@x.org..",
+        "x@" + "b" * 64 + ".org",
+        "x@example\u3002org",
+        "x@-x.org",
+        "x@x_y.org",
+        "x@[127.0.0.1]",
+        "x@xn--zzzzzz.org",
+        "x@\u2603.example",
+        "x@ex/ample.org",
+    ],
+)
+def test_an_address_that_no_mail_can_reach_is_refused(value: str) -> None:
+    assert "domain that mail can reach" in refused(email, value)
+
+
+@pytest.mark.parametrize("local", ["x" * 65, "\u00e4" * 33])
+def test_what_stands_before_the_at_sign_has_64_bytes_at_most(local: str) -> None:
+    assert refused(email, f"{local}@example.org") == "must have at most 64 bytes before the @"
+    assert email(f"{local[1:]}@example.org")
+
+
+@pytest.mark.parametrize("local", [".x", "x..y", '"x"', "x,y", "x<y>", "x;y"])
+def test_what_has_to_be_quoted_before_the_at_sign_may_be_there(local: str) -> None:
+    assert email(f"{local}@example.org") == f"{local}@example.org"
+
+
+@pytest.mark.parametrize(
+    "code", [0xAD, 0x200B, 0x200D, 0x2060, 0xFE0F, 0xFEFF, 0x115F, 0x3164, 0x2800, 0xE0041], ids=hex
+)
+def test_invisible_characters_are_trimmed_from_an_address_and_refused_inside(code: int) -> None:
+    character = chr(code)
+    assert email(f"{character}ana@example.org{character}") == "ana@example.org"
+    for value in (f"a{character}na@example.org", f"ana@exam{character}ple.org", f"ana{character}@example.org"):
+        assert refused(email, value) == "must not hold invisible characters"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "ana@\uff45xample.org",
+        "ana@example\uff0eorg",
+        "ana@example\uff61org",
+        "ana@e\u212aample.org",
+        "ana@\ufb01n.org",
+        "ana@\u2460.org",
+        "ana@\u0130stanbul.org",
+        "\uff41na@example.org",
+        "ana\uff20example.org@x.org",
+    ],
+)
+def test_characters_that_are_mapped_to_others_are_refused_in_an_address(value: str) -> None:
+    assert "stands for another character" in refused(email, value)
+
+
+def test_a_mailbox_has_one_spelling() -> None:
+    typed = ["Jo@fa\u00df.example", "jo@xn--fa-hia.example", "jo@XN--FA-HIA.EXAMPLE.", "\u200bjo@fa\u00df.example"]
+    assert {email(each) for each in typed} == {"jo@fa\u00df.example"}
+    assert {spellings(each)[-1] for each in typed} == {"jo@fa\u00df.example"}
+    assert email("jo@fass.example") not in {email(each) for each in typed}
+
+
+def test_an_account_from_before_these_rules_is_found_by_what_was_kept_then() -> None:
+    assert spellings(" Jo@XN--FA-HIA.example") == ("jo@xn--fa-hia.example", "jo@fa\u00df.example")
+    assert spellings("X@x..org") == ("x@x..org",)
+    assert spellings("ana@example.org") == ("ana@example.org",)
+    assert tried_email("\uff41na@example.org") == "\uff41na@example.org"
+
+
+def test_what_never_was_an_address_cannot_be_tried() -> None:
+    assert "one @" in refused(tried_email, "ana")
+    assert "one @" in refused(tried_email, "a b@example.org")
+    assert "one @" in refused(tried_email, "a@b@example.org")
+    assert "254" in refused(tried_email, "a" * 254 + "@b")
 
 
 @pytest.mark.parametrize("code", CONTROLS, ids=hex)
@@ -243,10 +387,16 @@ def test_a_password_is_normalised_so_that_every_keyboard_types_the_same() -> Non
 
 def test_a_new_password_has_8_to_128_characters() -> None:
     for length in (8, 128):
-        assert len(new_password("x" * length)) == length
+        assert len(new_password("xy" * (length // 2))) == length
     for length in (0, 7, 129):
         assert refused(new_password, "x" * length) == "must have 8 to 128 characters"
     assert refused(new_password, "e\u0301" * 7) == "must have 8 to 128 characters"
+
+
+@pytest.mark.parametrize("value", [" " * 8, "a" * 8, "aAaAaAaA", "\u00e9" * 9, "e\u0301" * 9])
+def test_a_new_password_is_not_one_character_over_and_over(value: str) -> None:
+    assert refused(new_password, value) == "must not be one character over and over"
+    assert tried_password(value)
 
 
 def test_any_password_of_1_to_1024_characters_may_be_tried() -> None:

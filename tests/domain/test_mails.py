@@ -98,7 +98,15 @@ def booking(status: BookingStatus, minutes: float | None = None) -> Booking:
 
 
 def event(status: EventStatus) -> Event:
-    return Event(id=EVENT, organizer_id=TYPE, currency="EUR", status=status, name="Jazz night", created_at=NOW)
+    return Event(
+        id=EVENT,
+        organizer_id=TYPE,
+        currency="EUR",
+        status=status,
+        was_published=True,
+        name="Jazz night",
+        created_at=NOW,
+    )
 
 
 ON_SALE = event(EventStatus.ON_SALE)

@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from boxoffice.domain.event import (
+    MOST_LIVE_EVENTS,
     EventChanges,
     EventDetails,
     EventStatus,
@@ -28,6 +29,7 @@ from boxoffice.domain.refusals import (
     NotAllowed,
     NotFound,
     StaleVersion,
+    TooManyEvents,
     TooManyTicketTypes,
 )
 from boxoffice.domain.user import Actor, Organizers, Role
@@ -209,10 +211,14 @@ def test_the_start_lies_in_the_future() -> None:
         ({"starts_at": START, "ends_at": START + MICROSECOND}, []),
         ({"sales_open_at": NOW, "sales_close_at": NOW + MICROSECOND}, []),
         ({"sales_open_at": NOW - timedelta(days=9)}, []),
-        ({"sales_close_at": NOW - timedelta(days=9)}, []),
+        ({"sales_close_at": NOW + MICROSECOND}, []),
+        ({"sales_close_at": NOW}, [("sales_close_at",)]),
+        ({"sales_open_at": START, "starts_at": START}, [("sales_open_at",)]),
+        ({"sales_open_at": START - MICROSECOND, "starts_at": START}, []),
+        ({"sales_open_at": START, "sales_close_at": START + MICROSECOND}, []),
         (
             {"starts_at": NOW, "ends_at": NOW, "sales_open_at": START, "sales_close_at": NOW},
-            [("starts_at",), ("ends_at",), ("sales_close_at",)],
+            [("starts_at",), ("sales_close_at",), ("ends_at",), ("sales_open_at",)],
         ),
     ],
 )
@@ -694,3 +700,66 @@ def test_an_edit_knows_what_those_in_line_ask_for() -> None:
     office.book(BEN, 2)
     office.book(CLEO, 3)
     assert office.edit(status=PAUSED).smallest_waiting == {office.ticket_type.id: 2}
+
+
+def test_names_of_ticket_types_differ_in_what_can_be_seen() -> None:
+    with pytest.raises(InvalidRequest, match="must differ"):
+        Office(types=[TicketTypeSpec(name=name, total_tickets=1) for name in ("VIP", "vi\u200bp")])
+    office = Office(types=[TicketTypeSpec(name=name, total_tickets=1) for name in ("VIP", "Balcony")])
+    for name in ("V\u2063IP", "vip\u00ad", "Bal\u3164cony"):
+        with pytest.raises(NameTaken):
+            office.add_type(name)
+        with pytest.raises(NameTaken):
+            office.edit_type(office.ticket_types[0 if name.startswith("B") else 1], name=name)
+
+
+def test_names_that_were_taken_before_may_stay() -> None:
+    office = Office(types=[TicketTypeSpec(name=name, total_tickets=1) for name in ("VIP", "Balcony")])
+    vip, balcony = office.ticket_types
+    office._kept = replace(office._kept, ticket_types=(vip, replace(balcony, name="V\u200bIP")))
+    assert office.edit_type(office.ticket_types[1], total_tickets=5).ticket_types[1].total_tickets == 5
+
+
+def test_a_draft_that_is_cancelled_stays_hidden() -> None:
+    office = Office(status=DRAFT)
+    office.edit(status=CANCELLED)
+    event = office.state.event
+    assert not event.was_published
+    for actor in (STRANGER, OTHER_ORGANIZER, None):
+        with pytest.raises(NotFound):
+            event.check_visible_to(actor)
+    for actor in (ORGANIZER, ADMIN):
+        event.check_visible_to(actor)
+    with pytest.raises(NotFound):
+        office.book(ANA)
+    with pytest.raises(NotFound):
+        office.edit(STRANGER, name="Another")
+
+
+@pytest.mark.parametrize("statuses", [[ON_SALE], [ON_SALE, PAUSED], [ON_SALE, COMPLETED], [ON_SALE, CANCELLED]])
+def test_what_has_been_on_sale_stays_visible(statuses: list[EventStatus]) -> None:
+    office = Office(status=DRAFT)
+    for status in statuses:
+        office.edit(status=status)
+    assert office.state.event.was_published
+    office.state.event.check_visible_to(None)
+
+
+def test_that_it_has_been_on_sale_is_told_by_its_status_alone() -> None:
+    office = Office(status=DRAFT)
+    office.edit(status=ON_SALE)
+    (changed,) = office.happened(since=1)
+    assert isinstance(changed, EventChanged)
+    assert changed.changes == {"status": "on_sale"}
+
+
+def test_an_organizer_has_200_live_events_at_most() -> None:
+    command = _initialize(STALLS)
+    assert MOST_LIVE_EVENTS == 200
+    initialize(command, Organizers.EVERYONE, NOW, 199)
+    with pytest.raises(TooManyEvents, match="200"):
+        initialize(command, Organizers.EVERYONE, NOW, 200)
+    with pytest.raises(TooManyEvents):
+        initialize(command, Organizers.EVERYONE, NOW, 2, 2)
+    with pytest.raises(NotAllowed):
+        initialize(command, Organizers.GRANTED, NOW, 200)

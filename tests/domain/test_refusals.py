@@ -25,6 +25,7 @@ STATE_CODES = {
     "already-booked",
     "limit-exceeded",
     "capacity-below-taken",
+    "too-many-events",
     "too-many-ticket-types",
     "name-taken",
     "email-taken",
@@ -43,6 +44,11 @@ def test_every_refusal_has_a_code_of_its_own() -> None:
 
 def test_what_the_state_refuses_has_the_codes_of_the_contract() -> None:
     assert {each.code for each in REFUSALS if issubclass(each, StateRefusal)} >= STATE_CODES
+
+
+def test_waiting_changes_some_of_them() -> None:
+    passing = {each.code for each in REFUSALS if issubclass(each, StateRefusal) and each.may_pass}
+    assert passing == {"not-on-sale", "payment-under-way", "request-in-progress", "too-many-events"}
 
 
 @pytest.mark.parametrize("kind", [each for each in REFUSALS if each.default], ids=lambda kind: str(kind.code))

@@ -108,6 +108,8 @@ def test_a_breach_says_where_it_was_seen() -> None:
     [
         lambda state: replace(state, event=replace(state.event, last_seq=state.event.last_seq + 1)),
         lambda state: replace(state, event=replace(state.event, status=EventStatus.ON_SALE)),
+        lambda state: replace(state, event=replace(state.event, was_published=False)),
+        lambda state: replace(state, event=replace(state.event, reschedules=7)),
         lambda state: replace(state, ticket_types=state.ticket_types[:1]),
         lambda state: replace(state, ticket_types=(replace(state.ticket_types[0], taken=2), state.ticket_types[1])),
         lambda state: replace(state, ticket_types=(replace(state.ticket_types[0], waiting=0), state.ticket_types[1])),
@@ -118,7 +120,7 @@ def test_a_breach_says_where_it_was_seen() -> None:
             state, ticket_types=(replace(state.ticket_types[0], total_tickets=9), state.ticket_types[1])
         ),
     ],
-    ids=["facts", "status", "type", "taken", "waiting", "tickets", "total"],
+    ids=["facts", "status", "published", "reschedules", "type", "taken", "waiting", "tickets", "total"],
 )
 def test_what_is_stored_must_be_what_the_facts_say(office: Office, tamper: Callable[[EventState], EventState]) -> None:
     replay = follow(office.facts)
@@ -307,7 +309,13 @@ def test_a_cancellation_must_say_what_the_booking_was(waited: tuple[Office, Book
 
 @pytest.mark.parametrize(
     "changes",
-    [{"quantity": 1}, {"amount": euros(1)}, {"customer_id": EVENT_ID}, {"ticket_type_id": EVENT_ID}],
+    [
+        {"quantity": 1},
+        {"amount": euros(1)},
+        {"reschedules": 1},
+        {"customer_id": EVENT_ID},
+        {"ticket_type_id": EVENT_ID},
+    ],
     ids=lambda changes: next(iter(changes)),
 )
 def test_a_fact_that_was_changed_adds_up_to_another_booking(changes: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from boxoffice.domain.cancel import Cancel, cancel
 from boxoffice.domain.event import EventStatus, TicketTypeSpec, WaitingListPolicy
 from boxoffice.domain.inventory import Inventory, Line
 from boxoffice.domain.recording import Recording
-from boxoffice.domain.settle import STEP, Asks, ClosingAsk, LineAsk, Settle, asks, settle
+from boxoffice.domain.settle import STEP, Asks, ClosingAsk, LineAsk, OverlongHoldsQuery, Settle, asks, settle, step_asks
 from tests.domain.office import (
     ANA,
     BEN,
@@ -459,3 +459,18 @@ def test_of_a_closed_event_the_bookings_are_loaded_that_it_still_has_to_let_go()
     for status, waiting_only in [(EventStatus.CANCELLED, False), (EventStatus.COMPLETED, True)]:
         asked = _ask(office, {}, status=status, is_unsettled=True)
         assert asked == Asks(closing=ClosingAsk(EVENT_ID, waiting_only, STEP))
+
+
+def test_only_a_step_after_a_move_loads_holds_that_last_too_long() -> None:
+    office = Office(1, starts_at=START)
+    event = replace(office.state.event, is_unsettled=True, earliest_expiry=NOW)
+    inventory = replace(office.inventory, event=event)
+    assert step_asks(inventory, NOW).overlong == OverlongHoldsQuery(EVENT_ID, START, STEP)
+    assert asks(inventory, {}, NOW).overlong is None, "others may be decided in between"
+    for changes in (
+        {"is_unsettled": False},
+        {"earliest_expiry": None},
+        {"starts_at": None},
+        {"status": EventStatus.COMPLETED},
+    ):
+        assert step_asks(replace(inventory, event=replace(event, **changes)), NOW).overlong is None

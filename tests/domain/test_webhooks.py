@@ -151,7 +151,15 @@ def test_there_is_an_end_to_them() -> None:
 
 def test_of_an_event_its_organizer_alone_is_told() -> None:
     def event(status: EventStatus) -> Event:
-        return Event(id=EVENT, organizer_id=OWNER, currency="EUR", status=status, name="Jazz night", created_at=NOW)
+        return Event(
+            id=EVENT,
+            organizer_id=OWNER,
+            currency="EUR",
+            status=status,
+            was_published=status is not EventStatus.DRAFT,
+            name="Jazz night",
+            created_at=NOW,
+        )
 
     for status in EventStatus:
         check_organizes(Actor(OWNER), event(status))

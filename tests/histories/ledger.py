@@ -199,6 +199,7 @@ class Ledger:
             name="Jazz night",
             currency="EUR",
             status=EventStatus(status),
+            was_published=True,
             waiting_list_policy=WaitingListPolicy(self.sale.policy),
             last_seq=len(self.facts),
             is_unsettled=self.is_unsettled,

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from boxoffice.adapters.sql.storage import SqlStorage
+from boxoffice.application.turnstile import Bounds
 from boxoffice.domain.booking import BookingStatus
 from boxoffice.entrypoints.histories import (
     Call,
@@ -75,7 +76,7 @@ def dealt(chance: random.Random, clients: int, each: int, customers: int) -> lis
 async def run(seed: int, clients: int = 16, each: int = 12) -> tuple[Scene, Stored]:
     """Many clients on one event at once, through the turnstile."""
     chance = random.Random(seed)
-    scene = Scene(most_together=chance.choice([1, 3, 500]))
+    scene = Scene(bounds=Bounds(most_together=chance.choice([1, 3, 500])))
     totals = [chance.randint(3, 20) for _ in range(chance.choice([1, 1, 2]))]
     await scene.open(*totals, policy=chance.choice(["strict", "fill"]), limit=chance.choice([4, 10]))
     return scene, await scene.run(*dealt(chance, clients, each, chance.choice([8, 30, 100])))

@@ -302,6 +302,33 @@ async def test_answers_have_the_fields_of_their_schema(
         assert set(answer) == set(found["properties"]) == set(found["required"]), path
 
 
+async def test_options_name_the_methods_that_are_documented(made: dict[str, Any], anyone: Client) -> None:
+    for path, item in made["paths"].items():
+        answer = await anyone.send("OPTIONS", re.sub(r"\{\w+\}", "x", path))
+        allowed = {*map(str.upper, item), "OPTIONS", *(["HEAD"] if "get" in item else [])}
+        assert answer.headers["allow"] == ", ".join(sorted(allowed)), path
+
+
+async def test_parameters_take_what_is_documented_and_nothing_else(made: dict[str, Any], organizer: Client) -> None:
+    event = await organizer.event()
+    ids = {"eventId": event["id"], "ticketTypeId": event["ticketTypes"][0]["id"]}
+    for method, path, call in operations(made):
+        for parameter in call.get("parameters", []) if method == "get" and "webhook" not in path else []:
+            if parameter["in"] != "query" or "{bookingId}" in path:
+                continue
+            schema, name = resolve(made, parameter["schema"]), parameter["name"]
+            good = [*schema.get("enum", []), *(schema[key] for key in ("minimum", "maximum") if key in schema)]
+            good += ["é" * schema["maxLength"]] if "maxLength" in schema else []
+            good += [ids[name]] if name in ids else []
+            bad = ["", *([] if name == "q" else ["null", "NULL"])]
+            bad += [schema["minimum"] - 1, schema["maximum"] + 1] if "minimum" in schema else []
+            bad += ["é" * (schema["maxLength"] + 1), "\u0007"] if "maxLength" in schema else []
+            for value in good:
+                ok(await organizer.get(path.format(**ids), params={name: value}))
+            for value in bad:
+                problem(await organizer.get(path.format(**ids), params={name: value}), 400, "invalid-request")
+
+
 def shapes() -> list[type[RequestBody]]:
     return [
         value

@@ -8,6 +8,7 @@ _BOOKING: Final = ("tests/domain/test_booking.py",)
 _CANCELLING: Final = ("tests/domain/test_cancelling.py",)
 _WAITING: Final = ("tests/domain/test_waiting_list.py",)
 _PAYING: Final = ("tests/domain/test_paying.py",)
+_TIMES: Final = ("tests/domain/test_times.py",)
 _ORGANIZING: Final = ("tests/domain/test_organizing.py",)
 _CUSTOMER_LIMITS: Final = ("tests/application/test_customer_limits.py",)
 _KEYS: Final = ("tests/application/test_once.py",)
@@ -203,7 +204,7 @@ DOMAIN: Final = (
         (
             Change(
                 "domain/event.py",
-                "        if self.status is _DRAFT and (actor is None or not self.is_managed_by(actor)):\n",
+                "        if not self.was_published and (actor is None or not self.is_managed_by(actor)):\n",
                 "        if False:\n",
             ),
         ),
@@ -222,6 +223,80 @@ DOMAIN: Final = (
         _ORGANIZING,
     ),
     Fault(
+        "A draft that is cancelled is shown to everybody",
+        (
+            Change(
+                "domain/event.py",
+                "        if not self.was_published and (",
+                "        if self.status is EventStatus.DRAFT and (",
+            ),
+        ),
+        _ORGANIZING,
+    ),
+    Fault(
+        "An organizer has any number of live events",
+        (Change("domain/event.py", "    if live_events >= most:\n", "    if False:\n"),),
+        _ORGANIZING,
+    ),
+    Fault(
+        "Moving the start releases nobody from the deadline",
+        (Change("domain/organize.py", "event.reschedules + is_move", "event.reschedules"),),
+        _TIMES,
+    ),
+    Fault(
+        "Who books after a move of the start is released by it",
+        (Change("domain/book.py", "        reschedules=inventory.event.reschedules,\n", ""),),
+        _TIMES,
+    ),
+    Fault(
+        "A hold outlives the start",
+        (
+            Change(
+                "domain/settle.py",
+                "window_ends_at if event.starts_at is None else min(window_ends_at, event.starts_at)",
+                "window_ends_at",
+            ),
+        ),
+        _TIMES,
+    ),
+    Fault(
+        "An earlier start shortens no hold",
+        (
+            Change(
+                "domain/recording.py",
+                "return before.is_unsettled or before.starts_at is None or event.starts_at < before.starts_at",
+                "return False",
+            ),
+        ),
+        _TIMES,
+    ),
+    Fault(
+        "Who is promoted past the deadline has no time to leave",
+        (Change("domain/settle.py", "    return min(now + GRACE, event.starts_at)\n", "    return None\n"),),
+        _TIMES,
+    ),
+    Fault(
+        "A completed event keeps its holds",
+        (
+            Change(
+                "domain/event.py",
+                "self.earliest_expiry <= now or self.status is _COMPLETED",
+                "self.earliest_expiry <= now",
+            ),
+        ),
+        _TIMES,
+    ),
+    Fault(
+        "Names of ticket types differ in what cannot be seen",
+        (Change("domain/characters.py", '    return folded(" ".join(seen.split()))\n', "    return folded(name)\n"),),
+        _ORGANIZING,
+    ),
+    Fault(
+        "A refusal that waiting changes is kept under a key",
+        (Change("application/idempotency.py", " and not refusal.may_pass\n", "\n"),),
+        ("tests/application/test_once.py",),
+    ),
+    Fault(
         "Fewer tickets than are taken",
         (Change("domain/organize.py", "    if total_tickets < ticket_type.taken:\n", "    if False:\n"),),
         _ORGANIZING,
@@ -231,7 +306,7 @@ DOMAIN: Final = (
         (
             Change(
                 "domain/event.py",
-                "return self.earliest_expiry is not None and self.earliest_expiry <= now",
+                "return self.earliest_expiry <= now or self.status is _COMPLETED",
                 "return False",
             ),
         ),
@@ -871,7 +946,7 @@ SQL: Final = (
         (
             Change(
                 "adapters/sql/mysql.py",
-                "        if trouble is Trouble.AWAY and committing:\n",
+                "        if trouble is Trouble.AWAY and committing and _code(error) not in _DENIED:\n",
                 "        if False:\n",
             ),
         ),

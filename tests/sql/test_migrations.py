@@ -29,9 +29,9 @@ from boxoffice.application.verify_promises import VerifyPromises
 from boxoffice.domain.book import book
 from boxoffice.domain.booking import Booking, BookingStatus, Place
 from boxoffice.domain.cancel import Cancel, cancel
-from boxoffice.domain.event import EventDetails, EventStatus
+from boxoffice.domain.event import EventChanges, EventDetails, EventStatus
 from boxoffice.domain.inventory import Inventory, Line
-from boxoffice.domain.organize import Initialize, general_admission, initialize
+from boxoffice.domain.organize import Edit, Initialize, edit, general_admission, initialize
 from boxoffice.domain.user import Actor, Organizers
 from tests.contract.box_office import NOW, ORGANIZER, BoxOffice, booking_command, new_id
 
@@ -155,6 +155,9 @@ def test_other_databases_are_refused(url: str) -> None:
         SqlStorage.from_url(url)
 
 
+_NEW_OF_EVENTS = ("earliest_expiry", "was_published", "reschedules")
+
+
 def without(values: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in names}
 
@@ -203,9 +206,9 @@ async def fill_before_payments(url: str) -> tuple[Inventory, list[Booking]]:
     types = leaving.inventory.ticket_types
 
     def write(connection: Connection) -> None:
-        connection.execute(insert(tables.events), [without(rows.event_values(event), "earliest_expiry")])
+        connection.execute(insert(tables.events), [without(rows.event_values(event), *_NEW_OF_EVENTS)])
         connection.execute(insert(tables.ticket_types), [rows.ticket_type_values(each) for each in types])
-        new = ("paid_by", "paid_with", "cancellation_deadline_hours")
+        new = ("paid_by", "paid_with", "cancellation_deadline_hours", "reschedules", "grace_until")
         written = [by_column(tables.bookings, rows.booking_values(each)) for each in bookings]
         connection.execute(insert(tables.bookings), [without(each, *new) for each in written])
         waiting = [each for each in bookings if each.status is BookingStatus.WAITLISTED]
@@ -244,4 +247,60 @@ async def test_a_database_from_before_payments_is_brought_along(empty_url: str) 
     await office.book(state)
     verdict = await VerifyPromises(storage, AtNow())()
     assert (verdict.bookings, verdict.breaches) == (4, [])
+    await storage.close()
+
+
+async def test_what_is_cancelled_was_on_sale_if_its_facts_say_so(empty_url: str) -> None:
+    await upgrade_to(empty_url, "0009")
+    statuses = {
+        "draft": ("draft", []),
+        "on sale": ("on_sale", []),
+        "paused": ("draft", ["on_sale", "paused"]),
+        "completed": ("on_sale", ["completed"]),
+        "cancelled draft": ("draft", ["cancelled"]),
+        "cancelled": ("on_sale", ["cancelled"]),
+        "cancelled later": ("draft", ["on_sale", "cancelled"]),
+        'named "status":"on_sale"': ("draft", ["cancelled"]),
+    }
+    found: dict[str, UUID] = {}
+
+    def write(connection: Connection) -> None:
+        for name, (first, changes) in statuses.items():
+            created = initialize(
+                Initialize(
+                    event_id=new_id(),
+                    actor=ORGANIZER,
+                    details=EventDetails(name=name),
+                    ticket_types=((new_id(), general_admission(1)),),
+                    currency="EUR",
+                    status=EventStatus(first),
+                ),
+                Organizers.EVERYONE,
+                NOW,
+            )
+            inventory, facts = created.inventory, list(created.facts)
+            for status in changes:
+                command = Edit(
+                    event_id=inventory.event.id, actor=ORGANIZER, changes=EventChanges(status=EventStatus(status))
+                )
+                decision = edit(inventory, command, NOW)
+                inventory = decision.inventory
+                facts += decision.facts
+            found[name] = inventory.event.id
+            connection.execute(
+                insert(tables.events), [without(rows.event_values(inventory.event), "was_published", "reschedules")]
+            )
+            connection.execute(
+                insert(tables.ticket_types), [rows.ticket_type_values(each) for each in inventory.ticket_types]
+            )
+            told = [by_column(tables.facts, rows.fact_values(fact, new_id())) for fact in facts]
+            connection.execute(insert(tables.facts), told)
+
+    await on(empty_url, write)
+    await upgrade(empty_url)
+    storage = SqlStorage.from_url(empty_url)
+    states = await storage.reads.events_by_id(list(found.values()))
+    shown = {name for name, event_id in found.items() if states[event_id].event.was_published}
+    assert shown == {"on sale", "paused", "completed", "cancelled", "cancelled later"}
+    assert (await VerifyPromises(storage, AtNow())()).breaches == []
     await storage.close()

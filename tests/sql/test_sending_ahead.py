@@ -15,7 +15,7 @@ from boxoffice.adapters.system.clock import SystemClock
 from boxoffice.adapters.system.ids import Uuid7Ids
 from boxoffice.application.failures import Conflict
 from boxoffice.application.ports import Needs, UnitOfWork
-from boxoffice.application.turnstile import SAVED_FIRST, SAVED_TOGETHER, Turnstile
+from boxoffice.application.turnstile import SAVED_FIRST, SAVED_TOGETHER, Bounds, Turnstile
 from boxoffice.domain.book import Book, book
 from boxoffice.domain.event import EventState
 from boxoffice.domain.inventory import Decision, Inventory
@@ -138,7 +138,7 @@ async def _through(storage: SqlStorage, commands: int, *, most_together: int) ->
     office = BoxOffice(storage)
     state = await office.initialize(commands - 3)
     way = _Watched(storage)
-    turnstile = Turnstile(storage, SystemClock(), Uuid7Ids(), most_together=most_together)
+    turnstile = Turnstile(storage, SystemClock(), Uuid7Ids(), bounds=Bounds(most_together=most_together))
     asked = [booking_command(state) for _ in range(commands)]
     admitted = await asyncio.gather(
         *(turnstile.admit(each, Needs(event_id=state.event.id, customer_id=each.actor.user_id), book) for each in asked)

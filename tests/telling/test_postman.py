@@ -171,6 +171,7 @@ class TestAddresses:
         [
             ("ann@example.net", "ann@example.net"),
             ("ann@bücher.example", "ann@xn--bcher-kva.example"),
+            ("jo@faß.example", "jo@xn--fa-hia.example"),
             ("o'neil+tag@example.net", "o'neil+tag@example.net"),
             ("a,b@example.net", '"a,b"@example.net'),
             ("a<b>c@example.net", '"a<b>c"@example.net'),

@@ -37,6 +37,10 @@ BEYOND_A_SCHEMA: Final = re.compile(
     "|must be a whole number"  # 1.0 is one to JSON Schema
     "|must be an ISO 4217 currency code in capitals, such as EUR|must be [A-Z]{3}, as the others"
     "|must be after the start|needs a start|must be after the opening of the sale"
+    # What may not stand together a schema could say, but generators of clients stumble over it.
+    r"|must not stand beside \w+|is required, or \w+|is required to pay by card|must name at least one of [\w, ]+"
+    "|is needed for a new password"
+    "|must be an https:// address"  # for tests of one's own a setting allows http://
     "|is needed, because the event has several ticket types|belongs to a ticket type, because the event has several"
 )
 """Why a request that fits the schema may still be a 400."""

@@ -22,8 +22,8 @@ from msgspec import Struct
 from tests.faults.service import Server
 from tests.wire import log
 from tests.wire.people import PASSWORD, Person, next_year, sign_up
-from tests.wire.raw import ROOT
 
+ROOT: Final = Path(__file__).parents[2]
 SCHEMATHESIS: Final = Path(sys.executable).with_name("schemathesis")
 _log = logging.getLogger(__name__)
 

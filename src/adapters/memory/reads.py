@@ -15,6 +15,7 @@ from ...application.ports import (
     WaitingKey,
 )
 from ...domain.booking import Booking, BookingStatus
+from ...domain.characters import folded
 from ...domain.event import Event, EventState
 from ...domain.facts import Fact
 from ...domain.payment import Payment, PaymentState
@@ -185,4 +186,6 @@ def _is_wanted(event: Event, wanted: EventFilter) -> bool:
         return False
     if wanted.organizer_id not in (None, event.organizer_id):
         return False
-    return wanted.q is None or any(wanted.q.casefold() in text.casefold() for text in (event.name, event.venue))
+    if wanted.hides_unpublished and not event.was_published and event.organizer_id != wanted.viewer_id:
+        return False
+    return wanted.q is None or any(folded(wanted.q) in folded(text) for text in (event.name, event.venue))

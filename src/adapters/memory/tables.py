@@ -13,11 +13,11 @@ from ...application.failures import Conflict
 from ...application.idempotency import Key, Remembered
 from ...application.ports import Failures, RefreshDigests
 from ...domain.booking import Booking, BookingStatus, Place
-from ...domain.event import Event, EventState, TicketType
+from ...domain.event import MOST_LIVE_EVENTS, Event, EventState, TicketType
 from ...domain.facts import Fact
-from ...domain.inventory import DueHolds, Line
+from ...domain.inventory import DueHolds, Line, OverlongHolds
 from ...domain.payment import Payment
-from ...domain.settle import ClosingAsk, HoldAsk, LineAsk
+from ...domain.settle import ClosingAsk, HoldAsk, LineAsk, OverlongHoldsQuery
 from ...domain.user import Session, User
 from .telling_tables import TellingDraft, TellingTables
 
@@ -168,6 +168,18 @@ class Draft(Struct):
         due = [each for at, each in ordered if at <= ask.until][: ask.limit]
         after = ordered[len(due) :]
         return DueHolds(tuple(due), after[0][0] if after else None)
+
+    def overlong_holds(self, ask: OverlongHoldsQuery) -> OverlongHolds:
+        """Holds that outlive the start, as saved by now."""
+        held = (each for each in self._of_event(ask.event_id) if each.status is BookingStatus.HELD)
+        overlong = (each for each in held if each.expires_at is not None and each.expires_at > ask.starts_at)
+        return OverlongHolds(ask.starts_at, tuple(islice(overlong, ask.limit)))
+
+    def live_events(self, organizer_id: UUID) -> int:
+        """How many live events an organizer has as saved by now, as far as they are counted."""
+        events = {**self.tables.events, **self.events}.values()
+        live = (each for each in events if each.organizer_id == organizer_id and not each.status.is_closed)
+        return sum(1 for _ in islice(live, MOST_LIVE_EVENTS))
 
     def _of_event(self, event_id: UUID) -> Iterator[Booking]:
         for booking_id in self.tables.of_event.get(event_id, ()):

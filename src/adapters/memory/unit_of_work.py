@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from contextvars import Context
 from datetime import datetime
 from types import TracebackType
@@ -16,9 +16,9 @@ from ...application.idempotency import Key, Remembered
 from ...application.ports import Count, Failures, Needs, RefreshDigests, SignIn, is_turn_running
 from ...domain.booking import Booking
 from ...domain.event import Event, TicketType
-from ...domain.inventory import Decision, DueHolds, Inventory, Line, WaitingSizes
+from ...domain.inventory import Decision, DueHolds, Inventory, Line, OverlongHolds, WaitingSizes
 from ...domain.payment import Payment
-from ...domain.settle import ClosingAsk, HoldAsk, LineAsk
+from ...domain.settle import ClosingAsk, HoldAsk, LineAsk, OverlongHoldsQuery
 from ...domain.user import Session, User
 from .steps import Fault, Step
 from .tables import Draft, Tables, live_of
@@ -266,6 +266,16 @@ class MemoryInventories:
         """See the port."""
         await self._unit_of_work.reach(Step.LOAD)
         return {ask.event_id: self._unit_of_work.draft.due_holds(ask) for ask in asks}
+
+    async def overlong_holds(self, asks: Sequence[OverlongHoldsQuery]) -> dict[UUID, OverlongHolds]:
+        """See the port."""
+        await self._unit_of_work.reach(Step.LOAD)
+        return {ask.event_id: self._unit_of_work.draft.overlong_holds(ask) for ask in asks}
+
+    async def live_events(self, organizer_ids: Collection[UUID]) -> dict[UUID, int]:
+        """See the port."""
+        await self._unit_of_work.reach(Step.LOAD)
+        return {each: self._unit_of_work.draft.live_events(each) for each in organizer_ids}
 
     async def waiting_sizes(self, event_ids: Sequence[UUID]) -> dict[UUID, dict[UUID, WaitingSizes]]:
         """See the port."""

@@ -1,10 +1,10 @@
 """Access tokens as JSON Web Tokens (RFC 7519, in the profile of RFC 9068)."""
 
-import re
 import secrets
-from base64 import urlsafe_b64encode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import datetime
 from hashlib import sha256
+from hmac import compare_digest
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -31,9 +31,6 @@ _TYPE: Final = "at+jwt"
 _ALGORITHM: Final = "HS256"
 _LENGTH_OF_ID: Final = 36
 _HEADER: Final = frozenset({"alg", "kid", "typ"})
-
-_SPELLING: Final = re.compile(r"[\w-]+\.[\w-]+\.[\w-]{42}[AEIMQUYcgkosw048]", re.ASCII)
-"""A token in the one way in which it is written: the last character of a signature has bits that mean nothing."""
 
 
 class _Payload(Struct):
@@ -63,8 +60,10 @@ class JwtTokens:
         self.lifetime = lifetime
         self._kid = _kid(newest_secret)
         self._secret = newest_secret.encode()
+        secrets_of_all = (newest_secret, *older_secrets)
         # Made once: PyJWT looks at a key that is plain bytes anew with each token.
-        self._keys = {_kid(secret): _key(secret) for secret in (newest_secret, *older_secrets)}
+        self._keys = {_kid(secret): _key(secret) for secret in secrets_of_all}
+        self._by_header = {_header(secret): self._keys[_kid(secret)] for secret in secrets_of_all}
         self._jws = PyJWS(algorithms=[_ALGORITHM])
 
     def issue(self, claims: Claims, now: datetime) -> Token:
@@ -85,21 +84,41 @@ class JwtTokens:
 
     def read(self, text: str, now: datetime) -> Claims:
         """Return whom the token speaks for. Raises: InvalidToken, whatever is wrong with it, and nothing else."""
-        if len(text) > LONGEST or not _SPELLING.fullmatch(text):
+        # PyJWT takes padding, which RFC 7515 does not.
+        if len(text) > LONGEST or not text.isascii() or "=" in text:
             raise InvalidToken
+        try:
+            payload = _payload_of(self._verified(text))
+        except (PyJWTError, ValueError, RecursionError):
+            raise InvalidToken from None
+        return _claims(payload, now.timestamp())
+
+    def _verified(self, text: str) -> bytes:
+        """Return the payload of a token that is signed. Raises: InvalidToken, PyJWTError, ValueError, RecursionError.
+
+        The header of a token issued here is always the same, so it says which key to sign with again. PyJWT's own way
+        looks at a token character by character in Python, which took two fifths of a booking over HTTP; it is taken for
+        tokens whose header is written in another way.
+        """
+        signed, _, signature = text.rpartition(".")
+        header, _, payload = signed.partition(".")
+        key = self._by_header.get(header)
+        if key is None:
+            return self._verified_by_any(text)
+        expected = urlsafe_b64encode(key.Algorithm.sign(signed.encode(), key.key)).rstrip(b"=")
+        if not compare_digest(expected, signature.encode()):
+            raise InvalidToken
+        return urlsafe_b64decode(f"{payload}==")
+
+    def _verified_by_any(self, text: str) -> bytes:
         for kid, key in self._keys.items():
             try:
                 found = self._jws.decode_complete(text, key, algorithms=[_ALGORITHM])
             except InvalidSignatureError:
                 continue
-            except (PyJWTError, ValueError, RecursionError):
-                raise InvalidToken from None
             _check_header(found["header"], kid)
-            try:
-                payload = _payload_of(found["payload"])
-            except (ValueError, RecursionError):
-                raise InvalidToken from None
-            return _claims(payload, now.timestamp())
+            payload: bytes = found["payload"]
+            return payload
         raise InvalidToken
 
 
@@ -144,3 +163,9 @@ def _kid(secret: str) -> str:
 
 def _key(secret: str) -> PyJWK:
     return PyJWK({"kty": "oct", "k": urlsafe_b64encode(secret.encode()).decode().rstrip("="), "alg": _ALGORITHM})
+
+
+def _header(secret: str) -> str:
+    """Return the header of every token that this secret signs, as it is written."""
+    headers = {"typ": _TYPE, "kid": _kid(secret)}
+    return jwt.encode({}, secret.encode(), _ALGORITHM, headers=headers).partition(".")[0]

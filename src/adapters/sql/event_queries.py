@@ -5,9 +5,26 @@ from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import BigInteger, FromClause, Integer, Select, bindparam, case, func, literal, select, union_all
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    FromClause,
+    Integer,
+    Select,
+    and_,
+    bindparam,
+    case,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+    union_all,
+)
 
 from ...application.ports import EventFilter, EventKey, EventPage
+from ...domain.characters import folded
 from ...domain.event import EventState, EventStatus
 from .connections import Connections
 from .rows import EVENT, NO_START, TICKET_TYPE, event_states, start_of, start_order
@@ -64,18 +81,30 @@ def _status(table: FromClause, number: int) -> Any:
     return table.c.status == bindparam(f"wanted_{number}", type_=table.c.status.type)
 
 
+def _shown(*, hiding: bool) -> list[ColumnElement[bool]]:
+    """The kinds of events that the viewer may see, each with an index that skips the others."""
+    if not hiding:
+        return [true()]
+    viewer = bindparam("viewer_id", type_=events.c.organizer_id.type)
+    return [
+        events.c.was_published == true(),
+        and_(events.c.was_published == false(), events.c.organizer_id == viewer),
+    ]
+
+
 @lru_cache(maxsize=64)
-def _listed(statuses: int, *, of_organizer: bool, searching: bool, goes_on: bool) -> Select[Any]:
+def _listed(statuses: int, *, of_organizer: bool, searching: bool, goes_on: bool, hiding: bool) -> Select[Any]:
     """The page of each status by its index, then the first of all pages."""
     pieces = []
     for number in range(statuses):
-        wanted = [_status(events, number)]
-        if of_organizer:
-            wanted.append(events.c.organizer_id == bindparam("organizer_id"))
-        if searching:
-            # Literal, unlike LIKE: nothing has to be escaped.
-            wanted.append(func.instr(events.c.searchable, bindparam("q")) > 0)
-        pieces += _pieces(events, events.c.id, wanted, goes_on=goes_on)
+        for shown in _shown(hiding=hiding):
+            wanted = [_status(events, number), shown]
+            if of_organizer:
+                wanted.append(events.c.organizer_id == bindparam("organizer_id"))
+            if searching:
+                # Literal, unlike LIKE: nothing has to be escaped.
+                wanted.append(func.instr(events.c.searchable, bindparam("q")) > 0)
+            pieces += _pieces(events, events.c.id, wanted, goes_on=goes_on)
     together = union_all(*pieces).subquery()
     first = select(together.c.id).order_by(together.c.start_order, together.c.id).limit(_limit).subquery()
     return _in_order(STATES.join(first, first.c.id == events.c.id))
@@ -109,16 +138,16 @@ def _sampled(grams: int, statuses: int, *, goes_on: bool) -> Any:
     return union_all(*samples)
 
 
-@lru_cache(maxsize=16)
-def _matching(statuses: int) -> Select[Any]:
-    """The first of these events that have a status and hold a text."""
+@lru_cache(maxsize=32)
+def _matching(statuses: int, *, hiding: bool) -> Select[Any]:
+    """The first of these events that have a status, hold a text and may be seen."""
     wanted = [bindparam(f"wanted_{number}", type_=events.c.status.type) for number in range(statuses)]
     first = (
         select(events.c.id)
         .where(
             events.c.id.in_(bindparam("ids", expanding=True)),
             # Not as a condition of an index: SQLite would take that one, and look through all events of a status.
-            case((events.c.status.in_(wanted), 1), else_=0) == 1,
+            case((and_(events.c.status.in_(wanted), or_(*_shown(hiding=hiding))), 1), else_=0) == 1,
             func.instr(events.c.searchable, bindparam("q")) > 0,
         )
         .order_by(events.c.start_order, events.c.id)
@@ -146,36 +175,42 @@ class EventQueries:
             return EventPage([], None)
         place = None if after is None else (start_order(after.starts_at), after.event_id)
         if wanted.q is not None and wanted.organizer_id is None:
-            return await self._search(wanted.q.casefold(), statuses, place, limit)
+            return await self._search(wanted, statuses, place, limit)
         # The events of one organizer are few, so that each is looked at.
-        values: dict[str, Any] = {**_statuses(statuses), **_after(place)}
+        values: dict[str, Any] = {**_statuses(statuses), **_after(place), **_viewer(wanted)}
         if wanted.organizer_id is not None:
             values["organizer_id"] = wanted.organizer_id
         if wanted.q is not None:
-            values["q"] = wanted.q.casefold()
+            values["q"] = folded(wanted.q)
         statement = _listed(
             len(statuses),
             of_organizer=wanted.organizer_id is not None,
             searching=wanted.q is not None,
             goes_on=place is not None,
+            hiding=wanted.hides_unpublished,
         )
         found = list(event_states(await self._rows(statement, **values, limit=limit + 1)))
         return EventPage(found[:limit], _event_key(_key(found[limit - 1])) if len(found) > limit else None)
 
-    async def _search(self, text: str, statuses: Sequence[EventStatus], after: _Key | None, limit: int) -> EventPage:
+    async def _search(
+        self, wanted: EventFilter, statuses: Sequence[EventStatus], after: _Key | None, limit: int
+    ) -> EventPage:
         """Look at the next events that hold the rarest gram of the text, and show those that hold the text.
 
-        Up to three characters are a gram themselves, so what is looked at is shown. In a longer text the rarest gram
-        may be in many events that the text is not in: then the search ends after `SECOND_LOOK` events, and says where.
+        Up to three characters are a gram themselves, so what is looked at is shown, but for what is hidden. In a longer
+        text the rarest gram may be in many events that the text is not in: then the search ends after `SECOND_LOOK`
+        events, and says where.
         """
+        text = folded(wanted.q or "")
         grams = looked_up(text)
         gram = grams[0] if len(grams) == 1 else await self._rarest(grams, statuses, after)
         found: list[EventState] = []
-        sizes = [limit + 1] if len(text) <= LONGEST else [FIRST_LOOK * (limit + 1), SECOND_LOOK]
+        is_exact = len(text) <= LONGEST and not wanted.hides_unpublished
+        sizes = [limit + 1] if is_exact else [FIRST_LOOK * (limit + 1), SECOND_LOOK]
         for size in sizes:
             looked_at = await self._look(gram, statuses, after, size)
             if looked_at:
-                states = await self._holding(text, statuses, [id_ for _, id_ in looked_at], limit + 1)
+                states = await self._holding(text, wanted, statuses, [id_ for _, id_ in looked_at], limit + 1)
                 # One that was moved meanwhile belongs to another page.
                 found += [
                     each for each in states if (after is None or _key(each) > after) and _key(each) <= looked_at[-1]
@@ -207,9 +242,11 @@ class EventQueries:
         return [(order, id_) for order, id_ in rows]
 
     async def _holding(
-        self, text: str, statuses: Sequence[EventStatus], ids: Sequence[UUID], limit: int
+        self, text: str, wanted: EventFilter, statuses: Sequence[EventStatus], ids: Sequence[UUID], limit: int
     ) -> list[EventState]:
-        rows = await self._rows(_matching(len(statuses)), ids=ids, q=text, **_statuses(statuses), limit=limit)
+        statement = _matching(len(statuses), hiding=wanted.hides_unpublished)
+        values = {**_statuses(statuses), **_viewer(wanted)}
+        rows = await self._rows(statement, ids=ids, q=text, **values, limit=limit)
         return list(event_states(rows))
 
     async def _rows(self, statement: Any, **values: Any) -> Rows:
@@ -218,6 +255,10 @@ class EventQueries:
 
 def _statuses(statuses: Sequence[EventStatus]) -> dict[str, Any]:
     return {f"wanted_{number}": status for number, status in enumerate(statuses)}
+
+
+def _viewer(wanted: EventFilter) -> dict[str, Any]:
+    return {"viewer_id": wanted.viewer_id} if wanted.hides_unpublished else {}
 
 
 def _after(place: _Key | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Holds that have lapsed, in the order in which they did."""
+"""Holds that have lapsed, in the order in which they did, and those that last too long."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -8,8 +8,8 @@ from uuid import UUID
 from sqlalchemy import Integer, Select, bindparam, select, union_all
 
 from ...domain.booking import Booking, BookingStatus
-from ...domain.inventory import DueHolds
-from ...domain.settle import HoldAsk
+from ...domain.inventory import DueHolds, OverlongHolds
+from ...domain.settle import HoldAsk, OverlongHoldsQuery
 from .rows import BOOKING, booking
 from .tables import bookings
 from .transaction import Transaction
@@ -36,6 +36,29 @@ async def _load_some(transaction: Transaction, asks: Sequence[HoldAsk]) -> dict[
         found = booking(row)
         held[found.event_id].append(found)
     return {ask.event_id: _due(held[ask.event_id], ask) for ask in asks}
+
+
+async def load_overlong_holds(
+    transaction: Transaction, asks: Sequence[OverlongHoldsQuery]
+) -> dict[UUID, OverlongHolds]:
+    """The holds of each event that outlive its start."""
+    found = {}
+    for ask in asks:
+        values = {"event_id": ask.event_id, "starts_at": ask.starts_at, "limit": ask.limit}
+        rows = await transaction.rows(_OVERLONG, values)
+        found[ask.event_id] = OverlongHolds(ask.starts_at, tuple(map(booking, rows)))
+    return found
+
+
+_OVERLONG = (
+    select(*BOOKING)
+    .where(
+        bookings.c.event_id == bindparam("event_id"),
+        bookings.c.status == BookingStatus.HELD,
+        bookings.c.expires_at > bindparam("starts_at"),
+    )
+    .limit(bindparam("limit", type_=Integer()))
+)
 
 
 def _due(held: list[Booking], ask: HoldAsk) -> DueHolds:

@@ -1,6 +1,6 @@
 """Events under their locks: a fixed number of round trips, however many commands share the transaction."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
 from operator import attrgetter, itemgetter
@@ -15,15 +15,16 @@ from ...application.idempotency import Key, Remembered
 from ...application.ports import Needs
 from ...domain.booking import LIVE, Booking, BookingStatus
 from ...domain.event import Event, TicketType
-from ...domain.inventory import Decision, DueHolds, Inventory, Line, WaitingSizes
+from ...domain.inventory import Decision, DueHolds, Inventory, Line, OverlongHolds, WaitingSizes
 from ...domain.payment import Payment
-from ...domain.settle import ClosingAsk, HoldAsk, LineAsk
+from ...domain.settle import ClosingAsk, HoldAsk, LineAsk, OverlongHoldsQuery
 from .answers import keep_answers, load_answers
 from .changes import Put, pieces, remove, set_alike
 from .find import Find, through
-from .holds import load_due_holds
+from .holds import load_due_holds, load_overlong_holds
 from .into import Into
 from .lines import load_lines
+from .organizers import count_live_events
 from .places import counted_in_blocks, is_waiting
 from .rows import (
     BOOKING,
@@ -142,7 +143,10 @@ _PUT_TICKET_TYPES = Put(ticket_types, _TICKET_TYPE_COLUMNS, itemgetter("id", *_T
 _COUNTERS = ("taken", "waiting", "waiting_tickets")
 # Whoever removed one by hand would have had to remove its bookings, and the new ones would be refused.
 _PUT_COUNTED = Put(ticket_types, _COUNTERS, attrgetter("id", *_COUNTERS), are_kept=True)
-_BOOKING_COLUMNS = ("status", "payment_status", "paid_by", "paid_with", "queue_number", "expires_at", "updated_at")
+_BOOKING_COLUMNS = (
+    *("status", "payment_status", "paid_by", "paid_with"),
+    *("grace_until", "queue_number", "expires_at", "updated_at"),
+)
 _OWN = frozenset({"paid_by"})
 """What hardly any two bookings have in common, even when they change together."""
 
@@ -231,6 +235,14 @@ class SqlInventories:
     async def due_holds(self, asks: Sequence[HoldAsk]) -> dict[UUID, DueHolds]:
         """One statement for up to 100 events."""
         return await load_due_holds(self._transaction, asks)
+
+    async def overlong_holds(self, asks: Sequence[OverlongHoldsQuery]) -> dict[UUID, OverlongHolds]:
+        """One statement for each event; they are few."""
+        return await load_overlong_holds(self._transaction, asks)
+
+    async def live_events(self, organizer_ids: Collection[UUID]) -> dict[UUID, int]:
+        """One statement for up to 100 organizers."""
+        return await count_live_events(self._transaction, organizer_ids)
 
     async def waiting_sizes(self, event_ids: Sequence[UUID]) -> dict[UUID, dict[UUID, WaitingSizes]]:
         """Two looks into an index for each ticket type."""

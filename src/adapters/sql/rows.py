@@ -13,6 +13,7 @@ from sqlalchemy import Column
 
 from ...application.idempotency import Answer, Key, Remembered
 from ...domain.booking import Booking
+from ...domain.characters import folded
 from ...domain.event import Event, EventState, TicketType
 from ...domain.facts import AnyHappening, Fact
 from ...domain.money import Money
@@ -55,6 +56,8 @@ BOOKING: tuple[Column[Any], ...] = (
     bookings.c.paid_by,
     bookings.c.paid_with,
     bookings.c.cancellation_deadline_hours,
+    bookings.c.reschedules,
+    bookings.c.grace_until,
     bookings.c.queue_number,
     bookings.c.expires_at,
     bookings.c.created_at,
@@ -118,7 +121,7 @@ def event_values(event: Event) -> dict[str, Any]:
 
 def searchable(event: Event) -> str:
     """Name and venue as a search compares them, each on a line of its own."""
-    return f"{event.name}\n{event.venue}".casefold()
+    return folded(f"{event.name}\n{event.venue}")
 
 
 def ticket_type(values: Sequence[Any]) -> TicketType:
@@ -164,6 +167,8 @@ def booking(values: Sequence[Any]) -> Booking:
         paid_by,
         paid_with,
         cancellation_deadline_hours,
+        reschedules,
+        grace_until,
         queue_number,
         expires_at,
         created_at,
@@ -181,6 +186,8 @@ def booking(values: Sequence[Any]) -> Booking:
         paid_by=paid_by,
         paid_with=paid_with,
         cancellation_deadline_hours=cancellation_deadline_hours,
+        reschedules=reschedules,
+        grace_until=grace_until,
         queue_number=queue_number,
         expires_at=expires_at,
         created_at=created_at,

@@ -71,6 +71,8 @@ events = Table(
     Column("waiting_list_policy", Word(WaitingListPolicy), nullable=False),
     Column("currency", String(3), nullable=False),
     Column("status", Word(EventStatus), nullable=False),
+    Column("was_published", Boolean(), nullable=False, server_default=text("0")),
+    Column("reschedules", Integer(), nullable=False, server_default=text("0")),
     Column("version", Integer(), nullable=False),
     Column("last_seq", BigInteger(), nullable=False),
     Column("last_queue_number", BigInteger(), nullable=False),
@@ -82,6 +84,8 @@ events = Table(
     # Name and venue, casefolded, for the literal search without case.
     Column("searchable", Text(), nullable=False),
     Index(None, "status", "start_order", "id"),
+    # Those that all may see, of cancelled ones: past the others it would take as long as there are many.
+    Index(None, "status", "was_published", "start_order", "id"),
     Index(None, "organizer_id", "status", "start_order", "id"),
     Index(None, "is_unsettled", "id"),
     Index(None, "earliest_expiry", "id"),
@@ -140,6 +144,8 @@ bookings = Table(
     Column("paid_with", Word(PaymentMethod)),
     # 0 for bookings older than the column, which no policy bound.
     Column("cancellation_deadline_hours", Integer(), nullable=False, server_default=text("0")),
+    Column("reschedules", Integer(), nullable=False, server_default=text("0")),
+    Column("grace_until", Moment()),
     Column("queue_number", BigInteger()),
     Column("expires_at", Moment()),
     Column("created_at", Moment(), nullable=False),

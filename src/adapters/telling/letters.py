@@ -8,6 +8,8 @@ from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime
 from typing import Final
 
+import idna
+
 from ...application.telling import Letter, Undeliverable
 from ...domain.booking import BookingStatus
 from ...domain.mails import MailKind
@@ -39,8 +41,9 @@ def address_of(email: str) -> Address:
     """
     local, _, domain = email.rpartition("@")
     try:
-        host = domain.encode("idna").decode()
-    except UnicodeError:
+        # Not Python's codec, which is IDNA 2003: it would send to fass.example what is for faß.example.
+        host = idna.encode(domain, strict=True).decode()
+    except idna.IDNAError:
         host = ""
     if not local or not _HOST.fullmatch(host):
         raise Undeliverable("no mail goes to such an address")

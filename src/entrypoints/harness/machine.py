@@ -63,7 +63,7 @@ totals = st.integers(1, 8)
 policies = st.sampled_from(WaitingListPolicy)
 hours = st.integers(0, 30)
 windows = st.sampled_from([None, 60, 60, 600])
-deadlines = st.sampled_from([0, 0, 12])
+deadlines = st.sampled_from([0, 0, 12, 48])
 limits = st.integers(1, 9)
 new_events = st.fixed_dictionaries(
     {
@@ -81,6 +81,7 @@ edits = (
     st.tuples(st.just("policy"), policies)
     | st.tuples(st.just("limit"), limits)
     | st.tuples(st.just("starts_in"), st.integers(1, 60))
+    | st.tuples(st.just("starts_later"), st.sampled_from([-24, -2, -1, 1, 2, 24]))
     | st.tuples(st.just("window"), windows)
     | st.tuples(st.just("deadline_hours"), deadlines)
 )
@@ -244,6 +245,11 @@ class BoxOfficeMachine(RuleBasedStateMachine):
         field, value = change
         if field == "starts_in":
             field, value = "starts_at", self.clock.time + timedelta(hours=value)
+        if field == "starts_later":
+            moved_to = meant.starts_at and meant.starts_at + timedelta(hours=value)
+            if moved_to is None or moved_to <= self.clock.time:
+                return
+            field, value = "starts_at", moved_to
         found = self.give_edit(meant, meant.organizer_id, EventChanges(**{FIELDS[field]: value}))
         self.hold(found, self.model.edit(meant, field, value, meant.organizer_id, self.clock.time))
 
@@ -366,6 +372,14 @@ class BoxOfficeMachine(RuleBasedStateMachine):
         """The clock moves."""
         self.clock.time += timedelta(hours=by)
 
+    @rule(which=picks)
+    def until_something_ends(self, which: int) -> None:
+        """Exactly to a moment at which a hold, a grace or a deadline is over, or an event begins."""
+        moments = {each for event in self.model.events.values() for each in event.boundaries()}
+        coming = sorted(each for each in moments if each > self.clock.time)
+        if coming:
+            self.clock.time = coming[which % min(len(coming), 3)]
+
     @rule(trouble=st.sampled_from(Trouble))
     def trouble(self, trouble: Trouble) -> None:
         """A commit that comes is undone by the database, or its answer is lost; nobody may notice (promise 2)."""
@@ -441,8 +455,8 @@ class BoxOfficeMachine(RuleBasedStateMachine):
         return outcome
 
     def give_twice(self, event: ModelEvent, sent: Order, expected: Answer) -> None:
-        """A command with its key, twice at once. That there is nothing is not remembered: it may come to be."""
-        is_kept = expected != "not-found"
+        """A command with its key, twice at once. What may be otherwise later is not remembered."""
+        is_kept = expected not in ("not-found", "not-on-sale")
         first, second = self.run(self.box_office.give([sent, sent]))
         if self.answers_may_be_lost and is_kept and isinstance(expected, str) and first == Replay(expected):
             # A refusal leaves no mark to look for, so it was given again, and found what the lost commit remembered.

@@ -35,6 +35,8 @@ class ModelBooking:
     payment: str = "none"
     expires_at: datetime | None = None
     is_unanswered: bool = False
+    was_moved: bool = False
+    grace_until: datetime | None = None
 
     @property
     def amount(self) -> int:
@@ -66,8 +68,33 @@ class ModelEvent:
     deadline_hours: int
     window: int | None
     types: list[ModelType]
+    was_on_sale: bool = False
     version: int = 1
     bookings: list[ModelBooking] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.was_on_sale = self.status == "on_sale"
+
+    def boundaries(self) -> list[datetime]:
+        """The moments at which something about it changes by itself."""
+        found = [each for booking in self.bookings for each in (booking.expires_at, booking.grace_until) if each]
+        if self.starts_at is None:
+            return found
+        deadlines = {self.deadline_hours, *(booking.deadline_hours for booking in self.bookings)}
+        return [*found, self.starts_at, *(self.starts_at - timedelta(hours=hours) for hours in deadlines)]
+
+    def move(self, starts_at: datetime) -> None:
+        """Another start: no hold outlives it, and who has booked may leave if it is earlier or on another day."""
+        for booking in self.bookings:
+            if self.starts_at is None or starts_at < self.starts_at or starts_at.date() != self.starts_at.date():
+                booking.was_moved = True
+            if booking.status == "held" and booking.expires_at and booking.expires_at > starts_at:
+                booking.expires_at = starts_at
+        self.starts_at = starts_at
+
+    def is_late(self, booking: ModelBooking, now: datetime) -> bool:
+        """Whether the deadline for cancelling a booking is over."""
+        return self.starts_at is not None and self.starts_at - timedelta(hours=booking.deadline_hours) <= now
 
     def free(self, ticket_type: ModelType) -> int:
         """Tickets that nobody has."""
@@ -149,6 +176,8 @@ class ModelEvent:
             while (first := self.first_to_serve(ticket_type)) is not None:
                 ticket_type.line.remove(first)
                 self.give(first, now)
+                if self.starts_at and self.is_late(first, now):
+                    first.grace_until = min(now + timedelta(days=1), self.starts_at)
                 served += 1
         return served
 
@@ -157,6 +186,8 @@ class ModelEvent:
         booking.status, booking.payment = "confirmed", "due" if booking.costs else "none"
         if booking.costs and self.window is not None:
             booking.status, booking.expires_at = "held", now + timedelta(minutes=self.window)
+            if self.starts_at and self.starts_at < booking.expires_at:
+                booking.expires_at = self.starts_at
 
     def lapse(self, now: datetime) -> None:
         """Take back what was not paid in time, and serve the line with it."""
@@ -236,7 +267,7 @@ class Model:
     ) -> str | None:
         live = event.live_of(customer_id)
         refusals = {
-            "not-found": event.status == "draft" and not self.manages(event, customer_id),
+            "not-found": not event.was_on_sale and not self.manages(event, customer_id),
             "not-on-sale": event.status != "on_sale",
             "event-started": event.has_started(now),
             "exceeds-capacity": quantity > ticket_type.total,
@@ -290,7 +321,10 @@ class Model:
         if status not in steps[event.status]:
             return "illegal-status-change"
         event.status = status
+        event.was_on_sale = event.was_on_sale or status == "on_sale"
         for booking in event.bookings:
+            if status == "completed" and booking.status == "held":
+                booking.status, booking.payment = "expired", "none"
             if booking.status in LIVE and (status == "cancelled" or (status == "completed" and _waits(booking))):
                 event.end(booking)
         return self._edited(event, now)
@@ -300,7 +334,10 @@ class Model:
         refused = self._edit_is_refused(event, actor_id, now)
         if refused or value == getattr(event, field):
             return refused or event.seen()
-        setattr(event, field, value)
+        if isinstance(value, datetime):
+            event.move(value)
+        else:
+            setattr(event, field, value)
         return self._edited(event, now)
 
     def set_total(
@@ -376,7 +413,7 @@ class Model:
         """The code with which somebody is refused who asks for what lies below an event."""
         if self.manages(event, actor_id):
             return None
-        return "not-found" if event.status == "draft" else "not-allowed"
+        return "not-allowed" if event.was_on_sale else "not-found"
 
     def bookings_of(self, customer_id: UUID, now: datetime) -> list[BookingSeen]:
         """Somebody's own bookings, newest first."""
@@ -397,8 +434,8 @@ class Model:
             return "already-cancelled"
         if event.status == "completed" or event.has_started(now):
             return "cancellation-closed"
-        deadline = event.starts_at and event.starts_at - timedelta(hours=booking.deadline_hours)
-        if deadline and deadline <= now and booking.status == "confirmed":
+        is_free = booking.was_moved or (booking.grace_until is not None and now < booking.grace_until)
+        if booking.status == "confirmed" and event.is_late(booking, now) and not is_free:
             return "cancellation-closed"
         return None
 

@@ -322,9 +322,12 @@ class Specification:
         if refused:
             return state, Answer(refused)
         state = state._replace(status=status)
-        ending = {"completed": {WAITLISTED}, "cancelled": LIVE}.get(status, ())
         for number, standing in enumerate(state.standings):
-            if standing in ending:
+            if standing == WAITLISTED and status in ("completed", "cancelled"):
+                state = self._end(state, number)
+            elif standing == HELD and status == "completed":
+                state = self._end(state, number, EXPIRED)
+            elif standing in LIVE and status == "cancelled":
                 state = self._end(state, number)
         state, promoted = self._serve(state)
         return state, Answer(promoted=promoted)

@@ -21,6 +21,8 @@ NOT_KEPT: Final = frozenset(
         "idempotency-key-reused",
         "request-in-progress",
         "payment-under-way",
+        "not-on-sale",
+        "too-many-events",
         "stale-version",
         "not-signed-in",
         "invalid-token",

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from ...domain.booking import Booking, BookingStatus
-from ...domain.event import EventState
+from ...domain.event import Event, EventState
 from ...domain.facts import (
     BookingCancelled,
     BookingPromoted,
@@ -24,6 +24,7 @@ from ...domain.facts import (
     EventInitialized,
     Fact,
     HoldExpired,
+    HoldShortened,
     PaymentTaken,
     TicketsBooked,
     TicketTypeAdded,
@@ -179,6 +180,8 @@ class Unfolding:
         self._tickets_of: dict[UUID, int] = {}
         self._values: dict[str, Any] = {}
         self._times: dict[str, datetime | None] = {}
+        self._was_published = False
+        self._reschedules = 0
         self._queue_number = 0
         self._courses: dict[Hashable, Course] = {}
         self._boundaries: list[int] = []
@@ -219,10 +222,7 @@ class Unfolding:
 
     def compare(self, state: EventState, bookings: Mapping[UUID, Booking]) -> None:
         """Hold what is stored against what the facts say (promises 1 and 7)."""
-        if state.event.last_seq != self.seq:
-            self._breach(7, "facts", f"the event counts {state.event.last_seq} facts, there are {self.seq}")
-        if state.event.status != self._values.get("status"):
-            self._breach(7, "event", f"the event is {state.event.status}, its facts say {self._values.get('status')}")
+        self._compare_event(state.event)
         for each in state.ticket_types:
             told = self._types.get(each.id, _Type(0))
             kept = (each.total_tickets, each.taken, each.waiting, each.waiting_tickets)
@@ -238,6 +238,17 @@ class Unfolding:
                 self._breach(7, "booking", f"booking {booking_id} is stored and no fact tells of it")
         if self._may_be_unsettled and not state.event.is_unsettled and self._is_idle():
             self._breach(6, "idle", "at the end tickets are free and somebody whom they fit waits for them")
+
+    def _compare_event(self, event: Event) -> None:
+        if event.last_seq != self.seq:
+            self._breach(7, "facts", f"the event counts {event.last_seq} facts, there are {self.seq}")
+        if event.status != self._values.get("status"):
+            self._breach(7, "event", f"the event is {event.status}, its facts say {self._values.get('status')}")
+        kept = (event.was_published, event.reschedules)
+        if kept != (self._was_published, self._reschedules):
+            self._breach(
+                7, "event", f"on sale and moved: {kept}, its facts say {self._was_published, self._reschedules}"
+            )
 
     def _compare_booking(self, told: _Standing, kept: Booking | None) -> None:
         if kept is None:
@@ -303,7 +314,9 @@ class Unfolding:
                 self._take_values(what.values)
             case EventChanged() as what:
                 self.changes.append(fact)
+                before = self._times.get("startsAt")
                 self._take_values(what.changes)
+                self._reschedules += _frees(before, self._times.get("startsAt"))
             case TicketTypeAdded() as what:
                 self.changes.append(fact)
                 self._add_type(what)
@@ -312,7 +325,7 @@ class Unfolding:
                 self._change_type(what)
             case TicketsBooked() | CustomerWaitlisted() as what:
                 self._enter(fact, what)
-            case BookingPromoted() | BookingCancelled() | HoldExpired() | PaymentTaken():
+            case BookingPromoted() | BookingCancelled() | HoldShortened() | HoldExpired() | PaymentTaken():
                 self._move(fact)
             case _:
                 return
@@ -336,6 +349,7 @@ class Unfolding:
                 self._times[name] = msgspec.convert(values[name], datetime | None)
         self._course("status").set(self.seq, self._values.get("status"))
         self._course("policy").set(self.seq, self._values.get("waitingListPolicy"))
+        self._was_published = self._was_published or self._values.get("status") == "on_sale"
         self._dirty.update(self._types)
 
     def _enter(self, fact: Fact, what: TicketsBooked | CustomerWaitlisted) -> None:
@@ -411,6 +425,8 @@ class Unfolding:
                 self._promote(booking, kind, what)
             case BookingCancelled() as what:
                 self._cancel(fact, booking, kind, what)
+            case HoldShortened() as what:
+                self._shorten(booking, what)
             case HoldExpired():
                 self._expire(booking, kind)
             case PaymentTaken() as what:
@@ -453,9 +469,18 @@ class Unfolding:
         if booking.status != "held":
             self._breach(4, "freed twice", f"the hold of booking {booking.id} lapsed when it was {booking.status}")
             return
-        if booking.expires_at is None or self._now < booking.expires_at:
+        is_early = booking.expires_at is None or self._now < booking.expires_at
+        if is_early and self._values.get("status") != "completed":
             self._breach(2, "lapsed early", f"the hold of booking {booking.id} lapsed before {booking.expires_at}")
         self._end(booking, kind, "expired")
+
+    def _shorten(self, booking: _Standing, what: HoldShortened) -> None:
+        self._run += 1
+        starts_at = self._times.get("startsAt")
+        is_longer = booking.expires_at is None or what.expires_at >= booking.expires_at
+        if booking.status != "held" or is_longer or what.expires_at != starts_at:
+            self._breach(2, "shortened", f"the hold of booking {booking.id} was shortened to {what.expires_at}")
+        booking.expires_at = what.expires_at
 
     def _pay(self, fact: Fact, booking: _Standing, kind: _Type, what: PaymentTaken) -> None:
         if booking.status != what.was.value:
@@ -537,12 +562,19 @@ def _begins(fact: Fact, previous: Fact) -> bool:
             return False
         case BookingCancelled(by="event"):
             return False
-        case HoldExpired():
+        case HoldShortened() | HoldExpired():
             return False
         case EventChanged(version=version):
             return not (isinstance(previous.what, TicketTypeChanged) and previous.what.version == version)
         case _:
             return True
+
+
+def _frees(before: datetime | None, after: datetime | None) -> bool:
+    """Whether a new start is another one that releases those who booked for the old one (API.md, time rules)."""
+    if after is None or after == before:
+        return False
+    return before is None or after < before or after.astimezone(UTC).date() != before.astimezone(UTC).date()
 
 
 def _words(values: Sequence[object]) -> str:

@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from litestar import Litestar, Request, Response, Router
+from litestar import HttpMethod, Litestar, Request, Response, Router
 from litestar.config.cors import CORSConfig
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 from litestar.plugins import PluginProtocol
-from litestar.types import ASGIApp, ControllerRouterHandler, Middleware, Receive, Scope, Send
+from litestar.routes import HTTPRoute
+from litestar.types import ASGIApp, ControllerRouterHandler, Message, Middleware, Receive, Scope, Send
 
 from ...application.failures import Unavailable
 from ...application.idempotency import Replayed
@@ -54,13 +55,24 @@ def create_app(
         middleware=[*([] if tracing is None else [tracing.around]), stopwatch, *middleware],
         plugins=list(plugins),
         exception_handlers={Exception: _problem, Replayed: _replay},
-        before_send=[observe(container.clock(), container.metrics())],
+        before_send=[_every_method, observe(container.clock(), container.metrics())],
         cors_config=_cors(settings.cors_origins),
         openapi_config=document.openapi_config(),
         lifespan=[lifespan],
         # Logs are set up by whoever runs the process.
         logging_config=None,
     )
+
+
+async def _every_method(message: Message, scope: Scope) -> None:
+    """Name all methods of a path in the answer to OPTIONS: Litestar names those of the handler that came first."""
+    request: Any = scope
+    if message["type"] != "http.response.start" or request.get("method") != HttpMethod.OPTIONS:
+        return
+    routes = [route for route in request["litestar_app"].routes if isinstance(route, HTTPRoute)]
+    methods = [route.methods for route in routes if route.path_format == request.get("path_template")]
+    allow = ", ".join(sorted(set().union(*methods))).encode()
+    message["headers"] = [(name, allow if name == b"allow" else value) for name, value in message["headers"]]
 
 
 def _api(container: Container) -> Router:

@@ -31,13 +31,14 @@ Cursor = Annotated[
 
 
 _NUMBERS: Final = frozenset({"after", "limit"})
+_CHOICES: Final = frozenset({"status", "ticketTypeId"})
 _PLAIN_NUMBER: Final = re.compile("0|[1-9][0-9]{0,18}")
 
 
 def check_parameters(request: JsonRequest[Any], *names: str) -> None:
     """Check that none of these parameters is repeated or empty, that texts are UTF-8 and numbers plain digits.
 
-    Litestar takes `01`, `1.0`, any bytes and the last of several. Raises: Malformed.
+    Litestar takes `01`, `1.0`, `null` for nothing, any bytes and the last of several. Raises: Malformed.
     """
     raw: bytes = request.scope["query_string"]
     if not raw:
@@ -51,6 +52,8 @@ def check_parameters(request: JsonRequest[Any], *names: str) -> None:
             errors.append(FieldProblem(pointer(name), "must not be empty"))
         elif any("\udc80" <= character <= "\udcff" for character in value):
             errors.append(FieldProblem(pointer(name), "must be UTF-8"))
+        elif name in _CHOICES and value.lower() == "null":
+            errors.append(FieldProblem(pointer(name), "must be left out where nothing is chosen"))
         elif name in _NUMBERS and not _PLAIN_NUMBER.fullmatch(value):
             errors.append(FieldProblem(pointer(name), "must be a whole number in plain digits"))
     if errors:

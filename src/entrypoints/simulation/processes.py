@@ -11,7 +11,7 @@ from uuid import UUID
 from dependency_injector.providers import Callable as Called
 from dependency_injector.providers import Singleton
 
-from ...application.turnstile import Turnstile
+from ...application.turnstile import Bounds, Turnstile
 from ..container import Container, make_container
 from ..lifespan import running
 from ..settings import Settings
@@ -98,8 +98,7 @@ class _Wiring:
             self.storage,
             self.parts.clock,
             self.parts.ids,
-            most_waiting=scenario.most_waiting,
-            most_together=scenario.most_together,
+            bounds=Bounds(most_waiting=scenario.most_waiting, most_together=scenario.most_together),
             jitter=self.parts.jitter,
         )
 

@@ -55,7 +55,7 @@ def openapi_config() -> OpenAPIConfig:
 class _Document(JsonRenderPlugin):
     """The same document where Litestar would serve its own."""
 
-    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:  # noqa: ARG002
         return document(request.app)
 
 

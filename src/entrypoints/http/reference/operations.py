@@ -20,6 +20,7 @@ from litestar.openapi.spec import (
 )
 from msgspec import Struct
 
+from ..authentication import SIGNED_IN
 from ..problems.catalog import CATALOG
 from ..problems.problem import MEDIA_TYPE, Problem
 from ..reply import JSON
@@ -60,9 +61,9 @@ def described(
     status: int,
     content: type[Any] | None,
     problems: Sequence[str] = (),
+    headers: Sequence[Header] = (),
     *,
     opt: Mapping[str, Any] = MappingProxyType({}),
-    headers: Sequence[Header] = (),
     media_types: Sequence[str] = (JSON,),
 ) -> dict[str, Any]:
     """Return the options of a handler: its good answer, the problems of its own by their codes, and its headers.
@@ -98,6 +99,10 @@ def described(
         "opt": dict(opt),
         "operation_class": Described,
     }
+
+
+for_users = partial(described, opt=SIGNED_IN)
+"""The same for a handler that needs a signed-in user."""
 
 
 def _parameter(name: str) -> Parameter:

@@ -11,8 +11,8 @@ from ....application.log_in import Credentials
 from ....application.log_out import LogOut
 from ....application.refresh_session import RefreshSession
 from ...client_address import AddressOf
-from ..authentication import SIGNED_IN, limited_by
-from ..reference.operations import described, readable
+from ..authentication import limited_by
+from ..reference.operations import described, for_users, readable
 from ..reply import Reply
 from ..request import AnyoneRequest, SignedInRequest
 from ..schemas.accounts import (
@@ -60,17 +60,12 @@ def router(
         """End a session with all its tokens. An unknown refresh token changes nothing."""
         await log_out(data.refresh_token)
 
-    @readable("/me", **described("ReadProfile", "Read one's own account", 200, UserView, opt=SIGNED_IN))
+    @readable("/me", **for_users("ReadProfile", "Read one's own account", 200, UserView))
     async def handle_read_profile(request: SignedInRequest) -> Reply:
         """Read the account of the caller."""
         return Reply(UserView.of(await read_profile(request.user.actor.user_id)))
 
-    @patch(
-        "/me",
-        **described(
-            "ChangeProfile", "Change one's own name or password", 200, UserView, ("not-allowed",), opt=SIGNED_IN
-        ),
-    )
+    @patch("/me", **for_users("ChangeProfile", "Change one's own name or password", 200, UserView, ("not-allowed",)))
     async def handle_change_profile(data: JSONBody[ProfileRequest], request: SignedInRequest) -> Reply:
         """Change the account of the caller. A new password ends every other session."""
         changes = data.to(ProfileChanges)

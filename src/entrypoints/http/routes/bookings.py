@@ -16,10 +16,9 @@ from ....domain.book import Book
 from ....domain.booking import Booking, BookingStatus
 from ....domain.cancel import Cancel
 from ....domain.payment import Payment
-from ..authentication import SIGNED_IN
 from ..idempotency import answer_of, once, reply_of
 from ..paging import Cursor, Limit, check_parameters, id_cursors
-from ..reference.operations import described, readable
+from ..reference.operations import for_users, readable
 from ..reply import Reply
 from ..request import SignedInRequest, id_in_path
 from ..schemas.bookings import (
@@ -50,14 +49,13 @@ def router(
 
     @post(
         "/book",
-        **described(
+        **for_users(
             "BookTicket",
             "Book tickets, or join the waiting list",
             201,
             BookingView,
             ("not-found", "not-on-sale", "event-started", "exceeds-capacity", "already-booked", "limit-exceeded"),
-            opt=SIGNED_IN,
-            headers=("Idempotency-Key",),
+            ("Idempotency-Key",),
         ),
     )
     async def handle_book(data: JSONBody[BookRequest], request: SignedInRequest) -> Reply:
@@ -73,14 +71,13 @@ def router(
 
     @post(
         "/cancel",
-        **described(
+        **for_users(
             "CancelBooking",
             "Cancel a booking",
             200,
             CancellationView,
             ("not-found", "cancellation-closed", "already-cancelled"),
-            opt=SIGNED_IN,
-            headers=("Idempotency-Key",),
+            ("Idempotency-Key",),
         ),
     )
     async def handle_cancel(data: JSONBody[CancelRequest], request: SignedInRequest) -> Reply:
@@ -97,10 +94,7 @@ def router(
         key = await once(request, answer, event_id)
         return reply_of(answer(await cancel_booking(Cancel(event_id=event_id, actor=actor), key)))
 
-    @readable(
-        "/bookings",
-        **described("ListBookings", "List one's own bookings, newest first", 200, BookingPage, opt=SIGNED_IN),
-    )
+    @readable("/bookings", **for_users("ListBookings", "List one's own bookings, newest first", 200, BookingPage))
     async def handle_list_bookings(
         request: SignedInRequest, status: BookingFilter = None, cursor: Cursor = None, limit: Limit = 50
     ) -> Reply:
@@ -111,16 +105,14 @@ def router(
         page = await list_bookings(actor, status=status, before=cursors.read(cursor), limit=limit)
         return Reply(BookingPage.at(page.items, cursors.write(page.next), now))
 
-    @readable(
-        "/bookings/{booking_id:str}", **described("ReadBooking", "Read a booking", 200, BookingView, opt=SIGNED_IN)
-    )
+    @readable("/bookings/{booking_id:str}", **for_users("ReadBooking", "Read a booking", 200, BookingView))
     async def handle_read_booking(booking_id: FromPath[str], request: SignedInRequest) -> Reply:
         """Read a booking with today's place in the waiting list; for its customer, the organizer and admins."""
         return Reply(BookingView.at(await read_booking(id_in_path(booking_id), request.user.actor), clock.now()))
 
     @post(
         "/bookings/{booking_id:str}/payment",
-        **described(
+        **for_users(
             "PayBooking",
             "Pay for a booking",
             200,
@@ -133,8 +125,7 @@ def router(
                 "payment-under-way",
                 "payment-unknown",
             ),
-            opt=SIGNED_IN,
-            headers=("Idempotency-Key",),
+            ("Idempotency-Key",),
         ),
     )
     async def handle_pay(booking_id: FromPath[str], data: JSONBody[PaymentRequest], request: SignedInRequest) -> Reply:
@@ -149,9 +140,7 @@ def router(
 
     @readable(
         "/bookings/{booking_id:str}/payments",
-        **described(
-            "ListPayments", "List a booking's charges and refunds, oldest first", 200, PaymentPage, opt=SIGNED_IN
-        ),
+        **for_users("ListPayments", "List a booking's charges and refunds, oldest first", 200, PaymentPage),
     )
     async def handle_list_payments(
         booking_id: FromPath[str], request: SignedInRequest, cursor: Cursor = None, limit: Limit = 50

@@ -22,12 +22,11 @@ from ....domain.event import (
 )
 from ....domain.fields import text
 from ....domain.organize import AddTicketType, Edit, EditTicketType, Initialize
-from ..authentication import SIGNED_IN
 from ..etags import expected_versions, tagged
 from ..idempotency import answer_of, once, reply_of
 from ..paging import GREATEST, Cursor, Limit, check_parameters, event_cursors, id_cursors, waiting_cursors
 from ..problems.problem import FieldProblem, Malformed, pointer
-from ..reference.operations import described, readable
+from ..reference.operations import described, for_users, readable
 from ..reply import Reply
 from ..request import AnyoneRequest, SignedInRequest, id_in_path
 from ..schemas.bookings import BookingPage
@@ -41,6 +40,7 @@ from ..schemas.events import (
     TicketTypeChangesRequest,
     TicketTypeRequest,
 )
+from ..schemas.fields import NOT_BLANK
 from .bookings import BookingFilter
 
 _search_text = text(1, 200)
@@ -62,14 +62,13 @@ def router(
 
     @post(
         "/initialize",
-        **described(
+        **for_users(
             "InitializeEvent",
             "Initialize an event with its tickets",
             201,
             EventView,
             ("not-allowed",),
-            opt=SIGNED_IN,
-            headers=("Idempotency-Key", "ETag"),
+            ("Idempotency-Key", "ETag"),
         ),
     )
     async def handle_initialize(data: JSONBody[InitializeRequest], request: SignedInRequest) -> Reply:
@@ -104,7 +103,9 @@ def router(
         q: Annotated[
             str | None,
             QueryParameter(
-                min_length=1, description="Text in the name or venue, literally, without case; 1 to 200 characters."
+                min_length=1,
+                schema_extra={"max_length": 200, "pattern": NOT_BLANK},
+                description="Text in the name or venue, literally, without case; 1 to 200 characters.",
             ),
         ] = None,
         cursor: Cursor = None,
@@ -140,14 +141,13 @@ def router(
 
     @patch(
         "/events/{event_id:str}",
-        **described(
+        **for_users(
             "ChangeEvent",
             "Change an event, or lead it through its life",
             200,
             EventView,
             ("not-allowed", "stale-version", "event-closed", "illegal-status-change", "capacity-below-taken"),
-            opt=SIGNED_IN,
-            headers=("If-Match",),
+            ("If-Match",),
         ),
     )
     async def handle_change_event(
@@ -165,14 +165,13 @@ def router(
 
     @post(
         "/events/{event_id:str}/ticket-types",
-        **described(
+        **for_users(
             "AddTicketType",
             "Add a kind of ticket",
             201,
             EventView,
             ("not-allowed", "stale-version", "event-closed", "too-many-ticket-types", "name-taken"),
-            opt=SIGNED_IN,
-            headers=("Idempotency-Key", "If-Match"),
+            ("Idempotency-Key", "If-Match"),
         ),
     )
     async def handle_add_ticket_type(
@@ -195,14 +194,13 @@ def router(
 
     @patch(
         "/events/{event_id:str}/ticket-types/{ticket_type_id:str}",
-        **described(
+        **for_users(
             "ChangeTicketType",
             "Change a kind of ticket",
             200,
             EventView,
             ("not-allowed", "stale-version", "event-closed", "capacity-below-taken", "name-taken"),
-            opt=SIGNED_IN,
-            headers=("If-Match",),
+            ("If-Match",),
         ),
     )
     async def handle_change_ticket_type(
@@ -224,14 +222,13 @@ def router(
 
     @readable(
         "/events/{event_id:str}/bookings",
-        **described(
+        **for_users(
             "ListEventBookings",
             "List an event's bookings, newest first",
             200,
             BookingPage,
             ("not-allowed",),
-            opt=SIGNED_IN,
-            headers=("If-None-Match",),
+            ("If-None-Match",),
         ),
     )
     async def handle_list_event_bookings(
@@ -252,14 +249,13 @@ def router(
 
     @readable(
         "/events/{event_id:str}/waiting-list",
-        **described(
+        **for_users(
             "ReadWaitingList",
             "Read an event's waiting list, by ticket type, then position",
             200,
             BookingPage,
             ("not-allowed",),
-            opt=SIGNED_IN,
-            headers=("If-None-Match",),
+            ("If-None-Match",),
         ),
     )
     async def handle_read_waiting_list(
@@ -289,21 +285,26 @@ def router(
 
     @readable(
         "/events/{event_id:str}/changes",
-        **described(
+        **for_users(
             "ReadChanges",
             "Read what happened to an event, gapless and in order",
             200,
             ChangesView,
             ("not-allowed",),
-            opt=SIGNED_IN,
-            headers=("If-None-Match",),
+            ("If-None-Match",),
         ),
     )
     async def handle_read_changes(
         event_id: FromPath[str],
         request: SignedInRequest,
         after: Annotated[
-            int, QueryParameter(ge=0, le=GREATEST, description="The sequence number after which to go on.")
+            int,
+            QueryParameter(
+                ge=0,
+                le=GREATEST,
+                schema_extra={"maximum": GREATEST},  # Litestar would round it.
+                description="The sequence number after which to go on.",
+            ),
         ] = 0,
         limit: Limit = 50,
     ) -> Reply:

@@ -13,10 +13,9 @@ from ....application.queries import Page
 from ....application.read_webhooks import ListDeliveries, ListWebhooks, ReadWebhook
 from ....application.resend_delivery import ResendDelivery
 from ....domain.webhooks import Delivery, DeliveryStatus, Webhook
-from ..authentication import SIGNED_IN
 from ..idempotency import answer_of, once, reply_of
 from ..paging import Cursor, Limit, check_parameters, id_cursors
-from ..reference.operations import described, readable
+from ..reference.operations import for_users, readable
 from ..reply import Reply
 from ..request import SignedInRequest, id_in_path
 from ..schemas.webhooks import DeliveryPage, DeliveryView, NewWebhookView, WebhookPage, WebhookRequest, WebhookView
@@ -34,14 +33,13 @@ def router(
 
     @post(
         "/webhooks",
-        **described(
+        **for_users(
             "CreateWebhook",
             "Register a webhook",
             201,
             NewWebhookView,
             ("not-allowed", "not-found", "too-many-webhooks"),
-            opt=SIGNED_IN,
-            headers=("Idempotency-Key",),
+            ("Idempotency-Key",),
         ),
     )
     async def handle_create_webhook(data: JSONBody[WebhookRequest], request: SignedInRequest) -> Reply:
@@ -53,32 +51,25 @@ def router(
         command = data.to(NewWebhook, actor=request.user.actor)
         return reply_of(answer(await create_webhook(command, await once(request, answer))))
 
-    @readable(
-        "/webhooks",
-        **described("ListWebhooks", "List one's own webhooks, oldest first", 200, WebhookPage, opt=SIGNED_IN),
-    )
+    @readable("/webhooks", **for_users("ListWebhooks", "List one's own webhooks, oldest first", 200, WebhookPage))
     async def handle_list_webhooks(request: SignedInRequest) -> Reply:
         """List all of the caller's webhooks: there are at most 20."""
         webhooks = await list_webhooks(request.user.actor)
         return Reply(WebhookPage(items=[WebhookView.of(webhook) for webhook in webhooks], next_cursor=None))
 
-    @readable(
-        "/webhooks/{webhook_id:str}", **described("ReadWebhook", "Read a webhook", 200, WebhookView, opt=SIGNED_IN)
-    )
+    @readable("/webhooks/{webhook_id:str}", **for_users("ReadWebhook", "Read a webhook", 200, WebhookView))
     async def handle_read_webhook(webhook_id: FromPath[str], request: SignedInRequest) -> Reply:
         """Read one of the caller's webhooks."""
         return Reply(WebhookView.of(await read_webhook(id_in_path(webhook_id), request.user.actor)))
 
-    @delete("/webhooks/{webhook_id:str}", **described("DeleteWebhook", "Delete a webhook", 204, None, opt=SIGNED_IN))
+    @delete("/webhooks/{webhook_id:str}", **for_users("DeleteWebhook", "Delete a webhook", 204, None))
     async def handle_delete_webhook(webhook_id: FromPath[str], request: SignedInRequest) -> None:
         """Delete a webhook with its deliveries. Only what is being sent already is still sent."""
         await delete_webhook(id_in_path(webhook_id), request.user.actor)
 
     @readable(
         "/webhooks/{webhook_id:str}/deliveries",
-        **described(
-            "ListDeliveries", "List what a webhook has not received yet, newest first", 200, DeliveryPage, opt=SIGNED_IN
-        ),
+        **for_users("ListDeliveries", "List what a webhook has not received yet, newest first", 200, DeliveryPage),
     )
     async def handle_list_deliveries(
         webhook_id: FromPath[str],
@@ -100,7 +91,7 @@ def router(
 
     @post(
         "/webhooks/{webhook_id:str}/deliveries/{delivery_id:str}/retry",
-        **described("ResendDelivery", "Send a delivery once more", 200, DeliveryView, opt=SIGNED_IN),
+        **for_users("ResendDelivery", "Send a delivery once more", 200, DeliveryView),
     )
     async def handle_resend_delivery(
         webhook_id: FromPath[str], delivery_id: FromPath[str], request: SignedInRequest

@@ -18,7 +18,7 @@ _TURNS = r"\u202a-\u202e\u2066-\u2069"
 _NO_CONTROLS = f"^[^{_CONTROLS}]*$"
 _PLAIN_TEXT = f"^[^{_CONTROLS}{_TURNS}]*$"
 _PLAIN_LINES = rf"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f{_TURNS}]*$"
-_NOT_BLANK = rf"^[^{_CONTROLS}{_TURNS}]*[^\s{_CONTROLS}{_TURNS}][^{_CONTROLS}{_TURNS}]*$"
+NOT_BLANK = rf"^[^{_CONTROLS}{_TURNS}]*[^\s{_CONTROLS}{_TURNS}][^{_CONTROLS}{_TURNS}]*$"
 _EMAIL = rf"^[^\s@{_CONTROLS}{_TURNS}]+@[^\s@{_CONTROLS}{_TURNS}]+$"
 _NO_SPACE = rf"^[^\s{_CONTROLS}{_TURNS}]+$"
 
@@ -36,13 +36,13 @@ def _text(least: int, most: int, pattern: str) -> Meta:
     return Meta(extra_json_schema={"minLength": least, "maxLength": most, "pattern": pattern})
 
 
-Name = Annotated[str, _text(1, 200, _NOT_BLANK)]
+Name = Annotated[str, _text(1, 200, NOT_BLANK)]
 Description = Annotated[str, _text(0, 1_000, _PLAIN_LINES)]
 Venue = Annotated[str, _text(0, 200, _PLAIN_TEXT)]
 Email = Annotated[str, _text(3, 254, _EMAIL)]
 NewPassword = Annotated[str, _text(8, 128, _NO_CONTROLS)]
 TriedPassword = Annotated[str, _text(1, 1_024, _NO_CONTROLS)]
-RefreshToken = Annotated[str, _text(1, 512, _NOT_BLANK)]
+RefreshToken = Annotated[str, _text(1, 512, NOT_BLANK)]
 CardToken = Annotated[str, _text(1, 255, _NO_SPACE)]
 Time = Annotated[datetime, Meta(tz=True)]
 TicketCount = Annotated[int, Meta(ge=1, le=1_000_000)]

@@ -1,5 +1,6 @@
 """A search index of events, and counts of waiting lists by blocks of queue numbers."""
 
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,6 +35,8 @@ _events = sa.table(
     sa.column("id", _ID),
     sa.column("status", sa.String(16)),
     sa.column("start_order", sa.BigInteger()),
+    sa.column("name", sa.Text()),
+    sa.column("venue", sa.Text()),
     sa.column("searchable", sa.Text()),
 )
 _grams = sa.table(
@@ -100,11 +103,22 @@ def _fill_grams(connection: sa.Connection) -> None:
     last: bytes | None = None
     while found := connection.execute(page if last is None else page.where(_events.c.id > last)).all():
         # In the order of the key, which is the order in which they lie.
-        rows = sorted((status, gram, order, id_) for id_, status, order, text in found for gram in _grams_of(text))
+        rows = sorted(
+            (each.status, gram, each.start_order, each.id) for each in found for gram in _grams_of(_text_of(each))
+        )
+        for each in found:
+            if each.searchable != _text_of(each):
+                # It was folded in another way, which left some characters taken apart.
+                refolded = sa.update(_events).where(_events.c.id == each.id).values(searchable=_text_of(each))
+                connection.execute(refolded)
         connection.execute(sa.insert(_grams), [dict(zip(_grams.c.keys(), row, strict=True)) for row in rows])
         if _is_in_steps(connection):
             connection.commit()
         last = found[-1].id
+
+
+def _text_of(event: Any) -> str:
+    return unicodedata.normalize("NFC", f"{event.name}\n{event.venue}".casefold())
 
 
 def _grams_of(text: str) -> set[bytes]:

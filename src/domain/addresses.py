@@ -1,0 +1,90 @@
+"""E-mail addresses: one spelling for each mailbox, and none that no mail can reach."""
+
+import unicodedata
+from typing import Final
+
+import idna
+
+from .characters import is_invisible, trimmed
+from .fields import check_characters, check_direction
+
+LONGEST: Final = 254
+LONGEST_LOCAL_PART: Final = 64
+"""Bytes of UTF-8 (RFC 5321, 4.5.3.1.1 and RFC 6531)."""
+
+_MALFORMED: Final = "must be an e-mail address: one @ with something on both sides, and no spaces"
+_LENGTH: Final = f"must have 3 to {LONGEST} characters"
+_UNREACHABLE: Final = "must have a domain that mail can reach (IDNA 2008) after the @"
+
+
+def email(value: str) -> str:
+    """An e-mail address in the one spelling that an account has: lower case, the domain by IDNA 2008 in Unicode.
+
+    Raises: ValueError, also for an address that no mail can reach and for characters that are mapped to others.
+    """
+    check_characters(value)
+    check_direction(value)
+    typed = trimmed(value)
+    local, at, domain = typed.partition("@")
+    if not (local and at and domain) or "@" in domain or any(character.isspace() for character in typed):
+        raise ValueError(_MALFORMED)
+    if any(is_invisible(character) for character in typed):
+        raise ValueError("must not hold invisible characters")
+    for character in typed:
+        # A full-width letter, a ligature, the Kelvin sign: each looks like another character and is mapped to it.
+        if unicodedata.normalize("NFKC", character) != character or len(character.lower()) != 1:
+            raise ValueError(f"must not hold U+{ord(character):04X}, which stands for another character")
+    if len(typed) > LONGEST:
+        raise ValueError(_LENGTH)
+    return f"{_local_part(_lower(local))}@{_domain(_lower(domain))}"
+
+
+def spellings(value: str) -> tuple[str, ...]:
+    """The addresses under which an account is stored that signs in with this one: as earlier rules kept it, as today's.
+
+    An account from before today's rules keeps its address, which was trimmed and lowered only. It comes first, so that
+    a new account cannot take its place. The last one is the same for all spellings of a mailbox.
+
+    Raises: ValueError for what earlier rules refused too.
+    """
+    check_characters(value)
+    check_direction(value)
+    earlier = _lower(value.strip())
+    local, at, domain = earlier.partition("@")
+    if not (local and at and domain) or "@" in domain or any(character.isspace() for character in earlier):
+        raise ValueError(_MALFORMED)
+    if len(earlier) > LONGEST:
+        raise ValueError(_LENGTH)
+    try:
+        today = email(value)
+    except ValueError:
+        return (earlier,)
+    return (earlier,) if today == earlier else (earlier, today)
+
+
+def tried_email(value: str) -> str:
+    """An address that may be tried to sign in; whose it may be, `spellings` of it says. Raises: ValueError."""
+    return spellings(value)[0]
+
+
+def _lower(part: str) -> str:
+    return unicodedata.normalize("NFC", part.lower())
+
+
+def _local_part(local: str) -> str:
+    if len(local.encode()) > LONGEST_LOCAL_PART:
+        raise ValueError(f"must have at most {LONGEST_LOCAL_PART} bytes before the @")
+    return local
+
+
+def _domain(domain: str) -> str:
+    """The domain in Unicode, without the dot of the root."""
+    rooted = domain.removesuffix(".")
+    try:
+        # What was typed in either form is kept in one.
+        kept = idna.decode(idna.encode(rooted, strict=True), strict=True)
+    except idna.IDNAError as error:
+        raise ValueError(_UNREACHABLE) from error
+    if kept.endswith("."):
+        raise ValueError(_UNREACHABLE)
+    return kept
