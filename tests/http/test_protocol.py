@@ -84,7 +84,7 @@ async def test_other_methods_are_a_405(anyone: Client, path: str, allowed: set[s
 
 async def test_head_on_what_is_only_posted_is_a_405(anyone: Client) -> None:
     answer = await anyone.send("HEAD", "/book")
-    assert (answer.status_code, answer.headers["allow"]) == (405, "OPTIONS, POST")
+    assert (answer.status_code, set(answer.headers["allow"].split(", "))) == (405, {"OPTIONS", "POST"})
 
 
 @pytest.mark.parametrize("path", [*PUBLIC_GETS, *SIGNED_IN_GETS, *UNCHECKED_GETS])

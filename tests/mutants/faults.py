@@ -1054,8 +1054,8 @@ HTTP: Final = (
         (
             Change(
                 "entrypoints/http/idempotency.py",
-                "        said = f\"{scope['method']} {scope['path']}\\n\"",
-                "        said = f\"{scope['method']}\\n\"",
+                "    said = f\"{scope['method']} {scope['path']}\\n\"",
+                "    said = f\"{scope['method']}\\n\"",
             ),
         ),
         ("tests/http/test_idempotency.py::test_the_path_belongs_to_the_request",),
@@ -1126,7 +1126,7 @@ HTTP: Final = (
         (
             Change(
                 "entrypoints/http/authentication.py",
-                '            elif "signed_in" in opt:\n                raise NotSignedIn\n',
+                "        if is_needed:\n            raise NotSignedIn\n",
                 "",
             ),
         ),
@@ -1182,8 +1182,8 @@ HTTP: Final = (
             ),
             Change(
                 "entrypoints/http/authentication.py",
-                "from .client_address import ClientAddress\n",
-                "from .client_address import ClientAddress\nfrom .request import JsonRequest\n",
+                "from .problems.problem import FieldProblem, Malformed\n",
+                "from .problems.problem import FieldProblem, Malformed\nfrom .request import JsonRequest\n",
             ),
         ),
         _of(_PROTOCOL, "TestOrderOfChecks"),
