@@ -1392,8 +1392,8 @@ FAIRNESS: Final = (
         (
             Change(
                 "application/limits_on_login.py",
-                'subject_key("account and address", email, network)',
-                'subject_key("account and address", email, None)',
+                'subject_key("account and address", account, network)',
+                'subject_key("account and address", account, None)',
             ),
         ),
         ("tests/application/test_limits_on_login.py",),
