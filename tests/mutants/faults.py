@@ -14,6 +14,10 @@ _CUSTOMER_LIMITS: Final = ("tests/application/test_customer_limits.py",)
 _KEYS: Final = ("tests/application/test_once.py",)
 _MONEY: Final = ("tests/application/test_paying.py",)
 _ACCOUNTS: Final = "tests/application/test_accounts.py"
+_PROTOCOL: Final = "tests/http/test_protocol.py"
+_MESSAGES: Final = "tests/http/test_messages.py"
+_EMBEDDING: Final = "tests/http/test_embedding.py"
+_DEADLINES: Final = "tests/operation/test_deadlines.py"
 
 
 def _of(file: str, *names: str) -> tuple[str, ...]:
@@ -999,17 +1003,6 @@ SQL: Final = (
 
 HTTP: Final = (
     Fault(
-        "Whoever came last gets the place that is free",
-        (
-            Change(
-                "entrypoints/http/crowding.py",
-                "            _, visitor, request = self._waiting.popleft()\n            visitor.let_in(request)\n",
-                "            _, visitor, request = self._waiting.pop()\n            visitor.let_in(request)\n",
-            ),
-        ),
-        ("tests/wire/test_crowding.py",),
-    ),
-    Fault(
         "A condition is forgotten when many values are asked for",
         (
             Change(
@@ -1019,17 +1012,6 @@ HTTP: Final = (
             ),
         ),
         ("tests/sql/test_find.py",),
-    ),
-    Fault(
-        "A connection ends before its answer is out",
-        (
-            Change(
-                "entrypoints/http/outbox.py",
-                "        self._outbox.empty()\n        self._transport.close()\n",
-                "        self._transport.close()\n",
-            ),
-        ),
-        ("tests/wire/test_outbox.py",),
     ),
     Fault(
         "An access token outlives its session",
@@ -1060,7 +1042,7 @@ HTTP: Final = (
         "If-Match is not looked at",
         (
             Change(
-                "entrypoints/http/tags.py",
+                "entrypoints/http/etags.py",
                 '    if listed is None or listed.strip() == "*":\n        return None\n',
                 "    if True:\n        return None\n",
             ),
@@ -1072,11 +1054,243 @@ HTTP: Final = (
         (
             Change(
                 "entrypoints/http/idempotency.py",
-                "        said = f\"{scope['method']} {scope['path']}\\n\"",
-                "        said = f\"{scope['method']}\\n\"",
+                "    said = f\"{scope['method']} {scope['path']}\\n\"",
+                "    said = f\"{scope['method']}\\n\"",
             ),
         ),
         ("tests/http/test_idempotency.py::test_the_path_belongs_to_the_request",),
+    ),
+    Fault(
+        "A key is good for another body",
+        (Change("entrypoints/http/idempotency.py", "+ await request.body()\n", "\n"),),
+        ("tests/http/test_idempotency.py::test_another_request_with_the_same_key_is_refused",),
+    ),
+    Fault(
+        "A body without a length may have any size",
+        (Change("entrypoints/http/request.py", "            if size > MOST_BYTES:\n", "            if False:\n"),),
+        _of(_MESSAGES, "test_a_body_without_a_length_has_64_kib_at_most[1000]"),
+    ),
+    Fault(
+        "A body that is announced as too large is waited for",
+        (Change("entrypoints/http/request.py", "        if is_large:\n", "        if False:\n"),),
+        _of(_DEADLINES, "test_who_is_refused_anyway_is_not_waited_for"),
+    ),
+    Fault(
+        "A body may take any time",
+        (Change("entrypoints/http/request.py", "asyncio.timeout(BODY_SECONDS)", "asyncio.timeout(None)"),),
+        _of(_DEADLINES, "test_a_body_that_does_not_arrive_is_refused_in_time"),
+    ),
+    Fault(
+        "Anything is taken for JSON",
+        (
+            Change(
+                "entrypoints/http/request.py",
+                "        if len(types) != 1 or not _is_json(types[0]):\n",
+                "        if False:\n",
+            ),
+        ),
+        ("tests/http/test_bodies.py::test_other_media_types_are_refused",),
+    ),
+    Fault(
+        "What a request does not know is ignored",
+        (
+            Change(
+                "entrypoints/http/decoding.py", ', forbid_unknown_fields=True):\n    """The body', '):\n    """The body'
+            ),
+        ),
+        ("tests/http/test_bodies.py::test_unknown_fields_are_named",),
+    ),
+    Fault(
+        "Text is taken for a number",
+        (
+            Change(
+                "entrypoints/http/decoding.py",
+                "msgspec.json.Decoder(kind).decode",
+                "msgspec.json.Decoder(kind, strict=False).decode",
+            ),
+        ),
+        ("tests/http/test_bodies.py::test_a_broken_value_is_named",),
+    ),
+    Fault(
+        "The rules of the domain do not judge what is sent",
+        (Change("entrypoints/http/decoding.py", "    if shape.is_checked:\n", "    if True:\n"),),
+        ("tests/http/test_bodies.py::test_text_is_trimmed_and_normalised",),
+    ),
+    Fault(
+        "Of two Authorization headers the first counts",
+        (Change("entrypoints/http/authentication.py", "    if len(given) > 1:\n", "    if False:\n"),),
+        _of(_PROTOCOL, "TestSigningIn"),
+    ),
+    Fault(
+        "Whoever is not signed in is let through",
+        (
+            Change(
+                "entrypoints/http/authentication.py",
+                "        if is_needed:\n            raise NotSignedIn\n",
+                "",
+            ),
+        ),
+        _of(_PROTOCOL, "TestSigningIn"),
+    ),
+    Fault(
+        "Bad tokens may be tried without a limit",
+        (
+            Change(
+                "entrypoints/http/authentication.py",
+                "                self._limits[UNSIGNED](self._address_of(scope))\n            raise\n",
+                "                pass\n            raise\n",
+            ),
+        ),
+        ("tests/http/test_limits.py::test_bad_tokens_count_for_the_address",),
+    ),
+    Fault(
+        "A path has several spellings",
+        (Change("entrypoints/http/plain_requests.py", "        if not is_plain(request):\n", "        if False:\n"),),
+        _of(_PROTOCOL, "test_unknown_paths_are_a_404_for_everybody"),
+    ),
+    Fault(
+        "The reference has several paths",
+        (
+            Change(
+                "entrypoints/http/reference/document.py",
+                "route_handlers=[handle_document], middleware=[plain_requests], ",
+                "route_handlers=[handle_document], ",
+            ),
+        ),
+        _of(_PROTOCOL, "test_the_reference_has_one_path_as_well"),
+    ),
+    Fault(
+        "Whether somebody is signed in is looked at before whether there is such a path",
+        (
+            Change(
+                "entrypoints/http/app.py",
+                "middleware=[_refusals, plain_requests, authentication]",
+                "middleware=[_refusals, authentication, plain_requests]",
+            ),
+        ),
+        _of(_PROTOCOL, "test_unknown_paths_are_a_404_for_everybody"),
+    ),
+    Fault(
+        "The body is looked at before whether somebody is signed in",
+        (
+            Change(
+                "entrypoints/http/authentication.py",
+                "        opt = connection.route_handler.opt\n",
+                "        opt = connection.route_handler.opt\n"
+                '        if scope["method"] in {"POST", "PATCH"}:\n'
+                "            JsonRequest(scope)._check_head()\n",
+            ),
+            Change(
+                "entrypoints/http/authentication.py",
+                "from .problems.problem import FieldProblem, Malformed\n",
+                "from .problems.problem import FieldProblem, Malformed\nfrom .request import JsonRequest\n",
+            ),
+        ),
+        _of(_PROTOCOL, "TestOrderOfChecks"),
+    ),
+    Fault(
+        "A thing is looked for before its change is read",
+        (
+            Change(
+                "entrypoints/http/request.py",
+                "        if raw is None:\n            self._check_head()\n",
+                "        if raw is None:\n"
+                '            for each in scope["path_params"].values():\n'
+                "                id_in_path(each)\n"
+                "            self._check_head()\n",
+            ),
+        ),
+        _of(_PROTOCOL, "TestOrderOfChecks"),
+    ),
+    Fault(
+        "A copy of what somebody alone may see is kept",
+        (
+            Change(
+                "entrypoints/http/observation.py",
+                "status in _PUBLIC and caller is None\n",
+                "status in _PUBLIC\n",
+            ),
+        ),
+        ("tests/http/test_security_headers.py::test_what_is_somebodys_own_is_kept_by_nobody",),
+    ),
+    Fault(
+        "A copy of a refusal is kept",
+        (
+            Change(
+                "entrypoints/http/observation.py",
+                "method in _READING and status in _PUBLIC and caller",
+                "method in _READING and caller",
+            ),
+        ),
+        ("tests/http/test_security_headers.py::test_no_refusal_is_kept",),
+    ),
+    Fault(
+        "A request id may hold anything",
+        (Change("entrypoints/http/observation.py", "if _PATTERN.fullmatch(given)", "if given"),),
+        _of(_PROTOCOL, "TestRequestIds"),
+    ),
+    Fault(
+        "An answer to HEAD has a body",
+        (Change("entrypoints/http/reply.py", 'b"" if request["method"] == "HEAD" else self.body', "self.body"),),
+        _of(_MESSAGES, "test_an_answer_to_head_has_the_headers_of_get_and_no_body"),
+    ),
+    Fault(
+        "A problem for HEAD has a body",
+        (
+            Change(
+                "entrypoints/http/app.py",
+                'b"" if request.method == "HEAD" else problem.body',
+                "problem.body",
+            ),
+        ),
+        _of(_MESSAGES, "test_an_answer_to_head_has_the_headers_of_get_and_no_body"),
+    ),
+    Fault(
+        "What is refused before its handler passes by an embedder's middleware",
+        (
+            Change(
+                "entrypoints/http/app.py",
+                "middleware=[_refusals, plain_requests, authentication]",
+                "middleware=[plain_requests, authentication]",
+            ),
+        ),
+        _of(_EMBEDDING, "test_own_middleware_sees_every_request_to_a_path_that_exists"),
+    ),
+    Fault(
+        "A status that no code of ours has is an error of the service",
+        (
+            Change(
+                "entrypoints/http/problems/problem.py",
+                "    if isinstance(error, HTTPException) and error.status_code not in _OF_LITESTAR:\n",
+                "    if False:\n",
+            ),
+        ),
+        _of(_EMBEDDING, "test_what_an_own_handler_refuses_is_a_problem_in_its_words"),
+    ),
+    Fault(
+        "Users of an embedder are taken for ours",
+        (Change("entrypoints/http/observation.py", "if isinstance(caller, Caller) else", "if caller else"),),
+        _of(_EMBEDDING, "test_own_users_are_none_of_ours"),
+    ),
+    Fault(
+        "What was not foreseen is told to whoever asks",
+        (
+            Change(
+                "entrypoints/http/problems/problem.py",
+                "    entry = CATALOG[told.code]\n",
+                '    told = _Told(told.code, f"{told.detail} {error}", told.headers, told.members)\n'
+                "    entry = CATALOG[told.code]\n",
+            ),
+        ),
+        _of(_PROTOCOL, "test_what_nobody_foresaw_is_logged_and_says_nothing"),
+    ),
+    Fault(
+        "A process that is told to end goes on where a chore fails at it",
+        (Change("entrypoints/lifespan.py", "if task is not None and task.cancelling():", "if False:"),),
+        _of(
+            "tests/entrypoints/test_container.py",
+            "test_a_chore_that_fails_when_it_is_cancelled_does_not_keep_the_process_from_ending",
+        ),
     ),
 )
 

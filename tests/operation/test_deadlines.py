@@ -1,7 +1,6 @@
 """Every wait of a request is bounded: for its body, a statement, a lock, a connection of the pool."""
 
 import asyncio
-import json
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any, cast
 import httpx
 import pytest
 from litestar import Litestar
-from litestar.types import ASGIApp
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
@@ -27,49 +25,13 @@ from boxoffice.entrypoints.http.request import BODY_SECONDS
 from boxoffice.entrypoints.lifespan import running
 from boxoffice.entrypoints.settings import Settings
 from tests import mariadb
+from tests.http.messages import Exchange
 
 
 def test_they_nest() -> None:
     """Whoever waits inside gives up first, so that it is told what it was that did not come."""
     assert DRAIN_SECONDS > BODY_SECONDS > STATEMENT_LIMIT_SECONDS > LOCK_WAIT_SECONDS > POOL_SECONDS > 0
     assert (BODY_SECONDS, STATEMENT_LIMIT_SECONDS, LOCK_WAIT_SECONDS, POOL_SECONDS) == (10, 5, 3, 1)
-
-
-class Unfinished:
-    """A request whose body stops arriving: a client that is silent, not one that is gone."""
-
-    def __init__(self, app: ASGIApp, *parts: bytes) -> None:
-        self._app = app
-        self._parts = list(parts)
-        self.is_waited_for = asyncio.Event()
-        self.sent: list[Any] = []
-
-    async def send(self, method: str, path: str, *headers: tuple[bytes, bytes]) -> None:
-        """Until it is answered."""
-        scope: Any = {
-            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
-            "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "", "server": None,
-            "client": ("127.0.0.1", 1), "headers": [(b"content-type", b"application/json"), *headers],
-        }  # fmt: skip
-        await self._app(scope, self._receive, self._keep)
-
-    async def _receive(self) -> Any:
-        if self._parts:
-            return {"type": "http.request", "body": self._parts.pop(0), "more_body": True}
-        self.is_waited_for.set()
-        return await asyncio.Future()
-
-    async def _keep(self, message: Any) -> None:
-        self.sent.append(message)
-
-    @property
-    def status(self) -> int:
-        return int(self.sent[0]["status"])
-
-    @property
-    def problem(self) -> dict[str, Any]:
-        problem: dict[str, Any] = json.loads(self.sent[1]["body"])
-        return problem
 
 
 @pytest.fixture
@@ -85,16 +47,16 @@ async def test_a_body_that_does_not_arrive_is_refused_in_time(
     app: Litestar, monkeypatch: pytest.MonkeyPatch, parts: tuple[bytes, ...]
 ) -> None:
     monkeypatch.setattr(request, "BODY_SECONDS", 0.05)
-    unfinished = Unfinished(app, *parts)
-    async with asyncio.timeout(60):
-        await unfinished.send("POST", "/login")
-    assert (unfinished.status, unfinished.problem["code"]) == (400, "invalid-request")
-    assert "arrives within" in unfinished.problem["errors"][0]["detail"]
+    exchange = Exchange(app, *parts)
+    async with asyncio.timeout(30):
+        await exchange.send("POST", "/login")
+    assert (exchange.status, exchange.problem["code"]) == (400, "invalid-request")
+    assert "arrives within" in exchange.problem["errors"][0]["detail"]
 
 
 async def test_bodies_that_do_not_arrive_hold_up_no_other(app: Litestar) -> None:
     """Hundreds of them, more than there are places for anything."""
-    waiting = [Unfinished(app, b"{") for _ in range(500)]
+    waiting = [Exchange(app, b"{") for _ in range(500)]
     tasks = [asyncio.create_task(each.send("POST", "/login")) for each in waiting]
     async with asyncio.timeout(60):
         for each in waiting:
@@ -113,16 +75,16 @@ async def test_bodies_that_do_not_arrive_hold_up_no_other(app: Litestar) -> None
 
 async def test_who_is_refused_anyway_is_not_waited_for(app: Litestar) -> None:
     """Neither without signing in, nor for what is too large or no JSON."""
-    unfinished = Unfinished(app, b"{")
-    await unfinished.send("POST", "/book")
-    assert unfinished.status == 401
-    unfinished = Unfinished(app)
-    await unfinished.send("POST", "/login", (b"content-length", b"65537"))
-    assert unfinished.status == 413
-    unfinished = Unfinished(app)
-    await unfinished.send("POST", "/login", (b"content-encoding", b"gzip"))
-    assert unfinished.status == 415
-    assert not unfinished.is_waited_for.is_set()
+    exchange = Exchange(app, b"{")
+    await exchange.send("POST", "/book")
+    assert exchange.status == 401
+    exchange = Exchange(app)
+    await exchange.send("POST", "/login", (b"content-length", b"65537"))
+    assert exchange.status == 413
+    exchange = Exchange(app)
+    await exchange.send("POST", "/login", (b"content-encoding", b"gzip"))
+    assert exchange.status == 415
+    assert not exchange.is_waited_for.is_set()
 
 
 async def test_the_server_itself_ends_a_statement_that_takes_too_long(

@@ -292,8 +292,9 @@ def _everywhere(tour: Tour, people: People, events: dict[str, Any]) -> None:
                 tour.ask(400, call, customer, ids=ids, content=b"{")
                 tour.ask(413, call, customer, ids=ids, content=b" " * (MOST_BYTES + 1))
                 tour.ask(415, call, customer, {}, ids=ids, headers={"Content-Type": "text/plain"})
-            if described["security"]:
+            if "401" in described["responses"]:
                 tour.ask(401, call, NOBODY, ids=ids, headers=BAD)
+            if "400" in described["responses"]:
                 tour.ask(400, call, NOBODY, ids=ids, headers=[("Authorization", f"Bearer {customer}")] * 2)
 
 

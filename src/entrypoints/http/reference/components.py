@@ -29,6 +29,8 @@ _FIELDS: Final = {
     "reschedules": "How often the event had been moved to an earlier start or another day.",
     "graceUntil": "Until when the customer may cancel free of charge; `null`: by the deadline.",
     "expiresAt": "Until when the tickets are held for payment; `null`: they are not held.",
+    "reschedules": "How often the event's start had been moved when the customer agreed to it.",
+    "graceUntil": "Until when the customer may cancel after the deadline; `null`: not after it.",
     "queueNumber": "The place in the waiting list, issued under the event's lock.",
     "by": "Who ended it: `customer`, `organizer` or `event`.",
     "paymentId": "The charge or refund.",

@@ -51,9 +51,10 @@ class ReferencePage(ScalarRenderPlugin):
 
 
 @route("/", http_method=HttpMethod.HEAD)
-async def handle_head() -> Reply:
+async def handle_head(request: Request[Any, Any, Any]) -> Reply:
     """Answer HEAD like Litestar's own handler of the page answers GET."""
-    return Reply(b"", media_type="text/html; charset=utf-8")
+    page = ReferencePage().render(request, {"info": {"title": request.app.openapi_schema.info.title}})
+    return Reply(page, headers={"Content-Security-Policy": _POLICY}, media_type="text/html; charset=utf-8")
 
 
 @route("/scalar.js", http_method=[HttpMethod.GET, HttpMethod.HEAD])
