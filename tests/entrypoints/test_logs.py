@@ -298,7 +298,7 @@ def test_the_file_holds_json_beside_the_console(tmp_path: Path) -> None:
 
 
 def test_older_files_of_the_log_are_closed_to_others(console: io.StringIO, tmp_path: Path) -> None:
-    files = [tmp_path / name for name in ("a.log", "a.log.1", "a.log.5", ".__a.lock")]
+    files = [tmp_path / name for name in ("a.log", "a.log.1", "a.log.5")]
     for file in files:
         file.touch()
         file.chmod(0o644)

@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
-from dependency_injector.providers import Object
 
 from boxoffice.adapters.security import Argon2PasswordHasher
+from boxoffice.application.failures import Unavailable
 from boxoffice.domain.user import Role
 from tests.http.service import PASSWORD, Client, Service, ok, pointers, problem
 
@@ -137,11 +137,13 @@ async def test_a_disabled_user_is_told_nothing(service: Service, customer: Clien
 
 
 async def test_too_many_passwords_at_once_are_asked_to_come_again(
-    service: Service, customer: Client, anyone: Client
+    anyone: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    full = Argon2PasswordHasher(memory=8, passes=1, threads=1, most_waiting=-1)
-    service.container.password_hasher.override(Object(full))
-    service.container.reset_singletons()
+    async def refuse(*_: object) -> bool:
+        raise Unavailable("Too many passwords wait.", retry_after=2)
+
+    monkeypatch.setattr(Argon2PasswordHasher, "hash", refuse)
+    monkeypatch.setattr(Argon2PasswordHasher, "verify", refuse)
     for path, body in (
         ("/login", {"email": "nobody@example.org", "password": PASSWORD}),
         ("/create-user", {"name": "Eve", "email": "eve@example.org", "password": PASSWORD}),

@@ -230,4 +230,4 @@ async def test_what_a_database_might_choke_on(installation: Installation) -> Non
         edited = ok(await organizer.patch(path, {"startsAt": "2100-01-01T00:00:00Z", "totalTickets": 1_000_000}))
         assert edited["totalTickets"] == 1_000_000
         content = b'{"name": "\\ud800", "totalTickets": 1}'
-        assert pointers(await organizer.send("POST", "/initialize", content=content, headers=JSON)) == ["/name"]
+        assert pointers(await organizer.send("POST", "/initialize", content=content, headers=JSON)) == [""]

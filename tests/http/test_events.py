@@ -136,7 +136,7 @@ async def test_several_kinds_of_tickets(organizer: Client, anyone: Client) -> No
                 "salesOpenAt": "2030-03-01T00:00:00Z",
                 "salesCloseAt": "2030-02-01T00:00:00Z",
             },
-            ["/startsAt", "/salesCloseAt"],
+            ["/startsAt", "/salesCloseAt", "/salesOpenAt"],
         ),
     ],
 )
@@ -307,6 +307,7 @@ async def test_the_changes_are_gapless_and_in_order(service: Service, organizer:
         "status": "confirmed",
         "paymentStatus": "due",
         "cancellationDeadlineHours": 0,
+        "reschedules": 0,
         "expiresAt": None,
     }
     assert changes["items"][5]["data"] == {"version": 2, "changes": {"name": "Blues night"}}

@@ -344,14 +344,14 @@ async def _check_bad(organizer: Client, headers: list[tuple[bytes, bytes]]) -> N
     assert error["pointer"] == ""
     assert "Idempotency-Key" in error["detail"]
     answer = await http.post("/initialize", content=b'{"name": ""}', headers=signed_in + headers)
-    assert pointers(answer) == ["", "/name", "/totalTickets"]
+    assert pointers(answer) == ["/name", "/totalTickets"]
     answer = await http.post("/initialize", content=b"{", headers=signed_in + headers)
-    assert pointers(answer) == ["", ""]
+    assert pointers(answer) == [""]
     answer = await http.post("/initialize", content=b"{}", headers=[signed_in[0], *headers])
     problem(answer, 415, "unsupported-media-type")
     answer = await http.post("/initialize", content=b"{}", headers=[signed_in[1], *headers])
     problem(answer, 401, "not-signed-in")
-    answer = await http.post("/initialize", content=b" " * 20_000, headers=signed_in + headers)
+    answer = await http.post("/initialize", content=b" " * 70_000, headers=signed_in + headers)
     problem(answer, 413, "body-too-large")
     assert await _events(organizer, "on_sale") == []
 

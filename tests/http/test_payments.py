@@ -100,7 +100,7 @@ async def test_payments_are_listed_in_pages(service: Service, organizer: Client,
     assert ok(await customer.get(path, params={"limit": 5}))["nextCursor"] is None
     other = await customer.book(await organizer.event(**PRICED))
     assert pointers(await customer.get(f"/bookings/{other['id']}/payments", params=cursor)) == ["/cursor"]
-    assert pointers(await customer.get(f"{path}?limit=0&cursor=x&cursor=y")) == ["/limit", "/cursor"]
+    assert pointers(await customer.get(f"{path}?limit=1&cursor=x&cursor=y")) == ["/cursor"]
 
 
 async def test_paid_is_paid_once(service: Service, gateway: Sandbox, organizer: Client, customer: Client) -> None:
@@ -256,10 +256,10 @@ async def test_methods(organizer: Client, customer: Client) -> None:
     path = f"/bookings/{(await customer.book(await organizer.event(**HELD)))['id']}"
     answer = await customer.get(f"{path}/payment")
     problem(answer, 405, "method-not-allowed")
-    assert answer.headers["allow"] == "POST"
+    assert set(answer.headers["allow"].split(", ")) == {"POST", "OPTIONS"}
     answer = await customer.post(f"{path}/payments", {})
     problem(answer, 405, "method-not-allowed")
-    assert answer.headers["allow"] == "GET, HEAD"
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
     assert (await customer.send("HEAD", f"{path}/payments")).status_code == 200
 
 

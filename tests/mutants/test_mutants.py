@@ -26,7 +26,9 @@ def test_the_tests_that_should_notice_are_there(fault: Fault) -> None:
     assert fault.tests
     for test in fault.tests:
         file, _, name = test.partition("::")
-        assert re.search(rf"^((async )?def|class) {name.partition('[')[0]}", (HERE / file).read_text(), re.MULTILINE), test
+        assert re.search(rf"^((async )?def|class) {name.partition('[')[0]}", (HERE / file).read_text(), re.MULTILINE), (
+            test
+        )
 
 
 def test_no_two_faults_are_alike() -> None:

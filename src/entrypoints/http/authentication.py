@@ -61,6 +61,8 @@ class Authentication(AbstractAuthenticationMiddleware):
             if self._limits is not None:
                 self._limits[UNSIGNED](self._address_of(scope))
             raise
+        # A refused request is logged with its user too.
+        scope["user"] = caller
         if self._limits is not None:
             name: str | None = opt.get("limit")
             if caller is not None and name is None:

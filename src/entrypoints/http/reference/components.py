@@ -29,8 +29,6 @@ _FIELDS: Final = {
     "reschedules": "How often the event had been moved to an earlier start or another day.",
     "graceUntil": "Until when the customer may cancel free of charge; `null`: by the deadline.",
     "expiresAt": "Until when the tickets are held for payment; `null`: they are not held.",
-    "reschedules": "How often the event's start had been moved when the customer agreed to it.",
-    "graceUntil": "Until when the customer may cancel after the deadline; `null`: not after it.",
     "queueNumber": "The place in the waiting list, issued under the event's lock.",
     "by": "Who ended it: `customer`, `organizer` or `event`.",
     "paymentId": "The charge or refund.",
@@ -96,8 +94,8 @@ def _describe(schema: dict[str, Any]) -> None:
     for name, each in properties.items():
         each["description"] = _FIELDS[name]
     for name in ("expiresAt", "graceUntil"):
-        if "anyOf" in properties.get(name, {}):
-            properties[name]["anyOf"][0]["format"] = "date-time"
+        if name in properties:
+            properties[name].get("anyOf", [properties[name]])[0]["format"] = "date-time"
 
 
 def _mend(schema: dict[str, Any]) -> None:
