@@ -93,6 +93,7 @@ class TestMessages:
                     "status": "confirmed",
                     "paymentStatus": "none",
                     "expiresAt": None,
+                    "graceUntil": None,
                 },
             },
         }

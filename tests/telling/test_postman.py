@@ -58,6 +58,7 @@ def letter(
                 "organizer_id": ids[4],
                 "currency": "EUR",
                 "status": EventStatus.ON_SALE,
+                "was_published": True,
                 "name": "Jazz night",
                 "created_at": NOW,
                 **event,
