@@ -20,7 +20,7 @@ HEAD: Final = """\
 | measured | ours | baseline | ratio (least to most) | wanted | aim | processor, µs a request: ours | baseline |
 |---|---|---|---|---|---|---|---|"""
 
-_VERSIONS: Final = ("boxoffice", "litestar", "uvicorn", "uvloop", "sqlalchemy", "asyncmy", "msgspec")
+_VERSIONS: Final = ("boxoffice", "litestar", "granian", "uvicorn", "uvloop", "sqlalchemy", "asyncmy", "msgspec")
 
 
 def line(row: Row, figures: Sequence[Figure]) -> str:

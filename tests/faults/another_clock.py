@@ -4,6 +4,7 @@ python another_clock.py FILE serve --port 8000
 """
 
 import mmap
+import os
 import struct
 import sys
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from boxoffice.adapters.system import SystemClock, Uuid7Ids
 from boxoffice.entrypoints.cli import main
 
 _AHEAD = struct.Struct("d")
+_FILE = "CLOCK_FILE"
 
 
 class ClockFile:
@@ -49,5 +51,10 @@ def live_by(clock: ClockFile) -> None:
 
 
 if __name__ == "__main__":
+    # The workers of the service are started anew, with this module as `__mp_main__`.
+    os.environ[_FILE] = sys.argv[1]
     live_by(ClockFile(Path(sys.argv[1])))
     sys.exit(main(sys.argv[2:]))
+
+if __name__ == "__mp_main__":
+    live_by(ClockFile(Path(os.environ[_FILE])))

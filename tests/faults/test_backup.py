@@ -101,7 +101,7 @@ class MariaDB:
         self._directory = directory
         self._server = server
         self.url = migrated(f"{server.admin_url}/{_NAME}")
-        self.secret = "a secret of the backups' tests, long enough"
+        self.secret = "Yw7-kQ2fLr9ZpXc4VbNm1sTd6HgJ0eRuI8oAa3WqE5y"
         url = make_url(server.admin_url)
         options = directory / ".my.cnf"
         options.touch(mode=0o600)
