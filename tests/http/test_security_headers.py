@@ -1,8 +1,6 @@
 """Headers for browsers: on every answer, whoever gets it."""
 
 import re
-from base64 import b64encode
-from hashlib import sha256
 
 import httpx
 import pytest
@@ -75,11 +73,8 @@ async def test_pages_load_nothing_and_stand_in_no_frame(anyone: Client) -> None:
         assert answer.headers["content-type"].startswith("text/html")
         (policy,) = answer.headers.get_list("content-security-policy")
         directives = dict(each.strip().split(" ", 1) for each in policy.split(";"))
-        styles = re.findall(r"<style>(.*?)</style>", answer.text, re.DOTALL)
-        digests = [f"'sha256-{b64encode(sha256(each.encode()).digest()).decode()}'" for each in styles]
         assert directives == {
             "default-src": "'none'",
-            "style-src": " ".join(digests) or "'none'",
             "base-uri": "'none'",
             "form-action": "'none'",
             "frame-ancestors": "'none'",

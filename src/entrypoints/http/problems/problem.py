@@ -93,6 +93,9 @@ class _Told(Struct, frozen=True):
     members: Mapping[str, Any] = {}
 
 
+_UNREAD: Final = {"Connection": "close"}
+"""The body was not read, so the server ends the connection; a client that reuses it would lose its next request."""
+
 _INVALID: Final = "The request is not valid; `errors` says what to mend."
 _OF_LITESTAR: Final = frozenset({400, 404, 405, 500})
 """Statuses of exceptions that Litestar itself raises, and that have a code in the catalogue."""
@@ -140,9 +143,9 @@ def _told(error: Exception) -> _Told:  # noqa: PLR0911 - one for each kind of fa
             headers = {"Retry-After": str(error.retry_after)}
             return _Told("try-again", "The service cannot answer now; try again in a moment.", headers)
         case BodyTooLarge():
-            return _Told("body-too-large", "Send at most 64 KiB (65,536 bytes).")
+            return _Told("body-too-large", "Send at most 64 KiB (65,536 bytes).", _UNREAD)
         case UnsupportedMediaType():
-            return _Told("unsupported-media-type", str(error))
+            return _Told("unsupported-media-type", str(error), _UNREAD)
         case _:
             return _UNHANDLED
 
