@@ -15,6 +15,9 @@ from .sharing import Shared
 LOOKS_EVERY = 3.0
 """Seconds between two looks at what was revoked, so that a role or the end of a session holds within five."""
 
+LOOKS_AGAIN_AFTER = 0.1
+"""Seconds after a look before a token that disagrees with it is a reason for another one."""
+
 MARGIN = timedelta(minutes=1)
 """How long a revocation may take from the time that it bears until it is there to be read.
 
@@ -45,7 +48,7 @@ class Authenticate:
         self._clock = clock
         self._seconds = seconds
         self._look = Shared(self._catch_up)
-        self._good_until = float("-inf")
+        self._good_until = self._looks_again_at = float("-inf")
         self._looked_at: datetime | None = None
         # By the number of the session, of the user (numbers have their hashes at hand): until when, in `seconds`, a
         # token may be out that says otherwise.
@@ -60,8 +63,8 @@ class Authenticate:
         if claims.session_id.int in self._ended:
             raise InvalidToken
         role = self._role(claims)
-        if role is None:
-            # Whoever was enabled again may have signed in at once.
+        if role is None or (role is not claims.role and self._seconds() >= self._looks_again_at):
+            # Enabled again, or with another role, the user may have signed in since the last look.
             await self._look(_THE_SAME)
             role = self._role(claims)
         if role is None:
@@ -85,4 +88,5 @@ class Authenticate:
         self._users = {number: each for number, each in self._users.items() if each[0] > seconds}
         self._users.update((user_id.int, (until, role)) for user_id, role in found.users.items())
         self._looked_at, self._good_until = now, seconds + LOOKS_EVERY
+        self._looks_again_at = seconds + LOOKS_AGAIN_AFTER
         return {_THE_SAME: True}

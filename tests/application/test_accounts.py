@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from boxoffice.adapters.memory import Step
 from boxoffice.application import list_users, transaction
-from boxoffice.application.authenticate import LOOKS_EVERY, MARGIN, Authenticate, Caller
+from boxoffice.application.authenticate import LOOKS_AGAIN_AFTER, LOOKS_EVERY, MARGIN, Authenticate, Caller
 from boxoffice.application.change_profile import ChangeProfile, ProfileChanges, ReadProfile
 from boxoffice.application.create_user import CreateUser, Registration
 from boxoffice.application.disable_user import DisableUser, EnableUser
@@ -502,6 +502,17 @@ async def test_whoever_is_enabled_and_signs_in_is_let_in_at_once(desk: Desk) -> 
         await desk.authenticate((await desk.sign_in_anyway()).access.text)
     await desk.enable("ana@example.org")
     await desk.authenticate(await desk.session())
+
+
+async def test_a_new_session_acts_with_a_new_role_at_once(desk: Desk) -> None:
+    """Although the role before it is known from the last look."""
+    await desk.user()
+    await desk.grant("ana@example.org", Role.ADMIN)
+    await desk.authenticate(await desk.session())
+    await desk.grant("ana@example.org", Role.CUSTOMER)
+    desk.seconds += LOOKS_AGAIN_AFTER
+    caller = await desk.authenticate(await desk.session())
+    assert caller.actor.role is Role.CUSTOMER
 
 
 async def test_a_user_who_is_disabled_while_signing_in_is_not_let_in(desk: Desk) -> None:

@@ -23,7 +23,7 @@ from tests.wire.noise import Call, broken, odd_body, odd_headers, odd_target
 from tests.wire.people import People, next_year
 from tests.wire.raw import WITHIN, Answer, Raw, request
 
-AT_ONCE: Final = 40
+AT_ONCE: Final = 12
 QUIET: Final = 0.15
 """Seconds without an answer after which a client that sent half a request lets go. Nothing is asserted of it."""
 
