@@ -20,12 +20,13 @@ class TooManyWait(Exception):
 class _Waiting:
     """The work of one caller that waits for a place."""
 
-    __slots__ = ("origin", "subject", "turn")
+    __slots__ = ("is_queued", "origin", "subject", "turn")
 
     def __init__(self, origin: Hashable, subject: Hashable, turn: "asyncio.Future[None]") -> None:
         self.origin = origin
         self.subject = subject
         self.turn = turn
+        self.is_queued = True
 
 
 class FairQueue:
@@ -92,12 +93,13 @@ class FairQueue:
         self._start()
 
     def _give_up(self, waiting: _Waiting) -> None:
-        if not waiting.turn.done() or waiting.turn.cancelled():
-            self._take(waiting.origin, waiting.subject, waiting)
-            self._leave(waiting)
-        else:
+        if not waiting.turn.cancelled():
             # Its turn had come, and it was cancelled before it began.
             self._has_ended(waiting)
+            return
+        if waiting.is_queued:
+            self._take(waiting)
+        self._leave(waiting)
 
     def _has_ended(self, waiting: _Waiting) -> None:
         self._free += 1
@@ -117,7 +119,10 @@ class FairQueue:
                 return
             subject, of_subject = next(iter(self._waiting[origin].items()))
             waiting = of_subject[0]
-            self._take(origin, subject, waiting)
+            self._take(waiting)
+            if waiting.turn.cancelled():
+                # Its caller was cancelled a moment ago, and leaves when it runs next.
+                continue
             if origin in self._waiting:
                 self._waiting.move_to_end(origin)
                 if subject in self._waiting[origin]:
@@ -129,13 +134,14 @@ class FairQueue:
     def _may_run(self, origin: Hashable) -> bool:
         return not self._spares or self._running[origin] < self._free
 
-    def _take(self, origin: Hashable, subject: Hashable, waiting: _Waiting) -> None:
-        of_origin = self._waiting[origin]
-        of_origin[subject].remove(waiting)
-        if not of_origin[subject]:
-            del of_origin[subject]
+    def _take(self, waiting: _Waiting) -> None:
+        waiting.is_queued = False
+        of_origin = self._waiting[waiting.origin]
+        of_origin[waiting.subject].remove(waiting)
+        if not of_origin[waiting.subject]:
+            del of_origin[waiting.subject]
         if not of_origin:
-            del self._waiting[origin]
+            del self._waiting[waiting.origin]
 
 
 _NOBODY = object()

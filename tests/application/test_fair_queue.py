@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -73,6 +73,29 @@ async def test_each_bound_is_kept_and_what_ended_makes_room() -> None:
     assert not pool.queue._of_subject
     assert not pool.queue._running
     assert not pool.queue._waiting
+
+
+async def test_a_turn_that_comes_to_a_cancelled_caller_goes_to_the_next() -> None:
+    """The work before it ends in the turn of the event loop in which its caller is cancelled."""
+    under_way: list[asyncio.Future[Any]] = []
+
+    def start(_: Callable[[], Any]) -> "asyncio.Future[Any]":
+        under_way.append(asyncio.get_running_loop().create_future())
+        return under_way[-1]
+
+    queue = FairQueue(1, start, most=9, most_of_origin=9, most_of_subject=9)
+    first, cancelled, last = (asyncio.create_task(queue.run(int, origin=each, subject=None)) for each in "abc")
+    await asyncio.sleep(0)
+    under_way[0].set_result(1)
+    cancelled.cancel()
+    assert await first == 1
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
+    assert len(under_way) == 2
+    under_way[1].set_result(3)
+    assert await last == 3
+    assert not queue._of_origin
+    assert not queue._waiting
 
 
 async def test_nobody_takes_the_last_places_where_some_are_spared() -> None:
