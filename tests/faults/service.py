@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -61,6 +62,8 @@ class Server:
         self._command = [*command, "--host", "127.0.0.1", "--port", str(self.port)]
         self._environment = {**environment_for(database_url, **(settings or {})), **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
+        # Started while it is being killed, it would be taken for ready as long as an old worker answers.
+        self._killing = threading.Lock()
 
     @property
     def url(self) -> str:
@@ -81,9 +84,9 @@ class Server:
 
     def spawn(self) -> Self:
         """Start it, and do not wait. Raises: RuntimeError when it runs already."""
-        if self._process is not None:
-            raise RuntimeError("the server runs already")
-        with self.log.open("ab") as log:
+        with self._killing, self.log.open("ab") as log:
+            if self._process is not None:
+                raise RuntimeError("the server runs already")
             self._process = subprocess.Popen(
                 ["/bin/sh", "-c", DIE_WITH_ME, "sh", *self._command],
                 cwd=self._directory,
@@ -122,10 +125,11 @@ class Server:
 
     def kill(self) -> None:
         """End it without warning (SIGKILL), with its workers; nothing to do when it does not run."""
-        workers = self.workers() if self.is_running else []
-        self._end(signal.SIGKILL)
-        for worker in workers:
-            _kill(worker)
+        with self._killing:
+            workers = self.workers() if self.is_running else []
+            self._end(signal.SIGKILL)
+            for worker in workers:
+                _kill(worker)
 
     def workers(self) -> list[int]:
         """Processes that its supervisor has started to serve."""
