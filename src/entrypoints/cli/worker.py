@@ -5,6 +5,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Awaitable
 from multiprocessing.process import BaseProcess
@@ -34,6 +35,13 @@ SEND_SECONDS: Final = 30.0
 ORPHAN_SECONDS: Final = 12.0
 """How long a worker without a supervisor may take to end."""
 
+SWITCH_SECONDS: Final = 0.0005
+"""How long a thread keeps the interpreter while another one waits for it.
+
+The server hands requests over from a thread of its own. At Python's default (5 ms) requests of many connections come
+late and one by one, and transactions stay small.
+"""
+
 _log = logging.getLogger(__name__)
 
 
@@ -41,6 +49,7 @@ def load_app() -> "DrainingApp":
     """Return the application of this worker, with a container of its own. The server calls it in every worker."""
     settings = Settings.load()
     set_up_logs(settings)
+    sys.setswitchinterval(SWITCH_SECONDS)
     # Ctrl-C is for the supervisor alone, which then ends its workers.
     os.setpgid(0, 0)
     _end_with_the_supervisor()
