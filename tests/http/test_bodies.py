@@ -369,8 +369,6 @@ MEDIA_TYPES = [
     "application/json; charset=latin-1",
     "application/json; charset=utf-16",
     "application/json; charset=utf-8; charset=ascii",
-    "application/json; charset",
-    "application/json; =utf-8",
     "json",
 ]
 

@@ -6,23 +6,20 @@ from typing import Any
 
 from litestar import HttpMethod, Litestar, Request, Response, Router
 from litestar.config.cors import CORSConfig
-from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+from litestar.exceptions import MethodNotAllowedException, NotFoundException
 from litestar.plugins import PluginProtocol
 from litestar.routes import HTTPRoute
-from litestar.types import ASGIApp, ControllerRouterHandler, Message, Middleware, Receive, Scope, Send
+from litestar.types import ASGIApp, ControllerRouterHandler, Message, Middleware, Scope
 
-from ...application.failures import Unavailable
 from ...application.idempotency import Replayed
-from ...domain.refusals import Refusal
 from ..container import Container
 from ..lifespan import running
 from .authentication import Authentication
 from .idempotency import reply_of
 from .observation import observe, request_id_of, stopwatch
-from .plain_requests import is_plain, plain_requests
-from .problems.problem import MEDIA_TYPE, Malformed, render
+from .problems.problem import MEDIA_TYPE, render
 from .reference import document
-from .reply import Reply
+from .refusals import is_plain, refusals
 from .request import JsonRequest
 from .wiring import Routes
 
@@ -86,26 +83,9 @@ def _api(container: Container) -> Router:
     return Router(
         "/",
         route_handlers=routes.routers(),
-        middleware=[_refusals, plain_requests, authentication],
+        middleware=[refusals, authentication],
         request_class=JsonRequest,
     )
-
-
-def _refusals(app: ASGIApp) -> ASGIApp:
-    """Return a middleware that answers what the others of the API refuse.
-
-    Litestar would answer outside of all middleware, so tracing and an embedder's own would not see the answer.
-    """
-
-    async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await app(scope, receive, send)
-        except (Refusal, Malformed, HTTPException, Unavailable) as error:
-            problem = render(error, request_id_of(scope))
-            reply = Reply(problem.body, status=problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
-            await reply(scope, receive, send)
-
-    return middleware
 
 
 def _problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

@@ -4,15 +4,13 @@ Time and memory are linear in the body, whatever it holds.
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from enum import Enum
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import islice
-from types import NoneType, UnionType
-from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Final, TypeVar, cast, get_type_hints
 
 import msgspec
-from msgspec import NODEFAULT, UNSET, Struct, UnsetType, structs
+from msgspec import NODEFAULT, UNSET, Meta, Struct, inspect, structs
 
 from ...domain.fields import Rules
 from .problems.messages import requirement
@@ -49,33 +47,46 @@ Body = TypeVar("Body", bound=RequestBody)
 
 
 def decode(raw: bytes, wanted: type[Body]) -> Body:
-    """Return the body as `wanted`, its texts normalised. Raises: Malformed, naming every broken value."""
+    """Return the body as `wanted`. Raises: Malformed, naming every broken value."""
     shape = _shape(wanted)
     try:
         found: Body = shape.decode(raw)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise Malformed(*_problems(raw, wanted)) from None
-    if shape.is_checked:
-        return found
-    errors: list[FieldProblem] = []
-    kept: Body = _kept(found, (), errors)
-    errors += wanted.contradictions(_given(found))
-    if errors:
-        raise Malformed(*errors[:MOST_ERRORS])
-    return kept
+    if not shape.is_checked and (errors := _errors(found, wanted)):
+        raise Malformed(*errors)
+    return found
+
+
+class _Field:
+    """A field of a body: `struct` is what its value, or each item of its list, is to become."""
+
+    def __init__(self, field: structs.FieldInfo, annotation: Any, kind: inspect.Type) -> None:
+        self.name = field.name
+        self.annotation = annotation
+        self.is_required = field.default is NODEFAULT and field.default_factory is NODEFAULT
+        self.choices = [str(each.value) for each in kind.cls] if isinstance(kind, inspect.EnumType) else []
+        self.is_list = isinstance(kind, inspect.ListType)
+        self.any_list: Any = None
+        if isinstance(kind, inspect.ListType):
+            self.any_list = Annotated[list[Any], Meta(min_length=kind.min_length, max_length=kind.max_length)]
+            kind = _bare(kind.item_type)
+        self.struct: Any = kind.cls if isinstance(kind, inspect.StructType) else None
 
 
 class _Shape:
-    """What is looked up once for each kind of struct."""
+    """What is looked up once for each kind of body."""
 
-    def __init__(self, kind: type[Any]) -> None:
+    def __init__(self, kind: Any) -> None:
         hints = get_type_hints(kind, include_extras=True)
-        self.fields = {field.encode_name: (field, hints[field.name]) for field in structs.fields(kind)}
-        self.rules: Rules = kind.rules
-        self.nested = [field.name for field, hint in self.fields.values() if _struct_in(hint) is not None]
+        described = cast("inspect.StructType", inspect.type_info(kind))
+        types = {field.name: _bare(field.type) for field in described.fields}
+        self.fields = {
+            each.encode_name: _Field(each, hints[each.name], types[each.name]) for each in structs.fields(kind)
+        }
         self.decode = msgspec.json.Decoder(kind).decode
-        has_contradictions = "contradictions" in vars(kind)
-        self.is_checked = not (self.rules or self.nested or has_contradictions)
+        has_structs = any(field.struct for field in self.fields.values())
+        self.is_checked = not (kind.rules or has_structs or "contradictions" in vars(kind))
 
 
 @cache
@@ -83,39 +94,13 @@ def _shape(kind: Any) -> _Shape:
     return _Shape(kind)
 
 
-def _given(body: Struct) -> dict[str, object]:
-    values = {name: getattr(body, field.name) for name, (field, _) in _shape(type(body)).fields.items()}
-    return {name: value for name, value in values.items() if value is not UNSET}
-
-
-def _kept(body: Any, path: Path, errors: list[FieldProblem]) -> Any:
-    """Return a decoded struct with each value as its rule keeps it."""
-    kind: Any = type(body)
-    shape = _shape(kind)
-    changes: dict[str, Any] = {}
-    for wire_name, (field, _) in shape.fields.items():
-        value = getattr(body, field.name)
-        if value is UNSET or value is None:
-            continue
-        at = (*path, wire_name)
-        known = len(errors)
-        if field.name in shape.nested:
-            value = _kept_inside(value, at, errors)
-        rule = shape.rules.get(field.name)
-        if rule is not None and len(errors) == known:
-            try:
-                value = rule(value)
-            except ValueError as error:
-                errors.append(FieldProblem(pointer(*at), str(error)))
-                continue
-        changes[field.name] = value
-    return structs.replace(body, **changes)
-
-
-def _kept_inside(value: Any, path: Path, errors: list[FieldProblem]) -> Any:
-    if isinstance(value, list):
-        return [_kept(item, (*path, index), errors) for index, item in enumerate(value)]
-    return _kept(value, path, errors)
+def _bare(kind: inspect.Type) -> inspect.Type:
+    """Return a type without its description, and without the `null` that may stand for it."""
+    if isinstance(kind, inspect.Metadata):
+        return _bare(kind.type)
+    if isinstance(kind, inspect.UnionType):
+        return next(_bare(each) for each in kind.types if not isinstance(each, inspect.NoneType))
+    return kind
 
 
 def _problems(raw: bytes, wanted: type[RequestBody]) -> list[FieldProblem]:
@@ -130,99 +115,62 @@ def _problems(raw: bytes, wanted: type[RequestBody]) -> list[FieldProblem]:
         return [FieldProblem("", "must not nest so deep")]
     except ValueError as error:
         return [FieldProblem("", f"must be JSON: {error}")]
-    errors = list(islice(_broken(value, wanted, ()), MOST_ERRORS))
-    return errors or [FieldProblem("", "must be a value that the reference allows")]
+    return _errors(value, wanted) or [FieldProblem("", "must be a value that the reference allows")]
 
 
-def _broken(value: Any, annotation: Any, path: Path) -> Iterator[FieldProblem]:
-    """Yield each part of a value from JSON that does not fit the annotation."""
-    struct = _struct_in(annotation)
-    is_list = _is_list(annotation)
-    if struct is not None and isinstance(value, dict) and not is_list:
-        yield from _broken_in_object(value, struct, path)
-    elif struct is not None and isinstance(value, list) and is_list:
-        too_long = list(_length(value, annotation, path))
-        yield from too_long
-        for index, item in enumerate(value if not too_long else ()):
-            yield from _broken(item, struct, (*path, index))
-    else:
-        try:
-            msgspec.convert(value, annotation)
-        except msgspec.ValidationError as error:
-            item = _ITEM.search(str(error))
-            at = path if item is None else (*path, int(item[1]))
-            yield FieldProblem(pointer(*at), _requirement(str(error), annotation))
+def _errors(value: Any, wanted: Any) -> list[FieldProblem]:
+    return list(islice(_in_object(value, wanted, ()), MOST_ERRORS))
 
 
-def _broken_in_object(value: Mapping[str, Any], struct: Any, path: Path) -> Iterator[FieldProblem]:
-    shape = _shape(struct)
-    for wire_name, given in value.items():
-        at = (*path, wire_name)
-        if wire_name not in shape.fields:
+def _in_object(value: Any, wanted: Any, path: Path) -> Iterator[FieldProblem]:
+    """Yield what is broken in an object, from JSON or decoded already."""
+    shape = _shape(wanted)
+    if isinstance(value, Struct):
+        decoded = {name: getattr(value, field.name) for name, field in shape.fields.items()}
+        value = {name: each for name, each in decoded.items() if each is not UNSET}
+    elif not isinstance(value, dict):
+        yield from _unfit(value, wanted, path)
+        return
+    for name, each in value.items():
+        at = (*path, name)
+        if name not in shape.fields:
             yield FieldProblem(pointer(*at), "is not a field of this request")
             continue
-        field, hint = shape.fields[wire_name]
-        errors = list(islice(_broken(given, hint, at), MOST_ERRORS))
+        field = shape.fields[name]
+        errors = list(islice(_in_value(each, field, at), MOST_ERRORS))
         yield from errors
-        rule = shape.rules.get(field.name)
-        if rule is not None and not errors and given is not None:
+        rule = wanted.rules.get(field.name)
+        if rule is not None and not errors and each is not None:
             try:
-                rule(msgspec.convert(given, hint))
+                rule(msgspec.convert(each, field.annotation))
             except ValueError as error:
                 yield FieldProblem(pointer(*at), str(error))
-    for wire_name, (field, _) in shape.fields.items():
-        is_required = field.default is NODEFAULT and field.default_factory is NODEFAULT
-        if is_required and wire_name not in value:
-            yield FieldProblem(pointer(*path, wire_name), "is required")
-    yield from struct.contradictions(value)
+    for name, field in shape.fields.items():
+        if field.is_required and name not in value:
+            yield FieldProblem(pointer(*path, name), "is required")
+    yield from wanted.contradictions(value)
 
 
-def _length(value: list[Any], annotation: Any, path: Path) -> Iterator[FieldProblem]:
-    """Yield a broken bound on the number of items."""
-    for part in _annotations(annotation):
-        for meta in getattr(part, "__metadata__", ()):
-            if meta.min_length is not None and len(value) < meta.min_length:
-                yield FieldProblem(pointer(*path), f"must have at least {meta.min_length} items")
-            if meta.max_length is not None and len(value) > meta.max_length:
-                yield FieldProblem(pointer(*path), f"must have at most {meta.max_length} items")
+def _in_value(value: Any, field: _Field, path: Path) -> Iterator[FieldProblem]:
+    """Yield what is broken in the value of a field."""
+    if field.struct is None or isinstance(value, list) is not field.is_list or value is None:
+        yield from _unfit(value, field.annotation, path, field.choices)
+    elif not field.is_list:
+        yield from _in_object(value, field.struct, path)
+    elif wrong_length := list(_unfit(value, field.any_list, path)):
+        yield from wrong_length
+    else:
+        for index, item in enumerate(value):
+            yield from _in_object(item, field.struct, (*path, index))
 
 
-def _requirement(message: str, annotation: Any) -> str:
-    if message.startswith("Invalid enum value"):
-        return f"must be one of {', '.join(_choices(annotation))}"
-    return requirement(message)
-
-
-def _choices(annotation: Any) -> list[str]:
-    for part in _annotations(annotation):
-        if get_origin(part) is Literal:
-            return [str(each) for each in get_args(part)]
-        if isinstance(part, type) and issubclass(part, Enum):
-            return [str(each.value) for each in part]
-    return []
-
-
-def _annotations(annotation: Any) -> Iterator[Any]:
-    """Yield an annotation and the parts that `Annotated` and unions are made of."""
-    yield annotation
-    origin = get_origin(annotation)
-    if origin is Annotated:
-        yield from _annotations(get_args(annotation)[0])
-    elif origin in (Union, UnionType):
-        for each in get_args(annotation):
-            if each not in (NoneType, UnsetType):
-                yield from _annotations(each)
-
-
-def _is_list(annotation: Any) -> bool:
-    return any(get_origin(part) is list for part in _annotations(annotation))
-
-
-def _struct_in(annotation: Any) -> type[Any] | None:
-    """Return the struct that a value, or each item of a list, is to become; None where there is none."""
-    for part in _annotations(annotation):
-        if get_origin(part) is list:
-            return _struct_in(get_args(part)[0])
-        if isinstance(part, type) and issubclass(part, Struct):
-            return part
-    return None
+def _unfit(value: Any, annotation: Any, path: Path, choices: Sequence[str] = ()) -> Iterator[FieldProblem]:
+    """Yield why msgspec does not take a value."""
+    try:
+        msgspec.convert(value, annotation)
+    except msgspec.ValidationError as error:
+        message = str(error)
+        item = _ITEM.search(message)
+        at = path if item is None else (*path, int(item[1]))
+        is_choice = choices and message.startswith("Invalid enum value")
+        yield FieldProblem(pointer(*at), f"must be one of {', '.join(choices)}" if is_choice else requirement(message))

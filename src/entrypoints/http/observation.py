@@ -42,7 +42,11 @@ def request_id_of(scope: Any) -> str:
     """Return the request's id: the client's own where it has the right form, else a new one."""
     found: str | None = scope.get(_REQUEST_ID)
     if found is None:
-        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        given = b""
+        for name, value in scope["headers"]:
+            if name == b"x-request-id":
+                given = value
+                break
         found = str(given, "ascii") if _PATTERN.fullmatch(given) else str(uuid7())
         scope[_REQUEST_ID] = found
     return found

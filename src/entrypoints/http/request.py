@@ -20,9 +20,7 @@ MOST_BYTES: Final = 64 * 1024
 BODY_SECONDS: Final = 10.0
 """How long a body may take to arrive."""
 
-_JSON: Final = b"application/json"
-_PARAMETER: Final = re.compile(rb'\s*(?:([!#-\'*+.0-9A-Z^-z|~-]+)=("[^"\\]*"|[!#-\'*+.0-9A-Z^-z|~-]+)\s*)?')
-_UTF8: Final = frozenset({b"utf-8", b"utf8"})
+_LATE: Final = f"must have a body that arrives within {BODY_SECONDS:.0f} seconds"
 
 User = TypeVar("User", bound=Caller | None)
 
@@ -33,7 +31,7 @@ class JsonRequest(Request[User, None, State], Generic[User]):
     Litestar would convert text to numbers where a number is declared, and reads a body for as long as it takes.
     """
 
-    __slots__ = ("_raw",)
+    __slots__ = ()
 
     async def body(self) -> bytes:
         """Return the body. Raises: UnsupportedMediaType, BodyTooLarge, Malformed."""
@@ -53,43 +51,52 @@ class JsonRequest(Request[User, None, State], Generic[User]):
         return [value for each, value in self.scope["headers"] if each == name]
 
     def _check_head(self) -> None:
-        types, is_encoded, is_large = [], False, False
+        types, is_large = [], False
         for name, value in self.scope["headers"]:
             if name == b"content-type":
                 types.append(value)
             elif name == b"content-encoding":
-                is_encoded = True
+                raise UnsupportedMediaType("Send the body without a Content-Encoding.")
             elif name == b"content-length":
                 is_large = value.isdigit() and (len(value) > 9 or int(value) > MOST_BYTES)
-        if is_encoded:
-            raise UnsupportedMediaType("Send the body without a Content-Encoding.")
-        if len(types) != 1 or not _is_json(types[0]):
+        if len(types) != 1 or not (types[0] == b"application/json" or self._is_json):
             raise UnsupportedMediaType("Send the body as Content-Type: application/json, in UTF-8.")
         if is_large:
             raise BodyTooLarge
 
+    @property
+    def _is_json(self) -> bool:
+        media_type, parameters = self.content_type
+        return media_type == "application/json" and parameters.get("charset", "utf-8").lower() in {"utf-8", "utf8"}
+
     async def _read(self) -> bytes:
-        chunks = []
-        size = 0
+        # `asyncio.timeout` does the same, and took a tenth of the time of a booking over HTTP.
+        task: Any = asyncio.current_task()
+        late = task.get_loop().call_later(BODY_SECONDS, task.cancel, _LATE)
         try:
-            async with asyncio.timeout(BODY_SECONDS):
-                while True:
-                    message: Any = await self.receive()
-                    if message["type"] != "http.request":
-                        raise Malformed(FieldProblem("", "must not end before its body does"))
-                    chunk = message.get("body", b"")
-                    size += len(chunk)
-                    if size > MOST_BYTES:
-                        raise BodyTooLarge
-                    chunks.append(chunk)
-                    if not message.get("more_body", False):
-                        break
-        except TimeoutError:
-            detail = f"must have a body that arrives within {BODY_SECONDS:.0f} seconds"
-            raise Malformed(FieldProblem("", detail)) from None
+            return await self._arrived()
+        except asyncio.CancelledError as error:
+            if error.args != (_LATE,):
+                raise
+            task.uncancel()
+            raise Malformed(FieldProblem("", _LATE)) from None
+        finally:
+            late.cancel()
+
+    async def _arrived(self) -> bytes:
+        chunks, size, is_complete = [], 0, False
+        while not is_complete:
+            message: Any = await self.receive()
+            if message["type"] != "http.request":
+                raise Malformed(FieldProblem("", "must not end before its body does"))
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
+            if size > MOST_BYTES:
+                raise BodyTooLarge
+            is_complete = not message.get("more_body", False)
         if not size:
             raise Malformed(FieldProblem("", "must have a JSON body"))
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return b"".join(chunks)
 
 
 AnyoneRequest = JsonRequest[Caller | None]
@@ -97,22 +104,6 @@ AnyoneRequest = JsonRequest[Caller | None]
 
 SignedInRequest = JsonRequest[Caller]
 """A request of a signed-in user."""
-
-
-def _is_json(value: bytes) -> bool:
-    if value == _JSON:
-        return True
-    media_type, *parameters = value.split(b";")
-    return media_type.strip().lower() == _JSON and all(map(_is_harmless, parameters))
-
-
-def _is_harmless(parameter: bytes) -> bool:
-    match = _PARAMETER.fullmatch(parameter)
-    if not match:
-        return False
-    name, value = match.groups(b"")
-    return name.lower() != b"charset" or value.strip(b'"').lower() in _UTF8
-
 
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 

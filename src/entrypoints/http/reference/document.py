@@ -13,7 +13,7 @@ from litestar.openapi.spec import Components, SecurityScheme, Tag
 from .... import __version__
 from ..authentication import UNAUTHENTICATED
 from ..camel_case import camel_case
-from ..plain_requests import plain_requests
+from ..refusals import refusals
 from ..reply import Reply
 from .components import components, webhooks
 from .operations import SCHEME, described, readable
@@ -76,7 +76,7 @@ def router() -> Router:
             made[current] = document(request.app)
         return Reply(made[current])
 
-    return Router("/", route_handlers=[handle_document], middleware=[plain_requests], tags=["Operations"])
+    return Router("/", route_handlers=[handle_document], middleware=[refusals], tags=["Operations"])
 
 
 def document(app: Litestar) -> bytes:

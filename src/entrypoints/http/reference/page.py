@@ -11,7 +11,7 @@ from litestar import HttpMethod, Request, Router, route
 from litestar.datastructures import ResponseHeader
 from litestar.openapi.plugins import ScalarRenderPlugin
 
-from ..plain_requests import plain_requests
+from ..refusals import refusals
 from ..reply import Reply
 
 # Scalar puts its styles into the page, so they cannot be named one by one.
@@ -76,7 +76,7 @@ def docs_router() -> Router:
     return Router(
         "/docs",
         route_handlers=[handle_head, handle_script],
-        middleware=[plain_requests],
+        middleware=[refusals],
         response_headers=[ResponseHeader(name="Content-Security-Policy", value=_POLICY)],
         include_in_schema=False,
     )
