@@ -22,9 +22,7 @@ class RegistrationRequest(RequestBody, frozen=True, kw_only=True):
 
     name: Annotated[Name, Meta(description="What the person is called.", examples=["Ada"])]
     email: Annotated[Email, Meta(description="An address that no account has yet.", examples=[_ADDRESS])]
-    password: Annotated[
-        NewPassword, Meta(description="8 to 128 characters, not a well-known password.", examples=[_PASSWORD])
-    ]
+    password: Annotated[NewPassword, Meta(description="8 to 128 characters, not well known.", examples=[_PASSWORD])]
 
 
 class CredentialsRequest(RequestBody, frozen=True, kw_only=True):

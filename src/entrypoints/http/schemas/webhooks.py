@@ -15,7 +15,7 @@ _URL = Meta(
     examples=["https://hooks.example.org/boxoffice"],
     extra_json_schema={"maxLength": LONGEST_URL, "pattern": f"^https?://{HOST_AND_PATH}$"},
 )
-
+_SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"  # noqa: S105 - an example
 
 FactKind = Annotated[str, Meta(extra_json_schema={"$ref": "#/components/schemas/FactKind"})]
 
@@ -55,13 +55,7 @@ class WebhookView(View, frozen=True, kw_only=True):
 class NewWebhookView(WebhookView, frozen=True, kw_only=True):
     """A new webhook with its secret, which is shown this once."""
 
-    secret: Annotated[
-        str,
-        Meta(
-            description="Verifies what is sent (standardwebhooks.com).",
-            examples=["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"],
-        ),
-    ]
+    secret: Annotated[str, Meta(description="Verifies what is sent (standardwebhooks.com).", examples=[_SECRET])]
 
 
 class WebhookPage(View, frozen=True, kw_only=True):
