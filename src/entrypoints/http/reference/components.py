@@ -43,7 +43,7 @@ def components() -> dict[str, Any]:
 
 def webhooks() -> dict[str, Any]:
     """Return the operations by which webhooks are sent facts, by the kind of fact."""
-    return {kind.__name__: {"post": _sent(kind.__name__, _summary(kind))} for kind in get_args(AnyHappening)}
+    return {kind.__name__: {"post": _sent(kind)} for kind in get_args(AnyHappening)}
 
 
 def _below(kind: type[Any]) -> Iterator[type[Any]]:
@@ -70,14 +70,15 @@ def _mend(schema: dict[str, Any]) -> None:
         _mend(each)
 
 
-def _sent(name: str, summary: str) -> dict[str, Any]:
+def _sent(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    name = kind.__name__
     content = {"application/json": {"schema": {"$ref": f"{COMPONENTS}{name}Message"}}}
     # OpenAPI Generator's Python clients do not compile without it: they forget the types of webhooks' bodies.
     body = {"content": content, "required": True, "x-py-typing": f"{name}Message"}
     return {
         "operationId": f"on{name}",
-        "summary": summary,
-        "description": summary,
+        "summary": kind.__doc__,
+        "description": kind.__doc__,
         "tags": ["Facts"],
         "security": [],
         "requestBody": body,
@@ -95,19 +96,10 @@ def _message(kind: type[msgspec.Struct], view: dict[str, Any]) -> dict[str, Any]
         "kind": name,
         "data": {"$ref": f"{COMPONENTS}{kind.__name__}", "description": "What it says."},
     }
-    data = _whole("The item of the event's changes, with the event's id.", fact)
-    description = f"{_summary(kind)} Signed as standardwebhooks.com describes."
-    return _whole(description, {"type": name, "timestamp": view["occurredAt"], "data": data})
+    data = _object("The item of the event's changes, with the event's id.", fact, required=list(fact))
+    message = {"type": name, "timestamp": view["occurredAt"], "data": data}
+    return _object(f"{kind.__doc__} Signed as standardwebhooks.com describes.", message, required=list(message))
 
 
-def _object(description: str, properties: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "description": description, "properties": properties}
-
-
-def _whole(description: str, properties: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of an object that has all of its properties."""
-    return {**_object(description, properties), "required": list(properties)}
-
-
-def _summary(kind: type[msgspec.Struct]) -> str:
-    return (kind.__doc__ or "").partition("\n")[0]
+def _object(description: str, properties: dict[str, Any], **others: Any) -> dict[str, Any]:
+    return {"type": "object", "description": description, "properties": properties, **others}

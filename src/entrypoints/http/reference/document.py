@@ -29,16 +29,12 @@ _TAGS: Final = {
     "Operations": "For operators and for programs.",
     "Facts": "What webhooks are sent.",
 }
-_PATH_NAME: Final = re.compile(r"\{(\w+)\}")
 
 
 def openapi_config() -> OpenAPIConfig:
     """Return the configuration of the document and of its page."""
     scheme = SecurityScheme(
-        type="http",
-        scheme="bearer",
-        bearer_format="JWT",
-        description="The `accessToken` that `/login` and `/refresh` answer.",
+        type="http", scheme="bearer", bearer_format="JWT", description="The `accessToken` of `/login` and `/refresh`."
     )
     return OpenAPIConfig(
         title="Boxoffice",
@@ -82,7 +78,8 @@ def router() -> Router:
 def document(app: Litestar) -> bytes:
     """Return the document as JSON, with the names of path parameters in camelCase like all others."""
     found = app.openapi_schema.to_schema()
-    found["paths"] = {_PATH_NAME.sub(_camel, path): item for path, item in found["paths"].items()}
+    # In paths, only the names of parameters are of several words with underscores.
+    found["paths"] = {camel_case(path): item for path, item in found["paths"].items()}
     for item in found["paths"].values():
         item.pop("head", None)
         for operation in item.values():
@@ -91,10 +88,6 @@ def document(app: Litestar) -> bytes:
     found["components"].setdefault("schemas", {}).update(components())
     found["webhooks"] = webhooks()
     return msgspec.json.encode(found)
-
-
-def _camel(name: re.Match[str]) -> str:
-    return f"{{{camel_case(name[1])}}}"
 
 
 def _mend(parameter: dict[str, Any]) -> None:

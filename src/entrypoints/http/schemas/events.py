@@ -22,7 +22,7 @@ from ....domain.money import MOST, Money, currency
 from ....domain.organize import general_admission
 from ..decoding import RequestBody
 from ..problems.problem import FieldProblem, pointer
-from .fields import BookingId, CreatedAt, Description, EventId, Name, NextCursor, TicketTypeId, Time, Venue, View
+from .fields import CreatedAt, Description, EventId, Name, NextCursor, TicketTypeId, Time, Venue, View
 
 _STARTS_AT = Meta(description="When it begins; `null`: open.", examples=["2027-05-01T19:00:00Z"])
 _ENDS_AT = Meta(description="When it ends, after its start.")
@@ -236,7 +236,7 @@ class FactView(View, frozen=True, kw_only=True):
 
     seq: Annotated[int, Meta(description="Its sequence number in the event, gapless from 1.", examples=[2])]
     kind: Annotated[str, Meta(description="What happened; the webhooks list the kinds.", examples=["TicketsBooked"])]
-    booking_id: Annotated[BookingId | None, Meta(description="The booking it happened to; `null`: the event itself.")]
+    booking_id: Annotated[UUID | None, Meta(description="The booking it happened to; `null`: the event itself.")]
     occurred_at: Annotated[Time, Meta(description="When it happened.")]
     data: Annotated[dict[str, Any], Meta(description="What changed; the webhook of its kind lists the members.")]
 

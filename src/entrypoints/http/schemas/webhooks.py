@@ -18,6 +18,7 @@ _URL = Meta(
 _SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"  # noqa: S105 - an example
 
 FactKind = Annotated[str, Meta(extra_json_schema={"$ref": "#/components/schemas/FactKind"})]
+_SomeKinds = Annotated[list[FactKind], Meta(extra_json_schema={"minItems": 1, "maxItems": len(FACT_KINDS)})]
 
 
 class WebhookRequest(RequestBody, frozen=True, kw_only=True):
@@ -28,12 +29,8 @@ class WebhookRequest(RequestBody, frozen=True, kw_only=True):
     url: Annotated[str, _URL]
     event_id: Annotated[UUID | UnsetType, Meta(description="One event only; left out: all of one's own.")] = UNSET
     kinds: Annotated[
-        list[FactKind] | UnsetType,
-        Meta(
-            description="Some kinds of facts only; left out: all.",
-            examples=[["TicketsBooked", "BookingCancelled"]],
-            extra_json_schema={"minItems": 1, "maxItems": len(FACT_KINDS)},
-        ),
+        _SomeKinds | UnsetType,
+        Meta(description="Some kinds of facts only; left out: all.", examples=[["TicketsBooked", "BookingCancelled"]]),
     ] = UNSET
 
 
