@@ -39,18 +39,18 @@ def check_parameters(request: JsonRequest[Any], *names: str) -> None:
     pairs = parse_qsl(query, keep_blank_values=True, errors="surrogateescape")
     given = [(name, value) for name, value in pairs if name in names]
     counts = Counter(name for name, _ in given)
-    errors = [FieldProblem(pointer(name), "must be given only once") for name, n in counts.items() if n > 1]
+    flaws = [(name, "must be given only once") for name, count in counts.items() if count > 1]
     for name, value in given:
         if not value:
-            errors.append(FieldProblem(pointer(name), "must not be empty"))
+            flaws.append((name, "must not be empty"))
         elif any("\udc80" <= character <= "\udcff" for character in value):
-            errors.append(FieldProblem(pointer(name), "must be UTF-8"))
+            flaws.append((name, "must be UTF-8"))
         elif name in {"status", "ticketTypeId"} and value.lower() == "null":
-            errors.append(FieldProblem(pointer(name), "must be left out where nothing is chosen"))
+            flaws.append((name, "must be left out where nothing is chosen"))
         elif name in {"after", "limit"} and not _PLAIN_NUMBER.fullmatch(value):
-            errors.append(FieldProblem(pointer(name), "must be a whole number in plain digits"))
-    if errors:
-        raise Malformed(*errors)
+            flaws.append((name, "must be a whole number in plain digits"))
+    if flaws:
+        raise Malformed(*(FieldProblem(pointer(name), flaw) for name, flaw in flaws))
 
 
 class Cursors(Generic[Key]):

@@ -1,6 +1,5 @@
 """The OpenAPI document: Litestar makes it from the handlers; here is what the handlers cannot say."""
 
-import re
 from importlib.resources import files
 from typing import Any, Final
 
@@ -99,8 +98,9 @@ def _mend(parameter: dict[str, Any]) -> None:
         # What may be left out may not be null for that.
         parameter["schema"] = schema = {**schema.pop("oneOf")[0], **schema}
     if parameter["in"] == "path":
-        name = parameter["name"] = camel_case(parameter["name"])
-        words = re.sub(r"([A-Z])", r" \1", name).lower().removesuffix(" id")
-        parameter.setdefault("description", f"The id of the {words}." if name.endswith("Id") else f"The {words}.")
-        if name.endswith("Id"):
+        name = parameter["name"]
+        parameter["name"] = camel_case(name)
+        thing = name.removesuffix("_id").replace("_", " ")
+        if name.endswith("_id"):
             schema["format"] = "uuid"
+        parameter.setdefault("description", f"The id of the {thing}." if name.endswith("_id") else f"The {thing}.")
