@@ -43,8 +43,7 @@ def expected_versions(request: JsonRequest[Any]) -> frozenset[int] | None:
     tags = _tags(request, b"if-match", absent=None)
     if tags is None:
         return None
-    matches = [_EDITABLE.fullmatch(tag) for tag in tags]
-    return frozenset(int(match[1]) for match in matches if match)
+    return frozenset(int(match[1]) for match in map(_EDITABLE.fullmatch, tags) if match)
 
 
 def _tags(request: JsonRequest[Any], header: bytes, absent: list[str] | None) -> list[str] | None:

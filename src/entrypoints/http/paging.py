@@ -35,8 +35,7 @@ def check_parameters(request: JsonRequest[Any], *names: str) -> None:
 
     Litestar takes `01`, `1.0`, `null` for nothing, any bytes and the last of several. Raises: Malformed.
     """
-    query = request.scope["query_string"].decode("latin-1")
-    pairs = parse_qsl(query, keep_blank_values=True, errors="surrogateescape")
+    pairs = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True, errors="surrogateescape")
     given = [(name, value) for name, value in pairs if name in names]
     counts = Counter(name for name, _ in given)
     flaws = [(name, "must be given only once") for name, count in counts.items() if count > 1]

@@ -15,7 +15,7 @@ from ....domain.money import Money
 from ....domain.payment import PaymentKind, PaymentMethod, PaymentState
 from ..decoding import RequestBody
 from ..problems.problem import FieldProblem, pointer
-from .fields import NO_SPACE, BookingId, CardToken, CreatedAt, EventId, NextCursor, TicketTypeId, Time, View
+from .fields import NO_SPACE, CardToken, CreatedAt, EventId, NextCursor, TicketTypeId, Time, View
 
 
 class BookRequest(RequestBody, frozen=True, kw_only=True):
@@ -68,7 +68,7 @@ class PaymentRequest(RequestBody, frozen=True, kw_only=True):
 class BookingView(View, frozen=True, kw_only=True):
     """A booking: one customer's claim on tickets of one type."""
 
-    id: BookingId
+    id: Annotated[UUID, Meta(description="The booking's id.")]
     event_id: EventId
     ticket_type_id: TicketTypeId
     customer_id: Annotated[UUID, Meta(description="The account that booked.")]

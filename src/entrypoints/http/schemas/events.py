@@ -39,6 +39,7 @@ _AVAILABLE = Meta(description="Tickets that are not taken.", examples=[98])
 _WAITING = Meta(description="Bookings in the waiting list.", examples=[0])
 _SOLD_OUT = Meta(description="Whether a newcomer who asks for one ticket, of whatever type, has to wait.")
 _STATUS = Meta(description="Where the event stands.")
+_Currency = Annotated[str, Meta(extra_json_schema={"pattern": "^[A-Z]{3}$"})]
 _TicketCount = Annotated[int, Meta(ge=1, le=1_000_000)]
 _PerCustomer = Annotated[int, Meta(ge=1, le=1_000)]
 _Minutes = Annotated[int, Meta(ge=1, le=43_200)]
@@ -59,10 +60,7 @@ class Price(RequestBody, frozen=True, kw_only=True):
     rules: ClassVar[Rules] = {"currency": currency}
 
     amount: Annotated[int, Meta(ge=0, le=MOST, description="Minor units, such as cents.", examples=[2_500])]
-    currency: Annotated[
-        str,
-        Meta(description="An ISO 4217 code.", examples=["EUR"], extra_json_schema={"pattern": "^[A-Z]{3}$"}),
-    ]
+    currency: Annotated[_Currency, Meta(description="An ISO 4217 code.", examples=["EUR"])]
 
 
 class TicketTypeRequest(RequestBody, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ _URL = Meta(
     examples=["https://hooks.example.org/boxoffice"],
     extra_json_schema={"maxLength": LONGEST_URL, "pattern": f"^https?://{HOST_AND_PATH}$"},
 )
+_KINDS = Meta(description="Some kinds of facts only; left out: all.", examples=[["TicketsBooked", "BookingCancelled"]])
 _SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"  # noqa: S105 - an example
 
 FactKind = Annotated[str, Meta(extra_json_schema={"$ref": "#/components/schemas/FactKind"})]
@@ -28,10 +29,7 @@ class WebhookRequest(RequestBody, frozen=True, kw_only=True):
 
     url: Annotated[str, _URL]
     event_id: Annotated[UUID | UnsetType, Meta(description="One event only; left out: all of one's own.")] = UNSET
-    kinds: Annotated[
-        _SomeKinds | UnsetType,
-        Meta(description="Some kinds of facts only; left out: all.", examples=[["TicketsBooked", "BookingCancelled"]]),
-    ] = UNSET
+    kinds: Annotated[_SomeKinds | UnsetType, _KINDS] = UNSET
 
 
 class WebhookView(View, frozen=True, kw_only=True):
