@@ -4,15 +4,35 @@ Replaying an event's facts gives its bookings and counters (promise 7), so each 
 """
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from msgspec import Struct
-from msgspec.structs import fields
+from msgspec import Meta, Struct
 
 from .booking import BookingStatus, PaymentStatus
 from .money import Money
 from .payment import PaymentMethod
+
+# The descriptions are for those who are told of facts.
+_TicketTypeId = Annotated[UUID, Meta(description="The ticket type.")]
+_CustomerId = Annotated[UUID, Meta(description="The account that booked.")]
+_Quantity = Annotated[int, Meta(description="How many tickets.")]
+_Amount = Annotated[Money, Meta(description="How much money.")]
+_Status = Annotated[BookingStatus, Meta(description="What the booking is now.")]
+_Was = Annotated[BookingStatus, Meta(description="What the booking was before.")]
+_PaymentStatus = Annotated[PaymentStatus, Meta(description="Where the booking's payment stands now.")]
+_Deadline = Annotated[int, Meta(description="Until how many hours before the start the customer may cancel.")]
+_Reschedules = Annotated[
+    int, Meta(description="How often the event had been moved to an earlier start or another day.")
+]
+_QueueNumber = Annotated[int, Meta(description="The place in the waiting list, issued under the event's lock.")]
+_PaymentId = Annotated[UUID, Meta(description="The charge or refund.")]
+_Method = Annotated[PaymentMethod, Meta(description="How it is paid.")]
+_Version = Annotated[int, Meta(description="The version of the event after the edit.")]
+_Changes = Annotated[dict[str, Any], Meta(description="The new values, by name.")]
+_Time = Annotated[datetime, Meta(extra_json_schema={"format": "date-time"})]
+_HELD_UNTIL = Meta(description="Until when the tickets are held for payment; none: they are not held.")
+_GRACE = Meta(description="Until when the customer may cancel free of charge; none: by the deadline.")
 
 
 class Happening(
@@ -26,144 +46,147 @@ class Happening(
     @property
     def all_said(self) -> dict[str, Any]:
         """All of it, defaults too, by the names under which it is told."""
-        return {field.encode_name: getattr(self, field.name) for field in fields(self)}
+        return {
+            said: getattr(self, name)
+            for said, name in zip(self.__struct_encode_fields__, self.__struct_fields__, strict=True)
+        }
 
 
 class EventInitialized(Happening, frozen=True, kw_only=True):
     """The event came to be, with these ticket types and values."""
 
-    organizer_id: UUID
-    currency: str
-    values: dict[str, Any]
-    ticket_types: list["TicketTypeAdded"]
+    organizer_id: Annotated[UUID, Meta(description="The account that initialized the event.")]
+    currency: Annotated[str, Meta(description="The event's currency.")]
+    values: Annotated[dict[str, Any], Meta(description="The event's values, by name.")]
+    ticket_types: Annotated[list["TicketTypeAdded"], Meta(description="The event's kinds of tickets.")]
 
 
 class EventChanged(Happening, frozen=True, kw_only=True):
     """These values of the event are new; its status is one of them."""
 
-    version: int
-    changes: dict[str, Any]
+    version: _Version
+    changes: _Changes
 
 
 class TicketTypeAdded(Happening, frozen=True, kw_only=True):
     """The event has one more kind of ticket."""
 
-    ticket_type_id: UUID
-    name: str
-    total_tickets: int
-    price: Money | None
+    ticket_type_id: _TicketTypeId
+    name: Annotated[str, Meta(description="The ticket type's name.")]
+    total_tickets: Annotated[int, Meta(description="How many tickets there are.")]
+    price: Annotated[Money | None, Meta(description="What one ticket costs; none: free.")]
 
 
 class TicketTypeChanged(Happening, frozen=True, kw_only=True):
     """These values of a ticket type are new."""
 
-    version: int
-    ticket_type_id: UUID
-    changes: dict[str, Any]
+    version: _Version
+    ticket_type_id: _TicketTypeId
+    changes: _Changes
 
 
 class TicketsBooked(Happening, frozen=True, kw_only=True):
     """A customer got tickets at once."""
 
-    ticket_type_id: UUID
-    customer_id: UUID
-    quantity: int
-    amount: Money
-    status: BookingStatus
-    payment_status: PaymentStatus = PaymentStatus.NONE
-    cancellation_deadline_hours: int = 0
-    reschedules: int = 0
-    expires_at: datetime | None = None
+    ticket_type_id: _TicketTypeId
+    customer_id: _CustomerId
+    quantity: _Quantity
+    amount: _Amount
+    status: _Status
+    payment_status: _PaymentStatus = PaymentStatus.NONE
+    cancellation_deadline_hours: _Deadline = 0
+    reschedules: _Reschedules = 0
+    expires_at: Annotated[_Time | None, _HELD_UNTIL] = None
 
 
 class CustomerWaitlisted(Happening, frozen=True, kw_only=True):
     """A customer joined the waiting list at this queue number."""
 
-    ticket_type_id: UUID
-    customer_id: UUID
-    quantity: int
-    amount: Money
-    cancellation_deadline_hours: int = 0
-    reschedules: int = 0
-    queue_number: int
+    ticket_type_id: _TicketTypeId
+    customer_id: _CustomerId
+    quantity: _Quantity
+    amount: _Amount
+    cancellation_deadline_hours: _Deadline = 0
+    reschedules: _Reschedules = 0
+    queue_number: _QueueNumber
 
 
 class BookingPromoted(Happening, frozen=True, kw_only=True):
     """Somebody who waited at this queue number got tickets."""
 
-    ticket_type_id: UUID
-    customer_id: UUID
-    quantity: int
-    queue_number: int
-    status: BookingStatus
-    payment_status: PaymentStatus
-    expires_at: datetime | None = None
-    grace_until: datetime | None = None
+    ticket_type_id: _TicketTypeId
+    customer_id: _CustomerId
+    quantity: _Quantity
+    queue_number: _QueueNumber
+    status: _Status
+    payment_status: _PaymentStatus
+    expires_at: Annotated[_Time | None, _HELD_UNTIL] = None
+    grace_until: Annotated[_Time | None, _GRACE] = None
 
 
 class BookingCancelled(Happening, frozen=True, kw_only=True):
     """A live booking ended; what it had taken is free again. `by` is `customer`, `organizer` or `event`."""
 
-    ticket_type_id: UUID
-    customer_id: UUID
-    quantity: int
-    was: BookingStatus
-    by: str
-    payment_status: PaymentStatus
+    ticket_type_id: _TicketTypeId
+    customer_id: _CustomerId
+    quantity: _Quantity
+    was: _Was
+    by: Annotated[str, Meta(description="Who ended it: `customer`, `organizer` or `event`.")]
+    payment_status: _PaymentStatus
 
 
 class HoldShortened(Happening, frozen=True, kw_only=True):
     """A hold lapses earlier than it was granted for, because the event starts earlier."""
 
-    ticket_type_id: UUID
-    customer_id: UUID
-    quantity: int
-    expires_at: datetime
+    ticket_type_id: _TicketTypeId
+    customer_id: _CustomerId
+    quantity: _Quantity
+    expires_at: Annotated[_Time, _HELD_UNTIL]
 
 
 class HoldExpired(Happening, frozen=True, kw_only=True):
     """A hold was not paid in time, or its event was completed; its tickets are free again."""
 
-    ticket_type_id: UUID
-    customer_id: UUID
-    quantity: int
+    ticket_type_id: _TicketTypeId
+    customer_id: _CustomerId
+    quantity: _Quantity
 
 
 class PaymentStarted(Happening, frozen=True, kw_only=True):
     """The provider is asked for the money; the id is the reference by which it is asked."""
 
-    payment_id: UUID
-    method: PaymentMethod
-    amount: Money
+    payment_id: _PaymentId
+    method: _Method
+    amount: _Amount
 
 
 class PaymentFailed(Happening, frozen=True, kw_only=True):
     """The provider said no, or never heard of it: nothing was charged."""
 
-    payment_id: UUID
+    payment_id: _PaymentId
 
 
 class PaymentTaken(Happening, frozen=True, kw_only=True):
     """The money is there. `status` says what the booking is now: where its tickets are gone, a refund is owed."""
 
-    payment_id: UUID
-    method: PaymentMethod
-    amount: Money
-    ticket_type_id: UUID
-    customer_id: UUID
-    quantity: int
-    was: BookingStatus
-    status: BookingStatus
-    payment_status: PaymentStatus
-    paid_by: UUID | None
+    payment_id: _PaymentId
+    method: _Method
+    amount: _Amount
+    ticket_type_id: _TicketTypeId
+    customer_id: _CustomerId
+    quantity: _Quantity
+    was: _Was
+    status: _Status
+    payment_status: _PaymentStatus
+    paid_by: Annotated[UUID | None, Meta(description="Who recorded the payment; none: the provider.")]
 
 
 class PaymentRefunded(Happening, frozen=True, kw_only=True):
     """The money went back."""
 
-    payment_id: UUID
-    amount: Money
-    payment_status: PaymentStatus
+    payment_id: _PaymentId
+    amount: _Amount
+    payment_status: _PaymentStatus
 
 
 AnyHappening = (

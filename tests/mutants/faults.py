@@ -1043,7 +1043,7 @@ HTTP: Final = (
         (
             Change(
                 "entrypoints/http/etags.py",
-                '    if listed is None or listed.strip() == "*":\n        return None\n',
+                "    if tags is None:\n        return None\n",
                 "    if True:\n        return None\n",
             ),
         ),

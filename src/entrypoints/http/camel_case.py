@@ -1,9 +1,6 @@
 """Names on the wire: the rules say `total_tickets`, JSON says `totalTickets`."""
 
-from functools import cache
 
-
-@cache
 def camel_case(name: str) -> str:
     """Return the name in camelCase."""
     first, *others = name.split("_")

@@ -1,7 +1,6 @@
 """Entity tags (RFC 9110, 8.8.3 and 13.1): what a client has seen is not sent again and not overwritten."""
 
 import re
-from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -28,8 +27,10 @@ def tagged(request: JsonRequest[Any], view: object, *, version: int | None = Non
     body = msgspec.json.encode(view)
     tag = tag_of(body, version)
     headers = {"ETag": f'"{tag}"'}
-    if request.scope["method"] in {"GET", "HEAD"} and _has(_listed(request, b"if-none-match"), tag):
-        return Reply(b"", status=304, headers=headers)
+    if request.scope["method"] in {"GET", "HEAD"}:
+        seen = _tags(request, b"if-none-match", absent=[])
+        if seen is None or tag in seen:
+            return Reply(b"", status=304, headers=headers)
     return Reply(body, headers=headers)
 
 
@@ -39,32 +40,22 @@ def expected_versions(request: JsonRequest[Any]) -> frozenset[int] | None:
     A weak tag counts as a strong one (13.1.1 forbids it): a proxy that compresses weakens tags, and the digest is of
     the uncompressed answer. What is no tag names no version.
     """
-    listed = _listed(request, b"if-match")
-    if listed is None or listed.strip() == "*":
+    tags = _tags(request, b"if-match", absent=None)
+    if tags is None:
         return None
-    matches = [_EDITABLE.fullmatch(tag) for tag in _tags(listed)]
-    return frozenset(int(match[1]) for match in matches if match)
+    return frozenset(int(match[1]) for match in map(_EDITABLE.fullmatch, tags) if match)
 
 
-def _listed(request: JsonRequest[Any], header: bytes) -> str | None:
-    values: Sequence[bytes] = request.values(header)
-    return b", ".join(values).decode("latin-1") if values else None
-
-
-def _has(listed: str | None, tag: str) -> bool:
-    if listed is None:
-        return False
-    return listed.strip() == "*" or tag in _tags(listed)
-
-
-def _tags(listed: str) -> list[str]:
-    """Return the opaque tags of a list; none where the list is broken."""
-    found = []
-    at = 0
-    while at < len(listed):
-        match = _TAG.match(listed, at)
-        if match is None:
-            return []
+def _tags(request: JsonRequest[Any], header: bytes, absent: list[str] | None) -> list[str] | None:
+    """Return the opaque tags that a header lists, none where the list is broken; None: any."""
+    values = request.values(header)
+    if not values:
+        return absent
+    listed = b", ".join(values).decode("latin-1")
+    if listed.strip() == "*":
+        return None
+    found, at = [], 0
+    while match := _TAG.match(listed, at):
         found.append(match["opaque"])
         at = match.end()
-    return found
+    return found if at == len(listed) else []

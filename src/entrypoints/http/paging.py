@@ -3,6 +3,7 @@
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import Counter
+from functools import partial
 from hashlib import blake2b
 from typing import Annotated, Any, Final, Generic, TypeVar
 from urllib.parse import parse_qsl
@@ -23,15 +24,9 @@ GREATEST: Final = 2**63 - 1
 
 Limit = Annotated[int, QueryParameter(ge=1, le=100, description="Items on a page, at most.")]
 Cursor = Annotated[
-    str | None,
-    QueryParameter(
-        min_length=1, description="The `nextCursor` of the page before, from the same list with the same filters."
-    ),
+    str | None, QueryParameter(min_length=1, description="The `nextCursor` of the page before, with the same filters.")
 ]
 
-
-_NUMBERS: Final = frozenset({"after", "limit"})
-_CHOICES: Final = frozenset({"status", "ticketTypeId"})
 _PLAIN_NUMBER: Final = re.compile("0|[1-9][0-9]{0,18}")
 
 
@@ -40,24 +35,21 @@ def check_parameters(request: JsonRequest[Any], *names: str) -> None:
 
     Litestar takes `01`, `1.0`, `null` for nothing, any bytes and the last of several. Raises: Malformed.
     """
-    raw: bytes = request.scope["query_string"]
-    if not raw:
-        return
-    pairs = parse_qsl(raw.decode("latin-1"), keep_blank_values=True, errors="surrogateescape")
-    given = [each for each in pairs if each[0] in names]
+    pairs = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True, errors="surrogateescape")
+    given = [(name, value) for name, value in pairs if name in names]
     counts = Counter(name for name, _ in given)
-    errors = [FieldProblem(pointer(name), "must be given only once") for name, n in counts.items() if n > 1]
+    flaws = [(name, "must be given only once") for name, count in counts.items() if count > 1]
     for name, value in given:
         if not value:
-            errors.append(FieldProblem(pointer(name), "must not be empty"))
+            flaws.append((name, "must not be empty"))
         elif any("\udc80" <= character <= "\udcff" for character in value):
-            errors.append(FieldProblem(pointer(name), "must be UTF-8"))
-        elif name in _CHOICES and value.lower() == "null":
-            errors.append(FieldProblem(pointer(name), "must be left out where nothing is chosen"))
-        elif name in _NUMBERS and not _PLAIN_NUMBER.fullmatch(value):
-            errors.append(FieldProblem(pointer(name), "must be a whole number in plain digits"))
-    if errors:
-        raise Malformed(*errors)
+            flaws.append((name, "must be UTF-8"))
+        elif name in {"status", "ticketTypeId"} and value.lower() == "null":
+            flaws.append((name, "must be left out where nothing is chosen"))
+        elif name in {"after", "limit"} and not _PLAIN_NUMBER.fullmatch(value):
+            flaws.append((name, "must be a whole number in plain digits"))
+    if flaws:
+        raise Malformed(*(FieldProblem(pointer(name), flaw) for name, flaw in flaws))
 
 
 class Cursors(Generic[Key]):
@@ -67,9 +59,9 @@ class Cursors(Generic[Key]):
     signed: a key reveals nothing that the list did not, and a made-up one leads nowhere else.
     """
 
-    def __init__(self, kind: Any, *belongs_to: object) -> None:
+    def __init__(self, kind: type[Key], *belongs_to: object) -> None:
         self._kind = kind
-        self._belongs_to = repr(belongs_to).encode("utf-8", "surrogatepass")
+        self._digest_key = blake2b(repr(belongs_to).encode("utf-8", "surrogatepass"), digest_size=32).digest()
 
     def write(self, key: Key | None) -> str | None:
         """Return the cursor for the next page."""
@@ -84,46 +76,35 @@ class Cursors(Generic[Key]):
             return None
         try:
             raw = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-            digest, written = raw[:_DIGEST], raw[_DIGEST:]
-            key: Key = msgspec.msgpack.decode(written, type=self._kind)
+            key = msgspec.msgpack.decode(raw[_DIGEST:], type=self._kind)
+            _check_storable(key)
         except (ValueError, msgspec.MsgspecError):
             raise _NO_CURSOR from None
-        if not _is_storable(key) or digest != self._digest(written) or self.write(key) != cursor:
+        if self.write(key) != cursor:
             raise _NO_CURSOR
         return key
 
     def _digest(self, written: bytes) -> bytes:
-        return blake2b(written, digest_size=_DIGEST, key=blake2b(self._belongs_to, digest_size=32).digest()).digest()
+        return blake2b(written, digest_size=_DIGEST, key=self._digest_key).digest()
 
 
 _DIGEST: Final = 8
 _NO_CURSOR: Final = Malformed(FieldProblem(pointer("cursor"), "must be a nextCursor of this list with these filters"))
 
 
-def _is_storable(key: object) -> bool:
-    """Return whether a database can compare with a key, which may be made up."""
-    match key:
-        case WaitingKey():
-            return 0 <= key.ordinal <= GREATEST and 0 <= key.queue_number <= GREATEST
-        case EventKey(starts_at=starts_at) if starts_at is not None:
-            try:
-                return starts_at.tzinfo is not None and moment(starts_at) == starts_at
-            except ValueError:
-                return False
-        case _:
-            return True
+def _check_storable(key: object) -> None:
+    """Check that a database can compare with a key, which may be made up. Raises: ValueError."""
+    if isinstance(key, EventKey) and key.starts_at is not None:
+        moment(key.starts_at)
+    elif isinstance(key, WaitingKey) and not (0 <= key.ordinal <= GREATEST and 0 <= key.queue_number <= GREATEST):
+        raise ValueError("must be counted by a database")
 
 
-def event_cursors(*belongs_to: object) -> Cursors[EventKey]:
-    """Return the cursors of a list of events."""
-    return Cursors(EventKey, *belongs_to)
+event_cursors = partial(Cursors, EventKey)
+"""Make the cursors of a list of events, given what they belong to."""
 
+id_cursors = partial(Cursors, UUID)
+"""The same for a list in the order of ids."""
 
-def id_cursors(*belongs_to: object) -> Cursors[UUID]:
-    """Return the cursors of a list in the order of ids."""
-    return Cursors(UUID, *belongs_to)
-
-
-def waiting_cursors(*belongs_to: object) -> Cursors[WaitingKey]:
-    """Return the cursors of a waiting list."""
-    return Cursors(WaitingKey, *belongs_to)
+waiting_cursors = partial(Cursors, WaitingKey)
+"""The same for a waiting list."""

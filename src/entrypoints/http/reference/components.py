@@ -1,7 +1,7 @@
 """Schemas of all that comes in and goes out, as msgspec makes them of the structs, and of what webhooks are sent."""
 
 from collections.abc import Iterator
-from typing import Any, Final, get_args
+from typing import Any, get_args
 
 import msgspec
 
@@ -15,35 +15,6 @@ from ..problems.problem import Problem
 from ..schemas.fields import View
 from .operations import COMPONENTS
 
-_FIELDS: Final = {
-    "ticketTypeId": "The ticket type.",
-    "customerId": "The account that booked.",
-    "organizerId": "The account that initialized the event.",
-    "quantity": "How many tickets.",
-    "amount": "How much money.",
-    "status": "What the booking is now.",
-    "was": "What the booking was before.",
-    "paymentStatus": "Where the booking's payment stands now.",
-    "paidBy": "Who recorded the payment; `null`: the provider.",
-    "cancellationDeadlineHours": "Until how many hours before the start the customer may cancel.",
-    "reschedules": "How often the event had been moved to an earlier start or another day.",
-    "graceUntil": "Until when the customer may cancel free of charge; `null`: by the deadline.",
-    "expiresAt": "Until when the tickets are held for payment; `null`: they are not held.",
-    "queueNumber": "The place in the waiting list, issued under the event's lock.",
-    "by": "Who ended it: `customer`, `organizer` or `event`.",
-    "paymentId": "The charge or refund.",
-    "method": "How it is paid.",
-    "version": "The version of the event after the edit.",
-    "changes": "The new values, by name.",
-    "values": "The event's values, by name.",
-    "currency": "The event's currency.",
-    "name": "The ticket type's name.",
-    "totalTickets": "How many tickets there are.",
-    "price": "What one ticket costs; `null`: free.",
-    "ticketTypes": "The event's kinds of tickets.",
-}
-"""What facts say."""
-
 
 def components() -> dict[str, Any]:
     """Return the schemas that have a name of their own."""
@@ -54,16 +25,17 @@ def components() -> dict[str, Any]:
     found["FactKind"] = {"description": "The kinds of facts.", "enum": list(FACT_KINDS)}
     event, ticket_type = found["EventView"]["properties"], found["TicketTypeView"]["properties"]
     details = [*map(camel_case, EventDetails.__struct_fields__), "status"]
-    found["EventValues"] = _values("Values of an event.", {name: event[name] for name in details})
-    found["TicketTypeValues"] = _values(
-        "Values of a ticket type.", {name: ticket_type[name] for name in ("name", "totalTickets", "price")}
-    )
-    for kind in kinds:
-        _describe(found[kind.__name__])
-        found[f"{kind.__name__}Message"] = _message(kind)
+    found["EventValues"] = _object("Values of an event.", {name: event[name] for name in details})
+    values = {name: ticket_type[name] for name in ("name", "totalTickets", "price")}
+    found["TicketTypeValues"] = _object("Values of a ticket type.", values)
     found["EventInitialized"]["properties"]["values"]["$ref"] = f"{COMPONENTS}EventValues"
     found["EventChanged"]["properties"]["changes"]["$ref"] = f"{COMPONENTS}EventValues"
     found["TicketTypeChanged"]["properties"]["changes"]["$ref"] = f"{COMPONENTS}TicketTypeValues"
+    for kind in kinds:
+        data = found[kind.__name__]
+        del data["properties"]["kind"]  # It stands beside the data. All else is there, whether it has a default or not.
+        data["required"] = list(data["properties"])
+        found[f"{kind.__name__}Message"] = _message(kind, found["FactView"]["properties"])
     for schema in found.values():
         _mend(schema)
     return found
@@ -71,7 +43,7 @@ def components() -> dict[str, Any]:
 
 def webhooks() -> dict[str, Any]:
     """Return the operations by which webhooks are sent facts, by the kind of fact."""
-    return {kind.__name__: {"post": _sent(kind.__name__, _summary(kind))} for kind in get_args(AnyHappening)}
+    return {kind.__name__: {"post": _sent(kind)} for kind in get_args(AnyHappening)}
 
 
 def _below(kind: type[Any]) -> Iterator[type[Any]]:
@@ -80,22 +52,6 @@ def _below(kind: type[Any]) -> Iterator[type[Any]]:
         if each.__module__.startswith(__name__.removesuffix(".reference.components")):
             yield each
         yield from _below(each)
-
-
-def _values(description: str, properties: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "description": description, "properties": properties}
-
-
-def _describe(schema: dict[str, Any]) -> None:
-    """Describe what a fact says; its kind stands beside it, and every field is there."""
-    properties = schema["properties"]
-    properties.pop("kind")
-    schema["required"] = list(properties)
-    for name, each in properties.items():
-        each["description"] = _FIELDS[name]
-    for name in ("expiresAt", "graceUntil"):
-        if name in properties:
-            properties[name].get("anyOf", [properties[name]])[0]["format"] = "date-time"
 
 
 def _mend(schema: dict[str, Any]) -> None:
@@ -114,14 +70,15 @@ def _mend(schema: dict[str, Any]) -> None:
         _mend(each)
 
 
-def _sent(name: str, summary: str) -> dict[str, Any]:
+def _sent(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    name = kind.__name__
     content = {"application/json": {"schema": {"$ref": f"{COMPONENTS}{name}Message"}}}
     # OpenAPI Generator's Python clients do not compile without it: they forget the types of webhooks' bodies.
     body = {"content": content, "required": True, "x-py-typing": f"{name}Message"}
     return {
         "operationId": f"on{name}",
-        "summary": summary,
-        "description": summary,
+        "summary": kind.__doc__,
+        "description": kind.__doc__,
         "tags": ["Facts"],
         "security": [],
         "requestBody": body,
@@ -129,27 +86,20 @@ def _sent(name: str, summary: str) -> dict[str, Any]:
     }
 
 
-def _message(kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """Return the schema of what a webhook is sent."""
+def _message(kind: type[msgspec.Struct], view: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of what a webhook is sent: the fact as its view shows it, but of one kind."""
     name = {"type": "string", "const": kind.__name__, "description": "The fact's kind."}
-    time = {"type": "string", "format": "date-time", "description": "When it happened."}
-    booking = "The booking it happened to; `null`: the event itself."
     fact = {
         "eventId": {"type": "string", "format": "uuid", "description": "The event."},
-        "seq": {"type": "integer", "minimum": 1, "description": "Its sequence number in the event."},
+        **view,
+        "seq": {**view["seq"], "minimum": 1},
         "kind": name,
-        "bookingId": {"anyOf": [{"type": "string", "format": "uuid"}, {"type": "null"}], "description": booking},
-        "occurredAt": time,
         "data": {"$ref": f"{COMPONENTS}{kind.__name__}", "description": "What it says."},
     }
-    data = _object("The item of the event's changes, with the event's id.", fact)
-    description = f"{_summary(kind)} Signed as standardwebhooks.com describes."
-    return _object(description, {"type": name, "timestamp": time, "data": data})
+    data = _object("The item of the event's changes, with the event's id.", fact, required=list(fact))
+    message = {"type": name, "timestamp": view["occurredAt"], "data": data}
+    return _object(f"{kind.__doc__} Signed as standardwebhooks.com describes.", message, required=list(message))
 
 
-def _object(description: str, properties: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "description": description, "required": list(properties), "properties": properties}
-
-
-def _summary(kind: type[msgspec.Struct]) -> str:
-    return (kind.__doc__ or "").partition("\n")[0]
+def _object(description: str, properties: dict[str, Any], **others: Any) -> dict[str, Any]:
+    return {"type": "object", "description": description, "properties": properties, **others}

@@ -1,6 +1,5 @@
 """The OpenAPI document: Litestar makes it from the handlers; here is what the handlers cannot say."""
 
-import re
 from importlib.resources import files
 from typing import Any, Final
 
@@ -29,16 +28,12 @@ _TAGS: Final = {
     "Operations": "For operators and for programs.",
     "Facts": "What webhooks are sent.",
 }
-_PATH_NAME: Final = re.compile(r"\{(\w+)\}")
 
 
 def openapi_config() -> OpenAPIConfig:
     """Return the configuration of the document and of its page."""
     scheme = SecurityScheme(
-        type="http",
-        scheme="bearer",
-        bearer_format="JWT",
-        description="The `accessToken` that `/login` and `/refresh` answer.",
+        type="http", scheme="bearer", bearer_format="JWT", description="The `accessToken` of `/login` and `/refresh`."
     )
     return OpenAPIConfig(
         title="Boxoffice",
@@ -82,7 +77,8 @@ def router() -> Router:
 def document(app: Litestar) -> bytes:
     """Return the document as JSON, with the names of path parameters in camelCase like all others."""
     found = app.openapi_schema.to_schema()
-    found["paths"] = {_PATH_NAME.sub(_camel, path): item for path, item in found["paths"].items()}
+    # In paths, only the names of parameters are of several words with underscores.
+    found["paths"] = {camel_case(path): item for path, item in found["paths"].items()}
     for item in found["paths"].values():
         item.pop("head", None)
         for operation in item.values():
@@ -91,10 +87,6 @@ def document(app: Litestar) -> bytes:
     found["components"].setdefault("schemas", {}).update(components())
     found["webhooks"] = webhooks()
     return msgspec.json.encode(found)
-
-
-def _camel(name: re.Match[str]) -> str:
-    return f"{{{camel_case(name[1])}}}"
 
 
 def _mend(parameter: dict[str, Any]) -> None:
@@ -106,8 +98,9 @@ def _mend(parameter: dict[str, Any]) -> None:
         # What may be left out may not be null for that.
         parameter["schema"] = schema = {**schema.pop("oneOf")[0], **schema}
     if parameter["in"] == "path":
-        name = parameter["name"] = camel_case(parameter["name"])
-        words = re.sub(r"([A-Z])", r" \1", name).lower().removesuffix(" id")
-        parameter.setdefault("description", f"The id of the {words}." if name.endswith("Id") else f"The {words}.")
-        if name.endswith("Id"):
+        name = parameter["name"]
+        parameter["name"] = camel_case(name)
+        thing = name.removesuffix("_id").replace("_", " ")
+        if name.endswith("_id"):
             schema["format"] = "uuid"
+        parameter.setdefault("description", f"The id of the {thing}." if name.endswith("_id") else f"The {thing}.")

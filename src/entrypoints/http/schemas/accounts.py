@@ -13,6 +13,9 @@ from .fields import CreatedAt, Email, Name, NewPassword, RefreshToken, TriedPass
 
 _ADDRESS = "ada@example.org"
 _PASSWORD = "correct horse battery"  # noqa: S105 - an example
+_TODAYS_PASSWORD = Meta(description="Today's password, to set a new one.", examples=[_PASSWORD])
+_NEW_PASSWORD = Meta(description="The new password.", examples=["another horse altogether"])
+_BEARER = "Bearer"
 
 
 class RegistrationRequest(RequestBody, frozen=True, kw_only=True):
@@ -22,9 +25,7 @@ class RegistrationRequest(RequestBody, frozen=True, kw_only=True):
 
     name: Annotated[Name, Meta(description="What the person is called.", examples=["Ada"])]
     email: Annotated[Email, Meta(description="An address that no account has yet.", examples=[_ADDRESS])]
-    password: Annotated[
-        NewPassword, Meta(description="8 to 128 characters, not a well-known password.", examples=[_PASSWORD])
-    ]
+    password: Annotated[NewPassword, Meta(description="8 to 128 characters, not well known.", examples=[_PASSWORD])]
 
 
 class CredentialsRequest(RequestBody, frozen=True, kw_only=True):
@@ -50,12 +51,8 @@ class ProfileRequest(RequestBody, frozen=True, kw_only=True):
     rules: ClassVar[Rules] = PROFILE_RULES
 
     name: Annotated[Name | UnsetType, Meta(description="A new name.", examples=["Ada"])] = UNSET
-    current_password: Annotated[
-        TriedPassword | UnsetType, Meta(description="Today's password, to set a new one.", examples=[_PASSWORD])
-    ] = UNSET
-    new_password: Annotated[
-        NewPassword | UnsetType, Meta(description="The new password.", examples=["another horse altogether"])
-    ] = UNSET
+    current_password: Annotated[TriedPassword | UnsetType, _TODAYS_PASSWORD] = UNSET
+    new_password: Annotated[NewPassword | UnsetType, _NEW_PASSWORD] = UNSET
 
 
 class UserView(View, frozen=True, kw_only=True):
@@ -73,15 +70,11 @@ class TokenView(View, frozen=True, kw_only=True):
 
     access_token: Annotated[str, Meta(description="Goes with every call: `Authorization: Bearer <accessToken>`.")]
     refresh_token: Annotated[str, Meta(description="Gets the next pair of tokens at `/refresh`, once.")]
-    token_type: Annotated[str, Meta(description="Always `Bearer` (RFC 6750).", examples=["Bearer"])]
+    token_type: Annotated[str, Meta(description="Always `Bearer` (RFC 6750).", examples=[_BEARER])]
     expires_in: Annotated[int, Meta(description="Seconds for which the access token is good.", examples=[900])]
 
     @classmethod
     def of_session(cls, signed_in: SignedIn) -> "TokenView":
         """Return a bearer token (RFC 6750) with its refresh token (RFC 6749, 1.5)."""
-        return cls(
-            access_token=signed_in.access.text,
-            refresh_token=signed_in.refresh_token,
-            token_type="Bearer",  # noqa: S106 - the name of the scheme
-            expires_in=signed_in.access.expires_in,
-        )
+        access = signed_in.access
+        return cls.of(signed_in, access_token=access.text, token_type=_BEARER, expires_in=access.expires_in)

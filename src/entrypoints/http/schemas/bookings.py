@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, ClassVar
 from uuid import UUID
 
 from msgspec import UNSET, Meta, UnsetType
@@ -15,28 +15,22 @@ from ....domain.money import Money
 from ....domain.payment import PaymentKind, PaymentMethod, PaymentState
 from ..decoding import RequestBody
 from ..problems.problem import FieldProblem, pointer
-from .fields import BookingId, CardToken, CreatedAt, EventId, NextCursor, TicketTypeId, Time, View
+from .fields import NO_SPACE, CardToken, CreatedAt, EventId, NextCursor, TicketTypeId, Time, View
 
 
 class BookRequest(RequestBody, frozen=True, kw_only=True):
     """Tickets of one type."""
 
     event_id: EventId
-    quantity: Annotated[
-        int, Meta(ge=1, le=1_000, description="How many tickets; 1 where it is left out.", examples=[2])
-    ] = 1
-    ticket_type_id: Annotated[
-        UUID | UnsetType, Meta(description="Which ticket type; needed where the event has several.")
-    ] = UNSET
+    quantity: Annotated[int, Meta(ge=1, le=1_000, description="How many tickets; left out: 1.", examples=[2])] = 1
+    ticket_type_id: Annotated[UUID | UnsetType, Meta(description="Which type; needed where there are several.")] = UNSET
 
 
 class CancelRequest(RequestBody, frozen=True, kw_only=True):
     """A booking: its id, or the event in which the caller has exactly one live booking. Not both."""
 
     booking_id: Annotated[UUID | UnsetType, Meta(description="The booking's id.")] = UNSET
-    event_id: Annotated[UUID | UnsetType, Meta(description="The event of the caller's only live booking there.")] = (
-        UNSET
-    )
+    event_id: Annotated[UUID | UnsetType, Meta(description="The event of the caller's one live booking there.")] = UNSET
 
     @classmethod
     def contradictions(cls, given: Mapping[str, object]) -> Iterator[FieldProblem]:
@@ -47,14 +41,10 @@ class CancelRequest(RequestBody, frozen=True, kw_only=True):
             yield FieldProblem(pointer("bookingId"), "is required, or eventId")
 
 
-_LONGEST_TOKEN: Final = 255
-_TOKEN: Final = re.compile(r"[^\s\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]+")
-
-
 def _token(value: str) -> str:
     """A provider's word for a card, taken as it is."""
-    if len(value) > _LONGEST_TOKEN or not _TOKEN.fullmatch(value):
-        raise ValueError(f"must be 1 to {_LONGEST_TOKEN} characters, none of them a space or a control character")
+    if len(value) > 255 or not re.fullmatch(NO_SPACE, value):
+        raise ValueError("must be 1 to 255 characters, none of them a space or a control character")
     return value
 
 
@@ -64,9 +54,7 @@ class PaymentRequest(RequestBody, frozen=True, kw_only=True):
     rules: ClassVar[Rules] = {"token": _token}
 
     method: Annotated[PaymentMethod, Meta(description="`card` for the customer, `cash` for the organizer or an admin.")]
-    token: Annotated[
-        CardToken | UnsetType, Meta(description="The provider's token for the card.", examples=["tok_ok"])
-    ] = UNSET
+    token: Annotated[CardToken | UnsetType, Meta(description="The provider's card token.", examples=["tok_ok"])] = UNSET
 
     @classmethod
     def contradictions(cls, given: Mapping[str, object]) -> Iterator[FieldProblem]:
@@ -80,7 +68,7 @@ class PaymentRequest(RequestBody, frozen=True, kw_only=True):
 class BookingView(View, frozen=True, kw_only=True):
     """A booking: one customer's claim on tickets of one type."""
 
-    id: BookingId
+    id: Annotated[UUID, Meta(description="The booking's id.")]
     event_id: EventId
     ticket_type_id: TicketTypeId
     customer_id: Annotated[UUID, Meta(description="The account that booked.")]
@@ -89,12 +77,8 @@ class BookingView(View, frozen=True, kw_only=True):
     amount: Annotated[Money, Meta(description="The price when it was booked, times the quantity.")]
     payment_status: Annotated[PaymentStatus, Meta(description="Where its payment stands.")]
     position: Annotated[int | None, Meta(description="The place in the waiting list, from 1; `null` unless it waits.")]
-    tickets_ahead: Annotated[
-        int | None, Meta(description="Tickets that the bookings before it ask for; `null` unless it waits.")
-    ]
-    expires_at: Annotated[
-        Time | None, Meta(description="Until when a held booking must be paid; `null` unless it is held.")
-    ]
+    tickets_ahead: Annotated[int | None, Meta(description="Tickets asked for before it; `null` unless it waits.")]
+    expires_at: Annotated[Time | None, Meta(description="Until when it must be paid; `null` unless it is held.")]
     created_at: CreatedAt
     updated_at: Annotated[Time, Meta(description="When it last changed.")]
 
@@ -103,8 +87,7 @@ class BookingView(View, frozen=True, kw_only=True):
         """Return a booking as it counts now, with its place if it waits."""
         booking = booking.as_of(now)
         place = booking.place
-        position, ahead = (place.position, place.tickets_ahead) if place else (None, None)
-        return cls.of(booking, position=position, tickets_ahead=ahead)
+        return cls.of(booking, position=place and place.position, tickets_ahead=place and place.tickets_ahead)
 
 
 class BookingPage(View, frozen=True, kw_only=True):
@@ -140,10 +123,7 @@ class PaymentView(View, frozen=True, kw_only=True):
     method: Annotated[PaymentMethod, Meta(description="How it is paid.")]
     amount: Annotated[Money, Meta(description="How much.")]
     created_at: CreatedAt
-    settled_at: Annotated[
-        Time | None,
-        Meta(description="When the money had gone, or it was clear that it does not; `null` while that is open."),
-    ]
+    settled_at: Annotated[Time | None, Meta(description="When it was clear whether the money goes; `null` until then.")]
 
 
 class PaymentPage(View, frozen=True, kw_only=True):

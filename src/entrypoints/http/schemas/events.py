@@ -1,42 +1,28 @@
 """Events and their ticket types."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, cast
 from uuid import UUID
 
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta, UnsetType, field
 
 from ....domain.event import (
     EVENT_CHANGE_RULES,
     TICKET_TYPE_RULES,
     EventState,
     EventStatus,
-    TicketType,
     TicketTypeSpec,
     WaitingListPolicy,
 )
 from ....domain.facts import Fact
 from ....domain.fields import Rules
-from ....domain.money import Money
+from ....domain.money import MOST, Money, currency
 from ....domain.organize import general_admission
 from ..decoding import RequestBody
 from ..problems.problem import FieldProblem, pointer
-from .fields import (
-    BookingId,
-    CreatedAt,
-    Description,
-    EventId,
-    Name,
-    NextCursor,
-    Price,
-    TicketCount,
-    TicketTypeId,
-    Time,
-    Venue,
-    View,
-)
+from .fields import CreatedAt, Description, EventId, Name, NextCursor, TicketTypeId, Time, Venue, View
 
 _STARTS_AT = Meta(description="When it begins; `null`: open.", examples=["2027-05-01T19:00:00Z"])
 _ENDS_AT = Meta(description="When it ends, after its start.")
@@ -45,16 +31,16 @@ _SALES_CLOSE_AT = Meta(description="When the sale closes; `null`: with the start
 _MOST_TICKETS = Meta(description="How many live tickets one customer may have.")
 _PAYMENT_WINDOW = Meta(description="How long tickets are held until they are paid; `null`: confirmed at once.")
 _DEADLINE = Meta(description="Until how many hours before the start customers may cancel.")
-_POLICY = Meta(
-    description="`strict`: nobody in the waiting list is overtaken; `fill`: freed tickets go to the first booking that "
-    "they fit."
-)
+_POLICY = Meta(description="`strict`: nobody who waits is overtaken; `fill`: freed tickets go to the first they fit.")
+_NEW_POLICY = Meta(description="A new policy; it serves the waiting list at once.")
 _PRICE = Meta(description="What one ticket costs; `null`: free.")
 _TOTAL = Meta(description="How many tickets there are.", examples=[100])
 _AVAILABLE = Meta(description="Tickets that are not taken.", examples=[98])
 _WAITING = Meta(description="Bookings in the waiting list.", examples=[0])
 _SOLD_OUT = Meta(description="Whether a newcomer who asks for one ticket, of whatever type, has to wait.")
 _STATUS = Meta(description="Where the event stands.")
+_Currency = Annotated[str, Meta(extra_json_schema={"pattern": "^[A-Z]{3}$"})]
+_TicketCount = Annotated[int, Meta(ge=1, le=1_000_000)]
 _PerCustomer = Annotated[int, Meta(ge=1, le=1_000)]
 _Minutes = Annotated[int, Meta(ge=1, le=43_200)]
 _Hours = Annotated[int, Meta(ge=0, le=8_760)]
@@ -67,13 +53,23 @@ class InitialStatus(StrEnum):
     DRAFT = "draft"
 
 
+class Price(RequestBody, frozen=True, kw_only=True):
+    """What one ticket costs; an `amount` of 0 is free."""
+
+    # The rule of the field where it stands makes it `Money`.
+    rules: ClassVar[Rules] = {"currency": currency}
+
+    amount: Annotated[int, Meta(ge=0, le=MOST, description="Minor units, such as cents.", examples=[2_500])]
+    currency: Annotated[_Currency, Meta(description="An ISO 4217 code.", examples=["EUR"])]
+
+
 class TicketTypeRequest(RequestBody, frozen=True, kw_only=True):
     """A kind of ticket."""
 
     rules: ClassVar[Rules] = TICKET_TYPE_RULES
 
     name: Annotated[Name, Meta(description="Its name, distinct in the event without case.", examples=["Balcony"])]
-    total_tickets: Annotated[TicketCount, Meta(description="How many tickets there are.", examples=[40])]
+    total_tickets: Annotated[_TicketCount, Meta(description="How many tickets there are.", examples=[40])]
     price: Annotated[Price | None, _PRICE] = None
 
 
@@ -83,7 +79,7 @@ class TicketTypeChangesRequest(RequestBody, frozen=True, kw_only=True):
     rules: ClassVar[Rules] = TICKET_TYPE_RULES
 
     name: Annotated[Name | UnsetType, Meta(description="A new name.")] = UNSET
-    total_tickets: Annotated[TicketCount | UnsetType, _TOTAL] = UNSET
+    total_tickets: Annotated[_TicketCount | UnsetType, _TOTAL] = UNSET
     price: Annotated[Price | UnsetType | None, _PRICE] = UNSET
 
 
@@ -110,23 +106,19 @@ class InitializeRequest(RequestBody, frozen=True, kw_only=True):
     payment_window_minutes: Annotated[_Minutes | None, _PAYMENT_WINDOW] = None
     cancellation_deadline_hours: Annotated[_Hours, _DEADLINE] = 0
     waiting_list_policy: Annotated[WaitingListPolicy, _POLICY] = WaitingListPolicy.STRICT
-    status: Annotated[InitialStatus, Meta(description="`draft`: hidden until it is put on sale.")] = (
-        InitialStatus.ON_SALE
-    )
-    total_tickets: Annotated[TicketCount | UnsetType, _TOTAL] = UNSET
+    status: Annotated[InitialStatus, Meta(description="`draft`: hidden until put on sale.")] = InitialStatus.ON_SALE
+    total_tickets: Annotated[_TicketCount | UnsetType, _TOTAL] = UNSET
     price: Annotated[Price | UnsetType | None, _PRICE] = UNSET
     ticket_types: Annotated[_TicketTypes | UnsetType, Meta(description="Several kinds of tickets.")] = UNSET
 
     @classmethod
     def contradictions(cls, given: Mapping[str, object]) -> Iterator[FieldProblem]:
         """One kind of ticket or a list of them."""
-        if "ticketTypes" not in given:
-            if "totalTickets" not in given:
-                yield FieldProblem(pointer("totalTickets"), "is required, or ticketTypes")
-            return
-        for name in ("totalTickets", "price"):
-            if name in given:
-                yield FieldProblem(pointer(name), "must not stand beside ticketTypes")
+        if "ticketTypes" in given:
+            beside = [name for name in ("totalTickets", "price") if name in given]
+            yield from (FieldProblem(pointer(name), "must not stand beside ticketTypes") for name in beside)
+        elif "totalTickets" not in given:
+            yield FieldProblem(pointer("totalTickets"), "is required, or ticketTypes")
 
     def to_specs(self) -> list[TicketTypeSpec]:
         """Return the kinds of tickets."""
@@ -151,11 +143,9 @@ class EventChangesRequest(RequestBody, frozen=True, kw_only=True):
     max_tickets_per_customer: Annotated[_PerCustomer | UnsetType, _MOST_TICKETS] = UNSET
     payment_window_minutes: Annotated[_Minutes | UnsetType | None, _PAYMENT_WINDOW] = UNSET
     cancellation_deadline_hours: Annotated[_Hours | UnsetType, _DEADLINE] = UNSET
-    waiting_list_policy: Annotated[
-        WaitingListPolicy | UnsetType, Meta(description="A new policy; it serves the waiting list at once.")
-    ] = UNSET
+    waiting_list_policy: Annotated[WaitingListPolicy | UnsetType, _NEW_POLICY] = UNSET
     status: Annotated[EventStatus | UnsetType, Meta(description="The next step of its life.")] = UNSET
-    total_tickets: Annotated[TicketCount | UnsetType, _TOTAL] = UNSET
+    total_tickets: Annotated[_TicketCount | UnsetType, _TOTAL] = UNSET
     price: Annotated[Price | UnsetType | None, _PRICE] = UNSET
 
 
@@ -164,10 +154,10 @@ class TicketTypeView(View, frozen=True, kw_only=True):
 
     id: TicketTypeId
     name: Annotated[str, Meta(description="Its name.", examples=["General admission"])]
-    price: Annotated[Money | None, Meta(description="What one ticket costs; `null`: free.")]
+    price: Annotated[Money | None, _PRICE]
     total_tickets: Annotated[int, _TOTAL]
-    available_tickets: Annotated[int, _AVAILABLE]
-    waiting_list_count: Annotated[int, _WAITING]
+    available: Annotated[int, _AVAILABLE] = field(name="availableTickets")
+    waiting: Annotated[int, _WAITING] = field(name="waitingListCount")
 
 
 class EventView(View, frozen=True, kw_only=True):
@@ -187,9 +177,7 @@ class EventView(View, frozen=True, kw_only=True):
     cancellation_deadline_hours: Annotated[int, _DEADLINE]
     waiting_list_policy: Annotated[WaitingListPolicy, Meta(description="How the waiting list is served.")]
     status: Annotated[EventStatus, _STATUS]
-    price: Annotated[
-        Money | None, Meta(description="What one ticket costs; `null`: free, or there are several ticket types.")
-    ]
+    price: Annotated[Money | None, Meta(description="What one ticket costs; `null`: free, or several ticket types.")]
     total_tickets: Annotated[int, _TOTAL]
     available_tickets: Annotated[int, _AVAILABLE]
     waiting_list_count: Annotated[int, _WAITING]
@@ -231,15 +219,13 @@ class StatusView(View, frozen=True, kw_only=True):
 
 
 def _counters(state: EventState, now: datetime) -> dict[str, Any]:
-    types: Sequence[TicketType] = state.ticket_types
+    types = state.ticket_types
     return {
         "total_tickets": sum(each.total_tickets for each in types),
         "available_tickets": sum(each.available for each in types),
         "waiting_list_count": sum(each.waiting for each in types),
         "is_sold_out": state.is_sold_out(now),
-        "ticket_types": [
-            TicketTypeView.of(each, available_tickets=each.available, waiting_list_count=each.waiting) for each in types
-        ],
+        "ticket_types": [TicketTypeView.of(each) for each in types],
     }
 
 
@@ -247,15 +233,10 @@ class FactView(View, frozen=True, kw_only=True):
     """What happened to an event."""
 
     seq: Annotated[int, Meta(description="Its sequence number in the event, gapless from 1.", examples=[2])]
-    kind: Annotated[
-        str,
-        Meta(description="What happened; the reference lists the kinds under webhooks.", examples=["TicketsBooked"]),
-    ]
-    booking_id: Annotated[BookingId | None, Meta(description="The booking it happened to; `null`: the event itself.")]
+    kind: Annotated[str, Meta(description="What happened; the webhooks list the kinds.", examples=["TicketsBooked"])]
+    booking_id: Annotated[UUID | None, Meta(description="The booking it happened to; `null`: the event itself.")]
     occurred_at: Annotated[Time, Meta(description="When it happened.")]
-    data: Annotated[
-        dict[str, Any], Meta(description="What changed; its members depend on the kind, see the webhook of that name.")
-    ]
+    data: Annotated[dict[str, Any], Meta(description="What changed; the webhook of its kind lists the members.")]
 
 
 class ChangesView(View, frozen=True, kw_only=True):
@@ -267,7 +248,5 @@ class ChangesView(View, frozen=True, kw_only=True):
     @classmethod
     def after(cls, facts: list[Fact], after: int) -> "ChangesView":
         """Return facts, and where to go on."""
-        return cls(
-            items=[FactView.of(fact, data=fact.what.all_said) for fact in facts],
-            last_seq=facts[-1].seq if facts else after,
-        )
+        items = [FactView.of(fact, data=fact.what.all_said) for fact in facts]
+        return cls(items=items, last_seq=items[-1].seq if items else after)

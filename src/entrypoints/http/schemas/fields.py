@@ -4,23 +4,16 @@ Texts are normalised and trimmed by the domain's rules, so their lengths are doc
 """
 
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 from msgspec import Meta, Struct
 
-from ....domain.fields import Rules
-from ....domain.money import MOST, currency
-from ..decoding import RequestBody
-
 _CONTROLS = r"\u0000-\u001f\u007f-\u009f"
 _TURNS = r"\u202a-\u202e\u2066-\u2069"
 _NO_CONTROLS = f"^[^{_CONTROLS}]*$"
-_PLAIN_TEXT = f"^[^{_CONTROLS}{_TURNS}]*$"
-_PLAIN_LINES = rf"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f{_TURNS}]*$"
 NOT_BLANK = rf"^[^{_CONTROLS}{_TURNS}]*[^\s{_CONTROLS}{_TURNS}][^{_CONTROLS}{_TURNS}]*$"
-_EMAIL = rf"^[^\s@{_CONTROLS}{_TURNS}]+@[^\s@{_CONTROLS}{_TURNS}]+$"
-_NO_SPACE = rf"^[^\s{_CONTROLS}{_TURNS}]+$"
+NO_SPACE = rf"^[^\s{_CONTROLS}{_TURNS}]+$"
 
 
 class View(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -37,32 +30,15 @@ def _text(least: int, most: int, pattern: str) -> Meta:
 
 
 Name = Annotated[str, _text(1, 200, NOT_BLANK)]
-Description = Annotated[str, _text(0, 1_000, _PLAIN_LINES)]
-Venue = Annotated[str, _text(0, 200, _PLAIN_TEXT)]
-Email = Annotated[str, _text(3, 254, _EMAIL)]
+Description = Annotated[str, _text(0, 1_000, rf"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f{_TURNS}]*$")]
+Venue = Annotated[str, _text(0, 200, f"^[^{_CONTROLS}{_TURNS}]*$")]
+Email = Annotated[str, _text(3, 254, rf"^[^\s@{_CONTROLS}{_TURNS}]+@[^\s@{_CONTROLS}{_TURNS}]+$")]
 NewPassword = Annotated[str, _text(8, 128, _NO_CONTROLS)]
 TriedPassword = Annotated[str, _text(1, 1_024, _NO_CONTROLS)]
 RefreshToken = Annotated[str, _text(1, 512, NOT_BLANK)]
-CardToken = Annotated[str, _text(1, 255, _NO_SPACE)]
+CardToken = Annotated[str, _text(1, 255, NO_SPACE)]
 Time = Annotated[datetime, Meta(tz=True)]
-TicketCount = Annotated[int, Meta(ge=1, le=1_000_000)]
-
-
-class Price(RequestBody, frozen=True, kw_only=True):
-    """What one ticket costs; an `amount` of 0 is free."""
-
-    # The rule of the field where it stands makes it `Money`.
-    rules: ClassVar[Rules] = {"currency": currency}
-
-    amount: Annotated[int, Meta(ge=0, le=MOST, description="Minor units, such as cents.", examples=[2_500])]
-    currency: Annotated[
-        str,
-        Meta(description="An ISO 4217 code.", examples=["EUR"], extra_json_schema={"pattern": "^[A-Z]{3}$"}),
-    ]
-
-
 EventId = Annotated[UUID, Meta(description="The event's id.")]
-BookingId = Annotated[UUID, Meta(description="The booking's id.")]
 TicketTypeId = Annotated[UUID, Meta(description="The ticket type's id.")]
 CreatedAt = Annotated[Time, Meta(description="When it was created.")]
 NextCursor = Annotated[str | None, Meta(description="The cursor of the next page; `null` at the end of the list.")]

@@ -15,9 +15,11 @@ _URL = Meta(
     examples=["https://hooks.example.org/boxoffice"],
     extra_json_schema={"maxLength": LONGEST_URL, "pattern": f"^https?://{HOST_AND_PATH}$"},
 )
-
+_KINDS = Meta(description="Some kinds of facts only; left out: all.", examples=[["TicketsBooked", "BookingCancelled"]])
+_SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"  # noqa: S105 - an example
 
 FactKind = Annotated[str, Meta(extra_json_schema={"$ref": "#/components/schemas/FactKind"})]
+_SomeKinds = Annotated[list[FactKind], Meta(extra_json_schema={"minItems": 1, "maxItems": len(FACT_KINDS)})]
 
 
 class WebhookRequest(RequestBody, frozen=True, kw_only=True):
@@ -27,14 +29,7 @@ class WebhookRequest(RequestBody, frozen=True, kw_only=True):
 
     url: Annotated[str, _URL]
     event_id: Annotated[UUID | UnsetType, Meta(description="One event only; left out: all of one's own.")] = UNSET
-    kinds: Annotated[
-        list[FactKind] | UnsetType,
-        Meta(
-            description="Some kinds of facts only; left out: all.",
-            examples=[["TicketsBooked", "BookingCancelled"]],
-            extra_json_schema={"minItems": 1, "maxItems": len(FACT_KINDS)},
-        ),
-    ] = UNSET
+    kinds: Annotated[_SomeKinds | UnsetType, _KINDS] = UNSET
 
 
 class WebhookView(View, frozen=True, kw_only=True):
@@ -55,13 +50,7 @@ class WebhookView(View, frozen=True, kw_only=True):
 class NewWebhookView(WebhookView, frozen=True, kw_only=True):
     """A new webhook with its secret, which is shown this once."""
 
-    secret: Annotated[
-        str,
-        Meta(
-            description="Verifies what is sent (standardwebhooks.com).",
-            examples=["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"],
-        ),
-    ]
+    secret: Annotated[str, Meta(description="Verifies what is sent (standardwebhooks.com).", examples=[_SECRET])]
 
 
 class WebhookPage(View, frozen=True, kw_only=True):
