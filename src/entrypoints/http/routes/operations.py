@@ -12,7 +12,7 @@ from ....domain.refusals import NotFound
 from ...readiness import Readiness
 from ..authentication import UNAUTHENTICATED
 from ..problems.catalog import CATALOG
-from ..reference.operations import described, readable
+from ..reference.operations import PUBLIC, Subject
 from ..reply import JSON, Reply
 from ..request import AnyoneRequest
 from ..schemas.operations import LivenessView, ProblemList, ProblemView, ReadinessView
@@ -32,51 +32,30 @@ class MetricsPage(Protocol):
 
 def router(readiness: Readiness, metrics: MetricsPage) -> Router:
     """Return the routes for operators, and the pages that explain problems."""
+    operations = Subject("Operations")
 
-    @readable(
-        "/health/live",
-        **described("ReadLiveness", "Ask whether the process answers", 200, LivenessView, opt=UNAUTHENTICATED),
-    )
-    async def handle_liveness() -> Reply:
-        """Answer without touching the database."""
+    @operations.get("/health/live", LivenessView, opt=UNAUTHENTICATED)
+    async def handle_read_liveness() -> Reply:
+        """Ask whether the process answers. The database is not touched."""
         return Reply(LivenessView(status="live"))
 
-    @readable(
-        "/health/ready",
-        **described(
-            "ReadReadiness",
-            "Ask whether requests should be sent here",
-            200,
-            ReadinessView,
-            ("try-again",),
-            opt=UNAUTHENTICATED,
-        ),
-    )
-    async def handle_readiness() -> Reply:
-        """Answer 503 when the database is away, refuses writes or has another schema, or the process is draining."""
+    @operations.get("/health/ready", ReadinessView, ("try-again",), opt=UNAUTHENTICATED)
+    async def handle_read_readiness() -> Reply:
+        """Ask whether requests should be sent here.
+
+        The answer is 503 when the database is away, refuses writes or has another schema, or the process is draining.
+        """
         await readiness()
         return Reply(ReadinessView(status="ready"))
 
-    @readable(
-        "/metrics",
-        **described(
-            "ReadMetrics",
-            "Read figures for operators (Prometheus)",
-            200,
-            str,
-            opt=UNAUTHENTICATED,
-            media_types=("text/plain",),
-        ),
-    )
-    async def handle_metrics() -> Reply:
-        """Read the figures of all processes of the service; while the database is away, without its part."""
+    @operations.get("/metrics", str, opt=UNAUTHENTICATED, media_types=("text/plain",))
+    async def handle_read_metrics() -> Reply:
+        """Read figures of all processes (Prometheus). While the database is away, its part is missing."""
         return Reply(await metrics.page(), media_type=_METRICS)
 
-    @readable(
-        "/problems", **described("ListProblems", "List the codes of problems", 200, ProblemList, media_types=_PAGES)
-    )
+    @operations.get("/problems", ProblemList, media_types=_PAGES, opt=PUBLIC)
     async def handle_list_problems(request: AnyoneRequest) -> Reply:
-        """List every code, as a page for people or as JSON for programs."""
+        """List the codes of problems, as a page for people or as JSON for programs."""
         if _wants_json(request):
             return Reply(ProblemList(items=[_view(code) for code in CATALOG]), headers=_VARY)
         items = "".join(
@@ -85,12 +64,9 @@ def router(readiness: Readiness, metrics: MetricsPage) -> Router:
         )
         return _page("Problems", f"<ul>{items}</ul>")
 
-    @readable(
-        "/problems/{code:str}",
-        **described("ReadProblem", "Explain a problem's code", 200, ProblemView, media_types=_PAGES),
-    )
+    @operations.get("/problems/{code:str}", ProblemView, media_types=_PAGES, opt=PUBLIC)
     async def handle_read_problem(code: FromPath[str], request: AnyoneRequest) -> Reply:
-        """Explain a code, as a page for people or as JSON for programs."""
+        """Explain a problem's code, as a page for people or as JSON for programs."""
         entry = CATALOG.get(code)
         if entry is None:
             raise NotFound("There is no such problem code; GET /problems lists them.")
@@ -103,17 +79,7 @@ def router(readiness: Readiness, metrics: MetricsPage) -> Router:
             "<p><a href=/problems>All problems</a></p>",
         )
 
-    return Router(
-        "/",
-        route_handlers=[
-            handle_liveness,
-            handle_readiness,
-            handle_metrics,
-            handle_list_problems,
-            handle_read_problem,
-        ],
-        tags=["Operations"],
-    )
+    return operations.router
 
 
 _VARY: Final = {"Vary": "Accept"}
