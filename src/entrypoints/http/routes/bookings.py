@@ -1,6 +1,6 @@
 """Bookings: /book, /cancel, /bookings and the payments below them."""
 
-from typing import Annotated, cast
+from typing import Annotated, Final, cast
 from uuid import UUID
 
 from litestar import Router
@@ -34,6 +34,12 @@ from ..schemas.bookings import (
 
 BookingFilter = Annotated[BookingStatus | None, QueryParameter(description="Only bookings with this status.")]
 
+_BOOKING: Final = ("not-found", "not-on-sale", "event-started", "exceeds-capacity", "already-booked", "limit-exceeded")
+_PAYING: Final = (
+    *("not-allowed", "hold-expired", "payment-not-due"),
+    *("payment-declined", "payment-under-way", "payment-unknown"),
+)
+
 
 def router(
     book_ticket: BookTicket,
@@ -48,13 +54,7 @@ def router(
     """Return the routes of bookings."""
     bookings = Subject("Bookings")
 
-    @bookings.post(
-        "/book",
-        BookingView,
-        ("not-found", "not-on-sale", "event-started", "exceeds-capacity", "already-booked", "limit-exceeded"),
-        ("Idempotency-Key",),
-        status=201,
-    )
+    @bookings.post("/book", BookingView, _BOOKING, ("Idempotency-Key",), status=201)
     async def handle_book_ticket(data: JSONBody[BookRequest], request: SignedInRequest) -> Reply:
         """Book tickets, or join the waiting list. Either is for all of them; waiting is an outcome, not an error."""
         now = clock.now()
@@ -105,19 +105,7 @@ def router(
         """Read a booking with today's place in the waiting list. For its customer, the organizer and admins."""
         return Reply(BookingView.at(await read_booking(id_in_path(booking_id), request.user.actor), clock.now()))
 
-    @bookings.post(
-        "/bookings/{booking_id:str}/payment",
-        BookingView,
-        (
-            "payment-declined",
-            "not-allowed",
-            "hold-expired",
-            "payment-not-due",
-            "payment-under-way",
-            "payment-unknown",
-        ),
-        ("Idempotency-Key",),
-    )
+    @bookings.post("/bookings/{booking_id:str}/payment", BookingView, _PAYING, ("Idempotency-Key",))
     async def handle_pay_booking(
         booking_id: FromPath[str], data: JSONBody[PaymentRequest], request: SignedInRequest
     ) -> Reply:

@@ -1,25 +1,19 @@
 """Events: /initialize, /events, /status."""
 
-from typing import Annotated, Any
+from datetime import datetime
+from functools import partial
+from typing import Annotated, Final
 from uuid import UUID
 
 from litestar import Router
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from ....application.authenticate import Caller
 from ....application.change_event import ChangeEvent
 from ....application.idempotency import Answer
 from ....application.initialize_event import InitializeEvent
 from ....application.ports import Clock, Ids
 from ....application.queries import ListEventBookings, ListEvents, ReadChanges, ReadEvent, ReadWaitingList
-from ....domain.event import (
-    EventChanges,
-    EventDetails,
-    EventState,
-    EventStatus,
-    TicketTypeChanges,
-    TicketTypeSpec,
-)
+from ....domain.event import EventChanges, EventDetails, EventState, EventStatus, TicketTypeChanges, TicketTypeSpec
 from ....domain.fields import text
 from ....domain.organize import AddTicketType, Edit, EditTicketType, Initialize
 from ..etags import expected_versions, tagged
@@ -43,7 +37,10 @@ from ..schemas.events import (
 from ..schemas.fields import NOT_BLANK
 from .bookings import BookingFilter
 
-_search_text = text(1, 200)
+_EDITING: Final = ("not-allowed", "stale-version", "event-closed")
+"""The problems of every edit."""
+
+_search_text: Final = text(1, 200)
 
 
 def router(
@@ -64,11 +61,7 @@ def router(
     @events.post("/initialize", EventView, ("not-allowed", "too-many-events"), ("Idempotency-Key", "ETag"), status=201)
     async def handle_initialize_event(data: JSONBody[InitializeRequest], request: SignedInRequest) -> Reply:
         """Initialize an event with its tickets. It is on sale at once unless it is a draft; the caller organizes it."""
-        now = clock.now()
-
-        def answer(state: EventState) -> Answer:
-            return _created(EventView.at(state, now))
-
+        answer = partial(_created, now=clock.now())
         command = Initialize(
             event_id=ids.new(),
             actor=request.user.actor,
@@ -102,7 +95,7 @@ def router(
     ) -> Reply:
         """List events, soonest first. Those without a start come last."""
         check_parameters(request, "status", "q", "cursor", "limit")
-        actor = _actor(request.user)
+        actor = request.user.actor if request.user else None
         words = None if q is None else _search_words(q)
         # Only a list of drafts depends on who asks.
         cursors = event_cursors("events", status, words, actor if status is EventStatus.DRAFT else None)
@@ -114,20 +107,17 @@ def router(
     @events.get("/events/{event_id:str}", EventView, headers=("If-None-Match",), opt=PUBLIC)
     async def handle_read_event(event_id: FromPath[str], request: AnyoneRequest) -> Reply:
         """Read an event. A draft is there for its organizer and admins only."""
-        state = await read_event(id_in_path(event_id), _actor(request.user))
+        state = await read_event(id_in_path(event_id), request.user.actor if request.user else None)
         return tagged(request, EventView.at(state, clock.now()), version=state.event.version)
 
     @events.get("/status/{event_id:str}", StatusView, headers=("If-None-Match",), opt=PUBLIC)
     async def handle_read_status(event_id: FromPath[str], request: AnyoneRequest) -> Reply:
         """Read how many tickets are left. The numbers are always as committed."""
-        state = await read_event(id_in_path(event_id), _actor(request.user))
+        state = await read_event(id_in_path(event_id), request.user.actor if request.user else None)
         return tagged(request, StatusView.at(state, clock.now()), version=state.event.version)
 
     @events.patch(
-        "/events/{event_id:str}",
-        EventView,
-        ("not-allowed", "stale-version", "event-closed", "illegal-status-change", "capacity-below-taken"),
-        ("If-Match",),
+        "/events/{event_id:str}", EventView, (*_EDITING, "illegal-status-change", "capacity-below-taken"), ("If-Match",)
     )
     async def handle_change_event(
         event_id: FromPath[str], data: JSONBody[EventChangesRequest], request: SignedInRequest
@@ -148,7 +138,7 @@ def router(
     @events.post(
         "/events/{event_id:str}/ticket-types",
         EventView,
-        ("not-allowed", "stale-version", "event-closed", "too-many-ticket-types", "name-taken"),
+        (*_EDITING, "too-many-ticket-types", "name-taken"),
         ("Idempotency-Key", "If-Match"),
         status=201,
     )
@@ -156,11 +146,7 @@ def router(
         event_id: FromPath[str], data: JSONBody[TicketTypeRequest], request: SignedInRequest
     ) -> Reply:
         """Add a kind of ticket to an event."""
-        now = clock.now()
-
-        def answer(state: EventState) -> Answer:
-            return _created(EventView.at(state, now))
-
+        answer = partial(_created, now=clock.now())
         command = AddTicketType(
             event_id=id_in_path(event_id),
             actor=request.user.actor,
@@ -173,7 +159,7 @@ def router(
     @events.patch(
         "/events/{event_id:str}/ticket-types/{ticket_type_id:str}",
         EventView,
-        ("not-allowed", "stale-version", "event-closed", "capacity-below-taken", "name-taken"),
+        (*_EDITING, "capacity-below-taken", "name-taken"),
         ("If-Match",),
     )
     async def handle_change_ticket_type(
@@ -208,7 +194,7 @@ def router(
         page = await list_event_bookings(
             id_in_path(event_id), request.user.actor, status=status, before=before, limit=limit
         )
-        return _booking_page(request, page.items, cursors.write(page.next))
+        return tagged(request, BookingPage.at(page.items, cursors.write(page.next), clock.now()))
 
     @events.get("/events/{event_id:str}/waiting-list", BookingPage, ("not-allowed",), ("If-None-Match",))
     async def handle_read_waiting_list(
@@ -231,10 +217,7 @@ def router(
             after=cursors.read(cursor),
             limit=limit,
         )
-        return _booking_page(request, page.items, cursors.write(page.next))
-
-    def _booking_page(request: SignedInRequest, items: Any, next_cursor: str | None) -> Reply:
-        return tagged(request, BookingPage.at(items, next_cursor, clock.now()))
+        return tagged(request, BookingPage.at(page.items, cursors.write(page.next), clock.now()))
 
     @events.get("/events/{event_id:str}/changes", ChangesView, ("not-allowed",), ("If-None-Match",))
     async def handle_read_changes(
@@ -259,13 +242,9 @@ def router(
     return events.router
 
 
-def _created(view: EventView) -> Answer:
+def _created(state: EventState, now: datetime) -> Answer:
+    view = EventView.at(state, now)
     return answer_of(view, view.id, status=201, location=f"/events/{view.id}", version=view.version)
-
-
-def _actor(caller: Caller | None) -> Any:
-    """Return the caller as the rules see them; None for someone who is not signed in."""
-    return None if caller is None else caller.actor
 
 
 def _search_words(q: str) -> str:

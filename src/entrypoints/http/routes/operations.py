@@ -11,15 +11,14 @@ from litestar.params import FromPath
 from ....domain.refusals import NotFound
 from ...readiness import Readiness
 from ..authentication import UNAUTHENTICATED
-from ..problems.catalog import CATALOG
+from ..problems.catalog import CATALOG, Entry
 from ..reference.operations import PUBLIC, Subject
 from ..reply import JSON, Reply
 from ..request import AnyoneRequest
+from ..schemas.fields import View
 from ..schemas.operations import LivenessView, ProblemList, ProblemView, ReadinessView
 
 _PAGES: Final = (JSON, "text/html")
-_METRICS: Final = "text/plain; version=0.0.4; charset=utf-8"
-_HTML: Final = "text/html; charset=utf-8"
 _POLICY: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
@@ -51,18 +50,17 @@ def router(readiness: Readiness, metrics: MetricsPage) -> Router:
     @operations.get("/metrics", str, opt=UNAUTHENTICATED, media_types=("text/plain",))
     async def handle_read_metrics() -> Reply:
         """Read figures of all processes (Prometheus). While the database is away, its part is missing."""
-        return Reply(await metrics.page(), media_type=_METRICS)
+        return Reply(await metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @operations.get("/problems", ProblemList, media_types=_PAGES, opt=PUBLIC)
     async def handle_list_problems(request: AnyoneRequest) -> Reply:
         """List the codes of problems, as a page for people or as JSON for programs."""
-        if _wants_json(request):
-            return Reply(ProblemList(items=[_view(code) for code in CATALOG]), headers=_VARY)
         items = "".join(
             f"<li><a href=/problems/{code}>{escape(code)}</a> ({entry.status}): {escape(entry.title)}</li>"
             for code, entry in CATALOG.items()
         )
-        return _page("Problems", f"<ul>{items}</ul>")
+        views = ProblemList(items=[_view(code, entry) for code, entry in CATALOG.items()])
+        return _reply(request, views, "Problems", f"<ul>{items}</ul>")
 
     @operations.get("/problems/{code:str}", ProblemView, media_types=_PAGES, opt=PUBLIC)
     async def handle_read_problem(code: FromPath[str], request: AnyoneRequest) -> Reply:
@@ -70,36 +68,28 @@ def router(readiness: Readiness, metrics: MetricsPage) -> Router:
         entry = CATALOG.get(code)
         if entry is None:
             raise NotFound("There is no such problem code; GET /problems lists them.")
-        if _wants_json(request):
-            return Reply(_view(code), headers=_VARY)
         explanation = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(entry.explanation))
-        return _page(
-            entry.title,
+        content = (
             f"<p><code>{escape(code)}</code>, status {entry.status}</p><p>{explanation}</p>"
-            "<p><a href=/problems>All problems</a></p>",
+            "<p><a href=/problems>All problems</a></p>"
         )
+        return _reply(request, _view(code, entry), entry.title, content)
 
     return operations.router
 
 
-_VARY: Final = {"Vary": "Accept"}
+def _view(code: str, entry: Entry) -> ProblemView:
+    return ProblemView.of(entry, type=f"/problems/{code}", code=code)
 
 
-def _wants_json(request: AnyoneRequest) -> bool:
+def _reply(request: AnyoneRequest, view: View, title: str, content: str) -> Reply:
+    """Return the view, or a page with the content where the client prefers that."""
     accept = Accept(b", ".join(request.values(b"accept")).decode("latin-1") or "*/*")
-    return accept.best_match([*_PAGES], default=JSON) == JSON
-
-
-def _view(code: str) -> ProblemView:
-    entry = CATALOG[code]
-    return ProblemView(
-        type=f"/problems/{code}", title=entry.title, status=entry.status, code=code, explanation=entry.explanation
-    )
-
-
-def _page(title: str, content: str) -> Reply:
+    if accept.best_match([*_PAGES], default=JSON) == JSON:
+        return Reply(view, headers={"Vary": "Accept"})
     page = (
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
         f"<title>{escape(title)}</title><h1>{escape(title)}</h1>{content}</html>"
     )
-    return Reply(page.encode(), headers={**_VARY, "Content-Security-Policy": _POLICY}, media_type=_HTML)
+    headers = {"Vary": "Accept", "Content-Security-Policy": _POLICY}
+    return Reply(page.encode(), headers=headers, media_type="text/html; charset=utf-8")
