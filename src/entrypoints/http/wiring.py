@@ -9,12 +9,7 @@ from dependency_injector.providers import DependenciesContainer, List, Singleton
 from litestar import Router
 
 from ..client_address import AddressOf
-from ..settings import Settings
 from .routes import accounts, bookings, events, operations, webhooks
-
-
-def _address_of(settings: Settings) -> AddressOf:
-    return AddressOf(settings.trusted_proxies, settings.forwarded_header)
 
 
 def _router(subject: ModuleType, core: DependenciesContainer, **others: Any) -> Singleton[Router]:
@@ -27,11 +22,12 @@ class Routes(DeclarativeContainer):
     """Routers over the use cases of `core`. Every use case is there once per process, so handlers close over them."""
 
     core = DependenciesContainer()
-    address_of = Singleton(_address_of, core.settings)
+    settings = core.settings.provided
+    address_of = Singleton(AddressOf, settings.trusted_proxies, settings.forwarded_header)
 
     routers = List(
         _router(accounts, core, log_in=core.limited_log_in, address_of=address_of),
-        _router(events, core, default_currency=core.settings.provided.currency),
+        _router(events, core, default_currency=settings.currency),
         _router(bookings, core),
         _router(webhooks, core),
         _router(operations, core),

@@ -9,16 +9,7 @@ from typing import Any, Final, Literal, TypeVar
 from litestar import Router
 from litestar.enums import HttpMethod
 from litestar.handlers import HTTPRouteHandler, route
-from litestar.openapi.spec import (
-    OpenAPIHeader,
-    OpenAPIMediaType,
-    OpenAPIResponse,
-    OpenAPIType,
-    Operation,
-    Parameter,
-    Reference,
-    Schema,
-)
+from litestar.openapi import spec
 from litestar.types import Middleware
 from msgspec import Struct
 
@@ -28,6 +19,7 @@ from ..problems.problem import MEDIA_TYPE, Problem
 from ..reply import JSON
 
 Header = Literal["Idempotency-Key", "If-Match", "If-None-Match", "ETag"]
+Schemas = Mapping[str, spec.Schema | spec.Reference]
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 SCHEME: Final = "bearer"
@@ -39,14 +31,14 @@ COMPONENTS: Final = "#/components/schemas/"
 PUBLIC: Final[Mapping[str, Any]] = {}
 """The `opt` of a handler that anyone may call, signed in or not."""
 
-_TEXT: Final = Schema(type=OpenAPIType.STRING)
+_TEXT: Final = spec.Schema(type=spec.OpenAPIType.STRING)
 _SENT: Final = {
     "Idempotency-Key": "A word of your own for this request, best a random one. Sent again with the same key within 24 "
     "hours, the request changes nothing and gets the first answer again.",
     "If-Match": "The event's ETag, or `*`. The change is refused (412) only when the event was *edited* since.",
     "If-None-Match": "An ETag; where the answer would be the same, it is 304 without a body.",
 }
-_KEY: Final = Schema(type=OpenAPIType.STRING, min_length=1, max_length=255, pattern="^[!-~]+$")
+_KEY: Final = spec.Schema(type=spec.OpenAPIType.STRING, min_length=1, max_length=255, pattern="^[!-~]+$")
 _ANSWERED: Final = {
     "X-Request-Id": "The request's id, taken from the request or new.",
     "Location": "The path of what was created.",
@@ -97,7 +89,7 @@ class Subject:
             codes += ["idempotency-key-reused", "request-in-progress"]
 
         @dataclass
-        class Described(Operation):
+        class Described(spec.Operation):
             def __post_init__(self) -> None:
                 found: list[Any] = self.parameters or []
                 in_path = ["not-found"] if any(each.param_in == "path" for each in found) else []
@@ -123,24 +115,24 @@ def _operation_id(handler: HTTPRouteHandler, method: str, _: object) -> str:
     return f"{name}Head" if method == HttpMethod.HEAD else name
 
 
-def _parameter(name: str) -> Parameter:
+def _parameter(name: str) -> spec.Parameter:
     schema = _KEY if name == "Idempotency-Key" else _TEXT
-    return Parameter(name=name, param_in="header", required=False, description=_SENT[name], schema=schema)
+    return spec.Parameter(name=name, param_in="header", required=False, description=_SENT[name], schema=schema)
 
 
-def _content(content: type[Any] | None, media_types: Sequence[str]) -> tuple[str, dict[str, Schema | Reference]]:
+def _content(content: type[Any] | None, media_types: Sequence[str]) -> tuple[str, Schemas]:
     """Return what a good answer is, and its schema."""
     if content is None:
         return "It is done.", {}
     if not issubclass(content, Struct):
-        schema = _TEXT if content is str else Schema(type=OpenAPIType.OBJECT)
+        schema = _TEXT if content is str else spec.Schema(type=spec.OpenAPIType.OBJECT)
         return "The whole page.", dict.fromkeys(media_types, schema)
     description = (content.__doc__ or "").partition("\n")[0]
-    structured = Reference(f"{COMPONENTS}{content.__name__}")
+    structured = spec.Reference(f"{COMPONENTS}{content.__name__}")
     return description, {name: structured if name.endswith("json") else _TEXT for name in media_types}
 
 
-def _problems(codes: Sequence[str], headers: Sequence[Header]) -> dict[str, OpenAPIResponse]:
+def _problems(codes: Sequence[str], headers: Sequence[Header]) -> dict[str, spec.OpenAPIResponse]:
     """Return an answer for each status, saying which of the codes come with it."""
     _, content = _content(Problem, (MEDIA_TYPE,))
     lines: dict[int, list[str]] = {}
@@ -150,16 +142,14 @@ def _problems(codes: Sequence[str], headers: Sequence[Header]) -> dict[str, Open
     return {str(status): _response(status, " ".join(said), content, headers) for status, said in lines.items()}
 
 
-def _response(
-    status: int, description: str, content: Mapping[str, Schema | Reference], headers: Sequence[Header]
-) -> OpenAPIResponse:
+def _response(status: int, description: str, content: Schemas, headers: Sequence[Header]) -> spec.OpenAPIResponse:
     names = ["X-Request-Id", *([_BY_STATUS[status]] if status in _BY_STATUS else [])]
     if headers and headers != ("Idempotency-Key",) and status < 400:
         names.append("ETag")
     if "Idempotency-Key" in headers and (status < 300 or status in {402, 409}):
         names.append("Idempotency-Replayed")
-    return OpenAPIResponse(
+    return spec.OpenAPIResponse(
         description=description,
-        headers={name: OpenAPIHeader(description=_ANSWERED[name], schema=_TEXT) for name in names},
-        content={name: OpenAPIMediaType(schema=schema) for name, schema in content.items()} or None,
+        headers={name: spec.OpenAPIHeader(description=_ANSWERED[name], schema=_TEXT) for name in names},
+        content={name: spec.OpenAPIMediaType(schema=schema) for name, schema in content.items()} or None,
     )

@@ -1,7 +1,6 @@
 """Webhooks: /webhooks and the deliveries below them."""
 
 from typing import Annotated
-from uuid import UUID
 
 from litestar import Router
 from litestar.params import FromPath, JSONBody, QueryParameter
@@ -9,10 +8,9 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from ....application.create_webhook import CreateWebhook, NewWebhook
 from ....application.delete_webhook import DeleteWebhook
 from ....application.idempotency import Answer
-from ....application.queries import Page
 from ....application.read_webhooks import ListDeliveries, ListWebhooks, ReadWebhook
 from ....application.resend_delivery import ResendDelivery
-from ....domain.webhooks import Delivery, DeliveryStatus, Webhook
+from ....domain.webhooks import DeliveryStatus, Webhook
 from ..idempotency import answer_of, once, reply_of
 from ..paging import Cursor, Limit, check_parameters, id_cursors
 from ..reference.operations import Subject
@@ -73,7 +71,7 @@ def router(
         """List what a webhook has not received yet, newest first. Such deliveries failed and were not made up for."""
         check_parameters(request, "status", "cursor", "limit")
         cursors = id_cursors("deliveries", webhook_id.lower(), status)
-        page: Page[Delivery, UUID] = await list_deliveries(
+        page = await list_deliveries(
             id_in_path(webhook_id), request.user.actor, status=status, before=cursors.read(cursor), limit=limit
         )
         views = [DeliveryView.of(each) for each in page.items]
