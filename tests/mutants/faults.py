@@ -1153,8 +1153,8 @@ HTTP: Final = (
         (
             Change(
                 "entrypoints/http/reference/document.py",
-                "route_handlers=[handle_document], middleware=[refusals], ",
-                "route_handlers=[handle_document], ",
+                'Subject("Operations", middleware=[refusals])',
+                'Subject("Operations")',
             ),
         ),
         _of(_PROTOCOL, "test_the_reference_has_one_path_as_well"),

@@ -1,65 +1,34 @@
 """The routers, each made with its use cases."""
 
+from inspect import signature
+from types import ModuleType
+from typing import Any
+
 from dependency_injector.containers import DeclarativeContainer
 from dependency_injector.providers import DependenciesContainer, List, Singleton
+from litestar import Router
 
 from ..client_address import AddressOf
-from ..settings import Settings
 from .routes import accounts, bookings, events, operations, webhooks
 
 
-def _address_of(settings: Settings) -> AddressOf:
-    return AddressOf(settings.trusted_proxies, settings.forwarded_header)
+def _router(subject: ModuleType, core: DependenciesContainer, **others: Any) -> Singleton[Router]:
+    """Return the provider of a router. What is not among the others, `core` provides by the parameter's name."""
+    names = signature(subject.router).parameters.keys() - others.keys()
+    return Singleton(subject.router, **{name: getattr(core, name) for name in names}, **others)
 
 
 class Routes(DeclarativeContainer):
     """Routers over the use cases of `core`. Every use case is there once per process, so handlers close over them."""
 
     core = DependenciesContainer()
-    address_of = Singleton(_address_of, core.settings)
+    settings = core.settings.provided
+    address_of = Singleton(AddressOf, settings.trusted_proxies, settings.forwarded_header)
 
-    accounts = Singleton(
-        accounts.router,
-        core.create_user,
-        core.limited_log_in,
-        core.refresh_session,
-        core.log_out,
-        core.read_profile,
-        core.change_profile,
-        address_of,
+    routers = List(
+        _router(accounts, core, log_in=core.limited_log_in, address_of=address_of),
+        _router(events, core, default_currency=settings.currency),
+        _router(bookings, core),
+        _router(webhooks, core),
+        _router(operations, core),
     )
-    events = Singleton(
-        events.router,
-        core.initialize_event,
-        core.change_event,
-        core.list_events,
-        core.read_event,
-        core.list_event_bookings,
-        core.read_waiting_list,
-        core.read_changes,
-        core.clock,
-        core.ids,
-        core.settings.provided.currency,
-    )
-    bookings = Singleton(
-        bookings.router,
-        core.book_ticket,
-        core.cancel_booking,
-        core.list_bookings,
-        core.read_booking,
-        core.pay_booking,
-        core.list_payments,
-        core.clock,
-        core.ids,
-    )
-    webhooks = Singleton(
-        webhooks.router,
-        core.create_webhook,
-        core.list_webhooks,
-        core.read_webhook,
-        core.delete_webhook,
-        core.list_deliveries,
-        core.resend_delivery,
-    )
-    operations = Singleton(operations.router, core.readiness, core.metrics)
-    routers = List(accounts, events, bookings, webhooks, operations)

@@ -12,34 +12,26 @@ _TYPES: Final = {
     "uuid": "must be an id (a UUID)",
     "datetime": "must be a time with an offset (RFC 3339), such as 2027-05-01T19:00:00Z",
 }
-_BOUND: Final = re.compile(r"Expected `(?P<type>\w+)[^`]*`(?P<length> of length)? (?P<sign>>=|<=) (?P<number>-?\d+)")
-_TYPE: Final = re.compile(r"Expected `(?P<type>\w+)")
+_SAID: Final = {
+    "Invalid UUID": _TYPES["uuid"],
+    "Invalid RFC3339": _TYPES["datetime"],
+    "Invalid enum value": "must be one of the values that the reference lists",
+    "Object contains unknown field": "is not a field of this request",
+    "Object missing required field": "is required",
+}
+_EXPECTED: Final = re.compile(r"Expected `(\w+)[^`]*`(?:( of length)? (>=|<=) (-?\d+))?")
 
 
-def requirement(message: str) -> str:  # noqa: PLR0911 - one for each kind of message
+def requirement(message: str) -> str:
     """Return what the value must be, given msgspec's message without its path."""
-    bound = _BOUND.match(message)
-    if bound is not None:
-        return _bounded(bound)
-    expected = _TYPE.match(message)
-    if expected is not None:
-        return _TYPES.get(expected["type"], "must have another type")
-    if message.startswith("Invalid UUID"):
-        return _TYPES["uuid"]
-    if message.startswith("Invalid RFC3339"):
-        return _TYPES["datetime"]
-    if message.startswith("Invalid enum value"):
-        return "must be one of the values that the reference lists"
-    if "unknown field" in message:
-        return "is not a field of this request"
-    if "missing required" in message:
-        return "is required"
-    return "must be a value that the reference allows"
-
-
-def _bounded(bound: re.Match[str]) -> str:
-    side = "at least" if bound["sign"] == ">=" else "at most"
-    if not bound["length"]:
-        return f"must be {side} {bound['number']}"
-    unit = "items" if bound["type"] == "array" else "characters"
-    return f"must have {side} {bound['number']} {unit}"
+    expected = _EXPECTED.match(message)
+    if expected is None:
+        found = (said for start, said in _SAID.items() if message.startswith(start))
+        return next(found, "must be a value that the reference allows")
+    kind, of_length, sign, number = expected.groups()
+    if sign is None:
+        return _TYPES.get(kind, "must have another type")
+    bound = f"{'at least' if sign == '>=' else 'at most'} {number}"
+    if not of_length:
+        return f"must be {bound}"
+    return f"must have {bound} {'items' if kind == 'array' else 'characters'}"

@@ -1,7 +1,7 @@
 """Problem details (RFC 9457): how every refusal and failure is rendered."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -96,7 +96,7 @@ class _Told(Struct, frozen=True):
 _UNREAD: Final = {"Connection": "close"}
 """The body was not read, so the server ends the connection; a client that reuses it would lose its next request."""
 
-_INVALID: Final = "The request is not valid; `errors` says what to mend."
+_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 _OF_LITESTAR: Final = frozenset({400, 404, 405, 500})
 """Statuses of exceptions that Litestar itself raises, and that have a code in the catalogue."""
 
@@ -111,31 +111,45 @@ def pointer(*path: str | int) -> str:
 def render(error: Exception, request_id: str) -> Rendered:
     """Return the problem for an exception. An exception without a code of its own is logged and reveals nothing."""
     if isinstance(error, HTTPException) and error.status_code not in _OF_LITESTAR:
-        return _of_embedder(error, request_id)
+        # An embedder's handler raised it.
+        title = _PHRASES.get(error.status_code, "Error")
+        told = _Told(title.lower().replace(" ", "-"), error.detail, error.headers or {})
+        return _rendered("about:blank", title, error.status_code, told, request_id)
     told = _told(error)
     if told is _UNHANDLED:
         _log.error("Unhandled exception, request %s.", request_id, exc_info=error)
     entry = CATALOG[told.code]
-    body = {
-        "type": f"/problems/{told.code}",
-        "title": entry.title,
-        "status": entry.status,
-        "detail": told.detail,
-        "code": told.code,
-        "requestId": request_id,
-        **told.members,
-    }
-    return Rendered(entry.status, told.headers, msgspec.json.encode(body))
+    return _rendered(f"/problems/{told.code}", entry.title, entry.status, told, request_id)
 
 
-def _told(error: Exception) -> _Told:  # noqa: PLR0911 - one for each kind of failure
+def _rendered(kind: str, title: str, status: int, told: _Told, request_id: str) -> Rendered:
+    first = {"type": kind, "title": title, "status": status, "detail": told.detail, "code": told.code}
+    body = msgspec.json.encode({**first, "requestId": request_id, **told.members})
+    return Rendered(status, told.headers, body)
+
+
+def _told(error: Exception) -> _Told:  # noqa: C901, PLR0911, PLR0912 - one for each kind of failure
     match error:
+        case InvalidRequest():
+            return _invalid(FieldProblem(_wire_pointer(each.path), each.detail) for each in error.errors)
+        case InvalidToken(is_refresh=False):
+            return _Told(error.code, error.detail, {"WWW-Authenticate": 'Bearer error="invalid_token"'})
+        case TooManyRequests():
+            return _Told(error.code, error.detail, {"Retry-After": str(error.retry_after)})
         case Refusal():
-            return _of_refusal(error)
-        case HTTPException():
-            return _of_litestar(error)
+            headers = {"WWW-Authenticate": "Bearer"} if CATALOG[error.code].status == 401 else {}
+            return _Told(error.code, error.detail, headers, error.members)
         case Malformed():
-            return _Told("invalid-request", _INVALID, members={"errors": error.errors})
+            return _invalid(error.errors)
+        case HTTPException(status_code=400):
+            return _invalid(_of_parameters(error))
+        case HTTPException(status_code=404):
+            is_ours = error.detail == HTTPStatus.NOT_FOUND.phrase
+            detail = "There is no such path; GET /docs lists the paths there are." if is_ours else error.detail
+            return _Told("not-found", detail)
+        case HTTPException(status_code=405):
+            allow = (error.headers or {}).get("allow", "")
+            return _Told("method-not-allowed", f"The path takes {allow}.", {"Allow": allow})
         case PaymentUnknown():
             detail = "The payment provider did not answer. Send the payment again: you are charged at most once."
             return _Told("payment-unknown", detail, {"Retry-After": "1"})
@@ -150,50 +164,9 @@ def _told(error: Exception) -> _Told:  # noqa: PLR0911 - one for each kind of fa
             return _UNHANDLED
 
 
-def _of_refusal(refusal: Refusal) -> _Told:
-    match refusal:
-        case InvalidRequest():
-            errors = [FieldProblem(_wire_pointer(each.path), each.detail) for each in refusal.errors]
-            return _Told(refusal.code, _INVALID, members={**refusal.members, "errors": errors})
-        case InvalidToken(is_refresh=False):
-            headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
-        case TooManyRequests():
-            headers = {"Retry-After": str(refusal.retry_after)}
-        case _:
-            headers = {"WWW-Authenticate": "Bearer"} if CATALOG[refusal.code].status == 401 else {}
-    return _Told(refusal.code, refusal.detail, headers, refusal.members)
-
-
-def _of_embedder(error: HTTPException, request_id: str) -> Rendered:
-    """Return the problem for an exception with a status that no code of ours has; an embedder's handler raised it."""
-    try:
-        title = HTTPStatus(error.status_code).phrase
-    except ValueError:
-        title = "Error"
-    body = {
-        "type": "about:blank",
-        "title": title,
-        "status": error.status_code,
-        "detail": error.detail,
-        "code": title.lower().replace(" ", "-"),
-        "requestId": request_id,
-    }
-    return Rendered(error.status_code, error.headers or {}, msgspec.json.encode(body))
-
-
-def _of_litestar(error: HTTPException) -> _Told:
-    match error.status_code:
-        case 404:
-            is_ours = error.detail == HTTPStatus.NOT_FOUND.phrase
-            detail = "There is no such path; GET /docs lists the paths there are." if is_ours else error.detail
-            return _Told("not-found", detail)
-        case 405:
-            allow = (error.headers or {}).get("allow", "")
-            return _Told("method-not-allowed", f"The path takes {allow}.", {"Allow": allow})
-        case 400:
-            return _Told("invalid-request", _INVALID, members={"errors": _of_parameters(error)})
-        case _:
-            return _UNHANDLED
+def _invalid(errors: Iterable[FieldProblem]) -> _Told:
+    detail = "The request is not valid; `errors` says what to mend."
+    return _Told("invalid-request", detail, members={"errors": list(errors)})
 
 
 def _of_parameters(error: HTTPException) -> list[FieldProblem]:

@@ -15,7 +15,7 @@ from ..camel_case import camel_case
 from ..refusals import refusals
 from ..reply import Reply
 from .components import components, webhooks
-from .operations import SCHEME, described, readable
+from .operations import SCHEME, Subject
 from .page import ReferencePage, docs_router
 
 INTRODUCTION: Final = files(__package__).joinpath("introduction.md").read_text("utf-8")
@@ -56,14 +56,12 @@ class _Document(JsonRenderPlugin):
 
 def router() -> Router:
     """Return the route of the document."""
+    operations = Subject("Operations", middleware=[refusals])
     made: dict[object, bytes] = {}
 
-    @readable(
-        "/openapi.json",
-        **described("ReadOpenApi", "Read this reference as OpenAPI 3.1", 200, dict, opt=UNAUTHENTICATED),
-    )
-    async def handle_document(request: Request[Any, Any, Any]) -> Reply:
-        """Read the whole document; `/docs` shows it to people."""
+    @operations.get("/openapi.json", dict, opt=UNAUTHENTICATED)
+    async def handle_read_open_api(request: Request[Any, Any, Any]) -> Reply:
+        """Read this reference as OpenAPI 3.1. `/docs` shows it to people."""
         # Litestar makes another one when a handler is added.
         current = id(request.app.openapi_schema)
         if current not in made:
@@ -71,7 +69,7 @@ def router() -> Router:
             made[current] = document(request.app)
         return Reply(made[current])
 
-    return Router("/", route_handlers=[handle_document], middleware=[refusals], tags=["Operations"])
+    return operations.router
 
 
 def document(app: Litestar) -> bytes:

@@ -1,23 +1,16 @@
 """What the reference says of a handler beyond its signature: its answers, its problems, its headers."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
+from litestar import Router
 from litestar.enums import HttpMethod
-from litestar.handlers import route
-from litestar.openapi.spec import (
-    OpenAPIHeader,
-    OpenAPIMediaType,
-    OpenAPIResponse,
-    OpenAPIType,
-    Operation,
-    Parameter,
-    Reference,
-    Schema,
-)
+from litestar.handlers import HTTPRouteHandler, route
+from litestar.openapi import spec
+from litestar.types import Middleware
 from msgspec import Struct
 
 from ..authentication import SIGNED_IN
@@ -26,6 +19,8 @@ from ..problems.problem import MEDIA_TYPE, Problem
 from ..reply import JSON
 
 Header = Literal["Idempotency-Key", "If-Match", "If-None-Match", "ETag"]
+Schemas = Mapping[str, spec.Schema | spec.Reference]
+Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 SCHEME: Final = "bearer"
 """The name of the security scheme."""
@@ -33,17 +28,17 @@ SCHEME: Final = "bearer"
 COMPONENTS: Final = "#/components/schemas/"
 """Where schemas with a name of their own stand in the document."""
 
-readable = partial(route, http_method=[HttpMethod.GET, HttpMethod.HEAD])
-"""A decorator for a handler that answers GET, and HEAD, which the document does not list."""
+PUBLIC: Final[Mapping[str, Any]] = {}
+"""The `opt` of a handler that anyone may call, signed in or not."""
 
-_TEXT: Final = Schema(type=OpenAPIType.STRING)
+_TEXT: Final = spec.Schema(type=spec.OpenAPIType.STRING)
 _SENT: Final = {
     "Idempotency-Key": "A word of your own for this request, best a random one. Sent again with the same key within 24 "
     "hours, the request changes nothing and gets the first answer again.",
     "If-Match": "The event's ETag, or `*`. The change is refused (412) only when the event was *edited* since.",
     "If-None-Match": "An ETag; where the answer would be the same, it is 304 without a body.",
 }
-_KEY: Final = Schema(type=OpenAPIType.STRING, min_length=1, max_length=255, pattern="^[!-~]+$")
+_KEY: Final = spec.Schema(type=spec.OpenAPIType.STRING, min_length=1, max_length=255, pattern="^[!-~]+$")
 _ANSWERED: Final = {
     "X-Request-Id": "The request's id, taken from the request or new.",
     "Location": "The path of what was created.",
@@ -55,74 +50,89 @@ _ANSWERED: Final = {
 _BY_STATUS: Final = {201: "Location", 401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
 
 
-def described(
-    operation_id: str,
-    summary: str,
-    status: int,
-    content: type[Any] | None,
-    problems: Sequence[str] = (),
-    headers: Sequence[Header] = (),
-    *,
-    opt: Mapping[str, Any] = MappingProxyType({}),
-    media_types: Sequence[str] = (JSON,),
-) -> dict[str, Any]:
-    """Return the options of a handler: its good answer, the problems of its own by their codes, and its headers.
+class Subject:
+    """The routes of one subject: `get`, `post`, `patch` and `delete` add a handler and what the reference says of it.
 
-    The answer is described by its type's docstring. Problems that follow from the handler's `opt`, path, headers and
-    body are added: who may call, limits, unknown ids.
+    The operation's id is the handler's name; its summary is the first sentence of the handler's docstring.
     """
-    codes = [*problems, "internal-error"]
-    if "exclude_from_auth" not in opt:
-        codes += ["invalid-request", "invalid-token", "too-many-requests", "try-again"]
-    if "signed_in" in opt:
-        codes.append("not-signed-in")
-    if "Idempotency-Key" in headers:
-        codes += ["idempotency-key-reused", "request-in-progress"]
 
-    @dataclass
-    class Described(Operation):
-        def __post_init__(self) -> None:
-            found: list[Any] = self.parameters or []
-            in_path = ["not-found"] if any(each.param_in == "path" for each in found) else []
-            body = ["body-too-large", "unsupported-media-type"] if self.request_body else []
-            self.security = [{SCHEME: []}] if "signed_in" in opt else []
-            self.parameters = [*found, *(_parameter(name) for name in headers if name in _SENT)] or None
-            good = {str(status): _response(status, *_content(content, media_types), headers)}
-            if "If-None-Match" in headers:
-                good["304"] = _response(304, "The client has the same answer.", {}, headers)
-            self.responses = {**good, **_problems([*codes, *in_path, *body], headers)}
+    def __init__(self, tag: str, middleware: Sequence[Middleware] = ()) -> None:
+        self.router = Router("/", route_handlers=[], middleware=middleware, tags=[tag])
+        self.get = partial(self._add, (HttpMethod.GET, HttpMethod.HEAD))
+        self.post = partial(self._add, (HttpMethod.POST,))
+        self.patch = partial(self._add, (HttpMethod.PATCH,))
+        self.delete = partial(self._add, (HttpMethod.DELETE,))
 
-    return {
-        "operation_id": lambda _, method, __: operation_id if method != HttpMethod.HEAD else f"{operation_id}Head",
-        "summary": summary,
-        "status_code": status,
-        "opt": dict(opt),
-        "operation_class": Described,
-    }
+    def _add(
+        self,
+        methods: Sequence[HttpMethod],
+        path: str,
+        content: type[Any] | None,
+        problems: Sequence[str] = (),
+        headers: Sequence[Header] = (),
+        *,
+        status: int = 200,
+        opt: Mapping[str, Any] = SIGNED_IN,
+        media_types: Sequence[str] = (JSON,),
+    ) -> Callable[[Handler], Handler]:
+        """Return a decorator for a handler with its good answer, the problems of its own by their codes, its headers.
+
+        The answer is described by its type's docstring. Problems that follow from the handler's `opt`, path, headers
+        and body are added: who may call, limits, unknown ids.
+        """
+        codes = [*problems, "internal-error"]
+        if "exclude_from_auth" not in opt:
+            codes += ["invalid-request", "invalid-token", "too-many-requests", "try-again"]
+        if "signed_in" in opt:
+            codes.append("not-signed-in")
+        if "Idempotency-Key" in headers:
+            codes += ["idempotency-key-reused", "request-in-progress"]
+
+        @dataclass
+        class Described(spec.Operation):
+            def __post_init__(self) -> None:
+                found: list[Any] = self.parameters or []
+                in_path = ["not-found"] if any(each.param_in == "path" for each in found) else []
+                body = ["body-too-large", "unsupported-media-type"] if self.request_body else []
+                self.summary = re.split(r"\.(?:\s|$)", self.description or "")[0]
+                self.security = [{SCHEME: []}] if "signed_in" in opt else []
+                self.parameters = [*found, *(_parameter(name) for name in headers if name in _SENT)] or None
+                good = {str(status): _response(status, *_content(content, media_types), headers)}
+                if "If-None-Match" in headers:
+                    good["304"] = _response(304, "The client has the same answer.", {}, headers)
+                self.responses = {**good, **_problems([*codes, *in_path, *body], headers)}
+
+        def add(handler: Handler) -> Handler:
+            described = partial(route, path, operation_class=Described, operation_id=_operation_id)
+            self.router.register(described(http_method=methods, status_code=status, opt=opt)(handler))
+            return handler
+
+        return add
 
 
-for_users = partial(described, opt=SIGNED_IN)
-"""The same for a handler that needs a signed-in user."""
+def _operation_id(handler: HTTPRouteHandler, method: str, _: object) -> str:
+    name = handler.handler_name.removeprefix("handle_").title().replace("_", "")
+    return f"{name}Head" if method == HttpMethod.HEAD else name
 
 
-def _parameter(name: str) -> Parameter:
+def _parameter(name: str) -> spec.Parameter:
     schema = _KEY if name == "Idempotency-Key" else _TEXT
-    return Parameter(name=name, param_in="header", required=False, description=_SENT[name], schema=schema)
+    return spec.Parameter(name=name, param_in="header", required=False, description=_SENT[name], schema=schema)
 
 
-def _content(content: type[Any] | None, media_types: Sequence[str]) -> tuple[str, dict[str, Schema | Reference]]:
+def _content(content: type[Any] | None, media_types: Sequence[str]) -> tuple[str, Schemas]:
     """Return what a good answer is, and its schema."""
     if content is None:
         return "It is done.", {}
     if not issubclass(content, Struct):
-        schema = _TEXT if content is str else Schema(type=OpenAPIType.OBJECT)
+        schema = _TEXT if content is str else spec.Schema(type=spec.OpenAPIType.OBJECT)
         return "The whole page.", dict.fromkeys(media_types, schema)
     description = (content.__doc__ or "").partition("\n")[0]
-    structured = Reference(f"{COMPONENTS}{content.__name__}")
+    structured = spec.Reference(f"{COMPONENTS}{content.__name__}")
     return description, {name: structured if name.endswith("json") else _TEXT for name in media_types}
 
 
-def _problems(codes: Sequence[str], headers: Sequence[Header]) -> dict[str, OpenAPIResponse]:
+def _problems(codes: Sequence[str], headers: Sequence[Header]) -> dict[str, spec.OpenAPIResponse]:
     """Return an answer for each status, saying which of the codes come with it."""
     _, content = _content(Problem, (MEDIA_TYPE,))
     lines: dict[int, list[str]] = {}
@@ -132,16 +142,14 @@ def _problems(codes: Sequence[str], headers: Sequence[Header]) -> dict[str, Open
     return {str(status): _response(status, " ".join(said), content, headers) for status, said in lines.items()}
 
 
-def _response(
-    status: int, description: str, content: Mapping[str, Schema | Reference], headers: Sequence[Header]
-) -> OpenAPIResponse:
+def _response(status: int, description: str, content: Schemas, headers: Sequence[Header]) -> spec.OpenAPIResponse:
     names = ["X-Request-Id", *([_BY_STATUS[status]] if status in _BY_STATUS else [])]
     if headers and headers != ("Idempotency-Key",) and status < 400:
         names.append("ETag")
     if "Idempotency-Key" in headers and (status < 300 or status in {402, 409}):
         names.append("Idempotency-Replayed")
-    return OpenAPIResponse(
+    return spec.OpenAPIResponse(
         description=description,
-        headers={name: OpenAPIHeader(description=_ANSWERED[name], schema=_TEXT) for name in names},
-        content={name: OpenAPIMediaType(schema=schema) for name, schema in content.items()} or None,
+        headers={name: spec.OpenAPIHeader(description=_ANSWERED[name], schema=_TEXT) for name in names},
+        content={name: spec.OpenAPIMediaType(schema=schema) for name, schema in content.items()} or None,
     )

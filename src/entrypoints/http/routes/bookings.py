@@ -1,9 +1,9 @@
 """Bookings: /book, /cancel, /bookings and the payments below them."""
 
-from typing import Annotated, cast
+from typing import Annotated, Final, cast
 from uuid import UUID
 
-from litestar import Router, post
+from litestar import Router
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from ....application.book_ticket import BookTicket
@@ -18,7 +18,7 @@ from ....domain.cancel import Cancel
 from ....domain.payment import Payment
 from ..idempotency import answer_of, once, reply_of
 from ..paging import Cursor, Limit, check_parameters, id_cursors
-from ..reference.operations import for_users, readable
+from ..reference.operations import Subject
 from ..reply import Reply
 from ..request import SignedInRequest, id_in_path
 from ..schemas.bookings import (
@@ -34,6 +34,12 @@ from ..schemas.bookings import (
 
 BookingFilter = Annotated[BookingStatus | None, QueryParameter(description="Only bookings with this status.")]
 
+_BOOKING: Final = ("not-found", "not-on-sale", "event-started", "exceeds-capacity", "already-booked", "limit-exceeded")
+_PAYING: Final = (
+    *("not-allowed", "hold-expired", "payment-not-due"),
+    *("payment-declined", "payment-under-way", "payment-unknown"),
+)
+
 
 def router(
     book_ticket: BookTicket,
@@ -46,42 +52,31 @@ def router(
     ids: Ids,
 ) -> Router:
     """Return the routes of bookings."""
+    bookings = Subject("Bookings")
 
-    @post(
-        "/book",
-        **for_users(
-            "BookTicket",
-            "Book tickets, or join the waiting list",
-            201,
-            BookingView,
-            ("not-found", "not-on-sale", "event-started", "exceeds-capacity", "already-booked", "limit-exceeded"),
-            ("Idempotency-Key",),
-        ),
-    )
-    async def handle_book(data: JSONBody[BookRequest], request: SignedInRequest) -> Reply:
-        """Book all tickets at once, or join the waiting list for all of them: waiting is an outcome, not an error."""
+    @bookings.post("/book", BookingView, _BOOKING, ("Idempotency-Key",), status=201)
+    async def handle_book_ticket(data: JSONBody[BookRequest], request: SignedInRequest) -> Reply:
+        """Book tickets, or join the waiting list. Either is for all of them; waiting is an outcome, not an error."""
         now = clock.now()
 
         def answer(booking: Booking) -> Answer:
             view = BookingView.at(booking, now)
             return answer_of(view, booking.id, status=201, location=f"/bookings/{booking.id}")
 
-        command = data.to(Book, booking_id=ids.new(), actor=request.user.actor)
+        command = Book(
+            booking_id=ids.new(),
+            event_id=data.event_id,
+            actor=request.user.actor,
+            quantity=data.quantity,
+            ticket_type_id=data.ticket_type_id or None,
+        )
         return reply_of(answer(await book_ticket(command, await once(request, answer, data.event_id))))
 
-    @post(
-        "/cancel",
-        **for_users(
-            "CancelBooking",
-            "Cancel a booking",
-            200,
-            CancellationView,
-            ("not-found", "cancellation-closed", "already-cancelled"),
-            ("Idempotency-Key",),
-        ),
+    @bookings.post(
+        "/cancel", CancellationView, ("not-found", "cancellation-closed", "already-cancelled"), ("Idempotency-Key",)
     )
-    async def handle_cancel(data: JSONBody[CancelRequest], request: SignedInRequest) -> Reply:
-        """Cancel a booking; its tickets go to the waiting list in the same transaction."""
+    async def handle_cancel_booking(data: JSONBody[CancelRequest], request: SignedInRequest) -> Reply:
+        """Cancel a booking. Its tickets go to the waiting list in the same transaction."""
         actor, now = request.user.actor, clock.now()
 
         def answer(cancellation: Cancellation) -> Answer:
@@ -94,42 +89,27 @@ def router(
         key = await once(request, answer, event_id)
         return reply_of(answer(await cancel_booking(Cancel(event_id=event_id, actor=actor), key)))
 
-    @readable("/bookings", **for_users("ListBookings", "List one's own bookings, newest first", 200, BookingPage))
+    @bookings.get("/bookings", BookingPage)
     async def handle_list_bookings(
         request: SignedInRequest, status: BookingFilter = None, cursor: Cursor = None, limit: Limit = 50
     ) -> Reply:
-        """List the caller's bookings, newest first, with today's places in the waiting list."""
+        """List one's own bookings, newest first. Those that wait have today's places in the waiting list."""
         check_parameters(request, "status", "cursor", "limit")
         actor, now = request.user.actor, clock.now()
         cursors = id_cursors("bookings", actor.user_id, status)
         page = await list_bookings(actor, status=status, before=cursors.read(cursor), limit=limit)
         return Reply(BookingPage.at(page.items, cursors.write(page.next), now))
 
-    @readable("/bookings/{booking_id:str}", **for_users("ReadBooking", "Read a booking", 200, BookingView))
+    @bookings.get("/bookings/{booking_id:str}", BookingView)
     async def handle_read_booking(booking_id: FromPath[str], request: SignedInRequest) -> Reply:
-        """Read a booking with today's place in the waiting list; for its customer, the organizer and admins."""
+        """Read a booking with today's place in the waiting list. For its customer, the organizer and admins."""
         return Reply(BookingView.at(await read_booking(id_in_path(booking_id), request.user.actor), clock.now()))
 
-    @post(
-        "/bookings/{booking_id:str}/payment",
-        **for_users(
-            "PayBooking",
-            "Pay for a booking",
-            200,
-            BookingView,
-            (
-                "payment-declined",
-                "not-allowed",
-                "hold-expired",
-                "payment-not-due",
-                "payment-under-way",
-                "payment-unknown",
-            ),
-            ("Idempotency-Key",),
-        ),
-    )
-    async def handle_pay(booking_id: FromPath[str], data: JSONBody[PaymentRequest], request: SignedInRequest) -> Reply:
-        """Pay once: customers pay by card, the organizer and admins record cash."""
+    @bookings.post("/bookings/{booking_id:str}/payment", BookingView, _PAYING, ("Idempotency-Key",))
+    async def handle_pay_booking(
+        booking_id: FromPath[str], data: JSONBody[PaymentRequest], request: SignedInRequest
+    ) -> Reply:
+        """Pay for a booking, once. Customers pay by card, the organizer and admins record cash."""
         now = clock.now()
 
         def answer(booking: Booking) -> Answer:
@@ -138,14 +118,14 @@ def router(
         bill = data.to(Bill, booking_id=id_in_path(booking_id), actor=request.user.actor)
         return reply_of(answer(await pay_booking(bill, await once(request, answer, bill.booking_id))))
 
-    @readable(
-        "/bookings/{booking_id:str}/payments",
-        **for_users("ListPayments", "List a booking's charges and refunds, oldest first", 200, PaymentPage),
-    )
+    @bookings.get("/bookings/{booking_id:str}/payments", PaymentPage)
     async def handle_list_payments(
         booking_id: FromPath[str], request: SignedInRequest, cursor: Cursor = None, limit: Limit = 50
     ) -> Reply:
-        """List every charge and refund, failed attempts too; for its customer, the organizer and admins."""
+        """List a booking's charges and refunds, oldest first.
+
+        Failed attempts are listed too. For its customer, the organizer and admins.
+        """
         check_parameters(request, "cursor", "limit")
         cursors = id_cursors("payments", booking_id.lower())
         after = cursors.read(cursor)
@@ -153,18 +133,7 @@ def router(
         views = [PaymentView.of(payment) for payment in page.items]
         return Reply(PaymentPage(items=views, next_cursor=cursors.write(page.next)))
 
-    return Router(
-        "/",
-        route_handlers=[
-            handle_book,
-            handle_cancel,
-            handle_list_bookings,
-            handle_read_booking,
-            handle_pay,
-            handle_list_payments,
-        ],
-        tags=["Bookings"],
-    )
+    return bookings.router
 
 
 def _page(payments: list[Payment], after: UUID | None, limit: int) -> Page[Payment, UUID]:

@@ -1,32 +1,26 @@
 """Events: /initialize, /events, /status."""
 
-from typing import Annotated, Any
+from datetime import datetime
+from functools import partial
+from typing import Annotated, Final
 from uuid import UUID
 
-from litestar import Router, patch, post
+from litestar import Router
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from ....application.authenticate import Caller
 from ....application.change_event import ChangeEvent
 from ....application.idempotency import Answer
 from ....application.initialize_event import InitializeEvent
 from ....application.ports import Clock, Ids
 from ....application.queries import ListEventBookings, ListEvents, ReadChanges, ReadEvent, ReadWaitingList
-from ....domain.event import (
-    EventChanges,
-    EventDetails,
-    EventState,
-    EventStatus,
-    TicketTypeChanges,
-    TicketTypeSpec,
-)
+from ....domain.event import EventChanges, EventDetails, EventState, EventStatus, TicketTypeChanges, TicketTypeSpec
 from ....domain.fields import text
 from ....domain.organize import AddTicketType, Edit, EditTicketType, Initialize
 from ..etags import expected_versions, tagged
 from ..idempotency import answer_of, once, reply_of
 from ..paging import GREATEST, Cursor, Limit, check_parameters, event_cursors, id_cursors, waiting_cursors
 from ..problems.problem import FieldProblem, Malformed, pointer
-from ..reference.operations import described, for_users, readable
+from ..reference.operations import PUBLIC, Subject
 from ..reply import Reply
 from ..request import AnyoneRequest, SignedInRequest, id_in_path
 from ..schemas.bookings import BookingPage
@@ -43,7 +37,10 @@ from ..schemas.events import (
 from ..schemas.fields import NOT_BLANK
 from .bookings import BookingFilter
 
-_search_text = text(1, 200)
+_EDITING: Final = ("not-allowed", "stale-version", "event-closed")
+"""The problems of every edit."""
+
+_search_text: Final = text(1, 200)
 
 
 def router(
@@ -59,25 +56,12 @@ def router(
     default_currency: str,
 ) -> Router:
     """Return the routes of events."""
+    events = Subject("Events")
 
-    @post(
-        "/initialize",
-        **for_users(
-            "InitializeEvent",
-            "Initialize an event with its tickets",
-            201,
-            EventView,
-            ("not-allowed", "too-many-events"),
-            ("Idempotency-Key", "ETag"),
-        ),
-    )
-    async def handle_initialize(data: JSONBody[InitializeRequest], request: SignedInRequest) -> Reply:
-        """Initialize an event, on sale at once unless it is a draft; the caller organizes it."""
-        now = clock.now()
-
-        def answer(state: EventState) -> Answer:
-            return _created(EventView.at(state, now))
-
+    @events.post("/initialize", EventView, ("not-allowed", "too-many-events"), ("Idempotency-Key", "ETag"), status=201)
+    async def handle_initialize_event(data: JSONBody[InitializeRequest], request: SignedInRequest) -> Reply:
+        """Initialize an event with its tickets. It is on sale at once unless it is a draft; the caller organizes it."""
+        answer = partial(_created, now=clock.now())
         command = Initialize(
             event_id=ids.new(),
             actor=request.user.actor,
@@ -88,9 +72,7 @@ def router(
         )
         return reply_of(answer(await initialize_event(command, await once(request, answer))))
 
-    @readable(
-        "/events", **described("ListEvents", "List events, soonest first", 200, EventPage, headers=("If-None-Match",))
-    )
+    @events.get("/events", EventPage, headers=("If-None-Match",), opt=PUBLIC)
     async def handle_list_events(
         request: AnyoneRequest,
         status: Annotated[
@@ -111,9 +93,9 @@ def router(
         cursor: Cursor = None,
         limit: Limit = 50,
     ) -> Reply:
-        """List events, soonest first, those without a start last."""
+        """List events, soonest first. Those without a start come last."""
         check_parameters(request, "status", "q", "cursor", "limit")
-        actor = _actor(request.user)
+        actor = request.user.actor if request.user else None
         words = None if q is None else _search_words(q)
         # Only a list of drafts depends on who asks.
         cursors = event_cursors("events", status, words, actor if status is EventStatus.DRAFT else None)
@@ -122,38 +104,28 @@ def router(
         views = [EventView.at(state, now) for state in page.items]
         return tagged(request, EventPage(items=views, next_cursor=cursors.write(page.next)))
 
-    @readable(
-        "/events/{event_id:str}", **described("ReadEvent", "Read an event", 200, EventView, headers=("If-None-Match",))
-    )
+    @events.get("/events/{event_id:str}", EventView, headers=("If-None-Match",), opt=PUBLIC)
     async def handle_read_event(event_id: FromPath[str], request: AnyoneRequest) -> Reply:
-        """Read an event; a draft is there for its organizer and admins only."""
-        state = await read_event(id_in_path(event_id), _actor(request.user))
+        """Read an event. A draft is there for its organizer and admins only."""
+        state = await read_event(id_in_path(event_id), request.user.actor if request.user else None)
         return tagged(request, EventView.at(state, clock.now()), version=state.event.version)
 
-    @readable(
-        "/status/{event_id:str}",
-        **described("ReadStatus", "Read how many tickets are left", 200, StatusView, headers=("If-None-Match",)),
-    )
+    @events.get("/status/{event_id:str}", StatusView, headers=("If-None-Match",), opt=PUBLIC)
     async def handle_read_status(event_id: FromPath[str], request: AnyoneRequest) -> Reply:
-        """Read how many tickets are left, always as committed."""
-        state = await read_event(id_in_path(event_id), _actor(request.user))
+        """Read how many tickets are left. The numbers are always as committed."""
+        state = await read_event(id_in_path(event_id), request.user.actor if request.user else None)
         return tagged(request, StatusView.at(state, clock.now()), version=state.event.version)
 
-    @patch(
-        "/events/{event_id:str}",
-        **for_users(
-            "ChangeEvent",
-            "Change an event, or lead it through its life",
-            200,
-            EventView,
-            ("not-allowed", "stale-version", "event-closed", "illegal-status-change", "capacity-below-taken"),
-            ("If-Match",),
-        ),
+    @events.patch(
+        "/events/{event_id:str}", EventView, (*_EDITING, "illegal-status-change", "capacity-below-taken"), ("If-Match",)
     )
     async def handle_change_event(
         event_id: FromPath[str], data: JSONBody[EventChangesRequest], request: SignedInRequest
     ) -> Reply:
-        """Change an event. More tickets, a new policy and resuming serve the waiting list in the same transaction."""
+        """Change an event, or lead it through its life.
+
+        More tickets, a new policy and resuming serve the waiting list in the same transaction.
+        """
         command = Edit(
             event_id=id_in_path(event_id),
             actor=request.user.actor,
@@ -163,26 +135,18 @@ def router(
         state = await change_event(command)
         return tagged(request, EventView.at(state, clock.now()), version=state.event.version)
 
-    @post(
+    @events.post(
         "/events/{event_id:str}/ticket-types",
-        **for_users(
-            "AddTicketType",
-            "Add a kind of ticket",
-            201,
-            EventView,
-            ("not-allowed", "stale-version", "event-closed", "too-many-ticket-types", "name-taken"),
-            ("Idempotency-Key", "If-Match"),
-        ),
+        EventView,
+        (*_EDITING, "too-many-ticket-types", "name-taken"),
+        ("Idempotency-Key", "If-Match"),
+        status=201,
     )
     async def handle_add_ticket_type(
         event_id: FromPath[str], data: JSONBody[TicketTypeRequest], request: SignedInRequest
     ) -> Reply:
         """Add a kind of ticket to an event."""
-        now = clock.now()
-
-        def answer(state: EventState) -> Answer:
-            return _created(EventView.at(state, now))
-
+        answer = partial(_created, now=clock.now())
         command = AddTicketType(
             event_id=id_in_path(event_id),
             actor=request.user.actor,
@@ -192,16 +156,11 @@ def router(
         )
         return reply_of(answer(await change_event(command, await once(request, answer, command.event_id))))
 
-    @patch(
+    @events.patch(
         "/events/{event_id:str}/ticket-types/{ticket_type_id:str}",
-        **for_users(
-            "ChangeTicketType",
-            "Change a kind of ticket",
-            200,
-            EventView,
-            ("not-allowed", "stale-version", "event-closed", "capacity-below-taken", "name-taken"),
-            ("If-Match",),
-        ),
+        EventView,
+        (*_EDITING, "capacity-below-taken", "name-taken"),
+        ("If-Match",),
     )
     async def handle_change_ticket_type(
         event_id: FromPath[str],
@@ -220,17 +179,7 @@ def router(
         state = await change_event(command)
         return tagged(request, EventView.at(state, clock.now()), version=state.event.version)
 
-    @readable(
-        "/events/{event_id:str}/bookings",
-        **for_users(
-            "ListEventBookings",
-            "List an event's bookings, newest first",
-            200,
-            BookingPage,
-            ("not-allowed",),
-            ("If-None-Match",),
-        ),
-    )
+    @events.get("/events/{event_id:str}/bookings", BookingPage, ("not-allowed",), ("If-None-Match",))
     async def handle_list_event_bookings(
         event_id: FromPath[str],
         request: SignedInRequest,
@@ -238,26 +187,16 @@ def router(
         cursor: Cursor = None,
         limit: Limit = 50,
     ) -> Reply:
-        """List every booking of an event; for its organizer and admins."""
+        """List an event's bookings, newest first. All of them, for its organizer and admins."""
         check_parameters(request, "status", "cursor", "limit")
         cursors = id_cursors("event bookings", event_id.lower(), status)
         before = cursors.read(cursor)
         page = await list_event_bookings(
             id_in_path(event_id), request.user.actor, status=status, before=before, limit=limit
         )
-        return _booking_page(request, page.items, cursors.write(page.next))
+        return tagged(request, BookingPage.at(page.items, cursors.write(page.next), clock.now()))
 
-    @readable(
-        "/events/{event_id:str}/waiting-list",
-        **for_users(
-            "ReadWaitingList",
-            "Read an event's waiting list, by ticket type, then position",
-            200,
-            BookingPage,
-            ("not-allowed",),
-            ("If-None-Match",),
-        ),
-    )
+    @events.get("/events/{event_id:str}/waiting-list", BookingPage, ("not-allowed",), ("If-None-Match",))
     async def handle_read_waiting_list(
         event_id: FromPath[str],
         request: SignedInRequest,
@@ -268,7 +207,7 @@ def router(
         cursor: Cursor = None,
         limit: Limit = 50,
     ) -> Reply:
-        """Read who waits, by ticket type, then position; for the organizer and admins."""
+        """Read an event's waiting list, by ticket type, then position. For the organizer and admins."""
         check_parameters(request, "ticketTypeId", "cursor", "limit")
         cursors = waiting_cursors("waiting list", event_id.lower(), ticket_type_id)
         page = await read_waiting_list(
@@ -278,22 +217,9 @@ def router(
             after=cursors.read(cursor),
             limit=limit,
         )
-        return _booking_page(request, page.items, cursors.write(page.next))
+        return tagged(request, BookingPage.at(page.items, cursors.write(page.next), clock.now()))
 
-    def _booking_page(request: SignedInRequest, items: Any, next_cursor: str | None) -> Reply:
-        return tagged(request, BookingPage.at(items, next_cursor, clock.now()))
-
-    @readable(
-        "/events/{event_id:str}/changes",
-        **for_users(
-            "ReadChanges",
-            "Read what happened to an event, gapless and in order",
-            200,
-            ChangesView,
-            ("not-allowed",),
-            ("If-None-Match",),
-        ),
-    )
+    @events.get("/events/{event_id:str}/changes", ChangesView, ("not-allowed",), ("If-None-Match",))
     async def handle_read_changes(
         event_id: FromPath[str],
         request: SignedInRequest,
@@ -308,36 +234,17 @@ def router(
         ] = 0,
         limit: Limit = 50,
     ) -> Reply:
-        """Read facts after a sequence number; for the organizer and admins. No items: nothing new."""
+        """Read what happened to an event, gapless and in order. For the organizer and admins; no items: nothing new."""
         check_parameters(request, "after", "limit")
         facts = await read_changes(id_in_path(event_id), request.user.actor, after=after, limit=limit)
         return tagged(request, ChangesView.after(facts, after))
 
-    return Router(
-        "/",
-        route_handlers=[
-            handle_initialize,
-            handle_list_events,
-            handle_read_event,
-            handle_read_status,
-            handle_change_event,
-            handle_add_ticket_type,
-            handle_change_ticket_type,
-            handle_list_event_bookings,
-            handle_read_waiting_list,
-            handle_read_changes,
-        ],
-        tags=["Events"],
-    )
+    return events.router
 
 
-def _created(view: EventView) -> Answer:
+def _created(state: EventState, now: datetime) -> Answer:
+    view = EventView.at(state, now)
     return answer_of(view, view.id, status=201, location=f"/events/{view.id}", version=view.version)
-
-
-def _actor(caller: Caller | None) -> Any:
-    """Return the caller as the rules see them; None for someone who is not signed in."""
-    return None if caller is None else caller.actor
 
 
 def _search_words(q: str) -> str:

@@ -11,15 +11,14 @@ from litestar.params import FromPath
 from ....domain.refusals import NotFound
 from ...readiness import Readiness
 from ..authentication import UNAUTHENTICATED
-from ..problems.catalog import CATALOG
-from ..reference.operations import described, readable
+from ..problems.catalog import CATALOG, Entry
+from ..reference.operations import PUBLIC, Subject
 from ..reply import JSON, Reply
 from ..request import AnyoneRequest
+from ..schemas.fields import View
 from ..schemas.operations import LivenessView, ProblemList, ProblemView, ReadinessView
 
 _PAGES: Final = (JSON, "text/html")
-_METRICS: Final = "text/plain; version=0.0.4; charset=utf-8"
-_HTML: Final = "text/html; charset=utf-8"
 _POLICY: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
@@ -32,108 +31,65 @@ class MetricsPage(Protocol):
 
 def router(readiness: Readiness, metrics: MetricsPage) -> Router:
     """Return the routes for operators, and the pages that explain problems."""
+    operations = Subject("Operations")
 
-    @readable(
-        "/health/live",
-        **described("ReadLiveness", "Ask whether the process answers", 200, LivenessView, opt=UNAUTHENTICATED),
-    )
-    async def handle_liveness() -> Reply:
-        """Answer without touching the database."""
+    @operations.get("/health/live", LivenessView, opt=UNAUTHENTICATED)
+    async def handle_read_liveness() -> Reply:
+        """Ask whether the process answers. The database is not touched."""
         return Reply(LivenessView(status="live"))
 
-    @readable(
-        "/health/ready",
-        **described(
-            "ReadReadiness",
-            "Ask whether requests should be sent here",
-            200,
-            ReadinessView,
-            ("try-again",),
-            opt=UNAUTHENTICATED,
-        ),
-    )
-    async def handle_readiness() -> Reply:
-        """Answer 503 when the database is away, refuses writes or has another schema, or the process is draining."""
+    @operations.get("/health/ready", ReadinessView, ("try-again",), opt=UNAUTHENTICATED)
+    async def handle_read_readiness() -> Reply:
+        """Ask whether requests should be sent here.
+
+        The answer is 503 when the database is away, refuses writes or has another schema, or the process is draining.
+        """
         await readiness()
         return Reply(ReadinessView(status="ready"))
 
-    @readable(
-        "/metrics",
-        **described(
-            "ReadMetrics",
-            "Read figures for operators (Prometheus)",
-            200,
-            str,
-            opt=UNAUTHENTICATED,
-            media_types=("text/plain",),
-        ),
-    )
-    async def handle_metrics() -> Reply:
-        """Read the figures of all processes of the service; while the database is away, without its part."""
-        return Reply(await metrics.page(), media_type=_METRICS)
+    @operations.get("/metrics", str, opt=UNAUTHENTICATED, media_types=("text/plain",))
+    async def handle_read_metrics() -> Reply:
+        """Read figures of all processes (Prometheus). While the database is away, its part is missing."""
+        return Reply(await metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    @readable(
-        "/problems", **described("ListProblems", "List the codes of problems", 200, ProblemList, media_types=_PAGES)
-    )
+    @operations.get("/problems", ProblemList, media_types=_PAGES, opt=PUBLIC)
     async def handle_list_problems(request: AnyoneRequest) -> Reply:
-        """List every code, as a page for people or as JSON for programs."""
-        if _wants_json(request):
-            return Reply(ProblemList(items=[_view(code) for code in CATALOG]), headers=_VARY)
+        """List the codes of problems, as a page for people or as JSON for programs."""
         items = "".join(
             f"<li><a href=/problems/{code}>{escape(code)}</a> ({entry.status}): {escape(entry.title)}</li>"
             for code, entry in CATALOG.items()
         )
-        return _page("Problems", f"<ul>{items}</ul>")
+        views = ProblemList(items=[_view(code, entry) for code, entry in CATALOG.items()])
+        return _reply(request, views, "Problems", f"<ul>{items}</ul>")
 
-    @readable(
-        "/problems/{code:str}",
-        **described("ReadProblem", "Explain a problem's code", 200, ProblemView, media_types=_PAGES),
-    )
+    @operations.get("/problems/{code:str}", ProblemView, media_types=_PAGES, opt=PUBLIC)
     async def handle_read_problem(code: FromPath[str], request: AnyoneRequest) -> Reply:
-        """Explain a code, as a page for people or as JSON for programs."""
+        """Explain a problem's code, as a page for people or as JSON for programs."""
         entry = CATALOG.get(code)
         if entry is None:
             raise NotFound("There is no such problem code; GET /problems lists them.")
-        if _wants_json(request):
-            return Reply(_view(code), headers=_VARY)
         explanation = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(entry.explanation))
-        return _page(
-            entry.title,
+        content = (
             f"<p><code>{escape(code)}</code>, status {entry.status}</p><p>{explanation}</p>"
-            "<p><a href=/problems>All problems</a></p>",
+            "<p><a href=/problems>All problems</a></p>"
         )
+        return _reply(request, _view(code, entry), entry.title, content)
 
-    return Router(
-        "/",
-        route_handlers=[
-            handle_liveness,
-            handle_readiness,
-            handle_metrics,
-            handle_list_problems,
-            handle_read_problem,
-        ],
-        tags=["Operations"],
-    )
+    return operations.router
 
 
-_VARY: Final = {"Vary": "Accept"}
+def _view(code: str, entry: Entry) -> ProblemView:
+    return ProblemView.of(entry, type=f"/problems/{code}", code=code)
 
 
-def _wants_json(request: AnyoneRequest) -> bool:
+def _reply(request: AnyoneRequest, view: View, title: str, content: str) -> Reply:
+    """Return the view, or a page with the content where the client prefers that."""
     accept = Accept(b", ".join(request.values(b"accept")).decode("latin-1") or "*/*")
-    return accept.best_match([*_PAGES], default=JSON) == JSON
-
-
-def _view(code: str) -> ProblemView:
-    entry = CATALOG[code]
-    return ProblemView(
-        type=f"/problems/{code}", title=entry.title, status=entry.status, code=code, explanation=entry.explanation
-    )
-
-
-def _page(title: str, content: str) -> Reply:
+    if accept.best_match([*_PAGES], default=JSON) == JSON:
+        return Reply(view, headers={"Vary": "Accept"})
     page = (
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
         f"<title>{escape(title)}</title><h1>{escape(title)}</h1>{content}</html>"
     )
-    return Reply(page.encode(), headers={**_VARY, "Content-Security-Policy": _POLICY}, media_type=_HTML)
+    headers = {"Vary": "Accept", "Content-Security-Policy": _POLICY}
+    return Reply(page.encode(), headers=headers, media_type="text/html; charset=utf-8")

@@ -1,24 +1,24 @@
 """Webhooks: /webhooks and the deliveries below them."""
 
 from typing import Annotated
-from uuid import UUID
 
-from litestar import Router, delete, post
+from litestar import Router
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from ....application.create_webhook import CreateWebhook, NewWebhook
 from ....application.delete_webhook import DeleteWebhook
 from ....application.idempotency import Answer
-from ....application.queries import Page
 from ....application.read_webhooks import ListDeliveries, ListWebhooks, ReadWebhook
 from ....application.resend_delivery import ResendDelivery
-from ....domain.webhooks import Delivery, DeliveryStatus, Webhook
+from ....domain.webhooks import DeliveryStatus, Webhook
 from ..idempotency import answer_of, once, reply_of
 from ..paging import Cursor, Limit, check_parameters, id_cursors
-from ..reference.operations import for_users, readable
+from ..reference.operations import Subject
 from ..reply import Reply
 from ..request import SignedInRequest, id_in_path
 from ..schemas.webhooks import DeliveryPage, DeliveryView, NewWebhookView, WebhookPage, WebhookRequest, WebhookView
+
+DeliveryFilter = Annotated[DeliveryStatus | None, QueryParameter(description="Only deliveries with this status.")]
 
 
 def router(
@@ -30,20 +30,13 @@ def router(
     resend_delivery: ResendDelivery,
 ) -> Router:
     """Return the routes of webhooks."""
+    webhooks = Subject("Webhooks")
 
-    @post(
-        "/webhooks",
-        **for_users(
-            "CreateWebhook",
-            "Register a webhook",
-            201,
-            NewWebhookView,
-            ("not-allowed", "not-found", "too-many-webhooks"),
-            ("Idempotency-Key",),
-        ),
+    @webhooks.post(
+        "/webhooks", NewWebhookView, ("not-allowed", "not-found", "too-many-webhooks"), ("Idempotency-Key",), status=201
     )
     async def handle_create_webhook(data: JSONBody[WebhookRequest], request: SignedInRequest) -> Reply:
-        """Register a receiver of what happens, from then on, to the events that the caller organizes."""
+        """Register a webhook. It is sent what happens, from then on, to the events that the caller organizes."""
 
         def answer(webhook: Webhook) -> Answer:
             return answer_of(NewWebhookView.of(webhook), status=201, location=f"/webhooks/{webhook.id}")
@@ -51,64 +44,48 @@ def router(
         command = data.to(NewWebhook, actor=request.user.actor)
         return reply_of(answer(await create_webhook(command, await once(request, answer))))
 
-    @readable("/webhooks", **for_users("ListWebhooks", "List one's own webhooks, oldest first", 200, WebhookPage))
+    @webhooks.get("/webhooks", WebhookPage)
     async def handle_list_webhooks(request: SignedInRequest) -> Reply:
-        """List all of the caller's webhooks: there are at most 20."""
+        """List one's own webhooks, oldest first. There are at most 20, so they are listed all at once."""
         webhooks = await list_webhooks(request.user.actor)
         return Reply(WebhookPage(items=[WebhookView.of(webhook) for webhook in webhooks], next_cursor=None))
 
-    @readable("/webhooks/{webhook_id:str}", **for_users("ReadWebhook", "Read a webhook", 200, WebhookView))
+    @webhooks.get("/webhooks/{webhook_id:str}", WebhookView)
     async def handle_read_webhook(webhook_id: FromPath[str], request: SignedInRequest) -> Reply:
-        """Read one of the caller's webhooks."""
+        """Read a webhook of one's own."""
         return Reply(WebhookView.of(await read_webhook(id_in_path(webhook_id), request.user.actor)))
 
-    @delete("/webhooks/{webhook_id:str}", **for_users("DeleteWebhook", "Delete a webhook", 204, None))
+    @webhooks.delete("/webhooks/{webhook_id:str}", None, status=204)
     async def handle_delete_webhook(webhook_id: FromPath[str], request: SignedInRequest) -> None:
         """Delete a webhook with its deliveries. Only what is being sent already is still sent."""
         await delete_webhook(id_in_path(webhook_id), request.user.actor)
 
-    @readable(
-        "/webhooks/{webhook_id:str}/deliveries",
-        **for_users("ListDeliveries", "List what a webhook has not received yet, newest first", 200, DeliveryPage),
-    )
+    @webhooks.get("/webhooks/{webhook_id:str}/deliveries", DeliveryPage)
     async def handle_list_deliveries(
         webhook_id: FromPath[str],
         request: SignedInRequest,
-        status: Annotated[
-            DeliveryStatus | None, QueryParameter(description="Only deliveries with this status.")
-        ] = None,
+        status: DeliveryFilter = None,
         cursor: Cursor = None,
         limit: Limit = 50,
     ) -> Reply:
-        """List deliveries that failed and were not made up for. What was received is not listed."""
+        """List what a webhook has not received yet, newest first. Such deliveries failed and were not made up for."""
         check_parameters(request, "status", "cursor", "limit")
         cursors = id_cursors("deliveries", webhook_id.lower(), status)
-        page: Page[Delivery, UUID] = await list_deliveries(
+        page = await list_deliveries(
             id_in_path(webhook_id), request.user.actor, status=status, before=cursors.read(cursor), limit=limit
         )
         views = [DeliveryView.of(each) for each in page.items]
         return Reply(DeliveryPage(items=views, next_cursor=cursors.write(page.next)))
 
-    @post(
-        "/webhooks/{webhook_id:str}/deliveries/{delivery_id:str}/retry",
-        **for_users("ResendDelivery", "Send a delivery once more", 200, DeliveryView),
-    )
+    @webhooks.post("/webhooks/{webhook_id:str}/deliveries/{delivery_id:str}/retry", DeliveryView)
     async def handle_resend_delivery(
         webhook_id: FromPath[str], delivery_id: FromPath[str], request: SignedInRequest
     ) -> Reply:
-        """Send what was given up, or what waits for its next attempt, at once and in the background. Needs no body."""
+        """Send a delivery once more, at once and in the background.
+
+        It was given up, or waits for its next attempt. Needs no body.
+        """
         delivery = await resend_delivery(id_in_path(webhook_id), id_in_path(delivery_id), request.user.actor)
         return Reply(DeliveryView.of(delivery))
 
-    return Router(
-        "/",
-        route_handlers=[
-            handle_create_webhook,
-            handle_list_webhooks,
-            handle_read_webhook,
-            handle_delete_webhook,
-            handle_list_deliveries,
-            handle_resend_delivery,
-        ],
-        tags=["Webhooks"],
-    )
+    return webhooks.router
