@@ -29,7 +29,9 @@ class Bar(Struct, frozen=True):
 
     @property
     def of_bound(self) -> float:
-        """How many times what is wanted; less than 1: not reached."""
+        """How many times what is wanted; less than 1: not reached. As far as the aim where there was nothing at all."""
+        if not self.ratio:
+            return self.aim_of_bound
         return self.bound / self.ratio if self.aim < self.bound else self.ratio / self.bound
 
     @property

@@ -80,3 +80,9 @@ def test_processor_time_is_that_of_a_process_and_what_it_started() -> None:
     assert pids[0] == 1
     assert len(set(pids)) == len(pids) > 1
     assert seconds(pids) >= seconds(pids[:1]) >= 0
+
+
+def test_a_time_of_nothing_is_drawn_as_far_as_the_aim() -> None:
+    """As the time to a 503 where none came."""
+    assert Bar("503", ratio=0.0, bound=1.0, aim=0.5).of_bound == 2
+    draw([Bar("503", ratio=0.0, bound=1.0, aim=0.5)])
