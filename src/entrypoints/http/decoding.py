@@ -125,7 +125,8 @@ def _errors(value: Any, wanted: Any) -> list[FieldProblem]:
 def _in_object(value: Any, wanted: Any, path: Path) -> Iterator[FieldProblem]:
     """Yield what is broken in an object, from JSON or decoded already."""
     shape = _shape(wanted)
-    if isinstance(value, Struct):
+    is_decoded = isinstance(value, Struct)
+    if is_decoded:
         decoded = {name: getattr(value, field.name) for name, field in shape.fields.items()}
         value = {name: each for name, each in decoded.items() if each is not UNSET}
     elif not isinstance(value, dict):
@@ -137,12 +138,13 @@ def _in_object(value: Any, wanted: Any, path: Path) -> Iterator[FieldProblem]:
             yield FieldProblem(pointer(*at), "is not a field of this request")
             continue
         field = shape.fields[name]
-        errors = list(islice(_in_value(each, field, at), MOST_ERRORS))
+        # What is decoded has its type; only structs in it have rules of their own.
+        errors = [] if is_decoded and not field.struct else list(islice(_in_value(each, field, at), MOST_ERRORS))
         yield from errors
         rule = wanted.rules.get(field.name)
         if rule is not None and not errors and each is not None:
             try:
-                rule(msgspec.convert(each, field.annotation))
+                rule(each if is_decoded else msgspec.convert(each, field.annotation))
             except ValueError as error:
                 yield FieldProblem(pointer(*at), str(error))
     for name, field in shape.fields.items():
