@@ -11,12 +11,12 @@ from uuid import UUID
 import uvloop
 from uuid_utils.compat import uuid7
 
-from boxoffice.domain.book import Book
+from boxoffice.domain.decisions.book import Book
+from boxoffice.domain.decisions.organize import Initialize
 from boxoffice.domain.event import EventDetails, TicketTypeSpec
-from boxoffice.domain.organize import Initialize
 from boxoffice.domain.user import Actor, Role
-from boxoffice.entrypoints.collector import spare_the_collector
 from boxoffice.entrypoints.container import Container, make_container
+from boxoffice.entrypoints.gc_tuning import tune_gc
 from boxoffice.entrypoints.settings import Settings
 
 from . import cpu
@@ -132,7 +132,7 @@ async def rush(
         for command in commands:
             await book_ticket(command)
 
-    spare_the_collector()
+    tune_gc()
     before = _taken(processes)
     begun = perf_counter()
     await asyncio.gather(*(call() for _ in range(callers)))

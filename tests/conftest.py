@@ -11,7 +11,7 @@ import pytest
 
 from boxoffice.adapters.memory import MemoryStorage
 from boxoffice.adapters.sql.storage import SqlStorage
-from boxoffice.application.ports import Storage
+from boxoffice.application.ports.storage import Storage
 from tests import mariadb
 from tests.databases import emptied, migrated
 from tests.leaks import Watch, leaks_in_files

@@ -3,7 +3,7 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
-from boxoffice.adapters.sql.tables import metadata
+from boxoffice.adapters.sql.schema.tables import metadata
 from boxoffice.entrypoints.container import migrate
 from boxoffice.entrypoints.settings import Settings
 from tests import mariadb

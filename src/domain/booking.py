@@ -8,9 +8,9 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from .fields import Rules, whole
-from .money import Money
 from .payment import PaymentMethod
+from .values.fields import Rules, whole
+from .values.money import Money
 
 
 class BookingStatus(StrEnum):

@@ -8,9 +8,6 @@ from uuid import UUID
 
 from msgspec import UNSET, Struct, UnsetType, structs
 
-from .characters import look_alike_key
-from .fields import Rules, checked, moment, optional, text, whole
-from .money import Money, price
 from .refusals import (
     EventStarted,
     FieldError,
@@ -23,6 +20,9 @@ from .refusals import (
     invalid,
 )
 from .user import Actor, Role
+from .values.characters import look_alike_key
+from .values.fields import Rules, checked, moment, optional, text, whole
+from .values.money import Money, price
 
 MOST_TICKET_TYPES = 50
 MOST_LIVE_EVENTS = 200

@@ -10,8 +10,8 @@ from uuid import UUID
 from msgspec import Meta, Struct
 
 from .booking import BookingStatus, PaymentStatus
-from .money import Money
 from .payment import PaymentMethod
+from .values.money import Money
 
 # The descriptions are for those who are told of facts.
 _TicketTypeId = Annotated[UUID, Meta(description="The ticket type.")]
@@ -35,7 +35,7 @@ _HELD_UNTIL = Meta(description="Until when the tickets are held for payment; non
 _GRACE = Meta(description="Until when the customer may cancel free of charge; none: by the deadline.")
 
 
-class Happening(
+class FactPayload(
     Struct, frozen=True, gc=False, kw_only=True, rename="camel", tag_field="kind", tag=True, omit_defaults=True
 ):
     """What a fact says. The kind is the class's name.
@@ -52,7 +52,7 @@ class Happening(
         }
 
 
-class EventInitialized(Happening, frozen=True, kw_only=True):
+class EventInitialized(FactPayload, frozen=True, kw_only=True):
     """The event came to be, with these ticket types and values."""
 
     organizer_id: Annotated[UUID, Meta(description="The account that initialized the event.")]
@@ -61,14 +61,14 @@ class EventInitialized(Happening, frozen=True, kw_only=True):
     ticket_types: Annotated[list["TicketTypeAdded"], Meta(description="The event's kinds of tickets.")]
 
 
-class EventChanged(Happening, frozen=True, kw_only=True):
+class EventChanged(FactPayload, frozen=True, kw_only=True):
     """These values of the event are new; its status is one of them."""
 
     version: _Version
     changes: _Changes
 
 
-class TicketTypeAdded(Happening, frozen=True, kw_only=True):
+class TicketTypeAdded(FactPayload, frozen=True, kw_only=True):
     """The event has one more kind of ticket."""
 
     ticket_type_id: _TicketTypeId
@@ -77,7 +77,7 @@ class TicketTypeAdded(Happening, frozen=True, kw_only=True):
     price: Annotated[Money | None, Meta(description="What one ticket costs; none: free.")]
 
 
-class TicketTypeChanged(Happening, frozen=True, kw_only=True):
+class TicketTypeChanged(FactPayload, frozen=True, kw_only=True):
     """These values of a ticket type are new."""
 
     version: _Version
@@ -85,7 +85,7 @@ class TicketTypeChanged(Happening, frozen=True, kw_only=True):
     changes: _Changes
 
 
-class TicketsBooked(Happening, frozen=True, kw_only=True):
+class TicketsBooked(FactPayload, frozen=True, kw_only=True):
     """A customer got tickets at once."""
 
     ticket_type_id: _TicketTypeId
@@ -99,7 +99,7 @@ class TicketsBooked(Happening, frozen=True, kw_only=True):
     expires_at: Annotated[_Time | None, _HELD_UNTIL] = None
 
 
-class CustomerWaitlisted(Happening, frozen=True, kw_only=True):
+class CustomerWaitlisted(FactPayload, frozen=True, kw_only=True):
     """A customer joined the waiting list at this queue number."""
 
     ticket_type_id: _TicketTypeId
@@ -111,7 +111,7 @@ class CustomerWaitlisted(Happening, frozen=True, kw_only=True):
     queue_number: _QueueNumber
 
 
-class BookingPromoted(Happening, frozen=True, kw_only=True):
+class BookingPromoted(FactPayload, frozen=True, kw_only=True):
     """Somebody who waited at this queue number got tickets."""
 
     ticket_type_id: _TicketTypeId
@@ -124,7 +124,7 @@ class BookingPromoted(Happening, frozen=True, kw_only=True):
     grace_until: Annotated[_Time | None, _GRACE] = None
 
 
-class BookingCancelled(Happening, frozen=True, kw_only=True):
+class BookingCancelled(FactPayload, frozen=True, kw_only=True):
     """A live booking ended; what it had taken is free again. `by` is `customer`, `organizer` or `event`."""
 
     ticket_type_id: _TicketTypeId
@@ -135,7 +135,7 @@ class BookingCancelled(Happening, frozen=True, kw_only=True):
     payment_status: _PaymentStatus
 
 
-class HoldShortened(Happening, frozen=True, kw_only=True):
+class HoldShortened(FactPayload, frozen=True, kw_only=True):
     """A hold lapses earlier than it was granted for, because the event starts earlier."""
 
     ticket_type_id: _TicketTypeId
@@ -144,7 +144,7 @@ class HoldShortened(Happening, frozen=True, kw_only=True):
     expires_at: Annotated[_Time, _HELD_UNTIL]
 
 
-class HoldExpired(Happening, frozen=True, kw_only=True):
+class HoldExpired(FactPayload, frozen=True, kw_only=True):
     """A hold was not paid in time, or its event was completed; its tickets are free again."""
 
     ticket_type_id: _TicketTypeId
@@ -152,7 +152,7 @@ class HoldExpired(Happening, frozen=True, kw_only=True):
     quantity: _Quantity
 
 
-class PaymentStarted(Happening, frozen=True, kw_only=True):
+class PaymentStarted(FactPayload, frozen=True, kw_only=True):
     """The provider is asked for the money; the id is the reference by which it is asked."""
 
     payment_id: _PaymentId
@@ -160,13 +160,13 @@ class PaymentStarted(Happening, frozen=True, kw_only=True):
     amount: _Amount
 
 
-class PaymentFailed(Happening, frozen=True, kw_only=True):
+class PaymentFailed(FactPayload, frozen=True, kw_only=True):
     """The provider said no, or never heard of it: nothing was charged."""
 
     payment_id: _PaymentId
 
 
-class PaymentTaken(Happening, frozen=True, kw_only=True):
+class PaymentTaken(FactPayload, frozen=True, kw_only=True):
     """The money is there. `status` says what the booking is now: where its tickets are gone, a refund is owed."""
 
     payment_id: _PaymentId
@@ -181,7 +181,7 @@ class PaymentTaken(Happening, frozen=True, kw_only=True):
     paid_by: Annotated[UUID | None, Meta(description="Who recorded the payment; none: the provider.")]
 
 
-class PaymentRefunded(Happening, frozen=True, kw_only=True):
+class PaymentRefunded(FactPayload, frozen=True, kw_only=True):
     """The money went back."""
 
     payment_id: _PaymentId
@@ -189,7 +189,7 @@ class PaymentRefunded(Happening, frozen=True, kw_only=True):
     payment_status: _PaymentStatus
 
 
-AnyHappening = (
+AnyFactPayload = (
     EventInitialized
     | EventChanged
     | TicketTypeAdded
@@ -214,7 +214,7 @@ class Fact(Struct, frozen=True, gc=False, kw_only=True):
     seq: int
     booking_id: UUID | None
     occurred_at: datetime
-    what: AnyHappening
+    what: AnyFactPayload
 
     @property
     def kind(self) -> str:

@@ -17,7 +17,7 @@ from .refusals import NotFound, invalid
 Outcome = TypeVar("Outcome")
 
 
-class Line(Struct, frozen=True, gc=False):
+class WaitingList(Struct, frozen=True, gc=False):
     """The head of one ticket type's waiting list, as far as it was loaded, in the order of its queue numbers.
 
     It holds every waiting booking up to its last one that asks for at most `fitting` tickets (None: for any number),
@@ -34,7 +34,7 @@ class Line(Struct, frozen=True, gc=False):
             return True
         return policy is WaitingListPolicy.FILL and available <= self.fitting
 
-    def without(self, booking: Booking) -> "Line":
+    def without(self, booking: Booking) -> "WaitingList":
         """The line once this booking has left it."""
         if self.head and self.head[0].id == booking.id:
             return replace(self, head=self.head[1:])
@@ -42,14 +42,14 @@ class Line(Struct, frozen=True, gc=False):
             return replace(self, head=tuple(waiting for waiting in self.head if waiting.id != booking.id))
         return self
 
-    def joined_by(self, booking: Booking) -> "Line":
+    def joined_by(self, booking: Booking) -> "WaitingList":
         """The line once this booking has joined its end."""
         if self.is_whole and (self.fitting is None or booking.quantity <= self.fitting):
             return replace(self, head=(*self.head, booking))
         return self
 
 
-UNSEEN = Line()
+NOT_LOADED = WaitingList()
 """A line of which nothing was loaded."""
 
 
@@ -60,7 +60,7 @@ class WaitingSizes(Struct, frozen=True, gc=False):
     largest: int
 
 
-class DueHolds(Struct, frozen=True, gc=False):
+class ExpiredHolds(Struct, frozen=True, gc=False):
     """Holds whose time is over, as many as were loaded, and when the next one after them lapses (None: no more)."""
 
     bookings: tuple[Booking, ...]
@@ -108,9 +108,9 @@ class Inventory(Struct, frozen=True, gc=False, kw_only=True):
     ticket_types: tuple[TicketType, ...]
     bookings: tuple[Booking, ...] = ()
     of_customers: tuple[LiveBooking, ...] = ()
-    lines: Mapping[UUID, Line] = {}
+    lines: Mapping[UUID, WaitingList] = {}
     closing: tuple[Booking, ...] = ()
-    due: DueHolds | None = None
+    due: ExpiredHolds | None = None
     overlong: OverlongHolds | None = None
     payments: tuple[Payment, ...] = ()
     waiting_sizes: Mapping[UUID, WaitingSizes] = {}

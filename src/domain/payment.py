@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from .money import Money
+from .values.money import Money
 
 UNDER_WAY = timedelta(seconds=15)
 """How long an attempt at a payment provider is left alone before somebody else asks what became of it."""
@@ -23,7 +23,7 @@ class PaymentKind(StrEnum):
     REFUND = "refund"
 
 
-class PaymentState(StrEnum):
+class ChargeStatus(StrEnum):
     """Whether the money has gone. While it is not known, it is `pending`."""
 
     PENDING = "pending"
@@ -50,7 +50,7 @@ class Payment(Struct, frozen=True, gc=False, kw_only=True):
     event_id: UUID
     booking_id: UUID
     kind: PaymentKind
-    status: PaymentState
+    status: ChargeStatus
     method: PaymentMethod
     amount: Money
     created_at: datetime

@@ -169,7 +169,7 @@ class AlreadyCancelled(StateRefusal):
     default = "This booking is already cancelled or expired; nothing more has to be done."
 
 
-class HoldExpired(StateRefusal):
+class PaymentWindowClosed(StateRefusal):
     """The hold was not paid in time, and its tickets are gone."""
 
     code = "hold-expired"

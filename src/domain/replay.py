@@ -20,7 +20,7 @@ from .facts import (
     EventChanged,
     EventInitialized,
     Fact,
-    Happening,
+    FactPayload,
     HoldExpired,
     HoldShortened,
     PaymentFailed,
@@ -109,7 +109,7 @@ class EventReplay:
             self._breach(7, f"the counters are {list(kept.values())}, the facts say {list(told.values())}")
 
     @singledispatchmethod
-    def _take(self, what: Happening) -> None:
+    def _take(self, what: FactPayload) -> None:
         raise TypeError(f"no replay for {type(what).__name__}")
 
     @_take.register
@@ -148,7 +148,7 @@ class EventReplay:
     @_take.register(PaymentStarted)
     @_take.register(PaymentFailed)
     @_take.register(PaymentRefunded)
-    def _(self, what: Happening) -> None:
+    def _(self, what: FactPayload) -> None:
         """No ticket moves."""
 
     @_take.register

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from .addresses import email, tried_email
-from .fields import Rules, check_characters, text
+from .values.addresses import email, tried_email
+from .values.fields import Rules, check_characters, text
 
 
 class Role(StrEnum):

@@ -11,15 +11,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from .event import Event
-from .facts import AnyHappening, Fact
-from .fields import Rules, check_characters
+from .facts import AnyFactPayload, Fact
 from .refusals import NotAllowed, TooManyWebhooks
 from .user import Actor
+from .values.fields import Rules, check_characters
 
 MOST_WEBHOOKS = 20
 """Webhooks of one organizer."""
 
-FACT_KINDS = tuple(happening.__name__ for happening in get_args(AnyHappening))
+FACT_KINDS = tuple(happening.__name__ for happening in get_args(AnyFactPayload))
 """What a fact may say."""
 
 LONGEST_URL = 2_048

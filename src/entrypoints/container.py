@@ -11,71 +11,62 @@ from dependency_injector.providers import Dependency, Object, Singleton
 from sqlalchemy.engine import URL
 
 from .. import __version__
-from ..adapters.observing import Metrics, Numbers, SharedNumbers, Together, Unforeseen
+from ..adapters.notifications import HttpWebhookSender
+from ..adapters.observability import CompositeObserver, Counters, Metrics, SharedCounters, UnhandledErrors
 from ..adapters.payments import MemoryLedger, SandboxGateway
 from ..adapters.security import Argon2PasswordHasher, JwtTokens, RandomRefreshTokens, ZxcvbnKnownPasswords
 from ..adapters.system import SystemClock, Uuid7Ids
-from ..adapters.telling import HttpCourier
-from ..application.allowances import ANSWERS, NEW_EVENTS, Allowance
-from ..application.authenticate import Authenticate
-from ..application.book_ticket import BookTicket
-from ..application.cancel_booking import CancelBooking
-from ..application.change_event import ChangeEvent
-from ..application.change_profile import ChangeProfile, ReadProfile
-from ..application.create_user import CreateUser
-from ..application.create_webhook import CreateWebhook
-from ..application.delete_webhook import DeleteWebhook
-from ..application.deliver_webhooks import DeliverWebhooks
-from ..application.disable_user import DisableUser, EnableUser
-from ..application.failures import Unavailable
-from ..application.grant_role import GrantRole
-from ..application.initialize_event import InitializeEvent
-from ..application.limits import RequestLimits, ShareCounts
-from ..application.limits_on_login import FailedLogins, LogInWithinLimits
-from ..application.list_users import ListUsers
-from ..application.log_in import LogIn
-from ..application.log_out import LogOut
-from ..application.observing import Observer
-from ..application.pay_booking import PayBooking
-from ..application.ports import (
-    Clock,
-    GatewaySilent,
-    Ids,
-    KnownPasswords,
-    PasswordHasher,
-    PaymentGateway,
-    RefreshTokens,
-    Storage,
-    Tokens,
-)
-from ..application.promote_from_waitlist import PromoteFromWaitlist, ResumeUnsettled
-from ..application.prove_password import ProvePassword
-from ..application.queries import (
+from ..application.accounts.authenticate import Authenticate
+from ..application.accounts.change_profile import ChangeProfile, ReadProfile
+from ..application.accounts.create_user import CreateUser
+from ..application.accounts.disable_user import DisableUser, EnableUser
+from ..application.accounts.grant_role import GrantRole
+from ..application.accounts.list_users import ListUsers
+from ..application.accounts.log_in import LogIn
+from ..application.accounts.log_out import LogOut
+from ..application.accounts.login_throttle import FailedLogins, LogInWithinLimits
+from ..application.accounts.prove_password import ProvePassword
+from ..application.accounts.refresh_session import RefreshSession
+from ..application.background.deliver_webhooks import DeliverWebhooks
+from ..application.background.send_mails import SendMails
+from ..application.background.sweep import ExpireHolds, SettlePayments, Sweep
+from ..application.background.verify_promises import NoteVerdict, VerifyPromises
+from ..application.bookings.book_ticket import BookTicket
+from ..application.bookings.cancel_booking import CancelBooking
+from ..application.bookings.pay_booking import PayBooking
+from ..application.bookings.promote_from_waitlist import PromoteFromWaitlist, ResumeUnsettled
+from ..application.bookings.queries import (
     ListBookings,
     ListEventBookings,
-    ListEvents,
     ListPayments,
     ReadBooking,
-    ReadChanges,
-    ReadEvent,
     ReadWaitingList,
 )
-from ..application.read_webhooks import ListDeliveries, ListWebhooks, ReadWebhook
-from ..application.refresh_session import RefreshSession
-from ..application.resend_delivery import ResendDelivery
-from ..application.send_mails import SendMails
-from ..application.sweep import ExpireHolds, SettlePayments, Sweep
-from ..application.telling import Courier, Postman
-from ..application.turnstile import Turnstile
-from ..application.verify_promises import NoteVerdict, VerifyPromises
+from ..application.events.change_event import ChangeEvent
+from ..application.events.initialize_event import InitializeEvent
+from ..application.events.queries import ListEvents, ReadChanges, ReadEvent
+from ..application.limits.allowances import ANSWERS, NEW_EVENTS, Allowance
+from ..application.limits.rate_limits import RequestLimits, ShareCounts
+from ..application.ports.errors import Unavailable
+from ..application.ports.notifications import EmailSender, WebhookSender
+from ..application.ports.observability import Observer
+from ..application.ports.payments import GatewaySilent, PaymentGateway
+from ..application.ports.security import KnownPasswords, PasswordHasher, RefreshTokens, Tokens
+from ..application.ports.storage import Storage
+from ..application.ports.system import Clock, Ids
+from ..application.turnstile.turnstile import Turnstile
+from ..application.webhooks.create_webhook import CreateWebhook
+from ..application.webhooks.delete_webhook import DeleteWebhook
+from ..application.webhooks.read_webhooks import ListDeliveries, ListWebhooks, ReadWebhook
+from ..application.webhooks.resend_delivery import ResendDelivery
 from .private_files import make_private_database, make_private_folder
 from .readiness import Draining, Readiness
-from .secret import signing_secret
 from .settings import Payments, Settings, SettingsError
+from .signing_secret import signing_secret
 
 if TYPE_CHECKING:
-    from ..adapters.observing.sentry import SentryReports
-    from ..adapters.observing.tracing import Tracing
+    from ..adapters.observability.sentry import SentryReports
+    from ..adapters.observability.tracing import Tracing
 
 
 def _storage(settings: Settings, tracing: "Tracing | None" = None) -> Storage:
@@ -99,7 +90,7 @@ def _tracing(settings: Settings) -> "Tracing | None":
     if settings.otel_endpoint is None:
         return None
     try:
-        from ..adapters.observing.tracing import Tracing  # noqa: PLC0415
+        from ..adapters.observability.tracing import Tracing  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise SettingsError(
             "BOXOFFICE_OTEL_ENDPOINT is set, and OpenTelemetry is not installed: pip install 'boxoffice[otel]'"
@@ -111,7 +102,7 @@ def _reports(settings: Settings) -> "SentryReports | None":
     if settings.sentry_dsn is None:
         return None
     try:
-        from ..adapters.observing.sentry import BadDsn, SentryReports  # noqa: PLC0415
+        from ..adapters.observability.sentry import BadDsn, SentryReports  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise SettingsError(
             "BOXOFFICE_SENTRY_DSN is set, and Sentry's library is not installed: pip install 'boxoffice[sentry]'"
@@ -122,24 +113,24 @@ def _reports(settings: Settings) -> "SentryReports | None":
         raise SettingsError("BOXOFFICE_SENTRY_DSN must be a DSN of Sentry: https://key@host/project") from None
 
 
-def _unforeseen(metrics: Metrics, reports: "SentryReports | None") -> Unforeseen:
-    return Unforeseen(metrics.failed_unforeseen, *([] if reports is None else [reports.report]))
+def _unforeseen(metrics: Metrics, reports: "SentryReports | None") -> UnhandledErrors:
+    return UnhandledErrors(metrics.failed_unforeseen, *([] if reports is None else [reports.report]))
 
 
 def _observer(metrics: Metrics, tracing: "Tracing | None") -> Observer:
-    return metrics if tracing is None else Together(metrics, tracing)
+    return metrics if tracing is None else CompositeObserver(metrics, tracing)
 
 
 def _metrics(settings: Settings, storage: Storage) -> Metrics:
     return Metrics(_numbers(settings), storage.figures, __version__)
 
 
-def _numbers(settings: Settings) -> Numbers:
+def _numbers(settings: Settings) -> Counters:
     if settings.metrics_directory is None:
-        return Numbers()
+        return Counters()
     try:
         make_private_folder(settings.metrics_directory)
-        return SharedNumbers(settings.metrics_directory)
+        return SharedCounters(settings.metrics_directory)
     except OSError as error:
         raise SettingsError(
             f"BOXOFFICE_METRICS_DIRECTORY must name a directory that can be written: {error.strerror}"
@@ -185,14 +176,14 @@ def _ledger_file(database: Path) -> Path:
     return database.with_name(f"{database.name}.sandbox.db")
 
 
-def _courier(settings: Settings) -> Courier:
-    return HttpCourier(allows_private=settings.webhooks_private)
+def _courier(settings: Settings) -> WebhookSender:
+    return HttpWebhookSender(allows_private=settings.webhooks_private)
 
 
-def _postman(settings: Settings) -> Postman:
+def _postman(settings: Settings) -> EmailSender:
     if settings.smtp_url is None or settings.mail_from is None:
         raise SettingsError("BOXOFFICE_SMTP_URL and BOXOFFICE_MAIL_FROM must be set to send mails")
-    from ..adapters.telling.postmen import Encryption, MailServer, SmtpPostman  # noqa: PLC0415
+    from ..adapters.notifications.smtp_sender import Encryption, MailServer, SmtpSender  # noqa: PLC0415
 
     url = settings.smtp_url
     server = MailServer(
@@ -203,7 +194,7 @@ def _postman(settings: Settings) -> Postman:
         encryption=Encryption(url.encryption),
         ca=url.ca,
     )
-    return SmtpPostman(server, settings.mail_from, public_url=settings.public_url)
+    return SmtpSender(server, settings.mail_from, public_url=settings.public_url)
 
 
 def _initialize_event(turnstile: Turnstile, settings: Settings) -> InitializeEvent:
@@ -294,7 +285,7 @@ class Container(DeclarativeContainer):
     enable_user = Singleton(EnableUser, storage, clock)
     list_users = Singleton(ListUsers, reads)
 
-    courier: Singleton[Courier] = Singleton(_courier, settings)
+    courier: Singleton[WebhookSender] = Singleton(_courier, settings)
     create_webhook = Singleton(CreateWebhook, storage, courier, clock, ids)
     delete_webhook = Singleton(DeleteWebhook, storage)
     list_webhooks = Singleton(ListWebhooks, storage)
@@ -302,7 +293,7 @@ class Container(DeclarativeContainer):
     list_deliveries = Singleton(ListDeliveries, storage)
     resend_delivery = Singleton(ResendDelivery, storage, clock)
     deliver_webhooks = Singleton(DeliverWebhooks, storage, courier, clock, ids, jitter=jitter)
-    postman: Singleton[Postman] = Singleton(_postman, settings)
+    postman: Singleton[EmailSender] = Singleton(_postman, settings)
     send_mails = Singleton(SendMails, storage, postman, clock, ids, jitter=jitter)
 
     read_event = Singleton(ReadEvent, reads)

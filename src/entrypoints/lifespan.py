@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
-from ..application.failures import Unavailable
+from ..application.ports.errors import Unavailable
 from .container import Container, migrate
 
 RESUME_EVERY = 2.0

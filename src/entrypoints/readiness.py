@@ -4,8 +4,8 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from ..application.failures import Unavailable
-from ..application.ports import Storage
+from ..application.ports.errors import Unavailable
+from ..application.ports.storage import Storage
 
 _ENDING: Final = "This process is about to end."
 

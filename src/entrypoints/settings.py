@@ -20,10 +20,10 @@ from msgspec import Struct
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..domain.addresses import email
-from ..domain.money import currency
 from ..domain.user import Organizers
-from .strength import MADE_BY, RANDOM_BYTES, weakness_of
+from ..domain.values.addresses import email
+from ..domain.values.money import currency
+from .secret_strength import MADE_BY, RANDOM_BYTES, weakness_of
 
 PREFIX: Final = "BOXOFFICE_"
 MOST_PORT: Final = 65_535

@@ -9,20 +9,27 @@ import pytest
 from msgspec.structs import replace
 
 from boxoffice.adapters.memory import Step
-from boxoffice.application import list_users, transaction
-from boxoffice.application.authenticate import LOOKS_AGAIN_AFTER, LOOKS_EVERY, MARGIN, Authenticate, Caller
-from boxoffice.application.change_profile import ChangeProfile, ProfileChanges, ReadProfile
-from boxoffice.application.create_user import CreateUser, Registration
-from boxoffice.application.disable_user import DisableUser, EnableUser
-from boxoffice.application.failures import OutcomeUnknown, Retryable, Unavailable
-from boxoffice.application.grant_role import GrantRole
-from boxoffice.application.limits_on_login import FailedLogins, LogInWithinLimits
-from boxoffice.application.list_users import ListUsers
-from boxoffice.application.log_in import SESSION_LIFETIME, Credentials, LogIn, SignedIn
-from boxoffice.application.log_out import LogOut
-from boxoffice.application.ports import Asker, Claims
-from boxoffice.application.refresh_session import RefreshSession
-from boxoffice.application.transaction import ATTEMPTS, in_transaction
+from boxoffice.application.accounts import list_users
+from boxoffice.application.accounts.authenticate import (
+    LOOKS_AGAIN_AFTER,
+    LOOKS_EVERY,
+    MARGIN,
+    Authenticate,
+    Caller,
+)
+from boxoffice.application.accounts.change_profile import ChangeProfile, ProfileChanges, ReadProfile
+from boxoffice.application.accounts.create_user import CreateUser, Registration
+from boxoffice.application.accounts.disable_user import DisableUser, EnableUser
+from boxoffice.application.accounts.grant_role import GrantRole
+from boxoffice.application.accounts.list_users import ListUsers
+from boxoffice.application.accounts.log_in import SESSION_LIFETIME, Credentials, LogIn, SignedIn
+from boxoffice.application.accounts.log_out import LogOut
+from boxoffice.application.accounts.login_throttle import FailedLogins, LogInWithinLimits
+from boxoffice.application.accounts.refresh_session import RefreshSession
+from boxoffice.application.ports.errors import OutcomeUnknown, Retryable, Unavailable
+from boxoffice.application.ports.security import Asker, Claims
+from boxoffice.application.turnstile import retrying_transaction as transaction
+from boxoffice.application.turnstile.retrying_transaction import ATTEMPTS, in_transaction
 from boxoffice.domain.refusals import (
     EmailTaken,
     InvalidRequest,

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from boxoffice.application.allowances import ANSWER_OVERHEAD, Allowance
-from boxoffice.application.idempotency import Answer, Key, Once, Replayed
-from boxoffice.application.initialize_event import InitializeEvent
-from boxoffice.domain.book import Book
+from boxoffice.application.events.initialize_event import InitializeEvent
+from boxoffice.application.limits.allowances import ANSWER_OVERHEAD, Allowance
+from boxoffice.application.ports.idempotency import Answer, IdempotentRequest, Key, Replayed
+from boxoffice.domain.decisions.book import Book
+from boxoffice.domain.decisions.organize import Edit, Initialize, general_admission
 from boxoffice.domain.event import EventChanges, EventDetails, EventStatus
-from boxoffice.domain.organize import Edit, Initialize, general_admission
 from boxoffice.domain.refusals import NotAllowed, TooManyRequests
 from boxoffice.domain.user import Organizers
 
@@ -91,13 +91,13 @@ async def test_answers_are_kept_up_to_so_many_bytes_for_each_user() -> None:
     world = World(answers=Allowance(ANSWER_OVERHEAD + 100))
     first, second, third = [await world.event() for _ in range(3)]
 
-    def once(text: str, actor: Any = ANA) -> Once[Any]:
+    def once(text: str, actor: Any = ANA) -> IdempotentRequest[Any]:
         def render(_: Any) -> Answer:
             return Answer(status=201, body=b"x" * 99)
 
-        return Once(key=Key(actor.user_id, text), fingerprint=b"", render=render)
+        return IdempotentRequest(key=Key(actor.user_id, text), fingerprint=b"", render=render)
 
-    async def book(event_id: Any, key: Once[Any] | None, actor: Any = ANA) -> Any:
+    async def book(event_id: Any, key: IdempotentRequest[Any] | None, actor: Any = ANA) -> Any:
         return await world.book_ticket(Book(booking_id=world.ids.new(), event_id=event_id, actor=actor), key)
 
     await book(first, once("1"))

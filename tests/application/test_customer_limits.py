@@ -6,12 +6,12 @@ from uuid import UUID
 import pytest
 
 from boxoffice.adapters.memory import Step
-from boxoffice.application.cancel_booking import Cancellation
+from boxoffice.application.bookings.cancel_booking import Cancellation
 from boxoffice.domain.booking import Booking, BookingStatus
-from boxoffice.domain.cancel import Cancel
+from boxoffice.domain.decisions.cancel import Cancel
 from boxoffice.domain.event import TicketTypeSpec
-from boxoffice.domain.money import Money
-from boxoffice.domain.refusals import AlreadyBooked, HoldExpired, InvalidRequest, LimitExceeded, NotFound
+from boxoffice.domain.refusals import AlreadyBooked, InvalidRequest, LimitExceeded, NotFound, PaymentWindowClosed
+from boxoffice.domain.values.money import Money
 from tests.application.world import ANA, BEN, World, later
 
 ROWS = (TicketTypeSpec(name="A", total_tickets=9), TicketTypeSpec(name="B", total_tickets=9))
@@ -131,7 +131,7 @@ async def test_a_late_payment_brings_nothing_back_beyond_the_limit(world: World)
     held = await world.book(event_id, ANA, 2, first)
     world.clock.time = later(minutes=5)
     await world.book(event_id, ANA, 1, second)
-    with pytest.raises(HoldExpired):
+    with pytest.raises(PaymentWindowClosed):
         await world.pay(held)
     await world.hold_to_the_facts(event_id)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from boxoffice.application.fair_queue import FairQueue, TooManyWait
+from boxoffice.application.limits.fair_queue import FairQueue, TooManyWait
 
 
 class Pool:

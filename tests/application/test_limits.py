@@ -5,8 +5,15 @@ import asyncio
 import pytest
 
 from boxoffice.adapters.memory import MemoryStorage, Step
-from boxoffice.application.failures import Unavailable
-from boxoffice.application.limits import AT_ONCE, NOT_WORTH_TELLING, Counter, Limit, RequestLimits, ShareCounts
+from boxoffice.application.limits.rate_limits import (
+    AT_ONCE,
+    NOT_WORTH_TELLING,
+    Counter,
+    Limit,
+    RequestLimits,
+    ShareCounts,
+)
+from boxoffice.application.ports.errors import Unavailable
 from boxoffice.domain.refusals import TooManyRequests
 from tests.application.world import CountedIds
 

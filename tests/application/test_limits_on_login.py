@@ -8,16 +8,17 @@ from uuid import UUID
 import pytest
 
 from boxoffice.adapters.memory import MemoryStorage, Step
-from boxoffice.application.failures import Unavailable
-from boxoffice.application.limits_on_login import (
+from boxoffice.application.accounts.log_in import Credentials, LogIn, SignedIn
+from boxoffice.application.accounts.login_throttle import (
     MOST_OF_ACCOUNT,
     MOST_OF_ADDRESS,
     MOST_REMEMBERED,
     FailedLogins,
     LogInWithinLimits,
 )
-from boxoffice.application.log_in import Credentials, LogIn, SignedIn
-from boxoffice.application.ports import Failures, Token
+from boxoffice.application.ports.errors import Unavailable
+from boxoffice.application.ports.repositories import Failures
+from boxoffice.application.ports.security import Token
 from boxoffice.domain.refusals import InvalidRequest, TooManyRequests, WrongCredentials
 from tests.application.world import NOW, SetClock
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from boxoffice.application.idempotency import Answer, Key, Once, Replayed
-from boxoffice.application.initialize_event import InitializeEvent
+from boxoffice.application.events.initialize_event import InitializeEvent
+from boxoffice.application.ports.idempotency import Answer, IdempotentRequest, Key, Replayed
+from boxoffice.domain.decisions.organize import Edit, Initialize, general_admission
 from boxoffice.domain.event import EventChanges, EventDetails, EventStatus
-from boxoffice.domain.organize import Edit, Initialize, general_admission
 from boxoffice.domain.refusals import TooManyEvents
 from boxoffice.domain.user import Actor
 
@@ -80,8 +80,10 @@ async def test_what_is_cancelled_in_the_same_transaction_makes_room(world: World
 
 
 async def test_an_answer_from_before_is_given_again_at_the_bound(world: World) -> None:
-    def once(text: str) -> Once[Any]:
-        return Once(key=Key(ORGANIZER.user_id, text), fingerprint=b"", render=lambda _: Answer(status=201, body=b""))
+    def once(text: str) -> IdempotentRequest[Any]:
+        return IdempotentRequest(
+            key=Key(ORGANIZER.user_id, text), fingerprint=b"", render=lambda _: Answer(status=201, body=b"")
+        )
 
     first = command(world)
     await world.initialize_event(first, once("first"))

@@ -6,16 +6,24 @@ from uuid import UUID
 import pytest
 
 from boxoffice.adapters.memory import Step
-from boxoffice.application.failures import Conflict, OutcomeUnknown, Unavailable
-from boxoffice.application.ports import UnitOfWork
-from boxoffice.application.send_mails import AT_ONCE, LONGEST_ROUND, PIECE, TURN, WINDOW, Mailed, SendMails
-from boxoffice.application.telling import Letter, Refused, Undeliverable
-from boxoffice.application.transaction import in_transaction
+from boxoffice.application.background.send_mails import (
+    AT_ONCE,
+    LONGEST_ROUND,
+    PIECE,
+    TURN,
+    WINDOW,
+    Mailed,
+    SendMails,
+)
+from boxoffice.application.ports.errors import Conflict, OutcomeUnknown, Unavailable
+from boxoffice.application.ports.notifications import Email, Refused, Undeliverable
+from boxoffice.application.ports.storage import UnitOfWork
+from boxoffice.application.turnstile.retrying_transaction import in_transaction
 from boxoffice.domain.booking import Booking, BookingStatus
 from boxoffice.domain.event import EventStatus
 from boxoffice.domain.mails import LATEST, RETRY_AFTER, Mail, MailKind
-from boxoffice.domain.money import Money
 from boxoffice.domain.user import Actor, User
+from boxoffice.domain.values.money import Money
 from tests.application.world import ANA, BEN, NOW, World, customer
 
 PRICE = Money(1_000, "EUR")
@@ -26,13 +34,13 @@ class ToldPostman:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.sent: list[Letter] = []
+        self.sent: list[Email] = []
         self.asked = 0
         self.rests = 0
         self.fails: Exception | None = None
         self.takes = timedelta(0)
 
-    async def send(self, letter: Letter, now: datetime) -> None:
+    async def send(self, letter: Email, now: datetime) -> None:
         self.asked += 1
         self._world.clock.time += self.takes
         if self.fails is not None:
@@ -281,7 +289,7 @@ async def test_looking_through_comes_to_an_end_too(desk: Desk) -> None:
 
 async def test_events_are_looked_at_by_and_by(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     assert WINDOW >= 1_000
-    monkeypatch.setattr("boxoffice.application.send_mails.WINDOW", 2)
+    monkeypatch.setattr("boxoffice.application.background.send_mails.WINDOW", 2)
     for _ in range(5):
         await desk.world.event(1)
     for left in (3, 1, 0, 0):

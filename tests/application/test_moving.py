@@ -4,10 +4,10 @@ from datetime import timedelta
 from typing import Any
 
 from boxoffice.domain.booking import BookingStatus
+from boxoffice.domain.decisions.organize import Edit
+from boxoffice.domain.decisions.settle import STEP
 from boxoffice.domain.event import EventChanges, EventStatus
-from boxoffice.domain.money import Money
-from boxoffice.domain.organize import Edit
-from boxoffice.domain.settle import STEP
+from boxoffice.domain.values.money import Money
 
 from .world import NOW, ORGANIZER, World
 

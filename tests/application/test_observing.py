@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 import pytest
 
 from boxoffice.adapters.memory import Step
-from boxoffice.application.failures import Conflict, Locked, OutcomeUnknown, Retryable, Unavailable
-from boxoffice.application.observing import Backlog, Overload, Passage, Trouble, Verified
-from boxoffice.application.turnstile import ATTEMPTS
-from boxoffice.application.verify_promises import PROMISES, NoteVerdict, Verdict
+from boxoffice.application.background.verify_promises import PROMISES, NoteVerdict, Verdict
+from boxoffice.application.ports.errors import Conflict, Locked, OutcomeUnknown, Retryable, Unavailable
+from boxoffice.application.ports.observability import Backlog, BatchStats, Overload, Trouble, Verified
+from boxoffice.application.turnstile.command_queue import ATTEMPTS
 from boxoffice.domain.booking import BookingStatus
 from boxoffice.domain.refusals import AlreadyBooked
 from boxoffice.domain.replay import Breach
@@ -25,7 +25,7 @@ class Watcher:
         self.arrived = 0
         self.batches: list[Sequence[object]] = []
         self.is_inside = False
-        self.passages: list[Passage] = []
+        self.passages: list[BatchStats] = []
         self.failures: list[tuple[Trouble, int]] = []
         self.overloads: list[Overload] = []
 
@@ -37,7 +37,7 @@ class Watcher:
         self.batches.append(marks)
         return self._inside()
 
-    def passed(self, passage: Passage) -> None:
+    def passed(self, passage: BatchStats) -> None:
         assert self.is_inside
         self.passages.append(passage)
 

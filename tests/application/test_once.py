@@ -7,15 +7,14 @@ from typing import Any
 import pytest
 
 from boxoffice.adapters.memory import Step
-from boxoffice.application.failures import OutcomeUnknown, Unavailable
-from boxoffice.application.idempotency import Answer, Key, Once, Replayed, is_kept
-from boxoffice.application.pay_booking import PaymentUnknown
-from boxoffice.application.verify_promises import VerifyPromises
-from boxoffice.domain.book import Book
-from boxoffice.domain.cancel import Cancel
+from boxoffice.application.background.verify_promises import VerifyPromises
+from boxoffice.application.bookings.pay_booking import PaymentUnknown
+from boxoffice.application.ports.errors import OutcomeUnknown, Unavailable
+from boxoffice.application.ports.idempotency import Answer, IdempotentRequest, Key, Replayed, is_kept
+from boxoffice.domain.decisions.book import Book
+from boxoffice.domain.decisions.cancel import Cancel
+from boxoffice.domain.decisions.organize import AddTicketType, Initialize, general_admission
 from boxoffice.domain.event import EventDetails, TicketTypeSpec
-from boxoffice.domain.money import Money
-from boxoffice.domain.organize import AddTicketType, Initialize, general_admission
 from boxoffice.domain.refusals import (
     AlreadyBooked,
     EventStarted,
@@ -27,11 +26,12 @@ from boxoffice.domain.refusals import (
     RequestInProgress,
     TooManyEvents,
 )
+from boxoffice.domain.values.money import Money
 
 from .world import ANA, BEN, ORGANIZER, World
 
 
-def once(text: str = "k", request: str = "book", actor: Any = ANA) -> Once[Any]:
+def once(text: str = "k", request: str = "book", actor: Any = ANA) -> IdempotentRequest[Any]:
     """A request with a key."""
 
     def render(result: Any) -> Answer:
@@ -39,10 +39,10 @@ def once(text: str = "k", request: str = "book", actor: Any = ANA) -> Once[Any]:
             return Answer(status=409, body=repr(result).encode())
         return Answer(status=201, body=str(result).encode(), location="/here")
 
-    return Once(key=Key(actor.user_id, text), fingerprint=request.encode(), render=render)
+    return IdempotentRequest(key=Key(actor.user_id, text), fingerprint=request.encode(), render=render)
 
 
-def book(world: World, event_id: Any, key: Once[Any], actor: Any = ANA) -> Any:
+def book(world: World, event_id: Any, key: IdempotentRequest[Any], actor: Any = ANA) -> Any:
     """Book with a key."""
     return world.book_ticket(Book(booking_id=world.ids.new(), event_id=event_id, actor=actor), key)
 

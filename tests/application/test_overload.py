@@ -9,12 +9,12 @@ from uuid import UUID
 import pytest
 
 from boxoffice.adapters.memory import Step
-from boxoffice.application.failures import Unavailable
-from boxoffice.application.observing import Overload
-from boxoffice.application.throughput import ASSUMED_PER_SECOND, Throughput
-from boxoffice.application.turnstile import LEAST_WAITING, MOST_WAITING, Bounds
+from boxoffice.application.ports.errors import Unavailable
+from boxoffice.application.ports.observability import Overload
+from boxoffice.application.turnstile.command_queue import LEAST_WAITING, MOST_WAITING, Bounds
+from boxoffice.application.turnstile.throughput import ASSUMED_PER_SECOND, Throughput
 from boxoffice.domain.booking import Booking
-from boxoffice.entrypoints.simulation.loop import make_loop
+from boxoffice.entrypoints.harness.simulation.loop import make_loop
 from tests.application.test_observing import Watcher
 from tests.application.world import World, customer
 

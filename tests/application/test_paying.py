@@ -7,23 +7,23 @@ from uuid import UUID
 import pytest
 
 from boxoffice.adapters.memory import Step
-from boxoffice.application.failures import OutcomeUnknown, Unavailable
-from boxoffice.application.idempotency import Answer, Key, Once
-from boxoffice.application.pay_booking import Bill, PaymentUnknown
-from boxoffice.application.queries import ListPayments
-from boxoffice.application.verify_promises import VerifyPromises
+from boxoffice.application.background.verify_promises import VerifyPromises
+from boxoffice.application.bookings.pay_booking import Bill, PaymentUnknown
+from boxoffice.application.bookings.queries import ListPayments
+from boxoffice.application.ports.errors import OutcomeUnknown, Unavailable
+from boxoffice.application.ports.idempotency import Answer, IdempotentRequest, Key
 from boxoffice.domain.booking import Booking
 from boxoffice.domain.event import EventStatus
-from boxoffice.domain.money import Money
-from boxoffice.domain.payment import GIVE_UP, UNDER_WAY, PaymentMethod, PaymentState
+from boxoffice.domain.payment import GIVE_UP, UNDER_WAY, ChargeStatus, PaymentMethod
 from boxoffice.domain.refusals import (
-    HoldExpired,
     NotFound,
     PaymentDeclined,
     PaymentNotDue,
     PaymentUnderWay,
+    PaymentWindowClosed,
     RequestInProgress,
 )
+from boxoffice.domain.values.money import Money
 
 from .world import ANA, BEN, CLEO, ORGANIZER, STRANGER, World
 
@@ -46,18 +46,18 @@ async def check_all(world: World) -> None:
     """No promise is broken, and the provider keeps what we say it does."""
     assert (await VerifyPromises(world.storage, world.clock)()).breaches == []
     ours = [each for payments in world.storage._tables.payments.values() for each in payments.values()]
-    done = {each.id for each in ours if each.status is PaymentState.SUCCEEDED}
+    done = {each.id for each in ours if each.status is ChargeStatus.SUCCEEDED}
     assert done & world.gateway.charges.keys() == {each for each, taken in world.gateway.charges.items() if taken}
     assert world.gateway.refunds.keys() == done & world.gateway.refunds.keys()
 
 
-def request(key: str = "k") -> Once[Booking]:
+def request(key: str = "k") -> IdempotentRequest[Booking]:
     """A request with a key."""
 
     def render(result: Booking | Exception) -> Answer:
         return Answer(status=409 if isinstance(result, Exception) else 200, body=repr(result).encode())
 
-    return Once(key=Key(ANA.user_id, key), fingerprint=b"pay", render=render)
+    return IdempotentRequest(key=Key(ANA.user_id, key), fingerprint=b"pay", render=render)
 
 
 async def test_a_paid_hold_is_confirmed() -> None:
@@ -179,7 +179,7 @@ async def test_a_charge_that_never_left_is_given_up_by_the_sweeper() -> None:
     world.clock.time += GIVE_UP
     await world.sweep()
     (payment,) = await world.storage.reads.payments(booking.id)
-    assert payment.status is PaymentState.FAILED
+    assert payment.status is ChargeStatus.FAILED
 
 
 async def test_of_two_payments_at_once_one_waits_and_finds_it_paid() -> None:
@@ -244,7 +244,7 @@ async def test_a_payment_that_comes_too_late_gets_tickets_or_its_money(is_taken:
         await world.book(event_id, BEN)
     opened.set()
     if is_taken:
-        with pytest.raises(HoldExpired):
+        with pytest.raises(PaymentWindowClosed):
             await paying
     else:
         await paying
@@ -418,7 +418,7 @@ async def test_one_payment_that_cannot_be_settled_holds_up_no_other() -> None:
 
 
 async def test_a_provider_that_hangs_is_asked_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("boxoffice.application.sweep.PATIENCE", 0.0)
+    monkeypatch.setattr("boxoffice.application.background.sweep.PATIENCE", 0.0)
     world = World()
     _, booking = await held(world)
     await world.pay(booking)

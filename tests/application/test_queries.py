@@ -8,18 +8,17 @@ from uuid import UUID
 import pytest
 
 from boxoffice.adapters.memory import Step
-from boxoffice.application.ports import EventKey, WaitingKey
-from boxoffice.application.queries import (
+from boxoffice.application.bookings.queries import (
     ListBookings,
     ListEventBookings,
-    ListEvents,
     ReadBooking,
-    ReadChanges,
     ReadWaitingList,
 )
+from boxoffice.application.events.queries import ListEvents, ReadChanges
+from boxoffice.application.ports.queries import EventKey, WaitingKey
 from boxoffice.domain.booking import Booking, BookingStatus, Place
+from boxoffice.domain.decisions.organize import AddTicketType, Edit, EditTicketType
 from boxoffice.domain.event import EventChanges, EventStatus, TicketTypeChanges, TicketTypeSpec
-from boxoffice.domain.organize import AddTicketType, Edit, EditTicketType
 from boxoffice.domain.refusals import NotAllowed, NotFound
 from boxoffice.domain.user import Actor, Organizers, Role
 from tests.application.world import ADMIN, ANA, BEN, CLEO, NOW, ORGANIZER, STRANGER, World, later

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from boxoffice.application.failures import Unavailable
-from boxoffice.application.sharing import Shared
+from boxoffice.application.ports.errors import Unavailable
+from boxoffice.application.turnstile.coalesced_reads import CoalescedReads
 
 
 class Source:
@@ -35,7 +35,7 @@ async def a_turn() -> None:
 
 async def test_who_asks_while_a_query_runs_shares_the_next_one() -> None:
     source = Source()
-    read = Shared(source.load)
+    read = CoalescedReads(source.load)
     first = read("a")
     await a_turn()
     source.values["a"] = 7
@@ -51,7 +51,7 @@ async def test_who_asks_while_a_query_runs_shares_the_next_one() -> None:
 
 async def test_who_leaves_takes_nobody_along() -> None:
     source = Source()
-    read = Shared(source.load)
+    read = CoalescedReads(source.load)
     leaving, staying = (read("a") for _ in range(2))
     await a_turn()
     leaving.cancel()
@@ -63,7 +63,7 @@ async def test_who_leaves_takes_nobody_along() -> None:
 
 async def test_when_the_database_is_away_all_are_told_at_once() -> None:
     source = Source()
-    read = Shared(source.load)
+    read = CoalescedReads(source.load)
     first = read("a")
     await a_turn()
     behind = read("b")
@@ -79,7 +79,7 @@ async def test_when_the_database_is_away_all_are_told_at_once() -> None:
 
 async def test_a_mistake_of_ours_fails_those_it_is_about() -> None:
     source = Source()
-    read = Shared(source.load)
+    read = CoalescedReads(source.load)
     first = read("a")
     await a_turn()
     behind = read("b")
@@ -93,7 +93,7 @@ async def test_a_mistake_of_ours_fails_those_it_is_about() -> None:
 
 async def test_nobody_waits_for_a_query_that_was_cancelled() -> None:
     source = Source()
-    read = Shared(source.load)
+    read = CoalescedReads(source.load)
     source.failures.append(asyncio.CancelledError())
     source.gate.release()
     with pytest.raises(Unavailable):
@@ -104,7 +104,7 @@ async def test_nobody_waits_for_a_query_that_was_cancelled() -> None:
 
 async def test_who_has_left_is_told_of_no_failure() -> None:
     source = Source()
-    read = Shared(source.load)
+    read = CoalescedReads(source.load)
     leaving, staying = (read("a") for _ in range(2))
     await a_turn()
     leaving.cancel()

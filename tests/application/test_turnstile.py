@@ -11,15 +11,17 @@ import pytest
 from msgspec.structs import replace
 
 from boxoffice.adapters.memory import Step, unit_of_work
-from boxoffice.adapters.memory.unit_of_work import MemoryInventories
-from boxoffice.application import turnstile
-from boxoffice.application.cancel_booking import Cancellation
-from boxoffice.application.failures import Conflict, Locked, OutcomeUnknown, Retryable, Unavailable
-from boxoffice.application.ports import Needs
-from boxoffice.application.turnstile import ATTEMPTS, MOST_WAITING, SAVED_FIRST, SAVED_TOGETHER, Bounds
-from boxoffice.domain.book import Book
+from boxoffice.adapters.memory.unit_of_work import MemoryEventRepository
+from boxoffice.application.bookings.cancel_booking import Cancellation
+from boxoffice.application.ports.errors import Conflict, Locked, OutcomeUnknown, Retryable, Unavailable
+from boxoffice.application.ports.loading import LoadSpec
+from boxoffice.application.turnstile import command_queue
+from boxoffice.application.turnstile.batch import SAVED_FIRST, SAVED_TOGETHER
+from boxoffice.application.turnstile.command_queue import ATTEMPTS, MOST_WAITING, Bounds
 from boxoffice.domain.booking import Booking, BookingStatus
-from boxoffice.domain.cancel import Cancel
+from boxoffice.domain.decisions.book import Book
+from boxoffice.domain.decisions.cancel import Cancel
+from boxoffice.domain.decisions.settle import STEP
 from boxoffice.domain.event import EventStatus, TicketTypeSpec, WaitingListPolicy
 from boxoffice.domain.inventory import Decision, Inventory
 from boxoffice.domain.refusals import (
@@ -31,7 +33,6 @@ from boxoffice.domain.refusals import (
     NotOnSale,
     Refusal,
 )
-from boxoffice.domain.settle import STEP
 from tests.application.world import ANA, BEN, CLEO, DAN, EVE, ORGANIZER, World, customer
 
 NOWHERE = UUID(int=77)
@@ -133,10 +134,10 @@ async def test_a_full_transaction_saves_what_is_decided_while_it_goes_on(
 ) -> None:
     """And each command finds what was decided before it, saved or not. The last go with COMMIT."""
     saves: list[tuple[int, bool]] = []
-    save = MemoryInventories.save
+    save = MemoryEventRepository.save
 
     async def watched(
-        self: MemoryInventories, decisions: Sequence[Decision[Any]], mark: UUID, *, more_follow: bool = False
+        self: MemoryEventRepository, decisions: Sequence[Decision[Any]], mark: UUID, *, more_follow: bool = False
     ) -> None:
         saves.append((len(decisions), more_follow))
         await save(self, decisions, mark, more_follow=more_follow)
@@ -144,7 +145,7 @@ async def test_a_full_transaction_saves_what_is_decided_while_it_goes_on(
     commands = SAVED_FIRST + others
     world = World(bounds=Bounds(least_waiting=MOST_WAITING, most_together=commands))
     event_id = await world.event(commands - 1)
-    monkeypatch.setattr(MemoryInventories, "save", watched)
+    monkeypatch.setattr(MemoryEventRepository, "save", watched)
     booked = await outcomes(*(world.book(event_id, customer(number)) for number in range(commands)))
     assert saves == [(SAVED_FIRST, True), (others, False)]
     assert [each.queue_number for each in booked[-2:]] == [None, 1]
@@ -178,7 +179,7 @@ async def test_a_command_that_breaks_fails_alone(world: World) -> None:
         raise ZeroDivisionError
 
     async def break_down() -> None:
-        await world.turnstile.admit(None, Needs(event_id=event_id), broken)
+        await world.turnstile.admit(None, LoadSpec(event_id=event_id), broken)
 
     commits = world.faults.count(Step.COMMITTED)
     results = await outcomes(world.book(event_id, ANA), break_down(), world.book(event_id, BEN))
@@ -460,15 +461,15 @@ async def test_a_lost_commit_that_arrives_late_is_not_done_again(
     event_id = await world.event(2)
     world.faults.plan(Step.COMMITTED, OutcomeUnknown())
     world.faults.plan(Step.COMMIT, None, Retryable())
-    holds = MemoryInventories.holds
+    holds = MemoryEventRepository.holds
     looks = 0
 
-    async def look(inventories: MemoryInventories, last: Mapping[UUID, int], mark: UUID) -> bool:
+    async def look(inventories: MemoryEventRepository, last: Mapping[UUID, int], mark: UUID) -> bool:
         nonlocal looks
         looks += 1
         return looks > looks_in_vain and await holds(inventories, last, mark)
 
-    monkeypatch.setattr(MemoryInventories, "holds", look)
+    monkeypatch.setattr(MemoryEventRepository, "holds", look)
     booking = await world.book(event_id, ANA)
     assert booking.status is BookingStatus.CONFIRMED
     assert looks == looks_in_vain + 1
@@ -480,7 +481,7 @@ async def test_an_outcome_that_stays_unknown_is_given_up_in_time(world: World, m
     event_id = await world.event(2)
     world.faults.plan(Step.COMMITTED, OutcomeUnknown())
     world.faults.plan(Step.BEGIN, None, *[Unavailable()] * 1_000_000)
-    monkeypatch.setattr(turnstile, "DEADLINE", 0.02)
+    monkeypatch.setattr(command_queue, "DEADLINE", 0.02)
     assert await outcomes(world.book(event_id, ANA)) == [Unavailable]
 
 
@@ -507,7 +508,7 @@ async def test_a_storage_that_goes_away_while_a_batch_is_redone_keeps_what_was_a
 
 async def test_a_storage_that_does_not_answer_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     event_id = await world.event(5)
-    monkeypatch.setattr(turnstile, "DEADLINE", 0.02)
+    monkeypatch.setattr(command_queue, "DEADLINE", 0.02)
     first, _ = await stopped(world, Step.LOCK, event_id)
     assert await outcomes(first) == [Unavailable]
     assert await outcomes(world.book(event_id, ANA)) != [Unavailable]
@@ -608,7 +609,7 @@ async def test_what_is_still_held_is_said_again_and_to_nobody_else(world: World)
 
 
 async def test_who_has_stood_by_is_answered_in_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turnstile, "DEADLINE_OF_BYSTANDERS", 0.02)
+    monkeypatch.setattr(command_queue, "DEADLINE_OF_BYSTANDERS", 0.02)
     held, other = await world.event(5), await world.event(5)
     world.faults.plan(Step.LOCK, Locked([held]))
     first, opened = await stopped(world, Step.LOCK, held)
@@ -641,7 +642,7 @@ async def test_a_lock_that_cannot_be_had_names_its_event(world: World, monkeypat
     monkeypatch.setattr(unit_of_work, "LOCK_WAIT", 0.02)
     held, other = await world.event(5), await world.event(5)
     async with world.storage.begin() as somebody_else:
-        await somebody_else.inventories.lock([Needs(event_id=held)])
+        await somebody_else.inventories.lock([LoadSpec(event_id=held)])
         results = await outcomes(world.book(other, ANA), world.book(held, ANA), world.book(NOWHERE, ANA))
         assert (results[0].status, *results[1:]) == (BookingStatus.CONFIRMED, Locked, NotFound)
     assert (await world.book(held, ANA)).status is BookingStatus.CONFIRMED

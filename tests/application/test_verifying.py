@@ -8,16 +8,17 @@ from typing import Any, cast
 import pytest
 from msgspec.structs import replace
 
-from boxoffice.application.failures import Retryable, Unavailable
-from boxoffice.application.idempotency import Answer, Key, Remembered
-from boxoffice.application.ports import Snapshot, Storage
-from boxoffice.application.verify_promises import PROMISES, Verdict, VerifyPromises
+from boxoffice.application.background.verify_promises import PROMISES, Verdict, VerifyPromises
+from boxoffice.application.ports.errors import Retryable, Unavailable
+from boxoffice.application.ports.idempotency import Answer, Key, StoredResponse
+from boxoffice.application.ports.queries import Snapshot
+from boxoffice.application.ports.storage import Storage
 from boxoffice.domain.booking import Booking, BookingStatus, PaymentStatus
-from boxoffice.domain.cancel import Cancel
+from boxoffice.domain.decisions.cancel import Cancel
 from boxoffice.domain.event import EventStatus, TicketTypeSpec
-from boxoffice.domain.money import Money
-from boxoffice.domain.payment import Payment, PaymentKind, PaymentState
+from boxoffice.domain.payment import ChargeStatus, Payment, PaymentKind
 from boxoffice.domain.user import Actor
+from boxoffice.domain.values.money import Money
 
 from .world import ANA, BEN, CLEO, World
 
@@ -50,7 +51,7 @@ async def test_an_honest_history_breaks_no_promise() -> None:
 
 
 async def test_progress_tells_what_was_looked_at_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("boxoffice.application.verify_promises.ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("boxoffice.application.background.verify_promises.ROWS_AT_ONCE", 2)
     world = await busy_world()
     told: list[Verdict] = []
     await VerifyPromises(world.storage, world.clock)(told.append)
@@ -62,8 +63,8 @@ async def test_an_empty_box_office_breaks_no_promise() -> None:
 
 
 async def test_more_than_one_look_reads_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("boxoffice.application.verify_promises.ROWS_AT_ONCE", 2)
-    monkeypatch.setattr("boxoffice.application.verify_promises.EVENTS_AT_ONCE", 1)
+    monkeypatch.setattr("boxoffice.application.background.verify_promises.ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("boxoffice.application.background.verify_promises.EVENTS_AT_ONCE", 1)
     world = await busy_world()
     await world.event(2)
     found = await verdict(world)
@@ -234,12 +235,12 @@ async def test_money_that_was_taken_and_given_back_breaks_no_promise() -> None:
     "tamper",
     [
         lambda world: put_payment(world, BEN, PaymentKind.REFUND, amount=Money(2_501, "EUR")),
-        lambda world: put_payment(world, BEN, PaymentKind.REFUND, status=PaymentState.PENDING),
-        lambda world: put_payment(world, CLEO, PaymentKind.REFUND, status=PaymentState.SUCCEEDED),
+        lambda world: put_payment(world, BEN, PaymentKind.REFUND, status=ChargeStatus.PENDING),
+        lambda world: put_payment(world, CLEO, PaymentKind.REFUND, status=ChargeStatus.SUCCEEDED),
         lambda world: forget_payment(world, BEN, PaymentKind.REFUND),
         lambda world: forget_payment(world, BEN, PaymentKind.CHARGE),
         lambda world: forget_payment(world, ANA, PaymentKind.CHARGE),
-        lambda world: put_payment(world, ANA, PaymentKind.CHARGE, status=PaymentState.FAILED),
+        lambda world: put_payment(world, ANA, PaymentKind.CHARGE, status=ChargeStatus.FAILED),
         lambda world: put_payment_status(world, ANA, payment_status=PaymentStatus.DUE),
         lambda world: put_payment_status(world, ANA, status=BookingStatus.CANCELLED),
         lambda world: put_payment_status(world, CLEO, payment_status=PaymentStatus.NONE),
@@ -254,6 +255,6 @@ async def test_money_that_is_tampered_with_is_told(tamper: Callable[[World], Non
 async def test_an_answer_about_nothing_is_told() -> None:
     world = World()
     answer = Answer(status=201, body=b"{}", subject_id=world.ids.new())
-    kept = Remembered(key=Key(ANA.user_id, "k"), fingerprint=b"f", answer=answer)
+    kept = StoredResponse(key=Key(ANA.user_id, "k"), fingerprint=b"f", answer=answer)
     world.storage._tables.remembered[kept.key] = (world.clock.time, kept)
     assert (await verdict(world)).of(3)

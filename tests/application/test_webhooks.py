@@ -11,9 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from boxoffice.adapters.memory import Step
-from boxoffice.application.create_webhook import CreateWebhook, NewWebhook
-from boxoffice.application.delete_webhook import DeleteWebhook
-from boxoffice.application.deliver_webhooks import (
+from boxoffice.application.background.deliver_webhooks import (
     CROWDED_RUN,
     ENDING,
     LONGEST_RUN,
@@ -28,13 +26,15 @@ from boxoffice.application.deliver_webhooks import (
     DeliverWebhooks,
     Told,
 )
-from boxoffice.application.failures import Conflict, OutcomeUnknown, Retryable, Unavailable
-from boxoffice.application.idempotency import Answer, Key, Once, Replayed
-from boxoffice.application.ports import UnitOfWork
-from boxoffice.application.read_webhooks import ListDeliveries, ListWebhooks, ReadWebhook
-from boxoffice.application.resend_delivery import ResendDelivery
-from boxoffice.application.telling import Refused
-from boxoffice.application.transaction import in_transaction
+from boxoffice.application.ports.errors import Conflict, OutcomeUnknown, Retryable, Unavailable
+from boxoffice.application.ports.idempotency import Answer, IdempotentRequest, Key, Replayed
+from boxoffice.application.ports.notifications import Refused
+from boxoffice.application.ports.storage import UnitOfWork
+from boxoffice.application.turnstile.retrying_transaction import in_transaction
+from boxoffice.application.webhooks.create_webhook import CreateWebhook, NewWebhook
+from boxoffice.application.webhooks.delete_webhook import DeleteWebhook
+from boxoffice.application.webhooks.read_webhooks import ListDeliveries, ListWebhooks, ReadWebhook
+from boxoffice.application.webhooks.resend_delivery import ResendDelivery
 from boxoffice.domain.event import EventStatus
 from boxoffice.domain.facts import Fact
 from boxoffice.domain.refusals import (
@@ -205,14 +205,14 @@ class TestRegistering:
             await desk.delete(webhook.id, ORGANIZER)
 
 
-def once(text: str = "key", fingerprint: bytes = b"one") -> Once[Webhook]:
+def once(text: str = "key", fingerprint: bytes = b"one") -> IdempotentRequest[Webhook]:
     def render(result: Webhook | Exception) -> Answer:
         if isinstance(result, Refusal):
             return Answer(status=409, body=result.code.encode())
         assert isinstance(result, Webhook)
         return Answer(status=201, body=result.secret.encode())
 
-    return Once(key=Key(ORGANIZER.user_id, text), fingerprint=fingerprint, render=render)
+    return IdempotentRequest(key=Key(ORGANIZER.user_id, text), fingerprint=fingerprint, render=render)
 
 
 class TestKeys:
@@ -312,8 +312,8 @@ class TestTelling:
     async def test_events_are_looked_at_by_and_by(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         assert WINDOW >= 1_000
         assert WINDOWS >= 5
-        monkeypatch.setattr("boxoffice.application.deliver_webhooks.WINDOW", 2)
-        monkeypatch.setattr("boxoffice.application.deliver_webhooks.WINDOWS", 1)
+        monkeypatch.setattr("boxoffice.application.background.deliver_webhooks.WINDOW", 2)
+        monkeypatch.setattr("boxoffice.application.background.deliver_webhooks.WINDOWS", 1)
         webhook = await desk.webhook()
         for _ in range(5):
             await desk.world.event()
@@ -761,7 +761,7 @@ class TestPace:
         assert most == MOST_IN_STORAGE
 
     async def test_events_of_all_windows_have_their_turns(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("boxoffice.application.deliver_webhooks.WINDOW", STREAMS)
+        monkeypatch.setattr("boxoffice.application.background.deliver_webhooks.WINDOW", STREAMS)
         webhook = await desk.webhook()
         events = [await desk.world.event() for _ in range(2 * STREAMS)]
         told: set[UUID] = set()
@@ -776,7 +776,7 @@ class TestPace:
     async def test_it_is_not_remembered_for_ever_who_had_a_turn(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("boxoffice.application.deliver_webhooks._MOST_OWNERS", 3)
+        monkeypatch.setattr("boxoffice.application.background.deliver_webhooks._MOST_OWNERS", 3)
         await self.crowd(desk, 5, 1, 1)
         await desk.deliver()
         assert len(desk.deliver._last_turns) == 3
@@ -802,7 +802,7 @@ class TestPace:
         assert desk.courier.is_closed
 
     async def test_nobody_is_waited_for_for_long(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("boxoffice.application.deliver_webhooks.ENDING", 0.05)
+        monkeypatch.setattr("boxoffice.application.background.deliver_webhooks.ENDING", 0.05)
         assert ENDING <= 5
         webhook = await desk.webhook()
         desk.courier.gates[webhook.id] = asyncio.Event()

@@ -8,28 +8,30 @@ from typing import Any
 from uuid import UUID
 
 from boxoffice.adapters.memory import MemoryStorage, Step
-from boxoffice.application.book_ticket import BookTicket
-from boxoffice.application.cancel_booking import CancelBooking, Cancellation
-from boxoffice.application.change_event import ChangeEvent
-from boxoffice.application.idempotency import Once
-from boxoffice.application.initialize_event import InitializeEvent
-from boxoffice.application.pay_booking import Bill, PayBooking
-from boxoffice.application.ports import Asker, Claims, GatewaySilent, RefreshDigests, RefreshToken, Token
-from boxoffice.application.promote_from_waitlist import PromoteFromWaitlist, ResumeUnsettled
-from boxoffice.application.queries import ReadEvent
-from boxoffice.application.sweep import ExpireHolds, SettlePayments, Sweep
-from boxoffice.application.turnstile import MOST_WAITING, Bounds, Turnstile
-from boxoffice.domain.book import Book
+from boxoffice.application.background.sweep import ExpireHolds, SettlePayments, Sweep
+from boxoffice.application.bookings.book_ticket import BookTicket
+from boxoffice.application.bookings.cancel_booking import CancelBooking, Cancellation
+from boxoffice.application.bookings.pay_booking import Bill, PayBooking
+from boxoffice.application.bookings.promote_from_waitlist import PromoteFromWaitlist, ResumeUnsettled
+from boxoffice.application.events.change_event import ChangeEvent
+from boxoffice.application.events.initialize_event import InitializeEvent
+from boxoffice.application.events.queries import ReadEvent
+from boxoffice.application.ports.idempotency import IdempotentRequest
+from boxoffice.application.ports.payments import GatewaySilent
+from boxoffice.application.ports.security import Asker, Claims, RefreshDigests, RefreshToken, Token
+from boxoffice.application.turnstile.command_queue import MOST_WAITING, Bounds
+from boxoffice.application.turnstile.turnstile import Turnstile
 from boxoffice.domain.booking import Booking, BookingStatus
-from boxoffice.domain.cancel import Cancel
+from boxoffice.domain.decisions.book import Book
+from boxoffice.domain.decisions.cancel import Cancel
+from boxoffice.domain.decisions.organize import Edit, Initialize, general_admission
 from boxoffice.domain.event import EventChanges, EventDetails, EventState, EventStatus, TicketTypeSpec
 from boxoffice.domain.facts import Fact
-from boxoffice.domain.money import Money
-from boxoffice.domain.organize import Edit, Initialize, general_admission
 from boxoffice.domain.payment import PaymentMethod
 from boxoffice.domain.refusals import InvalidToken
 from boxoffice.domain.replay import EventReplay, replay_booking
 from boxoffice.domain.user import Actor, Organizers, Role
+from boxoffice.domain.values.money import Money
 
 NOW = datetime(2027, 1, 1, 12, tzinfo=UTC)
 
@@ -253,7 +255,11 @@ class World:
         await asyncio.sleep(0)
 
     def pay(
-        self, booking: Booking, token: str = "tok_ok", actor: Actor | None = None, once: Once[Booking] | None = None
+        self,
+        booking: Booking,
+        token: str = "tok_ok",
+        actor: Actor | None = None,
+        once: IdempotentRequest[Booking] | None = None,
     ) -> Awaitable[Booking]:
         """Pay by card, or in cash where somebody else than the customer pays."""
         actor = actor or Actor(booking.customer_id)

@@ -25,14 +25,14 @@ import pytest
 from dependency_injector.providers import Object
 
 from boxoffice import __version__
-from boxoffice.application.pay_booking import Bill
-from boxoffice.application.sweep import Swept
-from boxoffice.domain.book import Book
+from boxoffice.application.background.sweep import Swept
+from boxoffice.application.bookings.pay_booking import Bill
+from boxoffice.domain.decisions.book import Book
+from boxoffice.domain.decisions.organize import Initialize
 from boxoffice.domain.event import EventDetails, TicketTypeSpec
-from boxoffice.domain.money import Money
-from boxoffice.domain.organize import Initialize
 from boxoffice.domain.payment import PaymentMethod
 from boxoffice.domain.user import Actor, Role
+from boxoffice.domain.values.money import Money
 from boxoffice.entrypoints.cli import main
 from boxoffice.entrypoints.cli.operate import Rounds, sweep_rounds
 from boxoffice.entrypoints.container import make_container, migrate

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from boxoffice.application.create_user import Registration
-from boxoffice.application.verify_promises import Verdict
+from boxoffice.application.accounts.create_user import Registration
+from boxoffice.application.background.verify_promises import Verdict
 from boxoffice.domain.replay import Breach
 from boxoffice.entrypoints.cli import main
 from boxoffice.entrypoints.cli.operate import Report

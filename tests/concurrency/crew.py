@@ -12,7 +12,7 @@ from typing import IO, Final
 import msgspec
 from msgspec import Struct
 
-from boxoffice.application.turnstile import MOST_TOGETHER
+from boxoffice.application.turnstile.command_queue import MOST_TOGETHER
 
 from .worker import AnyCommand, Close, Done, Freeze, Frozen, Go, Open, Order, Outcome, Pace, Prepare, Provider, Report
 

@@ -11,10 +11,11 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import create_async_engine
 from uuid_utils.compat import uuid7
 
-from boxoffice.adapters.sql.tables import facts
-from boxoffice.application.turnstile import LEAST_WAITING
-from boxoffice.domain.book import Book
+from boxoffice.adapters.sql.schema.tables import facts
+from boxoffice.application.turnstile.command_queue import LEAST_WAITING
 from boxoffice.domain.booking import Booking
+from boxoffice.domain.decisions.book import Book
+from boxoffice.domain.decisions.organize import Initialize
 from boxoffice.domain.event import EventDetails, EventState, TicketTypeSpec
 from boxoffice.domain.facts import (
     BookingCancelled,
@@ -25,7 +26,6 @@ from boxoffice.domain.facts import (
     TicketsBooked,
     TicketTypeChanged,
 )
-from boxoffice.domain.organize import Initialize
 from boxoffice.domain.user import Actor
 from boxoffice.entrypoints.container import Container
 

@@ -9,9 +9,9 @@ import pytest
 
 from boxoffice.adapters.memory import MemoryStorage
 from boxoffice.adapters.system import SystemClock
-from boxoffice.application.failures import Retryable, Unavailable
-from boxoffice.application.ports import Snapshot
-from boxoffice.application.verify_promises import VerifyPromises
+from boxoffice.application.background.verify_promises import VerifyPromises
+from boxoffice.application.ports.errors import Retryable, Unavailable
+from boxoffice.application.ports.queries import Snapshot
 from tests import mariadb
 from tests.databases import migrated
 

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from boxoffice.adapters.payments.sandbox import EntryKind, SandboxGateway
-from boxoffice.application.ports import Reads
+from boxoffice.application.ports.queries import Reads
 from boxoffice.domain.booking import Booking, BookingStatus, PaymentStatus
+from boxoffice.domain.decisions.organize import Initialize
 from boxoffice.domain.event import EventDetails, EventState, TicketTypeSpec
 from boxoffice.domain.facts import (
     BookingCancelled,
@@ -18,9 +19,8 @@ from boxoffice.domain.facts import (
     HoldExpired,
     PaymentTaken,
 )
-from boxoffice.domain.money import Money
-from boxoffice.domain.organize import Initialize
-from boxoffice.domain.payment import Payment, PaymentKind, PaymentState
+from boxoffice.domain.payment import ChargeStatus, Payment, PaymentKind
+from boxoffice.domain.values.money import Money
 from boxoffice.entrypoints.container import Container, make_container
 from boxoffice.entrypoints.settings import Settings
 
@@ -67,8 +67,8 @@ class Till:
         kept = 0
         for booking in await self.bookings(state):
             payments = await self.payments(booking)
-            assert all(payment.status is not PaymentState.PENDING for payment in payments)
-            done = [payment for payment in payments if payment.status is PaymentState.SUCCEEDED]
+            assert all(payment.status is not ChargeStatus.PENDING for payment in payments)
+            done = [payment for payment in payments if payment.status is ChargeStatus.SUCCEEDED]
             taken = sum(payment.amount.amount for payment in done if payment.kind is PaymentKind.CHARGE)
             given = sum(payment.amount.amount for payment in done if payment.kind is PaymentKind.REFUND)
             has_paid_tickets = (booking.status, booking.payment_status) == (
@@ -137,10 +137,10 @@ async def test_a_process_dies_between_charge_and_record(till: Till, crew: Crew, 
     state = await till.initialize(5)
     (booking,) = await till.office.book(state, 1)
     die(crew.hire(provider=CHARGED), pay(booking))
-    assert [payment.status for payment in await till.payments(booking)] == [PaymentState.PENDING]
+    assert [payment.status for payment in await till.payments(booking)] == [ChargeStatus.PENDING]
     # While it may be under way nobody else asks.
     rush(crew, [SweepIt()])
-    assert [payment.status for payment in await till.payments(booking)] == [PaymentState.PENDING]
+    assert [payment.status for payment in await till.payments(booking)] == [ChargeStatus.PENDING]
     answered = rush(crew, [SweepIt() if is_swept else pay(booking)], pace=ahead(16))
     assert codes(answered) == {"swept" if is_swept else "confirmed": 1}
     assert await till.balance(state) == PRICE
@@ -183,7 +183,7 @@ async def test_a_process_dies_before_it_charges(till: Till, crew: Crew) -> None:
     (booking,) = await till.office.book(state, 1)
     die(crew.hire(freeze=STARTED), pay(booking))
     rush(crew, [SweepIt()], pace=ahead(16))
-    assert [payment.status for payment in await till.payments(booking)] == [PaymentState.PENDING]
+    assert [payment.status for payment in await till.payments(booking)] == [ChargeStatus.PENDING]
     rush(crew, [SweepIt()], pace=ahead(660))
     assert await till.balance(state) == 0
     assert codes(rush(crew, [pay(booking)], pace=ahead(660))) == {"confirmed": 1}

@@ -23,22 +23,25 @@ from msgspec import Struct
 from uuid_utils.compat import uuid7
 
 from boxoffice.adapters.security import Argon2PasswordHasher
-from boxoffice.application.create_user import Registration
-from boxoffice.application.failures import Unavailable
-from boxoffice.application.idempotency import Answer, Key, Once, Replayed
-from boxoffice.application.observing import Figures
-from boxoffice.application.pay_booking import Bill, PaymentUnknown
-from boxoffice.application.ports import PaymentGateway, Reads, Snapshot, Storage, UnitOfWork
-from boxoffice.application.telling import TellingReads
-from boxoffice.application.turnstile import MOST_TOGETHER, Bounds, Turnstile
-from boxoffice.domain.book import Book
+from boxoffice.application.accounts.create_user import Registration
+from boxoffice.application.bookings.pay_booking import Bill, PaymentUnknown
+from boxoffice.application.ports.errors import Unavailable
+from boxoffice.application.ports.idempotency import Answer, IdempotentRequest, Key, Replayed
+from boxoffice.application.ports.notifications import NotificationQueries
+from boxoffice.application.ports.observability import Statistics
+from boxoffice.application.ports.payments import PaymentGateway
+from boxoffice.application.ports.queries import Reads, Snapshot
+from boxoffice.application.ports.storage import Storage, UnitOfWork
+from boxoffice.application.turnstile.command_queue import MOST_TOGETHER, Bounds
+from boxoffice.application.turnstile.turnstile import Turnstile
 from boxoffice.domain.booking import Booking, BookingStatus
+from boxoffice.domain.decisions.book import Book
+from boxoffice.domain.decisions.organize import Edit
 from boxoffice.domain.event import EventChanges, EventState
-from boxoffice.domain.money import Money
-from boxoffice.domain.organize import Edit
 from boxoffice.domain.payment import PaymentMethod
 from boxoffice.domain.refusals import Refusal
 from boxoffice.domain.user import Actor
+from boxoffice.domain.values.money import Money
 from boxoffice.entrypoints.container import Container, make_container
 from boxoffice.entrypoints.settings import Settings
 
@@ -249,11 +252,11 @@ class WatchedStorage:
         return self._storage.reads
 
     @property
-    def figures(self) -> Figures:
+    def figures(self) -> Statistics:
         return self._storage.figures
 
     @property
-    def telling(self) -> TellingReads:
+    def telling(self) -> NotificationQueries:
         return self._storage.telling
 
     @asynccontextmanager
@@ -288,7 +291,7 @@ class _WatchedUnitOfWork:
         self._storage = storage
         self.inventories = unit_of_work.inventories
         self.users = unit_of_work.users
-        self.chores = unit_of_work.chores
+        self.leases = unit_of_work.leases
         self.webhooks = unit_of_work.webhooks
         self.mails = unit_of_work.mails
         self.limits = unit_of_work.limits
@@ -455,7 +458,7 @@ class Worker:
                     self._storage.committed.clear()
                 return Outcome(number=number, code="resumed")
 
-    async def _pay(self, command: PayIt, once: Once[Booking] | None = None) -> Booking:
+    async def _pay(self, command: PayIt, once: IdempotentRequest[Booking] | None = None) -> Booking:
         bill = Bill(
             booking_id=command.booking,
             actor=Actor(command.actor),
@@ -518,8 +521,8 @@ class _Told:
     def __init__(self) -> None:
         self.answer: str | None = None
 
-    def once(self, user_id: UUID, key: str | None) -> Once[Any] | None:
-        return Once(key=Key(user_id, key), fingerprint=key.encode(), render=self._render) if key else None
+    def once(self, user_id: UUID, key: str | None) -> IdempotentRequest[Any] | None:
+        return IdempotentRequest(key=Key(user_id, key), fingerprint=key.encode(), render=self._render) if key else None
 
     def _render(self, outcome: Any) -> Answer:
         self.answer = f"{uuid7()} {outcome!r}"

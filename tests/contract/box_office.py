@@ -9,18 +9,29 @@ from uuid import UUID
 from msgspec.structs import replace
 from uuid_utils.compat import uuid7
 
-from boxoffice.application.ports import Account, AccountKey, Needs, RefreshDigests, Storage, UnitOfWork
-from boxoffice.domain.book import Book, book
+from boxoffice.application.ports.loading import LoadSpec
+from boxoffice.application.ports.queries import Account
+from boxoffice.application.ports.security import AccountKey, RefreshDigests
+from boxoffice.application.ports.storage import Storage, UnitOfWork
+from boxoffice.application.turnstile.load_plan import load_plan, step_load_plan
 from boxoffice.domain.booking import Booking
-from boxoffice.domain.cancel import Cancel, cancel
+from boxoffice.domain.decisions.book import Book, book
+from boxoffice.domain.decisions.cancel import Cancel, cancel
+from boxoffice.domain.decisions.organize import Edit, Initialize, edit, general_admission, initialize
+from boxoffice.domain.decisions.pay import (
+    Answer,
+    Attempt,
+    Pay,
+    SettlePayment,
+    settle_payment,
+    start_payment,
+)
+from boxoffice.domain.decisions.settle import Settle, settle
 from boxoffice.domain.event import EventChanges, EventDetails, EventState, TicketTypeSpec
 from boxoffice.domain.inventory import Decision, Inventory
-from boxoffice.domain.money import Money
-from boxoffice.domain.organize import Edit, Initialize, edit, general_admission, initialize
-from boxoffice.domain.pay import Answer, Attempt, Pay, SettlePayment, settle_payment, start_payment
 from boxoffice.domain.payment import Payment, PaymentMethod
-from boxoffice.domain.settle import Settle, asks, settle, step_asks
 from boxoffice.domain.user import Actor, Organizers, Role, Session, User
+from boxoffice.domain.values.money import Money
 
 NOW = datetime(2030, 5, 1, 19, 30, 15, 123_456, tzinfo=UTC)
 STARTS_AT = NOW + timedelta(days=30, microseconds=1)
@@ -92,7 +103,7 @@ class BoxOffice:
 
     async def decide(
         self,
-        needs: Needs,
+        needs: LoadSpec,
         decide: Callable[[Inventory], Decision[Outcome]],
         *,
         mark: UUID | None = None,
@@ -119,13 +130,13 @@ class BoxOffice:
     ) -> Booking:
         """A booking by a new customer, or by this one."""
         command = booking_command(state, customer_id=customer_id, quantity=quantity, kind=kind)
-        needs = Needs(event_id=state.event.id, customer_id=command.actor.user_id)
+        needs = LoadSpec(event_id=state.event.id, customer_id=command.actor.user_id)
         return await self.decide(needs, lambda inventory: book(inventory, command, now), mark=mark, commits=commits)
 
     async def book_many(self, state: EventState, quantities: Iterable[int], *, kind: int = 0) -> list[Booking]:
         """Bookings by new customers, in one transaction."""
         async with self.storage.begin() as unit_of_work:
-            inventory = (await unit_of_work.inventories.lock([Needs(event_id=state.event.id)]))[state.event.id]
+            inventory = (await unit_of_work.inventories.lock([LoadSpec(event_id=state.event.id)]))[state.event.id]
             decisions = []
             for quantity in quantities:
                 decision = book(inventory, booking_command(state, quantity=quantity, kind=kind), NOW)
@@ -137,7 +148,7 @@ class BoxOffice:
 
     async def cancel(self, booking: Booking, *, now: datetime = NOW, mark: UUID | None = None) -> Booking:
         """A booking cancelled by its customer, and whoever is promoted by it."""
-        needs = Needs(event_id=booking.event_id, booking_id=booking.id, settles=True)
+        needs = LoadSpec(event_id=booking.event_id, booking_id=booking.id, settles=True)
         command = Cancel(event_id=booking.event_id, actor=Actor(booking.customer_id), booking_id=booking.id)
         return await self.decide(needs, lambda inventory: cancel(inventory, command, now), mark=mark, now=now)
 
@@ -152,7 +163,7 @@ class BoxOffice:
     ) -> Attempt:
         """A charge begun, or cash taken, which is the organizer's."""
         command = payment_command(booking, method=method, key=key)
-        needs = Needs(event_id=booking.event_id, booking_id=booking.id, payments=True)
+        needs = LoadSpec(event_id=booking.event_id, booking_id=booking.id, payments=True)
         return await self.decide(
             needs, lambda inventory: start_payment(inventory, command, now), now=now, commits=commits
         )
@@ -160,7 +171,7 @@ class BoxOffice:
     async def settle_payment(self, payment: Payment, answer: Answer = Answer.DONE, *, now: datetime = NOW) -> Attempt:
         """What the provider said of a payment."""
         command = settling_command(payment, answer)
-        needs = Needs(event_id=payment.event_id, booking_id=payment.booking_id, payments=True)
+        needs = LoadSpec(event_id=payment.event_id, booking_id=payment.booking_id, payments=True)
         return await self.decide(needs, lambda inventory: settle_payment(inventory, command, now), now=now)
 
     async def pay(self, booking: Booking, *, now: datetime = NOW) -> Booking:
@@ -170,13 +181,13 @@ class BoxOffice:
 
     async def settle(self, state: EventState, *, now: datetime) -> None:
         """What an event owes its bookings: holds that lapsed, whoever waits."""
-        needs = Needs(event_id=state.event.id, settles=True)
+        needs = LoadSpec(event_id=state.event.id, settles=True)
         await self.decide(needs, lambda inventory: settle(inventory, Settle(state.event.id), now), now=now)
 
     async def edit(self, state: EventState, **changes: Any) -> EventState:
         """An event changed by its organizer."""
         command = Edit(event_id=state.event.id, actor=ORGANIZER, changes=EventChanges(**changes))
-        needs = Needs(event_id=state.event.id, settles=True, sizes=True)
+        needs = LoadSpec(event_id=state.event.id, settles=True, sizes=True)
         return await self.decide(needs, lambda inventory: edit(inventory, command, NOW))
 
     async def read(self, state: EventState) -> EventState:
@@ -191,7 +202,7 @@ class BoxOffice:
 
 async def take(
     unit_of_work: UnitOfWork,
-    needs: Needs,
+    needs: LoadSpec,
     decide: Callable[[Inventory], Decision[Outcome]],
     *,
     mark: UUID | None = None,
@@ -202,10 +213,10 @@ async def take(
     inventory = (await inventories.lock([needs]))[needs.event_id]
     if needs.settles:
         freed = {each.id: each.taken + each.waiting_tickets for each in inventory.ticket_types}
-        wanted = replace(asks(inventory, freed, now), overlong=step_asks(inventory, now).overlong)
+        wanted = replace(load_plan(inventory, freed, now), overlong=step_load_plan(inventory, now).overlong)
         inventory = replace(inventory, lines=await inventories.lines(wanted.lines))
         if wanted.holds:
-            inventory = replace(inventory, due=(await inventories.due_holds([wanted.holds]))[needs.event_id])
+            inventory = replace(inventory, due=(await inventories.expired_holds([wanted.holds]))[needs.event_id])
         if wanted.overlong:
             overlong = await inventories.overlong_holds([wanted.overlong])
             inventory = replace(inventory, overlong=overlong[needs.event_id])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from boxoffice.application.ports import Storage
+from boxoffice.application.ports.storage import Storage
 
 from .box_office import BoxOffice
 

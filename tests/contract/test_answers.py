@@ -7,10 +7,10 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from boxoffice.application.failures import Conflict
-from boxoffice.application.idempotency import Answer, Key, Remembered
-from boxoffice.application.ports import Needs
-from boxoffice.domain.book import book
+from boxoffice.application.ports.errors import Conflict
+from boxoffice.application.ports.idempotency import Answer, Key, StoredResponse
+from boxoffice.application.ports.loading import LoadSpec
+from boxoffice.domain.decisions.book import book
 
 from .box_office import NOW, BoxOffice, booking_command, new_id, take
 
@@ -18,25 +18,25 @@ SECOND = timedelta(seconds=1)
 PLAIN = Answer(status=201, body=b'{"id": 1}')
 
 
-def answer(text: str = "key", *, user_id: UUID | None = None, given: Answer = PLAIN) -> Remembered:
-    return Remembered(key=Key(user_id or new_id(), text), fingerprint=bytes(range(0, 256, 8)), answer=given)
+def answer(text: str = "key", *, user_id: UUID | None = None, given: Answer = PLAIN) -> StoredResponse:
+    return StoredResponse(key=Key(user_id or new_id(), text), fingerprint=bytes(range(0, 256, 8)), answer=given)
 
 
-async def remember(office: BoxOffice, *answers: Remembered, now: datetime = NOW, commits: bool = True) -> None:
+async def remember(office: BoxOffice, *answers: StoredResponse, now: datetime = NOW, commits: bool = True) -> None:
     async with office.storage.begin() as unit_of_work:
         await unit_of_work.inventories.remember(answers, now)
         if commits:
             await unit_of_work.commit()
 
 
-async def remembered(office: BoxOffice, *keys: Key) -> dict[Key, Remembered]:
+async def remembered(office: BoxOffice, *keys: Key) -> dict[Key, StoredResponse]:
     async with office.storage.begin() as unit_of_work:
         return await unit_of_work.inventories.remembered(keys)
 
 
 async def forget(office: BoxOffice, before: datetime, limit: int, *, commits: bool = True) -> int:
     async with office.storage.begin() as unit_of_work:
-        count = await unit_of_work.chores.forget_answers(before, limit)
+        count = await unit_of_work.leases.forget_answers(before, limit)
         if commits:
             await unit_of_work.commit()
     return count
@@ -112,7 +112,7 @@ async def test_effect_and_answer_stand_or_fall_together(office: BoxOffice) -> No
     async def book_with_key() -> None:
         async with office.storage.begin() as unit_of_work:
             command = booking_command(state)
-            await take(unit_of_work, Needs(event_id=state.event.id), lambda inventory: book(inventory, command, NOW))
+            await take(unit_of_work, LoadSpec(event_id=state.event.id), lambda inventory: book(inventory, command, NOW))
             await unit_of_work.inventories.remember([kept], NOW)
             await unit_of_work.commit()
 

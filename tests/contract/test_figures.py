@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from boxoffice.application.observing import Backlog, Verified, WaitingLine
+from boxoffice.application.ports.observability import Backlog, Verified, WaitingListLength
 
 from .box_office import NOW, BoxOffice, new_id
 from .test_telling import add, looked_through, new_mail, put_cursor
@@ -14,14 +14,14 @@ async def test_the_longest_lines_come_first(office: BoxOffice) -> None:
     await office.book_many(two, [1, 1])
     await office.book_many(two, [1, 1, 1], kind=1)
     await office.book_many(nobody, [1])
-    lines = [WaitingLine(two.event.id, 3), WaitingLine(one.event.id, 2)]
-    assert await office.storage.figures.longest_lines(10) == lines
-    assert await office.storage.figures.longest_lines(1) == lines[:1]
+    lines = [WaitingListLength(two.event.id, 3), WaitingListLength(one.event.id, 2)]
+    assert await office.storage.figures.longest_waiting_lists(10) == lines
+    assert await office.storage.figures.longest_waiting_lists(1) == lines[:1]
 
 
 async def test_where_nobody_waits_there_is_no_line(office: BoxOffice) -> None:
     await office.initialize(5)
-    assert await office.storage.figures.longest_lines(10) == []
+    assert await office.storage.figures.longest_waiting_lists(10) == []
 
 
 async def test_what_was_noted_last_counts(office: BoxOffice) -> None:

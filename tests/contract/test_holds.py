@@ -5,13 +5,12 @@ from datetime import timedelta
 
 from msgspec.structs import replace
 
-from boxoffice.application.ports import Needs
-from boxoffice.domain.book import book
+from boxoffice.application.ports.loading import ExpiredHoldsQuery, LoadSpec, OverlongHoldsQuery
 from boxoffice.domain.booking import Booking, BookingStatus, PaymentStatus
+from boxoffice.domain.decisions.book import book
 from boxoffice.domain.event import EventState, EventStatus
-from boxoffice.domain.inventory import DueHolds
-from boxoffice.domain.money import Money
-from boxoffice.domain.settle import HoldAsk, OverlongHoldsQuery
+from boxoffice.domain.inventory import ExpiredHolds
+from boxoffice.domain.values.money import Money
 
 from .box_office import NOW, STARTS_AT, BoxOffice, booking_command, new_id
 
@@ -27,10 +26,10 @@ async def priced(office: BoxOffice, *totals: int) -> EventState:
     )
 
 
-async def due(office: BoxOffice, *asks: HoldAsk) -> Sequence[DueHolds]:
+async def due(office: BoxOffice, *asks: ExpiredHoldsQuery) -> Sequence[ExpiredHolds]:
     async with office.storage.begin() as unit_of_work:
-        await unit_of_work.inventories.lock([Needs(event_id=ask.event_id) for ask in asks])
-        found = await unit_of_work.inventories.due_holds(asks)
+        await unit_of_work.inventories.lock([LoadSpec(event_id=ask.event_id) for ask in asks])
+        found = await unit_of_work.inventories.expired_holds(asks)
     assert set(found) == {ask.event_id for ask in asks}
     return [found[ask.event_id] for ask in asks]
 
@@ -61,7 +60,7 @@ async def test_the_event_tells_when_its_first_hold_lapses(office: BoxOffice) -> 
     await office.edit(state, name="Another")
     assert (await office.read(state)).event.earliest_expiry == expected
     async with office.storage.begin() as unit_of_work:
-        found = await unit_of_work.inventories.lock([Needs(event_id=state.event.id)])
+        found = await unit_of_work.inventories.lock([LoadSpec(event_id=state.event.id)])
     assert found[state.event.id].event.earliest_expiry == expected
 
 
@@ -75,32 +74,36 @@ async def test_holds_that_have_lapsed_come_in_their_order(office: BoxOffice) -> 
     in_order = tuple(held[number] for number in (1, 3, 5, 2, 4, 0))
     event_id = state.event.id
     for until, limit, expected in [
-        (9, 9, DueHolds(in_order, None)),
-        (9, 6, DueHolds(in_order, None)),
-        (9, 5, DueHolds(in_order[:5], LAPSE + 5 * SECOND)),
+        (9, 9, ExpiredHolds(in_order, None)),
+        (9, 6, ExpiredHolds(in_order, None)),
+        (9, 5, ExpiredHolds(in_order[:5], LAPSE + 5 * SECOND)),
         # The next one has lapsed as well; it was not asked for.
-        (9, 1, DueHolds(in_order[:1], LAPSE + 1 * SECOND)),
-        (3, 9, DueHolds(in_order[:4], LAPSE + 4 * SECOND)),
-        (1, 9, DueHolds(in_order[:2], LAPSE + 2 * SECOND)),
-        (0, 9, DueHolds((), LAPSE + 1 * SECOND)),
+        (9, 1, ExpiredHolds(in_order[:1], LAPSE + 1 * SECOND)),
+        (3, 9, ExpiredHolds(in_order[:4], LAPSE + 4 * SECOND)),
+        (1, 9, ExpiredHolds(in_order[:2], LAPSE + 2 * SECOND)),
+        (0, 9, ExpiredHolds((), LAPSE + 1 * SECOND)),
     ]:
-        assert await due(office, HoldAsk(event_id, LAPSE + until * SECOND, limit)) == [expected]
+        assert await due(office, ExpiredHoldsQuery(event_id, LAPSE + until * SECOND, limit)) == [expected]
     just_before = LAPSE + SECOND - timedelta(microseconds=1)
-    assert await due(office, HoldAsk(event_id, just_before, 9)) == [DueHolds((), LAPSE + SECOND)]
+    assert await due(office, ExpiredHoldsQuery(event_id, just_before, 9)) == [ExpiredHolds((), LAPSE + SECOND)]
 
 
 async def test_where_nothing_is_held_nothing_is_due(office: BoxOffice) -> None:
     state = await office.initialize(3)
     await office.book(state)
-    assert await due(office, HoldAsk(state.event.id, STARTS_AT, 9)) == [DueHolds((), None)]
+    assert await due(office, ExpiredHoldsQuery(state.event.id, STARTS_AT, 9)) == [ExpiredHolds((), None)]
 
 
 async def test_due_holds_of_many_events_at_once(office: BoxOffice) -> None:
     states = [await priced(office, 2) for _ in range(150)]
     held = [await office.book(state, now=NOW + number * SECOND) for number, state in enumerate(states[::50])]
-    found = await due(office, *(HoldAsk(state.event.id, LAPSE + SECOND * 60, 1) for state in states))
-    assert found[::50] == [DueHolds((held[0],), None), DueHolds((held[1],), None), DueHolds((held[2],), None)]
-    assert all(each == DueHolds((), None) for number, each in enumerate(found) if number % 50)
+    found = await due(office, *(ExpiredHoldsQuery(state.event.id, LAPSE + SECOND * 60, 1) for state in states))
+    assert found[::50] == [
+        ExpiredHolds((held[0],), None),
+        ExpiredHolds((held[1],), None),
+        ExpiredHolds((held[2],), None),
+    ]
+    assert all(each == ExpiredHolds((), None) for number, each in enumerate(found) if number % 50)
 
 
 async def test_due_holds_show_what_the_transaction_saved_itself(office: BoxOffice) -> None:
@@ -108,11 +111,11 @@ async def test_due_holds_show_what_the_transaction_saved_itself(office: BoxOffic
     last = await office.book(state, now=NOW + 2 * SECOND)
     async with office.storage.begin() as unit_of_work:
         inventories = unit_of_work.inventories
-        inventory = (await inventories.lock([Needs(event_id=state.event.id)]))[state.event.id]
+        inventory = (await inventories.lock([LoadSpec(event_id=state.event.id)]))[state.event.id]
         decision = book(inventory, booking_command(state), NOW)
         await inventories.save([decision], new_id())
-        found = await inventories.due_holds([HoldAsk(state.event.id, LAPSE + SECOND, 9)])
-        assert found == {state.event.id: DueHolds((decision.outcome,), last.expires_at)}
+        found = await inventories.expired_holds([ExpiredHoldsQuery(state.event.id, LAPSE + SECOND, 9)])
+        assert found == {state.event.id: ExpiredHolds((decision.outcome,), last.expires_at)}
 
 
 async def test_a_lapsed_hold_makes_room_for_a_hold_of_the_next(office: BoxOffice) -> None:
@@ -131,7 +134,9 @@ async def test_a_lapsed_hold_makes_room_for_a_hold_of_the_next(office: BoxOffice
     assert (await stored(office, waiting[1])).status is BookingStatus.WAITLISTED
     event = (await office.read(state)).event
     assert (event.earliest_expiry, event.is_unsettled) == (second.expires_at, False)
-    assert await due(office, HoldAsk(state.event.id, STARTS_AT, 9)) == [DueHolds((second, promoted), None)]
+    assert await due(office, ExpiredHoldsQuery(state.event.id, STARTS_AT, 9)) == [
+        ExpiredHolds((second, promoted), None)
+    ]
     # Freed by its lapse, the customer may book again.
     again = await office.book(state, customer_id=first.customer_id, now=now)
     assert again.status is BookingStatus.WAITLISTED
@@ -165,7 +170,7 @@ async def test_holds_that_outlive_the_start_are_found_and_shortened(office: BoxO
     await office.cancel(await office.book(state))
     starts_at = LAPSE + SECOND
     async with office.storage.begin() as unit_of_work:
-        await unit_of_work.inventories.lock([Needs(event_id=state.event.id)])
+        await unit_of_work.inventories.lock([LoadSpec(event_id=state.event.id)])
         for at, limit, expected in [
             (starts_at, 9, late[1:]),
             (starts_at, 1, late[1:]),

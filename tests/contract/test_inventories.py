@@ -8,37 +8,37 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from boxoffice.application.ports import Needs
-from boxoffice.domain.book import book
+from boxoffice.application.ports.loading import ClosingQuery, LoadSpec, WaitingListQuery
 from boxoffice.domain.booking import Booking, BookingStatus
-from boxoffice.domain.cancel import Cancel, cancel
-from boxoffice.domain.event import EventState, EventStatus, TicketTypeChanges, TicketTypeSpec, WaitingListPolicy
-from boxoffice.domain.inventory import Decision, Inventory, Line, WaitingSizes
-from boxoffice.domain.money import Money
-from boxoffice.domain.organize import (
+from boxoffice.domain.decisions.book import book
+from boxoffice.domain.decisions.cancel import Cancel, cancel
+from boxoffice.domain.decisions.organize import (
     AddTicketType,
     EditTicketType,
     add_ticket_type,
     edit_ticket_type,
 )
-from boxoffice.domain.settle import ClosingAsk, LineAsk, Settle, settle
+from boxoffice.domain.decisions.settle import Settle, settle
+from boxoffice.domain.event import EventState, EventStatus, TicketTypeChanges, TicketTypeSpec, WaitingListPolicy
+from boxoffice.domain.inventory import Decision, Inventory, WaitingList, WaitingSizes
 from boxoffice.domain.user import Actor
+from boxoffice.domain.values.money import Money
 
 from .box_office import NOW, ORGANIZER, BoxOffice, booking_command, new_id
 
 
-async def lock(office: BoxOffice, *needs: Needs) -> dict[UUID, Inventory]:
+async def lock(office: BoxOffice, *needs: LoadSpec) -> dict[UUID, Inventory]:
     async with office.storage.begin() as unit_of_work:
         return await unit_of_work.inventories.lock(needs)
 
 
-async def lines(office: BoxOffice, state: EventState, *asks: LineAsk) -> dict[UUID, Line]:
+async def lines(office: BoxOffice, state: EventState, *asks: WaitingListQuery) -> dict[UUID, WaitingList]:
     async with office.storage.begin() as unit_of_work:
-        await unit_of_work.inventories.lock([Needs(event_id=state.event.id)])
+        await unit_of_work.inventories.lock([LoadSpec(event_id=state.event.id)])
         return await unit_of_work.inventories.lines(asks)
 
 
-def queued(line: Line) -> list[tuple[int | None, int]]:
+def queued(line: WaitingList) -> list[tuple[int | None, int]]:
     return [(booking.queue_number, booking.quantity) for booking in line.head]
 
 
@@ -52,7 +52,7 @@ def unplaced(booking: Booking) -> Booking:
 
 async def test_the_event_and_its_ticket_types_in_order(office: BoxOffice) -> None:
     state = await office.initialize(*range(1, 51))
-    inventory = (await lock(office, Needs(event_id=state.event.id)))[state.event.id]
+    inventory = (await lock(office, LoadSpec(event_id=state.event.id)))[state.event.id]
     assert inventory.event == state.event
     assert inventory.ticket_types == state.ticket_types
     assert inventory.bookings == ()
@@ -61,10 +61,10 @@ async def test_the_event_and_its_ticket_types_in_order(office: BoxOffice) -> Non
 async def test_only_events_that_exist(office: BoxOffice) -> None:
     states = [await office.initialize(1) for _ in range(3)]
     ids = [state.event.id for state in states]
-    found = await lock(office, *(Needs(event_id=each) for each in (new_id(), *reversed(ids), new_id(), ids[0])))
+    found = await lock(office, *(LoadSpec(event_id=each) for each in (new_id(), *reversed(ids), new_id(), ids[0])))
     assert set(found) == set(ids)
     assert all(found[state.event.id].event == state.event for state in states)
-    assert await lock(office, Needs(event_id=new_id(), customer_id=new_id(), booking_id=new_id())) == {}
+    assert await lock(office, LoadSpec(event_id=new_id(), customer_id=new_id(), booking_id=new_id())) == {}
 
 
 async def test_live_bookings_of_the_customer(office: BoxOffice) -> None:
@@ -75,7 +75,7 @@ async def test_live_bookings_of_the_customer(office: BoxOffice) -> None:
     confirmed = await office.book(state, customer_id=customer_id)
     await office.book(other, customer_id=customer_id)
     await office.book(state, kind=2)
-    needs = Needs(event_id=state.event.id, customer_id=customer_id)
+    needs = LoadSpec(event_id=state.event.id, customer_id=customer_id)
     inventory = (await lock(office, needs))[state.event.id]
     assert counted(inventory) == [(confirmed.id, confirmed.ticket_type_id, customer_id, 1)]
     assert inventory.bookings == ()
@@ -94,7 +94,7 @@ async def test_what_counts_of_live_bookings_is_told_for_each_customer(office: Bo
         for kind in range(len(state.ticket_types))
     ]
     found = await lock(
-        office, *(Needs(event_id=state.event.id, customer_id=each) for state in states for each in customers[5:])
+        office, *(LoadSpec(event_id=state.event.id, customer_id=each) for state in states for each in customers[5:])
     )
     for state in states:
         expected = [
@@ -111,7 +111,9 @@ async def test_waiting_bookings_are_live_and_carry_no_place(office: BoxOffice) -
     state = await office.initialize(1)
     await office.book(state)
     waiting = await office.book(state)
-    found = await lock(office, Needs(event_id=state.event.id, customer_id=waiting.customer_id, booking_id=waiting.id))
+    found = await lock(
+        office, LoadSpec(event_id=state.event.id, customer_id=waiting.customer_id, booking_id=waiting.id)
+    )
     assert found[state.event.id].bookings == (unplaced(waiting),)
 
 
@@ -119,14 +121,16 @@ async def test_a_booking_by_its_id_whatever_its_status(office: BoxOffice) -> Non
     state = await office.initialize(1)
     booking = await office.book(state)
     cancelled = await office.cancel(booking)
-    found = await lock(office, Needs(event_id=state.event.id, booking_id=booking.id))
+    found = await lock(office, LoadSpec(event_id=state.event.id, booking_id=booking.id))
     assert found[state.event.id].bookings == (cancelled,)
 
 
 async def test_a_booking_of_another_event_is_left_out(office: BoxOffice) -> None:
     state, other = await office.initialize(1), await office.initialize(1)
     booking = await office.book(other)
-    found = await lock(office, Needs(event_id=state.event.id, booking_id=booking.id), Needs(event_id=other.event.id))
+    found = await lock(
+        office, LoadSpec(event_id=state.event.id, booking_id=booking.id), LoadSpec(event_id=other.event.id)
+    )
     assert found[state.event.id].bookings == ()
     assert found[other.event.id].bookings == ()
 
@@ -135,9 +139,10 @@ async def test_what_any_command_on_the_event_needs(office: BoxOffice) -> None:
     states = [await office.initialize(9), await office.initialize(9)]
     bookings = [await office.book(state) for state in states for _ in range(3)]
     needs = [
-        Needs(event_id=each.event_id, customer_id=each.customer_id, whole=True) for each in bookings[:2] + bookings[3:5]
+        LoadSpec(event_id=each.event_id, customer_id=each.customer_id, whole=True)
+        for each in bookings[:2] + bookings[3:5]
     ]
-    needs += [Needs(event_id=each.event_id, booking_id=each.id) for each in (bookings[1], bookings[5])]
+    needs += [LoadSpec(event_id=each.event_id, booking_id=each.id) for each in (bookings[1], bookings[5])]
     found = await lock(office, *needs)
     assert {each.id for each in found[states[0].event.id].bookings} == {each.id for each in bookings[:2]}
     assert {each.id for each in found[states[1].event.id].bookings} == {each.id for each in bookings[3:]}
@@ -148,18 +153,18 @@ async def test_a_strict_line_shows_its_first(office: BoxOffice) -> None:
     await office.book_many(state, [4, 3, 1, 2, 1])
     await office.book_many(state, [4], kind=1)
     first, second = (each.id for each in state.ticket_types)
-    found = await lines(office, state, LineAsk(first, None, 3), LineAsk(second, None, 3))
+    found = await lines(office, state, WaitingListQuery(first, None, 3), WaitingListQuery(second, None, 3))
     assert queued(found[first]) == [(1, 3), (2, 1), (3, 2)]
     assert not found[first].is_whole
-    assert found[second] == Line(head=(), fitting=None, is_whole=True)
+    assert found[second] == WaitingList(head=(), fitting=None, is_whole=True)
 
 
 async def test_a_line_is_whole_only_when_fewer_came_than_asked_for(office: BoxOffice) -> None:
     state = await office.initialize(1)
     bookings = await office.book_many(state, [1, 1, 1])
     only = state.ticket_types[0].id
-    assert not (await lines(office, state, LineAsk(only, None, 2)))[only].is_whole
-    whole = (await lines(office, state, LineAsk(only, None, 3)))[only]
+    assert not (await lines(office, state, WaitingListQuery(only, None, 2)))[only].is_whole
+    whole = (await lines(office, state, WaitingListQuery(only, None, 3)))[only]
     assert whole.is_whole
     assert whole.head == tuple(unplaced(each) for each in bookings[1:])
 
@@ -180,7 +185,7 @@ async def test_a_line_of_those_who_fit(
     state = await office.initialize(4, waiting_list_policy=WaitingListPolicy.FILL)
     await office.book_many(state, [4, 4, 1, 2, 1])
     only = state.ticket_types[0].id
-    line = (await lines(office, state, LineAsk(only, fitting, limit)))[only]
+    line = (await lines(office, state, WaitingListQuery(only, fitting, limit)))[only]
     assert queued(line) == expected
     assert (line.fitting, line.is_whole) == (fitting, is_whole)
 
@@ -189,8 +194,8 @@ async def test_a_line_in_which_nobody_fits_is_empty_and_whole(office: BoxOffice)
     state = await office.initialize(4, waiting_list_policy=WaitingListPolicy.FILL)
     await office.book_many(state, [4, 3, 2])
     only = state.ticket_types[0].id
-    found = await lines(office, state, LineAsk(only, 1, 5))
-    assert found == {only: Line(head=(), fitting=1, is_whole=True)}
+    found = await lines(office, state, WaitingListQuery(only, 1, 5))
+    assert found == {only: WaitingList(head=(), fitting=1, is_whole=True)}
 
 
 async def test_many_lines_of_both_kinds_at_once(office: BoxOffice) -> None:
@@ -198,10 +203,12 @@ async def test_many_lines_of_both_kinds_at_once(office: BoxOffice) -> None:
     for state in states:
         await office.book_many(state, [2, 2, 1], kind=7)
     asks = [
-        LineAsk(each.id, [None, 1][number % 2], 5) for state in states for number, each in enumerate(state.ticket_types)
+        WaitingListQuery(each.id, [None, 1][number % 2], 5)
+        for state in states
+        for number, each in enumerate(state.ticket_types)
     ]
     async with office.storage.begin() as unit_of_work:
-        await unit_of_work.inventories.lock([Needs(event_id=state.event.id) for state in states])
+        await unit_of_work.inventories.lock([LoadSpec(event_id=state.event.id) for state in states])
         found = await unit_of_work.inventories.lines(asks)
     assert len(found) == 150
     for state in states:
@@ -214,11 +221,11 @@ async def test_lines_show_what_the_transaction_saved_itself(office: BoxOffice) -
     _, waiting, last = await office.book_many(state, [1, 1, 1])
     only = state.ticket_types[0].id
     async with office.storage.begin() as unit_of_work:
-        needs = Needs(event_id=state.event.id, booking_id=waiting.id)
+        needs = LoadSpec(event_id=state.event.id, booking_id=waiting.id)
         inventory = (await unit_of_work.inventories.lock([needs]))[state.event.id]
         command = Cancel(event_id=state.event.id, actor=Actor(waiting.customer_id), booking_id=waiting.id)
         await unit_of_work.inventories.save([cancel(inventory, command, NOW)], new_id())
-        found = await unit_of_work.inventories.lines([LineAsk(only, None, 5)])
+        found = await unit_of_work.inventories.lines([WaitingListQuery(only, None, 5)])
     assert [each.id for each in found[only].head] == [last.id]
 
 
@@ -228,7 +235,7 @@ async def test_sizes_of_the_lines_that_are_not_empty(office: BoxOffice) -> None:
     await office.book_many(state, [5, 1], kind=2)
     async with office.storage.begin() as unit_of_work:
         ids = [state.event.id, other.event.id]
-        await unit_of_work.inventories.lock([Needs(event_id=each) for each in ids])
+        await unit_of_work.inventories.lock([LoadSpec(event_id=each) for each in ids])
         sizes = await unit_of_work.inventories.waiting_sizes(ids)
     _, second, third = (each.id for each in state.ticket_types)
     assert {key: value for key, value in sizes.items() if value} == {
@@ -244,10 +251,10 @@ async def test_closing_shows_live_bookings_and_only_those_who_wait_where_asked(o
     live = {each.id for each in bookings[1:]}
     async with office.storage.begin() as unit_of_work:
         inventories = unit_of_work.inventories
-        await inventories.lock([Needs(event_id=state.event.id)])
-        every = (await inventories.closing([ClosingAsk(state.event.id, False, 10)]))[state.event.id]
-        some = (await inventories.closing([ClosingAsk(state.event.id, False, 2)]))[state.event.id]
-        waiting = (await inventories.closing([ClosingAsk(state.event.id, True, 10)]))[state.event.id]
+        await inventories.lock([LoadSpec(event_id=state.event.id)])
+        every = (await inventories.closing([ClosingQuery(state.event.id, False, 10)]))[state.event.id]
+        some = (await inventories.closing([ClosingQuery(state.event.id, False, 2)]))[state.event.id]
+        waiting = (await inventories.closing([ClosingQuery(state.event.id, True, 10)]))[state.event.id]
     assert {each.id for each in every} == live
     assert len(some) == 2
     assert {each.id for each in some} < live
@@ -262,8 +269,8 @@ async def test_a_cancelled_event_lets_its_bookings_go(office: BoxOffice) -> None
     assert await office.reads.unsettled_events(None, 10) == [state.event.id]
     async with office.storage.begin() as unit_of_work:
         inventories = unit_of_work.inventories
-        inventory = (await inventories.lock([Needs(event_id=state.event.id)]))[state.event.id]
-        closing = await inventories.closing([ClosingAsk(state.event.id, False, 500)])
+        inventory = (await inventories.lock([LoadSpec(event_id=state.event.id)]))[state.event.id]
+        closing = await inventories.closing([ClosingQuery(state.event.id, False, 500)])
         inventory = replace(inventory, closing=closing[state.event.id])
         await inventories.save([settle(inventory, Settle(state.event.id), NOW)], new_id())
         await unit_of_work.commit()
@@ -301,7 +308,7 @@ async def test_several_events_in_one_transaction(office: BoxOffice) -> None:
         for number in range(1, 40)
     ]
     async with office.storage.begin() as unit_of_work:
-        found = await unit_of_work.inventories.lock([Needs(event_id=state.event.id) for state in states])
+        found = await unit_of_work.inventories.lock([LoadSpec(event_id=state.event.id) for state in states])
         decisions = [book(found[state.event.id], booking_command(state), NOW) for state in states]
         await unit_of_work.inventories.save(decisions, new_id())
         await unit_of_work.commit()
@@ -328,10 +335,10 @@ async def test_what_several_saves_of_a_transaction_come_to(office: BoxOffice, or
         "edit": lambda inventory: edit_ticket_type(inventory, edited, NOW),
     }
     async with office.storage.begin() as unit_of_work:
-        needs = Needs(event_id=state.event.id)
+        needs = LoadSpec(event_id=state.event.id)
         inventory = (await unit_of_work.inventories.lock([needs]))[state.event.id]
         for each in order:
-            line = await unit_of_work.inventories.lines([LineAsk(only, None, 5)])
+            line = await unit_of_work.inventories.lines([WaitingListQuery(only, None, 5)])
             decision = decide[each](replace(inventory, lines=line))
             await unit_of_work.inventories.save([decision], new_id(), more_follow=True)
             inventory = decision.inventory
@@ -351,7 +358,7 @@ async def test_edits_and_new_ticket_types_are_kept(office: BoxOffice) -> None:
         spec=TicketTypeSpec(name="Balcony 🎻", total_tickets=7, price=Money(100_000_000, "EUR")),
     )
     added = await office.decide(
-        Needs(event_id=state.event.id), lambda inventory: add_ticket_type(inventory, command, NOW)
+        LoadSpec(event_id=state.event.id), lambda inventory: add_ticket_type(inventory, command, NOW)
     )
     assert await office.read(state) == added
     edited = await office.edit(

@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 from uuid import UUID
 
-from boxoffice.application.ports import Count, Failures, Limits, UnitOfWork
-from boxoffice.application.transaction import in_transaction
+from boxoffice.application.ports.repositories import Count, Failures, LimitRepository
+from boxoffice.application.ports.storage import UnitOfWork
+from boxoffice.application.turnstile.retrying_transaction import in_transaction
 
 from .box_office import NOW, BoxOffice, new_id
 
@@ -15,7 +16,7 @@ Result = TypeVar("Result")
 MINUTE = 31_000_000
 
 
-async def with_limits(office: BoxOffice, work: Callable[[Limits], Awaitable[Result]]) -> Result:
+async def with_limits(office: BoxOffice, work: Callable[[LimitRepository], Awaitable[Result]]) -> Result:
     async def run(unit_of_work: UnitOfWork) -> Result:
         return await work(unit_of_work.limits)
 
@@ -94,7 +95,7 @@ async def failures(office: BoxOffice, *subjects: UUID) -> dict[UUID, tuple[Failu
 async def fail(office: BoxOffice, *subjects: UUID, at: datetime = NOW) -> None:
     """What signing in does: locked, so that no failure is lost."""
 
-    async def record(limits: Limits) -> None:
+    async def record(limits: LimitRepository) -> None:
         found = await limits.lock_failures(subjects)
         await limits.save_failures({subject: (*found.get(subject, ()), Failures(at))[-10:] for subject in subjects})
 
@@ -142,7 +143,7 @@ async def test_many_failures_of_many_minutes_are_kept(office: BoxOffice) -> None
     subject = new_id()
     kept = tuple(Failures(NOW + timedelta(seconds=60 * number), 100 + number) for number in range(32))
 
-    async def save(limits: Limits) -> None:
+    async def save(limits: LimitRepository) -> None:
         await limits.lock_failures([subject])
         await limits.save_failures({subject: kept})
 

@@ -5,15 +5,15 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
-from boxoffice.application.failures import Conflict
-from boxoffice.application.ports import Needs
+from boxoffice.application.ports.errors import Conflict
+from boxoffice.application.ports.loading import LoadSpec
 from boxoffice.domain.booking import Booking, BookingStatus, PaymentStatus
+from boxoffice.domain.decisions.pay import Answer, settle_payment, start_payment
 from boxoffice.domain.event import EventState
 from boxoffice.domain.inventory import Inventory
-from boxoffice.domain.money import Money
-from boxoffice.domain.pay import Answer, settle_payment, start_payment
-from boxoffice.domain.payment import Payment, PaymentMethod, PaymentState, refund_of
+from boxoffice.domain.payment import ChargeStatus, Payment, PaymentMethod, refund_of
 from boxoffice.domain.replay import replay_booking
+from boxoffice.domain.values.money import Money
 
 from .box_office import NOW, BoxOffice, new_id, payment_command, settling_command
 
@@ -26,7 +26,7 @@ async def priced(office: BoxOffice, total: int = 10) -> EventState:
 
 
 async def locked(office: BoxOffice, booking: Booking, *, payments: bool = True) -> Inventory:
-    needs = Needs(event_id=booking.event_id, booking_id=booking.id, payments=payments)
+    needs = LoadSpec(event_id=booking.event_id, booking_id=booking.id, payments=payments)
     async with office.storage.begin() as unit_of_work:
         return (await unit_of_work.inventories.lock([needs]))[booking.event_id]
 
@@ -43,13 +43,13 @@ async def test_every_field_of_a_charge_comes_back(office: BoxOffice) -> None:
     started = await office.start_payment(booking, key="!~Key" + "k" * 250, now=NOW + timedelta(microseconds=7))
     payment = started.payment
     assert payment.amount == Money(100_000_000_000, "EUR")
-    assert (payment.status, payment.settled_at) == (PaymentState.PENDING, None)
+    assert (payment.status, payment.settled_at) == (ChargeStatus.PENDING, None)
     assert await office.reads.payments(booking.id) == [payment]
     assert (await locked(office, booking)).payments == (payment,)
     assert (await locked(office, booking)).bookings == (booking,)
 
     settled = await office.settle_payment(payment, now=NOW + SECOND)
-    assert settled.payment == replace(payment, status=PaymentState.SUCCEEDED, settled_at=NOW + SECOND, ask_at=None)
+    assert settled.payment == replace(payment, status=ChargeStatus.SUCCEEDED, settled_at=NOW + SECOND, ask_at=None)
     assert await office.reads.payments(booking.id) == [settled.payment]
     assert (await locked(office, booking)).payments == (settled.payment,)
 
@@ -110,13 +110,13 @@ async def test_payments_are_loaded_where_they_are_needed(office: BoxOffice) -> N
     charges = [(await office.start_payment(each)).payment for each in bookings]
     assert (await locked(office, bookings[0], payments=False)).payments == ()
     needs = [
-        Needs(event_id=state.event.id, booking_id=bookings[0].id, payments=True),
-        Needs(event_id=state.event.id, booking_id=bookings[1].id),
-        Needs(event_id=other.event.id, booking_id=bookings[2].id, payments=True),
+        LoadSpec(event_id=state.event.id, booking_id=bookings[0].id, payments=True),
+        LoadSpec(event_id=state.event.id, booking_id=bookings[1].id),
+        LoadSpec(event_id=other.event.id, booking_id=bookings[2].id, payments=True),
         # Of another event, and of nobody.
-        Needs(event_id=other.event.id, booking_id=bookings[1].id, payments=True),
-        Needs(event_id=other.event.id, booking_id=new_id(), payments=True),
-        Needs(event_id=other.event.id, customer_id=bookings[2].customer_id, payments=True),
+        LoadSpec(event_id=other.event.id, booking_id=bookings[1].id, payments=True),
+        LoadSpec(event_id=other.event.id, booking_id=new_id(), payments=True),
+        LoadSpec(event_id=other.event.id, customer_id=bookings[2].customer_id, payments=True),
     ]
     async with office.storage.begin() as unit_of_work:
         found = await unit_of_work.inventories.lock(needs)
@@ -139,7 +139,7 @@ async def test_begun_and_settled_in_one_transaction(office: BoxOffice) -> None:
     booking = await office.book(await priced(office))
     command = payment_command(booking)
     async with office.storage.begin() as unit_of_work:
-        needs = Needs(event_id=booking.event_id, booking_id=booking.id, payments=True)
+        needs = LoadSpec(event_id=booking.event_id, booking_id=booking.id, payments=True)
         inventory = (await unit_of_work.inventories.lock([needs]))[booking.event_id]
         started = start_payment(inventory, command, NOW)
         payment = started.outcome.payment
@@ -157,7 +157,7 @@ async def test_many_settled_in_one_transaction_each_with_its_own(office: BoxOffi
     charges = [(await office.start_payment(each)).payment for each in bookings[:40]]
     answers = [Answer.DECLINED if number % 4 == 0 else Answer.DONE for number in range(40)]
     async with office.storage.begin() as unit_of_work:
-        needs = [Needs(event_id=state.event.id, booking_id=each.booking_id, payments=True) for each in charges]
+        needs = [LoadSpec(event_id=state.event.id, booking_id=each.booking_id, payments=True) for each in charges]
         inventory = seen = (await unit_of_work.inventories.lock(needs))[state.event.id]
         decisions = []
         for charge, answer in zip(charges, answers, strict=True):
@@ -177,7 +177,7 @@ async def test_a_payment_that_stands_already_conflicts(office: BoxOffice) -> Non
     booking = await office.book(await priced(office))
     command = payment_command(booking)
     # Nobody loads what was paid already.
-    blind = Needs(event_id=booking.event_id, booking_id=booking.id)
+    blind = LoadSpec(event_id=booking.event_id, booking_id=booking.id)
     await office.decide(blind, lambda inventory: start_payment(inventory, command, NOW))
     with pytest.raises(Conflict):
         await office.decide(blind, lambda inventory: start_payment(inventory, command, NOW))

@@ -7,15 +7,16 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from boxoffice.application.ports import EventFilter, EventKey, EventPage, Needs, WaitingKey
-from boxoffice.domain.book import book
+from boxoffice.application.ports.loading import LoadSpec
+from boxoffice.application.ports.queries import EventFilter, EventKey, EventPage, WaitingKey
 from boxoffice.domain.booking import Booking, BookingStatus, Place
+from boxoffice.domain.decisions.book import book
+from boxoffice.domain.decisions.organize import Initialize, initialize
 from boxoffice.domain.event import EventDetails, EventState, EventStatus, TicketTypeSpec, WaitingListPolicy
 from boxoffice.domain.facts import CustomerWaitlisted, EventInitialized, TicketsBooked
-from boxoffice.domain.money import Money
-from boxoffice.domain.organize import Initialize, initialize
 from boxoffice.domain.refusals import Refusal
 from boxoffice.domain.user import Organizers
+from boxoffice.domain.values.money import Money
 
 from .box_office import NOW, ORGANIZER, STARTS_AT, BoxOffice, booking_command, new_id
 
@@ -377,5 +378,5 @@ async def test_a_draft_that_refuses_bookings_stays_as_it_is(office: BoxOffice) -
     state = await office.initialize(1, status=EventStatus.DRAFT)
     command = booking_command(state)
     with pytest.raises(Refusal):
-        await office.decide(Needs(event_id=state.event.id), lambda inventory: book(inventory, command, NOW))
+        await office.decide(LoadSpec(event_id=state.event.id), lambda inventory: book(inventory, command, NOW))
     assert await office.read(state) == state

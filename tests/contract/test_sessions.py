@@ -7,14 +7,14 @@ from datetime import datetime, timedelta
 import pytest
 
 from boxoffice.adapters.security import JwtTokens, RandomRefreshTokens
-from boxoffice.application.authenticate import Authenticate, Caller
-from boxoffice.application.change_profile import ChangeProfile, ProfileChanges
-from boxoffice.application.create_user import CreateUser, Registration
-from boxoffice.application.disable_user import DisableUser
-from boxoffice.application.log_in import Credentials, LogIn, SignedIn
-from boxoffice.application.log_out import LogOut
-from boxoffice.application.ports import Storage
-from boxoffice.application.refresh_session import RefreshSession
+from boxoffice.application.accounts.authenticate import Authenticate, Caller
+from boxoffice.application.accounts.change_profile import ChangeProfile, ProfileChanges
+from boxoffice.application.accounts.create_user import CreateUser, Registration
+from boxoffice.application.accounts.disable_user import DisableUser
+from boxoffice.application.accounts.log_in import Credentials, LogIn, SignedIn
+from boxoffice.application.accounts.log_out import LogOut
+from boxoffice.application.accounts.refresh_session import RefreshSession
+from boxoffice.application.ports.storage import Storage
 from boxoffice.domain.refusals import InvalidToken, WrongCredentials
 from tests.application.world import FewKnownPasswords, PlainHasher
 from tests.contract.box_office import NOW, new_id

@@ -4,12 +4,12 @@ from datetime import timedelta
 
 from msgspec.structs import replace
 
-from boxoffice.application.idempotency import Answer, Key, Remembered
+from boxoffice.application.ports.idempotency import Answer, Key, StoredResponse
+from boxoffice.application.ports.loading import WaitingListQuery
 from boxoffice.domain.booking import BookingStatus
 from boxoffice.domain.event import WaitingListPolicy
-from boxoffice.domain.money import Money
 from boxoffice.domain.replay import replay_booking
-from boxoffice.domain.settle import LineAsk
+from boxoffice.domain.values.money import Money
 
 from .box_office import NOW, BoxOffice, new_id
 
@@ -59,9 +59,9 @@ async def test_lines_as_under_the_lock(office: BoxOffice) -> None:
     _, big, small = await office.book_many(state, [3, 2, 1])
     only = state.ticket_types[0].id
     async with office.storage.snapshot() as snapshot:
-        line = (await snapshot.lines([LineAsk(only, 1, 5)]))[only]
+        line = (await snapshot.lines([WaitingListQuery(only, 1, 5)]))[only]
         assert line.head == (replace(small, place=None),)
-        whole = (await snapshot.lines([LineAsk(only, None, 5)]))[only]
+        whole = (await snapshot.lines([WaitingListQuery(only, None, 5)]))[only]
         assert [each.id for each in whole.head] == [big.id, small.id]
 
 
@@ -96,7 +96,7 @@ async def test_answers_about_nothing_stray(office: BoxOffice) -> None:
     async def strays_after_remembering(*subjects: object) -> object:
         async with office.storage.begin() as unit_of_work:
             answers = [
-                Remembered(
+                StoredResponse(
                     key=Key(user_id, str(subject)),
                     fingerprint=b"",
                     answer=Answer(status=201, body=b"", subject_id=subject),  # type: ignore[arg-type]

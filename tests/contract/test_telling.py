@@ -9,10 +9,10 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from boxoffice.application.failures import Conflict
-from boxoffice.application.ports import UnitOfWork
-from boxoffice.application.telling import Mails, Webhooks
-from boxoffice.application.transaction import in_transaction
+from boxoffice.application.ports.errors import Conflict
+from boxoffice.application.ports.notifications import MailRepository, WebhookRepository
+from boxoffice.application.ports.storage import UnitOfWork
+from boxoffice.application.turnstile.retrying_transaction import in_transaction
 from boxoffice.domain.event import EventState
 from boxoffice.domain.mails import Mail, MailKind
 from boxoffice.domain.user import Actor
@@ -71,14 +71,14 @@ def new_mail(event_id: UUID, **fields: Any) -> Mail:
     )
 
 
-async def keep(office: BoxOffice, work: Callable[[Webhooks], Awaitable[Any]]) -> Any:
+async def keep(office: BoxOffice, work: Callable[[WebhookRepository], Awaitable[Any]]) -> Any:
     async def in_it(unit_of_work: UnitOfWork) -> Any:
         return await work(unit_of_work.webhooks)
 
     return await in_transaction(office.storage, in_it)
 
 
-async def keep_mails(office: BoxOffice, work: Callable[[Mails], Awaitable[Any]]) -> Any:
+async def keep_mails(office: BoxOffice, work: Callable[[MailRepository], Awaitable[Any]]) -> Any:
     async def in_it(unit_of_work: UnitOfWork) -> Any:
         return await work(unit_of_work.mails)
 
@@ -94,7 +94,7 @@ async def add(office: BoxOffice, **fields: Any) -> Webhook:
 async def put_cursor(office: BoxOffice, webhook: Webhook, event_id: UUID, last_seq: int, **fields: Any) -> None:
     cursor = Cursor(**{"webhook_id": webhook.id, "event_id": event_id, "last_seq": last_seq, "tried_at": NOW, **fields})
 
-    async def put(webhooks: Webhooks) -> None:
+    async def put(webhooks: WebhookRepository) -> None:
         await webhooks.lock(webhook.id)
         await webhooks.put_cursor(cursor)
         assert await webhooks.cursor(webhook.id, event_id) == cursor

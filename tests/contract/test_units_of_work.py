@@ -7,11 +7,12 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from boxoffice.application.failures import Conflict, StorageFailure
-from boxoffice.application.ports import Needs, Storage
-from boxoffice.domain.book import book
+from boxoffice.application.ports.errors import Conflict, StorageFailure
+from boxoffice.application.ports.loading import LoadSpec
+from boxoffice.application.ports.storage import Storage
 from boxoffice.domain.booking import Booking, BookingStatus
-from boxoffice.domain.cancel import Cancel, cancel
+from boxoffice.domain.decisions.book import book
+from boxoffice.domain.decisions.cancel import Cancel, cancel
 from boxoffice.domain.inventory import Decision
 from boxoffice.domain.user import Actor, User
 
@@ -43,7 +44,7 @@ async def test_an_error_rolls_back_everything(office: BoxOffice) -> None:
         async with office.storage.begin() as unit_of_work:
             await unit_of_work.users.add(user)
             command = booking_command(state)
-            await take(unit_of_work, Needs(event_id=state.event.id), lambda inventory: book(inventory, command, NOW))
+            await take(unit_of_work, LoadSpec(event_id=state.event.id), lambda inventory: book(inventory, command, NOW))
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -58,7 +59,7 @@ async def test_nobody_sees_what_is_not_committed_yet(office: BoxOffice) -> None:
     state = await office.initialize(3)
     async with office.storage.begin() as unit_of_work:
         command = booking_command(state)
-        await take(unit_of_work, Needs(event_id=state.event.id), lambda inventory: book(inventory, command, NOW))
+        await take(unit_of_work, LoadSpec(event_id=state.event.id), lambda inventory: book(inventory, command, NOW))
         assert await office.read(state) == state
         assert await office.reads.booking(command.booking_id) is None
         await unit_of_work.commit()
@@ -70,7 +71,7 @@ async def test_a_lock_makes_the_next_one_wait_and_see(office: BoxOffice) -> None
 
     async with office.storage.begin() as unit_of_work:
         command = booking_command(state)
-        await take(unit_of_work, Needs(event_id=state.event.id), lambda inventory: book(inventory, command, NOW))
+        await take(unit_of_work, LoadSpec(event_id=state.event.id), lambda inventory: book(inventory, command, NOW))
         second = asyncio.create_task(office.book(state))
         # It must not get through, however long one waits.
         assert not (await asyncio.wait([second], timeout=0.3))[0]
@@ -92,7 +93,7 @@ async def test_locks_in_any_order_do_not_stand_in_each_others_way(office: BoxOff
     states = [await office.initialize(100) for _ in range(3)]
 
     async def lock(order: int) -> None:
-        needs = [Needs(event_id=state.event.id) for state in states]
+        needs = [LoadSpec(event_id=state.event.id) for state in states]
         async with office.storage.begin() as unit_of_work:
             await unit_of_work.inventories.lock(needs[::order])
 
@@ -101,7 +102,7 @@ async def test_locks_in_any_order_do_not_stand_in_each_others_way(office: BoxOff
 
 async def test_locks_in_any_order_behind_one_that_is_held_do_not_either(office: BoxOffice) -> None:
     states = [await office.initialize(100) for _ in range(3)]
-    needs = [Needs(event_id=state.event.id) for state in states]
+    needs = [LoadSpec(event_id=state.event.id) for state in states]
 
     async def lock(order: int) -> None:
         async with office.storage.begin() as unit_of_work:
@@ -122,7 +123,7 @@ async def test_a_cancelled_unit_of_work_lets_go(office: BoxOffice) -> None:
     async def hold() -> None:
         async with office.storage.begin() as unit_of_work:
             command = booking_command(state)
-            await take(unit_of_work, Needs(event_id=state.event.id), lambda inventory: book(inventory, command, NOW))
+            await take(unit_of_work, LoadSpec(event_id=state.event.id), lambda inventory: book(inventory, command, NOW))
             is_locked.set()
             await asyncio.Event().wait()
 
@@ -141,7 +142,7 @@ async def test_a_cancelled_unit_of_work_lets_go(office: BoxOffice) -> None:
 async def test_one_cancelled_while_waiting_leaves_nothing_behind(office: BoxOffice) -> None:
     state = await office.initialize(5)
     async with office.storage.begin() as unit_of_work:
-        await unit_of_work.inventories.lock([Needs(event_id=state.event.id)])
+        await unit_of_work.inventories.lock([LoadSpec(event_id=state.event.id)])
         waiting = asyncio.create_task(office.book(state))
         await asyncio.wait([waiting], timeout=0.1)
         waiting.cancel()
@@ -164,7 +165,7 @@ async def test_reads_are_cancelled_without_mixing_up_rows(office: BoxOffice) -> 
 async def test_reading_waits_for_no_lock(office: BoxOffice) -> None:
     state = await office.initialize(3)
     async with office.storage.begin() as unit_of_work:
-        await unit_of_work.inventories.lock([Needs(event_id=state.event.id)])
+        await unit_of_work.inventories.lock([LoadSpec(event_id=state.event.id)])
         async with asyncio.timeout(30):
             assert await office.read(state) == state
 
@@ -177,7 +178,7 @@ async def test_a_second_live_booking_of_a_ticket_type_conflicts(office: BoxOffic
     async def book_blindly() -> None:
         async with office.storage.begin() as unit_of_work:
             # Nobody loads what the customer has already.
-            await take(unit_of_work, Needs(event_id=state.event.id), lambda inventory: book(inventory, blind, NOW))
+            await take(unit_of_work, LoadSpec(event_id=state.event.id), lambda inventory: book(inventory, blind, NOW))
             await unit_of_work.commit()
 
     with pytest.raises(Conflict):
@@ -193,7 +194,7 @@ async def test_cancelling_and_booking_again_in_one_transaction_is_no_conflict(of
     first = await office.book(state)
     again = booking_command(state, customer_id=first.customer_id)
     async with office.storage.begin() as unit_of_work:
-        needs = Needs(event_id=state.event.id, customer_id=first.customer_id, whole=True)
+        needs = LoadSpec(event_id=state.event.id, customer_id=first.customer_id, whole=True)
         inventory = (await unit_of_work.inventories.lock([needs]))[state.event.id]
         command = Cancel(event_id=state.event.id, actor=Actor(first.customer_id))
         cancelled = cancel(inventory, command, NOW)
@@ -214,7 +215,9 @@ async def test_more_taken_than_there_are_conflicts(office: BoxOffice) -> None:
 
     command = booking_command(state)
     with pytest.raises(Conflict):
-        await office.decide(Needs(event_id=state.event.id), lambda inventory: oversell(book(inventory, command, NOW)))
+        await office.decide(
+            LoadSpec(event_id=state.event.id), lambda inventory: oversell(book(inventory, command, NOW))
+        )
     assert await office.read(state) == state
 
 
@@ -228,7 +231,7 @@ async def test_after_a_conflict_nothing_is_committed(office: BoxOffice) -> None:
         async with office.storage.begin() as unit_of_work:
             await unit_of_work.users.add(user)
             with suppress(StorageFailure):
-                await take(unit_of_work, Needs(event_id=state.event.id), lambda each: book(each, blind, NOW))
+                await take(unit_of_work, LoadSpec(event_id=state.event.id), lambda each: book(each, blind, NOW))
             await unit_of_work.commit()
 
     with pytest.raises(Conflict):
@@ -255,7 +258,7 @@ async def test_after_a_statement_that_failed_nothing_is_committed(office: BoxOff
 async def test_a_booking_that_stands_already_conflicts(office: BoxOffice) -> None:
     state = await office.initialize(3)
     command = booking_command(state)
-    needs = Needs(event_id=state.event.id)
+    needs = LoadSpec(event_id=state.event.id)
     await office.decide(needs, lambda inventory: book(inventory, command, NOW))
     with pytest.raises(Conflict):
         await office.decide(needs, lambda inventory: book(inventory, command, NOW))
@@ -288,7 +291,7 @@ async def test_a_mark_is_found_behind_others_and_where_a_transaction_saved_twice
     state = await office.initialize(9)
     mark, seq = new_id(), state.event.last_seq
     async with office.storage.begin() as unit_of_work:
-        inventory = (await unit_of_work.inventories.lock([Needs(event_id=state.event.id)]))[state.event.id]
+        inventory = (await unit_of_work.inventories.lock([LoadSpec(event_id=state.event.id)]))[state.event.id]
         for command in (booking_command(state), booking_command(state)):
             decision = book(inventory, command, NOW)
             await unit_of_work.inventories.save([decision], mark)
@@ -310,7 +313,7 @@ async def test_looking_for_a_mark_waits_for_the_transaction_that_may_write_it(of
 
     async with office.storage.begin() as unit_of_work:
         command = booking_command(state)
-        needs = Needs(event_id=state.event.id)
+        needs = LoadSpec(event_id=state.event.id)
         await take(unit_of_work, needs, lambda inventory: book(inventory, command, NOW), mark=mark)
         looking = asyncio.create_task(holds())
         assert not (await asyncio.wait([looking], timeout=0.3))[0]

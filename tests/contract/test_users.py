@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from boxoffice.application.failures import Conflict
-from boxoffice.application.ports import Account, AccountKey, RefreshDigests, Revocations, SignIn
+from boxoffice.application.ports.errors import Conflict
+from boxoffice.application.ports.queries import Account, Revocations
+from boxoffice.application.ports.repositories import SignIn
+from boxoffice.application.ports.security import AccountKey, RefreshDigests
 from boxoffice.domain.user import Role, Session, User
 
 from .box_office import NOW, BoxOffice, new_digests, new_id, new_session, new_user

@@ -8,23 +8,10 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from boxoffice.domain.book import Book, book
 from boxoffice.domain.booking import Booking, BookingStatus, PaymentStatus
-from boxoffice.domain.cancel import Cancel, cancel
-from boxoffice.domain.event import (
-    EventChanges,
-    EventDetails,
-    EventState,
-    EventStatus,
-    TicketType,
-    TicketTypeChanges,
-    TicketTypeSpec,
-    WaitingListPolicy,
-)
-from boxoffice.domain.facts import AnyHappening, Fact
-from boxoffice.domain.inventory import Decision, DueHolds, Inventory, Line, OverlongHolds, WaitingSizes
-from boxoffice.domain.money import Money
-from boxoffice.domain.organize import (
+from boxoffice.domain.decisions.book import Book, book
+from boxoffice.domain.decisions.cancel import Cancel, cancel
+from boxoffice.domain.decisions.organize import (
     AddTicketType,
     Edit,
     EditTicketType,
@@ -35,11 +22,31 @@ from boxoffice.domain.organize import (
     general_admission,
     initialize,
 )
-from boxoffice.domain.pay import Answer, Attempt, Pay, SettlePayment, settle_payment, start_payment
-from boxoffice.domain.payment import Payment, PaymentKind, PaymentMethod, PaymentState, refund_of
+from boxoffice.domain.decisions.pay import (
+    Answer,
+    Attempt,
+    Pay,
+    SettlePayment,
+    settle_payment,
+    start_payment,
+)
+from boxoffice.domain.decisions.settle import Settle, settle
+from boxoffice.domain.event import (
+    EventChanges,
+    EventDetails,
+    EventState,
+    EventStatus,
+    TicketType,
+    TicketTypeChanges,
+    TicketTypeSpec,
+    WaitingListPolicy,
+)
+from boxoffice.domain.facts import AnyFactPayload, Fact
+from boxoffice.domain.inventory import Decision, ExpiredHolds, Inventory, OverlongHolds, WaitingList, WaitingSizes
+from boxoffice.domain.payment import ChargeStatus, Payment, PaymentKind, PaymentMethod, refund_of
 from boxoffice.domain.replay import EventReplay, replay_booking
-from boxoffice.domain.settle import Settle, settle
 from boxoffice.domain.user import Actor, Organizers, Role
+from boxoffice.domain.values.money import Money
 
 Outcome = TypeVar("Outcome")
 
@@ -111,7 +118,7 @@ class Office:
         sizes = {}
         for each in self._kept.ticket_types:
             of_type = tuple(booking for booking in waiting if booking.ticket_type_id == each.id)
-            lines[each.id] = Line(of_type, None, is_whole=True)
+            lines[each.id] = WaitingList(of_type, None, is_whole=True)
             if of_type:
                 quantities = [booking.quantity for booking in of_type]
                 sizes[each.id] = WaitingSizes(min(quantities), max(quantities))
@@ -136,7 +143,7 @@ class Office:
             bookings=tuple(self.bookings.values()),
             of_customers=tuple(each for each in self.bookings.values() if each.status.is_live),
             payments=tuple(self.payments.values()),
-            due=DueHolds(due, left[0] if left else None) if has_lapsed_holds else None,
+            due=ExpiredHolds(due, left[0] if left else None) if has_lapsed_holds else None,
             lines=lines,
             closing=closing,
             waiting_sizes=sizes,
@@ -170,7 +177,7 @@ class Office:
         """Where bookings stand by now."""
         return [self.status_of(booking) for booking in bookings]
 
-    def happened(self, since: int = 0) -> list[AnyHappening]:
+    def happened(self, since: int = 0) -> list[AnyFactPayload]:
         """What the facts after that number say."""
         return [fact.what for fact in self.facts[since:]]
 
@@ -328,7 +335,7 @@ class Office:
 
     def _check_money(self) -> None:
         """Nobody pays and gets neither tickets nor a refund, and no refund exceeds its charge (8)."""
-        done = [each for each in self.payments.values() if each.status is PaymentState.SUCCEEDED]
+        done = [each for each in self.payments.values() if each.status is ChargeStatus.SUCCEEDED]
         charges = {each.id: each for each in done if each.kind is PaymentKind.CHARGE}
         refunds = {refund_of(each.id): each for each in self.payments.values() if each.kind is PaymentKind.REFUND}
         assert refunds.keys() <= charges.keys()

@@ -5,11 +5,10 @@ from datetime import timedelta
 
 import pytest
 
-from boxoffice.domain.book import Book
 from boxoffice.domain.booking import BookingStatus, PaymentStatus, Place
+from boxoffice.domain.decisions.book import Book
 from boxoffice.domain.event import EventStatus, TicketTypeSpec, WaitingListPolicy
 from boxoffice.domain.facts import CustomerWaitlisted, TicketsBooked
-from boxoffice.domain.money import Money
 from boxoffice.domain.refusals import (
     AlreadyBooked,
     EventStarted,
@@ -21,6 +20,7 @@ from boxoffice.domain.refusals import (
     Refusal,
 )
 from boxoffice.domain.user import Actor
+from boxoffice.domain.values.money import Money
 from tests.domain.office import (
     ADMIN,
     ANA,

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from boxoffice.domain.booking import BookingStatus, PaymentStatus
-from boxoffice.domain.cancel import Cancel, cancel
+from boxoffice.domain.decisions.cancel import Cancel, cancel
 from boxoffice.domain.event import EventStatus, TicketTypeSpec
 from boxoffice.domain.facts import BookingCancelled, BookingPromoted
 from boxoffice.domain.refusals import AlreadyCancelled, CancellationClosed, InvalidRequest, NotFound, Refusal

@@ -6,7 +6,7 @@ import msgspec
 
 from boxoffice.domain.booking import BookingStatus
 from boxoffice.domain.facts import TicketsBooked
-from boxoffice.domain.money import Money
+from boxoffice.domain.values.money import Money
 
 SEAT, ANA = UUID(int=1), UUID(int=2)
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from boxoffice.domain.addresses import email, spellings, tried_email
-from boxoffice.domain.characters import folded, look_alike_key, trimmed
-from boxoffice.domain.fields import Rule, checked, moment, optional, text, whole
-from boxoffice.domain.money import CURRENCIES, MOST, Money, currency, price
 from boxoffice.domain.refusals import InvalidRequest
 from boxoffice.domain.user import new_password, tried_password
+from boxoffice.domain.values.addresses import email, spellings, tried_email
+from boxoffice.domain.values.characters import folded, look_alike_key, trimmed
+from boxoffice.domain.values.fields import Rule, checked, moment, optional, text, whole
+from boxoffice.domain.values.money import CURRENCIES, MOST, Money, currency, price
 
 CONTROLS = [*range(0x20), *range(0x7F, 0xA0)]
 BIDI = [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]

@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from boxoffice.domain.booking import Booking, BookingStatus, PaymentStatus
 from boxoffice.domain.event import Event, EventStatus
-from boxoffice.domain.facts import AnyHappening, BookingCancelled, BookingPromoted, Fact, HoldExpired, TicketsBooked
+from boxoffice.domain.facts import AnyFactPayload, BookingCancelled, BookingPromoted, Fact, HoldExpired, TicketsBooked
 from boxoffice.domain.mails import LATEST, RETRY_AFTER, Mail, MailKind, mails_of
-from boxoffice.domain.money import Money
+from boxoffice.domain.values.money import Money
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 EVENT, BOOKING, CUSTOMER, TYPE = (UUID(int=number) for number in range(1, 5))
@@ -19,7 +19,7 @@ ABOUT: dict[str, Any] = {"ticket_type_id": TYPE, "customer_id": CUSTOMER, "quant
 PRICE = Money(100, "EUR")
 
 
-def fact(what: AnyHappening, seq: int = 3) -> Fact:
+def fact(what: AnyFactPayload, seq: int = 3) -> Fact:
     return Fact(event_id=EVENT, seq=seq, booking_id=BOOKING, occurred_at=NOW, what=what)
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
+from boxoffice.domain.decisions.organize import Edit, Initialize, edit, general_admission, initialize
 from boxoffice.domain.event import (
     MOST_LIVE_EVENTS,
     EventChanges,
@@ -18,8 +19,6 @@ from boxoffice.domain.event import (
     WaitingListPolicy,
 )
 from boxoffice.domain.facts import EventChanged, EventInitialized, TicketTypeAdded, TicketTypeChanged
-from boxoffice.domain.money import MOST, Money
-from boxoffice.domain.organize import Edit, Initialize, edit, general_admission, initialize
 from boxoffice.domain.refusals import (
     CapacityBelowTaken,
     EventClosed,
@@ -33,6 +32,7 @@ from boxoffice.domain.refusals import (
     TooManyTicketTypes,
 )
 from boxoffice.domain.user import Actor, Organizers, Role
+from boxoffice.domain.values.money import MOST, Money
 from tests.domain.office import (
     ADMIN,
     ANA,

@@ -7,19 +7,19 @@ from uuid import UUID
 import pytest
 
 from boxoffice.domain.booking import Booking, BookingStatus
+from boxoffice.domain.decisions.pay import Answer, Attempt, SettlePayment, settle_payment
 from boxoffice.domain.event import EventStatus, TicketTypeSpec
 from boxoffice.domain.facts import HoldExpired as HoldExpiredFact
 from boxoffice.domain.facts import PaymentFailed, PaymentTaken
-from boxoffice.domain.pay import Answer, Attempt, SettlePayment, settle_payment
-from boxoffice.domain.payment import GIVE_UP, UNDER_WAY, PaymentMethod, PaymentState, refund_of
+from boxoffice.domain.payment import GIVE_UP, UNDER_WAY, ChargeStatus, PaymentMethod, refund_of
 from boxoffice.domain.refusals import (
     AlreadyCancelled,
     CancellationClosed,
-    HoldExpired,
     NotAllowed,
     NotFound,
     PaymentNotDue,
     PaymentUnderWay,
+    PaymentWindowClosed,
     Refusal,
 )
 
@@ -143,14 +143,14 @@ def test_while_the_provider_is_asked_the_charge_is_pending() -> None:
     office = held_office()
     attempt = office.start(office.book(ANA), key="k")
     assert attempt.is_new
-    assert (attempt.payment.status, attempt.payment.ask_at) == (PaymentState.PENDING, NOW + UNDER_WAY)
+    assert (attempt.payment.status, attempt.payment.ask_at) == (ChargeStatus.PENDING, NOW + UNDER_WAY)
     assert (attempt.payment.amount, attempt.payment.key) == (euros(25), "k")
 
 
 def test_cash_in_hand_is_settled_at_once() -> None:
     office = held_office()
     attempt = office.start(office.book(ANA), "cash", ORGANIZER)
-    assert attempt.payment.status is PaymentState.SUCCEEDED
+    assert attempt.payment.status is ChargeStatus.SUCCEEDED
     assert stands(office, attempt.booking) == ("confirmed", "taken")
 
 
@@ -318,10 +318,10 @@ def test_a_charge_that_the_provider_never_heard_of_is_given_up_after_a_while_onl
     payment = office.start(office.book(ANA)).payment
     office.now += GIVE_UP - MICROSECOND
     office.answer(payment, Answer.UNHEARD)
-    assert office.payments[payment.id].status is PaymentState.PENDING
+    assert office.payments[payment.id].status is ChargeStatus.PENDING
     office.now += MICROSECOND
     office.answer(payment, Answer.UNHEARD)
-    assert office.payments[payment.id].status is PaymentState.FAILED
+    assert office.payments[payment.id].status is ChargeStatus.FAILED
 
 
 def test_a_charge_that_was_tried_again_meanwhile_is_not_given_up() -> None:
@@ -331,7 +331,7 @@ def test_a_charge_that_was_tried_again_meanwhile_is_not_given_up() -> None:
     office.now += GIVE_UP
     office.start(booking)
     office.answer(payment, Answer.UNHEARD)
-    assert office.payments[payment.id].status is PaymentState.PENDING
+    assert office.payments[payment.id].status is ChargeStatus.PENDING
 
 
 def test_money_of_a_charge_that_was_given_up_still_counts() -> None:
@@ -373,7 +373,7 @@ def test_who_pays_late_is_refused_where_somebody_else_has_the_tickets() -> None:
     booking = office.book(ANA)
     office.pass_time(hours=1)
     office.book(BEN)
-    with pytest.raises(HoldExpired):
+    with pytest.raises(PaymentWindowClosed):
         office.start(booking)
 
 
@@ -386,7 +386,7 @@ def test_who_pays_late_does_not_overtake_the_line() -> None:
     assert other.status is BookingStatus.HELD
     office.pause()
     office.pass_time(hours=1)
-    with pytest.raises(HoldExpired):
+    with pytest.raises(PaymentWindowClosed):
         office.start(booking)
 
 
@@ -394,7 +394,7 @@ def test_who_pays_late_is_refused_after_the_start() -> None:
     office = held_office()
     booking = office.book(ANA)
     office.pass_time(days=200)
-    with pytest.raises(HoldExpired):
+    with pytest.raises(PaymentWindowClosed):
         office.start(booking)
 
 
@@ -405,11 +405,11 @@ def test_who_pays_late_is_refused_beside_another_live_booking_or_past_the_limit(
     booking = office.book(ANA, 2, first)
     office.pass_time(hours=1)
     other = office.book(ANA, 2, second)
-    with pytest.raises(HoldExpired):
+    with pytest.raises(PaymentWindowClosed):
         office.start(booking)
     office.cancel(other)
     office.book(ANA, 1, first)
-    with pytest.raises(HoldExpired):
+    with pytest.raises(PaymentWindowClosed):
         office.start(booking)
 
 
@@ -417,7 +417,7 @@ def test_a_hold_that_nobody_has_settled_yet_is_expired_for_whoever_pays() -> Non
     office = held_office()
     booking = office.book(ANA)
     office.now += timedelta(minutes=30)
-    with pytest.raises(HoldExpired):
+    with pytest.raises(PaymentWindowClosed):
         office.start(booking)
 
 
@@ -527,7 +527,7 @@ def test_a_refund_is_tried_until_it_succeeds_with_longer_and_longer_pauses() -> 
         pauses.append((ask_at - office.now).total_seconds())
     assert pauses[:4] == [1, 2, 4, 8]
     assert pauses[-1] == 3_600
-    assert office.refund(booking).status is PaymentState.PENDING
+    assert office.refund(booking).status is ChargeStatus.PENDING
 
 
 def test_a_refund_that_went_out_went_out_and_saying_anything_again_changes_nothing() -> None:

@@ -16,7 +16,7 @@ from boxoffice.domain.facts import (
     CustomerWaitlisted,
     EventChanged,
     Fact,
-    Happening,
+    FactPayload,
     TicketsBooked,
     TicketTypeChanged,
 )
@@ -129,7 +129,7 @@ def test_what_is_stored_must_be_what_the_facts_say(office: Office, tamper: Calla
 
 
 @pytest.mark.parametrize("kind", [TicketsBooked, CustomerWaitlisted, BookingPromoted, BookingCancelled])
-def test_a_fact_that_was_left_out_shows_in_the_counters(office: Office, kind: type[Happening]) -> None:
+def test_a_fact_that_was_left_out_shows_in_the_counters(office: Office, kind: type[FactPayload]) -> None:
     left_out = next(fact for fact in office.facts if isinstance(fact.what, kind))
     replay = follow(renumbered([fact for fact in office.facts if fact is not left_out]))
     replay.compare(told(office, last_seq=replay.seq))
@@ -247,8 +247,8 @@ def test_a_new_policy_and_back_breaks_no_order() -> None:
 
 
 def test_what_is_no_happening_of_ours_is_not_followed() -> None:
-    fact: Any = replace(Office().facts[0], what=Happening())
-    with pytest.raises(TypeError, match="Happening"):
+    fact: Any = replace(Office().facts[0], what=FactPayload())
+    with pytest.raises(TypeError, match="FactPayload"):
         EventReplay(EVENT_ID).apply(fact)
 
 

@@ -7,13 +7,13 @@ import pytest
 from msgspec.structs import replace
 
 from boxoffice.domain.booking import BookingStatus, PaymentStatus
+from boxoffice.domain.decisions.pay import Answer
+from boxoffice.domain.decisions.settle import GRACE, STEP, Settle, settle
 from boxoffice.domain.event import EventStatus
 from boxoffice.domain.facts import EventChanged, HoldExpired, HoldShortened
 from boxoffice.domain.inventory import Decision, OverlongHolds
-from boxoffice.domain.pay import Answer
 from boxoffice.domain.refusals import CancellationClosed, InvalidRequest
-from boxoffice.domain.refusals import HoldExpired as Expired
-from boxoffice.domain.settle import GRACE, STEP, Settle, settle
+from boxoffice.domain.refusals import PaymentWindowClosed as Expired
 from tests.domain.office import ANA, BEN, CLEO, DAN, MICROSECOND, NOW, ORGANIZER, START, Office, euros
 
 DAY = timedelta(days=1)

@@ -6,12 +6,14 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
+from boxoffice.application.ports.loading import ClosingQuery, OverlongHoldsQuery, WaitingListQuery
+from boxoffice.application.turnstile.load_plan import LoadPlan, load_plan, step_load_plan
 from boxoffice.domain.booking import BookingStatus, PaymentStatus
-from boxoffice.domain.cancel import Cancel, cancel
+from boxoffice.domain.decisions.cancel import Cancel, cancel
+from boxoffice.domain.decisions.decision_builder import DecisionBuilder
+from boxoffice.domain.decisions.settle import STEP, Settle, settle
 from boxoffice.domain.event import EventStatus, TicketTypeSpec, WaitingListPolicy
-from boxoffice.domain.inventory import Inventory, Line
-from boxoffice.domain.recording import Recording
-from boxoffice.domain.settle import STEP, Asks, ClosingAsk, LineAsk, OverlongHoldsQuery, Settle, asks, settle, step_asks
+from boxoffice.domain.inventory import Inventory, WaitingList
 from tests.domain.office import (
     ANA,
     BEN,
@@ -348,7 +350,7 @@ def test_a_line_of_which_nothing_was_loaded_is_left_for_the_next_step() -> None:
     assert decision.inventory.event.is_unsettled
 
 
-def _line_of(office: Office) -> tuple[Line, Inventory]:
+def _line_of(office: Office) -> tuple[WaitingList, Inventory]:
     inventory = office.inventory
     return inventory.lines[office.ticket_type.id], inventory
 
@@ -367,7 +369,7 @@ def _line_of(office: Office) -> tuple[Line, Inventory]:
     ],
 )
 def test_a_step_goes_as_far_as_the_line_that_was_loaded(
-    policy: WaitingListPolicy, cut: Callable[[Line], Line], promoted: int, is_unsettled: bool
+    policy: WaitingListPolicy, cut: Callable[[WaitingList], WaitingList], promoted: int, is_unsettled: bool
 ) -> None:
     office = Office(4, waiting_list_policy=policy)
     holder = office.book(ANA, 4)
@@ -384,47 +386,47 @@ def test_who_joins_is_seen_at_the_end_of_a_line_that_is_known_whole() -> None:
     office = Office(1)
     office.book(ANA)
     first = office.bookings[office.book(BEN).id]
-    whole = Line((), None, is_whole=True)
+    whole = WaitingList((), None, is_whole=True)
     assert whole.joined_by(first).head == (first,)
     assert replace(whole, is_whole=False).joined_by(first).head == ()
-    assert Line((), 1, is_whole=True).joined_by(first).head == (first,)
-    assert Line((), 0, is_whole=True).joined_by(first).head == ()
+    assert WaitingList((), 1, is_whole=True).joined_by(first).head == (first,)
+    assert WaitingList((), 0, is_whole=True).joined_by(first).head == ()
 
 
 def test_who_leaves_is_taken_out_of_a_line_wherever_they_stood() -> None:
     office = Office(1)
     office.book(ANA)
     first, second, third = (office.bookings[office.book(who).id] for who in (BEN, CLEO, DAN))
-    line = Line((first, second), None)
+    line = WaitingList((first, second), None)
     assert line.without(first).head == (second,)
     assert line.without(second).head == (first,)
     assert line.without(third) == line
-    assert Line().without(first) == Line()
+    assert WaitingList().without(first) == WaitingList()
 
 
 def test_a_line_that_was_not_loaded_is_not_made_up_by_those_who_join() -> None:
     office = Office(1)
     office.book(ANA)
     blind = replace(office.inventory, lines={})
-    recording = Recording(blind, NOW)
+    recording = DecisionBuilder(blind, NOW)
     recording.enter(replace(office.bookings[office.book(BEN).id], queue_number=9))
-    assert recording.line(office.ticket_type.id) == Line()
+    assert recording.line(office.ticket_type.id) == WaitingList()
 
 
 def test_a_booking_of_another_event_changes_no_counter() -> None:
     office, other = Office(1), Office(1)
     stray = replace(other.bookings[other.book(ANA).id], ticket_type_id=ANA.user_id)
-    recording = Recording(office.inventory, NOW)
+    recording = DecisionBuilder(office.inventory, NOW)
     with pytest.raises(LookupError):
         recording.enter(stray)
     assert recording.ticket_types == office.inventory.ticket_types
 
 
-def _ask(office: Office, freed: dict[int, int], **event: object) -> Asks:
+def _ask(office: Office, freed: dict[int, int], **event: object) -> LoadPlan:
     inventory = office.inventory
     changed = replace(inventory, event=replace(inventory.event, **event))
     by_type = {inventory.ticket_types[index].id: count for index, count in freed.items()}
-    return asks(changed, by_type, office.now)
+    return load_plan(changed, by_type, office.now)
 
 
 def test_only_the_lines_that_may_be_served_are_loaded() -> None:
@@ -433,13 +435,13 @@ def test_only_the_lines_that_may_be_served_are_loaded() -> None:
     office.book(ANA, 2, stalls)
     office.book(BEN, 4, balcony)
     office.book(CLEO, 1, stalls)
-    assert _ask(office, {}) == Asks()
-    assert _ask(office, {1: 4}) == Asks(), "nobody waits for the balcony"
-    assert _ask(office, {0: 2}) == Asks(lines=(LineAsk(stalls.id, None, 3),))
-    assert _ask(office, {0: 2}, waiting_list_policy=FILL) == Asks(lines=(LineAsk(stalls.id, 2, 3),))
-    assert _ask(office, {0: 0}) == Asks(), "no ticket will be free"
-    assert _ask(office, {0: 2}, status=EventStatus.PAUSED) == Asks()
-    assert _ask(office, {0: STEP + 9}) == Asks(lines=(LineAsk(stalls.id, None, STEP + 1),))
+    assert _ask(office, {}) == LoadPlan()
+    assert _ask(office, {1: 4}) == LoadPlan(), "nobody waits for the balcony"
+    assert _ask(office, {0: 2}) == LoadPlan(lines=(WaitingListQuery(stalls.id, None, 3),))
+    assert _ask(office, {0: 2}, waiting_list_policy=FILL) == LoadPlan(lines=(WaitingListQuery(stalls.id, 2, 3),))
+    assert _ask(office, {0: 0}) == LoadPlan(), "no ticket will be free"
+    assert _ask(office, {0: 2}, status=EventStatus.PAUSED) == LoadPlan()
+    assert _ask(office, {0: STEP + 9}) == LoadPlan(lines=(WaitingListQuery(stalls.id, None, STEP + 1),))
 
 
 def test_of_an_unsettled_event_every_line_is_loaded_for_which_tickets_are_left() -> None:
@@ -449,28 +451,28 @@ def test_of_an_unsettled_event_every_line_is_loaded_for_which_tickets_are_left()
     office.book(BEN, 1, stalls)
     office.book(CLEO, 2, balcony)
     office.book(DAN, 3, balcony)
-    assert _ask(office, {}, is_unsettled=True) == Asks(lines=(LineAsk(balcony.id, None, 2),))
+    assert _ask(office, {}, is_unsettled=True) == LoadPlan(lines=(WaitingListQuery(balcony.id, None, 2),))
 
 
 def test_of_a_closed_event_the_bookings_are_loaded_that_it_still_has_to_let_go() -> None:
     office = Office(1)
     office.book(ANA)
-    assert _ask(office, {}, status=EventStatus.CANCELLED) == Asks()
+    assert _ask(office, {}, status=EventStatus.CANCELLED) == LoadPlan()
     for status, waiting_only in [(EventStatus.CANCELLED, False), (EventStatus.COMPLETED, True)]:
         asked = _ask(office, {}, status=status, is_unsettled=True)
-        assert asked == Asks(closing=ClosingAsk(EVENT_ID, waiting_only, STEP))
+        assert asked == LoadPlan(closing=ClosingQuery(EVENT_ID, waiting_only, STEP))
 
 
 def test_only_a_step_after_a_move_loads_holds_that_last_too_long() -> None:
     office = Office(1, starts_at=START)
     event = replace(office.state.event, is_unsettled=True, earliest_expiry=NOW)
     inventory = replace(office.inventory, event=event)
-    assert step_asks(inventory, NOW).overlong == OverlongHoldsQuery(EVENT_ID, START, STEP)
-    assert asks(inventory, {}, NOW).overlong is None, "others may be decided in between"
+    assert step_load_plan(inventory, NOW).overlong == OverlongHoldsQuery(EVENT_ID, START, STEP)
+    assert load_plan(inventory, {}, NOW).overlong is None, "others may be decided in between"
     for changes in (
         {"is_unsettled": False},
         {"earliest_expiry": None},
         {"starts_at": None},
         {"status": EventStatus.COMPLETED},
     ):
-        assert step_asks(replace(inventory, event=replace(event, **changes)), NOW).overlong is None
+        assert step_load_plan(replace(inventory, event=replace(event, **changes)), NOW).overlong is None

@@ -8,9 +8,9 @@ import pytest
 
 from boxoffice.domain.event import Event, EventStatus
 from boxoffice.domain.facts import BookingCancelled, Fact, HoldExpired
-from boxoffice.domain.fields import checked
 from boxoffice.domain.refusals import InvalidRequest, NotAllowed, NotFound, TooManyWebhooks
 from boxoffice.domain.user import Actor, Role
+from boxoffice.domain.values.fields import checked
 from boxoffice.domain.webhooks import (
     FACT_KINDS,
     RETRY_AFTER,

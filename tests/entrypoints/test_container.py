@@ -15,19 +15,20 @@ from uuid_utils.compat import uuid7
 
 from boxoffice.adapters.memory import MemoryStorage
 from boxoffice.adapters.payments import MemoryLedger, SandboxGateway
-from boxoffice.application.create_user import Registration
-from boxoffice.application.failures import Unavailable
-from boxoffice.application.log_in import Credentials
-from boxoffice.application.pay_booking import Bill, PaymentUnknown
-from boxoffice.application.ports import BookingOfEvent, Claims, Tokens
-from boxoffice.domain.book import Book
+from boxoffice.application.accounts.create_user import Registration
+from boxoffice.application.accounts.log_in import Credentials
+from boxoffice.application.bookings.pay_booking import Bill, PaymentUnknown
+from boxoffice.application.ports.errors import Unavailable
+from boxoffice.application.ports.queries import BookingOfEvent
+from boxoffice.application.ports.security import Claims, Tokens
 from boxoffice.domain.booking import Booking, BookingStatus, PaymentStatus
+from boxoffice.domain.decisions.book import Book
+from boxoffice.domain.decisions.organize import Initialize
 from boxoffice.domain.event import EventDetails, EventState, TicketTypeSpec
-from boxoffice.domain.money import Money
-from boxoffice.domain.organize import Initialize
 from boxoffice.domain.payment import PaymentMethod
 from boxoffice.domain.refusals import InvalidToken, NotAllowed
 from boxoffice.domain.user import Actor, Organizers, Role
+from boxoffice.domain.values.money import Money
 from boxoffice.entrypoints.container import Container, make_container, migrate
 from boxoffice.entrypoints.lifespan import running
 from boxoffice.entrypoints.settings import Payments, Settings, SettingsError

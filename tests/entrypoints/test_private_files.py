@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from boxoffice.application.create_user import Registration
+from boxoffice.application.accounts.create_user import Registration
 from boxoffice.entrypoints.container import make_container
 from boxoffice.entrypoints.lifespan import running
 from boxoffice.entrypoints.private_files import (

@@ -3,7 +3,7 @@
 import pytest
 
 from boxoffice.adapters.memory import MemoryStorage
-from boxoffice.application.failures import Unavailable
+from boxoffice.application.ports.errors import Unavailable
 from boxoffice.entrypoints.container import make_container
 from boxoffice.entrypoints.readiness import Draining, Readiness
 from boxoffice.entrypoints.settings import Settings

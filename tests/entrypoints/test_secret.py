@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from boxoffice.entrypoints.secret import kept_secret, signing_secret
 from boxoffice.entrypoints.settings import Settings, SettingsError
+from boxoffice.entrypoints.signing_secret import kept_secret, signing_secret
 from tests.constants import SECRET
 
 
@@ -63,7 +63,7 @@ def test_the_kept_secret_stays(tmp_path: Path) -> None:
 def test_all_who_start_at_once_agree(tmp_path: Path) -> None:
     """Each waits at a pipe until all are there."""
     code = (
-        "import sys\nfrom pathlib import Path\nfrom boxoffice.entrypoints.secret import kept_secret\n"
+        "import sys\nfrom pathlib import Path\nfrom boxoffice.entrypoints.signing_secret import kept_secret\n"
         "print('there', flush=True)\nsys.stdin.readline()\nprint(kept_secret(Path(sys.argv[1])))"
     )
     path = tmp_path / "data" / "secret"

@@ -9,8 +9,8 @@ from typing import Final
 
 import pytest
 
+from boxoffice.entrypoints.secret_strength import new_secret, weakness_of
 from boxoffice.entrypoints.settings import Settings, SettingsError
-from boxoffice.entrypoints.strength import new_secret, weakness_of
 
 ROOT: Final = Path(__file__).parents[2]
 

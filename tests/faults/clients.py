@@ -19,10 +19,10 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from uuid_utils.compat import uuid7
 
 from boxoffice.adapters.security import JwtTokens
-from boxoffice.adapters.sql.tables import sessions, users
-from boxoffice.application.ports import Claims
+from boxoffice.adapters.sql.schema.tables import sessions, users
+from boxoffice.application.ports.security import Claims
 from boxoffice.domain.user import Role
-from boxoffice.entrypoints.histories import Call, History, Outcome
+from boxoffice.entrypoints.harness.history import Call, History, Outcome
 from tests.constants import SECRET
 
 ANSWER_WITHIN: Final = 30.0  # seconds; the service promises a 503 within five, a busy machine may take longer

@@ -8,16 +8,16 @@ from time import monotonic
 from uuid import UUID
 
 from boxoffice.adapters.sql.storage import SqlStorage
-from boxoffice.application.failures import Unavailable
-from boxoffice.domain.book import Book
+from boxoffice.application.ports.errors import Unavailable
 from boxoffice.domain.booking import Booking
+from boxoffice.domain.decisions.book import Book
 from boxoffice.domain.event import EventState
 from boxoffice.domain.facts import BookingCancelled, Fact
 from boxoffice.domain.refusals import Refusal
 from boxoffice.domain.user import Actor
 from boxoffice.entrypoints.container import Container
-from boxoffice.entrypoints.histories import Call, History, Stored, check_promises
-from boxoffice.entrypoints.histories import Outcome as Told
+from boxoffice.entrypoints.harness.history import Call, History, Stored, check_promises
+from boxoffice.entrypoints.harness.history import Outcome as Told
 from tests.concurrency.crew import Answered
 from tests.concurrency.office import Office, new_id
 from tests.concurrency.worker import BookIt, CancelIt, Outcome

@@ -10,9 +10,9 @@ from uuid import UUID
 from sqlalchemy.engine import make_url
 
 from boxoffice.entrypoints.container import make_container
-from boxoffice.entrypoints.histories import History
-from boxoffice.entrypoints.histories.promises import check_promises
-from boxoffice.entrypoints.histories.stored import Stored
+from boxoffice.entrypoints.harness.history import History
+from boxoffice.entrypoints.harness.history.promises import check_promises
+from boxoffice.entrypoints.harness.history.stored import Stored
 from boxoffice.entrypoints.settings import Settings
 from tests import mariadb
 from tests.faults.service import boxoffice

@@ -25,8 +25,8 @@ from sqlalchemy import select
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from boxoffice.adapters.sql.tables import facts
-from boxoffice.entrypoints.histories import History
+from boxoffice.adapters.sql.schema.tables import facts
+from boxoffice.entrypoints.harness.history import History
 from tests import mariadb
 from tests.databases import migrated
 from tests.faults.clients import Client, Crowd, Person, enrol, initialize

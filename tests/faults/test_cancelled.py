@@ -17,8 +17,8 @@ from dependency_injector.providers import Singleton
 from sqlalchemy.engine import make_url
 
 from boxoffice.adapters.security import Argon2PasswordHasher
-from boxoffice.application.create_user import Registration
-from boxoffice.application.failures import Unavailable
+from boxoffice.application.accounts.create_user import Registration
+from boxoffice.application.ports.errors import Unavailable
 from boxoffice.domain.booking import Booking
 from boxoffice.domain.event import EventState
 from boxoffice.domain.refusals import AlreadyCancelled, Refusal

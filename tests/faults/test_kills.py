@@ -17,7 +17,7 @@ from random import Random
 
 import pytest
 
-from boxoffice.entrypoints.histories import History
+from boxoffice.entrypoints.harness.history import History
 from tests import mariadb
 from tests.faults.clients import Client, Crowd, enrol, initialize
 from tests.faults.conftest import Serve

@@ -15,7 +15,7 @@ import pytest
 from asyncmy.errors import OperationalError
 from sqlalchemy.engine import make_url
 
-from boxoffice.application.failures import Unavailable
+from boxoffice.application.ports.errors import Unavailable
 from boxoffice.domain.booking import Booking
 from boxoffice.domain.event import EventState
 from boxoffice.entrypoints.container import Container

@@ -18,10 +18,10 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect
 
 from boxoffice.adapters.sql.migrate import upgrade
+from boxoffice.adapters.sql.schema.tables import metadata
 from boxoffice.adapters.sql.storage import SqlStorage
-from boxoffice.adapters.sql.tables import metadata
-from boxoffice.application.failures import Unavailable
-from boxoffice.application.verify_promises import VerifyPromises
+from boxoffice.application.background.verify_promises import VerifyPromises
+from boxoffice.application.ports.errors import Unavailable
 from boxoffice.domain.booking import Booking
 from boxoffice.domain.inventory import Inventory
 from boxoffice.entrypoints.container import migrate

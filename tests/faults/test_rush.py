@@ -16,7 +16,7 @@ from uuid import UUID
 
 import pytest
 
-from boxoffice.entrypoints.histories import Call, History, Sale, check_linearizable
+from boxoffice.entrypoints.harness.history import Call, History, Sale, check_linearizable
 from tests.faults.clients import Client, Person, enrol, initialize
 from tests.faults.conftest import Serve
 from tests.faults.judge import judge, stored

@@ -9,10 +9,10 @@ from random import Random
 import pytest
 
 from boxoffice.adapters.sql.storage import SqlStorage
-from boxoffice.application.failures import Retryable, Unavailable
-from boxoffice.application.ports import Needs
-from boxoffice.domain.book import book
+from boxoffice.application.ports.errors import Retryable, Unavailable
+from boxoffice.application.ports.loading import LoadSpec
 from boxoffice.domain.booking import Booking, BookingStatus
+from boxoffice.domain.decisions.book import book
 from boxoffice.domain.event import EventState
 from boxoffice.domain.facts import CustomerWaitlisted
 from boxoffice.domain.user import Actor
@@ -137,7 +137,7 @@ async def test_of_two_nodes_that_write_one_event_one_is_to_do_it_again(cluster: 
     async def write(storage: SqlStorage) -> None:
         command = booking_command(state)
         async with storage.begin() as unit_of_work:
-            needs = Needs(event_id=state.event.id)
+            needs = LoadSpec(event_id=state.event.id)
             await take(unit_of_work, needs, lambda inventory: book(inventory, command, NOW))
             await both_wrote.wait()
             await unit_of_work.commit()
@@ -294,7 +294,7 @@ async def check_refused(node: Node) -> None:
         await storage.reads.events_by_id([new_id()])
     with pytest.raises(Unavailable):
         async with storage.begin() as unit_of_work:
-            await unit_of_work.inventories.lock([Needs(event_id=new_id())])
+            await unit_of_work.inventories.lock([LoadSpec(event_id=new_id())])
     await storage.close()
 
 

@@ -8,11 +8,11 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from boxoffice.application.idempotency import Answer
+from boxoffice.application.ports.idempotency import Answer
 from boxoffice.domain.booking import Booking, BookingStatus, PaymentStatus
 from boxoffice.domain.event import Event, EventState, EventStatus, TicketType, WaitingListPolicy
 from boxoffice.domain.facts import (
-    AnyHappening,
+    AnyFactPayload,
     BookingCancelled,
     BookingPromoted,
     CustomerWaitlisted,
@@ -24,9 +24,17 @@ from boxoffice.domain.facts import (
     TicketTypeAdded,
     TicketTypeChanged,
 )
-from boxoffice.domain.money import Money
-from boxoffice.entrypoints.histories import Breach, Call, History, Outcome, Sale, Stored, check_promises
-from boxoffice.entrypoints.histories.record import Name
+from boxoffice.domain.values.money import Money
+from boxoffice.entrypoints.harness.history import (
+    Breach,
+    Call,
+    History,
+    Outcome,
+    Sale,
+    Stored,
+    check_promises,
+)
+from boxoffice.entrypoints.harness.history.history import Name
 
 EVENT, KIND, ORGANIZER = UUID(int=800), UUID(int=801), UUID(int=900)
 ANA, BEN, CLEO, DAN = (UUID(int=number) for number in range(1, 5))
@@ -105,7 +113,7 @@ class Ledger:
 
     # What is stored.
 
-    def happens(self, what: AnyHappening, name: str | None = None, *, later: bool = True) -> None:
+    def happens(self, what: AnyFactPayload, name: str | None = None, *, later: bool = True) -> None:
         """A fact; `later`: of another decision than the one before it."""
         if later:
             self._time += timedelta(seconds=1)

@@ -12,19 +12,21 @@ import msgspec
 from msgspec import Struct
 
 from boxoffice.adapters.memory import MemoryStorage
-from boxoffice.application.book_ticket import BookTicket
-from boxoffice.application.cancel_booking import CancelBooking, Cancellation
-from boxoffice.application.change_event import ChangeEvent
-from boxoffice.application.failures import Unavailable
-from boxoffice.application.idempotency import Answer, Key, Once, Replayed
-from boxoffice.application.initialize_event import InitializeEvent
-from boxoffice.application.ports import Storage
-from boxoffice.application.promote_from_waitlist import PromoteFromWaitlist
-from boxoffice.application.queries import ReadBooking, ReadEvent
-from boxoffice.application.turnstile import Turnstile
-from boxoffice.domain.book import Book
+from boxoffice.application.bookings.book_ticket import BookTicket
+from boxoffice.application.bookings.cancel_booking import CancelBooking, Cancellation
+from boxoffice.application.bookings.promote_from_waitlist import PromoteFromWaitlist
+from boxoffice.application.bookings.queries import ReadBooking
+from boxoffice.application.events.change_event import ChangeEvent
+from boxoffice.application.events.initialize_event import InitializeEvent
+from boxoffice.application.events.queries import ReadEvent
+from boxoffice.application.ports.errors import Unavailable
+from boxoffice.application.ports.idempotency import Answer, IdempotentRequest, Key, Replayed
+from boxoffice.application.ports.storage import Storage
+from boxoffice.application.turnstile.turnstile import Turnstile
 from boxoffice.domain.booking import Booking
-from boxoffice.domain.cancel import Cancel
+from boxoffice.domain.decisions.book import Book
+from boxoffice.domain.decisions.cancel import Cancel
+from boxoffice.domain.decisions.organize import Edit, EditTicketType, Initialize
 from boxoffice.domain.event import (
     EventChanges,
     EventDetails,
@@ -34,11 +36,10 @@ from boxoffice.domain.event import (
     TicketTypeSpec,
     WaitingListPolicy,
 )
-from boxoffice.domain.organize import Edit, EditTicketType, Initialize
 from boxoffice.domain.refusals import Refusal
 from boxoffice.domain.user import Actor
-from boxoffice.entrypoints.histories import Call, History, Outcome, Sale, Stored
-from boxoffice.entrypoints.histories.record import Name
+from boxoffice.entrypoints.harness.history import Call, History, Outcome, Sale, Stored
+from boxoffice.entrypoints.harness.history.history import Name
 
 ORGANIZER = UUID(int=900)
 Told = TypeVar("Told")
@@ -69,7 +70,7 @@ STATUS_OF = {
 }
 
 
-class Remembered(Refusal):
+class StoredResponse(Refusal):
     """A refusal that was given before under the same key."""
 
     def __init__(self, code: str) -> None:
@@ -158,7 +159,7 @@ class Scene:
             operation = self.history.invoke(number, call)
             try:
                 outcome = await self._do(call)
-            except Remembered as refusal:
+            except StoredResponse as refusal:
                 self.history.fail(operation, refusal.told)
             except Refusal as refusal:
                 self.history.fail(operation, refusal.code)
@@ -204,7 +205,7 @@ class Scene:
             return await does.get(call.name, self._change)(call)
         except Replayed as replayed:
             if replayed.answer.status >= 400:
-                raise Remembered(replayed.answer.body.decode()) from None
+                raise StoredResponse(replayed.answer.body.decode()) from None
             return msgspec.json.decode(replayed.answer.body, type=Outcome)
 
     async def _promote(self, call: Call) -> Outcome:
@@ -269,7 +270,7 @@ class Scene:
         return Outcome()
 
     @staticmethod
-    def _once(call: Call, told: Callable[[Told], Outcome]) -> Once[Told] | None:
+    def _once(call: Call, told: Callable[[Told], Outcome]) -> IdempotentRequest[Told] | None:
         if call.key is None or call.customer_id is None:
             return None
 
@@ -281,7 +282,7 @@ class Scene:
             return Answer(status=200, body=msgspec.json.encode(outcome), subject_id=outcome.booking_id)
 
         said = f"{call.name} {call.ticket_type_id} {call.quantity}".encode()
-        return Once(key=Key(call.customer_id, call.key), fingerprint=sha256(said).digest(), render=render)
+        return IdempotentRequest(key=Key(call.customer_id, call.key), fingerprint=sha256(said).digest(), render=render)
 
 
 def _booked(booking: Booking) -> Outcome:

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from boxoffice.domain.booking import BookingStatus
-from boxoffice.entrypoints.histories import Sale, Verdict, check_linearizable
+from boxoffice.entrypoints.harness.history import Sale, Verdict, check_linearizable
 from tests.histories.ledger import ANA, BEN, CLEO, DAN, EVENT, KIND, ORGANIZER, Ledger, booking_id
 
 

@@ -5,9 +5,9 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from boxoffice.application.idempotency import Answer
+from boxoffice.application.ports.idempotency import Answer
 from boxoffice.domain.booking import BookingStatus
-from boxoffice.entrypoints.histories import History, check_promises
+from boxoffice.entrypoints.harness.history import History, check_promises
 from tests.histories.ledger import ANA, BEN, CLEO, DAN, EVENT, KIND, Ledger, booking_id, rules
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from boxoffice.entrypoints.histories import Call, Entry, History, Outcome
+from boxoffice.entrypoints.harness.history import Call, Entry, History, Outcome
 
 EVENT = UUID(int=8)
 BOOK = Call(name="book", event_id=EVENT, customer_id=UUID(int=1), quantity=2, key="k")

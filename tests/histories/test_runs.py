@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from boxoffice.adapters.sql.storage import SqlStorage
-from boxoffice.application.turnstile import Bounds
+from boxoffice.application.turnstile.command_queue import Bounds
 from boxoffice.domain.booking import BookingStatus
-from boxoffice.entrypoints.histories import (
+from boxoffice.entrypoints.harness.history import (
     Call,
     Entry,
     History,

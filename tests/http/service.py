@@ -10,7 +10,7 @@ import httpx
 from litestar import Litestar
 
 from boxoffice.adapters.payments import MemoryLedger, SandboxGateway
-from boxoffice.domain.money import Money
+from boxoffice.domain.values.money import Money
 from boxoffice.entrypoints.container import Container
 from tests import constants
 

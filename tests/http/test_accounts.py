@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from boxoffice.adapters.security import Argon2PasswordHasher
-from boxoffice.application.failures import Unavailable
+from boxoffice.application.ports.errors import Unavailable
 from boxoffice.domain.user import Role
 from tests.http.service import PASSWORD, Client, Service, ok, pointers, problem
 

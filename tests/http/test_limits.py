@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from boxoffice.application.limits import READS, SIGN_INS, SIGN_UPS, UNSIGNED, WRITES, Limit
+from boxoffice.application.limits.rate_limits import READS, SIGN_INS, SIGN_UPS, UNSIGNED, WRITES, Limit
 from boxoffice.entrypoints.settings import Settings
 from tests.http.conftest import Kept
 from tests.http.service import JSON, PASSWORD, SECRET, Client, Service, ok, problem

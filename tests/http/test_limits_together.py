@@ -11,9 +11,9 @@ import pytest
 from dependency_injector.providers import Object, Singleton
 
 from boxoffice.adapters.security import Argon2PasswordHasher
-from boxoffice.application.create_user import Registration
-from boxoffice.application.limits import NOT_WORTH_TELLING, READS, SIGN_INS
-from boxoffice.application.log_in import Credentials
+from boxoffice.application.accounts.create_user import Registration
+from boxoffice.application.accounts.log_in import Credentials
+from boxoffice.application.limits.rate_limits import NOT_WORTH_TELLING, READS, SIGN_INS
 from boxoffice.domain.refusals import TooManyRequests, WrongCredentials
 from boxoffice.entrypoints.container import Container, make_container
 from boxoffice.entrypoints.lifespan import running
@@ -71,7 +71,7 @@ async def test_attempts_side_by_side_are_told_no_more_than_ten_times(processes: 
 async def test_an_address_is_closed_by_what_all_processes_saw(
     processes: list[Container], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("boxoffice.application.limits_on_login.MOST_OF_ADDRESS", 10)
+    monkeypatch.setattr("boxoffice.application.accounts.login_throttle.MOST_OF_ADDRESS", 10)
     told = await asyncio.gather(
         *(attempt(processes[number % 3], "wrong", f"nobody{number}@example.org") for number in range(15))
     )

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from boxoffice.domain.book import Book
+from boxoffice.domain.decisions.book import Book
 from boxoffice.domain.user import Actor
 from boxoffice.entrypoints.http.paging import waiting_cursors
 from tests.http.service import Client, Service, ok, pointers, problem

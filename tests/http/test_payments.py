@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from dependency_injector.providers import Singleton
 
-from boxoffice.application.pay_booking import PayBooking
+from boxoffice.application.bookings.pay_booking import PayBooking
 from tests.http.service import Client, Sandbox, Service, ok, pointers, problem
 
 EUR_25 = {"amount": 2500, "currency": "EUR"}

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from boxoffice.adapters.memory import MemoryStorage
-from boxoffice.application.failures import Unavailable
-from boxoffice.application.queries import ListEvents
+from boxoffice.application.events.queries import ListEvents
+from boxoffice.application.ports.errors import Unavailable
 from tests.http.conftest import Kept
 from tests.http.service import JSON, PASSWORD, Client, Service, ok, pointers, problem
 

@@ -9,7 +9,7 @@ import pytest
 from litestar import get
 from litestar.params import FromPath
 
-from boxoffice.domain.facts import AnyHappening
+from boxoffice.domain.facts import AnyFactPayload
 from boxoffice.domain.refusals import Refusal
 from boxoffice.entrypoints.container import make_container
 from boxoffice.entrypoints.http.app import create_app
@@ -243,7 +243,7 @@ def test_enumerations_are_components(made: dict[str, Any]) -> None:
 
 
 def test_webhooks_say_what_is_sent(made: dict[str, Any]) -> None:
-    kinds = {kind.__name__: kind for kind in get_args(AnyHappening)}
+    kinds = {kind.__name__: kind for kind in get_args(AnyFactPayload)}
     assert set(made["webhooks"]) == set(kinds)
     for name, item in made["webhooks"].items():
         call = item["post"]

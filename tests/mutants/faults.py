@@ -93,14 +93,20 @@ DOMAIN: Final = (
     ),
     Fault(
         "Whoever came last is served first, by the rules",
-        (Change("domain/settle.py", "first = line.head[0] if line.head else None", "first = (*line.head, None)[-2]"),),
+        (
+            Change(
+                "domain/decisions/settle.py",
+                "first = line.head[0] if line.head else None",
+                "first = (*line.head, None)[-2]",
+            ),
+        ),
         _CANCELLING,
     ),
     Fault(
         "Under strict, somebody is overtaken whose group does not fit",
         (
             Change(
-                "domain/settle.py",
+                "domain/decisions/settle.py",
                 "        if policy is WaitingListPolicy.STRICT:\n            first = line.head[0]",
                 "        if policy is None:\n            first = line.head[0]",
             ),
@@ -111,24 +117,26 @@ DOMAIN: Final = (
         "Whom a freed ticket fits is promoted later, and not in the decision that freed it",
         (
             Change(
-                "domain/cancel.py",
-                "    settle_event(recording, freed)\n",
-                "    recording.set_event(structs.replace(recording.event, is_unsettled=bool(freed)))\n",
+                "domain/decisions/cancel.py",
+                "    settle_event(builder, freed)\n",
+                "    builder.set_event(structs.replace(builder.event, is_unsettled=bool(freed)))\n",
             ),
-            Change("domain/cancel.py", "from msgspec import Struct\n", "from msgspec import Struct, structs\n"),
+            Change(
+                "domain/decisions/cancel.py", "from msgspec import Struct\n", "from msgspec import Struct, structs\n"
+            ),
         ),
         _CANCELLING,
     ),
     Fault(
         "A cancelled booking gives its tickets back twice",
-        (Change("domain/recording.py", "self._count(before, -1)", "self._count(before, -2)"),),
+        (Change("domain/decisions/decision_builder.py", "self._count(before, -1)", "self._count(before, -2)"),),
         _CANCELLING,
     ),
     Fault(
         "What is cancelled can be cancelled again",
         (
             Change(
-                "domain/cancel.py",
+                "domain/decisions/cancel.py",
                 "    if not booking.as_of(now).status.is_live:\n        raise AlreadyCancelled\n",
                 "",
             ),
@@ -139,7 +147,7 @@ DOMAIN: Final = (
         "A promotion does not move the counters",
         (
             Change(
-                "domain/recording.py",
+                "domain/decisions/decision_builder.py",
                 "        self._count(after, 1)\n",
                 "        if before.status is not WAITLISTED:\n            self._count(after, 1)\n",
             ),
@@ -150,7 +158,7 @@ DOMAIN: Final = (
         "Facts have gaps",
         (
             Change(
-                "domain/recording.py",
+                "domain/decisions/decision_builder.py",
                 "        seq = self.event.last_seq + 1\n",
                 "        seq = self.event.last_seq + 1 + bool(self._facts)\n",
             ),
@@ -161,7 +169,7 @@ DOMAIN: Final = (
         "Queue numbers are issued twice",
         (
             Change(
-                "domain/recording.py",
+                "domain/decisions/decision_builder.py",
                 "        self.event = replace(self.event, last_queue_number=number)\n        return number\n",
                 "        return number\n",
             ),
@@ -172,7 +180,9 @@ DOMAIN: Final = (
         "A customer books the same tickets twice",
         (
             Change(
-                "domain/book.py", "            if booking.ticket_type_id.int == of_type:\n", "            if False:\n"
+                "domain/decisions/book.py",
+                "            if booking.ticket_type_id.int == of_type:\n",
+                "            if False:\n",
             ),
         ),
         _BOOKING,
@@ -181,7 +191,7 @@ DOMAIN: Final = (
         "A customer may have any number of tickets",
         (
             Change(
-                "domain/book.py",
+                "domain/decisions/book.py",
                 "if taken + command.quantity > most:",
                 "if command.quantity > most:",
             ),
@@ -192,7 +202,7 @@ DOMAIN: Final = (
         "Another one's booking may be cancelled",
         (
             Change(
-                "domain/cancel.py",
+                "domain/decisions/cancel.py",
                 "                    raise NotFound\n                return booking\n",
                 "                    pass\n                return booking\n",
             ),
@@ -214,7 +224,7 @@ DOMAIN: Final = (
         "An edit does not look at the version that it was made for",
         (
             Change(
-                "domain/organize.py",
+                "domain/decisions/organize.py",
                 "    if expected_versions is not None and event.version not in expected_versions:\n"
                 "        raise StaleVersion\n",
                 "",
@@ -240,19 +250,19 @@ DOMAIN: Final = (
     ),
     Fault(
         "Moving the start releases nobody from the deadline",
-        (Change("domain/organize.py", "event.reschedules + is_move", "event.reschedules"),),
+        (Change("domain/decisions/organize.py", "event.reschedules + is_move", "event.reschedules"),),
         _TIMES,
     ),
     Fault(
         "Who books after a move of the start is released by it",
-        (Change("domain/book.py", "        reschedules=inventory.event.reschedules,\n", ""),),
+        (Change("domain/decisions/book.py", "        reschedules=inventory.event.reschedules,\n", ""),),
         _TIMES,
     ),
     Fault(
         "A hold outlives the start",
         (
             Change(
-                "domain/settle.py",
+                "domain/decisions/settle.py",
                 "window_ends_at if event.starts_at is None else min(window_ends_at, event.starts_at)",
                 "window_ends_at",
             ),
@@ -263,7 +273,7 @@ DOMAIN: Final = (
         "An earlier start shortens no hold",
         (
             Change(
-                "domain/recording.py",
+                "domain/decisions/decision_builder.py",
                 "return before.is_unsettled or before.starts_at is None or event.starts_at < before.starts_at",
                 "return False",
             ),
@@ -272,7 +282,7 @@ DOMAIN: Final = (
     ),
     Fault(
         "Who is promoted past the deadline has no time to leave",
-        (Change("domain/settle.py", "    return min(now + GRACE, event.starts_at)\n", "    return None\n"),),
+        (Change("domain/decisions/settle.py", "    return min(now + GRACE, event.starts_at)\n", "    return None\n"),),
         _TIMES,
     ),
     Fault(
@@ -288,17 +298,23 @@ DOMAIN: Final = (
     ),
     Fault(
         "Names of ticket types differ in what cannot be seen",
-        (Change("domain/characters.py", '    return folded(" ".join(seen.split()))\n', "    return folded(name)\n"),),
+        (
+            Change(
+                "domain/values/characters.py",
+                '    return folded(" ".join(seen.split()))\n',
+                "    return folded(name)\n",
+            ),
+        ),
         _ORGANIZING,
     ),
     Fault(
         "A refusal that waiting changes is kept under a key",
-        (Change("application/idempotency.py", " and not refusal.may_pass\n", "\n"),),
+        (Change("application/ports/idempotency.py", " and not refusal.may_pass\n", "\n"),),
         ("tests/application/test_once.py",),
     ),
     Fault(
         "Fewer tickets than are taken",
-        (Change("domain/organize.py", "    if total_tickets < ticket_type.taken:\n", "    if False:\n"),),
+        (Change("domain/decisions/organize.py", "    if total_tickets < ticket_type.taken:\n", "    if False:\n"),),
         _ORGANIZING,
     ),
     Fault(
@@ -316,8 +332,8 @@ DOMAIN: Final = (
         "A hold that lapsed is paid although nobody has settled it yet",
         (
             Change(
-                "domain/pay.py",
-                "    if booking.has_lapsed(now):\n        raise HoldExpired\n",
+                "domain/decisions/pay.py",
+                "    if booking.has_lapsed(now):\n        raise PaymentWindowClosed\n",
                 "",
             ),
         ),
@@ -327,7 +343,7 @@ DOMAIN: Final = (
         "A hold that expired is paid although its tickets are gone",
         (
             Change(
-                "domain/pay.py",
+                "domain/decisions/pay.py",
                 "return not inventory.ticket_type(booking.ticket_type_id).must_wait("
                 "booking.quantity, inventory.event, now)",
                 "return True",
@@ -339,8 +355,8 @@ DOMAIN: Final = (
         "Money that bought no tickets is kept",
         (
             Change(
-                "domain/pay.py",
-                "    if not gets_tickets:\n        owe_refund(recording, paid, payment.id, payment.method)\n",
+                "domain/decisions/pay.py",
+                "    if not gets_tickets:\n        owe_refund(builder, paid, payment.id, payment.method)\n",
                 "",
             ),
         ),
@@ -350,7 +366,7 @@ DOMAIN: Final = (
         "Whoever cancels what is paid gets nothing back",
         (
             Change(
-                "domain/settle.py",
+                "domain/decisions/settle.py",
                 "    if is_paid and booking.paid_by is not None and booking.paid_with is not None:\n",
                 "    if False:\n",
             ),
@@ -359,16 +375,16 @@ DOMAIN: Final = (
     ),
     Fault(
         "A booking is charged a second time beside a charge that is under way",
-        (Change("domain/pay.py", "    if pending is not None:\n", "    if False:\n"),),
+        (Change("domain/decisions/pay.py", "    if pending is not None:\n", "    if False:\n"),),
         _PAYING,
     ),
     Fault(
         "A refund that is settled is owed again",
         (
             Change(
-                "domain/pay.py",
-                "    if payment.status is PaymentState.PENDING:\n        return True\n",
-                "    if payment.status is PaymentState.PENDING or payment.kind is PaymentKind.REFUND:\n"
+                "domain/decisions/pay.py",
+                "    if payment.status is ChargeStatus.PENDING:\n        return True\n",
+                "    if payment.status is ChargeStatus.PENDING or payment.kind is PaymentKind.REFUND:\n"
                 "        return True\n",
             ),
         ),
@@ -381,7 +397,7 @@ APPLICATION: Final = (
         "A charge that is tried again has a new reference",
         (
             Change(
-                "application/pay_booking.py",
+                "application/bookings/pay_booking.py",
                 "self._gateway.charge(payment.id, payment.amount, token)",
                 "self._gateway.charge(self._ids.new(), payment.amount, token)",
             ),
@@ -390,14 +406,14 @@ APPLICATION: Final = (
     ),
     Fault(
         "Whoever tries a charge again and does not hear of its COMMIT waits for itself",
-        (Change("domain/pay.py", "and not is_own):\n", "):\n"),),
+        (Change("domain/decisions/pay.py", "and not is_own):\n", "):\n"),),
         _MONEY,
     ),
     Fault(
         "A charge without an answer is made again before anybody asks what became of it",
         (
             Change(
-                "application/pay_booking.py",
+                "application/bookings/pay_booking.py",
                 "taken = None if attempt.is_new else await self._gateway.find_charge(payment.id)",
                 "taken = None",
             ),
@@ -408,11 +424,11 @@ APPLICATION: Final = (
         "A refund that is tried again is another refund",
         (
             Change(
-                "application/sweep.py",
+                "application/background/sweep.py",
                 "self._gateway.refund(payment.id, refund_of(payment.id), payment.amount)",
                 "self._gateway.refund(uuid4(), refund_of(payment.id), payment.amount)",
             ),
-            Change("application/sweep.py", "from uuid import UUID\n", "from uuid import UUID, uuid4\n"),
+            Change("application/background/sweep.py", "from uuid import UUID\n", "from uuid import UUID, uuid4\n"),
         ),
         _MONEY,
     ),
@@ -420,7 +436,7 @@ APPLICATION: Final = (
         "A refund goes out to nobody and counts as done",
         (
             Change(
-                "application/sweep.py",
+                "application/background/sweep.py",
                 "return Answer.DONE if is_done else Answer.SILENT",
                 "return Answer.DONE",
             ),
@@ -431,7 +447,7 @@ APPLICATION: Final = (
         "Every process sweeps, whosever turn it is",
         (
             Change(
-                "application/sweep.py",
+                "application/background/sweep.py",
                 "        if not await in_transaction(self._storage, self._take_turn, jitter=self._jitter):\n",
                 "        if False:\n",
             ),
@@ -445,7 +461,7 @@ TURNSTILE: Final = (
         "A key that comes again does it again",
         (
             Change(
-                "application/turnstile.py",
+                "application/turnstile/batch.py",
                 "before = None if keyed is None else self._remembered.get(keyed.key)\n",
                 "before = None\n",
             ),
@@ -456,7 +472,7 @@ TURNSTILE: Final = (
         "A key is remembered in a transaction of its own, behind its effect",
         (
             Change(
-                "application/turnstile.py",
+                "application/turnstile/command_queue.py",
                 "                    await unit_of_work.commit()\n",
                 "                    await unit_of_work.commit()\n"
                 "                if batch._to_remember:\n"
@@ -464,20 +480,20 @@ TURNSTILE: Final = (
                 "                        await another.inventories.remember(batch._to_remember, batch._now())\n"
                 "                        await another.commit()\n",
             ),
-            Change("application/turnstile.py", "        if self._to_remember:\n", "        if False:\n"),
+            Change("application/turnstile/batch.py", "        if self._to_remember:\n", "        if False:\n"),
         ),
         _KEYS,
     ),
     Fault(
         "A key is good for any request",
-        (Change("application/turnstile.py", "if before.fingerprint == keyed.fingerprint else", "if True else"),),
+        (Change("application/turnstile/batch.py", "if before.fingerprint == keyed.fingerprint else", "if True else"),),
         _KEYS,
     ),
     Fault(
         "Whoever asks is answered before COMMIT",
         (
             Change(
-                "application/turnstile.py",
+                "application/turnstile/command_queue.py",
                 "                    await unit_of_work.commit()\n",
                 "                    self._finish(batch)\n                    await unit_of_work.commit()\n",
             ),
@@ -488,7 +504,7 @@ TURNSTILE: Final = (
         "A COMMIT that was never answered counts as not happened",
         (
             Change(
-                "application/turnstile.py",
+                "application/turnstile/command_queue.py",
                 "                if await self._happened(batch):\n"
                 "                    return self._finish(batch)\n"
                 "                lost.append(batch)\n",
@@ -501,7 +517,7 @@ TURNSTILE: Final = (
         "A COMMIT that was never answered counts as happened",
         (
             Change(
-                "application/turnstile.py",
+                "application/turnstile/command_queue.py",
                 "                if await self._happened(batch):\n",
                 "                if True:\n",
             ),
@@ -512,7 +528,7 @@ TURNSTILE: Final = (
         "A COMMIT that was never answered is looked for once and never again",
         (
             Change(
-                "application/turnstile.py",
+                "application/turnstile/command_queue.py",
                 "                lost.append(batch)\n",
                 "                pass\n",
             ),
@@ -523,7 +539,7 @@ TURNSTILE: Final = (
         "A transaction that the database undid is not run again",
         (
             Change(
-                "application/turnstile.py",
+                "application/turnstile/command_queue.py",
                 "            except Retryable:\n                self._observer.failed(Trouble.UNDONE, len(entries))\n",
                 "            except Retryable:\n"
                 '                raise Unavailable("The database undid the transaction.") from None\n',
@@ -535,7 +551,7 @@ TURNSTILE: Final = (
         "A command is carried out whose caller has gone away while it waited",
         (
             Change(
-                "application/turnstile.py",
+                "application/turnstile/pending_command.py",
                 "        return self.future is not None and self.future.done()\n",
                 "        return False\n",
             ),
@@ -546,7 +562,7 @@ TURNSTILE: Final = (
         "Whoever shares a transaction does not see what was decided before",
         (
             Change(
-                "application/turnstile.py",
+                "application/turnstile/event_view.py",
                 "        self.inventory = _without_concerned(decision.inventory)\n",
                 "",
             ),
@@ -557,7 +573,7 @@ TURNSTILE: Final = (
         "What a customer booked in the same transaction counts for nothing",
         (
             Change(
-                "application/turnstile.py",
+                "application/turnstile/event_view.py",
                 "            self.bookings[booking.id.int] = booking\n            self._begin(booking)\n",
                 "            self.bookings[booking.id.int] = booking\n",
             ),
@@ -566,19 +582,27 @@ TURNSTILE: Final = (
     ),
     Fault(
         "What a customer cancelled in the same transaction goes on to count",
-        (Change("application/turnstile.py", "                self._end(after)\n", "                pass\n"),),
+        (
+            Change(
+                "application/turnstile/event_view.py", "                self._end(after)\n", "                pass\n"
+            ),
+        ),
         _CUSTOMER_LIMITS,
     ),
     Fault(
         "What a late payment brought back in the same transaction counts for nothing",
-        (Change("application/turnstile.py", "                self._begin(after)\n", "                pass\n"),),
+        (
+            Change(
+                "application/turnstile/event_view.py", "                self._begin(after)\n", "                pass\n"
+            ),
+        ),
         _CUSTOMER_LIMITS,
     ),
     Fault(
         "A process decides from what it remembers of an event",
         (
             Change(
-                "application/turnstile.py",
+                "application/turnstile/batch.py",
                 "            locked = await storage.lock(needs)\n",
                 "            locked = await storage.lock(needs)\n"
                 "            for event_id in locked.keys() & _REMEMBERED.keys():\n"
@@ -588,7 +612,7 @@ TURNSTILE: Final = (
                 "                )\n",
             ),
             Change(
-                "application/turnstile.py",
+                "application/turnstile/command_queue.py",
                 "        self._found_free(batch.locked)\n",
                 "        self._found_free(batch.locked)\n"
                 "        _REMEMBERED.update(\n"
@@ -596,7 +620,7 @@ TURNSTILE: Final = (
                 "        )\n",
             ),
             Change(
-                "application/turnstile.py",
+                "application/turnstile/command_queue.py",
                 "_log = logging.getLogger(__name__)\n",
                 "_log = logging.getLogger(__name__)\n_REMEMBERED: dict[UUID, Inventory] = {}\n",
             ),
@@ -657,7 +681,7 @@ SQL: Final = (
         "An event is read without its lock",
         (
             Change(
-                "adapters/sql/inventories.py",
+                "adapters/sql/repositories/events.py",
                 "_LOCK = Find(_by_primary_key(select(*EVENT)).with_for_update(), ",
                 "_LOCK = Find(_by_primary_key(select(*EVENT)), ",
             ),
@@ -668,7 +692,7 @@ SQL: Final = (
         "An event that is locked is skipped instead of waited for (SKIP LOCKED)",
         (
             Change(
-                "adapters/sql/inventories.py",
+                "adapters/sql/repositories/events.py",
                 "_LOCK = Find(_by_primary_key(select(*EVENT)).with_for_update(), ",
                 "_LOCK = Find(_by_primary_key(select(*EVENT)).with_for_update(skip_locked=True), ",
             ),
@@ -679,12 +703,12 @@ SQL: Final = (
         "A promotion locks whom it finds in line (SKIP LOCKED) instead of the event",
         (
             Change(
-                "adapters/sql/inventories.py",
+                "adapters/sql/repositories/events.py",
                 "_LOCK = Find(_by_primary_key(select(*EVENT)).with_for_update(), ",
                 "_LOCK = Find(_by_primary_key(select(*EVENT)), ",
             ),
             Change(
-                "adapters/sql/lines.py",
+                "adapters/sql/repositories/waiting_lists.py",
                 "head.join(bookings, bookings.c.id == head.c.booking_id))\n",
                 "head.join(bookings, bookings.c.id == head.c.booking_id)).with_for_update(skip_locked=True)\n",
             ),
@@ -695,12 +719,12 @@ SQL: Final = (
         "A plain read before the lock decides what is seen behind it (REPEATABLE READ)",
         (
             Change(
-                "adapters/sql/mysql.py",
+                "adapters/sql/dialects/mysql.py",
                 'max_overflow=4, isolation_level="READ COMMITTED"',
                 'max_overflow=4, isolation_level="REPEATABLE READ"',
             ),
             Change(
-                "adapters/sql/inventories.py",
+                "adapters/sql/repositories/events.py",
                 "            results = await self._transaction.send([find",
                 '            await self._transaction.rows(_EXISTING, {"ids": list(event_ids)})\n'
                 "            results = await self._transaction.send([find",
@@ -712,7 +736,7 @@ SQL: Final = (
         "Each booking of a customer counts as one ticket",
         (
             Change(
-                "adapters/sql/inventories.py",
+                "adapters/sql/repositories/events.py",
                 "_Live(id_of(booking_id), each.id, customer_of[customer], quantity)",
                 "_Live(id_of(booking_id), each.id, customer_of[customer], 1)",
             ),
@@ -745,7 +769,7 @@ SQL: Final = (
         "The locked event is not written",
         (
             Change(
-                "adapters/sql/inventories.py",
+                "adapters/sql/repositories/events.py",
                 "        self._transaction.hold(_PUT_MOVED.statements(list(moved.values()), self._dialect))\n",
                 "",
             ),
@@ -756,7 +780,7 @@ SQL: Final = (
         "The counters of a ticket type are not written",
         (
             Change(
-                "adapters/sql/inventories.py",
+                "adapters/sql/repositories/events.py",
                 "        self._transaction.hold(_PUT_COUNTED.statements(list(counted.values()), self._dialect))\n",
                 "",
             ),
@@ -765,29 +789,43 @@ SQL: Final = (
     ),
     Fault(
         "An event that is edited after a booking of the same transaction is put back to the state before",
-        (Change("adapters/sql/inventories.py", "                self._moved.pop(each.event.id.int, None)\n", ""),),
+        (
+            Change(
+                "adapters/sql/repositories/events.py", "                self._moved.pop(each.event.id.int, None)\n", ""
+            ),
+        ),
         _SEVERAL_SAVES,
     ),
     Fault(
         "A booking that leaves the waiting list stays counted in its block",
-        (Change("adapters/sql/places.py", "    yield from _COUNT_OUT.statements(_by_block(left), dialect)\n", ""),),
+        (
+            Change(
+                "adapters/sql/indexes/places.py", "    yield from _COUNT_OUT.statements(_by_block(left), dialect)\n", ""
+            ),
+        ),
         _of("tests/sql/test_places.py", "test_a_promotion_counts_out_of_the_blocks[sqlite]"),
     ),
     Fault(
         "A place is told that was read after the booking had left the waiting list",
-        (Change("adapters/sql/places.py", "            if own:\n", "            if True:\n"),),
+        (Change("adapters/sql/indexes/places.py", "            if own:\n", "            if True:\n"),),
         _of("tests/sql/test_places.py", "test_a_booking_that_leaves_before_its_place_is_read_is_read_again[sqlite]"),
     ),
     Fault(
         "An edited event is still found by what it was called before",
-        (Change("adapters/sql/inventories.py", "            yield from gone(before - after, self._dialect)\n", ""),),
+        (
+            Change(
+                "adapters/sql/repositories/events.py",
+                "            yield from gone(before - after, self._dialect)\n",
+                "",
+            ),
+        ),
         _of("tests/sql/test_search.py", "test_the_index_holds_no_more_than_the_events[sqlite]"),
     ),
     Fault(
         "A search that looked at enough says that its list has ended",
         (
             Change(
-                "adapters/sql/event_queries.py",
+                "adapters/sql/queries/events.py",
                 "        return EventPage(found, None if after is None else _event_key(after))\n",
                 "        return EventPage(found, None)\n",
             ),
@@ -809,7 +847,7 @@ SQL: Final = (
         "What was written is final before its rows are counted",
         (
             Change(
-                "adapters/sql/transaction.py",
+                "adapters/sql/engine/transaction.py",
                 "        if any(statement.expected is not None for statement in self._held):\n",
                 "        if False:\n",
             ),
@@ -820,7 +858,7 @@ SQL: Final = (
         "What was written is not there for what is asked next",
         (
             Change(
-                "adapters/sql/transaction.py",
+                "adapters/sql/engine/transaction.py",
                 "        await self.send(())\n        return await self._do(self._connection.execute(",
                 "        return await self._do(self._connection.execute(",
             ),
@@ -831,7 +869,7 @@ SQL: Final = (
         "Whoever came last is served first, by the database",
         (
             Change(
-                "adapters/sql/lines.py",
+                "adapters/sql/repositories/waiting_lists.py",
                 "first.order_by(waiting_list.c.queue_number)",
                 "first.order_by(waiting_list.c.queue_number.desc())",
             ),
@@ -842,7 +880,7 @@ SQL: Final = (
         "What was not committed is committed when the connection is given back",
         (
             Change(
-                "adapters/sql/transaction.py",
+                "adapters/sql/engine/transaction.py",
                 "await driver_of(self._connection).rollback()",
                 "await driver_of(self._connection).commit()",
             ),
@@ -853,7 +891,7 @@ SQL: Final = (
         "After a statement that failed the transaction goes on",
         (
             Change(
-                "adapters/sql/transaction.py",
+                "adapters/sql/engine/transaction.py",
                 "            self._failure = self._told(error, committing)\n            await self._roll_back()\n"
                 "            if self._failure is error:\n                raise\n"
                 "            raise self._failure from error\n",
@@ -866,13 +904,13 @@ SQL: Final = (
         "The schema has no unique key of live bookings",
         (
             Change(
-                "adapters/sql/tables.py",
+                "adapters/sql/schema/tables.py",
                 '    UniqueConstraint("event_id", "live_customer_id", "ticket_type_id", '
                 'name="uq_bookings_one_live"),\n',
                 "",
             ),
             Change(
-                "adapters/sql/migrations/versions/initial.py",
+                "adapters/sql/migrations/versions/0001_initial.py",
                 '        sa.UniqueConstraint("event_id", "live_customer_id", "ticket_type_id", '
                 'name="uq_bookings_one_live"),\n',
                 "",
@@ -884,7 +922,7 @@ SQL: Final = (
         "A migration forgets the unique key of live bookings",
         (
             Change(
-                "adapters/sql/migrations/versions/initial.py",
+                "adapters/sql/migrations/versions/0001_initial.py",
                 '        sa.UniqueConstraint("event_id", "live_customer_id", "ticket_type_id", '
                 'name="uq_bookings_one_live"),\n',
                 "",
@@ -896,12 +934,12 @@ SQL: Final = (
         "The schema lets more tickets be taken than there are",
         (
             Change(
-                "adapters/sql/tables.py",
+                "adapters/sql/schema/tables.py",
                 '"taken >= 0 AND taken <= total_tickets"',
                 '"taken >= 0"',
             ),
             Change(
-                "adapters/sql/migrations/versions/initial.py",
+                "adapters/sql/migrations/versions/0001_initial.py",
                 '"taken >= 0 AND taken <= total_tickets"',
                 '"taken >= 0"',
             ),
@@ -912,7 +950,7 @@ SQL: Final = (
         "Whether a lost COMMIT happened is asked without waiting for it to end",
         (
             Change(
-                "adapters/sql/inventories.py",
+                "adapters/sql/repositories/events.py",
                 '        _, marks = await self._found_under_lock([(_LOCK, {"ids": ids}), ',
                 "        (marks,) = await self._found_under_lock([",
             ),
@@ -923,7 +961,7 @@ SQL: Final = (
         "A lost COMMIT is looked for at the fact before its last",
         (
             Change(
-                "application/turnstile.py",
+                "application/turnstile/batch.py",
                 "        return {event_id: self._seen[event_id.int].inventory.event.last_seq for",
                 "        return {event_id: self._seen[event_id.int].inventory.event.last_seq - 1 for",
             ),
@@ -934,7 +972,7 @@ SQL: Final = (
         "A connection lost during COMMIT is taken for one lost before it",
         (
             Change(
-                "adapters/sql/transaction.py",
+                "adapters/sql/engine/transaction.py",
                 "        if committing and trouble is Trouble.LOST:\n",
                 "        if False:\n",
             ),
@@ -945,7 +983,7 @@ SQL: Final = (
         "A server that goes away during COMMIT is taken to have refused it",
         (
             Change(
-                "adapters/sql/mysql.py",
+                "adapters/sql/dialects/mysql.py",
                 "        if trouble is Trouble.AWAY and committing and _code(error) not in _DENIED:\n",
                 "        if False:\n",
             ),
@@ -954,20 +992,20 @@ SQL: Final = (
     ),
     Fault(
         "A deadlock is not run again",
-        (Change("adapters/sql/mysql.py", "_UNDONE = frozenset({1020, 1213})", "_UNDONE = frozenset({1020})"),),
+        (Change("adapters/sql/dialects/mysql.py", "_UNDONE = frozenset({1020, 1213})", "_UNDONE = frozenset({1020})"),),
         _IN_TROUBLE,
     ),
     Fault(
         "A lock that was waited for too long is nothing that anybody foresaw",
-        (Change("adapters/sql/mysql.py", "_BUSY = frozenset({1205, 3572})", "_BUSY = frozenset({3572})"),),
+        (Change("adapters/sql/dialects/mysql.py", "_BUSY = frozenset({1205, 3572})", "_BUSY = frozenset({3572})"),),
         _IN_TROUBLE,
     ),
     Fault(
         "A turn is taken whoever has it",
         (
             Change(
-                "adapters/sql/chores.py",
-                "        if holder != process_id and is_turn_running(ends_at, now, until):\n",
+                "adapters/sql/repositories/leases.py",
+                "        if holder != process_id and is_lease_active(ends_at, now, until):\n",
                 "        if False:\n",
             ),
         ),
@@ -975,14 +1013,14 @@ SQL: Final = (
     ),
     Fault(
         "Writers of SQLite begin without the lock (BEGIN DEFERRED)",
-        (Change("adapters/sql/sqlite.py", 'opening = ("BEGIN IMMEDIATE",)', 'opening = ("BEGIN DEFERRED",)'),),
+        (Change("adapters/sql/dialects/sqlite.py", 'opening = ("BEGIN IMMEDIATE",)', 'opening = ("BEGIN DEFERRED",)'),),
         _ON_SQLITE,
     ),
     Fault(
         "A disk that fails in COMMIT is taken to have refused it",
         (
             Change(
-                "adapters/sql/sqlite.py",
+                "adapters/sql/dialects/sqlite.py",
                 "        if committing and code == sqlite3.SQLITE_IOERR:\n",
                 "        if False:\n",
             ),
@@ -991,12 +1029,12 @@ SQL: Final = (
     ),
     Fault(
         "What was sent ahead is not looked at before COMMIT",
-        (Change("adapters/sql/transaction.py", "            await ahead\n", "            del ahead\n"),),
+        (Change("adapters/sql/engine/transaction.py", "            await ahead\n", "            del ahead\n"),),
         ("tests/sql/test_sending_ahead.py",),
     ),
     Fault(
         "SQLite answers COMMIT before it is on the disk",
-        (Change("adapters/sql/sqlite.py", "PRAGMA synchronous = FULL", "PRAGMA synchronous = OFF"),),
+        (Change("adapters/sql/dialects/sqlite.py", "PRAGMA synchronous = FULL", "PRAGMA synchronous = OFF"),),
         _COMMITS,
     ),
 )
@@ -1017,7 +1055,7 @@ HTTP: Final = (
         "An access token outlives its session",
         (
             Change(
-                "application/authenticate.py",
+                "application/accounts/authenticate.py",
                 "        if claims.session_id.int in self._ended:\n            raise InvalidToken\n",
                 "",
             ),
@@ -1028,14 +1066,20 @@ HTTP: Final = (
         "A revocation that took long is never heard of",
         (
             Change(
-                "application/authenticate.py", "self._reads.revocations(last - MARGIN)", "self._reads.revocations(last)"
+                "application/accounts/authenticate.py",
+                "self._reads.revocations(last - MARGIN)",
+                "self._reads.revocations(last)",
             ),
         ),
         _of(_ACCOUNTS, "test_a_revocation_that_took_long_is_found_whatever_the_clock_did_meanwhile"),
     ),
     Fault(
         "A role that was taken back goes on",
-        (Change("application/grant_role.py", "role=role, standing_changed_at=self._clock.now()", "role=role"),),
+        (
+            Change(
+                "application/accounts/grant_role.py", "role=role, standing_changed_at=self._clock.now()", "role=role"
+            ),
+        ),
         _of(_ACCOUNTS, "test_a_role_holds_for_tokens_already_out_after_the_next_look"),
     ),
     Fault(
@@ -1299,7 +1343,7 @@ FAIRNESS: Final = (
         "Commands wait however slow the queue is",
         (
             Change(
-                "application/turnstile.py",
+                "application/turnstile/command_queue.py",
                 "min(self._bounds.most_waiting, self._throughput.per_second * LONGEST_WAIT)",
                 "self._bounds.most_waiting",
             ),
@@ -1310,7 +1354,7 @@ FAIRNESS: Final = (
         "Commands wait behind a transaction that hangs",
         (
             Change(
-                "application/turnstile.py",
+                "application/turnstile/command_queue.py",
                 "return self.loop.time() - self.queue[0].joined_at > LONGEST_WAIT",
                 "return False",
             ),
@@ -1321,7 +1365,7 @@ FAIRNESS: Final = (
         "A few commands are refused on a slow machine",
         (
             Change(
-                "application/turnstile.py",
+                "application/turnstile/command_queue.py",
                 "        if waiting < self._bounds.least_waiting:\n",
                 "        if not waiting:\n",
             ),
@@ -1332,7 +1376,7 @@ FAIRNESS: Final = (
         "Small transactions make a queue look slow",
         (
             Change(
-                "application/throughput.py",
+                "application/turnstile/throughput.py",
                 "max(fixed + of_each * self._most_together, t / weight)",
                 "self._most_together * t / n",
             ),
@@ -1341,14 +1385,18 @@ FAIRNESS: Final = (
     ),
     Fault(
         "What is refused because too many wait is not counted",
-        (Change("application/turnstile.py", "            self._observer.overloaded(Overload.COMMANDS)\n", ""),),
+        (
+            Change(
+                "application/turnstile/turnstile.py", "            self._observer.overloaded(Overload.COMMANDS)\n", ""
+            ),
+        ),
         ("tests/application/test_overload.py",),
     ),
     Fault(
         "The last of a burst is not logged",
         (
             Change(
-                "adapters/observing/bursts.py",
+                "adapters/observability/bursts.py",
                 "        if self._number:\n            self._log()\n\n    def _tell",
                 "        if False:\n            self._log()\n\n    def _tell",
             ),
@@ -1357,14 +1405,14 @@ FAIRNESS: Final = (
     ),
     Fault(
         "One user takes the whole queue of passwords",
-        (Change("application/fair_queue.py", "self._of_subject[subject] >= self._most_of_subject or ", ""),),
+        (Change("application/limits/fair_queue.py", "self._of_subject[subject] >= self._most_of_subject or ", ""),),
         ("tests/application/test_fair_queue.py",),
     ),
     Fault(
         "Work of one origin goes on until it has none left",
         (
             Change(
-                "application/fair_queue.py",
+                "application/limits/fair_queue.py",
                 "                self._waiting.move_to_end(origin)\n",
                 "                pass\n",
             ),
@@ -1373,14 +1421,14 @@ FAIRNESS: Final = (
     ),
     Fault(
         "A place is free although its thread still works",
-        (Change("application/fair_queue.py", "await asyncio.shield(running)", "await running"),),
+        (Change("application/limits/fair_queue.py", "await asyncio.shield(running)", "await running"),),
         ("tests/application/test_fair_queue.py",),
     ),
     Fault(
         "A wrong current password is not counted",
         (
             Change(
-                "application/prove_password.py",
+                "application/accounts/prove_password.py",
                 "judge(subjects, was_right=is_right)",
                 "judge(subjects, was_right=True)",
             ),
@@ -1391,7 +1439,7 @@ FAIRNESS: Final = (
         "Ten failures close an account for every address",
         (
             Change(
-                "application/limits_on_login.py",
+                "application/accounts/login_throttle.py",
                 'subject_key("account and address", account, network)',
                 'subject_key("account and address", account, None)',
             ),
@@ -1400,14 +1448,20 @@ FAIRNESS: Final = (
     ),
     Fault(
         "Each spelling of an address has failures of its own",
-        (Change("application/limits_on_login.py", "    account = spellings(email)[-1]\n", "    account = email\n"),),
+        (
+            Change(
+                "application/accounts/login_throttle.py",
+                "    account = spellings(email)[-1]\n",
+                "    account = email\n",
+            ),
+        ),
         ("tests/application/test_limits_on_login.py",),
     ),
     Fault(
         "A search shows cancelled drafts",
         (
             Change(
-                "adapters/sql/event_queries.py",
+                "adapters/sql/queries/events.py",
                 "and_(events.c.status.in_(wanted), or_(*_shown(hiding=hiding)))",
                 "events.c.status.in_(wanted)",
             ),
@@ -1418,7 +1472,7 @@ FAIRNESS: Final = (
         "The search index folds texts in a way of its own",
         (
             Change(
-                "adapters/sql/rows.py",
+                "adapters/sql/schema/mappers.py",
                 '    return folded(f"{event.name}\\n{event.venue}")\n',
                 '    return f"{event.name}\\n{event.venue}".casefold()\n',
             ),
@@ -1429,7 +1483,9 @@ FAIRNESS: Final = (
         "Each address of an IPv6 network counts by itself",
         (
             Change(
-                "application/networks.py", "IPv6Network((int(found) >> 64 << 64, 64))", "IPv6Network((int(found), 128))"
+                "application/limits/networks.py",
+                "IPv6Network((int(found) >> 64 << 64, 64))",
+                "IPv6Network((int(found), 128))",
             ),
         ),
         ("tests/application/test_limits_on_login.py",),
@@ -1438,7 +1494,7 @@ FAIRNESS: Final = (
         "A clock that is behind makes a row of failures grow",
         (
             Change(
-                "application/limits_on_login.py",
+                "application/accounts/login_throttle.py",
                 "_minute(now) <= _minute(failures[-1].at)",
                 "_minute(now) == _minute(failures[-1].at)",
             ),
@@ -1449,7 +1505,7 @@ FAIRNESS: Final = (
         "Slow receivers of one owner take every place",
         (
             Change(
-                "application/deliver_webhooks.py",
+                "application/background/deliver_webhooks.py",
                 "        while waiting and waiting[0][0] < self._free:\n",
                 "        while waiting and self._free > 0:\n",
             ),
@@ -1460,7 +1516,7 @@ FAIRNESS: Final = (
         "A delivery keeps its place while others wait for one",
         (
             Change(
-                "application/deliver_webhooks.py",
+                "application/background/deliver_webhooks.py",
                 "return self._free <= 0 and self._clock.now() - begun >= CROWDED_RUN",
                 "return False",
             ),
@@ -1471,7 +1527,7 @@ FAIRNESS: Final = (
         "Owners have no turns",
         (
             Change(
-                "application/deliver_webhooks.py",
+                "application/background/deliver_webhooks.py",
                 "            turn = self._last_turns[owner] = next(self._turns)\n",
                 "            turn = self._last_turns[owner] = 0\n",
             ),
@@ -1482,7 +1538,7 @@ FAIRNESS: Final = (
         "Many webhooks of one organizer fill what is read",
         (
             Change(
-                "adapters/sql/telling.py",
+                "adapters/sql/queries/notifications.py",
                 "        .order_by(shared.c.turn, shared.c.tried_at,",
                 "        .order_by(shared.c.tried_at,",
             ),
@@ -1491,7 +1547,7 @@ FAIRNESS: Final = (
     ),
     Fault(
         "Slow names of one owner take every thread",
-        (Change("adapters/telling/couriers.py", "spares=True", "spares=False"),),
+        (Change("adapters/notifications/webhook_sender.py", "spares=True", "spares=False"),),
         ("tests/telling/test_fairness.py::test_names_that_are_resolved_for_ever_delay_no_other_owner",),
     ),
 )

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from boxoffice.adapters.observing.bursts import Bursts
-from boxoffice.entrypoints.simulation.loop import make_loop
+from boxoffice.adapters.observability.bursts import Bursts
+from boxoffice.entrypoints.harness.simulation.loop import make_loop
 
 _log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from boxoffice.adapters.observing.catalog import METRICS, Kind, Metric
-from boxoffice.application.observing import Overload, Trouble
+from boxoffice.adapters.observability.catalog import METRICS, Kind, Metric
+from boxoffice.application.ports.observability import Overload, Trouble
 from boxoffice.domain.payment import PaymentKind
 from boxoffice.entrypoints.container import make_container
 from boxoffice.entrypoints.http.app import create_app

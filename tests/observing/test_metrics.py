@@ -11,12 +11,20 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from boxoffice.adapters.memory import Step
-from boxoffice.adapters.observing import Metrics, Numbers, SharedNumbers
-from boxoffice.adapters.observing.catalog import METRICS
-from boxoffice.adapters.observing.metrics import LONGEST_LINES
-from boxoffice.application.failures import Locked, OutcomeUnknown, Retryable, Unavailable
-from boxoffice.application.observing import Backlog, ConnectionsInUse, Overload, Passage, Trouble, Verified, WaitingLine
-from boxoffice.domain.money import Money
+from boxoffice.adapters.observability import Counters, Metrics, SharedCounters
+from boxoffice.adapters.observability.catalog import METRICS
+from boxoffice.adapters.observability.metrics import LONGEST_LINES
+from boxoffice.application.ports.errors import Locked, OutcomeUnknown, Retryable, Unavailable
+from boxoffice.application.ports.observability import (
+    Backlog,
+    BatchStats,
+    ConnectionsInUse,
+    Overload,
+    Trouble,
+    Verified,
+    WaitingListLength,
+)
+from boxoffice.domain.values.money import Money
 from tests.application.world import ANA, BEN, CLEO, World
 
 Samples = dict[str, float]
@@ -26,7 +34,7 @@ class SomeFigures:
     """What it is told to tell."""
 
     def __init__(self) -> None:
-        self.lines = [WaitingLine(UUID(int=1), 3)]
+        self.lines = [WaitingListLength(UUID(int=1), 3)]
         self.promises = [
             Verified(1, 0, datetime(2030, 1, 1, tzinfo=UTC)),
             Verified(7, 2, datetime(2030, 1, 2, tzinfo=UTC)),
@@ -42,7 +50,7 @@ class SomeFigures:
             raise self.backlog_failure
         return self.due
 
-    async def longest_lines(self, limit: int) -> list[WaitingLine]:
+    async def longest_waiting_lists(self, limit: int) -> list[WaitingListLength]:
         self.asked += 1
         if self.failure is not None:
             raise self.failure
@@ -65,7 +73,7 @@ def figures() -> SomeFigures:
 
 @pytest.fixture
 def metrics(figures: SomeFigures) -> Metrics:
-    return Metrics(Numbers(), figures, "1.2.3")
+    return Metrics(Counters(), figures, "1.2.3")
 
 
 async def told(metrics: Metrics) -> Samples:
@@ -206,7 +214,7 @@ async def test_what_the_database_knows(metrics: Metrics, figures: SomeFigures) -
 
 
 async def test_the_longest_lines_are_so_many_at_most(metrics: Metrics, figures: SomeFigures) -> None:
-    figures.lines = [WaitingLine(UUID(int=number), 1_000 - number) for number in range(100)]
+    figures.lines = [WaitingListLength(UUID(int=number), 1_000 - number) for number in range(100)]
     lines = [name for name in await told(metrics) if name.startswith("boxoffice_waiting_list_bookings")]
     assert len(lines) == LONGEST_LINES == 10
 
@@ -256,7 +264,7 @@ async def test_what_the_process_uses(metrics: Metrics) -> None:
 
 
 async def test_each_process_that_lives_is_told_by_itself(figures: SomeFigures, tmp_path: Path) -> None:
-    first, second = (Metrics(SharedNumbers(tmp_path), figures, "1.2.3") for _ in range(2))
+    first, second = (Metrics(SharedCounters(tmp_path), figures, "1.2.3") for _ in range(2))
     for metrics in (first, second):
         await metrics.sample(0, 1.0)
     names = [f"process_{name}{{process=%d}}" for name in ("cpu_seconds_total", "resident_memory_bytes")]
@@ -265,7 +273,7 @@ async def test_each_process_that_lives_is_told_by_itself(figures: SomeFigures, t
     second.close()
     samples = await told(first)
     assert all(name % 1 in samples and name % 2 not in samples for name in names)
-    third = Metrics(SharedNumbers(tmp_path), figures, "1.2.3")
+    third = Metrics(SharedCounters(tmp_path), figures, "1.2.3")
     samples = await told(first)
     assert all(samples[name % 2] == 0 for name in names), "nothing of the one before"
     first.close()
@@ -306,7 +314,7 @@ async def test_a_look_at_the_process(metrics: Metrics, figures: SomeFigures) -> 
 
 
 async def test_all_processes_together(figures: SomeFigures, tmp_path: Path) -> None:
-    first, second = (Metrics(SharedNumbers(tmp_path), figures, "1.2.3") for _ in range(2))
+    first, second = (Metrics(SharedCounters(tmp_path), figures, "1.2.3") for _ in range(2))
     for waiting, metrics in enumerate((first, second), 1):
         metrics.requested("POST", "/book", 201, 0.002)
         metrics.failed(Trouble.UNDONE, 3)
@@ -323,7 +331,7 @@ async def test_all_processes_together(figures: SomeFigures, tmp_path: Path) -> N
     assert samples["boxoffice_http_requests_total{method=POST,route=/book,status=201}"] == 2
     assert samples["boxoffice_processes"] == 1
     assert samples["boxoffice_queue_commands"] == 1
-    third = Metrics(SharedNumbers(tmp_path), figures, "1.2.3")
+    third = Metrics(SharedCounters(tmp_path), figures, "1.2.3")
     third.requested("POST", "/book", 201, 0.002)
     samples = await told(first)
     assert samples["boxoffice_http_requests_total{method=POST,route=/book,status=201}"] == 3
@@ -334,7 +342,7 @@ async def test_all_processes_together(figures: SomeFigures, tmp_path: Path) -> N
 
 
 async def test_only_what_the_catalog_knows_is_told(figures: SomeFigures, tmp_path: Path) -> None:
-    numbers = SharedNumbers(tmp_path)
+    numbers = SharedCounters(tmp_path)
     numbers.values[numbers.place("boxoffice_of_yesterday", (), 1)] = 1.0
     numbers.values[numbers.place("boxoffice_batch_commands", (), 3)] = 1.0
     metrics = Metrics(numbers, figures, "1.2.3")
@@ -351,7 +359,7 @@ def test_counting_costs_next_to_nothing(metrics: Metrics) -> None:
     for _ in range(rounds):
         metrics.requested("POST", "/book", 201, 0.0042)
     assert (process_time() - begun) / rounds < 10e-6
-    passage = Passage((), (), 100, 0.001, 0.004)
+    passage = BatchStats((), (), 100, 0.001, 0.004)
     begun = process_time()
     for _ in range(rounds):
         metrics.passed(passage)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from boxoffice.adapters.observing import Numbers, SharedNumbers
-from boxoffice.adapters.observing.numbers import MOST_NUMBERS
+from boxoffice.adapters.observability import Counters, SharedCounters
+from boxoffice.adapters.observability.counters import MOST_NUMBERS
 
 
-def seen(numbers: Numbers) -> dict[tuple[str, ...], list[tuple[bool, list[float]]]]:
+def seen(numbers: Counters) -> dict[tuple[str, ...], list[tuple[bool, list[float]]]]:
     """By metric and labels: what each process wrote, and whether it is alive."""
     found: dict[tuple[str, ...], list[tuple[bool, list[float]]]] = {}
     for process in numbers.everybodys():
@@ -23,7 +23,7 @@ def seen(numbers: Numbers) -> dict[tuple[str, ...], list[tuple[bool, list[float]
 
 def count(directory: Path, by: float, pipe: Connection) -> None:
     """Another process: it counts, says so, and waits to be told to end."""
-    numbers = SharedNumbers(directory)
+    numbers = SharedCounters(directory)
     numbers.values[numbers.place("tickets", ("a",), 1)] += by
     pipe.send("counted")
     pipe.recv()
@@ -52,7 +52,7 @@ class Process:
 
 
 def test_a_process_of_its_own_sees_its_own() -> None:
-    numbers = Numbers()
+    numbers = Counters()
     place = numbers.place("tickets", ("a", "b"), 3)
     numbers.values[place + 1] += 2
     assert numbers.place("tickets", ("a", "b"), 3) == place
@@ -60,13 +60,13 @@ def test_a_process_of_its_own_sees_its_own() -> None:
 
 
 def test_series_do_not_share_numbers() -> None:
-    numbers = Numbers()
+    numbers = Counters()
     places = [numbers.place("tickets", (name,), 4) for name in "abc"]
     assert sorted(places) == [0, 4, 8]
 
 
 def test_what_is_too_much_is_not_counted_and_harms_nobody() -> None:
-    numbers = Numbers()
+    numbers = Counters()
     first = numbers.place("first", (), 1)
     numbers.values[first] = 7.0
     numbers.place("many", (), MOST_NUMBERS - 1)
@@ -78,7 +78,7 @@ def test_what_is_too_much_is_not_counted_and_harms_nobody() -> None:
 
 
 def test_each_sees_what_all_count(tmp_path: Path) -> None:
-    first, second = SharedNumbers(tmp_path), SharedNumbers(tmp_path)
+    first, second = SharedCounters(tmp_path), SharedCounters(tmp_path)
     for by, numbers in enumerate((first, second), 1):
         numbers.values[numbers.place("tickets", ("a",), 1)] += by
     for numbers in (first, second):
@@ -91,11 +91,11 @@ def test_each_sees_what_all_count(tmp_path: Path) -> None:
 @pytest.mark.parametrize("way", ["end", "kill"])
 def test_what_a_process_counted_stays_and_the_next_one_goes_on_with_it(tmp_path: Path, way: str) -> None:
     process = Process(tmp_path, 3.0)
-    here = SharedNumbers(tmp_path)
+    here = SharedCounters(tmp_path)
     assert seen(here) == {("tickets", "a"): [(True, [3.0])]}
     getattr(process, way)()
     assert seen(here) == {("tickets", "a"): [(False, [3.0])]}
-    another = SharedNumbers(tmp_path)
+    another = SharedCounters(tmp_path)
     another.values[another.place("tickets", ("a",), 1)] += 2.0
     assert seen(here) == {("tickets", "a"): [(True, [5.0])]}
     assert len(list(tmp_path.glob("*.numbers"))) == 2
@@ -104,29 +104,29 @@ def test_what_a_process_counted_stays_and_the_next_one_goes_on_with_it(tmp_path:
 
 
 def test_a_name_that_was_written_by_half_is_forgotten(tmp_path: Path) -> None:
-    first = SharedNumbers(tmp_path)
+    first = SharedCounters(tmp_path)
     first.values[first.place("tickets", ("a",), 1)] = 4.0
     first.close()
     (names,) = tmp_path.glob("*.names")
     with names.open("ab") as file:
         file.write(b'["events", ["b"')
-    reader = SharedNumbers(tmp_path / "elsewhere")
+    reader = SharedCounters(tmp_path / "elsewhere")
     reader.close()
-    second = SharedNumbers(tmp_path)
+    second = SharedCounters(tmp_path)
     second.values[second.place("events", ("c",), 1)] = 1.0
     assert seen(second) == {("tickets", "a"): [(True, [4.0])], ("events", "c"): [(True, [1.0])]}
     second.close()
 
 
 def test_after_the_end_nothing_is_written(tmp_path: Path) -> None:
-    first = SharedNumbers(tmp_path)
+    first = SharedCounters(tmp_path)
     place = first.place("tickets", (), 1)
     first.values[place] = 1.0
     first.close()
     first.values[place] += 1.0
     first.values[first.place("events", (), 1)] += 1.0
     first.close()
-    second = SharedNumbers(tmp_path)
+    second = SharedCounters(tmp_path)
     assert seen(second) == {("tickets",): [(True, [1.0])]}
     second.close()
 
@@ -134,4 +134,4 @@ def test_after_the_end_nothing_is_written(tmp_path: Path) -> None:
 def test_a_directory_that_cannot_be_written_to_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file"):
-        SharedNumbers(tmp_path / "file" / "below")
+        SharedCounters(tmp_path / "file" / "below")

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from boxoffice.application.verify_promises import PROMISES
+from boxoffice.application.background.verify_promises import PROMISES
 from boxoffice.entrypoints.container import Container, make_container
 from boxoffice.entrypoints.http.app import create_app
 from boxoffice.entrypoints.lifespan import running

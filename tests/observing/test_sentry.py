@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from dependency_injector.providers import Object
 
-from boxoffice.adapters.observing import Unforeseen
+from boxoffice.adapters.observability import UnhandledErrors
 from boxoffice.entrypoints.container import make_container
 from boxoffice.entrypoints.settings import Settings, SettingsError
 from tests.observing.collector import Collector
@@ -121,7 +121,7 @@ def test_whoever_logs_does_not_fail_for_it(monkeypatch: pytest.MonkeyPatch) -> N
 
     told: list[BaseException] = []
     log = logging.getLogger("tests.observing")
-    handler = Unforeseen(told.append, fail)
+    handler = UnhandledErrors(told.append, fail)
     log.addHandler(handler)
     try:
         log.error("no exception")

@@ -16,9 +16,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 from sqlalchemy import create_engine, text
 
-from boxoffice.adapters.observing import Metrics, Numbers, Together
-from boxoffice.adapters.observing.tracing import Tracing
-from boxoffice.application.failures import Retryable
+from boxoffice.adapters.observability import CompositeObserver, Counters, Metrics
+from boxoffice.adapters.observability.tracing import Tracing
+from boxoffice.application.ports.errors import Retryable
 from boxoffice.entrypoints.container import Container, make_container
 from boxoffice.entrypoints.settings import Settings, SettingsError
 from tests.application.world import ANA, BEN, World
@@ -210,8 +210,8 @@ def test_a_connection_that_is_lost_ends_what_was_under_way(spans: Spans) -> None
 
 
 async def test_who_watches_together_is_told_the_same(spans: Spans) -> None:
-    metrics = Metrics(Numbers(), World().storage.figures, "")
-    world = World(observer=Together(metrics, spans.tracing))
+    metrics = Metrics(Counters(), World().storage.figures, "")
+    world = World(observer=CompositeObserver(metrics, spans.tracing))
     event_id = await world.event()
     await asyncio.gather(world.book(event_id, ANA), world.book(event_id, BEN))
     assert 'boxoffice_bookings_total{outcome="confirmed"} 2.0' in (await metrics.page()).decode()
@@ -275,7 +275,7 @@ def test_nothing_is_imported_where_nobody_asked() -> None:
 def test_a_library_that_is_missing_is_named(
     monkeypatch: pytest.MonkeyPatch, module: str, adapter: str, field: str, value: str, extra: str
 ) -> None:
-    monkeypatch.delitem(sys.modules, f"boxoffice.adapters.observing.{adapter}", raising=False)
+    monkeypatch.delitem(sys.modules, f"boxoffice.adapters.observability.{adapter}", raising=False)
     monkeypatch.setitem(sys.modules, module, None)
     settings = replace(Settings(database_url="memory://", jwt_secret=SECRET), **{field: value})
     container = make_container(settings)

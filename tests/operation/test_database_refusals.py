@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from boxoffice.adapters.sql.storage import SqlStorage
-from boxoffice.application.failures import Unavailable
+from boxoffice.application.ports.errors import Unavailable
 from boxoffice.entrypoints.cli import main
 from tests import mariadb
 from tests.constants import SECRET

@@ -12,11 +12,16 @@ from litestar import Litestar
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
-from boxoffice.adapters.sql import mysql
+from boxoffice.adapters.sql.dialects import mysql
+from boxoffice.adapters.sql.dialects.mysql import (
+    LOCK_WAIT_SECONDS,
+    POOL_SECONDS,
+    STATEMENT_LIMIT_SECONDS,
+    MySQL,
+)
 from boxoffice.adapters.sql.migrate import check_version, upgrade
-from boxoffice.adapters.sql.mysql import LOCK_WAIT_SECONDS, POOL_SECONDS, STATEMENT_LIMIT_SECONDS, MySQL
 from boxoffice.adapters.sql.storage import SqlStorage
-from boxoffice.application.failures import Unavailable
+from boxoffice.application.ports.errors import Unavailable
 from boxoffice.entrypoints.cli.serve import DRAIN_SECONDS
 from boxoffice.entrypoints.container import make_container
 from boxoffice.entrypoints.http import request

@@ -16,7 +16,7 @@ from msgspec import Struct, field
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from boxoffice.adapters.sql.tables import bookings
+from boxoffice.adapters.sql.schema.tables import bookings
 from tests.databases import emptied
 from tests.faults.clients import Person, enrol
 from tests.faults.service import SERVE, Server, boxoffice

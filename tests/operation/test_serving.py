@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from litestar.types import Message, Receive, Scope, Send
 
-from boxoffice.application.failures import Unavailable
+from boxoffice.application.ports.errors import Unavailable
 from boxoffice.entrypoints.cli import serve, worker
 from boxoffice.entrypoints.cli.worker import PIECE_BYTES, DrainingApp
 from boxoffice.entrypoints.readiness import Draining

@@ -12,9 +12,9 @@ import pytest
 
 from boxoffice.adapters.payments import Entry, EntryKind, MemoryLedger, SandboxGateway
 from boxoffice.adapters.payments.ledger import SqlLedger
-from boxoffice.application.ports import GatewaySilent
-from boxoffice.domain.money import Money
+from boxoffice.application.ports.payments import GatewaySilent
 from boxoffice.domain.payment import refund_of
+from boxoffice.domain.values.money import Money
 from tests import mariadb
 
 PRICE: Final = Money(2500, "EUR")

@@ -11,9 +11,9 @@ import pytest
 from boxoffice.adapters.payments import stripe as adapter
 from boxoffice.adapters.payments.stripe import StripeGateway
 from boxoffice.adapters.system import Uuid7Ids
-from boxoffice.application.ports import GatewaySilent
-from boxoffice.domain.money import Money
+from boxoffice.application.ports.payments import GatewaySilent
 from boxoffice.domain.payment import refund_of
+from boxoffice.domain.values.money import Money
 
 from .fake_stripe import ASKS, DECLINED, KEY, PAYS, SLOW, Asked, FakeStripe, Fault
 

@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 
 from boxoffice.adapters.payments import SandboxGateway
 from boxoffice.adapters.payments.ledger import SqlLedger
-from boxoffice.domain.money import Money
 from boxoffice.domain.payment import refund_of
+from boxoffice.domain.values.money import Money
 
 PRICE = Money(2500, "EUR")
 

@@ -12,14 +12,14 @@ from dependency_injector.providers import Object, Singleton
 from msgspec import UNSET, Struct, structs
 
 from boxoffice.adapters.security import Argon2PasswordHasher
-from boxoffice.application.pay_booking import Bill
-from boxoffice.domain.book import Book
-from boxoffice.domain.cancel import Cancel
-from boxoffice.domain.organize import AddTicketType, Edit, Initialize
+from boxoffice.application.bookings.pay_booking import Bill
+from boxoffice.domain.decisions.book import Book
+from boxoffice.domain.decisions.cancel import Cancel
+from boxoffice.domain.decisions.organize import AddTicketType, Edit, Initialize
 from boxoffice.domain.user import Actor, Role
 from boxoffice.entrypoints.container import Container
 from boxoffice.entrypoints.harness import HarnessClock
-from boxoffice.entrypoints.harness.box_office import (
+from boxoffice.entrypoints.harness.machine.box_office import (
     BookingLook,
     BookingSeen,
     EventLook,
@@ -32,8 +32,8 @@ from boxoffice.entrypoints.harness.box_office import (
     Replay,
     difference,
 )
-from boxoffice.entrypoints.harness.in_process import HarnessGateway
-from boxoffice.entrypoints.harness.troubled import Trouble, TroubledStorage
+from boxoffice.entrypoints.harness.machine.in_process import HarnessGateway
+from boxoffice.entrypoints.harness.machine.troubled import Trouble, TroubledStorage
 from boxoffice.entrypoints.http.app import create_app
 
 Thing = TypeVar("Thing")

@@ -9,9 +9,9 @@ from argon2 import extract_parameters
 from argon2.low_level import Type, hash_secret
 
 from boxoffice.adapters.security import Argon2PasswordHasher, ZxcvbnKnownPasswords
-from boxoffice.application.failures import Unavailable
-from boxoffice.application.observing import Overload, Unobserved
-from boxoffice.application.ports import Asker
+from boxoffice.application.ports.errors import Unavailable
+from boxoffice.application.ports.observability import Overload, Unobserved
+from boxoffice.application.ports.security import Asker
 
 ASKER = Asker("ada")
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boxoffice.adapters.security import RandomRefreshTokens
-from boxoffice.application.ports import RefreshToken
+from boxoffice.application.ports.security import RefreshToken
 
 TOKENS = RandomRefreshTokens()
 

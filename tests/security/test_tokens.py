@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from boxoffice.adapters.security import JwtTokens
-from boxoffice.application.ports import Claims
+from boxoffice.application.ports.security import Claims
 from boxoffice.domain.refusals import InvalidToken
 from boxoffice.domain.user import Role
 

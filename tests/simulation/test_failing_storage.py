@@ -9,10 +9,10 @@ from uuid import UUID
 import pytest
 
 from boxoffice.adapters.memory import MemoryStorage, Step
-from boxoffice.application.failures import OutcomeUnknown, Retryable, Unavailable
-from boxoffice.application.ports import Needs
+from boxoffice.application.ports.errors import OutcomeUnknown, Retryable, Unavailable
+from boxoffice.application.ports.loading import LoadSpec
 from boxoffice.domain.event import Event
-from boxoffice.entrypoints.simulation.loop import make_loop
+from boxoffice.entrypoints.harness.simulation.loop import make_loop
 from tests.contract.box_office import BoxOffice, new_id
 
 
@@ -136,7 +136,7 @@ def test_locks_are_had_in_the_order_of_asking() -> None:
 
         async def lock(number: int) -> None:
             async with storage.begin() as unit_of_work:
-                await unit_of_work.inventories.lock([Needs(event_id=state.event.id)])
+                await unit_of_work.inventories.lock([LoadSpec(event_id=state.event.id)])
                 order.append(number)
                 await asyncio.sleep(0.1)
 

@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from boxoffice.entrypoints.simulation.loop import OWNER, Overrun, Owner, SimulationLoop, Stuck, make_loop
+from boxoffice.entrypoints.harness.simulation.loop import (
+    OWNER,
+    Overrun,
+    Owner,
+    SimulationLoop,
+    Stuck,
+    make_loop,
+)
 
 
 def run(work: Any, seed: int = 0, loop: SimulationLoop | None = None) -> Any:

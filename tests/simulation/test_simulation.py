@@ -14,11 +14,11 @@ from typing import Final
 
 import pytest
 
-from boxoffice.adapters.memory.unit_of_work import Locks, MemoryInventories
+from boxoffice.adapters.memory.unit_of_work import Locks, MemoryEventRepository
 from boxoffice.domain.event import TicketType
 from boxoffice.entrypoints.cli import main
-from boxoffice.entrypoints.simulation import Totals, simulate, simulate_here, simulate_many
-from boxoffice.entrypoints.simulation.scenario import DISASTERS, TROUBLES, scenario_of
+from boxoffice.entrypoints.harness.simulation import Totals, simulate, simulate_here, simulate_many
+from boxoffice.entrypoints.harness.simulation.scenario import DISASTERS, TROUBLES, scenario_of
 
 BOXOFFICE: Final = Path(sys.executable).with_name("boxoffice")
 OPERATIONS: Final = 200
@@ -146,10 +146,10 @@ def first_that_fails(most: int) -> str:
 
 
 def test_a_look_up_that_lies_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def holds(self: MemoryInventories, *_: object) -> bool:
+    async def holds(self: MemoryEventRepository, *_: object) -> bool:
         return False
 
-    monkeypatch.setattr(MemoryInventories, "holds", holds)
+    monkeypatch.setattr(MemoryEventRepository, "holds", holds)
     assert first_that_fails(50)
 
 

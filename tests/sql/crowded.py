@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy.engine import make_url
 
-from boxoffice.adapters.sql.rows import start_order
+from boxoffice.adapters.sql.schema.mappers import start_order
 from boxoffice.domain.event import EventStatus
 from tests import mariadb
 

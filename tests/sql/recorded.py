@@ -10,10 +10,10 @@ from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from boxoffice.adapters.sql.connections import Send
+from boxoffice.adapters.sql.engine.pool import Send
+from boxoffice.adapters.sql.schema.tables import metadata
+from boxoffice.adapters.sql.schema.types import Result, Statement
 from boxoffice.adapters.sql.storage import SqlStorage
-from boxoffice.adapters.sql.tables import metadata
-from boxoffice.adapters.sql.types import Result, Statement
 
 _STEP: Final = 10
 """Steps of SQLite's virtual machine that are counted at once."""

@@ -11,14 +11,15 @@ from typing import Final
 import pytest
 from msgspec.structs import replace
 
-from boxoffice.adapters.sql.event_queries import SECOND_LOOK
+from boxoffice.adapters.sql.queries.events import SECOND_LOOK
 from boxoffice.adapters.sql.storage import SqlStorage
-from boxoffice.application.ports import AccountKey, EventFilter, EventKey, WaitingKey
-from boxoffice.domain.book import Book
+from boxoffice.application.ports.queries import EventFilter, EventKey, WaitingKey
+from boxoffice.application.ports.security import AccountKey
 from boxoffice.domain.booking import BookingStatus, Place
-from boxoffice.domain.cancel import Cancel
+from boxoffice.domain.decisions.book import Book
+from boxoffice.domain.decisions.cancel import Cancel
+from boxoffice.domain.decisions.organize import Edit, Initialize, general_admission
 from boxoffice.domain.event import EventChanges, EventDetails, EventStatus
-from boxoffice.domain.organize import Edit, Initialize, general_admission
 from boxoffice.domain.user import Actor, Role
 from boxoffice.entrypoints.container import Container, make_container
 from boxoffice.entrypoints.settings import Settings

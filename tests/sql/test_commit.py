@@ -8,17 +8,16 @@ from msgspec.structs import replace
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from boxoffice.adapters.sql.mysql import MySQL
-from boxoffice.adapters.sql.sqlite import SQLite
+from boxoffice.adapters.sql.dialects.mysql import MySQL
+from boxoffice.adapters.sql.dialects.sqlite import SQLite
+from boxoffice.adapters.sql.engine.transaction import Trouble
+from boxoffice.adapters.sql.schema.types import Statement
 from boxoffice.adapters.sql.storage import SqlStorage
-from boxoffice.adapters.sql.transaction import Trouble
-from boxoffice.adapters.sql.types import Statement
-from boxoffice.application.failures import Conflict
-from boxoffice.application.ports import Needs
-from boxoffice.domain.book import book
+from boxoffice.application.ports.errors import Conflict
+from boxoffice.application.ports.loading import LoadSpec, WaitingListQuery
 from boxoffice.domain.booking import BookingStatus
-from boxoffice.domain.cancel import Cancel, cancel
-from boxoffice.domain.settle import LineAsk
+from boxoffice.domain.decisions.book import book
+from boxoffice.domain.decisions.cancel import Cancel, cancel
 from boxoffice.domain.user import Actor
 from tests.contract.box_office import NOW, BoxOffice, booking_command, new_id, new_user
 
@@ -55,7 +54,7 @@ async def test_what_changes_fewer_rows_than_it_should_is_not_committed(any_stora
     (booking,) = await office.book_many(state, [1])
     command = Cancel(event_id=state.event.id, actor=Actor(booking.customer_id), booking_id=booking.id)
     async with any_storage.begin() as unit_of_work:
-        needs = Needs(event_id=state.event.id, booking_id=booking.id, settles=True)
+        needs = LoadSpec(event_id=state.event.id, booking_id=booking.id, settles=True)
         ((_, inventory),) = (await unit_of_work.inventories.lock([needs])).items()
         by_hand = f"UPDATE bookings SET status = 'expired' WHERE id = x'{booking.id.hex}'"
         await unit_of_work._transaction.send([Statement(by_hand)])
@@ -75,10 +74,10 @@ async def test_what_was_saved_is_there_for_what_is_asked_next(any_storage: SqlSt
     await office.book_many(state, [1])
     command = booking_command(state)
     async with any_storage.begin() as unit_of_work:
-        needs = Needs(event_id=state.event.id, customer_id=command.actor.user_id)
+        needs = LoadSpec(event_id=state.event.id, customer_id=command.actor.user_id)
         ((_, inventory),) = (await unit_of_work.inventories.lock([needs])).items()
         decision = book(inventory, command, NOW)
         await unit_of_work.inventories.save([decision], new_id())
         (ticket_type,) = state.ticket_types
-        lines = await unit_of_work.inventories.lines([LineAsk(ticket_type.id, None, 10)])
+        lines = await unit_of_work.inventories.lines([WaitingListQuery(ticket_type.id, None, 10)])
     assert [each.id for each in lines[ticket_type.id].head] == [command.booking_id]

@@ -5,11 +5,11 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from boxoffice.adapters.sql.rows import FACT, fact, fact_values
-from boxoffice.adapters.sql.tables import facts
+from boxoffice.adapters.sql.schema.mappers import FACT, fact, fact_values
+from boxoffice.adapters.sql.schema.tables import facts
 from boxoffice.domain.booking import BookingStatus, PaymentStatus
 from boxoffice.domain.facts import (
-    AnyHappening,
+    AnyFactPayload,
     BookingCancelled,
     BookingPromoted,
     CustomerWaitlisted,
@@ -26,8 +26,8 @@ from boxoffice.domain.facts import (
     TicketTypeAdded,
     TicketTypeChanged,
 )
-from boxoffice.domain.money import Money
 from boxoffice.domain.payment import PaymentMethod
+from boxoffice.domain.values.money import Money
 from tests.contract.box_office import NOW, new_id
 
 A, B, C = new_id(), new_id(), new_id()
@@ -35,7 +35,7 @@ PRICE = Money(2_500, "EUR")
 WHO: dict[str, Any] = {"ticket_type_id": A, "customer_id": B, "quantity": 2}
 NONE: dict[str, Any] = {"payment_status": PaymentStatus.NONE}
 FREE = TicketsBooked(**WHO, amount=Money(0, "EUR"), status=BookingStatus.CONFIRMED)
-SAID: list[AnyHappening] = [
+SAID: list[AnyFactPayload] = [
     EventInitialized(
         organizer_id=A,
         currency="EUR",
@@ -78,7 +78,7 @@ SAID: list[AnyHappening] = [
 ]
 
 
-def told(what: AnyHappening) -> Fact:
+def told(what: AnyFactPayload) -> Fact:
     return Fact(event_id=A, seq=7, booking_id=None if isinstance(what, EventChanged) else C, occurred_at=NOW, what=what)
 
 
@@ -89,16 +89,16 @@ def row(written: Fact, **changed: Any) -> list[Any]:
 
 
 def test_there_is_one_of_each_kind() -> None:
-    assert {type(each) for each in SAID} == set(get_args(AnyHappening))
+    assert {type(each) for each in SAID} == set(get_args(AnyFactPayload))
 
 
 @pytest.mark.parametrize("what", SAID, ids=lambda each: type(each).__name__)
-def test_a_fact_comes_back(what: AnyHappening) -> None:
+def test_a_fact_comes_back(what: AnyFactPayload) -> None:
     assert fact(row(told(what))) == told(what)
 
 
 @pytest.mark.parametrize("what", SAID, ids=lambda each: type(each).__name__)
-def test_a_fact_comes_back_that_says_its_kind_and_its_defaults(what: AnyHappening) -> None:
+def test_a_fact_comes_back_that_says_its_kind_and_its_defaults(what: AnyFactPayload) -> None:
     """With hyphens in its ids, too: so they were written at first."""
     data = msgspec.json.encode({"kind": type(what).__name__, **what.all_said}).decode()
     assert len(data) > len(row(told(what))[-1])

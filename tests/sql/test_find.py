@@ -7,11 +7,11 @@ import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, bindparam, insert, select, text, tuple_
 from sqlalchemy.dialects.mysql import asyncmy
 
-from boxoffice.adapters.sql import inventories
 from boxoffice.adapters.sql.find import MANY, Find, through
 from boxoffice.adapters.sql.into import Into
+from boxoffice.adapters.sql.repositories import events as inventories
+from boxoffice.adapters.sql.schema.types import Exact, Id, Statement
 from boxoffice.adapters.sql.storage import SqlStorage
-from boxoffice.adapters.sql.types import Exact, Id, Statement
 from tests.contract.box_office import new_id
 
 # In MySQL's words one of the columns is a word of its own.

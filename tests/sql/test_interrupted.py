@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from boxoffice.adapters.sql import connections
+from boxoffice.adapters.sql.engine import pool as connections
 from boxoffice.adapters.sql.migrate import upgrade
 from boxoffice.adapters.sql.storage import SqlStorage
-from boxoffice.application.ports import Needs
+from boxoffice.application.ports.loading import LoadSpec
 from tests.contract.box_office import BoxOffice
 
 MOMENTS = 150
@@ -35,7 +35,7 @@ async def test_a_cancelled_transaction_gives_the_lock_back(sqlite_storage: SqlSt
 
     async def work() -> None:
         async with storage.begin() as unit_of_work:
-            await unit_of_work.inventories.lock([Needs(event_id=state.event.id)])
+            await unit_of_work.inventories.lock([LoadSpec(event_id=state.event.id)])
 
     kept = []
     for turns in range(MOMENTS):
@@ -48,7 +48,7 @@ async def test_a_cancelled_transaction_gives_the_lock_back(sqlite_storage: SqlSt
         # Held on to as a log or an error's report would, with every frame and statement in it.
         kept.append(task)
         async with storage.begin() as unit_of_work:
-            await unit_of_work.inventories.lock([Needs(event_id=state.event.id)])
+            await unit_of_work.inventories.lock([LoadSpec(event_id=state.event.id)])
 
 
 def test_closing_waits_for_what_was_interrupted(sqlite_url: str) -> None:

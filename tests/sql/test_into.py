@@ -8,8 +8,8 @@ from sqlalchemy import BigInteger, Boolean, Column, Integer, MetaData, String, T
 from sqlalchemy.dialects.mysql import asyncmy
 
 from boxoffice.adapters.sql.into import MANY, Into
+from boxoffice.adapters.sql.schema.types import Exact, Id, LongText, Moment, Word
 from boxoffice.adapters.sql.storage import SqlStorage
-from boxoffice.adapters.sql.types import Exact, Id, LongText, Moment, Word
 from boxoffice.domain.booking import BookingStatus
 from tests.contract.box_office import NOW, new_id
 

@@ -12,14 +12,15 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
-from boxoffice.adapters.sql import mysql, sqlite
+from boxoffice.adapters.sql.dialects import mysql, sqlite
+from boxoffice.adapters.sql.engine.transaction import read, read_written
+from boxoffice.adapters.sql.schema.types import Statement
 from boxoffice.adapters.sql.storage import SqlStorage
-from boxoffice.adapters.sql.transaction import read, read_written
-from boxoffice.adapters.sql.types import Statement
-from boxoffice.application.failures import Unavailable
-from boxoffice.application.ports import AccountKey, EventFilter, Reads, WaitingKey
-from boxoffice.domain.book import Book
+from boxoffice.application.ports.errors import Unavailable
+from boxoffice.application.ports.queries import EventFilter, Reads, WaitingKey
+from boxoffice.application.ports.security import AccountKey
 from boxoffice.domain.booking import BookingStatus
+from boxoffice.domain.decisions.book import Book
 from boxoffice.domain.event import EventState, EventStatus
 from boxoffice.domain.user import Actor
 from boxoffice.entrypoints.container import make_container
@@ -80,7 +81,7 @@ async def test_what_a_list_needs_is_asked_by_its_own_connections(
 async def test_the_longest_lines_are_a_list_as_well(any_storage: SqlStorage) -> None:
     """They are found by a walk over all ticket types."""
     with recording(any_storage) as sent:
-        await any_storage.figures.longest_lines(5)
+        await any_storage.figures.longest_waiting_lists(5)
     assert {each.pool for each in sent} == {"listing"}
 
 

@@ -18,20 +18,21 @@ from sqlalchemy import Connection, Table, insert, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from boxoffice.adapters.sql import rows, tables
-from boxoffice.adapters.sql.database import database_of
+from boxoffice.adapters.sql.dialects.dialect import database_of
 from boxoffice.adapters.sql.migrate import _config, head, upgrade
+from boxoffice.adapters.sql.schema import mappers as rows
+from boxoffice.adapters.sql.schema import tables
+from boxoffice.adapters.sql.schema.tables import metadata
 from boxoffice.adapters.sql.storage import SqlStorage
-from boxoffice.adapters.sql.tables import metadata
-from boxoffice.application.failures import Unavailable
-from boxoffice.application.ports import EventFilter
-from boxoffice.application.verify_promises import VerifyPromises
-from boxoffice.domain.book import book
+from boxoffice.application.background.verify_promises import VerifyPromises
+from boxoffice.application.ports.errors import Unavailable
+from boxoffice.application.ports.queries import EventFilter
 from boxoffice.domain.booking import Booking, BookingStatus, Place
-from boxoffice.domain.cancel import Cancel, cancel
+from boxoffice.domain.decisions.book import book
+from boxoffice.domain.decisions.cancel import Cancel, cancel
+from boxoffice.domain.decisions.organize import Edit, Initialize, edit, general_admission, initialize
 from boxoffice.domain.event import EventChanges, EventDetails, EventStatus
-from boxoffice.domain.inventory import Inventory, Line
-from boxoffice.domain.organize import Edit, Initialize, edit, general_admission, initialize
+from boxoffice.domain.inventory import Inventory, WaitingList
 from boxoffice.domain.user import Actor, Organizers
 from tests.contract.box_office import NOW, ORGANIZER, BoxOffice, booking_command, new_id
 
@@ -194,7 +195,7 @@ async def fill_before_payments(url: str) -> tuple[Inventory, list[Booking]]:
         facts += decision.facts
         found |= {each.id: each for each in decision.booked}
     first, second, _ = found.values()
-    line = Line((second,), None, False)
+    line = WaitingList((second,), None, False)
     inventory = replace(inventory, bookings=(first,), lines={first.ticket_type_id: line})
     leaving = cancel(
         inventory, Cancel(event_id=first.event_id, actor=Actor(first.customer_id), booking_id=first.id), NOW

@@ -7,12 +7,13 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from boxoffice.adapters.sql import booking_queries, places
-from boxoffice.adapters.sql.places import PlacesQuery, is_waiting
+from boxoffice.adapters.sql.engine.transaction import read_written
+from boxoffice.adapters.sql.indexes import places
+from boxoffice.adapters.sql.indexes.places import PlacesQuery, is_waiting
+from boxoffice.adapters.sql.queries import bookings as booking_queries
+from boxoffice.adapters.sql.schema.types import Row
 from boxoffice.adapters.sql.storage import SqlStorage
-from boxoffice.adapters.sql.transaction import read_written
-from boxoffice.adapters.sql.types import Row
-from boxoffice.application.ports import WaitingKey
+from boxoffice.application.ports.queries import WaitingKey
 from boxoffice.domain.booking import Booking, Place
 from boxoffice.domain.event import EventState
 from tests.contract.box_office import BoxOffice

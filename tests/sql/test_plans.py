@@ -9,11 +9,13 @@ from sqlalchemy import text
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import make_url
 
-from boxoffice.adapters.sql import answers, inventories, reads
 from boxoffice.adapters.sql.find import MANY, Find
+from boxoffice.adapters.sql.queries import reads
+from boxoffice.adapters.sql.repositories import events as inventories
+from boxoffice.adapters.sql.repositories import stored_responses as answers
+from boxoffice.adapters.sql.schema.types import Statement
 from boxoffice.adapters.sql.storage import SqlStorage
-from boxoffice.adapters.sql.types import Statement
-from boxoffice.application.turnstile import MOST_TOGETHER
+from boxoffice.application.turnstile.command_queue import MOST_TOGETHER
 from tests.contract.box_office import BoxOffice, new_id
 
 IDS = [new_id() for _ in range(3)]

@@ -10,19 +10,19 @@ from msgspec.structs import replace
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from boxoffice.adapters.sql.schema.types import Result, Statement
 from boxoffice.adapters.sql.storage import SqlStorage
-from boxoffice.adapters.sql.types import Result, Statement
-from boxoffice.application.idempotency import Answer, Key, Remembered
-from boxoffice.application.ports import EventFilter, Needs
-from boxoffice.domain.book import book
+from boxoffice.application.ports.idempotency import Answer, Key, StoredResponse
+from boxoffice.application.ports.loading import ExpiredHoldsQuery, LoadSpec, WaitingListQuery
+from boxoffice.application.ports.queries import EventFilter
 from boxoffice.domain.booking import Booking
-from boxoffice.domain.cancel import Cancel, cancel
+from boxoffice.domain.decisions.book import book
+from boxoffice.domain.decisions.cancel import Cancel, cancel
+from boxoffice.domain.decisions.pay import settle_payment, start_payment
 from boxoffice.domain.event import EventState
-from boxoffice.domain.money import Money
-from boxoffice.domain.pay import settle_payment, start_payment
 from boxoffice.domain.payment import Payment
-from boxoffice.domain.settle import HoldAsk, LineAsk
 from boxoffice.domain.user import Actor
+from boxoffice.domain.values.money import Money
 from tests.contract.box_office import (
     NOW,
     BoxOffice,
@@ -67,7 +67,7 @@ async def book_together(storage: SqlStorage, states: list[EventState], *, keyed:
     keys = [Key(new_id(), "key") for _ in range(keyed)]
     async with storage.begin() as unit_of_work:
         commands = [booking_command(state) for state in states]
-        needs = [Needs(event_id=each.event_id, customer_id=each.actor.user_id) for each in commands]
+        needs = [LoadSpec(event_id=each.event_id, customer_id=each.actor.user_id) for each in commands]
         found = await unit_of_work.inventories.lock(needs)
         if keys:
             assert await unit_of_work.inventories.remembered(keys) == {}
@@ -79,14 +79,14 @@ async def book_together(storage: SqlStorage, states: list[EventState], *, keyed:
         await unit_of_work.inventories.save(decisions, new_id())
         if keys:
             answer = Answer(status=201, body=b"{}" * 500)
-            answers = [Remembered(key=key, fingerprint=bytes(32), answer=answer) for key in keys]
+            answers = [StoredResponse(key=key, fingerprint=bytes(32), answer=answer) for key in keys]
             await unit_of_work.inventories.remember(answers, NOW)
         await unit_of_work.commit()
 
 
 async def start_together(storage: SqlStorage, bookings: Sequence[Booking]) -> list[Payment]:
     async with storage.begin() as unit_of_work:
-        needs = [Needs(event_id=each.event_id, booking_id=each.id, payments=True) for each in bookings]
+        needs = [LoadSpec(event_id=each.event_id, booking_id=each.id, payments=True) for each in bookings]
         ((_, inventory),) = (await unit_of_work.inventories.lock(needs)).items()
         decisions = []
         for booking in bookings:
@@ -99,7 +99,7 @@ async def start_together(storage: SqlStorage, bookings: Sequence[Booking]) -> li
 
 async def settle_together(storage: SqlStorage, charges: Sequence[Payment]) -> None:
     async with storage.begin() as unit_of_work:
-        needs = [Needs(event_id=each.event_id, booking_id=each.booking_id, payments=True) for each in charges]
+        needs = [LoadSpec(event_id=each.event_id, booking_id=each.booking_id, payments=True) for each in charges]
         ((_, seen),) = (await unit_of_work.inventories.lock(needs)).items()
         inventory, decisions = seen, []
         for charge in charges:
@@ -112,10 +112,12 @@ async def settle_together(storage: SqlStorage, charges: Sequence[Payment]) -> No
 
 async def cancel_together(storage: SqlStorage, bookings: list[Booking]) -> int:
     async with storage.begin() as unit_of_work:
-        needs = [Needs(event_id=each.event_id, booking_id=each.id, settles=True) for each in bookings]
+        needs = [LoadSpec(event_id=each.event_id, booking_id=each.id, settles=True) for each in bookings]
         found = await unit_of_work.inventories.lock(needs)
         types = {each.id for inventory in found.values() for each in inventory.ticket_types}
-        lines = await unit_of_work.inventories.lines([LineAsk(each, None, len(bookings) + 1) for each in types])
+        lines = await unit_of_work.inventories.lines(
+            [WaitingListQuery(each, None, len(bookings) + 1) for each in types]
+        )
         decisions = []
         for booking in bookings:
             inventory = replace(found[booking.event_id], lines={**lines, **found[booking.event_id].lines})
@@ -171,7 +173,9 @@ async def test_looking_for_lapsed_holds(any_storage: SqlStorage, office: BoxOffi
     states = [await office.initialize(1) for _ in range(events)]
     with round_trips(any_storage) as sent:
         async with any_storage.begin() as unit_of_work:
-            await unit_of_work.inventories.due_holds([HoldAsk(state.event.id, NOW, 500) for state in states])
+            await unit_of_work.inventories.expired_holds(
+                [ExpiredHoldsQuery(state.event.id, NOW, 500) for state in states]
+            )
     assert len([each for each in sent if not each.startswith("BEGIN")]) == 1, sent
 
 
@@ -227,7 +231,7 @@ async def test_what_customers_have_already_is_asked_for_once(
     booked = await office.book_many(state, [1] * customers)
     customer_ids = [*(new_id() for _ in range(customers)), *(each.customer_id for each in booked)]
     for whole, trips in ((False, 1), (True, 2)):
-        needs = [Needs(event_id=state.event.id, customer_id=each, whole=whole) for each in customer_ids]
+        needs = [LoadSpec(event_id=state.event.id, customer_id=each, whole=whole) for each in customer_ids]
         with round_trips(any_storage) as sent:
             async with any_storage.begin() as unit_of_work:
                 found = (await unit_of_work.inventories.lock(needs))[state.event.id]

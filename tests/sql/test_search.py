@@ -6,11 +6,12 @@ from typing import Final
 import pytest
 from sqlalchemy import text
 
-from boxoffice.adapters.sql import event_queries, search_grams
+from boxoffice.adapters.sql.indexes import search_grams
+from boxoffice.adapters.sql.queries import events as event_queries
 from boxoffice.adapters.sql.storage import SqlStorage
-from boxoffice.application.ports import EventFilter, EventPage
-from boxoffice.domain.characters import folded
+from boxoffice.application.ports.queries import EventFilter, EventPage
 from boxoffice.domain.event import EventState, EventStatus
+from boxoffice.domain.values.characters import folded
 from tests.contract.box_office import STARTS_AT, BoxOffice
 
 PUBLIC: Final = frozenset({EventStatus.ON_SALE, EventStatus.PAUSED})

@@ -9,14 +9,17 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from boxoffice.adapters.sql.schema.types import Result, Statement
 from boxoffice.adapters.sql.storage import SqlStorage
-from boxoffice.adapters.sql.types import Result, Statement
 from boxoffice.adapters.system.clock import SystemClock
 from boxoffice.adapters.system.ids import Uuid7Ids
-from boxoffice.application.failures import Conflict
-from boxoffice.application.ports import Needs, UnitOfWork
-from boxoffice.application.turnstile import SAVED_FIRST, SAVED_TOGETHER, Bounds, Turnstile
-from boxoffice.domain.book import Book, book
+from boxoffice.application.ports.errors import Conflict
+from boxoffice.application.ports.loading import LoadSpec
+from boxoffice.application.ports.storage import UnitOfWork
+from boxoffice.application.turnstile.batch import SAVED_FIRST, SAVED_TOGETHER
+from boxoffice.application.turnstile.command_queue import Bounds
+from boxoffice.application.turnstile.turnstile import Turnstile
+from boxoffice.domain.decisions.book import Book, book
 from boxoffice.domain.event import EventState
 from boxoffice.domain.inventory import Decision, Inventory
 from tests.contract.box_office import NOW, BoxOffice, booking_command, new_id
@@ -47,7 +50,7 @@ class _Watched:
 
 
 async def _locked(unit_of_work: UnitOfWork, state: EventState) -> Inventory:
-    return (await unit_of_work.inventories.lock([Needs(event_id=state.event.id)]))[state.event.id]
+    return (await unit_of_work.inventories.lock([LoadSpec(event_id=state.event.id)]))[state.event.id]
 
 
 def _decided(inventory: Inventory, *commands: Book) -> list[Decision[Any]]:
@@ -141,7 +144,10 @@ async def _through(storage: SqlStorage, commands: int, *, most_together: int) ->
     turnstile = Turnstile(storage, SystemClock(), Uuid7Ids(), bounds=Bounds(most_together=most_together))
     asked = [booking_command(state) for _ in range(commands)]
     admitted = await asyncio.gather(
-        *(turnstile.admit(each, Needs(event_id=state.event.id, customer_id=each.actor.user_id), book) for each in asked)
+        *(
+            turnstile.admit(each, LoadSpec(event_id=state.event.id, customer_id=each.actor.user_id), book)
+            for each in asked
+        )
     )
     await turnstile.close()
     assert [each.outcome.id for each in admitted] == [each.booking_id for each in asked]

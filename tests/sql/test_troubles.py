@@ -12,13 +12,14 @@ from sqlalchemy import text, update
 from sqlalchemy.engine import make_url
 
 from boxoffice.adapters.sql.migrate import upgrade
+from boxoffice.adapters.sql.schema.tables import payments
 from boxoffice.adapters.sql.storage import SqlStorage
-from boxoffice.adapters.sql.tables import payments
-from boxoffice.application.failures import Conflict, Locked, OutcomeUnknown, Retryable, Unavailable
-from boxoffice.application.ports import Needs, UnitOfWork
-from boxoffice.domain.book import book
+from boxoffice.application.ports.errors import Conflict, Locked, OutcomeUnknown, Retryable, Unavailable
+from boxoffice.application.ports.loading import LoadSpec
+from boxoffice.application.ports.storage import UnitOfWork
+from boxoffice.domain.decisions.book import book
 from boxoffice.domain.inventory import Decision
-from boxoffice.domain.money import Money
+from boxoffice.domain.values.money import Money
 from tests import mariadb
 from tests.contract.box_office import NOW, BoxOffice, booking_command, new_id, new_user, take
 
@@ -45,9 +46,9 @@ async def test_different_events_do_not_wait_for_each_other(mysql_storage: SqlSto
     # In a small table a scan is cheaper than looking up; it must not be taken all the same.
     states = [await office.initialize(3) for _ in range(3)]
     async with mysql_storage.begin() as unit_of_work:
-        await unit_of_work.inventories.lock([Needs(event_id=states[1].event.id)])
+        await unit_of_work.inventories.lock([LoadSpec(event_id=states[1].event.id)])
         async with mysql_storage.begin() as other:
-            await other.inventories.lock([Needs(event_id=states[0].event.id), Needs(event_id=states[2].event.id)])
+            await other.inventories.lock([LoadSpec(event_id=states[0].event.id), LoadSpec(event_id=states[2].event.id)])
         await office.book(states[0])
 
 
@@ -58,9 +59,9 @@ async def test_a_deadlock_is_to_be_retried(mysql_storage: SqlStorage) -> None:
 
     async def lock(first: UUID, second: UUID) -> None:
         async with mysql_storage.begin() as unit_of_work:
-            await unit_of_work.inventories.lock([Needs(event_id=first)])
+            await unit_of_work.inventories.lock([LoadSpec(event_id=first)])
             await both_locked.wait()
-            await unit_of_work.inventories.lock([Needs(event_id=second)])
+            await unit_of_work.inventories.lock([LoadSpec(event_id=second)])
 
     results = await asyncio.gather(lock(*ids), lock(*reversed(ids)), return_exceptions=True)
     assert [type(result) for result in results if result is not None] == [Retryable]
@@ -75,10 +76,12 @@ async def test_waiting_too_long_for_a_lock_is_unavailable_and_rolled_back(mysql_
         async with mysql_storage.begin() as other:
             await other.users.add(user)
             await other._transaction.rows(text("SELECT 1"))
-            await other.inventories.lock([Needs(event_id=each) for each in (free.event.id, state.event.id, new_id())])
+            await other.inventories.lock(
+                [LoadSpec(event_id=each) for each in (free.event.id, state.event.id, new_id())]
+            )
 
     async with mysql_storage.begin() as unit_of_work:
-        await unit_of_work.inventories.lock([Needs(event_id=state.event.id)])
+        await unit_of_work.inventories.lock([LoadSpec(event_id=state.event.id)])
         with pytest.raises(Locked) as caught:
             await wait_too_long()
     assert caught.value.event_ids == {state.event.id}
@@ -106,7 +109,7 @@ async def test_a_connection_lost_before_commit_is_to_be_retried(mysql_storage: S
         async with mysql_storage.begin() as unit_of_work:
             connection_id = await scalar(unit_of_work, "SELECT CONNECTION_ID()")
             mariadb.execute(mysql_url, f"KILL {connection_id}")
-            await unit_of_work.inventories.lock([Needs(event_id=state.event.id)])
+            await unit_of_work.inventories.lock([LoadSpec(event_id=state.event.id)])
 
     with pytest.raises(Retryable):
         await lose()
@@ -170,7 +173,7 @@ async def test_a_connection_lost_during_commit_leaves_the_outcome_unknown(
 
         async def lose() -> None:
             async with storage.begin() as unit_of_work:
-                needs = Needs(event_id=state.event.id)
+                needs = LoadSpec(event_id=state.event.id)
                 await take(unit_of_work, needs, lambda inventory: book(inventory, command, NOW), mark=mark)
                 hangs_up.set()
                 await unit_of_work.commit()
@@ -303,7 +306,7 @@ async def test_a_payment_that_nobody_would_ask_about_is_a_conflict(
 
     async def forget_to_ask() -> None:
         async with any_storage.begin() as unit_of_work:
-            needs = Needs(event_id=booking.event_id)
+            needs = LoadSpec(event_id=booking.event_id)
             inventory = (await unit_of_work.inventories.lock([needs]))[booking.event_id]
             changed = tuple(replace(each, **broken) for each in begun)
             decision = Decision(inventory=inventory, outcome=None, changed_payments=changed)

@@ -11,14 +11,14 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.engine import make_url
 
-from boxoffice.adapters.sql import transaction
-from boxoffice.adapters.sql.connections import Connections
-from boxoffice.adapters.sql.database import database_of
+from boxoffice.adapters.sql.dialects.dialect import database_of
+from boxoffice.adapters.sql.engine import transaction
+from boxoffice.adapters.sql.engine.pool import ConnectionPool
+from boxoffice.adapters.sql.engine.transaction import Transaction
+from boxoffice.adapters.sql.engine.write_probe import SECONDS_BETWEEN, WriteProbe
+from boxoffice.adapters.sql.schema.tables import turns
 from boxoffice.adapters.sql.storage import SqlStorage
-from boxoffice.adapters.sql.tables import turns
-from boxoffice.adapters.sql.transaction import Transaction
-from boxoffice.adapters.sql.write_probe import SECONDS_BETWEEN, WriteProbe
-from boxoffice.application.failures import Unavailable
+from boxoffice.application.ports.errors import Unavailable
 from tests.databases import migrated
 
 
@@ -71,7 +71,7 @@ async def test_nothing_is_left(kind: str, request: pytest.FixtureRequest) -> Non
     await storage.check_ready()
     await storage.close()
     database = database_of(url)
-    connections = Connections(database.reading(make_url(url)), database.send, commits_by_itself=True)
+    connections = ConnectionPool(database.reading(make_url(url)), database.send, commits_by_itself=True)
     async with Transaction(connections, database.diagnose) as reading:
         assert [tuple(row) for row in await reading.rows(select(func.count()).select_from(turns))] == [(0,)]
     await connections.close()
@@ -80,7 +80,7 @@ async def test_nothing_is_left(kind: str, request: pytest.FixtureRequest) -> Non
 async def test_it_writes_once_a_second_at_most(sqlite_url: str) -> None:
     now = [0.0]
     database = database_of(sqlite_url)
-    connections = Connections(database.writing(make_url(sqlite_url)), database.send)
+    connections = ConnectionPool(database.writing(make_url(sqlite_url)), database.send)
     probe = WriteProbe(connections, database.diagnose, *database.opening, seconds=lambda: now[0])
     watching = sqlite3.connect(sqlite_url.removeprefix("sqlite+aiosqlite:///"))
 
@@ -112,7 +112,7 @@ async def test_a_database_that_others_write_to_is_ready(sqlite_url: str, monkeyp
 async def test_a_service_whose_connections_are_all_in_use_is_ready(sqlite_url: str) -> None:
     storage = SqlStorage.from_url(sqlite_url)
     database = database_of(sqlite_url)
-    connections = Connections(database.writing(make_url(sqlite_url)), database.send)
+    connections = ConnectionPool(database.writing(make_url(sqlite_url)), database.send)
     held = [await connections.connect() for _ in range(8)]
     await WriteProbe(connections, database.diagnose, *database.opening)()
     for each in held:

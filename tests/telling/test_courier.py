@@ -14,10 +14,10 @@ import pytest
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
-from boxoffice.adapters.telling import couriers
-from boxoffice.adapters.telling.couriers import MOST_READ, SECONDS, HttpCourier
-from boxoffice.adapters.telling.public_addresses import is_public
-from boxoffice.application.telling import Refused
+from boxoffice.adapters.notifications import webhook_sender as couriers
+from boxoffice.adapters.notifications.public_addresses import is_public
+from boxoffice.adapters.notifications.webhook_sender import MOST_READ, SECONDS, HttpWebhookSender
+from boxoffice.application.ports.notifications import Refused
 from boxoffice.domain.booking import BookingStatus, PaymentStatus
 from boxoffice.domain.facts import BookingPromoted, Fact
 from boxoffice.domain.webhooks import Webhook
@@ -53,25 +53,25 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 @pytest.fixture
-async def courier() -> AsyncIterator[HttpCourier]:
+async def courier() -> AsyncIterator[HttpWebhookSender]:
     """One that goes into private networks, too: the receiver is in one."""
-    courier = HttpCourier(allows_private=True)
+    courier = HttpWebhookSender(allows_private=True)
     yield courier
     await courier.close()
 
 
-async def deliver(courier: HttpCourier, url: str) -> None:
+async def deliver(courier: HttpWebhookSender, url: str) -> None:
     await courier.deliver(webhook(url), FACT, datetime.now(UTC))
 
 
-async def refusal(courier: HttpCourier, url: str) -> str:
+async def refusal(courier: HttpWebhookSender, url: str) -> str:
     with pytest.raises(Refused) as refused:
         await deliver(courier, url)
     return refused.value.said
 
 
 class TestMessages:
-    async def test_the_library_verifies_what_is_sent(self, receiver: Receiver, courier: HttpCourier) -> None:
+    async def test_the_library_verifies_what_is_sent(self, receiver: Receiver, courier: HttpWebhookSender) -> None:
         secret = courier.new_secret()
         await courier.deliver(webhook(receiver.url, secret), FACT, datetime.now(UTC))
         (received,) = receiver.received
@@ -102,7 +102,7 @@ class TestMessages:
         assert received.headers["content-type"] == "application/json"
         assert received.headers["host"] == f"127.0.0.1:{receiver.port}"
 
-    async def test_nothing_else_verifies(self, receiver: Receiver, courier: HttpCourier) -> None:
+    async def test_nothing_else_verifies(self, receiver: Receiver, courier: HttpWebhookSender) -> None:
         secret = courier.new_secret()
         await courier.deliver(webhook(receiver.url, secret), FACT, datetime.now(UTC))
         (received,) = receiver.received
@@ -123,7 +123,7 @@ class TestMessages:
                 Verifier(other).verify(body, headers)
 
     def test_a_secret_is_random_and_long(self) -> None:
-        courier = HttpCourier()
+        courier = HttpWebhookSender()
         secrets = {courier.new_secret() for _ in range(100)}
         assert len(secrets) == 100
         assert all(len(Verifier(secret)._whsecret) == 32 for secret in secrets)
@@ -187,20 +187,20 @@ class TestAddresses:
         assert is_public(ipaddress.ip_address(address))
 
     def test_what_the_address_itself_shows_is_said_at_once(self) -> None:
-        courier = HttpCourier()
+        courier = HttpWebhookSender()
         assert courier.objection("https://hooks.example.org/x") is None
         assert courier.objection("https://93.184.216.34:8443/x") is None
         assert "https" in str(courier.objection("http://hooks.example.org/x"))
         for host in ("127.0.0.1", "10.0.0.1:443", "169.254.169.254"):
             assert "private" in str(courier.objection(f"https://{host}/x"))
-        relaxed = HttpCourier(allows_private=True)
+        relaxed = HttpWebhookSender(allows_private=True)
         assert relaxed.objection("http://127.0.0.1/x") is None
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "127.1"])
     async def test_nothing_goes_into_a_private_network_whatever_it_is_called(
         self, receiver: Receiver, host: str
     ) -> None:
-        courier = HttpCourier()
+        courier = HttpWebhookSender()
         said = await refusal(courier, f"https://{host}:{receiver.port}/hook")
         assert said.startswith("not sent")
         assert await refusal(courier, receiver.url) == "not sent: the address must be an https:// address"
@@ -219,7 +219,7 @@ class TestAddresses:
             raise httpcore.ConnectError
 
         monkeypatch.setattr(httpcore.AnyIOBackend, "connect_tcp", dial)
-        courier = HttpCourier()
+        courier = HttpWebhookSender()
         assert await refusal(courier, f"https://{NAME}/x") == "not sent: the name leads into a private network"
         assert dialled == []
         monkeypatch.setattr(couriers, "resolve", lambda host, port: ["93.184.216.34", "1.1.1.1"])
@@ -240,7 +240,7 @@ class TestAddresses:
 
         monkeypatch.setattr(couriers, "resolve", rebinding)
         async with receiving("127.0.0.2", authority.serving(NAME)) as receiver:
-            courier = HttpCourier(allows_private=True, trusted=authority.trusting())
+            courier = HttpWebhookSender(allows_private=True, trusted=authority.trusting())
             await deliver(courier, f"https://{NAME}:{receiver.port}/hook")
             assert asked == [NAME]
             assert receiver.received[0].headers["host"] == f"{NAME}:{receiver.port}"
@@ -254,17 +254,17 @@ class TestAddresses:
         monkeypatch.setattr(couriers, "resolve", lambda host, port: ["127.0.0.1"])
         async with receiving(tls=authority.serving(certified or NAME)) as receiver:
             trusted = authority.trusting() if certified else ssl.create_default_context()
-            courier = HttpCourier(allows_private=True, trusted=trusted)
+            courier = HttpWebhookSender(allows_private=True, trusted=trusted)
             assert await refusal(courier, f"https://{NAME}:{receiver.port}/hook") == "no connection"
             assert receiver.received == []
             await courier.close()
 
     @pytest.mark.parametrize("host", ["a..b", "a" * 64 + ".example"])
-    async def test_a_name_that_leads_nowhere_is_no_connection(self, courier: HttpCourier, host: str) -> None:
+    async def test_a_name_that_leads_nowhere_is_no_connection(self, courier: HttpWebhookSender, host: str) -> None:
         assert await refusal(courier, f"https://{host}/x") == "no connection"
 
     async def test_proxies_of_the_environment_are_not_used(
-        self, receiver: Receiver, courier: HttpCourier, monkeypatch: pytest.MonkeyPatch
+        self, receiver: Receiver, courier: HttpWebhookSender, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy"):
             monkeypatch.setenv(name, "http://127.0.0.1:1")
@@ -274,12 +274,14 @@ class TestAddresses:
 
 class TestAnswers:
     @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
-    async def test_any_2xx_is_a_success(self, receiver: Receiver, courier: HttpCourier, status: int) -> None:
+    async def test_any_2xx_is_a_success(self, receiver: Receiver, courier: HttpWebhookSender, status: int) -> None:
         receiver.answer = says(f"HTTP/1.1 {status} Fine\r\nContent-Length: 0\r\n\r\n".encode())
         await deliver(courier, receiver.url)
 
     @pytest.mark.parametrize("status", [301, 302, 307, 308])
-    async def test_redirects_are_not_followed(self, receiver: Receiver, courier: HttpCourier, status: int) -> None:
+    async def test_redirects_are_not_followed(
+        self, receiver: Receiver, courier: HttpWebhookSender, status: int
+    ) -> None:
         async with receiving() as elsewhere:
             head = f"HTTP/1.1 {status} Elsewhere\r\nLocation: {elsewhere.url}\r\nContent-Length: 0\r\n\r\n"
             receiver.answer = says(head.encode())
@@ -287,12 +289,16 @@ class TestAnswers:
             assert elsewhere.connections == 0
 
     @pytest.mark.parametrize("status", [400, 404, 410, 429, 500, 503])
-    async def test_anything_else_is_a_failure(self, receiver: Receiver, courier: HttpCourier, status: int) -> None:
+    async def test_anything_else_is_a_failure(
+        self, receiver: Receiver, courier: HttpWebhookSender, status: int
+    ) -> None:
         receiver.answer = says(f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n".encode())
         assert await refusal(courier, receiver.url) == f"answered {status}"
 
     @pytest.mark.parametrize("answer", [b"", b"\x00\x01nonsense\r\n\r\n", b"HTTP/1.1 2"])
-    async def test_what_is_no_http_is_a_failure(self, receiver: Receiver, courier: HttpCourier, answer: bytes) -> None:
+    async def test_what_is_no_http_is_a_failure(
+        self, receiver: Receiver, courier: HttpWebhookSender, answer: bytes
+    ) -> None:
         async def hang_up(_: Received, writer: asyncio.StreamWriter) -> None:
             writer.write(answer)
             await writer.drain()
@@ -301,7 +307,7 @@ class TestAnswers:
         receiver.answer = hang_up
         assert "broke" in await refusal(courier, receiver.url)
 
-    async def test_nobody_there_is_a_failure(self, receiver: Receiver, courier: HttpCourier) -> None:
+    async def test_nobody_there_is_a_failure(self, receiver: Receiver, courier: HttpWebhookSender) -> None:
         # A port of the kind that nobody listens on.
         assert await refusal(courier, "http://127.0.0.1:1/hook") == "no connection"
 
@@ -320,14 +326,14 @@ class TestAnswers:
                 await asyncio.wait([asyncio.create_task(over.wait())], timeout=0.02)
 
         receiver.answer = drip
-        courier = HttpCourier(allows_private=True, seconds=0.3)
+        courier = HttpWebhookSender(allows_private=True, seconds=0.3)
         async with asyncio.timeout(30):
             said = await refusal(courier, receiver.url)
         assert said == "no answer within 0.3 seconds" or (answer == "head drop by drop" and "broke" in said)
         over.set()
         await courier.close()
 
-    async def test_of_a_long_body_little_is_read(self, receiver: Receiver, courier: HttpCourier) -> None:
+    async def test_of_a_long_body_little_is_read(self, receiver: Receiver, courier: HttpWebhookSender) -> None:
         sent = 0
         ended = asyncio.Event()
 
@@ -349,7 +355,7 @@ class TestAnswers:
             await ended.wait()
         assert MOST_READ < sent < 100_000_000
 
-    async def test_a_connection_serves_again(self, receiver: Receiver, courier: HttpCourier) -> None:
+    async def test_a_connection_serves_again(self, receiver: Receiver, courier: HttpWebhookSender) -> None:
         for answer in (OK, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"):
             receiver.answer = says(answer)
             await deliver(courier, receiver.url)
@@ -357,7 +363,7 @@ class TestAnswers:
         assert len(receiver.received) == 2
 
     async def test_closing_twice_is_fine_and_what_was_unused_closes_too(self, receiver: Receiver) -> None:
-        courier = HttpCourier(allows_private=True)
+        courier = HttpWebhookSender(allows_private=True)
         await courier.close()
         await deliver(courier, receiver.url)
         await courier.close()

@@ -8,16 +8,16 @@ from uuid import UUID
 
 import pytest
 
+from boxoffice.adapters.notifications import HttpWebhookSender
+from boxoffice.adapters.notifications.webhook_sender import RESOLVERS, resolve
 from boxoffice.adapters.system import SystemClock, Uuid7Ids
-from boxoffice.adapters.telling import HttpCourier
-from boxoffice.adapters.telling.couriers import RESOLVERS, resolve
-from boxoffice.application.create_webhook import CreateWebhook, NewWebhook
-from boxoffice.application.deliver_webhooks import DeliverWebhooks
-from boxoffice.application.initialize_event import InitializeEvent
-from boxoffice.application.ports import Storage
-from boxoffice.application.turnstile import Turnstile
+from boxoffice.application.background.deliver_webhooks import DeliverWebhooks
+from boxoffice.application.events.initialize_event import InitializeEvent
+from boxoffice.application.ports.storage import Storage
+from boxoffice.application.turnstile.turnstile import Turnstile
+from boxoffice.application.webhooks.create_webhook import CreateWebhook, NewWebhook
+from boxoffice.domain.decisions.organize import Initialize, general_admission
 from boxoffice.domain.event import EventDetails
-from boxoffice.domain.organize import Initialize, general_admission
 from boxoffice.domain.user import Actor
 from boxoffice.domain.webhooks import MOST_WEBHOOKS, Webhook
 
@@ -59,7 +59,7 @@ class Service:
     def __init__(self, storage: Storage) -> None:
         clock, self.ids = SystemClock(), Uuid7Ids()
         # Long enough for a slow machine: nothing may wait for it to pass.
-        self.courier = HttpCourier(allows_private=True, seconds=300.0)
+        self.courier = HttpWebhookSender(allows_private=True, seconds=300.0)
         self.initialize = InitializeEvent(Turnstile(storage, clock, self.ids))
         self.create = CreateWebhook(storage, self.courier, clock, self.ids)
         self.deliver = DeliverWebhooks(storage, self.courier, clock, self.ids)
@@ -93,7 +93,7 @@ async def told(receiver: Receiver, service: Service, owner: Actor, url: str) -> 
 async def test_hanging_receivers_of_other_owners_delay_nothing(
     storage: Storage, owners: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("boxoffice.application.deliver_webhooks.ENDING", 0.0)
+    monkeypatch.setattr("boxoffice.application.background.deliver_webhooks.ENDING", 0.0)
     service, hanging = Service(storage), Hanging()
     async with receiving() as slow, receiving() as quick:
         slow.answer = hanging
@@ -111,7 +111,7 @@ async def test_hanging_receivers_of_other_owners_delay_nothing(
         await service.deliver.close()
 
 
-async def send(courier: HttpCourier, owner: UUID, url: str) -> None:
+async def send(courier: HttpWebhookSender, owner: UUID, url: str) -> None:
     """A fact to a webhook of that owner."""
     at = datetime.now(UTC)
     webhook = Webhook(id=UUID(int=5), organizer_id=owner, url=url, secret=courier.new_secret(), created_at=at)
@@ -130,8 +130,8 @@ async def test_names_that_are_resolved_for_ever_delay_no_other_owner(monkeypatch
             raise socket.gaierror("no such name")
         return resolve(host, port)
 
-    monkeypatch.setattr("boxoffice.adapters.telling.couriers.resolve", slowly)
-    courier = HttpCourier(allows_private=True, seconds=300.0)
+    monkeypatch.setattr("boxoffice.adapters.notifications.webhook_sender.resolve", slowly)
+    courier = HttpWebhookSender(allows_private=True, seconds=300.0)
     tasks = []
     async with receiving() as quick:
         try:

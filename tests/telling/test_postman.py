@@ -10,14 +10,14 @@ from uuid import UUID
 
 import pytest
 
-from boxoffice.adapters.telling.postmen import SECONDS, Encryption, SmtpPostman
-from boxoffice.adapters.telling.postmen import MailServer as At
-from boxoffice.application.telling import Letter, Refused, Undeliverable
+from boxoffice.adapters.notifications.smtp_sender import SECONDS, Encryption, SmtpSender
+from boxoffice.adapters.notifications.smtp_sender import MailServer as At
+from boxoffice.application.ports.notifications import Email, Refused, Undeliverable
 from boxoffice.domain.booking import Booking, BookingStatus
 from boxoffice.domain.event import Event, EventStatus
 from boxoffice.domain.mails import Mail, MailKind
-from boxoffice.domain.money import Money
 from boxoffice.domain.user import User
+from boxoffice.domain.values.money import Money
 
 from .certificates import Authority
 from .mail_server import PASSWORD, USER, MailServer, serving_mail
@@ -34,10 +34,10 @@ def letter(
     status: BookingStatus = BookingStatus.CONFIRMED,
     quantity: int = 2,
     **event: Any,
-) -> Letter:
+) -> Email:
     expires_at = NOW + timedelta(minutes=5) if status is BookingStatus.HELD else None
     ids = [UUID(int=number) for number in range(1, 6)]
-    return Letter(
+    return Email(
         Mail(id=ids[0], kind=kind, event_id=ids[1], booking_id=ids[2], customer_id=ids[3], created_at=NOW, due_at=NOW),
         User(id=ids[3], name=customer, email=email, password_hash="", created_at=NOW),
         Booking(
@@ -74,12 +74,12 @@ async def server() -> AsyncIterator[MailServer]:
         yield server
 
 
-def postman(server: MailServer, seconds: float = SECONDS, public_url: str | None = None, **at: Any) -> SmtpPostman:
+def postman(server: MailServer, seconds: float = SECONDS, public_url: str | None = None, **at: Any) -> SmtpSender:
     place = At(**{"host": "127.0.0.1", "port": server.port, "encryption": Encryption.NONE, **at})
-    return SmtpPostman(place, SENDER, public_url=public_url, seconds=seconds)
+    return SmtpSender(place, SENDER, public_url=public_url, seconds=seconds)
 
 
-async def send(server: MailServer, *letters: Letter, **options: Any) -> None:
+async def send(server: MailServer, *letters: Email, **options: Any) -> None:
     carrier = postman(server, **options)
     try:
         for each in letters or (letter(),):

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from boxoffice.adapters.telling.couriers import HttpCourier
-from boxoffice.adapters.telling.postmen import SmtpPostman
+from boxoffice.adapters.notifications.smtp_sender import SmtpSender
+from boxoffice.adapters.notifications.webhook_sender import HttpWebhookSender
 from boxoffice.entrypoints.container import make_container
 from boxoffice.entrypoints.settings import MailUrl, Settings, SettingsError
 
@@ -98,9 +98,9 @@ def test_no_password_is_shown() -> None:
 async def test_the_container_makes_what_the_settings_say() -> None:
     for private, objection in (("on", None), ("off", "must be an https:// address")):
         courier = make_container(load(WEBHOOKS_PRIVATE=private)).courier()
-        assert isinstance(courier, HttpCourier)
+        assert isinstance(courier, HttpWebhookSender)
         assert courier.objection("http://127.0.0.1/") == objection
     settings = load(SMTP_URL="smtps://mail.example.org", MAIL_FROM="tickets@example.org")
-    assert isinstance(make_container(settings).postman(), SmtpPostman)
+    assert isinstance(make_container(settings).postman(), SmtpSender)
     with pytest.raises(SettingsError, match="BOXOFFICE_SMTP_URL"):
         make_container(load()).postman()

@@ -9,29 +9,29 @@ from uuid import UUID
 from sqlalchemy import event as listening
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from boxoffice.adapters.sql.connections import Send
+from boxoffice.adapters.sql.engine.pool import Send
+from boxoffice.adapters.sql.schema.types import Result, Statement
 from boxoffice.adapters.sql.storage import SqlStorage
-from boxoffice.adapters.sql.types import Result, Statement
 from boxoffice.adapters.system import SystemClock, Uuid7Ids
-from boxoffice.application.book_ticket import BookTicket
-from boxoffice.application.create_webhook import CreateWebhook, NewWebhook
-from boxoffice.application.deliver_webhooks import DeliverWebhooks
-from boxoffice.application.initialize_event import InitializeEvent
-from boxoffice.application.ports import Storage
-from boxoffice.application.send_mails import SendMails
-from boxoffice.application.telling import Letter
-from boxoffice.application.turnstile import Turnstile
-from boxoffice.domain.book import Book
+from boxoffice.application.background.deliver_webhooks import DeliverWebhooks
+from boxoffice.application.background.send_mails import SendMails
+from boxoffice.application.bookings.book_ticket import BookTicket
+from boxoffice.application.events.initialize_event import InitializeEvent
+from boxoffice.application.ports.notifications import Email
+from boxoffice.application.ports.storage import Storage
+from boxoffice.application.turnstile.turnstile import Turnstile
+from boxoffice.application.webhooks.create_webhook import CreateWebhook, NewWebhook
+from boxoffice.domain.decisions.book import Book
+from boxoffice.domain.decisions.organize import Initialize, general_admission
 from boxoffice.domain.event import EventDetails
 from boxoffice.domain.facts import Fact
-from boxoffice.domain.organize import Initialize, general_admission
 from boxoffice.domain.user import Actor
 from boxoffice.domain.webhooks import Webhook
 
 ORGANIZER = Actor(UUID(int=900))
 
 
-class Courier:
+class WebhookSender:
     """Takes everything; a test may make it wait at a fact."""
 
     def __init__(self) -> None:
@@ -57,10 +57,10 @@ class Courier:
         """Nothing to let go of."""
 
 
-class Postman:
+class EmailSender:
     """Never asked here."""
 
-    async def send(self, letter: Letter, now: datetime) -> None:
+    async def send(self, letter: Email, now: datetime) -> None:
         raise AssertionError
 
     async def rest(self) -> None:
@@ -70,11 +70,11 @@ class Postman:
 class Office:
     """The use cases on one storage, as one process has them."""
 
-    def __init__(self, storage: Storage, courier: Courier) -> None:
+    def __init__(self, storage: Storage, courier: WebhookSender) -> None:
         clock, self.ids = SystemClock(), Uuid7Ids()
         self.turnstile = Turnstile(storage, clock, self.ids)
         self.deliver = DeliverWebhooks(storage, courier, clock, self.ids)
-        self.mail = SendMails(storage, Postman(), clock, self.ids)
+        self.mail = SendMails(storage, EmailSender(), clock, self.ids)
         self.create_webhook = CreateWebhook(storage, courier, clock, self.ids)
 
     async def event(self) -> UUID:
@@ -101,7 +101,7 @@ class Office:
 async def test_a_crash_between_sending_and_noting_sends_twice_and_loses_nothing(
     storage: Storage,
 ) -> None:
-    courier = Courier()
+    courier = WebhookSender()
     first = Office(storage, courier)
     await first.webhook()
     event_id = await first.event()
@@ -129,7 +129,7 @@ async def test_a_booking_sends_no_statement_more_where_somebody_is_told(storage:
     if not isinstance(storage, SqlStorage):
         # What a transaction in memory does with a webhook and without stands with the use case's tests.
         return
-    office = Office(storage, Courier())
+    office = Office(storage, WebhookSender())
     event_id = await office.event()
     sent: list[str] = []
     for engine in (storage._writing.engine.sync_engine, storage._reading.engine.sync_engine):
@@ -157,7 +157,7 @@ async def test_a_booking_sends_no_statement_more_where_somebody_is_told(storage:
 
 
 async def test_many_facts_reach_many_webhooks_in_their_order(storage: Storage) -> None:
-    courier = Courier()
+    courier = WebhookSender()
     office = Office(storage, courier)
     webhooks = [await office.webhook() for _ in range(3)]
     events = [await office.event() for _ in range(6)]

@@ -164,8 +164,8 @@ def _events(tour: Tour, people: People) -> dict[str, Any]:
     free = ask(201, "POST /initialize", organizer, {"name": "Free", "totalTickets": 1})
     paid = ask(201, "POST /initialize", organizer, details)
     draft = ask(201, "POST /initialize", organizer, {"name": "Draft", "status": "draft", "ticketTypes": types})
-    ask(201, "POST /initialize", organizer, {"name": "Once", "totalTickets": 1}, headers=KEY)
-    ask(201, "POST /initialize", organizer, {"name": "Once", "totalTickets": 1}, headers=KEY)
+    ask(201, "POST /initialize", organizer, {"name": "IdempotentRequest", "totalTickets": 1}, headers=KEY)
+    ask(201, "POST /initialize", organizer, {"name": "IdempotentRequest", "totalTickets": 1}, headers=KEY)
     ask(422, "POST /initialize", organizer, {"name": "Twice", "totalTickets": 1}, headers=KEY)
     for call in ("GET /events/{eventId}", "GET /status/{eventId}"):
         ask(200, call, NOBODY, ids=(free["id"],))

@@ -4,9 +4,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
-from ...application.ports import (
+from ...application.ports.queries import (
     Account,
-    AccountKey,
     BookingOfEvent,
     EventFilter,
     EventKey,
@@ -14,12 +13,13 @@ from ...application.ports import (
     Revocations,
     WaitingKey,
 )
+from ...application.ports.security import AccountKey
 from ...domain.booking import Booking, BookingStatus
-from ...domain.characters import folded
 from ...domain.event import Event, EventState
 from ...domain.facts import Fact
-from ...domain.payment import Payment, PaymentState
+from ...domain.payment import ChargeStatus, Payment
 from ...domain.user import User
+from ...domain.values.characters import folded
 from .tables import Tables
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
@@ -110,7 +110,7 @@ class MemoryReads:
             (payment.ask_at, payment.id, payment)
             for payments in self._tables.payments.values()
             for payment in payments.values()
-            if payment.status is PaymentState.PENDING and payment.ask_at is not None and payment.ask_at <= now
+            if payment.status is ChargeStatus.PENDING and payment.ask_at is not None and payment.ask_at <= now
         ]
         return [payment for _, _, payment in sorted(pending, key=lambda each: each[:2])[:limit]]
 

@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from ...application.ports import BookingHistory
+from ...application.ports.loading import WaitingListQuery
+from ...application.ports.queries import BookingHistory
 from ...domain.booking import BookingStatus
 from ...domain.event import EventState
 from ...domain.facts import Fact
-from ...domain.inventory import Line
-from ...domain.settle import LineAsk
+from ...domain.inventory import WaitingList
 from .tables import Draft, Tables
 
 
@@ -58,7 +58,7 @@ class MemorySnapshot:
                 counts[booking.ticket_type_id] = (taken, waiting, waiting_tickets)
         return counts
 
-    async def lines(self, asks: Sequence[LineAsk]) -> dict[UUID, Line]:
+    async def lines(self, asks: Sequence[WaitingListQuery]) -> dict[UUID, WaitingList]:
         """See the port."""
         draft = Draft(self._tables)
         return {ask.ticket_type_id: draft.line(ask) for ask in asks}

@@ -3,15 +3,16 @@
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from ...application.observing import Figures
-from ...application.ports import Reads, Snapshot, UnitOfWork
-from ...application.telling import TellingReads
-from .figures import MemoryFigures
+from ...application.ports.notifications import NotificationQueries
+from ...application.ports.observability import Statistics
+from ...application.ports.queries import Reads, Snapshot
+from ...application.ports.storage import UnitOfWork
+from .notifications import MemoryNotificationQueries
 from .reads import MemoryReads
 from .snapshot import MemorySnapshot
+from .statistics import MemoryStatistics
 from .steps import Fault, Step
 from .tables import Tables
-from .telling import MemoryTellingReads
 from .unit_of_work import Locks, Lost, LostInCommit, MemoryUnitOfWork
 
 
@@ -70,8 +71,8 @@ class MemoryStorage:
         self._locks = locks
         self._open: dict[MemoryUnitOfWork, None] = {}
         self.reads: Reads = MemoryReads(tables, self._before_read)
-        self.telling: TellingReads = MemoryTellingReads(tables, self._before_read)
-        self.figures: Figures = MemoryFigures(tables, self._before_read)
+        self.telling: NotificationQueries = MemoryNotificationQueries(tables, self._before_read)
+        self.figures: Statistics = MemoryStatistics(tables, self._before_read)
 
     async def _before_read(self) -> None:
         if self.fault is not None:

@@ -9,17 +9,18 @@ from uuid import UUID
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from ...application.failures import Conflict
-from ...application.idempotency import Key, Remembered
-from ...application.ports import Failures, RefreshDigests
+from ...application.ports.errors import Conflict
+from ...application.ports.idempotency import Key, StoredResponse
+from ...application.ports.loading import ClosingQuery, ExpiredHoldsQuery, OverlongHoldsQuery, WaitingListQuery
+from ...application.ports.repositories import Failures
+from ...application.ports.security import RefreshDigests
 from ...domain.booking import Booking, BookingStatus, Place
 from ...domain.event import MOST_LIVE_EVENTS, Event, EventState, TicketType
 from ...domain.facts import Fact
-from ...domain.inventory import DueHolds, Line, OverlongHolds
+from ...domain.inventory import ExpiredHolds, OverlongHolds, WaitingList
 from ...domain.payment import Payment
-from ...domain.settle import ClosingAsk, HoldAsk, LineAsk, OverlongHoldsQuery
 from ...domain.user import Session, User
-from .telling_tables import TellingDraft, TellingTables
+from .notification_tables import NotificationDraft, NotificationTables
 
 
 class Tables(Struct):
@@ -39,14 +40,14 @@ class Tables(Struct):
     marks: set[tuple[UUID, int, UUID]] = field(default_factory=set)
     unsettled: dict[UUID, None] = field(default_factory=dict)
     payments: dict[UUID, dict[UUID, Payment]] = field(default_factory=dict)
-    remembered: dict[Key, tuple[datetime, Remembered]] = field(default_factory=dict)
+    remembered: dict[Key, tuple[datetime, StoredResponse]] = field(default_factory=dict)
     turns: dict[str, tuple[UUID, datetime]] = field(default_factory=dict)
     counts: dict[tuple[int, UUID, UUID], int] = field(default_factory=dict)
     failures: dict[UUID, tuple[Failures, ...]] = field(default_factory=dict)
     users: dict[UUID, User] = field(default_factory=dict)
     emails: dict[str, UUID] = field(default_factory=dict)
     sessions: dict[UUID, Session] = field(default_factory=dict)
-    telling: TellingTables = field(default_factory=TellingTables)
+    telling: NotificationTables = field(default_factory=NotificationTables)
     digests: dict[UUID, RefreshDigests] = field(default_factory=dict)
     families: dict[bytes, UUID] = field(default_factory=dict)
     sessions_of: dict[UUID, dict[UUID, None]] = field(default_factory=dict)
@@ -101,7 +102,7 @@ class Draft(Struct):
     new_bookings: set[UUID] = field(default_factory=set)
     payments: dict[UUID, Payment] = field(default_factory=dict)
     new_payments: set[UUID] = field(default_factory=set)
-    remembered: dict[Key, tuple[datetime, Remembered]] = field(default_factory=dict)
+    remembered: dict[Key, tuple[datetime, StoredResponse]] = field(default_factory=dict)
     forgotten: set[Key] = field(default_factory=set)
     turns: dict[str, tuple[UUID, datetime]] = field(default_factory=dict)
     counts: dict[tuple[int, UUID, UUID], int] = field(default_factory=dict)
@@ -111,7 +112,7 @@ class Draft(Struct):
     users: dict[UUID, User] = field(default_factory=dict)
     new_users: set[UUID] = field(default_factory=set)
     sessions: dict[UUID, Session | None] = field(default_factory=dict)
-    telling: TellingDraft = field(default_factory=TellingDraft)
+    telling: NotificationDraft = field(default_factory=NotificationDraft)
     digests: dict[UUID, RefreshDigests] = field(default_factory=dict)
 
     def put_payments(self, new: Iterable[Payment], changed: Iterable[Payment]) -> None:
@@ -139,20 +140,20 @@ class Draft(Struct):
         digests = self.digests.get(session_id, self.tables.digests[session_id])
         return None if session is None else (session, digests.token)
 
-    def line(self, ask: LineAsk) -> Line:
+    def line(self, ask: WaitingListQuery) -> WaitingList:
         """The head of a line as saved by now."""
         waiting = self._waiting(ask.ticket_type_id)
         if ask.fitting is not None:
             fitting = ask.fitting
             waiting = (booking for booking in waiting if booking.quantity <= fitting)
         head = tuple(islice(waiting, ask.limit))
-        return Line(head, ask.fitting, len(head) < ask.limit)
+        return WaitingList(head, ask.fitting, len(head) < ask.limit)
 
     def sizes(self, ticket_type_id: UUID) -> list[int]:
         """What those in a line ask for, as saved by now."""
         return [booking.quantity for booking in self._waiting(ticket_type_id)]
 
-    def closing(self, ask: ClosingAsk) -> tuple[Booking, ...]:
+    def closing(self, ask: ClosingQuery) -> tuple[Booking, ...]:
         """Live bookings of a closed event, as saved by now."""
         live = (
             booking
@@ -161,13 +162,13 @@ class Draft(Struct):
         )
         return tuple(islice(live, ask.limit))
 
-    def due_holds(self, ask: HoldAsk) -> DueHolds:
+    def expired_holds(self, ask: ExpiredHoldsQuery) -> ExpiredHolds:
         """Holds that have lapsed, as saved by now."""
         held = [(each.expires_at, each) for each in self._of_event(ask.event_id) if each.status is BookingStatus.HELD]
         ordered = sorted(((at, each) for at, each in held if at is not None), key=lambda pair: (pair[0], pair[1].id))
         due = [each for at, each in ordered if at <= ask.until][: ask.limit]
         after = ordered[len(due) :]
-        return DueHolds(tuple(due), after[0][0] if after else None)
+        return ExpiredHolds(tuple(due), after[0][0] if after else None)
 
     def overlong_holds(self, ask: OverlongHoldsQuery) -> OverlongHolds:
         """Holds that outlive the start, as saved by now."""

@@ -11,18 +11,19 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from ...application.failures import Conflict, Locked, OutcomeUnknown, Retryable, StorageFailure
-from ...application.idempotency import Key, Remembered
-from ...application.ports import Count, Failures, Needs, RefreshDigests, SignIn, is_turn_running
+from ...application.ports.errors import Conflict, Locked, OutcomeUnknown, Retryable, StorageFailure
+from ...application.ports.idempotency import Key, StoredResponse
+from ...application.ports.loading import ClosingQuery, ExpiredHoldsQuery, LoadSpec, OverlongHoldsQuery, WaitingListQuery
+from ...application.ports.repositories import Count, Failures, SignIn, is_lease_active
+from ...application.ports.security import RefreshDigests
 from ...domain.booking import Booking
 from ...domain.event import Event, TicketType
-from ...domain.inventory import Decision, DueHolds, Inventory, Line, OverlongHolds, WaitingSizes
+from ...domain.inventory import Decision, ExpiredHolds, Inventory, OverlongHolds, WaitingList, WaitingSizes
 from ...domain.payment import Payment
-from ...domain.settle import ClosingAsk, HoldAsk, LineAsk, OverlongHoldsQuery
 from ...domain.user import Session, User
+from .notifications import MemoryMailRepository, MemoryWebhookRepository
 from .steps import Fault, Step
 from .tables import Draft, Tables, live_of
-from .telling import MemoryMails, MemoryWebhooks
 
 LOCK_WAIT = 3.0
 """Seconds that a lock is waited for."""
@@ -106,12 +107,12 @@ class MemoryUnitOfWork:
         self._open_ones = open_ones
         self._claims: dict[Hashable, Claim] = {}
         self._is_cut = False
-        self.inventories = MemoryInventories(self)
-        self.users = MemoryUsers(self)
-        self.chores = MemoryChores(self)
-        self.webhooks = MemoryWebhooks(self)
-        self.mails = MemoryMails(self)
-        self.limits = MemoryLimits(self)
+        self.inventories = MemoryEventRepository(self)
+        self.users = MemoryUserRepository(self)
+        self.leases = MemoryLeaseRepository(self)
+        self.webhooks = MemoryWebhookRepository(self)
+        self.mails = MemoryMailRepository(self)
+        self.limits = MemoryLimitRepository(self)
 
     @property
     def draft(self) -> Draft:
@@ -208,13 +209,13 @@ def _broken(step: Step) -> StorageFailure:
     return Retryable("the connection was lost")
 
 
-class MemoryInventories:
+class MemoryEventRepository:
     """Events under their locks."""
 
     def __init__(self, unit_of_work: MemoryUnitOfWork) -> None:
         self._unit_of_work = unit_of_work
 
-    async def lock(self, needs: Sequence[Needs]) -> dict[UUID, Inventory]:
+    async def lock(self, needs: Sequence[LoadSpec]) -> dict[UUID, Inventory]:
         """See the port."""
         await self._unit_of_work.reach(Step.LOCK)
         wanted = {need.event_id: None for need in needs}
@@ -252,20 +253,20 @@ class MemoryInventories:
             if event_id in tables.events
         }
 
-    async def lines(self, asks: Sequence[LineAsk]) -> dict[UUID, Line]:
+    async def lines(self, asks: Sequence[WaitingListQuery]) -> dict[UUID, WaitingList]:
         """See the port."""
         await self._unit_of_work.reach(Step.LOAD)
         return {ask.ticket_type_id: self._unit_of_work.draft.line(ask) for ask in asks}
 
-    async def closing(self, asks: Sequence[ClosingAsk]) -> dict[UUID, tuple[Booking, ...]]:
+    async def closing(self, asks: Sequence[ClosingQuery]) -> dict[UUID, tuple[Booking, ...]]:
         """See the port."""
         await self._unit_of_work.reach(Step.LOAD)
         return {ask.event_id: self._unit_of_work.draft.closing(ask) for ask in asks}
 
-    async def due_holds(self, asks: Sequence[HoldAsk]) -> dict[UUID, DueHolds]:
+    async def expired_holds(self, asks: Sequence[ExpiredHoldsQuery]) -> dict[UUID, ExpiredHolds]:
         """See the port."""
         await self._unit_of_work.reach(Step.LOAD)
-        return {ask.event_id: self._unit_of_work.draft.due_holds(ask) for ask in asks}
+        return {ask.event_id: self._unit_of_work.draft.expired_holds(ask) for ask in asks}
 
     async def overlong_holds(self, asks: Sequence[OverlongHoldsQuery]) -> dict[UUID, OverlongHolds]:
         """See the port."""
@@ -322,13 +323,13 @@ class MemoryInventories:
             draft.ticket_types.setdefault(each.event_id, {})[each.id] = each
         draft.marks.update((event.id, event.last_seq, mark) for event in marked.values())
 
-    async def remembered(self, keys: Sequence[Key]) -> dict[Key, Remembered]:
+    async def remembered(self, keys: Sequence[Key]) -> dict[Key, StoredResponse]:
         """See the port."""
         await self._unit_of_work.reach(Step.LOAD)
         kept = self._unit_of_work.draft.tables.remembered
         return {key: kept[key][1] for key in keys if key in kept}
 
-    async def remember(self, answers: Sequence[Remembered], now: datetime) -> None:
+    async def remember(self, answers: Sequence[StoredResponse], now: datetime) -> None:
         """See the port."""
         await self._unit_of_work.reach(Step.SAVE)
         for each in answers:
@@ -344,19 +345,19 @@ class MemoryInventories:
         return any((event_id, seq, mark) in marks for event_id, seq in last.items())
 
 
-class MemoryChores:
+class MemoryLeaseRepository:
     """What the background work keeps."""
 
     def __init__(self, unit_of_work: MemoryUnitOfWork) -> None:
         self._unit_of_work = unit_of_work
 
-    async def take_turn(self, chore: str, process_id: UUID, now: datetime, until: datetime) -> bool:
+    async def acquire_lease(self, chore: str, process_id: UUID, now: datetime, until: datetime) -> bool:
         """See the port."""
         await self._unit_of_work.reach(Step.LOCK)
         await self._unit_of_work.lock_in_order([chore])
         draft = self._unit_of_work.draft
         holder, ends = draft.tables.turns.get(chore, (process_id, now))
-        if holder != process_id and is_turn_running(ends, now, until):
+        if holder != process_id and is_lease_active(ends, now, until):
             return False
         draft.turns[chore] = (process_id, until)
         return True
@@ -370,7 +371,7 @@ class MemoryChores:
         return len(old)
 
 
-class MemoryLimits:
+class MemoryLimitRepository:
     """What limits are held against."""
 
     def __init__(self, unit_of_work: MemoryUnitOfWork) -> None:
@@ -420,7 +421,7 @@ class MemoryLimits:
         self._unit_of_work.draft.forgets_failures_before = before
 
 
-class MemoryUsers:
+class MemoryUserRepository:
     """Accounts and sessions."""
 
     def __init__(self, unit_of_work: MemoryUnitOfWork) -> None:

@@ -36,8 +36,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.schema import CreateTable
 
-from ...application.ports import GatewaySilent
-from ...domain.money import Money
+from ...application.ports.payments import GatewaySilent
+from ...domain.values.money import Money
 from .sandbox import Entry, EntryKind, is_refund_of, is_taken_charge, may_refund
 
 Result = TypeVar("Result")

@@ -7,8 +7,8 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ...application.ports import GatewaySilent
-from ...domain.money import Money
+from ...application.ports.payments import GatewaySilent
+from ...domain.values.money import Money
 
 TAKEN: Final = "tok_ok"
 """A card that pays."""

@@ -16,8 +16,8 @@ from uuid import UUID
 
 import stripe
 
-from ...application.ports import GatewaySilent
-from ...domain.money import Money
+from ...application.ports.payments import GatewaySilent
+from ...domain.values.money import Money
 
 if TYPE_CHECKING:
     from stripe.params import PaymentIntentCreateParams, PaymentIntentListParams, PaymentIntentListParamsCreated

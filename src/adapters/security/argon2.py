@@ -11,10 +11,10 @@ from argon2 import extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.low_level import Type
 
-from ...application.failures import Unavailable
-from ...application.fair_queue import FairQueue, TooManyWait
-from ...application.observing import Observer, Overload, Unobserved
-from ...application.ports import Asker
+from ...application.limits.fair_queue import FairQueue, TooManyWait
+from ...application.ports.errors import Unavailable
+from ...application.ports.observability import Observer, Overload, Unobserved
+from ...application.ports.security import Asker
 
 Result = TypeVar("Result")
 

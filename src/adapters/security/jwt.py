@@ -13,7 +13,7 @@ import msgspec
 from jwt import InvalidSignatureError, PyJWK, PyJWS, PyJWTError
 from msgspec import UNSET, Struct, UnsetType
 
-from ...application.ports import Claims, Token
+from ...application.ports.security import Claims, Token
 from ...domain.refusals import InvalidToken
 from ...domain.user import Role
 

@@ -6,7 +6,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from hashlib import sha256
 from typing import Final
 
-from ...application.ports import RefreshDigests, RefreshToken
+from ...application.ports.security import RefreshDigests, RefreshToken
 
 _BYTES: Final = 32
 """256 bits, which nobody guesses; so a plain SHA-256 keeps them well enough."""

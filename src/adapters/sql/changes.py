@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import Column, Table
 
-from .types import Literal, Statement, literal_of
+from .schema.types import Literal, Statement, literal_of
 
 MOST_ROWS: Final = 500
 """Rows that one statement changes, far below what a packet holds."""

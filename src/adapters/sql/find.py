@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import Column, Dialect, Select, Table
 
-from .types import Read, Row, Statement, is_mariadb, literal_of, reading_of
+from .schema.types import Read, Row, Statement, is_mariadb, literal_of, reading_of
 
 _LIST: Final = re.compile(r"(\([^()]+\)|\S+) IN \(__\[POSTCOMPILE_(\w+)\]\)")
 """How SQLAlchemy leaves a list open until it knows its length, with the column before it, or the two."""

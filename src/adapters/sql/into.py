@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 
 from sqlalchemy import Column, Dialect, Insert
 
-from .types import Row, Statement, is_mariadb, placeholder_of
+from .schema.types import Row, Statement, is_mariadb, placeholder_of
 
 LONGEST: Final = 1_000_000
 """Characters of a statement, beyond which it takes no more rows; a packet holds 16 MB by default."""

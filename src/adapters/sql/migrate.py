@@ -13,11 +13,11 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from ...application.failures import Unavailable
-from .database import database_of
+from ...application.ports.errors import Unavailable
+from .dialects.dialect import database_of
+from .engine.error_messages import reason_of_no_connection, refusal_of
 from .migrations import steps
-from .reasons import reason_of_no_connection, refusal_of
-from .tables import metadata
+from .schema.tables import metadata
 
 _IN_STEPS = ("mysql", "mariadb")
 """Where a migration is not one transaction."""

@@ -7,18 +7,19 @@ from uuid import UUID
 
 from sqlalchemy import BindParameter, Integer, Select, and_, bindparam, case, func, literal, or_, select, union_all
 
-from ...application.ports import BookingHistory
+from ...application.ports.loading import WaitingListQuery
+from ...application.ports.queries import BookingHistory
 from ...domain.booking import LIVE, TAKING, BookingStatus
 from ...domain.event import EventState
 from ...domain.facts import Fact
-from ...domain.inventory import Line
-from ...domain.settle import LineAsk
-from .event_queries import STATES
-from .lines import load_lines
-from .places import SIZES
-from .rows import BOOKING, FACT, PAYMENT, booking, event_states, fact, payment
-from .search_grams import grams_of
-from .tables import (
+from ...domain.inventory import WaitingList
+from .engine.transaction import Transaction
+from .indexes.places import SIZES
+from .indexes.search_grams import grams_of
+from .queries.events import STATES
+from .repositories.waiting_lists import load_lines
+from .schema.mappers import BOOKING, FACT, PAYMENT, booking, event_states, fact, payment
+from .schema.tables import (
     bookings,
     event_grams,
     events,
@@ -29,7 +30,6 @@ from .tables import (
     waiting_blocks,
     waiting_list,
 )
-from .transaction import Transaction
 
 FIRST = UUID(int=0)
 """Below every id."""
@@ -204,7 +204,7 @@ class SqlSnapshot:
         rows = await self._transaction.rows(_COUNTS, {"ids": list(event_ids)})
         return {row[0]: (int(row[1]), int(row[2]), int(row[3])) for row in rows}
 
-    async def lines(self, asks: Sequence[LineAsk]) -> dict[UUID, Line]:
+    async def lines(self, asks: Sequence[WaitingListQuery]) -> dict[UUID, WaitingList]:
         """As under the lock."""
         return await load_lines(self._transaction, asks)
 

@@ -7,22 +7,22 @@ from typing import Self
 
 from sqlalchemy.engine import Engine, make_url
 
-from ...application.failures import OutcomeUnknown, Retryable, Unavailable
-from .chores import SqlChores
-from .connections import Connections, Send
-from .database import database_of
-from .figures import SqlFigures
-from .inventories import SqlInventories
-from .limits import SqlLimits
-from .mails import SqlMails
+from ...application.ports.errors import OutcomeUnknown, Retryable, Unavailable
+from .dialects.dialect import database_of
+from .engine.pool import ConnectionPool, Send
+from .engine.transaction import STATEMENT_SECONDS, Transaction
+from .engine.write_probe import WriteProbe
 from .migrate import check_version
-from .reads import SqlReads
+from .queries.notifications import SqlNotificationQueries
+from .queries.reads import SqlReads
+from .queries.statistics import SqlStatistics
+from .repositories.events import SqlEventRepository
+from .repositories.leases import SqlLeaseRepository
+from .repositories.limits import SqlLimitRepository
+from .repositories.mails import SqlMailRepository
+from .repositories.users import SqlUserRepository
+from .repositories.webhooks import SqlWebhookRepository
 from .snapshot import SqlSnapshot
-from .telling import SqlTellingReads
-from .transaction import STATEMENT_SECONDS, Transaction
-from .users import SqlUsers
-from .webhooks import SqlWebhooks
-from .write_probe import WriteProbe
 
 ATTEMPTS = 2
 """How often the database is asked whether it is ready: a connection of the pool may have died unnoticed."""
@@ -42,12 +42,12 @@ class SqlUnitOfWork:
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
-        self.inventories = SqlInventories(transaction)
-        self.users = SqlUsers(transaction)
-        self.chores = SqlChores(transaction)
-        self.webhooks = SqlWebhooks(transaction)
-        self.mails = SqlMails(transaction)
-        self.limits = SqlLimits(transaction)
+        self.inventories = SqlEventRepository(transaction)
+        self.users = SqlUserRepository(transaction)
+        self.leases = SqlLeaseRepository(transaction)
+        self.webhooks = SqlWebhookRepository(transaction)
+        self.mails = SqlMailRepository(transaction)
+        self.limits = SqlLimitRepository(transaction)
 
     async def __aenter__(self) -> Self:
         await self._transaction.__aenter__()
@@ -69,19 +69,19 @@ class SqlStorage:
         """Raises: ValueError for a URL that is not supported."""
         parsed = make_url(url)
         self._database = database_of(parsed)
-        self._writing = Connections(self._database.writing(parsed), self._database.send)
-        self._reading = Connections(self._database.reading(parsed), self._database.send, commits_by_itself=True)
-        self._listing = Connections(
+        self._writing = ConnectionPool(self._database.writing(parsed), self._database.send)
+        self._reading = ConnectionPool(self._database.reading(parsed), self._database.send, commits_by_itself=True)
+        self._listing = ConnectionPool(
             self._database.listing(parsed),
             self._database.send,
             commits_by_itself=True,
             read_seconds=LIST_SECONDS,
         )
-        self._unhurried = Connections(self._database.unhurried(parsed), self._database.send)
+        self._unhurried = ConnectionPool(self._database.unhurried(parsed), self._database.send)
         self._probe = WriteProbe(self._writing, self._database.diagnose, *self._database.opening)
         self.reads = SqlReads(self._reading, self._listing, self._database.diagnose)
-        self.telling = SqlTellingReads(self._reading, self._database.diagnose)
-        self.figures = SqlFigures(self._database, self._writing, self._reading, self._listing)
+        self.telling = SqlNotificationQueries(self._reading, self._database.diagnose)
+        self.figures = SqlStatistics(self._database, self._writing, self._reading, self._listing)
 
     @property
     def engines(self) -> tuple[Engine, ...]:

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ... import __version__
-from ...application.failures import Unavailable
+from ...application.ports.errors import Unavailable
 from ...domain.refusals import InvalidRequest, Refusal, invalid
 from ...domain.user import Role
 from ..logs import set_up_logs
+from ..secret_strength import new_secret
 from ..settings import MOST_PORT, MOST_WORKERS, Settings, SettingsError, whole
-from ..strength import new_secret
 from .operate import disable_user, enable_user, grant, list_users, migrate, sweep, verify
 
 DONE = 0

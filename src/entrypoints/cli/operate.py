@@ -10,9 +10,9 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from ...application.failures import StorageFailure, Unavailable
-from ...application.sweep import Swept
-from ...application.verify_promises import PROMISES, Verdict
+from ...application.background.sweep import Swept
+from ...application.background.verify_promises import PROMISES, Verdict
+from ...application.ports.errors import StorageFailure, Unavailable
 from ...domain.user import Role
 from ..container import Container, make_container
 from ..container import migrate as migrate_database

@@ -20,7 +20,7 @@ from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
-from ...application.failures import Unavailable
+from ...application.ports.errors import Unavailable
 from ..container import make_container
 from ..lifespan import running
 from ..logs import set_up_logs

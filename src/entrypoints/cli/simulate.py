@@ -8,8 +8,8 @@ from typing import Final, TextIO
 
 from msgspec import structs
 
-from ...application.failures import Unavailable
-from ..simulation import Report, Totals, simulate, simulate_many
+from ...application.ports.errors import Unavailable
+from ..harness.simulation import Report, Totals, simulate, simulate_many
 
 SHOWN: Final = 20
 """Problems that are printed of one seed."""

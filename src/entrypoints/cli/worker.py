@@ -13,8 +13,8 @@ from typing import Final
 
 from litestar.types import ASGIApp, HTTPResponseBodyEvent, Message, Receive, Scope, Send
 
-from ..collector import spare_the_collector
 from ..container import make_container
+from ..gc_tuning import tune_gc
 from ..http.app import create_app
 from ..logs import set_up_logs
 from ..readiness import Draining
@@ -55,7 +55,7 @@ def load_app() -> "DrainingApp":
     _end_with_the_supervisor()
     container = make_container(settings)
     app = DrainingApp(create_app(container), container.draining())
-    spare_the_collector()
+    tune_gc()
     _log.info("Worker %s starts", os.getpid())
     return app
 

@@ -3,9 +3,9 @@
 Needs the extra `boxoffice[harness]`. `docs/harness.md` shows how to run it over an adapter of one's own.
 """
 
-from .box_office import BoxOffice, HarnessClock
-from .in_process import InProcess
-from .lockstep import Lockstep
-from .machine import BoxOfficeMachine
+from .machine.box_office import BoxOffice, HarnessClock
+from .machine.in_process import InProcess
+from .machine.lockstep import Lockstep
+from .machine.state_machine import BoxOfficeMachine
 
 __all__ = ["BoxOffice", "BoxOfficeMachine", "HarnessClock", "InProcess", "Lockstep"]

@@ -11,7 +11,7 @@ from litestar.plugins import PluginProtocol
 from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, ControllerRouterHandler, Message, Middleware, Scope
 
-from ...application.idempotency import Replayed
+from ...application.ports.idempotency import Replayed
 from ..container import Container
 from ..lifespan import running
 from .authentication import Authentication

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Final, TypeVar, cast, get_type_hint
 import msgspec
 from msgspec import NODEFAULT, UNSET, Meta, Struct, inspect, structs
 
-from ...domain.fields import Rules
+from ...domain.values.fields import Rules
 from .problems.messages import requirement
 from .problems.problem import FieldProblem, Malformed, pointer
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from ...application.idempotency import Answer, Key, Once
+from ...application.ports.idempotency import Answer, IdempotentRequest, Key
 from .etags import tag_of
 from .observation import request_id_of
 from .problems.problem import MEDIA_TYPE, FieldProblem, Malformed, render
@@ -22,7 +22,7 @@ _KEY: Final = re.compile(rb"[!-~]{1,255}")
 
 async def once(
     request: SignedInRequest, answer: Callable[[Outcome], Answer], subject_id: UUID | None = None
-) -> Once[Outcome] | None:
+) -> IdempotentRequest[Outcome] | None:
     """Return what makes the use case remember its answer; None without a key. Raises: Malformed.
 
     `subject_id` is the booking or event that a refusal speaks of.
@@ -40,7 +40,9 @@ async def once(
         problem = render(result, request_id_of(scope))
         return Answer(status=problem.status, body=problem.body, subject_id=subject_id)
 
-    return Once(key=Key(request.user.actor.user_id, key), fingerprint=sha256(said).digest(), render=rendered)
+    return IdempotentRequest(
+        key=Key(request.user.actor.user_id, key), fingerprint=sha256(said).digest(), render=rendered
+    )
 
 
 def _key(request: SignedInRequest) -> str | None:

@@ -9,8 +9,8 @@ from litestar.enums import HttpMethod
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid7
 
-from ...application.authenticate import Caller
-from ...application.ports import Clock
+from ...application.accounts.authenticate import Caller
+from ...application.ports.system import Clock
 from ..logs import RequestLine, log_request
 
 _BEGUN: Final = "boxoffice.begun"

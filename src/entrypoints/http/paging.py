@@ -12,8 +12,8 @@ from uuid import UUID
 import msgspec
 from litestar.params import QueryParameter
 
-from ...application.ports import EventKey, WaitingKey
-from ...domain.fields import moment
+from ...application.ports.queries import EventKey, WaitingKey
+from ...domain.values.fields import moment
 from .problems.problem import FieldProblem, Malformed, pointer
 from .request import JsonRequest
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 from litestar.exceptions import HTTPException, NotFoundException
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from ...application.failures import Unavailable
+from ...application.ports.errors import Unavailable
 from ...domain.refusals import Refusal
 from .observation import request_id_of
 from .problems.problem import MEDIA_TYPE, FieldProblem, Malformed, render

@@ -9,7 +9,7 @@ import msgspec
 from litestar import Request
 from litestar.datastructures import State
 
-from ...application.authenticate import Caller
+from ...application.accounts.authenticate import Caller
 from ...domain.refusals import NotFound
 from .decoding import decode
 from .problems.problem import BodyTooLarge, FieldProblem, Malformed, UnsupportedMediaType

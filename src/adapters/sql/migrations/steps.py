@@ -15,7 +15,7 @@ from alembic.operations import Operations, toimpl
 from alembic.operations.ops import AddColumnOp, CreateIndexOp, CreateTableOp
 from sqlalchemy import Column, Connection, Inspector, MetaData, String, Table, insert, inspect, select
 
-from ....application.failures import Unavailable
+from ....application.ports.errors import Unavailable
 
 Made = TypeVar("Made")
 

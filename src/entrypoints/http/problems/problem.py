@@ -10,8 +10,8 @@ import msgspec
 from litestar.exceptions import HTTPException, ValidationException
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from ....application.failures import Unavailable
-from ....application.pay_booking import PaymentUnknown
+from ....application.bookings.pay_booking import PaymentUnknown
+from ....application.ports.errors import Unavailable
 from ....domain.refusals import FieldPath, InvalidRequest, InvalidToken, Refusal, TooManyRequests
 from ..camel_case import camel_case
 from .catalog import CATALOG

@@ -6,7 +6,7 @@ from typing import Any, get_args
 import msgspec
 
 from ....domain.event import EventDetails
-from ....domain.facts import AnyHappening
+from ....domain.facts import AnyFactPayload
 from ....domain.webhooks import FACT_KINDS
 from ..camel_case import camel_case
 from ..decoding import RequestBody
@@ -18,7 +18,7 @@ from .operations import COMPONENTS
 
 def components() -> dict[str, Any]:
     """Return the schemas that have a name of their own."""
-    kinds = get_args(AnyHappening)
+    kinds = get_args(AnyFactPayload)
     structs = [*_below(View), *_below(RequestBody), Problem, *kinds]
     _, found = msgspec.json.schema_components(structs, ref_template=f"{COMPONENTS}{{name}}")
     found["ProblemCode"] = {"description": "The codes of problems.", "enum": list(CATALOG)}
@@ -43,7 +43,7 @@ def components() -> dict[str, Any]:
 
 def webhooks() -> dict[str, Any]:
     """Return the operations by which webhooks are sent facts, by the kind of fact."""
-    return {kind.__name__: {"post": _sent(kind)} for kind in get_args(AnyHappening)}
+    return {kind.__name__: {"post": _sent(kind)} for kind in get_args(AnyFactPayload)}
 
 
 def _below(kind: type[Any]) -> Iterator[type[Any]]:

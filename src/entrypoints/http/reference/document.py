@@ -24,7 +24,7 @@ _TAGS: Final = {
     "Accounts": "Accounts and sessions.",
     "Events": "Events, their ticket types, and what organizers see of them.",
     "Bookings": "Bookings, the waiting list, payments.",
-    "Webhooks": "Receivers of what happens to one's events.",
+    "WebhookRepository": "Receivers of what happens to one's events.",
     "Operations": "For operators and for programs.",
     "Facts": "What webhooks are sent.",
 }

@@ -3,15 +3,15 @@
 from litestar import Router
 from litestar.params import JSONBody
 
-from ....application.change_profile import ChangeProfile, ProfileChanges, ReadProfile
-from ....application.create_user import CreateUser, Registration
-from ....application.limits import SIGN_INS, SIGN_UPS
-from ....application.limits_on_login import LogInWithinLimits
-from ....application.log_in import Credentials
-from ....application.log_out import LogOut
-from ....application.refresh_session import RefreshSession
-from ...client_address import AddressOf
+from ....application.accounts.change_profile import ChangeProfile, ProfileChanges, ReadProfile
+from ....application.accounts.create_user import CreateUser, Registration
+from ....application.accounts.log_in import Credentials
+from ....application.accounts.log_out import LogOut
+from ....application.accounts.login_throttle import LogInWithinLimits
+from ....application.accounts.refresh_session import RefreshSession
+from ....application.limits.rate_limits import SIGN_INS, SIGN_UPS
 from ..authentication import limited_by
+from ..client_address import AddressOf
 from ..reference.operations import Subject
 from ..reply import Reply
 from ..request import AnyoneRequest, SignedInRequest

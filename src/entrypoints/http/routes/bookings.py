@@ -6,15 +6,16 @@ from uuid import UUID
 from litestar import Router
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from ....application.book_ticket import BookTicket
-from ....application.cancel_booking import CancelBooking, Cancellation
-from ....application.idempotency import Answer
-from ....application.pay_booking import Bill, PayBooking
-from ....application.ports import Clock, Ids
-from ....application.queries import ListBookings, ListPayments, Page, ReadBooking
-from ....domain.book import Book
+from ....application.bookings.book_ticket import BookTicket
+from ....application.bookings.cancel_booking import CancelBooking, Cancellation
+from ....application.bookings.pay_booking import Bill, PayBooking
+from ....application.bookings.queries import ListBookings, ListPayments, ReadBooking
+from ....application.pages import Page
+from ....application.ports.idempotency import Answer
+from ....application.ports.system import Clock, Ids
 from ....domain.booking import Booking, BookingStatus
-from ....domain.cancel import Cancel
+from ....domain.decisions.book import Book
+from ....domain.decisions.cancel import Cancel
 from ....domain.payment import Payment
 from ..idempotency import answer_of, once, reply_of
 from ..paging import Cursor, Limit, check_parameters, id_cursors

@@ -5,11 +5,11 @@ from typing import Annotated
 from litestar import Router
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from ....application.create_webhook import CreateWebhook, NewWebhook
-from ....application.delete_webhook import DeleteWebhook
-from ....application.idempotency import Answer
-from ....application.read_webhooks import ListDeliveries, ListWebhooks, ReadWebhook
-from ....application.resend_delivery import ResendDelivery
+from ....application.ports.idempotency import Answer
+from ....application.webhooks.create_webhook import CreateWebhook, NewWebhook
+from ....application.webhooks.delete_webhook import DeleteWebhook
+from ....application.webhooks.read_webhooks import ListDeliveries, ListWebhooks, ReadWebhook
+from ....application.webhooks.resend_delivery import ResendDelivery
 from ....domain.webhooks import DeliveryStatus, Webhook
 from ..idempotency import answer_of, once, reply_of
 from ..paging import Cursor, Limit, check_parameters, id_cursors
@@ -30,7 +30,7 @@ def router(
     resend_delivery: ResendDelivery,
 ) -> Router:
     """Return the routes of webhooks."""
-    webhooks = Subject("Webhooks")
+    webhooks = Subject("WebhookRepository")
 
     @webhooks.post(
         "/webhooks", NewWebhookView, ("not-allowed", "not-found", "too-many-webhooks"), ("Idempotency-Key",), status=201

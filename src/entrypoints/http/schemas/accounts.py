@@ -5,9 +5,9 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, UnsetType
 
-from ....application.log_in import SignedIn
-from ....domain.fields import Rules
+from ....application.accounts.log_in import SignedIn
 from ....domain.user import LOGIN_RULES, PROFILE_RULES, REFRESH_RULES, REGISTRATION_RULES, Role
+from ....domain.values.fields import Rules
 from ..decoding import RequestBody
 from .fields import CreatedAt, Email, Name, NewPassword, RefreshToken, TriedPassword, View
 

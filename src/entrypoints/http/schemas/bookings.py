@@ -8,11 +8,11 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, UnsetType
 
-from ....application.cancel_booking import Cancellation
+from ....application.bookings.cancel_booking import Cancellation
 from ....domain.booking import Booking, BookingStatus, PaymentStatus
-from ....domain.fields import Rules
-from ....domain.money import Money
-from ....domain.payment import PaymentKind, PaymentMethod, PaymentState
+from ....domain.payment import ChargeStatus, PaymentKind, PaymentMethod
+from ....domain.values.fields import Rules
+from ....domain.values.money import Money
 from ..decoding import RequestBody
 from ..problems.problem import FieldProblem, pointer
 from .fields import NO_SPACE, CardToken, CreatedAt, EventId, NextCursor, TicketTypeId, Time, View
@@ -119,7 +119,7 @@ class PaymentView(View, frozen=True, kw_only=True):
 
     id: Annotated[UUID, Meta(description="The payment's id.")]
     kind: Annotated[PaymentKind, Meta(description="Which way the money goes.")]
-    status: Annotated[PaymentState, Meta(description="Whether the money went.")]
+    status: Annotated[ChargeStatus, Meta(description="Whether the money went.")]
     method: Annotated[PaymentMethod, Meta(description="How it is paid.")]
     amount: Annotated[Money, Meta(description="How much.")]
     created_at: CreatedAt

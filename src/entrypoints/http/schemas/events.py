@@ -8,6 +8,7 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, UnsetType, field
 
+from ....domain.decisions.organize import general_admission
 from ....domain.event import (
     EVENT_CHANGE_RULES,
     TICKET_TYPE_RULES,
@@ -17,9 +18,8 @@ from ....domain.event import (
     WaitingListPolicy,
 )
 from ....domain.facts import Fact
-from ....domain.fields import Rules
-from ....domain.money import MOST, Money, currency
-from ....domain.organize import general_admission
+from ....domain.values.fields import Rules
+from ....domain.values.money import MOST, Money, currency
 from ..decoding import RequestBody
 from ..problems.problem import FieldProblem, pointer
 from .fields import CreatedAt, Description, EventId, Name, NextCursor, TicketTypeId, Time, Venue, View

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, UnsetType
 
-from ....domain.fields import Rules
+from ....domain.values.fields import Rules
 from ....domain.webhooks import FACT_KINDS, HOST_AND_PATH, LONGEST_URL, WEBHOOK_RULES, DeliveryStatus, Webhook
 from ..decoding import RequestBody
 from .fields import CreatedAt, EventId, NextCursor, Time, View

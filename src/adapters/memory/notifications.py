@@ -1,0 +1,261 @@
+"""Webhooks and mails in memory, as the ports want them."""
+
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from ...application.ports.notifications import PendingDeliveries, PendingDelivery, PendingEvents, Resend
+from ...domain.event import Event
+from ...domain.mails import Mail
+from ...domain.webhooks import Cursor, Delivery, DeliveryStatus, Webhook
+from .steps import Step
+from .tables import Tables
+
+if TYPE_CHECKING:
+    from .unit_of_work import MemoryUnitOfWork
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+class MemoryWebhookRepository:
+    """Webhooks and how far each was told, inside one transaction."""
+
+    def __init__(self, unit_of_work: "MemoryUnitOfWork") -> None:
+        self._unit_of_work = unit_of_work
+
+    async def add(self, webhook: Webhook, now: datetime) -> None:
+        """See the port."""
+        await self._unit_of_work.reach(Step.SAVE)
+        draft = self._unit_of_work.draft
+        draft.telling.new_webhooks[webhook.id] = webhook
+        for event in draft.tables.events.values():
+            if event.organizer_id == webhook.organizer_id:
+                draft.telling.cursors[webhook.id, event.id] = Cursor(
+                    webhook_id=webhook.id, event_id=event.id, last_seq=event.last_seq, tried_at=now
+                )
+
+    async def count(self, organizer_id: UUID) -> int:
+        """See the port."""
+        await self._unit_of_work.reach(Step.LOAD)
+        webhooks = self._unit_of_work.draft.tables.telling.webhooks
+        return sum(each.organizer_id == organizer_id for each in webhooks.values())
+
+    async def lock(self, webhook_id: UUID) -> Webhook | None:
+        """See the port."""
+        await self._unit_of_work.reach(Step.LOCK)
+        await self._unit_of_work.lock([webhook_id])
+        return self._unit_of_work.draft.tables.telling.webhooks.get(webhook_id)
+
+    async def remove(self, webhook_id: UUID) -> None:
+        """See the port."""
+        await self._unit_of_work.reach(Step.SAVE)
+        self._unit_of_work.draft.telling.removed_webhooks.add(webhook_id)
+
+    async def cursor(self, webhook_id: UUID, event_id: UUID) -> Cursor | None:
+        """See the port."""
+        await self._unit_of_work.reach(Step.LOAD)
+        draft, place = self._unit_of_work.draft, (webhook_id, event_id)
+        return draft.telling.cursors.get(place) or draft.tables.telling.cursors.get(place)
+
+    async def put_cursor(self, cursor: Cursor) -> None:
+        """See the port."""
+        await self._unit_of_work.reach(Step.SAVE)
+        self._unit_of_work.draft.telling.cursors[cursor.webhook_id, cursor.event_id] = cursor
+
+    async def delivery(self, webhook_id: UUID, event_id: UUID, seq: int) -> Delivery | None:
+        """See the port."""
+        await self._unit_of_work.reach(Step.LOAD)
+        for each in self._deliveries():
+            if (each.webhook_id, each.event_id, each.seq) == (webhook_id, event_id, seq):
+                return each
+        return None
+
+    async def put_delivery(self, delivery: Delivery) -> None:
+        """See the port."""
+        await self._unit_of_work.reach(Step.SAVE)
+        self._unit_of_work.draft.telling.deliveries[delivery.id] = delivery
+
+    async def remove_delivery(self, delivery_id: UUID) -> None:
+        """See the port."""
+        await self._unit_of_work.reach(Step.SAVE)
+        self._unit_of_work.draft.telling.deliveries[delivery_id] = None
+
+    async def remove_retried(self, webhook_id: UUID, event_id: UUID, last_seq: int) -> None:
+        """See the port."""
+        await self._unit_of_work.reach(Step.SAVE)
+        for each in self._deliveries():
+            is_there = (each.webhook_id, each.event_id) == (webhook_id, event_id) and each.seq <= last_seq
+            if is_there and each.status is DeliveryStatus.RETRYING:
+                self._unit_of_work.draft.telling.deliveries[each.id] = None
+
+    def _deliveries(self) -> list[Delivery]:
+        draft = self._unit_of_work.draft
+        found = {**draft.tables.telling.deliveries, **draft.telling.deliveries}
+        return [each for each in found.values() if each is not None]
+
+
+class MemoryMailRepository:
+    """Mails to be sent, inside one transaction."""
+
+    def __init__(self, unit_of_work: "MemoryUnitOfWork") -> None:
+        self._unit_of_work = unit_of_work
+
+    async def begin(self, now: datetime) -> None:  # noqa: ARG002 (the port's signature)
+        """See the port."""
+        await self._unit_of_work.reach(Step.SAVE)
+        draft = self._unit_of_work.draft
+        if draft.tables.telling.mail_cursors is None:
+            draft.telling.begun = {event.id: event.last_seq for event in draft.tables.events.values()}
+
+    async def queue(self, event_id: UUID, after: int, last_seq: int, mails: Sequence[Mail]) -> bool:
+        """See the port."""
+        await self._unit_of_work.reach(Step.LOCK)
+        await self._unit_of_work.lock_in_order([("mails", event_id)])
+        draft = self._unit_of_work.draft
+        kept = draft.tables.telling
+        if (kept.mail_cursors or {}).get(event_id, 0) != after:
+            return False
+        await self._unit_of_work.reach(Step.SAVE)
+        draft.telling.mail_cursors[event_id] = (after, last_seq)
+        draft.telling.mails.update({mail.id: mail for mail in mails if mail.id not in kept.mails})
+        return True
+
+    async def put(self, mail: Mail) -> None:
+        """See the port."""
+        await self._unit_of_work.reach(Step.SAVE)
+        draft = self._unit_of_work.draft
+        if mail.id in draft.tables.telling.mails:
+            draft.telling.mails[mail.id] = mail
+
+    async def remove(self, mail_id: UUID) -> None:
+        """See the port."""
+        await self._unit_of_work.reach(Step.SAVE)
+        self._unit_of_work.draft.telling.mails[mail_id] = None
+
+
+class MemoryNotificationQueries:
+    """See the port."""
+
+    def __init__(self, tables: Tables, before_read: Callable[[], Awaitable[None]]) -> None:
+        self._tables = tables
+        self._before_read = before_read
+
+    async def has_webhooks(self) -> bool:
+        """See the port."""
+        await self._before_read()
+        return bool(self._tables.telling.webhooks)
+
+    async def webhooks(self, organizer_id: UUID) -> list[Webhook]:
+        """See the port."""
+        await self._before_read()
+        found = [each for each in self._tables.telling.webhooks.values() if each.organizer_id == organizer_id]
+        return sorted(found, key=lambda each: each.id)
+
+    async def webhook(self, webhook_id: UUID) -> Webhook | None:
+        """See the port."""
+        await self._before_read()
+        return self._tables.telling.webhooks.get(webhook_id)
+
+    async def deliveries(
+        self, webhook_id: UUID, status: DeliveryStatus | None, before: UUID | None, limit: int
+    ) -> list[Delivery]:
+        """See the port."""
+        await self._before_read()
+        found = [
+            each
+            for each in self._tables.telling.deliveries.values()
+            if each.webhook_id == webhook_id and status in (None, each.status) and (before is None or each.id < before)
+        ]
+        return sorted(found, key=lambda each: each.id, reverse=True)[:limit]
+
+    async def delivery(self, delivery_id: UUID) -> Delivery | None:
+        """See the port."""
+        await self._before_read()
+        return self._tables.telling.deliveries.get(delivery_id)
+
+    async def streams(
+        self, now: datetime, but: Collection[UUID], each: int, after: UUID | None, window: int, limit: int
+    ) -> PendingDeliveries:
+        """See the port."""
+        await self._before_read()
+        seen, until = self._window(after, window)
+        of_organizer: dict[UUID, list[Event]] = defaultdict(list)
+        for event_id in seen:
+            event = self._tables.events[event_id]
+            of_organizer[event.organizer_id].append(event)
+        found: list[tuple[tuple[int, datetime, UUID, UUID], PendingDelivery]] = []
+        for webhook in self._tables.telling.webhooks.values():
+            if webhook.id not in but:
+                streams = to_be_told(self._tables, webhook, of_organizer[webhook.organizer_id], now)
+                told = sorted(streams, key=_least_lately)
+                found += [
+                    ((place, *_least_lately(stream), webhook.id), stream) for place, stream in enumerate(told[:each])
+                ]
+        turns = Counter[UUID]()
+        shared = []
+        for (_, *key), stream in sorted(found, key=lambda pair: pair[0]):
+            turns[stream.webhook.organizer_id] += 1
+            shared.append(((turns[stream.webhook.organizer_id], *key), stream))
+        return PendingDeliveries([stream for _, stream in sorted(shared, key=lambda pair: pair[0])[:limit]], until)
+
+    def _window(self, after: UUID | None, window: int) -> tuple[list[UUID], UUID | None]:
+        seen = sorted(each for each in self._tables.events if after is None or each > after)[:window]
+        return seen, seen[-1] if len(seen) == window else None
+
+    async def resends(self, but: Collection[UUID], limit: int) -> list[Resend]:
+        """See the port."""
+        await self._before_read()
+        telling = self._tables.telling
+        wanted = [
+            (each.due_at, each.id, each)
+            for each in telling.deliveries.values()
+            if each.status is DeliveryStatus.RESENDING and each.due_at is not None and each.webhook_id not in but
+        ]
+        turns = Counter[UUID]()
+        shared = []
+        for due_at, delivery_id, each in sorted(wanted, key=lambda found: found[:2]):
+            resend = Resend(telling.webhooks[each.webhook_id], each)
+            turns[resend.webhook.organizer_id] += 1
+            shared.append((turns[resend.webhook.organizer_id], due_at, delivery_id, resend))
+        return [resend for *_, resend in sorted(shared, key=lambda found: found[:3])[:limit]]
+
+    async def have_mails_begun(self) -> bool:
+        """See the port."""
+        await self._before_read()
+        return self._tables.telling.mail_cursors is not None
+
+    async def news(self, after: UUID | None, window: int) -> PendingEvents:
+        """See the port."""
+        await self._before_read()
+        looked = self._tables.telling.mail_cursors or {}
+        seen, until = self._window(after, window)
+        events = self._tables.events
+        return PendingEvents(
+            [(each, looked.get(each, 0)) for each in seen if events[each].last_seq > looked.get(each, 0)], until
+        )
+
+    async def due_mails(self, now: datetime, limit: int) -> list[Mail]:
+        """See the port."""
+        await self._before_read()
+        due = [each for each in self._tables.telling.mails.values() if each.due_at <= now]
+        return sorted(due, key=lambda each: (each.due_at, each.id))[:limit]
+
+
+def _least_lately(stream: PendingDelivery) -> tuple[datetime, UUID]:
+    return stream.tried_at or _LONG_AGO, stream.event_id
+
+
+def to_be_told(tables: Tables, webhook: Webhook, events: Iterable[Event], now: datetime) -> Iterator[PendingDelivery]:
+    """What a webhook is to be told by now of some events."""
+    organizer = tables.users.get(webhook.organizer_id)
+    if organizer is not None and organizer.disabled_at is not None:
+        return
+    for event in events:
+        cursor = tables.telling.cursors.get((webhook.id, event.id))
+        last_seq = cursor.last_seq if cursor else 0
+        is_due = cursor is None or cursor.due_at is None or cursor.due_at <= now
+        concerns = event.organizer_id == webhook.organizer_id and webhook.event_id in (None, event.id)
+        if concerns and event.last_seq > last_seq and is_due:
+            yield PendingDelivery(webhook, event.id, last_seq, cursor.tried_at if cursor else None)

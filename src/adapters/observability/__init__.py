@@ -1,0 +1,8 @@
+"""What operators see: metrics; traces and error reports where their libraries are installed."""
+
+from .composite import CompositeObserver
+from .counters import Counters, SharedCounters
+from .metrics import Metrics
+from .reporting import UnhandledErrors
+
+__all__ = ["CompositeObserver", "Counters", "Metrics", "SharedCounters", "UnhandledErrors"]

@@ -1,0 +1,1 @@
+"""What differs between MySQL, MariaDB and SQLite. No other folder asks which database it is."""

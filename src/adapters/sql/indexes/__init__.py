@@ -1,0 +1,1 @@
+"""Tables that serve as indexes: searching events by text, counting places in a waiting list."""

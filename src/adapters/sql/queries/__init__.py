@@ -1,0 +1,1 @@
+"""Queries: committed state, read without locks."""

@@ -1,0 +1,1 @@
+"""Repositories: what a unit of work reads under locks and writes."""

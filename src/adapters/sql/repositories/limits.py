@@ -1,0 +1,132 @@
+"""What limits are held against, inside one transaction."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Dialect, Table, bindparam, delete, func, insert, select
+
+from ....application.ports.repositories import Count, Failures
+from ..engine.transaction import Rows, Transaction
+from ..into import Into
+from ..schema.tables import login_failures, request_counts
+
+_counts = request_counts.c
+_failures = login_failures.c
+
+
+class _Put(Into):
+    """An INSERT of whole rows, each in the place of the one that has its key already.
+
+    With `keeps` the one that is there stays as it is: IGNORE would do, but has MySQL warn of it.
+    """
+
+    def __init__(self, table: Table, *, keeps: bool = False) -> None:
+        super().__init__(insert(table))
+        keys = ", ".join(f'"{column.name}"' for column in table.primary_key)
+        others = [column.name for column in table.c if not column.primary_key]
+        new = ["{0} = {0}" if keeps else each for each in ("{0} = excluded.{0}", "{0} = VALUES({0})")]
+        on_sqlite, on_mysql = (", ".join(each.format(name) for name in others) for each in new)
+        self._suffixes = {
+            "sqlite": f"ON CONFLICT ({keys}) DO UPDATE SET {on_sqlite}",
+            **dict.fromkeys(("mysql", "mariadb"), f"ON DUPLICATE KEY UPDATE {on_mysql}"),
+        }
+
+    def text(self, dialect: Dialect) -> str:
+        """The statement in the words of a database."""
+        return f"{super().text(dialect)} {self._suffixes[dialect.name]}"
+
+
+_PUT_COUNTS: Final = _Put(request_counts)
+_COUNTS_OF_OTHERS: Final = (
+    select(_counts.minute, _counts.key, func.sum(_counts.requests))
+    .where(
+        _counts.minute.in_(bindparam("minutes", expanding=True)),
+        _counts.key.in_(bindparam("keys", expanding=True)),
+        _counts.process_id != bindparam("process_id"),
+    )
+    .group_by(_counts.minute, _counts.key)
+)
+_FORGET_COUNTS: Final = delete(request_counts).where(_counts.minute < bindparam("before"))
+
+_FAILURES: Final = select(_failures.subject, _failures.times).where(
+    _failures.subject.in_(bindparam("subjects", expanding=True))
+)
+_LOCK_FAILURES: Final = _FAILURES.order_by(_failures.subject).with_for_update()
+# A subject without failures gets a row to be locked. Whoever comes second waits here for the first.
+_ADD_FAILURES: Final = _Put(login_failures, keeps=True)
+_PUT_FAILURES: Final = _Put(login_failures)
+_FORGET_FAILURES: Final = delete(login_failures).where(_failures.last_at < bindparam("before"))
+
+_ZERO: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class SqlLimitRepository:
+    """What limits are held against, inside one transaction."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    async def put_counts(self, process_id: UUID, counts: Sequence[Count]) -> None:
+        """One round trip."""
+        rows = [
+            {"minute": each.minute, "key": each.key, "process_id": process_id, "requests": each.requests}
+            for each in counts
+        ]
+        await self._transaction.insert(_PUT_COUNTS, rows)
+
+    async def counts_of_others(self, process_id: UUID, counts: Sequence[Count]) -> dict[tuple[int, UUID], int]:
+        """One round trip."""
+        if not counts:
+            return {}
+        values: dict[str, Any] = {
+            "minutes": sorted({minute for each in counts for minute in (each.minute - 1, each.minute)}),
+            "keys": sorted({each.key for each in counts}),
+            "process_id": process_id,
+        }
+        found = await self._transaction.rows(_COUNTS_OF_OTHERS, values)
+        # A sum of integers is a decimal to MySQL.
+        return {(minute, key): int(requests) for minute, key, requests in found}
+
+    async def forget_counts(self, before: int) -> None:
+        """The oldest stand together."""
+        await self._transaction.change(_FORGET_COUNTS, {"before": before})
+
+    async def failures(self, subjects: Sequence[UUID]) -> dict[UUID, tuple[Failures, ...]]:
+        """As committed, and nobody waits."""
+        return _by_subject(await self._transaction.rows(_FAILURES, {"subjects": list(subjects)}))
+
+    async def lock_failures(self, subjects: Sequence[UUID]) -> dict[UUID, tuple[Failures, ...]]:
+        """Rows are made for those that have none, so that two who are both the first wait for each other."""
+        rows = [{"subject": subject, "times": "", "last_at": _ZERO} for subject in sorted(subjects)]
+        await self._transaction.insert(_ADD_FAILURES, rows)
+        return _by_subject(await self._transaction.rows(_LOCK_FAILURES, {"subjects": list(subjects)}))
+
+    async def save_failures(self, failures: Mapping[UUID, tuple[Failures, ...]]) -> None:
+        """One round trip."""
+        rows = [
+            {"subject": subject, "times": " ".join(map(_as_text, times)), "last_at": times[-1].at}
+            for subject, times in sorted(failures.items())
+        ]
+        await self._transaction.insert(_PUT_FAILURES, rows)
+
+    async def forget_failures(self, before: datetime) -> None:
+        """By an index."""
+        await self._transaction.change(_FORGET_FAILURES, {"before": before})
+
+
+def _by_subject(rows: Rows) -> dict[UUID, tuple[Failures, ...]]:
+    return {subject: tuple(map(_from_text, times.split())) for subject, times in rows if times}
+
+
+def _as_text(failures: Failures) -> str:
+    """Microseconds since 1970, and how many failures they stand for unless it is one."""
+    moment = str((failures.at - _ZERO) // _MICROSECOND)
+    return moment if failures.number == 1 else f"{moment}x{failures.number}"
+
+
+def _from_text(text: str) -> Failures:
+    moment, _, number = text.partition("x")
+    return Failures(_ZERO + int(moment) * _MICROSECOND, int(number or 1))

@@ -1,0 +1,86 @@
+"""Mails to be sent, and how far facts were looked through for them, inside one transaction."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from msgspec.structs import asdict, fields
+from sqlalchemy import Column, bindparam, delete, insert, select, update
+
+from ....domain.mails import Mail
+from ..engine.transaction import Transaction
+from ..into import Into
+from ..schema.tables import events, mail_cursors, mails
+
+NO_EVENT: Final = UUID(int=0)
+"""Its row says that mails are made of facts."""
+
+_FIELDS = tuple(field.name for field in fields(Mail))
+MAIL: tuple[Column[Any], ...] = tuple(mails.c[name] for name in _FIELDS)
+
+_LOCK_CURSOR = select(mail_cursors.c.last_seq).where(mail_cursors.c.event_id == bindparam("of_event")).with_for_update()
+_ADD_CURSOR = Into(insert(mail_cursors))
+_PUT_CURSOR = (
+    update(mail_cursors)
+    .where(mail_cursors.c.event_id == bindparam("of_event"))
+    .values(last_seq=bindparam("new_last_seq"))
+)
+_BEGIN = insert(mail_cursors).from_select(
+    ["event_id", "last_seq"],
+    # One that is there already has its place.
+    select(events.c.id, events.c.last_seq).where(events.c.id.not_in(select(mail_cursors.c.event_id))),
+)
+_ADD = Into(
+    insert(mails)
+    .prefix_with("IGNORE", dialect="mysql")
+    .prefix_with("IGNORE", dialect="mariadb")
+    .prefix_with("OR IGNORE", dialect="sqlite")
+)
+_PUT = (
+    update(mails)
+    .where(mails.c.id == bindparam("mail_id"))
+    .values(due_at=bindparam("new_due_at"), attempts=bindparam("new_attempts"))
+)
+_REMOVE = delete(mails).where(mails.c.id == bindparam("mail_id"))
+
+
+def mail(values: Any) -> Mail:
+    """A mail from the columns of `MAIL`."""
+    return Mail(**dict(zip(_FIELDS, values, strict=True)))
+
+
+class SqlMailRepository:
+    """Mails to be sent, inside one transaction."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    async def begin(self, now: datetime) -> None:  # noqa: ARG002 (a storage may keep when)
+        """All that happened by now counts as looked through."""
+        if await self._transaction.rows(_LOCK_CURSOR, {"of_event": NO_EVENT}):
+            return
+        await self._transaction.insert(_ADD_CURSOR, [{"event_id": NO_EVENT, "last_seq": 0}])
+        await self._transaction.change(_BEGIN, {})
+
+    async def queue(self, event_id: UUID, after: int, last_seq: int, mails: Sequence[Mail]) -> bool:
+        """Decided under a lock on the cursor. Raises: Conflict where two begin an event at once."""
+        rows = await self._transaction.rows(_LOCK_CURSOR, {"of_event": event_id})
+        if (rows[0][0] if rows else 0) != after:
+            return False
+        if rows:
+            values = {"of_event": event_id, "new_last_seq": last_seq}
+            await self._transaction.change(_PUT_CURSOR, values, expected=1)
+        else:
+            await self._transaction.insert(_ADD_CURSOR, [{"event_id": event_id, "last_seq": last_seq}])
+        await self._transaction.insert(_ADD, [asdict(each) for each in mails])
+        return True
+
+    async def put(self, mail: Mail) -> None:
+        """Put a mail that is there."""
+        values = {"mail_id": mail.id, "new_due_at": mail.due_at, "new_attempts": mail.attempts}
+        await self._transaction.change(_PUT, values)
+
+    async def remove(self, mail_id: UUID) -> None:
+        """A mail goes."""
+        await self._transaction.change(_REMOVE, {"mail_id": mail_id})

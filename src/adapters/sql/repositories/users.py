@@ -1,0 +1,107 @@
+"""Accounts and sessions, inside one transaction."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from msgspec.structs import asdict
+from sqlalchemy import bindparam, delete, insert, select, update
+
+from ....application.ports.repositories import SignIn
+from ....application.ports.security import RefreshDigests
+from ....domain.user import Session, User
+from ..engine.transaction import Transaction
+from ..into import Into
+from ..schema.mappers import SESSION, USER, session, user
+from ..schema.tables import sessions, users
+
+_ADD = Into(insert(users))
+_LOCK = select(*USER).where(users.c.id == bindparam("user_id")).with_for_update()
+_LOCK_BY_EMAIL = select(*USER).where(users.c.email == bindparam("email")).with_for_update()
+_PUT = (
+    update(users)
+    .where(users.c.id == bindparam("user_id"))
+    .values({column: bindparam(f"new_{column.name}", type_=column.type) for column in USER if column.name != "id"})
+)
+_ADD_SESSION = Into(insert(sessions))
+_FORGET_EXPIRED = delete(sessions).where(
+    sessions.c.user_id == bindparam("of_user"), sessions.c.expires_at <= bindparam("now")
+)
+_WHOSE = select(sessions.c.user_id).where(sessions.c.family_digest == bindparam("family"))
+_LOCK_SESSION = (
+    select(*SESSION, sessions.c.token_digest).where(sessions.c.family_digest == bindparam("family")).with_for_update()
+)
+_PUT_SESSION = (
+    update(sessions)
+    .where(sessions.c.id == bindparam("session_id"))
+    .values(
+        expires_at=bindparam("new_expires_at"), ended_at=bindparam("new_ended_at"), token_digest=bindparam("new_token")
+    )
+)
+_END_SESSIONS = (
+    update(sessions)
+    .where(
+        sessions.c.user_id == bindparam("of_user"),
+        sessions.c.expires_at > bindparam("now"),
+        sessions.c.ended_at.is_(None),
+    )
+    .values(ended_at=bindparam("now"))
+)
+_END_OTHER_SESSIONS = _END_SESSIONS.where(sessions.c.id != bindparam("but"))
+
+
+class SqlUserRepository:
+    """Accounts and sessions, inside one transaction."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    async def add(self, user: User) -> None:
+        """A new account. Raises: Conflict."""
+        await self._transaction.insert(_ADD, [asdict(user)])
+
+    async def lock(self, user_id: UUID) -> User | None:
+        """The account, its row locked."""
+        return await self._one(_LOCK, {"user_id": user_id})
+
+    async def lock_by_email(self, email: str) -> User | None:
+        """The account, its row locked."""
+        return await self._one(_LOCK_BY_EMAIL, {"email": email})
+
+    async def save(self, user: User) -> None:
+        """Put an account that was locked."""
+        values = {f"new_{name}": value for name, value in asdict(user).items() if name != "id"}
+        await self._transaction.change(_PUT, {"user_id": user.id, **values}, expected=1)
+
+    async def add_session(self, session: Session, digests: RefreshDigests, now: datetime) -> None:
+        """A new session; those that have expired go. Raises: Conflict."""
+        await self._transaction.change(_FORGET_EXPIRED, {"of_user": session.user_id, "now": now})
+        row = {**asdict(session), "family_digest": digests.family, "token_digest": digests.token}
+        await self._transaction.insert(_ADD_SESSION, [row])
+
+    async def lock_session(self, family: bytes) -> SignIn | None:
+        """The user first, as everybody locks who changes sessions, so that no two wait for each other."""
+        found = await self._transaction.rows(_WHOSE, {"family": family})
+        locked = await self.lock(found[0][0]) if found else None
+        rows = await self._transaction.rows(_LOCK_SESSION, {"family": family}) if locked else ()
+        if locked is None or not rows:
+            return None
+        *columns, token = rows[0]
+        return SignIn(locked, session(columns), bytes(token))
+
+    async def save_session(self, session: Session, token: bytes) -> None:
+        """Put a session that was locked."""
+        values = {"new_expires_at": session.expires_at, "new_ended_at": session.ended_at, "new_token": token}
+        await self._transaction.change(_PUT_SESSION, {"session_id": session.id, **values}, expected=1)
+
+    async def end_sessions(self, user_id: UUID, now: datetime, *, but: UUID | None) -> None:
+        """End every live session but this one."""
+        values: dict[str, Any] = {"of_user": user_id, "now": now}
+        if but is None:
+            await self._transaction.change(_END_SESSIONS, values)
+        else:
+            await self._transaction.change(_END_OTHER_SESSIONS, {**values, "but": but})
+
+    async def _one(self, statement: Any, values: dict[str, Any]) -> User | None:
+        rows = await self._transaction.rows(statement, values)
+        return user(rows[0]) if rows else None

@@ -1,0 +1,141 @@
+"""Webhooks and how far each was told, inside one transaction."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from msgspec.structs import asdict, fields
+from sqlalchemy import Column, bindparam, delete, func, insert, literal, null, select, update
+
+from ....domain.webhooks import Cursor, Delivery, DeliveryStatus, Webhook
+from ..engine.transaction import Transaction
+from ..into import Into
+from ..schema.tables import events, webhook_cursors, webhook_deliveries, webhooks
+
+_WEBHOOK_FIELDS = tuple(field.name for field in fields(Webhook))
+_CURSOR_FIELDS = tuple(field.name for field in fields(Cursor))
+_DELIVERY_FIELDS = tuple(field.name for field in fields(Delivery))
+
+WEBHOOK: tuple[Column[Any], ...] = tuple(webhooks.c[name] for name in _WEBHOOK_FIELDS)
+DELIVERY: tuple[Column[Any], ...] = tuple(webhook_deliveries.c[name] for name in _DELIVERY_FIELDS)
+_CURSOR: tuple[Column[Any], ...] = tuple(webhook_cursors.c[name] for name in _CURSOR_FIELDS)
+
+_ADD = Into(insert(webhooks))
+# Read as it is committed, without a lock on any event.
+_BEGIN = insert(webhook_cursors).from_select(
+    list(_CURSOR_FIELDS),
+    select(
+        bindparam("new_webhook_id", type_=webhook_cursors.c.webhook_id.type),
+        events.c.id,
+        events.c.last_seq,
+        null(),
+        bindparam("now", type_=webhook_cursors.c.tried_at.type),
+    ).where(events.c.organizer_id == bindparam("of_organizer")),
+)
+_COUNT = select(func.count()).select_from(webhooks).where(webhooks.c.organizer_id == bindparam("of_organizer"))
+_LOCK = select(*WEBHOOK).where(webhooks.c.id == bindparam("webhook_id")).with_for_update()
+_REMOVE = (
+    delete(webhook_deliveries).where(webhook_deliveries.c.webhook_id == bindparam("of_webhook")),
+    delete(webhook_cursors).where(webhook_cursors.c.webhook_id == bindparam("of_webhook")),
+    delete(webhooks).where(webhooks.c.id == bindparam("of_webhook")),
+)
+_FIND_CURSOR = select(*_CURSOR).where(
+    webhook_cursors.c.webhook_id == bindparam("webhook_id"), webhook_cursors.c.event_id == bindparam("event_id")
+)
+_ADD_CURSOR = Into(insert(webhook_cursors))
+_PUT_CURSOR = (
+    update(webhook_cursors)
+    .where(webhook_cursors.c.webhook_id == bindparam("of_webhook"), webhook_cursors.c.event_id == bindparam("of_event"))
+    .values({name: bindparam(f"new_{name}") for name in ("last_seq", "due_at", "tried_at")})
+)
+_FIND_DELIVERY = select(*DELIVERY).where(
+    webhook_deliveries.c.webhook_id == bindparam("webhook_id"),
+    webhook_deliveries.c.event_id == bindparam("event_id"),
+    webhook_deliveries.c.seq == bindparam("seq"),
+)
+_ADD_DELIVERY = Into(insert(webhook_deliveries))
+_CHANGING = ("status", "attempts", "tried_at", "due_at", "error")
+_PUT_DELIVERY = (
+    update(webhook_deliveries)
+    .where(webhook_deliveries.c.id == bindparam("delivery_id"))
+    .values({name: bindparam(f"new_{name}") for name in _CHANGING})
+)
+_REMOVE_DELIVERY = delete(webhook_deliveries).where(webhook_deliveries.c.id == bindparam("delivery_id"))
+_REMOVE_RETRIED = delete(webhook_deliveries).where(
+    webhook_deliveries.c.webhook_id == bindparam("of_webhook"),
+    webhook_deliveries.c.event_id == bindparam("of_event"),
+    webhook_deliveries.c.seq <= bindparam("until"),
+    webhook_deliveries.c.status == literal(DeliveryStatus.RETRYING, webhook_deliveries.c.status.type),
+)
+
+
+def webhook(values: Any) -> Webhook:
+    """A webhook from the columns of `WEBHOOK`."""
+    found = dict(zip(_WEBHOOK_FIELDS, values, strict=True))
+    return Webhook(**{**found, "kinds": tuple(found["kinds"].split())})
+
+
+def delivery(values: Any) -> Delivery:
+    """A delivery from the columns of `DELIVERY`."""
+    return Delivery(**dict(zip(_DELIVERY_FIELDS, values, strict=True)))
+
+
+class SqlWebhookRepository:
+    """Webhooks and how far each was told, inside one transaction."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    async def add(self, webhook: Webhook, now: datetime) -> None:
+        """Two statements, however many events there are. Raises: Conflict."""
+        await self._transaction.insert(_ADD, [{**asdict(webhook), "kinds": " ".join(webhook.kinds)}])
+        values = {"new_webhook_id": webhook.id, "of_organizer": webhook.organizer_id, "now": now}
+        await self._transaction.change(_BEGIN, values)
+
+    async def count(self, organizer_id: UUID) -> int:
+        """How many webhooks an organizer has."""
+        return int((await self._transaction.rows(_COUNT, {"of_organizer": organizer_id}))[0][0])
+
+    async def lock(self, webhook_id: UUID) -> Webhook | None:
+        """The webhook, its row locked."""
+        rows = await self._transaction.rows(_LOCK, {"webhook_id": webhook_id})
+        return webhook(rows[0]) if rows else None
+
+    async def remove(self, webhook_id: UUID) -> None:
+        """With its cursors and deliveries."""
+        for statement in _REMOVE:
+            await self._transaction.change(statement, {"of_webhook": webhook_id})
+
+    async def cursor(self, webhook_id: UUID, event_id: UUID) -> Cursor | None:
+        """How far a locked webhook was told of an event."""
+        rows = await self._transaction.rows(_FIND_CURSOR, {"webhook_id": webhook_id, "event_id": event_id})
+        return Cursor(**dict(zip(_CURSOR_FIELDS, rows[0], strict=True))) if rows else None
+
+    async def put_cursor(self, cursor: Cursor) -> None:
+        """One statement, two for an event that is new to the webhook."""
+        values = asdict(cursor)
+        where = {"of_webhook": values.pop("webhook_id"), "of_event": values.pop("event_id")}
+        new = {f"new_{name}": value for name, value in values.items()}
+        if not await self._transaction.change(_PUT_CURSOR, {**where, **new}):
+            await self._transaction.insert(_ADD_CURSOR, [asdict(cursor)])
+
+    async def delivery(self, webhook_id: UUID, event_id: UUID, seq: int) -> Delivery | None:
+        """What became of a fact that a locked webhook could not be told at once."""
+        values = {"webhook_id": webhook_id, "event_id": event_id, "seq": seq}
+        rows = await self._transaction.rows(_FIND_DELIVERY, values)
+        return delivery(rows[0]) if rows else None
+
+    async def put_delivery(self, delivery: Delivery) -> None:
+        """One statement, two for a new one."""
+        values = {f"new_{name}": getattr(delivery, name) for name in _CHANGING}
+        if not await self._transaction.change(_PUT_DELIVERY, {"delivery_id": delivery.id, **values}):
+            await self._transaction.insert(_ADD_DELIVERY, [asdict(delivery)])
+
+    async def remove_delivery(self, delivery_id: UUID) -> None:
+        """It was told."""
+        await self._transaction.change(_REMOVE_DELIVERY, {"delivery_id": delivery_id})
+
+    async def remove_retried(self, webhook_id: UUID, event_id: UUID, last_seq: int) -> None:
+        """What was being tried again was told, up to that fact."""
+        values = {"of_webhook": webhook_id, "of_event": event_id, "until": last_seq}
+        await self._transaction.change(_REMOVE_RETRIED, values)

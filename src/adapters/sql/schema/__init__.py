@@ -1,0 +1,1 @@
+"""The schema: tables, types of columns, and the mapping between rows and entities."""

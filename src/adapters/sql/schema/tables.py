@@ -1,0 +1,414 @@
+"""The schema. It keeps the promises once more, below the rules: what they should refuse, a key or a check refuses too.
+
+Names of columns are those of the domain's fields. Migrations are held to it by a test.
+"""
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Computed,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from ....domain.booking import BookingStatus, PaymentStatus
+from ....domain.event import EventStatus, WaitingListPolicy
+from ....domain.mails import MailKind
+from ....domain.payment import ChargeStatus, PaymentKind, PaymentMethod
+from ....domain.user import Role
+from ....domain.webhooks import DeliveryStatus
+from .types import Digest, Exact, Gram, Id, LongBytes, LongText, Moment, Word
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+# Text is compared byte by byte, as everywhere else in the program: the domain decides what is the same without case.
+_OPTIONS: dict[str, Any] = {
+    "mysql_engine": "InnoDB",
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_bin",
+    "mariadb_engine": "InnoDB",
+    "mariadb_charset": "utf8mb4",
+    "mariadb_collate": "utf8mb4_bin",
+}
+
+# Neither organizers nor customers are foreign keys: InnoDB would lock the user's row with every booking, so that
+# somebody changing a password could hold up an event's line; and whoever embeds the use cases may keep accounts
+# elsewhere.
+events = Table(
+    "events",
+    metadata,
+    Column("id", Id(), primary_key=True),
+    Column("organizer_id", Id(), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("description", Text(), nullable=False),
+    Column("venue", String(200), nullable=False),
+    Column("starts_at", Moment()),
+    Column("ends_at", Moment()),
+    Column("sales_open_at", Moment()),
+    Column("sales_close_at", Moment()),
+    Column("max_tickets_per_customer", Integer(), nullable=False),
+    Column("payment_window_minutes", Integer()),
+    Column("cancellation_deadline_hours", Integer(), nullable=False),
+    Column("waiting_list_policy", Word(WaitingListPolicy), nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("status", Word(EventStatus), nullable=False),
+    Column("was_published", Boolean(), nullable=False, server_default=text("0")),
+    Column("reschedules", Integer(), nullable=False, server_default=text("0")),
+    Column("version", Integer(), nullable=False),
+    Column("last_seq", BigInteger(), nullable=False),
+    Column("last_queue_number", BigInteger(), nullable=False),
+    Column("is_unsettled", Boolean(), nullable=False),
+    Column("earliest_expiry", Moment()),
+    Column("created_at", Moment(), nullable=False),
+    # Microseconds since 1970, and the greatest number for an event without a start: a list of events walks its index.
+    Column("start_order", BigInteger(), nullable=False),
+    # Name and venue, casefolded, for the literal search without case.
+    Column("searchable", Text(), nullable=False),
+    Index(None, "status", "start_order", "id"),
+    # Those that all may see, of cancelled ones: past the others it would take as long as there are many.
+    Index(None, "status", "was_published", "start_order", "id"),
+    Index(None, "organizer_id", "status", "start_order", "id"),
+    Index(None, "is_unsettled", "id"),
+    Index(None, "earliest_expiry", "id"),
+    **_OPTIONS,
+)
+
+# The search index: every run of one to three characters of `searchable`, with what orders a list of events. So the
+# events of a status that hold a run lie together, in the order in which a list shows them. Written with the event.
+event_grams = Table(
+    "event_grams",
+    metadata,
+    Column("status", Word(EventStatus), primary_key=True),
+    Column("gram", Gram, primary_key=True),
+    Column("start_order", BigInteger(), primary_key=True, autoincrement=False),
+    Column("event_id", Id(), primary_key=True),
+    sqlite_with_rowid=False,
+    **_OPTIONS,
+)
+
+ticket_types = Table(
+    "ticket_types",
+    metadata,
+    Column("id", Id(), primary_key=True),
+    Column("event_id", Id(), ForeignKey("events.id"), nullable=False),
+    Column("ordinal", Integer(), nullable=False),
+    Column("name", String(200), nullable=False),
+    # Casefolded; one character may become three.
+    Column("name_key", String(600), nullable=False),
+    Column("price_amount", BigInteger()),
+    Column("price_currency", String(3)),
+    Column("total_tickets", Integer(), nullable=False),
+    Column("taken", Integer(), nullable=False),
+    Column("waiting", Integer(), nullable=False),
+    Column("waiting_tickets", BigInteger(), nullable=False),
+    UniqueConstraint("event_id", "ordinal"),
+    UniqueConstraint("event_id", "name_key"),
+    UniqueConstraint("event_id", "id"),
+    CheckConstraint("taken >= 0 AND taken <= total_tickets", name="never_oversold"),
+    CheckConstraint("waiting >= 0 AND waiting_tickets >= waiting", name="waiting"),
+    **_OPTIONS,
+)
+
+bookings = Table(
+    "bookings",
+    metadata,
+    Column("id", Id(), primary_key=True),
+    Column("event_id", Id(), nullable=False),
+    Column("ticket_type_id", Id(), nullable=False),
+    Column("customer_id", Id(), nullable=False),
+    Column("quantity", Integer(), nullable=False),
+    Column("status", Word(BookingStatus), nullable=False),
+    Column("amount", BigInteger(), nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("payment_status", Word(PaymentStatus), nullable=False),
+    Column("paid_by", Id()),
+    Column("paid_with", Word(PaymentMethod)),
+    # 0 for bookings older than the column, which no policy bound.
+    Column("cancellation_deadline_hours", Integer(), nullable=False, server_default=text("0")),
+    Column("reschedules", Integer(), nullable=False, server_default=text("0")),
+    Column("grace_until", Moment()),
+    Column("queue_number", BigInteger()),
+    Column("expires_at", Moment()),
+    Column("created_at", Moment(), nullable=False),
+    Column("updated_at", Moment(), nullable=False),
+    # The customer while the booking is live, else null, and nulls never collide: one live booking per customer and
+    # ticket type is a unique key (promise 3).
+    Column(
+        "live_customer_id",
+        Id(),
+        Computed("CASE WHEN status IN ('waitlisted', 'held', 'confirmed') THEN customer_id END", persisted=True),
+    ),
+    # With this, a ticket type's event is the booking's, so that the event may lead the key below.
+    ForeignKeyConstraint(["event_id", "ticket_type_id"], ["ticket_types.event_id", "ticket_types.id"]),
+    UniqueConstraint("event_id", "live_customer_id", "ticket_type_id", name="uq_bookings_one_live"),
+    Index(None, "event_id", "ticket_type_id"),
+    # All that a rule for one customer reads: looking at the bookings themselves took a batch three times as long.
+    Index("ix_bookings_live_of_customer", "event_id", "live_customer_id", "ticket_type_id", "quantity", "id"),
+    Index(None, "event_id", "status", "id"),
+    # Holds in the order in which they lapse.
+    Index(None, "event_id", "status", "expires_at", "id"),
+    Index(None, "customer_id", "status", "id"),
+    CheckConstraint("quantity >= 1 AND quantity <= 1000", name="quantity"),
+    CheckConstraint("status <> 'waitlisted' OR queue_number IS NOT NULL", name="place_in_line"),
+    **_OPTIONS,
+)
+
+# A row exists exactly while its booking is waitlisted; its key is the order of the line.
+waiting_list = Table(
+    "waiting_list",
+    metadata,
+    Column("ticket_type_id", Id(), primary_key=True),
+    Column("queue_number", BigInteger(), primary_key=True, autoincrement=False),
+    Column("booking_id", Id(), ForeignKey("bookings.id"), nullable=False),
+    Column("event_id", Id(), nullable=False),
+    Column("quantity", Integer(), nullable=False),
+    UniqueConstraint("booking_id"),
+    Index(None, "ticket_type_id", "quantity"),
+    CheckConstraint("quantity >= 1 AND queue_number >= 1", name="place"),
+    **_OPTIONS,
+)
+
+# How many bookings and tickets the waiting list holds in each block of `size` queue numbers, so that a place is a sum
+# over a few rows. Written under the event's lock with the waiting list itself.
+waiting_blocks = Table(
+    "waiting_blocks",
+    metadata,
+    Column("ticket_type_id", Id(), primary_key=True),
+    Column("size", Integer(), primary_key=True, autoincrement=False),
+    Column("block", BigInteger(), primary_key=True, autoincrement=False),
+    Column("bookings", BigInteger(), nullable=False),
+    Column("tickets", BigInteger(), nullable=False),
+    CheckConstraint("bookings >= 0 AND tickets >= bookings", name="counted"),
+    sqlite_with_rowid=False,
+    **_OPTIONS,
+)
+
+facts = Table(
+    "facts",
+    metadata,
+    Column("event_id", Id(), ForeignKey("events.id"), primary_key=True),
+    Column("seq", BigInteger(), primary_key=True, autoincrement=False),
+    Column("booking_id", Id()),
+    Column("kind", String(40), nullable=False),
+    Column("occurred_at", Moment(), nullable=False),
+    Column("data", LongText, nullable=False),
+    # The transaction that wrote it, to be found again when the answer to its COMMIT was lost.
+    Column("mark", Id(), nullable=False),
+    Index(None, "booking_id", "seq"),
+    CheckConstraint("seq >= 1", name="seq"),
+    **_OPTIONS,
+)
+
+payments = Table(
+    "payments",
+    metadata,
+    Column("id", Id(), primary_key=True),
+    Column("event_id", Id(), nullable=False),
+    Column("booking_id", Id(), ForeignKey("bookings.id"), nullable=False),
+    Column("kind", Word(PaymentKind), nullable=False),
+    Column("status", Word(ChargeStatus), nullable=False),
+    Column("method", Word(PaymentMethod), nullable=False),
+    Column("amount", BigInteger(), nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("created_at", Moment(), nullable=False),
+    Column("tried_at", Moment(), nullable=False),
+    Column("settled_at", Moment()),
+    Column("ask_at", Moment()),
+    Column("attempts", Integer(), nullable=False),
+    Column("key", Exact()),
+    Column("tried_by", Id()),
+    Index(None, "booking_id", "created_at", "id"),
+    Index(None, "status", "ask_at", "id"),
+    CheckConstraint("amount >= 0 AND attempts >= 0", name="counted"),
+    # Somebody asks about a payment exactly until it is settled, so that none is forgotten (promise 8).
+    CheckConstraint(
+        "(status = 'pending' AND ask_at IS NOT NULL AND settled_at IS NULL) "
+        "OR (status <> 'pending' AND ask_at IS NULL AND settled_at IS NOT NULL)",
+        name="settled_or_asked",
+    ),
+    **_OPTIONS,
+)
+
+# The user is no foreign key, as above.
+remembered_answers = Table(
+    "remembered_answers",
+    metadata,
+    Column("user_id", Id(), primary_key=True),
+    Column("key", Exact(), primary_key=True),
+    Column("fingerprint", Digest, nullable=False),
+    Column("status", Integer(), nullable=False),
+    Column("body", LongBytes, nullable=False),
+    Column("location", Text()),
+    Column("etag", String(255)),
+    Column("subject_id", Id()),
+    Column("kept_at", Moment(), nullable=False),
+    Index(None, "kept_at"),
+    **_OPTIONS,
+)
+
+turns = Table(
+    "turns",
+    metadata,
+    Column("chore", String(40), primary_key=True),
+    Column("process_id", Id(), nullable=False),
+    Column("ends_at", Moment(), nullable=False),
+    **_OPTIONS,
+)
+
+# What processes tell each other of the requests that they counted; each writes rows of its own. The key is a digest.
+request_counts = Table(
+    "request_counts",
+    metadata,
+    Column("minute", Integer(), primary_key=True, autoincrement=False),
+    Column("key", Id(), primary_key=True),
+    Column("process_id", Id(), primary_key=True),
+    Column("requests", Integer(), nullable=False),
+    **_OPTIONS,
+)
+
+# The subject is the digest of an e-mail address or of a network address.
+login_failures = Table(
+    "login_failures",
+    metadata,
+    Column("subject", Id(), primary_key=True),
+    Column("times", Exact(), nullable=False),
+    Column("last_at", Moment(), nullable=False),
+    Index(None, "last_at"),
+    **_OPTIONS,
+)
+
+# What the last look at each promise found.
+verifications = Table(
+    "verifications",
+    metadata,
+    Column("promise", Integer(), primary_key=True, autoincrement=False),
+    Column("breaches", Integer(), nullable=False),
+    Column("verified_at", Moment(), nullable=False),
+    **_OPTIONS,
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Id(), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("email", String(254), nullable=False),
+    Column("password_hash", String(255), nullable=False),
+    Column("role", Word(Role), nullable=False),
+    Column("created_at", Moment(), nullable=False),
+    Column("disabled_at", Moment()),
+    Column("standing_changed_at", Moment()),
+    UniqueConstraint("email"),
+    Index(None, "standing_changed_at"),
+    **_OPTIONS,
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Id(), primary_key=True),
+    Column("user_id", Id(), ForeignKey("users.id"), nullable=False),
+    Column("created_at", Moment(), nullable=False),
+    Column("expires_at", Moment(), nullable=False),
+    Column("ended_at", Moment()),
+    # Of its refresh tokens: what all of them share, and the newest. Null for sessions older than these columns.
+    Column("family_digest", Digest),
+    Column("token_digest", Digest),
+    Index(None, "user_id", "expires_at"),
+    Index(None, "family_digest", unique=True),
+    Index(None, "ended_at"),
+    **_OPTIONS,
+)
+
+# What others are told lies beside the events and is no part of them: a foreign key would lock the event's row, which is
+# what every booking waits for.
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", Id(), primary_key=True),
+    Column("organizer_id", Id(), nullable=False),
+    Column("url", Text(), nullable=False),
+    Column("secret", String(100), nullable=False),
+    Column("event_id", Id()),
+    # Their names with blanks between; empty: all.
+    Column("kinds", String(500), nullable=False),
+    Column("created_at", Moment(), nullable=False),
+    Index(None, "organizer_id", "id"),
+    **_OPTIONS,
+)
+
+webhook_cursors = Table(
+    "webhook_cursors",
+    metadata,
+    Column("webhook_id", Id(), ForeignKey("webhooks.id"), primary_key=True),
+    Column("event_id", Id(), primary_key=True),
+    Column("last_seq", BigInteger(), nullable=False),
+    Column("due_at", Moment()),
+    Column("tried_at", Moment(), nullable=False),
+    **_OPTIONS,
+)
+
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("id", Id(), primary_key=True),
+    Column("webhook_id", Id(), ForeignKey("webhooks.id"), nullable=False),
+    Column("event_id", Id(), nullable=False),
+    Column("seq", BigInteger(), nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("status", Word(DeliveryStatus), nullable=False),
+    Column("attempts", Integer(), nullable=False),
+    Column("created_at", Moment(), nullable=False),
+    Column("tried_at", Moment(), nullable=False),
+    Column("due_at", Moment()),
+    Column("error", String(200), nullable=False),
+    UniqueConstraint("webhook_id", "event_id", "seq"),
+    Index(None, "webhook_id", "status", "id"),
+    Index(None, "status", "due_at"),
+    CheckConstraint("(status = 'dead') = (due_at IS NULL)", name="dead_or_due"),
+    **_OPTIONS,
+)
+
+mails = Table(
+    "mails",
+    metadata,
+    Column("id", Id(), primary_key=True),
+    Column("kind", Word(MailKind), nullable=False),
+    Column("event_id", Id(), nullable=False),
+    Column("booking_id", Id(), nullable=False),
+    Column("customer_id", Id(), nullable=False),
+    Column("expires_at", Moment()),
+    Column("created_at", Moment(), nullable=False),
+    Column("due_at", Moment(), nullable=False),
+    Column("attempts", Integer(), nullable=False),
+    Index(None, "due_at", "id"),
+    **_OPTIONS,
+)
+
+# The row of no event (an id of zeros) says that mails are made of facts; without it none ever were.
+mail_cursors = Table(
+    "mail_cursors",
+    metadata,
+    Column("event_id", Id(), primary_key=True),
+    Column("last_seq", BigInteger(), nullable=False),
+    **_OPTIONS,
+)

@@ -1,0 +1,69 @@
+"""Create an account."""
+
+from collections.abc import Hashable
+
+from msgspec import Struct, structs
+
+from ...domain.refusals import EmailTaken, invalid
+from ...domain.user import REGISTRATION_RULES, User
+from ...domain.values.fields import checked
+from ..limits.networks import network_of
+from ..ports.errors import Conflict
+from ..ports.security import Asker, KnownPasswords, PasswordHasher
+from ..ports.storage import Storage, UnitOfWork
+from ..ports.system import Clock, Ids
+from ..turnstile.retrying_transaction import in_transaction
+
+
+class Registration(Struct, frozen=True, kw_only=True):
+    """What somebody says to get an account."""
+
+    name: str
+    email: str
+    password: str
+
+
+class CreateUser:
+    """Create an account; everyone starts as a customer."""
+
+    def __init__(
+        self, storage: Storage, hasher: PasswordHasher, known_passwords: KnownPasswords, clock: Clock, ids: Ids
+    ) -> None:
+        self._storage = storage
+        self._hasher = hasher
+        self._known_passwords = known_passwords
+        self._clock = clock
+        self._ids = ids
+
+    async def __call__(self, registration: Registration, address: Hashable = None) -> User:
+        """`address` is the network address that asks, if it is known.
+
+        Raises: InvalidRequest, EmailTaken, Unavailable.
+        """
+        kept = checked(structs.asdict(registration), REGISTRATION_RULES)
+        check_not_known(self._known_passwords, kept["password"], "password")
+        asker = Asker((kept["email"], address), network_of(address))
+        user = User(
+            id=self._ids.new(),
+            name=kept["name"],
+            email=kept["email"],
+            password_hash=await self._hasher.hash(kept["password"], asker),
+            created_at=self._clock.now(),
+        )
+
+        async def add(unit_of_work: UnitOfWork) -> None:
+            # After an unknown outcome our own row may be there already.
+            if await unit_of_work.users.lock(user.id) is None:
+                await unit_of_work.users.add(user)
+
+        try:
+            await in_transaction(self._storage, add)
+        except Conflict:
+            raise EmailTaken from None
+        return user
+
+
+def check_not_known(known_passwords: KnownPasswords, password: str, field: str) -> None:
+    """Raises: InvalidRequest for a password that everybody tries first (NIST SP 800-63B, 5.1.1.2)."""
+    if known_passwords.contains(password):
+        raise invalid("is too well known; choose another one", field)

@@ -1,0 +1,44 @@
+"""Grant a role to an account."""
+
+from msgspec.structs import replace
+
+from ...domain.refusals import NotFound
+from ...domain.user import LOGIN_RULES, Role, User
+from ...domain.values.addresses import spellings
+from ...domain.values.fields import checked
+from ..ports.storage import Storage, UnitOfWork
+from ..ports.system import Clock
+from ..turnstile.retrying_transaction import in_transaction
+
+
+class GrantRole:
+    """Grant a role to an account. Operators do this; no request can."""
+
+    def __init__(self, storage: Storage, clock: Clock) -> None:
+        self._storage = storage
+        self._clock = clock
+
+    async def __call__(self, email: str, role: Role) -> User:
+        """Raises: InvalidRequest, NotFound, Unavailable."""
+        address = checked({"email": email}, LOGIN_RULES)["email"]
+
+        async def grant(unit_of_work: UnitOfWork) -> User:
+            user = await lock_by_spelling(unit_of_work, address)
+            if user is None:
+                raise NotFound("No account has this e-mail address.")
+            if user.role is role:
+                return user
+            granted = replace(user, role=role, standing_changed_at=self._clock.now())
+            await unit_of_work.users.save(granted)
+            return granted
+
+        return await in_transaction(self._storage, grant)
+
+
+async def lock_by_spelling(unit_of_work: UnitOfWork, typed: str) -> User | None:
+    """The account that signs in with this address, locked until the unit of work ends."""
+    for address in spellings(typed):
+        user = await unit_of_work.users.lock_by_email(address)
+        if user is not None:
+            return user
+    return None

@@ -1,0 +1,42 @@
+"""Prove that whoever is signed in knows the account's password."""
+
+from collections.abc import Hashable
+from uuid import UUID
+
+from ...domain.refusals import InvalidToken, NotAllowed
+from ...domain.user import User
+from ..limits.networks import network_of
+from ..ports.queries import Reads
+from ..ports.security import AccountKey, Asker, PasswordHasher
+from .login_throttle import FailedLogins, subjects_of
+
+
+class ProvePassword:
+    """Hold a password against an account; failures count as those to sign in. Without `failed_logins` none count."""
+
+    def __init__(self, reads: Reads, hasher: PasswordHasher, failed_logins: FailedLogins | None) -> None:
+        self._reads = reads
+        self._hasher = hasher
+        self._failed_logins = failed_logins
+
+    async def __call__(self, user_id: UUID, password: str, address: Hashable = None) -> User:
+        """The account with the hash that the password belongs to.
+
+        `address` is the network address that asks, if it is known.
+
+        Raises: NotAllowed for a wrong password, TooManyRequests, InvalidToken when the account is gone, Unavailable.
+        """
+        key = AccountKey(user_id)
+        account = (await self._reads.accounts([key])).get(key)
+        if account is None:
+            raise InvalidToken
+        user = account.user
+        subjects = subjects_of(user.email, address)
+        if self._failed_logins is not None:
+            self._failed_logins.check(subjects)
+        is_right = await self._hasher.verify(password, user.password_hash, Asker(user_id, network_of(address)))
+        if self._failed_logins is not None:
+            await self._failed_logins.judge(subjects, was_right=is_right)
+        if not is_right:
+            raise NotAllowed("The current password is wrong.")
+        return user

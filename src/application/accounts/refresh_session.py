@@ -1,0 +1,60 @@
+"""Go on with a session."""
+
+from msgspec.structs import replace
+
+from ...domain.refusals import InvalidToken
+from ...domain.user import REFRESH_RULES
+from ...domain.values.fields import checked
+from ..ports.security import Claims, RefreshToken, RefreshTokens, Tokens
+from ..ports.storage import Storage, UnitOfWork
+from ..ports.system import Clock
+from ..turnstile.retrying_transaction import in_transaction
+from .log_in import SESSION_LIFETIME, SignedIn
+
+
+class RefreshSession:
+    """Go on with a session: a refresh token for an access token and the next refresh token."""
+
+    def __init__(self, storage: Storage, tokens: Tokens, refresh_tokens: RefreshTokens, clock: Clock) -> None:
+        self._storage = storage
+        self._tokens = tokens
+        self._refresh_tokens = refresh_tokens
+        self._clock = clock
+
+    async def __call__(self, refresh_token: str) -> SignedIn:
+        """Each token serves once. A second time it may be a thief who comes, or whom a thief came before.
+
+        So it ends the session and all tokens of it: RFC 9700, 4.14.2. Of several who come at once with the same token,
+        one is served, and the session ends all the same.
+
+        Raises: InvalidRequest, InvalidToken, Unavailable.
+        """
+        kept = checked({"refresh_token": refresh_token}, REFRESH_RULES)["refresh_token"]
+        used = self._refresh_tokens.read(kept)
+        signed_in = None if used is None else await self._use(used)
+        if signed_in is None:
+            raise InvalidToken(
+                "The refresh token is not valid (any more); sign in again with POST /login.", is_refresh=True
+            )
+        return signed_in
+
+    async def _use(self, used: RefreshToken) -> SignedIn | None:
+        """None where there is no session that may go on."""
+        new = self._refresh_tokens.after(used)
+        now = self._clock.now()
+
+        async def use(unit_of_work: UnitOfWork) -> SignedIn | None:
+            sign_in = await unit_of_work.users.lock_session(used.digests.family)
+            if sign_in is None or sign_in.user.disabled_at is not None or not sign_in.session.is_live(now):
+                return None
+            session = sign_in.session
+            # After an unknown outcome the new one may be there already.
+            if sign_in.token not in (used.digests.token, new.digests.token):
+                await unit_of_work.users.save_session(replace(session, ended_at=now), sign_in.token)
+                return None
+            session = replace(session, expires_at=now + SESSION_LIFETIME)
+            await unit_of_work.users.save_session(session, new.digests.token)
+            claims = Claims(session.user_id, session.id, sign_in.user.role)
+            return SignedIn(self._tokens.issue(claims, now), new.text)
+
+        return await in_transaction(self._storage, use)

@@ -1,0 +1,1 @@
+"""What runs by itself: sweeps, deliveries, the verification of the promises."""

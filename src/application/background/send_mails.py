@@ -1,0 +1,166 @@
+"""Mail customers what happened to their bookings: at least once each, while it is true."""
+
+import logging
+import random
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from msgspec import Struct
+
+from ...domain.mails import Mail, mails_of
+from ..ports.errors import Conflict
+from ..ports.notifications import Email, EmailSender, Refused, Undeliverable
+from ..ports.security import AccountKey
+from ..ports.storage import Storage, UnitOfWork
+from ..ports.system import Clock, Ids
+from ..turnstile.retrying_transaction import in_transaction
+
+TURN = timedelta(seconds=30)
+"""How long a process keeps its turn: longer than what is begun within `LONGEST_ROUND` may take."""
+
+LONGEST_ROUND = timedelta(seconds=10)
+"""After that a round begins no further mail, nor another event's facts."""
+
+WINDOW = 2_000
+"""Events that one round looks at for new facts; the next one goes on from there."""
+
+PIECE = 500
+"""Facts of an event that are read at once."""
+
+AT_ONCE = 100
+"""Mails that one look finds."""
+
+_log = logging.getLogger(__name__)
+
+
+class Mailed(Struct, frozen=True):
+    """What one round did. `is_ours` False: another process has the turn, so nothing was done."""
+
+    is_ours: bool
+    queued: int = 0
+    sent: int = 0
+
+
+class SendMails:
+    """One round: look facts through for what is worth a mail, then send what is due.
+
+    All processes may try; one at a time does it. A mail that was handed over and not noted is sent again as the same
+    (`Message-ID`). What happened before mails were first switched on is told to nobody.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        postman: EmailSender,
+        clock: Clock,
+        ids: Ids,
+        *,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._storage = storage
+        self._postman = postman
+        self._clock = clock
+        self._jitter = jitter
+        self._process_id: UUID = ids.new()
+        self._after: UUID | None = None
+        self._has_begun = False
+
+    async def __call__(self) -> Mailed:
+        """Raises: Unavailable."""
+        if not await in_transaction(self._storage, self._take_turn, jitter=self._jitter):
+            return Mailed(is_ours=False)
+        ends = self._clock.now() + LONGEST_ROUND
+        if not self._has_begun:
+            if not await self._storage.telling.have_mails_begun():
+                await in_transaction(self._storage, self._begin, jitter=self._jitter)
+            self._has_begun = True
+        queued = await self._queue(ends)
+        try:
+            sent = await self._send(ends)
+        finally:
+            await self._postman.rest()
+        return Mailed(is_ours=True, queued=queued, sent=sent)
+
+    async def _take_turn(self, unit_of_work: UnitOfWork) -> bool:
+        now = self._clock.now()
+        return await unit_of_work.leases.acquire_lease("mails", self._process_id, now, now + TURN)
+
+    async def _begin(self, unit_of_work: UnitOfWork) -> None:
+        await unit_of_work.mails.begin(self._clock.now())
+
+    async def _queue(self, ends: datetime) -> int:
+        news = await self._storage.telling.news(self._after, WINDOW)
+        queued = 0
+        for event_id, last_seq in news.events:
+            if self._clock.now() >= ends:
+                # This piece of the events is looked at again.
+                return queued
+            queued += await self._queue_of(event_id, last_seq, ends)
+        self._after = news.next
+        return queued
+
+    async def _queue_of(self, event_id: UUID, last_seq: int, ends: datetime) -> int:
+        queued = 0
+        while self._clock.now() < ends:
+            facts = await self._storage.reads.facts(event_id, last_seq, PIECE)
+            if not facts:
+                break
+            mails = [mail for fact in facts for mail in mails_of(fact)]
+            if not await self._keep(event_id, last_seq, facts[-1].seq, mails):
+                break
+            queued += len(mails)
+            last_seq = facts[-1].seq
+        return queued
+
+    async def _keep(self, event_id: UUID, after: int, last_seq: int, mails: list[Mail]) -> bool:
+        async def keep(unit_of_work: UnitOfWork) -> bool:
+            return await unit_of_work.mails.queue(event_id, after, last_seq, mails)
+
+        try:
+            return await in_transaction(self._storage, keep, jitter=self._jitter)
+        except Conflict:
+            return False
+
+    async def _send(self, ends: datetime) -> int:
+        sent = 0
+        for mail in await self._storage.telling.due_mails(self._clock.now(), AT_ONCE):
+            if self._clock.now() >= ends:
+                break
+            sent += await self._send_one(mail)
+        return sent
+
+    async def _send_one(self, mail: Mail) -> bool:
+        """Whether it was handed over; a mail that is true no more, or to nobody, goes silently."""
+        letter = await self._letter(mail)
+        after: Mail | None = None
+        is_sent = False
+        if letter is not None:
+            try:
+                await self._postman.send(letter, self._clock.now())
+                is_sent = True
+            except Undeliverable as refused:
+                _log.warning("Mail %s about booking %s is refused for good: %s", mail.id, mail.booking_id, refused.said)
+            except Refused as refused:
+                after = mail.has_failed(self._clock.now(), self._jitter())
+                _log.warning(
+                    "Mail %s about booking %s was not taken, and is %s: %s",
+                    *(mail.id, mail.booking_id, "given up" if after is None else "tried again", refused.said),
+                )
+
+        async def note(unit_of_work: UnitOfWork) -> None:
+            if after is None:
+                await unit_of_work.mails.remove(mail.id)
+            else:
+                await unit_of_work.mails.put(after)
+
+        await in_transaction(self._storage, note, jitter=self._jitter)
+        return is_sent
+
+    async def _letter(self, mail: Mail) -> Email | None:
+        found = await self._storage.reads.booking(mail.booking_id)
+        if found is None or not mail.is_true(found.booking, found.event, self._clock.now()):
+            return None
+        key = AccountKey(mail.customer_id)
+        account = (await self._storage.reads.accounts([key])).get(key)
+        return None if account is None else Email(mail, account.user, found.booking, found.event)

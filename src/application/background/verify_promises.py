@@ -1,0 +1,211 @@
+"""Check the promises over everything that is stored, in bounded memory."""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+
+from ...domain.booking import Booking, BookingStatus, PaymentStatus
+from ...domain.event import EventState, TicketType, WaitingListPolicy
+from ...domain.facts import Fact
+from ...domain.payment import ChargeStatus, Payment, PaymentKind, refund_of
+from ...domain.replay import Breach, EventReplay, replay_booking
+from ..ports.errors import Retryable, Unavailable
+from ..ports.loading import WaitingListQuery
+from ..ports.observability import Verified
+from ..ports.queries import Snapshot
+from ..ports.storage import Storage
+from ..ports.system import Clock
+
+PROMISES = {
+    1: "Taken tickets of a type never exceed its number; its counters always equal its bookings.",
+    3: "One effect per idempotency key; one live booking per customer and ticket type.",
+    4: "Freed tickets come back exactly once.",
+    5: "The waiting list is served in order, and no newcomer takes a ticket that someone waiting could have had.",
+    6: "No ticket idles while someone who fits is waiting and the line is served.",
+    7: "Replaying an event's facts gives its bookings and counters.",
+    8: "Refunds never exceed payments; nobody pays and gets neither tickets nor a refund.",
+}
+"""The promises that rows can tell of: what was lost (2) or seen by the wrong eyes (9) leaves none."""
+
+_GIVEN_BACK = {
+    ChargeStatus.PENDING: PaymentStatus.REFUND_PENDING,
+    ChargeStatus.SUCCEEDED: PaymentStatus.REFUNDED,
+}
+
+_STRAYS_BREAK = {"live bookings": 3, "answers": 3, "payments": 8}
+"""Which promise stray rows break, by a word of what they are; any others break the seventh."""
+
+EVENTS_AT_ONCE = 200
+ROWS_AT_ONCE = 2_000
+
+
+class Verdict(Struct, frozen=True):
+    """What was looked at, and every breach that was found."""
+
+    events: int
+    bookings: int
+    facts: int
+    breaches: list[Breach]
+
+    def of(self, promise: int) -> list[Breach]:
+        """The breaches of one promise."""
+        return [breach for breach in self.breaches if breach.promise == promise]
+
+
+class VerifyPromises:
+    """Check the promises over one consistent look at everything, beside live traffic.
+
+    Memory is bounded by the breaches found, not by the size of what is stored.
+    """
+
+    def __init__(self, storage: Storage, clock: Clock) -> None:
+        self._storage = storage
+        self._clock = clock
+
+    async def __call__(self, progress: Callable[[Verdict], None] | None = None) -> Verdict:
+        """Call `progress` with what was found so far, every some hundred rows. Raises: Unavailable."""
+        for _ in range(2):
+            try:
+                return await self._look(progress)
+            except Retryable:
+                # A connection that had died unnoticed. The second look is on a new one, at a new moment.
+                continue
+        raise Unavailable("The database lost the connection again and again; try again in a moment.")
+
+    async def _look(self, progress: Callable[[Verdict], None] | None) -> Verdict:
+        async with self._storage.snapshot() as snapshot:
+            check = _Check(snapshot, self._clock.now(), progress)
+            await check.events()
+            await check.bookings()
+            await check.strays()
+        return check.verdict()
+
+
+class NoteVerdict:
+    """Note what became of each promise, for whoever watches the service."""
+
+    def __init__(self, storage: Storage, clock: Clock) -> None:
+        self._storage = storage
+        self._clock = clock
+
+    async def __call__(self, verdict: Verdict) -> None:
+        """In place of what was noted before. Raises: what a transaction may (`failures`)."""
+        now = self._clock.now()
+        await self._storage.figures.note_verified(
+            [Verified(promise, len(verdict.of(promise)), now) for promise in PROMISES]
+        )
+
+
+class _Check:
+    def __init__(self, snapshot: Snapshot, now: datetime, progress: Callable[[Verdict], None] | None) -> None:
+        self._snapshot = snapshot
+        self._now = now
+        self._progress = progress
+        self._events = 0
+        self._bookings = 0
+        self._facts = 0
+        self._breaches: list[Breach] = []
+
+    def verdict(self) -> Verdict:
+        return Verdict(self._events, self._bookings, self._facts, self._breaches)
+
+    async def events(self) -> None:
+        last: UUID | None = None
+        while states := await self._snapshot.events(last, EVENTS_AT_ONCE):
+            counts = await self._snapshot.counts([state.event.id for state in states])
+            for state in states:
+                self._events += 1
+                self._check_counters(state, counts)
+                await self._check_history(state)
+                await self._check_served(state)
+            last = states[-1].event.id
+            self._report()
+
+    async def bookings(self) -> None:
+        last: UUID | None = None
+        while rows := await self._snapshot.bookings(last, ROWS_AT_ONCE):
+            for row in rows:
+                self._bookings += 1
+                self._check_booking(row.booking, row.facts)
+                self._check_money(row.booking, row.payments)
+            last = rows[-1].booking.id
+            self._report()
+
+    async def strays(self) -> None:
+        for what, count in (await self._snapshot.strays()).items():
+            promise = next((number for word, number in _STRAYS_BREAK.items() if word in what), 7)
+            self._breach(promise, f"{count} {what}")
+
+    def _report(self) -> None:
+        if self._progress is not None:
+            self._progress(self.verdict())
+
+    def _check_counters(self, state: EventState, counts: dict[UUID, tuple[int, int, int]]) -> None:
+        for each in state.ticket_types:
+            counted = counts.get(each.id, (0, 0, 0))
+            if (each.taken, each.waiting, each.waiting_tickets) != counted:
+                kept = (each.taken, each.waiting, each.waiting_tickets)
+                self._breach(1, f"ticket type {each.id} counts {kept}, its bookings say {counted}")
+            if each.taken > each.total_tickets:
+                self._breach(1, f"ticket type {each.id} has {each.taken} of {each.total_tickets} tickets taken")
+
+    async def _check_history(self, state: EventState) -> None:
+        replay = EventReplay(state.event.id)
+        async for fact in self._facts_of(state.event.id):
+            self._facts += 1
+            replay.apply(fact)
+        replay.compare(state)
+        self._breaches.extend(replay.breaches)
+
+    async def _facts_of(self, event_id: UUID) -> AsyncIterator[Fact]:
+        last = 0
+        while facts := await self._snapshot.facts(event_id, last, ROWS_AT_ONCE):
+            for fact in facts:
+                yield fact
+            last = facts[-1].seq
+
+    async def _check_served(self, state: EventState) -> None:
+        if state.event.is_unsettled or not state.event.serves_its_line(self._now):
+            return
+        for each in state.ticket_types:
+            if each.waiting and each.available > 0 and await self._fits_somebody(state, each):
+                self._breach(6, f"ticket type {each.id}: {each.available} tickets idle while somebody waits for them")
+
+    async def _fits_somebody(self, state: EventState, ticket_type: TicketType) -> bool:
+        is_fill = state.event.waiting_list_policy is WaitingListPolicy.FILL
+        ask = WaitingListQuery(ticket_type.id, ticket_type.available if is_fill else None, 1)
+        head = (await self._snapshot.lines([ask]))[ticket_type.id].head
+        return any(booking.quantity <= ticket_type.available for booking in head)
+
+    def _check_booking(self, booking: Booking, facts: list[Fact]) -> None:
+        replayed = replay_booking(facts)
+        if replayed != booking:
+            self._breach(7, f"booking {booking.id} is {booking.status}, its facts say otherwise")
+        cancelled = sum(fact.kind == "BookingCancelled" for fact in facts)
+        if cancelled > 1:
+            self._breach(4, f"booking {booking.id} was cancelled {cancelled} times")
+
+    def _check_money(self, booking: Booking, payments: list[Payment]) -> None:
+        done = [payment for payment in payments if payment.status is ChargeStatus.SUCCEEDED]
+        charges = {payment.id: payment for payment in done if payment.kind is PaymentKind.CHARGE}
+        refunds = {refund_of(payment.id): payment for payment in payments if payment.kind is PaymentKind.REFUND}
+        for charge_id, refund in refunds.items():
+            if charge_id not in charges or refund.amount != charges[charge_id].amount:
+                self._breach(8, f"refund {refund.id} is not the refund of a charge that was taken")
+        kept = [charge_id for charge_id in charges if charge_id not in refunds]
+        is_paid = booking.payment_status is PaymentStatus.TAKEN
+        if kept != ([booking.paid_by] if is_paid else []):
+            self._breach(
+                8, f"booking {booking.id} is {booking.payment_status}, and {len(kept)} charges are kept for it"
+            )
+        if is_paid and booking.status is not BookingStatus.CONFIRMED:
+            self._breach(8, f"booking {booking.id} is paid and {booking.status}")
+        given_back = refunds.get(booking.paid_by) if booking.paid_by else None
+        going_back = _GIVEN_BACK[given_back.status] if given_back else None
+        if going_back != (booking.payment_status if booking.payment_status in _GIVEN_BACK.values() else None):
+            self._breach(8, f"booking {booking.id} is {booking.payment_status}, its refund is not")
+
+    def _breach(self, promise: int, what: str) -> None:
+        self._breaches.append(Breach(promise, what))

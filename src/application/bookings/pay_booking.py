@@ -1,0 +1,179 @@
+"""Pay for a booking: decide, ask the provider outside the event's lock, record what it said."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+from msgspec import Struct
+
+from ...domain.booking import Booking, BookingStatus, PaymentStatus
+from ...domain.decisions.pay import Answer, Attempt, Pay, SettlePayment, settle_payment, start_payment
+from ...domain.payment import ChargeStatus, PaymentMethod
+from ...domain.refusals import (
+    NotFound,
+    PaymentDeclined,
+    PaymentNotDue,
+    PaymentUnderWay,
+    PaymentWindowClosed,
+    RequestInProgress,
+)
+from ...domain.user import Actor
+from ..ports.errors import StorageFailure
+from ..ports.idempotency import BoundRequest, IdempotentRequest
+from ..ports.loading import LoadSpec
+from ..ports.payments import GatewaySilent, PaymentGateway
+from ..ports.queries import Reads
+from ..ports.system import Ids
+from ..turnstile.pending_command import CommandResult
+from ..turnstile.turnstile import Turnstile
+
+PATIENCE = 5.0
+"""Seconds that a payment waits for another one of the same booking."""
+
+PAUSE = 0.1
+"""Seconds between two looks at it."""
+
+
+class PaymentUnknown(StorageFailure):
+    """The provider did not answer; the next attempt and the sweeper ask it again with the same reference."""
+
+
+class Bill(Struct, frozen=True, kw_only=True):
+    """What a payment comes with. `token` is the provider's word for the card; cash has none."""
+
+    booking_id: UUID
+    actor: Actor
+    method: PaymentMethod
+    token: str = ""
+
+
+class PayBooking:
+    """Pay for a booking, once, whatever crashes in between (promise 8)."""
+
+    def __init__(
+        self,
+        turnstile: Turnstile,
+        reads: Reads,
+        gateway: PaymentGateway,
+        ids: Ids,
+        *,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._turnstile = turnstile
+        self._reads = reads
+        self._gateway = gateway
+        self._ids = ids
+        self._pause = pause
+
+    async def __call__(self, bill: Bill, once: IdempotentRequest[Booking] | None = None) -> Booking:
+        """The booking as it is after the payment.
+
+        Raises: what `start_payment` refuses, PaymentDeclined, PaymentUnknown, Unavailable; with `once` also Replayed,
+        IdempotencyKeyReused, RequestInProgress.
+        """
+        found = await self._reads.booking(bill.booking_id)
+        if found is None:
+            raise NotFound
+        attempt = await self._start_or_wait(bill, found.booking, once)
+        if attempt.payment.status is ChargeStatus.PENDING:
+            answer = await self._ask(attempt, bill.token)
+            attempt = await self._settle(attempt, answer, once)
+        concluded = _concluded(attempt)
+        if concluded is None:
+            raise PaymentUnknown
+        if isinstance(concluded, Exception):
+            raise concluded
+        return concluded
+
+    async def _start_or_wait(self, bill: Bill, booking: Booking, once: IdempotentRequest[Booking] | None) -> Attempt:
+        patience = PATIENCE
+        # Asking takes its time as well where many ask at once: it counts.
+        now = asyncio.get_running_loop().time
+        deadline = now() + PATIENCE
+        while True:
+            try:
+                return await self._start(bill, booking, once)
+            except PaymentUnderWay:
+                patience -= PAUSE
+                if patience <= 0 or now() >= deadline:
+                    if once and await self._is_ours(bill.booking_id, once.key.text):
+                        raise RequestInProgress from None
+                    raise
+            await self._pause(PAUSE)
+
+    async def _start(self, bill: Bill, booking: Booking, once: IdempotentRequest[Booking] | None) -> Attempt:
+        command = Pay(
+            payment_id=self._ids.new(),
+            booking_id=bill.booking_id,
+            event_id=booking.event_id,
+            actor=bill.actor,
+            method=bill.method,
+            key=once.key.text if once else None,
+        )
+        needs = LoadSpec(
+            event_id=booking.event_id,
+            customer_id=booking.customer_id,
+            booking_id=bill.booking_id,
+            payments=True,
+        )
+        return (await self._turnstile.admit(command, needs, start_payment, _keyed(once))).outcome
+
+    async def _is_ours(self, booking_id: UUID, key: str) -> bool:
+        payments = await self._reads.payments(booking_id)
+        return any(payment.status is ChargeStatus.PENDING and payment.key == key for payment in payments)
+
+    async def _ask(self, attempt: Attempt, token: str) -> Answer:
+        payment = attempt.payment
+        try:
+            taken = None if attempt.is_new else await self._gateway.find_charge(payment.id)
+            if taken is None:
+                taken = await self._gateway.charge(payment.id, payment.amount, token)
+        except GatewaySilent:
+            return Answer.SILENT
+        return Answer.DONE if taken else Answer.DECLINED
+
+    async def _settle(self, attempt: Attempt, answer: Answer, once: IdempotentRequest[Booking] | None) -> Attempt:
+        command = SettlePayment(
+            payment_id=attempt.payment.id,
+            event_id=attempt.payment.event_id,
+            booking_id=attempt.booking.id,
+            customer_id=attempt.booking.customer_id,
+            answer=answer,
+            seen=attempt.payment.tried_at,
+        )
+        return await record_answer(self._turnstile, command, _keyed(once))
+
+
+async def record_answer(turnstile: Turnstile, command: SettlePayment, keyed: BoundRequest | None = None) -> Attempt:
+    """Record what became of a payment. Raises: NotFound, Unavailable."""
+    needs = LoadSpec(
+        event_id=command.event_id,
+        customer_id=command.customer_id,
+        booking_id=command.booking_id,
+        payments=True,
+    )
+    return (await turnstile.admit(command, needs, settle_payment, keyed)).outcome
+
+
+def _keyed(once: IdempotentRequest[Booking] | None) -> BoundRequest | None:
+    return once.of(_conclude) if once else None
+
+
+def _conclude(admitted: CommandResult[Attempt]) -> Booking | Exception | None:
+    return _concluded(admitted.outcome)
+
+
+def _concluded(attempt: Attempt) -> Booking | Exception | None:
+    """The booking where it is paid, why it is not, or None while nothing is known."""
+    booking = attempt.booking
+    if attempt.payment.status is ChargeStatus.PENDING:
+        return None
+    if attempt.payment.status is ChargeStatus.FAILED:
+        return PaymentDeclined()
+    if booking.paid_by == attempt.payment.id and booking.payment_status is PaymentStatus.TAKEN:
+        return booking
+    if booking.status is BookingStatus.EXPIRED:
+        return PaymentWindowClosed(
+            "The hold lapsed while you paid and its tickets are gone; the money goes back to you."
+        )
+    return PaymentNotDue("The booking ended or was paid meanwhile; this money goes back to you.")

@@ -1,0 +1,1 @@
+"""Use cases of events: initialize, change, and the queries about them."""

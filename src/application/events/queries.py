@@ -1,0 +1,81 @@
+"""Queries about events: committed state for those who may see it (promise 9)."""
+
+from uuid import UUID
+
+from ...domain.event import EventState, EventStatus
+from ...domain.facts import Fact
+from ...domain.refusals import NotFound
+from ...domain.user import Actor, Role
+from ..pages import Page
+from ..ports.queries import EventFilter, EventKey, Reads
+from ..turnstile.coalesced_reads import CoalescedReads
+
+PUBLIC = frozenset({EventStatus.ON_SALE, EventStatus.PAUSED})
+"""What a list of events shows unless a status is asked for."""
+
+
+class ReadEvent:
+    """One event with its ticket types and their counters."""
+
+    def __init__(self, reads: Reads) -> None:
+        self._event = CoalescedReads(reads.events_by_id)
+
+    async def __call__(self, event_id: UUID, actor: Actor | None) -> EventState:
+        """Raises: NotFound, Unavailable."""
+        state = await self._event(event_id)
+        if state is None:
+            raise NotFound
+        state.event.check_visible_to(actor)
+        return state
+
+
+class ListEvents:
+    """Events, soonest first. Those that never were on sale are listed for their organizer, all of them for admins."""
+
+    def __init__(self, reads: Reads) -> None:
+        self._reads = reads
+
+    async def __call__(
+        self,
+        actor: Actor | None,
+        *,
+        status: EventStatus | None = None,
+        q: str | None = None,
+        after: EventKey | None = None,
+        limit: int = 50,
+    ) -> Page[EventState, EventKey]:
+        """A page of a search may hold fewer than `limit` before the list ends. Raises: Unavailable."""
+        organizer_id = None
+        if status is EventStatus.DRAFT:
+            if actor is None:
+                return Page([], None)
+            organizer_id = None if actor.role is Role.ADMIN else actor.user_id
+        wanted = EventFilter(
+            statuses=PUBLIC if status is None else frozenset({status}),
+            organizer_id=organizer_id,
+            q=q,
+            hides_unpublished=status is EventStatus.CANCELLED and (actor is None or actor.role is not Role.ADMIN),
+            viewer_id=actor.user_id if actor else None,
+        )
+        found = await self._reads.events(wanted, after, limit)
+        return Page(found.events, found.next)
+
+
+class ReadChanges:
+    """An event's facts after a sequence number, gapless and in order, for those who manage it."""
+
+    def __init__(self, reads: Reads) -> None:
+        self._reads = reads
+
+    async def __call__(self, event_id: UUID, actor: Actor, *, after: int = 0, limit: int = 50) -> list[Fact]:
+        """Raises: NotFound, NotAllowed, Unavailable."""
+        await _managed(self._reads, event_id, actor)
+        return await self._reads.facts(event_id, after, limit)
+
+
+async def _managed(reads: Reads, event_id: UUID, actor: Actor) -> EventState:
+    state = (await reads.events_by_id([event_id])).get(event_id)
+    if state is None:
+        raise NotFound
+    state.event.check_managed_by(actor)
+    return state

@@ -1,0 +1,1 @@
+"""Limits: requests in a minute, amounts in a day, shares of slow work."""

@@ -1,0 +1,1 @@
+"""The turnstile and what else shares transactions and reads. No use case lives here."""

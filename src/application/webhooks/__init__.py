@@ -1,0 +1,1 @@
+"""Use cases of an organizer's webhooks."""

@@ -1,0 +1,96 @@
+"""Register a webhook."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from msgspec import Struct
+
+from ...domain.refusals import IdempotencyKeyReused, NotFound, invalid
+from ...domain.user import Actor
+from ...domain.values.fields import checked
+from ...domain.webhooks import WEBHOOK_RULES, Webhook, check_organizes, check_room_for_a_webhook
+from ..ports.errors import Conflict
+from ..ports.idempotency import IdempotentRequest, Replayed
+from ..ports.notifications import WebhookSender
+from ..ports.storage import Storage, UnitOfWork
+from ..ports.system import Clock, Ids
+from ..turnstile.retrying_transaction import in_transaction
+
+
+class NewWebhook(Struct, frozen=True, kw_only=True):
+    """Where somebody wants to be told the facts of the events they organize: of one only, of some kinds only."""
+
+    actor: Actor
+    url: str
+    event_id: UUID | None = None
+    kinds: Sequence[str] | None = None
+
+
+class CreateWebhook:
+    """Register a webhook, which is told what happens from then on."""
+
+    def __init__(self, storage: Storage, courier: WebhookSender, clock: Clock, ids: Ids) -> None:
+        self._storage = storage
+        self._courier = courier
+        self._clock = clock
+        self._ids = ids
+
+    async def __call__(self, command: NewWebhook, once: IdempotentRequest[Webhook] | None = None) -> Webhook:
+        """The webhook with its secret.
+
+        Raises: InvalidRequest, NotFound, NotAllowed, TooManyWebhooks, Unavailable; with `once` also Replayed,
+        IdempotencyKeyReused.
+        """
+        given = {"url": command.url} | ({} if command.kinds is None else {"kinds": command.kinds})
+        kept = checked(given, WEBHOOK_RULES)
+        objection = self._courier.objection(kept["url"])
+        if objection is not None:
+            raise invalid(objection, "url")
+        await self._check_event(command)
+        webhook = Webhook(
+            id=self._ids.new(),
+            organizer_id=command.actor.user_id,
+            url=kept["url"],
+            secret=self._courier.new_secret(),
+            event_id=command.event_id,
+            kinds=kept.get("kinds", ()),
+            created_at=self._clock.now(),
+        )
+
+        async def add(unit_of_work: UnitOfWork) -> None:
+            # Of several requests at once, one after the other is let through here.
+            await unit_of_work.users.lock(webhook.organizer_id)
+            if once is not None:
+                await _check_is_first(unit_of_work, once)
+            elif await unit_of_work.webhooks.lock(webhook.id) is not None:
+                # After an unknown outcome our own row may be there already.
+                return
+            check_room_for_a_webhook(await unit_of_work.webhooks.count(webhook.organizer_id))
+            await unit_of_work.webhooks.add(webhook, webhook.created_at)
+            if once is not None:
+                answer = once.of(lambda outcome: outcome).remember(webhook)
+                await unit_of_work.inventories.remember([answer] if answer else [], webhook.created_at)
+
+        try:
+            await in_transaction(self._storage, add)
+        except Conflict:
+            # The same key at the same moment: its answer is there by now.
+            await in_transaction(self._storage, add)
+        return webhook
+
+    async def _check_event(self, command: NewWebhook) -> None:
+        if command.event_id is None:
+            return
+        state = (await self._storage.reads.events_by_id([command.event_id])).get(command.event_id)
+        if state is None:
+            raise NotFound
+        check_organizes(command.actor, state.event)
+
+
+async def _check_is_first(unit_of_work: UnitOfWork, once: IdempotentRequest[Webhook]) -> None:
+    before = (await unit_of_work.inventories.remembered([once.key])).get(once.key)
+    if before is None:
+        return
+    if before.fingerprint != once.fingerprint:
+        raise IdempotencyKeyReused
+    raise Replayed(before.answer)

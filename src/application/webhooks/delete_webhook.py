@@ -1,0 +1,26 @@
+"""Give up a webhook."""
+
+from uuid import UUID
+
+from ...domain.user import Actor
+from ..ports.storage import Storage, UnitOfWork
+from ..turnstile.retrying_transaction import in_transaction
+from .read_webhooks import owned
+
+
+class DeleteWebhook:
+    """Give up one's own webhook; nothing more is sent there, but for what is under way."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    async def __call__(self, webhook_id: UUID, actor: Actor) -> None:
+        """Raises: NotFound, Unavailable."""
+        await owned(self._storage.telling, webhook_id, actor)
+
+        async def remove(unit_of_work: UnitOfWork) -> None:
+            # Gone meanwhile is as good, and so it is after an unknown outcome.
+            if await unit_of_work.webhooks.lock(webhook_id) is not None:
+                await unit_of_work.webhooks.remove(webhook_id)
+
+        await in_transaction(self._storage, remove)

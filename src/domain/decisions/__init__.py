@@ -1,0 +1,1 @@
+"""Decisions: what a command does to an inventory, or the refusal that it raises."""

@@ -1,0 +1,91 @@
+"""Cancelling: the booking ends, and what it had taken goes to the line in the same decision."""
+
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+
+from ..booking import Booking, BookingStatus
+from ..event import Event, EventStatus
+from ..inventory import Decision, Inventory
+from ..refusals import AlreadyCancelled, CancellationClosed, NotFound, invalid
+from ..user import Actor
+from .decision_builder import DecisionBuilder
+from .settle import cancel_booking, settle_event
+
+
+class Cancel(Struct, frozen=True, gc=False, kw_only=True):
+    """Cancel a booking by its id or, `booking_id` None, the actor's one live booking of the event."""
+
+    event_id: UUID
+    actor: Actor
+    booking_id: UUID | None = None
+
+
+def cancel(inventory: Inventory, command: Cancel, now: datetime) -> Decision[Booking]:
+    """Cancel and promote whom the freed tickets fit, in the order of the line.
+
+    Raises: NotFound, InvalidRequest, CancellationClosed, AlreadyCancelled.
+    """
+    booking = _meant(inventory, command, now)
+    if command.booking_id is not None and inventory.event.is_managed_by(command.actor):
+        _check_organizer_may_cancel(inventory.event)
+        by = "organizer"
+    else:
+        _check_customer_may_cancel(inventory.event, booking, now)
+        by = "customer"
+    if not booking.as_of(now).status.is_live:
+        raise AlreadyCancelled
+    builder = DecisionBuilder(inventory, now)
+    cancelled = cancel_booking(builder, booking, by)
+    # A step left over from before is gone on with for every type; else only the freed type can have someone to serve.
+    freed = [each.id for each in inventory.ticket_types] if inventory.event.is_unsettled else [booking.ticket_type_id]
+    settle_event(builder, freed)
+    return builder.decision(cancelled)
+
+
+def _meant(inventory: Inventory, command: Cancel, now: datetime) -> Booking:
+    if command.booking_id is not None:
+        for booking in inventory.bookings:
+            if booking.id == command.booking_id:
+                if booking.customer_id != command.actor.user_id and not inventory.event.is_managed_by(command.actor):
+                    raise NotFound
+                return booking
+        raise NotFound
+    inventory.event.check_visible_to(command.actor)
+    live = [
+        booking
+        for booking in inventory.bookings
+        if booking.customer_id == command.actor.user_id and booking.as_of(now).status.is_live
+    ]
+    if not live or inventory.event.status is EventStatus.CANCELLED:
+        raise NotFound("You have no live booking of this event.")
+    if len(live) > 1:
+        raise invalid("names an event of which you have several live bookings; say bookingId instead", "event_id")
+    return live[0]
+
+
+def _check_organizer_may_cancel(event: Event) -> None:
+    if event.status.is_closed:
+        raise CancellationClosed("The event is closed; its bookings can no longer be cancelled.")
+
+
+def _check_customer_may_cancel(event: Event, booking: Booking, now: datetime) -> None:
+    if event.status is EventStatus.CANCELLED:
+        raise AlreadyCancelled
+    if event.status is EventStatus.COMPLETED or event.has_started(now):
+        raise CancellationClosed
+    # The deadline is for those who have their tickets; whoever waits may leave until the start.
+    is_late = event.is_past_deadline(booking.cancellation_deadline_hours, now)
+    if booking.status is BookingStatus.CONFIRMED and is_late and not is_released(event, booking, now):
+        raise CancellationClosed
+
+
+def is_released(event: Event, booking: Booking, now: datetime) -> bool:
+    """Whether the deadline does not bind a customer, who may cancel free of charge.
+
+    The event was moved since the booking was made, or the booking was promoted too late for its deadline.
+    """
+    if booking.reschedules < event.reschedules:
+        return True
+    return booking.grace_until is not None and now < booking.grace_until

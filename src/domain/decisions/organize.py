@@ -1,0 +1,345 @@
+"""What organizers do: initialize an event, edit it, lead it through its life, keep its ticket types."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from msgspec import UNSET, Struct, to_builtins
+from msgspec.structs import asdict, replace
+
+from ..event import (
+    EVENT_RULES,
+    GENERAL_ADMISSION,
+    MOST_LIVE_EVENTS,
+    Event,
+    EventChanges,
+    EventDetails,
+    EventState,
+    EventStatus,
+    TicketType,
+    TicketTypeChanges,
+    TicketTypeSpec,
+    check_currency,
+    check_room_for_another,
+    check_room_for_event,
+    check_ticket_types,
+    given,
+)
+from ..facts import EventChanged, EventInitialized, TicketTypeAdded, TicketTypeChanged
+from ..inventory import Decision, Inventory
+from ..refusals import (
+    CapacityBelowTaken,
+    EventClosed,
+    FieldError,
+    IllegalStatusChange,
+    InvalidRequest,
+    NameTaken,
+    NotAllowed,
+    StaleVersion,
+    invalid,
+)
+from ..user import Actor, Organizers
+from ..values.characters import look_alike_key
+from ..values.fields import check_all, checked
+from ..values.money import Money
+from .decision_builder import DecisionBuilder
+from .settle import settle_event
+
+
+class Initialize(Struct, frozen=True, gc=False, kw_only=True):
+    """Create an event with its tickets, on sale at once or as a draft.
+
+    `ticket_types` pairs a new id with each kind of ticket. `currency` is what applies where no price names one.
+    """
+
+    event_id: UUID
+    actor: Actor
+    details: EventDetails
+    ticket_types: tuple[tuple[UUID, TicketTypeSpec], ...]
+    currency: str
+    status: EventStatus = EventStatus.ON_SALE
+
+
+class Edit(Struct, frozen=True, gc=False, kw_only=True):
+    """Change an event. `expected_versions` None edits whatever is there; else one of them must be today's version."""
+
+    event_id: UUID
+    actor: Actor
+    changes: EventChanges
+    expected_versions: frozenset[int] | None = None
+
+
+class EditTicketType(Struct, frozen=True, gc=False, kw_only=True):
+    """Change one ticket type; `expected_versions` as in `Edit`."""
+
+    event_id: UUID
+    actor: Actor
+    ticket_type_id: UUID
+    changes: TicketTypeChanges
+    expected_versions: frozenset[int] | None = None
+
+
+class AddTicketType(Struct, frozen=True, gc=False, kw_only=True):
+    """Add one more kind of ticket; `ticket_type_id` is a new id; `expected_versions` as in `Edit`."""
+
+    event_id: UUID
+    actor: Actor
+    ticket_type_id: UUID
+    spec: TicketTypeSpec
+    expected_versions: frozenset[int] | None = None
+
+
+def initialize(
+    command: Initialize, organizers: Organizers, now: datetime, live_events: int = 0, most: int = MOST_LIVE_EVENTS
+) -> Decision[EventState]:
+    """A new event with its ticket types; whoever initializes it organizes it.
+
+    `live_events` are those that the organizer has already, of `most` at a time.
+
+    Raises: InvalidRequest, NotAllowed, TooManyEvents.
+    """
+    specs = [spec for _, spec in command.ticket_types]
+    prices = [spec.price for spec in specs if spec.price]
+    currency = prices[0].currency if prices else command.currency
+    check_all(
+        lambda: _checked_details(command.details, now),
+        lambda: check_ticket_types(specs, currency),
+        lambda: _check_first_status(command.status),
+    )
+    details = _checked_details(command.details, now)
+    if not command.actor.may_organize(organizers):
+        raise NotAllowed("Only organizers may initialize events here; ask an operator for the role.")
+    check_room_for_event(live_events, most)
+    event = Event(
+        **asdict(details),
+        id=command.event_id,
+        organizer_id=command.actor.user_id,
+        currency=currency,
+        status=command.status,
+        was_published=command.status is EventStatus.ON_SALE,
+        created_at=now,
+    )
+    ticket_types = tuple(
+        TicketType(
+            id=ticket_type_id,
+            event_id=event.id,
+            ordinal=ordinal,
+            name=spec.name,
+            price=spec.price,
+            total_tickets=spec.total_tickets,
+        )
+        for ordinal, (ticket_type_id, spec) in enumerate(command.ticket_types)
+    )
+    builder = DecisionBuilder(Inventory(event=event, ticket_types=()), now)
+    for ticket_type in ticket_types:
+        builder.add_ticket_type(ticket_type)
+    builder.add_fact(
+        EventInitialized(
+            organizer_id=event.organizer_id,
+            currency=currency,
+            values=_told({**asdict(details), "status": event.status}),
+            ticket_types=[_added(ticket_type) for ticket_type in ticket_types],
+        )
+    )
+    return builder.decision(state(builder.seen), is_new_event=True)
+
+
+def general_admission(total_tickets: int, price: Money | None = None) -> TicketTypeSpec:
+    """The one ticket type of an event that names none."""
+    return TicketTypeSpec(name=GENERAL_ADMISSION, total_tickets=total_tickets, price=price)
+
+
+def edit(inventory: Inventory, command: Edit, now: datetime) -> Decision[EventState]:
+    """Change fields or status, and do what follows: more tickets and resuming serve the line, closing lets it go.
+
+    An edit that changes nothing is none: no version, no fact.
+
+    Raises: NotFound, NotAllowed, InvalidRequest, StaleVersion, EventClosed, IllegalStatusChange, CapacityBelowTaken.
+    """
+    event = inventory.event
+    event.check_managed_by(command.actor)
+    changes = given(command.changes)
+    of_tickets: dict[str, Any] = {name: changes.pop(name) for name in ("total_tickets", "price") if name in changes}
+    if of_tickets and len(inventory.ticket_types) > 1:
+        errors = [FieldError((name,), "belongs to a ticket type, because the event has several") for name in of_tickets]
+        raise InvalidRequest(*errors)
+    check_currency(of_tickets.get("price"), event.currency)
+    edited = _edited_event(event, changes, now)
+    _check_may_edit(event, command.expected_versions)
+    _check_step(event.status, edited.status)
+
+    builder = DecisionBuilder(inventory, now)
+    if edited != event:
+        builder.set_event(edited)
+    if of_tickets:
+        _edit_ticket_type(builder, inventory, inventory.ticket_types[0], of_tickets)
+    # That it has been on sale follows from its statuses.
+    return _finish(builder, inventory, _differences(event, replace(edited, was_published=event.was_published)))
+
+
+def edit_ticket_type(inventory: Inventory, command: EditTicketType, now: datetime) -> Decision[EventState]:
+    """Change a ticket type; more tickets serve its line at once. A new price touches no booking already made.
+
+    Raises: NotFound, NotAllowed, InvalidRequest, StaleVersion, EventClosed, CapacityBelowTaken, NameTaken.
+    """
+    inventory.event.check_visible_to(command.actor)
+    ticket_type = inventory.ticket_type(command.ticket_type_id)
+    inventory.event.check_managed_by(command.actor)
+    changes = given(command.changes)
+    check_currency(command.changes.price or None, inventory.event.currency)
+    _check_may_edit(inventory.event, command.expected_versions)
+    builder = DecisionBuilder(inventory, now)
+    _edit_ticket_type(builder, inventory, ticket_type, changes)
+    return _finish(builder, inventory, {})
+
+
+def add_ticket_type(inventory: Inventory, command: AddTicketType, now: datetime) -> Decision[EventState]:
+    """One more kind of ticket.
+
+    Raises: NotFound, NotAllowed, InvalidRequest, StaleVersion, EventClosed, TooManyTicketTypes, NameTaken.
+    """
+    event = inventory.event
+    event.check_managed_by(command.actor)
+    check_currency(command.spec.price, event.currency)
+    _check_may_edit(event, command.expected_versions)
+    check_room_for_another(inventory.ticket_types)
+    _check_name_is_free(inventory, command.spec.name, None)
+    ticket_type = TicketType(
+        id=command.ticket_type_id,
+        event_id=event.id,
+        ordinal=len(inventory.ticket_types),
+        name=command.spec.name,
+        price=command.spec.price,
+        total_tickets=command.spec.total_tickets,
+    )
+    builder = DecisionBuilder(inventory, now)
+    builder.add_ticket_type(ticket_type)
+    builder.add_fact(_added(ticket_type))
+    return _finish(builder, inventory, {})
+
+
+def _checked_details(details: EventDetails, now: datetime) -> EventDetails:
+    kept = replace(details, **checked(asdict(details), EVENT_RULES))
+    check_all(
+        lambda: _check_future(kept.starts_at, "starts_at", now),
+        lambda: _check_future(kept.sales_close_at, "sales_close_at", now),
+        kept.check_times,
+    )
+    return kept
+
+
+def _check_future(time: datetime | None, field: str, now: datetime) -> None:
+    if time and time <= now:
+        raise invalid("must be in the future", field)
+
+
+def _check_first_status(status: EventStatus) -> None:
+    if status not in (EventStatus.ON_SALE, EventStatus.DRAFT):
+        raise invalid("must be on_sale or draft at first", "status")
+
+
+def _edited_event(event: Event, changes: Mapping[str, Any], now: datetime) -> Event:
+    edited = replace(event, **changes)
+    moved_to = edited.starts_at if edited.starts_at != event.starts_at else None
+    closes_at = edited.sales_close_at if edited.sales_close_at != event.sales_close_at else None
+    check_all(
+        lambda: _check_future(moved_to, "starts_at", now),
+        lambda: _check_future(closes_at, "sales_close_at", now),
+        lambda: edited.check_times(event),
+    )
+    is_move = moved_to is not None and event.is_freed_by_moving_to(moved_to)
+    return replace(
+        edited,
+        was_published=event.was_published or edited.status is EventStatus.ON_SALE,
+        reschedules=event.reschedules + is_move,
+    )
+
+
+def _check_may_edit(event: Event, expected_versions: frozenset[int] | None) -> None:
+    if expected_versions is not None and event.version not in expected_versions:
+        raise StaleVersion
+    if event.status.is_closed:
+        raise EventClosed
+
+
+def _check_step(status: EventStatus, other: EventStatus) -> None:
+    if other is not status and not status.may_become(other):
+        raise IllegalStatusChange(f"An event that is {status.value} cannot become {other.value}.")
+
+
+def _check_name_is_free(inventory: Inventory, name: str, but: UUID | None) -> None:
+    key = look_alike_key(name)
+    if any(look_alike_key(each.name) == key and each.id != but for each in inventory.ticket_types):
+        raise NameTaken(f"The event has a ticket type named {name} already; choose another name.")
+
+
+def _edit_ticket_type(
+    builder: DecisionBuilder, inventory: Inventory, ticket_type: TicketType, changes: Mapping[str, Any]
+) -> None:
+    edited = replace(ticket_type, **changes)
+    if edited == ticket_type:
+        return
+    if edited.total_tickets < ticket_type.total_tickets:
+        _check_capacity(inventory, ticket_type, edited.total_tickets)
+    if edited.name != ticket_type.name:
+        # Names that were taken before they had to differ so much may stay.
+        _check_name_is_free(inventory, edited.name, ticket_type.id)
+    builder.set_ticket_type(edited)
+    builder.add_fact(
+        TicketTypeChanged(
+            version=inventory.event.version + 1,
+            ticket_type_id=ticket_type.id,
+            changes=_differences(ticket_type, edited),
+        )
+    )
+
+
+def _check_capacity(inventory: Inventory, ticket_type: TicketType, total_tickets: int) -> None:
+    if total_tickets < ticket_type.taken:
+        raise CapacityBelowTaken(f"{ticket_type.taken} tickets are taken; the number cannot go below that.")
+    if ticket_type.waiting and total_tickets < inventory.waiting_sizes[ticket_type.id].largest:
+        raise CapacityBelowTaken(
+            f"Somebody in line waits for {inventory.waiting_sizes[ticket_type.id].largest} tickets; "
+            "the number cannot go below that."
+        )
+
+
+def _finish(builder: DecisionBuilder, inventory: Inventory, changes: dict[str, Any]) -> Decision[EventState]:
+    """Count the edit, write its fact, and settle what it leads to."""
+    if builder.seen != inventory:
+        builder.set_event(replace(builder.event, version=inventory.event.version + 1))
+        if changes:
+            builder.add_fact(EventChanged(version=builder.event.version, changes=changes))
+        settle_event(builder, [ticket_type.id for ticket_type in builder.ticket_types])
+    return builder.decision(state(builder.seen))
+
+
+def state(inventory: Inventory) -> EventState:
+    """What is told of the event."""
+    smallest = {ticket_type_id: sizes.smallest for ticket_type_id, sizes in inventory.waiting_sizes.items()}
+    return EventState(event=inventory.event, ticket_types=inventory.ticket_types, smallest_waiting=smallest)
+
+
+def _added(ticket_type: TicketType) -> TicketTypeAdded:
+    return TicketTypeAdded(
+        ticket_type_id=ticket_type.id,
+        name=ticket_type.name,
+        total_tickets=ticket_type.total_tickets,
+        price=ticket_type.price,
+    )
+
+
+def _differences(before: Struct, after: Struct) -> dict[str, Any]:
+    old = asdict(before)
+    return _told({name: value for name, value in asdict(after).items() if value != old[name]})
+
+
+def _told(values: Mapping[str, Any]) -> dict[str, Any]:
+    told: dict[str, Any] = to_builtins({_camel(name): value for name, value in values.items() if value is not UNSET})
+    return told
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))

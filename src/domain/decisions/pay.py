@@ -1,0 +1,293 @@
+"""Paying: what is decided before the provider is asked, and after it has answered.
+
+The money itself moves outside the event's lock. Each decision is recorded before and after, so that whoever comes
+later, after a crash too, asks the provider with the same reference instead of charging twice (promise 8).
+"""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ..booking import Booking, BookingStatus, PaymentStatus
+from ..event import EventStatus
+from ..facts import PaymentFailed, PaymentRefunded, PaymentStarted, PaymentTaken
+from ..inventory import Decision, Inventory
+from ..payment import GIVE_UP, UNDER_WAY, ChargeStatus, Payment, PaymentKind, PaymentMethod, refund_of
+from ..refusals import NotAllowed, NotFound, PaymentNotDue, PaymentUnderWay, PaymentWindowClosed
+from ..user import Actor
+from .decision_builder import DecisionBuilder
+from .settle import lapse_hold, owe_refund
+
+SHORTEST_PAUSE = timedelta(seconds=1)
+LONGEST_PAUSE = {PaymentKind.CHARGE: timedelta(seconds=5), PaymentKind.REFUND: timedelta(hours=1)}
+"""Between two questions about a payment; the pause doubles each time. A customer waits for what became of a charge."""
+
+
+class Pay(Struct, frozen=True, gc=False, kw_only=True):
+    """Pay for a booking. `payment_id` is a new id: of the charge, or of one more try of a charge that is there."""
+
+    payment_id: UUID
+    booking_id: UUID
+    event_id: UUID
+    actor: Actor
+    method: PaymentMethod
+    key: str | None = None
+
+
+class Answer(StrEnum):
+    """What the provider said: it is done, or declined; it never heard of it; or nothing that can be relied on."""
+
+    DONE = "done"
+    DECLINED = "declined"
+    UNHEARD = "unheard"
+    SILENT = "silent"
+
+
+class SettlePayment(Struct, frozen=True, gc=False, kw_only=True):
+    """What became of a charge or refund.
+
+    `booking_id` and `customer_id` are whose it is. `seen` is its `tried_at` when the provider was asked: that it never
+    heard of a charge counts only if nobody tried it again meanwhile.
+    """
+
+    payment_id: UUID
+    event_id: UUID
+    booking_id: UUID
+    customer_id: UUID
+    answer: Answer
+    seen: datetime
+
+
+class Attempt(Struct, frozen=True, gc=False):
+    """A charge and its booking. The provider is to be asked while the charge is pending; `is_new` the first time."""
+
+    payment: Payment
+    booking: Booking
+    is_new: bool
+
+
+def start_payment(inventory: Inventory, command: Pay, now: datetime) -> Decision[Attempt]:
+    """Begin a charge, or take up one whose outcome is not known. Cash in hand is settled at once.
+
+    A charge with the same key that went through without anybody to tell it to, because the process that had asked for
+    it died, is told now and not called undue (promise 3).
+
+    Raises: NotFound, NotAllowed, PaymentWindowClosed, PaymentNotDue, PaymentUnderWay.
+    """
+    booking = _booking(inventory, command.booking_id)
+    _check_may_pay(inventory, booking, command)
+    pending = _pending_charge(inventory, booking)
+    if pending is not None:
+        return _take_up(inventory, booking, pending, command, now)
+    builder = DecisionBuilder(inventory, now)
+    earlier = _charge_of_the_key(inventory, booking, command)
+    if earlier is not None:
+        return builder.decision(Attempt(earlier, booking, False))
+    _check_payable(inventory, booking, now)
+    is_cash = command.method is PaymentMethod.CASH
+    payment = Payment(
+        id=command.payment_id,
+        event_id=booking.event_id,
+        booking_id=booking.id,
+        kind=PaymentKind.CHARGE,
+        status=ChargeStatus.SUCCEEDED if is_cash else ChargeStatus.PENDING,
+        method=command.method,
+        amount=booking.amount,
+        created_at=now,
+        tried_at=now,
+        settled_at=now if is_cash else None,
+        ask_at=None if is_cash else now + UNDER_WAY,
+        key=command.key,
+        tried_by=command.payment_id,
+    )
+    builder.add_payment(payment)
+    if is_cash:
+        booking = _take_money(builder, booking, payment)
+    else:
+        builder.add_fact(PaymentStarted(payment_id=payment.id, method=payment.method, amount=payment.amount), booking)
+    return builder.decision(Attempt(payment, booking, True))
+
+
+def settle_payment(inventory: Inventory, command: SettlePayment, now: datetime) -> Decision[Attempt]:
+    """Record what the provider said. What is settled already stays as it is, so saying it twice changes nothing.
+
+    Raises: NotFound.
+    """
+    payment = next((each for each in inventory.payments if each.id == command.payment_id), None)
+    if payment is None:
+        raise NotFound
+    booking = _booking(inventory, payment.booking_id)
+    builder = DecisionBuilder(inventory, now)
+    if _is_news(payment, command):
+        payment = _settled(payment, command, now)
+        builder.change_payment(payment)
+        if payment.kind is PaymentKind.CHARGE:
+            booking = _settle_charge(builder, booking, payment)
+        elif payment.status is ChargeStatus.SUCCEEDED:
+            booking = _settle_refund(builder, booking, payment)
+    return builder.decision(Attempt(payment, booking, False))
+
+
+def _is_news(payment: Payment, command: SettlePayment) -> bool:
+    if payment.status is ChargeStatus.PENDING:
+        return True
+    # A charge that was given up as never heard of and came through after all: the money is there.
+    return payment.status is ChargeStatus.FAILED and command.answer is Answer.DONE
+
+
+def _settled(payment: Payment, command: SettlePayment, now: datetime) -> Payment:
+    if command.answer is Answer.DONE:
+        return replace(payment, status=ChargeStatus.SUCCEEDED, settled_at=now, ask_at=None)
+    is_lost = (
+        command.answer is Answer.UNHEARD and command.seen == payment.tried_at and now >= payment.tried_at + GIVE_UP
+    )
+    if payment.kind is PaymentKind.CHARGE and (command.answer is Answer.DECLINED or is_lost):
+        return replace(payment, status=ChargeStatus.FAILED, settled_at=now, ask_at=None)
+    # A refund is owed whatever the provider says, so it is tried until it succeeds.
+    pause = min(SHORTEST_PAUSE * 2 ** min(payment.attempts, 20), LONGEST_PAUSE[payment.kind])
+    is_fresh_charge = payment.kind is PaymentKind.CHARGE and payment.attempts == 0
+    return replace(payment, attempts=payment.attempts + 1, ask_at=now if is_fresh_charge else now + pause)
+
+
+def _settle_charge(builder: DecisionBuilder, booking: Booking, payment: Payment) -> Booking:
+    if payment.status is ChargeStatus.SUCCEEDED:
+        return _take_money(builder, booking, payment)
+    if payment.status is ChargeStatus.FAILED:
+        builder.add_fact(PaymentFailed(payment_id=payment.id), booking)
+    return booking
+
+
+def _settle_refund(builder: DecisionBuilder, booking: Booking, payment: Payment) -> Booking:
+    if booking.paid_by == refund_of(payment.id):
+        refunded = replace(booking, payment_status=PaymentStatus.REFUNDED, updated_at=builder.now)
+    else:
+        refunded = replace(booking, updated_at=builder.now)
+    builder.change(booking, refunded)
+    builder.add_fact(
+        PaymentRefunded(payment_id=payment.id, amount=payment.amount, payment_status=refunded.payment_status), booking
+    )
+    return refunded
+
+
+def _take_money(builder: DecisionBuilder, booking: Booking, payment: Payment) -> Booking:
+    """Tickets for the money where they can be had, else a refund: never neither, never both."""
+    if booking.has_lapsed(builder.now):
+        booking = lapse_hold(builder, booking)
+    if booking.payment_status not in (PaymentStatus.NONE, PaymentStatus.DUE):
+        # A second charge came through late: the booking is paid already, so this one goes back.
+        gets_tickets, paid = False, replace(booking, updated_at=builder.now)
+    else:
+        gets_tickets = booking.status.takes_tickets or _may_take_again(builder.seen, booking, builder.now)
+        paid = replace(
+            booking,
+            status=BookingStatus.CONFIRMED if gets_tickets else booking.status,
+            payment_status=PaymentStatus.TAKEN if gets_tickets else PaymentStatus.REFUND_PENDING,
+            expires_at=None if gets_tickets else booking.expires_at,
+            paid_by=payment.id,
+            paid_with=payment.method,
+            updated_at=builder.now,
+        )
+    builder.change(booking, paid)
+    builder.add_fact(
+        PaymentTaken(
+            payment_id=payment.id,
+            method=payment.method,
+            amount=payment.amount,
+            ticket_type_id=booking.ticket_type_id,
+            customer_id=booking.customer_id,
+            quantity=booking.quantity,
+            was=booking.status,
+            status=paid.status,
+            payment_status=paid.payment_status,
+            paid_by=paid.paid_by,
+        ),
+        booking,
+    )
+    if not gets_tickets:
+        owe_refund(builder, paid, payment.id, payment.method)
+    return paid
+
+
+def _may_take_again(inventory: Inventory, booking: Booking, now: datetime) -> bool:
+    """Whether an expired hold may have its tickets back: they are free, and nobody waits whom they fit."""
+    if booking.status is not BookingStatus.EXPIRED or not inventory.event.serves_its_line(now):
+        return False
+    live = [
+        each for each in inventory.of_customers if each.customer_id == booking.customer_id and each.id != booking.id
+    ]
+    if any(each.ticket_type_id == booking.ticket_type_id for each in live):
+        return False
+    if sum(each.quantity for each in live) + booking.quantity > inventory.event.max_tickets_per_customer:
+        return False
+    return not inventory.ticket_type(booking.ticket_type_id).must_wait(booking.quantity, inventory.event, now)
+
+
+def _booking(inventory: Inventory, booking_id: UUID) -> Booking:
+    for booking in inventory.bookings:
+        if booking.id == booking_id:
+            return booking
+    raise NotFound
+
+
+def _check_may_pay(inventory: Inventory, booking: Booking, command: Pay) -> None:
+    """A customer pays by card, whoever manages the event takes cash (promise 9)."""
+    is_customer = booking.customer_id == command.actor.user_id
+    is_manager = inventory.event.is_managed_by(command.actor)
+    if not is_customer and not is_manager:
+        raise NotFound
+    if command.method is PaymentMethod.CARD and not is_customer:
+        raise NotAllowed("Only the customer may pay by card; you may record cash.")
+    if command.method is PaymentMethod.CASH and not is_manager:
+        raise NotAllowed("Only the organizer or an admin may record cash; pay by card.")
+
+
+def _pending_charge(inventory: Inventory, booking: Booking) -> Payment | None:
+    for payment in inventory.payments:
+        is_charge = payment.booking_id == booking.id and payment.kind is PaymentKind.CHARGE
+        if is_charge and payment.status is ChargeStatus.PENDING:
+            return payment
+    return None
+
+
+def _charge_of_the_key(inventory: Inventory, booking: Booking, command: Pay) -> Payment | None:
+    """What the request's key took before. Whoever pays by card and whoever pays in cash have keys of their own."""
+    for payment in inventory.payments:
+        is_of_the_key = command.key is not None and (payment.key, payment.method) == (command.key, command.method)
+        is_taken = payment.kind is PaymentKind.CHARGE and payment.status is ChargeStatus.SUCCEEDED
+        if payment.booking_id == booking.id and is_of_the_key and is_taken:
+            return payment
+    return None
+
+
+def _take_up(
+    inventory: Inventory, booking: Booking, pending: Payment, command: Pay, now: datetime
+) -> Decision[Attempt]:
+    # Where the answer to a COMMIT was lost, the same command comes again, and what it finds under way is its own try.
+    is_own = pending.tried_by == command.payment_id
+    # Cash is not taken beside a card whose charge may have gone through.
+    if pending.method is not command.method or (_is_left_alone(pending, now) and not is_own):
+        raise PaymentUnderWay
+    builder = DecisionBuilder(inventory, now)
+    taken_up = replace(pending, tried_at=now, ask_at=now + UNDER_WAY, tried_by=command.payment_id)
+    builder.change_payment(taken_up)
+    return builder.decision(Attempt(taken_up, booking, False))
+
+
+def _is_left_alone(pending: Payment, now: datetime) -> bool:
+    """Whether somebody may be asking the provider; a time further away than that was set by a clock that was ahead."""
+    return pending.ask_at is not None and now < pending.ask_at <= now + UNDER_WAY
+
+
+def _check_payable(inventory: Inventory, booking: Booking, now: datetime) -> None:
+    if booking.has_lapsed(now):
+        raise PaymentWindowClosed
+    if booking.status is BookingStatus.EXPIRED and booking.payment_status is PaymentStatus.NONE:
+        if not _may_take_again(inventory, booking, now):
+            raise PaymentWindowClosed
+        return
+    is_closing = inventory.event.status is EventStatus.CANCELLED
+    if booking.payment_status is not PaymentStatus.DUE or is_closing:
+        raise PaymentNotDue

@@ -1,0 +1,225 @@
+"""Settling: what an event owes its bookings. Freed tickets go to the line; a closed event lets its bookings go.
+
+A step is bounded. What is left over is marked on the event (`is_unsettled`), so that it goes on right behind the answer
+and after a crash, and newcomers wait until it is done.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ..booking import CONFIRMED, HELD, Booking, BookingStatus, PaymentStatus, lapsed
+from ..event import Event, EventStatus, TicketType, WaitingListPolicy
+from ..facts import BookingCancelled, BookingPromoted, HoldExpired, HoldShortened
+from ..inventory import Decision, Inventory
+from ..payment import ChargeStatus, Payment, PaymentKind, PaymentMethod, refund_of
+from .decision_builder import DecisionBuilder
+
+STEP = 500
+"""The most bookings that one step promotes or closes, so that no transaction grows beyond measure."""
+
+
+GRACE = timedelta(hours=24)
+"""How long somebody who is promoted past the deadline may cancel free of charge, at most until the start."""
+
+
+class Settle(Struct, frozen=True, gc=False):
+    """Do the next bounded step of what is still to be done for an event."""
+
+    event_id: UUID
+
+
+def settle(inventory: Inventory, _: Settle, now: datetime) -> Decision[None]:
+    """Serve the line, or close the bookings of a closed event, as far as one step goes."""
+    builder = DecisionBuilder(inventory, now)
+    settle_event(builder, [ticket_type.id for ticket_type in inventory.ticket_types])
+    return builder.decision(None)
+
+
+def settle_event(builder: DecisionBuilder, ticket_type_ids: Iterable[UUID]) -> None:
+    """The step itself, as the end of any decision that frees tickets of these types or changes the event."""
+    freed = _lapse_holds(builder)
+    is_short = _shorten_holds(builder)
+    event = builder.event
+    if event.status.is_closed:
+        is_done = _close_bookings(builder)
+    elif event.serves_its_line(builder.now):
+        served = [_serve_line(builder, ticket_type_id) for ticket_type_id in dict.fromkeys([*ticket_type_ids, *freed])]
+        is_done = all(served)
+    else:
+        is_done = True
+    is_done = is_done and is_short and not builder.event.has_lapsed_holds(builder.now)
+    if builder.event.is_unsettled is is_done:
+        builder.set_event(replace(builder.event, is_unsettled=not is_done))
+
+
+def _lapse_holds(builder: DecisionBuilder) -> list[UUID]:
+    """Take back the tickets of holds whose time is over; their ticket types."""
+    due = builder.take_due()
+    if due is None:
+        return []
+    builder.set_event(replace(builder.event, earliest_expiry=due.next_expiry))
+    for booking in due.bookings:
+        lapse_hold(builder, booking)
+    return [booking.ticket_type_id for booking in due.bookings]
+
+
+def _shorten_holds(builder: DecisionBuilder) -> bool:
+    """Let no hold outlive the start. True when none is left that does."""
+    starts_at = builder.event.starts_at
+    if starts_at is None or builder.event.status.is_closed or not builder.may_have_overlong_holds:
+        return True
+    overlong = builder.take_overlong()
+    if overlong is None:
+        return False
+    # In the order of their ids, whichever way a storage found them.
+    for booking in sorted(overlong, key=lambda each: each.id.int):
+        builder.change(booking, replace(booking, expires_at=starts_at, updated_at=builder.now))
+        builder.add_fact(
+            HoldShortened(
+                ticket_type_id=booking.ticket_type_id,
+                customer_id=booking.customer_id,
+                quantity=booking.quantity,
+                expires_at=starts_at,
+            ),
+            booking,
+        )
+    return len(overlong) < STEP
+
+
+def lapse_hold(builder: DecisionBuilder, booking: Booking) -> Booking:
+    """The hold was not paid in time; its tickets are free again."""
+    expired = replace(lapsed(booking), updated_at=builder.now)
+    builder.change(booking, expired)
+    builder.add_fact(
+        HoldExpired(ticket_type_id=booking.ticket_type_id, customer_id=booking.customer_id, quantity=booking.quantity),
+        booking,
+    )
+    return expired
+
+
+def with_tickets(booking: Booking, event: Event, now: datetime) -> Booking:
+    """The booking once it gets its tickets: held where they must be paid first, until the start at most."""
+    if booking.amount.amount == 0:
+        return replace(booking, status=CONFIRMED)
+    if event.payment_window_minutes is None:
+        return replace(booking, status=CONFIRMED, payment_status=PaymentStatus.DUE)
+    window_ends_at = now + timedelta(minutes=event.payment_window_minutes)
+    return replace(
+        booking,
+        status=HELD,
+        payment_status=PaymentStatus.DUE,
+        expires_at=window_ends_at if event.starts_at is None else min(window_ends_at, event.starts_at),
+    )
+
+
+def _serve_line(builder: DecisionBuilder, ticket_type_id: UUID) -> bool:
+    """Give free tickets to those in line, in its order (promises 5 and 6). True when nobody more can be served."""
+    policy = builder.event.waiting_list_policy
+    while True:
+        ticket_type = builder.ticket_type(ticket_type_id)
+        if ticket_type.waiting == 0 or ticket_type.available == 0:
+            return True
+        line = builder.line(ticket_type_id)
+        if not line.shows(ticket_type.available, policy):
+            return False
+        if policy is WaitingListPolicy.STRICT:
+            first = line.head[0] if line.head else None
+            if first and first.quantity > ticket_type.available:
+                return True
+        else:
+            first = next((waiting for waiting in line.head if waiting.quantity <= ticket_type.available), None)
+        if first is None:
+            return line.is_whole
+        if builder.promoted == STEP:
+            return False
+        _promote(builder, first)
+
+
+def _promote(builder: DecisionBuilder, booking: Booking) -> None:
+    event, now = builder.event, builder.now
+    promoted = replace(with_tickets(booking, event, now), grace_until=_grace_until(booking, event, now), updated_at=now)
+    builder.change(booking, promoted)
+    builder.add_fact(
+        BookingPromoted(
+            ticket_type_id=booking.ticket_type_id,
+            customer_id=booking.customer_id,
+            quantity=booking.quantity,
+            queue_number=booking.queue_number or 0,
+            status=promoted.status,
+            payment_status=promoted.payment_status,
+            expires_at=promoted.expires_at,
+            grace_until=promoted.grace_until,
+        ),
+        booking,
+    )
+
+
+def _grace_until(booking: Booking, event: Event, now: datetime) -> datetime | None:
+    """Until when somebody promoted past the deadline may still cancel."""
+    if event.starts_at is None or not event.is_past_deadline(booking.cancellation_deadline_hours, now):
+        return None
+    return min(now + GRACE, event.starts_at)
+
+
+def _close_bookings(builder: DecisionBuilder) -> bool:
+    """A cancelled event cancels every live booking, a completed one those who wait. True when none is left.
+
+    Those of one step in the order of their ids, whichever way a storage found them.
+    """
+    for booking in sorted(builder.take_closing(STEP), key=lambda each: each.id.int):
+        cancel_booking(builder, booking, "event")
+    left = sum(_left_to_close(builder.event.status, ticket_type) for ticket_type in builder.ticket_types)
+    return left == 0
+
+
+def _left_to_close(status: EventStatus, ticket_type: TicketType) -> int:
+    return ticket_type.waiting + (ticket_type.taken if status is EventStatus.CANCELLED else 0)
+
+
+def cancel_booking(builder: DecisionBuilder, booking: Booking, by: str) -> Booking:
+    """End a live booking; whatever it took is free again, exactly once (promise 4)."""
+    is_paid = booking.payment_status is PaymentStatus.TAKEN
+    cancelled = replace(
+        booking,
+        status=BookingStatus.CANCELLED,
+        payment_status=PaymentStatus.REFUND_PENDING if is_paid else PaymentStatus.NONE,
+        expires_at=None,
+        updated_at=builder.now,
+    )
+    builder.change(booking, cancelled)
+    if is_paid and booking.paid_by is not None and booking.paid_with is not None:
+        owe_refund(builder, booking, booking.paid_by, booking.paid_with)
+    builder.add_fact(
+        BookingCancelled(
+            ticket_type_id=booking.ticket_type_id,
+            customer_id=booking.customer_id,
+            quantity=booking.quantity,
+            was=booking.status,
+            by=by,
+            payment_status=cancelled.payment_status,
+        ),
+        booking,
+    )
+    return cancelled
+
+
+def owe_refund(builder: DecisionBuilder, booking: Booking, charge_id: UUID, method: PaymentMethod) -> None:
+    """Give all of a charge back, once; it goes out behind this decision (promise 8)."""
+    builder.add_payment(
+        Payment(
+            id=refund_of(charge_id),
+            event_id=booking.event_id,
+            booking_id=booking.id,
+            kind=PaymentKind.REFUND,
+            status=ChargeStatus.PENDING,
+            method=method,
+            amount=booking.amount,
+            created_at=builder.now,
+            tried_at=builder.now,
+            ask_at=builder.now,
+        )
+    )

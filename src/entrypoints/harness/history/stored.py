@@ -1,0 +1,85 @@
+"""What is stored at the end, read through the storage port, so that it is the same over every adapter."""
+
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+from msgspec import Struct
+
+from ....application.ports.idempotency import Answer, Key
+from ....application.ports.storage import Storage
+from ....domain.booking import Booking
+from ....domain.event import EventState
+from ....domain.facts import Fact
+from .history import History
+
+NOT_KEPT: Final = frozenset(
+    {
+        "not-found",
+        "not-allowed",
+        "invalid-request",
+        "idempotency-key-reused",
+        "request-in-progress",
+        "payment-under-way",
+        "not-on-sale",
+        "too-many-events",
+        "stale-version",
+        "not-signed-in",
+        "invalid-token",
+        "too-many-requests",
+    }
+)
+"""Refusals that no key remembers (API.md)."""
+
+AT_ONCE: Final = 2_000
+"""Rows that are read together."""
+
+
+class Stored(Struct, frozen=True, kw_only=True):
+    """The events that a history is about: as they are, their facts in order, their bookings, and the answers to keys.
+
+    `remembered` holds what is kept for the keys of the history, by customer and key; None: nobody looked.
+    """
+
+    events: dict[UUID, EventState]
+    facts: dict[UUID, Sequence[Fact]]
+    bookings: dict[UUID, Booking]
+    remembered: dict[tuple[UUID, str], Answer] | None = None
+
+    @classmethod
+    async def load(cls, storage: Storage, history: History, *, keys: bool = True) -> "Stored":
+        """Look when nothing is under way any more; only then do keys and bookings belong to the same moment.
+
+        Raises: Unavailable.
+        """
+        calls = [operation.call for operation in history.operations()]
+        event_ids = {call.event_id for call in calls}
+        events: dict[UUID, EventState] = {}
+        facts: dict[UUID, Sequence[Fact]] = {}
+        bookings: dict[UUID, Booking] = {}
+        async with storage.snapshot() as snapshot:
+            last: UUID | None = None
+            while states := await snapshot.events(last, AT_ONCE):
+                events.update((state.event.id, state) for state in states if state.event.id in event_ids)
+                last = states[-1].event.id
+            for event_id in events:
+                found: list[Fact] = []
+                while some := await snapshot.facts(event_id, found[-1].seq if found else 0, AT_ONCE):
+                    found += some
+                facts[event_id] = found
+            last = None
+            while rows := await snapshot.bookings(last, AT_ONCE):
+                bookings.update((row.booking.id, row.booking) for row in rows if row.booking.event_id in event_ids)
+                last = rows[-1].booking.id
+        asked = {Key(call.customer_id, call.key) for call in calls if call.customer_id and call.key}
+        remembered = await _remembered(storage, sorted(asked, key=str)) if keys else None
+        return cls(events=events, facts=facts, bookings=bookings, remembered=remembered)
+
+
+async def _remembered(storage: Storage, keys: Sequence[Key]) -> dict[tuple[UUID, str], Answer]:
+    found: dict[tuple[UUID, str], Answer] = {}
+    for first in range(0, len(keys), AT_ONCE):
+        async with storage.begin() as unit_of_work:
+            some = await unit_of_work.inventories.remembered(keys[first : first + AT_ONCE])
+        found.update(((key.user_id, key.text), each.answer) for key, each in some.items())
+    return found

@@ -1,0 +1,329 @@
+"""An application in this process, its use cases called as they are."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from dependency_injector.providers import Object
+
+from ....application.bookings.cancel_booking import Cancellation
+from ....application.bookings.pay_booking import Bill, PaymentUnknown
+from ....application.pages import Page
+from ....application.ports.idempotency import Answer, IdempotentRequest, Key, Replayed
+from ....application.ports.payments import GatewaySilent
+from ....application.ports.system import Clock
+from ....domain.booking import Booking
+from ....domain.decisions.book import Book
+from ....domain.decisions.cancel import Cancel
+from ....domain.decisions.organize import AddTicketType, Initialize
+from ....domain.event import EventState
+from ....domain.facts import Fact
+from ....domain.payment import Payment
+from ....domain.refusals import Refusal
+from ....domain.user import Actor
+from ....domain.values.money import Money
+from ...container import Container
+from .box_office import (
+    BookingLook,
+    BookingSeen,
+    CancellationSeen,
+    EventLook,
+    EventSeen,
+    FactSeen,
+    Names,
+    Order,
+    Outcome,
+    PaymentSeen,
+    Replay,
+    TicketTypeSeen,
+)
+from .model import SILENT, TAKES
+from .troubled import Trouble, TroubledStorage
+
+PAGE = 2
+"""Items that are read at once: few, so that lists are read in several pieces."""
+
+
+class HarnessIds:
+    """Ids that count upwards, so that a run can be repeated."""
+
+    def __init__(self, first: int) -> None:
+        self._next = first
+
+    def new(self) -> UUID:
+        """The next number, dressed as a UUID of version 7."""
+        number = self._next
+        self._next += 1
+        return UUID(int=(number << 80) | (0x7 << 76) | (0x2 << 62) | number)
+
+
+class HarnessGateway:
+    """A provider with a ledger: `tok_ok`, `tok_decline`, and `tok_timeout`, which takes the money and says nothing."""
+
+    def __init__(self) -> None:
+        self._charges: dict[UUID, tuple[bool, Money]] = {}
+        self._refunds: dict[UUID, UUID] = {}
+
+    @property
+    def kept(self) -> int:
+        """What was taken and not given back, in minor units."""
+        taken = sum(amount.amount for is_taken, amount in self._charges.values() if is_taken)
+        return taken - sum(self._charges[charge][1].amount for charge in self._refunds.values())
+
+    async def charge(self, reference: UUID, amount: Money, token: str) -> bool:
+        """Take the money, once per reference."""
+        self._charges.setdefault(reference, (token in (TAKES, SILENT), amount))
+        if token == SILENT:
+            raise GatewaySilent
+        return self._charges[reference][0]
+
+    async def find_charge(self, reference: UUID) -> bool | None:
+        """What became of a charge."""
+        charge = self._charges.get(reference)
+        return None if charge is None else charge[0]
+
+    async def refund(self, reference: UUID, charge_reference: UUID, amount: Money) -> bool:
+        """Give the money back, once per reference and never more than was taken."""
+        is_taken, taken = self._charges[charge_reference]
+        assert is_taken
+        assert amount == taken
+        assert charge_reference not in self._refunds.values() or self._refunds.get(reference) == charge_reference
+        self._refunds[reference] = charge_reference
+        return True
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class InProcess:
+    """A `BoxOffice` over a container: its use cases are called, its queries read.
+
+    The container is the application's own, with the storage that is to be tried, empty and with its schema. Its clock,
+    ids and payment provider are overridden here, and its commits may be given `Trouble`.
+    """
+
+    def __init__(self, container: Container, clock: Clock) -> None:
+        self._container = container
+        self._clock = clock
+        self._gateway = HarnessGateway()
+        self._names = Names()
+        self._last_seqs: dict[UUID, int] = {}
+        container.clock.override(Object(clock))
+        # Far from the ids in the machine's commands.
+        container.ids.override(Object(HarnessIds(1_000_000)))
+        container.payment_gateway.override(Object(self._gateway))
+        # The clock stands still meanwhile: whoever waits for another payment looks as often, and no second goes by.
+        container.pay_booking.add_kwargs(pause=lambda _: asyncio.sleep(0))
+        self._storage = TroubledStorage(container.storage())
+        container.storage.override(Object(self._storage))
+
+    async def give(self, orders: Sequence[Order]) -> list[Outcome]:
+        """See `BoxOffice`. The turnstile decides them in their order."""
+        return list(await asyncio.gather(*(self._outcome(order) for order in orders)))
+
+    async def _outcome(self, order: Order) -> Outcome:
+        try:
+            answer: Outcome = self._seen(await self._do(order))
+        except Refusal as refusal:
+            return refusal.code
+        except PaymentUnknown:
+            return "payment-unknown"
+        except Replayed as replayed:
+            before = replayed.answer
+            return Replay(before.body.decode() if before.status == 409 else order.read(before.body))
+        return answer
+
+    async def _do(self, order: Order) -> Any:
+        box_office, command = self._container, order.command
+        once: IdempotentRequest[Any] | None = None
+        if order.key is not None:
+            # One key comes with one command here, so that there is nothing to tell apart by a fingerprint.
+            once = IdempotentRequest(key=Key(command.actor.user_id, order.key), fingerprint=b"", render=self._render)
+        self._meet(command.actor.user_id)
+        match command:
+            case Initialize():
+                self._meet(command.event_id, *(id_ for id_, _ in command.ticket_types))
+                return await box_office.initialize_event()(command, once)
+            case Book():
+                self._meet(command.booking_id)
+                return await box_office.book_ticket()(command, once)
+            case Cancel():
+                return await box_office.cancel_booking()(command, once)
+            case Bill():
+                return await box_office.pay_booking()(command, once)
+            case AddTicketType():
+                self._meet(command.ticket_type_id)
+        return await box_office.change_event()(command, once)
+
+    def _meet(self, *ids: UUID) -> None:
+        """The application takes the machine's ids as they are."""
+        for id_ in ids:
+            self._names.give(id_, id_)
+
+    def _render(self, result: Any) -> Answer:
+        if isinstance(result, Refusal):
+            return Answer(status=409, body=result.code.encode())
+        booking = result.booking if isinstance(result, Cancellation) else result
+        return Answer(status=200, body=msgspec.json.encode(self._seen(result)), subject_id=booking.id)
+
+    async def event(self, event_id: UUID, actor: Actor) -> EventLook | str:
+        """See `BoxOffice`."""
+        box_office = self._container
+        after = self._last_seqs.get(event_id, 0)
+        changes: list[Fact] = []
+        try:
+            state = await box_office.read_event()(event_id, actor)
+            bookings = await _all(
+                lambda before: box_office.list_event_bookings()(event_id, actor, before=before, limit=PAGE)
+            )
+            line = await _all(lambda place: box_office.read_waiting_list()(event_id, actor, after=place, limit=PAGE))
+            while facts := await box_office.read_changes()(event_id, actor, after=after, limit=PAGE):
+                changes += facts
+                after = facts[-1].seq
+        except Refusal as refusal:
+            return refusal.code
+        self._last_seqs[event_id] = after
+        return EventLook(
+            event=self._seen(state),
+            bookings=[self._seen(each) for each in bookings],
+            waiting_list=[self._seen(each) for each in line],
+            changes=[self._seen(each) for each in changes],
+        )
+
+    async def booking(self, booking_id: UUID, actor: Actor) -> BookingLook | str:
+        """See `BoxOffice`."""
+        try:
+            booking = await self._container.read_booking()(booking_id, actor)
+            payments = await self._container.list_payments()(booking_id, actor)
+        except Refusal as refusal:
+            return refusal.code
+        return BookingLook(booking=self._seen(booking), payments=[self._seen(each) for each in payments])
+
+    async def bookings_of(self, actor: Actor) -> list[BookingSeen]:
+        """See `BoxOffice`."""
+        found = await _all(lambda before: self._container.list_bookings()(actor, before=before, limit=PAGE))
+        return [self._seen(each) for each in found]
+
+    async def promote(self, event_id: UUID) -> int:
+        """See `BoxOffice`."""
+        return await self._container.promote_from_waitlist()(event_id)
+
+    async def sweep(self) -> int:
+        """See `BoxOffice`."""
+        swept = await self._container.sweep()()
+        assert swept.is_ours, "nobody else sweeps here"
+        return swept.payments
+
+    async def trouble(self, trouble: Trouble) -> None:
+        """See `BoxOffice`."""
+        self._storage.troubles.append(trouble)
+
+    async def money_kept(self) -> int:
+        """See `BoxOffice`."""
+        return self._gateway.kept
+
+    async def breaches(self) -> list[str]:
+        """See `BoxOffice`."""
+        verdict = await self._container.verify_promises()()
+        return [f"promise {each.promise}: {each.what}" for each in verdict.breaches]
+
+    async def close(self) -> None:
+        """See `BoxOffice`."""
+        try:
+            await self._container.turnstile().close()
+        finally:
+            await self._storage.close()
+
+    def _seen(self, result: Any) -> Any:
+        """What an application answers, as the machine knows it."""
+        match result:
+            case Cancellation():
+                seen: Any = CancellationSeen(booking=self._seen(result.booking), promoted_count=result.promoted_count)
+            case Booking():
+                seen = _booking(result.as_of(self._clock.now()))
+            case EventState():
+                seen = _event(result, self._clock.now())
+            case Fact():
+                seen = _fact(result)
+            case _:
+                seen = _payment(result)
+        return self._names.translated(seen)
+
+
+async def _all(read: Callable[[Any], Awaitable[Page[Any, Any]]]) -> list[Any]:
+    """A whole list, piece by piece."""
+    items, page = [], await read(None)
+    while True:
+        items += page.items
+        if page.next is None:
+            return items
+        page = await read(page.next)
+
+
+def _booking(booking: Booking) -> BookingSeen:
+    return BookingSeen(
+        id=booking.id,
+        event_id=booking.event_id,
+        ticket_type_id=booking.ticket_type_id,
+        customer_id=booking.customer_id,
+        quantity=booking.quantity,
+        status=booking.status.value,
+        amount=booking.amount,
+        payment_status=booking.payment_status.value,
+        position=booking.place.position if booking.place else None,
+        tickets_ahead=booking.place.tickets_ahead if booking.place else None,
+        expires_at=booking.expires_at,
+        created_at=booking.created_at,
+    )
+
+
+def _event(state: EventState, now: datetime) -> EventSeen:
+    event = state.event
+    return EventSeen(
+        id=event.id,
+        organizer_id=event.organizer_id,
+        starts_at=event.starts_at,
+        max_tickets_per_customer=event.max_tickets_per_customer,
+        payment_window_minutes=event.payment_window_minutes,
+        cancellation_deadline_hours=event.cancellation_deadline_hours,
+        waiting_list_policy=event.waiting_list_policy.value,
+        status=event.status.value,
+        version=event.version,
+        is_sold_out=state.is_sold_out(now),
+        ticket_types=[
+            TicketTypeSeen(
+                id=each.id,
+                name=each.name,
+                price=each.price,
+                total_tickets=each.total_tickets,
+                available_tickets=each.available,
+                waiting_list_count=each.waiting,
+            )
+            for each in state.ticket_types
+        ],
+    )
+
+
+def _fact(fact: Fact) -> FactSeen:
+    return FactSeen(
+        seq=fact.seq,
+        kind=fact.kind,
+        booking_id=fact.booking_id,
+        occurred_at=fact.occurred_at,
+        data=msgspec.to_builtins(fact.what.all_said),
+    )
+
+
+def _payment(payment: Payment) -> PaymentSeen:
+    return PaymentSeen(
+        id=payment.id,
+        kind=payment.kind.value,
+        status=payment.status.value,
+        method=payment.method.value,
+        amount=payment.amount,
+        created_at=payment.created_at,
+        settled_at=payment.settled_at,
+    )

@@ -1,0 +1,77 @@
+"""Several applications that are given the same, and have to answer the same."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
+from uuid import UUID
+
+from ....domain.user import Actor
+from .box_office import BookingLook, BookingSeen, BoxOffice, EventLook, Order, Outcome, difference
+from .troubled import Trouble
+
+Answer = TypeVar("Answer")
+
+
+class Lockstep:
+    """Gives everything to each of several applications; their outcomes and all that is read back must be equal.
+
+    Raises AssertionError where one differs from the first, saying where. The names are for that sentence.
+    """
+
+    def __init__(self, box_offices: Mapping[str, BoxOffice]) -> None:
+        self._box_offices = dict(box_offices)
+
+    async def give(self, orders: Sequence[Order]) -> list[Outcome]:
+        """See `BoxOffice`."""
+        return await self._each(lambda each: each.give(orders))
+
+    async def event(self, event_id: UUID, actor: Actor) -> EventLook | str:
+        """See `BoxOffice`."""
+        return await self._each(lambda each: each.event(event_id, actor))
+
+    async def booking(self, booking_id: UUID, actor: Actor) -> BookingLook | str:
+        """See `BoxOffice`."""
+        return await self._each(lambda each: each.booking(booking_id, actor))
+
+    async def bookings_of(self, actor: Actor) -> list[BookingSeen]:
+        """See `BoxOffice`."""
+        return await self._each(lambda each: each.bookings_of(actor))
+
+    async def promote(self, event_id: UUID) -> int:
+        """See `BoxOffice`."""
+        return await self._each(lambda each: each.promote(event_id))
+
+    async def sweep(self) -> int:
+        """See `BoxOffice`."""
+        return await self._each(lambda each: each.sweep())
+
+    async def trouble(self, trouble: Trouble) -> None:
+        """See `BoxOffice`."""
+        await self._each(lambda each: each.trouble(trouble))
+
+    async def money_kept(self) -> int:
+        """See `BoxOffice`."""
+        return await self._each(lambda each: each.money_kept())
+
+    async def breaches(self) -> list[str]:
+        """See `BoxOffice`. Of all of them: these need not be equal, there may be none."""
+        return [f"{name}: {breach}" for name, each in self._box_offices.items() for breach in await each.breaches()]
+
+    async def close(self) -> None:
+        """See `BoxOffice`."""
+        for each in self._box_offices.values():
+            await each.close()
+
+    async def _each(self, ask: Callable[[BoxOffice], Awaitable[Answer]]) -> Answer:
+        answers: dict[str, Answer] = {}
+        for name, each in self._box_offices.items():
+            try:
+                answers[name] = await ask(each)
+            except Exception as error:
+                error.add_note(f"raised by {name}")
+                raise
+        first = next(iter(answers))
+        for name, answer in answers.items():
+            differs = difference(answer, answers[first])
+            if differs:
+                raise AssertionError(f"{name} differs from {first}: {differs}")
+        return answers[first]

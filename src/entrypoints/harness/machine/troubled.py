@@ -1,0 +1,103 @@
+"""A storage whose commits fail when it is told so, in the two ways in which those of a sound database may fail."""
+
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from enum import StrEnum
+
+from ....application.ports.errors import OutcomeUnknown, Retryable
+from ....application.ports.notifications import MailRepository, NotificationQueries, WebhookRepository
+from ....application.ports.observability import Statistics
+from ....application.ports.queries import Reads, Snapshot
+from ....application.ports.repositories import EventRepository, LeaseRepository, LimitRepository, UserRepository
+from ....application.ports.storage import Storage, UnitOfWork
+
+
+class Trouble(StrEnum):
+    """What becomes of a commit: the database undoes the transaction, or does it and the answer is lost."""
+
+    UNDONE = "undone"
+    UNANSWERED = "unanswered"
+
+
+class TroubledStorage:
+    """Another storage, in front of which the next commits get the troubles that wait in `troubles`.
+
+    No outcome may be another for it: what was undone has to be gone and is done again, what was done is looked up. Two
+    wait at most: a database that fails again and again may be told of.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self.troubles: deque[Trouble] = deque(maxlen=2)
+        self._storage = storage
+
+    @property
+    def reads(self) -> Reads:
+        """See `Storage`."""
+        return self._storage.reads
+
+    @property
+    def telling(self) -> NotificationQueries:
+        """See `Storage`."""
+        return self._storage.telling
+
+    @property
+    def figures(self) -> Statistics:
+        """See `Storage`."""
+        return self._storage.figures
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[UnitOfWork]:
+        """See `Storage`."""
+        async with self._storage.begin() as unit_of_work:
+            yield _TroubledUnitOfWork(unit_of_work, self.troubles)
+
+    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
+        """See `Storage`."""
+        return self._storage.snapshot()
+
+    async def check_ready(self) -> None:
+        """See `Storage`."""
+        await self._storage.check_ready()
+
+    async def close(self) -> None:
+        """See `Storage`."""
+        await self._storage.close()
+
+
+class _TroubledUnitOfWork:
+    def __init__(self, unit_of_work: UnitOfWork, troubles: deque[Trouble]) -> None:
+        self._unit_of_work = unit_of_work
+        self._troubles = troubles
+
+    @property
+    def inventories(self) -> EventRepository:
+        return self._unit_of_work.inventories
+
+    @property
+    def users(self) -> UserRepository:
+        return self._unit_of_work.users
+
+    @property
+    def leases(self) -> LeaseRepository:
+        return self._unit_of_work.leases
+
+    @property
+    def webhooks(self) -> WebhookRepository:
+        return self._unit_of_work.webhooks
+
+    @property
+    def mails(self) -> MailRepository:
+        return self._unit_of_work.mails
+
+    @property
+    def limits(self) -> LimitRepository:
+        return self._unit_of_work.limits
+
+    async def commit(self) -> None:
+        trouble = self._troubles.popleft() if self._troubles else None
+        if trouble is Trouble.UNDONE:
+            raise Retryable
+        await self._unit_of_work.commit()
+        if trouble is Trouble.UNANSWERED:
+            raise OutcomeUnknown

@@ -1,0 +1,388 @@
+"""Clients: they book, cancel, pay, look, send again what was not answered, and write down what they were told."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from ....application.bookings.cancel_booking import Cancellation
+from ....application.bookings.pay_booking import Bill, PaymentUnknown
+from ....application.ports.errors import Unavailable
+from ....application.ports.idempotency import Answer, IdempotentRequest, Key, Replayed
+from ....domain.booking import Booking
+from ....domain.decisions.book import Book
+from ....domain.decisions.cancel import Cancel
+from ....domain.decisions.organize import Edit, EditTicketType
+from ....domain.event import (
+    EventChanges,
+    EventState,
+    EventStatus,
+    TicketTypeChanges,
+    WaitingListPolicy,
+)
+from ....domain.payment import PaymentMethod
+from ....domain.refusals import Refusal
+from ....domain.user import Actor
+from ...container import Container
+from ..history import Call, History, Outcome
+from .faults import Weather
+from .processes import CountedIds, Gone, Process, Work
+from .scenario import Scenario, stream
+from .trace import Trace
+
+ORGANIZER: Final = Actor(UUID(int=1))
+LONGEST_ANSWER: Final = 120.0
+"""Seconds within which every request that was not lost is answered: nobody waits forever."""
+
+TRIES: Final = 4
+"""How often a request with a key is sent before its sender gives up."""
+
+
+class Known(Struct, frozen=True):
+    """A booking that somebody was told of."""
+
+    event_id: UUID
+    customer_id: UUID
+    booking_id: UUID
+    is_due: bool
+
+
+class SimulatedEvent(Struct, frozen=True):
+    """An event as clients know it."""
+
+    event_id: UUID
+    type_ids: tuple[UUID, ...]
+    has_price: bool
+
+
+class Request(Struct, frozen=True):
+    """What is sent: the call for the history, and how a process does it."""
+
+    call: Call
+    work: Callable[[Container, IdempotentRequest[Any] | None], Any]
+    told: Callable[[Any], Outcome]
+
+
+class Crowd:
+    """All the clients of one simulation."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        weather: Weather,
+        processes: Sequence[Process],
+        events: Sequence[SimulatedEvent],
+        history: History,
+        ids: CountedIds,
+        after_operation: Callable[[int], None],
+    ) -> None:
+        self.random = stream(scenario.seed, "clients")
+        self.left = scenario.operations
+        self.unexpected: list[str] = []
+        """What no client should ever be answered."""
+        self._scenario = scenario
+        self._weather = weather
+        self._trace: Trace = weather.trace
+        self._processes = processes
+        self._events = events
+        self._history = history
+        self._ids = ids
+        self._after_operation = after_operation
+        self._names = list(scenario.weights)
+        self._weights = list(scenario.weights.values())
+        self._known: deque[Known] = deque(maxlen=12)
+        self._last: Known | None = None
+        self._with_price = {event.event_id for event in events if event.has_price}
+        self._keys = 0
+
+    async def client(self, number: int) -> None:
+        """One client, until all operations are done. It does one thing at a time."""
+        random = self.random
+        pace = self._scenario.pace
+        while self.left > 0:
+            await asyncio.sleep(random.expovariate(1 / pace) if pace else 0)
+            name = random.choices(self._names, self._weights)[0]
+            request = self._request(name)
+            if self.left > 0:
+                await self._carry_out(number, request)
+
+    async def _carry_out(self, number: int, request: Request) -> None:
+        """Send it; with a key, again while nobody knows what became of it, and sometimes twice at once."""
+        call = request.call
+        # A key belongs to a customer.
+        may_have_key = call.name in _KEYED and call.customer_id is not None
+        if not may_have_key or self.random.random() >= self._scenario.keyed:
+            await self._send(number, request, None)
+            return
+        self._keys += 1
+        key = f"key {self._keys}"
+        for _ in range(TRIES):
+            if self.random.random() < 0.1:
+                # Impatient: the same once more, maybe to another process, while the first is under way.
+                await asyncio.gather(self._send(number, request, key), self._send(number, request, key))
+                return
+            if await self._send(number, request, key) or self.left <= 0:
+                return
+
+    async def _send(self, number: int, request: Request, key: str | None) -> bool:
+        """Whether it was answered."""
+        while not any(process.is_up for process in self._processes):  # noqa: ASYNC110 - virtual time
+            await asyncio.sleep(0.3)
+        self.left -= 1
+        self._after_operation(self.left)
+        call = request.call
+        if key is not None:
+            # With a key the server makes the id of a booking, another one each time that the request comes.
+            booking_id = None if call.name == "book" else call.booking_id
+            call = msgspec.structs.replace(call, key=key, booking_id=booking_id)
+        actor = Actor(call.customer_id) if call.customer_id else ORGANIZER
+        once = None if key is None else _once(Key(actor.user_id, key), request)
+        history = self._history
+        operation = history.invoke(number, call)
+        try:
+            outcome = request.told(await self._ask(lambda container: request.work(container, once)))
+        except Replayed as replayed:
+            if replayed.answer.status >= 400:
+                return self._fail(operation, call, replayed.answer.body.decode(), "again")
+            outcome = msgspec.json.decode(replayed.answer.body, type=Outcome)
+            return self._ok(operation, call, outcome, "again")
+        except Refusal as refusal:
+            return self._fail(operation, call, refusal.code)
+        except (Unavailable, PaymentUnknown, Gone, TimeoutError) as failure:
+            history.unknown(operation)
+            self._trace.outcomes[f"{call.name} unknown ({type(failure).__name__})"] += 1
+            await asyncio.sleep(2.0 * self.random.random() ** 2)
+            return False
+        return self._ok(operation, call, outcome)
+
+    def _ok(self, operation: int, call: Call, outcome: Outcome, how: str = "") -> bool:
+        self._history.ok(operation, outcome)
+        self._trace.outcomes[" ".join(filter(None, (call.name, outcome.status or "ok", how)))] += 1
+        if call.name == "book" and outcome.booking_id and call.customer_id:
+            is_due = call.event_id in self._with_price and outcome.status in ("held", "confirmed")
+            self._known.append(Known(call.event_id, call.customer_id, outcome.booking_id, is_due))
+        return True
+
+    def _fail(self, operation: int, call: Call, code: str, how: str = "") -> bool:
+        self._history.fail(operation, code)
+        self._trace.outcomes[" ".join(filter(None, (call.name, code, how)))] += 1
+        return True
+
+    async def _ask(self, work: Work) -> Any:
+        """Ask one of the processes. Raises: what it raises, Gone, TimeoutError when the client has no more patience."""
+        serving = [process for process in self._processes if process.is_up]
+        if not serving:
+            raise Gone
+        process = serving[int(self.random.random() * len(serving))]
+        loop = asyncio.get_running_loop()
+        is_impatient = not self._weather.is_calm and self.random.random() < 0.02
+        began = loop.time()
+        try:
+            async with asyncio.timeout(self._scenario.patience if is_impatient else LONGEST_ANSWER):
+                answer = await process.serve(work)
+        except TimeoutError:
+            if not is_impatient:
+                self.unexpected.append(f"not answered within {LONGEST_ANSWER:g} seconds, from {began:g} s on")
+            self._trace.fault("client-gone")
+            raise
+        except (Refusal, Replayed, Unavailable, PaymentUnknown, Gone):
+            raise
+        except Exception as error:
+            self.unexpected.append(f"a client was answered with {error!r}")
+            raise Gone from error
+        if self._weather.strikes("answer-lost"):
+            self._trace.fault("answer-lost")
+            raise Gone
+        return answer
+
+    # What they ask for.
+
+    def _request(self, name: str) -> Request:
+        make: dict[str, Callable[[], Request]] = {
+            "book": self._book,
+            "cancel": self._cancel,
+            "cancel-own": self._cancel_own,
+            "pay": self._pay,
+            "booking": self._look,
+            "status": self._status,
+            "total": self._total,
+            "promote": self._promote,
+        }
+        return make[name]() if name in make else self._edit(name)
+
+    def _one(self, things: Sequence[Any]) -> Any:
+        return things[int(self.random.random() * len(things))]
+
+    def _pick(self) -> Known | None:
+        """A booking that somebody was told of; often the same that somebody else has just picked."""
+        if self._last is not None and self.random.random() < 0.3:
+            return self._last
+        if not self._known:
+            return None
+        self._last = self._one(self._known)
+        return self._last
+
+    def _customer(self) -> UUID:
+        return UUID(int=1_000 + int(self.random.random() * self._scenario.customers))
+
+    def _book(self) -> Request:
+        event: SimulatedEvent = self._one(self._events)
+        customer_id, type_id = self._customer(), self._one(event.type_ids)
+        quantity = 1 + int(self.random.random() * self._scenario.most_quantity)
+
+        def work(container: Container, once: IdempotentRequest[Booking] | None) -> Any:
+            command = Book(
+                booking_id=self._ids.new() if once else booking_id,
+                event_id=event.event_id,
+                actor=Actor(customer_id),
+                quantity=quantity,
+                ticket_type_id=type_id,
+            )
+            return container.book_ticket()(command, once)
+
+        booking_id = self._ids.new()
+        call = Call(
+            name="book",
+            event_id=event.event_id,
+            customer_id=customer_id,
+            ticket_type_id=type_id,
+            quantity=quantity,
+            booking_id=booking_id,
+        )
+        return Request(call, work, _booked)
+
+    def _cancel(self) -> Request:
+        known = self._pick()
+        if known is None:
+            return self._book()
+        is_organizer = self.random.random() < 0.2
+        actor = ORGANIZER if is_organizer else Actor(known.customer_id)
+        command = Cancel(event_id=known.event_id, actor=actor, booking_id=known.booking_id)
+        call = Call(
+            name="cancel",
+            event_id=known.event_id,
+            customer_id=None if is_organizer else known.customer_id,
+            booking_id=known.booking_id,
+        )
+        return Request(call, lambda container, once: container.cancel_booking()(command, once), _cancelled)
+
+    def _cancel_own(self) -> Request:
+        event: SimulatedEvent = self._one(self._events)
+        customer_id = self._customer()
+        command = Cancel(event_id=event.event_id, actor=Actor(customer_id))
+        call = Call(name="cancel", event_id=event.event_id, customer_id=customer_id)
+        return Request(call, lambda container, once: container.cancel_booking()(command, once), _cancelled)
+
+    def _pay(self) -> Request:
+        due = [each for each in self._known if each.is_due]
+        if not due:
+            return self._book()
+        known: Known = self._one(due)
+        is_cash = self.random.random() < 0.1
+        token = self._one(("tok_ok", "tok_ok", "tok_ok", "tok_decline", "tok_timeout"))
+        bill = Bill(
+            booking_id=known.booking_id,
+            actor=ORGANIZER if is_cash else Actor(known.customer_id),
+            method=PaymentMethod.CASH if is_cash else PaymentMethod.CARD,
+            token="" if is_cash else token,
+        )
+        call = Call(
+            name="pay",
+            event_id=known.event_id,
+            customer_id=None if is_cash else known.customer_id,
+            booking_id=known.booking_id,
+        )
+        return Request(call, lambda container, once: container.pay_booking()(bill, once), _booked)
+
+    def _look(self) -> Request:
+        known = self._pick()
+        if known is None:
+            return self._book()
+        actor = Actor(known.customer_id)
+        call = Call(name="booking", event_id=known.event_id, customer_id=known.customer_id, booking_id=known.booking_id)
+        return Request(call, lambda container, _: container.read_booking()(known.booking_id, actor), _booked)
+
+    def _status(self) -> Request:
+        event: SimulatedEvent = self._one(self._events)
+        type_id = self._one(event.type_ids)
+
+        def told(state: EventState) -> Outcome:
+            meant = next(each for each in state.ticket_types if each.id == type_id)
+            return Outcome(available=meant.available, waiting=meant.waiting)
+
+        call = Call(name="status", event_id=event.event_id, ticket_type_id=type_id)
+        return Request(call, lambda container, _: container.read_event()(event.event_id, ORGANIZER), told)
+
+    def _total(self) -> Request:
+        event: SimulatedEvent = self._one(self._events)
+        type_id, total = self._one(event.type_ids), 1 + int(self.random.random() * 12)
+        command = EditTicketType(
+            event_id=event.event_id,
+            actor=ORGANIZER,
+            ticket_type_id=type_id,
+            changes=TicketTypeChanges(total_tickets=total),
+        )
+        call = Call(name="total", event_id=event.event_id, ticket_type_id=type_id, quantity=total)
+        return Request(call, lambda container, once: container.change_event()(command, once), _changed)
+
+    def _promote(self) -> Request:
+        event: SimulatedEvent = self._one(self._events)
+        call = Call(name="promote", event_id=event.event_id)
+        return Request(call, lambda container, _: container.promote_from_waitlist()(event.event_id), _promoted)
+
+    def _edit(self, name: str) -> Request:
+        event: SimulatedEvent = self._one(self._events)
+        policy = None
+        match name:
+            case "policy":
+                policy = self._one(("strict", "fill"))
+                changes = EventChanges(waiting_list_policy=WaitingListPolicy(policy))
+            case "edit":
+                changes = EventChanges(description=f"Changed {int(self.random.random() * 100)}")
+            case _:
+                changes = EventChanges(status=_STATUSES[name])
+        command = Edit(event_id=event.event_id, actor=ORGANIZER, changes=changes)
+        call = msgspec.convert({"name": name, "event_id": event.event_id, "policy": policy}, Call)
+        return Request(call, lambda container, once: container.change_event()(command, once), _changed)
+
+
+_KEYED: Final = frozenset({"book", "cancel", "pay"})
+
+_STATUSES: Final = {
+    "pause": EventStatus.PAUSED,
+    "resume": EventStatus.ON_SALE,
+    "complete": EventStatus.COMPLETED,
+    "call_off": EventStatus.CANCELLED,
+}
+
+
+def _once(key: Key, request: Request) -> IdempotentRequest[Any]:
+    def render(result: Any) -> Answer:
+        if isinstance(result, Refusal):
+            return Answer(status=409, body=result.code.encode())
+        outcome = request.told(result)
+        return Answer(status=200, body=msgspec.json.encode(outcome), subject_id=outcome.booking_id)
+
+    fingerprint = msgspec.json.encode(msgspec.structs.replace(request.call, booking_id=None))
+    return IdempotentRequest(key=key, fingerprint=fingerprint, render=render)
+
+
+def _booked(booking: Booking) -> Outcome:
+    place = booking.place
+    return Outcome(status=booking.status.value, booking_id=booking.id, position=place.position if place else None)
+
+
+def _cancelled(cancellation: Cancellation) -> Outcome:
+    return Outcome(status="cancelled", booking_id=cancellation.booking.id, promoted=cancellation.promoted_count)
+
+
+def _changed(_: EventState) -> Outcome:
+    return Outcome()
+
+
+def _promoted(count: int) -> Outcome:
+    return Outcome(promoted=count)
