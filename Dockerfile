@@ -1,4 +1,4 @@
-# The service as an image: docker build -t boxoffice .  (with Stripe: --build-arg REQUIREMENTS=requirements-stripe.txt)
+# Build the service's image: docker build -t boxoffice .  (with Stripe: --build-arg REQUIREMENTS=requirements-stripe.txt)
 
 FROM python:3.11-slim-bookworm AS build
 ARG REQUIREMENTS=requirements.txt
@@ -14,11 +14,11 @@ RUN /opt/boxoffice/bin/pip install --no-deps --no-build-isolation . \
 
 FROM python:3.11-slim-bookworm
 COPY --from=build /opt/boxoffice /opt/boxoffice
-# Its number and not its name, by which Kubernetes sees that it is not root.
+# By number, not by name, so that Kubernetes can verify that it is not root.
 RUN install --directory --owner=10001 --group=10001 --mode=0700 /srv/boxoffice /srv/boxoffice/data
 USER 10001:10001
 WORKDIR /srv/boxoffice
-# The SQLite file of the default; a service on MySQL or MariaDB keeps nothing here.
+# For the default SQLite file; a service on MySQL or MariaDB stores nothing here.
 VOLUME ["/srv/boxoffice/data"]
 ENV PATH=/opt/boxoffice/bin:$PATH PYTHONDONTWRITEBYTECODE=1
 ENV BOXOFFICE_HOST=0.0.0.0 BOXOFFICE_PORT=8000 BOXOFFICE_WORKERS=2

@@ -1,4 +1,4 @@
-# Needs GNU make, /bin/sh and Python 3.11 or newer; everything else is put into .venv.
+# Needs GNU make, /bin/sh and Python 3.11 or newer; installs everything else into .venv.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -12,7 +12,7 @@ SEEDS ?= 10000
 FROM ?= 0
 ROUNDS ?= 3
 
-# Their own tests cover the rules and the use cases to the last branch; tracing the others would only slow them.
+# These tests alone cover every branch of the rules and use cases; tracing the other tests would only slow them down.
 HEXAGON := tests/domain tests/application
 
 VENV := .venv
@@ -22,7 +22,7 @@ PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" $(UPGRADE)
 
-# What has been installed is remembered in files that are newer than what they were made from.
+# Marker files record completed installations; make compares their times with the lock files.
 PYTHON_READY := $(VENV)/.python-ready
 RUN_READY := $(VENV)/.run-ready
 DEV_READY := $(VENV)/.dev-ready
@@ -30,42 +30,42 @@ AUDIT_READY := $(VENV)/audit/.ready
 CLIENTS_READY := $(VENV)/clients/.ready
 NPM := tests/clients/package.json tests/clients/package-lock.json
 
-# All that is shipped is in the last, with the same versions.
+# requirements-dev.txt contains every shipped package, in the same version.
 AUDITED := requirements-audit.txt requirements-build.txt requirements-clients.txt requirements-dev.txt
 
-help: ## Say what can be made
+help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
 
 run: $(RUN_READY) ## Serve on 127.0.0.1:8000 with SQLite under data/ (HOST=, PORT=)
 	@exec $(BIN)/boxoffice serve --host $(HOST) --port $(PORT)
 
-test: $(DEV_READY) clients mariadb galera ## Run every test, with MariaDB, and hold the rules to full branch coverage
+test: $(DEV_READY) clients mariadb galera ## Run every test, with MariaDB; require full branch coverage of the rules
 	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-fail-under=100 $(HEXAGON)
 	$(BIN)/python -m pytest -n $(WORKERS) $(HEXAGON:%=--ignore=%)
 
-check: $(DEV_READY) ## Check format, lint, types and contracts, and run the fast tests
+check: $(DEV_READY) ## Check format, lint, types and import contracts, and run the fast tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n $(WORKERS) -m 'not mysql and not slow'
 
-torture: $(DEV_READY) mariadb galera ## Try for hours to break each promise: docs/proof.md
+torture: $(DEV_READY) mariadb galera ## Run every trial of docs/proof.md in full, for hours
 	$(BIN)/python -m pytest --long tests/properties tests/faults tests/galera tests/wire
 	$(MAKE) simulate
 	$(BIN)/python -m tests.mutants
 
-simulate: $(RUN_READY) ## Hold the promises through simulated faults, seed by seed (SEEDS=, FROM=)
+simulate: $(RUN_READY) ## Check the promises under simulated faults, seed by seed (SEEDS=, FROM=)
 	$(BIN)/boxoffice simulate --seeds $(SEEDS) --from $(FROM)
 
-bench: $(DEV_READY) mariadb peer ## Measure, each figure beside its baseline (ROUNDS=)
+bench: $(DEV_READY) mariadb peer ## Measure each figure beside its baseline (ROUNDS=)
 	$(BIN)/python -m bench --rounds $(ROUNDS) --keep
 
-format: $(DEV_READY) ## Format the code and mend what can be mended by itself
+format: $(DEV_READY) ## Format the code and apply automatic lint fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lock: $(PYTHON_READY) ## Lock the dependencies again, with hashes (UPGRADE=--upgrade for newer ones)
+lock: $(PYTHON_READY) ## Regenerate the lock files, with hashes (UPGRADE=--upgrade for newer versions)
 	test -x $(VENV)/lock/bin/uv || $(BIN)/python -m venv $(VENV)/lock
 	$(VENV)/lock/bin/python -m pip --disable-pip-version-check install --quiet $(UV)
 	$(VENV)/lock/bin/$(LOCK) -o requirements-build.txt --group build
@@ -78,14 +78,14 @@ lock: $(PYTHON_READY) ## Lock the dependencies again, with hashes (UPGRADE=--upg
 	$(VENV)/lock/bin/$(LOCK) -o requirements-dev.txt pyproject.toml --all-extras --group dev -c requirements-stripe.txt \
 		-c requirements-otel.txt -c requirements-sentry.txt
 
-audit: $(AUDIT_READY) ## Ask the package index whether anything locked is known to be vulnerable
+audit: $(AUDIT_READY) ## Check the locked packages for known vulnerabilities
 	$(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
 		$(AUDITED:%=-r %)
 
-licences: $(DEV_READY) ## List the licences of what is shipped: docs/licences.md
+licences: $(DEV_READY) ## Regenerate docs/licences.md, the licences of all shipped packages
 	$(BIN)/python tools/licences.py > docs/licences.md
 
-clean: ## Remove what was made, but not data/
+clean: ## Remove generated files, except data/
 	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* htmlcov .hypothesis .import_linter_cache .mypy_cache \
 		.pytest_cache .ruff_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -95,21 +95,21 @@ clients: $(CLIENTS_READY)
 mariadb:
 	@tools/mariadb.sh
 
-# A baseline in Node: without npm, its rows are left out.
+# A baseline in Node; without npm its rows are omitted.
 peer:
 	@if command -v npm >/dev/null; then cd bench/peer && npm ci --silent --no-audit --no-fund; \
-	else echo "There is no npm: the rows with the usual way in Node are left out."; fi
+	else echo "npm not found: the rows with the usual way in Node are omitted."; fi
 
 galera: mariadb
 	@tools/galera.sh
 
 $(PYTHON_READY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Boxoffice needs Python 3.11 or newer: say which with make PYTHON=/path/to/python3" >&2; exit 1; }
+		{ echo "Boxoffice needs Python 3.11 or newer; choose one with make PYTHON=/path/to/python3" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-# The link is for mypy, which finds a package by the name of its folder.
+# mypy finds a package by the name of its folder, hence the link.
 $(RUN_READY): $(PYTHON_READY) requirements.txt requirements-build.txt pyproject.toml setup.py
 	$(PIP_INSTALL) --no-deps --require-hashes -r requirements-build.txt -r requirements.txt
 	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
@@ -125,7 +125,7 @@ $(AUDIT_READY): $(PYTHON_READY) requirements-audit.txt
 	$(VENV)/audit/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r requirements-audit.txt
 	@touch $@
 
-# Generators of clients, for tests/clients: those in Python, with a Java of their own, and those in JavaScript.
+# Client generators for tests/clients: in Python (with a bundled Java) and in JavaScript.
 $(CLIENTS_READY): $(PYTHON_READY) requirements-clients.txt $(NPM) tools/node.sh
 	@tools/node.sh
 	$(PYTHON) -m venv $(VENV)/clients

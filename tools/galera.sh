@@ -1,7 +1,7 @@
 #!/bin/sh
-# Bring Galera's library, which makes a cluster of the MariaDB servers that the tests start, or say in one line what to set.
+# Install Galera's library, with which the tests run a cluster of MariaDB servers, or print one line about what to do instead.
 #
-# One package (Debian's galera-4, less than 3 MB), which starts nothing and depends on nothing that is not there already.
+# Installs one package (Debian's galera-4, less than 3 MB) without services or further dependencies.
 set -eu
 
 found() {
@@ -12,7 +12,7 @@ found() {
 }
 
 give_up() {
-    echo "The tests of a cluster need Galera: install its library (galera-4), or set BOXOFFICE_TEST_MYSQL_URL=mysql+asyncmy://user:password@host:3306/ to leave them out ($1)" >&2
+    echo "The cluster tests need Galera: install its library (galera-4), or set BOXOFFICE_TEST_MYSQL_URL=mysql+asyncmy://user:password@host:3306/ to skip them ($1)" >&2
     exit 1
 }
 
@@ -20,13 +20,13 @@ if [ -n "${BOXOFFICE_TEST_MYSQL_URL:-}" ] || found; then
     exit 0
 fi
 
-command -v apt-get >/dev/null || give_up "no apt-get here to install it with"
+command -v apt-get >/dev/null || give_up "apt-get not found"
 if [ "$(id -u)" = 0 ]; then
     as_root=""
 elif sudo -n true 2>/dev/null; then
     as_root="sudo -n"
 else
-    give_up "neither root nor sudo without a password, to install it with"
+    give_up "installing it needs root, or sudo without a password"
 fi
 
 apt() {
@@ -35,7 +35,7 @@ apt() {
 
 echo "Installing Galera for the tests (the library only, no service)" >&2
 apt install --yes --no-remove --no-install-recommends galera-4 || {
-    apt update || echo "apt-get update failed; trying with the lists that are here" >&2
+    apt update || echo "apt-get update failed; trying with the existing package lists" >&2
     apt install --yes --no-remove --no-install-recommends galera-4 || give_up "apt-get could not install galera-4"
 }
-found || give_up "galera-4 brought no libgalera_smm.so"
+found || give_up "galera-4 contains no libgalera_smm.so"

@@ -1,9 +1,8 @@
 #!/bin/sh
-# Bring the MariaDB server that the tests start for themselves, or say in one line what to set.
+# Install the MariaDB server that the tests start themselves, or print one line about what to do instead.
 #
-# Only the packages with the programs are installed (Debian's mariadb-server-core, and mariadb-client for mariadb-dump), not
-# the one with the service: nothing is started, no user, data directory or setting is made, and nothing is removed to make
-# room.
+# Installs only the packages with the programs (Debian's mariadb-server-core, and mariadb-client for mariadb-dump), not the
+# service: it starts nothing, creates no user, data directory or setting, and removes no package.
 set -eu
 
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
@@ -23,28 +22,28 @@ if [ -n "${BOXOFFICE_TEST_MYSQL_URL:-}" ] || found; then
     exit 0
 fi
 
-command -v apt-get >/dev/null || give_up "no apt-get here to install it with"
+command -v apt-get >/dev/null || give_up "apt-get not found"
 if [ "$(id -u)" = 0 ]; then
     as_root=""
 elif sudo -n true 2>/dev/null; then
     as_root="sudo -n"
 else
-    give_up "neither root nor sudo without a password, to install it with"
+    give_up "installing it needs root, or sudo without a password"
 fi
 
 apt() {
     $as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" >&2
 }
 
-# Ubuntu 22.04 has the version in the package's name.
+# On Ubuntu 22.04 the package's name contains the version.
 server_package() {
     apt-cache search --names-only '^mariadb-server-core(-[0-9.]+)?$' | cut -d ' ' -f 1 | sort -V | head -n 1
 }
 
 echo "Installing MariaDB's server for the tests (the programs only, no service)" >&2
-apt update || echo "apt-get update failed; trying with the lists that are here" >&2
+apt update || echo "apt-get update failed; trying with the existing package lists" >&2
 server=$(server_package)
-[ -n "$server" ] || give_up "no package mariadb-server-core here"
+[ -n "$server" ] || give_up "no package mariadb-server-core found"
 client=$(echo "$server" | sed 's/server-core/client/')
 apt install --yes --no-remove --no-install-recommends "$server" "$client" || give_up "apt-get could not install $server"
-found || give_up "$server brought no mariadbd"
+found || give_up "$server contains no mariadbd"

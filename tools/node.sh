@@ -1,5 +1,5 @@
 #!/bin/sh
-# Bring Node.js and npm, which the tests of generated clients need, or say in one line what is missing.
+# Install Node.js and npm, which the tests of generated clients need, or print one line about what is missing.
 set -eu
 
 found() {
@@ -15,13 +15,13 @@ if found; then
     exit 0
 fi
 
-command -v apt-get >/dev/null || give_up "no apt-get here to install them with"
+command -v apt-get >/dev/null || give_up "apt-get not found"
 if [ "$(id -u)" = 0 ]; then
     as_root=""
 elif sudo -n true 2>/dev/null; then
     as_root="sudo -n"
 else
-    give_up "neither root nor sudo without a password, to install them with"
+    give_up "installing them needs root, or sudo without a password"
 fi
 
 apt() {
@@ -29,6 +29,6 @@ apt() {
 }
 
 echo "Installing Node.js for the tests of generated clients" >&2
-apt update || echo "apt-get update failed; trying with the lists that are here" >&2
+apt update || echo "apt-get update failed; trying with the existing package lists" >&2
 apt install --yes --no-remove --no-install-recommends nodejs npm || give_up "apt-get could not install them"
-found || give_up "the packages brought no node or npm"
+found || give_up "the packages contain no node or npm"

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Makes the two accounts of docs/operations.md in the database of compose.yaml: one migrates, the other serves.
+# Create the two accounts of docs/operations.md in the database of compose.yaml: one migrates, the other serves.
 set -eu
 
 for password in "$MIGRATING_PASSWORD" "$SERVING_PASSWORD"; do
     case "$password" in
         '' | *[!A-Za-z0-9_-]*)
-            echo "accounts.sh: passwords have letters, digits, - and _ only, since they become part of URLs" >&2
+            echo "accounts.sh: passwords must have only letters, digits, - and _, because they become part of URLs" >&2
             exit 1
             ;;
     esac

@@ -39,21 +39,29 @@ def _section(text: str, title: str) -> str:
     return text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
-@pytest.mark.parametrize("document", ["README.md", ".env.example", "docs/operations.md"])
+@pytest.mark.parametrize("document", [".env.example", "docs/settings.md"])
 def test_every_setting_is_named_and_no_other(document: str) -> None:
     named = set(re.findall(rf"\b{PREFIX}[A-Z_]+\b", _text(document)))
 
     assert {name for name in named if not name.startswith(TEST_PREFIX)} - {MISSPELT} == SETTINGS
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_document_names_an_unknown_setting(document: Path) -> None:
+    named = set(re.findall(rf"\b{PREFIX}[A-Z_]+\b", _text(document)))
+
+    assert {name for name in named if not name.startswith(TEST_PREFIX)} - {MISSPELT} <= SETTINGS
+
+
 def test_the_tables_of_settings_have_every_one() -> None:
-    for document, title in (("README.md", "Settings"), ("docs/operations.md", "Settings that need care")):
-        rows = re.findall(r"^\| `(\w+)` \|", _section(_text(document), title), re.MULTILINE)
+    for title in ("All settings", "Settings that need care"):
+        rows = re.findall(r"^\| `(\w+)` \|", _section(_text("docs/settings.md"), title), re.MULTILINE)
         assert sorted(rows) == sorted(SETTINGS)
 
 
-def test_the_readme_tells_the_defaults() -> None:
-    rows = dict(re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", _section(_text("README.md"), "Settings"), re.MULTILINE))
+def test_the_table_of_settings_tells_the_defaults() -> None:
+    table = _section(_text("docs/settings.md"), "All settings")
+    rows = dict(re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", table, re.MULTILINE))
 
     assert len(rows) == 11
     assert Settings.load(rows, Path("/nowhere")) == Settings()
@@ -79,7 +87,8 @@ def test_files_and_tests_that_are_named_exist(document: Path) -> None:
 
 
 def test_every_promise_names_the_tests_that_hold_it() -> None:
-    rows = re.findall(r"^\| (\d) \| .+ \| (.+) \|$", _section(_text("README.md"), "What it promises"), re.MULTILINE)
+    table = _section(_text("docs/proof.md"), "Promises and their tests")
+    rows = re.findall(r"^\| (\d) \| .+ \| (.+) \|$", table, re.MULTILINE)
 
     assert [number for number, _ in rows] == list("123456789")
     assert all(re.search(r"`tests/\S+::test_\w+`", tests) for _, tests in rows)
