@@ -51,14 +51,14 @@ class NotSignedIn(Refusal):
     """Nobody said who they are."""
 
     code = "not-signed-in"
-    default = "Sign in with POST /login and send the access token as a bearer token."
+    default = "Sign in, and send the access token as a bearer token."
 
 
 class InvalidToken(Refusal):
     """The access token is malformed, expired, revoked or not ours; or, with `is_refresh`, the refresh token is."""
 
     code = "invalid-token"
-    default = "The access token is not valid (any more); sign in again with POST /login."
+    default = "The access token is no longer valid; sign in again."
 
     def __init__(self, detail: str = "", *, is_refresh: bool = False) -> None:
         super().__init__(detail)
@@ -76,7 +76,7 @@ class TooManyRequests(Refusal):
     """More requests, or failures to sign in, than are let through. After `retry_after` seconds there is room again."""
 
     code = "too-many-requests"
-    default = "Too many requests; wait as many seconds as Retry-After says."
+    default = "Too many requests; try again in a moment."
 
     def __init__(self, detail: str = "", *, retry_after: int = 1) -> None:
         super().__init__(detail)

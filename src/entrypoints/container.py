@@ -122,7 +122,7 @@ def _observer(metrics: Metrics, tracing: "Tracing | None") -> Observer:
 
 
 def _metrics(settings: Settings, storage: Storage) -> Metrics:
-    return Metrics(_numbers(settings), storage.figures, __version__)
+    return Metrics(_numbers(settings), storage.statistics, __version__)
 
 
 def _numbers(settings: Settings) -> Counters:
@@ -242,7 +242,10 @@ class Container(DeclarativeContainer):
     tokens: Singleton[Tokens] = Singleton(_tokens, settings)
     refresh_tokens: Singleton[RefreshTokens] = Singleton(RandomRefreshTokens)
     payment_gateway: Singleton[PaymentGateway] = Singleton(_payment_gateway, settings)
-    reads = storage.provided.reads
+    event_queries = storage.provided.event_queries
+    booking_queries = storage.provided.booking_queries
+    payment_queries = storage.provided.payment_queries
+    account_queries = storage.provided.account_queries
     metrics = Singleton(_metrics, settings, storage)
     unforeseen = Singleton(_unforeseen, metrics, reports)
     observer = Singleton(_observer, metrics, tracing)
@@ -259,16 +262,16 @@ class Container(DeclarativeContainer):
     counted_failures = Singleton(_counted_failures, settings, failed_logins)
 
     book_ticket = Singleton(BookTicket, turnstile)
-    cancel_booking = Singleton(CancelBooking, turnstile, reads)
+    cancel_booking = Singleton(CancelBooking, turnstile, booking_queries)
     promote_from_waitlist = Singleton(PromoteFromWaitlist, turnstile)
-    resume_unsettled = Singleton(ResumeUnsettled, turnstile, reads)
+    resume_unsettled = Singleton(ResumeUnsettled, turnstile, event_queries)
     initialize_event = Singleton(_initialize_event, turnstile, settings)
     change_event = Singleton(ChangeEvent, turnstile)
 
-    pay_booking = Singleton(PayBooking, turnstile, reads, payment_gateway, ids)
-    list_payments = Singleton(ListPayments, reads)
-    expire_holds = Singleton(ExpireHolds, promote_from_waitlist, reads, clock)
-    settle_payments = Singleton(SettlePayments, turnstile, reads, payment_gateway, clock)
+    pay_booking = Singleton(PayBooking, turnstile, booking_queries, payment_queries, payment_gateway, ids)
+    list_payments = Singleton(ListPayments, booking_queries, payment_queries)
+    expire_holds = Singleton(ExpireHolds, promote_from_waitlist, event_queries, clock)
+    settle_payments = Singleton(SettlePayments, turnstile, booking_queries, payment_queries, payment_gateway, clock)
     sweep = Singleton(Sweep, expire_holds, settle_payments, storage, clock, ids, jitter=jitter)
 
     create_user = Singleton(CreateUser, storage, password_hasher, known_passwords, clock, ids)
@@ -276,14 +279,14 @@ class Container(DeclarativeContainer):
     limited_log_in = Singleton(LogInWithinLimits, log_in, counted_failures)
     refresh_session = Singleton(RefreshSession, storage, tokens, refresh_tokens, clock)
     log_out = Singleton(LogOut, storage, refresh_tokens, clock)
-    authenticate = Singleton(Authenticate, tokens, reads, clock)
-    read_profile = Singleton(ReadProfile, reads)
-    prove_password = Singleton(ProvePassword, reads, password_hasher, counted_failures)
+    authenticate = Singleton(Authenticate, tokens, account_queries, clock)
+    read_profile = Singleton(ReadProfile, account_queries)
+    prove_password = Singleton(ProvePassword, account_queries, password_hasher, counted_failures)
     change_profile = Singleton(ChangeProfile, storage, password_hasher, known_passwords, clock, counted_failures)
     grant_role = Singleton(GrantRole, storage, clock)
     disable_user = Singleton(DisableUser, storage, clock)
     enable_user = Singleton(EnableUser, storage, clock)
-    list_users = Singleton(ListUsers, reads)
+    list_users = Singleton(ListUsers, account_queries)
 
     courier: Singleton[WebhookSender] = Singleton(_courier, settings)
     create_webhook = Singleton(CreateWebhook, storage, courier, clock, ids)
@@ -296,13 +299,13 @@ class Container(DeclarativeContainer):
     postman: Singleton[EmailSender] = Singleton(_postman, settings)
     send_mails = Singleton(SendMails, storage, postman, clock, ids, jitter=jitter)
 
-    read_event = Singleton(ReadEvent, reads)
-    list_events = Singleton(ListEvents, reads)
-    read_booking = Singleton(ReadBooking, reads)
-    list_bookings = Singleton(ListBookings, reads)
-    list_event_bookings = Singleton(ListEventBookings, reads)
-    read_waiting_list = Singleton(ReadWaitingList, reads)
-    read_changes = Singleton(ReadChanges, reads)
+    read_event = Singleton(ReadEvent, event_queries)
+    list_events = Singleton(ListEvents, event_queries)
+    read_booking = Singleton(ReadBooking, booking_queries)
+    list_bookings = Singleton(ListBookings, booking_queries)
+    list_event_bookings = Singleton(ListEventBookings, event_queries, booking_queries)
+    read_waiting_list = Singleton(ReadWaitingList, event_queries, booking_queries)
+    read_changes = Singleton(ReadChanges, event_queries)
     verify_promises = Singleton(VerifyPromises, storage, clock)
     note_verdict = Singleton(NoteVerdict, storage, clock)
 

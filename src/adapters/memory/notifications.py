@@ -29,40 +29,40 @@ class MemoryWebhookRepository:
         """See the port."""
         await self._unit_of_work.reach(Step.SAVE)
         draft = self._unit_of_work.draft
-        draft.telling.new_webhooks[webhook.id] = webhook
+        draft.notifications.new_webhooks[webhook.id] = webhook
         for event in draft.tables.events.values():
             if event.organizer_id == webhook.organizer_id:
-                draft.telling.cursors[webhook.id, event.id] = Cursor(
+                draft.notifications.cursors[webhook.id, event.id] = Cursor(
                     webhook_id=webhook.id, event_id=event.id, last_seq=event.last_seq, tried_at=now
                 )
 
     async def count(self, organizer_id: UUID) -> int:
         """See the port."""
         await self._unit_of_work.reach(Step.LOAD)
-        webhooks = self._unit_of_work.draft.tables.telling.webhooks
+        webhooks = self._unit_of_work.draft.tables.notifications.webhooks
         return sum(each.organizer_id == organizer_id for each in webhooks.values())
 
     async def lock(self, webhook_id: UUID) -> Webhook | None:
         """See the port."""
         await self._unit_of_work.reach(Step.LOCK)
         await self._unit_of_work.lock([webhook_id])
-        return self._unit_of_work.draft.tables.telling.webhooks.get(webhook_id)
+        return self._unit_of_work.draft.tables.notifications.webhooks.get(webhook_id)
 
     async def remove(self, webhook_id: UUID) -> None:
         """See the port."""
         await self._unit_of_work.reach(Step.SAVE)
-        self._unit_of_work.draft.telling.removed_webhooks.add(webhook_id)
+        self._unit_of_work.draft.notifications.removed_webhooks.add(webhook_id)
 
     async def cursor(self, webhook_id: UUID, event_id: UUID) -> Cursor | None:
         """See the port."""
         await self._unit_of_work.reach(Step.LOAD)
         draft, place = self._unit_of_work.draft, (webhook_id, event_id)
-        return draft.telling.cursors.get(place) or draft.tables.telling.cursors.get(place)
+        return draft.notifications.cursors.get(place) or draft.tables.notifications.cursors.get(place)
 
     async def put_cursor(self, cursor: Cursor) -> None:
         """See the port."""
         await self._unit_of_work.reach(Step.SAVE)
-        self._unit_of_work.draft.telling.cursors[cursor.webhook_id, cursor.event_id] = cursor
+        self._unit_of_work.draft.notifications.cursors[cursor.webhook_id, cursor.event_id] = cursor
 
     async def delivery(self, webhook_id: UUID, event_id: UUID, seq: int) -> Delivery | None:
         """See the port."""
@@ -75,12 +75,12 @@ class MemoryWebhookRepository:
     async def put_delivery(self, delivery: Delivery) -> None:
         """See the port."""
         await self._unit_of_work.reach(Step.SAVE)
-        self._unit_of_work.draft.telling.deliveries[delivery.id] = delivery
+        self._unit_of_work.draft.notifications.deliveries[delivery.id] = delivery
 
     async def remove_delivery(self, delivery_id: UUID) -> None:
         """See the port."""
         await self._unit_of_work.reach(Step.SAVE)
-        self._unit_of_work.draft.telling.deliveries[delivery_id] = None
+        self._unit_of_work.draft.notifications.deliveries[delivery_id] = None
 
     async def remove_retried(self, webhook_id: UUID, event_id: UUID, last_seq: int) -> None:
         """See the port."""
@@ -88,11 +88,11 @@ class MemoryWebhookRepository:
         for each in self._deliveries():
             is_there = (each.webhook_id, each.event_id) == (webhook_id, event_id) and each.seq <= last_seq
             if is_there and each.status is DeliveryStatus.RETRYING:
-                self._unit_of_work.draft.telling.deliveries[each.id] = None
+                self._unit_of_work.draft.notifications.deliveries[each.id] = None
 
     def _deliveries(self) -> list[Delivery]:
         draft = self._unit_of_work.draft
-        found = {**draft.tables.telling.deliveries, **draft.telling.deliveries}
+        found = {**draft.tables.notifications.deliveries, **draft.notifications.deliveries}
         return [each for each in found.values() if each is not None]
 
 
@@ -106,33 +106,33 @@ class MemoryMailRepository:
         """See the port."""
         await self._unit_of_work.reach(Step.SAVE)
         draft = self._unit_of_work.draft
-        if draft.tables.telling.mail_cursors is None:
-            draft.telling.begun = {event.id: event.last_seq for event in draft.tables.events.values()}
+        if draft.tables.notifications.mail_cursors is None:
+            draft.notifications.begun = {event.id: event.last_seq for event in draft.tables.events.values()}
 
     async def queue(self, event_id: UUID, after: int, last_seq: int, mails: Sequence[Mail]) -> bool:
         """See the port."""
         await self._unit_of_work.reach(Step.LOCK)
         await self._unit_of_work.lock_in_order([("mails", event_id)])
         draft = self._unit_of_work.draft
-        kept = draft.tables.telling
+        kept = draft.tables.notifications
         if (kept.mail_cursors or {}).get(event_id, 0) != after:
             return False
         await self._unit_of_work.reach(Step.SAVE)
-        draft.telling.mail_cursors[event_id] = (after, last_seq)
-        draft.telling.mails.update({mail.id: mail for mail in mails if mail.id not in kept.mails})
+        draft.notifications.mail_cursors[event_id] = (after, last_seq)
+        draft.notifications.mails.update({mail.id: mail for mail in mails if mail.id not in kept.mails})
         return True
 
     async def put(self, mail: Mail) -> None:
         """See the port."""
         await self._unit_of_work.reach(Step.SAVE)
         draft = self._unit_of_work.draft
-        if mail.id in draft.tables.telling.mails:
-            draft.telling.mails[mail.id] = mail
+        if mail.id in draft.tables.notifications.mails:
+            draft.notifications.mails[mail.id] = mail
 
     async def remove(self, mail_id: UUID) -> None:
         """See the port."""
         await self._unit_of_work.reach(Step.SAVE)
-        self._unit_of_work.draft.telling.mails[mail_id] = None
+        self._unit_of_work.draft.notifications.mails[mail_id] = None
 
 
 class MemoryNotificationQueries:
@@ -145,18 +145,18 @@ class MemoryNotificationQueries:
     async def has_webhooks(self) -> bool:
         """See the port."""
         await self._before_read()
-        return bool(self._tables.telling.webhooks)
+        return bool(self._tables.notifications.webhooks)
 
     async def webhooks(self, organizer_id: UUID) -> list[Webhook]:
         """See the port."""
         await self._before_read()
-        found = [each for each in self._tables.telling.webhooks.values() if each.organizer_id == organizer_id]
+        found = [each for each in self._tables.notifications.webhooks.values() if each.organizer_id == organizer_id]
         return sorted(found, key=lambda each: each.id)
 
     async def webhook(self, webhook_id: UUID) -> Webhook | None:
         """See the port."""
         await self._before_read()
-        return self._tables.telling.webhooks.get(webhook_id)
+        return self._tables.notifications.webhooks.get(webhook_id)
 
     async def deliveries(
         self, webhook_id: UUID, status: DeliveryStatus | None, before: UUID | None, limit: int
@@ -165,7 +165,7 @@ class MemoryNotificationQueries:
         await self._before_read()
         found = [
             each
-            for each in self._tables.telling.deliveries.values()
+            for each in self._tables.notifications.deliveries.values()
             if each.webhook_id == webhook_id and status in (None, each.status) and (before is None or each.id < before)
         ]
         return sorted(found, key=lambda each: each.id, reverse=True)[:limit]
@@ -173,7 +173,7 @@ class MemoryNotificationQueries:
     async def delivery(self, delivery_id: UUID) -> Delivery | None:
         """See the port."""
         await self._before_read()
-        return self._tables.telling.deliveries.get(delivery_id)
+        return self._tables.notifications.deliveries.get(delivery_id)
 
     async def streams(
         self, now: datetime, but: Collection[UUID], each: int, after: UUID | None, window: int, limit: int
@@ -186,7 +186,7 @@ class MemoryNotificationQueries:
             event = self._tables.events[event_id]
             of_organizer[event.organizer_id].append(event)
         found: list[tuple[tuple[int, datetime, UUID, UUID], PendingDelivery]] = []
-        for webhook in self._tables.telling.webhooks.values():
+        for webhook in self._tables.notifications.webhooks.values():
             if webhook.id not in but:
                 streams = to_be_told(self._tables, webhook, of_organizer[webhook.organizer_id], now)
                 told = sorted(streams, key=_least_lately)
@@ -207,7 +207,7 @@ class MemoryNotificationQueries:
     async def resends(self, but: Collection[UUID], limit: int) -> list[Resend]:
         """See the port."""
         await self._before_read()
-        telling = self._tables.telling
+        telling = self._tables.notifications
         wanted = [
             (each.due_at, each.id, each)
             for each in telling.deliveries.values()
@@ -224,12 +224,12 @@ class MemoryNotificationQueries:
     async def have_mails_begun(self) -> bool:
         """See the port."""
         await self._before_read()
-        return self._tables.telling.mail_cursors is not None
+        return self._tables.notifications.mail_cursors is not None
 
     async def news(self, after: UUID | None, window: int) -> PendingEvents:
         """See the port."""
         await self._before_read()
-        looked = self._tables.telling.mail_cursors or {}
+        looked = self._tables.notifications.mail_cursors or {}
         seen, until = self._window(after, window)
         events = self._tables.events
         return PendingEvents(
@@ -239,7 +239,7 @@ class MemoryNotificationQueries:
     async def due_mails(self, now: datetime, limit: int) -> list[Mail]:
         """See the port."""
         await self._before_read()
-        due = [each for each in self._tables.telling.mails.values() if each.due_at <= now]
+        due = [each for each in self._tables.notifications.mails.values() if each.due_at <= now]
         return sorted(due, key=lambda each: (each.due_at, each.id))[:limit]
 
 
@@ -253,7 +253,7 @@ def to_be_told(tables: Tables, webhook: Webhook, events: Iterable[Event], now: d
     if organizer is not None and organizer.disabled_at is not None:
         return
     for event in events:
-        cursor = tables.telling.cursors.get((webhook.id, event.id))
+        cursor = tables.notifications.cursors.get((webhook.id, event.id))
         last_seq = cursor.last_seq if cursor else 0
         is_due = cursor is None or cursor.due_at is None or cursor.due_at <= now
         concerns = event.organizer_id == webhook.organizer_id and webhook.event_id in (None, event.id)

@@ -77,11 +77,11 @@ class MemorySnapshot:
             "places in line without a waiting booking": len(in_line - waiting),
             "facts of no booking": sum(booking_id not in tables.bookings for booking_id in self._facts),
             "facts of no event": sum(event_id not in tables.events for event_id in tables.facts),
-            "remembered answers about nothing": sum(
-                each.answer.subject_id is not None
-                and each.answer.subject_id not in tables.bookings
-                and each.answer.subject_id not in tables.events
-                for _, each in tables.remembered.values()
+            "stored responses about nothing": sum(
+                each.response.subject_id is not None
+                and each.response.subject_id not in tables.bookings
+                and each.response.subject_id not in tables.events
+                for _, each in tables.responses.values()
             ),
             "bookings of no event": sum(each.event_id not in tables.events for each in tables.bookings.values()),
         }

@@ -44,15 +44,15 @@ class MemoryStatistics:
         return {kind: Backlog(len(since), min(since, default=None)) for kind, since in due.items()}
 
     def _mails_since(self, now: datetime) -> list[datetime]:
-        due = sorted(mail.due_at for mail in self._tables.telling.mails.values() if mail.due_at <= now)
+        due = sorted(mail.due_at for mail in self._tables.notifications.mails.values() if mail.due_at <= now)
         return due[:MOST_COUNTED]
 
     def _untold_since(self, now: datetime) -> list[datetime]:
         tables = self._tables
         since = []
-        for webhook in tables.telling.webhooks.values():
+        for webhook in tables.notifications.webhooks.values():
             for stream in to_be_told(tables, webhook, tables.events.values(), now):
-                cursor = tables.telling.cursors.get((webhook.id, stream.event_id))
+                cursor = tables.notifications.cursors.get((webhook.id, stream.event_id))
                 fact = tables.facts[stream.event_id][stream.last_seq]
                 since.append((cursor and cursor.due_at) or fact.occurred_at)
         return since[:MOST_COUNTED]

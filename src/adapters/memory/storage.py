@@ -5,10 +5,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from ...application.ports.notifications import NotificationQueries
 from ...application.ports.observability import Statistics
-from ...application.ports.queries import Reads, Snapshot
+from ...application.ports.queries import AccountQueries, BookingQueries, EventQueries, PaymentQueries, Snapshot
 from ...application.ports.storage import UnitOfWork
 from .notifications import MemoryNotificationQueries
-from .reads import MemoryReads
+from .queries import MemoryAccountQueries, MemoryBookingQueries, MemoryEventQueries, MemoryPaymentQueries
 from .snapshot import MemorySnapshot
 from .statistics import MemoryStatistics
 from .steps import Fault, Step
@@ -70,9 +70,12 @@ class MemoryStorage:
         self._tables = tables
         self._locks = locks
         self._open: dict[MemoryUnitOfWork, None] = {}
-        self.reads: Reads = MemoryReads(tables, self._before_read)
-        self.telling: NotificationQueries = MemoryNotificationQueries(tables, self._before_read)
-        self.figures: Statistics = MemoryStatistics(tables, self._before_read)
+        self.event_queries: EventQueries = MemoryEventQueries(tables, self._before_read)
+        self.booking_queries: BookingQueries = MemoryBookingQueries(tables, self._before_read)
+        self.payment_queries: PaymentQueries = MemoryPaymentQueries(tables, self._before_read)
+        self.account_queries: AccountQueries = MemoryAccountQueries(tables, self._before_read)
+        self.notification_queries: NotificationQueries = MemoryNotificationQueries(tables, self._before_read)
+        self.statistics: Statistics = MemoryStatistics(tables, self._before_read)
 
     async def _before_read(self) -> None:
         if self.fault is not None:

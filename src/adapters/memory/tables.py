@@ -37,17 +37,17 @@ class Tables(Struct):
     of_event: dict[UUID, list[UUID]] = field(default_factory=dict)
     lines: dict[UUID, dict[int, UUID]] = field(default_factory=dict)
     facts: dict[UUID, list[Fact]] = field(default_factory=dict)
-    marks: set[tuple[UUID, int, UUID]] = field(default_factory=set)
+    batch_ids: set[tuple[UUID, int, UUID]] = field(default_factory=set)
     unsettled: dict[UUID, None] = field(default_factory=dict)
     payments: dict[UUID, dict[UUID, Payment]] = field(default_factory=dict)
-    remembered: dict[Key, tuple[datetime, StoredResponse]] = field(default_factory=dict)
+    responses: dict[Key, tuple[datetime, StoredResponse]] = field(default_factory=dict)
     turns: dict[str, tuple[UUID, datetime]] = field(default_factory=dict)
     counts: dict[tuple[int, UUID, UUID], int] = field(default_factory=dict)
     failures: dict[UUID, tuple[Failures, ...]] = field(default_factory=dict)
     users: dict[UUID, User] = field(default_factory=dict)
     emails: dict[str, UUID] = field(default_factory=dict)
     sessions: dict[UUID, Session] = field(default_factory=dict)
-    telling: NotificationTables = field(default_factory=NotificationTables)
+    notifications: NotificationTables = field(default_factory=NotificationTables)
     digests: dict[UUID, RefreshDigests] = field(default_factory=dict)
     families: dict[bytes, UUID] = field(default_factory=dict)
     sessions_of: dict[UUID, dict[UUID, None]] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class Tables(Struct):
             lines={type_id: dict(line) for type_id, line in self.lines.items()},
             facts={event_id: list(facts) for event_id, facts in self.facts.items()},
             payments={booking_id: dict(payments) for booking_id, payments in self.payments.items()},
-            remembered=dict(self.remembered),
+            responses=dict(self.responses),
         )
 
     def state(self, event_id: UUID) -> EventState:
@@ -97,12 +97,12 @@ class Draft(Struct):
     ticket_types: dict[UUID, dict[UUID, TicketType]] = field(default_factory=dict)
     bookings: dict[UUID, Booking] = field(default_factory=dict)
     facts: list[Fact] = field(default_factory=list)
-    marks: set[tuple[UUID, int, UUID]] = field(default_factory=set)
+    batch_ids: set[tuple[UUID, int, UUID]] = field(default_factory=set)
     new_events: set[UUID] = field(default_factory=set)
     new_bookings: set[UUID] = field(default_factory=set)
     payments: dict[UUID, Payment] = field(default_factory=dict)
     new_payments: set[UUID] = field(default_factory=set)
-    remembered: dict[Key, tuple[datetime, StoredResponse]] = field(default_factory=dict)
+    responses: dict[Key, tuple[datetime, StoredResponse]] = field(default_factory=dict)
     forgotten: set[Key] = field(default_factory=set)
     turns: dict[str, tuple[UUID, datetime]] = field(default_factory=dict)
     counts: dict[tuple[int, UUID, UUID], int] = field(default_factory=dict)
@@ -112,7 +112,7 @@ class Draft(Struct):
     users: dict[UUID, User] = field(default_factory=dict)
     new_users: set[UUID] = field(default_factory=set)
     sessions: dict[UUID, Session | None] = field(default_factory=dict)
-    telling: NotificationDraft = field(default_factory=NotificationDraft)
+    notifications: NotificationDraft = field(default_factory=NotificationDraft)
     digests: dict[UUID, RefreshDigests] = field(default_factory=dict)
 
     def put_payments(self, new: Iterable[Payment], changed: Iterable[Payment]) -> None:
@@ -208,11 +208,11 @@ class Draft(Struct):
         self._check_events()
         self._check_bookings()
         self._check_users()
-        self.telling.check(self.tables.telling)
+        self.notifications.check(self.tables.notifications)
         for payment_id in self.new_payments:
             if payment_id in self.tables.payments.get(self.payments[payment_id].booking_id, {}):
                 raise Conflict("a payment with this id exists")
-        if any(key in self.tables.remembered and key not in self.forgotten for key in self.remembered):
+        if any(key in self.tables.responses and key not in self.forgotten for key in self.responses):
             raise Conflict("the key has an answer already")
 
     def _check_events(self) -> None:
@@ -278,15 +278,15 @@ class Draft(Struct):
         self._put_bookings()
         for event_id, facts in groupby(self.facts, key=lambda fact: fact.event_id):
             tables.facts.setdefault(event_id, []).extend(facts)
-        tables.marks |= self.marks
+        tables.batch_ids |= self.batch_ids
         self._put_users()
         for payment in self.payments.values():
             tables.payments.setdefault(payment.booking_id, {})[payment.id] = payment
         for key in self.forgotten:
-            tables.remembered.pop(key, None)
-        tables.remembered.update(self.remembered)
+            tables.responses.pop(key, None)
+        tables.responses.update(self.responses)
         tables.turns.update(self.turns)
-        self.telling.apply(tables.telling)
+        self.notifications.apply(tables.notifications)
         self._put_limits()
 
     def _put_limits(self) -> None:

@@ -107,7 +107,7 @@ class MemoryUnitOfWork:
         self._open_ones = open_ones
         self._claims: dict[Hashable, Claim] = {}
         self._is_cut = False
-        self.inventories = MemoryEventRepository(self)
+        self.events = MemoryEventRepository(self)
         self.users = MemoryUserRepository(self)
         self.leases = MemoryLeaseRepository(self)
         self.webhooks = MemoryWebhookRepository(self)
@@ -291,7 +291,7 @@ class MemoryEventRepository:
                     found.setdefault(event_id, {})[ticket_type_id] = WaitingSizes(min(sizes), max(sizes))
         return found
 
-    async def save(self, decisions: Sequence[Decision[Any]], mark: UUID, *, more_follow: bool = False) -> None:  # noqa: ARG002 (the port's)
+    async def save(self, decisions: Sequence[Decision[Any]], batch_id: UUID, *, more_follow: bool = False) -> None:  # noqa: ARG002 (the port's)
         """See the port."""
         await self._unit_of_work.reach(Step.SAVE)
         draft = self._unit_of_work.draft
@@ -321,28 +321,28 @@ class MemoryEventRepository:
         draft.events.update({event.id: event for event in events.values()})
         for each in types.values():
             draft.ticket_types.setdefault(each.event_id, {})[each.id] = each
-        draft.marks.update((event.id, event.last_seq, mark) for event in marked.values())
+        draft.batch_ids.update((event.id, event.last_seq, batch_id) for event in marked.values())
 
-    async def remembered(self, keys: Sequence[Key]) -> dict[Key, StoredResponse]:
+    async def stored_responses(self, keys: Sequence[Key]) -> dict[Key, StoredResponse]:
         """See the port."""
         await self._unit_of_work.reach(Step.LOAD)
-        kept = self._unit_of_work.draft.tables.remembered
+        kept = self._unit_of_work.draft.tables.responses
         return {key: kept[key][1] for key in keys if key in kept}
 
-    async def remember(self, answers: Sequence[StoredResponse], now: datetime) -> None:
+    async def store_responses(self, responses: Sequence[StoredResponse], now: datetime) -> None:
         """See the port."""
         await self._unit_of_work.reach(Step.SAVE)
-        for each in answers:
-            if each.key in self._unit_of_work.draft.remembered:
+        for each in responses:
+            if each.key in self._unit_of_work.draft.responses:
                 raise Conflict("the key has an answer already")
-            self._unit_of_work.draft.remembered[each.key] = (now, each)
+            self._unit_of_work.draft.responses[each.key] = (now, each)
 
-    async def holds(self, last: Mapping[UUID, int], mark: UUID) -> bool:
+    async def was_committed(self, last_facts: Mapping[UUID, int], batch_id: UUID) -> bool:
         """See the port."""
         await self._unit_of_work.reach(Step.LOCK)
-        await self._unit_of_work.lock(list(last))
-        marks = self._unit_of_work.draft.tables.marks
-        return any((event_id, seq, mark) in marks for event_id, seq in last.items())
+        await self._unit_of_work.lock(list(last_facts))
+        batch_ids = self._unit_of_work.draft.tables.batch_ids
+        return any((event_id, seq, batch_id) in batch_ids for event_id, seq in last_facts.items())
 
 
 class MemoryLeaseRepository:
@@ -362,11 +362,11 @@ class MemoryLeaseRepository:
         draft.turns[chore] = (process_id, until)
         return True
 
-    async def forget_answers(self, before: datetime, limit: int) -> int:
+    async def delete_stored_responses(self, before: datetime, limit: int) -> int:
         """See the port."""
         await self._unit_of_work.reach(Step.SAVE)
         draft = self._unit_of_work.draft
-        old = [key for key, (kept_at, _) in draft.tables.remembered.items() if kept_at < before][:limit]
+        old = [key for key, (kept_at, _) in draft.tables.responses.items() if kept_at < before][:limit]
         draft.forgotten.update(old)
         return len(old)
 

@@ -81,7 +81,7 @@ class SmtpSender:
                 # Where a failure left the conversation is not worth knowing.
                 self._hang_up()
 
-    async def rest(self) -> None:
+    async def close_idle(self) -> None:
         """Take leave of the server."""
         connection = self._connection
         if connection is not None and connection.is_connected:

@@ -16,7 +16,7 @@ from ...domain.inventory import WaitingList
 from .engine.transaction import Transaction
 from .indexes.places import SIZES
 from .indexes.search_grams import grams_of
-from .queries.events import STATES
+from .queries.event_lists import STATES
 from .repositories.waiting_lists import load_lines
 from .schema.mappers import BOOKING, FACT, PAYMENT, booking, event_states, fact, payment
 from .schema.tables import (
@@ -25,7 +25,7 @@ from .schema.tables import (
     events,
     facts,
     payments,
-    remembered_answers,
+    stored_responses,
     ticket_types,
     waiting_blocks,
     waiting_list,
@@ -158,10 +158,10 @@ _STRAYS: dict[str, Select[Any]] = {
     "payments belong to no booking of their event": _orphans(
         payments, bookings, and_(bookings.c.id == payments.c.booking_id, bookings.c.event_id == payments.c.event_id)
     ),
-    "remembered answers about nothing": select(func.count())
-    .outerjoin_from(remembered_answers, bookings, bookings.c.id == remembered_answers.c.subject_id)
-    .outerjoin(events, events.c.id == remembered_answers.c.subject_id)
-    .where(remembered_answers.c.subject_id.is_not(None), bookings.c.id.is_(None), events.c.id.is_(None)),
+    "stored responses about nothing": select(func.count())
+    .outerjoin_from(stored_responses, bookings, bookings.c.id == stored_responses.c.subject_id)
+    .outerjoin(events, events.c.id == stored_responses.c.subject_id)
+    .where(stored_responses.c.subject_id.is_not(None), bookings.c.id.is_(None), events.c.id.is_(None)),
 }
 
 

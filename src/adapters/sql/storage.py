@@ -13,8 +13,11 @@ from .engine.pool import ConnectionPool, Send
 from .engine.transaction import STATEMENT_SECONDS, Transaction
 from .engine.write_probe import WriteProbe
 from .migrate import check_version
+from .queries.accounts import SqlAccountQueries
+from .queries.bookings import SqlBookingQueries
+from .queries.events import SqlEventQueries
 from .queries.notifications import SqlNotificationQueries
-from .queries.reads import SqlReads
+from .queries.payments import SqlPaymentQueries
 from .queries.statistics import SqlStatistics
 from .repositories.events import SqlEventRepository
 from .repositories.leases import SqlLeaseRepository
@@ -42,7 +45,7 @@ class SqlUnitOfWork:
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
-        self.inventories = SqlEventRepository(transaction)
+        self.events = SqlEventRepository(transaction)
         self.users = SqlUserRepository(transaction)
         self.leases = SqlLeaseRepository(transaction)
         self.webhooks = SqlWebhookRepository(transaction)
@@ -58,7 +61,7 @@ class SqlUnitOfWork:
 
     async def commit(self) -> None:
         """Make everything durable."""
-        self.inventories.hold_counters()
+        self.events.enqueue_counters()
         await self._transaction.commit()
 
 
@@ -79,9 +82,13 @@ class SqlStorage:
         )
         self._unhurried = ConnectionPool(self._database.unhurried(parsed), self._database.send)
         self._probe = WriteProbe(self._writing, self._database.diagnose, *self._database.opening)
-        self.reads = SqlReads(self._reading, self._listing, self._database.diagnose)
-        self.telling = SqlNotificationQueries(self._reading, self._database.diagnose)
-        self.figures = SqlStatistics(self._database, self._writing, self._reading, self._listing)
+        diagnose = self._database.diagnose
+        self.event_queries = SqlEventQueries(self._reading, self._listing, diagnose)
+        self.booking_queries = SqlBookingQueries(self._reading, self._listing, diagnose)
+        self.payment_queries = SqlPaymentQueries(self._reading, diagnose)
+        self.account_queries = SqlAccountQueries(self._reading, self._listing, diagnose)
+        self.notification_queries = SqlNotificationQueries(self._reading, diagnose)
+        self.statistics = SqlStatistics(self._database, self._writing, self._reading, self._listing)
 
     @property
     def engines(self) -> tuple[Engine, ...]:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from ...domain.refusals import InvalidToken
 from ...domain.user import Actor, Role
-from ..ports.queries import Reads
+from ..ports.queries import AccountQueries
 from ..ports.security import Claims, Tokens
 from ..ports.system import Clock
 from ..turnstile.coalesced_reads import CoalescedReads
@@ -44,9 +44,11 @@ class Authenticate:
     callers at once, every few seconds while anybody calls.
     """
 
-    def __init__(self, tokens: Tokens, reads: Reads, clock: Clock, *, seconds: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self, tokens: Tokens, accounts: AccountQueries, clock: Clock, *, seconds: Callable[[], float] = monotonic
+    ) -> None:
         self._tokens = tokens
-        self._reads = reads
+        self._accounts = accounts
         self._clock = clock
         self._seconds = seconds
         self._look = CoalescedReads(self._catch_up)
@@ -83,7 +85,7 @@ class Authenticate:
         lifetime = timedelta(seconds=self._tokens.lifetime)
         # A clock that was ahead when it was looked at last leaves no gap.
         last = now - lifetime if self._looked_at is None else min(self._looked_at, now)
-        found = await self._reads.revocations(last - MARGIN)
+        found = await self._accounts.revocations(last - MARGIN)
         until = seconds + (lifetime + 2 * MARGIN).total_seconds()
         self._ended = {number: each for number, each in self._ended.items() if each > seconds}
         self._ended.update((session_id.int, until) for session_id in found.ended)

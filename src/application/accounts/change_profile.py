@@ -11,7 +11,7 @@ from ...domain.refusals import InvalidToken, NotAllowed, invalid
 from ...domain.user import PROFILE_RULES, User
 from ...domain.values.fields import checked
 from ..limits.networks import network_of
-from ..ports.queries import Reads
+from ..ports.queries import AccountQueries
 from ..ports.security import AccountKey, Asker, Claims, KnownPasswords, PasswordHasher
 from ..ports.storage import Storage, UnitOfWork
 from ..ports.system import Clock
@@ -32,13 +32,13 @@ class ProfileChanges(Struct, frozen=True, kw_only=True):
 class ReadProfile:
     """See one's own account."""
 
-    def __init__(self, reads: Reads) -> None:
-        self._reads = reads
+    def __init__(self, accounts: AccountQueries) -> None:
+        self._accounts = accounts
 
     async def __call__(self, user_id: UUID) -> User:
         """Raises: InvalidToken when the account is gone, Unavailable."""
         key = AccountKey(user_id)
-        account = (await self._reads.accounts([key])).get(key)
+        account = (await self._accounts.accounts([key])).get(key)
         if account is None:
             raise InvalidToken
         return account.user
@@ -58,7 +58,7 @@ class ChangeProfile:
         """Without `failed_logins` the current password may be tried without a limit."""
         self._storage = storage
         self._hasher = hasher
-        self._prove_password = ProvePassword(storage.reads, hasher, failed_logins)
+        self._prove_password = ProvePassword(storage.account_queries, hasher, failed_logins)
         self._known_passwords = known_passwords
         self._clock = clock
 
@@ -70,7 +70,7 @@ class ChangeProfile:
         """
         kept = checked(given(changes), PROFILE_RULES)
         if not kept:
-            raise invalid("must name at least one of name, currentPassword and newPassword")
+            raise invalid("must name a new name, or the current and the new password")
         new_password = kept.get("new_password")
         if new_password is not None:
             if "current_password" not in kept:

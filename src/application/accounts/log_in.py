@@ -78,7 +78,7 @@ class LogIn:
 
     async def _find(self, typed: str) -> User | None:
         for address in spellings(typed):
-            user = await self._storage.reads.user_by_email(address)
+            user = await self._storage.account_queries.user_by_email(address)
             if user is not None:
                 return user
         return None

@@ -6,7 +6,7 @@ from uuid import UUID
 from ...domain.refusals import InvalidToken, NotAllowed
 from ...domain.user import User
 from ..limits.networks import network_of
-from ..ports.queries import Reads
+from ..ports.queries import AccountQueries
 from ..ports.security import AccountKey, Asker, PasswordHasher
 from .login_throttle import FailedLogins, subjects_of
 
@@ -14,8 +14,8 @@ from .login_throttle import FailedLogins, subjects_of
 class ProvePassword:
     """Hold a password against an account; failures count as those to sign in. Without `failed_logins` none count."""
 
-    def __init__(self, reads: Reads, hasher: PasswordHasher, failed_logins: FailedLogins | None) -> None:
-        self._reads = reads
+    def __init__(self, accounts: AccountQueries, hasher: PasswordHasher, failed_logins: FailedLogins | None) -> None:
+        self._accounts = accounts
         self._hasher = hasher
         self._failed_logins = failed_logins
 
@@ -27,7 +27,7 @@ class ProvePassword:
         Raises: NotAllowed for a wrong password, TooManyRequests, InvalidToken when the account is gone, Unavailable.
         """
         key = AccountKey(user_id)
-        account = (await self._reads.accounts([key])).get(key)
+        account = (await self._accounts.accounts([key])).get(key)
         if account is None:
             raise InvalidToken
         user = account.user

@@ -33,9 +33,7 @@ class RefreshSession:
         used = self._refresh_tokens.read(kept)
         signed_in = None if used is None else await self._use(used)
         if signed_in is None:
-            raise InvalidToken(
-                "The refresh token is not valid (any more); sign in again with POST /login.", is_refresh=True
-            )
+            raise InvalidToken("The refresh token is no longer valid; sign in again.", is_refresh=True)
         return signed_in
 
     async def _use(self, used: RefreshToken) -> SignedIn | None:

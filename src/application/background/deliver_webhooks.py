@@ -118,7 +118,7 @@ class DeliverWebhooks:
 
     async def __call__(self) -> Told:
         """Raises: Unavailable."""
-        reads = self._storage.telling
+        reads = self._storage.notification_queries
         if self._is_closed or not await reads.has_webhooks() or not await self._take_turn():
             return Told(is_ours=False)
         if self._free <= 0:
@@ -164,7 +164,7 @@ class DeliverWebhooks:
         busy = frozenset(self._running)
         found: dict[UUID, deque[_Work]] = defaultdict(deque)
         resends: dict[UUID, list[Resend]] = defaultdict(list)
-        for resend in await self._storage.telling.resends(busy, MOST_FOUND):
+        for resend in await self._storage.notification_queries.resends(busy, MOST_FOUND):
             resends[resend.webhook.id].append(resend)
         for of_webhook in resends.values():
             webhook = of_webhook[0].webhook
@@ -177,7 +177,7 @@ class DeliverWebhooks:
         found: list[PendingDelivery] = []
         for _ in range(WINDOWS):
             now, after = self._clock.now(), self._after
-            window = await self._storage.telling.streams(now, busy, STREAMS, after, WINDOW, MOST_FOUND)
+            window = await self._storage.notification_queries.streams(now, busy, STREAMS, after, WINDOW, MOST_FOUND)
             found += window.items
             self._after = window.next
             if self._after is None:
@@ -258,7 +258,7 @@ class DeliverWebhooks:
 
     async def _facts(self, event_id: UUID, after: int, limit: int) -> list[Fact]:
         async with self._in_storage:
-            return await self._storage.reads.facts(event_id, after, limit)
+            return await self._storage.event_queries.facts(event_id, after, limit)
 
     async def _keep(self, note: Callable[[UnitOfWork], Awaitable[Result]]) -> Result:
         async with self._in_storage:

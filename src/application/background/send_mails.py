@@ -72,14 +72,14 @@ class SendMails:
             return Mailed(is_ours=False)
         ends = self._clock.now() + LONGEST_ROUND
         if not self._has_begun:
-            if not await self._storage.telling.have_mails_begun():
+            if not await self._storage.notification_queries.have_mails_begun():
                 await in_transaction(self._storage, self._begin, jitter=self._jitter)
             self._has_begun = True
         queued = await self._queue(ends)
         try:
             sent = await self._send(ends)
         finally:
-            await self._postman.rest()
+            await self._postman.close_idle()
         return Mailed(is_ours=True, queued=queued, sent=sent)
 
     async def _take_turn(self, unit_of_work: UnitOfWork) -> bool:
@@ -90,7 +90,7 @@ class SendMails:
         await unit_of_work.mails.begin(self._clock.now())
 
     async def _queue(self, ends: datetime) -> int:
-        news = await self._storage.telling.news(self._after, WINDOW)
+        news = await self._storage.notification_queries.news(self._after, WINDOW)
         queued = 0
         for event_id, last_seq in news.events:
             if self._clock.now() >= ends:
@@ -103,7 +103,7 @@ class SendMails:
     async def _queue_of(self, event_id: UUID, last_seq: int, ends: datetime) -> int:
         queued = 0
         while self._clock.now() < ends:
-            facts = await self._storage.reads.facts(event_id, last_seq, PIECE)
+            facts = await self._storage.event_queries.facts(event_id, last_seq, PIECE)
             if not facts:
                 break
             mails = [mail for fact in facts for mail in mails_of(fact)]
@@ -124,7 +124,7 @@ class SendMails:
 
     async def _send(self, ends: datetime) -> int:
         sent = 0
-        for mail in await self._storage.telling.due_mails(self._clock.now(), AT_ONCE):
+        for mail in await self._storage.notification_queries.due_mails(self._clock.now(), AT_ONCE):
             if self._clock.now() >= ends:
                 break
             sent += await self._send_one(mail)
@@ -158,9 +158,9 @@ class SendMails:
         return is_sent
 
     async def _letter(self, mail: Mail) -> Email | None:
-        found = await self._storage.reads.booking(mail.booking_id)
+        found = await self._storage.booking_queries.booking(mail.booking_id)
         if found is None or not mail.is_true(found.booking, found.event, self._clock.now()):
             return None
         key = AccountKey(mail.customer_id)
-        account = (await self._storage.reads.accounts([key])).get(key)
+        account = (await self._storage.account_queries.accounts([key])).get(key)
         return None if account is None else Email(mail, account.user, found.booking, found.event)

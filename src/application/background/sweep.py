@@ -15,7 +15,7 @@ from ..bookings.pay_booking import record_answer
 from ..bookings.promote_from_waitlist import PromoteFromWaitlist
 from ..ports.idempotency import KEPT_FOR
 from ..ports.payments import GatewaySilent, PaymentGateway
-from ..ports.queries import Reads
+from ..ports.queries import BookingQueries, EventQueries, PaymentQueries
 from ..ports.storage import Storage, UnitOfWork
 from ..ports.system import Clock, Ids
 from ..turnstile.retrying_transaction import in_transaction
@@ -34,14 +34,14 @@ PATIENCE = 3.0
 class ExpireHolds:
     """Settle holds that were not paid in time: their tickets go to whoever waits, as holds of their own."""
 
-    def __init__(self, promote: PromoteFromWaitlist, reads: Reads, clock: Clock) -> None:
+    def __init__(self, promote: PromoteFromWaitlist, events: EventQueries, clock: Clock) -> None:
         self._promote = promote
-        self._reads = reads
+        self._events = events
         self._clock = clock
 
     async def __call__(self) -> int:
         """How many events were looked after. Raises: Unavailable."""
-        event_ids = await self._reads.lapsing_events(self._clock.now(), AT_ONCE)
+        event_ids = await self._events.lapsing_events(self._clock.now(), AT_ONCE)
         for event_id in event_ids:
             # Any transaction on an event settles what is due first, so asking for promotion is enough.
             await self._promote(event_id)
@@ -51,15 +51,23 @@ class ExpireHolds:
 class SettlePayments:
     """Ask the provider about charges whose outcome nobody recorded, and give back what is owed (promise 8)."""
 
-    def __init__(self, turnstile: Turnstile, reads: Reads, gateway: PaymentGateway, clock: Clock) -> None:
+    def __init__(
+        self,
+        turnstile: Turnstile,
+        bookings: BookingQueries,
+        payments: PaymentQueries,
+        gateway: PaymentGateway,
+        clock: Clock,
+    ) -> None:
         self._turnstile = turnstile
-        self._reads = reads
+        self._bookings = bookings
+        self._payments = payments
         self._gateway = gateway
         self._clock = clock
 
     async def __call__(self) -> int:
         """How many payments were asked about. Raises: Unavailable."""
-        payments = await self._reads.open_payments(self._clock.now(), AT_ONCE)
+        payments = await self._payments.open_payments(self._clock.now(), AT_ONCE)
         results = await asyncio.gather(*(self._settle(payment) for payment in payments), return_exceptions=True)
         # One that cannot be settled is no reason to leave the others.
         for result in results:
@@ -68,7 +76,7 @@ class SettlePayments:
         return len(payments)
 
     async def _settle(self, payment: Payment) -> None:
-        found = await self._reads.booking(payment.booking_id)
+        found = await self._bookings.booking(payment.booking_id)
         if found is None:
             raise NotFound
         command = SettlePayment(
@@ -147,4 +155,4 @@ class Sweep:
 
     async def _forget(self, unit_of_work: UnitOfWork) -> int:
         before: datetime = self._clock.now() - KEPT_FOR
-        return await unit_of_work.leases.forget_answers(before, 1_000)
+        return await unit_of_work.leases.delete_stored_responses(before, 1_000)

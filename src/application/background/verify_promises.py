@@ -93,7 +93,7 @@ class NoteVerdict:
     async def __call__(self, verdict: Verdict) -> None:
         """In place of what was noted before. Raises: what a transaction may (`failures`)."""
         now = self._clock.now()
-        await self._storage.figures.note_verified(
+        await self._storage.statistics.note_verified(
             [Verified(promise, len(verdict.of(promise)), now) for promise in PROMISES]
         )
 

@@ -20,5 +20,5 @@ class BookTicket:
         Raises: what `book` refuses, Unavailable; with `once` also Replayed, IdempotencyKeyReused.
         """
         needs = LoadSpec(event_id=command.event_id, customer_id=command.actor.user_id)
-        keyed = once.of(outcome) if once else None
+        keyed = once.bind(outcome) if once else None
         return outcome(await self._turnstile.admit(command, needs, book, keyed))

@@ -10,7 +10,7 @@ from ...domain.refusals import NotFound
 from ...domain.user import Actor
 from ..ports.idempotency import IdempotentRequest
 from ..ports.loading import LoadSpec
-from ..ports.queries import Reads
+from ..ports.queries import BookingQueries
 from ..turnstile.pending_command import CommandResult
 from ..turnstile.turnstile import Turnstile
 
@@ -25,9 +25,9 @@ class Cancellation(Struct, frozen=True):
 class CancelBooking:
     """Cancel a booking and promote whom its tickets fit, in one transaction."""
 
-    def __init__(self, turnstile: Turnstile, reads: Reads) -> None:
+    def __init__(self, turnstile: Turnstile, bookings: BookingQueries) -> None:
         self._turnstile = turnstile
-        self._reads = reads
+        self._bookings = bookings
 
     async def __call__(self, command: Cancel, once: IdempotentRequest[Cancellation] | None = None) -> Cancellation:
         """Raises: what `cancel` refuses, Unavailable; with `once` also Replayed, IdempotencyKeyReused."""
@@ -38,7 +38,7 @@ class CancelBooking:
             whole=command.booking_id is None,
             settles=True,
         )
-        keyed = once.of(_cancellation) if once else None
+        keyed = once.bind(_cancellation) if once else None
         return _cancellation(await self._turnstile.admit(command, needs, cancel, keyed))
 
     async def by_id(
@@ -46,7 +46,7 @@ class CancelBooking:
     ) -> Cancellation:
         """The same for a booking whose event the caller does not know. Raises: as above."""
         # Which event a booking belongs to never changes, so it may be looked up ahead of the lock.
-        event_id = await self._reads.event_of(booking_id)
+        event_id = await self._bookings.event_of(booking_id)
         if event_id is None:
             raise NotFound
         return await self(Cancel(event_id=event_id, actor=actor, booking_id=booking_id), once)

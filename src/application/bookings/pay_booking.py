@@ -22,7 +22,7 @@ from ..ports.errors import StorageFailure
 from ..ports.idempotency import BoundRequest, IdempotentRequest
 from ..ports.loading import LoadSpec
 from ..ports.payments import GatewaySilent, PaymentGateway
-from ..ports.queries import Reads
+from ..ports.queries import BookingQueries, PaymentQueries
 from ..ports.system import Ids
 from ..turnstile.pending_command import CommandResult
 from ..turnstile.turnstile import Turnstile
@@ -53,14 +53,16 @@ class PayBooking:
     def __init__(
         self,
         turnstile: Turnstile,
-        reads: Reads,
+        bookings: BookingQueries,
+        payments: PaymentQueries,
         gateway: PaymentGateway,
         ids: Ids,
         *,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._turnstile = turnstile
-        self._reads = reads
+        self._bookings = bookings
+        self._payments = payments
         self._gateway = gateway
         self._ids = ids
         self._pause = pause
@@ -71,7 +73,7 @@ class PayBooking:
         Raises: what `start_payment` refuses, PaymentDeclined, PaymentUnknown, Unavailable; with `once` also Replayed,
         IdempotencyKeyReused, RequestInProgress.
         """
-        found = await self._reads.booking(bill.booking_id)
+        found = await self._bookings.booking(bill.booking_id)
         if found is None:
             raise NotFound
         attempt = await self._start_or_wait(bill, found.booking, once)
@@ -119,7 +121,7 @@ class PayBooking:
         return (await self._turnstile.admit(command, needs, start_payment, _keyed(once))).outcome
 
     async def _is_ours(self, booking_id: UUID, key: str) -> bool:
-        payments = await self._reads.payments(booking_id)
+        payments = await self._payments.payments(booking_id)
         return any(payment.status is ChargeStatus.PENDING and payment.key == key for payment in payments)
 
     async def _ask(self, attempt: Attempt, token: str) -> Answer:
@@ -156,7 +158,7 @@ async def record_answer(turnstile: Turnstile, command: SettlePayment, keyed: Bou
 
 
 def _keyed(once: IdempotentRequest[Booking] | None) -> BoundRequest | None:
-    return once.of(_conclude) if once else None
+    return once.bind(_conclude) if once else None
 
 
 def _conclude(admitted: CommandResult[Attempt]) -> Booking | Exception | None:

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from ...domain.decisions.settle import Settle, settle
 from ..ports.loading import LoadSpec
-from ..ports.queries import Reads
+from ..ports.queries import EventQueries
 from ..turnstile.turnstile import Turnstile
 
 
@@ -34,15 +34,15 @@ class PromoteFromWaitlist:
 class ResumeUnsettled:
     """Go on with every event for which a step is still to be done: after a crash, or where another process left it."""
 
-    def __init__(self, turnstile: Turnstile, reads: Reads) -> None:
+    def __init__(self, turnstile: Turnstile, events: EventQueries) -> None:
         self._turnstile = turnstile
-        self._reads = reads
+        self._events = events
 
     async def __call__(self) -> int:
         """How many events were found; their steps run behind the commands that wait. Raises: Unavailable."""
         found = 0
         last: UUID | None = None
-        while event_ids := await self._reads.unsettled_events(last, 100):
+        while event_ids := await self._events.unsettled_events(last, 100):
             for event_id in event_ids:
                 self._turnstile.settle_soon(event_id)
             found += len(event_ids)

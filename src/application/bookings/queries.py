@@ -6,20 +6,20 @@ from ...domain.booking import Booking, BookingStatus
 from ...domain.payment import Payment
 from ...domain.refusals import NotFound
 from ...domain.user import Actor
-from ..events.queries import _managed
+from ..events.queries import managed_event
 from ..pages import Page
-from ..ports.queries import Reads, WaitingKey
+from ..ports.queries import BookingQueries, EventQueries, PaymentQueries, WaitingKey
 
 
 class ReadBooking:
     """One booking with today's place."""
 
-    def __init__(self, reads: Reads) -> None:
-        self._reads = reads
+    def __init__(self, bookings: BookingQueries) -> None:
+        self._bookings = bookings
 
     async def __call__(self, booking_id: UUID, actor: Actor) -> Booking:
         """Raises: NotFound, Unavailable."""
-        found = await self._reads.booking(booking_id)
+        found = await self._bookings.booking(booking_id)
         if found is None:
             raise NotFound
         if found.booking.customer_id != actor.user_id and not found.event.is_managed_by(actor):
@@ -30,34 +30,36 @@ class ReadBooking:
 class ListPayments:
     """Every charge and refund of a booking, oldest first."""
 
-    def __init__(self, reads: Reads) -> None:
-        self._reads = reads
+    def __init__(self, bookings: BookingQueries, payments: PaymentQueries) -> None:
+        self._read_booking = ReadBooking(bookings)
+        self._payments = payments
 
     async def __call__(self, booking_id: UUID, actor: Actor) -> list[Payment]:
         """Raises: NotFound, Unavailable."""
-        await ReadBooking(self._reads)(booking_id, actor)
-        return await self._reads.payments(booking_id)
+        await self._read_booking(booking_id, actor)
+        return await self._payments.payments(booking_id)
 
 
 class ListBookings:
     """One's own bookings, newest first."""
 
-    def __init__(self, reads: Reads) -> None:
-        self._reads = reads
+    def __init__(self, bookings: BookingQueries) -> None:
+        self._bookings = bookings
 
     async def __call__(
         self, actor: Actor, *, status: BookingStatus | None = None, before: UUID | None = None, limit: int = 50
     ) -> Page[Booking, UUID]:
         """Raises: Unavailable."""
-        found = await self._reads.bookings_of_customer(actor.user_id, status, before, limit + 1)
+        found = await self._bookings.bookings_of_customer(actor.user_id, status, before, limit + 1)
         return _bookings(found, limit)
 
 
 class ListEventBookings:
     """Every booking of an event, newest first, for those who manage it."""
 
-    def __init__(self, reads: Reads) -> None:
-        self._reads = reads
+    def __init__(self, events: EventQueries, bookings: BookingQueries) -> None:
+        self._events = events
+        self._bookings = bookings
 
     async def __call__(
         self,
@@ -69,16 +71,17 @@ class ListEventBookings:
         limit: int = 50,
     ) -> Page[Booking, UUID]:
         """Raises: NotFound, NotAllowed, Unavailable."""
-        await _managed(self._reads, event_id, actor)
-        found = await self._reads.bookings_of_event(event_id, status, before, limit + 1)
+        await managed_event(self._events, event_id, actor)
+        found = await self._bookings.bookings_of_event(event_id, status, before, limit + 1)
         return _bookings(found, limit)
 
 
 class ReadWaitingList:
     """An event's waiting list by ticket type and position, for those who manage it."""
 
-    def __init__(self, reads: Reads) -> None:
-        self._reads = reads
+    def __init__(self, events: EventQueries, bookings: BookingQueries) -> None:
+        self._events = events
+        self._bookings = bookings
 
     async def __call__(
         self,
@@ -90,11 +93,11 @@ class ReadWaitingList:
         limit: int = 50,
     ) -> Page[Booking, WaitingKey]:
         """Raises: NotFound, NotAllowed, Unavailable."""
-        state = await _managed(self._reads, event_id, actor)
+        state = await managed_event(self._events, event_id, actor)
         ordinals = {ticket_type.id: ticket_type.ordinal for ticket_type in state.ticket_types}
         if ticket_type_id is not None and ticket_type_id not in ordinals:
             raise NotFound
-        read = await self._reads.waiting_list(event_id, ticket_type_id, after, limit + 1)
+        read = await self._bookings.waiting_list(event_id, ticket_type_id, after, limit + 1)
         # A type that was added between the two reads stands at the end, as if it had come after the list.
         found = [booking for booking in read if booking.ticket_type_id in ordinals]
         items = found[:limit]

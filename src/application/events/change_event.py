@@ -29,7 +29,7 @@ class ChangeEvent:
 
         Raises: what the decision refuses, Unavailable; with `once` also Replayed, IdempotencyKeyReused.
         """
-        keyed = once.of(_state) if once else None
+        keyed = once.bind(_state) if once else None
         needs = LoadSpec(event_id=command.event_id, settles=True, sizes=True)
         match command:
             case Edit():

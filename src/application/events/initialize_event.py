@@ -38,7 +38,7 @@ class InitializeEvent:
         Raises: what `initialize` refuses, TooManyRequests beyond the allowance, Unavailable; with `once` also Replayed,
         IdempotencyKeyReused.
         """
-        keyed = once.of(outcome) if once else None
+        keyed = once.bind(outcome) if once else None
         return outcome(await self._turnstile.admit_new(command, command.actor.user_id, self._decide, keyed))
 
     def _decide(self, command: Initialize, live_events: int, now: datetime) -> Decision[EventState]:

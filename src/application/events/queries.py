@@ -7,7 +7,7 @@ from ...domain.facts import Fact
 from ...domain.refusals import NotFound
 from ...domain.user import Actor, Role
 from ..pages import Page
-from ..ports.queries import EventFilter, EventKey, Reads
+from ..ports.queries import EventFilter, EventKey, EventQueries
 from ..turnstile.coalesced_reads import CoalescedReads
 
 PUBLIC = frozenset({EventStatus.ON_SALE, EventStatus.PAUSED})
@@ -17,8 +17,8 @@ PUBLIC = frozenset({EventStatus.ON_SALE, EventStatus.PAUSED})
 class ReadEvent:
     """One event with its ticket types and their counters."""
 
-    def __init__(self, reads: Reads) -> None:
-        self._event = CoalescedReads(reads.events_by_id)
+    def __init__(self, events: EventQueries) -> None:
+        self._event = CoalescedReads(events.events_by_id)
 
     async def __call__(self, event_id: UUID, actor: Actor | None) -> EventState:
         """Raises: NotFound, Unavailable."""
@@ -32,8 +32,8 @@ class ReadEvent:
 class ListEvents:
     """Events, soonest first. Those that never were on sale are listed for their organizer, all of them for admins."""
 
-    def __init__(self, reads: Reads) -> None:
-        self._reads = reads
+    def __init__(self, events: EventQueries) -> None:
+        self._events = events
 
     async def __call__(
         self,
@@ -57,24 +57,24 @@ class ListEvents:
             hides_unpublished=status is EventStatus.CANCELLED and (actor is None or actor.role is not Role.ADMIN),
             viewer_id=actor.user_id if actor else None,
         )
-        found = await self._reads.events(wanted, after, limit)
+        found = await self._events.events(wanted, after, limit)
         return Page(found.events, found.next)
 
 
 class ReadChanges:
     """An event's facts after a sequence number, gapless and in order, for those who manage it."""
 
-    def __init__(self, reads: Reads) -> None:
-        self._reads = reads
+    def __init__(self, events: EventQueries) -> None:
+        self._events = events
 
     async def __call__(self, event_id: UUID, actor: Actor, *, after: int = 0, limit: int = 50) -> list[Fact]:
         """Raises: NotFound, NotAllowed, Unavailable."""
-        await _managed(self._reads, event_id, actor)
-        return await self._reads.facts(event_id, after, limit)
+        await managed_event(self._events, event_id, actor)
+        return await self._events.facts(event_id, after, limit)
 
 
-async def _managed(reads: Reads, event_id: UUID, actor: Actor) -> EventState:
-    state = (await reads.events_by_id([event_id])).get(event_id)
+async def managed_event(events: EventQueries, event_id: UUID, actor: Actor) -> EventState:
+    state = (await events.events_by_id([event_id])).get(event_id)
     if state is None:
         raise NotFound
     state.event.check_managed_by(actor)

@@ -1,4 +1,4 @@
-"""Exactly once: what is remembered of a request, so that sending it again changes nothing (promise 3)."""
+"""Idempotency: a request that comes again with its key changes nothing and gets the same response (promise 3)."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -21,22 +21,19 @@ class Key(Struct, frozen=True, gc=False):
     text: str
 
 
-class Answer(Struct, frozen=True, gc=False, kw_only=True):
-    """An answer as it was given, in the words of whoever gave it. `subject_id` is the booking or event it speaks of."""
+class Response(Struct, frozen=True, gc=False):
+    """What an entrypoint answered. Only the entrypoint reads the payload; `subject_id` is the booking or event."""
 
-    status: int
-    body: bytes
-    location: str | None = None
-    etag: str | None = None
+    payload: bytes
     subject_id: UUID | None = None
 
 
 class StoredResponse(Struct, frozen=True, gc=False, kw_only=True):
-    """The answer that a key got, and the fingerprint of the request that it came with."""
+    """The response that a key got, and the fingerprint of the request that it came with."""
 
     key: Key
     fingerprint: bytes
-    answer: Answer
+    response: Response
 
 
 class BoundRequest(Struct, frozen=True, kw_only=True):
@@ -44,33 +41,33 @@ class BoundRequest(Struct, frozen=True, kw_only=True):
 
     key: Key
     fingerprint: bytes
-    render: Callable[[Any], Answer | None]
+    render: Callable[[Any], Response | None]
 
-    def remember(self, result: Any) -> StoredResponse | None:
-        """What to keep of this result; None: nothing yet."""
+    def response_to(self, result: Any) -> StoredResponse | None:
+        """Return what to store for this result; None: nothing yet."""
         if isinstance(result, Exception) and not is_kept(result):
             return None
-        answer = self.render(result)
-        if answer is None:
+        response = self.render(result)
+        if response is None:
             return None
-        return StoredResponse(key=self.key, fingerprint=self.fingerprint, answer=answer)
+        return StoredResponse(key=self.key, fingerprint=self.fingerprint, response=response)
 
 
 class IdempotentRequest(Struct, Generic[Outcome], frozen=True, kw_only=True):
     """Do a command once per key.
 
-    `render` turns an outcome, or a refusal that is kept (409), into the answer to remember. It is called inside the
-    transaction, so that effect and answer are recorded together or not at all.
+    `render` turns an outcome, or a refusal that is kept (`is_kept`), into the response to store. It is called inside
+    the transaction, so that effect and response are recorded together or not at all.
     """
 
     key: Key
     fingerprint: bytes
-    render: Callable[[Outcome | Exception], Answer]
+    render: Callable[[Outcome | Exception], Response]
 
-    def of(self, conclude: Callable[[Any], Outcome | Exception | None]) -> BoundRequest:
-        """The same for the turnstile, whose own results `conclude` makes outcomes of; None: not the last word yet."""
+    def bind(self, conclude: Callable[[Any], Outcome | Exception | None]) -> BoundRequest:
+        """Bind it to the turnstile's results, of which `conclude` makes outcomes; None: the outcome is still open."""
 
-        def render(result: Any) -> Answer | None:
+        def render(result: Any) -> Response | None:
             concluded = result if isinstance(result, Exception) else conclude(result)
             return None if concluded is None else self.render(concluded)
 
@@ -78,13 +75,13 @@ class IdempotentRequest(Struct, Generic[Outcome], frozen=True, kw_only=True):
 
 
 def is_kept(refusal: Exception) -> bool:
-    """Whether a refusal is an answer for good; after any other the key is free again."""
+    """Return whether a refusal is a final response; after any other refusal the key is free again."""
     return isinstance(refusal, StateRefusal) and not refusal.may_pass
 
 
 class Replayed(Exception):
-    """The command was done before; this is what was answered."""
+    """The command was done before; `response` is what was answered."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, response: Response) -> None:
         super().__init__()
-        self.answer = answer
+        self.response = response

@@ -194,5 +194,5 @@ class EmailSender(Protocol):
     async def send(self, letter: Email, now: datetime) -> None:
         """Hand a letter to the mail server. Raises: Refused, to be tried again; Undeliverable, which never helps."""
 
-    async def rest(self) -> None:
-        """There is no more for now: let go of the connection."""
+    async def close_idle(self) -> None:
+        """Close the connection; the next mail opens another one."""

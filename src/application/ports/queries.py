@@ -78,12 +78,8 @@ class Account(Struct, frozen=True):
     session: Session | None
 
 
-class Reads(Protocol):
-    """What is committed, read without locks. Each call sees one consistent state.
-
-    The exceptions are a search, whose pieces may be read one after the other, and a list of bookings, which may show a
-    place that is newer than the bookings.
-    """
+class EventQueries(Protocol):
+    """Events and their facts. Each call sees one consistent state, but a search may read in pieces."""
 
     async def events_by_id(self, event_ids: Sequence[UUID]) -> dict[UUID, EventState]:
         """Events with their ticket types in their order, as far as there are such."""
@@ -93,6 +89,19 @@ class Reads(Protocol):
 
         A search looks at a bounded number of events. It may find fewer, or none, before the list ends.
         """
+
+    async def facts(self, event_id: UUID, after: int, limit: int) -> list[Fact]:
+        """An event's facts after that sequence number, in order."""
+
+    async def lapsing_events(self, now: datetime, limit: int) -> list[UUID]:
+        """Events whose `earliest_expiry` has come, the earliest first."""
+
+    async def unsettled_events(self, after: UUID | None, limit: int) -> list[UUID]:
+        """Events for which a step is still to be done, by id."""
+
+
+class BookingQueries(Protocol):
+    """Bookings. Each call sees one consistent state, but a list may show a place that is newer than its bookings."""
 
     async def event_of(self, booking_id: UUID) -> UUID | None:
         """Which event a booking belongs to; that never changes."""
@@ -115,8 +124,9 @@ class Reads(Protocol):
     ) -> list[Booking]:
         """Those who wait, by ticket type and queue number, after that place, with their places."""
 
-    async def facts(self, event_id: UUID, after: int, limit: int) -> list[Fact]:
-        """An event's facts after that sequence number, in order."""
+
+class PaymentQueries(Protocol):
+    """Charges and refunds. Each call sees one consistent state."""
 
     async def payments(self, booking_id: UUID) -> list[Payment]:
         """A booking's charges and refunds, oldest first; of the same moment the charges, then by id."""
@@ -124,8 +134,9 @@ class Reads(Protocol):
     async def open_payments(self, now: datetime, limit: int) -> list[Payment]:
         """Pending payments about which the provider may be asked by now, those that waited longest first."""
 
-    async def lapsing_events(self, now: datetime, limit: int) -> list[UUID]:
-        """Events whose `earliest_expiry` has come, the earliest first."""
+
+class AccountQueries(Protocol):
+    """Accounts and sessions. Each call sees one consistent state."""
 
     async def user_by_email(self, email: str) -> User | None:
         """The account with this e-mail."""
@@ -138,9 +149,6 @@ class Reads(Protocol):
 
     async def accounts(self, wanted: Sequence[AccountKey]) -> dict[AccountKey, Account]:
         """Users, each with that session if it exists and is theirs, as far as there are such users."""
-
-    async def unsettled_events(self, after: UUID | None, limit: int) -> list[UUID]:
-        """Events for which a step is still to be done, by id."""
 
 
 class BookingHistory(Struct, frozen=True):
@@ -173,5 +181,5 @@ class Snapshot(Protocol):
         """Rows that contradict each other, counted by a sentence that says how; none: empty.
 
         More than one live booking of a customer for a type, waiting bookings without a place in line and places without
-        one, facts or bookings of no event, remembered answers about nothing.
+        one, facts or bookings of no event, stored responses about nothing.
         """

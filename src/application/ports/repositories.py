@@ -50,24 +50,24 @@ class EventRepository(Protocol):
     async def waiting_sizes(self, event_ids: Sequence[UUID]) -> dict[UUID, dict[UUID, WaitingSizes]]:
         """The sizes in each line that is not empty, by event and ticket type, as saved by now."""
 
-    async def save(self, decisions: Sequence[Decision[Any]], mark: UUID, *, more_follow: bool = False) -> None:
+    async def save(self, decisions: Sequence[Decision[Any]], batch_id: UUID, *, more_follow: bool = False) -> None:
         """Record decisions, in their order, all or nothing with the unit of work. May be called again in it.
 
         `more_follow`: others are decided next. A storage that works by itself can write these meanwhile, and tell with
         what it is asked after that, or with the commit, that it could not.
 
-        Every locked event that a decision concerns is written. `mark` is kept with each fact, so that `holds` can find
-        it. Raises: Conflict when the schema refuses (maybe at commit only).
+        Every locked event that a decision concerns is written. `batch_id` is kept with each fact, for
+        `was_committed`. Raises: Conflict when the schema refuses (maybe at commit only).
         """
 
-    async def remembered(self, keys: Sequence[Key]) -> dict[Key, StoredResponse]:
-        """What is kept of requests that came before."""
+    async def stored_responses(self, keys: Sequence[Key]) -> dict[Key, StoredResponse]:
+        """Return the responses that these keys have got."""
 
-    async def remember(self, answers: Sequence[StoredResponse], now: datetime) -> None:
-        """Keep answers with the unit of work. Raises: Conflict where a key has one already (maybe at commit only)."""
+    async def store_responses(self, responses: Sequence[StoredResponse], now: datetime) -> None:
+        """Store responses in the unit of work. Raises: Conflict where a key has one (maybe at commit only)."""
 
-    async def holds(self, last: Mapping[UUID, int], mark: UUID) -> bool:
-        """Whether one of these facts carries this mark, looked up under their events' locks.
+    async def was_committed(self, last_facts: Mapping[UUID, int], batch_id: UUID) -> bool:
+        """Return whether one of these facts carries this batch id, looked up under their events' locks.
 
         Each is named by its event and its number, and is the last that its transaction saved of that event.
         """
@@ -130,8 +130,8 @@ class LeaseRepository(Protocol):
         Nobody else's turn counts that is not running (`is_lease_active`).
         """
 
-    async def forget_answers(self, before: datetime, limit: int) -> int:
-        """Forget remembered answers that are older; how many went."""
+    async def delete_stored_responses(self, before: datetime, limit: int) -> int:
+        """Delete stored responses that are older and return how many."""
 
 
 class Count(Struct, frozen=True, gc=False):

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from .notifications import MailRepository, NotificationQueries, WebhookRepository
 from .observability import Statistics
-from .queries import Reads, Snapshot
+from .queries import AccountQueries, BookingQueries, EventQueries, PaymentQueries, Snapshot
 from .repositories import EventRepository, LeaseRepository, LimitRepository, UserRepository
 
 
@@ -13,7 +13,7 @@ class UnitOfWork(Protocol):
     """One transaction. What is not committed is rolled back when its context ends."""
 
     @property
-    def inventories(self) -> EventRepository:
+    def events(self) -> EventRepository:
         """Events under their locks."""
 
     @property
@@ -44,15 +44,27 @@ class Storage(Protocol):
     """Where everything is kept."""
 
     @property
-    def reads(self) -> Reads:
-        """What is committed."""
+    def event_queries(self) -> EventQueries:
+        """Committed events and facts."""
 
     @property
-    def telling(self) -> NotificationQueries:
-        """What is committed of webhooks and mails."""
+    def booking_queries(self) -> BookingQueries:
+        """Committed bookings."""
 
     @property
-    def figures(self) -> Statistics:
+    def payment_queries(self) -> PaymentQueries:
+        """Committed charges and refunds."""
+
+    @property
+    def account_queries(self) -> AccountQueries:
+        """Committed accounts and sessions."""
+
+    @property
+    def notification_queries(self) -> NotificationQueries:
+        """Committed webhooks, deliveries and mails."""
+
+    @property
+    def statistics(self) -> Statistics:
         """What it tells whoever looks after it."""
 
     def begin(self) -> AbstractAsyncContextManager[UnitOfWork]:

@@ -43,12 +43,12 @@ class Batch:
         self,
         entries: Sequence[PendingCommand],
         now: Callable[[], datetime],
-        mark: UUID,
+        batch_id: UUID,
         *,
         in_pieces: bool,
         allowance: Allowance | None = None,
     ) -> None:
-        self.mark = mark
+        self.batch_id = batch_id
         self.begun = asyncio.get_running_loop().time()
         self.lock_seconds = 0.0
         self.recorded: list[Decision[Any]] = []
@@ -61,8 +61,8 @@ class Batch:
         # By the numbers of their ids, which have their hashes at hand; so are bookings and customers.
         self._seen: dict[int, EventView] = {}
         self._live_events: dict[UUID, int] = {}
-        self._remembered: dict[Key, StoredResponse] = {}
-        self._to_remember: list[StoredResponse] = []
+        self._stored: dict[Key, StoredResponse] = {}
+        self._to_store: list[StoredResponse] = []
         self._pending: list[Decision[Any]] = []
         self._written: dict[UUID, None] = {}
         self._stuck: set[UUID] = set()
@@ -109,24 +109,24 @@ class Batch:
             if self._moved >= STEP or (seen is not None and seen.has_lapsed_holds(now)):
                 self.postponed.append(entry)
                 continue
-            result: CommandResult[Any] | Exception | None = self._known_answer(entry)
+            result: CommandResult[Any] | Exception | None = self._stored_response(entry)
             if result is None:
                 if need is not None and seen is not None and need.sizes:
                     await self._load_sizes(storage, need.event_id, seen)
                 result = self._decide(entry, seen, now)
                 if need is not None and need.settles and isinstance(result, CommandResult):
                     result = await self._settle_on(storage, result, now)
-                self._remember(entry, result, now)
+                self._store(entry, result, now)
             self.results.append((entry, result))
         await self._flush(storage)
-        if self._to_remember:
-            await storage.remember(self._to_remember, now)
+        if self._to_store:
+            await storage.store_responses(self._to_store, now)
 
     async def _load_known(self, storage: EventRepository) -> None:
         """What keys were answered before, and what organizers of new events have."""
         keys = [entry.keyed.key for entry in self._entries if entry.keyed is not None]
         if keys:
-            self._remembered = await storage.remembered(keys)
+            self._stored = await storage.stored_responses(keys)
         organizers = {entry.organizer_id for entry in self._entries if entry.organizer_id is not None}
         if organizers:
             self._live_events = await storage.live_events(organizers)
@@ -175,13 +175,13 @@ class Batch:
                 overlong=overlong.get(event_id),
             )
 
-    def _known_answer(self, entry: PendingCommand) -> Exception | None:
+    def _stored_response(self, entry: PendingCommand) -> Exception | None:
         """The answer that the command's key got before; None where it is to be decided."""
         keyed = entry.keyed
-        before = None if keyed is None else self._remembered.get(keyed.key)
+        before = None if keyed is None else self._stored.get(keyed.key)
         if keyed is None or before is None:
             return None
-        return Replayed(before.answer) if before.fingerprint == keyed.fingerprint else IdempotencyKeyReused()
+        return Replayed(before.response) if before.fingerprint == keyed.fingerprint else IdempotencyKeyReused()
 
     async def _load_sizes(self, storage: EventRepository, event_id: UUID, seen: EventView) -> None:
         # As saved by now, so what was decided has to be saved first.
@@ -203,14 +203,14 @@ class Batch:
             return refusal
         return self._record(decision, seen)
 
-    def _remember(self, entry: PendingCommand, result: CommandResult[Any] | Exception, now: datetime) -> None:
-        remembered = None if entry.keyed is None else entry.keyed.remember(result)
-        if remembered is not None:
-            self._remembered[remembered.key] = remembered
-            self._to_remember.append(remembered)
+    def _store(self, entry: PendingCommand, result: CommandResult[Any] | Exception, now: datetime) -> None:
+        stored = None if entry.keyed is None else entry.keyed.response_to(result)
+        if stored is not None:
+            self._stored[stored.key] = stored
+            self._to_store.append(stored)
             if self._allowance is not None:
-                kept = ANSWER_OVERHEAD + len(remembered.answer.body)
-                self._allowance.use(remembered.key.user_id, kept, now)
+                kept = ANSWER_OVERHEAD + len(stored.response.payload)
+                self._allowance.use(stored.key.user_id, kept, now)
 
     async def _settle_on(
         self, storage: EventRepository, admitted: CommandResult[Any], now: datetime
@@ -259,4 +259,4 @@ class Batch:
     async def _flush(self, storage: EventRepository, *, more_follow: bool = False) -> None:
         if self._pending:
             pending, self._pending = self._pending, []
-            await storage.save(pending, self.mark, more_follow=more_follow)
+            await storage.save(pending, self.batch_id, more_follow=more_follow)

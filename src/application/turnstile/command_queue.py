@@ -240,10 +240,10 @@ class CommandQueue:
             batch = self._batch(entries, not self.queue)
             try:
                 async with self._storage.begin() as unit_of_work:
-                    happened = await _first_that_happened(lost, unit_of_work.inventories)
+                    happened = await _first_that_happened(lost, unit_of_work.events)
                     if happened is not None:
                         return self._finish(happened)
-                    await batch.run(unit_of_work.inventories)
+                    await batch.run(unit_of_work.events)
                     await unit_of_work.commit()
             except Retryable:
                 self._observer.failed(Trouble.UNDONE, len(entries))
@@ -265,7 +265,7 @@ class CommandQueue:
         while True:
             try:
                 async with self._storage.begin() as unit_of_work:
-                    return await unit_of_work.inventories.holds(batch.written, batch.mark)
+                    return await unit_of_work.events.was_committed(batch.written, batch.batch_id)
             except StorageFailure:
                 await asyncio.sleep(0.05 * self._jitter())
             except Exception as error:
@@ -291,13 +291,13 @@ class CommandQueue:
             self._settle_soon(event_id)
 
 
-async def _first_that_happened(lost: Sequence["Batch"], inventories: EventRepository) -> "Batch | None":
+async def _first_that_happened(lost: Sequence[Batch], events: EventRepository) -> "Batch | None":
     """Which batch whose COMMIT was never answered is there after all, under the locks of whoever does it again.
 
     In a cluster the lost transaction may still be on its way from another node, where no lock waits for it. Then the
     one that does it again writes the same events and is undone by it; this look, the next time, finds it.
     """
     for batch in lost:
-        if await inventories.holds(batch.written, batch.mark):
+        if await events.was_committed(batch.written, batch.batch_id):
             return batch
     return None

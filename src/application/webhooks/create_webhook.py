@@ -68,8 +68,8 @@ class CreateWebhook:
             check_room_for_a_webhook(await unit_of_work.webhooks.count(webhook.organizer_id))
             await unit_of_work.webhooks.add(webhook, webhook.created_at)
             if once is not None:
-                answer = once.of(lambda outcome: outcome).remember(webhook)
-                await unit_of_work.inventories.remember([answer] if answer else [], webhook.created_at)
+                stored = once.bind(lambda outcome: outcome).response_to(webhook)
+                await unit_of_work.events.store_responses([stored] if stored else [], webhook.created_at)
 
         try:
             await in_transaction(self._storage, add)
@@ -81,16 +81,16 @@ class CreateWebhook:
     async def _check_event(self, command: NewWebhook) -> None:
         if command.event_id is None:
             return
-        state = (await self._storage.reads.events_by_id([command.event_id])).get(command.event_id)
+        state = (await self._storage.event_queries.events_by_id([command.event_id])).get(command.event_id)
         if state is None:
             raise NotFound
         check_organizes(command.actor, state.event)
 
 
 async def _check_is_first(unit_of_work: UnitOfWork, once: IdempotentRequest[Webhook]) -> None:
-    before = (await unit_of_work.inventories.remembered([once.key])).get(once.key)
+    before = (await unit_of_work.events.stored_responses([once.key])).get(once.key)
     if before is None:
         return
     if before.fingerprint != once.fingerprint:
         raise IdempotencyKeyReused
-    raise Replayed(before.answer)
+    raise Replayed(before.response)

@@ -16,7 +16,7 @@ class DeleteWebhook:
 
     async def __call__(self, webhook_id: UUID, actor: Actor) -> None:
         """Raises: NotFound, Unavailable."""
-        await owned(self._storage.telling, webhook_id, actor)
+        await owned(self._storage.notification_queries, webhook_id, actor)
 
         async def remove(unit_of_work: UnitOfWork) -> None:
             # Gone meanwhile is as good, and so it is after an unknown outcome.

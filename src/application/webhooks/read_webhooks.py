@@ -18,7 +18,7 @@ class ListWebhooks:
 
     async def __call__(self, actor: Actor) -> list[Webhook]:
         """Raises: Unavailable."""
-        return await self._storage.telling.webhooks(actor.user_id)
+        return await self._storage.notification_queries.webhooks(actor.user_id)
 
 
 class ReadWebhook:
@@ -29,7 +29,7 @@ class ReadWebhook:
 
     async def __call__(self, webhook_id: UUID, actor: Actor) -> Webhook:
         """Raises: NotFound, Unavailable."""
-        return await owned(self._storage.telling, webhook_id, actor)
+        return await owned(self._storage.notification_queries, webhook_id, actor)
 
 
 class ListDeliveries:
@@ -48,7 +48,7 @@ class ListDeliveries:
         limit: int = 50,
     ) -> Page[Delivery, UUID]:
         """Raises: NotFound, Unavailable."""
-        reads = self._storage.telling
+        reads = self._storage.notification_queries
         await owned(reads, webhook_id, actor)
         found = await reads.deliveries(webhook_id, status, before, limit + 1)
         items = found[:limit]

@@ -22,8 +22,8 @@ class ResendDelivery:
 
     async def __call__(self, webhook_id: UUID, delivery_id: UUID, actor: Actor) -> Delivery:
         """The delivery as it is now; it is sent in the background. Raises: NotFound, Unavailable."""
-        await owned(self._storage.telling, webhook_id, actor)
-        named = await self._storage.telling.delivery(delivery_id)
+        await owned(self._storage.notification_queries, webhook_id, actor)
+        named = await self._storage.notification_queries.delivery(delivery_id)
         if named is None or named.webhook_id != webhook_id:
             raise NotFound
 

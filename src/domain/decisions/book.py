@@ -58,7 +58,7 @@ def _check_customer_may_add(inventory: Inventory, ticket_type: TicketType, comma
     for booking in inventory.of_customers:
         if booking.customer_id.int == customer:
             if booking.ticket_type_id.int == of_type:
-                raise AlreadyBooked(bookingId=str(booking.id))
+                raise AlreadyBooked(booking_id=str(booking.id))
             taken += booking.quantity
     most = inventory.event.max_tickets_per_customer
     if taken + command.quantity > most:

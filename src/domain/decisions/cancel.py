@@ -61,7 +61,7 @@ def _meant(inventory: Inventory, command: Cancel, now: datetime) -> Booking:
     if not live or inventory.event.status is EventStatus.CANCELLED:
         raise NotFound("You have no live booking of this event.")
     if len(live) > 1:
-        raise invalid("names an event of which you have several live bookings; say bookingId instead", "event_id")
+        raise invalid("names an event of which you have several live bookings; name the booking instead", "event_id")
     return live[0]
 
 

@@ -15,7 +15,7 @@ from ...application.ports.idempotency import Replayed
 from ..container import Container
 from ..lifespan import running
 from .authentication import Authentication
-from .idempotency import reply_of
+from .idempotency import reply_of, stored_answer
 from .observation import observe, request_id_of, stopwatch
 from .problems.problem import MEDIA_TYPE, render
 from .reference import document
@@ -100,7 +100,7 @@ def _problem(request: Request[Any, Any, Any], error: Exception) -> Response[byte
 
 def _replay(_: Request[Any, Any, Any], replayed: Replayed) -> Response[bytes]:
     """Return the answer that an idempotency key got before."""
-    reply = reply_of(replayed.answer, is_replayed=True)
+    reply = reply_of(stored_answer(replayed.response), is_replayed=True)
     return Response(reply.body, status_code=reply.status, headers=dict(reply.headers), media_type=reply.media_type)
 
 

@@ -7,8 +7,9 @@ from typing import Final, TypeVar
 from uuid import UUID
 
 import msgspec
+from msgspec import Struct
 
-from ...application.ports.idempotency import Answer, IdempotentRequest, Key
+from ...application.ports.idempotency import IdempotentRequest, Key, Response
 from .etags import tag_of
 from .observation import request_id_of
 from .problems.problem import MEDIA_TYPE, FieldProblem, Malformed, render
@@ -16,6 +17,25 @@ from .reply import JSON, Reply
 from .request import SignedInRequest
 
 Outcome = TypeVar("Outcome")
+
+
+class Answer(Struct, frozen=True, gc=False, kw_only=True):
+    """An answer with what a repeated request gets again. `subject_id` is the booking or event that it is about."""
+
+    status: int
+    body: bytes
+    location: str | None = None
+    etag: str | None = None
+    subject_id: UUID | None = None
+
+
+class _Head(Struct, omit_defaults=True):
+    """What precedes the body in a stored payload, as JSON on a line of its own."""
+
+    status: int
+    location: str | None = None
+    etag: str | None = None
+
 
 _KEY: Final = re.compile(rb"[!-~]{1,255}")
 
@@ -34,11 +54,11 @@ async def once(
     # No path that takes a key holds a newline, so the parts cannot run into each other.
     said = f"{scope['method']} {scope['path']}\n".encode("utf-8", "surrogatepass") + await request.body()
 
-    def rendered(result: Outcome | Exception) -> Answer:
+    def rendered(result: Outcome | Exception) -> Response:
         if not isinstance(result, Exception):
-            return answer(result)
+            return _response(answer(result))
         problem = render(result, request_id_of(scope))
-        return Answer(status=problem.status, body=problem.body, subject_id=subject_id)
+        return _response(Answer(status=problem.status, body=problem.body, subject_id=subject_id))
 
     return IdempotentRequest(
         key=Key(request.user.actor.user_id, key), fingerprint=sha256(said).digest(), render=rendered
@@ -54,6 +74,18 @@ def _key(request: SignedInRequest) -> str | None:
     if not _KEY.fullmatch(values[0]):
         raise Malformed(FieldProblem("", "must have 1 to 255 visible ASCII characters as Idempotency-Key, no space"))
     return str(values[0], "ascii")
+
+
+def _response(answer: Answer) -> Response:
+    head = _Head(status=answer.status, location=answer.location, etag=answer.etag)
+    return Response(msgspec.json.encode(head) + b"\n" + answer.body, answer.subject_id)
+
+
+def stored_answer(response: Response) -> Answer:
+    """Return the answer that was stored in a response."""
+    head, _, body = response.payload.partition(b"\n")
+    read = msgspec.json.decode(head, type=_Head)
+    return Answer(status=read.status, body=body, location=read.location, etag=read.etag, subject_id=response.subject_id)
 
 
 def answer_of(

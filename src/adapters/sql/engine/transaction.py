@@ -82,7 +82,7 @@ class Transaction:
         self._opening = opening
         self._seconds = seconds
         self._failure: BaseException | None = None
-        self._held: list[Statement] = []
+        self._enqueued: list[Statement] = []
         self._ahead: asyncio.Task[list[Found]] | None = None
         self.dialect = connections.dialect
         """The words of the database."""
@@ -124,9 +124,9 @@ class Transaction:
         """Insert rows."""
         await self.send(list(into.statements(rows, self.dialect)))
 
-    def hold(self, statements: Iterable[Statement]) -> None:
+    def enqueue(self, statements: Iterable[Statement]) -> None:
         """Send these with whatever is sent next, at COMMIT at the latest: one way to the database instead of two."""
-        self._held += statements
+        self._enqueued += statements
 
     async def flush_async(self) -> None:
         """Begin to send what is held, and do not wait for the answer: it is looked at before anything else is sent.
@@ -134,7 +134,7 @@ class Transaction:
         So the database works while its next statements are made. Raises: as `send`, for what was sent ahead before.
         """
         await self._answered()
-        held, self._held = self._held, []
+        held, self._enqueued = self._enqueued, []
         self._ahead = asyncio.ensure_future(self._send(held))
         # It is on its way once the loop has gone round.
         await asyncio.sleep(0)
@@ -150,7 +150,7 @@ class Transaction:
         Raises: Conflict when one of them does not change as many rows as expected.
         """
         await self._answered()
-        held, self._held = self._held, []
+        held, self._enqueued = self._enqueued, []
         if not statements and not held:
             return []
         return await self._send([*held, *statements], len(held))
@@ -198,7 +198,7 @@ class Transaction:
 
     async def commit(self) -> None:
         """Make it durable. Raises: OutcomeUnknown when no answer came."""
-        if any(statement.expected is not None for statement in self._held):
+        if any(statement.expected is not None for statement in self._enqueued):
             # What they changed is to be looked at before it is final.
             await self.send(())
         await self._answered()
@@ -207,7 +207,7 @@ class Transaction:
             await self._do(self._connection.commit(), committing=True)
         else:
             # Nothing went through SQLAlchemy, so it has nothing to end.
-            held, self._held = self._held, []
+            held, self._enqueued = self._enqueued, []
             await self._send([*held, _COMMIT], committing=True)
         self._is_clean = True
 

@@ -11,17 +11,17 @@ from sqlalchemy import bindparam, delete, insert, update
 
 from ....application.ports.errors import Locked
 from ..into import Into
-from ..schema.tables import turns
+from ..schema.tables import leases
 from .pool import ConnectionPool, NoneFree
 from .transaction import Diagnosis, Transaction
 
 SECONDS_BETWEEN: Final = 1.0
 """A database that took a write is not asked again before: anyone may ask for readiness, as often as they like."""
 
-_ADD: Final = Into(insert(turns))
-_OF_PROBE: Final = turns.c.chore == bindparam("of_chore")
-_CHANGE: Final = update(turns).where(_OF_PROBE).values(process_id=bindparam("new_process_id"))
-_REMOVE: Final = delete(turns).where(_OF_PROBE)
+_ADD: Final = Into(insert(leases))
+_OF_PROBE: Final = leases.c.task == bindparam("of_task")
+_CHANGE: Final = update(leases).where(_OF_PROBE).values(process_id=bindparam("new_process_id"))
+_REMOVE: Final = delete(leases).where(_OF_PROBE)
 
 
 class WriteProbe:
@@ -58,7 +58,7 @@ class WriteProbe:
     async def _write(self) -> None:
         probe, named = uuid4(), f"probe-{uuid4().hex}"
         async with self._begin() as transaction:
-            await transaction.insert(_ADD, [{"chore": named, "process_id": probe, "ends_at": datetime.now(UTC)}])
-            await transaction.change(_CHANGE, {"of_chore": named, "new_process_id": uuid4()}, expected=1)
-            await transaction.change(_REMOVE, {"of_chore": named}, expected=1)
+            await transaction.insert(_ADD, [{"task": named, "process_id": probe, "ends_at": datetime.now(UTC)}])
+            await transaction.change(_CHANGE, {"of_task": named, "new_process_id": uuid4()}, expected=1)
+            await transaction.change(_REMOVE, {"of_task": named}, expected=1)
             await transaction.commit()

@@ -78,7 +78,10 @@ def _waiting_list(types: int) -> Select[Any]:
     )
 
 
-class BookingQueries:
+_EVENT_OF = select(bookings.c.event_id).where(bookings.c.id == bindparam("booking_id"))
+
+
+class SqlBookingQueries:
     """Bookings with their places.
 
     A place is read after its booking, and stands for the moment at which it was read: the booking still waited then.
@@ -89,7 +92,7 @@ class BookingQueries:
         self._listing = listing
         self._diagnose = diagnose
 
-    async def one(self, booking_id: UUID) -> BookingOfEvent | None:
+    async def booking(self, booking_id: UUID) -> BookingOfEvent | None:
         """One booking, with its event."""
         found = None
         for _ in range(LOOKS):
@@ -103,7 +106,24 @@ class BookingQueries:
                 break
         return found
 
-    async def page(
+    async def event_of(self, booking_id: UUID) -> UUID | None:
+        """Which event a booking belongs to."""
+        rows = await read(self._reading, self._diagnose, _EVENT_OF, {"booking_id": booking_id})
+        return rows[0][0] if rows else None
+
+    async def bookings_of_customer(
+        self, customer_id: UUID, status: BookingStatus | None, before: UUID | None, limit: int
+    ) -> list[Booking]:
+        """A customer's bookings, newest first."""
+        return await self._page("customer_id", customer_id, status, before, limit)
+
+    async def bookings_of_event(
+        self, event_id: UUID, status: BookingStatus | None, before: UUID | None, limit: int
+    ) -> list[Booking]:
+        """An event's bookings, newest first."""
+        return await self._page("event_id", event_id, status, before, limit)
+
+    async def _page(
         self, owner: str, owner_id: UUID, status: BookingStatus | None, before: UUID | None, limit: int
     ) -> list[Booking]:
         """The newest bookings of an owner, which is a column."""

@@ -49,7 +49,7 @@ from ..schema.tables import bookings, event_grams, events, facts, payments, tick
 from ..schema.types import Row, Statement, id_of
 from .holds import load_due_holds, load_overlong_holds
 from .organizers import count_live_events
-from .stored_responses import keep_answers, load_answers
+from .stored_responses import load_responses, store_responses
 from .waiting_lists import load_lines
 
 _ids: BindParameter[Any] = bindparam("ids", expanding=True)
@@ -120,9 +120,9 @@ _SIZES = select(
     _quantity_at(waiting_list.c.quantity),
     _quantity_at(waiting_list.c.quantity.desc()),
 ).where(ticket_types.c.event_id.in_(_ids))
-_MARKS = Find(
+_BATCH_IDS = Find(
     through(
-        select(facts.c.mark).where(tuple_(facts.c.event_id, facts.c.seq).in_(bindparam("facts", expanding=True))),
+        select(facts.c.batch_id).where(tuple_(facts.c.event_id, facts.c.seq).in_(bindparam("facts", expanding=True))),
         facts,
         "PRIMARY",
     ),
@@ -259,23 +259,25 @@ class SqlEventRepository:
                 sizes.setdefault(event_id, {})[ticket_type_id] = WaitingSizes(smallest, largest)
         return sizes
 
-    async def holds(self, last: Mapping[UUID, int], mark: UUID) -> bool:
+    async def was_committed(self, last_facts: Mapping[UUID, int], batch_id: UUID) -> bool:
         """The locks wait for a transaction that is still to end; then its mark is there or never will be."""
-        if not last:
+        if not last_facts:
             return False
-        ids = _in_order(last)
-        _, marks = await self._found_under_lock([(_LOCK, {"ids": ids}), (_MARKS, {"facts": last.items()})], ids)
-        return (mark,) in marks
+        ids = _in_order(last_facts)
+        _, found = await self._found_under_lock(
+            [(_LOCK, {"ids": ids}), (_BATCH_IDS, {"facts": last_facts.items()})], ids
+        )
+        return (batch_id,) in found
 
-    async def remembered(self, keys: Sequence[Key]) -> dict[Key, StoredResponse]:
+    async def stored_responses(self, keys: Sequence[Key]) -> dict[Key, StoredResponse]:
         """One statement for up to 500 keys."""
-        return await load_answers(self._transaction, keys)
+        return await load_responses(self._transaction, keys)
 
-    async def remember(self, answers: Sequence[StoredResponse], now: datetime) -> None:
+    async def store_responses(self, responses: Sequence[StoredResponse], now: datetime) -> None:
         """One statement, as far as it fits into a packet."""
-        await keep_answers(self._transaction, answers, now)
+        await store_responses(self._transaction, responses, now)
 
-    async def save(self, decisions: Sequence[Decision[Any]], mark: UUID, *, more_follow: bool = False) -> None:
+    async def save(self, decisions: Sequence[Decision[Any]], batch_id: UUID, *, more_follow: bool = False) -> None:
         """What the decisions come to all together, parents before children; sent with what is asked next, or COMMIT.
 
         Where more follow it is sent now, so that the database writes while those are decided. The counters of events
@@ -286,8 +288,8 @@ class SqlEventRepository:
         sum_ = _sum(decisions)
         new = list(sum_.new_bookings.values())
         joining = [each for each in new if each.status is BookingStatus.WAITLISTED]
-        facts = [fact_values(fact, mark) for decision in decisions for fact in decision.facts]
-        self._transaction.hold(
+        facts = [fact_values(fact, batch_id) for decision in decisions for fact in decision.facts]
+        self._transaction.enqueue(
             [
                 *self._events(sum_),
                 *self._leaving_line(sum_.changes),
@@ -304,12 +306,12 @@ class SqlEventRepository:
         if more_follow:
             await self._transaction.flush_async()
 
-    def hold_counters(self) -> None:
+    def enqueue_counters(self) -> None:
         """Let go with what is sent next what the events that were saved have come to by now."""
         moved, self._moved = self._moved, {}
         counted, self._counted = self._counted, {}
-        self._transaction.hold(_PUT_MOVED.statements(list(moved.values()), self._dialect))
-        self._transaction.hold(_PUT_COUNTED.statements(list(counted.values()), self._dialect))
+        self._transaction.enqueue(_PUT_MOVED.statements(list(moved.values()), self._dialect))
+        self._transaction.enqueue(_PUT_COUNTED.statements(list(counted.values()), self._dialect))
 
     async def _found_under_lock(
         self, asked: Sequence[tuple[Find, dict[str, Any]]], event_ids: Sequence[UUID]

@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import asdict, fields
 from sqlalchemy import Column
 
-from ....application.ports.idempotency import Answer, Key, StoredResponse
+from ....application.ports.idempotency import Key, Response, StoredResponse
 from ....domain.booking import Booking
 from ....domain.event import Event, EventState, TicketType
 from ....domain.facts import AnyFactPayload, Fact
@@ -19,7 +19,7 @@ from ....domain.payment import Payment
 from ....domain.user import Session, User
 from ....domain.values.characters import folded
 from ....domain.values.money import Money
-from .tables import bookings, events, facts, payments, remembered_answers, sessions, ticket_types, users
+from .tables import bookings, events, facts, payments, sessions, stored_responses, ticket_types, users
 
 NO_START = 2**63 - 1
 """Where events without a start stand in the order of starts."""
@@ -76,15 +76,12 @@ PAYMENT: tuple[Column[Any], ...] = (
     payments.c.amount,
     payments.c.currency,
 )
-ANSWER: tuple[Column[Any], ...] = (
-    remembered_answers.c.user_id,
-    remembered_answers.c.key,
-    remembered_answers.c.fingerprint,
-    remembered_answers.c.status,
-    remembered_answers.c.body,
-    remembered_answers.c.location,
-    remembered_answers.c.etag,
-    remembered_answers.c.subject_id,
+RESPONSE: tuple[Column[Any], ...] = (
+    stored_responses.c.user_id,
+    stored_responses.c.key,
+    stored_responses.c.fingerprint,
+    stored_responses.c.payload,
+    stored_responses.c.subject_id,
 )
 USER: tuple[Column[Any], ...] = tuple(users.c[name] for name in _USER_FIELDS)
 SESSION: tuple[Column[Any], ...] = tuple(sessions.c[name] for name in _SESSION_FIELDS)
@@ -228,7 +225,7 @@ def fact(values: Sequence[Any]) -> Fact:
     )
 
 
-def fact_values(fact: Fact, mark: UUID) -> Sequence[Any]:
+def fact_values(fact: Fact, batch_id: UUID) -> Sequence[Any]:
     """Every column of a fact, in their order.
 
     Each byte of the data counts: 100 more took an eighth of a batch's time.
@@ -241,7 +238,7 @@ def fact_values(fact: Fact, mark: UUID) -> Sequence[Any]:
         kind,
         fact.occurred_at,
         "{" + _encode(fact.what).decode()[len(kind) + _LENGTH_AROUND_KIND :],
-        mark,
+        batch_id,
     )
 
 
@@ -256,23 +253,21 @@ def payment_values(payment: Payment) -> dict[str, Any]:
     return {**asdict(payment), "amount": payment.amount.amount, "currency": payment.amount.currency}
 
 
-def remembered(values: Sequence[Any]) -> StoredResponse:
-    """A remembered answer from the columns of `ANSWER`."""
-    user_id, key, fingerprint, status, body, location, etag, subject_id = values
+def stored_response(values: Sequence[Any]) -> StoredResponse:
+    """A stored response from the columns of `RESPONSE`."""
+    user_id, key, fingerprint, payload, subject_id = values
     return StoredResponse(
-        key=Key(user_id, key),
-        fingerprint=bytes(fingerprint),
-        answer=Answer(status=status, body=bytes(body), location=location, etag=etag, subject_id=subject_id),
+        key=Key(user_id, key), fingerprint=bytes(fingerprint), response=Response(bytes(payload), subject_id)
     )
 
 
-def remembered_values(remembered: StoredResponse, now: datetime) -> dict[str, Any]:
-    """Every column of a remembered answer."""
+def stored_response_values(stored: StoredResponse, now: datetime) -> dict[str, Any]:
+    """Every column of a stored response."""
     return {
-        **asdict(remembered.answer),
-        "user_id": remembered.key.user_id,
-        "key": remembered.key.text,
-        "fingerprint": remembered.fingerprint,
+        **asdict(stored.response),
+        "user_id": stored.key.user_id,
+        "key": stored.key.text,
+        "fingerprint": stored.fingerprint,
         "kept_at": now,
     }
 

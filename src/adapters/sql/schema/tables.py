@@ -212,7 +212,7 @@ facts = Table(
     Column("occurred_at", Moment(), nullable=False),
     Column("data", LongText, nullable=False),
     # The transaction that wrote it, to be found again when the answer to its COMMIT was lost.
-    Column("mark", Id(), nullable=False),
+    Column("batch_id", Id(), nullable=False),
     Index(None, "booking_id", "seq"),
     CheckConstraint("seq >= 1", name="seq"),
     **_OPTIONS,
@@ -249,26 +249,23 @@ payments = Table(
 )
 
 # The user is no foreign key, as above.
-remembered_answers = Table(
-    "remembered_answers",
+stored_responses = Table(
+    "stored_responses",
     metadata,
     Column("user_id", Id(), primary_key=True),
     Column("key", Exact(), primary_key=True),
     Column("fingerprint", Digest, nullable=False),
-    Column("status", Integer(), nullable=False),
-    Column("body", LongBytes, nullable=False),
-    Column("location", Text()),
-    Column("etag", String(255)),
+    Column("payload", LongBytes, nullable=False),
     Column("subject_id", Id()),
     Column("kept_at", Moment(), nullable=False),
     Index(None, "kept_at"),
     **_OPTIONS,
 )
 
-turns = Table(
-    "turns",
+leases = Table(
+    "leases",
     metadata,
-    Column("chore", String(40), primary_key=True),
+    Column("task", String(40), primary_key=True),
     Column("process_id", Id(), nullable=False),
     Column("ends_at", Moment(), nullable=False),
     **_OPTIONS,

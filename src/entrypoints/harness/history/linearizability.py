@@ -373,7 +373,7 @@ class _Problem:
         if self.final is None or self._made is None:
             return None
         if request.key is not None:
-            is_kept = self.final.remembered is None or (call.customer_id, call.key) in self.final.remembered
+            is_kept = self.final.responses is None or (call.customer_id, call.key) in self.final.responses
             # What the background finds out about a charge answers nobody, and so no key.
             return None if is_kept or call.name == "pay" else False
         wanted = change_wanted(call, self._only_type)

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from msgspec import Struct, field
 
-from ....application.ports.idempotency import Answer
+from ....application.ports.idempotency import Response
 from ....domain.facts import EventChanged, Fact, TicketTypeChanged
 from .fact_projection import NEVER, STEP, Breach, Entered, FactProjection
 from .history import Call, History, Operation, Outcome
@@ -132,17 +132,17 @@ class _Check:
                 self._breach(3, "key", f"different requests with one key were done: {_lines(done)}")
             elif len({each.outcome for each in done} | {each.code for each in refused}) > 1:
                 self._breach(3, "key", f"one key got different answers: {_lines([*done, *refused])}")
-            if self._final.remembered is not None:
+            if self._final.responses is not None:
                 for effect in effects:
-                    self._check_remembered(effect, self._final.remembered.get(key))
+                    self._check_response(effect, self._final.responses.get(key))
 
-    def _check_remembered(self, effect: _Effect, answer: Answer | None) -> None:
+    def _check_response(self, effect: _Effect, response: Response | None) -> None:
         """Effect and answer are kept together or not at all."""
-        if answer is None:
+        if response is None:
             if effect.done or effect.seq is not None:
                 self._breach(3, "forgotten", f"it was done and its key is free: {_lines(effect.operations)}")
-        elif effect.done and effect.call.name == "book" and answer.subject_id not in (None, *effect.booking_ids()):
-            self._breach(3, "key", f"its key remembers another booking, {answer.subject_id}: {effect.done[0]}")
+        elif effect.done and effect.call.name == "book" and response.subject_id not in (None, *effect.booking_ids()):
+            self._breach(3, "key", f"its response is about another booking, {response.subject_id}: {effect.done[0]}")
 
     # Bookings.
 

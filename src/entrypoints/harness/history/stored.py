@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from ....application.ports.idempotency import Answer, Key
+from ....application.ports.idempotency import Key, Response
 from ....application.ports.storage import Storage
 from ....domain.booking import Booking
 from ....domain.event import EventState
@@ -38,13 +38,13 @@ AT_ONCE: Final = 2_000
 class Stored(Struct, frozen=True, kw_only=True):
     """The events that a history is about: as they are, their facts in order, their bookings, and the answers to keys.
 
-    `remembered` holds what is kept for the keys of the history, by customer and key; None: nobody looked.
+    `responses` holds what is kept for the keys of the history, by customer and key; None: nobody looked.
     """
 
     events: dict[UUID, EventState]
     facts: dict[UUID, Sequence[Fact]]
     bookings: dict[UUID, Booking]
-    remembered: dict[tuple[UUID, str], Answer] | None = None
+    responses: dict[tuple[UUID, str], Response] | None = None
 
     @classmethod
     async def load(cls, storage: Storage, history: History, *, keys: bool = True) -> "Stored":
@@ -72,14 +72,14 @@ class Stored(Struct, frozen=True, kw_only=True):
                 bookings.update((row.booking.id, row.booking) for row in rows if row.booking.event_id in event_ids)
                 last = rows[-1].booking.id
         asked = {Key(call.customer_id, call.key) for call in calls if call.customer_id and call.key}
-        remembered = await _remembered(storage, sorted(asked, key=str)) if keys else None
-        return cls(events=events, facts=facts, bookings=bookings, remembered=remembered)
+        responses = await _responses(storage, sorted(asked, key=str)) if keys else None
+        return cls(events=events, facts=facts, bookings=bookings, responses=responses)
 
 
-async def _remembered(storage: Storage, keys: Sequence[Key]) -> dict[tuple[UUID, str], Answer]:
-    found: dict[tuple[UUID, str], Answer] = {}
+async def _responses(storage: Storage, keys: Sequence[Key]) -> dict[tuple[UUID, str], Response]:
+    found: dict[tuple[UUID, str], Response] = {}
     for first in range(0, len(keys), AT_ONCE):
         async with storage.begin() as unit_of_work:
-            some = await unit_of_work.inventories.remembered(keys[first : first + AT_ONCE])
-        found.update(((key.user_id, key.text), each.answer) for key, each in some.items())
+            some = await unit_of_work.events.stored_responses(keys[first : first + AT_ONCE])
+        found.update(((key.user_id, key.text), each.response) for key, each in some.items())
     return found

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -12,7 +12,7 @@ from dependency_injector.providers import Object
 from ....application.bookings.cancel_booking import Cancellation
 from ....application.bookings.pay_booking import Bill, PaymentUnknown
 from ....application.pages import Page
-from ....application.ports.idempotency import Answer, IdempotentRequest, Key, Replayed
+from ....application.ports.idempotency import IdempotentRequest, Key, Replayed, Response
 from ....application.ports.payments import GatewaySilent
 from ....application.ports.system import Clock
 from ....domain.booking import Booking
@@ -45,6 +45,10 @@ from .troubled import Trouble, TroubledStorage
 
 PAGE = 2
 """Items that are read at once: few, so that lists are read in several pieces."""
+
+
+_REFUSED: Final = b"!"
+"""Precedes the code of a refusal in a payload."""
 
 
 class HarnessIds:
@@ -132,8 +136,9 @@ class InProcess:
         except PaymentUnknown:
             return "payment-unknown"
         except Replayed as replayed:
-            before = replayed.answer
-            return Replay(before.body.decode() if before.status == 409 else order.read(before.body))
+            payload = replayed.response.payload
+            is_refusal = payload.startswith(_REFUSED)
+            return Replay(payload.removeprefix(_REFUSED).decode() if is_refusal else order.read(payload))
         return answer
 
     async def _do(self, order: Order) -> Any:
@@ -163,11 +168,11 @@ class InProcess:
         for id_ in ids:
             self._names.give(id_, id_)
 
-    def _render(self, result: Any) -> Answer:
+    def _render(self, result: Any) -> Response:
         if isinstance(result, Refusal):
-            return Answer(status=409, body=result.code.encode())
+            return Response(_REFUSED + result.code.encode())
         booking = result.booking if isinstance(result, Cancellation) else result
-        return Answer(status=200, body=msgspec.json.encode(self._seen(result)), subject_id=booking.id)
+        return Response(msgspec.json.encode(self._seen(result)), booking.id)
 
     async def event(self, event_id: UUID, actor: Actor) -> EventLook | str:
         """See `BoxOffice`."""

@@ -8,7 +8,7 @@ from enum import StrEnum
 from ....application.ports.errors import OutcomeUnknown, Retryable
 from ....application.ports.notifications import MailRepository, NotificationQueries, WebhookRepository
 from ....application.ports.observability import Statistics
-from ....application.ports.queries import Reads, Snapshot
+from ....application.ports.queries import AccountQueries, BookingQueries, EventQueries, PaymentQueries, Snapshot
 from ....application.ports.repositories import EventRepository, LeaseRepository, LimitRepository, UserRepository
 from ....application.ports.storage import Storage, UnitOfWork
 
@@ -32,19 +32,34 @@ class TroubledStorage:
         self._storage = storage
 
     @property
-    def reads(self) -> Reads:
+    def event_queries(self) -> EventQueries:
         """See `Storage`."""
-        return self._storage.reads
+        return self._storage.event_queries
 
     @property
-    def telling(self) -> NotificationQueries:
+    def booking_queries(self) -> BookingQueries:
         """See `Storage`."""
-        return self._storage.telling
+        return self._storage.booking_queries
 
     @property
-    def figures(self) -> Statistics:
+    def payment_queries(self) -> PaymentQueries:
         """See `Storage`."""
-        return self._storage.figures
+        return self._storage.payment_queries
+
+    @property
+    def account_queries(self) -> AccountQueries:
+        """See `Storage`."""
+        return self._storage.account_queries
+
+    @property
+    def notification_queries(self) -> NotificationQueries:
+        """See `Storage`."""
+        return self._storage.notification_queries
+
+    @property
+    def statistics(self) -> Statistics:
+        """See `Storage`."""
+        return self._storage.statistics
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[UnitOfWork]:
@@ -71,8 +86,8 @@ class _TroubledUnitOfWork:
         self._troubles = troubles
 
     @property
-    def inventories(self) -> EventRepository:
-        return self._unit_of_work.inventories
+    def events(self) -> EventRepository:
+        return self._unit_of_work.events
 
     @property
     def users(self) -> UserRepository:

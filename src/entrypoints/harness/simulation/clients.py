@@ -12,7 +12,7 @@ from msgspec import Struct
 from ....application.bookings.cancel_booking import Cancellation
 from ....application.bookings.pay_booking import Bill, PaymentUnknown
 from ....application.ports.errors import Unavailable
-from ....application.ports.idempotency import Answer, IdempotentRequest, Key, Replayed
+from ....application.ports.idempotency import IdempotentRequest, Key, Replayed, Response
 from ....domain.booking import Booking
 from ....domain.decisions.book import Book
 from ....domain.decisions.cancel import Cancel
@@ -146,9 +146,10 @@ class Crowd:
         try:
             outcome = request.told(await self._ask(lambda container: request.work(container, once)))
         except Replayed as replayed:
-            if replayed.answer.status >= 400:
-                return self._fail(operation, call, replayed.answer.body.decode(), "again")
-            outcome = msgspec.json.decode(replayed.answer.body, type=Outcome)
+            payload = replayed.response.payload
+            if payload.startswith(_REFUSED):
+                return self._fail(operation, call, payload.removeprefix(_REFUSED).decode(), "again")
+            outcome = msgspec.json.decode(payload, type=Outcome)
             return self._ok(operation, call, outcome, "again")
         except Refusal as refusal:
             return self._fail(operation, call, refusal.code)
@@ -352,6 +353,9 @@ class Crowd:
 
 _KEYED: Final = frozenset({"book", "cancel", "pay"})
 
+_REFUSED: Final = b"!"
+"""Precedes the code of a refusal in a payload."""
+
 _STATUSES: Final = {
     "pause": EventStatus.PAUSED,
     "resume": EventStatus.ON_SALE,
@@ -361,11 +365,11 @@ _STATUSES: Final = {
 
 
 def _once(key: Key, request: Request) -> IdempotentRequest[Any]:
-    def render(result: Any) -> Answer:
+    def render(result: Any) -> Response:
         if isinstance(result, Refusal):
-            return Answer(status=409, body=result.code.encode())
+            return Response(_REFUSED + result.code.encode())
         outcome = request.told(result)
-        return Answer(status=200, body=msgspec.json.encode(outcome), subject_id=outcome.booking_id)
+        return Response(msgspec.json.encode(outcome), outcome.booking_id)
 
     fingerprint = msgspec.json.encode(msgspec.structs.replace(request.call, booking_id=None))
     return IdempotentRequest(key=key, fingerprint=fingerprint, render=render)

@@ -250,11 +250,12 @@ class _Simulation:
             self.problems.append(f"{len(left) - 1} tasks are left behind: {left[1].get_coro()}")
 
     async def _is_left_over(self) -> bool:
-        reads = self.parts.storage.reads
-        if await reads.unsettled_events(None, 1) or await reads.lapsing_events(self.parts.clock.now(), 1):
+        storage = self.parts.storage
+        events = storage.event_queries
+        if await events.unsettled_events(None, 1) or await events.lapsing_events(self.parts.clock.now(), 1):
             return True
         end_of_time = START.replace(year=9_000)
-        return bool(await reads.open_payments(end_of_time, 1))
+        return bool(await storage.payment_queries.open_payments(end_of_time, 1))
 
     async def _stored(self, events: Sequence[SimulatedEvent]) -> Stored:
         """What is there before anybody asks for anything."""
@@ -292,7 +293,7 @@ class _Simulation:
         """Our payments and the provider's ledger tell the same (promise 8)."""
         ours: dict[UUID, Payment] = {}
         for booking_id in final.bookings:
-            for payment in await storage.reads.payments(booking_id):
+            for payment in await storage.payment_queries.payments(booking_id):
                 if payment.method is PaymentMethod.CARD:
                     ours[payment.id] = payment
         entries = await self.parts.sandbox.entries()

@@ -138,7 +138,9 @@ def _told(error: Exception) -> _Told:  # noqa: C901, PLR0911, PLR0912 - one for 
             return _Told(error.code, error.detail, {"Retry-After": str(error.retry_after)})
         case Refusal():
             headers = {"WWW-Authenticate": "Bearer"} if CATALOG[error.code].status == 401 else {}
-            return _Told(error.code, error.detail, headers, error.members)
+            return _Told(
+                error.code, error.detail, headers, {camel_case(name): each for name, each in error.members.items()}
+            )
         case Malformed():
             return _invalid(error.errors)
         case HTTPException(status_code=400):

@@ -11,13 +11,12 @@ from ....application.bookings.cancel_booking import CancelBooking, Cancellation
 from ....application.bookings.pay_booking import Bill, PayBooking
 from ....application.bookings.queries import ListBookings, ListPayments, ReadBooking
 from ....application.pages import Page
-from ....application.ports.idempotency import Answer
 from ....application.ports.system import Clock, Ids
 from ....domain.booking import Booking, BookingStatus
 from ....domain.decisions.book import Book
 from ....domain.decisions.cancel import Cancel
 from ....domain.payment import Payment
-from ..idempotency import answer_of, once, reply_of
+from ..idempotency import Answer, answer_of, once, reply_of
 from ..paging import Cursor, Limit, check_parameters, id_cursors
 from ..reference.operations import Subject
 from ..reply import Reply

@@ -12,13 +12,12 @@ from ....application.bookings.queries import ListEventBookings, ReadWaitingList
 from ....application.events.change_event import ChangeEvent
 from ....application.events.initialize_event import InitializeEvent
 from ....application.events.queries import ListEvents, ReadChanges, ReadEvent
-from ....application.ports.idempotency import Answer
 from ....application.ports.system import Clock, Ids
 from ....domain.decisions.organize import AddTicketType, Edit, EditTicketType, Initialize
 from ....domain.event import EventChanges, EventDetails, EventState, EventStatus, TicketTypeChanges, TicketTypeSpec
 from ....domain.values.fields import text
 from ..etags import expected_versions, tagged
-from ..idempotency import answer_of, once, reply_of
+from ..idempotency import Answer, answer_of, once, reply_of
 from ..paging import GREATEST, Cursor, Limit, check_parameters, event_cursors, id_cursors, waiting_cursors
 from ..problems.problem import FieldProblem, Malformed, pointer
 from ..reference.operations import PUBLIC, Subject

@@ -5,13 +5,12 @@ from typing import Annotated
 from litestar import Router
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from ....application.ports.idempotency import Answer
 from ....application.webhooks.create_webhook import CreateWebhook, NewWebhook
 from ....application.webhooks.delete_webhook import DeleteWebhook
 from ....application.webhooks.read_webhooks import ListDeliveries, ListWebhooks, ReadWebhook
 from ....application.webhooks.resend_delivery import ResendDelivery
 from ....domain.webhooks import DeliveryStatus, Webhook
-from ..idempotency import answer_of, once, reply_of
+from ..idempotency import Answer, answer_of, once, reply_of
 from ..paging import Cursor, Limit, check_parameters, id_cursors
 from ..reference.operations import Subject
 from ..reply import Reply

@@ -25,7 +25,7 @@ from .tables import Tables
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
-class MemoryReads:
+class MemoryEventQueries:
     """See the port."""
 
     def __init__(self, tables: Tables, before_read: Callable[[], Awaitable[None]]) -> None:
@@ -49,6 +49,34 @@ class MemoryReads:
         page = shown[:limit]
         ends_at = EventKey(page[-1].starts_at, page[-1].id) if len(shown) > limit else None
         return EventPage([self._tables.state(event.id) for event in page], ends_at)
+
+    async def facts(self, event_id: UUID, after: int, limit: int) -> list[Fact]:
+        """See the port."""
+        await self._before_read()
+        return self._tables.facts.get(event_id, [])[after : after + limit]
+
+    async def lapsing_events(self, now: datetime, limit: int) -> list[UUID]:
+        """See the port."""
+        await self._before_read()
+        lapsing = sorted(
+            (event.earliest_expiry, event.id)
+            for event in self._tables.events.values()
+            if event.earliest_expiry is not None and event.earliest_expiry <= now
+        )
+        return [event_id for _, event_id in lapsing[:limit]]
+
+    async def unsettled_events(self, after: UUID | None, limit: int) -> list[UUID]:
+        """See the port."""
+        await self._before_read()
+        return sorted(each for each in self._tables.unsettled if after is None or each > after)[:limit]
+
+
+class MemoryBookingQueries:
+    """See the port."""
+
+    def __init__(self, tables: Tables, before_read: Callable[[], Awaitable[None]]) -> None:
+        self._tables = tables
+        self._before_read = before_read
 
     async def event_of(self, booking_id: UUID) -> UUID | None:
         """See the port."""
@@ -92,10 +120,27 @@ class MemoryReads:
                         found.append(self._tables.placed(self._tables.bookings[booking_id]))
         return found
 
-    async def facts(self, event_id: UUID, after: int, limit: int) -> list[Fact]:
-        """See the port."""
-        await self._before_read()
-        return self._tables.facts.get(event_id, [])[after : after + limit]
+    def _newest(
+        self, booking_ids: Iterable[UUID], status: BookingStatus | None, before: UUID | None, limit: int
+    ) -> list[Booking]:
+        wanted = sorted(
+            (
+                booking_id
+                for booking_id in booking_ids
+                if (before is None or booking_id < before)
+                and (status is None or self._tables.bookings[booking_id].status is status)
+            ),
+            reverse=True,
+        )
+        return [self._tables.placed(self._tables.bookings[booking_id]) for booking_id in wanted[:limit]]
+
+
+class MemoryPaymentQueries:
+    """See the port."""
+
+    def __init__(self, tables: Tables, before_read: Callable[[], Awaitable[None]]) -> None:
+        self._tables = tables
+        self._before_read = before_read
 
     async def payments(self, booking_id: UUID) -> list[Payment]:
         """See the port."""
@@ -114,15 +159,13 @@ class MemoryReads:
         ]
         return [payment for _, _, payment in sorted(pending, key=lambda each: each[:2])[:limit]]
 
-    async def lapsing_events(self, now: datetime, limit: int) -> list[UUID]:
-        """See the port."""
-        await self._before_read()
-        lapsing = sorted(
-            (event.earliest_expiry, event.id)
-            for event in self._tables.events.values()
-            if event.earliest_expiry is not None and event.earliest_expiry <= now
-        )
-        return [event_id for _, event_id in lapsing[:limit]]
+
+class MemoryAccountQueries:
+    """See the port."""
+
+    def __init__(self, tables: Tables, before_read: Callable[[], Awaitable[None]]) -> None:
+        self._tables = tables
+        self._before_read = before_read
 
     async def user_by_email(self, email: str) -> User | None:
         """See the port."""
@@ -156,25 +199,6 @@ class MemoryReads:
             if user is not None:
                 found[key] = Account(user, session if session and session.user_id == key.user_id else None)
         return found
-
-    async def unsettled_events(self, after: UUID | None, limit: int) -> list[UUID]:
-        """See the port."""
-        await self._before_read()
-        return sorted(each for each in self._tables.unsettled if after is None or each > after)[:limit]
-
-    def _newest(
-        self, booking_ids: Iterable[UUID], status: BookingStatus | None, before: UUID | None, limit: int
-    ) -> list[Booking]:
-        wanted = sorted(
-            (
-                booking_id
-                for booking_id in booking_ids
-                if (before is None or booking_id < before)
-                and (status is None or self._tables.bookings[booking_id].status is status)
-            ),
-            reverse=True,
-        )
-        return [self._tables.placed(self._tables.bookings[booking_id]) for booking_id in wanted[:limit]]
 
 
 def _order(starts_at: datetime | None, event_id: UUID) -> tuple[bool, datetime, UUID]:

@@ -1,0 +1,111 @@
+"""Accounts and sessions. No call waits for a lock; each is one statement."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BindParameter,
+    Executable,
+    Integer,
+    and_,
+    bindparam,
+    null,
+    select,
+    union_all,
+)
+
+from ....application.ports.queries import (
+    Account,
+    Revocations,
+)
+from ....application.ports.security import AccountKey
+from ....domain.user import Session, User
+from ..engine.pool import ConnectionPool
+from ..engine.transaction import Diagnosis, Rows, read
+from ..find import through
+from ..schema.mappers import SESSION, USER, session, user
+from ..schema.tables import sessions, users
+
+_limit = bindparam("limit", type_=Integer())
+_USERS = select(*USER).order_by(users.c.id).limit(_limit)
+_USERS_AFTER = _USERS.where(users.c.id > bindparam("after"))
+_USER_BY_EMAIL = select(*USER).where(users.c.email == bindparam("email"))
+_ACCOUNTS = (
+    select(*USER, *SESSION)
+    .outerjoin_from(
+        users,
+        sessions,
+        and_(sessions.c.user_id == users.c.id, sessions.c.id.in_(bindparam("session_ids", expanding=True))),
+    )
+    .where(users.c.id.in_(bindparam("user_ids", expanding=True)))
+)
+_since: BindParameter[datetime] = bindparam("since")
+_REVOKED = union_all(
+    through(
+        select(users.c.id, users.c.role, users.c.disabled_at).where(users.c.standing_changed_at >= _since),
+        users,
+        "ix_users_standing_changed_at",
+    ),
+    # Without a role, so that they are told apart.
+    through(
+        select(sessions.c.id, null(), null()).where(sessions.c.ended_at >= _since), sessions, "ix_sessions_ended_at"
+    ),
+)
+
+
+class SqlAccountQueries:
+    """See the port. The list of users has a connection of its own, so that other queries never wait for it."""
+
+    def __init__(self, reading: ConnectionPool, listing: ConnectionPool, diagnose: Diagnosis) -> None:
+        self._reading = reading
+        self._listing = listing
+        self._diagnose = diagnose
+
+    async def user_by_email(self, email: str) -> User | None:
+        """The account with this e-mail."""
+        rows = await self._rows(_USER_BY_EMAIL, email=email)
+        return user(rows[0]) if rows else None
+
+    async def users(self, after: UUID | None, limit: int) -> list[User]:
+        """Accounts by id."""
+        if after is None:
+            rows = await self._listed(_USERS, limit=limit)
+        else:
+            rows = await self._listed(_USERS_AFTER, after=after, limit=limit)
+        return [user(row) for row in rows]
+
+    async def revocations(self, since: datetime) -> Revocations:
+        """Ended sessions, and users as they are today."""
+        rows = await self._rows(_REVOKED, since=since)
+        return Revocations(
+            ended=[id_ for id_, role, _ in rows if role is None],
+            users={id_: None if disabled_at else role for id_, role, disabled_at in rows if role is not None},
+        )
+
+    async def accounts(self, wanted: Sequence[AccountKey]) -> dict[AccountKey, Account]:
+        """Users, each with that session if it is theirs."""
+        ids = {
+            "user_ids": list({key.user_id for key in wanted}),
+            "session_ids": list({key.session_id for key in wanted if key.session_id is not None}),
+        }
+        found_users: dict[UUID, User] = {}
+        found_sessions: dict[AccountKey, Session] = {}
+        for row in await self._rows(_ACCOUNTS, **ids):
+            found_user, of_session = user(row[: len(USER)]), row[len(USER) :]
+            found_users[found_user.id] = found_user
+            if of_session[0] is not None:
+                found_session = session(of_session)
+                found_sessions[AccountKey(found_user.id, found_session.id)] = found_session
+        return {
+            key: Account(found_users[key.user_id], found_sessions.get(key))
+            for key in wanted
+            if key.user_id in found_users
+        }
+
+    async def _rows(self, statement: Executable, **values: Any) -> Rows:
+        return await read(self._reading, self._diagnose, statement, values)
+
+    async def _listed(self, statement: Executable, **values: Any) -> Rows:
+        return await read(self._listing, self._diagnose, statement, values)

@@ -1,0 +1,50 @@
+"""Charges and refunds. No call waits for a lock; each is one statement."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    Executable,
+    Integer,
+    bindparam,
+    select,
+)
+
+from ....domain.payment import ChargeStatus, Payment
+from ..engine.pool import ConnectionPool
+from ..engine.transaction import Diagnosis, Rows, read
+from ..schema.mappers import PAYMENT, payment
+from ..schema.tables import payments
+
+_limit = bindparam("limit", type_=Integer())
+_PAYMENTS = (
+    select(*PAYMENT)
+    .where(payments.c.booking_id == bindparam("booking_id"))
+    .order_by(payments.c.created_at, payments.c.kind, payments.c.id)
+)
+_OPEN_PAYMENTS = (
+    select(*PAYMENT)
+    .where(payments.c.status == ChargeStatus.PENDING, payments.c.ask_at <= bindparam("now"))
+    .order_by(payments.c.ask_at, payments.c.id)
+    .limit(_limit)
+)
+
+
+class SqlPaymentQueries:
+    """See the port."""
+
+    def __init__(self, reading: ConnectionPool, diagnose: Diagnosis) -> None:
+        self._reading = reading
+        self._diagnose = diagnose
+
+    async def payments(self, booking_id: UUID) -> list[Payment]:
+        """A booking's charges and refunds, oldest first."""
+        return [payment(row) for row in await self._rows(_PAYMENTS, booking_id=booking_id)]
+
+    async def open_payments(self, now: datetime, limit: int) -> list[Payment]:
+        """Pending payments to be asked about, those that waited longest first."""
+        return [payment(row) for row in await self._rows(_OPEN_PAYMENTS, now=now, limit=limit)]
+
+    async def _rows(self, statement: Executable, **values: Any) -> Rows:
+        return await read(self._reading, self._diagnose, statement, values)
