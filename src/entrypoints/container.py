@@ -10,7 +10,6 @@ from dependency_injector.containers import DeclarativeContainer
 from dependency_injector.providers import Dependency, Object, Singleton
 from sqlalchemy.engine import URL
 
-from .. import __version__
 from ..adapters.notifications import HttpWebhookSender
 from ..adapters.observability import CompositeObserver, Counters, Metrics, SharedCounters, UnhandledErrors
 from ..adapters.payments import MemoryLedger, SandboxGateway
@@ -59,6 +58,7 @@ from ..application.webhooks.create_webhook import CreateWebhook
 from ..application.webhooks.delete_webhook import DeleteWebhook
 from ..application.webhooks.read_webhooks import ListDeliveries, ListWebhooks, ReadWebhook
 from ..application.webhooks.resend_delivery import ResendDelivery
+from ..version import VERSION
 from .private_files import make_private_database, make_private_folder
 from .readiness import Draining, Readiness
 from .settings import Payments, Settings, SettingsError
@@ -95,7 +95,7 @@ def _tracing(settings: Settings) -> "Tracing | None":
         raise SettingsError(
             "BOXOFFICE_OTEL_ENDPOINT is set, and OpenTelemetry is not installed: pip install 'boxoffice[otel]'"
         ) from error
-    return Tracing.exporting_to(settings.otel_endpoint, __version__)
+    return Tracing.exporting_to(settings.otel_endpoint, VERSION)
 
 
 def _reports(settings: Settings) -> "SentryReports | None":
@@ -108,7 +108,7 @@ def _reports(settings: Settings) -> "SentryReports | None":
             "BOXOFFICE_SENTRY_DSN is set, and Sentry's library is not installed: pip install 'boxoffice[sentry]'"
         ) from error
     try:
-        return SentryReports(settings.sentry_dsn, __version__)
+        return SentryReports(settings.sentry_dsn, VERSION)
     except BadDsn:
         raise SettingsError("BOXOFFICE_SENTRY_DSN must be a DSN of Sentry: https://key@host/project") from None
 
@@ -122,7 +122,7 @@ def _observer(metrics: Metrics, tracing: "Tracing | None") -> Observer:
 
 
 def _metrics(settings: Settings, storage: Storage) -> Metrics:
-    return Metrics(_numbers(settings), storage.statistics, __version__)
+    return Metrics(_numbers(settings), storage.statistics, VERSION)
 
 
 def _numbers(settings: Settings) -> Counters:

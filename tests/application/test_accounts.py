@@ -29,7 +29,7 @@ from boxoffice.application.accounts.refresh_session import RefreshSession
 from boxoffice.application.ports.errors import OutcomeUnknown, Retryable, Unavailable
 from boxoffice.application.ports.security import Asker, Claims
 from boxoffice.application.turnstile import retrying_transaction as transaction
-from boxoffice.application.turnstile.retrying_transaction import ATTEMPTS, in_transaction
+from boxoffice.application.retrying_transaction import ATTEMPTS, in_transaction
 from boxoffice.domain.refusals import (
     EmailTaken,
     InvalidRequest,

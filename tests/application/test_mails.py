@@ -18,7 +18,7 @@ from boxoffice.application.background.send_mails import (
 from boxoffice.application.ports.errors import Conflict, OutcomeUnknown, Unavailable
 from boxoffice.application.ports.notifications import Email, Refused, Undeliverable
 from boxoffice.application.ports.storage import UnitOfWork
-from boxoffice.application.turnstile.retrying_transaction import in_transaction
+from boxoffice.application.retrying_transaction import in_transaction
 from boxoffice.domain.booking import Booking, BookingStatus
 from boxoffice.domain.event import EventStatus
 from boxoffice.domain.mails import LATEST, RETRY_AFTER, Mail, MailKind

@@ -30,7 +30,7 @@ from boxoffice.application.ports.errors import Conflict, OutcomeUnknown, Retryab
 from boxoffice.application.ports.idempotency import Answer, IdempotentRequest, Key, Replayed
 from boxoffice.application.ports.notifications import Refused
 from boxoffice.application.ports.storage import UnitOfWork
-from boxoffice.application.turnstile.retrying_transaction import in_transaction
+from boxoffice.application.retrying_transaction import in_transaction
 from boxoffice.application.webhooks.create_webhook import CreateWebhook, NewWebhook
 from boxoffice.application.webhooks.delete_webhook import DeleteWebhook
 from boxoffice.application.webhooks.read_webhooks import ListDeliveries, ListWebhooks, ReadWebhook

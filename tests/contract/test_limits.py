@@ -8,7 +8,7 @@ from uuid import UUID
 
 from boxoffice.application.ports.repositories import Count, Failures, LimitRepository
 from boxoffice.application.ports.storage import UnitOfWork
-from boxoffice.application.turnstile.retrying_transaction import in_transaction
+from boxoffice.application.retrying_transaction import in_transaction
 
 from .box_office import NOW, BoxOffice, new_id
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from boxoffice.application.ports.errors import Conflict
 from boxoffice.application.ports.notifications import MailRepository, WebhookRepository
 from boxoffice.application.ports.storage import UnitOfWork
-from boxoffice.application.turnstile.retrying_transaction import in_transaction
+from boxoffice.application.retrying_transaction import in_transaction
 from boxoffice.domain.event import EventState
 from boxoffice.domain.mails import Mail, MailKind
 from boxoffice.domain.user import Actor

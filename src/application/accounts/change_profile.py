@@ -15,7 +15,7 @@ from ..ports.queries import AccountQueries
 from ..ports.security import AccountKey, Asker, Claims, KnownPasswords, PasswordHasher
 from ..ports.storage import Storage, UnitOfWork
 from ..ports.system import Clock
-from ..turnstile.retrying_transaction import in_transaction
+from ..retrying_transaction import in_transaction
 from .create_user import check_not_known
 from .login_throttle import FailedLogins
 from .prove_password import ProvePassword

@@ -12,7 +12,7 @@ from ..ports.errors import Conflict
 from ..ports.security import Asker, KnownPasswords, PasswordHasher
 from ..ports.storage import Storage, UnitOfWork
 from ..ports.system import Clock, Ids
-from ..turnstile.retrying_transaction import in_transaction
+from ..retrying_transaction import in_transaction
 
 
 class Registration(Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from ...domain.user import LOGIN_RULES, User
 from ...domain.values.fields import checked
 from ..ports.storage import Storage, UnitOfWork
 from ..ports.system import Clock
-from ..turnstile.retrying_transaction import in_transaction
+from ..retrying_transaction import in_transaction
 from .grant_role import lock_by_spelling
 
 

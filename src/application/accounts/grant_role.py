@@ -8,7 +8,7 @@ from ...domain.values.addresses import spellings
 from ...domain.values.fields import checked
 from ..ports.storage import Storage, UnitOfWork
 from ..ports.system import Clock
-from ..turnstile.retrying_transaction import in_transaction
+from ..retrying_transaction import in_transaction
 
 
 class GrantRole:

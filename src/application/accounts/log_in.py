@@ -14,7 +14,7 @@ from ..ports.errors import Unavailable
 from ..ports.security import Asker, Claims, PasswordHasher, RefreshTokens, Token, Tokens
 from ..ports.storage import Storage, UnitOfWork
 from ..ports.system import Clock, Ids
-from ..turnstile.retrying_transaction import in_transaction
+from ..retrying_transaction import in_transaction
 
 SESSION_LIFETIME = timedelta(days=30)
 """How long a session lasts from its start, or from the last time that its refresh token was used."""

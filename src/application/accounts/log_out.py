@@ -7,7 +7,7 @@ from ...domain.values.fields import checked
 from ..ports.security import RefreshTokens
 from ..ports.storage import Storage, UnitOfWork
 from ..ports.system import Clock
-from ..turnstile.retrying_transaction import in_transaction
+from ..retrying_transaction import in_transaction
 
 
 class LogOut:

@@ -18,7 +18,7 @@ from ..limits.rate_limits import subject_key
 from ..ports.repositories import Failures
 from ..ports.storage import Storage, UnitOfWork
 from ..ports.system import Clock
-from ..turnstile.retrying_transaction import in_transaction
+from ..retrying_transaction import in_transaction
 from .log_in import Credentials, LogIn, SignedIn
 
 WITHIN: Final = timedelta(minutes=15)

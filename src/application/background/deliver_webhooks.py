@@ -19,7 +19,7 @@ from ..ports.errors import StorageFailure
 from ..ports.notifications import PendingDelivery, Refused, Resend, WebhookSender
 from ..ports.storage import Storage, UnitOfWork
 from ..ports.system import Clock, Ids
-from ..turnstile.retrying_transaction import in_transaction
+from ..retrying_transaction import in_transaction
 
 Result = TypeVar("Result")
 

@@ -14,7 +14,7 @@ from ..ports.notifications import Email, EmailSender, Refused, Undeliverable
 from ..ports.security import AccountKey
 from ..ports.storage import Storage, UnitOfWork
 from ..ports.system import Clock, Ids
-from ..turnstile.retrying_transaction import in_transaction
+from ..retrying_transaction import in_transaction
 
 TURN = timedelta(seconds=30)
 """How long a process keeps its turn: longer than what is begun within `LONGEST_ROUND` may take."""

@@ -18,7 +18,7 @@ from ..ports.payments import GatewaySilent, PaymentGateway
 from ..ports.queries import BookingQueries, EventQueries, PaymentQueries
 from ..ports.storage import Storage, UnitOfWork
 from ..ports.system import Clock, Ids
-from ..turnstile.retrying_transaction import in_transaction
+from ..retrying_transaction import in_transaction
 from ..turnstile.turnstile import Turnstile
 
 AT_ONCE = 100

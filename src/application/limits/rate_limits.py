@@ -19,7 +19,7 @@ from ...domain.refusals import TooManyRequests
 from ..ports.repositories import Count
 from ..ports.storage import Storage, UnitOfWork
 from ..ports.system import Ids
-from ..turnstile.retrying_transaction import in_transaction
+from ..retrying_transaction import in_transaction
 
 WINDOW: Final = 60
 """Seconds. Of the minute before, the part counts that lies in the last sixty seconds, as if it had come evenly."""

@@ -14,7 +14,7 @@ from ..ports.idempotency import IdempotentRequest, Replayed
 from ..ports.notifications import WebhookSender
 from ..ports.storage import Storage, UnitOfWork
 from ..ports.system import Clock, Ids
-from ..turnstile.retrying_transaction import in_transaction
+from ..retrying_transaction import in_transaction
 
 
 class NewWebhook(Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from ...domain.user import Actor
 from ..ports.storage import Storage, UnitOfWork
-from ..turnstile.retrying_transaction import in_transaction
+from ..retrying_transaction import in_transaction
 from .read_webhooks import owned
 
 

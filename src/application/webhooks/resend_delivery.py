@@ -9,7 +9,7 @@ from ...domain.user import Actor
 from ...domain.webhooks import Delivery, send_again
 from ..ports.storage import Storage, UnitOfWork
 from ..ports.system import Clock
-from ..turnstile.retrying_transaction import in_transaction
+from ..retrying_transaction import in_transaction
 from .read_webhooks import owned
 
 

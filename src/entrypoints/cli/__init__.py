@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ... import __version__
 from ...application.ports.errors import Unavailable
 from ...domain.refusals import InvalidRequest, Refusal, invalid
 from ...domain.user import Role
+from ...version import VERSION
 from ..logs import set_up_logs
 from ..secret_strength import new_secret
 from ..settings import MOST_PORT, MOST_WORKERS, Settings, SettingsError, whole
@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Event ticket booking that never oversells. Settings come from the environment or .env.",
         epilog="Exit codes: 0; 1, it did not work, or a promise is broken; 2, wrong use.",
     )
-    parser.add_argument("--version", action="version", version=f"boxoffice {__version__}")
+    parser.add_argument("--version", action="version", version=f"boxoffice {VERSION}")
     parser.set_defaults(command=None, needs_settings=True)
     commands = parser.add_subparsers(metavar="command", title="commands")
 

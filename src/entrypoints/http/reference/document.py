@@ -9,7 +9,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme, Tag
 
-from .... import __version__
+from ....version import VERSION
 from ..authentication import UNAUTHENTICATED
 from ..camel_case import camel_case
 from ..refusals import refusals
@@ -37,7 +37,7 @@ def openapi_config() -> OpenAPIConfig:
     )
     return OpenAPIConfig(
         title="Boxoffice",
-        version=__version__,
+        version=VERSION,
         description=INTRODUCTION,
         components=Components(security_schemes={SCHEME: scheme}),
         tags=[Tag(name=name, description=description) for name, description in _TAGS.items()],

@@ -5,8 +5,8 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from ..ports.errors import OutcomeUnknown, Retryable, Unavailable
-from ..ports.storage import Storage, UnitOfWork
+from .ports.errors import OutcomeUnknown, Retryable, Unavailable
+from .ports.storage import Storage, UnitOfWork
 
 Result = TypeVar("Result")
 
