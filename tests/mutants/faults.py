@@ -682,8 +682,8 @@ SQL: Final = (
         (
             Change(
                 "adapters/sql/repositories/events.py",
-                "_LOCK = Find(_by_primary_key(select(*EVENT)).with_for_update(), ",
-                "_LOCK = Find(_by_primary_key(select(*EVENT)), ",
+                "order_by=(events.c.id,), for_update=True)",
+                "order_by=(events.c.id,))",
             ),
         ),
         _ON_MARIADB,
@@ -692,9 +692,9 @@ SQL: Final = (
         "An event that is locked is skipped instead of waited for (SKIP LOCKED)",
         (
             Change(
-                "adapters/sql/repositories/events.py",
-                "_LOCK = Find(_by_primary_key(select(*EVENT)).with_for_update(), ",
-                "_LOCK = Find(_by_primary_key(select(*EVENT)).with_for_update(skip_locked=True), ",
+                "adapters/sql/bulk/select.py",
+                'lock = " FOR UPDATE" if',
+                'lock = " FOR UPDATE SKIP LOCKED" if',
             ),
         ),
         _ON_MARIADB,
@@ -704,8 +704,8 @@ SQL: Final = (
         (
             Change(
                 "adapters/sql/repositories/events.py",
-                "_LOCK = Find(_by_primary_key(select(*EVENT)).with_for_update(), ",
-                "_LOCK = Find(_by_primary_key(select(*EVENT)), ",
+                "order_by=(events.c.id,), for_update=True)",
+                "order_by=(events.c.id,))",
             ),
             Change(
                 "adapters/sql/repositories/waiting_lists.py",
@@ -725,9 +725,9 @@ SQL: Final = (
             ),
             Change(
                 "adapters/sql/repositories/events.py",
-                "            results = await self._transaction.send([find",
+                "            results = await self._transaction.send([select",
                 '            await self._transaction.rows(_EXISTING, {"ids": list(event_ids)})\n'
-                "            results = await self._transaction.send([find",
+                "            results = await self._transaction.send([select",
             ),
         ),
         _ON_MARIADB,
@@ -737,8 +737,8 @@ SQL: Final = (
         (
             Change(
                 "adapters/sql/repositories/events.py",
-                "_Live(id_of(booking_id), each.id, customer_of[customer], quantity)",
-                "_Live(id_of(booking_id), each.id, customer_of[customer], 1)",
+                "_Live(booking_id, each.id, customer_of[customer], quantity)",
+                "_Live(booking_id, each.id, customer_of[customer], 1)",
             ),
         ),
         ("tests/contract/test_inventories.py::test_what_counts_of_live_bookings_is_told_for_each_customer[sqlite]",),
@@ -815,7 +815,7 @@ SQL: Final = (
         (
             Change(
                 "adapters/sql/repositories/events.py",
-                "            yield from gone(before - after, self._dialect)\n",
+                "            yield from delete_keys(event_grams, sorted(before - after), self._dialect)\n",
                 "",
             ),
         ),
@@ -951,7 +951,7 @@ SQL: Final = (
         (
             Change(
                 "adapters/sql/repositories/events.py",
-                '        _, marks = await self._found_under_lock([(_LOCK, {"ids": ids}), ',
+                "        _, marks = await self._found_under_lock([(_LOCK, ids), ",
                 "        (marks,) = await self._found_under_lock([",
             ),
         ),
@@ -1028,6 +1028,27 @@ SQL: Final = (
         _COMMITS,
     ),
     Fault(
+        "Of pairs only the first values are compared when there are many",
+        (
+            Change(
+                "adapters/sql/bulk/select.py",
+                "for ours, name in zip(self._names, names, strict=True)",
+                "for ours, name in zip(self._names[:1], names, strict=False)",
+            ),
+        ),
+        ("tests/sql/test_bulk_select.py",),
+    ),
+    Fault(
+        "A value that the first and the last row share is written for all rows between",
+        (Change("adapters/sql/bulk/insert.py", " and values.count(values[0]) == len(values)", ""),),
+        ("tests/sql/test_bulk_insert.py",),
+    ),
+    Fault(
+        "A value that the first of many changed rows has is written to all of them",
+        (Change("adapters/sql/bulk/update.py", "if values.count(values[0]) == len(values):", "if values:"),),
+        ("tests/sql/test_bulk_update.py",),
+    ),
+    Fault(
         "What was sent ahead is not looked at before COMMIT",
         (Change("adapters/sql/engine/transaction.py", "            await ahead\n", "            del ahead\n"),),
         ("tests/sql/test_sending_ahead.py",),
@@ -1040,17 +1061,6 @@ SQL: Final = (
 )
 
 HTTP: Final = (
-    Fault(
-        "A condition is forgotten when many values are asked for",
-        (
-            Change(
-                "adapters/sql/find.py",
-                "FROM listed, {tables}{are_equal}{after}",
-                "FROM listed, {tables}{are_equal}",
-            ),
-        ),
-        ("tests/sql/test_find.py",),
-    ),
     Fault(
         "An access token outlives its session",
         (

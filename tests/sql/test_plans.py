@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import make_url
 
-from boxoffice.adapters.sql.find import MANY, Find
+from boxoffice.adapters.sql.bulk.select import MIN_JOINED_VALUES, BulkSelect
 from boxoffice.adapters.sql.queries import reads
 from boxoffice.adapters.sql.repositories import events as inventories
 from boxoffice.adapters.sql.repositories import stored_responses as answers
@@ -25,20 +25,20 @@ KEYS = [(one, f"a key of {one}") for one in IDS]
 
 @pytest.mark.usefixtures("sqlite_storage")
 @pytest.mark.parametrize(
-    ("find", "lists"),
+    ("bulk_select", "values"),
     [
-        (inventories._LOCK, {"ids": IDS}),
-        (inventories._TICKET_TYPES, {"ids": IDS}),
-        (inventories._BY_ID, {"ids": IDS}),
-        (inventories._LIVE_OF_CUSTOMERS, {"customers": SEVERAL[:3]}),
-        (inventories._LIVE_OF_CUSTOMERS, {"customers": SEVERAL}),
-        (inventories._PAYMENTS, {"ids": IDS}),
-        (answers._LOAD, {"keys": KEYS}),
+        (inventories._LOCK, IDS),
+        (inventories._TICKET_TYPES, IDS),
+        (inventories._BY_ID, IDS),
+        (inventories._LIVE_OF_CUSTOMERS, SEVERAL[:3]),
+        (inventories._LIVE_OF_CUSTOMERS, SEVERAL),
+        (inventories._PAYMENTS, IDS),
+        (answers._LOAD, KEYS),
     ],
 )
-def test_no_table_is_looked_through(sqlite_url: str, find: Find, lists: dict[str, Collection[Any]]) -> None:
+def test_no_table_is_looked_through(sqlite_url: str, bulk_select: BulkSelect, values: Collection[Any]) -> None:
     """SQLite looked at every booking for a list of pairs: behind a million of them each batch took seconds."""
-    statement = find.statement(sqlite.dialect(), **lists).text
+    statement = bulk_select.statement(values, sqlite.dialect()).text
     connection = sqlite3.connect(str(make_url(sqlite_url).database))
     plan = [step[3] for step in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
     connection.close()
@@ -47,26 +47,26 @@ def test_no_table_is_looked_through(sqlite_url: str, find: Find, lists: dict[str
 
 
 @pytest.mark.mysql
-@pytest.mark.parametrize("length", [3, 5 * MANY])
+@pytest.mark.parametrize("length", [3, 5 * MIN_JOINED_VALUES])
 @pytest.mark.parametrize(
-    ("find", "name", "value"),
+    ("bulk_select", "value"),
     [
-        (inventories._LOCK, "ids", new_id),
-        (inventories._TICKET_TYPES, "ids", new_id),
-        (inventories._BY_ID, "ids", new_id),
-        (inventories._LIVE_OF_CUSTOMERS, "customers", lambda: (new_id(), new_id())),
-        (inventories._PAYMENTS, "ids", new_id),
-        (inventories._MARKS, "facts", lambda: (new_id(), 1)),
-        (answers._LOAD, "keys", lambda: (new_id(), "a key")),
+        (inventories._LOCK, new_id),
+        (inventories._TICKET_TYPES, new_id),
+        (inventories._BY_ID, new_id),
+        (inventories._LIVE_OF_CUSTOMERS, lambda: (new_id(), new_id())),
+        (inventories._PAYMENTS, new_id),
+        (inventories._MARKS, lambda: (new_id(), 1)),
+        (answers._LOAD, lambda: (new_id(), "a key")),
     ],
 )
 async def test_no_table_is_looked_through_that_seems_small(
-    mysql_storage: SqlStorage, find: Find, name: str, length: int, value: Callable[[], Any]
+    mysql_storage: SqlStorage, bulk_select: BulkSelect, length: int, value: Callable[[], Any]
 ) -> None:
     """In a rush a server knows its tables as they were, which may be empty."""
     connections = mysql_storage._writing
     connection = await connections.connect()
-    asked = find.statement(connections.dialect, **{name: [value() for _ in range(length)]})
+    asked = bulk_select.statement([value() for _ in range(length)], connections.dialect)
     (plan,) = await connections.send(connection, [Statement(f"EXPLAIN {asked.text}")])
     await connection.close()
     tables = {step[2]: step[3] for step in plan.rows if step[2] is not None and not step[2].startswith("<derived")}
@@ -75,13 +75,13 @@ async def test_no_table_is_looked_through_that_seems_small(
 
 
 @pytest.mark.mysql
-@pytest.mark.parametrize("length", [3, 5 * MANY])
+@pytest.mark.parametrize("length", [3, 5 * MIN_JOINED_VALUES])
 async def test_what_customers_hold_is_read_from_an_index_alone(mysql_storage: SqlStorage, length: int) -> None:
     """Looking at each booking for its quantity takes three times as long."""
     connections = mysql_storage._writing
     connection = await connections.connect()
     customers = [(new_id(), new_id()) for _ in range(length)]
-    asked = inventories._LIVE_OF_CUSTOMERS.statement(connections.dialect, customers=customers)
+    asked = inventories._LIVE_OF_CUSTOMERS.statement(customers, connections.dialect)
     (plan,) = await connections.send(connection, [Statement(f"EXPLAIN {asked.text}")])
     await connection.close()
     (step,) = [step for step in plan.rows if step[2] == "bookings"]
@@ -103,7 +103,7 @@ async def test_a_full_batch_reads_no_more_than_it_asks_for(mysql_storage: SqlSto
     for _ in range(10):
         await office.book_many(state, [1] * MOST_TOGETHER)
     asked = inventories._LIVE_OF_CUSTOMERS.statement(
-        connections.dialect, customers=[(state.event.id, new_id()) for _ in range(MOST_TOGETHER)]
+        [(state.event.id, new_id()) for _ in range(MOST_TOGETHER)], connections.dialect
     )
     # As whoever watches the server does now and then: it looks at what it knows of the table.
     await connections.send(connection, [Statement("SHOW INDEX FROM bookings")])

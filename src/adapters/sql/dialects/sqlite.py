@@ -105,13 +105,12 @@ class SQLite:
 
     async def send(self, connection: AsyncConnection, statements: Sequence[Statement]) -> list[Result]:
         """All in one go in the driver's thread: the way to it and back takes longer than most statements."""
-        driver = driver_of(connection)
+        batch = Batch(statements)
         try:
-            # What the driver does for each method of its own.
-            results: list[Result] = await driver._execute(_run, driver._conn, statements)  # noqa: SLF001
+            await driver_of(connection).execute("", batch)
         except sqlite3.Error as error:
             raise DBAPIError.instance(None, None, error, sqlite3.Error) from error
-        return results
+        return batch.results
 
     async def check_writable(self, connection: AsyncConnection) -> None:
         """By the rights of the file and its folder, where the log of changes lies beside it, and by the room there."""
@@ -134,13 +133,29 @@ class SQLite:
         await connection.commit()
 
 
-def _run(connection: sqlite3.Connection, statements: Sequence[Statement]) -> list[Result]:
-    results = []
-    for statement in statements:
-        cursor = connection.execute(statement.text)
-        results.append(Result(cursor.fetchall(), cursor.rowcount))
-        cursor.close()
-    return results
+class Batch:
+    """Statements to be executed together, and then their results."""
+
+    def __init__(self, statements: Sequence[Statement]) -> None:
+        self.statements = statements
+        self.results: list[Result] = []
+
+
+class _Connection(sqlite3.Connection):
+    """Executes a batch in one call, where it is passed as the parameters of a statement.
+
+    The driver goes to its thread and back for each call. This is what its interface passes on unseen.
+    """
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        """Execute a statement, or a batch."""
+        if not isinstance(parameters, Batch):
+            return super().execute(sql, parameters)
+        for statement in parameters.statements:
+            cursor = super().execute(statement.text)
+            parameters.results.append(Result(cursor.fetchall(), cursor.rowcount))
+            cursor.close()
+        return self.cursor()
 
 
 def _code(error: DBAPIError) -> int | None:
@@ -159,7 +174,7 @@ def _engine(url: URL, busy_seconds: float, *, remembered: int = 128, **options: 
     """
     engine = create_async_engine(
         url,
-        connect_args={"timeout": busy_seconds, "cached_statements": remembered},
+        connect_args={"timeout": busy_seconds, "cached_statements": remembered, "factory": _Connection},
         hide_parameters=True,
         pool_timeout=1,
         pool_reset_on_return=None,

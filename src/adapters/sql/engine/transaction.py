@@ -18,8 +18,8 @@ from ....application.ports.errors import (
     StorageFailure,
     Unavailable,
 )
-from ..find import Find
-from ..into import Into
+from ..bulk.insert import BulkInsert
+from ..bulk.select import BulkSelect
 from ..schema.types import Result as Found
 from ..schema.types import Row as LiteralRow
 from ..schema.types import Statement
@@ -120,9 +120,9 @@ class Transaction:
             await self._refuse(changed, expected)
         return changed
 
-    async def insert(self, into: Into, rows: Sequence[Mapping[str, Any]]) -> None:
+    async def insert(self, insert: BulkInsert, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert rows."""
-        await self.send(list(into.statements(rows, self.dialect)))
+        await self.send(insert.statements(rows, self.dialect))
 
     def enqueue(self, statements: Iterable[Statement]) -> None:
         """Send these with whatever is sent next, at COMMIT at the latest: one way to the database instead of two."""
@@ -166,10 +166,10 @@ class Transaction:
         await self.send(())
         return await self._do(self._connection.execute(statement, values))
 
-    async def find(self, find: Find, **lists: Collection[Any]) -> list[tuple[Any, ...]]:
-        """The rows that a SELECT finds with these lists."""
-        (result,) = await self.send([find.statement(self.dialect, **lists)])
-        return find.rows(self.dialect, result.rows)
+    async def find(self, select: BulkSelect, values: Collection[Any]) -> list[LiteralRow]:
+        """The rows that a SELECT finds for these values."""
+        (result,) = await self.send([select.statement(values, self.dialect)])
+        return select.rows(result.rows, self.dialect)
 
     async def _refuse(self, changed: int, expected: int) -> NoReturn:
         self._failure = Conflict(f"{changed} rows were changed where there should be {expected}.")

@@ -7,10 +7,10 @@ from time import monotonic
 from typing import Final
 from uuid import uuid4
 
-from sqlalchemy import bindparam, delete, insert, update
+from sqlalchemy import bindparam, delete, update
 
 from ....application.ports.errors import Locked
-from ..into import Into
+from ..bulk.insert import BulkInsert
 from ..schema.tables import leases
 from .pool import ConnectionPool, NoneFree
 from .transaction import Diagnosis, Transaction
@@ -18,7 +18,7 @@ from .transaction import Diagnosis, Transaction
 SECONDS_BETWEEN: Final = 1.0
 """A database that took a write is not asked again before: anyone may ask for readiness, as often as they like."""
 
-_ADD: Final = Into(insert(leases))
+_ADD: Final = BulkInsert(leases)
 _OF_PROBE: Final = leases.c.task == bindparam("of_task")
 _CHANGE: Final = update(leases).where(_OF_PROBE).values(process_id=bindparam("new_process_id"))
 _REMOVE: Final = delete(leases).where(_OF_PROBE)

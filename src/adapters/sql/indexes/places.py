@@ -1,15 +1,17 @@
 """Places in waiting lists: sums over blocks of queue numbers, which cost the same in a list of any length."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Dialect, insert
+from sqlalchemy import Dialect
 
 from ....domain.booking import Booking, BookingStatus, Place
-from ..into import Into
+from ..bulk.features import features_of
+from ..bulk.insert import BulkInsert
+from ..bulk.literals import literal_of
 from ..schema.tables import waiting_blocks, waiting_list
-from ..schema.types import Row, Statement, literal_of
+from ..schema.types import Row, Statement
 
 SIZES: Final = (100, 10_000)
 """Queue numbers in a block. A place is a sum over the large blocks before it, the small ones and the rows behind them:
@@ -23,30 +25,15 @@ _BLOCKS: Final = waiting_blocks.name
 _LINE: Final = waiting_list.name
 
 
-class _CountInBlocks(Into):
-    """An INSERT of blocks, which adds their counts to the blocks that exist, or subtracts them.
-
-    So each is found by its key: an UPDATE of several may look through a table that seems small, and wait for the locks
-    of other events.
-    """
-
-    def __init__(self, sign: str) -> None:
-        super().__init__(insert(waiting_blocks), tuple)
-        self._sign = sign
-
-    def text(self, dialect: Dialect) -> str:
-        """The statement in the words of a database."""
-        if dialect.name == "sqlite":
-            counting, new = "ON CONFLICT (ticket_type_id, size, block) DO UPDATE SET", "excluded.{0}"
-        else:
-            counting, new = "ON DUPLICATE KEY UPDATE", "VALUES({0})"
-        sets = [f"{name} = {name} {self._sign} {new.format(name)}" for name in ("bookings", "tickets")]
-        return f"{super().text(dialect)} {counting} {', '.join(sets)}"
-
-
-_COUNT_IN: Final = _CountInBlocks("+")
-# A block that somebody leaves exists.
-_COUNT_OUT: Final = _CountInBlocks("-")
+# Each block is found by its key: an UPDATE of several may read a whole table that was small when the optimizer last
+# looked, and wait for locks of other events.
+_COUNT_IN: Final = BulkInsert(
+    waiting_blocks, tuple, on_existing={"bookings": "{old} + {new}", "tickets": "{old} + {new}"}
+)
+# A block that a booking leaves exists.
+_COUNT_OUT: Final = BulkInsert(
+    waiting_blocks, tuple, on_existing={"bookings": "{old} - {new}", "tickets": "{old} - {new}"}
+)
 
 
 def counted_in_blocks(joined: Iterable[Booking], left: Iterable[Booking], dialect: Dialect) -> Iterator[Statement]:
@@ -113,8 +100,8 @@ class PlacesQuery:
         return [self._parts.setdefault(text, len(self._parts)) for text in texts]
 
 
-def _id(value: UUID, dialect: Dialect) -> Any:
-    return literal_of(waiting_list.c.ticket_type_id.type, dialect.name)(value)
+def _id(value: UUID, dialect: Dialect) -> str:
+    return literal_of(waiting_list.c.ticket_type_id.type, features_of(dialect))(value)
 
 
 def is_waiting(booking: Booking) -> bool:

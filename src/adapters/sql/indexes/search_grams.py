@@ -1,12 +1,11 @@
 """The search index of events: which rows an event has in it, and which of them a search looks up."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from ....domain.event import Event
 from ..schema.mappers import searchable, start_order
-from ..schema.tables import event_grams
-from ..schema.types import Row, Statement, literal_of
+from ..schema.types import Row
 
 LONGEST: Final = 3
 """Characters of the longest gram. A text of up to so many is looked up exactly."""
@@ -29,19 +28,6 @@ def grams_of(text: str) -> set[bytes]:
         for length in range(1, LONGEST + 1)
         for start in range(len(line) - length + 1)
     }
-
-
-def gone(rows: Collection[Row], dialect: str) -> Iterator[Statement]:
-    """Statements that remove rows, each by its whole key.
-
-    One for all of them may look through a table that seems small, and wait for the locks of other events.
-    """
-    literals = [literal_of(column.type, dialect) for column in event_grams.c]
-    for row in sorted(rows):
-        key = " AND ".join(
-            f"{column.name} = {write(value)}" for column, write, value in zip(event_grams.c, literals, row, strict=True)
-        )
-        yield Statement(f"DELETE FROM {event_grams.name} WHERE {key}", 1)  # noqa: S608 - literals
 
 
 def looked_up(text: str) -> list[bytes]:

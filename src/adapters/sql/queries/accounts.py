@@ -22,9 +22,9 @@ from ....application.ports.queries import (
 )
 from ....application.ports.security import AccountKey
 from ....domain.user import Session, User
+from ..bulk.select import through
 from ..engine.pool import ConnectionPool
 from ..engine.transaction import Diagnosis, Rows, read
-from ..find import through
 from ..schema.mappers import SESSION, USER, session, user
 from ..schema.tables import sessions, users
 

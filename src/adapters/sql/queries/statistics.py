@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, func, insert, select
+from sqlalchemy import and_, bindparam, delete, func, select
 from sqlalchemy.pool import QueuePool
 
 from ....application.ports.observability import (
@@ -14,10 +14,10 @@ from ....application.ports.observability import (
     Verified,
     WaitingListLength,
 )
+from ..bulk.insert import BulkInsert
 from ..dialects.dialect import Database
 from ..engine.pool import ConnectionPool
 from ..engine.transaction import Transaction, read
-from ..into import Into
 from ..schema.tables import events, facts, mails, ticket_types, verifications, webhook_cursors
 from .notifications import to_be_told, told
 
@@ -51,7 +51,7 @@ _VERIFIED = select(verifications.c.promise, verifications.c.breaches, verificati
     verifications.c.promise
 )
 _FORGET = delete(verifications)
-_NOTE = Into(insert(verifications))
+_NOTE = BulkInsert(verifications)
 
 
 class SqlStatistics:

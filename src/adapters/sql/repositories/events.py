@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import BindParameter, Select, bindparam, insert, select, tuple_
+from sqlalchemy import BindParameter, bindparam, select
 
 from ....application.ports.errors import Locked
 from ....application.ports.idempotency import Key, StoredResponse
@@ -23,12 +23,12 @@ from ....domain.booking import LIVE, Booking, BookingStatus
 from ....domain.event import Event, TicketType
 from ....domain.inventory import Decision, ExpiredHolds, Inventory, OverlongHolds, WaitingList, WaitingSizes
 from ....domain.payment import Payment
-from ..changes import Put, pieces, remove, set_alike
+from ..bulk.insert import BulkInsert
+from ..bulk.select import BulkSelect, ids_of, through
+from ..bulk.update import BulkUpdate, delete_keys, delete_rows, update_alike
 from ..engine.transaction import Transaction
-from ..find import Find, through
 from ..indexes.places import counted_in_blocks, is_waiting
-from ..indexes.search_grams import gone, rows_of
-from ..into import Into
+from ..indexes.search_grams import rows_of
 from ..schema.mappers import (
     BOOKING,
     EVENT,
@@ -46,7 +46,7 @@ from ..schema.mappers import (
     waiting_values,
 )
 from ..schema.tables import bookings, event_grams, events, facts, payments, ticket_types, waiting_list
-from ..schema.types import Row, Statement, id_of
+from ..schema.types import Row, Statement
 from .holds import load_due_holds, load_overlong_holds
 from .organizers import count_live_events
 from .stored_responses import load_responses, store_responses
@@ -57,45 +57,35 @@ _ids: BindParameter[Any] = bindparam("ids", expanding=True)
 
 # The lock itself, on MySQL; SQLite's whole transaction is one. Through the primary key, whatever the optimizer thinks
 # of a small table: a scan would wait for the locks of other events.
-def _by_primary_key(statement: Select[Any]) -> Select[Any]:
-    return through(statement.where(events.c.id.in_(_ids)).order_by(events.c.id), events, "PRIMARY")
-
-
-_LOCK = Find(_by_primary_key(select(*EVENT)).with_for_update(), ids=[events.c.id])
-_FREE = _by_primary_key(select(events.c.id)).with_for_update(skip_locked=True)
-_EXISTING = select(events.c.id).where(events.c.id.in_(_ids))
-_TICKET_TYPES = Find(
-    through(
-        select(*TICKET_TYPE)
-        .where(ticket_types.c.event_id.in_(_ids))
-        .order_by(ticket_types.c.event_id, ticket_types.c.ordinal),
-        ticket_types,
-        "uq_ticket_types_event_id_ordinal",
-    ),
-    ids=[events.c.id],
+_LOCK = BulkSelect(through(select(*EVENT), events, "PRIMARY"), events.c.id, order_by=(events.c.id,), for_update=True)
+_FREE = (
+    through(select(events.c.id), events, "PRIMARY")
+    .where(events.c.id.in_(_ids))
+    .order_by(events.c.id)
+    .with_for_update(skip_locked=True)
 )
-_BY_ID = Find(through(select(*BOOKING).where(bookings.c.id.in_(_ids)), bookings, "PRIMARY"), ids=[bookings.c.id])
+_EXISTING = select(events.c.id).where(events.c.id.in_(_ids))
+_TICKET_TYPES = BulkSelect(
+    through(select(*TICKET_TYPE), ticket_types, "uq_ticket_types_event_id_ordinal"),
+    ticket_types.c.event_id,
+    order_by=(ticket_types.c.event_id, ticket_types.c.ordinal),
+)
+_BY_ID = BulkSelect(through(select(*BOOKING), bookings, "PRIMARY"), bookings.c.id)
 # What is in the index alone. Most customers have none yet, and a server describes each column of nothing too.
-_LIVE_OF_CUSTOMERS = Find(
+_LIVE_OF_CUSTOMERS = BulkSelect(
     through(
-        select(bookings.c.live_customer_id, bookings.c.ticket_type_id, bookings.c.quantity, bookings.c.id).where(
-            tuple_(bookings.c.event_id, bookings.c.live_customer_id).in_(bindparam("customers", expanding=True))
-        ),
+        select(bookings.c.live_customer_id, bookings.c.ticket_type_id, bookings.c.quantity, bookings.c.id),
         bookings,
         "ix_bookings_live_of_customer",
     ),
+    bookings.c.event_id,
+    bookings.c.live_customer_id,
     is_raw=True,
-    customers=[bookings.c.event_id, bookings.c.live_customer_id],
 )
-_PAYMENTS = Find(
-    through(
-        select(*PAYMENT)
-        .where(payments.c.booking_id.in_(_ids))
-        .order_by(payments.c.created_at, payments.c.kind, payments.c.id),
-        payments,
-        "ix_payments_booking_id_created_at_id",
-    ),
-    ids=[bookings.c.id],
+_PAYMENTS = BulkSelect(
+    through(select(*PAYMENT), payments, "ix_payments_booking_id_created_at_id"),
+    payments.c.booking_id,
+    order_by=(payments.c.created_at, payments.c.kind, payments.c.id),
 )
 _CLOSING = (
     select(*BOOKING)
@@ -120,34 +110,27 @@ _SIZES = select(
     _quantity_at(waiting_list.c.quantity),
     _quantity_at(waiting_list.c.quantity.desc()),
 ).where(ticket_types.c.event_id.in_(_ids))
-_BATCH_IDS = Find(
-    through(
-        select(facts.c.batch_id).where(tuple_(facts.c.event_id, facts.c.seq).in_(bindparam("facts", expanding=True))),
-        facts,
-        "PRIMARY",
-    ),
-    facts=[facts.c.event_id, facts.c.seq],
-)
+_BATCH_IDS = BulkSelect(through(select(facts.c.batch_id), facts, "PRIMARY"), facts.c.event_id, facts.c.seq)
 
-_ADD_EVENTS = Into(insert(events))
-_ADD_GRAMS = Into(insert(event_grams), tuple)
-_ADD_TICKET_TYPES = Into(insert(ticket_types))
-_ADD_BOOKINGS = Into(insert(bookings), booking_values)
-_ADD_WAITING = Into(insert(waiting_list))
-_ADD_FACTS = Into(insert(facts), tuple)
-_ADD_PAYMENTS = Into(insert(payments))
+_ADD_EVENTS = BulkInsert(events)
+_ADD_GRAMS = BulkInsert(event_grams, tuple)
+_ADD_TICKET_TYPES = BulkInsert(ticket_types)
+_ADD_BOOKINGS = BulkInsert(bookings, booking_values)
+_ADD_WAITING = BulkInsert(waiting_list)
+_ADD_FACTS = BulkInsert(facts, tuple)
+_ADD_PAYMENTS = BulkInsert(payments)
 
 _EVENT_COLUMNS = tuple(column.name for column in events.c if column.name != "id")
-_PUT_EDITED = Put(events, _EVENT_COLUMNS, itemgetter("id", *_EVENT_COLUMNS))
+_PUT_EDITED = BulkUpdate(events, _EVENT_COLUMNS, itemgetter("id", *_EVENT_COLUMNS))
 _MOVING = ("last_seq", "last_queue_number", "is_unsettled", "earliest_expiry")
 """What a booking moves of its event. The row is always written, because Galera certifies writes only."""
 
-_PUT_MOVED = Put(events, _MOVING, attrgetter("id", *_MOVING), are_kept=True)
+_PUT_MOVED = BulkUpdate(events, _MOVING, attrgetter("id", *_MOVING), are_kept=True)
 _TICKET_TYPE_COLUMNS = tuple(column.name for column in ticket_types.c if column.name not in ("id", "event_id"))
-_PUT_TICKET_TYPES = Put(ticket_types, _TICKET_TYPE_COLUMNS, itemgetter("id", *_TICKET_TYPE_COLUMNS))
+_PUT_TICKET_TYPES = BulkUpdate(ticket_types, _TICKET_TYPE_COLUMNS, itemgetter("id", *_TICKET_TYPE_COLUMNS))
 _COUNTERS = ("taken", "waiting", "waiting_tickets")
 # Whoever removed one by hand would have had to remove its bookings, and the new ones would be refused.
-_PUT_COUNTED = Put(ticket_types, _COUNTERS, attrgetter("id", *_COUNTERS), are_kept=True)
+_PUT_COUNTED = BulkUpdate(ticket_types, _COUNTERS, attrgetter("id", *_COUNTERS), are_kept=True)
 _BOOKING_COLUMNS = (
     *("status", "payment_status", "paid_by", "paid_with"),
     *("grace_until", "queue_number", "expires_at", "updated_at"),
@@ -156,7 +139,7 @@ _OWN = frozenset({"paid_by"})
 """What hardly any two bookings have in common, even when they change together."""
 
 _PAYMENT_COLUMNS = ("status", "tried_at", "settled_at", "ask_at", "attempts", "tried_by")
-_PUT_PAYMENTS = Put(payments, _PAYMENT_COLUMNS, attrgetter("id", *_PAYMENT_COLUMNS))
+_PUT_PAYMENTS = BulkUpdate(payments, _PAYMENT_COLUMNS, attrgetter("id", *_PAYMENT_COLUMNS))
 
 
 class SqlEventRepository:
@@ -164,7 +147,7 @@ class SqlEventRepository:
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
-        self._dialect = transaction.dialect.name
+        self._dialect = transaction.dialect
         self._saved: dict[UUID, Event] = {}
         # By the numbers of their ids, which have their hashes at hand.
         self._moved: dict[int, Event] = {}
@@ -180,13 +163,13 @@ class SqlEventRepository:
             for need in needs
             if need.customer_id is not None
         }
-        asked: list[tuple[Find, dict[str, Any]]] = [(_LOCK, {"ids": event_ids}), (_TICKET_TYPES, {"ids": event_ids})]
+        asked: list[tuple[BulkSelect, Collection[Any]]] = [(_LOCK, event_ids), (_TICKET_TYPES, event_ids)]
         if customers:
-            asked.append((_LIVE_OF_CUSTOMERS, {"customers": customers.values()}))
+            asked.append((_LIVE_OF_CUSTOMERS, customers.values()))
         if by_id:
-            asked.append((_BY_ID, {"ids": [booking_id for _, booking_id in by_id]}))
+            asked.append((_BY_ID, [booking_id for _, booking_id in by_id]))
         if paid:
-            asked.append((_PAYMENTS, {"ids": [booking_id for _, booking_id in paid]}))
+            asked.append((_PAYMENTS, [booking_id for _, booking_id in paid]))
         locked, types, *others = await self._found_under_lock(asked, event_ids)
         live = others.pop(0) if customers else []
         of_event: dict[UUID, list[TicketType]] = {}
@@ -202,7 +185,7 @@ class SqlEventRepository:
             if each.customer_id == customer_id
         }
         if changing:
-            others.insert(0, await self._transaction.find(_BY_ID, ids=[booking_id for _, booking_id in changing]))
+            others.insert(0, await self._transaction.find(_BY_ID, [booking_id for _, booking_id in changing]))
         charged = [payment(row) for row in (others.pop() if paid else ())]
         needed: dict[UUID, dict[UUID, Booking]] = {}
         for row in chain.from_iterable(others):
@@ -264,9 +247,7 @@ class SqlEventRepository:
         if not last_facts:
             return False
         ids = _in_order(last_facts)
-        _, found = await self._found_under_lock(
-            [(_LOCK, {"ids": ids}), (_BATCH_IDS, {"facts": last_facts.items()})], ids
-        )
+        _, found = await self._found_under_lock([(_LOCK, ids), (_BATCH_IDS, last_facts.items())], ids)
         return (batch_id,) in found
 
     async def stored_responses(self, keys: Sequence[Key]) -> dict[Key, StoredResponse]:
@@ -294,12 +275,12 @@ class SqlEventRepository:
                 *self._events(sum_),
                 *self._leaving_line(sum_.changes),
                 *self._changed_bookings(sum_.changes),
-                *self._into(_ADD_BOOKINGS, new),
-                *self._into(_ADD_WAITING, list(map(waiting_values, joining))),
+                *_ADD_BOOKINGS.statements(new, self._dialect),
+                *_ADD_WAITING.statements(list(map(waiting_values, joining)), self._dialect),
                 *self._counted_in_blocks(joining, sum_.changes),
-                *self._into(_ADD_PAYMENTS, list(map(payment_values, sum_.new_payments.values()))),
+                *_ADD_PAYMENTS.statements(list(map(payment_values, sum_.new_payments.values())), self._dialect),
                 *_PUT_PAYMENTS.statements(list(sum_.changed_payments.values()), self._dialect),
-                *self._into(_ADD_FACTS, facts),
+                *_ADD_FACTS.statements(facts, self._dialect),
             ]
         )
         self._saved |= {each.event.id: each.event for each in sum_.inventories.values()}
@@ -314,15 +295,15 @@ class SqlEventRepository:
         self._transaction.enqueue(_PUT_COUNTED.statements(list(counted.values()), self._dialect))
 
     async def _found_under_lock(
-        self, asked: Sequence[tuple[Find, dict[str, Any]]], event_ids: Sequence[UUID]
+        self, asked: Sequence[tuple[BulkSelect, Collection[Any]]], event_ids: Sequence[UUID]
     ) -> list[list[Row]]:
         """What several statements find of which the first locks these events."""
-        dialect = self._transaction.dialect
+        dialect = self._dialect
         try:
-            results = await self._transaction.send([find.statement(dialect, **lists) for find, lists in asked])
+            results = await self._transaction.send([select.statement(values, dialect) for select, values in asked])
         except Locked as failure:
             raise Locked(await self._held_elsewhere({"ids": event_ids})) from failure
-        return [find.rows(dialect, result.rows) for (find, _), result in zip(asked, results, strict=True)]
+        return [select.rows(result.rows, dialect) for (select, _), result in zip(asked, results, strict=True)]
 
     async def _held_elsewhere(self, values: dict[str, Any]) -> set[UUID]:
         """The server says that a lock could not be had, and not which."""
@@ -352,10 +333,12 @@ class SqlEventRepository:
             else:
                 self._counted[of_event.id.int] = of_event
         dialect = self._dialect
-        yield from self._into(_ADD_EVENTS, list(map(event_values, new)))
+        yield from _ADD_EVENTS.statements(list(map(event_values, new)), self._dialect)
         yield from _PUT_EDITED.statements(list(map(event_values, edited)), dialect)
         yield from self._grams(new, edited)
-        yield from self._into(_ADD_TICKET_TYPES, list(map(ticket_type_values, sum_.new_ticket_types.values())))
+        yield from _ADD_TICKET_TYPES.statements(
+            list(map(ticket_type_values, sum_.new_ticket_types.values())), self._dialect
+        )
         yield from _PUT_TICKET_TYPES.statements(list(map(ticket_type_values, changed)), dialect)
 
     def _grams(self, new: Sequence[Event], edited: Sequence[Event]) -> Iterator[Statement]:
@@ -363,22 +346,19 @@ class SqlEventRepository:
         rows = [row for each in new for row in rows_of(each)]
         for each in edited:
             before, after = rows_of(self._saved[each.id]), rows_of(each)
-            yield from gone(before - after, self._dialect)
+            yield from delete_keys(event_grams, sorted(before - after), self._dialect)
             rows += after - before
         # In the order of the key, in which they are written soonest.
-        yield from self._into(_ADD_GRAMS, sorted(rows))
+        yield from _ADD_GRAMS.statements(sorted(rows), self._dialect)
 
     def _counted_in_blocks(self, joining: Sequence[Booking], changes: dict[int, "_Changed"]) -> Iterator[Statement]:
         left = [each.before for each in changes.values() if is_waiting(each.before)]
         joined = [each.after for each in changes.values() if is_waiting(each.after)]
-        return counted_in_blocks([*joining, *joined], left, self._transaction.dialect)
-
-    def _into(self, into: Into, rows: Sequence[Any]) -> Iterator[Statement]:
-        return into.statements(rows, self._transaction.dialect)
+        return counted_in_blocks([*joining, *joined], left, self._dialect)
 
     def _leaving_line(self, changes: dict[int, "_Changed"]) -> Iterator[Statement]:
         left = [each.after.id for each in changes.values() if each.leaves_line]
-        return (remove(waiting_list, waiting_list.c.booking_id, some, self._dialect) for some in pieces(left))
+        return delete_rows(waiting_list.c.booking_id, left, self._dialect)
 
     def _changed_bookings(self, changes: dict[int, "_Changed"]) -> Iterator[Statement]:
         groups: dict[_Alike, list[tuple[Any, ...]]] = {}
@@ -389,8 +369,7 @@ class SqlEventRepository:
             groups.setdefault(_Alike(each.before.status, shared, tuple(own)), []).append((each.after.id, *own.values()))
         # Bookings that end go first.
         for alike, rows in sorted(groups.items(), key=lambda item: item[0].is_live_after):
-            for some in pieces(rows):
-                yield set_alike(bookings, dict(alike.new), alike.own, some, alike.was, self._dialect)
+            yield from update_alike(bookings, dict(alike.new), alike.own, rows, alike.was, self._dialect)
 
 
 def _in_order(event_ids: Iterable[UUID]) -> list[UUID]:
@@ -416,11 +395,10 @@ def _live_bookings(
     if found:
         by_bytes = {each.id.bytes: each for of_event in types.values() for each in of_event}
         customer_of = {each.bytes: each for each in customers}
-        for customer, of_type, quantity, booking_id in found:
+        booking_ids = ids_of([row[-1] for row in found])
+        for (customer, of_type, quantity, _), booking_id in zip(found, booking_ids, strict=True):
             each = by_bytes[of_type]
-            live.setdefault(each.event_id, []).append(
-                _Live(id_of(booking_id), each.id, customer_of[customer], quantity)
-            )
+            live.setdefault(each.event_id, []).append(_Live(booking_id, each.id, customer_of[customer], quantity))
     return live
 
 

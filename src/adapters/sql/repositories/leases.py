@@ -3,18 +3,18 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, select, update
 
 from ....application.ports.repositories import is_lease_active
+from ..bulk.insert import BulkInsert
 from ..engine.transaction import Transaction
-from ..into import Into
 from ..schema.tables import leases
 from .stored_responses import delete_responses
 
 _LOCK = select(leases.c.process_id, leases.c.ends_at).where(leases.c.task == bindparam("of_task")).with_for_update()
 # Two processes may both find no row; the one that comes second waits for the other here, and then sees its row. SQLite
 # lets only one of them look.
-_ADD = Into(insert(leases).prefix_with("IGNORE", dialect="mysql").prefix_with("IGNORE", dialect="mariadb"))
+_ADD = BulkInsert(leases, skips_existing=True)
 _PUT = (
     update(leases)
     .where(leases.c.task == bindparam("of_task"))

@@ -5,40 +5,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Dialect, Table, bindparam, delete, func, insert, select
+from sqlalchemy import bindparam, delete, func, select
 
 from ....application.ports.repositories import Count, Failures
+from ..bulk.insert import BulkInsert
 from ..engine.transaction import Rows, Transaction
-from ..into import Into
 from ..schema.tables import login_failures, request_counts
 
 _counts = request_counts.c
 _failures = login_failures.c
 
 
-class _Put(Into):
-    """An INSERT of whole rows, each in the place of the one that has its key already.
-
-    With `keeps` the one that is there stays as it is: IGNORE would do, but has MySQL warn of it.
-    """
-
-    def __init__(self, table: Table, *, keeps: bool = False) -> None:
-        super().__init__(insert(table))
-        keys = ", ".join(f'"{column.name}"' for column in table.primary_key)
-        others = [column.name for column in table.c if not column.primary_key]
-        new = ["{0} = {0}" if keeps else each for each in ("{0} = excluded.{0}", "{0} = VALUES({0})")]
-        on_sqlite, on_mysql = (", ".join(each.format(name) for name in others) for each in new)
-        self._suffixes = {
-            "sqlite": f"ON CONFLICT ({keys}) DO UPDATE SET {on_sqlite}",
-            **dict.fromkeys(("mysql", "mariadb"), f"ON DUPLICATE KEY UPDATE {on_mysql}"),
-        }
-
-    def text(self, dialect: Dialect) -> str:
-        """The statement in the words of a database."""
-        return f"{super().text(dialect)} {self._suffixes[dialect.name]}"
-
-
-_PUT_COUNTS: Final = _Put(request_counts)
+_PUT_COUNTS: Final = BulkInsert(request_counts, on_existing={"requests": "{new}"})
 _COUNTS_OF_OTHERS: Final = (
     select(_counts.minute, _counts.key, func.sum(_counts.requests))
     .where(
@@ -55,8 +33,9 @@ _FAILURES: Final = select(_failures.subject, _failures.times).where(
 )
 _LOCK_FAILURES: Final = _FAILURES.order_by(_failures.subject).with_for_update()
 # A subject without failures gets a row to be locked. Whoever comes second waits here for the first.
-_ADD_FAILURES: Final = _Put(login_failures, keeps=True)
-_PUT_FAILURES: Final = _Put(login_failures)
+# IGNORE would do, but has MySQL warn of each row.
+_ADD_FAILURES: Final = BulkInsert(login_failures, on_existing={"times": "{old}", "last_at": "{old}"})
+_PUT_FAILURES: Final = BulkInsert(login_failures, on_existing={"times": "{new}", "last_at": "{new}"})
 _FORGET_FAILURES: Final = delete(login_failures).where(_failures.last_at < bindparam("before"))
 
 _ZERO: Final = datetime(1970, 1, 1, tzinfo=UTC)

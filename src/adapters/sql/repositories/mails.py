@@ -9,8 +9,8 @@ from msgspec.structs import asdict, fields
 from sqlalchemy import Column, bindparam, delete, insert, select, update
 
 from ....domain.mails import Mail
+from ..bulk.insert import BulkInsert
 from ..engine.transaction import Transaction
-from ..into import Into
 from ..schema.tables import events, mail_cursors, mails
 
 NO_EVENT: Final = UUID(int=0)
@@ -20,7 +20,7 @@ _FIELDS = tuple(field.name for field in fields(Mail))
 MAIL: tuple[Column[Any], ...] = tuple(mails.c[name] for name in _FIELDS)
 
 _LOCK_CURSOR = select(mail_cursors.c.last_seq).where(mail_cursors.c.event_id == bindparam("of_event")).with_for_update()
-_ADD_CURSOR = Into(insert(mail_cursors))
+_ADD_CURSOR = BulkInsert(mail_cursors)
 _PUT_CURSOR = (
     update(mail_cursors)
     .where(mail_cursors.c.event_id == bindparam("of_event"))
@@ -31,12 +31,7 @@ _BEGIN = insert(mail_cursors).from_select(
     # One that is there already has its place.
     select(events.c.id, events.c.last_seq).where(events.c.id.not_in(select(mail_cursors.c.event_id))),
 )
-_ADD = Into(
-    insert(mails)
-    .prefix_with("IGNORE", dialect="mysql")
-    .prefix_with("IGNORE", dialect="mariadb")
-    .prefix_with("OR IGNORE", dialect="sqlite")
-)
+_ADD = BulkInsert(mails, skips_existing=True)
 _PUT = (
     update(mails)
     .where(mails.c.id == bindparam("mail_id"))

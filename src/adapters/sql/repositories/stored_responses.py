@@ -2,34 +2,29 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Integer, bindparam, delete, insert, select, tuple_
+from sqlalchemy import Integer, bindparam, delete, select, tuple_
 
 from ....application.ports.idempotency import Key, StoredResponse
+from ..bulk.insert import BulkInsert
+from ..bulk.select import BulkSelect, through
 from ..engine.transaction import Transaction
-from ..find import Find, through
-from ..into import Into
 from ..schema.mappers import RESPONSE, stored_response, stored_response_values
 from ..schema.tables import stored_responses
 
 MOST_KEYS = 500
 """Keys that one statement names; MariaDB still finds so many by the primary key when it deletes."""
 
-_key = tuple_(stored_responses.c.user_id, stored_responses.c.key)
-_keys: Any = _key.in_(bindparam("keys", expanding=True))
-_LOAD = Find(
-    through(select(*RESPONSE).where(_keys), stored_responses, "PRIMARY"),
-    keys=[stored_responses.c.user_id, stored_responses.c.key],
-)
-_STORE = Into(insert(stored_responses))
+_key = (stored_responses.c.user_id, stored_responses.c.key)
+_LOAD = BulkSelect(through(select(*RESPONSE), stored_responses, "PRIMARY"), *_key)
+_STORE = BulkInsert(stored_responses)
 _OLD = (
-    select(stored_responses.c.user_id, stored_responses.c.key)
+    select(*_key)
     .where(stored_responses.c.kept_at < bindparam("before"))
     .order_by(stored_responses.c.kept_at)
     .limit(bindparam("limit", type_=Integer()))
 )
-_DELETE = delete(stored_responses).where(_keys)
+_DELETE = delete(stored_responses).where(tuple_(*_key).in_(bindparam("keys", expanding=True)))
 
 
 async def load_responses(transaction: Transaction, keys: Sequence[Key]) -> dict[Key, StoredResponse]:
@@ -37,7 +32,7 @@ async def load_responses(transaction: Transaction, keys: Sequence[Key]) -> dict[
     pairs = sorted({(key.user_id, key.text) for key in keys})
     found: dict[Key, StoredResponse] = {}
     for start in range(0, len(pairs), MOST_KEYS):
-        for row in await transaction.find(_LOAD, keys=pairs[start : start + MOST_KEYS]):
+        for row in await transaction.find(_LOAD, pairs[start : start + MOST_KEYS]):
             each = stored_response(row)
             found[each.key] = each
     return found

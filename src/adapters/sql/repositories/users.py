@@ -5,17 +5,17 @@ from typing import Any
 from uuid import UUID
 
 from msgspec.structs import asdict
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from ....application.ports.repositories import SignIn
 from ....application.ports.security import RefreshDigests
 from ....domain.user import Session, User
+from ..bulk.insert import BulkInsert
 from ..engine.transaction import Transaction
-from ..into import Into
 from ..schema.mappers import SESSION, USER, session, user
 from ..schema.tables import sessions, users
 
-_ADD = Into(insert(users))
+_ADD = BulkInsert(users)
 _LOCK = select(*USER).where(users.c.id == bindparam("user_id")).with_for_update()
 _LOCK_BY_EMAIL = select(*USER).where(users.c.email == bindparam("email")).with_for_update()
 _PUT = (
@@ -23,7 +23,7 @@ _PUT = (
     .where(users.c.id == bindparam("user_id"))
     .values({column: bindparam(f"new_{column.name}", type_=column.type) for column in USER if column.name != "id"})
 )
-_ADD_SESSION = Into(insert(sessions))
+_ADD_SESSION = BulkInsert(sessions)
 _FORGET_EXPIRED = delete(sessions).where(
     sessions.c.user_id == bindparam("of_user"), sessions.c.expires_at <= bindparam("now")
 )

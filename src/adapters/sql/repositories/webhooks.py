@@ -8,8 +8,8 @@ from msgspec.structs import asdict, fields
 from sqlalchemy import Column, bindparam, delete, func, insert, literal, null, select, update
 
 from ....domain.webhooks import Cursor, Delivery, DeliveryStatus, Webhook
+from ..bulk.insert import BulkInsert
 from ..engine.transaction import Transaction
-from ..into import Into
 from ..schema.tables import events, webhook_cursors, webhook_deliveries, webhooks
 
 _WEBHOOK_FIELDS = tuple(field.name for field in fields(Webhook))
@@ -20,7 +20,7 @@ WEBHOOK: tuple[Column[Any], ...] = tuple(webhooks.c[name] for name in _WEBHOOK_F
 DELIVERY: tuple[Column[Any], ...] = tuple(webhook_deliveries.c[name] for name in _DELIVERY_FIELDS)
 _CURSOR: tuple[Column[Any], ...] = tuple(webhook_cursors.c[name] for name in _CURSOR_FIELDS)
 
-_ADD = Into(insert(webhooks))
+_ADD = BulkInsert(webhooks)
 # Read as it is committed, without a lock on any event.
 _BEGIN = insert(webhook_cursors).from_select(
     list(_CURSOR_FIELDS),
@@ -42,7 +42,7 @@ _REMOVE = (
 _FIND_CURSOR = select(*_CURSOR).where(
     webhook_cursors.c.webhook_id == bindparam("webhook_id"), webhook_cursors.c.event_id == bindparam("event_id")
 )
-_ADD_CURSOR = Into(insert(webhook_cursors))
+_ADD_CURSOR = BulkInsert(webhook_cursors)
 _PUT_CURSOR = (
     update(webhook_cursors)
     .where(webhook_cursors.c.webhook_id == bindparam("of_webhook"), webhook_cursors.c.event_id == bindparam("of_event"))
@@ -53,7 +53,7 @@ _FIND_DELIVERY = select(*DELIVERY).where(
     webhook_deliveries.c.event_id == bindparam("event_id"),
     webhook_deliveries.c.seq == bindparam("seq"),
 )
-_ADD_DELIVERY = Into(insert(webhook_deliveries))
+_ADD_DELIVERY = BulkInsert(webhook_deliveries)
 _CHANGING = ("status", "attempts", "tried_at", "due_at", "error")
 _PUT_DELIVERY = (
     update(webhook_deliveries)

@@ -1,17 +1,14 @@
 """Column types that lose nothing: ids, times, and the words of the domain."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
-import msgspec
 from msgspec import Struct
-from sqlalchemy import Boolean, Column, DateTime, Dialect, Integer, LargeBinary, String, Text, TypeDecorator
+from sqlalchemy import DateTime, Dialect, LargeBinary, String, Text, TypeDecorator
 from sqlalchemy.dialects import mysql
-from sqlalchemy.types import TypeEngine
 
 
 class Id(TypeDecorator[UUID]):
@@ -100,128 +97,6 @@ class Result(Struct, frozen=True):
 
     rows: Sequence[Row]
     changed: int
-
-
-def is_mariadb(dialect: Dialect) -> bool:
-    """Whether it is known to be MariaDB, which it is from the first connection on."""
-    return bool(getattr(dialect, "is_mariadb", False))
-
-
-Literal = Callable[[Any], str]
-"""Makes a value what stands for it in a statement."""
-
-Read = Callable[[Any], Any]
-"""Makes what the driver has of a value the value."""
-
-NULL: Final = "NULL"
-
-
-@lru_cache(maxsize=1_024)
-def literal_of(kind: TypeEngine[Any], dialect: str) -> Literal:
-    """How a column's values are written: as numbers, words of ours, plain text, and hexadecimal digits for any other.
-
-    Plain text is ASCII without a quote, a backslash or a NUL. So nothing is ever escaped.
-    """
-    match kind:
-        case Id():
-            return _id
-        case Moment():
-            return _moment
-        case Word():
-            words: dict[StrEnum | None, str] = {word: f"'{word.value}'" for word in kind.words}
-            return {**words, None: NULL}.__getitem__
-        case Exact():
-            write = _text("x'", "'")
-        case String():
-            write = _text("CAST(x'", "' AS TEXT)") if dialect == "sqlite" else _text("_utf8mb4 x'", "'")
-            if kind.length is not None and kind.length <= _SHORT:
-                write = lru_cache(maxsize=1_024)(write)
-        case LargeBinary():
-            write = _bytes
-        case _:
-            write = _number
-    return write
-
-
-_SHORT: Final = 40
-"""Characters of a column whose values are few: names of currencies and kinds."""
-
-
-def placeholder_of(column: Column[Any], dialect: str, value: str) -> tuple[str, str, Literal]:
-    """How a row is written with `%`: the column's place in it, and what goes there.
-
-    That is an expression of Python's for `value`, which may call `write`, the last of the three.
-    """
-    write = literal_of(column.type, dialect)
-    if not column.nullable and isinstance(column.type, Id):
-        return "x'%032x'", f"{value}.int", write
-    if not column.nullable and isinstance(column.type, Integer | Boolean):
-        return "%d", value, write
-    return "%s", f"write({value})", write
-
-
-def _text(before: str, after: str) -> Literal:
-    is_plain_text = before != "x'"
-
-    def write(value: str | None) -> str:
-        if value is None:
-            return NULL
-        if is_plain_text and value.isascii() and not ("'" in value or "\\" in value or "\0" in value):
-            return f"'{value}'"
-        return f"{before}{value.encode().hex()}{after}"
-
-    return write
-
-
-def _bytes(value: bytes | None) -> str:
-    return NULL if value is None else f"x'{value.hex()}'"
-
-
-def _number(value: int | None) -> str:
-    return NULL if value is None else f"{value:d}"
-
-
-def _id(value: UUID | None) -> str:
-    return NULL if value is None else f"x'{value.int:032x}'"
-
-
-@lru_cache(maxsize=1_024)
-def _moment(value: datetime | None) -> str:
-    """SQLite has no times, and MySQL reads this form of them."""
-    return NULL if value is None else f"'{in_utc(value).isoformat(' ', 'microseconds')}'"
-
-
-def reading_of(kind: TypeEngine[Any], dialect: Dialect) -> Read | None:
-    """How what a SELECT finds in a column becomes a value; None: it is one."""
-    match kind:
-        case Id():
-            return _found_id
-        case Word():
-            words: dict[str | None, StrEnum | None] = {word.value: word for word in kind.words}
-            return {**words, None: None}.__getitem__
-        case Moment() if dialect.name != "sqlite":
-            return _found_moment
-        case _:
-            read: Read | None = kind.dialect_impl(dialect).result_processor(dialect, None)
-            return read
-
-
-_uuid: Final = msgspec.msgpack.Decoder(UUID).decode
-_SIXTEEN_BYTES: Final = b"\xc4\x10"
-"""How MessagePack says that so many follow. Its decoder makes an id of them six times as fast as `uuid.UUID` does."""
-
-
-def _found_moment(value: datetime | None) -> datetime | None:
-    return None if value is None else value.replace(tzinfo=UTC)
-
-
-def id_of(value: bytes) -> UUID:
-    """The id of 16 bytes."""
-    return _uuid(_SIXTEEN_BYTES + value)
-
-
-def _found_id(value: bytes | None) -> UUID | None:
-    return None if value is None else _uuid(_SIXTEEN_BYTES + value)
 
 
 Digest = LargeBinary(64).with_variant(mysql.VARBINARY(64), "mysql", "mariadb")

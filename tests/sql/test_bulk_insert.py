@@ -1,13 +1,13 @@
-"""Many rows at once: what they have in common is said once, and each comes back as it was."""
+"""An INSERT of many rows: shared values are written once, and every row is read back unchanged."""
 
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import BigInteger, Boolean, Column, Integer, MetaData, String, Table, insert, select
+from sqlalchemy import BigInteger, Boolean, Column, Integer, MetaData, String, Table, select
 from sqlalchemy.dialects.mysql import asyncmy
 
-from boxoffice.adapters.sql.into import MANY, Into
+from boxoffice.adapters.sql.bulk.insert import MIN_SHARED_ROWS, BulkInsert
 from boxoffice.adapters.sql.schema.types import Exact, Id, LongText, Moment, Word
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.domain.booking import BookingStatus
@@ -30,7 +30,7 @@ ROWS = Table(
     mysql_charset="utf8mb4",
     mysql_collate="utf8mb4_bin",
 )
-INTO = Into(insert(ROWS))
+INSERT = BulkInsert(ROWS)
 NAMES = [column.name for column in ROWS.c]
 
 
@@ -57,7 +57,7 @@ def row(turn: int, /, **own: Any) -> dict[str, Any]:
 async def written(storage: SqlStorage, rows: list[dict[str, Any]]) -> list[str]:
     """The statements that wrote these rows, all of which came back as they were."""
     engine, send = storage._writing.engine, storage._writing.send
-    statements = list(INTO.statements(rows, engine.dialect))
+    statements = INSERT.statements(rows, engine.dialect)
     async with engine.begin() as connection:
         await send(connection, statements)
     async with engine.connect() as connection:
@@ -91,25 +91,25 @@ OWN: dict[str, dict[str, list[Any]]] = {
 
 @pytest.mark.parametrize("own", OWN)
 async def test_many_rows_come_back_whatever_they_have_in_common(storage: SqlStorage, own: str) -> None:
-    await written(storage, [row(number, **OWN[own]) for number in range(MANY)])
+    await written(storage, [row(number, **OWN[own]) for number in range(MIN_SHARED_ROWS)])
 
 
 async def test_what_all_have_in_common_is_said_once(storage: SqlStorage) -> None:
     shared = new_id()
-    (text,) = await written(storage, [row(number, other=[shared], rank=[1, 2]) for number in range(MANY)])
+    (text,) = await written(storage, [row(number, other=[shared], rank=[1, 2]) for number in range(MIN_SHARED_ROWS)])
     assert text.count(shared.hex) == 1
     assert text.count(BookingStatus.HELD) == 1
 
 
 async def test_few_rows_say_all_they_have(storage: SqlStorage) -> None:
     shared = new_id()
-    (text,) = await written(storage, [row(number, other=[shared]) for number in range(MANY - 1)])
-    assert text.count(shared.hex) == MANY - 1
+    (text,) = await written(storage, [row(number, other=[shared]) for number in range(MIN_SHARED_ROWS - 1)])
+    assert text.count(shared.hex) == MIN_SHARED_ROWS - 1
 
 
 async def test_what_one_of_many_does_not_have_is_not_in_common(storage: SqlStorage) -> None:
-    rows = [row(number) for number in range(MANY)]
-    rows[MANY // 2] |= {"name": "another", "other": new_id()}
+    rows = [row(number) for number in range(MIN_SHARED_ROWS)]
+    rows[MIN_SHARED_ROWS // 2] |= {"name": "another", "other": new_id()}
     await written(storage, rows)
 
 
@@ -124,5 +124,7 @@ def test_mysql_is_told_all_of_each_row() -> None:
     """It has other words for a list of rows to select from."""
     dialect = asyncmy.dialect()
     shared = new_id()
-    (text,) = (each.text for each in INTO.statements([row(n, other=[shared]) for n in range(MANY)], dialect))
-    assert text.count(shared.hex) == MANY
+    (text,) = (
+        each.text for each in INSERT.statements([row(n, other=[shared]) for n in range(MIN_SHARED_ROWS)], dialect)
+    )
+    assert text.count(shared.hex) == MIN_SHARED_ROWS

@@ -1,14 +1,14 @@
-"""What is looked for by a list is found, however long the list and whatever is in it."""
+"""A SELECT by a list finds its rows, however long the list and whatever its values."""
 
 import random
 from typing import Any
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, Table, bindparam, insert, select, text, tuple_
+from sqlalchemy import Column, Integer, MetaData, Table, insert, select
 from sqlalchemy.dialects.mysql import asyncmy
 
-from boxoffice.adapters.sql.find import MANY, Find, through
-from boxoffice.adapters.sql.into import Into
+from boxoffice.adapters.sql.bulk.insert import BulkInsert
+from boxoffice.adapters.sql.bulk.select import MIN_JOINED_VALUES, BulkSelect, through
 from boxoffice.adapters.sql.repositories import events as inventories
 from boxoffice.adapters.sql.schema.types import Exact, Id, Statement
 from boxoffice.adapters.sql.storage import SqlStorage
@@ -25,16 +25,13 @@ ROWS = Table(
     mysql_collate="utf8mb4_bin",
 )
 COLUMNS = [ROWS.c.id, ROWS.c.key, ROWS.c.rank]
-_by_id = select(*COLUMNS).where(ROWS.c.id.in_(bindparam("ids", expanding=True)))
-_by_pair = select(*COLUMNS).where(tuple_(ROWS.c.id, ROWS.c.key).in_(bindparam("pairs", expanding=True)))
-_more = ROWS.c.rank < text("3")
-BY_ID = Find(through(_by_id.where(_more), ROWS, "PRIMARY"), ids=[ROWS.c.id])
-BY_PAIR = Find(through(_by_pair.where(_more), ROWS, "PRIMARY"), pairs=[ROWS.c.id, ROWS.c.key])
-IN_ORDER = Find(_by_id.order_by(ROWS.c.rank), ids=[ROWS.c.id])
+BY_ID = BulkSelect(through(select(*COLUMNS), ROWS, "PRIMARY"), ROWS.c.id)
+BY_PAIR = BulkSelect(through(select(*COLUMNS), ROWS, "PRIMARY"), ROWS.c.id, ROWS.c.key)
+IN_ORDER = BulkSelect(select(*COLUMNS), ROWS.c.id, order_by=(ROWS.c.rank, ROWS.c.key))
 
 # The second to last are alike but for case and a blank, which count.
 KEYS = ["", "k", "it's", "Zoë 🎟", "x" * 200, "key", "Key", "key "]
-LENGTHS = [0, 1, MANY - 1, MANY, 5 * MANY]
+LENGTHS = [0, 1, MIN_JOINED_VALUES - 1, MIN_JOINED_VALUES, 5 * MIN_JOINED_VALUES]
 
 
 @pytest.fixture
@@ -47,19 +44,19 @@ async def storage(any_storage: SqlStorage) -> SqlStorage:
 
 async def fill(storage: SqlStorage) -> list[tuple[Any, ...]]:
     """Rows of many ids, each with a few keys."""
-    ids = [new_id() for _ in range(4 * MANY)]
+    ids = [new_id() for _ in range(4 * MIN_JOINED_VALUES)]
     rows = [(id_, key, rank) for id_ in ids for rank, key in enumerate(random.sample(KEYS, 4))]
     async with storage._writing.engine.begin() as connection:
-        into = Into(insert(ROWS), tuple)
-        await storage._writing.send(connection, list(into.statements(rows, storage._writing.engine.dialect)))
+        add = BulkInsert(ROWS, tuple)
+        await storage._writing.send(connection, add.statements(rows, storage._writing.engine.dialect))
     return rows
 
 
-async def found(storage: SqlStorage, find: Find, **lists: list[Any]) -> list[tuple[Any, ...]]:
+async def found(storage: SqlStorage, bulk_select: BulkSelect, values: list[Any]) -> list[tuple[Any, ...]]:
     dialect = storage._writing.engine.dialect
     async with storage._writing.engine.connect() as connection:
-        (result,) = await storage._writing.send(connection, [find.statement(dialect, **lists)])
-    return find.rows(dialect, result.rows)
+        (result,) = await storage._writing.send(connection, [bulk_select.statement(values, dialect)])
+    return bulk_select.rows(result.rows, dialect)
 
 
 def in_any_order(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
@@ -69,24 +66,24 @@ def in_any_order(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize("length", LENGTHS)
 async def test_by_one_column(storage: SqlStorage, length: int) -> None:
     rows = await fill(storage)
-    ids = random.sample([*{row[0] for row in rows}, *(new_id() for _ in range(2 * MANY))], length)
-    expected = [row for row in rows if row[0] in ids and row[2] < 3]
-    assert in_any_order(await found(storage, BY_ID, ids=ids)) == in_any_order(expected)
+    ids = random.sample([*{row[0] for row in rows}, *(new_id() for _ in range(2 * MIN_JOINED_VALUES))], length)
+    expected = [row for row in rows if row[0] in ids]
+    assert in_any_order(await found(storage, BY_ID, ids)) == in_any_order(expected)
 
 
 @pytest.mark.parametrize("length", LENGTHS)
 async def test_by_two_columns(storage: SqlStorage, length: int) -> None:
     rows = await fill(storage)
     pairs = random.sample([(id_, key) for id_ in {row[0] for row in rows} for key in KEYS], length)
-    expected = [row for row in rows if row[:2] in pairs and row[2] < 3]
-    assert in_any_order(await found(storage, BY_PAIR, pairs=pairs)) == in_any_order(expected)
+    expected = [row for row in rows if row[:2] in pairs]
+    assert in_any_order(await found(storage, BY_PAIR, pairs)) == in_any_order(expected)
 
 
 @pytest.mark.parametrize("length", LENGTHS)
 async def test_in_the_order_that_is_asked_for(storage: SqlStorage, length: int) -> None:
     rows = await fill(storage)
-    ids = random.sample([*{row[0] for row in rows}, *(new_id() for _ in range(2 * MANY))], length)
-    in_order = await found(storage, IN_ORDER, ids=ids)
+    ids = random.sample([*{row[0] for row in rows}, *(new_id() for _ in range(2 * MIN_JOINED_VALUES))], length)
+    in_order = await found(storage, IN_ORDER, ids)
     assert [row[2] for row in in_order] == sorted(row[2] for row in rows if row[0] in ids)
 
 
@@ -97,10 +94,10 @@ async def test_mariadb_goes_from_a_long_list_to_the_rows(mysql_storage: SqlStora
     async with engine.begin() as connection:
         await connection.run_sync(ROWS.metadata.create_all)
         await connection.execute(insert(ROWS), [{"id": new_id(), "key": "k", "rank": 1}])
-    ids = [new_id() for _ in range(5 * MANY)]
-    for find, lists in ((BY_ID, {"ids": ids}), (BY_PAIR, {"pairs": [(each, "k") for each in ids]})):
+    ids = [new_id() for _ in range(5 * MIN_JOINED_VALUES)]
+    for bulk_select, values in ((BY_ID, ids), (BY_PAIR, [(each, "k") for each in ids])):
         async with engine.connect() as connection:
-            asked = find.statement(engine.dialect, **lists).text
+            asked = bulk_select.statement(values, engine.dialect).text
             plan = (await connection.exec_driver_sql(f"EXPLAIN {asked}")).mappings().all()
         assert [(step["table"], step["key"]) for step in plan if step["select_type"] == "PRIMARY"] == [
             ("<derived2>", None),
@@ -113,7 +110,7 @@ async def test_locks_are_taken_in_the_order_of_the_index(mysql_storage: SqlStora
     """As a list makes it, and not in the order in which somebody names them: two who do would wait for each other."""
     connection = await mysql_storage._writing.connect()
     dialect = mysql_storage._writing.engine.dialect
-    asked = inventories._LOCK.statement(dialect, ids=[new_id() for _ in range(MANY)]).text
+    asked = inventories._LOCK.statement([new_id() for _ in range(MIN_JOINED_VALUES)], dialect).text
     (result,) = await mysql_storage._writing.send(connection, [Statement(f"EXPLAIN {asked}")])
     await connection.close()
     assert [step[2:6] for step in result.rows] == [("events", "range", "PRIMARY", "PRIMARY")]
@@ -121,7 +118,7 @@ async def test_locks_are_taken_in_the_order_of_the_index(mysql_storage: SqlStora
 
 def test_mysql_is_given_lists() -> None:
     """It has other words for a table of values."""
-    ids = [new_id() for _ in range(MANY)]
-    asked = BY_ID.statement(asyncmy.dialect(), ids=ids).text
+    ids = [new_id() for _ in range(MIN_JOINED_VALUES)]
+    asked = BY_ID.statement(ids, asyncmy.dialect()).text
     assert asked.startswith("SELECT")
     assert all(each.hex in asked for each in ids)

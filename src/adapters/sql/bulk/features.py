@@ -1,0 +1,61 @@
+"""How databases differ in the bulk statements that they accept."""
+
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+from sqlalchemy import Dialect
+
+
+class Features(Struct, frozen=True, eq=False, kw_only=True):
+    """What one kind of database accepts. There is one object for each kind."""
+
+    hex_text: str
+    """A text literal of the hexadecimal digits of its UTF-8 bytes, which replace `%s`."""
+
+    insert_or_skip: str
+    """Begins an INSERT that leaves out rows whose key exists."""
+
+    insert_or_update: str
+    """Precedes the assignments to a row whose key exists; the columns of the key replace `{key}`."""
+
+    new_value: str
+    """The value that would have been inserted into the column `{column}`, in such an assignment."""
+
+    locks_rows: bool
+    """Whether a SELECT may lock the rows that it finds."""
+
+    selects_from_values: bool
+    """Whether `VALUES (…), (…)` may be named in a WITH clause and selected from."""
+
+    joins_lists: bool
+    """Whether a long list is joined as a table rather than given to IN."""
+
+
+SQLITE: Final = Features(
+    hex_text="CAST(x'%s' AS TEXT)",
+    insert_or_skip="INSERT OR IGNORE INTO",
+    insert_or_update="ON CONFLICT ({key}) DO UPDATE SET",
+    new_value="excluded.{column}",
+    locks_rows=False,
+    selects_from_values=True,
+    joins_lists=False,
+)
+# MySQL writes rows of a VALUES clause in another way (`ROW(…)`).
+MYSQL: Final = Features(
+    hex_text="_utf8mb4 x'%s'",
+    insert_or_skip="INSERT IGNORE INTO",
+    insert_or_update="ON DUPLICATE KEY UPDATE",
+    new_value="VALUES({column})",
+    locks_rows=True,
+    selects_from_values=False,
+    joins_lists=False,
+)
+MARIADB: Final = replace(MYSQL, selects_from_values=True, joins_lists=True)
+
+
+def features_of(dialect: Dialect) -> Features:
+    """Return the features of a database. MariaDB is told from MySQL by the first connection."""
+    if dialect.name == "sqlite":
+        return SQLITE
+    return MARIADB if getattr(dialect, "is_mariadb", False) else MYSQL

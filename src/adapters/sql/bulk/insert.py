@@ -1,0 +1,128 @@
+"""An INSERT of many rows."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import itemgetter
+from typing import Any, Final
+
+from sqlalchemy import Column, Dialect, Table
+
+from ..schema.types import Row, Statement
+from .features import Features, features_of
+from .literals import literal_of
+
+MAX_CHARACTERS: Final = 1_000_000
+"""Length of the rows of one statement. A packet of MySQL and MariaDB holds 16 MB by default."""
+
+MIN_SHARED_ROWS: Final = 32
+"""Minimum rows before shared values are factored out."""
+
+RowValues = Callable[[Any], Row]
+"""Returns the values of a row, in the order of the table's columns that are not computed."""
+
+
+class BulkInsert:
+    """Inserts whole rows: each has a value for every column that is not computed.
+
+    Values that all of many rows share are written once, in a SELECT from the list of the other values.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        values: RowValues | None = None,
+        *,
+        skips_existing: bool = False,
+        on_existing: Mapping[str, str] | None = None,
+    ) -> None:
+        """Without `values` a row is a mapping by column names.
+
+        `skips_existing` leaves out rows whose key exists. `on_existing` updates these columns of the existing row
+        instead, each to an expression in which `{old}` is its value and `{new}` the one that would have been inserted.
+        """
+        self._table = table
+        self._columns: list[Column[Any]] = [each for each in table.c if each.computed is None]
+        self._values = values or itemgetter(*(column.name for column in self._columns))
+        self._skips_existing = skips_existing
+        self._on_existing = on_existing or {}
+        self._inserts: dict[tuple[str, Features], _Insert] = {}
+
+    def statements(self, rows: Sequence[Any], dialect: Dialect) -> list[Statement]:
+        """Return statements for all rows, in their order. Raises: KeyError where a row lacks a column."""
+        if not rows:
+            return []
+        features = features_of(dialect)
+        insert = self._inserts.get((dialect.name, features))
+        if insert is None:
+            insert = self._inserts[dialect.name, features] = self._insert(dialect, features)
+        return insert.statements(list(zip(*map(self._values, rows), strict=True)))
+
+    def _insert(self, dialect: Dialect, features: Features) -> "_Insert":
+        quote = dialect.identifier_preparer
+        names = [quote.format_column(column) for column in self._columns]
+        begin = features.insert_or_skip if self._skips_existing else "INSERT INTO"
+        end = ""
+        if self._on_existing:
+            key = ", ".join(map(quote.format_column, self._table.primary_key))
+            sets = [
+                f"{name} = {new.format(old=name, new=features.new_value.format(column=name))}"
+                for name, new in ((quote.quote(column), new) for column, new in self._on_existing.items())
+            ]
+            end = f" {features.insert_or_update.format(key=key)} {', '.join(sets)}"
+        return _Insert(
+            f"{begin} {quote.format_table(self._table)}",
+            names,
+            [literal_of(column.type, features) for column in self._columns],
+            end,
+            # The assignments at the end refer to the row in words that a SELECT does not have.
+            may_share=features.selects_from_values and not end,
+        )
+
+
+class _Insert:
+    """The pieces of an INSERT for one kind of database."""
+
+    def __init__(
+        self, begin: str, names: Sequence[str], literals: Sequence[Callable[[Any], str]], end: str, *, may_share: bool
+    ) -> None:
+        self._begin = begin
+        self._names = names
+        self._literals = literals
+        self._end = end
+        self._may_share = may_share
+
+    def statements(self, columns: Sequence[Row]) -> list[Statement]:
+        """Return statements for rows, given column by column."""
+        may_share = self._may_share and len(columns[0]) >= MIN_SHARED_ROWS
+        shared = [place for place, values in enumerate(columns) if may_share and _are_alike(values)]
+        own = [place for place in range(len(columns)) if place not in shared]
+        before, after = self._around(columns, own, shared)
+        literals = [map(self._literals[place], columns[place]) for place in own]
+        rows = list(map(",".join, zip(*literals, strict=True)))
+        return [Statement(f"{before} ({'),('.join(some)}){after}") for some in _chunks(rows)]
+
+    def _around(self, columns: Sequence[Row], own: Sequence[int], shared: Sequence[int]) -> tuple[str, str]:
+        """Return what precedes and what follows the rows of own values."""
+        own_names = ", ".join([self._names[place] for place in own])
+        if not shared:
+            return f"{self._begin} ({own_names}) VALUES", self._end
+        names = ", ".join([self._names[place] for place in shared])
+        values = ", ".join([self._literals[place](columns[place][0]) for place in shared])
+        # With names for its columns: MariaDB would name them by the values in the first row.
+        before = f"{self._begin} ({own_names}, {names}) WITH own ({own_names}) AS (VALUES"
+        return before, f") SELECT own.*, {values} FROM own"  # noqa: S608 (literals)
+
+
+def _are_alike(values: Row) -> bool:
+    # The last one first: where values differ, most often all of them do.
+    return bool(values[0] == values[-1]) and values.count(values[0]) == len(values)
+
+
+def _chunks(rows: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Split rows so that no statement becomes too long."""
+    start = length = 0
+    for number, row in enumerate(rows):
+        length += len(row)
+        if length > MAX_CHARACTERS and number > start:
+            yield rows[start:number]
+            start, length = number, len(row)
+    yield rows[start:]

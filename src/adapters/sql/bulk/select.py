@@ -1,0 +1,148 @@
+"""A SELECT of the rows that a list of values names."""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
+from typing import Any, Final
+from uuid import UUID
+
+from msgspec import convert
+from sqlalchemy import Column, Dialect, Select, Table
+from sqlalchemy import table as table_named
+from sqlalchemy.types import TypeEngine
+
+from ..schema.types import Id, Row, Statement
+from .features import Features, features_of
+from .literals import literal_of
+
+MIN_JOINED_VALUES: Final = 16
+"""Minimum values of a list before MariaDB joins it as a table. Of IN it makes a range of the index for each value."""
+
+_IDS: Final = list[UUID | None]
+_LISTED: Final = "listed"
+_LISTED_NAMES: Final = ("one", "two")
+
+
+def through(statement: Select[Any], table: Table, index: str) -> Select[Any]:
+    """Read a table through this index on MySQL and MariaDB; SQLite finds it by itself.
+
+    Otherwise the optimizer looks into each index that begins with the column for each value, and reads the whole of a
+    table that was small when it last looked.
+    """
+    hint = f"FORCE INDEX ({index})"
+    return statement.with_hint(table, hint, "mysql").with_hint(table, hint, "mariadb")
+
+
+class BulkSelect:
+    """Selects the rows whose value of one column, or pair of values of two columns, is in a list."""
+
+    def __init__(
+        self,
+        statement: Select[Any],
+        *by: Column[Any],
+        order_by: Sequence[Column[Any]] = (),
+        for_update: bool = False,
+        is_raw: bool = False,
+    ) -> None:
+        """Add the condition on the columns `by` to a SELECT from one table, which has no condition of its own.
+
+        The table is to be read `through` an index. `is_raw` leaves rows as the driver returns them.
+        """
+        self._statement = statement
+        self._by = by
+        self._order_by = order_by
+        self._for_update = for_update
+        self._is_raw = is_raw
+        self._selects: dict[tuple[str, Features], _Select] = {}
+
+    def statement(self, values: Collection[Any], dialect: Dialect) -> Statement:
+        """Return the statement for these values or pairs, which are distinct; there may be none."""
+        return Statement(self._of(dialect).text(values))
+
+    def rows(self, found: Sequence[Row], dialect: Dialect) -> list[Row]:
+        """Return the rows with the values that the columns' types have in Python."""
+        if self._is_raw or not found:
+            return list(found)
+        return self._of(dialect).rows(found)
+
+    def _of(self, dialect: Dialect) -> "_Select":
+        features = features_of(dialect)
+        select = self._selects.get((dialect.name, features))
+        if select is None:
+            select = self._selects[dialect.name, features] = _Select(
+                self._statement, self._by, self._tail(dialect, features), dialect, features
+            )
+        return select
+
+    def _tail(self, dialect: Dialect, features: Features) -> str:
+        order = ", ".join([_name(column, dialect) for column in self._order_by])
+        lock = " FOR UPDATE" if self._for_update and features.locks_rows else ""
+        return (f" ORDER BY {order}" if order else "") + lock
+
+
+class _Select:
+    """The pieces of a SELECT for one kind of database."""
+
+    def __init__(
+        self, statement: Select[Any], by: Sequence[Column[Any]], tail: str, dialect: Dialect, features: Features
+    ) -> None:
+        self._names = [_name(column, dialect) for column in by]
+        self._literals = [literal_of(column.type, features) for column in by]
+        self._readers = [_reader_of(column.type, dialect) for column in statement.selected_columns]
+        self._select = str(statement.compile(dialect=dialect))
+        self._tail = tail
+        # Rows of a join come, and are locked, in no certain order.
+        self._may_join = features.joins_lists and not tail
+        # The list is read first, then the rows that it names.
+        joined = statement.prefix_with("STRAIGHT_JOIN").select_from(table_named(_LISTED))
+        self._select_joined = str(joined.compile(dialect=dialect))
+
+    def text(self, values: Collection[Any]) -> str:
+        if self._may_join and len(values) >= MIN_JOINED_VALUES:
+            return self._joined(values)
+        return f"{self._select} WHERE {self._condition(values)}{self._tail}"
+
+    def _joined(self, values: Collection[Any]) -> str:
+        names = _LISTED_NAMES[: len(self._names)]
+        rows = "),(".join(map(",".join, zip(*self._written(values), strict=True)))
+        are_equal = " AND ".join([f"{ours} = {_LISTED}.{name}" for ours, name in zip(self._names, names, strict=True)])
+        return f"WITH {_LISTED} ({', '.join(names)}) AS (VALUES ({rows})) {self._select_joined} WHERE {are_equal}"
+
+    def _condition(self, values: Collection[Any]) -> str:
+        if not values:
+            return "NULL"
+        if len(self._names) == 1:
+            (written,) = self._written(values)
+            return f"{self._names[0]} IN ({','.join(written)})"
+        # By the first value of each pair: for a list of pairs SQLite reads the whole table.
+        first, second = self._names
+        groups: dict[str, list[str]] = {}
+        for one, other in zip(*self._written(values), strict=True):
+            groups.setdefault(one, []).append(other)
+        return " OR ".join([f"({first} = {one} AND {second} IN ({','.join(of)}))" for one, of in groups.items()])
+
+    def _written(self, values: Collection[Any]) -> list[Iterable[str]]:
+        """Return the literals of the values, column by column."""
+        columns = [values] if len(self._names) == 1 else zip(*values, strict=True)
+        return [map(write, column) for write, column in zip(self._literals, columns, strict=True)]
+
+    def rows(self, found: Sequence[Row]) -> list[Row]:
+        columns = zip(*found, strict=True)
+        return list(zip(*[read(values) for read, values in zip(self._readers, columns, strict=True)], strict=True))
+
+
+def _name(column: Column[Any], dialect: Dialect) -> str:
+    return dialect.identifier_preparer.format_column(column, use_table=True)
+
+
+def _reader_of(kind: TypeEngine[Any], dialect: Dialect) -> Callable[[Row], Iterable[Any]]:
+    """Return what converts the values of a column."""
+    if isinstance(kind, Id):
+        return ids_of
+    process = kind.dialect_impl(dialect).result_processor(dialect, None)
+    return iter if process is None else partial(map, process)
+
+
+def ids_of(values: Sequence[Any]) -> list[Any]:
+    """Return the ids of 16 bytes each, or None where there are none."""
+    # All at once: one `UUID(bytes=…)` after the other takes much longer.
+    return convert(values, _IDS)
