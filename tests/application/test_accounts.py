@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from boxoffice.adapters.memory import Step
+from boxoffice.application import retrying_transaction as transaction
 from boxoffice.application.accounts import list_users
 from boxoffice.application.accounts.authenticate import (
     LOOKS_AGAIN_AFTER,
@@ -28,7 +29,6 @@ from boxoffice.application.accounts.login_throttle import FailedLogins, LogInWit
 from boxoffice.application.accounts.refresh_session import RefreshSession
 from boxoffice.application.ports.errors import OutcomeUnknown, Retryable, Unavailable
 from boxoffice.application.ports.security import Asker, Claims
-from boxoffice.application.turnstile import retrying_transaction as transaction
 from boxoffice.application.retrying_transaction import ATTEMPTS, in_transaction
 from boxoffice.domain.refusals import (
     EmailTaken,
@@ -63,12 +63,12 @@ class Desk:
         self.log_out = LogOut(storage, self.refresh_tokens, clock)
         self.disable = DisableUser(storage, clock)
         self.enable = EnableUser(storage, clock)
-        self.list = ListUsers(storage.reads)
+        self.list = ListUsers(storage.account_queries)
         self.change = ChangeProfile(storage, self.hasher, FewKnownPasswords(), clock)
         self.limited_log_in = LogInWithinLimits(self.log_in, None)
-        self.read = ReadProfile(storage.reads)
+        self.read = ReadProfile(storage.account_queries)
         self.grant = GrantRole(storage, clock)
-        self.authenticate = Authenticate(self.tokens, storage.reads, clock, seconds=lambda: self.seconds)
+        self.authenticate = Authenticate(self.tokens, storage.account_queries, clock, seconds=lambda: self.seconds)
 
     async def user(self, email: str = "ana@example.org") -> User:
         """A new account."""
@@ -134,7 +134,7 @@ async def test_an_address_has_one_account_in_whatever_case(desk: Desk) -> None:
     first = await desk.user()
     with pytest.raises(EmailTaken):
         await desk.user("ANA@example.org")
-    assert await desk.world.storage.reads.user_by_email("ana@example.org") == first
+    assert await desk.world.storage.account_queries.user_by_email("ana@example.org") == first
 
 
 async def test_of_many_who_take_an_address_at_once_one_gets_it(desk: Desk) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from boxoffice.application.events.initialize_event import InitializeEvent
 from boxoffice.application.limits.allowances import ANSWER_OVERHEAD, Allowance
-from boxoffice.application.ports.idempotency import Answer, IdempotentRequest, Key, Replayed
+from boxoffice.application.ports.idempotency import IdempotentRequest, Key, Replayed, Response
 from boxoffice.domain.decisions.book import Book
 from boxoffice.domain.decisions.organize import Edit, Initialize, general_admission
 from boxoffice.domain.event import EventChanges, EventDetails, EventStatus
@@ -92,8 +92,8 @@ async def test_answers_are_kept_up_to_so_many_bytes_for_each_user() -> None:
     first, second, third = [await world.event() for _ in range(3)]
 
     def once(text: str, actor: Any = ANA) -> IdempotentRequest[Any]:
-        def render(_: Any) -> Answer:
-            return Answer(status=201, body=b"x" * 99)
+        def render(_: Any) -> Response:
+            return Response(b"x" * 99)
 
         return IdempotentRequest(key=Key(actor.user_id, text), fingerprint=b"", render=render)
 

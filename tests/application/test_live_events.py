@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from boxoffice.application.events.initialize_event import InitializeEvent
-from boxoffice.application.ports.idempotency import Answer, IdempotentRequest, Key, Replayed
+from boxoffice.application.ports.idempotency import IdempotentRequest, Key, Replayed, Response
 from boxoffice.domain.decisions.organize import Edit, Initialize, general_admission
 from boxoffice.domain.event import EventChanges, EventDetails, EventStatus
 from boxoffice.domain.refusals import TooManyEvents
@@ -81,9 +81,7 @@ async def test_what_is_cancelled_in_the_same_transaction_makes_room(world: World
 
 async def test_an_answer_from_before_is_given_again_at_the_bound(world: World) -> None:
     def once(text: str) -> IdempotentRequest[Any]:
-        return IdempotentRequest(
-            key=Key(ORGANIZER.user_id, text), fingerprint=b"", render=lambda _: Answer(status=201, body=b"")
-        )
+        return IdempotentRequest(key=Key(ORGANIZER.user_id, text), fingerprint=b"", render=lambda _: Response(b""))
 
     first = command(world)
     await world.initialize_event(first, once("first"))

@@ -47,7 +47,7 @@ class ToldPostman:
             raise self.fails
         self.sent.append(letter)
 
-    async def rest(self) -> None:
+    async def close_idle(self) -> None:
         self.rests += 1
 
     @property
@@ -79,7 +79,7 @@ class Desk:
         return user
 
     async def queue(self) -> list[Mail]:
-        return await self.world.storage.telling.due_mails(NOW + timedelta(days=1_000), 1_000)
+        return await self.world.storage.notification_queries.due_mails(NOW + timedelta(days=1_000), 1_000)
 
     async def line(self, *, price: Money | None = None, minutes: int | None = None) -> tuple[UUID, Booking, Booking]:
         """An event with one ticket, which Ana has and Ben waits for."""
@@ -255,7 +255,7 @@ async def test_long_histories_are_looked_through_piece_by_piece(desk: Desk) -> N
     assert await desk.send() == Mailed(is_ours=True, queued=1, sent=0)
     facts = await desk.world.facts(event_id)
     assert len(facts) > PIECE
-    assert (await desk.world.storage.telling.news(None, 10)).events == []
+    assert (await desk.world.storage.notification_queries.news(None, 10)).events == []
 
 
 async def test_a_round_comes_to_an_end(desk: Desk) -> None:
@@ -284,7 +284,7 @@ async def test_looking_through_comes_to_an_end_too(desk: Desk) -> None:
         desk.world.storage.fault = slow
         await desk.send()
         desk.world.storage.fault = None
-        assert len((await desk.world.storage.telling.news(None, 10)).events) == left
+        assert len((await desk.world.storage.notification_queries.news(None, 10)).events) == left
 
 
 async def test_events_are_looked_at_by_and_by(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,7 +294,7 @@ async def test_events_are_looked_at_by_and_by(desk: Desk, monkeypatch: pytest.Mo
         await desk.world.event(1)
     for left in (3, 1, 0, 0):
         await desk.send()
-        assert len((await desk.world.storage.telling.news(None, 10)).events) == left
+        assert len((await desk.world.storage.notification_queries.news(None, 10)).events) == left
 
 
 async def test_one_process_at_a_time_sends(desk: Desk) -> None:

@@ -32,7 +32,9 @@ async def change(world: World, event_id: Any, **changes: Any) -> Any:
 
 async def expiries(world: World, event_id: Any) -> set[Any]:
     """When its bookings lapse."""
-    return {each.expires_at for each in await world.storage.reads.bookings_of_event(event_id, None, None, 1_000)}
+    return {
+        each.expires_at for each in await world.storage.booking_queries.bookings_of_event(event_id, None, None, 1_000)
+    }
 
 
 async def test_holds_are_shortened_in_the_transaction_that_moves_the_start() -> None:
@@ -58,5 +60,5 @@ async def test_completing_ends_holds_in_the_same_transaction() -> None:
     world = World()
     event_id = await held(world, 3)
     assert not (await change(world, event_id, status=EventStatus.COMPLETED)).is_unsettled
-    found = await world.storage.reads.bookings_of_event(event_id, BookingStatus.EXPIRED, None, 10)
+    found = await world.storage.booking_queries.bookings_of_event(event_id, BookingStatus.EXPIRED, None, 10)
     assert len(found) == 3

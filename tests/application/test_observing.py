@@ -188,7 +188,7 @@ async def test_one_that_is_undone_again_and_again_is_told_as_often(world: World,
 
 async def test_what_became_of_each_promise_is_noted(world: World) -> None:
     await NoteVerdict(world.storage, world.clock)(Verdict(2, 3, 4, [Breach(5, "late"), Breach(5, "later")]))
-    noted = await world.storage.figures.verified()
+    noted = await world.storage.statistics.verified()
     assert noted == [Verified(promise, 2 if promise == 5 else 0, NOW) for promise in PROMISES]
 
 

@@ -10,7 +10,7 @@ from boxoffice.adapters.memory import Step
 from boxoffice.application.background.verify_promises import VerifyPromises
 from boxoffice.application.bookings.pay_booking import PaymentUnknown
 from boxoffice.application.ports.errors import OutcomeUnknown, Unavailable
-from boxoffice.application.ports.idempotency import Answer, IdempotentRequest, Key, Replayed, is_kept
+from boxoffice.application.ports.idempotency import IdempotentRequest, Key, Replayed, Response, is_kept
 from boxoffice.domain.decisions.book import Book
 from boxoffice.domain.decisions.cancel import Cancel
 from boxoffice.domain.decisions.organize import AddTicketType, Initialize, general_admission
@@ -34,10 +34,10 @@ from .world import ANA, BEN, ORGANIZER, World
 def once(text: str = "k", request: str = "book", actor: Any = ANA) -> IdempotentRequest[Any]:
     """A request with a key."""
 
-    def render(result: Any) -> Answer:
+    def render(result: Any) -> Response:
         if isinstance(result, Exception):
-            return Answer(status=409, body=repr(result).encode())
-        return Answer(status=201, body=str(result).encode(), location="/here")
+            return Response(b"!" + repr(result).encode())
+        return Response(str(result).encode())
 
     return IdempotentRequest(key=Key(actor.user_id, text), fingerprint=request.encode(), render=render)
 
@@ -49,7 +49,7 @@ def book(world: World, event_id: Any, key: IdempotentRequest[Any], actor: Any = 
 
 async def count(world: World, event_id: Any) -> int:
     """How many bookings there are."""
-    return len(await world.storage.reads.bookings_of_event(event_id, None, None, 1_000))
+    return len(await world.storage.booking_queries.bookings_of_event(event_id, None, None, 1_000))
 
 
 async def test_the_same_key_again_is_answered_as_before() -> None:
@@ -58,7 +58,7 @@ async def test_the_same_key_again_is_answered_as_before() -> None:
     booking = await book(world, event_id, once())
     with pytest.raises(Replayed) as again:
         await book(world, event_id, once())
-    assert again.value.answer == Answer(status=201, body=str(booking).encode(), location="/here")
+    assert again.value.answer == Response(str(booking).encode())
     assert await count(world, event_id) == 1
 
 
@@ -66,7 +66,7 @@ async def test_the_same_key_many_times_at_once_has_one_effect_and_equal_answers(
     world = World()
     event_id = await world.event(100)
     results = await asyncio.gather(*(book(world, event_id, once()) for _ in range(50)), return_exceptions=True)
-    answers = {each.answer.body if isinstance(each, Replayed) else str(each).encode() for each in results}
+    answers = {each.response.payload if isinstance(each, Replayed) else str(each).encode() for each in results}
     assert len(answers) == 1
     assert await count(world, event_id) == 1
 

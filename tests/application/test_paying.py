@@ -11,7 +11,7 @@ from boxoffice.application.background.verify_promises import VerifyPromises
 from boxoffice.application.bookings.pay_booking import Bill, PaymentUnknown
 from boxoffice.application.bookings.queries import ListPayments
 from boxoffice.application.ports.errors import OutcomeUnknown, Unavailable
-from boxoffice.application.ports.idempotency import Answer, IdempotentRequest, Key
+from boxoffice.application.ports.idempotency import IdempotentRequest, Key, Response
 from boxoffice.domain.booking import Booking
 from boxoffice.domain.event import EventStatus
 from boxoffice.domain.payment import GIVE_UP, UNDER_WAY, ChargeStatus, PaymentMethod
@@ -54,7 +54,7 @@ async def check_all(world: World) -> None:
 def request(key: str = "k") -> IdempotentRequest[Booking]:
     """A request with a key."""
 
-    def render(result: Booking | Exception) -> Answer:
+    def render(result: Booking | Exception) -> Response:
         return Answer(status=409 if isinstance(result, Exception) else 200, body=repr(result).encode())
 
     return IdempotentRequest(key=Key(ANA.user_id, key), fingerprint=b"pay", render=render)
@@ -151,7 +151,7 @@ async def test_a_crash_before_the_answer_was_recorded_charges_once(was_charged: 
     paying = asyncio.ensure_future(world.pay(booking))
     await reached.wait()
     if was_charged:
-        (payment,) = await world.storage.reads.payments(booking.id)
+        (payment,) = await world.storage.payment_queries.payments(booking.id)
         world.gateway.charges[payment.id] = True
     paying.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -178,7 +178,7 @@ async def test_a_charge_that_never_left_is_given_up_by_the_sweeper() -> None:
     world.gateway.is_silent = False
     world.clock.time += GIVE_UP
     await world.sweep()
-    (payment,) = await world.storage.reads.payments(booking.id)
+    (payment,) = await world.storage.payment_queries.payments(booking.id)
     assert payment.status is ChargeStatus.FAILED
 
 
@@ -377,7 +377,7 @@ async def test_the_payments_of_a_booking_are_told_to_whom_it_concerns() -> None:
         await world.pay(booking, "tok_decline")
     await world.pay(booking)
     await world.cancel(booking)
-    list_payments = ListPayments(world.storage.reads)
+    list_payments = ListPayments(world.storage.booking_queries, world.storage.payment_queries)
     for actor in (ANA, ORGANIZER):
         found = await list_payments(booking.id, actor)
         assert [(each.kind.value, each.status.value) for each in found] == [

@@ -78,7 +78,7 @@ async def test_what_is_not_committed_is_not_seen(world: World) -> None:
 
 async def ids(world: World, actor: Actor | None, status: EventStatus | None = None, q: str | None = None) -> list[UUID]:
     """The events that are listed."""
-    page = await ListEvents(world.storage.reads)(actor, status=status, q=q)
+    page = await ListEvents(world.storage.event_queries)(actor, status=status, q=q)
     assert page.next is None
     return [state.event.id for state in page.items]
 
@@ -96,7 +96,7 @@ async def test_a_cancelled_draft_stays_hidden_wherever_events_are_read(world: Wo
     shown = await world.event(name="shown")
     for event_id in (hidden, shown):
         await world.change_event(_status(event_id, EventStatus.CANCELLED))
-    reads = world.storage.reads
+    reads = world.storage
     for actor, expected in [
         (None, ["shown"]),
         (STRANGER, ["shown"]),
@@ -139,7 +139,7 @@ async def test_events_come_soonest_first_and_those_without_a_start_last_page_by_
     seen = []
     after: EventKey | None = None
     for size in (2, 2, 1):
-        page = await ListEvents(world.storage.reads)(None, after=after, limit=2)
+        page = await ListEvents(world.storage.event_queries)(None, after=after, limit=2)
         assert len(page.items) == size
         seen += [state.event.id for state in page.items]
         after = page.next
@@ -150,9 +150,9 @@ async def test_events_come_soonest_first_and_those_without_a_start_last_page_by_
 async def test_a_page_that_is_just_full_is_the_last(world: World) -> None:
     event_id = await world.event(starts_at=later(days=1))
     await world.event()
-    page = await ListEvents(world.storage.reads)(None, limit=1)
+    page = await ListEvents(world.storage.event_queries)(None, limit=1)
     assert page.next == EventKey(NOW + timedelta(days=1), event_id)
-    assert (await ListEvents(world.storage.reads)(None, limit=2)).next is None
+    assert (await ListEvents(world.storage.event_queries)(None, limit=2)).next is None
 
 
 async def test_events_are_searched_by_name_and_venue_literally_and_without_case(world: World) -> None:
@@ -169,7 +169,7 @@ async def test_events_are_searched_by_name_and_venue_literally_and_without_case(
 async def test_a_booking_is_seen_by_its_customer_and_by_those_who_manage_the_event(world: World) -> None:
     event_id = await world.event(1)
     booking = await world.book(event_id, ANA)
-    read = ReadBooking(world.storage.reads)
+    read = ReadBooking(world.storage.booking_queries)
     for actor in (ANA, ORGANIZER, ADMIN):
         assert await read(booking.id, actor) == booking
     for actor in (BEN, STRANGER, OTHER_ORGANIZER):
@@ -183,7 +183,7 @@ async def test_a_waiting_booking_is_read_with_todays_place(world: World) -> None
     event_id = await world.event(2)
     holder = await world.book(event_id, ANA, 2)
     first, second = await world.book(event_id, BEN, 2), await world.book(event_id, CLEO, 1)
-    read = ReadBooking(world.storage.reads)
+    read = ReadBooking(world.storage.booking_queries)
     assert (await read(second.id, CLEO)).place == Place(2, 2)
     await world.cancel(holder)
     assert (await read(first.id, BEN)).place is None
@@ -195,7 +195,7 @@ async def pages(world: World, actor: Actor, status: BookingStatus | None = None)
     seen: list[UUID] = []
     before: UUID | None = None
     while True:
-        page = await ListBookings(world.storage.reads)(actor, status=status, before=before, limit=2)
+        page = await ListBookings(world.storage.booking_queries)(actor, status=status, before=before, limit=2)
         seen += [booking.id for booking in page.items]
         if page.next is None:
             return seen
@@ -218,7 +218,7 @@ async def test_an_events_bookings_are_for_those_who_manage_it(world: World) -> N
     event_id = await world.event(1)
     confirmed, waiting = await world.book(event_id, ANA), await world.book(event_id, BEN)
     await world.book(await world.event(1), ANA)
-    listed = ListEventBookings(world.storage.reads)
+    listed = ListEventBookings(world.storage.event_queries, world.storage.booking_queries)
     for actor in (ORGANIZER, ADMIN):
         assert [each.id for each in (await listed(event_id, actor)).items] == [waiting.id, confirmed.id]
     first = await listed(event_id, ADMIN, limit=1)
@@ -245,7 +245,7 @@ async def two_lines(world: World) -> tuple[UUID, list[UUID], list[Booking]]:
 
 async def test_the_waiting_list_goes_by_type_then_by_position_page_by_page(world: World) -> None:
     event_id, kinds, waiting = await two_lines(world)
-    read = ReadWaitingList(world.storage.reads)
+    read = ReadWaitingList(world.storage.event_queries, world.storage.booking_queries)
     seen: list[Booking] = []
     after: WaitingKey | None = None
     for size in (3, 1):
@@ -263,15 +263,17 @@ async def test_the_waiting_list_goes_by_type_then_by_position_page_by_page(world
 async def test_the_waiting_list_of_an_unknown_type_is_not_found(world: World) -> None:
     event_id, _, _ = await two_lines(world)
     with pytest.raises(NotFound):
-        await ReadWaitingList(world.storage.reads)(event_id, ORGANIZER, ticket_type_id=NOWHERE)
+        await ReadWaitingList(world.storage.event_queries, world.storage.booking_queries)(
+            event_id, ORGANIZER, ticket_type_id=NOWHERE
+        )
 
 
 async def test_a_type_that_is_added_while_the_list_is_read_breaks_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     event_id, _, waiting = await two_lines(world)
-    reads = world.storage.reads
-    before = (await reads.events_by_id([event_id]))[event_id]
+    reads = world.storage
+    before = (await reads.event_queries.events_by_id([event_id]))[event_id]
     added = world.ids.new()
     spec = TicketTypeSpec(name="Standing", total_tickets=1)
     await world.change_event(AddTicketType(event_id=event_id, actor=ORGANIZER, ticket_type_id=added, spec=spec))
@@ -294,7 +296,7 @@ async def test_the_changes_of_an_event_are_read_in_order_from_wherever_one_was(w
     event_id = await world.event(1)
     await world.book(event_id, ANA)
     await world.book(event_id, BEN)
-    read = ReadChanges(world.storage.reads)
+    read = ReadChanges(world.storage.event_queries)
     assert [fact.seq for fact in await read(event_id, ORGANIZER)] == [1, 2, 3]
     assert [fact.seq for fact in await read(event_id, ADMIN, after=1, limit=1)] == [2]
     assert await read(event_id, ADMIN, after=3) == []
@@ -305,7 +307,7 @@ async def test_what_is_for_those_who_manage_an_event_is_for_nobody_else(
     world: World, query: type[ListEventBookings] | type[ReadWaitingList] | type[ReadChanges]
 ) -> None:
     event_id, draft = await world.event(), await world.event(status=DRAFT)
-    read = query(world.storage.reads)
+    read = query(world.storage)
     for actor in (STRANGER, OTHER_ORGANIZER):
         with pytest.raises(NotAllowed):
             await read(event_id, actor)

@@ -642,7 +642,7 @@ async def test_a_lock_that_cannot_be_had_names_its_event(world: World, monkeypat
     monkeypatch.setattr(unit_of_work, "LOCK_WAIT", 0.02)
     held, other = await world.event(5), await world.event(5)
     async with world.storage.begin() as somebody_else:
-        await somebody_else.inventories.lock([LoadSpec(event_id=held)])
+        await somebody_else.events.lock([LoadSpec(event_id=held)])
         results = await outcomes(world.book(other, ANA), world.book(held, ANA), world.book(NOWHERE, ANA))
         assert (results[0].status, *results[1:]) == (BookingStatus.CONFIRMED, Locked, NotFound)
     assert (await world.book(held, ANA)).status is BookingStatus.CONFIRMED

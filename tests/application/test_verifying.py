@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from boxoffice.application.background.verify_promises import PROMISES, Verdict, VerifyPromises
 from boxoffice.application.ports.errors import Retryable, Unavailable
-from boxoffice.application.ports.idempotency import Answer, Key, StoredResponse
+from boxoffice.application.ports.idempotency import Key, Response, StoredResponse
 from boxoffice.application.ports.queries import Snapshot
 from boxoffice.application.ports.storage import Storage
 from boxoffice.domain.booking import Booking, BookingStatus, PaymentStatus
@@ -254,7 +254,7 @@ async def test_money_that_is_tampered_with_is_told(tamper: Callable[[World], Non
 
 async def test_an_answer_about_nothing_is_told() -> None:
     world = World()
-    answer = Answer(status=201, body=b"{}", subject_id=world.ids.new())
+    answer = Response(b"{}", world.ids.new())
     kept = StoredResponse(key=Key(ANA.user_id, "k"), fingerprint=b"f", answer=answer)
     world.storage._tables.remembered[kept.key] = (world.clock.time, kept)
     assert (await verdict(world)).of(3)

@@ -27,7 +27,7 @@ from boxoffice.application.background.deliver_webhooks import (
     Told,
 )
 from boxoffice.application.ports.errors import Conflict, OutcomeUnknown, Retryable, Unavailable
-from boxoffice.application.ports.idempotency import Answer, IdempotentRequest, Key, Replayed
+from boxoffice.application.ports.idempotency import IdempotentRequest, Key, Replayed, Response
 from boxoffice.application.ports.notifications import Refused
 from boxoffice.application.ports.storage import UnitOfWork
 from boxoffice.application.retrying_transaction import in_transaction
@@ -206,9 +206,9 @@ class TestRegistering:
 
 
 def once(text: str = "key", fingerprint: bytes = b"one") -> IdempotentRequest[Webhook]:
-    def render(result: Webhook | Exception) -> Answer:
+    def render(result: Webhook | Exception) -> Response:
         if isinstance(result, Refusal):
-            return Answer(status=409, body=result.code.encode())
+            return Response(b"!" + result.code.encode())
         assert isinstance(result, Webhook)
         return Answer(status=201, body=result.secret.encode())
 
@@ -222,7 +222,7 @@ class TestKeys:
         webhook = await desk.create(self.COMMAND, once())
         with pytest.raises(Replayed) as replayed:
             await desk.create(self.COMMAND, once())
-        assert replayed.value.answer.body == webhook.secret.encode()
+        assert replayed.value.response.payload == webhook.secret.encode()
         with pytest.raises(IdempotencyKeyReused):
             await desk.create(self.COMMAND, once(fingerprint=b"two"))
         assert await desk.list(ORGANIZER) == [webhook]
@@ -332,7 +332,7 @@ class TestTelling:
         noted: list[int] = []
 
         def before(fact: Fact) -> None:
-            cursor = desk.world.storage._tables.telling.cursors.get((webhook.id, event_id))
+            cursor = desk.world.storage._tables.notifications.cursors.get((webhook.id, event_id))
             noted.append(cursor.last_seq if cursor else 0)
             desk.world.clock.time += NOTE_EVERY / 2
 
@@ -499,7 +499,7 @@ class TestFailures:
             await in_transaction(desk.world.storage, go)
             gate.set()
             await desk.deliver.finish()
-            assert await desk.world.storage.telling.delivery(dead.id) is None
+            assert await desk.world.storage.notification_queries.delivery(dead.id) is None
             if goes == "remove_delivery":
                 await in_transaction(desk.world.storage, lambda unit_of_work: unit_of_work.webhooks.put_delivery(dead))
 
@@ -508,7 +508,7 @@ class TestFailures:
         gone = replace(dead, id=UUID(int=5), seq=99, status=DeliveryStatus.RESENDING, due_at=NOW)
         await in_transaction(desk.world.storage, lambda unit_of_work: unit_of_work.webhooks.put_delivery(gone))
         await desk.look()
-        found = await desk.world.storage.telling.delivery(gone.id)
+        found = await desk.world.storage.notification_queries.delivery(gone.id)
         assert found is not None
         assert (found.status, found.error) == (DeliveryStatus.DEAD, "the fact is gone")
 
@@ -612,7 +612,7 @@ class TestCrashes:
 
         def before(fact: Fact) -> None:
             desk.world.clock.time += NOTE_EVERY
-            desk.world.storage._tables.telling.cursors[webhook.id, event_id] = Cursor(
+            desk.world.storage._tables.notifications.cursors[webhook.id, event_id] = Cursor(
                 webhook_id=webhook.id, event_id=event_id, last_seq=2, tried_at=NOW
             )
 
@@ -629,7 +629,7 @@ class TestCrashes:
         await desk.delete(webhook.id, ORGANIZER)
         gate.set()
         await desk.deliver.finish()
-        assert desk.world.storage._tables.telling.cursors == {}
+        assert desk.world.storage._tables.notifications.cursors == {}
 
 
 class TestPace:
@@ -756,7 +756,7 @@ class TestPace:
             now -= 1
             return await facts(event_id, after, limit)
 
-        desk.world.storage.reads.facts = counted  # type: ignore[method-assign]
+        desk.world.storage.event_queries.facts = counted  # type: ignore[method-assign]
         await desk.look()
         assert most == MOST_IN_STORAGE
 

@@ -235,18 +235,27 @@ class World:
         usual: dict[str, Any] = {"jitter": lambda: 0.0, "bounds": Bounds(least_waiting=MOST_WAITING)}
         self.turnstile = Turnstile(self.storage, self.clock, self.ids, **(usual | turnstile))
         self.book_ticket = BookTicket(self.turnstile)
-        self.cancel_booking = CancelBooking(self.turnstile, self.storage.reads)
+        self.cancel_booking = CancelBooking(self.turnstile, self.storage.booking_queries)
         self.change_event = ChangeEvent(self.turnstile)
         self.initialize_event = InitializeEvent(self.turnstile)
         self.promote = PromoteFromWaitlist(self.turnstile)
-        self.resume = ResumeUnsettled(self.turnstile, self.storage.reads)
-        self.read_event = ReadEvent(self.storage.reads)
+        self.resume = ResumeUnsettled(self.turnstile, self.storage.event_queries)
+        self.read_event = ReadEvent(self.storage.event_queries)
         self.gateway = ToldGateway()
         self.pauses: list[float] = []
         self.has_paused = asyncio.Event()
-        self.pay_booking = PayBooking(self.turnstile, self.storage.reads, self.gateway, self.ids, pause=self._pause)
-        self.expire_holds = ExpireHolds(self.promote, self.storage.reads, self.clock)
-        self.settle_payments = SettlePayments(self.turnstile, self.storage.reads, self.gateway, self.clock)
+        self.pay_booking = PayBooking(
+            self.turnstile,
+            self.storage.booking_queries,
+            self.storage.payment_queries,
+            self.gateway,
+            self.ids,
+            pause=self._pause,
+        )
+        self.expire_holds = ExpireHolds(self.promote, self.storage.event_queries, self.clock)
+        self.settle_payments = SettlePayments(
+            self.turnstile, self.storage.booking_queries, self.storage.payment_queries, self.gateway, self.clock
+        )
         self.sweep = Sweep(self.expire_holds, self.settle_payments, self.storage, self.clock, self.ids)
 
     async def _pause(self, seconds: float) -> None:
@@ -323,7 +332,7 @@ class World:
 
     async def booking(self, booking_id: UUID) -> Booking:
         """A booking as it is stored."""
-        found = await self.storage.reads.booking(booking_id)
+        found = await self.storage.booking_queries.booking(booking_id)
         assert found is not None
         return found.booking
 
@@ -333,7 +342,7 @@ class World:
 
     async def facts(self, event_id: UUID) -> list[Fact]:
         """All that happened to an event."""
-        return await self.storage.reads.facts(event_id, 0, 1_000_000)
+        return await self.storage.event_queries.facts(event_id, 0, 1_000_000)
 
     async def idle(self) -> None:
         """Wait until nothing more is under way."""

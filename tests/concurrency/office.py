@@ -132,13 +132,13 @@ class Office:
 
     async def user_of(self, email: str) -> UUID | None:
         """Whose account has this e-mail."""
-        user = await self._container.reads().user_by_email(email)
+        user = await self._container.storage().account_queries.user_by_email(email)
         return user.id if user else None
 
     async def facts(self, event_id: UUID) -> list[Fact]:
         """All that happened at an event."""
         found: list[Fact] = []
-        while some := await self._container.reads().facts(event_id, len(found), 2_000):
+        while some := await self._container.storage().event_queries.facts(event_id, len(found), 2_000):
             found += some
         return found
 

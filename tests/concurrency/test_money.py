@@ -53,12 +53,12 @@ class Till:
     async def bookings(self, state: EventState) -> list[Booking]:
         """All bookings of an event."""
         reads: Reads = self._container.reads()
-        return await reads.bookings_of_event(state.event.id, None, None, 10_000)
+        return await reads.booking_queries.bookings_of_event(state.event.id, None, None, 10_000)
 
     async def payments(self, booking: Booking) -> list[Payment]:
         """All that was charged for a booking or given back."""
         reads: Reads = self._container.reads()
-        return await reads.payments(booking.id)
+        return await reads.payment_queries.payments(booking.id)
 
     async def balance(self, state: EventState) -> int:
         """What the provider took and did not give back; every promise is kept, and our books are the provider's."""

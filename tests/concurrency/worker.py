@@ -26,7 +26,7 @@ from boxoffice.adapters.security import Argon2PasswordHasher
 from boxoffice.application.accounts.create_user import Registration
 from boxoffice.application.bookings.pay_booking import Bill, PaymentUnknown
 from boxoffice.application.ports.errors import Unavailable
-from boxoffice.application.ports.idempotency import Answer, IdempotentRequest, Key, Replayed
+from boxoffice.application.ports.idempotency import IdempotentRequest, Key, Replayed, Response
 from boxoffice.application.ports.notifications import NotificationQueries
 from boxoffice.application.ports.observability import Statistics
 from boxoffice.application.ports.payments import PaymentGateway
@@ -249,15 +249,15 @@ class WatchedStorage:
 
     @property
     def reads(self) -> Reads:
-        return self._storage.reads
+        return self._storage
 
     @property
-    def figures(self) -> Statistics:
-        return self._storage.figures
+    def statistics(self) -> Statistics:
+        return self._storage.statistics
 
     @property
-    def telling(self) -> NotificationQueries:
-        return self._storage.telling
+    def notification_queries(self) -> NotificationQueries:
+        return self._storage.notification_queries
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[UnitOfWork]:
@@ -379,7 +379,7 @@ class Worker:
             named = refusal.members.get("bookingId")
             outcome = Outcome(number=number, code=refusal.code, booking=UUID(str(named)) if named else None)
         except Replayed as replayed:
-            outcome = Outcome(number=number, code="replayed", answer=replayed.answer.body.decode())
+            outcome = Outcome(number=number, code="replayed", answer=replayed.response.payload.decode())
         except Unavailable as failure:
             outcome = Outcome(number=number, code="try-again", detail=str(failure))
         except Exception as error:  # noqa: BLE001 - told to the test, which fails with it
@@ -453,7 +453,7 @@ class Worker:
                 return Outcome(number=number, code="served", promoted=promoted)
             case Resume():
                 await container.resume_unsettled()()
-                while await self._storage.reads.unsettled_events(None, 1):
+                while await self._storage.event_queries.unsettled_events(None, 1):
                     await self._storage.committed.wait()
                     self._storage.committed.clear()
                 return Outcome(number=number, code="resumed")
@@ -468,9 +468,11 @@ class Worker:
         return await self._container.pay_booking()(bill, once)
 
     async def _sweep_all(self) -> None:
-        reads, now = self._storage.reads, self._container.clock().now
+        reads, now = self._storage, self._container.clock().now
         async with asyncio.timeout(10):
-            while await reads.lapsing_events(now(), 1) or await reads.open_payments(now(), 1):
+            while await reads.event_queries.lapsing_events(now(), 1) or await reads.payment_queries.open_payments(
+                now(), 1
+            ):
                 await self._container.sweep()()
                 await asyncio.sleep(0.02)
 
@@ -482,10 +484,12 @@ class Worker:
                     customers.create_task(self._act(booking_id, habit, told))
             seen: set[UUID] = set()
             reads = self._container.reads()
-            while await reads.bookings_of_event(command.event, BookingStatus.WAITLISTED, None, 1) or (
-                await reads.bookings_of_event(command.event, BookingStatus.HELD, None, 1)
+            while await reads.booking_queries.bookings_of_event(command.event, BookingStatus.WAITLISTED, None, 1) or (
+                await reads.booking_queries.bookings_of_event(command.event, BookingStatus.HELD, None, 1)
             ):
-                for held in await reads.bookings_of_event(command.event, BookingStatus.HELD, None, 1_000):
+                for held in await reads.booking_queries.bookings_of_event(
+                    command.event, BookingStatus.HELD, None, 1_000
+                ):
                     habit = command.habits.get(held.id, Habit.LAPSE)
                     if held.id not in seen and habit is not Habit.LAPSE:
                         customers.create_task(self._act(held.id, habit, told))
@@ -495,7 +499,7 @@ class Worker:
         return told
 
     async def _act(self, booking_id: UUID, habit: Habit, told: Counter[str]) -> None:
-        found = await self._storage.reads.booking(booking_id)
+        found = await self._storage.booking_queries.booking(booking_id)
         assert found
         customer = found.booking.customer_id
         token = {Habit.DECLINED: "tok_decline", Habit.SILENT: "tok_timeout"}.get(habit, "tok_ok")
@@ -524,7 +528,7 @@ class _Told:
     def once(self, user_id: UUID, key: str | None) -> IdempotentRequest[Any] | None:
         return IdempotentRequest(key=Key(user_id, key), fingerprint=key.encode(), render=self._render) if key else None
 
-    def _render(self, outcome: Any) -> Answer:
+    def _render(self, outcome: Any) -> Response:
         self.answer = f"{uuid7()} {outcome!r}"
         return Answer(status=409 if isinstance(outcome, Exception) else 200, body=self.answer.encode())
 

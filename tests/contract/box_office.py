@@ -71,7 +71,7 @@ class BoxOffice:
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
-        self.reads = storage.reads
+        self.reads = storage
 
     async def initialize(self, *totals: int, event_id: UUID | None = None, **details: Any) -> EventState:
         """An event on sale; with several totals it has several ticket types."""
@@ -97,7 +97,7 @@ class BoxOffice:
     async def record(self, *decisions: Decision[Any], mark: UUID | None = None) -> Any:
         """Decisions that need no lock; the outcome of the last."""
         async with self.storage.begin() as unit_of_work:
-            await unit_of_work.inventories.save(decisions, mark or new_id())
+            await unit_of_work.events.save(decisions, mark or new_id())
             await unit_of_work.commit()
         return decisions[-1].outcome
 
@@ -136,13 +136,13 @@ class BoxOffice:
     async def book_many(self, state: EventState, quantities: Iterable[int], *, kind: int = 0) -> list[Booking]:
         """Bookings by new customers, in one transaction."""
         async with self.storage.begin() as unit_of_work:
-            inventory = (await unit_of_work.inventories.lock([LoadSpec(event_id=state.event.id)]))[state.event.id]
+            inventory = (await unit_of_work.events.lock([LoadSpec(event_id=state.event.id)]))[state.event.id]
             decisions = []
             for quantity in quantities:
                 decision = book(inventory, booking_command(state, quantity=quantity, kind=kind), NOW)
                 decisions.append(decision)
                 inventory = decision.inventory
-            await unit_of_work.inventories.save(decisions, new_id())
+            await unit_of_work.events.save(decisions, new_id())
             await unit_of_work.commit()
         return [decision.outcome for decision in decisions]
 
@@ -192,12 +192,12 @@ class BoxOffice:
 
     async def read(self, state: EventState) -> EventState:
         """The event as it is committed."""
-        return (await self.reads.events_by_id([state.event.id]))[state.event.id]
+        return (await self.storage.event_queries.events_by_id([state.event.id]))[state.event.id]
 
     async def account(self, user_id: UUID, session_id: UUID | None) -> Account | None:
         """A user, with that session."""
         key = AccountKey(user_id, session_id)
-        return (await self.reads.accounts([key])).get(key)
+        return (await self.storage.account_queries.accounts([key])).get(key)
 
 
 async def take(

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from boxoffice.application.ports.errors import Conflict
-from boxoffice.application.ports.idempotency import Answer, Key, StoredResponse
+from boxoffice.application.ports.idempotency import Key, Response, StoredResponse
 from boxoffice.application.ports.loading import LoadSpec
 from boxoffice.domain.decisions.book import book
 
@@ -18,20 +18,20 @@ SECOND = timedelta(seconds=1)
 PLAIN = Answer(status=201, body=b'{"id": 1}')
 
 
-def answer(text: str = "key", *, user_id: UUID | None = None, given: Answer = PLAIN) -> StoredResponse:
+def answer(text: str = "key", *, user_id: UUID | None = None, given: Response = PLAIN) -> StoredResponse:
     return StoredResponse(key=Key(user_id or new_id(), text), fingerprint=bytes(range(0, 256, 8)), answer=given)
 
 
 async def remember(office: BoxOffice, *answers: StoredResponse, now: datetime = NOW, commits: bool = True) -> None:
     async with office.storage.begin() as unit_of_work:
-        await unit_of_work.inventories.remember(answers, now)
+        await unit_of_work.events.store_responses(answers, now)
         if commits:
             await unit_of_work.commit()
 
 
 async def remembered(office: BoxOffice, *keys: Key) -> dict[Key, StoredResponse]:
     async with office.storage.begin() as unit_of_work:
-        return await unit_of_work.inventories.remembered(keys)
+        return await unit_of_work.events.stored_responses(keys)
 
 
 async def forget(office: BoxOffice, before: datetime, limit: int, *, commits: bool = True) -> int:
@@ -45,14 +45,14 @@ async def forget(office: BoxOffice, before: datetime, limit: int, *, commits: bo
 @pytest.mark.parametrize(
     "given",
     [
-        Answer(status=409, body=b""),
+        Response(b""),
         Answer(status=201, body=bytes(range(256)) * 2, location="/bookings/1", etag='"1"', subject_id=new_id()),
         Answer(status=200, body='{"name": "日本 🎷 N\'ight \\ \\\\ %s %(x)s \x00 :y ?"}'.encode(), etag='W/"é%"'),
         Answer(status=402, body=b"\\'\"\x1a\n\r\x00%%" * 20_000, location="/é/" + "x" * 2_000),
     ],
     ids=["empty", "every byte", "text", "long"],
 )
-async def test_an_answer_comes_back_byte_for_byte(office: BoxOffice, given: Answer) -> None:
+async def test_an_answer_comes_back_byte_for_byte(office: BoxOffice, given: Response) -> None:
     kept = answer("!\"'\\%s:x?~" + "z" * 244, given=given)
     await remember(office, kept)
     assert await remembered(office, kept.key) == {kept.key: kept}
@@ -113,7 +113,7 @@ async def test_effect_and_answer_stand_or_fall_together(office: BoxOffice) -> No
         async with office.storage.begin() as unit_of_work:
             command = booking_command(state)
             await take(unit_of_work, LoadSpec(event_id=state.event.id), lambda inventory: book(inventory, command, NOW))
-            await unit_of_work.inventories.remember([kept], NOW)
+            await unit_of_work.events.store_responses([kept], NOW)
             await unit_of_work.commit()
 
     with pytest.raises(Conflict):

@@ -15,17 +15,17 @@ async def test_the_longest_lines_come_first(office: BoxOffice) -> None:
     await office.book_many(two, [1, 1, 1], kind=1)
     await office.book_many(nobody, [1])
     lines = [WaitingListLength(two.event.id, 3), WaitingListLength(one.event.id, 2)]
-    assert await office.storage.figures.longest_waiting_lists(10) == lines
-    assert await office.storage.figures.longest_waiting_lists(1) == lines[:1]
+    assert await office.storage.statistics.longest_waiting_lists(10) == lines
+    assert await office.storage.statistics.longest_waiting_lists(1) == lines[:1]
 
 
 async def test_where_nobody_waits_there_is_no_line(office: BoxOffice) -> None:
     await office.initialize(5)
-    assert await office.storage.figures.longest_waiting_lists(10) == []
+    assert await office.storage.statistics.longest_waiting_lists(10) == []
 
 
 async def test_what_was_noted_last_counts(office: BoxOffice) -> None:
-    figures = office.storage.figures
+    figures = office.storage.statistics
     assert await figures.verified() == []
     await figures.note_verified([Verified(8, 0, NOW), Verified(1, 3, NOW), Verified(5, 0, NOW)])
     assert await figures.verified() == [Verified(1, 3, NOW), Verified(5, 0, NOW), Verified(8, 0, NOW)]
@@ -36,9 +36,9 @@ async def test_what_was_noted_last_counts(office: BoxOffice) -> None:
 
 async def test_connections_that_work_are_counted(office: BoxOffice) -> None:
     async with office.storage.begin() as unit_of_work:
-        await unit_of_work.inventories.lock([])
-        busy = office.storage.figures.connections()
-    idle = office.storage.figures.connections()
+        await unit_of_work.events.lock([])
+        busy = office.storage.statistics.connections()
+    idle = office.storage.statistics.connections()
     assert busy.keys() == idle.keys()
     for pool, connections in busy.items():
         assert connections.in_use == (pool == "writing")
@@ -47,7 +47,7 @@ async def test_connections_that_work_are_counted(office: BoxOffice) -> None:
 
 
 async def test_what_webhooks_are_to_be_told(office: BoxOffice) -> None:
-    figures = office.storage.figures
+    figures = office.storage.statistics
     nothing = {"webhooks": Backlog(0, None), "mails": Backlog(0, None)}
     assert await figures.backlogs(NOW) == nothing
     old = await office.initialize(3)
@@ -59,8 +59,8 @@ async def test_what_webhooks_are_to_be_told(office: BoxOffice) -> None:
     await add(office, organizer_id=new_id())
     await office.book(new)
     found = (await figures.backlogs(NOW))["webhooks"]
-    first = (await office.storage.reads.facts(old.event.id, 1, 1))[0].occurred_at
-    second = (await office.storage.reads.facts(new.event.id, 0, 1))[0].occurred_at
+    first = (await office.storage.event_queries.facts(old.event.id, 1, 1))[0].occurred_at
+    second = (await office.storage.event_queries.facts(new.event.id, 0, 1))[0].occurred_at
     assert found == Backlog(3, min(first, second))
     later = NOW + timedelta(hours=1)
     for each, event_id in ((webhook, old.event.id), (webhook, new.event.id), (narrow, new.event.id)):
@@ -73,7 +73,7 @@ async def test_what_webhooks_are_to_be_told(office: BoxOffice) -> None:
 
 
 async def test_mails_that_are_due(office: BoxOffice) -> None:
-    figures = office.storage.figures
+    figures = office.storage.statistics
     state = await office.initialize(1)
     later = NOW + timedelta(minutes=1)
     mails = [new_mail(state.event.id, due_at=at) for at in (later, NOW, NOW + timedelta(seconds=1))]

@@ -28,14 +28,14 @@ async def priced(office: BoxOffice, *totals: int) -> EventState:
 
 async def due(office: BoxOffice, *asks: ExpiredHoldsQuery) -> Sequence[ExpiredHolds]:
     async with office.storage.begin() as unit_of_work:
-        await unit_of_work.inventories.lock([LoadSpec(event_id=ask.event_id) for ask in asks])
-        found = await unit_of_work.inventories.expired_holds(asks)
+        await unit_of_work.events.lock([LoadSpec(event_id=ask.event_id) for ask in asks])
+        found = await unit_of_work.events.expired_holds(asks)
     assert set(found) == {ask.event_id for ask in asks}
     return [found[ask.event_id] for ask in asks]
 
 
 async def stored(office: BoxOffice, booking: Booking) -> Booking:
-    found = await office.reads.booking(booking.id)
+    found = await office.storage.booking_queries.booking(booking.id)
     assert found is not None
     return found.booking
 
@@ -60,7 +60,7 @@ async def test_the_event_tells_when_its_first_hold_lapses(office: BoxOffice) -> 
     await office.edit(state, name="Another")
     assert (await office.read(state)).event.earliest_expiry == expected
     async with office.storage.begin() as unit_of_work:
-        found = await unit_of_work.inventories.lock([LoadSpec(event_id=state.event.id)])
+        found = await unit_of_work.events.lock([LoadSpec(event_id=state.event.id)])
     assert found[state.event.id].event.earliest_expiry == expected
 
 
@@ -147,7 +147,7 @@ async def test_a_settled_event_no_longer_lapses(office: BoxOffice) -> None:
     await office.book(state)
     await office.settle(state, now=LAPSE)
     assert (await office.read(state)).event.earliest_expiry is None
-    assert await office.reads.lapsing_events(STARTS_AT, 9) == []
+    assert await office.storage.event_queries.lapsing_events(STARTS_AT, 9) == []
 
 
 async def test_lapsing_events_come_in_their_order(office: BoxOffice) -> None:
@@ -156,10 +156,10 @@ async def test_lapsing_events_come_in_their_order(office: BoxOffice) -> None:
         await office.book(state, now=NOW + delay * SECOND)
         await office.book(state, now=NOW + 9 * SECOND)
     ids = [states[number].event.id for number in (1, 3, 2, 0)]
-    assert await office.reads.lapsing_events(LAPSE + 9 * SECOND, 9) == ids
-    assert await office.reads.lapsing_events(LAPSE + 9 * SECOND, 3) == ids[:3]
-    assert await office.reads.lapsing_events(LAPSE + 2 * SECOND, 9) == ids[:3]
-    assert await office.reads.lapsing_events(LAPSE + SECOND - timedelta(microseconds=1), 9) == []
+    assert await office.storage.event_queries.lapsing_events(LAPSE + 9 * SECOND, 9) == ids
+    assert await office.storage.event_queries.lapsing_events(LAPSE + 9 * SECOND, 3) == ids[:3]
+    assert await office.storage.event_queries.lapsing_events(LAPSE + 2 * SECOND, 9) == ids[:3]
+    assert await office.storage.event_queries.lapsing_events(LAPSE + SECOND - timedelta(microseconds=1), 9) == []
 
 
 async def test_holds_that_outlive_the_start_are_found_and_shortened(office: BoxOffice) -> None:
@@ -170,7 +170,7 @@ async def test_holds_that_outlive_the_start_are_found_and_shortened(office: BoxO
     await office.cancel(await office.book(state))
     starts_at = LAPSE + SECOND
     async with office.storage.begin() as unit_of_work:
-        await unit_of_work.inventories.lock([LoadSpec(event_id=state.event.id)])
+        await unit_of_work.events.lock([LoadSpec(event_id=state.event.id)])
         for at, limit, expected in [
             (starts_at, 9, late[1:]),
             (starts_at, 1, late[1:]),
@@ -178,7 +178,7 @@ async def test_holds_that_outlive_the_start_are_found_and_shortened(office: BoxO
             (LAPSE + 3 * SECOND, 9, []),
         ]:
             ask = OverlongHoldsQuery(state.event.id, at, limit)
-            found = (await unit_of_work.inventories.overlong_holds([ask]))[state.event.id]
+            found = (await unit_of_work.events.overlong_holds([ask]))[state.event.id]
             assert found.starts_at == at
             assert len(found.bookings) == min(limit, len(expected))
             assert {each.id for each in found.bookings} <= {each.id for each in expected}

@@ -29,13 +29,13 @@ from .box_office import NOW, ORGANIZER, BoxOffice, booking_command, new_id
 
 async def lock(office: BoxOffice, *needs: LoadSpec) -> dict[UUID, Inventory]:
     async with office.storage.begin() as unit_of_work:
-        return await unit_of_work.inventories.lock(needs)
+        return await unit_of_work.events.lock(needs)
 
 
 async def lines(office: BoxOffice, state: EventState, *asks: WaitingListQuery) -> dict[UUID, WaitingList]:
     async with office.storage.begin() as unit_of_work:
-        await unit_of_work.inventories.lock([LoadSpec(event_id=state.event.id)])
-        return await unit_of_work.inventories.lines(asks)
+        await unit_of_work.events.lock([LoadSpec(event_id=state.event.id)])
+        return await unit_of_work.events.lines(asks)
 
 
 def queued(line: WaitingList) -> list[tuple[int | None, int]]:
@@ -208,8 +208,8 @@ async def test_many_lines_of_both_kinds_at_once(office: BoxOffice) -> None:
         for number, each in enumerate(state.ticket_types)
     ]
     async with office.storage.begin() as unit_of_work:
-        await unit_of_work.inventories.lock([LoadSpec(event_id=state.event.id) for state in states])
-        found = await unit_of_work.inventories.lines(asks)
+        await unit_of_work.events.lock([LoadSpec(event_id=state.event.id) for state in states])
+        found = await unit_of_work.events.lines(asks)
     assert len(found) == 150
     for state in states:
         assert queued(found[state.ticket_types[7].id]) == [(2, 1)]
@@ -222,10 +222,10 @@ async def test_lines_show_what_the_transaction_saved_itself(office: BoxOffice) -
     only = state.ticket_types[0].id
     async with office.storage.begin() as unit_of_work:
         needs = LoadSpec(event_id=state.event.id, booking_id=waiting.id)
-        inventory = (await unit_of_work.inventories.lock([needs]))[state.event.id]
+        inventory = (await unit_of_work.events.lock([needs]))[state.event.id]
         command = Cancel(event_id=state.event.id, actor=Actor(waiting.customer_id), booking_id=waiting.id)
-        await unit_of_work.inventories.save([cancel(inventory, command, NOW)], new_id())
-        found = await unit_of_work.inventories.lines([WaitingListQuery(only, None, 5)])
+        await unit_of_work.events.save([cancel(inventory, command, NOW)], new_id())
+        found = await unit_of_work.events.lines([WaitingListQuery(only, None, 5)])
     assert [each.id for each in found[only].head] == [last.id]
 
 
@@ -235,8 +235,8 @@ async def test_sizes_of_the_lines_that_are_not_empty(office: BoxOffice) -> None:
     await office.book_many(state, [5, 1], kind=2)
     async with office.storage.begin() as unit_of_work:
         ids = [state.event.id, other.event.id]
-        await unit_of_work.inventories.lock([LoadSpec(event_id=each) for each in ids])
-        sizes = await unit_of_work.inventories.waiting_sizes(ids)
+        await unit_of_work.events.lock([LoadSpec(event_id=each) for each in ids])
+        sizes = await unit_of_work.events.waiting_sizes(ids)
     _, second, third = (each.id for each in state.ticket_types)
     assert {key: value for key, value in sizes.items() if value} == {
         state.event.id: {second: WaitingSizes(2, 5), third: WaitingSizes(1, 1)}
@@ -266,7 +266,7 @@ async def test_a_cancelled_event_lets_its_bookings_go(office: BoxOffice) -> None
     state = await office.initialize(2)
     await office.book_many(state, [1, 1, 1, 1])
     assert (await office.edit(state, status=EventStatus.CANCELLED)).event.is_unsettled
-    assert await office.reads.unsettled_events(None, 10) == [state.event.id]
+    assert await office.storage.event_queries.unsettled_events(None, 10) == [state.event.id]
     async with office.storage.begin() as unit_of_work:
         inventories = unit_of_work.inventories
         inventory = (await inventories.lock([LoadSpec(event_id=state.event.id)]))[state.event.id]
@@ -274,20 +274,22 @@ async def test_a_cancelled_event_lets_its_bookings_go(office: BoxOffice) -> None
         inventory = replace(inventory, closing=closing[state.event.id])
         await inventories.save([settle(inventory, Settle(state.event.id), NOW)], new_id())
         await unit_of_work.commit()
-    found = await office.reads.bookings_of_event(state.event.id, None, None, 10)
+    found = await office.storage.booking_queries.bookings_of_event(state.event.id, None, None, 10)
     assert {each.status for each in found} == {BookingStatus.CANCELLED}
-    assert await office.reads.unsettled_events(None, 10) == []
-    assert await office.reads.waiting_list(state.event.id, None, None, 10) == []
+    assert await office.storage.event_queries.unsettled_events(None, 10) == []
+    assert await office.storage.booking_queries.waiting_list(state.event.id, None, None, 10) == []
 
 
 async def test_promotion_leaves_the_line_and_keeps_the_queue_number(office: BoxOffice) -> None:
     state = await office.initialize(2)
     first, waiting, last = await office.book_many(state, [2, 1, 2])
     await office.cancel(first)
-    found = await office.reads.booking(waiting.id)
+    found = await office.storage.booking_queries.booking(waiting.id)
     assert found is not None
     assert found.booking == replace(waiting, status=BookingStatus.CONFIRMED, place=None)
-    assert [each.id for each in await office.reads.waiting_list(state.event.id, None, None, 9)] == [last.id]
+    assert [each.id for each in await office.storage.booking_queries.waiting_list(state.event.id, None, None, 9)] == [
+        last.id
+    ]
     counters = (await office.read(state)).ticket_types[0]
     assert (counters.taken, counters.waiting, counters.waiting_tickets) == (1, 1, 2)
 
@@ -308,9 +310,9 @@ async def test_several_events_in_one_transaction(office: BoxOffice) -> None:
         for number in range(1, 40)
     ]
     async with office.storage.begin() as unit_of_work:
-        found = await unit_of_work.inventories.lock([LoadSpec(event_id=state.event.id) for state in states])
+        found = await unit_of_work.events.lock([LoadSpec(event_id=state.event.id) for state in states])
         decisions = [book(found[state.event.id], booking_command(state), NOW) for state in states]
-        await unit_of_work.inventories.save(decisions, new_id())
+        await unit_of_work.events.save(decisions, new_id())
         await unit_of_work.commit()
     for state, decision in zip(states, decisions, strict=True):
         assert (await office.read(state)).ticket_types == decision.inventory.ticket_types
@@ -336,11 +338,11 @@ async def test_what_several_saves_of_a_transaction_come_to(office: BoxOffice, or
     }
     async with office.storage.begin() as unit_of_work:
         needs = LoadSpec(event_id=state.event.id)
-        inventory = (await unit_of_work.inventories.lock([needs]))[state.event.id]
+        inventory = (await unit_of_work.events.lock([needs]))[state.event.id]
         for each in order:
-            line = await unit_of_work.inventories.lines([WaitingListQuery(only, None, 5)])
+            line = await unit_of_work.events.lines([WaitingListQuery(only, None, 5)])
             decision = decide[each](replace(inventory, lines=line))
-            await unit_of_work.inventories.save([decision], new_id(), more_follow=True)
+            await unit_of_work.events.save([decision], new_id(), more_follow=True)
             inventory = decision.inventory
         await unit_of_work.commit()
     found = await office.read(state)
@@ -375,14 +377,14 @@ async def test_live_events_are_counted_for_each_organizer(office: BoxOffice) -> 
         await office.initialize(1, status=status, actor=busy)
     await office.initialize(1, actor=idle)
     async with office.storage.begin() as unit_of_work:
-        found = await unit_of_work.inventories.live_events([busy.user_id, idle.user_id, stranger.user_id])
+        found = await unit_of_work.events.live_events([busy.user_id, idle.user_id, stranger.user_id])
         assert found == {busy.user_id: 3, idle.user_id: 1, stranger.user_id: 0}
         crowd = [new_id() for _ in range(120)]
-        assert await unit_of_work.inventories.live_events(crowd) == dict.fromkeys(crowd, 0)
+        assert await unit_of_work.events.live_events(crowd) == dict.fromkeys(crowd, 0)
 
 
 async def test_events_that_are_over_do_not_count(office: BoxOffice) -> None:
     for status in (EventStatus.COMPLETED, EventStatus.CANCELLED, EventStatus.PAUSED):
         await office.edit(await office.initialize(1), status=status)
     async with office.storage.begin() as unit_of_work:
-        assert await unit_of_work.inventories.live_events([ORGANIZER.user_id]) == {ORGANIZER.user_id: 1}
+        assert await unit_of_work.events.live_events([ORGANIZER.user_id]) == {ORGANIZER.user_id: 1}

@@ -28,11 +28,11 @@ async def priced(office: BoxOffice, total: int = 10) -> EventState:
 async def locked(office: BoxOffice, booking: Booking, *, payments: bool = True) -> Inventory:
     needs = LoadSpec(event_id=booking.event_id, booking_id=booking.id, payments=payments)
     async with office.storage.begin() as unit_of_work:
-        return (await unit_of_work.inventories.lock([needs]))[booking.event_id]
+        return (await unit_of_work.events.lock([needs]))[booking.event_id]
 
 
 async def stored(office: BoxOffice, booking: Booking) -> Booking:
-    found = await office.reads.booking(booking.id)
+    found = await office.storage.booking_queries.booking(booking.id)
     assert found is not None
     return found.booking
 
@@ -44,13 +44,13 @@ async def test_every_field_of_a_charge_comes_back(office: BoxOffice) -> None:
     payment = started.payment
     assert payment.amount == Money(100_000_000_000, "EUR")
     assert (payment.status, payment.settled_at) == (ChargeStatus.PENDING, None)
-    assert await office.reads.payments(booking.id) == [payment]
+    assert await office.storage.payment_queries.payments(booking.id) == [payment]
     assert (await locked(office, booking)).payments == (payment,)
     assert (await locked(office, booking)).bookings == (booking,)
 
     settled = await office.settle_payment(payment, now=NOW + SECOND)
     assert settled.payment == replace(payment, status=ChargeStatus.SUCCEEDED, settled_at=NOW + SECOND, ask_at=None)
-    assert await office.reads.payments(booking.id) == [settled.payment]
+    assert await office.storage.payment_queries.payments(booking.id) == [settled.payment]
     assert (await locked(office, booking)).payments == (settled.payment,)
 
 
@@ -63,7 +63,7 @@ async def test_what_paid_a_booking_is_kept_with_it(office: BoxOffice) -> None:
     ]
     assert [each.paid_with for each in paid] == [PaymentMethod.CARD, PaymentMethod.CASH]
     for each in paid:
-        charge = (await office.reads.payments(each.id))[0]
+        charge = (await office.storage.payment_queries.payments(each.id))[0]
         assert (each.status, each.payment_status) == (BookingStatus.CONFIRMED, PaymentStatus.TAKEN)
         assert (each.paid_by, each.paid_with) == (charge.id, charge.method)
         assert await stored(office, each) == each
@@ -74,17 +74,17 @@ async def test_a_refund_stands_behind_its_charge(office: BoxOffice) -> None:
     paid = await office.pay(await office.book(await priced(office)))
     cancelled = await office.cancel(paid, now=NOW + SECOND)
     assert await stored(office, paid) == cancelled
-    charge, refund = await office.reads.payments(paid.id)
+    charge, refund = await office.storage.payment_queries.payments(paid.id)
     assert refund.id == refund_of(charge.id)
-    assert await office.reads.open_payments(NOW + SECOND, 9) == [refund]
+    assert await office.storage.payment_queries.open_payments(NOW + SECOND, 9) == [refund]
     waiting = (await office.settle_payment(refund, Answer.SILENT, now=NOW + SECOND)).payment
     assert waiting.attempts == 1
-    assert await office.reads.payments(paid.id) == [charge, waiting]
+    assert await office.storage.payment_queries.payments(paid.id) == [charge, waiting]
     done = await office.settle_payment(waiting, now=NOW + 2 * SECOND)
-    assert await office.reads.payments(paid.id) == [charge, done.payment]
+    assert await office.storage.payment_queries.payments(paid.id) == [charge, done.payment]
     assert await stored(office, paid) == done.booking
     assert done.booking.payment_status is PaymentStatus.REFUNDED
-    assert await office.reads.open_payments(NOW + timedelta(days=1), 9) == []
+    assert await office.storage.payment_queries.open_payments(NOW + timedelta(days=1), 9) == []
 
 
 async def test_facts_of_money_come_back_and_tell_the_booking(office: BoxOffice) -> None:
@@ -93,8 +93,8 @@ async def test_facts_of_money_come_back_and_tell_the_booking(office: BoxOffice) 
     failed = await office.settle_payment((await office.start_payment(declined)).payment, Answer.DECLINED)
     paid = await office.pay(await office.book(state))
     await office.cancel(paid, now=NOW + SECOND)
-    refunded = (await office.settle_payment((await office.reads.payments(paid.id))[1])).booking
-    told = await office.reads.facts(state.event.id, 1, 99)
+    refunded = (await office.settle_payment((await office.storage.payment_queries.payments(paid.id))[1])).booking
+    told = await office.storage.event_queries.facts(state.event.id, 1, 99)
     for booking, kinds in [
         (failed.booking, ["TicketsBooked", "PaymentStarted", "PaymentFailed"]),
         (refunded, ["TicketsBooked", "PaymentStarted", "PaymentTaken", "BookingCancelled", "PaymentRefunded"]),
@@ -119,7 +119,7 @@ async def test_payments_are_loaded_where_they_are_needed(office: BoxOffice) -> N
         LoadSpec(event_id=other.event.id, customer_id=bookings[2].customer_id, payments=True),
     ]
     async with office.storage.begin() as unit_of_work:
-        found = await unit_of_work.inventories.lock(needs)
+        found = await unit_of_work.events.lock(needs)
     assert found[state.event.id].payments == (charges[0],)
     assert found[other.event.id].payments == (charges[2],)
 
@@ -131,7 +131,7 @@ async def test_who_tried_a_charge_last_is_kept(office: BoxOffice) -> None:
     second = (await office.start_payment(booking, now=NOW + SECOND)).payment
     assert (second.id, second.tried_at) == (first.id, NOW + SECOND)
     assert second.tried_by not in (None, first.tried_by)
-    assert await office.reads.payments(booking.id) == [second]
+    assert await office.storage.payment_queries.payments(booking.id) == [second]
     assert (await locked(office, booking)).payments == (second,)
 
 
@@ -140,14 +140,14 @@ async def test_begun_and_settled_in_one_transaction(office: BoxOffice) -> None:
     command = payment_command(booking)
     async with office.storage.begin() as unit_of_work:
         needs = LoadSpec(event_id=booking.event_id, booking_id=booking.id, payments=True)
-        inventory = (await unit_of_work.inventories.lock([needs]))[booking.event_id]
+        inventory = (await unit_of_work.events.lock([needs]))[booking.event_id]
         started = start_payment(inventory, command, NOW)
         payment = started.outcome.payment
         inventory = replace(started.inventory, payments=(payment,))
         settled = settle_payment(inventory, settling_command(payment), NOW)
-        await unit_of_work.inventories.save([started, settled], new_id())
+        await unit_of_work.events.save([started, settled], new_id())
         await unit_of_work.commit()
-    assert await office.reads.payments(booking.id) == [settled.outcome.payment]
+    assert await office.storage.payment_queries.payments(booking.id) == [settled.outcome.payment]
     assert (await stored(office, booking)).paid_by == payment.id
 
 
@@ -158,17 +158,17 @@ async def test_many_settled_in_one_transaction_each_with_its_own(office: BoxOffi
     answers = [Answer.DECLINED if number % 4 == 0 else Answer.DONE for number in range(40)]
     async with office.storage.begin() as unit_of_work:
         needs = [LoadSpec(event_id=state.event.id, booking_id=each.booking_id, payments=True) for each in charges]
-        inventory = seen = (await unit_of_work.inventories.lock(needs))[state.event.id]
+        inventory = seen = (await unit_of_work.events.lock(needs))[state.event.id]
         decisions = []
         for charge, answer in zip(charges, answers, strict=True):
             inventory = replace(inventory, bookings=seen.bookings, payments=seen.payments)
             decisions.append(settle_payment(inventory, settling_command(charge, answer), NOW + SECOND))
             inventory = decisions[-1].inventory
-        await unit_of_work.inventories.save(decisions, new_id())
+        await unit_of_work.events.save(decisions, new_id())
         await unit_of_work.commit()
     for decision in decisions:
         assert await stored(office, decision.outcome.booking) == decision.outcome.booking
-        assert await office.reads.payments(decision.outcome.booking.id) == [decision.outcome.payment]
+        assert await office.storage.payment_queries.payments(decision.outcome.booking.id) == [decision.outcome.payment]
     assert await stored(office, bookings[40]) == bookings[40]
     assert (await office.read(state)).event == decisions[-1].inventory.event
 
@@ -181,14 +181,14 @@ async def test_a_payment_that_stands_already_conflicts(office: BoxOffice) -> Non
     await office.decide(blind, lambda inventory: start_payment(inventory, command, NOW))
     with pytest.raises(Conflict):
         await office.decide(blind, lambda inventory: start_payment(inventory, command, NOW))
-    assert len(await office.reads.payments(booking.id)) == 1
+    assert len(await office.storage.payment_queries.payments(booking.id)) == 1
 
 
 async def test_what_is_not_committed_was_not_paid(office: BoxOffice) -> None:
     booking = await office.book(await priced(office))
     await office.start_payment(booking, commits=False)
-    assert await office.reads.payments(booking.id) == []
-    assert await office.reads.open_payments(NOW + timedelta(days=1), 9) == []
+    assert await office.storage.payment_queries.payments(booking.id) == []
+    assert await office.storage.payment_queries.open_payments(NOW + timedelta(days=1), 9) == []
     assert (await locked(office, booking)).payments == ()
 
 
@@ -201,10 +201,10 @@ async def test_open_payments_that_waited_longest_come_first(office: BoxOffice) -
     await office.settle_payment((await office.start_payment(await office.book(state))).payment)
     in_order = [charges[1], charges[3], charges[2], charges[0]]
     later = NOW + timedelta(minutes=1)
-    assert await office.reads.open_payments(later, 9) == in_order
-    assert await office.reads.open_payments(later, 3) == in_order[:3]
+    assert await office.storage.payment_queries.open_payments(later, 9) == in_order
+    assert await office.storage.payment_queries.open_payments(later, 3) == in_order[:3]
     ask_at = charges[1].ask_at
     assert ask_at is not None
-    assert await office.reads.open_payments(ask_at, 9) == in_order[:2]
-    assert await office.reads.open_payments(ask_at - timedelta(microseconds=1), 9) == []
-    assert await office.reads.payments(new_id()) == []
+    assert await office.storage.payment_queries.open_payments(ask_at, 9) == in_order[:2]
+    assert await office.storage.payment_queries.open_payments(ask_at - timedelta(microseconds=1), 9) == []
+    assert await office.storage.payment_queries.payments(new_id()) == []

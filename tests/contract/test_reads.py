@@ -51,7 +51,7 @@ async def test_every_field_of_an_event_comes_back(office: BoxOffice) -> None:
     state: EventState = await office.record(initialize(command, Organizers.EVERYONE, NOW))
     assert len(state.ticket_types) == 50
     assert await office.read(state) == state
-    told = (await office.reads.facts(state.event.id, 0, 10))[0]
+    told = (await office.storage.event_queries.facts(state.event.id, 0, 10))[0]
     assert (told.seq, told.booking_id, told.occurred_at) == (1, None, NOW)
     assert isinstance(told.what, EventInitialized)
     assert told.what.values["description"] == details.description
@@ -76,13 +76,13 @@ async def test_every_field_of_a_booking_and_its_facts_come_back(office: BoxOffic
     state = await office.record(initialize(command, Organizers.EVERYONE, NOW))
     booking = await office.book(state, quantity=1_000)
     waiting = await office.book(state, quantity=7, now=NOW + timedelta(microseconds=1))
-    found = await office.reads.booking(booking.id)
+    found = await office.storage.booking_queries.booking(booking.id)
     assert found is not None
     assert found.booking == booking
     assert found.event == (await office.read(state)).event
     assert booking.amount == Money(100_000_000_000, "EUR")
     assert waiting.place == Place(1, 0)
-    _, booked, waitlisted = await office.reads.facts(state.event.id, 0, 10)
+    _, booked, waitlisted = await office.storage.event_queries.facts(state.event.id, 0, 10)
     assert (booked.seq, booked.booking_id, booked.kind) == (2, booking.id, "TicketsBooked")
     assert isinstance(booked.what, TicketsBooked)
     assert booked.what.amount == booking.amount
@@ -91,20 +91,20 @@ async def test_every_field_of_a_booking_and_its_facts_come_back(office: BoxOffic
 
 
 async def test_what_is_not_there_is_none(office: BoxOffice) -> None:
-    assert await office.reads.events_by_id([new_id()]) == {}
-    assert await office.reads.booking(new_id()) is None
-    assert await office.reads.event_of(new_id()) is None
-    assert await office.reads.events(ON_SALE, None, 10) == EventPage([], None)
-    assert await office.reads.facts(new_id(), 0, 10) == []
-    assert await office.reads.waiting_list(new_id(), None, None, 10) == []
-    assert await office.reads.bookings_of_customer(new_id(), None, None, 10) == []
-    assert await office.reads.bookings_of_event(new_id(), None, None, 10) == []
+    assert await office.storage.event_queries.events_by_id([new_id()]) == {}
+    assert await office.storage.booking_queries.booking(new_id()) is None
+    assert await office.storage.booking_queries.event_of(new_id()) is None
+    assert await office.storage.event_queries.events(ON_SALE, None, 10) == EventPage([], None)
+    assert await office.storage.event_queries.facts(new_id(), 0, 10) == []
+    assert await office.storage.booking_queries.waiting_list(new_id(), None, None, 10) == []
+    assert await office.storage.booking_queries.bookings_of_customer(new_id(), None, None, 10) == []
+    assert await office.storage.booking_queries.bookings_of_event(new_id(), None, None, 10) == []
 
 
 async def test_which_event_a_booking_belongs_to(office: BoxOffice) -> None:
     await office.initialize(1)
     state = await office.initialize(1)
-    assert await office.reads.event_of((await office.book(state)).id) == state.event.id
+    assert await office.storage.booking_queries.event_of((await office.book(state)).id) == state.event.id
 
 
 async def test_the_smallest_that_waits_is_told_with_the_event(office: BoxOffice) -> None:
@@ -114,7 +114,7 @@ async def test_the_smallest_that_waits_is_told_with_the_event(office: BoxOffice)
 
 
 async def names(office: BoxOffice, wanted: EventFilter, after: EventKey | None = None, limit: int = 50) -> list[str]:
-    return [state.event.name for state in (await office.reads.events(wanted, after, limit)).events]
+    return [state.event.name for state in (await office.storage.event_queries.events(wanted, after, limit)).events]
 
 
 async def test_events_are_listed_soonest_first_and_those_without_a_start_last(office: BoxOffice) -> None:
@@ -126,7 +126,7 @@ async def test_events_are_listed_soonest_first_and_those_without_a_start_last(of
     in_order = ["soon 1", "soon 2", "later", "never 1", "never 2"]
     assert await names(office, ON_SALE) == in_order
     assert await names(office, ON_SALE, limit=2) == in_order[:2]
-    for position, state in enumerate((await office.reads.events(ON_SALE, None, 50)).events):
+    for position, state in enumerate((await office.storage.event_queries.events(ON_SALE, None, 50)).events):
         key = EventKey(state.event.starts_at, state.event.id)
         assert await names(office, ON_SALE, key) == in_order[position + 1 :]
         assert state == await office.read(state)
@@ -243,13 +243,13 @@ async def test_a_page_of_events_says_where_the_list_goes_on(office: BoxOffice) -
     for wanted in (ON_SALE, replace(ON_SALE, q="j"), replace(ON_SALE, q="jazz ")):
         found: list[str] = []
         sizes = []
-        page = await office.reads.events(wanted, None, 2)
+        page = await office.storage.event_queries.events(wanted, None, 2)
         while True:
             found += [state.event.name for state in page.events]
             sizes.append(len(page.events))
             if page.next is None:
                 break
-            page = await office.reads.events(wanted, page.next, 2)
+            page = await office.storage.event_queries.events(wanted, page.next, 2)
         assert found == [f"Jazz {number}" for number in range(5)]
         assert sizes == [2, 2, 1]
 
@@ -266,7 +266,10 @@ async def test_bookings_are_listed_newest_first(office: BoxOffice) -> None:
     own.append(await office.book(states[0], customer_id=customer_id))
     others = [await office.book(states[0]), await office.book(states[0]), await office.book(states[0])]
 
-    of_customer, of_event = office.reads.bookings_of_customer, office.reads.bookings_of_event
+    of_customer, of_event = (
+        office.storage.booking_queries.bookings_of_customer,
+        office.storage.booking_queries.bookings_of_event,
+    )
     assert ids(await of_customer(customer_id, None, None, 9)) == ids([own[2], own[1], own[0]])
     assert ids(await of_customer(customer_id, None, None, 2)) == ids([own[2], own[1]])
     assert ids(await of_customer(customer_id, None, own[1].id, 2)) == ids([own[0]])
@@ -294,17 +297,19 @@ async def test_places_are_those_of_today(office: BoxOffice) -> None:
     }
 
     async def check() -> None:
-        listed = await office.reads.bookings_of_event(state.event.id, None, None, 50)
+        listed = await office.storage.booking_queries.bookings_of_event(state.event.id, None, None, 50)
         assert {each.id: each.place for each in listed if each.place} == places
-        waiting = await office.reads.bookings_of_event(state.event.id, BookingStatus.WAITLISTED, None, 2)
+        waiting = await office.storage.booking_queries.bookings_of_event(
+            state.event.id, BookingStatus.WAITLISTED, None, 2
+        )
         assert [each.place for each in waiting] == [places[each.id] for each in waiting]
-        line = await office.reads.waiting_list(state.event.id, None, None, 50)
+        line = await office.storage.booking_queries.waiting_list(state.event.id, None, None, 50)
         assert {each.id: each.place for each in line} == places
         for booking in (*bookings, other):
-            found = await office.reads.booking(booking.id)
+            found = await office.storage.booking_queries.booking(booking.id)
             assert found is not None
             assert found.booking.place == places.get(booking.id)
-            owned = await office.reads.bookings_of_customer(booking.customer_id, None, None, 9)
+            owned = await office.storage.booking_queries.bookings_of_customer(booking.customer_id, None, None, 9)
             assert [each.place for each in owned] == [places.get(booking.id)]
 
     await check()
@@ -320,7 +325,7 @@ async def test_the_waiting_list_goes_by_ticket_type_and_queue_number(office: Box
     third = (await office.book_many(state, [2, 1, 2], kind=2))[1:]
     first = (await office.book_many(state, [2, 2, 1, 1], kind=0))[1:]
     in_order = [*first, *third]
-    waiting_list = office.reads.waiting_list
+    waiting_list = office.storage.booking_queries.waiting_list
     event_id = state.event.id
     found = await waiting_list(event_id, None, None, 50)
     assert ids(found) == ids(in_order)
@@ -340,10 +345,10 @@ async def test_facts_after_a_number_without_gaps(office: BoxOffice) -> None:
     state, other = await office.initialize(2), await office.initialize(2)
     await office.book_many(state, [1] * 6)
     await office.book(other)
-    found = await office.reads.facts(state.event.id, 0, 50)
+    found = await office.storage.event_queries.facts(state.event.id, 0, 50)
     assert [fact.seq for fact in found] == [1, 2, 3, 4, 5, 6, 7]
-    assert await office.reads.facts(state.event.id, 3, 2) == found[3:5]
-    assert await office.reads.facts(state.event.id, 7, 2) == []
+    assert await office.storage.event_queries.facts(state.event.id, 3, 2) == found[3:5]
+    assert await office.storage.event_queries.facts(state.event.id, 7, 2) == []
     assert {fact.event_id for fact in found} == {state.event.id}
 
 
@@ -353,9 +358,9 @@ async def test_unsettled_events_by_id(office: BoxOffice) -> None:
         await office.book(state)
         await office.edit(state, status=EventStatus.CANCELLED)
     unsettled = [state.event.id for state in states[:3]]
-    assert await office.reads.unsettled_events(None, 10) == unsettled
-    assert await office.reads.unsettled_events(None, 2) == unsettled[:2]
-    assert await office.reads.unsettled_events(unsettled[0], 10) == unsettled[1:]
+    assert await office.storage.event_queries.unsettled_events(None, 10) == unsettled
+    assert await office.storage.event_queries.unsettled_events(None, 2) == unsettled[:2]
+    assert await office.storage.event_queries.unsettled_events(unsettled[0], 10) == unsettled[1:]
 
 
 async def test_an_event_and_its_ticket_types_are_read_as_of_one_moment(office: BoxOffice) -> None:

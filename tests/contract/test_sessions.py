@@ -55,7 +55,7 @@ class Desk:
 
     async def authenticate(self, signed_in: SignedIn) -> Caller:
         """Who calls, by a process that remembers nobody."""
-        return await Authenticate(self._tokens, self._storage.reads, self.clock)(signed_in.access.text)
+        return await Authenticate(self._tokens, self._storage, self.clock)(signed_in.access.text)
 
     async def goes_on(self, signed_in: SignedIn) -> bool:
         """Whether the session can be refreshed; asked in vain, this ends nothing."""

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from msgspec.structs import replace
 
-from boxoffice.application.ports.idempotency import Answer, Key, StoredResponse
+from boxoffice.application.ports.idempotency import Key, Response, StoredResponse
 from boxoffice.application.ports.loading import WaitingListQuery
 from boxoffice.domain.booking import BookingStatus
 from boxoffice.domain.event import WaitingListPolicy
@@ -37,7 +37,7 @@ async def test_events_bookings_and_facts_in_pieces(office: BoxOffice) -> None:
 
         history = await snapshot.facts(states[0].event.id, 0, 2)
         history += await snapshot.facts(states[0].event.id, 2, 9)
-        assert history == await office.reads.facts(states[0].event.id, 0, 9)
+        assert history == await office.storage.event_queries.facts(states[0].event.id, 0, 9)
 
 
 async def test_counts_come_from_the_bookings(office: BoxOffice) -> None:
@@ -84,7 +84,7 @@ async def test_bookings_come_with_their_payments(office: BoxOffice) -> None:
         found = await snapshot.bookings(None, 2) + await snapshot.bookings(bookings[1].id, 9)
     assert [len(each.payments) for each in found] == [0, 2, 1, 0]
     for each in found[:3]:
-        assert each.payments == await office.reads.payments(each.booking.id)
+        assert each.payments == await office.storage.payment_queries.payments(each.booking.id)
         assert replay_booking(each.facts) == each.booking
 
 
@@ -99,11 +99,11 @@ async def test_answers_about_nothing_stray(office: BoxOffice) -> None:
                 StoredResponse(
                     key=Key(user_id, str(subject)),
                     fingerprint=b"",
-                    answer=Answer(status=201, body=b"", subject_id=subject),  # type: ignore[arg-type]
+                    answer=Response(b"", subject),  # type: ignore[arg-type]
                 )
                 for subject in subjects
             ]
-            await unit_of_work.inventories.remember(answers, NOW)
+            await unit_of_work.events.store_responses(answers, NOW)
             await unit_of_work.commit()
         async with office.storage.snapshot() as snapshot:
             return await snapshot.strays()
@@ -125,7 +125,7 @@ async def test_what_is_written_beside_it_is_not_seen(office: BoxOffice) -> None:
         assert [fact.seq for fact in await snapshot.facts(state.event.id, 0, 9)] == [1, 2]
         assert await snapshot.facts(other.event.id, 0, 9) == []
         assert await snapshot.counts([state.event.id]) == {state.ticket_types[0].id: (1, 0, 0)}
-    found = await office.reads.booking(later.id)
+    found = await office.storage.booking_queries.booking(later.id)
     assert found is not None
     assert found.booking.status is BookingStatus.CONFIRMED
 

@@ -107,7 +107,7 @@ async def put(office: BoxOffice, delivery: Delivery) -> None:
 
 
 async def streams(office: BoxOffice, now: Any = NOW, but: frozenset[UUID] = frozenset(), each: int = 4) -> list[Any]:
-    found = await office.storage.telling.streams(now, but, each, None, 100, 100)
+    found = await office.storage.notification_queries.streams(now, but, each, None, 100, 100)
     assert found.next is None
     return [(stream.webhook.id, stream.event_id, stream.last_seq) for stream in found.items]
 
@@ -118,7 +118,7 @@ class TestWebhooks:
         plain = await add(office)
         narrow = await add(office, event_id=state.event.id, kinds=("TicketsBooked", "HoldExpired"))
         await add(office, organizer_id=new_id())
-        reads = office.storage.telling
+        reads = office.storage.notification_queries
         assert await reads.webhooks(ORGANIZER.user_id) == [plain, narrow]
         assert await reads.webhook(narrow.id) == narrow
         assert await reads.webhook(new_id()) is None
@@ -131,17 +131,17 @@ class TestWebhooks:
             await keep(office, lambda webhooks: webhooks.add(webhook, NOW))
 
     async def test_whether_there_is_any(self, office: BoxOffice) -> None:
-        assert not await office.storage.telling.has_webhooks()
+        assert not await office.storage.notification_queries.has_webhooks()
         webhook = await add(office)
-        assert await office.storage.telling.has_webhooks()
+        assert await office.storage.notification_queries.has_webhooks()
         await keep(office, lambda webhooks: webhooks.remove(webhook.id))
-        assert not await office.storage.telling.has_webhooks()
+        assert not await office.storage.notification_queries.has_webhooks()
 
     async def test_what_is_not_committed_is_not_there(self, office: BoxOffice) -> None:
         webhook = new_webhook()
         async with office.storage.begin() as unit_of_work:
             await unit_of_work.webhooks.add(webhook, NOW)
-        assert await office.storage.telling.webhook(webhook.id) is None
+        assert await office.storage.notification_queries.webhook(webhook.id) is None
 
     async def test_with_a_webhook_all_goes_that_was_kept_of_it(self, office: BoxOffice) -> None:
         state = await office.initialize(1)
@@ -149,7 +149,7 @@ class TestWebhooks:
         for each in (webhook, other):
             await put(office, new_delivery(each, state.event.id, 1))
         await keep(office, lambda webhooks: webhooks.remove(webhook.id))
-        reads = office.storage.telling
+        reads = office.storage.notification_queries
         assert await reads.webhook(webhook.id) is None
         assert await reads.deliveries(webhook.id, None, None, 10) == []
         assert len(await reads.deliveries(other.id, None, None, 10)) == 1
@@ -231,11 +231,11 @@ class TestStreams:
         for seq in range(1, 5):
             await put(office, new_delivery(one, event_id, seq, due_at=NOW + timedelta(seconds=seq), **again))
         await put(office, new_delivery(other, event_id, 1, due_at=LATER, **again))
-        found = await office.storage.telling.resends(frozenset(), 3)
+        found = await office.storage.notification_queries.resends(frozenset(), 3)
         assert [(each.webhook.id, each.delivery.seq) for each in found] == [(one.id, 1), (other.id, 1), (one.id, 2)]
 
     async def test_events_are_looked_at_by_and_by(self, office: BoxOffice) -> None:
-        reads = office.storage.telling
+        reads = office.storage.notification_queries
         await add(office)
         ids = [(await office.initialize(1)).event.id for _ in range(5)]
         after, seen = None, []
@@ -253,7 +253,7 @@ async def test_organizers_come_in_rotation(office: BoxOffice) -> None:
         webhooks[owner] = [await add(office, organizer_id=owner) for _ in range(number)]
         for _ in range(2):
             await office.initialize(1, actor=Actor(owner))
-    reads = office.storage.telling
+    reads = office.storage.notification_queries
 
     async def found(limit: int) -> list[UUID]:
         page = await reads.streams(NOW, frozenset(), 2, None, 100, limit)
@@ -279,7 +279,7 @@ class TestDeliveries:
         second = replace(second, status=DeliveryStatus.DEAD, due_at=None)
         for each in (first, second, third):
             await put(office, each)
-        reads = office.storage.telling
+        reads = office.storage.notification_queries
         assert await reads.deliveries(webhook.id, None, None, 10) == [third, second, first]
         assert await reads.deliveries(webhook.id, None, third.id, 1) == [second]
         assert await reads.deliveries(webhook.id, DeliveryStatus.DEAD, None, 10) == [second]
@@ -309,7 +309,7 @@ class TestDeliveries:
         of_other = new_delivery(other, event_id, 1, due_at=NOW - timedelta(1), **again)
         for each in (late, early, of_other, new_delivery(webhook, event_id, 3)):
             await put(office, each)
-        reads = office.storage.telling
+        reads = office.storage.notification_queries
         found = await reads.resends(frozenset(), 10)
         assert [(each.webhook.id, each.delivery) for each in found] == [
             (other.id, of_other),
@@ -326,7 +326,7 @@ async def looked_through(office: BoxOffice, state: EventState, after: int, last_
 
 class TestMails:
     async def test_what_happened_before_the_beginning_is_looked_through(self, office: BoxOffice) -> None:
-        reads = office.storage.telling
+        reads = office.storage.notification_queries
         old = await office.initialize(2)
         assert not await reads.have_mails_begun()
         for _ in range(2):
@@ -344,7 +344,7 @@ class TestMails:
             webhooks[owner] = [await add(office, organizer_id=owner) for _ in range(number)]
             for _ in range(2):
                 await office.initialize(1, actor=Actor(owner))
-        reads = office.storage.telling
+        reads = office.storage.notification_queries
 
         async def found(limit: int) -> list[UUID]:
             page = await reads.streams(NOW, frozenset(), 2, None, 100, limit)
@@ -368,11 +368,11 @@ class TestMails:
         for seq in range(1, 5):
             await put(office, new_delivery(one, event_id, seq, due_at=NOW + timedelta(seconds=seq), **again))
         await put(office, new_delivery(other, event_id, 1, due_at=LATER, **again))
-        found = await office.storage.telling.resends(frozenset(), 3)
+        found = await office.storage.notification_queries.resends(frozenset(), 3)
         assert [(each.webhook.id, each.delivery.seq) for each in found] == [(one.id, 1), (other.id, 1), (one.id, 2)]
 
     async def test_events_are_looked_at_by_and_by(self, office: BoxOffice) -> None:
-        reads = office.storage.telling
+        reads = office.storage.notification_queries
         states = [await office.initialize(1) for _ in range(5)]
         await looked_through(office, states[1], 0, 1)
         first = await reads.news(None, 2)
@@ -386,7 +386,7 @@ class TestMails:
         assert ([each for each, _ in third.events], third.next) == ([states[4].event.id], None)
 
     async def test_mails_are_queued_once(self, office: BoxOffice) -> None:
-        reads = office.storage.telling
+        reads = office.storage.notification_queries
         state = await office.initialize(1)
         mail = new_mail(state.event.id)
         later = new_mail(state.event.id, due_at=LATER, kind=MailKind.CANCELLED, expires_at=None)
@@ -398,7 +398,7 @@ class TestMails:
         assert await reads.due_mails(LATER, 1) == [mail]
 
     async def test_one_is_put_off_or_goes(self, office: BoxOffice) -> None:
-        reads = office.storage.telling
+        reads = office.storage.notification_queries
         state = await office.initialize(1)
         mail, other = new_mail(state.event.id), new_mail(state.event.id)
         await looked_through(office, state, 0, 1, mail, other)
@@ -419,4 +419,4 @@ class TestMails:
             )
             assert [each for each in found if each is True] == [True]
             assert all(each in (True, False) or isinstance(each, Conflict) for each in found)
-        assert len(await office.storage.telling.due_mails(NOW, 10)) == 2
+        assert len(await office.storage.notification_queries.due_mails(NOW, 10)) == 2

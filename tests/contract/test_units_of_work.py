@@ -22,7 +22,7 @@ from .box_office import NOW, BoxOffice, booking_command, new_digests, new_id, ne
 async def test_what_was_committed_is_there(office: BoxOffice) -> None:
     state = await office.initialize(3)
     booking = await office.book(state)
-    found = await office.reads.booking(booking.id)
+    found = await office.storage.booking_queries.booking(booking.id)
     assert found is not None
     assert found.booking == booking
 
@@ -30,9 +30,9 @@ async def test_what_was_committed_is_there(office: BoxOffice) -> None:
 async def test_what_was_not_committed_is_not(office: BoxOffice) -> None:
     state = await office.initialize(3)
     booking = await office.book(state, commits=False)
-    assert await office.reads.booking(booking.id) is None
+    assert await office.storage.booking_queries.booking(booking.id) is None
     assert await office.read(state) == state
-    assert len(await office.reads.facts(state.event.id, 0, 10)) == 1
+    assert len(await office.storage.event_queries.facts(state.event.id, 0, 10)) == 1
 
 
 async def test_an_error_rolls_back_everything(office: BoxOffice) -> None:
@@ -49,10 +49,12 @@ async def test_an_error_rolls_back_everything(office: BoxOffice) -> None:
 
     with pytest.raises(ZeroDivisionError):
         await fail()
-    assert await office.reads.user_by_email(user.email) is None
+    assert await office.storage.account_queries.user_by_email(user.email) is None
     assert (await office.read(state)).ticket_types[0].waiting == 0
-    assert await office.reads.waiting_list(state.event.id, None, None, 10) == []
-    assert [each.id for each in await office.reads.bookings_of_event(state.event.id, None, None, 10)] == [first.id]
+    assert await office.storage.booking_queries.waiting_list(state.event.id, None, None, 10) == []
+    assert [
+        each.id for each in await office.storage.booking_queries.bookings_of_event(state.event.id, None, None, 10)
+    ] == [first.id]
 
 
 async def test_nobody_sees_what_is_not_committed_yet(office: BoxOffice) -> None:
@@ -61,7 +63,7 @@ async def test_nobody_sees_what_is_not_committed_yet(office: BoxOffice) -> None:
         command = booking_command(state)
         await take(unit_of_work, LoadSpec(event_id=state.event.id), lambda inventory: book(inventory, command, NOW))
         assert await office.read(state) == state
-        assert await office.reads.booking(command.booking_id) is None
+        assert await office.storage.booking_queries.booking(command.booking_id) is None
         await unit_of_work.commit()
     assert (await office.read(state)).ticket_types[0].taken == 1
 
@@ -95,7 +97,7 @@ async def test_locks_in_any_order_do_not_stand_in_each_others_way(office: BoxOff
     async def lock(order: int) -> None:
         needs = [LoadSpec(event_id=state.event.id) for state in states]
         async with office.storage.begin() as unit_of_work:
-            await unit_of_work.inventories.lock(needs[::order])
+            await unit_of_work.events.lock(needs[::order])
 
     await asyncio.gather(*(lock(order) for order in (1, -1) * 3))
 
@@ -106,11 +108,11 @@ async def test_locks_in_any_order_behind_one_that_is_held_do_not_either(office: 
 
     async def lock(order: int) -> None:
         async with office.storage.begin() as unit_of_work:
-            await unit_of_work.inventories.lock(needs[::order])
+            await unit_of_work.events.lock(needs[::order])
 
     async with office.storage.begin() as unit_of_work:
         # All of them stop in the middle, where whoever came from the other end would have what they want next.
-        await unit_of_work.inventories.lock(needs[1:2])
+        await unit_of_work.events.lock(needs[1:2])
         waiting = [asyncio.create_task(lock(order)) for order in (1, -1) * 2]
         await asyncio.wait(waiting, timeout=0.1)
     await asyncio.gather(*waiting)
@@ -142,14 +144,16 @@ async def test_a_cancelled_unit_of_work_lets_go(office: BoxOffice) -> None:
 async def test_one_cancelled_while_waiting_leaves_nothing_behind(office: BoxOffice) -> None:
     state = await office.initialize(5)
     async with office.storage.begin() as unit_of_work:
-        await unit_of_work.inventories.lock([LoadSpec(event_id=state.event.id)])
+        await unit_of_work.events.lock([LoadSpec(event_id=state.event.id)])
         waiting = asyncio.create_task(office.book(state))
         await asyncio.wait([waiting], timeout=0.1)
         waiting.cancel()
         await asyncio.wait([waiting])
         assert waiting.cancelled()
     booking = await office.book(state)
-    assert [each.id for each in await office.reads.bookings_of_event(state.event.id, None, None, 9)] == [booking.id]
+    assert [
+        each.id for each in await office.storage.booking_queries.bookings_of_event(state.event.id, None, None, 9)
+    ] == [booking.id]
 
 
 async def test_reads_are_cancelled_without_mixing_up_rows(office: BoxOffice) -> None:
@@ -165,7 +169,7 @@ async def test_reads_are_cancelled_without_mixing_up_rows(office: BoxOffice) -> 
 async def test_reading_waits_for_no_lock(office: BoxOffice) -> None:
     state = await office.initialize(3)
     async with office.storage.begin() as unit_of_work:
-        await unit_of_work.inventories.lock([LoadSpec(event_id=state.event.id)])
+        await unit_of_work.events.lock([LoadSpec(event_id=state.event.id)])
         async with asyncio.timeout(30):
             assert await office.read(state) == state
 
@@ -183,7 +187,7 @@ async def test_a_second_live_booking_of_a_ticket_type_conflicts(office: BoxOffic
 
     with pytest.raises(Conflict):
         await book_blindly()
-    assert await office.reads.booking(blind.booking_id) is None
+    assert await office.storage.booking_queries.booking(blind.booking_id) is None
     assert (await office.read(state)).ticket_types[0].taken == 1
     await office.cancel(first)
     await book_blindly()
@@ -195,13 +199,13 @@ async def test_cancelling_and_booking_again_in_one_transaction_is_no_conflict(of
     again = booking_command(state, customer_id=first.customer_id)
     async with office.storage.begin() as unit_of_work:
         needs = LoadSpec(event_id=state.event.id, customer_id=first.customer_id, whole=True)
-        inventory = (await unit_of_work.inventories.lock([needs]))[state.event.id]
+        inventory = (await unit_of_work.events.lock([needs]))[state.event.id]
         command = Cancel(event_id=state.event.id, actor=Actor(first.customer_id))
         cancelled = cancel(inventory, command, NOW)
         booked = book(replace(cancelled.inventory, bookings=(), of_customers=()), again, NOW)
-        await unit_of_work.inventories.save([cancelled, booked], new_id())
+        await unit_of_work.events.save([cancelled, booked], new_id())
         await unit_of_work.commit()
-    found = await office.reads.bookings_of_customer(first.customer_id, None, None, 9)
+    found = await office.storage.booking_queries.bookings_of_customer(first.customer_id, None, None, 9)
     assert [each.status for each in found] == [BookingStatus.CONFIRMED, BookingStatus.CANCELLED]
 
 
@@ -236,7 +240,7 @@ async def test_after_a_conflict_nothing_is_committed(office: BoxOffice) -> None:
 
     with pytest.raises(Conflict):
         await carry_on()
-    assert await office.reads.user_by_email(user.email) is None
+    assert await office.storage.account_queries.user_by_email(user.email) is None
 
 
 async def test_after_a_statement_that_failed_nothing_is_committed(office: BoxOffice) -> None:
@@ -252,7 +256,7 @@ async def test_after_a_statement_that_failed_nothing_is_committed(office: BoxOff
     await add(there)
     with pytest.raises(Conflict):
         await add(user, there)
-    assert await office.reads.user_by_email(user.email) is None
+    assert await office.storage.account_queries.user_by_email(user.email) is None
 
 
 async def test_a_booking_that_stands_already_conflicts(office: BoxOffice) -> None:
@@ -272,7 +276,7 @@ async def test_marks_are_found_where_they_were_committed(office: BoxOffice) -> N
 
     async def holds(last: dict[UUID, int], mark: UUID) -> bool:
         async with office.storage.begin() as unit_of_work:
-            return await unit_of_work.inventories.holds(last, mark)
+            return await unit_of_work.events.was_committed(last, mark)
 
     event_id, seq = state.event.id, state.event.last_seq + 1
     assert await holds({event_id: seq}, mark)
@@ -291,16 +295,16 @@ async def test_a_mark_is_found_behind_others_and_where_a_transaction_saved_twice
     state = await office.initialize(9)
     mark, seq = new_id(), state.event.last_seq
     async with office.storage.begin() as unit_of_work:
-        inventory = (await unit_of_work.inventories.lock([LoadSpec(event_id=state.event.id)]))[state.event.id]
+        inventory = (await unit_of_work.events.lock([LoadSpec(event_id=state.event.id)]))[state.event.id]
         for command in (booking_command(state), booking_command(state)):
             decision = book(inventory, command, NOW)
-            await unit_of_work.inventories.save([decision], mark)
+            await unit_of_work.events.save([decision], mark)
             inventory = decision.inventory
         await unit_of_work.commit()
     await office.book(state, mark=new_id())
     async with office.storage.begin() as unit_of_work:
-        assert await unit_of_work.inventories.holds({state.event.id: seq + 2}, mark)
-        assert not await unit_of_work.inventories.holds({state.event.id: seq + 3}, mark)
+        assert await unit_of_work.events.was_committed({state.event.id: seq + 2}, mark)
+        assert not await unit_of_work.events.was_committed({state.event.id: seq + 3}, mark)
 
 
 async def test_looking_for_a_mark_waits_for_the_transaction_that_may_write_it(office: BoxOffice) -> None:
@@ -309,7 +313,7 @@ async def test_looking_for_a_mark_waits_for_the_transaction_that_may_write_it(of
 
     async def holds() -> bool:
         async with office.storage.begin() as unit_of_work:
-            return await unit_of_work.inventories.holds({state.event.id: state.event.last_seq + 1}, mark)
+            return await unit_of_work.events.was_committed({state.event.id: state.event.last_seq + 1}, mark)
 
     async with office.storage.begin() as unit_of_work:
         command = booking_command(state)

@@ -32,13 +32,13 @@ async def session_of(office: BoxOffice, session: Session) -> Session | None:
 
 async def test_an_account_is_kept_as_it_is(office: BoxOffice) -> None:
     user = await add(office, new_user())
-    assert await office.reads.user_by_email(user.email) == user
+    assert await office.storage.account_queries.user_by_email(user.email) == user
     assert await office.account(user.id, None) == Account(user, None)
 
 
 async def test_unknown_accounts_are_none(office: BoxOffice) -> None:
     await add(office, new_user())
-    assert await office.reads.user_by_email("nobody@example.org") is None
+    assert await office.storage.account_queries.user_by_email("nobody@example.org") is None
     assert await office.account(new_id(), None) is None
     async with office.storage.begin() as unit_of_work:
         assert await unit_of_work.users.lock(new_id()) is None
@@ -49,7 +49,9 @@ async def test_unknown_accounts_are_none(office: BoxOffice) -> None:
 async def test_addresses_that_differ_are_different(office: BoxOffice, other: str) -> None:
     await add(office, new_user("ada@example.org"))
     await add(office, new_user(other))
-    assert await office.reads.user_by_email("ada@example.org") != await office.reads.user_by_email(other)
+    assert await office.storage.account_queries.user_by_email(
+        "ada@example.org"
+    ) != await office.storage.account_queries.user_by_email(other)
 
 
 async def test_an_address_is_taken_once(office: BoxOffice) -> None:
@@ -58,7 +60,7 @@ async def test_an_address_is_taken_once(office: BoxOffice) -> None:
         await add(office, new_user(user.email))
     with pytest.raises(Conflict):
         await add(office, replace(user, email="other@example.org"))
-    assert await office.reads.user_by_email(user.email) == user
+    assert await office.storage.account_queries.user_by_email(user.email) == user
 
 
 async def test_of_two_with_the_same_address_at_once_one_conflicts(office: BoxOffice) -> None:
@@ -74,8 +76,8 @@ async def test_saving_an_account_puts_every_field(office: BoxOffice) -> None:
         await unit_of_work.users.save(changed)
         await unit_of_work.commit()
     assert await office.account(user.id, None) == Account(changed, None)
-    assert await office.reads.user_by_email(user.email) == changed
-    assert await office.reads.user_by_email(other.email) == other
+    assert await office.storage.account_queries.user_by_email(user.email) == changed
+    assert await office.storage.account_queries.user_by_email(other.email) == other
 
 
 @pytest.mark.parametrize("by_email", [False, True])
@@ -120,22 +122,22 @@ async def test_many_accounts_are_read_at_once_each_with_its_own_session(office: 
         AccountKey(two.id): Account(two, None),
         AccountKey(three.id, sessions[one.id][0].id): Account(three, None),
     }
-    assert await office.reads.accounts([*wanted, AccountKey(new_id())]) == wanted
-    assert await office.reads.accounts([]) == {}
+    assert await office.storage.account_queries.accounts([*wanted, AccountKey(new_id())]) == wanted
+    assert await office.storage.account_queries.accounts([]) == {}
 
 
 async def test_sessions_that_ended_are_told_from_a_time_on(office: BoxOffice) -> None:
     user, ago = new_user(), timedelta(microseconds=1)
     live, ended, before = new_session(user), new_session(user), new_session(user)
     await add(office, user, live, replace(ended, ended_at=NOW), replace(before, ended_at=NOW - ago))
-    assert await office.reads.revocations(NOW) == Revocations([ended.id], {})
-    assert await office.reads.revocations(NOW + ago) == Revocations([], {})
-    found = await office.reads.revocations(NOW - ago)
+    assert await office.storage.account_queries.revocations(NOW) == Revocations([ended.id], {})
+    assert await office.storage.account_queries.revocations(NOW + ago) == Revocations([], {})
+    found = await office.storage.account_queries.revocations(NOW - ago)
     assert sorted(found.ended) == sorted([ended.id, before.id])
     async with office.storage.begin() as unit_of_work:
         await unit_of_work.users.end_sessions(user.id, NOW + ago, but=None)
         await unit_of_work.commit()
-    assert await office.reads.revocations(NOW + ago) == Revocations([live.id], {})
+    assert await office.storage.account_queries.revocations(NOW + ago) == Revocations([live.id], {})
 
 
 async def test_a_session_that_is_swept_is_told_no_more(office: BoxOffice) -> None:
@@ -144,14 +146,14 @@ async def test_a_session_that_is_swept_is_told_no_more(office: BoxOffice) -> Non
     async with office.storage.begin() as unit_of_work:
         await unit_of_work.users.add_session(new_session(user), new_digests(), NOW + timedelta(hours=1))
         await unit_of_work.commit()
-    assert await office.reads.revocations(NOW) == Revocations([], {})
+    assert await office.storage.account_queries.revocations(NOW) == Revocations([], {})
 
 
 async def test_users_for_whom_something_changed_are_told_as_they_are_today(office: BoxOffice) -> None:
     users = [replace(new_user(f"{role}@example.org"), role=role) for role in Role]
     for user in users:
         await add(office, user)
-    assert await office.reads.revocations(NOW) == Revocations([], {})
+    assert await office.storage.account_queries.revocations(NOW) == Revocations([], {})
 
     async def change(user: User, **changes: Any) -> None:
         async with office.storage.begin() as unit_of_work:
@@ -162,10 +164,14 @@ async def test_users_for_whom_something_changed_are_told_as_they_are_today(offic
     await change(customer, standing_changed_at=NOW - timedelta(microseconds=1))
     await change(organizer, standing_changed_at=NOW)
     await change(admin, standing_changed_at=NOW, disabled_at=NOW)
-    assert await office.reads.revocations(NOW) == Revocations([], {organizer.id: Role.ORGANIZER, admin.id: None})
+    assert await office.storage.account_queries.revocations(NOW) == Revocations(
+        [], {organizer.id: Role.ORGANIZER, admin.id: None}
+    )
     await change(organizer, standing_changed_at=NOW, role=Role.CUSTOMER)
     await change(admin, standing_changed_at=NOW, disabled_at=None)
-    assert await office.reads.revocations(NOW) == Revocations([], {organizer.id: Role.CUSTOMER, admin.id: Role.ADMIN})
+    assert await office.storage.account_queries.revocations(NOW) == Revocations(
+        [], {organizer.id: Role.CUSTOMER, admin.id: Role.ADMIN}
+    )
 
 
 async def test_a_new_session_sweeps_those_of_its_user_that_expired(office: BoxOffice) -> None:
@@ -307,10 +313,10 @@ async def test_a_session_that_goes_while_it_is_waited_for_is_none(office: BoxOff
 
 
 async def test_accounts_are_listed_by_id_page_by_page(office: BoxOffice) -> None:
-    assert await office.reads.users(None, 10) == []
+    assert await office.storage.account_queries.users(None, 10) == []
     users = [await add(office, new_user(f"{number}@example.org")) for number in range(5)]
     users.sort(key=lambda user: user.id)
-    assert await office.reads.users(None, 10) == users
-    assert await office.reads.users(None, 2) == users[:2]
-    assert await office.reads.users(users[1].id, 2) == users[2:4]
-    assert await office.reads.users(users[4].id, 2) == []
+    assert await office.storage.account_queries.users(None, 10) == users
+    assert await office.storage.account_queries.users(None, 2) == users[:2]
+    assert await office.storage.account_queries.users(users[1].id, 2) == users[2:4]
+    assert await office.storage.account_queries.users(users[4].id, 2) == []

@@ -339,7 +339,7 @@ async def until(container: Container, booking: Booking, reached: Callable[[Booki
     """The booking as soon as it is so."""
     async with asyncio.timeout(30):
         while True:
-            found: BookingOfEvent | None = await container.reads().booking(booking.id)
+            found: BookingOfEvent | None = await container.storage().booking_queries.booking(booking.id)
             assert found
             if reached(found.booking):
                 return found.booking

@@ -106,7 +106,9 @@ class Callers:
 
     async def page(self) -> None:
         for command in self._some():
-            found = await self._container.reads().bookings_of_customer(command.customer, None, None, 10)
+            found = await self._container.storage().booking_queries.bookings_of_customer(
+                command.customer, None, None, 10
+            )
             assert [is_of(each, command) for each in found] == [True], (command, found)
 
     async def look(self) -> None:
@@ -118,7 +120,7 @@ class Callers:
         user = await self._container.create_user()(
             Registration(name="Ada", email=email, password="correct horse battery")
         )
-        found = await self._container.reads().user_by_email(email)
+        found = await self._container.storage().account_queries.user_by_email(email)
         assert found
         assert (found.id, found.email) == (user.id, email)
 

@@ -61,10 +61,10 @@ class Before:
         storage = SqlStorage.from_url(self._url)
         try:
             for booking in self._bookings:
-                found = await storage.reads.booking(booking.id)
+                found = await storage.booking_queries.booking(booking.id)
                 assert found
                 assert (found.booking.status, found.booking.customer_id) == (booking.status, booking.customer_id)
-            (state,) = (await storage.reads.events_by_id([self._inventory.event.id])).values()
+            (state,) = (await storage.event_queries.events_by_id([self._inventory.event.id])).values()
             await BoxOffice(storage).book(state)
             assert (await VerifyPromises(storage, AtNow())()).breaches == []
         finally:

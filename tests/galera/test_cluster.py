@@ -291,10 +291,10 @@ async def check_refused(node: Node) -> None:
     with pytest.raises(Unavailable):
         await storage.check_ready()
     with pytest.raises(Unavailable):
-        await storage.reads.events_by_id([new_id()])
+        await storage.event_queries.events_by_id([new_id()])
     with pytest.raises(Unavailable):
         async with storage.begin() as unit_of_work:
-            await unit_of_work.inventories.lock([LoadSpec(event_id=new_id())])
+            await unit_of_work.events.lock([LoadSpec(event_id=new_id())])
     await storage.close()
 
 

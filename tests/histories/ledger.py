@@ -8,7 +8,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from boxoffice.application.ports.idempotency import Answer
+from boxoffice.application.ports.idempotency import Response
 from boxoffice.domain.booking import Booking, BookingStatus, PaymentStatus
 from boxoffice.domain.event import Event, EventState, EventStatus, TicketType, WaitingListPolicy
 from boxoffice.domain.facts import (
@@ -56,7 +56,7 @@ class Ledger:
         self.sale = Sale(event_id=EVENT, organizer_id=ORGANIZER, totals={KIND: total}, policy=policy, limit=limit)
         self.facts: list[Fact] = []
         self.bookings: dict[UUID, Booking] = {}
-        self.remembered: dict[tuple[UUID, str], Answer] = {}
+        self.remembered: dict[tuple[UUID, str], Response] = {}
         self.total = total
         self.is_unsettled = False
         self._operations: dict[str, int] = {}

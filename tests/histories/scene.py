@@ -20,7 +20,7 @@ from boxoffice.application.events.change_event import ChangeEvent
 from boxoffice.application.events.initialize_event import InitializeEvent
 from boxoffice.application.events.queries import ReadEvent
 from boxoffice.application.ports.errors import Unavailable
-from boxoffice.application.ports.idempotency import Answer, IdempotentRequest, Key, Replayed
+from boxoffice.application.ports.idempotency import IdempotentRequest, Key, Replayed, Response
 from boxoffice.application.ports.storage import Storage
 from boxoffice.application.turnstile.turnstile import Turnstile
 from boxoffice.domain.booking import Booking
@@ -118,7 +118,7 @@ class Scene:
         self.ids = CountedIds()
         self.history = History(now=count().__next__)
         self.turnstile = Turnstile(self.storage, TickingClock(), self.ids, **turnstile)
-        self.read_event = ReadEvent(self.storage.reads)
+        self.read_event = ReadEvent(self.storage.event_queries)
         self.booked: list[UUID] = []
 
     @staticmethod
@@ -205,8 +205,8 @@ class Scene:
             return await does.get(call.name, self._change)(call)
         except Replayed as replayed:
             if replayed.answer.status >= 400:
-                raise StoredResponse(replayed.answer.body.decode()) from None
-            return msgspec.json.decode(replayed.answer.body, type=Outcome)
+                raise StoredResponse(replayed.response.payload.decode()) from None
+            return msgspec.json.decode(replayed.response.payload, type=Outcome)
 
     async def _promote(self, call: Call) -> Outcome:
         return Outcome(promoted=await PromoteFromWaitlist(self.turnstile)(call.event_id))
@@ -225,7 +225,7 @@ class Scene:
 
     async def _cancel(self, call: Call) -> Outcome:
         actor = Actor(call.customer_id or ORGANIZER)
-        cancel_booking = CancelBooking(self.turnstile, self.storage.reads)
+        cancel_booking = CancelBooking(self.turnstile, self.storage.booking_queries)
         once = self._once(call, _cancelled)
         if call.booking_id is not None:
             return _cancelled(await cancel_booking.by_id(call.booking_id, actor, once))
@@ -233,7 +233,7 @@ class Scene:
 
     async def _read(self, call: Call) -> Outcome:
         assert call.booking_id is not None
-        booking = await ReadBooking(self.storage.reads)(call.booking_id, Actor(ORGANIZER))
+        booking = await ReadBooking(self.storage.booking_queries)(call.booking_id, Actor(ORGANIZER))
         place = booking.place
         return Outcome(status=booking.status.value, position=place.position if place else None)
 
@@ -274,12 +274,12 @@ class Scene:
         if call.key is None or call.customer_id is None:
             return None
 
-        def render(result: Told | Exception) -> Answer:
+        def render(result: Told | Exception) -> Response:
             if isinstance(result, Refusal):
-                return Answer(status=409, body=result.code.encode())
+                return Response(b"!" + result.code.encode())
             assert not isinstance(result, Exception)
             outcome = told(result)
-            return Answer(status=200, body=msgspec.json.encode(outcome), subject_id=outcome.booking_id)
+            return Response(msgspec.json.encode(outcome), outcome.booking_id)
 
         said = f"{call.name} {call.ticket_type_id} {call.quantity}".encode()
         return IdempotentRequest(key=Key(call.customer_id, call.key), fingerprint=sha256(said).digest(), render=render)

@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from boxoffice.application.ports.idempotency import Answer
+from boxoffice.application.ports.idempotency import Response
 from boxoffice.domain.booking import BookingStatus
 from boxoffice.entrypoints.harness.history import History, check_promises
 from tests.histories.ledger import ANA, BEN, CLEO, DAN, EVENT, KIND, Ledger, booking_id, rules
@@ -474,7 +474,7 @@ def keyed(first: str, second: str, *, is_kept: bool = True) -> Ledger:
             ledger.takes(name, ANA)
         ledger.told(operation, status="confirmed", booking_id=booking_id(name))
     if is_kept:
-        ledger.remembered[ANA, "k"] = Answer(status=201, body=b"", subject_id=booking_id(first))
+        ledger.remembered[ANA, "k"] = Response(b"", booking_id(first))
     return ledger
 
 
@@ -492,7 +492,7 @@ def test_a_key_that_is_forgotten() -> None:
 
 def test_a_key_that_remembers_something_else() -> None:
     ledger = keyed("a", "a")
-    ledger.remembered[ANA, "k"] = Answer(status=201, body=b"", subject_id=UUID(int=77))
+    ledger.remembered[ANA, "k"] = Response(b"", UUID(int=77))
     assert ledger.broken() == {(3, "key")}
 
 

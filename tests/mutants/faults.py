@@ -477,7 +477,7 @@ TURNSTILE: Final = (
                 "                    await unit_of_work.commit()\n"
                 "                if batch._to_remember:\n"
                 "                    async with self._storage.begin() as another:\n"
-                "                        await another.inventories.remember(batch._to_remember, batch._now())\n"
+                "                        await another.events.store_responses(batch._to_remember, batch._now())\n"
                 "                        await another.commit()\n",
             ),
             Change("application/turnstile/batch.py", "        if self._to_remember:\n", "        if False:\n"),

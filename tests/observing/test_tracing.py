@@ -210,7 +210,7 @@ def test_a_connection_that_is_lost_ends_what_was_under_way(spans: Spans) -> None
 
 
 async def test_who_watches_together_is_told_the_same(spans: Spans) -> None:
-    metrics = Metrics(Counters(), World().storage.figures, "")
+    metrics = Metrics(Counters(), World().storage.statistics, "")
     world = World(observer=CompositeObserver(metrics, spans.tracing))
     event_id = await world.event()
     await asyncio.gather(world.book(event_id, ANA), world.book(event_id, BEN))

@@ -37,7 +37,7 @@ def failing(at: Step, failure: Exception) -> Callable[[Step], Awaitable[None]]:
 async def looks_for(office: BoxOffice, event: Event, mark: UUID) -> bool:
     """Whether the fact that comes after this state of the event carries the mark."""
     async with office.storage.begin() as unit_of_work:
-        return await unit_of_work.inventories.holds({event.id: event.last_seq + 1}, mark)
+        return await unit_of_work.events.was_committed({event.id: event.last_seq + 1}, mark)
 
 
 @pytest.mark.parametrize("commits", [True, False])
@@ -136,7 +136,7 @@ def test_locks_are_had_in_the_order_of_asking() -> None:
 
         async def lock(number: int) -> None:
             async with storage.begin() as unit_of_work:
-                await unit_of_work.inventories.lock([LoadSpec(event_id=state.event.id)])
+                await unit_of_work.events.lock([LoadSpec(event_id=state.event.id)])
                 order.append(number)
                 await asyncio.sleep(0.1)
 
@@ -157,7 +157,7 @@ def test_a_read_can_fail() -> None:
         state = await BoxOffice(storage).initialize(3)
         storage.fault = failing(Step.READ, Unavailable())
         with pytest.raises(Unavailable):
-            await storage.reads.facts(state.event.id, 0, 10)
+            await storage.event_queries.facts(state.event.id, 0, 10)
         with pytest.raises(Unavailable):
             async with storage.snapshot():
                 pass

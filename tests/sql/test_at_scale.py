@@ -78,10 +78,10 @@ def storage(container: Container) -> SqlStorage:
 
 async def read_everything(storage: SqlStorage) -> None:
     """Every read, with all that it may be asked for."""
-    reads = storage.reads
+    reads = storage
     place = EventKey(crowded.starts_at(40_001), crowded.event_id(40_001))
     without_start = EventKey(None, crowded.event_id(60_000))
-    await reads.events_by_id([crowded.event_id(number) for number in range(1, 100)])
+    await reads.event_queries.events_by_id([crowded.event_id(number) for number in range(1, 100)])
     for after in (None, place, without_start):
         for wanted in (
             EventFilter(statuses=PUBLIC),
@@ -97,26 +97,26 @@ async def read_everything(storage: SqlStorage) -> None:
                 for q in ("o", "zz", "jazz", crowded.name(77_777), IN_NO_EVENT, "q" * 200)
             ),
         ):
-            await reads.events(wanted, after, 50)
-    await reads.event_of(LAST_IN_FIRST)
-    await reads.booking(LAST_IN_FIRST)
+            await reads.event_queries.events(wanted, after, 50)
+    await reads.booking_queries.event_of(LAST_IN_FIRST)
+    await reads.booking_queries.booking(LAST_IN_FIRST)
     for status in (None, BookingStatus.WAITLISTED, BookingStatus.CONFIRMED):
         for before in (None, LAST_IN_FIRST):
-            await reads.bookings_of_customer(crowded.CUSTOMER, status, before, A_PAGE)
-            await reads.bookings_of_event(FIRST, status, before, A_PAGE)
+            await reads.booking_queries.bookings_of_customer(crowded.CUSTOMER, status, before, A_PAGE)
+            await reads.booking_queries.bookings_of_event(FIRST, status, before, A_PAGE)
     for type_id in (None, FIRST_TYPE):
         for key in (None, WaitingKey(0, crowded.WAITING_FIRST - 5_000)):
-            await reads.waiting_list(FIRST, type_id, key, A_PAGE)
-    await reads.facts(FIRST, 0, A_PAGE)
-    await reads.payments(LAST_IN_FIRST)
-    await reads.open_payments(NOW, 10)
-    await reads.lapsing_events(NOW, 10)
-    await reads.user_by_email("ann@example.org")
+            await reads.booking_queries.waiting_list(FIRST, type_id, key, A_PAGE)
+    await reads.event_queries.facts(FIRST, 0, A_PAGE)
+    await reads.payment_queries.payments(LAST_IN_FIRST)
+    await reads.payment_queries.open_payments(NOW, 10)
+    await reads.event_queries.lapsing_events(NOW, 10)
+    await reads.account_queries.user_by_email("ann@example.org")
     for user in (None, new_id()):
-        await reads.users(user, A_PAGE)
-        await reads.unsettled_events(user, A_PAGE)
-    await reads.revocations(NOW - timedelta(minutes=15))
-    await reads.accounts([AccountKey(new_id(), new_id()), AccountKey(new_id())])
+        await reads.account_queries.users(user, A_PAGE)
+        await reads.event_queries.unsettled_events(user, A_PAGE)
+    await reads.account_queries.revocations(NOW - timedelta(minutes=15))
+    await reads.account_queries.accounts([AccountKey(new_id(), new_id()), AccountKey(new_id())])
 
 
 async def take_the_booking_path(container: Container) -> None:
@@ -136,7 +136,7 @@ async def take_the_booking_path(container: Container) -> None:
         await book(Book(booking_id=new_id(), event_id=event_id, actor=Actor(new_id())))
     booking = await book(Book(booking_id=new_id(), event_id=FIRST, actor=Actor(new_id())))
     await cancel(Cancel(event_id=FIRST, booking_id=booking.id, actor=Actor(booking.customer_id)))
-    confirmed = await container.storage().reads.booking(crowded.booking_id(1))
+    confirmed = await container.storage().booking_queries.booking(crowded.booking_id(1))
     assert confirmed is not None
     await cancel(Cancel(event_id=FIRST, booking_id=confirmed.booking.id, actor=Actor(confirmed.booking.customer_id)))
     await container.promote_from_waitlist()(FIRST)
@@ -174,18 +174,18 @@ async def test_a_page_of_events_costs_what_it_shows(
     storage: SqlStorage, url: str, q: str | None, after: EventKey | None
 ) -> None:
     with recording(storage) as sent:
-        await storage.reads.events(EventFilter(statuses=PUBLIC, q=q), after, 50)
+        await storage.event_queries.events(EventFilter(statuses=PUBLIC, q=q), after, 50)
     assert await costs(storage, url, sent) < 4_000
 
 
 async def test_cancelled_events_that_are_hidden_cost_nothing(storage: SqlStorage, url: str) -> None:
     for viewer_id in (None, new_id(), crowded.organizer_id(1)):
         with recording(storage) as sent:
-            page = await storage.reads.events(replace(CANCELLED, viewer_id=viewer_id), None, 50)
+            page = await storage.event_queries.events(replace(CANCELLED, viewer_id=viewer_id), None, 50)
         assert len(page.events) == 50
         assert await costs(storage, url, sent) < 4_000
     with recording(storage) as sent:
-        page = await storage.reads.events(replace(CANCELLED, q="o"), None, 50)
+        page = await storage.event_queries.events(replace(CANCELLED, q="o"), None, 50)
     assert page.next is not None
     assert await costs(storage, url, sent) < 12 * SECOND_LOOK
 
@@ -193,7 +193,7 @@ async def test_cancelled_events_that_are_hidden_cost_nothing(storage: SqlStorage
 async def test_a_text_that_is_nowhere_costs_a_bounded_number_of_rows(storage: SqlStorage, url: str) -> None:
     wanted = EventFilter(statuses=PUBLIC, q=IN_NO_EVENT)
     with recording(storage) as sent:
-        page = await storage.reads.events(wanted, None, 50)
+        page = await storage.event_queries.events(wanted, None, 50)
     assert page.events == []
     assert page.next is not None
     assert await costs(storage, url, sent) < 12 * SECOND_LOOK
@@ -201,10 +201,10 @@ async def test_a_text_that_is_nowhere_costs_a_bounded_number_of_rows(storage: Sq
 
 async def test_a_search_that_goes_on_comes_to_the_end(storage: SqlStorage) -> None:
     wanted = EventFilter(statuses=PUBLIC, q=IN_NO_EVENT)
-    page = await storage.reads.events(wanted, None, 50)
+    page = await storage.event_queries.events(wanted, None, 50)
     pages = 1
     while page.next is not None:
-        page = await storage.reads.events(wanted, page.next, 50)
+        page = await storage.event_queries.events(wanted, page.next, 50)
         pages += 1
         assert page.events == []
     assert 1 < pages < crowded.EVENTS / SECOND_LOOK
@@ -212,7 +212,7 @@ async def test_a_search_that_goes_on_comes_to_the_end(storage: SqlStorage) -> No
 
 async def test_a_place_costs_the_same_behind_hundreds_of_thousands(storage: SqlStorage, url: str) -> None:
     with recording(storage) as sent:
-        found = await storage.reads.booking(LAST_IN_FIRST)
+        found = await storage.booking_queries.booking(LAST_IN_FIRST)
     assert found is not None
     assert found.booking.place is not None
     assert crowded.WAITING_FIRST - found.booking.place.position <= 1, "one more may have been promoted"
@@ -221,7 +221,7 @@ async def test_a_place_costs_the_same_behind_hundreds_of_thousands(storage: SqlS
 
 async def test_places_at_the_end_of_many_lists_cost_a_few_rows_each(storage: SqlStorage, url: str) -> None:
     with recording(storage) as sent:
-        found = await storage.reads.bookings_of_customer(crowded.CUSTOMER, None, None, A_PAGE)
+        found = await storage.booking_queries.bookings_of_customer(crowded.CUSTOMER, None, None, A_PAGE)
     places = [each.place for each in found if each.place is not None]
     assert places.count(Place(crowded.WAITING, crowded.WAITING - 1)) == crowded.LISTS
     assert await costs(storage, url, sent) < 500 * (crowded.LISTS + 1)
@@ -229,6 +229,8 @@ async def test_places_at_the_end_of_many_lists_cost_a_few_rows_each(storage: Sql
 
 async def test_a_page_deep_in_a_waiting_list_costs_what_it_shows(storage: SqlStorage, url: str) -> None:
     with recording(storage) as sent:
-        found = await storage.reads.waiting_list(FIRST, None, WaitingKey(0, crowded.WAITING_FIRST - 5_000), A_PAGE)
+        found = await storage.booking_queries.waiting_list(
+            FIRST, None, WaitingKey(0, crowded.WAITING_FIRST - 5_000), A_PAGE
+        )
     assert len(found) == A_PAGE
     assert await costs(storage, url, sent) < 1_500

@@ -55,13 +55,13 @@ async def test_what_changes_fewer_rows_than_it_should_is_not_committed(any_stora
     command = Cancel(event_id=state.event.id, actor=Actor(booking.customer_id), booking_id=booking.id)
     async with any_storage.begin() as unit_of_work:
         needs = LoadSpec(event_id=state.event.id, booking_id=booking.id, settles=True)
-        ((_, inventory),) = (await unit_of_work.inventories.lock([needs])).items()
+        ((_, inventory),) = (await unit_of_work.events.lock([needs])).items()
         by_hand = f"UPDATE bookings SET status = 'expired' WHERE id = x'{booking.id.hex}'"
         await unit_of_work._transaction.send([Statement(by_hand)])
-        await unit_of_work.inventories.save([cancel(replace(inventory, bookings=(booking,)), command, NOW)], new_id())
+        await unit_of_work.events.save([cancel(replace(inventory, bookings=(booking,)), command, NOW)], new_id())
         with pytest.raises(Conflict):
             await unit_of_work.commit()
-    found = await office.reads.booking(booking.id)
+    found = await office.storage.booking_queries.booking(booking.id)
     assert found is not None
     assert found.booking.status is BookingStatus.CONFIRMED
     assert (await office.read(state)).ticket_types[0].taken == 1
@@ -75,9 +75,9 @@ async def test_what_was_saved_is_there_for_what_is_asked_next(any_storage: SqlSt
     command = booking_command(state)
     async with any_storage.begin() as unit_of_work:
         needs = LoadSpec(event_id=state.event.id, customer_id=command.actor.user_id)
-        ((_, inventory),) = (await unit_of_work.inventories.lock([needs])).items()
+        ((_, inventory),) = (await unit_of_work.events.lock([needs])).items()
         decision = book(inventory, command, NOW)
-        await unit_of_work.inventories.save([decision], new_id())
+        await unit_of_work.events.save([decision], new_id())
         (ticket_type,) = state.ticket_types
-        lines = await unit_of_work.inventories.lines([WaitingListQuery(ticket_type.id, None, 10)])
+        lines = await unit_of_work.events.lines([WaitingListQuery(ticket_type.id, None, 10)])
     assert [each.id for each in lines[ticket_type.id].head] == [command.booking_id]

@@ -35,7 +35,7 @@ async def test_a_cancelled_transaction_gives_the_lock_back(sqlite_storage: SqlSt
 
     async def work() -> None:
         async with storage.begin() as unit_of_work:
-            await unit_of_work.inventories.lock([LoadSpec(event_id=state.event.id)])
+            await unit_of_work.events.lock([LoadSpec(event_id=state.event.id)])
 
     kept = []
     for turns in range(MOMENTS):
@@ -48,7 +48,7 @@ async def test_a_cancelled_transaction_gives_the_lock_back(sqlite_storage: SqlSt
         # Held on to as a log or an error's report would, with every frame and statement in it.
         kept.append(task)
         async with storage.begin() as unit_of_work:
-            await unit_of_work.inventories.lock([LoadSpec(event_id=state.event.id)])
+            await unit_of_work.events.lock([LoadSpec(event_id=state.event.id)])
 
 
 def test_closing_waits_for_what_was_interrupted(sqlite_url: str) -> None:

@@ -37,26 +37,28 @@ ENDLESS: Final = (
 Ask = Callable[[Reads, EventState], Awaitable[object]]
 
 LISTS: Final[dict[str, Ask]] = {
-    "events": lambda reads, _: reads.events(EventFilter(statuses=PUBLIC), None, 50),
-    "search": lambda reads, _: reads.events(EventFilter(statuses=PUBLIC, q="zzzz"), None, 50),
-    "own bookings": lambda reads, _: reads.bookings_of_customer(new_id(), None, None, 50),
-    "bookings": lambda reads, state: reads.bookings_of_event(state.event.id, BookingStatus.WAITLISTED, None, 50),
-    "waiting list": lambda reads, state: reads.waiting_list(state.event.id, None, WaitingKey(0, 1), 50),
-    "changes": lambda reads, state: reads.facts(state.event.id, 0, 50),
-    "users": lambda reads, _: reads.users(None, 50),
-    "more users": lambda reads, _: reads.users(new_id(), 50),
+    "events": lambda reads, _: reads.event_queries.events(EventFilter(statuses=PUBLIC), None, 50),
+    "search": lambda reads, _: reads.event_queries.events(EventFilter(statuses=PUBLIC, q="zzzz"), None, 50),
+    "own bookings": lambda reads, _: reads.booking_queries.bookings_of_customer(new_id(), None, None, 50),
+    "bookings": lambda reads, state: reads.booking_queries.bookings_of_event(
+        state.event.id, BookingStatus.WAITLISTED, None, 50
+    ),
+    "waiting list": lambda reads, state: reads.booking_queries.waiting_list(state.event.id, None, WaitingKey(0, 1), 50),
+    "changes": lambda reads, state: reads.event_queries.facts(state.event.id, 0, 50),
+    "users": lambda reads, _: reads.account_queries.users(None, 50),
+    "more users": lambda reads, _: reads.account_queries.users(new_id(), 50),
 }
 OTHERS: Final[dict[str, Ask]] = {
-    "status": lambda reads, state: reads.events_by_id([state.event.id]),
-    "booking": lambda reads, _: reads.booking(new_id()),
-    "event of a booking": lambda reads, _: reads.event_of(new_id()),
-    "accounts": lambda reads, _: reads.accounts([AccountKey(new_id(), new_id())]),
-    "account": lambda reads, _: reads.user_by_email("ann@example.org"),
-    "revocations": lambda reads, _: reads.revocations(NOW - timedelta(minutes=1)),
-    "payments": lambda reads, _: reads.payments(new_id()),
-    "open payments": lambda reads, _: reads.open_payments(NOW, 10),
-    "lapsing": lambda reads, _: reads.lapsing_events(NOW, 10),
-    "unsettled": lambda reads, _: reads.unsettled_events(None, 10),
+    "status": lambda reads, state: reads.event_queries.events_by_id([state.event.id]),
+    "booking": lambda reads, _: reads.booking_queries.booking(new_id()),
+    "event of a booking": lambda reads, _: reads.booking_queries.event_of(new_id()),
+    "accounts": lambda reads, _: reads.account_queries.accounts([AccountKey(new_id(), new_id())]),
+    "account": lambda reads, _: reads.account_queries.user_by_email("ann@example.org"),
+    "revocations": lambda reads, _: reads.account_queries.revocations(NOW - timedelta(minutes=1)),
+    "payments": lambda reads, _: reads.payment_queries.payments(new_id()),
+    "open payments": lambda reads, _: reads.payment_queries.open_payments(NOW, 10),
+    "lapsing": lambda reads, _: reads.event_queries.lapsing_events(NOW, 10),
+    "unsettled": lambda reads, _: reads.event_queries.unsettled_events(None, 10),
 }
 
 
@@ -74,14 +76,14 @@ async def test_what_a_list_needs_is_asked_by_its_own_connections(
     any_storage: SqlStorage, state: EventState, name: str
 ) -> None:
     with recording(any_storage) as sent:
-        await {**LISTS, **OTHERS}[name](any_storage.reads, state)
+        await {**LISTS, **OTHERS}[name](any_storage, state)
     assert {each.pool for each in sent} == {"listing" if name in LISTS else "reading"}
 
 
 async def test_the_longest_lines_are_a_list_as_well(any_storage: SqlStorage) -> None:
     """They are found by a walk over all ticket types."""
     with recording(any_storage) as sent:
-        await any_storage.figures.longest_waiting_lists(5)
+        await any_storage.statistics.longest_waiting_lists(5)
     assert {each.pool for each in sent} == {"listing"}
 
 
@@ -90,14 +92,14 @@ async def test_lists_that_never_end_keep_nothing_else_waiting(any_storage: SqlSt
     async with AsyncExitStack() as stack:
         for _ in range(mysql.LISTS_AT_ONCE):
             stack.push_async_callback((await any_storage._listing.connect()).close)
-        assert any_storage.figures.connections()["listing"].in_use == mysql.LISTS_AT_ONCE
+        assert any_storage.statistics.connections()["listing"].in_use == mysql.LISTS_AT_ONCE
         for ask in OTHERS.values():
-            await ask(any_storage.reads, state)
+            await ask(any_storage, state)
         await BoxOffice(any_storage).book(state)
         for ask in LISTS.values():
             with pytest.raises(Unavailable, match="Too many requests"):
-                await ask(any_storage.reads, state)
-    await LISTS["events"](any_storage.reads, state)
+                await ask(any_storage, state)
+    await LISTS["events"](any_storage, state)
 
 
 async def test_a_crowd_of_lists_takes_only_its_own_connections(
@@ -112,8 +114,8 @@ async def test_a_crowd_of_lists_takes_only_its_own_connections(
 
     async def crowd(ask: Ask) -> None:
         while crowding:
-            await ask(storage.reads, state)
-            for pool, connections in storage.figures.connections().items():
+            await ask(storage, state)
+            for pool, connections in storage.statistics.connections().items():
                 most[pool] = max(most[pool], connections.in_use)
 
     async with asyncio.timeout(120):

@@ -230,14 +230,14 @@ async def test_a_database_from_before_payments_is_brought_along(empty_url: str) 
     storage = SqlStorage.from_url(empty_url)
     await storage.check_ready()
     office = BoxOffice(storage)
-    state = (await storage.reads.events_by_id([inventory.event.id]))[inventory.event.id]
+    state = (await storage.event_queries.events_by_id([inventory.event.id]))[inventory.event.id]
     assert state is not None
     assert (state.event, state.ticket_types) == (inventory.event, inventory.ticket_types)
     for booking in bookings:
-        found = await storage.reads.booking(booking.id)
+        found = await storage.booking_queries.booking(booking.id)
         assert found is not None
         assert replace(found.booking, place=None) == replace(booking, place=None)
-    assert [fact.seq for fact in await storage.reads.facts(state.event.id, 0, 99)] == [1, 2, 3, 4, 5, 6]
+    assert [fact.seq for fact in await storage.event_queries.facts(state.event.id, 0, 99)] == [1, 2, 3, 4, 5, 6]
     assert (await VerifyPromises(storage, AtNow())()).breaches == []
     on_sale = EventFilter(statuses=frozenset({EventStatus.ON_SALE}))
     for wanted in (
@@ -245,9 +245,9 @@ async def test_a_database_from_before_payments_is_brought_along(empty_url: str) 
         replace(on_sale, q="\u0390"),
         replace(on_sale, q="\u0390", organizer_id=state.event.organizer_id),
     ):
-        page = await storage.reads.events(wanted, None, 9)
+        page = await storage.event_queries.events(wanted, None, 9)
         assert [each.event.id for each in page.events] == [state.event.id]
-    waiting = await storage.reads.booking(bookings[2].id)
+    waiting = await storage.booking_queries.booking(bookings[2].id)
     assert waiting is not None
     assert waiting.booking.place == Place(1, 0)
 
@@ -307,7 +307,7 @@ async def test_what_is_cancelled_was_on_sale_if_its_facts_say_so(empty_url: str)
     await on(empty_url, write)
     await upgrade(empty_url)
     storage = SqlStorage.from_url(empty_url)
-    states = await storage.reads.events_by_id(list(found.values()))
+    states = await storage.event_queries.events_by_id(list(found.values()))
     shown = {name for name, event_id in found.items() if states[event_id].event.was_published}
     assert shown == {"on sale", "paused", "completed", "cancelled", "cancelled later"}
     assert (await VerifyPromises(storage, AtNow())()).breaches == []

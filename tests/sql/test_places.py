@@ -27,18 +27,20 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def all_places(storage: SqlStorage, state: EventState, bookings: list[Booking]) -> dict[UUID, Place | None]:
     """What every way to ask for a place tells, which has to be the same."""
-    reads = storage.reads
-    listed = {each.id: each.place for each in await reads.bookings_of_event(state.event.id, None, None, 200)}
+    reads = storage
+    listed = {
+        each.id: each.place for each in await reads.booking_queries.bookings_of_event(state.event.id, None, None, 200)
+    }
     for each in bookings:
-        found = await reads.booking(each.id)
+        found = await reads.booking_queries.booking(each.id)
         assert found is not None
-        (own,) = await reads.bookings_of_customer(each.customer_id, None, None, 5)
+        (own,) = await reads.booking_queries.bookings_of_customer(each.customer_id, None, None, 5)
         assert found.booking.place == own.place == listed[each.id]
     ordinals = {each.id: each.ordinal for each in state.ticket_types}
     after, page = None, None
     line: list[Booking] = []
     while page is None or page:
-        page = await reads.waiting_list(state.event.id, None, after, 4)
+        page = await reads.booking_queries.waiting_list(state.event.id, None, after, 4)
         line += page
         if page:
             after = WaitingKey(ordinals[page[-1].ticket_type_id], page[-1].queue_number or 0)
@@ -128,10 +130,10 @@ async def test_a_booking_that_leaves_before_its_place_is_read_is_read_again(
         return list(await read_written(*arguments))
 
     monkeypatch.setattr(booking_queries, "read_written", with_a_cancellation)
-    found = await any_storage.reads.booking(first.id)
+    found = await any_storage.booking_queries.booking(first.id)
     assert found is not None
     assert (found.booking.status, found.booking.place) == ("confirmed", None)
-    listed = await any_storage.reads.bookings_of_event(state.event.id, None, None, 9)
+    listed = await any_storage.booking_queries.bookings_of_event(state.event.id, None, None, 9)
     assert [(each.status, each.place) for each in listed if not is_waiting(each)] == [
         ("confirmed", None),
         ("cancelled", None),
@@ -139,7 +141,7 @@ async def test_a_booking_that_leaves_before_its_place_is_read_is_read_again(
     ]
     assert leaving == []
     leaving.append(second)
-    assert await any_storage.reads.waiting_list(state.event.id, None, None, 9) == []
+    assert await any_storage.booking_queries.waiting_list(state.event.id, None, None, 9) == []
 
 
 async def test_what_many_places_have_in_common_is_asked_once(any_storage: SqlStorage) -> None:

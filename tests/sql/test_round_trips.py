@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from boxoffice.adapters.sql.schema.types import Result, Statement
 from boxoffice.adapters.sql.storage import SqlStorage
-from boxoffice.application.ports.idempotency import Answer, Key, StoredResponse
+from boxoffice.application.ports.idempotency import Key, Response, StoredResponse
 from boxoffice.application.ports.loading import ExpiredHoldsQuery, LoadSpec, WaitingListQuery
 from boxoffice.application.ports.queries import EventFilter
 from boxoffice.domain.booking import Booking
@@ -68,31 +68,31 @@ async def book_together(storage: SqlStorage, states: list[EventState], *, keyed:
     async with storage.begin() as unit_of_work:
         commands = [booking_command(state) for state in states]
         needs = [LoadSpec(event_id=each.event_id, customer_id=each.actor.user_id) for each in commands]
-        found = await unit_of_work.inventories.lock(needs)
+        found = await unit_of_work.events.lock(needs)
         if keys:
-            assert await unit_of_work.inventories.remembered(keys) == {}
+            assert await unit_of_work.events.stored_responses(keys) == {}
         decisions = []
         for command in commands:
             decision = book(found[command.event_id], command, NOW)
             found[command.event_id] = decision.inventory
             decisions.append(decision)
-        await unit_of_work.inventories.save(decisions, new_id())
+        await unit_of_work.events.save(decisions, new_id())
         if keys:
-            answer = Answer(status=201, body=b"{}" * 500)
+            answer = Response(b"{}" * 500)
             answers = [StoredResponse(key=key, fingerprint=bytes(32), answer=answer) for key in keys]
-            await unit_of_work.inventories.remember(answers, NOW)
+            await unit_of_work.events.store_responses(answers, NOW)
         await unit_of_work.commit()
 
 
 async def start_together(storage: SqlStorage, bookings: Sequence[Booking]) -> list[Payment]:
     async with storage.begin() as unit_of_work:
         needs = [LoadSpec(event_id=each.event_id, booking_id=each.id, payments=True) for each in bookings]
-        ((_, inventory),) = (await unit_of_work.inventories.lock(needs)).items()
+        ((_, inventory),) = (await unit_of_work.events.lock(needs)).items()
         decisions = []
         for booking in bookings:
             decisions.append(start_payment(replace(inventory, bookings=(booking,)), payment_command(booking), NOW))
             inventory = decisions[-1].inventory
-        await unit_of_work.inventories.save(decisions, new_id())
+        await unit_of_work.events.save(decisions, new_id())
         await unit_of_work.commit()
     return [decision.outcome.payment for decision in decisions]
 
@@ -100,24 +100,22 @@ async def start_together(storage: SqlStorage, bookings: Sequence[Booking]) -> li
 async def settle_together(storage: SqlStorage, charges: Sequence[Payment]) -> None:
     async with storage.begin() as unit_of_work:
         needs = [LoadSpec(event_id=each.event_id, booking_id=each.booking_id, payments=True) for each in charges]
-        ((_, seen),) = (await unit_of_work.inventories.lock(needs)).items()
+        ((_, seen),) = (await unit_of_work.events.lock(needs)).items()
         inventory, decisions = seen, []
         for charge in charges:
             inventory = replace(inventory, bookings=seen.bookings, payments=seen.payments)
             decisions.append(settle_payment(inventory, settling_command(charge), NOW))
             inventory = decisions[-1].inventory
-        await unit_of_work.inventories.save(decisions, new_id())
+        await unit_of_work.events.save(decisions, new_id())
         await unit_of_work.commit()
 
 
 async def cancel_together(storage: SqlStorage, bookings: list[Booking]) -> int:
     async with storage.begin() as unit_of_work:
         needs = [LoadSpec(event_id=each.event_id, booking_id=each.id, settles=True) for each in bookings]
-        found = await unit_of_work.inventories.lock(needs)
+        found = await unit_of_work.events.lock(needs)
         types = {each.id for inventory in found.values() for each in inventory.ticket_types}
-        lines = await unit_of_work.inventories.lines(
-            [WaitingListQuery(each, None, len(bookings) + 1) for each in types]
-        )
+        lines = await unit_of_work.events.lines([WaitingListQuery(each, None, len(bookings) + 1) for each in types])
         decisions = []
         for booking in bookings:
             inventory = replace(found[booking.event_id], lines={**lines, **found[booking.event_id].lines})
@@ -125,7 +123,7 @@ async def cancel_together(storage: SqlStorage, bookings: list[Booking]) -> int:
             decision = cancel(inventory, command, NOW)
             found[booking.event_id] = replace(decision.inventory, bookings=inventory.bookings)
             decisions.append(decision)
-        await unit_of_work.inventories.save(decisions, new_id())
+        await unit_of_work.events.save(decisions, new_id())
         await unit_of_work.commit()
     return sum(decision.promoted for decision in decisions)
 
@@ -173,9 +171,7 @@ async def test_looking_for_lapsed_holds(any_storage: SqlStorage, office: BoxOffi
     states = [await office.initialize(1) for _ in range(events)]
     with round_trips(any_storage) as sent:
         async with any_storage.begin() as unit_of_work:
-            await unit_of_work.inventories.expired_holds(
-                [ExpiredHoldsQuery(state.event.id, NOW, 500) for state in states]
-            )
+            await unit_of_work.events.expired_holds([ExpiredHoldsQuery(state.event.id, NOW, 500) for state in states])
     assert len([each for each in sent if not each.startswith("BEGIN")]) == 1, sent
 
 
@@ -203,19 +199,19 @@ async def test_reads_are_one_statement_each_and_one_for_places(any_storage: SqlS
     reads, event_id = office.reads, state.event.id
     on_sale = EventFilter(statuses=frozenset({state.event.status}))
     for statements, ask in (
-        (1, reads.events_by_id([event_id])),
-        (1, reads.booking(confirmed.id)),
-        (2, reads.booking(waiting.id)),
-        (1, reads.bookings_of_customer(confirmed.customer_id, None, None, 10)),
-        (2, reads.bookings_of_event(event_id, None, None, 10)),
+        (1, reads.event_queries.events_by_id([event_id])),
+        (1, reads.booking_queries.booking(confirmed.id)),
+        (2, reads.booking_queries.booking(waiting.id)),
+        (1, reads.booking_queries.bookings_of_customer(confirmed.customer_id, None, None, 10)),
+        (2, reads.booking_queries.bookings_of_event(event_id, None, None, 10)),
         # The ticket types that somebody waits for are asked first.
-        (3, reads.waiting_list(event_id, None, None, 10)),
-        (1, reads.events(on_sale, None, 10)),
-        (2, reads.events(replace(on_sale, q="jaz"), None, 10)),
-        (3, reads.events(replace(on_sale, q="jazz"), None, 10)),
-        (1, reads.payments(confirmed.id)),
-        (1, reads.open_payments(NOW + timedelta(days=1), 10)),
-        (1, reads.lapsing_events(NOW + timedelta(days=1), 10)),
+        (3, reads.booking_queries.waiting_list(event_id, None, None, 10)),
+        (1, reads.event_queries.events(on_sale, None, 10)),
+        (2, reads.event_queries.events(replace(on_sale, q="jaz"), None, 10)),
+        (3, reads.event_queries.events(replace(on_sale, q="jazz"), None, 10)),
+        (1, reads.payment_queries.payments(confirmed.id)),
+        (1, reads.payment_queries.open_payments(NOW + timedelta(days=1), 10)),
+        (1, reads.event_queries.lapsing_events(NOW + timedelta(days=1), 10)),
     ):
         with recording(any_storage) as sent:
             await ask
@@ -234,7 +230,7 @@ async def test_what_customers_have_already_is_asked_for_once(
         needs = [LoadSpec(event_id=state.event.id, customer_id=each, whole=whole) for each in customer_ids]
         with round_trips(any_storage) as sent:
             async with any_storage.begin() as unit_of_work:
-                found = (await unit_of_work.inventories.lock(needs))[state.event.id]
+                found = (await unit_of_work.events.lock(needs))[state.event.id]
         assert len([each for each in sent if not each.startswith("BEGIN")]) == trips, sent
         assert {each.id for each in found.of_customers} == {each.id for each in booked}
         assert {each.id for each in found.bookings} == ({each.id for each in booked} if whole else set())

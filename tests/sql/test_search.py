@@ -19,9 +19,9 @@ PUBLIC: Final = frozenset({EventStatus.ON_SALE, EventStatus.PAUSED})
 
 async def pages(storage: SqlStorage, wanted: EventFilter, limit: int) -> list[EventPage]:
     """The whole list, page by page."""
-    found = [await storage.reads.events(wanted, None, limit)]
+    found = [await storage.event_queries.events(wanted, None, limit)]
     while found[-1].next is not None:
-        found.append(await storage.reads.events(wanted, found[-1].next, limit))
+        found.append(await storage.event_queries.events(wanted, found[-1].next, limit))
     return found
 
 

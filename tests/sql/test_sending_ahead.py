@@ -50,7 +50,7 @@ class _Watched:
 
 
 async def _locked(unit_of_work: UnitOfWork, state: EventState) -> Inventory:
-    return (await unit_of_work.inventories.lock([LoadSpec(event_id=state.event.id)]))[state.event.id]
+    return (await unit_of_work.events.lock([LoadSpec(event_id=state.event.id)]))[state.event.id]
 
 
 def _decided(inventory: Inventory, *commands: Book) -> list[Decision[Any]]:
@@ -73,10 +73,10 @@ async def test_others_are_decided_while_the_first_are_written(any_storage: SqlSt
         way = _Watched(any_storage)
         way.gate.clear()
         first, second = _decided(inventory, booking_command(state), booking_command(state))
-        await unit_of_work.inventories.save([first], new_id(), more_follow=True)
+        await unit_of_work.events.save([first], new_id(), more_follow=True)
         assert len(way.begun) == 1, "on its way"
         assert way.done == [], "and nobody waits for it"
-        committing = asyncio.gather(unit_of_work.inventories.save([second], new_id()), unit_of_work.commit())
+        committing = asyncio.gather(unit_of_work.events.save([second], new_id()), unit_of_work.commit())
         way.gate.set()
         await committing
     assert way.begun == way.done, "one after the other"
@@ -92,9 +92,9 @@ async def test_what_could_not_be_written_is_told_before_anything_is_committed(an
         inventory = await _locked(unit_of_work, state)
         way = _Watched(any_storage)
         (decision,) = _decided(inventory, booking_command(state))
-        await unit_of_work.inventories.save([decision], new_id(), more_follow=True)
+        await unit_of_work.events.save([decision], new_id(), more_follow=True)
         # The same booking once more.
-        await unit_of_work.inventories.save([decision], new_id(), more_follow=True)
+        await unit_of_work.events.save([decision], new_id(), more_follow=True)
         for _ in range(2):
             with pytest.raises(Conflict):
                 await unit_of_work.commit()
@@ -109,7 +109,7 @@ async def test_whoever_goes_without_waiting_leaves_nothing_behind(any_storage: S
     async with any_storage.begin() as unit_of_work:
         inventory = await _locked(unit_of_work, state)
         way.gate.clear()
-        await unit_of_work.inventories.save(_decided(inventory, booking_command(state)), new_id(), more_follow=True)
+        await unit_of_work.events.save(_decided(inventory, booking_command(state)), new_id(), more_follow=True)
     way.gate.set()
     assert await _taken(office, state) == 0
     assert any_storage._writing.in_use == 0
@@ -126,7 +126,7 @@ async def test_a_failure_that_nobody_looked_at_is_told_to_nobody(any_storage: Sq
     async with any_storage.begin() as unit_of_work:
         inventory = await _locked(unit_of_work, state)
         again = replace(booking_command(state), booking_id=booking.id)
-        await unit_of_work.inventories.save(_decided(inventory, again), new_id(), more_follow=True)
+        await unit_of_work.events.save(_decided(inventory, again), new_id(), more_follow=True)
         ahead = unit_of_work._transaction._ahead
         assert ahead is not None
         await asyncio.wait([ahead])

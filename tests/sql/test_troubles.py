@@ -46,9 +46,9 @@ async def test_different_events_do_not_wait_for_each_other(mysql_storage: SqlSto
     # In a small table a scan is cheaper than looking up; it must not be taken all the same.
     states = [await office.initialize(3) for _ in range(3)]
     async with mysql_storage.begin() as unit_of_work:
-        await unit_of_work.inventories.lock([LoadSpec(event_id=states[1].event.id)])
+        await unit_of_work.events.lock([LoadSpec(event_id=states[1].event.id)])
         async with mysql_storage.begin() as other:
-            await other.inventories.lock([LoadSpec(event_id=states[0].event.id), LoadSpec(event_id=states[2].event.id)])
+            await other.events.lock([LoadSpec(event_id=states[0].event.id), LoadSpec(event_id=states[2].event.id)])
         await office.book(states[0])
 
 
@@ -59,9 +59,9 @@ async def test_a_deadlock_is_to_be_retried(mysql_storage: SqlStorage) -> None:
 
     async def lock(first: UUID, second: UUID) -> None:
         async with mysql_storage.begin() as unit_of_work:
-            await unit_of_work.inventories.lock([LoadSpec(event_id=first)])
+            await unit_of_work.events.lock([LoadSpec(event_id=first)])
             await both_locked.wait()
-            await unit_of_work.inventories.lock([LoadSpec(event_id=second)])
+            await unit_of_work.events.lock([LoadSpec(event_id=second)])
 
     results = await asyncio.gather(lock(*ids), lock(*reversed(ids)), return_exceptions=True)
     assert [type(result) for result in results if result is not None] == [Retryable]
@@ -76,12 +76,10 @@ async def test_waiting_too_long_for_a_lock_is_unavailable_and_rolled_back(mysql_
         async with mysql_storage.begin() as other:
             await other.users.add(user)
             await other._transaction.rows(text("SELECT 1"))
-            await other.inventories.lock(
-                [LoadSpec(event_id=each) for each in (free.event.id, state.event.id, new_id())]
-            )
+            await other.events.lock([LoadSpec(event_id=each) for each in (free.event.id, state.event.id, new_id())])
 
     async with mysql_storage.begin() as unit_of_work:
-        await unit_of_work.inventories.lock([LoadSpec(event_id=state.event.id)])
+        await unit_of_work.events.lock([LoadSpec(event_id=state.event.id)])
         with pytest.raises(Locked) as caught:
             await wait_too_long()
     assert caught.value.event_ids == {state.event.id}
@@ -109,7 +107,7 @@ async def test_a_connection_lost_before_commit_is_to_be_retried(mysql_storage: S
         async with mysql_storage.begin() as unit_of_work:
             connection_id = await scalar(unit_of_work, "SELECT CONNECTION_ID()")
             mariadb.execute(mysql_url, f"KILL {connection_id}")
-            await unit_of_work.inventories.lock([LoadSpec(event_id=state.event.id)])
+            await unit_of_work.events.lock([LoadSpec(event_id=state.event.id)])
 
     with pytest.raises(Retryable):
         await lose()
@@ -182,9 +180,9 @@ async def test_a_connection_lost_during_commit_leaves_the_outcome_unknown(
             await lose()
         hangs_up.clear()
         async with storage.begin() as unit_of_work:
-            happened = await unit_of_work.inventories.holds({state.event.id: state.event.last_seq + 1}, mark)
+            happened = await unit_of_work.events.was_committed({state.event.id: state.event.last_seq + 1}, mark)
         await storage.close()
-    assert happened is (await mysql_storage.reads.booking(command.booking_id) is not None)
+    assert happened is (await mysql_storage.booking_queries.booking(command.booking_id) is not None)
 
 
 async def test_a_server_that_is_not_there_is_unavailable(unused_port: int) -> None:
@@ -192,7 +190,7 @@ async def test_a_server_that_is_not_there_is_unavailable(unused_port: int) -> No
     with pytest.raises(Unavailable):
         await storage.check_ready()
     with pytest.raises(Unavailable):
-        await storage.reads.events_by_id([new_id()])
+        await storage.event_queries.events_by_id([new_id()])
     with pytest.raises(Unavailable):
         async with storage.begin():
             pass
@@ -210,7 +208,7 @@ async def test_a_server_that_hangs_up_as_it_answers_is_unavailable(monkeypatch: 
     with pytest.raises(Unavailable):
         await storage.check_ready()
     with pytest.raises(Unavailable):
-        await storage.reads.events_by_id([new_id()])
+        await storage.event_queries.events_by_id([new_id()])
     with pytest.raises(Unavailable):
         async with storage.begin():
             pass
@@ -302,20 +300,20 @@ async def test_a_payment_that_nobody_would_ask_about_is_a_conflict(
     office = BoxOffice(any_storage)
     booking = await office.book(await office.initialize(3, price=Money(1, "EUR"), payment_window_minutes=5))
     await office.start_payment(booking)
-    begun = await office.reads.payments(booking.id)
+    begun = await office.storage.payment_queries.payments(booking.id)
 
     async def forget_to_ask() -> None:
         async with any_storage.begin() as unit_of_work:
             needs = LoadSpec(event_id=booking.event_id)
-            inventory = (await unit_of_work.inventories.lock([needs]))[booking.event_id]
+            inventory = (await unit_of_work.events.lock([needs]))[booking.event_id]
             changed = tuple(replace(each, **broken) for each in begun)
             decision = Decision(inventory=inventory, outcome=None, changed_payments=changed)
-            await unit_of_work.inventories.save([decision], new_id())
+            await unit_of_work.events.save([decision], new_id())
             await unit_of_work.commit()
 
     with pytest.raises(Conflict):
         await forget_to_ask()
-    assert await office.reads.payments(booking.id) == begun
+    assert await office.storage.payment_queries.payments(booking.id) == begun
 
 
 async def test_payments_of_another_event_stray(any_storage: SqlStorage) -> None:

@@ -85,7 +85,7 @@ async def send(server: MailServer, *letters: Email, **options: Any) -> None:
         for each in letters or (letter(),):
             await carrier.send(each, NOW)
     finally:
-        await carrier.rest()
+        await carrier.close_idle()
 
 
 class TestLetters:
@@ -261,8 +261,8 @@ class TestRefusals:
             await carrier.send(letter(), NOW)
         server.refuses = None
         await carrier.send(letter(), NOW)
-        await carrier.rest()
-        await carrier.rest()
+        await carrier.close_idle()
+        await carrier.close_idle()
         assert (len(server.taken), server.connections) == (1, 2)
 
 

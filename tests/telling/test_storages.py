@@ -63,7 +63,7 @@ class EmailSender:
     async def send(self, letter: Email, now: datetime) -> None:
         raise AssertionError
 
-    async def rest(self) -> None:
+    async def close_idle(self) -> None:
         """Nothing to let go of."""
 
 
