@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.application.world import World
+from tests.application.fake_app import FakeApp
 
 
 @pytest.fixture
-def world() -> World:
+def app() -> FakeApp:
     """A process of its own with an empty storage."""
-    return World()
+    return FakeApp()

@@ -1,21 +1,24 @@
-"""Allowances: what a user may use in a day of what is kept for long."""
+"""Bounds on what a user stores: live events, new events in a day, and stored responses."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from boxoffice.adapters.memory import MemoryStorage
 from boxoffice.application.events.initialize_event import InitializeEvent
 from boxoffice.application.limits.allowances import ANSWER_OVERHEAD, Allowance
 from boxoffice.application.ports.idempotency import IdempotentRequest, Key, Replayed, Response
 from boxoffice.domain.decisions.book import Book
-from boxoffice.domain.decisions.organize import Edit, Initialize, general_admission
-from boxoffice.domain.event import EventChanges, EventDetails, EventStatus
-from boxoffice.domain.refusals import NotAllowed, TooManyRequests
+from boxoffice.domain.event import EventStatus
+from boxoffice.domain.refusals import NotAllowed, TooManyEvents, TooManyRequests
 from boxoffice.domain.user import Organizers
 
-from .world import ANA, BEN, NOW, ORGANIZER, World
+from .fake_app import ANA, BEN, NOW, FakeApp
 
+DRAFT, ON_SALE, PAUSED, COMPLETED, CANCELLED = EventStatus
 DAY = timedelta(days=1)
 
 
@@ -35,7 +38,7 @@ def test_what_is_used_up_comes_back_evenly() -> None:
     allowance.check("ana", NOW + 7 * DAY)
 
 
-def test_a_clock_that_is_set_back_gives_nothing_back_and_takes_nothing() -> None:
+def test_a_clock_that_is_set_back_changes_nothing() -> None:
     allowance = Allowance(2)
     allowance.use("ana", 1, NOW)
     allowance.check("ana", NOW - DAY)
@@ -44,7 +47,7 @@ def test_a_clock_that_is_set_back_gives_nothing_back_and_takes_nothing() -> None
         allowance.check("ana", NOW - DAY)
 
 
-def test_what_is_remembered_is_bounded() -> None:
+def test_the_number_of_subjects_is_bounded() -> None:
     allowance = Allowance(1, most_subjects=2)
     for subject in ("ana", "ben", "ana", "cleo"):
         allowance.use(subject, 1, NOW)
@@ -54,57 +57,72 @@ def test_what_is_remembered_is_bounded() -> None:
             allowance.check(subject, NOW)
 
 
-def initialization(world: World) -> Initialize:
-    """One more event."""
-    return Initialize(
-        event_id=world.ids.new(),
-        actor=ORGANIZER,
-        details=EventDetails(name="Jazz night"),
-        ticket_types=((world.ids.new(), general_admission(2)),),
-        currency="EUR",
-        status=EventStatus.DRAFT,
-    )
-
-
-async def test_a_user_initializes_so_many_events_in_a_day_even_if_they_are_cancelled() -> None:
-    world = World()
-    initialize_event = InitializeEvent(world.turnstile, allowance=Allowance(2))
-    for _ in range(2):
-        event_id = (await initialize_event(initialization(world))).event.id
-        cancelled = EventChanges(status=EventStatus.CANCELLED)
-        await world.change_event(Edit(event_id=event_id, actor=ORGANIZER, changes=cancelled))
-    with pytest.raises(TooManyRequests):
-        await initialize_event(initialization(world))
-    world.clock.time += timedelta(hours=12)
-    await initialize_event(initialization(world))
-
-
-async def test_an_event_that_is_refused_uses_nothing() -> None:
-    world = World()
-    allowance = Allowance(1)
+async def test_a_user_initializes_a_bounded_number_of_events_in_a_day_even_if_they_are_cancelled(app: FakeApp) -> None:
+    allowance = Allowance(2)
     with pytest.raises(NotAllowed):
-        await InitializeEvent(world.turnstile, Organizers.GRANTED, allowance=allowance)(initialization(world))
-    await InitializeEvent(world.turnstile, allowance=allowance)(initialization(world))
-
-
-async def test_answers_are_kept_up_to_so_many_bytes_for_each_user() -> None:
-    world = World(answers=Allowance(ANSWER_OVERHEAD + 100))
-    first, second, third = [await world.event() for _ in range(3)]
-
-    def once(text: str, actor: Any = ANA) -> IdempotentRequest[Any]:
-        def render(_: Any) -> Response:
-            return Response(b"x" * 99)
-
-        return IdempotentRequest(key=Key(actor.user_id, text), fingerprint=b"", render=render)
-
-    async def book(event_id: Any, key: IdempotentRequest[Any] | None, actor: Any = ANA) -> Any:
-        return await world.book_ticket(Book(booking_id=world.ids.new(), event_id=event_id, actor=actor), key)
-
-    await book(first, once("1"))
-    await book(second, once("2"))
+        await InitializeEvent(app.turnstile, Organizers.GRANTED, allowance=allowance)(app.initialization())
+    initialize_event = InitializeEvent(app.turnstile, allowance=allowance)
+    for _ in range(2):
+        event_id = (await initialize_event(app.initialization())).event.id
+        await app.edit(event_id, status=CANCELLED)
     with pytest.raises(TooManyRequests):
-        await book(third, once("3"))
+        await initialize_event(app.initialization())
+    app.clock.time += timedelta(hours=12)
+    await initialize_event(app.initialization())
+
+
+async def test_responses_are_stored_up_to_a_number_of_bytes_for_each_user() -> None:
+    app = FakeApp(MemoryStorage(), answers=Allowance(ANSWER_OVERHEAD + 100))
+    first, second, third = [await app.event() for _ in range(3)]
+
+    async def book(event_id: UUID, text: str | None, actor: Any = ANA) -> Any:
+        answer = Response(b"x" * 99)
+        key: IdempotentRequest[Any] | None = None
+        if text is not None:
+            key = IdempotentRequest(key=Key(actor.user_id, text), fingerprint=b"", render=lambda _: answer)
+        return await app.book_ticket(Book(booking_id=app.ids.new(), event_id=event_id, actor=actor), key)
+
+    await book(first, "1")
+    await book(second, "2")
+    with pytest.raises(TooManyRequests):
+        await book(third, "3")
     with pytest.raises(Replayed):
-        await book(first, once("1"))
-    await book(third, once("3", BEN), BEN)
+        await book(first, "1")
+    await book(third, "3", BEN)
     assert (await book(third, None)).status == "confirmed"
+
+
+@pytest.fixture
+def three(app: FakeApp) -> InitializeEvent:
+    """Initializes events for organizers who have three live ones at most."""
+    return InitializeEvent(app.turnstile, most_live_events=3)
+
+
+@pytest.mark.parametrize("over", [COMPLETED, CANCELLED])
+async def test_drafts_and_events_on_sale_or_paused_count_as_live(
+    app: FakeApp, three: InitializeEvent, over: EventStatus
+) -> None:
+    paused = (await three(app.initialization())).event.id
+    await app.edit(paused, status=PAUSED)
+    await three(app.initialization(status=DRAFT))
+    await three(app.initialization())
+    with pytest.raises(TooManyEvents):
+        await three(app.initialization())
+    await three(app.initialization(actor=ANA))
+    await app.edit(paused, status=over)
+    await three(app.initialization())
+    with pytest.raises(TooManyEvents):
+        await three(app.initialization())
+
+
+async def test_live_events_of_the_same_transaction_count(app: FakeApp, three: InitializeEvent) -> None:
+    calls = [three(app.initialization()) for _ in range(5)]
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert [isinstance(each, TooManyEvents) for each in results] == [False] * 3 + [True] * 2
+    (first, *_) = [each.event.id for each in results if not isinstance(each, BaseException)]
+    results = await asyncio.gather(
+        *(three(app.initialization()), app.edit(first, status=CANCELLED)),
+        *(three(app.initialization()) for _ in range(2)),
+        return_exceptions=True,
+    )
+    assert [isinstance(each, TooManyEvents) for each in results] == [True, False, False, True]

@@ -1,7 +1,9 @@
-"""Places are shared fairly: work waits for one piece of each other caller's at most."""
+"""Fair queue: work waits for one piece of work of each other caller at most."""
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,7 +14,7 @@ from boxoffice.application.limits.fair_queue import FairQueue, TooManyWait
 
 
 class Pool:
-    """Places whose work waits until a test lets it end, and in which order it began."""
+    """A queue whose work ends when a test lets it. It records in which order work began."""
 
     def __init__(self, places: int = 1, **limits: Any) -> None:
         bounds = {"most": 99, "most_of_origin": 99, "most_of_subject": 99} | limits
@@ -44,7 +46,7 @@ class Pool:
 
 
 def refused(task: "asyncio.Task[Hashable]") -> bool:
-    """Whether others would still be served; it was refused at once."""
+    """Whether the refusal is for a share; it came at once."""
     assert task.done()
     error = task.exception()
     assert isinstance(error, TooManyWait)
@@ -69,14 +71,29 @@ async def test_each_bound_is_kept_and_what_ended_makes_room() -> None:
     assert not refused(await pool.ask("c", 1)), "of all"
     await pool.end(*tasks)
     await pool.end(await pool.ask("a", 1), await pool.ask("a", 1), await pool.ask("b", 1))
-    assert not pool.queue._of_origin, "nothing is kept of those who are gone"
-    assert not pool.queue._of_subject
-    assert not pool.queue._running
-    assert not pool.queue._waiting
 
 
-async def test_a_turn_that_comes_to_a_cancelled_caller_goes_to_the_next() -> None:
-    """The work before it ends in the turn of the event loop in which its caller is cancelled."""
+async def test_a_caller_without_work_is_forgotten() -> None:
+    class Origin:
+        pass
+
+    async def work(origin: Origin) -> "weakref.ref[Origin]":
+        pool = Pool()
+        await pool.end(await pool.ask(origin, origin))
+        pools.append(pool)
+        return weakref.ref(origin)
+
+    pools: list[Pool] = []
+    origin = await work(Origin())
+    pools[0].began.clear()
+    await asyncio.sleep(0)
+    gc.collect()
+    assert origin() is None
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_the_turn_of_a_cancelled_caller_goes_to_the_next(is_first: bool) -> None:
+    """The work before ends in the same iteration of the event loop, just before or just after the cancellation."""
     under_way: list[asyncio.Future[Any]] = []
 
     def start(_: Callable[[], Any]) -> "asyncio.Future[Any]":
@@ -87,18 +104,19 @@ async def test_a_turn_that_comes_to_a_cancelled_caller_goes_to_the_next() -> Non
     first, cancelled, last = (asyncio.create_task(queue.run(int, origin=each, subject=None)) for each in "abc")
     await asyncio.sleep(0)
     under_way[0].set_result(1)
-    cancelled.cancel()
+    if is_first:
+        cancelled.cancel()
+    else:
+        asyncio.get_running_loop().call_soon(cancelled.cancel)
     assert await first == 1
     with pytest.raises(asyncio.CancelledError):
         await cancelled
     assert len(under_way) == 2
     under_way[1].set_result(3)
     assert await last == 3
-    assert not queue._of_origin
-    assert not queue._waiting
 
 
-async def test_nobody_takes_the_last_places_where_some_are_spared() -> None:
+async def test_with_spares_no_origin_takes_more_places_than_it_leaves() -> None:
     pool = Pool(8, spares=True)
     greedy = [await pool.ask("greedy") for _ in range(20)]
     await pool.have_begun(4)
@@ -110,7 +128,7 @@ async def test_nobody_takes_the_last_places_where_some_are_spared() -> None:
     assert set(await pool.end(third, *greedy, *second)) == {"greedy", "second", "third"}
 
 
-async def test_a_caller_who_gives_up_while_waiting_makes_room_and_does_nothing() -> None:
+async def test_a_caller_who_is_cancelled_while_waiting_makes_room() -> None:
     pool = Pool(most_of_origin=2)
     first, second = await pool.ask("a", 1), await pool.ask("a", 2)
     second.cancel()
@@ -121,25 +139,7 @@ async def test_a_caller_who_gives_up_while_waiting_makes_room_and_does_nothing()
     assert pool.began == [("a", 1), ("a", 3)]
 
 
-async def test_a_caller_who_gives_up_as_the_turn_comes_gives_the_place_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    pool = Pool()
-    first, second, third = [await pool.ask(origin) for origin in "abc"]
-    has_ended = pool.queue._has_ended
-
-    def has_ended_and_gone(waiting: Any) -> None:
-        has_ended(waiting)
-        if waiting.origin == "a":
-            second.cancel()
-
-    monkeypatch.setattr(pool.queue, "_has_ended", has_ended_and_gone)
-    await pool.end(first)
-    await pool.end(third)
-    with pytest.raises(asyncio.CancelledError):
-        await second
-    assert pool.began == ["a", "c"]
-
-
-async def test_a_place_is_taken_until_its_work_has_ended_even_if_the_caller_is_gone() -> None:
+async def test_a_place_is_taken_until_its_work_has_ended_even_if_the_caller_was_cancelled() -> None:
     pool = Pool(most_of_origin=1)
     gone = await pool.ask("a")
     await pool.have_begun(1)
@@ -151,11 +151,4 @@ async def test_a_place_is_taken_until_its_work_has_ended_even_if_the_caller_is_g
     assert pool.began == ["a"]
     pool.may_end.release()
     await pool.end(other)
-    await pool.end(await pool.ask("a"))
-
-
-async def test_what_the_work_raises_is_raised() -> None:
-    pool = Pool()
-    with pytest.raises(ZeroDivisionError):
-        await pool.queue.run(lambda: 1 // 0, origin="a", subject=None)
     await pool.end(await pool.ask("a"))

@@ -1,4 +1,4 @@
-"""Mails: made of facts, sent while they are true, again where the server was not there, once otherwise."""
+"""Mails: made of facts, sent while they are true, retried while the mail server is away."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -11,29 +11,27 @@ from boxoffice.application.background.send_mails import (
     LONGEST_ROUND,
     PIECE,
     TURN,
-    WINDOW,
     Mailed,
     SendMails,
 )
 from boxoffice.application.ports.errors import Conflict, OutcomeUnknown, Unavailable
 from boxoffice.application.ports.notifications import Email, Refused, Undeliverable
-from boxoffice.application.ports.storage import UnitOfWork
 from boxoffice.application.retrying_transaction import in_transaction
 from boxoffice.domain.booking import Booking, BookingStatus
 from boxoffice.domain.event import EventStatus
-from boxoffice.domain.mails import LATEST, RETRY_AFTER, Mail, MailKind
+from boxoffice.domain.mails import RETRY_AFTER, Mail, MailKind
 from boxoffice.domain.user import Actor, User
 from boxoffice.domain.values.money import Money
-from tests.application.world import ANA, BEN, NOW, World, customer
+from tests.application.fake_app import ANA, BEN, NOW, FakeApp, customer
 
 PRICE = Money(1_000, "EUR")
 
 
-class ToldPostman:
-    """Does what it is told, and notes what it sent."""
+class FakePostman:
+    """Records what it sent; a test makes it fail or take its time."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, app: FakeApp) -> None:
+        self._app = app
         self.sent: list[Email] = []
         self.asked = 0
         self.rests = 0
@@ -42,7 +40,7 @@ class ToldPostman:
 
     async def send(self, letter: Email, now: datetime) -> None:
         self.asked += 1
-        self._world.clock.time += self.takes
+        self._app.clock.time += self.takes
         if self.fails is not None:
             raise self.fails
         self.sent.append(letter)
@@ -51,54 +49,54 @@ class ToldPostman:
         self.rests += 1
 
     @property
-    def told(self) -> list[tuple[MailKind, UUID]]:
+    def kinds(self) -> list[tuple[MailKind, UUID]]:
         return [(letter.mail.kind, letter.customer.id) for letter in self.sent]
 
 
 class Desk:
     """A box office that sends mails."""
 
-    def __init__(self, world: World, postman: ToldPostman | None = None) -> None:
-        self.world = world
-        self.postman = postman or ToldPostman(world)
-        self.send = SendMails(world.storage, self.postman, world.clock, world.ids, jitter=lambda: 0.5)
+    def __init__(self, app: FakeApp, postman: FakePostman | None = None) -> None:
+        self.app = app
+        self.postman = postman or FakePostman(app)
+        self.send = SendMails(app.storage, self.postman, app.clock, app.ids, jitter=lambda: 0.5)
 
-    async def open(self) -> None:
-        """Switch mails on."""
-        await self.send()
-
-    async def account(self, actor: Actor) -> User:
-        user = User(
-            id=actor.user_id, name="Ann", email=f"{actor.user_id}@example.org", password_hash="", created_at=NOW
-        )
-
-        async def add(unit_of_work: UnitOfWork) -> None:
-            await unit_of_work.users.add(user)
-
-        await in_transaction(self.world.storage, add)
-        return user
+    async def account(self, actor: Actor) -> None:
+        email = f"{actor.user_id}@example.org"
+        user = User(id=actor.user_id, name="Ann", email=email, password_hash="", created_at=NOW)
+        await in_transaction(self.app.storage, lambda unit_of_work: unit_of_work.users.add(user))
 
     async def queue(self) -> list[Mail]:
-        return await self.world.storage.notification_queries.due_mails(NOW + timedelta(days=1_000), 1_000)
+        return await self.app.storage.notification_queries.due_mails(NOW + timedelta(days=1_000), 1_000)
+
+    async def unread(self) -> int:
+        """How many events have facts that were not looked through."""
+        return len((await self.app.storage.notification_queries.news(None, 10)).events)
 
     async def line(self, *, price: Money | None = None, minutes: int | None = None) -> tuple[UUID, Booking, Booking]:
         """An event with one ticket, which Ana has and Ben waits for."""
-        event_id = await self.world.event(1, price=price, payment_window_minutes=minutes)
+        event_id = await self.app.event(1, price=price, payment_window_minutes=minutes)
         for actor in (ANA, BEN):
             await self.account(actor)
-        return event_id, await self.world.book(event_id, ANA), await self.world.book(event_id, BEN)
+        return event_id, await self.app.book(event_id, ANA), await self.app.book(event_id, BEN)
+
+    async def promotion(self) -> Booking:
+        """Ben's booking, just promoted."""
+        _, first, second = await self.line()
+        await self.app.cancel(first)
+        return second
 
 
 @pytest.fixture
-async def desk(world: World) -> Desk:
-    desk = Desk(world)
-    await desk.open()
+async def desk(app: FakeApp) -> Desk:
+    """A box office that has begun to send mails."""
+    desk = Desk(app)
+    await desk.send()
     return desk
 
 
-async def test_whoever_is_promoted_hears_of_it_once(desk: Desk) -> None:
-    _, first, second = await desk.line()
-    await desk.world.cancel(first)
+async def test_a_promoted_customer_gets_one_mail(desk: Desk) -> None:
+    second = await desk.promotion()
     assert await desk.send() == Mailed(is_ours=True, queued=1, sent=1)
     (letter,) = desk.postman.sent
     assert (letter.mail.kind, letter.customer.id, letter.booking.id) == (MailKind.PROMOTED, BEN.user_id, second.id)
@@ -109,82 +107,50 @@ async def test_whoever_is_promoted_hears_of_it_once(desk: Desk) -> None:
     assert desk.postman.rests == 3
 
 
-async def test_a_hold_is_reminded_of_before_it_lapses(desk: Desk) -> None:
+@pytest.mark.parametrize("is_paid", [False, True])
+async def test_a_reminder_is_sent_before_an_unpaid_hold_lapses(desk: Desk, is_paid: bool) -> None:
     _, first, second = await desk.line(price=PRICE, minutes=10)
-    await desk.world.cancel(first)
+    await desk.app.cancel(first)
     await desk.send()
-    assert desk.postman.told == [(MailKind.PROMOTED, BEN.user_id)]
-    desk.world.clock.time = NOW + timedelta(minutes=8)
-    await desk.send()
-    assert desk.postman.told[1:] == [(MailKind.LAPSING, BEN.user_id)]
-    await desk.send()
-    assert len(desk.postman.sent) == 2
-    assert (await desk.world.booking(second.id)).status is BookingStatus.HELD
-
-
-async def test_what_is_paid_is_reminded_of_no_more(desk: Desk) -> None:
-    _, first, _ = await desk.line(price=PRICE, minutes=10)
-    await desk.world.pay(first)
-    desk.world.clock.time = NOW + timedelta(minutes=8)
-    await desk.send()
-    assert desk.postman.asked == 0
+    assert desk.postman.kinds == [(MailKind.PROMOTED, BEN.user_id)]
+    if is_paid:
+        await desk.app.pay(second)
+    desk.app.clock.time = NOW + timedelta(minutes=8)
+    for _ in range(2):
+        await desk.send()
+    assert desk.postman.kinds[1:] == ([] if is_paid else [(MailKind.LAPSING, BEN.user_id)])
     assert await desk.queue() == []
 
 
-async def test_of_a_cancelled_event_everybody_hears(desk: Desk) -> None:
+@pytest.mark.parametrize(("status", "sent"), [(EventStatus.CANCELLED, 2), (EventStatus.COMPLETED, 0)])
+async def test_the_customers_of_a_cancelled_event_get_a_mail(desk: Desk, status: EventStatus, sent: int) -> None:
     event_id, _, _ = await desk.line()
-    await desk.world.edit(event_id, status=EventStatus.CANCELLED)
-    await desk.world.settled(event_id)
+    await desk.app.edit(event_id, status=status)
+    await desk.app.settled(event_id)
     await desk.send()
-    assert sorted(desk.postman.told) == [(MailKind.CANCELLED, ANA.user_id), (MailKind.CANCELLED, BEN.user_id)]
+    assert sorted(desk.postman.kinds) == [(MailKind.CANCELLED, each.user_id) for each in (ANA, BEN)][:sent]
+    assert await desk.queue() == []
 
 
-async def test_of_a_completed_one_nobody_does(desk: Desk) -> None:
-    event_id, _, _ = await desk.line()
-    await desk.world.edit(event_id, status=EventStatus.COMPLETED)
-    await desk.world.settled(event_id)
-    assert await desk.send() == Mailed(is_ours=True, queued=1)
-    assert desk.postman.asked == 0
-
-
-async def test_what_happened_before_they_were_switched_on_is_told_to_nobody(world: World) -> None:
-    desk = Desk(world)
-    _, first, _ = await desk.line()
-    await world.cancel(first)
+async def test_facts_from_before_mails_were_switched_on_cause_none(app: FakeApp) -> None:
+    desk = Desk(app)
+    await desk.promotion()
     assert await desk.send() == Mailed(is_ours=True)
-    after = Desk(world)
-    assert await after.send() == Mailed(is_ours=False)
-    world.clock.time += TURN
+    after = Desk(app)
+    assert await after.send() == Mailed(is_ours=False), "one process at a time has the lease"
+    app.clock.time += TURN
     assert await after.send() == Mailed(is_ours=True)
 
 
-async def test_whoever_has_no_account_here_gets_no_mail(desk: Desk) -> None:
-    event_id = await desk.world.event(1)
-    first = await desk.world.book(event_id, ANA)
-    await desk.world.book(event_id, BEN)
-    await desk.world.cancel(first)
-    assert await desk.send() == Mailed(is_ours=True, queued=1)
-    assert await desk.queue() == []
-
-
-async def test_what_is_too_old_is_not_sent(desk: Desk) -> None:
-    _, first, _ = await desk.line()
-    await desk.world.cancel(first)
-    desk.world.clock.time += LATEST + timedelta(seconds=1)
-    assert await desk.send() == Mailed(is_ours=True, queued=1)
-    assert desk.postman.asked == 0
-
-
-async def test_a_server_that_is_away_gets_it_later(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
-    _, first, _ = await desk.line()
-    await desk.world.cancel(first)
+async def test_while_the_mail_server_is_away_a_mail_is_retried(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    await desk.promotion()
     desk.postman.fails = Refused("the mail server is not there")
     assert (await desk.send()).sent == 0
     (mail,) = await desk.queue()
     assert (mail.attempts, mail.due_at) == (1, NOW + RETRY_AFTER[0])
     await desk.send()
     assert desk.postman.asked == 1
-    desk.world.clock.time = mail.due_at
+    desk.app.clock.time = mail.due_at
     desk.postman.fails = None
     assert (await desk.send()).sent == 1
     assert desk.postman.sent[0].mail.id == mail.id
@@ -193,21 +159,8 @@ async def test_a_server_that_is_away_gets_it_later(desk: Desk, caplog: pytest.Lo
     assert "@" not in caplog.text
 
 
-async def test_it_is_not_tried_for_ever(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
-    _, first, _ = await desk.line()
-    await desk.world.cancel(first)
-    desk.postman.fails = Refused("the mail server is not there")
-    for wait in (*RETRY_AFTER, timedelta(0)):
-        await desk.send()
-        desk.world.clock.time += wait
-    assert desk.postman.asked == len(RETRY_AFTER) + 1
-    assert "given up" in caplog.text
-    assert await desk.queue() == []
-
-
-async def test_what_is_refused_for_good_is_not_tried_again(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
-    _, first, _ = await desk.line()
-    await desk.world.cancel(first)
+async def test_a_mail_that_is_refused_permanently_is_not_retried(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    await desk.promotion()
     desk.postman.fails = Undeliverable("the recipient is refused (550)")
     await desk.send()
     assert await desk.queue() == []
@@ -215,11 +168,10 @@ async def test_what_is_refused_for_good_is_not_tried_again(desk: Desk, caplog: p
     assert "@" not in caplog.text
 
 
-async def test_what_was_handed_over_and_not_noted_is_sent_again_as_the_same(desk: Desk) -> None:
-    _, first, _ = await desk.line()
-    await desk.world.cancel(first)
-    # Those of the turn, of the queue, and of the note.
-    desk.world.faults.plan(Step.COMMIT, None, None, Unavailable("away"))
+async def test_a_mail_that_was_sent_and_not_recorded_is_sent_again_with_the_same_id(desk: Desk) -> None:
+    await desk.promotion()
+    # The commits of the lease, of the queue, and of the record.
+    desk.app.faults.plan(Step.COMMIT, None, None, Unavailable("away"))
     with pytest.raises(Unavailable):
         await desk.send()
     assert desk.postman.rests == 2
@@ -228,77 +180,51 @@ async def test_what_was_handed_over_and_not_noted_is_sent_again_as_the_same(desk
     assert first_letter.mail.id == second_letter.mail.id
 
 
-async def test_a_piece_that_was_kept_without_an_answer_is_kept_once(desk: Desk) -> None:
-    _, first, _ = await desk.line()
-    await desk.world.cancel(first)
-    desk.world.faults.plan(Step.COMMITTED, None, OutcomeUnknown())
-    await desk.send()
-    await desk.send()
-    assert len(desk.postman.sent) == 1
+@pytest.mark.parametrize(
+    ("step", "failure", "sent"), [(Step.COMMITTED, OutcomeUnknown(), [1, 0]), (Step.COMMIT, Conflict(), [0, 1])]
+)
+async def test_a_mail_is_queued_once(desk: Desk, step: Step, failure: Exception, sent: list[int]) -> None:
+    """Whether COMMIT was not answered, or another process has queued it."""
+    await desk.promotion()
+    desk.app.faults.plan(step, None, failure)
+    assert [(await desk.send()).sent for _ in range(2)] == sent
 
 
-async def test_what_another_one_has_looked_through_is_left_to_it(desk: Desk) -> None:
-    _, first, _ = await desk.line()
-    await desk.world.cancel(first)
-    desk.world.faults.plan(Step.COMMIT, None, Conflict())
-    assert await desk.send() == Mailed(is_ours=True)
-    assert (await desk.send()).sent == 1
-
-
-async def test_long_histories_are_looked_through_piece_by_piece(desk: Desk) -> None:
-    event_id = await desk.world.event(1)
+async def test_long_histories_are_read_in_pieces(desk: Desk) -> None:
+    event_id = await desk.app.event(1)
     await desk.account(customer(0))
-    await desk.account(customer(PIECE))
-    first = await desk.world.book(event_id, customer(0))
-    await desk.world.crowd(event_id, PIECE, first=1)
-    await desk.world.cancel(first)
+    first = await desk.app.book(event_id, customer(0))
+    await desk.app.crowd(event_id, PIECE, first=1)
+    await desk.app.cancel(first)
     assert await desk.send() == Mailed(is_ours=True, queued=1, sent=0)
-    facts = await desk.world.facts(event_id)
-    assert len(facts) > PIECE
-    assert (await desk.world.storage.notification_queries.news(None, 10)).events == []
+    assert len(await desk.app.facts(event_id)) > PIECE
+    assert await desk.unread() == 0
 
 
-async def test_a_round_comes_to_an_end(desk: Desk) -> None:
-    event_id = await desk.world.event(AT_ONCE)
+async def test_the_time_for_sending_is_bounded(desk: Desk) -> None:
+    event_id = await desk.app.event(AT_ONCE)
     for number in range(3):
         await desk.account(customer(number))
-    await desk.world.crowd(event_id, 3)
-    await desk.world.edit(event_id, status=EventStatus.CANCELLED)
-    await desk.world.settled(event_id)
+    await desk.app.crowd(event_id, 3)
+    await desk.app.edit(event_id, status=EventStatus.CANCELLED)
+    await desk.app.settled(event_id)
     desk.postman.takes = LONGEST_ROUND / 2
     assert (await desk.send()).sent == 2
     assert (await desk.send()).sent == 1
     assert LONGEST_ROUND < TURN
 
 
-async def test_looking_through_comes_to_an_end_too(desk: Desk) -> None:
+async def test_the_time_for_reading_facts_is_bounded(desk: Desk) -> None:
     for _ in range(3):
-        await desk.world.event(2)
+        await desk.app.event(2)
 
     async def slow(step: Step) -> None:
-        # One look for news, and one at the facts of an event.
+        # One read of the events with news, and one of the facts of an event.
         if step is Step.READ:
-            desk.world.clock.time += LONGEST_ROUND / 2
+            desk.app.clock.time += LONGEST_ROUND / 2
 
     for left in (2, 1, 0):
-        desk.world.storage.fault = slow
+        desk.app.storage.fault = slow
         await desk.send()
-        desk.world.storage.fault = None
-        assert len((await desk.world.storage.notification_queries.news(None, 10)).events) == left
-
-
-async def test_events_are_looked_at_by_and_by(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert WINDOW >= 1_000
-    monkeypatch.setattr("boxoffice.application.background.send_mails.WINDOW", 2)
-    for _ in range(5):
-        await desk.world.event(1)
-    for left in (3, 1, 0, 0):
-        await desk.send()
-        assert len((await desk.world.storage.notification_queries.news(None, 10)).events) == left
-
-
-async def test_one_process_at_a_time_sends(desk: Desk) -> None:
-    other = Desk(World(desk.world.storage, desk.world.ids))
-    assert await other.send() == Mailed(is_ours=False)
-    other.world.clock.time = NOW + TURN
-    assert (await other.send()).is_ours
+        desk.app.storage.fault = None
+        assert await desk.unread() == left

@@ -1,135 +1,54 @@
-"""What whoever watches the turnstile is told: each transaction once, and why others came to nothing."""
+"""What the turnstile reports to its observer: each transaction once, and why others failed."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import pytest
 
 from boxoffice.adapters.memory import Step
 from boxoffice.application.background.verify_promises import PROMISES, NoteVerdict, Verdict
 from boxoffice.application.ports.errors import Conflict, Locked, OutcomeUnknown, Retryable, Unavailable
-from boxoffice.application.ports.observability import Backlog, BatchStats, Overload, Trouble, Verified
+from boxoffice.application.ports.observability import Backlog, Trouble, Verified
 from boxoffice.application.turnstile.command_queue import ATTEMPTS
 from boxoffice.domain.booking import BookingStatus
 from boxoffice.domain.refusals import AlreadyBooked
 from boxoffice.domain.replay import Breach
-from tests.application.world import ANA, BEN, CLEO, NOW, World, customer
+from tests.application.fake_app import ANA, BEN, CLEO, NOW, FakeApp, customer
 
 
-class Watcher:
-    """Writes down what it is told."""
-
-    def __init__(self) -> None:
-        self.arrived = 0
-        self.batches: list[Sequence[object]] = []
-        self.is_inside = False
-        self.passages: list[BatchStats] = []
-        self.failures: list[tuple[Trouble, int]] = []
-        self.overloads: list[Overload] = []
-
-    def arriving(self) -> object:
-        self.arrived += 1
-        return self.arrived
-
-    def batch(self, marks: Sequence[object]) -> AbstractContextManager[object]:
-        self.batches.append(marks)
-        return self._inside()
-
-    def passed(self, passage: BatchStats) -> None:
-        assert self.is_inside
-        self.passages.append(passage)
-
-    def failed(self, trouble: Trouble, commands: int) -> None:
-        assert self.is_inside
-        self.failures.append((trouble, commands))
-
-    def overloaded(self, queue: Overload) -> None:
-        self.overloads.append(queue)
-
-    @contextmanager
-    def _inside(self) -> Iterator[None]:
-        assert not self.is_inside
-        self.is_inside = True
-        try:
-            yield
-        finally:
-            self.is_inside = False
-
-
-@pytest.fixture
-def watcher() -> Watcher:
-    return Watcher()
-
-
-@pytest.fixture
-def world(watcher: Watcher) -> World:
-    return World(observer=watcher)
-
-
-async def test_each_transaction_is_told_once_with_what_it_recorded(world: World, watcher: Watcher) -> None:
-    event_id = await world.event(2)
-    watcher.passages.clear()
-    await world.book(event_id, ANA)
-    reached, opened = world.faults.gate(Step.COMMIT)
-    first = asyncio.ensure_future(world.book(event_id, BEN))
+async def test_each_transaction_is_reported_once_with_its_decisions(app: FakeApp) -> None:
+    event_id = await app.event(2)
+    app.watcher.passages.clear()
+    await app.book(event_id, ANA)
+    reached, opened = app.faults.gate(Step.COMMIT)
+    first = asyncio.ensure_future(app.book(event_id, BEN))
     await reached.wait()
-    others = [asyncio.ensure_future(world.book(event_id, who)) for who in (CLEO, ANA, customer(1))]
+    others = [asyncio.ensure_future(app.book(event_id, who)) for who in (CLEO, ANA, customer(1))]
     await asyncio.sleep(0)
-    assert world.turnstile.waiting == 3
+    assert app.turnstile.waiting == 3
     opened.set()
     await asyncio.gather(first, *others, return_exceptions=True)
-    assert world.turnstile.waiting == 0
-    assert [passage.commands for passage in watcher.passages] == [1, 1, 3]
-    booked = [[one.status for each in passage.decisions for one in each.booked] for passage in watcher.passages]
+    assert app.turnstile.waiting == 0
+    assert [passage.commands for passage in app.watcher.passages] == [1, 1, 3]
+    booked = [[one.status for each in passage.decisions for one in each.booked] for passage in app.watcher.passages]
     assert booked == [[BookingStatus.CONFIRMED], [BookingStatus.CONFIRMED], [BookingStatus.WAITLISTED] * 2]
-    assert [list(map(type, passage.refused)) for passage in watcher.passages] == [[], [], [AlreadyBooked]]
-    assert watcher.failures == []
+    assert [list(map(type, passage.refused)) for passage in app.watcher.passages] == [[], [], [AlreadyBooked]]
+    assert app.watcher.failures == []
 
 
-async def test_a_promotion_is_told_with_the_cancellation_that_made_it(world: World, watcher: Watcher) -> None:
-    event_id = await world.event(1)
-    booking = await world.book(event_id, ANA)
-    await world.book(event_id, BEN)
-    watcher.passages.clear()
-    await world.cancel(booking)
-    (passage,) = watcher.passages
-    changes = [(change.after.status, change.is_promotion) for each in passage.decisions for change in each.changed]
-    assert changes == [(BookingStatus.CANCELLED, False), (BookingStatus.CONFIRMED, True)]
-
-
-async def test_a_batch_comes_with_the_marks_of_its_commands(world: World, watcher: Watcher) -> None:
-    event_id = await world.event(5)
-    reached, opened = world.faults.gate(Step.LOCK)
-    watcher.batches.clear()
-    watcher.arrived = 0
-    first = asyncio.ensure_future(world.book(event_id, ANA))
-    await reached.wait()
-    others = [asyncio.ensure_future(world.book(event_id, customer(each))) for each in range(3)]
-    await asyncio.sleep(0)
-    world.turnstile.settle_soon(event_id)
-    opened.set()
-    await asyncio.gather(first, *others)
-    assert watcher.batches == [[1], [2, 3, 4, None]]
-
-
-async def test_the_lock_takes_part_of_the_time(world: World, watcher: Watcher) -> None:
-    event_id = await world.event(5)
-    watcher.passages.clear()
+async def test_the_time_of_the_lock_is_part_of_the_whole(app: FakeApp) -> None:
+    event_id = await app.event(5)
+    assert [passage.lock_seconds for passage in app.watcher.passages] == [0.0], "a new event needs no lock"
+    app.watcher.passages.clear()
     loop = asyncio.get_running_loop()
-    reached, opened = world.faults.gate(Step.LOCK)
-    booking = asyncio.ensure_future(world.book(event_id, ANA))
+    reached, opened = app.faults.gate(Step.LOCK)
+    booking = asyncio.ensure_future(app.book(event_id, ANA))
     await reached.wait()
     loop.call_later(0.05, opened.set)
     await booking
-    (passage,) = watcher.passages
+    (passage,) = app.watcher.passages
     assert 0.04 < passage.lock_seconds <= passage.seconds
-
-
-async def test_an_event_that_is_new_needs_no_lock(world: World, watcher: Watcher) -> None:
-    await world.event(5)
-    assert [passage.lock_seconds for passage in watcher.passages] == [0.0]
 
 
 @pytest.mark.parametrize(
@@ -142,53 +61,41 @@ async def test_an_event_that_is_new_needs_no_lock(world: World, watcher: Watcher
         (Step.COMMIT, Conflict(), Trouble.CONFLICT),
     ],
 )
-async def test_what_is_done_again_is_told_with_its_cause(
-    world: World, watcher: Watcher, step: Step, failure: Exception, trouble: Trouble
+async def test_a_transaction_that_is_repeated_is_reported_with_its_cause(
+    app: FakeApp, step: Step, failure: Exception, trouble: Trouble
 ) -> None:
-    event_id = await world.event(5)
-    watcher.passages.clear()
-    world.faults.plan(step, failure)
-    await world.book(event_id, ANA)
-    assert watcher.failures == [(trouble, 1)]
-    assert [passage.commands for passage in watcher.passages] == [1]
-    assert [len(passage.decisions) for passage in watcher.passages] == [1]
+    event_id = await app.event(5)
+    app.watcher.passages.clear()
+    app.faults.plan(step, failure)
+    await app.book(event_id, ANA)
+    assert app.watcher.failures == [(trouble, 1)]
+    assert [passage.commands for passage in app.watcher.passages] == [1]
+    assert [len(passage.decisions) for passage in app.watcher.passages] == [1]
 
 
-async def test_a_mistake_is_told(world: World, watcher: Watcher) -> None:
-    event_id = await world.event(5)
-    world.faults.plan(Step.SAVE, ZeroDivisionError())
-    with pytest.raises(ZeroDivisionError):
-        await world.book(event_id, ANA)
-    assert watcher.failures == [(Trouble.ERROR, 1)]
+@pytest.mark.parametrize(
+    ("failures", "reported"),
+    [
+        ([ZeroDivisionError()] * 2, [Trouble.ERROR]),
+        ([Locked([UUID(int=1_000_000)])], [Trouble.LOCKED]),
+        ([Unavailable("away")], [Trouble.AWAY]),
+        ([Retryable()] * ATTEMPTS, [*[Trouble.UNDONE] * ATTEMPTS, Trouble.AWAY]),
+    ],
+    ids=["error", "locked", "away", "undone"],
+)
+async def test_a_transaction_that_fails_is_reported_with_its_cause(
+    app: FakeApp, failures: list[Exception], reported: list[Trouble]
+) -> None:
+    event_id = await app.event(5, event_id=UUID(int=1_000_000))
+    app.faults.plan(Step.LOCK, *failures)
+    with pytest.raises((ZeroDivisionError, Unavailable)):
+        await app.book(event_id, ANA)
+    assert app.watcher.failures == [(trouble, 1) for trouble in reported]
 
 
-async def test_an_event_that_somebody_holds_is_told(world: World, watcher: Watcher) -> None:
-    event_id = await world.event(5)
-    world.faults.plan(Step.LOCK, Locked([event_id]))
-    with pytest.raises(Locked):
-        await world.book(event_id, ANA)
-    assert watcher.failures == [(Trouble.LOCKED, 1)]
-
-
-async def test_a_database_that_is_away_is_told(world: World, watcher: Watcher) -> None:
-    event_id = await world.event(5)
-    world.faults.plan(Step.BEGIN, Unavailable("away"))
-    with pytest.raises(Unavailable):
-        await world.book(event_id, ANA)
-    assert watcher.failures == [(Trouble.AWAY, 1)]
-
-
-async def test_one_that_is_undone_again_and_again_is_told_as_often(world: World, watcher: Watcher) -> None:
-    event_id = await world.event(5)
-    world.faults.plan(Step.LOCK, *[Retryable()] * ATTEMPTS)
-    with pytest.raises(Unavailable):
-        await world.book(event_id, ANA)
-    assert watcher.failures == [(Trouble.UNDONE, 1)] * ATTEMPTS + [(Trouble.AWAY, 1)]
-
-
-async def test_what_became_of_each_promise_is_noted(world: World) -> None:
-    await NoteVerdict(world.storage, world.clock)(Verdict(2, 3, 4, [Breach(5, "late"), Breach(5, "later")]))
-    noted = await world.storage.statistics.verified()
+async def test_the_verdict_on_each_promise_is_stored(app: FakeApp) -> None:
+    await NoteVerdict(app.storage, app.clock)(Verdict(2, 3, 4, [Breach(5, "late"), Breach(5, "later")]))
+    noted = await app.storage.statistics.verified()
     assert noted == [Verified(promise, 2 if promise == 5 else 0, NOW) for promise in PROMISES]
 
 
@@ -197,3 +104,10 @@ async def test_what_became_of_each_promise_is_noted(world: World) -> None:
 )
 def test_a_backlog_is_as_old_as_its_oldest(since: datetime | None, age: float) -> None:
     assert Backlog(1, since).age(NOW) == age
+
+
+async def test_without_an_observer_nothing_is_reported() -> None:
+    app = FakeApp(observer=None)
+    event_id = await app.event(5)
+    app.faults.plan(Step.LOCK, Retryable())
+    assert (await app.book(event_id, ANA)).status is BookingStatus.CONFIRMED

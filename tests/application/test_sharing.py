@@ -1,4 +1,4 @@
-"""Who asks at the same moment shares a query, and never gets what was read before they asked."""
+"""Callers that ask at the same moment share a query, which begins after they asked."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,13 +10,14 @@ from boxoffice.application.turnstile.coalesced_reads import CoalescedReads
 
 
 class Source:
-    """Something to load from, slowly: each query waits to be let through."""
+    """Values to load, slowly: a test lets each query go on."""
 
     def __init__(self) -> None:
         self.values = {"a": 1, "b": 2}
         self.queries: list[list[str]] = []
         self.failures: list[BaseException] = []
         self.gate = asyncio.Semaphore(0)
+        self.read = CoalescedReads(self.load)
 
     async def load(self, keys: Sequence[str]) -> dict[str, int]:
         self.queries.append(sorted(keys))
@@ -26,89 +27,61 @@ class Source:
             raise self.failures.pop(0)
         return found
 
+    async def asked(self, *keys: str) -> "list[asyncio.Future[int | None]]":
+        """Ask for each key, and let the other tasks run."""
+        asked = [asyncio.ensure_future(self.read(key)) for key in keys]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return asked
 
-async def a_turn() -> None:
-    """Whoever is ready goes on."""
-    for _ in range(5):
-        await asyncio.sleep(0)
 
-
-async def test_who_asks_while_a_query_runs_shares_the_next_one() -> None:
+async def test_callers_that_ask_during_a_query_share_the_next_one() -> None:
     source = Source()
-    read = CoalescedReads(source.load)
-    first = read("a")
-    await a_turn()
+    first = await source.asked("a")
     source.values["a"] = 7
-    later = [read(key) for key in ("a", "b", "a", "c")]
-    await a_turn()
+    later = await source.asked("a", "b", "a", "c")
     assert source.queries == [["a"]]
     source.gate.release()
-    assert await first == 1
+    assert await first[0] == 1
     source.gate.release()
     assert await asyncio.gather(*later) == [7, 2, 7, None], "read after they had asked"
     assert source.queries == [["a"], ["a", "b", "c"]]
 
 
-async def test_who_leaves_takes_nobody_along() -> None:
+@pytest.mark.parametrize("failure", [None, Unavailable("away")])
+async def test_a_cancelled_caller_changes_nothing_for_the_others(failure: Exception | None) -> None:
     source = Source()
-    read = CoalescedReads(source.load)
-    leaving, staying = (read("a") for _ in range(2))
-    await a_turn()
+    leaving, staying = await source.asked("a", "a")
     leaving.cancel()
+    if failure is not None:
+        source.failures.append(failure)
     source.gate.release()
-    assert await staying == 1
-    with pytest.raises(asyncio.CancelledError):
-        await leaving
+    results = await asyncio.gather(leaving, staying, return_exceptions=True)
+    assert [type(each) for each in results] == [asyncio.CancelledError, int if failure is None else Unavailable]
 
 
-async def test_when_the_database_is_away_all_are_told_at_once() -> None:
+@pytest.mark.parametrize(
+    ("failure", "second"), [(Unavailable("away"), Unavailable), (ZeroDivisionError(), int)], ids=["away", "error"]
+)
+async def test_a_failure_is_for_its_own_query_and_an_absent_database_for_all(
+    failure: Exception, second: type[object]
+) -> None:
     source = Source()
-    read = CoalescedReads(source.load)
-    first = read("a")
-    await a_turn()
-    behind = read("b")
-    await a_turn()
-    source.failures.append(Unavailable("away"))
+    first, behind = [*await source.asked("a"), *await source.asked("b")]
+    source.failures.append(failure)
     source.gate.release()
-    told = await asyncio.gather(first, behind, return_exceptions=True)
-    assert [str(each) for each in told] == ["away", "away"]
-    assert source.queries == [["a"]]
     source.gate.release()
-    assert await read("b") == 2, "and whoever asks then is served again"
+    results = await asyncio.gather(first, behind, return_exceptions=True)
+    assert [type(each) for each in results] == [type(failure), second]
+    source.gate.release()
+    assert await source.read("b") == 2
 
 
-async def test_a_mistake_of_ours_fails_those_it_is_about() -> None:
+async def test_a_cancelled_query_fails_its_callers() -> None:
     source = Source()
-    read = CoalescedReads(source.load)
-    first = read("a")
-    await a_turn()
-    behind = read("b")
-    await a_turn()
-    source.failures.append(ZeroDivisionError())
-    source.gate.release()
-    source.gate.release()
-    told = await asyncio.gather(first, behind, return_exceptions=True)
-    assert [type(each) for each in told] == [ZeroDivisionError, int]
-
-
-async def test_nobody_waits_for_a_query_that_was_cancelled() -> None:
-    source = Source()
-    read = CoalescedReads(source.load)
     source.failures.append(asyncio.CancelledError())
     source.gate.release()
     with pytest.raises(Unavailable):
-        await read("a")
+        await source.read("a")
     source.gate.release()
-    assert await read("a") == 1
-
-
-async def test_who_has_left_is_told_of_no_failure() -> None:
-    source = Source()
-    read = CoalescedReads(source.load)
-    leaving, staying = (read("a") for _ in range(2))
-    await a_turn()
-    leaving.cancel()
-    source.failures.append(Unavailable("away"))
-    source.gate.release()
-    told = await asyncio.gather(leaving, staying, return_exceptions=True)
-    assert [type(each) for each in told] == [asyncio.CancelledError, Unavailable]
+    assert await source.read("a") == 1

@@ -1,4 +1,4 @@
-"""Checking the promises: an honest history passes, and whatever is tampered with is told."""
+"""Checking the promises: a correct history passes, and every tampering is found."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,164 +14,145 @@ from boxoffice.application.ports.idempotency import Key, Response, StoredRespons
 from boxoffice.application.ports.queries import Snapshot
 from boxoffice.application.ports.storage import Storage
 from boxoffice.domain.booking import Booking, BookingStatus, PaymentStatus
-from boxoffice.domain.decisions.cancel import Cancel
 from boxoffice.domain.event import EventStatus, TicketTypeSpec
-from boxoffice.domain.payment import ChargeStatus, Payment, PaymentKind
+from boxoffice.domain.payment import ChargeStatus, PaymentKind
 from boxoffice.domain.user import Actor
 from boxoffice.domain.values.money import Money
 
-from .world import ANA, BEN, CLEO, World
+from .fake_app import ANA, BEN, CLEO, FakeApp
 
 TYPES = (TicketTypeSpec(name="Stalls", total_tickets=3), TicketTypeSpec(name="Balcony", total_tickets=5))
+AT_ONCE = (
+    "boxoffice.application.background.verify_promises.ROWS_AT_ONCE",
+    "boxoffice.application.background.verify_promises.EVENTS_AT_ONCE",
+)
+CONFIRMED, WAITLISTED = BookingStatus.CONFIRMED, BookingStatus.WAITLISTED
 
 
-async def verdict(world: World) -> Verdict:
-    """What checking everything says."""
-    return await VerifyPromises(world.storage, world.clock)()
+async def verdict(app: FakeApp, progress: Callable[[Verdict], None] | None = None) -> Verdict:
+    return await VerifyPromises(app.storage, app.clock)(progress)
 
 
-async def busy_world(policy: str = "strict") -> World:
-    """Three have the stalls, one waits for two tickets, somebody cancelled."""
-    world = World()
-    event_id = await world.event(types=TYPES, waiting_list_policy=policy)
-    stalls = (await world.state(event_id)).ticket_types[0].id
-    first = await world.book(event_id, ANA, 2, stalls)
-    await world.book(event_id, BEN, 2, stalls)
-    await world.cancel(first)
-    await world.book(event_id, CLEO, 2, stalls)
-    return world
+async def busy_app(policy: str = "strict") -> FakeApp:
+    """Ana cancelled, Ben has two of the three stalls, and Cleo waits for two tickets."""
+    app = FakeApp()
+    event_id = await app.event(types=TYPES, waiting_list_policy=policy)
+    stalls, _ = await app.type_ids(event_id)
+    first = await app.book(event_id, ANA, 2, stalls)
+    await app.book(event_id, BEN, 2, stalls)
+    await app.cancel(first)
+    await app.book(event_id, CLEO, 2, stalls)
+    return app
 
 
-async def test_an_honest_history_breaks_no_promise() -> None:
-    world = await busy_world()
-    found = await verdict(world)
-    assert found.breaches == []
-    assert (found.events, found.bookings, found.facts) == (1, 3, 6)
+async def test_a_correct_history_breaks_no_promise(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await verdict(FakeApp()) == Verdict(0, 0, 0, [])
+    app = await busy_app()
+    found = await verdict(app)
+    assert (found.events, found.bookings, found.facts, found.breaches) == (1, 3, 6, [])
     assert all(found.of(promise) == [] for promise in PROMISES)
-
-
-async def test_progress_tells_what_was_looked_at_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("boxoffice.application.background.verify_promises.ROWS_AT_ONCE", 2)
-    world = await busy_world()
-    told: list[Verdict] = []
-    await VerifyPromises(world.storage, world.clock)(told.append)
-    assert [(each.events, each.bookings, each.facts) for each in told] == [(1, 0, 6), (1, 2, 6), (1, 3, 6)]
-
-
-async def test_an_empty_box_office_breaks_no_promise() -> None:
-    assert await verdict(World()) == Verdict(0, 0, 0, [])
-
-
-async def test_more_than_one_look_reads_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("boxoffice.application.background.verify_promises.ROWS_AT_ONCE", 2)
-    monkeypatch.setattr("boxoffice.application.background.verify_promises.EVENTS_AT_ONCE", 1)
-    world = await busy_world()
-    await world.event(2)
-    found = await verdict(world)
+    monkeypatch.setattr(AT_ONCE[0], 2)
+    monkeypatch.setattr(AT_ONCE[1], 1)
+    progress: list[Verdict] = []
+    await verdict(app, progress.append)
+    assert [(each.events, each.bookings, each.facts) for each in progress] == [(1, 0, 6), (1, 2, 6), (1, 3, 6)]
+    await app.event(2)
+    found = await verdict(app)
     assert (found.events, found.bookings, found.facts, found.breaches) == (2, 3, 7, [])
 
 
-def a_booking(world: World, status: BookingStatus) -> Booking:
-    """One that stands so."""
-    return next(booking for booking in world.storage._tables.bookings.values() if booking.status is status)
+def put_booking(app: FakeApp, is_meant: BookingStatus | Actor, **changes: Any) -> Booking:
+    """Change the stored booking with this status, or of this customer."""
+    bookings = app.tables.bookings
+    booking = next(each for each in bookings.values() if is_meant in (each.status, Actor(each.customer_id)))
+    bookings[booking.id] = replace(booking, **changes)
+    return booking
 
 
-def put_booking(world: World, stands: BookingStatus, **changes: Any) -> None:
-    """Change a stored booking behind everybody's back."""
-    booking = a_booking(world, stands)
-    world.storage._tables.bookings[booking.id] = replace(booking, **changes)
-
-
-def put_ticket_type(world: World, **changes: Any) -> None:
-    """Change the stored stalls behind everybody's back."""
-    (types,) = world.storage._tables.ticket_types.values()
+def put_ticket_type(app: FakeApp, **changes: Any) -> None:
+    """Change the stored stalls."""
+    (types,) = app.tables.ticket_types.values()
     stalls = next(iter(types.values()))
     types[stalls.id] = replace(stalls, **changes)
 
 
-def put_event(world: World, **changes: Any) -> None:
-    """Change the stored event behind everybody's back."""
-    ((event_id, event),) = world.storage._tables.events.items()
-    world.storage._tables.events[event_id] = replace(event, **changes)
+def put_event(app: FakeApp, **changes: Any) -> None:
+    """Change the stored event."""
+    ((event_id, event),) = app.tables.events.items()
+    app.tables.events[event_id] = replace(event, **changes)
 
 
-def put_facts(world: World, change: Callable[[list[Any]], None]) -> None:
-    """Change the history."""
-    (facts,) = world.storage._tables.facts.values()
+def put_facts(app: FakeApp, change: Callable[[list[Any]], object]) -> None:
+    """Change the stored facts."""
+    (facts,) = app.tables.facts.values()
     change(facts)
 
 
-def forget_place(world: World) -> None:
-    """Take somebody out of the line."""
-    for line in world.storage._tables.lines.values():
+def clear_waiting_lists(app: FakeApp) -> None:
+    """Remove all places."""
+    for line in app.tables.lines.values():
         line.clear()
 
 
-def book_twice(world: World) -> None:
-    """Somebody has two live bookings."""
-    booking = a_booking(world, BookingStatus.CONFIRMED)
-    other = world.ids.new()
-    world.storage._tables.bookings[other] = replace(booking, id=other)
+def book_twice(app: FakeApp) -> None:
+    """Give a customer two live bookings."""
+    booking = put_booking(app, CONFIRMED)
+    other = app.ids.new()
+    app.tables.bookings[other] = replace(booking, id=other)
 
 
 @pytest.mark.parametrize(
     ("promise", "tamper"),
     [
-        (1, lambda world: put_ticket_type(world, taken=1)),
-        (1, lambda world: put_ticket_type(world, total_tickets=1)),
-        (1, lambda world: put_ticket_type(world, waiting=0)),
-        (1, lambda world: put_ticket_type(world, waiting_tickets=9)),
-        (1, lambda world: put_booking(world, BookingStatus.WAITLISTED, quantity=3)),
+        (1, lambda app: put_ticket_type(app, taken=1)),
+        (1, lambda app: put_ticket_type(app, total_tickets=1)),
+        (1, lambda app: put_ticket_type(app, waiting=0)),
+        (1, lambda app: put_ticket_type(app, waiting_tickets=9)),
+        (1, lambda app: put_booking(app, WAITLISTED, quantity=3)),
         (3, book_twice),
-        (4, lambda world: put_facts(world, lambda facts: facts.append(replace(facts[3], seq=7)))),
-        (6, lambda world: put_ticket_type(world, total_tickets=4)),
-        (7, lambda world: put_booking(world, BookingStatus.WAITLISTED, status=BookingStatus.CONFIRMED)),
-        (7, lambda world: put_booking(world, BookingStatus.CONFIRMED, updated_at=world.clock.time + timedelta(1))),
-        (7, lambda world: put_facts(world, lambda facts: facts.pop(1))),
-        (7, lambda world: put_facts(world, lambda facts: facts.pop())),
-        (7, lambda world: put_event(world, status=EventStatus.PAUSED)),
-        (7, forget_place),
+        (4, lambda app: put_facts(app, lambda facts: facts.append(replace(facts[3], seq=7)))),
+        # The waiting booking is made to have come before the one that got the last tickets.
+        (5, lambda app: put_facts(app, lambda facts: facts.insert(1, replace(facts.pop(), seq=2)))),
+        (6, lambda app: put_ticket_type(app, total_tickets=4)),
+        (7, lambda app: put_booking(app, WAITLISTED, status=CONFIRMED)),
+        (7, lambda app: put_booking(app, CONFIRMED, updated_at=app.clock.time + timedelta(1))),
+        (7, lambda app: put_facts(app, lambda facts: facts.pop(1))),
+        (7, lambda app: put_facts(app, lambda facts: facts.pop())),
+        (7, lambda app: put_event(app, status=EventStatus.PAUSED)),
+        (7, clear_waiting_lists),
     ],
 )
-async def test_what_is_tampered_with_is_told(promise: int, tamper: Callable[[World], None]) -> None:
-    world = await busy_world()
-    tamper(world)
-    assert (await verdict(world)).of(promise)
+async def test_tampered_rows_are_found(promise: int, tamper: Callable[[FakeApp], object]) -> None:
+    app = await busy_app()
+    tamper(app)
+    assert (await verdict(app)).of(promise)
 
 
-async def test_a_newcomer_who_jumped_the_line_is_told() -> None:
-    world = await busy_world()
-    # The one who waits is made to have come before the one who got the last tickets.
-    put_facts(world, lambda facts: facts.insert(1, replace(facts.pop(), seq=2)))
-    assert (await verdict(world)).of(5)
-
-
-async def test_under_fill_a_ticket_idles_only_beside_those_whom_it_does_not_fit() -> None:
-    world = await busy_world("fill")
-    assert (await verdict(world)).breaches == []
-    put_ticket_type(world, total_tickets=5)
-    assert (await verdict(world)).of(6)
+async def test_under_fill_a_ticket_is_idle_only_if_it_fits_a_waiting_booking() -> None:
+    app = await busy_app("fill")
+    assert (await verdict(app)).breaches == []
+    put_ticket_type(app, total_tickets=5)
+    assert (await verdict(app)).of(6)
 
 
 @pytest.mark.parametrize("changes", [{"is_unsettled": True}, {"status": EventStatus.PAUSED}])
-async def test_where_the_line_is_not_served_tickets_may_idle(changes: dict[str, Any]) -> None:
-    world = await busy_world()
-    put_ticket_type(world, total_tickets=9)
-    assert (await verdict(world)).of(6)
-    put_event(world, **changes)
-    assert not (await verdict(world)).of(6)
+async def test_where_the_waiting_list_stands_still_tickets_may_be_idle(changes: dict[str, Any]) -> None:
+    app = await busy_app()
+    put_ticket_type(app, total_tickets=9)
+    assert (await verdict(app)).of(6)
+    put_event(app, **changes)
+    assert not (await verdict(app)).of(6)
 
 
-class Dying:
-    """A storage whose connection had died unnoticed, the next so many times that it is looked at."""
+class DeadConnection:
+    """A storage whose connection is dead for so many snapshots."""
 
-    def __init__(self, world: World, times: int) -> None:
-        self._storage = world.storage
+    def __init__(self, app: FakeApp, times: int) -> None:
+        self._storage = app.storage
         self._times = times
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Snapshot]:
-        """Fail, or look."""
         if self._times:
             self._times -= 1
             raise Retryable
@@ -179,82 +160,61 @@ class Dying:
             yield snapshot
 
 
-async def test_a_look_through_a_dead_connection_is_repeated_once() -> None:
-    world = await busy_world()
-    assert (await VerifyPromises(cast("Storage", Dying(world, 1)), world.clock)()).bookings == 3
+async def test_after_a_dead_connection_the_check_is_repeated_once() -> None:
+    app = await busy_app()
+    assert (await VerifyPromises(cast("Storage", DeadConnection(app, 1)), app.clock)()).bookings == 3
     with pytest.raises(Unavailable):
-        await VerifyPromises(cast("Storage", Dying(world, 2)), world.clock)()
+        await VerifyPromises(cast("Storage", DeadConnection(app, 2)), app.clock)()
 
 
 # Money.
 
 
-async def paid_world() -> World:
-    """Ana paid, Ben paid and cancelled and has his money back, Cleo cancelled and waits for hers."""
-    world = World()
-    event_id = await world.event(3, price=Money(2_500, "EUR"))
-    for actor in (ANA, BEN, CLEO):
-        await world.pay(await world.book(event_id, actor))
-    for actor in (BEN, CLEO):
-        await world.cancel_booking(Cancel(event_id=event_id, actor=actor))
-        if actor is BEN:
-            await world.sweep()
-    return world
+async def paid_app() -> FakeApp:
+    """Ana paid, Ben paid, cancelled and got the refund, Cleo cancelled and waits for hers."""
+    app = FakeApp()
+    event_id = await app.event(3, price=Money(2_500, "EUR"))
+    bookings = [await app.pay(await app.book(event_id, actor)) for actor in (ANA, BEN, CLEO)]
+    await app.cancel(bookings[1])
+    await app.sweep()
+    await app.cancel(bookings[2])
+    return app
 
 
-def money_of(world: World, customer: Actor) -> tuple[Booking, dict[PaymentKind, Payment]]:
-    """A customer's booking and its payments."""
-    booking = next(each for each in world.storage._tables.bookings.values() if each.customer_id == customer.user_id)
-    return booking, {each.kind: each for each in world.storage._tables.payments[booking.id].values()}
-
-
-def put_payment(world: World, customer: Actor, kind: PaymentKind, **changes: Any) -> None:
-    """Change a stored payment behind everybody's back."""
-    booking, payments = money_of(world, customer)
-    payment = replace(payments[kind], **changes)
-    world.storage._tables.payments[booking.id][payment.id] = payment
-
-
-def forget_payment(world: World, customer: Actor, kind: PaymentKind) -> None:
-    """Take a stored payment away."""
-    booking, payments = money_of(world, customer)
-    del world.storage._tables.payments[booking.id][payments[kind].id]
-
-
-def put_payment_status(world: World, customer: Actor, **changes: Any) -> None:
-    """Change what a booking says of its money."""
-    booking, _ = money_of(world, customer)
-    world.storage._tables.bookings[booking.id] = replace(booking, **changes)
-
-
-async def test_money_that_was_taken_and_given_back_breaks_no_promise() -> None:
-    assert (await verdict(await paid_world())).breaches == []
+def put_payment(app: FakeApp, customer: Actor, kind: PaymentKind, **changes: Any) -> None:
+    """Change the stored payment of a customer, or remove it."""
+    payments = app.tables.payments[put_booking(app, customer).id]
+    payment = next(each for each in payments.values() if each.kind is kind)
+    del payments[payment.id]
+    if changes:
+        payments[payment.id] = replace(payment, **changes)
 
 
 @pytest.mark.parametrize(
     "tamper",
     [
-        lambda world: put_payment(world, BEN, PaymentKind.REFUND, amount=Money(2_501, "EUR")),
-        lambda world: put_payment(world, BEN, PaymentKind.REFUND, status=ChargeStatus.PENDING),
-        lambda world: put_payment(world, CLEO, PaymentKind.REFUND, status=ChargeStatus.SUCCEEDED),
-        lambda world: forget_payment(world, BEN, PaymentKind.REFUND),
-        lambda world: forget_payment(world, BEN, PaymentKind.CHARGE),
-        lambda world: forget_payment(world, ANA, PaymentKind.CHARGE),
-        lambda world: put_payment(world, ANA, PaymentKind.CHARGE, status=ChargeStatus.FAILED),
-        lambda world: put_payment_status(world, ANA, payment_status=PaymentStatus.DUE),
-        lambda world: put_payment_status(world, ANA, status=BookingStatus.CANCELLED),
-        lambda world: put_payment_status(world, CLEO, payment_status=PaymentStatus.NONE),
+        lambda app: put_payment(app, BEN, PaymentKind.REFUND, amount=Money(2_501, "EUR")),
+        lambda app: put_payment(app, BEN, PaymentKind.REFUND, status=ChargeStatus.PENDING),
+        lambda app: put_payment(app, CLEO, PaymentKind.REFUND, status=ChargeStatus.SUCCEEDED),
+        lambda app: put_payment(app, BEN, PaymentKind.REFUND),
+        lambda app: put_payment(app, BEN, PaymentKind.CHARGE),
+        lambda app: put_payment(app, ANA, PaymentKind.CHARGE),
+        lambda app: put_payment(app, ANA, PaymentKind.CHARGE, status=ChargeStatus.FAILED),
+        lambda app: put_booking(app, ANA, payment_status=PaymentStatus.DUE),
+        lambda app: put_booking(app, ANA, status=BookingStatus.CANCELLED),
+        lambda app: put_booking(app, CLEO, payment_status=PaymentStatus.NONE),
     ],
 )
-async def test_money_that_is_tampered_with_is_told(tamper: Callable[[World], None]) -> None:
-    world = await paid_world()
-    tamper(world)
-    assert (await verdict(world)).of(8)
+async def test_tampered_payments_are_found(tamper: Callable[[FakeApp], object]) -> None:
+    app = await paid_app()
+    assert (await verdict(app)).breaches == []
+    tamper(app)
+    assert (await verdict(app)).of(8)
 
 
-async def test_an_answer_about_nothing_is_told() -> None:
-    world = World()
-    answer = Response(b"{}", world.ids.new())
+async def test_a_stored_response_about_nothing_is_found() -> None:
+    app = FakeApp()
+    answer = Response(b"{}", app.ids.new())
     kept = StoredResponse(key=Key(ANA.user_id, "k"), fingerprint=b"f", answer=answer)
-    world.storage._tables.remembered[kept.key] = (world.clock.time, kept)
-    assert (await verdict(world)).of(3)
+    app.tables.remembered[kept.key] = (app.clock.time, kept)
+    assert (await verdict(app)).of(3)

@@ -1,4 +1,4 @@
-"""Webhooks: registered by whom, told what, in which order, how often, and what becomes of failures."""
+"""Webhooks: who registers them, which facts they get, in which order, and what happens after failures."""
 
 import asyncio
 from collections import defaultdict
@@ -20,14 +20,13 @@ from boxoffice.application.background.deliver_webhooks import (
     NOTE_EVERY,
     PIECE,
     STREAMS,
-    TURN,
     WINDOW,
     WINDOWS,
     DeliverWebhooks,
     Told,
 )
-from boxoffice.application.ports.errors import Conflict, OutcomeUnknown, Retryable, Unavailable
-from boxoffice.application.ports.idempotency import IdempotentRequest, Key, Replayed, Response
+from boxoffice.application.ports.errors import Conflict, OutcomeUnknown, Unavailable
+from boxoffice.application.ports.idempotency import Replayed
 from boxoffice.application.ports.notifications import Refused
 from boxoffice.application.ports.storage import UnitOfWork
 from boxoffice.application.retrying_transaction import in_transaction
@@ -42,16 +41,15 @@ from boxoffice.domain.refusals import (
     InvalidRequest,
     NotAllowed,
     NotFound,
-    Refusal,
     TooManyWebhooks,
 )
 from boxoffice.domain.user import Actor
 from boxoffice.domain.webhooks import RETRY_AFTER, Cursor, Delivery, DeliveryStatus, Webhook
-from tests.application.world import ADMIN, ANA, BEN, NOW, ORGANIZER, STRANGER, World
+from tests.application.fake_app import ADMIN, ANA, BEN, NOW, ORGANIZER, STRANGER, FakeApp, once
 
 
-class ToldCourier:
-    """Does what it is told, and notes what it delivered, and what it was asked to."""
+class FakeCourier:
+    """Records what it was asked to deliver and what it delivered; a test makes it fail or wait at a gate."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[UUID, UUID, int]] = []
@@ -89,12 +87,12 @@ class ToldCourier:
 
 
 class Desk:
-    """A box office with what tells webhooks."""
+    """A box office with the use cases of webhooks."""
 
-    def __init__(self, world: World, courier: ToldCourier | None = None) -> None:
-        storage, clock, ids = world.storage, world.clock, world.ids
-        self.world = world
-        self.courier = courier or ToldCourier()
+    def __init__(self, app: FakeApp, courier: FakeCourier | None = None) -> None:
+        storage, clock, ids = app.storage, app.clock, app.ids
+        self.app = app
+        self.courier = courier or FakeCourier()
         self.create = CreateWebhook(storage, self.courier, clock, ids)
         self.delete = DeleteWebhook(storage)
         self.list = ListWebhooks(storage)
@@ -107,36 +105,79 @@ class Desk:
         return await self.create(NewWebhook(actor=actor, **{"url": "https://a.example/x", **fields}))
 
     async def look(self) -> Told:
-        """One look, and all that it begins."""
-        told = await self.deliver()
+        """One look, and every delivery that it begins."""
+        found = await self.deliver()
         await self.deliver.finish()
-        return told
+        return found
 
     async def deliveries(self, webhook: Webhook, status: DeliveryStatus | None = None) -> list[Delivery]:
         return (await self.list_deliveries(webhook.id, Actor(webhook.organizer_id), status=status)).items
 
-    async def told(self, webhook: Webhook, event_id: UUID) -> Cursor | None:
-        async def look(unit_of_work: UnitOfWork) -> Cursor | None:
-            return await unit_of_work.webhooks.cursor(webhook.id, event_id)
+    async def hung(self, webhook: Webhook) -> asyncio.Event:
+        """Begin a look whose delivery to this webhook waits for the returned gate."""
+        gate = self.courier.gates[webhook.id] = asyncio.Event()
+        self.courier.reached.clear()
+        await self.deliver()
+        await self.courier.reached.wait()
+        return gate
 
-        return await in_transaction(self.world.storage, look)
+    async def put(self, delivery: Delivery) -> None:
+        await in_transaction(self.app.storage, lambda unit_of_work: unit_of_work.webhooks.put_delivery(delivery))
 
-    async def noted(self, webhook: Webhook, event_id: UUID) -> int:
-        cursor = await self.told(webhook, event_id)
+    async def remove(self, webhook: Webhook, delivery: Delivery | None = None) -> None:
+        """Remove one of its deliveries, or the webhook."""
+
+        async def remove(unit_of_work: UnitOfWork) -> None:
+            if delivery is None:
+                await unit_of_work.webhooks.remove(webhook.id)
+            else:
+                await unit_of_work.webhooks.remove_delivery(delivery.id)
+
+        await in_transaction(self.app.storage, remove)
+
+    def cursor(self, webhook: Webhook, event_id: UUID) -> Cursor | None:
+        return self.app.tables.notifications.cursors.get((webhook.id, event_id))
+
+    def noted(self, webhook: Webhook, event_id: UUID) -> int:
+        """The last fact that is recorded as delivered."""
+        cursor = self.cursor(webhook, event_id)
         return 0 if cursor is None else cursor.last_seq
+
+    async def dead(self) -> tuple[Webhook, Delivery]:
+        """A webhook with a delivery that was given up."""
+        webhook = await self.webhook()
+        event_id = await self.app.event()
+        self.courier.fails = refuses(1)
+        for _ in range(len(RETRY_AFTER) + 1):
+            await self.look()
+            self.app.clock.time += timedelta(days=2)
+        await self.app.book(event_id, ANA)
+        await self.look()
+        (dead,) = await self.deliveries(webhook)
+        assert dead.status is DeliveryStatus.DEAD
+        return webhook, dead
 
 
 @pytest.fixture
-def desk(world: World) -> Desk:
-    return Desk(world)
+def desk(app: FakeApp) -> Desk:
+    return Desk(app)
 
 
 def refuses(*seqs: int, said: str = "answered 503") -> Callable[[Webhook, Fact], Exception | None]:
     return lambda _, fact: Refused(said) if not seqs or fact.seq in seqs else None
 
 
+async def until(is_reached: Callable[[], bool]) -> None:
+    """Let other tasks run until this holds."""
+    for _ in range(10_000):
+        if is_reached():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError
+
+
 class TestRegistering:
-    async def test_a_webhook_is_its_owners(self, desk: Desk) -> None:
+    async def test_a_webhook_is_visible_to_its_owner_only(self, desk: Desk) -> None:
         webhook = await desk.webhook(kinds=["HoldExpired", "TicketsBooked"])
         assert (webhook.url, webhook.secret, webhook.event_id) == ("https://a.example/x", "whsec_1", None)
         assert (webhook.kinds, webhook.created_at) == (("TicketsBooked", "HoldExpired"), NOW)
@@ -152,7 +193,7 @@ class TestRegistering:
             with pytest.raises(NotFound):
                 await desk.list_deliveries(webhook.id, actor)
 
-    async def test_what_can_never_be_reached_is_refused(self, desk: Desk) -> None:
+    async def test_broken_values_are_refused(self, desk: Desk) -> None:
         wrong: list[dict[str, Any]] = [
             {"url": "nothing"},
             {"url": "https://10.0.0.1/"},
@@ -164,9 +205,9 @@ class TestRegistering:
                 await desk.webhook(**fields)
         assert await desk.list(ORGANIZER) == []
 
-    async def test_an_event_must_be_ones_own(self, desk: Desk) -> None:
-        event_id = await desk.world.event()
-        draft_id = await desk.world.event(status=EventStatus.DRAFT)
+    async def test_only_the_organizer_registers_a_webhook_for_an_event(self, desk: Desk) -> None:
+        event_id = await desk.app.event()
+        draft_id = await desk.app.event(status=EventStatus.DRAFT)
         assert (await desk.webhook(event_id=event_id)).event_id == event_id
         for actor, wanted, refusal in (
             (STRANGER, event_id, NotAllowed),
@@ -177,7 +218,7 @@ class TestRegistering:
             with pytest.raises(refusal):
                 await desk.webhook(actor, event_id=wanted)
 
-    async def test_there_is_an_end_to_them_also_for_many_at_once(self, desk: Desk) -> None:
+    async def test_an_owner_has_20_webhooks_at_most(self, desk: Desk) -> None:
         for _ in range(17):
             await desk.webhook()
         found = await asyncio.gather(*(desk.webhook() for _ in range(6)), return_exceptions=True)
@@ -186,17 +227,14 @@ class TestRegistering:
         await desk.delete((await desk.list(ORGANIZER))[0].id, ORGANIZER)
         await desk.webhook()
 
-    async def test_it_is_there_once_whatever_becomes_of_the_answer_to_commit(self, desk: Desk) -> None:
-        desk.world.faults.plan(Step.COMMITTED, OutcomeUnknown())
+    async def test_unanswered_commits_change_nothing_twice(self, desk: Desk) -> None:
+        desk.app.faults.plan(Step.COMMITTED, OutcomeUnknown())
         webhook = await desk.webhook()
         assert await desk.list(ORGANIZER) == [webhook]
-
-    async def test_giving_up_twice_is_not_found_and_beside_each_other_is_fine(self, desk: Desk) -> None:
-        webhook = await desk.webhook()
-        reached, opened = desk.world.faults.gate(Step.BEGIN)
+        reached, opened = desk.app.faults.gate(Step.BEGIN)
         second = asyncio.create_task(desk.delete(webhook.id, ORGANIZER))
         await reached.wait()
-        desk.world.faults.plan(Step.COMMITTED, OutcomeUnknown())
+        desk.app.faults.plan(Step.COMMITTED, OutcomeUnknown())
         await desk.delete(webhook.id, ORGANIZER)
         opened.set()
         await second
@@ -205,159 +243,120 @@ class TestRegistering:
             await desk.delete(webhook.id, ORGANIZER)
 
 
-def once(text: str = "key", fingerprint: bytes = b"one") -> IdempotentRequest[Webhook]:
-    def render(result: Webhook | Exception) -> Response:
-        if isinstance(result, Refusal):
-            return Response(b"!" + result.code.encode())
-        assert isinstance(result, Webhook)
-        return Answer(status=201, body=result.secret.encode())
-
-    return IdempotentRequest(key=Key(ORGANIZER.user_id, text), fingerprint=fingerprint, render=render)
-
-
 class TestKeys:
     COMMAND = NewWebhook(actor=ORGANIZER, url="https://a.example/x")
+    KEY = once(actor=ORGANIZER)
 
     async def test_a_key_makes_one_webhook(self, desk: Desk) -> None:
-        webhook = await desk.create(self.COMMAND, once())
+        desk.app.faults.plan(Step.COMMITTED, OutcomeUnknown())
+        with pytest.raises(Replayed):
+            await desk.create(self.COMMAND, self.KEY)
         with pytest.raises(Replayed) as replayed:
-            await desk.create(self.COMMAND, once())
-        assert replayed.value.response.payload == webhook.secret.encode()
+            await desk.create(self.COMMAND, self.KEY)
+        (webhook,) = await desk.list(ORGANIZER)
+        assert replayed.value.response.payload == str(webhook).encode()
         with pytest.raises(IdempotencyKeyReused):
-            await desk.create(self.COMMAND, once(fingerprint=b"two"))
+            await desk.create(self.COMMAND, once("k", "another request", ORGANIZER))
         assert await desk.list(ORGANIZER) == [webhook]
 
-    async def test_an_answer_that_was_lost_is_given_again(self, desk: Desk) -> None:
-        desk.world.faults.plan(Step.COMMITTED, OutcomeUnknown())
-        with pytest.raises(Replayed):
-            await desk.create(self.COMMAND, once())
-        assert len(await desk.list(ORGANIZER)) == 1
-
-    async def test_of_two_at_once_one_makes_it(self, desk: Desk) -> None:
-        # Accounts that are kept elsewhere have no row to lock.
-        desk.world.faults.plan(Step.COMMIT, Conflict())
-        found = await asyncio.gather(*(desk.create(self.COMMAND, once()) for _ in range(3)), return_exceptions=True)
+    async def test_of_many_concurrent_requests_one_makes_the_webhook(self, desk: Desk) -> None:
+        # Accounts that are stored elsewhere have no row to lock.
+        desk.app.faults.plan(Step.COMMIT, Conflict())
+        found = await asyncio.gather(*(desk.create(self.COMMAND, self.KEY) for _ in range(3)), return_exceptions=True)
         assert sum(isinstance(each, Webhook) for each in found) == 1
         assert sum(isinstance(each, Replayed) for each in found) == 2
         assert len(await desk.list(ORGANIZER)) == 1
 
     async def test_a_refusal_frees_the_key(self, desk: Desk) -> None:
         with pytest.raises(InvalidRequest):
-            await desk.create(replace(self.COMMAND, url="nothing"), once())
-        assert (await desk.create(self.COMMAND, once())).url == self.COMMAND.url
+            await desk.create(replace(self.COMMAND, url="nothing"), self.KEY)
+        assert (await desk.create(self.COMMAND, self.KEY)).url == self.COMMAND.url
 
 
-class TestTelling:
-    async def test_facts_are_told_in_order_and_once(self, desk: Desk) -> None:
+class TestDelivering:
+    async def test_facts_are_delivered_in_order_and_once(self, desk: Desk) -> None:
         webhook = await desk.webhook()
-        event_id = await desk.world.event()
-        booking = await desk.world.book(event_id, ANA)
+        event_id = await desk.app.event()
+        booking = await desk.app.book(event_id, ANA)
         assert await desk.look() == Told(is_ours=True, webhooks=1)
         assert desk.courier.seqs(webhook) == [1, 2]
-        await desk.world.cancel(booking)
+        await desk.app.cancel(booking)
         await desk.look()
         assert await desk.look() == Told(is_ours=True)
         assert desk.courier.seqs(webhook) == [1, 2, 3]
 
-    async def test_without_a_webhook_nothing_is_done(self, desk: Desk) -> None:
-        await desk.world.event()
-        desk.world.faults.steps.clear()
-        assert await desk.look() == Told(is_ours=False)
-        assert desk.world.faults.steps == [Step.READ]
-
-    async def test_what_happened_before_is_not_told(self, desk: Desk) -> None:
-        event_id = await desk.world.event()
-        webhook = await desk.webhook()
-        await desk.look()
-        assert desk.courier.asked == []
-        await desk.world.book(event_id, ANA)
-        await desk.look()
-        assert desk.courier.seqs(webhook) == [2]
-
-    async def test_only_what_it_wants(self, desk: Desk) -> None:
-        mine = await desk.world.event()
+    async def test_a_webhook_gets_only_the_facts_it_wants(self, desk: Desk) -> None:
+        mine = await desk.app.event()
         webhook = await desk.webhook(event_id=mine, kinds=["BookingCancelled"])
-        other = await desk.world.event()
+        other = await desk.app.event()
         for event_id in (mine, other):
-            await desk.world.cancel(await desk.world.book(event_id, ANA))
+            await desk.app.cancel(await desk.app.book(event_id, ANA))
         foreign = await desk.webhook(STRANGER)
         await desk.look()
         assert desk.courier.delivered[webhook.id] == [(mine, 3)]
         assert desk.courier.delivered[foreign.id] == []
-        assert await desk.noted(webhook, mine) == 3
+        assert desk.noted(webhook, mine) == 3
 
-    async def test_many_facts_are_told_piece_by_piece(self, desk: Desk) -> None:
+    async def test_after_the_longest_run_other_events_have_their_turn(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("boxoffice.application.background.deliver_webhooks.TURN", 9 * LONGEST_RUN)
         webhook = await desk.webhook()
-        event_id = await desk.world.event(3 * PIECE)
-        await desk.world.crowd(event_id, 2 * PIECE + 10)
-        await desk.look()
-        assert desk.courier.seqs(webhook) == list(range(1, 2 * PIECE + 12))
-        assert await desk.noted(webhook, event_id) == 2 * PIECE + 11
-
-    async def test_after_a_while_others_have_their_turn(self, desk: Desk) -> None:
-        webhook = await desk.webhook()
-        event_id = await desk.world.event(3 * PIECE)
-        await desk.world.crowd(event_id, 2 * PIECE)
+        event_id = await desk.app.event(4 * PIECE)
+        await desk.app.crowd(event_id, 3 * PIECE)
 
         def takes_its_time(fact: Fact) -> None:
-            desk.world.clock.time += LONGEST_RUN / PIECE
-            desk.deliver._turn_ends = desk.world.clock.time + TURN
+            desk.app.clock.time += LONGEST_RUN / PIECE
 
         desk.courier.before = takes_its_time
         await desk.look()
         assert desk.courier.seqs(webhook) == list(range(1, PIECE + 1))
+        desk.courier.before = lambda _: None
         await desk.look()
-        assert desk.courier.seqs(webhook) == list(range(1, 2 * PIECE + 1))
+        assert desk.courier.seqs(webhook) == list(range(1, 3 * PIECE + 2))
+        assert desk.noted(webhook, event_id) == 3 * PIECE + 1
 
-    async def test_events_are_looked_at_by_and_by(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_a_look_goes_through_a_bounded_number_of_events(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         assert WINDOW >= 1_000
         assert WINDOWS >= 5
         monkeypatch.setattr("boxoffice.application.background.deliver_webhooks.WINDOW", 2)
         monkeypatch.setattr("boxoffice.application.background.deliver_webhooks.WINDOWS", 1)
         webhook = await desk.webhook()
         for _ in range(5):
-            await desk.world.event()
-        for told in (2, 4, 5):
+            await desk.app.event()
+        for delivered in (2, 4, 5):
             await desk.look()
-            assert len(desk.courier.seqs(webhook)) == told
-        await desk.world.event()
+            assert len(desk.courier.seqs(webhook)) == delivered
+        await desk.app.event()
         for _ in range(3):
             await desk.look()
         assert len(desk.courier.seqs(webhook)) == 6
 
-    async def test_how_far_it_was_told_is_noted_now_and_then(self, desk: Desk) -> None:
+    async def test_progress_is_recorded_every_second(self, desk: Desk) -> None:
         webhook = await desk.webhook()
-        event_id = await desk.world.event(9)
-        await desk.world.crowd(event_id, 4)
+        event_id = await desk.app.event(9)
+        await desk.app.crowd(event_id, 4)
         noted: list[int] = []
 
         def before(fact: Fact) -> None:
-            cursor = desk.world.storage._tables.notifications.cursors.get((webhook.id, event_id))
-            noted.append(cursor.last_seq if cursor else 0)
-            desk.world.clock.time += NOTE_EVERY / 2
+            noted.append(desk.noted(webhook, event_id))
+            desk.app.clock.time += NOTE_EVERY / 2
 
         desk.courier.before = before
         await desk.look()
         assert desk.courier.seqs(webhook) == [1, 2, 3, 4, 5]
         assert noted == [0, 0, 2, 2, 4]
-        assert await desk.noted(webhook, event_id) == 5
-
-    async def test_events_of_a_webhook_go_side_by_side_a_few_at_once(self, desk: Desk) -> None:
-        webhook = await desk.webhook()
-        for _ in range(6):
-            await desk.world.event()
-        await desk.look()
-        assert len(desk.courier.seqs(webhook)) == 4
-        await desk.look()
-        assert len(desk.courier.seqs(webhook)) == 6
+        assert desk.noted(webhook, event_id) == 5
 
 
 class TestFailures:
-    async def test_what_fails_is_tried_again_and_what_follows_waits(self, desk: Desk) -> None:
+    async def test_a_failed_delivery_is_retried_and_later_facts_wait(self, desk: Desk) -> None:
         webhook = await desk.webhook()
-        event_id = await desk.world.event()
+        event_id = await desk.app.event()
         for actor in (ANA, BEN):
-            await desk.world.book(event_id, actor)
+            await desk.app.book(event_id, actor)
         desk.courier.fails = refuses(2)
         await desk.look()
         (delivery,) = await desk.deliveries(webhook)
@@ -366,67 +365,29 @@ class TestFailures:
         assert delivery.due_at == NOW + RETRY_AFTER[0]
         await desk.look()
         assert [seq for _, _, seq in desk.courier.asked] == [1, 2]
-        desk.world.clock.time += RETRY_AFTER[0]
-        await desk.look()
-        (delivery,) = await desk.deliveries(webhook)
-        assert (delivery.attempts, delivery.due_at) == (2, desk.world.clock.time + RETRY_AFTER[1])
-        desk.world.clock.time += RETRY_AFTER[1]
-        desk.courier.fails = refuses(3)
-        await desk.look()
-        assert desk.courier.seqs(webhook) == [1, 2]
-        (delivery,) = await desk.deliveries(webhook)
-        assert (delivery.seq, delivery.attempts) == (3, 1)
-        desk.courier.fails = refuses(99)
-        desk.world.clock.time += RETRY_AFTER[0]
-        await desk.look()
-        assert desk.courier.seqs(webhook) == [1, 2, 3]
-        assert await desk.deliveries(webhook) == []
+        for attempts, failing, delivered in ((2, 2, [1]), (1, 3, [1, 2]), (0, 99, [1, 2, 3])):
+            desk.app.clock.time += timedelta(days=1)
+            desk.courier.fails = refuses(failing)
+            await desk.look()
+            assert desk.courier.seqs(webhook) == delivered
+            assert [each.attempts for each in await desk.deliveries(webhook)] == [attempts][: bool(attempts)]
 
-    async def test_other_events_and_webhooks_go_on(self, desk: Desk) -> None:
-        webhook, other = await desk.webhook(), await desk.webhook()
-        bad, good = await desk.world.event(), await desk.world.event()
-        desk.courier.fails = lambda to, fact: (
-            Refused("no connection") if to.id == webhook.id and fact.event_id == bad else None
-        )
-        await desk.look()
-        assert desk.courier.delivered[webhook.id] == [(good, 1)]
-        assert sorted(desk.courier.delivered[other.id]) == sorted([(bad, 1), (good, 1)])
-
-    async def test_what_is_given_up_is_dead_and_what_follows_goes_on(
+    async def test_after_the_last_attempt_a_delivery_is_dead_and_later_facts_go_on(
         self, desk: Desk, caplog: pytest.LogCaptureFixture
     ) -> None:
-        webhook = await desk.webhook()
-        event_id = await desk.world.event()
-        await desk.world.book(event_id, ANA)
-        desk.courier.fails = refuses(1)
-        for _ in range(len(RETRY_AFTER) + 1):
-            await desk.look()
-            desk.world.clock.time += timedelta(days=2)
-        (dead,) = await desk.deliveries(webhook, DeliveryStatus.DEAD)
+        webhook, dead = await desk.dead()
         assert (dead.seq, dead.attempts, dead.due_at) == (1, len(RETRY_AFTER) + 1, None)
         assert "is given up" in caplog.text
         assert "a.example" not in caplog.text
-        await desk.look()
         assert desk.courier.seqs(webhook) == [2]
-        assert [each.seq for each in await desk.deliveries(webhook)] == [1]
+        assert await desk.deliveries(webhook, DeliveryStatus.DEAD) == [dead]
 
-    async def dead(self, desk: Desk) -> tuple[Webhook, Delivery]:
-        webhook = await desk.webhook()
-        event_id = await desk.world.event()
-        desk.courier.fails = refuses(1)
-        for _ in range(len(RETRY_AFTER) + 1):
-            await desk.look()
-            desk.world.clock.time += timedelta(days=2)
-        await desk.world.book(event_id, ANA)
-        await desk.look()
-        (dead,) = await desk.deliveries(webhook)
-        assert dead.status is DeliveryStatus.DEAD
-        return webhook, dead
-
-    async def test_what_is_dead_is_sent_again_when_asked(self, desk: Desk) -> None:
-        webhook, dead = await self.dead(desk)
+    async def test_a_dead_delivery_is_sent_again_on_request(self, desk: Desk) -> None:
+        webhook, dead = await desk.dead()
         asked = await desk.resend(webhook.id, dead.id, ORGANIZER)
-        assert (asked.status, asked.due_at) == (DeliveryStatus.RESENDING, desk.world.clock.time)
+        assert (asked.status, asked.due_at) == (DeliveryStatus.RESENDING, desk.app.clock.time)
+        desk.app.faults.plan(Step.COMMITTED, None, OutcomeUnknown())
+        desk.app.clock.time += timedelta(seconds=1)
         await desk.look()
         (again,) = await desk.deliveries(webhook)
         assert (again.status, again.attempts, again.due_at) == (DeliveryStatus.DEAD, dead.attempts + 1, None)
@@ -440,9 +401,9 @@ class TestFailures:
         with pytest.raises(NotFound):
             await desk.resend(webhook.id, dead.id, ORGANIZER)
 
-    async def test_what_waits_goes_at_once_when_asked(self, desk: Desk) -> None:
+    async def test_a_waiting_delivery_goes_at_once_on_request(self, desk: Desk) -> None:
         webhook = await desk.webhook()
-        await desk.world.event()
+        await desk.app.event()
         desk.courier.fails = refuses(1)
         await desk.look()
         (waiting,) = await desk.deliveries(webhook)
@@ -454,8 +415,8 @@ class TestFailures:
         assert desk.courier.seqs(webhook) == [1]
         assert await desk.deliveries(webhook) == []
 
-    async def test_only_ones_own_is_sent_again(self, desk: Desk) -> None:
-        webhook, dead = await self.dead(desk)
+    async def test_only_ones_own_deliveries_are_sent_again(self, desk: Desk) -> None:
+        webhook, dead = await desk.dead()
         other = await desk.webhook(ANA)
         for webhook_id, delivery_id, actor in (
             (webhook.id, dead.id, ANA),
@@ -467,91 +428,55 @@ class TestFailures:
                 await desk.resend(webhook_id, delivery_id, actor)
 
     @pytest.mark.parametrize("what", ["delivery", "webhook"])
-    async def test_what_goes_meanwhile_is_not_found(self, desk: Desk, what: str) -> None:
-        webhook, dead = await self.dead(desk)
-        reached, opened = desk.world.faults.gate(Step.BEGIN)
+    async def test_a_delivery_that_is_removed_before_its_request_is_not_found(self, desk: Desk, what: str) -> None:
+        webhook, dead = await desk.dead()
+        reached, opened = desk.app.faults.gate(Step.BEGIN)
         asking = asyncio.create_task(desk.resend(webhook.id, dead.id, ORGANIZER))
         await reached.wait()
-
-        async def go(unit_of_work: UnitOfWork) -> None:
-            if what == "delivery":
-                await unit_of_work.webhooks.remove_delivery(dead.id)
-            else:
-                await unit_of_work.webhooks.remove(webhook.id)
-
-        await in_transaction(desk.world.storage, go)
+        await desk.remove(webhook, dead if what == "delivery" else None)
         opened.set()
         with pytest.raises(NotFound):
             await asking
 
-    async def test_what_is_sent_again_may_be_gone_by_then(self, desk: Desk) -> None:
-        webhook, dead = await self.dead(desk)
-        for goes in ("remove_delivery", "remove"):
+    async def test_a_delivery_may_be_removed_while_it_is_sent_again(self, desk: Desk) -> None:
+        webhook, dead = await desk.dead()
+        for removed in (dead, None):
+            await desk.put(dead)
             await desk.resend(webhook.id, dead.id, ORGANIZER)
-            gate = desk.courier.gates[webhook.id] = asyncio.Event()
-            desk.courier.reached.clear()
-            await desk.deliver()
-            await desk.courier.reached.wait()
-
-            async def go(unit_of_work: UnitOfWork, goes: str = goes) -> None:
-                await getattr(unit_of_work.webhooks, goes)(dead.id if goes == "remove_delivery" else webhook.id)
-
-            await in_transaction(desk.world.storage, go)
+            gate = await desk.hung(webhook)
+            await desk.remove(webhook, removed)
             gate.set()
             await desk.deliver.finish()
-            assert await desk.world.storage.notification_queries.delivery(dead.id) is None
-            if goes == "remove_delivery":
-                await in_transaction(desk.world.storage, lambda unit_of_work: unit_of_work.webhooks.put_delivery(dead))
+            assert await desk.app.storage.notification_queries.delivery(dead.id) is None
 
-    async def test_a_fact_that_is_gone_cannot_be_sent_again(self, desk: Desk) -> None:
-        _, dead = await self.dead(desk)
+    async def test_a_missing_fact_cannot_be_sent_again(self, desk: Desk) -> None:
+        _, dead = await desk.dead()
         gone = replace(dead, id=UUID(int=5), seq=99, status=DeliveryStatus.RESENDING, due_at=NOW)
-        await in_transaction(desk.world.storage, lambda unit_of_work: unit_of_work.webhooks.put_delivery(gone))
+        await desk.put(gone)
         await desk.look()
-        found = await desk.world.storage.notification_queries.delivery(gone.id)
+        found = await desk.app.storage.notification_queries.delivery(gone.id)
         assert found is not None
         assert (found.status, found.error) == (DeliveryStatus.DEAD, "the fact is gone")
 
 
 class TestCrashes:
-    async def test_what_was_sent_and_not_noted_is_sent_again(self, desk: Desk) -> None:
-        webhook = await desk.webhook()
-        event_id = await desk.world.event()
-        await desk.world.book(event_id, ANA)
-        # The first commit is the turn's, the next one would be the note's.
-        desk.world.faults.plan(Step.COMMIT, None, *[Retryable() for _ in range(5)])
-        await desk.look()
-        assert desk.courier.seqs(webhook) == [1, 2]
-        after = Desk(World(desk.world.storage, desk.world.ids), desk.courier)
-        after.world.clock.time = NOW + TURN
-        assert (await after.look()).webhooks == 1
-        assert desk.courier.seqs(webhook) == [1, 2, 1, 2]
-        assert (await after.look()).webhooks == 0
-
     @pytest.mark.parametrize("fails", [False, True])
-    async def test_a_note_whose_answer_was_lost_is_noted_once(self, desk: Desk, fails: bool) -> None:
+    async def test_a_record_whose_commit_was_not_answered_is_made_once(self, desk: Desk, fails: bool) -> None:
         webhook = await desk.webhook()
-        await desk.world.event()
+        await desk.app.event()
         desk.courier.fails = refuses(1 if fails else 99)
-        desk.world.faults.plan(Step.COMMITTED, None, OutcomeUnknown())
+        desk.app.faults.plan(Step.COMMITTED, None, OutcomeUnknown())
         await desk.look()
         await desk.look()
         assert len(desk.courier.asked) == 1
         assert [each.attempts for each in await desk.deliveries(webhook)] == ([1] if fails else [])
 
-    async def test_what_was_sent_again_in_vain_is_counted_once(self, desk: Desk) -> None:
-        webhook, dead = await TestFailures().dead(desk)
-        await desk.resend(webhook.id, dead.id, ORGANIZER)
-        desk.world.faults.plan(Step.COMMITTED, None, OutcomeUnknown())
-        desk.world.clock.time += timedelta(seconds=1)
-        await desk.look()
-        (again,) = await desk.deliveries(webhook)
-        assert again.attempts == dead.attempts + 1
-
-    async def test_what_cannot_be_noted_is_said(self, desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_failures_of_storage_and_mistakes_are_logged(
+        self, desk: Desk, caplog: pytest.LogCaptureFixture
+    ) -> None:
         await desk.webhook()
-        await desk.world.event()
-        desk.world.faults.plan(Step.READ, None, None, None, Unavailable("away"))
+        await desk.app.event()
+        desk.app.faults.plan(Step.READ, None, None, None, Unavailable("away"))
         await desk.look()
         assert "could not be noted" in caplog.text
         desk.courier.fails = lambda _, __: ValueError("a mistake")
@@ -561,58 +486,32 @@ class TestCrashes:
         await desk.look()
         assert len(desk.courier.asked) == 2
 
-    async def test_one_process_at_a_time_has_the_turn(self, desk: Desk) -> None:
-        webhook = await desk.webhook()
-        await desk.world.event()
-        assert (await desk.look()).is_ours
-        other = Desk(World(desk.world.storage, desk.world.ids), desk.courier)
-        await desk.world.event()
-        assert await other.look() == Told(is_ours=False)
-        assert len(desk.courier.seqs(webhook)) == 1
-        other.world.clock.time = NOW + TURN
-        assert (await other.look()).is_ours
-        assert len(desk.courier.seqs(webhook)) == 2
-
-    async def test_whoever_stalled_beyond_the_turn_sends_nothing_more(self, desk: Desk) -> None:
-        webhook = await desk.webhook()
-        event_id = await desk.world.event()
-        await desk.world.book(event_id, ANA)
-
-        def stall(fact: Fact) -> None:
-            desk.world.clock.time += TURN
-
-        desk.courier.before = stall
-        await desk.look()
-        assert desk.courier.seqs(webhook) == [1]
-
-    @pytest.mark.parametrize("told", [1, 3])
+    @pytest.mark.parametrize("recorded", [1, 3])
     @pytest.mark.parametrize("fails", [False, True])
-    async def test_whoever_stalled_notes_nothing_over_what_another_one_noted(
-        self, desk: Desk, told: int, fails: bool
+    async def test_a_stalled_process_overwrites_no_progress_of_another(
+        self, desk: Desk, recorded: int, fails: bool
     ) -> None:
         webhook = await desk.webhook()
-        event_id = await desk.world.event()
+        event_id = await desk.app.event()
         for actor in (ANA, BEN):
-            await desk.world.book(event_id, actor)
-        gate = desk.courier.gates[webhook.id] = asyncio.Event()
-        await desk.deliver()
-        await desk.courier.reached.wait()
-        elsewhere = Cursor(webhook_id=webhook.id, event_id=event_id, last_seq=told, tried_at=NOW)
-        await in_transaction(desk.world.storage, lambda unit_of_work: unit_of_work.webhooks.put_cursor(elsewhere))
+            await desk.app.book(event_id, actor)
+        gate = await desk.hung(webhook)
+        elsewhere = Cursor(webhook_id=webhook.id, event_id=event_id, last_seq=recorded, tried_at=NOW)
+        await in_transaction(desk.app.storage, lambda unit_of_work: unit_of_work.webhooks.put_cursor(elsewhere))
         desk.courier.fails = refuses(1 if fails else 99)
         gate.set()
         await desk.deliver.finish()
-        assert await desk.told(webhook, event_id) == elsewhere
+        assert desk.cursor(webhook, event_id) == elsewhere
         assert await desk.deliveries(webhook) == []
 
-    async def test_what_another_one_noted_meanwhile_ends_a_piece(self, desk: Desk) -> None:
+    async def test_progress_of_another_process_ends_a_run(self, desk: Desk) -> None:
         webhook = await desk.webhook()
-        event_id = await desk.world.event()
-        await desk.world.book(event_id, ANA)
+        event_id = await desk.app.event()
+        await desk.app.book(event_id, ANA)
 
         def before(fact: Fact) -> None:
-            desk.world.clock.time += NOTE_EVERY
-            desk.world.storage._tables.notifications.cursors[webhook.id, event_id] = Cursor(
+            desk.app.clock.time += NOTE_EVERY
+            desk.app.tables.notifications.cursors[webhook.id, event_id] = Cursor(
                 webhook_id=webhook.id, event_id=event_id, last_seq=2, tried_at=NOW
             )
 
@@ -620,51 +519,19 @@ class TestCrashes:
         await desk.look()
         assert desk.courier.seqs(webhook) == [1]
 
-    async def test_a_webhook_that_was_given_up_is_told_nothing_more(self, desk: Desk) -> None:
+    async def test_a_webhook_that_is_deleted_during_a_delivery_leaves_no_progress(self, desk: Desk) -> None:
         webhook = await desk.webhook()
-        await desk.world.event()
-        gate = desk.courier.gates[webhook.id] = asyncio.Event()
-        await desk.deliver()
-        await desk.courier.reached.wait()
+        await desk.app.event()
+        gate = await desk.hung(webhook)
         await desk.delete(webhook.id, ORGANIZER)
         gate.set()
         await desk.deliver.finish()
-        assert desk.world.storage._tables.notifications.cursors == {}
+        assert desk.app.tables.notifications.cursors == {}
 
 
 class TestPace:
-    async def test_a_slow_webhook_holds_up_nobody_else(self, desk: Desk) -> None:
-        slow, quick = await desk.webhook(), await desk.webhook()
-        gate = desk.courier.gates[slow.id] = asyncio.Event()
-        event_id = await desk.world.event()
-        await desk.deliver()
-        await desk.courier.reached.wait()
-        await desk.world.book(event_id, ANA)
-        while desk.courier.seqs(quick) != [1, 2]:
-            await desk.deliver()
-            await asyncio.sleep(0)
-        assert [found[0] for found in desk.courier.asked].count(slow.id) == 1
-        gate.set()
-        await desk.deliver.finish()
-        await desk.look()
-        assert desk.courier.seqs(slow) == [1, 2]
-
-    async def test_so_many_are_told_at_once_and_no_more(self, desk: Desk) -> None:
-        owners = [Actor(UUID(int=7_000 + number)) for number in range(MOST_AT_ONCE + 1)]
-        for owner in owners:
-            webhook = await desk.webhook(owner)
-            desk.courier.gates[webhook.id] = asyncio.Event()
-            await desk.world.event(actor=owner)
-        assert (await desk.deliver()).webhooks == MOST_AT_ONCE
-        assert await desk.deliver() == Told(is_ours=True)
-        for gate in desk.courier.gates.values():
-            gate.set()
-        await desk.deliver.finish()
-        await desk.look()
-        assert len(desk.courier.asked) == MOST_AT_ONCE + 1
-
     async def crowd(self, desk: Desk, owners: int, webhooks: int, events: int) -> list[Webhook]:
-        """Webhooks of so many owners each whose receivers hang, with events to be told of."""
+        """So many owners, each with webhooks whose receivers hang, and with events."""
         hanging = []
         for number in range(owners):
             owner = Actor(UUID(int=8_000 + number))
@@ -673,80 +540,58 @@ class TestPace:
                 desk.courier.gates[webhook.id] = asyncio.Event()
                 hanging.append(webhook)
             for _ in range(events):
-                await desk.world.event(actor=owner)
+                await desk.app.event(actor=owner)
         return hanging
-
-    @pytest.mark.parametrize(("owners", "webhooks"), [(1, 20), (12, 20), (MOST_AT_ONCE - 1, 2)])
-    async def test_hanging_receivers_of_others_take_no_last_place(self, desk: Desk, owners: int, webhooks: int) -> None:
-        hanging = await self.crowd(desk, owners, webhooks, STREAMS)
-        for _ in range(3):
-            await desk.deliver()
-        honest = await desk.webhook()
-        await desk.world.event()
-        assert (await desk.deliver()).webhooks == 1
-        await desk.deliver._running[honest.id]
-        assert desk.courier.seqs(honest) == [1]
-        assert all(not desk.courier.seqs(each) for each in hanging)
-        for gate in desk.courier.gates.values():
-            gate.set()
-        for _ in range(webhooks * STREAMS):
-            await desk.look()
-        assert all(len(desk.courier.seqs(each)) == STREAMS for each in hanging), "they are told in the end"
 
     async def test_one_owner_alone_has_half_of_the_places(self, desk: Desk) -> None:
         await self.crowd(desk, 1, 20, STREAMS)
-        await desk.deliver()
-        await asyncio.sleep(0)
-        assert desk.deliver._free == MOST_AT_ONCE // 2
-        await desk.deliver()
-        assert desk.deliver._free == MOST_AT_ONCE // 2
-        for gate in desk.courier.gates.values():
-            gate.set()
-        await desk.deliver.finish()
-        assert (desk.deliver._free, desk.deliver._in_use) == (MOST_AT_ONCE, {})
+        for _ in range(2):
+            await desk.deliver()
+            await until(lambda: len(desk.courier.asked) == MOST_AT_ONCE // 2)
+        assert (await desk.deliver()).webhooks == 0
 
     async def test_when_all_places_are_taken_owners_have_their_turns(self, desk: Desk) -> None:
         hanging = await self.crowd(desk, MOST_AT_ONCE + 20, 1, 1)
-        await desk.deliver()
-        told = set(desk.deliver._running)
-        assert len(told) == MOST_AT_ONCE
-        for webhook_id in told:
+        assert (await desk.deliver()).webhooks == MOST_AT_ONCE
+        assert await desk.deliver() == Told(is_ours=True), "no place is free"
+        await until(lambda: len(desk.courier.asked) == MOST_AT_ONCE)
+        served = {webhook_id for webhook_id, _, _ in desk.courier.asked}
+        for webhook_id in served:
             desk.courier.gates[webhook_id].set()
         for webhook in hanging:
-            await desk.world.event(actor=Actor(webhook.organizer_id))
+            await desk.app.event(actor=Actor(webhook.organizer_id))
         await desk.deliver.finish()
         desk.courier.asked.clear()
         for gate in desk.courier.gates.values():
             gate.set()
         await desk.look()
         first = [webhook for webhook, _, _ in desk.courier.asked[:20]]
-        assert told.isdisjoint(first), "those come first who had no turn yet"
+        assert served.isdisjoint(first), "owners without a turn come first"
 
-    async def test_a_place_is_given_up_while_others_wait_for_one(self, desk: Desk) -> None:
-        owner = Actor(UUID(int=7_000))
-        webhook = await desk.webhook(owner)
-        event_id = await desk.world.event(9, actor=owner)
-        for customer_of in (ANA, BEN):
-            await desk.world.book(event_id, customer_of)
+    @pytest.mark.parametrize(("places", "delivered"), [(1, [1]), (2, [1, 2, 3])])
+    async def test_a_long_run_gives_its_place_to_others_when_none_is_free(
+        self, app: FakeApp, monkeypatch: pytest.MonkeyPatch, places: int, delivered: list[int]
+    ) -> None:
+        monkeypatch.setattr("boxoffice.application.background.deliver_webhooks.MOST_AT_ONCE", places)
+        desk = Desk(app)
+        webhook = await desk.webhook()
+        event_id = await app.event(9)
+        for actor in (ANA, BEN):
+            await app.book(event_id, actor)
 
         def takes_its_time(fact: Fact) -> None:
-            if fact.event_id == event_id:
-                desk.world.clock.time += CROWDED_RUN
+            app.clock.time += CROWDED_RUN
 
         desk.courier.before = takes_its_time
-        desk.deliver._free = 1
         await desk.look()
-        assert desk.courier.seqs(webhook) == [1]
-        desk.deliver._free = 2
-        await desk.look()
-        assert desk.courier.seqs(webhook) == [1, 2, 3], "nobody waits for a place"
+        assert desk.courier.seqs(webhook) == delivered
 
-    async def test_few_deliveries_are_in_the_storage_at_once(self, desk: Desk) -> None:
+    async def test_few_deliveries_use_the_storage_at_once(self, desk: Desk) -> None:
         await self.crowd(desk, 20, 2, STREAMS)
         for gate in desk.courier.gates.values():
             gate.set()
         now = most = 0
-        facts = desk.world.storage.reads.facts
+        facts = desk.app.storage.reads.facts
 
         async def counted(event_id: UUID, after: int, limit: int) -> list[Fact]:
             nonlocal now, most
@@ -756,90 +601,68 @@ class TestPace:
             now -= 1
             return await facts(event_id, after, limit)
 
-        desk.world.storage.event_queries.facts = counted  # type: ignore[method-assign]
+        desk.app.storage.event_queries.facts = counted  # type: ignore[method-assign]
         await desk.look()
         assert most == MOST_IN_STORAGE
 
     async def test_events_of_all_windows_have_their_turns(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("boxoffice.application.background.deliver_webhooks.WINDOW", STREAMS)
         webhook = await desk.webhook()
-        events = [await desk.world.event() for _ in range(2 * STREAMS)]
-        told: set[UUID] = set()
+        events = [await desk.app.event() for _ in range(2 * STREAMS)]
+        delivered: set[UUID] = set()
         for _ in range(2):
-            desk.world.clock.time += timedelta(seconds=1)
+            desk.app.clock.time += timedelta(seconds=1)
             await desk.look()
-            told |= {event_id for event_id, _ in desk.courier.delivered[webhook.id]}
+            delivered |= {event_id for event_id, _ in desk.courier.delivered[webhook.id]}
             for event_id in events[:STREAMS]:
-                await desk.world.book(event_id, Actor(UUID(int=len(told) + 100)))
-        assert told == set(events), "those of the first window are told of again and again"
+                await desk.app.book(event_id, Actor(UUID(int=len(delivered) + 100)))
+        assert delivered == set(events), "although the first window always has something new"
 
-    async def test_it_is_not_remembered_for_ever_who_had_a_turn(
-        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("boxoffice.application.background.deliver_webhooks._MOST_OWNERS", 3)
-        await self.crowd(desk, 5, 1, 1)
-        await desk.deliver()
-        assert len(desk.deliver._last_turns) == 3
+    async def test_the_oldest_turns_of_owners_are_forgotten(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("boxoffice.application.background.deliver_webhooks._MOST_OWNERS", 0)
+        first, *_ = await self.crowd(desk, 5, 1, 1)
+        for gate in desk.courier.gates.values():
+            gate.set()
+        await desk.look()
+        await desk.app.event(actor=Actor(first.organizer_id))
+        await desk.look()
+        assert len(desk.courier.seqs(first)) == 2
 
-    async def test_at_the_end_what_is_under_way_is_noted(self, desk: Desk) -> None:
+    async def test_at_the_end_of_the_process_deliveries_under_way_are_recorded(self, desk: Desk) -> None:
         webhook = await desk.webhook()
-        event_id = await desk.world.event()
-        await desk.world.book(event_id, ANA)
-        gate = desk.courier.gates[webhook.id] = asyncio.Event()
-        await desk.deliver()
-        await desk.courier.reached.wait()
+        event_id = await desk.app.event()
+        await desk.app.book(event_id, ANA)
+        gate = await desk.hung(webhook)
         closing = asyncio.create_task(desk.deliver.close())
         await asyncio.sleep(0)
         gate.set()
         await closing
         assert desk.courier.seqs(webhook) == [1]
-        assert await desk.noted(webhook, event_id) == 1
+        assert desk.noted(webhook, event_id) == 1
         assert desk.courier.is_closed
         assert await desk.deliver() == Told(is_ours=False)
-
-    async def test_where_nothing_is_under_way_the_end_is_at_once(self, desk: Desk) -> None:
         await desk.deliver.close()
-        assert desk.courier.is_closed
 
-    async def test_nobody_is_waited_for_for_long(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_the_end_of_the_process_does_not_wait_for_slow_receivers(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr("boxoffice.application.background.deliver_webhooks.ENDING", 0.05)
         assert ENDING <= 5
         webhook = await desk.webhook()
-        desk.courier.gates[webhook.id] = asyncio.Event()
-        await desk.world.event()
-        await desk.deliver()
-        await desk.courier.reached.wait()
+        await desk.app.event()
+        await desk.hung(webhook)
         async with asyncio.timeout(5):
             await desk.deliver.close()
-        assert desk.deliver._running == {}
+            await desk.deliver.finish()
 
     async def test_resending_ends_with_the_process(self, desk: Desk) -> None:
-        webhook, dead = await TestFailures().dead(desk)
-        other = replace(dead, id=UUID(int=5), seq=2, status=DeliveryStatus.RESENDING, due_at=NOW)
-        await in_transaction(desk.world.storage, lambda unit_of_work: unit_of_work.webhooks.put_delivery(other))
+        webhook, dead = await desk.dead()
+        await desk.put(replace(dead, id=UUID(int=5), seq=2, status=DeliveryStatus.RESENDING, due_at=NOW))
         await desk.resend(webhook.id, dead.id, ORGANIZER)
         desk.courier.asked.clear()
-        gate = desk.courier.gates[webhook.id] = asyncio.Event()
-        desk.courier.reached.clear()
-        await desk.deliver()
-        await desk.courier.reached.wait()
+        gate = await desk.hung(webhook)
         closing = asyncio.create_task(desk.deliver.close())
         await asyncio.sleep(0)
         gate.set()
         await closing
         assert len(desk.courier.asked) == 1
-
-
-async def test_a_booking_says_nothing_to_a_webhook_and_waits_for_none(desk: Desk) -> None:
-    """Steps of a booking's transaction with a webhook are those without."""
-    event_id = await desk.world.event()
-
-    async def steps(actor: Actor) -> list[Step]:
-        desk.world.faults.steps.clear()
-        await desk.world.book(event_id, actor)
-        return list(desk.world.faults.steps)
-
-    before = await steps(ANA)
-    await desk.webhook()
-    assert await steps(BEN) == before
-    assert desk.courier.asked == []

@@ -39,6 +39,7 @@ from boxoffice.entrypoints.container import make_container, migrate
 from boxoffice.entrypoints.lifespan import running
 from boxoffice.entrypoints.settings import Settings
 from tests.constants import SECRET
+from tests.settable_clock import SettableClock
 
 pytestmark = pytest.mark.slow
 
@@ -542,7 +543,7 @@ async def _leave_behind(directory: Path, lapsed: int, unpaid_back: int) -> None:
     new = container.ids().new
     await migrate(_settings(directory))
     past = datetime.now(UTC) - timedelta(hours=1)
-    container.clock.override(Object(SetClock(past)))
+    container.clock.override(Object(SettableClock(past)))
     for number in range(lapsed + unpaid_back):
         state = await container.initialize_event()(
             Initialize(
@@ -573,16 +574,6 @@ async def _balance(directory: Path) -> dict[str, int]:
 
 def _settings(directory: Path) -> Settings:
     return Settings(database_url=f"sqlite+aiosqlite:///{directory}/data/boxoffice.db")
-
-
-class SetClock:
-    """Shows the time that it was set to."""
-
-    def __init__(self, time: datetime) -> None:
-        self.time = time
-
-    def now(self) -> datetime:
-        return self.time
 
 
 async def test_a_sweep_leaves_the_work_to_whoever_has_the_turn(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -16,8 +16,9 @@ from boxoffice.application.accounts.log_out import LogOut
 from boxoffice.application.accounts.refresh_session import RefreshSession
 from boxoffice.application.ports.storage import Storage
 from boxoffice.domain.refusals import InvalidToken, WrongCredentials
-from tests.application.world import FewKnownPasswords, PlainHasher
+from tests.application.fake_app import FewKnownPasswords, PlainHasher
 from tests.contract.box_office import NOW, new_id
+from tests.settable_clock import SettableClock
 
 EMAIL, PASSWORD = "ada@example.org", "correct horse"
 CREDENTIALS = Credentials(email=EMAIL, password=PASSWORD)
@@ -29,20 +30,11 @@ class Ids:
     new = staticmethod(new_id)
 
 
-class SetClock:
-    """Shows the time that it was set to."""
-
-    time = NOW
-
-    def now(self) -> datetime:
-        return self.time
-
-
 class Desk:
     """All that concerns sessions, on one storage."""
 
     def __init__(self, storage: Storage) -> None:
-        self.clock = SetClock()
+        self.clock = SettableClock(NOW)
         hasher, tokens, refresh_tokens = PlainHasher(), JwtTokens("a secret of the tests " * 2), RandomRefreshTokens()
         self.create = CreateUser(storage, hasher, FewKnownPasswords(), self.clock, Ids())
         self.log_in = LogIn(storage, hasher, tokens, refresh_tokens, self.clock, Ids())

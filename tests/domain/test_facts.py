@@ -1,4 +1,4 @@
-"""Whoever is told a fact is told all of it, also what is not written down."""
+"""Facts: what is published of them, values with their default included."""
 
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from boxoffice.domain.values.money import Money
 SEAT, ANA = UUID(int=1), UUID(int=2)
 
 
-def test_what_has_its_default_is_told() -> None:
+def test_values_with_their_default_are_published() -> None:
     free = TicketsBooked(
         ticket_type_id=SEAT, customer_id=ANA, quantity=2, amount=Money(0, "EUR"), status=BookingStatus.CONFIRMED
     )

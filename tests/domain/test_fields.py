@@ -1,4 +1,4 @@
-"""Values: text, numbers, times, money, e-mail addresses and passwords, down to single characters."""
+"""Values: text, numbers, times, money, e-mail addresses and passwords."""
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
@@ -9,7 +9,7 @@ import pytest
 from boxoffice.domain.refusals import InvalidRequest
 from boxoffice.domain.user import new_password, tried_password
 from boxoffice.domain.values.addresses import email, spellings, tried_email
-from boxoffice.domain.values.characters import folded, look_alike_key, trimmed
+from boxoffice.domain.values.characters import look_alike_key, trimmed
 from boxoffice.domain.values.fields import Rule, checked, moment, optional, text, whole
 from boxoffice.domain.values.money import CURRENCIES, MOST, Money, currency, price
 
@@ -33,7 +33,7 @@ def refused(rule: Rule, value: Any) -> str:
 
 
 @pytest.mark.parametrize("code", CONTROLS, ids=hex)
-def test_control_characters_are_refused_wherever_they_stand(code: int) -> None:
+def test_control_characters_are_refused_everywhere(code: int) -> None:
     character = chr(code)
     for value in (f"a{character}b", f"{character}a", f"a{character}"):
         assert refused(name, value) == f"must not hold the control character U+{code:04X}"
@@ -41,27 +41,22 @@ def test_control_characters_are_refused_wherever_they_stand(code: int) -> None:
             assert lines(value).startswith("a")
         else:
             assert "control character" in refused(lines, value)
+    for value in (f"a{character}na@example.org", f"{character}ana@example.org", f"ana@example.org{character}"):
+        for rule in (email, new_password, tried_password):
+            assert "control character" in refused(rule, value)
 
 
 @pytest.mark.parametrize("code", BIDI, ids=hex)
-def test_bidirectional_controls_are_refused(code: int) -> None:
+def test_bidirectional_controls_are_refused_in_all_but_passwords(code: int) -> None:
+    value = f"abcd@efgh{chr(code)}"
     for rule in (name, lines, email):
-        assert refused(rule, f"abcd@efgh{chr(code)}") == f"must not hold the bidirectional control U+{code:04X}"
-
-
-@pytest.mark.parametrize("code", BIDI, ids=hex)
-def test_nobody_reads_a_password_so_it_may_have_any_direction(code: int) -> None:
+        assert refused(rule, value) == f"must not hold the bidirectional control U+{code:04X}"
     for rule in (new_password, tried_password):
-        assert rule(f"abcd@efgh{chr(code)}") == f"abcd@efgh{chr(code)}"
-
-
-@pytest.mark.parametrize("value", [1.0, True, "1", None])
-def test_what_only_looks_like_a_whole_number_is_none(value: object) -> None:
-    assert refused(whole(0, 10), value) == "must be a whole number"
+        assert rule(value) == value
 
 
 @pytest.mark.parametrize("code", SURROGATES, ids=hex)
-def test_lone_surrogates_are_refused(code: int) -> None:
+def test_lone_surrogates_are_refused_everywhere(code: int) -> None:
     for rule in (name, lines, email, new_password, tried_password):
         assert refused(rule, f"abcd@efgh{chr(code)}") == f"must not hold the lone surrogate U+{code:04X}"
 
@@ -73,19 +68,16 @@ def test_the_neighbours_of_what_is_refused_are_kept(code: int) -> None:
     assert name(f"a{chr(code)}b") == f"a{chr(code)}b"
 
 
-def test_text_is_normalised_before_it_is_measured() -> None:
+def test_text_is_trimmed_and_normalised_before_its_characters_are_counted() -> None:
     assert name("e\u0301" * 10) == "\u00e9" * 10
     assert refused(name, "e\u0301" * 11) == "must have at most 10 characters"
-
-
-def test_text_is_trimmed_before_it_is_measured() -> None:
     assert name("\u00a0\u3000 " + "x" * 10 + " \u2003") == "x" * 10
+    assert name("\U0001f3b7" * 10) == "\U0001f3b7" * 10
     assert refused(name, "\u00a0\u3000 ") == "must not be empty"
-
-
-def test_text_that_may_be_empty_may_be_blank() -> None:
-    assert lines(" \n ") == ""
-    assert lines("\u200b\u3164 \n") == ""
+    assert refused(text(3, 9), "ab") == "must have at least 3 characters"
+    assert lines(" \n ") == lines("\u200b\u3164 \n") == ""
+    for value in ("  Ze\u0301phyr ", "\u212b ngstro\u0308m", "\ufb01n"):
+        assert name(name(value)) == name(value)
 
 
 BLANK = [0xAD, 0x34F, 0x61C, 0x115F, 0x1160, 0x17B4, 0x180E, 0x200B, 0x200C, 0x200D, 0x200E, 0x2060, 0x2063, 0x206A]
@@ -93,7 +85,7 @@ BLANK += [0x2800, 0x3164, 0xFE00, 0xFE0F, 0xFEFF, 0xFFA0, 0xFFF9, 0x1D159, 0x1D1
 
 
 @pytest.mark.parametrize("code", BLANK, ids=hex)
-def test_what_cannot_be_seen_is_no_name_and_is_trimmed_from_one(code: int) -> None:
+def test_invisible_characters_are_no_name_and_are_trimmed(code: int) -> None:
     character = chr(code)
     assert refused(name, character) == "must not be empty"
     assert refused(name, f" {character} {character}") == "must not be empty"
@@ -102,87 +94,53 @@ def test_what_cannot_be_seen_is_no_name_and_is_trimmed_from_one(code: int) -> No
 
 
 @pytest.mark.parametrize("value", ["\u0301", "\u0301\u0302", "\ufffe", "\ufdd0"])
-def test_a_name_has_something_that_shows_by_itself(value: str) -> None:
+def test_a_name_has_a_visible_character(value: str) -> None:
     assert refused(name, value) == "must have a visible character"
 
 
 @pytest.mark.parametrize(
-    "value",
+    ("value", "kept"),
     [
-        "love \u2764\ufe0f",
-        "what\u2049\ufe0f",
-        "\u25b6\ufe0e",
-        "\u845b\U000e0100",
-        "\u1820\u180b",
-        "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
-        "\U0001f468\u200d\U0001f467",
+        *((each, each) for each in ("love \u2764\ufe0f", "what\u2049\ufe0f", "\u25b6\ufe0e", "\u845b\U000e0100")),
+        *((each, each) for each in ("\u1820\u180b", "\U0001f468\u200d\U0001f467")),
+        ("\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",) * 2,
+        *((f"VIP{each}", "VIP") for each in ("\ufe0f", "\U000e0100", "\u180b", "\U000e0067\U000e007f")),
+        *((each, "") for each in ("\u2800\ufe0f", "\ufe0f")),
     ],
     ids=ascii,
 )
-def test_what_gives_the_last_character_its_form_stays(value: str) -> None:
-    assert name(value) == value
+def test_invisible_characters_stay_where_they_form_the_last_character(value: str, kept: str) -> None:
+    assert trimmed(value) == kept
 
 
-@pytest.mark.parametrize(
-    "value", ["VIP\ufe0f", "\u2800\ufe0f", "VIP\U000e0100", "VIP\u180b", "VIP\U000e0067\U000e007f", "\ufe0f"]
-)
-def test_what_gives_no_character_its_form_goes(value: str) -> None:
-    assert trimmed(value) in ("VIP", "")
-
-
-def test_names_look_alike_without_case_and_what_cannot_be_seen() -> None:
+def test_names_look_alike_without_case_and_invisible_characters() -> None:
     alike = ["VIP", "vip", "V\u200bIP", "vip\ufe0f", "\u3164VIP"]
     assert {look_alike_key(each) for each in alike} == {"vip"}
     assert look_alike_key("Row\u00a01  a") == look_alike_key("row 1 A")
     assert look_alike_key("Row 1 1") != look_alike_key("Row 11")
 
 
-def test_case_is_folded_by_unicode() -> None:
-    assert folded("STRASSE") == folded("stra\u00dfe")
-    assert folded("\u0394\u0395\u039b\u03a4\u0391\u03a3") == folded("\u03b4\u03b5\u03bb\u03c4\u03b1\u03c2")
-    assert folded("Ze\u0301ro") == folded("Z\u00c9RO")
-
-
-def test_characters_are_counted_and_not_bytes() -> None:
-    assert name("\U0001f3b7" * 10) == "\U0001f3b7" * 10
-
-
-def test_too_short_a_text_says_how_long_it_must_be() -> None:
-    assert refused(text(3, 9), "ab") == "must have at least 3 characters"
-
-
-def test_text_that_was_kept_is_kept_again_as_it_is() -> None:
-    for value in ("  Ze\u0301phyr ", "\u212b ngstro\u0308m", "\ufb01n"):
-        assert name(name(value)) == name(value)
-
-
 # Numbers.
 
 
-def test_a_number_is_within_its_bounds() -> None:
+def test_a_number_is_whole_and_within_its_bounds() -> None:
     rule = whole(2, 5)
     assert [rule(2), rule(5)] == [2, 5]
     assert refused(rule, 1) == "must be at least 2"
-    assert refused(rule, 6) == "must be at most 5"
-
-
-def test_what_is_optional_may_be_nothing_at_all() -> None:
-    rule = optional(whole(2, 5))
-    assert rule(None) is None
-    assert rule(3) == 3
-    assert refused(rule, 6) == "must be at most 5"
+    for value in (1.0, True, "1", None):
+        assert refused(rule, value) == "must be a whole number"
+    assert optional(rule)(None) is None
+    assert optional(rule)(3) == 3
+    assert refused(optional(rule), 6) == "must be at most 5"
 
 
 # Times.
 
 
-def test_a_time_is_kept_in_utc() -> None:
+def test_a_time_needs_an_offset_and_is_kept_in_utc() -> None:
     kept = moment(datetime(2027, 5, 1, 21, 0, 0, 123456, tzinfo=timezone(timedelta(hours=2))))
     assert kept == datetime(2027, 5, 1, 19, 0, 0, 123456, tzinfo=UTC)
     assert kept.tzinfo is UTC
-
-
-def test_a_time_needs_an_offset() -> None:
     assert refused(moment, datetime(2027, 5, 1)) == "must have an offset from UTC"  # noqa: DTZ001
 
 
@@ -190,32 +148,24 @@ EAST, WEST = timezone(timedelta(hours=14)), timezone(-timedelta(hours=12))
 
 
 @pytest.mark.parametrize(
-    "value",
+    ("value", "is_kept"),
     [
-        datetime(1969, 12, 31, 23, 59, 59, 999999, tzinfo=UTC),
-        datetime(1970, 1, 1, tzinfo=EAST),
-        datetime(1, 1, 1, tzinfo=EAST),
-        datetime(1, 1, 1, tzinfo=UTC),
-        datetime(9999, 12, 31, 23, tzinfo=WEST),
+        (datetime(1969, 12, 31, 23, 59, 59, 999999, tzinfo=UTC), False),
+        (datetime(1970, 1, 1, tzinfo=UTC), True),
+        (datetime(1970, 1, 1, tzinfo=EAST), False),
+        (datetime(1969, 12, 31, 13, tzinfo=WEST), True),
+        (datetime(1, 1, 1, tzinfo=EAST), False),
+        (datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC), True),
+        (datetime(9999, 12, 31, 23, tzinfo=EAST), True),
+        (datetime(9999, 12, 31, 23, tzinfo=WEST), False),
     ],
     ids=str,
 )
-def test_a_time_lies_in_the_years_that_every_database_keeps(value: datetime) -> None:
-    assert refused(moment, value) == "must lie in the years 1970 to 9999 in UTC"
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        datetime(1970, 1, 1, tzinfo=UTC),
-        datetime(1969, 12, 31, 13, tzinfo=WEST),
-        datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC),
-        datetime(9999, 12, 31, 23, tzinfo=EAST),
-    ],
-    ids=str,
-)
-def test_the_first_and_the_last_of_these_years_are_kept(value: datetime) -> None:
-    assert moment(value) == value
+def test_a_time_lies_in_the_years_that_every_database_keeps(value: datetime, is_kept: bool) -> None:
+    if is_kept:
+        assert moment(value) == value
+    else:
+        assert refused(moment, value) == "must lie in the years 1970 to 9999 in UTC"
 
 
 # Money.
@@ -230,23 +180,11 @@ def test_a_price_counts_minor_units_from_0_to_100000000() -> None:
 
 
 @pytest.mark.parametrize("code", ["eur", "EU", "EURO", "", "XXX", "XTS", "XAU", "DEM", "\u0415UR"])
-def test_a_currency_is_one_that_one_can_pay_with(code: str) -> None:
+def test_a_currency_is_an_iso_code_of_money_in_use(code: str) -> None:
     assert "ISO 4217" in refused(currency, code)
     assert "ISO 4217" in refused(price, Money(1, code))
-
-
-@pytest.mark.parametrize("code", ["EUR", "USD", "GBP", "JPY", "CHF", "KWD", "PLN", "XOF", "INR", "BRL"])
-def test_the_usual_currencies_are_known(code: str) -> None:
-    assert currency(code) == code
-
-
-def test_every_currency_is_three_capitals() -> None:
-    assert all(re.fullmatch("[A-Z]{3}", code) for code in CURRENCIES)
-    assert len(CURRENCIES) > 150
-
-
-def test_money_is_multiplied_without_rounding() -> None:
-    assert Money(MOST, "EUR").times(1_000) == Money(100_000_000_000, "EUR")
+    assert all(re.fullmatch("[A-Z]{3}", each) and currency(each) == each for each in CURRENCIES)
+    assert {"EUR", "USD", "GBP", "JPY", "CHF", "KWD", "PLN", "XOF", "INR", "BRL"} <= set(CURRENCIES)
 
 
 # E-mail addresses.
@@ -256,7 +194,7 @@ def test_money_is_multiplied_without_rounding() -> None:
     ("value", "kept"),
     [
         (" Ana@Example.ORG ", "ana@example.org"),
-        ("a@b", "a@b"),
+        *((each, each) for each in ("a@b", "x..y@b", '"x"@b', "x,y@b", "x<y>@b", "x;y@b")),
         ("\u00c4NNE@EXAMPLE.ORG", "\u00e4nne@example.org"),
         ("a\u0308nne@example.org", "\u00e4nne@example.org"),
         ("A\u0308NNE@EXAMPLE.ORG", "\u00e4nne@example.org"),
@@ -287,35 +225,24 @@ def test_an_address_has_254_characters_at_most() -> None:
     assert refused(email, f"aaa@{domain}") == "must have 3 to 254 characters"
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        "x@.org",
-        "x@x..org",
-        "x@x.org..",
-        "x@" + "b" * 64 + ".org",
-        "x@example\u3002org",
-        "x@-x.org",
-        "x@x_y.org",
-        "x@[127.0.0.1]",
-        "x@xn--zzzzzz.org",
-        "x@\u2603.example",
-        "x@ex/ample.org",
-    ],
-)
-def test_an_address_that_no_mail_can_reach_is_refused(value: str) -> None:
-    assert "domain that mail can reach" in refused(email, value)
+UNREACHABLE = ["x@.org", "x@x..org", "x@x.org..", "x@" + "b" * 64 + ".org", "x@example\u3002org", "x@-x.org"]
+UNREACHABLE += ["x@x_y.org", "x@[127.0.0.1]", "x@xn--zzzzzz.org", "x@\u2603.example", "x@ex/ample.org"]
+MAPPED = ["ana@\uff45xample.org", "ana@example\uff0eorg", "ana@example\uff61org", "ana@e\u212aample.org"]
+MAPPED += ["ana@\ufb01n.org", "ana@\u2460.org", "ana@\u0130stanbul.org", "\uff41na@example.org"]
+MAPPED += ["ana\uff20example.org@x.org"]
+
+
+def test_addresses_that_mail_cannot_reach_or_with_characters_that_stand_for_others_are_refused() -> None:
+    for value in UNREACHABLE:
+        assert "domain that mail can reach" in refused(email, value)
+    for value in MAPPED:
+        assert "stands for another character" in refused(email, value)
 
 
 @pytest.mark.parametrize("local", ["x" * 65, "\u00e4" * 33])
-def test_what_stands_before_the_at_sign_has_64_bytes_at_most(local: str) -> None:
+def test_the_part_before_the_at_sign_has_64_bytes_at_most(local: str) -> None:
     assert refused(email, f"{local}@example.org") == "must have at most 64 bytes before the @"
     assert email(f"{local[1:]}@example.org")
-
-
-@pytest.mark.parametrize("local", [".x", "x..y", '"x"', "x,y", "x<y>", "x;y"])
-def test_what_has_to_be_quoted_before_the_at_sign_may_be_there(local: str) -> None:
-    assert email(f"{local}@example.org") == f"{local}@example.org"
 
 
 @pytest.mark.parametrize(
@@ -328,103 +255,46 @@ def test_invisible_characters_are_trimmed_from_an_address_and_refused_inside(cod
         assert refused(email, value) == "must not hold invisible characters"
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        "ana@\uff45xample.org",
-        "ana@example\uff0eorg",
-        "ana@example\uff61org",
-        "ana@e\u212aample.org",
-        "ana@\ufb01n.org",
-        "ana@\u2460.org",
-        "ana@\u0130stanbul.org",
-        "\uff41na@example.org",
-        "ana\uff20example.org@x.org",
-    ],
-)
-def test_characters_that_are_mapped_to_others_are_refused_in_an_address(value: str) -> None:
-    assert "stands for another character" in refused(email, value)
-
-
-def test_a_mailbox_has_one_spelling() -> None:
-    typed = ["Jo@fa\u00df.example", "jo@xn--fa-hia.example", "jo@XN--FA-HIA.EXAMPLE.", "\u200bjo@fa\u00df.example"]
-    assert {email(each) for each in typed} == {"jo@fa\u00df.example"}
-    assert {spellings(each)[-1] for each in typed} == {"jo@fa\u00df.example"}
-    assert email("jo@fass.example") not in {email(each) for each in typed}
-
-
-def test_an_account_from_before_these_rules_is_found_by_what_was_kept_then() -> None:
+def test_accounts_from_before_these_rules_are_found_by_their_old_spelling() -> None:
     assert spellings(" Jo@XN--FA-HIA.example") == ("jo@xn--fa-hia.example", "jo@fa\u00df.example")
     assert spellings("X@x..org") == ("x@x..org",)
     assert spellings("ana@example.org") == ("ana@example.org",)
     assert tried_email("\uff41na@example.org") == "\uff41na@example.org"
-
-
-def test_what_never_was_an_address_cannot_be_tried() -> None:
-    assert "one @" in refused(tried_email, "ana")
-    assert "one @" in refused(tried_email, "a b@example.org")
-    assert "one @" in refused(tried_email, "a@b@example.org")
+    for value in ("ana", "a b@example.org", "a@b@example.org"):
+        assert "one @" in refused(tried_email, value)
     assert "254" in refused(tried_email, "a" * 254 + "@b")
-
-
-@pytest.mark.parametrize("code", CONTROLS, ids=hex)
-def test_an_address_holds_no_control_characters_not_even_around_it(code: int) -> None:
-    for value in (f"a{chr(code)}na@example.org", f"{chr(code)}ana@example.org", f"ana@example.org{chr(code)}"):
-        assert "control character" in refused(email, value)
 
 
 # Passwords.
 
 
-def test_a_password_is_neither_trimmed_nor_lowered() -> None:
+def test_a_password_is_normalised_and_not_trimmed() -> None:
     assert new_password("  Pass Word  ") == "  Pass Word  "
     assert tried_password(" ") == " "
-
-
-def test_a_password_is_normalised_so_that_every_keyboard_types_the_same() -> None:
     assert new_password("cafe\u0301 noir") == tried_password("caf\u00e9 noir") == "caf\u00e9 noir"
 
 
-def test_a_new_password_has_8_to_128_characters() -> None:
+def test_passwords_have_bounds() -> None:
     for length in (8, 128):
         assert len(new_password("xy" * (length // 2))) == length
-    for length in (0, 7, 129):
-        assert refused(new_password, "x" * length) == "must have 8 to 128 characters"
-    assert refused(new_password, "e\u0301" * 7) == "must have 8 to 128 characters"
-
-
-@pytest.mark.parametrize("value", [" " * 8, "a" * 8, "aAaAaAaA", "\u00e9" * 9, "e\u0301" * 9])
-def test_a_new_password_is_not_one_character_over_and_over(value: str) -> None:
-    assert refused(new_password, value) == "must not be one character over and over"
-    assert tried_password(value)
-
-
-def test_any_password_of_1_to_1024_characters_may_be_tried() -> None:
+    for value in ("", "x" * 7, "x" * 129, "e\u0301" * 7):
+        assert refused(new_password, value) == "must have 8 to 128 characters"
+    for value in (" " * 8, "a" * 8, "aAaAaAaA", "\u00e9" * 9, "e\u0301" * 9):
+        assert refused(new_password, value) == "must not be one character over and over"
+        assert tried_password(value)
     for length in (1, 1_024):
         assert len(tried_password("x" * length)) == length
     for length in (0, 1_025):
         assert refused(tried_password, "x" * length) == "must have 1 to 1024 characters"
 
 
-@pytest.mark.parametrize("code", CONTROLS, ids=hex)
-def test_a_password_holds_no_control_characters(code: int) -> None:
-    for rule in (new_password, tried_password):
-        assert "control character" in refused(rule, f"pass{chr(code)}word")
-
-
 # Many values together.
 
 
-def test_every_broken_value_is_named_and_the_others_are_not() -> None:
+def test_every_broken_value_is_named_and_values_without_a_rule_are_kept() -> None:
     rules = {"a": whole(1, 2), "b": whole(1, 2), "c": whole(1, 2)}
     with pytest.raises(InvalidRequest) as error:
         checked({"a": 0, "b": 1, "c": 3}, rules)
-    assert [(each.path, each.detail) for each in error.value.errors] == [
-        (("a",), "must be at least 1"),
-        (("c",), "must be at most 2"),
-    ]
+    assert [each.path for each in error.value.errors] == [("a",), ("c",)]
     assert str(error.value) == "a must be at least 1; c must be at most 2"
-
-
-def test_values_without_a_rule_are_kept_as_they_are() -> None:
     assert checked({"a": " x ", "b": " x "}, {"a": text(1, 9)}) == {"a": "x", "b": " x "}

@@ -2,22 +2,10 @@
 
 from datetime import timedelta
 
-import pytest
 from msgspec.structs import replace
 
-from boxoffice.domain.user import Actor, Organizers, Role, Session
-from tests.domain.office import ANA, EVENT_ID, MICROSECOND, NOW
-
-
-@pytest.mark.parametrize("role", list(Role))
-def test_where_organizing_is_granted_the_role_decides(role: Role) -> None:
-    actor = Actor(ANA.user_id, role)
-    assert actor.may_organize(Organizers.EVERYONE)
-    assert actor.may_organize(Organizers.GRANTED) is (role is not Role.CUSTOMER)
-
-
-def test_everybody_is_a_customer_unless_told_otherwise() -> None:
-    assert Actor(ANA.user_id).role is Role.CUSTOMER
+from boxoffice.domain.user import Session
+from tests.domain.domain_driver import ANA, EVENT_ID, MICROSECOND, NOW
 
 
 def test_a_session_is_good_until_it_expires_to_the_microsecond_or_ends() -> None:

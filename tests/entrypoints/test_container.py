@@ -32,6 +32,7 @@ from boxoffice.domain.values.money import Money
 from boxoffice.entrypoints.container import Container, make_container, migrate
 from boxoffice.entrypoints.lifespan import running
 from boxoffice.entrypoints.settings import Payments, Settings, SettingsError
+from tests.settable_clock import SettableClock
 
 IN_MEMORY: Final = Settings(database_url="memory://")
 PROMISED: Final = (
@@ -297,16 +298,6 @@ async def test_what_is_to_be_done_is_looked_for_again_and_again_whatever_fails(
     ]
 
 
-class SetClock:
-    """Shows the time that it was set to."""
-
-    def __init__(self) -> None:
-        self.time = datetime.now(UTC)
-
-    def now(self) -> datetime:
-        return self.time
-
-
 async def sold_out(container: Container) -> tuple[EventState, list[Booking]]:
     """An event with one ticket that must be paid for within a minute, held by Ann, and Ben in line."""
     new = container.ids().new
@@ -350,7 +341,7 @@ async def until(container: Container, booking: Booking, reached: Callable[[Booki
 async def test_in_the_background_holds_lapse_and_money_goes_back(tmp_path: Path, kind: str) -> None:
     """Nobody asks for anything: Ann's hold lapses and Ben is offered her ticket; he pays, cancels, and is paid back."""
     container = make_container(IN_MEMORY if kind == "memory" else on_sqlite(tmp_path))
-    clock = SetClock()
+    clock = SettableClock(datetime.now(UTC))
     container.clock.override(Object(clock))
     async with running(container, resume_every=0, sweep_every=0):
         _, (ann, ben) = await sold_out(container)

@@ -40,6 +40,7 @@ from boxoffice.domain.refusals import Refusal
 from boxoffice.domain.user import Actor
 from boxoffice.entrypoints.harness.history import Call, History, Outcome, Sale, Stored
 from boxoffice.entrypoints.harness.history.history import Name
+from tests.settable_clock import SettableClock
 
 ORGANIZER = UUID(int=900)
 Told = TypeVar("Told")
@@ -89,17 +90,6 @@ class Plan(Struct, frozen=True):
     key: int | None = None
 
 
-class TickingClock:
-    """Every look at it is a moment later."""
-
-    def __init__(self) -> None:
-        self._time = datetime(2027, 1, 1, 12, tzinfo=UTC)
-
-    def now(self) -> datetime:
-        self._time += timedelta(milliseconds=1)
-        return self._time
-
-
 class CountedIds:
     """Ids in the order of their making."""
 
@@ -117,7 +107,8 @@ class Scene:
         self.storage = storage or MemoryStorage(self._yield)
         self.ids = CountedIds()
         self.history = History(now=count().__next__)
-        self.turnstile = Turnstile(self.storage, TickingClock(), self.ids, **turnstile)
+        clock = SettableClock(datetime(2027, 1, 1, 12, tzinfo=UTC), step=timedelta(milliseconds=1))
+        self.turnstile = Turnstile(self.storage, clock, self.ids, **turnstile)
         self.read_event = ReadEvent(self.storage.event_queries)
         self.booked: list[UUID] = []
 

@@ -16,12 +16,13 @@ from boxoffice.entrypoints.http.app import create_app
 from boxoffice.entrypoints.lifespan import running
 from boxoffice.entrypoints.logs import RequestLines, log_request
 from boxoffice.entrypoints.settings import Settings
-from tests.http.service import SECRET, Client, Sandbox, Service, StandingClock
+from tests.http.service import SECRET, Client, Sandbox, Service, standing_clock
+from tests.settable_clock import SettableClock
 
 
 @pytest.fixture
-def clock() -> StandingClock:
-    return StandingClock()
+def clock() -> SettableClock:
+    return standing_clock()
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def gateway() -> Sandbox:
 @pytest.fixture
 async def service(
     settings: Settings,
-    clock: StandingClock,
+    clock: SettableClock,
     gateway: Sandbox,
     logged: list[dict[str, Any]],
 ) -> AsyncIterator[Service]:

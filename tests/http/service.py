@@ -13,28 +13,16 @@ from boxoffice.adapters.payments import MemoryLedger, SandboxGateway
 from boxoffice.domain.values.money import Money
 from boxoffice.entrypoints.container import Container
 from tests import constants
+from tests.settable_clock import SettableClock
 
 SECRET = constants.SECRET
 PASSWORD = "correct horse battery"
 JSON = {"Content-Type": "application/json"}
 
 
-class StandingClock:
-    """Time stands until a test moves it."""
-
-    def __init__(self) -> None:
-        self._now = datetime(2030, 1, 1, 12, tzinfo=UTC)
-
-    def now(self) -> datetime:
-        self._now += timedelta(microseconds=1)
-        return self._now
-
-    def seconds(self) -> float:
-        """The same in seconds since 1970."""
-        return self.now().timestamp()
-
-    def travel(self, **timespan: float) -> None:
-        self._now += timedelta(**timespan)
+def standing_clock() -> SettableClock:
+    """A clock that stands until a test moves it; no two readings are alike."""
+    return SettableClock(datetime(2030, 1, 1, 12, tzinfo=UTC), step=timedelta(microseconds=1))
 
 
 class Sandbox(SandboxGateway):
@@ -116,7 +104,7 @@ class Client:
 class Service:
     """A running service."""
 
-    def __init__(self, http: httpx.AsyncClient, container: Container, app: Litestar, clock: StandingClock) -> None:
+    def __init__(self, http: httpx.AsyncClient, container: Container, app: Litestar, clock: SettableClock) -> None:
         self.http = http
         self.container = container
         self.app = app

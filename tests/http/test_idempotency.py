@@ -22,12 +22,12 @@ from tests.http.service import (
     Client,
     Sandbox,
     Service,
-    StandingClock,
     new_user,
     ok,
     pointers,
     problem,
 )
+from tests.settable_clock import SettableClock
 
 HELD: dict[str, Any] = {"price": {"amount": 2500, "currency": "EUR"}, "paymentWindowMinutes": 10}
 CARD = {"method": "card", "token": "tok_ok"}
@@ -392,7 +392,7 @@ async def test_a_key_is_free_again_after_a_day(service: Service, organizer: Clie
 
 
 @pytest.fixture
-async def two_services(tmp_path: Path, clock: StandingClock) -> AsyncIterator[tuple[httpx.AsyncClient, ...]]:
+async def two_services(tmp_path: Path, clock: SettableClock) -> AsyncIterator[tuple[httpx.AsyncClient, ...]]:
     """Two that share nothing but their SQLite file."""
     settings = Settings(database_url=f"sqlite+aiosqlite:///{tmp_path / 'boxoffice.db'}", jwt_secret=SECRET)
     async with AsyncExitStack() as stack:

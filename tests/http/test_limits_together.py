@@ -20,7 +20,8 @@ from boxoffice.entrypoints.lifespan import running
 from boxoffice.entrypoints.settings import Settings
 from tests.databases import migrated
 from tests.faults.service import SERVE, Server
-from tests.http.service import PASSWORD, SECRET, StandingClock
+from tests.http.service import PASSWORD, SECRET, standing_clock
+from tests.settable_clock import SettableClock
 
 EMAIL = "ada@example.org"
 HOME = "192.0.2.7"
@@ -37,7 +38,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 async def processes(url: str) -> AsyncIterator[list[Container]]:
     """What three processes have each for itself, over one database and under one clock, and Ada's account."""
-    clock = StandingClock()
+    clock = standing_clock()
     async with AsyncExitStack() as stack:
         found = []
         for _ in range(3):
@@ -109,7 +110,7 @@ async def test_counts_of_all_processes_make_one(processes: list[Container]) -> N
 
 async def test_old_counts_and_failures_go(processes: list[Container], url: str) -> None:
     clock = processes[0].clock()
-    assert isinstance(clock, StandingClock)
+    assert isinstance(clock, SettableClock)
     for _ in range(SIGN_INS.most):
         processes[0].request_limits()[SIGN_INS](HOME)
     await attempt(processes[0], "wrong")

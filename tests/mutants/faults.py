@@ -26,12 +26,12 @@ def _of(file: str, *names: str) -> tuple[str, ...]:
 
 _TURNS: Final = _of(
     "tests/application/test_turnstile.py",
-    "test_nobody_is_answered_before_the_commit",
-    "test_a_commit_that_was_never_answered_is_looked_up_and_never_done_twice",
-    "test_a_lost_commit_that_arrives_late_is_not_done_again",
+    "test_commands_are_answered_after_the_commit",
+    "test_an_unanswered_commit_is_looked_up_and_never_done_twice",
+    "test_an_unanswered_commit_that_arrives_late_is_not_done_again",
     "test_a_transaction_that_was_undone_is_run_again",
-    "test_a_command_whose_caller_went_away_in_the_queue_is_not_executed",
-    "test_all_that_arrived_while_a_transaction_ran_share_the_next_one",
+    "test_a_command_whose_caller_is_cancelled_in_the_queue_is_not_executed",
+    "test_commands_that_arrive_during_a_transaction_share_the_next_one_in_their_order",
 )
 _IN_MEMORY: Final = _of(
     "tests/contract/test_units_of_work.py",
@@ -1070,7 +1070,7 @@ HTTP: Final = (
                 "",
             ),
         ),
-        _of(_ACCOUNTS, "test_signing_out_holds_after_the_next_look"),
+        _of(_ACCOUNTS, "test_a_revocation_holds_after_the_next_look"),
     ),
     Fault(
         "A revocation that took long is never heard of",
@@ -1081,7 +1081,7 @@ HTTP: Final = (
                 "self._reads.revocations(last)",
             ),
         ),
-        _of(_ACCOUNTS, "test_a_revocation_that_took_long_is_found_whatever_the_clock_did_meanwhile"),
+        _of(_ACCOUNTS, "test_a_revocation_that_took_long_is_found_however_the_clock_was_set"),
     ),
     Fault(
         "A role that was taken back goes on",
@@ -1090,7 +1090,7 @@ HTTP: Final = (
                 "application/accounts/grant_role.py", "role=role, standing_changed_at=self._clock.now()", "role=role"
             ),
         ),
-        _of(_ACCOUNTS, "test_a_role_holds_for_tokens_already_out_after_the_next_look"),
+        _of(_ACCOUNTS, "test_a_new_role_holds_for_existing_tokens_after_the_next_look"),
     ),
     Fault(
         "If-Match is not looked at",

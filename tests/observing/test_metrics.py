@@ -25,7 +25,7 @@ from boxoffice.application.ports.observability import (
     WaitingListLength,
 )
 from boxoffice.domain.values.money import Money
-from tests.application.world import ANA, BEN, CLEO, World
+from tests.application.fake_app import ANA, BEN, CLEO, FakeApp
 
 Samples = dict[str, float]
 
@@ -96,14 +96,14 @@ def changed(before: Samples, after: Samples) -> Samples:
 
 
 async def test_what_customers_got(metrics: Metrics) -> None:
-    world = World(observer=metrics)
+    app = FakeApp(observer=metrics)
     before = await told(metrics)
-    event_id = await world.event(1)
-    booking = await world.book(event_id, ANA)
-    await world.book(event_id, BEN)
+    event_id = await app.event(1)
+    booking = await app.book(event_id, ANA)
+    await app.book(event_id, BEN)
     with pytest.raises(Exception, match="live booking"):
-        await world.book(event_id, BEN)
-    await world.cancel(booking)
+        await app.book(event_id, BEN)
+    await app.cancel(booking)
     assert changed(before, await told(metrics)) == {
         "boxoffice_bookings_total{outcome=confirmed}": 1,
         "boxoffice_bookings_total{outcome=waitlisted}": 1,
@@ -114,14 +114,14 @@ async def test_what_customers_got(metrics: Metrics) -> None:
 
 
 async def test_holds_and_payments(metrics: Metrics) -> None:
-    world = World(observer=metrics)
-    event_id = await world.event(2, price=Money(500, "EUR"), payment_window_minutes=10)
+    app = FakeApp(observer=metrics)
+    event_id = await app.event(2, price=Money(500, "EUR"), payment_window_minutes=10)
     before = await told(metrics)
-    paid, lapsed = await world.book(event_id, ANA), await world.book(event_id, BEN)
+    paid, lapsed = await app.book(event_id, ANA), await app.book(event_id, BEN)
     assert lapsed.expires_at is not None
-    await world.pay(paid)
-    world.clock.time = lapsed.expires_at
-    await world.expire_holds()
+    await app.pay(paid)
+    app.clock.time = lapsed.expires_at
+    await app.expire_holds()
     assert changed(before, await told(metrics)) == {
         "boxoffice_bookings_total{outcome=held}": 2,
         "boxoffice_payments_total{kind=charge,status=succeeded}": 1,
@@ -130,13 +130,13 @@ async def test_holds_and_payments(metrics: Metrics) -> None:
 
 
 async def test_transactions_by_their_size_and_time(metrics: Metrics) -> None:
-    world = World(observer=metrics)
-    event_id = await world.event(10)
+    app = FakeApp(observer=metrics)
+    event_id = await app.event(10)
     before = await told(metrics)
-    reached, opened = world.faults.gate(Step.COMMIT)
-    first = asyncio.ensure_future(world.book(event_id, ANA))
+    reached, opened = app.faults.gate(Step.COMMIT)
+    first = asyncio.ensure_future(app.book(event_id, ANA))
     await reached.wait()
-    others = [asyncio.ensure_future(world.book(event_id, who)) for who in (BEN, CLEO)]
+    others = [asyncio.ensure_future(app.book(event_id, who)) for who in (BEN, CLEO)]
     await asyncio.sleep(0)
     opened.set()
     await asyncio.gather(first, *others)
@@ -161,22 +161,22 @@ async def test_transactions_by_their_size_and_time(metrics: Metrics) -> None:
     ],
 )
 async def test_what_was_done_again(metrics: Metrics, step: Step, failure: Exception, expected: Samples) -> None:
-    world = World(observer=metrics)
-    event_id = await world.event(3)
+    app = FakeApp(observer=metrics)
+    event_id = await app.event(3)
     before = await told(metrics)
-    world.faults.plan(step, failure)
-    await world.book(event_id, ANA)
+    app.faults.plan(step, failure)
+    await app.book(event_id, ANA)
     assert changed(before, await told(metrics)) == {"boxoffice_bookings_total{outcome=confirmed}": 1, **expected}
 
 
 @pytest.mark.parametrize(("failure", "cause"), [(Locked([UUID(int=1_000_000)]), "locked"), (Unavailable(), "away")])
 async def test_who_was_turned_away(metrics: Metrics, failure: Exception, cause: str) -> None:
-    world = World(observer=metrics)
-    event_id = await world.event(3, event_id=UUID(int=1_000_000))
+    app = FakeApp(observer=metrics)
+    event_id = await app.event(3, event_id=UUID(int=1_000_000))
     before = await told(metrics)
-    world.faults.plan(Step.LOCK, failure)
+    app.faults.plan(Step.LOCK, failure)
     with pytest.raises(Unavailable):
-        await world.book(event_id, ANA)
+        await app.book(event_id, ANA)
     assert changed(before, await told(metrics)) == {
         f"boxoffice_transactions_failed_total{{cause={cause}}}": 1,
         "boxoffice_commands_turned_away_total": 1,

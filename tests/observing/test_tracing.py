@@ -21,7 +21,7 @@ from boxoffice.adapters.observability.tracing import Tracing
 from boxoffice.application.ports.errors import Retryable
 from boxoffice.entrypoints.container import Container, make_container
 from boxoffice.entrypoints.settings import Settings, SettingsError
-from tests.application.world import ANA, BEN, World
+from tests.application.fake_app import ANA, BEN, FakeApp
 from tests.observing.collector import Collector
 from tests.observing.conftest import PASSWORD, SECRET, serving, signed_in
 
@@ -142,11 +142,11 @@ async def test_no_value_of_a_statement_is_told(spans: Spans, url: str) -> None:
 async def test_a_failure_is_told_with_its_cause(spans: Spans) -> None:
     from boxoffice.adapters.memory import Step
 
-    world = World(observer=spans.tracing)
-    event_id = await world.event()
+    app = FakeApp(observer=spans.tracing)
+    event_id = await app.event()
     spans.exporter.clear()
-    world.faults.plan(Step.LOCK, Retryable())
-    await world.book(event_id, ANA)
+    app.faults.plan(Step.LOCK, Retryable())
+    await app.book(event_id, ANA)
     (batch,) = spans.named("batch")
     assert [each.name for each in batch.events] == ["failed", "passed"]
     assert dict(batch.events[0].attributes or {}) == {"boxoffice.cause": "undone", "boxoffice.commands": 1}
@@ -210,10 +210,10 @@ def test_a_connection_that_is_lost_ends_what_was_under_way(spans: Spans) -> None
 
 
 async def test_who_watches_together_is_told_the_same(spans: Spans) -> None:
-    metrics = Metrics(Counters(), World().storage.statistics, "")
-    world = World(observer=CompositeObserver(metrics, spans.tracing))
-    event_id = await world.event()
-    await asyncio.gather(world.book(event_id, ANA), world.book(event_id, BEN))
+    metrics = Metrics(Counters(), FakeApp().storage.statistics, "")
+    app = FakeApp(observer=CompositeObserver(metrics, spans.tracing))
+    event_id = await app.event()
+    await asyncio.gather(app.book(event_id, ANA), app.book(event_id, BEN))
     assert 'boxoffice_bookings_total{outcome="confirmed"} 2.0' in (await metrics.page()).decode()
     assert spans.named("batch")
 

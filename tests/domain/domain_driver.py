@@ -1,4 +1,4 @@
-"""An office that sells one event's tickets by the pure decisions alone, and holds each of them against the promises."""
+"""Drives the pure decisions for one event, and checks each of them against the promises."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -64,7 +64,7 @@ EVENT_ID = UUID(int=1_000)
 
 
 def customer(number: int) -> Actor:
-    """One of a crowd."""
+    """A customer of a crowd."""
     return Actor(UUID(int=10_000 + number))
 
 
@@ -73,11 +73,15 @@ def euros(amount: int) -> Money:
     return Money(amount * 100, "EUR")
 
 
-class Office:
-    """One event and everybody's bookings. It loads for a decision whatever there is, as a storage without limits would.
+def _expected(versions: set[int] | None) -> dict[str, Any]:
+    return {"event_id": EVENT_ID, "expected_versions": None if versions is None else frozenset(versions)}
+
+
+class DomainDriver:
+    """One event with all its bookings and payments. For each decision it loads everything.
 
     After each decision the facts must be gapless and add up to the counters and bookings (7), nothing may be oversold
-    (1), and no ticket may idle while somebody whom it fits is served (6).
+    (1), no ticket may be idle while it fits a waiting booking (6), and payments and refunds must match (8).
     """
 
     def __init__(
@@ -107,95 +111,84 @@ class Office:
         self.take(initialize(command, Organizers.EVERYONE, self.now))
 
     def new_id(self) -> UUID:
-        """An id that nobody has."""
+        """A new id."""
         return UUID(int=next(self._ids))
 
     @property
     def inventory(self) -> Inventory:
-        """All there is to load."""
-        waiting = sorted(self.in_line(), key=lambda booking: booking.queue_number or 0)
-        lines = {}
-        sizes = {}
-        for each in self._kept.ticket_types:
-            of_type = tuple(booking for booking in waiting if booking.ticket_type_id == each.id)
-            lines[each.id] = WaitingList(of_type, None, is_whole=True)
-            if of_type:
-                quantities = [booking.quantity for booking in of_type]
-                sizes[each.id] = WaitingSizes(min(quantities), max(quantities))
-        closing: tuple[Booking, ...] = ()
-        if self._kept.event.status is EventStatus.CANCELLED:
-            closing = tuple(booking for booking in self.bookings.values() if booking.status.is_live)
-        elif self._kept.event.status is EventStatus.COMPLETED:
-            closing = tuple(waiting)
+        """Everything that a decision may need."""
+        event, bookings = self.stored.event, tuple(self.bookings.values())
+        waiting = tuple(self.in_line())
+        lines = {
+            each.id: WaitingList(tuple(one for one in waiting if one.ticket_type_id == each.id), None, is_whole=True)
+            for each in self.ticket_types
+        }
+        sizes = {type_id: [one.quantity for one in line.head] for type_id, line in lines.items() if line.head}
+        live = tuple(each for each in bookings if each.status.is_live)
+        closing = {EventStatus.CANCELLED: live, EventStatus.COMPLETED: waiting}.get(event.status, ())
         held = sorted(
-            (booking for booking in self.bookings.values() if booking.status is BookingStatus.HELD),
-            key=lambda booking: (booking.expires_at or START, booking.id),
+            (each for each in live if each.status is BookingStatus.HELD),
+            key=lambda each: (each.expires_at or START, each.id),
         )
-        is_completed = self._kept.event.status is EventStatus.COMPLETED
-        due = tuple(booking for booking in held if is_completed or booking.has_lapsed(self.now))
-        left = [booking.expires_at for booking in held[len(due) :]]
-        starts_at = self._kept.event.starts_at
-        overlong = [each for each in held if starts_at and each.expires_at and each.expires_at > starts_at]
-        has_lapsed_holds = self._kept.event.has_lapsed_holds(self.now)
+        is_completed = event.status is EventStatus.COMPLETED
+        due = tuple(each for each in held if is_completed or each.has_lapsed(self.now))
+        left = [each.expires_at for each in held[len(due) :]]
+        start = event.starts_at
+        overlong = tuple(each for each in held if start and each.expires_at and each.expires_at > start)
         return replace(
-            self._kept,
-            overlong=OverlongHolds(starts_at, tuple(overlong)) if starts_at else None,
-            bookings=tuple(self.bookings.values()),
-            of_customers=tuple(each for each in self.bookings.values() if each.status.is_live),
+            self.stored,
+            overlong=OverlongHolds(start, overlong) if start else None,
+            bookings=bookings,
+            of_customers=live,
             payments=tuple(self.payments.values()),
-            due=ExpiredHolds(due, left[0] if left else None) if has_lapsed_holds else None,
+            due=ExpiredHolds(due, left[0] if left else None) if event.has_lapsed_holds(self.now) else None,
             lines=lines,
             closing=closing,
-            waiting_sizes=sizes,
+            waiting_sizes={type_id: WaitingSizes(min(found), max(found)) for type_id, found in sizes.items()},
         )
 
     @property
     def state(self) -> EventState:
-        """The event as it is told."""
+        """The event as an application returns it."""
         sizes = {each: size.smallest for each, size in self.inventory.waiting_sizes.items()}
-        return EventState(event=self._kept.event, ticket_types=self._kept.ticket_types, smallest_waiting=sizes)
+        return EventState(event=self.stored.event, ticket_types=self.stored.ticket_types, smallest_waiting=sizes)
 
     @property
     def ticket_type(self) -> TicketType:
         """The only ticket type, or the first."""
-        return self._kept.ticket_types[0]
+        return self.stored.ticket_types[0]
 
     @property
     def ticket_types(self) -> tuple[TicketType, ...]:
         """All ticket types, in their order."""
-        return self._kept.ticket_types
+        return self.stored.ticket_types
 
     def in_line(self) -> list[Booking]:
-        """Those who wait, in the order in which they joined."""
+        """The waiting bookings in the order in which they joined."""
         return [booking for booking in self.bookings.values() if booking.status is BookingStatus.WAITLISTED]
 
     def status_of(self, booking: Booking) -> str:
-        """Where a booking stands by now."""
+        """The status of a booking."""
         return self.bookings[booking.id].status.value
 
     def statuses(self, *bookings: Booking) -> list[str]:
-        """Where bookings stand by now."""
+        """The status of each booking."""
         return [self.status_of(booking) for booking in bookings]
 
     def happened(self, since: int = 0) -> list[AnyFactPayload]:
-        """What the facts after that number say."""
+        """The payloads of the facts after this number."""
         return [fact.what for fact in self.facts[since:]]
 
-    # What people do.
-
     def book(self, actor: Actor, quantity: int = 1, ticket_type: TicketType | None = None) -> Booking:
-        """Book, or join the line."""
+        """Book, or join the waiting list."""
+        type_id = ticket_type.id if ticket_type else None
         command = Book(
-            booking_id=self.new_id(),
-            event_id=EVENT_ID,
-            actor=actor,
-            quantity=quantity,
-            ticket_type_id=ticket_type.id if ticket_type else None,
+            booking_id=self.new_id(), event_id=EVENT_ID, actor=actor, quantity=quantity, ticket_type_id=type_id
         )
         return self.take(book(self.inventory, command, self.now))
 
     def crowd(self, size: int, quantity: int = 1) -> list[Booking]:
-        """Many customers, who come one after the other."""
+        """Book for many customers, one after the other."""
         first = len(self.bookings)
         return [self.book(customer(first + number), quantity) for number in range(size)]
 
@@ -211,20 +204,16 @@ class Office:
 
     def edit(self, actor: Actor = ORGANIZER, versions: set[int] | None = None, **changes: Any) -> EventState:
         """Edit the event."""
-        expected = None if versions is None else frozenset(versions)
-        command = Edit(event_id=EVENT_ID, actor=actor, changes=EventChanges(**changes), expected_versions=expected)
+        command = Edit(actor=actor, changes=EventChanges(**changes), **_expected(versions))
         return self.take(edit(self.inventory, command, self.now))
 
     def edit_type(
         self, ticket_type: TicketType, actor: Actor = ORGANIZER, versions: set[int] | None = None, **changes: Any
     ) -> EventState:
         """Edit a ticket type."""
+        type_changes = TicketTypeChanges(**changes)
         command = EditTicketType(
-            event_id=EVENT_ID,
-            actor=actor,
-            ticket_type_id=ticket_type.id,
-            changes=TicketTypeChanges(**changes),
-            expected_versions=None if versions is None else frozenset(versions),
+            actor=actor, ticket_type_id=ticket_type.id, changes=type_changes, **_expected(versions)
         )
         return self.take(edit_ticket_type(self.inventory, command, self.now))
 
@@ -237,13 +226,8 @@ class Office:
         versions: set[int] | None = None,
     ) -> EventState:
         """Add a ticket type."""
-        command = AddTicketType(
-            event_id=EVENT_ID,
-            actor=actor,
-            ticket_type_id=self.new_id(),
-            spec=TicketTypeSpec(name=name, total_tickets=total_tickets, price=price),
-            expected_versions=None if versions is None else frozenset(versions),
-        )
+        spec = TicketTypeSpec(name=name, total_tickets=total_tickets, price=price)
+        command = AddTicketType(actor=actor, ticket_type_id=self.new_id(), spec=spec, **_expected(versions))
         return self.take(add_ticket_type(self.inventory, command, self.now))
 
     def pause(self) -> None:
@@ -255,15 +239,15 @@ class Office:
         self.edit(status=EventStatus.ON_SALE)
 
     def settle(self) -> Decision[None]:
-        """Take one step of what is still to be done."""
+        """Do one step of an unsettled event."""
         decision = settle(self.inventory, Settle(EVENT_ID), self.now)
         self.take(decision)
         return decision
 
     def pass_time(self, **delta: float) -> None:
-        """Let time pass; what lapses is settled before anything else is decided, as the turnstile does."""
+        """Let time pass, and settle lapsed holds as the turnstile does before each decision."""
         self.now += timedelta(**delta)
-        while self._kept.event.has_lapsed_holds(self.now):
+        while self.stored.event.has_lapsed_holds(self.now):
             self.settle()
 
     def start(self, booking: Booking, method: str = "card", actor: Actor | None = None, key: str = "") -> Attempt:
@@ -279,7 +263,7 @@ class Office:
         return self.take(start_payment(self.inventory, command, self.now))
 
     def answer(self, payment: Payment, answer: Answer, seen: datetime | None = None) -> Booking:
-        """Record what the provider said."""
+        """Record the provider's answer."""
         command = SettlePayment(
             payment_id=payment.id,
             event_id=EVENT_ID,
@@ -301,18 +285,8 @@ class Office:
         return self.payments[refund_of(paid_by)]
 
     def take(self, decision: Decision[Outcome]) -> Outcome:
-        """Record a decision, unless it breaks a promise."""
-        self._kept = replace(
-            decision.inventory,
-            bookings=(),
-            of_customers=(),
-            payments=(),
-            lines={},
-            closing=(),
-            due=None,
-            overlong=None,
-            waiting_sizes={},
-        )
+        """Record a decision and check the promises."""
+        self.stored = Inventory(event=decision.inventory.event, ticket_types=decision.inventory.ticket_types)
         for booking in decision.booked:
             assert booking.id not in self.bookings
             assert booking.place is None
@@ -334,7 +308,7 @@ class Office:
         return decision.outcome
 
     def _check_money(self) -> None:
-        """Nobody pays and gets neither tickets nor a refund, and no refund exceeds its charge (8)."""
+        """Every payment has tickets or a refund, and no refund exceeds its charge (8)."""
         done = [each for each in self.payments.values() if each.status is ChargeStatus.SUCCEEDED]
         charges = {each.id: each for each in done if each.kind is PaymentKind.CHARGE}
         refunds = {refund_of(each.id): each for each in self.payments.values() if each.kind is PaymentKind.REFUND}
@@ -351,18 +325,18 @@ class Office:
         for fact in decision.facts:
             assert (fact.event_id, fact.occurred_at) == (EVENT_ID, self.now)
             self._replay.apply(fact)
-        self._replay.compare(EventState(event=self._kept.event, ticket_types=self._kept.ticket_types))
+        self._replay.compare(EventState(event=self.stored.event, ticket_types=self.stored.ticket_types))
         assert self._replay.breaches == []
         touched = {booking.id for booking in decision.booked} | {change.after.id for change in decision.changed}
-        told: dict[UUID, list[Fact]] = {booking_id: [] for booking_id in touched}
+        of_booking: dict[UUID, list[Fact]] = {booking_id: [] for booking_id in touched}
         for fact in self.facts:
             if fact.booking_id in touched:
-                told[fact.booking_id].append(fact)
-        for booking_id, facts in told.items():
+                of_booking[fact.booking_id].append(fact)
+        for booking_id, facts in of_booking.items():
             assert replay_booking(facts) == self.bookings[booking_id]
 
     def _check_counters(self) -> None:
-        for each in self._kept.ticket_types:
+        for each in self.stored.ticket_types:
             of_type = [booking for booking in self.bookings.values() if booking.ticket_type_id == each.id]
             waiting = [booking for booking in of_type if booking.status is BookingStatus.WAITLISTED]
             assert each.taken == sum(booking.quantity for booking in of_type if booking.status.takes_tickets)
@@ -371,10 +345,10 @@ class Office:
             assert each.waiting_tickets == sum(booking.quantity for booking in waiting)
 
     def _check_nothing_idles(self) -> None:
-        event = self._kept.event
+        event = self.stored.event
         if event.is_unsettled or not event.serves_its_line(self.now):
             return
-        for each in self._kept.ticket_types:
+        for each in self.stored.ticket_types:
             line = self.inventory.lines[each.id].head
             candidates = line[:1] if event.waiting_list_policy is WaitingListPolicy.STRICT else line
             assert all(booking.quantity > each.available for booking in candidates)
