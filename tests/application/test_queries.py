@@ -164,7 +164,8 @@ async def test_queries_for_those_who_manage_an_event_are_refused_to_others(
     app: FakeApp, query: type[ListEventBookings] | type[ReadWaitingList] | type[ReadChanges]
 ) -> None:
     event_id, draft = await app.event(), await app.event(status=DRAFT)
-    read = query(app.storage)
+    events, bookings = app.storage.event_queries, app.storage.booking_queries
+    read = query(events) if query is ReadChanges else query(events, bookings)  # type: ignore[call-arg]
     for actor in (STRANGER, OTHER_ORGANIZER):
         with pytest.raises(NotAllowed):
             await read(event_id, actor)

@@ -251,7 +251,7 @@ async def test_an_unanswered_commit_that_arrives_late_is_not_done_again(
     event_id = await app.event(2)
     app.faults.plan(Step.COMMITTED, OutcomeUnknown())
     app.faults.plan(Step.COMMIT, None, Retryable())
-    holds = MemoryEventRepository.holds
+    holds = MemoryEventRepository.was_committed
     looks = 0
 
     async def look(inventories: MemoryEventRepository, last: Mapping[UUID, int], mark: UUID) -> bool:
@@ -259,7 +259,7 @@ async def test_an_unanswered_commit_that_arrives_late_is_not_done_again(
         looks += 1
         return looks > looks_in_vain and await holds(inventories, last, mark)
 
-    monkeypatch.setattr(MemoryEventRepository, "holds", look)
+    monkeypatch.setattr(MemoryEventRepository, "was_committed", look)
     booking = await app.book(event_id, ANA)
     assert booking.status is BookingStatus.CONFIRMED
     assert looks == looks_in_vain + 1

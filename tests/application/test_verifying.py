@@ -215,6 +215,6 @@ async def test_tampered_payments_are_found(tamper: Callable[[FakeApp], object]) 
 async def test_a_stored_response_about_nothing_is_found() -> None:
     app = FakeApp()
     answer = Response(b"{}", app.ids.new())
-    kept = StoredResponse(key=Key(ANA.user_id, "k"), fingerprint=b"f", answer=answer)
-    app.tables.remembered[kept.key] = (app.clock.time, kept)
+    kept = StoredResponse(key=Key(ANA.user_id, "k"), fingerprint=b"f", response=answer)
+    app.tables.responses[kept.key] = (app.clock.time, kept)
     assert (await verdict(app)).of(3)

@@ -591,7 +591,7 @@ class TestPace:
         for gate in desk.courier.gates.values():
             gate.set()
         now = most = 0
-        facts = desk.app.storage.reads.facts
+        facts = desk.app.storage.event_queries.facts
 
         async def counted(event_id: UUID, after: int, limit: int) -> list[Fact]:
             nonlocal now, most

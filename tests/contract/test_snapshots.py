@@ -109,7 +109,7 @@ async def test_answers_about_nothing_stray(office: BoxOffice) -> None:
             return await snapshot.strays()
 
     assert await strays_after_remembering(booking.id, state.event.id, None) == {}
-    assert await strays_after_remembering(new_id(), new_id()) == {"remembered answers about nothing": 2}
+    assert await strays_after_remembering(new_id(), new_id()) == {"stored responses about nothing": 2}
 
 
 async def test_what_is_written_beside_it_is_not_seen(office: BoxOffice) -> None:

@@ -162,7 +162,7 @@ def test_a_second_live_booking_of_a_type_is_refused_with_the_first_ones_id() -> 
     for booking in (driver.book(ANA, 2), driver.book(BEN)):
         with pytest.raises(AlreadyBooked) as refused:
             driver.book(Actor(booking.customer_id))
-        assert refused.value.members == {"bookingId": str(booking.id)}
+        assert refused.value.members == {"booking_id": str(booking.id)}
 
 
 def test_the_limit_counts_the_live_tickets_of_all_types_and_those_on_a_waiting_list() -> None:
