@@ -33,7 +33,7 @@ def test_a_refusal_has_a_default_sentence_and_members_for_programs() -> None:
     for kind in [each for each in REFUSALS if each.default]:
         assert kind().detail == kind.default == str(kind())
         assert kind("Because.").detail == "Because."
-    assert refusals.AlreadyBooked(bookingId="7", left=None).members == {"bookingId": "7", "left": None}
+    assert refusals.AlreadyBooked(booking_id="7", left=None).members == {"booking_id": "7", "left": None}
 
 
 def test_an_invalid_request_says_where_and_what() -> None:

@@ -24,12 +24,10 @@ XFF = "X-Forwarded-For"
 @pytest.mark.parametrize(
     ("peer", "headers", "found"),
     [
-        ("203.0.113.9", [], "203.0.113.9"),
         # A stranger may write what it likes.
         ("203.0.113.9", [(XFF, "198.51.100.7")], "203.0.113.9"),
         ("203.0.113.9", [("Forwarded", "for=198.51.100.7")], "203.0.113.9"),
         ("10.1.2.3", [], "10.1.2.3"),
-        ("10.1.2.3", [(XFF, "198.51.100.7")], "198.51.100.7"),
         # From the right: what stands left of the first stranger is that one's own word.
         ("10.1.2.3", [(XFF, "1.1.1.1, 198.51.100.7")], "198.51.100.7"),
         ("10.1.2.3", [(XFF, "1.1.1.1, 198.51.100.7, 192.0.2.1 ,10.9.9.9")], "198.51.100.7"),
@@ -38,15 +36,12 @@ XFF = "X-Forwarded-For"
         # What is no address ends the chain at the last one that is.
         ("10.1.2.3", [(XFF, "198.51.100.7, unknown")], "10.1.2.3"),
         ("10.1.2.3", [(XFF, "198.51.100.7, _hidden, 10.9.9.9")], "10.9.9.9"),
-        ("10.1.2.3", [(XFF, "")], "10.1.2.3"),
         ("10.1.2.3", [(XFF, ",,")], "10.1.2.3"),
         ("10.1.2.3", [(XFF, "\xff\x00")], "10.1.2.3"),
         ("10.1.2.3", [(XFF, "198.51.100.7:4711")], "198.51.100.7"),
         ("10.1.2.3", [(XFF, "[2001:db8:7::1]:4711")], "2001:db8:7::/64"),
         # One subscriber has a whole network of IPv6 addresses.
-        ("2001:db8:7:8:9::a", [], "2001:db8:7:8::/64"),
         ("2001:db8:7:8:ffff::1", [], "2001:db8:7:8::/64"),
-        ("::ffff:203.0.113.9", [], "203.0.113.9"),
         ("::ffff:10.1.2.3", [(XFF, "198.51.100.7")], "198.51.100.7"),
         ("2001:db8:1::1", [(XFF, "198.51.100.7")], "198.51.100.7"),
         ("fe80::1%eth0", [], "fe80::/64"),
@@ -73,7 +68,6 @@ def test_the_address_is_the_nearest_that_is_no_proxy(
         # Neither an open quote nor a comma within one hides what the proxy adds.
         ("10.1.2.3", [("Forwarded", 'for="1.1.1.1, for=198.51.100.7')], "198.51.100.7"),
         ("10.1.2.3", [("Forwarded", 'for="1.1.1.1, 2.2.2.2", for=198.51.100.7')], "198.51.100.7"),
-        ("203.0.113.9", [("Forwarded", "for=198.51.100.7")], "203.0.113.9"),
     ],
 )
 def test_the_same_in_the_standard_header(peer: str, headers: list[tuple[str, str]], found: str) -> None:
@@ -90,26 +84,17 @@ def test_only_the_header_of_the_settings_counts() -> None:
     assert standard(scope("10.1.2.3", forwarded, (XFF, "198.51.100.7"))) == "1.1.1.1"
 
 
-def test_without_trusted_proxies_headers_do_not_count() -> None:
-    assert AddressOf()(scope("10.1.2.3", (XFF, "198.51.100.7"))) == "10.1.2.3"
-
-
-@pytest.mark.parametrize("name", [XFF, "Forwarded"])
 @pytest.mark.parametrize("proxies", [(), PROXIES])
-def test_a_header_of_a_proxy_that_is_not_trusted_is_warned_of_once(
-    proxies: Any, name: str, caplog: pytest.LogCaptureFixture
+def test_a_header_of_a_proxy_that_is_not_trusted_does_not_count_and_is_warned_of_once(
+    proxies: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     address_of = AddressOf(proxies)
     address_of(scope("203.0.113.9"))
+    AddressOf(PROXIES)(scope("10.1.2.3", (XFF, "198.51.100.7")))
     assert not caplog.records
-    for _ in range(3):
-        address_of(scope("203.0.113.9", (name, "198.51.100.7")))
+    for name in (XFF, "Forwarded", XFF):
+        assert address_of(scope("203.0.113.9", (name, "198.51.100.7"))) == "203.0.113.9"
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert "BOXOFFICE_TRUSTED_PROXIES" in record.getMessage()
     assert "198.51.100.7" not in record.getMessage()
-
-
-def test_a_header_of_a_trusted_proxy_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
-    AddressOf(PROXIES)(scope("10.1.2.3", (XFF, "198.51.100.7")))
-    assert not caplog.records

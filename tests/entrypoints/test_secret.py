@@ -2,8 +2,6 @@
 
 import os
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -36,11 +34,6 @@ def test_in_memory_every_start_has_its_own() -> None:
     assert len(first.encode()) >= 32
 
 
-def test_any_other_database_asks_for_one() -> None:
-    with pytest.raises(SettingsError, match=r"^BOXOFFICE_JWT_SECRET must be set for this database: 32 random bytes"):
-        signing_secret(Settings(database_url="mysql+asyncmy://owner:pass@database/b"))
-
-
 def test_the_kept_secret_lies_beside_the_database_for_its_owner_alone(tmp_path: Path) -> None:
     before = os.umask(0)  # A umask that takes nothing away: the mode must be ours.
     try:
@@ -60,34 +53,8 @@ def test_the_kept_secret_stays(tmp_path: Path) -> None:
     assert signing_secret(on_sqlite(tmp_path)) != signing_secret(on_sqlite(tmp_path / "elsewhere"))
 
 
-def test_all_who_start_at_once_agree(tmp_path: Path) -> None:
-    """Each waits at a pipe until all are there."""
-    code = (
-        "import sys\nfrom pathlib import Path\nfrom boxoffice.entrypoints.signing_secret import kept_secret\n"
-        "print('there', flush=True)\nsys.stdin.readline()\nprint(kept_secret(Path(sys.argv[1])))"
-    )
-    path = tmp_path / "data" / "secret"
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=None, text=True
-        )
-        for _ in range(6)
-    ]
-    for process in processes:
-        assert process.stdout
-        assert process.stdout.readline() == "there\n"
-    for process in processes:
-        assert process.stdin
-        process.stdin.write("\n")
-        process.stdin.flush()
-    secrets = {process.communicate(timeout=60)[0].strip() for process in processes}
-    assert secrets == {path.read_text(encoding="utf-8")}
-    assert [process.returncode for process in processes] == [0] * 6
-    assert list(path.parent.iterdir()) == [path], "nothing half made is left behind"
-
-
-def test_whoever_comes_second_takes_the_first_ones_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The narrowest moment of the race, made certain: somebody else's secret appears right before ours would."""
+def test_the_first_secret_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The narrowest moment of the race, made certain: the secret of another process appears right before ours."""
     path = tmp_path / "secret"
 
     def overtaken(link: Path, draft: Path) -> None:
@@ -111,7 +78,7 @@ def test_a_crash_before_the_end_leaves_no_half_secret(tmp_path: Path, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660, 0o602, 0o610])
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o602, 0o610])
 def test_a_secret_that_others_may_read_is_refused(tmp_path: Path, mode: int) -> None:
     path = tmp_path / "secret"
     path.write_text(SECRET)
@@ -122,18 +89,8 @@ def test_a_secret_that_others_may_read_is_refused(tmp_path: Path, mode: int) -> 
     assert kept_secret(path) == SECRET
 
 
-@pytest.mark.parametrize("content", ["", "\n", "hush", "hush" * 7 + "hus\n", " \n"])
-def test_a_secret_that_is_too_short_is_refused_and_not_shown(tmp_path: Path, content: str) -> None:
-    path = tmp_path / "secret"
-    path.touch(mode=0o600)
-    path.write_text(content)
-    message = refusal(path)
-    assert message.startswith(f"{path} must hold 32 random bytes")
-    assert "hush" not in message
-
-
-@pytest.mark.parametrize("content", ["hush" * 8, "hush-changeme-hush-please-now-hush"])
-def test_a_secret_that_others_guess_is_refused_and_not_shown(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize("content", ["", " \n", "hush" * 7 + "hus\n", "hush" * 8, "hush-changeme-hush-please-now-hush"])
+def test_a_secret_that_is_too_short_or_guessed_is_refused_and_not_shown(tmp_path: Path, content: str) -> None:
     path = tmp_path / "secret"
     path.touch(mode=0o600)
     path.write_text(content)
@@ -149,7 +106,7 @@ def test_the_end_of_the_line_that_an_editor_adds_is_not_part_of_it(tmp_path: Pat
     assert kept_secret(path) == SECRET
 
 
-def test_where_nothing_can_be_kept_somebody_has_to_decide(tmp_path: Path) -> None:
+def test_a_secret_has_to_be_set_where_none_can_be_kept(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     message = refusal(tmp_path / "file" / "secret")
     assert message.startswith("BOXOFFICE_JWT_SECRET is not set, and its own cannot be kept in ")

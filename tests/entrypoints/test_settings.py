@@ -49,160 +49,110 @@ def test_everything_has_a_default(tmp_path: Path) -> None:
     )
 
 
+GOOD: Final[dict[str, dict[str, Any]]] = {
+    "database_url": {
+        url: url
+        for url in (
+            *("memory://", MYSQL, MYSQL + "?charset=utf8mb4", "mysql+asyncmy://a:p%40ss@[::1]/b"),
+            "sqlite+aiosqlite:////srv/b.db",
+        )
+    },
+    "jwt_secret": {secret: secret for secret in (SECRET, f"ä{SECRET}", f" {SECRET} ")},
+    "jwt_older_secrets": {SECRET: (SECRET,), f"{SECRET}, {SECRET[::-1]} ": (SECRET, SECRET[::-1])},
+    "organizers": {"granted": Organizers.GRANTED, "Everyone": Organizers.EVERYONE},
+    "rate_limits": {"off": False, "ON": True},
+    "host": {"::": "::"},
+    "port": {"0": 0, "65535": 65_535},
+    "workers": {"4": 4},
+    "trusted_proxies": {
+        "192.0.2.1": (ip_network("192.0.2.1/32"),),
+        "10.0.0.0/8, ::1,2001:db8::/32": tuple(map(ip_network, ("10.0.0.0/8", "::1/128", "2001:db8::/32"))),
+    },
+    "forwarded_header": {"Forwarded": ForwardedHeader.FORWARDED},
+    "cors_origins": {
+        "http://localhost:3000, https://[2001:db8::1]:8443": ("http://localhost:3000", "https://[2001:db8::1]:8443")
+    },
+    "currency": {"CHF": "CHF"},
+    "payments": {"Sandbox": Payments.SANDBOX},
+    "stripe_key": {key: key for key in ("sk_test_4eC39HqLy", "rk_live_4eC39HqLy")},
+    "stripe_url": {
+        "http://127.0.0.1:8420": "http://127.0.0.1:8420",
+        "https://proxy.example.org/": "https://proxy.example.org",
+    },
+    "log_level": {"debug": LogLevel.DEBUG, "ERROR": LogLevel.ERROR},
+    "log_file": {"logs/a.log": Path("logs/a.log")},
+}
+
+
 @pytest.mark.parametrize(
-    ("name", "text", "field", "value"),
-    [
-        ("DATABASE_URL", "memory://", "database_url", "memory://"),
-        ("DATABASE_URL", MYSQL, "database_url", MYSQL),
-        ("DATABASE_URL", MYSQL + "?charset=utf8mb4", "database_url", MYSQL + "?charset=utf8mb4"),
-        ("DATABASE_URL", "mysql+asyncmy://a:p%40ss@[::1]/b", "database_url", "mysql+asyncmy://a:p%40ss@[::1]/b"),
-        ("DATABASE_URL", "sqlite+aiosqlite:////srv/b.db", "database_url", "sqlite+aiosqlite:////srv/b.db"),
-        ("JWT_SECRET", SECRET, "jwt_secret", SECRET),
-        ("JWT_SECRET", f"ä{SECRET}", "jwt_secret", f"ä{SECRET}"),
-        ("JWT_SECRET", f" {SECRET} ", "jwt_secret", f" {SECRET} "),
-        ("JWT_OLDER_SECRETS", SECRET, "jwt_older_secrets", (SECRET,)),
-        ("JWT_OLDER_SECRETS", f"{SECRET}, {SECRET[::-1]} ", "jwt_older_secrets", (SECRET, SECRET[::-1])),
-        ("ORGANIZERS", "granted", "organizers", Organizers.GRANTED),
-        ("ORGANIZERS", "Everyone", "organizers", Organizers.EVERYONE),
-        ("RATE_LIMITS", "off", "rate_limits", False),
-        ("RATE_LIMITS", "ON", "rate_limits", True),
-        ("HOST", "::", "host", "::"),
-        ("PORT", "0", "port", 0),
-        ("PORT", "65535", "port", 65_535),
-        ("WORKERS", "4", "workers", 4),
-        ("TRUSTED_PROXIES", "192.0.2.1", "trusted_proxies", (ip_network("192.0.2.1/32"),)),
-        (
-            "TRUSTED_PROXIES",
-            "10.0.0.0/8, ::1,2001:db8::/32",
-            "trusted_proxies",
-            (ip_network("10.0.0.0/8"), ip_network("::1/128"), ip_network("2001:db8::/32")),
-        ),
-        ("FORWARDED_HEADER", "Forwarded", "forwarded_header", ForwardedHeader.FORWARDED),
-        ("CORS_ORIGINS", "https://a.example.org", "cors_origins", ("https://a.example.org",)),
-        (
-            "CORS_ORIGINS",
-            "http://localhost:3000, https://[2001:db8::1]:8443",
-            "cors_origins",
-            ("http://localhost:3000", "https://[2001:db8::1]:8443"),
-        ),
-        ("CURRENCY", "CHF", "currency", "CHF"),
-        ("PAYMENTS", "Sandbox", "payments", Payments.SANDBOX),
-        ("STRIPE_KEY", "sk_test_4eC39HqLy", "stripe_key", "sk_test_4eC39HqLy"),
-        ("STRIPE_KEY", "rk_live_4eC39HqLy", "stripe_key", "rk_live_4eC39HqLy"),
-        ("STRIPE_URL", "http://127.0.0.1:8420", "stripe_url", "http://127.0.0.1:8420"),
-        ("STRIPE_URL", "https://proxy.example.org/", "stripe_url", "https://proxy.example.org"),
-        ("STRIPE_URL", "http://[::1]:8420", "stripe_url", "http://[::1]:8420"),
-        ("LOG_LEVEL", "debug", "log_level", LogLevel.DEBUG),
-        ("LOG_LEVEL", "ERROR", "log_level", LogLevel.ERROR),
-        ("LOG_FILE", "logs/a.log", "log_file", Path("logs/a.log")),
-    ],
+    ("field", "text", "value"),
+    [(field, text, value) for field, values in GOOD.items() for text, value in values.items()],
 )
 def test_a_setting_is_taken_from_the_environment_and_from_the_file(
-    tmp_path: Path, name: str, text: str, field: str, value: Any
+    tmp_path: Path, field: str, text: str, value: Any
 ) -> None:
-    assert getattr(load(tmp_path, **{name: text}), field) == value
-    assert getattr(load(tmp_path, f"BOXOFFICE_{name}='{text}'\n"), field) == value
+    assert getattr(load(tmp_path, **{field.upper(): text}), field) == value
+    assert getattr(load(tmp_path, f"BOXOFFICE_{field.upper()}='{text}'\n"), field) == value
 
 
-_BAD: Final = [
-    *(
-        ("DATABASE_URL", text)
-        for text in (
+BAD: Final[dict[str, tuple[str, ...]]] = {
+    "DATABASE_URL": (
+        *(
+            "",
             "hush",
             "hush://",
-            "memory",
             "memory://hush",
             "sqlite:///hush.db",
-            "sqlite+aiosqlite://",
             "sqlite+aiosqlite:///",
+            "mysql://owner:hush@d/b",
+        ),
+        *(
             "sqlite+aiosqlite:///:memory:",
             "sqlite+aiosqlite:///file:hush?uri=true",
-            "sqlite+aiosqlite:///hush.db?mode=hush",
-            "sqlite+aiosqlite://hush/hush.db",
-            "mysql://owner:hush@database/hush",
-            "mysql+pymysql://owner:hush@database/hush",
-            "postgresql://owner:hush@database/hush",
-            "mysql+asyncmy://owner:hush@database",
-            "mysql+asyncmy://owner:hush@database/",
-            "mysql+asyncmy://owner:hush@/hush",
-            "mysql+asyncmy://owner:hush@database:hush/hush",
-            "mysql+asyncmy://owner:h%C3%BCsh@database/hush",
-            "mysql+asyncmy://öwner:hush@database/hush",
-        )
+            "sqlite+aiosqlite:///hush.db?x=hush",
+        ),
+        *("sqlite+aiosqlite://hush/hush.db", "postgresql://owner:hush@d/b", "mysql+asyncmy://owner:hush@database/"),
+        *("mysql+asyncmy://owner:hush@/hush", "mysql+asyncmy://owner:hush@database:hush/hush"),
+        *("mysql+asyncmy://owner:h%C3%BCsh@database/hush", "mysql+asyncmy://öwner:hush@database/hush"),
     ),
-    *(
-        ("JWT_SECRET", text)
-        for text in (
-            "hush",
-            "hush" * 7 + "hus",
-            "ü" * 15 + "h",
-            "-----BEGIN PUBLIC KEY-----\nhush\n-----END PUBLIC KEY-----",
-        )
+    "JWT_SECRET": (
+        *("", "hush", "hush" * 7 + "hus", "ü" * 15 + "h", "ssh-rsa " + "hush" * 20, "hush" * 8, "hush" * 8 + "\ud800"),
+        *("-----BEGIN PUBLIC KEY-----\nhush\n-----END PUBLIC KEY-----", "hush-changeme-hush-hush-please-now"),
     ),
-    *(("JWT_SECRET", text) for text in ("ssh-rsa " + "hush" * 20, "hush" * 8 + "\ud800", "hush" * 8)),
-    *(("JWT_SECRET", text) for text in ("hush-changeme-hush-hush-please-now", "hush-hush-hush-hush-hush-hush-hush")),
-    *(
-        ("JWT_OLDER_SECRETS", text)
-        for text in ("hush", f"{SECRET},hush", f"{SECRET},", f"{SECRET};{SECRET},{'hush' * 8}")
+    "JWT_OLDER_SECRETS": ("", "hush", f"{SECRET},hush", f"{SECRET},", f"{SECRET};{SECRET},{'hush' * 8}"),
+    "ORGANIZERS": ("", "hush", "admin", " granted", "everyone,granted", "1"),
+    "RATE_LIMITS": ("", "hush", "true", "1", "on "),
+    "HOST": ("", "hush hush", "hüsh", "hush\n"),
+    "PORT": ("", "hush", "-1", "65536", "1.5", "\u0663", "udp://hush"),
+    "WORKERS": ("", "hush", "0", "65", "1 "),
+    "TRUSTED_PROXIES": ("", "hush", "10.0.0.0/33", "10.0.0.1/8", "192.0.2.1,", "192.0.2.1 192.0.2.2", "*"),
+    "CORS_ORIGINS": (
+        *("", "hush", "*", "null", "https://hush/", "https://Hush", "https://a,", "ftp://hush", "https://user:hush@a"),
+        *("https://a?hush", "https://*.hush.org"),
     ),
-    *(("ORGANIZERS", text) for text in ("hush", "every one", "admin", " granted", "everyone,granted", "1")),
-    *(("RATE_LIMITS", text) for text in ("hush", "true", "1", "yes", "on ", "0")),
-    *(("HOST", text) for text in ("", "hush hush", "hüsh", "hush\n")),
-    *(("PORT", text) for text in ("", "hush", "-1", "65536", "1.5", "\u0663", "udp://hush")),
-    *(("WORKERS", text) for text in ("", "hush", "0", "65", "1 ")),
-    *(
-        ("TRUSTED_PROXIES", text)
-        for text in ("hush", "10.0.0.0/33", "10.0.0.1/8", "192.0.2.1,", "192.0.2.1 192.0.2.2", "*", "proxy.hush.org")
-    ),
-    *(
-        ("CORS_ORIGINS", text)
-        for text in ("hush", "*", "null", "https://hush/", "https://hush/a", "https://Hush", "hush.org", "https://a,")
-    ),
-    *(("CORS_ORIGINS", text) for text in ("ftp://hush", "https://user:hush@a", "https://a?hush", "https://*.hush.org")),
-    *(("FORWARDED_HEADER", text) for text in ("hush", "", "x-real-ip", "x-forwarded-for,forwarded")),
-    *(("CURRENCY", text) for text in ("hush", "eur", "EURO", "XXX", "€", "E R", "EUR ")),
-    *(("PAYMENTS", text) for text in ("hush", "paypal", "sandbox,stripe", " stripe", "1")),
-    *(("STRIPE_KEY", text) for text in ("hush", "pk_live_hush", "sk-hush", "sk_", "sk_live_hush ", "sk_live_hush\n")),
-    *(
-        ("STRIPE_URL", text)
-        for text in (
-            "hush",
-            "hush:8420",
-            "ftp://hush",
-            "http://",
-            "http://:8420",
-            "http://hush:hush",
-            "http://hush:0",
+    "FORWARDED_HEADER": ("", "hush", "x-real-ip", "x-forwarded-for,forwarded"),
+    "CURRENCY": ("", "hush", "eur", "EURO", "XXX", "€", "EUR "),
+    "PAYMENTS": ("", "hush", "paypal", "sandbox,stripe", " stripe"),
+    "STRIPE_KEY": ("", "hush", "pk_live_hush", "sk-hush", "sk_", "sk_live_hush ", "sk_live_hush\n"),
+    "STRIPE_URL": (
+        *("", "hush", "hush:8420", "ftp://hush", "http://", "http://:8420", "http://hush:hush", "http://hush:0"),
+        *(
             "http://hush:99999",
             "http://owner:hush@proxy",
             "http://proxy/hush",
             "http://proxy?hush",
             "http://proxy#hush",
-            "http://hush hush",
-            "http://hüsh",
-            "http://[hush",
-        )
+        ),
+        *("http://hush hush", "http://hüsh", "http://[hush"),
     ),
-    *(("LOG_LEVEL", text) for text in ("hush", "10", "WARN", "all", "INFO ")),
-    *(("LOG_FILE", text) for text in ("/", ".", "/tmp")),
-    *(
-        (name, "")
-        for name in (
-            "DATABASE_URL",
-            "JWT_SECRET",
-            "JWT_OLDER_SECRETS",
-            "ORGANIZERS",
-            "RATE_LIMITS",
-            "CURRENCY",
-            "LOG_LEVEL",
-            "LOG_FILE",
-        )
-    ),
-    *((name, "") for name in ("TRUSTED_PROXIES", "CORS_ORIGINS", "PAYMENTS", "STRIPE_KEY", "STRIPE_URL")),
-]
+    "LOG_LEVEL": ("", "hush", "10", "WARN", "INFO "),
+    "LOG_FILE": ("", "/", ".", "/tmp"),
+}
 
 
-@pytest.mark.parametrize(("name", "text"), _BAD, ids=lambda x: ascii(x)[:40])
+@pytest.mark.parametrize(
+    ("name", "text"), [(name, text) for name, texts in BAD.items() for text in texts], ids=lambda x: ascii(x)[:40]
+)
 def test_a_bad_value_is_named_and_not_shown(tmp_path: Path, name: str, text: str) -> None:
     (problem,) = problems(tmp_path, **{name: text})
     assert re.match(rf"BOXOFFICE_{name} must ", problem)
@@ -218,15 +168,6 @@ def test_stripe_needs_a_key(tmp_path: Path) -> None:
     assert "hush" not in problem
     found = load(tmp_path, "BOXOFFICE_STRIPE_KEY=sk_test_4eC39HqLy", PAYMENTS="stripe")
     assert (found.payments, found.stripe_key) == (Payments.STRIPE, "sk_test_4eC39HqLy")
-
-
-def test_every_bad_value_is_named_at_once(tmp_path: Path) -> None:
-    found = problems(tmp_path, CURRENCY="hush", ORGANIZERS="hush", JWT_SECRET="hush", RATE_LIMITS="on")
-    assert [problem.split()[0] for problem in found] == [
-        "BOXOFFICE_CURRENCY",
-        "BOXOFFICE_JWT_SECRET",
-        "BOXOFFICE_ORGANIZERS",
-    ]
 
 
 def test_a_name_that_is_nearly_right_is_a_mistake(tmp_path: Path) -> None:
@@ -251,7 +192,7 @@ def test_names_that_a_platform_or_the_tests_set_stop_nothing(tmp_path: Path) -> 
     assert found.port == 8000
 
 
-def test_names_of_others_are_nobodys_business(tmp_path: Path) -> None:
+def test_names_of_other_programs_are_ignored(tmp_path: Path) -> None:
     assert Settings.load({"HOME": "/", "BOXOFFICE": "x", "boxoffice_currency": "x"}, tmp_path) == Settings()
 
 
@@ -261,9 +202,6 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     found = load(tmp_path, dotenv, CURRENCY="USD")
     assert (found.currency, found.organizers) == ("USD", Organizers.GRANTED)
     assert load(tmp_path, "BOXOFFICE_CURRENCY=hush", CURRENCY="USD").currency == "USD"
-
-
-def test_a_bad_value_in_the_file_is_named_and_not_shown(tmp_path: Path) -> None:
     assert problems(tmp_path, "BOXOFFICE_CURRENCY=hush\n")[0].startswith("BOXOFFICE_CURRENCY must be")
     assert problems(tmp_path, "BOXOFFICE_CURRENCY=\n")[0].startswith("BOXOFFICE_CURRENCY must not be empty")
 
@@ -297,21 +235,18 @@ def test_lines_that_can_be_read_start(tmp_path: Path) -> None:
     assert load(tmp_path, dotenv).currency == "CHF"
 
 
-def test_what_is_written_in_the_file_is_what_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_variable_in_the_file_is_replaced_and_a_byte_order_mark_is_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", "somewhere")
-    assert load(tmp_path, "BOXOFFICE_JWT_SECRET='${HOME}" + SECRET + "'").jwt_secret == "${HOME}" + SECRET
-
-
-def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
-    assert load(tmp_path, "\ufeffBOXOFFICE_CURRENCY=CHF\n").currency == "CHF"
-
-
-def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
-    (problem,) = problems(tmp_path, b"BOXOFFICE_JWT_SECRET=hush\xff\n")
-    assert problem == ".env in the working directory must be text in UTF-8"
+    found = load(tmp_path, "\ufeffBOXOFFICE_CURRENCY=CHF\nBOXOFFICE_JWT_SECRET='${HOME}" + SECRET + "'")
+    assert (found.currency, found.jwt_secret) == ("CHF", "${HOME}" + SECRET)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path, b"BOXOFFICE_JWT_SECRET=hush\xff\n")
+    assert problem == ".env in the working directory must be text in UTF-8"
+    (tmp_path / ".env").unlink()
     (tmp_path / ".env").mkdir()
     (problem,) = problems(tmp_path)
     assert problem.startswith(".env in the working directory cannot be read")
@@ -325,7 +260,7 @@ def test_the_working_directory_is_where_the_file_is_looked_for(tmp_path: Path, m
     assert Settings.load().currency == "CHF"
     assert Settings.load().log_level is LogLevel.ERROR
     monkeypatch.chdir(tmp_path / "inner")
-    assert Settings.load().currency == "EUR", "a folder further up is somebody else's"
+    assert Settings.load().currency == "EUR", "a folder further up is not looked at"
 
 
 def test_secrets_are_not_shown_by_any_way_of_showing_settings(tmp_path: Path) -> None:
@@ -344,26 +279,6 @@ def test_secrets_are_not_shown_by_any_way_of_showing_settings(tmp_path: Path) ->
     assert pickle.loads(pickle.dumps(found)) == copy.copy(found) == found
 
 
-def test_settings_cannot_be_changed(tmp_path: Path) -> None:
-    with pytest.raises(AttributeError):
-        load(tmp_path).currency = "CHF"  # type: ignore[misc]
-
-
-@pytest.mark.parametrize(
-    ("url", "file"),
-    [
-        ("sqlite+aiosqlite:///data/boxoffice.db", Path("data/boxoffice.db")),
-        ("sqlite+aiosqlite:////srv/b.db", Path("/srv/b.db")),
-        ("memory://", None),
-        (MYSQL, None),
-    ],
-)
-def test_where_the_embedded_database_is(url: str, file: Path | None) -> None:
-    settings = Settings(database_url=url)
-    assert settings.sqlite_file == file
-    assert settings.is_in_memory is (url == "memory://")
-
-
 def test_the_example_names_every_setting_with_its_default(tmp_path: Path) -> None:
     text = (ROOT / ".env.example").read_text(encoding="utf-8")
     assert load(tmp_path, text) == Settings()
@@ -371,22 +286,8 @@ def test_the_example_names_every_setting_with_its_default(tmp_path: Path) -> Non
     fields = {name for name in Settings.__struct_fields__ if name != "unknown"}
     assert set(offered) == {f"BOXOFFICE_{name.upper()}" for name in fields}
     without_default = {
-        f"BOXOFFICE_{name}"
-        for name in (
-            "CORS_ORIGINS",
-            "TRUSTED_PROXIES",
-            "JWT_SECRET",
-            "JWT_OLDER_SECRETS",
-            "LOG_FILE",
-            "METRICS_DIRECTORY",
-            "OTEL_ENDPOINT",
-            "SENTRY_DSN",
-            "SMTP_URL",
-            "MAIL_FROM",
-            "PUBLIC_URL",
-            "STRIPE_KEY",
-            "STRIPE_URL",
-        )
+        *("CORS_ORIGINS", "TRUSTED_PROXIES", "JWT_SECRET", "JWT_OLDER_SECRETS", "LOG_FILE", "METRICS_DIRECTORY"),
+        *("OTEL_ENDPOINT", "SENTRY_DSN", "SMTP_URL", "MAIL_FROM", "PUBLIC_URL", "STRIPE_KEY", "STRIPE_URL"),
     }
-    chosen = {name: value for name, value in offered.items() if name not in without_default}
+    chosen = {name: value for name, value in offered.items() if name.removeprefix("BOXOFFICE_") not in without_default}
     assert Settings.load(chosen, tmp_path / "elsewhere") == Settings()

@@ -4,19 +4,15 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, cast
 
-import httpx
 import msgspec
 import pytest
-from dependency_injector.providers import Object, Singleton
+from dependency_injector.providers import Object
 
-from boxoffice.adapters.security import Argon2PasswordHasher
 from boxoffice.domain.user import Role
-from boxoffice.entrypoints.container import make_container
 from boxoffice.entrypoints.http.app import create_app
-from boxoffice.entrypoints.lifespan import running
 from boxoffice.entrypoints.logs import RequestLines, log_request
 from boxoffice.entrypoints.settings import Settings
-from tests.http.service import SECRET, Client, Sandbox, Service, standing_clock
+from tests.http.service_under_test import SECRET, Client, Sandbox, Service, container_of, served, standing_clock
 from tests.settable_clock import SettableClock
 
 
@@ -66,30 +62,18 @@ def gateway() -> Sandbox:
 
 
 @pytest.fixture
-async def service(
-    settings: Settings,
-    clock: SettableClock,
-    gateway: Sandbox,
-    logged: list[dict[str, Any]],
-) -> AsyncIterator[Service]:
+async def service(settings: Settings, clock: SettableClock, gateway: Sandbox, logged: Kept) -> AsyncIterator[Service]:
     """The service with nothing in it yet."""
-    container = make_container(settings)
-    container.clock.override(Object(clock))
-    container.seconds.override(Object(clock.seconds))
-    container.authenticate.set_kwargs(seconds=clock.seconds)
-    container.password_hasher.override(Singleton(Argon2PasswordHasher, memory=8, passes=1))
+    container = container_of(settings, clock)
     container.payment_gateway.override(Object(gateway))
     app = create_app(container)
-    transport = httpx.ASGITransport(cast("Any", app), raise_app_exceptions=False)
-    # What is swept is swept when a test says so.
-    alive = running(container, sweep_every=3_600, share_every=3_600)
-    async with alive, httpx.AsyncClient(transport=transport, base_url="http://boxoffice") as http:
+    async with served(app, container) as http:
         yield Service(http, container, app, clock)
 
 
 @pytest.fixture
 def anyone(service: Service) -> Client:
-    """Somebody who is not signed in."""
+    """A caller who is not signed in."""
     return service.anyone
 
 

@@ -8,12 +8,13 @@ from litestar.types import ASGIApp
 
 
 class Exchange:
-    """One request and its answer. Its body arrives in parts; unless it `ends`, its client falls silent after them."""
+    """One request and its answer. Its body arrives in parts; then it `ends`, or its client `leaves` or falls silent."""
 
-    def __init__(self, app: ASGIApp, *parts: bytes, ends: bool = False) -> None:
+    def __init__(self, app: ASGIApp, *parts: bytes, ends: bool = False, leaves: bool = False) -> None:
         self._app = app
         self._parts = list(parts)
         self._ends = ends
+        self._leaves = leaves
         self.is_waited_for = asyncio.Event()
         self.sent: list[Any] = []
 
@@ -31,6 +32,8 @@ class Exchange:
         if self._parts:
             part = self._parts.pop(0)
             return {"type": "http.request", "body": part, "more_body": bool(self._parts) or not self._ends}
+        if self._leaves:
+            return {"type": "http.disconnect"}
         self.is_waited_for.set()
         return await asyncio.Future()
 

@@ -1,12 +1,20 @@
-"""Limits over HTTP: which requests count, whom they count for, and what is said when it was too much."""
+"""Limits over HTTP: which requests count, for whom they count, and the answer to one too many.
+
+How requests and failures are counted, in one process and in several, is tested in `tests/application`.
+"""
+
+import asyncio
 
 import httpx
 import pytest
+from dependency_injector.providers import Object
 
 from boxoffice.application.limits.rate_limits import READS, SIGN_INS, SIGN_UPS, UNSIGNED, WRITES, Limit
+from boxoffice.entrypoints.container import make_container
+from boxoffice.entrypoints.lifespan import running
 from boxoffice.entrypoints.settings import Settings
 from tests.http.conftest import Kept
-from tests.http.service import JSON, PASSWORD, SECRET, Client, Service, ok, problem
+from tests.http.service_under_test import JSON, PASSWORD, SECRET, Client, Service, ok, problem
 
 PROXY = "127.0.0.1"
 """Where the tests' requests come from."""
@@ -21,7 +29,7 @@ def settings() -> Settings:
 
 
 def of(address: str) -> dict[str, str]:
-    """A request that the proxy passed on for somebody."""
+    """A request that the proxy passed on for this address."""
     return {"X-Forwarded-For": address}
 
 
@@ -31,12 +39,17 @@ def use_up(service: Service, limit: Limit, subject: object, *, but: int = 0) -> 
         service.container.request_limits()[limit](subject)
 
 
+def number_of(client: Client) -> int:
+    """What a user's requests are counted by."""
+    return int(client.id.replace("-", ""), 16)
+
+
 def too_many(answer: httpx.Response) -> int:
     problem(answer, 429, "too-many-requests")
     return int(answer.headers["retry-after"])
 
 
-async def test_whoever_is_told_to_wait_gets_through_after_it(service: Service) -> None:
+async def test_after_the_wait_that_is_asked_for_requests_get_through(service: Service) -> None:
     use_up(service, UNSIGNED, "192.0.2.7", but=2)
     for _ in range(2):
         ok(await service.anyone.get("/events", headers=of("192.0.2.7")))
@@ -47,22 +60,24 @@ async def test_whoever_is_told_to_wait_gets_through_after_it(service: Service) -
     ok(await service.anyone.get("/events", headers=of("192.0.2.7")))
 
 
-async def test_what_a_user_reads_counts_for_the_user_wherever_it_comes_from(service: Service) -> None:
+async def test_reads_count_for_the_user_from_any_address(service: Service, logged: Kept) -> None:
     ada, ben = await service.user(), await service.user()
-    use_up(service, READS, int(ada.id.replace("-", ""), 16))
+    use_up(service, READS, number_of(ada))
     for path in ("/events", f"/status/{ID}", "/me", "/bookings", "/problems/not-found"):
         too_many(await ada.get(path, headers=of("192.0.2.7")))
         assert (await ada.send("HEAD", path)).status_code == 429
+    line = logged.take()[-1]
+    assert (line["status"], str(line["user_id"])) == (429, ada.id)
     ok(await ben.get("/events", headers=of("192.0.2.7")))
     ok(await service.anyone.get("/events", headers=of("192.0.2.7")))
-    # Reading is no writing.
+    # A read is no write.
     ok(await ada.post("/initialize", {"name": "Jazz night", "totalTickets": 1}), 201)
 
 
-async def test_what_a_user_changes_has_a_limit_of_its_own(service: Service) -> None:
+async def test_writes_have_a_limit_of_their_own(service: Service) -> None:
     ada = await service.user()
     event = await ada.event()
-    use_up(service, WRITES, int(ada.id.replace("-", ""), 16), but=2)
+    use_up(service, WRITES, number_of(ada), but=2)
     await ada.book(event)
     too_many(await ada.post("/book", {"eventId": event["id"]}))
     too_many(await ada.patch(f"/events/{event['id']}", {"name": "Blues night"}))
@@ -75,22 +90,15 @@ async def test_what_a_user_changes_has_a_limit_of_its_own(service: Service) -> N
 
 
 @pytest.mark.parametrize(
-    ("limit", "path", "body"),
-    [
-        (SIGN_UPS, "/create-user", {}),
-        (SIGN_INS, "/login", {}),
-        (SIGN_INS, "/refresh", {"refreshToken": "x"}),
-        (SIGN_INS, "/logout", {"refreshToken": "x"}),
-    ],
+    ("limit", "path"),
+    [(SIGN_UPS, "/create-user"), (SIGN_INS, "/login"), (SIGN_INS, "/refresh"), (SIGN_INS, "/logout")],
 )
-async def test_accounts_are_limited_by_address_signed_in_or_not(
-    service: Service, limit: Limit, path: str, body: dict[str, str]
-) -> None:
+async def test_accounts_are_limited_by_address_signed_in_or_not(service: Service, limit: Limit, path: str) -> None:
     ada = await service.user()
     use_up(service, limit, "192.0.2.7")
     for client in (service.anyone, ada):
-        too_many(await client.post(path, body, headers=of("192.0.2.7")))
-        assert (await client.post(path, body, headers=of("192.0.2.8"))).status_code < 429
+        too_many(await client.post(path, {}, headers=of("192.0.2.7")))
+        assert (await client.post(path, {}, headers=of("192.0.2.8"))).status_code < 429
 
 
 async def test_bad_tokens_count_for_the_address(service: Service) -> None:
@@ -110,37 +118,22 @@ async def test_operations_have_no_limit(service: Service) -> None:
         assert (await service.anyone.get(path)).status_code == 200
 
 
-async def test_a_refused_request_is_in_the_log_with_its_user(service: Service, logged: Kept) -> None:
+async def test_ten_failures_to_sign_in_close_known_and_unknown_accounts_alike(service: Service) -> None:
     ada = await service.user()
-    use_up(service, READS, int(ada.id.replace("-", ""), 16))
-    logged.take()
-    too_many(await ada.get("/me"))
-    (line,) = logged.take()
-    assert (line["status"], str(line["user_id"])) == (429, ada.id)
 
-
-class TestSigningIn:
-    async def attempt(self, service: Service, email: str, password: str, address: str) -> httpx.Response:
+    async def sign_in(email: str, password: str = "wrong", address: str = "192.0.2.7") -> httpx.Response:
         return await service.anyone.post("/login", {"email": email, "password": password}, headers=of(address))
 
-    async def test_ten_failures_close_an_account_and_nobody_learns_whether_it_exists(self, service: Service) -> None:
-        ada = await service.user()
-        for email in (ada.email, "nobody@example.org"):
-            for _ in range(10):
-                answer = await self.attempt(service, email, "wrong", "192.0.2.7")
-                problem(answer, 401, "wrong-credentials")
-        seconds = {too_many(await self.attempt(service, ada.email, PASSWORD, "192.0.2.7"))}
-        seconds |= {too_many(await self.attempt(service, "nobody@example.org", PASSWORD, "192.0.2.7"))}
-        assert seconds == {900}
-        ok(await self.attempt(service, ada.email, PASSWORD, "192.0.2.8"))
-        service.clock.travel(seconds=900)
-        ok(await self.attempt(service, ada.email, PASSWORD, "192.0.2.7"))
-
-    async def test_what_is_not_valid_is_no_failure(self, service: Service) -> None:
-        ada = await service.user()
-        for _ in range(12):
-            problem(await self.attempt(service, "no address", "wrong", "192.0.2.7"), 400, "invalid-request")
-        ok(await self.attempt(service, ada.email, PASSWORD, "192.0.2.7"))
+    for _ in range(12):
+        # What is not valid is no failure.
+        problem(await sign_in("no address"), 400, "invalid-request")
+    for email in (ada.email, "unknown@example.org"):
+        for _ in range(10):
+            problem(await sign_in(email), 401, "wrong-credentials")
+        assert too_many(await sign_in(email, PASSWORD)) == 900
+    ok(await sign_in(ada.email, PASSWORD, "192.0.2.8"))
+    service.clock.travel(seconds=900)
+    ok(await sign_in(ada.email, PASSWORD))
 
 
 class TestSwitchedOff:
@@ -150,7 +143,7 @@ class TestSwitchedOff:
 
     async def test_nothing_is_limited(self, service: Service) -> None:
         ada = await service.user()
-        use_up(service, READS, int(ada.id.replace("-", ""), 16))
+        use_up(service, READS, number_of(ada))
         use_up(service, UNSIGNED, "127.0.0.1")
         ok(await ada.get("/me"))
         ok(await service.anyone.get("/events"))
@@ -160,22 +153,29 @@ class TestSwitchedOff:
         ok(await service.anyone.post("/login", {"email": ada.email, "password": PASSWORD}))
 
 
-class TestUntrusted:
-    @pytest.fixture
-    def settings(self) -> Settings:
-        return Settings(database_url="memory://", jwt_secret=SECRET)
+class Noted:
+    """A chore that says when it was done twice."""
 
-    async def test_nobody_says_to_be_somebody_else(self, service: Service) -> None:
-        use_up(service, UNSIGNED, "127.0.0.1")
-        for headers in (of("192.0.2.7"), {"Forwarded": "for=192.0.2.7"}, {"X-Real-IP": "192.0.2.7"}):
-            too_many(await service.anyone.get("/events", headers=headers))
+    def __init__(self) -> None:
+        self.times = 0
+        self.is_done_again = asyncio.Event()
+
+    async def __call__(self) -> None:
+        self.times += 1
+        if self.times > 1:
+            self.is_done_again.set()
+
+    forget = __call__
 
 
-async def test_customers_of_one_address_are_many(service: Service) -> None:
-    """The limits leave room for a crowd behind one address, as the manual says."""
-    clients: list[Client] = [await service.user() for _ in range(20)]
-    event = await clients[0].event(totalTickets=100)
-    for client in clients:
-        for _ in range(5):
-            ok(await client.get(f"/status/{event['id']}"))
-        await client.book(event)
+@pytest.mark.parametrize("is_on", [True, False])
+async def test_a_running_process_shares_its_counts_where_there_are_limits(is_on: bool) -> None:
+    container = make_container(Settings(database_url="memory://", jwt_secret=SECRET, rate_limits=is_on))
+    sharing, forgetting, looking = Noted(), Noted(), Noted()
+    container.share_counts.override(Object(sharing))
+    container.failed_logins.override(Object(forgetting))
+    container.resume_unsettled.override(Object(looking))
+    async with asyncio.timeout(60), running(container, share_every=0.001, resume_every=0.001):
+        await (sharing if is_on else looking).is_done_again.wait()
+        assert forgetting.times == is_on
+    assert (sharing.times > 1) == is_on

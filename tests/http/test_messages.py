@@ -1,10 +1,10 @@
-"""What the server is told, message by message."""
+"""What the server gets, message by message."""
 
 import pytest
 
 from boxoffice.entrypoints.http.request import MOST_BYTES
 from tests.http.messages import Exchange
-from tests.http.service import Service
+from tests.http.service_under_test import Service
 
 BODY = b'{"refreshToken": "unknown"}'
 
@@ -24,17 +24,6 @@ async def test_an_answer_to_head_has_the_headers_of_get_and_no_body(service: Ser
         assert int(head.headers[b"content-length"]) == len(got.body)
 
 
-@pytest.mark.parametrize("path", ["/events", "/me", "/nope"])
-async def test_an_answer_is_two_messages_with_its_length(service: Service, path: str) -> None:
-    """A server can send them at once, and nothing has to be sent in chunks."""
-    got = Exchange(service.app)
-    await got.send("GET", path)
-    assert [message["type"] for message in got.sent] == ["http.response.start", "http.response.body"]
-    assert not got.sent[1].get("more_body", False)
-    assert int(got.headers[b"content-length"]) == len(got.body)
-    assert all(name == name.lower() for name in got.headers)
-
-
 @pytest.mark.parametrize("size", [1, 1_000, MOST_BYTES])
 async def test_a_body_without_a_length_has_64_kib_at_most(service: Service, size: int) -> None:
     """However it comes in parts; the rest is not waited for."""
@@ -49,10 +38,6 @@ async def test_a_body_without_a_length_has_64_kib_at_most(service: Service, size
 
 
 async def test_a_client_that_goes_away_in_the_middle_changes_nothing(service: Service) -> None:
-    class Gone(Exchange):
-        async def _receive(self) -> object:
-            return {"type": "http.disconnect"}
-
-    gone = Gone(service.app)
+    gone = Exchange(service.app, leaves=True)
     await gone.send("POST", "/logout")
     assert (gone.status, gone.problem["code"]) == (400, "invalid-request")

@@ -1200,7 +1200,7 @@ HTTP: Final = (
     Fault(
         "A path has several spellings",
         (Change("entrypoints/http/refusals.py", "    if not is_plain(scope):\n", "    if False:\n"),),
-        _of(_PROTOCOL, "test_unknown_paths_are_a_404_for_everybody"),
+        _of(_PROTOCOL, "test_unknown_paths_are_a_404_for_every_caller"),
     ),
     Fault(
         "The reference has several paths",
@@ -1222,7 +1222,7 @@ HTTP: Final = (
                 "middleware=[authentication, refusals]",
             ),
         ),
-        _of(_PROTOCOL, "test_unknown_paths_are_a_404_for_everybody"),
+        _of(_PROTOCOL, "test_unknown_paths_are_a_404_for_every_caller"),
     ),
     Fault(
         "The body is looked at before whether somebody is signed in",
@@ -1265,7 +1265,7 @@ HTTP: Final = (
                 "status in _PUBLIC\n",
             ),
         ),
-        ("tests/http/test_security_headers.py::test_what_is_somebodys_own_is_kept_by_nobody",),
+        ("tests/http/test_security_headers.py::test_no_copy_of_a_private_answer_is_kept",),
     ),
     Fault(
         "A copy of a refusal is kept",
@@ -1276,7 +1276,7 @@ HTTP: Final = (
                 "method in _READING and caller",
             ),
         ),
-        ("tests/http/test_security_headers.py::test_no_refusal_is_kept",),
+        ("tests/http/test_security_headers.py::test_no_copy_of_a_refusal_is_kept",),
     ),
     Fault(
         "A request id may hold anything",
@@ -1336,14 +1336,14 @@ HTTP: Final = (
                 "    entry = CATALOG[told.code]\n",
             ),
         ),
-        _of(_PROTOCOL, "test_what_nobody_foresaw_is_logged_and_says_nothing"),
+        _of(_PROTOCOL, "test_an_unexpected_error_is_logged_and_says_nothing"),
     ),
     Fault(
         "A process that is told to end goes on where a chore fails at it",
         (Change("entrypoints/lifespan.py", "if task is not None and task.cancelling():", "if False:"),),
         _of(
             "tests/entrypoints/test_container.py",
-            "test_a_chore_that_fails_when_it_is_cancelled_does_not_keep_the_process_from_ending",
+            "test_a_chore_that_fails_when_it_is_cancelled_does_not_keep_the_process_alive",
         ),
     ),
 )

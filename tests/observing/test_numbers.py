@@ -1,12 +1,6 @@
 """Numbers of several processes: all of them are seen, and none is lost or counted twice when a process ends."""
 
-import multiprocessing
-import os
-import signal
-from multiprocessing.connection import Connection
 from pathlib import Path
-
-import pytest
 
 from boxoffice.adapters.observability import Counters, SharedCounters
 from boxoffice.adapters.observability.counters import MOST_NUMBERS
@@ -21,51 +15,7 @@ def seen(numbers: Counters) -> dict[tuple[str, ...], list[tuple[bool, list[float
     return found
 
 
-def count(directory: Path, by: float, pipe: Connection) -> None:
-    """Another process: it counts, says so, and waits to be told to end."""
-    numbers = SharedCounters(directory)
-    numbers.values[numbers.place("tickets", ("a",), 1)] += by
-    pipe.send("counted")
-    pipe.recv()
-
-
-class Process:
-    """Another process of the service."""
-
-    def __init__(self, directory: Path, by: float) -> None:
-        spawning = multiprocessing.get_context("spawn")
-        self._pipe, theirs = spawning.Pipe()
-        self.process = spawning.Process(target=count, args=[directory, by, theirs], daemon=True)
-        self.process.start()
-        assert self._pipe.poll(60)
-        assert self._pipe.recv() == "counted"
-
-    def end(self) -> None:
-        self._pipe.send("end")
-        self.process.join(60)
-        assert self.process.exitcode == 0
-
-    def kill(self) -> None:
-        assert self.process.pid is not None
-        os.kill(self.process.pid, signal.SIGKILL)
-        self.process.join(60)
-
-
-def test_a_process_of_its_own_sees_its_own() -> None:
-    numbers = Counters()
-    place = numbers.place("tickets", ("a", "b"), 3)
-    numbers.values[place + 1] += 2
-    assert numbers.place("tickets", ("a", "b"), 3) == place
-    assert seen(numbers) == {("tickets", "a", "b"): [(True, [0.0, 2.0, 0.0])]}
-
-
-def test_series_do_not_share_numbers() -> None:
-    numbers = Counters()
-    places = [numbers.place("tickets", (name,), 4) for name in "abc"]
-    assert sorted(places) == [0, 4, 8]
-
-
-def test_what_is_too_much_is_not_counted_and_harms_nobody() -> None:
+def test_a_series_without_room_is_not_counted_and_changes_no_other() -> None:
     numbers = Counters()
     first = numbers.place("first", (), 1)
     numbers.values[first] = 7.0
@@ -86,21 +36,6 @@ def test_each_sees_what_all_count(tmp_path: Path) -> None:
     first.close()
     assert seen(second) == {("tickets", "a"): [(False, [1.0]), (True, [2.0])]}
     second.close()
-
-
-@pytest.mark.parametrize("way", ["end", "kill"])
-def test_what_a_process_counted_stays_and_the_next_one_goes_on_with_it(tmp_path: Path, way: str) -> None:
-    process = Process(tmp_path, 3.0)
-    here = SharedCounters(tmp_path)
-    assert seen(here) == {("tickets", "a"): [(True, [3.0])]}
-    getattr(process, way)()
-    assert seen(here) == {("tickets", "a"): [(False, [3.0])]}
-    another = SharedCounters(tmp_path)
-    another.values[another.place("tickets", ("a",), 1)] += 2.0
-    assert seen(here) == {("tickets", "a"): [(True, [5.0])]}
-    assert len(list(tmp_path.glob("*.numbers"))) == 2
-    here.close()
-    another.close()
 
 
 def test_a_name_that_was_written_by_half_is_forgotten(tmp_path: Path) -> None:
@@ -129,9 +64,3 @@ def test_after_the_end_nothing_is_written(tmp_path: Path) -> None:
     second = SharedCounters(tmp_path)
     assert seen(second) == {("tickets",): [(True, [1.0])]}
     second.close()
-
-
-def test_a_directory_that_cannot_be_written_to_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(OSError, match="file"):
-        SharedCounters(tmp_path / "file" / "below")

@@ -1,11 +1,13 @@
-"""Traces: from the request through the batch to the statement, and nothing of it where nobody asked for it."""
+"""Traces: from the request through the batch to the statement, and none where the settings name no collector."""
 
 import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from dependency_injector.providers import Object
 from msgspec.structs import replace
@@ -16,14 +18,16 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 from sqlalchemy import create_engine, text
 
-from boxoffice.adapters.observability import CompositeObserver, Counters, Metrics
+from boxoffice.adapters.memory import Step
 from boxoffice.adapters.observability.tracing import Tracing
 from boxoffice.application.ports.errors import Retryable
 from boxoffice.entrypoints.container import Container, make_container
-from boxoffice.entrypoints.settings import Settings, SettingsError
-from tests.application.fake_app import ANA, BEN, FakeApp
+from boxoffice.entrypoints.settings import Payments, Settings, SettingsError
+from tests.application.fake_app import ANA, FakeApp
+from tests.databases import emptied
+from tests.http.service_under_test import PASSWORD, SECRET, Client
 from tests.observing.collector import Collector
-from tests.observing.conftest import PASSWORD, SECRET, serving, signed_in
+from tests.observing.conftest import serving
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
@@ -74,17 +78,21 @@ def container_with(spans: Spans, url: str) -> Container:
 @pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mysql)])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "mariadb":
-        from tests.databases import emptied
-
         return emptied(request.getfixturevalue("migrated_mysql_url"))
     return f"sqlite+aiosqlite:///{tmp_path / 'boxoffice.db'}"
 
 
+async def book(client: Client, event: dict[str, Any]) -> httpx.Response:
+    """A booking within a trace that the client began."""
+    headers = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
+    return await client.post("/book", {"eventId": event["id"]}, headers=headers)
+
+
 async def test_from_the_request_to_the_statement(spans: Spans, url: str) -> None:
-    async with serving(container_with(spans, url)) as office:
-        event_id = await office.event()
+    async with serving(container_with(spans, url)) as client:
+        event = await client.event()
         spans.exporter.clear()
-        answer = await office.book(event_id, traceparent=f"00-{TRACE}-{PARENT}-01")
+        answer = await book(client, event)
         assert answer.status_code == 201
     (request,) = spans.named("POST /book")
     assert request.kind is SpanKind.SERVER
@@ -114,34 +122,18 @@ async def test_from_the_request_to_the_statement(spans: Spans, url: str) -> None
     assert {span.name for span in spans.below(request)} <= {"SELECT"}
 
 
-async def test_a_batch_links_all_the_requests_that_share_it(spans: Spans, tmp_path: Path) -> None:
-    container = container_with(spans, f"sqlite+aiosqlite:///{tmp_path / 'boxoffice.db'}")
-    async with serving(container) as office:
-        event_id = await office.event(30)
-        others = [await signed_in(office.http, f"user{number}@example.org") for number in range(6)]
-        spans.exporter.clear()
-        answers = await asyncio.gather(*(each.book(event_id) for each in (office, *others)))
-        assert [answer.status_code for answer in answers] == [201] * 7
-    batches = [span for span in spans.named("batch") if span.links]
-    linked = [link.context.span_id for batch in batches for link in batch.links]
-    assert sorted(linked) == sorted(map(id_of, spans.named("POST /book")))
-    assert len(batches) < 7
+async def test_no_value_of_a_statement_is_traced(spans: Spans, url: str) -> None:
+    async with serving(container_with(spans, url)) as client:
+        await client.event()
+        await client.patch("/me", {"name": "Ada Lovelace"})
+    traced = repr([(span.name, dict(span.attributes or {}), span.events) for span in spans.all])
+    assert "INSERT INTO users" in traced
+    for secret in ("ada@example.org", "Ada Lovelace", "Jazz night", PASSWORD, str(client.token)):
+        assert secret not in traced
+        assert secret.encode().hex() not in traced.lower()
 
 
-async def test_no_value_of_a_statement_is_told(spans: Spans, url: str) -> None:
-    async with serving(container_with(spans, url)) as office:
-        await office.event()
-        await office.http.get("/me", headers=office.headers)
-    told = repr([(span.name, dict(span.attributes or {}), span.events) for span in spans.all])
-    assert "INSERT INTO users" in told
-    for secret in ("ada@example.org", "Ada Lovelace", "Jazz night", PASSWORD, office.headers["Authorization"]):
-        assert secret not in told
-        assert secret.encode().hex() not in told.lower()
-
-
-async def test_a_failure_is_told_with_its_cause(spans: Spans) -> None:
-    from boxoffice.adapters.memory import Step
-
+async def test_a_failure_is_traced_with_its_cause(spans: Spans) -> None:
     app = FakeApp(observer=spans.tracing)
     event_id = await app.event()
     spans.exporter.clear()
@@ -152,48 +144,40 @@ async def test_a_failure_is_told_with_its_cause(spans: Spans) -> None:
     assert dict(batch.events[0].attributes or {}) == {"boxoffice.cause": "undone", "boxoffice.commands": 1}
 
 
-async def test_an_error_of_the_service_is_an_error_of_the_span(spans: Spans) -> None:
+@pytest.mark.parametrize(("part", "path"), [("list_events", "/events"), ("authenticate", "/me")])
+async def test_an_error_in_the_handler_or_before_it_is_an_error_of_the_span(spans: Spans, part: str, path: str) -> None:
     container = container_with(spans, "memory://")
-    container.list_events.override(Object(object()))
-    async with serving(container) as office:
-        assert (await office.http.get("/events")).status_code == 500
-    (request,) = spans.named("GET /events")
+    getattr(container, part).override(Object(object()))
+    async with serving(container) as client:
+        spans.exporter.clear()
+        assert (await client.get(path) if part == "authenticate" else await client.http.get(path)).status_code == 500
+    (request,) = spans.all
     assert request.status.status_code is StatusCode.ERROR
 
 
-async def test_a_refusal_is_told_with_its_status_and_is_no_error(spans: Spans) -> None:
+async def test_a_refusal_is_traced_with_its_status_and_is_no_error(spans: Spans) -> None:
     """Wherever it is refused: before its handler, or by it."""
-    async with serving(container_with(spans, "memory://")) as office:
+    async with serving(container_with(spans, "memory://")) as client:
         spans.exporter.clear()
         bad = {"Authorization": "Bearer bad"}
         asked = {
-            401: await office.http.get("/me", headers=bad),
-            404: await office.http.get("/events/nothing"),
-            415: await office.http.post("/login", content=b"nonsense"),
+            401: await client.http.get("/me", headers=bad),
+            404: await client.http.get("/events/nothing"),
+            415: await client.http.post("/login", content=b"nonsense"),
         }
-        plain = await office.http.get("/events/")
-        assert (await office.http.get("/nowhere")).status_code == 404
-    told = {
+        plain = await client.http.get("/events/")
+        assert (await client.http.get("/nowhere")).status_code == 404
+    traced = {
         (span.attributes or {})["http.response.status_code"]: (span.attributes or {})["boxoffice.request_id"]
         for span in spans.all
     }
     assert [answer.status_code for answer in asked.values()] == list(asked)
-    assert told == {status: answer.headers["x-request-id"] for status, answer in asked.items()} | {
+    assert traced == {status: answer.headers["x-request-id"] for status, answer in asked.items()} | {
         404: plain.headers["x-request-id"]
     }
     # A path that does not exist has no span, because there is nothing to name it by.
     assert len(spans.all) == len(asked) + 1
     assert not any(span.status.status_code is StatusCode.ERROR for span in spans.all)
-
-
-async def test_what_breaks_before_the_handler_is_an_error_of_the_span(spans: Spans) -> None:
-    container = container_with(spans, "memory://")
-    container.authenticate.override(Object(object()))
-    async with serving(container) as office:
-        spans.exporter.clear()
-        assert (await office.http.get("/me", headers=office.headers)).status_code == 500
-    (request,) = spans.all
-    assert request.status.status_code is StatusCode.ERROR
 
 
 def test_a_connection_that_is_lost_ends_what_was_under_way(spans: Spans) -> None:
@@ -209,20 +193,11 @@ def test_a_connection_that_is_lost_ends_what_was_under_way(spans: Spans) -> None
     assert [span.name for span in spans.all] == ["SELECT", "COMMIT", "SELECT"]
 
 
-async def test_who_watches_together_is_told_the_same(spans: Spans) -> None:
-    metrics = Metrics(Counters(), FakeApp().storage.statistics, "")
-    app = FakeApp(observer=CompositeObserver(metrics, spans.tracing))
-    event_id = await app.event()
-    await asyncio.gather(app.book(event_id, ANA), app.book(event_id, BEN))
-    assert 'boxoffice_bookings_total{outcome="confirmed"} 2.0' in (await metrics.page()).decode()
-    assert spans.named("batch")
-
-
 async def test_a_collector_gets_them(collector: Collector) -> None:
     settings = Settings(database_url="memory://", jwt_secret=SECRET, otel_endpoint=collector.url)
-    async with serving(make_container(settings)) as office:
-        event_id = await office.event()
-        await office.book(event_id, traceparent=f"00-{TRACE}-{PARENT}-01")
+    async with serving(make_container(settings)) as client:
+        event = await client.event()
+        await book(client, event)
     # At the end what is left was delivered.
     assert {path for path, _ in collector.received} == {"/v1/traces"}
     resources = [
@@ -244,13 +219,13 @@ async def test_a_collector_gets_them(collector: Collector) -> None:
     assert booking.span_id in linked
 
 
-async def test_a_collector_that_is_away_holds_up_nobody() -> None:
+async def test_a_collector_that_is_away_delays_no_booking() -> None:
     settings = Settings(database_url="memory://", jwt_secret=SECRET, otel_endpoint="http://127.0.0.1:9")
-    async with asyncio.timeout(60), serving(make_container(settings)) as office:
-        assert (await office.book(await office.event())).status_code == 201
+    async with asyncio.timeout(60), serving(make_container(settings)) as client:
+        assert (await client.book(await client.event()))["status"] == "confirmed"
 
 
-def test_nothing_is_imported_where_nobody_asked() -> None:
+def test_no_library_is_imported_without_a_setting() -> None:
     script = (
         "import sys\n"
         "from boxoffice.entrypoints.container import make_container\n"
@@ -266,18 +241,19 @@ def test_nothing_is_imported_where_nobody_asked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "adapter", "field", "value", "extra"),
+    ("module", "adapter", "setting", "part", "extra"),
     [
-        ("opentelemetry", "tracing", "otel_endpoint", "http://127.0.0.1:4318", "otel"),
-        ("sentry_sdk", "sentry", "sentry_dsn", "https://key@127.0.0.1/1", "sentry"),
+        ("opentelemetry", "observing.tracing", {"otel_endpoint": "http://127.0.0.1:4318"}, "observer", "otel"),
+        ("sentry_sdk", "observing.sentry", {"sentry_dsn": "https://key@127.0.0.1/1"}, "unforeseen", "sentry"),
+        ("stripe", "payments.stripe", {"stripe_key": "sk_test_x"}, "payment_gateway", "stripe"),
     ],
 )
 def test_a_library_that_is_missing_is_named(
-    monkeypatch: pytest.MonkeyPatch, module: str, adapter: str, field: str, value: str, extra: str
+    monkeypatch: pytest.MonkeyPatch, module: str, adapter: str, setting: dict[str, str], part: str, extra: str
 ) -> None:
-    monkeypatch.delitem(sys.modules, f"boxoffice.adapters.observability.{adapter}", raising=False)
+    monkeypatch.delitem(sys.modules, f"boxoffice.adapters.{adapter}", raising=False)
     monkeypatch.setitem(sys.modules, module, None)
-    settings = replace(Settings(database_url="memory://", jwt_secret=SECRET), **{field: value})
-    container = make_container(settings)
+    settings = Settings(database_url="memory://", jwt_secret=SECRET, payments=Payments.STRIPE)
+    container = make_container(replace(settings, **setting))
     with pytest.raises(SettingsError, match=rf"pip install 'boxoffice\[{extra}\]'"):
-        container.observer() if extra == "otel" else container.unforeseen()
+        getattr(container, part)()

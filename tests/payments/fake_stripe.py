@@ -1,7 +1,7 @@
-"""A Stripe of the tests' own, on loopback: what the adapter relies on, as Stripe documents it.
+"""A fake Stripe on loopback: what the adapter relies on, as Stripe documents it.
 
-It knows idempotency keys, lists by time and in pages, declines cards, gives back no more than was charged, and can be
-told to fail. It stands for an API version of its own: what it is sent and does not know, it refuses.
+It knows idempotency keys, lists by time and in pages, declines cards, gives back no more than was charged, and fails
+on demand. It refuses parameters that it does not know, as an API version does.
 """
 
 import asyncio

@@ -43,14 +43,6 @@ async def gateway(fake: FakeStripe) -> AsyncIterator[StripeGateway]:
     await gateway.close()
 
 
-@pytest.fixture
-async def hasty(fake: FakeStripe) -> AsyncIterator[StripeGateway]:
-    """One that waits for no answer that does not come."""
-    gateway = StripeGateway(KEY, url=fake.address, seconds=0.3)
-    yield gateway
-    await gateway.close()
-
-
 async def test_a_charge_says_whose_it_is_and_what_it_asks_for(fake: FakeStripe, gateway: StripeGateway) -> None:
     reference = new()
     assert await gateway.charge(reference, PRICE, PAYS) is True
@@ -72,11 +64,9 @@ async def test_a_charge_says_whose_it_is_and_what_it_asks_for(fake: FakeStripe, 
     ]
     assert await gateway.find_charge(reference) is True
     assert fake.taken == 2500
-
-
-async def test_currencies_without_cents_are_in_minor_units_already(fake: FakeStripe, gateway: StripeGateway) -> None:
+    # A currency without cents is in minor units already.
     assert await gateway.charge(new(), Money(300, "JPY"), PAYS) is True
-    assert (fake.asked[0].values["amount"], fake.asked[0].values["currency"]) == ("300", "jpy")
+    assert (fake.asked[-1].values["amount"], fake.asked[-1].values["currency"]) == ("300", "jpy")
 
 
 @pytest.mark.parametrize("token", [DECLINED, ASKS])
@@ -88,7 +78,7 @@ async def test_a_card_that_does_not_pay_is_declined(fake: FakeStripe, gateway: S
 
 
 @pytest.mark.parametrize(("amount", "token"), [(2500, "tok_ok"), (2500, "hush"), (49, PAYS)])
-async def test_what_stripe_refuses_to_begin_is_declined(
+async def test_a_charge_that_stripe_refuses_to_begin_is_declined(
     fake: FakeStripe, gateway: StripeGateway, amount: int, token: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     reference = new()
@@ -116,16 +106,10 @@ async def test_the_first_outcome_stands_whatever_card_comes_later(
     fake: FakeStripe, gateway: StripeGateway, first: str, outcome: bool
 ) -> None:
     reference = new()
-    assert await gateway.charge(reference, PRICE, first) is outcome
+    assert await asyncio.gather(*(gateway.charge(reference, PRICE, first) for _ in range(50))) == [outcome] * 50
     for token in (PAYS, DECLINED, "hush"):
         assert await gateway.charge(reference, PRICE, token) is outcome
     assert len(fake.intents) == 1
-
-
-async def test_fifty_at_once_charge_once(fake: FakeStripe, gateway: StripeGateway) -> None:
-    reference = new()
-    assert await asyncio.gather(*(gateway.charge(reference, PRICE, PAYS) for _ in range(50))) == [True] * 50
-    assert fake.taken == 2500
 
 
 _DONE: Final = (Fault.LOST, Fault.BROKEN)
@@ -133,14 +117,14 @@ _NOT_DONE: Final = (Fault.NEVER_CAME, Fault.FAILS, Fault.TOO_MANY, Fault.AT_ONCE
 
 
 @pytest.mark.parametrize("fault", [*_DONE, *_NOT_DONE])
-async def test_whatever_leaves_it_open_is_silence_and_is_asked_again(
+async def test_a_charge_without_an_outcome_is_silence_and_is_asked_again(
     fake: FakeStripe, gateway: StripeGateway, fault: Fault
 ) -> None:
     reference = new()
     fake.faults.append(fault)
     with pytest.raises(GatewaySilent):
         await gateway.charge(reference, PRICE, PAYS)
-    assert len(fake.asked) == 1, "nobody tries again unseen"
+    assert len(fake.asked) == 1, "no client library tries again unseen"
     fake.faults.append(fault)
     with pytest.raises(GatewaySilent):
         await gateway.find_charge(reference)
@@ -149,75 +133,49 @@ async def test_whatever_leaves_it_open_is_silence_and_is_asked_again(
     assert fake.taken == 2500
 
 
-async def test_an_answer_that_never_comes_is_not_waited_for(fake: FakeStripe, hasty: StripeGateway) -> None:
+async def test_an_answer_that_never_comes_is_not_waited_for(fake: FakeStripe, gateway: StripeGateway) -> None:
     reference = new()
     fake.faults.append(Fault.HANGS)
+    hasty = StripeGateway(KEY, url=fake.address, seconds=0.3)
     with pytest.raises(GatewaySilent):
         await hasty.charge(reference, PRICE, PAYS)
-    patient = StripeGateway(KEY, url=fake.address)
-    assert await patient.find_charge(reference) is True
-    await patient.close()
-
-
-async def test_a_server_that_is_away_is_silence() -> None:
-    gateway = StripeGateway(KEY, url="http://127.0.0.1:1")
-    with pytest.raises(GatewaySilent):
-        await gateway.charge(new(), PRICE, PAYS)
-    with pytest.raises(GatewaySilent):
-        await gateway.find_charge(new())
-    with pytest.raises(GatewaySilent):
-        await gateway.refund(new(), new(), PRICE)
-    await gateway.close()
-
-
-async def test_a_wrong_key_is_silence_and_is_not_written_down(
-    fake: FakeStripe, caplog: pytest.LogCaptureFixture
-) -> None:
-    gateway = StripeGateway("sk_test_hush", url=fake.address)
-    with pytest.raises(GatewaySilent):
-        await gateway.charge(new(), PRICE, PAYS)
-    assert "AuthenticationError, status 401" in caplog.text
-    assert "hush" not in caplog.text
-    await gateway.close()
+    await hasty.close()
+    assert await gateway.find_charge(reference) is True
 
 
 async def test_neither_tokens_nor_keys_are_logged_at_any_level(
-    gateway: StripeGateway, caplog: pytest.LogCaptureFixture
+    fake: FakeStripe, gateway: StripeGateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     await gateway.charge(new(), PRICE, PAYS)
-    assert PAYS not in caplog.text
-    assert KEY not in caplog.text
+    wrong = StripeGateway("sk_test_hush", url=fake.address)
+    with pytest.raises(GatewaySilent):
+        await wrong.charge(new(), PRICE, PAYS)
+    await wrong.close()
+    assert "AuthenticationError, status 401" in caplog.text
+    for secret in (PAYS, KEY, "hush"):
+        assert secret not in caplog.text
 
 
 async def test_a_charge_is_found_among_many_of_its_time(
-    fake: FakeStripe, gateway: StripeGateway, monkeypatch: pytest.MonkeyPatch
+    gateway: StripeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(adapter, "PAGE", 2)
     references = [new() for _ in range(7)]
     for reference in references[:6]:
         await gateway.charge(reference, PRICE, PAYS)
     assert [await gateway.find_charge(reference) for reference in references] == [True] * 6 + [None]
-
-
-async def test_never_heard_of_is_not_said_where_there_are_too_many_to_look_at(
-    gateway: StripeGateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(adapter, "PAGE", 1)
+    # Where there are too many to look at, a charge that was not found may still exist.
     monkeypatch.setattr(adapter, "MOST_PAGES", 2)
-    references = [new() for _ in range(4)]
-    for reference in references[:3]:
-        await gateway.charge(reference, PRICE, PAYS)
-    assert await gateway.find_charge(references[1]) is True
     with pytest.raises(GatewaySilent):
-        await gateway.find_charge(references[3])
+        await gateway.find_charge(references[6])
 
 
-@pytest.mark.parametrize("later", [-299, 0, 1, 900, 901, 100_000])
+@pytest.mark.parametrize("later", [-299, 0, 901, 100_000])
 async def test_a_charge_is_found_however_much_later_it_was_made(
     fake: FakeStripe, gateway: StripeGateway, later: int
 ) -> None:
-    """By a clock that is behind, or when it was taken up again by somebody else."""
+    """By a clock that is behind, or when another process took it up again."""
     made = 1_800_000_000
     fake.clock = made + later
     await gateway.charge(made_at(made), PRICE, PAYS)

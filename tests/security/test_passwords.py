@@ -1,12 +1,16 @@
-"""Passwords are kept as argon2id, checked in a bounded pool, and the well-known ones are known."""
+"""Passwords are kept as argon2id, checked in a bounded pool, and the well-known ones are known.
+
+Who gets the next place in the pool is tested in `tests/application/test_fair_queue.py`.
+"""
 
 import asyncio
-import threading
 from typing import Any
 
+import argon2
 import pytest
 from argon2 import extract_parameters
 from argon2.low_level import Type, hash_secret
+from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from boxoffice.adapters.security import Argon2PasswordHasher, ZxcvbnKnownPasswords
 from boxoffice.application.ports.errors import Unavailable
@@ -22,15 +26,16 @@ def cheap(**limits: Any) -> Argon2PasswordHasher:
 
 async def test_a_password_fits_its_hash_and_no_other_does() -> None:
     hasher = cheap()
-    kept = await hasher.hash("correct hörse", ASKER)
+    hashing = asyncio.create_task(hasher.hash("correct hörse", ASKER))
+    await asyncio.sleep(0)
+    assert not hashing.done(), "the event loop goes on meanwhile"
+    kept = await hashing
     assert await hasher.verify("correct hörse", kept, ASKER)
+    assert await hasher.hash("correct hörse", ASKER) != kept
     for other in ("correct hörsE", "correct hörse ", "correct horse", "", "\0", "x" * 1_024, kept):
         assert not await hasher.verify(other, kept, ASKER)
-
-
-async def test_the_same_password_is_never_kept_the_same_way() -> None:
-    hasher = cheap()
-    assert await hasher.hash("correct horse", ASKER) != await hasher.hash("correct horse", ASKER)
+    kept = await Argon2PasswordHasher(memory=16, passes=2).hash("correct horse", ASKER)
+    assert await hasher.verify("correct horse", kept, ASKER), "made with other parameters"
 
 
 async def test_the_work_is_what_owasp_asks_for() -> None:
@@ -41,23 +46,11 @@ async def test_the_work_is_what_owasp_asks_for() -> None:
     assert parameters.hash_len >= 32
 
 
-async def test_a_hash_of_other_parameters_is_still_checked() -> None:
-    kept = await Argon2PasswordHasher(memory=16, passes=2).hash("correct horse", ASKER)
-    assert await cheap().verify("correct horse", kept, ASKER)
-
-
 @pytest.mark.parametrize(
-    ("made", "is_outdated"),
-    [
-        ({"memory": 64, "passes": 2}, False),
-        ({"memory": 63, "passes": 2}, True),
-        ({"memory": 64, "passes": 1}, True),
-        ({"memory": 8, "passes": 3}, True),
-        ({"memory": 65, "passes": 3}, False),
-    ],
+    ("memory", "passes", "is_outdated"), [(64, 2, False), (63, 2, True), (64, 1, True), (8, 3, True), (65, 3, False)]
 )
-async def test_a_hash_that_took_less_work_than_todays_is_outdated(made: dict[str, Any], is_outdated: bool) -> None:
-    kept = await Argon2PasswordHasher(**made).hash("correct horse", ASKER)
+async def test_a_hash_that_took_less_work_than_todays_is_outdated(memory: int, passes: int, is_outdated: bool) -> None:
+    kept = await Argon2PasswordHasher(memory=memory, passes=passes).hash("correct horse", ASKER)
     assert Argon2PasswordHasher(memory=64, passes=2).is_outdated(kept) is is_outdated
 
 
@@ -67,213 +60,90 @@ def test_a_hash_of_the_weaker_kinds_of_argon2_is_outdated() -> None:
         assert cheap().is_outdated(kept)
 
 
-@pytest.mark.parametrize("kept", ["", "x", "$argon2id$", "$2b$12$" + "a" * 53, "$argon2id$v=19$m=x,t=1,p=1$c2Fs$c2Fs"])
-def test_what_is_no_hash_is_not_outdated(kept: str) -> None:
-    assert cheap().is_outdated(kept) is False
-
-
 @pytest.mark.parametrize(
     "kept",
     [
-        *(
-            "",
-            " ",
-            "x",
-            "correct horse",
-            "$",
-            "$$$$$",
-            "$argon2id$",
-            "$2b$12$" + "a" * 53,
-            "{SSHA}abc",
-            "pbkdf2:sha256",
-        ),
-        "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$",
+        *("", "x", "correct horse", "$$$$$", "$argon2id$", "$2b$12$" + "a" * 53, "$argon2id$ü", "\ud800"),
         "$argon2id$v=19$m=8,t=1,p=1$!!!!$????",
         "$argon2id$v=99$m=8,t=1,p=1$c2FsdHNhbHQ$c2FsdHNhbHRzYWx0c2FsdA",
         "$argon2id$v=19$m=0,t=0,p=0$c2FsdHNhbHQ$c2FsdHNhbHRzYWx0c2FsdA",
         "$argon2id$v=19$m=x,t=1,p=1$c2FsdHNhbHQ$c2FsdHNhbHRzYWx0c2FsdA",
-        "$argon2id$ü",
-        "\ud800",
     ],
     ids=lambda kept: ascii(kept)[:30],
 )
-async def test_what_is_no_hash_fits_no_password(kept: str) -> None:
+async def test_a_text_that_is_no_hash_fits_no_password(kept: str) -> None:
     assert await cheap().verify("correct horse", kept, ASKER) is False
+    assert cheap().is_outdated("$argon2id$v=19$m=x,t=1,p=1$c2Fs$c2Fs") is False
 
 
 async def test_without_an_account_the_same_work_is_done_and_nothing_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    hasher = cheap()
     checked: list[str] = []
-    argon2 = hasher._argon2
+    verify = argon2.PasswordHasher.verify
+    is_guessed = False
 
-    class Noting:
-        hash = argon2.hash
+    def note(self: argon2.PasswordHasher, kept: str, password: str) -> bool:
+        checked.append(kept)
+        return is_guessed or verify(self, kept, password)
 
-        def verify(self, kept: str, password: str) -> bool:
-            checked.append(kept)
-            return argon2.verify(kept, password)
-
-    monkeypatch.setattr(hasher, "_argon2", Noting())
+    monkeypatch.setattr(argon2.PasswordHasher, "verify", note)
+    hasher = cheap()
     kept = await hasher.hash("correct horse", ASKER)
     assert not await hasher.verify("wrong horse", kept, ASKER)
     for password in ("correct horse", "", "\0" * 32):
         assert await hasher.verify(password, None, ASKER) is False
     assert len(checked) == 4
     assert {str(extract_parameters(each)) for each in checked} == {str(extract_parameters(kept))}
-
-
-async def test_without_an_account_nothing_fits_even_if_the_dummy_were_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
-    hasher = cheap()
-    monkeypatch.setattr(hasher, "_fits", lambda *_: True)
+    is_guessed = True
+    assert await hasher.verify("guessed", kept, ASKER) is True
     assert await hasher.verify("guessed", None, ASKER) is False
-    assert await hasher.verify("guessed", "a hash", ASKER) is True
 
 
-async def test_it_works_beside_the_event_loop_and_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loop goes on while two are at work; of what comes beyond the bound, each is told to try again."""
-    hasher = cheap(threads=2, most_waiting=3)
-    at_work = threading.Semaphore(0)
-    may_end = threading.Event()
-    most, now, lock = 0, 0, threading.Lock()
+class Noting(Unobserved):
+    """Notes what was refused."""
 
-    def slow(*_: Any) -> bool:
-        nonlocal most, now
-        with lock:
-            now += 1
-            most = max(most, now)
-        at_work.release()
-        assert may_end.wait(30)
-        with lock:
-            now -= 1
-        return True
-
-    monkeypatch.setattr(hasher, "_fits", slow)
-    admitted = [asyncio.create_task(hasher.verify("x", "y", ASKER)) for _ in range(5)]
-    await asyncio.sleep(0)  # Lets them queue up: two at work, three waiting.
-    for _ in range(2):
-        assert await asyncio.to_thread(at_work.acquire, timeout=30)
-    with pytest.raises(Unavailable) as failure:
-        await hasher.verify("x", "y", ASKER)
-    with pytest.raises(Unavailable):
-        await hasher.hash("x", Asker("ben"))
-    assert failure.value.retry_after >= 1
-    may_end.set()
-    assert await asyncio.gather(*admitted) == [True] * 5
-    assert most == 2
-    assert await hasher.verify("x", "y", ASKER), "there is room again"
-
-
-async def test_whoever_gives_up_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    hasher = cheap(threads=1, most_waiting=1)
-    may_end = threading.Event()
-    monkeypatch.setattr(hasher, "_fits", lambda *_: may_end.wait(30))
-    first = asyncio.create_task(hasher.verify("x", "y", ASKER))
-    second = asyncio.create_task(hasher.verify("x", "y", ASKER))
-    await asyncio.sleep(0)
-    second.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await second
-    third = asyncio.create_task(hasher.verify("x", "y", ASKER))
-    await asyncio.sleep(0)
-    may_end.set()
-    assert await first
-    assert await third
-
-
-class Slow:
-    """Checks that wait until a test lets them end, and in which order they began."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, **limits: Any) -> None:
+    def __init__(self) -> None:
         self.overloads: list[Overload] = []
-        self.hasher = cheap(observer=self, **limits)
-        self.began: list[str] = []
-        self._at_work = threading.Semaphore(0)
-        self.may_end = threading.Semaphore(0)
-        monkeypatch.setattr(self.hasher, "_fits", self._check)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(Unobserved(), name)
 
     def overloaded(self, queue: Overload) -> None:
         self.overloads.append(queue)
 
-    async def ask(self, who: str, address: str | None = None, times: int = 1) -> "list[asyncio.Task[bool]]":
-        tasks = [asyncio.create_task(self.hasher.verify(who, "y", Asker(who, address))) for _ in range(times)]
-        await asyncio.sleep(0)
-        return tasks
-
-    async def end(self, *tasks: "asyncio.Task[bool]") -> None:
-        for _ in tasks:
-            self.may_end.release()
-        assert await asyncio.gather(*tasks) == [True] * len(tasks)
-
-    async def has_begun(self) -> None:
-        assert await asyncio.to_thread(self._at_work.acquire, timeout=30)
-
-    def _check(self, password: str, _: str) -> bool:
-        self.began.append(password)
-        self._at_work.release()
-        assert self.may_end.acquire(timeout=30)
-        return True
-
-
-async def test_many_of_one_user_keep_others_waiting_for_one_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    slow = Slow(monkeypatch, threads=1)
-    greedy = await slow.ask("greedy", "192.0.2.1", 400)
-    refused = [task for task in greedy if task.done()]
-    assert len(refused) == 400 - 16
-    assert all(isinstance(task.exception(), Unavailable) for task in refused)
-    assert slow.overloads == [Overload.SHARE] * len(refused)
-    same_place = await slow.ask("ada", "192.0.2.1", 2)
-    elsewhere = await slow.ask("ben", "192.0.2.2")
-    admitted = [task for task in greedy if task not in refused]
-    await slow.end(*admitted, *same_place, *elsewhere)
-    assert slow.began[:6] == ["greedy", "greedy", "ben", "ada", "greedy", "ada"]
-
-
-async def test_one_address_with_many_accounts_leaves_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    slow = Slow(monkeypatch, threads=1, most_waiting=9, most_of_address=5)
-    greedy = [task for number in range(8) for task in await slow.ask(f"greedy {number}", "192.0.2.1")]
-    assert slow.overloads == [Overload.SHARE] * 3
-    others = [task for number in range(6) for task in await slow.ask(f"other {number}")]
-    assert slow.overloads == [Overload.SHARE] * 3 + [Overload.PASSWORDS]
-    await slow.end(*(task for task in (*greedy, *others) if not task.done()))
-    assert slow.began[:4] == ["greedy 0", "greedy 1", "other 0", "other 1"]
-    assert slow.began[5:7] == ["other 3", "other 4"]
-
-
-async def test_a_caller_who_went_away_has_the_thread_until_its_work_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else whoever connects and goes away again and again would fill the threads."""
-    slow = Slow(monkeypatch, threads=1, most_of_subject=1)
-    (gone,) = await slow.ask("gone")
-    await slow.has_begun()
-    gone.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await gone
-    (refused,) = await slow.ask("gone")
-    with pytest.raises(Unavailable):
-        await refused
-    (other,) = await slow.ask("ada")
-    assert slow.began == ["gone"]
-    slow.may_end.release()
-    await slow.end(other)
-    (again,) = await slow.ask("gone")
-    await slow.end(again)
-
 
 @pytest.mark.parametrize(
-    "password", ["password", "PASSWORD", "PassWord", "12345678", "qwertyuiop", "iloveyou", "Iloveyou", "sunshine"]
+    ("limits", "askers", "admitted", "refusal"),
+    [
+        ({"most_waiting": 3}, [Asker(str(number)) for number in range(9)], 4, Overload.PASSWORDS),
+        ({"most_of_subject": 2}, [Asker("greedy", "192.0.2.1")] * 9, 2, Overload.SHARE),
+        ({"most_of_address": 5}, [Asker(str(number), "192.0.2.1") for number in range(9)], 5, Overload.SHARE),
+    ],
+    ids=["all", "one user", "one address"],
 )
+async def test_beyond_a_bound_callers_are_asked_to_come_again(
+    limits: dict[str, int], askers: list[Asker], admitted: int, refusal: Overload
+) -> None:
+    noting = Noting()
+    hasher = cheap(threads=1, observer=noting, **limits)
+    kept = await hasher.hash("correct horse", ASKER)
+    asked = [hasher.verify("correct horse", kept, asker) for asker in askers]
+    outcomes = await asyncio.gather(*asked, return_exceptions=True)
+    assert outcomes[:admitted] == [True] * admitted
+    refused = [outcome for outcome in outcomes[admitted:] if isinstance(outcome, Unavailable)]
+    assert len(refused) == len(askers) - admitted
+    assert {failure.retry_after for failure in refused} == {2}
+    assert noting.overloads == [refusal] * len(refused)
+    assert await hasher.verify("correct horse", kept, askers[0]), "there is room again"
+
+
+@pytest.mark.parametrize("password", ["password", "PassWord", "12345678", "qwertyuiop", "Iloveyou", "sunshine"])
 def test_a_well_known_password_is_known_in_any_case(password: str) -> None:
     assert ZxcvbnKnownPasswords().contains(password)
 
 
-@pytest.mark.parametrize(
-    "password", ["", "correct horse battery", "password ", " password", "x" * 128, "pässword", "\0"]
-)
+def test_the_whole_list_is_known() -> None:
+    known, listed = ZxcvbnKnownPasswords(), FREQUENCY_LISTS["passwords"]
+    assert len(listed) > 25_000
+    assert all(map(known.contains, listed))
+
+
+@pytest.mark.parametrize("password", ["", "correct horse battery", "password ", "x" * 128, "pässword", "\0"])
 def test_another_password_is_not(password: str) -> None:
     assert not ZxcvbnKnownPasswords().contains(password)
-
-
-def test_the_list_is_a_long_one() -> None:
-    assert len(ZxcvbnKnownPasswords()._known) > 25_000

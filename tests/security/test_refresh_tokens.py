@@ -1,4 +1,4 @@
-"""Refresh tokens are random, name their session and nothing else, and whatever else comes is none."""
+"""Refresh tokens are random, name their session and nothing else, and any other text is none."""
 
 import base64
 from hashlib import sha256
@@ -35,18 +35,7 @@ def test_tokens_of_a_session_share_its_family_and_differ_in_all_else() -> None:
     assert len({TOKENS.first().digests.family for _ in range(100)}) == 100
 
 
-def test_each_token_has_256_new_random_bits() -> None:
-    """As far as that can be seen: over so many tokens, every bit of each part takes both values."""
-    session = TOKENS.first()
-    for made in ([TOKENS.first() for _ in range(64)], [TOKENS.after(session) for _ in range(64)]):
-        own = [int.from_bytes(parts(token)[1]) for token in made]
-        ones, zeros = 0, 0
-        for number in own:
-            ones, zeros = ones | number, zeros | ~number
-        assert ones & zeros & ((1 << 256) - 1) == (1 << 256) - 1
-
-
-def test_what_is_kept_is_digests_and_makes_no_token() -> None:
+def test_the_kept_digests_make_no_token() -> None:
     token = TOKENS.first()
     family, own = parts(token)
     assert (token.digests.family, token.digests.token) == (sha256(family).digest(), sha256(family + own).digest())
@@ -66,32 +55,20 @@ def test_a_token_that_was_garbled_is_none() -> None:
                 assert TOKENS.read(text[:place] + other + text[place + 1 :]) is None
 
 
-def test_tokens_are_not_mixed_from_others() -> None:
-    first = TOKENS.first()
-    second = TOKENS.after(first)
-    for cut in range(1, 96):
-        mixed = first.text[:cut] + second.text[cut:]
-        assert mixed in (first.text, second.text) or TOKENS.read(mixed) is None
-
-
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "x", "A" * 95, "A" * 96, "A" * 97, "A" * 512, "=" * 96, "A" * 94 + "==", "\u0661" * 96, "A" * 95 + "\n"),
+        *("", "A" * 95, "A" * 96, "A" * 97, "A" * 512, "=" * 96, "A" * 94 + "==", "\u0661" * 96, "A" * 95 + "\n"),
         *(" " * 96, "A" * 95 + "+", "A" * 95 + "/", "null", "a.b.c"),
+        *(form.format(TOKENS.first().text) for form in ("{}=", "{}A", " {}", "{}\n", '"{}"')),
+        *(TOKENS.first().text[:-1], TOKENS.first().text.swapcase()),
     ],
-    ids=ascii,
+    ids=lambda text: str(len(text)),
 )
-def test_what_is_no_token_is_none(text: str) -> None:
+def test_a_text_that_is_no_token_is_none(text: str) -> None:
     assert TOKENS.read(text) is None
 
 
 @given(st.text(max_size=200) | st.text(alphabet="ABCabc019_-", min_size=96, max_size=96))
-def test_whatever_comes_is_none_and_no_error(text: str) -> None:
+def test_no_text_is_an_error(text: str) -> None:
     assert TOKENS.read(text) is None
-
-
-def test_a_longer_or_wrapped_token_is_none() -> None:
-    text = TOKENS.first().text
-    for other in (f"{text}=", f"{text}A", text[:-1], f" {text}", f"{text}\n", f'"{text}"', text.swapcase()):
-        assert TOKENS.read(other) is None

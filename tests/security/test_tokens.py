@@ -1,4 +1,4 @@
-"""A token that we issued is read; whatever else comes is an invalid token, and never another exception."""
+"""A token that we issued is read; anything else is an invalid token, and never another exception."""
 
 import base64
 import hmac
@@ -45,7 +45,7 @@ def _segment(content: Any) -> str:
 
 
 def signed(payload: Any = PAYLOAD, header: Any = HEADER, secret: str = SECRET, digest: str = "sha256") -> str:
-    """Whatever is said, rightly signed: put together by hand, because PyJWT refuses to make most of it."""
+    """Any content, rightly signed: put together by hand, because PyJWT refuses to make most of it."""
     signing_input = f"{_segment(header)}.{_segment(payload)}"
     signature = hmac.digest(secret.encode(), signing_input.encode(), digest)
     return f"{signing_input}.{_segment(signature)}"
@@ -61,40 +61,25 @@ def refused(text: str, now: datetime = NOW) -> None:
         JwtTokens(SECRET).read(text, now)
 
 
-def test_an_issued_token_speaks_for_its_session() -> None:
-    tokens = JwtTokens(SECRET)
-    token = tokens.issue(CLAIMS, NOW)
+@pytest.mark.parametrize("role", list(Role))
+def test_an_issued_token_speaks_for_its_session_and_role(role: Role) -> None:
+    tokens, claims = JwtTokens(SECRET), replace(CLAIMS, role=role)
+    token = tokens.issue(claims, NOW)
     assert token.expires_in == tokens.lifetime == 900
-    assert tokens.read(token.text, NOW) == CLAIMS
+    assert tokens.read(token.text, NOW) == claims
 
 
 def test_a_token_says_what_the_contract_says() -> None:
     token = JwtTokens(SECRET).issue(CLAIMS, NOW).text
     header = jwt.get_unverified_header(token)
     assert header == {"alg": "HS256", "typ": "at+jwt", "kid": header["kid"]}
-    payload = jwt.decode(
-        token,
-        SECRET.encode(),
-        ["HS256"],
-        audience="boxoffice",
-        issuer="boxoffice",
-        options={"verify_exp": False, "verify_iat": False},
-    )
-    assert payload == {**PAYLOAD, "jti": payload["jti"]}
+    payload = jwt.api_jws.decode(token, SECRET.encode(), ["HS256"])
+    said = json.loads(payload)
+    assert said == {**PAYLOAD, "jti": said["jti"]}
 
 
-@pytest.mark.parametrize("role", list(Role))
-def test_a_token_speaks_for_the_role_it_was_issued_with(role: Role) -> None:
-    tokens, claims = JwtTokens(SECRET), replace(CLAIMS, role=role)
-    assert tokens.read(tokens.issue(claims, NOW).text, NOW) == claims
-
-
-def test_every_token_has_an_id_of_its_own() -> None:
-    tokens = JwtTokens(SECRET)
-    assert len({tokens.issue(CLAIMS, NOW).text for _ in range(100)}) == 100
-
-
-def test_the_key_id_tells_secrets_apart_and_nothing_about_them() -> None:
+def test_each_token_has_its_own_id_and_each_secret_a_key_id_that_reveals_nothing() -> None:
+    assert len({JwtTokens(SECRET).issue(CLAIMS, NOW).text for _ in range(100)}) == 100
     kids = {jwt.get_unverified_header(JwtTokens(SECRET + tail).issue(CLAIMS, NOW).text)["kid"] for tail in "abc"}
     assert len(kids) == 3
     assert all(len(kid) == 12 and SECRET not in kid for kid in kids)
@@ -166,72 +151,40 @@ def test_a_claim_that_is_odd_makes_the_token_invalid(name: str, value: Any) -> N
     refused(signed(altered(PAYLOAD, name, value)))
 
 
-@pytest.mark.parametrize(
-    "payload",
-    [
-        *(b"", b"{", b"[]", b"null", b"1", b'"x"', b"true", b"\xff\xfe", b"{}", b"\x00", b"NaN", b"[" * 1_000),
-        *(b'{"exp":' + b"9" * 1_000 + b"}", b"\xef\xbb\xbf{}", json.dumps([PAYLOAD]).encode()),
-    ],
+_MORE: Final[list[dict[str, Any]]] = [
+    *json.loads('[{"crit": ["exp"], "exp": 1}, {"crit": []}, {"crit": "exp"}, {"crit": ["b64"], "b64": false}]'),
+    *json.loads('[{"b64": false}, {"jwk": {"kty": "oct", "k": "AAAA"}}, {"x5c": ["AAAA"]}]'),
+    *[{name: "https://example.org"} for name in ("jku", "x5u", "cty", "zip", "enc", "unknown")],
+]
+_ODD_HEADERS: Final = (
+    *(
+        altered(HEADER, name, value)
+        for name in ("typ", "alg", "kid")
+        for value in (
+            *("", "none", "NONE", "hs256", "HS384", "HS512", "RS256", "dir", "JWT", "at+JWT", "application/at+jwt"),
+            *("../../../../dev/null", None, True, 1, [], ["HS256"], {"a": 1}),
+        )
+    ),
+    *(altered(HEADER, name, ABSENT) for name in ("typ", "alg")),
+    *({**HEADER, **extra} for extra in _MORE),
+    *(b"", b"{", b"[]", b"null", b"1", b"\xff", b"{" * 500, b"[" * 1_000),
 )
-def test_a_payload_that_holds_no_claims_is_invalid(payload: bytes) -> None:
-    refused(signed(payload))
 
 
-@pytest.mark.parametrize("name", ["typ", "alg", "kid"])
-@pytest.mark.parametrize(
-    "value",
-    [
-        *("", "none", "None", "NONE", "hs256", "HS384", "HS512", "RS256", "ES256", "dir", "JWT", "at+JWT", "JWE", "x"),
-        *("application/at+jwt", "../../../../dev/null", "' OR 1=1", None, True, 1, 1.5, [], ["HS256"], {"a": 1}),
-    ],
-    ids=repr,
-)
-def test_a_header_that_is_odd_makes_the_token_invalid(name: str, value: Any) -> None:
-    refused(signed(header={**HEADER, name: value}))
-
-
-@pytest.mark.parametrize("name", ["typ", "alg"])
-def test_a_header_that_leaves_something_out_makes_the_token_invalid(name: str) -> None:
-    refused(signed(header=altered(HEADER, name, ABSENT)))
-
-
-@pytest.mark.parametrize(
-    "extra",
-    [
-        {"crit": ["exp"], "exp": 1},
-        {"crit": []},
-        {"crit": "exp"},
-        {"crit": ["b64"], "b64": False},
-        {"crit": ["b64"], "b64": True},
-        {"b64": False},
-        {"jku": "https://example.org/keys"},
-        {"jwk": {"kty": "oct", "k": "AAAA"}},
-        {"x5u": "https://example.org/cert"},
-        {"x5c": ["AAAA"]},
-        {"cty": "JWT"},
-        {"zip": "DEF"},
-        {"enc": "A256GCM"},
-        {"unknown": 1},
-    ],
-    ids=repr,
-)
-def test_a_header_that_holds_more_makes_the_token_invalid(extra: dict[str, Any]) -> None:
-    refused(signed(header={**HEADER, **extra}))
-
-
-@pytest.mark.parametrize("header", [b"", b"{", b"[]", b"null", b"1", b"\xff", b"{" * 500, b"[" * 1_000], ids=repr)
-def test_a_header_that_is_none_makes_the_token_invalid(header: bytes) -> None:
+@pytest.mark.parametrize("header", _ODD_HEADERS, ids=repr)
+def test_a_header_that_is_odd_makes_the_token_invalid(header: Any) -> None:
     refused(signed(header=header))
 
 
-@pytest.mark.parametrize("digest", ["sha1", "sha384", "sha512"])
-def test_another_digest_is_no_signature(digest: str) -> None:
-    refused(signed(digest=digest))
-
-
-@pytest.mark.parametrize("secret", ["", "x", SECRET + " ", SECRET.upper(), SECRET[:-1], "\0" * 32])
-def test_another_secret_is_no_signature(secret: str) -> None:
-    refused(signed(secret=secret))
+@pytest.mark.parametrize(
+    ("secret", "digest"),
+    [
+        *((SECRET, digest) for digest in ("sha1", "sha384", "sha512")),
+        *((secret, "sha256") for secret in ("", "x", SECRET + " ", SECRET.upper(), SECRET[:-1], "\0" * 32)),
+    ],
+)
+def test_another_secret_or_digest_is_no_signature(secret: str, digest: str) -> None:
+    refused(signed(secret=secret, digest=digest))
 
 
 def test_a_token_without_signature_is_invalid() -> None:
@@ -252,11 +205,6 @@ def test_one_character_that_differs_makes_the_token_invalid(place: int) -> None:
             refused(_GOOD[:place] + other + _GOOD[place + 1 :])
 
 
-@pytest.mark.parametrize("size", [0, 1, 10, *range(20, len(_GOOD), 20), len(_GOOD) - 1])
-def test_a_token_cut_short_is_invalid(size: int) -> None:
-    refused(_GOOD[:size])
-
-
 @pytest.mark.parametrize(
     "text",
     [
@@ -265,42 +213,33 @@ def test_a_token_cut_short_is_invalid(size: int) -> None:
             " ",
             ".",
             "..",
-            "...",
             "a.b",
             "a.b.c",
             "a.b.c.d",
-            "a.b.c.d.e",
             "null",
             "\0",
             "ü.ü.ü",
             "\ud800.\ud800.\ud800",
+            "{}",
+            "eyJ.eyJ.eyJ",
         ),
+        *(_GOOD[:size] for size in (1, 10, *range(20, len(_GOOD), 40), len(_GOOD) - 1)),
         *(_GOOD + tail for tail in ("=", "==", " ", "\n", "\0", "ü", ".x", "A", "\ud800")),
         *(head + _GOOD for head in (" ", "\n", "\ufeff", ".", "Bearer ", "=")),
         *(_GOOD.replace(".", other) for other in ("..", " . ", "\n.", "\u3002", "=.")),
-        *(_GOOD.upper(), _GOOD.lower(), _GOOD[::-1], f"{_GOOD}.{_GOOD}", f'"{_GOOD}"'),
-        *("A" * 3_000, "A" * 1_000_000, "." * 1_000_000, ".".join(["A" * 1_000_000] * 3), "\ud800" * 10_000),
-        *(
-            f"{_segment(HEADER)}..{_segment(b'1' * 12)}.{_segment(b'2')}.{_segment(b'3' * 16)}",
-            "{}",
-            "[]",
-            "eyJ.eyJ.eyJ",
-        ),
+        *(_GOOD.upper(), _GOOD.lower(), _GOOD[::-1], f"{_GOOD}.{_GOOD}", f'"{_GOOD}"', signed(_GOOD.encode())),
+        *("A" * 1_000_000, "." * 1_000_000, ".".join(["A" * 1_000_000] * 3), "\ud800" * 10_000),
+        f"{_segment(HEADER)}..{_segment(b'1' * 12)}.{_segment(b'2')}.{_segment(b'3' * 16)}",
     ],
     ids=lambda text: ascii(text)[:30],
 )
-def test_what_is_no_token_is_invalid(text: str) -> None:
+def test_a_text_that_is_no_token_is_invalid(text: str) -> None:
     refused(text)
 
 
 def test_a_rightly_signed_token_that_is_too_big_is_invalid() -> None:
     assert JwtTokens(SECRET).read(signed({**PAYLOAD, "x": "y" * 1_000}), NOW) == CLAIMS
     refused(signed({**PAYLOAD, "x": "y" * 2_000}))
-
-
-def test_a_token_in_a_token_is_invalid() -> None:
-    refused(signed(_GOOD.encode()))
-    refused(signed(_GOOD.encode(), header={**HEADER, "cty": "JWT"}))
 
 
 _json = st.recursive(
@@ -310,30 +249,10 @@ _json = st.recursive(
 )
 
 
-@given(header=st.dictionaries(st.sampled_from(["typ", "kid", "crit", "b64", "x"]), _json), payload=_json)
-def test_whatever_is_signed_is_read_or_refused(header: dict[str, Any], payload: Any) -> None:
-    refused(signed(payload, {**HEADER, **header}))
-
-
 @given(name=st.sampled_from(sorted(PAYLOAD)), value=_json)
-def test_whatever_a_claim_is_nobody_else_is_meant(name: str, value: Any) -> None:
+def test_no_claim_makes_a_token_speak_for_another_user(name: str, value: Any) -> None:
     try:
         claims = JwtTokens(SECRET).read(signed({**PAYLOAD, name: value}), NOW)
     except InvalidToken:
         return
     assert claims == CLAIMS
-
-
-@given(st.text(max_size=200))
-def test_whatever_comes_is_read_or_refused(text: str) -> None:
-    refused(text)
-
-
-def test_a_token_that_was_good_is_so_within_its_time_only() -> None:
-    tokens = JwtTokens(SECRET)
-    text = tokens.issue(CLAIMS, NOW).text
-    assert tokens.read(text, NOW) == tokens.read(text, NOW) == CLAIMS
-    for moment in (NOW + timedelta(seconds=901), NOW - timedelta(seconds=30)):
-        with pytest.raises(InvalidToken):
-            tokens.read(text, moment)
-    assert tokens.read(text, NOW) == CLAIMS

@@ -1,7 +1,7 @@
-"""What schemathesis is told of this service: which ids there are, and which refusals no schema could have foreseen.
+"""What schemathesis cannot know of this service: which ids exist, and which refusals no schema describes.
 
 Loaded by the program, in a process of its own (`hooks` of its configuration). Requests that are meant to be right are
-led to things that exist, those that are meant to be wrong are left alone.
+led to things that exist; those that are meant to be wrong are left alone.
 """
 
 import json
@@ -30,7 +30,7 @@ _DAYS: Final = {"startsAt": 30, "endsAt": 31, "salesOpenAt": -1, "salesCloseAt":
 """When what is right lies, in days from now."""
 
 BEYOND_A_SCHEMA: Final = re.compile(
-    # A format binds nobody in JSON Schema.
+    # A format is no rule in JSON Schema.
     r"must be a time with an offset \(RFC 3339\), such as 2027-05-01T19:00:00Z|must be an id \(a UUID\)"
     "|must lie in the years 1970 to 9999 in UTC"
     "|must be a nextCursor of this list with these filters"

@@ -1,11 +1,11 @@
-"""What the service says of itself while strangers talk to it."""
+"""The log of the service while strangers talk to it."""
 
 import json
 from pathlib import Path
 
 
 def check(log: Path) -> None:
-    """That nothing broke, nobody is advised to install anything, and every line is one of the log's own."""
+    """Assert that nothing broke, no advice to install anything was given, and every line is one of the log's own."""
     lines = log.read_text(encoding="utf-8").splitlines()
     assert lines
     for line in lines:

@@ -36,13 +36,13 @@ class Answer(Struct, frozen=True):
     def code(self) -> str:
         """Of a problem, which must have the form that all have."""
         assert self.headers["content-type"] == "application/problem+json", self
-        told = json.loads(self.body)
-        assert told["requestId"] == self.request_id
-        assert told["status"] == self.status == CATALOG[told["code"]].status
-        assert told["type"] == f"/problems/{told['code']}"
-        assert self.status < 500 or told["code"] == "try-again"
-        assert ("errors" in told) == (told["code"] == "invalid-request")
-        return str(told["code"])
+        problem = json.loads(self.body)
+        assert problem["requestId"] == self.request_id
+        assert problem["status"] == self.status == CATALOG[problem["code"]].status
+        assert problem["type"] == f"/problems/{problem['code']}"
+        assert self.status < 500 or problem["code"] == "try-again"
+        assert ("errors" in problem) == (problem["code"] == "invalid-request")
+        return str(problem["code"])
 
     def check(self, *, is_head: bool = False, may_be_of_the_server: bool = False) -> None:
         """An answer as the contract has them, and none of a failure but of too much to do at the moment."""
@@ -124,9 +124,9 @@ def request(
     first: str = "GET /health/live HTTP/1.1", *lines: str, body: bytes | None = None, token: str | None = None
 ) -> bytes:
     """A request; with a body its length and type are said."""
-    told = [first, "Host: boxoffice", *lines]
+    lines_sent = [first, "Host: boxoffice", *lines]
     if token is not None:
-        told.append(f"Authorization: Bearer {token}")
+        lines_sent.append(f"Authorization: Bearer {token}")
     if body is not None:
-        told += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
-    return "\r\n".join((*told, "", "")).encode("latin-1") + (body or b"")
+        lines_sent += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+    return "\r\n".join((*lines_sent, "", "")).encode("latin-1") + (body or b"")

@@ -1,23 +1,31 @@
 """The service as its clients see it, and the few things that most tests do with it."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import httpx
+from dependency_injector.providers import Object, Singleton
 from litestar import Litestar
 
 from boxoffice.adapters.payments import MemoryLedger, SandboxGateway
+from boxoffice.adapters.security import Argon2PasswordHasher
 from boxoffice.domain.values.money import Money
-from boxoffice.entrypoints.container import Container
+from boxoffice.entrypoints.container import Container, make_container
+from boxoffice.entrypoints.lifespan import running
+from boxoffice.entrypoints.settings import Settings
 from tests import constants
 from tests.settable_clock import SettableClock
 
 SECRET = constants.SECRET
 PASSWORD = "correct horse battery"
 JSON = {"Content-Type": "application/json"}
+EUR_25 = {"amount": 2500, "currency": "EUR"}
+HELD: dict[str, Any] = {"price": EUR_25, "paymentWindowMinutes": 10}
+"""Fields of an event whose tickets are held until they are paid."""
 
 
 def standing_clock() -> SettableClock:
@@ -41,28 +49,30 @@ class Sandbox(SandboxGateway):
 
 
 class Client:
-    """Somebody who calls: signed in when there is a token."""
+    """A caller: signed in when there is a token."""
 
     def __init__(
         self, http: httpx.AsyncClient, user: Mapping[str, Any] | None = None, token: str | None = None
     ) -> None:
-        self._http = http
-        self._user = user
+        self.http = http
+        self.user = user or {}
         self.token = token
 
     @property
     def id(self) -> str:
-        assert self._user is not None
-        return str(self._user["id"])
+        return str(self.user["id"])
 
     @property
     def email(self) -> str:
-        assert self._user is not None
-        return str(self._user["email"])
+        return str(self.user["email"])
+
+    def at(self, http: httpx.AsyncClient) -> "Client":
+        """The same caller at another process."""
+        return Client(http, self.user, self.token)
 
     async def send(self, method: str, path: str, **options: Any) -> httpx.Response:
         headers = {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
-        return await self._http.request(
+        return await self.http.request(
             method, path, headers={**headers, **(options.pop("headers", None) or {})}, **options
         )
 
@@ -76,7 +86,7 @@ class Client:
         return await self.send("PATCH", path, json=body, **options)
 
     async def sign_in_again(self) -> None:
-        answer = await self._http.post("/login", json={"email": self.email, "password": PASSWORD})
+        answer = await self.http.post("/login", json={"email": self.email, "password": PASSWORD})
         self.token = answer.json()["accessToken"]
 
     async def event(self, **fields: Any) -> dict[str, Any]:
@@ -116,6 +126,25 @@ class Service:
         """A new user, signed in."""
         self._users += 1
         return await new_user(self.http, f"user{self._users}@example.org")
+
+
+def container_of(settings: Settings, clock: SettableClock) -> Container:
+    """A container whose passwords are cheap and whose clock stands."""
+    container = make_container(settings)
+    container.clock.override(Object(clock))
+    container.seconds.override(Object(clock.seconds))
+    container.authenticate.set_kwargs(seconds=clock.seconds)
+    container.password_hasher.override(Singleton(Argon2PasswordHasher, memory=8, passes=1))
+    return container
+
+
+@asynccontextmanager
+async def served(app: Any, container: Container) -> AsyncIterator[httpx.AsyncClient]:
+    """The application of a container that runs; it sweeps when a test says so."""
+    transport = httpx.ASGITransport(cast("Any", app), raise_app_exceptions=False)
+    alive = running(container, sweep_every=3_600, share_every=3_600)
+    async with alive, httpx.AsyncClient(transport=transport, base_url="http://boxoffice") as http:
+        yield http
 
 
 async def new_user(http: httpx.AsyncClient, email: str) -> Client:

@@ -1,8 +1,8 @@
-"""A process of its own that uses the sandbox: it reports what the provider said the moment it was said.
+"""A process of its own that uses the sandbox and prints each answer of the provider at once.
 
-till.py URL charge REFERENCE TIMES   charges one reference that many times at once, half of them with a good card
-till.py URL refund REFERENCE TIMES   gives one charge back that many times at once
-till.py URL spend                    charges a new reference again and again, until it is killed
+payment_fakes.py URL charge REFERENCE TIMES   charges one reference that many times at once, half with a good card
+payment_fakes.py URL refund REFERENCE TIMES   gives one charge back that many times at once
+payment_fakes.py URL spend                    charges a new reference again and again, until it is killed
 """
 
 import asyncio
