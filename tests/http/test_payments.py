@@ -207,7 +207,8 @@ async def test_one_charge_at_a_time(
     quick = Singleton(
         PayBooking,
         container.turnstile,
-        container.reads,
+        container.booking_queries,
+        container.payment_queries,
         container.payment_gateway,
         container.ids,
         pause=lambda _: asyncio.sleep(0),
