@@ -1,6 +1,6 @@
-"""A property-based harness: random commands to a whole application, all that it answers held against a small model.
+"""A property-based test harness: random commands to a whole application, compared with a small model.
 
-Needs the extra `boxoffice[harness]`. `docs/harness.md` shows how to run it over an adapter of one's own.
+Needs the extra `boxoffice[harness]`. `docs/harness.md` shows how to run it on your adapter.
 """
 
 from .machine.box_office import BoxOffice, HarnessClock

@@ -1,6 +1,6 @@
-"""Histories: what clients asked for and were told, so that what a system did can be judged by what was seen of it.
+"""Histories of requests and answers, and their checks, for simulated and real runs.
 
-Simulated runs and real ones are judged alike, by rules that share no code with the domain's decisions:
+The checks share no code with the domain's decisions:
 
     history = History()
 
@@ -18,14 +18,14 @@ Simulated runs and real ones are judged alike, by rules that share no code with 
     await asyncio.gather(*(client(number, customer) for number, customer in enumerate(customers)))
     final = await Stored.load(storage, history)
     assert check_promises(history, final) == []
-    assert check_linearizable(history, Sale.of(state), final=final).is_linearizable  # `state`: before anybody booked
+    assert check_linearizable(history, Sale.of(state), final=final).is_linearizable  # `state`: before the first booking
 
-Histories of several processes of one machine are put together by `History.merged`; `to_lines` and `from_lines` keep
-them. `check_promises` is linear and may judge millions of operations; `check_linearizable` needs neither facts nor
-storage and is for a few hundred operations of one event.
+`History.merged` merges the histories of several processes of one machine; `to_lines` and `from_lines` encode and decode
+them. `check_promises` is linear and is suitable for millions of operations; `check_linearizable` needs neither facts
+nor storage and is for a few hundred operations of one event.
 """
 
-from .fact_projection import Breach
+from .breach import Breach
 from .history import Call, Entry, History, Operation, Outcome
 from .linearizability import Verdict, check_linearizable
 from .promises import check_promises

@@ -1,7 +1,7 @@
-"""Writing down what clients asked for and what they were told, in the order in which it happened.
+"""Record the requests of clients and their answers, in the order in which they occur.
 
-The order of the entries is the truth that the checkers go by: an operation that ended before another began came before
-it; two that overlap may have come in either order. The idea is Jepsen's (https://jepsen.io).
+The checkers rely on the order of the entries: an operation that ended before another began precedes it; two that
+overlap may have taken effect in either order. The idea is Jepsen's (https://jepsen.io).
 """
 
 import time
@@ -29,22 +29,22 @@ Name = Literal[
     "promote",
     "edit",
 ]
-"""What a client may ask for.
+"""The operations.
 
-`book`, `cancel`, `pay` change a booking, `booking` reads one; `status` reads an event or one of its ticket types;
-`total` sets a type's number of tickets; `policy`, `pause`, `resume`, `complete` (status completed), `call_off` (status
-cancelled) and `edit` (anything else) change the event; `promote` serves its line.
+`book`, `cancel` and `pay` change a booking, `booking` reads one; `status` reads an event or one of its ticket types;
+`total` sets the total of a ticket type; `policy`, `pause`, `resume`, `complete` (status completed), `call_off` (status
+cancelled) and `edit` (anything else) change the event; `promote` serves its waiting lists.
 """
 Kind = Literal["invoke", "ok", "fail", "unknown"]
 
 
 class Call(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a client asked for.
+    """A request.
 
-    `customer_id` is who asks; None: the organizer. `booking_id` is which booking; None with `book`: the server makes
-    the id (then the outcome names it), with `cancel`: the customer's only live booking of the event. `ticket_type_id`
-    None: the only type there is, with `status` the event as a whole. `quantity`: the tickets to book or, with `total`,
-    the new number of tickets. `policy`: the new one. `key`: the idempotency key, which belongs to the customer.
+    `customer_id` None: the organizer's. `booking_id` None: with `book` the server generates the id, which the outcome
+    contains; with `cancel` the customer's only live booking of the event. `ticket_type_id` None: the only type, with
+    `status` the whole event. `quantity`: the tickets to book or, with `total`, the new total. `key`: the customer's
+    idempotency key.
     """
 
     name: Name
@@ -58,11 +58,11 @@ class Call(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What an acknowledgement said. None: it did not say, or nobody looked; then nothing is checked of it.
+    """The fields of an acknowledgement that are known; None is not checked.
 
-    `status` of the booking (confirmed, held, waitlisted, cancelled, expired) with its `position` in line, from 1, while
-    it waits; `promoted`: how many a cancellation or an edit promoted; `available` tickets and `waiting` bookings as
-    `status` told them.
+    `status` of the booking (confirmed, held, waitlisted, cancelled, expired) and its `position` in the waiting list;
+    `promoted`: the number of promotions by a cancellation or an edit; `available` tickets and `waiting` bookings by a
+    read of the event.
     """
 
     status: str | None = None
@@ -76,9 +76,8 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line of a history.
 
-    `operation` joins the beginning of a call with its end, `client` is who made it. `call` comes with `invoke`,
-    `outcome` with `ok`, `code` with `fail`. `at`: microseconds of the machine's monotonic clock, for people and for
-    merging.
+    `operation` connects the beginning and end of a call. `invoke` has a `call`, `ok` an `outcome`, `fail` a `code`.
+    `at`: microseconds of the machine's monotonic clock, used by `History.merged`.
     """
 
     operation: int
@@ -91,9 +90,9 @@ class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Operation(Struct, frozen=True, kw_only=True):
-    """A call with its end. `began` and `ended` are places in the history; `ended` None: it may still take effect.
+    """A call with its end. `began` and `ended` are indexes of entries; `ended` None: it may still take effect.
 
-    Exactly one of these: `outcome` (ok), `code` (fail, certainly without effect), neither (unknown).
+    It has an `outcome` (ok), a `code` (fail: it has no effect) or neither (unknown).
     """
 
     number: int
@@ -106,42 +105,42 @@ class Operation(Struct, frozen=True, kw_only=True):
 
     @property
     def is_unknown(self) -> bool:
-        """Whether nobody knows if it happened."""
+        """Whether its outcome is unknown."""
         return self.ended is None
 
     def is_before(self, other: "Operation") -> bool:
-        """Whether it had ended when the other began."""
+        """Return whether it ended before the other began."""
         return self.ended is not None and self.ended < other.began
 
     def __str__(self) -> str:
-        asked = " ".join(f"{name}={value}" for name, value in _said(self.call) if name not in ("name", "event_id"))
+        fields = [f"{name}={value}" for name, value in _set_fields(self.call) if name not in ("name", "event_id")]
         if self.code is not None:
             end = f"refused: {self.code}"
         elif self.outcome is not None:
-            end = " ".join(f"{name}={value}" for name, value in _said(self.outcome)) or "ok"
+            end = " ".join(f"{name}={value}" for name, value in _set_fields(self.outcome)) or "ok"
         else:
             end = "unknown"
         span = f"[{self.began}, {'…' if self.ended is None else self.ended}]"
-        return f"#{self.number} client {self.client} {span} {self.call.name} {asked} → {end}"
+        return f"#{self.number} client {self.client} {span} {self.call.name} {' '.join(fields)} → {end}"
 
 
-def _said(what: Struct) -> Iterable[tuple[str, object]]:
-    return ((name, value) for name in what.__struct_fields__ if (value := getattr(what, name)) is not None)
+def _set_fields(struct: Struct) -> Iterable[tuple[str, object]]:
+    return ((name, value) for name in struct.__struct_fields__ if (value := getattr(struct, name)) is not None)
 
 
 def monotonic_microseconds() -> int:
-    """The machine's monotonic clock, the same for all its processes."""
+    """Return the machine's monotonic clock, which its processes share."""
     return time.monotonic_ns() // 1_000
 
 
-_LINE: Final = msgspec.json.Decoder(Entry)
+_ENTRY_DECODER: Final = msgspec.json.Decoder(Entry)
 
 
 class History:
-    """What several clients asked for and were told. For one thread, with as many asyncio tasks as you like.
+    """The requests and answers of several clients, which may be asyncio tasks of one thread.
 
-    `now` tells microseconds that never go back; a simulation puts its own. `write` is given each line as it happens
-    (the `write` of a file opened in binary, unbuffered), so that a history outlives the process that wrote it.
+    `now` returns monotonic microseconds. `write` gets each line at once; with the `write` of an unbuffered binary file,
+    the history survives a crash of its process.
     """
 
     def __init__(
@@ -160,28 +159,28 @@ class History:
             self._take(entry)
 
     def invoke(self, client: int, call: Call) -> int:
-        """A client asks. Say it before anything is sent. The operation's number."""
+        """Record a request before it is sent, and return the number of the operation."""
         number = self._next
         self._take(Entry(operation=number, client=client, kind="invoke", call=call, at=self._now()))
         return number
 
     def ok(self, operation: int, outcome: Outcome) -> None:
-        """It was acknowledged. Say it after the answer is there."""
+        """Record an acknowledgement after the answer has arrived."""
         self._end(operation, "ok", outcome=outcome)
 
     def fail(self, operation: int, code: str) -> None:
-        """It was refused: it certainly has no effect, now or later."""
+        """Record a refusal: the operation has no effect, now or later."""
         self._end(operation, "fail", code=code)
 
     def unknown(self, operation: int) -> None:
-        """Nobody knows: a 503, a lost connection, a crash. It may have happened, may happen later, or never.
+        """Record an unknown outcome, for example a 503, a lost connection or a crash.
 
-        An operation that never ends in a history is the same.
+        The operation may have taken effect, may do so later, or never, like one without an end.
         """
         self._end(operation, "unknown")
 
     def operations(self) -> list[Operation]:
-        """Each call with its end, in the order in which they began."""
+        """Return each call with its end, in the order of their beginnings."""
         found: dict[int, Operation] = {}
         for place, entry in enumerate(self.entries):
             if entry.call is not None:
@@ -195,31 +194,30 @@ class History:
         return list(found.values())
 
     def of_event(self, event_id: UUID) -> "History":
-        """What concerns one event, under the same numbers."""
+        """Return the operations on one event, with the same numbers."""
         calls = (entry for entry in self.entries if entry.call is not None)
-        meant = {entry.operation for entry in calls if entry.call and entry.call.event_id == event_id}
-        return History((entry for entry in self.entries if entry.operation in meant), now=self._now)
+        numbers = {entry.operation for entry in calls if entry.call and entry.call.event_id == event_id}
+        return History((entry for entry in self.entries if entry.operation in numbers), now=self._now)
 
     def to_lines(self) -> bytes:
-        """JSON lines, one for each entry."""
+        """Return it as JSON lines, one for each entry."""
         return b"".join(_line(entry) for entry in self.entries)
 
     @classmethod
     def from_lines(cls, lines: bytes) -> "History":
-        """The history of such lines; a last line that was cut off in the middle of writing is left out.
+        """Return the history of such lines, without an incomplete last line.
 
-        Raises: msgspec.DecodeError, ValueError where the lines are none.
+        Raises: msgspec.DecodeError, ValueError for lines of another form.
         """
-        whole = lines[: lines.rfind(b"\n") + 1]
-        return cls(_LINE.decode(line) for line in whole.splitlines() if line)
+        complete = lines[: lines.rfind(b"\n") + 1]
+        return cls(_ENTRY_DECODER.decode(line) for line in complete.splitlines() if line)
 
     @classmethod
     def merged(cls, histories: Iterable["History"]) -> "History":
-        """One history of several processes of one machine, by their clock.
+        """Merge the histories of several processes of one machine by its clock.
 
-        Each keeps its own order. Clients and operations get new numbers, since every process counts from its own first.
-        Of what happened in the same microsecond in two processes beginnings come first: then the two overlap, which
-        claims nothing that is not known.
+        Each keeps its own order. Clients and operations get new numbers, because every process counts from 1. Of
+        entries with the same microsecond, beginnings come first, so that operations of unknown order overlap.
         """
         clients: dict[tuple[int, int], int] = {}
         operations: dict[tuple[int, int], int] = {}

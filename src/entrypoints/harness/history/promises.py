@@ -1,9 +1,8 @@
-"""What clients were told, held against what is stored, in linear time.
+"""Compare the answers that clients got with what is stored, in linear time.
 
-An event's facts are numbered under its lock, so they say in which order everything happened. That makes what is hard in
-general easy: whether the history could have come of that one order is checked by walking along it once. Every
-acknowledged operation has its place in it, not before it was asked for and not after it was answered; what a read told
-was so at some moment while it ran; nothing has a place that nobody asked for.
+The facts of an event are numbered under its lock, so their order is the order of execution, and one pass along it is
+enough. Every acknowledged operation has a fact between its beginning and its end; what a read returned was true at
+some moment while it ran; every fact was requested.
 """
 
 from bisect import bisect_right
@@ -17,24 +16,28 @@ from msgspec import Struct, field
 
 from ....application.ports.idempotency import Response
 from ....domain.facts import EventChanged, Fact, TicketTypeChanged
-from .fact_projection import NEVER, STEP, Breach, Entered, FactProjection
+from .breach import Breach
+from .fact_projection import STEP, FactProjection
 from .history import Call, History, Operation, Outcome
+from .projected_state import CreatedBooking
 from .stored import NOT_KEPT, Stored
+from .stored_comparison import compare_with_stored
+from .timeline import NEVER
 
 _STATUS_AFTER: Final = {"pause": "paused", "resume": "on_sale", "complete": "completed", "call_off": "cancelled"}
 
 
 def check_promises(history: History, final: Stored, *, before: Stored | None = None, step: int = STEP) -> list[Breach]:
-    """Every promise that the history and the stored end show to be broken; none: empty.
+    """Return every broken promise that the history and the final storage show.
 
-    `before` is what was stored when the history began: nobody has to have asked for that. `step` is how many bookings
-    one transaction may move at most. Customers' idempotency keys are taken to be remembered for as long as it lasts.
+    `before` is what was stored when the history began; its facts need no request. `step` is the maximum number of
+    bookings that one transaction changes. Idempotency keys are assumed to be valid for the whole history.
     """
     return _Check(history, final, before, step).run()
 
 
 class _Effect(Struct):
-    """What may have happened once: an operation, or the same with the same key. `seq` is the fact that did it."""
+    """The operations that have at most one effect: one, or all with the same key. `seq` is the effect's fact."""
 
     operations: list[Operation]
     key: tuple[UUID, str] | None = None
@@ -57,22 +60,22 @@ class _Effect(Struct):
         return any(operation.is_unknown or operation.outcome is not None for operation in self.operations)
 
     def booking_ids(self) -> list[UUID]:
-        """The bookings that its acknowledgements name; else those that it asked for by name."""
-        named = [operation.outcome.booking_id for operation in self.done if operation.outcome]
-        asked = [operation.call.booking_id for operation in self.operations]
-        return _distinct(named) or _distinct(asked)
+        """Return the bookings in its acknowledgements; without any, those in its requests."""
+        answered = [operation.outcome.booking_id for operation in self.done if operation.outcome]
+        requested = [operation.call.booking_id for operation in self.operations]
+        return _distinct(answered) or _distinct(requested)
 
 
 def _distinct(ids: Iterable[UUID | None]) -> list[UUID]:
     return list(dict.fromkeys(each for each in ids if each))
 
 
-class _Asked(Struct):
-    """What was asked for of one event, by what it may explain."""
+class _Requests(Struct):
+    """The requests for an event: the bookings they name, those that failed, and the number without an id."""
 
-    names: set[UUID] = field(default_factory=set)
+    booking_ids: set[UUID] = field(default_factory=set)
     failed: dict[UUID, Operation] = field(default_factory=dict)
-    unnamed: Counter[tuple[object, ...]] = field(default_factory=Counter)
+    without_id: Counter[tuple[object, ...]] = field(default_factory=Counter)
 
 
 class _Check:
@@ -80,7 +83,7 @@ class _Check:
         self._final = final
         self._operations = history.operations()
         self._breaches: list[Breach] = []
-        self._given: dict[UUID, Sequence[Fact]] = dict(before.facts) if before else {}
+        self._facts_before: dict[UUID, Sequence[Fact]] = dict(before.facts) if before else {}
         self._events = {
             event_id: FactProjection(event_id, final.facts.get(event_id, ()), step) for event_id in final.events
         }
@@ -88,10 +91,10 @@ class _Check:
         self._ceilings: list[tuple[int, int]] = []
 
     def run(self) -> list[Breach]:
-        for event_id, unfolding in self._events.items():
-            unfolding.compare(self._final.events[event_id], self._final.bookings)
-            self._breaches += unfolding.breaches
-            self._check_given(event_id)
+        for event_id, projection in self._events.items():
+            self._breaches += projection.breaches
+            self._breaches += compare_with_stored(projection, self._final.events[event_id], self._final.bookings)
+            self._check_facts_before(event_id)
         of_event: dict[UUID, list[_Effect]] = {event_id: [] for event_id in self._events}
         for effect in self._effects:
             of_event.setdefault(effect.call.event_id, []).append(effect)
@@ -100,22 +103,25 @@ class _Check:
         self._check_keys()
         return self._breaches
 
-    def _check_given(self, event_id: UUID) -> None:
-        given = self._given.get(event_id, ())
-        if list(self._final.facts[event_id][: len(given)]) != list(given):
-            self._breach(2, "rewritten", f"event {event_id}: its first {len(given)} facts are not those it had before")
+    def _check_facts_before(self, event_id: UUID) -> None:
+        before = self._facts_before.get(event_id, ())
+        if list(self._final.facts[event_id][: len(before)]) != list(before):
+            self._breach(2, "rewritten", f"event {event_id}: its first {len(before)} facts have changed")
+
+    def _count_before(self, projection: FactProjection) -> int:
+        return len(self._facts_before.get(projection.event_id, ()))
 
     def _check_event(self, event_id: UUID, effects: list[_Effect]) -> None:
         if event_id not in self._events:
             if any(effect.done for effect in effects):
                 self._breach(2, "lost", f"event {event_id} is not stored")
             return
-        unfolding = self._events[event_id]
-        self._check_bookings(unfolding, [effect for effect in effects if effect.call.name == "book"])
-        self._check_cancellations(unfolding, [effect for effect in effects if effect.call.name == "cancel"])
-        self._check_payments(unfolding, [effect for effect in effects if effect.call.name == "pay"])
-        self._check_changes(unfolding, effects)
-        self._check_order(unfolding, effects)
+        projection = self._events[event_id]
+        self._check_bookings(projection, [effect for effect in effects if effect.call.name == "book"])
+        self._check_cancellations(projection, [effect for effect in effects if effect.call.name == "cancel"])
+        self._check_payments(projection, [effect for effect in effects if effect.call.name == "pay"])
+        self._check_changes(projection, effects)
+        self._check_order(projection, effects)
 
     # Keys (promise 3).
 
@@ -129,7 +135,7 @@ class _Check:
             operations = [operation for effect in effects for operation in effect.operations]
             refused = [each for each in operations if each.code is not None and each.code not in NOT_KEPT]
             if sum(bool(effect.done) for effect in effects) > 1:
-                self._breach(3, "key", f"different requests with one key were done: {_lines(done)}")
+                self._breach(3, "key", f"different requests with one key succeeded: {_lines(done)}")
             elif len({each.outcome for each in done} | {each.code for each in refused}) > 1:
                 self._breach(3, "key", f"one key got different answers: {_lines([*done, *refused])}")
             if self._final.responses is not None:
@@ -137,148 +143,152 @@ class _Check:
                     self._check_response(effect, self._final.responses.get(key))
 
     def _check_response(self, effect: _Effect, response: Response | None) -> None:
-        """Effect and answer are kept together or not at all."""
+        """An effect and its stored response are committed together (promise 3)."""
         if response is None:
             if effect.done or effect.seq is not None:
-                self._breach(3, "forgotten", f"it was done and its key is free: {_lines(effect.operations)}")
+                self._breach(3, "forgotten", f"it succeeded without a stored response: {_lines(effect.operations)}")
         elif effect.done and effect.call.name == "book" and response.subject_id not in (None, *effect.booking_ids()):
-            self._breach(3, "key", f"its response is about another booking, {response.subject_id}: {effect.done[0]}")
+            self._breach(
+                3, "key", f"its stored response names another booking, {response.subject_id}: {effect.done[0]}"
+            )
 
     # Bookings.
 
-    def _check_bookings(self, unfolding: FactProjection, effects: list[_Effect]) -> None:
-        asked = _Asked()
+    def _check_bookings(self, projection: FactProjection, effects: list[_Effect]) -> None:
+        requests = _Requests()
         for effect in effects:
             if effect.may_have_happened:
-                self._place_booking(unfolding, effect, asked)
+                self._check_booking_effect(projection, effect, requests)
             else:
                 for operation in effect.operations:
                     if operation.call.booking_id:
-                        asked.failed[operation.call.booking_id] = operation
-        given = len(self._given.get(unfolding.event_id, ()))
-        for booking_id, entered in unfolding.entered.items():
-            if entered.seq <= given or booking_id in asked.names:
+                        requests.failed[operation.call.booking_id] = operation
+        before = self._count_before(projection)
+        for booking_id, created in projection.created.items():
+            if created.seq <= before or booking_id in requests.booking_ids:
                 continue
-            wanted = (entered.customer_id, entered.ticket_type_id, entered.quantity)
-            if asked.unnamed[wanted] > 0:
-                asked.unnamed[wanted] -= 1
-            elif booking_id in asked.failed:
-                self._breach(2, "failed", f"booking {booking_id} exists: {asked.failed[booking_id]}")
+            wanted = (created.customer_id, created.ticket_type_id, created.quantity)
+            if requests.without_id[wanted] > 0:
+                requests.without_id[wanted] -= 1
+            elif booking_id in requests.failed:
+                self._breach(2, "failed", f"booking {booking_id} exists: {requests.failed[booking_id]}")
             else:
-                self._breach(2, "unasked", f"nobody asked for booking {booking_id} of {entered.customer_id}")
+                self._breach(2, "unasked", f"no request for booking {booking_id} of {created.customer_id}")
 
-    def _place_booking(self, unfolding: FactProjection, effect: _Effect, asked: _Asked) -> None:
+    def _check_booking_effect(self, projection: FactProjection, effect: _Effect, requests: _Requests) -> None:
         ids = effect.booking_ids()
-        made = [booking_id for booking_id in ids if booking_id in unfolding.entered]
+        made = [booking_id for booking_id in ids if booking_id in projection.created]
         if not ids:
             call = effect.call
-            type_id = call.ticket_type_id or unfolding.only_type
-            asked.unnamed[call.customer_id, type_id, call.quantity or 1] += 1
+            type_id = call.ticket_type_id or projection.only_type
+            requests.without_id[call.customer_id, type_id, call.quantity or 1] += 1
             return
         if effect.done and not made:
-            self._breach(2, "lost", f"what was acknowledged is not there: {effect.done[0]}")
+            self._breach(2, "lost", f"the acknowledged booking is not stored: {effect.done[0]}")
         if len(made) > 1:
             self._breach(3, "twice", f"one request made {len(made)} bookings: {_lines(effect.operations)}")
         for booking_id in made:
-            if booking_id in asked.names and effect.done:
-                self._breach(3, "twice", f"booking {booking_id} answers two requests: {effect.done[0]}")
-            asked.names.add(booking_id)
-            effect.seq = unfolding.entered[booking_id].seq
-            self._check_booking(unfolding, effect, unfolding.entered[booking_id])
+            if booking_id in requests.booking_ids and effect.done:
+                self._breach(3, "twice", f"booking {booking_id} is the answer to two requests: {effect.done[0]}")
+            requests.booking_ids.add(booking_id)
+            effect.seq = projection.created[booking_id].seq
+            self._check_booking(projection, effect, projection.created[booking_id])
 
-    def _check_booking(self, unfolding: FactProjection, effect: _Effect, entered: Entered) -> None:
+    def _check_booking(self, projection: FactProjection, effect: _Effect, created: CreatedBooking) -> None:
         call = effect.call
-        type_id = call.ticket_type_id or unfolding.only_type
-        wanted = (call.customer_id or entered.customer_id, type_id or entered.ticket_type_id, call.quantity or 1)
-        if wanted != (entered.customer_id, entered.ticket_type_id, entered.quantity):
-            self._breach(2, "altered", f"what is stored is not what was asked for: {effect.operations[0]}")
+        type_id = call.ticket_type_id or projection.only_type
+        wanted = (call.customer_id or created.customer_id, type_id or created.ticket_type_id, call.quantity or 1)
+        if wanted != (created.customer_id, created.ticket_type_id, created.quantity):
+            self._breach(2, "altered", f"the stored booking differs from the request: {effect.operations[0]}")
         for operation in effect.done:
             outcome = operation.outcome
             if outcome is None:
                 continue
-            if outcome.status is not None and outcome.status != entered.status:
-                self._breach(2, "altered", f"it was told, and it was {entered.status}: {operation}")
-            if outcome.position is not None and outcome.position != entered.position:
-                self._breach(5, "position", f"it was told, and it was number {entered.position} in line: {operation}")
+            if outcome.status is not None and outcome.status != created.status:
+                self._breach(2, "altered", f"the booking was {created.status}: {operation}")
+            if outcome.position is not None and outcome.position != created.position:
+                self._breach(5, "position", f"the position was {created.position}: {operation}")
 
     # Cancellations.
 
-    def _check_cancellations(self, unfolding: FactProjection, effects: list[_Effect]) -> None:
-        asked = _Asked()
+    def _check_cancellations(self, projection: FactProjection, effects: list[_Effect]) -> None:
+        requests = _Requests()
         done: dict[UUID, Operation] = {}
         for effect in effects:
             ids = effect.booking_ids()
             if not effect.may_have_happened:
-                asked.failed.update((booking_id, effect.operations[0]) for booking_id in ids)
+                requests.failed.update((booking_id, effect.operations[0]) for booking_id in ids)
                 continue
             if not ids:
-                asked.unnamed[(effect.call.customer_id,)] += 1
-            asked.names.update(ids)
+                requests.without_id[(effect.call.customer_id,)] += 1
+            requests.booking_ids.update(ids)
             for booking_id in ids if effect.done else ():
                 if booking_id in done:
                     self._breach(4, "freed twice", f"two cancellations: {done[booking_id]}; {effect.done[0]}")
                 done[booking_id] = effect.done[0]
-                self._check_cancellation(unfolding, effect, booking_id)
-        given = len(self._given.get(unfolding.event_id, ()))
-        for booking_id, ended in unfolding.cancelled.items():
-            if ended.seq <= given or ended.by == "event" or booking_id in asked.names:
+                self._check_cancellation(projection, effect, booking_id)
+        before = self._count_before(projection)
+        for booking_id, cancelled in projection.cancelled.items():
+            if cancelled.seq <= before or cancelled.by == "event" or booking_id in requests.booking_ids:
                 continue
-            customer_id = unfolding.entered[booking_id].customer_id
-            if asked.unnamed[(customer_id,)] > 0:
-                asked.unnamed[(customer_id,)] -= 1
-            elif booking_id in asked.failed:
-                self._breach(2, "failed", f"the booking is cancelled: {asked.failed[booking_id]}")
+            customer_id = projection.created[booking_id].customer_id
+            if requests.without_id[(customer_id,)] > 0:
+                requests.without_id[(customer_id,)] -= 1
+            elif booking_id in requests.failed:
+                self._breach(2, "failed", f"the booking is cancelled: {requests.failed[booking_id]}")
             else:
-                self._breach(2, "unasked", f"nobody asked to cancel booking {booking_id}")
+                self._breach(2, "unasked", f"no request to cancel booking {booking_id}")
 
-    def _check_cancellation(self, unfolding: FactProjection, effect: _Effect, booking_id: UUID) -> None:
-        ended = unfolding.cancelled.get(booking_id)
-        if ended is None or ended.by == "event":
+    def _check_cancellation(self, projection: FactProjection, effect: _Effect, booking_id: UUID) -> None:
+        cancelled = projection.cancelled.get(booking_id)
+        if cancelled is None or cancelled.by == "event":
             self._breach(2, "lost", f"the acknowledged cancellation did not happen: {effect.done[0]}")
             return
-        effect.seq = ended.seq
+        effect.seq = cancelled.seq
         for operation in effect.done:
             promoted = operation.outcome.promoted if operation.outcome else None
-            if promoted is not None and (promoted > ended.promoted or (ended.is_whole and promoted < ended.promoted)):
-                self._breach(2, "altered", f"it was told, and it promoted {ended.promoted}: {operation}")
+            if promoted is not None and (
+                promoted > cancelled.promoted or (cancelled.is_complete and promoted < cancelled.promoted)
+            ):
+                self._breach(2, "altered", f"the cancellation promoted {cancelled.promoted}: {operation}")
 
     # Payments and changes of the event.
 
-    def _check_payments(self, unfolding: FactProjection, effects: list[_Effect]) -> None:
-        given = len(self._given.get(unfolding.event_id, ()))
-        asked = {each.call.booking_id for effect in effects for each in effect.operations}
+    def _check_payments(self, projection: FactProjection, effects: list[_Effect]) -> None:
+        before = self._count_before(projection)
+        requested = {each.call.booking_id for effect in effects for each in effect.operations}
         for effect in effects:
             for operation in effect.done:
-                if operation.call.booking_id not in unfolding.paid:
-                    self._breach(2, "lost", f"the acknowledged payment is not there: {operation}")
-        for booking_id, seq in unfolding.paid.items():
-            if seq > given and booking_id not in asked:
-                self._breach(2, "unasked", f"nobody asked to pay for booking {booking_id}")
+                if operation.call.booking_id not in projection.paid:
+                    self._breach(2, "lost", f"the acknowledged payment is not stored: {operation}")
+        for booking_id, seq in projection.paid.items():
+            if seq > before and booking_id not in requested:
+                self._breach(2, "unasked", f"no request to pay for booking {booking_id}")
 
-    def _check_changes(self, unfolding: FactProjection, effects: list[_Effect]) -> None:
-        """Whatever changed about the event, somebody asked for it, as often as it changed."""
+    def _check_changes(self, projection: FactProjection, effects: list[_Effect]) -> None:
+        """Every change of the event was requested, once for each time."""
         calls = [effect.call for effect in effects if effect.may_have_happened]
         if any(call.name == "edit" for call in calls):
             return
-        asked = Counter(
-            wanted for call in calls for wanted in [change_wanted(call, unfolding.only_type)] if wanted is not None
+        requested = Counter(
+            wanted for call in calls for wanted in [change_wanted(call, projection.only_type)] if wanted is not None
         )
-        given = len(self._given.get(unfolding.event_id, ()))
-        for fact in unfolding.changes:
-            for made in changes_made(fact) if fact.seq > given else ():
-                asked[made] -= 1
-                if asked[made] < 0:
+        before = self._count_before(projection)
+        for fact in projection.changes:
+            for made in changes_made(fact) if fact.seq > before else ():
+                requested[made] -= 1
+                if requested[made] < 0:
                     failed = any(
-                        change_wanted(each.call, unfolding.only_type) == made and not each.may_have_happened
+                        change_wanted(each.call, projection.only_type) == made and not each.may_have_happened
                         for each in effects
                     )
                     rule = "failed" if failed else "unasked"
-                    self._breach(2, rule, f"event {unfolding.event_id}, fact {fact.seq}: nobody asked for {made}")
+                    self._breach(2, rule, f"event {projection.event_id}, fact {fact.seq}: no request for {made}")
 
-    # Real time.
+    # The order of operations.
 
-    def _check_order(self, unfolding: FactProjection, effects: list[_Effect]) -> None:
-        """Walk along the history: what had ended when something began lies before it."""
+    def _check_order(self, projection: FactProjection, effects: list[_Effect]) -> None:
+        """Check that an operation that ended before another began has an earlier fact."""
         effect_of = {each.number: effect for effect in effects for each in effect.operations}
         self._ceilings = _ceilings(effects)
         floors = _Floors()
@@ -288,70 +298,71 @@ class _Check:
             floor = floors.at(operation.began)
             effect = effect_of[operation.number]
             earliest.setdefault(id(effect), floor)
-            seq = self._place(unfolding, operation, effect, earliest[id(effect)])
+            seq = self._check_operation(projection, operation, effect, earliest[id(effect)])
             if operation.ended is not None:
                 floors.add(operation.ended, seq)
 
-    def _place(self, unfolding: FactProjection, operation: Operation, effect: _Effect, floor: int) -> int:
-        """Where in the order of the facts the operation stands, at the earliest."""
+    def _check_operation(self, projection: FactProjection, operation: Operation, effect: _Effect, floor: int) -> int:
+        """Return the earliest fact at which the operation may have taken effect."""
         if operation.ended is None:
             if effect.seq is not None and effect.seq <= floor and operation is effect.operations[0]:
-                self._breach(
-                    5, "order", f"fact {effect.seq}, before it was asked (fact {floor} was there): {operation}"
-                )
+                self._breach_order(effect.seq, floor, operation)
             return 0
         ceiling = self._ceiling(operation.ended)
         if operation.outcome is None:
-            return self._place_refusal(unfolding, operation, floor, ceiling)
+            return self._check_refusal(projection, operation, floor, ceiling)
         if effect.seq is None:
-            return self._place_read(unfolding, operation, floor, ceiling)
+            return self._check_read(projection, operation, floor, ceiling)
         if effect.seq <= floor:
-            self._breach(5, "order", f"fact {effect.seq}, before it was asked (fact {floor} was there): {operation}")
-        return unfolding.settled_from(effect.seq)
+            self._breach_order(effect.seq, floor, operation)
+        return projection.decision_end(effect.seq)
 
-    def _place_read(self, unfolding: FactProjection, operation: Operation, floor: int, ceiling: int) -> int:
-        for subject, value in _told(operation, unfolding.only_type):
-            moment = unfolding.when(subject, value, floor, ceiling)
+    def _breach_order(self, seq: int, floor: int, operation: Operation) -> None:
+        self._breach(5, "order", f"its fact {seq} precedes the request (fact {floor} existed): {operation}")
+
+    def _check_read(self, projection: FactProjection, operation: Operation, floor: int, ceiling: int) -> int:
+        for subject, value in _answered_values(operation, projection.only_type):
+            moment = projection.when(subject, value, floor, ceiling)
             if moment is None and value == "expired":
-                # A hold counts as expired from the moment that its time is over, settled or not.
-                moment = unfolding.when(subject, "held", floor, ceiling)
+                # A hold reads as expired from its `expires_at` on, before the event is settled.
+                moment = projection.when(subject, "held", floor, ceiling)
             if moment is None:
                 last = "now" if ceiling == NEVER else f"fact {ceiling}"
-                self._breach(2, "stale", f"it was not so at any moment from fact {floor} to {last}: {operation}")
+                self._breach(2, "stale", f"it was not true at any moment from fact {floor} to {last}: {operation}")
                 return floor
             floor = max(floor, moment)
         return floor
 
-    def _place_refusal(self, unfolding: FactProjection, operation: Operation, floor: int, ceiling: int) -> int:
-        """The refusals that the facts can tell of: there was a moment at which they were right."""
+    def _check_refusal(self, projection: FactProjection, operation: Operation, floor: int, ceiling: int) -> int:
+        """Check a refusal that the facts can confirm: it was correct at some moment while the operation ran."""
         call = operation.call
-        type_id = call.ticket_type_id or unfolding.only_type
+        type_id = call.ticket_type_id or projection.only_type
         found: int | None
         match call.name, operation.code:
             case "book", "already-booked":
-                found = unfolding.when(("live", call.customer_id, type_id), True, floor, ceiling)
-            case "cancel" | "pay", "already-cancelled" if call.booking_id in unfolding.entered:
-                ended = [unfolding.when(call.booking_id, each, floor, ceiling) for each in ("cancelled", "expired")]
-                held = unfolding.when(call.booking_id, "held", floor, ceiling)
-                off = unfolding.when("status", "cancelled", floor, ceiling)
+                found = projection.when(("live", call.customer_id, type_id), True, floor, ceiling)
+            case "cancel" | "pay", "already-cancelled" if call.booking_id in projection.created:
+                ended = [projection.when(call.booking_id, each, floor, ceiling) for each in ("cancelled", "expired")]
+                held = projection.when(call.booking_id, "held", floor, ceiling)
+                off = projection.when("status", "cancelled", floor, ceiling)
                 found = min((each for each in (*ended, held, off) if each is not None), default=None)
-            case "cancel" | "booking", "not-found" if self._is_theirs(call, unfolding):
-                entered = unfolding.entered.get(call.booking_id) if call.booking_id else None
-                found = None if entered and entered.seq <= floor else floor
+            case "cancel" | "booking", "not-found" if self._may_see(call, projection):
+                created = projection.created.get(call.booking_id) if call.booking_id else None
+                found = None if created and created.seq <= floor else floor
             case _:
                 return floor
         if found is None:
-            self._breach(2, "refused", f"the refusal was not right at any moment from fact {floor}: {operation}")
+            self._breach(2, "refused", f"the refusal was not correct at any moment from fact {floor}: {operation}")
             return floor
         return found
 
     @staticmethod
-    def _is_theirs(call: Call, unfolding: FactProjection) -> bool:
-        entered = unfolding.entered.get(call.booking_id) if call.booking_id else None
-        return entered is not None and call.customer_id in (None, entered.customer_id)
+    def _may_see(call: Call, projection: FactProjection) -> bool:
+        created = projection.created.get(call.booking_id) if call.booking_id else None
+        return created is not None and call.customer_id in (None, created.customer_id)
 
     def _ceiling(self, ended: int) -> int:
-        """The last fact that may have been there when something ended, by what was asked for only afterwards."""
+        """Return the last fact that may have existed at an end: later requests made the facts after it."""
         place = bisect_right(self._ceilings, (ended, NEVER))
         return self._ceilings[place][1] if place < len(self._ceilings) else NEVER
 
@@ -360,42 +371,42 @@ class _Check:
 
 
 class _Floors:
-    """What was certain at each place of the history: the highest fact of any operation that had ended by then."""
+    """The highest fact of the operations that ended before a place of the history."""
 
     def __init__(self) -> None:
         self._open: list[tuple[int, int]] = []
         self._highest = 0
 
     def add(self, ended: int, seq: int) -> None:
-        """An operation ends there and stands at this fact."""
+        """Add an operation that ends at this place and took effect at this fact."""
         heappush(self._open, (ended, seq))
 
     def at(self, began: int) -> int:
-        """For an operation that begins there; later calls ask for later places."""
+        """Return it for an operation that begins at this place. Places of later calls must not be smaller."""
         while self._open and self._open[0][0] < began:
             self._highest = max(self._highest, heappop(self._open)[1])
         return self._highest
 
 
 def _effects(operations: Sequence[Operation]) -> list[_Effect]:
-    """One for each operation, and one for all operations of a customer's key that ask for the same."""
+    """Return one effect for each operation, but only one for all equal requests with the same key."""
     effects: list[_Effect] = []
-    of_key: dict[tuple[object, ...], _Effect] = {}
+    by_request: dict[tuple[object, ...], _Effect] = {}
     for operation in operations:
         call = operation.call
         if call.key is None or call.customer_id is None:
             effects.append(_Effect([operation]))
             continue
-        asked = (call.customer_id, call.key, *_asked(call))
-        if asked not in of_key:
-            of_key[asked] = _Effect([], (call.customer_id, call.key))
-            effects.append(of_key[asked])
-        of_key[asked].operations.append(operation)
+        request = (call.customer_id, call.key, *_fingerprint(call))
+        if request not in by_request:
+            by_request[request] = _Effect([], (call.customer_id, call.key))
+            effects.append(by_request[request])
+        by_request[request].operations.append(operation)
     return effects
 
 
 def _ceilings(effects: Iterable[_Effect]) -> list[tuple[int, int]]:
-    """Where effects began, with the last fact before any of those that began there or later."""
+    """Return where effects began, each with the last fact before those of all effects that began there or later."""
     known = sorted((effect.began, effect.seq) for effect in effects if effect.seq is not None)
     ceilings: list[tuple[int, int]] = []
     lowest = NEVER
@@ -405,38 +416,38 @@ def _ceilings(effects: Iterable[_Effect]) -> list[tuple[int, int]]:
     return ceilings[::-1]
 
 
-def _told(operation: Operation, only_type: UUID | None) -> list[tuple[object, object]]:
-    """What an acknowledgement said that the facts can confirm: subjects and their values."""
+def _answered_values(operation: Operation, only_type: UUID | None) -> list[tuple[object, object]]:
+    """Return the subjects and values of an acknowledgement that the facts can confirm."""
     call, outcome = operation.call, operation.outcome
-    told: list[tuple[object, object]] = []
+    values: list[tuple[object, object]] = []
     if outcome is not None and call.name == "status":
-        told = _told_counters(call.ticket_type_id, outcome)
+        values = _answered_counters(call.ticket_type_id, outcome)
     elif outcome is not None and call.name == "booking" and outcome.status:
-        told = [(call.booking_id, outcome.status)]
+        values = [(call.booking_id, outcome.status)]
     elif call.name == "total":
-        told = [(("total", call.ticket_type_id or only_type), call.quantity)]
+        values = [(("total", call.ticket_type_id or only_type), call.quantity)]
     elif call.name == "policy":
-        told = [("policy", call.policy)]
+        values = [("policy", call.policy)]
     elif call.name in _STATUS_AFTER:
-        told = [("status", _STATUS_AFTER[call.name])]
-    return told
+        values = [("status", _STATUS_AFTER[call.name])]
+    return values
 
 
-def _told_counters(type_id: UUID | None, outcome: Outcome) -> list[tuple[object, object]]:
+def _answered_counters(type_id: UUID | None, outcome: Outcome) -> list[tuple[object, object]]:
     if outcome.available is not None and outcome.waiting is not None:
         return [(("counters", type_id), (outcome.available, outcome.waiting))]
-    told = {"available": outcome.available, "waiting": outcome.waiting}
-    return [((name, type_id), value) for name, value in told.items() if value is not None]
+    values = {"available": outcome.available, "waiting": outcome.waiting}
+    return [((name, type_id), value) for name, value in values.items() if value is not None]
 
 
-def _asked(call: Call) -> tuple[object, ...]:
-    """What makes two requests the same; with `book` the id is not part of what is asked for."""
-    meant = None if call.name == "book" else call.booking_id
-    return (call.name, call.event_id, call.ticket_type_id, call.quantity or 1, call.policy, meant)
+def _fingerprint(call: Call) -> tuple[object, ...]:
+    """Return what makes two requests equal; the id of a booking to create is not part of it."""
+    booking_id = None if call.name == "book" else call.booking_id
+    return (call.name, call.event_id, call.ticket_type_id, call.quantity or 1, call.policy, booking_id)
 
 
 def change_wanted(call: Call, only_type: UUID | None) -> tuple[object, ...] | None:
-    """The change of an event that a call asks for, in the words of `changes_made`; None: it asks for none."""
+    """Return the change of an event that a call requests, in the form of `changes_made`, if any."""
     match call.name:
         case "total":
             return ("total", call.ticket_type_id or only_type, call.quantity)
@@ -449,7 +460,7 @@ def change_wanted(call: Call, only_type: UUID | None) -> tuple[object, ...] | No
 
 
 def changes_made(fact: Fact) -> list[tuple[object, ...]]:
-    """What a fact changed about its event that clients can ask for one by one."""
+    """Return the changes of an event in a fact, each of which a client can request."""
     match fact.what:
         case TicketTypeChanged(ticket_type_id=type_id, changes=changes):
             return [("total", type_id, changes["totalTickets"])] if "totalTickets" in changes else []

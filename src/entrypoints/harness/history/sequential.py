@@ -1,8 +1,8 @@
-"""One event as if one caller came after another: the sequential specification that concurrent histories are held to.
+"""The sequential specification of one event, for checking concurrent histories.
 
-It follows the HTTP contract and shares no code with the domain. A state is small, never changes and can be hashed, so
-that a search can remember where it has been. Times are left out: nobody books before the sale opens or after the start
-here, and a hold lapses when an `expire` says so.
+It follows the HTTP contract and shares no code with the domain. A state is small, immutable and hashable, so that a
+search can record the visited states. Times are left out: bookings are neither too early nor too late, and a hold
+expires with an `expire` operation.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,25 +15,25 @@ from ....domain.event import EventState
 from .stored import NOT_KEPT
 
 NONE, WAITLISTED, HELD, CONFIRMED, PAID, CANCELLED, EXPIRED = range(7)
-"""Where a booking stands; `PAID` is confirmed and paid."""
+"""States of a booking; `PAID` is confirmed and paid."""
 
 WORDS: Final = ("", "waitlisted", "held", "confirmed", "confirmed", "cancelled", "expired")
 LIVE: Final = frozenset({WAITLISTED, HELD, CONFIRMED, PAID})
 TAKING: Final = frozenset({HELD, CONFIRMED, PAID})
 
-_STEPS: Final[Mapping[str, frozenset[str]]] = {
+_STATUS_CHANGES: Final[Mapping[str, frozenset[str]]] = {
     "draft": frozenset({"on_sale", "cancelled"}),
     "on_sale": frozenset({"paused", "completed", "cancelled"}),
     "paused": frozenset({"on_sale", "completed", "cancelled"}),
 }
-_BECOMES: Final = {"pause": "paused", "resume": "on_sale", "complete": "completed", "call_off": "cancelled"}
+_STATUS_AFTER: Final = {"pause": "paused", "resume": "on_sale", "complete": "completed", "call_off": "cancelled"}
 
 
 class Sale(Struct, frozen=True, kw_only=True):
-    """An event as it was when the history began, without any booking.
+    """An event when the history began, without bookings.
 
-    `totals` are the tickets of each type and `prices` the types that cost something; `holds`: what costs something is
-    held until it is paid. `may_lapse`: time goes on, so that holds may lapse at any moment.
+    `totals` are the tickets of each type and `prices` the types that have a price. `holds`: tickets with a price are
+    held until they are paid. `may_lapse`: time advances, so holds may expire at any moment.
     """
 
     event_id: UUID
@@ -48,7 +48,7 @@ class Sale(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, state: EventState, *, may_lapse: bool = False) -> "Sale":
-        """What the event's initialization (or a look at it before anybody booked) told."""
+        """Return it for the state of an event before the first booking."""
         event = state.event
         return cls(
             event_id=event.id,
@@ -63,20 +63,21 @@ class Sale(Struct, frozen=True, kw_only=True):
         )
 
 
-class Kind(NamedTuple):
-    """One ticket type: its number, what is taken, and its line, the bookings in order."""
+class TypeState(NamedTuple):
+    """One ticket type: its total, the taken tickets, and the numbers of the waiting bookings in order."""
 
     total: int
     taken: int
-    line: tuple[int, ...]
+    waiting_list: tuple[int, ...]
 
     @property
     def available(self) -> int:
+        """The number of free tickets."""
         return self.total - self.taken
 
 
 class Answer(NamedTuple):
-    """What the specification answers: a refusal's code, or what an acknowledgement may say (None: nothing of it)."""
+    """The answer of the specification: a refusal's code, or the fields of an acknowledgement."""
 
     code: str | None = None
     status: str | None = None
@@ -87,51 +88,53 @@ class Answer(NamedTuple):
     booking: int | None = None
 
     def __str__(self) -> str:
-        said = [f"{name}={value}" for name, value in self._asdict().items() if value is not None and name != "booking"]
-        return " ".join(said) or "ok"
+        fields = [
+            f"{name}={value}" for name, value in self._asdict().items() if value is not None and name != "booking"
+        ]
+        return " ".join(fields) or "ok"
 
 
 class State(NamedTuple):
-    """The event at one moment: `standings` of all bookings by number, its types, and what keys were answered."""
+    """The event at one moment; `responses` are the fingerprint and the answer of each key."""
 
-    standings: bytes
-    kinds: tuple[Kind, ...]
+    booking_states: bytes
+    types: tuple[TypeState, ...]
     status: str
     policy: str
-    answers: tuple[tuple[int, Answer] | None, ...]
+    responses: tuple[tuple[int, Answer] | None, ...]
 
 
 class Claim(NamedTuple):
-    """What a booking asks for, whether or not it comes to be: its customer's number, its type's, its tickets."""
+    """A requested booking: its customer's number, its ticket type's index, and its quantity."""
 
     customer: int
-    kind: int
+    type_index: int
     quantity: int
 
 
 class Request(NamedTuple):
-    """A call in numbers. -1 stands for what does not exist, None for what was not said.
+    """A call as numbers. -1 means that something does not exist, None that it was not given.
 
-    `booking` is the one to make or meant; `asker` is the customer who asks, `manages` whether that is the organizer;
-    `key` is the place of its key's answer, and requests with the same `asked` are the same request.
+    `booking` is the booking to create or change, `manages` whether the organizer asks. `key` is the index of the key's
+    response; requests with the same `fingerprint` are equal.
     """
 
     name: str
-    asker: int | None
+    customer: int | None
     manages: bool
     booking: int | None
-    kind: int | None
+    type_index: int | None
     quantity: int
     policy: str | None
     key: int | None
-    asked: int
+    fingerprint: int
 
 
 Step = tuple[State, Answer]
 
 
 class Specification:
-    """The rules of one sale, for the bookings that a history may bring into being."""
+    """The rules of one sale, for the bookings that a history may create."""
 
     def __init__(self, sale: Sale, claims: Sequence[Claim], keys: int) -> None:
         self._sale = sale
@@ -140,9 +143,9 @@ class Specification:
         for number, claim in enumerate(claims):
             self._of_customer.setdefault(claim.customer, []).append(number)
         self._costs = [type_id in sale.prices for type_id in sale.totals]
-        self.start = State(
+        self.start: State = State(
             bytes(len(claims)),
-            tuple(Kind(total, 0, ()) for total in sale.totals.values()),
+            tuple(TypeState(total, 0, ()) for total in sale.totals.values()),
             sale.status,
             sale.policy,
             (None,) * keys,
@@ -157,69 +160,69 @@ class Specification:
             "policy": self._change_policy,
             "promote": self._promote,
             "expire": self._expire,
-            **dict.fromkeys(_BECOMES, self._change_status),
+            **dict.fromkeys(_STATUS_AFTER, self._change_status),
         }
 
     def apply(self, state: State, request: Request) -> Step:
-        """What comes of a request now. Refusals and reads leave the state as it is, but for what keys are answered."""
+        """Return the next state and the answer. Refusals and reads change only the response of a key."""
         rule = self._rules.get(request.name)
         if rule is None:
             return state, Answer()
         if request.key is None:
             return rule(state, request)
-        before = state.answers[request.key]
+        before = state.responses[request.key]
         if before is not None:
-            return state, before[1] if before[0] == request.asked else Answer("idempotency-key-reused")
+            return state, before[1] if before[0] == request.fingerprint else Answer("idempotency-key-reused")
         state, answer = rule(state, request)
         if answer.code in NOT_KEPT:
             return state, answer
-        kept = list(state.answers)
-        kept[request.key] = (request.asked, answer)
-        return state._replace(answers=tuple(kept)), answer
+        responses = list(state.responses)
+        responses[request.key] = (request.fingerprint, answer)
+        return state._replace(responses=tuple(responses)), answer
 
     # Bookings.
 
     def _book(self, state: State, request: Request) -> Step:
-        number, place = request.booking, request.kind
+        number, type_index = request.booking, request.type_index
         if not 1 <= request.quantity <= 1_000:
             return state, Answer("invalid-request")
-        if number is None or place is None or place < 0:
-            return state, Answer("not-found" if place == -1 else "invalid-request")
-        refused = self._booking_refused(state, request, place)
+        if number is None or type_index is None or type_index < 0:
+            return state, Answer("not-found" if type_index == -1 else "invalid-request")
+        refused = self._booking_refused(state, request, type_index)
         if refused:
             return state, Answer(refused)
-        kind = state.kinds[place]
-        if request.quantity > kind.available or self._somebody_comes_first(state, kind):
-            kind = kind._replace(line=(*kind.line, number))
-            state = _with(state, {number: WAITLISTED}, {place: kind})
-            return state, Answer(status="waitlisted", position=len(kind.line), booking=number)
+        ticket_type = state.types[type_index]
+        if request.quantity > ticket_type.available or self._must_wait_for_others(state, ticket_type):
+            ticket_type = ticket_type._replace(waiting_list=(*ticket_type.waiting_list, number))
+            state = _with(state, {number: WAITLISTED}, {type_index: ticket_type})
+            return state, Answer(status="waitlisted", position=len(ticket_type.waiting_list), booking=number)
         state = self._give(state, number)
-        return state, Answer(status=WORDS[state.standings[number]], booking=number)
+        return state, Answer(status=WORDS[state.booking_states[number]], booking=number)
 
-    def _booking_refused(self, state: State, request: Request, place: int) -> str | None:
+    def _booking_refused(self, state: State, request: Request, type_index: int) -> str | None:
         if state.status != "on_sale":
             return "not-found" if state.status == "draft" and not request.manages else "not-on-sale"
-        if request.quantity > state.kinds[place].total:
+        if request.quantity > state.types[type_index].total:
             return "exceeds-capacity"
-        return self._claim_refused(state, request.asker, place, request.quantity)
+        return self._claim_refused(state, request.customer, type_index, request.quantity)
 
-    def _claim_refused(self, state: State, customer: int | None, place: int, quantity: int) -> str | None:
-        live = [each for each in self._of_customer.get(customer, ()) if state.standings[each] in LIVE]
-        if any(self._claims[each].kind == place for each in live):
+    def _claim_refused(self, state: State, customer: int | None, type_index: int, quantity: int) -> str | None:
+        live = [each for each in self._of_customer.get(customer, ()) if state.booking_states[each] in LIVE]
+        if any(self._claims[each].type_index == type_index for each in live):
             return "already-booked"
         if sum(self._claims[each].quantity for each in live) + quantity > self._sale.limit:
             return "limit-exceeded"
         return None
 
-    def _somebody_comes_first(self, state: State, kind: Kind) -> bool:
+    def _must_wait_for_others(self, state: State, ticket_type: TypeState) -> bool:
         if state.policy == "strict":
-            return bool(kind.line)
-        return any(self._claims[each].quantity <= kind.available for each in kind.line)
+            return bool(ticket_type.waiting_list)
+        return any(self._claims[each].quantity <= ticket_type.available for each in ticket_type.waiting_list)
 
     def _cancel(self, state: State, request: Request) -> Step:
         number = request.booking
         if number is None:
-            live = [each for each in self._of_customer.get(request.asker, ()) if state.standings[each] in LIVE]
+            live = [each for each in self._of_customer.get(request.customer, ()) if state.booking_states[each] in LIVE]
             if not live or state.status == "cancelled":
                 return state, Answer("not-found")
             if len(live) > 1:
@@ -232,54 +235,54 @@ class Specification:
         return state, Answer(status="cancelled", promoted=promoted, booking=number)
 
     def _cancellation_refused(self, state: State, request: Request, number: int) -> str | None:
-        if number == -1 or state.standings[number] == NONE:
+        if number == -1 or state.booking_states[number] == NONE:
             return "not-found"
         is_manager = request.booking is not None and request.manages
-        if not is_manager and self._claims[number].customer != request.asker:
+        if not is_manager and self._claims[number].customer != request.customer:
             return "not-found"
         if state.status == "cancelled":
             return "cancellation-closed" if is_manager else "already-cancelled"
         if state.status == "completed":
             return "cancellation-closed"
-        return None if state.standings[number] in LIVE else "already-cancelled"
+        return None if state.booking_states[number] in LIVE else "already-cancelled"
 
     def _booking(self, state: State, request: Request) -> Step:
         number = request.booking
-        if number is None or number == -1 or state.standings[number] == NONE:
+        if number is None or number == -1 or state.booking_states[number] == NONE:
             return state, Answer("not-found")
         claim = self._claims[number]
-        if claim.customer != request.asker and not request.manages:
+        if claim.customer != request.customer and not request.manages:
             return state, Answer("not-found")
-        line = state.kinds[claim.kind].line
-        position = line.index(number) + 1 if number in line else None
-        return state, Answer(status=WORDS[state.standings[number]], position=position, booking=number)
+        waiting_list = state.types[claim.type_index].waiting_list
+        position = waiting_list.index(number) + 1 if number in waiting_list else None
+        return state, Answer(status=WORDS[state.booking_states[number]], position=position, booking=number)
 
     def _pay(self, state: State, request: Request) -> Step:
         number = request.booking
-        if number is None or number == -1 or state.standings[number] == NONE:
+        if number is None or number == -1 or state.booking_states[number] == NONE:
             return state, Answer("not-found")
-        claim, standing = self._claims[number], state.standings[number]
-        if claim.customer != request.asker and not request.manages:
+        claim, booking_state = self._claims[number], state.booking_states[number]
+        if claim.customer != request.customer and not request.manages:
             return state, Answer("not-found")
-        if standing == EXPIRED:
-            kind = state.kinds[claim.kind]
+        if booking_state == EXPIRED:
+            ticket_type = state.types[claim.type_index]
             if (
                 state.status != "on_sale"
-                or self._claim_refused(state, claim.customer, claim.kind, claim.quantity)
-                or claim.quantity > kind.available
-                or self._somebody_comes_first(state, kind)
+                or self._claim_refused(state, claim.customer, claim.type_index, claim.quantity)
+                or claim.quantity > ticket_type.available
+                or self._must_wait_for_others(state, ticket_type)
             ):
                 return state, Answer("hold-expired")
-            taken = kind._replace(taken=kind.taken + claim.quantity)
-            return _with(state, {number: PAID}, {claim.kind: taken}), Answer(status="confirmed", booking=number)
-        is_due = standing == HELD or (standing == CONFIRMED and self._costs[claim.kind])
+            taken = ticket_type._replace(taken=ticket_type.taken + claim.quantity)
+            return _with(state, {number: PAID}, {claim.type_index: taken}), Answer(status="confirmed", booking=number)
+        is_due = booking_state == HELD or (booking_state == CONFIRMED and self._costs[claim.type_index])
         if not is_due or state.status == "cancelled":
             return state, Answer("payment-not-due")
         return _with(state, {number: PAID}, {}), Answer(status="confirmed", booking=number)
 
     def _expire(self, state: State, request: Request) -> Step:
         number = request.booking or 0
-        if state.standings[number] != HELD:
+        if state.booking_states[number] != HELD:
             return state, Answer("payment-not-due")
         state, promoted = self._serve(self._end(state, number, EXPIRED))
         return state, Answer(promoted=promoted, booking=number)
@@ -287,24 +290,28 @@ class Specification:
     # The event.
 
     def _status(self, state: State, request: Request) -> Step:
-        if request.kind == -1:
+        if request.type_index == -1:
             return state, Answer("not-found")
-        kinds = state.kinds if request.kind is None else (state.kinds[request.kind],)
-        available = sum(kind.available for kind in kinds)
-        return state, Answer(status=state.status, available=available, waiting=sum(len(kind.line) for kind in kinds))
+        types = state.types if request.type_index is None else (state.types[request.type_index],)
+        available = sum(ticket_type.available for ticket_type in types)
+        return state, Answer(
+            status=state.status,
+            available=available,
+            waiting=sum(len(ticket_type.waiting_list) for ticket_type in types),
+        )
 
     def _total(self, state: State, request: Request) -> Step:
-        place = request.kind
-        if place is None or place == -1 or not 1 <= request.quantity <= 1_000_000:
-            return state, Answer("not-found" if place == -1 else "invalid-request")
+        type_index = request.type_index
+        if type_index is None or type_index == -1 or not 1 <= request.quantity <= 1_000_000:
+            return state, Answer("not-found" if type_index == -1 else "invalid-request")
         refused = self._edit_refused(state, request)
         if refused:
             return state, Answer(refused)
-        kind = state.kinds[place]
-        largest = max((self._claims[each].quantity for each in kind.line), default=0)
-        if request.quantity < kind.total and request.quantity < max(kind.taken, largest):
+        ticket_type = state.types[type_index]
+        largest = max((self._claims[each].quantity for each in ticket_type.waiting_list), default=0)
+        if request.quantity < ticket_type.total and request.quantity < max(ticket_type.taken, largest):
             return state, Answer("capacity-below-taken")
-        state, promoted = self._serve(_with(state, {}, {place: kind._replace(total=request.quantity)}))
+        state, promoted = self._serve(_with(state, {}, {type_index: ticket_type._replace(total=request.quantity)}))
         return state, Answer(promoted=promoted)
 
     def _change_policy(self, state: State, request: Request) -> Step:
@@ -316,18 +323,18 @@ class Specification:
 
     def _change_status(self, state: State, request: Request) -> Step:
         refused = self._edit_refused(state, request)
-        status = _BECOMES[request.name]
-        if not refused and status != state.status and status not in _STEPS[state.status]:
+        status = _STATUS_AFTER[request.name]
+        if not refused and status != state.status and status not in _STATUS_CHANGES[state.status]:
             refused = "illegal-status-change"
         if refused:
             return state, Answer(refused)
         state = state._replace(status=status)
-        for number, standing in enumerate(state.standings):
-            if standing == WAITLISTED and status in ("completed", "cancelled"):
+        for number, booking_state in enumerate(state.booking_states):
+            if booking_state == WAITLISTED and status in ("completed", "cancelled"):
                 state = self._end(state, number)
-            elif standing == HELD and status == "completed":
+            elif booking_state == HELD and status == "completed":
                 state = self._end(state, number, EXPIRED)
-            elif standing in LIVE and status == "cancelled":
+            elif booking_state in LIVE and status == "cancelled":
                 state = self._end(state, number)
         state, promoted = self._serve(state)
         return state, Answer(promoted=promoted)
@@ -345,41 +352,43 @@ class Specification:
 
     def _give(self, state: State, number: int) -> State:
         claim = self._claims[number]
-        kind = state.kinds[claim.kind]
-        standing = HELD if self._sale.holds and self._costs[claim.kind] else CONFIRMED
-        left = tuple(each for each in kind.line if each != number)
-        taken = kind._replace(taken=kind.taken + claim.quantity, line=left)
-        return _with(state, {number: standing}, {claim.kind: taken})
+        ticket_type = state.types[claim.type_index]
+        booking_state = HELD if self._sale.holds and self._costs[claim.type_index] else CONFIRMED
+        left = tuple(each for each in ticket_type.waiting_list if each != number)
+        taken = ticket_type._replace(taken=ticket_type.taken + claim.quantity, waiting_list=left)
+        return _with(state, {number: booking_state}, {claim.type_index: taken})
 
-    def _end(self, state: State, number: int, standing: int = CANCELLED) -> State:
+    def _end(self, state: State, number: int, booking_state: int = CANCELLED) -> State:
         claim = self._claims[number]
-        kind = state.kinds[claim.kind]
-        if state.standings[number] == WAITLISTED:
-            kind = kind._replace(line=tuple(each for each in kind.line if each != number))
+        ticket_type = state.types[claim.type_index]
+        if state.booking_states[number] == WAITLISTED:
+            ticket_type = ticket_type._replace(
+                waiting_list=tuple(each for each in ticket_type.waiting_list if each != number)
+            )
         else:
-            kind = kind._replace(taken=kind.taken - claim.quantity)
-        return _with(state, {number: standing}, {claim.kind: kind})
+            ticket_type = ticket_type._replace(taken=ticket_type.taken - claim.quantity)
+        return _with(state, {number: booking_state}, {claim.type_index: ticket_type})
 
     def _serve(self, state: State) -> tuple[State, int]:
         promoted = 0
         while state.status == "on_sale":
-            first = next((each for kind in state.kinds for each in self._to_serve(state, kind)), None)
+            first = next((each for ticket_type in state.types for each in self._to_serve(state, ticket_type)), None)
             if first is None:
                 break
             state = self._give(state, first)
             promoted += 1
         return state, promoted
 
-    def _to_serve(self, state: State, kind: Kind) -> Sequence[int]:
-        candidates = kind.line[:1] if state.policy == "strict" else kind.line
-        return [each for each in candidates if self._claims[each].quantity <= kind.available]
+    def _to_serve(self, state: State, ticket_type: TypeState) -> Sequence[int]:
+        candidates = ticket_type.waiting_list[:1] if state.policy == "strict" else ticket_type.waiting_list
+        return [each for each in candidates if self._claims[each].quantity <= ticket_type.available]
 
 
-def _with(state: State, standings: Mapping[int, int], kinds: Mapping[int, Kind]) -> State:
-    changed = bytearray(state.standings)
-    for number, standing in standings.items():
-        changed[number] = standing
+def _with(state: State, booking_states: Mapping[int, int], types: Mapping[int, TypeState]) -> State:
+    changed = bytearray(state.booking_states)
+    for number, booking_state in booking_states.items():
+        changed[number] = booking_state
     return state._replace(
-        standings=bytes(changed),
-        kinds=tuple(kinds.get(place, kind) for place, kind in enumerate(state.kinds)),
+        booking_states=bytes(changed),
+        types=tuple(types.get(type_index, ticket_type) for type_index, ticket_type in enumerate(state.types)),
     )

@@ -1,4 +1,4 @@
-"""What is stored at the end, read through the storage port, so that it is the same over every adapter."""
+"""Read what is stored after a history, through the storage port, so that it works with every adapter."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -29,16 +29,16 @@ NOT_KEPT: Final = frozenset(
         "too-many-requests",
     }
 )
-"""Refusals that no key remembers (API.md)."""
+"""Refusals that are not stored for a key (API.md)."""
 
 AT_ONCE: Final = 2_000
-"""Rows that are read together."""
+"""Rows of one read."""
 
 
 class Stored(Struct, frozen=True, kw_only=True):
-    """The events that a history is about: as they are, their facts in order, their bookings, and the answers to keys.
+    """The events of a history: their state, facts in order, bookings, and the stored responses.
 
-    `responses` holds what is kept for the keys of the history, by customer and key; None: nobody looked.
+    `responses` are those to the keys of the history, by customer and key; None: they were not read.
     """
 
     events: dict[UUID, EventState]
@@ -48,7 +48,7 @@ class Stored(Struct, frozen=True, kw_only=True):
 
     @classmethod
     async def load(cls, storage: Storage, history: History, *, keys: bool = True) -> "Stored":
-        """Look when nothing is under way any more; only then do keys and bookings belong to the same moment.
+        """Read everything. Nothing may be under way: keys and bookings are not read at the same moment.
 
         Raises: Unavailable.
         """
@@ -71,8 +71,8 @@ class Stored(Struct, frozen=True, kw_only=True):
             while rows := await snapshot.bookings(last, AT_ONCE):
                 bookings.update((row.booking.id, row.booking) for row in rows if row.booking.event_id in event_ids)
                 last = rows[-1].booking.id
-        asked = {Key(call.customer_id, call.key) for call in calls if call.customer_id and call.key}
-        responses = await _responses(storage, sorted(asked, key=str)) if keys else None
+        used = {Key(call.customer_id, call.key) for call in calls if call.customer_id and call.key}
+        responses = await _responses(storage, sorted(used, key=str)) if keys else None
         return cls(events=events, facts=facts, bookings=bookings, responses=responses)
 
 

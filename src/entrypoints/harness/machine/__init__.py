@@ -1,1 +1,1 @@
-"""The state machine of Hypothesis, its model, and the box offices that it drives."""
+"""The Hypothesis state machine, its model, and the applications that it drives."""

@@ -1,7 +1,7 @@
-"""What the machine needs of an application, whatever it is built on and however it is reached.
+"""What the machine needs of an application, for every adapter and every protocol.
 
-The machine chooses the ids in its commands; an application that makes ids of its own maps them. What comes back names
-everything by the machine's ids (see `Names`), so that answers of different applications can be compared as they are.
+The machine chooses the ids in its commands; an application that generates its own ids maps them. Results contain the
+machine's ids (see `Names`), so that those of different applications can be compared.
 """
 
 from collections.abc import Sequence
@@ -26,22 +26,22 @@ START = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 class HarnessClock:
-    """A clock that moves when the machine moves it, by whole hours; all applications of a run share it."""
+    """A clock that only the machine advances, by whole hours; all applications of a run share it."""
 
     def __init__(self) -> None:
-        self.time = START
+        self.time: datetime = START
 
     def now(self) -> datetime:
-        """The time it was set to."""
+        """Return the time that was set."""
         return self.time
 
 
 class Seen(Struct, frozen=True, kw_only=True, rename="camel"):
-    """Something as an application tells of it. As JSON it has the names that it has over HTTP."""
+    """A part of a result. As JSON its fields have the names of the HTTP interface."""
 
 
 class BookingSeen(Seen, frozen=True, kw_only=True):
-    """A booking as it counts now: a hold whose time is over has expired."""
+    """A booking; a hold after its `expires_at` is expired."""
 
     id: UUID
     event_id: UUID
@@ -58,14 +58,14 @@ class BookingSeen(Seen, frozen=True, kw_only=True):
 
 
 class CancellationSeen(Seen, frozen=True, kw_only=True):
-    """A cancelled booking, and how many bookings its tickets promoted."""
+    """A cancelled booking, and the number of promotions."""
 
     booking: BookingSeen
     promoted_count: int
 
 
 class TicketTypeSeen(Seen, frozen=True, kw_only=True):
-    """A kind of ticket with its counters."""
+    """A ticket type with its counters."""
 
     id: UUID
     name: str
@@ -76,7 +76,7 @@ class TicketTypeSeen(Seen, frozen=True, kw_only=True):
 
 
 class EventSeen(Seen, frozen=True, kw_only=True):
-    """An event with its ticket types in their order."""
+    """An event with its ticket types in order."""
 
     id: UUID
     organizer_id: UUID
@@ -92,7 +92,7 @@ class EventSeen(Seen, frozen=True, kw_only=True):
 
 
 class FactSeen(Seen, frozen=True, kw_only=True):
-    """What happened to an event; `data` as JSON."""
+    """A fact of an event; `data` as JSON."""
 
     seq: int
     kind: str
@@ -114,27 +114,27 @@ class PaymentSeen(Seen, frozen=True, kw_only=True):
 
 
 Answer = BookingSeen | CancellationSeen | EventSeen | str
-"""What is answered to a command; a `str` is the code of a refusal, or `payment-unknown`."""
+"""The answer to a command; a `str` is the code of a refusal, or `payment-unknown`."""
 
 
 class Replay(Struct, frozen=True):
-    """What was answered when the key came first, told again."""
+    """The repeated answer to the first request with a key."""
 
     answer: Answer
 
 
 Outcome = Answer | Replay
-"""What comes of an order."""
+"""The outcome of an order."""
 
 
 class Order(Struct, frozen=True):
-    """A command, maybe with an idempotency key."""
+    """A command, optionally with an idempotency key."""
 
     command: Command
     key: str | None = None
 
     def read(self, body: bytes) -> Answer:
-        """What it is answered where nothing refuses it, from JSON."""
+        """Decode the answer to the command from JSON."""
         match self.command:
             case Book() | Bill():
                 return msgspec.json.decode(body, type=BookingSeen)
@@ -145,7 +145,7 @@ class Order(Struct, frozen=True):
 
 
 class EventLook(Struct, frozen=True, kw_only=True):
-    """All that may be read of an event: its bookings newest first, and the changes since the look before this one."""
+    """The details of an event: its bookings, newest first, and the facts since the previous look."""
 
     event: EventSeen
     bookings: list[BookingSeen]
@@ -154,75 +154,75 @@ class EventLook(Struct, frozen=True, kw_only=True):
 
 
 class BookingLook(Struct, frozen=True, kw_only=True):
-    """All that may be read of a booking; its charges and refunds oldest first."""
+    """The details of a booking; its charges and refunds, oldest first."""
 
     booking: BookingSeen
     payments: list[PaymentSeen]
 
 
 class BoxOffice(Protocol):
-    """A whole application with nothing in it yet, on the machine's clock. Where a `str` comes back, it was refused."""
+    """A whole application, without data, on the machine's clock. A returned `str` is the code of a refusal."""
 
     async def give(self, orders: Sequence[Order]) -> list[Outcome]:
-        """Commands that arrive at once, in this order; what came of each."""
+        """Execute commands that arrive concurrently, in this order, and return their outcomes."""
 
     async def event(self, event_id: UUID, actor: Actor) -> EventLook | str:
-        """An event and all that lies below it, read by somebody."""
+        """Return an event with its details, as this actor may read it."""
 
     async def booking(self, booking_id: UUID, actor: Actor) -> BookingLook | str:
-        """A booking, read by somebody."""
+        """Return a booking with its payments, as this actor may read it."""
 
     async def bookings_of(self, actor: Actor) -> list[BookingSeen]:
-        """Somebody's own bookings, newest first."""
+        """Return the actor's own bookings, newest first."""
 
     async def promote(self, event_id: UUID) -> int:
-        """What an operator does: serve an event's line; how many were promoted."""
+        """Serve an event's waiting lists, and return the number of promotions."""
 
     async def sweep(self) -> int:
-        """One round of the background work; how many payments the provider was asked about."""
+        """Run one round of the background work, and return the number of payments that it checked."""
 
     async def trouble(self, trouble: Trouble) -> None:
-        """One of the next commits gets into this. No outcome may be another for it."""
+        """Let one of the next commits fail in this way. No outcome may change."""
 
     async def money_kept(self) -> int:
-        """What the payment provider took and did not give back, by its own books, in minor units."""
+        """Return what the payment provider took and did not refund, by its ledger, in minor units."""
 
     async def breaches(self) -> list[str]:
-        """What `VerifyPromises` finds broken."""
+        """Return the broken promises that `VerifyPromises` finds."""
 
     async def close(self) -> None:
-        """Let go of everything; nothing is asked after it."""
+        """Release all resources. No other call follows."""
 
 
 class Names:
-    """Which of an application's ids is which of the machine's.
+    """The mapping between an application's ids and the machine's.
 
-    Ids that no command named (of payments, say) are numbered in the order in which they are met.
+    Ids that are in no command, for example of payments, are numbered in the order of their first use.
     """
 
     def __init__(self) -> None:
         self._names: dict[UUID, UUID] = {}
         self._ids: dict[UUID, UUID] = {}
-        self._met = 0
+        self._unnamed = 0
 
     def give(self, name: UUID, id_: UUID) -> None:
-        """The machine means this one."""
+        """Map a machine's id to an application's id."""
         self._names[id_] = name
         self._ids[name] = id_
 
     def id_of(self, name: UUID) -> UUID:
-        """The application's id. Raises: KeyError."""
+        """Return the application's id. Raises: KeyError."""
         return self._ids[name]
 
     def name_of(self, id_: UUID) -> UUID:
-        """The machine's id."""
+        """Return the machine's id."""
         if id_ not in self._names:
-            self._met += 1
-            self.give(UUID(int=(1 << 127) + self._met), id_)
+            self._unnamed += 1
+            self.give(UUID(int=(1 << 127) + self._unnamed), id_)
         return self._names[id_]
 
     def translated(self, value: Any) -> Any:
-        """Something that was seen, with the machine's ids: a `Seen`, or what JSON is made of."""
+        """Return a `Seen` or a JSON value with the machine's ids."""
         match value:
             case UUID():
                 return self.name_of(value)
@@ -247,7 +247,7 @@ class Names:
 
 
 def difference(found: Any, expected: Any, where: str = "") -> str | None:
-    """Where two things that were seen differ first, and how; None where they do not."""
+    """Describe the first difference between two results; None: they are equal."""
     if found == expected:
         return None
     if isinstance(found, Struct) and type(found) is type(expected):

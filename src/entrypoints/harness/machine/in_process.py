@@ -1,4 +1,4 @@
-"""An application in this process, its use cases called as they are."""
+"""An application in this process, whose use cases are called directly."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -43,29 +43,28 @@ from .box_office import (
 from .model import SILENT, TAKES
 from .troubled import Trouble, TroubledStorage
 
-PAGE = 2
-"""Items that are read at once: few, so that lists are read in several pieces."""
-
+PAGE: Final = 2
+"""Items of a page: few, so that paging is tested too."""
 
 _REFUSED: Final = b"!"
 """Precedes the code of a refusal in a payload."""
 
 
 class HarnessIds:
-    """Ids that count upwards, so that a run can be repeated."""
+    """Sequential ids, so that a run can be repeated."""
 
     def __init__(self, first: int) -> None:
         self._next = first
 
     def new(self) -> UUID:
-        """The next number, dressed as a UUID of version 7."""
+        """Return the next number as a UUID of version 7."""
         number = self._next
         self._next += 1
         return UUID(int=(number << 80) | (0x7 << 76) | (0x2 << 62) | number)
 
 
 class HarnessGateway:
-    """A provider with a ledger: `tok_ok`, `tok_decline`, and `tok_timeout`, which takes the money and says nothing."""
+    """A provider with a ledger, for `tok_ok`, `tok_decline`, and `tok_timeout`, which succeeds without an answer."""
 
     def __init__(self) -> None:
         self._charges: dict[UUID, tuple[bool, Money]] = {}
@@ -73,24 +72,24 @@ class HarnessGateway:
 
     @property
     def kept(self) -> int:
-        """What was taken and not given back, in minor units."""
+        """What was taken and not refunded, in minor units."""
         taken = sum(amount.amount for is_taken, amount in self._charges.values() if is_taken)
         return taken - sum(self._charges[charge][1].amount for charge in self._refunds.values())
 
     async def charge(self, reference: UUID, amount: Money, token: str) -> bool:
-        """Take the money, once per reference."""
+        """Charge once per reference. Raises: GatewaySilent."""
         self._charges.setdefault(reference, (token in (TAKES, SILENT), amount))
         if token == SILENT:
             raise GatewaySilent
         return self._charges[reference][0]
 
     async def find_charge(self, reference: UUID) -> bool | None:
-        """What became of a charge."""
+        """Return whether a charge succeeded; None: it is unknown."""
         charge = self._charges.get(reference)
         return None if charge is None else charge[0]
 
     async def refund(self, reference: UUID, charge_reference: UUID, amount: Money) -> bool:
-        """Give the money back, once per reference and never more than was taken."""
+        """Refund once per reference, and never more than was taken."""
         is_taken, taken = self._charges[charge_reference]
         assert is_taken
         assert amount == taken
@@ -99,14 +98,14 @@ class HarnessGateway:
         return True
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """See the port."""
 
 
 class InProcess:
-    """A `BoxOffice` over a container: its use cases are called, its queries read.
+    """A `BoxOffice` that calls the use cases and queries of a container.
 
-    The container is the application's own, with the storage that is to be tried, empty and with its schema. Its clock,
-    ids and payment provider are overridden here, and its commits may be given `Trouble`.
+    The container has the storage under test, with its schema and no data. Its clock, ids and payment provider are
+    overridden here, and its commits may fail as `Trouble` says.
     """
 
     def __init__(self, container: Container, clock: Clock) -> None:
@@ -116,21 +115,21 @@ class InProcess:
         self._names = Names()
         self._last_seqs: dict[UUID, int] = {}
         container.clock.override(Object(clock))
-        # Far from the ids in the machine's commands.
+        # Beyond the ids in the machine's commands.
         container.ids.override(Object(HarnessIds(1_000_000)))
         container.payment_gateway.override(Object(self._gateway))
-        # The clock stands still meanwhile: whoever waits for another payment looks as often, and no second goes by.
+        # A wait for another payment polls without a pause, because the clock does not advance meanwhile.
         container.pay_booking.add_kwargs(pause=lambda _: asyncio.sleep(0))
         self._storage = TroubledStorage(container.storage())
         container.storage.override(Object(self._storage))
 
     async def give(self, orders: Sequence[Order]) -> list[Outcome]:
-        """See `BoxOffice`. The turnstile decides them in their order."""
+        """See `BoxOffice`. The turnstile decides the commands in their order."""
         return list(await asyncio.gather(*(self._outcome(order) for order in orders)))
 
     async def _outcome(self, order: Order) -> Outcome:
         try:
-            answer: Outcome = self._seen(await self._do(order))
+            answer: Outcome = self._result(await self._do(order))
         except Refusal as refusal:
             return refusal.code
         except PaymentUnknown:
@@ -142,29 +141,31 @@ class InProcess:
         return answer
 
     async def _do(self, order: Order) -> Any:
-        box_office, command = self._container, order.command
-        once: IdempotentRequest[Any] | None = None
+        container, command = self._container, order.command
+        idempotent: IdempotentRequest[Any] | None = None
         if order.key is not None:
-            # One key comes with one command here, so that there is nothing to tell apart by a fingerprint.
-            once = IdempotentRequest(key=Key(command.actor.user_id, order.key), fingerprint=b"", render=self._render)
-        self._meet(command.actor.user_id)
+            # A key is used for one command only, so the fingerprint may be empty.
+            idempotent = IdempotentRequest(
+                key=Key(command.actor.user_id, order.key), fingerprint=b"", render=self._render
+            )
+        self._add_ids(command.actor.user_id)
         match command:
             case Initialize():
-                self._meet(command.event_id, *(id_ for id_, _ in command.ticket_types))
-                return await box_office.initialize_event()(command, once)
+                self._add_ids(command.event_id, *(id_ for id_, _ in command.ticket_types))
+                return await container.initialize_event()(command, idempotent)
             case Book():
-                self._meet(command.booking_id)
-                return await box_office.book_ticket()(command, once)
+                self._add_ids(command.booking_id)
+                return await container.book_ticket()(command, idempotent)
             case Cancel():
-                return await box_office.cancel_booking()(command, once)
+                return await container.cancel_booking()(command, idempotent)
             case Bill():
-                return await box_office.pay_booking()(command, once)
+                return await container.pay_booking()(command, idempotent)
             case AddTicketType():
-                self._meet(command.ticket_type_id)
-        return await box_office.change_event()(command, once)
+                self._add_ids(command.ticket_type_id)
+        return await container.change_event()(command, idempotent)
 
-    def _meet(self, *ids: UUID) -> None:
-        """The application takes the machine's ids as they are."""
+    def _add_ids(self, *ids: UUID) -> None:
+        """Map the machine's ids to themselves, because the application uses them."""
         for id_ in ids:
             self._names.give(id_, id_)
 
@@ -172,30 +173,32 @@ class InProcess:
         if isinstance(result, Refusal):
             return Response(_REFUSED + result.code.encode())
         booking = result.booking if isinstance(result, Cancellation) else result
-        return Response(msgspec.json.encode(self._seen(result)), booking.id)
+        return Response(msgspec.json.encode(self._result(result)), booking.id)
 
     async def event(self, event_id: UUID, actor: Actor) -> EventLook | str:
         """See `BoxOffice`."""
-        box_office = self._container
+        container = self._container
         after = self._last_seqs.get(event_id, 0)
         changes: list[Fact] = []
         try:
-            state = await box_office.read_event()(event_id, actor)
+            state = await container.read_event()(event_id, actor)
             bookings = await _all(
-                lambda before: box_office.list_event_bookings()(event_id, actor, before=before, limit=PAGE)
+                lambda before: container.list_event_bookings()(event_id, actor, before=before, limit=PAGE)
             )
-            line = await _all(lambda place: box_office.read_waiting_list()(event_id, actor, after=place, limit=PAGE))
-            while facts := await box_office.read_changes()(event_id, actor, after=after, limit=PAGE):
+            waiting_list = await _all(
+                lambda place: container.read_waiting_list()(event_id, actor, after=place, limit=PAGE)
+            )
+            while facts := await container.read_changes()(event_id, actor, after=after, limit=PAGE):
                 changes += facts
                 after = facts[-1].seq
         except Refusal as refusal:
             return refusal.code
         self._last_seqs[event_id] = after
         return EventLook(
-            event=self._seen(state),
-            bookings=[self._seen(each) for each in bookings],
-            waiting_list=[self._seen(each) for each in line],
-            changes=[self._seen(each) for each in changes],
+            event=self._result(state),
+            bookings=[self._result(each) for each in bookings],
+            waiting_list=[self._result(each) for each in waiting_list],
+            changes=[self._result(each) for each in changes],
         )
 
     async def booking(self, booking_id: UUID, actor: Actor) -> BookingLook | str:
@@ -205,12 +208,12 @@ class InProcess:
             payments = await self._container.list_payments()(booking_id, actor)
         except Refusal as refusal:
             return refusal.code
-        return BookingLook(booking=self._seen(booking), payments=[self._seen(each) for each in payments])
+        return BookingLook(booking=self._result(booking), payments=[self._result(each) for each in payments])
 
     async def bookings_of(self, actor: Actor) -> list[BookingSeen]:
         """See `BoxOffice`."""
         found = await _all(lambda before: self._container.list_bookings()(actor, before=before, limit=PAGE))
-        return [self._seen(each) for each in found]
+        return [self._result(each) for each in found]
 
     async def promote(self, event_id: UUID) -> int:
         """See `BoxOffice`."""
@@ -219,7 +222,7 @@ class InProcess:
     async def sweep(self) -> int:
         """See `BoxOffice`."""
         swept = await self._container.sweep()()
-        assert swept.is_ours, "nobody else sweeps here"
+        assert swept.is_ours, "no other process sweeps"
         return swept.payments
 
     async def trouble(self, trouble: Trouble) -> None:
@@ -242,11 +245,11 @@ class InProcess:
         finally:
             await self._storage.close()
 
-    def _seen(self, result: Any) -> Any:
-        """What an application answers, as the machine knows it."""
+    def _result(self, result: Any) -> Any:
+        """Convert a result of the application, and map its ids to the machine's."""
         match result:
             case Cancellation():
-                seen: Any = CancellationSeen(booking=self._seen(result.booking), promoted_count=result.promoted_count)
+                seen: Any = CancellationSeen(booking=self._result(result.booking), promoted_count=result.promoted_count)
             case Booking():
                 seen = _booking(result.as_of(self._clock.now()))
             case EventState():
@@ -259,7 +262,7 @@ class InProcess:
 
 
 async def _all(read: Callable[[Any], Awaitable[Page[Any, Any]]]) -> list[Any]:
-    """A whole list, piece by piece."""
+    """Read all pages of a list."""
     items, page = [], await read(None)
     while True:
         items += page.items

@@ -1,4 +1,4 @@
-"""Several applications that are given the same, and have to answer the same."""
+"""Several applications that get the same commands and must give the same answers."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
@@ -12,9 +12,9 @@ Answer = TypeVar("Answer")
 
 
 class Lockstep:
-    """Gives everything to each of several applications; their outcomes and all that is read back must be equal.
+    """Pass every call to each of several applications, whose results must be equal.
 
-    Raises AssertionError where one differs from the first, saying where. The names are for that sentence.
+    Raises: AssertionError, with the application's name and the first difference.
     """
 
     def __init__(self, box_offices: Mapping[str, BoxOffice]) -> None:
@@ -53,7 +53,7 @@ class Lockstep:
         return await self._each(lambda each: each.money_kept())
 
     async def breaches(self) -> list[str]:
-        """See `BoxOffice`. Of all of them: these need not be equal, there may be none."""
+        """See `BoxOffice`. Return those of all applications."""
         return [f"{name}: {breach}" for name, each in self._box_offices.items() for breach in await each.breaches()]
 
     async def close(self) -> None:
@@ -61,11 +61,11 @@ class Lockstep:
         for each in self._box_offices.values():
             await each.close()
 
-    async def _each(self, ask: Callable[[BoxOffice], Awaitable[Answer]]) -> Answer:
+    async def _each(self, call: Callable[[BoxOffice], Awaitable[Answer]]) -> Answer:
         answers: dict[str, Answer] = {}
         for name, each in self._box_offices.items():
             try:
-                answers[name] = await ask(each)
+                answers[name] = await call(each)
             except Exception as error:
                 error.add_note(f"raised by {name}")
                 raise

@@ -1,23 +1,26 @@
-"""The rules once more, as naively as they can be said: lists instead of counters, searches instead of indexes.
+"""A naive second implementation of the rules: lists instead of counters, searches instead of indexes.
 
-The model shares no decision with the domain, so that a mistake has to be made twice, in two ways, to stay unseen.
+The model shares no decision with the domain, so that an error must be made twice to stay undetected.
 """
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 from ....domain.values.money import Money
 from .box_office import BookingSeen, CancellationSeen, EventSeen, TicketTypeSeen
 
-LIVE = ("waitlisted", "held", "confirmed")
-TAKING = ("held", "confirmed")
+LIVE: Final = ("waitlisted", "held", "confirmed")
+TAKING: Final = ("held", "confirmed")
 
-PRICE = 500
-"""What a ticket costs that is not free."""
+PRICE: Final = 500
+"""The price of a ticket that is not free, in minor units."""
 
-# What the provider of the harness does with a card.
-TAKES, DECLINES, SILENT = "tok_ok", "tok_decline", "tok_timeout"
+# Card tokens, by the reaction of the harness's provider.
+TAKES: Final = "tok_ok"
+DECLINES: Final = "tok_decline"
+SILENT: Final = "tok_timeout"
 
 
 @dataclass
@@ -30,7 +33,7 @@ class ModelBooking:
     quantity: int
     status: str
     deadline_hours: int
-    costs: bool
+    has_price: bool
     created_at: datetime
     payment: str = "none"
     expires_at: datetime | None = None
@@ -39,20 +42,25 @@ class ModelBooking:
     grace_until: datetime | None = None
 
     @property
+    def is_paid(self) -> bool:
+        """Whether money was taken and not refunded."""
+        return self.payment in ("taken", "refund_pending")
+
+    @property
     def amount(self) -> int:
-        """What it costs."""
-        return self.quantity * PRICE if self.costs else 0
+        """Its amount in minor units."""
+        return self.quantity * PRICE if self.has_price else 0
 
 
 @dataclass
 class ModelType:
-    """One ticket type; `line` are those who wait, in the order in which they came."""
+    """One ticket type; `waiting_list` has the waiting bookings in order."""
 
     id: UUID
     name: str
     total: int
-    costs: bool = False
-    line: list[ModelBooking] = field(default_factory=list)
+    has_price: bool = False
+    waiting_list: list[ModelBooking] = field(default_factory=list)
 
 
 @dataclass
@@ -76,7 +84,7 @@ class ModelEvent:
         self.was_on_sale = self.status == "on_sale"
 
     def boundaries(self) -> list[datetime]:
-        """The moments at which something about it changes by itself."""
+        """Return the moments at which its state changes by time."""
         found = [each for booking in self.bookings for each in (booking.expires_at, booking.grace_until) if each]
         if self.starts_at is None:
             return found
@@ -84,7 +92,7 @@ class ModelEvent:
         return [*found, self.starts_at, *(self.starts_at - timedelta(hours=hours) for hours in deadlines)]
 
     def move(self, starts_at: datetime) -> None:
-        """Another start: no hold outlives it, and who has booked may leave if it is earlier or on another day."""
+        """Change the start: it ends later holds, and an earlier one or another day allows cancelling."""
         for booking in self.bookings:
             if self.starts_at is None or starts_at < self.starts_at or starts_at.date() != self.starts_at.date():
                 booking.was_moved = True
@@ -93,11 +101,11 @@ class ModelEvent:
         self.starts_at = starts_at
 
     def is_late(self, booking: ModelBooking, now: datetime) -> bool:
-        """Whether the deadline for cancelling a booking is over."""
+        """Return whether the deadline for cancelling a booking has passed."""
         return self.starts_at is not None and self.starts_at - timedelta(hours=booking.deadline_hours) <= now
 
     def free(self, ticket_type: ModelType) -> int:
-        """Tickets that nobody has."""
+        """Return the number of free tickets."""
         return ticket_type.total - sum(
             booking.quantity
             for booking in self.bookings
@@ -105,24 +113,26 @@ class ModelEvent:
         )
 
     def live_of(self, customer_id: UUID) -> list[ModelBooking]:
-        """A customer's live bookings."""
+        """Return a customer's live bookings."""
         return [each for each in self.bookings if each.customer_id == customer_id and each.status in LIVE]
 
     def type_of(self, ticket_type_id: UUID) -> ModelType:
-        """A ticket type by its id."""
+        """Return a ticket type by its id."""
         return next(each for each in self.types if each.id == ticket_type_id)
 
     def has_started(self, now: datetime) -> bool:
-        """Whether it has begun."""
+        """Return whether it has started."""
         return self.starts_at is not None and self.starts_at <= now
 
     def must_wait(self, ticket_type: ModelType, quantity: int) -> bool:
-        """Whether a newcomer has to join the line."""
-        is_awaited = bool(ticket_type.line) if self.policy == "strict" else self.first_to_serve(ticket_type) is not None
+        """Return whether a newcomer must join the waiting list."""
+        is_awaited = (
+            bool(ticket_type.waiting_list) if self.policy == "strict" else self.first_to_serve(ticket_type) is not None
+        )
         return quantity > self.free(ticket_type) or is_awaited
 
     def seen(self) -> EventSeen:
-        """As it should be told of."""
+        """Return the expected event."""
         return EventSeen(
             id=self.id,
             organizer_id=self.organizer_id,
@@ -138,20 +148,20 @@ class ModelEvent:
                 TicketTypeSeen(
                     id=each.id,
                     name=each.name,
-                    price=Money(PRICE, "EUR") if each.costs else None,
+                    price=Money(PRICE, "EUR") if each.has_price else None,
                     total_tickets=each.total,
                     available_tickets=self.free(each),
-                    waiting_list_count=len(each.line),
+                    waiting_list_count=len(each.waiting_list),
                 )
                 for each in self.types
             ],
         )
 
     def seen_booking(self, booking: ModelBooking, now: datetime) -> BookingSeen:
-        """As a booking of it should be told of."""
+        """Return a booking of it as expected."""
         has_lapsed = booking.status == "held" and booking.expires_at is not None and booking.expires_at <= now
-        line = self.type_of(booking.ticket_type_id).line
-        ahead = line[: line.index(booking)] if booking in line else None
+        waiting_list = self.type_of(booking.ticket_type_id).waiting_list
+        ahead = waiting_list[: waiting_list.index(booking)] if booking in waiting_list else None
         return BookingSeen(
             id=booking.id,
             event_id=self.id,
@@ -168,29 +178,29 @@ class ModelEvent:
         )
 
     def serve(self, now: datetime) -> int:
-        """Give what is free to those who wait; how many were served."""
+        """Serve the waiting lists, and return the number of promotions."""
         if self.status != "on_sale" or self.has_started(now):
             return 0
         served = 0
         for ticket_type in self.types:
             while (first := self.first_to_serve(ticket_type)) is not None:
-                ticket_type.line.remove(first)
-                self.give(first, now)
+                ticket_type.waiting_list.remove(first)
+                self.give_tickets(first, now)
                 if self.starts_at and self.is_late(first, now):
                     first.grace_until = min(now + timedelta(days=1), self.starts_at)
                 served += 1
         return served
 
-    def give(self, booking: ModelBooking, now: datetime) -> None:
-        """Somebody gets tickets, to keep or to pay for in time."""
-        booking.status, booking.payment = "confirmed", "due" if booking.costs else "none"
-        if booking.costs and self.window is not None:
+    def give_tickets(self, booking: ModelBooking, now: datetime) -> None:
+        """Confirm a booking, or hold its tickets until it is paid."""
+        booking.status, booking.payment = "confirmed", "due" if booking.has_price else "none"
+        if booking.has_price and self.window is not None:
             booking.status, booking.expires_at = "held", now + timedelta(minutes=self.window)
             if self.starts_at and self.starts_at < booking.expires_at:
                 booking.expires_at = self.starts_at
 
-    def lapse(self, now: datetime) -> None:
-        """Take back what was not paid in time, and serve the line with it."""
+    def expire_holds(self, now: datetime) -> None:
+        """Expire holds that were not paid in time, and serve the waiting lists."""
         due = [each for each in self.bookings if each.status == "held" and each.expires_at and each.expires_at <= now]
         for booking in due:
             booking.status, booking.payment = "expired", "none"
@@ -198,7 +208,7 @@ class ModelEvent:
             self.serve(now)
 
     def has_room(self, booking: ModelBooking, now: datetime) -> bool:
-        """Whether an expired booking may have its tickets back."""
+        """Return whether an expired booking may get tickets again."""
         ticket_type = self.type_of(booking.ticket_type_id)
         live = self.live_of(booking.customer_id)
         return (
@@ -210,7 +220,7 @@ class ModelEvent:
         )
 
     def take_money(self, booking: ModelBooking, now: datetime) -> None:
-        """The money is there: tickets for it, or it goes back."""
+        """Apply a successful charge: confirm the booking, or plan a refund."""
         booking.is_unanswered = False
         if booking.status in TAKING or (booking.status == "expired" and self.has_room(booking, now)):
             booking.status, booking.payment, booking.expires_at = "confirmed", "taken", None
@@ -218,48 +228,48 @@ class ModelEvent:
             booking.payment = "refund_pending"
 
     def first_to_serve(self, ticket_type: ModelType) -> ModelBooking | None:
-        """Whoever in line comes next and fits."""
+        """Return the booking to serve next, if one fits."""
         free = self.free(ticket_type)
-        candidates = ticket_type.line[:1] if self.policy == "strict" else ticket_type.line
+        candidates = ticket_type.waiting_list[:1] if self.policy == "strict" else ticket_type.waiting_list
         return next((each for each in candidates if each.quantity <= free), None)
 
-    def end(self, booking: ModelBooking) -> None:
-        """The booking is over."""
+    def cancel(self, booking: ModelBooking) -> None:
+        """Cancel a booking, and plan the refund of a paid one."""
         if booking.status == "waitlisted":
-            self.type_of(booking.ticket_type_id).line.remove(booking)
+            self.type_of(booking.ticket_type_id).waiting_list.remove(booking)
         booking.payment = "refund_pending" if booking.payment == "taken" else "none"
         booking.status, booking.expires_at = "cancelled", None
 
 
 class Model:
-    """All events. Each command answers with what must come of it, or with the code of a refusal."""
+    """All events. Each command returns the expected result, or the code of a refusal."""
 
     def __init__(self, admins: frozenset[UUID]) -> None:
-        self.admins = admins
+        self.admins: frozenset[UUID] = admins
         self.events: dict[UUID, ModelEvent] = {}
 
     def manages(self, event: ModelEvent, actor_id: UUID) -> bool:
-        """Whether the actor organizes the event or is an admin."""
+        """Return whether the actor organizes the event or is an admin."""
         return actor_id == event.organizer_id or actor_id in self.admins
 
     def book(
         self, event: ModelEvent, booking_id: UUID, customer_id: UUID, ticket_type_id: UUID, quantity: int, now: datetime
     ) -> BookingSeen | str:
         """Book tickets."""
-        event.lapse(now)
+        event.expire_holds(now)
         ticket_type = event.type_of(ticket_type_id)
         refused = self._booking_is_refused(event, ticket_type, customer_id, quantity, now)
         if refused:
             return refused
         status = "waitlisted" if event.must_wait(ticket_type, quantity) else "confirmed"
         booking = ModelBooking(
-            booking_id, customer_id, ticket_type_id, quantity, status, event.deadline_hours, ticket_type.costs, now
+            booking_id, customer_id, ticket_type_id, quantity, status, event.deadline_hours, ticket_type.has_price, now
         )
         event.bookings.append(booking)
         if status == "waitlisted":
-            ticket_type.line.append(booking)
+            ticket_type.waiting_list.append(booking)
         else:
-            event.give(booking, now)
+            event.give_tickets(booking, now)
         return event.seen_booking(booking, now)
 
     def _booking_is_refused(
@@ -278,7 +288,7 @@ class Model:
 
     def cancel(self, event: ModelEvent, booking: ModelBooking, actor_id: UUID, now: datetime) -> CancellationSeen | str:
         """Cancel a booking by its id."""
-        event.lapse(now)
+        event.expire_holds(now)
         is_manager = self.manages(event, actor_id)
         if booking.customer_id != actor_id and not is_manager:
             return "not-found"
@@ -290,8 +300,8 @@ class Model:
         return self._cancelled(event, booking, now)
 
     def cancel_own(self, event: ModelEvent, customer_id: UUID, now: datetime) -> CancellationSeen | str:
-        """Cancel one's only live booking of the event."""
-        event.lapse(now)
+        """Cancel the customer's only live booking of the event."""
+        event.expire_holds(now)
         live = event.live_of(customer_id)
         if not live:
             return "not-found"
@@ -303,11 +313,11 @@ class Model:
         return self._cancelled(event, live[0], now)
 
     def _cancelled(self, event: ModelEvent, booking: ModelBooking, now: datetime) -> CancellationSeen:
-        event.end(booking)
+        event.cancel(booking)
         return CancellationSeen(promoted_count=event.serve(now), booking=event.seen_booking(booking, now))
 
     def set_status(self, event: ModelEvent, status: str, actor_id: UUID, now: datetime) -> EventSeen | str:
-        """Lead an event through its life."""
+        """Change the status of an event."""
         refused = self._edit_is_refused(event, actor_id, now)
         if refused:
             return refused
@@ -326,7 +336,7 @@ class Model:
             if status == "completed" and booking.status == "held":
                 booking.status, booking.payment = "expired", "none"
             if booking.status in LIVE and (status == "cancelled" or (status == "completed" and _waits(booking))):
-                event.end(booking)
+                event.cancel(booking)
         return self._edited(event, now)
 
     def edit(self, event: ModelEvent, field: str, value: object, actor_id: UUID, now: datetime) -> EventSeen | str:
@@ -343,12 +353,12 @@ class Model:
     def set_total(
         self, event: ModelEvent, ticket_type: ModelType, total: int, actor_id: UUID, now: datetime
     ) -> EventSeen | str:
-        """More or fewer tickets."""
+        """Change the total of a ticket type."""
         refused = self._edit_is_refused(event, actor_id, now)
         if refused or total == ticket_type.total:
             return refused or event.seen()
         taken = ticket_type.total - event.free(ticket_type)
-        if total < taken or any(booking.quantity > total for booking in ticket_type.line):
+        if total < taken or any(booking.quantity > total for booking in ticket_type.waiting_list):
             return "capacity-below-taken"
         ticket_type.total = total
         return self._edited(event, now)
@@ -356,7 +366,7 @@ class Model:
     def add_type(
         self, event: ModelEvent, type_id: UUID, name: str, total: int, actor_id: UUID, now: datetime
     ) -> EventSeen | str:
-        """One more kind of ticket."""
+        """Add a ticket type."""
         refused = self._edit_is_refused(event, actor_id, now)
         if refused:
             return refused
@@ -368,8 +378,8 @@ class Model:
     def pay(
         self, event: ModelEvent, booking: ModelBooking, actor_id: UUID, token: str, now: datetime
     ) -> BookingSeen | str:
-        """Pay by card, or in cash where there is no token."""
-        event.lapse(now)
+        """Pay by card, or without a token in cash."""
+        event.expire_holds(now)
         is_customer, is_manager = actor_id == booking.customer_id, self.manages(event, actor_id)
         is_late = booking.status == "expired" and booking.payment == "none"
         refusals = {
@@ -395,28 +405,28 @@ class Model:
         return "hold-expired" if booking.status == "expired" else "payment-not-due"
 
     def sweep(self, now: datetime) -> None:
-        """What happens behind everybody's back."""
+        """Expire holds and resolve open charges."""
         for event in self.events.values():
-            event.lapse(now)
+            event.expire_holds(now)
             for booking in event.bookings:
                 if booking.is_unanswered:
                     event.take_money(booking, now)
 
-    def give_back(self) -> None:
-        """Every refund that is owed goes out."""
+    def complete_refunds(self) -> None:
+        """Complete every pending refund."""
         for event in self.events.values():
             for booking in event.bookings:
                 if booking.payment == "refund_pending":
                     booking.payment = "refunded"
 
     def reading_is_refused(self, event: ModelEvent, actor_id: UUID) -> str | None:
-        """The code with which somebody is refused who asks for what lies below an event."""
+        """Return the code that refuses to show the details of an event, if any."""
         if self.manages(event, actor_id):
             return None
         return "not-allowed" if event.was_on_sale else "not-found"
 
     def bookings_of(self, customer_id: UUID, now: datetime) -> list[BookingSeen]:
-        """Somebody's own bookings, newest first."""
+        """Return the customer's own bookings, newest first."""
         own = [
             event.seen_booking(booking, now)
             for event in self.events.values()
@@ -440,7 +450,7 @@ class Model:
         return None
 
     def _edit_is_refused(self, event: ModelEvent, actor_id: UUID, now: datetime) -> str | None:
-        event.lapse(now)
+        event.expire_holds(now)
         refused = self.reading_is_refused(event, actor_id)
         if refused:
             return refused

@@ -1,4 +1,4 @@
-"""A storage whose commits fail when it is told so, in the two ways in which those of a sound database may fail."""
+"""A storage whose commits fail on demand, in the two ways in which those of a correct database may fail."""
 
 from collections import deque
 from collections.abc import AsyncIterator
@@ -14,17 +14,17 @@ from ....application.ports.storage import Storage, UnitOfWork
 
 
 class Trouble(StrEnum):
-    """What becomes of a commit: the database undoes the transaction, or does it and the answer is lost."""
+    """How a commit fails: it is rolled back, or it succeeds and the answer is lost."""
 
     UNDONE = "undone"
     UNANSWERED = "unanswered"
 
 
 class TroubledStorage:
-    """Another storage, in front of which the next commits get the troubles that wait in `troubles`.
+    """Wrap a storage; each of `troubles` makes one commit fail.
 
-    No outcome may be another for it: what was undone has to be gone and is done again, what was done is looked up. Two
-    wait at most: a database that fails again and again may be told of.
+    No outcome may change: a rolled-back batch is repeated, a committed one is found by its batch id. There are at most
+    two, because a database that fails more often may be reported to clients.
     """
 
     def __init__(self, storage: Storage) -> None:

@@ -1,7 +1,7 @@
-"""Deterministic simulation: one seed decides scheduling, time, ids and faults; a failing seed replays byte for byte.
+"""Deterministic simulation: one seed decides scheduling, time, ids and faults, so a failing seed can be replayed.
 
-The idea is FoundationDB's and TigerBeetle's. The use cases, the turnstile and the in-memory adapter are the real ones;
-the event loop, the clock, the clients, the payment provider's network and everything that goes wrong are the seed's.
+The idea is FoundationDB's and TigerBeetle's. The use cases, the turnstile and the in-memory adapter are those of the
+service; the event loop, the clock, the clients, the payment provider's network and the faults are simulated.
 """
 
 from .many import Failure, Totals, simulate_here, simulate_many

@@ -1,8 +1,9 @@
-"""Clients: they book, cancel, pay, look, send again what was not answered, and write down what they were told."""
+"""Clients that book, cancel, pay, read, repeat unanswered requests, and record the answers."""
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from random import Random
 from typing import Any, Final
 from uuid import UUID
 
@@ -29,21 +30,21 @@ from ....domain.refusals import Refusal
 from ....domain.user import Actor
 from ...container import Container
 from ..history import Call, History, Outcome
-from .faults import Weather
+from .faults import FaultInjector
 from .processes import CountedIds, Gone, Process, Work
-from .scenario import Scenario, stream
+from .scenario import Scenario, random_stream
 from .trace import Trace
 
 ORGANIZER: Final = Actor(UUID(int=1))
 LONGEST_ANSWER: Final = 120.0
-"""Seconds within which every request that was not lost is answered: nobody waits forever."""
+"""Maximum seconds until a request is answered that was not lost."""
 
 TRIES: Final = 4
-"""How often a request with a key is sent before its sender gives up."""
+"""Maximum times that a request with a key is sent."""
 
 
 class Known(Struct, frozen=True):
-    """A booking that somebody was told of."""
+    """A booking that a client knows."""
 
     event_id: UUID
     customer_id: UUID
@@ -52,7 +53,7 @@ class Known(Struct, frozen=True):
 
 
 class SimulatedEvent(Struct, frozen=True):
-    """An event as clients know it."""
+    """An event that clients know."""
 
     event_id: UUID
     type_ids: tuple[UUID, ...]
@@ -60,33 +61,33 @@ class SimulatedEvent(Struct, frozen=True):
 
 
 class Request(Struct, frozen=True):
-    """What is sent: the call for the history, and how a process does it."""
+    """A request: the call for the history, the work of the process, and how its result becomes an outcome."""
 
     call: Call
     work: Callable[[Container, IdempotentRequest[Any] | None], Any]
-    told: Callable[[Any], Outcome]
+    to_outcome: Callable[[Any], Outcome]
 
 
-class Crowd:
+class Clients:
     """All the clients of one simulation."""
 
     def __init__(
         self,
         scenario: Scenario,
-        weather: Weather,
+        injector: FaultInjector,
         processes: Sequence[Process],
         events: Sequence[SimulatedEvent],
         history: History,
         ids: CountedIds,
         after_operation: Callable[[int], None],
     ) -> None:
-        self.random = stream(scenario.seed, "clients")
-        self.left = scenario.operations
+        self.random: Random = random_stream(scenario.seed, "clients")
+        self.left: int = scenario.operations
         self.unexpected: list[str] = []
-        """What no client should ever be answered."""
+        """Answers that no client may get."""
         self._scenario = scenario
-        self._weather = weather
-        self._trace: Trace = weather.trace
+        self._injector = injector
+        self._trace: Trace = injector.trace
         self._processes = processes
         self._events = events
         self._history = history
@@ -100,7 +101,7 @@ class Crowd:
         self._keys = 0
 
     async def client(self, number: int) -> None:
-        """One client, until all operations are done. It does one thing at a time."""
+        """Run one client until all operations are done, one operation at a time."""
         random = self.random
         pace = self._scenario.pace
         while self.left > 0:
@@ -108,10 +109,10 @@ class Crowd:
             name = random.choices(self._names, self._weights)[0]
             request = self._request(name)
             if self.left > 0:
-                await self._carry_out(number, request)
+                await self._execute(number, request)
 
-    async def _carry_out(self, number: int, request: Request) -> None:
-        """Send it; with a key, again while nobody knows what became of it, and sometimes twice at once."""
+    async def _execute(self, number: int, request: Request) -> None:
+        """Send a request; with a key, repeat it while its outcome is unknown, and sometimes send it twice at once."""
         call = request.call
         # A key belongs to a customer.
         may_have_key = call.name in _KEYED and call.customer_id is not None
@@ -122,29 +123,29 @@ class Crowd:
         key = f"key {self._keys}"
         for _ in range(TRIES):
             if self.random.random() < 0.1:
-                # Impatient: the same once more, maybe to another process, while the first is under way.
+                # Repeated while the first one is under way, perhaps in another process.
                 await asyncio.gather(self._send(number, request, key), self._send(number, request, key))
                 return
             if await self._send(number, request, key) or self.left <= 0:
                 return
 
     async def _send(self, number: int, request: Request, key: str | None) -> bool:
-        """Whether it was answered."""
+        """Send it once and return whether it was answered."""
         while not any(process.is_up for process in self._processes):  # noqa: ASYNC110 - virtual time
             await asyncio.sleep(0.3)
         self.left -= 1
         self._after_operation(self.left)
         call = request.call
         if key is not None:
-            # With a key the server makes the id of a booking, another one each time that the request comes.
+            # With a key the server generates the booking id, a new one for each repetition.
             booking_id = None if call.name == "book" else call.booking_id
             call = msgspec.structs.replace(call, key=key, booking_id=booking_id)
         actor = Actor(call.customer_id) if call.customer_id else ORGANIZER
-        once = None if key is None else _once(Key(actor.user_id, key), request)
+        idempotent = None if key is None else _idempotent_request(Key(actor.user_id, key), request)
         history = self._history
         operation = history.invoke(number, call)
         try:
-            outcome = request.told(await self._ask(lambda container: request.work(container, once)))
+            outcome = request.to_outcome(await self._call(lambda container: request.work(container, idempotent)))
         except Replayed as replayed:
             payload = replayed.response.payload
             if payload.startswith(_REFUSED):
@@ -173,34 +174,34 @@ class Crowd:
         self._trace.outcomes[" ".join(filter(None, (call.name, code, how)))] += 1
         return True
 
-    async def _ask(self, work: Work) -> Any:
-        """Ask one of the processes. Raises: what it raises, Gone, TimeoutError when the client has no more patience."""
+    async def _call(self, work: Work) -> Any:
+        """Call one of the processes. Raises: what the work raises, Gone, TimeoutError when the client gives up."""
         serving = [process for process in self._processes if process.is_up]
         if not serving:
             raise Gone
         process = serving[int(self.random.random() * len(serving))]
         loop = asyncio.get_running_loop()
-        is_impatient = not self._weather.is_calm and self.random.random() < 0.02
+        is_impatient = not self._injector.is_off and self.random.random() < 0.02
         began = loop.time()
         try:
             async with asyncio.timeout(self._scenario.patience if is_impatient else LONGEST_ANSWER):
                 answer = await process.serve(work)
         except TimeoutError:
             if not is_impatient:
-                self.unexpected.append(f"not answered within {LONGEST_ANSWER:g} seconds, from {began:g} s on")
+                self.unexpected.append(f"no answer within {LONGEST_ANSWER:g} seconds, from {began:g} s on")
             self._trace.fault("client-gone")
             raise
         except (Refusal, Replayed, Unavailable, PaymentUnknown, Gone):
             raise
         except Exception as error:
-            self.unexpected.append(f"a client was answered with {error!r}")
+            self.unexpected.append(f"a client got {error!r}")
             raise Gone from error
-        if self._weather.strikes("answer-lost"):
+        if self._injector.occurs("answer-lost"):
             self._trace.fault("answer-lost")
             raise Gone
         return answer
 
-    # What they ask for.
+    # Requests.
 
     def _request(self, name: str) -> Request:
         make: dict[str, Callable[[], Request]] = {
@@ -208,42 +209,42 @@ class Crowd:
             "cancel": self._cancel,
             "cancel-own": self._cancel_own,
             "pay": self._pay,
-            "booking": self._look,
+            "booking": self._read_booking,
             "status": self._status,
             "total": self._total,
             "promote": self._promote,
         }
         return make[name]() if name in make else self._edit(name)
 
-    def _one(self, things: Sequence[Any]) -> Any:
-        return things[int(self.random.random() * len(things))]
+    def _choose(self, items: Sequence[Any]) -> Any:
+        return items[int(self.random.random() * len(items))]
 
     def _pick(self) -> Known | None:
-        """A booking that somebody was told of; often the same that somebody else has just picked."""
+        """Return a known booking, often the one that another client has just picked."""
         if self._last is not None and self.random.random() < 0.3:
             return self._last
         if not self._known:
             return None
-        self._last = self._one(self._known)
+        self._last = self._choose(self._known)
         return self._last
 
     def _customer(self) -> UUID:
         return UUID(int=1_000 + int(self.random.random() * self._scenario.customers))
 
     def _book(self) -> Request:
-        event: SimulatedEvent = self._one(self._events)
-        customer_id, type_id = self._customer(), self._one(event.type_ids)
+        event: SimulatedEvent = self._choose(self._events)
+        customer_id, type_id = self._customer(), self._choose(event.type_ids)
         quantity = 1 + int(self.random.random() * self._scenario.most_quantity)
 
-        def work(container: Container, once: IdempotentRequest[Booking] | None) -> Any:
+        def work(container: Container, idempotent: IdempotentRequest[Booking] | None) -> Any:
             command = Book(
-                booking_id=self._ids.new() if once else booking_id,
+                booking_id=self._ids.new() if idempotent else booking_id,
                 event_id=event.event_id,
                 actor=Actor(customer_id),
                 quantity=quantity,
                 ticket_type_id=type_id,
             )
-            return container.book_ticket()(command, once)
+            return container.book_ticket()(command, idempotent)
 
         booking_id = self._ids.new()
         call = Call(
@@ -269,22 +270,22 @@ class Crowd:
             customer_id=None if is_organizer else known.customer_id,
             booking_id=known.booking_id,
         )
-        return Request(call, lambda container, once: container.cancel_booking()(command, once), _cancelled)
+        return Request(call, lambda container, idempotent: container.cancel_booking()(command, idempotent), _cancelled)
 
     def _cancel_own(self) -> Request:
-        event: SimulatedEvent = self._one(self._events)
+        event: SimulatedEvent = self._choose(self._events)
         customer_id = self._customer()
         command = Cancel(event_id=event.event_id, actor=Actor(customer_id))
         call = Call(name="cancel", event_id=event.event_id, customer_id=customer_id)
-        return Request(call, lambda container, once: container.cancel_booking()(command, once), _cancelled)
+        return Request(call, lambda container, idempotent: container.cancel_booking()(command, idempotent), _cancelled)
 
     def _pay(self) -> Request:
         due = [each for each in self._known if each.is_due]
         if not due:
             return self._book()
-        known: Known = self._one(due)
+        known: Known = self._choose(due)
         is_cash = self.random.random() < 0.1
-        token = self._one(("tok_ok", "tok_ok", "tok_ok", "tok_decline", "tok_timeout"))
+        token = self._choose(("tok_ok", "tok_ok", "tok_ok", "tok_decline", "tok_timeout"))
         bill = Bill(
             booking_id=known.booking_id,
             actor=ORGANIZER if is_cash else Actor(known.customer_id),
@@ -297,9 +298,9 @@ class Crowd:
             customer_id=None if is_cash else known.customer_id,
             booking_id=known.booking_id,
         )
-        return Request(call, lambda container, once: container.pay_booking()(bill, once), _booked)
+        return Request(call, lambda container, idempotent: container.pay_booking()(bill, idempotent), _booked)
 
-    def _look(self) -> Request:
+    def _read_booking(self) -> Request:
         known = self._pick()
         if known is None:
             return self._book()
@@ -308,19 +309,19 @@ class Crowd:
         return Request(call, lambda container, _: container.read_booking()(known.booking_id, actor), _booked)
 
     def _status(self) -> Request:
-        event: SimulatedEvent = self._one(self._events)
-        type_id = self._one(event.type_ids)
+        event: SimulatedEvent = self._choose(self._events)
+        type_id = self._choose(event.type_ids)
 
-        def told(state: EventState) -> Outcome:
-            meant = next(each for each in state.ticket_types if each.id == type_id)
-            return Outcome(available=meant.available, waiting=meant.waiting)
+        def to_outcome(state: EventState) -> Outcome:
+            ticket_type = next(each for each in state.ticket_types if each.id == type_id)
+            return Outcome(available=ticket_type.available, waiting=ticket_type.waiting)
 
         call = Call(name="status", event_id=event.event_id, ticket_type_id=type_id)
-        return Request(call, lambda container, _: container.read_event()(event.event_id, ORGANIZER), told)
+        return Request(call, lambda container, _: container.read_event()(event.event_id, ORGANIZER), to_outcome)
 
     def _total(self) -> Request:
-        event: SimulatedEvent = self._one(self._events)
-        type_id, total = self._one(event.type_ids), 1 + int(self.random.random() * 12)
+        event: SimulatedEvent = self._choose(self._events)
+        type_id, total = self._choose(event.type_ids), 1 + int(self.random.random() * 12)
         command = EditTicketType(
             event_id=event.event_id,
             actor=ORGANIZER,
@@ -328,19 +329,19 @@ class Crowd:
             changes=TicketTypeChanges(total_tickets=total),
         )
         call = Call(name="total", event_id=event.event_id, ticket_type_id=type_id, quantity=total)
-        return Request(call, lambda container, once: container.change_event()(command, once), _changed)
+        return Request(call, lambda container, idempotent: container.change_event()(command, idempotent), _changed)
 
     def _promote(self) -> Request:
-        event: SimulatedEvent = self._one(self._events)
+        event: SimulatedEvent = self._choose(self._events)
         call = Call(name="promote", event_id=event.event_id)
         return Request(call, lambda container, _: container.promote_from_waitlist()(event.event_id), _promoted)
 
     def _edit(self, name: str) -> Request:
-        event: SimulatedEvent = self._one(self._events)
+        event: SimulatedEvent = self._choose(self._events)
         policy = None
         match name:
             case "policy":
-                policy = self._one(("strict", "fill"))
+                policy = self._choose(("strict", "fill"))
                 changes = EventChanges(waiting_list_policy=WaitingListPolicy(policy))
             case "edit":
                 changes = EventChanges(description=f"Changed {int(self.random.random() * 100)}")
@@ -348,7 +349,7 @@ class Crowd:
                 changes = EventChanges(status=_STATUSES[name])
         command = Edit(event_id=event.event_id, actor=ORGANIZER, changes=changes)
         call = msgspec.convert({"name": name, "event_id": event.event_id, "policy": policy}, Call)
-        return Request(call, lambda container, once: container.change_event()(command, once), _changed)
+        return Request(call, lambda container, idempotent: container.change_event()(command, idempotent), _changed)
 
 
 _KEYED: Final = frozenset({"book", "cancel", "pay"})
@@ -364,11 +365,11 @@ _STATUSES: Final = {
 }
 
 
-def _once(key: Key, request: Request) -> IdempotentRequest[Any]:
+def _idempotent_request(key: Key, request: Request) -> IdempotentRequest[Any]:
     def render(result: Any) -> Response:
         if isinstance(result, Refusal):
             return Response(_REFUSED + result.code.encode())
-        outcome = request.told(result)
+        outcome = request.to_outcome(result)
         return Response(msgspec.json.encode(outcome), outcome.booking_id)
 
     fingerprint = msgspec.json.encode(msgspec.structs.replace(request.call, booking_id=None))

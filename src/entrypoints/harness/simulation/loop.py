@@ -1,4 +1,4 @@
-"""An event loop in which one seed decides what runs next, and time stands still until nothing is left to run."""
+"""An event loop in virtual time, in which one seed decides the order of callbacks."""
 
 import asyncio
 import contextvars
@@ -16,28 +16,28 @@ Asyncgen = AsyncGenerator[Any, Any]
 
 
 class Owner:
-    """Whoever callbacks run for, a process for instance: once it is dead they are dropped, and it may be stalled."""
+    """The owner of callbacks, for example a process. A dead owner's callbacks are dropped, a stalled one's delayed."""
 
     def __init__(self) -> None:
-        self.is_dead = False
-        self.wakes_at = 0.0
-        """Until then nothing of it runs, as in a process that got no processor."""
+        self.is_dead: bool = False
+        self.wakes_at: float = 0.0
+        """None of its callbacks run until then, like those of a process without processor time."""
 
 
 OWNER: Final[contextvars.ContextVar[Owner | None]] = contextvars.ContextVar("OWNER", default=None)
-"""For whom the code that runs now runs; its tasks, callbacks and timers are its too."""
+"""The owner of the code that runs now, and of the tasks, callbacks and timers that it creates."""
 
 
 class Stuck(Exception):
-    """Nothing can run any more and something is still waited for: it would wait forever."""
+    """The work waits, and no callback or timer is left: it would wait forever."""
 
 
 class Overrun(Exception):
-    """What is waited for has not come within the virtual time or the turns that it was given."""
+    """The work did not end within its virtual time or number of turns."""
 
 
 class _Scheduled(asyncio.TimerHandle):
-    """A callback in line. `asyncio.TimerHandle` by name only: it is as small as it can be."""
+    """A scheduled callback. It avoids the cost of the initializer of `asyncio.TimerHandle`."""
 
     __slots__ = ("args", "callback", "context", "is_cancelled", "owner", "time")
 
@@ -71,16 +71,12 @@ class _Scheduled(asyncio.TimerHandle):
     def __repr__(self) -> str:
         return f"<{self.callback!r} at {self.time}>"
 
-    def __del__(self) -> None:
-        """There is nothing to let go of."""
-
 
 class SimulationLoop(asyncio.AbstractEventLoop):
-    """Runs callbacks one by one, each time a random one of those that are ready; no threads, no files, no sockets.
+    """Run one callback at a time, a random one of those that are ready; without threads, files and sockets.
 
-    Time is virtual, in seconds from 0. When nothing is ready it jumps to the next timer, so that a day passes in no
-    time, and the order of things depends on nothing but the random numbers. What is promised of an event loop is kept,
-    and nothing more: that callbacks run in the order in which they were scheduled is not.
+    Time is virtual, in seconds from 0. When no callback is ready, it advances to the next timer, so the order depends
+    only on the random numbers. Unlike asyncio's own loops, it does not run callbacks in the order of scheduling.
     """
 
     def __init__(self, random: Random) -> None:
@@ -93,24 +89,24 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         self._is_closed = False
         self._asyncgens: list[Asyncgen] = []
         self._tasks: list[tuple[Owner | None, asyncio.Task[Any]]] = []
-        self.choices = bytearray()
-        """Which of those that were ready was taken, each time when there were several."""
-        self.turns = 0
-        """How many callbacks were run."""
+        self.choices: bytearray = bytearray()
+        """The index of each callback that was chosen among several."""
+        self.turns: int = 0
+        """The number of callbacks that were run."""
         self.unhandled: list[str] = []
-        """What nobody caught."""
+        """Exceptions that were not caught."""
 
     def time(self) -> float:
-        """Virtual seconds since the beginning."""
+        """Return the virtual seconds since the beginning."""
         return self._time
 
     def run(self, work: Coroutine[Any, Any, Result], *, seconds: float, turns: int) -> Result:
         """Run until this work is done. Raises: what it raises, Stuck, Overrun."""
-        # Taken back by whoever ran before in this thread, if anybody did.
+        # Another loop may be running in this thread.
         before, hooks = asyncio._get_running_loop(), sys.get_asyncgen_hooks()  # noqa: SLF001 - made for event loops
         asyncio._set_running_loop(self)  # noqa: SLF001
-        # What a process leaves behind in the middle of something is never run on, as after a crash.
-        sys.set_asyncgen_hooks(firstiter=self._asyncgens.append, finalizer=_let_be)
+        # An unfinished generator is never resumed, as after a crash.
+        sys.set_asyncgen_hooks(firstiter=self._asyncgens.append, finalizer=_abandon)
         self._is_running = True
         try:
             task = self.create_task(work)
@@ -121,7 +117,7 @@ class SimulationLoop(asyncio.AbstractEventLoop):
             sys.set_asyncgen_hooks(*hooks)
             asyncio._set_running_loop(before)  # noqa: SLF001
 
-    def _run_until(self, task: "asyncio.Task[Any]", deadline: float, most_turns: int) -> None:  # noqa: C901 - all of it runs for each callback
+    def _run_until(self, task: "asyncio.Task[Any]", deadline: float, most_turns: int) -> None:  # noqa: C901 - calls cost too much for each callback
         ready, random, choices = self._ready, self._random, self.choices
         while not task.done():
             count = len(ready)
@@ -145,12 +141,12 @@ class SimulationLoop(asyncio.AbstractEventLoop):
                     continue
             self.turns += 1
             if self.turns > most_turns:
-                raise Overrun(f"{most_turns} turns, and it goes on")
+                raise Overrun(f"not done after {most_turns} turns")
             try:
                 scheduled.context.run(scheduled.callback, *scheduled.args)
             except (SystemExit, KeyboardInterrupt):
                 raise
-            except BaseException as error:  # noqa: BLE001 - a loop survives what it runs; it is told at the end
+            except BaseException as error:  # noqa: BLE001 - a loop survives its callbacks; the error is reported at the end
                 self.call_exception_handler({"message": "a callback failed", "exception": error})
 
     def _jump(self, deadline: float) -> None:
@@ -158,10 +154,10 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         while timers and (timers[0][2].is_cancelled or _is_dead(timers[0][2])):
             heappop(timers)
         if not timers:
-            raise Stuck("nothing is left to run, and something waits")
+            raise Stuck("no callback is left, and the work is not done")
         self._time = max(self._time, timers[0][0])
         if self._time > deadline:
-            raise Overrun(f"{deadline:g} seconds have passed, and it is not done")
+            raise Overrun(f"not done after {deadline:g} seconds")
         while timers and timers[0][0] <= self._time:
             scheduled = heappop(timers)[2]
             if not scheduled.is_cancelled:
@@ -177,7 +173,7 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         *args: *Arguments,
         context: contextvars.Context | None = None,
     ) -> asyncio.Handle:
-        """Run it as one of the next."""
+        """Run a callback as soon as it is chosen."""
         scheduled = _Scheduled(self._time, callback, args, context)
         self._ready.append(scheduled)
         return scheduled
@@ -188,7 +184,7 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         *args: *Arguments,
         context: contextvars.Context | None = None,
     ) -> asyncio.Handle:
-        """The same: there is one thread."""
+        """Do the same as `call_soon`: there is one thread."""
         return self.call_soon(callback, *args, context=context)
 
     def call_later(
@@ -198,7 +194,7 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         *args: *Arguments,
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
-        """Run it after so many virtual seconds."""
+        """Run a callback after this many virtual seconds."""
         return self.call_at(self._time + delay, callback, *args, context=context)
 
     def call_at(
@@ -208,13 +204,13 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         *args: *Arguments,
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
-        """Run it at that virtual time."""
+        """Run a callback at this virtual time."""
         scheduled = _Scheduled(when, callback, args, context)
         self._put(when, scheduled)
         return scheduled
 
     def create_future(self) -> "asyncio.Future[Any]":
-        """A future of this loop."""
+        """Return a future of this loop."""
         return asyncio.Future(loop=self)
 
     def create_task(
@@ -225,16 +221,16 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         context: contextvars.Context | None = None,
         **_: Any,
     ) -> "asyncio.Task[Result]":
-        """A task of this loop."""
+        """Return a task of this loop, which belongs to the current owner."""
         if not isinstance(coro, Coroutine):
             raise TypeError("a coroutine was expected")
         task = asyncio.Task(coro, loop=self, name=name, context=context)
         self._tasks.append((OWNER.get() if context is None else context.get(OWNER), task))
         return task
 
-    def pending(self, owner: Owner | None) -> "list[asyncio.Task[Any]]":
-        """The tasks that run for somebody and have not ended."""
-        return [task for whose, task in self._tasks if whose is owner and not task.done()]
+    def pending(self, owner: Owner | None) -> list[asyncio.Task[Any]]:
+        """Return the unfinished tasks of an owner."""
+        return [task for task_owner, task in self._tasks if task_owner is owner and not task.done()]
 
     def run_in_executor(
         self,
@@ -242,41 +238,41 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         func: Callable[[*Arguments], Result],
         *args: *Arguments,
     ) -> "asyncio.Future[Result]":
-        """Done at once, in the one thread there is."""
+        """Run it at once, in the only thread."""
         future = self.create_future()
         try:
             future.set_result(func(*args))
-        except Exception as error:  # noqa: BLE001 - told to whoever awaits it
+        except Exception as error:  # noqa: BLE001 - raised where it is awaited
             future.set_exception(error)
         return future
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """What nobody caught is kept for the verdict."""
+        """Add an exception that was not caught to `unhandled`."""
         if not self._is_closed:
             error = context.get("exception")
             self.unhandled.append(f"{context.get('message')}: {error!r}" if error else str(context.get("message")))
 
     def get_debug(self) -> bool:
-        """Never: it would only be slower."""
+        """Return False: debugging would only be slower."""
         return False
 
     def is_running(self) -> bool:
-        """Whether it runs."""
+        """Return whether it runs."""
         return self._is_running
 
     def is_closed(self) -> bool:
-        """Whether it was closed."""
+        """Return whether it was closed."""
         return self._is_closed
 
     def close(self) -> None:
-        """Throw away what still waits, as a machine does that is switched off."""
+        """Drop all that still waits, as a power failure does."""
         self._is_closed = True
         self._ready.clear()
         self._timers.clear()
         for _, task in self._tasks:
             coroutine = task.get_coro()
             if not task.done() and coroutine is not None:
-                # Whatever it clears up now changes nothing that anybody looks at.
+                # Its cleanup has no effect on the result.
                 with suppress(Exception):
                     coroutine.close()
         self._tasks.clear()
@@ -284,8 +280,8 @@ class SimulationLoop(asyncio.AbstractEventLoop):
 
 
 def make_loop(random: Random) -> SimulationLoop:
-    """A loop that has not run yet."""
-    # asyncio's own class only says that it is abstract; what this one leaves out raises NotImplementedError.
+    """Return a new loop."""
+    # asyncio's class is abstract only for type checkers; the methods that are missing raise NotImplementedError.
     make: Any = SimulationLoop
     loop: SimulationLoop = make(random)
     return loop
@@ -295,5 +291,5 @@ def _is_dead(scheduled: _Scheduled) -> bool:
     return scheduled.owner is not None and scheduled.owner.is_dead
 
 
-def _let_be(_: Asyncgen) -> None:
-    """An asynchronous generator that nobody goes on with is forgotten as it stands."""
+def _abandon(_: Asyncgen) -> None:
+    """Leave an unfinished asynchronous generator as it is."""

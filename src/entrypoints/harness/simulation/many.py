@@ -1,4 +1,4 @@
-"""Many seeds, on as many processors as there are."""
+"""Run many seeds, in several processes."""
 
 import gc
 from collections import Counter
@@ -12,19 +12,19 @@ from msgspec import Struct, field
 
 from .run import simulate
 
-TOGETHER: Final = 20
-"""Seeds that a worker runs before it tells of them."""
+SEEDS_OF_A_PIECE: Final = 20
+"""Seeds that a worker runs before it reports."""
 
 
 class Failure(Struct, frozen=True):
-    """A seed that broke something, and what."""
+    """A seed that broke a promise, with the problems found."""
 
     seed: int
     problems: list[str]
 
 
 class Totals(Struct):
-    """What became of many seeds; all counts are over all of them."""
+    """The sums over many seeds."""
 
     seeds: int = 0
     operations: int = 0
@@ -35,7 +35,7 @@ class Totals(Struct):
     failures: list[Failure] = field(default_factory=list)
 
     def add(self, other: "Totals") -> None:
-        """Count others in."""
+        """Add the sums of other seeds."""
         self.seeds += other.seeds
         self.operations += other.operations
         self.bookings += other.bookings
@@ -46,10 +46,10 @@ class Totals(Struct):
 
 
 def simulate_here(seeds: range, operations: int) -> Totals:
-    """Run seeds one after the other, in this process."""
+    """Run seeds sequentially in this process."""
     totals = Totals()
     for seed in seeds:
-        with _without_collecting():
+        with _without_gc():
             report = simulate(seed, operations)
         totals.seeds += 1
         totals.operations += operations
@@ -63,8 +63,8 @@ def simulate_here(seeds: range, operations: int) -> Totals:
 
 
 @contextmanager
-def _without_collecting() -> Iterator[None]:
-    """Look for garbage between two seeds only: in the middle of one it costs a fifth of the time, and finds little."""
+def _without_gc() -> Iterator[None]:
+    """Collect garbage only between two seeds: during one it is slow and finds little."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -77,7 +77,7 @@ def _without_collecting() -> Iterator[None]:
 def simulate_many(
     seeds: range, operations: int, *, jobs: int, progress: Callable[[Totals], None] = lambda _: None
 ) -> Totals:
-    """Run all these seeds, several at once; `progress` is told of what there is by now."""
+    """Run all seeds in several processes; call `progress` with the sums so far."""
     totals = Totals()
     for some in _in_pieces(seeds, operations, jobs):
         totals.add(some)
@@ -87,11 +87,11 @@ def simulate_many(
 
 
 def _in_pieces(seeds: range, operations: int, jobs: int) -> Iterator[Totals]:
-    pieces = [seeds[first : first + TOGETHER] for first in range(0, len(seeds), TOGETHER)]
+    pieces = [seeds[first : first + SEEDS_OF_A_PIECE] for first in range(0, len(seeds), SEEDS_OF_A_PIECE)]
     if jobs == 1:
         yield from (simulate_here(piece, operations) for piece in pieces)
         return
-    # Whole new processes: nothing of this one, its logs for instance, goes into them.
+    # Spawned processes inherit no state of this one, for example its logging.
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as workers:
         try:
             yield from workers.map(simulate_here, pieces, [operations] * len(pieces))

@@ -1,4 +1,4 @@
-"""One seed from beginning to end: set up, let clients and faults loose, let everything come to rest, judge."""
+"""Run one seed: set up, run clients and faults, complete the open work, check the result."""
 
 import asyncio
 import logging
@@ -24,30 +24,30 @@ from ..history.linearizability import check_linearizable
 from ..history.promises import check_promises
 from ..history.sequential import Sale
 from ..history.stored import Stored
-from .clients import LONGEST_ANSWER, ORGANIZER, Crowd, SimulatedEvent
-from .faults import LONGEST_LINGERING, Weather
+from .clients import LONGEST_ANSWER, ORGANIZER, Clients, SimulatedEvent
+from .faults import LONGEST_DETECTION, FaultInjector
 from .loop import Overrun, SimulationLoop, Stuck, make_loop
 from .processes import START, Gone, Parts, Process
-from .scenario import Scenario, scenario_of, stream
+from .scenario import Scenario, random_stream, scenario_of
 from .trace import Trace
 
 LONGEST: Final = 4 * 3_600.0
-"""Virtual seconds in which everything has come to rest."""
+"""Maximum virtual seconds of a simulation."""
 
-LONGEST_REST: Final = 3_600.0
-"""Virtual seconds without faults in which all that is owed is done; a lost charge is given up after ten minutes."""
+LONGEST_COMPLETION: Final = 3_600.0
+"""Maximum virtual seconds without faults until the open work is done; a lost charge is given up after ten minutes."""
 
 MOST_TURNS_EACH: Final = 4_000
-"""Callbacks per operation: far beyond what is needed, so that running in circles is noticed."""
+"""Maximum callbacks per operation: far more than needed, to detect an endless loop."""
 
 MOST_STATES: Final = 400
-"""How far the search for an order of one event goes: most are found at once, and some never."""
+"""Visited states of the search for one event: most orders are found at once, and some never."""
 
 _LOGGERS: Final = ("boxoffice.application", "boxoffice.entrypoints.lifespan")
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """What became of a seed. `problems` is empty where every promise held."""
+    """The result of a seed. `problems` is empty if every promise was kept."""
 
     seed: int
     operations: int
@@ -66,23 +66,23 @@ class Report(Struct, frozen=True, kw_only=True):
 
 
 def simulate(seed: int, operations: int) -> Report:
-    """Run one seed; the same one gives the same report, on any machine and in any process."""
+    """Run one seed. The same seed gives the same report, on any machine and in any process."""
     scenario = scenario_of(seed, operations)
-    loop = make_loop(stream(seed, "loop"))
+    loop = make_loop(random_stream(seed, "loop"))
     simulation = _Simulation(scenario, loop)
     problems: list[str] = []
-    with _steps_of(scenario.step), _overheard() as overheard:
+    with _steps_of(scenario.step), _logged_errors() as logged:
         try:
             loop.run(simulation.run(), seconds=LONGEST, turns=MOST_TURNS_EACH * (operations + 100))
         except (Stuck, Overrun) as error:
-            problems.append(f"somebody waits forever: {error}")
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is what this seed has to tell
+            problems.append(f"the simulation does not end: {error}")
+        except Exception as error:  # noqa: BLE001 - any error is a result of the seed
             problems.append(f"the simulation failed: {error!r}\n{''.join(traceback.format_exception(error))}")
         finally:
             loop.close()
     problems += simulation.problems
-    problems += [f"nobody caught: {each}" for each in loop.unhandled]
-    problems += [f"logged as an error: {each}" for each in overheard]
+    problems += [f"not caught: {each}" for each in loop.unhandled]
+    problems += [f"logged as an error: {each}" for each in logged]
     history = simulation.history.to_lines()
     return Report(
         seed=seed,
@@ -112,12 +112,12 @@ class _Simulation:
         self.loop = loop
         self.trace = Trace(lambda: int(loop.time() * 1_000_000))
         self.history = History(now=lambda: int(loop.time() * 1_000_000))
-        self.weather = Weather(scenario, self.trace)
-        self.weather.is_calm = True
-        self.parts = Parts(scenario, self.weather, loop)
+        self.injector = FaultInjector(scenario, self.trace)
+        self.injector.is_off = True
+        self.parts = Parts(scenario, self.injector, loop)
         self.processes = [Process(number, self.parts) for number in range(scenario.processes)]
-        self.random = stream(scenario.seed, "disasters")
-        self.to_come = self._disasters_by_operation()
+        self.random = random_stream(scenario.seed, "disasters")
+        self.pending_disasters = self._disasters_by_operation()
         self.disasters: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
@@ -125,18 +125,18 @@ class _Simulation:
             await process.start()
         events = [await self._initialize(number) for number in range(len(self.scenario.events))]
         before = await self._stored(events)
-        self.weather.is_calm = False
-        crowd = Crowd(
-            self.scenario, self.weather, self.processes, events, self.history, self.parts.ids, self._after_operation
+        self.injector.is_off = False
+        clients = Clients(
+            self.scenario, self.injector, self.processes, events, self.history, self.parts.ids, self._after_operation
         )
-        keeper = asyncio.ensure_future(self._start_again())
-        await asyncio.gather(*(crowd.client(number) for number in range(self.scenario.clients)))
-        self.weather.is_calm = True
+        restarts = asyncio.ensure_future(self._restart_processes())
+        await asyncio.gather(*(clients.client(number) for number in range(self.scenario.clients)))
+        self.injector.is_off = True
         await asyncio.gather(*self.disasters)
-        await keeper
-        await self._come_to_rest()
-        self.problems += crowd.unexpected
-        await self._judge(before)
+        await restarts
+        await self._complete()
+        self.problems += clients.unexpected
+        await self._check(before)
 
     async def _initialize(self, number: int) -> SimulatedEvent:
         plan = self.scenario.events[number]
@@ -169,10 +169,10 @@ class _Simulation:
             command.event_id, tuple(type_id for type_id, _ in types), has_price=any(each.price for each in plan.types)
         )
 
-    # What befalls whole processes.
+    # Disasters.
 
     def _disasters_by_operation(self) -> dict[int, list[str]]:
-        """After how many operations which of them comes."""
+        """Return the disasters by the number of operations that are left."""
         found: dict[int, list[str]] = {}
         for kind, count in self.scenario.disasters.items():
             for _ in range(count):
@@ -180,11 +180,11 @@ class _Simulation:
         return found
 
     def _after_operation(self, left: int) -> None:
-        for kind in self.to_come.pop(left, ()):
+        for kind in self.pending_disasters.pop(left, ()):
             self.disasters.append(self.loop.create_task(self._strike(kind)))
 
     async def _strike(self, kind: str) -> None:
-        """Some moment later, so that it may come in the middle of anything."""
+        """Cause a disaster after a short random time, so that it may interrupt any step."""
         for _ in range(int(self.random.random() * 20)):
             await asyncio.sleep(0)
         await asyncio.sleep(self.random.random() * 2 * self.scenario.latency)
@@ -197,7 +197,7 @@ class _Simulation:
                         each.break_database_connections()
             case "database-away":
                 self.trace.fault(kind)
-                self.weather.away_until = self.loop.time() + 8.0 * self.random.random()
+                self.injector.away_until = self.loop.time() + 8.0 * self.random.random()
             case "stall" if process.is_up:
                 self.trace.fault(kind, f"of process {process.number}")
                 process.stall(8.0 * self.random.random())
@@ -214,11 +214,11 @@ class _Simulation:
         except Gone:
             return
         if left:
-            self.problems.append(f"{len(left)} tasks are left behind: {left[0].get_coro()}")
+            self.problems.append(f"{len(left)} tasks are left: {left[0].get_coro()}")
 
-    async def _start_again(self) -> None:
-        """Start again whatever process is down, after a moment."""
-        while not self.weather.is_calm:
+    async def _restart_processes(self) -> None:
+        """Restart processes that are down, after a short time."""
+        while not self.injector.is_off:
             await asyncio.sleep(0.2 + self.random.random())
             for process in self.processes:
                 if process.is_down:
@@ -227,29 +227,29 @@ class _Simulation:
 
     # The end.
 
-    async def _come_to_rest(self) -> None:
-        """No faults any more: whatever is left to do is done by processes that nobody disturbs."""
-        await asyncio.sleep(LONGEST_LINGERING + 2)
+    async def _complete(self) -> None:
+        """Complete the open work in one process, without faults."""
+        await asyncio.sleep(LONGEST_DETECTION + 2)
         for process in self.processes:
             if process.is_up:
                 await self._stop(process)
         last = self.processes[0]
         await last.start(sweep_every=10.0)
-        deadline = self.loop.time() + LONGEST_REST
-        while await self._is_left_over():
+        deadline = self.loop.time() + LONGEST_COMPLETION
+        while await self._has_open_work():
             if self.loop.time() > deadline:
-                self.problems.append(f"after {LONGEST_REST:g} seconds without faults something is left to be done")
+                self.problems.append(f"work is left after {LONGEST_COMPLETION:g} seconds without faults")
                 break
             await asyncio.sleep(20.0)
         await self._stop(last)
         await asyncio.sleep(LONGEST_ANSWER)
         if self.parts.storage.locked:
-            self.problems.append(f"{self.parts.storage.locked} locks are held although nobody is there")
+            self.problems.append(f"{self.parts.storage.locked} locks are left")
         left = self.loop.pending(None)
         if len(left) > 1:
-            self.problems.append(f"{len(left) - 1} tasks are left behind: {left[1].get_coro()}")
+            self.problems.append(f"{len(left) - 1} tasks are left: {left[1].get_coro()}")
 
-    async def _is_left_over(self) -> bool:
+    async def _has_open_work(self) -> bool:
         storage = self.parts.storage
         events = storage.event_queries
         if await events.unsettled_events(None, 1) or await events.lapsing_events(self.parts.clock.now(), 1):
@@ -258,13 +258,13 @@ class _Simulation:
         return bool(await storage.payment_queries.open_payments(end_of_time, 1))
 
     async def _stored(self, events: Sequence[SimulatedEvent]) -> Stored:
-        """What is there before anybody asks for anything."""
-        asked = History()
+        """Return what is stored before the first request."""
+        reads = History()
         for event in events:
-            asked.invoke(0, Call(name="status", event_id=event.event_id))
-        return await Stored.load(self.parts.storage, asked)
+            reads.invoke(0, Call(name="status", event_id=event.event_id))
+        return await Stored.load(self.parts.storage, reads)
 
-    async def _judge(self, before: Stored) -> None:
+    async def _check(self, before: Stored) -> None:
         storage = self.parts.storage
         verdict = await VerifyPromises(storage, self.parts.clock)()
         self.bookings, self.facts = verdict.bookings, verdict.facts
@@ -272,12 +272,12 @@ class _Simulation:
         final = await Stored.load(storage, self.history)
         step = self.scenario.step
         self.problems += [str(each) for each in check_promises(self.history, final, before=before, step=step)]
-        await self._judge_money(storage, final)
+        await self._check_payments(storage, final)
         if self.scenario.is_specified:
-            self._judge_order(before, final)
+            self._check_order(before, final)
 
-    def _judge_order(self, before: Stored, final: Stored) -> None:
-        """What clients saw could have come of one after the other, event by event."""
+    def _check_order(self, before: Stored, final: Stored) -> None:
+        """Check that the history of each event is linearizable."""
         for state in before.events.values():
             verdict = check_linearizable(
                 self.history,
@@ -289,8 +289,8 @@ class _Simulation:
             if verdict.answer == "not linearizable":
                 self.problems.append(f"event {state.event.id}: {verdict}")
 
-    async def _judge_money(self, storage: Storage, final: Stored) -> None:
-        """Our payments and the provider's ledger tell the same (promise 8)."""
+    async def _check_payments(self, storage: Storage, final: Stored) -> None:
+        """Compare our payments with the provider's ledger (promise 8)."""
         ours: dict[UUID, Payment] = {}
         for booking_id in final.bookings:
             for payment in await storage.payment_queries.payments(booking_id):
@@ -303,14 +303,14 @@ class _Simulation:
             if known is None or is_taken is not entry.taken or known.amount != entry.amount:
                 self.problems.append(f"promise 8: the provider has {entry}, we have {known}")
         for payment in ours.values():
-            # One that never came to the provider was given up.
+            # A charge that never reached the provider was given up.
             if payment.kind is PaymentKind.REFUND or payment.status is not ChargeStatus.FAILED:
-                self.problems.append(f"promise 8: the provider never heard of {payment}")
+                self.problems.append(f"promise 8: the provider has no entry for {payment}")
 
 
 @contextmanager
 def _steps_of(most: int) -> Iterator[None]:
-    """Bound the steps of an event more narrowly, so that few bookings already take several."""
+    """Limit the steps of settling, so that few bookings already need several."""
     before = settle_module.STEP
     for module in (settle_module, turnstile_module):
         vars(module)["STEP"] = most
@@ -324,16 +324,16 @@ def _steps_of(most: int) -> Iterator[None]:
 class _Errors(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
-        self.said: list[str] = []
+        self.messages: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
-        self.said.append(f"{record.getMessage()} {error!r}")
+        self.messages.append(f"{record.getMessage()} {error!r}")
 
 
 @contextmanager
-def _overheard() -> Iterator[list[str]]:
-    """What is logged as an error, and nothing of it anywhere else: warnings are what faults lead to."""
+def _logged_errors() -> Iterator[list[str]]:
+    """Collect logged errors instead of passing them on. Warnings are dropped, because faults cause them."""
     errors = _Errors()
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     before = [(logger.level, logger.propagate) for logger in loggers]
@@ -342,7 +342,7 @@ def _overheard() -> Iterator[list[str]]:
         logger.setLevel(logging.ERROR)
         logger.propagate = False
     try:
-        yield errors.said
+        yield errors.messages
     finally:
         for logger, (level, propagate) in zip(loggers, before, strict=True):
             logger.removeHandler(errors)

@@ -1,4 +1,4 @@
-"""What one seed is about: who is there, what they do, what goes wrong (swarm testing: not everything every time)."""
+"""The scenario of one seed: clients, operations and faults (swarm testing: each seed uses a subset)."""
 
 from random import Random
 from typing import Final
@@ -23,21 +23,21 @@ TROUBLES: Final = (
     "answer-lost",
     "crash-at-a-step",
 )
-"""What may go wrong at a step of a transaction, at the payment provider or on the way to a client, each by chance."""
+"""Faults at a step of a transaction, at the payment provider or on the way to a client, each with a probability."""
 
 DISASTERS: Final = ("crash", "stop", "stall", "database-restart", "database-away")
-"""What befalls a whole process or the database at some moment."""
+"""Faults of a whole process or of the database."""
 
 
 class TypePlan(Struct, frozen=True, kw_only=True):
-    """A kind of ticket. `price` in minor units, 0: free."""
+    """A ticket type. `price` in minor units, 0: free."""
 
     total: int
     price: int = 0
 
 
 class EventPlan(Struct, frozen=True, kw_only=True):
-    """An event as it is at first. `window`: minutes to pay, None: no hurry."""
+    """An event. `window`: minutes to pay, None: unlimited."""
 
     types: tuple[TypePlan, ...]
     policy: str
@@ -46,12 +46,12 @@ class EventPlan(Struct, frozen=True, kw_only=True):
 
 
 class Scenario(Struct, frozen=True, kw_only=True):
-    """All that is decided ahead. Seconds are virtual.
+    """The parameters of a simulation. Seconds are virtual.
 
-    `weights` says how often a client does what, `troubles` how likely each trouble is wherever it may come, and
-    `disasters` how many of each there are. `pace`: seconds between two operations of a client, on average. `yields`:
-    how often a step lets others run first, `latency`: the seconds a step takes then. `keyed`: the share of commands
-    with an idempotency key. `step` and `most_together` bound one transaction. `patience`: when a client goes away.
+    `weights` are the relative frequencies of operations, `troubles` the probability of each fault where it may occur,
+    `disasters` the number of each. `pace`: mean seconds between two operations of a client. `yields`: the share of
+    steps that wait, on average for `latency` seconds. `keyed`: the share of commands with an idempotency key. `step`
+    and `most_together` limit one transaction. `patience`: seconds after which an impatient client gives up.
     """
 
     seed: int
@@ -77,20 +77,20 @@ class Scenario(Struct, frozen=True, kw_only=True):
 
     @property
     def is_specified(self) -> bool:
-        """Whether the sequential specification covers it: no money, one step at a time, no edits of what is over."""
+        """Whether the sequential specification covers it: no payments, partial settling or edits of closed events."""
         has_money = any(each.price for event in self.events for each in event.types)
-        edits_what_is_over = "edit" in self.weights and bool({"call_off", "complete"} & self.weights.keys())
-        return self.step >= 500 and not has_money and not edits_what_is_over
+        edits_closed_events = "edit" in self.weights and bool({"call_off", "complete"} & self.weights.keys())
+        return self.step >= 500 and not has_money and not edits_closed_events
 
 
-def stream(seed: int, name: str) -> Random:
-    """The random numbers that a seed gives for one purpose; others' use of theirs changes nothing about them."""
-    return Random(f"{name} {seed}")  # noqa: S311 - they are to be the same each time
+def random_stream(seed: int, name: str) -> Random:
+    """Return the random numbers of a seed for one purpose, independent of those for others."""
+    return Random(f"{name} {seed}")  # noqa: S311 - a seed must give the same numbers
 
 
 def scenario_of(seed: int, operations: int) -> Scenario:
-    """The scenario of a seed."""
-    random = stream(seed, "scenario")
+    """Return the scenario of a seed."""
+    random = random_stream(seed, "scenario")
     has_money = random.random() < 0.4
     events = tuple(_event(random, has_money=has_money) for _ in range(random.choice((1, 1, 2, 3))))
     clients = random.randint(8, 32)
@@ -115,7 +115,7 @@ def scenario_of(seed: int, operations: int) -> Scenario:
         most_together=random.choice((500, 500, 500, 1, 3)),
         most_waiting=random.choice((10_000,) * 5 + (6,)),
         patience=random.choice((2.0, 10.0, 30.0)),
-        # Every second where much happens in one, more seldom where hours pass.
+        # Less often in a scenario that lasts hours.
         sweep_every=random.choice((1.0, 2.0)) * max(1.0, pace),
         resume_every=random.choice((2.0, 4.0)) * max(1.0, pace),
     )
@@ -135,7 +135,7 @@ def _event(random: Random, *, has_money: bool) -> EventPlan:
 
 
 def _weights(random: Random, *, has_money: bool) -> dict[str, int]:
-    """Booking and cancelling always; each of the others in some seeds."""
+    """Return weights for booking and cancelling, and for a random choice of the other operations."""
     weights = {"book": random.choice((20, 40)), "cancel": random.choice((10, 20, 40))}
     weights.update({name: weight for name, weight in _OTHERS.items() if random.random() < 0.6})
     if "pause" in weights:
@@ -163,7 +163,7 @@ _OTHERS: Final = {
 def _troubles(random: Random) -> dict[str, float]:
     rate = random.choice((0.003, 0.01, 0.03, 0.08))
     chosen = {name: rate for name in TROUBLES if random.random() < 0.4}
-    # A crash ends much, so it is to be seldom; the provider is asked seldom, so it may fail more often.
+    # A crash ends many requests, so it is rare; the provider is called rarely, so it fails more often.
     provider = [(name, 8.0) for name in TROUBLES if name.startswith("provider")]
     for name, share in (("crash-at-a-step", 0.1), ("slow-database", 0.2), *provider):
         if name in chosen:

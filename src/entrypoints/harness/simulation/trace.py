@@ -1,4 +1,4 @@
-"""What happened in a simulation, so that two runs of one seed can be held against each other byte for byte."""
+"""The trace of a simulation, by which two runs of one seed are compared."""
 
 import hashlib
 from collections import Counter
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class Trace:
-    """Lines with their virtual time, and how often each kind of thing happened."""
+    """Lines with their virtual time in microseconds, and the numbers of faults and outcomes."""
 
     def __init__(self, now: Callable[[], int]) -> None:
         self._now = now
@@ -15,19 +15,19 @@ class Trace:
         self.outcomes: Counter[str] = Counter()
 
     def fault(self, kind: str, where: str = "") -> None:
-        """Something was made to go wrong."""
+        """Record an injected fault."""
         self.faults[kind] += 1
         self.note(f"{kind} {where}" if where else kind)
 
     def note(self, what: str) -> None:
-        """Something happened."""
+        """Record a line."""
         self.lines.append(f"{self._now()} {what}")
 
     def digest(self, choices: bytes, history: bytes) -> str:
-        """One number for every choice that the loop took, all that went wrong, and all that clients saw."""
-        whole = hashlib.sha256(choices)
-        whole.update(b"\n")
-        whole.update("\n".join(self.lines).encode())
-        whole.update(b"\n")
-        whole.update(history)
-        return whole.hexdigest()
+        """Return a hash of the loop's choices, the faults and the history."""
+        digest = hashlib.sha256(choices)
+        digest.update(b"\n")
+        digest.update("\n".join(self.lines).encode())
+        digest.update(b"\n")
+        digest.update(history)
+        return digest.hexdigest()

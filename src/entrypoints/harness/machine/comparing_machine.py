@@ -1,0 +1,143 @@
+"""The base of the state machine: send commands to an application, and compare the results with the model."""
+
+import asyncio
+from collections.abc import Coroutine
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+from hypothesis.stateful import RuleBasedStateMachine
+
+from ....domain.decisions.book import Book
+from ....domain.decisions.organize import Edit
+from ....domain.event import EventChanges
+from ....domain.user import Actor, Role
+from .box_office import (
+    Answer,
+    BoxOffice,
+    Command,
+    EventLook,
+    HarnessClock,
+    Order,
+    Outcome,
+    PaymentSeen,
+    Replay,
+    difference,
+)
+from .in_process import HarnessIds
+from .model import Model, ModelBooking, ModelEvent, ModelType
+from .strategies import ADMIN
+from .troubled import Trouble
+
+Result = TypeVar("Result")
+
+
+class ComparingMachine(RuleBasedStateMachine):
+    """A state machine without rules, with an application and its model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner: asyncio.Runner = asyncio.Runner()
+        self.clock: HarnessClock = HarnessClock()
+        self.ids: HarnessIds = HarnessIds(1_000)
+        self.model: Model = Model(frozenset({ADMIN}))
+        self.paid_in_cash: set[UUID] = set()
+        self.last_seqs: dict[UUID, int] = {}
+        self.answers_may_be_lost: bool = False
+        self.answered_orders: list[tuple[datetime, UUID, Order, Answer]] = []
+        """The orders with a key whose response is stored, with the time, the event and the answer."""
+        self.box_office: BoxOffice = self.run(self.make_box_office(self.clock))
+
+    async def make_box_office(self, clock: HarnessClock) -> BoxOffice:
+        """Return a new application with this clock, whose storage has the schema and no data."""
+        raise NotImplementedError
+
+    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Run a coroutine to its end."""
+        return self.runner.run(work)
+
+    def teardown(self) -> None:
+        """Check the whole storage, and close the application."""
+        try:
+            self.check_equal(self.run(self.box_office.breaches()), [])
+        finally:
+            self.run(self.box_office.close())
+            self.runner.close()
+
+    def event(self, number: int) -> ModelEvent:
+        """Return the event that a drawn number chooses."""
+        events = list(self.model.events.values())
+        return events[number % len(events)]
+
+    def has_bookings(self) -> bool:
+        """Return whether any event has bookings."""
+        return any(event.bookings for event in self.model.events.values())
+
+    def actor(self, user_id: UUID) -> Actor:
+        """Return the actor for a user of the run."""
+        return Actor(user_id, Role.ADMIN if user_id == ADMIN else Role.CUSTOMER)
+
+    def booking_command(self, event: ModelEvent, ticket_type: ModelType, customer_id: UUID, quantity: int) -> Book:
+        """Return the command for a new booking, without the ticket type if the event has only one."""
+        return Book(
+            booking_id=self.ids.new(),
+            event_id=event.id,
+            actor=self.actor(customer_id),
+            quantity=quantity,
+            ticket_type_id=ticket_type.id if len(event.types) > 1 else None,
+        )
+
+    def execute(self, command: Command) -> Outcome:
+        """Send one command and return its outcome."""
+        (outcome,) = self.run(self.box_office.give([Order(command)]))
+        return outcome
+
+    def execute_edit(self, event: ModelEvent, actor_id: UUID, changes: EventChanges) -> Outcome:
+        """Send a change of an event and return its outcome."""
+        return self.execute(Edit(event_id=event.id, actor=self.actor(actor_id), changes=changes))
+
+    def check_twice(self, event: ModelEvent, order: Order, expected: Answer) -> None:
+        """Send an order with a key twice at once, and check both outcomes."""
+        is_stored = expected not in ("not-found", "not-on-sale")
+        first, second = self.run(self.box_office.give([order, order]))
+        if self.answers_may_be_lost and is_stored and isinstance(expected, str) and first == Replay(expected):
+            # A refusal has no batch id to find, so it was repeated, and found the response that the lost commit stored.
+            first = expected
+        self.check_equal([first, second], [expected, Replay(expected) if is_stored else expected])
+        if is_stored:
+            self.answered_orders.append((self.clock.time, event.id, order, expected))
+
+    def fail_commit(self, trouble: Trouble) -> None:
+        """Let a later commit fail."""
+        self.run(self.box_office.trouble(trouble))
+        self.answers_may_be_lost = self.answers_may_be_lost or trouble is Trouble.UNANSWERED
+
+    def check_equal(self, found: object, expected: object) -> None:
+        """Raise AssertionError with the first difference if these are not equal."""
+        differs = difference(found, expected)
+        assert differs is None, f"the application differs from the model: {differs}"
+
+    def check_booking(self, event: ModelEvent, booking: ModelBooking, actor: Actor) -> None:
+        """Check a booking with its payments, as this actor may read it (promises 8 and 9)."""
+        found = self.run(self.box_office.booking(booking.id, actor))
+        if actor.user_id != booking.customer_id and not self.model.manages(event, actor.user_id):
+            self.check_equal(found, "not-found")
+        else:
+            assert not isinstance(found, str), f"{actor} may read {booking}: {found}"
+            self.check_equal(found.booking, event.seen_booking(booking, self.clock.time))
+            self.check_equal(_balance(found.payments), booking.amount if booking.is_paid else 0)
+
+    def check_fact_numbers(self, look: EventLook) -> None:
+        """Check that the facts have no gaps (promise 7); `breaches` checks their content at the end."""
+        first = self.last_seqs.get(look.event.id, 0) + 1
+        self.check_equal([fact.seq for fact in look.changes], list(range(first, first + len(look.changes))))
+        self.last_seqs[look.event.id] = first + len(look.changes) - 1
+
+
+def _balance(payments: list[PaymentSeen]) -> int:
+    """Return what was taken and not refunded."""
+    return sum(
+        each.amount.amount if each.kind == "charge" else -each.amount.amount
+        for each in payments
+        if each.status == "succeeded"
+    )

@@ -1,0 +1,48 @@
+"""The users of a run, and the Hypothesis strategies for commands."""
+
+from typing import Any, Final
+from uuid import UUID
+
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from ....domain.event import WaitingListPolicy
+
+CUSTOMERS: Final = [UUID(int=number) for number in range(1, 7)]
+ORGANIZERS: Final = [UUID(int=101), UUID(int=102)]
+ADMIN: Final = UUID(int=201)
+USERS: Final = [*CUSTOMERS, *ORGANIZERS, ADMIN]
+
+picks: SearchStrategy[int] = st.integers(0, 1_000)
+"""Numbers that choose an item of a list whose length is not known when they are drawn."""
+
+quantities: SearchStrategy[int] = st.integers(1, 5)
+totals: SearchStrategy[int] = st.integers(1, 8)
+policies: SearchStrategy[WaitingListPolicy] = st.sampled_from(WaitingListPolicy)
+hours: SearchStrategy[int] = st.integers(0, 30)
+windows: SearchStrategy[int | None] = st.sampled_from([None, 60, 60, 600])
+deadlines: SearchStrategy[int] = st.sampled_from([0, 0, 12, 48])
+limits: SearchStrategy[int] = st.integers(1, 9)
+new_events: SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {
+        "types": st.lists(st.tuples(totals, st.booleans()), min_size=1, max_size=3),
+        "window": windows,
+        "policy": policies,
+        "limit": limits,
+        "starts_in": st.none() | st.integers(1, 200),
+        "deadline_hours": deadlines,
+        "is_draft": st.sampled_from([False, False, False, True]),
+        "organizer": st.sampled_from(ORGANIZERS),
+    }
+)
+edits: SearchStrategy[tuple[str, Any]] = (
+    st.tuples(st.just("policy"), policies)
+    | st.tuples(st.just("limit"), limits)
+    | st.tuples(st.just("starts_in"), st.integers(1, 60))
+    | st.tuples(st.just("starts_later"), st.sampled_from([-24, -2, -1, 1, 2, 24]))
+    | st.tuples(st.just("window"), windows)
+    | st.tuples(st.just("deadline_hours"), deadlines)
+)
+orders: SearchStrategy[list[tuple[UUID, int, int]]] = st.lists(
+    st.tuples(st.sampled_from(USERS), picks, quantities), min_size=1, max_size=8
+)
