@@ -1,1 +1,1 @@
-"""Benchmarks: each figure beside its baseline in the same run. See README.md."""
+"""Benchmarks. Each figure is measured beside its baseline in the same run. See README.md."""

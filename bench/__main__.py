@@ -1,4 +1,4 @@
-"""Run the rows in rounds, verify the promises after each, print the table and keep it. `python -m bench --help`."""
+"""Run all rows in rounds, verify the promises after each round and print the table. See `python -m bench --help`."""
 
 import argparse
 import sys
@@ -14,18 +14,20 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> None:
-    """Measure."""
-    parser = argparse.ArgumentParser(prog="bench", description="Each figure beside its baseline, in the same run.")
-    parser.add_argument("--rounds", type=int, default=3, help="medians are taken over so many (default 3)")
-    parser.add_argument("--only", action="append", help="only rows whose name holds this text; may be given again")
-    parser.add_argument("--customers", type=int, default=100_000, help="more than one run books (default 100,000)")
+    """Parse the arguments and run the benchmarks."""
+    parser = argparse.ArgumentParser(prog="bench", description="Measure each figure beside its baseline.")
+    parser.add_argument("--rounds", type=int, default=3, help="number of rounds to take medians over (default 3)")
+    parser.add_argument("--only", action="append", help="run only rows whose name contains this text; repeatable")
+    parser.add_argument(
+        "--customers", type=int, default=100_000, help="number of customers, more than one run books (default 100,000)"
+    )
     parser.add_argument("--keep", action="store_true", help="write the results to bench/results")
     arguments = parser.parse_args()
     rows = [row for row in ROWS if not arguments.only or any(text in row.name for text in arguments.only)]
     if not rows:
-        parser.error("no row is called so")
+        parser.error("no row has this name")
     if not has_peer() and any(row.needs_peer for row in rows):
-        print("Node or the packages of bench/peer are missing: the rows that need them are left out.", flush=True)
+        print("Node or the packages of bench/peer are missing: skipping the rows that need them.", flush=True)
         rows = [row for row in rows if not row.needs_peer]
     allow_connections(OVERLOAD_CONNECTIONS)
     found: dict[str, list[Figure]] = {row.name: [] for row in rows}
@@ -33,8 +35,8 @@ def main() -> None:
     with stage(arguments.customers) as set_up:
         for number in range(arguments.rounds):
             round_ = Round(set_up)
-            # Every other round goes the other way, so that no row is always the first on a fresh machine, nor ours
-            # always before its baseline.
+            # Every other round runs in reverse order, so that no row is always first and no figure is always measured
+            # before its baseline.
             for row in rows if number % 2 == 0 else reversed(rows):
                 if number % 2 == 0:
                     ours = row.ours(round_)

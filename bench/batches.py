@@ -1,7 +1,7 @@
-"""What a batch of bookings asks of MariaDB, and where the processor's time of this process goes: an aid, no figure.
+"""The statements of a batch of bookings on MariaDB, and a profile of this process: an aid, not a benchmark.
 
-`python -m bench.batches` prints the statements of one batch as the server logs them, how many of them there are for a
-batch and for a booking, and the processor time of both sides; `--profile 30` the functions that take most of ours.
+`python -m bench.batches` prints the statements of one batch from the server's log, their number per batch and per
+booking, and the processor time of both sides. `--profile 30` prints the 30 functions that take most of this process.
 """
 
 import argparse
@@ -22,17 +22,19 @@ from .stage import SETTINGS
 
 _COUNTED = ("Questions", "Com_commit", "Com_select", "Com_insert", "Com_update", "Bytes_received", "Bytes_sent")
 _WIDTH = 150
-"""Characters that are printed of a statement."""
+"""Maximum characters to print of a statement."""
 
 
 def main() -> None:
-    """Look."""
-    parser = argparse.ArgumentParser(prog="bench.batches", description="What a batch of bookings asks of MariaDB.")
-    parser.add_argument("--callers", type=int, default=256, help="they share batches (default 256)")
-    parser.add_argument("--bookings", type=int, default=20_000, help="default 20,000")
-    parser.add_argument("--types", type=int, default=1, help="customers hold bookings of all but the last (default 1)")
+    """Parse the arguments and print the statements and counts."""
+    parser = argparse.ArgumentParser(prog="bench.batches", description="Show the statements of a batch of bookings.")
+    parser.add_argument("--callers", type=int, default=256, help="concurrent callers, who share batches (default 256)")
+    parser.add_argument("--bookings", type=int, default=20_000, help="number of bookings (default 20,000)")
+    parser.add_argument(
+        "--types", type=int, default=1, help="ticket types; customers have bookings of all but the last (default 1)"
+    )
     parser.add_argument("--sqlite", action="store_true", help="measure SQLite, which logs no statements")
-    parser.add_argument("--profile", type=int, default=0, metavar="N", help="show the N functions that take most")
+    parser.add_argument("--profile", type=int, default=0, metavar="N", help="show the N most expensive functions")
     arguments = parser.parse_args()
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="boxoffice-bench-")))
@@ -76,13 +78,13 @@ def main() -> None:
 
 
 def _statements(database: mariadb.MariaDB, url: str, callers: int, ticket_types: int) -> list[str]:
-    """Those of the last whole batch."""
+    """Return the statements of the last complete batch with bookings."""
     log = database.directory / "general.log"
     mariadb.execute(url, f"SET GLOBAL general_log_file = '{log}'", "SET GLOBAL general_log = ON")
     use_cases.book(url, callers, callers * 4, processes={}, ticket_types=ticket_types)
     mariadb.execute(url, "SET GLOBAL general_log = OFF")
-    # Time, number of the connection, kind and text; a line without them goes on with the text before it. What is sent
-    # at once is one text.
+    # A line has a time, a connection number, a kind and a text; a line without a tab continues the previous text.
+    # Statements sent in one round trip are one text.
     texts: list[str] = []
     for line in log.read_text(errors="replace").splitlines():
         if "Query\t" in line:

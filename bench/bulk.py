@@ -1,7 +1,7 @@
-"""What one batch of 256 rows costs in the ways of `adapters/sql/bulk` and in SQLAlchemy's own: an aid, no figure.
+"""The cost of one batch of 256 rows with `adapters/sql/bulk` and with SQLAlchemy alone: an aid, not a benchmark.
 
-`python -m bench.bulk` prints, for MariaDB and SQLite, the median milliseconds to make and execute one statement, and
-the processor time of this process in it. Everything is rolled back.
+`python -m bench.bulk` prints, for MariaDB and SQLite, the median milliseconds to create and execute one statement, and
+the processor time of this process. Everything is rolled back.
 """
 
 import asyncio
@@ -51,11 +51,11 @@ _SELECT_IN: Final = through(
     "ix_bookings_live_of_customer",
 )
 Way = Callable[[AsyncConnection, Sequence[Booking]], Awaitable[int]]
-"""Does the work, and says how many rows came of it."""
+"""Execute the statement and return the number of rows."""
 
 
 def main() -> None:
-    """Measure."""
+    """Measure on both databases."""
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="boxoffice-bench-")))
         server = stack.enter_context(mariadb.MariaDB(mariadb.template(directory)))

@@ -1,4 +1,4 @@
-"""Processor time of processes, as the kernel counts it: less noisy than a clock on a machine that others share."""
+"""Processor time of processes from the kernel, which is less noisy than wall time on a shared machine."""
 
 import os
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ _SECONDS_OF_A_TICK: Final = 1 / os.sysconf("SC_CLK_TCK")
 
 
 def family(pid: int) -> list[int]:
-    """A process and all that descend from it, by now."""
+    """Return a process and its current descendants."""
     found = [pid]
     for each in found:
         for children in Path(f"/proc/{each}/task").glob("*/children"):
@@ -18,10 +18,10 @@ def family(pid: int) -> list[int]:
 
 
 def seconds(pids: Iterable[int]) -> float:
-    """Seconds of processor time that these have taken so far, in their own code and in the kernel for them."""
+    """Return the user and system time of these processes so far, in seconds."""
     ticks = 0
     for pid in pids:
-        # The name of the program, in brackets, may hold blanks.
+        # The name of the program, in brackets, may contain spaces.
         after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         ticks += int(after_name[11]) + int(after_name[12])
     return ticks * _SECONDS_OF_A_TICK

@@ -1,8 +1,8 @@
-"""What a booking costs where very many were made before it.
+"""The cost of a booking in an event with very many bookings.
 
-A thousand and a million bookings are put into events of their own with INSERT … SELECT: copies of one that a use case
-made, each with an id and a customer of its own, and the counters follow. Customers come in no order, as in life. All
-promises are verified over what came of it.
+INSERT … SELECT fills one event with a thousand bookings and one with a million: copies of a booking that a use case
+made, with their own ids and customers, in random order of customers, and with the counters updated. The promises are
+verified afterwards.
 """
 
 import statistics
@@ -26,12 +26,12 @@ FEW: Final = 1_000
 
 _CALLERS: Final = 256
 _BOOKINGS: Final = 1_000
-"""Measured by turns: the event with few has as many at the middle of them as it is told to have."""
+"""Bookings per turn. The event with few bookings has `FEW` of them in the middle of a turn."""
 _TURNS: Final = 15
 _AT_ONCE: Final = 50_000
-"""Copies of one INSERT."""
+"""Copies per INSERT."""
 
-# Ids that grow with time, as those of the service do; customers in any order.
+# Ids grow with time, as the service's do; customers are in random order.
 _COPIES: Final = """(
     SELECT seq, UNHEX(CONCAT(LPAD(HEX(seq), 12, '0'), '70008000', SUBSTR(MD5(CONCAT('{type}', seq)), 1, 12))) AS id,
         MD5(CONCAT('{type} customer', seq)) AS customer
@@ -49,8 +49,8 @@ class _Costs(Struct):
     microseconds: dict[str, list[float]] = {}
 
     def told(self) -> tuple[float, dict[str, float]]:
-        """Microseconds for one booking, and of the processor for each that had a part in it."""
-        # The kernel counts in steps of a hundredth of a second: only all turns together tell something.
+        """Return the microseconds per booking, and the processor time per booking, by process."""
+        # The kernel counts in hundredths of a second, so only the mean over all turns is precise enough.
         means = {name: statistics.fmean(each) for name, each in self.microseconds.items()}
         return statistics.median(self.seconds) / _BOOKINGS * 1e6, means
 
@@ -58,9 +58,9 @@ class _Costs(Struct):
 def costs(
     url: str, processes: Mapping[str, Sequence[int]]
 ) -> tuple[tuple[float, dict[str, float]], tuple[float, dict[str, float]]]:
-    """What a booking costs in an event with a million bookings, and in one with a thousand, by turns.
+    """Measure a booking in an event with a million bookings and in one with a thousand, in alternating turns.
 
-    Each in microseconds, and in those of the processor, of this process and of those named.
+    Return for each the microseconds per booking, and the processor time per booking in microseconds, by process.
     """
     many = _with_many(url)
 
@@ -71,7 +71,7 @@ def costs(
             for turn in range(_TURNS):
                 few = await _event(container, url, FEW - _BOOKINGS // 2)
                 both = [(many, with_many), (few, with_few)]
-                # Every other turn the other way round.
+                # In alternating order, so that neither event is always measured first.
                 for event, found in both if turn % 2 == 0 else both[::-1]:
                     customers = [uuid7() for _ in range(_BOOKINGS)]
                     seconds, microseconds = await rush(
@@ -91,7 +91,7 @@ def costs(
 
 @cache
 def _with_many(url: str) -> _Event:
-    """Filled once for all rounds."""
+    """Return the event with a million bookings, created once for all rounds."""
 
     async def run() -> _Event:
         container = make_container(Settings(database_url=url))
@@ -105,7 +105,7 @@ def _with_many(url: str) -> _Event:
 
 
 async def _event(container: Container, url: str, bookings: int) -> _Event:
-    """A new event with so many bookings, half of each of its two types: no type may have more than a million."""
+    """Create an event with `bookings` bookings, half of each of two types: a type has at most a million tickets."""
     event_id, ticket_type_ids = await new_event(container, ticket_types=2)
     for ticket_type_id in ticket_type_ids:
         await rush(container, event_id, ticket_type_id, 1, [uuid7()])
@@ -116,7 +116,7 @@ async def _event(container: Container, url: str, bookings: int) -> _Event:
 
 
 def _copy(url: str, event_id: UUID, ticket_type_id: UUID, first: int, last: int) -> None:
-    """Make copies of the first booking of a ticket type, and the facts of them."""
+    """Copy the first booking of a ticket type and its facts."""
     of_type = f"event_id = x'{event_id.hex}' AND ticket_type_id = x'{ticket_type_id.hex}'"
     first_booking = f"SELECT LOWER(HEX(id)), LOWER(HEX(customer_id)) FROM bookings WHERE {of_type} ORDER BY created_at"
     ((booking, customer),) = mariadb.execute(url, f"{first_booking}, id DESC LIMIT 1")

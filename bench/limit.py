@@ -1,9 +1,8 @@
-"""The database's own limit on one row, as a client in C meets it.
+"""The database's own limit on one row, measured with a client in C.
 
-32 connections of `mariadb-slap`, each with one booking after the other, as five statements and five round trips: BEGIN,
-SELECT … FOR UPDATE, INSERT, UPDATE, COMMIT. A service that gives each booking a transaction of such statements stays
-below, in whatever language it is written. (A procedure inside the server, with no client in the way, does twice as
-many; nobody's rules live there.)
+`mariadb-slap` makes bookings over 32 connections. Each booking is five statements and five round trips: BEGIN,
+SELECT … FOR UPDATE, INSERT, UPDATE, COMMIT. A service with such a transaction per booking stays below this limit in any
+language. A stored procedure would be faster, but it could not contain the rules.
 """
 
 import os
@@ -32,18 +31,18 @@ SCHEMA: Final = (
 _COUNTS: Final = "SELECT taken, (SELECT COUNT(*) FROM limit_bookings) FROM limit_events WHERE id = 1"
 
 _FIRST_TRY: Final = 40
-"""Bookings of each connection that show how many to ask for, so that the measurement takes about as long as told."""
+"""Bookings per connection in a first run, which estimates how many fit into the time given."""
 
 
 def per_second(url: str, seconds: float) -> float:
-    """Bookings a second over 32 connections, measured for about so many seconds. Raises: AssertionError."""
+    """Return the bookings per second, measured for about `seconds`. Raises: AssertionError."""
     expected = _FIRST_TRY * CONNECTIONS / _run(url, _FIRST_TRY)
     each = max(int(expected * seconds / CONNECTIONS), _FIRST_TRY)
     return each * CONNECTIONS / _run(url, each)
 
 
 def _run(url: str, each: int) -> float:
-    """The seconds in which every connection books so often."""
+    """Return the seconds in which every connection makes `each` bookings."""
     ((before, _),) = mariadb.execute(url, _COUNTS)
     booked = each * CONNECTIONS
     to = make_url(url)
@@ -57,5 +56,5 @@ def _run(url: str, each: int) -> float:
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     ((taken, rows),) = mariadb.execute(url, _COUNTS)
     assert taken == rows == int(str(before)) + booked, f"{taken} counted, {rows} rows, after {before} and {booked} more"
-    # engine, load, average, least and most seconds, connections, statements of each
+    # Columns: engine, load, average, minimum and maximum seconds, connections, statements per connection.
     return float(done.stdout.strip().split(",")[2])

@@ -1,11 +1,11 @@
-"""The load: HTTP requests from a process of its own, as many as fit through (closed loop) or at a rate (open loop).
+"""The load generator, in a process of its own: as fast as possible (closed loop) or at a fixed rate (open loop).
 
-In a closed loop every connection asks again as soon as it has its answer: that measures throughput. In an open loop
-requests are due at their times whatever the service does, and a latency counts from when the request was due, so that
-no waiting is hidden (Gil Tene, "How NOT to Measure Latency").
+In a closed loop every connection sends its next request when it has its response, which measures throughput. In an open
+loop requests are due at fixed times and latency counts from the due time, so that no waiting is hidden (Gil Tene, "How
+NOT to Measure Latency").
 
-It shares the machine with what it measures, so it must be cheap: all requests are bytes before the first one is sent,
-of an answer only its status and its length are read, and it says what it took of the processor itself.
+The generator shares the machine with the service, so it must be cheap: all requests are encoded before the first one is
+sent, only the status and length of a response are read, and its own processor time is reported.
 """
 
 import asyncio
@@ -25,57 +25,57 @@ from msgspec import Struct
 from . import cpu
 
 ITSELF: Final = "load"
-"""The name under which the processor time of the load stands beside that of the others."""
+"""The name of the generator's own processor time in the results."""
 
 _TICK: Final = 0.001
-"""Seconds between two looks at what is due, at least."""
+"""Minimum seconds between two checks for due requests."""
 
 _QUANTILES: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
 
 
 class Plan(Struct, kw_only=True):
-    """What to ask, of whom and how."""
+    """The requests to send."""
 
     port: int
     method: str
     path: str
     bodies: list[str] = []
-    """Request number n takes body number n; they go round."""
+    """Request number n has body number n, in rotation."""
     tokens: str | None = None
-    """A file with a token on each line. Each is used until it is answered otherwise than 503, the others first.
+    """A file with one token per line. Each is used once, and again after a 503, behind all others.
 
-    Whoever has no more of them stops early.
+    The run ends early when all tokens are used.
     """
     connections: int
     warm_up: float = 1.0
-    """Seconds that are not counted."""
+    """Seconds that are not measured."""
     seconds: float = 5.0
     rate: float | None = None
-    """Requests a second in an open loop; None: a closed loop."""
+    """Requests per second in an open loop; None: a closed loop."""
     processes: dict[str, list[int]] = {}
-    """Whose processor time is told, by names."""
+    """The processes whose processor time is measured, by name."""
 
 
 class Seen(Struct, kw_only=True):
-    """What came of it in the seconds that count."""
+    """The results of the measured seconds."""
 
     statuses: dict[int, int]
-    """Answers by their status."""
+    """Number of responses by status."""
     seconds: float
     asked: int
-    """Requests sent, those of the warm-up too."""
+    """Requests sent, including the warm-up."""
     milliseconds: dict[str, float]
-    """Latencies by their quantile, from when a request was due."""
+    """Latencies by quantile, from the time a request was due."""
     refused_milliseconds: dict[str, float]
-    """Of answers 503, from when the request was sent."""
+    """Latencies of 503 responses, from the time the request was sent."""
     without_retry_after: int
-    """Answers 503 that do not say when to try again."""
+    """Number of 503 responses without Retry-After."""
     microseconds: dict[str, float]
-    """Processor time for each answer, by the names of the plan's processes, and of the load itself."""
+    """Processor time per response, by the names of the plan's processes, and of the generator itself."""
 
     @property
     def per_second(self) -> float:
-        """Answers a second, 503 not among them."""
+        """Return responses per second, without 503."""
         return sum(count for status, count in self.statuses.items() if status != 503) / self.seconds
 
 
@@ -108,7 +108,7 @@ class _Connection(asyncio.Protocol):
 def _length(data: bytes, head: int) -> int:
     start = data.find(b"content-length:", 0, head)
     if start < 0:
-        # Names of headers are alike in any case; this server has its own.
+        # Header names are case-insensitive.
         start = data.lower().find(b"content-length:", 0, head)
     return 0 if start < 0 else int(data[start + 15 : data.find(b"\r", start)])
 
@@ -116,7 +116,7 @@ def _length(data: bytes, head: int) -> int:
 class _Load:
     def __init__(self, plan: Plan, requests: Sequence[bytes]) -> None:
         self._plan = plan
-        # Once round where each has a token of its own, else round and round.
+        # Each token is used once; requests without tokens repeat.
         self._requests = iter(requests) if plan.tokens else cycle(requests)
         self._again: deque[bytes] = deque()
         self._is_counting = False
@@ -177,7 +177,7 @@ class _Load:
                 self._ask(connection, now)
                 return
         else:
-            # Those too that are answered after the end: they were due before it.
+            # Including requests that are answered after the end but were due before it.
             if self._from and connection.due >= self._from:
                 self._latencies.append(now - connection.due)
             if self._overdue and not self._is_over:
@@ -192,7 +192,7 @@ class _Load:
             self._ended.set_exception(error or ConnectionError("the service closed a connection"))
 
     def _tick(self, number: int) -> None:
-        """Ask for all that is due by now."""
+        """Send all requests that are due."""
         assert self._plan.rate is not None
         now = perf_counter()
         until = self._begun + self._plan.warm_up + self._plan.seconds
@@ -235,7 +235,7 @@ class _Load:
         self._is_counting, self._is_over = False, True
         self._until = perf_counter()
         self._taken = {name: after - self._before.get(name, 0.0) for name, after in self._processor().items()}
-        # What was due and never asked for counts as late as it is by now.
+        # Requests that were due but never sent count with their delay so far.
         self._latencies.extend(self._until - due for due in self._overdue if self._from and due >= self._from)
         self._overdue.clear()
         if self._under_way == 0 and not self._ended.done():
@@ -243,7 +243,7 @@ class _Load:
 
     def _seen(self) -> Seen:
         if not self._counts:
-            raise RuntimeError("nothing was answered in the time that counts: too few customers, or too slow a service")
+            raise RuntimeError("no responses in the measured time: too few customers, or the service is too slow")
         answers = sum(self._counts.values())
         return Seen(
             statuses={int(status): count for status, count in self._counts.items()},
@@ -280,16 +280,16 @@ def _made(plan: Plan) -> list[bytes]:
 
 
 async def run(plan: Plan) -> Seen:
-    """Do as planned. Raises: OSError, TimeoutError, RuntimeError where nothing was answered in the time that counts."""
+    """Run a plan. Raises: OSError, TimeoutError, RuntimeError without responses in the measured time."""
     load = _Load(plan, _made(plan))
     async with asyncio.timeout(plan.warm_up + plan.seconds + 60):
         return await load.run()
 
 
 def main() -> None:
-    """Read a plan from the file that is named, write what was seen to standard output."""
+    """Read a plan from the named file and write the results to standard output."""
     plan = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Plan)
-    gc.disable()  # What a run keeps is freed by its end, and no pause of ours is to pass for one of the service.
+    gc.disable()  # A pause of the generator would count as latency of the service.
     sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(run(plan))))
 
 

@@ -1,4 +1,4 @@
-"""A picture of ratios beside what is wanted of them, in SVG: bars on a logarithmic scale."""
+"""An SVG chart of ratios and their targets: bars on a logarithmic scale."""
 
 from collections.abc import Sequence
 from html import escape
@@ -15,7 +15,7 @@ _GOOD, _BAD, _INK, _PALE = "#2a7f62", "#b3423a", "#222", "#999"
 
 
 class Bar(Struct, frozen=True):
-    """A ratio, what it must reach and what is aimed at; where that is the smaller one, less is better."""
+    """A ratio, its bound and its aim. If the aim is less than the bound, a lower ratio is better."""
 
     name: str
     ratio: float
@@ -24,24 +24,24 @@ class Bar(Struct, frozen=True):
 
     @property
     def is_good(self) -> bool:
-        """Whether it is as it must be."""
+        """Return whether the ratio is within its bound."""
         return self.ratio <= self.bound if self.aim < self.bound else self.ratio >= self.bound
 
     @property
     def of_bound(self) -> float:
-        """How many times what is wanted; less than 1: not reached. As far as the aim where there was nothing at all."""
+        """Return the ratio as a multiple of its bound: less than 1 misses it. A ratio of 0 counts as the aim."""
         if not self.ratio:
             return self.aim_of_bound
         return self.bound / self.ratio if self.aim < self.bound else self.ratio / self.bound
 
     @property
     def aim_of_bound(self) -> float:
-        """The aim on the same scale."""
+        """Return the aim as a multiple of the bound."""
         return self.bound / self.aim if self.aim < self.bound else self.aim / self.bound
 
 
 def draw(bars: Sequence[Bar]) -> str:
-    """The picture: each bar from nothing to its ratio over what is wanted, a line at 1, a mark at the aim."""
+    """Return the chart: each bar ends at its multiple of the bound, with a line at 1 and a mark at the aim."""
     least = min(0.5, *(each.of_bound for each in bars)) * 0.9
     most = max(2.0, *(max(each.of_bound, each.aim_of_bound) for each in bars)) * 1.3
 

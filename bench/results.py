@@ -1,4 +1,4 @@
-"""What came of the rows: a table, a picture, and files that say on what machine and with what versions."""
+"""The results as a table, a chart and files, with the machine and the versions measured."""
 
 import platform
 import statistics
@@ -24,7 +24,7 @@ _VERSIONS: Final = ("boxoffice", "litestar", "granian", "uvicorn", "uvloop", "sq
 
 
 def line(row: Row, figures: Sequence[Figure]) -> str:
-    """A row of the table: medians over the rounds."""
+    """Return a row of the table, with medians over the rounds."""
     ratios = sorted(figure.ratio(row.better) for figure in figures)
     sign = "≤" if row.better is Better.ALIKE else "≥"
     ours, baseline = [each.ours for each in figures], [each.baseline for each in figures]
@@ -42,12 +42,12 @@ def line(row: Row, figures: Sequence[Figure]) -> str:
 
 
 def table(rows: Sequence[Row], found: Mapping[str, Sequence[Figure]]) -> str:
-    """All rows."""
+    """Return the table of all rows."""
     return "\n".join([HEAD, *(line(row, found[row.name]) for row in rows)])
 
 
 def is_good(row: Row, figures: Sequence[Figure]) -> bool:
-    """Whether the median of the ratios keeps within what is wanted."""
+    """Return whether the median ratio is within the row's bound."""
     if row.bound is None:
         return True
     ratio = statistics.median(figure.ratio(row.better) for figure in figures)
@@ -57,7 +57,7 @@ def is_good(row: Row, figures: Sequence[Figure]) -> bool:
 def keep(
     rows: Sequence[Row], found: Mapping[str, Sequence[Figure]], directory: Path, now: datetime, *, seconds: float
 ) -> None:
-    """Write the table, the figures of every round and the picture, named after the day."""
+    """Write the table, the figures of every round and the chart, named after the date."""
     machine = {
         "when": now.isoformat(timespec="seconds"),
         "took": f"{seconds / 60:.0f} minutes",

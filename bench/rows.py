@@ -1,4 +1,4 @@
-"""What is measured: each row a figure of ours beside its baseline, in the same round."""
+"""The rows of the benchmark: each is a figure of Boxoffice and its baseline, measured in the same round."""
 
 import asyncio
 import statistics
@@ -18,31 +18,31 @@ Value = TypeVar("Value")
 
 SECONDS: Final = 5.0
 USUAL_CONNECTIONS: Final = (16, 32, 64)
-"""What the usual way is tried with; its best counts."""
+"""The numbers of connections to try the usual way with; the best result counts."""
 
 MANY_EVENTS: Final = 1_000
 
 HELD_SECONDS: Final = 4.0
-"""For customers who hold bookings already: they are fewer."""
+"""Shorter, because there are fewer customers who already have bookings."""
 
 REFUSED_MILLISECONDS: Final = 100.0
 REFUSED_BOOKINGS: Final = 3
-"""A 503 comes within this, or within so many times the median of a booking at its best, whichever is more."""
+"""The bound for a 503: this time, or this multiple of the median of a booking without overload, whichever is more."""
 
 OVERLOAD: Final = 5
 OVERLOAD_CONNECTIONS: Final = OVERLOAD * 256
-"""Of which each asks again as soon as it has its answer, for there is always more due than fits through."""
+"""Each connection sends its next request at once, because more requests are always due than are served."""
 
 
 class Measured(Struct, frozen=True):
-    """A figure, and the processor time of those who had a part in it, in microseconds for each request."""
+    """A figure, and the processor time per request in microseconds, by process."""
 
     value: float
     microseconds: dict[str, float] = {}
 
 
 class Better(Enum):
-    """Which ratio a row tells, and which is better."""
+    """The ratio of a row, and whether a higher one is better."""
 
     MORE = "ours / baseline, the more the better"
     FASTER = "baseline / ours, the more the better"
@@ -50,64 +50,64 @@ class Better(Enum):
 
 
 class Figure(Struct, frozen=True):
-    """Ours beside the baseline."""
+    """A figure of Boxoffice and its baseline."""
 
     ours: Measured
     baseline: Measured
 
     def ratio(self, better: Better) -> float:
-        """As a row tells it."""
+        """Return the ratio that a row shows."""
         ours, baseline = self.ours.value, self.baseline.value
         return baseline / ours if better is Better.FASTER else ours / baseline
 
 
 class Row(Struct, frozen=True):
-    """One line of the table."""
+    """One row of the table."""
 
     name: str
     bound: float | None
-    """What the ratio must reach, or may reach where less is better; None: it is told, and held to nothing."""
+    """The minimum ratio, or the maximum where less is better; None: no target."""
     aim: float | None
     unit: str
     ours: Callable[["Round"], Measured]
     baseline: Callable[["Round"], Measured]
     better: Better = Better.MORE
     needs_peer: bool = False
-    """Whether it is told only where the usual way in Node can be run."""
+    """Whether the row needs the usual way in Node."""
 
 
 class Overload(Struct, frozen=True):
-    """What comes of too many requests."""
+    """The results of the overload."""
 
     booked: Measured
-    """Bookings a second."""
+    """Bookings per second."""
     refused: Measured
-    """Milliseconds to a 503, of 99 in 100."""
+    """The p99 of the time to a 503, in milliseconds."""
     alive: Measured
-    """Milliseconds to an answer of `/health/live` on a connection of its own, of nine in ten; all of them came."""
+    """The p90 of the time to a response of `/health/live` on a new connection, in milliseconds."""
 
 
 class Round:
-    """One round of all rows; what several rows need is measured once."""
+    """One round of all rows. A figure that several rows share is measured once."""
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self._known: dict[str, object] = {}
 
     def once(self, name: str, measure: Callable[[], Value]) -> Value:
-        """What is measured under this name."""
+        """Return the measurement of this name, made at the first call."""
         if name not in self._known:
             self._known[name] = measure()
         return cast("Value", self._known[name])
 
     def limit(self) -> Measured:
-        """The database's own limit, a second."""
+        """Measure the database's own limit, in bookings per second."""
         return Measured(self.once("limit", lambda: limit.per_second(self.stage.usual.url, SECONDS)))
 
     def book(
         self, house: House, connections: int, *, tickets: int = PLENTY, events: int = 1, rate: float | None = None
     ) -> Seen:
-        """Every customer books one ticket, one customer after the other, of new events in turn."""
+        """Book one ticket per customer, of new events in rotation."""
 
         def measure() -> Seen:
             async def make() -> list[str]:
@@ -122,33 +122,33 @@ class Round:
         return self.once(f"{house.server.port} {connections} {tickets} {events} {rate}", measure)
 
     def ours(self, connections: int, *, tickets: int = PLENTY, events: int = 1) -> Measured:
-        """Bookings a second."""
+        """Measure Boxoffice, in bookings per second."""
         return _throughput(self.book(self.stage.ours, connections, tickets=tickets, events=events))
 
     def usual(self, connections: int, *, tickets: int = PLENTY, events: int = 1) -> Measured:
-        """Bookings a second, the usual way."""
+        """Measure the usual way, in bookings per second."""
         return _throughput(self.book(self.stage.usual, connections, tickets=tickets, events=events))
 
     def usual_at_its_best(self) -> Measured:
-        """With the number of connections that suits it."""
+        """Measure the usual way with its best number of connections."""
         return max((self.usual(connections) for connections in USUAL_CONNECTIONS), key=lambda each: each.value)
 
     @property
     def peer(self) -> House:
-        """The usual way in Node. Raises: RuntimeError where it cannot be run."""
+        """Return the usual way in Node. Raises: RuntimeError if it is not installed."""
         if self.stage.peer is None:
             raise RuntimeError("Node or the packages of bench/peer are missing: run npm ci there")
         return self.stage.peer
 
     def peer_at_its_best(self) -> Measured:
-        """With the number of connections that suits it."""
+        """Measure the usual way in Node with its best number of connections."""
         return max(
             (_throughput(self.book(self.peer, connections)) for connections in USUAL_CONNECTIONS),
             key=lambda each: each.value,
         )
 
     def beside_others(self, house: House, *, tickets: int = PLENTY) -> Measured:
-        """Bookings a second of customers who hold bookings of the event's other ticket types."""
+        """Measure bookings per second of customers who have bookings of the event's other ticket types."""
 
         def measure() -> Seen:
             held = house.event_of_holders(tickets)
@@ -163,16 +163,16 @@ class Round:
         return _throughput(self.once(f"{house.server.port} beside others {tickets}", measure))
 
     def longest_refusal(self) -> Measured:
-        """The milliseconds within which a 503 is due under overload."""
+        """Return the bound for a 503 under overload, in milliseconds."""
         at_its_best = self.book(self.stage.ours, 256).milliseconds["p50"]
         return Measured(max(REFUSED_MILLISECONDS, REFUSED_BOOKINGS * at_its_best))
 
     def tail(self, house: House, share: float) -> Measured:
-        """The p99 of an open loop at a share of the rate at which the usual way keeps 64 connections busy."""
+        """Measure the p99 of an open loop at a share of the usual way's throughput with 64 connections."""
         return _latency(self.book(house, 64, rate=share * self.usual(64).value), "p99")
 
     def status(self, house: House) -> Measured:
-        """Looks at an event a second."""
+        """Measure status requests per second."""
         is_usual = self.stage.is_usual(house)
         event_id = self.stage.usual_event() if is_usual else asyncio.run(house.event())
         plan = Plan(port=house.server.port, method="GET", path=f"/status/{event_id}", connections=64, seconds=SECONDS)
@@ -181,12 +181,12 @@ class Round:
         return _throughput(seen)
 
     def without_http(self, url: str, bookings: int, *, ticket_types: int = 1) -> Measured:
-        """Bookings a second without HTTP, of 256 callers, whose customers hold bookings of all other ticket types."""
+        """Measure bookings per second of 256 callers without HTTP; customers have bookings of all other types."""
         database = {} if url.startswith("memory") else {"database": [self.stage.database.pid]}
         return Measured(*use_cases.book(url, 256, bookings, processes=database, ticket_types=ticket_types))
 
     def overload(self) -> "Overload":
-        """Five times what the service can do at its best, over five times as many connections."""
+        """Send five times the service's best throughput over five times as many connections."""
 
         def measure() -> Overload:
             house = self.stage.ours
@@ -194,7 +194,7 @@ class Round:
             plan = _booking(house, [str(event_id)], OVERLOAD_CONNECTIONS, OVERLOAD * self.ours(256).value)
             seen, looks = self.stage.load_and_look(plan, house)
             assert set(seen.statuses) <= {201, 503}, seen.statuses
-            assert seen.without_retry_after == 0, "every 503 says when to try again"
+            assert seen.without_retry_after == 0, "a 503 without Retry-After"
             return Overload(
                 Measured(seen.per_second, seen.microseconds),
                 Measured(seen.refused_milliseconds["p99"]),
@@ -204,7 +204,7 @@ class Round:
         return self.once("overload", measure)
 
     def beside_a_million(self) -> tuple[Measured, Measured]:
-        """Microseconds for one booking where a million were made before it, and where a thousand were."""
+        """Measure the microseconds per booking after a million bookings of the event, and after a thousand."""
         processes = {"database": [self.stage.database.pid]}
         with_many, with_few = self.once("large", lambda: large.costs(self.stage.large_url, processes))
         return Measured(*with_many), Measured(*with_few)
@@ -442,4 +442,4 @@ ROWS: Final = (
         Better.ALIKE,
     ),
 )
-"""The targets."""
+"""All rows with their targets."""

@@ -1,4 +1,4 @@
-"""A database, the services on it, customers who are signed in, and events for them."""
+"""The environment of a run: databases, services, signed-in customers and events."""
 
 import asyncio
 import http.client
@@ -37,21 +37,21 @@ USUAL: Final = (
     *("--no-access-log", "--log-level", "warning", "--app-dir", str(ROOT)),
 )
 PEER: Final = Path(__file__).parent / "peer"
-"""The usual way in Node; `make bench` installs what it needs."""
+"""The usual way in Node; `make bench` installs its packages."""
 
 SETTINGS: Final = ("SET GLOBAL innodb_buffer_pool_size = 1 << 30", "SET GLOBAL innodb_log_file_size = 256 << 20")
-"""What a server of some size has; as small as the tests have it, a large event would be a test of the disk."""
+"""Sizes of a production server; with those of the tests, a large event would measure the disk."""
 
 
 HOLDERS: Final = 30_000
-"""The most customers who book beside bookings that they hold already: each of these has to be made first."""
+"""Maximum customers who book beside earlier bookings, all of which have to be made first."""
 
 TYPES: Final = 8
-"""Ticket types of an event in which customers hold bookings of all the others."""
+"""Ticket types of an event whose customers have bookings of all types but one."""
 
 
 class Held(Struct, frozen=True):
-    """An event, its ticket type to be booked, and the tokens of customers who hold bookings of its other types."""
+    """An event, the ticket type to book, and the tokens of customers who have bookings of its other types."""
 
     event_id: UUID
     ticket_type_id: UUID
@@ -59,21 +59,21 @@ class Held(Struct, frozen=True):
 
 
 class House(Struct, frozen=True):
-    """One service with what belongs to it: its database and the customers who are signed in."""
+    """One service with its database and its signed-in customers."""
 
     server: Server
     url: str
     people: list[Person]
     tokens: Path
     organizers: Iterator[Person]
-    """The same people, without end: nobody may have more than 200 events at once."""
+    """The same people in rotation: an organizer may have at most 200 events at once."""
 
     async def event(self, tickets: int = use_cases.PLENTY) -> UUID:
-        """A new event of ours."""
+        """Create an event."""
         return await initialize(self.server.port, next(self.organizers), tickets)
 
     def event_of_holders(self, tickets: int) -> Held:
-        """Make an event of several ticket types with so many tickets of the last, and bookings of all the others."""
+        """Create an event of several ticket types with `tickets` of the last, and bookings of all other types."""
         people = self.people[:HOLDERS]
         event_id, ticket_type_id = use_cases.hold_others(self.url, [each.id for each in people], TYPES, tickets)
         tokens = self.tokens.with_name(f"{self.tokens.name}, holders")
@@ -82,15 +82,15 @@ class House(Struct, frozen=True):
 
 
 def has_peer() -> bool:
-    """Whether the usual way in Node can be run."""
+    """Return whether the usual way in Node is installed."""
     return shutil.which("node") is not None and (PEER / "node_modules").is_dir()
 
 
 class Stage(Struct, frozen=True):
-    """What a run needs: the services, their databases empty but for the customers.
+    """The services of a run, with databases that contain only customers.
 
-    All but those on SQLite share one database. `in_two` and `in_four` are so many processes of the service, `logging`
-    and `logging_on_sqlite` write a log file beside the console. `peer` is None where Node or its packages are missing.
+    All services except those on SQLite share one database. `in_two` and `in_four` run two and four processes, `logging`
+    and `logging_on_sqlite` also write a log file. `peer` is None if Node or its packages are missing.
     """
 
     ours: House
@@ -104,14 +104,14 @@ class Stage(Struct, frozen=True):
     database: mariadb.MariaDB
     directory: Path
     large_url: str
-    """A database of its own for an event with very many bookings."""
+    """A separate database for an event with very many bookings."""
 
     def is_usual(self, house: House) -> bool:
-        """Whether this is the usual way, in Python or in Node, with its own tables."""
+        """Return whether this service is a baseline, in Python or in Node, with its own tables."""
         return house is self.usual or house is self.peer
 
     def usual_event(self, tickets: int = use_cases.PLENTY) -> UUID:
-        """A new event for the usual way."""
+        """Create an event for the baselines."""
         event_id = uuid7()
         row = f"x'{event_id.hex}', 'An evening', {tickets}, 0, 0"
         mariadb.execute(self.usual.url, f"INSERT INTO usual_events VALUES ({row})")
@@ -130,9 +130,9 @@ class Stage(Struct, frozen=True):
         return msgspec.json.decode(found.stdout, type=Seen)
 
     def load_and_look(self, plan: Plan, house: House) -> tuple[Seen, list[float]]:
-        """The same, and the seconds after which `/health/live` answered meanwhile, ten times a second.
+        """Run a plan and measure the latency of `/health/live` in seconds, ten times a second, during the run.
 
-        Raises: AssertionError, OSError where it did not.
+        Raises: AssertionError, OSError if a health check fails.
         """
         is_over = threading.Event()
         with ThreadPoolExecutor(max_workers=1) as thread:
@@ -144,7 +144,7 @@ class Stage(Struct, frozen=True):
             return seen, looking.result()
 
     def verify(self) -> None:
-        """Every promise over both databases of the services. Raises: AssertionError when one is broken."""
+        """Verify all promises over both databases. Raises: AssertionError when one is broken."""
         for house in (self.ours, self.on_sqlite):
             verify(house.url)
 
@@ -162,7 +162,7 @@ def _look(port: int, is_over: threading.Event) -> list[float]:
 
 
 def verify(url: str) -> None:
-    """Every promise over a whole database. Raises: AssertionError when one is broken."""
+    """Verify all promises over a database. Raises: AssertionError when one is broken."""
 
     async def run() -> None:
         container = make_container(Settings(database_url=url))
@@ -176,17 +176,17 @@ def verify(url: str) -> None:
 
 
 def allow_connections(number: int) -> None:
-    """Let this process and all that it starts open so many connections. Raises: SystemExit where the system forbids."""
+    """Raise the limit of open files for this process and its children. Raises: SystemExit if the system forbids it."""
     needed = number + 1_000
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most != resource.RLIM_INFINITY and most < needed:
-        raise SystemExit(f"A process must be allowed {needed:,} open files: raise the limit (ulimit -Hn) of {most:,}")
+        raise SystemExit(f"The benchmark needs {needed:,} open files: raise the limit (ulimit -Hn) of {most:,}")
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, most))
 
 
 @contextmanager
 def stage(customers: int) -> Iterator[Stage]:
-    """A stage with so many customers; everything is gone afterwards."""
+    """Set up the environment with this many customers, and remove it afterwards."""
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="boxoffice-bench-")))
         database = stack.enter_context(mariadb.MariaDB(mariadb.template(directory)))
@@ -198,7 +198,7 @@ def stage(customers: int) -> Iterator[Stage]:
         mariadb.execute(url, *usual.SCHEMA, *limit.SCHEMA)
 
         def house(url: str, people: list[Person], name: str, *command: str, **settings: str) -> House:
-            # Logs go where production's go: to a file, a line for each request.
+            # With the request log, as in production.
             (server,) = stack.enter_context(servers(url, directory, 1, name=name, command=command, settings=settings))
             tokens = directory / f"tokens of {name}"
             tokens.write_text("\n".join(person.token for person in people))

@@ -1,4 +1,4 @@
-"""The use cases without HTTP, as a program that embeds them calls them."""
+"""The use cases without HTTP, called as a program that embeds them does."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ from boxoffice.entrypoints.settings import Settings
 from . import cpu
 
 PLENTY: Final = 1_000_000
-"""Tickets: nobody waits."""
+"""Enough tickets that no booking joins the waiting list."""
 
 NOBODY: Final[Mapping[str, Sequence[int]]] = {}
 
@@ -38,11 +38,10 @@ def book(
     ticket_types: int = 1,
     profile: Profile | None = None,
 ) -> tuple[float, dict[str, float]]:
-    """Return bookings a second of a new event, and the processor time of each in microseconds, of this process and of
-    those named.
+    """Return the bookings per second of a new event, and the processor time per booking in microseconds, by process.
 
-    Each of so many callers books as soon as it has its answer. With several ticket types the last one is measured, and
-    its customers hold a booking of each of the others.
+    Each caller books again as soon as it has its result. With several ticket types the last one is measured, and its
+    customers have a booking of each other type.
     """
 
     async def run() -> tuple[float, dict[str, float]]:
@@ -55,7 +54,7 @@ def book(
                     container, event_id, measured, callers, customers, processes=processes
                 )
             if url.startswith("memory"):
-                # Whatever lies in a database is verified after the round.
+                # Databases are verified after the round.
                 verdict = await container.verify_promises()()
                 assert verdict.breaches == [], verdict.breaches[:3]
             return bookings / seconds, microseconds
@@ -67,7 +66,7 @@ def book(
 
 
 def hold_others(url: str, customers: Sequence[UUID], ticket_types: int, tickets: int) -> tuple[UUID, UUID]:
-    """Return a new event and the last of its ticket types; each customer holds a booking of each other type."""
+    """Return a new event and the last of its ticket types. Each customer has a booking of each other type."""
 
     async def run() -> tuple[UUID, UUID]:
         container = make_container(Settings(database_url=url))
@@ -90,7 +89,7 @@ async def _beside_others(
 
 
 async def new_event(container: Container, *, ticket_types: int = 1, of_last: int = PLENTY) -> tuple[UUID, list[UUID]]:
-    """An event with plenty of tickets of so many types, and so many of the last."""
+    """Create an event with `PLENTY` tickets of each type, except `of_last` of the last."""
     new = container.ids().new
     ids = [new() for _ in range(ticket_types)]
     state = await container.initialize_event()(
@@ -117,9 +116,7 @@ async def rush(
     *,
     processes: Mapping[str, Sequence[int]] = NOBODY,
 ) -> tuple[float, dict[str, float]]:
-    """Return the seconds in which so many callers book for each customer, and the processor time of a booking in
-    microseconds.
-    """
+    """Book once per customer. Return the seconds, and the processor time per booking in microseconds, by process."""
     book_ticket = container.book_ticket()
     commands = iter(
         [

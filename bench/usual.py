@@ -1,9 +1,9 @@
-"""The usual way to book, as a baseline: Litestar, SQLAlchemy, one transaction for each request.
+"""The baseline: the usual way to book with Litestar and SQLAlchemy, in one transaction per request.
 
-It is what a careful team writes: the event's row locked first, the rule checked, the booking inserted, the counter
-moved, COMMIT. It is spared what Boxoffice does besides: no facts, no waiting list's places, no log of requests, no
-account looked up (the token's signature is trusted for its 15 minutes), no idempotency keys, no ETags. Statements are
-built once, rows are plain tuples, the pool is as large as it gained anything and asks the database nothing of its own.
+It is what a careful team writes: lock the event's row, check the rule, insert the booking, update the counter, COMMIT.
+It leaves out what Boxoffice does besides: facts, places on the waiting list, the request log, the account lookup (the
+token's signature is trusted for its 15 minutes), idempotency keys and ETags. Statements are built once, rows are plain
+tuples, and the pool is as large as helps and sends no statements of its own.
 """
 
 import os
@@ -44,14 +44,14 @@ _ATTEMPTS = 5
 
 
 class Ask(Struct, rename="camel"):
-    """The body of a booking."""
+    """The request body of a booking."""
 
     event_id: UUID
     quantity: int = 1
 
 
 class Booked(Struct, rename="camel"):
-    """The answer to a booking."""
+    """The response to a booking."""
 
     id: UUID
     event_id: UUID
@@ -61,7 +61,7 @@ class Booked(Struct, rename="camel"):
 
 
 class Status(Struct, rename="camel"):
-    """The answer to a look at an event."""
+    """The response to a status request."""
 
     event_id: UUID
     name: str
@@ -87,7 +87,7 @@ def _customer(request: Request[Any, Any, Any]) -> UUID:
 
 @cache
 def _engine(isolation_level: IsolationLevel = "REPEATABLE READ") -> AsyncEngine:
-    # What a transaction has left to undo is undone where it ends: the pool need not ask for it once more.
+    # Without a reset by the pool: SQLAlchemy rolls an open transaction back when its connection is closed.
     return create_async_engine(
         os.environ["BOXOFFICE_DATABASE_URL"],
         pool_size=32,
@@ -120,7 +120,7 @@ async def _transaction(connection: AsyncConnection, asked: Ask, customer_id: UUI
 
 @post("/book", status_code=201)
 async def book(data: JSONBody[Ask], request: Request[Any, Any, Any]) -> Response[bytes]:
-    """Book, or wait."""
+    """Book, or join the waiting list."""
     customer_id = _customer(request)
     for attempt in range(1, _ATTEMPTS + 1):
         try:
@@ -138,7 +138,7 @@ async def book(data: JSONBody[Ask], request: Request[Any, Any, Any]) -> Response
 
 @get("/status/{event_id:uuid}")
 async def status(event_id: FromPath[UUID]) -> Response[bytes]:
-    """How many tickets are left: one query for each request, and no transaction around it."""
+    """Return how many tickets are left, with one query per request and no transaction."""
     async with _engine("AUTOCOMMIT").connect() as connection:
         found = (await connection.execute(_READ, {"id": event_id.bytes})).one_or_none()
     if found is None:
@@ -151,7 +151,7 @@ async def status(event_id: FromPath[UUID]) -> Response[bytes]:
 
 @get("/health/ready")
 async def ready() -> str:
-    """Whether it serves."""
+    """Return a constant: the server is ready when it answers."""
     return "ready"
 
 

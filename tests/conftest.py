@@ -1,4 +1,4 @@
-"""What every suite may ask for: MariaDB, and each kind of storage, by the name of a fixture."""
+"""Fixtures of all suites: MariaDB servers and databases, and each kind of storage."""
 
 import logging
 import os
@@ -30,11 +30,11 @@ MYSQL_FIXTURES: Final = frozenset(
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long", action="store_true", help="try as often as `make torture` does, not as `make test`")
+    parser.addoption("--long", action="store_true", help="repeat as often as `make torture` does, not as `make test`")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a server, so that `-m 'not mysql'` is true to its word."""
+    """Mark tests whose fixtures need a server, so that `-m 'not mysql'` deselects all of them."""
     for item in items:
         if MYSQL_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.mysql)
@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def no_secret_is_logged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Neither by what runs here nor by any process of the service that a test starts: looked at when all is over."""
+    """Fail the run if this process, or a process of the service that a test starts, has logged a secret."""
     watch = Watch()
     watch.begin()
     yield
@@ -53,7 +53,7 @@ def no_secret_is_logged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
 
 @pytest.fixture(autouse=True)
 def logs_as_they_were() -> Iterator[None]:
-    """A command that runs in this process sets up its logs, which are not the next test's."""
+    """Restore the log handlers, because commands that run in this process replace them."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     yield
@@ -63,17 +63,17 @@ def logs_as_they_were() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def times(pytestconfig: pytest.Config) -> Callable[[int, int], int]:
-    """How often to try: the first number in `make test`, the second in `make torture`."""
+    """Return the number of repetitions: the first number in `make test`, the second in `make torture`."""
     is_long: bool = pytestconfig.getoption("--long")
     return lambda short, full: full if is_long else short
 
 
 @pytest.fixture(scope="session")
 def mariadb_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An initialised data directory, one for all workers of the run."""
+    """Return an initialised data directory, shared by all workers of the run."""
     if os.environ.get(mariadb.URL_VARIABLE) and not mariadb.is_installed():
         pytest.skip(
-            f"needs a server of its own; the one of {mariadb.URL_VARIABLE} is not ours to kill, and no mariadbd here"
+            f"needs a server to kill; the one of {mariadb.URL_VARIABLE} must not be killed, and mariadbd is missing"
         )
     directory = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
@@ -86,14 +86,14 @@ def mariadb_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def mariadb_server(mariadb_template: Path) -> Iterator[mariadb.MariaDB]:
-    """This worker's server. Do not kill or pause it: others' databases are on it. `own_mariadb` is for that."""
+    """Start this worker's server. All tests share it, so use `own_mariadb` to kill or pause a server."""
     with mariadb.MariaDB(mariadb_template) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def mysql_admin_url(request: pytest.FixtureRequest) -> str:
-    """A server on which databases may be made: the one that BOXOFFICE_TEST_MYSQL_URL names, or this worker's own."""
+    """Return the URL of a server for new databases: of BOXOFFICE_TEST_MYSQL_URL, or of this worker's server."""
     named = os.environ.get(mariadb.URL_VARIABLE)
     if named:
         return named
@@ -103,13 +103,14 @@ def mysql_admin_url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def mysql_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The URL of a new, empty database, dropped after the test.
+    """Return the URL of a new, empty database, dropped after the test.
 
-    Asked for by `request.getfixturevalue`, it needs the mark said: `pytest.param("mysql", marks=pytest.mark.mysql)`.
+    Tests that request it by `getfixturevalue` need the mark: `pytest.param("mysql", marks=pytest.mark.mysql)`.
     """
     if request.node.get_closest_marker("mysql") is None:
         pytest.fail(
-            "mark what asks for mysql_url by getfixturevalue: pytest.param(…, marks=pytest.mark.mysql)", pytrace=False
+            "tests that request mysql_url by getfixturevalue need pytest.param(…, marks=pytest.mark.mysql)",
+            pytrace=False,
         )
     with mariadb.fresh_database(request.getfixturevalue("mysql_admin_url")) as url:
         yield url
@@ -117,21 +118,21 @@ def mysql_url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def own_mariadb(request: pytest.FixtureRequest) -> Iterator[mariadb.MariaDB]:
-    """A server of the test's own, to kill, pause and restart."""
+    """Start a server for this test alone, to kill, pause and restart."""
     with mariadb.MariaDB(request.getfixturevalue("mariadb_template")) as server:
         yield server
 
 
 @pytest.fixture
 def own_mysql_url(own_mariadb: mariadb.MariaDB) -> str:
-    """The URL of an empty database on `own_mariadb`; it goes with the server."""
+    """Return the URL of an empty database on `own_mariadb`, removed with the server."""
     mariadb.execute(own_mariadb.admin_url, "CREATE DATABASE boxoffice CHARACTER SET utf8mb4")
     return f"{own_mariadb.admin_url}/boxoffice"
 
 
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated file to copy."""
+    """Return a migrated SQLite file to copy."""
     path = tmp_path_factory.mktemp("sqlite") / "template.db"
     migrated(f"sqlite+aiosqlite:///{path}")
     return path
@@ -139,7 +140,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def migrated_mysql_url(mysql_admin_url: str) -> Iterator[str]:
-    """A migrated database, one for all tests of a worker; `databases.emptied` empties it."""
+    """Return the URL of a migrated database that all tests of a worker share; `databases.emptied` empties it."""
     with mariadb.fresh_database(mysql_admin_url) as url:
         migrated(url)
         yield url
@@ -147,7 +148,7 @@ def migrated_mysql_url(mysql_admin_url: str) -> Iterator[str]:
 
 @pytest.fixture(params=["memory", "sqlite", pytest.param("mariadb", marks=pytest.mark.mysql)])
 async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Storage]:
-    """An empty storage, one kind after the other; which one it is the tests do not know."""
+    """Return an empty storage of each kind. Tests must not depend on the kind."""
     storage: Storage
     match request.param:
         case "memory":

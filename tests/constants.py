@@ -1,4 +1,4 @@
-"""Values that tests of several folders need to be the same."""
+"""Values that several folders of tests share."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Databases with their schema, ready for a test."""
+"""Migrated and emptied databases for tests."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -10,13 +10,13 @@ from tests import mariadb
 
 
 def migrated(url: str) -> str:
-    """The same database with the program's schema; in a thread, because fixtures may run beside a loop."""
+    """Migrate a database and return its URL. Runs in a thread, because fixtures may run beside an event loop."""
     with ThreadPoolExecutor(max_workers=1) as thread:
         thread.submit(lambda: asyncio.run(migrate(Settings(database_url=url)))).result()
     return url
 
 
 def emptied(url: str) -> str:
-    """The same database, with nothing in it but its schema."""
+    """Delete all rows of a database and return its URL."""
     mariadb.execute(url, *(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)))
     return url

@@ -1,4 +1,4 @@
-"""Secrets in logs: every record that the suite makes, and every log that a process of the service leaves behind."""
+"""Search for secrets in all log records of the suite, and in all log files of the service's processes."""
 
 import ast
 import logging
@@ -13,13 +13,13 @@ from typing import Any, Final
 TESTS: Final = Path(__file__).parent
 
 ABOUT_THEM: Final = ("tests/entrypoints/test_logs.py", "tests/operation/test_leaks.py")
-"""Tests that log secrets to see them masked. What they write to files is looked at all the same."""
+"""Tests that log secrets on purpose. Their log files are checked, their records are not."""
 
 LOGS: Final = ("*.log", "*.log.*", "stderr")
-"""How processes of the service are made to name what they write."""
+"""File names of the logs of the service's processes."""
 
 SHORTEST: Final = 8
-"""Letters of a password that is looked for; what is shorter may stand anywhere."""
+"""Minimum length of a password to search for. Shorter texts occur by chance."""
 
 _SECRET_NAME: Final = re.compile(r"password|secret", re.IGNORECASE)
 _PATTERNS: Final = {
@@ -34,7 +34,7 @@ _PATTERNS: Final = {
 
 @cache
 def passwords() -> frozenset[str]:
-    """Every password and secret that the tests write down: what they call so, and what they send under such a name."""
+    """Return all passwords and secrets in the tests' source: texts assigned to, or sent under, such a name."""
     found: set[str] = set()
     for path in TESTS.rglob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -43,7 +43,7 @@ def passwords() -> frozenset[str]:
 
 
 def _named(tree: ast.AST) -> Iterator[tuple[str, str]]:
-    """Texts with the name that each is given: of a variable, an argument or a key."""
+    """Yield each string constant with the name of its variable, argument or key."""
     for node in ast.walk(tree):
         pairs: list[tuple[ast.expr | None, ast.expr | None]] = []
         match node:
@@ -64,13 +64,13 @@ def _named(tree: ast.AST) -> Iterator[tuple[str, str]]:
 
 
 def leaks(text: str) -> list[str]:
-    """What of a text nobody should have written."""
+    """Return the secrets and personal data in a text."""
     found = [f"{what}: {match[0]}" for what, pattern in _PATTERNS.items() for match in pattern.finditer(text)]
     return found + [f"a password: {each}" for each in passwords() if each in text]
 
 
 def leaks_in_files(directory: Path) -> list[str]:
-    """What the logs below a directory have that they should not."""
+    """Return the secrets and personal data in the logs below a directory."""
     found = []
     for path in sorted({path for pattern in LOGS for path in directory.rglob(pattern) if path.is_file()}):
         for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
@@ -79,7 +79,7 @@ def leaks_in_files(directory: Path) -> list[str]:
 
 
 class Watch:
-    """Looks at each record when it is made, whoever handles it, and be it nobody."""
+    """Check each log record when it is created, even if no handler emits it."""
 
     def __init__(self) -> None:
         self.found: list[str] = []
@@ -87,23 +87,23 @@ class Watch:
         self._make: Callable[..., logging.LogRecord] = logging.getLogRecordFactory()
 
     def begin(self) -> None:
-        """From now on."""
+        """Start checking."""
         logging.setLogRecordFactory(self)
 
     def end(self) -> None:
-        """Not any more."""
+        """Stop checking."""
         logging.setLogRecordFactory(self._make)
 
-    def __call__(self, *arguments: Any, **more: Any) -> logging.LogRecord:
-        """A record."""
-        record = self._make(*arguments, **more)
+    def __call__(self, *arguments: Any, **options: Any) -> logging.LogRecord:
+        """Return a checked record."""
+        record = self._make(*arguments, **options)
         test = os.environ.get("PYTEST_CURRENT_TEST", "")
         if not test.startswith(ABOUT_THEM):
             self.look(record, test)
         return record
 
     def look(self, record: logging.LogRecord, test: str) -> None:
-        """Look at one."""
+        """Check one record."""
         self.seen += 1
         text = str(record.msg) if not record.args else f"{record.msg} {record.args}"
         if isinstance(record.exc_info, tuple) and record.exc_info[1] is not None:

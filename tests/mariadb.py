@@ -1,4 +1,4 @@
-"""Throwaway MariaDB servers: private, on loopback, gone with the test run, whatever ends it."""
+"""Temporary MariaDB servers on loopback, which end with the test run even if it is killed."""
 
 import asyncio
 import fcntl
@@ -27,9 +27,9 @@ HOW_TO_GET_ONE: Final = (
 )
 
 _SEARCH_PATH: Final = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
-_READY_WITHIN: Final = 60.0  # seconds; a second is usual, a loaded machine after a crash needs more
+_READY_WITHIN: Final = 60.0  # seconds; recovery after a crash is slow on a loaded machine
 
-# Durable as in production; small otherwise, since several run side by side.
+# Durable as in production, but small, because several servers run at once.
 _SETTINGS: Final = (
     "--bind-address=127.0.0.1",
     "--skip-name-resolve",
@@ -41,22 +41,20 @@ _SETTINGS: Final = (
     "--character-set-server=utf8mb4",
 )
 
-# The server replaces the shell; what stays behind waits for the end of a pipe that only the tests hold open, so that
-# the server dies with them even when they are killed. `$$` is the shell's process, which is the server's after `exec`.
+# `exec` replaces the shell by the server, so `$$` is the server's process. The background process waits for the end of
+# a pipe that only the tests hold open, and kills the server when they end, even if they are killed.
 DIE_WITH_ME: Final = 'exec 3<&0; (read -r _ <&3; kill -9 $$) 2>/dev/null & exec "$@" 3<&- </dev/null'
 
 BETWEEN_LOOKS: Final = 0.15
-"""Seconds between two looks at open transactions. InnoDB makes its list of them anew when nobody has looked at it for a
-tenth of a second, and whoever asks more often gets the same list for ever.
-"""
+"""Seconds between two reads of the open transactions. InnoDB refreshes its list only if it was not read for 0.1 s."""
 
 
 class MariaDBMissing(RuntimeError):
-    """There is no server to start and none was named."""
+    """MariaDB is not installed, and no other server is configured."""
 
 
 def program(name: str) -> str:
-    """Where a program of MariaDB's is: servers are not on everybody's path. Raises: MariaDBMissing."""
+    """Return the path of a MariaDB program, also from directories that PATH may lack. Raises: MariaDBMissing."""
     path = shutil.which(name, path=_SEARCH_PATH)
     if path is None:
         raise MariaDBMissing(HOW_TO_GET_ONE)
@@ -64,7 +62,7 @@ def program(name: str) -> str:
 
 
 def is_installed() -> bool:
-    """Whether servers can be started here."""
+    """Return whether servers can be started on this machine."""
     return all(shutil.which(name, path=_SEARCH_PATH) for name in ("mariadbd", "mariadb-install-db"))
 
 
@@ -73,13 +71,13 @@ def _as_user() -> Sequence[str]:
 
 
 def template(directory: Path) -> Path:
-    """An initialised data directory below `directory` to copy; made once, whichever process comes first."""
+    """Return an initialised data directory below `directory` to copy, created by the first process that calls."""
     made = directory / "mariadb-template"
     with (directory / "mariadb-template.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not made.exists():
             unfinished = Path(tempfile.mkdtemp(prefix="mariadb-", dir=directory))
-            # Of its own: a server that starts removes what it takes for temporary tables of one that died.
+            # A separate directory, because a starting server deletes temporary tables that it finds.
             scratch = Path(tempfile.mkdtemp(prefix="mariadb-", dir=directory))
             installed = subprocess.run(
                 [
@@ -104,14 +102,14 @@ def template(directory: Path) -> Path:
 
 
 class MariaDB:
-    """One private server: `start` it, `kill` it (as `kill -9` does), `start` it again on the same data and port.
+    """One server with data of its own, which can be killed and started again on the same data and port.
 
-    Its user may do everything and is let in from 127.0.0.1 with a random password only.
+    Its user has all rights, and connects from 127.0.0.1 with a random password.
     """
 
     def __init__(self, template_directory: Path, *, password: str | None = None) -> None:
-        """A copy of the data directory, owned by a user with this password, or with a random one."""
-        # Not below pytest's folders: a socket's path has room for 107 bytes.
+        """Copy the data directory, and set the user's password."""
+        # Not below pytest's directories, because a socket's path has at most 107 bytes.
         self.directory: Final = Path(tempfile.mkdtemp(prefix="boxoffice-mariadb-"))
         self._data = self.directory / "data"
         shutil.copytree(template_directory, self._data)
@@ -128,7 +126,7 @@ class MariaDB:
 
     @property
     def admin_url(self) -> str:
-        """The server, no database named: `mysql+asyncmy://…@127.0.0.1:port`."""
+        """Return the server's URL without a database: `mysql+asyncmy://…@127.0.0.1:port`."""
         url = URL.create(
             "mysql+asyncmy", username="boxoffice", password=self._password, host="127.0.0.1", port=self.port
         )
@@ -136,21 +134,18 @@ class MariaDB:
 
     @property
     def pid(self) -> int:
-        """The server's process.
-
-        Raises: RuntimeError when it does not run.
-        """
+        """Return the id of the server's process. Raises: RuntimeError when it does not run."""
         if self._process is None or self._process.poll() is not None:
-            raise RuntimeError("the server does not run")
+            raise RuntimeError("the server is not running")
         return self._process.pid
 
     def start(self) -> Self:
-        """Start on a free port, or on the port of the time before, and return once connections are answered.
+        """Start on a free port, or on the previous port, and return when the server answers connections.
 
-        Raises: RuntimeError with the server's log when that takes longer than a minute.
+        Raises: RuntimeError with the server's log after a minute.
         """
         if self._process is not None:
-            raise RuntimeError("the server runs already")
+            raise RuntimeError("the server is already running")
         attempts = 1 if self.port else 5  # another process may take a free port before the server does
         for attempt in range(attempts):
             port = self.port or _free_port()
@@ -182,7 +177,7 @@ class MariaDB:
 
     def _spawn(self, port: int) -> "subprocess.Popen[bytes]":
         with self.log.open("ab") as log:
-            return subprocess.Popen(  # in a session of its own: Ctrl-C is for pytest, which then ends it
+            return subprocess.Popen(  # in its own session, so Ctrl-C reaches pytest alone, which then ends the server
                 ["/bin/sh", "-c", DIE_WITH_ME, "sh", *self._command(port)],
                 env=self._environment(),
                 stdin=subprocess.PIPE,
@@ -192,12 +187,12 @@ class MariaDB:
             )
 
     def _is_answering(self, port: int) -> bool:
-        """Wait for a greeting; the init file has been run when the first one comes."""
+        """Wait for a greeting, which the server sends only after it has run the init file."""
         deadline = time.monotonic() + _READY_WITHIN
         while time.monotonic() < deadline and self._process is not None and self._process.poll() is None:
             try:
                 with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-                    # A listening server may still be starting: it says so by its silence or by hanging up.
+                    # A server that is still starting accepts connections but stays silent or closes them.
                     if connection.recv(1) and self._process.poll() is None:
                         return True
             except OSError:
@@ -209,7 +204,7 @@ class MariaDB:
         return self.log.read_text(errors="replace")[-4000:]
 
     def kill(self) -> None:
-        """End it without warning (SIGKILL), as a crash does; nothing to do when it does not run."""
+        """Kill the server with SIGKILL, as a crash does. Does nothing when it does not run."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
@@ -218,22 +213,22 @@ class MariaDB:
             process.wait(timeout=30)
 
     def restart(self) -> None:
-        """Kill it and start it again, on the same data and port."""
+        """Kill the server and start it again on the same data and port."""
         self.kill()
         self.start()
 
     def pause(self) -> None:
-        """Let it hang: it keeps its connections and answers none."""
+        """Stop the process, which keeps its connections but answers none."""
         os.kill(self.pid, signal.SIGSTOP)
-        # Some of its threads may still answer until all of them have stopped, which is told then.
+        # Wait until all threads have stopped; until then some may still answer.
         os.waitid(os.P_PID, self.pid, os.WSTOPPED)
 
     def resume(self) -> None:
-        """Let it go on."""
+        """Continue a paused process."""
         os.kill(self.pid, signal.SIGCONT)
 
     def close(self) -> None:
-        """End it and remove all that it wrote."""
+        """Kill the server and remove its files."""
         self.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -256,9 +251,9 @@ def _free_port() -> int:
 
 
 def execute(url: str, *statements: str) -> list[tuple[object, ...]]:
-    """Run statements one by one, each its own transaction, and return the rows of the last.
+    """Run each statement in its own transaction, and return the rows of the last one.
 
-    In a thread with a loop of its own, so that fixtures and tests may call it beside a running loop.
+    Runs in a thread with its own event loop, so it can be called beside a running loop.
     """
     with ThreadPoolExecutor(max_workers=1) as thread:
         return thread.submit(lambda: asyncio.run(_execute(make_url(url), statements))).result()
@@ -286,11 +281,11 @@ async def _execute(url: URL, statements: Sequence[str]) -> list[tuple[object, ..
 
 @contextmanager
 def fresh_database(admin_url: str) -> Iterator[str]:
-    """The URL of a new, empty database on that server; dropped afterwards."""
+    """Return the URL of a new, empty database, dropped afterwards."""
     name = f"boxoffice_test_{uuid4().hex}"
     execute(admin_url, f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4")
     try:
         yield make_url(admin_url).set(database=name).render_as_string(hide_password=False)
     finally:
-        # A transaction that a test left open holds it back: fail then, rather than wait for the default of a day.
+        # A transaction left open by a test blocks the DROP: fail after 20 s instead of the default of a day.
         execute(admin_url, "SET SESSION lock_wait_timeout = 20", f"DROP DATABASE IF EXISTS `{name}`")

@@ -114,7 +114,7 @@ def _reports(settings: Settings) -> "SentryReports | None":
 
 
 def _unforeseen(metrics: Metrics, reports: "SentryReports | None") -> UnhandledErrors:
-    return UnhandledErrors(metrics.failed_unforeseen, *([] if reports is None else [reports.report]))
+    return UnhandledErrors(metrics.count_unhandled, *([] if reports is None else [reports.report]))
 
 
 def _observer(metrics: Metrics, tracing: "Tracing | None") -> Observer:

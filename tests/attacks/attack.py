@@ -1,4 +1,4 @@
-"""What one anonymous client can do to the server with many connections, or with few that send a lot."""
+"""Attacks of one anonymous client: many connections, or few connections that send a lot."""
 
 import asyncio
 import resource
@@ -10,17 +10,17 @@ from typing import Final
 from msgspec import Struct
 
 SPARE_FILES: Final = 500
-"""File descriptors that the attacker leaves to the test itself."""
+"""File descriptors reserved for the test itself."""
 
 STUCK_SECONDS: Final = 1.0
-"""How long a connection of the attacker waits for a server that reads no further; then it only stays open."""
+"""Seconds that the attacker waits for a server that does not read; the connection then stays open."""
 
 AT_ONCE: Final = 200
-"""Connections that are being opened at the same time."""
+"""Connections to open at the same time."""
 
 
 class Attack(Struct, frozen=True, kw_only=True):
-    """Connections that each send `first`, then `then` so many `times`, and stay open until the attack is over."""
+    """Connections that each send `first`, then `then` repeatedly (`times`), and stay open until the attack ends."""
 
     name: str
     connections: int
@@ -28,12 +28,12 @@ class Attack(Struct, frozen=True, kw_only=True):
     then: bytes = b""
     times: int = 0
     pause: float = 0.0
-    """Seconds from one of these to the next."""
+    """Seconds between two repetitions."""
     reads: bool = False
-    """Whether it reads what comes back while it sends."""
+    """Whether it reads the responses while it sends."""
     receive_buffer: int | None = None
     ends: bool = False
-    """Whether it says after `first` that it sends no more, and still waits for an answer."""
+    """Whether it half-closes the connection after `first`."""
 
 
 class Attacker:
@@ -46,11 +46,11 @@ class Attacker:
 
     @property
     def connections(self) -> int:
-        """How many were let in."""
+        """Return the number of opened connections."""
         return len(self._sockets)
 
     async def begin(self) -> None:
-        """Open them all, and send the first part on each."""
+        """Open all connections and send the first part on each."""
         limit = asyncio.Semaphore(AT_ONCE)
 
         async def one() -> None:
@@ -61,12 +61,12 @@ class Attacker:
         await asyncio.gather(*(one() for _ in range(_at_most(self._attack.connections))))
 
     async def go_on(self) -> None:
-        """Send the rest; without any, or where the server takes no more of it, there is nothing to wait for."""
+        """Send the repetitions, as far as the server reads them."""
         if self._attack.times:
             await asyncio.gather(*map(self._send_rest, self._sockets))
 
     def end(self) -> None:
-        """Close them all."""
+        """Close all connections."""
         for each in self._sockets:
             each.close()
 
@@ -103,7 +103,7 @@ class Attacker:
 
 @asynccontextmanager
 async def under(attack: Attack, port: int) -> AsyncIterator[Attacker]:
-    """The attack, begun; over at the end."""
+    """Run an attack for the duration of the context."""
     attacker = Attacker(attack, port)
     try:
         await attacker.begin()
@@ -119,7 +119,7 @@ async def _read_all(opened: socket.socket) -> None:
 
 
 def _at_most(connections: int) -> int:
-    """As many as this process may have, after its soft limit of file descriptors is raised."""
+    """Raise the soft limit of file descriptors, and return how many of the connections it allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,4 +1,4 @@
-"""The attacks: each with what it is a case of."""
+"""The attacks, by kind."""
 
 import struct
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ def _frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
 
 _HTTP2: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(4, 0, 0)
 _GET: Final = b"\x82\x86\x04\x0c/health/live\x41\x01x"
-"""Its header block, in HPACK."""
+"""The header block of a GET request, in HPACK."""
 
 IDLE: Final[Sequence[Attack]] = (
     Attack(name="connections that say nothing", connections=_MANY),

@@ -1,4 +1,4 @@
-"""One anonymous client may do what it likes: others are served meanwhile, and the memory that it takes is bounded."""
+"""While one anonymous client attacks, others are served and memory stays bounded."""
 
 import asyncio
 import json
@@ -21,34 +21,34 @@ from .kinds import ATTACKS
 pytestmark = pytest.mark.slow
 
 PEOPLE: Final = 1_500
-"""More customers than book while attacks last."""
+"""More customers than book during the attacks."""
 
 ROUNDS: Final = 5
-"""How often others are asked to be served during an attack, at least."""
+"""Minimum number of requests by others during an attack."""
 
 ANSWERED_WITHIN: Final = 20.0
-"""Seconds, on a machine that has other things to do."""
+"""Timeout of a response, in seconds, on a busy machine."""
 
 MOST_MEMORY: Final = 200 << 20
 KEPT_MEMORY: Final = 120 << 20
-"""What may stay allocated after an attack, because the allocator gives nothing back before the next one."""
+"""Bytes that may stay allocated after an attack, because the allocator does not return them at once."""
 
 LIVE: Final = b"GET /health/live HTTP/1.1\r\nHost: boxoffice\r\nConnection: close\r\n\r\n"
 
 
 class Service(Struct, frozen=True):
-    """The service, an event, and customers who did not book yet."""
+    """The service, an event, and customers who have not booked."""
 
     server: Server
     event: str
     people: Iterator[Person]
 
     def memory(self) -> int:
-        """Bytes that its processes have allocated."""
+        """Return the bytes that the service's processes have allocated."""
         return sum(map(_memory, (self.server.pid, *self.server.workers())))
 
     async def serves(self) -> None:
-        """Raises: AssertionError, TimeoutError, where somebody else is not served, after trying again if need be."""
+        """Check that another client is served, with retries after a 503. Raises: AssertionError, TimeoutError."""
         assert await _status(self.server.port, LIVE) == 200
         body = json.dumps({"eventId": self.event}).encode()
         head = (
@@ -115,7 +115,7 @@ async def watched_memory(service: Service) -> AsyncIterator[list[int]]:
 
 
 async def eventually_free(service: Service, before: int) -> None:
-    """Raises: TimeoutError where memory does not come back."""
+    """Wait until the memory of an attack is freed. Raises: TimeoutError."""
     async with asyncio.timeout(60):
         while service.memory() - before > KEPT_MEMORY:
             await service.serves()

@@ -1,4 +1,4 @@
-"""The load measures what it says: every answer once, no waiting hidden, and nothing sent that was not to be sent."""
+"""The load generator counts every response once, hides no waiting, and sends each token's request once."""
 
 import asyncio
 from collections import Counter
@@ -19,16 +19,16 @@ def answer(status: int = 201, *headers: bytes) -> bytes:
 
 
 class Service:
-    """Answers each request with what `tell` makes of it, a piece at a time; `pause` says the seconds before each.
+    """Answer each request with the chunks that `respond` returns for its token.
 
-    It is given the number of the request, from 1.
+    `pause` returns the seconds to wait before each chunk, for the number of the request from 1.
     """
 
-    def __init__(self, tell: Callable[[bytes], list[bytes]], pause: Callable[[int], float] = lambda _: 0.0) -> None:
+    def __init__(self, respond: Callable[[bytes], list[bytes]], pause: Callable[[int], float] = lambda _: 0.0) -> None:
         self.asked: Counter[bytes] = Counter()
         self.port = 0
         self._callers: set[asyncio.Task[None] | None] = set()
-        self._tell = tell
+        self._respond = respond
         self._pause = pause
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -40,9 +40,9 @@ class Service:
                 body = await reader.readexactly(length)
                 token = head.partition(b"Bearer ")[2].partition(b"\r\n")[0]
                 self.asked[token + b" " + body] += 1
-                for piece in self._tell(token):
+                for chunk in self._respond(token):
                     await asyncio.sleep(self._pause(self.asked.total()))
-                    writer.write(piece)
+                    writer.write(chunk)
         except (EOFError, OSError):
             pass
         finally:
@@ -79,7 +79,7 @@ async def test_each_token_is_used_once_and_bodies_go_round(tokens: str) -> None:
         seen = await run(plan(service, tokens=tokens, bodies=["a", "bb"]))
     assert service.asked == Counter(f"t{number} {'bb' if number % 2 else 'a'}".encode() for number in range(200))
     assert seen.asked == 200
-    # Those that are under way when the tokens are used up are not counted.
+    # Requests in flight when the tokens are used up are not counted.
     assert 200 - 4 <= sum(seen.statuses.values()) <= 200
     assert set(seen.statuses) == {201}
     assert seen.seconds < 30
@@ -97,13 +97,13 @@ async def test_an_answer_may_come_in_pieces(tokens: str) -> None:
 async def test_whoever_is_refused_asks_again_behind_the_others(tokens: str) -> None:
     refused: set[bytes] = set()
 
-    def tell(token: bytes) -> list[bytes]:
+    def respond(token: bytes) -> list[bytes]:
         if token in refused:
             return [answer()]
         refused.add(token)
         return [answer(503, b"Retry-After: 1") if token.endswith(b"0") else answer(503)]
 
-    async with Service(tell).open() as service:
+    async with Service(respond).open() as service:
         seen = await run(plan(service, tokens=tokens))
     assert set(service.asked.values()) == {2}
     assert seen.statuses[503] == 200
@@ -113,14 +113,14 @@ async def test_whoever_is_refused_asks_again_behind_the_others(tokens: str) -> N
 
 
 async def test_in_an_open_loop_no_waiting_is_hidden() -> None:
-    """One connection, 40 requests due in the second; the first takes most of it, and the others are late for that."""
+    """Of 40 requests due in one second on one connection, the first takes most of it and delays the others."""
     async with Service(lambda _: [answer(200)], lambda number: 0.8 if number == 1 else 0.0).open() as service:
         seen = await run(plan(service, method="GET", connections=1, rate=40.0, seconds=1.0))
     assert seen.milliseconds["p50"] > 100
 
 
 async def test_what_was_due_and_never_sent_counts_as_well() -> None:
-    """The second request takes all the time there is."""
+    """The second request takes the whole time of the run."""
     async with Service(lambda _: [answer(200)], lambda number: 1.2 if number == 2 else 0.0).open() as service:
         seen = await run(plan(service, method="GET", connections=1, rate=40.0, seconds=1.0))
     assert seen.asked == 2

@@ -1,4 +1,4 @@
-"""The usual way in Node books as the one in Python does: a baseline that did less would flatter us."""
+"""Both baselines, in Node and in Python, book correctly: a baseline that did less would not be comparable."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from tests.faults.service import Server, servers
 
 
 async def book_all(server: Server, people: list[Person], body: object) -> list[tuple[int, str]]:
-    """What each was told, all at once over connections of their own: the status, and what the booking or problem is."""
+    """Book concurrently, and return the status of each response with the booking's status or the problem's code."""
 
     async def book(person: Person) -> tuple[int, str]:
         connection = Connection(server.port)
@@ -42,9 +42,9 @@ def test_it_books_and_never_oversells(mysql_url: str, tmp_path: Path, command: t
     async def run(server: Server) -> None:
         people = await enrol(mysql_url, 40)
         body = {"eventId": str(event_id)}
-        told = await book_all(server, people[:30], body)
-        assert Counter(told) == {(201, "confirmed"): 10, (201, "waitlisted"): 20}
-        # The usual way in Python has another body for what Litestar refuses.
+        results = await book_all(server, people[:30], body)
+        assert Counter(results) == {(201, "confirmed"): 10, (201, "waitlisted"): 20}
+        # Status codes only: the baseline in Python answers with Litestar's error bodies.
         assert [status for status, _ in await book_all(server, people[:2], body)] == [409, 409]
         assert [status for status, _ in await book_all(server, people[30:31], {"eventId": str(uuid7())})] == [404]
         assert [status for status, _ in await book_all(server, people[30:31], {"eventId": "no id"})] == [400]
@@ -71,7 +71,7 @@ def test_it_books_and_never_oversells(mysql_url: str, tmp_path: Path, command: t
 
 
 def test_its_packages_are_pinned_and_no_registry_is_named() -> None:
-    """Fetched from whichever registry npm is set to, and held to what they were."""
+    """npm fetches them from its configured registry and verifies their hashes."""
     lock = json.loads((PEER / "package-lock.json").read_text())
     packages = {name: each for name, each in lock["packages"].items() if name}
     assert packages

@@ -1,4 +1,4 @@
-"""Ratios are told in the direction in which a target counts them, and the picture shows what was reached."""
+"""Ratios have the direction of their targets, and the chart shows which targets are reached."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,9 +38,9 @@ def test_a_target_is_reached_or_missed(better: Better, bound: float, aim: float,
 
 
 def test_a_row_without_a_target_is_told_alone() -> None:
-    told = row(Better.MORE, None, None)
-    assert results.is_good(told, [figure(1, 100)])
-    assert "| - | - |" in results.line(told, [figure(1, 100)])
+    alone = row(Better.MORE, None, None)
+    assert results.is_good(alone, [figure(1, 100)])
+    assert "| - | - |" in results.line(alone, [figure(1, 100)])
 
 
 def test_a_line_tells_medians_and_the_processor() -> None:
@@ -49,7 +49,7 @@ def test_a_line_tells_medians_and_the_processor() -> None:
 
 
 def test_all_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "/usr/bin:/bin")  # As users have it, whom Debian gives no path to its servers.
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")  # Debian's PATH of users lacks the directories of servers.
     rows = [row(Better.MORE, 10, 20), row(Better.MORE, None, None)]
     results.keep(rows, {"a < b": [figure(5, 1)]}, tmp_path, datetime(2026, 1, 2, tzinfo=UTC), seconds=600)
     assert {path.name for path in tmp_path.iterdir()} == {"2026-01-02.json", "2026-01-02.md", "2026-01-02.svg"}
@@ -83,6 +83,6 @@ def test_processor_time_is_that_of_a_process_and_what_it_started() -> None:
 
 
 def test_a_time_of_nothing_is_drawn_as_far_as_the_aim() -> None:
-    """As the time to a 503 where none came."""
+    """The time to a 503 is 0 if there was none."""
     assert Bar("503", ratio=0.0, bound=1.0, aim=0.5).of_bound == 2
     draw([Bar("503", ratio=0.0, bound=1.0, aim=0.5)])

@@ -1,7 +1,7 @@
-"""Clients that public generators make of the service's own document compile strictly, and book.
+"""Clients that public generators create from the service's OpenAPI document type-check strictly and can book.
 
-The generators lie in `.venv/clients` (`make clients`). Each program in `programs` uses one client. It is type-checked
-together with the client, then it runs against a service of its own.
+The generators are in `.venv/clients` (`make clients`). Each program in `programs` uses one client. It is type-checked
+together with the client and then run against a service.
 """
 
 import os
@@ -23,14 +23,14 @@ BIN: Final = INSTALLED / "bin"
 MODULES: Final = INSTALLED / "npm" / "node_modules"
 PACKAGE: Final = "boxoffice_client"
 
-# What openapi-python-client writes for every API alike: these lines are the same whatever the document says.
+# openapi-python-client writes this module for every API alike, so it says nothing about the document.
 UNCHECKED: Final = f"[mypy]\n[mypy-{PACKAGE}.client]\nfollow_imports = silent\n"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def run(*command: str | Path, cwd: Path) -> str:
-    """Return what a program printed; it must end well."""
+    """Run a program, which must succeed, and return its output."""
     ended = subprocess.run(
         list(map(str, command)),
         cwd=cwd,
@@ -57,7 +57,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def document(service: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The document as the service answers it."""
+    """Save the document that the service returns."""
     path = tmp_path_factory.mktemp("document") / "openapi.json"
     path.write_bytes(httpx.get(f"{service.url}/openapi.json", timeout=60).raise_for_status().content)
     return path
@@ -72,12 +72,12 @@ def test_the_document_is_valid(document: Path) -> None:
 
 
 def test_openapi_python_client(service: Server, document: Path, tmp_path: Path) -> None:
-    said = run(
+    output = run(
         *(BIN / "openapi-python-client", "generate", "--fail-on-warning", "--meta", "none"),
         *("--path", document, "--output-path", tmp_path / PACKAGE),
         cwd=tmp_path,
     )
-    assert "skipp" not in said.lower(), said
+    assert "skipp" not in output.lower(), output
     (tmp_path / "mypy.ini").write_text(UNCHECKED, encoding="utf-8")
     book = program("with_openapi_python_client.py", tmp_path)
     parts = [tmp_path / PACKAGE / name for name in ("models", "api")]
@@ -86,13 +86,13 @@ def test_openapi_python_client(service: Server, document: Path, tmp_path: Path) 
 
 
 def test_openapi_generator(service: Server, document: Path, tmp_path: Path) -> None:
-    said = run(
+    output = run(
         *(BIN / "openapi-generator-cli", "generate", "--generator-name", "python", "--package-name", PACKAGE),
         *("--input-spec", document, "--output", tmp_path),
         cwd=tmp_path,
     )
-    assert "COLLISION" not in said, said
-    # Its own settings, which it writes beside the client, are as strict as it can be held to.
+    assert "COLLISION" not in output, output
+    # With the settings that the generator writes beside the client, which are the strictest it passes.
     run(BIN / "python", "-m", "mypy", PACKAGE, cwd=tmp_path)
     book = program("with_openapi_generator.py", tmp_path)
     (tmp_path / "mypy.ini").write_text("[mypy]\nplugins = pydantic.mypy\nfollow_imports = silent\n", encoding="utf-8")

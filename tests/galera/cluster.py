@@ -1,4 +1,4 @@
-"""A Galera cluster of three servers on loopback, whose nodes can be stopped, killed, paused and cut off."""
+"""A Galera cluster of three servers on loopback, whose nodes can be stopped, killed, paused and isolated."""
 
 import os
 import random
@@ -26,10 +26,10 @@ _LIBRARIES: Final = tuple(
     Path(folder, "libgalera_smm.so")
     for folder in ("/usr/lib/galera", "/usr/lib64/galera", "/usr/lib64/galera-4", "/usr/lib")
 )
-_WITHIN: Final = 60.0  # seconds; two are usual, a loaded machine needs more
-_LOWEST_PORT, _HIGHEST_PORT = 15_000, 32_000  # below those that outgoing connections are given while a node is away
+_WITHIN: Final = 60.0  # seconds, for a loaded machine
+_LOWEST_PORT, _HIGHEST_PORT = 15_000, 32_000  # below the ephemeral ports, which may be taken while a node is down
 
-# A silent node is left behind after two seconds instead of five, and after six at most: tests wait for it.
+# A silent node is expelled after two seconds instead of five, and after six at most, because tests wait for it.
 _PATIENCE: Final = (
     "evs.keepalive_period=PT0.2S",
     "evs.inactive_check_period=PT0.2S",
@@ -40,12 +40,12 @@ _PATIENCE: Final = (
 
 
 def is_installed() -> bool:
-    """Whether there is Galera's library."""
+    """Return whether Galera's library is installed."""
     return any(path.exists() for path in _LIBRARIES)
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return an unused port."""
     while True:
         port = random.randrange(_LOWEST_PORT, _HIGHEST_PORT)
         with socket.socket() as probe:
@@ -57,11 +57,11 @@ def free_port() -> int:
 
 
 class Node(mariadb.MariaDB):
-    """One server of a cluster. Whatever ended it, it starts again where it was, and catches up."""
+    """One server of a cluster, which can start again after any end and catch up."""
 
     def __init__(self, template_directory: Path, *, password: str, transfers: Path) -> None:
         super().__init__(template_directory, password=password)
-        # The cluster's users come with its data; what a joining node says of them is nobody else's business.
+        # The users come with the cluster's data, so a joining node must not replicate its init file.
         self._init_file.write_text(f"SET SESSION wsrep_on = OFF;\n{self._init_file.read_text()}")
         self.port = free_port()
         self.group_port: Final = free_port()
@@ -72,32 +72,32 @@ class Node(mariadb.MariaDB):
 
     @property
     def url(self) -> str:
-        """The application's database, on this node."""
+        """Return the URL of the application's database on this node."""
         return make_url(self.admin_url).set(database=DATABASE).render_as_string(hide_password=False)
 
     def found_group(self) -> Self:
-        """Start as the first of a new cluster."""
+        """Start as the first node of a new cluster."""
         self._further = ("--wsrep-new-cluster",)
         return self.start()
 
     def join(self) -> Self:
-        """Start as one more of a cluster that is there, and catch up with it."""
+        """Start, join the running cluster and catch up."""
         self._further = (f"--wsrep-start-position={self._position()}",)
         return self.start()
 
     def stop(self) -> None:
-        """End it as an operator does (SIGTERM): it leaves the cluster."""
+        """End the node with SIGTERM, as an operator does, so that it leaves the cluster."""
         assert self._process
         self._process.terminate()
         self._process.wait(timeout=_WITHIN)
         self.kill()
 
     def cut_off(self) -> None:
-        """It loses every other node, and they lose it; its clients still reach it."""
+        """Isolate the node from all other nodes, but not from its clients."""
         self.set_provider("gmcast.isolate=1")
 
     def reconnect(self) -> None:
-        """The end of `cut_off`."""
+        """Undo `cut_off`."""
         self.set_provider("gmcast.isolate=0")
 
     def set_provider(self, option: str) -> None:
@@ -106,33 +106,33 @@ class Node(mariadb.MariaDB):
 
     @property
     def is_running(self) -> bool:
-        """Whether there is a process, whatever state it is in."""
+        """Return whether the process exists, in any state."""
         return self._process is not None and self._process.poll() is None
 
     def status(self, name: str) -> str:
-        """One status variable, also while the node is not ready; "" where nobody answers."""
+        """Return a status variable, also while the node is not ready; "" if the node does not run."""
         if not self.is_running:
             return ""
         found = mariadb.execute(self.admin_url, f"SHOW GLOBAL STATUS LIKE '{name}'")
         return str(found[0][1]) if found else ""
 
     def is_ready(self, size: int) -> bool:
-        """Whether it serves, as one of so many."""
+        """Return whether the node serves in a cluster of `size` nodes."""
         names = ("ready", "local_state_comment", "cluster_size")
         try:
             found = {name: self.status(f"wsrep_{name}") for name in names}
         except OperationalError:
-            return False  # One that joins takes connections and may end them until it has caught up.
+            return False  # A joining node may close connections until it has caught up.
         return found == {"ready": "ON", "local_state_comment": "Synced", "cluster_size": str(size)}
 
     def rows(self, statement: str) -> list[tuple[object, ...]]:
-        """What it answers once it has applied everything that the cluster had agreed on before."""
+        """Run a statement after the node has applied all write sets of the cluster, and return the rows."""
         return mariadb.execute(self.url, "SET SESSION wsrep_sync_wait = 15", statement)
 
     def _position(self) -> str:
-        """Up to where its data go, as it recovers them: after a crash no file says it."""
+        """Recover the position of the node's data, which no file contains after a crash."""
         command = [*self._command(self.port), "--wsrep-recover"]
-        told = subprocess.run(
+        recovered = subprocess.run(
             [each for each in command if each not in self._further],
             env=self._environment(),
             capture_output=True,
@@ -140,8 +140,8 @@ class Node(mariadb.MariaDB):
             check=True,
             timeout=_WITHIN,
         )
-        found = re.search(r"Recovered position: *(\S+)", told.stderr)
-        assert found, told.stderr
+        found = re.search(r"Recovered position: *(\S+)", recovered.stderr)
+        assert found, recovered.stderr
         return found[1]
 
     def _command(self, port: int) -> list[str]:
@@ -177,7 +177,7 @@ class Node(mariadb.MariaDB):
 
 
 class Cluster:
-    """Three nodes with one content, the application's schema in it."""
+    """A cluster of three nodes with the application's schema."""
 
     def __init__(self, template_directory: Path, *, nodes: int = 3) -> None:
         self.directory: Final = Path(tempfile.mkdtemp(prefix="boxoffice-galera-"))
@@ -197,7 +197,7 @@ class Cluster:
         self.close()
 
     def close(self) -> None:
-        """End all nodes and remove all that they wrote."""
+        """Kill all nodes and remove their files."""
         for node in self.nodes:
             node.close()
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -205,12 +205,12 @@ class Cluster:
     def _start(self) -> Self:
         first = self._node(self._template)
         first.found_group()
-        # It takes connections a moment before it takes writes.
+        # A node accepts connections before it accepts writes.
         wait_until(lambda: first.is_ready(1), self._logs)
         mariadb.execute(first.admin_url, f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4")
         migrated(first.url)
         first.stop()
-        # The others begin where it has ended: nothing but what is written from now on has to be brought over.
+        # The other nodes start with a copy of its data, so only later writes have to be transferred.
         for _ in range(self._number - 1):
             self._node(first._data)
         for node in self.nodes:
@@ -227,7 +227,7 @@ class Cluster:
         return node
 
     def mend(self) -> None:
-        """All nodes serve together again, whatever became of them."""
+        """Bring all nodes back into one cluster."""
         for node in self.nodes:
             if not node.is_running:
                 node.kill()
@@ -238,21 +238,21 @@ class Cluster:
         self.wait_until_ready()
 
     def wait_until_ready(self, *nodes: Node) -> None:
-        """Until these serve together, and nobody else with them; all of them if none is named."""
+        """Wait until exactly these nodes form the cluster; by default all nodes."""
         together = nodes or tuple(self.nodes)
         wait_until(lambda: all(node.is_ready(len(together)) for node in together), self._logs)
 
     def wait_until_refused(self, node: Node) -> None:
-        """Until a node knows that it is left alone, and serves nobody."""
+        """Wait until a node knows that it is isolated and refuses to serve."""
         wait_until(lambda: node.status("wsrep_ready") == "OFF", self._logs)
 
     def count(self, name: str) -> int:
-        """The sum of a status variable over all nodes."""
+        """Return the sum of a status variable over all nodes."""
         return sum(int(node.status(name) or 0) for node in self.nodes)
 
     def content(self, node: Node) -> dict[str, object]:
-        """The rows of each table, as the node holds them."""
-        # Read, because a sum over a table depends on how its rows came to be there.
+        """Return the rows of each table on a node."""
+        # Not CHECKSUM TABLE, which depends on the order of the rows.
         return {str(name): sorted(node.rows(f"SELECT * FROM {name}"), key=repr) for (name,) in node.rows("SHOW TABLES")}
 
     def _logs(self) -> str:
@@ -260,7 +260,7 @@ class Cluster:
 
 
 def wait_until(is_so: Callable[[], bool], otherwise: Callable[[], str]) -> None:
-    """Ask again and again. Raises: AssertionError with what is known otherwise, after a minute."""
+    """Poll a condition. Raises: AssertionError with the text of `otherwise` after a minute."""
     deadline = time.monotonic() + _WITHIN
     while not is_so():
         assert time.monotonic() < deadline, otherwise()

@@ -1,4 +1,4 @@
-"""A cluster for the tests of a worker, whole again before each of them."""
+"""A cluster for all tests of a worker, repaired and emptied between them."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -15,10 +15,10 @@ from .cluster import HOW_TO_GET_IT, Cluster, Node, is_installed
 
 @pytest.fixture(scope="session")
 def started_cluster(mariadb_template: Path) -> Iterator[Cluster]:
-    """Three nodes, one cluster."""
+    """Start a cluster of three nodes."""
     if not is_installed():
         if os.environ.get(mariadb.URL_VARIABLE):
-            pytest.skip("needs a cluster of its own, and there is no Galera here")
+            pytest.skip("needs a cluster of its own, and Galera is not installed")
         pytest.fail(HOW_TO_GET_IT, pytrace=False)
     with Cluster(mariadb_template) as cluster:
         yield cluster
@@ -26,7 +26,7 @@ def started_cluster(mariadb_template: Path) -> Iterator[Cluster]:
 
 @pytest.fixture
 def cluster(started_cluster: Cluster) -> Iterator[Cluster]:
-    """The same three nodes, with nothing in their tables but the schema; whatever became of them is mended."""
+    """Return the cluster with empty tables, and bring all nodes back afterwards."""
     emptied(started_cluster.nodes[0].url)
     yield started_cluster
     started_cluster.mend()
@@ -34,7 +34,7 @@ def cluster(started_cluster: Cluster) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def process_pool() -> Iterator[list[Process]]:
-    """Processes that one test has left for the next."""
+    """Return the processes that tests reuse."""
     pool: list[Process] = []
     yield pool
     for process in pool:
@@ -43,7 +43,7 @@ def process_pool() -> Iterator[list[Process]]:
 
 @pytest.fixture
 def crew_on(process_pool: list[Process]) -> Iterator[Callable[[Node], Crew]]:
-    """`crew_on(node)`: processes that work on that node."""
+    """Return a function that provides processes on a node."""
     crews: list[Crew] = []
 
     def hire(node: Node) -> Crew:

@@ -1,4 +1,4 @@
-"""A way to a cluster that can be led to another node, as a proxy in front of it does when a node fails."""
+"""A proxy in front of a cluster that can switch to another node, as a load balancer does when a node fails."""
 
 import asyncio
 from asyncio import StreamReader, StreamWriter
@@ -9,7 +9,7 @@ from sqlalchemy.engine import make_url
 
 
 class Gate:
-    """Leads to one node, until a COMMIT makes it lead to another one."""
+    """A proxy to one node that switches to another node at a COMMIT."""
 
     def __init__(self, url: str) -> None:
         self._target = make_url(url)
@@ -21,7 +21,7 @@ class Gate:
         self.committed_again = asyncio.Event()
 
     def move_at_commit(self, url: str) -> None:
-        """Pass the next COMMIT of something written on, hang up, and lead whoever comes again to another node."""
+        """Forward the next COMMIT of a write, abort the client's connection, and lead later clients to another node."""
         self._next = url
 
     async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
@@ -35,7 +35,7 @@ class Gate:
     async def _questions(self, reader: StreamReader, node: StreamWriter, client: StreamWriter) -> None:
         has_written = False
         while data := await _read(reader):
-            # It may stand behind what it is for.
+            # The writes may be in the same packet as their COMMIT.
             has_written |= data[5:11] in (b"INSERT", b"UPDATE", b"DELETE")
             commits = has_written and data.endswith(b"COMMIT")
             has_written &= not commits
@@ -45,7 +45,7 @@ class Gate:
                 self._target, self._next = make_url(self._next), None
                 client.transport.abort()
                 self.has_moved.set()
-                # The node keeps its end, and goes on with its COMMIT.
+                # The node's connection stays open, so its COMMIT continues.
                 return
             if commits and self.has_moved.is_set():
                 self.committed_again.set()
@@ -57,7 +57,7 @@ class Gate:
         writer.close()
 
     async def close(self) -> None:
-        """Hang up on everybody."""
+        """Abort all connections."""
         pumps = list(self._pumps)
         for pump in pumps:
             pump.cancel()
@@ -76,7 +76,7 @@ async def _read(reader: StreamReader) -> bytes:
 
 @asynccontextmanager
 async def gate_to(url: str) -> AsyncIterator[Gate]:
-    """A gate on a free port of loopback; `Gate.url` leads through it."""
+    """Open a gate on a free port of loopback; `Gate.url` connects through it."""
     gate = Gate(url)
     server = await asyncio.start_server(gate._serve, "127.0.0.1", 0)
     port: int = server.sockets[0].getsockname()[1]

@@ -30,20 +30,20 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 CrewOn = Callable[[Node], Crew]
 MOVED_WITHIN = 60.0
-"""Seconds until a COMMIT has come to the gate."""
+"""Seconds until a COMMIT reaches the gate."""
 
 AGAIN = {"confirmed", "waitlisted", "cancelled", "already-booked", "already-cancelled"}
 
 
 @asynccontextmanager
 async def offices(cluster: Cluster) -> AsyncIterator[list[Office]]:
-    """The application on each node, in the test's own process."""
+    """Run the application on each node, in the test's own process."""
     async with AsyncExitStack() as stack:
         yield [await stack.enter_async_context(office_on(node.url)) for node in cluster.nodes]
 
 
 def told(answered: Iterable[Answered]) -> list[Answered]:
-    """What promises something: "try again" promises nothing either way."""
+    """Return the results with a definite outcome: "try again" promises nothing."""
     return [each for each in answered if each.outcome.code != "try-again"]
 
 
@@ -52,7 +52,7 @@ def to_try_again(answered: Iterable[Answered]) -> list[AnyCommand]:
 
 
 def side_by_side(*work: tuple[Crew, Sequence[AnyCommand]], together: int = 20) -> list[Answered]:
-    """Each share in a process of its own, all at once, and what was turned away once more."""
+    """Run each share in its own process, all at once, and retry the commands that were turned away."""
     processes = [crew.hire(together=together) for crew, _ in work]
     for process, (_, share) in zip(processes, work, strict=True):
         process.prepare(share)
@@ -60,7 +60,7 @@ def side_by_side(*work: tuple[Crew, Sequence[AnyCommand]], together: int = 20) -
         process.go()
     answers = [list(process.answers()) for process in processes]
     answered = told(each for some in answers for each in some)
-    assert len(answered) >= sum(map(len, answers)) * 0.9, "nearly all come through at once"
+    assert len(answered) >= sum(map(len, answers)) * 0.9, "too many commands were turned away"
     for (crew, _), some in zip(work, answers, strict=True):
         if again := to_try_again(some):
             answered += crew.rush(again)
@@ -68,7 +68,7 @@ def side_by_side(*work: tuple[Crew, Sequence[AnyCommand]], together: int = 20) -
 
 
 async def check_everywhere(cluster: Cluster, *events: EventState, answered: Sequence[Answered]) -> None:
-    """Every node has all that was acknowledged, keeps every promise, and holds what the others hold."""
+    """Check that every node has all acknowledged results, keeps every promise, and has the same rows as the others."""
     async with offices(cluster) as on_nodes:
         for office in on_nodes:
             await office.check_acknowledged(*events, answered=answered)
@@ -79,7 +79,7 @@ async def check_everywhere(cluster: Cluster, *events: EventState, answered: Sequ
 
 
 async def check_line(office: Office, state: EventState) -> None:
-    """Facts are numbered without gaps, and whoever was promoted was so in the order of the line."""
+    """Check that facts are numbered without gaps, and that promotions follow the order of the waiting list."""
     assert [fact.seq for fact in await office.facts(state.event.id)] == list(
         range(1, (await office.read(state)).event.last_seq + 1)
     )
@@ -93,7 +93,7 @@ async def check_line(office: Office, state: EventState) -> None:
 
 
 def test_what_one_node_acknowledged_is_there_on_every_other(cluster: Cluster, times: Callable[[int, int], int]) -> None:
-    """Also while the others have much to apply before they come to it."""
+    """Also while the other nodes still have a long queue of write sets to apply."""
     first = cluster.nodes[0]
     rows = "INSERT INTO ballast SELECT seq, REPEAT('x', 100) FROM seq_1_to_20000"
 
@@ -129,7 +129,7 @@ async def test_every_table_has_a_primary_key(cluster: Cluster) -> None:
 
 
 async def test_of_two_nodes_that_write_one_event_one_is_to_do_it_again(cluster: Cluster) -> None:
-    """The locks of one node hold back nobody on another: whoever commits second is undone, at COMMIT at the latest."""
+    """Locks are local to a node: the second of two transactions is rolled back, at COMMIT at the latest."""
     storages = [SqlStorage.from_url(node.url) for node in cluster.nodes[:2]]
     state = await BoxOffice(storages[0]).initialize(10)
     both_wrote = asyncio.Barrier(2)
@@ -153,7 +153,7 @@ async def test_of_two_nodes_that_write_one_event_one_is_to_do_it_again(cluster: 
 async def test_processes_on_all_nodes_fight_for_one_event(
     cluster: Cluster, crew_on: CrewOn, times: Callable[[int, int], int]
 ) -> None:
-    """A hundred tickets and a line, booked and cancelled on three nodes at once, and other events beside it."""
+    """Book and cancel one event of a hundred tickets with a waiting list, and other events, on three nodes at once."""
     for seed in range(times(1, 20)):
         async with office_on(cluster.nodes[0].url) as office:
             hot, *others = [await office.initialize(tickets) for tickets in (100, 10, 10)]
@@ -170,12 +170,12 @@ async def test_processes_on_all_nodes_fight_for_one_event(
         answered = side_by_side(*zip(crews, shares(wanted), strict=True), together=5)
         assert set(codes(answered)) <= AGAIN
         fights = cluster.count("wsrep_local_cert_failures") + cluster.count("wsrep_local_bf_aborts") - fought
-        assert fights > 0, "nobody met anybody"
+        assert fights > 0, "no transactions conflicted"
         await check_everywhere(cluster, hot, *others, answered=answered)
         async with office_on(cluster.nodes[2].url) as office:
             (hot_type,) = (await office.read(hot)).ticket_types
             assert hot_type.taken + hot_type.waiting_tickets == 130 + 180 - 90, codes(answered)
-            # One is left over where whoever is first in line wants two.
+            # One ticket stays free if the first on the waiting list wants two.
             assert hot_type.taken in (99, 100)
             for state in others:
                 assert [(each.taken, each.waiting) for each in (await office.read(state)).ticket_types] == [(10, 10)]
@@ -189,7 +189,7 @@ async def test_one_key_on_three_nodes_at_once_has_one_effect(cluster: Cluster, c
     customers = [new_id() for _ in range(15)]
 
     def attempts(node: int) -> list[AnyCommand]:
-        # The same key, and every other time for another event.
+        # The same keys, alternating between the two events.
         wanted = zip(customers, count(node), strict=False)
         return [
             BookIt(booking=new_id(), event=states[turn % 2].event.id, customer=customer, key="book")
@@ -212,7 +212,7 @@ async def test_one_key_on_three_nodes_at_once_has_one_effect(cluster: Cluster, c
 async def test_the_processes_move_to_another_node_when_theirs_dies(
     cluster: Cluster, crew_on: CrewOn, times: Callable[[int, int], int]
 ) -> None:
-    """One writer. Another one is stopped or killed beside it, then it is killed itself in the middle of a rush."""
+    """Another node is stopped or killed while one node takes all writes; then that node is killed during a rush."""
     for turn in range(times(1, 10)):
         first, second, third = cluster.nodes
         async with office_on(first.url) as office:
@@ -237,7 +237,7 @@ async def test_the_processes_move_to_another_node_when_theirs_dies(
         first.kill()
         answered += [each for process in processes for each in process.answers()]
         again = to_try_again(answered)
-        assert again, "it died too late"
+        assert again, "the node died too late"
         cluster.wait_until_ready(second, third)
         answered = told(answered) + told(side_by_side((crew_on(second), again)))
         assert set(codes(answered)) <= AGAIN
@@ -252,7 +252,7 @@ async def test_the_processes_move_to_another_node_when_theirs_dies(
 async def test_a_node_is_lost_while_it_takes_writes(
     cluster: Cluster, crew_on: CrewOn, times: Callable[[int, int], int]
 ) -> None:
-    """Cut off or hanging: its callers are told to try again, the majority goes on, and it catches up afterwards."""
+    """An isolated or paused node answers "try again", the majority continues, and the node catches up afterwards."""
     for turn in range(times(1, 10)):
         is_cut_off = turn % 2 == 0
         lost, *majority = cluster.nodes
@@ -267,7 +267,7 @@ async def test_a_node_is_lost_while_it_takes_writes(
             lost.pause()
         answered += [each for process in processes for each in process.answers()]
         again = to_try_again(answered)
-        assert again, "it was lost too late"
+        assert again, "the node was lost too late"
         cluster.wait_until_ready(*majority)
         answered = told(answered) + side_by_side((elsewhere, bookings(state, 40)))
         if is_cut_off:
@@ -286,7 +286,7 @@ async def test_a_node_is_lost_while_it_takes_writes(
 
 
 async def check_refused(node: Node) -> None:
-    """Whatever is asked of a node that is left alone, the answer is to try again; and traffic should go elsewhere."""
+    """Check that an isolated node is not ready, and answers every request with "try again"."""
     storage = SqlStorage.from_url(node.url)
     with pytest.raises(Unavailable):
         await storage.check_ready()
@@ -300,11 +300,11 @@ async def check_refused(node: Node) -> None:
 
 @pytest.mark.parametrize("kind", ["waitlisted", "cancelled"])
 async def test_a_commit_that_was_lost_with_its_node_is_looked_for_on_another(cluster: Cluster, kind: str) -> None:
-    """The answer is what happened, although the write set is still on its way: one node holds up the others."""
+    """The caller gets the actual outcome although the write set is not yet applied: one node delays the others."""
     for _ in range(5):
         with suppress(Unavailable):
             return await lose_a_commit(cluster, kind)
-        # A machine so busy that the nodes lost each other: that promises nothing.
+        # On a very busy machine the nodes may lose each other, and then the outcome is undefined.
         cluster.mend()
     pytest.fail("the nodes lost each other each time")
 
@@ -321,7 +321,7 @@ async def lose_a_commit(cluster: Cluster, kind: str) -> None:
         try:
             asked = asyncio.create_task(do(office, kind, state, holder))
             await asyncio.wait_for(gate.has_moved.wait(), MOVED_WITHIN)
-            # Whoever does it again without knowing comes to a COMMIT; whoever looks first, waits.
+            # A blind retry would reach a second COMMIT; the lookup of the lost COMMIT waits instead.
             with suppress(TimeoutError):
                 await asyncio.wait_for(gate.committed_again.wait(), 0.5)
         finally:
@@ -334,12 +334,12 @@ async def lose_a_commit(cluster: Cluster, kind: str) -> None:
         else:
             assert happened == ["BookingCancelled", "BookingPromoted"]
             assert (await office.booking(waiting)).status is BookingStatus.CONFIRMED
-    cluster.wait_until_ready()  # the slow one may have been left behind meanwhile
+    cluster.wait_until_ready()  # the slow node may have been expelled
     await check_everywhere(cluster, state, answered=[])
 
 
 async def do(office: Office, kind: str, state: EventState, holder: Booking) -> str:
-    """What its caller is told."""
+    """Execute the command and return the outcome."""
     if kind == "waitlisted":
         (booking,) = await office.book(state, 1)
         return booking.status

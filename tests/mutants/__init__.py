@@ -1,1 +1,1 @@
-"""Deliberate faults in the real code, one at a time: what the suite does not notice, it does not hold."""
+"""Mutation tests: put faults into copies of the code, one at a time, and check that the suite fails."""

@@ -1,4 +1,4 @@
-"""Put each fault into a copy of the package and see that a test notices: `python -m tests.mutants [name …]`."""
+"""Put each fault into a copy of the package and check that a test fails: `python -m tests.mutants [word …]`."""
 
 import argparse
 import os
@@ -15,41 +15,41 @@ from .trial import HERE, Fault, Outcome, Project, Verdict, try_all, try_unchange
 
 
 def main(arguments: Sequence[str], project: Project, faults: Sequence[Fault]) -> int:
-    """Try the faults whose names hold one of the words given, or all. 1 where one was not caught, 2 for wrong use."""
+    """Try the faults whose names contain one of the words, or all. Return 1 if one survives, 2 for wrong use."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
-    parser.add_argument("words", nargs="*", help="try only faults whose names hold one of these")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="so many at a time")
-    parser.add_argument("--why", action="store_true", help="say how the test that noticed failed")
+    parser.add_argument("words", nargs="*", help="try only faults whose names contain one of these words")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="number of concurrent trials")
+    parser.add_argument("--why", action="store_true", help="print the failure of the test that caught the fault")
     options = parser.parse_args(arguments)
     chosen = [
         each for each in faults if not options.words or any(word.lower() in each.name.lower() for word in options.words)
     ]
     if not chosen:
-        _say("There is no such fault.")
+        _say("No fault has such a name.")
         return 2
     is_sound = True
     for tests, verdict in try_unchanged(project, chosen, options.jobs):
         if verdict.outcome is not Outcome.SURVIVED:
             is_sound = False
-            _say(f"Without any fault these tests fail, so they prove nothing: {' '.join(tests)}\n{_why(verdict)}")
+            _say(f"These tests fail without any fault, so they prove nothing: {' '.join(tests)}\n{_why(verdict)}")
     if not is_sound:
         return 1
-    left: list[str] = []
+    survivors: list[str] = []
     for fault, verdict in try_all(project, chosen, options.jobs):
         if verdict.outcome is Outcome.CAUGHT:
             _say(f"{fault.name}: caught by {verdict.test} in {verdict.seconds:.1f} s")
             if options.why:
                 _say(_why(verdict))
         else:
-            left.append(fault.name)
+            survivors.append(fault.name)
             _say(f"{fault.name}: {verdict.outcome} in {verdict.seconds:.1f} s {verdict.test}\n{_why(verdict)}")
-    _say(f"{len(chosen) - len(left)} of {len(chosen)} faults were caught.")
-    return 1 if left else 0
+    _say(f"{len(chosen) - len(survivors)} of {len(chosen)} faults were caught.")
+    return 1 if survivors else 0
 
 
 @contextmanager
 def with_mariadb(environment: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
-    """The environment with a server in it, one for all trials. Raises: MariaDBMissing."""
+    """Return the environment with the URL of a server that all trials share. Raises: MariaDBMissing."""
     if environment.get(mariadb.URL_VARIABLE):
         yield environment
         return

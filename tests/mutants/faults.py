@@ -1,4 +1,4 @@
-"""The faults: each breaks one promise, or one thing that a promise rests on, as a mistake of a moment would."""
+"""The faults. Each breaks one promise, or something that a promise depends on, as a simple mistake would."""
 
 from typing import Final
 
@@ -82,17 +82,17 @@ DOMAIN: Final = (
         _BOOKING,
     ),
     Fault(
-        "A newcomer jumps the line",
+        "A newcomer overtakes the waiting list",
         (Change("domain/event.py", "if self.waiting == 0:", "if self.waiting >= 0:"),),
         _BOOKING,
     ),
     Fault(
-        "A newcomer takes what a line that is still being served could have had",
+        "A newcomer takes tickets while the waiting list is still being served",
         (Change("domain/event.py", "WaitingListPolicy.STRICT or event.is_unsettled:", "WaitingListPolicy.STRICT:"),),
         _WAITING,
     ),
     Fault(
-        "Whoever came last is served first, by the rules",
+        "The rules serve the waiting list from its end",
         (
             Change(
                 "domain/decisions/settle.py",
@@ -103,7 +103,7 @@ DOMAIN: Final = (
         _CANCELLING,
     ),
     Fault(
-        "Under strict, somebody is overtaken whose group does not fit",
+        "Under strict, a group that does not fit is overtaken",
         (
             Change(
                 "domain/decisions/settle.py",
@@ -114,7 +114,7 @@ DOMAIN: Final = (
         _WAITING,
     ),
     Fault(
-        "Whom a freed ticket fits is promoted later, and not in the decision that freed it",
+        "A freed ticket promotes in a later decision",
         (
             Change(
                 "domain/decisions/cancel.py",
@@ -133,7 +133,7 @@ DOMAIN: Final = (
         _CANCELLING,
     ),
     Fault(
-        "What is cancelled can be cancelled again",
+        "A cancelled booking can be cancelled again",
         (
             Change(
                 "domain/decisions/cancel.py",
@@ -210,7 +210,7 @@ DOMAIN: Final = (
         _CANCELLING,
     ),
     Fault(
-        "A draft is there for everybody",
+        "A draft is visible to everyone",
         (
             Change(
                 "domain/event.py",
@@ -221,7 +221,7 @@ DOMAIN: Final = (
         _BOOKING,
     ),
     Fault(
-        "An edit does not look at the version that it was made for",
+        "An edit ignores the expected version",
         (
             Change(
                 "domain/decisions/organize.py",
@@ -233,7 +233,7 @@ DOMAIN: Final = (
         _ORGANIZING,
     ),
     Fault(
-        "A draft that is cancelled is shown to everybody",
+        "A cancelled draft is visible to everyone",
         (
             Change(
                 "domain/event.py",
@@ -249,12 +249,12 @@ DOMAIN: Final = (
         _ORGANIZING,
     ),
     Fault(
-        "Moving the start releases nobody from the deadline",
+        "Moving the start releases no booking from the deadline",
         (Change("domain/decisions/organize.py", "event.reschedules + is_move", "event.reschedules"),),
         _TIMES,
     ),
     Fault(
-        "Who books after a move of the start is released by it",
+        "Moving the start releases later bookings, too",
         (Change("domain/decisions/book.py", "        reschedules=inventory.event.reschedules,\n", ""),),
         _TIMES,
     ),
@@ -281,7 +281,7 @@ DOMAIN: Final = (
         _TIMES,
     ),
     Fault(
-        "Who is promoted past the deadline has no time to leave",
+        "A promotion after the deadline gives no time to cancel",
         (Change("domain/decisions/settle.py", "    return min(now + GRACE, event.starts_at)\n", "    return None\n"),),
         _TIMES,
     ),
@@ -297,7 +297,7 @@ DOMAIN: Final = (
         _TIMES,
     ),
     Fault(
-        "Names of ticket types differ in what cannot be seen",
+        "Names of ticket types differ in invisible characters only",
         (
             Change(
                 "domain/values/characters.py",
@@ -308,7 +308,7 @@ DOMAIN: Final = (
         _ORGANIZING,
     ),
     Fault(
-        "A refusal that waiting changes is kept under a key",
+        "A temporary refusal is stored under a key",
         (Change("application/ports/idempotency.py", " and not refusal.may_pass\n", "\n"),),
         ("tests/application/test_once.py",),
     ),
@@ -329,7 +329,7 @@ DOMAIN: Final = (
         _PAYING,
     ),
     Fault(
-        "A hold that lapsed is paid although nobody has settled it yet",
+        "A lapsed hold that is not yet settled can be paid",
         (
             Change(
                 "domain/decisions/pay.py",
@@ -340,7 +340,7 @@ DOMAIN: Final = (
         _PAYING,
     ),
     Fault(
-        "A hold that expired is paid although its tickets are gone",
+        "An expired hold can be paid although its tickets are taken",
         (
             Change(
                 "domain/decisions/pay.py",
@@ -363,7 +363,7 @@ DOMAIN: Final = (
         _PAYING,
     ),
     Fault(
-        "Whoever cancels what is paid gets nothing back",
+        "Cancelling a paid booking refunds nothing",
         (
             Change(
                 "domain/decisions/settle.py",
@@ -374,12 +374,12 @@ DOMAIN: Final = (
         _PAYING,
     ),
     Fault(
-        "A booking is charged a second time beside a charge that is under way",
+        "A booking is charged twice while a charge is pending",
         (Change("domain/decisions/pay.py", "    if pending is not None:\n", "    if False:\n"),),
         _PAYING,
     ),
     Fault(
-        "A refund that is settled is owed again",
+        "A completed refund is owed again",
         (
             Change(
                 "domain/decisions/pay.py",
@@ -394,7 +394,7 @@ DOMAIN: Final = (
 
 APPLICATION: Final = (
     Fault(
-        "A charge that is tried again has a new reference",
+        "A retried charge has a new reference",
         (
             Change(
                 "application/bookings/pay_booking.py",
@@ -405,12 +405,12 @@ APPLICATION: Final = (
         _MONEY,
     ),
     Fault(
-        "Whoever tries a charge again and does not hear of its COMMIT waits for itself",
+        "A retried charge whose COMMIT is not answered waits for itself",
         (Change("domain/decisions/pay.py", "and not is_own):\n", "):\n"),),
         _MONEY,
     ),
     Fault(
-        "A charge without an answer is made again before anybody asks what became of it",
+        "A charge without an answer is retried before its outcome is looked up",
         (
             Change(
                 "application/bookings/pay_booking.py",
@@ -421,7 +421,7 @@ APPLICATION: Final = (
         _MONEY,
     ),
     Fault(
-        "A refund that is tried again is another refund",
+        "A retried refund is another refund",
         (
             Change(
                 "application/background/sweep.py",
@@ -433,7 +433,7 @@ APPLICATION: Final = (
         _MONEY,
     ),
     Fault(
-        "A refund goes out to nobody and counts as done",
+        "A failed refund counts as done",
         (
             Change(
                 "application/background/sweep.py",
@@ -444,7 +444,7 @@ APPLICATION: Final = (
         _MONEY,
     ),
     Fault(
-        "Every process sweeps, whosever turn it is",
+        "Processes sweep without the lease",
         (
             Change(
                 "application/background/sweep.py",
@@ -458,39 +458,39 @@ APPLICATION: Final = (
 
 TURNSTILE: Final = (
     Fault(
-        "A key that comes again does it again",
+        "A repeated key has a second effect",
         (
             Change(
                 "application/turnstile/batch.py",
-                "before = None if keyed is None else self._remembered.get(keyed.key)\n",
-                "before = None\n",
+                "None else self._stored.get(",
+                "None else {}.get(",
             ),
         ),
         _KEYS,
     ),
     Fault(
-        "A key is remembered in a transaction of its own, behind its effect",
+        "A response is stored in a transaction after its effect",
         (
             Change(
                 "application/turnstile/command_queue.py",
                 "                    await unit_of_work.commit()\n",
                 "                    await unit_of_work.commit()\n"
-                "                if batch._to_remember:\n"
+                "                if batch._to_store:\n"
                 "                    async with self._storage.begin() as another:\n"
-                "                        await another.events.store_responses(batch._to_remember, batch._now())\n"
+                "                        await another.events.store_responses(batch._to_store, batch._now())\n"
                 "                        await another.commit()\n",
             ),
-            Change("application/turnstile/batch.py", "        if self._to_remember:\n", "        if False:\n"),
+            Change("application/turnstile/batch.py", "        if self._to_store:\n", "        if False:\n"),
         ),
         _KEYS,
     ),
     Fault(
-        "A key is good for any request",
+        "A key is valid for any request",
         (Change("application/turnstile/batch.py", "if before.fingerprint == keyed.fingerprint else", "if True else"),),
         _KEYS,
     ),
     Fault(
-        "Whoever asks is answered before COMMIT",
+        "Callers are answered before COMMIT",
         (
             Change(
                 "application/turnstile/command_queue.py",
@@ -501,7 +501,7 @@ TURNSTILE: Final = (
         _TURNS,
     ),
     Fault(
-        "A COMMIT that was never answered counts as not happened",
+        "A COMMIT without an answer counts as failed",
         (
             Change(
                 "application/turnstile/command_queue.py",
@@ -514,7 +514,7 @@ TURNSTILE: Final = (
         _TURNS,
     ),
     Fault(
-        "A COMMIT that was never answered counts as happened",
+        "A COMMIT without an answer counts as committed",
         (
             Change(
                 "application/turnstile/command_queue.py",
@@ -525,7 +525,7 @@ TURNSTILE: Final = (
         _TURNS,
     ),
     Fault(
-        "A COMMIT that was never answered is looked for once and never again",
+        "A COMMIT without an answer is looked up only once",
         (
             Change(
                 "application/turnstile/command_queue.py",
@@ -536,7 +536,7 @@ TURNSTILE: Final = (
         _TURNS,
     ),
     Fault(
-        "A transaction that the database undid is not run again",
+        "A transaction that the database rolled back is not retried",
         (
             Change(
                 "application/turnstile/command_queue.py",
@@ -548,7 +548,7 @@ TURNSTILE: Final = (
         _TURNS,
     ),
     Fault(
-        "A command is carried out whose caller has gone away while it waited",
+        "A command is executed although its caller has gone",
         (
             Change(
                 "application/turnstile/pending_command.py",
@@ -559,7 +559,7 @@ TURNSTILE: Final = (
         _TURNS,
     ),
     Fault(
-        "Whoever shares a transaction does not see what was decided before",
+        "A decision does not see earlier decisions of its batch",
         (
             Change(
                 "application/turnstile/event_view.py",
@@ -570,7 +570,7 @@ TURNSTILE: Final = (
         _TURNS,
     ),
     Fault(
-        "What a customer booked in the same transaction counts for nothing",
+        "A customer's bookings of the same batch do not count",
         (
             Change(
                 "application/turnstile/event_view.py",
@@ -581,7 +581,7 @@ TURNSTILE: Final = (
         _CUSTOMER_LIMITS,
     ),
     Fault(
-        "What a customer cancelled in the same transaction goes on to count",
+        "A customer's cancellations of the same batch still count as bookings",
         (
             Change(
                 "application/turnstile/event_view.py", "                self._end(after)\n", "                pass\n"
@@ -590,7 +590,7 @@ TURNSTILE: Final = (
         _CUSTOMER_LIMITS,
     ),
     Fault(
-        "What a late payment brought back in the same transaction counts for nothing",
+        "Bookings revived by late payments of the same batch do not count",
         (
             Change(
                 "application/turnstile/event_view.py", "                self._begin(after)\n", "                pass\n"
@@ -599,7 +599,7 @@ TURNSTILE: Final = (
         _CUSTOMER_LIMITS,
     ),
     Fault(
-        "A process decides from what it remembers of an event",
+        "A process decides from cached events",
         (
             Change(
                 "application/turnstile/batch.py",
@@ -631,7 +631,7 @@ TURNSTILE: Final = (
 
 MEMORY: Final = (
     Fault(
-        "In memory nobody waits for a lock",
+        "In memory locks do not block",
         (
             Change(
                 "adapters/memory/unit_of_work.py",
@@ -689,7 +689,7 @@ SQL: Final = (
         _ON_MARIADB,
     ),
     Fault(
-        "An event that is locked is skipped instead of waited for (SKIP LOCKED)",
+        "A locked event is skipped (SKIP LOCKED)",
         (
             Change(
                 "adapters/sql/bulk/select.py",
@@ -700,7 +700,7 @@ SQL: Final = (
         _ON_MARIADB,
     ),
     Fault(
-        "A promotion locks whom it finds in line (SKIP LOCKED) instead of the event",
+        "A promotion locks waiting bookings (SKIP LOCKED) instead of the event",
         (
             Change(
                 "adapters/sql/repositories/events.py",
@@ -716,7 +716,7 @@ SQL: Final = (
         ("tests/concurrency/test_lines.py::test_ten_cancels_confirm_the_first_ten_of_fifteen[mariadb-one-by-one]",),
     ),
     Fault(
-        "A plain read before the lock decides what is seen behind it (REPEATABLE READ)",
+        "A read before the lock fixes what is read under it (REPEATABLE READ)",
         (
             Change(
                 "adapters/sql/dialects/mysql.py",
@@ -744,7 +744,7 @@ SQL: Final = (
         ("tests/contract/test_inventories.py::test_what_counts_of_live_bookings_is_told_for_each_customer[sqlite]",),
     ),
     Fault(
-        "A log file that another process rotated is rotated once more",
+        "A log file that another process rotated is rotated again",
         (
             Change(
                 "entrypoints/log_file.py",
@@ -770,7 +770,7 @@ SQL: Final = (
         (
             Change(
                 "adapters/sql/repositories/events.py",
-                "        self._transaction.hold(_PUT_MOVED.statements(list(moved.values()), self._dialect))\n",
+                "        self._transaction.enqueue(_PUT_MOVED.statements(list(moved.values()), self._dialect))\n",
                 "",
             ),
         ),
@@ -781,14 +781,14 @@ SQL: Final = (
         (
             Change(
                 "adapters/sql/repositories/events.py",
-                "        self._transaction.hold(_PUT_COUNTED.statements(list(counted.values()), self._dialect))\n",
+                "        self._transaction.enqueue(_PUT_COUNTED.statements(list(counted.values()), self._dialect))\n",
                 "",
             ),
         ),
         _ON_SQLITE,
     ),
     Fault(
-        "An event that is edited after a booking of the same transaction is put back to the state before",
+        "An edit after a booking of the same batch is overwritten",
         (
             Change(
                 "adapters/sql/repositories/events.py", "                self._moved.pop(each.event.id.int, None)\n", ""
@@ -806,12 +806,12 @@ SQL: Final = (
         _of("tests/sql/test_places.py", "test_a_promotion_counts_out_of_the_blocks[sqlite]"),
     ),
     Fault(
-        "A place is told that was read after the booking had left the waiting list",
+        "A place is returned for a booking that has left the waiting list",
         (Change("adapters/sql/indexes/places.py", "            if own:\n", "            if True:\n"),),
         _of("tests/sql/test_places.py", "test_a_booking_that_leaves_before_its_place_is_read_is_read_again[sqlite]"),
     ),
     Fault(
-        "An edited event is still found by what it was called before",
+        "An edited event is still found by its old name",
         (
             Change(
                 "adapters/sql/repositories/events.py",
@@ -822,10 +822,10 @@ SQL: Final = (
         _of("tests/sql/test_search.py", "test_the_index_holds_no_more_than_the_events[sqlite]"),
     ),
     Fault(
-        "A search that looked at enough says that its list has ended",
+        "A search that stops early reports the end of its list",
         (
             Change(
-                "adapters/sql/queries/events.py",
+                "adapters/sql/queries/event_lists.py",
                 "        return EventPage(found, None if after is None else _event_key(after))\n",
                 "        return EventPage(found, None)\n",
             ),
@@ -833,29 +833,29 @@ SQL: Final = (
         _of("tests/sql/test_search.py", "test_a_search_finds_what_a_look_at_every_event_finds[sqlite]"),
     ),
     Fault(
-        "Lists take the connections by which all others read",
+        "Lists use the connections of all other reads",
         (
             Change(
                 "adapters/sql/storage.py",
-                "SqlReads(self._reading, self._listing, ",
-                "SqlReads(self._reading, self._reading, ",
+                "SqlEventQueries(self._reading, self._listing, ",
+                "SqlEventQueries(self._reading, self._reading, ",
             ),
         ),
         _of("tests/sql/test_listing.py", "test_what_a_list_needs_is_asked_by_its_own_connections[sqlite-events]"),
     ),
     Fault(
-        "What was written is final before its rows are counted",
+        "A transaction is committed before its changed rows are counted",
         (
             Change(
                 "adapters/sql/engine/transaction.py",
-                "        if any(statement.expected is not None for statement in self._held):\n",
+                "        if any(statement.expected is not None for statement in self._enqueued):\n",
                 "        if False:\n",
             ),
         ),
         _of("tests/sql/test_commit.py", "test_what_changes_fewer_rows_than_it_should_is_not_committed[sqlite]"),
     ),
     Fault(
-        "What was written is not there for what is asked next",
+        "A query does not see the pending writes of its transaction",
         (
             Change(
                 "adapters/sql/engine/transaction.py",
@@ -866,7 +866,7 @@ SQL: Final = (
         _of("tests/sql/test_commit.py", "test_what_was_saved_is_there_for_what_is_asked_next[sqlite]"),
     ),
     Fault(
-        "Whoever came last is served first, by the database",
+        "The database returns the waiting list from its end",
         (
             Change(
                 "adapters/sql/repositories/waiting_lists.py",
@@ -877,7 +877,7 @@ SQL: Final = (
         _ON_SQLITE,
     ),
     Fault(
-        "What was not committed is committed when the connection is given back",
+        "An open transaction is committed when its connection is released",
         (
             Change(
                 "adapters/sql/engine/transaction.py",
@@ -888,7 +888,7 @@ SQL: Final = (
         _ON_SQLITE,
     ),
     Fault(
-        "After a statement that failed the transaction goes on",
+        "A transaction continues after a failed statement",
         (
             Change(
                 "adapters/sql/engine/transaction.py",
@@ -919,7 +919,7 @@ SQL: Final = (
         _ON_SQLITE,
     ),
     Fault(
-        "A migration forgets the unique key of live bookings",
+        "A migration lacks the unique key of live bookings",
         (
             Change(
                 "adapters/sql/migrations/versions/0001_initial.py",
@@ -931,7 +931,7 @@ SQL: Final = (
         ("tests/sql/test_migrations.py::test_the_migrations_lead_to_the_tables[sqlite]",),
     ),
     Fault(
-        "The schema lets more tickets be taken than there are",
+        "The schema allows more taken tickets than exist",
         (
             Change(
                 "adapters/sql/schema/tables.py",
@@ -947,18 +947,18 @@ SQL: Final = (
         _ON_SQLITE,
     ),
     Fault(
-        "Whether a lost COMMIT happened is asked without waiting for it to end",
+        "A lost COMMIT is looked up without waiting for its end",
         (
             Change(
                 "adapters/sql/repositories/events.py",
-                "        _, marks = await self._found_under_lock([(_LOCK, ids), ",
-                "        (marks,) = await self._found_under_lock([",
+                "        _, found = await self._found_under_lock([(_LOCK, ids), ",
+                "        (found,) = await self._found_under_lock([",
             ),
         ),
         _ON_MARIADB,
     ),
     Fault(
-        "A lost COMMIT is looked for at the fact before its last",
+        "A lost COMMIT is looked up at the fact before its last",
         (
             Change(
                 "application/turnstile/batch.py",
@@ -969,7 +969,7 @@ SQL: Final = (
         ("tests/application/test_turnstile.py",),
     ),
     Fault(
-        "A connection lost during COMMIT is taken for one lost before it",
+        "A connection lost during COMMIT counts as lost before it",
         (
             Change(
                 "adapters/sql/engine/transaction.py",
@@ -980,7 +980,7 @@ SQL: Final = (
         _IN_TROUBLE,
     ),
     Fault(
-        "A server that goes away during COMMIT is taken to have refused it",
+        "A server that goes away during COMMIT counts as having refused it",
         (
             Change(
                 "adapters/sql/dialects/mysql.py",
@@ -991,17 +991,17 @@ SQL: Final = (
         _COMMITS,
     ),
     Fault(
-        "A deadlock is not run again",
+        "A transaction is not retried after a deadlock",
         (Change("adapters/sql/dialects/mysql.py", "_UNDONE = frozenset({1020, 1213})", "_UNDONE = frozenset({1020})"),),
         _IN_TROUBLE,
     ),
     Fault(
-        "A lock that was waited for too long is nothing that anybody foresaw",
+        "A lock timeout is an unexpected error",
         (Change("adapters/sql/dialects/mysql.py", "_BUSY = frozenset({1205, 3572})", "_BUSY = frozenset({3572})"),),
         _IN_TROUBLE,
     ),
     Fault(
-        "A turn is taken whoever has it",
+        "A lease is taken from its owner",
         (
             Change(
                 "adapters/sql/repositories/leases.py",
@@ -1017,7 +1017,7 @@ SQL: Final = (
         _ON_SQLITE,
     ),
     Fault(
-        "A disk that fails in COMMIT is taken to have refused it",
+        "A disk failure in COMMIT counts as a refusal",
         (
             Change(
                 "adapters/sql/dialects/sqlite.py",
@@ -1049,12 +1049,12 @@ SQL: Final = (
         ("tests/sql/test_bulk_update.py",),
     ),
     Fault(
-        "What was sent ahead is not looked at before COMMIT",
+        "Statements sent ahead are not checked before COMMIT",
         (Change("adapters/sql/engine/transaction.py", "            await ahead\n", "            del ahead\n"),),
         ("tests/sql/test_sending_ahead.py",),
     ),
     Fault(
-        "SQLite answers COMMIT before it is on the disk",
+        "SQLite answers COMMIT before the data is on the disk",
         (Change("adapters/sql/dialects/sqlite.py", "PRAGMA synchronous = FULL", "PRAGMA synchronous = OFF"),),
         _COMMITS,
     ),
@@ -1073,18 +1073,18 @@ HTTP: Final = (
         _of(_ACCOUNTS, "test_a_revocation_holds_after_the_next_look"),
     ),
     Fault(
-        "A revocation that took long is never heard of",
+        "A revocation that took long is missed",
         (
             Change(
                 "application/accounts/authenticate.py",
-                "self._reads.revocations(last - MARGIN)",
-                "self._reads.revocations(last)",
+                "self._accounts.revocations(last - MARGIN)",
+                "self._accounts.revocations(last)",
             ),
         ),
         _of(_ACCOUNTS, "test_a_revocation_that_took_long_is_found_however_the_clock_was_set"),
     ),
     Fault(
-        "A role that was taken back goes on",
+        "A revoked role stays valid",
         (
             Change(
                 "application/accounts/grant_role.py", "role=role, standing_changed_at=self._clock.now()", "role=role"
@@ -1093,7 +1093,7 @@ HTTP: Final = (
         _of(_ACCOUNTS, "test_a_new_role_holds_for_existing_tokens_after_the_next_look"),
     ),
     Fault(
-        "If-Match is not looked at",
+        "If-Match is ignored",
         (
             Change(
                 "entrypoints/http/etags.py",
@@ -1104,7 +1104,7 @@ HTTP: Final = (
         ("tests/http/test_caching.py::test_every_edit_looks_at_if_match",),
     ),
     Fault(
-        "A key is good for the same body on another path",
+        "A key is valid for the same body on another path",
         (
             Change(
                 "entrypoints/http/idempotency.py",
@@ -1115,7 +1115,7 @@ HTTP: Final = (
         ("tests/http/test_idempotency.py::test_the_path_belongs_to_the_request",),
     ),
     Fault(
-        "A key is good for another body",
+        "A key is valid for another body",
         (Change("entrypoints/http/idempotency.py", "+ await request.body()\n", "\n"),),
         ("tests/http/test_idempotency.py::test_another_request_with_the_same_key_is_refused",),
     ),
@@ -1125,7 +1125,7 @@ HTTP: Final = (
         _of(_MESSAGES, "test_a_body_without_a_length_has_64_kib_at_most[1000]"),
     ),
     Fault(
-        "A body that is announced as too large is waited for",
+        "A body whose length is too large is still read",
         (Change("entrypoints/http/request.py", "        if is_large:\n", "        if False:\n"),),
         _of(_DEADLINES, "test_who_is_refused_anyway_is_not_waited_for"),
     ),
@@ -1135,7 +1135,7 @@ HTTP: Final = (
         _of(_DEADLINES, "test_a_body_that_does_not_arrive_is_refused_in_time"),
     ),
     Fault(
-        "Anything is taken for JSON",
+        "Any media type is accepted as JSON",
         (
             Change(
                 "entrypoints/http/request.py",
@@ -1146,7 +1146,7 @@ HTTP: Final = (
         ("tests/http/test_bodies.py::test_other_media_types_are_refused",),
     ),
     Fault(
-        "What a request does not know is ignored",
+        "Unknown fields are ignored",
         (
             Change(
                 "entrypoints/http/decoding.py", ', forbid_unknown_fields=True):\n    """The body', '):\n    """The body'
@@ -1155,7 +1155,7 @@ HTTP: Final = (
         ("tests/http/test_bodies.py::test_unknown_fields_are_named",),
     ),
     Fault(
-        "Text is taken for a number",
+        "Text is accepted as a number",
         (
             Change(
                 "entrypoints/http/decoding.py",
@@ -1166,17 +1166,17 @@ HTTP: Final = (
         ("tests/http/test_bodies.py::test_a_broken_value_is_named",),
     ),
     Fault(
-        "The rules of the domain do not judge what is sent",
+        "Request bodies are not checked by the domain's rules",
         (Change("entrypoints/http/decoding.py", "    if not shape.is_checked and ", "    if False and "),),
         ("tests/http/test_bodies.py::test_all_that_is_broken_is_named_together",),
     ),
     Fault(
-        "Of two Authorization headers the first counts",
+        "The first of two Authorization headers is used",
         (Change("entrypoints/http/authentication.py", "    if len(given) > 1:\n", "    if False:\n"),),
         _of(_PROTOCOL, "TestSigningIn"),
     ),
     Fault(
-        "Whoever is not signed in is let through",
+        "Requests without a token are let through",
         (
             Change(
                 "entrypoints/http/authentication.py",
@@ -1214,7 +1214,7 @@ HTTP: Final = (
         _of(_PROTOCOL, "test_the_reference_has_one_path_as_well"),
     ),
     Fault(
-        "Whether somebody is signed in is looked at before whether there is such a path",
+        "Authentication is checked before the path exists",
         (
             Change(
                 "entrypoints/http/app.py",
@@ -1225,7 +1225,7 @@ HTTP: Final = (
         _of(_PROTOCOL, "test_unknown_paths_are_a_404_for_every_caller"),
     ),
     Fault(
-        "The body is looked at before whether somebody is signed in",
+        "The body is checked before authentication",
         (
             Change(
                 "entrypoints/http/authentication.py",
@@ -1243,7 +1243,7 @@ HTTP: Final = (
         _of(_PROTOCOL, "TestOrderOfChecks"),
     ),
     Fault(
-        "A thing is looked for before its change is read",
+        "A resource is looked up before the request body is read",
         (
             Change(
                 "entrypoints/http/request.py",
@@ -1257,7 +1257,7 @@ HTTP: Final = (
         _of(_PROTOCOL, "TestOrderOfChecks"),
     ),
     Fault(
-        "A copy of what somebody alone may see is kept",
+        "A private response may be cached",
         (
             Change(
                 "entrypoints/http/observation.py",
@@ -1268,7 +1268,7 @@ HTTP: Final = (
         ("tests/http/test_security_headers.py::test_no_copy_of_a_private_answer_is_kept",),
     ),
     Fault(
-        "A copy of a refusal is kept",
+        "A refusal may be cached",
         (
             Change(
                 "entrypoints/http/observation.py",
@@ -1279,12 +1279,12 @@ HTTP: Final = (
         ("tests/http/test_security_headers.py::test_no_copy_of_a_refusal_is_kept",),
     ),
     Fault(
-        "A request id may hold anything",
+        "A request id may contain anything",
         (Change("entrypoints/http/observation.py", "if _PATTERN.fullmatch(given)", "if given"),),
         _of(_PROTOCOL, "TestRequestIds"),
     ),
     Fault(
-        "An answer to HEAD has a body",
+        "A response to HEAD has a body",
         (Change("entrypoints/http/reply.py", 'b"" if request["method"] == "HEAD" else self.body', "self.body"),),
         _of(_MESSAGES, "test_an_answer_to_head_has_the_headers_of_get_and_no_body"),
     ),
@@ -1300,7 +1300,7 @@ HTTP: Final = (
         _of(_MESSAGES, "test_an_answer_to_head_has_the_headers_of_get_and_no_body"),
     ),
     Fault(
-        "What is refused before its handler passes by an embedder's middleware",
+        "A request refused before its handler bypasses an embedder's middleware",
         (
             Change(
                 "entrypoints/http/app.py",
@@ -1311,7 +1311,7 @@ HTTP: Final = (
         _of(_EMBEDDING, "test_own_middleware_sees_every_request_to_a_path_that_exists"),
     ),
     Fault(
-        "A status that no code of ours has is an error of the service",
+        "An unknown status of an embedder's handler is a server error",
         (
             Change(
                 "entrypoints/http/problems/problem.py",
@@ -1322,12 +1322,12 @@ HTTP: Final = (
         _of(_EMBEDDING, "test_what_an_own_handler_refuses_is_a_problem_in_its_words"),
     ),
     Fault(
-        "Users of an embedder are taken for ours",
+        "An embedder's users count as the service's users",
         (Change("entrypoints/http/observation.py", "if isinstance(caller, Caller) else", "if caller else"),),
         _of(_EMBEDDING, "test_own_users_are_none_of_ours"),
     ),
     Fault(
-        "What was not foreseen is told to whoever asks",
+        "An unexpected error is shown to the client",
         (
             Change(
                 "entrypoints/http/problems/problem.py",
@@ -1339,7 +1339,7 @@ HTTP: Final = (
         _of(_PROTOCOL, "test_an_unexpected_error_is_logged_and_says_nothing"),
     ),
     Fault(
-        "A process that is told to end goes on where a chore fails at it",
+        "A process does not end if a background task fails at its cancellation",
         (Change("entrypoints/lifespan.py", "if task is not None and task.cancelling():", "if False:"),),
         _of(
             "tests/entrypoints/test_container.py",
@@ -1394,7 +1394,7 @@ FAIRNESS: Final = (
         ("tests/application/test_overload.py",),
     ),
     Fault(
-        "What is refused because too many wait is not counted",
+        "Commands refused by a full queue are not counted",
         (
             Change(
                 "application/turnstile/turnstile.py", "            self._observer.overloaded(Overload.COMMANDS)\n", ""
@@ -1407,8 +1407,8 @@ FAIRNESS: Final = (
         (
             Change(
                 "adapters/observability/bursts.py",
-                "        if self._number:\n            self._log()\n\n    def _tell",
-                "        if False:\n            self._log()\n\n    def _tell",
+                "        if self._count:\n            self._log()\n\n    def _flush",
+                "        if False:\n            self._log()\n\n    def _flush",
             ),
         ),
         ("tests/observing/test_bursts.py",),
@@ -1419,7 +1419,7 @@ FAIRNESS: Final = (
         ("tests/application/test_fair_queue.py",),
     ),
     Fault(
-        "Work of one origin goes on until it has none left",
+        "The work of one origin runs until none is left",
         (
             Change(
                 "application/limits/fair_queue.py",
@@ -1430,7 +1430,7 @@ FAIRNESS: Final = (
         ("tests/application/test_fair_queue.py",),
     ),
     Fault(
-        "A place is free although its thread still works",
+        "A place is freed while its thread still works",
         (Change("application/limits/fair_queue.py", "await asyncio.shield(running)", "await running"),),
         ("tests/application/test_fair_queue.py",),
     ),
@@ -1446,7 +1446,7 @@ FAIRNESS: Final = (
         (_ACCOUNTS,),
     ),
     Fault(
-        "Ten failures close an account for every address",
+        "Ten failures lock an account for every address",
         (
             Change(
                 "application/accounts/login_throttle.py",
@@ -1471,7 +1471,7 @@ FAIRNESS: Final = (
         "A search shows cancelled drafts",
         (
             Change(
-                "adapters/sql/queries/events.py",
+                "adapters/sql/queries/event_lists.py",
                 "and_(events.c.status.in_(wanted), or_(*_shown(hiding=hiding)))",
                 "events.c.status.in_(wanted)",
             ),
@@ -1479,7 +1479,7 @@ FAIRNESS: Final = (
         ("tests/contract/test_reads.py",),
     ),
     Fault(
-        "The search index folds texts in a way of its own",
+        "The search index folds texts differently from queries",
         (
             Change(
                 "adapters/sql/schema/mappers.py",
@@ -1490,7 +1490,7 @@ FAIRNESS: Final = (
         ("tests/contract/test_reads.py",),
     ),
     Fault(
-        "Each address of an IPv6 network counts by itself",
+        "Each address of an IPv6 network is counted separately",
         (
             Change(
                 "application/limits/networks.py",
@@ -1501,7 +1501,7 @@ FAIRNESS: Final = (
         ("tests/application/test_limits_on_login.py",),
     ),
     Fault(
-        "A clock that is behind makes a row of failures grow",
+        "A clock that is behind adds to the failures",
         (
             Change(
                 "application/accounts/login_throttle.py",
@@ -1523,7 +1523,7 @@ FAIRNESS: Final = (
         ("tests/application/test_webhooks.py",),
     ),
     Fault(
-        "A delivery keeps its place while others wait for one",
+        "A long delivery keeps its place while others wait",
         (
             Change(
                 "application/background/deliver_webhooks.py",
@@ -1534,7 +1534,7 @@ FAIRNESS: Final = (
         ("tests/application/test_webhooks.py",),
     ),
     Fault(
-        "Owners have no turns",
+        "Owners are not served in rotation",
         (
             Change(
                 "application/background/deliver_webhooks.py",
@@ -1545,7 +1545,7 @@ FAIRNESS: Final = (
         ("tests/application/test_webhooks.py",),
     ),
     Fault(
-        "Many webhooks of one organizer fill what is read",
+        "Many webhooks of one organizer fill a page of deliveries",
         (
             Change(
                 "adapters/sql/queries/notifications.py",
@@ -1556,7 +1556,7 @@ FAIRNESS: Final = (
         _of("tests/contract/test_telling.py", "test_organizers_come_in_rotation[sqlite]"),
     ),
     Fault(
-        "Slow names of one owner take every thread",
+        "Slow names of one owner take every resolver thread",
         (Change("adapters/notifications/webhook_sender.py", "spares=True", "spares=False"),),
         ("tests/telling/test_fairness.py::test_names_that_are_resolved_for_ever_delay_no_other_owner",),
     ),

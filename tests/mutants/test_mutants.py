@@ -1,4 +1,4 @@
-"""The faults still apply to the code of today, and the script that tries them tells the ones that survive."""
+"""The faults apply to the current code, and the script reports the ones that survive."""
 
 import os
 import re
@@ -53,7 +53,7 @@ def test_what_does_not_apply_is_said(project: Project, change: Change) -> None:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    """A package of one function, and tests for it: one looks, one does not, one waits for what it returns."""
+    """A package of one function with tests: one checks it, one does not, one waits for its result."""
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "__init__.py").touch()
     (tmp_path / "src" / "sum.py").write_text("def add(a, b):\n    return a + b\n")
@@ -65,14 +65,14 @@ def project(tmp_path: Path) -> Project:
         "def test_wait():\n    while add(2, 3) != 5:\n        pass\n\n"
         "def test_wrong():\n    assert add(2, 3) == 6\n"
     )
-    # Without the plugins that it does not need, pytest starts in half the time.
+    # pytest starts faster without plugins that it does not need.
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -p xdist.plugin -p pytest_timeout\n")
     environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     return Project(root=tmp_path, package=tmp_path / "src", environment=environment, seconds=2)
 
 
 class Tried:
-    """The script run on a few faults of the small package: its exit code and the lines that it printed."""
+    """Run the script on faults of the small package, and return its exit code and output."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str], project: Project) -> None:
         self._capsys = capsys
@@ -90,7 +90,7 @@ def tried(capsys: pytest.CaptureFixture[str], project: Project) -> Tried:
 
 @pytest.mark.slow
 def test_only_a_test_that_ran_and_failed_has_caught_a_fault(tried: Tried) -> None:
-    code, told = tried(
+    code, output = tried(
         Fault("caught", (WRONG,), THERE),
         Fault("survivor", (WRONG,), ("tests/test_sum.py::test_nothing",)),
         Fault("no import", (Change("sum.py", "def add", "import nothing\n\ndef add"),), THERE),
@@ -99,8 +99,8 @@ def test_only_a_test_that_ran_and_failed_has_caught_a_fault(tried: Tried) -> Non
         Fault("gone", (Change("sum.py", "return a * b", "return 0"),), THERE),
     )
     assert code == 1
-    assert re.match(r"caught: caught by tests/test_sum.py::test_sum in \d+\.\d s\n", told)
-    assert re.findall(r"^([a-z ]+): (caught|[A-Z]+)", told, re.MULTILINE) == [
+    assert re.match(r"caught: caught by tests/test_sum.py::test_sum in \d+\.\d s\n", output)
+    assert re.findall(r"^([a-z ]+): (caught|[A-Z]+)", output, re.MULTILINE) == [
         ("caught", "caught"),
         ("survivor", "SURVIVED"),
         ("no import", "BROKEN"),
@@ -108,22 +108,22 @@ def test_only_a_test_that_ran_and_failed_has_caught_a_fault(tried: Tried) -> Non
         ("hangs", "HUNG"),
         ("gone", "BROKEN"),
     ]
-    assert told.endswith("1 of 6 faults were caught.\n")
+    assert output.endswith("1 of 6 faults were caught.\n")
 
 
 @pytest.mark.slow
 def test_tests_that_fail_anyway_prove_nothing(tried: Tried) -> None:
-    code, told = tried(Fault("wrong", (WRONG,), ("tests/test_sum.py::test_wrong",)))
+    code, output = tried(Fault("wrong", (WRONG,), ("tests/test_sum.py::test_wrong",)))
     assert code == 1
-    assert told.startswith("Without any fault these tests fail")
-    assert "caught" not in told
+    assert output.startswith("These tests fail without any fault")
+    assert "caught" not in output
 
 
 @pytest.mark.slow
 def test_some_may_be_tried_by_their_names(tried: Tried) -> None:
     survivor = Fault("A survivor", (FINE,), THERE)
     assert tried(survivor, Fault("wrong", (WRONG,), THERE), words=("WRO",))[0] == 0
-    assert tried(survivor, words=("nobody",)) == (2, "There is no such fault.\n")
+    assert tried(survivor, words=("other",)) == (2, "No fault has such a name.\n")
 
 
 @pytest.mark.slow

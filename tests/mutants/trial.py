@@ -1,4 +1,4 @@
-"""One fault tried: a copy of the package with it, and the tests that should notice."""
+"""The trial of a fault: run the tests that should fail against a copy of the package with the fault."""
 
 import os
 import shutil
@@ -22,14 +22,14 @@ from .watch import Failed
 Tried = TypeVar("Tried")
 
 HERE: Final = Path(__file__).resolve().parents[2]
-"""Where `tests` is found."""
+"""The directory of `tests`."""
 
 OVERHEAD: Final = 60.0
-"""Seconds that starting pytest, and a server for it, may take on a busy machine."""
+"""Seconds to start pytest, and a server for it, on a busy machine."""
 
 
 class Change(Struct, frozen=True):
-    """A text that stands once in a file, given by its path below the package, and what stands there instead."""
+    """The replacement of a text that occurs once in a file, given by its path below the package."""
 
     file: str
     old: str
@@ -37,7 +37,7 @@ class Change(Struct, frozen=True):
 
 
 class Fault(Struct, frozen=True):
-    """What is wrong, said as a sentence, how the code is changed for it, and the tests that should notice."""
+    """A fault, described by a sentence, with the changes of the code and the tests that should fail."""
 
     name: str
     changes: tuple[Change, ...]
@@ -45,11 +45,11 @@ class Fault(Struct, frozen=True):
 
 
 class DoesNotApply(Exception):
-    """A text that should be replaced does not stand in its file exactly once, or what comes of it is no Python."""
+    """A text to replace does not occur exactly once in its file, or the result is not valid Python."""
 
 
 class Project(Struct, frozen=True, kw_only=True):
-    """Where the package and its tests are; a single test that takes longer than `seconds` hangs."""
+    """A package and its tests. A test that takes longer than `seconds` counts as hanging."""
 
     root: Path
     package: Path
@@ -58,7 +58,7 @@ class Project(Struct, frozen=True, kw_only=True):
 
 
 class Outcome(StrEnum):
-    """What became of a trial. Only a test that ran and failed has caught a fault."""
+    """The outcome of a trial. A fault is caught only if a test ran and failed."""
 
     CAUGHT = "caught"
     SURVIVED = "SURVIVED"
@@ -67,7 +67,7 @@ class Outcome(StrEnum):
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
-    """What became of a trial, which test said so and why, and the seconds that it took."""
+    """The outcome of a trial, the test that decided it and its failure, and the duration in seconds."""
 
     outcome: Outcome
     seconds: float
@@ -76,49 +76,49 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
 
 def mutated(package: Path, fault: Fault) -> dict[str, str]:
-    """The files that a fault changes, as they are with it. Raises: DoesNotApply."""
+    """Return the files that a fault changes, with their changed text. Raises: DoesNotApply."""
     texts: dict[str, str] = {}
     for change in fault.changes:
         if change.file not in texts:
             if not (package / change.file).is_file():
-                raise DoesNotApply(f"there is no {change.file}")
+                raise DoesNotApply(f"{change.file} does not exist")
             texts[change.file] = (package / change.file).read_text()
         found = texts[change.file].count(change.old)
         if found != 1:
-            raise DoesNotApply(f"stands {found} times in {change.file}: {change.old!r}")
+            raise DoesNotApply(f"occurs {found} times in {change.file}: {change.old!r}")
         texts[change.file] = texts[change.file].replace(change.old, change.new)
     for file, text in texts.items():
         try:
             compile(text, file, "exec")
         except SyntaxError as error:
-            raise DoesNotApply(f"{file} is no Python any more: {error}") from error
+            raise DoesNotApply(f"{file} is no longer valid Python: {error}") from error
     return texts
 
 
 def try_tests(project: Project, tests: Iterable[str], fault: Fault | None = None) -> Verdict:
-    """Run tests against a copy of the package, with this fault or as it is."""
+    """Run tests against a copy of the package, with or without a fault."""
     try:
         texts = mutated(project.package, fault) if fault else {}
     except DoesNotApply as error:
         return Verdict(outcome=Outcome.BROKEN, seconds=0, why=str(error))
     with tempfile.TemporaryDirectory(prefix="boxoffice-mutant-", ignore_cleanup_errors=True) as name:
-        # With its compiled files, which hold as long as the sources keep their times: the start is quicker.
+        # With the compiled files, which stay valid because the copies keep their times: imports are faster.
         package = Path(name) / "copy" / "boxoffice"
         shutil.copytree(project.package, package)
         for file, text in texts.items():
             (package / file).write_text(text)
         began = monotonic()
-        code, said = _run(project, Path(name), tests)
-        return _judged(code, said, Path(name) / "told", monotonic() - began)
+        code, output = _run(project, Path(name), tests)
+        return _judge(code, output, Path(name) / "failure", monotonic() - began)
 
 
 def try_all(project: Project, faults: Iterable[Fault], jobs: int) -> Iterator[tuple[Fault, Verdict]]:
-    """Each fault with its verdict, in their order, so many at a time."""
+    """Yield each fault with its verdict, in order, with `jobs` concurrent trials."""
     return _side_by_side([(fault, partial(try_tests, project, fault.tests, fault)) for fault in faults], jobs)
 
 
 def try_unchanged(project: Project, faults: Iterable[Fault], jobs: int) -> Iterator[tuple[tuple[str, ...], Verdict]]:
-    """Each selection of tests against the package as it is, once. Only what survives this proves anything."""
+    """Yield a verdict for each selection of tests without a fault. A selection that fails proves nothing."""
     selections = dict.fromkeys(fault.tests for fault in faults)
     return _side_by_side([(tests, partial(try_tests, project, tests)) for tests in selections], jobs)
 
@@ -130,21 +130,21 @@ def _side_by_side(trials: Iterable[tuple[Tried, Callable[[], Verdict]]], jobs: i
             for tried, verdict in begun:
                 yield tried, verdict.result()
         finally:
-            # Whoever interrupts waits for those that run, and not for all the others.
+            # An interrupt waits for running trials only.
             threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _run(project: Project, folder: Path, tests: Iterable[str]) -> tuple[int | None, str]:
-    """The exit code, None where it did not end in time, and what was said."""
+    """Return the exit code (None after the timeout) and the output."""
     command = [
         *(sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "--timeout", str(project.seconds)),
         *("-p", "no:cacheprovider", "-p", "tests.mutants.watch"),
-        *("--told", str(folder / "told"), "--basetemp", str(folder / "pytest"), *tests),
+        *("--failure-report", str(folder / "failure"), "--basetemp", str(folder / "pytest"), *tests),
     ]
     environment = {**project.environment, "PYTHONPATH": os.pathsep.join([str(folder / "copy"), str(HERE)])}
     environment.pop("PYTEST_ADDOPTS", None)
-    said = folder / "said"
-    with said.open("wb") as output:
+    log = folder / "output"
+    with log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=project.root, env=environment, stdout=output, stderr=output, start_new_session=True
         )
@@ -153,20 +153,20 @@ def _run(project: Project, folder: Path, tests: Iterable[str]) -> tuple[int | No
         except subprocess.TimeoutExpired:
             code = None
         finally:
-            # With all that it started, while its id is still its own.
+            # The whole process group, whose id is valid until `wait`.
             if process.returncode is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-    return code, said.read_text(errors="replace")
+    return code, log.read_text(errors="replace")
 
 
-def _judged(code: int | None, said: str, told: Path, seconds: float) -> Verdict:
+def _judge(code: int | None, output: str, report: Path, seconds: float) -> Verdict:
     if code == 0:
         return Verdict(outcome=Outcome.SURVIVED, seconds=seconds)
-    if not told.exists():
+    if not report.exists():
         outcome = Outcome.HUNG if code is None else Outcome.BROKEN
-        return Verdict(outcome=outcome, seconds=seconds, why=said.strip()[-2_000:])
-    failed = msgspec.json.decode(told.read_bytes(), type=Failed)
+        return Verdict(outcome=outcome, seconds=seconds, why=output.strip()[-2_000:])
+    failed = msgspec.json.decode(report.read_bytes(), type=Failed)
     if failed.has_hung or code is None:
         outcome = Outcome.HUNG
     elif failed.phase == "call" and not failed.never_ran:

@@ -1,4 +1,4 @@
-"""A plugin of pytest that looks at which package is tested and tells what failed, and how."""
+"""A pytest plugin that checks which package is tested, and records the first failure."""
 
 import os
 from collections.abc import Generator, Iterator
@@ -10,11 +10,11 @@ import pytest
 from msgspec import Struct
 
 NEVER_RAN = (ImportError, NameError, SyntaxError)
-"""What says that the fault is not the one that was meant: the code could not even be run."""
+"""Errors that mean that the changed code does not run at all, which proves nothing."""
 
 
 class Failed(Struct, frozen=True, kw_only=True):
-    """The first thing that failed: where, in which phase (`collect`, `setup`, `call`, `teardown`), and why."""
+    """The first failure: the test, its phase (`collect`, `setup`, `call`, `teardown`), and the reason."""
 
     test: str
     phase: str
@@ -24,8 +24,8 @@ class Failed(Struct, frozen=True, kw_only=True):
 
 
 class _Watch:
-    def __init__(self, told: Path) -> None:
-        self._told = told
+    def __init__(self, report: Path) -> None:
+        self._report = report
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -34,7 +34,7 @@ class _Watch:
         report = yield
         if report.failed and call.excinfo is not None:
             errors = list(_chain(call.excinfo.value))
-            self._tell(
+            self._record(
                 Failed(
                     test=item.nodeid,
                     phase=call.when,
@@ -47,30 +47,30 @@ class _Watch:
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
-            self._tell(Failed(test=report.nodeid, phase="collect", why=report.longreprtext))
+            self._record(Failed(test=report.nodeid, phase="collect", why=report.longreprtext))
 
-    def _tell(self, failed: Failed) -> None:
-        if not self._told.exists():
-            self._told.write_bytes(msgspec.json.encode(failed))
+    def _record(self, failed: Failed) -> None:
+        if not self._report.exists():
+            self._report.write_bytes(msgspec.json.encode(failed))
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and those that it came from."""
+    """Yield an error and its causes."""
     while error is not None:
         yield error
         error = error.__context__ if error.__cause__ is None else error.__cause__
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Where to tell what failed first."""
-    parser.addoption("--told", type=Path, required=True)
+    """Add the option for the file of the first failure."""
+    parser.addoption("--failure-report", type=Path, required=True)
 
 
 def pytest_configure(config: Any) -> None:
-    """Raises: pytest.UsageError where another package would be tested than the one that PYTHONPATH names first."""
+    """Register the plugin. Raises: pytest.UsageError if the package is not from the first directory of PYTHONPATH."""
     import boxoffice
 
     expected = os.environ["PYTHONPATH"].split(os.pathsep)[0]
     if not Path(boxoffice.__file__).is_relative_to(expected):
         raise pytest.UsageError(f"{boxoffice.__file__} is tested, which is not below {expected}")
-    config.pluginmanager.register(_Watch(config.getoption("--told")))
+    config.pluginmanager.register(_Watch(config.getoption("--failure-report")))

@@ -1,4 +1,4 @@
-"""A server on the loopback that takes and keeps all that is sent to it: a collector of traces, a Sentry."""
+"""A server on loopback that accepts and stores everything: it acts as a collector of traces and as Sentry."""
 
 import gzip
 import threading
@@ -9,7 +9,7 @@ from typing import Final
 
 
 class Collector:
-    """What was sent, by path, unpacked."""
+    """The received bodies, uncompressed, with their paths."""
 
     def __init__(self) -> None:
         self.received: Final[list[tuple[str, bytes]]] = []
@@ -22,14 +22,14 @@ class Collector:
             self._has_come.notify_all()
 
     def wait_for(self, is_enough: Callable[[list[tuple[str, bytes]]], object]) -> None:
-        """Until what was received is enough; a minute is for a machine that has other things to do."""
+        """Wait until enough is received, for a minute at most on a busy machine."""
         with self._has_come:
             assert self._has_come.wait_for(lambda: bool(is_enough(self.received)), timeout=60), self.received
 
 
 @contextmanager
 def collecting() -> Iterator[Collector]:
-    """A collector that listens."""
+    """Start a collector."""
     collector = Collector()
 
     class Handler(BaseHTTPRequestHandler):
@@ -41,7 +41,7 @@ def collecting() -> Iterator[Collector]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Not on the console."""
+            """Do not log to the console."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         collector.url = f"http://127.0.0.1:{server.server_address[1]}"

@@ -1,4 +1,4 @@
-"""A service in this process, and a collector of what it reports to others."""
+"""A service in this process, and a collector of its traces and error reports."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -13,7 +13,7 @@ from tests.observing.collector import Collector, collecting
 
 @asynccontextmanager
 async def serving(container: Container) -> AsyncIterator[Client]:
-    """A user of a service that ends afterwards."""
+    """Run a service and return a client of a new user."""
     async with served(create_app(container), container) as http:
         yield await new_user(http, "ada@example.org")
 

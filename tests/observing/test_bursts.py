@@ -1,4 +1,4 @@
-"""What happens very often is a line of the log a second, and none of it is left out."""
+"""Frequent occurrences are logged as one line a second, with every occurrence counted."""
 
 import asyncio
 import logging
@@ -34,7 +34,7 @@ def test_the_first_is_logged_at_once_and_the_others_a_second_later(caplog: pytes
         assert sum(int(line.split()[0]) for line in lines(caplog)) == 30
         number = len(lines(caplog))
         await asyncio.sleep(60)
-        assert len(lines(caplog)) == number, "nothing of nothing"
+        assert len(lines(caplog)) == number, "no lines without occurrences"
         bursts.count()
         assert lines(caplog)[-1] == "1 of them"
 

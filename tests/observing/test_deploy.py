@@ -1,4 +1,4 @@
-"""The dashboard and the alarms ask for metrics that exist, by labels and values that those have."""
+"""The dashboard and the alerts query existing metrics, labels and label values."""
 
 import json
 import re
@@ -18,14 +18,14 @@ from boxoffice.entrypoints.settings import Settings
 
 
 class Selector(Struct, frozen=True):
-    """A metric that a query asks for, and what its labels must be: (label, operator, value)."""
+    """A metric of a query, and the matchers of its labels: (label, operator, value)."""
 
     metric: str
     matchers: tuple[tuple[str, str, str], ...]
 
 
 class Query(Struct, frozen=True):
-    """What a query of Prometheus names; `grouped` are the labels by which it groups or joins."""
+    """The selectors of a Prometheus query, and the labels by which it groups or joins."""
 
     selectors: tuple[Selector, ...]
     grouped: frozenset[str]
@@ -38,7 +38,7 @@ _MATCHER: Final = re.compile(r"(\w+)\s*(=~|!~|!=|=)\s*\"([^\"]*)\"")
 
 
 def parse(text: str) -> Query:
-    """What a query names: in all but functions, groupings and operators, a name is a metric."""
+    """Parse a query: every name is a metric, except functions, groupings and operators."""
     text = _RANGE.sub("", text)
     grouped = {label.strip() for labels in _GROUPING.findall(text) for label in labels.split(",")} - {""}
     found = _SELECTOR.findall(_GROUPING.sub(" ", text))
@@ -68,17 +68,17 @@ VALUES: Final[dict[str, set[str]]] = {
     "queue": {queue.value for queue in Overload},
     "status": {"200", "201", "204", "400", "401", "403", "404", "409", "429", "500", "503"},
 }
-"""What the labels may be whose values the program knows."""
+"""The possible values of labels, as far as the program defines them."""
 
 KINDS: Final[dict[str, set[str]]] = {
     "boxoffice_payments_total": {kind.value for kind in PaymentKind},
     "boxoffice_backlog": {"webhooks", "mails"},
     "boxoffice_backlog_age_seconds": {"webhooks", "mails"},
 }
-"""The same of the label `kind`, which means something else for each metric."""
+"""The possible values of the label `kind`, which differ by metric."""
 
 SCRAPED: Final = {"job", "instance"}
-"""Labels that Prometheus adds to everything that it collects."""
+"""Labels that Prometheus adds to all samples."""
 
 
 def labels_of(name: str) -> set[str]:
@@ -87,7 +87,7 @@ def labels_of(name: str) -> set[str]:
 
 
 def mistakes(query: Query) -> list[str]:
-    """What the query asks for that does not exist."""
+    """Return the metrics, labels and values of the query that do not exist."""
     found = [f"{selector.metric} is no metric" for selector in query.selectors if selector.metric not in SAMPLES]
     if found:
         return found
@@ -165,7 +165,7 @@ def test_the_manual_names_no_other_alarm() -> None:
 
 
 def test_the_dashboard_shows_one_service_among_several() -> None:
-    """Of a Prometheus that collects two of them, a panel without `job` would add up both."""
+    """A panel without `job` would sum all services that a Prometheus collects."""
     without = [
         selector.metric
         for query in SHOWN

@@ -1,4 +1,4 @@
-"""The page for Prometheus: what happened, how often, in all processes, and without what cannot be read right now."""
+"""The page for Prometheus: counts of all processes, without values that cannot be read at the moment."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from boxoffice.adapters.memory import Step
 from boxoffice.adapters.observability import Counters, Metrics, SharedCounters
 from boxoffice.adapters.observability.catalog import METRICS
-from boxoffice.adapters.observability.metrics import LONGEST_LINES
+from boxoffice.adapters.observability.metrics import MOST_WAITING_LISTS
 from boxoffice.application.ports.errors import Unavailable
 from boxoffice.application.ports.observability import (
     Backlog,
@@ -29,7 +29,7 @@ Samples = dict[str, float]
 
 
 class SomeFigures:
-    """Figures that a test sets."""
+    """Statistics that a test sets."""
 
     def __init__(self) -> None:
         self.lines = [WaitingListLength(UUID(int=1), 3)]
@@ -75,7 +75,7 @@ def metrics(figures: SomeFigures) -> Metrics:
 
 
 async def shown(metrics: Metrics) -> Samples:
-    """The samples of a page, by name and labels as they stand there."""
+    """Return the samples of a page, by name and labels."""
     samples = {}
     for family in text_string_to_metric_families((await metrics.page()).decode()):
         for sample in family.samples:
@@ -85,7 +85,7 @@ async def shown(metrics: Metrics) -> Samples:
 
 
 def changed(before: Samples, after: Samples) -> Samples:
-    """What is another value now; durations are left out, they are always others."""
+    """Return the samples that differ, without durations."""
     return {
         name: value - before.get(name, 0.0)
         for name, value in after.items()
@@ -193,7 +193,7 @@ async def test_the_longest_lines_are_asked_for_once_and_bounded(metrics: Metrics
     figures.lines = [WaitingListLength(UUID(int=number), 1_000 - number) for number in range(100)]
     await asyncio.gather(*(metrics.page() for _ in range(5)))
     lines = [name for name in await shown(metrics) if name.startswith("boxoffice_waiting_list_bookings")]
-    assert len(lines) == LONGEST_LINES == 10
+    assert len(lines) == MOST_WAITING_LISTS == 10
     assert figures.asked == 1
 
 
@@ -254,7 +254,7 @@ async def test_what_is_refused_because_others_wait_is_counted_and_logged(
     assert [message.split()[1] for message in commands] == ["1"]
     metrics.close()
     commands = [record.getMessage() for record in caplog.records if "commands were refused" in record.getMessage()]
-    assert [message.split()[1] for message in commands] == ["1", "4"], "the last ones too"
+    assert [message.split()[1] for message in commands] == ["1", "4"], "the last ones must be logged, too"
 
 
 async def test_a_look_at_the_process(metrics: Metrics, figures: SomeFigures) -> None:

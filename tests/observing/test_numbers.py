@@ -1,38 +1,38 @@
-"""Numbers of several processes: all of them are seen, and none is lost or counted twice when a process ends."""
+"""Counters of several processes: every process reads all, and none is lost or counted twice when a process ends."""
 
 from pathlib import Path
 
 from boxoffice.adapters.observability import Counters, SharedCounters
-from boxoffice.adapters.observability.counters import MOST_NUMBERS
+from boxoffice.adapters.observability.counters import MOST_VALUES
 
 
-def seen(numbers: Counters) -> dict[tuple[str, ...], list[tuple[bool, list[float]]]]:
-    """By metric and labels: what each process wrote, and whether it is alive."""
+def seen(counters: Counters) -> dict[tuple[str, ...], list[tuple[bool, list[float]]]]:
+    """Return the values of each process, and whether it is alive, by metric and labels."""
     found: dict[tuple[str, ...], list[tuple[bool, list[float]]]] = {}
-    for process in numbers.everybodys():
+    for process in counters.read_all():
         for series, values in process.series:
             found.setdefault((series.metric, *series.labels), []).append((process.is_alive, list(values)))
     return found
 
 
 def test_a_series_without_room_is_not_counted_and_changes_no_other() -> None:
-    numbers = Counters()
-    first = numbers.place("first", (), 1)
-    numbers.values[first] = 7.0
-    numbers.place("many", (), MOST_NUMBERS - 1)
-    beyond = numbers.place("beyond", (), 15)
+    counters = Counters()
+    first = counters.place("first", (), 1)
+    counters.values[first] = 7.0
+    counters.place("many", (), MOST_VALUES - 1)
+    beyond = counters.place("beyond", (), 15)
     for each in range(15):
-        numbers.values[beyond + each] += 1.0
-    assert seen(numbers)["first",] == [(True, [7.0])]
-    assert ("beyond",) not in seen(numbers)
+        counters.values[beyond + each] += 1.0
+    assert seen(counters)["first",] == [(True, [7.0])]
+    assert ("beyond",) not in seen(counters)
 
 
 def test_each_sees_what_all_count(tmp_path: Path) -> None:
     first, second = SharedCounters(tmp_path), SharedCounters(tmp_path)
-    for by, numbers in enumerate((first, second), 1):
-        numbers.values[numbers.place("tickets", ("a",), 1)] += by
-    for numbers in (first, second):
-        assert seen(numbers) == {("tickets", "a"): [(True, [1.0]), (True, [2.0])]}
+    for by, counters in enumerate((first, second), 1):
+        counters.values[counters.place("tickets", ("a",), 1)] += by
+    for counters in (first, second):
+        assert seen(counters) == {("tickets", "a"): [(True, [1.0]), (True, [2.0])]}
     first.close()
     assert seen(second) == {("tickets", "a"): [(False, [1.0]), (True, [2.0])]}
     second.close()

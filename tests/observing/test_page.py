@@ -27,7 +27,7 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
 
 
 def value(page: str, name: str, **labels: str) -> float | None:
-    """One sample of a page; None where it is not there."""
+    """Return a sample of a page, or None."""
     for family in text_string_to_metric_families(page):
         for sample in family.samples:
             if sample.name == name and labels.items() <= sample.labels.items():
@@ -62,13 +62,13 @@ async def test_an_unusable_directory_stops_the_start(tmp_path: Path) -> None:
 
 
 def has_another_in_place_of(child: int, server: Server) -> bool:
-    """Whether that process of a supervisor is gone, and there are two again."""
+    """Return whether the supervisor has replaced the process, so that two run again."""
     now = server.workers()
     return child not in now and len(now) == 2
 
 
 def eventually(is_so: Callable[[], bool]) -> None:
-    """Looked at again and again; a minute is for a machine that has other things to do."""
+    """Poll a condition for a minute at most on a busy machine."""
     deadline = time.monotonic() + 60
     while not is_so():
         assert time.monotonic() < deadline
@@ -82,7 +82,7 @@ def test_one_look_sees_all_processes_and_what_those_counted_that_ended(tmp_path:
     with servers(database, tmp_path, 1, command=command, environment={"TMPDIR": str(tmp_path)}) as (server,):
 
         def page() -> str:
-            # A connection of its own each time: either process may answer.
+            # A new connection each time, so that either process may answer.
             return httpx.get(f"{server.url}/metrics", timeout=30).text
 
         eventually(lambda: value(page(), "boxoffice_processes") == 2)
@@ -93,7 +93,7 @@ def test_one_look_sees_all_processes_and_what_those_counted_that_ended(tmp_path:
                 assert httpx.get(f"{server.url}/events", timeout=30).status_code == 200
             asked += 10
             assert [requests(page(), "/events", "200") for _ in range(6)] == [asked] * 6
-            # One of both is killed, and another one takes its place.
+            # Kill one process; the supervisor starts another one.
             killed = server.workers()[0]
             os.kill(killed, signal.SIGKILL)
             eventually(partial(has_another_in_place_of, killed, server))

@@ -1,4 +1,4 @@
-"""Unexpected errors are counted and reported, without anything that a request brought."""
+"""Unexpected errors are counted and reported without data of requests."""
 
 import asyncio
 import json
@@ -17,11 +17,11 @@ from tests.observing.collector import Collector
 from tests.observing.conftest import serving
 
 ADAS, GRACES = "what Ada wrote", "what Grace wrote"
-"""Far enough from where it is raised: the lines of the program around that one are reported with it."""
+"""Defined far from the line that raises, because a report contains the source lines around that line."""
 
 
 class Broken:
-    """A use case that fails, and says what it should keep to itself."""
+    """A use case that fails with private data in its error."""
 
     async def __call__(self, *arguments: object, **options: object) -> None:
         try:
@@ -31,7 +31,7 @@ class Broken:
 
 
 def broken(collector: Collector | None) -> Container:
-    """A service whose profiles cannot be read, and its collector of reports; None: one that is away."""
+    """Return a service that fails to read profiles. Its reports go to the collector, or to a closed port."""
     place = "http://127.0.0.1:9" if collector is None else collector.url
     dsn = f"{place.replace('//', '//publickey@')}/42"
     container = make_container(Settings(database_url="memory://", jwt_secret=SECRET, sentry_dsn=dsn))
@@ -46,7 +46,7 @@ async def client(collector: Collector) -> AsyncIterator[Client]:
 
 
 def events(received: list[tuple[str, bytes]]) -> list[dict[str, Any]]:
-    """The reports among what was sent: lines of a header and, each with a header of its own, the items."""
+    """Return the error events of Sentry envelopes, whose items each have a header line."""
     found = []
     for _, body in received:
         lines = body.split(b"\n")
@@ -74,7 +74,7 @@ async def test_an_error_is_reported_with_its_place_and_nothing_of_the_request(
     assert outer["stacktrace"]["frames"][-1]["function"] == "__call__"
     assert event["release"].startswith("boxoffice@")
     assert event.keys().isdisjoint({"request", "user", "breadcrumbs", "extra", "server_name", "logentry", "modules"})
-    # The line of the program that raised it is reported as it is written, without its values.
+    # The source line that raised is reported, but not its values.
     said = json.dumps(event)
     token = str(client.token)
     for private in (ADAS, GRACES, token, "sesame", "note=private", client.email, '"vars"'):
@@ -87,7 +87,7 @@ async def test_refusals_are_neither_reported_nor_counted(client: Client, collect
     assert (await client.http.post("/book", json={})).status_code == 401
     assert (await client.http.post("/login", content=b"nonsense")).status_code in {400, 415}
     assert "boxoffice_errors_total 0.0" in (await client.http.get("/metrics")).text
-    # Whatever was on its way would come before this one.
+    # Reports are sent in order, so a report of a refusal would arrive before this one.
     await client.get("/me")
     assert "boxoffice_errors_total 1.0" in (await client.http.get("/metrics")).text
     await asyncio.to_thread(collector.wait_for, events)

@@ -1,4 +1,4 @@
-"""Traces: from the request through the batch to the statement, and none where the settings name no collector."""
+"""Traces connect the request, the batch and the statements. Without a collector in the settings there are none."""
 
 import asyncio
 import subprocess
@@ -33,7 +33,7 @@ TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
 class Spans:
-    """What was traced."""
+    """The finished spans."""
 
     def __init__(self) -> None:
         self.exporter = InMemorySpanExporter()
@@ -83,7 +83,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 async def book(client: Client, event: dict[str, Any]) -> httpx.Response:
-    """A booking within a trace that the client began."""
+    """Book within a trace of the client."""
     headers = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
     return await client.post("/book", {"eventId": event["id"]}, headers=headers)
 
@@ -118,7 +118,7 @@ async def test_from_the_request_to_the_statement(spans: Spans, url: str) -> None
     assert "INSERT INTO facts" in texts
     assert all(span.kind is SpanKind.CLIENT and span.status.status_code is StatusCode.UNSET for span in statements)
     assert all((span.start_time or 0) <= (span.end_time or 0) for span in statements)
-    # What the request itself reads (who is calling) is its own.
+    # The request reads the caller's account itself, outside the batch.
     assert {span.name for span in spans.below(request)} <= {"SELECT"}
 
 
@@ -156,7 +156,7 @@ async def test_an_error_in_the_handler_or_before_it_is_an_error_of_the_span(span
 
 
 async def test_a_refusal_is_traced_with_its_status_and_is_no_error(spans: Spans) -> None:
-    """Wherever it is refused: before its handler, or by it."""
+    """Before its handler and in it."""
     async with serving(container_with(spans, "memory://")) as client:
         spans.exporter.clear()
         bad = {"Authorization": "Bearer bad"}
@@ -175,13 +175,13 @@ async def test_a_refusal_is_traced_with_its_status_and_is_no_error(spans: Spans)
     assert traced == {status: answer.headers["x-request-id"] for status, answer in asked.items()} | {
         404: plain.headers["x-request-id"]
     }
-    # A path that does not exist has no span, because there is nothing to name it by.
+    # A path that does not exist has no span, because it has no route to name the span by.
     assert len(spans.all) == len(asked) + 1
     assert not any(span.status.status_code is StatusCode.ERROR for span in spans.all)
 
 
 def test_a_connection_that_is_lost_ends_what_was_under_way(spans: Spans) -> None:
-    """And raises nothing of its own, which would hide why it was lost."""
+    """The listener must not raise, because that would hide the cause."""
     engine = create_engine("sqlite://")
     spans.tracing.watch(engine)
     with engine.connect() as connection:
@@ -198,7 +198,7 @@ async def test_a_collector_gets_them(collector: Collector) -> None:
     async with serving(make_container(settings)) as client:
         event = await client.event()
         await book(client, event)
-    # At the end what is left was delivered.
+    # The shutdown exports the pending spans.
     assert {path for path, _ in collector.received} == {"/v1/traces"}
     resources = [
         resource
@@ -232,7 +232,7 @@ def test_no_library_is_imported_without_a_setting() -> None:
         "from boxoffice.entrypoints.http.app import create_app\n"
         "from boxoffice.entrypoints.settings import Settings\n"
         f"create_app(make_container(Settings(database_url='memory://', jwt_secret='{SECRET}')))\n"
-        # Litestar itself looks for names of OpenTelemetry's, which are no more than names.
+        # Litestar itself imports parts of OpenTelemetry's namespace, which are allowed.
         "print([name for name in sys.modules if name.startswith(('opentelemetry.sdk', 'opentelemetry.trace', "
         "'opentelemetry.exporter', 'sentry_sdk'))])\n"
     )

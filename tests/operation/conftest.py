@@ -1,4 +1,4 @@
-"""A database with its schema, in a file of the test's own."""
+"""A migrated SQLite file for each test."""
 
 import shutil
 from pathlib import Path

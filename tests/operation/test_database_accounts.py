@@ -1,4 +1,4 @@
-"""The accounts that the manual makes: one that migrates, one that serves and cannot change the schema."""
+"""The database accounts of the manual: one migrates, the other serves and cannot change the schema."""
 
 import re
 from pathlib import Path
@@ -18,13 +18,13 @@ NAME = "event-ticket-booking-service"
 
 @pytest.fixture
 def accounts(own_mariadb: MariaDB) -> dict[str, str]:
-    """The URL of each account, by its name."""
-    (said,) = re.findall(r"```sql\n(CREATE DATABASE.*?)```", MANUAL.read_text(), re.DOTALL)
-    assert said.count("'…'") == 2
-    # The server of the tests resolves no names and knows nobody from elsewhere.
-    said = said.replace("'…'", "'s3cret'").replace("'%'", "'127.0.0.1'")
-    statements = [statement for statement in (part.strip() for part in said.split(";")) if statement]
-    # The user of the tests' server has the name of the one that serves.
+    """Create the manual's accounts and return their URLs by name."""
+    (sql,) = re.findall(r"```sql\n(CREATE DATABASE.*?)```", MANUAL.read_text(), re.DOTALL)
+    assert sql.count("'…'") == 2
+    # The tests' server resolves no names and accepts loopback connections only.
+    sql = sql.replace("'…'", "'s3cret'").replace("'%'", "'127.0.0.1'")
+    statements = [statement for statement in (part.strip() for part in sql.split(";")) if statement]
+    # The tests' server already has a user named `boxoffice`.
     names = dict(zip(("boxoffice_admin", "boxoffice"), ("migrating", "serving"), strict=True))
     for name, ours in names.items():
         statements = [statement.replace(f"'{name}'@", f"'{ours}'@") for statement in statements]

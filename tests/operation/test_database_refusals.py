@@ -1,4 +1,4 @@
-"""Why a database cannot be used is said in words, by every command, on one line and without a secret."""
+"""Every command explains in one line, without secrets, why a database cannot be used."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -37,33 +37,33 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> "Said":
-    return Said(monkeypatch, capsys)
+def message_of(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> "MessageOf":
+    return MessageOf(monkeypatch, capsys)
 
 
-class Said:
-    """What a command says when it fails."""
+class MessageOf:
+    """Run a command that fails, and return its message."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self._monkeypatch = monkeypatch
         self._capsys = capsys
 
     def __call__(self, url: str, command: Sequence[str]) -> str:
-        """Return its one sentence."""
+        """Return the only line of the command's output."""
         self._monkeypatch.setenv("BOXOFFICE_DATABASE_URL", url)
         assert main(command) == 1
-        told = self._capsys.readouterr()
-        assert told.out == ""
-        (line,) = told.err.splitlines()
+        output = self._capsys.readouterr()
+        assert output.out == ""
+        (line,) = output.err.splitlines()
         assert line.startswith("boxoffice: ")
         assert "hush" not in line
-        assert "(1" not in line, "a raw tuple"
+        assert "(1" not in line, "the driver's raw error tuple"
         return line
 
 
 @pytest.fixture
 def stranger(mysql_url: str, mysql_admin_url: str) -> Iterator[str]:
-    """The name of a user without any rights, whose password is `hush`."""
+    """Create a user without rights, whose password is `hush`, and return its name."""
     name = f"u{uuid4().hex[:12]}"
     mariadb.execute(mysql_admin_url, f"CREATE USER '{name}'@'127.0.0.1' IDENTIFIED BY 'hush'")
     yield name
@@ -75,32 +75,34 @@ def as_user(url: str, name: str) -> str:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
-def test_what_the_server_refuses_is_said(command: Sequence[str], mysql_url: str, stranger: str, said: Said) -> None:
+def test_what_the_server_refuses_is_said(
+    command: Sequence[str], mysql_url: str, stranger: str, message_of: MessageOf
+) -> None:
     wrong = make_url(mysql_url).set(password="hush").render_as_string(hide_password=False)
-    assert "Access denied: the server refused user or password." in said(wrong, command)
-    assert "Access denied: the user has no rights on this database" in said(as_user(mysql_url, stranger), command)
+    assert "Access denied: the server refused user or password." in message_of(wrong, command)
+    assert "Access denied: the user has no rights on this database" in message_of(as_user(mysql_url, stranger), command)
     missing = make_url(mysql_url).set(database="missing").render_as_string(hide_password=False)
-    assert "There is no database of this name on the server" in said(missing, command)
+    assert "There is no database of this name on the server" in message_of(missing, command)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
-def test_a_server_that_is_not_there_is_said(command: Sequence[str], said: Said) -> None:
-    assert "nothing listens on its host and port" in said("mysql+asyncmy://owner:hush@127.0.0.1:1/b", command)
-    assert "host is unknown" in said("mysql+asyncmy://owner:hush@nowhere.invalid/b", command)
+def test_a_server_that_is_not_there_is_said(command: Sequence[str], message_of: MessageOf) -> None:
+    assert "nothing listens on its host and port" in message_of("mysql+asyncmy://owner:hush@127.0.0.1:1/b", command)
+    assert "host is unknown" in message_of("mysql+asyncmy://owner:hush@nowhere.invalid/b", command)
 
 
 @pytest.mark.mysql
 @pytest.mark.parametrize("kind", ["sqlite", "mysql"])
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
 def test_a_newer_schema_is_left_alone_and_said(
-    kind: str, command: Sequence[str], request: pytest.FixtureRequest, said: Said
+    kind: str, command: Sequence[str], request: pytest.FixtureRequest, message_of: MessageOf
 ) -> None:
     url: str = request.getfixturevalue(f"{kind}_url")
     if kind == "mysql":
         mariadb.execute(migrated(url), "UPDATE alembic_version SET version_num = 'newer'")
     else:
         age_sqlite(url)
-    sentence = said(url, command)
+    sentence = message_of(url, command)
     assert "is at version newer" in sentence
     assert "Run that one, or restore a backup" in sentence
 
@@ -114,10 +116,10 @@ def age_sqlite(url: str) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
-def test_a_file_that_is_no_database_is_said(command: Sequence[str], tmp_path: Path, said: Said) -> None:
+def test_a_file_that_is_no_database_is_said(command: Sequence[str], tmp_path: Path, message_of: MessageOf) -> None:
     (tmp_path / "b.db").touch(mode=0o600)
     (tmp_path / "b.db").write_bytes(b"no database, but text" * 400)
-    assert "The file is not an SQLite database" in said("sqlite+aiosqlite:///b.db", command)
+    assert "The file is not an SQLite database" in message_of("sqlite+aiosqlite:///b.db", command)
 
 
 async def test_an_account_that_may_only_read_is_not_ready_and_its_writes_are_refused(

@@ -1,4 +1,4 @@
-"""TLS to the database: its certificate is that of its host and signed by whom the URL names, or nothing is sent."""
+"""TLS to the database: its certificate must match the host and be signed by the URL's CA, or nothing is sent."""
 
 import datetime as dt
 import ipaddress
@@ -24,7 +24,7 @@ ELSEWHERE = x509.DNSName("db.example.org")
 
 
 class Signer(Struct):
-    """Somebody who signs certificates."""
+    """A certificate authority."""
 
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
@@ -35,12 +35,12 @@ class Signer(Struct):
         return cls(_certificate(name, name, key, key, x509.BasicConstraints(ca=True, path_length=0)), key)
 
     def write(self, path: Path) -> Path:
-        """Its certificate, for those who trust it."""
+        """Write the authority's certificate to a file."""
         path.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
         return path
 
     def sign(self, directory: Path, host: x509.GeneralName) -> tuple[Path, Path]:
-        """A certificate for a host, and its key, as files."""
+        """Write a certificate for a host, and its key, to files."""
         key = ec.generate_private_key(ec.SECP256R1())
         issuer = self.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
         signed = _certificate("server", str(issuer), key, self.key, x509.SubjectAlternativeName([host]))
@@ -82,7 +82,7 @@ def _named(name: str) -> x509.Name:
 
 
 class SecureMariaDB(mariadb.MariaDB):
-    """A server that lets in nobody without TLS, when it has a certificate; else one that knows no TLS."""
+    """A server that requires TLS if it has a certificate, and otherwise has no TLS."""
 
     files: tuple[Path, Path] | None = None
 
@@ -100,7 +100,7 @@ class SecureMariaDB(mariadb.MariaDB):
 
 @contextmanager
 def server_with(template: Path, files: tuple[Path, Path] | None) -> Iterator[str]:
-    """The URL of a database on a server with that certificate and key."""
+    """Start a server with this certificate and key, and return the URL of a database on it."""
     server = SecureMariaDB(template)
     server.files = files
     with (server.directory / "init.sql").open("a") as init:
@@ -122,7 +122,7 @@ def trusted(signer: Signer, tmp_path: Path) -> Path:
 def test_a_certificate_of_its_host_by_whom_is_trusted_serves(
     mariadb_template: Path, signer: Signer, trusted: Path, tmp_path: Path
 ) -> None:
-    """All connections are secured, the sandbox's too: the server takes no others."""
+    """All connections use TLS, including the sandbox's, because the server refuses others."""
     with server_with(mariadb_template, signer.sign(tmp_path, HERE)) as plain:
         url = f"{plain}?ssl_ca={trusted}"
         migrated = boxoffice(url, tmp_path, "migrate")
@@ -138,7 +138,7 @@ def test_a_certificate_of_its_host_by_whom_is_trusted_serves(
             assert not server.complaints()
         assert boxoffice(url, tmp_path, "verify").returncode == 0
         refused = boxoffice(plain, tmp_path, "verify")
-        assert refused.returncode == 1, "or this shows nothing"
+        assert refused.returncode == 1, "the server must require TLS"
 
 
 @pytest.mark.parametrize("command", ["serve", "migrate"])

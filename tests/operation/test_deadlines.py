@@ -1,4 +1,4 @@
-"""Every wait of a request is bounded: for its body, a statement, a lock, a connection of the pool."""
+"""Every wait of a request has a timeout: for its body, a statement, a lock and a connection of the pool."""
 
 import asyncio
 import re
@@ -34,7 +34,7 @@ from tests.http.messages import Exchange
 
 
 def test_they_nest() -> None:
-    """Whoever waits inside gives up first, so that it is told what it was that did not come."""
+    """The inner wait times out first, so the error names its cause."""
     assert DRAIN_SECONDS > BODY_SECONDS > STATEMENT_LIMIT_SECONDS > LOCK_WAIT_SECONDS > POOL_SECONDS > 0
     assert (BODY_SECONDS, STATEMENT_LIMIT_SECONDS, LOCK_WAIT_SECONDS, POOL_SECONDS) == (10, 5, 3, 1)
 
@@ -60,7 +60,7 @@ async def test_a_body_that_does_not_arrive_is_refused_in_time(
 
 
 async def test_bodies_that_do_not_arrive_hold_up_no_other(app: Litestar) -> None:
-    """Hundreds of them, more than there are places for anything."""
+    """Hundreds of unfinished bodies, more than any queue or pool has places."""
     waiting = [Exchange(app, b"{") for _ in range(500)]
     tasks = [asyncio.create_task(each.send("POST", "/login")) for each in waiting]
     async with asyncio.timeout(60):
@@ -79,7 +79,7 @@ async def test_bodies_that_do_not_arrive_hold_up_no_other(app: Litestar) -> None
 
 
 async def test_who_is_refused_anyway_is_not_waited_for(app: Litestar) -> None:
-    """Neither without signing in, nor for what is too large or no JSON."""
+    """Requests without a token, too large or not JSON are refused before their body arrives."""
     exchange = Exchange(app, b"{")
     await exchange.send("POST", "/book")
     assert exchange.status == 401
@@ -95,9 +95,9 @@ async def test_who_is_refused_anyway_is_not_waited_for(app: Litestar) -> None:
 async def test_the_server_itself_ends_a_statement_that_takes_too_long(
     mysql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else a statement whose caller has long gone would keep its locks."""
+    """Otherwise a statement whose caller has gone would keep its locks."""
     seconds = mariadb.execute(mysql_url, "SELECT @@global.max_statement_time")[0][0]
-    assert float(str(seconds)) == 0, "or this shows nothing"
+    assert float(str(seconds)) == 0, "the server must have no limit of its own"
     database = MySQL()
     for engine in (database.writing(make_url(mysql_url)), database.reading(make_url(mysql_url))):
         async with engine.connect() as connected:
@@ -111,7 +111,7 @@ async def test_the_server_itself_ends_a_statement_that_takes_too_long(
 
 
 async def test_what_takes_long_by_its_nature_has_more_time(mysql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Looking at everything and changing the schema."""
+    """Snapshots and migrations have a longer timeout."""
     await upgrade(mysql_url)
     storage = SqlStorage(mysql_url)
     limits = []
@@ -140,23 +140,23 @@ async def test_a_pool_that_is_used_up_is_waited_for_a_second(mysql_url: str) -> 
     storage = SqlStorage(mysql_url)
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(60):
-        open_ones = [storage.begin() for _ in range(8)]
-        for one in open_ones:
-            await one.__aenter__()
+        units_of_work = [storage.begin() for _ in range(8)]
+        for each in units_of_work:
+            await each.__aenter__()
         begun = loop.time()
         with pytest.raises(Unavailable, match="Too many requests"):
             await storage.begin().__aenter__()
         assert loop.time() - begun > POOL_SECONDS / 2
-        for one in open_ones:
-            await one.__aexit__(None, None, None)
+        for each in units_of_work:
+            await each.__aexit__(None, None, None)
     await storage.close()
 
 
 def test_mysql_is_told_as_well() -> None:
-    """No server of that kind is here: MariaDB skips what is for MySQL from 8.0 on, and the other way round."""
-    said = mysql.session_for(STATEMENT_LIMIT_SECONDS)
-    assert re.search(r"/\*!80000 , max_execution_time = 5000 \*/", said)
-    assert re.search(r"/\*M!100600 [^*]*, max_statement_time = 5[ *,]", said)
+    """Read the statement, because no MySQL server is at hand: each server skips the other's version comments."""
+    statement = mysql.session_for(STATEMENT_LIMIT_SECONDS)
+    assert re.search(r"/\*!80000 , max_execution_time = 5000 \*/", statement)
+    assert re.search(r"/\*M!100600 [^*]*, max_statement_time = 5[ *,]", statement)
 
 
 def test_the_manual_names_them() -> None:

@@ -1,4 +1,4 @@
-"""What is there to deploy with names what there is. No image is built and no unit run: that needs daemons."""
+"""The deployment files name existing files, settings and options. No image or unit runs, which needs daemons."""
 
 import configparser
 import json
@@ -39,14 +39,14 @@ def instructions() -> list[tuple[str, str]]:
     return [(line.split()[0], line.split(maxsplit=1)[1]) for line in lines if line and not line.startswith("#")]
 
 
-def said(name: str) -> list[str]:
+def arguments_of(name: str) -> list[str]:
     return [text for found, text in instructions() if found == name]
 
 
 def test_the_image_is_made_of_what_is_there_and_what_may_be_sent_to_the_builder() -> None:
     sent = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
-    assert (ROOT / ".dockerignore").read_text().startswith("*\n"), "nothing but what is named: no .env, no data/"
-    copied = [source for text in said("COPY") if "--from" not in text for source in text.split()[:-1]]
+    assert (ROOT / ".dockerignore").read_text().startswith("*\n"), "only listed files, so neither .env nor data/"
+    copied = [source for text in arguments_of("COPY") if "--from" not in text for source in text.split()[:-1]]
     assert sorted(copied) == sorted(sent)
     for source in copied:
         assert list(ROOT.glob(source)), source
@@ -55,35 +55,39 @@ def test_the_image_is_made_of_what_is_there_and_what_may_be_sent_to_the_builder(
 
 
 def test_the_image_installs_with_hashes_alone_and_runs_as_nobody_of_importance() -> None:
-    installs = re.findall(r"pip install (.*)", "\n".join(said("RUN")))
+    installs = re.findall(r"pip install (.*)", "\n".join(arguments_of("RUN")))
     assert len(installs) == 2
     assert all("--require-hashes" in each or "--no-deps --no-build-isolation" in each for each in installs)
-    assert said("USER") == ["10001:10001"]
-    assert said("STOPSIGNAL") == ["SIGTERM"]
-    assert len(said("FROM")) == 2
-    for text in (*said("ENTRYPOINT"), *said("CMD"), said("HEALTHCHECK")[0].partition("CMD ")[2]):
-        assert isinstance(json.loads(text), list), "no shell in between, which would keep the signal to itself"
+    assert arguments_of("USER") == ["10001:10001"]
+    assert arguments_of("STOPSIGNAL") == ["SIGTERM"]
+    assert len(arguments_of("FROM")) == 2
+    for text in (
+        *arguments_of("ENTRYPOINT"),
+        *arguments_of("CMD"),
+        arguments_of("HEALTHCHECK")[0].partition("CMD ")[2],
+    ):
+        assert isinstance(json.loads(text), list), "a shell would not forward the signal"
 
 
 @pytest.mark.slow
 def test_what_the_image_runs_serves_and_its_health_check_tells(sqlite_url: str, tmp_path: Path) -> None:
-    ((program,), arguments) = json.loads(said("ENTRYPOINT")[0]), json.loads(said("CMD")[0])
+    ((program,), arguments) = json.loads(arguments_of("ENTRYPOINT")[0]), json.loads(arguments_of("CMD")[0])
     command = [str(Path(sys.executable).with_name(program)), *arguments]
-    server = Server(sqlite_url, tmp_path, command=command)  # What it says last counts: its own address and port.
-    check = said("HEALTHCHECK")[0].partition("CMD ")[2].replace(":8000/", f":{server.port}/")
+    server = Server(sqlite_url, tmp_path, command=command)  # It appends its own address and port, which take effect.
+    check = arguments_of("HEALTHCHECK")[0].partition("CMD ")[2].replace(":8000/", f":{server.port}/")
     healthy = [sys.executable, *json.loads(check)[1:]]
     assert subprocess.run(healthy, check=False, capture_output=True, timeout=60).returncode != 0
     server.start()
     try:
         assert subprocess.run(healthy, check=False, timeout=60).returncode == 0
-        os.kill(server.pid, getattr(signal, said("STOPSIGNAL")[0]))
+        os.kill(server.pid, getattr(signal, arguments_of("STOPSIGNAL")[0]))
         assert server.terminate() == 0
     finally:
         server.kill()
 
 
 def filled_in(environment: dict[str, str | None]) -> dict[str, str]:
-    """What Compose makes of it where nothing but the passwords is set: a name alone is passed on, if it is set."""
+    """Return the environment as Compose fills it in when only the passwords are set; drop names without a value."""
     must = {
         name: re.sub(r"\$\{(\w+):\?must be set\}", lambda found: PASSWORDS[found[1]], text)
         for name, text in environment.items()
@@ -99,7 +103,7 @@ def settings_but(*fixed: str) -> set[str]:
 
 def test_compose_passes_every_setting_on_and_trusts_its_proxy(tmp_path: Path) -> None:
     environment = COMPOSE["services"]["boxoffice"]["environment"]
-    # The image decides where to listen, and writes no files.
+    # The image sets where to listen, and writes no files.
     assert set(environment) == settings_but("HOST", "PORT", "METRICS_DIRECTORY", "LOG_FILE")
     settings = Settings.load(filled_in(environment), tmp_path)
     (network,) = COMPOSE["networks"]["outside"]["ipam"]["config"]
@@ -108,11 +112,13 @@ def test_compose_passes_every_setting_on_and_trusts_its_proxy(tmp_path: Path) ->
 
 
 def test_the_image_listens_where_its_settings_say(tmp_path: Path) -> None:
-    given = dict(pair.split("=", 1) for text in said("ENV") for pair in text.split() if pair.startswith("BOXOFFICE_"))
+    given = dict(
+        pair.split("=", 1) for text in arguments_of("ENV") for pair in text.split() if pair.startswith("BOXOFFICE_")
+    )
     settings = Settings.load(given, tmp_path)
     assert (settings.host, settings.port, settings.workers) == ("0.0.0.0", 8000, 2)
-    assert f":{settings.port}/" in said("HEALTHCHECK")[0]
-    assert said("EXPOSE") == [str(settings.port)]
+    assert f":{settings.port}/" in arguments_of("HEALTHCHECK")[0]
+    assert arguments_of("EXPOSE") == [str(settings.port)]
 
 
 def test_compose_starts_one_after_the_other_with_secrets_from_the_environment(tmp_path: Path) -> None:
@@ -139,7 +145,7 @@ def test_compose_starts_one_after_the_other_with_secrets_from_the_environment(tm
 
 
 def test_the_accounts_of_compose_are_those_of_the_manual(own_mariadb: MariaDB, tmp_path: Path) -> None:
-    """The script runs as the image of MySQL runs it, but on MariaDB and by TCP."""
+    """Run the script as MySQL's image does, but on MariaDB and over TCP."""
     mariadb.execute(own_mariadb.admin_url, "CREATE DATABASE `event-ticket-booking-service`")
     program = tmp_path / "mysql"
     password = own_mariadb.admin_url.split(":")[2].split("@")[0]

@@ -1,4 +1,4 @@
-"""SIGTERM under load: whatever was asked on an open connection is answered, and what was answered is there."""
+"""SIGTERM under load: every request on an open connection is answered, and every acknowledged booking is stored."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ from tests.wire.raw import Answer, Raw, request
 
 CLIENTS = 12
 PEOPLE = 10_000
-"""More than are served until the end."""
+"""More than book until the end."""
 
 
 @pytest.fixture(params=["sqlite", pytest.param("mysql", marks=pytest.mark.mysql)])
@@ -46,13 +46,13 @@ def serving(database_url: str, directory: Path, workers: int, *, command: Sequen
 
 
 class Seen(Struct):
-    """What clients asked for and were told."""
+    """The requests of the clients and their responses."""
 
     asked: int = 0
     booked: set[UUID] = field(default_factory=set)
     """Bookings that were acknowledged."""
     unanswered: list[str] = field(default_factory=list)
-    """Request ids of what got no answer though its connection had not been told to be at its end."""
+    """The people whose request got no response although their connection was not announced to close."""
     said_last: int = 0
     not_ready: int = 0
 
@@ -71,7 +71,7 @@ def booking(event: str, person: Person, *lines: str) -> bytes:
 
 
 async def book_until_the_end(port: int, event: str, people: Iterator[Person], seen: Seen, at_once: int) -> None:
-    """Book on one connection, so many requests at a time, until the service says that this was the last."""
+    """Book on one connection, `at_once` requests at a time, until a response has `Connection: close`."""
     async with await Raw.connect(port) as raw:
         while True:
             persons = [next(people) for _ in range(at_once)]
@@ -103,7 +103,7 @@ async def watch_readiness(port: int, seen: Seen, is_loaded: asyncio.Event) -> No
 
 
 async def book_on_new_connections(port: int, event: str, people: Iterator[Person], seen: Seen) -> None:
-    """Book with a connection for each request, until nobody listens any more."""
+    """Book with a connection per request until the port is closed."""
     while True:
         try:
             async with await Raw.connect(port) as raw:
@@ -113,7 +113,7 @@ async def book_on_new_connections(port: int, event: str, people: Iterator[Person
         except ConnectionRefusedError:
             return
         except ConnectionError:
-            answer = None  # The system had let it in, and the service had not yet.
+            answer = None  # The system had accepted the connection, but the service had not.
         if answer is not None:
             seen.note(answer)
 
@@ -148,8 +148,8 @@ async def test_every_request_on_an_open_connection_is_answered_and_every_answer_
             await is_loaded.wait()
             assert await asyncio.to_thread(server.terminate) == 0
         assert seen.unanswered == []
-        assert seen.said_last == CLIENTS, "each connection was told that this was its last answer"
-        assert seen.not_ready >= 1, "and the one that asked whether it was ready was told that it was not"
+        assert seen.said_last == CLIENTS, "each connection must get `Connection: close`"
+        assert seen.not_ready >= 1, "the readiness check must fail during the shutdown"
         assert not server.complaints()
     assert seen.booked == await bookings_of(database_url)
     assert boxoffice(database_url, tmp_path, "verify").returncode == 0
@@ -158,7 +158,7 @@ async def test_every_request_on_an_open_connection_is_answered_and_every_answer_
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_what_is_not_answered_was_not_done(sqlite_url: str, tmp_path: Path, workers: int) -> None:
-    """Requests sent ahead of their answers, behind the last one; and on connections that were not taken any more."""
+    """Pipelined requests behind the last response, and requests on connections that are no longer accepted."""
     people = iter(await enrol(sqlite_url, PEOPLE))
     with serving(sqlite_url, tmp_path, workers) as server:
         event = new_event(server)
@@ -170,7 +170,7 @@ async def test_what_is_not_answered_was_not_done(sqlite_url: str, tmp_path: Path
                 group.create_task(book_on_new_connections(server.port, event, people, seen))
             await is_loaded.wait()
             assert await asyncio.to_thread(server.terminate) == 0
-        assert seen.unanswered == [], "the one that is the last says so"
+        assert seen.unanswered == [], "the last response must have `Connection: close`"
         assert not server.complaints()
     assert seen.booked == await bookings_of(sqlite_url)
 
@@ -179,7 +179,7 @@ async def test_what_is_not_answered_was_not_done(sqlite_url: str, tmp_path: Path
 async def test_half_a_request_is_waited_for_and_new_clients_are_refused(
     sqlite_url: str, tmp_path: Path, workers: int
 ) -> None:
-    """With one process and with several, of which the one that looks after them must not keep the port."""
+    """With one process and with several, whose supervisor must not keep the port open."""
     with serving(sqlite_url, tmp_path, workers) as server:
         live = request()
         async with asyncio.timeout(120), await Raw.connect(server.port) as half:
@@ -211,7 +211,7 @@ def test_clients_that_say_nothing_hold_up_nothing(sqlite_url: str, tmp_path: Pat
         assert used.recv(65_536).startswith(b"HTTP/1.1 200 ")
         assert server.terminate() == 0
         for each in (silent, used):
-            assert each.recv(1) == b"", "closed, and not reset"
+            assert each.recv(1) == b"", "must be closed without a reset"
 
 
 @pytest.mark.slow
@@ -244,7 +244,7 @@ def test_a_closed_terminal_ends_it(sqlite_url: str, tmp_path: Path) -> None:
 
 
 def test_a_signal_to_its_process_group_ends_it_in_order(sqlite_url: str, tmp_path: Path) -> None:
-    """As Ctrl-C in a terminal sends it."""
+    """Ctrl-C in a terminal sends such a signal."""
     with serving(sqlite_url, tmp_path, 2) as server:
         os.killpg(server.pid, signal.SIGINT)
         assert server.wait() == 0

@@ -1,4 +1,4 @@
-"""Liveness asks for nothing; readiness is lost with the database, its right to write or its schema, and comes back."""
+"""Liveness has no conditions; readiness depends on the database, the right to write to it and its schema."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -17,11 +17,11 @@ NEWER = "lacks: a newer Boxoffice migrated it. Run that one, or restore a backup
 
 
 def ask(server: Server, path: str) -> tuple[int, str]:
-    """The status, and what it is called."""
+    """Return the status code, and the status or the problem code of the body."""
     answer = httpx.get(f"{server.url}{path}", timeout=60)
-    told = answer.json()
+    body = answer.json()
     assert ("retry-after" in answer.headers) == (answer.status_code == 503)
-    return answer.status_code, told["status"] if answer.status_code == 200 else told["code"]
+    return answer.status_code, body["status"] if answer.status_code == 200 else body["code"]
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def hanging(database: MariaDB, url: str) -> Iterator[None]:
 
 @contextmanager
 def there_again(database: MariaDB, url: str) -> Iterator[None]:
-    """Connections of the pool have died meanwhile, which is no reason not to be ready."""
+    """Restart the database: dead connections of the pool do not affect readiness."""
     database.restart()
     yield
 
@@ -75,13 +75,13 @@ def test_readiness_is_lost_and_comes_back_and_liveness_stays(
         (away, "The database cannot be reached: nothing listens on its host and port. Start it, or correct both."),
     ]
     with servers(migrated(own_mysql_url), tmp_path, 1) as (server,):
-        for trouble, said in troubles:
+        for trouble, message in troubles:
             assert ask(server, "/health/ready") == (200, "ready")
             with trouble(own_mariadb, own_mysql_url):
-                if said is None:
+                if message is None:
                     continue
                 assert ask(server, "/health/ready") == (503, "try-again")
-                assert f"Not ready: {said}" in {line["event"] for line in server.logged()}
+                assert f"Not ready: {message}" in {line["event"] for line in server.logged()}
                 assert ask(server, "/health/live") == (200, "live")
         assert ask(server, "/health/ready") == (200, "ready")
         assert not server.complaints()

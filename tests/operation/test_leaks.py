@@ -1,4 +1,4 @@
-"""The suite finds secrets in what is logged while it runs: seen here, where some are."""
+"""The suite's search for secrets in logs finds secrets that these tests log."""
 
 import logging
 import subprocess
@@ -82,4 +82,4 @@ def test_a_suite_that_logs_one_fails(tmp_path: Path, program: str, is_found: boo
         log.unlink()
     assert ran.returncode == int(is_found), ran.stdout + ran.stderr
     assert ("an e-mail address: a@b.org" in ran.stdout) == is_found
-    assert logging.getLogRecordFactory() is not logging.LogRecord, "and here, too, somebody looks"
+    assert logging.getLogRecordFactory() is not logging.LogRecord, "this suite must check its records, too"

@@ -1,4 +1,4 @@
-"""The pages that the service serves load nothing from anywhere, and lead nowhere else."""
+"""The service's pages load nothing from other hosts and link to no other hosts."""
 
 import re
 from hashlib import sha256
@@ -15,7 +15,7 @@ from boxoffice.entrypoints.settings import Settings
 
 LOADING = frozenset({"action", "background", "cite", "data", "formaction", "href", "manifest", "ping", "poster", "src"})
 LOADING |= {"srcset", "xlink:href"}
-"""Attributes whose value a browser may fetch, by itself or when somebody clicks."""
+"""Attributes whose value a browser may fetch, by itself or after a click."""
 
 SCRIPT = "81b8d2bdab4a42ab81465386441b9a0f928b68631364360f00e8cce620cc1efb"
 """The digest of Scalar's script, version 1.46.4."""
@@ -24,7 +24,7 @@ ACTIVE = frozenset({"base", "embed", "iframe", "img", "link", "object", "script"
 
 
 class References(HTMLParser):
-    """What a page refers to."""
+    """The references of a page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ async def test_no_page_loads_or_leads_to_anything_elsewhere() -> None:
 
 
 async def test_a_browser_would_refuse_to_load_anything_from_elsewhere() -> None:
-    """What the reference's script tries to load is up to the script; the policy allows the service itself only."""
+    """The script of the reference may try to load anything; the policy allows only the service itself."""
     for path, answer in (await pages()).items():
         policy = {
             name: sources.split()

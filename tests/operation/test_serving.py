@@ -1,4 +1,4 @@
-"""What the server in front of the application is set to: one service on a port, time limits, sizes, HTTP/1.1 alone."""
+"""The settings of the ASGI server: one service per port, timeouts, sizes, HTTP/1.1 only."""
 
 import asyncio
 import resource
@@ -33,7 +33,7 @@ def server(sqlite_url: str, tmp_path: Path) -> Iterator[Server]:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_second_service_does_not_get_its_port(server: Server, sqlite_url: str, tmp_path: Path, workers: str) -> None:
-    """Though several workers share one, and the system would let any process of the same user join them."""
+    """Several workers share a port, and the system would let any process of the same user share it."""
     for host in ("127.0.0.1", "0.0.0.0"):
         result = subprocess.run(
             [*SERVE, "--host", host, "--port", str(server.port), "--workers", workers],
@@ -73,7 +73,7 @@ def test_a_head_that_is_too_long_is_refused(server: Server) -> None:
 
 
 def test_http_2_is_left_to_a_proxy(server: Server) -> None:
-    """Each of its connections could carry a hundred requests, and the server counts connections."""
+    """An HTTP/2 connection could carry many requests, but the server's limit counts connections."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
         connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
         answer = connection.recv(65_536)
@@ -116,7 +116,7 @@ def test_a_limit_that_may_not_be_raised_is_kept_to(monkeypatch: pytest.MonkeyPat
 
 
 class Client:
-    """Takes what is sent to it, so many messages."""
+    """A client that receives a limited number of messages."""
 
     def __init__(self, takes: int = 1_000) -> None:
         self.messages: list[Message] = []
@@ -172,7 +172,7 @@ async def test_a_client_that_does_not_take_its_answer_is_given_up(monkeypatch: p
     async with asyncio.timeout(60):
         await application(bytes(10 * PIECE_BYTES))(SCOPE, nothing, client.send)
     assert len(client.messages) == 4
-    assert client.messages[-1].get("more_body") is True, "it does not look like a whole answer"
+    assert client.messages[-1].get("more_body") is True, "the response must not look complete"
 
 
 async def test_an_answer_of_a_worker_that_is_to_end_closes_its_connection() -> None:

@@ -220,7 +220,7 @@ class TestAddresses:
 
         monkeypatch.setattr(httpcore.AnyIOBackend, "connect_tcp", dial)
         courier = HttpWebhookSender()
-        assert await refusal(courier, f"https://{NAME}/x") == "not sent: the name leads into a private network"
+        assert await refusal(courier, f"https://{NAME}/x") == "not sent: the name resolves to a private network"
         assert dialled == []
         monkeypatch.setattr(couriers, "resolve", lambda host, port: ["93.184.216.34", "1.1.1.1"])
         assert await refusal(courier, f"https://{NAME}/x") == "no connection"
@@ -305,7 +305,7 @@ class TestAnswers:
             writer.close()
 
         receiver.answer = hang_up
-        assert "broke" in await refusal(courier, receiver.url)
+        assert "was lost" in await refusal(courier, receiver.url)
 
     async def test_nobody_there_is_a_failure(self, receiver: Receiver, courier: HttpWebhookSender) -> None:
         # A port of the kind that nobody listens on.
@@ -329,7 +329,7 @@ class TestAnswers:
         courier = HttpWebhookSender(allows_private=True, seconds=0.3)
         async with asyncio.timeout(30):
             said = await refusal(courier, receiver.url)
-        assert said == "no answer within 0.3 seconds" or (answer == "head drop by drop" and "broke" in said)
+        assert said == "no answer within 0.3 seconds" or (answer == "head drop by drop" and "was lost" in said)
         over.set()
         await courier.close()
 

@@ -1,4 +1,4 @@
-"""Everything in memory, for one process: as strict as a database, and gone when the process ends."""
+"""Storage in memory, for one process: as strict as a database, but lost when the process ends. No SQL here."""
 
 from .steps import Step
 from .storage import MemoryStorage

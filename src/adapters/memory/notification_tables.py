@@ -1,4 +1,4 @@
-"""The rows of webhooks and mails: what is committed, and what one unit of work has saved of them."""
+"""The rows of webhooks and mails: the committed ones, and the changes of one unit of work."""
 
 from collections.abc import Mapping
 from typing import TypeVar
@@ -11,64 +11,65 @@ from ...domain.mails import Mail
 from ...domain.webhooks import Cursor, Delivery, Webhook
 
 Row = TypeVar("Row")
-Place = tuple[UUID, UUID]
-"""A webhook and an event."""
+CursorKey = tuple[UUID, UUID]
+"""The ids of a webhook and of an event."""
 
 
 class NotificationTables(Struct):
-    """The committed rows. `mail_cursors` is None until mails are made of facts."""
+    """The committed rows. `mail_cursors` is None until mails are enabled for the first time."""
 
     webhooks: dict[UUID, Webhook] = field(default_factory=dict)
-    cursors: dict[Place, Cursor] = field(default_factory=dict)
+    cursors: dict[CursorKey, Cursor] = field(default_factory=dict)
     deliveries: dict[UUID, Delivery] = field(default_factory=dict)
     mails: dict[UUID, Mail] = field(default_factory=dict)
     mail_cursors: dict[UUID, int] | None = None
 
 
 class NotificationDraft(Struct):
-    """What one unit of work has saved of it; None: removed."""
+    """The rows that one unit of work has saved; None marks a removed row."""
 
     new_webhooks: dict[UUID, Webhook] = field(default_factory=dict)
     removed_webhooks: set[UUID] = field(default_factory=set)
-    cursors: dict[Place, Cursor] = field(default_factory=dict)
+    cursors: dict[CursorKey, Cursor] = field(default_factory=dict)
     deliveries: dict[UUID, Delivery | None] = field(default_factory=dict)
     mails: dict[UUID, Mail | None] = field(default_factory=dict)
-    begun: dict[UUID, int] | None = None
+    initial_mail_cursors: dict[UUID, int] | None = None
     mail_cursors: dict[UUID, tuple[int, int]] = field(default_factory=dict)
 
     def check(self, tables: NotificationTables) -> None:
-        """What a schema would refuse. Raises: Conflict."""
+        """Check what a schema would enforce. Raises: Conflict."""
         if any(each in tables.webhooks for each in self.new_webhooks):
             raise Conflict("a webhook with this id exists")
-        there = (tables.webhooks.keys() | self.new_webhooks) - self.removed_webhooks
+        existing = (tables.webhooks.keys() | self.new_webhooks) - self.removed_webhooks
         kept = [each for each in self.deliveries.values() if each is not None]
-        if any(each not in there for each in (*(place[0] for place in self.cursors), *(e.webhook_id for e in kept))):
+        referenced = (*(key[0] for key in self.cursors), *(each.webhook_id for each in kept))
+        if any(webhook_id not in existing for webhook_id in referenced):
             raise Conflict("there is no such webhook")
         ids = {(each.webhook_id, each.event_id, each.seq): each.id for each in tables.deliveries.values()}
         if any(ids.get((each.webhook_id, each.event_id, each.seq), each.id) != each.id for each in kept):
-            raise Conflict("the webhook has a delivery of this fact")
-        if self.begun is not None and tables.mail_cursors is not None:
-            raise Conflict("mails were begun")
+            raise Conflict("the webhook already has a delivery of this fact")
+        if self.initial_mail_cursors is not None and tables.mail_cursors is not None:
+            raise Conflict("the mail cursors already exist")
         for event_id, (after, _) in self.mail_cursors.items():
             if (tables.mail_cursors or {}).get(event_id, 0) != after:
-                raise Conflict("the event was looked through meanwhile")
+                raise Conflict("another unit of work has moved the event's mail cursor")
 
     def apply(self, tables: NotificationTables) -> None:
-        """Make it the committed state."""
+        """Apply the changes to the committed rows."""
         tables.webhooks.update(self.new_webhooks)
         tables.cursors.update(self.cursors)
         _put(tables.deliveries, self.deliveries)
         for webhook_id in self.removed_webhooks:
             tables.webhooks.pop(webhook_id, None)
-            for place in [each for each in tables.cursors if each[0] == webhook_id]:
-                del tables.cursors[place]
+            for key in [each for each in tables.cursors if each[0] == webhook_id]:
+                del tables.cursors[key]
             for delivery in [each for each in tables.deliveries.values() if each.webhook_id == webhook_id]:
                 del tables.deliveries[delivery.id]
-        if self.begun is not None:
-            tables.mail_cursors = self.begun
+        if self.initial_mail_cursors is not None:
+            tables.mail_cursors = self.initial_mail_cursors
         if self.mail_cursors:
-            looked = tables.mail_cursors = tables.mail_cursors or {}
-            looked.update({event_id: last_seq for event_id, (_, last_seq) in self.mail_cursors.items()})
+            cursors = tables.mail_cursors = tables.mail_cursors or {}
+            cursors.update({event_id: last_seq for event_id, (_, last_seq) in self.mail_cursors.items()})
         _put(tables.mails, self.mails)
 
 

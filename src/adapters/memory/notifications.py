@@ -1,4 +1,4 @@
-"""Webhooks and mails in memory, as the ports want them."""
+"""The repositories and queries of webhooks and mails, in memory."""
 
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
@@ -20,7 +20,7 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 class MemoryWebhookRepository:
-    """Webhooks and how far each was told, inside one transaction."""
+    """Webhooks, their cursors and their deliveries, inside one transaction."""
 
     def __init__(self, unit_of_work: "MemoryUnitOfWork") -> None:
         self._unit_of_work = unit_of_work
@@ -56,8 +56,8 @@ class MemoryWebhookRepository:
     async def cursor(self, webhook_id: UUID, event_id: UUID) -> Cursor | None:
         """See the port."""
         await self._unit_of_work.reach(Step.LOAD)
-        draft, place = self._unit_of_work.draft, (webhook_id, event_id)
-        return draft.notifications.cursors.get(place) or draft.tables.notifications.cursors.get(place)
+        draft, key = self._unit_of_work.draft, (webhook_id, event_id)
+        return draft.notifications.cursors.get(key) or draft.tables.notifications.cursors.get(key)
 
     async def put_cursor(self, cursor: Cursor) -> None:
         """See the port."""
@@ -86,8 +86,8 @@ class MemoryWebhookRepository:
         """See the port."""
         await self._unit_of_work.reach(Step.SAVE)
         for each in self._deliveries():
-            is_there = (each.webhook_id, each.event_id) == (webhook_id, event_id) and each.seq <= last_seq
-            if is_there and each.status is DeliveryStatus.RETRYING:
+            is_covered = (each.webhook_id, each.event_id) == (webhook_id, event_id) and each.seq <= last_seq
+            if is_covered and each.status is DeliveryStatus.RETRYING:
                 self._unit_of_work.draft.notifications.deliveries[each.id] = None
 
     def _deliveries(self) -> list[Delivery]:
@@ -97,7 +97,7 @@ class MemoryWebhookRepository:
 
 
 class MemoryMailRepository:
-    """Mails to be sent, inside one transaction."""
+    """Queued mails, inside one transaction."""
 
     def __init__(self, unit_of_work: "MemoryUnitOfWork") -> None:
         self._unit_of_work = unit_of_work
@@ -107,19 +107,21 @@ class MemoryMailRepository:
         await self._unit_of_work.reach(Step.SAVE)
         draft = self._unit_of_work.draft
         if draft.tables.notifications.mail_cursors is None:
-            draft.notifications.begun = {event.id: event.last_seq for event in draft.tables.events.values()}
+            draft.notifications.initial_mail_cursors = {
+                event.id: event.last_seq for event in draft.tables.events.values()
+            }
 
     async def queue(self, event_id: UUID, after: int, last_seq: int, mails: Sequence[Mail]) -> bool:
         """See the port."""
         await self._unit_of_work.reach(Step.LOCK)
         await self._unit_of_work.lock_in_order([("mails", event_id)])
         draft = self._unit_of_work.draft
-        kept = draft.tables.notifications
-        if (kept.mail_cursors or {}).get(event_id, 0) != after:
+        committed = draft.tables.notifications
+        if (committed.mail_cursors or {}).get(event_id, 0) != after:
             return False
         await self._unit_of_work.reach(Step.SAVE)
         draft.notifications.mail_cursors[event_id] = (after, last_seq)
-        draft.notifications.mails.update({mail.id: mail for mail in mails if mail.id not in kept.mails})
+        draft.notifications.mails.update({mail.id: mail for mail in mails if mail.id not in committed.mails})
         return True
 
     async def put(self, mail: Mail) -> None:
@@ -180,46 +182,47 @@ class MemoryNotificationQueries:
     ) -> PendingDeliveries:
         """See the port."""
         await self._before_read()
-        seen, until = self._window(after, window)
+        event_ids, until = self._window(after, window)
         of_organizer: dict[UUID, list[Event]] = defaultdict(list)
-        for event_id in seen:
+        for event_id in event_ids:
             event = self._tables.events[event_id]
             of_organizer[event.organizer_id].append(event)
         found: list[tuple[tuple[int, datetime, UUID, UUID], PendingDelivery]] = []
         for webhook in self._tables.notifications.webhooks.values():
             if webhook.id not in but:
-                streams = to_be_told(self._tables, webhook, of_organizer[webhook.organizer_id], now)
-                told = sorted(streams, key=_least_lately)
+                pending = pending_deliveries(self._tables, webhook, of_organizer[webhook.organizer_id], now)
+                first = sorted(pending, key=_tried_longest_ago)[:each]
                 found += [
-                    ((place, *_least_lately(stream), webhook.id), stream) for place, stream in enumerate(told[:each])
+                    ((rank, *_tried_longest_ago(delivery), webhook.id), delivery) for rank, delivery in enumerate(first)
                 ]
-        turns = Counter[UUID]()
-        shared = []
-        for (_, *key), stream in sorted(found, key=lambda pair: pair[0]):
-            turns[stream.webhook.organizer_id] += 1
-            shared.append(((turns[stream.webhook.organizer_id], *key), stream))
-        return PendingDeliveries([stream for _, stream in sorted(shared, key=lambda pair: pair[0])[:limit]], until)
+        ranks = Counter[UUID]()
+        ranked = []
+        for (_, *key), delivery in sorted(found, key=lambda pair: pair[0]):
+            ranks[delivery.webhook.organizer_id] += 1
+            ranked.append(((ranks[delivery.webhook.organizer_id], *key), delivery))
+        return PendingDeliveries([delivery for _, delivery in sorted(ranked, key=lambda pair: pair[0])[:limit]], until)
 
     def _window(self, after: UUID | None, window: int) -> tuple[list[UUID], UUID | None]:
-        seen = sorted(each for each in self._tables.events if after is None or each > after)[:window]
-        return seen, seen[-1] if len(seen) == window else None
+        """Return the ids of the next events, and the last of them unless there are no more."""
+        event_ids = sorted(each for each in self._tables.events if after is None or each > after)[:window]
+        return event_ids, event_ids[-1] if len(event_ids) == window else None
 
     async def resends(self, but: Collection[UUID], limit: int) -> list[Resend]:
         """See the port."""
         await self._before_read()
-        telling = self._tables.notifications
+        tables = self._tables.notifications
         wanted = [
             (each.due_at, each.id, each)
-            for each in telling.deliveries.values()
+            for each in tables.deliveries.values()
             if each.status is DeliveryStatus.RESENDING and each.due_at is not None and each.webhook_id not in but
         ]
-        turns = Counter[UUID]()
-        shared = []
+        ranks = Counter[UUID]()
+        ranked = []
         for due_at, delivery_id, each in sorted(wanted, key=lambda found: found[:2]):
-            resend = Resend(telling.webhooks[each.webhook_id], each)
-            turns[resend.webhook.organizer_id] += 1
-            shared.append((turns[resend.webhook.organizer_id], due_at, delivery_id, resend))
-        return [resend for *_, resend in sorted(shared, key=lambda found: found[:3])[:limit]]
+            resend = Resend(tables.webhooks[each.webhook_id], each)
+            ranks[resend.webhook.organizer_id] += 1
+            ranked.append((ranks[resend.webhook.organizer_id], due_at, delivery_id, resend))
+        return [resend for *_, resend in sorted(ranked, key=lambda found: found[:3])[:limit]]
 
     async def have_mails_begun(self) -> bool:
         """See the port."""
@@ -229,11 +232,11 @@ class MemoryNotificationQueries:
     async def news(self, after: UUID | None, window: int) -> PendingEvents:
         """See the port."""
         await self._before_read()
-        looked = self._tables.notifications.mail_cursors or {}
-        seen, until = self._window(after, window)
+        cursors = self._tables.notifications.mail_cursors or {}
+        event_ids, until = self._window(after, window)
         events = self._tables.events
         return PendingEvents(
-            [(each, looked.get(each, 0)) for each in seen if events[each].last_seq > looked.get(each, 0)], until
+            [(each, cursors.get(each, 0)) for each in event_ids if events[each].last_seq > cursors.get(each, 0)], until
         )
 
     async def due_mails(self, now: datetime, limit: int) -> list[Mail]:
@@ -243,12 +246,14 @@ class MemoryNotificationQueries:
         return sorted(due, key=lambda each: (each.due_at, each.id))[:limit]
 
 
-def _least_lately(stream: PendingDelivery) -> tuple[datetime, UUID]:
-    return stream.tried_at or _LONG_AGO, stream.event_id
+def _tried_longest_ago(delivery: PendingDelivery) -> tuple[datetime, UUID]:
+    return delivery.tried_at or _LONG_AGO, delivery.event_id
 
 
-def to_be_told(tables: Tables, webhook: Webhook, events: Iterable[Event], now: datetime) -> Iterator[PendingDelivery]:
-    """What a webhook is to be told by now of some events."""
+def pending_deliveries(
+    tables: Tables, webhook: Webhook, events: Iterable[Event], now: datetime
+) -> Iterator[PendingDelivery]:
+    """Yield those events whose facts are due for delivery to a webhook."""
     organizer = tables.users.get(webhook.organizer_id)
     if organizer is not None and organizer.disabled_at is not None:
         return
@@ -256,6 +261,6 @@ def to_be_told(tables: Tables, webhook: Webhook, events: Iterable[Event], now: d
         cursor = tables.notifications.cursors.get((webhook.id, event.id))
         last_seq = cursor.last_seq if cursor else 0
         is_due = cursor is None or cursor.due_at is None or cursor.due_at <= now
-        concerns = event.organizer_id == webhook.organizer_id and webhook.event_id in (None, event.id)
-        if concerns and event.last_seq > last_seq and is_due:
+        is_subscribed = event.organizer_id == webhook.organizer_id and webhook.event_id in (None, event.id)
+        if is_subscribed and event.last_seq > last_seq and is_due:
             yield PendingDelivery(webhook, event.id, last_seq, cursor.tried_at if cursor else None)

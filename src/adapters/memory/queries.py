@@ -1,4 +1,4 @@
-"""What is committed, read from memory."""
+"""The queries of events, bookings, payments and accounts: they read committed rows only."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
@@ -58,12 +58,12 @@ class MemoryEventQueries:
     async def lapsing_events(self, now: datetime, limit: int) -> list[UUID]:
         """See the port."""
         await self._before_read()
-        lapsing = sorted(
+        due = sorted(
             (event.earliest_expiry, event.id)
             for event in self._tables.events.values()
             if event.earliest_expiry is not None and event.earliest_expiry <= now
         )
-        return [event_id for _, event_id in lapsing[:limit]]
+        return [event_id for _, event_id in due[:limit]]
 
     async def unsettled_events(self, after: UUID | None, limit: int) -> list[UUID]:
         """See the port."""
@@ -114,7 +114,7 @@ class MemoryBookingQueries:
         found: list[Booking] = []
         for ticket_type in self._tables.ticket_types.get(event_id, {}).values():
             if ticket_type_id in (None, ticket_type.id):
-                for number, booking_id in self._tables.lines.get(ticket_type.id, {}).items():
+                for number, booking_id in self._tables.waiting_lists.get(ticket_type.id, {}).items():
                     is_after = after is None or (ticket_type.ordinal, number) > (after.ordinal, after.queue_number)
                     if is_after and len(found) < limit:
                         found.append(self._tables.placed(self._tables.bookings[booking_id]))

@@ -1,4 +1,4 @@
-"""The whole memory at one moment."""
+"""A consistent copy of all rows, for the verification of the promises."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -58,10 +58,10 @@ class MemorySnapshot:
                 counts[booking.ticket_type_id] = (taken, waiting, waiting_tickets)
         return counts
 
-    async def lines(self, asks: Sequence[WaitingListQuery]) -> dict[UUID, WaitingList]:
+    async def lines(self, queries: Sequence[WaitingListQuery]) -> dict[UUID, WaitingList]:
         """See the port."""
         draft = Draft(self._tables)
-        return {ask.ticket_type_id: draft.line(ask) for ask in asks}
+        return {query.ticket_type_id: draft.waiting_list(query) for query in queries}
 
     async def strays(self) -> Mapping[str, int]:
         """See the port."""
@@ -69,15 +69,15 @@ class MemorySnapshot:
         live = Counter(
             (each.ticket_type_id, each.customer_id) for each in tables.bookings.values() if each.status.is_live
         )
-        in_line = {booking_id for line in tables.lines.values() for booking_id in line.values()}
+        listed = {booking_id for entries in tables.waiting_lists.values() for booking_id in entries.values()}
         waiting = {each.id for each in tables.bookings.values() if each.status is BookingStatus.WAITLISTED}
         found = {
             "customers with several live bookings of one ticket type": sum(count > 1 for count in live.values()),
-            "waiting bookings without a place in line": len(waiting - in_line),
-            "places in line without a waiting booking": len(in_line - waiting),
+            "waiting bookings without a place on the waiting list": len(waiting - listed),
+            "places on a waiting list without a waiting booking": len(listed - waiting),
             "facts of no booking": sum(booking_id not in tables.bookings for booking_id in self._facts),
             "facts of no event": sum(event_id not in tables.events for event_id in tables.facts),
-            "stored responses about nothing": sum(
+            "stored responses whose subject does not exist": sum(
                 each.response.subject_id is not None
                 and each.response.subject_id not in tables.bookings
                 and each.response.subject_id not in tables.events

@@ -1,4 +1,4 @@
-"""What the storage within a process tells whoever looks after it."""
+"""The statistics that operators see of a storage in memory."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
@@ -10,12 +10,12 @@ from ...application.ports.observability import (
     Verified,
     WaitingListLength,
 )
-from .notifications import to_be_told
+from .notifications import pending_deliveries
 from .tables import Tables
 
 
 class MemoryStatistics:
-    """What is committed."""
+    """See the port. Only committed rows are counted."""
 
     def __init__(self, tables: Tables, before_read: Callable[[], Awaitable[None]]) -> None:
         self._tables = tables
@@ -25,12 +25,12 @@ class MemoryStatistics:
     async def longest_waiting_lists(self, limit: int) -> list[WaitingListLength]:
         """See the port."""
         await self._before_read()
-        lines = [
+        lengths = [
             WaitingListLength(event_id, sum(each.waiting for each in ticket_types.values()))
             for event_id, ticket_types in self._tables.ticket_types.items()
         ]
-        longest = sorted(lines, key=lambda line: (-line.bookings, line.event_id))
-        return [line for line in longest[:limit] if line.bookings]
+        longest = sorted(lengths, key=lambda length: (-length.bookings, length.event_id))
+        return [length for length in longest[:limit] if length.bookings]
 
     async def verified(self) -> list[Verified]:
         """See the port."""
@@ -40,20 +40,20 @@ class MemoryStatistics:
     async def backlogs(self, now: datetime) -> Mapping[str, Backlog]:
         """See the port."""
         await self._before_read()
-        due = {"webhooks": self._untold_since(now), "mails": self._mails_since(now)}
+        due = {"webhooks": self._deliveries_since(now), "mails": self._mails_since(now)}
         return {kind: Backlog(len(since), min(since, default=None)) for kind, since in due.items()}
 
     def _mails_since(self, now: datetime) -> list[datetime]:
         due = sorted(mail.due_at for mail in self._tables.notifications.mails.values() if mail.due_at <= now)
         return due[:MOST_COUNTED]
 
-    def _untold_since(self, now: datetime) -> list[datetime]:
+    def _deliveries_since(self, now: datetime) -> list[datetime]:
         tables = self._tables
         since = []
         for webhook in tables.notifications.webhooks.values():
-            for stream in to_be_told(tables, webhook, tables.events.values(), now):
-                cursor = tables.notifications.cursors.get((webhook.id, stream.event_id))
-                fact = tables.facts[stream.event_id][stream.last_seq]
+            for delivery in pending_deliveries(tables, webhook, tables.events.values(), now):
+                cursor = tables.notifications.cursors.get((webhook.id, delivery.event_id))
+                fact = tables.facts[delivery.event_id][delivery.last_seq]
                 since.append((cursor and cursor.due_at) or fact.occurred_at)
         return since[:MOST_COUNTED]
 
@@ -63,5 +63,5 @@ class MemoryStatistics:
         self._verified = sorted(verified, key=lambda each: each.promise)
 
     def connections(self) -> Mapping[str, ConnectionsInUse]:
-        """There are none."""
+        """Return nothing: there are no connections."""
         return {}

@@ -1,13 +1,13 @@
-"""Where a transaction in memory can be made to fail."""
+"""The points at which tests and simulations can make a transaction fail."""
 
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
 
 
 class Step(StrEnum):
-    """Where a transaction can be made to fail. A failure at `COMMITTED` comes when all is durable already.
+    """A point at which a transaction can fail. At `COMMITTED` its changes are already durable.
 
-    `READ` is a look at what is committed, outside of any transaction.
+    `READ` is a read of committed rows, outside of any transaction.
     """
 
     BEGIN = "begin"

@@ -1,4 +1,4 @@
-"""The storage that a process carries within itself."""
+"""The storage port in memory."""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -17,9 +17,9 @@ from .unit_of_work import Locks, Lost, LostInCommit, MemoryUnitOfWork
 
 
 class MemoryStorage:
-    """Everything in memory. It rolls back, it refuses duplicates, and it can be told to fail.
+    """A storage that rolls back, refuses duplicates and can simulate failures.
 
-    `fault` is awaited at each step of each transaction and before each read, and fails it by raising; None never fails.
+    `fault` is awaited at each step of each transaction and before each read; an exception that it raises fails them.
     """
 
     def __init__(self, fault: Fault | None = None) -> None:
@@ -27,31 +27,31 @@ class MemoryStorage:
         self._connect(Tables(), Locks())
 
     def another(self, fault: Fault | None = None) -> "MemoryStorage":
-        """The same rows and locks for another process, whose connections fail by themselves."""
+        """Return a storage on the same rows and locks for another process, with its own connections and faults."""
         other = MemoryStorage(fault)
         other._connect(self._tables, self._locks)
         return other
 
     @property
     def locked(self) -> int:
-        """How many locks are held, by whatever process."""
-        return len(self._locks.held)
+        """Return how many locks are held by all processes together."""
+        return len(self._locks.locked)
 
     def begin(self) -> AbstractAsyncContextManager[UnitOfWork]:
         """See the port."""
         return MemoryUnitOfWork(self._tables, self._locks, self.fault, self._open)
 
     def cut(self) -> None:
-        """Break every connection of this process, or of the process that is gone: what was open is undone."""
+        """Break all connections of this process and roll back their transactions."""
         for unit_of_work in list(self._open):
             unit_of_work.cut()
 
     def lost(self, seconds: float) -> Exception:
-        """What a fault raises when the connection breaks before COMMIT, and the database notices so much later."""
+        """Return the error of a connection lost before COMMIT. The database rolls back after `seconds`."""
         return Lost(seconds)
 
     def lost_in_commit(self, seconds: float, *, commits: bool) -> Exception:
-        """What a fault raises at COMMIT when its answer never comes, and so much later it happened or did not."""
+        """Return the error of a COMMIT without an answer. The database commits or rolls back after `seconds`."""
         return LostInCommit(seconds, commits=commits)
 
     @asynccontextmanager
@@ -61,10 +61,10 @@ class MemoryStorage:
         yield MemorySnapshot(self._tables.copy())
 
     async def check_ready(self) -> None:
-        """It always is."""
+        """Do nothing: memory is always ready."""
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there are no connections."""
 
     def _connect(self, tables: Tables, locks: Locks) -> None:
         self._tables = tables

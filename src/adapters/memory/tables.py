@@ -1,4 +1,4 @@
-"""What is committed, as dictionaries. It is changed by `commit` alone, in one go, so no reader sees half of it."""
+"""The committed rows, as dictionaries. A commit changes them without awaiting, so readers see all of it or nothing."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
@@ -24,9 +24,9 @@ from .notification_tables import NotificationDraft, NotificationTables
 
 
 class Tables(Struct):
-    """The committed rows and the indexes over them.
+    """The committed rows and their indexes.
 
-    `lines` holds queue number → booking per ticket type, in order, and `live` customer → live booking per ticket type.
+    Per ticket type `waiting_lists` maps queue numbers to bookings, in order; `live` maps customers to live bookings.
     """
 
     events: dict[UUID, Event] = field(default_factory=dict)
@@ -35,13 +35,13 @@ class Tables(Struct):
     live: dict[UUID, dict[UUID, UUID]] = field(default_factory=dict)
     of_customer: dict[UUID, list[UUID]] = field(default_factory=dict)
     of_event: dict[UUID, list[UUID]] = field(default_factory=dict)
-    lines: dict[UUID, dict[int, UUID]] = field(default_factory=dict)
+    waiting_lists: dict[UUID, dict[int, UUID]] = field(default_factory=dict)
     facts: dict[UUID, list[Fact]] = field(default_factory=dict)
     batch_ids: set[tuple[UUID, int, UUID]] = field(default_factory=set)
     unsettled: dict[UUID, None] = field(default_factory=dict)
     payments: dict[UUID, dict[UUID, Payment]] = field(default_factory=dict)
     responses: dict[Key, tuple[datetime, StoredResponse]] = field(default_factory=dict)
-    turns: dict[str, tuple[UUID, datetime]] = field(default_factory=dict)
+    leases: dict[str, tuple[UUID, datetime]] = field(default_factory=dict)
     counts: dict[tuple[int, UUID, UUID], int] = field(default_factory=dict)
     failures: dict[UUID, tuple[Failures, ...]] = field(default_factory=dict)
     users: dict[UUID, User] = field(default_factory=dict)
@@ -55,33 +55,33 @@ class Tables(Struct):
     standings_changed: dict[UUID, datetime] = field(default_factory=dict)
 
     def copy(self) -> "Tables":
-        """The rows of this moment. Rows never change in place, so copying the dictionaries is enough."""
+        """Return a copy for a snapshot. Rows never change in place, so copying the dictionaries is enough."""
         return Tables(
             events=dict(self.events),
             ticket_types={event_id: dict(types) for event_id, types in self.ticket_types.items()},
             bookings=dict(self.bookings),
-            lines={type_id: dict(line) for type_id, line in self.lines.items()},
+            waiting_lists={type_id: dict(entries) for type_id, entries in self.waiting_lists.items()},
             facts={event_id: list(facts) for event_id, facts in self.facts.items()},
             payments={booking_id: dict(payments) for booking_id, payments in self.payments.items()},
             responses=dict(self.responses),
         )
 
     def state(self, event_id: UUID) -> EventState:
-        """An event with its ticket types."""
+        """Return an event with its ticket types."""
         ticket_types = tuple(self.ticket_types[event_id].values())
         smallest = {
-            each.id: min(self.bookings[booking_id].quantity for booking_id in self.lines[each.id].values())
+            each.id: min(self.bookings[booking_id].quantity for booking_id in self.waiting_lists[each.id].values())
             for each in ticket_types
-            if self.lines.get(each.id)
+            if self.waiting_lists.get(each.id)
         }
         return EventState(event=self.events[event_id], ticket_types=ticket_types, smallest_waiting=smallest)
 
     def placed(self, booking: Booking) -> Booking:
-        """The booking with its place while it waits."""
+        """Return the booking, with its place if it is on a waiting list."""
         if booking.status is not BookingStatus.WAITLISTED:
             return booking
         position, ahead = 1, 0
-        for booking_id in self.lines[booking.ticket_type_id].values():
+        for booking_id in self.waiting_lists[booking.ticket_type_id].values():
             if booking_id == booking.id:
                 break
             position += 1
@@ -90,7 +90,7 @@ class Tables(Struct):
 
 
 class Draft(Struct):
-    """What one unit of work has saved and not committed: rows that are new or different, over the committed ones."""
+    """The uncommitted changes of one unit of work, over the committed rows."""
 
     tables: Tables
     events: dict[UUID, Event] = field(default_factory=dict)
@@ -103,12 +103,12 @@ class Draft(Struct):
     payments: dict[UUID, Payment] = field(default_factory=dict)
     new_payments: set[UUID] = field(default_factory=set)
     responses: dict[Key, tuple[datetime, StoredResponse]] = field(default_factory=dict)
-    forgotten: set[Key] = field(default_factory=set)
-    turns: dict[str, tuple[UUID, datetime]] = field(default_factory=dict)
+    deleted_responses: set[Key] = field(default_factory=set)
+    leases: dict[str, tuple[UUID, datetime]] = field(default_factory=dict)
     counts: dict[tuple[int, UUID, UUID], int] = field(default_factory=dict)
-    forgets_counts_before: int | None = None
+    deletes_counts_before: int | None = None
     failures: dict[UUID, tuple[Failures, ...]] = field(default_factory=dict)
-    forgets_failures_before: datetime | None = None
+    deletes_failures_before: datetime | None = None
     users: dict[UUID, User] = field(default_factory=dict)
     new_users: set[UUID] = field(default_factory=set)
     sessions: dict[UUID, Session | None] = field(default_factory=dict)
@@ -116,7 +116,7 @@ class Draft(Struct):
     digests: dict[UUID, RefreshDigests] = field(default_factory=dict)
 
     def put_payments(self, new: Iterable[Payment], changed: Iterable[Payment]) -> None:
-        """Charges and refunds that are new, or different from now on."""
+        """Save new and changed charges and refunds."""
         for payment in new:
             self.new_payments.add(payment.id)
             self.payments[payment.id] = payment
@@ -124,15 +124,15 @@ class Draft(Struct):
             self.payments[payment.id] = payment
 
     def booking(self, booking_id: UUID) -> Booking | None:
-        """The booking as saved by now."""
+        """Return the booking, with this unit of work's changes."""
         return self.bookings.get(booking_id) or self.tables.bookings.get(booking_id)
 
     def sessions_of(self, user_id: UUID) -> list[Session]:
-        """A user's sessions as committed."""
+        """Return a user's committed sessions."""
         return [self.tables.sessions[session_id] for session_id in self.tables.sessions_of.get(user_id, ())]
 
     def session(self, family: bytes) -> tuple[Session, bytes] | None:
-        """The session of a family of refresh tokens as saved by now, and the digest of its newest one."""
+        """Return the session of a family of refresh tokens and the digest of its newest token."""
         session_id = self.tables.families.get(family)
         if session_id is None:
             return None
@@ -140,44 +140,44 @@ class Draft(Struct):
         digests = self.digests.get(session_id, self.tables.digests[session_id])
         return None if session is None else (session, digests.token)
 
-    def line(self, ask: WaitingListQuery) -> WaitingList:
-        """The head of a line as saved by now."""
-        waiting = self._waiting(ask.ticket_type_id)
-        if ask.fitting is not None:
-            fitting = ask.fitting
+    def waiting_list(self, query: WaitingListQuery) -> WaitingList:
+        """Return the head of a waiting list."""
+        waiting = self._waiting(query.ticket_type_id)
+        if query.fitting is not None:
+            fitting = query.fitting
             waiting = (booking for booking in waiting if booking.quantity <= fitting)
-        head = tuple(islice(waiting, ask.limit))
-        return WaitingList(head, ask.fitting, len(head) < ask.limit)
+        head = tuple(islice(waiting, query.limit))
+        return WaitingList(head, query.fitting, len(head) < query.limit)
 
     def sizes(self, ticket_type_id: UUID) -> list[int]:
-        """What those in a line ask for, as saved by now."""
+        """Return the quantities of the bookings on a waiting list."""
         return [booking.quantity for booking in self._waiting(ticket_type_id)]
 
-    def closing(self, ask: ClosingQuery) -> tuple[Booking, ...]:
-        """Live bookings of a closed event, as saved by now."""
+    def closing(self, query: ClosingQuery) -> tuple[Booking, ...]:
+        """Return live bookings of a closed event."""
         live = (
             booking
-            for booking in self._of_event(ask.event_id)
-            if (booking.status is BookingStatus.WAITLISTED if ask.waiting_only else booking.status.is_live)
+            for booking in self._of_event(query.event_id)
+            if (booking.status is BookingStatus.WAITLISTED if query.waiting_only else booking.status.is_live)
         )
-        return tuple(islice(live, ask.limit))
+        return tuple(islice(live, query.limit))
 
-    def expired_holds(self, ask: ExpiredHoldsQuery) -> ExpiredHolds:
-        """Holds that have lapsed, as saved by now."""
-        held = [(each.expires_at, each) for each in self._of_event(ask.event_id) if each.status is BookingStatus.HELD]
+    def expired_holds(self, query: ExpiredHoldsQuery) -> ExpiredHolds:
+        """Return the lapsed holds of an event, and when its next hold lapses."""
+        held = [(each.expires_at, each) for each in self._of_event(query.event_id) if each.status is BookingStatus.HELD]
         ordered = sorted(((at, each) for at, each in held if at is not None), key=lambda pair: (pair[0], pair[1].id))
-        due = [each for at, each in ordered if at <= ask.until][: ask.limit]
+        due = [each for at, each in ordered if at <= query.until][: query.limit]
         after = ordered[len(due) :]
         return ExpiredHolds(tuple(due), after[0][0] if after else None)
 
-    def overlong_holds(self, ask: OverlongHoldsQuery) -> OverlongHolds:
-        """Holds that outlive the start, as saved by now."""
-        held = (each for each in self._of_event(ask.event_id) if each.status is BookingStatus.HELD)
-        overlong = (each for each in held if each.expires_at is not None and each.expires_at > ask.starts_at)
-        return OverlongHolds(ask.starts_at, tuple(islice(overlong, ask.limit)))
+    def overlong_holds(self, query: OverlongHoldsQuery) -> OverlongHolds:
+        """Return the holds that end after the event starts."""
+        held = (each for each in self._of_event(query.event_id) if each.status is BookingStatus.HELD)
+        overlong = (each for each in held if each.expires_at is not None and each.expires_at > query.starts_at)
+        return OverlongHolds(query.starts_at, tuple(islice(overlong, query.limit)))
 
     def live_events(self, organizer_id: UUID) -> int:
-        """How many live events an organizer has as saved by now, as far as they are counted."""
+        """Return how many live events an organizer has, at most `MOST_LIVE_EVENTS`."""
         events = {**self.tables.events, **self.events}.values()
         live = (each for each in events if each.organizer_id == organizer_id and not each.status.is_closed)
         return sum(1 for _ in islice(live, MOST_LIVE_EVENTS))
@@ -193,18 +193,18 @@ class Draft(Struct):
 
     def _waiting(self, ticket_type_id: UUID) -> Iterator[Booking]:
         tables = self.tables
-        for booking_id in tables.lines.get(ticket_type_id, {}).values():
+        for booking_id in tables.waiting_lists.get(ticket_type_id, {}).values():
             booking = self.bookings.get(booking_id) or tables.bookings[booking_id]
             if booking.status is BookingStatus.WAITLISTED:
                 yield booking
-        # Queue numbers only grow, so whoever joined in this unit of work stands behind all the others.
+        # Queue numbers only grow, so bookings that are new in this unit of work come after all committed ones.
         for booking in self.bookings.values():
-            is_here = booking.id in self.new_bookings and booking.ticket_type_id == ticket_type_id
-            if is_here and booking.status is BookingStatus.WAITLISTED:
+            is_new = booking.id in self.new_bookings and booking.ticket_type_id == ticket_type_id
+            if is_new and booking.status is BookingStatus.WAITLISTED:
                 yield booking
 
     def check(self) -> None:
-        """What a schema would refuse. Raises: Conflict."""
+        """Check what a schema would enforce. Raises: Conflict."""
         self._check_events()
         self._check_bookings()
         self._check_users()
@@ -212,8 +212,8 @@ class Draft(Struct):
         for payment_id in self.new_payments:
             if payment_id in self.tables.payments.get(self.payments[payment_id].booking_id, {}):
                 raise Conflict("a payment with this id exists")
-        if any(key in self.tables.responses and key not in self.forgotten for key in self.responses):
-            raise Conflict("the key has an answer already")
+        if any(key in self.tables.responses and key not in self.deleted_responses for key in self.responses):
+            raise Conflict("the key already has a stored response")
 
     def _check_events(self) -> None:
         for event_id in self.new_events:
@@ -222,18 +222,18 @@ class Draft(Struct):
         for types in self.ticket_types.values():
             for each in types.values():
                 if not 0 <= each.taken <= each.total_tickets or each.waiting < 0 or each.waiting_tickets < 0:
-                    raise Conflict("more tickets are taken than there are, or less than nothing")
-        numbers = {event_id: len(facts) for event_id, facts in self.tables.facts.items()}
+                    raise Conflict("a counter of a ticket type is out of range")
+        last_seqs = {event_id: len(facts) for event_id, facts in self.tables.facts.items()}
         for fact in self.facts:
-            if fact.seq <= numbers.get(fact.event_id, 0):
+            if fact.seq <= last_seqs.get(fact.event_id, 0):
                 raise Conflict("a fact with this number exists")
 
     def _check_bookings(self) -> None:
-        known, live = self.tables.bookings, self.tables.live
+        committed, live = self.tables.bookings, self.tables.live
         for booking_id in self.new_bookings:
-            if booking_id in known:
+            if booking_id in committed:
                 raise Conflict("a booking with this id exists")
-        # By their numbers, which have their hashes at hand.
+        # Keyed by integers, which hash faster than UUIDs.
         seen: dict[int, tuple[Mapping[UUID, UUID], set[int]]] = {}
         for booking in self.bookings.values():
             if booking.status.is_live:
@@ -241,14 +241,14 @@ class Draft(Struct):
                 if of_type is None:
                     of_type = live.get(booking.ticket_type_id, _NONE), set()
                     seen[booking.ticket_type_id.int] = of_type
-                before, here = of_type
+                before, customers = of_type
                 customer = booking.customer_id.int
                 other = before.get(booking.customer_id)
-                # The other one may end with this very transaction.
-                is_in_the_way = other is not None and other != booking.id and self._stays_live(other)
-                if is_in_the_way or customer in here:
+                # The other booking may end in this transaction.
+                is_duplicate = other is not None and other != booking.id and self._stays_live(other)
+                if is_duplicate or customer in customers:
                     raise Conflict("the customer has a live booking of this ticket type")
-                here.add(customer)
+                customers.add(customer)
 
     def _stays_live(self, booking_id: UUID) -> bool:
         booking = self.booking(booking_id)
@@ -265,7 +265,7 @@ class Draft(Struct):
                 raise Conflict("a session with this family of refresh tokens exists")
 
     def apply(self) -> None:
-        """Make it the committed state, in one go."""
+        """Apply the changes to the committed rows."""
         tables = self.tables
         tables.events.update(self.events)
         for event_id, types in self.ticket_types.items():
@@ -282,20 +282,20 @@ class Draft(Struct):
         self._put_users()
         for payment in self.payments.values():
             tables.payments.setdefault(payment.booking_id, {})[payment.id] = payment
-        for key in self.forgotten:
+        for key in self.deleted_responses:
             tables.responses.pop(key, None)
         tables.responses.update(self.responses)
-        tables.turns.update(self.turns)
+        tables.leases.update(self.leases)
         self.notifications.apply(tables.notifications)
         self._put_limits()
 
     def _put_limits(self) -> None:
         counts, failures = self.tables.counts, self.tables.failures
-        if self.forgets_counts_before is not None:
-            for key in [key for key in counts if key[0] < self.forgets_counts_before]:
+        if self.deletes_counts_before is not None:
+            for key in [key for key in counts if key[0] < self.deletes_counts_before]:
                 del counts[key]
-        if self.forgets_failures_before is not None:
-            for subject in [each for each, times in failures.items() if times[-1].at < self.forgets_failures_before]:
+        if self.deletes_failures_before is not None:
+            for subject in [each for each, times in failures.items() if times[-1].at < self.deletes_failures_before]:
                 del failures[subject]
         counts.update(self.counts)
         failures.update(self.failures)
@@ -316,8 +316,8 @@ class Draft(Struct):
                 tables.sessions_of.setdefault(session.user_id, {})[session_id] = None
                 if session.ended_at is not None:
                     tables.ended[session_id] = session.ended_at
-            elif (gone := tables.sessions.pop(session_id, None)) is not None:
-                del tables.sessions_of[gone.user_id][session_id]
+            elif (removed := tables.sessions.pop(session_id, None)) is not None:
+                del tables.sessions_of[removed.user_id][session_id]
                 tables.ended.pop(session_id, None)
                 del tables.families[tables.digests.pop(session_id).family]
         for session_id, digests in self.digests.items():
@@ -327,7 +327,7 @@ class Draft(Struct):
     def _put_bookings(self) -> None:
         tables = self.tables
         size = len(tables.bookings)
-        # By their numbers, which have their hashes at hand: most bookings are of few events.
+        # Keyed by integers, which hash faster than UUIDs: most bookings belong to few events.
         of_events: dict[int, list[UUID]] = {}
         live_of_types: dict[int, dict[UUID, UUID]] = {}
         for booking in self.bookings.values():
@@ -348,18 +348,18 @@ class Draft(Struct):
             elif live.get(booking.customer_id) == booking.id:
                 del live[booking.customer_id]
             if booking.queue_number is not None:
-                line = tables.lines.setdefault(booking.ticket_type_id, {})
+                waiting_list = tables.waiting_lists.setdefault(booking.ticket_type_id, {})
                 if booking.status is BookingStatus.WAITLISTED:
-                    line[booking.queue_number] = booking.id
+                    waiting_list[booking.queue_number] = booking.id
                 else:
-                    line.pop(booking.queue_number, None)
+                    waiting_list.pop(booking.queue_number, None)
 
 
 _NONE: Final[Mapping[UUID, UUID]] = {}
 
 
 def live_of(tables: Tables, event_id: UUID, customer_id: UUID) -> Iterable[Booking]:
-    """A customer's live bookings of an event."""
+    """Yield a customer's live bookings of an event."""
     for ticket_type_id in tables.ticket_types.get(event_id, ()):
         booking_id = tables.live.get(ticket_type_id, _NONE).get(customer_id)
         if booking_id is not None:

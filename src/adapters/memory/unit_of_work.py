@@ -1,4 +1,4 @@
-"""One transaction in memory: real locks, a real rollback, and failures on request."""
+"""A transaction in memory, with real locks, a real rollback and simulated failures."""
 
 import asyncio
 from collections import Counter, deque
@@ -6,7 +6,7 @@ from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from contextvars import Context
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -14,7 +14,17 @@ from msgspec.structs import replace
 from ...application.ports.errors import Conflict, Locked, OutcomeUnknown, Retryable, StorageFailure
 from ...application.ports.idempotency import Key, StoredResponse
 from ...application.ports.loading import ClosingQuery, ExpiredHoldsQuery, LoadSpec, OverlongHoldsQuery, WaitingListQuery
-from ...application.ports.repositories import Count, Failures, SignIn, is_lease_active
+from ...application.ports.notifications import MailRepository, WebhookRepository
+from ...application.ports.repositories import (
+    Count,
+    EventRepository,
+    Failures,
+    LeaseRepository,
+    LimitRepository,
+    SignIn,
+    UserRepository,
+    is_lease_active,
+)
 from ...application.ports.security import RefreshDigests
 from ...domain.booking import Booking
 from ...domain.event import Event, TicketType
@@ -25,12 +35,12 @@ from .notifications import MemoryMailRepository, MemoryWebhookRepository
 from .steps import Fault, Step
 from .tables import Draft, Tables, live_of
 
-LOCK_WAIT = 3.0
-"""Seconds that a lock is waited for."""
+LOCK_WAIT: Final = 3.0
+"""Seconds to wait for a lock."""
 
 
 class Lost(Retryable):
-    """The connection is gone, before COMMIT. The database notices after `seconds`: until then the locks are held."""
+    """The connection was lost before COMMIT. The database notices after `seconds` and only then frees the locks."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__("the connection was lost")
@@ -39,9 +49,9 @@ class Lost(Retryable):
 
 
 class LostInCommit(OutcomeUnknown):
-    """The connection is gone while COMMIT was on its way, and the database goes on by itself.
+    """The connection was lost during COMMIT.
 
-    After `seconds` it has committed what was saved, or undone it; until then the locks are held.
+    The database commits or rolls back after `seconds`, and only then frees the locks.
     """
 
     def __init__(self, seconds: float, *, commits: bool) -> None:
@@ -51,33 +61,33 @@ class LostInCommit(OutcomeUnknown):
 
 
 class Claim:
-    """A place in the queue for one lock; the first in it holds the lock."""
+    """A place in the queue for one lock. The first claim in the queue owns the lock."""
 
     __slots__ = ("granted", "key")
 
     def __init__(self, key: Hashable) -> None:
-        self.key = key
+        self.key: Hashable = key
         self.granted: asyncio.Future[None] | None = None
 
     @property
     def is_granted(self) -> bool:
-        """Whether the lock was waited for and had."""
+        """Return whether the lock was granted after a wait."""
         return self.granted is not None and self.granted.done() and not self.granted.cancelled()
 
 
 class Locks:
-    """Locks by key, for whoever asks first. They outlive those who hold them: a process that is gone runs no code."""
+    """Locks by key, granted in the order of the claims. A lock outlives its owner until it is released."""
 
     def __init__(self) -> None:
         self._queues: dict[Hashable, deque[Claim]] = {}
 
     @property
-    def held(self) -> list[Hashable]:
-        """What is locked now."""
+    def locked(self) -> list[Hashable]:
+        """Return the keys of all locks."""
         return list(self._queues)
 
     def claim(self, key: Hashable) -> Claim:
-        """Join the queue. With `granted` None the lock is held; else it is as soon as that is done."""
+        """Join the queue. The lock is owned at once if `granted` is None, otherwise once that future is done."""
         claim = Claim(key)
         queue = self._queues.setdefault(key, deque())
         if queue:
@@ -86,7 +96,7 @@ class Locks:
         return claim
 
     def release(self, claim: Claim) -> None:
-        """Leave the queue, and let the next one have the lock."""
+        """Leave the queue and grant the lock to the next claim."""
         queue = self._queues[claim.key]
         queue.remove(claim)
         if not queue:
@@ -96,46 +106,46 @@ class Locks:
 
 
 class MemoryUnitOfWork:
-    """One transaction: its context ends in a rollback unless `commit` came before."""
+    """One transaction. Leaving its context without `commit` rolls it back."""
 
     def __init__(
-        self, tables: Tables, locks: Locks, fault: Fault | None, open_ones: "dict[MemoryUnitOfWork, None]"
+        self, tables: Tables, locks: Locks, fault: Fault | None, open_units: "dict[MemoryUnitOfWork, None]"
     ) -> None:
         self._draft = Draft(tables)
         self._locks = locks
         self._fault = fault
-        self._open_ones = open_ones
+        self._open_units = open_units
         self._claims: dict[Hashable, Claim] = {}
         self._is_cut = False
-        self.events = MemoryEventRepository(self)
-        self.users = MemoryUserRepository(self)
-        self.leases = MemoryLeaseRepository(self)
-        self.webhooks = MemoryWebhookRepository(self)
-        self.mails = MemoryMailRepository(self)
-        self.limits = MemoryLimitRepository(self)
+        self.events: EventRepository = MemoryEventRepository(self)
+        self.users: UserRepository = MemoryUserRepository(self)
+        self.leases: LeaseRepository = MemoryLeaseRepository(self)
+        self.webhooks: WebhookRepository = MemoryWebhookRepository(self)
+        self.mails: MailRepository = MemoryMailRepository(self)
+        self.limits: LimitRepository = MemoryLimitRepository(self)
 
     @property
     def draft(self) -> Draft:
-        """What was saved by now."""
+        """Return the uncommitted changes."""
         return self._draft
 
     async def __aenter__(self) -> Self:
         await self.reach(Step.BEGIN)
-        self._open_ones[self] = None
+        self._open_units[self] = None
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, Lost | LostInCommit) and error.seconds > 0:
-            # Nobody who ends meanwhile ends this: it is the database's own from now on.
+            # In a context of its own: this stands for the database, which continues when its client ends.
             loop = asyncio.get_running_loop()
             loop.call_later(error.seconds, self._finish_alone, error.commits, context=Context())
         else:
             self._end()
 
     async def commit(self) -> None:
-        """Make what was saved the committed state, unless a schema would refuse it."""
+        """Commit the changes. Raises: Conflict when a schema would refuse them."""
         await self.reach(Step.COMMIT)
         self._draft.check()
         self._draft.apply()
@@ -143,38 +153,38 @@ class MemoryUnitOfWork:
         await self.reach(Step.COMMITTED)
 
     async def reach(self, step: Step) -> None:
-        """Let the fault, if there is one, fail this step."""
+        """Let the simulated fault fail this step."""
         if self._fault is not None:
             await self._fault(step)
         if self._is_cut:
             raise _broken(step)
 
     async def lock(self, keys: Sequence[UUID]) -> None:
-        """Lock in id order, so that no two units of work wait for each other."""
+        """Lock in id order, which prevents deadlocks."""
         await self.lock_in_order(sorted(keys))
 
     async def lock_in_order(self, keys: Sequence[Hashable]) -> None:
-        """Lock one after the other, in an order that everybody keeps to."""
+        """Lock the keys in the given order, which must be the same in all units of work."""
         for key in keys:
             if key not in self._claims:
                 claim = self._claims[key] = self._locks.claim(key)
                 if claim.granted is not None:
                     await _until_granted(claim.granted)
 
-    def held_by_others(self, keys: Iterable[UUID]) -> set[UUID]:
-        """Which of these somebody else has locked."""
+    def locked_by_others(self, keys: Iterable[UUID]) -> set[UUID]:
+        """Return the keys that other units of work have locked."""
         claims = self._claims.items()
         own = {key for key, claim in claims if claim.granted is None or claim.is_granted}
-        return {key for key in keys if key not in own and key in self._locks.held}
+        return {key for key in keys if key not in own and key in self._locks.locked}
 
     def cut(self) -> None:
-        """The connection breaks: all is undone at once, and whatever is tried on it from now on fails."""
+        """Break the connection: roll back at once, and fail every later step."""
         self._is_cut = True
         waiting = [claim.granted for claim in self._claims.values() if claim.granted and not claim.granted.done()]
         self._end()
         for granted in waiting:
             granted.set_exception(_broken(Step.LOCK))
-            # Of a process that is gone nobody looks.
+            # The process that waits may be gone: mark the exception as retrieved, or asyncio logs it.
             granted.exception()
 
     def _finish_alone(self, commits: bool) -> None:
@@ -188,7 +198,7 @@ class MemoryUnitOfWork:
         self._end()
 
     def _end(self) -> None:
-        self._open_ones.pop(self, None)
+        self._open_units.pop(self, None)
         self._draft = Draft(self._draft.tables)
         claims, self._claims = self._claims, {}
         for claim in claims.values():
@@ -210,7 +220,7 @@ def _broken(step: Step) -> StorageFailure:
 
 
 class MemoryEventRepository:
-    """Events under their locks."""
+    """See the port."""
 
     def __init__(self, unit_of_work: MemoryUnitOfWork) -> None:
         self._unit_of_work = unit_of_work
@@ -218,16 +228,16 @@ class MemoryEventRepository:
     async def lock(self, needs: Sequence[LoadSpec]) -> dict[UUID, Inventory]:
         """See the port."""
         await self._unit_of_work.reach(Step.LOCK)
-        wanted = {need.event_id: None for need in needs}
+        event_ids = {need.event_id: None for need in needs}
         try:
-            await self._unit_of_work.lock(list(wanted))
+            await self._unit_of_work.lock(list(event_ids))
         except Locked:
-            raise Locked(self._unit_of_work.held_by_others(wanted)) from None
+            raise Locked(self._unit_of_work.locked_by_others(event_ids)) from None
         draft = self._unit_of_work.draft
         tables = draft.tables
-        concerned: dict[UUID, dict[UUID, Booking]] = {event_id: {} for event_id in wanted}
-        live: dict[UUID, dict[UUID, Booking]] = {event_id: {} for event_id in wanted}
-        payments: dict[UUID, list[Payment]] = {event_id: [] for event_id in wanted}
+        concerned: dict[UUID, dict[UUID, Booking]] = {event_id: {} for event_id in event_ids}
+        live: dict[UUID, dict[UUID, Booking]] = {event_id: {} for event_id in event_ids}
+        payments: dict[UUID, list[Payment]] = {event_id: [] for event_id in event_ids}
         for need in needs:
             of_event = concerned[need.event_id]
             if need.customer_id is not None:
@@ -253,25 +263,25 @@ class MemoryEventRepository:
             if event_id in tables.events
         }
 
-    async def lines(self, asks: Sequence[WaitingListQuery]) -> dict[UUID, WaitingList]:
+    async def lines(self, queries: Sequence[WaitingListQuery]) -> dict[UUID, WaitingList]:
         """See the port."""
         await self._unit_of_work.reach(Step.LOAD)
-        return {ask.ticket_type_id: self._unit_of_work.draft.line(ask) for ask in asks}
+        return {query.ticket_type_id: self._unit_of_work.draft.waiting_list(query) for query in queries}
 
-    async def closing(self, asks: Sequence[ClosingQuery]) -> dict[UUID, tuple[Booking, ...]]:
+    async def closing(self, queries: Sequence[ClosingQuery]) -> dict[UUID, tuple[Booking, ...]]:
         """See the port."""
         await self._unit_of_work.reach(Step.LOAD)
-        return {ask.event_id: self._unit_of_work.draft.closing(ask) for ask in asks}
+        return {query.event_id: self._unit_of_work.draft.closing(query) for query in queries}
 
-    async def expired_holds(self, asks: Sequence[ExpiredHoldsQuery]) -> dict[UUID, ExpiredHolds]:
+    async def expired_holds(self, queries: Sequence[ExpiredHoldsQuery]) -> dict[UUID, ExpiredHolds]:
         """See the port."""
         await self._unit_of_work.reach(Step.LOAD)
-        return {ask.event_id: self._unit_of_work.draft.expired_holds(ask) for ask in asks}
+        return {query.event_id: self._unit_of_work.draft.expired_holds(query) for query in queries}
 
-    async def overlong_holds(self, asks: Sequence[OverlongHoldsQuery]) -> dict[UUID, OverlongHolds]:
+    async def overlong_holds(self, queries: Sequence[OverlongHoldsQuery]) -> dict[UUID, OverlongHolds]:
         """See the port."""
         await self._unit_of_work.reach(Step.LOAD)
-        return {ask.event_id: self._unit_of_work.draft.overlong_holds(ask) for ask in asks}
+        return {query.event_id: self._unit_of_work.draft.overlong_holds(query) for query in queries}
 
     async def live_events(self, organizer_ids: Collection[UUID]) -> dict[UUID, int]:
         """See the port."""
@@ -296,10 +306,10 @@ class MemoryEventRepository:
         await self._unit_of_work.reach(Step.SAVE)
         draft = self._unit_of_work.draft
         bookings, new_bookings, facts = draft.bookings, draft.new_bookings, draft.facts
-        # By their numbers, which have their hashes at hand: most decisions of a batch are about few events.
+        # Keyed by integers, which hash faster than UUIDs: most decisions of a batch concern few events.
         events: dict[int, Event] = {}
         types: dict[int, TicketType] = {}
-        marked: dict[int, Event] = {}
+        with_facts: dict[int, Event] = {}
         for decision in decisions:
             event = decision.inventory.event
             events[event.id.int] = event
@@ -317,24 +327,24 @@ class MemoryEventRepository:
                 draft.put_payments(decision.new_payments, decision.changed_payments)
             if decision.facts:
                 facts += decision.facts
-                marked[event.id.int] = event
+                with_facts[event.id.int] = event
         draft.events.update({event.id: event for event in events.values()})
         for each in types.values():
             draft.ticket_types.setdefault(each.event_id, {})[each.id] = each
-        draft.batch_ids.update((event.id, event.last_seq, batch_id) for event in marked.values())
+        draft.batch_ids.update((event.id, event.last_seq, batch_id) for event in with_facts.values())
 
     async def stored_responses(self, keys: Sequence[Key]) -> dict[Key, StoredResponse]:
         """See the port."""
         await self._unit_of_work.reach(Step.LOAD)
-        kept = self._unit_of_work.draft.tables.responses
-        return {key: kept[key][1] for key in keys if key in kept}
+        stored = self._unit_of_work.draft.tables.responses
+        return {key: stored[key][1] for key in keys if key in stored}
 
     async def store_responses(self, responses: Sequence[StoredResponse], now: datetime) -> None:
         """See the port."""
         await self._unit_of_work.reach(Step.SAVE)
         for each in responses:
             if each.key in self._unit_of_work.draft.responses:
-                raise Conflict("the key has an answer already")
+                raise Conflict("the key already has a stored response")
             self._unit_of_work.draft.responses[each.key] = (now, each)
 
     async def was_committed(self, last_facts: Mapping[UUID, int], batch_id: UUID) -> bool:
@@ -346,33 +356,33 @@ class MemoryEventRepository:
 
 
 class MemoryLeaseRepository:
-    """What the background work keeps."""
+    """See the port."""
 
     def __init__(self, unit_of_work: MemoryUnitOfWork) -> None:
         self._unit_of_work = unit_of_work
 
-    async def acquire_lease(self, chore: str, process_id: UUID, now: datetime, until: datetime) -> bool:
+    async def acquire_lease(self, task: str, process_id: UUID, now: datetime, until: datetime) -> bool:
         """See the port."""
         await self._unit_of_work.reach(Step.LOCK)
-        await self._unit_of_work.lock_in_order([chore])
+        await self._unit_of_work.lock_in_order([task])
         draft = self._unit_of_work.draft
-        holder, ends = draft.tables.turns.get(chore, (process_id, now))
-        if holder != process_id and is_lease_active(ends, now, until):
+        owner, ends = draft.tables.leases.get(task, (process_id, now))
+        if owner != process_id and is_lease_active(ends, now, until):
             return False
-        draft.turns[chore] = (process_id, until)
+        draft.leases[task] = (process_id, until)
         return True
 
     async def delete_stored_responses(self, before: datetime, limit: int) -> int:
         """See the port."""
         await self._unit_of_work.reach(Step.SAVE)
         draft = self._unit_of_work.draft
-        old = [key for key, (kept_at, _) in draft.tables.responses.items() if kept_at < before][:limit]
-        draft.forgotten.update(old)
+        old = [key for key, (stored_at, _) in draft.tables.responses.items() if stored_at < before][:limit]
+        draft.deleted_responses.update(old)
         return len(old)
 
 
 class MemoryLimitRepository:
-    """What limits are held against."""
+    """See the port."""
 
     def __init__(self, unit_of_work: MemoryUnitOfWork) -> None:
         self._unit_of_work = unit_of_work
@@ -387,22 +397,22 @@ class MemoryLimitRepository:
         """See the port."""
         await self._unit_of_work.reach(Step.LOAD)
         wanted = {(minute, each.key) for each in counts for minute in (each.minute - 1, each.minute)}
-        found = Counter[tuple[int, UUID]]()
+        totals = Counter[tuple[int, UUID]]()
         for (minute, key, counted_by), requests in self._unit_of_work.draft.tables.counts.items():
             if counted_by != process_id and (minute, key) in wanted:
-                found[minute, key] += requests
-        return dict(found)
+                totals[minute, key] += requests
+        return dict(totals)
 
     async def forget_counts(self, before: int) -> None:
         """See the port."""
         await self._unit_of_work.reach(Step.SAVE)
-        self._unit_of_work.draft.forgets_counts_before = before
+        self._unit_of_work.draft.deletes_counts_before = before
 
     async def failures(self, subjects: Sequence[UUID]) -> dict[UUID, tuple[Failures, ...]]:
         """See the port."""
         await self._unit_of_work.reach(Step.LOAD)
-        kept = self._unit_of_work.draft.tables.failures
-        return {subject: kept[subject] for subject in subjects if subject in kept}
+        committed = self._unit_of_work.draft.tables.failures
+        return {subject: committed[subject] for subject in subjects if subject in committed}
 
     async def lock_failures(self, subjects: Sequence[UUID]) -> dict[UUID, tuple[Failures, ...]]:
         """See the port."""
@@ -418,11 +428,11 @@ class MemoryLimitRepository:
     async def forget_failures(self, before: datetime) -> None:
         """See the port."""
         await self._unit_of_work.reach(Step.SAVE)
-        self._unit_of_work.draft.forgets_failures_before = before
+        self._unit_of_work.draft.deletes_failures_before = before
 
 
 class MemoryUserRepository:
-    """Accounts and sessions."""
+    """See the port."""
 
     def __init__(self, unit_of_work: MemoryUnitOfWork) -> None:
         self._unit_of_work = unit_of_work
@@ -467,7 +477,7 @@ class MemoryUserRepository:
         """See the port."""
         found = self._unit_of_work.draft.session(family)
         user = None if found is None else await self.lock(found[0].user_id)
-        # While it waited for the lock, others may have changed the session, or removed it.
+        # Other units of work may have changed or removed the session during the wait for the lock.
         found = self._unit_of_work.draft.session(family)
         return None if user is None or found is None else SignIn(user, *found)
 

@@ -1,6 +1,5 @@
-"""Telling others: webhooks over HTTPS, mails over SMTP."""
+"""Webhooks over HTTPS and mails over SMTP. `smtp_sender`, which needs the SMTP library, is imported only when used."""
 
 from .webhook_sender import HttpWebhookSender
 
 __all__ = ["HttpWebhookSender"]
-"""The SMTP library is loaded where mails are sent (`postmen`)."""

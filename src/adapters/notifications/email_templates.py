@@ -1,4 +1,4 @@
-"""Letters as they are written: plain text, in headers nothing that could end them."""
+"""Mails as plain text messages, safe against header injection."""
 
 import re
 from datetime import datetime
@@ -16,56 +16,56 @@ from ...domain.mails import MailKind
 
 _HOST: Final = re.compile(r"[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
 LONGEST_NAME: Final = 100
-"""Characters of an event's name in a subject."""
+"""Maximum characters of an event's name in a subject."""
 
 
-def written(letter: Email, sender: str, public_url: str | None, now: datetime) -> EmailMessage:
-    """The letter as a message. Its `Message-ID` is always the same. Raises: Undeliverable for an impossible address."""
-    recipient = address_of(letter.customer.email)
+def message_of(email: Email, sender: str, public_url: str | None, now: datetime) -> EmailMessage:
+    """Return the mail as a message. Its `Message-ID` depends on the mail's id only. Raises: Undeliverable."""
+    recipient = address_of(email.customer.email)
     message = EmailMessage(policy=SMTP if recipient.username.isascii() else SMTPUTF8)
     message["From"] = sender
     message["To"] = recipient
-    message["Subject"] = _subject(letter)
+    message["Subject"] = _subject(email)
     message["Date"] = format_datetime(now)
-    message["Message-ID"] = f"<{letter.mail.id}@{sender.rpartition('@')[2].strip('<> ')}>"
-    # RFC 3834: no answering machine shall answer.
+    message["Message-ID"] = f"<{email.mail.id}@{sender.rpartition('@')[2].strip('<> ')}>"
+    # RFC 3834: prevents automatic replies.
     message["Auto-Submitted"] = "auto-generated"
-    message.set_content(_text(letter, public_url), cte="quoted-printable")
+    message.set_content(_text(email, public_url), cte="quoted-printable")
     return message
 
 
 def address_of(email: str) -> Address:
-    """An account's address as mail wants it: its domain in ASCII, its local part quoted where it has to be.
+    """Return an account's address with its domain in ASCII and its local part quoted where necessary.
 
-    Raises: Undeliverable where no mail server could be meant.
+    Raises: Undeliverable when the domain cannot name a mail server.
     """
     local, _, domain = email.rpartition("@")
     try:
-        # Not Python's codec, which is IDNA 2003: it would send to fass.example what is for faß.example.
+        # Not Python's codec, which implements IDNA 2003 and maps faß.example to fass.example.
         host = idna.encode(domain, strict=True).decode()
     except idna.IDNAError:
         host = ""
     if not local or not _HOST.fullmatch(host):
-        raise Undeliverable("no mail goes to such an address")
+        raise Undeliverable("the address is not a valid mail address")
     return Address(username=local, domain=host)
 
 
 def one_line(text: str) -> str:
-    """The text as one line of visible characters, whatever it holds, for a header too.
+    """Return the text as one line of printable characters, safe in a header.
 
-    A text that looks like an encoded word (RFC 2047) would be decoded when it becomes a header: `=?utf-8?q?=0ABcc:_x?=`
-    would end it and begin another one.
+    Encoded words (RFC 2047) are broken up, because a header decodes them: `=?utf-8?q?=0ABcc:_x?=` would end the header
+    and start another one.
     """
     visible = "".join(each if each.isprintable() else " " for each in text)
     return " ".join(visible.replace("=?", "= ?").split())
 
 
-def _subject(letter: Email) -> str:
-    name = one_line(letter.event.name)
+def _subject(email: Email) -> str:
+    name = one_line(email.event.name)
     name = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
-    match letter.mail.kind:
+    match email.mail.kind:
         case MailKind.PROMOTED:
-            is_offer = letter.booking.status is BookingStatus.HELD
+            is_offer = email.booking.status is BookingStatus.HELD
             return f"Tickets are set aside for you: {name}" if is_offer else f"You have tickets: {name}"
         case MailKind.LAPSING:
             return f"Pay soon to keep your tickets: {name}"
@@ -73,21 +73,23 @@ def _subject(letter: Email) -> str:
             return f"Cancelled: {name}"
 
 
-def _text(letter: Email, public_url: str | None) -> str:
-    booking, event = letter.booking, letter.event
+def _text(email: Email, public_url: str | None) -> str:
+    booking, event = email.booking, email.event
     tickets = "1 ticket" if booking.quantity == 1 else f"{booking.quantity} tickets"
     until = "" if booking.expires_at is None else f" until {_time(booking.expires_at)}"
-    lines = [f"Hello {one_line(letter.customer.name)},", ""]
-    match letter.mail.kind:
+    lines = [f"Hello {one_line(email.customer.name)},", ""]
+    match email.mail.kind:
         case MailKind.PROMOTED if booking.status is BookingStatus.HELD:
-            lines.append(f"{tickets} of the waiting list are set aside for you{until}. Pay by then to keep them.")
+            lines.append(f"Your booking of {tickets} has left the waiting list.")
+            lines.append(f"Your tickets are set aside for you{until}. Pay by then to keep them.")
         case MailKind.PROMOTED:
-            lines.append(f"you have come to the head of the waiting list: {tickets} are yours.")
+            lines.append(f"Your booking of {tickets} has left the waiting list and is confirmed.")
         case MailKind.LAPSING:
-            lines.append(f"{tickets} are set aside for you{until}. They go to others if they are not paid by then.")
+            lines.append(f"Your booking of {tickets} is not paid. Your tickets are set aside for you{until}.")
+            lines.append("If you do not pay by then, other customers get them.")
         case MailKind.CANCELLED:
-            lines.append(f"the event does not take place, and your booking of {tickets} is cancelled.")
-            lines.append("What you paid is given back.")
+            lines.append(f"The event does not take place, and your booking of {tickets} is cancelled.")
+            lines.append("What you paid is refunded.")
     lines += ["", f"Event: {one_line(event.name)}"]
     if event.venue:
         lines.append(f"Venue: {one_line(event.venue)}")

@@ -1,4 +1,4 @@
-"""Mails over SMTP: encrypted unless the operator says otherwise, one connection for a round of them."""
+"""Mails over SMTP, encrypted by default, several over one connection."""
 
 import asyncio
 import ssl
@@ -19,27 +19,28 @@ from aiosmtplib.errors import (
 from msgspec import Struct
 
 from ...application.ports.notifications import Email, Refused, Undeliverable
-from .email_templates import written
+from .email_templates import message_of
 
 SECONDS: Final = 10.0
-"""The most that connecting, or handing over one letter, may take."""
+"""Timeout for connecting and for sending one mail."""
 
 QUIT_SECONDS: Final = 1.0
+"""Timeout for ending a connection."""
 
 
 class Encryption(StrEnum):
-    """How the way to a mail server is kept private."""
+    """How the connection to a mail server is encrypted."""
 
     STARTTLS = "starttls"
-    """From the server's greeting on, or not at all."""
+    """After the server's greeting. A server without STARTTLS gets no mails."""
     TLS = "tls"
-    """From the first byte on."""
+    """From the first byte."""
     NONE = "none"
-    """For a server on the same machine."""
+    """Not at all: for a server on the same machine."""
 
 
 class MailServer(Struct, frozen=True, kw_only=True):
-    """Where mails are handed over. `ca`: a file with the certificates to trust, instead of the system's."""
+    """A mail server and its credentials. `ca` is a file of certificates to trust instead of the system's."""
 
     host: str
     port: int
@@ -50,7 +51,7 @@ class MailServer(Struct, frozen=True, kw_only=True):
 
 
 class SmtpSender:
-    """Hands letters to a mail server. What is said of a failure names nobody: a server's replies may hold addresses."""
+    """Send mails through a mail server. Errors never quote the server's replies, which may contain addresses."""
 
     def __init__(
         self, server: MailServer, sender: str, *, public_url: str | None = None, seconds: float = SECONDS
@@ -61,36 +62,36 @@ class SmtpSender:
         self._seconds = seconds
         self._connection: SMTP | None = None
 
-    async def send(self, letter: Email, now: datetime) -> None:
-        """Hand a letter over. Raises: Refused, Undeliverable."""
-        message = written(letter, self._sender, self._public_url, now)
+    async def send(self, email: Email, now: datetime) -> None:
+        """Send a mail. Raises: Refused, Undeliverable."""
+        message = message_of(email, self._sender, self._public_url, now)
         recipient = message["To"].addresses[0].addr_spec
         sender = message["From"].addresses[0].addr_spec
         options = [] if recipient.isascii() else ["SMTPUTF8", "BODY=8BITMIME"]
         is_done = False
         try:
-            connection = await self._connected()
+            connection = await self._connect()
             async with asyncio.timeout(self._seconds):
                 await connection.sendmail(sender, [recipient], message.as_bytes(), mail_options=options)
             is_done = True
-        except Exception as error:  # noqa: BLE001 - told in words of our own
-            # Not from it: what it says may name the recipient.
-            raise _told(error) from None
+        except Exception as error:  # noqa: BLE001 - translated
+            # Not chained: the text of the original may name the recipient.
+            raise _failure_of(error) from None
         finally:
             if not is_done:
-                # Where a failure left the conversation is not worth knowing.
-                self._hang_up()
+                # After a failure the state of the SMTP session is unknown.
+                self._disconnect()
 
     async def close_idle(self) -> None:
-        """Take leave of the server."""
+        """Close the connection."""
         connection = self._connection
         if connection is not None and connection.is_connected:
             with suppress(SMTPException, OSError, TimeoutError):
                 async with asyncio.timeout(QUIT_SECONDS):
                     await connection.quit()
-        self._hang_up()
+        self._disconnect()
 
-    async def _connected(self) -> SMTP:
+    async def _connect(self) -> SMTP:
         if self._connection is None or not self._connection.is_connected:
             server = self._server
             is_private = server.encryption is not Encryption.NONE
@@ -108,32 +109,32 @@ class SmtpSender:
                 await self._connection.connect()
         return self._connection
 
-    def _hang_up(self) -> None:
+    def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
 
 
-_MEANINGS: Final[tuple[tuple[tuple[type[Exception], ...], Refused], ...]] = (
-    ((SMTPNotSupported,), Undeliverable("the mail server does not take addresses beyond ASCII")),
-    # Before the next: a certificate that is not trusted is a ValueError, too.
+_FAILURES: Final[tuple[tuple[tuple[type[Exception], ...], Refused], ...]] = (
+    ((SMTPNotSupported,), Undeliverable("the mail server does not accept non-ASCII addresses")),
+    # Before ValueError, from which the error of an untrusted certificate derives.
     ((ssl.SSLError,), Refused("the mail server's certificate is not trusted, or it does not speak TLS")),
-    ((ValueError,), Undeliverable("no mail goes to such an address")),
+    ((ValueError,), Undeliverable("the address is not a valid mail address")),
     ((TimeoutError,), Refused("the mail server does not answer in time")),
-    ((SMTPException, OSError), Refused("the mail server is not there, does not speak TLS, or hung up")),
+    ((SMTPException, OSError), Refused("the mail server is unreachable, does not speak TLS, or closed the connection")),
 )
 
 
-def _told(error: Exception) -> Exception:
-    """What a failure means. Only what is about this one letter is for good: the rest, the operator can mend."""
+def _failure_of(error: Exception) -> Exception:
+    """Return the failure in the port's terms: permanent only if it concerns this mail, not the server's setup."""
     if isinstance(error, SMTPRecipientsRefused):
-        return _of_code(max((each.code for each in error.recipients), default=0), "the recipient is refused")
+        return _by_code(max((each.code for each in error.recipients), default=0), "the recipient is refused")
     if isinstance(error, SMTPRecipientRefused | SMTPDataError):
-        return _of_code(error.code, "the letter is refused")
+        return _by_code(error.code, "the message is refused")
     if isinstance(error, SMTPResponseException):
-        return Refused(f"the mail server says {error.code}")
-    return next((meaning for kinds, meaning in _MEANINGS if isinstance(error, kinds)), error)
+        return Refused(f"the mail server answered {error.code}")
+    return next((failure for kinds, failure in _FAILURES if isinstance(error, kinds)), error)
 
 
-def _of_code(code: int, said: str) -> Refused:
-    return Undeliverable(f"{said} ({code})") if 500 <= code < 600 else Refused(f"{said} for now ({code})")
+def _by_code(code: int, reason: str) -> Refused:
+    return Undeliverable(f"{reason} ({code})") if 500 <= code < 600 else Refused(f"{reason} for now ({code})")

@@ -1,4 +1,4 @@
-"""Webhooks over HTTPS, as Standard Webhooks has them, and never into a network that is nobody's business."""
+"""Webhooks over HTTPS in the format of Standard Webhooks. Private networks are unreachable by default."""
 
 import asyncio
 import base64
@@ -24,31 +24,30 @@ from ...domain.webhooks import Webhook, message_id
 from .public_addresses import is_public
 
 SECONDS: Final = 5.0
-"""The most that a delivery may take, from the name's resolution to the end of the answer."""
+"""Timeout of a delivery, from name resolution to the end of the response."""
 
 MOST_READ: Final = 4 * 1024
-"""Bytes of an answer that are read, so that its connection may serve again; nobody looks at them."""
+"""Maximum bytes of a response body to read and discard, so that its connection can be reused."""
 
 MOST_CONNECTIONS: Final = 200
-"""More than deliveries are under way at once: none waits for a connection that another one has."""
+"""More than the number of concurrent deliveries, so none waits for a connection."""
 
 RESOLVERS: Final = 64
-"""Names that are resolved at the same moment, in threads of their own. A name may take longer than a delivery may."""
+"""Threads that resolve names. A resolution may outlast the timeout of its delivery."""
 
 _MOST_RESOLVING: Final = 1_000
 
 _owner: ContextVar[UUID | None] = ContextVar("_owner", default=None)
-"""Whose webhook a connection is made for: each owner has a share of the resolvers."""
+"""The owner of the webhook to connect to. Each owner has a share of the resolvers."""
 
 _encode: Final = msgspec.json.Encoder().encode
 
 
 class HttpWebhookSender:
-    """Delivers facts by POST. Redirects are not followed, and nothing of the environment (proxies) is used.
+    """Deliver facts by POST. Redirects are not followed, and proxy settings of the environment are ignored.
 
-    Without `allows_private` only https is spoken, and only with public addresses: each name is resolved first, every
-    address that it has is checked, and the connection goes to the very address that was. The certificate is still held
-    against the name.
+    Without `allows_private` only https URLs with public addresses are used: the name is resolved once, all of its
+    addresses are checked, and the connection is made to a checked address. The certificate is verified for the name.
     """
 
     def __init__(
@@ -61,11 +60,11 @@ class HttpWebhookSender:
         self._network = _CheckedNetwork(allows_private=allows_private)
 
     def new_secret(self) -> str:
-        """256 random bits, written as Standard Webhooks writes them."""
+        """Return 256 random bits in the format of Standard Webhooks."""
         return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
 
     def objection(self, url: str) -> str | None:
-        """Why nothing would ever be sent there, as far as the address itself shows."""
+        """Return why the URL is not allowed, without resolving its name, or None."""
         parsed = httpcore.URL(url)
         if self._allows_private:
             return None
@@ -80,16 +79,16 @@ class HttpWebhookSender:
     async def deliver(self, webhook: Webhook, fact: Fact, now: datetime) -> None:
         """Send a signed fact. Raises: Refused."""
         body = body_of(fact)
-        named = message_id(fact)
+        webhook_id = message_id(fact)
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "Boxoffice-Webhooks",
-            "webhook-id": named,
+            "webhook-id": webhook_id,
             "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": Signer(webhook.secret).sign(named, now, body.decode()),
+            "webhook-signature": Signer(webhook.secret).sign(webhook_id, now, body.decode()),
         }
-        # A setting may have changed since the webhook was made.
         _owner.set(webhook.organizer_id)
+        # Checked again, because the setting may have changed since the webhook was created.
         objection = self.objection(webhook.url)
         if objection is not None:
             raise Refused(f"not sent: the address {objection}")
@@ -98,17 +97,17 @@ class HttpWebhookSender:
                 status = await self._post(webhook.url, headers, body)
         except TimeoutError:
             raise Refused(f"no answer within {self._seconds:g} seconds") from None
-        except Forbidden:
-            raise Refused("not sent: the name leads into a private network") from None
+        except ForbiddenAddress:
+            raise Refused("not sent: the name resolves to a private network") from None
         except (httpcore.ConnectError, httpcore.ConnectTimeout, OSError):
             raise Refused("no connection") from None
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException):
-            raise Refused("the connection broke, or the answer was no HTTP") from None
+            raise Refused("the connection was lost, or the response is not HTTP") from None
         if not 200 <= status < 300:
             raise Refused(f"answered {status}")
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections and stop the resolvers."""
         self._network.close()
         if self._pool is not None:
             await self._pool.aclose()
@@ -118,16 +117,16 @@ class HttpWebhookSender:
         sent = [(name.encode(), value.encode()) for name, value in headers.items()]
         async with self._connections().stream("POST", url, headers=sent, content=body) as response:
             read = 0
-            async for piece in response.aiter_stream():
-                read += len(piece)
+            async for chunk in response.aiter_stream():
+                read += len(chunk)
                 if read > MOST_READ:
-                    # Left like this, the connection is closed.
+                    # An unread rest closes the connection.
                     break
             return int(response.status)
 
     def _connections(self) -> httpcore.AsyncConnectionPool:
         if self._pool is None:
-            # The system's certificates, or those that SSL_CERT_FILE names. Reading them takes a moment.
+            # Created when first used: reading the system's certificates (or those of SSL_CERT_FILE) is slow.
             self._pool = httpcore.AsyncConnectionPool(
                 ssl_context=self._trusted or ssl.create_default_context(),
                 max_connections=MOST_CONNECTIONS,
@@ -139,7 +138,7 @@ class HttpWebhookSender:
 
 
 def body_of(fact: Fact) -> bytes:
-    """What is sent of a fact: its kind, its time, and the item of the event's changes, with the event's id."""
+    """Return the JSON body for a fact: its type, its timestamp, and the fact as the list of changes shows it."""
     data = {
         "eventId": fact.event_id,
         "seq": fact.seq,
@@ -151,12 +150,12 @@ def body_of(fact: Fact) -> bytes:
     return _encode({"type": fact.kind, "timestamp": fact.occurred_at, "data": data})
 
 
-class Forbidden(Exception):
-    """An address that nothing may be sent to."""
+class ForbiddenAddress(Exception):
+    """The name has an address that is not public."""
 
 
 class _CheckedNetwork(httpcore.AsyncNetworkBackend):
-    """Connects to addresses that were checked, and to no others."""
+    """Connect to checked addresses only."""
 
     def __init__(self, *, allows_private: bool) -> None:
         self._allows_private = allows_private
@@ -172,10 +171,10 @@ class _CheckedNetwork(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """To the first address that answers. Raises: Forbidden where any address of the name is not public."""
+        """Connect to the first address that answers. Raises: ForbiddenAddress if any address is not public."""
         addresses = await self._resolve(host, port)
         if not self._allows_private and not all(map(_is_public_text, addresses)):
-            raise Forbidden
+            raise ForbiddenAddress
         error: Exception = OSError("the name has no address")
         for address in addresses:
             try:
@@ -185,7 +184,7 @@ class _CheckedNetwork(httpcore.AsyncNetworkBackend):
         raise error
 
     def close(self) -> None:
-        """Let go of the threads; what is being resolved is nobody's any more."""
+        """Stop the threads without waiting for pending resolutions."""
         if self._resolvers is not None:
             self._resolvers.shutdown(wait=False, cancel_futures=True)
             self._resolvers = None
@@ -204,11 +203,11 @@ class _CheckedNetwork(httpcore.AsyncNetworkBackend):
 
 
 def resolve(host: str, port: int) -> list[str]:
-    """The addresses of a name, as the system has them. Raises: OSError."""
+    """Return the addresses of a name from the system's resolver. Raises: OSError."""
     try:
         return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     except UnicodeError as error:
-        raise OSError("the name is no name") from error
+        raise OSError("the name is not valid") from error
 
 
 def _is_public_text(address: str) -> bool:

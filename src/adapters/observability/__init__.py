@@ -1,4 +1,4 @@
-"""What operators see: metrics; traces and error reports where their libraries are installed."""
+"""Metrics; and traces and error reports if their optional libraries are installed."""
 
 from .composite import CompositeObserver
 from .counters import Counters, SharedCounters

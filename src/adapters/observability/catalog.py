@@ -1,4 +1,4 @@
-"""The metrics that there are: what each means, in which unit, by what it is split."""
+"""All metrics, with their help texts, labels and buckets."""
 
 from enum import Enum, auto
 from typing import Final
@@ -7,21 +7,21 @@ from msgspec import Struct
 
 
 class Kind(Enum):
-    """How a metric's numbers are taken together over all processes."""
+    """How the values of all processes are combined."""
 
     COUNTER = auto()
-    """It only grows; those of processes that ended stay in the sum."""
+    """Never decreases; the sum includes processes that have ended."""
     GAUGE = auto()
-    """It comes and goes with its process."""
+    """Counts only while its process runs."""
     HISTOGRAM = auto()
-    """Counters, by how large each observation was."""
+    """A counter for each bucket, and the sum of the observations."""
 
 
 class Metric(Struct, frozen=True, kw_only=True):
-    """One metric. `bounds`: the upper bounds of a histogram's buckets.
+    """One metric. `bounds` are the upper bounds of a histogram's buckets.
 
-    With `of_process` each process that lives is told by itself, under its number in the label `process`, which is
-    written down without it.
+    With `of_process` each running process has its own sample. Its label `process` is added when the metrics are read,
+    so it is not stored with the values.
     """
 
     name: str
@@ -33,12 +33,12 @@ class Metric(Struct, frozen=True, kw_only=True):
 
     @property
     def size(self) -> int:
-        """How many numbers one series of it takes: a bucket each, the one without a bound, the sum; else itself."""
+        """Return how many values one series has: of a histogram the buckets, the one without a bound, and the sum."""
         return len(self.bounds) + 2 if self.kind is Kind.HISTOGRAM else 1
 
     @property
     def samples(self) -> frozenset[str]:
-        """The names under which it is found."""
+        """Return the names of its samples in Prometheus."""
         match self.kind:
             case Kind.HISTOGRAM:
                 return frozenset(f"{self.name}_{end}" for end in ("bucket", "sum", "count"))
@@ -65,67 +65,67 @@ def _histogram(name: str, text: str, bounds: tuple[float, ...], *labels: str) ->
 
 
 def _process(name: str, kind: Kind, text: str) -> Metric:
-    """One of the names that Prometheus has for what every program uses, so that dashboards of others know them."""
+    """Return one of Prometheus' standard process metrics, which common dashboards use."""
     return Metric(name=f"process_{name}", kind=kind, help=text, labels=("process",), of_process=True)
 
 
 REQUESTS: Final = _counter(
     "http_requests",
-    "Requests. No route: there is no such path. Status 0: the client went away before its answer.",
+    "Requests. Empty route: no such path. Status 0: the client disconnected before the response.",
     "method",
     "route",
     "status",
 )
-# By status as well it would be several times as many series, which is what a look costs.
-DURATIONS: Final = _histogram("http_request_seconds", "How long requests took.", _SECONDS, "method", "route")
-BOOKINGS: Final = _counter("bookings", "Bookings made, by what the customer got.", "outcome")
-CANCELLATIONS: Final = _counter("cancellations", "Bookings cancelled, by whomever.")
-EXPIRATIONS: Final = _counter("holds_expired", "Holds that were not paid in time.")
-PROMOTIONS: Final = _counter("promotions", "Bookings that left a waiting list with tickets.")
-PAYMENTS: Final = _counter("payments", "Charges and refunds, by what became of them.", "kind", "status")
-REFUSALS: Final = _counter("refusals", "Commands that a rule refused, by the code of the problem.", "code")
-BATCHES: Final = _histogram("batch_commands", "Transactions of the turnstile, by the commands in each.", _COMMANDS)
-LOCKS: Final = _histogram("lock_wait_seconds", "From asking for events' locks until they were had and read.", _SECONDS)
+# No label for the status, which would multiply the series of the histogram.
+DURATIONS: Final = _histogram("http_request_seconds", "Duration of requests.", _SECONDS, "method", "route")
+BOOKINGS: Final = _counter("bookings", "Bookings made, by outcome.", "outcome")
+CANCELLATIONS: Final = _counter("cancellations", "Bookings cancelled.")
+EXPIRATIONS: Final = _counter("holds_expired", "Holds that expired unpaid.")
+PROMOTIONS: Final = _counter("promotions", "Bookings promoted from a waiting list.")
+PAYMENTS: Final = _counter("payments", "Charges and refunds, by outcome.", "kind", "status")
+REFUSALS: Final = _counter("refusals", "Commands refused by a rule, by problem code.", "code")
+BATCHES: Final = _histogram("batch_commands", "Commands in each transaction of the turnstile.", _COMMANDS)
+LOCKS: Final = _histogram("lock_wait_seconds", "Time to lock and read the events of a transaction.", _SECONDS)
 TRANSACTIONS: Final = _histogram(
-    "transaction_seconds", "Transactions of the turnstile, from begin to commit.", _SECONDS
+    "transaction_seconds", "Duration of the turnstile's transactions, from BEGIN to COMMIT.", _SECONDS
 )
 FAILURES: Final = _counter(
     "transactions_failed",
-    "Transactions of the turnstile that came to nothing, by cause. undone, unknown, conflict and error are done again.",
+    "Failed transactions of the turnstile, by cause. undone, unknown, conflict and error are retried.",
     "cause",
 )
-TURNED_AWAY: Final = _counter("commands_turned_away", "Commands in such transactions that were not done again: 503.")
+TURNED_AWAY: Final = _counter("commands_turned_away", "Commands answered 503 after a failed transaction.")
 OVERLOADS: Final = _counter(
     "overload_refusals",
-    "What was answered 503 at once because too many wait, by queue. share: that of one user or address.",
+    "Requests answered 503 at once because a queue is full, by queue. share: the share of one user or address.",
     "queue",
 )
-AMBIGUOUS: Final = _counter("ambiguous_commits", "COMMITs that were never answered; what became of each was looked up.")
-ERRORS: Final = _counter("errors", "Errors that nobody foresaw; each is in the log.")
-QUEUE: Final = _gauge("queue_commands", "Commands that wait for the next transaction.")
-CONNECTIONS: Final = _gauge("database_connections_in_use", "Connections by which work is done right now.", "pool")
+AMBIGUOUS: Final = _counter("ambiguous_commits", "COMMITs without an answer; the outcome of each is looked up.")
+ERRORS: Final = _counter("errors", "Unhandled errors; each is in the log.")
+QUEUE: Final = _gauge("queue_commands", "Commands waiting for the next transaction.")
+CONNECTIONS: Final = _gauge("database_connections_in_use", "Database connections in use.", "pool")
 CONNECTIONS_KEPT: Final = _gauge(
-    "database_connections_kept", "Connections that stay open; more come as needed.", "pool"
+    "database_connections_kept", "Database connections kept open; more are opened on demand.", "pool"
 )
-LAG: Final = _gauge("loop_lag_seconds", "How much later than planned a process came to look; the largest of all.")
-PROCESSES: Final = _gauge("processes", "Processes that serve.")
-WAITING: Final = _gauge("waiting_list_bookings", "Bookings that wait, for the events with the longest lines.", "event")
-REACHABLE: Final = _gauge("database_reachable", "Whether the database answered when this was asked for: 1 or 0.")
-KEPT: Final = _gauge("promise_kept", "Whether a promise was kept at the last verification: 1 or 0.", "promise")
-BREACHES: Final = _gauge("promise_breaches", "Breaches that the last verification found.", "promise")
-VERIFIED: Final = _gauge("promise_verified_timestamp_seconds", "When a promise was verified last.", "promise")
+LAG: Final = _gauge("loop_lag_seconds", "Delay of the event loop; the largest of all processes.")
+PROCESSES: Final = _gauge("processes", "Running processes.")
+WAITING: Final = _gauge("waiting_list_bookings", "Waiting bookings, for the events with most of them.", "event")
+REACHABLE: Final = _gauge("database_reachable", "1 if the database answered the last query for statistics, else 0.")
+KEPT: Final = _gauge("promise_kept", "1 if the last verification found the promise kept, else 0.", "promise")
+BREACHES: Final = _gauge("promise_breaches", "Breaches found by the last verification.", "promise")
+VERIFIED: Final = _gauge("promise_verified_timestamp_seconds", "Time of the last verification.", "promise")
 BACKLOG: Final = _gauge(
     "backlog",
-    "What is due to be told to others, by kind. Webhooks: events, each for each webhook.",
+    "Notifications that are due, by kind. Webhooks: pairs of a webhook and an event.",
     "kind",
 )
-BACKLOG_AGE: Final = _gauge("backlog_age_seconds", "For how long the oldest of it has been due.", "kind")
-CPU: Final = _process("cpu_seconds", Kind.COUNTER, "Processor time, user and system.")
+BACKLOG_AGE: Final = _gauge("backlog_age_seconds", "Time since the oldest notification is due, by kind.", "kind")
+CPU: Final = _process("cpu_seconds", Kind.COUNTER, "User and system processor time.")
 MEMORY: Final = _process("resident_memory_bytes", Kind.GAUGE, "Resident memory.")
 FILES: Final = _process("open_fds", Kind.GAUGE, "Open files and connections.")
-MOST_FILES: Final = _process("max_fds", Kind.GAUGE, "Files and connections that may be open.")
-STARTED: Final = _process("start_time_seconds", Kind.GAUGE, "When it started, since 1970.")
-VERSION: Final = _gauge("build_info", "1, and which version this is.", "version")
+MOST_FILES: Final = _process("max_fds", Kind.GAUGE, "Maximum open files and connections.")
+STARTED: Final = _process("start_time_seconds", Kind.GAUGE, "Start time of the process since the Unix epoch.")
+VERSION: Final = _gauge("build_info", "Always 1; the label is the version.", "version")
 
 METRICS: Final = {
     each.name: each
@@ -166,4 +166,4 @@ METRICS: Final = {
         VERSION,
     )
 }
-"""All of them, by name, in the order in which they are told."""
+"""All metrics by name, in the order of their output."""

@@ -1,4 +1,4 @@
-"""Several who watch one turnstile."""
+"""Several observers as one."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -7,28 +7,28 @@ from ...application.ports.observability import BatchStats, Observer, Overload, T
 
 
 class CompositeObserver:
-    """Tells each of them, in their order."""
+    """Call each observer, in the given order."""
 
     def __init__(self, *observers: Observer) -> None:
         self._observers = observers
 
     def arriving(self) -> object:
-        """The marks of each."""
+        """See `Observer`: a tuple of each observer's result."""
         return tuple(each.arriving() for each in self._observers)
 
     @contextmanager
     def batch(self, marks: Sequence[object]) -> Iterator[None]:
-        """Each with its own marks."""
+        """See `Observer`: each gets its own part of the marks."""
         with ExitStack() as stack:
-            for number, each in enumerate(self._observers):
-                own = [mark[number] if isinstance(mark, tuple) else None for mark in marks]
+            for index, each in enumerate(self._observers):
+                own = [mark[index] if isinstance(mark, tuple) else None for mark in marks]
                 stack.enter_context(each.batch(own))
             yield
 
-    def passed(self, passage: BatchStats) -> None:
+    def passed(self, stats: BatchStats) -> None:
         """See `Observer`."""
         for each in self._observers:
-            each.passed(passage)
+            each.passed(stats)
 
     def failed(self, trouble: Trouble, commands: int) -> None:
         """See `Observer`."""

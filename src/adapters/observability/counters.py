@@ -1,8 +1,7 @@
-"""Numbers that all processes of a service see: each writes its own, whoever is asked reads them all.
+"""Counters shared by all processes of a service: each process writes its own, and any of them can read all.
 
-Writing one is writing to memory. Where several processes serve, the memory is a file of each that stays when its
-process is killed, and that the next process to start goes on with: so counters never fall, files do not pile up, and
-nothing is lost with a process but what it had not counted yet.
+A write is a write to memory. With several processes the memory of each is a mapped file, which outlives its process
+and is taken over by the next process that starts, so counters never decrease and files do not accumulate.
 """
 
 import fcntl
@@ -16,117 +15,117 @@ from typing import Final
 
 from msgspec import Struct
 
-MOST_NUMBERS: Final = 65_536
-"""Numbers of one process. Whatever would be beyond is not counted, which is better than not to serve."""
+MOST_VALUES: Final = 65_536
+"""Maximum values of one process. Series beyond it are not counted, so serving never fails because of metrics."""
 
-_NUMBER: Final = 8
+_VALUE_BYTES: Final = 8
 _SPARE: Final = 64
-"""Room at the end for what is not counted."""
+"""Values at the end that series beyond the maximum write to."""
 
-_BYTES: Final = (MOST_NUMBERS + _SPARE) * _NUMBER
+_BYTES: Final = (MOST_VALUES + _SPARE) * _VALUE_BYTES
 
 
 class Series(Struct, frozen=True):
-    """What some numbers side by side mean: a metric, the values of its labels, and how many numbers they are."""
+    """A metric, the values of its labels, and the number of its adjacent values."""
 
     metric: str
     labels: tuple[str, ...]
     size: int
 
 
-class Found(Struct, frozen=True):
-    """What one process wrote. `is_alive` False: it has ended, and nobody has gone on with its numbers yet."""
+class ProcessCounters(Struct, frozen=True):
+    """The counters of one process. `is_alive` is False if it has ended and no other process has taken its file over."""
 
     name: str
-    """The process's number among those of the service; the next process to start may have the same."""
+    """The number of the process's file, which a later process may take over."""
     is_alive: bool
     series: Sequence[tuple[Series, Sequence[float]]]
 
 
 class Counters:
-    """The numbers of this process, in memory that nobody else sees."""
+    """The counters of a single process, in private memory."""
 
     def __init__(self) -> None:
         self.values: memoryview[float] = memoryview(bytearray(_BYTES)).cast("d")
-        """The numbers themselves; `place` says which is which. To be written by one thread at a time."""
+        """The values of all series, at the index that `place` returns. Only one thread may write at a time."""
         self._places: dict[tuple[str, tuple[str, ...]], int] = {}
         self.own: list[Series] = []
-        """The series of this process, in the order of their numbers."""
+        """The series of this process, in the order of their values."""
         self._next = 0
 
     def place(self, metric: str, labels: tuple[str, ...], size: int) -> int:
-        """Where in `values` the numbers of a series begin. Not for each time that one is written: keep it."""
+        """Return the index of a series' first value in `values`, creating the series if needed. Callers cache it."""
         place = self._places.get((metric, labels))
         if place is None:
             place = self._places[metric, labels] = self._add(Series(metric, labels, size))
         return place
 
-    def everybodys(self) -> list[Found]:
-        """The numbers of all processes of the service, those that ended included."""
-        return [Found("1", True, list(_cut(self.own, self.values)))]
+    def read_all(self) -> list[ProcessCounters]:
+        """Return the counters of all processes of the service, including processes that have ended."""
+        return [ProcessCounters("1", True, list(_split(self.own, self.values)))]
 
     def close(self) -> None:
-        """Write no more. The numbers stay for others to read, and to go on with."""
+        """Stop writing. Shared files stay, for other processes to read and take over."""
 
     def _add(self, series: Series) -> int:
         place = self._next
-        if place + series.size > MOST_NUMBERS:
-            return MOST_NUMBERS
+        if place + series.size > MOST_VALUES:
+            return MOST_VALUES
         self._next += series.size
         self.own.append(series)
         return place
 
 
 class SharedCounters(Counters):
-    """The numbers of this process in a directory that all processes of the service have in common, and no others.
+    """The counters of this process, in a directory that all processes of one service share.
 
-    Beside each file of numbers is one with their names. Who has the first one locked is alive.
+    Each file of values has a file of their names beside it. A running process keeps its file of values locked.
     """
 
     def __init__(self, directory: Path) -> None:
-        """Raises: OSError where the directory cannot be written to."""
+        """Raises: OSError if the directory is not writable."""
         super().__init__()
         self._directory = directory
         self._file, path = _own_file(directory)
         self._mapped = mmap.mmap(self._file, _BYTES)
         self._names = os.open(_names_of(path), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         os.fchmod(self._names, 0o600)
-        self.values = memoryview(self._mapped).cast("d")
-        self._go_on()
+        self.values: memoryview[float] = memoryview(self._mapped).cast("d")
+        self._take_over()
 
-    def everybodys(self) -> list[Found]:
-        """The numbers of all processes, this one among them."""
-        return list(_found(self._directory))
+    def read_all(self) -> list[ProcessCounters]:
+        """Return the counters of all processes, including this one."""
+        return list(_read_all(self._directory))
 
     def close(self) -> None:
-        """Let go of the files; what is written from now on is seen by nobody."""
+        """Release the files. Later writes change private memory only."""
         if self._file >= 0:
             self.values = memoryview(bytearray(_BYTES)).cast("d")
             os.close(self._names)
-            # What is mapped holds the file open, and so would keep its lock.
+            # The mapping keeps the file open, so closing the descriptor alone does not release the lock.
             fcntl.flock(self._file, fcntl.LOCK_UN)
             os.close(self._file)
             self._file = self._names = -1
 
-    def _go_on(self) -> None:
-        """With what a process wrote that has ended."""
+    def _take_over(self) -> None:
+        """Continue the series of an ended process."""
         text = os.pread(self._names, os.fstat(self._names).st_size, 0)
-        whole = text.rpartition(b"\n")[0]
-        if len(whole) < len(text):
-            # Killed while it wrote a name: nothing was counted under that one yet.
-            os.ftruncate(self._names, len(whole) + 1 if whole else 0)
-        for series in _series_of(whole):
+        complete = text.rpartition(b"\n")[0]
+        if len(complete) < len(text):
+            # The process was killed while it wrote a name, so it has counted nothing under that name.
+            os.ftruncate(self._names, len(complete) + 1 if complete else 0)
+        for series in _series_of(complete):
             self._places[series.metric, series.labels] = super()._add(series)
 
     def _add(self, series: Series) -> int:
         place = super()._add(series)
-        if self._names >= 0 and place < MOST_NUMBERS:
+        if self._names >= 0 and place < MOST_VALUES:
             os.write(self._names, json.dumps([series.metric, series.labels, series.size]).encode() + b"\n")
         return place
 
 
 def _own_file(directory: Path) -> tuple[int, Path]:
-    """The file of a process that has ended, or a new one; locked until it is closed."""
+    """Open and lock the file of a process that has ended, or a new one."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     number = 0
     while True:
@@ -143,7 +142,7 @@ def _own_file(directory: Path) -> tuple[int, Path]:
         return file, path
 
 
-def _found(directory: Path) -> Iterator[Found]:
+def _read_all(directory: Path) -> Iterator[ProcessCounters]:
     for path in sorted(directory.glob("*.numbers")):
         file = os.open(path, os.O_RDONLY)
         try:
@@ -151,11 +150,11 @@ def _found(directory: Path) -> Iterator[Found]:
             try:
                 series = _series_of(_names_of(path).read_bytes().rpartition(b"\n")[0])
             except FileNotFoundError:
-                continue  # It is just being made.
+                continue  # Another process is creating it.
             size = sum(each.size for each in series)
-            content = os.pread(file, size * _NUMBER, 0)
-            if len(content) == size * _NUMBER:
-                yield Found(path.stem, is_alive, list(_cut(series, unpack_from(f"{size}d", content))))
+            content = os.pread(file, size * _VALUE_BYTES, 0)
+            if len(content) == size * _VALUE_BYTES:
+                yield ProcessCounters(path.stem, is_alive, list(_split(series, unpack_from(f"{size}d", content))))
         finally:
             os.close(file)
 
@@ -180,7 +179,7 @@ def _series_of(text: bytes) -> list[Series]:
     ]
 
 
-def _cut(series: Sequence[Series], values: Sequence[float]) -> Iterator[tuple[Series, Sequence[float]]]:
+def _split(series: Sequence[Series], values: Sequence[float]) -> Iterator[tuple[Series, Sequence[float]]]:
     place = 0
     for each in series:
         yield each, list(values[place : place + each.size])

@@ -1,4 +1,4 @@
-"""Metrics: counted where something happens, told to Prometheus when it asks."""
+"""Metrics, in the text format of Prometheus."""
 
 import asyncio
 import logging
@@ -33,60 +33,57 @@ from ...domain.refusals import Refusal
 from . import catalog
 from .bursts import Bursts
 from .catalog import Kind, Metric
-from .counters import Counters, Found
-from .process import ProcessFigures
+from .counters import Counters, ProcessCounters
+from .process import ProcessStatistics
 
-LONGEST_LINES: Final = 10
-"""Events whose waiting lists are told; each is a series that Prometheus keeps."""
+MOST_WAITING_LISTS: Final = 10
+"""Maximum events with a series for their waiting lists."""
 
-FIGURES_SECONDS: Final = 15.0
-"""How long what the database was asked for is good for, however often and by however many it is asked."""
+STATISTICS_SECONDS: Final = 15.0
+"""How long statistics from the database are cached."""
 
 PATIENCE: Final = 2.0
-"""Seconds that the database is waited for; Prometheus itself waits for ten."""
+"""Timeout in seconds for the database; Prometheus itself waits for ten."""
 
-_Summed = dict[str, dict[tuple[str, ...], Sequence[float]]]
+_Values = dict[str, dict[tuple[str, ...], Sequence[float]]]
 
 _SECONDS: Final = catalog.DURATIONS.bounds
 _SECONDS_SUM: Final = len(_SECONDS) + 1
 _GAUGES: Final = frozenset(each.name for each in catalog.METRICS.values() if each.kind is Kind.GAUGE or each.of_process)
-_NOBODY: Final = Unobserved()
+_UNOBSERVED: Final = Unobserved()
 _TURNED_AWAY: Final = frozenset({Trouble.LOCKED, Trouble.AWAY})
 _OVERLOADED: Final = {
-    Overload.COMMANDS: "Overloaded: %d commands were refused, more wait than are served in a second",
-    Overload.PASSWORDS: "Overloaded: %d sign-ins or sign-ups were refused, too many passwords wait",
-    Overload.SHARE: "%d passwords were refused, because too many of the same user or address wait",
+    Overload.COMMANDS: "Overloaded: %d commands were refused because the queue of the turnstile is full",
+    Overload.PASSWORDS: "Overloaded: %d sign-ins or sign-ups were refused because the queue of passwords is full",
+    Overload.SHARE: "%d passwords were refused because too many of the same user or address are waiting",
 }
 
 _log = logging.getLogger(__name__)
 
 
-class _Looked(Struct, frozen=True):
-    """What the database told, and until when that is good. Nothing: it did not answer."""
+class _Statistics(Struct, frozen=True):
+    """Statistics from the database, cached until the loop's time `until`; empty if it did not answer."""
 
     until: float
-    lines: Sequence[WaitingListLength] = ()
+    waiting_lists: Sequence[WaitingListLength] = ()
     verified: Sequence[Verified] = ()
     backlogs: Mapping[str, tuple[int, float]] = {}
-    """Of each kind the number, and the seconds for which the oldest has been due."""
+    """The number per kind, and the seconds since the oldest is due."""
     is_reachable: bool = True
 
 
 class Metrics:
-    """Watches the turnstile and the requests of this process, and tells of all processes of the service.
+    """Count the requests and the batches of this process, and report the metrics of all processes of the service."""
 
-    Counting costs a fraction of a microsecond for a request, and as much for what its batch did.
-    """
-
-    def __init__(self, numbers: Counters, figures: Statistics, version: str) -> None:
-        self._numbers = numbers
-        self._figures = figures
+    def __init__(self, counters: Counters, statistics: Statistics, version: str) -> None:
+        self._counters = counters
+        self._statistics = statistics
         self._version = version
-        self._values = numbers.values
-        self._looked = _Looked(until=float("-inf"))
-        self._looking = asyncio.Lock()
-        self._planned: float | None = None
-        self._process = ProcessFigures()
+        self._values = counters.values
+        self._cached = _Statistics(until=float("-inf"))
+        self._reading = asyncio.Lock()
+        self._next_sample_at: float | None = None
+        self._process = ProcessStatistics()
         self._requests: dict[tuple[str, str, int], tuple[int, int]] = {}
         self._bookings = {
             status: self._place(catalog.BOOKINGS, status.value)
@@ -104,27 +101,27 @@ class Metrics:
         self._bursts = {queue: Bursts(_log, message) for queue, message in _OVERLOADED.items()}
         self._ambiguous = self._place(catalog.AMBIGUOUS)
         self._errors = self._place(catalog.ERRORS)
-        # Whoever had these numbers before has ended, and what it had is nobody's now.
-        for series in numbers.own:
+        # Gauges in a file taken over belong to a process that has ended.
+        for series in counters.own:
             if series.metric in _GAUGES:
-                self._values[numbers.place(series.metric, series.labels, series.size)] = 0.0
+                self._values[counters.place(series.metric, series.labels, series.size)] = 0.0
         self._set(1.0, catalog.PROCESSES)
 
     def requested(self, method: str, route: str, status: int, seconds: float) -> None:
-        """A request was answered. Methods and routes are those of the service: whatever else is asked for is ``""``."""
+        """Count a request. Unknown methods and routes must be passed as ``""``, which bounds the number of series."""
         key = (method, route, status)
         places = self._requests.get(key)
         if places is None:
-            counted = self._place(catalog.REQUESTS, method, route, str(status))
-            places = self._requests[key] = (counted, self._place(catalog.DURATIONS, method, route))
+            counter = self._place(catalog.REQUESTS, method, route, str(status))
+            places = self._requests[key] = (counter, self._place(catalog.DURATIONS, method, route))
         counter, durations = places
         values = self._values
         values[counter] += 1.0
         values[durations + bisect_left(_SECONDS, seconds)] += 1.0
         values[durations + _SECONDS_SUM] += seconds
 
-    def failed_unforeseen(self, _error: BaseException) -> None:
-        """An error happened that nobody foresaw."""
+    def count_unhandled(self, _error: BaseException) -> None:
+        """Count an unhandled error."""
         self._values[self._errors] += 1.0
 
     def arriving(self) -> object:
@@ -133,19 +130,19 @@ class Metrics:
 
     def batch(self, marks: Sequence[object]) -> AbstractContextManager[object]:
         """See `Observer`."""
-        return _NOBODY.batch(marks)
+        return _UNOBSERVED.batch(marks)
 
-    def passed(self, passage: BatchStats) -> None:
+    def passed(self, stats: BatchStats) -> None:
         """See `Observer`."""
-        self._observe(self._batches, catalog.BATCHES, float(passage.commands))
-        self._observe(self._transactions, catalog.TRANSACTIONS, passage.seconds)
-        if passage.lock_seconds:
-            self._observe(self._locks, catalog.LOCKS, passage.lock_seconds)
-        for decision in passage.decisions:
-            self._decided(decision.booked, decision.changed)
+        self._observe(self._batches, catalog.BATCHES, float(stats.commands))
+        self._observe(self._transactions, catalog.TRANSACTIONS, stats.seconds)
+        if stats.lock_seconds:
+            self._observe(self._locks, catalog.LOCKS, stats.lock_seconds)
+        for decision in stats.decisions:
+            self._count_bookings(decision.booked, decision.changed)
             if decision.new_payments or decision.changed_payments:
-                self._paid(decision)
-        for refused in passage.refused:
+                self._count_payments(decision)
+        for refused in stats.refused:
             if isinstance(refused, Refusal):
                 self._values[self._place(catalog.REFUSALS, refused.code)] += 1.0
 
@@ -158,39 +155,39 @@ class Metrics:
             self._values[self._ambiguous] += 1.0
 
     def overloaded(self, queue: Overload) -> None:
-        """See `Observer`. Their number is logged, too."""
+        """See `Observer`. Also logs the number of refusals."""
         self._values[self._overloads[queue]] += 1.0
         self._bursts[queue].count()
 
     async def sample(self, waiting: int, every: float) -> None:
-        """Write down what cannot be counted, only looked at. To be called every so many seconds.
+        """Set the gauges of this process. Must be called every `every` seconds, or the lag of the loop is wrong.
 
-        `waiting` are the commands that do so in this process.
+        `waiting` is the number of commands in the turnstile's queue.
         """
         self._set(waiting, catalog.QUEUE)
         now = asyncio.get_running_loop().time()
-        self._set(0.0 if self._planned is None else max(0.0, now - self._planned), catalog.LAG)
-        self._planned = now + every
-        self._look_here()
-        for metric, value in await asyncio.to_thread(self._process.look):
-            self._values[self._numbers.place(metric.name, (), metric.size)] = value
+        self._set(0.0 if self._next_sample_at is None else max(0.0, now - self._next_sample_at), catalog.LAG)
+        self._next_sample_at = now + every
+        self._sample_connections()
+        for metric, value in await asyncio.to_thread(self._process.sample):
+            self._values[self._counters.place(metric.name, (), metric.size)] = value
 
     async def page(self) -> bytes:
-        """All of it, in Prometheus' text form. The database's part is left out when it does not answer."""
-        looked = await self._look()
-        self._look_here()
-        # In a thread: writing it takes milliseconds, and others are served meanwhile.
-        return await asyncio.to_thread(self._written, looked)
+        """Return all metrics in Prometheus' text format, without the database's statistics if it does not answer."""
+        statistics = await self._read_statistics()
+        self._sample_connections()
+        # In a thread, because rendering takes long enough to delay requests.
+        return await asyncio.to_thread(self._render, statistics)
 
     def close(self) -> None:
-        """This process ends: what it counted stays, what it has is nobody's."""
+        """Log pending counts and release the counters, which other processes still read."""
         for bursts in self._bursts.values():
             bursts.close()
-        self._numbers.close()
-        self._values = self._numbers.values
+        self._counters.close()
+        self._values = self._counters.values
 
     def _place(self, metric: Metric, *labels: str) -> int:
-        return self._numbers.place(metric.name, labels, metric.size)
+        return self._counters.place(metric.name, labels, metric.size)
 
     def _set(self, value: float, metric: Metric, *labels: str) -> None:
         self._values[self._place(metric, *labels)] = value
@@ -200,7 +197,7 @@ class Metrics:
         values[place + bisect_left(metric.bounds, value)] += 1.0
         values[place + len(metric.bounds) + 1] += value
 
-    def _decided(self, booked: Sequence[Booking], changed: Sequence[Change]) -> None:
+    def _count_bookings(self, booked: Sequence[Booking], changed: Sequence[Change]) -> None:
         values = self._values
         for booking in booked:
             values[self._bookings[booking.status]] += 1.0
@@ -213,78 +210,78 @@ class Metrics:
                 elif change.after.status is BookingStatus.EXPIRED:
                     values[self._expirations] += 1.0
 
-    def _paid(self, decision: Decision[Any]) -> None:
+    def _count_payments(self, decision: Decision[Any]) -> None:
         for payment in (*decision.new_payments, *decision.changed_payments):
             if payment.status is not ChargeStatus.PENDING:
                 place = self._place(catalog.PAYMENTS, payment.kind.value, payment.status.value)
                 self._values[place] += 1.0
 
-    def _look_here(self) -> None:
-        for pool, connections in self._figures.connections().items():
+    def _sample_connections(self) -> None:
+        for pool, connections in self._statistics.connections().items():
             self._set(connections.in_use, catalog.CONNECTIONS, pool)
             self._set(connections.kept, catalog.CONNECTIONS_KEPT, pool)
 
-    async def _look(self) -> _Looked:
-        async with self._looking:
+    async def _read_statistics(self) -> _Statistics:
+        async with self._reading:
             now = asyncio.get_running_loop().time()
-            if now < self._looked.until:
-                return self._looked
-            until = now + FIGURES_SECONDS
-            figures = self._figures
+            if now < self._cached.until:
+                return self._cached
+            until = now + STATISTICS_SECONDS
             try:
                 async with asyncio.timeout(PATIENCE):
-                    lines, verified = await figures.longest_waiting_lists(LONGEST_LINES), await figures.verified()
+                    waiting_lists = await self._statistics.longest_waiting_lists(MOST_WAITING_LISTS)
+                    verified = await self._statistics.verified()
             except (StorageFailure, TimeoutError):
-                return _Looked(until, is_reachable=False)
-            self._looked = _Looked(until, lines, verified, await self._backlogs())
-            return self._looked
+                return _Statistics(until, is_reachable=False)
+            self._cached = _Statistics(until, waiting_lists, verified, await self._backlogs())
+            return self._cached
 
     async def _backlogs(self) -> Mapping[str, tuple[int, float]]:
-        """Nothing where it takes too long: the database answers, but there is very much to look through."""
+        """Return the backlogs, or nothing if counting them takes too long, as for very large backlogs."""
         now = datetime.now(UTC)
         try:
             async with asyncio.timeout(PATIENCE):
-                found = await self._figures.backlogs(now)
+                found = await self._statistics.backlogs(now)
                 return {kind: (backlog.number, backlog.age(now)) for kind, backlog in found.items()}
         except (StorageFailure, TimeoutError):
             return {}
 
-    def _written(self, looked: _Looked) -> bytes:
-        summed = _summed(self._numbers.everybodys())
-        summed[catalog.VERSION.name] = {(self._version,): (1.0,)}
-        summed[catalog.REACHABLE.name] = {(): (float(looked.is_reachable),)}
-        summed[catalog.WAITING.name] = {(str(line.event_id),): (line.bookings,) for line in looked.lines}
-        summed[catalog.BACKLOG.name] = {(kind,): (number,) for kind, (number, _) in looked.backlogs.items()}
-        summed[catalog.BACKLOG_AGE.name] = {(kind,): (age,) for kind, (_, age) in looked.backlogs.items()}
-        for name, tell in (
+    def _render(self, statistics: _Statistics) -> bytes:
+        values = _sum(self._counters.read_all())
+        values[catalog.VERSION.name] = {(self._version,): (1.0,)}
+        values[catalog.REACHABLE.name] = {(): (float(statistics.is_reachable),)}
+        values[catalog.WAITING.name] = {(str(each.event_id),): (each.bookings,) for each in statistics.waiting_lists}
+        values[catalog.BACKLOG.name] = {(kind,): (number,) for kind, (number, _) in statistics.backlogs.items()}
+        values[catalog.BACKLOG_AGE.name] = {(kind,): (age,) for kind, (_, age) in statistics.backlogs.items()}
+        for name, value_of in (
             (catalog.KEPT.name, lambda each: float(not each.breaches)),
             (catalog.BREACHES.name, lambda each: each.breaches),
             (catalog.VERIFIED.name, lambda each: each.verified_at.timestamp()),
         ):
-            summed[name] = {(str(each.promise),): (tell(each),) for each in looked.verified}
-        return exposition.generate_latest(_Collected(summed))
+            values[name] = {(str(each.promise),): (value_of(each),) for each in statistics.verified}
+        return exposition.generate_latest(_Registry(values))
 
 
-class _Collected(CollectorRegistry):
-    """What Prometheus' library writes down."""
+class _Registry(CollectorRegistry):
+    """The metrics as Prometheus' library reads them."""
 
-    def __init__(self, summed: _Summed) -> None:
+    def __init__(self, values: _Values) -> None:
         super().__init__()
-        self._summed = summed
+        self._metric_values = values
 
     def collect(self) -> Iterator[Family]:
-        """A family for each metric, in the catalog's order."""
+        """Yield a family for each metric, in the catalog's order."""
         for metric in catalog.METRICS.values():
-            yield _family(metric, self._summed.get(metric.name, {}))
+            yield _family(metric, self._metric_values.get(metric.name, {}))
 
 
-def _summed(found: Sequence[Found]) -> _Summed:
-    """The numbers of all processes, those that ended included where they count."""
-    summed: _Summed = {}
-    for process in found:
+def _sum(processes: Sequence[ProcessCounters]) -> _Values:
+    """Combine the values of all processes. Processes that have ended contribute to counters only."""
+    summed: _Values = {}
+    for process in processes:
         for series, values in process.series:
             metric = catalog.METRICS.get(series.metric)
-            # Another version may have written it, where a directory outlives the service.
+            # Another version of the service may have written the file.
             if metric is None or metric.size != series.size:
                 continue
             labels = (process.name, *series.labels) if metric.of_process else series.labels
@@ -294,8 +291,8 @@ def _summed(found: Sequence[Found]) -> _Summed:
                 continue
             of_metric = summed.setdefault(metric.name, {})
             before = of_metric.get(labels)
-            take = max if metric is catalog.LAG else add
-            of_metric[labels] = values if before is None else list(map(take, before, values))
+            combine = max if metric is catalog.LAG else add
+            of_metric[labels] = values if before is None else list(map(combine, before, values))
     return summed
 
 

@@ -1,4 +1,4 @@
-"""What this process uses of the machine, as the system tells it."""
+"""The resources that this process uses."""
 
 from typing import Final
 
@@ -14,14 +14,14 @@ _METRICS: Final = {
 }
 
 
-class ProcessFigures:
-    """Looks at this process through the collector of Prometheus' library. Where there is no /proc, there is nothing."""
+class ProcessStatistics:
+    """Read the process metrics with Prometheus' library. Without /proc there are none."""
 
     def __init__(self) -> None:
         self._collector = ProcessCollector(registry=None)
 
-    def look(self) -> list[tuple[Metric, float]]:
-        """Each metric with its value. It reads a directory entry for each open file, so not for the event loop."""
+    def sample(self) -> list[tuple[Metric, float]]:
+        """Return each metric with its value. Blocks: it reads a directory entry for each open file."""
         return [
             (_METRICS[sample.name], float(sample.value))
             for family in self._collector.collect()

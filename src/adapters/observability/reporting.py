@@ -1,24 +1,24 @@
-"""Errors that nobody foresaw: counted always, reported to Sentry where its library (extra `sentry`) is installed."""
+"""Pass unhandled errors from the log to the metrics and, if configured, to Sentry."""
 
 import logging
 from collections.abc import Callable
 
-Told = Callable[[BaseException], None]
+Reporter = Callable[[BaseException], None]
 
 
 class UnhandledErrors(logging.Handler):
-    """Tells of each exception that is logged as an error: what may go wrong in a foreseen way is logged below that."""
+    """Report each exception that is logged as an error. Expected failures are logged at lower levels."""
 
-    def __init__(self, *told: Told) -> None:
+    def __init__(self, *reporters: Reporter) -> None:
         super().__init__(logging.ERROR)
-        self._told = told
+        self._reporters = reporters
 
     def emit(self, record: logging.LogRecord) -> None:
-        """A line of the log."""
+        """Report the record's exception, if it has one."""
         error = record.exc_info[1] if record.exc_info else None
         if error is not None:
             try:
-                for tell in self._told:
-                    tell(error)
-            except Exception:  # noqa: BLE001 - whoever logs must not fail for it
+                for report in self._reporters:
+                    report(error)
+            except Exception:  # noqa: BLE001 - logging must not fail its caller
                 self.handleError(record)

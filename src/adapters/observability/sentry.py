@@ -1,4 +1,4 @@
-"""Error reports to Sentry, without anything that a request brought. Needs the extra `sentry`."""
+"""Error reports to Sentry, without data of requests. Needs the extra `sentry`."""
 
 import asyncio
 from typing import Any, Final
@@ -9,7 +9,7 @@ from sentry_sdk.utils import BadDsn, event_from_exception
 __all__ = ["BadDsn", "SentryReports"]
 
 CLOSING_SECONDS: Final = 2.0
-"""What there is at the end to send what is left."""
+"""Timeout for sending pending reports at shutdown."""
 
 _KEPT: Final = frozenset({"event_id", "exception", "level", "platform", "release", "environment", "timestamp", "sdk"})
 _KEPT_OF_EXCEPTION: Final = frozenset({"type", "module", "stacktrace", "mechanism"})
@@ -19,15 +19,15 @@ _KEPT_OF_FRAME: Final = frozenset(
 
 
 class SentryReports:
-    """Tells of an exception its types and where in the program it was raised.
+    """Report the types and stack traces of exceptions.
 
-    What it says stays here (it may quote a request or a row), as do variables, headers, bodies, users and the
-    machine's name. The log, by its time, tells the rest.
+    Messages (which may quote a request or a row), variables, headers, bodies, users and the host name are not sent.
+    The log has the message under the same time.
     """
 
     def __init__(self, dsn: str, version: str) -> None:
         """Raises: BadDsn."""
-        # A client of its own: nothing hooks itself into libraries, and nothing is collected on the way.
+        # A client without integrations, so nothing is patched and no data is collected.
         self._client = Client(
             dsn,
             release=f"boxoffice@{version}",
@@ -37,28 +37,28 @@ class SentryReports:
             send_client_reports=False,
             include_local_variables=False,
             max_breadcrumbs=0,
-            before_send=_without_what_a_request_brought,
+            before_send=_without_request_data,
         )
 
     def report(self, error: BaseException) -> None:
-        """Send it by and by, in the background."""
+        """Send a report in the background."""
         event, hint = event_from_exception(error, client_options=self._client.options)
         self._client.capture_event(event, hint)
 
     async def close(self) -> None:
-        """Send what is left."""
+        """Send pending reports."""
         await asyncio.to_thread(self._client.close, CLOSING_SECONDS)
 
 
-def _without_what_a_request_brought(event: Any, _hint: Any) -> Any:
-    """Only what is named here goes, whatever a later version of the library may add."""
+def _without_request_data(event: Any, _hint: Any) -> Any:
+    """Return the event with allowed fields only, so fields that a later library version adds are not sent."""
     kept = {name: value for name, value in event.items() if name in _KEPT}
     values = (event.get("exception") or {}).get("values") or []
-    kept["exception"] = {"values": [_cut(each) for each in values]}
+    kept["exception"] = {"values": [_without_values(each) for each in values]}
     return kept
 
 
-def _cut(exception: Any) -> Any:
+def _without_values(exception: Any) -> Any:
     kept = {name: value for name, value in exception.items() if name in _KEPT_OF_EXCEPTION}
     frames = (exception.get("stacktrace") or {}).get("frames") or []
     kept["stacktrace"] = {

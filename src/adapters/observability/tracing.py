@@ -1,7 +1,6 @@
-"""Traces: a request, the batch that carried out its command, the batch's statements. Needs the extra `otel`.
+"""Traces of requests, batches and SQL statements. Needs the extra `otel`.
 
-A batch does what several requests asked for, so it is nobody's child: it is a trace of its own, with a link to each of
-their spans.
+A batch executes the commands of several requests, so it is a trace of its own with a link to each request's span.
 """
 
 import asyncio
@@ -25,49 +24,49 @@ from sqlalchemy.engine import Connection, Engine, ExceptionContext
 from ...application.ports.observability import BatchStats, Overload, Trouble
 
 EXPORT_SECONDS: Final = 5.0
-"""What one delivery to the collector may take; requests do not wait for it."""
+"""Timeout of one export to the collector; requests do not wait for it."""
 
 LONGEST_STATEMENT: Final = 2_000
-"""Characters of a statement that are told. Its values never are."""
+"""Maximum characters of a statement in a span. Values are never included."""
 
 _MOST_LINKS: Final = 512
-"""As many commands as one batch may have."""
+"""At least the maximum number of commands in a batch."""
 
 _VALUES: Final = re.compile(r"(?<=\bVALUES)\s")
-_WRITTEN_OUT: Final = re.compile(r"0[xX][0-9a-fA-F]+|[xX]?'(?:[^'\\]|\\.|'')*'?|\b\d+(?:\.\d+)?\b")
-"""Text, bytes and numbers that stand in a statement itself."""
+_LITERALS: Final = re.compile(r"0[xX][0-9a-fA-F]+|[xX]?'(?:[^'\\]|\\.|'')*'?|\b\d+(?:\.\d+)?\b")
+"""Literal strings, bytes and numbers in a statement."""
 
-_is_told: Final = ContextVar("_is_told", default=False)
-"""Whether what is under way has its span already."""
+_has_span: Final = ContextVar("_has_span", default=False)
+"""Whether a span already covers the current statements."""
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _REQUEST_ID: Final = "boxoffice.request_id"
-"""The attribute of a span, and where the entrypoint leaves it in the ASGI scope."""
+"""The span attribute, and the key of the ASGI scope that the HTTP entrypoint sets."""
 
-_SPAN: Final = "boxoffice: the span of what is under way"
-_CARRIED: Final = frozenset({b"traceparent", b"tracestate"})
+_SPAN: Final = "boxoffice.span"
+_TRACE_HEADERS: Final = frozenset({b"traceparent", b"tracestate"})
 
 
 class Application(Protocol):
     """An ASGI application."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer."""
+        """Handle a connection."""
 
 
-class Written(Protocol):
-    """A statement that says its values itself."""
+class LiteralStatement(Protocol):
+    """A statement that contains its values as literals."""
 
     @property
     def text(self) -> str:
-        """All of it."""
+        """Return the statement."""
 
 
 Send = Callable[[Any, Sequence[Any]], Awaitable[Any]]
 
 
 class Tracing:
-    """Spans for what one process does, through a provider of its own: nothing of it is global."""
+    """Create the spans of one process, with a provider of its own instead of the global one."""
 
     def __init__(self, provider: TracerProvider) -> None:
         self._provider = provider
@@ -75,9 +74,9 @@ class Tracing:
 
     @classmethod
     def exporting_to(cls, endpoint: str, version: str) -> "Tracing":
-        """Spans that go to a collector by OTLP over HTTP, for `endpoint` http://host:4318 for instance.
+        """Return a tracing that exports spans by OTLP over HTTP to an `endpoint` such as http://host:4318.
 
-        What else there is to say is said as the standard has it: `OTEL_TRACES_SAMPLER`, `OTEL_EXPORTER_OTLP_HEADERS`,
+        The standard environment variables apply: `OTEL_TRACES_SAMPLER`, `OTEL_EXPORTER_OTLP_HEADERS`,
         `OTEL_RESOURCE_ATTRIBUTES`.
         """
         resource = Resource.create({"service.name": "boxoffice", "service.version": version})
@@ -87,24 +86,24 @@ class Tracing:
         return cls(provider)
 
     def around(self, app: Application) -> Application:
-        """An application that has a span for each of its requests, the caller's trace being continued."""
-        return _Traced(app, self._tracer)
+        """Wrap an application so that each request has a span, which continues the caller's trace."""
+        return _TracedApplication(app, self._tracer)
 
     def watch(self, engine: Engine) -> None:
-        """Spans for the statements of a database and its COMMITs."""
-        statements = _Statements(self._tracer, engine.dialect.name)
+        """Create a span for each statement and COMMIT of an engine."""
+        statements = _StatementSpans(self._tracer, engine.dialect.name)
         event.listen(engine, "before_cursor_execute", statements.begin)
         event.listen(engine, "after_cursor_execute", statements.end)
         event.listen(engine, "commit", statements.begin_commit)
-        event.listen(engine, "rollback", statements.give_up)
+        event.listen(engine, "rollback", statements.roll_back)
         event.listen(engine, "handle_error", statements.fail)
-        event.listen(engine, "checkin", statements.let_go)
-        event.listen(engine, "invalidate", statements.lose)
+        event.listen(engine, "checkin", statements.check_in)
+        event.listen(engine, "invalidate", statements.invalidate)
 
     def around_sending(self, send: Send) -> Send:
-        """A way to send statements together that has one span for all of them, which are one round trip."""
+        """Wrap a function that sends several statements in one round trip, so that they share one span."""
 
-        async def traced(connection: Any, statements: Sequence[Written]) -> Any:
+        async def traced(connection: Any, statements: Sequence[LiteralStatement]) -> Any:
             texts = [statement.text for statement in statements]
             with self._tracer.start_as_current_span(
                 " ".join(dict.fromkeys(map(_operation, texts))),
@@ -114,18 +113,18 @@ class Tracing:
                     "db.query.text": ";\n".join(map(_without_values, texts))[:LONGEST_STATEMENT],
                     "db.operation.batch.size": len(texts),
                 },
-                # It may quote values.
+                # The exception's message may quote values.
                 record_exception=False,
                 set_status_on_exception=False,
             ) as span:
-                token = _is_told.set(True)
+                token = _has_span.set(True)
                 try:
                     return await send(connection, statements)
                 except BaseException:
                     span.set_status(Status(StatusCode.ERROR))
                     raise
                 finally:
-                    _is_told.reset(token)
+                    _has_span.reset(token)
 
         return traced
 
@@ -143,14 +142,14 @@ class Tracing:
         ):
             yield
 
-    def passed(self, passage: BatchStats) -> None:
+    def passed(self, stats: BatchStats) -> None:
         """See `Observer`."""
         trace.get_current_span().add_event(
             "passed",
             {
-                "boxoffice.commands": passage.commands,
-                "boxoffice.refused": len(passage.refused),
-                "boxoffice.lock_seconds": passage.lock_seconds,
+                "boxoffice.commands": stats.commands,
+                "boxoffice.refused": len(stats.refused),
+                "boxoffice.lock_seconds": stats.lock_seconds,
             },
         )
 
@@ -159,15 +158,15 @@ class Tracing:
         trace.get_current_span().add_event("failed", {"boxoffice.cause": trouble.value, "boxoffice.commands": commands})
 
     def overloaded(self, queue: Overload) -> None:
-        """See `Observer`: on the span of the request."""
+        """See `Observer`. Adds an event to the span of the request."""
         trace.get_current_span().add_event("overloaded", {"boxoffice.queue": queue.value})
 
     async def close(self) -> None:
-        """Deliver what is left, for some seconds at most."""
+        """Export pending spans, with a timeout."""
         await asyncio.to_thread(self._provider.shutdown)
 
 
-class _Traced:
+class _TracedApplication:
     def __init__(self, app: Application, tracer: trace.Tracer) -> None:
         self._app = app
         self._tracer = tracer
@@ -178,24 +177,24 @@ class _Traced:
             await self._app(scope, receive, send)
             return
         method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
-        context = self._propagator.extract(_carried(scope["headers"]), Context())
+        context = self._propagator.extract(_trace_headers(scope["headers"]), Context())
         with self._tracer.start_as_current_span(
             method,
             context=context,
             kind=SpanKind.SERVER,
             attributes={"http.request.method": method},
-            # It may quote the request.
+            # The exception's message may quote the request.
             record_exception=False,
             set_status_on_exception=False,
         ) as span:
 
-            async def answer(message: Any) -> None:
+            async def traced_send(message: Any) -> None:
                 if message["type"] == "http.response.start":
-                    _tell_status(span, message["status"])
+                    _set_status(span, message["status"])
                 await send(message)
 
             try:
-                await self._app(scope, receive, answer)
+                await self._app(scope, receive, traced_send)
             except Exception:
                 span.set_status(Status(StatusCode.ERROR))
                 raise
@@ -208,51 +207,51 @@ class _Traced:
                     span.set_attribute(_REQUEST_ID, scope[_REQUEST_ID])
 
 
-def _carried(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[str, list[str]]:
-    carried: dict[str, list[str]] = {}
+def _trace_headers(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[str, list[str]]:
+    found: dict[str, list[str]] = {}
     for name, value in headers:
-        if name in _CARRIED:
-            carried.setdefault(name.decode(), []).append(value.decode("latin-1"))
-    return carried
+        if name in _TRACE_HEADERS:
+            found.setdefault(name.decode(), []).append(value.decode("latin-1"))
+    return found
 
 
-def _tell_status(span: Span, status: int) -> None:
+def _set_status(span: Span, status: int) -> None:
     span.set_attribute("http.response.status_code", status)
     if status >= 500:
         span.set_status(Status(StatusCode.ERROR))
 
 
-class _Statements:
-    """One connection does one thing at a time, so what is under way is kept with it."""
+class _StatementSpans:
+    """The current span is stored with its connection, which executes one statement at a time."""
 
     def __init__(self, tracer: trace.Tracer, system: str) -> None:
         self._tracer = tracer
         self._system = system
 
     def begin(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-        if not _is_told.get():
+        if not _has_span.get():
             self._start(connection, _operation(statement), statement)
 
     def end(self, connection: Connection, *_: Any) -> None:
         _end(connection.info)
 
     def begin_commit(self, connection: Connection) -> None:
-        # Nobody tells when it is done; what comes next on the connection ends it, which is its being given back.
+        # SQLAlchemy has no event after a COMMIT; the next event, usually the check-in, ends the span.
         self._start(connection, "COMMIT", "COMMIT")
 
-    def give_up(self, connection: Connection) -> None:
-        # A connection that was lost has nothing under way, and asking it for more is an error.
+    def roll_back(self, connection: Connection) -> None:
+        # `invalidate` has ended the span of a lost connection, whose `info` must not be used.
         if not connection.invalidated:
             _end(connection.info, is_failed=True)
 
-    def lose(self, _dbapi_connection: Any, record: Any, _error: object) -> None:
+    def invalidate(self, _dbapi_connection: Any, record: Any, _error: object) -> None:
         _end(record.info, is_failed=True)
 
     def fail(self, context: ExceptionContext) -> None:
         if context.connection is not None:
             _end(context.connection.info, is_failed=True)
 
-    def let_go(self, _dbapi_connection: Any, record: Any) -> None:
+    def check_in(self, _dbapi_connection: Any, record: Any) -> None:
         _end(record.info)
 
     def _start(self, connection: Connection, operation: str, statement: str) -> None:
@@ -273,8 +272,8 @@ def _operation(statement: str) -> str:
 
 
 def _without_values(statement: str) -> str:
-    """Rows to insert are written out in their statement, and theirs are names, addresses and hashes of passwords."""
-    return _WRITTEN_OUT.sub("?", _VALUES.split(statement, maxsplit=1)[0][:LONGEST_STATEMENT])
+    """Return the statement without inserted rows and literals, which contain personal data and password hashes."""
+    return _LITERALS.sub("?", _VALUES.split(statement, maxsplit=1)[0][:LONGEST_STATEMENT])
 
 
 def _end(info: dict[Any, Any], *, is_failed: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Payment providers: a sandbox that moves no money, and Stripe. `ledger` and `stripe` are loaded when chosen."""
+"""Payment providers: a sandbox that moves no money, and Stripe. `ledger` and `stripe` are imported only when chosen."""
 
 from .sandbox import Entry, EntryKind, Ledger, MemoryLedger, SandboxGateway
 

@@ -1,7 +1,7 @@
-"""The sandbox's ledger on a disk: SQLite in a file of its own, or a table of its own in a MySQL or MariaDB database.
+"""The sandbox's durable ledger: an SQLite file of its own, or a table of its own in a MySQL or MariaDB database.
 
-It stands for another company's books, so it shares neither a transaction nor a connection with ours: what is written
-here stays, whatever becomes of ours.
+It stands for a provider's books, so it shares neither transactions nor connections with the service's storage: a
+rollback there undoes nothing here.
 """
 
 import asyncio
@@ -43,13 +43,13 @@ from .sandbox import Entry, EntryKind, is_refund_of, is_taken_charge, may_refund
 Result = TypeVar("Result")
 
 ATTEMPTS: Final = 5
-"""How often what failed is done again. Everything here may be: the reference makes it happen once."""
+"""Maximum attempts of an operation. Every operation is safe to retry, because its reference makes it idempotent."""
 
 SECONDS: Final = 10.0
-"""The most that one call may take, with all its attempts."""
+"""Timeout of one call, with all its attempts."""
 
 BUSY_SECONDS: Final = 3
-"""The most that one attempt waits for somebody else's lock."""
+"""Timeout of one attempt for a lock."""
 
 _log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ _FIND = select(_ledger).where(_reference)
 _LOCK = select(_ledger).where(_reference).with_for_update()
 _ALL = select(_ledger).order_by(_ledger.c.reference)
 _ADD = insert(_ledger)
-_GIVE_BACK = (
+_REFUND = (
     update(_ledger)
     .where(_reference, _ledger.c.refunded + bindparam("more") <= _ledger.c.amount)
     .values(refunded=_ledger.c.refunded + bindparam("more"))
@@ -83,18 +83,18 @@ _GIVE_BACK = (
 
 
 class SqlLedger:
-    """Books that all processes share. Each line is durable before it is told of."""
+    """A ledger that all processes share. An entry is durable when its call returns."""
 
     def __init__(self, url: str | URL) -> None:
-        """`sqlite+aiosqlite` names the ledger's own file, `mysql+asyncmy` a database in which it has a table."""
+        """Take the URL of the ledger's own file (`sqlite+aiosqlite`) or of the table's database (`mysql+asyncmy`)."""
         parsed = make_url(url)
         self._is_sqlite = parsed.get_backend_name() == "sqlite"
         self._engine = _sqlite(parsed) if self._is_sqlite else _mysql(parsed)
         self._is_ready = False
 
     async def prepare(self) -> None:
-        """See `Ledger`. Only where the table is missing is the right to make one needed."""
-        await self._do(self._probe)
+        """See `Ledger`. Needs the right to create tables only if the table is missing."""
+        await self._run(self._probe)
 
     async def charge(self, reference: UUID, amount: Money, *, taken: bool) -> bool:
         """See `Ledger`."""
@@ -103,11 +103,11 @@ class SqlLedger:
             entry = await _find(connection, reference)
             if entry is None:
                 entry = Entry(reference=reference, kind=EntryKind.CHARGE, amount=amount, taken=taken)
-                # Where somebody was faster the key refuses, and the next attempt finds theirs.
+                # If another process inserts the reference first, this fails and the next attempt finds that entry.
                 await connection.execute(_ADD, _row(entry))
             return is_taken_charge(entry)
 
-        return await self._do(write)
+        return await self._run(write)
 
     async def charge_of(self, reference: UUID) -> bool | None:
         """See `Ledger`."""
@@ -116,10 +116,10 @@ class SqlLedger:
             entry = await _find(connection, reference)
             return None if entry is None else is_taken_charge(entry)
 
-        return await self._do(read)
+        return await self._run(read)
 
     async def refund(self, reference: UUID, charge_reference: UUID, amount: Money) -> bool:
-        """See `Ledger`. The charge's own line is written as well, so that two refunds of it never pass each other."""
+        """See `Ledger`. The charge's entry is updated as well, which serializes its refunds."""
 
         async def write(connection: AsyncConnection) -> bool:
             charge = _entry((await connection.execute(_LOCK, {"wanted": charge_reference})).one_or_none())
@@ -128,14 +128,14 @@ class SqlLedger:
                 return is_refund_of(before, charge_reference)
             if charge is None or not may_refund(charge, amount):
                 return False
-            given = await connection.execute(_GIVE_BACK, {"wanted": charge_reference, "more": amount.amount})
-            if given.rowcount != 1:
+            updated = await connection.execute(_REFUND, {"wanted": charge_reference, "more": amount.amount})
+            if updated.rowcount != 1:
                 return False
             entry = Entry(reference=reference, kind=EntryKind.REFUND, amount=amount, charge_reference=charge_reference)
             await connection.execute(_ADD, _row(entry))
             return True
 
-        return await self._do(write)
+        return await self._run(write)
 
     async def entries(self) -> list[Entry]:
         """See `Ledger`."""
@@ -144,14 +144,14 @@ class SqlLedger:
             found = (_entry(row) for row in await connection.execute(_ALL))
             return [entry for entry in found if entry is not None]
 
-        return await self._do(read)
+        return await self._run(read)
 
     async def close(self) -> None:
         """See `Ledger`."""
         await self._engine.dispose()
 
-    async def _do(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
-        """Do something in a transaction of its own, again where it failed. Raises: GatewaySilent."""
+    async def _run(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
+        """Run work in a transaction, retried after failures. Raises: GatewaySilent."""
         failure: Exception | None = None
         try:
             async with asyncio.timeout(SECONDS):
@@ -160,13 +160,13 @@ class SqlLedger:
                         await self._make_ready()
                         async with self._transaction() as connection:
                             return await work(connection)
-                    # The driver raises RuntimeError where a server hangs up in the moment that it answers.
+                    # The driver raises RuntimeError when a server closes the connection while it answers.
                     except (SQLAlchemyError, OSError, EOFError, RuntimeError) as error:
                         failure = error
-                        await asyncio.sleep(0.01 * 2**attempt * random.random())  # noqa: S311 - spreads, hides nothing
+                        await asyncio.sleep(0.01 * 2**attempt * random.random())  # noqa: S311 - jitter
         except TimeoutError as error:
             failure = failure or error
-        _log.warning("The sandbox's ledger does not answer: %s", getattr(failure, "orig", failure))
+        _log.warning("The sandbox ledger does not answer: %s", getattr(failure, "orig", failure))
         raise GatewaySilent from failure
 
     async def _make_ready(self) -> None:
@@ -188,7 +188,7 @@ class SqlLedger:
     async def _transaction(self) -> AsyncIterator[AsyncConnection]:
         async with self._engine.connect() as connection:
             if self._is_sqlite:
-                # At once: a transaction that reads first and then wants to write could be refused without waiting.
+                # A deferred transaction that reads before it writes can fail with SQLITE_BUSY without waiting.
                 await connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
             await connection.commit()
@@ -237,7 +237,7 @@ def _sqlite(url: URL) -> AsyncEngine:
 
 
 def _make_durable(connection: Any, _: object) -> None:
-    # Transactions begin where we say so, not where the driver guesses.
+    # Disables the driver's implicit BEGIN.
     connection.isolation_level = None
     cursor = connection.cursor()
     deadline = time.monotonic() + BUSY_SECONDS
@@ -246,7 +246,7 @@ def _make_durable(connection: Any, _: object) -> None:
             cursor.execute("PRAGMA journal_mode = WAL")
             break
         except sqlite3.OperationalError:
-            # Changing the mode of a new file does not wait for another process that does the same.
+            # This statement ignores the busy timeout while another process changes the mode of the same new file.
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""The sandbox: a payment provider that moves no money, and keeps its books as if it did."""
+"""The sandbox: a payment provider that moves no money but keeps a ledger."""
 
 from enum import StrEnum
 from typing import Final, Protocol
@@ -11,21 +11,21 @@ from ...application.ports.payments import GatewaySilent
 from ...domain.values.money import Money
 
 TAKEN: Final = "tok_ok"
-"""A card that pays."""
+"""The token of a card that is charged."""
 
 SILENT: Final = "tok_timeout"
-"""A card that pays, without the provider ever saying so. Any other token is a card that is declined."""
+"""The token of a card that is charged without an answer. Any other token is declined."""
 
 
 class EntryKind(StrEnum):
-    """Which way the money went."""
+    """The direction of a payment."""
 
     CHARGE = "charge"
     REFUND = "refund"
 
 
 class Entry(Struct, frozen=True, kw_only=True):
-    """A line of the ledger: a charge, `taken` or declined, and how much of it was refunded; or a refund of one."""
+    """A charge (`taken` or declined) with the amount already refunded, or the refund of a charge."""
 
     reference: UUID
     kind: EntryKind
@@ -36,39 +36,39 @@ class Entry(Struct, frozen=True, kw_only=True):
 
 
 class Ledger(Protocol):
-    """The provider's own books, which no crash of ours loses. All raise GatewaySilent when they cannot be reached."""
+    """The provider's books, which survive crashes of the service. Every method raises GatewaySilent on failure."""
 
     async def prepare(self) -> None:
-        """Make room for it, if there is none yet; safe to run twice and at once."""
+        """Create the ledger if it does not exist; safe to run twice and at once."""
 
     async def charge(self, reference: UUID, amount: Money, *, taken: bool) -> bool:
-        """Write a charge down, unless its reference is there; whether the one that is there was taken."""
+        """Record a charge unless its reference exists. Return whether the recorded charge was taken."""
 
     async def charge_of(self, reference: UUID) -> bool | None:
-        """Whether the charge was taken; None where there is none."""
+        """Return whether the charge was taken, or None if it does not exist."""
 
     async def refund(self, reference: UUID, charge_reference: UUID, amount: Money) -> bool:
-        """Write a refund down, unless it is there; False when the charge was not taken, or has not that much left."""
+        """Record a refund unless its reference exists; False if the charge was not taken or has less than that left."""
 
     async def entries(self) -> list[Entry]:
-        """Every line, by reference."""
+        """Return all entries, by reference."""
 
     async def close(self) -> None:
-        """Let go of what it holds."""
+        """Close the connections."""
 
 
 class SandboxGateway:
-    """The payment gateway's port on a ledger. Per reference the first outcome stands, however often one asks."""
+    """See the port. Repeated calls with a reference return its first outcome."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
     async def prepare(self) -> None:
-        """Make the ledger ready, for whoever may change a schema. Raises: GatewaySilent."""
+        """Create the ledger if it does not exist, which may need the right to create tables. Raises: GatewaySilent."""
         await self._ledger.prepare()
 
     async def charge(self, reference: UUID, amount: Money, token: str) -> bool:
-        """See the port. `tok_timeout` is silent however often it is sent; `find_charge` tells that it was taken."""
+        """See the port. `tok_timeout` never gets an answer, but `find_charge` finds the charge taken."""
         taken = await self._ledger.charge(reference, amount, taken=token in {TAKEN, SILENT})
         if token == SILENT:
             raise GatewaySilent
@@ -79,15 +79,15 @@ class SandboxGateway:
         return await self._ledger.charge_of(reference)
 
     async def refund(self, reference: UUID, charge_reference: UUID, amount: Money) -> bool:
-        """See the port. Never more than was charged goes back (promise 8)."""
+        """See the port. Refunds never exceed the charge (promise 8)."""
         return await self._ledger.refund(reference, charge_reference, amount)
 
     async def entries(self) -> list[Entry]:
-        """The whole ledger, to hold it against our own payments. Raises: GatewaySilent."""
+        """Return all entries, for comparison with the stored payments. Raises: GatewaySilent."""
         return await self._ledger.entries()
 
     async def balance(self) -> dict[str, int]:
-        """What was taken and not given back, in minor units by currency. Raises: GatewaySilent."""
+        """Return what was charged and not refunded, in minor units by currency. Raises: GatewaySilent."""
         balance: dict[str, int] = {}
         for entry in await self.entries():
             if entry.taken:
@@ -101,13 +101,13 @@ class SandboxGateway:
 
 
 class MemoryLedger:
-    """Books that end with the process, as everything else in memory does."""
+    """A ledger that is lost when the process ends."""
 
     def __init__(self) -> None:
         self._entries: dict[UUID, Entry] = {}
 
     async def prepare(self) -> None:
-        """There is always room."""
+        """Do nothing."""
 
     async def charge(self, reference: UUID, amount: Money, *, taken: bool) -> bool:
         """See `Ledger`."""
@@ -138,20 +138,20 @@ class MemoryLedger:
         return [self._entries[reference] for reference in sorted(self._entries)]
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing."""
 
 
 def is_taken_charge(entry: Entry) -> bool:
-    """Whether money was taken under this reference."""
+    """Return whether the entry is a charge that was taken."""
     return entry.kind is EntryKind.CHARGE and entry.taken
 
 
 def is_refund_of(entry: Entry, charge_reference: UUID) -> bool:
-    """Whether this reference gave that charge's money back."""
+    """Return whether the entry is a refund of this charge."""
     return entry.kind is EntryKind.REFUND and entry.charge_reference == charge_reference
 
 
 def may_refund(charge: Entry, amount: Money) -> bool:
-    """Whether that much of a charge is left to give back (promise 8)."""
+    """Return whether this amount of a charge is left to refund (promise 8)."""
     is_same_currency = charge.amount.currency == amount.currency
     return is_taken_charge(charge) and is_same_currency and 0 < amount.amount <= charge.amount.amount - charge.refunded

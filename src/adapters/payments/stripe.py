@@ -1,10 +1,8 @@
-"""Stripe, through its own library: one PaymentIntent for a charge, made and confirmed by one request.
+"""Stripe through its own library: each charge is one PaymentIntent, created and confirmed by one request.
 
-How a charge is found again. Sending its request again with the same idempotency key would give its first answer, but
-that needs the card's token, which nobody keeps, and Stripe forgets such keys after a day. The search by metadata lags
-behind by seconds, and by an hour on a bad day, so "not found" would not mean "never happened". The list of
-PaymentIntents does not lag: it is asked for those made since our reference was (a UUID of version 7 tells when), and
-ours is the one whose metadata names it.
+A charge is found by listing the PaymentIntents created since its reference (the time is part of a version 7 UUID) and
+comparing their metadata. Repeating the request with its idempotency key needs the card's token, which is not stored,
+and Stripe deletes such keys after a day. Stripe's search by metadata lags behind, so "not found" would not be certain.
 """
 
 import asyncio
@@ -23,17 +21,17 @@ if TYPE_CHECKING:
     from stripe.params import PaymentIntentCreateParams, PaymentIntentListParams, PaymentIntentListParamsCreated
 
 SECONDS: Final = 10.0
-"""The most that one call of the port may take."""
+"""Timeout of one call of the port."""
 
 SKEW: Final = 300
-"""Seconds by which Stripe's clock may be behind ours."""
+"""Seconds by which Stripe's clock may be behind the service's."""
 
 NEAR: Final = 900
-"""Seconds after its reference within which a charge is nearly always made, so that is looked through first."""
+"""Seconds after its reference within which nearly every charge is created, so this range is searched first."""
 
 PAGE: Final = 100
 MOST_PAGES: Final = 50
-"""Pages that one look goes through. Beyond it nothing is said: "never heard of" must be certain."""
+"""Maximum pages of one search. A longer search raises GatewaySilent, because "not found" must be certain."""
 
 _TAKEN: Final = frozenset({"succeeded"})
 _DECLINED: Final = frozenset({"requires_payment_method", "canceled"})
@@ -42,10 +40,9 @@ _log = logging.getLogger(__name__)
 
 
 class StripeGateway:
-    """The payment gateway's port on Stripe. Amounts are in minor units there as here, zero-decimal currencies too.
+    """See the port. Amounts are in minor units, as in Stripe's API, including zero-decimal currencies.
 
-    A token is the id of a PaymentMethod (`pm_…`). A card whose owner would have to confirm something (3-D Secure) is
-    declined: nobody is there to be asked.
+    A token is the id of a PaymentMethod (`pm_…`). A card that requires authentication (3-D Secure) is declined.
     """
 
     def __init__(self, key: str, *, url: str | None = None, seconds: float = SECONDS) -> None:
@@ -55,16 +52,16 @@ class StripeGateway:
             key,
             http_client=self._http,
             base_addresses={"api": url} if url else None,
-            # Whoever asks again is recorded first; retries that nobody knows of would only take time.
+            # The service retries with a recorded payment; the library's own retries would only use up the timeout.
             max_network_retries=0,
         )
-        # Below that the library writes down what it sends, tokens and all.
+        # At lower levels the libraries log requests, including tokens.
         logging.getLogger("stripe").setLevel(logging.WARNING)
         logging.getLogger("httpx").setLevel(logging.WARNING)
 
     async def charge(self, reference: UUID, amount: Money, token: str) -> bool:
         """See the port."""
-        async with self._patiently():
+        async with self._within_timeout():
             try:
                 intent = await self._client.v1.payment_intents.create_async(
                     _charge(reference, amount, token), {"idempotency_key": str(reference)}
@@ -72,35 +69,35 @@ class StripeGateway:
             except stripe.CardError:
                 return False
             except stripe.InvalidRequestError as error:
-                # Refused before anything happened: a token that is none, an amount below Stripe's least.
+                # Rejected without a charge: an invalid token, or an amount below Stripe's minimum.
                 _log.warning("Stripe refuses a charge: code %s, parameter %s", error.code, error.param)
                 return False
             except stripe.IdempotencyError:
-                # The reference came before, with another token or at this very moment: its first outcome stands.
-                intent_before = await self._find(reference)
-                if intent_before is None:
+                # The reference was used before with another token, or is in use right now: return its first outcome.
+                first_intent = await self._find(reference)
+                if first_intent is None:
                     raise
-                intent = intent_before
+                intent = first_intent
             return _is_taken(intent)
 
     async def find_charge(self, reference: UUID) -> bool | None:
         """See the port."""
-        async with self._patiently():
+        async with self._within_timeout():
             intent = await self._find(reference)
             return None if intent is None else _is_taken(intent)
 
     async def refund(self, reference: UUID, charge_reference: UUID, amount: Money) -> bool:
-        """See the port. Stripe itself gives back no more than was charged (promise 8)."""
-        async with self._patiently():
+        """See the port. Stripe refuses refunds that exceed the charge (promise 8)."""
+        async with self._within_timeout():
             intent = await self._find(charge_reference)
             if intent is None or not _is_taken(intent):
-                _log.error("Stripe knows of no charge %s that could be given back", charge_reference)
+                _log.error("Stripe has no paid charge %s to refund", charge_reference)
                 return False
             found = await self._client.v1.refunds.list_async({"payment_intent": intent.id, "limit": PAGE})
-            ours = [refund for refund in found.data if _names(refund.metadata, reference)]
-            for refund in ours:
+            earlier = [refund for refund in found.data if _has_reference(refund.metadata, reference)]
+            for refund in earlier:
                 if refund.status in {"succeeded", "pending", "requires_action"}:
-                    return _is_given(refund)
+                    return _is_refunded(refund)
             try:
                 made = await self._client.v1.refunds.create_async(
                     {
@@ -108,50 +105,50 @@ class StripeGateway:
                         "amount": amount.amount,
                         "metadata": {"reference": str(reference)},
                     },
-                    # One that failed later is tried anew; all who try at once count the same failures.
-                    {"idempotency_key": f"{reference}-{len(ours)}"},
+                    # A failed refund needs a new key; concurrent attempts see the same failures and share a key.
+                    {"idempotency_key": f"{reference}-{len(earlier)}"},
                 )
             except (stripe.CardError, stripe.InvalidRequestError) as error:
                 if error.code == "charge_already_refunded":
-                    # By hand, by somebody with access to the account: nothing is owed any more.
+                    # Refunded manually in the Stripe account.
                     return True
                 _log.warning("Stripe refuses a refund for now: code %s, parameter %s", error.code, error.param)
                 return False
-            return _is_given(made)
+            return _is_refunded(made)
 
     async def close(self) -> None:
         """See the port."""
         await self._http.close_async()  # type: ignore[no-untyped-call]
 
     @asynccontextmanager
-    async def _patiently(self) -> AsyncIterator[None]:
-        """Whatever leaves open what happened is silence."""
+    async def _within_timeout(self) -> AsyncIterator[None]:
+        """Limit the time of a call. Raises: GatewaySilent for every error that leaves the outcome unknown."""
         try:
             async with asyncio.timeout(self._seconds):
                 yield
         except (stripe.StripeError, TimeoutError) as error:
             status = getattr(error, "http_status", None)
-            # Its text may name parts of the key.
-            _log.warning("Stripe gave no answer that can be relied on: %s, status %s", type(error).__name__, status)
+            # Without the error's text, which may contain parts of the key.
+            _log.warning("Stripe gave no definite answer: %s, status %s", type(error).__name__, status)
             raise GatewaySilent from error
 
     async def _find(self, reference: UUID) -> stripe.PaymentIntent | None:
-        made = (reference.int >> 80) // 1_000
-        return await self._look(reference, {"gte": made - SKEW, "lte": made + NEAR}) or await self._look(
-            reference, {"gt": made + NEAR}
+        created = (reference.int >> 80) // 1_000
+        return await self._search(reference, {"gte": created - SKEW, "lte": created + NEAR}) or await self._search(
+            reference, {"gt": created + NEAR}
         )
 
-    async def _look(self, reference: UUID, created: "PaymentIntentListParamsCreated") -> stripe.PaymentIntent | None:
-        asked: PaymentIntentListParams = {"created": created, "limit": PAGE}
+    async def _search(self, reference: UUID, created: "PaymentIntentListParamsCreated") -> stripe.PaymentIntent | None:
+        params: PaymentIntentListParams = {"created": created, "limit": PAGE}
         for _ in range(MOST_PAGES):
-            page = await self._client.v1.payment_intents.list_async(asked)
+            page = await self._client.v1.payment_intents.list_async(params)
             for intent in page.data:
-                if _names(intent.metadata, reference):
+                if _has_reference(intent.metadata, reference):
                     return intent
             if not page.has_more:
                 return None
-            asked = {"created": created, "limit": PAGE, "starting_after": page.data[-1].id}
-        _log.error("Stripe has too many payments since %s to find it among them", reference)
+            params = {"created": created, "limit": PAGE, "starting_after": page.data[-1].id}
+        _log.error("Stripe lists too many payments to search them for %s", reference)
         raise GatewaySilent
 
 
@@ -167,7 +164,7 @@ def _charge(reference: UUID, amount: Money, token: str) -> "PaymentIntentCreateP
     }
 
 
-def _names(metadata: stripe.StripeObject | dict[str, str] | None, reference: UUID) -> bool:
+def _has_reference(metadata: stripe.StripeObject | dict[str, str] | None, reference: UUID) -> bool:
     return metadata is not None and "reference" in metadata and metadata["reference"] == str(reference)
 
 
@@ -179,7 +176,7 @@ def _is_taken(intent: stripe.PaymentIntent) -> bool:
     raise GatewaySilent
 
 
-def _is_given(refund: stripe.Refund) -> bool:
+def _is_refunded(refund: stripe.Refund) -> bool:
     if refund.status == "succeeded":
         return True
     if refund.status in {"failed", "canceled"}:

@@ -1,4 +1,4 @@
-"""Passwords, access tokens and refresh tokens."""
+"""Password hashes, access tokens and refresh tokens. No storage and no HTTP here."""
 
 from .argon2 import Argon2PasswordHasher
 from .jwt import JwtTokens

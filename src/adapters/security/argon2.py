@@ -1,10 +1,10 @@
-"""Passwords kept as argon2id hashes, made in a small pool of threads."""
+"""Passwords as argon2id hashes, computed in a small pool of threads."""
 
 import asyncio
 from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from argon2 import PasswordHasher as Argon2
 from argon2 import extract_parameters
@@ -18,29 +18,29 @@ from ...application.ports.security import Asker
 
 Result = TypeVar("Result")
 
-MEMORY = 19 * 1024
-"""KiB for one hash. Memory, passes and lanes: OWASP Password Storage Cheat Sheet, argon2id, first choice."""
+MEMORY: Final = 19 * 1024
+"""KiB per hash. Memory, passes and lanes: OWASP Password Storage Cheat Sheet."""
 
-PASSES = 2
-LANES = 1
+PASSES: Final = 2
+LANES: Final = 1
 
-THREADS = 2
-"""Hashes at a time: 19 MiB and one core each. More would only take time from everything else."""
+THREADS: Final = 2
+"""Concurrent hashes. Each occupies a core, which more threads would take from other work."""
 
-MOST_WAITING = 600
-"""Passwords that may wait; at some 20 ms a hash the last one is still served within six seconds or so."""
+MOST_WAITING: Final = 600
+"""Maximum passwords that wait, so that the last one waits for seconds at most."""
 
-MOST_OF_ADDRESS = 300
-"""Of those, what one network address may have under way or waiting: many users may share one."""
+MOST_OF_ADDRESS: Final = 300
+"""Maximum passwords of one network address, running and waiting. Many users may share an address."""
 
-MOST_OF_SUBJECT = 16
-"""What one account may have under way or waiting: more than the failures after which it is closed to an address."""
+MOST_OF_SUBJECT: Final = 16
+"""Maximum passwords of one account, running and waiting: more than the failures that lock it for an address."""
 
 
 class Argon2PasswordHasher:
-    """Hashes and checks passwords without holding up the event loop.
+    """Hash and verify passwords without blocking the event loop.
 
-    How many wait is bounded, for all and for each user and address, and those who ask have their turns in rotation.
+    The queue is bounded, in total and per user and address, and addresses and users are served in rotation.
     """
 
     def __init__(
@@ -56,9 +56,9 @@ class Argon2PasswordHasher:
         observer: Observer | None = None,
     ) -> None:
         self._argon2 = Argon2(time_cost=passes, memory_cost=memory, parallelism=lanes)
-        # Its digest was made of nothing, so no password fits; checking one against it is the same work as any other.
+        # For unknown accounts: no password matches it, and verifying it takes as long as any other hash.
         salt, digest = (b64encode(bytes(size)).decode().rstrip("=") for size in (16, 32))
-        self._nobodys = f"$argon2id$v=19$m={memory},t={passes},p={lanes}${salt}${digest}"
+        self._dummy_hash = f"$argon2id$v=19$m={memory},t={passes},p={lanes}${salt}${digest}"
         self._memory = memory
         self._passes = passes
         self._observer = observer or Unobserved()
@@ -72,24 +72,24 @@ class Argon2PasswordHasher:
         )
 
     async def hash(self, password: str, asker: Asker) -> str:
-        """The hash with its salt and parameters. Raises: Unavailable when too many wait."""
-        return await self._in_a_thread(lambda: self._argon2.hash(password), asker)
+        """Return the hash with its salt and parameters. Raises: Unavailable when the queue is full."""
+        return await self._run(lambda: self._argon2.hash(password), asker)
 
     async def verify(self, password: str, password_hash: str | None, asker: Asker) -> bool:
-        """Whether the password belongs to the hash; a hash that is not argon2's has none.
+        """Return whether the password matches the hash; False for a hash that is not argon2.
 
-        Raises: Unavailable when too many wait.
+        Raises: Unavailable when the queue is full.
         """
-        is_right = await self._in_a_thread(lambda: self._fits(password, password_hash or self._nobodys), asker)
-        return is_right and password_hash is not None
+        matches = await self._run(lambda: self._fits(password, password_hash or self._dummy_hash), asker)
+        return matches and password_hash is not None
 
     def is_outdated(self, password_hash: str) -> bool:
-        """Whether it was made with less memory or fewer passes than today's. One that was made with more stays."""
+        """Return whether the hash uses another type, less memory or fewer passes than configured."""
         try:
-            made = extract_parameters(password_hash)
+            used = extract_parameters(password_hash)
         except (InvalidHashError, ValueError):
             return False
-        return made.type is not Type.ID or made.memory_cost < self._memory or made.time_cost < self._passes
+        return used.type is not Type.ID or used.memory_cost < self._memory or used.time_cost < self._passes
 
     def _fits(self, password: str, password_hash: str) -> bool:
         try:
@@ -97,11 +97,13 @@ class Argon2PasswordHasher:
         except (VerificationError, InvalidHashError, UnicodeError):
             return False
 
-    async def _in_a_thread(self, work: Callable[[], Result], asker: Asker) -> Result:
-        # Without an address everyone who asks is a place of their own.
+    async def _run(self, work: Callable[[], Result], asker: Asker) -> Result:
+        # Without an address each subject is an origin of its own.
         origin = asker.subject if asker.address is None else asker.address
         try:
             return await self._queue.run(work, origin=origin, subject=asker.subject)
         except TooManyWait as refusal:
             self._observer.overloaded(Overload.SHARE if refusal.is_share else Overload.PASSWORDS)
-            raise Unavailable("Too many passwords wait to be checked; try again in a moment.", retry_after=2) from None
+            raise Unavailable(
+                "Too many passwords are waiting to be checked; try again shortly.", retry_after=2
+            ) from None

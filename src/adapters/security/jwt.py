@@ -17,14 +17,14 @@ from ...application.ports.security import Claims, Token
 from ...domain.refusals import InvalidToken
 from ...domain.user import Role
 
-LIFETIME = 900
+LIFETIME: Final = 900
 """Seconds."""
 
-LEEWAY = 5
-"""Seconds by which the clock of the machine that issued a token may be ahead of ours."""
+LEEWAY: Final = 5
+"""Seconds by which the clock of the issuing machine may be ahead."""
 
-LONGEST = 2_048
-"""Characters. Ours have some 400, so that nothing bigger is even looked at."""
+LONGEST: Final = 2_048
+"""Maximum characters of a token to read. Issued tokens are much shorter."""
 
 _NAME: Final = "boxoffice"
 _TYPE: Final = "at+jwt"
@@ -34,7 +34,7 @@ _HEADER: Final = frozenset({"alg", "kid", "typ"})
 
 
 class _Payload(Struct):
-    """The claims as they are written: a text is no number, and `true` and 1.0 are no times."""
+    """The claims as encoded, with strict types: "1", 1.0 and true are not times."""
 
     iss: Literal["boxoffice"]
     aud: Literal["boxoffice"]
@@ -51,23 +51,23 @@ _payload_of: Final = msgspec.json.Decoder(_Payload).decode
 
 
 class JwtTokens:
-    """Issues tokens with the first secret and reads those of any; each secret has at least 32 bytes.
+    """Sign tokens with the newest secret and verify them with any; each secret has at least 32 bytes.
 
-    Tokens are not cached. In a rush each is another customer's, and caching took as long as verifying.
+    Tokens are not cached: in a rush nearly every token is another customer's.
     """
 
     def __init__(self, newest_secret: str, *older_secrets: str, lifetime: int = LIFETIME) -> None:
-        self.lifetime = lifetime
+        self.lifetime: int = lifetime
         self._kid = _kid(newest_secret)
         self._secret = newest_secret.encode()
-        secrets_of_all = (newest_secret, *older_secrets)
-        # Made once: PyJWT looks at a key that is plain bytes anew with each token.
-        self._keys = {_kid(secret): _key(secret) for secret in secrets_of_all}
-        self._by_header = {_header(secret): self._keys[_kid(secret)] for secret in secrets_of_all}
+        all_secrets = (newest_secret, *older_secrets)
+        # Created once, because PyJWT prepares a key of plain bytes again for each token.
+        self._keys = {_kid(secret): _key(secret) for secret in all_secrets}
+        self._by_header = {_header(secret): self._keys[_kid(secret)] for secret in all_secrets}
         self._jws = PyJWS(algorithms=[_ALGORITHM])
 
     def issue(self, claims: Claims, now: datetime) -> Token:
-        """Return a token for one session, good from now on for `lifetime` seconds."""
+        """Return a token for one session, valid for `lifetime` seconds from now."""
         issued_at = int(now.timestamp())
         payload = {
             "iss": _NAME,
@@ -83,8 +83,8 @@ class JwtTokens:
         return Token(jwt.encode(payload, self._secret, _ALGORITHM, headers=headers), self.lifetime)
 
     def read(self, text: str, now: datetime) -> Claims:
-        """Return whom the token speaks for. Raises: InvalidToken, whatever is wrong with it, and nothing else."""
-        # PyJWT takes padding, which RFC 7515 does not.
+        """Return the claims of a valid token. Raises: InvalidToken."""
+        # PyJWT accepts padding, which RFC 7515 forbids.
         if len(text) > LONGEST or not text.isascii() or "=" in text:
             raise InvalidToken
         try:
@@ -94,11 +94,10 @@ class JwtTokens:
         return _claims(payload, now.timestamp())
 
     def _verified(self, text: str) -> bytes:
-        """Return the payload of a token that is signed. Raises: InvalidToken, PyJWTError, ValueError, RecursionError.
+        """Return the payload if the signature is valid. Raises: InvalidToken, PyJWTError, ValueError, RecursionError.
 
-        The header of a token issued here is always the same, so it says which key to sign with again. PyJWT's own way
-        looks at a token character by character in Python, which took two fifths of a booking over HTTP; it is taken for
-        tokens whose header is written in another way.
+        All tokens issued with a key have the same encoded header, so the header identifies the key and only the
+        signature must be checked. PyJWT's decoder, which is much slower, is used for any other header.
         """
         signed, _, signature = text.rpartition(".")
         header, _, payload = signed.partition(".")
@@ -123,9 +122,8 @@ class JwtTokens:
 
 
 def _check_header(header: dict[str, Any], kid: str) -> None:
-    """Check the header of a token that the key of this name signed.
+    """Check the header of a token signed by the key `kid`: explicit typing (RFC 8725, 3.11), no unknown parameters.
 
-    RFC 8725, 3.11: one type, so that no other token of the same key passes for an access token; nothing foreign.
     Raises: InvalidToken.
     """
     if not header.keys() <= _HEADER or header.get("typ") != _TYPE or header.get("kid", kid) != kid:
@@ -133,9 +131,9 @@ def _check_header(header: dict[str, Any], kid: str) -> None:
 
 
 def _claims(payload: _Payload, now: float) -> Claims:
-    """What the claims say. Checked here: PyJWT asks a clock of its own and takes "1", 1.0 and true for times.
+    """Return the claims after checking the times. PyJWT would use its own clock and accept "1", 1.0 and true as times.
 
-    Raises: InvalidToken, outside its time too.
+    Raises: InvalidToken.
     """
     not_before = payload.iat if payload.nbf is UNSET else max(payload.iat, payload.nbf)
     if payload.exp <= payload.iat or not payload.jti:
@@ -146,8 +144,8 @@ def _claims(payload: _Payload, now: float) -> Claims:
 
 
 def _id(text: str) -> UUID:
-    """Raises: InvalidToken."""
-    # It would be read in capitals and without hyphens too.
+    """Return the UUID in its canonical form. Raises: InvalidToken."""
+    # The decoder accepts upper case and missing hyphens too.
     if len(text) != _LENGTH_OF_ID or text != text.lower():
         raise InvalidToken
     try:
@@ -157,7 +155,7 @@ def _id(text: str) -> UUID:
 
 
 def _kid(secret: str) -> str:
-    """A name for a secret that tells nothing about it."""
+    """Return an id for a secret that reveals nothing about it."""
     return sha256(b"boxoffice kid\0" + secret.encode()).hexdigest()[:12]
 
 
@@ -166,6 +164,6 @@ def _key(secret: str) -> PyJWK:
 
 
 def _header(secret: str) -> str:
-    """Return the header of every token that this secret signs, as it is written."""
+    """Return the encoded header of all tokens that this secret signs."""
     headers = {"typ": _TYPE, "kid": _kid(secret)}
     return jwt.encode({}, secret.encode(), _ALGORITHM, headers=headers).partition(".")[0]

@@ -1,4 +1,4 @@
-"""Refresh tokens: random, and of one session told by what they share."""
+"""Refresh tokens: random, with a part that all tokens of a session share."""
 
 import re
 import secrets
@@ -9,30 +9,29 @@ from typing import Final
 from ...application.ports.security import RefreshDigests, RefreshToken
 
 _BYTES: Final = 32
-"""256 bits, which nobody guesses; so a plain SHA-256 keeps them well enough."""
+"""256 bits cannot be guessed, so a plain SHA-256 is a sufficient hash."""
 
 _CHECK_BYTES: Final = 8
 _TEXT: Final = re.compile(r"[A-Za-z0-9_-]{96}")
 
 
 class RandomRefreshTokens:
-    """Tokens of three parts: 32 random bytes for the session, 32 for the token, and 8 that check the others.
+    """Tokens of three parts: 32 random bytes for the session, 32 for the token, and a checksum of 8 bytes.
 
-    The first part tells a token that was used from one that never was, however often its session has got another one
-    since, without any of the used ones being kept. The last part tells a token that was garbled on its way from a used
-    one, so that it does not end the session; it keeps no secret.
+    The first part identifies a used token of a session without storing used tokens. The checksum detects a corrupted
+    token, which would otherwise count as a used one and end the session; it is not a secret.
     """
 
     def first(self) -> RefreshToken:
-        """The first token of a new session."""
+        """Return the first token of a new session."""
         return _token(secrets.token_bytes(_BYTES), secrets.token_bytes(_BYTES))
 
     def after(self, token: RefreshToken) -> RefreshToken:
-        """Another token of the same session."""
+        """Return another token of the same session."""
         return _token(urlsafe_b64decode(token.text)[:_BYTES], secrets.token_bytes(_BYTES))
 
     def read(self, text: str) -> RefreshToken | None:
-        """The token; None for what has not its form."""
+        """Return the token, or None if it is malformed."""
         if not _TEXT.fullmatch(text):
             return None
         raw = urlsafe_b64decode(text)

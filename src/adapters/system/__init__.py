@@ -1,4 +1,4 @@
-"""What the machine gives: the time, and ids."""
+"""The system's clock and new ids."""
 
 from .clock import SystemClock
 from .ids import Uuid7Ids

@@ -1,11 +1,11 @@
-"""The machine's clock."""
+"""The system's clock."""
 
 from datetime import UTC, datetime
 
 
 class SystemClock:
-    """Tells the machine's time. Nothing that must be in order is ordered by it."""
+    """See the port. No order that matters depends on this clock."""
 
     def now(self) -> datetime:
-        """The time in UTC, to the microsecond."""
+        """Return the time in UTC, in microseconds."""
         return datetime.now(UTC)

@@ -6,8 +6,8 @@ from uuid_utils import compat
 
 
 class Uuid7Ids:
-    """UUIDs of version 7 (RFC 9562): time first, then a counter, so that ids of one process sort by their age."""
+    """UUIDs of version 7 (RFC 9562): a time and a counter, so ids of one process sort by age."""
 
     def new(self) -> UUID:
-        """An id that nobody has."""
+        """Return a unique id."""
         return compat.uuid7()

@@ -1,4 +1,4 @@
-"""Book through the client that OpenAPI Generator makes for Python; its package lies beside this file."""
+"""Book with the Python client that OpenAPI Generator creates beside this file."""
 
 import sys
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Book through the client that openapi-python-client makes; its package lies beside this file."""
+"""Book with the client that openapi-python-client creates beside this file."""
 
 import sys
 from uuid import UUID
