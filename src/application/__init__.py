@@ -1,1 +1,1 @@
-"""Use cases, one class with one `__call__` each, the ports they need, and the turnstile that lets commands through."""
+"""Use cases, one class with one `__call__` each, the ports that they need, and the turnstile."""

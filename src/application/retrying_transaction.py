@@ -1,4 +1,4 @@
-"""Transactions outside the turnstile: accounts, which no two commands fight over."""
+"""Transactions that need no event lock."""
 
 import asyncio
 import random
@@ -21,9 +21,9 @@ async def in_transaction(
     *,
     jitter: Callable[[], float] = random.random,
 ) -> Result:
-    """Run `work` and commit it; run all of it again when the database undid it.
+    """Run `work` and commit; run all of it again when the database rolled it back.
 
-    `work` must be safe to run again after an unknown outcome (put a value, or recognise its own row).
+    `work` must be safe to repeat after an unknown outcome: put a value, or recognise its own row.
 
     Raises: what `work` raises, Conflict, Unavailable.
     """

@@ -9,12 +9,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from .payment import PaymentMethod
-from .values.fields import Rules, whole
+from .values.fields import Rules, whole_number
 from .values.money import Money
 
 
 class BookingStatus(StrEnum):
-    """Where a booking stands. The first three are live: a customer has one such booking per ticket type (promise 3)."""
+    """The status of a booking. The first three are live: one live booking per customer and ticket type (promise 3)."""
 
     WAITLISTED = "waitlisted"
     HELD = "held"
@@ -24,7 +24,7 @@ class BookingStatus(StrEnum):
 
     @property
     def is_live(self) -> bool:
-        """Whether the booking still claims something."""
+        """Whether the booking still has a claim."""
         return self in LIVE
 
     @property
@@ -33,7 +33,7 @@ class BookingStatus(StrEnum):
         return self in TAKING
 
 
-# An enumeration's member takes three times as long to look up as a name of the module, and a booking looks up ten.
+# Module globals are faster to look up than enumeration members, and booking looks up many.
 WAITLISTED: Final = BookingStatus.WAITLISTED
 HELD: Final = BookingStatus.HELD
 CONFIRMED: Final = BookingStatus.CONFIRMED
@@ -43,7 +43,7 @@ TAKING = frozenset({BookingStatus.HELD, BookingStatus.CONFIRMED})
 
 
 class PaymentStatus(StrEnum):
-    """What is owed for a booking; `none` where it is free or still waits."""
+    """The payment of a booking; `none` while it waits, or if it is free."""
 
     NONE = "none"
     DUE = "due"
@@ -53,21 +53,20 @@ class PaymentStatus(StrEnum):
 
 
 class Place(Struct, frozen=True, gc=False):
-    """A place in a waiting list: `position` counts bookings from 1, `tickets_ahead` what those before it ask for."""
+    """A place in a waiting list: `position` counts from 1, `tickets_ahead` counts the tickets before it."""
 
     position: int
     tickets_ahead: int
 
 
 class Booking(Struct, frozen=True, gc=False, kw_only=True):
-    """One claim, one id from first to last.
+    """One customer's claim on tickets of one type. The id never changes.
 
-    `amount` is the price when it was booked, times the quantity, and `cancellation_deadline_hours` the event's policy
-    then, which binds it, but for moves of the start after the `reschedules` that it was made after, and before
-    `grace_until`: somebody promoted past the deadline has until then. `expires_at` is when a hold lapses. `paid_by` is
-    the charge that paid it and `paid_with` how.
-    `queue_number` is its place in the order of the waiting list, kept as history once it has been served; None where it
-    never waited. `place` is as of the answer that carries it and is stored nowhere.
+    `amount` is the price at the time of booking, times the quantity. `cancellation_deadline_hours` is the event's
+    policy at that time. It does not bind a booking once the event's `reschedules` exceed its own, nor before
+    `grace_until`, which a promotion past the deadline sets. `expires_at` is the end of a hold. `paid_by` is the charge
+    that paid it. `queue_number` orders the waiting list and is kept afterwards; None: it never waited. `place` is
+    computed when the booking is read and never stored.
     """
 
     id: UUID
@@ -90,17 +89,17 @@ class Booking(Struct, frozen=True, gc=False, kw_only=True):
     place: Place | None = None
 
     def has_lapsed(self, now: datetime) -> bool:
-        """Whether it is a hold whose time is over, settled or not: it counts as expired from that moment."""
+        """Return whether it is a hold whose time is over. It counts as expired from then on, settled or not."""
         return self.status is HELD and self.expires_at is not None and self.expires_at <= now
 
     def as_of(self, now: datetime) -> "Booking":
-        """The booking as it counts now."""
+        """Return the booking with the status that counts at `now`."""
         return lapsed(self) if self.has_lapsed(now) else self
 
 
 def lapsed(booking: Booking) -> Booking:
-    """A hold whose time is over."""
+    """Return the hold as an expired booking."""
     return replace(booking, status=BookingStatus.EXPIRED, payment_status=PaymentStatus.NONE)
 
 
-BOOK_RULES: Rules = {"quantity": whole(1, 1_000)}
+BOOK_RULES: Rules = {"quantity": whole_number(1, 1_000)}

@@ -1,4 +1,4 @@
-"""Events and their ticket types: what an organizer sets up, and the rules for its values."""
+"""Events and their ticket types, and the rules for their values."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -21,19 +21,19 @@ from .refusals import (
 )
 from .user import Actor, Role
 from .values.characters import look_alike_key
-from .values.fields import Rules, checked, moment, optional, text, whole
+from .values.fields import Rules, checked, optional, text, utc_time, whole_number
 from .values.money import Money, price
 
 MOST_TICKET_TYPES = 50
 MOST_LIVE_EVENTS = 200
-"""Drafts and events on sale or paused that one organizer has at a time."""
+"""Most events of one organizer that are drafts, on sale or paused at a time."""
 
 GENERAL_ADMISSION = "General admission"
-"""The one ticket type of an event that names none."""
+"""The name of the only ticket type where an organizer names none."""
 
 
 class EventStatus(StrEnum):
-    """The life of an event. Nothing leaves `cancelled` or `completed`."""
+    """The life cycle of an event. `cancelled` and `completed` are final."""
 
     DRAFT = "draft"
     ON_SALE = "on_sale"
@@ -43,11 +43,11 @@ class EventStatus(StrEnum):
 
     @property
     def is_closed(self) -> bool:
-        """Whether the event is over for good."""
+        """Whether the status is final."""
         return self in (EventStatus.CANCELLED, EventStatus.COMPLETED)
 
     def may_become(self, other: "EventStatus") -> bool:
-        """Whether the life cycle has this step."""
+        """Return whether the life cycle allows this change."""
         return other in _STEPS[self]
 
 
@@ -63,7 +63,7 @@ _STEPS = {
 
 
 class WaitingListPolicy(StrEnum):
-    """`strict`: nobody is overtaken. `fill`: freed tickets go to the first in line whom they fit."""
+    """`strict`: no booking is overtaken. `fill`: the first waiting booking that fits gets the freed tickets."""
 
     STRICT = "strict"
     FILL = "fill"
@@ -73,23 +73,23 @@ EVENT_RULES: Rules = {
     "name": text(1, 200),
     "description": text(0, 1_000, lines=True),
     "venue": text(0, 200),
-    "starts_at": optional(moment),
-    "ends_at": optional(moment),
-    "sales_open_at": optional(moment),
-    "sales_close_at": optional(moment),
-    "max_tickets_per_customer": whole(1, 1_000),
-    "payment_window_minutes": optional(whole(1, 43_200)),
-    "cancellation_deadline_hours": whole(0, 8_760),
+    "starts_at": optional(utc_time),
+    "ends_at": optional(utc_time),
+    "sales_open_at": optional(utc_time),
+    "sales_close_at": optional(utc_time),
+    "max_tickets_per_customer": whole_number(1, 1_000),
+    "payment_window_minutes": optional(whole_number(1, 43_200)),
+    "cancellation_deadline_hours": whole_number(0, 8_760),
 }
 TICKET_TYPE_RULES: Rules = {
     "name": text(1, 200),
-    "total_tickets": whole(1, 1_000_000),
+    "total_tickets": whole_number(1, 1_000_000),
     "price": optional(price),
 }
 
 
 class EventDetails(Struct, frozen=True, gc=False, kw_only=True):
-    """What the organizer says of an event, apart from its tickets. Times are in UTC once checked."""
+    """An event's values apart from its ticket types. Times are in UTC once checked."""
 
     name: str
     description: str = ""
@@ -104,9 +104,9 @@ class EventDetails(Struct, frozen=True, gc=False, kw_only=True):
     waiting_list_policy: WaitingListPolicy = WaitingListPolicy.STRICT
 
     def check_times(self, before: "EventDetails | None" = None) -> None:
-        """`before` is what an edit starts from: what it leaves as it was may be older than a rule.
+        """Raise InvalidRequest where times contradict each other.
 
-        Raises: InvalidRequest where times contradict each other.
+        `before` holds the values before an edit: values that it leaves alone may be older than a rule.
         """
         errors = []
         if self.ends_at and not self.starts_at:
@@ -125,12 +125,12 @@ class EventDetails(Struct, frozen=True, gc=False, kw_only=True):
 class Event(EventDetails, frozen=True, kw_only=True):
     """What people attend.
 
-    `version` counts edits. `last_seq` is the number of the newest fact and `last_queue_number` the newest place issued
-    in a waiting list: both are issued under the event's lock only. `is_unsettled` says that more has to be done for the
-    event's bookings than went into one bounded transaction; until then newcomers wait. No hold lapses before
-    `earliest_expiry` (None: there is no hold); it is a lower bound, so that paying or cancelling needs not raise it.
-    `was_published` says that it has been on sale: before that only those who manage it see it, even once it is
-    cancelled. `reschedules` counts the moves of the start that release earlier bookings from their deadline.
+    `version` counts edits. `last_seq` is the number of the newest fact, `last_queue_number` the newest queue number of
+    its waiting lists; both are issued under the event's lock only. `is_unsettled`: settling needs another step, and
+    newcomers wait until it is done. `earliest_expiry` is a lower bound for the end of every hold (None: no hold), so
+    paying or cancelling need not raise it. `was_published`: it has been on sale; before that only its managers see it,
+    even once it is cancelled. `reschedules` counts the moves of the start that release earlier bookings from their
+    cancellation deadline.
     """
 
     id: UUID
@@ -147,30 +147,30 @@ class Event(EventDetails, frozen=True, kw_only=True):
     created_at: datetime
 
     def is_managed_by(self, actor: Actor) -> bool:
-        """Its organizer and admins manage an event (promise 9)."""
+        """Return whether the actor is its organizer or an admin (promise 9)."""
         return actor.user_id == self.organizer_id or actor.role is Role.ADMIN
 
     def check_visible_to(self, actor: Actor | None) -> None:
-        """Those who manage it alone see an event that never was on sale, cancelled or not. Raises: NotFound."""
+        """Raise NotFound if the event was never on sale and the actor does not manage it."""
         if not self.was_published and (actor is None or not self.is_managed_by(actor)):
             raise NotFound
 
     def check_managed_by(self, actor: Actor) -> None:
-        """Raises: NotFound where the event may not even be seen, NotAllowed where it may."""
+        """Raise NotFound if the actor may not see the event, NotAllowed if they may see but not manage it."""
         self.check_visible_to(actor)
         if not self.is_managed_by(actor):
             raise NotAllowed
 
     def has_started(self, now: datetime) -> bool:
-        """Whether the event has begun; one without a start never does."""
+        """Return whether the event has started; without a start time it never does."""
         return self.starts_at is not None and now >= self.starts_at
 
-    def serves_its_line(self, now: datetime) -> bool:
-        """Whether freed tickets go to the waiting list: on sale and not begun, whatever the sales window says."""
+    def serves_waiting_list(self, now: datetime) -> bool:
+        """Return whether freed tickets go to the waiting list: on sale and not started, whatever the sales window."""
         return self.status is _ON_SALE and not self.has_started(now)
 
     def check_on_sale(self, now: datetime) -> None:
-        """Raises: NotOnSale, EventStarted."""
+        """Raise NotOnSale or EventStarted unless the event takes bookings."""
         if self.status is not _ON_SALE:
             raise NotOnSale
         if self.has_started(now):
@@ -181,17 +181,17 @@ class Event(EventDetails, frozen=True, kw_only=True):
             raise NotOnSale("The sale is closed.")
 
     def is_past_deadline(self, hours: int, now: datetime) -> bool:
-        """Whether fewer than so many hours are left before the start; without a start there always are more."""
+        """Return whether fewer than `hours` hours are left before the start; without a start time, never."""
         return self.starts_at is not None and now >= self.starts_at - timedelta(hours=hours)
 
     def has_lapsed_holds(self, now: datetime) -> bool:
-        """Whether holds may have to be settled before anything else is decided. A completed event ends all of them."""
+        """Return whether holds may have to be expired before the next decision. A completed event ends all of them."""
         if self.earliest_expiry is None:
             return False
         return self.earliest_expiry <= now or self.status is _COMPLETED
 
-    def is_freed_by_moving_to(self, starts_at: datetime) -> bool:
-        """Whether this start releases bookings from their deadline: it is earlier, or on another day in UTC."""
+    def releases_deadlines(self, starts_at: datetime) -> bool:
+        """Return whether a move to this start releases bookings from their deadline: earlier, or another day in UTC."""
         before = self.starts_at
         return before is None or starts_at < before or starts_at.date() != before.date()
 
@@ -199,8 +199,8 @@ class Event(EventDetails, frozen=True, kw_only=True):
 class TicketType(Struct, frozen=True, gc=False, kw_only=True):
     """A kind of ticket, with counters only, so that deciding costs the same for ten tickets or a million.
 
-    `taken` are held or confirmed tickets and never exceed `total_tickets` (promise 1); `waiting` counts the bookings in
-    line and `waiting_tickets` what they ask for. `price` None: free. `ordinal` counts from 0.
+    `taken` counts held and confirmed tickets and never exceeds `total_tickets` (promise 1); `waiting` counts waiting
+    bookings and `waiting_tickets` their tickets. `price` None: free. `ordinal` counts from 0.
     """
 
     id: UUID
@@ -219,15 +219,15 @@ class TicketType(Struct, frozen=True, gc=False, kw_only=True):
         return self.total_tickets - self.taken
 
     def amount(self, quantity: int, currency: str) -> Money:
-        """What a booking costs; 0 in the event's currency where it is free."""
+        """Return the price of a booking; 0 in the event's currency where it is free."""
         return self.price.times(quantity) if self.price else Money(0, currency)
 
     def must_wait(self, quantity: int, event: Event, now: datetime, smallest_waiting: int | None = None) -> bool:
-        """Whether a newcomer has to join the line: a free ticket belongs to whoever waits for it (promise 5).
+        """Return whether a newcomer has to join the waiting list (promise 5).
 
-        Under `strict` nobody is overtaken. Under `fill` a newcomer may take what fits nobody in line; while the line is
-        served and settled that is all that is left (promise 6). Where it is not served, `smallest_waiting`, the
-        fewest tickets that somebody in line asks for, decides; unknown (None) it is taken to fit.
+        Under `fill` a newcomer may take tickets that fit no waiting booking; while the waiting list is served and
+        settled, all free tickets are such (promise 6). While it is not served, `smallest_waiting` decides: the smallest
+        quantity of a waiting booking; if unknown (None), it is assumed to fit.
         """
         if quantity > self.available:
             return True
@@ -235,50 +235,50 @@ class TicketType(Struct, frozen=True, gc=False, kw_only=True):
             return False
         if event.waiting_list_policy is WaitingListPolicy.STRICT or event.is_unsettled:
             return True
-        if event.serves_its_line(now):
+        if event.serves_waiting_list(now):
             return False
         return smallest_waiting is None or smallest_waiting <= self.available
 
 
 class EventState(Struct, frozen=True, gc=False, kw_only=True):
-    """An event with its ticket types, as one transaction saw them. `smallest_waiting` as in `TicketType.must_wait`."""
+    """An event with its ticket types, read together. `smallest_waiting` as in `TicketType.must_wait`."""
 
     event: Event
     ticket_types: tuple[TicketType, ...]
     smallest_waiting: Mapping[UUID, int] = {}
 
     def is_sold_out(self, now: datetime, ticket_type: TicketType | None = None) -> bool:
-        """Whether a newcomer asking for one ticket, of whatever type or of this one, would have to wait."""
-        meant = self.ticket_types if ticket_type is None else (ticket_type,)
-        return all(each.must_wait(1, self.event, now, self.smallest_waiting.get(each.id)) for each in meant)
+        """Return whether a newcomer who wants one ticket, of any type or of this one, would have to wait."""
+        ticket_types = self.ticket_types if ticket_type is None else (ticket_type,)
+        return all(each.must_wait(1, self.event, now, self.smallest_waiting.get(each.id)) for each in ticket_types)
 
 
 class TicketTypeSpec(Struct, frozen=True, gc=False, kw_only=True):
-    """A ticket type as an organizer asks for it. Raises InvalidRequest when its values break a rule."""
+    """The values of a new ticket type. Raises InvalidRequest when they break a rule."""
 
     name: str
     total_tickets: int
     price: Money | None = None
 
     def __post_init__(self) -> None:
-        _keep(self, checked(structs.asdict(self), TICKET_TYPE_RULES))
+        _set_fields(self, checked(structs.asdict(self), TICKET_TYPE_RULES))
 
 
 class TicketTypeChanges(Struct, frozen=True, gc=False, kw_only=True):
-    """What shall be different about a ticket type; UNSET stays as it is."""
+    """Changes of a ticket type; UNSET fields stay as they are."""
 
     name: str | UnsetType = UNSET
     total_tickets: int | UnsetType = UNSET
     price: Money | UnsetType | None = UNSET
 
     def __post_init__(self) -> None:
-        _keep(self, checked(given(self), TICKET_TYPE_RULES))
+        _set_fields(self, checked(given(self), TICKET_TYPE_RULES))
 
 
 class EventChanges(Struct, frozen=True, gc=False, kw_only=True):
-    """What shall be different about an event; UNSET stays as it is.
+    """Changes of an event; UNSET fields stay as they are.
 
-    `total_tickets` and `price` speak of the only ticket type and are refused where there are several.
+    `total_tickets` and `price` belong to the only ticket type and are refused where there are several.
     """
 
     name: str | UnsetType = UNSET
@@ -297,7 +297,7 @@ class EventChanges(Struct, frozen=True, gc=False, kw_only=True):
     price: Money | UnsetType | None = UNSET
 
     def __post_init__(self) -> None:
-        _keep(self, checked(given(self), EVENT_CHANGE_RULES))
+        _set_fields(self, checked(given(self), EVENT_CHANGE_RULES))
 
 
 EVENT_CHANGE_RULES: Rules = {
@@ -308,19 +308,19 @@ EVENT_CHANGE_RULES: Rules = {
 
 
 def given(changes: Struct) -> dict[str, object]:
-    """The fields that were given, UNSET ones left out."""
+    """Return the fields that are not UNSET."""
     return {name: value for name, value in structs.asdict(changes).items() if value is not UNSET}
 
 
-def _keep(struct: Struct, values: dict[str, object]) -> None:
+def _set_fields(struct: Struct, values: dict[str, object]) -> None:
     for name, value in values.items():
         structs.force_setattr(struct, name, value)
 
 
 def check_ticket_types(specs: Sequence[TicketTypeSpec], currency: str) -> None:
-    """1 to 50 types, their names distinct without case and invisible characters, one currency.
+    """Raise InvalidRequest unless there are 1 to 50 types with distinct names and one currency.
 
-    Raises: InvalidRequest.
+    Names that differ only in case, invisible characters or white space are the same.
     """
     if not specs:
         raise invalid("must name at least one ticket type", "ticket_types")
@@ -335,25 +335,25 @@ def check_ticket_types(specs: Sequence[TicketTypeSpec], currency: str) -> None:
         seen.add(key)
         if spec.price and spec.price.currency != currency:
             errors.append(
-                FieldError(("ticket_types", index, "price", "currency"), f"must be {currency}, as the others")
+                FieldError(("ticket_types", index, "price", "currency"), f"must be {currency}, like the others")
             )
     if errors:
         raise InvalidRequest(*errors)
 
 
-def check_currency(given_price: Money | None, currency: str) -> None:
-    """One currency an event. Raises: InvalidRequest."""
-    if given_price and given_price.currency != currency:
+def check_currency(price: Money | None, currency: str) -> None:
+    """Raise InvalidRequest for a price in another currency than the event's."""
+    if price and price.currency != currency:
         raise invalid(f"must be {currency}, the currency of the event", "price", "currency")
 
 
 def check_room_for_event(live_events: int, most: int = MOST_LIVE_EVENTS) -> None:
-    """Raises: TooManyEvents."""
+    """Raise TooManyEvents if the organizer has `most` live events."""
     if live_events >= most:
         raise TooManyEvents(f"You have {most} events that are drafts, on sale or paused; complete or cancel one first.")
 
 
 def check_room_for_another(ticket_types: Sequence[TicketType]) -> None:
-    """Raises: TooManyTicketTypes."""
+    """Raise TooManyTicketTypes if the event has no room for another type."""
     if len(ticket_types) >= MOST_TICKET_TYPES:
         raise TooManyTicketTypes(f"An event has at most {MOST_TICKET_TYPES} ticket types.")

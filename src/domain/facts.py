@@ -1,6 +1,6 @@
 """Facts: what happened, in the past tense, numbered without gaps per event under the event's lock.
 
-Replaying an event's facts gives its bookings and counters (promise 7), so each fact carries all that it changed.
+Replaying an event's facts gives its bookings and counters (promise 7), so each fact carries everything it changed.
 """
 
 from datetime import datetime
@@ -13,72 +13,72 @@ from .booking import BookingStatus, PaymentStatus
 from .payment import PaymentMethod
 from .values.money import Money
 
-# The descriptions are for those who are told of facts.
+# The descriptions appear in the reference of the webhooks.
 _TicketTypeId = Annotated[UUID, Meta(description="The ticket type.")]
-_CustomerId = Annotated[UUID, Meta(description="The account that booked.")]
-_Quantity = Annotated[int, Meta(description="How many tickets.")]
-_Amount = Annotated[Money, Meta(description="How much money.")]
-_Status = Annotated[BookingStatus, Meta(description="What the booking is now.")]
-_Was = Annotated[BookingStatus, Meta(description="What the booking was before.")]
-_PaymentStatus = Annotated[PaymentStatus, Meta(description="Where the booking's payment stands now.")]
-_Deadline = Annotated[int, Meta(description="Until how many hours before the start the customer may cancel.")]
+_CustomerId = Annotated[UUID, Meta(description="The customer's account.")]
+_Quantity = Annotated[int, Meta(description="The number of tickets.")]
+_Amount = Annotated[Money, Meta(description="The amount of money.")]
+_Status = Annotated[BookingStatus, Meta(description="The booking's status after the fact.")]
+_Was = Annotated[BookingStatus, Meta(description="The booking's status before the fact.")]
+_PaymentStatus = Annotated[PaymentStatus, Meta(description="The status of the booking's payment after the fact.")]
+_Deadline = Annotated[int, Meta(description="Hours before the start at which the right to cancel ends.")]
 _Reschedules = Annotated[
-    int, Meta(description="How often the event had been moved to an earlier start or another day.")
+    int, Meta(description="How often the event had been moved to an earlier start or another day before.")
 ]
 _QueueNumber = Annotated[int, Meta(description="The place in the waiting list, issued under the event's lock.")]
 _PaymentId = Annotated[UUID, Meta(description="The charge or refund.")]
-_Method = Annotated[PaymentMethod, Meta(description="How it is paid.")]
+_Method = Annotated[PaymentMethod, Meta(description="The means of payment.")]
 _Version = Annotated[int, Meta(description="The version of the event after the edit.")]
-_Changes = Annotated[dict[str, Any], Meta(description="The new values, by name.")]
+_Changes = Annotated[dict[str, Any], Meta(description="The new values by name.")]
 _Time = Annotated[datetime, Meta(extra_json_schema={"format": "date-time"})]
-_HELD_UNTIL = Meta(description="Until when the tickets are held for payment; none: they are not held.")
-_GRACE = Meta(description="Until when the customer may cancel free of charge; none: by the deadline.")
+_HELD_UNTIL = Meta(description="The end of the hold; none: the tickets are not held.")
+_GRACE = Meta(description="The customer may cancel free of charge before this; none: the deadline applies.")
 
 
 class FactPayload(
     Struct, frozen=True, gc=False, kw_only=True, rename="camel", tag_field="kind", tag=True, omit_defaults=True
 ):
-    """What a fact says. The kind is the class's name.
+    """The content of a fact. Its kind is the class's name.
 
-    What has its default is not written down, so that a default is for ever.
+    Default values are omitted from storage, so a default must never change.
     """
 
     @property
-    def all_said(self) -> dict[str, Any]:
-        """All of it, defaults too, by the names under which it is told."""
+    def all_values(self) -> dict[str, Any]:
+        """All fields with their stored names, defaults included."""
         return {
-            said: getattr(self, name)
-            for said, name in zip(self.__struct_encode_fields__, self.__struct_fields__, strict=True)
+            field: getattr(self, name)
+            for field, name in zip(self.__struct_encode_fields__, self.__struct_fields__, strict=True)
         }
 
 
 class EventInitialized(FactPayload, frozen=True, kw_only=True):
-    """The event came to be, with these ticket types and values."""
+    """An event was initialized with these ticket types and values."""
 
     organizer_id: Annotated[UUID, Meta(description="The account that initialized the event.")]
     currency: Annotated[str, Meta(description="The event's currency.")]
-    values: Annotated[dict[str, Any], Meta(description="The event's values, by name.")]
-    ticket_types: Annotated[list["TicketTypeAdded"], Meta(description="The event's kinds of tickets.")]
+    values: Annotated[dict[str, Any], Meta(description="The event's values by name.")]
+    ticket_types: Annotated[list["TicketTypeAdded"], Meta(description="The event's ticket types.")]
 
 
 class EventChanged(FactPayload, frozen=True, kw_only=True):
-    """These values of the event are new; its status is one of them."""
+    """Values of the event changed, its status among them."""
 
     version: _Version
     changes: _Changes
 
 
 class TicketTypeAdded(FactPayload, frozen=True, kw_only=True):
-    """The event has one more kind of ticket."""
+    """A ticket type was added."""
 
     ticket_type_id: _TicketTypeId
     name: Annotated[str, Meta(description="The ticket type's name.")]
-    total_tickets: Annotated[int, Meta(description="How many tickets there are.")]
-    price: Annotated[Money | None, Meta(description="What one ticket costs; none: free.")]
+    total_tickets: Annotated[int, Meta(description="The total number of tickets.")]
+    price: Annotated[Money | None, Meta(description="The price of one ticket; none: free.")]
 
 
 class TicketTypeChanged(FactPayload, frozen=True, kw_only=True):
-    """These values of a ticket type are new."""
+    """Values of a ticket type changed."""
 
     version: _Version
     ticket_type_id: _TicketTypeId
@@ -112,7 +112,7 @@ class CustomerWaitlisted(FactPayload, frozen=True, kw_only=True):
 
 
 class BookingPromoted(FactPayload, frozen=True, kw_only=True):
-    """Somebody who waited at this queue number got tickets."""
+    """The waiting booking with this queue number got tickets."""
 
     ticket_type_id: _TicketTypeId
     customer_id: _CustomerId
@@ -125,18 +125,18 @@ class BookingPromoted(FactPayload, frozen=True, kw_only=True):
 
 
 class BookingCancelled(FactPayload, frozen=True, kw_only=True):
-    """A live booking ended; what it had taken is free again. `by` is `customer`, `organizer` or `event`."""
+    """A live booking was cancelled; its tickets are free again."""
 
     ticket_type_id: _TicketTypeId
     customer_id: _CustomerId
     quantity: _Quantity
     was: _Was
-    by: Annotated[str, Meta(description="Who ended it: `customer`, `organizer` or `event`.")]
+    by: Annotated[str, Meta(description="Who cancelled it: `customer`, `organizer` or `event`.")]
     payment_status: _PaymentStatus
 
 
 class HoldShortened(FactPayload, frozen=True, kw_only=True):
-    """A hold lapses earlier than it was granted for, because the event starts earlier."""
+    """A hold ends earlier than granted, because the event starts earlier."""
 
     ticket_type_id: _TicketTypeId
     customer_id: _CustomerId
@@ -153,7 +153,7 @@ class HoldExpired(FactPayload, frozen=True, kw_only=True):
 
 
 class PaymentStarted(FactPayload, frozen=True, kw_only=True):
-    """The provider is asked for the money; the id is the reference by which it is asked."""
+    """A charge was started; its id is the reference at the provider."""
 
     payment_id: _PaymentId
     method: _Method
@@ -161,13 +161,13 @@ class PaymentStarted(FactPayload, frozen=True, kw_only=True):
 
 
 class PaymentFailed(FactPayload, frozen=True, kw_only=True):
-    """The provider said no, or never heard of it: nothing was charged."""
+    """The provider declined the charge, or does not know it: nothing was charged."""
 
     payment_id: _PaymentId
 
 
 class PaymentTaken(FactPayload, frozen=True, kw_only=True):
-    """The money is there. `status` says what the booking is now: where its tickets are gone, a refund is owed."""
+    """The money was taken. If `status` shows that the tickets are gone, a refund is owed."""
 
     payment_id: _PaymentId
     method: _Method
@@ -178,11 +178,14 @@ class PaymentTaken(FactPayload, frozen=True, kw_only=True):
     was: _Was
     status: _Status
     payment_status: _PaymentStatus
-    paid_by: Annotated[UUID | None, Meta(description="Who recorded the payment; none: the provider.")]
+    paid_by: Annotated[
+        UUID | None,
+        Meta(description="The charge that paid the booking; a different one means that this charge is refunded."),
+    ]
 
 
 class PaymentRefunded(FactPayload, frozen=True, kw_only=True):
-    """The money went back."""
+    """A refund was paid."""
 
     payment_id: _PaymentId
     amount: _Amount
@@ -208,7 +211,7 @@ AnyFactPayload = (
 
 
 class Fact(Struct, frozen=True, gc=False, kw_only=True):
-    """A happening with its place in the event's history; the first has `seq` 1."""
+    """A payload with its place in the event's history; the first fact has `seq` 1."""
 
     event_id: UUID
     seq: int
@@ -218,5 +221,5 @@ class Fact(Struct, frozen=True, gc=False, kw_only=True):
 
     @property
     def kind(self) -> str:
-        """The happening's name."""
+        """The name of the payload's class."""
         return type(self.what).__name__

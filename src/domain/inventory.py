@@ -18,10 +18,10 @@ Outcome = TypeVar("Outcome")
 
 
 class WaitingList(Struct, frozen=True, gc=False):
-    """The head of one ticket type's waiting list, as far as it was loaded, in the order of its queue numbers.
+    """The loaded head of one ticket type's waiting list, in the order of its queue numbers.
 
-    It holds every waiting booking up to its last one that asks for at most `fitting` tickets (None: for any number),
-    and the whole list when `is_whole`. What a line does not show is not known to be absent.
+    It contains the first waiting bookings of at most `fitting` tickets (None: of any quantity), and all of them when
+    `is_whole`. Other bookings may be waiting as well.
     """
 
     head: tuple[Booking, ...] = ()
@@ -29,13 +29,13 @@ class WaitingList(Struct, frozen=True, gc=False):
     is_whole: bool = False
 
     def shows(self, available: int, policy: WaitingListPolicy) -> bool:
-        """Whether this line was loaded in a way that serving it with `available` tickets may rely on."""
+        """Return whether enough was loaded to serve the list with `available` tickets."""
         if self.fitting is None:
             return True
         return policy is WaitingListPolicy.FILL and available <= self.fitting
 
     def without(self, booking: Booking) -> "WaitingList":
-        """The line once this booking has left it."""
+        """Return the list without this booking."""
         if self.head and self.head[0].id == booking.id:
             return replace(self, head=self.head[1:])
         if any(waiting.id == booking.id for waiting in self.head):
@@ -43,32 +43,32 @@ class WaitingList(Struct, frozen=True, gc=False):
         return self
 
     def joined_by(self, booking: Booking) -> "WaitingList":
-        """The line once this booking has joined its end."""
+        """Return the list with this booking at its end."""
         if self.is_whole and (self.fitting is None or booking.quantity <= self.fitting):
             return replace(self, head=(*self.head, booking))
         return self
 
 
 NOT_LOADED = WaitingList()
-"""A line of which nothing was loaded."""
+"""A waiting list of which nothing was loaded."""
 
 
 class WaitingSizes(Struct, frozen=True, gc=False):
-    """The fewest and the most tickets that one booking in a ticket type's line asks for."""
+    """The smallest and the largest quantity in a ticket type's waiting list."""
 
     smallest: int
     largest: int
 
 
 class ExpiredHolds(Struct, frozen=True, gc=False):
-    """Holds whose time is over, as many as were loaded, and when the next one after them lapses (None: no more)."""
+    """Loaded holds whose time is over, and the time when the next one after them ends (None: no more)."""
 
     bookings: tuple[Booking, ...]
     next_expiry: datetime | None
 
 
 class LiveBooking(Protocol):
-    """What a rule for one customer reads of a live booking. A `Booking` has it too."""
+    """The fields of a live booking that rules for one customer read. `Booking` implements it."""
 
     @property
     def id(self) -> UUID:
@@ -76,11 +76,11 @@ class LiveBooking(Protocol):
 
     @property
     def ticket_type_id(self) -> UUID:
-        """What its tickets are of."""
+        """The ticket type of its tickets."""
 
     @property
     def customer_id(self) -> UUID:
-        """Whose it is."""
+        """The customer who booked."""
 
     @property
     def quantity(self) -> int:
@@ -88,7 +88,7 @@ class LiveBooking(Protocol):
 
 
 class OverlongHolds(Struct, frozen=True, gc=False):
-    """Holds that would lapse after the event starts at `starts_at`, as many as were loaded."""
+    """Loaded holds that would end after the event starts at `starts_at`."""
 
     starts_at: datetime
     bookings: tuple[Booking, ...]
@@ -97,18 +97,17 @@ class OverlongHolds(Struct, frozen=True, gc=False):
 class Inventory(Struct, frozen=True, gc=False, kw_only=True):
     """One event under its lock: counters, the live bookings that a command concerns, the heads of its waiting lists.
 
-    `bookings` are the few that the command changes. `of_customers` are the live bookings of the customers that the
-    command is about, as far as rules for one customer read them. `closing` are live bookings of a closed event that are
-    still to be cancelled. `waiting_sizes` tells, per ticket type, what those in line ask for; it is loaded for edits
-    alone. `due` are holds that have lapsed and `overlong` those that outlive the start, None while they are not loaded.
-    `payments` are those of the bookings that a command concerns, loaded where it is about money.
+    `bookings` are those that the command may change, `of_customers` the live bookings of its customer as far as rules
+    read them. `closing` are live bookings of a closed event that are still to be cancelled. `waiting_sizes` is loaded
+    for edits only. `due` are lapsed holds and `overlong` holds that would end after the start; None: not loaded.
+    `payments` belong to the bookings of commands about money.
     """
 
     event: Event
     ticket_types: tuple[TicketType, ...]
     bookings: tuple[Booking, ...] = ()
     of_customers: tuple[LiveBooking, ...] = ()
-    lines: Mapping[UUID, WaitingList] = {}
+    waiting_lists: Mapping[UUID, WaitingList] = {}
     closing: tuple[Booking, ...] = ()
     due: ExpiredHolds | None = None
     overlong: OverlongHolds | None = None
@@ -116,9 +115,9 @@ class Inventory(Struct, frozen=True, gc=False, kw_only=True):
     waiting_sizes: Mapping[UUID, WaitingSizes] = {}
 
     def ticket_type(self, ticket_type_id: UUID | None) -> TicketType:
-        """The ticket type meant; None means the only one there is.
+        """Return the ticket type; None means the only one.
 
-        Raises: InvalidRequest where there are several, NotFound where there is no such one.
+        Raises: InvalidRequest where None is ambiguous, NotFound.
         """
         if ticket_type_id is None:
             if len(self.ticket_types) > 1:
@@ -131,21 +130,21 @@ class Inventory(Struct, frozen=True, gc=False, kw_only=True):
 
 
 class Change(Struct, frozen=True, gc=False):
-    """A booking as it was and as it shall be."""
+    """A booking before and after a decision."""
 
     before: Booking
     after: Booking
 
     @property
     def is_promotion(self) -> bool:
-        """Whether somebody who waited got tickets."""
+        """Whether a waiting booking got tickets."""
         return self.before.status is BookingStatus.WAITLISTED and self.after.status.takes_tickets
 
 
 class Decision(Struct, Generic[Outcome], frozen=True, gc=False, kw_only=True):
-    """What a command leads to: the next inventory, the bookings that are new or changed, the facts, and the outcome.
+    """The result of a command: the next inventory, new and changed bookings, the facts, and the outcome.
 
-    All of it is recorded in one transaction, or nothing. `inventory` is what the next command on the event starts from.
+    It is recorded completely in one transaction or not at all. The event's next command starts from `inventory`.
     """
 
     inventory: Inventory
@@ -161,5 +160,5 @@ class Decision(Struct, Generic[Outcome], frozen=True, gc=False, kw_only=True):
 
     @property
     def promoted(self) -> int:
-        """How many bookings left the waiting list with tickets."""
+        """How many waiting bookings got tickets."""
         return sum(change.is_promotion for change in self.changed) if self.changed else 0

@@ -1,4 +1,4 @@
-"""Mails: what a customer is told without asking, once each, and while it is still true."""
+"""E-mails to customers about their bookings: one for each occasion, sent only while it is still true."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -14,33 +14,33 @@ from .event import Event, EventStatus
 from .facts import BookingCancelled, BookingPromoted, Fact, TicketsBooked
 
 LATEST = timedelta(days=1)
-"""What a mail tells is of no use any more after that."""
+"""The age after which a mail is no longer useful."""
 
 RETRY_AFTER = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 180, 360, 720))
-"""How long to wait after each failure of the mail server; after one more, the day is over and the mail is given up."""
+"""The pause after each failure; after one more failure the mail is given up."""
 
 _SHARE_LEFT = 5
-"""A reminder goes out when one part in five of the time to pay is left,"""
+"""A reminder is due when this part (one in five) of the time to pay is left,"""
 
 _LEAST_LEFT = timedelta(minutes=1)
-"""and a minute before its end at least."""
+"""and at the latest this long before its end."""
 
 
 class MailKind(StrEnum):
-    """What a mail is about."""
+    """The occasion of a mail."""
 
     PROMOTED = "promoted"
-    """Whoever waited has tickets now, or an offer to pay for."""
+    """A waiting booking got tickets, or an offer that must be paid."""
     LAPSING = "lapsing"
-    """A hold is about to lapse."""
+    """A hold is about to expire."""
     CANCELLED = "cancelled"
-    """The event does not take place."""
+    """The event is cancelled."""
 
 
 class Mail(Struct, frozen=True, gc=False, kw_only=True):
-    """A mail to a customer that is to be sent at `due_at`. Its id is always the same for the same occasion.
+    """A mail to a customer, due at `due_at`. The same occasion always gives the same id.
 
-    `expires_at` is when the hold lapses that it is about. `attempts` counts those that failed.
+    `expires_at` is the end of the hold that it is about. `attempts` counts failed attempts.
     """
 
     id: UUID
@@ -54,7 +54,7 @@ class Mail(Struct, frozen=True, gc=False, kw_only=True):
     attempts: int = 0
 
     def is_true(self, booking: Booking, event: Event, now: datetime) -> bool:
-        """Whether it is still worth saying."""
+        """Return whether the mail is still true and recent enough to send."""
         if now - self.created_at > LATEST and self.kind is not MailKind.LAPSING:
             return False
         if self.kind is MailKind.CANCELLED:
@@ -65,7 +65,7 @@ class Mail(Struct, frozen=True, gc=False, kw_only=True):
         return status is BookingStatus.HELD and booking.expires_at == self.expires_at
 
     def has_failed(self, now: datetime, jitter: float) -> "Mail | None":
-        """The mail as it is tried again, later each time; None: it is given up. `jitter` is from 0 to 1."""
+        """Return the mail for its next attempt, or None if it is given up. `jitter` is from 0 to 1."""
         if self.attempts >= len(RETRY_AFTER):
             return None
         wait = RETRY_AFTER[self.attempts] * (0.9 + 0.2 * jitter)
@@ -73,7 +73,7 @@ class Mail(Struct, frozen=True, gc=False, kw_only=True):
 
 
 def mails_of(fact: Fact) -> tuple[Mail, ...]:
-    """What a fact makes worth telling a customer."""
+    """Return the mails that a fact causes."""
     return tuple(_mails_of(fact))
 
 
@@ -84,7 +84,7 @@ def _mails_of(fact: Fact) -> Iterator[Mail]:
     if isinstance(what, BookingPromoted | TicketsBooked) and what.expires_at is not None:
         window = what.expires_at - fact.occurred_at
         due_at = what.expires_at - max(window / _SHARE_LEFT, _LEAST_LEFT)
-        # Of a minute or less, whoever has just got the hold knows.
+        # A reminder of a hold of a minute or less would come at once.
         if due_at > fact.occurred_at:
             yield _mail(MailKind.LAPSING, fact, what.customer_id, what.expires_at, due_at)
     if isinstance(what, BookingCancelled) and what.by == "event":
@@ -107,6 +107,6 @@ def _mail(kind: MailKind, fact: Fact, customer_id: UUID, expires_at: datetime | 
 
 
 def _id(kind: MailKind, fact: Fact) -> UUID:
-    """An id (UUID version 8) that follows from the occasion, so that a mail is the same one whoever finds it, when."""
+    """Return an id (UUID version 8) that depends on the occasion only, so two processes make the same mail."""
     digest = int.from_bytes(sha256(f"{kind}:{fact.event_id}:{fact.seq}".encode()).digest()[:16])
     return UUID(int=digest & ~(0xF << 76) & ~(0x3 << 62) | (0x8 << 76) | (0x2 << 62))

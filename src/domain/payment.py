@@ -1,4 +1,4 @@
-"""Payments: what was charged for a booking and what was given back."""
+"""Payments: charges for bookings and their refunds."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -9,22 +9,21 @@ from msgspec import Struct
 from .values.money import Money
 
 UNDER_WAY = timedelta(seconds=15)
-"""How long an attempt at a payment provider is left alone before somebody else asks what became of it."""
-
+"""How long an attempt at the payment provider may take before another process asks for its outcome."""
 
 GIVE_UP = timedelta(minutes=10)
-"""How long after the last try a charge that the provider never heard of is given up: by then none is on its way."""
+"""How long after the last attempt a charge unknown to the provider is given up: none can still be in transit."""
 
 
 class PaymentKind(StrEnum):
-    """Which way the money goes."""
+    """The direction of a payment."""
 
     CHARGE = "charge"
     REFUND = "refund"
 
 
 class ChargeStatus(StrEnum):
-    """Whether the money has gone. While it is not known, it is `pending`."""
+    """The outcome of a charge or refund; `pending` while it is unknown."""
 
     PENDING = "pending"
     SUCCEEDED = "succeeded"
@@ -32,18 +31,18 @@ class ChargeStatus(StrEnum):
 
 
 class PaymentMethod(StrEnum):
-    """How it is paid: a card through the provider, or cash into the organizer's hand."""
+    """The means of payment: a card through the provider, or cash to the organizer."""
 
     CARD = "card"
     CASH = "cash"
 
 
 class Payment(Struct, frozen=True, gc=False, kw_only=True):
-    """One charge or refund. Its id is the reference by which the provider knows it: it happens once (promise 8).
+    """One charge or refund. Its id is the reference at the provider, so it happens at most once (promise 8).
 
-    `tried_at` is when the provider was last told to do it, `tried_by` the id with which whoever pays asked
-    for that, and `key` the idempotency key that a charge came with.
-    `ask_at` is when somebody may next ask the provider about it, None once it is settled; `attempts` counts the asking.
+    `tried_at` is the time of the last attempt, `tried_by` the `payment_id` of the command that made it, and `key` the
+    idempotency key of a charge. `ask_at` is the earliest time to ask the provider for the outcome, None once it is
+    known; `attempts` counts the questions.
     """
 
     id: UUID
@@ -63,12 +62,12 @@ class Payment(Struct, frozen=True, gc=False, kw_only=True):
 
 
 _REFUND = 0x5EF0_0D5E_F00D_5EF0
-"""Flipped in a charge's id, it makes the id of its refund: below the variant, so a version 7 id remains one."""
+"""Bits that differ between a charge's id and its refund's: below the variant, so a version 7 id remains one."""
 
 
 def refund_of(charge_id: UUID) -> UUID:
-    """The id of a charge's refund, and the other way round.
+    """Return the id of a charge's refund, or of a refund's charge.
 
-    A charge has one refund at most, so that no money can be given back twice (promise 8).
+    A charge has at most one refund, so no money is given back twice (promise 8).
     """
     return UUID(int=charge_id.int ^ (_REFUND & ((1 << 62) - 1)))

@@ -1,7 +1,7 @@
-"""Refusals: a rule said no.
+"""Refusals: a rule does not allow a command.
 
-The hierarchy is closed: every refusal that a caller can meet is here, each with one stable `code`. A refusal is raised
-only where there is nothing to record; an outcome that has to be recorded (joining the waiting list, say) is a result.
+The hierarchy is closed, and each refusal has a stable `code`. A refusal is raised only where nothing is recorded; an
+outcome that is recorded, such as joining the waiting list, is a result.
 """
 
 from typing import ClassVar
@@ -10,95 +10,95 @@ from msgspec import Struct
 
 Member = str | int | None
 FieldPath = tuple[str | int, ...]
-"""Where a value stands in what was asked: `("ticket_types", 0, "name")`. Empty: the request as a whole."""
+"""The place of a value in the request, such as `("ticket_types", 0, "name")`. Empty: the whole request."""
 
 
 class FieldError(Struct, frozen=True, gc=False):
-    """One broken value: where it stands, and what it must be."""
+    """One invalid value: its place and what it must be."""
 
     path: FieldPath
     detail: str
 
 
 class Refusal(Exception):
-    """A rule said no. `detail` tells a person what to do; `members` help a program (another booking's id)."""
+    """A rule does not allow a command. `detail` is for people, `members` are for programs (another booking's id)."""
 
     code: ClassVar[str]
     default: ClassVar[str] = ""
 
     def __init__(self, detail: str = "", **members: Member) -> None:
-        self.detail = detail or self.default
-        self.members = members
+        self.detail: str = detail or self.default
+        self.members: dict[str, Member] = members
         super().__init__(self.detail)
 
 
 class InvalidRequest(Refusal):
-    """Values that can never be right, whatever the state. `errors` names every broken field that is known."""
+    """Invalid values, whatever the state. `errors` names every invalid field that was found."""
 
     code = "invalid-request"
 
     def __init__(self, *errors: FieldError) -> None:
-        self.errors = errors
+        self.errors: tuple[FieldError, ...] = errors
         super().__init__("; ".join(f"{'.'.join(map(str, e.path)) or 'request'} {e.detail}" for e in errors))
 
 
 def invalid(detail: str, *path: str | int) -> InvalidRequest:
-    """The refusal of one broken field."""
+    """Return the refusal of one invalid field."""
     return InvalidRequest(FieldError(path, detail))
 
 
 class NotSignedIn(Refusal):
-    """Nobody said who they are."""
+    """The command needs a signed-in user."""
 
     code = "not-signed-in"
-    default = "Sign in, and send the access token as a bearer token."
+    default = "Sign in, and send the access token with the request."
 
 
 class InvalidToken(Refusal):
-    """The access token is malformed, expired, revoked or not ours; or, with `is_refresh`, the refresh token is."""
+    """The access token, or with `is_refresh` the refresh token, is malformed, expired, revoked or forged."""
 
     code = "invalid-token"
     default = "The access token is no longer valid; sign in again."
 
     def __init__(self, detail: str = "", *, is_refresh: bool = False) -> None:
         super().__init__(detail)
-        self.is_refresh = is_refresh
+        self.is_refresh: bool = is_refresh
 
 
 class WrongCredentials(Refusal):
-    """E-mail or password is wrong; which of the two is never said."""
+    """The e-mail address or the password is wrong; it is not revealed which."""
 
     code = "wrong-credentials"
     default = "The e-mail address or the password is wrong."
 
 
 class TooManyRequests(Refusal):
-    """More requests, or failures to sign in, than are let through. After `retry_after` seconds there is room again."""
+    """A limit on requests or failed sign-ins is exceeded. Retry after `retry_after` seconds."""
 
     code = "too-many-requests"
     default = "Too many requests; try again in a moment."
 
     def __init__(self, detail: str = "", *, retry_after: int = 1) -> None:
         super().__init__(detail)
-        self.retry_after = retry_after
+        self.retry_after: int = retry_after
 
 
 class NotAllowed(Refusal):
-    """The caller may see the thing, but may not do this to it."""
+    """The caller may see the object, but may not do this to it."""
 
     code = "not-allowed"
     default = "You may see this, but only its organizer or an admin may do it."
 
 
 class NotFound(Refusal):
-    """Unknown, or not the caller's to see: the two look alike on purpose."""
+    """The object is unknown or the caller may not see it; the two look alike on purpose."""
 
     code = "not-found"
     default = "There is nothing with this id that you may see; check the id."
 
 
 class PaymentDeclined(Refusal):
-    """The payment provider said no; nothing was charged and nothing changed."""
+    """The payment provider declined; nothing was charged and nothing changed."""
 
     code = "payment-declined"
     default = "The payment was declined and nothing was charged; try another card."
@@ -108,27 +108,27 @@ class IdempotencyKeyReused(Refusal):
     """The idempotency key was used for another request."""
 
     code = "idempotency-key-reused"
-    default = "This key came with another request before; choose a new key for a new request."
+    default = "This key was used with another request; choose a new key for a new request."
 
 
 class StaleVersion(Refusal):
-    """The caller edits a version that somebody else has changed since."""
+    """The caller edits a version that has been changed since."""
 
     code = "stale-version"
     default = "The event was edited since you read it; read it again and repeat your change."
 
 
 class StateRefusal(Refusal):
-    """The request is right, but the state of things refuses it.
+    """The request is valid, but the current state does not allow it.
 
-    `may_pass`: the same request may be taken later, without anything else that its sender does.
+    `may_pass`: the same request may succeed later without any other action of its sender.
     """
 
     may_pass: ClassVar[bool] = False
 
 
 class NotOnSale(StateRefusal):
-    """The event takes no new bookings now."""
+    """The event takes no new bookings at present."""
 
     code = "not-on-sale"
     may_pass = True
@@ -136,21 +136,21 @@ class NotOnSale(StateRefusal):
 
 
 class EventStarted(StateRefusal):
-    """The event has begun, so nobody books any more."""
+    """The event has started, so it takes no bookings."""
 
     code = "event-started"
     default = "The event has started; its tickets can no longer be booked."
 
 
 class EventClosed(StateRefusal):
-    """The event is cancelled or completed; nothing about it can be edited any more."""
+    """The event is cancelled or completed and can no longer be edited."""
 
     code = "event-closed"
     default = "The event is cancelled or completed and can no longer be changed."
 
 
 class IllegalStatusChange(StateRefusal):
-    """The life cycle of an event has no such step."""
+    """The life cycle of an event does not allow this change."""
 
     code = "illegal-status-change"
 
@@ -163,28 +163,28 @@ class CancellationClosed(StateRefusal):
 
 
 class AlreadyCancelled(StateRefusal):
-    """The booking is not live any more."""
+    """The booking is no longer live."""
 
     code = "already-cancelled"
     default = "This booking is already cancelled or expired; nothing more has to be done."
 
 
 class PaymentWindowClosed(StateRefusal):
-    """The hold was not paid in time, and its tickets are gone."""
+    """The hold was not paid in time, and its tickets are no longer available."""
 
     code = "hold-expired"
     default = "The time to pay is over and the tickets are taken or awaited by others; nothing was charged. Book again."
 
 
 class PaymentNotDue(StateRefusal):
-    """Nothing has to be paid for this booking."""
+    """No payment is due for this booking."""
 
     code = "payment-not-due"
     default = "Nothing is due for this booking now."
 
 
 class PaymentUnderWay(StateRefusal):
-    """Another payment for the booking is being made."""
+    """Another payment for the booking is in progress."""
 
     code = "payment-under-way"
     may_pass = True
@@ -200,51 +200,51 @@ class RequestInProgress(StateRefusal):
 
 
 class ExceedsCapacity(StateRefusal):
-    """More tickets were asked for than there will ever be."""
+    """The quantity exceeds the total number of tickets."""
 
     code = "exceeds-capacity"
 
 
 class AlreadyBooked(StateRefusal):
-    """One live booking per customer and ticket type."""
+    """The customer has a live booking of this ticket type."""
 
     code = "already-booked"
     default = "You already have a live booking for this ticket type; cancel it first to book anew."
 
 
 class LimitExceeded(StateRefusal):
-    """More tickets than the event grants to one customer."""
+    """The customer would have more tickets than the event allows."""
 
     code = "limit-exceeded"
 
 
 class CapacityBelowTaken(StateRefusal):
-    """Fewer tickets than are already taken, or than one waiting booking asks for."""
+    """The new total is below the tickets taken, or below the quantity of a waiting booking."""
 
     code = "capacity-below-taken"
 
 
 class TooManyEvents(StateRefusal):
-    """An organizer has 200 events at a time that are drafts, on sale or paused."""
+    """The organizer has the most events allowed that are drafts, on sale or paused."""
 
     code = "too-many-events"
     may_pass = True
 
 
 class TooManyTicketTypes(StateRefusal):
-    """An event has 50 ticket types at most."""
+    """The event has the most ticket types allowed."""
 
     code = "too-many-ticket-types"
 
 
 class TooManyWebhooks(StateRefusal):
-    """An organizer has 20 webhooks at most."""
+    """The organizer has the most webhooks allowed."""
 
     code = "too-many-webhooks"
 
 
 class NameTaken(StateRefusal):
-    """Another ticket type of the event has this name, but for case and characters that cannot be seen."""
+    """Another ticket type of the event has this name, apart from case and invisible characters."""
 
     code = "name-taken"
 

@@ -1,6 +1,6 @@
-"""Replaying facts: what an event's history says must be so (promise 7), and whether it kept the promises on the way.
+"""Replaying facts: rebuild an event's counters or a booking (promise 7) and check the promises on the way.
 
-Both replays need memory for one event's counters or one booking only, so a history of any length can be followed.
+Memory is bounded by one event's counters or one booking, whatever the length of the history.
 """
 
 from collections import Counter
@@ -34,184 +34,190 @@ from .facts import (
 
 
 class Breach(Struct, frozen=True, gc=False):
-    """A promise that is broken, by its number, with what was seen."""
+    """A broken promise, by its number, and the evidence."""
 
     promise: int
     what: str
 
 
-class Counted:
-    """One ticket type as the facts tell it. `waiting` counts bookings in line by the number of tickets they ask for."""
+class TicketCounts:
+    """A ticket type's counters by its facts. `waiting` counts waiting bookings by their quantity."""
 
     def __init__(self, total_tickets: int) -> None:
-        self.total_tickets = total_tickets
-        self.taken = 0
+        self.total_tickets: int = total_tickets
+        self.taken: int = 0
         self.waiting: Counter[int] = Counter()
         self.last_promoted: dict[int, int] = {}
-        self.last_strictly_promoted = 0
+        self.last_promoted_strictly: int = 0
 
     @property
     def available(self) -> int:
         """Tickets not taken."""
         return self.total_tickets - self.taken
 
-    def fits_somebody(self) -> bool:
-        """Whether the free tickets would fit somebody in line."""
+    def fits_a_waiting_booking(self) -> bool:
+        """Return whether the free tickets are enough for a waiting booking."""
         return any(count and quantity <= self.available for quantity, count in self.waiting.items())
 
 
 class EventReplay:
-    """Follows one event's facts in order and notes every breach of a promise that they show."""
+    """Replays one event's facts in order and records every breach of a promise."""
 
     def __init__(self, event_id: UUID) -> None:
-        self.event_id = event_id
-        self.seq = 0
+        self.event_id: UUID = event_id
+        self.seq: int = 0
         self.status: str = ""
         self.policy: str = ""
-        self.was_published = False
-        self.reschedules = 0
-        self.ticket_types: dict[UUID, Counted] = {}
+        self.was_published: bool = False
+        self.reschedules: int = 0
+        self.ticket_types: dict[UUID, TicketCounts] = {}
         self.breaches: list[Breach] = []
 
     def apply(self, fact: Fact) -> None:
-        """Take in the next fact."""
+        """Apply the next fact."""
         if fact.seq != self.seq + 1:
-            self._breach(7, f"fact {fact.seq} follows fact {self.seq}")
+            self._add_breach(7, f"fact {fact.seq} follows fact {self.seq}")
         self.seq = fact.seq
-        self._take(fact.what)
-        for counted in self.ticket_types.values():
-            if counted.taken > counted.total_tickets:
-                self._breach(1, f"{counted.taken} of {counted.total_tickets} tickets are taken")
+        self._apply_payload(fact.what)
+        for counts in self.ticket_types.values():
+            if counts.taken > counts.total_tickets:
+                self._add_breach(1, f"{counts.taken} of {counts.total_tickets} tickets are taken")
 
     def compare(self, state: EventState) -> None:
-        """Hold the event as it is stored against what its facts say."""
+        """Compare the stored event with its facts."""
         if state.event.last_seq != self.seq:
-            self._breach(7, f"the event counts {state.event.last_seq} facts, there are {self.seq}")
+            self._add_breach(7, f"the event counts {state.event.last_seq} facts, its history has {self.seq}")
         if state.event.status != self.status:
-            self._breach(7, f"the event is {state.event.status}, its facts say {self.status}")
+            self._add_breach(7, f"the event is {state.event.status}, its facts say {self.status}")
         if state.event.was_published is not self.was_published:
-            self._breach(7, f"that it was on sale is {state.event.was_published}, its facts say {self.was_published}")
-        if state.event.reschedules != self.reschedules:
-            self._breach(7, f"the event counts {state.event.reschedules} moves, its facts say {self.reschedules}")
-        told = {
-            ticket_type_id: (
-                counted.total_tickets,
-                counted.taken,
-                counted.waiting.total(),
-                sum(quantity * count for quantity, count in counted.waiting.items()),
+            self._add_breach(
+                7, f"that it was on sale is {state.event.was_published}, its facts say {self.was_published}"
             )
-            for ticket_type_id, counted in self.ticket_types.items()
+        if state.event.reschedules != self.reschedules:
+            self._add_breach(7, f"the event counts {state.event.reschedules} moves, its facts say {self.reschedules}")
+        replayed = {
+            ticket_type_id: (
+                counts.total_tickets,
+                counts.taken,
+                counts.waiting.total(),
+                sum(quantity * count for quantity, count in counts.waiting.items()),
+            )
+            for ticket_type_id, counts in self.ticket_types.items()
         }
-        kept = {
+        stored = {
             each.id: (each.total_tickets, each.taken, each.waiting, each.waiting_tickets) for each in state.ticket_types
         }
-        if told != kept:
-            self._breach(7, f"the counters are {list(kept.values())}, the facts say {list(told.values())}")
+        if replayed != stored:
+            self._add_breach(7, f"the counters are {list(stored.values())}, the facts say {list(replayed.values())}")
 
     @singledispatchmethod
-    def _take(self, what: FactPayload) -> None:
+    def _apply_payload(self, what: FactPayload) -> None:
         raise TypeError(f"no replay for {type(what).__name__}")
 
-    @_take.register
-    def _(self, what: EventInitialized) -> None:
-        self._take_values(what.values)
+    @_apply_payload.register
+    def _apply_event_initialized(self, what: EventInitialized) -> None:
+        self._apply_values(what.values)
         for added in what.ticket_types:
-            self._take(added)
+            self._apply_payload(added)
 
-    @_take.register
-    def _(self, what: EventChanged) -> None:
-        self._take_values(what.changes)
+    @_apply_payload.register
+    def _apply_event_changed(self, what: EventChanged) -> None:
+        self._apply_values(what.changes)
 
-    @_take.register
-    def _(self, what: TicketTypeAdded) -> None:
-        self.ticket_types[what.ticket_type_id] = Counted(what.total_tickets)
+    @_apply_payload.register
+    def _apply_ticket_type_added(self, what: TicketTypeAdded) -> None:
+        self.ticket_types[what.ticket_type_id] = TicketCounts(what.total_tickets)
 
-    @_take.register
-    def _(self, what: TicketTypeChanged) -> None:
-        counted = self._counted(what.ticket_type_id)
-        counted.total_tickets = what.changes.get("totalTickets", counted.total_tickets)
+    @_apply_payload.register
+    def _apply_ticket_type_changed(self, what: TicketTypeChanged) -> None:
+        counts = self._counts_of(what.ticket_type_id)
+        counts.total_tickets = what.changes.get("totalTickets", counts.total_tickets)
 
-    @_take.register
-    def _(self, what: TicketsBooked) -> None:
-        self._take_as_newcomer(what)
+    @_apply_payload.register
+    def _apply_tickets_booked(self, what: TicketsBooked) -> None:
+        self._apply_newcomer(what)
 
-    @_take.register
-    def _(self, what: PaymentTaken) -> None:
+    @_apply_payload.register
+    def _apply_payment_taken(self, what: PaymentTaken) -> None:
         if what.was is BookingStatus.EXPIRED and what.status is BookingStatus.CONFIRMED:
-            self._take_as_newcomer(what)
+            self._apply_newcomer(what)
 
-    @_take.register
-    def _(self, what: HoldExpired) -> None:
-        self._counted(what.ticket_type_id).taken -= what.quantity
+    @_apply_payload.register
+    def _apply_hold_expired(self, what: HoldExpired) -> None:
+        self._counts_of(what.ticket_type_id).taken -= what.quantity
 
-    @_take.register(HoldShortened)
-    @_take.register(PaymentStarted)
-    @_take.register(PaymentFailed)
-    @_take.register(PaymentRefunded)
-    def _(self, what: FactPayload) -> None:
-        """No ticket moves."""
+    @_apply_payload.register(HoldShortened)
+    @_apply_payload.register(PaymentStarted)
+    @_apply_payload.register(PaymentFailed)
+    @_apply_payload.register(PaymentRefunded)
+    def _apply_nothing(self, what: FactPayload) -> None:
+        """Do nothing: no ticket moves."""
 
-    @_take.register
-    def _(self, what: CustomerWaitlisted) -> None:
-        self._counted(what.ticket_type_id).waiting[what.quantity] += 1
+    @_apply_payload.register
+    def _apply_customer_waitlisted(self, what: CustomerWaitlisted) -> None:
+        self._counts_of(what.ticket_type_id).waiting[what.quantity] += 1
 
-    @_take.register
-    def _(self, what: BookingPromoted) -> None:
-        counted = self._counted(what.ticket_type_id)
-        if what.queue_number <= counted.last_promoted.get(what.quantity, 0):
-            self._breach(5, f"queue number {what.queue_number} was served after a later one of the same size")
-        counted.last_promoted[what.quantity] = what.queue_number
+    @_apply_payload.register
+    def _apply_booking_promoted(self, what: BookingPromoted) -> None:
+        counts = self._counts_of(what.ticket_type_id)
+        if what.queue_number <= counts.last_promoted.get(what.quantity, 0):
+            self._add_breach(5, f"queue number {what.queue_number} was served after a later one of the same size")
+        counts.last_promoted[what.quantity] = what.queue_number
         if self.policy == WaitingListPolicy.STRICT:
-            if what.queue_number <= counted.last_strictly_promoted:
-                self._breach(5, f"queue number {what.queue_number} was overtaken although the line is strict")
-            counted.last_strictly_promoted = what.queue_number
-        counted.waiting[what.quantity] -= 1
-        counted.taken += what.quantity
+            if what.queue_number <= counts.last_promoted_strictly:
+                self._add_breach(
+                    5, f"queue number {what.queue_number} was overtaken although the waiting list is strict"
+                )
+            counts.last_promoted_strictly = what.queue_number
+        counts.waiting[what.quantity] -= 1
+        counts.taken += what.quantity
 
-    @_take.register
-    def _(self, what: BookingCancelled) -> None:
-        counted = self._counted(what.ticket_type_id)
+    @_apply_payload.register
+    def _apply_booking_cancelled(self, what: BookingCancelled) -> None:
+        counts = self._counts_of(what.ticket_type_id)
         if what.was is BookingStatus.WAITLISTED:
-            counted.waiting[what.quantity] -= 1
+            counts.waiting[what.quantity] -= 1
         else:
-            counted.taken -= what.quantity
+            counts.taken -= what.quantity
 
-    def _take_as_newcomer(self, what: TicketsBooked | PaymentTaken) -> None:
-        counted = self._counted(what.ticket_type_id)
+    def _apply_newcomer(self, what: TicketsBooked | PaymentTaken) -> None:
+        counts = self._counts_of(what.ticket_type_id)
         if self.status != EventStatus.ON_SALE:
-            self._breach(5, f"tickets were booked while the event was {self.status}")
-        waits = counted.waiting.total() > 0 if self.policy == WaitingListPolicy.STRICT else counted.fits_somebody()
+            self._add_breach(5, f"tickets were booked while the event was {self.status}")
+        waits = (
+            counts.waiting.total() > 0 if self.policy == WaitingListPolicy.STRICT else counts.fits_a_waiting_booking()
+        )
         if waits:
-            self._breach(5, "a newcomer got tickets that somebody in line could have had")
-        counted.taken += what.quantity
+            self._add_breach(5, "a newcomer got tickets that a waiting customer could have had")
+        counts.taken += what.quantity
 
-    def _take_values(self, values: dict[str, Any]) -> None:
+    def _apply_values(self, values: dict[str, Any]) -> None:
         self.status = values.get("status", self.status)
         self.policy = values.get("waitingListPolicy", self.policy)
         self.was_published = self.was_published or self.status == EventStatus.ON_SALE
         self.reschedules = values.get("reschedules", self.reschedules)
 
-    def _counted(self, ticket_type_id: UUID) -> Counted:
+    def _counts_of(self, ticket_type_id: UUID) -> TicketCounts:
         if ticket_type_id not in self.ticket_types:
-            self._breach(7, f"ticket type {ticket_type_id} never came to be")
-            self.ticket_types[ticket_type_id] = Counted(0)
+            self._add_breach(7, f"ticket type {ticket_type_id} was never added")
+            self.ticket_types[ticket_type_id] = TicketCounts(0)
         return self.ticket_types[ticket_type_id]
 
-    def _breach(self, promise: int, what: str) -> None:
+    def _add_breach(self, promise: int, what: str) -> None:
         self.breaches.append(Breach(promise, f"event {self.event_id}, fact {self.seq}: {what}"))
 
 
 def replay_booking(facts: list[Fact]) -> Booking | None:
-    """The booking that these facts, all of one booking and in order, add up to; None when they make no sense."""
+    """Return the booking that all its facts, in order, give; None if they contradict each other."""
     booking: Booking | None = None
     for fact in facts:
-        booking = _begun(fact) if booking is None else _moved(booking, fact)
+        booking = _first_state(fact) if booking is None else _next_state(booking, fact)
         if booking is None:
             return None
     return booking
 
 
-def _begun(fact: Fact) -> Booking | None:
+def _first_state(fact: Fact) -> Booking | None:
     what = fact.what
     if fact.booking_id is None or not isinstance(what, TicketsBooked | CustomerWaitlisted):
         return None
@@ -233,8 +239,8 @@ def _begun(fact: Fact) -> Booking | None:
     return replace(booking, status=what.status, payment_status=what.payment_status, expires_at=what.expires_at)
 
 
-def _moved(booking: Booking, fact: Fact) -> Booking | None:
-    """The booking after one more fact; None where that fact cannot follow."""
+def _next_state(booking: Booking, fact: Fact) -> Booking | None:
+    """Return the booking after one more fact; None if the fact cannot follow."""
     changes: dict[str, Any]
     match fact.what:
         case BookingPromoted() as what if booking.status is BookingStatus.WAITLISTED:

@@ -1,19 +1,18 @@
-"""Who acts: users, their roles, and what they may do."""
+"""Users, their roles and their sessions."""
 
 import unicodedata
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
 
 from .values.addresses import email, tried_email
-from .values.fields import Rules, check_characters, text
+from .values.fields import Rule, Rules, check_characters, text
 
 
 class Role(StrEnum):
-    """What a user is. Everyone is a customer; the other two are granted by an operator."""
+    """A user's role. Everyone is a customer; operators grant the other two."""
 
     CUSTOMER = "customer"
     ORGANIZER = "organizer"
@@ -21,28 +20,28 @@ class Role(StrEnum):
 
 
 class Organizers(StrEnum):
-    """Who may initialize events: every signed-in user, or only those who were granted the role."""
+    """Who may initialize events: every signed-in user, or only users with a granted role."""
 
     EVERYONE = "everyone"
     GRANTED = "granted"
 
 
 class Actor(Struct, frozen=True, gc=False):
-    """Whoever gives a command, as the rules see them."""
+    """The user who gives a command, as the rules see them."""
 
     user_id: UUID
     role: Role = Role.CUSTOMER
 
     def may_organize(self, organizers: Organizers) -> bool:
-        """Whether this actor may initialize events."""
+        """Return whether this actor may initialize events."""
         return organizers is Organizers.EVERYONE or self.role is not Role.CUSTOMER
 
 
 class User(Struct, frozen=True, gc=False, kw_only=True):
-    """An account. `email` is in lower case and unique; `password_hash` is what the password hasher made.
+    """An account. `email` is in lower case and unique; `password_hash` is the password hasher's.
 
-    Since `disabled_at`, if an operator set it, nobody signs in as this user and its sessions are over. An
-    operator last changed that, or the role, at `standing_changed_at`; None: never.
+    A user with `disabled_at` cannot sign in and has no live sessions. `standing_changed_at` is the last time that an
+    operator disabled or enabled the account or changed its role; None: never.
     """
 
     id: UUID
@@ -56,7 +55,7 @@ class User(Struct, frozen=True, gc=False, kw_only=True):
 
 
 class Session(Struct, frozen=True, gc=False, kw_only=True):
-    """One sign-in, with all the tokens that follow from it. They are good until it ends or expires."""
+    """One sign-in with all its tokens, which are valid until it ends or expires."""
 
     id: UUID
     user_id: UUID
@@ -65,14 +64,14 @@ class Session(Struct, frozen=True, gc=False, kw_only=True):
     ended_at: datetime | None = None
 
     def is_live(self, now: datetime) -> bool:
-        """Whether its tokens are still good."""
+        """Return whether its tokens are still valid."""
         return self.ended_at is None and now < self.expires_at
 
 
 LONGEST_TRIED_PASSWORD = 1_024
 
 
-def _password(least: int, most: int) -> Any:
+def _password(least: int, most: int) -> Rule:
     def rule(value: str) -> str:
         check_characters(value)
         kept = unicodedata.normalize("NFC", value)
@@ -83,21 +82,21 @@ def _password(least: int, most: int) -> Any:
     return rule
 
 
-tried_password = _password(1, LONGEST_TRIED_PASSWORD)
-"""Any password may be tried, whatever the rules for new ones are today."""
+tried_password: Rule = _password(1, LONGEST_TRIED_PASSWORD)
+"""A password to sign in with: accounts may be older than today's rules for new passwords."""
 
-_long_password = _password(8, 128)
+_long_password: Rule = _password(8, 128)
 
 
 def new_password(value: str) -> str:
-    """A password to keep: length over composition (NIST SP 800-63B, 5.1.1.2). Raises: ValueError."""
+    """Return a new password: length over composition (NIST SP 800-63B, 5.1.1.2). Raises: ValueError."""
     kept: str = _long_password(value)
     if len(set(kept.casefold())) == 1:
         raise ValueError("must not be one character over and over")
     return kept
 
 
-person_name = text(1, 200)
+person_name: Rule = text(1, 200)
 
 REGISTRATION_RULES: Rules = {"name": person_name, "email": email, "password": new_password}
 LOGIN_RULES: Rules = {"email": tried_email, "password": tried_password}

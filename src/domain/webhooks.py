@@ -1,4 +1,4 @@
-"""Webhooks: whom else to tell an event's facts, in their order, and for how long to try."""
+"""Webhooks: deliver an event's facts to organizers' URLs, in order, with retries."""
 
 import re
 from collections.abc import Sequence
@@ -17,43 +17,43 @@ from .user import Actor
 from .values.fields import Rules, check_characters
 
 MOST_WEBHOOKS = 20
-"""Webhooks of one organizer."""
+"""Most webhooks of one organizer."""
 
-FACT_KINDS = tuple(happening.__name__ for happening in get_args(AnyFactPayload))
-"""What a fact may say."""
+FACT_KINDS = tuple(payload.__name__ for payload in get_args(AnyFactPayload))
+"""All kinds of facts."""
 
 LONGEST_URL = 2_048
 
 RETRY_AFTER = tuple(
     timedelta(seconds=seconds) for seconds in (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 )
-"""How long to wait after each failure; after one more, three days later, a delivery is given up (Standard Webhooks)."""
+"""The pause after each failure; after one more failure a delivery is given up (Standard Webhooks)."""
 
 HOST_AND_PATH = (
     r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?"
     r"(?::(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
     r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?"
 )
-"""A host, maybe a port and a path: plain ASCII, no user, no fragment, nothing that programs read in different ways."""
+"""A host, an optional port and an optional path: ASCII, without user and fragment, so all parsers agree on it."""
 
 _URL = re.compile(rf"https?://{HOST_AND_PATH}")
 
 
 class DeliveryStatus(StrEnum):
-    """What became of a delivery that did not go through at once."""
+    """The status of a delivery whose first attempt failed."""
 
     RETRYING = "retrying"
-    """It is tried again by itself; what follows it in its event waits for it."""
+    """It is retried; later facts of its event wait for it."""
     DEAD = "dead"
-    """It was given up, and what follows goes on; it may be sent again."""
+    """It is given up, and later facts are delivered; it may be sent again on request."""
     RESENDING = "resending"
-    """It was given up and is to be sent once more."""
+    """It was dead and is to be sent once more."""
 
 
 class Webhook(Struct, frozen=True, gc=False, kw_only=True):
-    """Where an organizer wants to be told the facts of the events they organize.
+    """A URL that receives the facts of an organizer's events.
 
-    `event_id`: of this event only. `kinds`: these kinds of facts only; empty: all. `secret` signs what is sent.
+    `event_id`: only of this event. `kinds`: only these kinds of facts; empty: all. `secret` signs the messages.
     """
 
     id: UUID
@@ -65,12 +65,12 @@ class Webhook(Struct, frozen=True, gc=False, kw_only=True):
     created_at: datetime
 
     def wants(self, fact: Fact) -> bool:
-        """Whether it is told this fact of an event that it is told of."""
+        """Return whether it receives this kind of fact."""
         return not self.kinds or fact.kind in self.kinds
 
 
 class Cursor(Struct, frozen=True, gc=False, kw_only=True):
-    """How far a webhook was told of an event: up to `last_seq`, and of what follows nothing before `due_at`."""
+    """How far an event was delivered to a webhook: up to `last_seq`, and nothing more before `due_at`."""
 
     webhook_id: UUID
     event_id: UUID
@@ -80,9 +80,9 @@ class Cursor(Struct, frozen=True, gc=False, kw_only=True):
 
 
 class Delivery(Struct, frozen=True, gc=False, kw_only=True):
-    """A fact that a webhook could not be told at once. `error` is the last answer's status, or a few words.
+    """The delivery of a fact whose first attempt failed. `error` describes the last failure.
 
-    `due_at` is when it is tried again; None once it is dead.
+    `due_at` is the time of the next attempt; None once it is dead.
     """
 
     id: UUID
@@ -99,16 +99,16 @@ class Delivery(Struct, frozen=True, gc=False, kw_only=True):
 
 
 def message_id(fact: Fact) -> str:
-    """What a receiver knows a fact by when it comes twice."""
+    """Return the id by which a receiver recognizes a fact that is delivered twice."""
     return f"{fact.event_id}.{fact.seq}"
 
 
 def has_failed(
     delivery_id: UUID, webhook_id: UUID, fact: Fact, before: Delivery | None, error: str, now: datetime, jitter: float
 ) -> Delivery:
-    """The delivery of a fact after one more failure: to be tried again, later each time, or dead.
+    """Return the delivery of a fact after one more failure: to be retried, or dead.
 
-    `jitter`, from 0 to 1, spreads the next attempts, so that a receiver that was away is not met by all at once.
+    `jitter`, from 0 to 1, spreads the retries, so a receiver that was down does not get all of them at once.
     """
     attempts = 1 if before is None else before.attempts + 1
     is_dead = attempts > len(RETRY_AFTER)
@@ -129,30 +129,30 @@ def has_failed(
 
 
 def send_again(delivery: Delivery, now: datetime) -> Delivery:
-    """A dead delivery is sent once more, one that waits for its next attempt now."""
+    """Return the delivery due now: a dead one is sent once more, one that waits for a retry at once."""
     if delivery.status is DeliveryStatus.DEAD:
         return replace(delivery, status=DeliveryStatus.RESENDING, due_at=now)
     return replace(delivery, due_at=now)
 
 
 def has_failed_again(delivery: Delivery, error: str, now: datetime) -> Delivery:
-    """What was sent once more in vain is as dead as before."""
+    """Return the delivery dead again, after a requested attempt failed."""
     return replace(
         delivery, status=DeliveryStatus.DEAD, attempts=delivery.attempts + 1, tried_at=now, due_at=None, error=error
     )
 
 
 def check_room_for_a_webhook(webhooks: int) -> None:
-    """Raises: TooManyWebhooks."""
+    """Raise TooManyWebhooks if the organizer has the most allowed."""
     if webhooks >= MOST_WEBHOOKS:
         raise TooManyWebhooks(f"You have {MOST_WEBHOOKS} webhooks, which is the most; delete one first.")
 
 
 def check_organizes(actor: Actor, event: Event) -> None:
-    """An organizer is told of their own events only, an admin too. Raises: NotFound, NotAllowed."""
+    """Raise NotFound or NotAllowed unless the actor is the organizer; being an admin is not enough."""
     event.check_visible_to(actor)
     if event.organizer_id != actor.user_id:
-        raise NotAllowed("Only the organizer of an event may be told its facts.")
+        raise NotAllowed("Only the organizer of an event may receive its facts.")
 
 
 def _url(value: str) -> str:

@@ -28,7 +28,7 @@ from ..application.accounts.prove_password import ProvePassword
 from ..application.accounts.refresh_session import RefreshSession
 from ..application.background.deliver_webhooks import DeliverWebhooks
 from ..application.background.send_mails import SendMails
-from ..application.background.sweep import ExpireHolds, SettlePayments, Sweep
+from ..application.background.sweep import CompletePayments, ExpireHolds, Sweep
 from ..application.background.verify_promises import NoteVerdict, VerifyPromises
 from ..application.bookings.book_ticket import BookTicket
 from ..application.bookings.cancel_booking import CancelBooking
@@ -44,7 +44,7 @@ from ..application.bookings.queries import (
 from ..application.events.change_event import ChangeEvent
 from ..application.events.initialize_event import InitializeEvent
 from ..application.events.queries import ListEvents, ReadChanges, ReadEvent
-from ..application.limits.allowances import ANSWERS, NEW_EVENTS, Allowance
+from ..application.limits.allowances import NEW_EVENTS, STORED_RESPONSE_BYTES, Allowance
 from ..application.limits.rate_limits import RequestLimits, ShareCounts
 from ..application.ports.errors import Unavailable
 from ..application.ports.notifications import EmailSender, WebhookSender
@@ -203,7 +203,7 @@ def _initialize_event(turnstile: Turnstile, settings: Settings) -> InitializeEve
 
 
 def _answers(settings: Settings) -> Allowance | None:
-    return Allowance(ANSWERS) if settings.rate_limits else None
+    return Allowance(STORED_RESPONSE_BYTES) if settings.rate_limits else None
 
 
 def _counted_failures(settings: Settings, failed_logins: FailedLogins) -> FailedLogins | None:
@@ -251,7 +251,7 @@ class Container(DeclarativeContainer):
     observer = Singleton(_observer, metrics, tracing)
     password_hasher: Singleton[PasswordHasher] = Singleton(Argon2PasswordHasher, observer=observer)
     answers = Singleton(_answers, settings)
-    turnstile = Singleton(Turnstile, storage, clock, ids, jitter=jitter, observer=observer, answers=answers)
+    turnstile = Singleton(Turnstile, storage, clock, ids, jitter=jitter, observer=observer, response_allowance=answers)
     draining = Singleton(Draining)
     readiness = Singleton(Readiness, storage.provider, draining)
     # Asked for with every request; the clock's own answer, a date, costs twenty times as much.
@@ -271,8 +271,8 @@ class Container(DeclarativeContainer):
     pay_booking = Singleton(PayBooking, turnstile, booking_queries, payment_queries, payment_gateway, ids)
     list_payments = Singleton(ListPayments, booking_queries, payment_queries)
     expire_holds = Singleton(ExpireHolds, promote_from_waitlist, event_queries, clock)
-    settle_payments = Singleton(SettlePayments, turnstile, booking_queries, payment_queries, payment_gateway, clock)
-    sweep = Singleton(Sweep, expire_holds, settle_payments, storage, clock, ids, jitter=jitter)
+    complete_payments = Singleton(CompletePayments, turnstile, booking_queries, payment_queries, payment_gateway, clock)
+    sweep = Singleton(Sweep, expire_holds, complete_payments, storage, clock, ids, jitter=jitter)
 
     create_user = Singleton(CreateUser, storage, password_hasher, known_passwords, clock, ids)
     log_in = Singleton(LogIn, storage, password_hasher, tokens, refresh_tokens, clock, ids)

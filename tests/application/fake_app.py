@@ -11,7 +11,7 @@ from uuid import UUID
 from boxoffice.adapters.memory import MemoryStorage, Step
 from boxoffice.adapters.memory.tables import Tables
 from boxoffice.adapters.memory.unit_of_work import MemoryUnitOfWork
-from boxoffice.application.background.sweep import ExpireHolds, SettlePayments, Sweep
+from boxoffice.application.background.sweep import CompletePayments, ExpireHolds, Sweep
 from boxoffice.application.background.verify_promises import VerifyPromises
 from boxoffice.application.bookings.book_ticket import BookTicket
 from boxoffice.application.bookings.cancel_booking import CancelBooking, Cancellation
@@ -297,10 +297,10 @@ class FakeApp:
             pause=self._pause,
         )
         self.expire_holds = ExpireHolds(self.promote, self.storage.event_queries, self.clock)
-        self.settle_payments = SettlePayments(
+        self.complete_payments = CompletePayments(
             self.turnstile, self.storage.booking_queries, self.storage.payment_queries, self.gateway, self.clock
         )
-        self.sweep = Sweep(self.expire_holds, self.settle_payments, self.storage, self.clock, self.ids)
+        self.sweep = Sweep(self.expire_holds, self.complete_payments, self.storage, self.clock, self.ids)
 
     @property
     def tables(self) -> Tables:

@@ -9,7 +9,7 @@ import pytest
 
 from boxoffice.adapters.memory import MemoryStorage
 from boxoffice.application.events.initialize_event import InitializeEvent
-from boxoffice.application.limits.allowances import ANSWER_OVERHEAD, Allowance
+from boxoffice.application.limits.allowances import STORED_RESPONSE_OVERHEAD, Allowance
 from boxoffice.application.ports.idempotency import IdempotentRequest, Key, Replayed, Response
 from boxoffice.domain.decisions.book import Book
 from boxoffice.domain.event import EventStatus
@@ -72,7 +72,7 @@ async def test_a_user_initializes_a_bounded_number_of_events_in_a_day_even_if_th
 
 
 async def test_responses_are_stored_up_to_a_number_of_bytes_for_each_user() -> None:
-    app = FakeApp(MemoryStorage(), answers=Allowance(ANSWER_OVERHEAD + 100))
+    app = FakeApp(MemoryStorage(), response_allowance=Allowance(STORED_RESPONSE_OVERHEAD + 100))
     first, second, third = [await app.event() for _ in range(3)]
 
     async def book(event_id: UUID, text: str | None, actor: Any = ANA) -> Any:

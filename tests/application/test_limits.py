@@ -8,7 +8,7 @@ import pytest
 from boxoffice.adapters.memory import MemoryStorage, Step
 from boxoffice.application.limits.rate_limits import (
     AT_ONCE,
-    NOT_WORTH_TELLING,
+    UNSHARED_DIVISOR,
     Counter,
     Limit,
     RequestLimits,
@@ -52,7 +52,7 @@ def refused_for(counter: Counter, subject: str) -> int:
 
 
 def test_each_subject_has_the_whole_limit(clock: SettableClock) -> None:
-    counter, few = Counter(MANY, clock.seconds), MANY.most // NOT_WORTH_TELLING
+    counter, few = Counter(MANY, clock.seconds), MANY.most // UNSHARED_DIVISOR
     assert sum(let_through(counter, "ada", 1) for _ in range(few)) == few
     counter("ben")
     assert let_through(counter, "ada", 1_000) == MANY.most - few
@@ -118,7 +118,7 @@ def test_the_number_of_counted_subjects_is_bounded(clock: SettableClock) -> None
     for number in range(99):
         counter(f"stranger {number}")
     refused_for(counter, "ada")
-    assert len(counter.take_untold(1_000)) == 100
+    assert len(counter.take_unshared(1_000)) == 100
 
 
 def test_subjects_that_send_little_displace_no_one_that_sends_much(clock: SettableClock) -> None:
@@ -155,11 +155,11 @@ async def test_processes_share_one_limit(clock: SettableClock) -> None:
             through[number] += let_through(limits[MANY], "ada", 5)
         await asyncio.gather(*(share() for share in service.shares))
         await service.share()
-    assert 200 <= sum(through) <= 200 + 3 * (5 + MANY.most // NOT_WORTH_TELLING)
+    assert 200 <= sum(through) <= 200 + 3 * (5 + MANY.most // UNSHARED_DIVISOR)
     clock.travel(seconds=20)
     for limits in service.limits:
         # The others have the rest of what is not worth telling.
-        assert let_through(limits[MANY], "ada", 200) <= MANY.most // NOT_WORTH_TELLING
+        assert let_through(limits[MANY], "ada", 200) <= MANY.most // UNSHARED_DIVISOR
 
 
 @pytest.mark.parametrize("is_first_used_again", [False, True])
@@ -220,13 +220,13 @@ def test_counts_that_could_not_be_shared_are_kept_within_bounds(clock: SettableC
     counter = Counter(MANY, clock.seconds, most_subjects=2)
     for subject in ("ada", "ben", "cleo"):
         let_through(counter, subject, 50)
-        counter.give_back(counter.take_untold(10))
-    untold = counter.take_untold(10)
+        counter.put_back(counter.take_unshared(10))
+    untold = counter.take_unshared(10)
     let_through(counter, "dan", 50)
-    counter.give_back(untold)
-    untold = counter.take_untold(10)
+    counter.put_back(untold)
+    untold = counter.take_unshared(10)
     assert len(untold) == 2
-    counter.give_back(untold)
+    counter.put_back(untold)
     clock.travel(seconds=180)
     let_through(counter, "ben", 50)
-    assert [each.subject for each in counter.take_untold(10)] == ["ben"], "older counts no longer matter"
+    assert [each.subject for each in counter.take_unshared(10)] == ["ben"], "older counts no longer matter"

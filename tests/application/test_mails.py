@@ -8,9 +8,9 @@ import pytest
 from boxoffice.adapters.memory import Step
 from boxoffice.application.background.send_mails import (
     AT_ONCE,
+    LEASE,
     LONGEST_ROUND,
     PIECE,
-    TURN,
     Mailed,
     SendMails,
 )
@@ -138,7 +138,7 @@ async def test_facts_from_before_mails_were_switched_on_cause_none(app: FakeApp)
     assert await desk.send() == Mailed(is_ours=True)
     after = Desk(app)
     assert await after.send() == Mailed(is_ours=False), "one process at a time has the lease"
-    app.clock.time += TURN
+    app.clock.time += LEASE
     assert await after.send() == Mailed(is_ours=True)
 
 
@@ -155,7 +155,7 @@ async def test_while_the_mail_server_is_away_a_mail_is_retried(desk: Desk, caplo
     assert (await desk.send()).sent == 1
     assert desk.postman.sent[0].mail.id == mail.id
     assert await desk.queue() == []
-    assert "tried again: the mail server is not there" in caplog.text
+    assert "retried: the mail server is not there" in caplog.text
     assert "@" not in caplog.text
 
 
@@ -164,7 +164,7 @@ async def test_a_mail_that_is_refused_permanently_is_not_retried(desk: Desk, cap
     desk.postman.fails = Undeliverable("the recipient is refused (550)")
     await desk.send()
     assert await desk.queue() == []
-    assert "refused for good: the recipient is refused (550)" in caplog.text
+    assert "cannot be delivered: the recipient is refused (550)" in caplog.text
     assert "@" not in caplog.text
 
 
@@ -211,7 +211,7 @@ async def test_the_time_for_sending_is_bounded(desk: Desk) -> None:
     desk.postman.takes = LONGEST_ROUND / 2
     assert (await desk.send()).sent == 2
     assert (await desk.send()).sent == 1
-    assert LONGEST_ROUND < TURN
+    assert LONGEST_ROUND < LEASE
 
 
 async def test_the_time_for_reading_facts_is_bounded(desk: Desk) -> None:

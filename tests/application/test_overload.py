@@ -153,12 +153,12 @@ class TestThroughput:
         throughput = Throughput(100)
         for _ in range(20):
             for commands in (5, 30, 60):
-                throughput.note(commands, 0.01 + 0.001 * commands)
+                throughput.add(commands, 0.01 + 0.001 * commands)
         assert throughput.per_second == pytest.approx(100 / 0.11, rel=0.15)
 
     def test_small_ones_that_were_slower_do_not_make_it_endless(self) -> None:
         throughput = Throughput(100)
         for _ in range(20):
-            throughput.note(1, 1.0)
-            throughput.note(50, 0.01)
+            throughput.add(1, 1.0)
+            throughput.add(50, 0.01)
         assert 0 < throughput.per_second < 100 / 0.2

@@ -265,7 +265,7 @@ async def test_a_payment_that_cannot_be_settled_delays_no_other(app: FakeApp) ->
         await app.cancel(booking)
     kept = app.tables.bookings.pop(bookings[0].id)
     with pytest.raises(NotFound):
-        await app.settle_payments()
+        await app.complete_payments()
     app.tables.bookings[kept.id] = kept
     assert [await stands(app, booking) for booking in bookings] == [
         ("cancelled", "refund_pending"),

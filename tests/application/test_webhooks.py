@@ -12,18 +12,18 @@ from msgspec.structs import replace
 
 from boxoffice.adapters.memory import Step
 from boxoffice.application.background.deliver_webhooks import (
+    CLOSE_TIMEOUT,
     CROWDED_RUN,
-    ENDING,
+    EVENTS_OF_WEBHOOK,
     LONGEST_RUN,
     MOST_AT_ONCE,
     MOST_IN_STORAGE,
-    NOTE_EVERY,
     PIECE,
-    STREAMS,
+    SAVE_EVERY,
     WINDOW,
     WINDOWS,
     DeliverWebhooks,
-    Told,
+    DeliveryRound,
 )
 from boxoffice.application.ports.errors import Conflict, OutcomeUnknown, Unavailable
 from boxoffice.application.ports.idempotency import Replayed
@@ -104,7 +104,7 @@ class Desk:
     async def webhook(self, actor: Actor = ORGANIZER, **fields: Any) -> Webhook:
         return await self.create(NewWebhook(actor=actor, **{"url": "https://a.example/x", **fields}))
 
-    async def look(self) -> Told:
+    async def look(self) -> DeliveryRound:
         """One look, and every delivery that it begins."""
         found = await self.deliver()
         await self.deliver.finish()
@@ -278,11 +278,11 @@ class TestDelivering:
         webhook = await desk.webhook()
         event_id = await desk.app.event()
         booking = await desk.app.book(event_id, ANA)
-        assert await desk.look() == Told(is_ours=True, webhooks=1)
+        assert await desk.look() == DeliveryRound(is_ours=True, webhooks=1)
         assert desk.courier.seqs(webhook) == [1, 2]
         await desk.app.cancel(booking)
         await desk.look()
-        assert await desk.look() == Told(is_ours=True)
+        assert await desk.look() == DeliveryRound(is_ours=True)
         assert desk.courier.seqs(webhook) == [1, 2, 3]
 
     async def test_a_webhook_gets_only_the_facts_it_wants(self, desk: Desk) -> None:
@@ -300,7 +300,7 @@ class TestDelivering:
     async def test_after_the_longest_run_other_events_have_their_turn(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("boxoffice.application.background.deliver_webhooks.TURN", 9 * LONGEST_RUN)
+        monkeypatch.setattr("boxoffice.application.background.deliver_webhooks.LEASE", 9 * LONGEST_RUN)
         webhook = await desk.webhook()
         event_id = await desk.app.event(4 * PIECE)
         await desk.app.crowd(event_id, 3 * PIECE)
@@ -342,7 +342,7 @@ class TestDelivering:
 
         def before(fact: Fact) -> None:
             noted.append(desk.noted(webhook, event_id))
-            desk.app.clock.time += NOTE_EVERY / 2
+            desk.app.clock.time += SAVE_EVERY / 2
 
         desk.courier.before = before
         await desk.look()
@@ -478,10 +478,10 @@ class TestCrashes:
         await desk.app.event()
         desk.app.faults.plan(Step.READ, None, None, None, Unavailable("away"))
         await desk.look()
-        assert "could not be noted" in caplog.text
+        assert "could not be saved" in caplog.text
         desk.courier.fails = lambda _, __: ValueError("a mistake")
         await desk.look()
-        assert "Telling a webhook failed" in caplog.text
+        assert "A delivery to a webhook failed" in caplog.text
         desk.courier.fails = refuses(99)
         await desk.look()
         assert len(desk.courier.asked) == 2
@@ -510,7 +510,7 @@ class TestCrashes:
         await desk.app.book(event_id, ANA)
 
         def before(fact: Fact) -> None:
-            desk.app.clock.time += NOTE_EVERY
+            desk.app.clock.time += SAVE_EVERY
             desk.app.tables.notifications.cursors[webhook.id, event_id] = Cursor(
                 webhook_id=webhook.id, event_id=event_id, last_seq=2, tried_at=NOW
             )
@@ -544,7 +544,7 @@ class TestPace:
         return hanging
 
     async def test_one_owner_alone_has_half_of_the_places(self, desk: Desk) -> None:
-        await self.crowd(desk, 1, 20, STREAMS)
+        await self.crowd(desk, 1, 20, EVENTS_OF_WEBHOOK)
         for _ in range(2):
             await desk.deliver()
             await until(lambda: len(desk.courier.asked) == MOST_AT_ONCE // 2)
@@ -553,7 +553,7 @@ class TestPace:
     async def test_when_all_places_are_taken_owners_have_their_turns(self, desk: Desk) -> None:
         hanging = await self.crowd(desk, MOST_AT_ONCE + 20, 1, 1)
         assert (await desk.deliver()).webhooks == MOST_AT_ONCE
-        assert await desk.deliver() == Told(is_ours=True), "no place is free"
+        assert await desk.deliver() == DeliveryRound(is_ours=True), "no place is free"
         await until(lambda: len(desk.courier.asked) == MOST_AT_ONCE)
         served = {webhook_id for webhook_id, _, _ in desk.courier.asked}
         for webhook_id in served:
@@ -587,7 +587,7 @@ class TestPace:
         assert desk.courier.seqs(webhook) == delivered
 
     async def test_few_deliveries_use_the_storage_at_once(self, desk: Desk) -> None:
-        await self.crowd(desk, 20, 2, STREAMS)
+        await self.crowd(desk, 20, 2, EVENTS_OF_WEBHOOK)
         for gate in desk.courier.gates.values():
             gate.set()
         now = most = 0
@@ -606,15 +606,15 @@ class TestPace:
         assert most == MOST_IN_STORAGE
 
     async def test_events_of_all_windows_have_their_turns(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("boxoffice.application.background.deliver_webhooks.WINDOW", STREAMS)
+        monkeypatch.setattr("boxoffice.application.background.deliver_webhooks.WINDOW", EVENTS_OF_WEBHOOK)
         webhook = await desk.webhook()
-        events = [await desk.app.event() for _ in range(2 * STREAMS)]
+        events = [await desk.app.event() for _ in range(2 * EVENTS_OF_WEBHOOK)]
         delivered: set[UUID] = set()
         for _ in range(2):
             desk.app.clock.time += timedelta(seconds=1)
             await desk.look()
             delivered |= {event_id for event_id, _ in desk.courier.delivered[webhook.id]}
-            for event_id in events[:STREAMS]:
+            for event_id in events[:EVENTS_OF_WEBHOOK]:
                 await desk.app.book(event_id, Actor(UUID(int=len(delivered) + 100)))
         assert delivered == set(events), "although the first window always has something new"
 
@@ -640,14 +640,14 @@ class TestPace:
         assert desk.courier.seqs(webhook) == [1]
         assert desk.noted(webhook, event_id) == 1
         assert desk.courier.is_closed
-        assert await desk.deliver() == Told(is_ours=False)
+        assert await desk.deliver() == DeliveryRound(is_ours=False)
         await desk.deliver.close()
 
     async def test_the_end_of_the_process_does_not_wait_for_slow_receivers(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("boxoffice.application.background.deliver_webhooks.ENDING", 0.05)
-        assert ENDING <= 5
+        monkeypatch.setattr("boxoffice.application.background.deliver_webhooks.CLOSE_TIMEOUT", 0.05)
+        assert CLOSE_TIMEOUT <= 5
         webhook = await desk.webhook()
         await desk.app.event()
         await desk.hung(webhook)

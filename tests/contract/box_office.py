@@ -21,9 +21,9 @@ from boxoffice.domain.decisions.organize import Edit, Initialize, edit, general_
 from boxoffice.domain.decisions.pay import (
     Answer,
     Attempt,
+    CompletePayment,
     Pay,
-    SettlePayment,
-    settle_payment,
+    complete_payment,
     start_payment,
 )
 from boxoffice.domain.decisions.settle import Settle, settle
@@ -168,16 +168,16 @@ class BoxOffice:
             needs, lambda inventory: start_payment(inventory, command, now), now=now, commits=commits
         )
 
-    async def settle_payment(self, payment: Payment, answer: Answer = Answer.DONE, *, now: datetime = NOW) -> Attempt:
+    async def complete_payment(self, payment: Payment, answer: Answer = Answer.DONE, *, now: datetime = NOW) -> Attempt:
         """What the provider said of a payment."""
         command = settling_command(payment, answer)
         needs = LoadSpec(event_id=payment.event_id, booking_id=payment.booking_id, payments=True)
-        return await self.decide(needs, lambda inventory: settle_payment(inventory, command, now), now=now)
+        return await self.decide(needs, lambda inventory: complete_payment(inventory, command, now), now=now)
 
     async def pay(self, booking: Booking, *, now: datetime = NOW) -> Booking:
         """A booking paid by card."""
         started = await self.start_payment(booking, now=now)
-        return (await self.settle_payment(started.payment, now=now)).booking
+        return (await self.complete_payment(started.payment, now=now)).booking
 
     async def settle(self, state: EventState, *, now: datetime) -> None:
         """What an event owes its bookings: holds that lapsed, whoever waits."""
@@ -214,7 +214,7 @@ async def take(
     if needs.settles:
         freed = {each.id: each.taken + each.waiting_tickets for each in inventory.ticket_types}
         wanted = replace(load_plan(inventory, freed, now), overlong=step_load_plan(inventory, now).overlong)
-        inventory = replace(inventory, lines=await inventories.lines(wanted.lines))
+        inventory = replace(inventory, waiting_lists=await inventories.lines(wanted.waiting_lists))
         if wanted.holds:
             inventory = replace(inventory, due=(await inventories.expired_holds([wanted.holds]))[needs.event_id])
         if wanted.overlong:
@@ -251,9 +251,9 @@ def payment_command(booking: Booking, *, method: PaymentMethod = PaymentMethod.C
     )
 
 
-def settling_command(payment: Payment, answer: Answer = Answer.DONE) -> SettlePayment:
+def settling_command(payment: Payment, answer: Answer = Answer.DONE) -> CompletePayment:
     """What the provider said."""
-    return SettlePayment(
+    return CompletePayment(
         payment_id=payment.id,
         event_id=payment.event_id,
         booking_id=payment.booking_id,

@@ -341,7 +341,7 @@ async def test_what_several_saves_of_a_transaction_come_to(office: BoxOffice, or
         inventory = (await unit_of_work.events.lock([needs]))[state.event.id]
         for each in order:
             line = await unit_of_work.events.lines([WaitingListQuery(only, None, 5)])
-            decision = decide[each](replace(inventory, lines=line))
+            decision = decide[each](replace(inventory, waiting_lists=line))
             await unit_of_work.events.save([decision], new_id(), more_follow=True)
             inventory = decision.inventory
         await unit_of_work.commit()

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from boxoffice.application.ports.errors import Conflict
 from boxoffice.application.ports.loading import LoadSpec
 from boxoffice.domain.booking import Booking, BookingStatus, PaymentStatus
-from boxoffice.domain.decisions.pay import Answer, settle_payment, start_payment
+from boxoffice.domain.decisions.pay import Answer, complete_payment, start_payment
 from boxoffice.domain.event import EventState
 from boxoffice.domain.inventory import Inventory
 from boxoffice.domain.payment import ChargeStatus, Payment, PaymentMethod, refund_of
@@ -48,7 +48,7 @@ async def test_every_field_of_a_charge_comes_back(office: BoxOffice) -> None:
     assert (await locked(office, booking)).payments == (payment,)
     assert (await locked(office, booking)).bookings == (booking,)
 
-    settled = await office.settle_payment(payment, now=NOW + SECOND)
+    settled = await office.complete_payment(payment, now=NOW + SECOND)
     assert settled.payment == replace(payment, status=ChargeStatus.SUCCEEDED, settled_at=NOW + SECOND, ask_at=None)
     assert await office.storage.payment_queries.payments(booking.id) == [settled.payment]
     assert (await locked(office, booking)).payments == (settled.payment,)
@@ -77,10 +77,10 @@ async def test_a_refund_stands_behind_its_charge(office: BoxOffice) -> None:
     charge, refund = await office.storage.payment_queries.payments(paid.id)
     assert refund.id == refund_of(charge.id)
     assert await office.storage.payment_queries.open_payments(NOW + SECOND, 9) == [refund]
-    waiting = (await office.settle_payment(refund, Answer.SILENT, now=NOW + SECOND)).payment
+    waiting = (await office.complete_payment(refund, Answer.SILENT, now=NOW + SECOND)).payment
     assert waiting.attempts == 1
     assert await office.storage.payment_queries.payments(paid.id) == [charge, waiting]
-    done = await office.settle_payment(waiting, now=NOW + 2 * SECOND)
+    done = await office.complete_payment(waiting, now=NOW + 2 * SECOND)
     assert await office.storage.payment_queries.payments(paid.id) == [charge, done.payment]
     assert await stored(office, paid) == done.booking
     assert done.booking.payment_status is PaymentStatus.REFUNDED
@@ -90,10 +90,10 @@ async def test_a_refund_stands_behind_its_charge(office: BoxOffice) -> None:
 async def test_facts_of_money_come_back_and_tell_the_booking(office: BoxOffice) -> None:
     state = await priced(office)
     declined = await office.book(state)
-    failed = await office.settle_payment((await office.start_payment(declined)).payment, Answer.DECLINED)
+    failed = await office.complete_payment((await office.start_payment(declined)).payment, Answer.DECLINED)
     paid = await office.pay(await office.book(state))
     await office.cancel(paid, now=NOW + SECOND)
-    refunded = (await office.settle_payment((await office.storage.payment_queries.payments(paid.id))[1])).booking
+    refunded = (await office.complete_payment((await office.storage.payment_queries.payments(paid.id))[1])).booking
     told = await office.storage.event_queries.facts(state.event.id, 1, 99)
     for booking, kinds in [
         (failed.booking, ["TicketsBooked", "PaymentStarted", "PaymentFailed"]),
@@ -127,7 +127,7 @@ async def test_payments_are_loaded_where_they_are_needed(office: BoxOffice) -> N
 async def test_who_tried_a_charge_last_is_kept(office: BoxOffice) -> None:
     booking = await office.book(await priced(office))
     first = (await office.start_payment(booking)).payment
-    await office.settle_payment(first, Answer.SILENT)
+    await office.complete_payment(first, Answer.SILENT)
     second = (await office.start_payment(booking, now=NOW + SECOND)).payment
     assert (second.id, second.tried_at) == (first.id, NOW + SECOND)
     assert second.tried_by not in (None, first.tried_by)
@@ -144,7 +144,7 @@ async def test_begun_and_settled_in_one_transaction(office: BoxOffice) -> None:
         started = start_payment(inventory, command, NOW)
         payment = started.outcome.payment
         inventory = replace(started.inventory, payments=(payment,))
-        settled = settle_payment(inventory, settling_command(payment), NOW)
+        settled = complete_payment(inventory, settling_command(payment), NOW)
         await unit_of_work.events.save([started, settled], new_id())
         await unit_of_work.commit()
     assert await office.storage.payment_queries.payments(booking.id) == [settled.outcome.payment]
@@ -162,7 +162,7 @@ async def test_many_settled_in_one_transaction_each_with_its_own(office: BoxOffi
         decisions = []
         for charge, answer in zip(charges, answers, strict=True):
             inventory = replace(inventory, bookings=seen.bookings, payments=seen.payments)
-            decisions.append(settle_payment(inventory, settling_command(charge, answer), NOW + SECOND))
+            decisions.append(complete_payment(inventory, settling_command(charge, answer), NOW + SECOND))
             inventory = decisions[-1].inventory
         await unit_of_work.events.save(decisions, new_id())
         await unit_of_work.commit()
@@ -198,7 +198,7 @@ async def test_open_payments_that_waited_longest_come_first(office: BoxOffice) -
     for delay in (3, 1, 2, 1):
         attempt = await office.start_payment(await office.book(state), now=NOW + delay * SECOND)
         charges.append(attempt.payment)
-    await office.settle_payment((await office.start_payment(await office.book(state))).payment)
+    await office.complete_payment((await office.start_payment(await office.book(state))).payment)
     in_order = [charges[1], charges[3], charges[2], charges[0]]
     later = NOW + timedelta(minutes=1)
     assert await office.storage.payment_queries.open_payments(later, 9) == in_order

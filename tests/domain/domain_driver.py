@@ -25,9 +25,9 @@ from boxoffice.domain.decisions.organize import (
 from boxoffice.domain.decisions.pay import (
     Answer,
     Attempt,
+    CompletePayment,
     Pay,
-    SettlePayment,
-    settle_payment,
+    complete_payment,
     start_payment,
 )
 from boxoffice.domain.decisions.settle import Settle, settle
@@ -142,7 +142,7 @@ class DomainDriver:
             of_customers=live,
             payments=tuple(self.payments.values()),
             due=ExpiredHolds(due, left[0] if left else None) if event.has_lapsed_holds(self.now) else None,
-            lines=lines,
+            waiting_lists=lines,
             closing=closing,
             waiting_sizes={type_id: WaitingSizes(min(found), max(found)) for type_id, found in sizes.items()},
         )
@@ -264,7 +264,7 @@ class DomainDriver:
 
     def answer(self, payment: Payment, answer: Answer, seen: datetime | None = None) -> Booking:
         """Record the provider's answer."""
-        command = SettlePayment(
+        command = CompletePayment(
             payment_id=payment.id,
             event_id=EVENT_ID,
             booking_id=payment.booking_id,
@@ -272,7 +272,7 @@ class DomainDriver:
             answer=answer,
             seen=seen or payment.tried_at,
         )
-        return self.take(settle_payment(self.inventory, command, self.now)).booking
+        return self.take(complete_payment(self.inventory, command, self.now)).booking
 
     def pay(self, booking: Booking) -> Booking:
         """Pay, and the provider takes the money."""
@@ -346,9 +346,9 @@ class DomainDriver:
 
     def _check_nothing_idles(self) -> None:
         event = self.stored.event
-        if event.is_unsettled or not event.serves_its_line(self.now):
+        if event.is_unsettled or not event.serves_waiting_list(self.now):
             return
         for each in self.stored.ticket_types:
-            line = self.inventory.lines[each.id].head
+            line = self.inventory.waiting_lists[each.id].head
             candidates = line[:1] if event.waiting_list_policy is WaitingListPolicy.STRICT else line
             assert all(booking.quantity > each.available for booking in candidates)

@@ -15,7 +15,7 @@ def test_values_with_their_default_are_published() -> None:
     free = TicketsBooked(
         ticket_type_id=SEAT, customer_id=ANA, quantity=2, amount=Money(0, "EUR"), status=BookingStatus.CONFIRMED
     )
-    assert msgspec.to_builtins(free.all_said) == {
+    assert msgspec.to_builtins(free.all_values) == {
         "ticketTypeId": str(SEAT),
         "customerId": str(ANA),
         "quantity": 2,

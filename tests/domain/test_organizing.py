@@ -419,7 +419,7 @@ def test_there_cannot_be_fewer_tickets_than_are_taken_or_one_waiting_booking_ask
     refused(CapacityBelowTaken, lambda: driver.edit(total_tickets=2), by_type)
     driver.book(BEN, 4)
     driver.book(CLEO, 1)
-    with pytest.raises(CapacityBelowTaken, match="waits for 4"):
+    with pytest.raises(CapacityBelowTaken, match="asks for 4"):
         driver.edit(total_tickets=3)
     assert driver.edit(total_tickets=4).ticket_types[0].total_tickets == 4
 

@@ -213,10 +213,10 @@ def test_a_charge_that_the_provider_never_heard_of_is_given_up_after_a_while() -
     booking = driver.book(ANA)
     payment = driver.start(booking).payment
     driver.now += GIVE_UP - MICROSECOND
-    driver.answer(payment, Answer.UNHEARD)
+    driver.answer(payment, Answer.NOT_FOUND)
     assert driver.payments[payment.id].status is ChargeStatus.PENDING
     driver.now += MICROSECOND
-    driver.answer(payment, Answer.UNHEARD)
+    driver.answer(payment, Answer.NOT_FOUND)
     assert driver.payments[payment.id].status is ChargeStatus.FAILED
     assert stands(driver, driver.answer(payment, Answer.DONE)) == ("confirmed", "taken"), "its money still counts"
 
@@ -227,7 +227,7 @@ def test_a_charge_that_is_tried_again_is_not_given_up() -> None:
     payment = driver.start(booking).payment
     driver.now += GIVE_UP
     driver.start(booking)
-    driver.answer(payment, Answer.UNHEARD)
+    driver.answer(payment, Answer.NOT_FOUND)
     assert driver.payments[payment.id].status is ChargeStatus.PENDING
 
 
@@ -236,7 +236,7 @@ def test_a_second_charge_that_succeeds_late_is_refunded() -> None:
     booking = driver.book(ANA)
     late = driver.start(booking).payment
     driver.now += GIVE_UP
-    driver.answer(late, Answer.UNHEARD)
+    driver.answer(late, Answer.NOT_FOUND)
     paid = driver.pay(booking)
     again = driver.answer(late, Answer.DONE)
     assert (stands(driver, again), again.paid_by) == (("confirmed", "taken"), paid.paid_by)
@@ -336,7 +336,7 @@ def test_a_refund_is_tried_with_longer_pauses_until_it_succeeds() -> None:
     booking = driver.pay(driver.book(ANA))
     driver.cancel(booking)
     pauses = []
-    for answer in [Answer.SILENT, Answer.DECLINED, Answer.UNHEARD] * 5:
+    for answer in [Answer.SILENT, Answer.DECLINED, Answer.NOT_FOUND] * 5:
         driver.answer(driver.refund(booking), answer)
         ask_at = driver.refund(booking).ask_at
         assert ask_at is not None

@@ -145,7 +145,7 @@ def test_a_waiting_list_that_was_not_loaded_is_left_for_the_next_step() -> None:
     driver = DomainDriver(1)
     booking = driver.book(ANA)
     driver.book(BEN)
-    blind = replace(driver.inventory, lines={})
+    blind = replace(driver.inventory, waiting_lists={})
 
     decision = cancel(blind, Cancel(event_id=EVENT_ID, actor=ANA, booking_id=booking.id), NOW)
     assert decision.promoted == 0
@@ -173,7 +173,7 @@ def test_a_step_goes_as_far_as_the_loaded_part_of_the_waiting_list(
     for who, quantity in [(BEN, 1), (CLEO, 1), (DAN, 4), (EVE, 2), (FAY, 1)]:
         driver.book(who, quantity)
     inventory, type_id = driver.inventory, driver.ticket_type.id
-    cut_off = replace(inventory, lines={type_id: cut(inventory.lines[type_id])})
+    cut_off = replace(inventory, waiting_lists={type_id: cut(inventory.waiting_lists[type_id])})
 
     decision = cancel(cut_off, Cancel(event_id=EVENT_ID, actor=ANA, booking_id=holder.id), NOW)
     assert (decision.promoted, decision.inventory.event.is_unsettled) == (promoted, is_unsettled)
@@ -196,9 +196,9 @@ def test_a_loaded_waiting_list_follows_those_who_join_and_leave() -> None:
 def test_a_waiting_list_that_was_not_loaded_stays_unknown_when_a_booking_joins() -> None:
     driver = DomainDriver(1)
     driver.book(ANA)
-    recording = DecisionBuilder(replace(driver.inventory, lines={}), NOW)
+    recording = DecisionBuilder(replace(driver.inventory, waiting_lists={}), NOW)
     recording.enter(replace(driver.bookings[driver.book(BEN).id], queue_number=9))
-    assert recording.line(driver.ticket_type.id) == WaitingList()
+    assert recording.waiting_list(driver.ticket_type.id) == WaitingList()
 
 
 def test_a_booking_of_an_unknown_type_changes_no_counter() -> None:
@@ -225,11 +225,13 @@ def test_only_waiting_lists_that_may_move_are_loaded() -> None:
     driver.book(CLEO, 1, stalls)
     assert _ask(driver, {}) == LoadPlan()
     assert _ask(driver, {1: 4}) == LoadPlan(), "no booking waits for the balcony"
-    assert _ask(driver, {0: 2}) == LoadPlan(lines=(WaitingListQuery(stalls.id, None, 3),))
-    assert _ask(driver, {0: 2}, waiting_list_policy=FILL) == LoadPlan(lines=(WaitingListQuery(stalls.id, 2, 3),))
+    assert _ask(driver, {0: 2}) == LoadPlan(waiting_lists=(WaitingListQuery(stalls.id, None, 3),))
+    assert _ask(driver, {0: 2}, waiting_list_policy=FILL) == LoadPlan(
+        waiting_lists=(WaitingListQuery(stalls.id, 2, 3),)
+    )
     assert _ask(driver, {0: 0}) == LoadPlan(), "no ticket will be free"
     assert _ask(driver, {0: 2}, status=EventStatus.PAUSED) == LoadPlan()
-    assert _ask(driver, {0: STEP + 9}) == LoadPlan(lines=(WaitingListQuery(stalls.id, None, STEP + 1),))
+    assert _ask(driver, {0: STEP + 9}) == LoadPlan(waiting_lists=(WaitingListQuery(stalls.id, None, STEP + 1),))
 
 
 def test_of_a_closed_event_the_bookings_that_must_end_are_loaded() -> None:

@@ -30,7 +30,7 @@ PROMISED: Final = (
     *("create_user", "log_in", "authenticate", "read_profile", "change_profile", "grant_role", "verify_promises"),
     *("refresh_tokens", "refresh_session", "log_out", "disable_user", "enable_user", "list_users"),
     *("read_event", "list_events", "read_booking", "list_bookings", "list_event_bookings", "read_waiting_list"),
-    *("read_changes", "payment_gateway", "pay_booking", "list_payments", "expire_holds", "settle_payments", "sweep"),
+    *("read_changes", "payment_gateway", "pay_booking", "list_payments", "expire_holds", "complete_payments", "sweep"),
 )
 
 

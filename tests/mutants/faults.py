@@ -96,8 +96,8 @@ DOMAIN: Final = (
         (
             Change(
                 "domain/decisions/settle.py",
-                "first = line.head[0] if line.head else None",
-                "first = (*line.head, None)[-2]",
+                "first = waiting_list.head[0] if waiting_list.head else None",
+                "first = (*waiting_list.head, None)[-2]",
             ),
         ),
         _CANCELLING,
@@ -107,8 +107,8 @@ DOMAIN: Final = (
         (
             Change(
                 "domain/decisions/settle.py",
-                "        if policy is WaitingListPolicy.STRICT:\n            first = line.head[0]",
-                "        if policy is None:\n            first = line.head[0]",
+                "        if policy is WaitingListPolicy.STRICT:\n            first = waiting_list.head[0]",
+                "        if policy is None:\n            first = waiting_list.head[0]",
             ),
         ),
         _WAITING,
@@ -181,7 +181,7 @@ DOMAIN: Final = (
         (
             Change(
                 "domain/decisions/book.py",
-                "            if booking.ticket_type_id.int == of_type:\n",
+                "            if booking.ticket_type_id.int == ticket_type_number:\n",
                 "            if False:\n",
             ),
         ),
@@ -448,7 +448,7 @@ APPLICATION: Final = (
         (
             Change(
                 "application/background/sweep.py",
-                "        if not await in_transaction(self._storage, self._take_turn, jitter=self._jitter):\n",
+                "        if not await in_transaction(self._storage, self._acquire_lease, jitter=self._jitter):\n",
                 "        if False:\n",
             ),
         ),
@@ -462,8 +462,8 @@ TURNSTILE: Final = (
         (
             Change(
                 "application/turnstile/batch.py",
-                "None else self._stored.get(",
-                "None else {}.get(",
+                "before = None if request is None else self._stored.get(request.key)\n",
+                "before = None\n",
             ),
         ),
         _KEYS,
@@ -486,7 +486,11 @@ TURNSTILE: Final = (
     ),
     Fault(
         "A key is valid for any request",
-        (Change("application/turnstile/batch.py", "if before.fingerprint == keyed.fingerprint else", "if True else"),),
+        (
+            Change(
+                "application/turnstile/batch.py", "if before.fingerprint == request.fingerprint else", "if True else"
+            ),
+        ),
         _KEYS,
     ),
     Fault(
@@ -505,7 +509,7 @@ TURNSTILE: Final = (
         (
             Change(
                 "application/turnstile/command_queue.py",
-                "                if await self._happened(batch):\n"
+                "                if await self._was_committed(batch):\n"
                 "                    return self._finish(batch)\n"
                 "                lost.append(batch)\n",
                 "                pass\n",
@@ -518,7 +522,7 @@ TURNSTILE: Final = (
         (
             Change(
                 "application/turnstile/command_queue.py",
-                "                if await self._happened(batch):\n",
+                "                if await self._was_committed(batch):\n",
                 "                if True:\n",
             ),
         ),
@@ -563,7 +567,7 @@ TURNSTILE: Final = (
         (
             Change(
                 "application/turnstile/event_view.py",
-                "        self.inventory = _without_concerned(decision.inventory)\n",
+                "        self.inventory = _without_loaded(decision.inventory)\n",
                 "",
             ),
         ),
@@ -574,7 +578,7 @@ TURNSTILE: Final = (
         (
             Change(
                 "application/turnstile/event_view.py",
-                "            self.bookings[booking.id.int] = booking\n            self._begin(booking)\n",
+                "            self.bookings[booking.id.int] = booking\n            self._add_live(booking)\n",
                 "            self.bookings[booking.id.int] = booking\n",
             ),
         ),
@@ -584,7 +588,9 @@ TURNSTILE: Final = (
         "A customer's cancellations of the same batch still count as bookings",
         (
             Change(
-                "application/turnstile/event_view.py", "                self._end(after)\n", "                pass\n"
+                "application/turnstile/event_view.py",
+                "                self._remove_live(after)\n",
+                "                pass\n",
             ),
         ),
         _CUSTOMER_LIMITS,
@@ -593,7 +599,9 @@ TURNSTILE: Final = (
         "Bookings revived by late payments of the same batch do not count",
         (
             Change(
-                "application/turnstile/event_view.py", "                self._begin(after)\n", "                pass\n"
+                "application/turnstile/event_view.py",
+                "                self._add_live(after)\n",
+                "                pass\n",
             ),
         ),
         _CUSTOMER_LIMITS,
@@ -603,8 +611,8 @@ TURNSTILE: Final = (
         (
             Change(
                 "application/turnstile/batch.py",
-                "            locked = await storage.lock(needs)\n",
-                "            locked = await storage.lock(needs)\n"
+                "            locked = await storage.lock(specs)\n",
+                "            locked = await storage.lock(specs)\n"
                 "            for event_id in locked.keys() & _REMEMBERED.keys():\n"
                 "                known = _REMEMBERED[event_id]\n"
                 "                locked[event_id] = replace(\n"
@@ -613,10 +621,10 @@ TURNSTILE: Final = (
             ),
             Change(
                 "application/turnstile/command_queue.py",
-                "        self._found_free(batch.locked)\n",
-                "        self._found_free(batch.locked)\n"
+                "        self._on_unlocked(batch.locked)\n",
+                "        self._on_unlocked(batch.locked)\n"
                 "        _REMEMBERED.update(\n"
-                "            {each.inventory.event.id: each.inventory for each in batch._seen.values()}\n"
+                "            {each.inventory.event.id: each.inventory for each in batch._views.values()}\n"
                 "        )\n",
             ),
             Change(
@@ -962,8 +970,8 @@ SQL: Final = (
         (
             Change(
                 "application/turnstile/batch.py",
-                "        return {event_id: self._seen[event_id.int].inventory.event.last_seq for",
-                "        return {event_id: self._seen[event_id.int].inventory.event.last_seq - 1 for",
+                "        return {event_id: self._views[event_id.int].inventory.event.last_seq for",
+                "        return {event_id: self._views[event_id.int].inventory.event.last_seq - 1 for",
             ),
         ),
         ("tests/application/test_turnstile.py",),
@@ -1527,7 +1535,7 @@ FAIRNESS: Final = (
         (
             Change(
                 "application/background/deliver_webhooks.py",
-                "return self._free <= 0 and self._clock.now() - begun >= CROWDED_RUN",
+                "return self._free <= 0 and self._clock.now() - started >= CROWDED_RUN",
                 "return False",
             ),
         ),
@@ -1538,8 +1546,8 @@ FAIRNESS: Final = (
         (
             Change(
                 "application/background/deliver_webhooks.py",
-                "            turn = self._last_turns[owner] = next(self._turns)\n",
-                "            turn = self._last_turns[owner] = 0\n",
+                "            number = self._last_allocations[owner] = next(self._allocations)\n",
+                "            number = self._last_allocations[owner] = 0\n",
             ),
         ),
         ("tests/application/test_webhooks.py",),

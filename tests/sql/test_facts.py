@@ -100,7 +100,7 @@ def test_a_fact_comes_back(what: AnyFactPayload) -> None:
 @pytest.mark.parametrize("what", SAID, ids=lambda each: type(each).__name__)
 def test_a_fact_comes_back_that_says_its_kind_and_its_defaults(what: AnyFactPayload) -> None:
     """With hyphens in its ids, too: so they were written at first."""
-    data = msgspec.json.encode({"kind": type(what).__name__, **what.all_said}).decode()
+    data = msgspec.json.encode({"kind": type(what).__name__, **what.all_values}).decode()
     assert len(data) > len(row(told(what))[-1])
     assert fact(row(told(what), data=data)) == told(what)
 

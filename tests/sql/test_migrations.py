@@ -196,7 +196,7 @@ async def fill_before_payments(url: str) -> tuple[Inventory, list[Booking]]:
         found |= {each.id: each for each in decision.booked}
     first, second, _ = found.values()
     line = WaitingList((second,), None, False)
-    inventory = replace(inventory, bookings=(first,), lines={first.ticket_type_id: line})
+    inventory = replace(inventory, bookings=(first,), waiting_lists={first.ticket_type_id: line})
     leaving = cancel(
         inventory, Cancel(event_id=first.event_id, actor=Actor(first.customer_id), booking_id=first.id), NOW
     )

@@ -18,7 +18,7 @@ from boxoffice.application.ports.queries import EventFilter
 from boxoffice.domain.booking import Booking
 from boxoffice.domain.decisions.book import book
 from boxoffice.domain.decisions.cancel import Cancel, cancel
-from boxoffice.domain.decisions.pay import settle_payment, start_payment
+from boxoffice.domain.decisions.pay import complete_payment, start_payment
 from boxoffice.domain.event import EventState
 from boxoffice.domain.payment import Payment
 from boxoffice.domain.user import Actor
@@ -104,7 +104,7 @@ async def settle_together(storage: SqlStorage, charges: Sequence[Payment]) -> No
         inventory, decisions = seen, []
         for charge in charges:
             inventory = replace(inventory, bookings=seen.bookings, payments=seen.payments)
-            decisions.append(settle_payment(inventory, settling_command(charge), NOW))
+            decisions.append(complete_payment(inventory, settling_command(charge), NOW))
             inventory = decisions[-1].inventory
         await unit_of_work.events.save(decisions, new_id())
         await unit_of_work.commit()
@@ -118,7 +118,9 @@ async def cancel_together(storage: SqlStorage, bookings: list[Booking]) -> int:
         lines = await unit_of_work.events.lines([WaitingListQuery(each, None, len(bookings) + 1) for each in types])
         decisions = []
         for booking in bookings:
-            inventory = replace(found[booking.event_id], lines={**lines, **found[booking.event_id].lines})
+            inventory = replace(
+                found[booking.event_id], waiting_lists={**lines, **found[booking.event_id].waiting_lists}
+            )
             command = Cancel(event_id=booking.event_id, actor=Actor(booking.customer_id), booking_id=booking.id)
             decision = cancel(inventory, command, NOW)
             found[booking.event_id] = replace(decision.inventory, bookings=inventory.bookings)

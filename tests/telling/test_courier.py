@@ -67,7 +67,7 @@ async def deliver(courier: HttpWebhookSender, url: str) -> None:
 async def refusal(courier: HttpWebhookSender, url: str) -> str:
     with pytest.raises(Refused) as refused:
         await deliver(courier, url)
-    return refused.value.said
+    return refused.value.reason
 
 
 class TestMessages:

@@ -93,7 +93,7 @@ async def told(receiver: Receiver, service: Service, owner: Actor, url: str) -> 
 async def test_hanging_receivers_of_other_owners_delay_nothing(
     storage: Storage, owners: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("boxoffice.application.background.deliver_webhooks.ENDING", 0.0)
+    monkeypatch.setattr("boxoffice.application.background.deliver_webhooks.CLOSE_TIMEOUT", 0.0)
     service, hanging = Service(storage), Hanging()
     async with receiving() as slow, receiving() as quick:
         slow.answer = hanging

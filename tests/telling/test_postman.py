@@ -218,8 +218,8 @@ class TestRefusals:
         with pytest.raises(Refused) as refused:
             await send(server)
         assert type(refused.value) is refusal
-        assert answer[:3] in refused.value.said
-        assert "@" not in refused.value.said
+        assert answer[:3] in refused.value.reason
+        assert "@" not in refused.value.reason
         assert refused.value.__cause__ is None
         server.refuses = None
         await send(server)
@@ -240,7 +240,7 @@ class TestRefusals:
         with pytest.raises(Refused) as refused:
             await send(server)
         assert type(refused.value) is Refused
-        assert refused.value.said == f"the mail server answered {code}"
+        assert refused.value.reason == f"the mail server answered {code}"
 
     async def test_nobody_there_is_for_now(self, server: MailServer) -> None:
         with pytest.raises(Refused) as refused:

@@ -35,12 +35,12 @@ BEYOND_A_SCHEMA: Final = re.compile(
     "|must lie in the years 1970 to 9999 in UTC"
     "|must be a nextCursor of this list with these filters"
     "|must be a whole number"  # 1.0 is one to JSON Schema
-    "|must be an ISO 4217 currency code in capitals, such as EUR|must be [A-Z]{3}, as the others"
+    "|must be an ISO 4217 currency code in capitals, such as EUR|must be [A-Z]{3}, like the others"
     "|must be after the start|needs a start|must be after the opening of the sale|must be before the start"
     "|must be in the future|must have a visible character|must not be one character over and over"
-    r"|must have a domain that mail can reach .*|must not hold invisible characters"
+    r"|must have a domain that mail can reach .*|must not contain invisible characters"
     r"|must have at most \d+ bytes before the @"
-    r"|must not hold U\+[0-9A-F]+, which stands for another character"
+    r"|must not contain U\+[0-9A-F]+, which stands for another character"
     # What may not stand together a schema could say, but generators of clients stumble over it.
     r"|must not stand beside \w+|is required, or \w+|is required to pay by card|must name at least one of [\w, ]+"
     "|is needed for a new password"

@@ -145,7 +145,7 @@ def body_of(fact: Fact) -> bytes:
         "kind": fact.kind,
         "bookingId": fact.booking_id,
         "occurredAt": fact.occurred_at,
-        "data": fact.what.all_said,
+        "data": fact.what.all_values,
     }
     return _encode({"type": fact.kind, "timestamp": fact.occurred_at, "data": data})
 

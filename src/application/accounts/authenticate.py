@@ -1,4 +1,4 @@
-"""Tell who calls."""
+"""Authenticate callers by their access tokens."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -15,33 +15,33 @@ from ..ports.system import Clock
 from ..turnstile.coalesced_reads import CoalescedReads
 
 LOOKS_EVERY = 3.0
-"""Seconds between two looks at what was revoked, so that a role or the end of a session holds within five."""
+"""Seconds between two reads of the revocations, so a new role or the end of a session takes effect within five."""
 
 LOOKS_AGAIN_AFTER = 0.1
-"""Seconds after a look before a token that disagrees with it is a reason for another one."""
+"""Seconds after a read before a token that contradicts it causes another one."""
 
 MARGIN = timedelta(minutes=1)
-"""How long a revocation may take from the time that it bears until it is there to be read.
+"""How long a revocation may take from its timestamp until it can be read.
 
-It was stamped before its transaction was durable, and by a clock that may be another one.
+The timestamp is older than the commit, and may be from another clock.
 """
 
-_THE_SAME: Final = None
-"""What everybody asks for at the shared look."""
+_ALL: Final = None
+"""The only key of the shared read."""
 
 
 class Caller(Struct, frozen=True):
-    """Whoever sent a request, with the session that their token belongs to."""
+    """The user of a request, with the claims of their token."""
 
     actor: Actor
     claims: Claims
 
 
 class Authenticate:
-    """Tell who calls by an access token, as of today's role and session (promise 9).
+    """Authenticate a caller by an access token, with the current role and session (promise 9).
 
-    A token says both as they were when it was issued. What was revoked since then is read from the storage for all
-    callers at once, every few seconds while anybody calls.
+    A token contains both as they were when it was issued. Revocations since then are read for all callers together,
+    every few seconds while there are calls.
     """
 
     def __init__(
@@ -51,46 +51,46 @@ class Authenticate:
         self._accounts = accounts
         self._clock = clock
         self._seconds = seconds
-        self._look = CoalescedReads(self._catch_up)
-        self._good_until = self._looks_again_at = float("-inf")
-        self._looked_at: datetime | None = None
-        # By the number of the session, of the user (numbers have their hashes at hand): until when, in `seconds`, a
-        # token may be out that says otherwise.
+        self._refresh = CoalescedReads(self._load_revocations)
+        self._fresh_until = self._refreshable_at = float("-inf")
+        self._refreshed_at: datetime | None = None
+        # Keyed by integers of session and user ids, which are faster to hash than UUIDs. The values are the times, in
+        # `seconds`, until which a token that contradicts them may be valid.
         self._ended: dict[int, float] = {}
         self._users: dict[int, tuple[float, Role | None]] = {}
 
     async def __call__(self, token: str) -> Caller:
-        """Raises: InvalidToken, Unavailable."""
+        """Return the caller. Raises: InvalidToken, Unavailable."""
         claims = self._tokens.read(token, self._clock.now())
-        if self._seconds() >= self._good_until:
-            await self._look(_THE_SAME)
+        if self._seconds() >= self._fresh_until:
+            await self._refresh(_ALL)
         if claims.session_id.int in self._ended:
             raise InvalidToken
         role = self._role(claims)
-        if role is None or (role is not claims.role and self._seconds() >= self._looks_again_at):
-            # Enabled again, or with another role, the user may have signed in since the last look.
-            await self._look(_THE_SAME)
+        if role is None or (role is not claims.role and self._seconds() >= self._refreshable_at):
+            # The user may have been enabled, or got another role, and signed in since the last read.
+            await self._refresh(_ALL)
             role = self._role(claims)
         if role is None:
             raise InvalidToken
         return Caller(Actor(claims.user_id, role), claims)
 
     def _role(self, claims: Claims) -> Role | None:
-        """Today's; None: disabled."""
+        """Return the current role; None: disabled."""
         _, role = self._users.get(claims.user_id.int, (0.0, claims.role))
         return role
 
-    async def _catch_up(self, _: Sequence[None]) -> dict[None, bool]:
+    async def _load_revocations(self, _: Sequence[None]) -> dict[None, bool]:
         seconds, now = self._seconds(), self._clock.now()
         lifetime = timedelta(seconds=self._tokens.lifetime)
-        # A clock that was ahead when it was looked at last leaves no gap.
-        last = now - lifetime if self._looked_at is None else min(self._looked_at, now)
+        # If the clock was ahead at the last read, no gap remains.
+        last = now - lifetime if self._refreshed_at is None else min(self._refreshed_at, now)
         found = await self._accounts.revocations(last - MARGIN)
         until = seconds + (lifetime + 2 * MARGIN).total_seconds()
         self._ended = {number: each for number, each in self._ended.items() if each > seconds}
         self._ended.update((session_id.int, until) for session_id in found.ended)
         self._users = {number: each for number, each in self._users.items() if each[0] > seconds}
         self._users.update((user_id.int, (until, role)) for user_id, role in found.users.items())
-        self._looked_at, self._good_until = now, seconds + LOOKS_EVERY
-        self._looks_again_at = seconds + LOOKS_AGAIN_AFTER
-        return {_THE_SAME: True}
+        self._refreshed_at, self._fresh_until = now, seconds + LOOKS_EVERY
+        self._refreshable_at = seconds + LOOKS_AGAIN_AFTER
+        return {_ALL: True}

@@ -1,4 +1,4 @@
-"""See and change one's own account."""
+"""Read and change the caller's own account."""
 
 from collections.abc import Hashable
 from uuid import UUID
@@ -22,7 +22,7 @@ from .prove_password import ProvePassword
 
 
 class ProfileChanges(Struct, frozen=True, kw_only=True):
-    """What shall be different about one's account; UNSET stays as it is."""
+    """Changes of an account; UNSET fields stay as they are."""
 
     name: str | UnsetType = UNSET
     current_password: str | UnsetType = UNSET
@@ -30,13 +30,13 @@ class ProfileChanges(Struct, frozen=True, kw_only=True):
 
 
 class ReadProfile:
-    """See one's own account."""
+    """Read the caller's own account."""
 
     def __init__(self, accounts: AccountQueries) -> None:
         self._accounts = accounts
 
     async def __call__(self, user_id: UUID) -> User:
-        """Raises: InvalidToken when the account is gone, Unavailable."""
+        """Return the account. Raises: InvalidToken if it does not exist, Unavailable."""
         key = AccountKey(user_id)
         account = (await self._accounts.accounts([key])).get(key)
         if account is None:
@@ -45,7 +45,7 @@ class ReadProfile:
 
 
 class ChangeProfile:
-    """Change one's own name or password; a new password ends every other session."""
+    """Change the caller's name or password; a new password ends every other session."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class ChangeProfile:
         clock: Clock,
         failed_logins: FailedLogins | None = None,
     ) -> None:
-        """Without `failed_logins` the current password may be tried without a limit."""
+        """Without `failed_logins`, attempts at the current password are not limited."""
         self._storage = storage
         self._hasher = hasher
         self._prove_password = ProvePassword(storage.account_queries, hasher, failed_logins)
@@ -63,7 +63,7 @@ class ChangeProfile:
         self._clock = clock
 
     async def __call__(self, claims: Claims, changes: ProfileChanges, address: Hashable = None) -> User:
-        """`address` is the network address that asks, if it is known.
+        """Return the changed account. `address` is the caller's network address, if known.
 
         Raises: InvalidRequest, NotAllowed for a wrong current password, TooManyRequests after too many of them,
         InvalidToken, Unavailable.
@@ -77,7 +77,7 @@ class ChangeProfile:
                 raise invalid("is needed for a new password", "current_password")
             check_not_known(self._known_passwords, new_password, "new_password")
         tried = kept.get("current_password")
-        # The hash that the current password was held against.
+        # The hash against which the current password was verified.
         proven = None if tried is None else (await self._prove_password(claims.user_id, tried, address)).password_hash
         asker = Asker(claims.user_id, network_of(address))
         new_hash = None if new_password is None else await self._hasher.hash(new_password, asker)

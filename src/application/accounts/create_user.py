@@ -16,7 +16,7 @@ from ..retrying_transaction import in_transaction
 
 
 class Registration(Struct, frozen=True, kw_only=True):
-    """What somebody says to get an account."""
+    """The values of a new account."""
 
     name: str
     email: str
@@ -36,7 +36,7 @@ class CreateUser:
         self._ids = ids
 
     async def __call__(self, registration: Registration, address: Hashable = None) -> User:
-        """`address` is the network address that asks, if it is known.
+        """Return the new account. `address` is the caller's network address, if known.
 
         Raises: InvalidRequest, EmailTaken, Unavailable.
         """
@@ -52,7 +52,7 @@ class CreateUser:
         )
 
         async def add(unit_of_work: UnitOfWork) -> None:
-            # After an unknown outcome our own row may be there already.
+            # After an unknown outcome the row may exist already.
             if await unit_of_work.users.lock(user.id) is None:
                 await unit_of_work.users.add(user)
 
@@ -64,6 +64,6 @@ class CreateUser:
 
 
 def check_not_known(known_passwords: KnownPasswords, password: str, field: str) -> None:
-    """Raises: InvalidRequest for a password that everybody tries first (NIST SP 800-63B, 5.1.1.2)."""
+    """Raise InvalidRequest for a well-known password (NIST SP 800-63B, 5.1.1.2)."""
     if known_passwords.contains(password):
         raise invalid("is too well known; choose another one", field)

@@ -1,4 +1,4 @@
-"""Shut an account, and open it again."""
+"""Disable and enable accounts."""
 
 from msgspec.structs import replace
 
@@ -12,14 +12,14 @@ from .grant_role import lock_by_spelling
 
 
 class DisableUser:
-    """Shut an account. Operators do this; no request can."""
+    """Disable an account. Only operators can do this."""
 
     def __init__(self, storage: Storage, clock: Clock) -> None:
         self._storage = storage
         self._clock = clock
 
     async def __call__(self, email: str) -> User:
-        """Nobody signs in any more and every session ends. What was booked or initialized stays as it is.
+        """End every session and prevent new ones. Bookings and events of the user are unchanged.
 
         Raises: InvalidRequest, NotFound, Unavailable.
         """
@@ -37,14 +37,14 @@ class DisableUser:
 
 
 class EnableUser:
-    """Open an account that was shut: its user may sign in again. Operators do this; no request can."""
+    """Enable a disabled account. Only operators can do this."""
 
     def __init__(self, storage: Storage, clock: Clock) -> None:
         self._storage = storage
         self._clock = clock
 
     async def __call__(self, email: str) -> User:
-        """Raises: InvalidRequest, NotFound, Unavailable."""
+        """Return the enabled account. Raises: InvalidRequest, NotFound, Unavailable."""
         address = _address(email)
 
         async def enable(unit_of_work: UnitOfWork) -> User:

@@ -12,14 +12,14 @@ from ..retrying_transaction import in_transaction
 
 
 class GrantRole:
-    """Grant a role to an account. Operators do this; no request can."""
+    """Grant a role to an account. Only operators can do this."""
 
     def __init__(self, storage: Storage, clock: Clock) -> None:
         self._storage = storage
         self._clock = clock
 
     async def __call__(self, email: str, role: Role) -> User:
-        """Raises: InvalidRequest, NotFound, Unavailable."""
+        """Return the account. Raises: InvalidRequest, NotFound, Unavailable."""
         address = checked({"email": email}, LOGIN_RULES)["email"]
 
         async def grant(unit_of_work: UnitOfWork) -> User:
@@ -36,7 +36,7 @@ class GrantRole:
 
 
 async def lock_by_spelling(unit_of_work: UnitOfWork, typed: str) -> User | None:
-    """The account that signs in with this address, locked until the unit of work ends."""
+    """Return the account that signs in with this address, locked until the unit of work ends."""
     for address in spellings(typed):
         user = await unit_of_work.users.lock_by_email(address)
         if user is not None:

@@ -1,4 +1,4 @@
-"""See all accounts."""
+"""List all accounts."""
 
 from collections.abc import AsyncIterator
 
@@ -9,13 +9,13 @@ AT_ONCE = 500
 
 
 class ListUsers:
-    """See all accounts, the oldest first. Operators do this; no request can."""
+    """List all accounts, oldest first. Only operators can do this."""
 
     def __init__(self, accounts: AccountQueries) -> None:
         self._accounts = accounts
 
     async def __call__(self) -> AsyncIterator[User]:
-        """One after the other, read some at a time. Raises: Unavailable."""
+        """Yield all accounts, read in pages. Raises: Unavailable."""
         last = None
         while users := await self._accounts.users(last, AT_ONCE):
             for user in users:

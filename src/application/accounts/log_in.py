@@ -17,21 +17,21 @@ from ..ports.system import Clock, Ids
 from ..retrying_transaction import in_transaction
 
 SESSION_LIFETIME = timedelta(days=30)
-"""How long a session lasts from its start, or from the last time that its refresh token was used."""
+"""The lifetime of a session from its start or its last refresh."""
 
-_LOOKS = 3
-"""Times that a password is held against the account, when that is changed meanwhile."""
+_ATTEMPTS = 3
+"""Attempts when the account changes while its password is verified."""
 
 
 class Credentials(Struct, frozen=True, kw_only=True):
-    """What somebody says to sign in."""
+    """The values to sign in with."""
 
     email: str
     password: str
 
 
 class SignedIn(Struct, frozen=True):
-    """What whoever signed in gets: an access token, and the refresh token that gets the next one, once."""
+    """The tokens of a session: an access token, and a refresh token that can be used once."""
 
     access: Token
     refresh_token: str
@@ -57,16 +57,16 @@ class LogIn:
         self._ids = ids
 
     async def __call__(self, credentials: Credentials, address: Hashable = None) -> SignedIn:
-        """An unknown e-mail, a wrong password and a disabled account look alike and take the same time.
+        """Return the new tokens. `address` is the caller's network address, if known.
 
-        `address` is the network address that asks, if it is known.
+        An unknown e-mail address, a wrong password and a disabled account look alike and take the same time.
 
         Raises: InvalidRequest, WrongCredentials, Unavailable.
         """
         kept = checked(structs.asdict(credentials), LOGIN_RULES)
-        # A stranger's attempts use up a share of their own, not that of the account.
+        # Attempts use a share of address and account together, so a stranger cannot use up the account's own.
         asker = Asker((spellings(kept["email"])[-1], address), network_of(address))
-        for _ in range(_LOOKS):
+        for _ in range(_ATTEMPTS):
             user = await self._find(kept["email"])
             is_right = await self._hasher.verify(kept["password"], user.password_hash if user else None, asker)
             if user is None or not is_right or user.disabled_at is not None:
@@ -84,7 +84,7 @@ class LogIn:
         return None
 
     async def _better_hash(self, user: User, password: str, asker: Asker) -> str:
-        """The password kept as today's are. The old hash where it is good, or where too many others wait."""
+        """Return a new hash if the old one is outdated and the hasher has room, otherwise the old one."""
         if not self._hasher.is_outdated(user.password_hash):
             return user.password_hash
         try:
@@ -93,11 +93,11 @@ class LogIn:
             return user.password_hash
 
     async def _start(self, user: User, password_hash: str) -> SignedIn | None:
-        """None when the account is not what it was when its password was verified."""
+        """Start a session; return None if the account changed after its password was verified."""
         now = self._clock.now()
 
         async def start(unit_of_work: UnitOfWork) -> SignedIn | None:
-            # The account's lock keeps a password change from missing a session that starts beside it.
+            # The lock makes a concurrent password change see this session.
             locked = await unit_of_work.users.lock(user.id)
             if locked is None or locked.disabled_at is not None:
                 return None
@@ -105,7 +105,7 @@ class LogIn:
                 return None
             if locked.password_hash != password_hash:
                 await unit_of_work.users.save(structs.replace(locked, password_hash=password_hash))
-            # Made anew at each attempt: after an unknown outcome the first session may be there already.
+            # New ids for each attempt: after an unknown outcome the first session may exist already.
             refresh_token = self._refresh_tokens.first()
             session = Session(id=self._ids.new(), user_id=user.id, created_at=now, expires_at=now + SESSION_LIFETIME)
             await unit_of_work.users.add_session(session, refresh_token.digests, now)

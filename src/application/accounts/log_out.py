@@ -11,7 +11,7 @@ from ..retrying_transaction import in_transaction
 
 
 class LogOut:
-    """Sign out: end a session with all its tokens."""
+    """Sign out: end a session and all its tokens."""
 
     def __init__(self, storage: Storage, refresh_tokens: RefreshTokens, clock: Clock) -> None:
         self._storage = storage
@@ -19,7 +19,7 @@ class LogOut:
         self._clock = clock
 
     async def __call__(self, refresh_token: str) -> None:
-        """Any refresh token of the session ends it, a used one too; where there is no such session, nothing happens.
+        """End the session of a refresh token, which may be a used one; without a session do nothing.
 
         Raises: InvalidRequest, Unavailable.
         """

@@ -1,4 +1,4 @@
-"""Failures to prove a password, by signing in or when an account is changed, and the limits on them."""
+"""Limits on failed passwords, at sign-in and when an account is changed."""
 
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
@@ -22,30 +22,30 @@ from ..retrying_transaction import in_transaction
 from .log_in import Credentials, LogIn, SignedIn
 
 WITHIN: Final = timedelta(minutes=15)
-"""The time in which failures count."""
+"""How long a failure counts."""
 
 MOST_FAILURES: Final = 10
-"""Failures for one account from one address; after them that pair is refused, the right password too."""
+"""Failures for one account from one address; after them that pair is refused, even with the right password."""
 
 MOST_OF_ACCOUNT: Final = 100
-"""Failures for one account from everywhere. Few enough to make guessing hopeless; a stranger needs ten addresses."""
+"""Failures for one account from all addresses: low enough against guessing, and a stranger needs ten addresses."""
 
 MOST_OF_ADDRESS: Final = 300
-"""Failures from one address for all accounts: many people may share one."""
+"""Failures from one address for all accounts; many people may share an address."""
 
 MOST_REMEMBERED: Final = 10_000
 
-_KEPT_ONE_BY_ONE: Final = 16
-"""Up to so many failures each is kept with its moment; beyond, those of a minute together, so that rows stay small."""
+_MOST_SINGLE: Final = 16
+"""Subjects with a higher limit keep the failures of a minute together, so rows stay small."""
 
 Subjects = Mapping[UUID, int]
-"""What failures are counted for, each with the number after which it is closed."""
+"""The keys that failures are counted for, each with its limit."""
 
 
 def subjects_of(email: str, address: Hashable) -> Subjects:
-    """The account with an address, the account alone, and the address alone where it is known.
+    """Return the subjects: account with address, account, and address if it is known.
 
-    Every spelling of an e-mail address counts for the same account.
+    All spellings of an e-mail address count for the same account.
     """
     network = network_of(address)
     account = spellings(email)[-1]
@@ -59,10 +59,10 @@ def subjects_of(email: str, address: Hashable) -> Subjects:
 
 
 class FailedLogins:
-    """Failures to prove a password, by the account's e-mail address, whether there is such an account or not.
+    """Counts failed passwords by e-mail address, whether the account exists or not.
 
-    All processes see them at once. An attempt is judged when its password has been looked at: a right one and a wrong
-    one look alike once there were too many failures, however many attempts run side by side. A success forgives none.
+    All processes share the counts. An attempt is judged after its password was verified, so right and wrong passwords
+    look alike after too many failures, however many attempts run concurrently. A success resets nothing.
     """
 
     def __init__(self, storage: Storage, clock: Clock) -> None:
@@ -71,7 +71,7 @@ class FailedLogins:
         self._closed: OrderedDict[UUID, datetime] = OrderedDict()
 
     def check(self, subjects: Subjects) -> None:
-        """Refuse without a round trip what this process knows to be closed. Raises: TooManyRequests."""
+        """Raise TooManyRequests, without a round trip, if this process knows that a subject has reached its limit."""
         now = self._clock.now()
         for subject in subjects:
             until = self._closed.get(subject)
@@ -79,7 +79,7 @@ class FailedLogins:
                 raise TooManyRequests(retry_after=_seconds(until - now))
 
     async def judge(self, subjects: Subjects, *, was_right: bool) -> None:
-        """Count a failure, or let a success pass. Raises: TooManyRequests, Unavailable."""
+        """Count a failure. Raises: TooManyRequests if a limit was reached, also for a success; Unavailable."""
 
         async def judge(unit_of_work: UnitOfWork) -> datetime | None:
             now = self._clock.now()
@@ -102,7 +102,7 @@ class FailedLogins:
             raise TooManyRequests(retry_after=_seconds(until - self._clock.now()))
 
     async def forget(self) -> None:
-        """Forget failures that count no longer. Raises: Unavailable."""
+        """Delete failures that no longer count. Raises: Unavailable."""
         before = self._clock.now() - WITHIN
         await in_transaction(self._storage, lambda unit_of_work: unit_of_work.limits.forget_failures(before))
 
@@ -114,14 +114,14 @@ class FailedLogins:
 
 
 class LogInWithinLimits:
-    """Sign in, unless too many tried in vain. Without `failed_logins` there is no limit."""
+    """Sign in, within the limits on failures. Without `failed_logins` there is no limit."""
 
     def __init__(self, log_in: LogIn, failed_logins: FailedLogins | None) -> None:
         self._log_in = log_in
         self._failed_logins = failed_logins
 
     async def __call__(self, credentials: Credentials, address: Hashable) -> SignedIn:
-        """`address` is the network address of the attempt; one of IPv6 counts with its network of 64 bits.
+        """Return the new tokens. `address` is the caller's network address; an IPv6 address counts as its /64 network.
 
         Raises: InvalidRequest, WrongCredentials, TooManyRequests, Unavailable.
         """
@@ -135,19 +135,19 @@ class LogInWithinLimits:
         except WrongCredentials:
             await self._failed_logins.judge(subjects, was_right=False)
             raise
-        # The session exists, but its tokens are given to no one.
+        # If this raises, the session exists, but its tokens are never issued.
         await self._failed_logins.judge(subjects, was_right=True)
         return signed_in
 
 
 def _recent(failures: Sequence[Failures], now: datetime) -> tuple[Failures, ...]:
-    """Those that count, including what a clock that is a little ahead wrote down."""
+    """Return the failures that count, those of a clock that is slightly ahead included."""
     counting = (each for each in failures if abs(now - each.at) < WITHIN)
     return tuple(sorted(counting, key=lambda each: each.at))
 
 
 def _closed_until(failures: Sequence[Failures], most: int) -> datetime | None:
-    """When fewer than that many count again; None: fewer do now."""
+    """Return when fewer than `most` failures count again; None: fewer count now."""
     counted = 0
     for each in reversed(failures):
         counted += each.number
@@ -157,8 +157,8 @@ def _closed_until(failures: Sequence[Failures], most: int) -> datetime | None:
 
 
 def _with(failures: tuple[Failures, ...], now: datetime, most: int) -> tuple[Failures, ...]:
-    """One more failure. With a clock that is behind it counts in the last minute that others wrote down."""
-    if most > _KEPT_ONE_BY_ONE and failures and _minute(now) <= _minute(failures[-1].at):
+    """Return the failures with one more. If the clock is behind, it counts in the last minute that others wrote."""
+    if most > _MOST_SINGLE and failures and _minute(now) <= _minute(failures[-1].at):
         last = failures[-1]
         return (*failures[:-1], Failures(max(last.at, now), last.number + 1))
     return (*failures, Failures(now))

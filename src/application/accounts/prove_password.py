@@ -1,4 +1,4 @@
-"""Prove that whoever is signed in knows the account's password."""
+"""Verify the password of a signed-in user."""
 
 from collections.abc import Hashable
 from uuid import UUID
@@ -12,7 +12,7 @@ from .login_throttle import FailedLogins, subjects_of
 
 
 class ProvePassword:
-    """Hold a password against an account; failures count as those to sign in. Without `failed_logins` none count."""
+    """Verify an account's password; failures count like failed sign-ins. Without `failed_logins` none count."""
 
     def __init__(self, accounts: AccountQueries, hasher: PasswordHasher, failed_logins: FailedLogins | None) -> None:
         self._accounts = accounts
@@ -20,11 +20,9 @@ class ProvePassword:
         self._failed_logins = failed_logins
 
     async def __call__(self, user_id: UUID, password: str, address: Hashable = None) -> User:
-        """The account with the hash that the password belongs to.
+        """Return the account with the hash that was verified. `address` is the caller's network address, if known.
 
-        `address` is the network address that asks, if it is known.
-
-        Raises: NotAllowed for a wrong password, TooManyRequests, InvalidToken when the account is gone, Unavailable.
+        Raises: NotAllowed for a wrong password, TooManyRequests, InvalidToken if the account is gone, Unavailable.
         """
         key = AccountKey(user_id)
         account = (await self._accounts.accounts([key])).get(key)

@@ -1,4 +1,4 @@
-"""Go on with a session."""
+"""Refresh a session."""
 
 from msgspec.structs import replace
 
@@ -13,7 +13,7 @@ from .log_in import SESSION_LIFETIME, SignedIn
 
 
 class RefreshSession:
-    """Go on with a session: a refresh token for an access token and the next refresh token."""
+    """Exchange a refresh token for an access token and the next refresh token."""
 
     def __init__(self, storage: Storage, tokens: Tokens, refresh_tokens: RefreshTokens, clock: Clock) -> None:
         self._storage = storage
@@ -22,10 +22,10 @@ class RefreshSession:
         self._clock = clock
 
     async def __call__(self, refresh_token: str) -> SignedIn:
-        """Each token serves once. A second time it may be a thief who comes, or whom a thief came before.
+        """Return the new tokens. Each refresh token can be used once.
 
-        So it ends the session and all tokens of it: RFC 9700, 4.14.2. Of several who come at once with the same token,
-        one is served, and the session ends all the same.
+        A second use may be a thief's, or the owner's after a thief's, so it ends the session (RFC 9700, 4.14.2). Of
+        concurrent calls with the same token one succeeds, and the session still ends.
 
         Raises: InvalidRequest, InvalidToken, Unavailable.
         """
@@ -37,7 +37,7 @@ class RefreshSession:
         return signed_in
 
     async def _use(self, used: RefreshToken) -> SignedIn | None:
-        """None where there is no session that may go on."""
+        """Return the new tokens; None if there is no session to refresh."""
         new = self._refresh_tokens.after(used)
         now = self._clock.now()
 
@@ -46,7 +46,7 @@ class RefreshSession:
             if sign_in is None or sign_in.user.disabled_at is not None or not sign_in.session.is_live(now):
                 return None
             session = sign_in.session
-            # After an unknown outcome the new one may be there already.
+            # After an unknown outcome the new token may be stored already.
             if sign_in.token not in (used.digests.token, new.digests.token):
                 await unit_of_work.users.save_session(replace(session, ended_at=now), sign_in.token)
                 return None

@@ -1,1 +1,1 @@
-"""What runs by itself: sweeps, deliveries, the verification of the promises."""
+"""Background tasks: sweeps, deliveries, and the verification of the promises."""

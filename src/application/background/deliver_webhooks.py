@@ -1,4 +1,4 @@
-"""Tell webhooks the facts: at least once, in order within an event, each webhook at its own pace."""
+"""Deliver facts to webhooks: at least once, in order within an event, independently for each webhook."""
 
 import asyncio
 import logging
@@ -23,144 +23,145 @@ from ..retrying_transaction import in_transaction
 
 Result = TypeVar("Result")
 
-TURN = timedelta(seconds=12)
-"""How long a process keeps its turn: longer than a delivery may take, so that no two send unless one stalls."""
+LEASE = timedelta(seconds=12)
+"""The length of the lease: longer than a delivery may take, so two processes send only if one stalls."""
 
 MOST_AT_ONCE = 100
-"""Places for deliveries at the same moment. Each event that a webhook is told of takes one."""
+"""Concurrent deliveries. Each event of a webhook takes one place."""
 
 MOST_IN_STORAGE = 4
-"""Deliveries that read facts, or note how far they came, at the same moment: most connections are for requests."""
+"""Deliveries that use the storage at the same time, because most connections are for requests."""
 
-STREAMS = 4
-"""Events of one webhook of which it is told at the same moment."""
+EVENTS_OF_WEBHOOK = 4
+"""Events of one webhook that are delivered at the same time."""
 
 WINDOW = 2_000
-"""Events that are looked through for news at once."""
+"""Events that one query searches for new facts."""
 
 WINDOWS = 10
-"""Windows that one look goes through; the next one goes on from there."""
+"""Windows that one round searches; the next round continues there."""
 
 MOST_FOUND = 4 * MOST_AT_ONCE
-"""Streams, and deliveries to be sent once more, that are read at once."""
+"""Most pending deliveries, and most resends, in one query."""
 
 LONGEST_RUN = timedelta(seconds=30)
-"""After that a webhook's other events have their turn."""
+"""After this an event gives its place to others of the webhook."""
 
 CROWDED_RUN = timedelta(seconds=1)
-"""The same while no place is free, so that other owners have their turns."""
+"""The same while no place is free, for the deliveries of other owners."""
 
 _MOST_OWNERS = 10_000
-"""Owners of whom it is remembered when they had their last turn."""
+"""Owners whose last allocation is kept."""
 
 PIECE = 100
-"""Facts of an event that are read at once."""
+"""Facts of an event in one read."""
 
-NOTE_EVERY = timedelta(seconds=1)
-"""How often it is noted how far a webhook was told: what was sent since is sent again after a crash."""
+SAVE_EVERY = timedelta(seconds=1)
+"""How often progress is saved; facts sent since then are sent again after a crash."""
 
-ENDING = 2.0
-"""Seconds that deliveries under way have when the process ends; beyond them they are sent again by another one."""
+CLOSE_TIMEOUT = 2.0
+"""Seconds that deliveries in progress have when the process ends; after that another process repeats them."""
 
 _log = logging.getLogger(__name__)
 
 
-class Told(Struct, frozen=True):
-    """What one look found: whether it is this process's turn, and how many webhooks have something to be told."""
+class DeliveryRound(Struct, frozen=True):
+    """The result of one round. `is_ours`: this process has the lease. `webhooks`: those with deliveries started."""
 
     is_ours: bool
     webhooks: int = 0
 
 
 class _Work(Struct, frozen=True):
-    """What takes one place: an event that a webhook is told of, or deliveries to it that are sent once more."""
+    """The work of one place: the facts of an event for a webhook, or the resends of a webhook."""
 
     webhook: Webhook
-    stream: PendingDelivery | None = None
+    pending: PendingDelivery | None = None
     resends: list[Resend] = []
 
 
 class DeliverWebhooks:
-    """Look once for facts to be told, and begin to tell them in the background.
+    """Run one round, if this process gets the lease: start to deliver new facts in the background.
 
-    Every webhook has a task of its own. Facts of an event go one after the other: what cannot be delivered is tried
-    again, and what follows waits, until it goes through or is given up.
+    Every webhook has a task of its own. Facts of an event are delivered one after another: a failed delivery is
+    retried, and later facts wait until it succeeds or is given up.
 
-    Places for deliveries are shared fairly by owners: they have their turns in rotation, and none takes more places
-    than it leaves free. One owner alone thus has half of them, ten have a share of nine each, and until there are as
-    many slow owners as places, one more finds a free place at once.
+    Owners share the places fairly: they get them in rotation, and an owner uses no more places than are left free, so
+    one alone gets half of them. A new owner therefore finds a free place at once while other owners are slow.
     """
 
     def __init__(
         self,
         storage: Storage,
-        courier: WebhookSender,
+        sender: WebhookSender,
         clock: Clock,
         ids: Ids,
         *,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._storage = storage
-        self._courier = courier
+        self._sender = sender
         self._clock = clock
         self._ids = ids
         self._jitter = jitter
         self._process_id: UUID = ids.new()
-        self._turn_ends: datetime | None = None
+        self._lease_ends_at: datetime | None = None
         self._running: dict[UUID, asyncio.Task[None]] = {}
         self._in_use = Counter[UUID]()
         self._free = MOST_AT_ONCE
-        self._turns = count(1)
-        self._last_turns: OrderedDict[UUID, int] = OrderedDict()
+        self._allocations = count(1)
+        self._last_allocations: OrderedDict[UUID, int] = OrderedDict()
         self._after: UUID | None = None
         self._in_storage = asyncio.Semaphore(MOST_IN_STORAGE)
         self._is_closed = False
 
-    async def __call__(self) -> Told:
-        """Raises: Unavailable."""
+    async def __call__(self) -> DeliveryRound:
+        """Return the result of the round. Raises: Unavailable."""
         reads = self._storage.notification_queries
-        if self._is_closed or not await reads.has_webhooks() or not await self._take_turn():
-            return Told(is_ours=False)
+        if self._is_closed or not await reads.has_webhooks() or not await self._acquire_lease():
+            return DeliveryRound(is_ours=False)
         if self._free <= 0:
-            return Told(is_ours=True)
-        begun: dict[UUID, list[_Work]] = defaultdict(list)
-        for work in self._allot(await self._find()):
-            begun[work.webhook.id].append(work)
-        for webhook_id, works in begun.items():
+            return DeliveryRound(is_ours=True)
+        started: dict[UUID, list[_Work]] = defaultdict(list)
+        for work in self._allocate(await self._find()):
+            started[work.webhook.id].append(work)
+        for webhook_id, works in started.items():
             self._begin(webhook_id, works)
-        return Told(is_ours=True, webhooks=len(begun))
+        return DeliveryRound(is_ours=True, webhooks=len(started))
 
     async def finish(self) -> None:
-        """Wait until everything that was begun is done."""
+        """Wait until everything that was started has ended."""
         while self._running:
             await asyncio.wait(list(self._running.values()))
 
     async def close(self) -> None:
-        """Begin nothing more; let what is under way come to its end, for a moment."""
+        """Start nothing more, and wait up to `CLOSE_TIMEOUT` for what is in progress."""
         self._is_closed = True
         tasks = list(self._running.values())
         if tasks:
-            _, late = await asyncio.wait(tasks, timeout=ENDING)
+            _, late = await asyncio.wait(tasks, timeout=CLOSE_TIMEOUT)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        await self._courier.close()
+        await self._sender.close()
 
-    async def _take_turn(self) -> bool:
-        async def take(unit_of_work: UnitOfWork) -> datetime | None:
+    async def _acquire_lease(self) -> bool:
+        async def acquire(unit_of_work: UnitOfWork) -> datetime | None:
             now = self._clock.now()
-            ends = now + TURN
-            return ends if await unit_of_work.leases.acquire_lease("webhooks", self._process_id, now, ends) else None
+            ends_at = now + LEASE
+            return (
+                ends_at if await unit_of_work.leases.acquire_lease("webhooks", self._process_id, now, ends_at) else None
+            )
 
-        self._turn_ends = await in_transaction(self._storage, take, jitter=self._jitter)
-        return self._turn_ends is not None
+        self._lease_ends_at = await in_transaction(self._storage, acquire, jitter=self._jitter)
+        return self._lease_ends_at is not None
 
     @property
     def _may_go_on(self) -> bool:
-        return not self._is_closed and self._turn_ends is not None and self._clock.now() < self._turn_ends
+        return not self._is_closed and self._lease_ends_at is not None and self._clock.now() < self._lease_ends_at
 
     async def _find(self) -> dict[UUID, deque[_Work]]:
-        """What is to be done for each owner, in the order in which it should be."""
+        """Return the work for each owner, in the order in which to do it."""
         busy = frozenset(self._running)
         found: dict[UUID, deque[_Work]] = defaultdict(deque)
         resends: dict[UUID, list[Resend]] = defaultdict(list)
@@ -169,136 +170,138 @@ class DeliverWebhooks:
         for of_webhook in resends.values():
             webhook = of_webhook[0].webhook
             found[webhook.organizer_id].append(_Work(webhook, resends=of_webhook))
-        for stream in _in_turn(await self._streams(busy)):
-            found[stream.webhook.organizer_id].append(_Work(stream.webhook, stream=stream))
+        for pending in _in_rotation(await self._find_pending(busy)):
+            found[pending.webhook.organizer_id].append(_Work(pending.webhook, pending=pending))
         return found
 
-    async def _streams(self, busy: frozenset[UUID]) -> list[PendingDelivery]:
+    async def _find_pending(self, busy: frozenset[UUID]) -> list[PendingDelivery]:
         found: list[PendingDelivery] = []
         for _ in range(WINDOWS):
             now, after = self._clock.now(), self._after
-            window = await self._storage.notification_queries.streams(now, busy, STREAMS, after, WINDOW, MOST_FOUND)
+            window = await self._storage.notification_queries.streams(
+                now, busy, EVENTS_OF_WEBHOOK, after, WINDOW, MOST_FOUND
+            )
             found += window.items
             self._after = window.next
             if self._after is None:
                 break
         return found
 
-    def _allot(self, found: dict[UUID, deque[_Work]]) -> list[_Work]:
-        """Give places to owners in rotation, to those with the fewest first, while there are enough."""
-        waiting = [(self._in_use[owner], self._last_turns.get(owner, 0), owner) for owner in found]
+    def _allocate(self, found: dict[UUID, deque[_Work]]) -> list[_Work]:
+        """Give places to owners in rotation, those with the fewest first, and return the work that got one."""
+        waiting = [(self._in_use[owner], self._last_allocations.get(owner, 0), owner) for owner in found]
         heapify(waiting)
-        allotted = []
-        # Whoever comes first has the fewest: where that one may have no more, no one may.
+        allocated = []
+        # The first owner has the fewest places: if it may have no more, no other may.
         while waiting and waiting[0][0] < self._free:
             in_use, _, owner = heappop(waiting)
             work = found[owner].popleft()
             self._free -= 1
             self._in_use[owner] += 1
-            turn = self._last_turns[owner] = next(self._turns)
-            self._last_turns.move_to_end(owner)
-            allotted.append(work)
+            number = self._last_allocations[owner] = next(self._allocations)
+            self._last_allocations.move_to_end(owner)
+            allocated.append(work)
             if found[owner]:
-                heappush(waiting, (in_use + 1, turn, owner))
-        while len(self._last_turns) > _MOST_OWNERS:
-            self._last_turns.popitem(last=False)
-        return allotted
+                heappush(waiting, (in_use + 1, number, owner))
+        while len(self._last_allocations) > _MOST_OWNERS:
+            self._last_allocations.popitem(last=False)
+        return allocated
 
     def _begin(self, webhook_id: UUID, works: list[_Work]) -> None:
-        task = asyncio.create_task(self._tell(works))
+        task = asyncio.create_task(self._deliver(works))
         self._running[webhook_id] = task
         task.add_done_callback(lambda _: self._running.pop(webhook_id, None))
 
-    def _give_back(self, owner: UUID) -> None:
+    def _release(self, owner: UUID) -> None:
         self._free += 1
         self._in_use[owner] -= 1
         if not self._in_use[owner]:
             del self._in_use[owner]
 
-    async def _tell(self, works: list[_Work]) -> None:
-        """Everything that one webhook is to be told now."""
+    async def _deliver(self, works: list[_Work]) -> None:
+        """Do all the work of one webhook."""
         await asyncio.gather(*map(self._do, works))
 
     async def _do(self, work: _Work) -> None:
         try:
-            await self._safely(self._tell_stream(work.stream) if work.stream else self._resend(work.resends))
+            await self._safely(self._deliver_pending(work.pending) if work.pending else self._resend(work.resends))
         finally:
-            self._give_back(work.webhook.organizer_id)
+            self._release(work.webhook.organizer_id)
 
     async def _safely(self, work: Awaitable[None]) -> None:
-        """What fails is found again by the next look; nothing of it is lost."""
+        """Log a failure instead of raising it: the next round finds the work again."""
         try:
             await work
         except StorageFailure as failure:
-            _log.warning("How far a webhook was told could not be noted; some of it is sent again: %s", failure)
-        except Exception:  # noqa: BLE001 - logged, and what it was about is found again
-            _log.exception("Telling a webhook failed")
+            _log.warning("A webhook's progress could not be saved; some facts are sent again: %s", failure)
+        except Exception:  # noqa: BLE001 - logged, and the next round finds the work again
+            _log.exception("A delivery to a webhook failed")
 
-    async def _tell_stream(self, stream: PendingDelivery) -> None:
-        webhook, noted, told = stream.webhook, stream.last_seq, stream.last_seq
-        noted_at = begun = self._clock.now()
-        while self._clock.now() - begun < LONGEST_RUN:
-            facts = await self._facts(stream.event_id, told, PIECE)
+    async def _deliver_pending(self, pending: PendingDelivery) -> None:
+        webhook, saved, delivered = pending.webhook, pending.last_seq, pending.last_seq
+        saved_at = started = self._clock.now()
+        while self._clock.now() - started < LONGEST_RUN:
+            facts = await self._facts(pending.event_id, delivered, PIECE)
             for fact in facts:
-                if not self._may_go_on or self._should_leave(begun):
+                if not self._may_go_on or self._should_yield(started):
                     break
                 error = await self._send(webhook, fact) if webhook.wants(fact) else None
                 if error is not None:
-                    await self._note_failure(webhook, noted, fact, error)
+                    await self._save_failure(webhook, saved, fact, error)
                     return
-                told = fact.seq
-                if self._clock.now() - noted_at >= NOTE_EVERY:
-                    if not await self._note(stream, noted, told):
+                delivered = fact.seq
+                if self._clock.now() - saved_at >= SAVE_EVERY:
+                    if not await self._save_progress(pending, saved, delivered):
                         return
-                    noted, noted_at = told, self._clock.now()
-            if len(facts) < PIECE or not self._may_go_on or self._should_leave(begun):
+                    saved, saved_at = delivered, self._clock.now()
+            if len(facts) < PIECE or not self._may_go_on or self._should_yield(started):
                 break
-        if told > noted:
-            await self._note(stream, noted, told)
+        if delivered > saved:
+            await self._save_progress(pending, saved, delivered)
 
     async def _facts(self, event_id: UUID, after: int, limit: int) -> list[Fact]:
         async with self._in_storage:
             return await self._storage.event_queries.facts(event_id, after, limit)
 
-    async def _keep(self, note: Callable[[UnitOfWork], Awaitable[Result]]) -> Result:
+    async def _in_transaction(self, save: Callable[[UnitOfWork], Awaitable[Result]]) -> Result:
         async with self._in_storage:
-            return await in_transaction(self._storage, note, jitter=self._jitter)
+            return await in_transaction(self._storage, save, jitter=self._jitter)
 
     async def _send(self, webhook: Webhook, fact: Fact) -> str | None:
-        """What went wrong; None: it was taken."""
+        """Send a fact and return the reason of a failure; None: it was accepted."""
         try:
-            await self._courier.deliver(webhook, fact, self._clock.now())
+            await self._sender.deliver(webhook, fact, self._clock.now())
         except Refused as refused:
-            return refused.said
+            return refused.reason
         return None
 
-    async def _note(self, stream: PendingDelivery, noted: int, told: int) -> bool:
-        """Note how far the webhook was told; False: it is gone, or somebody else has gone on."""
+    async def _save_progress(self, pending: PendingDelivery, saved: int, delivered: int) -> bool:
+        """Save progress and return True, unless the webhook is deleted or another process has saved more."""
 
-        async def note(unit_of_work: UnitOfWork) -> bool:
-            if not await _is_as_noted(unit_of_work, stream.webhook.id, stream.event_id, noted):
+        async def save(unit_of_work: UnitOfWork) -> bool:
+            if not await _is_unchanged(unit_of_work, pending.webhook.id, pending.event_id, saved):
                 return False
             cursor = Cursor(
-                webhook_id=stream.webhook.id, event_id=stream.event_id, last_seq=told, tried_at=self._clock.now()
+                webhook_id=pending.webhook.id, event_id=pending.event_id, last_seq=delivered, tried_at=self._clock.now()
             )
             await unit_of_work.webhooks.put_cursor(cursor)
-            await unit_of_work.webhooks.remove_retried(cursor.webhook_id, cursor.event_id, told)
+            await unit_of_work.webhooks.remove_retried(cursor.webhook_id, cursor.event_id, delivered)
             return True
 
-        return await self._keep(note)
+        return await self._in_transaction(save)
 
-    async def _note_failure(self, webhook: Webhook, noted: int, fact: Fact, error: str) -> None:
+    async def _save_failure(self, webhook: Webhook, saved: int, fact: Fact, error: str) -> None:
         delivery_id, jitter, now = self._ids.new(), self._jitter(), self._clock.now()
 
-        async def note(unit_of_work: UnitOfWork) -> Delivery | None:
-            if not await _is_as_noted(unit_of_work, webhook.id, fact.event_id, noted):
+        async def save(unit_of_work: UnitOfWork) -> Delivery | None:
+            if not await _is_unchanged(unit_of_work, webhook.id, fact.event_id, saved):
                 return None
             before = await unit_of_work.webhooks.delivery(webhook.id, fact.event_id, fact.seq)
             if before is not None and before.tried_at == now:
-                # After an unknown outcome our own note may be there already.
+                # After an unknown outcome it may have been saved already.
                 return before
             failed = has_failed(delivery_id, webhook.id, fact, before, error, now, jitter)
-            # What came before it was taken; once it is dead, what follows goes on.
+            # Everything before it was accepted; after a dead delivery the next facts follow.
             last_seq = fact.seq if failed.status is DeliveryStatus.DEAD else fact.seq - 1
             cursor = Cursor(
                 webhook_id=webhook.id, event_id=fact.event_id, last_seq=last_seq, due_at=failed.due_at, tried_at=now
@@ -308,31 +311,31 @@ class DeliverWebhooks:
             await unit_of_work.webhooks.put_delivery(failed)
             return failed
 
-        failed = await self._keep(note)
+        failed = await self._in_transaction(save)
         if failed is not None and failed.status is DeliveryStatus.DEAD:
             _log.warning(
-                "Webhook %s was not told fact %s of event %s in %s attempts, and it is given up: %s",
+                "Webhook %s did not accept fact %s of event %s in %s attempts; it is given up: %s",
                 *(webhook.id, fact.seq, fact.event_id, failed.attempts, error),
             )
 
-    def _should_leave(self, begun: datetime) -> bool:
-        """Whether its place is better given to others now."""
-        return self._free <= 0 and self._clock.now() - begun >= CROWDED_RUN
+    def _should_yield(self, started: datetime) -> bool:
+        """Return whether its place is needed for others."""
+        return self._free <= 0 and self._clock.now() - started >= CROWDED_RUN
 
     async def _resend(self, resends: list[Resend]) -> None:
-        begun = self._clock.now()
+        started = self._clock.now()
         for resend in resends:
-            if not self._may_go_on or self._should_leave(begun):
+            if not self._may_go_on or self._should_yield(started):
                 return
             delivery = resend.delivery
             facts = await self._facts(delivery.event_id, delivery.seq - 1, 1)
             error = await self._send(resend.webhook, facts[0]) if facts else "the fact is gone"
-            await self._note_resend(delivery, error)
+            await self._save_resend(delivery, error)
 
-    async def _note_resend(self, sent: Delivery, error: str | None) -> None:
+    async def _save_resend(self, sent: Delivery, error: str | None) -> None:
         now = self._clock.now()
 
-        async def note(unit_of_work: UnitOfWork) -> None:
+        async def save(unit_of_work: UnitOfWork) -> None:
             if await unit_of_work.webhooks.lock(sent.webhook_id) is None:
                 return
             delivery = await unit_of_work.webhooks.delivery(sent.webhook_id, sent.event_id, sent.seq)
@@ -341,28 +344,28 @@ class DeliverWebhooks:
             if error is None:
                 await unit_of_work.webhooks.remove_delivery(delivery.id)
             elif delivery.tried_at != now:
-                # Else it is our own note already, after an unknown outcome.
+                # Otherwise it was saved already, after an unknown outcome.
                 await unit_of_work.webhooks.put_delivery(has_failed_again(delivery, error, now))
 
-        await self._keep(note)
+        await self._in_transaction(save)
 
 
-def _in_turn(streams: list[PendingDelivery]) -> list[PendingDelivery]:
-    """What was found in several windows: of each webhook those that it was told of least lately, in rotation."""
+def _in_rotation(deliveries: list[PendingDelivery]) -> list[PendingDelivery]:
+    """Merge several windows: the least recently tried events of each webhook, webhooks in rotation."""
     longest_ago = datetime.min.replace(tzinfo=UTC)
-    streams = sorted(streams, key=lambda stream: stream.tried_at or longest_ago)
-    places = Counter[UUID]()
+    deliveries = sorted(deliveries, key=lambda pending: pending.tried_at or longest_ago)
+    counts = Counter[UUID]()
     ranked = []
-    for stream in streams:
-        places[stream.webhook.id] += 1
-        if places[stream.webhook.id] <= STREAMS:
-            ranked.append((places[stream.webhook.id], stream))
-    return [stream for _, stream in sorted(ranked, key=lambda found: found[0])]
+    for pending in deliveries:
+        counts[pending.webhook.id] += 1
+        if counts[pending.webhook.id] <= EVENTS_OF_WEBHOOK:
+            ranked.append((counts[pending.webhook.id], pending))
+    return [pending for _, pending in sorted(ranked, key=lambda found: found[0])]
 
 
-async def _is_as_noted(unit_of_work: UnitOfWork, webhook_id: UUID, event_id: UUID, noted: int) -> bool:
-    """Lock the webhook; whether it is there and nobody has told it more than that of the event."""
+async def _is_unchanged(unit_of_work: UnitOfWork, webhook_id: UUID, event_id: UUID, saved: int) -> bool:
+    """Lock the webhook and return whether its progress in the event is still `saved`."""
     if await unit_of_work.webhooks.lock(webhook_id) is None:
         return False
     cursor = await unit_of_work.webhooks.cursor(webhook_id, event_id)
-    return (0 if cursor is None else cursor.last_seq) == noted
+    return (0 if cursor is None else cursor.last_seq) == saved

@@ -1,4 +1,4 @@
-"""Mail customers what happened to their bookings: at least once each, while it is true."""
+"""Send e-mails to customers about their bookings: at least once each, while they are still true."""
 
 import logging
 import random
@@ -16,26 +16,26 @@ from ..ports.storage import Storage, UnitOfWork
 from ..ports.system import Clock, Ids
 from ..retrying_transaction import in_transaction
 
-TURN = timedelta(seconds=30)
-"""How long a process keeps its turn: longer than what is begun within `LONGEST_ROUND` may take."""
+LEASE = timedelta(seconds=30)
+"""The length of the lease: longer than anything that starts within `LONGEST_ROUND` may take."""
 
 LONGEST_ROUND = timedelta(seconds=10)
-"""After that a round begins no further mail, nor another event's facts."""
+"""After this a round starts no other mail and no other event's facts."""
 
 WINDOW = 2_000
-"""Events that one round looks at for new facts; the next one goes on from there."""
+"""Events that one round searches for new facts; the next round continues there."""
 
 PIECE = 500
-"""Facts of an event that are read at once."""
+"""Facts of an event in one read."""
 
 AT_ONCE = 100
-"""Mails that one look finds."""
+"""Most mails of one round."""
 
 _log = logging.getLogger(__name__)
 
 
 class Mailed(Struct, frozen=True):
-    """What one round did. `is_ours` False: another process has the turn, so nothing was done."""
+    """The result of one round. `is_ours` False: another process has the lease, so nothing was done."""
 
     is_ours: bool
     queued: int = 0
@@ -43,23 +43,23 @@ class Mailed(Struct, frozen=True):
 
 
 class SendMails:
-    """One round: look facts through for what is worth a mail, then send what is due.
+    """Run one round, if this process gets the lease: queue the mails of new facts, then send due mails.
 
-    All processes may try; one at a time does it. A mail that was handed over and not noted is sent again as the same
-    (`Message-ID`). What happened before mails were first switched on is told to nobody.
+    A mail that was sent but not recorded as sent is sent again with the same id. Facts from before mails were first
+    switched on cause none.
     """
 
     def __init__(
         self,
         storage: Storage,
-        postman: EmailSender,
+        sender: EmailSender,
         clock: Clock,
         ids: Ids,
         *,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._storage = storage
-        self._postman = postman
+        self._sender = sender
         self._clock = clock
         self._jitter = jitter
         self._process_id: UUID = ids.new()
@@ -67,8 +67,8 @@ class SendMails:
         self._has_begun = False
 
     async def __call__(self) -> Mailed:
-        """Raises: Unavailable."""
-        if not await in_transaction(self._storage, self._take_turn, jitter=self._jitter):
+        """Return the result of the round. Raises: Unavailable."""
+        if not await in_transaction(self._storage, self._acquire_lease, jitter=self._jitter):
             return Mailed(is_ours=False)
         ends = self._clock.now() + LONGEST_ROUND
         if not self._has_begun:
@@ -79,25 +79,25 @@ class SendMails:
         try:
             sent = await self._send(ends)
         finally:
-            await self._postman.close_idle()
+            await self._sender.close_idle()
         return Mailed(is_ours=True, queued=queued, sent=sent)
 
-    async def _take_turn(self, unit_of_work: UnitOfWork) -> bool:
+    async def _acquire_lease(self, unit_of_work: UnitOfWork) -> bool:
         now = self._clock.now()
-        return await unit_of_work.leases.acquire_lease("mails", self._process_id, now, now + TURN)
+        return await unit_of_work.leases.acquire_lease("mails", self._process_id, now, now + LEASE)
 
     async def _begin(self, unit_of_work: UnitOfWork) -> None:
         await unit_of_work.mails.begin(self._clock.now())
 
     async def _queue(self, ends: datetime) -> int:
-        news = await self._storage.notification_queries.news(self._after, WINDOW)
+        pending = await self._storage.notification_queries.news(self._after, WINDOW)
         queued = 0
-        for event_id, last_seq in news.events:
+        for event_id, last_seq in pending.events:
             if self._clock.now() >= ends:
-                # This piece of the events is looked at again.
+                # The next round searches these events again.
                 return queued
             queued += await self._queue_of(event_id, last_seq, ends)
-        self._after = news.next
+        self._after = pending.next
         return queued
 
     async def _queue_of(self, event_id: UUID, last_seq: int, ends: datetime) -> int:
@@ -131,33 +131,35 @@ class SendMails:
         return sent
 
     async def _send_one(self, mail: Mail) -> bool:
-        """Whether it was handed over; a mail that is true no more, or to nobody, goes silently."""
-        letter = await self._letter(mail)
-        after: Mail | None = None
+        """Send a mail and return whether the server took it; remove one that is no longer true or has no account."""
+        email = await self._email(mail)
+        retry: Mail | None = None
         is_sent = False
-        if letter is not None:
+        if email is not None:
             try:
-                await self._postman.send(letter, self._clock.now())
+                await self._sender.send(email, self._clock.now())
                 is_sent = True
             except Undeliverable as refused:
-                _log.warning("Mail %s about booking %s is refused for good: %s", mail.id, mail.booking_id, refused.said)
-            except Refused as refused:
-                after = mail.has_failed(self._clock.now(), self._jitter())
                 _log.warning(
-                    "Mail %s about booking %s was not taken, and is %s: %s",
-                    *(mail.id, mail.booking_id, "given up" if after is None else "tried again", refused.said),
+                    "Mail %s about booking %s cannot be delivered: %s", mail.id, mail.booking_id, refused.reason
+                )
+            except Refused as refused:
+                retry = mail.has_failed(self._clock.now(), self._jitter())
+                _log.warning(
+                    "Mail %s about booking %s was refused and is %s: %s",
+                    *(mail.id, mail.booking_id, "given up" if retry is None else "retried", refused.reason),
                 )
 
         async def note(unit_of_work: UnitOfWork) -> None:
-            if after is None:
+            if retry is None:
                 await unit_of_work.mails.remove(mail.id)
             else:
-                await unit_of_work.mails.put(after)
+                await unit_of_work.mails.put(retry)
 
         await in_transaction(self._storage, note, jitter=self._jitter)
         return is_sent
 
-    async def _letter(self, mail: Mail) -> Email | None:
+    async def _email(self, mail: Mail) -> Email | None:
         found = await self._storage.booking_queries.booking(mail.booking_id)
         if found is None or not mail.is_true(found.booking, found.event, self._clock.now()):
             return None

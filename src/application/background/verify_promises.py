@@ -1,4 +1,4 @@
-"""Check the promises over everything that is stored, in bounded memory."""
+"""Check the promises over the whole database, in bounded memory."""
 
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
@@ -20,29 +20,29 @@ from ..ports.system import Clock
 
 PROMISES = {
     1: "Taken tickets of a type never exceed its number; its counters always equal its bookings.",
-    3: "One effect per idempotency key; one live booking per customer and ticket type.",
+    3: "An idempotency key has one effect; a customer has one live booking per ticket type.",
     4: "Freed tickets come back exactly once.",
-    5: "The waiting list is served in order, and no newcomer takes a ticket that someone waiting could have had.",
-    6: "No ticket idles while someone who fits is waiting and the line is served.",
+    5: "The waiting list is served in order; no newcomer takes a ticket that a waiting customer could have had.",
+    6: "No ticket stays free while a waiting booking fits and the waiting list is served.",
     7: "Replaying an event's facts gives its bookings and counters.",
-    8: "Refunds never exceed payments; nobody pays and gets neither tickets nor a refund.",
+    8: "Refunds never exceed payments; a customer who pays gets tickets or a refund.",
 }
-"""The promises that rows can tell of: what was lost (2) or seen by the wrong eyes (9) leaves none."""
+"""The promises that rows can prove: lost outcomes (2) and forbidden actions (9) leave no rows."""
 
 _GIVEN_BACK = {
     ChargeStatus.PENDING: PaymentStatus.REFUND_PENDING,
     ChargeStatus.SUCCEEDED: PaymentStatus.REFUNDED,
 }
 
-_STRAYS_BREAK = {"live bookings": 3, "answers": 3, "payments": 8}
-"""Which promise stray rows break, by a word of what they are; any others break the seventh."""
+_STRAYS_BREAK = {"live bookings": 3, "stored responses": 3, "payments": 8}
+"""The promise that stray rows break, by words of their description; all others break the seventh."""
 
 EVENTS_AT_ONCE = 200
 ROWS_AT_ONCE = 2_000
 
 
 class Verdict(Struct, frozen=True):
-    """What was looked at, and every breach that was found."""
+    """The numbers of checked rows, and every breach."""
 
     events: int
     bookings: int
@@ -50,14 +50,14 @@ class Verdict(Struct, frozen=True):
     breaches: list[Breach]
 
     def of(self, promise: int) -> list[Breach]:
-        """The breaches of one promise."""
+        """Return the breaches of one promise."""
         return [breach for breach in self.breaches if breach.promise == promise]
 
 
 class VerifyPromises:
-    """Check the promises over one consistent look at everything, beside live traffic.
+    """Check the promises over one consistent snapshot, beside live traffic.
 
-    Memory is bounded by the breaches found, not by the size of what is stored.
+    Memory is bounded by the breaches found, not by the size of the database.
     """
 
     def __init__(self, storage: Storage, clock: Clock) -> None:
@@ -65,16 +65,16 @@ class VerifyPromises:
         self._clock = clock
 
     async def __call__(self, progress: Callable[[Verdict], None] | None = None) -> Verdict:
-        """Call `progress` with what was found so far, every some hundred rows. Raises: Unavailable."""
+        """Return the verdict; call `progress` regularly with the one so far. Raises: Unavailable."""
         for _ in range(2):
             try:
-                return await self._look(progress)
+                return await self._check(progress)
             except Retryable:
-                # A connection that had died unnoticed. The second look is on a new one, at a new moment.
+                # The connection had been lost unnoticed. The second attempt takes a new one and a new snapshot.
                 continue
-        raise Unavailable("The database lost the connection again and again; try again in a moment.")
+        raise Unavailable("The connection to the database was lost repeatedly; try again in a moment.")
 
-    async def _look(self, progress: Callable[[Verdict], None] | None) -> Verdict:
+    async def _check(self, progress: Callable[[Verdict], None] | None) -> Verdict:
         async with self._storage.snapshot() as snapshot:
             check = _Check(snapshot, self._clock.now(), progress)
             await check.events()
@@ -84,14 +84,14 @@ class VerifyPromises:
 
 
 class NoteVerdict:
-    """Note what became of each promise, for whoever watches the service."""
+    """Store the verdict, for the metrics."""
 
     def __init__(self, storage: Storage, clock: Clock) -> None:
         self._storage = storage
         self._clock = clock
 
     async def __call__(self, verdict: Verdict) -> None:
-        """In place of what was noted before. Raises: what a transaction may (`failures`)."""
+        """Replace the stored verdict. Raises: the failures of `errors`."""
         now = self._clock.now()
         await self._storage.statistics.note_verified(
             [Verified(promise, len(verdict.of(promise)), now) for promise in PROMISES]
@@ -167,16 +167,18 @@ class _Check:
             last = facts[-1].seq
 
     async def _check_served(self, state: EventState) -> None:
-        if state.event.is_unsettled or not state.event.serves_its_line(self._now):
+        if state.event.is_unsettled or not state.event.serves_waiting_list(self._now):
             return
         for each in state.ticket_types:
-            if each.waiting and each.available > 0 and await self._fits_somebody(state, each):
-                self._breach(6, f"ticket type {each.id}: {each.available} tickets idle while somebody waits for them")
+            if each.waiting and each.available > 0 and await self._fits_a_waiting_booking(state, each):
+                self._breach(
+                    6, f"ticket type {each.id}: {each.available} tickets are free while a waiting booking fits"
+                )
 
-    async def _fits_somebody(self, state: EventState, ticket_type: TicketType) -> bool:
+    async def _fits_a_waiting_booking(self, state: EventState, ticket_type: TicketType) -> bool:
         is_fill = state.event.waiting_list_policy is WaitingListPolicy.FILL
-        ask = WaitingListQuery(ticket_type.id, ticket_type.available if is_fill else None, 1)
-        head = (await self._snapshot.lines([ask]))[ticket_type.id].head
+        query = WaitingListQuery(ticket_type.id, ticket_type.available if is_fill else None, 1)
+        head = (await self._snapshot.lines([query]))[ticket_type.id].head
         return any(booking.quantity <= ticket_type.available for booking in head)
 
     def _check_booking(self, booking: Booking, facts: list[Fact]) -> None:

@@ -14,11 +14,11 @@ class BookTicket:
     def __init__(self, turnstile: Turnstile) -> None:
         self._turnstile = turnstile
 
-    async def __call__(self, command: Book, once: IdempotentRequest[Booking] | None = None) -> Booking:
-        """The booking, held, confirmed or with its place in line.
+    async def __call__(self, command: Book, idempotent: IdempotentRequest[Booking] | None = None) -> Booking:
+        """Return the booking: held, confirmed or with its place in the waiting list.
 
-        Raises: what `book` refuses, Unavailable; with `once` also Replayed, IdempotencyKeyReused.
+        Raises: what `book` refuses, Unavailable; with `idempotent` also Replayed, IdempotencyKeyReused.
         """
         needs = LoadSpec(event_id=command.event_id, customer_id=command.actor.user_id)
-        keyed = once.bind(outcome) if once else None
-        return outcome(await self._turnstile.admit(command, needs, book, keyed))
+        request = idempotent.bind(outcome) if idempotent else None
+        return outcome(await self._turnstile.admit(command, needs, book, request))

@@ -1,4 +1,4 @@
-"""Cancel a booking and promote whom its tickets fit, in one transaction."""
+"""Cancel a booking and promote waiting bookings that its tickets fit, in one transaction."""
 
 from uuid import UUID
 
@@ -16,21 +16,26 @@ from ..turnstile.turnstile import Turnstile
 
 
 class Cancellation(Struct, frozen=True):
-    """The cancelled booking and how many bookings its tickets promoted."""
+    """The cancelled booking and the number of bookings promoted."""
 
     booking: Booking
     promoted_count: int
 
 
 class CancelBooking:
-    """Cancel a booking and promote whom its tickets fit, in one transaction."""
+    """Cancel a booking and promote waiting bookings that its tickets fit, in one transaction."""
 
     def __init__(self, turnstile: Turnstile, bookings: BookingQueries) -> None:
         self._turnstile = turnstile
         self._bookings = bookings
 
-    async def __call__(self, command: Cancel, once: IdempotentRequest[Cancellation] | None = None) -> Cancellation:
-        """Raises: what `cancel` refuses, Unavailable; with `once` also Replayed, IdempotencyKeyReused."""
+    async def __call__(
+        self, command: Cancel, idempotent: IdempotentRequest[Cancellation] | None = None
+    ) -> Cancellation:
+        """Return the cancellation.
+
+        Raises: what `cancel` refuses, Unavailable; with `idempotent` also Replayed, IdempotencyKeyReused.
+        """
         needs = LoadSpec(
             event_id=command.event_id,
             customer_id=command.actor.user_id if command.booking_id is None else None,
@@ -38,19 +43,19 @@ class CancelBooking:
             whole=command.booking_id is None,
             settles=True,
         )
-        keyed = once.bind(_cancellation) if once else None
-        return _cancellation(await self._turnstile.admit(command, needs, cancel, keyed))
+        request = idempotent.bind(_cancellation) if idempotent else None
+        return _cancellation(await self._turnstile.admit(command, needs, cancel, request))
 
     async def by_id(
-        self, booking_id: UUID, actor: Actor, once: IdempotentRequest[Cancellation] | None = None
+        self, booking_id: UUID, actor: Actor, idempotent: IdempotentRequest[Cancellation] | None = None
     ) -> Cancellation:
-        """The same for a booking whose event the caller does not know. Raises: as above."""
-        # Which event a booking belongs to never changes, so it may be looked up ahead of the lock.
+        """Cancel a booking whose event the caller does not know. Raises: as `__call__`, NotFound."""
+        # A booking's event never changes, so it may be read before the lock.
         event_id = await self._bookings.event_of(booking_id)
         if event_id is None:
             raise NotFound
-        return await self(Cancel(event_id=event_id, actor=actor, booking_id=booking_id), once)
+        return await self(Cancel(event_id=event_id, actor=actor, booking_id=booking_id), idempotent)
 
 
-def _cancellation(admitted: CommandResult[Booking]) -> Cancellation:
-    return Cancellation(admitted.outcome, admitted.promoted)
+def _cancellation(result: CommandResult[Booking]) -> Cancellation:
+    return Cancellation(result.outcome, result.promoted)

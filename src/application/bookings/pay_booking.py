@@ -1,4 +1,4 @@
-"""Pay for a booking: decide, ask the provider outside the event's lock, record what it said."""
+"""Pay for a booking: decide, call the provider outside the event's lock, record its answer."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,7 +7,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from ...domain.booking import Booking, BookingStatus, PaymentStatus
-from ...domain.decisions.pay import Answer, Attempt, Pay, SettlePayment, settle_payment, start_payment
+from ...domain.decisions.pay import Answer, Attempt, CompletePayment, Pay, complete_payment, start_payment
 from ...domain.payment import ChargeStatus, PaymentMethod
 from ...domain.refusals import (
     NotFound,
@@ -28,18 +28,18 @@ from ..turnstile.pending_command import CommandResult
 from ..turnstile.turnstile import Turnstile
 
 PATIENCE = 5.0
-"""Seconds that a payment waits for another one of the same booking."""
+"""Seconds to wait for another payment of the same booking."""
 
 PAUSE = 0.1
-"""Seconds between two looks at it."""
+"""Seconds between two attempts to start the payment."""
 
 
 class PaymentUnknown(StorageFailure):
-    """The provider did not answer; the next attempt and the sweeper ask it again with the same reference."""
+    """The provider did not answer; the next attempt and the sweep ask it again with the same reference."""
 
 
 class Bill(Struct, frozen=True, kw_only=True):
-    """What a payment comes with. `token` is the provider's word for the card; cash has none."""
+    """The values of a payment. `token` is the provider's token of the card; cash has none."""
 
     booking_id: UUID
     actor: Actor
@@ -48,7 +48,7 @@ class Bill(Struct, frozen=True, kw_only=True):
 
 
 class PayBooking:
-    """Pay for a booking, once, whatever crashes in between (promise 8)."""
+    """Pay for a booking at most once, whatever crashes in between (promise 8)."""
 
     def __init__(
         self,
@@ -67,50 +67,52 @@ class PayBooking:
         self._ids = ids
         self._pause = pause
 
-    async def __call__(self, bill: Bill, once: IdempotentRequest[Booking] | None = None) -> Booking:
-        """The booking as it is after the payment.
+    async def __call__(self, bill: Bill, idempotent: IdempotentRequest[Booking] | None = None) -> Booking:
+        """Return the booking after the payment.
 
-        Raises: what `start_payment` refuses, PaymentDeclined, PaymentUnknown, Unavailable; with `once` also Replayed,
-        IdempotencyKeyReused, RequestInProgress.
+        Raises: what `start_payment` refuses, PaymentDeclined, PaymentUnknown, Unavailable; with `idempotent` also
+        Replayed, IdempotencyKeyReused, RequestInProgress.
         """
         found = await self._bookings.booking(bill.booking_id)
         if found is None:
             raise NotFound
-        attempt = await self._start_or_wait(bill, found.booking, once)
+        attempt = await self._start_or_wait(bill, found.booking, idempotent)
         if attempt.payment.status is ChargeStatus.PENDING:
-            answer = await self._ask(attempt, bill.token)
-            attempt = await self._settle(attempt, answer, once)
-        concluded = _concluded(attempt)
-        if concluded is None:
+            answer = await self._call_provider(attempt, bill.token)
+            attempt = await self._complete(attempt, answer, idempotent)
+        outcome = _outcome_of(attempt)
+        if outcome is None:
             raise PaymentUnknown
-        if isinstance(concluded, Exception):
-            raise concluded
-        return concluded
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
-    async def _start_or_wait(self, bill: Bill, booking: Booking, once: IdempotentRequest[Booking] | None) -> Attempt:
+    async def _start_or_wait(
+        self, bill: Bill, booking: Booking, idempotent: IdempotentRequest[Booking] | None
+    ) -> Attempt:
         patience = PATIENCE
-        # Asking takes its time as well where many ask at once: it counts.
+        # Under load the attempts take time as well, so the clock limits them too.
         now = asyncio.get_running_loop().time
         deadline = now() + PATIENCE
         while True:
             try:
-                return await self._start(bill, booking, once)
+                return await self._start(bill, booking, idempotent)
             except PaymentUnderWay:
                 patience -= PAUSE
                 if patience <= 0 or now() >= deadline:
-                    if once and await self._is_ours(bill.booking_id, once.key.text):
+                    if idempotent and await self._is_own(bill.booking_id, idempotent.key.text):
                         raise RequestInProgress from None
                     raise
             await self._pause(PAUSE)
 
-    async def _start(self, bill: Bill, booking: Booking, once: IdempotentRequest[Booking] | None) -> Attempt:
+    async def _start(self, bill: Bill, booking: Booking, idempotent: IdempotentRequest[Booking] | None) -> Attempt:
         command = Pay(
             payment_id=self._ids.new(),
             booking_id=bill.booking_id,
             event_id=booking.event_id,
             actor=bill.actor,
             method=bill.method,
-            key=once.key.text if once else None,
+            key=idempotent.key.text if idempotent else None,
         )
         needs = LoadSpec(
             event_id=booking.event_id,
@@ -118,13 +120,13 @@ class PayBooking:
             booking_id=bill.booking_id,
             payments=True,
         )
-        return (await self._turnstile.admit(command, needs, start_payment, _keyed(once))).outcome
+        return (await self._turnstile.admit(command, needs, start_payment, _bind(idempotent))).outcome
 
-    async def _is_ours(self, booking_id: UUID, key: str) -> bool:
+    async def _is_own(self, booking_id: UUID, key: str) -> bool:
         payments = await self._payments.payments(booking_id)
         return any(payment.status is ChargeStatus.PENDING and payment.key == key for payment in payments)
 
-    async def _ask(self, attempt: Attempt, token: str) -> Answer:
+    async def _call_provider(self, attempt: Attempt, token: str) -> Answer:
         payment = attempt.payment
         try:
             taken = None if attempt.is_new else await self._gateway.find_charge(payment.id)
@@ -134,8 +136,10 @@ class PayBooking:
             return Answer.SILENT
         return Answer.DONE if taken else Answer.DECLINED
 
-    async def _settle(self, attempt: Attempt, answer: Answer, once: IdempotentRequest[Booking] | None) -> Attempt:
-        command = SettlePayment(
+    async def _complete(
+        self, attempt: Attempt, answer: Answer, idempotent: IdempotentRequest[Booking] | None
+    ) -> Attempt:
+        command = CompletePayment(
             payment_id=attempt.payment.id,
             event_id=attempt.payment.event_id,
             booking_id=attempt.booking.id,
@@ -143,30 +147,30 @@ class PayBooking:
             answer=answer,
             seen=attempt.payment.tried_at,
         )
-        return await record_answer(self._turnstile, command, _keyed(once))
+        return await record_answer(self._turnstile, command, _bind(idempotent))
 
 
-async def record_answer(turnstile: Turnstile, command: SettlePayment, keyed: BoundRequest | None = None) -> Attempt:
-    """Record what became of a payment. Raises: NotFound, Unavailable."""
+async def record_answer(turnstile: Turnstile, command: CompletePayment, request: BoundRequest | None = None) -> Attempt:
+    """Record the provider's answer. Raises: NotFound, Unavailable."""
     needs = LoadSpec(
         event_id=command.event_id,
         customer_id=command.customer_id,
         booking_id=command.booking_id,
         payments=True,
     )
-    return (await turnstile.admit(command, needs, settle_payment, keyed)).outcome
+    return (await turnstile.admit(command, needs, complete_payment, request)).outcome
 
 
-def _keyed(once: IdempotentRequest[Booking] | None) -> BoundRequest | None:
-    return once.bind(_conclude) if once else None
+def _bind(idempotent: IdempotentRequest[Booking] | None) -> BoundRequest | None:
+    return idempotent.bind(_conclude) if idempotent else None
 
 
-def _conclude(admitted: CommandResult[Attempt]) -> Booking | Exception | None:
-    return _concluded(admitted.outcome)
+def _conclude(result: CommandResult[Attempt]) -> Booking | Exception | None:
+    return _outcome_of(result.outcome)
 
 
-def _concluded(attempt: Attempt) -> Booking | Exception | None:
-    """The booking where it is paid, why it is not, or None while nothing is known."""
+def _outcome_of(attempt: Attempt) -> Booking | Exception | None:
+    """Return the booking if it is paid, the reason if it is not, or None while the outcome is unknown."""
     booking = attempt.booking
     if attempt.payment.status is ChargeStatus.PENDING:
         return None

@@ -1,4 +1,4 @@
-"""Serve an event's waiting list on its own, in bounded steps, until nobody more can be served."""
+"""Promote from an event's waiting lists, in bounded steps."""
 
 from uuid import UUID
 
@@ -9,37 +9,37 @@ from ..turnstile.turnstile import Turnstile
 
 
 class PromoteFromWaitlist:
-    """Serve an event's waiting list on its own, in bounded steps, until nobody more can be served.
+    """Serve an event's waiting lists until no more bookings can be served; for a closed event, cancel its bookings.
 
-    A closed event has its bookings let go instead. Each step is a transaction, so a crash loses none of them.
+    Each bounded step is a transaction, so a crash loses none of them.
     """
 
     def __init__(self, turnstile: Turnstile) -> None:
         self._turnstile = turnstile
 
     async def __call__(self, event_id: UUID) -> int:
-        """How many bookings its own steps promoted; steps behind an answer may have served others meanwhile.
+        """Return how many bookings these steps promoted; concurrent steps may have promoted others.
 
         Raises: NotFound, Unavailable.
         """
         needs = LoadSpec(event_id=event_id, settles=True)
         promoted = 0
         while True:
-            admitted = await self._turnstile.admit(Settle(event_id), needs, settle)
-            promoted += admitted.promoted
-            if not admitted.inventory.event.is_unsettled or not admitted.moved:
+            result = await self._turnstile.admit(Settle(event_id), needs, settle)
+            promoted += result.promoted
+            if not result.inventory.event.is_unsettled or not result.moved:
                 return promoted
 
 
 class ResumeUnsettled:
-    """Go on with every event for which a step is still to be done: after a crash, or where another process left it."""
+    """Resume settling every unsettled event, after a crash or where another process stopped."""
 
     def __init__(self, turnstile: Turnstile, events: EventQueries) -> None:
         self._turnstile = turnstile
         self._events = events
 
     async def __call__(self) -> int:
-        """How many events were found; their steps run behind the commands that wait. Raises: Unavailable."""
+        """Return how many events were found; their steps run after the waiting commands. Raises: Unavailable."""
         found = 0
         last: UUID | None = None
         while event_ids := await self._events.unsettled_events(last, 100):

@@ -1,4 +1,4 @@
-"""Queries about bookings: committed state for those who may see it (promise 9)."""
+"""Queries about bookings: committed state for users who may see it (promise 9)."""
 
 from uuid import UUID
 
@@ -12,13 +12,13 @@ from ..ports.queries import BookingQueries, EventQueries, PaymentQueries, Waitin
 
 
 class ReadBooking:
-    """One booking with today's place."""
+    """Read one booking with its current place."""
 
     def __init__(self, bookings: BookingQueries) -> None:
         self._bookings = bookings
 
     async def __call__(self, booking_id: UUID, actor: Actor) -> Booking:
-        """Raises: NotFound, Unavailable."""
+        """Return the booking. Raises: NotFound, Unavailable."""
         found = await self._bookings.booking(booking_id)
         if found is None:
             raise NotFound
@@ -28,20 +28,20 @@ class ReadBooking:
 
 
 class ListPayments:
-    """Every charge and refund of a booking, oldest first."""
+    """List every charge and refund of a booking, oldest first."""
 
     def __init__(self, bookings: BookingQueries, payments: PaymentQueries) -> None:
         self._read_booking = ReadBooking(bookings)
         self._payments = payments
 
     async def __call__(self, booking_id: UUID, actor: Actor) -> list[Payment]:
-        """Raises: NotFound, Unavailable."""
+        """Return the payments. Raises: NotFound, Unavailable."""
         await self._read_booking(booking_id, actor)
         return await self._payments.payments(booking_id)
 
 
 class ListBookings:
-    """One's own bookings, newest first."""
+    """List the actor's own bookings, newest first."""
 
     def __init__(self, bookings: BookingQueries) -> None:
         self._bookings = bookings
@@ -49,13 +49,13 @@ class ListBookings:
     async def __call__(
         self, actor: Actor, *, status: BookingStatus | None = None, before: UUID | None = None, limit: int = 50
     ) -> Page[Booking, UUID]:
-        """Raises: Unavailable."""
+        """Return a page. Raises: Unavailable."""
         found = await self._bookings.bookings_of_customer(actor.user_id, status, before, limit + 1)
         return _bookings(found, limit)
 
 
 class ListEventBookings:
-    """Every booking of an event, newest first, for those who manage it."""
+    """List every booking of an event, newest first, for its managers."""
 
     def __init__(self, events: EventQueries, bookings: BookingQueries) -> None:
         self._events = events
@@ -70,14 +70,14 @@ class ListEventBookings:
         before: UUID | None = None,
         limit: int = 50,
     ) -> Page[Booking, UUID]:
-        """Raises: NotFound, NotAllowed, Unavailable."""
+        """Return a page. Raises: NotFound, NotAllowed, Unavailable."""
         await managed_event(self._events, event_id, actor)
         found = await self._bookings.bookings_of_event(event_id, status, before, limit + 1)
         return _bookings(found, limit)
 
 
 class ReadWaitingList:
-    """An event's waiting list by ticket type and position, for those who manage it."""
+    """List an event's waiting bookings by ticket type and position, for its managers."""
 
     def __init__(self, events: EventQueries, bookings: BookingQueries) -> None:
         self._events = events
@@ -92,13 +92,13 @@ class ReadWaitingList:
         after: WaitingKey | None = None,
         limit: int = 50,
     ) -> Page[Booking, WaitingKey]:
-        """Raises: NotFound, NotAllowed, Unavailable."""
+        """Return a page. Raises: NotFound, NotAllowed, Unavailable."""
         state = await managed_event(self._events, event_id, actor)
         ordinals = {ticket_type.id: ticket_type.ordinal for ticket_type in state.ticket_types}
         if ticket_type_id is not None and ticket_type_id not in ordinals:
             raise NotFound
         read = await self._bookings.waiting_list(event_id, ticket_type_id, after, limit + 1)
-        # A type that was added between the two reads stands at the end, as if it had come after the list.
+        # Leave out a ticket type that was added between the two reads.
         found = [booking for booking in read if booking.ticket_type_id in ordinals]
         items = found[:limit]
         last = items[-1] if len(found) > limit else None

@@ -17,29 +17,29 @@ from ..turnstile.turnstile import Turnstile
 
 
 class ChangeEvent:
-    """Change an event, and do in the same transaction what follows for those in line."""
+    """Change an event and settle it in the same transaction."""
 
     def __init__(self, turnstile: Turnstile) -> None:
         self._turnstile = turnstile
 
     async def __call__(
-        self, command: Edit | EditTicketType | AddTicketType, once: IdempotentRequest[EventState] | None = None
+        self, command: Edit | EditTicketType | AddTicketType, idempotent: IdempotentRequest[EventState] | None = None
     ) -> EventState:
-        """The event as it is now.
+        """Return the changed event.
 
-        Raises: what the decision refuses, Unavailable; with `once` also Replayed, IdempotencyKeyReused.
+        Raises: what the decision refuses, Unavailable; with `idempotent` also Replayed, IdempotencyKeyReused.
         """
-        keyed = once.bind(_state) if once else None
+        request = idempotent.bind(_state) if idempotent else None
         needs = LoadSpec(event_id=command.event_id, settles=True, sizes=True)
         match command:
             case Edit():
-                return _state(await self._turnstile.admit(command, needs, edit, keyed))
+                return _state(await self._turnstile.admit(command, needs, edit, request))
             case EditTicketType():
-                return _state(await self._turnstile.admit(command, needs, edit_ticket_type, keyed))
+                return _state(await self._turnstile.admit(command, needs, edit_ticket_type, request))
             case _:
-                return _state(await self._turnstile.admit(command, needs, add_ticket_type, keyed))
+                return _state(await self._turnstile.admit(command, needs, add_ticket_type, request))
 
 
-def _state(admitted: CommandResult[EventState]) -> EventState:
-    """After all that the change led to."""
-    return state(admitted.inventory)
+def _state(result: CommandResult[EventState]) -> EventState:
+    """Return the event after the change and its settling."""
+    return state(result.inventory)

@@ -15,8 +15,8 @@ from ..turnstile.turnstile import Turnstile
 class InitializeEvent:
     """Initialize an event with its tickets; `organizers` says who may.
 
-    An organizer has so many live events at a time. Of those initialized at once in several processes, each counts its
-    own: the bound is exceeded by what one transaction takes for each other process, and by nothing with SQLite.
+    An organizer has at most `most_live_events` live events. Concurrent processes do not see each other's new events, so
+    each other process may exceed the limit by one transaction; with SQLite none does.
     """
 
     def __init__(
@@ -32,14 +32,16 @@ class InitializeEvent:
         self._most_live_events = most_live_events
         self._allowance = allowance
 
-    async def __call__(self, command: Initialize, once: IdempotentRequest[EventState] | None = None) -> EventState:
-        """The event as it is now.
+    async def __call__(
+        self, command: Initialize, idempotent: IdempotentRequest[EventState] | None = None
+    ) -> EventState:
+        """Return the new event.
 
-        Raises: what `initialize` refuses, TooManyRequests beyond the allowance, Unavailable; with `once` also Replayed,
-        IdempotencyKeyReused.
+        Raises: what `initialize` refuses, TooManyRequests beyond the allowance, Unavailable; with `idempotent` also
+        Replayed, IdempotencyKeyReused.
         """
-        keyed = once.bind(outcome) if once else None
-        return outcome(await self._turnstile.admit_new(command, command.actor.user_id, self._decide, keyed))
+        request = idempotent.bind(outcome) if idempotent else None
+        return outcome(await self._turnstile.admit_new(command, command.actor.user_id, self._decide, request))
 
     def _decide(self, command: Initialize, live_events: int, now: datetime) -> Decision[EventState]:
         if self._allowance is not None:

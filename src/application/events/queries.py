@@ -1,4 +1,4 @@
-"""Queries about events: committed state for those who may see it (promise 9)."""
+"""Queries about events: committed state for users who may see it (promise 9)."""
 
 from uuid import UUID
 
@@ -11,17 +11,17 @@ from ..ports.queries import EventFilter, EventKey, EventQueries
 from ..turnstile.coalesced_reads import CoalescedReads
 
 PUBLIC = frozenset({EventStatus.ON_SALE, EventStatus.PAUSED})
-"""What a list of events shows unless a status is asked for."""
+"""The statuses in a list of events unless one is chosen."""
 
 
 class ReadEvent:
-    """One event with its ticket types and their counters."""
+    """Read one event with its ticket types and their counters."""
 
     def __init__(self, events: EventQueries) -> None:
         self._event = CoalescedReads(events.events_by_id)
 
     async def __call__(self, event_id: UUID, actor: Actor | None) -> EventState:
-        """Raises: NotFound, Unavailable."""
+        """Return the event. Raises: NotFound, Unavailable."""
         state = await self._event(event_id)
         if state is None:
             raise NotFound
@@ -30,7 +30,7 @@ class ReadEvent:
 
 
 class ListEvents:
-    """Events, soonest first. Those that never were on sale are listed for their organizer, all of them for admins."""
+    """List events, soonest first. Unpublished events are listed for their organizer and for admins only."""
 
     def __init__(self, events: EventQueries) -> None:
         self._events = events
@@ -44,7 +44,7 @@ class ListEvents:
         after: EventKey | None = None,
         limit: int = 50,
     ) -> Page[EventState, EventKey]:
-        """A page of a search may hold fewer than `limit` before the list ends. Raises: Unavailable."""
+        """Return a page. A search may give fewer than `limit` before the list ends. Raises: Unavailable."""
         organizer_id = None
         if status is EventStatus.DRAFT:
             if actor is None:
@@ -62,18 +62,19 @@ class ListEvents:
 
 
 class ReadChanges:
-    """An event's facts after a sequence number, gapless and in order, for those who manage it."""
+    """Read an event's facts after a sequence number, without gaps and in order, for its managers."""
 
     def __init__(self, events: EventQueries) -> None:
         self._events = events
 
     async def __call__(self, event_id: UUID, actor: Actor, *, after: int = 0, limit: int = 50) -> list[Fact]:
-        """Raises: NotFound, NotAllowed, Unavailable."""
+        """Return the facts. Raises: NotFound, NotAllowed, Unavailable."""
         await managed_event(self._events, event_id, actor)
         return await self._events.facts(event_id, after, limit)
 
 
 async def managed_event(events: EventQueries, event_id: UUID, actor: Actor) -> EventState:
+    """Return an event that the actor manages. Raises: NotFound, NotAllowed, Unavailable."""
     state = (await events.events_by_id([event_id])).get(event_id)
     if state is None:
         raise NotFound

@@ -1,1 +1,1 @@
-"""Limits: requests in a minute, amounts in a day, shares of slow work."""
+"""Limits on requests in a minute, on amounts in a day, and on shares of slow work."""

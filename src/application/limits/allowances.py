@@ -1,4 +1,4 @@
-"""Allowances: how much each user may use of what is kept for long, whatever the limits on requests let through."""
+"""Allowances: how much long-lived data each user may add in a day, beside the limits on requests."""
 
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -11,20 +11,20 @@ from ...domain.refusals import TooManyRequests
 REFILLED_IN: Final = timedelta(hours=24)
 
 MOST_SUBJECTS: Final = 20_000
-"""Users that a process remembers for one allowance; beyond it those not heard of for the longest begin anew."""
+"""Users that a process keeps for one allowance; beyond it the least recent ones start again with a full one."""
 
 NEW_EVENTS: Final = 1_000
-"""Events that one user initializes in a day: with 50 ticket types each, they take 60 KB that stay for ever."""
+"""Events that one user may initialize in a day, because they stay for ever."""
 
-ANSWERS: Final = 32 * 1024 * 1024
-"""Bytes that are kept for the idempotency keys of one user, as long as answers are kept."""
+STORED_RESPONSE_BYTES: Final = 32 * 1024 * 1024
+"""Bytes of stored responses for one user's idempotency keys."""
 
-ANSWER_OVERHEAD: Final = 300
-"""Bytes of a kept answer apart from its body: its key, its fingerprint, its places in the indexes."""
+STORED_RESPONSE_OVERHEAD: Final = 300
+"""Bytes of a stored response besides its payload: key, fingerprint and index entries."""
 
 
 class Allowance:
-    """An amount for each subject that refills evenly within 24 hours. Each process counts by itself, in memory."""
+    """An amount for each subject that refills evenly within 24 hours. Each process counts in its own memory."""
 
     def __init__(self, most: int, *, most_subjects: int = MOST_SUBJECTS) -> None:
         self._most = most
@@ -32,27 +32,27 @@ class Allowance:
         self._used: OrderedDict[Hashable, tuple[float, datetime]] = OrderedDict()
 
     def check(self, subject: Hashable, now: datetime) -> None:
-        """Raises: TooManyRequests where nothing is left, with the seconds until something is."""
-        used = self._used_by(subject, now)
+        """Raise TooManyRequests if nothing is left, with the seconds until something is."""
+        used = self._current_use(subject, now)
         if used >= self._most:
             seconds = (used - self._most + 1) / self._most * REFILLED_IN.total_seconds()
             raise TooManyRequests(
-                "You have used up what is allowed in a day; it comes back bit by bit.", retry_after=ceil(seconds)
+                "You have used up what is allowed in a day; it is restored gradually.", retry_after=ceil(seconds)
             )
 
     def use(self, subject: Hashable, amount: int, now: datetime) -> None:
-        """Count what was used, even where it is more than was left."""
-        used = self._used_by(subject, now) + amount
+        """Count an amount, even one that exceeds the rest."""
+        used = self._current_use(subject, now) + amount
         self._used[subject] = (used, now)
         self._used.move_to_end(subject)
         if len(self._used) > self._most_subjects:
             self._used.popitem(last=False)
 
-    def _used_by(self, subject: Hashable, now: datetime) -> float:
-        before = self._used.get(subject)
-        if before is None:
+    def _current_use(self, subject: Hashable, now: datetime) -> float:
+        previous = self._used.get(subject)
+        if previous is None:
             return 0.0
-        used, at = before
-        # A clock that is set back gives nothing back.
-        elapsed = max(now - at, timedelta(0))
+        used, updated_at = previous
+        # A clock that is set back restores nothing.
+        elapsed = max(now - updated_at, timedelta(0))
         return max(0.0, used - elapsed / REFILLED_IN * self._most)

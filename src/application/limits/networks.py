@@ -1,13 +1,13 @@
-"""Network addresses as limits count them."""
+"""Network addresses as subjects of limits."""
 
 from collections.abc import Hashable
 from ipaddress import IPv6Address, IPv6Network, ip_address
 
 
 def network_of(address: Hashable) -> Hashable:
-    """What counts as one address: an IPv4 address, or the IPv6 network of 64 bits that one customer has whole.
+    """Return an IPv4 address, or the /64 network of an IPv6 address, which belongs to one customer.
 
-    An IPv4 address within an IPv6 one is that IPv4 address. What is no address stays as it is.
+    An IPv4-mapped IPv6 address gives the IPv4 address. Other values are returned unchanged.
     """
     if not isinstance(address, str):
         return address

@@ -1,9 +1,8 @@
-"""Limits on requests: how many one user, or one address, may send in a minute.
+"""Limits on the requests of one user or one address in a minute.
 
-Every process counts in memory, so that a request costs no round trip. In the background, about once a second,
-processes tell each other through the database what they counted (`ShareCounts`). Until they have, one may let through
-what another one counted already. With N processes a limit of L lets through, in the worst case, L, and (N - 1) times a
-twentieth of L that is not worth telling, and what arrives at the other processes between two rounds.
+Each process counts in memory, so a request needs no round trip. About once a second, processes share their counts
+through the database (`ShareCounts`). With N processes a limit of L allows in the worst case L requests, plus
+N - 1 times L / `UNSHARED_DIVISOR`, plus what arrives at the other processes between two rounds.
 """
 
 from collections import OrderedDict
@@ -22,23 +21,23 @@ from ..ports.system import Ids
 from ..retrying_transaction import in_transaction
 
 WINDOW: Final = 60
-"""Seconds. Of the minute before, the part counts that lies in the last sixty seconds, as if it had come evenly."""
+"""Seconds. The previous minute counts by the part of it within the last sixty seconds, as if evenly distributed."""
 
-NOT_WORTH_TELLING: Final = 20
-"""What is less than this part of a limit, processes keep to themselves."""
+UNSHARED_DIVISOR: Final = 20
+"""Counts below a limit divided by this are not shared with other processes."""
 
 MOST_SUBJECTS: Final = 20_000
-"""Users, or addresses, that a process counts for one limit, and as many that are far from it.
+"""Users or addresses with a tally, and as many without one, that a process counts for one limit.
 
-Beyond it those that came first begin anew; of those that are far from it all.
+Beyond it the oldest tally is dropped, or all counts without a tally.
 """
 
 AT_ONCE: Final = 1_000
-"""Counts that one round shares. The others have their turn in the next."""
+"""Counts that one round shares; the others follow in the next."""
 
 
 class Limit(Struct, frozen=True, eq=False):
-    """How many requests of a kind one user, or one address, may send in a minute. It equals itself alone."""
+    """How many requests of a kind one user or one address may send in a minute. Compared by identity."""
 
     name: str
     most: int
@@ -50,27 +49,27 @@ WRITES: Final = Limit("writes", 3_000)
 READS: Final = Limit("reads", 12_000)
 UNSIGNED: Final = Limit("unsigned", 30_000)
 LIMITS: Final = (SIGN_UPS, SIGN_INS, WRITES, READS, UNSIGNED)
-"""New accounts and signing in by address; what a user sends; what comes from an address without anybody signed in."""
+"""By address: sign-ups, sign-ins and unsigned requests, which have no signed-in user. By user: writes and reads."""
 
 
 class _Tally:
-    """What one subject sent in one minute: `here` in this process, of which others know `told`, and `others`."""
+    """One subject's requests in one minute: `local` to this process, at the `others`, and in the minute `before`."""
 
-    __slots__ = ("before", "here", "minute", "others", "subject", "told")
+    __slots__ = ("before", "local", "minute", "others", "subject")
 
     def __init__(self, subject: Hashable, minute: int, before: int) -> None:
-        self.subject = subject
-        self.minute = minute
-        self.before = before
-        self.here = self.told = self.others = 0
+        self.subject: Hashable = subject
+        self.minute: int = minute
+        self.before: int = before
+        self.local: int = 0
+        self.others: int = 0
 
 
 class Counter:
-    """What counts for one limit, in bounded memory.
+    """The counts of one limit, in bounded memory.
 
-    Of a subject that sent nothing worth telling, in this minute and the one before, there is a number and no tally. It
-    cannot be near the limit; and in a rush nearly every request is another subject's: a tally for each of them, and
-    forgetting the oldest, which has left the processor's caches by then, took a tenth of a booking over HTTP.
+    A subject far from the limit, in this minute and the previous one, has a number and no tally, because in a rush
+    nearly every request is from another subject.
     """
 
     def __init__(self, limit: Limit, seconds: Callable[[], float], *, most_subjects: int = MOST_SUBJECTS) -> None:
@@ -78,110 +77,109 @@ class Counter:
         self._most = limit.most
         self._seconds = seconds
         self._most_subjects = most_subjects
-        self._worth_telling = limit.most // NOT_WORTH_TELLING
+        self._shared_above = limit.most // UNSHARED_DIVISOR
         self._minute = -1
-        self._begins = self._ends = 0.0
+        self._minute_begins = self._minute_ends = 0.0
         self._tallies: OrderedDict[Hashable, _Tally] = OrderedDict()
-        self._minute_before: OrderedDict[Hashable, _Tally] = OrderedDict()
-        self._untold: OrderedDict[_Tally, None] = OrderedDict()
-        self._few: dict[Hashable, int] = {}
-        self._few_before: dict[Hashable, int] = {}
+        self._tallies_before: OrderedDict[Hashable, _Tally] = OrderedDict()
+        self._unshared: OrderedDict[_Tally, None] = OrderedDict()
+        self._low_counts: dict[Hashable, int] = {}
+        self._low_counts_before: dict[Hashable, int] = {}
 
     def __call__(self, subject: Hashable) -> None:
-        """Count a request, unless it is one too many; then it does not count. Raises: TooManyRequests."""
+        """Count a request. Raises: TooManyRequests, without counting it, if it exceeds the limit."""
         now = self._seconds()
-        if not self._begins <= now < self._ends:
-            self._turn(now)
+        if not self._minute_begins <= now < self._minute_ends:
+            self._start_minute(now)
         tally = self._tallies.get(subject)
         if tally is None:
-            if self._is_one_of_few(subject):
+            if self._count_without_tally(subject):
                 return
-            tally = self._begin(subject)
-        if tally.here + tally.others + tally.before >= self._most:
-            self._weigh(tally, now)
-        tally.here += 1
-        if tally.here > self._worth_telling:
-            self._untold[tally] = None
+            tally = self._start_tally(subject)
+        if tally.local + tally.others + tally.before >= self._most:
+            self._check(tally, now)
+        tally.local += 1
+        if tally.local > self._shared_above:
+            self._unshared[tally] = None
 
-    def take_untold(self, limit: int) -> "list[_Tally]":
-        """What others should hear of, those that waited longest first. What could not be told is to be given back."""
+    def take_unshared(self, limit: int) -> "list[_Tally]":
+        """Remove and return up to `limit` tallies to share, oldest first. If sharing fails, call `put_back`."""
         taken: list[_Tally] = []
-        while self._untold and len(taken) < limit:
-            tally, _ = self._untold.popitem(last=False)
-            # What is older counts nowhere any more.
+        while self._unshared and len(taken) < limit:
+            tally, _ = self._unshared.popitem(last=False)
+            # Older minutes no longer count anywhere.
             if tally.minute >= self._minute - 1:
                 taken.append(tally)
         return taken
 
-    def give_back(self, tallies: "Iterable[_Tally]") -> None:
-        """They could not be told."""
-        self._untold.update(dict.fromkeys(tallies))
-        while len(self._untold) > self._most_subjects:
-            self._untold.popitem(last=False)
+    def put_back(self, tallies: "Iterable[_Tally]") -> None:
+        """Put tallies back that could not be shared."""
+        self._unshared.update(dict.fromkeys(tallies))
+        while len(self._unshared) > self._most_subjects:
+            self._unshared.popitem(last=False)
 
     def key(self, tally: _Tally) -> UUID:
-        """What a subject's count is known by among processes: no name and no address is written down."""
+        """Return the shared key of a subject: a digest, so no name or address is stored."""
         return subject_key(self._name, tally.subject)
 
-    def hear(self, tally: _Tally, told: int, others: int, before: int) -> None:
-        """What others know by now, and what they counted, in this minute and in the one before."""
-        tally.told = told
+    def merge(self, tally: _Tally, others: int, before: int) -> None:
+        """Set what the other processes counted in the tally's minute and in the previous one."""
         tally.others = others
         if tally.minute == self._minute:
-            earlier = self._minute_before.get(tally.subject)
-            before += earlier.here if earlier else self._few_before.get(tally.subject, 0)
+            earlier = self._tallies_before.get(tally.subject)
+            before += earlier.local if earlier else self._low_counts_before.get(tally.subject, 0)
         tally.before = before
 
-    def _turn(self, now: float) -> None:
-        """Another minute has begun; not always the next one, since clocks are set."""
+    def _start_minute(self, now: float) -> None:
+        """Start another minute: not always the next one, because clocks are set."""
         minute = int(now // WINDOW)
         is_next = minute == self._minute + 1
-        self._minute_before = self._tallies if is_next else OrderedDict()
-        self._few_before = self._few if is_next else {}
+        self._tallies_before = self._tallies if is_next else OrderedDict()
+        self._low_counts_before = self._low_counts if is_next else {}
         self._tallies = OrderedDict()
-        self._few = {}
+        self._low_counts = {}
         self._minute = minute
-        self._begins = float(minute * WINDOW)
-        self._ends = self._begins + WINDOW
+        self._minute_begins = float(minute * WINDOW)
+        self._minute_ends = self._minute_begins + WINDOW
 
-    def _is_one_of_few(self, subject: Hashable) -> bool:
-        """Count a request of a subject that is far from the limit, if it is."""
-        here = self._few.get(subject, 0)
-        if here >= self._worth_telling or subject in self._minute_before:
+    def _count_without_tally(self, subject: Hashable) -> bool:
+        """Count the request and return True if its subject is far from the limit."""
+        local = self._low_counts.get(subject, 0)
+        if local >= self._shared_above or subject in self._tallies_before:
             return False
-        if here == 0 and len(self._few) >= self._most_subjects:
-            self._few = {}
-        self._few[subject] = here + 1
+        if local == 0 and len(self._low_counts) >= self._most_subjects:
+            self._low_counts = {}
+        self._low_counts[subject] = local + 1
         return True
 
-    def _begin(self, subject: Hashable) -> _Tally:
+    def _start_tally(self, subject: Hashable) -> _Tally:
         while len(self._tallies) >= self._most_subjects:
-            _, forgotten = self._tallies.popitem(last=False)
-            self._untold.pop(forgotten, None)
-        earlier = self._minute_before.get(subject)
-        before = earlier.here + earlier.others if earlier else self._few_before.get(subject, 0)
+            _, dropped = self._tallies.popitem(last=False)
+            self._unshared.pop(dropped, None)
+        earlier = self._tallies_before.get(subject)
+        before = earlier.local + earlier.others if earlier else self._low_counts_before.get(subject, 0)
         tally = self._tallies[subject] = _Tally(subject, self._minute, before)
-        tally.here = self._few.pop(subject, 0)
+        tally.local = self._low_counts.pop(subject, 0)
         return tally
 
-    def _weigh(self, tally: _Tally, now: float) -> None:
-        """Raises: TooManyRequests, with the seconds until there is room for one again."""
-        left = (self._ends - now) / WINDOW
-        used = tally.here + tally.others
+    def _check(self, tally: _Tally, now: float) -> None:
+        """Raise TooManyRequests if the limit is reached, with the seconds until a request is allowed again."""
+        left = (self._minute_ends - now) / WINDOW
+        used = tally.local + tally.others
         room = self._most - used
         if room > tally.before * left:
             return
         if room > 0:
-            # As soon as less of the minute before counts than there is room.
+            # Until the part of the previous minute that counts is smaller than the room.
             seconds = WINDOW * (left - room / tally.before)
         else:
-            # Then this minute is the one before, of which a part may count that is smaller than the limit.
-            seconds = self._ends - now + WINDOW * (1 - self._most / used)
+            # In the next minute, when the part of this one that counts is smaller than the limit.
+            seconds = self._minute_ends - now + WINDOW * (1 - self._most / used)
         raise TooManyRequests(retry_after=max(1, ceil(seconds + 0.001)))
 
 
 class RequestLimits:
-    """Every limit with its counts, for one process."""
+    """The counts of every limit, for one process."""
 
     def __init__(
         self,
@@ -191,43 +189,43 @@ class RequestLimits:
         most_subjects: int = MOST_SUBJECTS,
     ) -> None:
         self._counters = {limit: Counter(limit, seconds, most_subjects=most_subjects) for limit in limits}
-        self.seconds = seconds
+        self.seconds: Callable[[], float] = seconds
 
     def __getitem__(self, limit: Limit) -> Counter:
-        """What counts for a limit."""
+        """Return the counts of a limit."""
         return self._counters[limit]
 
     @property
     def counters(self) -> Iterable[Counter]:
-        """All of them."""
+        """The counts of all limits."""
         return self._counters.values()
 
 
 class ShareCounts:
-    """Tell the other processes what was counted here, and hear what they counted. Nothing new: no round trip."""
+    """Tell the other processes what was counted local, and merge what they counted. Nothing new: no round trip."""
 
     def __init__(self, limits: RequestLimits, storage: Storage, ids: Ids) -> None:
         self._limits = limits
         self._storage = storage
         self._process_id = ids.new()
-        self._forgotten_at = -1
+        self._deleted_at = -1
 
     async def __call__(self) -> int:
-        """How many counts were told. Raises: Unavailable."""
+        """Return how many counts were shared. Raises: Unavailable."""
         minute = int(self._limits.seconds() // WINDOW)
-        if minute != self._forgotten_at:
+        if minute != self._deleted_at:
             await in_transaction(self._storage, lambda unit_of_work: unit_of_work.limits.forget_counts(minute - 1))
-            self._forgotten_at = minute
-        told = 0
+            self._deleted_at = minute
+        shared = 0
         for counter in self._limits.counters:
-            told += await self._share(counter, AT_ONCE - told)
-        return told
+            shared += await self._share(counter, AT_ONCE - shared)
+        return shared
 
     async def _share(self, counter: Counter, limit: int) -> int:
-        tallies = counter.take_untold(limit)
+        tallies = counter.take_unshared(limit)
         if not tallies:
             return 0
-        counts = {tally: Count(tally.minute, counter.key(tally), tally.here) for tally in tallies}
+        counts = {tally: Count(tally.minute, counter.key(tally), tally.local) for tally in tallies}
 
         async def share(unit_of_work: UnitOfWork) -> dict[tuple[int, UUID], int]:
             await unit_of_work.limits.put_counts(self._process_id, list(counts.values()))
@@ -236,12 +234,11 @@ class ShareCounts:
         try:
             others = await in_transaction(self._storage, share)
         except BaseException:
-            counter.give_back(tallies)
+            counter.put_back(tallies)
             raise
         for tally, count in counts.items():
-            counter.hear(
+            counter.merge(
                 tally,
-                count.requests,
                 others.get((count.minute, count.key), 0),
                 others.get((count.minute - 1, count.key), 0),
             )
@@ -249,5 +246,5 @@ class ShareCounts:
 
 
 def subject_key(*parts: Hashable) -> UUID:
-    """A subject as a digest, so that nothing of it is written down."""
+    """Return a digest of a subject, so nothing of it is stored."""
     return UUID(bytes=blake2b("\n".join(map(str, parts)).encode("utf-8", "surrogatepass"), digest_size=16).digest())

@@ -1,1 +1,1 @@
-"""The ports: what the use cases need from adapters. Docstrings state the guarantees that adapters are held to."""
+"""The ports: protocols that the use cases need from adapters, with their guarantees in docstrings."""

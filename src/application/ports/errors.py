@@ -1,39 +1,39 @@
-"""What can go wrong with a storage, as the application sees it. Adapters turn their drivers' errors into these."""
+"""Failures of a storage. Adapters translate their drivers' errors into these."""
 
 from collections.abc import Iterable
 from uuid import UUID
 
 
 class StorageFailure(Exception):
-    """Something other than a rule stood in the way."""
+    """The command failed for another reason than a rule."""
 
 
 class Retryable(StorageFailure):
-    """Nothing of the transaction happened (deadlock, connection lost before COMMIT): run all of it again."""
+    """The transaction was rolled back (deadlock, connection lost before COMMIT): run all of it again."""
 
 
 class OutcomeUnknown(StorageFailure):
-    """The connection was lost during COMMIT: it may have happened or not. Look for the transaction's mark."""
+    """The connection was lost during COMMIT, which may have succeeded: look up the batch id."""
 
 
 class Conflict(StorageFailure):
-    """The schema itself refused (a unique key, a check), and the transaction was rolled back."""
+    """The schema refused (a unique key, a check), and the transaction was rolled back."""
 
 
 class Unavailable(StorageFailure):
-    """Not now: the database is away or read-only, a lock was waited for too long, or too many commands wait.
+    """The database is unreachable or read-only, a lock timed out, or too many commands are waiting.
 
-    Nothing is promised about the command; asking again after `retry_after` seconds is right.
+    The command may or may not have been executed; repeat it after `retry_after` seconds.
     """
 
     def __init__(self, detail: str = "", *, retry_after: int = 1) -> None:
         super().__init__(detail)
-        self.retry_after = retry_after
+        self.retry_after: int = retry_after
 
 
 class Locked(Unavailable):
-    """Somebody else has held a lock for too long: of these events, where the storage can tell."""
+    """Another transaction has held locks for too long: those of `event_ids`, if the storage knows them."""
 
     def __init__(self, event_ids: Iterable[UUID] = ()) -> None:
-        super().__init__("Somebody else holds what is needed for too long; try again in a moment.")
-        self.event_ids = frozenset(event_ids)
+        super().__init__("The event is locked by another process; try again in a moment.")
+        self.event_ids: frozenset[UUID] = frozenset(event_ids)

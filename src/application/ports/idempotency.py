@@ -1,4 +1,4 @@
-"""Idempotency: a request that comes again with its key changes nothing and gets the same response (promise 3)."""
+"""Idempotency: a repeated request with the same key changes nothing and gets the stored response (promise 3)."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -12,6 +12,7 @@ from ...domain.refusals import StateRefusal
 Outcome = TypeVar("Outcome")
 
 KEPT_FOR = timedelta(hours=24)
+"""How long a stored response is kept."""
 
 
 class Key(Struct, frozen=True, gc=False):
@@ -22,14 +23,14 @@ class Key(Struct, frozen=True, gc=False):
 
 
 class Response(Struct, frozen=True, gc=False):
-    """What an entrypoint answered. Only the entrypoint reads the payload; `subject_id` is the booking or event."""
+    """An entrypoint's response. Only the entrypoint reads the payload; `subject_id` is the booking or event."""
 
     payload: bytes
     subject_id: UUID | None = None
 
 
 class StoredResponse(Struct, frozen=True, gc=False, kw_only=True):
-    """The response that a key got, and the fingerprint of the request that it came with."""
+    """The response to a key, and the fingerprint of its request."""
 
     key: Key
     fingerprint: bytes
@@ -37,14 +38,14 @@ class StoredResponse(Struct, frozen=True, gc=False, kw_only=True):
 
 
 class BoundRequest(Struct, frozen=True, kw_only=True):
-    """An `IdempotentRequest` for the turnstile, with the use case's own outcome filled in."""
+    """An `IdempotentRequest` that the turnstile can apply to its results."""
 
     key: Key
     fingerprint: bytes
     render: Callable[[Any], Response | None]
 
     def response_to(self, result: Any) -> StoredResponse | None:
-        """Return what to store for this result; None: nothing yet."""
+        """Return the response to store for this result; None: none."""
         if isinstance(result, Exception) and not is_kept(result):
             return None
         response = self.render(result)
@@ -54,10 +55,10 @@ class BoundRequest(Struct, frozen=True, kw_only=True):
 
 
 class IdempotentRequest(Struct, Generic[Outcome], frozen=True, kw_only=True):
-    """Do a command once per key.
+    """A command that has one effect per key.
 
     `render` turns an outcome, or a refusal that is kept (`is_kept`), into the response to store. It is called inside
-    the transaction, so that effect and response are recorded together or not at all.
+    the transaction, so effect and response are recorded together or not at all.
     """
 
     key: Key
@@ -65,7 +66,7 @@ class IdempotentRequest(Struct, Generic[Outcome], frozen=True, kw_only=True):
     render: Callable[[Outcome | Exception], Response]
 
     def bind(self, conclude: Callable[[Any], Outcome | Exception | None]) -> BoundRequest:
-        """Bind it to the turnstile's results, of which `conclude` makes outcomes; None: the outcome is still open."""
+        """Bind it to the turnstile's results; `conclude` turns them into outcomes, None while an outcome is open."""
 
         def render(result: Any) -> Response | None:
             concluded = result if isinstance(result, Exception) else conclude(result)
@@ -80,8 +81,8 @@ def is_kept(refusal: Exception) -> bool:
 
 
 class Replayed(Exception):
-    """The command was done before; `response` is what was answered."""
+    """The command was executed before; `response` is the stored response."""
 
     def __init__(self, response: Response) -> None:
         super().__init__()
-        self.response = response
+        self.response: Response = response

@@ -1,4 +1,4 @@
-"""What a command needs loaded of its event, and the queries for what a step of settling reads."""
+"""What a command needs loaded of its event, and the queries of a step of settling."""
 
 from datetime import datetime
 from uuid import UUID
@@ -7,11 +7,11 @@ from msgspec import Struct
 
 
 class LoadSpec(Struct, frozen=True, gc=False, kw_only=True):
-    """What a command needs loaded of one event: what rules read of the customer's live bookings, and one booking by id.
+    """What a command needs loaded of one event: a customer's live bookings, as far as rules read them, and one booking.
 
-    `whole`: the decision may change the customer's live bookings, so they are needed as `bookings` as well. `settles`:
-    it may free tickets, so the head of the line is needed as well. `sizes`: and what those in line ask for. `payments`:
-    and the payments of that booking.
+    `whole`: the decision may change the customer's live bookings, so they are also loaded as `bookings`. `settles`: it
+    may free tickets, so the heads of the waiting lists are loaded. `sizes`: so are the smallest and largest waiting
+    quantities. `payments`: so are the payments of the booking.
     """
 
     event_id: UUID
@@ -24,7 +24,7 @@ class LoadSpec(Struct, frozen=True, gc=False, kw_only=True):
 
 
 class WaitingListQuery(Struct, frozen=True, gc=False):
-    """Load the first `limit` in a ticket type's line; with `fitting`, of those who ask for at most so many."""
+    """Load the first `limit` waiting bookings of a ticket type; with `fitting`, those of at most so many tickets."""
 
     ticket_type_id: UUID
     fitting: int | None
@@ -32,7 +32,7 @@ class WaitingListQuery(Struct, frozen=True, gc=False):
 
 
 class ClosingQuery(Struct, frozen=True, gc=False):
-    """Load `limit` live bookings of a closed event; `waiting_only` those in line alone."""
+    """Load up to `limit` live bookings of a closed event; `waiting_only`: only waiting ones."""
 
     event_id: UUID
     waiting_only: bool
@@ -40,7 +40,7 @@ class ClosingQuery(Struct, frozen=True, gc=False):
 
 
 class ExpiredHoldsQuery(Struct, frozen=True, gc=False):
-    """Load the first `limit` holds of an event that lapse at `until` or earlier, and when the next one lapses."""
+    """Load the first `limit` holds of an event that end at `until` or earlier, and when the next one ends."""
 
     event_id: UUID
     until: datetime
@@ -48,7 +48,7 @@ class ExpiredHoldsQuery(Struct, frozen=True, gc=False):
 
 
 class OverlongHoldsQuery(Struct, frozen=True, gc=False):
-    """Load up to `limit` holds of an event that lapse after `starts_at`."""
+    """Load up to `limit` holds of an event that end after `starts_at`."""
 
     event_id: UUID
     starts_at: datetime

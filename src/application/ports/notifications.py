@@ -1,6 +1,6 @@
-"""Webhooks and e-mails: their senders, and what is kept of deliveries.
+"""Webhooks and e-mails: their senders and the stored deliveries.
 
-Both are made of facts, which are their outbox. Nothing of it happens in the transactions that write facts.
+Facts are the outbox of both. The transactions that write facts do nothing for them.
 """
 
 from collections.abc import Collection, Sequence
@@ -19,7 +19,7 @@ from ...domain.webhooks import Cursor, Delivery, DeliveryStatus, Webhook
 
 
 class PendingDelivery(Struct, frozen=True):
-    """An event with facts that a webhook was not told yet: those after `last_seq`. `tried_at` None: it never was."""
+    """An event with facts to deliver to a webhook: those after `last_seq`. `tried_at` None: none was tried before."""
 
     webhook: Webhook
     event_id: UUID
@@ -28,23 +28,23 @@ class PendingDelivery(Struct, frozen=True):
 
 
 class PendingDeliveries(Struct, frozen=True):
-    """Streams among some of the events; `next` is where to go on, None: all events were looked at."""
+    """Pending deliveries of some events; `next` is the event to continue after, None at the end."""
 
     items: Sequence[PendingDelivery]
     next: UUID | None
 
 
 class Resend(Struct, frozen=True):
-    """A delivery that was given up and is to be sent once more."""
+    """A dead delivery that is to be sent once more."""
 
     webhook: Webhook
     delivery: Delivery
 
 
 class PendingEvents(Struct, frozen=True):
-    """Events with facts that were not looked through for mails yet, each with how far they were.
+    """Events with facts that were not searched for mails, each with the number of the last one searched.
 
-    `next` is where to go on; None: all events were looked at.
+    `next` is the event to continue after; None at the end.
     """
 
     events: Sequence[tuple[UUID, int]]
@@ -52,135 +52,135 @@ class PendingEvents(Struct, frozen=True):
 
 
 class WebhookRepository(Protocol):
-    """Webhooks and how far each was told, inside a unit of work."""
+    """Webhooks and their progress, inside a unit of work."""
 
     async def add(self, webhook: Webhook, now: datetime) -> None:
-        """A new webhook, told what happens from now on. Raises: Conflict when the id exists (maybe at commit only)."""
+        """Add a webhook for facts from now on. Raises: Conflict when the id exists (maybe only at commit)."""
 
     async def count(self, organizer_id: UUID) -> int:
-        """How many webhooks an organizer has."""
+        """Return how many webhooks an organizer has."""
 
     async def lock(self, webhook_id: UUID) -> Webhook | None:
-        """The webhook, locked until the unit of work ends: what is kept of it changes under this lock only."""
+        """Return the webhook, locked until the unit of work ends. All its data changes under this lock only."""
 
     async def remove(self, webhook_id: UUID) -> None:
-        """A webhook that was locked goes, with all that is kept of it."""
+        """Delete a locked webhook with all its data."""
 
     async def cursor(self, webhook_id: UUID, event_id: UUID) -> Cursor | None:
-        """How far a locked webhook was told of an event; None: not at all."""
+        """Return the progress of a locked webhook in an event; None: nothing was delivered."""
 
     async def put_cursor(self, cursor: Cursor) -> None:
-        """Keep how far a locked webhook was told."""
+        """Store the progress of a locked webhook."""
 
     async def delivery(self, webhook_id: UUID, event_id: UUID, seq: int) -> Delivery | None:
-        """What became of a fact that a locked webhook could not be told at once."""
+        """Return the failed delivery of a fact to a locked webhook, if any."""
 
     async def put_delivery(self, delivery: Delivery) -> None:
-        """Keep what became of it."""
+        """Store a failed delivery."""
 
     async def remove_delivery(self, delivery_id: UUID) -> None:
-        """It was told."""
+        """Delete a failed delivery that has succeeded."""
 
     async def remove_retried(self, webhook_id: UUID, event_id: UUID, last_seq: int) -> None:
-        """What was being tried again was told, up to that fact of an event. Dead deliveries stay."""
+        """Delete retried deliveries that have succeeded, up to that fact of an event. Dead deliveries stay."""
 
 
 class MailRepository(Protocol):
-    """Mails that are to be sent, and how far facts were looked through for them, inside a unit of work."""
+    """Mails to send, and how far facts were searched for them, inside a unit of work."""
 
     async def begin(self, now: datetime) -> None:
-        """Mails are made of facts from now on, if they were not before."""
+        """Make mails of facts from now on, unless they are made already."""
 
     async def queue(self, event_id: UUID, after: int, last_seq: int, mails: Sequence[Mail]) -> bool:
-        """Keep the mails that the facts after `after`, up to `last_seq`, led to; those that are there stay as they are.
+        """Store the mails of the facts after `after` up to `last_seq`; existing mails stay as they are.
 
-        False: somebody else has gone on from there, and nothing was kept. Raises: Conflict (maybe at commit only) when
-        somebody does so at the same moment.
+        Return False, and store nothing, if another process has continued from `after`. Raises: Conflict (maybe only at
+        commit) if another process does so concurrently.
         """
 
     async def put(self, mail: Mail) -> None:
-        """Put a mail that is there."""
+        """Replace a mail."""
 
     async def remove(self, mail_id: UUID) -> None:
-        """A mail goes, if it is there."""
+        """Delete a mail, if it exists."""
 
 
 class NotificationQueries(Protocol):
-    """What is committed of all that, read without locks. Each call sees one consistent state."""
+    """Committed webhooks, deliveries and mails, read without locks. Each call sees one consistent state."""
 
     async def has_webhooks(self) -> bool:
-        """Whether there is any webhook."""
+        """Return whether there is any webhook."""
 
     async def webhooks(self, organizer_id: UUID) -> list[Webhook]:
-        """An organizer's webhooks, oldest first."""
+        """Return an organizer's webhooks, oldest first."""
 
     async def webhook(self, webhook_id: UUID) -> Webhook | None:
-        """One webhook."""
+        """Return one webhook."""
 
     async def deliveries(
         self, webhook_id: UUID, status: DeliveryStatus | None, before: UUID | None, limit: int
     ) -> list[Delivery]:
-        """Deliveries that did not go through at once, newest (highest id) first, from below that id."""
+        """Return failed deliveries, newest (highest id) first, below the id `before`."""
 
     async def delivery(self, delivery_id: UUID) -> Delivery | None:
-        """One of them."""
+        """Return one failed delivery."""
 
     async def streams(
         self, now: datetime, but: Collection[UUID], each: int, after: UUID | None, window: int, limit: int
     ) -> PendingDeliveries:
-        """Of the next `window` events by id, those with facts that a webhook is to be told by now.
+        """Return the due deliveries of the next `window` events by id.
 
-        `each` of a webhook at most, those first that it was told of least lately, and none of the webhooks of `but`.
-        Only events that the webhook's organizer organizes, and nothing while that account is shut. `limit` of all, in
-        rotation: the first one of each organizer, then the second one of each.
+        At most `each` of a webhook, least recently tried first, and none of the webhooks in `but`. Only events that the
+        webhook's organizer organizes, and none of a disabled account. At most `limit`, in rotation: the first one of
+        each organizer, then the second one of each.
         """
 
     async def resends(self, but: Collection[UUID], limit: int) -> list[Resend]:
-        """What is to be sent once more, not of the webhooks of `but`.
+        """Return dead deliveries to send once more, without those of the webhooks in `but`.
 
-        Of each organizer the oldest request first, and organizers in rotation.
+        Organizers in rotation, and of each the oldest request first.
         """
 
     async def have_mails_begun(self) -> bool:
-        """Whether mails were ever made of facts."""
+        """Return whether mails have ever been switched on."""
 
     async def news(self, after: UUID | None, window: int) -> PendingEvents:
-        """Of the next so many events by id, those with facts that were not looked through for mails."""
+        """Return which of the next `window` events by id have facts that were not searched for mails."""
 
     async def due_mails(self, now: datetime, limit: int) -> list[Mail]:
-        """Mails to be sent by now, those that waited longest first."""
+        """Return mails that are due, longest due first."""
 
 
 class Refused(Exception):
-    """The receiver did not take it, or was not there. What is said of it holds nothing secret and nobody's address."""
+    """The receiver refused or was unreachable. `reason` contains no secret and no e-mail address."""
 
-    def __init__(self, said: str) -> None:
-        super().__init__(said)
-        self.said = said[:200]
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason: str = reason[:200]
 
 
 class Undeliverable(Refused):
-    """It will never be taken."""
+    """The refusal is permanent."""
 
 
 class WebhookSender(Protocol):
-    """Carries facts to webhooks."""
+    """Sends facts to webhooks."""
 
     def new_secret(self) -> str:
-        """A secret to sign with, which cannot be guessed."""
+        """Return a random signing secret."""
 
     def objection(self, url: str) -> str | None:
-        """Why nothing would ever be sent there, as far as the address itself shows; None: nothing is wrong with it."""
+        """Return why the URL can never be used, as far as it shows by itself; None: it can."""
 
     async def deliver(self, webhook: Webhook, fact: Fact, now: datetime) -> None:
-        """Send a signed fact; within five seconds it was taken (2xx) or not. Raises: Refused."""
+        """Send a signed fact, within five seconds. Raises: Refused unless the receiver accepts it."""
 
     async def close(self) -> None:
-        """Let go of what it holds."""
+        """Close its connections."""
 
 
 class Email(Struct, frozen=True):
-    """A mail with all that it speaks of."""
+    """A mail with the objects that its text names."""
 
     mail: Mail
     customer: User
@@ -189,10 +189,10 @@ class Email(Struct, frozen=True):
 
 
 class EmailSender(Protocol):
-    """Carries mails to customers."""
+    """Sends mails to customers."""
 
-    async def send(self, letter: Email, now: datetime) -> None:
-        """Hand a letter to the mail server. Raises: Refused, to be tried again; Undeliverable, which never helps."""
+    async def send(self, email: Email, now: datetime) -> None:
+        """Hand a mail to the mail server. Raises: Refused if it may be retried; Undeliverable if not."""
 
     async def close_idle(self) -> None:
-        """Close the connection; the next mail opens another one."""
+        """Close the connection; the next mail opens a new one."""

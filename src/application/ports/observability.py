@@ -1,4 +1,4 @@
-"""What may be seen from outside: of the turnstile as it works, of a storage when somebody looks."""
+"""Observation: events of the turnstile, and statistics of a storage."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -13,104 +13,104 @@ from ...domain.inventory import Decision
 
 
 class Trouble(StrEnum):
-    """Why a transaction came to nothing."""
+    """Why a transaction failed."""
 
     UNDONE = "undone"
-    """The database undid it, or the connection was lost before COMMIT: all of it is done again."""
+    """It was rolled back, or the connection was lost before COMMIT: it is run again."""
     UNKNOWN = "unknown"
-    """COMMIT was not answered: its mark is looked for, and it is done again where there is none."""
+    """The outcome of COMMIT is unknown: its batch id is looked up, and it is run again if it is not found."""
     CONFLICT = "conflict"
-    """The schema refused: its commands are done again one by one."""
+    """The schema refused: its commands are run again one by one."""
     ERROR = "error"
-    """Nobody foresaw it: its commands are done again one by one, and whoever is alone with it gets the error."""
+    """An unexpected error: its commands are run again one by one, and one that fails alone gets the error."""
     LOCKED = "locked"
-    """Somebody else held an event for too long: whoever wants that one is turned away."""
+    """Another transaction locked an event for too long: its commands fail."""
     AWAY = "away"
-    """The database does not answer, or undid it again and again: they and whoever waits behind them are turned away."""
+    """The database does not answer or rolled it back repeatedly: its commands and all waiting ones fail."""
 
 
 class Overload(StrEnum):
-    """Which queue was too long for what was turned away at once."""
+    """The queue that was full when something was refused."""
 
     COMMANDS = "commands"
-    """That of the turnstile: more wait than it serves in about a second."""
+    """The turnstile's: more commands wait than it serves in about a second."""
     PASSWORDS = "passwords"
-    """That of passwords to be hashed or checked."""
+    """The queue of passwords to hash or verify."""
     SHARE = "share"
-    """The share that one user, or one address, has of the queue of passwords."""
+    """The share of one user or one address in the queue of passwords."""
 
 
 class BatchStats(Struct, frozen=True):
-    """One transaction that is durable."""
+    """Statistics of a committed transaction."""
 
     decisions: Sequence[Decision[Any]]
-    """What was recorded, in its order."""
+    """The recorded decisions in order."""
     refused: Sequence[Exception]
-    """What else its commands were answered: refusals, replayed answers, mistakes."""
+    """The other results of its commands: refusals, stored responses, errors."""
     commands: int
-    """How many it answered."""
+    """The number of its commands with a result."""
     lock_seconds: float
-    """From asking for the events' locks until they were had and read. 0.0: it needed none."""
+    """From requesting the events' locks until they were acquired and read; 0.0: no lock was needed."""
     seconds: float
-    """From its beginning to its end; with an unanswered COMMIT, until it was known that it had happened."""
+    """From its start to its end; with an unknown COMMIT, until its outcome was found."""
 
 
 class Observer(Protocol):
-    """Watches a turnstile, never raises, and takes no time: it is called while others wait."""
+    """Observes a turnstile. Methods never raise and are fast, because commands wait meanwhile."""
 
     def arriving(self) -> object:
-        """A command arrives, in its caller's context: a mark of it, for `batch`. Called for each command."""
+        """Return a mark of an arriving command, for `batch`. Called for each command in its caller's context."""
 
     def batch(self, marks: Sequence[object]) -> AbstractContextManager[object]:
-        """What goes around the transactions of a batch, its repetitions included.
+        """Return a context manager around all attempts at a batch.
 
-        The marks are those of its commands, None for a step that nobody waits for. It runs in the context of whoever
-        came first after a pause.
+        `marks` are those of its commands, None for a step of settling. It runs in the context of the first caller after
+        a pause.
         """
 
-    def passed(self, passage: BatchStats) -> None:
-        """A transaction is durable. Called once for each, before its commands are answered."""
+    def passed(self, stats: BatchStats) -> None:
+        """Observe a committed transaction. Called once for each, before its commands get their results."""
 
     def failed(self, trouble: Trouble, commands: int) -> None:
-        """A transaction of so many commands came to nothing."""
+        """Observe a failed transaction of so many commands."""
 
     def overloaded(self, queue: Overload) -> None:
-        """Something was turned away at once because of others that wait. Called for each."""
+        """Observe a refusal because of a full queue. Called for each."""
 
 
 class Unobserved:
-    """Nobody watches."""
+    """Observes nothing."""
 
     def arriving(self) -> object:
-        """No mark."""
+        """See the port."""
         return None
 
-    def batch(self, marks: Sequence[object]) -> AbstractContextManager[object]:  # noqa: ARG002 - the port's
-        """Nothing."""
+    def batch(self, marks: Sequence[object]) -> AbstractContextManager[object]:  # noqa: ARG002 - the port's signature
+        """See the port."""
         return _NOTHING
 
-    def passed(self, passage: BatchStats) -> None:
-        """Let pass."""
+    def passed(self, stats: BatchStats) -> None:
+        """See the port."""
 
     def failed(self, trouble: Trouble, commands: int) -> None:
-        """Let fail."""
+        """See the port."""
 
     def overloaded(self, queue: Overload) -> None:
-        """Let be turned away."""
+        """See the port."""
 
 
 _NOTHING: Final = nullcontext()
 
 
 class WaitingListLength(Struct, frozen=True):
-    """How many bookings wait for tickets of an event, of whatever type."""
+    """The number of waiting bookings of an event, of all ticket types."""
 
     event_id: UUID
     bookings: int
 
 
 class Verified(Struct, frozen=True):
-    """What the last look at a promise found: how many breaches, 0 if it was kept."""
+    """The last verification of a promise: the number of breaches, 0 if it holds."""
 
     promise: int
     breaches: int
@@ -118,47 +118,44 @@ class Verified(Struct, frozen=True):
 
 
 class ConnectionsInUse(Struct, frozen=True):
-    """Connections to the database by which work is done right now, and how many are kept; beyond them it opens more."""
+    """Database connections: the number in use, and the number kept open; beyond it more are opened."""
 
     in_use: int
     kept: int
 
 
 class Backlog(Struct, frozen=True):
-    """How much is due to be told to others, and since when the oldest of it is; None: nothing is due."""
+    """The number of due notifications, and since when the oldest is due; None: nothing is due."""
 
     number: int
     since: datetime | None
 
     def age(self, now: datetime) -> float:
-        """Seconds for which the oldest has been due."""
+        """Return the seconds for which the oldest has been due."""
         return 0.0 if self.since is None else max(0.0, (now - self.since).total_seconds())
 
 
 MOST_COUNTED: Final = 10_000
-"""Of a longer backlog no more is counted."""
+"""A longer backlog is counted up to here."""
 
 
 class Statistics(Protocol):
-    """What a storage tells whoever looks after it."""
+    """Statistics for operators."""
 
     async def longest_waiting_lists(self, limit: int) -> list[WaitingListLength]:
-        """The events for which most bookings wait, most first; none for which nobody does. Raises: Unavailable."""
+        """Return the events with the longest waiting lists, longest first, without empty ones. Raises: Unavailable."""
 
     async def verified(self) -> list[Verified]:
-        """What was noted last, by promise; nothing where nobody ever looked. Raises: Unavailable."""
+        """Return the last stored verdict by promise; empty if there is none. Raises: Unavailable."""
 
     async def backlogs(self, now: datetime) -> Mapping[str, Backlog]:
-        """What is due to be told: `webhooks`, an event each that a webhook is to be told of, and `mails`.
+        """Return the backlogs of `webhooks` (one for each event of a webhook) and `mails`.
 
-        Of more than `MOST_COUNTED` the number is that, and `since` of those that were counted. Raises: Unavailable.
+        At most `MOST_COUNTED` are counted, and `since` is that of the counted ones. Raises: Unavailable.
         """
 
     async def note_verified(self, verified: Sequence[Verified]) -> None:
-        """Note what a look at the promises found, in place of what was noted before.
-
-        Raises: what a transaction may (`failures`).
-        """
+        """Replace the stored verdict. Raises: the failures of `errors`."""
 
     def connections(self) -> Mapping[str, ConnectionsInUse]:
-        """This process's connections, by what they are for. A storage without any has none."""
+        """Return this process's connections by purpose; empty for a storage without connections."""

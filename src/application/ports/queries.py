@@ -21,9 +21,9 @@ from .security import AccountKey
 
 
 class EventFilter(Struct, frozen=True, kw_only=True):
-    """Which events: by status, organizer (None: anybody), and text in name or venue, literally and without case.
+    """A filter by status, organizer (None: any), and text in name or venue, literally and without case.
 
-    `hides_unpublished` leaves out those that never were on sale, but for those that `viewer_id` organizes.
+    `hides_unpublished` leaves out events that were never on sale, except those that `viewer_id` organizes.
     """
 
     statuses: frozenset[EventStatus]
@@ -34,37 +34,37 @@ class EventFilter(Struct, frozen=True, kw_only=True):
 
 
 class EventKey(Struct, frozen=True):
-    """Where an event stands in a list of events: soonest first, those without a start last, then by id."""
+    """An event's place in a list of events: soonest first, those without a start last, then by id."""
 
     starts_at: datetime | None
     event_id: UUID
 
 
 class EventPage(Struct, frozen=True):
-    """A piece of a list of events; `next` is the place after which the list goes on, None at its end."""
+    """One page of a list of events; `next` is the key to continue after, None at the end."""
 
     events: list[EventState]
     next: EventKey | None
 
 
 class WaitingKey(Struct, frozen=True):
-    """Where a booking stands in an event's waiting list: by ticket type, then queue number."""
+    """A booking's place among an event's waiting bookings: by ticket type, then queue number."""
 
     ordinal: int
     queue_number: int
 
 
 class BookingOfEvent(Struct, frozen=True):
-    """A booking with the event it belongs to."""
+    """A booking with its event."""
 
     booking: Booking
     event: Event
 
 
 class Revocations(Struct, frozen=True):
-    """What access tokens may still say that is so no more.
+    """Changes that older access tokens do not contain.
 
-    `ended` are sessions, `users` those for whom an operator changed something, with today's role; None: disabled.
+    `ended` are sessions; `users` are those whom an operator changed, with their current role, None: disabled.
     """
 
     ended: Sequence[UUID]
@@ -79,76 +79,76 @@ class Account(Struct, frozen=True):
 
 
 class EventQueries(Protocol):
-    """Events and their facts. Each call sees one consistent state, but a search may read in pieces."""
+    """Events and their facts. Each call sees one consistent state, but a search may read several."""
 
     async def events_by_id(self, event_ids: Sequence[UUID]) -> dict[UUID, EventState]:
-        """Events with their ticket types in their order, as far as there are such."""
+        """Return the events that exist, with their ticket types in order."""
 
     async def events(self, wanted: EventFilter, after: EventKey | None, limit: int) -> EventPage:
-        """Events after that place in their list, at most so many.
+        """Return up to `limit` events after that place in their list.
 
-        A search looks at a bounded number of events. It may find fewer, or none, before the list ends.
+        A search reads a bounded number of events, so it may find fewer, or none, before the list ends.
         """
 
     async def facts(self, event_id: UUID, after: int, limit: int) -> list[Fact]:
-        """An event's facts after that sequence number, in order."""
+        """Return an event's facts after that sequence number, in order."""
 
     async def lapsing_events(self, now: datetime, limit: int) -> list[UUID]:
-        """Events whose `earliest_expiry` has come, the earliest first."""
+        """Return events whose `earliest_expiry` has passed, the earliest first."""
 
     async def unsettled_events(self, after: UUID | None, limit: int) -> list[UUID]:
-        """Events for which a step is still to be done, by id."""
+        """Return events that need another step of settling, by id."""
 
 
 class BookingQueries(Protocol):
-    """Bookings. Each call sees one consistent state, but a list may show a place that is newer than its bookings."""
+    """Bookings. Each call sees one consistent state, but the places in a list may be newer than its bookings."""
 
     async def event_of(self, booking_id: UUID) -> UUID | None:
-        """Which event a booking belongs to; that never changes."""
+        """Return the id of a booking's event, which never changes."""
 
     async def booking(self, booking_id: UUID) -> BookingOfEvent | None:
-        """One booking, with its place while it waits."""
+        """Return one booking with its event, and with its place while it waits."""
 
     async def bookings_of_customer(
         self, customer_id: UUID, status: BookingStatus | None, before: UUID | None, limit: int
     ) -> list[Booking]:
-        """A customer's bookings, newest (highest id) first, from below that id, with their places."""
+        """Return a customer's bookings with their places, newest (highest id) first, below the id `before`."""
 
     async def bookings_of_event(
         self, event_id: UUID, status: BookingStatus | None, before: UUID | None, limit: int
     ) -> list[Booking]:
-        """An event's bookings, newest (highest id) first, from below that id, with their places."""
+        """Return an event's bookings with their places, newest (highest id) first, below the id `before`."""
 
     async def waiting_list(
         self, event_id: UUID, ticket_type_id: UUID | None, after: WaitingKey | None, limit: int
     ) -> list[Booking]:
-        """Those who wait, by ticket type and queue number, after that place, with their places."""
+        """Return waiting bookings with their places, by ticket type and queue number, after `after`."""
 
 
 class PaymentQueries(Protocol):
     """Charges and refunds. Each call sees one consistent state."""
 
     async def payments(self, booking_id: UUID) -> list[Payment]:
-        """A booking's charges and refunds, oldest first; of the same moment the charges, then by id."""
+        """Return a booking's charges and refunds, oldest first; at the same time charges first, then by id."""
 
     async def open_payments(self, now: datetime, limit: int) -> list[Payment]:
-        """Pending payments about which the provider may be asked by now, those that waited longest first."""
+        """Return pending payments whose `ask_at` has passed, longest first."""
 
 
 class AccountQueries(Protocol):
     """Accounts and sessions. Each call sees one consistent state."""
 
     async def user_by_email(self, email: str) -> User | None:
-        """The account with this e-mail."""
+        """Return the account with this e-mail address."""
 
     async def users(self, after: UUID | None, limit: int) -> list[User]:
-        """Accounts by id, from above that one."""
+        """Return accounts by id, above the id `after`."""
 
     async def revocations(self, since: datetime) -> Revocations:
-        """What was revoked then or later, by the time that it bears."""
+        """Return the revocations with timestamps from `since` on."""
 
     async def accounts(self, wanted: Sequence[AccountKey]) -> dict[AccountKey, Account]:
-        """Users, each with that session if it exists and is theirs, as far as there are such users."""
+        """Return the users that exist, each with the session if it exists and is theirs."""
 
 
 class BookingHistory(Struct, frozen=True):
@@ -160,26 +160,26 @@ class BookingHistory(Struct, frozen=True):
 
 
 class Snapshot(Protocol):
-    """A whole database at one moment, read in pieces."""
+    """The whole database at one moment, read in pages."""
 
     async def events(self, after: UUID | None, limit: int) -> list[EventState]:
-        """Events by id."""
+        """Return events by id."""
 
     async def facts(self, event_id: UUID, after: int, limit: int) -> list[Fact]:
-        """An event's facts by sequence number."""
+        """Return an event's facts by sequence number."""
 
     async def bookings(self, after: UUID | None, limit: int) -> list[BookingHistory]:
-        """Bookings by id."""
+        """Return bookings by id."""
 
     async def counts(self, event_ids: Sequence[UUID]) -> dict[UUID, tuple[int, int, int]]:
-        """Per ticket type, counted from the bookings: tickets taken, bookings waiting, tickets waited for."""
+        """Return by ticket type, counted from bookings: tickets taken, waiting bookings, their tickets."""
 
-    async def lines(self, asks: Sequence[WaitingListQuery]) -> dict[UUID, WaitingList]:
-        """As `EventRepository.lines`."""
+    async def lines(self, queries: Sequence[WaitingListQuery]) -> dict[UUID, WaitingList]:
+        """Return the heads of waiting lists, as `EventRepository.lines`."""
 
     async def strays(self) -> Mapping[str, int]:
-        """Rows that contradict each other, counted by a sentence that says how; none: empty.
+        """Return the number of rows that contradict each other, by a description; empty: none.
 
-        More than one live booking of a customer for a type, waiting bookings without a place in line and places without
-        one, facts or bookings of no event, stored responses about nothing.
+        Several live bookings of a customer for one type, waiting bookings without a place and places without a waiting
+        booking, facts or bookings of no event, stored responses about nothing.
         """

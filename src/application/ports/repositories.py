@@ -1,6 +1,6 @@
 """Repositories: what a unit of work reads under locks and writes.
 
-They take and return sets. Every method may raise the failures of `errors`; docstrings name only special ones.
+They take and return sets. Every method may raise the failures of `errors`; docstrings name only special cases.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -19,62 +19,61 @@ from .security import RefreshDigests
 
 
 class EventRepository(Protocol):
-    """The events under their locks, inside a unit of work."""
+    """Events under their locks, inside a unit of work."""
 
     async def lock(self, needs: Sequence[LoadSpec]) -> dict[UUID, Inventory]:
-        """Every event named that exists, locked in id order until the unit of work ends, with the bookings needed.
+        """Lock the events that exist, in id order, until the unit of work ends, and return them with what is needed.
 
-        It is the first statement of the unit of work. `Inventory.bookings` holds the bookings needed by any of the
-        commands on that event, `Inventory.of_customers` the live ones of their customers, `Inventory.payments` the
-        payments where they are needed; lines, closing, due holds and sizes are not loaded yet. A booking of another
-        event is left out.
+        It is the first statement of the unit of work. `Inventory.bookings` contains the bookings that any command on
+        the event needs, `of_customers` the live bookings of their customers, `payments` the payments where needed.
+        Waiting lists, closing bookings, holds and sizes are not loaded. Bookings of other events are left out.
 
-        Raises: Locked when somebody else has held some of the events for too long, naming those where it can.
+        Raises: Locked, with the events if the storage knows them, when others have locked some for too long.
         """
 
-    async def lines(self, asks: Sequence[WaitingListQuery]) -> dict[UUID, WaitingList]:
-        """The head of each line asked for, by ticket type, as saved by now."""
+    async def lines(self, queries: Sequence[WaitingListQuery]) -> dict[UUID, WaitingList]:
+        """Return the head of each waiting list, by ticket type, as saved so far."""
 
-    async def closing(self, asks: Sequence[ClosingQuery]) -> dict[UUID, tuple[Booking, ...]]:
-        """Live bookings of closed events, by event, as saved by now."""
+    async def closing(self, queries: Sequence[ClosingQuery]) -> dict[UUID, tuple[Booking, ...]]:
+        """Return live bookings of closed events, by event, as saved so far."""
 
-    async def expired_holds(self, asks: Sequence[ExpiredHoldsQuery]) -> dict[UUID, ExpiredHolds]:
-        """Holds that have lapsed, by event, as saved by now, those that lapsed first first."""
+    async def expired_holds(self, queries: Sequence[ExpiredHoldsQuery]) -> dict[UUID, ExpiredHolds]:
+        """Return lapsed holds by event, earliest first, as saved so far."""
 
-    async def overlong_holds(self, asks: Sequence[OverlongHoldsQuery]) -> dict[UUID, OverlongHolds]:
-        """Holds that outlive the start of their event, by event, as saved by now."""
+    async def overlong_holds(self, queries: Sequence[OverlongHoldsQuery]) -> dict[UUID, OverlongHolds]:
+        """Return holds that end after the start of their event, by event, as saved so far."""
 
     async def live_events(self, organizer_ids: Collection[UUID]) -> dict[UUID, int]:
-        """How many live events each of these organizers has as saved by now, counted to `MOST_LIVE_EVENTS` at most."""
+        """Return each organizer's number of live events, up to `MOST_LIVE_EVENTS`, as saved so far."""
 
     async def waiting_sizes(self, event_ids: Sequence[UUID]) -> dict[UUID, dict[UUID, WaitingSizes]]:
-        """The sizes in each line that is not empty, by event and ticket type, as saved by now."""
+        """Return the sizes of each waiting list that is not empty, by event and ticket type, as saved so far."""
 
     async def save(self, decisions: Sequence[Decision[Any]], batch_id: UUID, *, more_follow: bool = False) -> None:
-        """Record decisions, in their order, all or nothing with the unit of work. May be called again in it.
+        """Record decisions in order, atomically with the unit of work. May be called repeatedly.
 
-        `more_follow`: others are decided next. A storage that works by itself can write these meanwhile, and tell with
-        what it is asked after that, or with the commit, that it could not.
+        With `more_follow` a storage may write in the background; a failure is then raised by a later call, or by the
+        commit.
 
-        Every locked event that a decision concerns is written. `batch_id` is kept with each fact, for
-        `was_committed`. Raises: Conflict when the schema refuses (maybe at commit only).
+        Every locked event with a decision is written. `batch_id` is stored with each fact, for `was_committed`. Raises:
+        Conflict when the schema refuses (maybe only at commit).
         """
 
     async def stored_responses(self, keys: Sequence[Key]) -> dict[Key, StoredResponse]:
-        """Return the responses that these keys have got."""
+        """Return the stored responses of these keys."""
 
     async def store_responses(self, responses: Sequence[StoredResponse], now: datetime) -> None:
-        """Store responses in the unit of work. Raises: Conflict where a key has one (maybe at commit only)."""
+        """Store responses. Raises: Conflict where a key already has one (maybe only at commit)."""
 
     async def was_committed(self, last_facts: Mapping[UUID, int], batch_id: UUID) -> bool:
-        """Return whether one of these facts carries this batch id, looked up under their events' locks.
+        """Return whether one of these facts has this batch id, looked up under their events' locks.
 
-        Each is named by its event and its number, and is the last that its transaction saved of that event.
+        `last_facts` has the number of the last fact that the transaction saved of each event.
         """
 
 
 class SignIn(Struct, frozen=True):
-    """A session with its user, and the digest of its newest refresh token: only that one is still to be used."""
+    """A session with its user and the digest of its newest refresh token, the only valid one."""
 
     user: User
     session: Session
@@ -85,57 +84,57 @@ class UserRepository(Protocol):
     """Accounts and sessions, inside a unit of work."""
 
     async def add(self, user: User) -> None:
-        """A new account. Raises: Conflict when id or e-mail exist (maybe at commit only)."""
+        """Add an account. Raises: Conflict when its id or e-mail address exists (maybe only at commit)."""
 
     async def lock(self, user_id: UUID) -> User | None:
-        """The account, locked until the unit of work ends."""
+        """Return the account, locked until the unit of work ends."""
 
     async def lock_by_email(self, email: str) -> User | None:
-        """The account with this e-mail, locked until the unit of work ends."""
+        """Return the account with this e-mail address, locked until the unit of work ends."""
 
     async def save(self, user: User) -> None:
-        """Put an account that was locked."""
+        """Replace a locked account."""
 
     async def add_session(self, session: Session, digests: RefreshDigests, now: datetime) -> None:
-        """A new session with its first refresh token; the user's sessions that have expired by `now` go.
+        """Add a session with its first refresh token, and delete the user's sessions that have expired by `now`.
 
-        Raises: Conflict when the id or the family exist (maybe at commit only).
+        Raises: Conflict when the id or the family exists (maybe only at commit).
         """
 
     async def lock_session(self, family: bytes) -> SignIn | None:
-        """The session of a family of refresh tokens and its user, both locked until the unit of work ends."""
+        """Return the session of a family of refresh tokens with its user, both locked until the unit of work ends."""
 
     async def save_session(self, session: Session, token: bytes) -> None:
-        """Put a session that was locked, with the digest of its newest refresh token."""
+        """Replace a locked session and the digest of its newest refresh token."""
 
     async def end_sessions(self, user_id: UUID, now: datetime, *, but: UUID | None) -> None:
-        """End every live session of a user but this one."""
+        """End every live session of a user except this one."""
 
 
 def is_lease_active(ends_at: datetime, now: datetime, until: datetime) -> bool:
-    """Whether a turn that ends at `ends_at` keeps a process waiting that would take one until `until`.
+    """Return whether another process's lease until `ends_at` prevents acquiring one until `until`.
 
-    A turn that has more than twice the length of one still to go was taken by a clock that was ahead. Its process may
-    be gone, and nobody would do the chore until that time has come.
+    A lease with more than twice the normal length left was acquired by a clock that was ahead. It does not count,
+    because its process may be gone and the task would not be done until then.
     """
     return now < ends_at < until + (until - now)
 
 
 class LeaseRepository(Protocol):
-    """What the background work keeps, inside a unit of work."""
+    """Leases of background tasks, and their clean-up, inside a unit of work."""
 
-    async def acquire_lease(self, chore: str, process_id: UUID, now: datetime, until: datetime) -> bool:
-        """Whether this process may do a chore until then: it is its turn already, or nobody else's.
+    async def acquire_lease(self, task: str, process_id: UUID, now: datetime, until: datetime) -> bool:
+        """Acquire or renew the lease of a task until `until`; return False if another process has an active one.
 
-        Nobody else's turn counts that is not running (`is_lease_active`).
+        `is_lease_active` says which leases are active.
         """
 
     async def delete_stored_responses(self, before: datetime, limit: int) -> int:
-        """Delete stored responses that are older and return how many."""
+        """Delete up to `limit` stored responses older than `before` and return how many."""
 
 
 class Count(Struct, frozen=True, gc=False):
-    """How many requests a process counted in a minute (minutes since 1970) for what a key stands for."""
+    """The requests that a process counted for a key in a minute (minutes since 1970)."""
 
     minute: int
     key: UUID
@@ -143,32 +142,32 @@ class Count(Struct, frozen=True, gc=False):
 
 
 class Failures(Struct, frozen=True, gc=False):
-    """Failures to prove a password: at a moment, or several in a minute, the last of them at that moment."""
+    """Failed passwords: one at that time, or several in a minute, the last of them at that time."""
 
     at: datetime
     number: int = 1
 
 
 class LimitRepository(Protocol):
-    """What limits are held against, inside a unit of work."""
+    """The shared counts of limits, inside a unit of work."""
 
     async def put_counts(self, process_id: UUID, counts: Sequence[Count]) -> None:
-        """What a process counted by now, in the place of what it had said before."""
+        """Store a process's counts, replacing earlier ones."""
 
     async def counts_of_others(self, process_id: UUID, counts: Sequence[Count]) -> dict[tuple[int, UUID], int]:
-        """What all other processes counted for these keys, by minute and key: in their minutes and those before."""
+        """Return the other processes' sums by minute and key, for these counts' minutes and the previous ones."""
 
     async def forget_counts(self, before: int) -> None:
-        """Forget the counts of earlier minutes."""
+        """Delete the counts of earlier minutes."""
 
     async def failures(self, subjects: Sequence[UUID]) -> dict[UUID, tuple[Failures, ...]]:
-        """Failures to prove a password, by whom or what they are counted for, as far as there are any."""
+        """Return the failed passwords of these subjects that have any."""
 
     async def lock_failures(self, subjects: Sequence[UUID]) -> dict[UUID, tuple[Failures, ...]]:
-        """The same, for all of them, locked in their order until the unit of work ends."""
+        """Return the failed passwords of all these subjects, locked in order until the unit of work ends."""
 
     async def save_failures(self, failures: Mapping[UUID, tuple[Failures, ...]]) -> None:
-        """Put what was locked; thirty-two at most for each, the last one last."""
+        """Replace locked failures: at most 32 for each subject, in order."""
 
     async def forget_failures(self, before: datetime) -> None:
-        """Forget those whose last failure is older."""
+        """Delete subjects whose last failure is older."""

@@ -11,11 +11,10 @@ from ...domain.user import Role
 
 
 class Asker(Struct, frozen=True):
-    """For whom a password is hashed or checked: each has a share of the work, and all have their turns.
+    """The caller for whom a password is hashed or verified, for fair shares of the work.
 
-    `subject` is what it is about, a user's id for instance. An anonymous caller's e-mail address stands there only
-    together with the network address: a stranger must not use up the share of the account that he tries.
-    `address` is the network address; None: it is not known.
+    `subject` is for instance a user's id. An anonymous caller's e-mail address is combined with the network address, so
+    a stranger cannot use up the share of the account. `address` is the network address; None: unknown.
     """
 
     subject: Hashable
@@ -23,44 +22,44 @@ class Asker(Struct, frozen=True):
 
 
 class PasswordHasher(Protocol):
-    """Keeps passwords as something that cannot be turned back. Its work is slow on purpose and bounded in number."""
+    """Hashes passwords. Hashing is slow on purpose, and the number of concurrent calls is bounded."""
 
     async def hash(self, password: str, asker: Asker) -> str:
-        """What to keep of a password. Raises: Unavailable when too many wait, or too many of the asker's."""
+        """Return the hash of a password. Raises: Unavailable when too many wait, in total or of this asker."""
 
     async def verify(self, password: str, password_hash: str | None, asker: Asker) -> bool:
-        """Whether this is the password. Without a hash (no such account): False, after the same time.
+        """Return whether this is the password. Without a hash (no such account) return False after the same time.
 
         Raises: as `hash`.
         """
 
     def is_outdated(self, password_hash: str) -> bool:
-        """Whether the password would be kept better today, so that it is worth hashing again while it is known."""
+        """Return whether the hash has outdated parameters, so the password should be hashed again."""
 
 
 class KnownPasswords(Protocol):
-    """The passwords that everybody tries first."""
+    """A list of well-known passwords."""
 
     def contains(self, password: str) -> bool:
-        """Whether the password is a well-known one, upper and lower case being the same."""
+        """Return whether the password is well known, without regard to case."""
 
 
 class Token(Struct, frozen=True):
-    """An access token and the seconds it is good for."""
+    """An access token and its lifetime in seconds."""
 
     text: str
     expires_in: int
 
 
 class AccountKey(Struct, frozen=True, gc=False):
-    """A user, and which of the user's sessions, if any."""
+    """A user, and optionally one of their sessions."""
 
     user_id: UUID
     session_id: UUID | None = None
 
 
 class Claims(Struct, frozen=True, gc=False):
-    """Whom an access token speaks for, and the role that the user had when it was issued."""
+    """The user and session of an access token, and the user's role when it was issued."""
 
     user_id: UUID
     session_id: UUID
@@ -68,22 +67,22 @@ class Claims(Struct, frozen=True, gc=False):
 
 
 class Tokens(Protocol):
-    """Issues access tokens and reads them."""
+    """Issues and reads access tokens."""
 
     lifetime: int
     """Seconds."""
 
     def issue(self, claims: Claims, now: datetime) -> Token:
-        """A token for one session."""
+        """Return a token for one session."""
 
     def read(self, text: str, now: datetime) -> Claims:
-        """Whom it speaks for. Raises: InvalidToken (the refusal) for anything that we did not issue or that expired."""
+        """Return the claims of a token. Raises: InvalidToken (the refusal) if it was not issued here or has expired."""
 
 
 class RefreshDigests(Struct, frozen=True):
-    """All that is kept of a refresh token: nobody makes a token of it.
+    """The stored digests of a refresh token, from which the token cannot be derived.
 
-    `family` is the same for every refresh token of a session, `token` is another one for each.
+    All refresh tokens of a session have the same `family`; `token` is different for each.
     """
 
     family: bytes
@@ -91,20 +90,20 @@ class RefreshDigests(Struct, frozen=True):
 
 
 class RefreshToken(Struct, frozen=True):
-    """A refresh token, for its holder, and what is kept of it."""
+    """A refresh token, and its digests to store."""
 
     text: str
     digests: RefreshDigests
 
 
 class RefreshTokens(Protocol):
-    """Makes refresh tokens, which cannot be guessed, and reads them."""
+    """Makes and reads refresh tokens, which cannot be guessed."""
 
     def first(self) -> RefreshToken:
-        """The first token of a new session."""
+        """Return the first token of a new session."""
 
     def after(self, token: RefreshToken) -> RefreshToken:
-        """Another token of the same session."""
+        """Return the next token of the same session."""
 
     def read(self, text: str) -> RefreshToken | None:
-        """The token; None for what was never one. Whether it is one of ours, and the newest, its digests tell."""
+        """Return the token; None if it is malformed. Its digests show whether it was issued here and is the newest."""

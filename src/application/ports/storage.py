@@ -10,7 +10,7 @@ from .repositories import EventRepository, LeaseRepository, LimitRepository, Use
 
 
 class UnitOfWork(Protocol):
-    """One transaction. What is not committed is rolled back when its context ends."""
+    """One transaction. It is rolled back at the end of its context unless it was committed."""
 
     @property
     def events(self) -> EventRepository:
@@ -22,26 +22,26 @@ class UnitOfWork(Protocol):
 
     @property
     def leases(self) -> LeaseRepository:
-        """What the background work keeps."""
+        """Leases of background tasks."""
 
     @property
     def webhooks(self) -> WebhookRepository:
-        """Webhooks and how far each was told."""
+        """Webhooks and their progress."""
 
     @property
     def mails(self) -> MailRepository:
-        """Mails to be sent."""
+        """Mails to send."""
 
     @property
     def limits(self) -> LimitRepository:
-        """What limits are held against."""
+        """The shared counts of limits."""
 
     async def commit(self) -> None:
-        """Make everything durable, then return. Raises: OutcomeUnknown when the connection was lost meanwhile."""
+        """Make everything durable, then return. Raises: OutcomeUnknown when the connection is lost meanwhile."""
 
 
 class Storage(Protocol):
-    """Where everything is kept."""
+    """The database."""
 
     @property
     def event_queries(self) -> EventQueries:
@@ -65,16 +65,16 @@ class Storage(Protocol):
 
     @property
     def statistics(self) -> Statistics:
-        """What it tells whoever looks after it."""
+        """Statistics for operators."""
 
     def begin(self) -> AbstractAsyncContextManager[UnitOfWork]:
-        """A new transaction; several may run side by side. Raises: Unavailable."""
+        """Start a transaction; several may run concurrently. Raises: Unavailable."""
 
     def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
-        """One consistent look at everything, beside live traffic."""
+        """Open a consistent snapshot of the whole database, beside live traffic."""
 
     async def check_ready(self) -> None:
-        """Raises Unavailable, saying why, when the database is away, read-only or at another schema version."""
+        """Raise Unavailable with the reason if the database is unreachable, read-only or at another schema version."""
 
     async def close(self) -> None:
-        """Let go of every connection."""
+        """Close every connection."""

@@ -1,4 +1,4 @@
-"""The clock and the ids."""
+"""The clock and new ids."""
 
 from datetime import datetime
 from typing import Protocol
@@ -9,11 +9,11 @@ class Clock(Protocol):
     """Tells the time."""
 
     def now(self) -> datetime:
-        """The time in UTC, to the microsecond."""
+        """Return the time in UTC, to the microsecond."""
 
 
 class Ids(Protocol):
     """Makes new ids."""
 
     def new(self) -> UUID:
-        """An id that nobody has (UUID version 7, so that ids of one process sort by their age)."""
+        """Return a unique id (UUID version 7, so ids of one process sort by age)."""

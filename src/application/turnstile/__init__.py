@@ -1,1 +1,1 @@
-"""The turnstile and what else shares transactions and reads. No use case lives here."""
+"""The turnstile, retried transactions and shared reads. No use case lives here."""

@@ -1,4 +1,4 @@
-"""Reads shared by those who ask at the same moment."""
+"""Concurrent reads that share a query."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -12,48 +12,48 @@ Value = TypeVar("Value")
 
 
 class CoalescedReads(Generic[Key, Value]):
-    """One query for all who asked while the last one ran, as the turnstile does it for commands.
+    """Runs one query for all calls that arrived while the previous one ran, as the turnstile does for commands.
 
-    A query begins after everybody who gets its answer has asked, so what they get is what is committed, never older.
+    A query starts after all of its calls, so each gets state that was committed when it called, or newer.
     """
 
     def __init__(self, load: Callable[[Sequence[Key]], Awaitable[Mapping[Key, Value]]]) -> None:
         self._load = load
-        self._asked: dict[Key, list[asyncio.Future[Value | None]]] = {}
+        self._calls: dict[Key, list[asyncio.Future[Value | None]]] = {}
         self._runner: asyncio.Task[None] | None = None
 
     def __call__(self, key: Key) -> "asyncio.Future[Value | None]":
-        """What there is by that key; None: nothing. To be waited for. Raises: what loading raises."""
-        # The runner knows the loop too, and asking asyncio for it takes a call of the system.
+        """Return a future of the key's value; None: there is none. Raises: what loading raises."""
+        # The runner's loop is cheaper to get: asyncio makes a system call.
         loop = asyncio.get_running_loop() if self._runner is None else self._runner.get_loop()
-        # One for each, because whoever is cancelled must not take the others along.
+        # One future for each call, so cancelling one does not affect the others.
         future: asyncio.Future[Value | None] = loop.create_future()
-        asked = self._asked.get(key)
-        if asked is None:
-            self._asked[key] = [future]
+        futures = self._calls.get(key)
+        if futures is None:
+            self._calls[key] = [future]
         else:
-            asked.append(future)
+            futures.append(future)
         if self._runner is None:
             self._runner = loop.create_task(self._run())
         return future
 
     async def _run(self) -> None:
         try:
-            while self._asked:
-                asked, self._asked = self._asked, {}
+            while self._calls:
+                calls, self._calls = self._calls, {}
                 try:
-                    found = await self._load(list(asked))
+                    found = await self._load(list(calls))
                 except StorageFailure as failure:
-                    # Whoever asked meanwhile would wait for the same.
-                    later, self._asked = self._asked, {}
-                    _fail(chain(*asked.values(), *later.values()), failure)
+                    # Calls that arrived meanwhile would wait for the same failure.
+                    later, self._calls = self._calls, {}
+                    _fail(chain(*calls.values(), *later.values()), failure)
                 except BaseException as error:
                     is_ending = not isinstance(error, Exception)
-                    _fail(chain(*asked.values()), Unavailable("The service is shutting down.") if is_ending else error)
+                    _fail(chain(*calls.values()), Unavailable("The service is shutting down.") if is_ending else error)
                     if is_ending:
                         raise
                 else:
-                    for key, futures in asked.items():
+                    for key, futures in calls.items():
                         value = found.get(key)
                         for future in futures:
                             if not future.done():

@@ -1,4 +1,4 @@
-"""A queue of commands and the task that runs them, one transaction after the other."""
+"""A queue of commands and the task that runs them, one transaction after another."""
 
 import asyncio
 import logging
@@ -26,45 +26,36 @@ from .throughput import Throughput
 Command = TypeVar("Command")
 _log = logging.getLogger(__name__)
 
-
 MOST_WAITING = 10_000
-"""Commands that may wait in a queue, however many it serves."""
-
+"""Most commands in a queue, whatever its throughput."""
 
 LEAST_WAITING = 256
-"""Commands that may wait however slow the queue is, so that a cold start or a lone command is never refused."""
-
+"""Commands that may wait however slow the queue is, so a cold start does not refuse them."""
 
 LONGEST_WAIT = 1.0
 """Seconds that a command may expect to wait; more commands than the queue serves in that time are refused."""
 
-
 MOST_TOGETHER = 256
-"""Commands that share one transaction."""
-
+"""Most commands in one transaction."""
 
 ATTEMPTS = 30
-"""How often a transaction that the database undid is run again.
+"""Most attempts at a transaction that the database rolls back.
 
-Where three nodes of a cluster write to one event, one of three comes through each time: 8 attempts with short pauses
-turned away 127 of 280 commands, 30 with these none.
+When several nodes of a cluster write to one event, only one of them commits each time, so many attempts are needed.
 """
 
-
 LONGEST_PAUSE = 0.1
-"""Seconds between two attempts, at most; the first pauses are shorter, and all of them a matter of chance."""
-
+"""Seconds between two attempts, at most; pauses start short and are random."""
 
 DEADLINE = 4.0
-"""Seconds that one batch may take with all its attempts, so that an absent database is said within five."""
+"""Seconds for all attempts at a batch, so an unreachable database is reported within five."""
 
-
-DEADLINE_OF_BYSTANDERS = 1.0
-"""Seconds for a batch with commands that have waited while another one waited for a lock in vain."""
+DELAYED_DEADLINE = 1.0
+"""Seconds for a batch with commands that were delayed by another batch's wait for a lock."""
 
 
 class Bounds(Struct, frozen=True):
-    """How many commands may wait in a queue, at most and in any case, and how many share a transaction."""
+    """The bounds of a queue and of its transactions: see the constants."""
 
     most_waiting: int = MOST_WAITING
     least_waiting: int = LEAST_WAITING
@@ -77,17 +68,17 @@ def _decide_if_found(
     inventory: Inventory | None,
     now: datetime,
 ) -> Decision[Outcome]:
-    """Raises: NotFound, the refusals of `decide`."""
+    """Decide, or raise NotFound if there is no inventory."""
     if inventory is None:
         raise NotFound
     return decide(inventory, command, now)
 
 
 class CommandQueue:
-    """A queue, and the task that lets through who waits in it, for as long as anybody does.
+    """A queue, and the task that runs its commands while there are any.
 
-    `found_held` is told of events that somebody else has held for too long, `found_free` of those whose locks were had,
-    `settle_soon` of those for which another step is to be done.
+    `on_locked` is called with events that another process has locked for too long, `on_unlocked` with events that were
+    locked here, `settle_soon` with each event that needs another step.
     """
 
     def __init__(
@@ -98,8 +89,8 @@ class CommandQueue:
         bounds: Bounds,
         jitter: Callable[[], float],
         observer: Observer,
-        found_held: Callable[[Collection[UUID]], None],
-        found_free: Callable[[Collection[UUID]], None],
+        on_locked: Callable[[Collection[UUID]], None],
+        on_unlocked: Callable[[Collection[UUID]], None],
         settle_soon: Callable[[UUID], None],
     ) -> None:
         self._storage = storage
@@ -107,8 +98,8 @@ class CommandQueue:
         self._bounds = bounds
         self._jitter = jitter
         self._observer = observer
-        self._found_held = found_held
-        self._found_free = found_free
+        self._on_locked = on_locked
+        self._on_unlocked = on_unlocked
         self._settle_soon = settle_soon
         self._settling: set[UUID] = set()
         self._throughput = Throughput(bounds.most_together)
@@ -117,29 +108,30 @@ class CommandQueue:
         self.runner: asyncio.Task[None] | None = None
 
     def settle_soon(self, event_id: UUID) -> None:
-        """One step of an event, behind whoever waits by now, unless one waits already."""
+        """Enqueue one step of settling an event, unless one is waiting already."""
         if event_id not in self._settling:
             needs = LoadSpec(event_id=event_id, settles=True)
             self.join(PendingCommand(needs, partial(_decide_if_found, settle, Settle(event_id)), None))
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop of whoever calls. The runner knows it too, and asking asyncio takes a call of the system."""
+        """The running loop."""
+        # The runner's loop is cheaper to get: asyncio makes a system call.
         return asyncio.get_running_loop() if self.runner is None else self.runner.get_loop()
 
     @property
     def is_overloaded(self) -> bool:
-        """Whether one more command would wait for longer than a second or so, or more wait than may at all."""
+        """Whether one more command would wait longer than `LONGEST_WAIT`, or too many are waiting."""
         waiting = len(self.queue)
         if waiting < self._bounds.least_waiting:
             return False
         if waiting >= min(self._bounds.most_waiting, self._throughput.per_second * LONGEST_WAIT):
             return True
-        # A transaction that takes long has told nothing of it yet.
+        # The throughput does not include the running transaction, which may take long.
         return self.loop.time() - self.queue[0].joined_at > LONGEST_WAIT
 
     def join(self, entry: PendingCommand) -> None:
-        """Stand at the end of the queue."""
+        """Enqueue a command."""
         entry.joined_at = self.loop.time()
         if entry.future is None and entry.needs is not None:
             self._settling.add(entry.needs.event_id)
@@ -147,25 +139,25 @@ class CommandQueue:
         if self.runner is None:
             self.runner = self.loop.create_task(self._run())
 
-    def leave(self, event_ids: Collection[UUID]) -> list[PendingCommand]:
-        """Whoever waits for these events, who now does so no more."""
+    def remove(self, event_ids: Collection[UUID]) -> list[PendingCommand]:
+        """Remove and return the waiting commands for these events."""
         waiting, self.queue = self.queue, deque()
-        leaving: list[PendingCommand] = []
+        removed: list[PendingCommand] = []
         for entry in waiting:
-            (leaving if entry.concerns(event_ids) else self.queue).append(entry)
+            (removed if entry.concerns(event_ids) else self.queue).append(entry)
         self._settling.difference_update(event_ids)
-        return leaving
+        return removed
 
     async def _run(self) -> None:
         try:
             while self.queue:
                 entries = self._next()
                 if entries:
-                    begun, self._served = self.loop.time(), 0
+                    started_at, self._served = self.loop.time(), 0
                     with self._observer.batch([entry.mark for entry in entries]):
-                        await self._let_through(entries)
+                        await self._execute(entries)
                     if self._served:
-                        self._throughput.note(self._served, self.loop.time() - begun)
+                        self._throughput.add(self._served, self.loop.time() - started_at)
         finally:
             self.runner = None
 
@@ -179,88 +171,88 @@ class CommandQueue:
                 entries.append(entry)
         return entries
 
-    async def _let_through(self, entries: list[PendingCommand]) -> None:
-        """Run one transaction for all of them, or answer why not."""
-        have_stood_by = any(entry.has_stood_by for entry in entries)
+    async def _execute(self, entries: list[PendingCommand]) -> None:
+        """Run one transaction for all of them, or answer with the failure."""
+        were_delayed = any(entry.was_delayed for entry in entries)
         try:
-            async with asyncio.timeout(DEADLINE_OF_BYSTANDERS if have_stood_by else DEADLINE):
+            async with asyncio.timeout(DELAYED_DEADLINE if were_delayed else DEADLINE):
                 try:
-                    await self._together_or_alone(entries)
+                    await self._run_together_or_singly(entries)
                 except Locked as failure:
-                    entries = self._without_held(entries, failure)
+                    entries = self._reject_locked(entries, failure)
                     if entries:
-                        await self._together_or_alone(entries)
+                        await self._run_together_or_singly(entries)
         except (Unavailable, TimeoutError) as failure:
-            away = failure if isinstance(failure, Unavailable) else Unavailable("The database does not answer.")
+            unavailable = failure if isinstance(failure, Unavailable) else Unavailable("The database does not answer.")
             self._observer.failed(Trouble.AWAY, len(entries))
-            self._turn_away(entries, away)
+            self._reject_all(entries, unavailable)
         except asyncio.CancelledError:
-            self._turn_away(entries, Unavailable("The service is shutting down; try again in a moment."))
+            self._reject_all(entries, Unavailable("The service is shutting down; try again in a moment."))
             raise
 
-    def _turn_away(self, entries: list[PendingCommand], why: Unavailable) -> None:
-        """Whoever waits behind them would wait for the same, so it is said to all at once."""
+    def _reject_all(self, entries: list[PendingCommand], why: Unavailable) -> None:
+        """Answer them and all waiting commands, which would wait for the same failure."""
         waiting, self.queue = self.queue, deque()
         self._settling.clear()
         for entry in (*entries, *waiting):
             entry.answer(why)
 
-    def _without_held(self, entries: list[PendingCommand], failure: Locked) -> list[PendingCommand]:
-        """Who of these may go on; whoever wants what somebody else holds is told so, in the queue too."""
-        held = failure.event_ids
-        if not held:
+    def _reject_locked(self, entries: list[PendingCommand], failure: Locked) -> list[PendingCommand]:
+        """Fail the commands for locked events, also in the queue, and return the others."""
+        locked = failure.event_ids
+        if not locked:
             raise failure
         self._observer.failed(Trouble.LOCKED, len(entries))
-        for entry in (*entries, *self.leave(held)):
-            if entry.concerns(held):
+        for entry in (*entries, *self.remove(locked)):
+            if entry.concerns(locked):
                 entry.answer(failure)
         for entry in self.queue:
-            entry.has_stood_by = True
-        self._found_held(held)
-        return [entry for entry in entries if not entry.concerns(held) and not entry.is_abandoned]
+            entry.was_delayed = True
+        self._on_locked(locked)
+        return [entry for entry in entries if not entry.concerns(locked) and not entry.is_abandoned]
 
-    async def _together_or_alone(self, entries: list[PendingCommand], *, is_repeated: bool = False) -> None:
-        """A batch that the database refuses is redone one by one, so that whoever is to blame fails alone."""
+    async def _run_together_or_singly(self, entries: list[PendingCommand], *, is_retry: bool = False) -> None:
+        """Run a batch; if the database refuses it, run its commands one by one, so the faulty one fails alone."""
         try:
-            await self._until_done(entries)
+            await self._run_until_committed(entries)
         except Unavailable:
             raise
-        except Exception as error:  # noqa: BLE001 - answered to whom it concerns, never swallowed
+        except Exception as error:  # noqa: BLE001 - the answer to its command
             self._observer.failed(Trouble.CONFLICT if isinstance(error, Conflict) else Trouble.ERROR, len(entries))
-            if len(entries) > 1 or (isinstance(error, Conflict) and not is_repeated):
-                # Alone as well: another process may have been faster, and what it wrote decides now.
+            if len(entries) > 1 or (isinstance(error, Conflict) and not is_retry):
+                # A single command too: another process may have been faster, so decide again on what it wrote.
                 for entry in entries:
-                    await self._together_or_alone([entry], is_repeated=True)
+                    await self._run_together_or_singly([entry], is_retry=True)
             else:
                 entries[0].answer(error)
 
-    async def _until_done(self, entries: list[PendingCommand]) -> None:
+    async def _run_until_committed(self, entries: list[PendingCommand]) -> None:
         lost: list[Batch] = []
         for attempt in range(1, ATTEMPTS + 1):
             batch = self._batch(entries, not self.queue)
             try:
                 async with self._storage.begin() as unit_of_work:
-                    happened = await _first_that_happened(lost, unit_of_work.events)
-                    if happened is not None:
-                        return self._finish(happened)
+                    committed = await _find_committed(lost, unit_of_work.events)
+                    if committed is not None:
+                        return self._finish(committed)
                     await batch.run(unit_of_work.events)
                     await unit_of_work.commit()
             except Retryable:
                 self._observer.failed(Trouble.UNDONE, len(entries))
             except OutcomeUnknown:
                 self._observer.failed(Trouble.UNKNOWN, len(entries))
-                if await self._happened(batch):
+                if await self._was_committed(batch):
                     return self._finish(batch)
                 lost.append(batch)
             else:
                 return self._finish(batch)
             await asyncio.sleep(min(0.002 * 2**attempt, LONGEST_PAUSE) * self._jitter())
-        raise Unavailable("The database undid the transaction again and again; try again in a moment.")
+        raise Unavailable("The database rolled the transaction back repeatedly; try again in a moment.")
 
-    async def _happened(self, batch: "Batch") -> bool:
-        """Whether a batch whose COMMIT was never answered is there, looked up under the events' locks.
+    async def _was_committed(self, batch: "Batch") -> bool:
+        """Return whether a batch with an unknown COMMIT was committed, looked up under the events' locks.
 
-        The locks wait for the lost transaction to end, so the answer is final. Without one nothing is done again.
+        The locks wait for the lost transaction to end, so the result is final. Nothing is repeated without it.
         """
         while True:
             try:
@@ -269,7 +261,7 @@ class CommandQueue:
             except StorageFailure:
                 await asyncio.sleep(0.05 * self._jitter())
             except Exception as error:
-                _log.exception("Whether a lost commit happened could not be looked up.")
+                _log.exception("The outcome of a lost commit could not be looked up.")
                 raise Unavailable("The database does not answer.") from error
 
     def _finish(self, batch: "Batch") -> None:
@@ -281,21 +273,21 @@ class CommandQueue:
                 [result for _, result in batch.results if isinstance(result, Exception)],
                 len(batch.results),
                 batch.lock_seconds,
-                asyncio.get_running_loop().time() - batch.begun,
+                asyncio.get_running_loop().time() - batch.started_at,
             )
         )
         for entry, result in batch.results:
             entry.answer(result)
-        self._found_free(batch.locked)
+        self._on_unlocked(batch.locked)
         for event_id in batch.unsettled:
             self._settle_soon(event_id)
 
 
-async def _first_that_happened(lost: Sequence[Batch], events: EventRepository) -> "Batch | None":
-    """Which batch whose COMMIT was never answered is there after all, under the locks of whoever does it again.
+async def _find_committed(lost: Sequence[Batch], events: EventRepository) -> "Batch | None":
+    """Return the batch with an unknown COMMIT that was committed after all, under the locks of the repetition.
 
-    In a cluster the lost transaction may still be on its way from another node, where no lock waits for it. Then the
-    one that does it again writes the same events and is undone by it; this look, the next time, finds it.
+    In a cluster the lost transaction may still arrive from another node, for which no lock waits. It then rolls back
+    the repetition, which writes the same events, and the next attempt finds it here.
     """
     for batch in lost:
         if await events.was_committed(batch.written, batch.batch_id):

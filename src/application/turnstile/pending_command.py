@@ -1,4 +1,4 @@
-"""A command that waits in a queue, and its result."""
+"""A command in a queue, and its result."""
 
 import asyncio
 import logging
@@ -22,11 +22,11 @@ Outcome = TypeVar("Outcome")
 
 
 Decide = Callable[[Any, datetime], Decision[Any]]
-"""Is given the inventory, None where there is none; for a new event, how many live ones its organizer has."""
+"""Takes the inventory, or None if there is no such event; for a new event, its organizer's number of live events."""
 
 
 class CommandResult(Struct, Generic[Outcome], frozen=True, gc=False):
-    """What came of a command: its outcome, the inventory right after it, how many bookings it changed and promoted."""
+    """The outcome of a command, the inventory after it, and the numbers of changed and promoted bookings."""
 
     outcome: Outcome
     inventory: Inventory
@@ -34,46 +34,48 @@ class CommandResult(Struct, Generic[Outcome], frozen=True, gc=False):
     promoted: int
 
 
-def outcome(admitted: CommandResult[Outcome]) -> Outcome:
-    """The outcome alone."""
-    return admitted.outcome
+def outcome(result: CommandResult[Outcome]) -> Outcome:
+    """Return the outcome alone."""
+    return result.outcome
 
 
 class PendingCommand:
-    """One command in the queue. Without a future nobody waits for it."""
+    """One command in the queue. A step of settling has no future, because no caller waits for it."""
 
-    __slots__ = ("decide", "future", "has_stood_by", "joined_at", "keyed", "mark", "needs", "organizer_id")
+    __slots__ = ("decide", "future", "joined_at", "mark", "needs", "organizer_id", "request", "was_delayed")
 
     def __init__(
         self,
         needs: LoadSpec | None,
         decide: Decide,
         future: "asyncio.Future[CommandResult[Any]] | None",
-        keyed: BoundRequest | None = None,
+        request: BoundRequest | None = None,
         mark: object = None,
         organizer_id: UUID | None = None,
     ) -> None:
-        self.needs = needs
-        self.organizer_id = organizer_id
-        self.decide = decide
-        self.future = future
-        self.keyed = keyed
-        self.mark = mark
-        self.has_stood_by = False
-        self.joined_at = 0.0
+        self.needs: LoadSpec | None = needs
+        self.organizer_id: UUID | None = organizer_id
+        self.decide: Decide = decide
+        self.future: asyncio.Future[CommandResult[Any]] | None = future
+        self.request: BoundRequest | None = request
+        self.mark: object = mark
+        self.was_delayed: bool = False
+        self.joined_at: float = 0.0
 
     def concerns(self, event_ids: Collection[UUID]) -> bool:
-        """Whether the command is about one of these events."""
+        """Return whether the command is about one of these events."""
         return self.needs is not None and self.needs.event_id in event_ids
 
     @property
     def is_abandoned(self) -> bool:
+        """Whether the caller was cancelled."""
         return self.future is not None and self.future.done()
 
     def answer(self, result: "CommandResult[Any] | Exception") -> None:
+        """Give the result to the caller; log the error of a step that has none."""
         if self.future is None:
             if isinstance(result, Exception) and not isinstance(result, StorageFailure | NotFound):
-                _log.error("A step of an event failed.", exc_info=result)
+                _log.error("A step of settling an event failed.", exc_info=result)
         elif not self.future.done():
             if isinstance(result, Exception):
                 self.future.set_exception(result)

@@ -1,8 +1,8 @@
 """The turnstile: one lock, many commands, one commit.
 
 Commands that arrive while a transaction is running wait in one queue per process, across all events; the next
-transaction takes them all. Nothing is decided from memory: state is read under the lock, so that any number of
-processes stay correct.
+transaction takes them all. Decisions use only state that was read under the lock, so any number of processes is
+correct.
 """
 
 import asyncio
@@ -31,11 +31,11 @@ Command = TypeVar("Command")
 
 
 class Turnstile:
-    """Lets commands through to inventories, many at a time, in the order in which they arrived.
+    """Runs commands on inventories in batches, in the order of their arrival.
 
-    Promise 2: an outcome is answered only after its transaction is durable. A refusal fails its own command only, and
-    so does a command that the database refuses. An event that somebody else holds for too long holds up nobody but
-    those who want it: until it is free again, they pass by a side entrance with a queue of its own.
+    Promise 2: an outcome is returned only after its transaction is durable. A refusal, or a command that the database
+    refuses, fails alone. An event that another process has locked for too long delays only commands for that event,
+    which move to a separate queue.
     """
 
     def __init__(
@@ -47,31 +47,31 @@ class Turnstile:
         bounds: Bounds | None = None,
         jitter: Callable[[], float] = random.random,
         observer: Observer | None = None,
-        answers: Allowance | None = None,
+        response_allowance: Allowance | None = None,
     ) -> None:
         self._observer: Observer = observer or Unobserved()
-        bounded = bounds or Bounds()
-        bounded = replace(bounded, least_waiting=min(bounded.least_waiting, bounded.most_waiting))
+        limits = bounds or Bounds()
+        limits = replace(limits, least_waiting=min(limits.least_waiting, limits.most_waiting))
 
         def batch(entries: list[PendingCommand], is_last: bool) -> Batch:
-            in_pieces = is_last and len(entries) >= bounded.most_together
-            return Batch(entries, clock.now, ids.new(), in_pieces=in_pieces, allowance=answers)
+            saves_in_pieces = is_last and len(entries) >= limits.most_together
+            return Batch(entries, clock.now, ids.new(), saves_in_pieces=saves_in_pieces, allowance=response_allowance)
 
-        def entrance() -> CommandQueue:
+        def queue() -> CommandQueue:
             return CommandQueue(
                 storage,
                 batch,
-                bounds=bounded,
+                bounds=limits,
                 jitter=jitter,
                 observer=self._observer,
-                found_held=self._send_aside,
-                found_free=self._take_back,
+                on_locked=self._divert,
+                on_unlocked=self._rejoin,
                 settle_soon=self.settle_soon,
             )
 
-        self._front = entrance()
-        self._side = entrance()
-        self._held_elsewhere: set[UUID] = set()
+        self._main = queue()
+        self._diverted = queue()
+        self._locked_events: set[UUID] = set()
         self._is_closed = False
 
     def admit(
@@ -79,73 +79,72 @@ class Turnstile:
         command: Command,
         needs: LoadSpec,
         decide: Callable[[Inventory, Command, datetime], Decision[Outcome]],
-        keyed: BoundRequest | None = None,
+        request: BoundRequest | None = None,
     ) -> "asyncio.Future[CommandResult[Outcome]]":
-        """Take the decision under the event's lock and record it, together with the answer that `keyed` makes of it.
+        """Decide under the event's lock and record the decision, together with the response of `request`.
 
-        To be waited for.
+        Return a future of the result.
 
-        Raises: the refusals of `decide`, NotFound where there is no such event, Unavailable. Replayed where the key has
-        its answer, IdempotencyKeyReused where it came with another request, TooManyRequests where the `answers` that
-        may be kept for its user are used up.
+        Raises: the refusals of `decide`, NotFound if the event does not exist, Unavailable; with `request` also
+        Replayed if its key has a stored response, IdempotencyKeyReused, TooManyRequests if the user has used up
+        `response_allowance`.
         """
-
-        return self._wait_for(needs, partial(_decide_if_found, decide, command), keyed)
+        return self._wait_for(needs, partial(_decide_if_found, decide, command), request)
 
     def admit_new(
         self,
         command: Command,
         organizer_id: UUID,
         decide: Callable[[Command, int, datetime], Decision[Outcome]],
-        keyed: BoundRequest | None = None,
+        request: BoundRequest | None = None,
     ) -> "asyncio.Future[CommandResult[Outcome]]":
-        """Record the decision about an event that does not exist yet. Raises: as `admit`.
+        """Record the decision to create an event. Raises: as `admit`.
 
-        `decide` is given how many live events the organizer has, those of this transaction included. No lock keeps
-        another process from adding to them meanwhile, as many as it takes together.
+        `decide` takes the number of the organizer's live events, those of this transaction included. No lock protects
+        it against other processes, so each of them may add up to one batch.
         """
-        return self._wait_for(None, lambda live_events, now: decide(command, live_events, now), keyed, organizer_id)
+        return self._wait_for(None, lambda live_events, now: decide(command, live_events, now), request, organizer_id)
 
     def settle_soon(self, event_id: UUID) -> None:
-        """Do what is still to be done for an event, step by step, behind the commands that wait by now."""
+        """Settle an event step by step, after the commands that are waiting."""
         if not self._is_closed:
-            self._entrance(event_id).settle_soon(event_id)
+            self._queue_for(event_id).settle_soon(event_id)
 
     @property
     def waiting(self) -> int:
-        """How many commands wait by now, those not counted whose transaction is running."""
-        return len(self._front.queue) + len(self._side.queue)
+        """The number of waiting commands, without those whose transaction is running."""
+        return len(self._main.queue) + len(self._diverted.queue)
 
     async def close(self) -> None:
-        """Let everybody through who waits by now, and nobody after them."""
+        """Run the waiting commands and refuse new ones."""
         self._is_closed = True
-        while runners := [each.runner for each in (self._front, self._side) if each.runner is not None]:
+        while runners := [each.runner for each in (self._main, self._diverted) if each.runner is not None]:
             await asyncio.wait(runners)
 
     def _wait_for(
-        self, needs: LoadSpec | None, decide: Decide, keyed: BoundRequest | None, organizer_id: UUID | None = None
+        self, needs: LoadSpec | None, decide: Decide, request: BoundRequest | None, organizer_id: UUID | None = None
     ) -> "asyncio.Future[CommandResult[Any]]":
         if self._is_closed:
             raise Unavailable("The service is shutting down; try again in a moment.")
-        entrance = self._front if needs is None else self._entrance(needs.event_id)
-        if entrance.is_overloaded:
+        queue = self._main if needs is None else self._queue_for(needs.event_id)
+        if queue.is_overloaded:
             self._observer.overloaded(Overload.COMMANDS)
-            raise Unavailable("Too many requests wait at the moment; try again in a moment.")
-        future: asyncio.Future[CommandResult[Any]] = entrance.loop.create_future()
-        entrance.join(PendingCommand(needs, decide, future, keyed, self._observer.arriving(), organizer_id))
+            raise Unavailable("Too many requests are waiting; try again in a moment.")
+        future: asyncio.Future[CommandResult[Any]] = queue.loop.create_future()
+        queue.join(PendingCommand(needs, decide, future, request, self._observer.arriving(), organizer_id))
         return future
 
-    def _entrance(self, event_id: UUID) -> "CommandQueue":
-        is_held = self._held_elsewhere and event_id in self._held_elsewhere
-        return self._side if is_held else self._front
+    def _queue_for(self, event_id: UUID) -> "CommandQueue":
+        is_locked = self._locked_events and event_id in self._locked_events
+        return self._diverted if is_locked else self._main
 
-    def _send_aside(self, event_ids: Collection[UUID]) -> None:
-        self._held_elsewhere.update(event_ids)
+    def _divert(self, event_ids: Collection[UUID]) -> None:
+        self._locked_events.update(event_ids)
 
-    def _take_back(self, event_ids: Collection[UUID]) -> None:
-        """Whoever waits at the side for what is free again goes on in front, in the same order."""
-        free = self._held_elsewhere.intersection(event_ids)
-        if free:
-            self._held_elsewhere.difference_update(free)
-            for entry in self._side.leave(free):
-                self._front.join(entry)
+    def _rejoin(self, event_ids: Collection[UUID]) -> None:
+        """Move the commands for unlocked events back to the main queue, in the same order."""
+        unlocked = self._locked_events.intersection(event_ids)
+        if unlocked:
+            self._locked_events.difference_update(unlocked)
+            for entry in self._diverted.remove(unlocked):
+                self._main.join(entry)

@@ -18,7 +18,7 @@ from ..retrying_transaction import in_transaction
 
 
 class NewWebhook(Struct, frozen=True, kw_only=True):
-    """Where somebody wants to be told the facts of the events they organize: of one only, of some kinds only."""
+    """The values of a new webhook. `event_id`: only for this event. `kinds`: only for these kinds of facts."""
 
     actor: Actor
     url: str
@@ -27,54 +27,54 @@ class NewWebhook(Struct, frozen=True, kw_only=True):
 
 
 class CreateWebhook:
-    """Register a webhook, which is told what happens from then on."""
+    """Register a webhook for facts from now on."""
 
-    def __init__(self, storage: Storage, courier: WebhookSender, clock: Clock, ids: Ids) -> None:
+    def __init__(self, storage: Storage, sender: WebhookSender, clock: Clock, ids: Ids) -> None:
         self._storage = storage
-        self._courier = courier
+        self._sender = sender
         self._clock = clock
         self._ids = ids
 
-    async def __call__(self, command: NewWebhook, once: IdempotentRequest[Webhook] | None = None) -> Webhook:
-        """The webhook with its secret.
+    async def __call__(self, command: NewWebhook, idempotent: IdempotentRequest[Webhook] | None = None) -> Webhook:
+        """Return the webhook with its secret.
 
-        Raises: InvalidRequest, NotFound, NotAllowed, TooManyWebhooks, Unavailable; with `once` also Replayed,
+        Raises: InvalidRequest, NotFound, NotAllowed, TooManyWebhooks, Unavailable; with `idempotent` also Replayed,
         IdempotencyKeyReused.
         """
         given = {"url": command.url} | ({} if command.kinds is None else {"kinds": command.kinds})
-        kept = checked(given, WEBHOOK_RULES)
-        objection = self._courier.objection(kept["url"])
+        checked_values = checked(given, WEBHOOK_RULES)
+        objection = self._sender.objection(checked_values["url"])
         if objection is not None:
             raise invalid(objection, "url")
         await self._check_event(command)
         webhook = Webhook(
             id=self._ids.new(),
             organizer_id=command.actor.user_id,
-            url=kept["url"],
-            secret=self._courier.new_secret(),
+            url=checked_values["url"],
+            secret=self._sender.new_secret(),
             event_id=command.event_id,
-            kinds=kept.get("kinds", ()),
+            kinds=checked_values.get("kinds", ()),
             created_at=self._clock.now(),
         )
 
         async def add(unit_of_work: UnitOfWork) -> None:
-            # Of several requests at once, one after the other is let through here.
+            # Concurrent requests of one organizer continue one by one.
             await unit_of_work.users.lock(webhook.organizer_id)
-            if once is not None:
-                await _check_is_first(unit_of_work, once)
+            if idempotent is not None:
+                await _check_is_first(unit_of_work, idempotent)
             elif await unit_of_work.webhooks.lock(webhook.id) is not None:
-                # After an unknown outcome our own row may be there already.
+                # After an unknown outcome the row may exist already.
                 return
             check_room_for_a_webhook(await unit_of_work.webhooks.count(webhook.organizer_id))
             await unit_of_work.webhooks.add(webhook, webhook.created_at)
-            if once is not None:
-                stored = once.bind(lambda outcome: outcome).response_to(webhook)
+            if idempotent is not None:
+                stored = idempotent.bind(lambda outcome: outcome).response_to(webhook)
                 await unit_of_work.events.store_responses([stored] if stored else [], webhook.created_at)
 
         try:
             await in_transaction(self._storage, add)
         except Conflict:
-            # The same key at the same moment: its answer is there by now.
+            # A concurrent request had the same key and has stored its response.
             await in_transaction(self._storage, add)
         return webhook
 
@@ -87,10 +87,10 @@ class CreateWebhook:
         check_organizes(command.actor, state.event)
 
 
-async def _check_is_first(unit_of_work: UnitOfWork, once: IdempotentRequest[Webhook]) -> None:
-    before = (await unit_of_work.events.stored_responses([once.key])).get(once.key)
+async def _check_is_first(unit_of_work: UnitOfWork, idempotent: IdempotentRequest[Webhook]) -> None:
+    before = (await unit_of_work.events.stored_responses([idempotent.key])).get(idempotent.key)
     if before is None:
         return
-    if before.fingerprint != once.fingerprint:
+    if before.fingerprint != idempotent.fingerprint:
         raise IdempotencyKeyReused
     raise Replayed(before.response)

@@ -1,4 +1,4 @@
-"""Give up a webhook."""
+"""Delete a webhook."""
 
 from uuid import UUID
 
@@ -9,17 +9,17 @@ from .read_webhooks import owned
 
 
 class DeleteWebhook:
-    """Give up one's own webhook; nothing more is sent there, but for what is under way."""
+    """Delete one of the actor's webhooks. Deliveries in progress may still arrive."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
 
     async def __call__(self, webhook_id: UUID, actor: Actor) -> None:
-        """Raises: NotFound, Unavailable."""
+        """Delete it. Raises: NotFound, Unavailable."""
         await owned(self._storage.notification_queries, webhook_id, actor)
 
         async def remove(unit_of_work: UnitOfWork) -> None:
-            # Gone meanwhile is as good, and so it is after an unknown outcome.
+            # It may be deleted already, for instance after an unknown outcome.
             if await unit_of_work.webhooks.lock(webhook_id) is not None:
                 await unit_of_work.webhooks.remove(webhook_id)
 

@@ -1,4 +1,4 @@
-"""Queries about webhooks: everybody sees their own (promise 9)."""
+"""Queries about webhooks: users see their own only (promise 9)."""
 
 from uuid import UUID
 
@@ -11,29 +11,29 @@ from ..ports.storage import Storage
 
 
 class ListWebhooks:
-    """One's own webhooks, oldest first."""
+    """List the actor's webhooks, oldest first."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
 
     async def __call__(self, actor: Actor) -> list[Webhook]:
-        """Raises: Unavailable."""
+        """Return the webhooks. Raises: Unavailable."""
         return await self._storage.notification_queries.webhooks(actor.user_id)
 
 
 class ReadWebhook:
-    """One of one's own webhooks."""
+    """Read one of the actor's webhooks."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
 
     async def __call__(self, webhook_id: UUID, actor: Actor) -> Webhook:
-        """Raises: NotFound, Unavailable."""
+        """Return the webhook. Raises: NotFound, Unavailable."""
         return await owned(self._storage.notification_queries, webhook_id, actor)
 
 
 class ListDeliveries:
-    """What a webhook did not take at once and does not have yet, newest first."""
+    """List the failed deliveries of a webhook that have not succeeded since, newest first."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -47,17 +47,17 @@ class ListDeliveries:
         before: UUID | None = None,
         limit: int = 50,
     ) -> Page[Delivery, UUID]:
-        """Raises: NotFound, Unavailable."""
-        reads = self._storage.notification_queries
-        await owned(reads, webhook_id, actor)
-        found = await reads.deliveries(webhook_id, status, before, limit + 1)
+        """Return a page. Raises: NotFound, Unavailable."""
+        queries = self._storage.notification_queries
+        await owned(queries, webhook_id, actor)
+        found = await queries.deliveries(webhook_id, status, before, limit + 1)
         items = found[:limit]
         return Page(items, items[-1].id if len(found) > limit else None)
 
 
-async def owned(reads: NotificationQueries, webhook_id: UUID, actor: Actor) -> Webhook:
-    """The actor's own webhook. Raises: NotFound."""
-    found = await reads.webhook(webhook_id)
+async def owned(queries: NotificationQueries, webhook_id: UUID, actor: Actor) -> Webhook:
+    """Return one of the actor's webhooks. Raises: NotFound."""
+    found = await queries.webhook(webhook_id)
     if found is None or found.organizer_id != actor.user_id:
         raise NotFound
     return found

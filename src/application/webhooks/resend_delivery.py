@@ -1,4 +1,4 @@
-"""Send a webhook once more what it did not take."""
+"""Resend a failed delivery."""
 
 from uuid import UUID
 
@@ -14,32 +14,32 @@ from .read_webhooks import owned
 
 
 class ResendDelivery:
-    """Send a dead delivery once more, or one that waits for its next attempt at once."""
+    """Resend a dead delivery, or retry a waiting one at once."""
 
     def __init__(self, storage: Storage, clock: Clock) -> None:
         self._storage = storage
         self._clock = clock
 
     async def __call__(self, webhook_id: UUID, delivery_id: UUID, actor: Actor) -> Delivery:
-        """The delivery as it is now; it is sent in the background. Raises: NotFound, Unavailable."""
+        """Return the delivery, which is sent in the background. Raises: NotFound, Unavailable."""
         await owned(self._storage.notification_queries, webhook_id, actor)
-        named = await self._storage.notification_queries.delivery(delivery_id)
-        if named is None or named.webhook_id != webhook_id:
+        found = await self._storage.notification_queries.delivery(delivery_id)
+        if found is None or found.webhook_id != webhook_id:
             raise NotFound
 
-        async def ask(unit_of_work: UnitOfWork) -> Delivery:
+        async def resend(unit_of_work: UnitOfWork) -> Delivery:
             webhooks = unit_of_work.webhooks
             if await webhooks.lock(webhook_id) is None:
                 raise NotFound
-            delivery = await webhooks.delivery(webhook_id, named.event_id, named.seq)
+            delivery = await webhooks.delivery(webhook_id, found.event_id, found.seq)
             if delivery is None:
                 raise NotFound
-            asked = send_again(delivery, self._clock.now())
-            await webhooks.put_delivery(asked)
-            cursor = await webhooks.cursor(webhook_id, named.event_id)
-            if cursor is not None and cursor.last_seq < asked.seq:
-                # What waits for its next attempt keeps its event waiting.
-                await webhooks.put_cursor(replace(cursor, due_at=asked.due_at))
-            return asked
+            resent = send_again(delivery, self._clock.now())
+            await webhooks.put_delivery(resent)
+            cursor = await webhooks.cursor(webhook_id, found.event_id)
+            if cursor is not None and cursor.last_seq < resent.seq:
+                # The event waits for the retry of this delivery, so it is due at once too.
+                await webhooks.put_cursor(replace(cursor, due_at=resent.due_at))
+            return resent
 
-        return await in_transaction(self._storage, ask)
+        return await in_transaction(self._storage, resend)

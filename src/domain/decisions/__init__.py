@@ -1,1 +1,1 @@
-"""Decisions: what a command does to an inventory, or the refusal that it raises."""
+"""Decisions: pure functions from an inventory and a command to the next inventory, or a refusal."""

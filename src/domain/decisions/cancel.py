@@ -1,4 +1,4 @@
-"""Cancelling: the booking ends, and what it had taken goes to the line in the same decision."""
+"""Cancelling: end a booking and give its tickets to the waiting list in the same decision."""
 
 from datetime import datetime
 from uuid import UUID
@@ -15,7 +15,7 @@ from .settle import cancel_booking, settle_event
 
 
 class Cancel(Struct, frozen=True, gc=False, kw_only=True):
-    """Cancel a booking by its id or, `booking_id` None, the actor's one live booking of the event."""
+    """Cancel a booking by its id, or with `booking_id` None the actor's only live booking of the event."""
 
     event_id: UUID
     actor: Actor
@@ -23,11 +23,11 @@ class Cancel(Struct, frozen=True, gc=False, kw_only=True):
 
 
 def cancel(inventory: Inventory, command: Cancel, now: datetime) -> Decision[Booking]:
-    """Cancel and promote whom the freed tickets fit, in the order of the line.
+    """Cancel, and promote waiting bookings that the freed tickets fit, in order.
 
     Raises: NotFound, InvalidRequest, CancellationClosed, AlreadyCancelled.
     """
-    booking = _meant(inventory, command, now)
+    booking = _booking_to_cancel(inventory, command, now)
     if command.booking_id is not None and inventory.event.is_managed_by(command.actor):
         _check_organizer_may_cancel(inventory.event)
         by = "organizer"
@@ -38,13 +38,13 @@ def cancel(inventory: Inventory, command: Cancel, now: datetime) -> Decision[Boo
         raise AlreadyCancelled
     builder = DecisionBuilder(inventory, now)
     cancelled = cancel_booking(builder, booking, by)
-    # A step left over from before is gone on with for every type; else only the freed type can have someone to serve.
+    # An unfinished settlement concerns every type; otherwise only the freed type can have bookings to serve.
     freed = [each.id for each in inventory.ticket_types] if inventory.event.is_unsettled else [booking.ticket_type_id]
     settle_event(builder, freed)
     return builder.decision(cancelled)
 
 
-def _meant(inventory: Inventory, command: Cancel, now: datetime) -> Booking:
+def _booking_to_cancel(inventory: Inventory, command: Cancel, now: datetime) -> Booking:
     if command.booking_id is not None:
         for booking in inventory.bookings:
             if booking.id == command.booking_id:
@@ -75,16 +75,16 @@ def _check_customer_may_cancel(event: Event, booking: Booking, now: datetime) ->
         raise AlreadyCancelled
     if event.status is EventStatus.COMPLETED or event.has_started(now):
         raise CancellationClosed
-    # The deadline is for those who have their tickets; whoever waits may leave until the start.
+    # The deadline binds confirmed bookings only; others may be cancelled until the start.
     is_late = event.is_past_deadline(booking.cancellation_deadline_hours, now)
     if booking.status is BookingStatus.CONFIRMED and is_late and not is_released(event, booking, now):
         raise CancellationClosed
 
 
 def is_released(event: Event, booking: Booking, now: datetime) -> bool:
-    """Whether the deadline does not bind a customer, who may cancel free of charge.
+    """Return whether the deadline does not bind the booking.
 
-    The event was moved since the booking was made, or the booking was promoted too late for its deadline.
+    The event was moved after the booking was made, or the booking was promoted after its deadline.
     """
     if booking.reschedules < event.reschedules:
         return True

@@ -1,4 +1,4 @@
-"""What organizers do: initialize an event, edit it, lead it through its life, keep its ticket types."""
+"""Organizing: initialize and edit events and their ticket types, and change an event's status."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -50,7 +50,7 @@ from .settle import settle_event
 class Initialize(Struct, frozen=True, gc=False, kw_only=True):
     """Create an event with its tickets, on sale at once or as a draft.
 
-    `ticket_types` pairs a new id with each kind of ticket. `currency` is what applies where no price names one.
+    `ticket_types` pairs a new id with each ticket type. `currency` applies where no price names one.
     """
 
     event_id: UUID
@@ -62,7 +62,7 @@ class Initialize(Struct, frozen=True, gc=False, kw_only=True):
 
 
 class Edit(Struct, frozen=True, gc=False, kw_only=True):
-    """Change an event. `expected_versions` None edits whatever is there; else one of them must be today's version."""
+    """Change an event. With `expected_versions`, its current version must be one of them."""
 
     event_id: UUID
     actor: Actor
@@ -81,7 +81,7 @@ class EditTicketType(Struct, frozen=True, gc=False, kw_only=True):
 
 
 class AddTicketType(Struct, frozen=True, gc=False, kw_only=True):
-    """Add one more kind of ticket; `ticket_type_id` is a new id; `expected_versions` as in `Edit`."""
+    """Add a ticket type; `ticket_type_id` is a new id; `expected_versions` as in `Edit`."""
 
     event_id: UUID
     actor: Actor
@@ -93,9 +93,9 @@ class AddTicketType(Struct, frozen=True, gc=False, kw_only=True):
 def initialize(
     command: Initialize, organizers: Organizers, now: datetime, live_events: int = 0, most: int = MOST_LIVE_EVENTS
 ) -> Decision[EventState]:
-    """A new event with its ticket types; whoever initializes it organizes it.
+    """Create an event with its ticket types; the actor becomes its organizer.
 
-    `live_events` are those that the organizer has already, of `most` at a time.
+    `live_events` is the number of live events that the organizer already has, `most` the limit.
 
     Raises: InvalidRequest, NotAllowed, TooManyEvents.
     """
@@ -138,48 +138,50 @@ def initialize(
         EventInitialized(
             organizer_id=event.organizer_id,
             currency=currency,
-            values=_told({**asdict(details), "status": event.status}),
-            ticket_types=[_added(ticket_type) for ticket_type in ticket_types],
+            values=_fact_values({**asdict(details), "status": event.status}),
+            ticket_types=[_added_fact(ticket_type) for ticket_type in ticket_types],
         )
     )
-    return builder.decision(state(builder.seen), is_new_event=True)
+    return builder.decision(state(builder.current), is_new_event=True)
 
 
 def general_admission(total_tickets: int, price: Money | None = None) -> TicketTypeSpec:
-    """The one ticket type of an event that names none."""
+    """Return the ticket type of an event that names none."""
     return TicketTypeSpec(name=GENERAL_ADMISSION, total_tickets=total_tickets, price=price)
 
 
 def edit(inventory: Inventory, command: Edit, now: datetime) -> Decision[EventState]:
-    """Change fields or status, and do what follows: more tickets and resuming serve the line, closing lets it go.
+    """Change fields or status, and settle: serve the waiting list, or cancel the bookings of a closed event.
 
-    An edit that changes nothing is none: no version, no fact.
+    An edit that changes nothing gives no new version and no fact.
 
     Raises: NotFound, NotAllowed, InvalidRequest, StaleVersion, EventClosed, IllegalStatusChange, CapacityBelowTaken.
     """
     event = inventory.event
     event.check_managed_by(command.actor)
     changes = given(command.changes)
-    of_tickets: dict[str, Any] = {name: changes.pop(name) for name in ("total_tickets", "price") if name in changes}
-    if of_tickets and len(inventory.ticket_types) > 1:
-        errors = [FieldError((name,), "belongs to a ticket type, because the event has several") for name in of_tickets]
+    ticket_changes: dict[str, Any] = {name: changes.pop(name) for name in ("total_tickets", "price") if name in changes}
+    if ticket_changes and len(inventory.ticket_types) > 1:
+        errors = [
+            FieldError((name,), "belongs to a ticket type, because the event has several") for name in ticket_changes
+        ]
         raise InvalidRequest(*errors)
-    check_currency(of_tickets.get("price"), event.currency)
+    check_currency(ticket_changes.get("price"), event.currency)
     edited = _edited_event(event, changes, now)
     _check_may_edit(event, command.expected_versions)
-    _check_step(event.status, edited.status)
+    _check_transition(event.status, edited.status)
 
     builder = DecisionBuilder(inventory, now)
     if edited != event:
         builder.set_event(edited)
-    if of_tickets:
-        _edit_ticket_type(builder, inventory, inventory.ticket_types[0], of_tickets)
-    # That it has been on sale follows from its statuses.
+    if ticket_changes:
+        _edit_ticket_type(builder, inventory, inventory.ticket_types[0], ticket_changes)
+    # `was_published` follows from the statuses, so no fact records it.
     return _finish(builder, inventory, _differences(event, replace(edited, was_published=event.was_published)))
 
 
 def edit_ticket_type(inventory: Inventory, command: EditTicketType, now: datetime) -> Decision[EventState]:
-    """Change a ticket type; more tickets serve its line at once. A new price touches no booking already made.
+    """Change a ticket type; more tickets serve its waiting list at once. A new price does not change bookings.
 
     Raises: NotFound, NotAllowed, InvalidRequest, StaleVersion, EventClosed, CapacityBelowTaken, NameTaken.
     """
@@ -195,7 +197,7 @@ def edit_ticket_type(inventory: Inventory, command: EditTicketType, now: datetim
 
 
 def add_ticket_type(inventory: Inventory, command: AddTicketType, now: datetime) -> Decision[EventState]:
-    """One more kind of ticket.
+    """Add a ticket type.
 
     Raises: NotFound, NotAllowed, InvalidRequest, StaleVersion, EventClosed, TooManyTicketTypes, NameTaken.
     """
@@ -215,7 +217,7 @@ def add_ticket_type(inventory: Inventory, command: AddTicketType, now: datetime)
     )
     builder = DecisionBuilder(inventory, now)
     builder.add_ticket_type(ticket_type)
-    builder.add_fact(_added(ticket_type))
+    builder.add_fact(_added_fact(ticket_type))
     return _finish(builder, inventory, {})
 
 
@@ -248,7 +250,7 @@ def _edited_event(event: Event, changes: Mapping[str, Any], now: datetime) -> Ev
         lambda: _check_future(closes_at, "sales_close_at", now),
         lambda: edited.check_times(event),
     )
-    is_move = moved_to is not None and event.is_freed_by_moving_to(moved_to)
+    is_move = moved_to is not None and event.releases_deadlines(moved_to)
     return replace(
         edited,
         was_published=event.was_published or edited.status is EventStatus.ON_SALE,
@@ -263,14 +265,14 @@ def _check_may_edit(event: Event, expected_versions: frozenset[int] | None) -> N
         raise EventClosed
 
 
-def _check_step(status: EventStatus, other: EventStatus) -> None:
+def _check_transition(status: EventStatus, other: EventStatus) -> None:
     if other is not status and not status.may_become(other):
         raise IllegalStatusChange(f"An event that is {status.value} cannot become {other.value}.")
 
 
-def _check_name_is_free(inventory: Inventory, name: str, but: UUID | None) -> None:
+def _check_name_is_free(inventory: Inventory, name: str, except_id: UUID | None) -> None:
     key = look_alike_key(name)
-    if any(look_alike_key(each.name) == key and each.id != but for each in inventory.ticket_types):
+    if any(look_alike_key(each.name) == key and each.id != except_id for each in inventory.ticket_types):
         raise NameTaken(f"The event has a ticket type named {name} already; choose another name.")
 
 
@@ -283,7 +285,7 @@ def _edit_ticket_type(
     if edited.total_tickets < ticket_type.total_tickets:
         _check_capacity(inventory, ticket_type, edited.total_tickets)
     if edited.name != ticket_type.name:
-        # Names that were taken before they had to differ so much may stay.
+        # Names that were chosen under earlier rules may stay.
         _check_name_is_free(inventory, edited.name, ticket_type.id)
     builder.set_ticket_type(edited)
     builder.add_fact(
@@ -300,28 +302,28 @@ def _check_capacity(inventory: Inventory, ticket_type: TicketType, total_tickets
         raise CapacityBelowTaken(f"{ticket_type.taken} tickets are taken; the number cannot go below that.")
     if ticket_type.waiting and total_tickets < inventory.waiting_sizes[ticket_type.id].largest:
         raise CapacityBelowTaken(
-            f"Somebody in line waits for {inventory.waiting_sizes[ticket_type.id].largest} tickets; "
+            f"A booking on the waiting list asks for {inventory.waiting_sizes[ticket_type.id].largest} tickets; "
             "the number cannot go below that."
         )
 
 
 def _finish(builder: DecisionBuilder, inventory: Inventory, changes: dict[str, Any]) -> Decision[EventState]:
-    """Count the edit, write its fact, and settle what it leads to."""
-    if builder.seen != inventory:
+    """Increase the version, add the fact and settle."""
+    if builder.current != inventory:
         builder.set_event(replace(builder.event, version=inventory.event.version + 1))
         if changes:
             builder.add_fact(EventChanged(version=builder.event.version, changes=changes))
         settle_event(builder, [ticket_type.id for ticket_type in builder.ticket_types])
-    return builder.decision(state(builder.seen))
+    return builder.decision(state(builder.current))
 
 
 def state(inventory: Inventory) -> EventState:
-    """What is told of the event."""
+    """Return the inventory's event with its ticket types."""
     smallest = {ticket_type_id: sizes.smallest for ticket_type_id, sizes in inventory.waiting_sizes.items()}
     return EventState(event=inventory.event, ticket_types=inventory.ticket_types, smallest_waiting=smallest)
 
 
-def _added(ticket_type: TicketType) -> TicketTypeAdded:
+def _added_fact(ticket_type: TicketType) -> TicketTypeAdded:
     return TicketTypeAdded(
         ticket_type_id=ticket_type.id,
         name=ticket_type.name,
@@ -332,12 +334,12 @@ def _added(ticket_type: TicketType) -> TicketTypeAdded:
 
 def _differences(before: Struct, after: Struct) -> dict[str, Any]:
     old = asdict(before)
-    return _told({name: value for name, value in asdict(after).items() if value != old[name]})
+    return _fact_values({name: value for name, value in asdict(after).items() if value != old[name]})
 
 
-def _told(values: Mapping[str, Any]) -> dict[str, Any]:
-    told: dict[str, Any] = to_builtins({_camel(name): value for name, value in values.items() if value is not UNSET})
-    return told
+def _fact_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    named: dict[str, Any] = to_builtins({_camel(name): value for name, value in values.items() if value is not UNSET})
+    return named
 
 
 def _camel(name: str) -> str:

@@ -1,7 +1,7 @@
-"""Paying: what is decided before the provider is asked, and after it has answered.
+"""Paying: the decisions before and after the provider is called.
 
-The money itself moves outside the event's lock. Each decision is recorded before and after, so that whoever comes
-later, after a crash too, asks the provider with the same reference instead of charging twice (promise 8).
+The provider is called outside the event's lock. The attempt is recorded before and its outcome after, so a retry, also
+after a crash, uses the same reference and does not charge twice (promise 8).
 """
 
 from datetime import datetime, timedelta
@@ -23,11 +23,11 @@ from .settle import lapse_hold, owe_refund
 
 SHORTEST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = {PaymentKind.CHARGE: timedelta(seconds=5), PaymentKind.REFUND: timedelta(hours=1)}
-"""Between two questions about a payment; the pause doubles each time. A customer waits for what became of a charge."""
+"""Bounds of the pause between two questions about a payment, which doubles. A customer may be waiting for a charge."""
 
 
 class Pay(Struct, frozen=True, gc=False, kw_only=True):
-    """Pay for a booking. `payment_id` is a new id: of the charge, or of one more try of a charge that is there."""
+    """Pay for a booking. `payment_id` is a new id: of a new charge, or of another attempt at a pending one."""
 
     payment_id: UUID
     booking_id: UUID
@@ -38,19 +38,19 @@ class Pay(Struct, frozen=True, gc=False, kw_only=True):
 
 
 class Answer(StrEnum):
-    """What the provider said: it is done, or declined; it never heard of it; or nothing that can be relied on."""
+    """The provider's answer about a charge or refund; `SILENT`: none that can be relied on."""
 
     DONE = "done"
     DECLINED = "declined"
-    UNHEARD = "unheard"
+    NOT_FOUND = "not_found"
     SILENT = "silent"
 
 
-class SettlePayment(Struct, frozen=True, gc=False, kw_only=True):
-    """What became of a charge or refund.
+class CompletePayment(Struct, frozen=True, gc=False, kw_only=True):
+    """Record the provider's answer about a charge or refund.
 
-    `booking_id` and `customer_id` are whose it is. `seen` is its `tried_at` when the provider was asked: that it never
-    heard of a charge counts only if nobody tried it again meanwhile.
+    `booking_id` and `customer_id` are those of its booking. `seen` is its `tried_at` when the provider was asked: the
+    answer `NOT_FOUND` counts only if there was no other attempt since then.
     """
 
     payment_id: UUID
@@ -62,7 +62,7 @@ class SettlePayment(Struct, frozen=True, gc=False, kw_only=True):
 
 
 class Attempt(Struct, frozen=True, gc=False):
-    """A charge and its booking. The provider is to be asked while the charge is pending; `is_new` the first time."""
+    """A charge and its booking. The provider must be called while it is pending. `is_new`: for the first time."""
 
     payment: Payment
     booking: Booking
@@ -70,10 +70,10 @@ class Attempt(Struct, frozen=True, gc=False):
 
 
 def start_payment(inventory: Inventory, command: Pay, now: datetime) -> Decision[Attempt]:
-    """Begin a charge, or take up one whose outcome is not known. Cash in hand is settled at once.
+    """Start a charge, or resume one whose outcome is unknown. Cash succeeds at once.
 
-    A charge with the same key that went through without anybody to tell it to, because the process that had asked for
-    it died, is told now and not called undue (promise 3).
+    If a charge with the same key already succeeded, because the process crashed before it answered, return that one
+    instead of refusing with PaymentNotDue (promise 3).
 
     Raises: NotFound, NotAllowed, PaymentWindowClosed, PaymentNotDue, PaymentUnderWay.
     """
@@ -81,9 +81,9 @@ def start_payment(inventory: Inventory, command: Pay, now: datetime) -> Decision
     _check_may_pay(inventory, booking, command)
     pending = _pending_charge(inventory, booking)
     if pending is not None:
-        return _take_up(inventory, booking, pending, command, now)
+        return _resume_charge(inventory, booking, pending, command, now)
     builder = DecisionBuilder(inventory, now)
-    earlier = _charge_of_the_key(inventory, booking, command)
+    earlier = _charge_of_key(inventory, booking, command)
     if earlier is not None:
         return builder.decision(Attempt(earlier, booking, False))
     _check_payable(inventory, booking, now)
@@ -111,8 +111,8 @@ def start_payment(inventory: Inventory, command: Pay, now: datetime) -> Decision
     return builder.decision(Attempt(payment, booking, True))
 
 
-def settle_payment(inventory: Inventory, command: SettlePayment, now: datetime) -> Decision[Attempt]:
-    """Record what the provider said. What is settled already stays as it is, so saying it twice changes nothing.
+def complete_payment(inventory: Inventory, command: CompletePayment, now: datetime) -> Decision[Attempt]:
+    """Record the provider's answer. A payment with a final outcome does not change, so repeating it has no effect.
 
     Raises: NotFound.
     """
@@ -121,38 +121,38 @@ def settle_payment(inventory: Inventory, command: SettlePayment, now: datetime) 
         raise NotFound
     booking = _booking(inventory, payment.booking_id)
     builder = DecisionBuilder(inventory, now)
-    if _is_news(payment, command):
-        payment = _settled(payment, command, now)
+    if _changes_payment(payment, command):
+        payment = _with_answer(payment, command, now)
         builder.change_payment(payment)
         if payment.kind is PaymentKind.CHARGE:
-            booking = _settle_charge(builder, booking, payment)
+            booking = _complete_charge(builder, booking, payment)
         elif payment.status is ChargeStatus.SUCCEEDED:
-            booking = _settle_refund(builder, booking, payment)
+            booking = _complete_refund(builder, booking, payment)
     return builder.decision(Attempt(payment, booking, False))
 
 
-def _is_news(payment: Payment, command: SettlePayment) -> bool:
+def _changes_payment(payment: Payment, command: CompletePayment) -> bool:
     if payment.status is ChargeStatus.PENDING:
         return True
-    # A charge that was given up as never heard of and came through after all: the money is there.
+    # The charge had been given up as unknown to the provider, but succeeded after all.
     return payment.status is ChargeStatus.FAILED and command.answer is Answer.DONE
 
 
-def _settled(payment: Payment, command: SettlePayment, now: datetime) -> Payment:
+def _with_answer(payment: Payment, command: CompletePayment, now: datetime) -> Payment:
     if command.answer is Answer.DONE:
         return replace(payment, status=ChargeStatus.SUCCEEDED, settled_at=now, ask_at=None)
-    is_lost = (
-        command.answer is Answer.UNHEARD and command.seen == payment.tried_at and now >= payment.tried_at + GIVE_UP
+    is_given_up = (
+        command.answer is Answer.NOT_FOUND and command.seen == payment.tried_at and now >= payment.tried_at + GIVE_UP
     )
-    if payment.kind is PaymentKind.CHARGE and (command.answer is Answer.DECLINED or is_lost):
+    if payment.kind is PaymentKind.CHARGE and (command.answer is Answer.DECLINED or is_given_up):
         return replace(payment, status=ChargeStatus.FAILED, settled_at=now, ask_at=None)
-    # A refund is owed whatever the provider says, so it is tried until it succeeds.
+    # A refund is owed whatever the provider answers, so it is tried until it succeeds.
     pause = min(SHORTEST_PAUSE * 2 ** min(payment.attempts, 20), LONGEST_PAUSE[payment.kind])
     is_fresh_charge = payment.kind is PaymentKind.CHARGE and payment.attempts == 0
     return replace(payment, attempts=payment.attempts + 1, ask_at=now if is_fresh_charge else now + pause)
 
 
-def _settle_charge(builder: DecisionBuilder, booking: Booking, payment: Payment) -> Booking:
+def _complete_charge(builder: DecisionBuilder, booking: Booking, payment: Payment) -> Booking:
     if payment.status is ChargeStatus.SUCCEEDED:
         return _take_money(builder, booking, payment)
     if payment.status is ChargeStatus.FAILED:
@@ -160,7 +160,7 @@ def _settle_charge(builder: DecisionBuilder, booking: Booking, payment: Payment)
     return booking
 
 
-def _settle_refund(builder: DecisionBuilder, booking: Booking, payment: Payment) -> Booking:
+def _complete_refund(builder: DecisionBuilder, booking: Booking, payment: Payment) -> Booking:
     if booking.paid_by == refund_of(payment.id):
         refunded = replace(booking, payment_status=PaymentStatus.REFUNDED, updated_at=builder.now)
     else:
@@ -173,14 +173,14 @@ def _settle_refund(builder: DecisionBuilder, booking: Booking, payment: Payment)
 
 
 def _take_money(builder: DecisionBuilder, booking: Booking, payment: Payment) -> Booking:
-    """Tickets for the money where they can be had, else a refund: never neither, never both."""
+    """Give the tickets if they are available, otherwise owe a refund; exactly one of the two (promise 8)."""
     if booking.has_lapsed(builder.now):
         booking = lapse_hold(builder, booking)
     if booking.payment_status not in (PaymentStatus.NONE, PaymentStatus.DUE):
-        # A second charge came through late: the booking is paid already, so this one goes back.
+        # A second charge succeeded late: the booking is already paid, so this one is refunded.
         gets_tickets, paid = False, replace(booking, updated_at=builder.now)
     else:
-        gets_tickets = booking.status.takes_tickets or _may_take_again(builder.seen, booking, builder.now)
+        gets_tickets = booking.status.takes_tickets or _may_take_again(builder.current, booking, builder.now)
         paid = replace(
             booking,
             status=BookingStatus.CONFIRMED if gets_tickets else booking.status,
@@ -212,8 +212,8 @@ def _take_money(builder: DecisionBuilder, booking: Booking, payment: Payment) ->
 
 
 def _may_take_again(inventory: Inventory, booking: Booking, now: datetime) -> bool:
-    """Whether an expired hold may have its tickets back: they are free, and nobody waits whom they fit."""
-    if booking.status is not BookingStatus.EXPIRED or not inventory.event.serves_its_line(now):
+    """Return whether an expired hold may get its tickets back: they are free and fit no waiting booking."""
+    if booking.status is not BookingStatus.EXPIRED or not inventory.event.serves_waiting_list(now):
         return False
     live = [
         each for each in inventory.of_customers if each.customer_id == booking.customer_id and each.id != booking.id
@@ -233,7 +233,7 @@ def _booking(inventory: Inventory, booking_id: UUID) -> Booking:
 
 
 def _check_may_pay(inventory: Inventory, booking: Booking, command: Pay) -> None:
-    """A customer pays by card, whoever manages the event takes cash (promise 9)."""
+    """Raise a refusal unless the customer pays by card or a manager of the event records cash (promise 9)."""
     is_customer = booking.customer_id == command.actor.user_id
     is_manager = inventory.event.is_managed_by(command.actor)
     if not is_customer and not is_manager:
@@ -252,32 +252,32 @@ def _pending_charge(inventory: Inventory, booking: Booking) -> Payment | None:
     return None
 
 
-def _charge_of_the_key(inventory: Inventory, booking: Booking, command: Pay) -> Payment | None:
-    """What the request's key took before. Whoever pays by card and whoever pays in cash have keys of their own."""
+def _charge_of_key(inventory: Inventory, booking: Booking, command: Pay) -> Payment | None:
+    """Return the successful charge of the command's key, if any. Card and cash are paid by different users."""
     for payment in inventory.payments:
-        is_of_the_key = command.key is not None and (payment.key, payment.method) == (command.key, command.method)
+        has_key = command.key is not None and (payment.key, payment.method) == (command.key, command.method)
         is_taken = payment.kind is PaymentKind.CHARGE and payment.status is ChargeStatus.SUCCEEDED
-        if payment.booking_id == booking.id and is_of_the_key and is_taken:
+        if payment.booking_id == booking.id and has_key and is_taken:
             return payment
     return None
 
 
-def _take_up(
+def _resume_charge(
     inventory: Inventory, booking: Booking, pending: Payment, command: Pay, now: datetime
 ) -> Decision[Attempt]:
-    # Where the answer to a COMMIT was lost, the same command comes again, and what it finds under way is its own try.
+    # When the outcome of a COMMIT is unknown, the command is run again and may find its own attempt.
     is_own = pending.tried_by == command.payment_id
-    # Cash is not taken beside a card whose charge may have gone through.
-    if pending.method is not command.method or (_is_left_alone(pending, now) and not is_own):
+    # A pending card charge may have succeeded, so cash is not accepted beside it.
+    if pending.method is not command.method or (_is_being_asked(pending, now) and not is_own):
         raise PaymentUnderWay
     builder = DecisionBuilder(inventory, now)
-    taken_up = replace(pending, tried_at=now, ask_at=now + UNDER_WAY, tried_by=command.payment_id)
-    builder.change_payment(taken_up)
-    return builder.decision(Attempt(taken_up, booking, False))
+    resumed = replace(pending, tried_at=now, ask_at=now + UNDER_WAY, tried_by=command.payment_id)
+    builder.change_payment(resumed)
+    return builder.decision(Attempt(resumed, booking, False))
 
 
-def _is_left_alone(pending: Payment, now: datetime) -> bool:
-    """Whether somebody may be asking the provider; a time further away than that was set by a clock that was ahead."""
+def _is_being_asked(pending: Payment, now: datetime) -> bool:
+    """Return whether an attempt may be in progress. A time further in the future was set by a clock that was ahead."""
     return pending.ask_at is not None and now < pending.ask_at <= now + UNDER_WAY
 
 

@@ -1,7 +1,7 @@
-"""Settling: what an event owes its bookings. Freed tickets go to the line; a closed event lets its bookings go.
+"""Settling: expire lapsed holds, serve the waiting lists, or cancel the bookings of a closed event.
 
-A step is bounded. What is left over is marked on the event (`is_unsettled`), so that it goes on right behind the answer
-and after a crash, and newcomers wait until it is done.
+A step is bounded. If another one is needed, the event is marked (`is_unsettled`): it is run right after this one, or
+after a crash, and newcomers wait until then.
 """
 
 from collections.abc import Iterable
@@ -19,45 +19,46 @@ from ..payment import ChargeStatus, Payment, PaymentKind, PaymentMethod, refund_
 from .decision_builder import DecisionBuilder
 
 STEP = 500
-"""The most bookings that one step promotes or closes, so that no transaction grows beyond measure."""
-
+"""Most bookings that one step promotes or closes, to bound the transaction."""
 
 GRACE = timedelta(hours=24)
-"""How long somebody who is promoted past the deadline may cancel free of charge, at most until the start."""
+"""How long a booking promoted past its deadline may be cancelled free of charge, at most until the start."""
 
 
 class Settle(Struct, frozen=True, gc=False):
-    """Do the next bounded step of what is still to be done for an event."""
+    """Do the next bounded step of settling an event."""
 
     event_id: UUID
 
 
 def settle(inventory: Inventory, _: Settle, now: datetime) -> Decision[None]:
-    """Serve the line, or close the bookings of a closed event, as far as one step goes."""
+    """Do one step of settling: see the module."""
     builder = DecisionBuilder(inventory, now)
     settle_event(builder, [ticket_type.id for ticket_type in inventory.ticket_types])
     return builder.decision(None)
 
 
 def settle_event(builder: DecisionBuilder, ticket_type_ids: Iterable[UUID]) -> None:
-    """The step itself, as the end of any decision that frees tickets of these types or changes the event."""
+    """Do one step at the end of a decision that frees tickets of these types or changes the event."""
     freed = _lapse_holds(builder)
-    is_short = _shorten_holds(builder)
+    are_shortened = _shorten_holds(builder)
     event = builder.event
     if event.status.is_closed:
         is_done = _close_bookings(builder)
-    elif event.serves_its_line(builder.now):
-        served = [_serve_line(builder, ticket_type_id) for ticket_type_id in dict.fromkeys([*ticket_type_ids, *freed])]
+    elif event.serves_waiting_list(builder.now):
+        served = [
+            _serve_waiting_list(builder, ticket_type_id) for ticket_type_id in dict.fromkeys([*ticket_type_ids, *freed])
+        ]
         is_done = all(served)
     else:
         is_done = True
-    is_done = is_done and is_short and not builder.event.has_lapsed_holds(builder.now)
+    is_done = is_done and are_shortened and not builder.event.has_lapsed_holds(builder.now)
     if builder.event.is_unsettled is is_done:
         builder.set_event(replace(builder.event, is_unsettled=not is_done))
 
 
 def _lapse_holds(builder: DecisionBuilder) -> list[UUID]:
-    """Take back the tickets of holds whose time is over; their ticket types."""
+    """Expire the lapsed holds and return their ticket types."""
     due = builder.take_due()
     if due is None:
         return []
@@ -68,14 +69,14 @@ def _lapse_holds(builder: DecisionBuilder) -> list[UUID]:
 
 
 def _shorten_holds(builder: DecisionBuilder) -> bool:
-    """Let no hold outlive the start. True when none is left that does."""
+    """End holds at the start at the latest. Return whether none remains that ends later."""
     starts_at = builder.event.starts_at
     if starts_at is None or builder.event.status.is_closed or not builder.may_have_overlong_holds:
         return True
     overlong = builder.take_overlong()
     if overlong is None:
         return False
-    # In the order of their ids, whichever way a storage found them.
+    # Sorted by id, because storages return them in any order.
     for booking in sorted(overlong, key=lambda each: each.id.int):
         builder.change(booking, replace(booking, expires_at=starts_at, updated_at=builder.now))
         builder.add_fact(
@@ -91,7 +92,7 @@ def _shorten_holds(builder: DecisionBuilder) -> bool:
 
 
 def lapse_hold(builder: DecisionBuilder, booking: Booking) -> Booking:
-    """The hold was not paid in time; its tickets are free again."""
+    """Expire a hold that was not paid in time; its tickets are free again."""
     expired = replace(lapsed(booking), updated_at=builder.now)
     builder.change(booking, expired)
     builder.add_fact(
@@ -102,7 +103,7 @@ def lapse_hold(builder: DecisionBuilder, booking: Booking) -> Booking:
 
 
 def with_tickets(booking: Booking, event: Event, now: datetime) -> Booking:
-    """The booking once it gets its tickets: held where they must be paid first, until the start at most."""
+    """Return the booking with its tickets: held if they must be paid first, until the start at most."""
     if booking.amount.amount == 0:
         return replace(booking, status=CONFIRMED)
     if event.payment_window_minutes is None:
@@ -116,24 +117,24 @@ def with_tickets(booking: Booking, event: Event, now: datetime) -> Booking:
     )
 
 
-def _serve_line(builder: DecisionBuilder, ticket_type_id: UUID) -> bool:
-    """Give free tickets to those in line, in its order (promises 5 and 6). True when nobody more can be served."""
+def _serve_waiting_list(builder: DecisionBuilder, ticket_type_id: UUID) -> bool:
+    """Promote waiting bookings in order (promises 5 and 6). Return whether no more can be served."""
     policy = builder.event.waiting_list_policy
     while True:
         ticket_type = builder.ticket_type(ticket_type_id)
         if ticket_type.waiting == 0 or ticket_type.available == 0:
             return True
-        line = builder.line(ticket_type_id)
-        if not line.shows(ticket_type.available, policy):
+        waiting_list = builder.waiting_list(ticket_type_id)
+        if not waiting_list.shows(ticket_type.available, policy):
             return False
         if policy is WaitingListPolicy.STRICT:
-            first = line.head[0] if line.head else None
+            first = waiting_list.head[0] if waiting_list.head else None
             if first and first.quantity > ticket_type.available:
                 return True
         else:
-            first = next((waiting for waiting in line.head if waiting.quantity <= ticket_type.available), None)
+            first = next((waiting for waiting in waiting_list.head if waiting.quantity <= ticket_type.available), None)
         if first is None:
-            return line.is_whole
+            return waiting_list.is_whole
         if builder.promoted == STEP:
             return False
         _promote(builder, first)
@@ -159,21 +160,22 @@ def _promote(builder: DecisionBuilder, booking: Booking) -> None:
 
 
 def _grace_until(booking: Booking, event: Event, now: datetime) -> datetime | None:
-    """Until when somebody promoted past the deadline may still cancel."""
+    """Return until when a booking promoted past its deadline may be cancelled; None: the deadline applies."""
     if event.starts_at is None or not event.is_past_deadline(booking.cancellation_deadline_hours, now):
         return None
     return min(now + GRACE, event.starts_at)
 
 
 def _close_bookings(builder: DecisionBuilder) -> bool:
-    """A cancelled event cancels every live booking, a completed one those who wait. True when none is left.
+    """Cancel every live booking of a cancelled event, or the waiting ones of a completed one.
 
-    Those of one step in the order of their ids, whichever way a storage found them.
+    Return whether none remains.
     """
+    # Sorted by id, because storages return them in any order.
     for booking in sorted(builder.take_closing(STEP), key=lambda each: each.id.int):
         cancel_booking(builder, booking, "event")
-    left = sum(_left_to_close(builder.event.status, ticket_type) for ticket_type in builder.ticket_types)
-    return left == 0
+    remaining = sum(_left_to_close(builder.event.status, ticket_type) for ticket_type in builder.ticket_types)
+    return remaining == 0
 
 
 def _left_to_close(status: EventStatus, ticket_type: TicketType) -> int:
@@ -181,7 +183,7 @@ def _left_to_close(status: EventStatus, ticket_type: TicketType) -> int:
 
 
 def cancel_booking(builder: DecisionBuilder, booking: Booking, by: str) -> Booking:
-    """End a live booking; whatever it took is free again, exactly once (promise 4)."""
+    """Cancel a live booking; its tickets are free again exactly once (promise 4)."""
     is_paid = booking.payment_status is PaymentStatus.TAKEN
     cancelled = replace(
         booking,
@@ -208,7 +210,7 @@ def cancel_booking(builder: DecisionBuilder, booking: Booking, by: str) -> Booki
 
 
 def owe_refund(builder: DecisionBuilder, booking: Booking, charge_id: UUID, method: PaymentMethod) -> None:
-    """Give all of a charge back, once; it goes out behind this decision (promise 8)."""
+    """Add the refund of a charge, once (promise 8). The provider is called after this decision."""
     builder.add_payment(
         Payment(
             id=refund_of(charge_id),

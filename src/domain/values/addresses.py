@@ -1,4 +1,4 @@
-"""E-mail addresses: one spelling for each mailbox, and none that no mail can reach."""
+"""E-mail addresses: one spelling for each mailbox, and only domains that mail can reach."""
 
 import unicodedata
 from typing import Final
@@ -18,9 +18,9 @@ _UNREACHABLE: Final = "must have a domain that mail can reach (IDNA 2008) after 
 
 
 def email(value: str) -> str:
-    """An e-mail address in the one spelling that an account has: lower case, the domain by IDNA 2008 in Unicode.
+    """Return the address in the spelling of an account: lower case, the domain by IDNA 2008 in Unicode.
 
-    Raises: ValueError, also for an address that no mail can reach and for characters that are mapped to others.
+    Raises: ValueError, also for a domain that mail cannot reach and for characters that are mapped to others.
     """
     check_characters(value)
     check_direction(value)
@@ -29,23 +29,23 @@ def email(value: str) -> str:
     if not (local and at and domain) or "@" in domain or any(character.isspace() for character in typed):
         raise ValueError(_MALFORMED)
     if any(is_invisible(character) for character in typed):
-        raise ValueError("must not hold invisible characters")
+        raise ValueError("must not contain invisible characters")
     for character in typed:
         # A full-width letter, a ligature, the Kelvin sign: each looks like another character and is mapped to it.
         if unicodedata.normalize("NFKC", character) != character or len(character.lower()) != 1:
-            raise ValueError(f"must not hold U+{ord(character):04X}, which stands for another character")
+            raise ValueError(f"must not contain U+{ord(character):04X}, which stands for another character")
     if len(typed) > LONGEST:
         raise ValueError(_LENGTH)
-    return f"{_local_part(_lower(local))}@{_domain(_lower(domain))}"
+    return f"{_local_part(_lower(local))}@{_normalized_domain(_lower(domain))}"
 
 
 def spellings(value: str) -> tuple[str, ...]:
-    """The addresses under which an account is stored that signs in with this one: as earlier rules kept it, as today's.
+    """Return the stored addresses that this one may sign in to: by earlier rules, then by today's.
 
-    An account from before today's rules keeps its address, which was trimmed and lowered only. It comes first, so that
-    a new account cannot take its place. The last one is the same for all spellings of a mailbox.
+    Accounts older than today's rules keep their address, which was only trimmed and lowered. It is tried first, so a
+    new account cannot take its place. The last address is the same for all spellings of a mailbox.
 
-    Raises: ValueError for what earlier rules refused too.
+    Raises: ValueError for addresses that earlier rules refused too.
     """
     check_characters(value)
     check_direction(value)
@@ -56,14 +56,14 @@ def spellings(value: str) -> tuple[str, ...]:
     if len(earlier) > LONGEST:
         raise ValueError(_LENGTH)
     try:
-        today = email(value)
+        current = email(value)
     except ValueError:
         return (earlier,)
-    return (earlier,) if today == earlier else (earlier, today)
+    return (earlier,) if current == earlier else (earlier, current)
 
 
 def tried_email(value: str) -> str:
-    """An address that may be tried to sign in; whose it may be, `spellings` of it says. Raises: ValueError."""
+    """Return the first of the address's `spellings`. Raises: ValueError."""
     return spellings(value)[0]
 
 
@@ -77,11 +77,11 @@ def _local_part(local: str) -> str:
     return local
 
 
-def _domain(domain: str) -> str:
-    """The domain in Unicode, without the dot of the root."""
+def _normalized_domain(domain: str) -> str:
+    """Return the domain in Unicode, without the dot of the root."""
     rooted = domain.removesuffix(".")
     try:
-        # What was typed in either form is kept in one.
+        # Both forms, Unicode and ASCII, give the same result.
         kept = idna.decode(idna.encode(rooted, strict=True), strict=True)
     except idna.IDNAError as error:
         raise ValueError(_UNREACHABLE) from error

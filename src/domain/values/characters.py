@@ -1,4 +1,4 @@
-"""What can be seen of a text, and when two texts look alike."""
+"""Visible and invisible characters, and texts that look alike."""
 
 import unicodedata
 from typing import Final
@@ -22,7 +22,7 @@ _DEFAULT_IGNORABLE: Final = (
     (0x1D173, 0x1D17A),
     (0xE0000, 0xE0FFF),
 )
-"""Unicode's Default_Ignorable_Code_Point, which Python's `unicodedata` does not tell."""
+"""Unicode's Default_Ignorable_Code_Point, which Python's `unicodedata` lacks."""
 
 _BLANK: Final = frozenset("\u2800\U0001d159")
 """Symbols whose glyph is blank."""
@@ -35,7 +35,7 @@ _BLACK_FLAG: Final = "\U0001f3f4"
 
 
 def is_invisible(character: str) -> bool:
-    """Whether a character shows nothing and is no white space: zero-width, blank-looking, or a format character."""
+    """Return whether a character is zero-width, blank or a format character, but no white space."""
     if character.isascii():
         return False
     if character in _BLANK or unicodedata.category(character) == "Cf":
@@ -45,14 +45,14 @@ def is_invisible(character: str) -> bool:
 
 
 def is_visible(character: str) -> bool:
-    """Whether a character shows something by itself. A combining mark does not."""
+    """Return whether a character is visible by itself. A combining mark is not."""
     return not is_invisible(character) and unicodedata.category(character) not in _NOT_SEEN_ALONE
 
 
 def trimmed(text: str) -> str:
-    """The text without white space and invisible characters at its ends.
+    """Return the text without white space and invisible characters at its ends.
 
-    A selector that gives the last character its form stays: it belongs to that character.
+    A variation selector of the last visible character stays.
     """
     kept = text.strip()
     while kept and is_invisible(kept[0]):
@@ -63,9 +63,9 @@ def trimmed(text: str) -> str:
 
 
 def _ends_with_sequence(text: str) -> bool:
-    """Whether the last, invisible character is part of an emoji, an ideograph or a letter with variants.
+    """Return whether the last, invisible character is part of an emoji, an ideograph or a letter with variants.
 
-    The first character is a visible one, so there are two.
+    The text has at least two characters, because its first one is visible.
     """
     before, last = text[-2], text[-1]
     if last in _EMOJI_SELECTORS:
@@ -82,11 +82,11 @@ def _ends_with_sequence(text: str) -> bool:
 
 
 def folded(text: str) -> str:
-    """The text as it is compared without case, by Unicode's rules. It may be longer than the text."""
+    """Return the text case-folded by Unicode's rules, which may lengthen it."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 
 def look_alike_key(name: str) -> str:
-    """Equal for names that differ in nothing but case, invisible characters and the kind of white space."""
+    """Return a key that is equal for names that differ only in case, invisible characters and white space."""
     seen = "".join(character for character in name if not is_invisible(character))
     return folded(" ".join(seen.split()))

@@ -1,7 +1,7 @@
-"""What single values must look like, as rules that say what is wrong in words.
+"""Rules for single values.
 
-A rule takes a value and returns the value to keep, or raises `ValueError` with a sentence such as "must be at least 1".
-The same tables serve the entities, which check themselves, and an entrypoint that wants to name every broken field.
+A rule takes a value and returns the value to keep, or raises `ValueError` with a message such as "must be at least 1".
+Entities use these tables to check themselves, entrypoints to name every broken field.
 """
 
 import unicodedata
@@ -18,32 +18,32 @@ Rules = Mapping[str, Rule]
 # Unicode's explicit bidirectional controls: they can make a name read as another one ("Trojan Source", CVE-2021-42574).
 _BIDI = frozenset(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))
 EARLIEST_YEAR = 1970
-"""No time before it has a meaning here, and not every database keeps one."""
+"""Not every database stores earlier times."""
 
 _LINES = frozenset("\n\r\t")
 
 
 def check_characters(value: str, *, allowed: frozenset[str] = frozenset()) -> None:
-    """Refuse control characters (C0, DEL, C1) and lone surrogates. Raises: ValueError."""
+    """Raise ValueError for control characters (C0, DEL, C1) and lone surrogates."""
     for character in value:
         if character < " " or "\x7f" <= character <= "\x9f":
             if character not in allowed:
-                raise ValueError(f"must not hold the control character U+{ord(character):04X}")
+                raise ValueError(f"must not contain the control character U+{ord(character):04X}")
         elif "\ud800" <= character <= "\udfff":
-            raise ValueError(f"must not hold the lone surrogate U+{ord(character):04X}")
+            raise ValueError(f"must not contain the lone surrogate U+{ord(character):04X}")
 
 
 def check_direction(value: str) -> None:
-    """Refuse bidirectional controls, which make a text read as another one. Raises: ValueError."""
+    """Raise ValueError for bidirectional controls, which make a text read as another one."""
     for character in value:
         if character in _BIDI:
-            raise ValueError(f"must not hold the bidirectional control U+{ord(character):04X}")
+            raise ValueError(f"must not contain the bidirectional control U+{ord(character):04X}")
 
 
 def text(least: int, most: int, *, lines: bool = False) -> Rule:
-    """Text of `least` to `most` characters after NFC and trimming; `lines` allows line breaks and tabs.
+    """Return a rule for text of `least` to `most` characters after NFC and trimming.
 
-    Where it must not be empty, something of it must be visible.
+    `lines` allows line breaks and tabs. Text that must not be empty must have a visible character.
     """
 
     def rule(value: str) -> str:
@@ -61,8 +61,8 @@ def text(least: int, most: int, *, lines: bool = False) -> Rule:
     return rule
 
 
-def whole(least: int, most: int) -> Rule:
-    """A whole number from `least` to `most`."""
+def whole_number(least: int, most: int) -> Rule:
+    """Return a rule for a whole number from `least` to `most`."""
 
     def rule(value: int) -> int:
         if type(value) is not int:
@@ -76,8 +76,8 @@ def whole(least: int, most: int) -> Rule:
     return rule
 
 
-def moment(value: datetime) -> datetime:
-    """A time with an offset, kept in UTC."""
+def utc_time(value: datetime) -> datetime:
+    """Return the time in UTC. Raises: ValueError without an offset or outside the allowed years."""
     if value.tzinfo is None:
         raise ValueError("must have an offset from UTC")
     try:
@@ -90,14 +90,14 @@ def moment(value: datetime) -> datetime:
 
 
 def optional(rule: Rule) -> Rule:
-    """The rule, or nothing at all."""
+    """Return the rule with None allowed."""
     return lambda value: None if value is None else rule(value)
 
 
 def check_all(*checks: Callable[[], object]) -> None:
-    """Make every check, whatever the others say.
+    """Run every check, even after one has failed.
 
-    Raises: InvalidRequest with all that they found, of each field what was found first.
+    Raises: InvalidRequest with the first error of each field.
     """
     errors: dict[FieldPath, FieldError] = {}
     for check in checks:
@@ -111,9 +111,9 @@ def check_all(*checks: Callable[[], object]) -> None:
 
 
 def checked(values: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
-    """The values as they are to be kept.
+    """Return the values that their rules give; values without a rule stay as they are.
 
-    Raises: InvalidRequest naming every value whose rule it breaks.
+    Raises: InvalidRequest with an error for every value that breaks its rule.
     """
     kept = dict(values)
     errors = []

@@ -1,10 +1,10 @@
-"""Money: whole minor units and a currency. No fractions, so nothing is ever rounded."""
+"""Money: whole minor units and a currency. There are no fractions, so nothing is rounded."""
 
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from .fields import whole
+from .fields import Rule, whole_number
 
 MOST = 100_000_000
 """The highest price of one ticket, in minor units."""
@@ -168,9 +168,9 @@ CURRENCIES = frozenset(
         "ZWG",
     ]
 )
-"""The codes of ISO 4217 that name a currency one can pay with (funds, metals and test codes left out)."""
+"""The ISO 4217 codes of currencies, without funds, metals and test codes."""
 
-amount_of_price = whole(0, MOST)
+amount_of_price: Rule = whole_number(0, MOST)
 
 
 class Money(Struct, frozen=True, gc=False):
@@ -180,17 +180,17 @@ class Money(Struct, frozen=True, gc=False):
     currency: Annotated[str, Meta(description="An ISO 4217 code.", examples=["EUR"])]
 
     def times(self, quantity: int) -> "Money":
-        """The price of `quantity` tickets."""
+        """Return the price of `quantity` tickets."""
         return Money(self.amount * quantity, self.currency)
 
 
 def currency(code: str) -> str:
-    """A currency that one can pay with. Raises: ValueError."""
+    """Return the code. Raises: ValueError unless it is in `CURRENCIES`."""
     if code not in CURRENCIES:
         raise ValueError("must be an ISO 4217 currency code in capitals, such as EUR")
     return code
 
 
 def price(value: Money) -> Money:
-    """A price of one ticket; 0 is free. Raises: ValueError."""
+    """Return the price of one ticket; 0 is free. Raises: ValueError."""
     return Money(amount_of_price(value.amount), currency(value.currency))

@@ -144,8 +144,8 @@ async def sweep_rounds(sweep: Callable[[], Awaitable[Swept]], most: int) -> Roun
     events = payments = answers = 0
     for _ in range(most):
         swept = await sweep()
-        events, payments, answers = events + swept.events, payments + swept.payments, answers + swept.answers
-        if not (swept.is_ours and (swept.events or swept.payments or swept.answers)):
+        events, payments, answers = events + swept.events, payments + swept.payments, answers + swept.stored_responses
+        if not (swept.is_ours and (swept.events or swept.payments or swept.stored_responses)):
             return Rounds(has_turn=swept.is_ours, events=events, payments=payments, answers=answers)
     return Rounds(is_done=False, events=events, payments=payments, answers=answers)
 

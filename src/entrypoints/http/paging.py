@@ -13,7 +13,7 @@ import msgspec
 from litestar.params import QueryParameter
 
 from ...application.ports.queries import EventKey, WaitingKey
-from ...domain.values.fields import moment
+from ...domain.values.fields import utc_time
 from .problems.problem import FieldProblem, Malformed, pointer
 from .request import JsonRequest
 
@@ -95,7 +95,7 @@ _NO_CURSOR: Final = Malformed(FieldProblem(pointer("cursor"), "must be a nextCur
 def _check_storable(key: object) -> None:
     """Check that a database can compare with a key, which may be made up. Raises: ValueError."""
     if isinstance(key, EventKey) and key.starts_at is not None:
-        moment(key.starts_at)
+        utc_time(key.starts_at)
     elif isinstance(key, WaitingKey) and not (0 <= key.ordinal <= GREATEST and 0 <= key.queue_number <= GREATEST):
         raise ValueError("must be counted by a database")
 

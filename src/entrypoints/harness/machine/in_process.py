@@ -321,7 +321,7 @@ def _fact(fact: Fact) -> FactSeen:
         kind=fact.kind,
         booking_id=fact.booking_id,
         occurred_at=fact.occurred_at,
-        data=msgspec.to_builtins(fact.what.all_said),
+        data=msgspec.to_builtins(fact.what.all_values),
     )
 
 

@@ -248,5 +248,5 @@ class ChangesView(View, frozen=True, kw_only=True):
     @classmethod
     def after(cls, facts: list[Fact], after: int) -> "ChangesView":
         """Return facts, and where to go on."""
-        items = [FactView.of(fact, data=fact.what.all_said) for fact in facts]
+        items = [FactView.of(fact, data=fact.what.all_values) for fact in facts]
         return cls(items=items, last_seq=items[-1].seq if items else after)
