@@ -1,4 +1,4 @@
-"""The composition root: the only module that knows which adapter keeps which port's promises."""
+"""The composition root: the only module that chooses the adapters of the ports."""
 
 import random
 import time
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dependency_injector.containers import DeclarativeContainer
-from dependency_injector.providers import Dependency, Object, Singleton
+from dependency_injector.providers import AttributeGetter, Dependency, Object, Singleton
 from sqlalchemy.engine import URL
 
 from ..adapters.notifications import HttpWebhookSender
@@ -70,14 +70,14 @@ if TYPE_CHECKING:
 
 
 def _storage(settings: Settings, tracing: "Tracing | None" = None) -> Storage:
-    # Imported where they are chosen: whoever embeds the core in memory loads no database driver.
+    # Imported on demand, so that an embedder of the core in memory loads no database driver.
     if settings.is_in_memory:
         from ..adapters.memory import MemoryStorage  # noqa: PLC0415
 
         return MemoryStorage()
     from ..adapters.sql.storage import SqlStorage  # noqa: PLC0415
 
-    _make_room(settings)
+    _create_files(settings)
     storage = SqlStorage(settings.database_url)
     if tracing is not None:
         for engine in storage.engines:
@@ -93,19 +93,19 @@ def _tracing(settings: Settings) -> "Tracing | None":
         from ..adapters.observability.tracing import Tracing  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise SettingsError(
-            "BOXOFFICE_OTEL_ENDPOINT is set, and OpenTelemetry is not installed: pip install 'boxoffice[otel]'"
+            "BOXOFFICE_OTEL_ENDPOINT is set, but OpenTelemetry is not installed: pip install 'boxoffice[otel]'"
         ) from error
     return Tracing.exporting_to(settings.otel_endpoint, VERSION)
 
 
-def _reports(settings: Settings) -> "SentryReports | None":
+def _sentry(settings: Settings) -> "SentryReports | None":
     if settings.sentry_dsn is None:
         return None
     try:
         from ..adapters.observability.sentry import BadDsn, SentryReports  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise SettingsError(
-            "BOXOFFICE_SENTRY_DSN is set, and Sentry's library is not installed: pip install 'boxoffice[sentry]'"
+            "BOXOFFICE_SENTRY_DSN is set, but Sentry's library is not installed: pip install 'boxoffice[sentry]'"
         ) from error
     try:
         return SentryReports(settings.sentry_dsn, VERSION)
@@ -113,7 +113,7 @@ def _reports(settings: Settings) -> "SentryReports | None":
         raise SettingsError("BOXOFFICE_SENTRY_DSN must be a DSN of Sentry: https://key@host/project") from None
 
 
-def _unforeseen(metrics: Metrics, reports: "SentryReports | None") -> UnhandledErrors:
+def _unhandled_errors(metrics: Metrics, reports: "SentryReports | None") -> UnhandledErrors:
     return UnhandledErrors(metrics.count_unhandled, *([] if reports is None else [reports.report]))
 
 
@@ -122,19 +122,17 @@ def _observer(metrics: Metrics, tracing: "Tracing | None") -> Observer:
 
 
 def _metrics(settings: Settings, storage: Storage) -> Metrics:
-    return Metrics(_numbers(settings), storage.statistics, VERSION)
+    return Metrics(_counters(settings), storage.statistics, VERSION)
 
 
-def _numbers(settings: Settings) -> Counters:
+def _counters(settings: Settings) -> Counters:
     if settings.metrics_directory is None:
         return Counters()
     try:
         make_private_folder(settings.metrics_directory)
         return SharedCounters(settings.metrics_directory)
     except OSError as error:
-        raise SettingsError(
-            f"BOXOFFICE_METRICS_DIRECTORY must name a directory that can be written: {error.strerror}"
-        ) from error
+        raise SettingsError(f"BOXOFFICE_METRICS_DIRECTORY must name a writable directory: {error.strerror}") from error
 
 
 def _tokens(settings: Settings) -> Tokens:
@@ -150,18 +148,18 @@ def _payment_gateway(settings: Settings) -> PaymentGateway:
         from ..adapters.payments.stripe import StripeGateway  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise SettingsError(
-            "BOXOFFICE_PAYMENTS is stripe, whose library is not installed: pip install 'boxoffice[stripe]'"
+            "BOXOFFICE_PAYMENTS is stripe, but Stripe's library is not installed: pip install 'boxoffice[stripe]'"
         ) from error
     return StripeGateway(settings.stripe_key, url=settings.stripe_url)
 
 
 def _sandbox(settings: Settings) -> SandboxGateway:
-    """The sandbox with its ledger where all processes of the service see it."""
+    """Return the sandbox. All processes of the service share its ledger."""
     if settings.is_in_memory:
         return SandboxGateway(MemoryLedger())
     from ..adapters.payments.ledger import SqlLedger  # noqa: PLC0415
 
-    _make_room(settings)
+    _create_files(settings)
     return SandboxGateway(SqlLedger(_ledger_url(settings)))
 
 
@@ -176,11 +174,11 @@ def _ledger_file(database: Path) -> Path:
     return database.with_name(f"{database.name}.sandbox.db")
 
 
-def _courier(settings: Settings) -> WebhookSender:
+def _webhook_sender(settings: Settings) -> WebhookSender:
     return HttpWebhookSender(allows_private=settings.webhooks_private)
 
 
-def _postman(settings: Settings) -> EmailSender:
+def _email_sender(settings: Settings) -> EmailSender:
     if settings.smtp_url is None or settings.mail_from is None:
         raise SettingsError("BOXOFFICE_SMTP_URL and BOXOFFICE_MAIL_FROM must be set to send mails")
     from ..adapters.notifications.smtp_sender import Encryption, MailServer, SmtpSender  # noqa: PLC0415
@@ -202,38 +200,38 @@ def _initialize_event(turnstile: Turnstile, settings: Settings) -> InitializeEve
     return InitializeEvent(turnstile, settings.organizers, allowance=allowance)
 
 
-def _answers(settings: Settings) -> Allowance | None:
+def _response_allowance(settings: Settings) -> Allowance | None:
     return Allowance(STORED_RESPONSE_BYTES) if settings.rate_limits else None
 
 
 def _counted_failures(settings: Settings, failed_logins: FailedLogins) -> FailedLogins | None:
-    """Where failures to prove a password are counted; None: the limits are switched off."""
+    """Return the counts of failed sign-ins, or None when limits are disabled."""
     return failed_logins if settings.rate_limits else None
 
 
-def _make_room(settings: Settings) -> None:
-    """Make the files of the embedded database, for their owner alone. Raises: Unavailable."""
+def _create_files(settings: Settings) -> None:
+    """Create the files of an SQLite database, readable by their owner only. Raises: Unavailable."""
     file = settings.sqlite_file
     if file is None:
         return
     try:
         make_private_folder(file.parent)
     except OSError as error:
-        raise Unavailable(f"The folder {file.parent} for the database cannot be made: {error.strerror}") from error
+        raise Unavailable(f"The folder {file.parent} for the database cannot be created: {error.strerror}") from error
     for each in (file, *([_ledger_file(file)] if settings.payments is Payments.SANDBOX else ())):
         try:
             make_private_database(each)
         except OSError as error:
-            raise Unavailable(f"The file {each} cannot be made: {error.strerror}") from error
+            raise Unavailable(f"The file {each} cannot be created: {error.strerror}") from error
 
 
 class Container(DeclarativeContainer):
-    """Everything that a process needs, made once each and only when asked for."""
+    """Everything that a process needs. Each object is created once, on first use."""
 
-    settings = Dependency(instance_of=Settings)
+    settings: Dependency[Settings] = Dependency(instance_of=Settings)
 
     tracing: "Singleton[Tracing | None]" = Singleton(_tracing, settings)
-    reports: "Singleton[SentryReports | None]" = Singleton(_reports, settings)
+    reports: "Singleton[SentryReports | None]" = Singleton(_sentry, settings)
     storage: Singleton[Storage] = Singleton(_storage, settings, tracing)
     clock: Singleton[Clock] = Singleton(SystemClock)
     ids: Singleton[Ids] = Singleton(Uuid7Ids)
@@ -242,81 +240,93 @@ class Container(DeclarativeContainer):
     tokens: Singleton[Tokens] = Singleton(_tokens, settings)
     refresh_tokens: Singleton[RefreshTokens] = Singleton(RandomRefreshTokens)
     payment_gateway: Singleton[PaymentGateway] = Singleton(_payment_gateway, settings)
-    event_queries = storage.provided.event_queries
-    booking_queries = storage.provided.booking_queries
-    payment_queries = storage.provided.payment_queries
-    account_queries = storage.provided.account_queries
-    metrics = Singleton(_metrics, settings, storage)
-    unforeseen = Singleton(_unforeseen, metrics, reports)
-    observer = Singleton(_observer, metrics, tracing)
+    event_queries: AttributeGetter = storage.provided.event_queries
+    booking_queries: AttributeGetter = storage.provided.booking_queries
+    payment_queries: AttributeGetter = storage.provided.payment_queries
+    account_queries: AttributeGetter = storage.provided.account_queries
+    metrics: Singleton[Metrics] = Singleton(_metrics, settings, storage)
+    unhandled_errors: Singleton[UnhandledErrors] = Singleton(_unhandled_errors, metrics, reports)
+    observer: Singleton[Observer] = Singleton(_observer, metrics, tracing)
     password_hasher: Singleton[PasswordHasher] = Singleton(Argon2PasswordHasher, observer=observer)
-    answers = Singleton(_answers, settings)
-    turnstile = Singleton(Turnstile, storage, clock, ids, jitter=jitter, observer=observer, response_allowance=answers)
-    draining = Singleton(Draining)
-    readiness = Singleton(Readiness, storage.provider, draining)
-    # Asked for with every request; the clock's own answer, a date, costs twenty times as much.
+    response_allowance: Singleton[Allowance | None] = Singleton(_response_allowance, settings)
+    turnstile: Singleton[Turnstile] = Singleton(
+        Turnstile, storage, clock, ids, jitter=jitter, observer=observer, response_allowance=response_allowance
+    )
+    draining: Singleton[Draining] = Singleton(Draining)
+    readiness: Singleton[Readiness] = Singleton(Readiness, storage.provider, draining)
+    # Read for every request; a float is much cheaper than the clock's datetime.
     seconds: Object[Callable[[], float]] = Object(time.time)
-    request_limits = Singleton(RequestLimits, seconds)
-    share_counts = Singleton(ShareCounts, request_limits, storage, ids)
-    failed_logins = Singleton(FailedLogins, storage, clock)
-    counted_failures = Singleton(_counted_failures, settings, failed_logins)
+    request_limits: Singleton[RequestLimits] = Singleton(RequestLimits, seconds)
+    share_counts: Singleton[ShareCounts] = Singleton(ShareCounts, request_limits, storage, ids)
+    failed_logins: Singleton[FailedLogins] = Singleton(FailedLogins, storage, clock)
+    counted_failures: Singleton[FailedLogins | None] = Singleton(_counted_failures, settings, failed_logins)
 
-    book_ticket = Singleton(BookTicket, turnstile)
-    cancel_booking = Singleton(CancelBooking, turnstile, booking_queries)
-    promote_from_waitlist = Singleton(PromoteFromWaitlist, turnstile)
-    resume_unsettled = Singleton(ResumeUnsettled, turnstile, event_queries)
-    initialize_event = Singleton(_initialize_event, turnstile, settings)
-    change_event = Singleton(ChangeEvent, turnstile)
+    book_ticket: Singleton[BookTicket] = Singleton(BookTicket, turnstile)
+    cancel_booking: Singleton[CancelBooking] = Singleton(CancelBooking, turnstile, booking_queries)
+    promote_from_waitlist: Singleton[PromoteFromWaitlist] = Singleton(PromoteFromWaitlist, turnstile)
+    resume_unsettled: Singleton[ResumeUnsettled] = Singleton(ResumeUnsettled, turnstile, event_queries)
+    initialize_event: Singleton[InitializeEvent] = Singleton(_initialize_event, turnstile, settings)
+    change_event: Singleton[ChangeEvent] = Singleton(ChangeEvent, turnstile)
 
-    pay_booking = Singleton(PayBooking, turnstile, booking_queries, payment_queries, payment_gateway, ids)
-    list_payments = Singleton(ListPayments, booking_queries, payment_queries)
-    expire_holds = Singleton(ExpireHolds, promote_from_waitlist, event_queries, clock)
-    complete_payments = Singleton(CompletePayments, turnstile, booking_queries, payment_queries, payment_gateway, clock)
-    sweep = Singleton(Sweep, expire_holds, complete_payments, storage, clock, ids, jitter=jitter)
+    pay_booking: Singleton[PayBooking] = Singleton(
+        PayBooking, turnstile, booking_queries, payment_queries, payment_gateway, ids
+    )
+    list_payments: Singleton[ListPayments] = Singleton(ListPayments, booking_queries, payment_queries)
+    expire_holds: Singleton[ExpireHolds] = Singleton(ExpireHolds, promote_from_waitlist, event_queries, clock)
+    complete_payments: Singleton[CompletePayments] = Singleton(
+        CompletePayments, turnstile, booking_queries, payment_queries, payment_gateway, clock
+    )
+    sweep: Singleton[Sweep] = Singleton(Sweep, expire_holds, complete_payments, storage, clock, ids, jitter=jitter)
 
-    create_user = Singleton(CreateUser, storage, password_hasher, known_passwords, clock, ids)
-    log_in = Singleton(LogIn, storage, password_hasher, tokens, refresh_tokens, clock, ids)
-    limited_log_in = Singleton(LogInWithinLimits, log_in, counted_failures)
-    refresh_session = Singleton(RefreshSession, storage, tokens, refresh_tokens, clock)
-    log_out = Singleton(LogOut, storage, refresh_tokens, clock)
-    authenticate = Singleton(Authenticate, tokens, account_queries, clock)
-    read_profile = Singleton(ReadProfile, account_queries)
-    prove_password = Singleton(ProvePassword, account_queries, password_hasher, counted_failures)
-    change_profile = Singleton(ChangeProfile, storage, password_hasher, known_passwords, clock, counted_failures)
-    grant_role = Singleton(GrantRole, storage, clock)
-    disable_user = Singleton(DisableUser, storage, clock)
-    enable_user = Singleton(EnableUser, storage, clock)
-    list_users = Singleton(ListUsers, account_queries)
+    create_user: Singleton[CreateUser] = Singleton(CreateUser, storage, password_hasher, known_passwords, clock, ids)
+    log_in: Singleton[LogIn] = Singleton(LogIn, storage, password_hasher, tokens, refresh_tokens, clock, ids)
+    limited_log_in: Singleton[LogInWithinLimits] = Singleton(LogInWithinLimits, log_in, counted_failures)
+    refresh_session: Singleton[RefreshSession] = Singleton(RefreshSession, storage, tokens, refresh_tokens, clock)
+    log_out: Singleton[LogOut] = Singleton(LogOut, storage, refresh_tokens, clock)
+    authenticate: Singleton[Authenticate] = Singleton(Authenticate, tokens, account_queries, clock)
+    read_profile: Singleton[ReadProfile] = Singleton(ReadProfile, account_queries)
+    prove_password: Singleton[ProvePassword] = Singleton(
+        ProvePassword, account_queries, password_hasher, counted_failures
+    )
+    change_profile: Singleton[ChangeProfile] = Singleton(
+        ChangeProfile, storage, password_hasher, known_passwords, clock, counted_failures
+    )
+    grant_role: Singleton[GrantRole] = Singleton(GrantRole, storage, clock)
+    disable_user: Singleton[DisableUser] = Singleton(DisableUser, storage, clock)
+    enable_user: Singleton[EnableUser] = Singleton(EnableUser, storage, clock)
+    list_users: Singleton[ListUsers] = Singleton(ListUsers, account_queries)
 
-    courier: Singleton[WebhookSender] = Singleton(_courier, settings)
-    create_webhook = Singleton(CreateWebhook, storage, courier, clock, ids)
-    delete_webhook = Singleton(DeleteWebhook, storage)
-    list_webhooks = Singleton(ListWebhooks, storage)
-    read_webhook = Singleton(ReadWebhook, storage)
-    list_deliveries = Singleton(ListDeliveries, storage)
-    resend_delivery = Singleton(ResendDelivery, storage, clock)
-    deliver_webhooks = Singleton(DeliverWebhooks, storage, courier, clock, ids, jitter=jitter)
-    postman: Singleton[EmailSender] = Singleton(_postman, settings)
-    send_mails = Singleton(SendMails, storage, postman, clock, ids, jitter=jitter)
+    webhook_sender: Singleton[WebhookSender] = Singleton(_webhook_sender, settings)
+    create_webhook: Singleton[CreateWebhook] = Singleton(CreateWebhook, storage, webhook_sender, clock, ids)
+    delete_webhook: Singleton[DeleteWebhook] = Singleton(DeleteWebhook, storage)
+    list_webhooks: Singleton[ListWebhooks] = Singleton(ListWebhooks, storage)
+    read_webhook: Singleton[ReadWebhook] = Singleton(ReadWebhook, storage)
+    list_deliveries: Singleton[ListDeliveries] = Singleton(ListDeliveries, storage)
+    resend_delivery: Singleton[ResendDelivery] = Singleton(ResendDelivery, storage, clock)
+    deliver_webhooks: Singleton[DeliverWebhooks] = Singleton(
+        DeliverWebhooks, storage, webhook_sender, clock, ids, jitter=jitter
+    )
+    email_sender: Singleton[EmailSender] = Singleton(_email_sender, settings)
+    send_mails: Singleton[SendMails] = Singleton(SendMails, storage, email_sender, clock, ids, jitter=jitter)
 
-    read_event = Singleton(ReadEvent, event_queries)
-    list_events = Singleton(ListEvents, event_queries)
-    read_booking = Singleton(ReadBooking, booking_queries)
-    list_bookings = Singleton(ListBookings, booking_queries)
-    list_event_bookings = Singleton(ListEventBookings, event_queries, booking_queries)
-    read_waiting_list = Singleton(ReadWaitingList, event_queries, booking_queries)
-    read_changes = Singleton(ReadChanges, event_queries)
-    verify_promises = Singleton(VerifyPromises, storage, clock)
-    note_verdict = Singleton(NoteVerdict, storage, clock)
+    read_event: Singleton[ReadEvent] = Singleton(ReadEvent, event_queries)
+    list_events: Singleton[ListEvents] = Singleton(ListEvents, event_queries)
+    read_booking: Singleton[ReadBooking] = Singleton(ReadBooking, booking_queries)
+    list_bookings: Singleton[ListBookings] = Singleton(ListBookings, booking_queries)
+    list_event_bookings: Singleton[ListEventBookings] = Singleton(ListEventBookings, event_queries, booking_queries)
+    read_waiting_list: Singleton[ReadWaitingList] = Singleton(ReadWaitingList, event_queries, booking_queries)
+    read_changes: Singleton[ReadChanges] = Singleton(ReadChanges, event_queries)
+    verify_promises: Singleton[VerifyPromises] = Singleton(VerifyPromises, storage, clock)
+    note_verdict: Singleton[NoteVerdict] = Singleton(NoteVerdict, storage, clock)
 
 
 def make_container(settings: Settings) -> Container:
-    """A container of its own for each call: two of them share nothing but the database."""
+    """Return a new container. Two containers share only the database."""
     return Container(settings=settings)
 
 
 async def migrate(settings: Settings, progress: Callable[[str], None] | None = None) -> None:
-    """Bring the database's schema up to date; safe to run twice and at once.
+    """Bring the database's schema up to date; safe to run twice and in parallel.
 
     Call `progress` with each version that it reaches. Raises: Unavailable.
     """
@@ -324,7 +334,7 @@ async def migrate(settings: Settings, progress: Callable[[str], None] | None = N
         return
     from ..adapters.sql.migrate import upgrade  # noqa: PLC0415
 
-    _make_room(settings)
+    _create_files(settings)
     try:
         await upgrade(settings.database_url, progress)
     except Unavailable as failure:
@@ -334,11 +344,11 @@ async def migrate(settings: Settings, progress: Callable[[str], None] | None = N
 
 
 async def _prepare_sandbox(settings: Settings) -> None:
-    """The sandbox's ledger too, while whoever migrates may change the schema. Raises: Unavailable."""
+    """Create the sandbox's ledger, because only the migrating user may change the schema. Raises: Unavailable."""
     sandbox = _sandbox(settings)
     try:
         await sandbox.prepare()
     except GatewaySilent as error:
-        raise Unavailable(f"The sandbox's ledger at {settings.database_place} cannot be made.") from error
+        raise Unavailable(f"The sandbox's ledger at {settings.database_place} cannot be created.") from error
     finally:
         await sandbox.close()

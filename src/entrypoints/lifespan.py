@@ -1,4 +1,4 @@
-"""The life of a running process, from its first look at the database to the last answer."""
+"""The life of a process: start, background tasks, shutdown."""
 
 import asyncio
 import logging
@@ -9,22 +9,22 @@ from ..application.ports.errors import Unavailable
 from .container import Container, migrate
 
 RESUME_EVERY = 2.0
-"""Seconds between two looks for what was left undone: by a crash, or by a process that went away."""
+"""Seconds between two rounds that resume the unfinished steps of a process that ended or crashed."""
 
 SWEEP_EVERY = 1.0
-"""Seconds between two rounds of lapsed holds, open payments and answers that need no longer be remembered."""
+"""Seconds between two sweeps of lapsed holds, open payments and old stored responses."""
 
 SAMPLE_EVERY = 1.0
-"""Seconds between two looks at how this process is."""
+"""Seconds between two samples of this process's gauges."""
 
-TELL_EVERY = 1.0
-"""Seconds between two looks for what others are to be told: webhooks, and customers by mail."""
+NOTIFY_EVERY = 1.0
+"""Seconds between two searches for facts to send to webhooks or mail to customers."""
 
 SHARE_EVERY = 1.0
-"""Seconds between two rounds in which processes tell each other how much was asked of them."""
+"""Seconds between two exchanges of request counts with other processes."""
 
-FORGET_EVERY = 60.0
-"""Seconds between two rounds of failures to sign in that count no longer."""
+EXPIRE_EVERY = 60.0
+"""Seconds between two deletions of failed sign-ins that no longer count."""
 
 _log = logging.getLogger(__name__)
 
@@ -36,72 +36,71 @@ async def running(
     resume_every: float = RESUME_EVERY,
     sweep_every: float = SWEEP_EVERY,
     share_every: float = SHARE_EVERY,
-    tell_every: float | None = TELL_EVERY,
+    notify_every: float | None = NOTIFY_EVERY,
 ) -> AsyncIterator[Container]:
-    """Make ready, and clear up behind: whoever drives the use cases does so inside.
+    """Prepare the container, run the background tasks, and close everything at the end.
 
-    The embedded database is brought to today's schema; any other must be there already. Steps that a crash left undone
-    are taken up by and by, holds and payments are swept, and webhooks and customers are told what happened (unless
-    `tell_every` is None): every process tries, one at a time has the turn. At the end those who wait are let through
-    before the connections go.
+    An SQLite database is migrated; any other must have the current schema. The tasks resume unfinished steps, sweep
+    holds and payments, and notify webhooks and customers (unless `notify_every` is None). Leases let one process at a
+    time sweep and notify. At the end, queued commands are completed before the connections are closed.
 
     Raises: SettingsError, Unavailable.
     """
     settings = container.settings()
-    container.tokens()  # Says now, and not at the first login, that somebody has to set a secret.
+    container.tokens()  # Reports a missing secret now and not at the first login.
     if settings.sqlite_file is not None:
         await migrate(settings)
     gateway = container.payment_gateway()
     storage = container.storage()
     metrics, tracing, reports = container.metrics(), container.tracing(), container.reports()
-    unforeseen = container.unforeseen()
-    logging.getLogger().addHandler(unforeseen)
+    unhandled_errors = container.unhandled_errors()
+    logging.getLogger().addHandler(unhandled_errors)
 
     async def sample() -> None:
         await metrics.sample(container.turnstile().waiting, SAMPLE_EVERY)
 
     try:
         await check_ready(container)
-        chores = [
-            asyncio.create_task(_again(container.resume_unsettled(), resume_every, "what was left undone")),
-            asyncio.create_task(_again(container.sweep(), sweep_every, "what is due")),
-            asyncio.create_task(_again(sample, SAMPLE_EVERY, "how this process is")),
+        tasks = [
+            asyncio.create_task(_repeat(container.resume_unsettled(), resume_every, "Resuming unfinished steps")),
+            asyncio.create_task(_repeat(container.sweep(), sweep_every, "Sweeping holds and payments")),
+            asyncio.create_task(_repeat(sample, SAMPLE_EVERY, "Sampling gauges")),
         ]
         if settings.rate_limits:
             counts, failures = container.share_counts(), container.failed_logins().forget
-            chores.append(asyncio.create_task(_again(counts, share_every, "what other processes counted")))
-            chores.append(asyncio.create_task(_again(failures, FORGET_EVERY, "old failures to sign in")))
-        if tell_every is not None:
-            chores += _tellers(container, tell_every)
+            tasks.append(asyncio.create_task(_repeat(counts, share_every, "Sharing request counts")))
+            tasks.append(asyncio.create_task(_repeat(failures, EXPIRE_EVERY, "Deleting old failed sign-ins")))
+        if notify_every is not None:
+            tasks += _notifiers(container, notify_every)
         try:
             yield container
         finally:
             container.draining().begin()
-            await _end(chores)
-            if tell_every is not None:
+            await _cancel(tasks)
+            if notify_every is not None:
                 await container.deliver_webhooks().close()
             await container.turnstile().close()
     finally:
         metrics.close()
-        logging.getLogger().removeHandler(unforeseen)
-        for outside in (tracing, reports):
-            if outside is not None:
-                await outside.close()
+        logging.getLogger().removeHandler(unhandled_errors)
+        for exporter in (tracing, reports):
+            if exporter is not None:
+                await exporter.close()
         try:
             await gateway.close()
         finally:
             await storage.close()
 
 
-def _tellers(container: Container, every: float) -> "list[asyncio.Task[None]]":
-    tellers = [asyncio.create_task(_again(container.deliver_webhooks(), every, "what webhooks are to be told"))]
+def _notifiers(container: Container, every: float) -> "list[asyncio.Task[None]]":
+    tasks = [asyncio.create_task(_repeat(container.deliver_webhooks(), every, "Delivering to webhooks"))]
     if container.settings().smtp_url is not None:
-        tellers.append(asyncio.create_task(_again(container.send_mails(), every, "mails to be sent")))
-    return tellers
+        tasks.append(asyncio.create_task(_repeat(container.send_mails(), every, "Sending mails")))
+    return tasks
 
 
 async def check_ready(container: Container) -> None:
-    """Whether the database can be worked on, for whoever starts something. Raises: Unavailable, saying what to do."""
+    """Check that the database can be used. Raises: Unavailable, with what to do."""
     try:
         await container.storage().check_ready()
     except Unavailable as failure:
@@ -109,32 +108,32 @@ async def check_ready(container: Container) -> None:
         raise Unavailable(f"The database at {place} is not ready: {failure}") from failure
 
 
-async def _end(chores: "list[asyncio.Task[None]]") -> None:
-    for chore in chores:
-        chore.cancel()
-    for chore in chores:
+async def _cancel(tasks: "list[asyncio.Task[None]]") -> None:
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
         with suppress(asyncio.CancelledError):
-            await chore
+            await task
 
 
-async def _again(chore: Callable[[], Awaitable[object]], every: float, what: str) -> None:
-    """Do a chore again and again, whatever fails. A failure that stays is logged once."""
-    said: str | None = None
+async def _repeat(run: Callable[[], Awaitable[object]], every: float, what: str) -> None:
+    """Run a background task every `every` seconds, whatever fails. Log a lasting failure once."""
+    logged: str | None = None
     while True:
         try:
-            await chore()
+            await run()
         except Unavailable as failure:
-            if str(failure) != said:
-                said = str(failure)
-                _log.warning("Looking for %s did not work and is done again every moment: %s", what, failure)
-        except Exception:  # noqa: BLE001 - the next look may well succeed, so this task ends with the process only
-            _log.exception("Looking for %s failed", what)
+            if str(failure) != logged:
+                logged = str(failure)
+                _log.warning("%s failed and is retried every %s seconds: %s", what, every, failure)
+        except Exception:  # noqa: BLE001 - the next round may succeed
+            _log.exception("%s failed", what)
         else:
-            if said is not None:
-                said = None
-                _log.info("Looking for %s works again", what)
+            if logged is not None:
+                logged = None
+                _log.info("%s works again", what)
         task = asyncio.current_task()
         if task is not None and task.cancelling():
-            # The chore answered its cancellation with a failure. It is cancelled once only.
+            # The task raised another error when it was cancelled; it is not cancelled a second time.
             return
         await asyncio.sleep(every)

@@ -10,33 +10,33 @@ from .private_files import OWNER_ONLY
 
 
 class RotatingFile(logging.Handler):
-    """Append each record with one write; at `most_bytes` begin a new file and keep `kept` older ones.
+    """Append each record with one write; rotate at `max_bytes` and keep `backup_count` older files.
 
-    The system appends each write as a whole, so lines of several processes never mix, and writing needs no lock. A
-    process that still has the renamed file open completes its write there and takes the new file for the next record,
-    so no line is lost. Another program may rename the file too.
+    The kernel appends each write atomically, so records of several processes do not mix and writing needs no lock. A
+    process that still has the renamed file open completes its write there and opens the new file for the next record,
+    so no record is lost. Another program, such as logrotate, may rename the file too.
 
-    A network file system may not append as a whole: give each process a file of its own there.
+    Appends are not atomic on a network file system: give each process its own file there.
     """
 
-    def __init__(self, path: Path, most_bytes: int, kept: int) -> None:
-        """Raises: OSError where the file cannot be opened."""
+    def __init__(self, path: Path, max_bytes: int, backup_count: int) -> None:
+        """Raises: OSError when the file cannot be opened."""
         super().__init__()
         self._path = path
-        self._most_bytes = most_bytes
-        self._kept = kept
+        self._max_bytes = max_bytes
+        self._backup_count = backup_count
         self._file: int | None = None
         self._open()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record, which may have several lines."""
+        """See `logging.Handler`."""
         try:
             data = f"{self.format(record)}\n".encode(errors="backslashreplace")
             file = self._file_for(len(data))
             while data:
-                # The rest of a write that a full disk or a signal cut off.
+                # A full disk or a signal may cut a write short.
                 data = data[os.write(file, data) :]
-        except Exception:  # noqa: BLE001 (as every handler of logging: it says so on stderr and goes on)
+        except Exception:  # noqa: BLE001 (handlers of `logging` report their errors on stderr and continue)
             self.handleError(record)
 
     def close(self) -> None:
@@ -51,7 +51,7 @@ class RotatingFile(logging.Handler):
         super().close()
 
     def _file_for(self, size: int) -> int:
-        """The file that the path names now, with room for so many bytes."""
+        """Return a descriptor of the file at the path, after rotating it if `size` bytes do not fit."""
         if self._file is None:
             return self._open()
         try:
@@ -60,8 +60,8 @@ class RotatingFile(logging.Handler):
             return self._open()
         if (found.st_dev, found.st_ino) != self._opened:
             return self._open()
-        if found.st_size and found.st_size + size > self._most_bytes:
-            # Where it cannot be renamed, it grows.
+        if found.st_size and found.st_size + size > self._max_bytes:
+            # A file that cannot be renamed keeps growing.
             with suppress(OSError):
                 self._rotate(self._file)
             return self._open()
@@ -77,14 +77,16 @@ class RotatingFile(logging.Handler):
         return file
 
     def _rotate(self, file: int) -> None:
-        """Rename the files under a lock of the newest, unless another process did so before it had the lock."""
+        """Rename the files while locking the newest, unless another process has renamed it already."""
         fcntl.flock(file, fcntl.LOCK_EX)
         try:
             found = self._path.stat()
             if (found.st_dev, found.st_ino) != self._opened:
                 return
-            # A process that died here left a gap: what is behind it stays.
-            last = next((each for each in range(1, self._kept) if not self._older(each).exists()), self._kept)
+            # A process that crashed in this loop left a gap in the numbers; files after the gap stay.
+            last = next(
+                (each for each in range(1, self._backup_count) if not self._older(each).exists()), self._backup_count
+            )
             for each in range(last, 1, -1):
                 self._older(each - 1).replace(self._older(each))
             self._path.replace(self._older(1))

@@ -1,4 +1,4 @@
-"""Logs: one line for each thing that happened, readable in a terminal, JSON anywhere else."""
+"""Logs: one line per entry, readable text in a terminal, JSON otherwise."""
 
 import asyncio
 import logging
@@ -29,7 +29,7 @@ REDACTED: Final = "[redacted]"
 _encode: Final = msgspec.json.Encoder().encode
 _encode_lines: Final = msgspec.json.Encoder().encode_lines
 
-# At DEBUG these would write down statements with their parameters, and at INFO nothing that an operator looks for.
+# At DEBUG these log statements with their parameters, and at INFO nothing that an operator needs.
 _QUIET: Final = ("aiosqlite", "alembic", "asyncio", "asyncmy", "sqlalchemy")
 
 _SECRET_KEY: Final = re.compile(
@@ -42,17 +42,17 @@ _IN_TEXT: Final[Sequence[tuple[re.Pattern[str], str]]] = (
     (re.compile(r"\$argon2[^\s\"']+"), REDACTED),
 )
 _SUSPICIOUS: Final = re.compile(r"bearer\s|eyJ|://|\$argon2|[@\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", re.IGNORECASE)
-"""What any of these patterns needs to find anything: most texts have none of it, and are looked through once."""
+"""Found in every text that the masking changes. Most texts do not match, so they are searched only once."""
 
 _WORD: Final = re.compile(r"[^\s,;<>(){}\[\]\"]+")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-"""Control characters, and lone surrogates, which no UTF-8 can say."""
+"""Control characters, and lone surrogates, which UTF-8 cannot encode."""
 
 
 def set_up_logs(settings: Settings, stream: TextIO | None = None) -> None:
-    """Everything that anyone logs in this process goes to the console (stderr) and, where one is named, to a file.
+    """Send all log records of this process to stderr and to the configured file, which several processes may share.
 
-    Several processes may share the file. Raises: SettingsError.
+    Raises: SettingsError.
     """
     console = logging.StreamHandler(stream or sys.stderr)
     console.setFormatter(_Formatter(_readable() if console.stream.isatty() else _json()))
@@ -72,7 +72,7 @@ def set_up_logs(settings: Settings, stream: TextIO | None = None) -> None:
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
     logging.captureWarnings(True)
-    # No line says them, and asking the system for each line takes longer than writing it.
+    # No line contains them, and looking them up is slow.
     logging.logProcesses = logging.logMultiprocessing = logging.logThreads = False
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *_ALWAYS, ProcessorFormatter.wrap_for_formatter],
@@ -84,9 +84,7 @@ def set_up_logs(settings: Settings, stream: TextIO | None = None) -> None:
 
 
 class RequestLine(Struct, frozen=True, kw_only=True):
-    """What is written of a request. There is such a line for every one, so it takes a short way: its values need no
-    looking through, because none of them is free text, and they become JSON in one go.
-    """
+    """The log line of a request. It bypasses redaction, because none of its values is free text."""
 
     request_id: str
     user_id: UUID | None
@@ -101,22 +99,22 @@ class RequestLine(Struct, frozen=True, kw_only=True):
 
 
 class RequestLines(Struct):
-    """What is written of the requests that were answered in one turn of the event loop."""
+    """The log lines of the requests that were answered in one iteration of the event loop."""
 
     lines: list[RequestLine]
     text: str = ""
 
     def __str__(self) -> str:
         if not self.text:
-            # Once for the console and the file.
+            # Encoded once for the console and the file.
             self.text = _encode_lines(self.lines)[:-1].decode()
         return self.text
 
 
-class _Answered:
-    """The requests that were answered in this turn of the event loop.
+class _RequestLog:
+    """Collects the lines of the requests that are answered in one iteration of the event loop.
 
-    Their lines are written together: handing each to the system took twice as long as all else about it.
+    It writes them with one system call, because a call for each would take longer than the rest of logging.
     """
 
     def __init__(self) -> None:
@@ -125,12 +123,12 @@ class _Answered:
         self._lines: list[RequestLine] = []
 
     def __call__(self, line: RequestLine) -> None:
-        """Write its line at INFO, at the end of this turn; at once where no loop runs."""
+        """Write a line at INFO at the end of this iteration, or immediately if no event loop is running."""
         if not self._log.isEnabledFor(logging.INFO):
             return
         self._lines.append(line)
         if len(self._lines) > 1 and self._loop is not None and self._loop.is_running():
-            # It will write them all, and asking for the loop takes a call of the system.
+            # The scheduled call writes all lines. get_running_loop() costs a system call, so it is avoided here.
             return
         try:
             self._loop = asyncio.get_running_loop()
@@ -140,17 +138,17 @@ class _Answered:
             self._loop.call_soon(self.write)
 
     def write(self) -> None:
-        """Write all that waits."""
+        """Write all pending lines."""
         if self._lines:
-            told, self._lines = RequestLines(self._lines), []
-            self._log.handle(logging.LogRecord(self._log.name, logging.INFO, "", 0, told, None, None))
+            lines, self._lines = RequestLines(self._lines), []
+            self._log.handle(logging.LogRecord(self._log.name, logging.INFO, "", 0, lines, None, None))
 
 
-log_request: Final = _Answered()
+log_request: Final = _RequestLog()
 
 
 class _Formatter(ProcessorFormatter):
-    """Structlog's formatter, which a request's line goes past where it becomes JSON."""
+    """Structlog's formatter. The JSON of request lines bypasses its processors."""
 
     def __init__(self, renderer: Processor) -> None:
         super().__init__(
@@ -160,18 +158,18 @@ class _Formatter(ProcessorFormatter):
         self._renderer = renderer
 
     def format(self, record: logging.LogRecord) -> str:
-        told: object = record.msg
-        if not isinstance(told, RequestLines):
+        message: object = record.msg
+        if not isinstance(message, RequestLines):
             return super().format(record)
         if isinstance(self._renderer, structlog.processors.JSONRenderer):
-            return str(told)
-        return "\n".join(str(self._renderer(None, line.level, {**msgspec.to_builtins(line)})) for line in told.lines)
+            return str(message)
+        return "\n".join(str(self._renderer(None, line.level, {**msgspec.to_builtins(line)})) for line in message.lines)
 
 
 def redact(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """The last defence: nobody should log a password, token or e-mail; should somebody do it, it is not written.
+    """Remove passwords, tokens and e-mail addresses, which no code should log, from a record.
 
-    Values are dropped where their key says what they are, and masked where they look like it.
+    Drop the values of keys that name a secret, and mask text that looks like one.
     """
     return {_masked(key): _redacted(key, value) for key, value in event.items()}
 
@@ -200,7 +198,7 @@ def _masked(text: str) -> str:
         text = pattern.sub(instead, text)
     if "@" in text:
         text = _WORD.sub(_mask_address, text)
-    # What a request brought must not end the line, or steer the terminal of whoever reads it.
+    # Text of a request must not break the line or control the reader's terminal.
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
@@ -221,7 +219,7 @@ _ALWAYS: Final[tuple[Processor, ...]] = (
 
 
 def _without_colors(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    # Uvicorn gives its messages twice, the second time with escape sequences.
+    # Uvicorn adds a copy of its message with escape sequences.
     event.pop("color_message", None)
     return event
 
@@ -231,7 +229,7 @@ def _json() -> Processor:
 
 
 def _as_json(event: Any, **_: Any) -> str:
-    """After `redact` there are only plain values in it."""
+    """Encode an event, which contains only plain values after `redact`."""
     return _encode(event).decode()
 
 
@@ -244,6 +242,6 @@ def _file(path: Path) -> RotatingFile:
         make_private_folder(path.parent)
         handler = RotatingFile(path, FILE_BYTES, FILES_KEPT)
     except OSError as error:
-        raise SettingsError(f"BOXOFFICE_LOG_FILE must name a file that can be written: {error.strerror}") from None
+        raise SettingsError(f"BOXOFFICE_LOG_FILE must name a writable file: {error.strerror}") from None
     handler.setFormatter(_Formatter(_json()))
     return handler

@@ -1,4 +1,4 @@
-"""Files that their owner alone may read, whatever the umask is."""
+"""Files that only their owner may read, under any umask."""
 
 import logging
 import os
@@ -18,14 +18,14 @@ _log = logging.getLogger(__name__)
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make a folder, and those above it, where they are missing. Raises: OSError."""
+    """Create a folder and its missing parents. Raises: OSError."""
     for each in (*reversed(folder.parents), folder):
         if each.is_dir():
             continue
         try:
             each.mkdir(mode=_FOLDER)
         except OSError:
-            # Another process may have made it meanwhile.
+            # Another process may have created it meanwhile.
             if not each.is_dir():
                 raise
         else:
@@ -33,7 +33,7 @@ def make_private_folder(folder: Path) -> None:
 
 
 def make_private_file(path: Path) -> None:
-    """Make an empty file where there is none. Raises: OSError."""
+    """Create an empty file if none exists. Raises: OSError."""
     try:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY)
     except FileExistsError:
@@ -45,21 +45,21 @@ def make_private_file(path: Path) -> None:
 
 
 def make_private_database(path: Path) -> None:
-    """Make an SQLite file where there is none, and close an existing one to others. Raises: OSError.
+    """Create an SQLite file if none exists; otherwise remove others' access to it. Raises: OSError.
 
-    SQLite gives the files that it makes beside a database the database's own mode.
+    SQLite creates the files beside a database with the mode of the database.
     """
     make_private_file(path)
     close_to_others(path.with_name(f"{path.name}{suffix}") for suffix in _SQLITE_SUFFIXES)
 
 
 def close_to_others(paths: Iterable[Path]) -> None:
-    """Take the rights of others from existing files, by name: an SQLite file that is open must not be opened again.
+    """Remove others' access to existing files, and log which were changed and which could not be.
 
-    One warning names the files that were changed, another one those that could not be.
+    It changes them by path: closing a second descriptor of an open SQLite file would release its locks.
     """
     changed: list[str] = []
-    left: list[str] = []
+    unchanged: list[str] = []
     for path in paths:
         with suppress(FileNotFoundError):
             mode = path.stat().st_mode
@@ -67,10 +67,10 @@ def close_to_others(paths: Iterable[Path]) -> None:
                 try:
                     path.chmod(OWNER_ONLY)
                 except OSError:
-                    left.append(str(path))
+                    unchanged.append(str(path))
                 else:
                     changed.append(str(path))
     if changed:
         _log.warning("Others could read %s; only the owner can now", ", ".join(changed))
-    if left:
-        _log.warning("Others can read %s, and this user may not change that", ", ".join(left))
+    if unchanged:
+        _log.warning("Others can read %s, and this user may not change that", ", ".join(unchanged))

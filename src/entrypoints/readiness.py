@@ -1,4 +1,4 @@
-"""Whether a process should get requests, with one line of the log for each change."""
+"""Whether a process should receive requests."""
 
 import logging
 from collections.abc import Callable
@@ -7,24 +7,24 @@ from typing import Final
 from ..application.ports.errors import Unavailable
 from ..application.ports.storage import Storage
 
-_ENDING: Final = "This process is about to end."
+_SHUTTING_DOWN: Final = "This process is about to end."
 
 _log = logging.getLogger(__name__)
 
 
 class Draining:
-    """Whether this process takes no more work, because it is about to end."""
+    """Whether this process is shutting down."""
 
     def __init__(self) -> None:
-        self.has_begun = False
+        self.has_begun: bool = False
 
     def begin(self) -> None:
-        """From now on this process is no longer ready."""
+        """Make this process no longer ready."""
         self.has_begun = True
 
 
 class Readiness:
-    """Asks the storage, and tells the log what changed since the last time."""
+    """Check whether the storage is ready, and log each change."""
 
     def __init__(self, storage: Callable[[], Storage], draining: Draining) -> None:
         self._storage = storage
@@ -32,18 +32,18 @@ class Readiness:
         self._reason: str | None = None
 
     async def __call__(self) -> None:
-        """Raises: Unavailable, saying why, where no requests should be sent here."""
+        """Raises: Unavailable, with the reason, when this process should receive no requests."""
         if self._draining.has_begun:
-            self._note(_ENDING)
-            raise Unavailable(_ENDING)
+            self._log_change(_SHUTTING_DOWN)
+            raise Unavailable(_SHUTTING_DOWN)
         try:
             await self._storage().check_ready()
         except Unavailable as failure:
-            self._note(str(failure))
+            self._log_change(str(failure))
             raise
-        self._note(None)
+        self._log_change(None)
 
-    def _note(self, reason: str | None) -> None:
+    def _log_change(self, reason: str | None) -> None:
         before, self._reason = self._reason, reason
         if reason is not None and reason != before:
             _log.warning("Not ready: %s", reason)

@@ -1,4 +1,4 @@
-"""What makes a secret one that others can guess, although it is long enough."""
+"""Detection of secrets that are easy to guess."""
 
 import re
 import secrets
@@ -7,40 +7,40 @@ from itertools import pairwise
 from typing import Final
 
 RANDOM_BYTES: Final = 32
-"""Bytes of a secret for HS256 (RFC 7518, 3.2)."""
+"""The least size of a key for HS256 (RFC 7518, 3.2)."""
 
 HEX_LENGTH: Final = RANDOM_BYTES * 2
 BASE64_LENGTH: Final = 43
-"""Characters that say so many bytes, without padding."""
+"""Characters of `RANDOM_BYTES` in base64, without padding."""
 
 MADE_BY: Final = "boxoffice secret"
 """The command that makes a secret."""
 
 LEAST_DISTINCT: Final = 11
-"""Characters. Digits alone have ten; 64 random hexadecimal digits have fewer than eleven once in a billion secrets."""
+"""The least number of distinct characters: more than the ten decimal digits. Random secrets practically never fail."""
 
 MOST_ALIKE: Final = 0.9
-"""The largest share of letters of one case and separators. Of 43 random characters in base64 some 19 are such."""
+"""The largest share of separators and letters of one case. Random base64 is far below it."""
 
 LEAST_UNEXPLAINED: Final = 0.7
-"""The smallest share of characters that belong to no word or pattern. Random ones spell short words by chance."""
+"""The smallest share of characters outside words and patterns. Random characters form short words by chance."""
 
-_MOST_READ: Final = 72
-"""Characters that are searched for words: the library reads no more."""
+_MAX_SEARCHED: Final = 72
+"""Characters that zxcvbn reads at most."""
 
 _SEPARATORS: Final = frozenset(" -_.,;:!?'\"/")
 
 _PLACEHOLDERS: Final = (
     *("changeme", "changethis", "changeit", "replaceme", "replacethis", "replacewith", "placeholder", "donotuse"),
     *("yoursecret", "yourjwtsecret", "yourownsecret", "your256bit", "secrethere", "keyhere", "insertyour", "notsecret"),
-    # What jwt.io and Supabase sign with until somebody changes it.
+    # The defaults of jwt.io and Supabase.
     *("astringsecretatleast256bitslong", "supersecretjwttokenwithatleast32characterslong"),
 )
-"""What stands in examples to be replaced, as small letters and digits alone."""
+"""Placeholders of examples, reduced to lower-case letters and digits."""
 
 
 def new_secret() -> str:
-    """Return 32 random bytes in base64url that `weakness_of` finds nothing in."""
+    """Return 32 random bytes in base64url in which `weakness_of` finds nothing."""
     while True:
         secret = secrets.token_urlsafe(RANDOM_BYTES)
         if weakness_of(secret) is None:
@@ -48,12 +48,11 @@ def new_secret() -> str:
 
 
 def weakness_of(secret: str) -> str | None:
-    """Return what makes the secret easy to guess, in words that do not show it; None where nothing is found.
+    """Return what makes the secret easy to guess, without quoting it; None if nothing was found.
 
-    A program cannot see that a text is random. It can see that a text is shorter than 32 bytes in hexadecimal or base64
-    are, and that it looks like nothing that a random generator writes.
+    Randomness cannot be tested; only short texts and known patterns can be refused.
     """
-    return next((words for is_weak, words in _WEAKNESSES if is_weak(secret)), None)
+    return next((weakness for is_weak, weakness in _WEAKNESSES if is_weak(secret)), None)
 
 
 def _is_short(secret: str) -> bool:
@@ -80,7 +79,7 @@ def _is_a_placeholder(secret: str) -> bool:
 
 
 def _is_a_sentence(secret: str) -> bool:
-    """Whether nearly all of it is letters of one case, in any language, and what stands between words."""
+    """Return whether nearly all of it is letters of one case, in any language, and separators."""
     separators = sum(character in _SEPARATORS for character in secret)
     for is_case in (str.islower, str.isupper):
         if separators + sum(map(is_case, secret)) >= MOST_ALIKE * len(secret):
@@ -91,9 +90,9 @@ def _is_a_sentence(secret: str) -> bool:
 def _is_made_of_words(secret: str) -> bool:
     if re.fullmatch(r"[0-9a-fA-F]+", secret):
         return False
-    from zxcvbn import zxcvbn  # noqa: PLC0415 - its lists take a while to load
+    from zxcvbn import zxcvbn  # noqa: PLC0415 - loading its word lists is slow
 
-    read = secret[:_MOST_READ]
+    read = secret[:_MAX_SEARCHED]
     unexplained = sum(len(match["token"]) for match in zxcvbn(read)["sequence"] if match["pattern"] == "bruteforce")
     return unexplained < LEAST_UNEXPLAINED * len(read)
 
@@ -102,7 +101,7 @@ _WEAKNESSES: Final[tuple[tuple[Callable[[str], bool], str], ...]] = (
     (_repeats_itself, "repeats itself"),
     (_has_few_characters, f"has fewer than {LEAST_DISTINCT} different characters"),
     (_counts_up_or_down, "mostly counts up or down"),
-    (_is_a_placeholder, "is what an example says"),
+    (_is_a_placeholder, "contains a placeholder of an example"),
     (_is_short, f"is shorter than {RANDOM_BYTES} bytes in base64 or hexadecimal"),
     (_is_a_sentence, "reads like a sentence"),
     (_is_made_of_words, "is made of words and patterns"),

@@ -1,4 +1,4 @@
-"""Settings: what an operator decides, from the environment and from `.env` in the working directory."""
+"""Settings from the environment and from `.env` in the working directory."""
 
 import difflib
 import os
@@ -30,7 +30,7 @@ MOST_PORT: Final = 65_535
 MOST_WORKERS: Final = 64
 
 TEST_PREFIX: Final = "BOXOFFICE_TEST_"
-"""Settings of the tests, which are not ours to judge."""
+"""Settings of the tests, which are ignored."""
 
 MEMORY_URL: Final = "memory://"
 SQLITE_DRIVER: Final = "sqlite+aiosqlite"
@@ -44,15 +44,15 @@ Choice = TypeVar("Choice", bound=StrEnum)
 
 
 class SettingsError(Exception):
-    """Settings with which nothing can start: for each its name and what it must be, never its content."""
+    """Invalid settings. Each problem states a name and what the value must be, never the value."""
 
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
-        self.problems = problems
+        self.problems: tuple[str, ...] = problems
 
 
 class LogLevel(StrEnum):
-    """From which severity on something is logged."""
+    """The least severity that is logged."""
 
     DEBUG = "DEBUG"
     INFO = "INFO"
@@ -62,21 +62,21 @@ class LogLevel(StrEnum):
 
 
 class Payments(StrEnum):
-    """Who takes the money: nobody, as if it were taken, or Stripe."""
+    """The payment provider: `sandbox` moves no money."""
 
     SANDBOX = "sandbox"
     STRIPE = "stripe"
 
 
 class ForwardedHeader(StrEnum):
-    """The header in which trusted proxies say whom a request comes from."""
+    """The header in which trusted proxies state the client's address."""
 
     X_FORWARDED_FOR = "x-forwarded-for"
     FORWARDED = "forwarded"
 
 
 class MailUrl(Struct, frozen=True, kw_only=True):
-    """Where mails are handed over, as a URL says it. `encryption` is `starttls`, `tls` or `none`."""
+    """A mail server, parsed from its URL. `encryption` is `starttls`, `tls` or `none`."""
 
     host: str
     port: int
@@ -93,12 +93,12 @@ class MailUrl(Struct, frozen=True, kw_only=True):
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """What an operator decides. Its `repr` shows neither secrets nor the database's password."""
+    """The settings. Their `repr` shows neither secrets nor the database's password."""
 
     database_url: str = "sqlite+aiosqlite:///data/boxoffice.db"
     jwt_secret: str | None = None
     jwt_older_secrets: tuple[str, ...] = ()
-    """Secrets whose tokens are still read, and which sign none."""
+    """Secrets that sign no tokens, but whose tokens are still accepted."""
     organizers: Organizers = Organizers.EVERYONE
     rate_limits: bool = True
     host: str = "127.0.0.1"
@@ -114,7 +114,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     otel_endpoint: str | None = None
     sentry_dsn: str | None = None
     metrics_directory: Path | None = None
-    """Where several processes of one service count together; None: each for itself."""
+    """Where several processes of one service add up their metrics; None: each has its own."""
     webhooks_private: bool = False
     smtp_url: MailUrl | None = None
     mail_from: str | None = None
@@ -122,22 +122,22 @@ class Settings(Struct, frozen=True, kw_only=True):
     log_level: LogLevel = LogLevel.INFO
     log_file: Path | None = None
     unknown: tuple[str, ...] = ()
-    """Names that start like settings but are none: to be said when something starts."""
+    """Names that begin like a setting but are none; a command logs a warning for each."""
 
     @property
     def is_in_memory(self) -> bool:
-        """Whether everything ends with the process."""
+        """Whether all data is lost when the process ends."""
         return self.database_url == MEMORY_URL
 
     @property
     def sqlite_file(self) -> Path | None:
-        """Where the embedded database is, if it is one."""
+        """The path of the SQLite database; None for another one."""
         url = None if self.is_in_memory else make_url(self.database_url)
         return Path(url.database) if url and url.drivername == SQLITE_DRIVER and url.database else None
 
     @property
     def database_place(self) -> str:
-        """Where the database is, in words that may be shown to anyone: no user, no password, no parameters."""
+        """The database's URL without user, password and parameters."""
         if self.is_in_memory:
             return MEMORY_URL
         url = make_url(self.database_url)
@@ -155,7 +155,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def load(cls, environment: Mapping[str, str] | None = None, directory: Path | None = None) -> "Settings":
-        """The settings of the environment (`os.environ`), then of `.env` in a directory (the working one).
+        """Return the settings of `.env` in a directory (by default the working one), overridden by the environment.
 
         Raises: SettingsError.
         """
@@ -176,7 +176,7 @@ class Settings(Struct, frozen=True, kw_only=True):
             ):
                 problems.append(f"{name} is not a setting; did you mean {PREFIX}{near[0]}?")
             elif not name.startswith(TEST_PREFIX):
-                # A platform may set such names by itself: for a service called "boxoffice", Kubernetes sets
+                # A platform may set such names: for a service called "boxoffice", Kubernetes sets
                 # BOXOFFICE_SERVICE_HOST, and BOXOFFICE_PORT to a URL.
                 unknown.append(name)
         if values.get("payments") is Payments.STRIPE and f"{PREFIX}STRIPE_KEY" not in ours:
@@ -184,7 +184,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         if values.get("smtp_url") and f"{PREFIX}MAIL_FROM" not in ours:
             problems.append(f"{PREFIX}MAIL_FROM must be set with {PREFIX}SMTP_URL")
         if problems:
-            # Rules may speak of what broke them; the chain of exceptions would too.
+            # The cause of an exception may quote the value.
             raise SettingsError(*problems) from None
         return cls(**values, unknown=tuple(unknown))
 
@@ -199,21 +199,21 @@ def _dotenv(path: Path) -> dict[str, str | None]:
     except UnicodeError:
         raise SettingsError(f"{path.name} in the working directory must be text in UTF-8") from None
     _check_lines(path, text)
-    # What is written is what counts: no ${NAME} is filled in, a password may look like one.
+    # Values are literal: a password may contain ${NAME}.
     return dotenv_values(stream=StringIO(text), interpolate=False)
 
 
 def _check_lines(path: Path, text: str) -> None:
-    """Raises: SettingsError naming each line that is neither blank, a comment nor NAME=value.
+    """Raise SettingsError for each line that is neither blank, a comment nor NAME=value.
 
-    The library leaves such lines out, so that a forgotten quote would mean a setting's default.
+    The library skips such lines, so a forgotten quote would silently restore a default.
     """
     problems: list[str] = []
     for binding in parse_stream(StringIO(text)):
         is_line = binding.key is None or (binding.value is not None and _NAME.fullmatch(binding.key))
-        # A quote that ends some lines below would hide the settings between.
-        hides = _HIDDEN.search(binding.value or "")
-        if binding.error or not is_line or hides:
+        # A quote that is closed lines below would hide the settings in between.
+        hides_setting = _HIDDEN.search(binding.value or "")
+        if binding.error or not is_line or hides_setting:
             string, number = binding.original
             number += string[: len(string) - len(string.lstrip())].count("\n")
             problems.append(
@@ -230,7 +230,7 @@ _HIDDEN: Final = re.compile(rf"^\s*(?:export\s+)?{PREFIX}\w*\s*=", re.MULTILINE)
 
 def _present(text: str | None) -> str:
     if not text:
-        raise ValueError("must not be empty; leave it out for its default")
+        raise ValueError("must not be empty; remove it to get its default")
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -241,44 +241,44 @@ def _present(text: str | None) -> str:
 def _database_url(text: str) -> str:
     if text == MEMORY_URL:
         return text
-    rule = ValueError(
+    invalid = ValueError(
         "must be sqlite+aiosqlite:///data/boxoffice.db, mysql+asyncmy://user:password@host:3306/name or memory:// "
-        "(with %-escapes where user or password hold any of : / @ %)"
+        "(in user and password, write : / @ % as %3A %2F %40 %25)"
     )
     try:
         url = make_url(text)
     except (SQLAlchemyError, ValueError):
-        raise rule from None
+        raise invalid from None
     if url.drivername == SQLITE_DRIVER and not (url.host or url.username or url.port or url.query):
         if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
-            raise ValueError("must name a file after sqlite+aiosqlite:///; for a database in memory say memory://")
+            raise ValueError("must name a file after sqlite+aiosqlite:///; for a database in memory use memory://")
         if Path(url.database).is_dir():
-            raise ValueError("must name a file after sqlite+aiosqlite:///, and this is a directory")
+            raise ValueError("must name a file after sqlite+aiosqlite:///, not a directory")
     elif url.drivername != MYSQL_DRIVER or not (url.host and url.database):
-        raise rule
+        raise invalid
     if not all((part or "").isascii() for part in (url.username, url.password)):
-        raise ValueError("must have a user and a password in ASCII: the driver cannot send others")
-    # A word without a value would be left out, and the connection be without TLS.
+        raise ValueError("must have a user and a password in ASCII, because the driver cannot send others")
+    # The parser drops a parameter without a value: the connection would be without TLS.
     if not all(value for _, value in parse_qsl(text.partition("?")[2], keep_blank_values=True)):
-        raise rule
+        raise invalid
     _check_options(url)
     return text
 
 
 def _check_options(url: URL) -> None:
-    """What stands behind the question mark: a mistake there may mean a connection without TLS. Raises: ValueError."""
+    """Check the parameters of a database URL: a mistake in them may disable TLS. Raises: ValueError."""
     if not set(url.query) <= _URL_OPTIONS or url.query.get("charset", "utf8mb4") != "utf8mb4":
-        raise ValueError("may say ssl_ca=, ssl_cert=, ssl_key= and charset=utf8mb4 behind its ?, and nothing else")
+        raise ValueError("may have no parameters except ssl_ca=, ssl_cert=, ssl_key= and charset=utf8mb4")
     if not url.query.keys().isdisjoint(_TLS_FILES):
         try:
-            # Here too, so that a wrong file is told at the start; the driver reads them again.
+            # The driver reads the files again; this reports a wrong one at the start.
             context = ssl.create_default_context(cafile=str(url.query["ssl_ca"]))
             if "ssl_cert" in url.query or "ssl_key" in url.query:
                 context.load_cert_chain(str(url.query["ssl_cert"]), str(url.query["ssl_key"]))
         except (KeyError, OSError):
             raise ValueError(
-                "must name readable PEM files: ssl_ca=, whose certificates sign the database's, and for a certificate "
-                "of the service's own both ssl_cert= and ssl_key="
+                "must name readable PEM files: ssl_ca= with the authorities that sign the server's certificate, and "
+                "for a client certificate both ssl_cert= and ssl_key="
             ) from None
 
 
@@ -297,7 +297,7 @@ def _jwt_older_secrets(text: str) -> tuple[str, ...]:
     try:
         return tuple(_jwt_secret(each.strip()) for each in text.split(","))
     except ValueError as error:
-        raise ValueError(f"must be secrets of before, with commas between them, each of which {error}") from None
+        raise ValueError(f"must be earlier secrets separated by commas, each of which {error}") from None
 
 
 def _currency(text: str) -> str:
@@ -310,17 +310,17 @@ def _stripe_key(text: str) -> str:
     return text
 
 
-def _stripe_url(text: str) -> str:
-    rule = ValueError("must be http://host:port or https://host:port, without user, path or parameters")
+def _base_url(text: str) -> str:
+    invalid = ValueError("must be http://host:port or https://host:port, without user, path or parameters")
     try:
         url = urlsplit(text)
         port = url.port
     except ValueError:
-        raise rule from None
+        raise invalid from None
     is_bare = not (url.path.strip("/") or url.query or url.fragment or "@" in url.netloc)
     is_visible = text.isascii() and text.isprintable() and " " not in text
     if url.scheme not in {"http", "https"} or not url.hostname or port == 0 or not is_bare or not is_visible:
-        raise rule
+        raise invalid
     return text.rstrip("/")
 
 
@@ -328,25 +328,25 @@ _MAIL_PORTS: Final = {"smtp": 587, "smtps": 465}
 
 
 def _smtp_url(text: str) -> MailUrl:
-    rule = ValueError(
-        "must be smtp://user:password@host:587 (with STARTTLS) or smtps://user:password@host:465, and may end in "
-        "?ca=/path/of/certificates.pem, or for a server on the same machine in ?starttls=off "
-        "(with %-escapes where user or password hold any of : / @ %)"
+    invalid = ValueError(
+        "must be smtp://user:password@host:587 (with STARTTLS) or smtps://user:password@host:465, optionally with "
+        "?ca=/path/of/certificates.pem, or for a server on the same machine with ?starttls=off "
+        "(in user and password, write : / @ % as %3A %2F %40 %25)"
     )
     try:
         url = urlsplit(text)
         port = url.port
         options = dict(parse_qsl(url.query, strict_parsing=bool(url.query)))
     except ValueError:
-        raise rule from None
+        raise invalid from None
     is_known = url.scheme in _MAIL_PORTS and set(options) <= {"ca", "starttls"}
     is_off = options.get("starttls") == "off"
     is_bare = not (url.path.strip("/") or url.fragment) and options.get("starttls", "on") in {"on", "off"}
     if not (is_known and is_bare and url.hostname) or port == 0 or (url.password is not None and not url.username):
-        raise rule
+        raise invalid
     ca = options.get("ca")
     if ca is not None and not Path(ca).is_file():
-        raise ValueError("must name a file of certificates that is there with ca=")
+        raise ValueError("must name an existing file of certificates with ca=")
     return MailUrl(
         host=url.hostname,
         port=port or _MAIL_PORTS[url.scheme],
@@ -364,16 +364,16 @@ def _mail_from(text: str) -> str:
 
 
 def _public_url(text: str) -> str:
-    rule = ValueError("must be http://host or https://host, maybe with a port and a path, without parameters")
+    invalid = ValueError("must be http://host or https://host, optionally with a port and a path, without parameters")
     try:
         url = urlsplit(text)
         port = url.port
     except ValueError:
-        raise rule from None
+        raise invalid from None
     is_visible = text.isascii() and text.isprintable() and " " not in text
     is_plain = not (url.query or url.fragment or "@" in url.netloc or port == 0)
     if url.scheme not in {"http", "https"} or not url.hostname or not is_plain or not is_visible:
-        raise rule
+        raise invalid
     return text.rstrip("/")
 
 
@@ -396,12 +396,12 @@ def _switch(text: str) -> bool:
 
 def _host(text: str) -> str:
     if not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError("must be an address or a name to listen on: 127.0.0.1, ::, localhost")
+        raise ValueError("must be an address or host name to listen on: 127.0.0.1, ::, localhost")
     return text
 
 
-def whole(least: int, most: int) -> Callable[[str], int]:
-    """Return a rule for whole numbers in decimal digits. It raises ValueError."""
+def integer(least: int, most: int) -> Callable[[str], int]:
+    """Return a rule for whole numbers in decimal digits; the rule raises ValueError."""
 
     def rule(text: str) -> int:
         if not (text.isascii() and text.isdigit() and len(text) <= 9 and least <= int(text) <= most):
@@ -412,11 +412,11 @@ def whole(least: int, most: int) -> Callable[[str], int]:
 
 
 def _networks(text: str) -> tuple[Network, ...]:
-    rule = ValueError("must be addresses or networks, separated by commas: 192.0.2.1, 10.0.0.0/8, 2001:db8::/32")
+    invalid = ValueError("must be addresses or networks, separated by commas: 192.0.2.1, 10.0.0.0/8, 2001:db8::/32")
     try:
         return tuple(ip_network(each.strip()) for each in text.split(","))
     except ValueError:
-        raise rule from None
+        raise invalid from None
 
 
 _ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
@@ -434,19 +434,19 @@ def _origins(text: str) -> tuple[str, ...]:
 def _log_file(text: str) -> Path:
     path = Path(text)
     if path.is_dir():
-        raise ValueError("must name a file, and this is a directory")
+        raise ValueError("must name a file, not a directory")
     return path
 
 
 def _sentry_dsn(text: str) -> str:
-    rule = ValueError("must be a DSN of Sentry: https://key@host/project")
+    invalid = ValueError("must be a DSN of Sentry: https://key@host/project")
     try:
         url = urlsplit(text)
-        is_one = url.scheme in {"http", "https"} and url.username and url.hostname and url.path.strip("/")
+        is_dsn = url.scheme in {"http", "https"} and url.username and url.hostname and url.path.strip("/")
     except ValueError:
-        raise rule from None
-    if not is_one:
-        raise rule
+        raise invalid from None
+    if not is_dsn:
+        raise invalid
     return text
 
 
@@ -464,16 +464,16 @@ _RULES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     f"{PREFIX}ORGANIZERS": ("organizers", _choice(Organizers)),
     f"{PREFIX}RATE_LIMITS": ("rate_limits", _switch),
     f"{PREFIX}HOST": ("host", _host),
-    f"{PREFIX}PORT": ("port", whole(0, MOST_PORT)),
-    f"{PREFIX}WORKERS": ("workers", whole(1, MOST_WORKERS)),
+    f"{PREFIX}PORT": ("port", integer(0, MOST_PORT)),
+    f"{PREFIX}WORKERS": ("workers", integer(1, MOST_WORKERS)),
     f"{PREFIX}TRUSTED_PROXIES": ("trusted_proxies", _networks),
     f"{PREFIX}FORWARDED_HEADER": ("forwarded_header", _choice(ForwardedHeader)),
     f"{PREFIX}CORS_ORIGINS": ("cors_origins", _origins),
     f"{PREFIX}CURRENCY": ("currency", _currency),
     f"{PREFIX}PAYMENTS": ("payments", _choice(Payments)),
     f"{PREFIX}STRIPE_KEY": ("stripe_key", _stripe_key),
-    f"{PREFIX}STRIPE_URL": ("stripe_url", _stripe_url),
-    f"{PREFIX}OTEL_ENDPOINT": ("otel_endpoint", _stripe_url),
+    f"{PREFIX}STRIPE_URL": ("stripe_url", _base_url),
+    f"{PREFIX}OTEL_ENDPOINT": ("otel_endpoint", _base_url),
     f"{PREFIX}SENTRY_DSN": ("sentry_dsn", _sentry_dsn),
     f"{PREFIX}METRICS_DIRECTORY": ("metrics_directory", _metrics_directory),
     f"{PREFIX}WEBHOOKS_PRIVATE": ("webhooks_private", _switch),

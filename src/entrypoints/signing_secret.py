@@ -1,20 +1,21 @@
-"""The secret that signs access tokens: given, or made once and kept beside the embedded database."""
+"""The secret that signs access tokens: configured, or generated once and stored beside the SQLite file."""
 
 import os
 import secrets
 from pathlib import Path
+from typing import Final
 
 from .private_files import OWNER_ONLY, make_private_folder
 from .secret_strength import MADE_BY, RANDOM_BYTES, new_secret, weakness_of
 from .settings import PREFIX, Settings, SettingsError
 
-_NAME = f"{PREFIX}JWT_SECRET"
+_NAME: Final = f"{PREFIX}JWT_SECRET"
 
 
 def signing_secret(settings: Settings) -> str:
-    """The secret of the settings, or the embedded database's own, or in memory one for this process.
+    """Return the configured secret, or the one stored beside the SQLite file; in memory, a new one for this process.
 
-    Raises: SettingsError when somebody has to decide.
+    Raises: SettingsError when none is configured and none can be stored.
     """
     if settings.jwt_secret is not None:
         return settings.jwt_secret
@@ -25,13 +26,13 @@ def signing_secret(settings: Settings) -> str:
             f"{_NAME} must be set for this database: {RANDOM_BYTES} random bytes, the same for every process; "
             f"make one with: {MADE_BY}"
         )
-    return kept_secret(settings.sqlite_file.with_name(f"{settings.sqlite_file.name}.jwt-secret"))
+    return stored_secret(settings.sqlite_file.with_name(f"{settings.sqlite_file.name}.jwt-secret"))
 
 
-def kept_secret(path: Path) -> str:
-    """The secret in a file, made by whoever comes first; all who start at once agree on it.
+def stored_secret(path: Path) -> str:
+    """Return the secret in a file. If the file is missing, create it; processes that start together agree on one.
 
-    Raises: SettingsError when the file cannot be made or read, or others may read it.
+    Raises: SettingsError when the file cannot be created or read, others can read it, or it is weak.
     """
     try:
         if not path.exists():
@@ -39,7 +40,8 @@ def kept_secret(path: Path) -> str:
         return _read(path)
     except OSError as error:
         raise SettingsError(
-            f"{_NAME} is not set, and its own cannot be kept in {path}: {error.strerror}; set {_NAME}, or mend that"
+            f"{_NAME} is not set, and a generated secret cannot be stored in {path}: {error.strerror}; set {_NAME}, or "
+            "correct the cause"
         ) from None
 
 
@@ -53,7 +55,7 @@ def _make(path: Path) -> None:
             file.write(new_secret())
             file.flush()
             os.fsync(file.fileno())
-        # A link appears whole or not at all, and never in place of another's.
+        # Creating a link is atomic and never replaces the file of another process.
         path.hardlink_to(draft)
     except FileExistsError:
         pass
@@ -69,12 +71,12 @@ def _make(path: Path) -> None:
 def _read(path: Path) -> str:
     with path.open(encoding="utf-8", errors="replace") as file:
         if os.fstat(file.fileno()).st_mode & 0o077:
-            raise SettingsError(f"{path} must be readable by its owner alone; say: chmod 600 {path}")
+            raise SettingsError(f"{path} must be readable by its owner only; run: chmod 600 {path}")
         secret = file.read().rstrip("\r\n")
     weakness = weakness_of(secret)
     if weakness is not None:
         raise SettingsError(
-            f"{path} must hold {RANDOM_BYTES} random bytes, and what it holds {weakness}; remove it for a new one "
-            "(access tokens end, and clients refresh them)"
+            f"{path} must contain {RANDOM_BYTES} random bytes, and its content {weakness}; remove the file to get "
+            "a new secret (access tokens become invalid, and clients refresh them)"
         )
     return secret

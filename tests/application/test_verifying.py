@@ -90,7 +90,7 @@ def put_facts(app: FakeApp, change: Callable[[list[Any]], object]) -> None:
 
 def clear_waiting_lists(app: FakeApp) -> None:
     """Remove all places."""
-    for line in app.tables.lines.values():
+    for line in app.tables.waiting_lists.values():
         line.clear()
 
 

@@ -156,7 +156,7 @@ def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
 def test_a_name_that_is_no_setting_is_reported(tmp_path: Path) -> None:
     result = run(tmp_path, "migrate", SERVICE_HOST="10.0.0.1")
     assert result.returncode == 0
-    sentence = "BOXOFFICE_SERVICE_HOST is not a setting of Boxoffice and changes nothing"
+    sentence = "BOXOFFICE_SERVICE_HOST is not a setting of Boxoffice and is ignored"
     assert json.loads(result.stderr)["event"] == sentence
 
 
@@ -279,7 +279,7 @@ def test_verify_says_that_the_promises_hold_beside_live_traffic(tmp_path: Path) 
         *promises, last = prints(run(tmp_path, "verify")).splitlines()
         assert len(promises) >= 6
         assert all(line.startswith("holds  promise ") for line in promises)
-        assert last.startswith("Looked at 1 events, 1 bookings and ")
+        assert last.startswith("Checked 1 events, 1 bookings and ")
         assert server.terminate() == 0
     with sqlite3.connect(tmp_path / "data" / "boxoffice.db") as connection:
         connection.execute("UPDATE ticket_types SET taken = taken + 1")
@@ -297,20 +297,20 @@ async def test_a_sweep_leaves_the_work_to_the_process_that_holds_the_lease(tmp_p
     async with running(make_container(_settings(tmp_path)), sweep_every=0.2) as container:
         assert (await container.sweep()()).is_ours
         result = await asyncio.to_thread(run, tmp_path, "sweep")
-    assert prints(result) == "Nothing was done here. Another process has the turn and does the rest.\n"
+    assert prints(result) == "Nothing was done here. Another process has the lease and does the rest.\n"
 
 
-DID: Final = "Settled lapsed holds of 2 events, asked about 3 payments, forgot 4 old answers."
-SOME: Final = Swept(is_ours=True, events=1, payments=1, answers=2)
-MORE: Final = Swept(is_ours=True, events=1, payments=2, answers=2)
+DID: Final = "Settled 2 events with lapsed holds, checked 3 payments, deleted 4 stored responses."
+SOME: Final = Swept(is_ours=True, events=1, payments=1, stored_responses=2)
+MORE: Final = Swept(is_ours=True, events=1, payments=2, stored_responses=2)
 
 
 @pytest.mark.parametrize(
     ("rounds", "most", "sentence"),
     [
         ([SOME, MORE, Swept(is_ours=True)], 9, DID),
-        ([SOME, MORE, Swept(is_ours=False)], 9, f"{DID} Another process has the turn and does the rest."),
-        ([SOME, MORE], 2, f"{DID} More is left: run it again."),
+        ([SOME, MORE, Swept(is_ours=False)], 9, f"{DID} Another process has the lease and does the rest."),
+        ([SOME, MORE], 2, f"{DID} More is due: run it again."),
     ],
 )
 def test_rounds_go_on_until_nothing_is_due(rounds: list[Swept], most: int, sentence: str) -> None:

@@ -249,5 +249,5 @@ def test_the_file_holds_json_beside_the_console(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_written_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(SettingsError, match=r"^BOXOFFICE_LOG_FILE must name a file that can be written: "):
+    with pytest.raises(SettingsError, match=r"^BOXOFFICE_LOG_FILE must name a writable file: "):
         set_up_logs(Settings(log_file=tmp_path / "file" / "a.log"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from boxoffice.entrypoints.settings import Settings, SettingsError
-from boxoffice.entrypoints.signing_secret import kept_secret, signing_secret
+from boxoffice.entrypoints.signing_secret import signing_secret, stored_secret
 from tests.constants import SECRET
 
 
@@ -17,7 +17,7 @@ def on_sqlite(directory: Path) -> Settings:
 
 def refusal(path: Path) -> str:
     with pytest.raises(SettingsError) as error:
-        kept_secret(path)
+        stored_secret(path)
     return str(error.value)
 
 
@@ -64,7 +64,7 @@ def test_the_first_secret_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         os.link(draft, link)
 
     monkeypatch.setattr(Path, "hardlink_to", overtaken)
-    assert kept_secret(path) == SECRET
+    assert stored_secret(path) == SECRET
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -84,9 +84,9 @@ def test_a_secret_that_others_may_read_is_refused(tmp_path: Path, mode: int) -> 
     path.write_text(SECRET)
     path.chmod(mode)
     message = refusal(path)
-    assert message == f"{path} must be readable by its owner alone; say: chmod 600 {path}"
+    assert message == f"{path} must be readable by its owner only; run: chmod 600 {path}"
     path.chmod(0o600)
-    assert kept_secret(path) == SECRET
+    assert stored_secret(path) == SECRET
 
 
 @pytest.mark.parametrize("content", ["", " \n", "hush" * 7 + "hus\n", "hush" * 8, "hush-changeme-hush-please-now-hush"])
@@ -95,7 +95,7 @@ def test_a_secret_that_is_too_short_or_guessed_is_refused_and_not_shown(tmp_path
     path.touch(mode=0o600)
     path.write_text(content)
     message = refusal(path)
-    assert message.startswith(f"{path} must hold 32 random bytes")
+    assert message.startswith(f"{path} must contain 32 random bytes")
     assert "hush" not in message
 
 
@@ -103,12 +103,12 @@ def test_the_end_of_the_line_that_an_editor_adds_is_not_part_of_it(tmp_path: Pat
     path = tmp_path / "secret"
     path.touch(mode=0o600)
     path.write_text(SECRET + "\n")
-    assert kept_secret(path) == SECRET
+    assert stored_secret(path) == SECRET
 
 
 def test_a_secret_has_to_be_set_where_none_can_be_kept(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     message = refusal(tmp_path / "file" / "secret")
-    assert message.startswith("BOXOFFICE_JWT_SECRET is not set, and its own cannot be kept in ")
+    assert message.startswith("BOXOFFICE_JWT_SECRET is not set, and a generated secret cannot be stored in ")
     (tmp_path / "folder").mkdir(mode=0o700)
     assert "BOXOFFICE_JWT_SECRET is not set" in refusal(tmp_path / "folder")

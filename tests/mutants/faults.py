@@ -1116,8 +1116,8 @@ HTTP: Final = (
         (
             Change(
                 "entrypoints/http/idempotency.py",
-                "    said = f\"{scope['method']} {scope['path']}\\n\"",
-                "    said = f\"{scope['method']}\\n\"",
+                "    identity = f\"{scope['method']} {scope['path']}\\n\"",
+                "    identity = f\"{scope['method']}\\n\"",
             ),
         ),
         ("tests/http/test_idempotency.py::test_the_path_belongs_to_the_request",),
@@ -1339,9 +1339,9 @@ HTTP: Final = (
         (
             Change(
                 "entrypoints/http/problems/problem.py",
-                "    entry = CATALOG[told.code]\n",
-                '    told = _Told(told.code, f"{told.detail} {error}", told.headers, told.members)\n'
-                "    entry = CATALOG[told.code]\n",
+                "    entry = CATALOG[details.code]\n",
+                '    details = _Details(details.code, f"{details.detail} {error}", details.headers, details.members)\n'
+                "    entry = CATALOG[details.code]\n",
             ),
         ),
         _of(_PROTOCOL, "test_an_unexpected_error_is_logged_and_says_nothing"),

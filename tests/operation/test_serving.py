@@ -14,7 +14,7 @@ from litestar.types import Message, Receive, Scope, Send
 
 from boxoffice.application.ports.errors import Unavailable
 from boxoffice.entrypoints.cli import serve, worker
-from boxoffice.entrypoints.cli.worker import PIECE_BYTES, DrainingApp
+from boxoffice.entrypoints.cli.worker import CHUNK_BYTES, DrainingApp
 from boxoffice.entrypoints.readiness import Draining
 from tests.faults.service import SERVE, Server, environment_for
 from tests.wire.raw import request
@@ -150,27 +150,27 @@ SCOPE: Any = {"type": "http"}
 
 async def test_a_small_answer_is_passed_on_as_it_is() -> None:
     client = Client()
-    await application(b"a" * PIECE_BYTES)(SCOPE, nothing, client.send)
+    await application(b"a" * CHUNK_BYTES)(SCOPE, nothing, client.send)
     assert client.messages == [
         {"type": "http.response.start", "status": 200, "headers": [(b"x", b"y")]},
-        {"type": "http.response.body", "body": b"a" * PIECE_BYTES, "more_body": False},
+        {"type": "http.response.body", "body": b"a" * CHUNK_BYTES, "more_body": False},
     ]
 
 
 async def test_a_large_answer_comes_in_pieces() -> None:
-    bodies = [bytes([letter]) * size for letter, size in ((1, 3 * PIECE_BYTES), (2, 5), (3, PIECE_BYTES + 1))]
+    bodies = [bytes([letter]) * size for letter, size in ((1, 3 * CHUNK_BYTES), (2, 5), (3, CHUNK_BYTES + 1))]
     client = Client()
     await application(*bodies)(SCOPE, nothing, client.send)
     assert client.body == b"".join(bodies)
     sizes = [(len(each["body"]), each["more_body"]) for each in client.messages if each["type"] == "http.response.body"]
-    assert sizes == [(PIECE_BYTES, True)] * 3 + [(5, True), (PIECE_BYTES, True), (1, False)]
+    assert sizes == [(CHUNK_BYTES, True)] * 3 + [(5, True), (CHUNK_BYTES, True), (1, False)]
 
 
 async def test_a_client_that_does_not_take_its_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "SEND_SECONDS", 0.01)
     client = Client(takes=4)
     async with asyncio.timeout(60):
-        await application(bytes(10 * PIECE_BYTES))(SCOPE, nothing, client.send)
+        await application(bytes(10 * CHUNK_BYTES))(SCOPE, nothing, client.send)
     assert len(client.messages) == 4
     assert client.messages[-1].get("more_body") is True, "the response must not look complete"
 

@@ -37,7 +37,7 @@ def test_where_mails_go(
 
 def test_certificates_of_ones_own(tmp_path: Path) -> None:
     file = tmp_path / "ca.pem"
-    with pytest.raises(SettingsError, match="certificates that is there"):
+    with pytest.raises(SettingsError, match="existing file of certificates"):
         mail(f"smtp://mail.example.org?ca={file}")
     file.touch()
     found = mail(f"smtp://mail.example.org?ca={file}")
@@ -97,10 +97,10 @@ def test_no_password_is_shown() -> None:
 
 async def test_the_container_makes_what_the_settings_say() -> None:
     for private, objection in (("on", None), ("off", "must be an https:// address")):
-        courier = make_container(load(WEBHOOKS_PRIVATE=private)).courier()
-        assert isinstance(courier, HttpWebhookSender)
-        assert courier.objection("http://127.0.0.1/") == objection
+        sender = make_container(load(WEBHOOKS_PRIVATE=private)).webhook_sender()
+        assert isinstance(sender, HttpWebhookSender)
+        assert sender.objection("http://127.0.0.1/") == objection
     settings = load(SMTP_URL="smtps://mail.example.org", MAIL_FROM="tickets@example.org")
-    assert isinstance(make_container(settings).postman(), SmtpSender)
+    assert isinstance(make_container(settings).email_sender(), SmtpSender)
     with pytest.raises(SettingsError, match="BOXOFFICE_SMTP_URL"):
-        make_container(load()).postman()
+        make_container(load()).email_sender()

@@ -13,7 +13,7 @@ from ...domain.user import Role
 from ...version import VERSION
 from ..logs import set_up_logs
 from ..secret_strength import new_secret
-from ..settings import MOST_PORT, MOST_WORKERS, Settings, SettingsError, whole
+from ..settings import MOST_PORT, MOST_WORKERS, Settings, SettingsError, integer
 from .operate import disable_user, enable_user, grant, list_users, migrate, sweep, verify
 
 DONE = 0
@@ -28,41 +28,41 @@ _log = logging.getLogger(__name__)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
-    Returns: 0; 1 when it did not work; 2 when it was used wrongly, with settings that cannot be for instance.
+    Returns: 0; 1 when it failed; 2 on wrong usage, such as an invalid setting.
     """
     parser = _parser()
-    asked = parser.parse_args(arguments)
-    if asked.command is None:
+    options = parser.parse_args(arguments)
+    if options.command is None:
         parser.print_usage(sys.stderr)
         return WRONG_USE
     try:
-        return _run(asked)
+        return _run(options)
     except KeyboardInterrupt:
-        return _say(FAILED, "interrupted")
-    except Exception:  # noqa: BLE001 - the last one who can say what happened
-        _log.exception("The command failed in a way that nobody foresaw")
+        return _fail(FAILED, "interrupted")
+    except Exception:  # noqa: BLE001 - the outermost handler
+        _log.exception("Unhandled exception")
     return FAILED
 
 
-def _run(asked: argparse.Namespace) -> int:
-    """Whatever can be foreseen to go wrong is a sentence that says what to do, and no traceback."""
+def _run(options: argparse.Namespace) -> int:
+    """Run the command, and print an expected error as a sentence without a traceback."""
     try:
-        # A command that needs none must work where they are wrong, or not there yet.
-        settings = Settings.load() if asked.needs_settings else Settings()
+        # A command without settings must work even if they are invalid.
+        settings = Settings.load() if options.needs_settings else Settings()
         set_up_logs(settings)
         for name in settings.unknown:
-            _log.warning("%s is not a setting of Boxoffice and changes nothing", name)
-        command: Callable[[Settings, argparse.Namespace], int] = asked.command
-        return command(settings, asked)
+            _log.warning("%s is not a setting of Boxoffice and is ignored", name)
+        command: Callable[[Settings, argparse.Namespace], int] = options.command
+        return command(settings, options)
     except SettingsError as error:
-        return _say(WRONG_USE, *error.problems)
+        return _fail(WRONG_USE, *error.problems)
     except Refusal as refusal:
-        return _say(WRONG_USE if isinstance(refusal, InvalidRequest) else FAILED, refusal.detail)
+        return _fail(WRONG_USE if isinstance(refusal, InvalidRequest) else FAILED, refusal.detail)
     except Unavailable as failure:
-        return _say(FAILED, str(failure))
+        return _fail(FAILED, str(failure))
 
 
-def _say(code: int, *sentences: str) -> int:
+def _fail(code: int, *sentences: str) -> int:
     for sentence in sentences:
         print(f"boxoffice: {sentence}", file=sys.stderr)
     return code
@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "boxoffice",
         description="Event ticket booking that never oversells. Settings come from the environment or .env.",
-        epilog="Exit codes: 0; 1, it did not work, or a promise is broken; 2, wrong use.",
+        epilog="Exit codes: 0: success; 1: failure, or a broken promise; 2: wrong usage.",
     )
     parser.add_argument("--version", action="version", version=f"boxoffice {VERSION}")
     parser.set_defaults(command=None, needs_settings=True)
@@ -81,102 +81,104 @@ def _parser() -> argparse.ArgumentParser:
     serving = commands.add_parser("serve", help="serve the REST API", description="Serve the REST API.")
     serving.add_argument("--host", help="address to listen on (BOXOFFICE_HOST, else 127.0.0.1)")
     serving.add_argument(
-        "--port", type=_whole(0, MOST_PORT), help="port; 0: any that is free (BOXOFFICE_PORT, else 8000)"
+        "--port", type=_integer(0, MOST_PORT), help="port; 0: any free port (BOXOFFICE_PORT, else 8000)"
     )
-    serving.add_argument("--workers", type=_whole(1, MOST_WORKERS), help="processes (BOXOFFICE_WORKERS, else 1)")
+    serving.add_argument("--workers", type=_integer(1, MOST_WORKERS), help="processes (BOXOFFICE_WORKERS, else 1)")
     serving.set_defaults(command=_serve)
 
     migrating = commands.add_parser(
         "migrate",
         help="bring the database's schema up to date",
-        description="Bring the database's schema up to date. Safe to run twice and at once.",
+        description="Bring the database's schema up to date. Safe to run twice and in parallel.",
     )
     migrating.set_defaults(command=lambda settings, _: migrate(settings))
 
     granting = commands.add_parser("grant", help="grant a role", description="Grant a role to an account.")
     granting.add_argument("email", metavar="EMAIL", help="the account's e-mail address")
     granting.add_argument("role", metavar="ROLE", type=_role, help=", ".join(Role))
-    granting.set_defaults(command=lambda settings, asked: grant(settings, asked.email, asked.role))
+    granting.set_defaults(command=lambda settings, options: grant(settings, options.email, options.role))
 
     _add_user(commands)
 
     sweeping = commands.add_parser(
         "sweep",
-        help="settle lapsed holds, open payments and refunds that are due",
-        description="Do at once what `boxoffice serve` does in the background: settle lapsed holds, ask the payment "
-        "provider about payments whose outcome is open, give back what is owed, forget old answers.",
+        help="expire lapsed holds, resolve open payments and send due refunds",
+        description="Do once what `boxoffice serve` does in the background: expire lapsed holds, ask the payment "
+        "provider about payments with an open outcome, send due refunds, delete old stored responses.",
     )
-    _add_json(sweeping, "print what was done as one JSON object")
-    sweeping.set_defaults(command=lambda settings, asked: sweep(settings, as_json=asked.json))
+    _add_json(sweeping, "print the result as one JSON object")
+    sweeping.set_defaults(command=lambda settings, options: sweep(settings, as_json=options.json))
 
     verifying = commands.add_parser(
         "verify",
         help="check the promises over the whole database",
-        description="Check the promises over the whole database, beside live traffic, and print each.",
+        description="Check the promises over the whole database, beside live traffic, and print each result.",
     )
-    _add_json(verifying, "print what was found as one JSON object")
-    verifying.set_defaults(command=lambda settings, asked: verify(settings, as_json=asked.json))
+    _add_json(verifying, "print the result as one JSON object")
+    verifying.set_defaults(command=lambda settings, options: verify(settings, as_json=options.json))
     _add_secret(commands)
     _add_completion(commands)
     _add_simulate(commands)
     return parser
 
 
-def _add_json(parser: argparse.ArgumentParser, words: str) -> None:
-    parser.add_argument("--json", action="store_true", help=words)
+def _add_json(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("--json", action="store_true", help=text)
 
 
 def _add_completion(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     completing = commands.add_parser(
         "completion",
-        help="print a script that completes commands in a shell",
-        description="Print a script that completes commands and options in a shell. "
+        help="print a completion script for a shell",
+        description="Print a completion script for a shell. "
         "For bash: boxoffice completion bash > ~/.local/share/bash-completion/completions/boxoffice",
     )
     completing.add_argument("shell", metavar="SHELL", choices=SHELLS, help=", ".join(SHELLS))
     completing.set_defaults(command=_print_completion, needs_settings=False)
 
 
-def _print_completion(_: Settings, asked: argparse.Namespace) -> int:
-    import shtab  # noqa: PLC0415 - the other commands need nothing of it
+def _print_completion(_: Settings, options: argparse.Namespace) -> int:
+    import shtab  # noqa: PLC0415 - only this command needs it
 
-    print(shtab.complete(_parser(), asked.shell))
+    print(shtab.complete(_parser(), options.shell))
     return DONE
 
 
 def _add_user(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    using = commands.add_parser("user", help="list accounts, disable and enable them", description="See to accounts.")
+    using = commands.add_parser("user", help="list, disable and enable accounts", description="Manage accounts.")
     actions = using.add_subparsers(metavar="action", title="actions", required=True)
 
     listing = actions.add_parser(
         "list",
         help="print every account",
-        description="Print every account: e-mail address, role, enabled or disabled, since when it is there.",
+        description="Print every account: e-mail address, role, enabled or disabled, creation time.",
     )
-    _add_json(listing, "print each account as a JSON object on a line of its own")
-    listing.set_defaults(command=lambda settings, asked: list_users(settings, as_json=asked.json))
+    _add_json(listing, "print each account as a JSON object on its own line")
+    listing.set_defaults(command=lambda settings, options: list_users(settings, as_json=options.json))
 
     disabling = actions.add_parser(
         "disable",
-        help="shut an account",
-        description="Shut an account: its user cannot sign in, and every session ends within 5 seconds. What was "
-        "booked or initialized stays as it is.",
+        help="disable an account",
+        description="Disable an account: its user cannot sign in, and every session ends within 5 seconds. "
+        "Bookings and events stay unchanged.",
     )
     disabling.add_argument("email", metavar="EMAIL", help="the account's e-mail address")
-    disabling.set_defaults(command=lambda settings, asked: disable_user(settings, asked.email))
+    disabling.set_defaults(command=lambda settings, options: disable_user(settings, options.email))
 
     enabling = actions.add_parser(
-        "enable", help="open an account again", description="Open an account again. Its user signs in anew."
+        "enable",
+        help="enable a disabled account",
+        description="Enable a disabled account. Its user has to sign in again.",
     )
     enabling.add_argument("email", metavar="EMAIL", help="the account's e-mail address")
-    enabling.set_defaults(command=lambda settings, asked: enable_user(settings, asked.email))
+    enabling.set_defaults(command=lambda settings, options: enable_user(settings, options.email))
 
 
 def _add_secret(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     making = commands.add_parser(
         "secret",
         help="print a new secret for BOXOFFICE_JWT_SECRET",
-        description="Print a new secret for BOXOFFICE_JWT_SECRET: 32 random bytes in base64url. It reads no settings.",
+        description="Print a new secret for BOXOFFICE_JWT_SECRET: 32 random bytes in base64url. Reads no settings.",
     )
     making.set_defaults(command=_print_secret, needs_settings=False)
 
@@ -189,43 +191,49 @@ def _print_secret(_: Settings, __: argparse.Namespace) -> int:
 def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     simulating = commands.add_parser(
         "simulate",
-        help="hold the promises through a simulation with faults",
-        description="Run clients, processes and a failing database in virtual time, decided by seeds alone, and check "
-        "every promise. Nothing of it touches the database of the settings. The same seed does the same, anywhere.",
+        help="check the promises in a simulation with faults",
+        description="Run clients, processes and a failing database in virtual time and check every promise. The "
+        "configured database is not used. A seed gives the same run on every machine.",
     )
-    simulating.add_argument("--seed", type=_whole(0, 999_999_999), help="run this one seed and print what it did")
-    simulating.add_argument("--operations", default=200, type=_whole(1, 100_000), help="per seed (%(default)s)")
-    simulating.add_argument("--seeds", default=100, type=_whole(1, 999_999_999), help="how many seeds (%(default)s)")
-    simulating.add_argument("--from", default=0, type=_whole(0, 999_999_999), dest="first", help="the first (0)")
-    simulating.add_argument("--jobs", default=os.cpu_count() or 1, type=_whole(1, 1_024), help="at once (%(default)s)")
-    simulating.add_argument("--history", type=Path, help="with --seed: the file for what clients saw, as JSON lines")
+    simulating.add_argument("--seed", type=_integer(0, 999_999_999), help="run only this seed and print a summary")
+    simulating.add_argument(
+        "--operations", default=200, type=_integer(1, 100_000), help="requests per seed (%(default)s)"
+    )
+    simulating.add_argument("--seeds", default=100, type=_integer(1, 999_999_999), help="number of seeds (%(default)s)")
+    simulating.add_argument("--from", default=0, type=_integer(0, 999_999_999), dest="first", help="first seed (0)")
+    simulating.add_argument(
+        "--jobs", default=os.cpu_count() or 1, type=_integer(1, 1_024), help="parallel processes (%(default)s)"
+    )
+    simulating.add_argument(
+        "--history", type=Path, help="with --seed: file for the clients' observations, as JSON lines"
+    )
     simulating.set_defaults(command=_simulate)
 
 
-def _serve(settings: Settings, asked: argparse.Namespace) -> int:
-    # The other commands need no web framework, and none of the time that it takes to load.
+def _serve(settings: Settings, options: argparse.Namespace) -> int:
+    # The other commands do not need the web framework, which is slow to load.
     from .serve import serve  # noqa: PLC0415
 
     return serve(
         settings,
-        settings.host if asked.host is None else asked.host,
-        settings.port if asked.port is None else asked.port,
-        settings.workers if asked.workers is None else asked.workers,
+        settings.host if options.host is None else options.host,
+        settings.port if options.port is None else options.port,
+        settings.workers if options.workers is None else options.workers,
     )
 
 
-def _simulate(_: Settings, asked: argparse.Namespace) -> int:
-    from .simulate import simulate_one, simulate_seeds  # noqa: PLC0415 - the other commands need nothing of it
+def _simulate(_: Settings, options: argparse.Namespace) -> int:
+    from .simulate import simulate_one, simulate_seeds  # noqa: PLC0415 - only this command needs it
 
-    if asked.seed is not None:
-        return simulate_one(asked.seed, asked.operations, asked.history)
-    if asked.history is not None:
+    if options.seed is not None:
+        return simulate_one(options.seed, options.operations, options.history)
+    if options.history is not None:
         raise invalid("needs --seed", "--history")
-    return simulate_seeds(asked.first, asked.seeds, asked.operations, asked.jobs)
+    return simulate_seeds(options.first, options.seeds, options.operations, options.jobs)
 
 
-def _whole(least: int, most: int) -> Callable[[str], int]:
-    rule = whole(least, most)
+def _integer(least: int, most: int) -> Callable[[str], int]:
+    rule = integer(least, most)
 
     def argument(text: str) -> int:
         try:

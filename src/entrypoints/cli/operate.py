@@ -1,4 +1,4 @@
-"""What an operator does to a database: migrate it, see to accounts, sweep what is due, verify the promises."""
+"""Commands on a database: migrate, manage accounts, sweep, verify."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ from ..settings import Settings, SettingsError
 from .progress import ProgressLine
 
 MOST_ROUNDS = 1_000
-"""Rounds of one sweep; each does a bounded number of things."""
+"""The most rounds of one sweep command; the work of a round is bounded."""
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def list_users(settings: Settings, *, as_json: bool = False) -> int:
 
 
 def disable_user(settings: Settings, email: str) -> int:
-    """Shut an account. Raises: InvalidRequest, NotFound, SettingsError, Unavailable."""
+    """Disable an account. Raises: InvalidRequest, NotFound, SettingsError, Unavailable."""
 
     async def run() -> str:
         async with _existing(settings) as container:
@@ -84,7 +84,7 @@ def disable_user(settings: Settings, email: str) -> int:
 
 
 def enable_user(settings: Settings, email: str) -> int:
-    """Open an account again. Raises: InvalidRequest, NotFound, SettingsError, Unavailable."""
+    """Enable a disabled account. Raises: InvalidRequest, NotFound, SettingsError, Unavailable."""
 
     async def run() -> str:
         async with _existing(settings) as container:
@@ -99,7 +99,7 @@ def _print_json(value: object) -> None:
 
 
 def sweep(settings: Settings, *, as_json: bool = False) -> int:
-    """Do what is due until nothing is left of it, and print what was done. Raises: SettingsError, Unavailable."""
+    """Sweep until nothing is due, and print the result. Raises: SettingsError, Unavailable."""
 
     async def run() -> Rounds:
         async with _existing(settings) as container:
@@ -118,7 +118,7 @@ def sweep(settings: Settings, *, as_json: bool = False) -> int:
 
 
 class Rounds(Struct, frozen=True, kw_only=True, rename="camel"):
-    """What several rounds did. `has_turn` False: at last another process had the turn, so it goes on with the rest."""
+    """The result of several rounds. `has_turn` False: another process has the lease and does the rest."""
 
     has_turn: bool = True
     is_done: bool = True
@@ -128,19 +128,19 @@ class Rounds(Struct, frozen=True, kw_only=True, rename="camel"):
 
     @property
     def sentence(self) -> str:
-        """What to tell the operator."""
-        did = (
-            f"Settled lapsed holds of {self.events} events, asked about {self.payments} payments, "
-            f"forgot {self.answers} old answers."
+        """The result in words."""
+        done = (
+            f"Settled {self.events} events with lapsed holds, checked {self.payments} payments, "
+            f"deleted {self.answers} stored responses."
         )
         if not self.has_turn:
-            did = did if self.events or self.payments or self.answers else "Nothing was done here."
-            return f"{did} Another process has the turn and does the rest."
-        return did if self.is_done else f"{did} More is left: run it again."
+            done = done if self.events or self.payments or self.answers else "Nothing was done here."
+            return f"{done} Another process has the lease and does the rest."
+        return done if self.is_done else f"{done} More is due: run it again."
 
 
 async def sweep_rounds(sweep: Callable[[], Awaitable[Swept]], most: int) -> Rounds:
-    """Rounds until one finds nothing that is due, or the turn is another's, or there were too many of them."""
+    """Run rounds until one finds nothing due, another process has the lease, or `most` rounds were run."""
     events = payments = answers = 0
     for _ in range(most):
         swept = await sweep()
@@ -151,7 +151,7 @@ async def sweep_rounds(sweep: Callable[[], Awaitable[Swept]], most: int) -> Roun
 
 
 class CheckedPromise(Struct, frozen=True):
-    """What became of one promise, as `--json` prints it."""
+    """The result for one promise, as `--json` prints it."""
 
     number: int
     promise: str
@@ -160,7 +160,7 @@ class CheckedPromise(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """What `verify --json` prints."""
+    """The output of `verify --json`."""
 
     holds: bool
     events: int
@@ -170,23 +170,25 @@ class Report(Struct, frozen=True):
 
     @classmethod
     def of(cls, verdict: Verdict) -> "Report":
-        """A verdict, promise by promise."""
+        """Return a verdict as its report."""
         found = {number: [breach.what for breach in verdict.of(number)] for number in PROMISES}
-        promises = [CheckedPromise(number, PROMISES[number], not said, said) for number, said in found.items()]
+        promises = [
+            CheckedPromise(number, PROMISES[number], not breaches, breaches) for number, breaches in found.items()
+        ]
         return cls(not verdict.breaches, verdict.events, verdict.bookings, verdict.facts, promises)
 
 
 def verify(settings: Settings, *, as_json: bool = False) -> int:
-    """Check the promises and print what became of each. Raises: SettingsError, Unavailable."""
+    """Check the promises and print the result of each. Raises: SettingsError, Unavailable."""
 
     async def run() -> Verdict:
         async with _existing(settings) as container:
             with ProgressLine() as line:
-                verdict = await container.verify_promises()(lambda so_far: line.show(_looked_at(so_far)))
+                verdict = await container.verify_promises()(lambda so_far: line.show(_checked(so_far)))
             try:
                 await container.note_verdict()(verdict)
             except StorageFailure as failure:
-                _log.warning("What was found could not be noted for the metrics: %s", failure)
+                _log.warning("The result could not be stored for the metrics: %s", failure)
             return verdict
 
     verdict = asyncio.run(run())
@@ -198,25 +200,25 @@ def verify(settings: Settings, *, as_json: bool = False) -> int:
         print(f"{'BROKEN' if breaches else 'holds '} promise {promise}: {sentence}")
         for breach in breaches:
             print(f"         {breach.what}")
-    print(_looked_at(verdict))
+    print(_checked(verdict))
     return 1 if verdict.breaches else 0
 
 
-def _looked_at(verdict: Verdict) -> str:
-    return f"Looked at {verdict.events} events, {verdict.bookings} bookings and {verdict.facts} facts."
+def _checked(verdict: Verdict) -> str:
+    return f"Checked {verdict.events} events, {verdict.bookings} bookings and {verdict.facts} facts."
 
 
 @asynccontextmanager
 async def _existing(settings: Settings) -> AsyncIterator[Container]:
-    """A container on a database that must be there already: these commands neither make one nor change its schema."""
+    """Open a container on an existing database, without migrating it. Raises: SettingsError, Unavailable."""
     if settings.is_in_memory:
         raise SettingsError(
-            "BOXOFFICE_DATABASE_URL must name a database that others see too: memory:// ends right here"
+            "BOXOFFICE_DATABASE_URL must name a stored database: the data of memory:// ends with its process"
         )
     if settings.sqlite_file is not None and not settings.sqlite_file.exists():
         raise Unavailable(
             f"There is no database at {settings.sqlite_file} yet: run `boxoffice serve` or `boxoffice migrate` first, "
-            "or start this command where your data/ is."
+            "or run this command in the directory that contains data/."
         )
     container = make_container(settings)
     storage = container.storage()

@@ -1,4 +1,4 @@
-"""How far a command has come: one line that is written over, in a terminal only."""
+"""The progress of a command: a line that is overwritten, in a terminal only."""
 
 import sys
 from types import TracebackType
@@ -6,10 +6,9 @@ from typing import Self, TextIO
 
 
 class ProgressLine:
-    """Writes to stderr, and leaves nothing there at the end."""
+    """Shows progress on stderr and clears it at the end."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        """Where the stream is no terminal, nothing is written."""
         self._stream = stream or sys.stderr
         self._is_shown = self._stream.isatty()
 
@@ -22,7 +21,7 @@ class ProgressLine:
         self.show("")
 
     def show(self, text: str) -> None:
-        """Write a text over the one before."""
+        """Replace the shown text. Write nothing if the stream is not a terminal."""
         if self._is_shown:
             self._stream.write(f"\r{text}\x1b[K")
             self._stream.flush()

@@ -1,4 +1,4 @@
-"""Simulate: the service in virtual time, with everything that can go wrong going wrong, judged by its promises."""
+"""The simulate command: run the service with faults in virtual time and check its promises."""
 
 import sys
 import time
@@ -12,13 +12,14 @@ from ...application.ports.errors import Unavailable
 from ..harness.simulation import Report, Totals, simulate, simulate_many
 
 SHOWN: Final = 20
-"""Problems that are printed of one seed."""
+"""The most problems that are printed for one seed."""
 
 WIDTH: Final = 40
+"""Characters of the progress bar."""
 
 
 def simulate_one(seed: int, operations: int, history: Path | None) -> int:
-    """Run one seed and print all that it did; 1 when it broke something. Raises: Unavailable."""
+    """Run one seed and print a summary. Return 1 if a promise was broken. Raises: Unavailable."""
     report = simulate(seed, operations)
     if history is not None:
         try:
@@ -28,13 +29,13 @@ def simulate_one(seed: int, operations: int, history: Path | None) -> int:
     print(f"Seed {seed}, {operations} operations")
     for name, value in structs.asdict(report.scenario).items():
         if name not in ("seed", "operations"):
-            print(f"  {name}: {_told(value)}")
-    print(f"Took {report.seconds:.6f} virtual seconds and {report.turns} turns of the loop.")
-    print(f"Went wrong: {_counts(report.faults)}")
+            print(f"  {name}: {_text(value)}")
+    print(f"Took {report.seconds:.6f} virtual seconds and {report.turns} iterations of the event loop.")
+    print(f"Faults: {_counts(report.faults)}")
     print("Answers:")
     for outcome, count in sorted(report.outcomes.items()):
         print(f"  {count:4} {outcome}")
-    print(f"Left {report.bookings} bookings and {report.facts} facts. Orders: {_counts(report.verdicts)}")
+    print(f"Stored {report.bookings} bookings and {report.facts} facts. Linearizability: {_counts(report.verdicts)}")
     print(f"Digest {report.digest}")
     if not report.problems:
         print("Every promise holds.")
@@ -44,26 +45,26 @@ def simulate_one(seed: int, operations: int, history: Path | None) -> int:
 
 
 def simulate_seeds(first: int, count: int, operations: int, jobs: int) -> int:
-    """Run many seeds, print what happened in all of them and how to replay those that broke something."""
+    """Run many seeds and print the totals and how to replay each failure. Return 1 if a promise was broken."""
     bar = _Bar(count, sys.stderr)
     totals = simulate_many(range(first, first + count), operations, jobs=jobs, progress=bar.show)
     bar.end()
     print(f"{totals.seeds} seeds from {first} on, {operations} operations each, {totals.bookings} bookings")
-    print(f"Went wrong: {_counts(totals.faults)}")
+    print(f"Faults: {_counts(totals.faults)}")
     print(f"Answers: {_counts(totals.outcomes)}")
-    print(f"Orders: {_counts(totals.verdicts)}")
+    print(f"Linearizability: {_counts(totals.verdicts)}")
     if not totals.failures:
         print("Every promise holds.")
         return 0
     for failure in totals.failures:
         print(f"BROKEN {failure.problems[0].splitlines()[0]}")
         print(f"       replay: {replay(failure.seed, operations)}")
-    print(f"{len(totals.failures)} of {totals.seeds} seeds broke something.")
+    print(f"{len(totals.failures)} of {totals.seeds} seeds broke a promise.")
     return 1
 
 
 def replay(seed: int, operations: int) -> str:
-    """The command that shows a seed once more."""
+    """Return the command that runs a seed again."""
     return f"boxoffice simulate --seed {seed} --operations {operations}"
 
 
@@ -75,7 +76,7 @@ def _print_problems(report: Report) -> None:
     print(f"Replay: {replay(report.seed, report.operations)}")
 
 
-def _told(value: object) -> str:
+def _text(value: object) -> str:
     if isinstance(value, Mapping):
         return _counts(value)
     return str(value)
@@ -86,26 +87,26 @@ def _counts(counts: Mapping[str, object]) -> str:
 
 
 class _Bar:
-    """How far it is: one line that is written over in a terminal, some lines anywhere else."""
+    """A progress bar in a terminal; otherwise a line for each tenth of the seeds."""
 
     def __init__(self, count: int, stream: TextIO) -> None:
         self._count = count
         self._stream = stream
-        self._began = time.monotonic()
+        self._started = time.monotonic()
         self._shown = 0
 
     def show(self, totals: Totals) -> None:
         share = totals.seeds / self._count
-        passed = time.monotonic() - self._began
-        left = passed / share - passed
-        line = f"{totals.seeds}/{self._count} seeds, {len(totals.failures)} broken, {passed:.0f} s, {left:.0f} s to go"
+        elapsed = time.monotonic() - self._started
+        left = elapsed / share - elapsed
+        text = f"{totals.seeds}/{self._count} seeds, {len(totals.failures)} broken, {elapsed:.0f} s, {left:.0f} s left"
         if self._stream.isatty():
-            full = int(share * WIDTH)
-            self._stream.write(f"\r[{'#' * full}{'.' * (WIDTH - full)}] {line} ")
+            filled = int(share * WIDTH)
+            self._stream.write(f"\r[{'#' * filled}{'.' * (WIDTH - filled)}] {text} ")
             self._stream.flush()
         elif int(share * 10) > self._shown:
             self._shown = int(share * 10)
-            self._stream.write(f"{line}\n")
+            self._stream.write(f"{text}\n")
             self._stream.flush()
 
     def end(self) -> None:

@@ -1,4 +1,4 @@
-"""One worker process: it serves the application, and ends with its supervisor."""
+"""A worker process: serves the application and ends with its supervisor."""
 
 import asyncio
 import logging
@@ -21,38 +21,38 @@ from ..readiness import Draining
 from ..settings import Settings
 
 LINGER_SECONDS: Final = 1.0
-"""How long a worker that is to end still takes new requests, at most. Each answer closes its connection meanwhile."""
+"""The longest time for which a draining worker accepts requests. Each response closes its connection."""
 
 QUIET_SECONDS: Final = 0.2
-"""It lingers no longer once no request has come for this long."""
+"""A draining worker ends earlier when no request has arrived for this time."""
 
-PIECE_BYTES: Final = 8 * 1024
-"""How much of a body the server is given at once. It keeps up to four pieces of each, and one buffer."""
+CHUNK_BYTES: Final = 8 * 1024
+"""The largest part of a body that is passed to the server at once. It buffers up to four per response."""
 
 SEND_SECONDS: Final = 30.0
-"""How long a client may take for a body of several pieces."""
+"""How long a client may take to receive a body of several chunks."""
 
 ORPHAN_SECONDS: Final = 12.0
-"""How long a worker without a supervisor may take to end."""
+"""How long a worker may take to end after its supervisor."""
 
 SWITCH_SECONDS: Final = 0.0005
-"""How long a thread keeps the interpreter while another one waits for it.
+"""The interpreter's thread switch interval.
 
-The server hands requests over from a thread of its own. At Python's default (5 ms) requests of many connections come
-late and one by one, and transactions stay small.
+The server passes requests from its own thread. At Python's default of 5 ms they arrive late and one by one, so the
+turnstile's batches stay small.
 """
 
 _log = logging.getLogger(__name__)
 
 
 def load_app() -> "DrainingApp":
-    """Return the application of this worker, with a container of its own. The server calls it in every worker."""
+    """Return the application of this worker, with its own container. The server calls it in every worker."""
     settings = Settings.load()
     set_up_logs(settings)
     sys.setswitchinterval(SWITCH_SECONDS)
-    # Ctrl-C is for the supervisor alone, which then ends its workers.
+    # Ctrl-C must reach only the supervisor, which then ends its workers.
     os.setpgid(0, 0)
-    _end_with_the_supervisor()
+    _end_with_supervisor()
     container = make_container(settings)
     app = DrainingApp(create_app(container), container.draining())
     tune_gc()
@@ -61,11 +61,11 @@ def load_app() -> "DrainingApp":
 
 
 class DrainingApp:
-    """The application, which lets a worker end without cutting off a request.
+    """Wraps the application so that a worker ends without dropping requests.
 
-    SIGTERM makes it drain: it is not ready any more, and every answer tells its connection that it was the last one.
-    Clients that send one request after another notice it before the server closes idle connections. Then the server is
-    told to end, by SIGINT: it stops listening, closes idle connections and waits for what is under way.
+    On SIGTERM it drains: it is no longer ready, and every response carries `Connection: close`, so clients leave their
+    connections before the server closes idle ones. Then it sends SIGINT to the server, which stops listening, closes
+    idle connections and finishes the requests in progress.
     """
 
     def __init__(self, app: ASGIApp, draining: Draining) -> None:
@@ -75,14 +75,14 @@ class DrainingApp:
         self._lingering: asyncio.Task[None] | None = None
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Pass it on; while draining, with an answer that closes its connection."""
+        """Call the application; while draining, close the connection after the response."""
         if scope["type"] not in {"http", "websocket"}:
-            # It is the lifespan's start, before which the server sets its own handler.
+            # The lifespan scope arrives after the server has set its own handler, which this replaces.
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._begin)
         elif self._draining.has_begun:
             self._requests += 1
             send = _closing(send)
-        return self._app(scope, receive, _in_pieces(send))
+        return self._app(scope, receive, _in_chunks(send))
 
     def _begin(self) -> None:
         if self._lingering is None:
@@ -92,9 +92,9 @@ class DrainingApp:
     async def _linger(self) -> None:
         loop = asyncio.get_running_loop()
         until = loop.time() + LINGER_SECONDS
-        seen = -1
-        while seen != self._requests and loop.time() < until:
-            seen = self._requests
+        before = -1
+        while before != self._requests and loop.time() < until:
+            before = self._requests
             await asyncio.sleep(QUIET_SECONDS)
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -108,26 +108,26 @@ def _closing(send: Send) -> Send:
     return send_last
 
 
-def _in_pieces(send: Send) -> Send:
-    """Pass on what is small as it is, and a large body piece by piece, as fast as the client takes it.
+def _in_chunks(send: Send) -> Send:
+    """Send a large body in chunks, as fast as the client receives it.
 
-    The server copies what it is given. Without this, clients that never read their answers would make it keep as many
-    copies of the largest answer.
+    The server copies what it is given, so clients that never read their responses would otherwise fill the memory with
+    copies of the largest one.
     """
 
     def send_or_split(message: Message) -> Awaitable[None]:
-        if message["type"] == "http.response.body" and len(message.get("body", b"")) > PIECE_BYTES:
-            return _send_pieces(send, message["body"], more_body=message.get("more_body", False))
+        if message["type"] == "http.response.body" and len(message.get("body", b"")) > CHUNK_BYTES:
+            return _send_chunks(send, message["body"], more_body=message.get("more_body", False))
         return send(message)
 
     return send_or_split
 
 
-async def _send_pieces(send: Send, body: bytes, *, more_body: bool) -> None:
+async def _send_chunks(send: Send, body: bytes, *, more_body: bool) -> None:
     try:
         async with asyncio.timeout(SEND_SECONDS):
-            for start in range(0, len(body), PIECE_BYTES):
-                end = start + PIECE_BYTES
+            for start in range(0, len(body), CHUNK_BYTES):
+                end = start + CHUNK_BYTES
                 message: HTTPResponseBodyEvent = {
                     "type": "http.response.body",
                     "body": body[start:end],
@@ -135,20 +135,20 @@ async def _send_pieces(send: Send, body: bytes, *, more_body: bool) -> None:
                 }
                 await send(message)
     except TimeoutError:
-        # The server closes the connection, because the body is shorter than its head says.
-        _log.info("A client did not take its answer within %s seconds", SEND_SECONDS)
+        # The server closes the connection, because the body is shorter than its Content-Length.
+        _log.info("A client did not receive its response within %s seconds", SEND_SECONDS)
 
 
-def _end_with_the_supervisor() -> None:
-    """Without it, a worker would outlive a killed supervisor, and keep the port from the one that takes its place."""
+def _end_with_supervisor() -> None:
+    """End this worker when the supervisor dies, so that it does not keep the port from a new supervisor."""
     supervisor = multiprocessing.parent_process()
     if supervisor is not None:
-        threading.Thread(target=_end_behind, args=(supervisor,), name="supervisor", daemon=True).start()
+        threading.Thread(target=_end_after, args=(supervisor,), name="supervisor", daemon=True).start()
 
 
-def _end_behind(supervisor: BaseProcess) -> None:
+def _end_after(supervisor: BaseProcess) -> None:
     supervisor.join()
-    _log.warning("The supervisor is gone, so this worker ends")
+    _log.warning("The supervisor has ended, so this worker ends")
     os.kill(os.getpid(), signal.SIGINT)
     threading.Event().wait(ORPHAN_SECONDS)
     os._exit(1)

@@ -1,1 +1,1 @@
-"""The REST API: a Litestar application that parses a request, calls one use case and renders its outcome."""
+"""The REST API: a Litestar application whose handlers parse a request, call one use case and render its outcome."""

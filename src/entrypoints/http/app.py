@@ -15,7 +15,7 @@ from ...application.ports.idempotency import Replayed
 from ..container import Container
 from ..lifespan import running
 from .authentication import Authentication
-from .idempotency import reply_of, stored_answer
+from .idempotency import reply_of, stored_response
 from .observation import observe, request_id_of, stopwatch
 from .problems.problem import MEDIA_TYPE, render
 from .reference import document
@@ -35,9 +35,9 @@ def create_app(
     middleware: Sequence[Middleware] = (),
     plugins: Sequence[PluginProtocol] = (),
 ) -> Litestar:
-    """Return the service over HTTP, with an embedder's own handlers, middleware and plugins beside ours.
+    """Return the REST API, extended by an embedder's handlers, middleware and plugins.
 
-    It runs inside `running`, which makes everything ready first and clears up at the end.
+    Its lifespan runs `running`.
     """
     settings = container.settings()
     tracing = container.tracing()
@@ -52,17 +52,17 @@ def create_app(
         middleware=[*([] if tracing is None else [tracing.around]), stopwatch, *middleware],
         plugins=list(plugins),
         exception_handlers={Exception: _problem, Replayed: _replay},
-        before_send=[_every_method, observe(container.clock(), container.metrics())],
+        before_send=[_name_all_methods, observe(container.clock(), container.metrics())],
         cors_config=_cors(settings.cors_origins),
         openapi_config=document.openapi_config(),
         lifespan=[lifespan],
-        # Logs are set up by whoever runs the process.
+        # The process that runs the application configures logging.
         logging_config=None,
     )
 
 
-async def _every_method(message: Message, scope: Scope) -> None:
-    """Name all methods of a path in the answer to OPTIONS: Litestar names those of the handler that came first."""
+async def _name_all_methods(message: Message, scope: Scope) -> None:
+    """Name all methods of a path in the response to OPTIONS. Litestar names those of its first handler."""
     request: Any = scope
     if message["type"] != "http.response.start" or request.get("method") != HttpMethod.OPTIONS:
         return
@@ -73,7 +73,7 @@ async def _every_method(message: Message, scope: Scope) -> None:
 
 
 def _api(container: Container) -> Router:
-    """Return the routers of all subjects, behind the middleware of the API."""
+    """Return the routes of the API with their middleware."""
     routes = Routes(core=container)
     limits = container.request_limits() if container.settings().rate_limits else None
 
@@ -89,7 +89,7 @@ def _api(container: Container) -> Router:
 
 
 def _problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Return the problem that an exception is told as."""
+    """Return the problem details of an exception."""
     if isinstance(error, MethodNotAllowedException) and not is_plain(request.scope):
         error = NotFoundException()
     problem = render(error, request_id_of(request.scope))
@@ -99,15 +99,15 @@ def _problem(request: Request[Any, Any, Any], error: Exception) -> Response[byte
 
 
 def _replay(_: Request[Any, Any, Any], replayed: Replayed) -> Response[bytes]:
-    """Return the answer that an idempotency key got before."""
-    reply = reply_of(stored_answer(replayed.response), is_replayed=True)
+    """Return the stored response of an idempotency key."""
+    reply = reply_of(stored_response(replayed.response), is_replayed=True)
     return Response(reply.body, status_code=reply.status, headers=dict(reply.headers), media_type=reply.media_type)
 
 
 def _cors(origins: Sequence[str]) -> CORSConfig | None:
-    """Return what other websites' scripts may do; nothing unless the settings name their origins.
+    """Return the CORS rules for the origins of the settings; None if there are none.
 
-    There are no cookies, and a script that has a token sends it: credentials are never allowed.
+    Credentials are not allowed, because the API uses tokens and no cookies.
     """
     if not origins:
         return None

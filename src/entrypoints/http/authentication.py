@@ -1,7 +1,7 @@
-"""Who calls, looked up before anything else of a request, and how often they may.
+"""Authentication and rate limits, before anything else of a request is read.
 
-What a signed-in user sends counts for the user; signing up, signing in and everything else counts for the address.
-`/health`, `/metrics` and the reference do not look at tokens and have no limit.
+Requests of a signed-in user count for the user; sign-ups, sign-ins and all others count for the address. `/health`,
+`/metrics` and the reference ignore tokens and have no limit.
 """
 
 from collections.abc import Iterable
@@ -19,25 +19,23 @@ from .client_address import AddressOf
 from .problems.problem import FieldProblem, Malformed
 
 SIGNED_IN: Final = {"signed_in": True}
-"""The `opt` of a handler that needs a signed-in user."""
+"""The `opt` of a handler that requires a signed-in user."""
 
 UNAUTHENTICATED: Final = {"exclude_from_auth": True}
-"""The `opt` of a handler that does not look at tokens."""
+"""The `opt` of a handler that ignores tokens and has no limit."""
 
 
 def limited_by(limit: Limit) -> dict[str, Any]:
-    """Return the `opt` of a handler that counts for a limit of its own, by address."""
+    """Return the `opt` of a handler with its own limit per address."""
     return {"limit": limit.name}
 
 
 _LIMITS: Final = {limit.name: limit for limit in LIMITS}
-
-
 _READING: Final = frozenset({HttpMethod.GET, HttpMethod.HEAD})
 
 
 class Authentication(AbstractAuthenticationMiddleware):
-    """Set `request.user` to the caller, or None, and count the request where there are limits."""
+    """Set `request.user` to the caller or None, and count the request if limits are enabled."""
 
     def __init__(
         self,
@@ -61,12 +59,12 @@ class Authentication(AbstractAuthenticationMiddleware):
             if self._limits is not None:
                 self._limits[UNSIGNED](self._address_of(scope))
             raise
-        # A refused request is logged with its user too.
+        # Set before the limits refuse, so that the log line of a refused request names its user.
         scope["user"] = caller
         if self._limits is not None:
             name: str | None = opt.get("limit")
             if caller is not None and name is None:
-                # The number has its hash at hand, the UUID has not.
+                # An int is hashed faster than a UUID.
                 self._limits[READS if scope["method"] in _READING else WRITES](caller.actor.user_id.int)
             else:
                 self._limits[UNSIGNED if name is None else _LIMITS[name]](self._address_of(scope))
@@ -81,17 +79,17 @@ class Authentication(AbstractAuthenticationMiddleware):
 
 
 def bearer_token(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """Return the bearer token; another scheme counts as none. Raises: InvalidToken, Malformed."""
+    """Return the bearer token; None for another scheme. Raises: InvalidToken, Malformed."""
     given = [value for name, value in headers if name == b"authorization"]
     if not given:
         return None
     if len(given) > 1:
-        # Which of them counts would be a guess, and a proxy may guess otherwise.
+        # A proxy may choose another of them than this service.
         raise Malformed(FieldProblem("", "must have at most one Authorization header"))
     scheme, _, token = given[0].strip().partition(b" ")
     if scheme != b"Bearer" and scheme.lower() != b"bearer":
         return None
-    # A token holds ASCII only (RFC 6750, 2.1).
+    # A token is ASCII (RFC 6750, 2.1).
     if not token.isascii():
         raise InvalidToken
     return str(token, "ascii").strip(" ")

@@ -1,4 +1,4 @@
-"""Names on the wire: the rules say `total_tickets`, JSON says `totalTickets`."""
+"""Names in JSON: `totalTickets` for `total_tickets`."""
 
 
 def camel_case(name: str) -> str:

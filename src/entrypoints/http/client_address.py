@@ -1,4 +1,4 @@
-"""The address that a request comes from, with or without proxies in between."""
+"""The client's address of a request, directly or through proxies."""
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
@@ -10,8 +10,8 @@ from ..settings import ForwardedHeader, Network
 
 Headers = Iterable[tuple[bytes, bytes]]
 
-_ONE_SUBSCRIBER: Final = 64
-"""Bits of an IPv6 address that name a network. A subscriber has 2^64 addresses in it (RFC 4291, 2.5.4)."""
+_NETWORK_BITS: Final = 64
+"""The prefix of an IPv6 network (RFC 4291, 2.5.4). One subscriber has all addresses of it."""
 
 _log = logging.getLogger(__name__)
 
@@ -19,8 +19,7 @@ _log = logging.getLogger(__name__)
 class AddressOf:
     """Finds the address of a request's client.
 
-    One header is read, and only from the proxies that the settings name: a proxy adds to one of them, and the client
-    can write the other one.
+    It reads one header only, and only from trusted proxies: the client can write the header that its proxy does not.
     """
 
     def __init__(
@@ -32,7 +31,7 @@ class AddressOf:
         self._has_warned = False
 
     def __call__(self, scope: Any) -> str:
-        """Return an IPv4 address, or the network of an IPv6 address; empty where the scope has neither."""
+        """Return an IPv4 address, or the /64 network of an IPv6 address; empty if the scope has none."""
         client = scope.get("client")
         peer = client[0] if client else ""
         address = peer
@@ -43,9 +42,9 @@ class AddressOf:
         return _subscriber(address) if ":" in address else address
 
     def _behind_proxies(self, peer: str, headers: Headers) -> str:
-        """Return the nearest address that is not a proxy's: what stands left of it can be the client's invention."""
+        """Return the rightmost address that is not a trusted proxy's: the client can forge those to its left."""
         nearest = peer
-        for address in reversed(_joined(headers, self._header, self._parse)):
+        for address in reversed(_forwarded(headers, self._header, self._parse)):
             if not _is_address(address):
                 return nearest
             nearest = address
@@ -61,13 +60,13 @@ class AddressOf:
         )
 
     def _warn_if_forwarded(self, headers: Headers) -> None:
-        """Warn once: all clients of a proxy that is not trusted share its address, and with it its limits."""
+        """Warn once: all clients of an untrusted proxy share its address and therefore its limits."""
         if any(name in _NAMES for name, _ in headers):
             self._has_warned = True
             _log.warning(
-                "A request has a forwarding header and comes from no trusted proxy, so the header is ignored. "
-                "If a proxy of yours sent it, name its address in BOXOFFICE_TRUSTED_PROXIES: without that, all of its "
-                "clients share one limit. This is said once."
+                "A request with a forwarding header came from an untrusted address, so the header is ignored. If that "
+                "is your proxy, add its address to BOXOFFICE_TRUSTED_PROXIES; otherwise all of its clients share one "
+                "limit. This warning is logged once."
             )
 
 
@@ -93,11 +92,11 @@ def _subscriber(address: str) -> str:
     parsed = _parsed(address)
     if not isinstance(parsed, IPv6Address):
         return str(parsed)
-    return str(IPv6Network((int(parsed), _ONE_SUBSCRIBER), strict=False))
+    return str(IPv6Network((int(parsed), _NETWORK_BITS), strict=False))
 
 
-def _joined(headers: Headers, name: bytes, parse: Callable[[str], list[str]]) -> Sequence[str]:
-    """Return the addresses of a list that may be spread over several headers of one name (RFC 9110, 5.3)."""
+def _forwarded(headers: Headers, name: bytes, parse: Callable[[str], list[str]]) -> Sequence[str]:
+    """Return the addresses of a header that may be repeated (RFC 9110, 5.3)."""
     value = b",".join(value for each, value in headers if each == name).decode("latin-1")
     return parse(value) if value else []
 
@@ -107,7 +106,7 @@ def _addresses(value: str) -> list[str]:
 
 
 def _forwarded_addresses(value: str) -> list[str]:
-    """Return the `for` of each proxy (RFC 7239). A comma in a quoted value ends the chain there, as no address does."""
+    """Return the `for` of each proxy (RFC 7239). A comma in quotes yields a non-address, which ends the chain."""
     found = []
     for element in value.split(","):
         pairs = (pair.strip().partition("=") for pair in element.split(";"))
@@ -117,7 +116,7 @@ def _forwarded_addresses(value: str) -> list[str]:
 
 
 def _without_port(node: str) -> str:
-    """Cut the port from `192.0.2.1:4711` or `[2001:db8::1]:4711`; `2001:db8::1` has none."""
+    """Return the address without its port: `192.0.2.1:4711`, `[2001:db8::1]:4711`; `2001:db8::1` has none."""
     if node.startswith("["):
         return node[1:].partition("]")[0]
     return node.partition(":")[0] if node.count(":") == 1 else node

@@ -1,6 +1,6 @@
-"""Request bodies: decoded strictly in one go; looked at value by value only to name what is broken.
+"""Request bodies: decoded strictly; inspected value by value only to name what is broken.
 
-Time and memory are linear in the body, whatever it holds.
+Time and memory are linear in the size of the body.
 """
 
 import re
@@ -17,27 +17,27 @@ from .problems.messages import requirement
 from .problems.problem import FieldProblem, Malformed, pointer
 
 MOST_ERRORS: Final = 100
-"""Broken values named in one answer, so that an answer stays small whatever the body holds."""
+"""The most broken values named in one response, so that its size is bounded."""
 
 _ITEM: Final = re.compile(r" - at `\$\[(\d+)\]`$")
-"""Where msgspec says which item of a list is broken."""
+"""The end of msgspec's message about an item of a list."""
 
 Path = tuple[str | int, ...]
 Command = TypeVar("Command", bound=Struct)
 
 
 class RequestBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """The body of a request. Types and `Meta` are checked while decoding, `rules` (the domain's, by field) after it."""
+    """The body of a request. Decoding checks types and `Meta`; then the domain's `rules` are applied by field."""
 
     rules: ClassVar[Rules] = {}
 
     @classmethod
     def contradictions(cls, given: Mapping[str, object]) -> Iterator[FieldProblem]:  # noqa: ARG003
-        """Yield what is wrong with these values (by their names on the wire) standing together."""
+        """Yield the problems of these values, by their names in JSON, in combination."""
         yield from ()
 
     def to(self, kind: type[Command], **others: Any) -> Command:
-        """Return what a use case takes: the fields that were given, and these others."""
+        """Return a command or query with the fields that were given and these others."""
         names = [name for name in kind.__struct_fields__ if name not in others]
         values = {name: getattr(self, name, UNSET) for name in names}
         return kind(**{name: value for name, value in values.items() if value is not UNSET}, **others)
@@ -59,7 +59,7 @@ def decode(raw: bytes, wanted: type[Body]) -> Body:
 
 
 class _Field:
-    """A field of a body: `struct` is what its value, or each item of its list, is to become."""
+    """A field of a body. `struct` is the type of its value, or of each item of its list, if that is a struct."""
 
     def __init__(self, field: structs.FieldInfo, annotation: Any, kind: inspect.Type) -> None:
         self.name = field.name
@@ -75,7 +75,7 @@ class _Field:
 
 
 class _Shape:
-    """What is looked up once for each kind of body."""
+    """The type of a body, inspected once."""
 
     def __init__(self, kind: Any) -> None:
         hints = get_type_hints(kind, include_extras=True)
@@ -95,7 +95,7 @@ def _shape(kind: Any) -> _Shape:
 
 
 def _bare(kind: inspect.Type) -> inspect.Type:
-    """Return a type without its description, and without the `null` that may stand for it."""
+    """Return a type without its metadata and without `None`."""
     if isinstance(kind, inspect.Metadata):
         return _bare(kind.type)
     if isinstance(kind, inspect.UnionType):
@@ -104,7 +104,7 @@ def _bare(kind: inspect.Type) -> inspect.Type:
 
 
 def _problems(raw: bytes, wanted: type[RequestBody]) -> list[FieldProblem]:
-    """Return what keeps a body from being `wanted`."""
+    """Return why a body cannot be decoded as `wanted`."""
     if raw.startswith(b"\xef\xbb\xbf"):
         return [FieldProblem("", "must not begin with a byte order mark")]
     try:
@@ -112,25 +112,25 @@ def _problems(raw: bytes, wanted: type[RequestBody]) -> list[FieldProblem]:
     except UnicodeDecodeError:
         return [FieldProblem("", "must be UTF-8")]
     except RecursionError:
-        return [FieldProblem("", "must not nest so deep")]
+        return [FieldProblem("", "must be nested less deeply")]
     except ValueError as error:
         return [FieldProblem("", f"must be JSON: {error}")]
     return _errors(value, wanted) or [FieldProblem("", "must be a value that the reference allows")]
 
 
 def _errors(value: Any, wanted: Any) -> list[FieldProblem]:
-    return list(islice(_in_object(value, wanted, ()), MOST_ERRORS))
+    return list(islice(_object_problems(value, wanted, ()), MOST_ERRORS))
 
 
-def _in_object(value: Any, wanted: Any, path: Path) -> Iterator[FieldProblem]:
-    """Yield what is broken in an object, from JSON or decoded already."""
+def _object_problems(value: Any, wanted: Any, path: Path) -> Iterator[FieldProblem]:
+    """Yield what is broken in an object, plain from JSON or decoded."""
     shape = _shape(wanted)
     is_decoded = isinstance(value, Struct)
     if is_decoded:
         decoded = {name: getattr(value, field.name) for name, field in shape.fields.items()}
         value = {name: each for name, each in decoded.items() if each is not UNSET}
     elif not isinstance(value, dict):
-        yield from _unfit(value, wanted, path)
+        yield from _type_problems(value, wanted, path)
         return
     for name, each in value.items():
         at = (*path, name)
@@ -138,8 +138,8 @@ def _in_object(value: Any, wanted: Any, path: Path) -> Iterator[FieldProblem]:
             yield FieldProblem(pointer(*at), "is not a field of this request")
             continue
         field = shape.fields[name]
-        # What is decoded has its type; only structs in it have rules of their own.
-        errors = [] if is_decoded and not field.struct else list(islice(_in_value(each, field, at), MOST_ERRORS))
+        # A decoded value has its type; only structs in it have rules.
+        errors = [] if is_decoded and not field.struct else list(islice(_value_problems(each, field, at), MOST_ERRORS))
         yield from errors
         rule = wanted.rules.get(field.name)
         if rule is not None and not errors and each is not None:
@@ -153,21 +153,21 @@ def _in_object(value: Any, wanted: Any, path: Path) -> Iterator[FieldProblem]:
     yield from wanted.contradictions(value)
 
 
-def _in_value(value: Any, field: _Field, path: Path) -> Iterator[FieldProblem]:
+def _value_problems(value: Any, field: _Field, path: Path) -> Iterator[FieldProblem]:
     """Yield what is broken in the value of a field."""
     if field.struct is None or isinstance(value, list) is not field.is_list or value is None:
-        yield from _unfit(value, field.annotation, path, field.choices)
+        yield from _type_problems(value, field.annotation, path, field.choices)
     elif not field.is_list:
-        yield from _in_object(value, field.struct, path)
-    elif wrong_length := list(_unfit(value, field.any_list, path)):
+        yield from _object_problems(value, field.struct, path)
+    elif wrong_length := list(_type_problems(value, field.any_list, path)):
         yield from wrong_length
     else:
         for index, item in enumerate(value):
-            yield from _in_object(item, field.struct, (*path, index))
+            yield from _object_problems(item, field.struct, (*path, index))
 
 
-def _unfit(value: Any, annotation: Any, path: Path, choices: Sequence[str] = ()) -> Iterator[FieldProblem]:
-    """Yield why msgspec does not take a value."""
+def _type_problems(value: Any, annotation: Any, path: Path, choices: Sequence[str] = ()) -> Iterator[FieldProblem]:
+    """Yield why msgspec refuses a value."""
     try:
         msgspec.convert(value, annotation)
     except msgspec.ValidationError as error:

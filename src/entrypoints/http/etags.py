@@ -1,4 +1,4 @@
-"""Entity tags (RFC 9110, 8.8.3 and 13.1): what a client has seen is not sent again and not overwritten."""
+"""Entity tags (RFC 9110, 8.8.3 and 13.1), for caches and against lost updates."""
 
 import re
 from hashlib import blake2b
@@ -14,22 +14,19 @@ _EDITABLE: Final = re.compile(r"([1-9][0-9]{0,8})\.[0-9a-f]+")
 
 
 def tag_of(body: bytes, version: int | None = None) -> str:
-    """Return a digest of the answer itself, so that it changes whenever the answer does.
-
-    Before it stands the version of an event, the only part that `If-Match` looks at.
-    """
+    """Return a digest of the body, behind the version of an event, which is the only part that `If-Match` compares."""
     digest = blake2b(body, digest_size=9).hexdigest()
     return digest if version is None else f"{version}.{digest}"
 
 
 def tagged(request: JsonRequest[Any], view: object, *, version: int | None = None) -> Reply:
-    """Return the view with its ETag, or 304 where the client has just that."""
+    """Return the view with its ETag, or 304 if the client has the same."""
     body = msgspec.json.encode(view)
     tag = tag_of(body, version)
     headers = {"ETag": f'"{tag}"'}
     if request.scope["method"] in {"GET", "HEAD"}:
-        seen = _tags(request, b"if-none-match", absent=[])
-        if seen is None or tag in seen:
+        known = _tags(request, b"if-none-match", absent=[])
+        if known is None or tag in known:
             return Reply(b"", status=304, headers=headers)
     return Reply(body, headers=headers)
 
@@ -37,8 +34,8 @@ def tagged(request: JsonRequest[Any], view: object, *, version: int | None = Non
 def expected_versions(request: JsonRequest[Any]) -> frozenset[int] | None:
     """Return the versions of an event that `If-Match` names; None: any.
 
-    A weak tag counts as a strong one (13.1.1 forbids it): a proxy that compresses weakens tags, and the digest is of
-    the uncompressed answer. What is no tag names no version.
+    A weak tag counts as a strong one, although 13.1.1 forbids it: a compressing proxy weakens tags, and the digest is
+    of the uncompressed body. Anything but a tag of ours names no version.
     """
     tags = _tags(request, b"if-match", absent=None)
     if tags is None:
@@ -47,7 +44,7 @@ def expected_versions(request: JsonRequest[Any]) -> frozenset[int] | None:
 
 
 def _tags(request: JsonRequest[Any], header: bytes, absent: list[str] | None) -> list[str] | None:
-    """Return the opaque tags that a header lists, none where the list is broken; None: any."""
+    """Return the opaque tags of a header, none if it is malformed; None for `*`; `absent` without the header."""
     values = request.values(header)
     if not values:
         return absent

@@ -1,4 +1,4 @@
-"""Exactly once over HTTP: the key that a request came with, and its answer rendered one way, first and again."""
+"""Idempotency over HTTP: the key of a request, and its response as it is stored and sent."""
 
 import re
 from collections.abc import Callable
@@ -19,8 +19,8 @@ from .request import SignedInRequest
 Outcome = TypeVar("Outcome")
 
 
-class Answer(Struct, frozen=True, gc=False, kw_only=True):
-    """An answer with what a repeated request gets again. `subject_id` is the booking or event that it is about."""
+class RepeatableResponse(Struct, frozen=True, gc=False, kw_only=True):
+    """What a repeated request gets again. `subject_id` is the booking or event concerned."""
 
     status: int
     body: bytes
@@ -30,7 +30,7 @@ class Answer(Struct, frozen=True, gc=False, kw_only=True):
 
 
 class _Head(Struct, omit_defaults=True):
-    """What precedes the body in a stored payload, as JSON on a line of its own."""
+    """What precedes the body in a stored payload, as a line of JSON."""
 
     status: int
     location: str | None = None
@@ -40,28 +40,28 @@ class _Head(Struct, omit_defaults=True):
 _KEY: Final = re.compile(rb"[!-~]{1,255}")
 
 
-async def once(
-    request: SignedInRequest, answer: Callable[[Outcome], Answer], subject_id: UUID | None = None
+async def idempotent_request(
+    request: SignedInRequest, respond: Callable[[Outcome], RepeatableResponse], subject_id: UUID | None = None
 ) -> IdempotentRequest[Outcome] | None:
-    """Return what makes the use case remember its answer; None without a key. Raises: Malformed.
+    """Return what makes the use case store its response; None without a key. Raises: Malformed.
 
-    `subject_id` is the booking or event that a refusal speaks of.
+    `subject_id` is the booking or event that a refusal concerns.
     """
     key = _key(request)
     if key is None:
         return None
     scope = request.scope
-    # No path that takes a key holds a newline, so the parts cannot run into each other.
-    said = f"{scope['method']} {scope['path']}\n".encode("utf-8", "surrogatepass") + await request.body()
+    # No path of these requests contains a newline, so the parts are unambiguous.
+    identity = f"{scope['method']} {scope['path']}\n".encode("utf-8", "surrogatepass") + await request.body()
 
-    def rendered(result: Outcome | Exception) -> Response:
+    def render_result(result: Outcome | Exception) -> Response:
         if not isinstance(result, Exception):
-            return _response(answer(result))
+            return _stored(respond(result))
         problem = render(result, request_id_of(scope))
-        return _response(Answer(status=problem.status, body=problem.body, subject_id=subject_id))
+        return _stored(RepeatableResponse(status=problem.status, body=problem.body, subject_id=subject_id))
 
     return IdempotentRequest(
-        key=Key(request.user.actor.user_id, key), fingerprint=sha256(said).digest(), render=rendered
+        key=Key(request.user.actor.user_id, key), fingerprint=sha256(identity).digest(), render=render_result
     )
 
 
@@ -72,45 +72,49 @@ def _key(request: SignedInRequest) -> str | None:
     if len(values) > 1:
         raise Malformed(FieldProblem("", "must have at most one Idempotency-Key header"))
     if not _KEY.fullmatch(values[0]):
-        raise Malformed(FieldProblem("", "must have 1 to 255 visible ASCII characters as Idempotency-Key, no space"))
+        raise Malformed(
+            FieldProblem("", "must have an Idempotency-Key of 1 to 255 visible ASCII characters without spaces")
+        )
     return str(values[0], "ascii")
 
 
-def _response(answer: Answer) -> Response:
-    head = _Head(status=answer.status, location=answer.location, etag=answer.etag)
-    return Response(msgspec.json.encode(head) + b"\n" + answer.body, answer.subject_id)
+def _stored(response: RepeatableResponse) -> Response:
+    head = _Head(status=response.status, location=response.location, etag=response.etag)
+    return Response(msgspec.json.encode(head) + b"\n" + response.body, response.subject_id)
 
 
-def stored_answer(response: Response) -> Answer:
-    """Return the answer that was stored in a response."""
-    head, _, body = response.payload.partition(b"\n")
-    read = msgspec.json.decode(head, type=_Head)
-    return Answer(status=read.status, body=body, location=read.location, etag=read.etag, subject_id=response.subject_id)
+def stored_response(stored: Response) -> RepeatableResponse:
+    """Return the response that a stored payload contains."""
+    line, _, body = stored.payload.partition(b"\n")
+    head = msgspec.json.decode(line, type=_Head)
+    return RepeatableResponse(
+        status=head.status, body=body, location=head.location, etag=head.etag, subject_id=stored.subject_id
+    )
 
 
-def answer_of(
+def response_of(
     view: object,
     subject_id: UUID | None = None,
     *,
     status: int = 200,
     location: str | None = None,
     version: int | None = None,
-) -> Answer:
-    """Return a view as an answer; with an event's `version` it gets the ETag of an event."""
+) -> RepeatableResponse:
+    """Return a view as a response; with an event's `version`, it has the ETag of an event."""
     body = msgspec.json.encode(view)
     etag = None if version is None else f'"{tag_of(body, version)}"'
-    return Answer(status=status, body=body, location=location, etag=etag, subject_id=subject_id)
+    return RepeatableResponse(status=status, body=body, location=location, etag=etag, subject_id=subject_id)
 
 
-def reply_of(answer: Answer, *, is_replayed: bool = False) -> Reply:
-    """Return the answer as it is sent, the first time as well as again."""
-    headers = {}
-    if answer.location is not None:
-        headers["Location"] = answer.location
-    if answer.etag is not None:
-        headers["ETag"] = answer.etag
+def reply_of(response: RepeatableResponse, *, is_replayed: bool = False) -> Reply:
+    """Return the response as it is sent, the first time or again."""
+    headers: dict[str, str] = {}
+    if response.location is not None:
+        headers["Location"] = response.location
+    if response.etag is not None:
+        headers["ETag"] = response.etag
     if is_replayed:
         headers["Idempotency-Replayed"] = "true"
     return Reply(
-        answer.body, status=answer.status, headers=headers, media_type=JSON if answer.status < 400 else MEDIA_TYPE
+        response.body, status=response.status, headers=headers, media_type=JSON if response.status < 400 else MEDIA_TYPE
     )

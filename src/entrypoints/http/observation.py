@@ -1,4 +1,4 @@
-"""Every answer's request id, security headers, metrics and line in the log."""
+"""The request id, security headers, metrics and log line of every response."""
 
 import re
 from collections.abc import Awaitable, Callable, Iterable
@@ -13,7 +13,7 @@ from ...application.accounts.authenticate import Caller
 from ...application.ports.system import Clock
 from ..logs import RequestLine, log_request
 
-_BEGUN: Final = "boxoffice.begun"
+_STARTED_AT: Final = "boxoffice.started_at"
 _REQUEST_ID: Final = "boxoffice.request_id"
 _PATTERN: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _METHODS: Final = frozenset(HttpMethod)
@@ -21,25 +21,25 @@ _READING: Final = frozenset({"GET", "HEAD"})
 _PUBLIC: Final = frozenset({200, 304})
 
 _SECURITY: Final = (
-    # JSON is not taken for a page.
+    # Browsers must not interpret JSON as a page.
     (b"x-content-type-options", b"nosniff"),
-    # Ids in our paths do not travel to other sites.
+    # Other sites must not see the ids in our paths.
     (b"referrer-policy", b"no-referrer"),
 )
-_NO_COPY: Final = ((b"cache-control", b"no-store"),)
-_PUBLIC_COPY: Final = ((b"cache-control", b"no-cache"),)
-"""A copy of what anyone may see may be kept, and is revalidated each time (`If-None-Match`)."""
+_NO_STORE: Final = ((b"cache-control", b"no-store"),)
+_NO_CACHE: Final = ((b"cache-control", b"no-cache"),)
+"""Caches may store public responses, and must revalidate them each time (`If-None-Match`)."""
 
 
 class Metrics(Protocol):
-    """What Prometheus is told of requests."""
+    """The metrics of requests."""
 
     def requested(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count an answered request. A method or route that a client made up is ``""``."""
+        """Count an answered request. An unknown method or route is ``""``."""
 
 
 def request_id_of(scope: Any) -> str:
-    """Return the request's id: the client's own where it has the right form, else a new one."""
+    """Return the request's id: the client's own if it is well-formed, otherwise a new one."""
     found: str | None = scope.get(_REQUEST_ID)
     if found is None:
         given = b""
@@ -53,28 +53,28 @@ def request_id_of(scope: Any) -> str:
 
 
 def stopwatch(app: ASGIApp) -> ASGIApp:
-    """Return a middleware that notes when a request began. It is the outermost of ours."""
+    """Return a middleware that records when a request started. It is the outermost of ours."""
 
     async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
         request: Any = scope
-        request[_BEGUN] = perf_counter()
+        request[_STARTED_AT] = perf_counter()
         await app(scope, receive, send)
 
     return middleware
 
 
 def observe(clock: Clock, metrics: Metrics) -> Callable[[Message, Scope], Awaitable[None]]:
-    """Return a `before_send` hook, which sees every answer, also to paths that do not exist.
+    """Return a `before_send` hook, which sees every response, including those to unknown paths.
 
-    A line of the log names the route and not the path, and no header: nothing that could hold a secret.
+    The log line names the route instead of the path and has no headers, so it contains no secret.
     """
 
     async def before_send(message: Message, scope: Scope) -> None:
         if message["type"] != "http.response.start":
             return
         request: Any = scope
-        begun = request.get(_BEGUN)
-        seconds = 0.0 if begun is None else perf_counter() - begun
+        started_at = request.get(_STARTED_AT)
+        seconds = 0.0 if started_at is None else perf_counter() - started_at
         request_id = request_id_of(request)
         status = message["status"]
         caller = request.get("user")
@@ -93,7 +93,7 @@ def observe(clock: Clock, metrics: Metrics) -> Callable[[Message, Scope], Awaita
         log_request(
             RequestLine(
                 request_id=request_id,
-                # An embedder's own authentication sets users of its own.
+                # An embedder's authentication may set another kind of user.
                 user_id=caller.actor.user_id if isinstance(caller, Caller) else None,
                 method=known,
                 route=route,
@@ -107,7 +107,7 @@ def observe(clock: Clock, metrics: Metrics) -> Callable[[Message, Scope], Awaita
 
 
 def _cache_control(given: Iterable[tuple[bytes, bytes]], *, is_public: bool) -> Iterable[tuple[bytes, bytes]]:
-    """Return the header that an answer lacks; a handler that sets its own is left alone."""
+    """Return the cache header, unless the handler has set one."""
     if any(name == b"cache-control" for name, _ in given):
         return ()
-    return _PUBLIC_COPY if is_public else _NO_COPY
+    return _NO_CACHE if is_public else _NO_STORE

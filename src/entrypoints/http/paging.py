@@ -1,9 +1,8 @@
-"""Lists in pages: cursors, and the parameters that every list takes."""
+"""Pagination: cursors and query parameters of lists."""
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import Counter
-from functools import partial
 from hashlib import blake2b
 from typing import Annotated, Any, Final, Generic, TypeVar
 from urllib.parse import parse_qsl
@@ -20,48 +19,49 @@ from .request import JsonRequest
 Key = TypeVar("Key")
 
 GREATEST: Final = 2**63 - 1
-"""No database counts further."""
+"""The largest integer of the databases."""
 
-Limit = Annotated[int, QueryParameter(ge=1, le=100, description="Items on a page, at most.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=100, description="The most items of the page.")]
 Cursor = Annotated[
-    str | None, QueryParameter(min_length=1, description="The `nextCursor` of the page before, with the same filters.")
+    str | None,
+    QueryParameter(min_length=1, description="The `nextCursor` of the previous page, with the same filters."),
 ]
 
 _PLAIN_NUMBER: Final = re.compile("0|[1-9][0-9]{0,18}")
 
 
 def check_parameters(request: JsonRequest[Any], *names: str) -> None:
-    """Check that none of these parameters is repeated or empty, that texts are UTF-8 and numbers plain digits.
+    """Check that these parameters are neither repeated nor empty, that text is UTF-8 and numbers are plain digits.
 
-    Litestar takes `01`, `1.0`, `null` for nothing, any bytes and the last of several. Raises: Malformed.
+    Litestar accepts `01`, `1.0`, `null` and any bytes, and the last of repeated parameters. Raises: Malformed.
     """
     pairs = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True, errors="surrogateescape")
     given = [(name, value) for name, value in pairs if name in names]
     counts = Counter(name for name, _ in given)
-    flaws = [(name, "must be given only once") for name, count in counts.items() if count > 1]
+    problems = [(name, "must be given only once") for name, count in counts.items() if count > 1]
     for name, value in given:
         if not value:
-            flaws.append((name, "must not be empty"))
+            problems.append((name, "must not be empty"))
         elif any("\udc80" <= character <= "\udcff" for character in value):
-            flaws.append((name, "must be UTF-8"))
+            problems.append((name, "must be UTF-8"))
         elif name in {"status", "ticketTypeId"} and value.lower() == "null":
-            flaws.append((name, "must be left out where nothing is chosen"))
+            problems.append((name, "must be omitted instead of null"))
         elif name in {"after", "limit"} and not _PLAIN_NUMBER.fullmatch(value):
-            flaws.append((name, "must be a whole number in plain digits"))
-    if flaws:
-        raise Malformed(*(FieldProblem(pointer(name), flaw) for name, flaw in flaws))
+            problems.append((name, "must be a whole number in plain digits"))
+    if problems:
+        raise Malformed(*(FieldProblem(pointer(name), detail) for name, detail in problems))
 
 
 class Cursors(Generic[Key]):
-    """The cursors of one list under one set of filters; those of any other do not fit.
+    """The cursors of one list with one set of filters; those of another list or set are refused.
 
-    A cursor is the key to go on after, behind a digest of it and of what it belongs to. It is neither secret nor
-    signed: a key reveals nothing that the list did not, and a made-up one leads nowhere else.
+    A cursor is the key of the last item behind a digest of that key, the list and its filters. It is neither secret
+    nor signed: a key reveals nothing beyond the list, and a forged one leads only to items of the same list.
     """
 
-    def __init__(self, kind: type[Key], *belongs_to: object) -> None:
+    def __init__(self, kind: type[Key], *scope: object) -> None:
         self._kind = kind
-        self._digest_key = blake2b(repr(belongs_to).encode("utf-8", "surrogatepass"), digest_size=32).digest()
+        self._digest_key = blake2b(repr(scope).encode("utf-8", "surrogatepass"), digest_size=32).digest()
 
     def write(self, key: Key | None) -> str | None:
         """Return the cursor for the next page."""
@@ -71,7 +71,7 @@ class Cursors(Generic[Key]):
         return urlsafe_b64encode(self._digest(written) + written).rstrip(b"=").decode()
 
     def read(self, cursor: str | None) -> Key | None:
-        """Return the key that a cursor stands for; None at the start of a list. Raises: Malformed."""
+        """Return the key of a cursor; None without one. Raises: Malformed."""
         if cursor is None:
             return None
         try:
@@ -79,9 +79,9 @@ class Cursors(Generic[Key]):
             key = msgspec.msgpack.decode(raw[_DIGEST:], type=self._kind)
             _check_storable(key)
         except (ValueError, msgspec.MsgspecError):
-            raise _NO_CURSOR from None
+            raise _INVALID_CURSOR from None
         if self.write(key) != cursor:
-            raise _NO_CURSOR
+            raise _INVALID_CURSOR
         return key
 
     def _digest(self, written: bytes) -> bytes:
@@ -89,22 +89,29 @@ class Cursors(Generic[Key]):
 
 
 _DIGEST: Final = 8
-_NO_CURSOR: Final = Malformed(FieldProblem(pointer("cursor"), "must be a nextCursor of this list with these filters"))
+_INVALID_CURSOR: Final = Malformed(
+    FieldProblem(pointer("cursor"), "must be a nextCursor of this list with these filters")
+)
 
 
 def _check_storable(key: object) -> None:
-    """Check that a database can compare with a key, which may be made up. Raises: ValueError."""
+    """Check that a database can compare with a key, which may be forged. Raises: ValueError."""
     if isinstance(key, EventKey) and key.starts_at is not None:
         utc_time(key.starts_at)
     elif isinstance(key, WaitingKey) and not (0 <= key.ordinal <= GREATEST and 0 <= key.queue_number <= GREATEST):
-        raise ValueError("must be counted by a database")
+        raise ValueError("must be within the range of the database")
 
 
-event_cursors = partial(Cursors, EventKey)
-"""Make the cursors of a list of events, given what they belong to."""
+def event_cursors(*scope: object) -> Cursors[EventKey]:
+    """Return the cursors of a list of events. `scope` is the list with its filters."""
+    return Cursors(EventKey, *scope)
 
-id_cursors = partial(Cursors, UUID)
-"""The same for a list in the order of ids."""
 
-waiting_cursors = partial(Cursors, WaitingKey)
-"""The same for a waiting list."""
+def id_cursors(*scope: object) -> Cursors[UUID]:
+    """Return the cursors of a list in the order of ids."""
+    return Cursors(UUID, *scope)
+
+
+def waiting_cursors(*scope: object) -> Cursors[WaitingKey]:
+    """Return the cursors of a waiting list."""
+    return Cursors(WaitingKey, *scope)

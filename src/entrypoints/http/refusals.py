@@ -1,4 +1,4 @@
-"""What is refused before a handler runs: another spelling of a path, not exactly one Host, no token, and the like."""
+"""Checks of every request before its handler, and responses to the errors raised there."""
 
 import re
 from typing import Any, Final
@@ -16,16 +16,16 @@ _PLAIN: Final = re.compile(rb"(?:/[A-Za-z0-9._~-]+)+|/")
 
 
 def is_plain(scope: Any) -> bool:
-    """Return whether a request's path has the one spelling that counts."""
+    """Return whether a request's path is in canonical form."""
     return _PLAIN.fullmatch(scope.get("raw_path") or scope["path"].encode()) is not None
 
 
 def refusals(app: ASGIApp) -> ASGIApp:
-    """Return a middleware that answers what it and the ones behind it refuse.
+    """Return a middleware that answers the refusals of its own and of later middleware.
 
-    It refuses any other spelling of a path (404): Litestar takes `/metrics/`, `//metrics` and `/%6detrics` for
-    `/metrics`, a rule for a path in a proxy does not. And a request without exactly one Host (400; RFC 9112, 3.2).
-    Litestar would answer outside of all middleware, so tracing and an embedder's own would not see the answer.
+    It refuses a path that is not in canonical form (404): Litestar serves `/metrics/`, `//metrics` and `/%6detrics` as
+    `/metrics`, which would bypass a proxy's rule for `/metrics`. It refuses a request without exactly one Host (400;
+    RFC 9112, 3.2). Litestar itself would answer outside of all middleware, unseen by tracing and an embedder's own.
     """
 
     async def middleware(scope: Scope, receive: Receive, send: Send) -> None:

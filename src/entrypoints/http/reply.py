@@ -1,4 +1,4 @@
-"""Answers: the whole body as JSON, sent in two ASGI messages."""
+"""Responses with a complete body."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -14,10 +14,9 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class Reply:
-    """An ASGI application that sends one answer; handlers return it.
+    """An ASGI application that sends one response. Handlers return it.
 
-    Litestar's own `Response` does the same and more (cookies, background tasks, encoders) and takes as long as all else
-    that Litestar does for a request.
+    It replaces Litestar's `Response`, whose cookies, background tasks and encoders cost time and are not used.
     """
 
     __slots__ = ("body", "headers", "media_type", "status")
@@ -25,14 +24,14 @@ class Reply:
     def __init__(
         self, content: object, *, status: int = 200, headers: Mapping[str, str] = _NONE, media_type: str = JSON
     ) -> None:
-        """Take bytes as they are, anything else as what msgspec can encode."""
-        self.body = content if type(content) is bytes else _encode(content)
-        self.status = status
-        self.headers = headers
-        self.media_type = media_type
+        """Encode the content as JSON, unless it is bytes."""
+        self.body: bytes = content if type(content) is bytes else _encode(content)
+        self.status: int = status
+        self.headers: Mapping[str, str] = headers
+        self.media_type: str = media_type
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as ASGI has it
-        """Send it; to HEAD without the body."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the interface of ASGI
+        """Send the response; without the body for HEAD."""
         request: Any = scope
         headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
         if self.status not in _WITHOUT_CONTENT:

@@ -1,11 +1,11 @@
-"""The routers, each made with its use cases."""
+"""The routers of all subjects, created with their use cases."""
 
 from inspect import signature
 from types import ModuleType
 from typing import Any
 
 from dependency_injector.containers import DeclarativeContainer
-from dependency_injector.providers import DependenciesContainer, List, Singleton
+from dependency_injector.providers import DependenciesContainer, List, ProvidedInstance, Singleton
 from litestar import Router
 
 from .client_address import AddressOf
@@ -13,19 +13,19 @@ from .routes import accounts, bookings, events, operations, webhooks
 
 
 def _router(subject: ModuleType, core: DependenciesContainer, **others: Any) -> Singleton[Router]:
-    """Return the provider of a router. What is not among the others, `core` provides by the parameter's name."""
+    """Return the provider of a router. `core` provides the parameters that are not among the others, by name."""
     names = signature(subject.router).parameters.keys() - others.keys()
     return Singleton(subject.router, **{name: getattr(core, name) for name in names}, **others)
 
 
 class Routes(DeclarativeContainer):
-    """Routers over the use cases of `core`. Every use case is there once per process, so handlers close over them."""
+    """Routers with the use cases of `core`. A use case exists once per process, so handlers close over it."""
 
-    core = DependenciesContainer()
-    settings = core.settings.provided
-    address_of = Singleton(AddressOf, settings.trusted_proxies, settings.forwarded_header)
+    core: DependenciesContainer = DependenciesContainer()
+    settings: ProvidedInstance = core.settings.provided
+    address_of: Singleton[AddressOf] = Singleton(AddressOf, settings.trusted_proxies, settings.forwarded_header)
 
-    routers = List(
+    routers: List = List(
         _router(accounts, core, log_in=core.limited_log_in, address_of=address_of),
         _router(events, core, default_currency=settings.currency),
         _router(bookings, core),

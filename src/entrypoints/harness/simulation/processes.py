@@ -149,7 +149,7 @@ class Process:
             resume_every=scenario.resume_every,
             sweep_every=sweep_every or scenario.sweep_every,
             # There are no notifications here.
-            tell_every=None,
+            notify_every=None,
         )
         await self._run_inside(self._running.__aenter__)
         # Its background tasks may have crashed it already.

@@ -1,1 +1,1 @@
-"""Errors on the wire: the catalogue of codes, and how exceptions become problem details (RFC 9457)."""
+"""Errors: the catalogue of codes, and the rendering of exceptions as problem details (RFC 9457)."""

@@ -1,4 +1,4 @@
-"""The catalogue of problem codes, and what each means: `catalog.toml` beside this file."""
+"""The catalogue of problem codes, read from `catalog.toml`."""
 
 from collections.abc import Mapping
 from importlib.resources import files
@@ -9,7 +9,7 @@ from msgspec import Struct
 
 
 class Entry(Struct, frozen=True, forbid_unknown_fields=True):
-    """What one code means."""
+    """The meaning of a code."""
 
     status: int
     title: str
@@ -18,10 +18,10 @@ class Entry(Struct, frozen=True, forbid_unknown_fields=True):
 
 def _read() -> dict[str, Entry]:
     text = files(__package__).joinpath("catalog.toml").read_bytes()
-    found = msgspec.toml.decode(text, type=dict[str, Entry])
+    entries = msgspec.toml.decode(text, type=dict[str, Entry])
     return {
         code: msgspec.structs.replace(each, explanation=" ".join(each.explanation.split()))
-        for code, each in found.items()
+        for code, each in entries.items()
     }
 
 

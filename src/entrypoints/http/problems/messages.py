@@ -1,4 +1,4 @@
-"""What msgspec says of a value that does not fit, in the words of the API."""
+"""The validation messages of msgspec, reworded for the API."""
 
 import re
 from typing import Final
@@ -12,10 +12,10 @@ _TYPES: Final = {
     "uuid": "must be an id (a UUID)",
     "datetime": "must be a time with an offset (RFC 3339), such as 2027-05-01T19:00:00Z",
 }
-_SAID: Final = {
+_REQUIREMENTS: Final = {
     "Invalid UUID": _TYPES["uuid"],
     "Invalid RFC3339": _TYPES["datetime"],
-    "Invalid enum value": "must be one of the values that the reference lists",
+    "Invalid enum value": "must be one of the values in the reference",
     "Object contains unknown field": "is not a field of this request",
     "Object missing required field": "is required",
 }
@@ -23,10 +23,10 @@ _EXPECTED: Final = re.compile(r"Expected `(\w+)[^`]*`(?:( of length)? (>=|<=) (-
 
 
 def requirement(message: str) -> str:
-    """Return what the value must be, given msgspec's message without its path."""
+    """Return what the value must be, given msgspec's message."""
     expected = _EXPECTED.match(message)
     if expected is None:
-        found = (said for start, said in _SAID.items() if message.startswith(start))
+        found = (text for start, text in _REQUIREMENTS.items() if message.startswith(start))
         return next(found, "must be a value that the reference allows")
     kind, of_length, sign, number = expected.groups()
     if sign is None:

@@ -1,4 +1,4 @@
-"""Problem details (RFC 9457): how every refusal and failure is rendered."""
+"""Problem details (RFC 9457): the rendering of all errors."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -25,7 +25,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 ProblemCode = Annotated[
     str,
     Meta(
-        description="A stable word for programs, explained at `/problems/{code}`.",
+        description="A stable code for programs, explained at `/problems/{code}`.",
         extra_json_schema={"$ref": "#/components/schemas/ProblemCode"},
     ),
 ]
@@ -38,7 +38,7 @@ class FieldProblem(Struct, frozen=True):
         str,
         Meta(
             description="A JSON pointer (RFC 6901) into the body, `/` and the name of a query parameter, or empty for "
-            "the request as a whole.",
+            "the whole request.",
             examples=["/totalTickets"],
         ),
     ]
@@ -46,27 +46,27 @@ class FieldProblem(Struct, frozen=True):
 
 
 class Problem(Struct, frozen=True, rename="camel"):
-    """An error (RFC 9457). Some codes have more members than these."""
+    """An error (RFC 9457). Some codes have additional members."""
 
     type: Annotated[str, Meta(description="The path of the page that explains the code.")]
-    title: Annotated[str, Meta(description="The code in a few words.")]
-    status: Annotated[int, Meta(description="The status of the answer.")]
+    title: Annotated[str, Meta(description="A short description of the code.")]
+    status: Annotated[int, Meta(description="The HTTP status.")]
     detail: Annotated[str, Meta(description="What happened and what to do, for a person.")]
     code: ProblemCode
-    request_id: Annotated[str, Meta(description="The id under which the request stands in the log.")]
+    request_id: Annotated[str, Meta(description="The id of the request in the log.")]
     errors: Annotated[
-        list[FieldProblem] | UnsetType, Meta(description="With `invalid-request`: every broken value that is known.")
+        list[FieldProblem] | UnsetType, Meta(description="With `invalid-request`: every invalid value that was found.")
     ] = UNSET
     booking_id: Annotated[
-        UUID | UnsetType, Meta(description="With `already-booked`: the live booking that stands in the way.")
+        UUID | UnsetType, Meta(description="With `already-booked`: the live booking that prevents this one.")
     ] = UNSET
 
 
 class Malformed(Exception):
-    """The request is broken before a rule can judge it; `errors` name what is wrong."""
+    """The request is invalid before any rule is applied; `errors` say why."""
 
     def __init__(self, *errors: FieldProblem) -> None:
-        self.errors = errors
+        self.errors: tuple[FieldProblem, ...] = errors
         super().__init__("; ".join(f"{error.pointer} {error.detail}" for error in errors))
 
 
@@ -75,70 +75,70 @@ class BodyTooLarge(Exception):
 
 
 class UnsupportedMediaType(Exception):
-    """The body is not plain JSON; the message says what to send."""
+    """The body is not JSON; the message says what to send."""
 
 
 class Rendered(Struct, frozen=True):
-    """A problem as it is sent."""
+    """An encoded problem with its headers."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
 
-class _Told(Struct, frozen=True):
+class _Details(Struct, frozen=True):
     code: str
     detail: str
     headers: Mapping[str, str] = {}
     members: Mapping[str, Any] = {}
 
 
-_UNREAD: Final = {"Connection": "close"}
-"""The body was not read, so the server ends the connection; a client that reuses it would lose its next request."""
+_CLOSE: Final = {"Connection": "close"}
+"""The server closes a connection whose body was not read, so a client must not send another request on it."""
 
 _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 _OF_LITESTAR: Final = frozenset({400, 404, 405, 500})
-"""Statuses of exceptions that Litestar itself raises, and that have a code in the catalogue."""
+"""Statuses of Litestar's own exceptions that have a code in the catalogue."""
 
-_UNHANDLED: Final = _Told("internal-error", "Something broke; it has been logged with this request id.")
+_UNHANDLED: Final = _Details("internal-error", "An unexpected error occurred; it has been logged with this request id.")
 
 
 def pointer(*path: str | int) -> str:
-    """Return a JSON pointer to a value by its names on the wire."""
+    """Return a JSON pointer to a value by its names in JSON."""
     return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in path)
 
 
 def render(error: Exception, request_id: str) -> Rendered:
-    """Return the problem for an exception. An exception without a code of its own is logged and reveals nothing."""
+    """Return the problem for an exception. An unexpected exception is logged, and the problem reveals nothing of it."""
     if isinstance(error, HTTPException) and error.status_code not in _OF_LITESTAR:
         # An embedder's handler raised it.
         title = _PHRASES.get(error.status_code, "Error")
-        told = _Told(title.lower().replace(" ", "-"), error.detail, error.headers or {})
-        return _rendered("about:blank", title, error.status_code, told, request_id)
-    told = _told(error)
-    if told is _UNHANDLED:
+        details = _Details(title.lower().replace(" ", "-"), error.detail, error.headers or {})
+        return _rendered("about:blank", title, error.status_code, details, request_id)
+    details = _details(error)
+    if details is _UNHANDLED:
         _log.error("Unhandled exception, request %s.", request_id, exc_info=error)
-    entry = CATALOG[told.code]
-    return _rendered(f"/problems/{told.code}", entry.title, entry.status, told, request_id)
+    entry = CATALOG[details.code]
+    return _rendered(f"/problems/{details.code}", entry.title, entry.status, details, request_id)
 
 
-def _rendered(kind: str, title: str, status: int, told: _Told, request_id: str) -> Rendered:
-    first = {"type": kind, "title": title, "status": status, "detail": told.detail, "code": told.code}
-    body = msgspec.json.encode({**first, "requestId": request_id, **told.members})
-    return Rendered(status, told.headers, body)
+def _rendered(kind: str, title: str, status: int, details: _Details, request_id: str) -> Rendered:
+    members = {"type": kind, "title": title, "status": status, "detail": details.detail, "code": details.code}
+    body = msgspec.json.encode({**members, "requestId": request_id, **details.members})
+    return Rendered(status, details.headers, body)
 
 
-def _told(error: Exception) -> _Told:  # noqa: C901, PLR0911, PLR0912 - one for each kind of failure
+def _details(error: Exception) -> _Details:  # noqa: C901, PLR0911, PLR0912 - one case for each kind of error
     match error:
         case InvalidRequest():
             return _invalid(FieldProblem(_wire_pointer(each.path), each.detail) for each in error.errors)
         case InvalidToken(is_refresh=False):
-            return _Told(error.code, error.detail, {"WWW-Authenticate": 'Bearer error="invalid_token"'})
+            return _Details(error.code, error.detail, {"WWW-Authenticate": 'Bearer error="invalid_token"'})
         case TooManyRequests():
-            return _Told(error.code, error.detail, {"Retry-After": str(error.retry_after)})
+            return _Details(error.code, error.detail, {"Retry-After": str(error.retry_after)})
         case Refusal():
             headers = {"WWW-Authenticate": "Bearer"} if CATALOG[error.code].status == 401 else {}
-            return _Told(
+            return _Details(
                 error.code, error.detail, headers, {camel_case(name): each for name, each in error.members.items()}
             )
         case Malformed():
@@ -146,29 +146,29 @@ def _told(error: Exception) -> _Told:  # noqa: C901, PLR0911, PLR0912 - one for 
         case HTTPException(status_code=400):
             return _invalid(_of_parameters(error))
         case HTTPException(status_code=404):
-            is_ours = error.detail == HTTPStatus.NOT_FOUND.phrase
-            detail = "There is no such path; GET /docs lists the paths there are." if is_ours else error.detail
-            return _Told("not-found", detail)
+            is_default = error.detail == HTTPStatus.NOT_FOUND.phrase
+            detail = "The path does not exist; GET /docs lists all paths." if is_default else error.detail
+            return _Details("not-found", detail)
         case HTTPException(status_code=405):
             allow = (error.headers or {}).get("allow", "")
-            return _Told("method-not-allowed", f"The path takes {allow}.", {"Allow": allow})
+            return _Details("method-not-allowed", f"The path supports {allow}.", {"Allow": allow})
         case PaymentUnknown():
             detail = "The payment provider did not answer. Send the payment again: you are charged at most once."
-            return _Told("payment-unknown", detail, {"Retry-After": "1"})
+            return _Details("payment-unknown", detail, {"Retry-After": "1"})
         case Unavailable():
             headers = {"Retry-After": str(error.retry_after)}
-            return _Told("try-again", "The service cannot answer now; try again in a moment.", headers)
+            return _Details("try-again", "The service is temporarily unavailable; try again in a moment.", headers)
         case BodyTooLarge():
-            return _Told("body-too-large", "Send at most 64 KiB (65,536 bytes).", _UNREAD)
+            return _Details("body-too-large", "Send at most 64 KiB (65,536 bytes).", _CLOSE)
         case UnsupportedMediaType():
-            return _Told("unsupported-media-type", str(error), _UNREAD)
+            return _Details("unsupported-media-type", str(error), _CLOSE)
         case _:
             return _UNHANDLED
 
 
-def _invalid(errors: Iterable[FieldProblem]) -> _Told:
-    detail = "The request is not valid; `errors` says what to mend."
-    return _Told("invalid-request", detail, members={"errors": list(errors)})
+def _invalid(errors: Iterable[FieldProblem]) -> _Details:
+    detail = "The request is invalid; `errors` lists what to correct."
+    return _Details("invalid-request", detail, members={"errors": list(errors)})
 
 
 def _of_parameters(error: HTTPException) -> list[FieldProblem]:

@@ -1,1 +1,1 @@
-"""The reference: what Litestar's OpenAPI document is told beyond the handlers' signatures, and its page."""
+"""The reference: additions to Litestar's OpenAPI document, and the page that shows it."""

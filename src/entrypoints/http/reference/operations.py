@@ -1,10 +1,10 @@
-"""What the reference says of a handler beyond its signature: its answers, its problems, its headers."""
+"""What the reference states about a handler beyond its signature: responses, problems and headers."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 from litestar import Router
 from litestar.enums import HttpMethod
@@ -26,42 +26,69 @@ SCHEME: Final = "bearer"
 """The name of the security scheme."""
 
 COMPONENTS: Final = "#/components/schemas/"
-"""Where schemas with a name of their own stand in the document."""
+"""The path of named schemas in the document."""
 
 PUBLIC: Final[Mapping[str, Any]] = {}
-"""The `opt` of a handler that anyone may call, signed in or not."""
+"""The `opt` of a handler that may be called without signing in."""
 
 _TEXT: Final = spec.Schema(type=spec.OpenAPIType.STRING)
-_SENT: Final = {
-    "Idempotency-Key": "A word of your own for this request, best a random one. Sent again with the same key within 24 "
-    "hours, the request changes nothing and gets the first answer again.",
-    "If-Match": "The event's ETag, or `*`. The change is refused (412) only when the event was *edited* since.",
-    "If-None-Match": "An ETag; where the answer would be the same, it is 304 without a body.",
+_REQUEST_HEADERS: Final = {
+    "Idempotency-Key": "Your name for this request, preferably random. A repetition with the same key within 24 hours "
+    "changes nothing and gets the first answer.",
+    "If-Match": "The event's ETag, or `*`. The change is refused (412) only if the event was *edited* since.",
+    "If-None-Match": "An ETag. If it is still current, the answer is 304 without a body.",
 }
 _KEY: Final = spec.Schema(type=spec.OpenAPIType.STRING, min_length=1, max_length=255, pattern="^[!-~]+$")
-_ANSWERED: Final = {
-    "X-Request-Id": "The request's id, taken from the request or new.",
-    "Location": "The path of what was created.",
-    "ETag": "The tag of this answer.",
+_RESPONSE_HEADERS: Final = {
+    "X-Request-Id": "The request's id, from the request or generated.",
+    "Location": "The path of the created resource.",
+    "ETag": "The entity tag of this answer.",
     "WWW-Authenticate": "How to sign in.",
     "Retry-After": "Seconds to wait.",
-    "Idempotency-Replayed": "`true` where this is the first answer to the request again.",
+    "Idempotency-Replayed": "`true` if this is the stored answer to an earlier request.",
 }
 _BY_STATUS: Final = {201: "Location", 401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
 
 
+class Decorator(Protocol):
+    """Registers a handler and returns it."""
+
+    def __call__(self, handler: Handler, /) -> Handler: ...
+
+
+class AddRoute(Protocol):
+    """Adds a route; see `Subject`."""
+
+    def __call__(
+        self,
+        path: str,
+        content: type[Any] | None,
+        problems: Sequence[str] = (),
+        headers: Sequence[Header] = (),
+        *,
+        status: int = 200,
+        opt: Mapping[str, Any] = SIGNED_IN,
+        media_types: Sequence[str] = (JSON,),
+    ) -> Decorator:
+        """Return a decorator for a handler with its successful response, its own problem codes and its headers.
+
+        The docstring of the response's type describes it. The problems that follow from the handler's `opt`, path,
+        headers and body are added.
+        """
+
+
 class Subject:
-    """The routes of one subject: `get`, `post`, `patch` and `delete` add a handler and what the reference says of it.
+    """The routes of one subject. `get`, `post`, `patch` and `delete` add a handler and its part of the reference.
 
     The operation's id is the handler's name; its summary is the first sentence of the handler's docstring.
     """
 
     def __init__(self, tag: str, middleware: Sequence[Middleware] = ()) -> None:
-        self.router = Router("/", route_handlers=[], middleware=middleware, tags=[tag])
-        self.get = partial(self._add, (HttpMethod.GET, HttpMethod.HEAD))
-        self.post = partial(self._add, (HttpMethod.POST,))
-        self.patch = partial(self._add, (HttpMethod.PATCH,))
-        self.delete = partial(self._add, (HttpMethod.DELETE,))
+        self.router: Router = Router("/", route_handlers=[], middleware=middleware, tags=[tag])
+        self.get: AddRoute = partial(self._add, (HttpMethod.GET, HttpMethod.HEAD))
+        self.post: AddRoute = partial(self._add, (HttpMethod.POST,))
+        self.patch: AddRoute = partial(self._add, (HttpMethod.PATCH,))
+        self.delete: AddRoute = partial(self._add, (HttpMethod.DELETE,))
 
     def _add(
         self,
@@ -74,12 +101,8 @@ class Subject:
         status: int = 200,
         opt: Mapping[str, Any] = SIGNED_IN,
         media_types: Sequence[str] = (JSON,),
-    ) -> Callable[[Handler], Handler]:
-        """Return a decorator for a handler with its good answer, the problems of its own by their codes, its headers.
-
-        The answer is described by its type's docstring. Problems that follow from the handler's `opt`, path, headers
-        and body are added: who may call, limits, unknown ids.
-        """
+    ) -> Decorator:
+        """See `AddRoute`."""
         codes = [*problems, "internal-error"]
         if "exclude_from_auth" not in opt:
             codes += ["invalid-request", "invalid-token", "too-many-requests", "try-again"]
@@ -96,11 +119,11 @@ class Subject:
                 body = ["body-too-large", "unsupported-media-type"] if self.request_body else []
                 self.summary = re.split(r"\.(?:\s|$)", self.description or "")[0]
                 self.security = [{SCHEME: []}] if "signed_in" in opt else []
-                self.parameters = [*found, *(_parameter(name) for name in headers if name in _SENT)] or None
-                good = {str(status): _response(status, *_content(content, media_types), headers)}
+                self.parameters = [*found, *(_parameter(name) for name in headers if name in _REQUEST_HEADERS)] or None
+                successful = {str(status): _response(status, *_content(content, media_types), headers)}
                 if "If-None-Match" in headers:
-                    good["304"] = _response(304, "The client has the same answer.", {}, headers)
-                self.responses = {**good, **_problems([*codes, *in_path, *body], headers)}
+                    successful["304"] = _response(304, "The client's copy is current.", {}, headers)
+                self.responses = {**successful, **_problems([*codes, *in_path, *body], headers)}
 
         def add(handler: Handler) -> Handler:
             described = partial(route, path, operation_class=Described, operation_id=_operation_id)
@@ -117,29 +140,31 @@ def _operation_id(handler: HTTPRouteHandler, method: str, _: object) -> str:
 
 def _parameter(name: str) -> spec.Parameter:
     schema = _KEY if name == "Idempotency-Key" else _TEXT
-    return spec.Parameter(name=name, param_in="header", required=False, description=_SENT[name], schema=schema)
+    return spec.Parameter(
+        name=name, param_in="header", required=False, description=_REQUEST_HEADERS[name], schema=schema
+    )
 
 
 def _content(content: type[Any] | None, media_types: Sequence[str]) -> tuple[str, Schemas]:
-    """Return what a good answer is, and its schema."""
+    """Return the description and the schemas of a successful response."""
     if content is None:
-        return "It is done.", {}
+        return "Done.", {}
     if not issubclass(content, Struct):
         schema = _TEXT if content is str else spec.Schema(type=spec.OpenAPIType.OBJECT)
-        return "The whole page.", dict.fromkeys(media_types, schema)
+        return "The page or document.", dict.fromkeys(media_types, schema)
     description = (content.__doc__ or "").partition("\n")[0]
     structured = spec.Reference(f"{COMPONENTS}{content.__name__}")
     return description, {name: structured if name.endswith("json") else _TEXT for name in media_types}
 
 
 def _problems(codes: Sequence[str], headers: Sequence[Header]) -> dict[str, spec.OpenAPIResponse]:
-    """Return an answer for each status, saying which of the codes come with it."""
+    """Return a response for each status, with its problem codes."""
     _, content = _content(Problem, (MEDIA_TYPE,))
     lines: dict[int, list[str]] = {}
     for code, entry in CATALOG.items():
         if code in codes:
             lines.setdefault(entry.status, []).append(f"`{code}`: {entry.title}.")
-    return {str(status): _response(status, " ".join(said), content, headers) for status, said in lines.items()}
+    return {str(status): _response(status, " ".join(texts), content, headers) for status, texts in lines.items()}
 
 
 def _response(status: int, description: str, content: Schemas, headers: Sequence[Header]) -> spec.OpenAPIResponse:
@@ -150,6 +175,6 @@ def _response(status: int, description: str, content: Schemas, headers: Sequence
         names.append("Idempotency-Replayed")
     return spec.OpenAPIResponse(
         description=description,
-        headers={name: spec.OpenAPIHeader(description=_ANSWERED[name], schema=_TEXT) for name in names},
+        headers={name: spec.OpenAPIHeader(description=_RESPONSE_HEADERS[name], schema=_TEXT) for name in names},
         content={name: spec.OpenAPIMediaType(schema=schema) for name, schema in content.items()} or None,
     )

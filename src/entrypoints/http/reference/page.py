@@ -1,4 +1,4 @@
-"""The browsable reference: Litestar's Scalar page with a script of the package's own; nothing comes from elsewhere."""
+"""The reference as a page: Litestar's Scalar plugin with the script from this package, without any other host."""
 
 import gzip
 import json
@@ -14,7 +14,7 @@ from litestar.openapi.plugins import ScalarRenderPlugin
 from ..refusals import refusals
 from ..reply import Reply
 
-# Scalar puts its styles into the page, so they cannot be named one by one.
+# Scalar adds inline styles to the page.
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' "
     "data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -52,14 +52,14 @@ class ReferencePage(ScalarRenderPlugin):
 
 @route("/", http_method=HttpMethod.HEAD)
 async def handle_head(request: Request[Any, Any, Any]) -> Reply:
-    """Answer HEAD like Litestar's own handler of the page answers GET."""
+    """Answer HEAD, for which Litestar's handler of the page is missing."""
     page = ReferencePage().render(request, {"info": {"title": request.app.openapi_schema.info.title}})
     return Reply(page, headers={"Content-Security-Policy": _POLICY}, media_type="text/html; charset=utf-8")
 
 
 @route("/scalar.js", http_method=[HttpMethod.GET, HttpMethod.HEAD])
 async def handle_script(request: Request[Any, Any, Any]) -> Reply:
-    """Answer Scalar's script (MIT licence), compressed as it lies in the package wherever the client takes it so."""
+    """Return Scalar's script (MIT licence), compressed if the client accepts gzip."""
     headers = {"Vary": "Accept-Encoding"}
     if "gzip" in request.headers.get("accept-encoding", ""):
         return Reply(_compressed(), headers={**headers, "Content-Encoding": "gzip"}, media_type=_SCRIPT)
@@ -72,7 +72,7 @@ def _compressed() -> bytes:
 
 
 def docs_router() -> Router:
-    """Return the router below which Litestar serves the page."""
+    """Return the router under which Litestar serves the page."""
     return Router(
         "/docs",
         route_handlers=[handle_head, handle_script],

@@ -1,1 +1,1 @@
-"""One router for each subject: its handlers parse a request, call one use case and render its outcome."""
+"""One router for each subject. Handlers parse a request, call one use case and render its outcome."""

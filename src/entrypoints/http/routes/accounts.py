@@ -39,33 +39,33 @@ def router(
 
     @accounts.post("/create-user", UserView, ("email-taken",), opt=limited_by(SIGN_UPS), status=201)
     async def handle_create_user(data: JSONBody[RegistrationRequest], request: AnyoneRequest) -> Reply:
-        """Create an account. Everyone starts as a customer."""
+        """Create an account. Its role is `customer`."""
         user = await create_user(data.to(Registration), address_of(request.scope))
         return Reply(UserView.of(user), status=201, headers={"Location": "/me"})
 
     @accounts.post("/login", TokenView, ("wrong-credentials",), opt=limited_by(SIGN_INS))
     async def handle_log_in(data: JSONBody[CredentialsRequest], request: AnyoneRequest) -> Reply:
-        """Sign in for an access token and a refresh token. A wrong password and an unknown address look the same."""
+        """Sign in: get an access and a refresh token. A wrong password and an unknown address give the same answer."""
         return Reply(TokenView.of_session(await log_in(data.to(Credentials), address_of(request.scope))))
 
     @accounts.post("/refresh", TokenView, opt=limited_by(SIGN_INS))
     async def handle_refresh_session(data: JSONBody[RefreshRequest]) -> Reply:
-        """Get a session's next access and refresh token. A refresh token serves once; a used one ends the session."""
+        """Get a session's next access and refresh token. A refresh token works once; a used one ends the session."""
         return Reply(TokenView.of_session(await refresh_session(data.refresh_token)))
 
     @accounts.post("/logout", None, opt=limited_by(SIGN_INS), status=204)
     async def handle_log_out(data: JSONBody[RefreshRequest]) -> None:
-        """Sign out: end a session with all its tokens. An unknown refresh token changes nothing."""
+        """Sign out: end a session with all its tokens. An unknown refresh token has no effect."""
         await log_out(data.refresh_token)
 
     @accounts.get("/me", UserView)
     async def handle_read_profile(request: SignedInRequest) -> Reply:
-        """Read one's own account."""
+        """Read your account."""
         return Reply(UserView.of(await read_profile(request.user.actor.user_id)))
 
     @accounts.patch("/me", UserView, ("not-allowed",))
     async def handle_change_profile(data: JSONBody[ProfileRequest], request: SignedInRequest) -> Reply:
-        """Change one's own name or password. A new password ends every other session."""
+        """Change your name or password. A new password ends every other session."""
         changes = data.to(ProfileChanges)
         return Reply(UserView.of(await change_profile(request.user.claims, changes, address_of(request.scope))))
 

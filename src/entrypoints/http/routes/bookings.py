@@ -16,7 +16,7 @@ from ....domain.booking import Booking, BookingStatus
 from ....domain.decisions.book import Book
 from ....domain.decisions.cancel import Cancel
 from ....domain.payment import Payment
-from ..idempotency import Answer, answer_of, once, reply_of
+from ..idempotency import RepeatableResponse, idempotent_request, reply_of, response_of
 from ..paging import Cursor, Limit, check_parameters, id_cursors
 from ..reference.operations import Subject
 from ..reply import Reply
@@ -59,9 +59,9 @@ def router(
         """Book tickets, or join the waiting list. Either is for all of them; waiting is an outcome, not an error."""
         now = clock.now()
 
-        def answer(booking: Booking) -> Answer:
+        def respond(booking: Booking) -> RepeatableResponse:
             view = BookingView.at(booking, now)
-            return answer_of(view, booking.id, status=201, location=f"/bookings/{booking.id}")
+            return response_of(view, booking.id, status=201, location=f"/bookings/{booking.id}")
 
         command = Book(
             booking_id=ids.new(),
@@ -70,7 +70,7 @@ def router(
             quantity=data.quantity,
             ticket_type_id=data.ticket_type_id or None,
         )
-        return reply_of(answer(await book_ticket(command, await once(request, answer, data.event_id))))
+        return reply_of(respond(await book_ticket(command, await idempotent_request(request, respond, data.event_id))))
 
     @bookings.post(
         "/cancel", CancellationView, ("not-found", "cancellation-closed", "already-cancelled"), ("Idempotency-Key",)
@@ -79,21 +79,21 @@ def router(
         """Cancel a booking. Its tickets go to the waiting list in the same transaction."""
         actor, now = request.user.actor, clock.now()
 
-        def answer(cancellation: Cancellation) -> Answer:
-            return answer_of(CancellationView.at(cancellation, now), cancellation.booking.id)
+        def respond(cancellation: Cancellation) -> RepeatableResponse:
+            return response_of(CancellationView.at(cancellation, now), cancellation.booking.id)
 
         if isinstance(data.booking_id, UUID):
-            key = await once(request, answer, data.booking_id)
-            return reply_of(answer(await cancel_booking.by_id(data.booking_id, actor, key)))
-        event_id = cast("UUID", data.event_id)  # One of the two is given, or there is a contradiction.
-        key = await once(request, answer, event_id)
-        return reply_of(answer(await cancel_booking(Cancel(event_id=event_id, actor=actor), key)))
+            idempotent = await idempotent_request(request, respond, data.booking_id)
+            return reply_of(respond(await cancel_booking.by_id(data.booking_id, actor, idempotent)))
+        event_id = cast("UUID", data.event_id)  # Decoding has checked that one of the two is given.
+        idempotent = await idempotent_request(request, respond, event_id)
+        return reply_of(respond(await cancel_booking(Cancel(event_id=event_id, actor=actor), idempotent)))
 
     @bookings.get("/bookings", BookingPage)
     async def handle_list_bookings(
         request: SignedInRequest, status: BookingFilter = None, cursor: Cursor = None, limit: Limit = 50
     ) -> Reply:
-        """List one's own bookings, newest first. Those that wait have today's places in the waiting list."""
+        """List your bookings, newest first. Waiting bookings have their current place in the waiting list."""
         check_parameters(request, "status", "cursor", "limit")
         actor, now = request.user.actor, clock.now()
         cursors = id_cursors("bookings", actor.user_id, status)
@@ -102,21 +102,21 @@ def router(
 
     @bookings.get("/bookings/{booking_id:str}", BookingView)
     async def handle_read_booking(booking_id: FromPath[str], request: SignedInRequest) -> Reply:
-        """Read a booking with today's place in the waiting list. For its customer, the organizer and admins."""
+        """Read a booking with its current place in the waiting list. For its customer, the organizer and admins."""
         return Reply(BookingView.at(await read_booking(id_in_path(booking_id), request.user.actor), clock.now()))
 
     @bookings.post("/bookings/{booking_id:str}/payment", BookingView, _PAYING, ("Idempotency-Key",))
     async def handle_pay_booking(
         booking_id: FromPath[str], data: JSONBody[PaymentRequest], request: SignedInRequest
     ) -> Reply:
-        """Pay for a booking, once. Customers pay by card, the organizer and admins record cash."""
+        """Pay for a booking once. Customers pay by card; the organizer and admins record cash."""
         now = clock.now()
 
-        def answer(booking: Booking) -> Answer:
-            return answer_of(BookingView.at(booking, now), booking.id)
+        def respond(booking: Booking) -> RepeatableResponse:
+            return response_of(BookingView.at(booking, now), booking.id)
 
         bill = data.to(Bill, booking_id=id_in_path(booking_id), actor=request.user.actor)
-        return reply_of(answer(await pay_booking(bill, await once(request, answer, bill.booking_id))))
+        return reply_of(respond(await pay_booking(bill, await idempotent_request(request, respond, bill.booking_id))))
 
     @bookings.get("/bookings/{booking_id:str}/payments", PaymentPage)
     async def handle_list_payments(
@@ -124,7 +124,7 @@ def router(
     ) -> Reply:
         """List a booking's charges and refunds, oldest first.
 
-        Failed attempts are listed too. For its customer, the organizer and admins.
+        Failed attempts are included. For its customer, the organizer and admins.
         """
         check_parameters(request, "cursor", "limit")
         cursors = id_cursors("payments", booking_id.lower())
@@ -137,7 +137,7 @@ def router(
 
 
 def _page(payments: list[Payment], after: UUID | None, limit: int) -> Page[Payment, UUID]:
-    """Return one page: a booking's payments are few, so they are read together and cut here."""
+    """Return one page of a booking's payments, which are few and therefore read together."""
     ids = [payment.id for payment in payments]
     first = 0 if after is None else ids.index(after) + 1 if after in ids else len(ids)
     last = first + limit

@@ -17,7 +17,7 @@ from ....domain.decisions.organize import AddTicketType, Edit, EditTicketType, I
 from ....domain.event import EventChanges, EventDetails, EventState, EventStatus, TicketTypeChanges, TicketTypeSpec
 from ....domain.values.fields import text
 from ..etags import expected_versions, tagged
-from ..idempotency import Answer, answer_of, once, reply_of
+from ..idempotency import RepeatableResponse, idempotent_request, reply_of, response_of
 from ..paging import GREATEST, Cursor, Limit, check_parameters, event_cursors, id_cursors, waiting_cursors
 from ..problems.problem import FieldProblem, Malformed, pointer
 from ..reference.operations import PUBLIC, Subject
@@ -60,8 +60,8 @@ def router(
 
     @events.post("/initialize", EventView, ("not-allowed", "too-many-events"), ("Idempotency-Key", "ETag"), status=201)
     async def handle_initialize_event(data: JSONBody[InitializeRequest], request: SignedInRequest) -> Reply:
-        """Initialize an event with its tickets. It is on sale at once unless it is a draft; the caller organizes it."""
-        answer = partial(_created, now=clock.now())
+        """Initialize an event with its tickets. It is on sale at once unless it is a draft; you are its organizer."""
+        respond = partial(_created, now=clock.now())
         command = Initialize(
             event_id=ids.new(),
             actor=request.user.actor,
@@ -70,7 +70,7 @@ def router(
             currency=default_currency,
             status=EventStatus(data.status.value),
         )
-        return reply_of(answer(await initialize_event(command, await once(request, answer))))
+        return reply_of(respond(await initialize_event(command, await idempotent_request(request, respond))))
 
     @events.get("/events", EventPage, headers=("If-None-Match",), opt=PUBLIC)
     async def handle_list_events(
@@ -78,8 +78,8 @@ def router(
         status: Annotated[
             EventStatus | None,
             QueryParameter(
-                description="Only events with this status; left out: `on_sale` and `paused`. `draft`: one's own (an "
-                "admin: all)."
+                description="Only events with this status; by default `on_sale` and `paused`. `draft`: your own, or "
+                "for an admin all."
             ),
         ] = None,
         q: Annotated[
@@ -87,7 +87,7 @@ def router(
             QueryParameter(
                 min_length=1,
                 schema_extra={"max_length": 200, "pattern": NOT_BLANK},
-                description="Text in the name or venue, literally, without case; 1 to 200 characters.",
+                description="Text in the name or venue, case-insensitive, without wildcards; 1 to 200 characters.",
             ),
         ] = None,
         cursor: Cursor = None,
@@ -96,23 +96,23 @@ def router(
         """List events, soonest first. Those without a start come last."""
         check_parameters(request, "status", "q", "cursor", "limit")
         actor = request.user.actor if request.user else None
-        words = None if q is None else _search_words(q)
-        # Only a list of drafts depends on who asks.
-        cursors = event_cursors("events", status, words, actor if status is EventStatus.DRAFT else None)
-        page = await list_events(actor, status=status, q=words, after=cursors.read(cursor), limit=limit)
+        search = None if q is None else _checked_search(q)
+        # Only a list of drafts depends on the user.
+        cursors = event_cursors("events", status, search, actor if status is EventStatus.DRAFT else None)
+        page = await list_events(actor, status=status, q=search, after=cursors.read(cursor), limit=limit)
         now = clock.now()
         views = [EventView.at(state, now) for state in page.items]
         return tagged(request, EventPage(items=views, next_cursor=cursors.write(page.next)))
 
     @events.get("/events/{event_id:str}", EventView, headers=("If-None-Match",), opt=PUBLIC)
     async def handle_read_event(event_id: FromPath[str], request: AnyoneRequest) -> Reply:
-        """Read an event. A draft is there for its organizer and admins only."""
+        """Read an event. Only its organizer and admins can read a draft."""
         state = await read_event(id_in_path(event_id), request.user.actor if request.user else None)
         return tagged(request, EventView.at(state, clock.now()), version=state.event.version)
 
     @events.get("/status/{event_id:str}", StatusView, headers=("If-None-Match",), opt=PUBLIC)
     async def handle_read_status(event_id: FromPath[str], request: AnyoneRequest) -> Reply:
-        """Read how many tickets are left. The numbers are always as committed."""
+        """Read how many tickets are left. The numbers are those of the last commit."""
         state = await read_event(id_in_path(event_id), request.user.actor if request.user else None)
         return tagged(request, StatusView.at(state, clock.now()), version=state.event.version)
 
@@ -122,9 +122,9 @@ def router(
     async def handle_change_event(
         event_id: FromPath[str], data: JSONBody[EventChangesRequest], request: SignedInRequest
     ) -> Reply:
-        """Change an event, or lead it through its life.
+        """Change an event or its status.
 
-        More tickets, a new policy and resuming serve the waiting list in the same transaction.
+        More tickets, a new waiting list policy and resuming the sale serve the waiting list in the same transaction.
         """
         command = Edit(
             event_id=id_in_path(event_id),
@@ -145,8 +145,8 @@ def router(
     async def handle_add_ticket_type(
         event_id: FromPath[str], data: JSONBody[TicketTypeRequest], request: SignedInRequest
     ) -> Reply:
-        """Add a kind of ticket to an event."""
-        answer = partial(_created, now=clock.now())
+        """Add a ticket type to an event."""
+        respond = partial(_created, now=clock.now())
         command = AddTicketType(
             event_id=id_in_path(event_id),
             actor=request.user.actor,
@@ -154,7 +154,9 @@ def router(
             spec=data.to(TicketTypeSpec),
             expected_versions=expected_versions(request),
         )
-        return reply_of(answer(await change_event(command, await once(request, answer, command.event_id))))
+        return reply_of(
+            respond(await change_event(command, await idempotent_request(request, respond, command.event_id)))
+        )
 
     @events.patch(
         "/events/{event_id:str}/ticket-types/{ticket_type_id:str}",
@@ -168,7 +170,7 @@ def router(
         data: JSONBody[TicketTypeChangesRequest],
         request: SignedInRequest,
     ) -> Reply:
-        """Change a kind of ticket. More tickets serve the waiting list at once; a price touches no booking made."""
+        """Change a ticket type. More tickets serve the waiting list at once; existing bookings keep their price."""
         command = EditTicketType(
             event_id=id_in_path(event_id),
             actor=request.user.actor,
@@ -187,7 +189,7 @@ def router(
         cursor: Cursor = None,
         limit: Limit = 50,
     ) -> Reply:
-        """List an event's bookings, newest first. All of them, for its organizer and admins."""
+        """List all bookings of an event, newest first. For its organizer and admins."""
         check_parameters(request, "status", "cursor", "limit")
         cursors = id_cursors("event bookings", event_id.lower(), status)
         before = cursors.read(cursor)
@@ -207,7 +209,7 @@ def router(
         cursor: Cursor = None,
         limit: Limit = 50,
     ) -> Reply:
-        """Read an event's waiting list, by ticket type, then position. For the organizer and admins."""
+        """Read an event's waiting list by ticket type and position. For the organizer and admins."""
         check_parameters(request, "ticketTypeId", "cursor", "limit")
         cursors = waiting_cursors("waiting list", event_id.lower(), ticket_type_id)
         page = await read_waiting_list(
@@ -228,13 +230,13 @@ def router(
             QueryParameter(
                 ge=0,
                 le=GREATEST,
-                schema_extra={"maximum": GREATEST},  # Litestar would round it.
-                description="The sequence number after which to go on.",
+                schema_extra={"maximum": GREATEST},  # Litestar would convert it to a float.
+                description="Return facts after this sequence number.",
             ),
         ] = 0,
         limit: Limit = 50,
     ) -> Reply:
-        """Read what happened to an event, gapless and in order. For the organizer and admins; no items: nothing new."""
+        """Read an event's facts in order and without gaps. For the organizer and admins."""
         check_parameters(request, "after", "limit")
         facts = await read_changes(id_in_path(event_id), request.user.actor, after=after, limit=limit)
         return tagged(request, ChangesView.after(facts, after))
@@ -242,14 +244,14 @@ def router(
     return events.router
 
 
-def _created(state: EventState, now: datetime) -> Answer:
+def _created(state: EventState, now: datetime) -> RepeatableResponse:
     view = EventView.at(state, now)
-    return answer_of(view, view.id, status=201, location=f"/events/{view.id}", version=view.version)
+    return response_of(view, view.id, status=201, location=f"/events/{view.id}", version=view.version)
 
 
-def _search_words(q: str) -> str:
+def _checked_search(q: str) -> str:
     try:
-        words: str = _search_text(q)
+        search: str = _search_text(q)
     except ValueError as error:
         raise Malformed(FieldProblem(pointer("q"), str(error))) from None
-    return words
+    return search

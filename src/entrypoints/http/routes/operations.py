@@ -23,38 +23,39 @@ _POLICY: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame
 
 
 class MetricsPage(Protocol):
-    """What `/metrics` answers."""
+    """The content of `/metrics`."""
 
     async def page(self) -> bytes:
-        """Return the figures of all processes of the service, in Prometheus' text form."""
+        """Return the metrics of all processes of the service, in Prometheus' text format."""
 
 
 def router(readiness: Readiness, metrics: MetricsPage) -> Router:
-    """Return the routes for operators, and the pages that explain problems."""
+    """Return the routes for operators, and the pages that explain problem codes."""
     operations = Subject("Operations")
 
     @operations.get("/health/live", LivenessView, opt=UNAUTHENTICATED)
     async def handle_read_liveness() -> Reply:
-        """Ask whether the process answers. The database is not touched."""
+        """Check that the process responds. The database is not used."""
         return Reply(LivenessView(status="live"))
 
     @operations.get("/health/ready", ReadinessView, ("try-again",), opt=UNAUTHENTICATED)
     async def handle_read_readiness() -> Reply:
-        """Ask whether requests should be sent here.
+        """Check whether this process should receive requests.
 
-        The answer is 503 when the database is away, refuses writes or has another schema, or the process is draining.
+        The answer is 503 when the database is unreachable, refuses writes or has another schema version, or when the
+        process is shutting down.
         """
         await readiness()
         return Reply(ReadinessView(status="ready"))
 
     @operations.get("/metrics", str, opt=UNAUTHENTICATED, media_types=("text/plain",))
     async def handle_read_metrics() -> Reply:
-        """Read figures of all processes (Prometheus). While the database is away, its part is missing."""
+        """Read the metrics of all processes (Prometheus). Those of an unreachable database are missing."""
         return Reply(await metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @operations.get("/problems", ProblemList, media_types=_PAGES, opt=PUBLIC)
     async def handle_list_problems(request: AnyoneRequest) -> Reply:
-        """List the codes of problems, as a page for people or as JSON for programs."""
+        """List the problem codes, as a page for people or as JSON for programs."""
         items = "".join(
             f"<li><a href=/problems/{code}>{escape(code)}</a> ({entry.status}): {escape(entry.title)}</li>"
             for code, entry in CATALOG.items()
@@ -64,10 +65,10 @@ def router(readiness: Readiness, metrics: MetricsPage) -> Router:
 
     @operations.get("/problems/{code:str}", ProblemView, media_types=_PAGES, opt=PUBLIC)
     async def handle_read_problem(code: FromPath[str], request: AnyoneRequest) -> Reply:
-        """Explain a problem's code, as a page for people or as JSON for programs."""
+        """Explain a problem code, as a page for people or as JSON for programs."""
         entry = CATALOG.get(code)
         if entry is None:
-            raise NotFound("There is no such problem code; GET /problems lists them.")
+            raise NotFound("This problem code does not exist; GET /problems lists all codes.")
         explanation = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(entry.explanation))
         content = (
             f"<p><code>{escape(code)}</code>, status {entry.status}</p><p>{explanation}</p>"
@@ -83,7 +84,7 @@ def _view(code: str, entry: Entry) -> ProblemView:
 
 
 def _reply(request: AnyoneRequest, view: View, title: str, content: str) -> Reply:
-    """Return the view, or a page with the content where the client prefers that."""
+    """Return the view, or a page with the content if the client prefers HTML."""
     accept = Accept(b", ".join(request.values(b"accept")).decode("latin-1") or "*/*")
     if accept.best_match([*_PAGES], default=JSON) == JSON:
         return Reply(view, headers={"Vary": "Accept"})

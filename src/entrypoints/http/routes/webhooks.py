@@ -10,7 +10,7 @@ from ....application.webhooks.delete_webhook import DeleteWebhook
 from ....application.webhooks.read_webhooks import ListDeliveries, ListWebhooks, ReadWebhook
 from ....application.webhooks.resend_delivery import ResendDelivery
 from ....domain.webhooks import DeliveryStatus, Webhook
-from ..idempotency import Answer, answer_of, once, reply_of
+from ..idempotency import RepeatableResponse, idempotent_request, reply_of, response_of
 from ..paging import Cursor, Limit, check_parameters, id_cursors
 from ..reference.operations import Subject
 from ..reply import Reply
@@ -29,34 +29,34 @@ def router(
     resend_delivery: ResendDelivery,
 ) -> Router:
     """Return the routes of webhooks."""
-    webhooks = Subject("WebhookRepository")
+    webhooks = Subject("Webhooks")
 
     @webhooks.post(
         "/webhooks", NewWebhookView, ("not-allowed", "not-found", "too-many-webhooks"), ("Idempotency-Key",), status=201
     )
     async def handle_create_webhook(data: JSONBody[WebhookRequest], request: SignedInRequest) -> Reply:
-        """Register a webhook. It is sent what happens, from then on, to the events that the caller organizes."""
+        """Register a webhook. It receives the new facts of the events that you organize."""
 
-        def answer(webhook: Webhook) -> Answer:
-            return answer_of(NewWebhookView.of(webhook), status=201, location=f"/webhooks/{webhook.id}")
+        def respond(webhook: Webhook) -> RepeatableResponse:
+            return response_of(NewWebhookView.of(webhook), status=201, location=f"/webhooks/{webhook.id}")
 
         command = data.to(NewWebhook, actor=request.user.actor)
-        return reply_of(answer(await create_webhook(command, await once(request, answer))))
+        return reply_of(respond(await create_webhook(command, await idempotent_request(request, respond))))
 
     @webhooks.get("/webhooks", WebhookPage)
     async def handle_list_webhooks(request: SignedInRequest) -> Reply:
-        """List one's own webhooks, oldest first. There are at most 20, so they are listed all at once."""
+        """List your webhooks, oldest first, on one page."""
         webhooks = await list_webhooks(request.user.actor)
         return Reply(WebhookPage(items=[WebhookView.of(webhook) for webhook in webhooks], next_cursor=None))
 
     @webhooks.get("/webhooks/{webhook_id:str}", WebhookView)
     async def handle_read_webhook(webhook_id: FromPath[str], request: SignedInRequest) -> Reply:
-        """Read a webhook of one's own."""
+        """Read one of your webhooks."""
         return Reply(WebhookView.of(await read_webhook(id_in_path(webhook_id), request.user.actor)))
 
     @webhooks.delete("/webhooks/{webhook_id:str}", None, status=204)
     async def handle_delete_webhook(webhook_id: FromPath[str], request: SignedInRequest) -> None:
-        """Delete a webhook with its deliveries. Only what is being sent already is still sent."""
+        """Delete a webhook with its deliveries. A delivery in progress is still sent."""
         await delete_webhook(id_in_path(webhook_id), request.user.actor)
 
     @webhooks.get("/webhooks/{webhook_id:str}/deliveries", DeliveryPage)
@@ -67,7 +67,7 @@ def router(
         cursor: Cursor = None,
         limit: Limit = 50,
     ) -> Reply:
-        """List what a webhook has not received yet, newest first. Such deliveries failed and were not made up for."""
+        """List a webhook's failed deliveries that have not succeeded since, newest first."""
         check_parameters(request, "status", "cursor", "limit")
         cursors = id_cursors("deliveries", webhook_id.lower(), status)
         page = await list_deliveries(
@@ -80,9 +80,9 @@ def router(
     async def handle_resend_delivery(
         webhook_id: FromPath[str], delivery_id: FromPath[str], request: SignedInRequest
     ) -> Reply:
-        """Send a delivery once more, at once and in the background.
+        """Repeat a delivery at once, in the background.
 
-        It was given up, or waits for its next attempt. Needs no body.
+        It has been abandoned or waits for its next attempt. Needs no body.
         """
         delivery = await resend_delivery(id_in_path(webhook_id), id_in_path(delivery_id), request.user.actor)
         return Reply(DeliveryView.of(delivery))

@@ -1,1 +1,1 @@
-"""What comes in and goes out: msgspec structs in camelCase, with every description that the reference shows."""
+"""Bodies of requests and responses: msgspec structs in camelCase, with the descriptions that the reference shows."""

@@ -1,4 +1,4 @@
-"""Accounts and sessions."""
+"""Bodies of accounts and sessions."""
 
 from typing import Annotated, ClassVar
 from uuid import UUID
@@ -13,7 +13,7 @@ from .fields import CreatedAt, Email, Name, NewPassword, RefreshToken, TriedPass
 
 _ADDRESS = "ada@example.org"
 _PASSWORD = "correct horse battery"  # noqa: S105 - an example
-_TODAYS_PASSWORD = Meta(description="Today's password, to set a new one.", examples=[_PASSWORD])
+_CURRENT_PASSWORD = Meta(description="The current password, to set a new one.", examples=[_PASSWORD])
 _NEW_PASSWORD = Meta(description="The new password.", examples=["another horse altogether"])
 _BEARER = "Bearer"
 
@@ -23,13 +23,15 @@ class RegistrationRequest(RequestBody, frozen=True, kw_only=True):
 
     rules: ClassVar[Rules] = REGISTRATION_RULES
 
-    name: Annotated[Name, Meta(description="What the person is called.", examples=["Ada"])]
+    name: Annotated[Name, Meta(description="The person's name.", examples=["Ada"])]
     email: Annotated[Email, Meta(description="An address that no account has yet.", examples=[_ADDRESS])]
-    password: Annotated[NewPassword, Meta(description="8 to 128 characters, not well known.", examples=[_PASSWORD])]
+    password: Annotated[
+        NewPassword, Meta(description="8 to 128 characters, not a well-known password.", examples=[_PASSWORD])
+    ]
 
 
 class CredentialsRequest(RequestBody, frozen=True, kw_only=True):
-    """An account's address with its password."""
+    """The address and password of an account."""
 
     rules: ClassVar[Rules] = LOGIN_RULES
 
@@ -42,16 +44,16 @@ class RefreshRequest(RequestBody, frozen=True, kw_only=True):
 
     rules: ClassVar[Rules] = REFRESH_RULES
 
-    refresh_token: Annotated[RefreshToken, Meta(description="The token that `/login` or `/refresh` answered last.")]
+    refresh_token: Annotated[RefreshToken, Meta(description="The last token from `/login` or `/refresh`.")]
 
 
 class ProfileRequest(RequestBody, frozen=True, kw_only=True):
-    """Changes to one's own account, at least one. `newPassword` needs `currentPassword`."""
+    """Changes to your account, at least one. `newPassword` requires `currentPassword`."""
 
     rules: ClassVar[Rules] = PROFILE_RULES
 
     name: Annotated[Name | UnsetType, Meta(description="A new name.", examples=["Ada"])] = UNSET
-    current_password: Annotated[TriedPassword | UnsetType, _TODAYS_PASSWORD] = UNSET
+    current_password: Annotated[TriedPassword | UnsetType, _CURRENT_PASSWORD] = UNSET
     new_password: Annotated[NewPassword | UnsetType, _NEW_PASSWORD] = UNSET
 
 
@@ -59,19 +61,19 @@ class UserView(View, frozen=True, kw_only=True):
     """An account."""
 
     id: Annotated[UUID, Meta(description="The account's id.")]
-    name: Annotated[str, Meta(description="What the person is called.", examples=["Ada"])]
+    name: Annotated[str, Meta(description="The person's name.", examples=["Ada"])]
     email: Annotated[str, Meta(description="The address, in lower case.", examples=[_ADDRESS])]
-    role: Annotated[Role, Meta(description="What the account may do beyond booking; operators grant it.")]
+    role: Annotated[Role, Meta(description="What the account may do beyond booking; granted by operators.")]
     created_at: CreatedAt
 
 
 class TokenView(View, frozen=True, kw_only=True):
     """The tokens of a session."""
 
-    access_token: Annotated[str, Meta(description="Goes with every call: `Authorization: Bearer <accessToken>`.")]
-    refresh_token: Annotated[str, Meta(description="Gets the next pair of tokens at `/refresh`, once.")]
+    access_token: Annotated[str, Meta(description="Sent with every call: `Authorization: Bearer <accessToken>`.")]
+    refresh_token: Annotated[str, Meta(description="Exchanged for the next pair of tokens at `/refresh`, once.")]
     token_type: Annotated[str, Meta(description="Always `Bearer` (RFC 6750).", examples=[_BEARER])]
-    expires_in: Annotated[int, Meta(description="Seconds for which the access token is good.", examples=[900])]
+    expires_in: Annotated[int, Meta(description="Seconds until the access token expires.", examples=[900])]
 
     @classmethod
     def of_session(cls, signed_in: SignedIn) -> "TokenView":

@@ -1,4 +1,4 @@
-"""Bookings and payments."""
+"""Bodies of bookings and payments."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,32 +19,34 @@ from .fields import NO_SPACE, CardToken, CreatedAt, EventId, NextCursor, TicketT
 
 
 class BookRequest(RequestBody, frozen=True, kw_only=True):
-    """Tickets of one type."""
+    """Tickets of one type to book."""
 
     event_id: EventId
-    quantity: Annotated[int, Meta(ge=1, le=1_000, description="How many tickets; left out: 1.", examples=[2])] = 1
-    ticket_type_id: Annotated[UUID | UnsetType, Meta(description="Which type; needed where there are several.")] = UNSET
+    quantity: Annotated[int, Meta(ge=1, le=1_000, description="The number of tickets, by default 1.", examples=[2])] = 1
+    ticket_type_id: Annotated[UUID | UnsetType, Meta(description="The ticket type; required if there are several.")] = (
+        UNSET
+    )
 
 
 class CancelRequest(RequestBody, frozen=True, kw_only=True):
-    """A booking: its id, or the event in which the caller has exactly one live booking. Not both."""
+    """A booking to cancel: either its id, or the event in which you have exactly one live booking."""
 
     booking_id: Annotated[UUID | UnsetType, Meta(description="The booking's id.")] = UNSET
-    event_id: Annotated[UUID | UnsetType, Meta(description="The event of the caller's one live booking there.")] = UNSET
+    event_id: Annotated[UUID | UnsetType, Meta(description="The event of your only live booking there.")] = UNSET
 
     @classmethod
     def contradictions(cls, given: Mapping[str, object]) -> Iterator[FieldProblem]:
-        """Exactly one of the two."""
+        """Require exactly one of the two."""
         if "bookingId" in given and "eventId" in given:
-            yield FieldProblem(pointer("eventId"), "must not stand beside bookingId")
+            yield FieldProblem(pointer("eventId"), "must not be combined with bookingId")
         elif "bookingId" not in given and "eventId" not in given:
-            yield FieldProblem(pointer("bookingId"), "is required, or eventId")
+            yield FieldProblem(pointer("bookingId"), "is required unless eventId is given")
 
 
 def _token(value: str) -> str:
-    """A provider's word for a card, taken as it is."""
+    """Check a provider's card token. Raises: ValueError."""
     if len(value) > 255 or not re.fullmatch(NO_SPACE, value):
-        raise ValueError("must be 1 to 255 characters, none of them a space or a control character")
+        raise ValueError("must be 1 to 255 characters without spaces and control characters")
     return value
 
 
@@ -53,16 +55,16 @@ class PaymentRequest(RequestBody, frozen=True, kw_only=True):
 
     rules: ClassVar[Rules] = {"token": _token}
 
-    method: Annotated[PaymentMethod, Meta(description="`card` for the customer, `cash` for the organizer or an admin.")]
+    method: Annotated[PaymentMethod, Meta(description="`card` by the customer, `cash` by the organizer or an admin.")]
     token: Annotated[CardToken | UnsetType, Meta(description="The provider's card token.", examples=["tok_ok"])] = UNSET
 
     @classmethod
     def contradictions(cls, given: Mapping[str, object]) -> Iterator[FieldProblem]:
-        """A token for a card, and for nothing else."""
+        """Require a token for a card, and none for cash."""
         if given.get("method") == PaymentMethod.CARD and "token" not in given:
             yield FieldProblem(pointer("token"), "is required to pay by card")
         elif given.get("method") == PaymentMethod.CASH and "token" in given:
-            yield FieldProblem(pointer("token"), "must not stand beside cash")
+            yield FieldProblem(pointer("token"), "must not be combined with cash")
 
 
 class BookingView(View, frozen=True, kw_only=True):
@@ -72,19 +74,23 @@ class BookingView(View, frozen=True, kw_only=True):
     event_id: EventId
     ticket_type_id: TicketTypeId
     customer_id: Annotated[UUID, Meta(description="The account that booked.")]
-    quantity: Annotated[int, Meta(description="How many tickets.", examples=[2])]
-    status: Annotated[BookingStatus, Meta(description="Where the booking stands.")]
-    amount: Annotated[Money, Meta(description="The price when it was booked, times the quantity.")]
-    payment_status: Annotated[PaymentStatus, Meta(description="Where its payment stands.")]
-    position: Annotated[int | None, Meta(description="The place in the waiting list, from 1; `null` unless it waits.")]
-    tickets_ahead: Annotated[int | None, Meta(description="Tickets asked for before it; `null` unless it waits.")]
-    expires_at: Annotated[Time | None, Meta(description="Until when it must be paid; `null` unless it is held.")]
+    quantity: Annotated[int, Meta(description="The number of tickets.", examples=[2])]
+    status: Annotated[BookingStatus, Meta(description="The booking's status.")]
+    amount: Annotated[Money, Meta(description="The price at the time of booking, times the quantity.")]
+    payment_status: Annotated[PaymentStatus, Meta(description="The status of its payment.")]
+    position: Annotated[int | None, Meta(description="Its place in the waiting list, from 1; `null` unless it waits.")]
+    tickets_ahead: Annotated[
+        int | None, Meta(description="Tickets requested by the bookings before it; `null` unless it waits.")
+    ]
+    expires_at: Annotated[
+        Time | None, Meta(description="When the hold expires unless it is paid; `null` unless it is held.")
+    ]
     created_at: CreatedAt
     updated_at: Annotated[Time, Meta(description="When it last changed.")]
 
     @classmethod
     def at(cls, booking: Booking, now: datetime) -> "BookingView":
-        """Return a booking as it counts now, with its place if it waits."""
+        """Return a booking as of `now`, with its place if it waits."""
         booking = booking.as_of(now)
         place = booking.place
         return cls.of(booking, position=place and place.position, tickets_ahead=place and place.tickets_ahead)
@@ -98,19 +104,21 @@ class BookingPage(View, frozen=True, kw_only=True):
 
     @classmethod
     def at(cls, bookings: Iterable[Booking], next_cursor: str | None, now: datetime) -> "BookingPage":
-        """Return a page of bookings as they count now."""
+        """Return a page of bookings as of `now`."""
         return cls(items=[BookingView.at(booking, now) for booking in bookings], next_cursor=next_cursor)
 
 
 class CancellationView(View, frozen=True, kw_only=True):
-    """The cancelled booking, and how many waiting bookings got its tickets."""
+    """The cancelled booking, and the number of waiting bookings that got its tickets."""
 
     booking: Annotated[BookingView, Meta(description="The cancelled booking.")]
-    promoted_count: Annotated[int, Meta(description="How many waiting bookings got its tickets.", examples=[1])]
+    promoted_count: Annotated[
+        int, Meta(description="The number of waiting bookings that got its tickets.", examples=[1])
+    ]
 
     @classmethod
     def at(cls, cancellation: Cancellation, now: datetime) -> "CancellationView":
-        """Return what a cancellation led to."""
+        """Return the outcome of a cancellation."""
         return cls(booking=BookingView.at(cancellation.booking, now), promoted_count=cancellation.promoted_count)
 
 
@@ -118,12 +126,12 @@ class PaymentView(View, frozen=True, kw_only=True):
     """A charge or a refund."""
 
     id: Annotated[UUID, Meta(description="The payment's id.")]
-    kind: Annotated[PaymentKind, Meta(description="Which way the money goes.")]
-    status: Annotated[ChargeStatus, Meta(description="Whether the money went.")]
-    method: Annotated[PaymentMethod, Meta(description="How it is paid.")]
-    amount: Annotated[Money, Meta(description="How much.")]
+    kind: Annotated[PaymentKind, Meta(description="Charge or refund.")]
+    status: Annotated[ChargeStatus, Meta(description="Whether the money was moved.")]
+    method: Annotated[PaymentMethod, Meta(description="The means of payment.")]
+    amount: Annotated[Money, Meta(description="The amount.")]
     created_at: CreatedAt
-    settled_at: Annotated[Time | None, Meta(description="When it was clear whether the money goes; `null` until then.")]
+    settled_at: Annotated[Time | None, Meta(description="When its outcome became known; `null` until then.")]
 
 
 class PaymentPage(View, frozen=True, kw_only=True):

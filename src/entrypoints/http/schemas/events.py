@@ -1,4 +1,4 @@
-"""Events and their ticket types."""
+"""Bodies of events and their ticket types."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -24,21 +24,23 @@ from ..decoding import RequestBody
 from ..problems.problem import FieldProblem, pointer
 from .fields import CreatedAt, Description, EventId, Name, NextCursor, TicketTypeId, Time, Venue, View
 
-_STARTS_AT = Meta(description="When it begins; `null`: open.", examples=["2027-05-01T19:00:00Z"])
-_ENDS_AT = Meta(description="When it ends, after its start.")
+_STARTS_AT = Meta(description="When it starts; `null`: not set.", examples=["2027-05-01T19:00:00Z"])
+_ENDS_AT = Meta(description="When it ends.")
 _SALES_OPEN_AT = Meta(description="When the sale opens; `null`: at once.")
-_SALES_CLOSE_AT = Meta(description="When the sale closes; `null`: with the start.")
-_MOST_TICKETS = Meta(description="How many live tickets one customer may have.")
-_PAYMENT_WINDOW = Meta(description="How long tickets are held until they are paid; `null`: confirmed at once.")
-_DEADLINE = Meta(description="Until how many hours before the start customers may cancel.")
-_POLICY = Meta(description="`strict`: nobody who waits is overtaken; `fill`: freed tickets go to the first they fit.")
-_NEW_POLICY = Meta(description="A new policy; it serves the waiting list at once.")
-_PRICE = Meta(description="What one ticket costs; `null`: free.")
-_TOTAL = Meta(description="How many tickets there are.", examples=[100])
+_SALES_CLOSE_AT = Meta(description="When the sale closes; `null`: at the start.")
+_MOST_TICKETS = Meta(description="The most live tickets of one customer.")
+_PAYMENT_WINDOW = Meta(description="How long tickets are held for payment; `null`: bookings are confirmed at once.")
+_DEADLINE = Meta(description="Customers may cancel until this many hours before the start.")
+_POLICY = Meta(
+    description="`strict`: no waiting booking is overtaken; `fill`: freed tickets go to the first booking they fit."
+)
+_NEW_POLICY = Meta(description="A new policy, by which the waiting list is served at once.")
+_PRICE = Meta(description="The price of one ticket; `null`: free.")
+_TOTAL = Meta(description="The number of tickets.", examples=[100])
 _AVAILABLE = Meta(description="Tickets that are not taken.", examples=[98])
-_WAITING = Meta(description="Bookings in the waiting list.", examples=[0])
-_SOLD_OUT = Meta(description="Whether a newcomer who asks for one ticket, of whatever type, has to wait.")
-_STATUS = Meta(description="Where the event stands.")
+_WAITING = Meta(description="The number of bookings in the waiting list.", examples=[0])
+_SOLD_OUT = Meta(description="Whether a newcomer cannot get a ticket of any type without waiting.")
+_STATUS = Meta(description="The event's status.")
 _Currency = Annotated[str, Meta(extra_json_schema={"pattern": "^[A-Z]{3}$"})]
 _TicketCount = Annotated[int, Meta(ge=1, le=1_000_000)]
 _PerCustomer = Annotated[int, Meta(ge=1, le=1_000)]
@@ -47,16 +49,16 @@ _Hours = Annotated[int, Meta(ge=0, le=8_760)]
 
 
 class InitialStatus(StrEnum):
-    """What a new event may be: `draft` is hidden until it is put on sale."""
+    """The status of a new event. A `draft` is hidden until it is put on sale."""
 
     ON_SALE = "on_sale"
     DRAFT = "draft"
 
 
 class Price(RequestBody, frozen=True, kw_only=True):
-    """What one ticket costs; an `amount` of 0 is free."""
+    """The price of one ticket; an `amount` of 0 is free."""
 
-    # The rule of the field where it stands makes it `Money`.
+    # The rule of the enclosing struct's field converts it to `Money`.
     rules: ClassVar[Rules] = {"currency": currency}
 
     amount: Annotated[int, Meta(ge=0, le=MOST, description="Minor units, such as cents.", examples=[2_500])]
@@ -64,12 +66,12 @@ class Price(RequestBody, frozen=True, kw_only=True):
 
 
 class TicketTypeRequest(RequestBody, frozen=True, kw_only=True):
-    """A kind of ticket."""
+    """A new ticket type."""
 
     rules: ClassVar[Rules] = TICKET_TYPE_RULES
 
-    name: Annotated[Name, Meta(description="Its name, distinct in the event without case.", examples=["Balcony"])]
-    total_tickets: Annotated[_TicketCount, Meta(description="How many tickets there are.", examples=[40])]
+    name: Annotated[Name, Meta(description="Its name, unique in the event regardless of case.", examples=["Balcony"])]
+    total_tickets: Annotated[_TicketCount, Meta(description="The number of tickets.", examples=[40])]
     price: Annotated[Price | None, _PRICE] = None
 
 
@@ -87,17 +89,17 @@ _TicketTypes = Annotated[list[TicketTypeRequest], Meta(min_length=1, max_length=
 
 
 class InitializeRequest(RequestBody, frozen=True, kw_only=True):
-    """A new event. Either `totalTickets` (and `price`) for one kind of ticket, or `ticketTypes` for several.
+    """A new event. Either `totalTickets` (and `price`) for one ticket type, or `ticketTypes` for several.
 
-    Left out, `maxTicketsPerCustomer` is 10, `cancellationDeadlineHours` 0, `waitingListPolicy` `strict` and `status`
-    `on_sale`; all else is empty, or not set.
+    Defaults: `maxTicketsPerCustomer` 10, `cancellationDeadlineHours` 0, `waitingListPolicy` `strict`, `status`
+    `on_sale`; everything else is empty or not set.
     """
 
     rules: ClassVar[Rules] = EVENT_CHANGE_RULES
 
-    name: Annotated[Name, Meta(description="What it is called.", examples=["Jazz night"])]
-    description: Annotated[Description, Meta(description="What it is, with line breaks if need be.")] = ""
-    venue: Annotated[Venue, Meta(description="Where it is.")] = ""
+    name: Annotated[Name, Meta(description="The event's name.", examples=["Jazz night"])]
+    description: Annotated[Description, Meta(description="A description, which may have line breaks.")] = ""
+    venue: Annotated[Venue, Meta(description="The venue.")] = ""
     starts_at: Annotated[Time | None, _STARTS_AT] = None
     ends_at: Annotated[Time | None, _ENDS_AT] = None
     sales_open_at: Annotated[Time | None, _SALES_OPEN_AT] = None
@@ -106,30 +108,32 @@ class InitializeRequest(RequestBody, frozen=True, kw_only=True):
     payment_window_minutes: Annotated[_Minutes | None, _PAYMENT_WINDOW] = None
     cancellation_deadline_hours: Annotated[_Hours, _DEADLINE] = 0
     waiting_list_policy: Annotated[WaitingListPolicy, _POLICY] = WaitingListPolicy.STRICT
-    status: Annotated[InitialStatus, Meta(description="`draft`: hidden until put on sale.")] = InitialStatus.ON_SALE
+    status: Annotated[InitialStatus, Meta(description="`draft`: hidden until it is put on sale.")] = (
+        InitialStatus.ON_SALE
+    )
     total_tickets: Annotated[_TicketCount | UnsetType, _TOTAL] = UNSET
     price: Annotated[Price | UnsetType | None, _PRICE] = UNSET
-    ticket_types: Annotated[_TicketTypes | UnsetType, Meta(description="Several kinds of tickets.")] = UNSET
+    ticket_types: Annotated[_TicketTypes | UnsetType, Meta(description="Several ticket types.")] = UNSET
 
     @classmethod
     def contradictions(cls, given: Mapping[str, object]) -> Iterator[FieldProblem]:
-        """One kind of ticket or a list of them."""
+        """Require one ticket type or a list of them."""
         if "ticketTypes" in given:
             beside = [name for name in ("totalTickets", "price") if name in given]
-            yield from (FieldProblem(pointer(name), "must not stand beside ticketTypes") for name in beside)
+            yield from (FieldProblem(pointer(name), "must not be combined with ticketTypes") for name in beside)
         elif "totalTickets" not in given:
-            yield FieldProblem(pointer("totalTickets"), "is required, or ticketTypes")
+            yield FieldProblem(pointer("totalTickets"), "is required unless ticketTypes is given")
 
     def to_specs(self) -> list[TicketTypeSpec]:
-        """Return the kinds of tickets."""
+        """Return the specifications of the ticket types."""
         if isinstance(self.ticket_types, list):
             return [each.to(TicketTypeSpec) for each in self.ticket_types]
-        # Both as their rules keep them; the number is given, or there is a contradiction.
+        # Decoding has checked that the number is given, and converted the price to `Money`.
         return [general_admission(cast("int", self.total_tickets), cast("Money | None", self.price or None))]
 
 
 class EventChangesRequest(RequestBody, frozen=True, kw_only=True):
-    """Changes to an event; `totalTickets` and `price` only where it has one kind of ticket."""
+    """Changes to an event; `totalTickets` and `price` only if it has one ticket type."""
 
     rules: ClassVar[Rules] = EVENT_CHANGE_RULES
 
@@ -144,13 +148,13 @@ class EventChangesRequest(RequestBody, frozen=True, kw_only=True):
     payment_window_minutes: Annotated[_Minutes | UnsetType | None, _PAYMENT_WINDOW] = UNSET
     cancellation_deadline_hours: Annotated[_Hours | UnsetType, _DEADLINE] = UNSET
     waiting_list_policy: Annotated[WaitingListPolicy | UnsetType, _NEW_POLICY] = UNSET
-    status: Annotated[EventStatus | UnsetType, Meta(description="The next step of its life.")] = UNSET
+    status: Annotated[EventStatus | UnsetType, Meta(description="The next status.")] = UNSET
     total_tickets: Annotated[_TicketCount | UnsetType, _TOTAL] = UNSET
     price: Annotated[Price | UnsetType | None, _PRICE] = UNSET
 
 
 class TicketTypeView(View, frozen=True, kw_only=True):
-    """A kind of ticket."""
+    """A ticket type."""
 
     id: TicketTypeId
     name: Annotated[str, Meta(description="Its name.", examples=["General admission"])]
@@ -165,9 +169,9 @@ class EventView(View, frozen=True, kw_only=True):
 
     id: EventId
     organizer_id: Annotated[UUID, Meta(description="The account that initialized it.")]
-    name: Annotated[str, Meta(description="What it is called.", examples=["Jazz night"])]
-    description: Annotated[str, Meta(description="What it is.")]
-    venue: Annotated[str, Meta(description="Where it is.")]
+    name: Annotated[str, Meta(description="The event's name.", examples=["Jazz night"])]
+    description: Annotated[str, Meta(description="The description.")]
+    venue: Annotated[str, Meta(description="The venue.")]
     starts_at: Annotated[Time | None, _STARTS_AT]
     ends_at: Annotated[Time | None, _ENDS_AT]
     sales_open_at: Annotated[Time | None, _SALES_OPEN_AT]
@@ -177,18 +181,18 @@ class EventView(View, frozen=True, kw_only=True):
     cancellation_deadline_hours: Annotated[int, _DEADLINE]
     waiting_list_policy: Annotated[WaitingListPolicy, Meta(description="How the waiting list is served.")]
     status: Annotated[EventStatus, _STATUS]
-    price: Annotated[Money | None, Meta(description="What one ticket costs; `null`: free, or several ticket types.")]
+    price: Annotated[Money | None, Meta(description="The price of one ticket; `null`: free, or several ticket types.")]
     total_tickets: Annotated[int, _TOTAL]
     available_tickets: Annotated[int, _AVAILABLE]
     waiting_list_count: Annotated[int, _WAITING]
     is_sold_out: Annotated[bool, _SOLD_OUT]
-    ticket_types: Annotated[list[TicketTypeView], Meta(description="Its kinds of tickets.")]
-    version: Annotated[int, Meta(description="Counts edits, not bookings.", examples=[1])]
+    ticket_types: Annotated[list[TicketTypeView], Meta(description="Its ticket types.")]
+    version: Annotated[int, Meta(description="Incremented by edits, not by bookings.", examples=[1])]
     created_at: CreatedAt
 
     @classmethod
     def at(cls, state: EventState, now: datetime) -> "EventView":
-        """Return an event with the sums of its ticket types; whether it is sold out depends on the time as well."""
+        """Return an event with the sums of its ticket types. Whether it is sold out depends on `now`."""
         types = state.ticket_types
         return cls.of(state.event, price=types[0].price if len(types) == 1 else None, **_counters(state, now))
 
@@ -201,16 +205,16 @@ class EventPage(View, frozen=True, kw_only=True):
 
 
 class StatusView(View, frozen=True, kw_only=True):
-    """How many tickets of an event are left, as committed."""
+    """How many tickets of an event are left."""
 
     event_id: EventId
-    name: Annotated[str, Meta(description="What the event is called.", examples=["Jazz night"])]
+    name: Annotated[str, Meta(description="The event's name.", examples=["Jazz night"])]
     status: Annotated[EventStatus, _STATUS]
     total_tickets: Annotated[int, _TOTAL]
     available_tickets: Annotated[int, _AVAILABLE]
     waiting_list_count: Annotated[int, _WAITING]
     is_sold_out: Annotated[bool, _SOLD_OUT]
-    ticket_types: Annotated[list[TicketTypeView], Meta(description="The same for each kind of ticket.")]
+    ticket_types: Annotated[list[TicketTypeView], Meta(description="The same for each ticket type.")]
 
     @classmethod
     def at(cls, state: EventState, now: datetime) -> "StatusView":
@@ -230,23 +234,25 @@ def _counters(state: EventState, now: datetime) -> dict[str, Any]:
 
 
 class FactView(View, frozen=True, kw_only=True):
-    """What happened to an event."""
+    """A fact of an event."""
 
     seq: Annotated[int, Meta(description="Its sequence number in the event, gapless from 1.", examples=[2])]
-    kind: Annotated[str, Meta(description="What happened; the webhooks list the kinds.", examples=["TicketsBooked"])]
-    booking_id: Annotated[UUID | None, Meta(description="The booking it happened to; `null`: the event itself.")]
+    kind: Annotated[str, Meta(description="The fact's kind, as listed for webhooks.", examples=["TicketsBooked"])]
+    booking_id: Annotated[UUID | None, Meta(description="The booking concerned; `null`: the event itself.")]
     occurred_at: Annotated[Time, Meta(description="When it happened.")]
     data: Annotated[dict[str, Any], Meta(description="What changed; the webhook of its kind lists the members.")]
 
 
 class ChangesView(View, frozen=True, kw_only=True):
-    """Facts in their order."""
+    """Facts in order."""
 
-    items: Annotated[list[FactView], Meta(description="The facts after the one asked for; none: nothing new.")]
-    last_seq: Annotated[int, Meta(description="Ask again with `after` set to this.", examples=[2])]
+    items: Annotated[
+        list[FactView], Meta(description="The facts after the requested number; empty if there are no new ones.")
+    ]
+    last_seq: Annotated[int, Meta(description="Set `after` to this in the next request.", examples=[2])]
 
     @classmethod
     def after(cls, facts: list[Fact], after: int) -> "ChangesView":
-        """Return facts, and where to go on."""
+        """Return facts and the number after which to continue."""
         items = [FactView.of(fact, data=fact.what.all_values) for fact in facts]
         return cls(items=items, last_seq=items[-1].seq if items else after)

@@ -1,6 +1,6 @@
-"""Kinds of values that several bodies share.
+"""Types of fields that several bodies share.
 
-Texts are normalised and trimmed by the domain's rules, so their lengths are documented here and checked there.
+The domain's rules normalise and trim text, so lengths are documented here and checked there.
 """
 
 from datetime import datetime
@@ -10,18 +10,18 @@ from uuid import UUID
 from msgspec import Meta, Struct
 
 _CONTROLS = r"\u0000-\u001f\u007f-\u009f"
-_TURNS = r"\u202a-\u202e\u2066-\u2069"
+_BIDI = r"\u202a-\u202e\u2066-\u2069"
 _NO_CONTROLS = f"^[^{_CONTROLS}]*$"
-NOT_BLANK = rf"^[^{_CONTROLS}{_TURNS}]*[^\s{_CONTROLS}{_TURNS}][^{_CONTROLS}{_TURNS}]*$"
-NO_SPACE = rf"^[^\s{_CONTROLS}{_TURNS}]+$"
+NOT_BLANK = rf"^[^{_CONTROLS}{_BIDI}]*[^\s{_CONTROLS}{_BIDI}][^{_CONTROLS}{_BIDI}]*$"
+NO_SPACE = rf"^[^\s{_CONTROLS}{_BIDI}]+$"
 
 
 class View(Struct, frozen=True, kw_only=True, rename="camel"):
-    """Something that is answered."""
+    """The body of a response."""
 
     @classmethod
     def of(cls, source: Any, **others: Any) -> Self:
-        """Return what the source's attributes say, and these others."""
+        """Return a view of the source's attributes and these others."""
         return cls(**{name: getattr(source, name) for name in cls.__struct_fields__ if name not in others}, **others)
 
 
@@ -30,9 +30,9 @@ def _text(least: int, most: int, pattern: str) -> Meta:
 
 
 Name = Annotated[str, _text(1, 200, NOT_BLANK)]
-Description = Annotated[str, _text(0, 1_000, rf"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f{_TURNS}]*$")]
-Venue = Annotated[str, _text(0, 200, f"^[^{_CONTROLS}{_TURNS}]*$")]
-Email = Annotated[str, _text(3, 254, rf"^[^\s@{_CONTROLS}{_TURNS}]+@[^\s@{_CONTROLS}{_TURNS}]+$")]
+Description = Annotated[str, _text(0, 1_000, rf"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f{_BIDI}]*$")]
+Venue = Annotated[str, _text(0, 200, f"^[^{_CONTROLS}{_BIDI}]*$")]
+Email = Annotated[str, _text(3, 254, rf"^[^\s@{_CONTROLS}{_BIDI}]+@[^\s@{_CONTROLS}{_BIDI}]+$")]
 NewPassword = Annotated[str, _text(8, 128, _NO_CONTROLS)]
 TriedPassword = Annotated[str, _text(1, 1_024, _NO_CONTROLS)]
 RefreshToken = Annotated[str, _text(1, 512, NOT_BLANK)]

@@ -1,4 +1,4 @@
-"""Health, and what a problem's code means."""
+"""Bodies of health checks and problem codes."""
 
 from typing import Annotated
 
@@ -9,28 +9,28 @@ from .fields import View
 
 
 class LivenessView(View, frozen=True, kw_only=True):
-    """This process answers."""
+    """This process responds."""
 
     status: Annotated[str, Meta(description="Always `live`.", examples=["live"])]
 
 
 class ReadinessView(View, frozen=True, kw_only=True):
-    """Requests may be sent here."""
+    """This process accepts requests."""
 
     status: Annotated[str, Meta(description="Always `ready`.", examples=["ready"])]
 
 
 class ProblemView(View, frozen=True, kw_only=True):
-    """What a problem's code means."""
+    """The meaning of a problem code."""
 
     type: Annotated[str, Meta(description="The path of this page.", examples=["/problems/already-booked"])]
-    title: Annotated[str, Meta(description="The code in a few words.")]
-    status: Annotated[int, Meta(description="The status that it comes with.", examples=[409])]
+    title: Annotated[str, Meta(description="A short description of the code.")]
+    status: Annotated[int, Meta(description="The HTTP status of its problems.", examples=[409])]
     code: ProblemCode
     explanation: Annotated[str, Meta(description="When it occurs and what to do.")]
 
 
 class ProblemList(View, frozen=True, kw_only=True):
-    """Every code of the API."""
+    """All problem codes."""
 
     items: Annotated[list[ProblemView], Meta(description="The codes, by status.")]
