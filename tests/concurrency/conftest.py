@@ -11,19 +11,18 @@ from boxoffice.entrypoints.container import make_container
 from boxoffice.entrypoints.settings import Settings
 from tests.databases import migrated
 
-from .crew import Crew, Process
-from .office import Office
+from .app_driver import AppDriver
+from .worker_pool import Process, WorkerPool
 
 
 @asynccontextmanager
-async def office_on(url: str) -> AsyncIterator[Office]:
+async def app_on(url: str) -> AsyncIterator[AppDriver]:
     """The application on a database, in the test's own process."""
-    container = make_container(Settings(database_url=url))
+    app = AppDriver(make_container(Settings(database_url=url)), url)
     try:
-        yield Office(container, url)
+        yield app
     finally:
-        await container.turnstile().close()
-        await container.storage().close()
+        await app.close()
 
 
 @pytest.fixture
@@ -58,15 +57,15 @@ def process_pool() -> Iterator[list[Process]]:
 
 
 @pytest.fixture
-def crew(url: str, process_pool: list[Process]) -> Iterator[Crew]:
+def workers(url: str, process_pool: list[Process]) -> Iterator[WorkerPool]:
     """Processes on the database."""
-    crew = Crew(url, process_pool)
-    yield crew
-    crew.dismiss()
+    workers = WorkerPool(url, process_pool)
+    yield workers
+    workers.dismiss()
 
 
 @pytest.fixture
-async def office(url: str) -> AsyncIterator[Office]:
+async def app(url: str) -> AsyncIterator[AppDriver]:
     """The application on the database, in the test's own process."""
-    async with office_on(url) as office:
-        yield office
+    async with app_on(url) as app:
+        yield app

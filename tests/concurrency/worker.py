@@ -1,19 +1,17 @@
-"""A process of its own that works on a database as the service does, told what to do line by line.
+"""A process of its own that works on a database as the service does, ordered about line by line.
 
 It reads orders from its input and writes reports to its output, each a line of JSON. Every outcome is reported at the
-moment at which a client would have its answer, so that whoever kills the process knows what it had acknowledged.
+moment at which a client would have its answer, so a test that kills the process knows what it had acknowledged.
 """
 
 import asyncio
 import os
 import signal
 import sys
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from random import Random
 from typing import Any, Final
 from uuid import UUID
 
@@ -23,18 +21,17 @@ from msgspec import Struct
 from uuid_utils.compat import uuid7
 
 from boxoffice.adapters.security import Argon2PasswordHasher
-from boxoffice.application.accounts.create_user import Registration
-from boxoffice.application.bookings.pay_booking import Bill, PaymentUnknown
+from boxoffice.application.bookings.pay_booking import Bill
 from boxoffice.application.ports.errors import Unavailable
 from boxoffice.application.ports.idempotency import IdempotentRequest, Key, Replayed, Response
 from boxoffice.application.ports.notifications import NotificationQueries
 from boxoffice.application.ports.observability import Statistics
 from boxoffice.application.ports.payments import PaymentGateway
-from boxoffice.application.ports.queries import Reads, Snapshot
+from boxoffice.application.ports.queries import AccountQueries, BookingQueries, EventQueries, PaymentQueries, Snapshot
 from boxoffice.application.ports.storage import Storage, UnitOfWork
 from boxoffice.application.turnstile.command_queue import MOST_TOGETHER, Bounds
 from boxoffice.application.turnstile.turnstile import Turnstile
-from boxoffice.domain.booking import Booking, BookingStatus
+from boxoffice.domain.booking import Booking
 from boxoffice.domain.decisions.book import Book
 from boxoffice.domain.decisions.organize import Edit
 from boxoffice.domain.event import EventChanges, EventState
@@ -47,7 +44,7 @@ from boxoffice.entrypoints.settings import Settings
 
 
 class Command(Struct, frozen=True, kw_only=True, tag=True):
-    """Something that somebody wants done."""
+    """Something to be done."""
 
 
 class BookIt(Command, frozen=True, kw_only=True):
@@ -62,7 +59,7 @@ class BookIt(Command, frozen=True, kw_only=True):
 
 
 class CancelIt(Command, frozen=True, kw_only=True):
-    """Somebody cancels a booking."""
+    """A booking is cancelled."""
 
     booking: UUID
     actor: UUID
@@ -79,29 +76,7 @@ class PayIt(Command, frozen=True, kw_only=True):
 
 
 class SweepIt(Command, frozen=True, kw_only=True):
-    """One round after the other of the background work, until nothing is left to do now."""
-
-
-class Habit(StrEnum):
-    """What a customer of a crowd does."""
-
-    KEEP = "keep"
-    LAPSE = "lapse"
-    LEAVE = "leave"
-    CANCEL = "cancel"
-    RETURN = "return"
-    DECLINED = "declined"
-    SILENT = "silent"
-
-
-class Attend(Command, frozen=True, kw_only=True):
-    """The customers of these bookings act by their habits when it is their turn; the answer comes when all are through.
-
-    Meanwhile the process sweeps, as a server does.
-    """
-
-    event: UUID
-    habits: dict[UUID, Habit]
+    """The background work runs round by round, until nothing is due."""
 
 
 class EditIt(Command, frozen=True, kw_only=True):
@@ -112,23 +87,7 @@ class EditIt(Command, frozen=True, kw_only=True):
     changes: dict[str, Any]
 
 
-class SignUp(Command, frozen=True, kw_only=True):
-    """Somebody wants an account."""
-
-    email: str
-
-
-class ServeLine(Command, frozen=True, kw_only=True):
-    """An operator has the waiting list served."""
-
-    event: UUID
-
-
-class Resume(Command, frozen=True, kw_only=True):
-    """Take up whatever was left undone; the answer comes when nothing of it is left."""
-
-
-AnyCommand = BookIt | CancelIt | PayIt | SweepIt | Attend | EditIt | SignUp | ServeLine | Resume
+AnyCommand = BookIt | CancelIt | PayIt | SweepIt | EditIt
 
 
 class Moment(StrEnum):
@@ -145,23 +104,14 @@ class Freeze(Struct, frozen=True):
     transaction: int
 
 
-class Pace(Struct, frozen=True, kw_only=True):
-    """How the process's clock goes: so many seconds ahead, and so many times as fast since then."""
+class ClockAhead(Struct, frozen=True):
+    """A clock that is so many seconds ahead."""
 
-    since: datetime
-    ahead: float = 0
-    speed: float = 1
+    seconds: float
 
     def now(self) -> datetime:
         """See the port."""
-        return self.since + timedelta(seconds=self.ahead) + self.speed * (datetime.now(UTC) - self.since)
-
-
-class Provider(Struct, frozen=True):
-    """A payment provider that takes up to so many seconds; with `freezes` the process freezes as soon as it charged."""
-
-    seconds: float = 0
-    freezes: bool = False
+        return datetime.now(UTC) + timedelta(seconds=self.seconds)
 
 
 class Open(Struct, frozen=True, kw_only=True, tag=True):
@@ -170,8 +120,8 @@ class Open(Struct, frozen=True, kw_only=True, tag=True):
     url: str
     together: int = MOST_TOGETHER
     freeze: Freeze | None = None
-    pace: Pace | None = None
-    provider: Provider = Provider()
+    freezes_at_charge: bool = False
+    seconds_ahead: float = 0
 
 
 class Prepare(Struct, frozen=True, tag=True):
@@ -197,11 +147,10 @@ class Frozen(Struct, frozen=True, tag=True):
 
 
 class Outcome(Struct, frozen=True, kw_only=True, tag=True, omit_defaults=True):
-    """What came of a command: what its caller is told.
+    """What a command's caller is answered.
 
-    `code` is a booking's status, `changed`, `created`, `served`, `resumed`, `swept`, `attended`, `replayed`, a
-    refusal's code, `try-again`, or `broken` for whatever must never happen. `answer` is what the key remembers, and
-    `counts` how often a crowd was told what.
+    `code` is a booking's status, `changed`, `swept`, `replayed`, a refusal's code, `try-again`, or `broken` for what
+    must never happen. `answer` is what the key remembers.
     """
 
     number: int
@@ -212,9 +161,7 @@ class Outcome(Struct, frozen=True, kw_only=True, tag=True, omit_defaults=True):
     version: int | None = None
     taken: int | None = None
     waiting: int | None = None
-    user: UUID | None = None
     answer: str | None = None
-    counts: dict[str, int] | None = None
     detail: str | None = None
 
 
@@ -239,25 +186,18 @@ def report(what: Report) -> None:
 
 
 class WatchedStorage:
-    """A storage that tells of its commits, and freezes the whole process where it was told to."""
+    """A storage that freezes the whole process at a commit."""
 
     def __init__(self, storage: Storage, freeze: Freeze | None) -> None:
         self._storage = storage
         self._freeze = freeze
         self._commits = 0
-        self.committed = asyncio.Event()
-
-    @property
-    def reads(self) -> Reads:
-        return self._storage
-
-    @property
-    def statistics(self) -> Statistics:
-        return self._storage.statistics
-
-    @property
-    def notification_queries(self) -> NotificationQueries:
-        return self._storage.notification_queries
+        self.event_queries: EventQueries = storage.event_queries
+        self.booking_queries: BookingQueries = storage.booking_queries
+        self.payment_queries: PaymentQueries = storage.payment_queries
+        self.account_queries: AccountQueries = storage.account_queries
+        self.statistics: Statistics = storage.statistics
+        self.notification_queries: NotificationQueries = storage.notification_queries
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[UnitOfWork]:
@@ -278,7 +218,6 @@ class WatchedStorage:
         self._freeze_at(Moment.BEFORE_COMMIT)
         await unit_of_work.commit()
         self._freeze_at(Moment.AFTER_COMMIT)
-        self.committed.set()
 
     def _freeze_at(self, moment: Moment) -> None:
         if self._freeze == Freeze(moment, self._commits):
@@ -289,7 +228,7 @@ class _WatchedUnitOfWork:
     def __init__(self, unit_of_work: UnitOfWork, storage: WatchedStorage) -> None:
         self._unit_of_work = unit_of_work
         self._storage = storage
-        self.inventories = unit_of_work.inventories
+        self.events = unit_of_work.events
         self.users = unit_of_work.users
         self.leases = unit_of_work.leases
         self.webhooks = unit_of_work.webhooks
@@ -300,35 +239,19 @@ class _WatchedUnitOfWork:
         await self._storage.commit(self._unit_of_work)
 
 
-class SlowGateway:
-    """A payment provider on the far side of a network."""
+class FreezingGateway:
+    """A payment provider that freezes the process as soon as it charged."""
 
-    def __init__(self, gateway: PaymentGateway, provider: Provider) -> None:
+    def __init__(self, gateway: PaymentGateway) -> None:
         self._gateway = gateway
-        self._provider = provider
-        self._random = Random(1)
+        self.find_charge = gateway.find_charge
+        self.refund = gateway.refund
+        self.close = gateway.close
 
     async def charge(self, reference: UUID, amount: Money, token: str) -> bool:
-        await self._take_time()
-        try:
-            return await self._gateway.charge(reference, amount, token)
-        finally:
-            if self._provider.freezes:
-                freeze()
-            await self._take_time()
-
-    async def find_charge(self, reference: UUID) -> bool | None:
-        return await self._gateway.find_charge(reference)
-
-    async def refund(self, reference: UUID, charge_reference: UUID, amount: Money) -> bool:
-        return await self._gateway.refund(reference, charge_reference, amount)
-
-    async def close(self) -> None:
-        await self._gateway.close()
-
-    async def _take_time(self) -> None:
-        if self._provider.seconds:
-            await asyncio.sleep(self._provider.seconds / 2 * self._random.random())
+        is_taken = await self._gateway.charge(reference, amount, token)
+        freeze()
+        return is_taken
 
 
 class Worker:
@@ -345,9 +268,10 @@ class Worker:
         container = make_container(Settings(database_url=order.url))
         storage = WatchedStorage(container.storage(), order.freeze)
         container.storage.override(Object(storage))
-        container.payment_gateway.override(Object(SlowGateway(container.payment_gateway(), order.provider)))
-        if order.pace:
-            container.clock.override(Object(order.pace))
+        if order.freezes_at_charge:
+            container.payment_gateway.override(Object(FreezingGateway(container.payment_gateway())))
+        if order.seconds_ahead:
+            container.clock.override(Object(ClockAhead(order.seconds_ahead)))
         container.turnstile.override(
             Singleton(
                 Turnstile,
@@ -358,7 +282,7 @@ class Worker:
             )
         )
         container.password_hasher.override(Singleton(Argon2PasswordHasher, memory=8, passes=1))
-        # Connections are opened before the signal: the race shall be among the commands.
+        # Connections are opened before the signal, so that the race is among the commands.
         await storage.check_ready()
         async with storage.begin():
             pass
@@ -382,7 +306,7 @@ class Worker:
             outcome = Outcome(number=number, code="replayed", answer=replayed.response.payload.decode())
         except Unavailable as failure:
             outcome = Outcome(number=number, code="try-again", detail=str(failure))
-        except Exception as error:  # noqa: BLE001 - told to the test, which fails with it
+        except Exception as error:  # noqa: BLE001 - reported to the test, which fails with it
             outcome = Outcome(number=number, code="broken", detail=f"{error!r} {error.__cause__!r}")
         report(outcome)
 
@@ -390,20 +314,23 @@ class Worker:
         match command:
             case BookIt() | CancelIt() | PayIt():
                 return await self._serve(number, command)
+            case EditIt():
+                edit = Edit(
+                    event_id=command.event,
+                    actor=Actor(command.actor),
+                    changes=msgspec.convert(command.changes, EventChanges),
+                )
+                return _changed(number, await self._container.change_event()(edit))
             case SweepIt():
                 await self._sweep_all()
                 return Outcome(number=number, code="swept")
-            case Attend():
-                return Outcome(number=number, code="attended", counts=dict(await self._attend(command)))
-            case _:
-                return await self._look_after(number, command)
 
     async def _serve(self, number: int, command: BookIt | CancelIt | PayIt) -> Outcome:
-        container = self._container
+        remembered = _Remembered()
+        promoted: int | None = None
         match command:
             case BookIt():
-                told = _Told()
-                booking = await container.book_ticket()(
+                booking = await self._container.book_ticket()(
                     Book(
                         booking_id=command.booking,
                         event_id=command.event,
@@ -411,115 +338,40 @@ class Worker:
                         quantity=command.quantity,
                         ticket_type_id=command.ticket_type,
                     ),
-                    told.once(command.customer, command.key),
-                )
-                return Outcome(
-                    number=number,
-                    code=booking.status,
-                    booking=booking.id,
-                    queue_number=booking.queue_number,
-                    answer=told.answer,
+                    remembered.once(command.customer, command.key),
                 )
             case CancelIt():
-                told = _Told()
-                once = told.once(command.actor, command.key)
-                cancelled = await container.cancel_booking().by_id(command.booking, Actor(command.actor), once)
-                return Outcome(
-                    number=number,
-                    code=cancelled.booking.status,
-                    booking=cancelled.booking.id,
-                    promoted=cancelled.promoted_count,
-                    answer=told.answer,
-                )
-            case PayIt():
-                told = _Told()
-                paid = await self._pay(command, told.once(command.actor, command.key))
-                return Outcome(number=number, code=paid.status, booking=paid.id, answer=told.answer)
-
-    async def _look_after(self, number: int, command: EditIt | SignUp | ServeLine | Resume) -> Outcome:
-        container = self._container
-        match command:
-            case EditIt():
-                changes = msgspec.convert(command.changes, EventChanges)
-                edit = Edit(event_id=command.event, actor=Actor(command.actor), changes=changes)
-                return _changed(number, await container.change_event()(edit))
-            case SignUp():
-                user = await container.create_user()(
-                    Registration(name="Ada", email=command.email, password="correct horse battery")
-                )
-                return Outcome(number=number, code="created", user=user.id)
-            case ServeLine():
-                promoted = await container.promote_from_waitlist()(command.event)
-                return Outcome(number=number, code="served", promoted=promoted)
-            case Resume():
-                await container.resume_unsettled()()
-                while await self._storage.event_queries.unsettled_events(None, 1):
-                    await self._storage.committed.wait()
-                    self._storage.committed.clear()
-                return Outcome(number=number, code="resumed")
+                once = remembered.once(command.actor, command.key)
+                cancel = self._container.cancel_booking()
+                cancelled = await cancel.by_id(command.booking, Actor(command.actor), once)
+                booking, promoted = cancelled.booking, cancelled.promoted_count
+            case _:
+                booking = await self._pay(command, remembered.once(command.actor, command.key))
+        return Outcome(
+            number=number,
+            code=booking.status,
+            booking=booking.id,
+            queue_number=booking.queue_number,
+            promoted=promoted,
+            answer=remembered.answer,
+        )
 
     async def _pay(self, command: PayIt, once: IdempotentRequest[Booking] | None = None) -> Booking:
-        bill = Bill(
-            booking_id=command.booking,
-            actor=Actor(command.actor),
-            method=PaymentMethod.CARD,
-            token=command.token,
-        )
+        actor = Actor(command.actor)
+        bill = Bill(booking_id=command.booking, actor=actor, method=PaymentMethod.CARD, token=command.token)
         return await self._container.pay_booking()(bill, once)
 
     async def _sweep_all(self) -> None:
-        reads, now = self._storage, self._container.clock().now
+        storage, now = self._storage, self._container.clock().now
         async with asyncio.timeout(10):
-            while await reads.event_queries.lapsing_events(now(), 1) or await reads.payment_queries.open_payments(
-                now(), 1
+            while await storage.event_queries.lapsing_events(now(), 1) or (
+                await storage.payment_queries.open_payments(now(), 1)
             ):
                 await self._container.sweep()()
                 await asyncio.sleep(0.02)
 
-    async def _attend(self, command: Attend) -> Counter[str]:
-        told: Counter[str] = Counter()
-        async with asyncio.timeout(30), asyncio.TaskGroup() as customers:
-            for booking_id, habit in command.habits.items():
-                if habit is Habit.LEAVE:
-                    customers.create_task(self._act(booking_id, habit, told))
-            seen: set[UUID] = set()
-            reads = self._container.reads()
-            while await reads.booking_queries.bookings_of_event(command.event, BookingStatus.WAITLISTED, None, 1) or (
-                await reads.booking_queries.bookings_of_event(command.event, BookingStatus.HELD, None, 1)
-            ):
-                for held in await reads.booking_queries.bookings_of_event(
-                    command.event, BookingStatus.HELD, None, 1_000
-                ):
-                    habit = command.habits.get(held.id, Habit.LAPSE)
-                    if held.id not in seen and habit is not Habit.LAPSE:
-                        customers.create_task(self._act(held.id, habit, told))
-                    seen.add(held.id)
-                await self._container.sweep()()
-                await asyncio.sleep(0.03)
-        return told
 
-    async def _act(self, booking_id: UUID, habit: Habit, told: Counter[str]) -> None:
-        found = await self._storage.booking_queries.booking(booking_id)
-        assert found
-        customer = found.booking.customer_id
-        token = {Habit.DECLINED: "tok_decline", Habit.SILENT: "tok_timeout"}.get(habit, "tok_ok")
-
-        async def tell(what: Awaitable[Any], word: str) -> None:
-            try:
-                await what
-            except Refusal as refusal:
-                word = f"{word}: {refusal.code}"
-            except PaymentUnknown:
-                word = f"{word}: unknown"
-            told[word] += 1
-
-        if habit not in (Habit.LEAVE, Habit.CANCEL):
-            await tell(self._pay(PayIt(booking=booking_id, actor=customer, token=token)), "pay")
-        if habit in (Habit.LEAVE, Habit.CANCEL, Habit.RETURN, Habit.SILENT):
-            await tell(self._container.cancel_booking().by_id(booking_id, Actor(customer)), "cancel")
-
-
-class _Told:
+class _Remembered:
     """What a keyed request is answered, different each time it is put into words."""
 
     def __init__(self) -> None:
@@ -530,7 +382,7 @@ class _Told:
 
     def _render(self, outcome: Any) -> Response:
         self.answer = f"{uuid7()} {outcome!r}"
-        return Answer(status=409 if isinstance(outcome, Exception) else 200, body=self.answer.encode())
+        return Response(self.answer.encode())
 
 
 def _changed(number: int, state: EventState) -> Outcome:

@@ -4,10 +4,10 @@ import pytest
 
 from boxoffice.application.ports.storage import Storage
 
-from .box_office import BoxOffice
+from .storage_driver import StorageDriver
 
 
 @pytest.fixture
-def office(storage: Storage) -> BoxOffice:
+def driver(storage: Storage) -> StorageDriver:
     """The storage with hands that use it."""
-    return BoxOffice(storage)
+    return StorageDriver(storage)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime
 
 import pytest
 
@@ -17,8 +17,7 @@ from boxoffice.application.accounts.refresh_session import RefreshSession
 from boxoffice.application.ports.storage import Storage
 from boxoffice.domain.refusals import InvalidToken, WrongCredentials
 from tests.application.fake_app import FewKnownPasswords, PlainHasher
-from tests.contract.box_office import NOW, new_id
-from tests.settable_clock import SettableClock
+from tests.contract.storage_driver import NOW, new_id
 
 EMAIL, PASSWORD = "ada@example.org", "correct horse"
 CREDENTIALS = Credentials(email=EMAIL, password=PASSWORD)
@@ -30,11 +29,20 @@ class Ids:
     new = staticmethod(new_id)
 
 
+class SetClock:
+    """Shows the time that it was set to."""
+
+    time = NOW
+
+    def now(self) -> datetime:
+        return self.time
+
+
 class Desk:
     """All that concerns sessions, on one storage."""
 
     def __init__(self, storage: Storage) -> None:
-        self.clock = SettableClock(NOW)
+        self.clock = SetClock()
         hasher, tokens, refresh_tokens = PlainHasher(), JwtTokens("a secret of the tests " * 2), RandomRefreshTokens()
         self.create = CreateUser(storage, hasher, FewKnownPasswords(), self.clock, Ids())
         self.log_in = LogIn(storage, hasher, tokens, refresh_tokens, self.clock, Ids())
@@ -46,8 +54,8 @@ class Desk:
         self._storage = storage
 
     async def authenticate(self, signed_in: SignedIn) -> Caller:
-        """Who calls, by a process that remembers nobody."""
-        return await Authenticate(self._tokens, self._storage, self.clock)(signed_in.access.text)
+        """Who calls, asked by a process that has nothing cached."""
+        return await Authenticate(self._tokens, self._storage.account_queries, self.clock)(signed_in.access.text)
 
     async def goes_on(self, signed_in: SignedIn) -> bool:
         """Whether the session can be refreshed; asked in vain, this ends nothing."""
@@ -114,28 +122,3 @@ async def test_a_new_password_beside_refreshes_ends_every_other_session(
             if isinstance(each, SignedIn):
                 assert not await desk.goes_on(each)
         assert await desk.goes_on(own)
-
-
-async def test_shutting_an_account_beside_sign_ins_and_refreshes_leaves_no_session(desk: Desk) -> None:
-    signed_in = [await desk.log_in(CREDENTIALS) for _ in range(4)]
-    _, *results = await asyncio.gather(
-        desk.disable(EMAIL),
-        *(desk.refresh(each.refresh_token) for each in signed_in),
-        *(desk.log_in(CREDENTIALS) for _ in range(4)),
-        return_exceptions=True,
-    )
-    assert {type(each) for each in results} <= {SignedIn, InvalidToken, WrongCredentials}
-    for each in results:
-        if isinstance(each, SignedIn):
-            assert not await desk.goes_on(each)
-            with pytest.raises(InvalidToken):
-                await desk.authenticate(each)
-
-
-async def test_a_session_is_refreshed_for_thirty_days_and_longer(desk: Desk) -> None:
-    signed_in = await desk.log_in(CREDENTIALS)
-    for _ in range(3):
-        desk.clock.time += timedelta(days=30, microseconds=-1)
-        signed_in = await desk.refresh(signed_in.refresh_token)
-    desk.clock.time += timedelta(days=30)
-    assert not await desk.goes_on(signed_in)

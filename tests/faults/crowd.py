@@ -18,9 +18,9 @@ from boxoffice.domain.user import Actor
 from boxoffice.entrypoints.container import Container
 from boxoffice.entrypoints.harness.history import Call, History, Stored, check_promises
 from boxoffice.entrypoints.harness.history import Outcome as Told
-from tests.concurrency.crew import Answered
-from tests.concurrency.office import Office, new_id
+from tests.concurrency.app_driver import AppDriver, new_id
 from tests.concurrency.worker import BookIt, CancelIt, Outcome
+from tests.concurrency.worker_pool import Answered
 
 TRIES = 2_000
 """How often a customer asks who is told to try again, before the test fails."""
@@ -134,7 +134,7 @@ class Crowd:
             if not is_of(found, command):
                 self.foreign.append(f"{command} was shown {found}")
 
-    async def check(self, office: Office) -> None:
+    async def check(self, office: AppDriver) -> None:
         """Nothing that was acknowledged is lost, nothing is there twice or unasked, and every promise is kept."""
         assert self.foreign == []
         told = await office.check_acknowledged(*self._states, answered=self.answered)

@@ -26,8 +26,8 @@ from boxoffice.domain.user import Actor
 from boxoffice.entrypoints.container import Container, make_container
 from boxoffice.entrypoints.settings import Settings
 from tests import mariadb
-from tests.concurrency.conftest import office_on
-from tests.concurrency.office import ORGANIZER, Office, new_id
+from tests.concurrency.app_driver import ORGANIZER, AppDriver, new_id
+from tests.concurrency.conftest import app_on
 from tests.concurrency.worker import BookIt
 from tests.faults.crowd import booked_with, checked_out, is_of
 
@@ -195,7 +195,7 @@ def _locks(url: str) -> list[object]:
     return [*open_transactions, *(connections if len(connections) > MOST_CONNECTIONS else [])]
 
 
-async def check(office: Office, state: EventState, callers: Callers) -> None:
+async def check(office: AppDriver, state: EventState, callers: Callers) -> None:
     """What was acknowledged is there, as it was; and nothing that nobody asked for."""
     await office.verify()
     told: dict[object, list[str]] = {}
@@ -213,7 +213,7 @@ async def test_callers_who_go_away_leave_nothing_behind(url: str, times: Callabl
     """Half of them at a turn of the loop, half of them after a time; between them, others are served."""
     random = Random(url.partition(":")[0])
     wanted = times(60, 500)
-    async with office_on(url) as office, application(url) as container:
+    async with app_on(url) as office, application(url) as container:
         state = await office.initialize(20)
         callers = Callers(container, state, random)
         while callers.ends["gone"] < wanted:

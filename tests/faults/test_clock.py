@@ -21,7 +21,7 @@ import pytest
 from boxoffice.entrypoints.container import make_container
 from boxoffice.entrypoints.settings import Settings
 from tests import mariadb
-from tests.concurrency.test_money import Till
+from tests.concurrency.app_driver import AppDriver
 from tests.faults import another_clock
 from tests.faults.another_clock import ClockFile
 from tests.faults.clients import Answer, Attempt, Connection, Crowd, Person, enrol, initialize
@@ -91,11 +91,11 @@ async def check_all(url: str, directory: Path, crowd: Crowd, servers: Sequence[S
     }
     await judge(url, directory, crowd.history)
     state = (await stored(url, crowd.history)).events[crowd.event_id]
-    till = Till(make_container(Settings(database_url=url)), url)
+    app = AppDriver(make_container(Settings(database_url=url)), url)
     try:
-        assert await till.balance(state) > 0
+        assert await app.balance(state) > 0
     finally:
-        await till.close()
+        await app.close()
     for server in servers:
         assert server.complaints() == []
 

@@ -22,7 +22,7 @@ import pytest
 from asyncmy.errors import Error
 
 from tests import mariadb
-from tests.concurrency.conftest import office_on
+from tests.concurrency.conftest import app_on
 from tests.databases import migrated
 from tests.faults.crowd import Crowd
 from tests.faults.test_proxy import ANSWERED_WITHIN, applications, crowded, events, told_again, turned_away
@@ -196,7 +196,7 @@ async def test_a_disk_that_is_full_for_a_while(
     """Every answer is right or "try again"; once there is room, the same processes work on."""
     url, disk = request.getfixturevalue(place)
     async with AsyncExitStack() as stack:
-        office = await stack.enter_async_context(office_on(url))
+        office = await stack.enter_async_context(app_on(url))
         containers = await stack.enter_async_context(applications(url, 2))
         crowd = Crowd(containers, await events(office), Random(place))
         async with crowded(crowd, 6):

@@ -19,8 +19,8 @@ from boxoffice.application.ports.errors import Unavailable
 from boxoffice.domain.booking import Booking
 from boxoffice.domain.event import EventState
 from boxoffice.entrypoints.container import Container
-from tests.concurrency.conftest import office_on
-from tests.concurrency.office import Office, bookings
+from tests.concurrency.app_driver import AppDriver, bookings
+from tests.concurrency.conftest import app_on
 from tests.faults.crowd import booked_with
 from tests.faults.test_proxy import ANSWERED_WITHIN, applications
 
@@ -88,7 +88,7 @@ async def book(container: Container, state: EventState) -> Booking | Unavailable
         return failure
 
 
-async def check(office: Office, states: Sequence[EventState], told: Sequence[Booking]) -> None:
+async def check(office: AppDriver, states: Sequence[EventState], told: Sequence[Booking]) -> None:
     """What was acknowledged is there, once, and nothing else."""
     await office.verify()
     facts = [fact for state in states for fact in await office.facts(state.event.id)]
@@ -102,7 +102,7 @@ async def test_deadlocks_are_never_seen(migrated_url: str, times: Callable[[int,
     told: list[Booking] = []
     undone: Counter[str] = Counter()
     async with (
-        office_on(migrated_url) as office,
+        app_on(migrated_url) as office,
         rival_on(migrated_url) as rival,
         rival_on(migrated_url) as watch,
         applications(migrated_url, 1) as (container,),
@@ -143,7 +143,7 @@ async def test_a_lock_that_is_held_for_too_long(migrated_url: str, times: Callab
     turned_away = 0
     slowest = {"held": 0.0, "same batch": 0.0, "meanwhile": 0.0}
     async with (
-        office_on(migrated_url) as office,
+        app_on(migrated_url) as office,
         rival_on(migrated_url) as rival,
         rival_on(migrated_url) as watch,
         applications(migrated_url, crowd) as containers,

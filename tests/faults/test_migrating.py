@@ -27,7 +27,7 @@ from boxoffice.domain.inventory import Inventory
 from boxoffice.entrypoints.container import migrate
 from boxoffice.entrypoints.settings import Settings
 from tests import mariadb
-from tests.contract.box_office import BoxOffice
+from tests.contract.storage_driver import StorageDriver
 from tests.faults.proxy import Cut, proxied
 from tests.faults.service import environment_for
 from tests.sql.test_migrations import AtNow, fill_before_payments, on, upgrade_to
@@ -65,7 +65,7 @@ class Before:
                 assert found
                 assert (found.booking.status, found.booking.customer_id) == (booking.status, booking.customer_id)
             (state,) = (await storage.event_queries.events_by_id([self._inventory.event.id])).values()
-            await BoxOffice(storage).book(state)
+            await StorageDriver(storage).book(state)
             assert (await VerifyPromises(storage, AtNow())()).breaches == []
         finally:
             await storage.close()

@@ -19,8 +19,8 @@ from boxoffice.domain.event import EventState
 from boxoffice.entrypoints.container import Container, make_container
 from boxoffice.entrypoints.settings import Settings
 from tests import mariadb
-from tests.concurrency.conftest import office_on
-from tests.concurrency.office import Office
+from tests.concurrency.app_driver import AppDriver
+from tests.concurrency.conftest import app_on
 from tests.faults.clients import Person, enrol
 from tests.faults.crowd import Crowd, checked_out
 from tests.faults.proxy import After, Cut, Proxy, proxied
@@ -54,7 +54,7 @@ async def crowded(crowd: Crowd, callers: int) -> AsyncIterator[None]:
         crowd.end()
 
 
-async def events(office: Office) -> list[EventState]:
+async def events(office: AppDriver) -> list[EventState]:
     """Small ones, so that there are lines."""
     return [await office.initialize(total) for total in (5, 8, 2)]
 
@@ -96,7 +96,7 @@ async def test_connections_are_cut_under_load(
     wanted = times(10, 200)
     random = Random(f"{cuts}")
     async with (
-        office_on(migrated_url) as office,
+        app_on(migrated_url) as office,
         proxied(migrated_url, random) as proxy,
         applications(proxy.url, 2) as containers,
     ):
@@ -127,7 +127,7 @@ async def test_a_black_hole(migrated_url: str, times: Callable[[int, int], int])
 async def look_into_a_black_hole(migrated_url: str, after: After, *, seconds: float) -> None:
     random = Random(after)
     async with (
-        office_on(migrated_url) as office,
+        app_on(migrated_url) as office,
         proxied(migrated_url, random) as proxy,
         applications(proxy.url, 2) as containers,
     ):
@@ -166,7 +166,7 @@ async def test_a_black_hole_seen_from_outside(
     people = await enrol(migrated_url, 8)
     slowest, told = 0.0, Counter[int]()
     async with AsyncExitStack() as stack:
-        office = await stack.enter_async_context(office_on(migrated_url))
+        office = await stack.enter_async_context(app_on(migrated_url))
         proxy = await stack.enter_async_context(proxied(migrated_url, Random(1)))
         server = Server(proxy.url, tmp_path)
         stack.callback(server.kill)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests import mariadb
-from tests.concurrency.crew import Crew, Process
+from tests.concurrency.worker_pool import Process, WorkerPool
 from tests.databases import emptied
 
 from .cluster import HOW_TO_GET_IT, Cluster, Node, is_installed
@@ -42,12 +42,12 @@ def process_pool() -> Iterator[list[Process]]:
 
 
 @pytest.fixture
-def crew_on(process_pool: list[Process]) -> Iterator[Callable[[Node], Crew]]:
+def crew_on(process_pool: list[Process]) -> Iterator[Callable[[Node], WorkerPool]]:
     """Return a function that provides processes on a node."""
-    crews: list[Crew] = []
+    crews: list[WorkerPool] = []
 
-    def hire(node: Node) -> Crew:
-        crews.append(Crew(node.url, process_pool))
+    def hire(node: Node) -> WorkerPool:
+        crews.append(WorkerPool(node.url, process_pool))
         return crews[-1]
 
     yield hire

@@ -17,18 +17,18 @@ from boxoffice.domain.event import EventState
 from boxoffice.domain.facts import CustomerWaitlisted
 from boxoffice.domain.user import Actor
 from tests import mariadb
-from tests.concurrency.conftest import office_on
-from tests.concurrency.crew import Answered, Crew
-from tests.concurrency.office import Office, bookings, cancels, codes, new_id, shares
+from tests.concurrency.app_driver import AppDriver, bookings, cancels, codes, new_id, shares
+from tests.concurrency.conftest import app_on
 from tests.concurrency.worker import AnyCommand, BookIt
-from tests.contract.box_office import NOW, BoxOffice, booking_command, take
+from tests.concurrency.worker_pool import Answered, WorkerPool
+from tests.contract.storage_driver import NOW, StorageDriver, booking_command, take
 
 from .cluster import Cluster, Node
 from .gate import gate_to
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
-CrewOn = Callable[[Node], Crew]
+CrewOn = Callable[[Node], WorkerPool]
 MOVED_WITHIN = 60.0
 """Seconds until a COMMIT reaches the gate."""
 
@@ -36,10 +36,10 @@ AGAIN = {"confirmed", "waitlisted", "cancelled", "already-booked", "already-canc
 
 
 @asynccontextmanager
-async def offices(cluster: Cluster) -> AsyncIterator[list[Office]]:
+async def offices(cluster: Cluster) -> AsyncIterator[list[AppDriver]]:
     """Run the application on each node, in the test's own process."""
     async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(office_on(node.url)) for node in cluster.nodes]
+        yield [await stack.enter_async_context(app_on(node.url)) for node in cluster.nodes]
 
 
 def told(answered: Iterable[Answered]) -> list[Answered]:
@@ -51,7 +51,7 @@ def to_try_again(answered: Iterable[Answered]) -> list[AnyCommand]:
     return [each.command for each in answered if each.outcome.code == "try-again"]
 
 
-def side_by_side(*work: tuple[Crew, Sequence[AnyCommand]], together: int = 20) -> list[Answered]:
+def side_by_side(*work: tuple[WorkerPool, Sequence[AnyCommand]], together: int = 20) -> list[Answered]:
     """Run each share in its own process, all at once, and retry the commands that were turned away."""
     processes = [crew.hire(together=together) for crew, _ in work]
     for process, (_, share) in zip(processes, work, strict=True):
@@ -78,7 +78,7 @@ async def check_everywhere(cluster: Cluster, *events: EventState, answered: Sequ
     assert others == [first] * len(others)
 
 
-async def check_line(office: Office, state: EventState) -> None:
+async def check_line(office: AppDriver, state: EventState) -> None:
     """Check that facts are numbered without gaps, and that promotions follow the order of the waiting list."""
     assert [fact.seq for fact in await office.facts(state.event.id)] == list(
         range(1, (await office.read(state)).event.last_seq + 1)
@@ -131,7 +131,7 @@ async def test_every_table_has_a_primary_key(cluster: Cluster) -> None:
 async def test_of_two_nodes_that_write_one_event_one_is_to_do_it_again(cluster: Cluster) -> None:
     """Locks are local to a node: the second of two transactions is rolled back, at COMMIT at the latest."""
     storages = [SqlStorage.from_url(node.url) for node in cluster.nodes[:2]]
-    state = await BoxOffice(storages[0]).initialize(10)
+    state = await StorageDriver(storages[0]).initialize(10)
     both_wrote = asyncio.Barrier(2)
 
     async def write(storage: SqlStorage) -> None:
@@ -145,7 +145,7 @@ async def test_of_two_nodes_that_write_one_event_one_is_to_do_it_again(cluster: 
     for _ in range(5):
         results = await asyncio.gather(*map(write, storages), return_exceptions=True)
         assert [type(each) for each in results if each is not None] == [Retryable]
-    assert (await BoxOffice(storages[1]).read(state)).ticket_types[0].taken == 5
+    assert (await StorageDriver(storages[1]).read(state)).ticket_types[0].taken == 5
     for storage in storages:
         await storage.close()
 
@@ -155,7 +155,7 @@ async def test_processes_on_all_nodes_fight_for_one_event(
 ) -> None:
     """Book and cancel one event of a hundred tickets with a waiting list, and other events, on three nodes at once."""
     for seed in range(times(1, 20)):
-        async with office_on(cluster.nodes[0].url) as office:
+        async with app_on(cluster.nodes[0].url) as office:
             hot, *others = [await office.initialize(tickets) for tickets in (100, 10, 10)]
             booked = await office.book(hot, 130)
         fought = cluster.count("wsrep_local_cert_failures") + cluster.count("wsrep_local_bf_aborts")
@@ -172,7 +172,7 @@ async def test_processes_on_all_nodes_fight_for_one_event(
         fights = cluster.count("wsrep_local_cert_failures") + cluster.count("wsrep_local_bf_aborts") - fought
         assert fights > 0, "no transactions conflicted"
         await check_everywhere(cluster, hot, *others, answered=answered)
-        async with office_on(cluster.nodes[2].url) as office:
+        async with app_on(cluster.nodes[2].url) as office:
             (hot_type,) = (await office.read(hot)).ticket_types
             assert hot_type.taken + hot_type.waiting_tickets == 130 + 180 - 90, codes(answered)
             # One ticket stays free if the first on the waiting list wants two.
@@ -184,7 +184,7 @@ async def test_processes_on_all_nodes_fight_for_one_event(
 
 
 async def test_one_key_on_three_nodes_at_once_has_one_effect(cluster: Cluster, crew_on: CrewOn) -> None:
-    async with office_on(cluster.nodes[0].url) as office:
+    async with app_on(cluster.nodes[0].url) as office:
         states = [await office.initialize(20) for _ in range(2)]
     customers = [new_id() for _ in range(15)]
 
@@ -203,7 +203,7 @@ async def test_one_key_on_three_nodes_at_once_has_one_effect(cluster: Cluster, c
         assert isinstance(each.command, BookIt)
         answers.setdefault(each.command.customer, set()).add(each.outcome.answer)
     assert [len(each) for each in answers.values()] == [1] * 15
-    async with office_on(cluster.nodes[1].url) as office:
+    async with app_on(cluster.nodes[1].url) as office:
         found = [await office.read(state) for state in states]
     assert sum(each.ticket_types[0].taken for each in found) == 15
     await check_everywhere(cluster, *states, answered=[each for each in answered if each.outcome.code != "replayed"])
@@ -215,7 +215,7 @@ async def test_the_processes_move_to_another_node_when_theirs_dies(
     """Another node is stopped or killed while one node takes all writes; then that node is killed during a rush."""
     for turn in range(times(1, 10)):
         first, second, third = cluster.nodes
-        async with office_on(first.url) as office:
+        async with app_on(first.url) as office:
             state = await office.initialize(60)
             booked = await office.book(state, 80)
 
@@ -241,7 +241,7 @@ async def test_the_processes_move_to_another_node_when_theirs_dies(
         cluster.wait_until_ready(second, third)
         answered = told(answered) + told(side_by_side((crew_on(second), again)))
         assert set(codes(answered)) <= AGAIN
-        async with office_on(second.url) as office:
+        async with app_on(second.url) as office:
             (ticket_type,) = (await office.read(state)).ticket_types
             assert (ticket_type.taken, ticket_type.waiting) == (60, 80 + 60 + 200 - 40 - 60)
         first.join()
@@ -256,7 +256,7 @@ async def test_a_node_is_lost_while_it_takes_writes(
     for turn in range(times(1, 10)):
         is_cut_off = turn % 2 == 0
         lost, *majority = cluster.nodes
-        async with office_on(majority[0].url) as office:
+        async with app_on(majority[0].url) as office:
             state = await office.initialize(50)
         there, elsewhere = crew_on(lost), crew_on(majority[0])
         processes = [there.hire(together=5).start(*share) for share in shares(bookings(state, 200), 2)]
@@ -279,7 +279,7 @@ async def test_a_node_is_lost_while_it_takes_writes(
         cluster.wait_until_ready()
         answered += side_by_side((there, again))
         assert set(codes(answered)) <= AGAIN
-        async with office_on(majority[1].url) as office:
+        async with app_on(majority[1].url) as office:
             (ticket_type,) = (await office.read(state)).ticket_types
             assert (ticket_type.taken, ticket_type.waiting) == (50, 190)
         await check_everywhere(cluster, state, answered=answered)
@@ -311,10 +311,10 @@ async def test_a_commit_that_was_lost_with_its_node_is_looked_for_on_another(clu
 
 async def lose_a_commit(cluster: Cluster, kind: str) -> None:
     writer, slow, other = cluster.nodes
-    async with office_on(writer.url) as office:
+    async with app_on(writer.url) as office:
         state = await office.initialize(1)
         (holder,) = await office.book(state, 1)
-    async with gate_to(writer.url) as gate, office_on(gate.url) as office:
+    async with gate_to(writer.url) as gate, app_on(gate.url) as office:
         (waiting,) = await office.book(state, 1)
         gate.move_at_commit(other.url)
         slow.pause()
@@ -327,7 +327,7 @@ async def lose_a_commit(cluster: Cluster, kind: str) -> None:
         finally:
             slow.resume()
         assert await asked == kind
-    async with office_on(other.url) as office:
+    async with app_on(other.url) as office:
         happened = [fact.kind for fact in await office.facts(state.event.id)][3:]
         if kind == "waitlisted":
             assert happened == ["CustomerWaitlisted"]
@@ -338,7 +338,7 @@ async def lose_a_commit(cluster: Cluster, kind: str) -> None:
     await check_everywhere(cluster, state, answered=[])
 
 
-async def do(office: Office, kind: str, state: EventState, holder: Booking) -> str:
+async def do(office: AppDriver, kind: str, state: EventState, holder: Booking) -> str:
     """Execute the command and return the outcome."""
     if kind == "waitlisted":
         (booking,) = await office.book(state, 1)

@@ -1,6 +1,5 @@
 """Writing histories down, reading them, and putting those of several processes together."""
 
-import asyncio
 from itertools import count
 from uuid import UUID
 
@@ -12,7 +11,7 @@ EVENT = UUID(int=8)
 BOOK = Call(name="book", event_id=EVENT, customer_id=UUID(int=1), quantity=2, key="k")
 
 
-def told(*moments: int) -> History:
+def history_at(*moments: int) -> History:
     """One client, one booking after another; a moment for each beginning and end."""
     history = History(now=iter(moments).__next__)
     for _ in range(len(moments) // 2):
@@ -53,45 +52,15 @@ def test_an_operation_ends_once() -> None:
         History([Entry(operation=1, client=0, kind="ok", at=0)])
 
 
-def test_operations_know_what_came_before_what() -> None:
-    history = History()
-    first, second = history.invoke(0, BOOK), history.invoke(1, BOOK)
-    history.ok(first, Outcome(status="confirmed"))
-    third = history.invoke(0, BOOK)
-    history.fail(third, "already-booked")
-    one, other, last = history.operations()
-    assert (one.number, other.number, last.number) == (first, second, third)
-    assert one.is_before(last)
-    assert not one.is_before(other)
-    assert not other.is_before(last)
-    assert "unknown" in str(other)
-    assert "refused: already-booked" in str(last)
-
-
-async def test_clients_of_one_process_share_a_history() -> None:
-    history = History()
-
-    async def client(number: int) -> None:
-        for _ in range(5):
-            operation = history.invoke(number, BOOK)
-            await asyncio.sleep(0)
-            history.ok(operation, Outcome(booking_id=UUID(int=operation)))
-
-    await asyncio.gather(*(client(number) for number in range(8)))
-    operations = history.operations()
-    assert sorted(each.number for each in operations) == list(range(1, 41))
-    assert all(each.outcome and each.outcome.booking_id == UUID(int=each.number) for each in operations)
-
-
 def test_histories_of_several_processes_are_merged_by_their_clock() -> None:
-    merged = History.merged([told(1, 4, 6, 9), told(2, 3, 5, 8)])
+    merged = History.merged([history_at(1, 4, 6, 9), history_at(2, 3, 5, 8)])
     assert [entry.at for entry in merged.entries] == [1, 2, 3, 4, 5, 6, 8, 9]
     assert [each.client for each in merged.operations()] == [0, 1, 1, 0]
     assert len({each.number for each in merged.operations()}) == 4
 
 
 def test_of_the_same_microsecond_nothing_is_claimed_but_what_a_client_did_in_order() -> None:
-    merged = History.merged([told(1, 5, 5, 5), told(5, 5)])
+    merged = History.merged([history_at(1, 5, 5, 5), history_at(5, 5)])
     first, *others = merged.operations()
     second = next(each for each in others if each.client == first.client)
     foreign = next(each for each in others if each.client != first.client)

@@ -36,8 +36,8 @@ _TURNS: Final = _of(
 _IN_MEMORY: Final = _of(
     "tests/contract/test_units_of_work.py",
     "test_a_lock_makes_the_next_one_wait_and_see[memory]",
-    "test_locks_in_any_order_behind_one_that_is_held_do_not_either[memory]",
-    "test_what_was_not_committed_is_not[memory]",
+    "test_locks_asked_for_in_any_order_do_not_deadlock[memory]",
+    "test_what_was_not_committed_is_not_there[memory]",
     "test_a_second_live_booking_of_a_ticket_type_conflicts[memory]",
 )
 _SEVERAL_SAVES: Final = _of(
@@ -47,14 +47,14 @@ _SEVERAL_SAVES: Final = _of(
 _ON_SQLITE: Final = (
     *_of(
         "tests/contract/test_inventories.py",
-        "test_a_strict_line_shows_its_first[sqlite]",
-        "test_a_line_is_whole_only_when_fewer_came_than_asked_for[sqlite]",
+        "test_a_strict_waiting_list_shows_its_first[sqlite]",
+        "test_a_waiting_list_is_whole_only_when_fewer_came_than_asked_for[sqlite]",
     ),
-    "tests/contract/test_chores.py::test_one_process_has_the_turn_until_it_ends[sqlite]",
+    "tests/contract/test_leases.py::test_one_process_holds_the_lease_until_it_ends[sqlite]",
     *_of(
         "tests/contract/test_units_of_work.py",
         "test_a_lock_makes_the_next_one_wait_and_see[sqlite]",
-        "test_what_was_not_committed_is_not[sqlite]",
+        "test_what_was_not_committed_is_not_there[sqlite]",
         "test_after_a_conflict_nothing_is_committed[sqlite]",
         "test_after_a_statement_that_failed_nothing_is_committed[sqlite]",
         "test_many_at_once_take_each_ticket_once[sqlite]",
@@ -721,7 +721,7 @@ SQL: Final = (
                 "head.join(bookings, bookings.c.id == head.c.booking_id)).with_for_update(skip_locked=True)\n",
             ),
         ),
-        ("tests/concurrency/test_lines.py::test_ten_cancels_confirm_the_first_ten_of_fifteen[mariadb-one-by-one]",),
+        ("tests/concurrency/test_rush.py::test_ten_cancels_confirm_the_first_ten_of_fifteen[mariadb-one-by-one]",),
     ),
     Fault(
         "A read before the lock fixes what is read under it (REPEATABLE READ)",
@@ -749,7 +749,7 @@ SQL: Final = (
                 "_Live(booking_id, each.id, customer_of[customer], 1)",
             ),
         ),
-        ("tests/contract/test_inventories.py::test_what_counts_of_live_bookings_is_told_for_each_customer[sqlite]",),
+        ("tests/contract/test_inventories.py::test_live_bookings_are_counted_for_each_customer[sqlite]",),
     ),
     Fault(
         "A log file that another process rotated is rotated again",
@@ -860,7 +860,10 @@ SQL: Final = (
                 "        if False:\n",
             ),
         ),
-        _of("tests/sql/test_commit.py", "test_what_changes_fewer_rows_than_it_should_is_not_committed[sqlite]"),
+        _of(
+            "tests/sql/test_commit.py",
+            "test_a_statement_that_changes_fewer_rows_than_it_should_is_not_committed[sqlite]",
+        ),
     ),
     Fault(
         "A query does not see the pending writes of its transaction",
@@ -871,7 +874,9 @@ SQL: Final = (
                 "        return await self._do(self._connection.execute(",
             ),
         ),
-        _of("tests/sql/test_commit.py", "test_what_was_saved_is_there_for_what_is_asked_next[sqlite]"),
+        _of(
+            "tests/contract/test_inventories.py", "test_waiting_lists_include_what_the_transaction_saved_itself[sqlite]"
+        ),
     ),
     Fault(
         "The database returns the waiting list from its end",
@@ -1561,12 +1566,12 @@ FAIRNESS: Final = (
                 "        .order_by(shared.c.tried_at,",
             ),
         ),
-        _of("tests/contract/test_telling.py", "test_organizers_come_in_rotation[sqlite]"),
+        _of("tests/contract/test_notifications.py", "test_organizers_come_in_rotation[sqlite]"),
     ),
     Fault(
         "Slow names of one owner take every resolver thread",
         (Change("adapters/notifications/webhook_sender.py", "spares=True", "spares=False"),),
-        ("tests/telling/test_fairness.py::test_names_that_are_resolved_for_ever_delay_no_other_owner",),
+        ("tests/telling/test_webhook_sender.py::test_names_that_are_resolved_for_ever_delay_no_other_owner",),
     ),
 )
 

@@ -14,7 +14,7 @@ from boxoffice.application.ports.errors import Unavailable
 from boxoffice.entrypoints.cli import main
 from tests import mariadb
 from tests.constants import SECRET
-from tests.contract.box_office import BoxOffice
+from tests.contract.storage_driver import StorageDriver
 from tests.databases import migrated
 
 COMMANDS: Final = (
@@ -131,7 +131,7 @@ async def test_an_account_that_may_only_read_is_not_ready_and_its_writes_are_ref
     with pytest.raises(Unavailable, match=r"Command denied: the user lacks rights on this database\. GRANT SELECT"):
         await storage.check_ready()
     with pytest.raises(Unavailable, match="Command denied"):
-        await BoxOffice(storage).initialize(3)
+        await StorageDriver(storage).initialize(3)
     await storage.close()
 
 

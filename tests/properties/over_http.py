@@ -35,6 +35,7 @@ from boxoffice.entrypoints.harness.machine.box_office import (
 from boxoffice.entrypoints.harness.machine.in_process import HarnessGateway
 from boxoffice.entrypoints.harness.machine.troubled import Trouble, TroubledStorage
 from boxoffice.entrypoints.http.app import create_app
+from boxoffice.entrypoints.http.camel_case import camel_case
 
 Thing = TypeVar("Thing")
 
@@ -61,7 +62,7 @@ class Request(Struct, frozen=True):
 class OverHttp:
     """The application of a container, over HTTP.
 
-    Accounts are registered when somebody first acts, and they sign in again when their token has expired. What has no
+    Accounts are registered when their user first acts, and they sign in again when their token has expired. What has no
     call (promoting, sweeping and verifying, which operators and the background do) is done beside it, in its process.
     """
 
@@ -78,7 +79,7 @@ class OverHttp:
         container.payment_gateway.override(Object(self._gateway))
         self._storage = TroubledStorage(container.storage())
         container.storage.override(Object(self._storage))
-        # Whoever looks at what was revoked comes later than others: all do so once, at the first request.
+        # A request that looks at revocations comes later than others: all look once, at the first one.
         container.authenticate.add_kwargs(seconds=lambda: 0.0)
         container.pay_booking.add_kwargs(pause=lambda _: asyncio.sleep(0))
         container.password_hasher.override(Singleton(Argon2PasswordHasher, memory=8, passes=1))
@@ -137,28 +138,28 @@ class OverHttp:
             assert (answer.status_code, answer.content) == (first.status_code, first.content)
             assert answer.headers.get("location") == first.headers.get("location")
         try:
-            told = order.read(_checked(answer))
+            found = order.read(_checked(answer))
         except Refused as refused:
             return Replay(refused.code) if is_replayed else refused.code
-        assert not isinstance(told, str)
-        self._meet(order, told, answer)
-        seen = self._names.translated(told)
+        assert not isinstance(found, str)
+        self._meet(order, found, answer)
+        seen = self._names.translated(found)
         return Replay(seen) if is_replayed else seen
 
-    def _meet(self, order: Order, told: object, answer: httpx.Response) -> None:
+    def _meet(self, order: Order, found: object, answer: httpx.Response) -> None:
         """Learn which ids the server gave to what the machine named."""
         command, location = order.command, None
-        if isinstance(command, Initialize) and isinstance(told, EventSeen):
-            self._names.give(command.event_id, told.id)
-            for (name, _), each in zip(command.ticket_types, told.ticket_types, strict=True):
+        if isinstance(command, Initialize) and isinstance(found, EventSeen):
+            self._names.give(command.event_id, found.id)
+            for (name, _), each in zip(command.ticket_types, found.ticket_types, strict=True):
                 self._names.give(name, each.id)
-            location = f"/events/{told.id}"
-        elif isinstance(command, Book) and isinstance(told, BookingSeen):
-            self._names.give(command.booking_id, told.id)
-            location = f"/bookings/{told.id}"
-        elif isinstance(command, AddTicketType) and isinstance(told, EventSeen):
-            self._names.give(command.ticket_type_id, told.ticket_types[-1].id)
-            location = f"/events/{told.id}"
+            location = f"/events/{found.id}"
+        elif isinstance(command, Book) and isinstance(found, BookingSeen):
+            self._names.give(command.booking_id, found.id)
+            location = f"/bookings/{found.id}"
+        elif isinstance(command, AddTicketType) and isinstance(found, EventSeen):
+            self._names.give(command.ticket_type_id, found.ticket_types[-1].id)
+            location = f"/events/{found.id}"
         assert answer.headers.get("location") == location
         assert answer.status_code == (200 if location is None else 201)
 
@@ -253,20 +254,20 @@ class OverHttp:
         token, expires_at = self._tokens.get(actor.user_id, ("", self._clock.now()))
         if expires_at <= self._clock.now():
             credentials = {"email": self._emails[actor.user_id], "password": PASSWORD}
-            told = msgspec.json.decode(_checked(await self._http.post("/login", json=credentials)))
-            token = told["accessToken"]
-            self._tokens[actor.user_id] = token, self._clock.now() + timedelta(seconds=told["expiresIn"])
+            found = msgspec.json.decode(_checked(await self._http.post("/login", json=credentials)))
+            token = found["accessToken"]
+            self._tokens[actor.user_id] = token, self._clock.now() + timedelta(seconds=found["expiresIn"])
             _checked(await self._http.get("/me", headers={"Authorization": f"Bearer {token}"}))
         return token
 
     async def _register(self, actor: Actor) -> None:
         email = f"user{actor.user_id.int}@example.org"
-        body = {"name": "Somebody", "email": email, "password": PASSWORD}
-        told = msgspec.json.decode(_checked(await self._http.post("/create-user", json=body)))
+        body = {"name": "A user", "email": email, "password": PASSWORD}
+        found = msgspec.json.decode(_checked(await self._http.post("/create-user", json=body)))
         if actor.role is not Role.CUSTOMER:
             await self._container.grant_role()(email, actor.role)
         self._emails[actor.user_id] = email
-        self._names.give(actor.user_id, UUID(told["id"]))
+        self._names.give(actor.user_id, UUID(found["id"]))
 
     async def _get(self, path: str, actor: Actor, wanted: type[Thing]) -> Thing:
         headers = {"Authorization": f"Bearer {await self._token(actor)}"}
@@ -313,9 +314,4 @@ def _check_status(status: dict[str, Any], event: EventSeen) -> None:
 
 def _said(fields: Struct) -> dict[str, Any]:
     """What a body says of it: only what is set, by the names that it has over HTTP."""
-    return {_camel(name): value for name, value in structs.asdict(fields).items() if value is not UNSET}
-
-
-def _camel(name: str) -> str:
-    first, *others = name.split("_")
-    return first + "".join(map(str.capitalize, others))
+    return {camel_case(name): value for name, value in structs.asdict(fields).items() if value is not UNSET}

@@ -1,6 +1,6 @@
 """Every promise as an invariant of one state machine: in memory, on all adapters in lockstep, and over HTTP.
 
-A run that fails is told as it was found, in time. With `--long` it is sought anew and shrunk: what
+A run that fails is reported as it was found, in time. With `--long` it is searched again and shrunk: what
 was kept of a run that was not shrunk, Hypothesis takes to be as short as it can be.
 """
 

@@ -1,4 +1,4 @@
-"""The in-memory storage fails as a database does, so that whoever simulates one simulates the right thing."""
+"""The in-memory storage fails as a database does, so that a simulation with it simulates the right thing."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -10,10 +10,9 @@ import pytest
 
 from boxoffice.adapters.memory import MemoryStorage, Step
 from boxoffice.application.ports.errors import OutcomeUnknown, Retryable, Unavailable
-from boxoffice.application.ports.loading import LoadSpec
 from boxoffice.domain.event import Event
 from boxoffice.entrypoints.harness.simulation.loop import make_loop
-from tests.contract.box_office import BoxOffice, new_id
+from tests.contract.storage_driver import StorageDriver, new_id
 
 
 def in_virtual_time(work: Coroutine[Any, Any, None]) -> None:
@@ -34,39 +33,39 @@ def failing(at: Step, failure: Exception) -> Callable[[Step], Awaitable[None]]:
     return fault
 
 
-async def looks_for(office: BoxOffice, event: Event, mark: UUID) -> bool:
+async def looks_for(driver: StorageDriver, event: Event, batch_id: UUID) -> bool:
     """Whether the fact that comes after this state of the event carries the mark."""
-    async with office.storage.begin() as unit_of_work:
-        return await unit_of_work.events.was_committed({event.id: event.last_seq + 1}, mark)
+    async with driver.storage.begin() as unit_of_work:
+        return await unit_of_work.events.was_committed({event.id: event.last_seq + 1}, batch_id)
 
 
 @pytest.mark.parametrize("commits", [True, False])
-def test_a_lost_commit_is_decided_later_and_whoever_looks_waits_for_it(commits: bool) -> None:
-    async def scene() -> None:
+def test_a_lost_commit_is_decided_later_and_a_lookup_waits_for_it(commits: bool) -> None:
+    async def steps() -> None:
         storage = MemoryStorage()
-        office, others = BoxOffice(storage), BoxOffice(storage.another())
-        state, mark = await office.initialize(3), new_id()
+        driver, others = StorageDriver(storage), StorageDriver(storage.another())
+        state, mark = await driver.initialize(3), new_id()
         storage.fault = failing(Step.COMMIT, storage.lost_in_commit(2.0, commits=commits))
         with pytest.raises(OutcomeUnknown):
-            await office.book(state, mark=mark)
+            await driver.book(state, batch_id=batch_id)
         assert (await others.read(state)).ticket_types[0].taken == 0
         assert storage.locked == 1
-        assert await looks_for(others, state.event, mark) is commits
+        assert await looks_for(others, state.event, batch_id) is commits
         assert asyncio.get_running_loop().time() == 2.0
         assert (await others.read(state)).ticket_types[0].taken == int(commits)
         assert storage.locked == 0
 
-    in_virtual_time(scene())
+    in_virtual_time(steps())
 
 
 def test_a_lost_connection_holds_its_locks_until_it_is_noticed() -> None:
-    async def scene() -> None:
+    async def steps() -> None:
         storage = MemoryStorage()
-        office, others = BoxOffice(storage), BoxOffice(storage.another())
-        state = await office.initialize(3)
+        driver, others = StorageDriver(storage), StorageDriver(storage.another())
+        state = await driver.initialize(3)
         storage.fault = failing(Step.SAVE, storage.lost(5.0))
         with pytest.raises(Retryable):
-            await office.book(state)
+            await driver.book(state)
         with pytest.raises(Unavailable):
             await others.book(state)
         assert asyncio.get_running_loop().time() == 3.0
@@ -74,23 +73,23 @@ def test_a_lost_connection_holds_its_locks_until_it_is_noticed() -> None:
         assert asyncio.get_running_loop().time() == 5.0
         assert (await others.read(state)).ticket_types[0].taken == 1
 
-    in_virtual_time(scene())
+    in_virtual_time(steps())
 
 
 def test_cut_connections_undo_what_was_open_and_say_so() -> None:
-    async def scene() -> None:
+    async def steps() -> None:
         storage = MemoryStorage()
-        office, others = BoxOffice(storage), BoxOffice(storage.another())
-        state = await office.initialize(3)
+        driver, others = StorageDriver(storage), StorageDriver(storage.another())
+        state = await driver.initialize(3)
 
         async def slow(step: Step) -> None:
             if step is Step.SAVE:
                 await asyncio.sleep(10)
 
         storage.fault = slow
-        under_way = asyncio.ensure_future(office.book(state))
+        under_way = asyncio.ensure_future(driver.book(state))
         await asyncio.sleep(1)
-        waiting = asyncio.ensure_future(office.book(state))
+        waiting = asyncio.ensure_future(driver.book(state))
         await asyncio.sleep(1)
         storage.cut()
         assert storage.locked == 0
@@ -101,14 +100,14 @@ def test_cut_connections_undo_what_was_open_and_say_so() -> None:
                 await lost
         assert (await others.read(state)).ticket_types[0].taken == 1
 
-    in_virtual_time(scene())
+    in_virtual_time(steps())
 
 
 def test_connections_that_are_cut_during_commit_leave_the_outcome_unknown() -> None:
-    async def scene(at: Step) -> None:
+    async def steps(at: Step) -> None:
         storage = MemoryStorage()
-        office = BoxOffice(storage)
-        state = await office.initialize(3)
+        driver = StorageDriver(storage)
+        state = await driver.initialize(3)
 
         async def cut(step: Step) -> None:
             if step is at:
@@ -117,49 +116,11 @@ def test_connections_that_are_cut_during_commit_leave_the_outcome_unknown() -> N
         storage.fault = cut
         if at is Step.COMMIT:
             with pytest.raises(OutcomeUnknown):
-                await office.book(state)
+                await driver.book(state)
         else:
-            # Nothing was open any more.
-            await office.book(state)
-        assert (await office.read(state)).ticket_types[0].taken == int(at is Step.COMMITTED)
+            # Nothing was open then.
+            await driver.book(state)
+        assert (await driver.read(state)).ticket_types[0].taken == int(at is Step.COMMITTED)
 
-    in_virtual_time(scene(Step.COMMIT))
-    in_virtual_time(scene(Step.COMMITTED))
-
-
-def test_locks_are_had_in_the_order_of_asking() -> None:
-    async def scene() -> None:
-        storage = MemoryStorage()
-        office = BoxOffice(storage)
-        state = await office.initialize(9)
-        order: list[int] = []
-
-        async def lock(number: int) -> None:
-            async with storage.begin() as unit_of_work:
-                await unit_of_work.events.lock([LoadSpec(event_id=state.event.id)])
-                order.append(number)
-                await asyncio.sleep(0.1)
-
-        tasks = []
-        for number in range(5):
-            tasks.append(asyncio.ensure_future(lock(number)))
-            await asyncio.sleep(0.01)
-        tasks[2].cancel()
-        await asyncio.wait(tasks)
-        assert order == [0, 1, 3, 4]
-
-    in_virtual_time(scene())
-
-
-def test_a_read_can_fail() -> None:
-    async def scene() -> None:
-        storage = MemoryStorage()
-        state = await BoxOffice(storage).initialize(3)
-        storage.fault = failing(Step.READ, Unavailable())
-        with pytest.raises(Unavailable):
-            await storage.event_queries.facts(state.event.id, 0, 10)
-        with pytest.raises(Unavailable):
-            async with storage.snapshot():
-                pass
-
-    in_virtual_time(scene())
+    in_virtual_time(steps(Step.COMMIT))
+    in_virtual_time(steps(Step.COMMITTED))

@@ -72,49 +72,36 @@ def starts_at(number: int) -> datetime | None:
     return None if number % 4 == 0 else STARTS_AT + timedelta(seconds=number // 8)
 
 
-class _Words:
-    """How one kind of database says it."""
-
-    def __init__(self, *, is_sqlite: bool) -> None:
-        self._is_sqlite = is_sqlite
-
-    def numbers(self, last: int) -> str:
-        """A table `numbers` with a column `n` from 1 on."""
-        if self._is_sqlite:
-            return (
-                f"(WITH RECURSIVE counted(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < {last}) "
-                "SELECT n FROM counted) AS numbers"
-            )
-        return f"(SELECT seq AS n FROM seq_1_to_{last}) AS numbers"
-
-    def id(self, letter: str, number: str) -> str:
-        if self._is_sqlite:
-            return f"CAST(printf('{letter}%015d', {number}) AS BLOB)"
-        return f"CONCAT('{letter}', LPAD({number}, 15, '0'))"
-
-    def div(self, number: str, by: int) -> str:
-        return f"({number} / {by})" if self._is_sqlite else f"({number} DIV {by})"
-
-    def text(self, *parts: str) -> str:
-        return " || ".join(parts) if self._is_sqlite else f"CONCAT({', '.join(parts)})"
-
-    def starts_at(self) -> str:
-        if self._is_sqlite:
-            at = f"strftime('%Y-%m-%d %H:%M:%S.000000', '{STARTS_AT:%Y-%m-%d}', '+' || (n / 8) || ' seconds')"
-        else:
-            at = f"TIMESTAMPADD(SECOND, n DIV 8, '{STARTS_AT:%Y-%m-%d}')"
-        return f"CASE WHEN n % 4 = 0 THEN NULL ELSE {at} END"
-
-    def in_bytes(self, text: str) -> str:
-        return f"CAST({text} AS BLOB)" if self._is_sqlite else f"CAST({text} AS BINARY)"
+BYTES, LATER = "BYTES", "LATER"
+"""What each kind of database says in words of its own: the type of bytes, and a start so many seconds later."""
 
 
-def _statements(words: _Words) -> Iterator[str]:
-    yield from (_events(words), _grams(words), _ticket_types(words))
+def _in_words_of(statement: str, of_bytes: str, later: str) -> str:
+    return statement.replace(LATER, later).replace(BYTES, of_bytes)
+
+
+def _numbers(last: int, name: str = "numbers") -> str:
+    """A table with a column `n` from 1 on."""
+    return (
+        f"(WITH RECURSIVE counted(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < {last}) "
+        f"SELECT n FROM counted) AS {name}"
+    )
+
+
+def _id(letter: str, number: str) -> str:
+    return f"CAST('{letter}' || SUBSTR('000000000000000' || ({number}), -15) AS {BYTES})"
+
+
+def _div(number: str, by: int) -> str:
+    return f"CAST(({number} - {number} % {by}) / {by} AS INTEGER)"
+
+
+def _statements() -> Iterator[str]:
+    yield from (_events(), _grams(), _ticket_types())
     first = CONFIRMED_FIRST + WAITING_FIRST
-    yield _bookings(words, first, "1", "n", CONFIRMED_FIRST, WAITING_FIRST)
-    of_lists = words.div("(n - 1)", WAITING), f"((n - 1) % {WAITING} + 1)"
-    yield _bookings(words, LISTS * WAITING, f"({of_lists[0]} + 2)", of_lists[1], 0, WAITING, first)
+    yield _bookings(first, "1", "n", CONFIRMED_FIRST, WAITING_FIRST)
+    of_lists = _div("(n - 1)", WAITING), f"((n - 1) % {WAITING} + 1)"
+    yield _bookings(LISTS * WAITING, f"({of_lists[0]} + 2)", of_lists[1], 0, WAITING, first)
     yield (
         "INSERT INTO waiting_list (ticket_type_id, queue_number, booking_id, event_id, quantity) "
         "SELECT ticket_type_id, queue_number, id, event_id, quantity FROM bookings "
@@ -123,23 +110,23 @@ def _statements(words: _Words) -> Iterator[str]:
     for size in (100, 10_000):
         yield (
             "INSERT INTO waiting_blocks (ticket_type_id, size, block, bookings, tickets) SELECT ticket_type_id, "
-            f"{size}, {words.div('queue_number', size)}, COUNT(*), SUM(quantity) FROM waiting_list GROUP BY 1, 2, 3"
+            f"{size}, {_div('queue_number', size)}, COUNT(*), SUM(quantity) FROM waiting_list GROUP BY 1, 2, 3"
         )
 
 
-def _events(words: _Words) -> str:
+def _events() -> str:
     kinds = " ".join(f"WHEN {place} THEN '{kind}'" for place, kind in enumerate(KINDS))
-    letters = [f"SUBSTR('{LETTERS}', {words.div('n', 19**place)} % 19 + 1, 1)" for place in range(4)]
-    named = words.text(f"CASE n % {len(KINDS)} {kinds} END", *letters)
-    starts = f"{start_order(STARTS_AT)} + {words.div('n', 8)} * 1000000"
+    letters = [f"SUBSTR('{LETTERS}', {_div('n', 19**place)} % 19 + 1, 1)" for place in range(4)]
+    named = " || ".join([f"CASE n % {len(KINDS)} {kinds} END", *letters])
+    starts = f"{start_order(STARTS_AT)} + {_div('n', 8)} * 1000000"
     order = f"CASE WHEN n % 4 = 0 THEN {start_order(None)} ELSE {starts} END"
     values = {
-        "id": words.id("e", "n"),
-        "organizer_id": words.id("o", "n % 1000"),
+        "id": _id("e", "n"),
+        "organizer_id": _id("o", "n % 1000"),
         "name": named,
         "description": "''",
         "venue": "''",
-        "starts_at": words.starts_at(),
+        "starts_at": f"CASE WHEN n % 4 = 0 THEN NULL ELSE {LATER} END",
         "max_tickets_per_customer": "10",
         "cancellation_deadline_hours": "0",
         "waiting_list_policy": "'strict'",
@@ -157,19 +144,19 @@ def _events(words: _Words) -> str:
         "is_unsettled": "0",
         "created_at": _MOMENT,
         "start_order": order,
-        "searchable": words.text(named, "'\n'"),
+        "searchable": f"{named} || '\n'",
     }
-    return f"INSERT INTO events ({', '.join(values)}) SELECT {', '.join(values.values())} FROM {words.numbers(EVENTS)}"
+    return f"INSERT INTO events ({', '.join(values)}) SELECT {', '.join(values.values())} FROM {_numbers(EVENTS)}"
 
 
 def _waiting(number: str) -> str:
     return f"CASE WHEN {number} = 1 THEN {WAITING_FIRST} WHEN {number} <= {LISTS + 1} THEN {WAITING} ELSE 0 END"
 
 
-def _grams(words: _Words) -> str:
-    gram = words.in_bytes("SUBSTR(name, places.n, lengths.n)")
-    places = words.numbers(8).replace("AS numbers", "AS places")
-    lengths = words.numbers(3).replace("AS numbers", "AS lengths")
+def _grams() -> str:
+    gram = f"CAST(SUBSTR(name, places.n, lengths.n) AS {BYTES})"
+    places = _numbers(8, "places")
+    lengths = _numbers(3, "lengths")
     return (
         "INSERT INTO event_grams (status, gram, start_order, event_id) "
         f"SELECT status, {gram}, start_order, id FROM events CROSS JOIN {places} CROSS JOIN {lengths} "
@@ -179,10 +166,10 @@ def _grams(words: _Words) -> str:
     )
 
 
-def _ticket_types(words: _Words) -> str:
+def _ticket_types() -> str:
     values = {
-        "id": words.id("t", "n"),
-        "event_id": words.id("e", "n"),
+        "id": _id("t", "n"),
+        "event_id": _id("e", "n"),
         "ordinal": "0",
         "name": "'General admission'",
         "name_key": "'general admission'",
@@ -192,19 +179,17 @@ def _ticket_types(words: _Words) -> str:
         "waiting_tickets": _waiting("n"),
     }
     columns = ", ".join(values)
-    return f"INSERT INTO ticket_types ({columns}) SELECT {', '.join(values.values())} FROM {words.numbers(EVENTS)}"
+    return f"INSERT INTO ticket_types ({columns}) SELECT {', '.join(values.values())} FROM {_numbers(EVENTS)}"
 
 
-def _bookings(
-    words: _Words, bookings: int, event: str, place: str, confirmed: int, waiting: int, before: int = 0
-) -> str:
+def _bookings(bookings: int, event: str, place: str, confirmed: int, waiting: int, before: int = 0) -> str:
     """Bookings of an event each, the confirmed ones first; customers come in no order, as in life."""
     customer = f"CASE WHEN {place} = {confirmed + waiting} THEN 0 ELSE n * 7368787 % 8000009 END"
     values = {
-        "id": words.id("b", f"(n + {before})"),
-        "event_id": words.id("e", event),
-        "ticket_type_id": words.id("t", event),
-        "customer_id": words.id("c", customer),
+        "id": _id("b", f"(n + {before})"),
+        "event_id": _id("e", event),
+        "ticket_type_id": _id("t", event),
+        "customer_id": _id("c", customer),
         "quantity": "1",
         "status": f"CASE WHEN {place} <= {confirmed} THEN 'confirmed' ELSE 'waitlisted' END",
         "amount": "0",
@@ -216,11 +201,12 @@ def _bookings(
         "updated_at": _MOMENT,
     }
     columns = ", ".join(values)
-    return f"INSERT INTO bookings ({columns}) SELECT {', '.join(values.values())} FROM {words.numbers(bookings)}"
+    return f"INSERT INTO bookings ({columns}) SELECT {', '.join(values.values())} FROM {_numbers(bookings)}"
 
 
 def fill_sqlite(url: str) -> None:
-    """Load an empty file that has the schema. Its indexes are made of what is there, in a fraction of the time."""
+    """Load an empty file that has the schema. Its indexes are built afterwards, in a fraction of the time."""
+    later = f"strftime('%Y-%m-%d %H:%M:%S.000000', '{STARTS_AT:%Y-%m-%d}', '+' || (n / 8) || ' seconds')"
     connection = sqlite3.connect(str(make_url(url).database), isolation_level=None)
     indexes = connection.execute(
         "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL"
@@ -230,7 +216,7 @@ def fill_sqlite(url: str) -> None:
         "PRAGMA cache_size = -400000",
         "BEGIN",
         *(f"DROP INDEX {index}" for index, _ in indexes),
-        *_statements(_Words(is_sqlite=True)),
+        *(_in_words_of(each, "BLOB", later) for each in _statements()),
         *(sql for _, sql in indexes),
         "COMMIT",
     ):
@@ -240,6 +226,7 @@ def fill_sqlite(url: str) -> None:
 
 def fill_mariadb(url: str) -> None:
     """Load an empty database that has the schema, on a server of the test's own."""
+    later = f"TIMESTAMPADD(SECOND, n DIV 8, '{STARTS_AT:%Y-%m-%d}')"
     mariadb.execute(
         url,
         "SET GLOBAL innodb_buffer_pool_size = 1073741824",
@@ -247,5 +234,6 @@ def fill_mariadb(url: str) -> None:
         "SET GLOBAL innodb_flush_log_at_trx_commit = 0",
         "SET sort_buffer_size = 268435456",
         "SET unique_checks = 0, foreign_key_checks = 0",
-        *_statements(_Words(is_sqlite=False)),
+        "SET sql_mode = CONCAT(@@sql_mode, ',PIPES_AS_CONCAT'), max_recursive_iterations = 1000000",
+        *(_in_words_of(each, "BINARY", later) for each in _statements()),
     )

@@ -1,26 +1,32 @@
-"""What a storage sends, and what each statement of it costs when it is sent again."""
+"""Watch what a storage sends, and measure what each statement costs when it is sent again."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
 from msgspec import Struct
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from boxoffice.adapters.sql.engine.pool import Send
 from boxoffice.adapters.sql.schema.tables import metadata
 from boxoffice.adapters.sql.schema.types import Result, Statement
 from boxoffice.adapters.sql.storage import SqlStorage
 
+POOLS: Final = ("writing", "reading", "listing")
+"""The pools of a storage, in the order of its engines."""
+
 _STEP: Final = 10
-"""Steps of SQLite's virtual machine that are counted at once."""
+"""Steps of SQLite's virtual machine that are counted at once. A row takes some ten steps."""
+
+Watch = Callable[[str, AsyncConnection, Sequence[Statement], Send], Any]
+"""Sends the statements of a pool; an awaitable of the results."""
 
 
 class Sent(Struct, frozen=True):
-    """A statement as the driver got it, and by which connections."""
+    """A statement as the driver got it, and the pool whose connection sent it."""
 
     pool: str
     text: str
@@ -32,57 +38,97 @@ class Sent(Struct, frozen=True):
         return self.text.lstrip().startswith(("SELECT", "WITH", "INSERT", "UPDATE", "DELETE"))
 
 
-@contextmanager
-def recording(storage: SqlStorage) -> Iterator[list[Sent]]:
-    """What is sent meanwhile."""
-    sent: list[Sent] = []
-    pools = {
-        id(storage._writing.engine.sync_engine): "writing",
-        id(storage._reading.engine.sync_engine): "reading",
-        id(storage._listing.engine.sync_engine): "listing",
-    }
-
-    def executed(connection: Any, cursor: Any, text: str, parameters: Any, context: Any, many: bool) -> None:
-        sent.append(Sent(pools[id(connection.engine)], text, tuple(parameters)))
+def send_through(storage: SqlStorage, watch: Watch) -> None:
+    """Have a storage send what it writes out itself through a function, from now on."""
+    names = {id(engine): name for engine, name in zip(storage.engines, POOLS, strict=True)}
 
     def around(send: Send) -> Send:
-        async def noting(connection: AsyncConnection, statements: Sequence[Statement]) -> list[Result]:
-            pool = pools[id(connection.engine.sync_engine)]
-            sent.extend(Sent(pool, each.text) for each in statements)
-            return await send(connection, statements)
+        async def watched(connection: AsyncConnection, statements: Sequence[Statement]) -> list[Result]:
+            results: list[Result] = await watch(names[id(connection.engine.sync_engine)], connection, statements, send)
+            return results
 
-        return noting
+        return watched
 
-    everything = (storage._writing, storage._reading, storage._listing)
-    before = [each.send for each in everything]
     storage.send_through(around)
-    for connections in everything:
-        event.listen(connections.engine.sync_engine, "before_cursor_execute", executed)
+
+
+@contextmanager
+def recording(storage: SqlStorage, *, together: bool = False) -> Iterator[list[Sent]]:
+    """Record what is sent meanwhile; `together`: one entry for a round trip, COMMIT included and BEGIN left out."""
+    sent: list[Sent] = []
+    is_on, is_within = True, False
+    listeners: list[tuple[Any, str, Any]] = []
+
+    async def watch(
+        pool: str, connection: AsyncConnection, statements: Sequence[Statement], send: Send
+    ) -> list[Result]:
+        nonlocal is_within
+        texts = [each.text for each in statements]
+        if is_on and not (together and texts[0].startswith("BEGIN")):
+            sent.extend(Sent(pool, text) for text in (["; ".join(texts)] if together else texts))
+        is_within = True
+        try:
+            return await send(connection, statements)
+        finally:
+            is_within = False
+
+    send_through(storage, watch)
+    for engine, pool in zip(storage.engines, POOLS, strict=True):
+
+        def executed(*args: Any, pool: str = pool) -> None:
+            if not (together and is_within):
+                sent.append(Sent(pool, args[2], tuple(args[3])))
+
+        def committed(_: object, pool: str = pool) -> None:
+            sent.append(Sent(pool, "COMMIT"))
+
+        listeners.append((engine, "before_cursor_execute", executed))
+        listeners += [(engine, "commit", committed)] if together else []
+    for listener in listeners:
+        event.listen(*listener)
     yield sent
-    for connections, send in zip(everything, before, strict=True):
-        event.remove(connections.engine.sync_engine, "before_cursor_execute", executed)
-        connections.send = send
+    is_on = False
+    for listener in listeners:
+        event.remove(*listener)
 
 
-async def walked(storage: SqlStorage, url: str, sent: Sent) -> list[str]:
-    """What the database intends to look through from one end to the other: tables, with how it says so."""
-    if storage._writing.dialect.name == "sqlite":
+async def by_hand(url: str, *statements: str, parameters: tuple[Any, ...] = ()) -> list[dict[str, Any]]:
+    """Execute and commit statements beside the storage; return the rows of the last one."""
+    engine = create_async_engine(url)
+    rows: list[dict[str, Any]] = []
+    try:
+        async with engine.begin() as connection:
+            for statement in statements:
+                result = await connection.exec_driver_sql(statement, parameters)
+                rows = [dict(row) for row in result.mappings()] if result.returns_rows else []
+    finally:
+        await engine.dispose()
+    return rows
+
+
+async def walked(url: str, sent: Sent) -> list[str]:
+    """The tables that the database intends to look through from one end to the other, with how it says so."""
+    if is_sqlite(url):
         connection = sqlite3.connect(str(make_url(url).database))
         plan = [str(step[3]) for step in connection.execute(f"EXPLAIN QUERY PLAN {sent.text}", sent.parameters)]
         connection.close()
         return [step for step in plan if step.startswith("SCAN") and step.split()[1] in metadata.tables]
-    async with storage._reading.engine.connect() as connected:
-        found = await connected.exec_driver_sql(f"EXPLAIN {sent.text}", sent.parameters)
-        return [str(dict(step)) for step in found.mappings() if step["type"] in ("ALL", "index") and _is_real(step)]
+    plans = await by_hand(url, f"EXPLAIN {sent.text}", parameters=sent.parameters)
+    return [str(step) for step in plans if step["type"] in ("ALL", "index") and _is_real(step)]
 
 
-def _is_real(step: Any) -> bool:
+def _is_real(step: dict[str, Any]) -> bool:
     return step["table"] is not None and not step["table"].startswith("<") and step["rows"] is not None
 
 
-async def cost(storage: SqlStorage, url: str, sent: Sent) -> int:
-    """How many rows a SELECT has MariaDB read, or steps of ten rows or so SQLite make."""
-    if storage._writing.dialect.name == "sqlite":
+def is_sqlite(url: str) -> bool:
+    """Whether the URL names a file of SQLite."""
+    return make_url(url).get_backend_name() == "sqlite"
+
+
+async def cost(url: str, sent: Sent) -> int:
+    """Count the rows that a SELECT has MariaDB read, or has SQLite take ten steps for."""
+    if is_sqlite(url):
         connection = sqlite3.connect(str(make_url(url).database))
         connection.execute("SELECT 1 FROM sqlite_schema")
         steps = 0
@@ -95,10 +141,12 @@ async def cost(storage: SqlStorage, url: str, sent: Sent) -> int:
         connection.set_progress_handler(count, _STEP)
         connection.execute(sent.text, sent.parameters).fetchall()
         connection.close()
-        # A row takes some ten steps.
         return steps
     reads = "SHOW SESSION STATUS LIKE 'Handler_read%%'"
-    async with storage._reading.engine.connect() as connected:
+    engine = create_async_engine(url)
+    async with engine.connect() as connected:
         before = sum([int(count) for count in (await connected.exec_driver_sql(reads)).scalars(1)])
         (await connected.exec_driver_sql(sent.text, sent.parameters)).all()
-        return sum([int(count) for count in (await connected.exec_driver_sql(reads)).scalars(1)]) - before
+        after = sum([int(count) for count in (await connected.exec_driver_sql(reads)).scalars(1)])
+    await engine.dispose()
+    return after - before

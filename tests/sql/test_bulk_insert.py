@@ -11,7 +11,7 @@ from boxoffice.adapters.sql.bulk.insert import MIN_SHARED_ROWS, BulkInsert
 from boxoffice.adapters.sql.schema.types import Exact, Id, LongText, Moment, Word
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.domain.booking import BookingStatus
-from tests.contract.box_office import NOW, new_id
+from tests.contract.storage_driver import NOW, new_id
 
 # In MySQL's words two of the columns are words of its own.
 ROWS = Table(

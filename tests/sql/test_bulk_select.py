@@ -12,7 +12,7 @@ from boxoffice.adapters.sql.bulk.select import MIN_JOINED_VALUES, BulkSelect, th
 from boxoffice.adapters.sql.repositories import events as inventories
 from boxoffice.adapters.sql.schema.types import Exact, Id, Statement
 from boxoffice.adapters.sql.storage import SqlStorage
-from tests.contract.box_office import new_id
+from tests.contract.storage_driver import new_id
 
 # In MySQL's words one of the columns is a word of its own.
 ROWS = Table(

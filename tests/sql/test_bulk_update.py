@@ -10,7 +10,7 @@ from boxoffice.adapters.sql.bulk.update import MAX_ROWS, BulkUpdate, delete_keys
 from boxoffice.adapters.sql.schema.types import Exact, Id, Statement, Word
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.domain.booking import BookingStatus
-from tests.contract.box_office import new_id
+from tests.contract.storage_driver import new_id
 
 # In MySQL's words two of the columns are words of its own.
 ROWS = Table(

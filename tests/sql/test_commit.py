@@ -1,39 +1,47 @@
-"""What COMMIT is worth: it is on the disk when it is answered, and without an answer nobody claims to know."""
+"""What COMMIT is worth: it is on the disk when it is answered, and without an answer its outcome is unknown."""
 
 import sqlite3
+from collections.abc import Sequence
 
 import pytest
 from asyncmy.errors import OperationalError
 from msgspec.structs import replace
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from boxoffice.adapters.sql.dialects.mysql import MySQL
 from boxoffice.adapters.sql.dialects.sqlite import SQLite
+from boxoffice.adapters.sql.engine.pool import Send
 from boxoffice.adapters.sql.engine.transaction import Trouble
-from boxoffice.adapters.sql.schema.types import Statement
+from boxoffice.adapters.sql.schema.types import Result, Statement
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.application.ports.errors import Conflict
-from boxoffice.application.ports.loading import LoadSpec, WaitingListQuery
+from boxoffice.application.ports.loading import LoadSpec
 from boxoffice.domain.booking import BookingStatus
-from boxoffice.domain.decisions.book import book
 from boxoffice.domain.decisions.cancel import Cancel, cancel
 from boxoffice.domain.user import Actor
-from tests.contract.box_office import NOW, BoxOffice, booking_command, new_id, new_user
+from tests.contract.storage_driver import NOW, StorageDriver, new_id
 
-FULL = 2
+from .recorded import send_through
 
 
 async def test_every_connection_to_sqlite_syncs_each_commit_to_the_disk(sqlite_storage: SqlStorage) -> None:
-    async with sqlite_storage.begin() as unit_of_work:
-        await unit_of_work.users.add(new_user())
-        for setting, expected in (("synchronous", FULL), ("journal_mode", "wal"), ("foreign_keys", 1)):
-            ((value,),) = await unit_of_work._transaction.rows(text(f"PRAGMA {setting}"))
-            assert value == expected, setting
+    found: list[object] = []
+
+    async def look(pool: str, connection: AsyncConnection, statements: Sequence[Statement], send: Send) -> list[Result]:
+        results = await send(connection, statements)
+        if "INSERT" in statements[0].text:
+            pragmas = [Statement(f"PRAGMA {name}") for name in ("synchronous", "journal_mode", "foreign_keys")]
+            found.extend(result.rows[0][0] for result in await send(connection, pragmas))
+        return results
+
+    send_through(sqlite_storage, look)
+    await StorageDriver(sqlite_storage).initialize(1)
+    assert found == [2, "wal", 1], "2 is FULL"
 
 
 @pytest.mark.parametrize("code", [1047, 1053, 1180, 1290, 1317])
-def test_a_server_that_answers_a_commit_with_going_away_leaves_the_outcome_unknown(code: int) -> None:
+def test_a_server_that_goes_away_in_a_commit_leaves_the_outcome_unknown(code: int) -> None:
     error = DBAPIError("COMMIT", None, OperationalError(code, "not now"))
     assert MySQL().diagnose(error, committing=True) is Trouble.LOST
     assert MySQL().diagnose(error, committing=False) is Trouble.AWAY
@@ -47,37 +55,25 @@ def test_a_disk_that_fails_in_a_commit_leaves_the_outcome_unknown() -> None:
     assert SQLite().diagnose(error, committing=False) is Trouble.AWAY
 
 
-async def test_what_changes_fewer_rows_than_it_should_is_not_committed(any_storage: SqlStorage) -> None:
-    """It goes with COMMIT no longer: somebody's hand was in it, and it must not become final."""
-    office = BoxOffice(any_storage)
-    state = await office.initialize(1)
-    (booking,) = await office.book_many(state, [1])
-    command = Cancel(event_id=state.event.id, actor=Actor(booking.customer_id), booking_id=booking.id)
+async def test_a_statement_that_changes_fewer_rows_than_it_should_is_not_committed(any_storage: SqlStorage) -> None:
+    """It is counted before COMMIT is sent: a row was changed by hand, and that must not become final."""
+    driver = StorageDriver(any_storage)
+    booking = await driver.book(await driver.initialize(1))
+    by_hand = Statement(f"UPDATE bookings SET status = 'expired' WHERE id = x'{booking.id.hex}'")
+
+    async def change(
+        pool: str, connection: AsyncConnection, statements: Sequence[Statement], send: Send
+    ) -> list[Result]:
+        if any(each.text.startswith("UPDATE bookings") for each in statements):
+            await send(connection, [by_hand])
+        return await send(connection, statements)
+
+    send_through(any_storage, change)
+    command = Cancel(event_id=booking.event_id, actor=Actor(booking.customer_id), booking_id=booking.id)
     async with any_storage.begin() as unit_of_work:
-        needs = LoadSpec(event_id=state.event.id, booking_id=booking.id, settles=True)
-        ((_, inventory),) = (await unit_of_work.events.lock([needs])).items()
-        by_hand = f"UPDATE bookings SET status = 'expired' WHERE id = x'{booking.id.hex}'"
-        await unit_of_work._transaction.send([Statement(by_hand)])
+        needs = LoadSpec(event_id=booking.event_id, booking_id=booking.id, settles=True)
+        inventory = (await unit_of_work.events.lock([needs]))[booking.event_id]
         await unit_of_work.events.save([cancel(replace(inventory, bookings=(booking,)), command, NOW)], new_id())
         with pytest.raises(Conflict):
             await unit_of_work.commit()
-    found = await office.storage.booking_queries.booking(booking.id)
-    assert found is not None
-    assert found.booking.status is BookingStatus.CONFIRMED
-    assert (await office.read(state)).ticket_types[0].taken == 1
-
-
-async def test_what_was_saved_is_there_for_what_is_asked_next(any_storage: SqlStorage) -> None:
-    """Though it is sent with that, or with COMMIT, and not before."""
-    office = BoxOffice(any_storage)
-    state = await office.initialize(1)
-    await office.book_many(state, [1])
-    command = booking_command(state)
-    async with any_storage.begin() as unit_of_work:
-        needs = LoadSpec(event_id=state.event.id, customer_id=command.actor.user_id)
-        ((_, inventory),) = (await unit_of_work.events.lock([needs])).items()
-        decision = book(inventory, command, NOW)
-        await unit_of_work.events.save([decision], new_id())
-        (ticket_type,) = state.ticket_types
-        lines = await unit_of_work.events.lines([WaitingListQuery(ticket_type.id, None, 10)])
-    assert [each.id for each in lines[ticket_type.id].head] == [command.booking_id]
+    assert (await driver.stored(booking)).status is BookingStatus.CONFIRMED

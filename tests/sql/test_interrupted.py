@@ -1,4 +1,4 @@
-"""Whoever is cancelled leaves nothing behind, wherever it happens: no lock, no thread, no connection."""
+"""A cancelled caller leaves nothing behind, wherever it happens: no lock, no thread, no connection."""
 
 import asyncio
 import gc
@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from boxoffice.adapters.sql.engine import pool as connections
+from boxoffice.adapters.sql.dialects.mysql import MySQL
+from boxoffice.adapters.sql.engine import pool
 from boxoffice.adapters.sql.migrate import upgrade
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.application.ports.loading import LoadSpec
-from tests.contract.box_office import BoxOffice
+from tests.contract.storage_driver import StorageDriver
 
 MOMENTS = 150
-"""Loop turns after which somebody is cancelled; a transaction here takes about half as many."""
+"""Loop turns after which a caller is cancelled; a transaction here takes about half as many."""
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def without_collection() -> Iterator[None]:
 @pytest.mark.usefixtures("without_collection")
 async def test_a_cancelled_transaction_gives_the_lock_back(sqlite_storage: SqlStorage) -> None:
     storage = sqlite_storage
-    state = await BoxOffice(storage).initialize(3)
+    state = await StorageDriver(storage).initialize(3)
 
     async def work() -> None:
         async with storage.begin() as unit_of_work:
@@ -52,7 +53,7 @@ async def test_a_cancelled_transaction_gives_the_lock_back(sqlite_storage: SqlSt
 
 
 def test_closing_waits_for_what_was_interrupted(sqlite_url: str) -> None:
-    """A thread of the driver that is still at work when the loop ends could not tell anybody."""
+    """A driver's thread that still works when the loop ends could not report to it."""
     asyncio.run(upgrade(sqlite_url))
     join_the_threads_of_the_driver()
     before = threading.active_count()
@@ -83,26 +84,45 @@ def join_the_threads_of_the_driver() -> None:
 class Made:
     """Stands for a connection."""
 
-    def __init__(self) -> None:
-        self.is_closed = False
+    is_closed = False
 
     async def close(self) -> None:
         self.is_closed = True
 
 
-@pytest.mark.parametrize("turns", range(6))
-async def test_what_is_there_in_the_moment_in_which_it_is_given_up_is_closed(
+class SlowEngine:
+    """Makes a connection in so many turns of the loop."""
+
+    dialect = None
+
+    def __init__(self, turns: int) -> None:
+        self.turns = turns
+        self.made: list[Made] = []
+
+    def connect(self) -> "SlowEngine":
+        return self
+
+    async def start(self) -> Made:
+        for _ in range(self.turns):
+            await asyncio.sleep(0)
+        self.made.append(Made())
+        return self.made[0]
+
+    async def dispose(self) -> None:
+        """Nothing to let go of."""
+
+
+@pytest.mark.parametrize("turns", range(1, 7))
+async def test_a_connection_made_in_the_moment_in_which_it_is_given_up_is_closed(
     turns: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[Made] = []
-
-    async def start() -> Made:
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        made.append(Made())
-        return made[0]
-
-    monkeypatch.setattr(connections, "MORE_SECONDS", 0)
-    starting: asyncio.Task[Any] = asyncio.create_task(start())
-    await asyncio.wait_for(connections._close_when_there(starting), 30)
-    assert starting.cancelled() or made[0].is_closed
+    monkeypatch.setattr(pool, "MORE_SECONDS", 0)
+    engine: Any = SlowEngine(turns)
+    connections = pool.ConnectionPool(engine, MySQL().send)
+    connecting = asyncio.create_task(connections.connect())
+    await asyncio.sleep(0)
+    connecting.cancel()
+    await asyncio.wait([connecting])
+    assert connecting.cancelled()
+    await connections.close()
+    assert all(each.is_closed for each in engine.made)

@@ -1,4 +1,4 @@
-"""The schema: brought about once, whoever asks however often, and the same as the tables that the code uses."""
+"""The schema: migrated once however many ask for it, and the same as the tables that the code uses."""
 
 import asyncio
 import json
@@ -6,20 +6,23 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from msgspec.structs import replace
-from sqlalchemy import Connection, Table, insert, inspect, text
+from sqlalchemy import Connection, Table, insert, inspect
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from boxoffice.adapters.sql import migrate
 from boxoffice.adapters.sql.dialects.dialect import database_of
-from boxoffice.adapters.sql.migrate import _config, head, upgrade
+from boxoffice.adapters.sql.migrate import head, upgrade
 from boxoffice.adapters.sql.schema import mappers as rows
 from boxoffice.adapters.sql.schema import tables
 from boxoffice.adapters.sql.schema.tables import metadata
@@ -31,10 +34,12 @@ from boxoffice.domain.booking import Booking, BookingStatus, Place
 from boxoffice.domain.decisions.book import book
 from boxoffice.domain.decisions.cancel import Cancel, cancel
 from boxoffice.domain.decisions.organize import Edit, Initialize, edit, general_admission, initialize
-from boxoffice.domain.event import EventChanges, EventDetails, EventStatus
-from boxoffice.domain.inventory import Inventory, WaitingList
+from boxoffice.domain.event import EventChanges, EventDetails, EventState, EventStatus
+from boxoffice.domain.inventory import Decision, Inventory, WaitingList
 from boxoffice.domain.user import Actor, Organizers
-from tests.contract.box_office import NOW, ORGANIZER, BoxOffice, booking_command, new_id
+from tests.contract.storage_driver import NOW, ORGANIZER, StorageDriver, booking_command, new_id
+
+from .recorded import by_hand
 
 _UPGRADE = "import asyncio, sys; from boxoffice.adapters.sql.migrate import upgrade; asyncio.run(upgrade(sys.argv[1]))"
 
@@ -53,7 +58,9 @@ async def upgrade_to(url: str, version: str) -> None:
     engine = database.writing(make_url(url))
 
     def run(connection: Connection) -> None:
-        config = _config()
+        config = Config()
+        config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations"))
+        config.set_main_option("path_separator", "os")
         config.attributes |= {"connection": connection, "metadata": metadata}
         command.upgrade(config, version)
 
@@ -70,81 +77,52 @@ class AtNow:
         return NOW
 
 
-async def test_an_upgrade_may_be_repeated(empty_url: str) -> None:
-    await upgrade(empty_url)
-    await upgrade(empty_url)
-    storage = SqlStorage.from_url(empty_url)
-    await storage.check_ready()
-    await storage.close()
+def test_processes_upgrade_at_once_and_again(empty_url: str) -> None:
+    for _ in range(2):
+        processes = [
+            subprocess.Popen([sys.executable, "-W", "error", "-c", _UPGRADE, empty_url], stderr=subprocess.PIPE)
+            for _ in range(3)
+        ]
+        errors = [process.communicate(timeout=120)[1] for process in processes]
+        assert [process.returncode for process in processes] == [0, 0, 0], errors
 
 
-async def test_upgrades_at_once_all_succeed(empty_url: str) -> None:
+async def test_tasks_upgrade_at_once(empty_url: str) -> None:
     await asyncio.gather(*(upgrade(empty_url) for _ in range(4)))
     storage = SqlStorage.from_url(empty_url)
     await storage.check_ready()
     await storage.close()
 
 
-def test_processes_upgrade_at_once(empty_url: str) -> None:
-    processes = [
-        subprocess.Popen([sys.executable, "-W", "error", "-c", _UPGRADE, empty_url], stderr=subprocess.PIPE, text=True)
-        for _ in range(3)
-    ]
-    errors = [process.communicate(timeout=120)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0, 0], errors
-
-
 async def test_the_migrations_lead_to_the_tables(empty_url: str) -> None:
     await upgrade(empty_url)
+    found: set[str] = set()
 
     def differences(connection: Connection) -> object:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
-        return compare_metadata(context, metadata)
-
-    assert await on(empty_url, differences) == []
-
-
-async def test_the_migrations_keep_every_check_and_computed_column(empty_url: str) -> None:
-    await upgrade(empty_url)
-
-    found: set[str] = set()
-    computed: dict[str, bool] = {}
-
-    def look(connection: Connection) -> None:
         inspector = inspect(connection)
         for table in metadata.tables:
             found.update(str(each["name"]) for each in inspector.get_check_constraints(table))
-        for column in inspector.get_columns("bookings"):
-            if "computed" in column:
-                computed[column["name"]] = column["computed"].get("persisted", False)
+        computed = {each["name"]: each["computed"] for each in inspector.get_columns("bookings") if "computed" in each}
+        assert computed.keys() == {"live_customer_id"}
+        assert computed["live_customer_id"].get("persisted")
+        return compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata)
 
-    expected = {
-        str(constraint.name)
-        for table in metadata.tables.values()
-        for constraint in table.constraints
-        if constraint.__visit_name__ == "check_constraint"
-    }
-    await on(empty_url, look)
-    assert expected <= found
-    assert computed == {"live_customer_id": True}
+    assert await on(empty_url, differences) == []
+    checks = [each for table in metadata.tables.values() for each in table.constraints]
+    assert {str(each.name) for each in checks if each.__visit_name__ == "check_constraint"} <= found
 
 
-async def test_without_a_schema_it_is_not_ready(empty_url: str) -> None:
+async def test_without_its_own_version_of_the_schema_it_is_not_ready(empty_url: str) -> None:
     storage = SqlStorage.from_url(empty_url)
     with pytest.raises(Unavailable):
         await storage.check_ready()
-    await storage.close()
-
-
-async def test_at_another_version_it_is_not_ready(empty_url: str) -> None:
     await upgrade(empty_url)
-    await on(empty_url, lambda connection: connection.execute(text("UPDATE alembic_version SET version_num = '9999'")))
-    storage = SqlStorage.from_url(empty_url)
+    await by_hand(empty_url, "UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(Unavailable, match=f"9999.*{head()}.*a newer Boxoffice migrated it"):
         await storage.check_ready()
     with pytest.raises(Unavailable, match="9999"):
         await upgrade(empty_url)
-    await on(empty_url, lambda connection: connection.execute(text("UPDATE alembic_version SET version_num = '0001'")))
+    await by_hand(empty_url, "UPDATE alembic_version SET version_num = '0001'")
     with pytest.raises(Unavailable, match=f"0001.*{head()}.*boxoffice migrate"):
         await storage.check_ready()
     await storage.close()
@@ -169,23 +147,25 @@ def by_column(table: Table, values: Sequence[Any]) -> dict[str, Any]:
 
 
 def fact_before_payments(values: dict[str, Any]) -> dict[str, Any]:
-    told = json.loads(values["data"])
-    return {**values, "data": json.dumps(without(told, "cancellationDeadlineHours", "expiresAt"))}
+    written = json.loads(values["data"])
+    return {**values, "data": json.dumps(without(written, "cancellationDeadlineHours", "expiresAt"))}
+
+
+def initialized(status: EventStatus = EventStatus.ON_SALE, **details: Any) -> Decision[EventState]:
+    command = Initialize(
+        event_id=new_id(),
+        actor=ORGANIZER,
+        details=EventDetails(**details),
+        ticket_types=((new_id(), general_admission(1)),),
+        currency="EUR",
+        status=status,
+    )
+    return initialize(command, Organizers.EVERYONE, NOW)
 
 
 async def fill_before_payments(url: str) -> tuple[Inventory, list[Booking]]:
-    """An event with a ticket that one customer had, the next got and another waits for, as version 0001 wrote it."""
-    created = initialize(
-        Initialize(
-            event_id=new_id(),
-            actor=ORGANIZER,
-            details=EventDetails(name="Jazz night", venue="Caf\u00e9 \u0390"),
-            ticket_types=((new_id(), general_admission(1)),),
-            currency="EUR",
-        ),
-        Organizers.EVERYONE,
-        NOW,
-    )
+    """Write an event as version 0001 did: one customer had its ticket, the next got it and another waits for it."""
+    created = initialized(name="Jazz night", venue="Caf\u00e9 \u0390")
     facts = list(created.facts)
     found: dict[UUID, Booking] = {}
     inventory = created.inventory
@@ -215,8 +195,8 @@ async def fill_before_payments(url: str) -> tuple[Inventory, list[Booking]]:
         connection.execute(insert(tables.bookings), [without(each, *new) for each in written])
         waiting = [each for each in bookings if each.status is BookingStatus.WAITLISTED]
         connection.execute(insert(tables.waiting_list), [rows.waiting_values(each) for each in waiting])
-        told = [fact_before_payments(by_column(tables.facts, rows.fact_values(fact, new_id()))) for fact in facts]
-        connection.execute(insert(tables.facts), told)
+        written = [fact_before_payments(by_column(tables.facts, rows.fact_values(fact, new_id()))) for fact in facts]
+        connection.execute(insert(tables.facts), written)
 
     await on(url, write)
     return leaving.inventory, bookings
@@ -229,14 +209,11 @@ async def test_a_database_from_before_payments_is_brought_along(empty_url: str) 
     await upgrade(empty_url)
     storage = SqlStorage.from_url(empty_url)
     await storage.check_ready()
-    office = BoxOffice(storage)
+    driver = StorageDriver(storage)
     state = (await storage.event_queries.events_by_id([inventory.event.id]))[inventory.event.id]
-    assert state is not None
     assert (state.event, state.ticket_types) == (inventory.event, inventory.ticket_types)
     for booking in bookings:
-        found = await storage.booking_queries.booking(booking.id)
-        assert found is not None
-        assert replace(found.booking, place=None) == replace(booking, place=None)
+        assert replace(await driver.stored(booking), place=None) == replace(booking, place=None)
     assert [fact.seq for fact in await storage.event_queries.facts(state.event.id, 0, 99)] == [1, 2, 3, 4, 5, 6]
     assert (await VerifyPromises(storage, AtNow())()).breaches == []
     on_sale = EventFilter(statuses=frozenset({EventStatus.ON_SALE}))
@@ -247,12 +224,10 @@ async def test_a_database_from_before_payments_is_brought_along(empty_url: str) 
     ):
         page = await storage.event_queries.events(wanted, None, 9)
         assert [each.event.id for each in page.events] == [state.event.id]
-    waiting = await storage.booking_queries.booking(bookings[2].id)
-    assert waiting is not None
-    assert waiting.booking.place == Place(1, 0)
+    assert (await driver.stored(bookings[2])).place == Place(1, 0)
 
-    await office.cancel(bookings[1])
-    await office.book(state)
+    await driver.cancel(bookings[1])
+    await driver.book(state)
     verdict = await VerifyPromises(storage, AtNow())()
     assert (verdict.bookings, verdict.breaches) == (4, [])
     await storage.close()
@@ -274,18 +249,7 @@ async def test_what_is_cancelled_was_on_sale_if_its_facts_say_so(empty_url: str)
 
     def write(connection: Connection) -> None:
         for name, (first, changes) in statuses.items():
-            created = initialize(
-                Initialize(
-                    event_id=new_id(),
-                    actor=ORGANIZER,
-                    details=EventDetails(name=name),
-                    ticket_types=((new_id(), general_admission(1)),),
-                    currency="EUR",
-                    status=EventStatus(first),
-                ),
-                Organizers.EVERYONE,
-                NOW,
-            )
+            created = initialized(EventStatus(first), name=name)
             inventory, facts = created.inventory, list(created.facts)
             for status in changes:
                 command = Edit(
@@ -301,8 +265,8 @@ async def test_what_is_cancelled_was_on_sale_if_its_facts_say_so(empty_url: str)
             connection.execute(
                 insert(tables.ticket_types), [rows.ticket_type_values(each) for each in inventory.ticket_types]
             )
-            told = [by_column(tables.facts, rows.fact_values(fact, new_id())) for fact in facts]
-            connection.execute(insert(tables.facts), told)
+            written = [by_column(tables.facts, rows.fact_values(fact, new_id())) for fact in facts]
+            connection.execute(insert(tables.facts), written)
 
     await on(empty_url, write)
     await upgrade(empty_url)

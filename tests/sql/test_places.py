@@ -5,18 +5,19 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text
 
 from boxoffice.adapters.sql.engine.transaction import read_written
 from boxoffice.adapters.sql.indexes import places
-from boxoffice.adapters.sql.indexes.places import PlacesQuery, is_waiting
+from boxoffice.adapters.sql.indexes.places import is_waiting
 from boxoffice.adapters.sql.queries import bookings as booking_queries
 from boxoffice.adapters.sql.schema.types import Row
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.application.ports.queries import WaitingKey
 from boxoffice.domain.booking import Booking, Place
 from boxoffice.domain.event import EventState
-from tests.contract.box_office import BoxOffice
+from tests.contract.storage_driver import StorageDriver
+
+from .recorded import by_hand
 
 
 @pytest.fixture
@@ -26,21 +27,20 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def all_places(storage: SqlStorage, state: EventState, bookings: list[Booking]) -> dict[UUID, Place | None]:
-    """What every way to ask for a place tells, which has to be the same."""
-    reads = storage
+    """Return the places, which every way to ask for one must give alike."""
     listed = {
-        each.id: each.place for each in await reads.booking_queries.bookings_of_event(state.event.id, None, None, 200)
+        each.id: each.place for each in await storage.booking_queries.bookings_of_event(state.event.id, None, None, 200)
     }
     for each in bookings:
-        found = await reads.booking_queries.booking(each.id)
+        found = await storage.booking_queries.booking(each.id)
         assert found is not None
-        (own,) = await reads.booking_queries.bookings_of_customer(each.customer_id, None, None, 5)
+        (own,) = await storage.booking_queries.bookings_of_customer(each.customer_id, None, None, 5)
         assert found.booking.place == own.place == listed[each.id]
     ordinals = {each.id: each.ordinal for each in state.ticket_types}
     after, page = None, None
     line: list[Booking] = []
     while page is None or page:
-        page = await reads.booking_queries.waiting_list(state.event.id, None, after, 4)
+        page = await storage.booking_queries.waiting_list(state.event.id, None, after, 4)
         line += page
         if page:
             after = WaitingKey(ordinals[page[-1].ticket_type_id], page[-1].queue_number or 0)
@@ -49,44 +49,36 @@ async def all_places(storage: SqlStorage, state: EventState, bookings: list[Book
 
 
 @pytest.mark.usefixtures("small_blocks")
-async def test_places_are_counted_right_wherever_somebody_leaves(any_storage: SqlStorage) -> None:
-    office, random = BoxOffice(any_storage), Random(2)
-    state = await office.initialize(1, 1)
-    await office.book_many(state, [1], kind=0)
-    await office.book_many(state, [1], kind=1)
+async def test_places_are_right_wherever_a_booking_leaves(any_storage: SqlStorage) -> None:
+    driver, random = StorageDriver(any_storage), Random(2)
+    state = await driver.initialize(9, 9)
     waiting: list[list[Booking]] = [[], []]
+    for kind in (0, 1):
+        await driver.book_many(state, [9], kind=kind)
     for _ in range(12):
         kind = random.randrange(2)
-        waiting[kind] += await office.book_many(state, [1] * random.randint(1, 7), kind=kind)
+        quantities = [random.randint(1, 9) for _ in range(random.randint(1, 7))]
+        waiting[kind] += await driver.book_many(state, quantities, kind=kind)
         for _ in range(random.randint(0, 3)):
             line = waiting[random.randrange(2)]
             if line:
-                await office.cancel(line.pop(random.randrange(len(line))))
-        expected = {each.id: Place(place, place - 1) for line in waiting for place, each in enumerate(line, start=1)}
+                await driver.cancel(line.pop(random.randrange(len(line))))
+        expected = {}
+        for line in waiting:
+            ahead = 0
+            for position, each in enumerate(line, start=1):
+                expected[each.id] = Place(position, ahead)
+                ahead += each.quantity
         found = await all_places(any_storage, state, [each for line in waiting for each in line])
         assert {id_: place for id_, place in found.items() if place} == expected
 
 
-@pytest.mark.usefixtures("small_blocks")
-async def test_tickets_ahead_are_those_asked_for(any_storage: SqlStorage) -> None:
-    office = BoxOffice(any_storage)
-    state = await office.initialize(9)
-    await office.book_many(state, [9])
-    waiting = await office.book_many(state, [5, 2, 7, 1, 9, 3, 4, 8])
-    await office.cancel(waiting.pop(2))
-    ahead = 0
-    found = await all_places(any_storage, state, waiting)
-    for position, each in enumerate(waiting, start=1):
-        assert found[each.id] == Place(position, ahead)
-        ahead += each.quantity
-
-
 async def test_a_promotion_counts_out_of_the_blocks(any_storage: SqlStorage) -> None:
-    office = BoxOffice(any_storage)
-    state = await office.initialize(3)
-    confirmed = await office.book_many(state, [3])
-    waiting = await office.book_many(state, [1, 1, 1, 1])
-    await office.cancel(confirmed[0])
+    driver = StorageDriver(any_storage)
+    state = await driver.initialize(3)
+    confirmed = await driver.book_many(state, [3])
+    waiting = await driver.book_many(state, [1, 1, 1, 1])
+    await driver.cancel(confirmed[0])
     found = await all_places(any_storage, state, waiting)
     assert [found[each.id] for each in waiting] == [None, None, None, Place(1, 0)]
     async with any_storage.snapshot() as seen:
@@ -102,12 +94,10 @@ async def test_a_promotion_counts_out_of_the_blocks(any_storage: SqlStorage) -> 
         "UPDATE waiting_blocks SET block = 7 WHERE size = 100",
     ],
 )
-async def test_blocks_that_count_wrong_are_noticed(any_storage: SqlStorage, change: str) -> None:
-    office = BoxOffice(any_storage)
-    await office.book_many(await office.initialize(1), [1, 1, 1])
-    async with any_storage._writing.engine.connect() as connection:
-        await connection.execute(text(change))
-        await connection.commit()
+async def test_blocks_that_count_wrong_are_noticed(any_storage: SqlStorage, empty_url: str, change: str) -> None:
+    driver = StorageDriver(any_storage)
+    await driver.book_many(await driver.initialize(1), [1, 1, 1])
+    await by_hand(empty_url, change)
     async with any_storage.snapshot() as seen:
         ((stray, count),) = (await seen.strays()).items()
     assert stray.startswith("blocks of waiting lists")
@@ -118,21 +108,20 @@ async def test_a_booking_that_leaves_before_its_place_is_read_is_read_again(
     any_storage: SqlStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A cancellation between the two statements promotes it: it has tickets then, and no place."""
-    office = BoxOffice(any_storage)
-    state = await office.initialize(1)
-    confirmed = await office.book(state)
-    first, second = await office.book_many(state, [1, 1])
+    driver = StorageDriver(any_storage)
+    state = await driver.initialize(1)
+    confirmed = await driver.book(state)
+    first, second = await driver.book_many(state, [1, 1])
     leaving = [confirmed, first]
 
     async def with_a_cancellation(*arguments: Any) -> list[Row]:
         if leaving:
-            await office.cancel(leaving.pop(0))
+            await driver.cancel(leaving.pop(0))
         return list(await read_written(*arguments))
 
     monkeypatch.setattr(booking_queries, "read_written", with_a_cancellation)
-    found = await any_storage.booking_queries.booking(first.id)
-    assert found is not None
-    assert (found.booking.status, found.booking.place) == ("confirmed", None)
+    found = await driver.stored(first)
+    assert (found.status, found.place) == ("confirmed", None)
     listed = await any_storage.booking_queries.bookings_of_event(state.event.id, None, None, 9)
     assert [(each.status, each.place) for each in listed if not is_waiting(each)] == [
         ("confirmed", None),
@@ -142,13 +131,3 @@ async def test_a_booking_that_leaves_before_its_place_is_read_is_read_again(
     assert leaving == []
     leaving.append(second)
     assert await any_storage.booking_queries.waiting_list(state.event.id, None, None, 9) == []
-
-
-async def test_what_many_places_have_in_common_is_asked_once(any_storage: SqlStorage) -> None:
-    office = BoxOffice(any_storage)
-    state = await office.initialize(1)
-    waiting = [each for each in await office.book_many(state, [1] * 250) if is_waiting(each)]
-    query = PlacesQuery(waiting[100:], any_storage._listing.dialect)
-    own = len(waiting[100:])
-    assert query.statement.text.count("waiting_list") == own
-    assert query.statement.text.count("waiting_blocks") == 2, "the small blocks before the second and before the third"

@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from boxoffice.adapters.sql.engine.pool import Send
 from boxoffice.adapters.sql.schema.types import Result, Statement
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.adapters.system.clock import SystemClock
@@ -22,7 +23,9 @@ from boxoffice.application.turnstile.turnstile import Turnstile
 from boxoffice.domain.decisions.book import Book, book
 from boxoffice.domain.event import EventState
 from boxoffice.domain.inventory import Decision, Inventory
-from tests.contract.box_office import NOW, BoxOffice, booking_command, new_id
+from tests.contract.storage_driver import NOW, StorageDriver, booking_command, new_id
+
+from .recorded import send_through
 
 COMMANDS = SAVED_FIRST + SAVED_TOGETHER + 10
 """Three pieces of a full transaction."""
@@ -34,17 +37,25 @@ class _Watched:
     def __init__(self, storage: SqlStorage) -> None:
         self.begun: list[str] = []
         self.done: list[str] = []
+        self.has_failed = asyncio.Event()
         self.gate = asyncio.Event()
         self.gate.set()
-        self._send = storage._writing.send
-        storage._writing.send = self
+        send_through(storage, self._send)
 
-    async def __call__(self, connection: AsyncConnection, statements: Sequence[Statement]) -> list[Result]:
+    async def _send(
+        self, pool: str, connection: AsyncConnection, statements: Sequence[Statement], send: Send
+    ) -> list[Result]:
+        if pool != "writing":
+            return await send(connection, statements)
         text = "; ".join(each.text for each in statements)
         self.begun.append(text)
         if "INSERT INTO bookings" in text:
             await self.gate.wait()
-        results = await self._send(connection, statements)
+        try:
+            results = await send(connection, statements)
+        except Exception:
+            self.has_failed.set()
+            raise
         self.done.append(text)
         return results
 
@@ -61,13 +72,13 @@ def _decided(inventory: Inventory, *commands: Book) -> list[Decision[Any]]:
     return decisions
 
 
-async def _taken(office: BoxOffice, state: EventState) -> int:
-    return (await office.read(state)).ticket_types[0].taken
+async def _taken(driver: StorageDriver, state: EventState) -> int:
+    return (await driver.read(state)).ticket_types[0].taken
 
 
 async def test_others_are_decided_while_the_first_are_written(any_storage: SqlStorage) -> None:
-    office = BoxOffice(any_storage)
-    state = await office.initialize(10)
+    driver = StorageDriver(any_storage)
+    state = await driver.initialize(10)
     async with any_storage.begin() as unit_of_work:
         inventory = await _locked(unit_of_work, state)
         way = _Watched(any_storage)
@@ -75,19 +86,19 @@ async def test_others_are_decided_while_the_first_are_written(any_storage: SqlSt
         first, second = _decided(inventory, booking_command(state), booking_command(state))
         await unit_of_work.events.save([first], new_id(), more_follow=True)
         assert len(way.begun) == 1, "on its way"
-        assert way.done == [], "and nobody waits for it"
+        assert way.done == [], "and no one waits for it"
         committing = asyncio.gather(unit_of_work.events.save([second], new_id()), unit_of_work.commit())
         way.gate.set()
         await committing
     assert way.begun == way.done, "one after the other"
     assert [text.count("INSERT INTO bookings") for text in way.done] == [1, 1]
     assert way.done[-1].endswith("COMMIT")
-    assert await _taken(office, state) == 2
+    assert await _taken(driver, state) == 2
 
 
 async def test_what_could_not_be_written_is_told_before_anything_is_committed(any_storage: SqlStorage) -> None:
-    office = BoxOffice(any_storage)
-    state = await office.initialize(10)
+    driver = StorageDriver(any_storage)
+    state = await driver.initialize(10)
     async with any_storage.begin() as unit_of_work:
         inventory = await _locked(unit_of_work, state)
         way = _Watched(any_storage)
@@ -99,47 +110,46 @@ async def test_what_could_not_be_written_is_told_before_anything_is_committed(an
             with pytest.raises(Conflict):
                 await unit_of_work.commit()
     assert not any("COMMIT" in text for text in way.begun)
-    assert await _taken(office, state) == 0
+    assert await _taken(driver, state) == 0
 
 
-async def test_whoever_goes_without_waiting_leaves_nothing_behind(any_storage: SqlStorage) -> None:
-    office = BoxOffice(any_storage)
-    state = await office.initialize(10)
+async def test_a_transaction_that_ends_without_waiting_leaves_nothing_behind(any_storage: SqlStorage) -> None:
+    driver = StorageDriver(any_storage)
+    state = await driver.initialize(10)
     way = _Watched(any_storage)
     async with any_storage.begin() as unit_of_work:
         inventory = await _locked(unit_of_work, state)
         way.gate.clear()
         await unit_of_work.events.save(_decided(inventory, booking_command(state)), new_id(), more_follow=True)
     way.gate.set()
-    assert await _taken(office, state) == 0
-    assert any_storage._writing.in_use == 0
-    await office.book_many(state, [1])
-    assert await _taken(office, state) == 1, "and its lock is free"
+    assert await _taken(driver, state) == 0
+    assert any_storage.statistics.connections()["writing"].in_use == 0
+    await driver.book_many(state, [1])
+    assert await _taken(driver, state) == 1, "and its lock is free"
 
 
-async def test_a_failure_that_nobody_looked_at_is_told_to_nobody(any_storage: SqlStorage) -> None:
-    office = BoxOffice(any_storage)
-    state = await office.initialize(10)
-    (booking,) = await office.book_many(state, [1])
+async def test_a_failure_that_was_never_looked_at_is_not_reported(any_storage: SqlStorage) -> None:
+    driver = StorageDriver(any_storage)
+    state = await driver.initialize(10)
+    (booking,) = await driver.book_many(state, [1])
     unheard: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
+    way = _Watched(any_storage)
     async with any_storage.begin() as unit_of_work:
-        inventory = await _locked(unit_of_work, state)
         again = replace(booking_command(state), booking_id=booking.id)
-        await unit_of_work.events.save(_decided(inventory, again), new_id(), more_follow=True)
-        ahead = unit_of_work._transaction._ahead
-        assert ahead is not None
-        await asyncio.wait([ahead])
-    del ahead, unit_of_work
+        decisions = _decided(await _locked(unit_of_work, state), again)
+        await unit_of_work.events.save(decisions, new_id(), more_follow=True)
+        await way.has_failed.wait()
+    del unit_of_work
     gc.collect()
     assert unheard == []
-    assert await _taken(office, state) == 1
+    assert await _taken(driver, state) == 1
 
 
 async def _through(storage: SqlStorage, commands: int, *, most_together: int) -> list[str]:
     """So many bookings at once, all but three of which find tickets; what was sent to write them."""
-    office = BoxOffice(storage)
-    state = await office.initialize(commands - 3)
+    driver = StorageDriver(storage)
+    state = await driver.initialize(commands - 3)
     way = _Watched(storage)
     turnstile = Turnstile(storage, SystemClock(), Uuid7Ids(), bounds=Bounds(most_together=most_together))
     asked = [booking_command(state) for _ in range(commands)]
@@ -152,7 +162,7 @@ async def _through(storage: SqlStorage, commands: int, *, most_together: int) ->
     await turnstile.close()
     assert [each.outcome.id for each in admitted] == [each.booking_id for each in asked]
     assert [each.outcome.queue_number for each in admitted[-4:]] == [None, 1, 2, 3]
-    assert await _taken(office, state) == commands - 3
+    assert await _taken(driver, state) == commands - 3
     return [text for text in way.done if "INSERT INTO bookings" in text]
 
 

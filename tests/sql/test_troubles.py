@@ -1,4 +1,4 @@
-"""What a database's troubles become, provoked on the real thing."""
+"""What a database's failures become, provoked on a real server."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,53 +8,50 @@ from uuid import UUID
 import asyncmy
 import pytest
 from msgspec.structs import replace
-from sqlalchemy import text, update
 from sqlalchemy.engine import make_url
 
 from boxoffice.adapters.sql.migrate import upgrade
-from boxoffice.adapters.sql.schema.tables import payments
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.application.ports.errors import Conflict, Locked, OutcomeUnknown, Retryable, Unavailable
 from boxoffice.application.ports.loading import LoadSpec
-from boxoffice.application.ports.storage import UnitOfWork
 from boxoffice.domain.decisions.book import book
 from boxoffice.domain.inventory import Decision
-from boxoffice.domain.values.money import Money
 from tests import mariadb
-from tests.contract.box_office import NOW, BoxOffice, booking_command, new_id, new_user, take
+from tests.contract.storage_driver import NOW, ORGANIZER, StorageDriver, booking_command, new_id, new_user, take
+
+from .recorded import by_hand
 
 
-async def scalar(unit_of_work: UnitOfWork, statement: str) -> object:
-    """One value, asked for on the unit of work's own connection."""
-    rows = await unit_of_work._transaction.rows(text(statement))  # type: ignore[attr-defined]
-    return rows[0][0]
+async def kill_connections(url: str) -> None:
+    """End every connection to this database."""
+    own = "SELECT id FROM information_schema.processlist WHERE db = '{}' AND id <> CONNECTION_ID()"
+    for row in mariadb.execute(url, own.format(make_url(url).database)):
+        mariadb.execute(url, f"KILL {row[0]}")
 
 
 async def test_writers_read_what_was_committed_before_each_statement(mysql_storage: SqlStorage) -> None:
-    user = new_user()
+    """READ COMMITTED."""
+    driver = StorageDriver(mysql_storage)
     async with mysql_storage.begin() as unit_of_work:
-        assert await scalar(unit_of_work, "SELECT COUNT(*) FROM users") == 0
-        async with mysql_storage.begin() as other:
-            await other.users.add(user)
-            assert await scalar(unit_of_work, "SELECT COUNT(*) FROM users") == 0
-            await other.commit()
-        assert await scalar(unit_of_work, "SELECT COUNT(*) FROM users") == 1
+        for expected in (0, 1):
+            assert await unit_of_work.events.live_events([ORGANIZER.user_id]) == {ORGANIZER.user_id: expected}
+            await driver.initialize(1)
 
 
 async def test_different_events_do_not_wait_for_each_other(mysql_storage: SqlStorage) -> None:
-    office = BoxOffice(mysql_storage)
+    driver = StorageDriver(mysql_storage)
     # In a small table a scan is cheaper than looking up; it must not be taken all the same.
-    states = [await office.initialize(3) for _ in range(3)]
+    states = [await driver.initialize(3) for _ in range(3)]
     async with mysql_storage.begin() as unit_of_work:
         await unit_of_work.events.lock([LoadSpec(event_id=states[1].event.id)])
         async with mysql_storage.begin() as other:
             await other.events.lock([LoadSpec(event_id=states[0].event.id), LoadSpec(event_id=states[2].event.id)])
-        await office.book(states[0])
+        await driver.book(states[0])
 
 
 async def test_a_deadlock_is_to_be_retried(mysql_storage: SqlStorage) -> None:
-    office = BoxOffice(mysql_storage)
-    ids = [(await office.initialize(3)).event.id for _ in range(2)]
+    driver = StorageDriver(mysql_storage)
+    ids = [(await driver.initialize(3)).event.id for _ in range(2)]
     both_locked = asyncio.Barrier(2)
 
     async def lock(first: UUID, second: UUID) -> None:
@@ -68,14 +65,14 @@ async def test_a_deadlock_is_to_be_retried(mysql_storage: SqlStorage) -> None:
 
 
 async def test_waiting_too_long_for_a_lock_is_unavailable_and_rolled_back(mysql_storage: SqlStorage) -> None:
-    office = BoxOffice(mysql_storage)
-    state, free = [await office.initialize(3) for _ in range(2)]
+    driver = StorageDriver(mysql_storage)
+    state, free = [await driver.initialize(3) for _ in range(2)]
     user = new_user()
 
     async def wait_too_long() -> None:
         async with mysql_storage.begin() as other:
             await other.users.add(user)
-            await other._transaction.rows(text("SELECT 1"))
+            await other.users.lock(user.id)
             await other.events.lock([LoadSpec(event_id=each) for each in (free.event.id, state.event.id, new_id())])
 
     async with mysql_storage.begin() as unit_of_work:
@@ -100,34 +97,31 @@ async def test_sqlite_waits_for_the_other_writer_and_then_gives_up(sqlite_storag
 
 
 async def test_a_connection_lost_before_commit_is_to_be_retried(mysql_storage: SqlStorage, mysql_url: str) -> None:
-    office = BoxOffice(mysql_storage)
-    state = await office.initialize(3)
+    driver = StorageDriver(mysql_storage)
+    state = await driver.initialize(3)
 
     async def lose() -> None:
         async with mysql_storage.begin() as unit_of_work:
-            connection_id = await scalar(unit_of_work, "SELECT CONNECTION_ID()")
-            mariadb.execute(mysql_url, f"KILL {connection_id}")
+            await unit_of_work.events.lock([LoadSpec(event_id=state.event.id)])
+            await kill_connections(mysql_url)
             await unit_of_work.events.lock([LoadSpec(event_id=state.event.id)])
 
     with pytest.raises(Retryable):
         await lose()
-    assert (await office.book(state)).status == "confirmed"
+    assert (await driver.book(state)).status == "confirmed"
 
 
 async def test_reads_replace_connections_that_died_in_the_pool(mysql_storage: SqlStorage, mysql_url: str) -> None:
-    office = BoxOffice(mysql_storage)
-    state = await office.initialize(3)
-    await asyncio.gather(*(office.read(state) for _ in range(5)))
-    name = make_url(mysql_url).database
-    own = "SELECT id FROM information_schema.processlist WHERE db = '{}' AND id <> CONNECTION_ID()"
-    for row in mariadb.execute(mysql_url, own.format(name)):
-        mariadb.execute(mysql_url, f"KILL {row[0]}")
-    assert await office.read(state) == state
+    driver = StorageDriver(mysql_storage)
+    state = await driver.initialize(3)
+    await asyncio.gather(*(driver.read(state) for _ in range(5)))
+    await kill_connections(mysql_url)
+    assert await driver.read(state) == state
 
 
 @asynccontextmanager
 async def proxied(url: str) -> AsyncIterator[tuple[str, asyncio.Event]]:
-    """A way to the server that hangs up, once told to, as soon as a COMMIT passes by, having passed it on."""
+    """A proxy that hangs up, once it is asked to, as soon as a COMMIT passes by, having passed it on."""
     target = make_url(url)
     hangs_up = asyncio.Event()
     tasks: set[asyncio.Task[None]] = set()
@@ -163,8 +157,8 @@ async def proxied(url: str) -> AsyncIterator[tuple[str, asyncio.Event]]:
 async def test_a_connection_lost_during_commit_leaves_the_outcome_unknown(
     mysql_storage: SqlStorage, mysql_url: str
 ) -> None:
-    state = await BoxOffice(mysql_storage).initialize(3)
-    mark = new_id()
+    state = await StorageDriver(mysql_storage).initialize(3)
+    batch_id = new_id()
     async with proxied(mysql_url) as (url, hangs_up):
         storage = SqlStorage.from_url(url)
         command = booking_command(state)
@@ -172,7 +166,7 @@ async def test_a_connection_lost_during_commit_leaves_the_outcome_unknown(
         async def lose() -> None:
             async with storage.begin() as unit_of_work:
                 needs = LoadSpec(event_id=state.event.id)
-                await take(unit_of_work, needs, lambda inventory: book(inventory, command, NOW), mark=mark)
+                await take(unit_of_work, needs, lambda inventory: book(inventory, command, NOW), batch_id=batch_id)
                 hangs_up.set()
                 await unit_of_work.commit()
 
@@ -180,31 +174,23 @@ async def test_a_connection_lost_during_commit_leaves_the_outcome_unknown(
             await lose()
         hangs_up.clear()
         async with storage.begin() as unit_of_work:
-            happened = await unit_of_work.events.was_committed({state.event.id: state.event.last_seq + 1}, mark)
+            happened = await unit_of_work.events.was_committed({state.event.id: state.event.last_seq + 1}, batch_id)
         await storage.close()
     assert happened is (await mysql_storage.booking_queries.booking(command.booking_id) is not None)
 
 
-async def test_a_server_that_is_not_there_is_unavailable(unused_port: int) -> None:
-    storage = SqlStorage.from_url(f"mysql+asyncmy://nobody@127.0.0.1:{unused_port}/x")
-    with pytest.raises(Unavailable):
-        await storage.check_ready()
-    with pytest.raises(Unavailable):
-        await storage.event_queries.events_by_id([new_id()])
-    with pytest.raises(Unavailable):
-        async with storage.begin():
-            pass
-    await storage.close()
+async def hung_up(*_: object, **__: object) -> None:
+    raise RuntimeError("Transport does not expose socket instance")
 
 
-async def test_a_server_that_hangs_up_as_it_answers_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once in some hundred times, on uvloop, the driver finds a connection without a socket then."""
-
-    async def hung_up(*_: object, **__: object) -> None:
-        raise RuntimeError("Transport does not expose socket instance")
-
-    monkeypatch.setattr(asyncmy, "connect", hung_up)
-    storage = SqlStorage.from_url("mysql+asyncmy://nobody@127.0.0.1:1/x")
+@pytest.mark.parametrize("hangs_up", [False, True], ids=["not there", "hangs up as it answers"])
+async def test_a_server_that_cannot_be_reached_is_unavailable(
+    unused_port: int, monkeypatch: pytest.MonkeyPatch, hangs_up: bool
+) -> None:
+    """Once in some hundred times, on uvloop, the driver finds a connection without a socket."""
+    if hangs_up:
+        monkeypatch.setattr(asyncmy, "connect", hung_up)
+    storage = SqlStorage.from_url(f"mysql+asyncmy://unknown@127.0.0.1:{unused_port}/x")
     with pytest.raises(Unavailable):
         await storage.check_ready()
     with pytest.raises(Unavailable):
@@ -240,19 +226,19 @@ async def test_a_server_that_hangs_is_unavailable_and_comes_back(
 ) -> None:
     await upgrade(own_mysql_url)
     storage = SqlStorage.from_url(own_mysql_url)
-    office = BoxOffice(storage)
-    state = await office.initialize(3)
-    assert await office.read(state) == state
+    driver = StorageDriver(storage)
+    state = await driver.initialize(3)
+    assert await driver.read(state) == state
     own_mariadb.pause()
     try:
         results = await asyncio.gather(
-            office.read(state), office.book(state), storage.check_ready(), return_exceptions=True
+            driver.read(state), driver.book(state), storage.check_ready(), return_exceptions=True
         )
     finally:
         own_mariadb.resume()
     assert [type(result) for result in results] == [Unavailable] * 3
-    assert await office.read(state) == state
-    assert (await office.book(state)).status == "confirmed"
+    assert await driver.read(state) == state
+    assert (await driver.book(state)).status == "confirmed"
     await storage.close()
 
 
@@ -267,61 +253,43 @@ async def test_an_exhausted_pool_is_unavailable(mysql_storage: SqlStorage) -> No
     await hold(0)
 
 
-async def test_strays_are_told(mysql_storage: SqlStorage, mysql_url: str) -> None:
-    office = BoxOffice(mysql_storage)
-    state = await office.initialize(1)
-    await office.book_many(state, [1, 1])
-    mariadb.execute(
-        mysql_url,
+@pytest.mark.parametrize("broken", [{"ask_at": None}, {"settled_at": NOW}, {"attempts": -1}])
+async def test_a_payment_that_would_never_be_asked_about_is_a_conflict(
+    any_storage: SqlStorage, broken: dict[str, object]
+) -> None:
+    driver = StorageDriver(any_storage)
+    booking = await driver.book(await driver.initialize_priced(3))
+    await driver.start_payment(booking)
+    begun = await driver.storage.payment_queries.payments(booking.id)
+    changed = tuple(replace(each, **broken) for each in begun)
+    with pytest.raises(Conflict):
+        await driver.decide(
+            LoadSpec(event_id=booking.event_id),
+            lambda inventory: Decision(inventory=inventory, outcome=None, changed_payments=changed),
+        )
+    assert await driver.storage.payment_queries.payments(booking.id) == begun
+
+
+async def test_a_change_of_a_row_that_is_not_there_is_a_conflict(any_storage: SqlStorage) -> None:
+    with pytest.raises(Conflict):
+        await StorageDriver(any_storage).do(lambda unit: unit.users.save(new_user()))
+
+
+async def test_strays_are_reported(any_storage: SqlStorage, empty_url: str) -> None:
+    driver = StorageDriver(any_storage)
+    await driver.book_many(await driver.initialize(1), [1, 1])
+    await driver.start_payment(await driver.book(await driver.initialize_priced(3)))
+    other = (await driver.initialize(1)).event.id
+    await by_hand(
+        empty_url,
         "DELETE FROM waiting_list",
+        "UPDATE facts SET booking_id = event_id WHERE kind = 'CustomerWaitlisted'",
+        f"UPDATE payments SET event_id = x'{other.hex}'",
     )
-    mariadb.execute(mysql_url, "UPDATE facts SET booking_id = UNHEX(REPEAT('00', 16)) WHERE seq = 2")
-    async with mysql_storage.snapshot() as snapshot:
+    async with any_storage.snapshot() as snapshot:
         assert await snapshot.strays() == {
             "waiting bookings have no place in line": 1,
             "facts belong to no booking of their event": 1,
             "blocks of waiting lists count other than those that wait": 2,
+            "payments belong to no booking of their event": 1,
         }
-
-
-async def test_a_check_is_a_conflict_and_a_change_of_nothing_is_one_too(any_storage: SqlStorage) -> None:
-    async def save_nobody() -> None:
-        async with any_storage.begin() as unit_of_work:
-            await unit_of_work.users.save(new_user())
-
-    with pytest.raises(Conflict):
-        await save_nobody()
-
-
-@pytest.mark.parametrize("broken", [{"ask_at": None}, {"settled_at": NOW}, {"attempts": -1}])
-async def test_a_payment_that_nobody_would_ask_about_is_a_conflict(
-    any_storage: SqlStorage, broken: dict[str, object]
-) -> None:
-    office = BoxOffice(any_storage)
-    booking = await office.book(await office.initialize(3, price=Money(1, "EUR"), payment_window_minutes=5))
-    await office.start_payment(booking)
-    begun = await office.storage.payment_queries.payments(booking.id)
-
-    async def forget_to_ask() -> None:
-        async with any_storage.begin() as unit_of_work:
-            needs = LoadSpec(event_id=booking.event_id)
-            inventory = (await unit_of_work.events.lock([needs]))[booking.event_id]
-            changed = tuple(replace(each, **broken) for each in begun)
-            decision = Decision(inventory=inventory, outcome=None, changed_payments=changed)
-            await unit_of_work.events.save([decision], new_id())
-            await unit_of_work.commit()
-
-    with pytest.raises(Conflict):
-        await forget_to_ask()
-    assert await office.storage.payment_queries.payments(booking.id) == begun
-
-
-async def test_payments_of_another_event_stray(any_storage: SqlStorage) -> None:
-    office = BoxOffice(any_storage)
-    state = await office.initialize(3, price=Money(1, "EUR"), payment_window_minutes=5)
-    await office.start_payment(await office.book(state))
-    async with any_storage.begin() as unit_of_work:
-        await unit_of_work._transaction.change(update(payments), {"event_id": new_id()}, expected=1)
-        await unit_of_work.commit()
-    async with any_storage.snapshot() as snapshot:
-        assert await snapshot.strays() == {"payments belong to no booking of their event": 1}

@@ -5,26 +5,18 @@ import resource
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
 from sqlalchemy.engine import make_url
 
 from boxoffice.adapters.sql.dialects.dialect import database_of
 from boxoffice.adapters.sql.engine import transaction
 from boxoffice.adapters.sql.engine.pool import ConnectionPool
-from boxoffice.adapters.sql.engine.transaction import Transaction
 from boxoffice.adapters.sql.engine.write_probe import SECONDS_BETWEEN, WriteProbe
-from boxoffice.adapters.sql.schema.tables import turns
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.application.ports.errors import Unavailable
-from tests.databases import migrated
 
-
-@pytest.fixture
-def sqlite_url(tmp_path: Path) -> str:
-    return migrated(f"sqlite+aiosqlite:///{tmp_path / 'b.db'}")
+from .recorded import by_hand
 
 
 @contextmanager
@@ -38,8 +30,8 @@ def no_room() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-async def test_a_file_that_cannot_grow_is_not_ready_until_it_can(sqlite_url: str) -> None:
-    storage = SqlStorage.from_url(sqlite_url)
+async def test_a_file_that_cannot_grow_is_not_ready_until_it_can(sqlite_storage: SqlStorage) -> None:
+    storage = sqlite_storage
     failure: Unavailable | None = None
     with no_room():
         try:
@@ -48,11 +40,12 @@ async def test_a_file_that_cannot_grow_is_not_ready_until_it_can(sqlite_url: str
             failure = refused
     assert "cannot be read or written: is the disk full" in str(failure)
     await storage.check_ready()
-    await storage.close()
 
 
-async def test_a_full_disk_is_not_ready(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    storage = SqlStorage.from_url(sqlite_url)
+async def test_a_full_disk_is_not_ready(
+    sqlite_storage: SqlStorage, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = sqlite_storage
     await storage.check_ready()
     found = os.statvfs(sqlite_url.removeprefix("sqlite+aiosqlite:///"))
     full = os.statvfs_result((*found[:4], 0, *found[5:]))
@@ -61,22 +54,14 @@ async def test_a_full_disk_is_not_ready(sqlite_url: str, monkeypatch: pytest.Mon
         await storage.check_ready()
     monkeypatch.undo()
     await storage.check_ready()
-    await storage.close()
 
 
-@pytest.mark.parametrize("kind", ["sqlite", pytest.param("mysql", marks=pytest.mark.mysql)])
-async def test_nothing_is_left(kind: str, request: pytest.FixtureRequest) -> None:
-    url: str = migrated(request.getfixturevalue(f"{kind}_url"))
-    storage = SqlStorage.from_url(url)
-    await storage.check_ready()
-    await storage.close()
-    database = database_of(url)
-    connections = ConnectionPool(database.reading(make_url(url)), database.send, commits_by_itself=True)
-    async with Transaction(connections, database.diagnose) as reading:
-        assert [tuple(row) for row in await reading.rows(select(func.count()).select_from(turns))] == [(0,)]
-    await connections.close()
+async def test_nothing_is_left(any_storage: SqlStorage, empty_url: str) -> None:
+    await any_storage.check_ready()
+    assert await by_hand(empty_url, "SELECT * FROM turns") == []
 
 
+@pytest.mark.usefixtures("sqlite_storage")
 async def test_it_writes_once_a_second_at_most(sqlite_url: str) -> None:
     now = [0.0]
     database = database_of(sqlite_url)
@@ -85,7 +70,7 @@ async def test_it_writes_once_a_second_at_most(sqlite_url: str) -> None:
     watching = sqlite3.connect(sqlite_url.removeprefix("sqlite+aiosqlite:///"))
 
     def version() -> int:
-        """Another number after each commit of somebody else."""
+        """Another number after each commit of another connection."""
         found: int = watching.execute("PRAGMA data_version").fetchone()[0]
         return found
 
@@ -98,19 +83,19 @@ async def test_it_writes_once_a_second_at_most(sqlite_url: str) -> None:
     await connections.close()
 
 
-async def test_a_database_that_others_write_to_is_ready(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_database_that_others_write_to_is_ready(
+    sqlite_storage: SqlStorage, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(transaction, "BEGIN_SECONDS", 0.0)
     other = sqlite3.connect(sqlite_url.removeprefix("sqlite+aiosqlite:///"), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    storage = SqlStorage.from_url(sqlite_url)
-    await storage.check_ready()
+    await sqlite_storage.check_ready()
     other.execute("ROLLBACK")
     other.close()
-    await storage.close()
 
 
+@pytest.mark.usefixtures("sqlite_storage")
 async def test_a_service_whose_connections_are_all_in_use_is_ready(sqlite_url: str) -> None:
-    storage = SqlStorage.from_url(sqlite_url)
     database = database_of(sqlite_url)
     connections = ConnectionPool(database.writing(make_url(sqlite_url)), database.send)
     held = [await connections.connect() for _ in range(8)]
@@ -118,4 +103,3 @@ async def test_a_service_whose_connections_are_all_in_use_is_ready(sqlite_url: s
     for each in held:
         await each.close()
     await connections.close()
-    await storage.close()

@@ -1,4 +1,4 @@
-"""Certificates of nobody: an authority made for one test, and what it signs."""
+"""Certificates for tests: an authority made for one test, and what it signs."""
 
 import ssl
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Whoever is told: an HTTP server on loopback that notes what it gets and answers what a test wants."""
+"""A receiver of webhooks: an HTTP server on loopback that keeps what it gets and answers what a test wants."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ class Received(Struct, frozen=True):
     body: bytes
 
     @property
-    def told(self) -> dict[str, Any]:
+    def content(self) -> dict[str, Any]:
         """The body as JSON."""
         found: dict[str, Any] = json.loads(self.body)
         return found
@@ -28,7 +28,7 @@ class Received(Struct, frozen=True):
     @property
     def seq(self) -> int:
         """The number of the fact."""
-        return int(self.told["data"]["seq"])
+        return int(self.content["data"]["seq"])
 
 
 Answer = Callable[[Received, asyncio.StreamWriter], Awaitable[None]]
@@ -53,6 +53,7 @@ class Receiver:
         self.is_tls = is_tls
         self.received: list[Received] = []
         self.connections = 0
+        self.has_received = asyncio.Event()
         self.answer: Answer = says(OK)
 
     @property
@@ -70,6 +71,7 @@ class Receiver:
                 body = await reader.readexactly(int(headers.get("content-length", "0")))
                 request = Received(first.split(" ")[1], headers, body)
                 self.received.append(request)
+                self.has_received.set()
                 await self.answer(request, writer)
         except (asyncio.IncompleteReadError, OSError):
             pass
@@ -83,23 +85,15 @@ async def receiving(host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) 
     receiver = Receiver(host, 0, is_tls=tls is not None)
     tasks: set[asyncio.Task[None]] = set()
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            await receiver.serve(reader, writer)
-        except asyncio.CancelledError:
-            writer.close()
-        finally:
-            tasks.discard(task)
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(asyncio.create_task(receiver.serve(reader, writer)))
 
-    server = await asyncio.start_server(serve, host, 0, ssl=tls)
+    server = await asyncio.start_server(connected, host, 0, ssl=tls)
     receiver.port = server.sockets[0].getsockname()[1]
     try:
         yield receiver
     finally:
         server.close()
-        for task in list(tasks):
+        for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -35,7 +35,7 @@ def test_where_mails_go(
     assert mail(url) == MailUrl(host=host, port=port, user=user, password=password, encryption=encryption, ca=None)
 
 
-def test_certificates_of_ones_own(tmp_path: Path) -> None:
+def test_certificates_come_from_a_file_that_exists(tmp_path: Path) -> None:
     file = tmp_path / "ca.pem"
     with pytest.raises(SettingsError, match="existing file of certificates"):
         mail(f"smtp://mail.example.org?ca={file}")

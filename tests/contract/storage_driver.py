@@ -1,6 +1,6 @@
-"""Hands for the contract's tests: the domain's own decisions, each in a unit of work of its own."""
+"""Drive a storage with the domain's own decisions, each in a unit of work of its own."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from secrets import token_bytes
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ from boxoffice.application.ports.loading import LoadSpec
 from boxoffice.application.ports.queries import Account
 from boxoffice.application.ports.security import AccountKey, RefreshDigests
 from boxoffice.application.ports.storage import Storage, UnitOfWork
+from boxoffice.application.retrying_transaction import in_transaction
 from boxoffice.application.turnstile.load_plan import load_plan, step_load_plan
 from boxoffice.domain.booking import Booking
 from boxoffice.domain.decisions.book import Book, book
@@ -40,7 +41,7 @@ Outcome = TypeVar("Outcome")
 
 
 def new_id() -> UUID:
-    """An id; later ones sort behind."""
+    """A new id, greater than those before it."""
     return uuid7()
 
 
@@ -62,16 +63,15 @@ def new_session(user: User, *, lasts: timedelta = timedelta(minutes=15)) -> Sess
 
 
 def new_digests() -> RefreshDigests:
-    """What is kept of a refresh token that nobody has."""
+    """The stored digests of a refresh token that was never issued."""
     return RefreshDigests(family=token_bytes(32), token=token_bytes(32))
 
 
-class BoxOffice:
-    """A storage with hands that use it."""
+class StorageDriver:
+    """Run commands on a storage."""
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
-        self.reads = storage
 
     async def initialize(self, *totals: int, event_id: UUID | None = None, **details: Any) -> EventState:
         """An event on sale; with several totals it has several ticket types."""
@@ -91,28 +91,35 @@ class BoxOffice:
             currency="EUR",
             **status,
         )
-        state: EventState = await self.record(initialize(command, Organizers.EVERYONE, NOW))
-        return state
+        return await self.record(initialize(command, Organizers.EVERYONE, NOW))
 
-    async def record(self, *decisions: Decision[Any], mark: UUID | None = None) -> Any:
-        """Decisions that need no lock; the outcome of the last."""
+    async def initialize_priced(self, *totals: int, **details: Any) -> EventState:
+        """Initialize an event whose tickets cost 25 euros and are held for 15 minutes."""
+        return await self.initialize(*totals, **{"price": Money(2_500, "EUR"), "payment_window_minutes": 15, **details})
+
+    async def do(self, work: Callable[[UnitOfWork], Awaitable[Outcome]]) -> Outcome:
+        """Run this in a transaction of its own and commit it; again where the database undid it."""
+        return await in_transaction(self.storage, work)
+
+    async def record(self, decision: Decision[Outcome]) -> Outcome:
+        """Save a decision that needs no lock."""
         async with self.storage.begin() as unit_of_work:
-            await unit_of_work.events.save(decisions, mark or new_id())
+            await unit_of_work.events.save([decision], new_id())
             await unit_of_work.commit()
-        return decisions[-1].outcome
+        return decision.outcome
 
     async def decide(
         self,
         needs: LoadSpec,
         decide: Callable[[Inventory], Decision[Outcome]],
         *,
-        mark: UUID | None = None,
+        batch_id: UUID | None = None,
         commits: bool = True,
         now: datetime = NOW,
     ) -> Outcome:
-        """A decision under the lock."""
+        """Decide under the lock."""
         async with self.storage.begin() as unit_of_work:
-            outcome = await take(unit_of_work, needs, decide, mark=mark, now=now)
+            outcome = await take(unit_of_work, needs, decide, batch_id=batch_id, now=now)
             if commits:
                 await unit_of_work.commit()
         return outcome
@@ -125,13 +132,15 @@ class BoxOffice:
         quantity: int = 1,
         kind: int = 0,
         now: datetime = NOW,
-        mark: UUID | None = None,
+        batch_id: UUID | None = None,
         commits: bool = True,
     ) -> Booking:
-        """A booking by a new customer, or by this one."""
+        """Book for a new customer, or for this one."""
         command = booking_command(state, customer_id=customer_id, quantity=quantity, kind=kind)
         needs = LoadSpec(event_id=state.event.id, customer_id=command.actor.user_id)
-        return await self.decide(needs, lambda inventory: book(inventory, command, now), mark=mark, commits=commits)
+        return await self.decide(
+            needs, lambda inventory: book(inventory, command, now), batch_id=batch_id, commits=commits
+        )
 
     async def book_many(self, state: EventState, quantities: Iterable[int], *, kind: int = 0) -> list[Booking]:
         """Bookings by new customers, in one transaction."""
@@ -146,11 +155,11 @@ class BoxOffice:
             await unit_of_work.commit()
         return [decision.outcome for decision in decisions]
 
-    async def cancel(self, booking: Booking, *, now: datetime = NOW, mark: UUID | None = None) -> Booking:
-        """A booking cancelled by its customer, and whoever is promoted by it."""
+    async def cancel(self, booking: Booking, *, now: datetime = NOW, batch_id: UUID | None = None) -> Booking:
+        """Cancel a booking for its customer, and promote into the freed tickets."""
         needs = LoadSpec(event_id=booking.event_id, booking_id=booking.id, settles=True)
         command = Cancel(event_id=booking.event_id, actor=Actor(booking.customer_id), booking_id=booking.id)
-        return await self.decide(needs, lambda inventory: cancel(inventory, command, now), mark=mark, now=now)
+        return await self.decide(needs, lambda inventory: cancel(inventory, command, now), batch_id=batch_id, now=now)
 
     async def start_payment(
         self,
@@ -161,7 +170,7 @@ class BoxOffice:
         now: datetime = NOW,
         commits: bool = True,
     ) -> Attempt:
-        """A charge begun, or cash taken, which is the organizer's."""
+        """Begin a charge, or take cash as the organizer."""
         command = payment_command(booking, method=method, key=key)
         needs = LoadSpec(event_id=booking.event_id, booking_id=booking.id, payments=True)
         return await self.decide(
@@ -169,33 +178,39 @@ class BoxOffice:
         )
 
     async def complete_payment(self, payment: Payment, answer: Answer = Answer.DONE, *, now: datetime = NOW) -> Attempt:
-        """What the provider said of a payment."""
+        """Record the provider's answer."""
         command = settling_command(payment, answer)
         needs = LoadSpec(event_id=payment.event_id, booking_id=payment.booking_id, payments=True)
         return await self.decide(needs, lambda inventory: complete_payment(inventory, command, now), now=now)
 
     async def pay(self, booking: Booking, *, now: datetime = NOW) -> Booking:
-        """A booking paid by card."""
+        """Pay a booking by card."""
         started = await self.start_payment(booking, now=now)
         return (await self.complete_payment(started.payment, now=now)).booking
 
     async def settle(self, state: EventState, *, now: datetime) -> None:
-        """What an event owes its bookings: holds that lapsed, whoever waits."""
+        """End lapsed holds and serve the waiting list."""
         needs = LoadSpec(event_id=state.event.id, settles=True)
         await self.decide(needs, lambda inventory: settle(inventory, Settle(state.event.id), now), now=now)
 
     async def edit(self, state: EventState, **changes: Any) -> EventState:
-        """An event changed by its organizer."""
+        """Change an event as its organizer."""
         command = Edit(event_id=state.event.id, actor=ORGANIZER, changes=EventChanges(**changes))
         needs = LoadSpec(event_id=state.event.id, settles=True, sizes=True)
         return await self.decide(needs, lambda inventory: edit(inventory, command, NOW))
 
     async def read(self, state: EventState) -> EventState:
-        """The event as it is committed."""
+        """Return the event as it is committed."""
         return (await self.storage.event_queries.events_by_id([state.event.id]))[state.event.id]
 
+    async def stored(self, booking: Booking) -> Booking:
+        """Return the booking as it is committed."""
+        found = await self.storage.booking_queries.booking(booking.id)
+        assert found is not None
+        return found.booking
+
     async def account(self, user_id: UUID, session_id: UUID | None) -> Account | None:
-        """A user, with that session."""
+        """Return a user with that session."""
         key = AccountKey(user_id, session_id)
         return (await self.storage.account_queries.accounts([key])).get(key)
 
@@ -205,16 +220,16 @@ async def take(
     needs: LoadSpec,
     decide: Callable[[Inventory], Decision[Outcome]],
     *,
-    mark: UUID | None = None,
+    batch_id: UUID | None = None,
     now: datetime = NOW,
 ) -> Outcome:
-    """Lock, load as far as needed, decide and save."""
-    inventories = unit_of_work.inventories
+    """Lock, load what is needed, decide and save."""
+    inventories = unit_of_work.events
     inventory = (await inventories.lock([needs]))[needs.event_id]
     if needs.settles:
         freed = {each.id: each.taken + each.waiting_tickets for each in inventory.ticket_types}
         wanted = replace(load_plan(inventory, freed, now), overlong=step_load_plan(inventory, now).overlong)
-        inventory = replace(inventory, waiting_lists=await inventories.lines(wanted.waiting_lists))
+        inventory = replace(inventory, lines=await inventories.lines(wanted.waiting_lists))
         if wanted.holds:
             inventory = replace(inventory, due=(await inventories.expired_holds([wanted.holds]))[needs.event_id])
         if wanted.overlong:
@@ -224,7 +239,7 @@ async def take(
         sizes = await inventories.waiting_sizes([needs.event_id])
         inventory = replace(inventory, waiting_sizes=sizes.get(needs.event_id, {}))
     decision = decide(inventory)
-    await inventories.save([decision], mark or new_id())
+    await inventories.save([decision], batch_id or new_id())
     return decision.outcome
 
 
@@ -252,7 +267,7 @@ def payment_command(booking: Booking, *, method: PaymentMethod = PaymentMethod.C
 
 
 def settling_command(payment: Payment, answer: Answer = Answer.DONE) -> CompletePayment:
-    """What the provider said."""
+    """The provider's answer."""
     return CompletePayment(
         payment_id=payment.id,
         event_id=payment.event_id,

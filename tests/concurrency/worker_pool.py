@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from boxoffice.application.turnstile.command_queue import MOST_TOGETHER
 
-from .worker import AnyCommand, Close, Done, Freeze, Frozen, Go, Open, Order, Outcome, Pace, Prepare, Provider, Report
+from .worker import AnyCommand, Close, Done, Freeze, Frozen, Go, Open, Order, Outcome, Prepare, Report
 
 _ROOT: Final = Path(__file__).parents[2]
 _reports: Final[msgspec.json.Decoder[Report]] = msgspec.json.Decoder(Report)
@@ -22,7 +22,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class Answered(Struct, frozen=True):
-    """A command and what its caller was told."""
+    """A command and what its caller was answered."""
 
     command: AnyCommand
     outcome: Outcome
@@ -46,7 +46,7 @@ class Process:
         assert self._popen.stdout
         self._orders = self._popen.stdin
         self._reports: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        # Read at once whatever comes: a process that waits for a full pipe would hold its locks meanwhile.
+        # Read at once: a process that waits for a full pipe would hold its locks meanwhile.
         self._reader = threading.Thread(target=self._read, args=[self._popen.stdout], daemon=True)
         self._reader.start()
         self._is_open = False
@@ -61,11 +61,11 @@ class Process:
 
     @property
     def is_reusable(self) -> bool:
-        """Whether the process has done all that it was told, and lives."""
+        """Whether the process lives and has done all its orders."""
         return self._is_idle and self._popen.poll() is None
 
     def order(self, order: Order) -> None:
-        """Tell the process something, and do not wait."""
+        """Give an order, and do not wait."""
         self._is_idle = False
         try:
             self._orders.write(_encode(order) + b"\n")
@@ -83,7 +83,7 @@ class Process:
         return report
 
     def wait(self) -> None:
-        """Until it has done what it was told."""
+        """Wait until its order is done."""
         assert self.next() == Done()
         self._is_idle = True
 
@@ -114,24 +114,24 @@ class Process:
         """What it acknowledges, one by one, until it has done all or is no more."""
         while True:
             try:
-                told = self.next()
+                found = self.next()
             except Dead:
                 return
-            match told:
+            match found:
                 case Outcome():
-                    yield Answered(self.commands[told.number], told)
+                    yield Answered(self.commands[found.number], found)
                 case Done():
                     self._is_idle = True
                     return
                 case Frozen():
-                    raise AssertionError("the process froze, and nobody waited for it")
+                    raise AssertionError("the process froze, although no test waited for it")
 
     def until_frozen(self) -> list[Answered]:
         """What it acknowledged before it froze."""
         answered = []
-        while (told := self.next()) != Frozen():
-            if isinstance(told, Outcome):
-                answered.append(Answered(self.commands[told.number], told))
+        while (found := self.next()) != Frozen():
+            if isinstance(found, Outcome):
+                answered.append(Answered(self.commands[found.number], found))
         return answered
 
     def close(self) -> None:
@@ -142,7 +142,7 @@ class Process:
             self._is_open = False
 
     def kill(self) -> None:
-        """`kill -9`, in the middle of whatever it does; what it had reported can still be read."""
+        """`kill -9` it; what it had reported can still be read."""
         self._is_idle = False
         self._popen.kill()
         self._popen.wait()
@@ -151,7 +151,7 @@ class Process:
             self._orders.close()
 
 
-class Crew:
+class WorkerPool:
     """Processes for one test; those that survive it serve the next one too."""
 
     def __init__(self, url: str, pool: list[Process]) -> None:
@@ -164,24 +164,27 @@ class Crew:
         *,
         together: int = MOST_TOGETHER,
         freeze: Freeze | None = None,
-        pace: Pace | None = None,
-        provider: Provider | None = None,
+        freezes_at_charge: bool = False,
+        seconds_ahead: float = 0,
     ) -> Process:
         """One more process on the database."""
         process = self._pool.pop() if self._pool else Process()
         self._hired.append(process)
-        order = Open(url=self.url, together=together, freeze=freeze, pace=pace, provider=provider or Provider())
-        return process.open(order)
+        return process.open(
+            Open(
+                url=self.url,
+                together=together,
+                freeze=freeze,
+                freezes_at_charge=freezes_at_charge,
+                seconds_ahead=seconds_ahead,
+            )
+        )
 
     def rush(
-        self,
-        *shares: Sequence[AnyCommand],
-        together: int = MOST_TOGETHER,
-        pace: Pace | None = None,
-        provider: Provider | None = None,
+        self, *shares: Sequence[AnyCommand], together: int = MOST_TOGETHER, seconds_ahead: float = 0
     ) -> list[Answered]:
-        """Every process performs its share, all from one signal on; what each was told."""
-        processes = [self.hire(together=together, pace=pace, provider=provider) for _ in shares]
+        """Have every process perform its share, all from one signal on; return the answers."""
+        processes = [self.hire(together=together, seconds_ahead=seconds_ahead) for _ in shares]
         for process, share in zip(processes, shares, strict=True):
             process.prepare(share)
         for process in processes:
@@ -189,14 +192,14 @@ class Crew:
         return [answered for process in processes for answered in process.answers()]
 
     def restart(self) -> None:
-        """Every process ends, also those that wait for work."""
+        """End every process, those that wait for work included."""
         for process in (*self._hired, *self._pool):
             process.kill()
         self._hired.clear()
         self._pool.clear()
 
     def dismiss(self) -> None:
-        """Those that can work on go back, the others end."""
+        """Return those that can go on to the pool, and end the others."""
         for process in self._hired:
             process.close()
             if process.is_reusable:

@@ -1,4 +1,4 @@
-"""What the tests do with a database themselves: set the scene, and look at what became of it."""
+"""The application in the test's own process: it prepares a database, and checks what became of it."""
 
 import asyncio
 from collections import Counter
@@ -7,13 +7,11 @@ from itertools import takewhile
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import create_async_engine
 from uuid_utils.compat import uuid7
 
-from boxoffice.adapters.sql.schema.tables import facts
+from boxoffice.adapters.payments.sandbox import EntryKind, SandboxGateway
 from boxoffice.application.turnstile.command_queue import LEAST_WAITING
-from boxoffice.domain.booking import Booking
+from boxoffice.domain.booking import Booking, BookingStatus, PaymentStatus
 from boxoffice.domain.decisions.book import Book
 from boxoffice.domain.decisions.organize import Initialize
 from boxoffice.domain.event import EventDetails, EventState, TicketTypeSpec
@@ -26,19 +24,19 @@ from boxoffice.domain.facts import (
     TicketsBooked,
     TicketTypeChanged,
 )
+from boxoffice.domain.payment import ChargeStatus, Payment, PaymentKind
 from boxoffice.domain.user import Actor
+from boxoffice.domain.values.money import Money
 from boxoffice.entrypoints.container import Container
 
-from .crew import Answered
 from .worker import AnyCommand, BookIt, CancelIt, EditIt
+from .worker_pool import Answered
 
 ORGANIZER = Actor(uuid7())
-AT_ONCE = LEAST_WAITING
-"""Commands that the turnstile is given at once when a scene is set."""
 
 
 def new_id() -> UUID:
-    """An id; later ones sort behind."""
+    """A new id, greater than those before it."""
     return uuid7()
 
 
@@ -72,28 +70,29 @@ def shares(commands: Sequence[AnyCommand], number: int = 3) -> list[list[AnyComm
 
 
 def codes(answered: Iterable[Answered]) -> Counter[str]:
-    """How often each outcome was told; with what is broken, all that is known about it."""
+    """Count the outcomes; where one is broken, show all that is known about it."""
     broken = [f"{each.outcome.code}: {each.outcome.detail}" for each in answered if each.outcome.detail]
     assert broken == []
     return Counter(each.outcome.code for each in answered)
 
 
-class Office:
-    """The application in the test's own process, and a look at the tables where the application has none."""
+class AppDriver:
+    """Use cases on a database, and a look at the tables where no use case has one."""
 
     def __init__(self, container: Container, url: str) -> None:
         self._container = container
         self._url = url
 
-    async def initialize(self, *totals: int, **details: Any) -> EventState:
-        """An event on sale; with several totals it has several ticket types."""
+    async def initialize(self, *totals: int, price: int | None = None, **details: Any) -> EventState:
+        """Initialize an event on sale, with a ticket type for each total; `price` in cents."""
+        amount = None if price is None else Money(price, "EUR")
         return await self._container.initialize_event()(
             Initialize(
                 event_id=new_id(),
                 actor=ORGANIZER,
                 details=EventDetails(**{"name": "Jazz night", **details}),
                 ticket_types=tuple(
-                    (new_id(), TicketTypeSpec(name=f"Kind {number}", total_tickets=total))
+                    (new_id(), TicketTypeSpec(name=f"Kind {number}", total_tickets=total, price=amount))
                     for number, total in enumerate(totals)
                 ),
                 currency="EUR",
@@ -101,25 +100,21 @@ class Office:
         )
 
     async def book(self, state: EventState, number: int, quantity: int = 1, *, kind: int = 0) -> list[Booking]:
-        """So many customers book, one after the other."""
+        """Book for so many customers, one after the other."""
         book_ticket = self._container.book_ticket()
-        booked: list[Booking] = []
-        while len(booked) < number:
-            some = bookings(state, min(AT_ONCE, number - len(booked)), quantity, kind=kind)
-            booked += await asyncio.gather(
-                *(
-                    book_ticket(
-                        Book(
-                            booking_id=each.booking,
-                            event_id=each.event,
-                            actor=Actor(each.customer),
-                            quantity=each.quantity,
-                            ticket_type_id=each.ticket_type,
-                        )
-                    )
-                    for each in some
-                )
+        commands = [
+            Book(
+                booking_id=each.booking,
+                event_id=each.event,
+                actor=Actor(each.customer),
+                quantity=each.quantity,
+                ticket_type_id=each.ticket_type,
             )
+            for each in bookings(state, number, quantity, kind=kind)
+        ]
+        booked: list[Booking] = []
+        for first in range(0, number, LEAST_WAITING):
+            booked += await asyncio.gather(*map(book_ticket, commands[first : first + LEAST_WAITING]))
         return booked
 
     async def read(self, state: EventState) -> EventState:
@@ -129,11 +124,6 @@ class Office:
     async def booking(self, booking: Booking) -> Booking:
         """A booking as it is committed."""
         return await self._container.read_booking()(booking.id, ORGANIZER)
-
-    async def user_of(self, email: str) -> UUID | None:
-        """Whose account has this e-mail."""
-        user = await self._container.storage().account_queries.user_by_email(email)
-        return user.id if user else None
 
     async def facts(self, event_id: UUID) -> list[Fact]:
         """All that happened at an event."""
@@ -150,70 +140,93 @@ class Office:
             if isinstance(fact.what, BookingPromoted) and fact.booking_id
         ]
 
-    async def transactions(self, state: EventState) -> list[Counter[str]]:
-        """What each transaction wrote about an event, in their order: how many facts of each kind."""
-        engine = create_async_engine(self._url)
-        try:
-            async with engine.connect() as connection:
-                rows = await connection.execute(
-                    select(facts.c.mark, facts.c.kind, func.count())
-                    .where(facts.c.event_id == state.event.id)
-                    .group_by(facts.c.mark, facts.c.kind)
-                    .order_by(func.min(facts.c.seq))
-                )
-                written: dict[UUID, Counter[str]] = {}
-                for mark, kind, count in rows:
-                    written.setdefault(mark, Counter())[kind] = count
-        finally:
-            await engine.dispose()
-        return list(written.values())
+    async def bookings(self, state: EventState) -> list[Booking]:
+        """Return all bookings of an event."""
+        return await self._container.storage().booking_queries.bookings_of_event(state.event.id, None, None, 10_000)
+
+    async def payments(self, booking: Booking) -> list[Payment]:
+        """Return a booking's charges and refunds."""
+        return await self._container.storage().payment_queries.payments(booking.id)
+
+    async def balance(self, state: EventState) -> int:
+        """Return what the provider took and did not give back.
+
+        Check that every promise is kept and that our payments are the provider's.
+        """
+        await self.verify()
+        ours = set()
+        kept = 0
+        for booking in await self.bookings(state):
+            payments = await self.payments(booking)
+            assert all(payment.status is not ChargeStatus.PENDING for payment in payments)
+            done = [payment for payment in payments if payment.status is ChargeStatus.SUCCEEDED]
+            signed = [each.amount.amount * (1 if each.kind is PaymentKind.CHARGE else -1) for each in done]
+            is_paid = (booking.status, booking.payment_status) == (BookingStatus.CONFIRMED, PaymentStatus.TAKEN)
+            # Tickets or the money, never both, never neither.
+            assert sum(signed) == (booking.amount.amount if is_paid else 0)
+            ours |= {(payment.id, EntryKind(payment.kind), payment.amount) for payment in done}
+            kept += sum(signed)
+        gateway = self._container.payment_gateway()
+        assert isinstance(gateway, SandboxGateway)
+        entries = [entry for entry in await gateway.entries() if entry.taken]
+        assert {(entry.reference, entry.kind, entry.amount) for entry in entries} == ours
+        assert (await gateway.balance()).get("EUR", 0) == kept
+        return kept
 
     async def verify(self) -> None:
-        """Every promise is kept."""
+        """Check that every promise is kept."""
         verdict = await self._container.verify_promises()()
         assert verdict.events > 0
         assert verdict.breaches == []
 
+    async def close(self) -> None:
+        """Let go of everything."""
+        await self._container.turnstile().close()
+        await self._container.storage().close()
+        await self._container.payment_gateway().close()
+
     async def check(self, *events: EventState, answered: Sequence[Answered], booked: Sequence[Booking] = ()) -> None:
-        """Every promise is kept, every acknowledged outcome is there, and nothing that nobody was told of."""
-        told = await self.check_acknowledged(*events, answered=answered)
+        """Check the promises, that every acknowledged outcome is stored, and nothing else."""
+        by_booking = await self.check_acknowledged(*events, answered=answered)
         entered = {each.id for each in booked} | {
             each.outcome.booking for each in answered if each.outcome.code in ("confirmed", "waitlisted")
         }
-        assert set(told) == entered
+        assert set(by_booking) == entered
         ended = [each.outcome.booking for each in answered if each.outcome.code == "cancelled"]
         assert len(ended) == len(set(ended))
-        assert {booking_id for booking_id, facts in told.items() if _last(facts) == "BookingCancelled"} == set(ended)
+        assert {booking_id for booking_id, facts in by_booking.items() if _last(facts) == "BookingCancelled"} == set(
+            ended
+        )
 
     async def check_acknowledged(self, *events: EventState, answered: Sequence[Answered]) -> dict[UUID, list[Fact]]:
-        """Every promise is kept and every acknowledged outcome is there; the facts of each booking."""
+        """Check the promises and that every acknowledged outcome is stored; return the facts of each booking."""
         await self.verify()
         history = [fact for state in events for fact in await self.facts(state.event.id)]
-        told: dict[UUID, list[Fact]] = {}
+        by_booking: dict[UUID, list[Fact]] = {}
         for fact in history:
             if fact.booking_id is not None:
-                told.setdefault(fact.booking_id, []).append(fact)
+                by_booking.setdefault(fact.booking_id, []).append(fact)
         for each in answered:
-            self._check_one(each, history, told)
-        return told
+            self._check_one(each, history, by_booking)
+        return by_booking
 
-    def _check_one(self, answered: Answered, history: list[Fact], told: dict[UUID, list[Fact]]) -> None:
+    def _check_one(self, answered: Answered, history: list[Fact], by_booking: dict[UUID, list[Fact]]) -> None:
         outcome = answered.outcome
         match answered.command, outcome.code:
             case BookIt() as command, "confirmed" | "waitlisted":
                 assert outcome.booking == command.booking
-                first = told[command.booking][0].what
+                first = by_booking[command.booking][0].what
                 kind = TicketsBooked if outcome.code == "confirmed" else CustomerWaitlisted
                 assert isinstance(first, kind)
                 assert (first.customer_id, first.quantity) == (command.customer, command.quantity)
                 assert getattr(first, "queue_number", None) == outcome.queue_number
             case BookIt() as command, "already-booked":
                 assert outcome.booking is not None
-                first = told[outcome.booking][0].what
+                first = by_booking[outcome.booking][0].what
                 assert isinstance(first, TicketsBooked | CustomerWaitlisted)
                 assert first.customer_id == command.customer
             case CancelIt() as command, "cancelled":
-                (end,) = (fact for fact in told[command.booking] if isinstance(fact.what, BookingCancelled))
+                (end,) = (fact for fact in by_booking[command.booking] if isinstance(fact.what, BookingCancelled))
                 behind = history[history.index(end) + 1 :]
                 served = takewhile(lambda fact: isinstance(fact.what, BookingPromoted), behind)
                 assert len(list(served)) == outcome.promoted

@@ -1,4 +1,4 @@
-"""A history and the stored facts written by hand, side by side, so that the two can contradict each other."""
+"""A history and the stored facts, written by hand side by side, so that the two can contradict each other."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -48,8 +48,11 @@ def booking_id(name: str) -> UUID:
     return UUID(bytes=name.encode().rjust(16, b"."))
 
 
-class Ledger:
-    """What clients said (`ask`, `told`, `refused`, `lost`) and what is stored (`takes`, `waits`, `promotes`, …)."""
+class WrittenHistory:
+    """What clients saw (`ask`, `answered`, `refused`, `lost`) and what is stored (`takes`, `waits`, `promotes`, …).
+
+    `booked`, `joined`, `cancelled`, `saw` and `switched` are whole calls, seen and stored.
+    """
 
     def __init__(self, total: int = 2, policy: str = "strict", limit: int = 10) -> None:
         self.history = History(now=count().__next__)
@@ -87,7 +90,7 @@ class Ledger:
         """A cancellation is asked for."""
         self.ask(operation, "cancel", customer, booking_id=booking_id(name))
 
-    def told(self, operation: str, **outcome: Any) -> None:
+    def answered(self, operation: str, **outcome: Any) -> None:
         """It is acknowledged."""
         self.history.ok(self._operations[operation], Outcome(**outcome))
 
@@ -96,20 +99,45 @@ class Ledger:
         self.history.fail(self._operations[operation], code)
 
     def lost(self, operation: str) -> None:
-        """Nobody knows."""
+        """Its outcome is unknown."""
         self.history.unknown(self._operations[operation])
 
     def booked(self, name: str, customer: UUID, quantity: int = 1) -> None:
         """A whole booking, asked for, stored and acknowledged as confirmed."""
         self.book(name, customer, quantity)
         self.takes(name, customer, quantity)
-        self.told(name, status="confirmed", booking_id=booking_id(name))
+        self.answered(name, status="confirmed", booking_id=booking_id(name))
 
     def joined(self, name: str, customer: UUID, quantity: int = 1, position: int = 1) -> None:
         """A whole booking that has to wait."""
         self.book(name, customer, quantity)
         self.waits(name, customer, quantity)
-        self.told(name, status="waitlisted", booking_id=booking_id(name), position=position)
+        self.answered(name, status="waitlisted", booking_id=booking_id(name), position=position)
+
+    def cancelled(self, name: str, *promoted: str, says: int | None = None) -> None:
+        """A whole cancellation that promotes these; it may say another number of them."""
+        operation = f"cancel {len(self._operations)}"
+        self.cancel(operation, name, self.bookings[booking_id(name)].customer_id)
+        self.ends(name)
+        for each in promoted:
+            self.promotes(each)
+        self.answered(operation, status="cancelled", promoted=len(promoted) if says is None else says)
+
+    def saw(self, booking: str | None = None, **outcome: Any) -> None:
+        """A whole look at the event, or at a booking."""
+        operation = f"look {len(self._operations)}"
+        if booking is None:
+            self.ask(operation, "status")
+        else:
+            self.ask(operation, "booking", booking_id=booking_id(booking))
+        self.answered(operation, **outcome)
+
+    def switched(self, name: Name, status: str) -> None:
+        """A whole change of the event's status."""
+        operation = f"{name} {len(self._operations)}"
+        self.ask(operation, name)
+        self.becomes(status=status)
+        self.answered(operation)
 
     # What is stored.
 
@@ -152,8 +180,8 @@ class Ledger:
         )
 
     def promotes(self, name: str, *, later: bool = False) -> None:
-        """Somebody in line gets tickets."""
-        booking = self._move(name, BookingStatus.CONFIRMED)
+        """A waiting booking gets tickets."""
+        booking = self.moves(name, BookingStatus.CONFIRMED)
         self.happens(
             BookingPromoted(
                 ticket_type_id=KIND,
@@ -170,7 +198,7 @@ class Ledger:
     def ends(self, name: str, by: str = "customer") -> None:
         """A booking is cancelled."""
         was = self.bookings[booking_id(name)].status
-        booking = self._move(name, BookingStatus.CANCELLED)
+        booking = self.moves(name, BookingStatus.CANCELLED)
         self.happens(
             BookingCancelled(
                 ticket_type_id=KIND,
@@ -185,8 +213,14 @@ class Ledger:
 
     def lapses(self, name: str) -> None:
         """A hold lapses."""
-        booking = self._move(name, BookingStatus.EXPIRED)
+        booking = self.moves(name, BookingStatus.EXPIRED)
         self.happens(HoldExpired(ticket_type_id=KIND, customer_id=booking.customer_id, quantity=booking.quantity), name)
+
+    def moves(self, name: str, status: BookingStatus) -> Booking:
+        """A booking's row changes; its facts say nothing of it."""
+        booking = replace(self.bookings[booking_id(name)], status=status)
+        self.bookings[booking.id] = booking
+        return booking
 
     def becomes(self, **changes: Any) -> None:
         """The event changes."""
@@ -228,16 +262,12 @@ class Ledger:
             events={EVENT: EventState(event=event, ticket_types=(kind,))},
             facts={EVENT: list(self.facts)},
             bookings=dict(self.bookings),
-            remembered=self.remembered,
+            responses=self.remembered,
         )
-
-    def breaches(self, **options: Any) -> list[Breach]:
-        """What the promises say to it."""
-        return check_promises(self.history, self.stored(), **options)
 
     def broken(self, **options: Any) -> set[tuple[int, str]]:
         """Which promises are broken, by which rule."""
-        return rules(self.breaches(**options))
+        return rules(check_promises(self.history, self.stored(), **options))
 
     def _enter(
         self, name: str, customer: UUID, quantity: int, status: BookingStatus, queue_number: int | None = None
@@ -254,11 +284,6 @@ class Ledger:
             created_at=NOW,
             updated_at=NOW,
         )
-
-    def _move(self, name: str, status: BookingStatus) -> Booking:
-        booking = replace(self.bookings[booking_id(name)], status=status)
-        self.bookings[booking.id] = booking
-        return booking
 
 
 def rules(breaches: Iterable[Breach]) -> set[tuple[int, str]]:
