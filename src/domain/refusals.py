@@ -209,7 +209,7 @@ class AlreadyBooked(StateRefusal):
     """The customer has a live booking of this ticket type."""
 
     code = "already-booked"
-    default = "You already have a live booking for this ticket type; cancel it first to book anew."
+    default = "You already have a live booking for this ticket type; cancel it first to book again."
 
 
 class LimitExceeded(StateRefusal):

@@ -180,6 +180,6 @@ def _outcome_of(attempt: Attempt) -> Booking | Exception | None:
         return booking
     if booking.status is BookingStatus.EXPIRED:
         return PaymentWindowClosed(
-            "The hold lapsed while you paid and its tickets are gone; the money goes back to you."
+            "The hold lapsed while you paid and its tickets are gone; the money is refunded."
         )
-    return PaymentNotDue("The booking ended or was paid meanwhile; this money goes back to you.")
+    return PaymentNotDue("The booking ended or was paid meanwhile; this money is refunded.")

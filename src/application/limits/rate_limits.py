@@ -202,7 +202,7 @@ class RequestLimits:
 
 
 class ShareCounts:
-    """Tell the other processes what was counted local, and merge what they counted. Nothing new: no round trip."""
+    """Share counts with the other processes and read theirs. No round trip if there is nothing to share."""
 
     def __init__(self, limits: RequestLimits, storage: Storage, ids: Ids) -> None:
         self._limits = limits

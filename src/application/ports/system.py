@@ -6,7 +6,7 @@ from uuid import UUID
 
 
 class Clock(Protocol):
-    """Tells the time."""
+    """The current time."""
 
     def now(self) -> datetime:
         """Return the time in UTC, to the microsecond."""

@@ -211,7 +211,7 @@ class Batch:
     async def _settle_further(
         self, storage: EventRepository, result: CommandResult[Any], now: datetime
     ) -> CommandResult[Any]:
-        """Load more and go on settling, up to one step, where too little of the waiting lists was loaded."""
+        """Continue settling, up to one step, where too little was loaded before."""
         event_id = result.inventory.event.id
         while result.inventory.event.is_unsettled and result.moved < STEP:
             await self._load(storage, {event_id: step_load_plan(self._views[event_id.int].inventory, now)})
