@@ -40,7 +40,7 @@ class ExpireHolds:
         self._clock = clock
 
     async def __call__(self) -> int:
-        """Return how many events had lapsed holds. Raises: Unavailable."""
+        """Return how many events had lapsed holds, `AT_ONCE` at most. Raises: Unavailable."""
         event_ids = await self._events.lapsing_events(self._clock.now(), AT_ONCE)
         for event_id in event_ids:
             # Every transaction on an event expires its lapsed holds first, so promoting is enough.
@@ -66,7 +66,7 @@ class CompletePayments:
         self._clock = clock
 
     async def __call__(self) -> int:
-        """Return how many payments were open. Raises: Unavailable."""
+        """Return how many payments were open, `AT_ONCE` at most. Raises: Unavailable."""
         payments = await self._payments.open_payments(self._clock.now(), AT_ONCE)
         results = await asyncio.gather(*(self._complete(payment) for payment in payments), return_exceptions=True)
         # Raised after all are done, so one failure does not stop the others.

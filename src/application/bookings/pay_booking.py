@@ -179,7 +179,5 @@ def _outcome_of(attempt: Attempt) -> Booking | Exception | None:
     if booking.paid_by == attempt.payment.id and booking.payment_status is PaymentStatus.TAKEN:
         return booking
     if booking.status is BookingStatus.EXPIRED:
-        return PaymentWindowClosed(
-            "The hold lapsed while you paid and its tickets are gone; the money is refunded."
-        )
+        return PaymentWindowClosed("The hold lapsed while you paid and its tickets are gone; the money is refunded.")
     return PaymentNotDue("The booking ended or was paid meanwhile; this money is refunded.")

@@ -35,7 +35,7 @@ class PendingDeliveries(Struct, frozen=True):
 
 
 class Resend(Struct, frozen=True):
-    """A dead delivery that is to be sent once more."""
+    """A delivery that was dead and is to be sent once more."""
 
     webhook: Webhook
     delivery: Delivery
@@ -136,7 +136,7 @@ class NotificationQueries(Protocol):
         """
 
     async def resends(self, but: Collection[UUID], limit: int) -> list[Resend]:
-        """Return dead deliveries to send once more, without those of the webhooks in `but`.
+        """Return deliveries to send once more, without those of the webhooks in `but`.
 
         Organizers in rotation, and of each the oldest request first.
         """

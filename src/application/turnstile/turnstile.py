@@ -1,8 +1,8 @@
 """The turnstile: one lock, many commands, one commit.
 
 Commands that arrive while a transaction is running wait in one queue per process, across all events; the next
-transaction takes them all. Decisions use only state that was read under the lock, so any number of processes is
-correct.
+transaction takes them all. Decisions use only state that was read under the lock, so any number of processes may
+run.
 """
 
 import asyncio
@@ -33,8 +33,8 @@ Command = TypeVar("Command")
 class Turnstile:
     """Runs commands on inventories in batches, in the order of their arrival.
 
-    Promise 2: an outcome is returned only after its transaction is durable. A refusal, or a command that the database
-    refuses, fails alone. An event that another process has locked for too long delays only commands for that event,
+    Promise 2: an outcome is returned only after its transaction is durable. A command that a rule or the database
+    refuses fails alone. An event that another process has locked for too long delays only commands for that event,
     which move to a separate queue.
     """
 

@@ -84,7 +84,7 @@ def _check_customer_may_cancel(event: Event, booking: Booking, now: datetime) ->
 def is_released(event: Event, booking: Booking, now: datetime) -> bool:
     """Return whether the deadline does not bind the booking.
 
-    The event was moved after the booking was made, or the booking was promoted after its deadline.
+    The event was moved after the booking was made, or the grace of a late promotion has not ended.
     """
     if booking.reschedules < event.reschedules:
         return True

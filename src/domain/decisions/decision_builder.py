@@ -60,7 +60,7 @@ class DecisionBuilder:
         return taken
 
     def take_due(self) -> ExpiredHolds | None:
-        """Remove and return the loaded lapsed holds; None if none were loaded."""
+        """Remove and return the loaded lapsed holds; None if they were not loaded."""
         taken, self._due = self._due, None
         return taken
 

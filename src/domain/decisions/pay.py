@@ -112,7 +112,7 @@ def start_payment(inventory: Inventory, command: Pay, now: datetime) -> Decision
 
 
 def complete_payment(inventory: Inventory, command: CompletePayment, now: datetime) -> Decision[Attempt]:
-    """Record the provider's answer. A payment with a final outcome does not change, so repeating it has no effect.
+    """Record the provider's answer. Repeating it has no effect.
 
     Raises: NotFound.
     """
@@ -212,7 +212,7 @@ def _take_money(builder: DecisionBuilder, booking: Booking, payment: Payment) ->
 
 
 def _may_take_again(inventory: Inventory, booking: Booking, now: datetime) -> bool:
-    """Return whether an expired hold may get its tickets back: they are free and fit no waiting booking."""
+    """Return whether an expired hold may get its tickets back, as for a newcomer but at any time before the start."""
     if booking.status is not BookingStatus.EXPIRED or not inventory.event.serves_waiting_list(now):
         return False
     live = [
@@ -253,7 +253,7 @@ def _pending_charge(inventory: Inventory, booking: Booking) -> Payment | None:
 
 
 def _charge_of_key(inventory: Inventory, booking: Booking, command: Pay) -> Payment | None:
-    """Return the successful charge of the command's key, if any. Card and cash are paid by different users."""
+    """Return the successful charge of the command's key and method. Card and cash are paid by different users."""
     for payment in inventory.payments:
         has_key = command.key is not None and (payment.key, payment.method) == (command.key, command.method)
         is_taken = payment.kind is PaymentKind.CHARGE and payment.status is ChargeStatus.SUCCEEDED
