@@ -71,7 +71,7 @@ async def test_hundreds_at_once(driver: StorageDriver) -> None:
 async def test_a_second_answer_to_a_key_conflicts(driver: StorageDriver) -> None:
     first, twice = response(), response("twice")
     await remember(driver, first)
-    other = replace(first, answer=replace(PLAIN, payload=b"409"))
+    other = replace(first, response=replace(PLAIN, payload=b"409"))
     for again in ([response("other"), other], [first], [twice, twice]):
         with pytest.raises(Conflict):
             await remember(driver, *again)
@@ -79,7 +79,7 @@ async def test_a_second_answer_to_a_key_conflicts(driver: StorageDriver) -> None
 
 
 async def test_of_many_at_once_one_is_kept(driver: StorageDriver) -> None:
-    responses = [response(user_id=UUID(int=1), given=replace(PLAIN, status=200 + number)) for number in range(5)]
+    responses = [response(user_id=UUID(int=1), given=replace(PLAIN, payload=b"%d" % number)) for number in range(5)]
     results = await asyncio.gather(*(remember(driver, each) for each in responses), return_exceptions=True)
     (kept,) = [each for each, result in zip(responses, results, strict=True) if result is None]
     assert [type(each) for each in results if each is not None] == [Conflict] * 4
@@ -123,6 +123,6 @@ async def test_old_answers_are_forgotten_so_many_at_a_time(driver: StorageDriver
     assert await forget(NOW + SECOND) == 0
     assert await remembered(driver, *every) == {new.key: new}
     # A forgotten key is free again.
-    again = replace(old[0], answer=replace(PLAIN, payload=b"202"))
+    again = replace(old[0], response=replace(PLAIN, payload=b"202"))
     await remember(driver, again)
     assert await remembered(driver, old[0].key) == {old[0].key: again}

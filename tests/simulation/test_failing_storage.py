@@ -44,7 +44,7 @@ def test_a_lost_commit_is_decided_later_and_a_lookup_waits_for_it(commits: bool)
     async def steps() -> None:
         storage = MemoryStorage()
         driver, others = StorageDriver(storage), StorageDriver(storage.another())
-        state, mark = await driver.initialize(3), new_id()
+        state, batch_id = await driver.initialize(3), new_id()
         storage.fault = failing(Step.COMMIT, storage.lost_in_commit(2.0, commits=commits))
         with pytest.raises(OutcomeUnknown):
             await driver.book(state, batch_id=batch_id)

@@ -145,7 +145,7 @@ def must_wait_for_tickets_only(self: TicketType, quantity: int, *_: object) -> b
 @pytest.mark.parametrize(
     ("target", "name", "wrong", "problem"),
     [
-        (MemoryEventRepository, "holds", holds_nothing, ""),
+        (MemoryEventRepository, "was_committed", holds_nothing, ""),
         (Locks, "claim", shared_lock, ""),
         (TicketType, "must_wait", must_wait_for_tickets_only, "promise 5"),
     ],

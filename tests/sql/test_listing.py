@@ -17,8 +17,9 @@ from boxoffice.adapters.sql.engine.transaction import read, read_written
 from boxoffice.adapters.sql.schema.types import Statement
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.application.ports.errors import Unavailable
-from boxoffice.application.ports.queries import EventFilter, Storage, WaitingKey
+from boxoffice.application.ports.queries import EventFilter, WaitingKey
 from boxoffice.application.ports.security import AccountKey
+from boxoffice.application.ports.storage import Storage
 from boxoffice.domain.booking import BookingStatus
 from boxoffice.domain.event import EventState, EventStatus
 from tests.contract.storage_driver import NOW, StorageDriver, new_id

@@ -123,7 +123,9 @@ async def test_cancelling_with_promotion(any_storage: SqlStorage, driver: Storag
     async def cancel_all(unit: UnitOfWork) -> int:
         needs = [LoadSpec(event_id=each.event_id, booking_id=each.id, settles=True) for each in bookings]
         loaded = (await unit.events.lock(needs))[state.event.id]
-        inventory = replace(loaded, lines=await unit.events.lines([WaitingListQuery(only.id, None, commands + 1)]))
+        inventory = replace(
+            loaded, waiting_lists=await unit.events.lines([WaitingListQuery(only.id, None, commands + 1)])
+        )
         decisions = []
         for each in bookings:
             command = Cancel(event_id=each.event_id, actor=Actor(each.customer_id), booking_id=each.id)

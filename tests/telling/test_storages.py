@@ -94,7 +94,7 @@ class Process:
 async def test_a_crash_between_sending_and_recording_sends_twice_and_loses_nothing(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("boxoffice.application.background.deliver_webhooks.ENDING", 0.0)
+    monkeypatch.setattr("boxoffice.application.background.deliver_webhooks.CLOSE_TIMEOUT", 0.0)
     sender = Sender()
     first, second = Process(storage, sender), Process(storage, sender)
     await first.webhook()
