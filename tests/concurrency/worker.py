@@ -300,7 +300,7 @@ class Worker:
         try:
             outcome = await self._perform(number, command)
         except Refusal as refusal:
-            named = refusal.members.get("bookingId")
+            named = refusal.members.get("booking_id")
             outcome = Outcome(number=number, code=refusal.code, booking=UUID(str(named)) if named else None)
         except Replayed as replayed:
             outcome = Outcome(number=number, code="replayed", answer=replayed.response.payload.decode())

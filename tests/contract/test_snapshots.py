@@ -72,7 +72,9 @@ async def test_stored_responses_about_nothing_are_strays(driver: StorageDriver) 
             return await snapshot.strays()
 
     assert await strays_after_responses_about(booking.id, booking.event_id, None) == {}
-    assert await strays_after_responses_about(new_id(), new_id()) == {"stored responses about nothing": 2}
+    assert await strays_after_responses_about(new_id(), new_id()) == {
+        "stored responses whose subject does not exist": 2
+    }
 
 
 async def test_what_is_written_meanwhile_is_not_seen(driver: StorageDriver) -> None:

@@ -63,7 +63,7 @@ async def test_keys_belong_to_users_and_are_compared_exactly(driver: StorageDriv
 
 
 async def test_hundreds_at_once(driver: StorageDriver) -> None:
-    kept = [response(f"key {number}", given=replace(PLAIN, body=bytes(2_000))) for number in range(700)]
+    kept = [response(f"key {number}", given=replace(PLAIN, payload=bytes(2_000))) for number in range(700)]
     await remember(driver, *kept)
     assert await remembered(driver, *(each.key for each in kept)) == {each.key: each for each in kept}
 

@@ -83,7 +83,7 @@ class Crowd:
             try:
                 outcome = await self._perform(container, command)
             except Refusal as refusal:
-                named = refusal.members.get("bookingId")
+                named = refusal.members.get("booking_id")
                 outcome = Outcome(number=number, code=refusal.code, booking=UUID(str(named)) if named else None)
             except Unavailable:
                 self.turned_away += 1

@@ -16,7 +16,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from msgspec.structs import replace
-from sqlalchemy import Connection, Table, insert, inspect
+from sqlalchemy import Connection, Table, column, insert, inspect, table
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -29,6 +29,7 @@ from boxoffice.adapters.sql.schema.tables import metadata
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.application.background.verify_promises import VerifyPromises
 from boxoffice.application.ports.errors import Unavailable
+from boxoffice.application.ports.idempotency import Key
 from boxoffice.application.ports.queries import EventFilter
 from boxoffice.domain.booking import Booking, BookingStatus, Place
 from boxoffice.domain.decisions.book import book
@@ -37,9 +38,12 @@ from boxoffice.domain.decisions.organize import Edit, Initialize, edit, general_
 from boxoffice.domain.event import EventChanges, EventDetails, EventState, EventStatus
 from boxoffice.domain.inventory import Decision, Inventory, WaitingList
 from boxoffice.domain.user import Actor, Organizers
+from boxoffice.entrypoints.http.idempotency import stored_response
 from tests.contract.storage_driver import NOW, ORGANIZER, StorageDriver, booking_command, new_id
 
 from .recorded import by_hand
+
+FACTS = tables.facts
 
 _UPGRADE = "import asyncio, sys; from boxoffice.adapters.sql.migrate import upgrade; asyncio.run(upgrade(sys.argv[1]))"
 
@@ -100,15 +104,15 @@ async def test_the_migrations_lead_to_the_tables(empty_url: str) -> None:
 
     def differences(connection: Connection) -> object:
         inspector = inspect(connection)
-        for table in metadata.tables:
-            found.update(str(each["name"]) for each in inspector.get_check_constraints(table))
+        for name in metadata.tables:
+            found.update(str(each["name"]) for each in inspector.get_check_constraints(name))
         computed = {each["name"]: each["computed"] for each in inspector.get_columns("bookings") if "computed" in each}
         assert computed.keys() == {"live_customer_id"}
         assert computed["live_customer_id"].get("persisted")
         return compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata)
 
     assert await on(empty_url, differences) == []
-    checks = [each for table in metadata.tables.values() for each in table.constraints]
+    checks = [each for found_table in metadata.tables.values() for each in found_table.constraints]
     assert {str(each.name) for each in checks if each.__visit_name__ == "check_constraint"} <= found
 
 
@@ -144,6 +148,12 @@ def without(values: dict[str, Any], *names: str) -> dict[str, Any]:
 def by_column(table: Table, values: Sequence[Any]) -> dict[str, Any]:
     columns = [column.name for column in table.c if column.computed is None]
     return dict(zip(columns, values, strict=True))
+
+
+def write_facts(connection: Connection, written: Sequence[dict[str, Any]]) -> None:
+    """Insert facts into the table as it was before its column `mark` was called `batch_id`."""
+    before = table("facts", *(column("mark" if each.name == "batch_id" else each.name, each.type) for each in FACTS.c))
+    connection.execute(insert(before), [{**without(each, "batch_id"), "mark": each["batch_id"]} for each in written])
 
 
 def fact_before_payments(values: dict[str, Any]) -> dict[str, Any]:
@@ -196,7 +206,7 @@ async def fill_before_payments(url: str) -> tuple[Inventory, list[Booking]]:
         waiting = [each for each in bookings if each.status is BookingStatus.WAITLISTED]
         connection.execute(insert(tables.waiting_list), [rows.waiting_values(each) for each in waiting])
         written = [fact_before_payments(by_column(tables.facts, rows.fact_values(fact, new_id()))) for fact in facts]
-        connection.execute(insert(tables.facts), written)
+        write_facts(connection, written)
 
     await on(url, write)
     return leaving.inventory, bookings
@@ -266,7 +276,7 @@ async def test_what_is_cancelled_was_on_sale_if_its_facts_say_so(empty_url: str)
                 insert(tables.ticket_types), [rows.ticket_type_values(each) for each in inventory.ticket_types]
             )
             written = [by_column(tables.facts, rows.fact_values(fact, new_id())) for fact in facts]
-            connection.execute(insert(tables.facts), written)
+            write_facts(connection, written)
 
     await on(empty_url, write)
     await upgrade(empty_url)
@@ -275,4 +285,30 @@ async def test_what_is_cancelled_was_on_sale_if_its_facts_say_so(empty_url: str)
     shown = {name for name, event_id in found.items() if states[event_id].event.was_published}
     assert shown == {"on sale", "paused", "completed", "cancelled", "cancelled later"}
     assert (await VerifyPromises(storage, AtNow())()).breaches == []
+    await storage.close()
+
+
+async def test_a_response_from_before_is_given_again(empty_url: str) -> None:
+    await upgrade_to(empty_url, "0012")
+    key, subject_id = Key(new_id(), "key"), new_id()
+    bodies = {"plain": (b'{"name":"Caf\xc3\xa9"}', "/bookings/7", None), "bare": (b"", None, '"5"')}
+
+    def write(connection: Connection) -> None:
+        names = ("user_id", "key", "fingerprint", "status", "body", "location", "etag", "subject_id", "kept_at")
+        types = {each.name: each.type for each in tables.stored_responses.c}
+        answers = table("remembered_answers", *(column(name, types.get(name)) for name in names))
+        for name, (body, location, etag) in bodies.items():
+            values = (key.user_id, f"key {name}", b"f", 201, body, location, etag, subject_id, NOW)
+            connection.execute(insert(answers), dict(zip(names, values, strict=True)))
+
+    await on(empty_url, write)
+    await upgrade(empty_url)
+    storage = SqlStorage.from_url(empty_url)
+    async with storage.begin() as unit_of_work:
+        keys = [Key(key.user_id, f"key {name}") for name in bodies]
+        found = await unit_of_work.events.stored_responses(keys)
+    for each, (body, location, etag) in zip(keys, bodies.values(), strict=True):
+        read = stored_response(found[each].response)
+        assert (read.status, read.body, read.location, read.etag) == (201, body, location, etag)
+        assert (found[each].fingerprint, read.subject_id) == (b"f", subject_id)
     await storage.close()

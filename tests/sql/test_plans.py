@@ -36,7 +36,7 @@ async def test_no_table_is_looked_through_even_if_it_seems_small(
     """
     sent = await asked_under_the_lock(any_storage, length)
     named = " ".join(each.text for each in sent)
-    for table in ("events", "ticket_types", "bookings", "payments", "remembered_answers", "facts", "sessions", "users"):
+    for table in ("events", "ticket_types", "bookings", "payments", "stored_responses", "facts", "sessions", "users"):
         assert table in named
     assert [plan for each in sent if (plan := await walked(empty_url, each))] == []
 

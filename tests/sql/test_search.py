@@ -5,7 +5,7 @@ from typing import Final
 
 import pytest
 
-from boxoffice.adapters.sql.queries import events as event_queries
+from boxoffice.adapters.sql.queries import event_lists
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.application.ports.queries import EventFilter, EventPage
 from boxoffice.domain.event import EventState, EventStatus
@@ -34,9 +34,9 @@ async def test_a_search_finds_what_a_look_at_every_event_finds(
     any_storage: SqlStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With looks so small that most searches have to go on."""
-    monkeypatch.setattr(event_queries, "FIRST_LOOK", 1)
-    monkeypatch.setattr(event_queries, "SECOND_LOOK", 2)
-    monkeypatch.setattr(event_queries, "SAMPLE", 2)
+    monkeypatch.setattr(event_lists, "FIRST_LOOK", 1)
+    monkeypatch.setattr(event_lists, "SECOND_LOOK", 2)
+    monkeypatch.setattr(event_lists, "SAMPLE", 2)
     driver, random = StorageDriver(any_storage), Random(1)
     for _ in range(60):
         name, venue = ("".join(random.choices("abß\u0390 ", k=random.randint(1, 12))).strip() or "a" for _ in range(2))

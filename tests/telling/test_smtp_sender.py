@@ -117,9 +117,14 @@ class TestLetters:
     @pytest.mark.parametrize(
         ("kind", "status", "subject", "said"),
         [
-            (MailKind.PROMOTED, BookingStatus.CONFIRMED, "You have tickets", "1 ticket are yours"),
+            (
+                MailKind.PROMOTED,
+                BookingStatus.CONFIRMED,
+                "You have tickets",
+                "1 ticket has left the waiting list and is confirmed",
+            ),
             (MailKind.PROMOTED, BookingStatus.HELD, "Tickets are set aside", "Pay by then"),
-            (MailKind.LAPSING, BookingStatus.HELD, "Pay soon", "They go to others"),
+            (MailKind.LAPSING, BookingStatus.HELD, "Pay soon", "other customers get them"),
             (MailKind.CANCELLED, BookingStatus.CANCELLED, "Cancelled", "does not take place"),
         ],
     )
@@ -198,7 +203,7 @@ class TestAddresses:
 
     async def test_a_server_that_does_not_know_such_addresses_says_so(self) -> None:
         async with serving_mail() as server:
-            with pytest.raises(Undeliverable, match="beyond ASCII"):
+            with pytest.raises(Undeliverable, match="non-ASCII"):
                 await send(server, letter(email="jürgen@example.net"))
 
 

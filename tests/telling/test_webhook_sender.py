@@ -184,7 +184,7 @@ class TestAddresses:
 
         monkeypatch.setattr(httpcore.AnyIOBackend, "connect_tcp", dial)
         sender = HttpWebhookSender()
-        assert await refusal(sender, f"https://{NAME}/x") == "not sent: the name leads into a private network"
+        assert await refusal(sender, f"https://{NAME}/x") == "not sent: the name resolves to a private network"
         assert dialled == []
         monkeypatch.setattr(webhook_sender, "resolve", lambda host, port: ["93.184.216.34", "1.1.1.1"])
         assert await refusal(sender, f"https://{NAME}/x") == "no connection"
@@ -260,7 +260,7 @@ class TestAnswers:
             writer.close()
 
         receiver.answer = hang_up
-        assert "broke" in await refusal(sender, receiver.url)
+        assert "was lost" in await refusal(sender, receiver.url)
 
     async def test_a_closed_port_is_a_failure(self, sender: HttpWebhookSender) -> None:
         assert await refusal(sender, "http://127.0.0.1:1/hook") == "no connection"
