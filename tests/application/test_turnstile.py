@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from boxoffice.adapters.memory import Step, unit_of_work
-from boxoffice.adapters.memory.unit_of_work import MemoryEventRepository
+from boxoffice.adapters.memory.repositories import MemoryEventRepository
 from boxoffice.application.ports.errors import Conflict, Locked, OutcomeUnknown, Retryable, Unavailable
 from boxoffice.application.ports.loading import LoadSpec
 from boxoffice.application.turnstile import command_queue

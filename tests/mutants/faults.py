@@ -642,7 +642,7 @@ MEMORY: Final = (
         "In memory locks do not block",
         (
             Change(
-                "adapters/memory/unit_of_work.py",
+                "adapters/memory/transaction.py",
                 "                if claim.granted is not None:\n",
                 "                if False:\n",
             ),
@@ -653,7 +653,7 @@ MEMORY: Final = (
         "In memory locks are taken in any order",
         (
             Change(
-                "adapters/memory/unit_of_work.py",
+                "adapters/memory/transaction.py",
                 "await self.lock_in_order(sorted(keys))",
                 "await self.lock_in_order(list(keys))",
             ),
@@ -664,7 +664,7 @@ MEMORY: Final = (
         "In memory nothing is rolled back",
         (
             Change(
-                "adapters/memory/unit_of_work.py",
+                "adapters/memory/transaction.py",
                 "        else:\n            self._end()\n\n    async def commit",
                 "        else:\n            self._draft.apply()\n            self._end()\n\n    async def commit",
             ),

@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import pytest
 
-from boxoffice.adapters.memory.unit_of_work import Locks, MemoryEventRepository
+from boxoffice.adapters.memory.repositories import MemoryEventRepository
+from boxoffice.adapters.memory.transaction import Locks
 from boxoffice.domain.event import TicketType
 from boxoffice.entrypoints.cli import main
 from boxoffice.entrypoints.harness.simulation import Totals, simulate, simulate_here, simulate_many

@@ -3,7 +3,6 @@
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from ...application.ports.notifications import PendingDeliveries, PendingDelivery, PendingEvents, Resend
@@ -12,9 +11,7 @@ from ...domain.mails import Mail
 from ...domain.webhooks import Cursor, Delivery, DeliveryStatus, Webhook
 from .steps import Step
 from .tables import Tables
-
-if TYPE_CHECKING:
-    from .unit_of_work import MemoryUnitOfWork
+from .transaction import MemoryTransaction
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -22,13 +19,13 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 class MemoryWebhookRepository:
     """Webhooks, their cursors and their deliveries, inside one transaction."""
 
-    def __init__(self, unit_of_work: "MemoryUnitOfWork") -> None:
-        self._unit_of_work = unit_of_work
+    def __init__(self, transaction: MemoryTransaction) -> None:
+        self._transaction = transaction
 
     async def add(self, webhook: Webhook, now: datetime) -> None:
         """See the port."""
-        await self._unit_of_work.reach(Step.SAVE)
-        draft = self._unit_of_work.draft
+        await self._transaction.reach(Step.SAVE)
+        draft = self._transaction.draft
         draft.notifications.new_webhooks[webhook.id] = webhook
         for event in draft.tables.events.values():
             if event.organizer_id == webhook.organizer_id:
@@ -38,35 +35,35 @@ class MemoryWebhookRepository:
 
     async def count(self, organizer_id: UUID) -> int:
         """See the port."""
-        await self._unit_of_work.reach(Step.LOAD)
-        webhooks = self._unit_of_work.draft.tables.notifications.webhooks
+        await self._transaction.reach(Step.LOAD)
+        webhooks = self._transaction.draft.tables.notifications.webhooks
         return sum(each.organizer_id == organizer_id for each in webhooks.values())
 
     async def lock(self, webhook_id: UUID) -> Webhook | None:
         """See the port."""
-        await self._unit_of_work.reach(Step.LOCK)
-        await self._unit_of_work.lock([webhook_id])
-        return self._unit_of_work.draft.tables.notifications.webhooks.get(webhook_id)
+        await self._transaction.reach(Step.LOCK)
+        await self._transaction.lock([webhook_id])
+        return self._transaction.draft.tables.notifications.webhooks.get(webhook_id)
 
     async def remove(self, webhook_id: UUID) -> None:
         """See the port."""
-        await self._unit_of_work.reach(Step.SAVE)
-        self._unit_of_work.draft.notifications.removed_webhooks.add(webhook_id)
+        await self._transaction.reach(Step.SAVE)
+        self._transaction.draft.notifications.removed_webhooks.add(webhook_id)
 
     async def cursor(self, webhook_id: UUID, event_id: UUID) -> Cursor | None:
         """See the port."""
-        await self._unit_of_work.reach(Step.LOAD)
-        draft, key = self._unit_of_work.draft, (webhook_id, event_id)
+        await self._transaction.reach(Step.LOAD)
+        draft, key = self._transaction.draft, (webhook_id, event_id)
         return draft.notifications.cursors.get(key) or draft.tables.notifications.cursors.get(key)
 
     async def put_cursor(self, cursor: Cursor) -> None:
         """See the port."""
-        await self._unit_of_work.reach(Step.SAVE)
-        self._unit_of_work.draft.notifications.cursors[cursor.webhook_id, cursor.event_id] = cursor
+        await self._transaction.reach(Step.SAVE)
+        self._transaction.draft.notifications.cursors[cursor.webhook_id, cursor.event_id] = cursor
 
     async def delivery(self, webhook_id: UUID, event_id: UUID, seq: int) -> Delivery | None:
         """See the port."""
-        await self._unit_of_work.reach(Step.LOAD)
+        await self._transaction.reach(Step.LOAD)
         for each in self._deliveries():
             if (each.webhook_id, each.event_id, each.seq) == (webhook_id, event_id, seq):
                 return each
@@ -74,24 +71,24 @@ class MemoryWebhookRepository:
 
     async def put_delivery(self, delivery: Delivery) -> None:
         """See the port."""
-        await self._unit_of_work.reach(Step.SAVE)
-        self._unit_of_work.draft.notifications.deliveries[delivery.id] = delivery
+        await self._transaction.reach(Step.SAVE)
+        self._transaction.draft.notifications.deliveries[delivery.id] = delivery
 
     async def remove_delivery(self, delivery_id: UUID) -> None:
         """See the port."""
-        await self._unit_of_work.reach(Step.SAVE)
-        self._unit_of_work.draft.notifications.deliveries[delivery_id] = None
+        await self._transaction.reach(Step.SAVE)
+        self._transaction.draft.notifications.deliveries[delivery_id] = None
 
     async def remove_retried(self, webhook_id: UUID, event_id: UUID, last_seq: int) -> None:
         """See the port."""
-        await self._unit_of_work.reach(Step.SAVE)
+        await self._transaction.reach(Step.SAVE)
         for each in self._deliveries():
             is_covered = (each.webhook_id, each.event_id) == (webhook_id, event_id) and each.seq <= last_seq
             if is_covered and each.status is DeliveryStatus.RETRYING:
-                self._unit_of_work.draft.notifications.deliveries[each.id] = None
+                self._transaction.draft.notifications.deliveries[each.id] = None
 
     def _deliveries(self) -> list[Delivery]:
-        draft = self._unit_of_work.draft
+        draft = self._transaction.draft
         found = {**draft.tables.notifications.deliveries, **draft.notifications.deliveries}
         return [each for each in found.values() if each is not None]
 
@@ -99,13 +96,13 @@ class MemoryWebhookRepository:
 class MemoryMailRepository:
     """Queued mails, inside one transaction."""
 
-    def __init__(self, unit_of_work: "MemoryUnitOfWork") -> None:
-        self._unit_of_work = unit_of_work
+    def __init__(self, transaction: MemoryTransaction) -> None:
+        self._transaction = transaction
 
     async def begin(self, now: datetime) -> None:  # noqa: ARG002 (the port's signature)
         """See the port."""
-        await self._unit_of_work.reach(Step.SAVE)
-        draft = self._unit_of_work.draft
+        await self._transaction.reach(Step.SAVE)
+        draft = self._transaction.draft
         if draft.tables.notifications.mail_cursors is None:
             draft.notifications.initial_mail_cursors = {
                 event.id: event.last_seq for event in draft.tables.events.values()
@@ -113,28 +110,28 @@ class MemoryMailRepository:
 
     async def queue(self, event_id: UUID, after: int, last_seq: int, mails: Sequence[Mail]) -> bool:
         """See the port."""
-        await self._unit_of_work.reach(Step.LOCK)
-        await self._unit_of_work.lock_in_order([("mails", event_id)])
-        draft = self._unit_of_work.draft
+        await self._transaction.reach(Step.LOCK)
+        await self._transaction.lock_in_order([("mails", event_id)])
+        draft = self._transaction.draft
         committed = draft.tables.notifications
         if (committed.mail_cursors or {}).get(event_id, 0) != after:
             return False
-        await self._unit_of_work.reach(Step.SAVE)
+        await self._transaction.reach(Step.SAVE)
         draft.notifications.mail_cursors[event_id] = (after, last_seq)
         draft.notifications.mails.update({mail.id: mail for mail in mails if mail.id not in committed.mails})
         return True
 
     async def put(self, mail: Mail) -> None:
         """See the port."""
-        await self._unit_of_work.reach(Step.SAVE)
-        draft = self._unit_of_work.draft
+        await self._transaction.reach(Step.SAVE)
+        draft = self._transaction.draft
         if mail.id in draft.tables.notifications.mails:
             draft.notifications.mails[mail.id] = mail
 
     async def remove(self, mail_id: UUID) -> None:
         """See the port."""
-        await self._unit_of_work.reach(Step.SAVE)
-        self._unit_of_work.draft.notifications.mails[mail_id] = None
+        await self._transaction.reach(Step.SAVE)
+        self._transaction.draft.notifications.mails[mail_id] = None
 
 
 class MemoryNotificationQueries:

@@ -13,7 +13,8 @@ from .snapshot import MemorySnapshot
 from .statistics import MemoryStatistics
 from .steps import Fault, Step
 from .tables import Tables
-from .unit_of_work import Locks, Lost, LostInCommit, MemoryUnitOfWork
+from .transaction import Locks, Lost, LostInCommit, MemoryTransaction
+from .unit_of_work import MemoryUnitOfWork
 
 
 class MemoryStorage:
@@ -69,7 +70,7 @@ class MemoryStorage:
     def _connect(self, tables: Tables, locks: Locks) -> None:
         self._tables = tables
         self._locks = locks
-        self._open: dict[MemoryUnitOfWork, None] = {}
+        self._open: dict[MemoryTransaction, None] = {}
         self.event_queries: EventQueries = MemoryEventQueries(tables, self._before_read)
         self.booking_queries: BookingQueries = MemoryBookingQueries(tables, self._before_read)
         self.payment_queries: PaymentQueries = MemoryPaymentQueries(tables, self._before_read)
