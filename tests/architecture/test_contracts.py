@@ -43,6 +43,14 @@ def test_the_contracts_hold() -> None:
         ("adapters/sql/wrong.py", "from .. import memory", "Adapters do not know each other"),
         ("domain/wrong.py", "import sqlalchemy", "No framework inside the hexagon"),
         ("application/wrong.py", "import litestar", "No framework inside the hexagon"),
+        ("domain/values/wrong.py", "from .. import booking", "Inside the domain imports point inward"),
+        ("application/ports/wrong.py", "from .. import turnstile", "Inside the application imports point inward"),
+        ("adapters/sql/bulk/wrong.py", "from .. import engine", "Inside the SQL adapter imports point inward"),
+        (
+            "entrypoints/http/problems/wrong.py",
+            "from .. import request",
+            "Inside the HTTP entrypoint imports point inward",
+        ),
     ],
 )
 def test_a_wrong_import_breaks_its_contract(tmp_path: Path, file: str, code: str, contract: str) -> None:
