@@ -21,8 +21,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
 from boxoffice.adapters.sql.bulk.insert import BulkInsert
-from boxoffice.adapters.sql.bulk.select import BulkSelect, through
-from boxoffice.adapters.sql.dialects.dialect import database_of
+from boxoffice.adapters.sql.bulk.select import BulkSelect, force_index
+from boxoffice.adapters.sql.dialects.dialect import dialect_of
 from boxoffice.adapters.sql.schema.mappers import BOOKING, booking, booking_values
 from boxoffice.adapters.sql.schema.tables import bookings
 from boxoffice.domain.booking import Booking, BookingStatus, PaymentStatus
@@ -39,11 +39,11 @@ _TIMES: Final = 60
 _NAMES: Final = [column.name for column in bookings.c if column.computed is None]
 _INSERT: Final = BulkInsert(bookings, booking_values)
 _SELECT: Final = BulkSelect(
-    through(select(*BOOKING), bookings, "ix_bookings_live_of_customer"),
+    force_index(select(*BOOKING), bookings, "ix_bookings_live_of_customer"),
     bookings.c.event_id,
     bookings.c.live_customer_id,
 )
-_SELECT_IN: Final = through(
+_SELECT_IN: Final = force_index(
     select(*BOOKING).where(
         tuple_(bookings.c.event_id, bookings.c.live_customer_id).in_(bindparam("pairs", expanding=True))
     ),
@@ -72,7 +72,7 @@ async def _measure(url: str) -> None:
     event_id, (ticket_type_id,) = await new_event(container)
     await container.turnstile().close()
     await container.storage().close()
-    database = database_of(url)
+    database = dialect_of(url)
     engine = database.writing(make_url(url))
 
     async def bulk_insert(connection: AsyncConnection, batch: Sequence[Booking]) -> int:

@@ -82,7 +82,7 @@ def _storage(settings: Settings, tracing: "Tracing | None" = None) -> Storage:
     if tracing is not None:
         for engine in storage.engines:
             tracing.watch(engine)
-        storage.send_through(tracing.around_sending)
+        storage.wrap_send(tracing.around_sending)
     return storage
 
 

@@ -690,8 +690,8 @@ SQL: Final = (
         (
             Change(
                 "adapters/sql/repositories/events.py",
-                "order_by=(events.c.id,), for_update=True)",
-                "order_by=(events.c.id,))",
+                "order_by=(events.c.id,), for_update=True\n)",
+                "order_by=(events.c.id,)\n)",
             ),
         ),
         _ON_MARIADB,
@@ -712,8 +712,8 @@ SQL: Final = (
         (
             Change(
                 "adapters/sql/repositories/events.py",
-                "order_by=(events.c.id,), for_update=True)",
-                "order_by=(events.c.id,))",
+                "order_by=(events.c.id,), for_update=True\n)",
+                "order_by=(events.c.id,)\n)",
             ),
             Change(
                 "adapters/sql/repositories/waiting_lists.py",
@@ -778,7 +778,8 @@ SQL: Final = (
         (
             Change(
                 "adapters/sql/repositories/events.py",
-                "        self._transaction.enqueue(_PUT_MOVED.statements(list(moved.values()), self._dialect))\n",
+                "        self._transaction.enqueue(_UPDATE_EVENT_COUNTERS.statements("
+                "list(counted_events.values()), self._dialect))\n",
                 "",
             ),
         ),
@@ -789,7 +790,8 @@ SQL: Final = (
         (
             Change(
                 "adapters/sql/repositories/events.py",
-                "        self._transaction.enqueue(_PUT_COUNTED.statements(list(counted.values()), self._dialect))\n",
+                "        self._transaction.enqueue(_UPDATE_TYPE_COUNTERS.statements("
+                "list(counted_types.values()), self._dialect))\n",
                 "",
             ),
         ),
@@ -799,7 +801,9 @@ SQL: Final = (
         "An edit after a booking of the same batch is overwritten",
         (
             Change(
-                "adapters/sql/repositories/events.py", "                self._moved.pop(each.event.id.int, None)\n", ""
+                "adapters/sql/repositories/events.py",
+                "                self._counted_events.pop(each.event.id.int, None)\n",
+                "",
             ),
         ),
         _SEVERAL_SAVES,
@@ -870,8 +874,8 @@ SQL: Final = (
         (
             Change(
                 "adapters/sql/engine/transaction.py",
-                "        await self.send(())\n        return await self._do(self._connection.execute(",
-                "        return await self._do(self._connection.execute(",
+                "        await self.send(())\n        return await self._run(self._connection.execute(",
+                "        return await self._run(self._connection.execute(",
             ),
         ),
         _of(
@@ -905,10 +909,10 @@ SQL: Final = (
         (
             Change(
                 "adapters/sql/engine/transaction.py",
-                "            self._failure = self._told(error, committing)\n            await self._roll_back()\n"
+                "            self._failure = self._translate(error, committing)\n            await self._roll_back()\n"
                 "            if self._failure is error:\n                raise\n"
                 "            raise self._failure from error\n",
-                "            raise self._told(error, committing) from error\n",
+                "            raise self._translate(error, committing) from error\n",
             ),
         ),
         _ON_SQLITE,
@@ -964,8 +968,8 @@ SQL: Final = (
         (
             Change(
                 "adapters/sql/repositories/events.py",
-                "        _, found = await self._found_under_lock([(_LOCK, ids), ",
-                "        (found,) = await self._found_under_lock([",
+                "        _, found = await self._select_under_lock([(_LOCK, ids), ",
+                "        (found,) = await self._select_under_lock([",
             ),
         ),
         _ON_MARIADB,
@@ -986,7 +990,7 @@ SQL: Final = (
         (
             Change(
                 "adapters/sql/engine/transaction.py",
-                "        if committing and trouble is Trouble.LOST:\n",
+                "        if committing and error_class is ErrorClass.CONNECTION_LOST:\n",
                 "        if False:\n",
             ),
         ),
@@ -997,7 +1001,7 @@ SQL: Final = (
         (
             Change(
                 "adapters/sql/dialects/mysql.py",
-                "        if trouble is Trouble.AWAY and committing and _code(error) not in _DENIED:\n",
+                "        if error_class is ErrorClass.UNAVAILABLE and committing and _code(error) not in _DENIED:\n",
                 "        if False:\n",
             ),
         ),
@@ -1005,12 +1009,24 @@ SQL: Final = (
     ),
     Fault(
         "A transaction is not retried after a deadlock",
-        (Change("adapters/sql/dialects/mysql.py", "_UNDONE = frozenset({1020, 1213})", "_UNDONE = frozenset({1020})"),),
+        (
+            Change(
+                "adapters/sql/dialects/mysql.py",
+                "_ROLLED_BACK = frozenset({1020, 1213})",
+                "_ROLLED_BACK = frozenset({1020})",
+            ),
+        ),
         _IN_TROUBLE,
     ),
     Fault(
         "A lock timeout is an unexpected error",
-        (Change("adapters/sql/dialects/mysql.py", "_BUSY = frozenset({1205, 3572})", "_BUSY = frozenset({3572})"),),
+        (
+            Change(
+                "adapters/sql/dialects/mysql.py",
+                "_LOCK_TIMEOUT = frozenset({1205, 3572})",
+                "_LOCK_TIMEOUT = frozenset({3572})",
+            ),
+        ),
         _IN_TROUBLE,
     ),
     Fault(
@@ -1026,7 +1042,13 @@ SQL: Final = (
     ),
     Fault(
         "Writers of SQLite begin without the lock (BEGIN DEFERRED)",
-        (Change("adapters/sql/dialects/sqlite.py", 'opening = ("BEGIN IMMEDIATE",)', 'opening = ("BEGIN DEFERRED",)'),),
+        (
+            Change(
+                "adapters/sql/dialects/sqlite.py",
+                'opening: Sequence[str] = ("BEGIN IMMEDIATE",)',
+                'opening: Sequence[str] = ("BEGIN DEFERRED",)',
+            ),
+        ),
         _ON_SQLITE,
     ),
     Fault(
@@ -1063,7 +1085,7 @@ SQL: Final = (
     ),
     Fault(
         "Statements sent ahead are not checked before COMMIT",
-        (Change("adapters/sql/engine/transaction.py", "            await ahead\n", "            del ahead\n"),),
+        (Change("adapters/sql/engine/transaction.py", "            await in_flight\n", "            del in_flight\n"),),
         ("tests/sql/test_sending_ahead.py",),
     ),
     Fault(

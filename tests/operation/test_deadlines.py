@@ -17,7 +17,7 @@ from boxoffice.adapters.sql.dialects.mysql import (
     LOCK_WAIT_SECONDS,
     POOL_SECONDS,
     STATEMENT_LIMIT_SECONDS,
-    MySQL,
+    MySQLDialect,
 )
 from boxoffice.adapters.sql.migrate import check_version, upgrade
 from boxoffice.adapters.sql.storage import SqlStorage
@@ -98,7 +98,7 @@ async def test_the_server_itself_ends_a_statement_that_takes_too_long(
     """Otherwise a statement whose caller has gone would keep its locks."""
     seconds = mariadb.execute(mysql_url, "SELECT @@global.max_statement_time")[0][0]
     assert float(str(seconds)) == 0, "the server must have no limit of its own"
-    database = MySQL()
+    database = MySQLDialect()
     for engine in (database.writing(make_url(mysql_url)), database.reading(make_url(mysql_url))):
         async with engine.connect() as connected:
             limit = (await connected.execute(text("SELECT @@session.max_statement_time"))).scalar_one()
@@ -106,7 +106,7 @@ async def test_the_server_itself_ends_a_statement_that_takes_too_long(
             await connected.execute(text("SET SESSION max_statement_time = 0.05"))
             with pytest.raises(Exception, match="max_statement_time") as failure:
                 await connected.execute(text("SELECT SLEEP(30)"))
-            assert database.diagnose(failure.value, committing=False) is not None
+            assert database.classify(failure.value, committing=False) is not None
         await engine.dispose()
 
 
@@ -127,7 +127,7 @@ async def test_what_takes_long_by_its_nature_has_more_time(mysql_url: str, monke
         await unit._transaction.check(look)
     await storage.close()
     assert limits == [STATEMENT_LIMIT_SECONDS, mysql.LONG_STATEMENT_SECONDS, STATEMENT_LIMIT_SECONDS]
-    engine = MySQL().unhurried(make_url(mysql_url))
+    engine = MySQLDialect().long_running(make_url(mysql_url))
     async with engine.connect() as connected:
         await look(connected)
         await check_version(connected)

@@ -49,7 +49,7 @@ def send_through(storage: SqlStorage, watch: Watch) -> None:
 
         return watched
 
-    storage.send_through(around)
+    storage.wrap_send(around)
 
 
 @contextmanager

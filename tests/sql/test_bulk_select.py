@@ -8,7 +8,7 @@ from sqlalchemy import Column, Integer, MetaData, Table, insert, select
 from sqlalchemy.dialects.mysql import asyncmy
 
 from boxoffice.adapters.sql.bulk.insert import BulkInsert
-from boxoffice.adapters.sql.bulk.select import MIN_JOINED_VALUES, BulkSelect, through
+from boxoffice.adapters.sql.bulk.select import MIN_JOINED_VALUES, BulkSelect, force_index
 from boxoffice.adapters.sql.repositories import events as inventories
 from boxoffice.adapters.sql.schema.types import Exact, Id, Statement
 from boxoffice.adapters.sql.storage import SqlStorage
@@ -25,8 +25,8 @@ ROWS = Table(
     mysql_collate="utf8mb4_bin",
 )
 COLUMNS = [ROWS.c.id, ROWS.c.key, ROWS.c.rank]
-BY_ID = BulkSelect(through(select(*COLUMNS), ROWS, "PRIMARY"), ROWS.c.id)
-BY_PAIR = BulkSelect(through(select(*COLUMNS), ROWS, "PRIMARY"), ROWS.c.id, ROWS.c.key)
+BY_ID = BulkSelect(force_index(select(*COLUMNS), ROWS, "PRIMARY"), ROWS.c.id)
+BY_PAIR = BulkSelect(force_index(select(*COLUMNS), ROWS, "PRIMARY"), ROWS.c.id, ROWS.c.key)
 IN_ORDER = BulkSelect(select(*COLUMNS), ROWS.c.id, order_by=(ROWS.c.rank, ROWS.c.key))
 
 # The second to last are alike but for case and a blank, which count.

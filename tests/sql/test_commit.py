@@ -9,10 +9,10 @@ from msgspec.structs import replace
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from boxoffice.adapters.sql.dialects.mysql import MySQL
-from boxoffice.adapters.sql.dialects.sqlite import SQLite
+from boxoffice.adapters.sql.dialects.mysql import MySQLDialect
+from boxoffice.adapters.sql.dialects.sqlite import SQLiteDialect
 from boxoffice.adapters.sql.engine.pool import Send
-from boxoffice.adapters.sql.engine.transaction import Trouble
+from boxoffice.adapters.sql.engine.transaction import ErrorClass
 from boxoffice.adapters.sql.schema.types import Result, Statement
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.application.ports.errors import Conflict
@@ -43,16 +43,16 @@ async def test_every_connection_to_sqlite_syncs_each_commit_to_the_disk(sqlite_s
 @pytest.mark.parametrize("code", [1047, 1053, 1180, 1290, 1317])
 def test_a_server_that_goes_away_in_a_commit_leaves_the_outcome_unknown(code: int) -> None:
     error = DBAPIError("COMMIT", None, OperationalError(code, "not now"))
-    assert MySQL().diagnose(error, committing=True) is Trouble.LOST
-    assert MySQL().diagnose(error, committing=False) is Trouble.AWAY
+    assert MySQLDialect().classify(error, committing=True) is ErrorClass.CONNECTION_LOST
+    assert MySQLDialect().classify(error, committing=False) is ErrorClass.UNAVAILABLE
 
 
 def test_a_disk_that_fails_in_a_commit_leaves_the_outcome_unknown() -> None:
     failure = sqlite3.OperationalError("disk I/O error")
     failure.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
     error = DBAPIError("COMMIT", None, failure)
-    assert SQLite().diagnose(error, committing=True) is Trouble.LOST
-    assert SQLite().diagnose(error, committing=False) is Trouble.AWAY
+    assert SQLiteDialect().classify(error, committing=True) is ErrorClass.CONNECTION_LOST
+    assert SQLiteDialect().classify(error, committing=False) is ErrorClass.UNAVAILABLE
 
 
 async def test_a_statement_that_changes_fewer_rows_than_it_should_is_not_committed(any_storage: SqlStorage) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from boxoffice.adapters.sql.dialects.mysql import MySQL
+from boxoffice.adapters.sql.dialects.mysql import MySQLDialect
 from boxoffice.adapters.sql.engine import pool
 from boxoffice.adapters.sql.migrate import upgrade
 from boxoffice.adapters.sql.storage import SqlStorage
@@ -116,9 +116,9 @@ class SlowEngine:
 async def test_a_connection_made_in_the_moment_in_which_it_is_given_up_is_closed(
     turns: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool, "MORE_SECONDS", 0)
+    monkeypatch.setattr(pool, "ABANDONED_SECONDS", 0)
     engine: Any = SlowEngine(turns)
-    connections = pool.ConnectionPool(engine, MySQL().send)
+    connections = pool.ConnectionPool(engine, MySQLDialect().send)
     connecting = asyncio.create_task(connections.connect())
     await asyncio.sleep(0)
     connecting.cancel()

@@ -11,9 +11,9 @@ from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
 
 from boxoffice.adapters.sql.dialects import mysql, sqlite
-from boxoffice.adapters.sql.dialects.dialect import database_of
+from boxoffice.adapters.sql.dialects.dialect import dialect_of
 from boxoffice.adapters.sql.engine.pool import READ_SECONDS, ConnectionPool, NoneFree
-from boxoffice.adapters.sql.engine.transaction import read, read_written
+from boxoffice.adapters.sql.engine.transaction import read, read_literal
 from boxoffice.adapters.sql.schema.types import Statement
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.application.ports.errors import Unavailable
@@ -115,21 +115,21 @@ def test_both_kinds_of_database_work_on_as_many_lists() -> None:
 
 
 def lists_of(url: str, read_seconds: float = READ_SECONDS) -> ConnectionPool:
-    database = database_of(url)
+    database = dialect_of(url)
     engine = database.listing(make_url(url))
-    return ConnectionPool(engine, database.send, commits_by_itself=True, read_seconds=read_seconds)
+    return ConnectionPool(engine, database.send, autocommit=True, read_seconds=read_seconds)
 
 
 async def test_a_list_that_takes_too_long_is_ended(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite's thread would count to the end of time, and the process could not end."""
     monkeypatch.setattr(sqlite, "LIST_LIMIT_SECONDS", 0.1)
-    listing, diagnose = lists_of(sqlite_url), sqlite.SQLite().diagnose
+    listing, classify = lists_of(sqlite_url), sqlite.SQLiteDialect().classify
     for _ in range(sqlite.LISTS_AT_ONCE + 1):
         with pytest.raises(Unavailable, match="cannot work"):
-            await read(listing, diagnose, text(ENDLESS), {})
+            await read(listing, classify, text(ENDLESS), {})
         with pytest.raises(Unavailable, match="cannot work"):
-            await read_written(listing, diagnose, Statement(ENDLESS))
-    assert await read(listing, diagnose, text("SELECT 1"), {}) == [(1,)]
+            await read_literal(listing, classify, Statement(ENDLESS))
+    assert await read(listing, classify, text("SELECT 1"), {}) == [(1,)]
     await listing.close()
 
 
@@ -138,7 +138,7 @@ async def test_a_list_whose_caller_gives_up_is_ended_as_well(sqlite_url: str, mo
     before = set(threading.enumerate())
     listing = lists_of(sqlite_url, read_seconds=0.1)
     with pytest.raises(Unavailable, match="does not answer"):
-        await read(listing, sqlite.SQLite().diagnose, text(ENDLESS), {})
+        await read(listing, sqlite.SQLiteDialect().classify, text(ENDLESS), {})
     await listing.close()
     for thread in set(threading.enumerate()) - before:
         await asyncio.to_thread(thread.join, 30)
@@ -148,6 +148,6 @@ async def test_a_list_whose_caller_gives_up_is_ended_as_well(sqlite_url: str, mo
 async def test_the_server_ends_a_list_that_takes_too_long(mysql_url: str) -> None:
     listing = lists_of(mysql_url)
     asked = text("SELECT @@session.max_statement_time")
-    ((limit,),) = await read(listing, mysql.MySQL().diagnose, asked, {})
+    ((limit,),) = await read(listing, mysql.MySQLDialect().classify, asked, {})
     assert float(limit) == mysql.LIST_LIMIT_SECONDS
     await listing.close()

@@ -21,7 +21,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from boxoffice.adapters.sql import migrate
-from boxoffice.adapters.sql.dialects.dialect import database_of
+from boxoffice.adapters.sql.dialects.dialect import dialect_of
 from boxoffice.adapters.sql.migrate import head, upgrade
 from boxoffice.adapters.sql.schema import mappers as rows
 from boxoffice.adapters.sql.schema import tables
@@ -58,7 +58,7 @@ async def on(url: str, work: object) -> object:
 
 
 async def upgrade_to(url: str, version: str) -> None:
-    database = database_of(url)
+    database = dialect_of(url)
     engine = database.writing(make_url(url))
 
     def run(connection: Connection) -> None:
@@ -68,7 +68,7 @@ async def upgrade_to(url: str, version: str) -> None:
         config.attributes |= {"connection": connection, "metadata": metadata}
         command.upgrade(config, version)
 
-    async with engine.connect() as connection, database.migrating(connection):
+    async with engine.connect() as connection, database.migration_lock(connection):
         await connection.run_sync(run)
     await engine.dispose()
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from boxoffice.adapters.sql.engine.transaction import read_written
+from boxoffice.adapters.sql.engine.transaction import read_literal
 from boxoffice.adapters.sql.indexes import places
 from boxoffice.adapters.sql.indexes.places import is_waiting
 from boxoffice.adapters.sql.queries import bookings as booking_queries
@@ -117,9 +117,9 @@ async def test_a_booking_that_leaves_before_its_place_is_read_is_read_again(
     async def with_a_cancellation(*arguments: Any) -> list[Row]:
         if leaving:
             await driver.cancel(leaving.pop(0))
-        return list(await read_written(*arguments))
+        return list(await read_literal(*arguments))
 
-    monkeypatch.setattr(booking_queries, "read_written", with_a_cancellation)
+    monkeypatch.setattr(booking_queries, "read_literal", with_a_cancellation)
     found = await driver.stored(first)
     assert (found.status, found.place) == ("confirmed", None)
     listed = await any_storage.booking_queries.bookings_of_event(state.event.id, None, None, 9)

@@ -85,10 +85,10 @@ async def test_the_index_holds_no_more_than_the_events(any_storage: SqlStorage, 
 @pytest.mark.parametrize(
     ("change", "stray"),
     [
-        ("DELETE FROM event_grams", "search entries are missing"),
-        ("UPDATE event_grams SET status = 'paused'", "search entries tell of no event"),
-        ("UPDATE event_grams SET gram = x'71'", "search entries tell of no event"),
-        ("UPDATE event_grams SET start_order = 5", "search entries tell of no event"),
+        ("DELETE FROM event_grams", "missing search entries"),
+        ("UPDATE event_grams SET status = 'paused'", "search entries that match no event"),
+        ("UPDATE event_grams SET gram = x'71'", "search entries that match no event"),
+        ("UPDATE event_grams SET start_order = 5", "search entries that match no event"),
     ],
 )
 async def test_a_wrong_index_is_noticed(any_storage: SqlStorage, empty_url: str, change: str, stray: str) -> None:

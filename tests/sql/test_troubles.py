@@ -288,8 +288,8 @@ async def test_strays_are_reported(any_storage: SqlStorage, empty_url: str) -> N
     )
     async with any_storage.snapshot() as snapshot:
         assert await snapshot.strays() == {
-            "waiting bookings have no place in line": 1,
-            "facts belong to no booking of their event": 1,
-            "blocks of waiting lists count other than those that wait": 2,
-            "payments belong to no booking of their event": 1,
+            "waiting bookings without a place on the waiting list": 1,
+            "facts of no booking of their event": 1,
+            "blocks of waiting lists with wrong counts": 2,
+            "payments of no booking of their event": 1,
         }

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy.engine import make_url
 
-from boxoffice.adapters.sql.dialects.dialect import database_of
+from boxoffice.adapters.sql.dialects.dialect import dialect_of
 from boxoffice.adapters.sql.engine import transaction
 from boxoffice.adapters.sql.engine.pool import ConnectionPool
 from boxoffice.adapters.sql.engine.write_probe import SECONDS_BETWEEN, WriteProbe
@@ -38,7 +38,7 @@ async def test_a_file_that_cannot_grow_is_not_ready_until_it_can(sqlite_storage:
             await storage.check_ready()
         except Unavailable as refused:
             failure = refused
-    assert "cannot be read or written: is the disk full" in str(failure)
+    assert "cannot be read or written: check whether the disk is full" in str(failure)
     await storage.check_ready()
 
 
@@ -64,9 +64,9 @@ async def test_nothing_is_left(any_storage: SqlStorage, empty_url: str) -> None:
 @pytest.mark.usefixtures("sqlite_storage")
 async def test_it_writes_once_a_second_at_most(sqlite_url: str) -> None:
     now = [0.0]
-    database = database_of(sqlite_url)
+    database = dialect_of(sqlite_url)
     connections = ConnectionPool(database.writing(make_url(sqlite_url)), database.send)
-    probe = WriteProbe(connections, database.diagnose, *database.opening, seconds=lambda: now[0])
+    probe = WriteProbe(connections, database.classify, *database.opening, seconds=lambda: now[0])
     watching = sqlite3.connect(sqlite_url.removeprefix("sqlite+aiosqlite:///"))
 
     def version() -> int:
@@ -96,10 +96,10 @@ async def test_a_database_that_others_write_to_is_ready(
 
 @pytest.mark.usefixtures("sqlite_storage")
 async def test_a_service_whose_connections_are_all_in_use_is_ready(sqlite_url: str) -> None:
-    database = database_of(sqlite_url)
+    database = dialect_of(sqlite_url)
     connections = ConnectionPool(database.writing(make_url(sqlite_url)), database.send)
     held = [await connections.connect() for _ in range(8)]
-    await WriteProbe(connections, database.diagnose, *database.opening)()
+    await WriteProbe(connections, database.classify, *database.opening)()
     for each in held:
         await each.close()
     await connections.close()

@@ -1,1 +1,1 @@
-"""One set of tables for MySQL, MariaDB and SQLite; `mysql` and `sqlite` hold only what differs."""
+"""The SQL adapter: one schema for MySQL, MariaDB and SQLite. Differences between them are in `dialects` only."""

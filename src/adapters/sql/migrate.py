@@ -1,4 +1,4 @@
-"""The schema's version: bring a database to it, and tell whether it is there."""
+"""Migrate a database to the schema of this program, and check its version."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -14,33 +14,33 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from ...application.ports.errors import Unavailable
-from .dialects.dialect import database_of
+from .dialects.dialect import dialect_of
 from .engine.error_messages import reason_of_no_connection, refusal_of
 from .migrations import steps
 from .schema.tables import metadata
 
-_IN_STEPS = ("mysql", "mariadb")
-"""Where a migration is not one transaction."""
+_COMMITS_EACH_STEP = ("mysql", "mariadb")
+"""Databases on which DDL commits implicitly, so a migration is not one transaction."""
 
 _VERSION = select(column("version_num", String())).select_from(table("alembic_version"))
 
 
 Progress = Callable[[str], None]
-"""Takes the version that a database is at now."""
+"""Called with each version that the database has reached."""
 
 
 async def upgrade(url: str, progress: Progress | None = None) -> None:
-    """Bring a database to this program's version. Safe to run twice, by several processes at once, and to break off.
+    """Migrate a database to this program's version. It may run twice, concurrently, and be interrupted.
 
-    Raises: ValueError for a URL that is not supported, Unavailable saying why where the database refuses, or is at a
-    version that this program does not know, or another process migrates for minutes.
+    Raises: ValueError for a URL that is not supported; Unavailable, with the reason, if the database refuses, has a
+    version that this program does not know, or is being migrated by another process for minutes.
     """
-    database = database_of(url)
-    engine = database.unhurried(make_url(url))
+    dialect = dialect_of(url)
+    engine = dialect.long_running(make_url(url))
     try:
         connection = await _connect(engine)
         try:
-            async with database.migrating(connection):
+            async with dialect.migration_lock(connection):
                 await connection.run_sync(_upgrade, progress)
         finally:
             await connection.close()
@@ -58,7 +58,7 @@ async def _connect(engine: AsyncEngine) -> AsyncConnection:
 
 
 async def check_version(connection: AsyncConnection) -> None:
-    """Raises: Unavailable when the schema is not this program's."""
+    """Raises: Unavailable unless the schema has this program's version."""
     found = await connection.run_sync(_versions)
     _check_known(found)
     if found != [head()]:
@@ -69,7 +69,7 @@ async def check_version(connection: AsyncConnection) -> None:
 
 
 def _check_known(found: Sequence[str]) -> None:
-    """Raises: Unavailable when a version is none of this program's, so a newer program made it."""
+    """Raises: Unavailable if a version is unknown, so a newer program has migrated the database."""
     unknown = [version for version in found if version not in _known()]
     if unknown:
         raise Unavailable(
@@ -85,7 +85,7 @@ def _known() -> frozenset[str]:
 
 @cache
 def head() -> str:
-    """The version that this program needs."""
+    """Return the version that this program needs."""
     newest = ScriptDirectory.from_config(_config()).get_current_head()
     if newest is None:
         raise RuntimeError("the package lacks its migrations")
@@ -100,13 +100,13 @@ def _upgrade(connection: Connection, progress: Progress | None) -> None:
     _check_known(_versions(connection))
     config = _config()
     config.attributes |= {"connection": connection, "metadata": metadata, "on_version_apply": report}
-    in_steps = connection.dialect.name in _IN_STEPS and (
+    records_steps = connection.dialect.name in _COMMITS_EACH_STEP and (
         _versions(connection) != [head()] or steps.are_left(connection)
     )
-    if in_steps:
+    if records_steps:
         steps.begin(connection)
     command.upgrade(config, "head")
-    if in_steps:
+    if records_steps:
         steps.end(connection)
 
 
@@ -116,7 +116,7 @@ def _versions(connection: Connection) -> Sequence[str]:
 
 def _config() -> Config:
     config = Config()
-    # A per cent sign would be a reference in Alembic's settings.
+    # Alembic interpolates per cent signs.
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     return config

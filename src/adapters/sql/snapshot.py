@@ -1,4 +1,4 @@
-"""A whole database at one moment, in pieces whose size the caller chooses."""
+"""A consistent state of the whole database, read in pages."""
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -17,7 +17,7 @@ from .engine.transaction import Transaction
 from .indexes.places import SIZES
 from .indexes.search_grams import grams_of
 from .queries.event_lists import STATES
-from .repositories.waiting_lists import load_lines
+from .repositories.waiting_lists import load_waiting_lists
 from .schema.mappers import BOOKING, FACT, PAYMENT, booking, event_states, fact, payment
 from .schema.tables import (
     bookings,
@@ -32,10 +32,10 @@ from .schema.tables import (
 )
 
 FIRST = UUID(int=0)
-"""Below every id."""
+"""An id below every other id."""
 
 EVENTS_AT_ONCE = 1_000
-"""Events whose search entries are counted together."""
+"""Events whose search entries are computed together."""
 
 _limit = bindparam("limit", type_=Integer())
 _after: BindParameter[Any] = bindparam("after")
@@ -61,8 +61,8 @@ _PAYMENTS_OF_BOOKINGS = (
 )
 
 
-def _total(statuses: frozenset[BookingStatus], what: Any) -> Any:
-    return func.coalesce(func.sum(case((bookings.c.status.in_(sorted(statuses)), what), else_=0)), 0)
+def _total(statuses: frozenset[BookingStatus], value: Any) -> Any:
+    return func.coalesce(func.sum(case((bookings.c.status.in_(sorted(statuses)), value), else_=0)), 0)
 
 
 _WAITING = frozenset({BookingStatus.WAITLISTED})
@@ -123,18 +123,18 @@ _miscounted = (
 _SEARCHED = select(events.c.id, events.c.searchable).where(events.c.id > _after).order_by(events.c.id).limit(_limit)
 _SEARCH_ENTRIES = select(func.count()).select_from(event_grams)
 _STRAYS: dict[str, Select[Any]] = {
-    "customers have several live bookings of one ticket type": select(func.count()).select_from(_twice_live),
-    "waiting bookings have no place in line": select(func.count())
+    "customers with several live bookings of one ticket type": select(func.count()).select_from(_twice_live),
+    "waiting bookings without a place on the waiting list": select(func.count())
     .outerjoin_from(bookings, waiting_list, _its_place)
     .where(bookings.c.status == BookingStatus.WAITLISTED, waiting_list.c.booking_id.is_(None)),
-    "places in line have no waiting booking": select(func.count())
+    "places on a waiting list without a waiting booking": select(func.count())
     .outerjoin_from(waiting_list, bookings, _its_place)
     .where(or_(bookings.c.id.is_(None), bookings.c.status != BookingStatus.WAITLISTED)),
-    "places in line were never issued": select(func.count())
+    "places on a waiting list with a number that was never issued": select(func.count())
     .join_from(waiting_list, events, events.c.id == waiting_list.c.event_id)
     .where(waiting_list.c.queue_number > events.c.last_queue_number),
-    "blocks of waiting lists count other than those that wait": select(func.count()).select_from(_miscounted),
-    "search entries tell of no event": select(func.count())
+    "blocks of waiting lists with wrong counts": select(func.count()).select_from(_miscounted),
+    "search entries that match no event": select(func.count())
     .outerjoin_from(event_grams, events, events.c.id == event_grams.c.event_id)
     .where(
         or_(
@@ -144,21 +144,21 @@ _STRAYS: dict[str, Select[Any]] = {
             func.instr(events.c.searchable, event_grams.c.gram) == 0,
         )
     ),
-    "ticket types belong to no event": _orphans(ticket_types, events, events.c.id == ticket_types.c.event_id),
-    "bookings belong to no event": _orphans(bookings, events, events.c.id == bookings.c.event_id),
-    "bookings belong to no ticket type of their event": _orphans(
+    "ticket types of no event": _orphans(ticket_types, events, events.c.id == ticket_types.c.event_id),
+    "bookings of no event": _orphans(bookings, events, events.c.id == bookings.c.event_id),
+    "bookings of no ticket type of their event": _orphans(
         bookings,
         ticket_types,
         and_(ticket_types.c.id == bookings.c.ticket_type_id, ticket_types.c.event_id == bookings.c.event_id),
     ),
-    "facts belong to no event": _orphans(facts, events, events.c.id == facts.c.event_id),
-    "facts belong to no booking of their event": _orphans(
+    "facts of no event": _orphans(facts, events, events.c.id == facts.c.event_id),
+    "facts of no booking of their event": _orphans(
         facts, bookings, and_(bookings.c.id == facts.c.booking_id, bookings.c.event_id == facts.c.event_id)
     ).where(facts.c.booking_id.is_not(None)),
-    "payments belong to no booking of their event": _orphans(
+    "payments of no booking of their event": _orphans(
         payments, bookings, and_(bookings.c.id == payments.c.booking_id, bookings.c.event_id == payments.c.event_id)
     ),
-    "stored responses about nothing": select(func.count())
+    "stored responses whose subject does not exist": select(func.count())
     .outerjoin_from(stored_responses, bookings, bookings.c.id == stored_responses.c.subject_id)
     .outerjoin(events, events.c.id == stored_responses.c.subject_id)
     .where(stored_responses.c.subject_id.is_not(None), bookings.c.id.is_(None), events.c.id.is_(None)),
@@ -166,23 +166,23 @@ _STRAYS: dict[str, Select[Any]] = {
 
 
 class SqlSnapshot:
-    """A whole database at one moment."""
+    """See the port."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
 
     async def events(self, after: UUID | None, limit: int) -> list[EventState]:
-        """Events by id."""
+        """See the port."""
         rows = await self._transaction.rows(_EVENTS, {"after": after or FIRST, "limit": limit})
         return list(event_states(rows))
 
     async def facts(self, event_id: UUID, after: int, limit: int) -> list[Fact]:
-        """An event's facts by sequence number."""
+        """See the port."""
         values = {"event_id": event_id, "after": after, "limit": limit}
         return [fact(row) for row in await self._transaction.rows(_FACTS, values)]
 
     async def bookings(self, after: UUID | None, limit: int) -> list[BookingHistory]:
-        """Bookings by id, each with its facts in order and its payments, oldest first."""
+        """See the port."""
         found = [
             booking(row) for row in await self._transaction.rows(_BOOKINGS, {"after": after or FIRST, "limit": limit})
         ]
@@ -190,38 +190,38 @@ class SqlSnapshot:
             return []
         within = {"first": found[0].id, "last": found[-1].id}
         rows = await self._transaction.rows(_FACTS_OF_BOOKINGS, within)
-        told = {
+        facts_of = {
             booking_id: list(some) for booking_id, some in groupby(map(fact, rows), key=lambda each: each.booking_id)
         }
         rows = await self._transaction.rows(_PAYMENTS_OF_BOOKINGS, within)
-        paid = {
+        payments_of = {
             booking_id: list(some) for booking_id, some in groupby(map(payment, rows), key=lambda each: each.booking_id)
         }
-        return [BookingHistory(each, told.get(each.id, []), paid.get(each.id, [])) for each in found]
+        return [BookingHistory(each, facts_of.get(each.id, []), payments_of.get(each.id, [])) for each in found]
 
     async def counts(self, event_ids: Sequence[UUID]) -> dict[UUID, tuple[int, int, int]]:
-        """Per ticket type, counted from the bookings."""
+        """See the port."""
         rows = await self._transaction.rows(_COUNTS, {"ids": list(event_ids)})
         return {row[0]: (int(row[1]), int(row[2]), int(row[3])) for row in rows}
 
-    async def lines(self, asks: Sequence[WaitingListQuery]) -> dict[UUID, WaitingList]:
-        """As under the lock."""
-        return await load_lines(self._transaction, asks)
+    async def lines(self, queries: Sequence[WaitingListQuery]) -> dict[UUID, WaitingList]:
+        """See the port."""
+        return await load_waiting_lists(self._transaction, queries)
 
     async def strays(self) -> Mapping[str, int]:
-        """Rows that contradict each other."""
+        """See the port."""
         strays = {}
-        for sentence, statement in _STRAYS.items():
+        for description, statement in _STRAYS.items():
             count: int = (await self._transaction.rows(statement))[0][0]
             if count:
-                strays[sentence] = count
+                strays[description] = count
         missing = await self._missing_search_entries()
         if missing:
-            strays["search entries are missing"] = missing
+            strays["missing search entries"] = missing
         return strays
 
     async def _missing_search_entries(self) -> int:
-        """How many there should be, less those that there are, none of which tells of no event."""
+        """Return the expected minus the existing number of search entries; wrong ones are counted as strays."""
         expected, last = 0, FIRST
         while rows := await self._transaction.rows(_SEARCHED, {"after": last, "limit": EVENTS_AT_ONCE}):
             expected += sum(len(grams_of(searchable)) for _, searchable in rows)

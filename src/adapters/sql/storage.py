@@ -1,4 +1,4 @@
-"""The storage: everything that the ports ask for, on one database."""
+"""The storage ports on one SQL database."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -8,7 +8,7 @@ from typing import Self
 from sqlalchemy.engine import Engine, make_url
 
 from ...application.ports.errors import OutcomeUnknown, Retryable, Unavailable
-from .dialects.dialect import database_of
+from .dialects.dialect import dialect_of
 from .engine.pool import ConnectionPool, Send
 from .engine.transaction import STATEMENT_SECONDS, Transaction
 from .engine.write_probe import WriteProbe
@@ -28,29 +28,26 @@ from .repositories.webhooks import SqlWebhookRepository
 from .snapshot import SqlSnapshot
 
 ATTEMPTS = 2
-"""How often the database is asked whether it is ready: a connection of the pool may have died unnoticed."""
+"""Attempts at a readiness check: a pooled connection may have been lost unnoticed."""
 
 LIST_SECONDS = 3.5
-"""The most that a statement of a list or a search may take, with the wait for a connection.
-
-The database itself ends the statement sooner.
-"""
+"""Time limit for a list or search, including the wait for a connection. The database ends the statement earlier."""
 
 SNAPSHOT_STATEMENT_SECONDS = 600.0
-"""A look at everything may take its time; nobody waits for it."""
+"""Time limit for a statement of a snapshot, which no request waits for."""
 
 
 class SqlUnitOfWork:
-    """One transaction."""
+    """See the port. One transaction."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
-        self.events = SqlEventRepository(transaction)
-        self.users = SqlUserRepository(transaction)
-        self.leases = SqlLeaseRepository(transaction)
-        self.webhooks = SqlWebhookRepository(transaction)
-        self.mails = SqlMailRepository(transaction)
-        self.limits = SqlLimitRepository(transaction)
+        self.events: SqlEventRepository = SqlEventRepository(transaction)
+        self.users: SqlUserRepository = SqlUserRepository(transaction)
+        self.leases: SqlLeaseRepository = SqlLeaseRepository(transaction)
+        self.webhooks: SqlWebhookRepository = SqlWebhookRepository(transaction)
+        self.mails: SqlMailRepository = SqlMailRepository(transaction)
+        self.limits: SqlLimitRepository = SqlLimitRepository(transaction)
 
     async def __aenter__(self) -> Self:
         await self._transaction.__aenter__()
@@ -60,68 +57,68 @@ class SqlUnitOfWork:
         await self._transaction.__aexit__(*error)
 
     async def commit(self) -> None:
-        """Make everything durable."""
+        """See the port."""
         self.events.enqueue_counters()
         await self._transaction.commit()
 
 
 class SqlStorage:
-    """Everything on one database, whose schema is there (`migrate.upgrade`). Nothing is opened before it is used."""
+    """All storage ports on one migrated database (`migrate.upgrade`). Connections are opened on first use."""
 
     def __init__(self, url: str) -> None:
         """Raises: ValueError for a URL that is not supported."""
         parsed = make_url(url)
-        self._database = database_of(parsed)
-        self._writing = ConnectionPool(self._database.writing(parsed), self._database.send)
-        self._reading = ConnectionPool(self._database.reading(parsed), self._database.send, commits_by_itself=True)
+        self._dialect = dialect_of(parsed)
+        self._writing = ConnectionPool(self._dialect.writing(parsed), self._dialect.send)
+        self._reading = ConnectionPool(self._dialect.reading(parsed), self._dialect.send, autocommit=True)
         self._listing = ConnectionPool(
-            self._database.listing(parsed),
-            self._database.send,
-            commits_by_itself=True,
+            self._dialect.listing(parsed),
+            self._dialect.send,
+            autocommit=True,
             read_seconds=LIST_SECONDS,
         )
-        self._unhurried = ConnectionPool(self._database.unhurried(parsed), self._database.send)
-        self._probe = WriteProbe(self._writing, self._database.diagnose, *self._database.opening)
-        diagnose = self._database.diagnose
-        self.event_queries = SqlEventQueries(self._reading, self._listing, diagnose)
-        self.booking_queries = SqlBookingQueries(self._reading, self._listing, diagnose)
-        self.payment_queries = SqlPaymentQueries(self._reading, diagnose)
-        self.account_queries = SqlAccountQueries(self._reading, self._listing, diagnose)
-        self.notification_queries = SqlNotificationQueries(self._reading, diagnose)
-        self.statistics = SqlStatistics(self._database, self._writing, self._reading, self._listing)
+        self._long_running = ConnectionPool(self._dialect.long_running(parsed), self._dialect.send)
+        self._probe = WriteProbe(self._writing, self._dialect.classify, *self._dialect.opening)
+        classify = self._dialect.classify
+        self.event_queries: SqlEventQueries = SqlEventQueries(self._reading, self._listing, classify)
+        self.booking_queries: SqlBookingQueries = SqlBookingQueries(self._reading, self._listing, classify)
+        self.payment_queries: SqlPaymentQueries = SqlPaymentQueries(self._reading, classify)
+        self.account_queries: SqlAccountQueries = SqlAccountQueries(self._reading, self._listing, classify)
+        self.notification_queries: SqlNotificationQueries = SqlNotificationQueries(self._reading, classify)
+        self.statistics: SqlStatistics = SqlStatistics(self._dialect, self._writing, self._reading, self._listing)
 
     @property
     def engines(self) -> tuple[Engine, ...]:
-        """What its connections are made by."""
+        """The engines for transactions, queries and lists, for instrumentation."""
         return tuple(each.engine.sync_engine for each in (self._writing, self._reading, self._listing))
 
-    def send_through(self, around: Callable[[Send], Send]) -> None:
-        """From now on let what is sent go through something that watches it."""
+    def wrap_send(self, wrapper: Callable[[Send], Send]) -> None:
+        """Wrap the function that sends statements, for instrumentation."""
         for connections in (self._writing, self._reading, self._listing):
-            connections.send = around(connections.send)
+            connections.send = wrapper(connections.send)
 
     @classmethod
     def from_url(cls, url: str) -> Self:
-        """The storage on the database that a URL names. Raises: ValueError for a URL that is not supported."""
+        """Return the storage of a database URL. Raises: ValueError for a URL that is not supported."""
         return cls(url)
 
     def begin(self) -> SqlUnitOfWork:
-        """A new transaction, rolled back when it was not committed."""
-        return SqlUnitOfWork(Transaction(self._writing, self._database.diagnose, *self._database.opening))
+        """Return a new transaction, which is rolled back unless it is committed."""
+        return SqlUnitOfWork(Transaction(self._writing, self._dialect.classify, *self._dialect.opening))
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[SqlSnapshot]:
-        """One consistent look at everything; it holds nobody up."""
+        """See the port. It takes no locks."""
         async with Transaction(
-            self._unhurried,
-            self._database.diagnose,
-            *self._database.snapshot,
+            self._long_running,
+            self._dialect.classify,
+            *self._dialect.snapshot,
             seconds=SNAPSHOT_STATEMENT_SECONDS,
         ) as transaction:
             yield SqlSnapshot(transaction)
 
     async def check_ready(self) -> None:
-        """Raises: Unavailable, saying what to do."""
+        """Raises: Unavailable, with what to do, if the database cannot serve reads and writes."""
         try:
             async with asyncio.timeout(STATEMENT_SECONDS):
                 await self._check_ready()
@@ -131,20 +128,20 @@ class SqlStorage:
     async def _check_ready(self) -> None:
         for _ in range(ATTEMPTS):
             try:
-                async with Transaction(self._reading, self._database.diagnose) as transaction:
+                async with Transaction(self._reading, self._dialect.classify) as transaction:
                     await transaction.check(check_version)
-                    await transaction.check(self._database.check_writable)
+                    await transaction.check(self._dialect.check_writable)
                 await self._probe()
             except (Retryable, OutcomeUnknown):
-                # It may have died in the pool, and the database be there again.
+                # A pooled connection may have been lost while the database restarted.
                 continue
             else:
                 return
-        raise Unavailable("The database lost the connection again and again; try again in a moment.")
+        raise Unavailable("The database closed the connection repeatedly; try again in a moment.")
 
     async def close(self) -> None:
-        """Let go of every connection."""
+        """Close every connection."""
         await self._writing.close()
         await self._reading.close()
         await self._listing.close()
-        await self._unhurried.close()
+        await self._long_running.close()

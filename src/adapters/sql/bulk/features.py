@@ -8,7 +8,7 @@ from sqlalchemy import Dialect
 
 
 class Features(Struct, frozen=True, eq=False, kw_only=True):
-    """What one kind of database accepts. There is one object for each kind."""
+    """What a database accepts. There is one instance for each database, compared by identity."""
 
     hex_text: str
     """A text literal of the hexadecimal digits of its UTF-8 bytes, which replace `%s`."""
@@ -55,7 +55,7 @@ MARIADB: Final = replace(MYSQL, selects_from_values=True, joins_lists=True)
 
 
 def features_of(dialect: Dialect) -> Features:
-    """Return the features of a database. MariaDB is told from MySQL by the first connection."""
+    """Return the features of a database. Whether it is MariaDB is known after the first connection."""
     if dialect.name == "sqlite":
         return SQLITE
     return MARIADB if getattr(dialect, "is_mariadb", False) else MYSQL

@@ -23,7 +23,7 @@ RowValues = Callable[[Any], Row]
 class BulkInsert:
     """Inserts whole rows: each has a value for every column that is not computed.
 
-    Values that all of many rows share are written once, in a SELECT from the list of the other values.
+    A value that all rows share is written once, in a SELECT from the list of the other values.
     """
 
     def __init__(
@@ -73,13 +73,13 @@ class BulkInsert:
             names,
             [literal_of(column.type, features) for column in self._columns],
             end,
-            # The assignments at the end refer to the row in words that a SELECT does not have.
+            # The assignments at the end refer to the inserted row, which an INSERT from a SELECT cannot.
             may_share=features.selects_from_values and not end,
         )
 
 
 class _Insert:
-    """The pieces of an INSERT for one kind of database."""
+    """The parts of an INSERT for one database."""
 
     def __init__(
         self, begin: str, names: Sequence[str], literals: Sequence[Callable[[Any], str]], end: str, *, may_share: bool
@@ -107,13 +107,13 @@ class _Insert:
             return f"{self._begin} ({own_names}) VALUES", self._end
         names = ", ".join([self._names[place] for place in shared])
         values = ", ".join([self._literals[place](columns[place][0]) for place in shared])
-        # With names for its columns: MariaDB would name them by the values in the first row.
+        # Name the columns, because MariaDB names them after the values of the first row.
         before = f"{self._begin} ({own_names}, {names}) WITH own ({own_names}) AS (VALUES"
         return before, f") SELECT own.*, {values} FROM own"  # noqa: S608 (literals)
 
 
 def _are_alike(values: Row) -> bool:
-    # The last one first: where values differ, most often all of them do.
+    # Compare the ends first: where values differ, usually all of them differ.
     return bool(values[0] == values[-1]) and values.count(values[0]) == len(values)
 
 

@@ -22,16 +22,16 @@ Literal = Callable[[Any], str]
 
 NULL: Final = "NULL"
 
-_REMEMBERED: Final = 1_024
-"""Literals kept of each short text column and of times, whose values repeat within a batch."""
+_CACHE_SIZE: Final = 1_024
+"""Literals cached of each short text column and of times, whose values repeat within a batch."""
 
 _SHORT: Final = 40
-"""The maximum length of a column for names of currencies and kinds, of which there are few."""
+"""Maximum length of a column whose literals are cached: such columns contain currencies and kinds, of few values."""
 
 
 @lru_cache(maxsize=1_024)
 def literal_of(kind: TypeEngine[Any], features: Features) -> Literal:
-    """Return what writes the values of a column type. Raises: TypeError for a type that is not supported."""
+    """Return the function that writes values of a column type. Raises: TypeError for a type that is not supported."""
     write: Literal
     match kind:
         case Id():
@@ -46,7 +46,7 @@ def literal_of(kind: TypeEngine[Any], features: Features) -> Literal:
         case String():
             write = _text(features.hex_text)
             if kind.length is not None and kind.length <= _SHORT:
-                write = lru_cache(_REMEMBERED)(write)
+                write = lru_cache(_CACHE_SIZE)(write)
         case LargeBinary():
             write = _bytes
         case Integer() | Boolean():
@@ -60,7 +60,7 @@ def _id(value: UUID | None) -> str:
     return NULL if value is None else f"x'{value.int:032x}'"
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(_CACHE_SIZE)
 def _moment(value: datetime | None) -> str:
     return NULL if value is None else f"'{in_utc(value).isoformat(' ', 'microseconds')}'"
 

@@ -1,4 +1,4 @@
-"""A SELECT of the rows that a list of values names."""
+"""A SELECT of the rows with the values of a list."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
@@ -15,18 +15,18 @@ from .features import Features, features_of
 from .literals import literal_of
 
 MIN_JOINED_VALUES: Final = 16
-"""Minimum values of a list before MariaDB joins it as a table. Of IN it makes a range of the index for each value."""
+"""Minimum values before MariaDB joins a list as a table. For IN it makes an index range for each value."""
 
 _IDS: Final = list[UUID | None]
 _LISTED: Final = "listed"
 _LISTED_NAMES: Final = ("one", "two")
 
 
-def through(statement: Select[Any], table: Table, index: str) -> Select[Any]:
-    """Read a table through this index on MySQL and MariaDB; SQLite finds it by itself.
+def force_index(statement: Select[Any], table: Table, index: str) -> Select[Any]:
+    """Make MySQL and MariaDB use this index; SQLite chooses it.
 
-    Otherwise the optimizer looks into each index that begins with the column for each value, and reads the whole of a
-    table that was small when it last looked.
+    Otherwise the optimizer probes each index that begins with the column for each value, and scans a table that was
+    small when its statistics were collected.
     """
     hint = f"FORCE INDEX ({index})"
     return statement.with_hint(table, hint, "mysql").with_hint(table, hint, "mariadb")
@@ -45,7 +45,7 @@ class BulkSelect:
     ) -> None:
         """Add the condition on the columns `by` to a SELECT from one table, which has no condition of its own.
 
-        The table is to be read `through` an index. `is_raw` leaves rows as the driver returns them.
+        The SELECT should use `force_index`. `is_raw` leaves rows as the driver returns them.
         """
         self._statement = statement
         self._by = by
@@ -55,11 +55,11 @@ class BulkSelect:
         self._selects: dict[tuple[str, Features], _Select] = {}
 
     def statement(self, values: Collection[Any], dialect: Dialect) -> Statement:
-        """Return the statement for these values or pairs, which are distinct; there may be none."""
+        """Return the statement for these values or pairs, which must be distinct; there may be none."""
         return Statement(self._of(dialect).text(values))
 
     def rows(self, found: Sequence[Row], dialect: Dialect) -> list[Row]:
-        """Return the rows with the values that the columns' types have in Python."""
+        """Return the rows with the columns' Python values."""
         if self._is_raw or not found:
             return list(found)
         return self._of(dialect).rows(found)
@@ -80,7 +80,7 @@ class BulkSelect:
 
 
 class _Select:
-    """The pieces of a SELECT for one kind of database."""
+    """The parts of a SELECT for one database."""
 
     def __init__(
         self, statement: Select[Any], by: Sequence[Column[Any]], tail: str, dialect: Dialect, features: Features
@@ -90,9 +90,9 @@ class _Select:
         self._readers = [_reader_of(column.type, dialect) for column in statement.selected_columns]
         self._select = str(statement.compile(dialect=dialect))
         self._tail = tail
-        # Rows of a join come, and are locked, in no certain order.
+        # A join returns and locks rows in no particular order.
         self._may_join = features.joins_lists and not tail
-        # The list is read first, then the rows that it names.
+        # Read the list first, then its rows.
         joined = statement.prefix_with("STRAIGHT_JOIN").select_from(table_named(_LISTED))
         self._select_joined = str(joined.compile(dialect=dialect))
 
@@ -103,7 +103,7 @@ class _Select:
 
     def _joined(self, values: Collection[Any]) -> str:
         names = _LISTED_NAMES[: len(self._names)]
-        rows = "),(".join(map(",".join, zip(*self._written(values), strict=True)))
+        rows = "),(".join(map(",".join, zip(*self._literal_columns(values), strict=True)))
         are_equal = " AND ".join([f"{ours} = {_LISTED}.{name}" for ours, name in zip(self._names, names, strict=True)])
         return f"WITH {_LISTED} ({', '.join(names)}) AS (VALUES ({rows})) {self._select_joined} WHERE {are_equal}"
 
@@ -111,16 +111,16 @@ class _Select:
         if not values:
             return "NULL"
         if len(self._names) == 1:
-            (written,) = self._written(values)
-            return f"{self._names[0]} IN ({','.join(written)})"
-        # By the first value of each pair: for a list of pairs SQLite reads the whole table.
+            (literals,) = self._literal_columns(values)
+            return f"{self._names[0]} IN ({','.join(literals)})"
+        # Group by the first value of each pair: for a list of pairs SQLite scans the table.
         first, second = self._names
         groups: dict[str, list[str]] = {}
-        for one, other in zip(*self._written(values), strict=True):
+        for one, other in zip(*self._literal_columns(values), strict=True):
             groups.setdefault(one, []).append(other)
         return " OR ".join([f"({first} = {one} AND {second} IN ({','.join(of)}))" for one, of in groups.items()])
 
-    def _written(self, values: Collection[Any]) -> list[Iterable[str]]:
+    def _literal_columns(self, values: Collection[Any]) -> list[Iterable[str]]:
         """Return the literals of the values, column by column."""
         columns = [values] if len(self._names) == 1 else zip(*values, strict=True)
         return [map(write, column) for write, column in zip(self._literals, columns, strict=True)]
@@ -135,7 +135,7 @@ def _name(column: Column[Any], dialect: Dialect) -> str:
 
 
 def _reader_of(kind: TypeEngine[Any], dialect: Dialect) -> Callable[[Row], Iterable[Any]]:
-    """Return what converts the values of a column."""
+    """Return the function that converts the values of a column."""
     if isinstance(kind, Id):
         return ids_of
     process = kind.dialect_impl(dialect).result_processor(dialect, None)
@@ -143,6 +143,6 @@ def _reader_of(kind: TypeEngine[Any], dialect: Dialect) -> Callable[[Row], Itera
 
 
 def ids_of(values: Sequence[Any]) -> list[Any]:
-    """Return the ids of 16 bytes each, or None where there are none."""
-    # All at once: one `UUID(bytes=…)` after the other takes much longer.
+    """Return ids from 16 bytes each, and None for None."""
+    # One conversion of the list is much faster than `UUID(bytes=…)` for each.
     return convert(values, _IDS)

@@ -10,14 +10,13 @@ from .features import features_of
 from .literals import literal_of
 
 MAX_ROWS: Final = 500
-"""Rows that one statement changes, far below what a packet holds."""
+"""Maximum rows that one statement changes; their text is far below the maximum packet size."""
 
 
 class BulkUpdate:
     """Updates columns of rows that exist, each found by its `id`.
 
-    An `INSERT … ON DUPLICATE KEY UPDATE` would be shorter, and would hide a broken promise where a table has a second
-    unique key.
+    `INSERT … ON DUPLICATE KEY UPDATE` is shorter, but would hide a violation of a table's second unique key.
     """
 
     def __init__(
@@ -25,7 +24,7 @@ class BulkUpdate:
     ) -> None:
         """`values` returns the id of a row and then the values of `columns`.
 
-        `are_kept` says that no row can have been deleted meanwhile, so the changed rows need not be counted.
+        `are_kept` says that the rows are never deleted, so the number of changed rows is not checked.
         """
         self._table = table
         self._columns = columns
@@ -43,9 +42,9 @@ class BulkUpdate:
 def update_alike(
     table: Table, shared: Mapping[str, Any], own: Sequence[str], rows: Sequence[Row], was: Any, dialect: Dialect
 ) -> Iterator[Statement]:
-    """Give rows whose status is still `was` the same values, and to each its own of `own`.
+    """Set the columns of `shared` to the same values, and those of `own` to each row's values, if the status is `was`.
 
-    A row is its id and then its own values.
+    A row is its id followed by the values of `own`.
     """
     still = f" AND {_equals(table.c.status, was, dialect)}"
     for some in chunks(rows):
@@ -53,7 +52,7 @@ def update_alike(
 
 
 def delete_rows(column: Column[Any], values: Sequence[Any], dialect: Dialect) -> Iterator[Statement]:
-    """Delete the rows with these values of a unique column; each exists."""
+    """Delete the rows with these values of a unique column, all of which must exist."""
     quote = dialect.identifier_preparer
     write = literal_of(column.type, features_of(dialect))
     for some in chunks(values):
@@ -63,10 +62,10 @@ def delete_rows(column: Column[Any], values: Sequence[Any], dialect: Dialect) ->
 
 
 def delete_keys(table: Table, keys: Collection[Row], dialect: Dialect) -> Iterator[Statement]:
-    """Delete the rows with these primary keys, one statement for each; all exist.
+    """Delete the rows with these primary keys, one statement for each; all must exist.
 
-    A single statement may read a whole table that was small when the optimizer last looked, and wait for locks of
-    other events.
+    A single statement may scan a table that was small when the optimizer's statistics were collected, and wait for
+    locks of other events.
     """
     for key in keys:
         equal = [_equals(column, value, dialect) for column, value in zip(table.primary_key, key, strict=True)]
@@ -74,7 +73,7 @@ def delete_keys(table: Table, keys: Collection[Row], dialect: Dialect) -> Iterat
 
 
 def chunks(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    """Split rows into as many as one statement changes."""
+    """Split rows into groups of at most `MAX_ROWS`."""
     return (rows[start : start + MAX_ROWS] for start in range(0, len(rows), MAX_ROWS))
 
 
@@ -94,7 +93,7 @@ def _update(table: Table, shared: Mapping[str, Any], own: Sequence[str], rows: S
 
 
 def _value(ids: Sequence[str], values: Sequence[str]) -> str:
-    """Return what the rows share, or each row's own value."""
+    """Return the value that the rows share, or an expression of each row's value."""
     if values.count(values[0]) == len(values):
         return values[0]
     cases = " ".join([f"WHEN {each} THEN {value}" for each, value in zip(ids, values, strict=True)])
@@ -102,6 +101,6 @@ def _value(ids: Sequence[str], values: Sequence[str]) -> str:
 
 
 def _equals(column: Column[Any], value: Any, dialect: Dialect) -> str:
-    """Return an assignment of a value, or a comparison with one that is not None."""
+    """Return the assignment of a value, or the comparison with a value that is not None."""
     literal = literal_of(column.type, features_of(dialect))(value)
     return f"{dialect.identifier_preparer.format_column(column)} = {literal}"

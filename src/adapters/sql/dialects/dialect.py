@@ -1,4 +1,4 @@
-"""What a kind of database has to say for itself, so that the rest need not know which it is."""
+"""The differences between databases that the rest of the adapter depends on."""
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
@@ -7,53 +7,53 @@ from typing import Protocol
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from ..engine.transaction import Trouble
+from ..engine.transaction import ErrorClass
 from ..schema.types import Result, Statement
 from . import mysql, sqlite
 
 
-class Database(Protocol):
-    """A kind of database."""
+class SqlDialect(Protocol):
+    """A database product with its driver."""
 
     @property
     def opening(self) -> Sequence[str]:
-        """How a transaction that writes begins."""
+        """The statements that begin a transaction that writes."""
 
     @property
     def snapshot(self) -> Sequence[str]:
-        """How a transaction begins that sees everything as it is now."""
+        """The statements that begin a read-only transaction on one consistent state."""
 
-    def diagnose(self, error: BaseException, *, committing: bool) -> Trouble | None:
-        """What an error means, as `Diagnosis` says."""
+    def classify(self, error: BaseException, *, committing: bool) -> ErrorClass | None:
+        """Classify a driver's error; see `ErrorClassifier`."""
 
     def writing(self, url: URL) -> AsyncEngine:
-        """Connections for transactions."""
+        """Return an engine for transactions."""
 
     def reading(self, url: URL) -> AsyncEngine:
-        """Connections that commit by themselves and take no locks."""
+        """Return an engine whose connections commit automatically and take no locks."""
 
     def listing(self, url: URL) -> AsyncEngine:
-        """A few connections as for reading, for lists and searches; the database ends a statement that takes long."""
+        """Return an engine as `reading` does, with few connections and a time limit for statements."""
 
-    def unhurried(self, url: URL) -> AsyncEngine:
-        """Connections for what may take minutes: looking at everything, changing the schema."""
+    def long_running(self, url: URL) -> AsyncEngine:
+        """Return an engine for statements that may take minutes: snapshots and migrations."""
 
     async def send(self, connection: AsyncConnection, statements: Sequence[Statement]) -> list[Result]:
-        """Send statements in as few round trips as there may be. Raises: DBAPIError, which names no value."""
+        """Send statements in as few round trips as possible. Raises: DBAPIError, without the statements' values."""
 
     async def check_writable(self, connection: AsyncConnection) -> None:
-        """Raises: Unavailable when nothing may be written, found out without writing."""
+        """Check, without writing, that writes are allowed. Raises: Unavailable."""
 
-    def migrating(self, connection: AsyncConnection) -> AbstractAsyncContextManager[None]:
-        """Nobody else migrates meanwhile; committed at the end."""
+    def migration_lock(self, connection: AsyncConnection) -> AbstractAsyncContextManager[None]:
+        """Exclude other migrations until the context ends, which commits."""
 
 
-def database_of(url: URL | str) -> Database:
-    """The kind of database that a URL names. Raises: ValueError for one that is not supported."""
+def dialect_of(url: URL | str) -> SqlDialect:
+    """Return the dialect of a database URL. Raises: ValueError for a URL that is not supported."""
     match make_url(url).drivername:
         case "mysql+asyncmy" | "mariadb+asyncmy":
-            return mysql.MySQL()
+            return mysql.MySQLDialect()
         case "sqlite+aiosqlite":
-            return sqlite.SQLite()
+            return sqlite.SQLiteDialect()
         case name:
             raise ValueError(f"{name} is not supported; use mysql+asyncmy or sqlite+aiosqlite")

@@ -1,4 +1,4 @@
-"""What is special about SQLite: one writer at a time for the whole file, several processes on it."""
+"""SQLite: one writer at a time for the whole file, which several processes may share."""
 
 import os
 import sqlite3
@@ -15,29 +15,29 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from ....application.ports.errors import Unavailable
 from ..engine.pool import driver_of
-from ..engine.transaction import Trouble
+from ..engine.transaction import ErrorClass
 from ..schema.types import Result, Statement
 
 BUSY_SECONDS = 3
-ASKING_SECONDS = 0.01
-"""What SQLite itself waits for the writers' lock: short, because whoever begins asks again (`Transaction`)."""
+WRITE_LOCK_SECONDS = 0.01
+"""SQLite's own time limit for the write lock, short because `Transaction` repeats BEGIN."""
 
 LIST_LIMIT_SECONDS = 2
-"""After how long a statement of a list or a search is ended: its thread would go on for a caller that has given up."""
+"""Time limit for a statement of a list or search, whose thread would continue after its caller has given up."""
 
-STEPS_BETWEEN_LOOKS = 20_000
-"""Steps of SQLite's virtual machine between two looks at the clock, a millisecond or so."""
+STEPS_BETWEEN_CHECKS = 20_000
+"""Steps of SQLite's virtual machine between two checks of the time limit, about a millisecond."""
 
 LISTS_AT_ONCE = 4
-"""Lists and searches that one process works on at the same time."""
+"""Maximum concurrent lists and searches of one process."""
 
 MIGRATION_WAIT_SECONDS = 300
 
-LEAST_ROOM = 1 << 20
-"""Bytes free on the disk, below which a batch may not fit. A small write may still fit into the log as it is."""
+MIN_FREE_BYTES = 1 << 20
+"""Free bytes on the disk below which a batch may fail, although a small write may still fit into the log."""
 
-_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
-_AWAY = frozenset(
+_LOCK_TIMEOUT = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_UNAVAILABLE = frozenset(
     {
         sqlite3.SQLITE_IOERR,
         sqlite3.SQLITE_READONLY,
@@ -50,32 +50,32 @@ _AWAY = frozenset(
         sqlite3.SQLITE_INTERRUPT,
     }
 )
-_MEANINGS: dict[int | None, Trouble] = {
-    **dict.fromkeys(_BUSY, Trouble.BUSY),
-    **dict.fromkeys(_AWAY, Trouble.AWAY),
+_CLASSES: dict[int | None, ErrorClass] = {
+    **dict.fromkeys(_LOCK_TIMEOUT, ErrorClass.LOCK_TIMEOUT),
+    **dict.fromkeys(_UNAVAILABLE, ErrorClass.UNAVAILABLE),
 }
 
 
-class SQLite:
+class SQLiteDialect:
     """SQLite in WAL mode, every commit synced to the disk."""
 
-    # At once: a transaction that reads first and then wants to write could be refused without waiting.
-    opening = ("BEGIN IMMEDIATE",)
-    # The second pins the snapshot; a deferred transaction has none before its first read.
-    snapshot = ("BEGIN DEFERRED", "SELECT 1 FROM sqlite_schema")
+    # Take the write lock at once: a transaction that reads before it writes may fail without waiting for the lock.
+    opening: Sequence[str] = ("BEGIN IMMEDIATE",)
+    # A deferred transaction fixes its snapshot at its first read.
+    snapshot: Sequence[str] = ("BEGIN DEFERRED", "SELECT 1 FROM sqlite_schema")
 
     def writing(self, url: URL) -> AsyncEngine:
-        """Few: only one of them writes, the others wait for it."""
-        return _engine(url, ASKING_SECONDS, pool_size=2, max_overflow=6, remembered=0)
+        """Few connections, because only one can write."""
+        return _engine(url, WRITE_LOCK_SECONDS, pool_size=2, max_overflow=6, cached_statements=0)
 
     def reading(self, url: URL) -> AsyncEngine:
-        """Readers see the last commit and wait for nobody."""
+        """Readers see the last commit and wait for no lock."""
         return _engine(
             url, BUSY_SECONDS, pool_size=4, max_overflow=12, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True
         )
 
     def listing(self, url: URL) -> AsyncEngine:
-        """As for reading, a few."""
+        """As `reading`, with few connections and a time limit for statements."""
         engine = _engine(
             url,
             BUSY_SECONDS,
@@ -84,27 +84,27 @@ class SQLite:
             isolation_level="AUTOCOMMIT",
             skip_autocommit_rollback=True,
         )
-        event.listen(engine.sync_engine, "connect", _limit)
+        event.listen(engine.sync_engine, "connect", _limit_time)
         return engine
 
-    def unhurried(self, url: URL) -> AsyncEngine:
-        """As for writing: the file ends no statement by itself."""
-        return _engine(url, ASKING_SECONDS, pool_size=1, max_overflow=7, remembered=0)
+    def long_running(self, url: URL) -> AsyncEngine:
+        """As `writing`; SQLite has no time limit for statements."""
+        return _engine(url, WRITE_LOCK_SECONDS, pool_size=1, max_overflow=7, cached_statements=0)
 
-    def diagnose(self, error: BaseException, *, committing: bool) -> Trouble | None:
-        """By SQLite's primary result code."""
+    def classify(self, error: BaseException, *, committing: bool) -> ErrorClass | None:
+        """Classify by SQLite's primary result code."""
         if not isinstance(error, DBAPIError):
             return None
         if isinstance(error, IntegrityError):
-            return Trouble.CONFLICT
+            return ErrorClass.CONFLICT
         code = _code(error)
         if committing and code == sqlite3.SQLITE_IOERR:
-            # After a failed write to the disk nobody knows what is on it.
-            return Trouble.LOST
-        return _MEANINGS.get(code, Trouble.LOST if error.connection_invalidated else None)
+            # The failed write may have reached the disk.
+            return ErrorClass.CONNECTION_LOST
+        return _CLASSES.get(code, ErrorClass.CONNECTION_LOST if error.connection_invalidated else None)
 
     async def send(self, connection: AsyncConnection, statements: Sequence[Statement]) -> list[Result]:
-        """All in one go in the driver's thread: the way to it and back takes longer than most statements."""
+        """Execute all in one call of the driver's thread, which takes longer to reach than most statements take."""
         batch = Batch(statements)
         try:
             await driver_of(connection).execute("", batch)
@@ -113,7 +113,7 @@ class SQLite:
         return batch.results
 
     async def check_writable(self, connection: AsyncConnection) -> None:
-        """By the rights of the file and its folder, where the log of changes lies beside it, and by the room there."""
+        """Check the rights on the file and its folder, where the write-ahead log is, and the free space."""
         path = connection.engine.url.database
         if not path or path == ":memory:":
             return
@@ -121,12 +121,12 @@ class SQLite:
         if not all(os.access(each, os.W_OK) for each in (path, folder)):
             raise Unavailable("The database's file or folder is read-only: give the service's user the right to write.")
         disk = os.statvfs(folder)
-        if disk.f_bavail * disk.f_frsize < LEAST_ROOM:
+        if disk.f_bavail * disk.f_frsize < MIN_FREE_BYTES:
             raise Unavailable("The disk is full: make room where the database's file is.")
 
     @asynccontextmanager
-    async def migrating(self, connection: AsyncConnection) -> AsyncIterator[None]:
-        """One exclusive transaction, in which the schema changes as a whole or not at all."""
+    async def migration_lock(self, connection: AsyncConnection) -> AsyncIterator[None]:
+        """Migrate in one exclusive transaction."""
         await connection.exec_driver_sql(f"PRAGMA busy_timeout = {MIGRATION_WAIT_SECONDS * 1000}")
         await connection.exec_driver_sql("BEGIN EXCLUSIVE")
         yield
@@ -134,7 +134,7 @@ class SQLite:
 
 
 class Batch:
-    """Statements to be executed together, and then their results."""
+    """Statements to execute in one call, and their results."""
 
     def __init__(self, statements: Sequence[Statement]) -> None:
         self.statements = statements
@@ -142,9 +142,9 @@ class Batch:
 
 
 class _Connection(sqlite3.Connection):
-    """Executes a batch in one call, where it is passed as the parameters of a statement.
+    """Executes a batch that is passed as the parameters of a statement.
 
-    The driver goes to its thread and back for each call. This is what its interface passes on unseen.
+    The driver switches to its thread and back for each call, and passes parameters on unchecked.
     """
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
@@ -159,82 +159,81 @@ class _Connection(sqlite3.Connection):
 
 
 def _code(error: DBAPIError) -> int | None:
-    """SQLite's primary result code; a missing table counts as a file that cannot be used."""
+    """Return SQLite's primary result code. A missing table counts as a file that cannot be opened."""
     code = getattr(error.orig, "sqlite_errorcode", None)
     if code == sqlite3.SQLITE_ERROR and "no such table" in str(error.orig):
         return sqlite3.SQLITE_CANTOPEN
     return None if code is None else code & 0xFF
 
 
-def _engine(url: URL, busy_seconds: float, *, remembered: int = 128, **options: Any) -> AsyncEngine:
-    """`remembered` are the statements that a connection keeps prepared (128 is the driver's own number).
+def _engine(url: URL, busy_seconds: float, *, cached_statements: int = 128, **options: Any) -> AsyncEngine:
+    """Return an engine. `cached_statements` is the size of a connection's statement cache (the driver's default: 128).
 
-    What a batch writes is said once and never again. Kept, each of its statements pushes another one out that has left
-    the processor's caches by then: 7 to 10 % of a booking over HTTP.
+    The text of a batch's statement never occurs again, so caching it only costs time.
     """
     engine = create_async_engine(
         url,
-        connect_args={"timeout": busy_seconds, "cached_statements": remembered, "factory": _Connection},
+        connect_args={"timeout": busy_seconds, "cached_statements": cached_statements, "factory": _Connection},
         hide_parameters=True,
         pool_timeout=1,
         pool_reset_on_return=None,
         **options,
     )
     event.listen(engine.sync_engine, "connect", _prepare)
-    event.listen(engine.sync_engine, "close", _undo)
+    event.listen(engine.sync_engine, "close", _roll_back)
     return engine
 
 
 def _prepare(connection: Any, _: object) -> None:
-    # Transactions begin where we say so, not where the driver guesses.
+    # Begin transactions explicitly instead of by the driver's rules.
     connection.isolation_level = None
     cursor = connection.cursor()
-    _use_log(cursor)
+    _enable_wal(cursor)
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
 
 
 class _TimeLimit:
-    """Ends a statement after `LIST_LIMIT_SECONDS`, in the thread that works on it."""
+    """Ends a statement after `LIST_LIMIT_SECONDS`, in the thread that executes it."""
 
     def __init__(self) -> None:
         self._ends_at = 0.0
 
     def begin(self, _: str) -> None:
-        """A statement begins."""
+        """Start the time of a statement."""
         self._ends_at = monotonic() + LIST_LIMIT_SECONDS
 
     def is_over(self) -> bool:
-        """Whether the statement has to end."""
+        """Return whether the statement must end."""
         return monotonic() > self._ends_at
 
 
-def _limit(connection: Any, _: object) -> None:
+def _limit_time(connection: Any, _: object) -> None:
     limit = _TimeLimit()
     connection.run_async(lambda driver: driver.set_trace_callback(limit.begin))
-    connection.run_async(lambda driver: driver.set_progress_handler(limit.is_over, STEPS_BETWEEN_LOOKS))
+    connection.run_async(lambda driver: driver.set_progress_handler(limit.is_over, STEPS_BETWEEN_CHECKS))
 
 
-def _undo(connection: Any, _: object) -> None:
-    """End the transaction of a connection that is thrown away.
+def _roll_back(connection: Any, _: object) -> None:
+    """Roll back the transaction of a connection that is closed.
 
-    SQLite keeps a closed connection, and the writers' lock with it, for as long as somebody holds a statement that was
-    not read to its end: whoever was cancelled in the middle of one does, until the garbage is collected.
+    SQLite keeps a closed connection, with the write lock, until every statement is finalized; a cancelled task's
+    statement is finalized only by the garbage collector.
     """
     with suppress(Exception):
         connection.rollback()
 
 
-def _use_log(cursor: Any) -> None:
-    """Write-ahead logging, so that readers and the writer do not wait for each other. The file remembers it."""
+def _enable_wal(cursor: Any) -> None:
+    """Enable the write-ahead log, so that readers and the writer do not wait for each other. It stays enabled."""
     deadline = monotonic() + BUSY_SECONDS
     while True:
         try:
             cursor.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            # Changing the mode of a new file does not wait for another process that does the same.
-            if error.sqlite_errorcode & 0xFF not in _BUSY or monotonic() > deadline:
+            # SQLite does not wait when another process changes the mode at the same time.
+            if error.sqlite_errorcode & 0xFF not in _LOCK_TIMEOUT or monotonic() > deadline:
                 raise
             sleep(0.01)
         else:

@@ -1,1 +1,1 @@
-"""Connections, transactions and the meaning of errors. No statement about bookings lives here."""
+"""Connections, transactions and error classes. It contains no statements about events or bookings."""

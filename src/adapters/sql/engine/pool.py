@@ -1,51 +1,52 @@
-"""Connections to one database that leave nothing behind: what is interrupted is brought to its end all the same."""
+"""A connection pool that completes interrupted work in the background, so that no connection or lock is leaked."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
+from sqlalchemy import Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import QueuePool
 
 from ....application.ports.errors import Unavailable
-from ..schema.types import Result as Found
+from ..schema.types import Result as StatementResult
 from ..schema.types import Statement
 from .error_messages import reason_of_no_connection
 
 Result = TypeVar("Result")
-Send = Callable[[AsyncConnection, Sequence[Statement]], Awaitable[list[Found]]]
-"""Sends statements, in their order, and says what came of each. The first that fails is the last that was done."""
+Send = Callable[[AsyncConnection, Sequence[Statement]], Awaitable[list[StatementResult]]]
+"""Executes statements in order and returns their results. It stops at the first one that fails."""
 
 CONNECT_SECONDS = 3.0
-"""The most that getting a connection may take."""
+"""Time limit for getting a connection."""
 
 READ_SECONDS = 4.0
-"""The most that one read may take."""
+"""Time limit for one read."""
 
-MORE_SECONDS = 2.0
-"""What a connection that nobody waits for any more has to be there, before it is given up."""
+ABANDONED_SECONDS = 2.0
+"""Time limit for opening a connection whose caller was cancelled or timed out."""
 
-ENDING_SECONDS = 5.0
-"""The most that is waited at the close for what was interrupted."""
+CLOSE_SECONDS = 5.0
+"""Time limit for interrupted work when the pool is closed."""
 
 
-class NoneFree(Unavailable):
-    """Every connection of a pool is in use."""
+class NoFreeConnection(Unavailable):
+    """Every connection of the pool is in use."""
 
     def __init__(self) -> None:
         super().__init__("Too many requests need the database at the moment; try again in a moment.")
 
 
 class ConnectionPool:
-    """A pool. Whoever is cancelled while a connection is made or given back leaves it to be ended in the background.
+    """A pool whose connections are opened and closed in the background when their caller is cancelled.
 
-    A driver that works in a thread goes on when its caller is cancelled: SQLite's would take the writers' lock for
-    nobody, and keep it.
+    A driver that works in a thread continues when its caller is cancelled: SQLite's would take the write lock and never
+    release it.
 
-    Connections that were given back in good order are at hand for the next one without a detour through the pool, whose
-    two tasks and two greenlets take a tenth of a lone booking's time; but not while somebody waits for the pool.
+    Idle connections are kept in front of SQLAlchemy's pool, whose tasks and greenlets are slow, unless a caller waits
+    for that pool.
     """
 
     def __init__(
@@ -53,101 +54,101 @@ class ConnectionPool:
         engine: AsyncEngine,
         send: Send,
         *,
-        commits_by_itself: bool = False,
+        autocommit: bool = False,
         read_seconds: float = READ_SECONDS,
     ) -> None:
-        """`commits_by_itself`: each statement is a transaction, so there is nothing to undo.
+        """`autocommit`: each statement is a transaction, so no rollback is needed.
 
-        `read_seconds` is the most that one read may take, with the wait for a connection.
+        `read_seconds` is the time limit for one read, including the wait for a connection.
         """
-        self.engine = engine
-        self.dialect = engine.dialect
-        self.send = send
-        self.commits_by_itself = commits_by_itself
-        self.read_seconds = read_seconds
-        self._at_hand: list[AsyncConnection] = []
+        self.engine: AsyncEngine = engine
+        self.dialect: Dialect = engine.dialect
+        self.send: Send = send
+        self.autocommit: bool = autocommit
+        self.read_seconds: float = read_seconds
+        self._idle: list[AsyncConnection] = []
         self._waiting = 0
-        self._ends: set[asyncio.Task[Any]] = set()
+        self._background: set[asyncio.Task[Any]] = set()
 
     @property
     def in_use(self) -> int:
-        """How many connections somebody has."""
+        """The number of connections in use."""
         pool = self.engine.pool
-        return pool.checkedout() - len(self._at_hand) if isinstance(pool, QueuePool) else 0
+        return pool.checkedout() - len(self._idle) if isinstance(pool, QueuePool) else 0
 
     async def connect(self) -> AsyncConnection:
-        """A connection. Raises: Unavailable."""
-        if self._at_hand:
-            return self._at_hand.pop()
+        """Return a connection. Raises: Unavailable."""
+        if self._idle:
+            return self._idle.pop()
         self._waiting += 1
         try:
             return await self._from_pool()
         finally:
             self._waiting -= 1
 
-    def give_back(self, connection: AsyncConnection) -> bool:
-        """Take it for the next one; False where it is to be closed instead. It must have nothing left to undo."""
+    def release(self, connection: AsyncConnection) -> bool:
+        """Keep a connection without an open transaction for reuse; return False if the caller must close it."""
         if self._waiting or connection.invalidated:
             return False
-        self._at_hand.append(connection)
+        self._idle.append(connection)
         return True
 
-    def let_go(self) -> None:
-        """One was found dead: those at hand are as old, and whoever comes next is to have a new one."""
-        while self._at_hand:
-            self._begin(_throw_away(self._at_hand.pop()))
+    def discard_idle(self) -> None:
+        """Close all idle connections after one was found lost, because the others are probably lost too."""
+        while self._idle:
+            self._start(_discard(self._idle.pop()))
 
     async def _from_pool(self) -> AsyncConnection:
-        starting = self._begin(self.engine.connect().start())
+        opening = self._start(self.engine.connect().start())
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                return await asyncio.shield(starting)
+                return await asyncio.shield(opening)
         except PoolExhausted as error:
-            raise NoneFree from error
+            raise NoFreeConnection from error
         except (DBAPIError, OSError, EOFError) as error:
             if isinstance(error, TimeoutError):
-                self._begin(_close_when_there(starting))
+                self._start(_close_when_open(opening))
             raise Unavailable(reason_of_no_connection(error)) from error
         except asyncio.CancelledError:
-            self._begin(_close_when_there(starting))
+            self._start(_close_when_open(opening))
             raise
 
     async def finish(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Do what has to be done even when the caller is cancelled meanwhile."""
-        return await asyncio.shield(self._begin(work))
+        """Await work that continues in the background if the caller is cancelled."""
+        return await asyncio.shield(self._start(work))
 
     async def close(self) -> None:
-        """Wait for what was interrupted, and let go of every connection."""
-        if self._ends:
-            await asyncio.wait(self._ends, timeout=ENDING_SECONDS)
-        while self._at_hand:
-            await self._at_hand.pop().close()
+        """Wait for work in the background, and close every connection."""
+        if self._background:
+            await asyncio.wait(self._background, timeout=CLOSE_SECONDS)
+        while self._idle:
+            await self._idle.pop().close()
         await self.engine.dispose()
 
-    def _begin(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
+    def _start(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
         task = asyncio.ensure_future(work)
-        self._ends.add(task)
-        task.add_done_callback(self._ends.discard)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
         return task
 
 
-async def _throw_away(connection: AsyncConnection) -> None:
+async def _discard(connection: AsyncConnection) -> None:
     await connection.invalidate()
     await connection.close()
 
 
 def driver_of(connection: AsyncConnection) -> Any:
-    """The driver's own connection, past SQLAlchemy, which takes a detour around what may have to ask the server."""
-    underlying: Any = connection.sync_connection
-    return underlying.connection.driver_connection
+    """Return the driver's connection, to call it without SQLAlchemy's overhead."""
+    sync_connection: Any = connection.sync_connection
+    return sync_connection.connection.driver_connection
 
 
-async def _close_when_there(starting: "asyncio.Task[AsyncConnection]") -> None:
-    """Bounded, because a server may take a connection and never say a word: it would keep its place in the pool."""
-    await asyncio.wait([starting], timeout=MORE_SECONDS)
-    while not starting.done():
-        starting.cancel()
-        await asyncio.wait([starting], timeout=MORE_SECONDS)
-    # It may have been there in the moment in which it was given up.
-    if not starting.cancelled() and starting.exception() is None:
-        await starting.result().close()
+async def _close_when_open(opening: "asyncio.Task[AsyncConnection]") -> None:
+    """Close a connection once it is open; cancel opening after a time, so that it does not occupy the pool for ever."""
+    await asyncio.wait([opening], timeout=ABANDONED_SECONDS)
+    while not opening.done():
+        opening.cancel()
+        await asyncio.wait([opening], timeout=ABANDONED_SECONDS)
+    # It may have been opened just before it was cancelled.
+    if not opening.cancelled() and opening.exception() is None:
+        await opening.result().close()

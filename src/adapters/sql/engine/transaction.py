@@ -1,4 +1,4 @@
-"""One connection in one transaction: bounded in time, its errors told in the words of the ports."""
+"""A transaction on one connection, with time limits, whose errors are those of the ports."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
@@ -6,7 +6,7 @@ from enum import Enum, auto
 from time import monotonic
 from typing import Any, Final, NoReturn, Protocol, Self, TypeVar
 
-from sqlalchemy import CursorResult, Executable, Row
+from sqlalchemy import CursorResult, Dialect, Executable, Row
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -20,7 +20,7 @@ from ....application.ports.errors import (
 )
 from ..bulk.insert import BulkInsert
 from ..bulk.select import BulkSelect
-from ..schema.types import Result as Found
+from ..schema.types import Result as StatementResult
 from ..schema.types import Row as LiteralRow
 from ..schema.types import Statement
 from .error_messages import reason_of
@@ -32,92 +32,92 @@ Rows = Sequence[Row[*tuple[Any, ...]]]
 _COMMIT: Final = Statement("COMMIT")
 
 BEGIN_SECONDS = 3.0
-"""The most that beginning may take where others are ahead."""
+"""Time limit for BEGIN while other transactions hold the lock."""
 
-ASK_AGAIN_SECONDS = 0.001
-"""Between two attempts to begin."""
+BEGIN_RETRY_SECONDS = 0.001
+"""Time between two attempts to begin."""
 
 STATEMENT_SECONDS = 4.0
-"""The most that one statement may take, above every wait for a lock: a connection may hang for ever."""
+"""Time limit for a statement, longer than every lock timeout: a connection may hang for ever."""
 
 ROLLBACK_SECONDS = 1.0
-"""The most that a rollback may take; beyond it the connection is thrown away, which undoes the transaction too."""
+"""Time limit for a rollback; afterwards the connection is discarded, which rolls back too."""
 
 
-class Trouble(Enum):
-    """What an error of a driver means."""
+class ErrorClass(Enum):
+    """The classes of drivers' errors."""
 
     CONFLICT = auto()
-    """The schema refused."""
-    UNDONE = auto()
-    """The database undid the whole transaction, or left it as if it had never begun."""
-    LOST = auto()
-    """The connection is gone."""
-    BUSY = auto()
-    """A lock was waited for too long."""
-    AWAY = auto()
-    """The database refuses to work for now."""
+    """A constraint of the schema was violated."""
+    ROLLED_BACK = auto()
+    """The database rolled back the whole transaction, or never began it."""
+    CONNECTION_LOST = auto()
+    """The connection was lost."""
+    LOCK_TIMEOUT = auto()
+    """A wait for a lock timed out."""
+    UNAVAILABLE = auto()
+    """The database refuses to work at present."""
 
 
-class Diagnosis(Protocol):
-    """Tells what an error of one driver means."""
+class ErrorClassifier(Protocol):
+    """Classifies the errors of one driver."""
 
-    def __call__(self, error: BaseException, *, committing: bool) -> Trouble | None:
-        """What it means; None when it is a mistake of ours, which nothing should hide."""
+    def __call__(self, error: BaseException, *, committing: bool) -> ErrorClass | None:
+        """Return the class of an error; None for a programming error, which is raised unchanged."""
 
 
 class Transaction:
-    """Statements on one connection. After a failure nothing more is done, and nothing is committed."""
+    """Statements on one connection. After a failure every call raises it again, and nothing is committed."""
 
     def __init__(
-        self, connections: ConnectionPool, diagnose: Diagnosis, *opening: str, seconds: float | None = STATEMENT_SECONDS
+        self,
+        connections: ConnectionPool,
+        classify: ErrorClassifier,
+        *opening: str,
+        seconds: float | None = STATEMENT_SECONDS,
     ) -> None:
-        """A context that starts with the statements of `opening`, each of which may take so many seconds.
-
-        None: whoever opens it bounds all of it.
-        """
+        """`opening` are the statements that begin it; `seconds` is the time limit for each statement, if any."""
         self._connections = connections
         self._connection: AsyncConnection
-        self._diagnose = diagnose
+        self._classify = classify
         self._opening = opening
         self._seconds = seconds
         self._failure: BaseException | None = None
         self._enqueued: list[Statement] = []
-        self._ahead: asyncio.Task[list[Found]] | None = None
-        self.dialect = connections.dialect
-        """The words of the database."""
-        self._is_clean = connections.commits_by_itself
+        self._in_flight: asyncio.Task[list[StatementResult]] | None = None
+        self.dialect: Dialect = connections.dialect
+        self._is_clean = connections.autocommit
 
     async def __aenter__(self) -> Self:
         """Raises: Unavailable."""
         self._connection = await self._connections.connect()
         try:
             for statement in self._opening:
-                await self._do(self._begin(Statement(statement)))
+                await self._run(self._begin(Statement(statement)))
         except BaseException:
             await self.__aexit__()
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._ahead is not None:
-            # Nobody will look at the answer; the connection is thrown away, which undoes what it did.
-            self._ahead.cancel()
-            await asyncio.gather(self._ahead, return_exceptions=True)
-        if self._failure is None and self._is_clean and self._connections.give_back(self._connection):
+        if self._in_flight is not None:
+            # Cancelling discards the connection, which rolls back.
+            self._in_flight.cancel()
+            await asyncio.gather(self._in_flight, return_exceptions=True)
+        if self._failure is None and self._is_clean and self._connections.release(self._connection):
             return
-        # Whoever is cancelled must not leave a transaction open, or its rows to the next one.
+        # A cancelled caller must not leave an open transaction, or unread rows to the connection's next user.
         await self._connections.finish(self._end())
 
     async def rows(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Rows:
-        """The rows that a statement finds."""
+        """Return the rows of a query."""
         return (await self._execute(statement, values)).all()
 
     async def change(self, statement: Executable, values: Mapping[str, Any], *, expected: int | None = None) -> int:
-        """Change rows; how many it were. Raises: Conflict when they are not as many as expected."""
+        """Change rows and return their number. Raises: Conflict if it is not the expected one."""
         changed = (await self._execute(statement, values)).rowcount
         if expected is not None and changed != expected:
-            await self._refuse(changed, expected)
+            await self._fail_count(changed, expected)
         return changed
 
     async def insert(self, insert: BulkInsert, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -125,112 +125,114 @@ class Transaction:
         await self.send(insert.statements(rows, self.dialect))
 
     def enqueue(self, statements: Iterable[Statement]) -> None:
-        """Send these with whatever is sent next, at COMMIT at the latest: one way to the database instead of two."""
+        """Send statements with the next ones, at COMMIT at the latest, which saves a round trip."""
         self._enqueued += statements
 
     async def flush_async(self) -> None:
-        """Begin to send what is held, and do not wait for the answer: it is looked at before anything else is sent.
+        """Send the enqueued statements without waiting for their results, which the next call checks first.
 
-        So the database works while its next statements are made. Raises: as `send`, for what was sent ahead before.
+        So the database works while the caller prepares its next statements. Raises: as `send`, for a previous flush.
         """
-        await self._answered()
-        held, self._enqueued = self._enqueued, []
-        self._ahead = asyncio.ensure_future(self._send(held))
-        # It is on its way once the loop has gone round.
+        await self._await_in_flight()
+        enqueued, self._enqueued = self._enqueued, []
+        self._in_flight = asyncio.ensure_future(self._send(enqueued))
+        # Let the task start to send.
         await asyncio.sleep(0)
 
-    async def _answered(self) -> None:
-        if self._ahead is not None:
-            ahead, self._ahead = self._ahead, None
-            await ahead
+    async def _await_in_flight(self) -> None:
+        if self._in_flight is not None:
+            in_flight, self._in_flight = self._in_flight, None
+            await in_flight
 
-    async def send(self, statements: Sequence[Statement]) -> list[Found]:
-        """Send statements that say their values themselves, as far as possible at once.
+    async def send(self, statements: Sequence[Statement]) -> list[StatementResult]:
+        """Send statements, after the enqueued ones, in as few round trips as possible, and return their results.
 
-        Raises: Conflict when one of them does not change as many rows as expected.
+        Raises: Conflict if one of them does not change the expected number of rows.
         """
-        await self._answered()
-        held, self._enqueued = self._enqueued, []
-        if not statements and not held:
+        await self._await_in_flight()
+        enqueued, self._enqueued = self._enqueued, []
+        if not statements and not enqueued:
             return []
-        return await self._send([*held, *statements], len(held))
+        return await self._send([*enqueued, *statements], len(enqueued))
 
-    async def _send(self, statements: Sequence[Statement], skip: int = 0, *, committing: bool = False) -> list[Found]:
-        results = await self._do(self._connections.send(self._connection, statements), committing=committing)
+    async def _send(
+        self, statements: Sequence[Statement], skip: int = 0, *, committing: bool = False
+    ) -> list[StatementResult]:
+        results = await self._run(self._connections.send(self._connection, statements), committing=committing)
         for statement, result in zip(statements, results, strict=True):
             if statement.expected is not None and result.changed != statement.expected:
-                await self._refuse(result.changed, statement.expected)
+                await self._fail_count(result.changed, statement.expected)
         return results[skip:]
 
     async def _execute(self, statement: Executable, values: Mapping[str, Any] | None) -> CursorResult[Any]:
         await self.send(())
-        return await self._do(self._connection.execute(statement, values))
+        return await self._run(self._connection.execute(statement, values))
 
     async def find(self, select: BulkSelect, values: Collection[Any]) -> list[LiteralRow]:
-        """The rows that a SELECT finds for these values."""
+        """Return the rows of a SELECT for these values."""
         (result,) = await self.send([select.statement(values, self.dialect)])
         return select.rows(result.rows, self.dialect)
 
-    async def _refuse(self, changed: int, expected: int) -> NoReturn:
-        self._failure = Conflict(f"{changed} rows were changed where there should be {expected}.")
+    async def _fail_count(self, changed: int, expected: int) -> NoReturn:
+        self._failure = Conflict(f"{changed} rows were changed instead of {expected}.")
         await self._roll_back()
         raise self._failure
 
     async def check(self, check: Callable[[AsyncConnection], Awaitable[None]]) -> None:
         """Run a check of the connection."""
-        await self._do(check(self._connection))
+        await self._run(check(self._connection))
 
-    async def look_after_failure(self, statement: Executable, values: Mapping[str, Any]) -> Rows | None:
-        """What a statement finds in a transaction of its own, which is undone; None when it does not work either."""
+    async def query_after_failure(self, statement: Executable, values: Mapping[str, Any]) -> Rows | None:
+        """Return the rows of a query in another transaction, which is rolled back; None if it fails too."""
         if self._connection.invalidated:
             return None
         try:
             async with asyncio.timeout(ROLLBACK_SECONDS):
                 found = (await self._connection.execute(statement, values)).all()
-        except Exception:  # noqa: BLE001 (it was worth a try)
-            await self._throw_away()
+        except Exception:  # noqa: BLE001 (the result is optional)
+            await self._discard()
             return None
         except BaseException:
-            await self._throw_away()
+            await self._discard()
             raise
         await self._roll_back()
         return found
 
     async def commit(self) -> None:
-        """Make it durable. Raises: OutcomeUnknown when no answer came."""
+        """Commit. Raises: OutcomeUnknown if the connection is lost or times out meanwhile."""
         if any(statement.expected is not None for statement in self._enqueued):
-            # What they changed is to be looked at before it is final.
+            # Check the numbers of changed rows before COMMIT.
             await self.send(())
-        await self._answered()
+        await self._await_in_flight()
         if self._connection.in_transaction():
             await self.send(())
-            await self._do(self._connection.commit(), committing=True)
+            await self._run(self._connection.commit(), committing=True)
         else:
-            # Nothing went through SQLAlchemy, so it has nothing to end.
-            held, self._enqueued = self._enqueued, []
-            await self._send([*held, _COMMIT], committing=True)
+            # Every statement bypassed SQLAlchemy, which therefore has no transaction to commit.
+            enqueued, self._enqueued = self._enqueued, []
+            await self._send([*enqueued, _COMMIT], committing=True)
         self._is_clean = True
 
     async def _begin(self, statement: Statement) -> None:
-        """Ask again and again while somebody else is ahead.
+        """Begin, and retry while another transaction holds SQLite's write lock.
 
-        SQLite's own waiting looks ten times a second after a while, and a process that goes from one transaction to the
-        next leaves the lock for a millisecond: others waited for seconds in vain.
+        SQLite's own busy handler soon retries only ten times a second, too rarely to get a lock that another process
+        releases for a millisecond between its transactions.
         """
         deadline = monotonic() + BEGIN_SECONDS
         while True:
             try:
                 await self._connections.send(self._connection, (statement,))
             except DBAPIError as error:
-                if self._diagnose(error, committing=False) is not Trouble.BUSY or monotonic() > deadline:
+                if self._classify(error, committing=False) is not ErrorClass.LOCK_TIMEOUT or monotonic() > deadline:
                     raise
             else:
                 return
-            await asyncio.sleep(ASK_AGAIN_SECONDS)
+            await asyncio.sleep(BEGIN_RETRY_SECONDS)
 
-    async def _do(self, work: Awaitable[Result], *, committing: bool = False) -> Result:
+    async def _run(self, work: Awaitable[Result], *, committing: bool = False) -> Result:
         if self._failure is not None:
-            # Never awaited, so it has to be closed.
+            # A coroutine that is never awaited must be closed.
             getattr(work, "close", lambda: None)()
             raise self._failure
         try:
@@ -240,49 +242,49 @@ class Transaction:
                 return await work
         except TimeoutError as error:
             self._failure = (
-                OutcomeUnknown("COMMIT was not answered.")
+                OutcomeUnknown("COMMIT timed out.")
                 if committing
                 else Unavailable("The database does not answer; try again in a moment.")
             )
-            await self._throw_away()
+            await self._discard()
             raise self._failure from error
         except Exception as error:
-            self._failure = self._told(error, committing)
+            self._failure = self._translate(error, committing)
             await self._roll_back()
             if self._failure is error:
                 raise
             raise self._failure from error
         except BaseException as error:
             self._failure = error
-            await self._throw_away()
+            await self._discard()
             raise
 
-    def _told(self, error: Exception, committing: bool) -> Exception:
+    def _translate(self, error: Exception, committing: bool) -> Exception:
         if isinstance(error, StorageFailure):
             return error
-        trouble = self._diagnose(error, committing=committing)
-        if trouble is None:
+        error_class = self._classify(error, committing=committing)
+        if error_class is None:
             return error
-        if trouble is Trouble.LOST:
-            self._connections.let_go()
-        if committing and trouble is Trouble.LOST:
+        if error_class is ErrorClass.CONNECTION_LOST:
+            self._connections.discard_idle()
+        if committing and error_class is ErrorClass.CONNECTION_LOST:
             return OutcomeUnknown("The connection was lost during COMMIT.")
-        if trouble is Trouble.AWAY:
-            return Unavailable(reason_of(error) or "The database cannot work at the moment; try again later.")
-        return _FAILURES[trouble]()
+        if error_class is ErrorClass.UNAVAILABLE:
+            return Unavailable(reason_of(error) or "The database refuses to work at present; try again later.")
+        return _FAILURES[error_class]()
 
     async def _roll_back(self) -> None:
         try:
             async with asyncio.timeout(ROLLBACK_SECONDS):
                 if self._connection.in_transaction():
                     await self._connection.rollback()
-                elif not self._connections.commits_by_itself:
-                    # What was sent past SQLAlchemy is no transaction to it.
+                elif not self._connections.autocommit:
+                    # SQLAlchemy does not know of a transaction whose statements bypassed it.
                     await driver_of(self._connection).rollback()
-        except Exception:  # noqa: BLE001 (whatever it was, throwing the connection away undoes the transaction)
-            await self._throw_away()
+        except Exception:  # noqa: BLE001 (discarding the connection rolls back too)
+            await self._discard()
 
-    async def _throw_away(self) -> None:
+    async def _discard(self) -> None:
         if not self._connection.invalidated:
             await self._connections.finish(self._connection.invalidate())
 
@@ -294,41 +296,43 @@ class Transaction:
             await self._connection.close()
 
 
-_FAILURES: dict[Trouble, Callable[[], StorageFailure]] = {
-    Trouble.CONFLICT: lambda: Conflict("The schema refused."),
-    Trouble.UNDONE: lambda: Retryable("The database undid the transaction."),
-    Trouble.LOST: lambda: Retryable("The connection to the database was lost."),
-    Trouble.BUSY: Locked,
+_FAILURES: dict[ErrorClass, Callable[[], StorageFailure]] = {
+    ErrorClass.CONFLICT: lambda: Conflict("A constraint of the schema was violated."),
+    ErrorClass.ROLLED_BACK: lambda: Retryable("The database rolled back the transaction."),
+    ErrorClass.CONNECTION_LOST: lambda: Retryable("The connection to the database was lost."),
+    ErrorClass.LOCK_TIMEOUT: Locked,
 }
 
 
 async def read(
-    connections: ConnectionPool, diagnose: Diagnosis, statement: Executable, values: Mapping[str, Any]
+    connections: ConnectionPool, classify: ErrorClassifier, statement: Executable, values: Mapping[str, Any]
 ) -> Rows:
-    """What one statement finds, on a connection that commits by itself: one round trip, one state.
+    """Return the rows of a query on an autocommit connection, in one round trip.
 
-    A connection that had died unnoticed in the pool is replaced, once. Raises: Unavailable.
+    Retry once if the connection was lost, perhaps unnoticed in the pool. Raises: Unavailable.
     """
-    return await _read(connections, diagnose, lambda transaction: transaction.rows(statement, values))
+    return await _read(connections, classify, lambda transaction: transaction.rows(statement, values))
 
 
-async def read_written(connections: ConnectionPool, diagnose: Diagnosis, statement: Statement) -> Sequence[LiteralRow]:
-    """As `read`, for a statement that holds its values, as the driver has the rows."""
-    (found,) = await _read(connections, diagnose, lambda transaction: transaction.send([statement]))
-    return found.rows
+async def read_literal(
+    connections: ConnectionPool, classify: ErrorClassifier, statement: Statement
+) -> Sequence[LiteralRow]:
+    """As `read`, for a statement that contains its values; the rows are as the driver returns them."""
+    (result,) = await _read(connections, classify, lambda transaction: transaction.send([statement]))
+    return result.rows
 
 
 async def _read(
-    connections: ConnectionPool, diagnose: Diagnosis, work: Callable[[Transaction], Awaitable[Result]]
+    connections: ConnectionPool, classify: ErrorClassifier, work: Callable[[Transaction], Awaitable[Result]]
 ) -> Result:
     try:
         async with asyncio.timeout(connections.read_seconds):
             for _ in range(2):
                 try:
-                    async with Transaction(connections, diagnose, seconds=None) as transaction:
+                    async with Transaction(connections, classify, seconds=None) as transaction:
                         return await work(transaction)
                 except Retryable:
                     continue
     except TimeoutError as error:
         raise Unavailable("The database does not answer; try again in a moment.") from error
-    raise Unavailable("The database lost the connection again and again; try again in a moment.")
+    raise Unavailable("The database closed the connection repeatedly; try again in a moment.")

@@ -1,1 +1,1 @@
-"""Tables that serve as indexes: searching events by text, counting places in a waiting list."""
+"""Tables that serve as indexes: for searches of events, and for places on waiting lists."""

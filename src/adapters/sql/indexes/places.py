@@ -1,4 +1,4 @@
-"""Places in waiting lists: sums over blocks of queue numbers, which cost the same in a list of any length."""
+"""Places on waiting lists as sums over blocks of queue numbers, whose cost does not grow with the list."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
@@ -14,36 +14,34 @@ from ..schema.tables import waiting_blocks, waiting_list
 from ..schema.types import Row, Statement
 
 SIZES: Final = (100, 10_000)
-"""Queue numbers in a block. A place is a sum over the large blocks before it, the small ones and the rows behind them:
-300 rows at the end of a million numbers.
-"""
+"""Queue numbers in a block. A place is a sum over large blocks, then small blocks, then rows."""
 
-MOST_TOGETHER: Final = 120
-"""Places asked for with one statement: SQLite joins at most 500 SELECTs, and a place takes three."""
+MAX_BOOKINGS: Final = 120
+"""Maximum places read with one statement: SQLite combines at most 500 SELECTs, and a place takes three."""
 
 _BLOCKS: Final = waiting_blocks.name
-_LINE: Final = waiting_list.name
+_WAITING_LIST: Final = waiting_list.name
 
 
-# Each block is found by its key: an UPDATE of several may read a whole table that was small when the optimizer last
-# looked, and wait for locks of other events.
+# Each block is found by its key. An UPDATE of several rows may scan a table that was small when the optimizer's
+# statistics were collected, and wait for locks of other events.
 _COUNT_IN: Final = BulkInsert(
     waiting_blocks, tuple, on_existing={"bookings": "{old} + {new}", "tickets": "{old} + {new}"}
 )
-# A block that a booking leaves exists.
+# The block of a booking that leaves exists, so nothing is inserted.
 _COUNT_OUT: Final = BulkInsert(
     waiting_blocks, tuple, on_existing={"bookings": "{old} - {new}", "tickets": "{old} - {new}"}
 )
 
 
-def counted_in_blocks(joined: Iterable[Booking], left: Iterable[Booking], dialect: Dialect) -> Iterator[Statement]:
-    """Statements that count bookings into the blocks of the waiting list, and others out of them."""
+def block_updates(joined: Iterable[Booking], left: Iterable[Booking], dialect: Dialect) -> Iterator[Statement]:
+    """Return statements that add joined bookings to the counts of their blocks, and subtract those that left."""
     yield from _COUNT_IN.statements(_by_block(joined), dialect)
     yield from _COUNT_OUT.statements(_by_block(left), dialect)
 
 
 def _by_block(bookings: Iterable[Booking]) -> list[Row]:
-    """Rows of blocks with the counts of these bookings, in the order of their keys."""
+    """Return the counts of these bookings as rows of blocks, in the order of their keys."""
     found: dict[tuple[UUID, int, int], tuple[int, int]] = {}
     for each in bookings:
         for size in SIZES:
@@ -54,7 +52,7 @@ def _by_block(bookings: Iterable[Booking]) -> list[Row]:
 
 
 class PlacesQuery:
-    """The places of bookings that wait, read at one moment."""
+    """Reads the places of waiting bookings in one statement."""
 
     def __init__(self, waiting: Sequence[Booking], dialect: Dialect) -> None:
         self._waiting = waiting
@@ -63,12 +61,12 @@ class PlacesQuery:
 
     @property
     def statement(self) -> Statement:
-        """What finds them."""
+        """The statement whose rows `places` takes."""
         parts = (f"SELECT {number} AS part, {text}" for text, number in self._parts.items())
         return Statement(" UNION ALL ".join(parts))
 
     def places(self, rows: Iterable[Row]) -> dict[UUID, Place]:
-        """The place of each booking, by its id. One that waits no longer has none."""
+        """Return the place of each booking that is still waiting, by its id."""
         counts = {int(part): [int(count or 0) for count in others] for part, *others in rows}
         places = {}
         for each, (*before, last) in zip(self._waiting, self._of_booking, strict=True):
@@ -80,7 +78,7 @@ class PlacesQuery:
         return places
 
     def _parts_of(self, booking: Booking, dialect: Dialect) -> list[int]:
-        """The numbers of the parts whose sum is its place; the last one counts the booking itself."""
+        """Return the numbers of the parts whose sum is the booking's place; the last one includes the booking."""
         of_type = f"WHERE ticket_type_id = {_id(booking.ticket_type_id, dialect)}"
         number = booking.queue_number or 0
         texts = []
@@ -95,7 +93,7 @@ class PlacesQuery:
             first = end * size
         texts.append(
             f"COUNT(*), SUM(quantity), SUM(CASE queue_number WHEN {number} THEN quantity ELSE 0 END) "
-            f"FROM {_LINE} {of_type} AND queue_number >= {first} AND queue_number <= {number}"
+            f"FROM {_WAITING_LIST} {of_type} AND queue_number >= {first} AND queue_number <= {number}"
         )
         return [self._parts.setdefault(text, len(self._parts)) for text in texts]
 
@@ -105,5 +103,5 @@ def _id(value: UUID, dialect: Dialect) -> str:
 
 
 def is_waiting(booking: Booking) -> bool:
-    """Whether the booking has a place."""
+    """Return whether the booking is on a waiting list."""
     return booking.status is BookingStatus.WAITLISTED

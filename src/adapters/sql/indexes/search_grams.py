@@ -1,4 +1,4 @@
-"""The search index of events: which rows an event has in it, and which of them a search looks up."""
+"""The search index of events: the rows of an event, and the grams that a search looks up."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -8,20 +8,20 @@ from ..schema.mappers import searchable, start_order
 from ..schema.types import Row
 
 LONGEST: Final = 3
-"""Characters of the longest gram. A text of up to so many is looked up exactly."""
+"""Characters of the longest gram. A text of at most this length is a gram."""
 
-MOST_LOOKED_UP: Final = 8
-"""Grams of a longer text of which the rarest is looked for."""
+MAX_LOOKUPS: Final = 8
+"""Maximum grams of a longer text from which the rarest one is chosen."""
 
 
-def rows_of(event: Event) -> set[Row]:
-    """The event's rows in the search index, in the order of the table's columns."""
+def gram_rows(event: Event) -> set[Row]:
+    """Return the event's rows in the search index, with values in the order of the table's columns."""
     order = start_order(event.starts_at)
     return {(event.status, gram, order, event.id) for gram in grams_of(searchable(event))}
 
 
 def grams_of(text: str) -> set[bytes]:
-    """Every run of one to three characters within a line of the text."""
+    """Return all substrings of one to three characters of the lines of a text."""
     return {
         line[start : start + length].encode()
         for line in text.split("\n")
@@ -30,14 +30,14 @@ def grams_of(text: str) -> set[bytes]:
     }
 
 
-def looked_up(text: str) -> list[bytes]:
-    """The grams that every event with this text has, spread over the text; the text itself where it is one."""
+def lookup_grams(text: str) -> list[bytes]:
+    """Return grams that every event with this text has, spread over the text; for a short text, the text itself."""
     if len(text) <= LONGEST:
         return [text.encode()]
     return list(dict.fromkeys(text[start : start + LONGEST].encode() for start in _spread(len(text) - LONGEST + 1)))
 
 
-def _spread(places: int) -> Iterator[int]:
-    """Up to `MOST_LOOKED_UP` of two or more places, the first and the last among them."""
-    wanted = min(places, MOST_LOOKED_UP)
-    return (place * (places - 1) // (wanted - 1) for place in range(wanted))
+def _spread(length: int) -> Iterator[int]:
+    """Return up to `MAX_LOOKUPS` indexes below `length`, which is at least 2, including the first and the last."""
+    number = min(length, MAX_LOOKUPS)
+    return (index * (length - 1) // (number - 1) for index in range(number))

@@ -1,13 +1,13 @@
-"""Run by Alembic, on the connection and for the tables that `migrate` hands over."""
+"""The environment in which Alembic runs migrations, on the connection that `migrate` passes."""
 
 from alembic import context
 
-_handed_over = context.config.attributes
+_attributes = context.config.attributes
 
 context.configure(
-    connection=_handed_over["connection"],
-    target_metadata=_handed_over["metadata"],
-    on_version_apply=_handed_over.get("on_version_apply"),
+    connection=_attributes["connection"],
+    target_metadata=_attributes["metadata"],
+    on_version_apply=_attributes.get("on_version_apply"),
 )
 with context.begin_transaction():
     context.run_migrations()

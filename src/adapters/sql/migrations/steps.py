@@ -1,11 +1,11 @@
-"""Changes of the schema that may be broken off anywhere and asked for again.
+"""Migrations that can be interrupted at any point and repeated.
 
-On MySQL and MariaDB each statement that changes the schema commits by itself, so a migration that dies in the middle
-leaves a half. There, whatever is about to be made is written down first, in a table that goes when all is done: what
-stands in it may be there already, and is ours then. Anything else that is there already is somebody else's.
+On MySQL and MariaDB DDL commits implicitly, so an interrupted migration is left half done. There, each step is recorded
+before it is made, in a table that is dropped at the end. A repeated migration skips a recorded step whose result
+exists; an existing result of a step that was not recorded is not ours, and an error.
 
-Alembic calls this for every operation of a migration (`Operations.implementation_for`); on connections that have not
-begun here, it does what it always does.
+Alembic calls this for every operation of a migration (`Operations.implementation_for`). Without `begin` it behaves as
+usual.
 """
 
 from collections.abc import Callable
@@ -17,9 +17,9 @@ from sqlalchemy import Column, Connection, Inspector, MetaData, String, Table, i
 
 from ....application.ports.errors import Unavailable
 
-Made = TypeVar("Made")
+Created = TypeVar("Created")
 
-_begun = Table(
+_recorded = Table(
     "migration_steps",
     MetaData(),
     Column("step", String(200), primary_key=True),
@@ -30,69 +30,69 @@ _begun = Table(
     mariadb_charset="utf8mb4",
     mariadb_collate="utf8mb4_bin",
 )
-_NOTED = "boxoffice: steps are written down"
+_IS_RECORDING = "boxoffice: migration steps are recorded"
 
 
 def begin(connection: Connection) -> None:
-    """Before a migration: from now on write down what is begun."""
-    _begun.create(connection, checkfirst=True)
-    connection.info[_NOTED] = True
+    """Record steps from now on."""
+    _recorded.create(connection, checkfirst=True)
+    connection.info[_IS_RECORDING] = True
 
 
 def are_left(connection: Connection) -> bool:
-    """Whether a migration was broken off."""
-    return inspect(connection).has_table(_begun.name)
+    """Return whether a migration was interrupted."""
+    return inspect(connection).has_table(_recorded.name)
 
 
 def end(connection: Connection) -> None:
-    """After the last step: forget what was begun."""
-    _begun.drop(connection, checkfirst=True)
-    del connection.info[_NOTED]
+    """Delete the recorded steps after the last one."""
+    _recorded.drop(connection, checkfirst=True)
+    del connection.info[_IS_RECORDING]
 
 
 @Operations.implementation_for(CreateTableOp, replace=True)
 def _create_table(operations: Operations, operation: CreateTableOp) -> Table:
-    def is_there(found: Inspector) -> bool:
-        return found.has_table(operation.table_name)
+    def exists(inspector: Inspector) -> bool:
+        return inspector.has_table(operation.table_name)
 
-    made = _once(
-        operations, f"table {operation.table_name}", is_there, lambda: toimpl.create_table(operations, operation)
+    created = _once(
+        operations, f"table {operation.table_name}", exists, lambda: toimpl.create_table(operations, operation)
     )
-    return made if made is not None else operation.to_table(operations.migration_context)
+    return created if created is not None else operation.to_table(operations.migration_context)
 
 
 @Operations.implementation_for(CreateIndexOp, replace=True)
 def _create_index(operations: Operations, operation: CreateIndexOp) -> None:
-    def is_there(found: Inspector) -> bool:
-        return any(each["name"] == operation.index_name for each in found.get_indexes(operation.table_name))
+    def exists(inspector: Inspector) -> bool:
+        return any(each["name"] == operation.index_name for each in inspector.get_indexes(operation.table_name))
 
-    _once(operations, f"index {operation.index_name}", is_there, lambda: toimpl.create_index(operations, operation))
+    _once(operations, f"index {operation.index_name}", exists, lambda: toimpl.create_index(operations, operation))
 
 
 @Operations.implementation_for(AddColumnOp, replace=True)
 def _add_column(operations: Operations, operation: AddColumnOp) -> None:
-    def is_there(found: Inspector) -> bool:
-        return any(each["name"] == operation.column.name for each in found.get_columns(operation.table_name))
+    def exists(inspector: Inspector) -> bool:
+        return any(each["name"] == operation.column.name for each in inspector.get_columns(operation.table_name))
 
     step = f"column {operation.table_name}.{operation.column.name}"
-    _once(operations, step, is_there, lambda: toimpl.add_column(operations, operation))
+    _once(operations, step, exists, lambda: toimpl.add_column(operations, operation))
 
 
 def _once(
-    operations: Operations, step: str, is_there: Callable[[Inspector], bool], make: Callable[[], Made]
-) -> Made | None:
+    operations: Operations, step: str, exists: Callable[[Inspector], bool], create: Callable[[], Created]
+) -> Created | None:
     connection = operations.get_bind()
-    if not connection.info.get(_NOTED):
-        return make()
-    is_begun = connection.scalar(select(_begun.c.step).where(_begun.c.step == step)) is not None
-    if is_there(inspect(connection)):
-        if not is_begun:
+    if not connection.info.get(_IS_RECORDING):
+        return create()
+    is_recorded = connection.scalar(select(_recorded.c.step).where(_recorded.c.step == step)) is not None
+    if exists(inspect(connection)):
+        if not is_recorded:
             raise Unavailable(
-                f"The database has a {step} already, which this program did not make: use an empty database, or the "
-                "backup from before."
+                f"The database already has a {step}, which this program did not create: use an empty database, or a "
+                "backup from before the migration."
             )
         return None
-    if not is_begun:
-        # The statement that follows commits this before it begins.
-        connection.execute(insert(_begun).values(step=step))
-    return make()
+    if not is_recorded:
+        # The DDL statement commits this before it begins.
+        connection.execute(insert(_recorded).values(step=step))
+    return create()

@@ -22,9 +22,9 @@ from ....application.ports.queries import (
 )
 from ....application.ports.security import AccountKey
 from ....domain.user import Session, User
-from ..bulk.select import through
+from ..bulk.select import force_index
 from ..engine.pool import ConnectionPool
-from ..engine.transaction import Diagnosis, Rows, read
+from ..engine.transaction import ErrorClassifier, Rows, read
 from ..schema.mappers import SESSION, USER, session, user
 from ..schema.tables import sessions, users
 
@@ -43,33 +43,33 @@ _ACCOUNTS = (
 )
 _since: BindParameter[datetime] = bindparam("since")
 _REVOKED = union_all(
-    through(
+    force_index(
         select(users.c.id, users.c.role, users.c.disabled_at).where(users.c.standing_changed_at >= _since),
         users,
         "ix_users_standing_changed_at",
     ),
-    # Without a role, so that they are told apart.
-    through(
+    # A session has no role, which distinguishes it from a user.
+    force_index(
         select(sessions.c.id, null(), null()).where(sessions.c.ended_at >= _since), sessions, "ix_sessions_ended_at"
     ),
 )
 
 
 class SqlAccountQueries:
-    """See the port. The list of users has a connection of its own, so that other queries never wait for it."""
+    """See the port. The list of users has its own connections, so that other queries never wait for it."""
 
-    def __init__(self, reading: ConnectionPool, listing: ConnectionPool, diagnose: Diagnosis) -> None:
+    def __init__(self, reading: ConnectionPool, listing: ConnectionPool, classify: ErrorClassifier) -> None:
         self._reading = reading
         self._listing = listing
-        self._diagnose = diagnose
+        self._classify = classify
 
     async def user_by_email(self, email: str) -> User | None:
-        """The account with this e-mail."""
+        """See the port."""
         rows = await self._rows(_USER_BY_EMAIL, email=email)
         return user(rows[0]) if rows else None
 
     async def users(self, after: UUID | None, limit: int) -> list[User]:
-        """Accounts by id."""
+        """See the port."""
         if after is None:
             rows = await self._listed(_USERS, limit=limit)
         else:
@@ -77,7 +77,7 @@ class SqlAccountQueries:
         return [user(row) for row in rows]
 
     async def revocations(self, since: datetime) -> Revocations:
-        """Ended sessions, and users as they are today."""
+        """See the port."""
         rows = await self._rows(_REVOKED, since=since)
         return Revocations(
             ended=[id_ for id_, role, _ in rows if role is None],
@@ -85,7 +85,7 @@ class SqlAccountQueries:
         )
 
     async def accounts(self, wanted: Sequence[AccountKey]) -> dict[AccountKey, Account]:
-        """Users, each with that session if it is theirs."""
+        """See the port."""
         ids = {
             "user_ids": list({key.user_id for key in wanted}),
             "session_ids": list({key.session_id for key in wanted if key.session_id is not None}),
@@ -105,7 +105,7 @@ class SqlAccountQueries:
         }
 
     async def _rows(self, statement: Executable, **values: Any) -> Rows:
-        return await read(self._reading, self._diagnose, statement, values)
+        return await read(self._reading, self._classify, statement, values)
 
     async def _listed(self, statement: Executable, **values: Any) -> Rows:
-        return await read(self._listing, self._diagnose, statement, values)
+        return await read(self._listing, self._classify, statement, values)

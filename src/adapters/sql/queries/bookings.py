@@ -1,4 +1,4 @@
-"""Bookings and waiting lists, with today's places."""
+"""Bookings and waiting lists, with current places."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -11,13 +11,13 @@ from sqlalchemy import BigInteger, Executable, Integer, Select, bindparam, liter
 from ....application.ports.queries import BookingOfEvent, WaitingKey
 from ....domain.booking import Booking, BookingStatus, Place
 from ..engine.pool import ConnectionPool
-from ..engine.transaction import Diagnosis, Rows, read, read_written
-from ..indexes.places import MOST_TOGETHER, PlacesQuery, is_waiting
+from ..engine.transaction import ErrorClassifier, Rows, read, read_literal
+from ..indexes.places import MAX_BOOKINGS, PlacesQuery, is_waiting
 from ..schema.mappers import BOOKING, EVENT, booking, event
 from ..schema.tables import bookings, events, ticket_types, waiting_list
 
-LOOKS: Final = 3
-"""Times that bookings are read again because one of them has left the waiting list before its place was read."""
+ATTEMPTS: Final = 3
+"""Maximum reads of bookings of which one leaves the waiting list before its place is read."""
 
 _limit = bindparam("limit", type_=Integer())
 
@@ -26,7 +26,7 @@ _BOOKING = (
     .join_from(bookings, events, bookings.c.event_id == events.c.id)
     .where(bookings.c.id == bindparam("booking_id"))
 )
-_TYPES_WAITED_FOR = (
+_TYPES_WITH_WAITING = (
     select(ticket_types.c.id, ticket_types.c.ordinal)
     .where(ticket_types.c.event_id == bindparam("event_id"), ticket_types.c.waiting > 0)
     .order_by(ticket_types.c.ordinal)
@@ -35,7 +35,7 @@ _TYPES_WAITED_FOR = (
 
 @lru_cache(maxsize=64)
 def _bookings(owner: str, statuses: int, *, goes_on: bool) -> Executable:
-    """The page of each status by its index, then the newest of all pages."""
+    """Select a page of each status by its index, then the newest bookings of these pages."""
     pages = []
     for number in range(statuses):
         page = select(bookings.c.id).where(
@@ -52,7 +52,7 @@ def _bookings(owner: str, statuses: int, *, goes_on: bool) -> Executable:
 
 @lru_cache(maxsize=128)
 def _waiting_list(types: int) -> Select[Any]:
-    """The first of each ticket type's list after a queue number, by its key, then the first of all."""
+    """Select a page of each ticket type's waiting list by its key, then the first bookings of these pages."""
     pages = []
     for number in range(types):
         page = (
@@ -82,21 +82,18 @@ _EVENT_OF = select(bookings.c.event_id).where(bookings.c.id == bindparam("bookin
 
 
 class SqlBookingQueries:
-    """Bookings with their places.
+    """See the port. A place is read after its booking, and is valid for the time when it was read."""
 
-    A place is read after its booking, and stands for the moment at which it was read: the booking still waited then.
-    """
-
-    def __init__(self, reading: ConnectionPool, listing: ConnectionPool, diagnose: Diagnosis) -> None:
+    def __init__(self, reading: ConnectionPool, listing: ConnectionPool, classify: ErrorClassifier) -> None:
         self._reading = reading
         self._listing = listing
-        self._diagnose = diagnose
+        self._classify = classify
 
     async def booking(self, booking_id: UUID) -> BookingOfEvent | None:
-        """One booking, with its event."""
+        """See the port."""
         found = None
-        for _ in range(LOOKS):
-            rows = await read(self._reading, self._diagnose, _BOOKING, {"booking_id": booking_id})
+        for _ in range(ATTEMPTS):
+            rows = await read(self._reading, self._classify, _BOOKING, {"booking_id": booking_id})
             if not rows:
                 return None
             found = BookingOfEvent(booking(rows[0][len(EVENT) :]), event(rows[0][: len(EVENT)]))
@@ -107,33 +104,33 @@ class SqlBookingQueries:
         return found
 
     async def event_of(self, booking_id: UUID) -> UUID | None:
-        """Which event a booking belongs to."""
-        rows = await read(self._reading, self._diagnose, _EVENT_OF, {"booking_id": booking_id})
+        """See the port."""
+        rows = await read(self._reading, self._classify, _EVENT_OF, {"booking_id": booking_id})
         return rows[0][0] if rows else None
 
     async def bookings_of_customer(
         self, customer_id: UUID, status: BookingStatus | None, before: UUID | None, limit: int
     ) -> list[Booking]:
-        """A customer's bookings, newest first."""
+        """See the port."""
         return await self._page("customer_id", customer_id, status, before, limit)
 
     async def bookings_of_event(
         self, event_id: UUID, status: BookingStatus | None, before: UUID | None, limit: int
     ) -> list[Booking]:
-        """An event's bookings, newest first."""
+        """See the port."""
         return await self._page("event_id", event_id, status, before, limit)
 
     async def _page(
         self, owner: str, owner_id: UUID, status: BookingStatus | None, before: UUID | None, limit: int
     ) -> list[Booking]:
-        """The newest bookings of an owner, which is a column."""
+        """Return the newest bookings whose column `owner` is `owner_id`."""
         statuses = list(BookingStatus) if status is None else [status]
         values: dict[str, Any] = {f"wanted_{number}": each for number, each in enumerate(statuses)}
         if before is not None:
             values["before"] = before
         statement = _bookings(owner, len(statuses), goes_on=before is not None)
         found: list[Booking] = []
-        for _ in range(LOOKS):
+        for _ in range(ATTEMPTS):
             rows = await self._rows(statement, **values, owner=owner_id, limit=limit)
             found, are_all = await self._placed(self._listing, list(map(booking, rows)))
             if are_all:
@@ -143,43 +140,42 @@ class SqlBookingQueries:
     async def waiting_list(
         self, event_id: UUID, ticket_type_id: UUID | None, after: WaitingKey | None, limit: int
     ) -> list[Booking]:
-        """A page of an event's waiting list. Places count on from the first of the page."""
+        """See the port. Only the place of the page's first booking is read; the others follow from it."""
         types = [
             (type_id, ordinal)
-            for type_id, ordinal in await self._rows(_TYPES_WAITED_FOR, event_id=event_id)
+            for type_id, ordinal in await self._rows(_TYPES_WITH_WAITING, event_id=event_id)
             if ticket_type_id in (None, type_id) and (after is None or ordinal >= after.ordinal)
         ]
         if not types:
             return []
         values: dict[str, Any] = {}
         for number, (type_id, ordinal) in enumerate(types):
-            begins_later = after is not None and ordinal == after.ordinal
             values[f"type_{number}"] = type_id
-            values[f"after_{number}"] = after.queue_number if after is not None and begins_later else 0
+            values[f"after_{number}"] = after.queue_number if after is not None and ordinal == after.ordinal else 0
         found: list[Booking] = []
-        for _ in range(LOOKS):
+        for _ in range(ATTEMPTS):
             found = list(map(booking, await self._rows(_waiting_list(len(types)), **values, limit=limit)))
             first, are_all = await self._placed(self._listing, found[:1])
-            found = _counted_on(first + found[1:])
+            found = _with_places(first + found[1:])
             if are_all:
                 break
         return found
 
     async def _placed(self, connections: ConnectionPool, found: list[Booking]) -> tuple[list[Booking], bool]:
-        """The bookings with the places of those that wait, and whether all of those still waited."""
+        """Return the bookings, the waiting ones with their places, and whether all of these were still waiting."""
         waiting = [each for each in found if is_waiting(each)]
         places: dict[UUID, Place] = {}
-        for start in range(0, len(waiting), MOST_TOGETHER):
-            query = PlacesQuery(waiting[start : start + MOST_TOGETHER], connections.dialect)
-            places |= query.places(await read_written(connections, self._diagnose, query.statement))
+        for start in range(0, len(waiting), MAX_BOOKINGS):
+            query = PlacesQuery(waiting[start : start + MAX_BOOKINGS], connections.dialect)
+            places |= query.places(await read_literal(connections, self._classify, query.statement))
         return [replace(each, place=places.get(each.id)) for each in found], len(places) == len(waiting)
 
     async def _rows(self, statement: Executable, **values: Any) -> Rows:
-        return await read(self._listing, self._diagnose, statement, values)
+        return await read(self._listing, self._classify, statement, values)
 
 
-def _counted_on(page: Sequence[Booking]) -> list[Booking]:
-    """The bookings of a page of a waiting list, whose first has its place, with their places."""
+def _with_places(page: Sequence[Booking]) -> list[Booking]:
+    """Return the bookings of a page of waiting lists, of which only the first has its place, with their places."""
     found: list[Booking] = []
     for each in page:
         before = found[-1] if found else None

@@ -1,4 +1,4 @@
-"""Lists of events, and the search in them: what is shown decides the cost, not how many events there are."""
+"""Lists and searches of events. Their cost depends on the page, not on the number of events."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -10,6 +10,7 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     Integer,
+    ScalarSelect,
     Select,
     and_,
     bindparam,
@@ -26,45 +27,45 @@ from ....application.ports.queries import EventFilter, EventKey, EventPage
 from ....domain.event import EventState, EventStatus
 from ....domain.values.characters import folded
 from ..engine.pool import ConnectionPool
-from ..engine.transaction import Diagnosis, Rows, read
-from ..indexes.search_grams import LONGEST, looked_up
+from ..engine.transaction import ErrorClassifier, Rows, read
+from ..indexes.search_grams import LONGEST, lookup_grams
 from ..schema.mappers import EVENT, NO_START, TICKET_TYPE, event_states, start_of, start_order
 from ..schema.tables import event_grams, events, ticket_types, waiting_list
 
 FIRST_LOOK: Final = 4
-"""Events that a search looks at first, for each that it is to show."""
+"""Events that a search reads first, for each event of the page."""
 
 SECOND_LOOK: Final = 2_000
-"""Events that it looks at after that, before it shows what it found and where to go on."""
+"""Events that it reads afterwards, before it returns an incomplete page."""
 
 SAMPLE: Final = 128
-"""Entries of the index that are counted to tell which gram of a text is the rarest from here on."""
+"""Maximum index entries read of each gram and status to choose the rarest gram of a text."""
 
 
-SMALLEST_WAITING = (
+SMALLEST_WAITING: ScalarSelect[int] = (
     select(waiting_list.c.quantity)
     .where(waiting_list.c.ticket_type_id == ticket_types.c.id)
     .order_by(waiting_list.c.quantity)
     .limit(1)
     .scalar_subquery()
 )
-"""The smallest quantity that a booking in a ticket type's waiting list asks for: one look into an index."""
+"""The smallest quantity of a booking on a ticket type's waiting list, by one index lookup."""
 
-STATES = select(*EVENT, *TICKET_TYPE, SMALLEST_WAITING).join_from(events, ticket_types)
+STATES: Select[Any] = select(*EVENT, *TICKET_TYPE, SMALLEST_WAITING).join_from(events, ticket_types)
 """Events with their ticket types, for `event_states`."""
 
 _limit = bindparam("limit", type_=Integer())
 _Key = tuple[int, UUID]
-"""Where an event stands in the order of lists."""
+"""An event's place in the order of lists."""
 
 _FIRST: Final[_Key] = (-1, UUID(int=0))
 _LAST: Final[_Key] = (NO_START, UUID(int=2**128 - 1))
 
 
 def _pieces(table: FromClause, id_: Any, wanted: Sequence[Any], *, goes_on: bool) -> list[Select[Any]]:
-    """The first rows after a place, in two pieces: those with the same start, and the others.
+    """Select the first rows after a place, in two pieces: those with the same start, and those with a later one.
 
-    One condition for both would make MySQL and MariaDB look through all events with that start, which may be none.
+    With one condition for both, MySQL and MariaDB would scan all events with that start.
     """
     order, after = table.c.start_order, bindparam("after_order", type_=BigInteger())
     chosen = select(id_.label("id"), order).where(*wanted)
@@ -81,20 +82,20 @@ def _status(table: FromClause, number: int) -> Any:
 
 
 def _shown(*, hiding: bool) -> list[ColumnElement[bool]]:
-    """The kinds of events that the viewer may see, each with an index that skips the others."""
+    """Return conditions that the viewer's visible events meet; an index supports each."""
     if not hiding:
         return [true()]
     viewer = bindparam("viewer_id", type_=events.c.organizer_id.type)
     return [
         events.c.was_published == true(),
-        # Not as a condition of an index, as below: the events of one organizer are few, those that are hidden many.
+        # CASE keeps the optimizer from an index on `was_published`: an organizer has few events, but many are hidden.
         and_(case((events.c.was_published, 0), else_=1) == 1, events.c.organizer_id == viewer),
     ]
 
 
 @lru_cache(maxsize=64)
 def _listed(statuses: int, *, of_organizer: bool, searching: bool, goes_on: bool, hiding: bool) -> Select[Any]:
-    """The page of each status by its index, then the first of all pages."""
+    """Select a page of each status by its index, then the first events of these pages."""
     pieces = []
     for number in range(statuses):
         for shown in _shown(hiding=hiding):
@@ -102,7 +103,7 @@ def _listed(statuses: int, *, of_organizer: bool, searching: bool, goes_on: bool
             if of_organizer:
                 wanted.append(events.c.organizer_id == bindparam("organizer_id"))
             if searching:
-                # Literal, unlike LIKE: nothing has to be escaped.
+                # Unlike LIKE, this needs no escaping.
                 wanted.append(func.instr(events.c.searchable, bindparam("q")) > 0)
             pieces += _pieces(events, events.c.id, wanted, goes_on=goes_on)
     together = union_all(*pieces).subquery()
@@ -111,8 +112,8 @@ def _listed(statuses: int, *, of_organizer: bool, searching: bool, goes_on: bool
 
 
 @lru_cache(maxsize=64)
-def _looked_at(statuses: int, *, goes_on: bool) -> Select[Any]:
-    """The next events that hold a gram."""
+def _candidates(statuses: int, *, goes_on: bool) -> Select[Any]:
+    """Select the next events that contain a gram."""
     pieces: list[Select[Any]] = []
     for number in range(statuses):
         wanted = [_status(event_grams, number), event_grams.c.gram == bindparam("gram")]
@@ -123,7 +124,7 @@ def _looked_at(statuses: int, *, goes_on: bool) -> Select[Any]:
 
 @lru_cache(maxsize=256)
 def _sampled(grams: int, statuses: int, *, goes_on: bool) -> Any:
-    """For each gram: how many entries there are in the next few of each status, and how far they reach."""
+    """Select, for each gram, piece and status, the number and the last place of the next few entries."""
     samples = []
     for gram in range(grams):
         for number in range(statuses):
@@ -140,13 +141,13 @@ def _sampled(grams: int, statuses: int, *, goes_on: bool) -> Any:
 
 @lru_cache(maxsize=32)
 def _matching(statuses: int, *, hiding: bool) -> Select[Any]:
-    """The first of these events that have a status, hold a text and may be seen."""
+    """Select the first of these events that have a status, contain a text and are visible."""
     wanted = [bindparam(f"wanted_{number}", type_=events.c.status.type) for number in range(statuses)]
     first = (
         select(events.c.id)
         .where(
             events.c.id.in_(bindparam("ids", expanding=True)),
-            # Not as conditions of an index: SQLite would take that one, and look through all events of a status.
+            # CASE keeps SQLite from an index on the status, with which it would scan all events of a status.
             case((and_(events.c.status.in_(wanted), or_(*_shown(hiding=hiding))), 1), else_=0) == 1,
             func.instr(events.c.searchable, bindparam("q")) > 0,
         )
@@ -164,19 +165,19 @@ def _in_order(statement: Select[Any]) -> Select[Any]:
 class EventLists:
     """Pages of events, soonest first."""
 
-    def __init__(self, connections: ConnectionPool, diagnose: Diagnosis) -> None:
+    def __init__(self, connections: ConnectionPool, classify: ErrorClassifier) -> None:
         self._connections = connections
-        self._diagnose = diagnose
+        self._classify = classify
 
     async def page(self, wanted: EventFilter, after: EventKey | None, limit: int) -> EventPage:
-        """The first events after that place."""
+        """Return the first matching events after `after`."""
         statuses = sorted(wanted.statuses)
         if not statuses:
             return EventPage([], None)
         place = None if after is None else (start_order(after.starts_at), after.event_id)
         if wanted.q is not None and wanted.organizer_id is None:
             return await self._search(wanted, statuses, place, limit)
-        # The events of one organizer are few, so that each is looked at.
+        # An organizer has few events, so a search reads all of them.
         values: dict[str, Any] = {**_statuses(statuses), **_after(place), **_viewer(wanted)}
         if wanted.organizer_id is not None:
             values["organizer_id"] = wanted.organizer_id
@@ -195,35 +196,34 @@ class EventLists:
     async def _search(
         self, wanted: EventFilter, statuses: Sequence[EventStatus], after: _Key | None, limit: int
     ) -> EventPage:
-        """Look at the next events that hold the rarest gram of the text, and show those that hold the text.
+        """Read the next events that contain the rarest gram of the text, and return those that contain the text.
 
-        Up to three characters are a gram themselves, so what is looked at is shown, but for what is hidden. In a longer
-        text the rarest gram may be in many events that the text is not in: then the search ends after `SECOND_LOOK`
-        events, and says where.
+        A text of up to three characters is a gram itself. The rarest gram of a longer text may be in many events that
+        do not contain the text; then the search stops after `SECOND_LOOK` events and returns where to continue.
         """
         text = folded(wanted.q or "")
-        grams = looked_up(text)
+        grams = lookup_grams(text)
         gram = grams[0] if len(grams) == 1 else await self._rarest(grams, statuses, after)
         found: list[EventState] = []
         is_exact = len(text) <= LONGEST and not wanted.hides_unpublished
         sizes = [limit + 1] if is_exact else [FIRST_LOOK * (limit + 1), SECOND_LOOK]
         for size in sizes:
-            looked_at = await self._look(gram, statuses, after, size)
-            if looked_at:
-                states = await self._holding(text, wanted, statuses, [id_ for _, id_ in looked_at], limit + 1)
-                # One that was moved meanwhile belongs to another page.
+            candidates = await self._next_events(gram, statuses, after, size)
+            if candidates:
+                states = await self._matching(text, wanted, statuses, [id_ for _, id_ in candidates], limit + 1)
+                # An event whose start was changed meanwhile belongs to another page.
                 found += [
-                    each for each in states if (after is None or _key(each) > after) and _key(each) <= looked_at[-1]
+                    each for each in states if (after is None or _key(each) > after) and _key(each) <= candidates[-1]
                 ]
             if len(found) > limit:
                 return EventPage(found[:limit], _event_key(_key(found[limit - 1])))
-            if len(looked_at) < size:
+            if len(candidates) < size:
                 return EventPage(found, None)
-            after = looked_at[-1]
+            after = candidates[-1]
         return EventPage(found, None if after is None else _event_key(after))
 
     async def _rarest(self, grams: Sequence[bytes], statuses: Sequence[EventStatus], after: _Key | None) -> bytes:
-        """The gram with the fewest entries in a sample; where all have more, the one whose sample reaches furthest."""
+        """Return the gram with the fewest entries in a sample; if all samples are full, the furthest reaching one."""
         counts = [0] * len(grams)
         reaches = [_LAST] * len(grams)
         values = {f"gram_{number}": gram for number, gram in enumerate(grams)}
@@ -236,12 +236,14 @@ class EventLists:
                 reaches[gram] = min(reaches[gram], (last_order, last_id))
         return max(zip(reaches, [-count for count in counts], grams, strict=True))[-1]
 
-    async def _look(self, gram: bytes, statuses: Sequence[EventStatus], after: _Key | None, size: int) -> list[_Key]:
-        statement = _looked_at(len(statuses), goes_on=after is not None)
+    async def _next_events(
+        self, gram: bytes, statuses: Sequence[EventStatus], after: _Key | None, size: int
+    ) -> list[_Key]:
+        statement = _candidates(len(statuses), goes_on=after is not None)
         rows = await self._rows(statement, gram=gram, **_statuses(statuses), **_after(after), limit=size)
         return [(order, id_) for order, id_ in rows]
 
-    async def _holding(
+    async def _matching(
         self, text: str, wanted: EventFilter, statuses: Sequence[EventStatus], ids: Sequence[UUID], limit: int
     ) -> list[EventState]:
         statement = _matching(len(statuses), hiding=wanted.hides_unpublished)
@@ -250,7 +252,7 @@ class EventLists:
         return list(event_states(rows))
 
     async def _rows(self, statement: Any, **values: Any) -> Rows:
-        return await read(self._connections, self._diagnose, statement, values)
+        return await read(self._connections, self._classify, statement, values)
 
 
 def _statuses(statuses: Sequence[EventStatus]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from ....application.ports.queries import (
 from ....domain.event import EventState
 from ....domain.facts import Fact
 from ..engine.pool import ConnectionPool
-from ..engine.transaction import Diagnosis, Rows, read
+from ..engine.transaction import ErrorClassifier, Rows, read
 from ..schema.mappers import FACT, event_states, fact
 from ..schema.tables import events, facts, ticket_types
 from .event_lists import STATES, EventLists
@@ -47,33 +47,33 @@ _UNSETTLED_AFTER = _UNSETTLED.where(events.c.id > bindparam("after"))
 
 
 class SqlEventQueries:
-    """See the port. Lists and searches have connections of their own, so that other queries never wait for one."""
+    """See the port. Lists and searches have their own connections, so that other queries never wait for them."""
 
-    def __init__(self, reading: ConnectionPool, listing: ConnectionPool, diagnose: Diagnosis) -> None:
+    def __init__(self, reading: ConnectionPool, listing: ConnectionPool, classify: ErrorClassifier) -> None:
         self._reading = reading
         self._listing = listing
-        self._diagnose = diagnose
-        self._lists = EventLists(listing, diagnose)
+        self._classify = classify
+        self._lists = EventLists(listing, classify)
 
     async def events_by_id(self, event_ids: Sequence[UUID]) -> dict[UUID, EventState]:
-        """Events with their ticket types in their order."""
+        """See the port."""
         states = event_states(await self._rows(_EVENTS_BY_ID, ids=list(event_ids)))
         return {state.event.id: state for state in states}
 
     async def events(self, wanted: EventFilter, after: EventKey | None, limit: int) -> EventPage:
-        """Events after that place, soonest first."""
+        """See the port."""
         return await self._lists.page(wanted, after, limit)
 
     async def facts(self, event_id: UUID, after: int, limit: int) -> list[Fact]:
-        """An event's facts in order."""
+        """See the port."""
         return [fact(row) for row in await self._listed(_FACTS, event_id=event_id, after=after, limit=limit)]
 
     async def lapsing_events(self, now: datetime, limit: int) -> list[UUID]:
-        """Events in which a hold may have lapsed, the earliest first."""
+        """See the port."""
         return [row[0] for row in await self._rows(_LAPSING, now=now, limit=limit)]
 
     async def unsettled_events(self, after: UUID | None, limit: int) -> list[UUID]:
-        """Events for which a step is still to be done."""
+        """See the port."""
         if after is None:
             rows = await self._rows(_UNSETTLED, limit=limit)
         else:
@@ -81,7 +81,7 @@ class SqlEventQueries:
         return [row[0] for row in rows]
 
     async def _rows(self, statement: Executable, **values: Any) -> Rows:
-        return await read(self._reading, self._diagnose, statement, values)
+        return await read(self._reading, self._classify, statement, values)
 
     async def _listed(self, statement: Executable, **values: Any) -> Rows:
-        return await read(self._listing, self._diagnose, statement, values)
+        return await read(self._listing, self._classify, statement, values)

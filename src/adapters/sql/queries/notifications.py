@@ -1,17 +1,17 @@
-"""What is committed of webhooks and mails, a statement a call and two for a window; none takes or waits for a lock."""
+"""Committed webhooks, deliveries and mails. A call is one statement, two for a window; none waits for a lock."""
 
 from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Executable, Integer, Select, and_, bindparam, func, literal, or_, select
+from sqlalchemy import ColumnElement, Executable, Integer, Select, and_, bindparam, func, literal, or_, select
 
 from ....application.ports.notifications import PendingDeliveries, PendingDelivery, PendingEvents, Resend
 from ....domain.mails import Mail
 from ....domain.webhooks import Delivery, DeliveryStatus, Webhook
 from ..engine.pool import ConnectionPool
-from ..engine.transaction import Diagnosis, Rows, read
+from ..engine.transaction import ErrorClassifier, Rows, read
 from ..repositories.mails import MAIL, NO_EVENT, mail
 from ..repositories.webhooks import DELIVERY, WEBHOOK, delivery, webhook
 from ..schema.tables import (
@@ -31,12 +31,12 @@ _ANY = select(literal(1)).select_from(webhooks).limit(1)
 _OF_ORGANIZER = select(*WEBHOOK).where(webhooks.c.organizer_id == bindparam("organizer_id")).order_by(webhooks.c.id)
 _WEBHOOK = select(*WEBHOOK).where(webhooks.c.id == bindparam("webhook_id"))
 _DELIVERY = select(*DELIVERY).where(webhook_deliveries.c.id == bindparam("delivery_id"))
-told = func.coalesce(webhook_cursors.c.last_seq, 0)
-"""How far a webhook was told of an event."""
+delivered_seq: ColumnElement[int] = func.coalesce(webhook_cursors.c.last_seq, 0)
+"""The number of the last fact of an event that a webhook has received."""
 
 
-def to_be_told(*columns: Any) -> Select[Any]:
-    """What webhooks are to be told by now, a row for each event; the columns are of them, their events and cursors."""
+def select_pending(*columns: Any) -> Select[Any]:
+    """Select pairs of a webhook and an event with facts that are due; the columns are theirs and their cursor's."""
     return (
         select(*columns)
         .join_from(
@@ -51,26 +51,26 @@ def to_be_told(*columns: Any) -> Select[Any]:
             webhook_cursors,
             and_(webhook_cursors.c.webhook_id == webhooks.c.id, webhook_cursors.c.event_id == events.c.id),
         )
-        # Whoever keeps accounts elsewhere has no row here.
+        # An outer join, because an embedding program may keep accounts elsewhere.
         .outerjoin(users, users.c.id == webhooks.c.organizer_id)
         .where(
             users.c.disabled_at.is_(None),
-            events.c.last_seq > told,
+            events.c.last_seq > delivered_seq,
             or_(webhook_cursors.c.due_at.is_(None), webhook_cursors.c.due_at <= bindparam("now")),
         )
     )
 
 
-def _streams(*, goes_on: bool) -> Select[Any]:
-    """Of each webhook the events with something to tell, those first that it was told of least lately.
+def _pending_deliveries(*, goes_on: bool) -> Select[Any]:
+    """Select each webhook's events with due facts, least recently tried first.
 
-    Organizers come in rotation, so that many webhooks of one do not fill what is read.
+    Organizers take turns, so that one with many webhooks does not fill the result.
     """
-    found = to_be_told(
+    found = select_pending(
         webhooks.c.id.label("webhook_id"),
         webhooks.c.organizer_id,
         events.c.id.label("event_id"),
-        told.label("told"),
+        delivered_seq.label("delivered_seq"),
         webhook_cursors.c.tried_at.label("tried_at"),
         func.row_number()
         .over(partition_by=webhooks.c.id, order_by=(webhook_cursors.c.tried_at, events.c.id))
@@ -82,22 +82,22 @@ def _streams(*, goes_on: bool) -> Select[Any]:
     order = (ranked.c.place, ranked.c.tried_at, ranked.c.event_id, ranked.c.webhook_id)
     shared = (
         select(
-            *(ranked.c[name] for name in ("webhook_id", "event_id", "told", "tried_at")),
+            *(ranked.c[name] for name in ("webhook_id", "event_id", "delivered_seq", "tried_at")),
             func.row_number().over(partition_by=ranked.c.organizer_id, order_by=order).label("turn"),
         )
         .where(ranked.c.place <= bindparam("each", type_=Integer()))
         .subquery()
     )
     return (
-        select(*WEBHOOK, shared.c.event_id, shared.c.told, shared.c.tried_at)
+        select(*WEBHOOK, shared.c.event_id, shared.c.delivered_seq, shared.c.tried_at)
         .join_from(shared, webhooks, webhooks.c.id == shared.c.webhook_id)
         .order_by(shared.c.turn, shared.c.tried_at, shared.c.event_id, webhooks.c.id)
         .limit(_limit)
     )
 
 
-_FIRST_STREAMS = _streams(goes_on=False)
-_NEXT_STREAMS = _streams(goes_on=True)
+_FIRST_DELIVERIES = _pending_deliveries(goes_on=False)
+_NEXT_DELIVERIES = _pending_deliveries(goes_on=True)
 _resending = (
     select(
         webhook_deliveries.c.id,
@@ -121,23 +121,23 @@ _RESENDS = (
 )
 _HAVE_MAILS_BEGUN = select(literal(1)).where(mail_cursors.c.event_id == bindparam("no_event"))
 _DUE_MAILS = select(*MAIL).where(mails.c.due_at <= bindparam("now")).order_by(mails.c.due_at, mails.c.id).limit(_limit)
-_looked_through = func.coalesce(mail_cursors.c.last_seq, 0)
+_searched_seq = func.coalesce(mail_cursors.c.last_seq, 0)
 
 
 def _window_end(*, goes_on: bool) -> Select[Any]:
-    """The id at which a window of events ends."""
+    """Select the id at which a window of events ends."""
     first = select(events.c.id).order_by(events.c.id)
     if goes_on:
         first = first.where(events.c.id > bindparam("after", type_=events.c.id.type))
     return first.limit(1).offset(bindparam("window", type_=Integer()))
 
 
-def _news(*, goes_on: bool) -> Select[Any]:
-    """The events in a window that have news."""
+def _pending_events(*, goes_on: bool) -> Select[Any]:
+    """Select the events in a window with facts that were not searched for mails."""
     found = (
-        select(events.c.id, _looked_through)
+        select(events.c.id, _searched_seq)
         .outerjoin_from(events, mail_cursors, mail_cursors.c.event_id == events.c.id)
-        .where(events.c.last_seq > _looked_through, events.c.id <= bindparam("until", type_=events.c.id.type))
+        .where(events.c.last_seq > _searched_seq, events.c.id <= bindparam("until", type_=events.c.id.type))
         .order_by(events.c.id)
     )
     if goes_on:
@@ -147,35 +147,35 @@ def _news(*, goes_on: bool) -> Select[Any]:
 
 _FIRST_END = _window_end(goes_on=False)
 _NEXT_END = _window_end(goes_on=True)
-_FIRST_NEWS = _news(goes_on=False)
-_NEXT_NEWS = _news(goes_on=True)
+_FIRST_EVENTS = _pending_events(goes_on=False)
+_NEXT_EVENTS = _pending_events(goes_on=True)
 _GREATEST = UUID(int=2**128 - 1)
 
 
 class SqlNotificationQueries:
-    """What is committed of webhooks and mails."""
+    """See the port."""
 
-    def __init__(self, connections: ConnectionPool, diagnose: Diagnosis) -> None:
+    def __init__(self, connections: ConnectionPool, classify: ErrorClassifier) -> None:
         self._connections = connections
-        self._diagnose = diagnose
+        self._classify = classify
 
     async def has_webhooks(self) -> bool:
-        """Whether there is any webhook."""
+        """See the port."""
         return bool(await self._rows(_ANY))
 
     async def webhooks(self, organizer_id: UUID) -> list[Webhook]:
-        """An organizer's webhooks, oldest first."""
+        """See the port."""
         return [webhook(row) for row in await self._rows(_OF_ORGANIZER, organizer_id=organizer_id)]
 
     async def webhook(self, webhook_id: UUID) -> Webhook | None:
-        """One webhook."""
+        """See the port."""
         rows = await self._rows(_WEBHOOK, webhook_id=webhook_id)
         return webhook(rows[0]) if rows else None
 
     async def deliveries(
         self, webhook_id: UUID, status: DeliveryStatus | None, before: UUID | None, limit: int
     ) -> list[Delivery]:
-        """Newest first."""
+        """See the port."""
         wanted = select(*DELIVERY).where(webhook_deliveries.c.webhook_id == bindparam("webhook_id"))
         values: dict[str, Any] = {"webhook_id": webhook_id, "limit": limit}
         if status is not None:
@@ -188,46 +188,46 @@ class SqlNotificationQueries:
         return [delivery(row) for row in await self._rows(wanted, **values)]
 
     async def delivery(self, delivery_id: UUID) -> Delivery | None:
-        """One of them."""
+        """See the port."""
         rows = await self._rows(_DELIVERY, delivery_id=delivery_id)
         return delivery(rows[0]) if rows else None
 
     async def streams(
         self, now: datetime, but: Collection[UUID], each: int, after: UUID | None, window: int, limit: int
     ) -> PendingDeliveries:
-        """Two statements: events that come between them are found by the next look."""
+        """See the port. The next call finds events that were added between the two statements."""
         until, values = await self._window(after, window)
-        statement = _FIRST_STREAMS if after is None else _NEXT_STREAMS
+        statement = _FIRST_DELIVERIES if after is None else _NEXT_DELIVERIES
         rows = await self._rows(statement, **values, now=now, but=list(but), each=each, limit=limit)
         width = len(WEBHOOK)
         return PendingDeliveries([PendingDelivery(webhook(row[:width]), *row[width:]) for row in rows], until)
 
     async def resends(self, but: Collection[UUID], limit: int) -> list[Resend]:
-        """What is to be sent once more."""
+        """See the port."""
         rows = await self._rows(_RESENDS, but=list(but), limit=limit)
         width = len(WEBHOOK)
         return [Resend(webhook(row[:width]), delivery(row[width:])) for row in rows]
 
     async def have_mails_begun(self) -> bool:
-        """Whether mails were ever made of facts."""
+        """See the port."""
         return bool(await self._rows(_HAVE_MAILS_BEGUN, no_event=NO_EVENT))
 
     async def news(self, after: UUID | None, window: int) -> PendingEvents:
-        """Two statements, as above."""
+        """See the port. Two statements, as above."""
         until, values = await self._window(after, window)
-        rows = await self._rows(_FIRST_NEWS if after is None else _NEXT_NEWS, **values)
+        rows = await self._rows(_FIRST_EVENTS if after is None else _NEXT_EVENTS, **values)
         return PendingEvents([(event_id, last_seq) for event_id, last_seq in rows], until)
 
     async def due_mails(self, now: datetime, limit: int) -> list[Mail]:
-        """Those that waited longest first."""
+        """See the port."""
         return [mail(row) for row in await self._rows(_DUE_MAILS, now=now, limit=limit)]
 
     async def _window(self, after: UUID | None, window: int) -> tuple[UUID | None, dict[str, Any]]:
-        """Where the window after that event ends (None: with the last event), and both as parameters."""
+        """Return the id at which the window after `after` ends (None: the last event), and both as parameters."""
         values = {} if after is None else {"after": after}
         ends = await self._rows(_FIRST_END if after is None else _NEXT_END, **values, window=window - 1)
         until: UUID | None = ends[0][0] if ends else None
         return until, {**values, "until": until or _GREATEST}
 
     async def _rows(self, statement: Executable, **values: Any) -> Rows:
-        return await read(self._connections, self._diagnose, statement, values)
+        return await read(self._connections, self._classify, statement, values)

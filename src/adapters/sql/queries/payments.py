@@ -13,7 +13,7 @@ from sqlalchemy import (
 
 from ....domain.payment import ChargeStatus, Payment
 from ..engine.pool import ConnectionPool
-from ..engine.transaction import Diagnosis, Rows, read
+from ..engine.transaction import ErrorClassifier, Rows, read
 from ..schema.mappers import PAYMENT, payment
 from ..schema.tables import payments
 
@@ -34,17 +34,17 @@ _OPEN_PAYMENTS = (
 class SqlPaymentQueries:
     """See the port."""
 
-    def __init__(self, reading: ConnectionPool, diagnose: Diagnosis) -> None:
+    def __init__(self, reading: ConnectionPool, classify: ErrorClassifier) -> None:
         self._reading = reading
-        self._diagnose = diagnose
+        self._classify = classify
 
     async def payments(self, booking_id: UUID) -> list[Payment]:
-        """A booking's charges and refunds, oldest first."""
+        """See the port."""
         return [payment(row) for row in await self._rows(_PAYMENTS, booking_id=booking_id)]
 
     async def open_payments(self, now: datetime, limit: int) -> list[Payment]:
-        """Pending payments to be asked about, those that waited longest first."""
+        """See the port."""
         return [payment(row) for row in await self._rows(_OPEN_PAYMENTS, now=now, limit=limit)]
 
     async def _rows(self, statement: Executable, **values: Any) -> Rows:
-        return await read(self._reading, self._diagnose, statement, values)
+        return await read(self._reading, self._classify, statement, values)

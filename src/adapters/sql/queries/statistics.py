@@ -1,4 +1,4 @@
-"""What the database, and this process's connections to it, tell whoever looks after them."""
+"""Statistics of the database and of this process's connections."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -15,24 +15,24 @@ from ....application.ports.observability import (
     WaitingListLength,
 )
 from ..bulk.insert import BulkInsert
-from ..dialects.dialect import Database
+from ..dialects.dialect import SqlDialect
 from ..engine.pool import ConnectionPool
 from ..engine.transaction import Transaction, read
 from ..schema.tables import events, facts, mails, ticket_types, verifications, webhook_cursors
-from .notifications import to_be_told, told
+from .notifications import delivered_seq, select_pending
 
 _WAITING = func.sum(ticket_types.c.waiting).label("waiting_bookings")
-# It walks over all ticket types. An index would have to be written with every booking that waits.
-_LONGEST_LINES = (
+# It scans all ticket types, because an index would be written with every waiting booking.
+_LONGEST_WAITING_LISTS = (
     select(ticket_types.c.event_id, _WAITING)
     .where(ticket_types.c.waiting > 0)
     .group_by(ticket_types.c.event_id)
     .order_by(_WAITING.desc(), ticket_types.c.event_id)
     .limit(bindparam("most"))
 )
-_untold = (
-    to_be_told(func.coalesce(webhook_cursors.c.due_at, facts.c.occurred_at).label("since"))
-    .join(facts, and_(facts.c.event_id == events.c.id, facts.c.seq == told + 1))
+_due_deliveries = (
+    select_pending(func.coalesce(webhook_cursors.c.due_at, facts.c.occurred_at).label("since"))
+    .join(facts, and_(facts.c.event_id == events.c.id, facts.c.seq == delivered_seq + 1))
     .limit(MOST_COUNTED)
     .subquery()
 )
@@ -44,41 +44,41 @@ _due_mails = (
     .subquery()
 )
 _BACKLOGS = {
-    "webhooks": select(func.count(), func.min(_untold.c.since)),
+    "webhooks": select(func.count(), func.min(_due_deliveries.c.since)),
     "mails": select(func.count(), func.min(_due_mails.c.since)),
 }
 _VERIFIED = select(verifications.c.promise, verifications.c.breaches, verifications.c.verified_at).order_by(
     verifications.c.promise
 )
-_FORGET = delete(verifications)
-_NOTE = BulkInsert(verifications)
+_DELETE_VERIFIED = delete(verifications)
+_ADD_VERIFIED = BulkInsert(verifications)
 
 
 class SqlStatistics:
-    """Read without locks; noted in a transaction of its own."""
+    """See the port."""
 
     def __init__(
-        self, database: Database, writing: ConnectionPool, reading: ConnectionPool, listing: ConnectionPool
+        self, dialect: SqlDialect, writing: ConnectionPool, reading: ConnectionPool, listing: ConnectionPool
     ) -> None:
-        self._database = database
+        self._dialect = dialect
         self._writing = writing
         self._reading = reading
         self._listing = listing
 
     async def longest_waiting_lists(self, limit: int) -> list[WaitingListLength]:
         """See the port. One statement."""
-        rows = await read(self._listing, self._database.diagnose, _LONGEST_LINES, {"most": limit})
+        rows = await read(self._listing, self._dialect.classify, _LONGEST_WAITING_LISTS, {"most": limit})
         return [WaitingListLength(event_id, int(bookings)) for event_id, bookings in rows]
 
     async def verified(self) -> list[Verified]:
         """See the port. One statement."""
-        return [Verified(*row) for row in await read(self._reading, self._database.diagnose, _VERIFIED, {})]
+        return [Verified(*row) for row in await read(self._reading, self._dialect.classify, _VERIFIED, {})]
 
     async def backlogs(self, now: datetime) -> Mapping[str, Backlog]:
-        """See the port. A statement each; that of webhooks walks over the events of those who have any."""
+        """See the port. A statement each; that of webhooks scans the events of organizers with webhooks."""
         found = {}
         for kind, statement in _BACKLOGS.items():
-            ((number, since),) = await read(self._reading, self._database.diagnose, statement, {"now": now})
+            ((number, since),) = await read(self._reading, self._dialect.classify, statement, {"now": now})
             found[kind] = Backlog(number, since)
         return found
 
@@ -87,13 +87,13 @@ class SqlStatistics:
         rows: list[dict[str, Any]] = [
             {"promise": each.promise, "breaches": each.breaches, "verified_at": each.verified_at} for each in verified
         ]
-        async with Transaction(self._writing, self._database.diagnose, *self._database.opening) as transaction:
-            await transaction.change(_FORGET, {})
-            await transaction.insert(_NOTE, rows)
+        async with Transaction(self._writing, self._dialect.classify, *self._dialect.opening) as transaction:
+            await transaction.change(_DELETE_VERIFIED, {})
+            await transaction.insert(_ADD_VERIFIED, rows)
             await transaction.commit()
 
     def connections(self) -> Mapping[str, ConnectionsInUse]:
-        """See the port: for transactions, for reads without one, and for lists and searches."""
+        """See the port. For transactions, for other reads, and for lists and searches."""
         return {
             "writing": _in_use(self._writing),
             "reading": _in_use(self._reading),

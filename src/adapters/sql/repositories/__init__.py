@@ -1,1 +1,1 @@
-"""Repositories: what a unit of work reads under locks and writes."""
+"""Repositories: reads under locks and writes, inside a unit of work."""

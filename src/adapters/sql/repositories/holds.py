@@ -1,4 +1,4 @@
-"""Holds that have lapsed, in the order in which they did, and those that last too long."""
+"""Holds that have expired, earliest first, and holds that end after the start of their event."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -14,39 +14,41 @@ from ..engine.transaction import Transaction
 from ..schema.mappers import BOOKING, booking
 from ..schema.tables import bookings
 
-MOST_ASKS = 100
-"""Events asked for with one statement, as for lines."""
+MAX_QUERIES = 100
+"""Maximum queries that one statement combines."""
 
 
-async def load_due_holds(transaction: Transaction, asks: Sequence[ExpiredHoldsQuery]) -> dict[UUID, ExpiredHolds]:
-    """The holds of each event that lapse first, by event."""
-    due: dict[UUID, ExpiredHolds] = {}
-    for start in range(0, len(asks), MOST_ASKS):
-        due.update(await _load_some(transaction, asks[start : start + MOST_ASKS]))
-    return due
+async def load_expired_holds(
+    transaction: Transaction, queries: Sequence[ExpiredHoldsQuery]
+) -> dict[UUID, ExpiredHolds]:
+    """See `EventRepository.expired_holds`."""
+    expired: dict[UUID, ExpiredHolds] = {}
+    for start in range(0, len(queries), MAX_QUERIES):
+        expired.update(await _load_some(transaction, queries[start : start + MAX_QUERIES]))
+    return expired
 
 
-async def _load_some(transaction: Transaction, asks: Sequence[ExpiredHoldsQuery]) -> dict[UUID, ExpiredHolds]:
+async def _load_some(transaction: Transaction, queries: Sequence[ExpiredHoldsQuery]) -> dict[UUID, ExpiredHolds]:
     values: dict[str, Any] = {}
-    for number, ask in enumerate(asks):
-        # One more than may be settled tells when the next one lapses.
-        values |= {f"event_{number}": ask.event_id, f"most_{number}": ask.limit + 1}
-    held: dict[UUID, list[Booking]] = {ask.event_id: [] for ask in asks}
-    for row in await transaction.rows(_first_to_lapse(len(asks)), values):
+    for number, query in enumerate(queries):
+        # One more than the limit shows when the next hold expires.
+        values |= {f"event_{number}": query.event_id, f"most_{number}": query.limit + 1}
+    held: dict[UUID, list[Booking]] = {query.event_id: [] for query in queries}
+    for row in await transaction.rows(_first_to_expire(len(queries)), values):
         found = booking(row)
         held[found.event_id].append(found)
-    return {ask.event_id: _due(held[ask.event_id], ask) for ask in asks}
+    return {query.event_id: _expired(held[query.event_id], query) for query in queries}
 
 
 async def load_overlong_holds(
-    transaction: Transaction, asks: Sequence[OverlongHoldsQuery]
+    transaction: Transaction, queries: Sequence[OverlongHoldsQuery]
 ) -> dict[UUID, OverlongHolds]:
-    """The holds of each event that outlive its start."""
+    """See `EventRepository.overlong_holds`."""
     found = {}
-    for ask in asks:
-        values = {"event_id": ask.event_id, "starts_at": ask.starts_at, "limit": ask.limit}
+    for query in queries:
+        values = {"event_id": query.event_id, "starts_at": query.starts_at, "limit": query.limit}
         rows = await transaction.rows(_OVERLONG, values)
-        found[ask.event_id] = OverlongHolds(ask.starts_at, tuple(map(booking, rows)))
+        found[query.event_id] = OverlongHolds(query.starts_at, tuple(map(booking, rows)))
     return found
 
 
@@ -61,17 +63,17 @@ _OVERLONG = (
 )
 
 
-def _due(held: list[Booking], ask: ExpiredHoldsQuery) -> ExpiredHolds:
+def _expired(held: list[Booking], query: ExpiredHoldsQuery) -> ExpiredHolds:
     ordered = sorted(((each.expires_at, each.id, each) for each in held if each.expires_at), key=lambda each: each[:2])
-    due = tuple(each for expires_at, _, each in ordered if expires_at <= ask.until)[: ask.limit]
-    after = ordered[len(due) :]
-    return ExpiredHolds(due, after[0][0] if after else None)
+    expired = tuple(each for expires_at, _, each in ordered if expires_at <= query.until)[: query.limit]
+    after = ordered[len(expired) :]
+    return ExpiredHolds(expired, after[0][0] if after else None)
 
 
 @lru_cache(maxsize=128)
-def _first_to_lapse(asks: int) -> Any:
-    parts = [_first_of_event(number) for number in range(asks)]
-    return parts[0] if asks == 1 else union_all(*parts)
+def _first_to_expire(queries: int) -> Any:
+    parts = [_first_of_event(number) for number in range(queries)]
+    return parts[0] if queries == 1 else union_all(*parts)
 
 
 def _first_of_event(number: int) -> Select[Any]:

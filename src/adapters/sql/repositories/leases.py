@@ -1,4 +1,4 @@
-"""The leases of background tasks, and stored responses that have served their time."""
+"""The leases of background tasks, and the deletion of old stored responses."""
 
 from datetime import datetime
 from uuid import UUID
@@ -12,8 +12,8 @@ from ..schema.tables import leases
 from .stored_responses import delete_responses
 
 _LOCK = select(leases.c.process_id, leases.c.ends_at).where(leases.c.task == bindparam("of_task")).with_for_update()
-# Two processes may both find no row; the one that comes second waits for the other here, and then sees its row. SQLite
-# lets only one of them look.
+# Two processes may both find no row; the second one waits here for the first one, and then finds its row. On SQLite
+# only one of them can read.
 _ADD = BulkInsert(leases, skips_existing=True)
 _PUT = (
     update(leases)
@@ -23,18 +23,18 @@ _PUT = (
 
 
 class SqlLeaseRepository:
-    """See the port, inside one transaction."""
+    """See the port."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
 
     async def acquire_lease(self, task: str, process_id: UUID, now: datetime, until: datetime) -> bool:
-        """Decided under a lock on the task's row, so that no two processes hold one lease."""
-        held = await self._transaction.rows(_LOCK, {"of_task": task})
-        if not held:
+        """See the port. It locks the task's row."""
+        rows = await self._transaction.rows(_LOCK, {"of_task": task})
+        if not rows:
             await self._transaction.insert(_ADD, [{"task": task, "process_id": process_id, "ends_at": until}])
-            held = await self._transaction.rows(_LOCK, {"of_task": task})
-        holder, ends_at = held[0]
+            rows = await self._transaction.rows(_LOCK, {"of_task": task})
+        holder, ends_at = rows[0]
         if holder != process_id and is_lease_active(ends_at, now, until):
             return False
         values = {"of_task": task, "new_process_id": process_id, "new_ends_at": until}
@@ -42,5 +42,5 @@ class SqlLeaseRepository:
         return True
 
     async def delete_stored_responses(self, before: datetime, limit: int) -> int:
-        """Two statements for up to 500 responses."""
+        """See the port. Two statements for up to 500 responses."""
         return await delete_responses(self._transaction, before, limit)

@@ -1,4 +1,4 @@
-"""What limits are held against, inside one transaction."""
+"""Counts of requests and failed passwords, which limits apply to."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -26,30 +26,30 @@ _COUNTS_OF_OTHERS: Final = (
     )
     .group_by(_counts.minute, _counts.key)
 )
-_FORGET_COUNTS: Final = delete(request_counts).where(_counts.minute < bindparam("before"))
+_DELETE_COUNTS: Final = delete(request_counts).where(_counts.minute < bindparam("before"))
 
 _FAILURES: Final = select(_failures.subject, _failures.times).where(
     _failures.subject.in_(bindparam("subjects", expanding=True))
 )
 _LOCK_FAILURES: Final = _FAILURES.order_by(_failures.subject).with_for_update()
-# A subject without failures gets a row to be locked. Whoever comes second waits here for the first.
-# IGNORE would do, but has MySQL warn of each row.
+# Adds a row to lock for a subject without failures; a second transaction waits here for the first one.
+# INSERT IGNORE would suffice, but MySQL warns of each ignored row.
 _ADD_FAILURES: Final = BulkInsert(login_failures, on_existing={"times": "{old}", "last_at": "{old}"})
 _PUT_FAILURES: Final = BulkInsert(login_failures, on_existing={"times": "{new}", "last_at": "{new}"})
-_FORGET_FAILURES: Final = delete(login_failures).where(_failures.last_at < bindparam("before"))
+_DELETE_FAILURES: Final = delete(login_failures).where(_failures.last_at < bindparam("before"))
 
-_ZERO: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class SqlLimitRepository:
-    """What limits are held against, inside one transaction."""
+    """See the port."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
 
     async def put_counts(self, process_id: UUID, counts: Sequence[Count]) -> None:
-        """One round trip."""
+        """See the port. One round trip."""
         rows = [
             {"minute": each.minute, "key": each.key, "process_id": process_id, "requests": each.requests}
             for each in counts
@@ -57,7 +57,7 @@ class SqlLimitRepository:
         await self._transaction.insert(_PUT_COUNTS, rows)
 
     async def counts_of_others(self, process_id: UUID, counts: Sequence[Count]) -> dict[tuple[int, UUID], int]:
-        """One round trip."""
+        """See the port. One round trip."""
         if not counts:
             return {}
         values: dict[str, Any] = {
@@ -66,25 +66,25 @@ class SqlLimitRepository:
             "process_id": process_id,
         }
         found = await self._transaction.rows(_COUNTS_OF_OTHERS, values)
-        # A sum of integers is a decimal to MySQL.
+        # MySQL returns a sum of integers as a decimal.
         return {(minute, key): int(requests) for minute, key, requests in found}
 
     async def forget_counts(self, before: int) -> None:
-        """The oldest stand together."""
-        await self._transaction.change(_FORGET_COUNTS, {"before": before})
+        """See the port."""
+        await self._transaction.change(_DELETE_COUNTS, {"before": before})
 
     async def failures(self, subjects: Sequence[UUID]) -> dict[UUID, tuple[Failures, ...]]:
-        """As committed, and nobody waits."""
+        """See the port. It takes and waits for no lock."""
         return _by_subject(await self._transaction.rows(_FAILURES, {"subjects": list(subjects)}))
 
     async def lock_failures(self, subjects: Sequence[UUID]) -> dict[UUID, tuple[Failures, ...]]:
-        """Rows are made for those that have none, so that two who are both the first wait for each other."""
-        rows = [{"subject": subject, "times": "", "last_at": _ZERO} for subject in sorted(subjects)]
+        """See the port. Subjects without a row get one, so that there is a row to lock."""
+        rows = [{"subject": subject, "times": "", "last_at": _EPOCH} for subject in sorted(subjects)]
         await self._transaction.insert(_ADD_FAILURES, rows)
         return _by_subject(await self._transaction.rows(_LOCK_FAILURES, {"subjects": list(subjects)}))
 
     async def save_failures(self, failures: Mapping[UUID, tuple[Failures, ...]]) -> None:
-        """One round trip."""
+        """See the port. One round trip."""
         rows = [
             {"subject": subject, "times": " ".join(map(_as_text, times)), "last_at": times[-1].at}
             for subject, times in sorted(failures.items())
@@ -92,8 +92,8 @@ class SqlLimitRepository:
         await self._transaction.insert(_PUT_FAILURES, rows)
 
     async def forget_failures(self, before: datetime) -> None:
-        """By an index."""
-        await self._transaction.change(_FORGET_FAILURES, {"before": before})
+        """See the port."""
+        await self._transaction.change(_DELETE_FAILURES, {"before": before})
 
 
 def _by_subject(rows: Rows) -> dict[UUID, tuple[Failures, ...]]:
@@ -101,11 +101,11 @@ def _by_subject(rows: Rows) -> dict[UUID, tuple[Failures, ...]]:
 
 
 def _as_text(failures: Failures) -> str:
-    """Microseconds since 1970, and how many failures they stand for unless it is one."""
-    moment = str((failures.at - _ZERO) // _MICROSECOND)
+    """Return microseconds since 1970, followed by `x` and the number of failures unless it is 1."""
+    moment = str((failures.at - _EPOCH) // _MICROSECOND)
     return moment if failures.number == 1 else f"{moment}x{failures.number}"
 
 
 def _from_text(text: str) -> Failures:
     moment, _, number = text.partition("x")
-    return Failures(_ZERO + int(moment) * _MICROSECOND, int(number or 1))
+    return Failures(_EPOCH + int(moment) * _MICROSECOND, int(number or 1))

@@ -1,4 +1,4 @@
-"""Mails to be sent, and how far facts were looked through for them, inside one transaction."""
+"""Mails to send, and the cursors of events: up to which fact they were searched for mails."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,7 +14,7 @@ from ..engine.transaction import Transaction
 from ..schema.tables import events, mail_cursors, mails
 
 NO_EVENT: Final = UUID(int=0)
-"""Its row says that mails are made of facts."""
+"""The id of a cursor that exists once mails are made of facts."""
 
 _FIELDS = tuple(field.name for field in fields(Mail))
 MAIL: tuple[Column[Any], ...] = tuple(mails.c[name] for name in _FIELDS)
@@ -28,7 +28,7 @@ _PUT_CURSOR = (
 )
 _BEGIN = insert(mail_cursors).from_select(
     ["event_id", "last_seq"],
-    # One that is there already has its place.
+    # An existing cursor stays as it is.
     select(events.c.id, events.c.last_seq).where(events.c.id.not_in(select(mail_cursors.c.event_id))),
 )
 _ADD = BulkInsert(mails, skips_existing=True)
@@ -41,25 +41,25 @@ _REMOVE = delete(mails).where(mails.c.id == bindparam("mail_id"))
 
 
 def mail(values: Any) -> Mail:
-    """A mail from the columns of `MAIL`."""
+    """Return a mail from the columns of `MAIL`."""
     return Mail(**dict(zip(_FIELDS, values, strict=True)))
 
 
 class SqlMailRepository:
-    """Mails to be sent, inside one transaction."""
+    """See the port."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
 
     async def begin(self, now: datetime) -> None:  # noqa: ARG002 (a storage may keep when)
-        """All that happened by now counts as looked through."""
+        """See the port. Cursors are set to the last fact of each event."""
         if await self._transaction.rows(_LOCK_CURSOR, {"of_event": NO_EVENT}):
             return
         await self._transaction.insert(_ADD_CURSOR, [{"event_id": NO_EVENT, "last_seq": 0}])
         await self._transaction.change(_BEGIN, {})
 
     async def queue(self, event_id: UUID, after: int, last_seq: int, mails: Sequence[Mail]) -> bool:
-        """Decided under a lock on the cursor. Raises: Conflict where two begin an event at once."""
+        """See the port. It locks the cursor; a conflict occurs only if the event has none yet."""
         rows = await self._transaction.rows(_LOCK_CURSOR, {"of_event": event_id})
         if (rows[0][0] if rows else 0) != after:
             return False
@@ -72,10 +72,10 @@ class SqlMailRepository:
         return True
 
     async def put(self, mail: Mail) -> None:
-        """Put a mail that is there."""
+        """See the port."""
         values = {"mail_id": mail.id, "new_due_at": mail.due_at, "new_attempts": mail.attempts}
         await self._transaction.change(_PUT, values)
 
     async def remove(self, mail_id: UUID) -> None:
-        """A mail goes."""
+        """See the port."""
         await self._transaction.change(_REMOVE, {"mail_id": mail_id})

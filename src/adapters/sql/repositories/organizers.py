@@ -1,4 +1,4 @@
-"""What an organizer has, counted."""
+"""Counts of organizers' events."""
 
 from collections.abc import Collection
 from functools import lru_cache
@@ -11,18 +11,18 @@ from ....domain.event import MOST_LIVE_EVENTS, EventStatus
 from ..engine.transaction import Transaction
 from ..schema.tables import events
 
-MOST_ORGANIZERS = 100
-"""Organizers asked for with one statement."""
+MAX_ORGANIZERS = 100
+"""Maximum organizers in one statement."""
 
 _LIVE = [status for status in EventStatus if not status.is_closed]
 
 
 async def count_live_events(transaction: Transaction, organizer_ids: Collection[UUID]) -> dict[UUID, int]:
-    """How many live events each organizer has. No more are looked at than are allowed."""
+    """See `EventRepository.live_events`. At most `MOST_LIVE_EVENTS` of each organizer are read."""
     ordered = sorted(organizer_ids)
     counts: dict[UUID, int] = {}
-    for start in range(0, len(ordered), MOST_ORGANIZERS):
-        some = ordered[start : start + MOST_ORGANIZERS]
+    for start in range(0, len(ordered), MAX_ORGANIZERS):
+        some = ordered[start : start + MAX_ORGANIZERS]
         values: dict[str, Any] = {f"organizer_{number}": organizer_id for number, organizer_id in enumerate(some)}
         for number, count in await transaction.rows(_counts(len(some)), values):
             counts[some[number]] = count

@@ -7,16 +7,16 @@ from sqlalchemy import Integer, bindparam, delete, select, tuple_
 
 from ....application.ports.idempotency import Key, StoredResponse
 from ..bulk.insert import BulkInsert
-from ..bulk.select import BulkSelect, through
+from ..bulk.select import BulkSelect, force_index
 from ..engine.transaction import Transaction
 from ..schema.mappers import RESPONSE, stored_response, stored_response_values
 from ..schema.tables import stored_responses
 
-MOST_KEYS = 500
-"""Keys that one statement names; MariaDB still finds so many by the primary key when it deletes."""
+MAX_KEYS = 500
+"""Maximum keys in one statement; with so many MariaDB still deletes by the primary key."""
 
 _key = (stored_responses.c.user_id, stored_responses.c.key)
-_LOAD = BulkSelect(through(select(*RESPONSE), stored_responses, "PRIMARY"), *_key)
+_LOAD = BulkSelect(force_index(select(*RESPONSE), stored_responses, "PRIMARY"), *_key)
 _STORE = BulkInsert(stored_responses)
 _OLD = (
     select(*_key)
@@ -31,25 +31,25 @@ async def load_responses(transaction: Transaction, keys: Sequence[Key]) -> dict[
     """Return the responses stored under these keys."""
     pairs = sorted({(key.user_id, key.text) for key in keys})
     found: dict[Key, StoredResponse] = {}
-    for start in range(0, len(pairs), MOST_KEYS):
-        for row in await transaction.find(_LOAD, pairs[start : start + MOST_KEYS]):
+    for start in range(0, len(pairs), MAX_KEYS):
+        for row in await transaction.find(_LOAD, pairs[start : start + MAX_KEYS]):
             each = stored_response(row)
             found[each.key] = each
     return found
 
 
 async def store_responses(transaction: Transaction, responses: Sequence[StoredResponse], now: datetime) -> None:
-    """In the order of their keys, so that no two transactions wait for each other. Raises: Conflict."""
+    """Enqueue the insertion of responses, in the order of their keys, which prevents deadlocks."""
     ordered = sorted(responses, key=lambda each: (each.key.user_id, each.key.text))
     transaction.enqueue(_STORE.statements([stored_response_values(each, now) for each in ordered], transaction.dialect))
 
 
 async def delete_responses(transaction: Transaction, before: datetime, limit: int) -> int:
-    """The oldest first; how many went. Deleted by their keys, so that no other response is locked."""
+    """Delete up to `limit` responses, oldest first, and return how many. By primary key, to lock no other response."""
     old = [tuple(row) for row in await transaction.rows(_OLD, {"before": before, "limit": limit})]
     return sum(
         [
-            await transaction.change(_DELETE, {"keys": old[start : start + MOST_KEYS]})
-            for start in range(0, len(old), MOST_KEYS)
+            await transaction.change(_DELETE, {"keys": old[start : start + MAX_KEYS]})
+            for start in range(0, len(old), MAX_KEYS)
         ]
     )

@@ -24,10 +24,10 @@ _PUT = (
     .values({column: bindparam(f"new_{column.name}", type_=column.type) for column in USER if column.name != "id"})
 )
 _ADD_SESSION = BulkInsert(sessions)
-_FORGET_EXPIRED = delete(sessions).where(
+_DELETE_EXPIRED = delete(sessions).where(
     sessions.c.user_id == bindparam("of_user"), sessions.c.expires_at <= bindparam("now")
 )
-_WHOSE = select(sessions.c.user_id).where(sessions.c.family_digest == bindparam("family"))
+_USER_OF_SESSION = select(sessions.c.user_id).where(sessions.c.family_digest == bindparam("family"))
 _LOCK_SESSION = (
     select(*SESSION, sessions.c.token_digest).where(sessions.c.family_digest == bindparam("family")).with_for_update()
 )
@@ -51,37 +51,37 @@ _END_OTHER_SESSIONS = _END_SESSIONS.where(sessions.c.id != bindparam("but"))
 
 
 class SqlUserRepository:
-    """Accounts and sessions, inside one transaction."""
+    """See the port."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
 
     async def add(self, user: User) -> None:
-        """A new account. Raises: Conflict."""
+        """See the port."""
         await self._transaction.insert(_ADD, [asdict(user)])
 
     async def lock(self, user_id: UUID) -> User | None:
-        """The account, its row locked."""
+        """See the port."""
         return await self._one(_LOCK, {"user_id": user_id})
 
     async def lock_by_email(self, email: str) -> User | None:
-        """The account, its row locked."""
+        """See the port."""
         return await self._one(_LOCK_BY_EMAIL, {"email": email})
 
     async def save(self, user: User) -> None:
-        """Put an account that was locked."""
+        """See the port."""
         values = {f"new_{name}": value for name, value in asdict(user).items() if name != "id"}
         await self._transaction.change(_PUT, {"user_id": user.id, **values}, expected=1)
 
     async def add_session(self, session: Session, digests: RefreshDigests, now: datetime) -> None:
-        """A new session; those that have expired go. Raises: Conflict."""
-        await self._transaction.change(_FORGET_EXPIRED, {"of_user": session.user_id, "now": now})
+        """See the port."""
+        await self._transaction.change(_DELETE_EXPIRED, {"of_user": session.user_id, "now": now})
         row = {**asdict(session), "family_digest": digests.family, "token_digest": digests.token}
         await self._transaction.insert(_ADD_SESSION, [row])
 
     async def lock_session(self, family: bytes) -> SignIn | None:
-        """The user first, as everybody locks who changes sessions, so that no two wait for each other."""
-        found = await self._transaction.rows(_WHOSE, {"family": family})
+        """See the port. It locks the user first, as every transaction does that changes sessions."""
+        found = await self._transaction.rows(_USER_OF_SESSION, {"family": family})
         locked = await self.lock(found[0][0]) if found else None
         rows = await self._transaction.rows(_LOCK_SESSION, {"family": family}) if locked else ()
         if locked is None or not rows:
@@ -90,12 +90,12 @@ class SqlUserRepository:
         return SignIn(locked, session(columns), bytes(token))
 
     async def save_session(self, session: Session, token: bytes) -> None:
-        """Put a session that was locked."""
+        """See the port."""
         values = {"new_expires_at": session.expires_at, "new_ended_at": session.ended_at, "new_token": token}
         await self._transaction.change(_PUT_SESSION, {"session_id": session.id, **values}, expected=1)
 
     async def end_sessions(self, user_id: UUID, now: datetime, *, but: UUID | None) -> None:
-        """End every live session but this one."""
+        """See the port."""
         values: dict[str, Any] = {"of_user": user_id, "now": now}
         if but is None:
             await self._transaction.change(_END_SESSIONS, values)

@@ -1,4 +1,4 @@
-"""Webhooks and how far each was told, inside one transaction."""
+"""Webhooks, their cursors (the last fact of an event that each has received) and their failed deliveries."""
 
 from datetime import datetime
 from typing import Any
@@ -21,7 +21,7 @@ DELIVERY: tuple[Column[Any], ...] = tuple(webhook_deliveries.c[name] for name in
 _CURSOR: tuple[Column[Any], ...] = tuple(webhook_cursors.c[name] for name in _CURSOR_FIELDS)
 
 _ADD = BulkInsert(webhooks)
-# Read as it is committed, without a lock on any event.
+# It reads committed events without locking them.
 _BEGIN = insert(webhook_cursors).from_select(
     list(_CURSOR_FIELDS),
     select(
@@ -70,49 +70,49 @@ _REMOVE_RETRIED = delete(webhook_deliveries).where(
 
 
 def webhook(values: Any) -> Webhook:
-    """A webhook from the columns of `WEBHOOK`."""
+    """Return a webhook from the columns of `WEBHOOK`."""
     found = dict(zip(_WEBHOOK_FIELDS, values, strict=True))
     return Webhook(**{**found, "kinds": tuple(found["kinds"].split())})
 
 
 def delivery(values: Any) -> Delivery:
-    """A delivery from the columns of `DELIVERY`."""
+    """Return a delivery from the columns of `DELIVERY`."""
     return Delivery(**dict(zip(_DELIVERY_FIELDS, values, strict=True)))
 
 
 class SqlWebhookRepository:
-    """Webhooks and how far each was told, inside one transaction."""
+    """See the port."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
 
     async def add(self, webhook: Webhook, now: datetime) -> None:
-        """Two statements, however many events there are. Raises: Conflict."""
+        """See the port. Two statements for any number of events."""
         await self._transaction.insert(_ADD, [{**asdict(webhook), "kinds": " ".join(webhook.kinds)}])
         values = {"new_webhook_id": webhook.id, "of_organizer": webhook.organizer_id, "now": now}
         await self._transaction.change(_BEGIN, values)
 
     async def count(self, organizer_id: UUID) -> int:
-        """How many webhooks an organizer has."""
+        """See the port."""
         return int((await self._transaction.rows(_COUNT, {"of_organizer": organizer_id}))[0][0])
 
     async def lock(self, webhook_id: UUID) -> Webhook | None:
-        """The webhook, its row locked."""
+        """See the port."""
         rows = await self._transaction.rows(_LOCK, {"webhook_id": webhook_id})
         return webhook(rows[0]) if rows else None
 
     async def remove(self, webhook_id: UUID) -> None:
-        """With its cursors and deliveries."""
+        """See the port."""
         for statement in _REMOVE:
             await self._transaction.change(statement, {"of_webhook": webhook_id})
 
     async def cursor(self, webhook_id: UUID, event_id: UUID) -> Cursor | None:
-        """How far a locked webhook was told of an event."""
+        """See the port."""
         rows = await self._transaction.rows(_FIND_CURSOR, {"webhook_id": webhook_id, "event_id": event_id})
         return Cursor(**dict(zip(_CURSOR_FIELDS, rows[0], strict=True))) if rows else None
 
     async def put_cursor(self, cursor: Cursor) -> None:
-        """One statement, two for an event that is new to the webhook."""
+        """See the port. One statement, two for a new cursor."""
         values = asdict(cursor)
         where = {"of_webhook": values.pop("webhook_id"), "of_event": values.pop("event_id")}
         new = {f"new_{name}": value for name, value in values.items()}
@@ -120,22 +120,22 @@ class SqlWebhookRepository:
             await self._transaction.insert(_ADD_CURSOR, [asdict(cursor)])
 
     async def delivery(self, webhook_id: UUID, event_id: UUID, seq: int) -> Delivery | None:
-        """What became of a fact that a locked webhook could not be told at once."""
+        """See the port."""
         values = {"webhook_id": webhook_id, "event_id": event_id, "seq": seq}
         rows = await self._transaction.rows(_FIND_DELIVERY, values)
         return delivery(rows[0]) if rows else None
 
     async def put_delivery(self, delivery: Delivery) -> None:
-        """One statement, two for a new one."""
+        """See the port. One statement, two for a new delivery."""
         values = {f"new_{name}": getattr(delivery, name) for name in _CHANGING}
         if not await self._transaction.change(_PUT_DELIVERY, {"delivery_id": delivery.id, **values}):
             await self._transaction.insert(_ADD_DELIVERY, [asdict(delivery)])
 
     async def remove_delivery(self, delivery_id: UUID) -> None:
-        """It was told."""
+        """See the port."""
         await self._transaction.change(_REMOVE_DELIVERY, {"delivery_id": delivery_id})
 
     async def remove_retried(self, webhook_id: UUID, event_id: UUID, last_seq: int) -> None:
-        """What was being tried again was told, up to that fact."""
+        """See the port."""
         values = {"of_webhook": webhook_id, "of_event": event_id, "until": last_seq}
         await self._transaction.change(_REMOVE_RETRIED, values)

@@ -1,1 +1,1 @@
-"""The schema: tables, types of columns, and the mapping between rows and entities."""
+"""The schema: tables, column types, and the mapping between rows and entities."""

@@ -1,6 +1,6 @@
-"""Rows as entities and entities as rows; nothing is lost either way."""
+"""The lossless mapping between rows and entities."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
@@ -20,9 +20,10 @@ from ....domain.user import Session, User
 from ....domain.values.characters import folded
 from ....domain.values.money import Money
 from .tables import bookings, events, facts, payments, sessions, stored_responses, ticket_types, users
+from .types import Row
 
 NO_START = 2**63 - 1
-"""Where events without a start stand in the order of starts."""
+"""The `start_order` of events without a start."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EVENT_FIELDS = tuple(field.name for field in fields(Event))
@@ -86,29 +87,29 @@ RESPONSE: tuple[Column[Any], ...] = (
 USER: tuple[Column[Any], ...] = tuple(users.c[name] for name in _USER_FIELDS)
 SESSION: tuple[Column[Any], ...] = tuple(sessions.c[name] for name in _SESSION_FIELDS)
 
-# Of a kind whose name is in a column of its own. Facts from before have it in their data too, and their defaults.
+# By kind, which has its own column. The data of old facts also contain the kind and default values.
 _decoders = {each.__name__: msgspec.json.Decoder(each) for each in get_args(AnyFactPayload)}
 _encode = msgspec.json.Encoder(uuid_format="hex").encode
 _LENGTH_AROUND_KIND: Final = len('{"kind":"",')
 
 
 def start_order(starts_at: datetime | None) -> int:
-    """The start in microseconds since 1970."""
+    """Return the start in microseconds since 1970."""
     return NO_START if starts_at is None else (starts_at - _EPOCH) // timedelta(microseconds=1)
 
 
 def start_of(order: int) -> datetime | None:
-    """The start that has this place in the order of starts."""
+    """Return the start of a `start_order`."""
     return None if order == NO_START else _EPOCH + timedelta(microseconds=order)
 
 
 def event(values: Sequence[Any]) -> Event:
-    """An event from the columns of `EVENT`."""
+    """Return an event from the columns of `EVENT`."""
     return Event(**dict(zip(_EVENT_FIELDS, values, strict=True)))
 
 
 def event_values(event: Event) -> dict[str, Any]:
-    """Every column of an event."""
+    """Return every column of an event."""
     return {
         **asdict(event),
         "start_order": start_order(event.starts_at),
@@ -117,12 +118,12 @@ def event_values(event: Event) -> dict[str, Any]:
 
 
 def searchable(event: Event) -> str:
-    """Name and venue as a search compares them, each on a line of its own."""
+    """Return name and venue as a search compares them, on separate lines."""
     return folded(f"{event.name}\n{event.venue}")
 
 
 def ticket_type(values: Sequence[Any]) -> TicketType:
-    """A ticket type from the columns of `TICKET_TYPE`."""
+    """Return a ticket type from the columns of `TICKET_TYPE`."""
     type_id, event_id, ordinal, name, amount, currency, total_tickets, taken, waiting, waiting_tickets = values
     return TicketType(
         id=type_id,
@@ -138,7 +139,7 @@ def ticket_type(values: Sequence[Any]) -> TicketType:
 
 
 def ticket_type_values(ticket_type: TicketType) -> dict[str, Any]:
-    """Every column of a ticket type."""
+    """Return every column of a ticket type."""
     values = asdict(ticket_type)
     price: Money | None = values.pop("price")
     return {
@@ -150,7 +151,7 @@ def ticket_type_values(ticket_type: TicketType) -> dict[str, Any]:
 
 
 def booking(values: Sequence[Any]) -> Booking:
-    """A booking from the columns of `BOOKING`, its place left open."""
+    """Return a booking from the columns of `BOOKING`, without its place."""
     (
         booking_id,
         event_id,
@@ -192,18 +193,18 @@ def booking(values: Sequence[Any]) -> Booking:
     )
 
 
-booking_values = attrgetter(
+booking_values: Callable[[Booking], Row] = attrgetter(
     *(
         {"amount": "amount.amount", "currency": "amount.currency"}.get(column.name, column.name)
         for column in bookings.c
         if column.computed is None
     )
 )
-"""Every column of a booking, in their order; its place is stored nowhere."""
+"""Returns every column of a booking in the table's order. Its place is not stored."""
 
 
 def waiting_values(booking: Booking) -> dict[str, Any]:
-    """A booking's row in the waiting list."""
+    """Return a booking's row in the waiting list."""
     return {
         "ticket_type_id": booking.ticket_type_id,
         "queue_number": booking.queue_number,
@@ -214,7 +215,7 @@ def waiting_values(booking: Booking) -> dict[str, Any]:
 
 
 def fact(values: Sequence[Any]) -> Fact:
-    """A fact from the columns of `FACT`."""
+    """Return a fact from the columns of `FACT`."""
     event_id, seq, booking_id, kind, occurred_at, data = values
     return Fact(
         event_id=event_id,
@@ -226,10 +227,7 @@ def fact(values: Sequence[Any]) -> Fact:
 
 
 def fact_values(fact: Fact, batch_id: UUID) -> Sequence[Any]:
-    """Every column of a fact, in their order.
-
-    Each byte of the data counts: 100 more took an eighth of a batch's time.
-    """
+    """Return every column of a fact in the table's order."""
     kind = fact.kind
     return (
         fact.event_id,
@@ -237,24 +235,25 @@ def fact_values(fact: Fact, batch_id: UUID) -> Sequence[Any]:
         fact.booking_id,
         kind,
         fact.occurred_at,
+        # Without the kind, because the size of the data determines the time of a batch.
         "{" + _encode(fact.what).decode()[len(kind) + _LENGTH_AROUND_KIND :],
         batch_id,
     )
 
 
 def payment(values: Sequence[Any]) -> Payment:
-    """A payment from the columns of `PAYMENT`."""
+    """Return a payment from the columns of `PAYMENT`."""
     *plain, amount, currency = values
     return Payment(**dict(zip(_PAYMENT_FIELDS, plain, strict=True)), amount=Money(amount, currency))
 
 
 def payment_values(payment: Payment) -> dict[str, Any]:
-    """Every column of a payment."""
+    """Return every column of a payment."""
     return {**asdict(payment), "amount": payment.amount.amount, "currency": payment.amount.currency}
 
 
 def stored_response(values: Sequence[Any]) -> StoredResponse:
-    """A stored response from the columns of `RESPONSE`."""
+    """Return a stored response from the columns of `RESPONSE`."""
     user_id, key, fingerprint, payload, subject_id = values
     return StoredResponse(
         key=Key(user_id, key), fingerprint=bytes(fingerprint), response=Response(bytes(payload), subject_id)
@@ -262,7 +261,7 @@ def stored_response(values: Sequence[Any]) -> StoredResponse:
 
 
 def stored_response_values(stored: StoredResponse, now: datetime) -> dict[str, Any]:
-    """Every column of a stored response."""
+    """Return every column of a stored response."""
     return {
         **asdict(stored.response),
         "user_id": stored.key.user_id,
@@ -273,26 +272,26 @@ def stored_response_values(stored: StoredResponse, now: datetime) -> dict[str, A
 
 
 def user(values: Sequence[Any]) -> User:
-    """A user from the columns of `USER`."""
+    """Return a user from the columns of `USER`."""
     return User(**dict(zip(_USER_FIELDS, values, strict=True)))
 
 
 def session(values: Sequence[Any]) -> Session:
-    """A session from the columns of `SESSION`."""
+    """Return a session from the columns of `SESSION`."""
     return Session(**dict(zip(_SESSION_FIELDS, values, strict=True)))
 
 
 def event_states(rows: Iterable[Sequence[Any]]) -> Iterator[EventState]:
-    """Events with their ticket types from rows of `EVENT`, `TICKET_TYPE` and the smallest number waited for.
+    """Yield events with their ticket types from rows of `EVENT`, `TICKET_TYPE` and the smallest waiting quantity.
 
-    The rows of one event must stand together, its ticket types in their order.
+    The rows of an event must be adjacent, and its ticket types in order.
     """
-    for _, of_event in groupby(rows, key=lambda row: row[_ID]):
-        together = list(of_event)
+    for _, group in groupby(rows, key=lambda row: row[_ID]):
+        of_event = list(group)
         yield EventState(
-            event=event(together[0][: len(EVENT)]),
-            ticket_types=tuple(ticket_type(row[len(EVENT) : -1]) for row in together),
-            smallest_waiting={row[len(EVENT)]: row[-1] for row in together if row[-1] is not None},
+            event=event(of_event[0][: len(EVENT)]),
+            ticket_types=tuple(ticket_type(row[len(EVENT) : -1]) for row in of_event),
+            smallest_waiting={row[len(EVENT)]: row[-1] for row in of_event if row[-1] is not None},
         )
 
 

@@ -1,6 +1,6 @@
-"""The schema. It keeps the promises once more, below the rules: what they should refuse, a key or a check refuses too.
+"""The tables. Keys and checks enforce the promises once more, below the rules.
 
-Names of columns are those of the domain's fields. Migrations are held to it by a test.
+Columns have the names of the domain's fields. A test compares the migrations with these tables.
 """
 
 from typing import Any
@@ -31,7 +31,7 @@ from ....domain.user import Role
 from ....domain.webhooks import DeliveryStatus
 from .types import Digest, Exact, Gram, Id, LongBytes, LongText, Moment, Word
 
-metadata = MetaData(
+metadata: MetaData = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
         "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -40,7 +40,7 @@ metadata = MetaData(
     }
 )
 
-# Text is compared byte by byte, as everywhere else in the program: the domain decides what is the same without case.
+# Text is compared by bytes, as in the rest of the program: the domain folds case where it matters.
 _OPTIONS: dict[str, Any] = {
     "mysql_engine": "InnoDB",
     "mysql_charset": "utf8mb4",
@@ -50,10 +50,9 @@ _OPTIONS: dict[str, Any] = {
     "mariadb_collate": "utf8mb4_bin",
 }
 
-# Neither organizers nor customers are foreign keys: InnoDB would lock the user's row with every booking, so that
-# somebody changing a password could hold up an event's line; and whoever embeds the use cases may keep accounts
-# elsewhere.
-events = Table(
+# Organizers and customers are not foreign keys: InnoDB would lock the user's row for every booking, so a change of a
+# password could delay an event's bookings; and an embedding program may keep accounts elsewhere.
+events: Table = Table(
     "events",
     metadata,
     Column("id", Id(), primary_key=True),
@@ -79,12 +78,12 @@ events = Table(
     Column("is_unsettled", Boolean(), nullable=False),
     Column("earliest_expiry", Moment()),
     Column("created_at", Moment(), nullable=False),
-    # Microseconds since 1970, and the greatest number for an event without a start: a list of events walks its index.
+    # Microseconds since 1970, or the greatest integer for an event without a start: the order of lists of events.
     Column("start_order", BigInteger(), nullable=False),
-    # Name and venue, casefolded, for the literal search without case.
+    # Name and venue, casefolded, for searches.
     Column("searchable", Text(), nullable=False),
     Index(None, "status", "start_order", "id"),
-    # Those that all may see, of cancelled ones: past the others it would take as long as there are many.
+    # Lists the visible cancelled events without scanning the others.
     Index(None, "status", "was_published", "start_order", "id"),
     Index(None, "organizer_id", "status", "start_order", "id"),
     Index(None, "is_unsettled", "id"),
@@ -92,9 +91,9 @@ events = Table(
     **_OPTIONS,
 )
 
-# The search index: every run of one to three characters of `searchable`, with what orders a list of events. So the
-# events of a status that hold a run lie together, in the order in which a list shows them. Written with the event.
-event_grams = Table(
+# The search index: all substrings of one to three characters of `searchable`. The events of a status that contain one
+# are adjacent and in the order of lists.
+event_grams: Table = Table(
     "event_grams",
     metadata,
     Column("status", Word(EventStatus), primary_key=True),
@@ -105,14 +104,14 @@ event_grams = Table(
     **_OPTIONS,
 )
 
-ticket_types = Table(
+ticket_types: Table = Table(
     "ticket_types",
     metadata,
     Column("id", Id(), primary_key=True),
     Column("event_id", Id(), ForeignKey("events.id"), nullable=False),
     Column("ordinal", Integer(), nullable=False),
     Column("name", String(200), nullable=False),
-    # Casefolded; one character may become three.
+    # Casefolded, by which one character may become three.
     Column("name_key", String(600), nullable=False),
     Column("price_amount", BigInteger()),
     Column("price_currency", String(3)),
@@ -128,7 +127,7 @@ ticket_types = Table(
     **_OPTIONS,
 )
 
-bookings = Table(
+bookings: Table = Table(
     "bookings",
     metadata,
     Column("id", Id(), primary_key=True),
@@ -142,7 +141,7 @@ bookings = Table(
     Column("payment_status", Word(PaymentStatus), nullable=False),
     Column("paid_by", Id()),
     Column("paid_with", Word(PaymentMethod)),
-    # 0 for bookings older than the column, which no policy bound.
+    # 0 for bookings older than the column, which have no deadline.
     Column("cancellation_deadline_hours", Integer(), nullable=False, server_default=text("0")),
     Column("reschedules", Integer(), nullable=False, server_default=text("0")),
     Column("grace_until", Moment()),
@@ -150,21 +149,21 @@ bookings = Table(
     Column("expires_at", Moment()),
     Column("created_at", Moment(), nullable=False),
     Column("updated_at", Moment(), nullable=False),
-    # The customer while the booking is live, else null, and nulls never collide: one live booking per customer and
-    # ticket type is a unique key (promise 3).
+    # The customer while the booking is live, else null. Nulls are distinct, so the unique key below allows one live
+    # booking per customer and ticket type (promise 3).
     Column(
         "live_customer_id",
         Id(),
         Computed("CASE WHEN status IN ('waitlisted', 'held', 'confirmed') THEN customer_id END", persisted=True),
     ),
-    # With this, a ticket type's event is the booking's, so that the event may lead the key below.
+    # Makes the booking's event that of its ticket type, so that the unique key may begin with the event.
     ForeignKeyConstraint(["event_id", "ticket_type_id"], ["ticket_types.event_id", "ticket_types.id"]),
     UniqueConstraint("event_id", "live_customer_id", "ticket_type_id", name="uq_bookings_one_live"),
     Index(None, "event_id", "ticket_type_id"),
-    # All that a rule for one customer reads: looking at the bookings themselves took a batch three times as long.
+    # Contains all that rules for one customer read, so that the bookings' rows are not read.
     Index("ix_bookings_live_of_customer", "event_id", "live_customer_id", "ticket_type_id", "quantity", "id"),
     Index(None, "event_id", "status", "id"),
-    # Holds in the order in which they lapse.
+    # Holds in the order of their expiry.
     Index(None, "event_id", "status", "expires_at", "id"),
     Index(None, "customer_id", "status", "id"),
     CheckConstraint("quantity >= 1 AND quantity <= 1000", name="quantity"),
@@ -172,8 +171,8 @@ bookings = Table(
     **_OPTIONS,
 )
 
-# A row exists exactly while its booking is waitlisted; its key is the order of the line.
-waiting_list = Table(
+# A booking has a row exactly while it is waiting. The primary key is the order of the list.
+waiting_list: Table = Table(
     "waiting_list",
     metadata,
     Column("ticket_type_id", Id(), primary_key=True),
@@ -187,9 +186,9 @@ waiting_list = Table(
     **_OPTIONS,
 )
 
-# How many bookings and tickets the waiting list holds in each block of `size` queue numbers, so that a place is a sum
-# over a few rows. Written under the event's lock with the waiting list itself.
-waiting_blocks = Table(
+# The bookings and tickets on the waiting list in each block of `size` queue numbers, so that a place is a sum over few
+# rows.
+waiting_blocks: Table = Table(
     "waiting_blocks",
     metadata,
     Column("ticket_type_id", Id(), primary_key=True),
@@ -202,7 +201,7 @@ waiting_blocks = Table(
     **_OPTIONS,
 )
 
-facts = Table(
+facts: Table = Table(
     "facts",
     metadata,
     Column("event_id", Id(), ForeignKey("events.id"), primary_key=True),
@@ -211,14 +210,14 @@ facts = Table(
     Column("kind", String(40), nullable=False),
     Column("occurred_at", Moment(), nullable=False),
     Column("data", LongText, nullable=False),
-    # The transaction that wrote it, to be found again when the answer to its COMMIT was lost.
+    # The batch that wrote it, to look up its outcome when the connection is lost during COMMIT.
     Column("batch_id", Id(), nullable=False),
     Index(None, "booking_id", "seq"),
     CheckConstraint("seq >= 1", name="seq"),
     **_OPTIONS,
 )
 
-payments = Table(
+payments: Table = Table(
     "payments",
     metadata,
     Column("id", Id(), primary_key=True),
@@ -239,7 +238,7 @@ payments = Table(
     Index(None, "booking_id", "created_at", "id"),
     Index(None, "status", "ask_at", "id"),
     CheckConstraint("amount >= 0 AND attempts >= 0", name="counted"),
-    # Somebody asks about a payment exactly until it is settled, so that none is forgotten (promise 8).
+    # A payment has a time to query the provider exactly until it is completed, so none is forgotten (promise 8).
     CheckConstraint(
         "(status = 'pending' AND ask_at IS NOT NULL AND settled_at IS NULL) "
         "OR (status <> 'pending' AND ask_at IS NULL AND settled_at IS NOT NULL)",
@@ -248,8 +247,8 @@ payments = Table(
     **_OPTIONS,
 )
 
-# The user is no foreign key, as above.
-stored_responses = Table(
+# The user is not a foreign key, as in `events`.
+stored_responses: Table = Table(
     "stored_responses",
     metadata,
     Column("user_id", Id(), primary_key=True),
@@ -262,7 +261,7 @@ stored_responses = Table(
     **_OPTIONS,
 )
 
-leases = Table(
+leases: Table = Table(
     "leases",
     metadata,
     Column("task", String(40), primary_key=True),
@@ -271,8 +270,8 @@ leases = Table(
     **_OPTIONS,
 )
 
-# What processes tell each other of the requests that they counted; each writes rows of its own. The key is a digest.
-request_counts = Table(
+# The requests that each process has counted. The key is a digest.
+request_counts: Table = Table(
     "request_counts",
     metadata,
     Column("minute", Integer(), primary_key=True, autoincrement=False),
@@ -283,7 +282,7 @@ request_counts = Table(
 )
 
 # The subject is the digest of an e-mail address or of a network address.
-login_failures = Table(
+login_failures: Table = Table(
     "login_failures",
     metadata,
     Column("subject", Id(), primary_key=True),
@@ -293,8 +292,8 @@ login_failures = Table(
     **_OPTIONS,
 )
 
-# What the last look at each promise found.
-verifications = Table(
+# The result of the last verification of each promise.
+verifications: Table = Table(
     "verifications",
     metadata,
     Column("promise", Integer(), primary_key=True, autoincrement=False),
@@ -303,7 +302,7 @@ verifications = Table(
     **_OPTIONS,
 )
 
-users = Table(
+users: Table = Table(
     "users",
     metadata,
     Column("id", Id(), primary_key=True),
@@ -319,7 +318,7 @@ users = Table(
     **_OPTIONS,
 )
 
-sessions = Table(
+sessions: Table = Table(
     "sessions",
     metadata,
     Column("id", Id(), primary_key=True),
@@ -327,7 +326,7 @@ sessions = Table(
     Column("created_at", Moment(), nullable=False),
     Column("expires_at", Moment(), nullable=False),
     Column("ended_at", Moment()),
-    # Of its refresh tokens: what all of them share, and the newest. Null for sessions older than these columns.
+    # Digests of its refresh tokens' family and of the newest token. Null for sessions older than these columns.
     Column("family_digest", Digest),
     Column("token_digest", Digest),
     Index(None, "user_id", "expires_at"),
@@ -336,9 +335,8 @@ sessions = Table(
     **_OPTIONS,
 )
 
-# What others are told lies beside the events and is no part of them: a foreign key would lock the event's row, which is
-# what every booking waits for.
-webhooks = Table(
+# Tables of webhooks and mails have no foreign keys to events, which would lock the event's row against bookings.
+webhooks: Table = Table(
     "webhooks",
     metadata,
     Column("id", Id(), primary_key=True),
@@ -346,14 +344,14 @@ webhooks = Table(
     Column("url", Text(), nullable=False),
     Column("secret", String(100), nullable=False),
     Column("event_id", Id()),
-    # Their names with blanks between; empty: all.
+    # Names separated by spaces; empty: all kinds.
     Column("kinds", String(500), nullable=False),
     Column("created_at", Moment(), nullable=False),
     Index(None, "organizer_id", "id"),
     **_OPTIONS,
 )
 
-webhook_cursors = Table(
+webhook_cursors: Table = Table(
     "webhook_cursors",
     metadata,
     Column("webhook_id", Id(), ForeignKey("webhooks.id"), primary_key=True),
@@ -364,7 +362,7 @@ webhook_cursors = Table(
     **_OPTIONS,
 )
 
-webhook_deliveries = Table(
+webhook_deliveries: Table = Table(
     "webhook_deliveries",
     metadata,
     Column("id", Id(), primary_key=True),
@@ -385,7 +383,7 @@ webhook_deliveries = Table(
     **_OPTIONS,
 )
 
-mails = Table(
+mails: Table = Table(
     "mails",
     metadata,
     Column("id", Id(), primary_key=True),
@@ -401,8 +399,8 @@ mails = Table(
     **_OPTIONS,
 )
 
-# The row of no event (an id of zeros) says that mails are made of facts; without it none ever were.
-mail_cursors = Table(
+# The row with an id of zeros exists once mails are made of facts.
+mail_cursors: Table = Table(
     "mail_cursors",
     metadata,
     Column("event_id", Id(), primary_key=True),

@@ -1,4 +1,4 @@
-"""Column types that lose nothing: ids, times, and the words of the domain."""
+"""Column types for ids, times, enumerations and exact text, and the types of statements and results."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -12,37 +12,37 @@ from sqlalchemy.dialects import mysql
 
 
 class Id(TypeDecorator[UUID]):
-    """A UUID in 16 bytes, so that version 7 ones sort by their age in every database."""
+    """A UUID in 16 bytes, so that UUIDs of version 7 sort by age in every database."""
 
     impl = LargeBinary(16).with_variant(mysql.BINARY(16), "mysql", "mariadb")
     cache_ok = True
 
     def process_bind_param(self, value: UUID | None, dialect: Dialect) -> Any:  # noqa: ARG002 (SQLAlchemy's signature)
-        """The bytes."""
+        """Return the bytes."""
         return None if value is None else value.bytes
 
     def process_result_value(self, value: Any, dialect: Dialect) -> UUID | None:  # noqa: ARG002 (as above)
-        """The id."""
+        """Return the id."""
         return None if value is None else UUID(bytes=bytes(value))
 
 
 class Moment(TypeDecorator[datetime]):
-    """A time in UTC to the microsecond; SQLAlchemy's own type would drop the zone, MySQL's the microseconds."""
+    """A time in UTC with microseconds. SQLAlchemy's own type drops the zone, and MySQL's default the microseconds."""
 
     impl = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:  # noqa: ARG002 (as above)
-        """The time in UTC, without saying so. Raises: ValueError for a time that does not say its zone."""
+        """Return the naive time in UTC. Raises: ValueError for a naive time."""
         return None if value is None else in_utc(value)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 (as above)
-        """The time, saying that it is in UTC."""
+        """Return the aware time in UTC."""
         return None if value is None else value.replace(tzinfo=UTC)
 
 
 class Word(TypeDecorator[StrEnum]):
-    """One of the words of an enumeration, as text."""
+    """A member of an enumeration, as text."""
 
     impl = String(16)
     cache_ok = True
@@ -52,33 +52,33 @@ class Word(TypeDecorator[StrEnum]):
         self.words = words
 
     def process_bind_param(self, value: StrEnum | None, dialect: Dialect) -> Any:  # noqa: ARG002 (as above)
-        """The text."""
+        """Return the text."""
         return None if value is None else value.value
 
     def process_result_value(self, value: Any, dialect: Dialect) -> StrEnum | None:  # noqa: ARG002 (as above)
-        """The word. Raises: ValueError for text that is none."""
+        """Return the member. Raises: ValueError for other text."""
         return None if value is None else self.words(value)
 
 
 class Exact(TypeDecorator[str]):
-    """Short text by its bytes: MySQL's collations before 8.0 take trailing spaces for nothing."""
+    """Short text as bytes, because MySQL's collations before 8.0 ignore trailing spaces."""
 
     impl = LargeBinary(1_020).with_variant(mysql.VARBINARY(1_020), "mysql", "mariadb")
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ARG002 (as above)
-        """The bytes."""
+        """Return the bytes."""
         return None if value is None else value.encode()
 
     def process_result_value(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002 (as above)
-        """The text."""
+        """Return the text."""
         return None if value is None else bytes(value).decode()
 
 
 def in_utc(moment: datetime) -> datetime:
-    """The time in UTC, without saying so. Raises: ValueError for a time that does not say its zone."""
+    """Return the naive time in UTC. Raises: ValueError for a naive time."""
     if moment.tzinfo is None:
-        raise ValueError("a time to be stored must say its zone")
+        raise ValueError("a stored time must have a time zone")
     return moment.astimezone(UTC).replace(tzinfo=None)
 
 
@@ -86,27 +86,27 @@ Row = tuple[Any, ...]
 
 
 class Statement(Struct, frozen=True):
-    """A statement that says all its values itself, and how many rows it changes, where that is known."""
+    """A statement that contains its values; `expected` is the number of rows that it must change, None: any."""
 
     text: str
     expected: int | None = None
 
 
 class Result(Struct, frozen=True):
-    """The rows that a statement found, as the driver has them, and how many it changed."""
+    """The rows of a statement, as the driver returns them, and the number of rows that it changed."""
 
     rows: Sequence[Row]
     changed: int
 
 
 Digest = LargeBinary(64).with_variant(mysql.VARBINARY(64), "mysql", "mariadb")
-"""Bytes of a fixed, short length."""
+"""Short bytes."""
 
 Gram = LargeBinary(12).with_variant(mysql.VARBINARY(12), "mysql", "mariadb")
-"""Up to three characters by their bytes: `utf8mb4_bin` ignores spaces at the end."""
+"""Up to three characters as bytes, because `utf8mb4_bin` ignores trailing spaces."""
 
 LongBytes = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
-"""Bytes beyond the 64 KiB at which MySQL's BLOB ends."""
+"""Bytes that may be longer than 64 KiB, the limit of MySQL's BLOB."""
 
 LongText = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
-"""MySQL's TEXT ends at 64 KiB, which the first fact of an event with 50 ticket types may exceed."""
+"""Text that may be longer than 64 KiB, the limit of MySQL's TEXT: the first fact of an event with many ticket types."""

@@ -12,7 +12,7 @@ down_revision: str | None = None
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
-# What the schema's types were when this was written: a step of the past does not change with the program.
+# The schema's types when this was written: a past migration does not change with the program.
 _ID = sa.LargeBinary(16).with_variant(mysql.BINARY(16), "mysql", "mariadb")
 _MOMENT = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 _LONG_TEXT = sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
@@ -27,7 +27,7 @@ _OPTIONS: dict[str, Any] = {
 
 
 def upgrade() -> None:
-    """From an empty database."""
+    """Create the schema in an empty database."""
     op.create_table(
         "events",
         sa.Column("id", _ID, nullable=False),

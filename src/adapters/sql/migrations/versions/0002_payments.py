@@ -1,4 +1,4 @@
-"""Holds, payments, remembered answers, turns of the background work."""
+"""Holds, payments, stored responses (`remembered_answers`) and leases (`turns`)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ down_revision: str | None = "0001"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
-# What the schema's types were when this was written: a step of the past does not change with the program.
+# The schema's types when this was written: a past migration does not change with the program.
 _ID = sa.LargeBinary(16).with_variant(mysql.BINARY(16), "mysql", "mariadb")
 _MOMENT = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 _EXACT = sa.LargeBinary(1_020).with_variant(mysql.VARBINARY(1_020), "mysql", "mariadb")
@@ -29,7 +29,7 @@ _OPTIONS: dict[str, Any] = {
 
 
 def upgrade() -> None:
-    """Nothing could be held or paid before, so what is there needs no more than the new columns."""
+    """Add the tables and columns. Existing bookings need no other change, because none could be held or paid."""
     op.add_column("events", sa.Column("earliest_expiry", _MOMENT, nullable=True))
     op.create_index(op.f("ix_events_earliest_expiry_id"), "events", ["earliest_expiry", "id"])
     op.add_column("bookings", sa.Column("paid_by", _ID, nullable=True))

@@ -1,4 +1,4 @@
-"""Refresh tokens, and users who are disabled."""
+"""Refresh tokens, and disabled users."""
 
 from collections.abc import Sequence
 
@@ -11,13 +11,13 @@ down_revision: str | None = "0002"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
-# What the schema's types were when this was written: a step of the past does not change with the program.
+# The schema's types when this was written: a past migration does not change with the program.
 _MOMENT = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 _DIGEST = sa.LargeBinary(64).with_variant(mysql.VARBINARY(64), "mysql", "mariadb")
 
 
 def upgrade() -> None:
-    """Sessions that are there already have no refresh token; their access tokens stay good for their 15 minutes."""
+    """Add the columns. Existing sessions have no refresh token; their access tokens stay valid until they expire."""
     op.add_column("users", sa.Column("disabled_at", _MOMENT, nullable=True))
     op.add_column("sessions", sa.Column("family_digest", _DIGEST, nullable=True))
     op.add_column("sessions", sa.Column("token_digest", _DIGEST, nullable=True))

@@ -1,4 +1,4 @@
-"""Counted requests, and failures to sign in."""
+"""Counts of requests and failed passwords."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ down_revision: str | None = "0003"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
-# What the schema's types were when this was written: a step of the past does not change with the program.
+# The schema's types when this was written: a past migration does not change with the program.
 _ID = sa.LargeBinary(16).with_variant(mysql.BINARY(16), "mysql", "mariadb")
 _MOMENT = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 _EXACT = sa.LargeBinary(1_020).with_variant(mysql.VARBINARY(1_020), "mysql", "mariadb")
@@ -27,7 +27,7 @@ _OPTIONS: dict[str, Any] = {
 
 
 def upgrade() -> None:
-    """Nothing was counted before."""
+    """Create the tables, which are empty at first."""
     op.create_table(
         "request_counts",
         sa.Column("minute", sa.Integer(), autoincrement=False, nullable=False),

@@ -1,4 +1,4 @@
-"""What the last look at each promise found."""
+"""The results of the last verification of the promises."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ down_revision: str | None = "0004"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
-# What the schema's types were when this was written: a step of the past does not change with the program.
+# The schema's types when this was written: a past migration does not change with the program.
 _MOMENT = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 _OPTIONS: dict[str, Any] = {
     "mysql_engine": "InnoDB",
@@ -25,7 +25,7 @@ _OPTIONS: dict[str, Any] = {
 
 
 def upgrade() -> None:
-    """Nothing was noted before."""
+    """Create the table, which is empty at first."""
     op.create_table(
         "verifications",
         sa.Column("promise", sa.Integer(), autoincrement=False, nullable=False),

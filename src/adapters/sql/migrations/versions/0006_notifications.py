@@ -1,4 +1,4 @@
-"""Webhooks, and mails to be sent."""
+"""Webhooks, and mails to send."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ down_revision: str | None = "0005"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
-# What the schema's types were when this was written: a step of the past does not change with the program.
+# The schema's types when this was written: a past migration does not change with the program.
 _ID = sa.LargeBinary(16).with_variant(mysql.BINARY(16), "mysql", "mariadb")
 _MOMENT = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 _OPTIONS: dict[str, Any] = {
@@ -26,7 +26,7 @@ _OPTIONS: dict[str, Any] = {
 
 
 def upgrade() -> None:
-    """New tables only: what happened before is told to nobody."""
+    """Create the tables. Earlier facts are not delivered."""
     op.create_table(
         "webhooks",
         sa.Column("id", _ID, nullable=False),

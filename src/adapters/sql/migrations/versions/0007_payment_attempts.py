@@ -1,4 +1,4 @@
-"""Who tried a charge last."""
+"""The process that last tried a charge."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ down_revision: str | None = "0006"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
-# What the schema's types were when this was written: a step of the past does not change with the program.
+# The schema's types when this was written: a past migration does not change with the program.
 _ID = sa.LargeBinary(16).with_variant(mysql.BINARY(16), "mysql", "mariadb")
 
 
 def upgrade() -> None:
-    """Of charges from before nobody knows it, and nobody needs it: it counts for seconds after a try."""
+    """Add the column, null for existing charges: it matters only for seconds after an attempt."""
     op.add_column("payments", sa.Column("tried_by", _ID, nullable=True))

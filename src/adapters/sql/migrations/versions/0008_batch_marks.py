@@ -1,4 +1,4 @@
-"""A transaction's mark is looked for at the facts that it wrote, which have their numbers."""
+"""No index of batch ids (`mark`), which are looked up by the primary keys of facts."""
 
 from collections.abc import Sequence
 
@@ -11,5 +11,5 @@ depends_on: str | Sequence[str] | None = None
 
 
 def upgrade() -> None:
-    """An index that nobody asks any more costs each fact as much as before."""
+    """Drop the index, which slows down each insertion of a fact."""
     op.drop_index(op.f("ix_facts_mark"), table_name="facts")

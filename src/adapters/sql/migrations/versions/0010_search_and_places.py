@@ -1,4 +1,4 @@
-"""A search index of events, and counts of waiting lists by blocks of queue numbers."""
+"""A search index of events, and counts of waiting bookings by blocks of queue numbers."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ down_revision: str | None = "0009"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
-# What the schema's types were when this was written: a step of the past does not change with the program.
+# The schema's types when this was written: a past migration does not change with the program.
 _ID = sa.LargeBinary(16).with_variant(mysql.BINARY(16), "mysql", "mariadb")
 _GRAM = sa.LargeBinary(12).with_variant(mysql.VARBINARY(12), "mysql", "mariadb")
 _OPTIONS: dict[str, Any] = {
@@ -28,7 +28,7 @@ _OPTIONS: dict[str, Any] = {
 _SIZES = (100, 10_000)
 
 _EVENTS_AT_ONCE = 100
-"""Events whose rows are made and committed together: some ten thousand rows."""
+"""Events whose rows are inserted and committed together: about ten thousand rows."""
 
 _events = sa.table(
     "events",
@@ -46,7 +46,7 @@ _grams = sa.table(
     sa.column("start_order", sa.BigInteger()),
     sa.column("event_id", _ID),
 )
-_line = sa.table(
+_waiting_list = sa.table(
     "waiting_list",
     sa.column("ticket_type_id", _ID),
     sa.column("queue_number", sa.BigInteger()),
@@ -63,7 +63,7 @@ _blocks = sa.table(
 
 
 def upgrade() -> None:
-    """Make both of what is there."""
+    """Create both tables from the existing events and waiting lists."""
     op.create_table(
         "event_grams",
         sa.Column("status", sa.String(16), nullable=False),
@@ -85,16 +85,16 @@ def upgrade() -> None:
         **_OPTIONS,
     )
     connection = op.get_bind()
-    if _is_in_steps(connection):
-        # What an attempt that was broken off left in them may be out of date.
+    if _commits_each_step(connection):
+        # An interrupted attempt may have left outdated rows.
         op.execute("TRUNCATE TABLE event_grams")
         op.execute("TRUNCATE TABLE waiting_blocks")
     _fill_grams(connection)
     _fill_blocks(connection)
 
 
-def _is_in_steps(connection: sa.Connection) -> bool:
-    """Whether a migration is not one transaction here, so that it may commit piece by piece."""
+def _commits_each_step(connection: sa.Connection) -> bool:
+    """Return whether a migration on this database is not one transaction, so it may commit in between."""
     return connection.dialect.name != "sqlite"
 
 
@@ -102,17 +102,17 @@ def _fill_grams(connection: sa.Connection) -> None:
     page = sa.select(_events).order_by(_events.c.id).limit(_EVENTS_AT_ONCE)
     last: bytes | None = None
     while found := connection.execute(page if last is None else page.where(_events.c.id > last)).all():
-        # In the order of the key, which is the order in which they lie.
+        # Rows are inserted fastest in the order of their keys.
         rows = sorted(
             (each.status, gram, each.start_order, each.id) for each in found for gram in _grams_of(_text_of(each))
         )
         for each in found:
             if each.searchable != _text_of(each):
-                # It was folded in another way, which left some characters taken apart.
+                # Earlier versions folded it without Unicode normalization.
                 refolded = sa.update(_events).where(_events.c.id == each.id).values(searchable=_text_of(each))
                 connection.execute(refolded)
         connection.execute(sa.insert(_grams), [dict(zip(_grams.c.keys(), row, strict=True)) for row in rows])
-        if _is_in_steps(connection):
+        if _commits_each_step(connection):
             connection.commit()
         last = found[-1].id
 
@@ -131,20 +131,24 @@ def _grams_of(text: str) -> set[bytes]:
 
 
 def _fill_blocks(connection: sa.Connection) -> None:
-    """One ticket type after the other."""
-    next_type = sa.select(sa.func.min(_line.c.ticket_type_id))
+    """Fill the blocks of one ticket type after another."""
+    next_type = sa.select(sa.func.min(_waiting_list.c.ticket_type_id))
     type_id = connection.scalar(next_type)
     while type_id is not None:
         for size in _SIZES:
-            block = _line.c.queue_number // size
+            block = _waiting_list.c.queue_number // size
             counted = (
                 sa.select(
-                    _line.c.ticket_type_id, sa.literal(size), block, sa.func.count(), sa.func.sum(_line.c.quantity)
+                    _waiting_list.c.ticket_type_id,
+                    sa.literal(size),
+                    block,
+                    sa.func.count(),
+                    sa.func.sum(_waiting_list.c.quantity),
                 )
-                .where(_line.c.ticket_type_id == type_id)
-                .group_by(_line.c.ticket_type_id, block)
+                .where(_waiting_list.c.ticket_type_id == type_id)
+                .group_by(_waiting_list.c.ticket_type_id, block)
             )
             connection.execute(sa.insert(_blocks).from_select(_blocks.c.keys(), counted))
-        if _is_in_steps(connection):
+        if _commits_each_step(connection):
             connection.commit()
-        type_id = connection.scalar(next_type.where(_line.c.ticket_type_id > type_id))
+        type_id = connection.scalar(next_type.where(_waiting_list.c.ticket_type_id > type_id))

@@ -1,4 +1,4 @@
-"""What a rule for one customer reads of live bookings is in an index."""
+"""An index that contains all that rules for one customer read of live bookings."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ depends_on: str | Sequence[str] | None = None
 
 
 def upgrade() -> None:
-    """A batch reads them for each customer who books."""
+    """Create the index, which each batch reads for each customer who books."""
     op.create_index(
         "ix_bookings_live_of_customer",
         "bookings",

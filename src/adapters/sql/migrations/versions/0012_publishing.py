@@ -1,4 +1,4 @@
-"""Whether an event has been on sale, and how often its start was moved; what that lets its bookings do."""
+"""Whether an event was ever on sale, its number of reschedules, and bookings' exemptions from the deadline."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ down_revision: str | None = "0011"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
-# What the schema's types were when this was written: a step of the past does not change with the program.
+# The schema's types when this was written: a past migration does not change with the program.
 _ID = sa.LargeBinary(16).with_variant(mysql.BINARY(16), "mysql", "mariadb")
 _MOMENT = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 
@@ -25,7 +25,7 @@ _AT_ONCE = 500
 
 
 def upgrade() -> None:
-    """An event that is cancelled was on sale if its facts say so. Moves from before release nobody."""
+    """Add the columns. Facts show whether a cancelled event was on sale; earlier reschedules exempt no booking."""
     op.add_column("events", sa.Column("was_published", sa.Boolean(), server_default=sa.text("0"), nullable=False))
     op.add_column("events", sa.Column("reschedules", sa.Integer(), server_default=sa.text("0"), nullable=False))
     op.add_column("bookings", sa.Column("reschedules", sa.Integer(), server_default=sa.text("0"), nullable=False))
@@ -52,10 +52,10 @@ def upgrade() -> None:
 
 
 def _published(facts: Iterable[Any]) -> list[bytes]:
-    """The events that these facts say were on sale."""
+    """Return the events that were on sale according to these facts."""
     found: dict[bytes, None] = {}
     for event_id, data in facts:
-        told = json.loads(data)
-        if {**told.get("values", {}), **told.get("changes", {})}.get("status") == "on_sale":
+        payload = json.loads(data)
+        if {**payload.get("values", {}), **payload.get("changes", {})}.get("status") == "on_sale":
             found[event_id] = None
     return list(found)

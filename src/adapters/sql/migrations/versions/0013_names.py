@@ -1,4 +1,4 @@
-"""Responses to idempotency keys as an opaque payload, and the names of today for leases and batches."""
+"""Stored responses with an opaque payload, and the current names of leases and batch ids."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -42,7 +42,7 @@ _COPY_TO_SQLITE = (
 
 
 def upgrade() -> None:
-    """Keys that got a response keep it: a payload is a line of JSON and then the body. Leases last seconds and go."""
+    """Copy stored responses: a payload is a line of JSON followed by the body. Drop leases, which last seconds."""
     op.create_table(
         "stored_responses",
         sa.Column("user_id", _ID, nullable=False),
@@ -56,7 +56,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_stored_responses_kept_at"), "stored_responses", ["kept_at"])
     connection = op.get_bind()
-    # A migration that was broken off begins anew, so each step looks at what is left of the tables of before.
+    # A repeated migration starts from the beginning, so each step checks which of the old tables are left.
     if sa.inspect(connection).has_table("remembered_answers"):
         connection.execute(sa.text("DELETE FROM stored_responses"))
         connection.execute(sa.text(_COPY_TO_SQLITE if connection.dialect.name == "sqlite" else _COPY))
