@@ -9,13 +9,14 @@ from uuid import UUID
 from msgspec import Struct
 from sqlalchemy import DateTime, Dialect, LargeBinary, String, Text, TypeDecorator
 from sqlalchemy.dialects import mysql
+from sqlalchemy.types import TypeEngine
 
 
 class Id(TypeDecorator[UUID]):
     """A UUID in 16 bytes, so that UUIDs of version 7 sort by age in every database."""
 
-    impl = LargeBinary(16).with_variant(mysql.BINARY(16), "mysql", "mariadb")
-    cache_ok = True
+    impl: TypeEngine[Any] | type[TypeEngine[Any]] = LargeBinary(16).with_variant(mysql.BINARY(16), "mysql", "mariadb")
+    cache_ok: bool | None = True
 
     def process_bind_param(self, value: UUID | None, dialect: Dialect) -> Any:  # noqa: ARG002 (SQLAlchemy's signature)
         """Return the bytes."""
@@ -29,8 +30,8 @@ class Id(TypeDecorator[UUID]):
 class Moment(TypeDecorator[datetime]):
     """A time in UTC with microseconds. SQLAlchemy's own type drops the zone, and MySQL's default the microseconds."""
 
-    impl = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
-    cache_ok = True
+    impl: TypeEngine[Any] | type[TypeEngine[Any]] = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+    cache_ok: bool | None = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:  # noqa: ARG002 (as above)
         """Return the naive time in UTC. Raises: ValueError for a naive time."""
@@ -44,8 +45,8 @@ class Moment(TypeDecorator[datetime]):
 class Word(TypeDecorator[StrEnum]):
     """A member of an enumeration, as text."""
 
-    impl = String(16)
-    cache_ok = True
+    impl: TypeEngine[Any] | type[TypeEngine[Any]] = String(16)
+    cache_ok: bool | None = True
 
     def __init__(self, words: type[StrEnum]) -> None:
         super().__init__()
@@ -63,8 +64,10 @@ class Word(TypeDecorator[StrEnum]):
 class Exact(TypeDecorator[str]):
     """Short text as bytes, because MySQL's collations before 8.0 ignore trailing spaces."""
 
-    impl = LargeBinary(1_020).with_variant(mysql.VARBINARY(1_020), "mysql", "mariadb")
-    cache_ok = True
+    impl: TypeEngine[Any] | type[TypeEngine[Any]] = LargeBinary(1_020).with_variant(
+        mysql.VARBINARY(1_020), "mysql", "mariadb"
+    )
+    cache_ok: bool | None = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ARG002 (as above)
         """Return the bytes."""
@@ -99,14 +102,14 @@ class Result(Struct, frozen=True):
     changed: int
 
 
-Digest = LargeBinary(64).with_variant(mysql.VARBINARY(64), "mysql", "mariadb")
+Digest: LargeBinary = LargeBinary(64).with_variant(mysql.VARBINARY(64), "mysql", "mariadb")
 """Short bytes."""
 
-Gram = LargeBinary(12).with_variant(mysql.VARBINARY(12), "mysql", "mariadb")
+Gram: LargeBinary = LargeBinary(12).with_variant(mysql.VARBINARY(12), "mysql", "mariadb")
 """Up to three characters as bytes, because `utf8mb4_bin` ignores trailing spaces."""
 
-LongBytes = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
+LongBytes: LargeBinary = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
 """Bytes that may be longer than 64 KiB, the limit of MySQL's BLOB."""
 
-LongText = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+LongText: Text = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
 """Text that may be longer than 64 KiB, the limit of MySQL's TEXT: the first fact of an event with many ticket types."""
