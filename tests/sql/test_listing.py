@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 
 from boxoffice.adapters.sql.dialects import mysql, sqlite
 from boxoffice.adapters.sql.dialects.dialect import dialect_of
-from boxoffice.adapters.sql.engine.pool import READ_SECONDS, ConnectionPool, NoneFree
+from boxoffice.adapters.sql.engine.pool import READ_SECONDS, ConnectionPool, NoFreeConnection
 from boxoffice.adapters.sql.engine.transaction import read, read_literal
 from boxoffice.adapters.sql.schema.types import Statement
 from boxoffice.adapters.sql.storage import SqlStorage
@@ -103,7 +103,7 @@ async def test_lists_that_never_end_keep_nothing_else_waiting(any_storage: SqlSt
         await ask(any_storage, state)
     await driver.book(state)
     refused = await asyncio.gather(*lists, return_exceptions=True)
-    assert [type(each) for each in refused] == [NoneFree] * len(LISTS), refused
+    assert [type(each) for each in refused] == [NoFreeConnection] * len(LISTS), refused
     event.remove(listing, "before_cursor_execute", hang)
     may_end.set()
     await asyncio.gather(*endless, return_exceptions=True)
