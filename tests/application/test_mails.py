@@ -71,7 +71,7 @@ class Desk:
 
     async def unread(self) -> int:
         """How many events have facts that were not looked through."""
-        return len((await self.app.storage.notification_queries.news(None, 10)).events)
+        return len((await self.app.storage.notification_queries.pending_events(None, 10)).events)
 
     async def line(self, *, price: Money | None = None, minutes: int | None = None) -> tuple[UUID, Booking, Booking]:
         """An event with one ticket, which Ana has and Ben waits for."""

@@ -229,7 +229,7 @@ async def take(
     if needs.settles:
         freed = {each.id: each.taken + each.waiting_tickets for each in inventory.ticket_types}
         wanted = replace(load_plan(inventory, freed, now), overlong=step_load_plan(inventory, now).overlong)
-        inventory = replace(inventory, waiting_lists=await inventories.lines(wanted.waiting_lists))
+        inventory = replace(inventory, waiting_lists=await inventories.waiting_lists(wanted.waiting_lists))
         if wanted.holds:
             inventory = replace(inventory, due=(await inventories.expired_holds([wanted.holds]))[needs.event_id])
         if wanted.overlong:

@@ -30,7 +30,7 @@ async def lock(driver: StorageDriver, *needs: LoadSpec) -> dict[UUID, Inventory]
 
 async def lines(driver: StorageDriver, *queries: WaitingListQuery) -> dict[UUID, WaitingList]:
     async with driver.storage.begin() as unit_of_work:
-        return await unit_of_work.events.lines(queries)
+        return await unit_of_work.events.waiting_lists(queries)
 
 
 def queued(line: WaitingList) -> list[tuple[int | None, int]]:
@@ -165,7 +165,7 @@ async def test_waiting_lists_include_what_the_transaction_saved_itself(driver: S
         inventory = (await unit_of_work.events.lock([needs]))[state.event.id]
         command = Cancel(event_id=state.event.id, actor=Actor(waiting.customer_id), booking_id=waiting.id)
         await unit_of_work.events.save([cancel(inventory, command, NOW)], new_id())
-        found = await unit_of_work.events.lines([WaitingListQuery(only, None, 5)])
+        found = await unit_of_work.events.waiting_lists([WaitingListQuery(only, None, 5)])
     assert [each.id for each in found[only].head] == [last.id]
 
 
@@ -233,7 +233,7 @@ async def test_what_several_saves_of_a_transaction_come_to(driver: StorageDriver
         needs = LoadSpec(event_id=state.event.id)
         inventory = (await unit_of_work.events.lock([needs]))[state.event.id]
         for each in order:
-            line = await unit_of_work.events.lines([WaitingListQuery(only, None, 5)])
+            line = await unit_of_work.events.waiting_lists([WaitingListQuery(only, None, 5)])
             decision = decide[each](replace(inventory, waiting_lists=line))
             await unit_of_work.events.save([decision], new_id(), more_follow=True)
             inventory = decision.inventory

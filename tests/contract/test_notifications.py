@@ -121,7 +121,7 @@ class TestWebhooks:
 
 
 async def pending(driver: StorageDriver, now: datetime = NOW, but: frozenset[UUID] = frozenset()) -> list[Any]:
-    found = await driver.storage.notification_queries.streams(now, but, 4, None, 100, 100)
+    found = await driver.storage.notification_queries.pending_deliveries(now, but, 4, None, 100, 100)
     assert found.next is None
     return [(each.webhook.id, each.event_id, each.last_seq) for each in found.items]
 
@@ -175,9 +175,11 @@ class TestPendingDeliveries:
         await put_cursor(driver, webhook, first, 0, tried_at=LATER)
         await put_cursor(driver, webhook, second, 0, tried_at=NOW)
         assert [found[1] for found in await pending(driver) if found[0] == webhook.id] == [third, fresh, second, first]
-        every = await driver.storage.notification_queries.streams(NOW, frozenset({other.id}), 4, None, 100, 100)
+        every = await driver.storage.notification_queries.pending_deliveries(
+            NOW, frozenset({other.id}), 4, None, 100, 100
+        )
         assert [each.tried_at for each in every.items] == [None, None, NOW, LATER]
-        one_each = await driver.storage.notification_queries.streams(NOW, frozenset(), 1, None, 100, 100)
+        one_each = await driver.storage.notification_queries.pending_deliveries(NOW, frozenset(), 1, None, 100, 100)
         assert [(each.webhook.id, each.event_id) for each in one_each.items] == [(webhook.id, third), (other.id, fresh)]
 
     async def test_events_are_looked_at_window_by_window(self, driver: StorageDriver) -> None:
@@ -185,7 +187,7 @@ class TestPendingDeliveries:
         ids = [(await driver.initialize(1)).event.id for _ in range(5)]
         after, seen = None, []
         for _ in range(3):
-            found = await driver.storage.notification_queries.streams(NOW, frozenset(), 4, after, 2, 100)
+            found = await driver.storage.notification_queries.pending_deliveries(NOW, frozenset(), 4, after, 2, 100)
             seen.append(([each.event_id for each in found.items], found.next))
             after = found.next
         assert seen == [(ids[:2], ids[1]), (ids[2:4], ids[3]), (ids[4:], None)]
@@ -200,7 +202,7 @@ async def test_organizers_come_in_rotation(driver: StorageDriver) -> None:
             await driver.initialize(1, actor=Actor(owner))
 
     async def found(limit: int) -> list[UUID]:
-        page = await driver.storage.notification_queries.streams(NOW, frozenset(), 2, None, 100, limit)
+        page = await driver.storage.notification_queries.pending_deliveries(NOW, frozenset(), 2, None, 100, limit)
         return [each.webhook.organizer_id for each in page.items]
 
     first, second, third = owners
@@ -267,17 +269,17 @@ class TestMails:
         for _ in range(2):
             await driver.do(lambda unit: unit.mails.begin(NOW))
             assert await reads.have_mails_begun()
-        assert (await reads.news(None, 10)).events == []
+        assert (await reads.pending_events(None, 10)).events == []
         new = await driver.initialize(1)
         await driver.book(old)
-        assert (await reads.news(None, 10)).events == [(old.event.id, 1), (new.event.id, 0)]
+        assert (await reads.pending_events(None, 10)).events == [(old.event.id, 1), (new.event.id, 0)]
 
     async def test_events_are_looked_at_window_by_window(self, driver: StorageDriver) -> None:
         states = [await driver.initialize(1) for _ in range(5)]
         await looked_through(driver, states[1], 0, 1)
         one, two, three, four, five = [state.event.id for state in states]
         for after, events, next_ in [(None, [one], two), (two, [three, four], four), (four, [five], None)]:
-            found = await driver.storage.notification_queries.news(after, 2)
+            found = await driver.storage.notification_queries.pending_events(after, 2)
             assert ([each for each, _ in found.events], found.next) == (events, next_)
 
     async def test_mails_are_queued_once(self, driver: StorageDriver) -> None:

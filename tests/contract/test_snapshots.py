@@ -46,8 +46,10 @@ async def test_counts_waiting_lists_and_payments_are_those_of_the_bookings(drive
     async with driver.storage.snapshot() as snapshot:
         counts = await snapshot.counts([state.event.id])
         assert {key: value for key, value in counts.items() if any(value)} == {first: (3, 2, 3), second: (2, 0, 0)}
-        assert (await snapshot.lines([WaitingListQuery(first, 1, 5)]))[first].head == (replace(small, place=None),)
-        whole = (await snapshot.lines([WaitingListQuery(first, None, 5)]))[first]
+        assert (await snapshot.waiting_lists([WaitingListQuery(first, 1, 5)]))[first].head == (
+            replace(small, place=None),
+        )
+        whole = (await snapshot.waiting_lists([WaitingListQuery(first, None, 5)]))[first]
         assert [each.id for each in whole.head] == [big.id, small.id]
         found = await snapshot.bookings(None, 2)
         assert [each.payments for each in found] == [await driver.storage.payment_queries.payments(paid.id), []]

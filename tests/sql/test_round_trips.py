@@ -124,7 +124,7 @@ async def test_cancelling_with_promotion(any_storage: SqlStorage, driver: Storag
         needs = [LoadSpec(event_id=each.event_id, booking_id=each.id, settles=True) for each in bookings]
         loaded = (await unit.events.lock(needs))[state.event.id]
         inventory = replace(
-            loaded, waiting_lists=await unit.events.lines([WaitingListQuery(only.id, None, commands + 1)])
+            loaded, waiting_lists=await unit.events.waiting_lists([WaitingListQuery(only.id, None, commands + 1)])
         )
         decisions = []
         for each in bookings:

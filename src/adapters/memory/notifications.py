@@ -174,7 +174,7 @@ class MemoryNotificationQueries:
         await self._before_read()
         return self._tables.notifications.deliveries.get(delivery_id)
 
-    async def streams(
+    async def pending_deliveries(
         self, now: datetime, but: Collection[UUID], each: int, after: UUID | None, window: int, limit: int
     ) -> PendingDeliveries:
         """See the port."""
@@ -226,7 +226,7 @@ class MemoryNotificationQueries:
         await self._before_read()
         return self._tables.notifications.mail_cursors is not None
 
-    async def news(self, after: UUID | None, window: int) -> PendingEvents:
+    async def pending_events(self, after: UUID | None, window: int) -> PendingEvents:
         """See the port."""
         await self._before_read()
         cursors = self._tables.notifications.mail_cursors or {}

@@ -72,7 +72,7 @@ class MemoryEventRepository:
             if event_id in tables.events
         }
 
-    async def lines(self, queries: Sequence[WaitingListQuery]) -> dict[UUID, WaitingList]:
+    async def waiting_lists(self, queries: Sequence[WaitingListQuery]) -> dict[UUID, WaitingList]:
         """See the port."""
         await self._transaction.reach(Step.LOAD)
         return {query.ticket_type_id: self._transaction.draft.waiting_list(query) for query in queries}

@@ -58,7 +58,7 @@ class MemorySnapshot:
                 counts[booking.ticket_type_id] = (taken, waiting, waiting_tickets)
         return counts
 
-    async def lines(self, queries: Sequence[WaitingListQuery]) -> dict[UUID, WaitingList]:
+    async def waiting_lists(self, queries: Sequence[WaitingListQuery]) -> dict[UUID, WaitingList]:
         """See the port."""
         draft = Draft(self._tables)
         return {query.ticket_type_id: draft.waiting_list(query) for query in queries}

@@ -204,7 +204,7 @@ class SqlSnapshot:
         rows = await self._transaction.rows(_COUNTS, {"ids": list(event_ids)})
         return {row[0]: (int(row[1]), int(row[2]), int(row[3])) for row in rows}
 
-    async def lines(self, queries: Sequence[WaitingListQuery]) -> dict[UUID, WaitingList]:
+    async def waiting_lists(self, queries: Sequence[WaitingListQuery]) -> dict[UUID, WaitingList]:
         """See the port."""
         return await load_waiting_lists(self._transaction, queries)
 

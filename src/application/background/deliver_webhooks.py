@@ -178,7 +178,7 @@ class DeliverWebhooks:
         found: list[PendingDelivery] = []
         for _ in range(WINDOWS):
             now, after = self._clock.now(), self._after
-            window = await self._storage.notification_queries.streams(
+            window = await self._storage.notification_queries.pending_deliveries(
                 now, busy, EVENTS_OF_WEBHOOK, after, WINDOW, MOST_FOUND
             )
             found += window.items

@@ -90,7 +90,7 @@ class SendMails:
         await unit_of_work.mails.begin(self._clock.now())
 
     async def _queue(self, ends: datetime) -> int:
-        pending = await self._storage.notification_queries.news(self._after, WINDOW)
+        pending = await self._storage.notification_queries.pending_events(self._after, WINDOW)
         queued = 0
         for event_id, last_seq in pending.events:
             if self._clock.now() >= ends:

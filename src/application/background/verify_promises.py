@@ -178,7 +178,7 @@ class _Check:
     async def _fits_a_waiting_booking(self, state: EventState, ticket_type: TicketType) -> bool:
         is_fill = state.event.waiting_list_policy is WaitingListPolicy.FILL
         query = WaitingListQuery(ticket_type.id, ticket_type.available if is_fill else None, 1)
-        head = (await self._snapshot.lines([query]))[ticket_type.id].head
+        head = (await self._snapshot.waiting_lists([query]))[ticket_type.id].head
         return any(booking.quantity <= ticket_type.available for booking in head)
 
     def _check_booking(self, booking: Booking, facts: list[Fact]) -> None:

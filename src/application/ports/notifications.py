@@ -125,7 +125,7 @@ class NotificationQueries(Protocol):
     async def delivery(self, delivery_id: UUID) -> Delivery | None:
         """Return one failed delivery."""
 
-    async def streams(
+    async def pending_deliveries(
         self, now: datetime, but: Collection[UUID], each: int, after: UUID | None, window: int, limit: int
     ) -> PendingDeliveries:
         """Return the due deliveries of the next `window` events by id.
@@ -144,7 +144,7 @@ class NotificationQueries(Protocol):
     async def have_mails_begun(self) -> bool:
         """Return whether mails have ever been switched on."""
 
-    async def news(self, after: UUID | None, window: int) -> PendingEvents:
+    async def pending_events(self, after: UUID | None, window: int) -> PendingEvents:
         """Return which of the next `window` events by id have facts that were not searched for mails."""
 
     async def due_mails(self, now: datetime, limit: int) -> list[Mail]:

@@ -174,8 +174,8 @@ class Snapshot(Protocol):
     async def counts(self, event_ids: Sequence[UUID]) -> dict[UUID, tuple[int, int, int]]:
         """Return by ticket type, counted from bookings: tickets taken, waiting bookings, their tickets."""
 
-    async def lines(self, queries: Sequence[WaitingListQuery]) -> dict[UUID, WaitingList]:
-        """Return the heads of waiting lists, as `EventRepository.lines`."""
+    async def waiting_lists(self, queries: Sequence[WaitingListQuery]) -> dict[UUID, WaitingList]:
+        """Return the heads of waiting lists, as `EventRepository.waiting_lists`."""
 
     async def strays(self) -> Mapping[str, int]:
         """Return the number of rows that contradict each other, by a description; empty: none.

@@ -31,7 +31,7 @@ class EventRepository(Protocol):
         Raises: Locked, with the events if the storage knows them, when others have locked some for too long.
         """
 
-    async def lines(self, queries: Sequence[WaitingListQuery]) -> dict[UUID, WaitingList]:
+    async def waiting_lists(self, queries: Sequence[WaitingListQuery]) -> dict[UUID, WaitingList]:
         """Return the head of each waiting list, by ticket type, as saved so far."""
 
     async def closing(self, queries: Sequence[ClosingQuery]) -> dict[UUID, tuple[Booking, ...]]:

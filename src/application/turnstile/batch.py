@@ -154,7 +154,7 @@ class Batch:
         await self._flush(storage)
         list_queries = [query for each in plans.values() for query in each.waiting_lists]
         closing_queries = [each.closing for each in plans.values() if each.closing]
-        waiting_lists = await storage.lines(list_queries) if list_queries else {}
+        waiting_lists = await storage.waiting_lists(list_queries) if list_queries else {}
         hold_queries = [each.holds for each in plans.values() if each.holds]
         closing = await storage.closing(closing_queries) if closing_queries else {}
         due = await storage.expired_holds(hold_queries) if hold_queries else {}

@@ -192,7 +192,7 @@ class SqlNotificationQueries:
         rows = await self._rows(_DELIVERY, delivery_id=delivery_id)
         return delivery(rows[0]) if rows else None
 
-    async def streams(
+    async def pending_deliveries(
         self, now: datetime, but: Collection[UUID], each: int, after: UUID | None, window: int, limit: int
     ) -> PendingDeliveries:
         """See the port. The next call finds events that were added between the two statements."""
@@ -212,7 +212,7 @@ class SqlNotificationQueries:
         """See the port."""
         return bool(await self._rows(_HAVE_MAILS_BEGUN, no_event=NO_EVENT))
 
-    async def news(self, after: UUID | None, window: int) -> PendingEvents:
+    async def pending_events(self, after: UUID | None, window: int) -> PendingEvents:
         """See the port. Two statements, as above."""
         until, values = await self._window(after, window)
         rows = await self._rows(_FIRST_EVENTS if after is None else _NEXT_EVENTS, **values)

@@ -206,7 +206,7 @@ class SqlEventRepository:
             )
         return inventories
 
-    async def lines(self, queries: Sequence[WaitingListQuery]) -> dict[UUID, WaitingList]:
+    async def waiting_lists(self, queries: Sequence[WaitingListQuery]) -> dict[UUID, WaitingList]:
         """See the port. One statement for up to 100 waiting lists."""
         return await load_waiting_lists(self._transaction, queries)
 
