@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 from msgspec.structs import replace
 
-from boxoffice.adapters.sql.queries.event_lists import SECOND_LOOK
+from boxoffice.adapters.sql.queries.event_lists import SECOND_READ
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.application.ports.queries import EventFilter, EventKey, WaitingKey
 from boxoffice.application.ports.security import AccountKey
@@ -155,7 +155,7 @@ async def test_cancelled_events_that_are_hidden_cost_nothing(storage: SqlStorage
     with recording(storage) as sent:
         page = await storage.event_queries.events(replace(CANCELLED, q="o"), None, 50)
     assert page.next is not None
-    assert await costs(url, sent) < 12 * SECOND_LOOK
+    assert await costs(url, sent) < 12 * SECOND_READ
 
 
 async def test_a_text_in_no_event_costs_a_bounded_number_of_rows_and_comes_to_its_end(
@@ -164,13 +164,13 @@ async def test_a_text_in_no_event_costs_a_bounded_number_of_rows_and_comes_to_it
     wanted = EventFilter(statuses=PUBLIC, q=IN_NO_EVENT)
     with recording(storage) as sent:
         page = await storage.event_queries.events(wanted, None, 50)
-    assert await costs(url, sent) < 12 * SECOND_LOOK
+    assert await costs(url, sent) < 12 * SECOND_READ
     pages = 1
     while page.next is not None:
         assert page.events == []
         page = await storage.event_queries.events(wanted, page.next, 50)
         pages += 1
-    assert 1 < pages < crowded.EVENTS / SECOND_LOOK
+    assert 1 < pages < crowded.EVENTS / SECOND_READ
 
 
 async def test_a_place_costs_the_same_behind_hundreds_of_thousands(storage: SqlStorage, url: str) -> None:

@@ -34,8 +34,8 @@ async def test_a_search_finds_what_a_look_at_every_event_finds(
     any_storage: SqlStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With looks so small that most searches have to go on."""
-    monkeypatch.setattr(event_lists, "FIRST_LOOK", 1)
-    monkeypatch.setattr(event_lists, "SECOND_LOOK", 2)
+    monkeypatch.setattr(event_lists, "FIRST_READ", 1)
+    monkeypatch.setattr(event_lists, "SECOND_READ", 2)
     monkeypatch.setattr(event_lists, "SAMPLE", 2)
     driver, random = StorageDriver(any_storage), Random(1)
     for _ in range(60):

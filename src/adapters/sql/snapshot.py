@@ -94,14 +94,14 @@ _twice_live = (
     .having(func.count() > 1)
     .subquery()
 )
-_its_place = and_(
+_place_matches = and_(
     waiting_list.c.booking_id == bookings.c.id,
     waiting_list.c.ticket_type_id == bookings.c.ticket_type_id,
     waiting_list.c.event_id == bookings.c.event_id,
     waiting_list.c.queue_number == bookings.c.queue_number,
     waiting_list.c.quantity == bookings.c.quantity,
 )
-_both_counts = union_all(
+_count_differences = union_all(
     select(*waiting_blocks.c),
     *(
         select(
@@ -115,20 +115,22 @@ _both_counts = union_all(
     ),
 ).subquery()
 _miscounted = (
-    select(_both_counts.c.block)
-    .group_by(_both_counts.c.ticket_type_id, _both_counts.c.size, _both_counts.c.block)
-    .having(or_(func.sum(_both_counts.c.bookings) != 0, func.sum(_both_counts.c.tickets) != 0))
+    select(_count_differences.c.block)
+    .group_by(_count_differences.c.ticket_type_id, _count_differences.c.size, _count_differences.c.block)
+    .having(or_(func.sum(_count_differences.c.bookings) != 0, func.sum(_count_differences.c.tickets) != 0))
     .subquery()
 )
-_SEARCHED = select(events.c.id, events.c.searchable).where(events.c.id > _after).order_by(events.c.id).limit(_limit)
-_SEARCH_ENTRIES = select(func.count()).select_from(event_grams)
+_SEARCHABLE_TEXTS = (
+    select(events.c.id, events.c.searchable).where(events.c.id > _after).order_by(events.c.id).limit(_limit)
+)
+_SEARCH_ENTRY_COUNT = select(func.count()).select_from(event_grams)
 _STRAYS: dict[str, Select[Any]] = {
     "customers with several live bookings of one ticket type": select(func.count()).select_from(_twice_live),
     "waiting bookings without a place on the waiting list": select(func.count())
-    .outerjoin_from(bookings, waiting_list, _its_place)
+    .outerjoin_from(bookings, waiting_list, _place_matches)
     .where(bookings.c.status == BookingStatus.WAITLISTED, waiting_list.c.booking_id.is_(None)),
     "places on a waiting list without a waiting booking": select(func.count())
-    .outerjoin_from(waiting_list, bookings, _its_place)
+    .outerjoin_from(waiting_list, bookings, _place_matches)
     .where(or_(bookings.c.id.is_(None), bookings.c.status != BookingStatus.WAITLISTED)),
     "places on a waiting list with a number that was never issued": select(func.count())
     .join_from(waiting_list, events, events.c.id == waiting_list.c.event_id)
@@ -223,8 +225,8 @@ class SqlSnapshot:
     async def _missing_search_entries(self) -> int:
         """Return the expected minus the existing number of search entries; wrong ones are counted as strays."""
         expected, last = 0, FIRST
-        while rows := await self._transaction.rows(_SEARCHED, {"after": last, "limit": EVENTS_AT_ONCE}):
+        while rows := await self._transaction.rows(_SEARCHABLE_TEXTS, {"after": last, "limit": EVENTS_AT_ONCE}):
             expected += sum(len(grams_of(searchable)) for _, searchable in rows)
             last = rows[-1][0]
-        found: int = (await self._transaction.rows(_SEARCH_ENTRIES))[0][0]
+        found: int = (await self._transaction.rows(_SEARCH_ENTRY_COUNT))[0][0]
         return max(expected - found, 0)

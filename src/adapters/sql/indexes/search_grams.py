@@ -7,7 +7,7 @@ from ....domain.event import Event
 from ..schema.mappers import searchable, start_order
 from ..schema.types import Row
 
-LONGEST: Final = 3
+MAX_LENGTH: Final = 3
 """Characters of the longest gram. A text of at most this length is a gram."""
 
 MAX_LOOKUPS: Final = 8
@@ -25,16 +25,18 @@ def grams_of(text: str) -> set[bytes]:
     return {
         line[start : start + length].encode()
         for line in text.split("\n")
-        for length in range(1, LONGEST + 1)
+        for length in range(1, MAX_LENGTH + 1)
         for start in range(len(line) - length + 1)
     }
 
 
 def lookup_grams(text: str) -> list[bytes]:
     """Return grams that every event with this text has, spread over the text; for a short text, the text itself."""
-    if len(text) <= LONGEST:
+    if len(text) <= MAX_LENGTH:
         return [text.encode()]
-    return list(dict.fromkeys(text[start : start + LONGEST].encode() for start in _spread(len(text) - LONGEST + 1)))
+    return list(
+        dict.fromkeys(text[start : start + MAX_LENGTH].encode() for start in _spread(len(text) - MAX_LENGTH + 1))
+    )
 
 
 def _spread(length: int) -> Iterator[int]:

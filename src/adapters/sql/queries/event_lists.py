@@ -28,14 +28,14 @@ from ....domain.event import EventState, EventStatus
 from ....domain.values.characters import folded
 from ..engine.pool import ConnectionPool
 from ..engine.transaction import ErrorClassifier, Rows, read
-from ..indexes.search_grams import LONGEST, lookup_grams
+from ..indexes.search_grams import MAX_LENGTH, lookup_grams
 from ..schema.mappers import EVENT, NO_START, TICKET_TYPE, event_states, start_of, start_order
 from ..schema.tables import event_grams, events, ticket_types, waiting_list
 
-FIRST_LOOK: Final = 4
+FIRST_READ: Final = 4
 """Events that a search reads first, for each event of the page."""
 
-SECOND_LOOK: Final = 2_000
+SECOND_READ: Final = 2_000
 """Events that it reads afterwards, before it returns an incomplete page."""
 
 SAMPLE: Final = 128
@@ -199,14 +199,14 @@ class EventLists:
         """Read the next events that contain the rarest gram of the text, and return those that contain the text.
 
         A text of up to three characters is a gram itself. The rarest gram of a longer text may be in many events that
-        do not contain the text; then the search stops after `SECOND_LOOK` events and returns where to continue.
+        do not contain the text; then the search stops after `SECOND_READ` events and returns where to continue.
         """
         text = folded(wanted.q or "")
         grams = lookup_grams(text)
         gram = grams[0] if len(grams) == 1 else await self._rarest(grams, statuses, after)
         found: list[EventState] = []
-        is_exact = len(text) <= LONGEST and not wanted.hides_unpublished
-        sizes = [limit + 1] if is_exact else [FIRST_LOOK * (limit + 1), SECOND_LOOK]
+        is_exact = len(text) <= MAX_LENGTH and not wanted.hides_unpublished
+        sizes = [limit + 1] if is_exact else [FIRST_READ * (limit + 1), SECOND_READ]
         for size in sizes:
             candidates = await self._next_events(gram, statuses, after, size)
             if candidates:

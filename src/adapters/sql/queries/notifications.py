@@ -32,7 +32,7 @@ _OF_ORGANIZER = select(*WEBHOOK).where(webhooks.c.organizer_id == bindparam("org
 _WEBHOOK = select(*WEBHOOK).where(webhooks.c.id == bindparam("webhook_id"))
 _DELIVERY = select(*DELIVERY).where(webhook_deliveries.c.id == bindparam("delivery_id"))
 delivered_seq: ColumnElement[int] = func.coalesce(webhook_cursors.c.last_seq, 0)
-"""The number of the last fact of an event that a webhook has received."""
+"""How far an event was delivered to a webhook: a fact's number."""
 
 
 def select_pending(*columns: Any) -> Select[Any]:

@@ -1,4 +1,4 @@
-"""Webhooks, their cursors (the last fact of an event that each has received) and their failed deliveries."""
+"""Webhooks, their cursors (how far each event was delivered) and their failed deliveries."""
 
 from datetime import datetime
 from typing import Any
