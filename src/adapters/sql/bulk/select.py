@@ -23,7 +23,7 @@ _LISTED_NAMES: Final = ("one", "two")
 
 
 def force_index(statement: Select[Any], table: Table, index: str) -> Select[Any]:
-    """Make MySQL and MariaDB use this index; SQLite chooses it.
+    """Make MySQL and MariaDB use this index; SQLite chooses one itself.
 
     Otherwise the optimizer probes each index that begins with the column for each value, and scans a table that was
     small when its statistics were collected.
