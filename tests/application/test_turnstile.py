@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from boxoffice.adapters.memory import Step, unit_of_work
+from boxoffice.adapters.memory import Step, transaction
 from boxoffice.adapters.memory.repositories import MemoryEventRepository
 from boxoffice.application.ports.errors import Conflict, Locked, OutcomeUnknown, Retryable, Unavailable
 from boxoffice.application.ports.loading import LoadSpec
@@ -350,7 +350,7 @@ async def test_where_the_held_event_is_unknown_the_whole_batch_fails(app: FakeAp
 
 
 async def test_a_lock_that_cannot_be_had_names_its_event(app: FakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unit_of_work, "LOCK_WAIT", 0.02)
+    monkeypatch.setattr(transaction, "LOCK_WAIT", 0.02)
     held, other = await app.event(5), await app.event(5)
     async with app.storage.begin() as other_process:
         await other_process.events.lock([LoadSpec(event_id=held)])
