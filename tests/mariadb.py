@@ -111,12 +111,12 @@ class MariaDB:
         """Copy the data directory, and set the user's password."""
         # Not below pytest's directories, because a socket's path has at most 107 bytes.
         self.directory: Final = Path(tempfile.mkdtemp(prefix="boxoffice-mariadb-"))
-        self._data = self.directory / "data"
-        shutil.copytree(template_directory, self._data)
+        self.data = self.directory / "data"
+        shutil.copytree(template_directory, self.data)
         self._password = password or secrets.token_hex(16)
-        self._init_file = self.directory / "init.sql"
-        self._init_file.touch(mode=0o600)
-        self._init_file.write_text(
+        self.init_file = self.directory / "init.sql"
+        self.init_file.touch(mode=0o600)
+        self.init_file.write_text(
             f"CREATE OR REPLACE USER boxoffice@'127.0.0.1' IDENTIFIED BY '{self._password}';\n"
             "GRANT ALL PRIVILEGES ON *.* TO boxoffice@'127.0.0.1' WITH GRANT OPTION;\n"
         )
@@ -135,9 +135,14 @@ class MariaDB:
     @property
     def pid(self) -> int:
         """Return the id of the server's process. Raises: RuntimeError when it does not run."""
-        if self._process is None or self._process.poll() is not None:
+        if self._process is None or not self.is_running:
             raise RuntimeError("the server is not running")
         return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Return whether the process exists, in any state."""
+        return self._process is not None and self._process.poll() is None
 
     def start(self) -> Self:
         """Start on a free port, or on the previous port, and return when the server answers connections.
@@ -158,28 +163,30 @@ class MariaDB:
                 break
         raise RuntimeError(f"MariaDB did not start:\n{self._log_end()}")
 
-    def _command(self, port: int) -> list[str]:
+    def command(self, port: int) -> list[str]:
+        """Return the command line, which subclasses may extend."""
         return [
             program("mariadbd"),
             "--no-defaults",
             *_as_user(),
             *_SETTINGS,
-            f"--datadir={self._data}",
+            f"--datadir={self.data}",
             f"--tmpdir={self.directory}",
             f"--socket={self.directory / 'socket'}",
             f"--pid-file={self.directory / 'pid'}",
             f"--port={port}",
-            f"--init-file={self._init_file}",
+            f"--init-file={self.init_file}",
         ]
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """Return the environment of the process, which subclasses may extend."""
         return dict(os.environ)
 
     def _spawn(self, port: int) -> "subprocess.Popen[bytes]":
         with self.log.open("ab") as log:
             return subprocess.Popen(  # in its own session, so Ctrl-C reaches pytest alone, which then ends the server
-                ["/bin/sh", "-c", DIE_WITH_ME, "sh", *self._command(port)],
-                env=self._environment(),
+                ["/bin/sh", "-c", DIE_WITH_ME, "sh", *self.command(port)],
+                env=self.environment(),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -202,6 +209,13 @@ class MariaDB:
 
     def _log_end(self) -> str:
         return self.log.read_text(errors="replace")[-4000:]
+
+    def stop(self) -> None:
+        """End the server with SIGTERM, as an operator does."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(timeout=_READY_WITHIN)
+        self.kill()
 
     def kill(self) -> None:
         """Kill the server with SIGKILL, as a crash does. Does nothing when it does not run."""

@@ -20,7 +20,11 @@ AT_ONCE: Final = 200
 
 
 class Attack(Struct, frozen=True, kw_only=True):
-    """Connections that each send `first`, then `then` repeatedly (`times`), and stay open until the attack ends."""
+    """Connections that each send `first`, then `then` repeatedly (`times`), and stay open until the attack ends.
+
+    `pause`: seconds between two repetitions. `reads`: it reads the responses while it sends. `ends`: it half-closes the
+    connection after `first`.
+    """
 
     name: str
     connections: int
@@ -28,93 +32,69 @@ class Attack(Struct, frozen=True, kw_only=True):
     then: bytes = b""
     times: int = 0
     pause: float = 0.0
-    """Seconds between two repetitions."""
     reads: bool = False
-    """Whether it reads the responses while it sends."""
     receive_buffer: int | None = None
     ends: bool = False
-    """Whether it half-closes the connection after `first`."""
-
-
-class Attacker:
-    """The connections of one attack."""
-
-    def __init__(self, attack: Attack, port: int) -> None:
-        self._attack = attack
-        self._port = port
-        self._sockets: list[socket.socket] = []
-
-    @property
-    def connections(self) -> int:
-        """Return the number of opened connections."""
-        return len(self._sockets)
-
-    async def begin(self) -> None:
-        """Open all connections and send the first part on each."""
-        limit = asyncio.Semaphore(AT_ONCE)
-
-        async def one() -> None:
-            async with limit:
-                with suppress(OSError, TimeoutError):
-                    await self._open()
-
-        await asyncio.gather(*(one() for _ in range(_at_most(self._attack.connections))))
-
-    async def go_on(self) -> None:
-        """Send the repetitions, as far as the server reads them."""
-        if self._attack.times:
-            await asyncio.gather(*map(self._send_rest, self._sockets))
-
-    def end(self) -> None:
-        """Close all connections."""
-        for each in self._sockets:
-            each.close()
-
-    async def _open(self) -> None:
-        loop = asyncio.get_running_loop()
-        opened = socket.socket()
-        opened.setblocking(False)
-        if self._attack.receive_buffer is not None:
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._attack.receive_buffer)
-        self._sockets.append(opened)
-        async with asyncio.timeout(30):
-            await loop.sock_connect(opened, ("127.0.0.1", self._port))
-        async with asyncio.timeout(STUCK_SECONDS):
-            await loop.sock_sendall(opened, self._attack.first)
-        if self._attack.ends:
-            opened.shutdown(socket.SHUT_WR)
-
-    async def _send_rest(self, opened: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        reading = asyncio.create_task(_read_all(opened)) if self._attack.reads else None
-        try:
-            for _ in range(self._attack.times):
-                async with asyncio.timeout(STUCK_SECONDS):
-                    await loop.sock_sendall(opened, self._attack.then)
-                await asyncio.sleep(self._attack.pause)
-        except (OSError, TimeoutError):
-            pass
-        finally:
-            if reading is not None:
-                reading.cancel()
-                with suppress(asyncio.CancelledError, OSError):
-                    await reading
 
 
 @asynccontextmanager
-async def under(attack: Attack, port: int) -> AsyncIterator[Attacker]:
-    """Run an attack for the duration of the context."""
-    attacker = Attacker(attack, port)
+async def under(attack: Attack, port: int) -> AsyncIterator[asyncio.Task[int]]:
+    """Run an attack for the duration of the context, and yield its sending, which returns the number of connections."""
+    opened: list[socket.socket] = []
+
+    async def send() -> int:
+        limit = asyncio.Semaphore(AT_ONCE)
+        await asyncio.gather(*(_open(attack, port, opened, limit) for _ in range(_at_most(attack.connections))))
+        await asyncio.gather(*(_send_rest(attack, each) for each in opened))
+        return len(opened)
+
+    sending = asyncio.create_task(send())
     try:
-        await attacker.begin()
-        yield attacker
+        yield sending
     finally:
-        attacker.end()
+        sending.cancel()
+        for each in opened:
+            each.close()
 
 
-async def _read_all(opened: socket.socket) -> None:
+async def _send_rest(attack: Attack, connection: socket.socket) -> None:
+    """Send the repetitions on a connection, as far as the server reads them."""
     loop = asyncio.get_running_loop()
-    while await loop.sock_recv(opened, 65_536):
+    reading = asyncio.create_task(_read_all(connection)) if attack.reads and attack.times else None
+    try:
+        for _ in range(attack.times):
+            async with asyncio.timeout(STUCK_SECONDS):
+                await loop.sock_sendall(connection, attack.then)
+            await asyncio.sleep(attack.pause)
+    except (OSError, TimeoutError):
+        pass
+    finally:
+        if reading is not None:
+            reading.cancel()
+            with suppress(asyncio.CancelledError, OSError):
+                await reading
+
+
+async def _open(attack: Attack, port: int, opened: list[socket.socket], limit: asyncio.Semaphore) -> None:
+    loop = asyncio.get_running_loop()
+    async with limit:
+        with suppress(OSError, TimeoutError):
+            connection = socket.socket()
+            connection.setblocking(False)
+            if attack.receive_buffer is not None:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, attack.receive_buffer)
+            opened.append(connection)
+            async with asyncio.timeout(30):
+                await loop.sock_connect(connection, ("127.0.0.1", port))
+            async with asyncio.timeout(STUCK_SECONDS):
+                await loop.sock_sendall(connection, attack.first)
+            if attack.ends:
+                connection.shutdown(socket.SHUT_WR)
+
+
+async def _read_all(connection: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    while await loop.sock_recv(connection, 65_536):
         pass
 
 

@@ -14,8 +14,8 @@ BODY = b"x" * 200
 
 
 def answer(status: int = 201, *headers: bytes) -> bytes:
-    lines = [b"HTTP/1.1 %d Said" % status, b"Content-Length: %d" % len(BODY), *headers, b"", BODY]
-    return b"\r\n".join(lines[:-2]) + b"\r\n\r\n" + BODY
+    lines = [b"HTTP/1.1 %d Status" % status, b"Content-Length: %d" % len(BODY), *headers, b"", BODY]
+    return b"\r\n".join(lines)
 
 
 class Service:
@@ -74,7 +74,7 @@ def plan(service: Service, **fields: object) -> Plan:
     return Plan(**{"port": service.port, **known, **fields})  # type: ignore[arg-type]
 
 
-async def test_each_token_is_used_once_and_bodies_go_round(tokens: str) -> None:
+async def test_each_token_is_used_once_and_bodies_alternate(tokens: str) -> None:
     async with Service(lambda _: [answer()]).open() as service:
         seen = await run(plan(service, tokens=tokens, bodies=["a", "bb"]))
     assert service.asked == Counter(f"t{number} {'bb' if number % 2 else 'a'}".encode() for number in range(200))
@@ -86,7 +86,7 @@ async def test_each_token_is_used_once_and_bodies_go_round(tokens: str) -> None:
     assert set(seen.microseconds) == {ITSELF}
 
 
-async def test_an_answer_may_come_in_pieces(tokens: str) -> None:
+async def test_an_answer_may_arrive_in_pieces(tokens: str) -> None:
     whole = answer()
     async with Service(lambda _: [whole[:5], whole[5:60], whole[60:]], lambda _: 0.001).open() as service:
         seen = await run(plan(service, tokens=tokens))
@@ -94,7 +94,7 @@ async def test_an_answer_may_come_in_pieces(tokens: str) -> None:
     assert set(seen.statuses) == {201}
 
 
-async def test_whoever_is_refused_asks_again_behind_the_others(tokens: str) -> None:
+async def test_refused_requests_are_sent_again_after_the_others(tokens: str) -> None:
     refused: set[bytes] = set()
 
     def respond(token: bytes) -> list[bytes]:
@@ -112,14 +112,14 @@ async def test_whoever_is_refused_asks_again_behind_the_others(tokens: str) -> N
     assert seen.refused_milliseconds["max"] >= seen.refused_milliseconds["p50"] > 0
 
 
-async def test_in_an_open_loop_no_waiting_is_hidden() -> None:
+async def test_an_open_loop_hides_no_waiting() -> None:
     """Of 40 requests due in one second on one connection, the first takes most of it and delays the others."""
     async with Service(lambda _: [answer(200)], lambda number: 0.8 if number == 1 else 0.0).open() as service:
         seen = await run(plan(service, method="GET", connections=1, rate=40.0, seconds=1.0))
     assert seen.milliseconds["p50"] > 100
 
 
-async def test_what_was_due_and_never_sent_counts_as_well() -> None:
+async def test_due_requests_that_were_never_sent_count() -> None:
     """The second request takes the whole time of the run."""
     async with Service(lambda _: [answer(200)], lambda number: 1.2 if number == 2 else 0.0).open() as service:
         seen = await run(plan(service, method="GET", connections=1, rate=40.0, seconds=1.0))

@@ -37,18 +37,18 @@ def test_a_target_is_reached_or_missed(better: Better, bound: float, aim: float,
         assert (Bar("", each.ratio(better), bound, aim).of_bound >= 1) == is_good
 
 
-def test_a_row_without_a_target_is_told_alone() -> None:
+def test_a_row_without_a_target_is_always_good() -> None:
     alone = row(Better.MORE, None, None)
     assert results.is_good(alone, [figure(1, 100)])
     assert "| - | - |" in results.line(alone, [figure(1, 100)])
 
 
-def test_a_line_tells_medians_and_the_processor() -> None:
+def test_a_line_has_medians_and_processor_time() -> None:
     line = results.line(row(Better.MORE, 10, 20), [figure(1_000, 100), figure(3_000, 100), figure(2_000, 50)])
     assert line == "| a < b | 2,000 /s | 100 /s | **30** (10 to 40) | ≥ 10 | 20 | service 2,000 | - |"
 
 
-def test_all_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_figures_are_saved_as_json_text_and_chart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/usr/bin:/bin")  # Debian's PATH of users lacks the directories of servers.
     rows = [row(Better.MORE, 10, 20), row(Better.MORE, None, None)]
     results.keep(rows, {"a < b": [figure(5, 1)]}, tmp_path, datetime(2026, 1, 2, tzinfo=UTC), seconds=600)
@@ -61,7 +61,7 @@ def test_all_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "(2026-01-02.svg)" in text
 
 
-def test_the_picture_has_a_bar_for_each() -> None:
+def test_the_chart_has_a_bar_for_each_row() -> None:
     bars = [Bar("far < below", 0.01, 10, 20), Bar("reached", 15, 10, 20), Bar("less is better", 1.0, 1.2, 1.0)]
     picture = ET.fromstring(draw(bars))
     names = {each.text for each in picture.iter("{http://www.w3.org/2000/svg}text")}
@@ -71,18 +71,18 @@ def test_the_picture_has_a_bar_for_each() -> None:
     assert 0 < below < less < reached < background
 
 
-def test_names_of_rows_are_their_own() -> None:
+def test_names_of_rows_are_unique() -> None:
     assert len({each.name for each in ROWS}) == len(ROWS)
 
 
-def test_processor_time_is_that_of_a_process_and_what_it_started() -> None:
+def test_processor_time_includes_child_processes() -> None:
     pids = family(1)
     assert pids[0] == 1
     assert len(set(pids)) == len(pids) > 1
     assert seconds(pids) >= seconds(pids[:1]) >= 0
 
 
-def test_a_time_of_nothing_is_drawn_as_far_as_the_aim() -> None:
+def test_a_duration_of_zero_reaches_the_aim() -> None:
     """The time to a 503 is 0 if there was none."""
     assert Bar("503", ratio=0.0, bound=1.0, aim=0.5).of_bound == 2
     draw([Bar("503", ratio=0.0, bound=1.0, aim=0.5)])

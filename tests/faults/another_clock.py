@@ -1,4 +1,4 @@
-"""`boxoffice` in a process whose clock is set from outside: by a file that holds how many seconds it is ahead.
+"""`boxoffice` in a process whose clock is set from outside, by a file with the seconds that it is ahead.
 
 python another_clock.py FILE serve --port 8000
 """
@@ -9,7 +9,6 @@ import struct
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import UUID
 
 from uuid_utils import compat
 
@@ -21,7 +20,7 @@ _FILE = "CLOCK_FILE"
 
 
 class ClockFile:
-    """How many seconds the clock of whoever reads the file is ahead; a change is seen at once."""
+    """A clock that all processes share which open the same file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -31,30 +30,27 @@ class ClockFile:
             self._bytes = mmap.mmap(file.fileno(), _AHEAD.size)
 
     def set(self, seconds: float) -> None:
-        """Let the clock jump to so many seconds ahead of the machine's; a negative number puts it behind."""
+        """Set how many seconds the clock is ahead of the machine's; a negative number puts it behind."""
         self._bytes[:] = _AHEAD.pack(seconds)
 
     def now(self) -> datetime:
-        """What time it is by that clock."""
+        """Return the time of this clock."""
         (ahead,) = _AHEAD.unpack(self._bytes[:])
         return datetime.now(UTC) + timedelta(seconds=ahead)
 
 
-def _new_id(clock: ClockFile) -> UUID:
-    return compat.uuid7(nanoseconds=int(clock.now().timestamp() * 1_000_000) * 1_000)
-
-
-def live_by(clock: ClockFile) -> None:
-    """From now on this process knows no other time."""
-    setattr(SystemClock, "now", lambda _: clock.now())  # noqa: B010 - types know no other clock
-    setattr(Uuid7Ids, "new", lambda _: _new_id(clock))  # noqa: B010
+def use(clock: ClockFile) -> None:
+    """Replace the clock of this process, and the time in its new ids."""
+    setattr(SystemClock, "now", lambda _: clock.now())  # noqa: B010 - mypy rejects an assignment to a method
+    new = compat.uuid7
+    setattr(Uuid7Ids, "new", lambda _: new(nanoseconds=int(clock.now().timestamp() * 1e6) * 1_000))  # noqa: B010
 
 
 if __name__ == "__main__":
-    # The workers of the service are started anew, with this module as `__mp_main__`.
+    # The workers start as new processes, with this module as `__mp_main__`.
     os.environ[_FILE] = sys.argv[1]
-    live_by(ClockFile(Path(sys.argv[1])))
+    use(ClockFile(Path(sys.argv[1])))
     sys.exit(main(sys.argv[2:]))
 
 if __name__ == "__mp_main__":
-    live_by(ClockFile(Path(os.environ[_FILE])))
+    use(ClockFile(Path(os.environ[_FILE])))

@@ -1,4 +1,4 @@
-"""Databases for the service, and processes that serve them."""
+"""Migrated databases, and processes that serve them."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -16,26 +16,26 @@ Serve = Callable[..., list[Server]]
 
 @pytest.fixture
 def migrated_url(mysql_url: str) -> str:
-    """A new database with its schema, on the server that all tests of the worker share."""
+    """Return a new, migrated database on the server that all tests of the worker share."""
     return migrated(mysql_url)
 
 
 @pytest.fixture
 def own_migrated_url(own_mysql_url: str) -> str:
-    """A new database with its schema, on `own_mariadb`: a server to kill."""
+    """Return a new, migrated database on `own_mariadb`, which the test may kill."""
     return migrated(own_mysql_url)
 
 
 @pytest.fixture
 def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
-    """A new database with its schema, in a file."""
+    """Return a new, migrated SQLite file."""
     shutil.copy(sqlite_template, tmp_path / "boxoffice.db")
-    return migrated(f"sqlite+aiosqlite:///{tmp_path / 'boxoffice.db'}")
+    return f"sqlite+aiosqlite:///{tmp_path / 'boxoffice.db'}"
 
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
-    """`serve(url, number)`: so many servers of a database, ready; they end with the test."""
+    """Return a function that starts ready servers of a database, which end with the test."""
     with ExitStack() as stack:
 
         def start(database_url: str, number: int = 1, *, directory: Path = tmp_path, **options: Any) -> list[Server]:

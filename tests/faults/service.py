@@ -1,4 +1,4 @@
-"""`boxoffice serve` in processes of its own, to be killed, ended and started again on the same port."""
+"""`boxoffice serve` in its own process, which can be killed, stopped and started again on the same port."""
 
 import http.client
 import json
@@ -20,30 +20,24 @@ from tests.constants import SECRET
 from tests.mariadb import DIE_WITH_ME
 
 SERVE: Final = (sys.executable, "-m", "boxoffice", "serve")
-_READY_WITHIN: Final = 120.0  # seconds; two are usual, many servers that start at once on a busy machine need more
-_ENDS_WITHIN: Final = 60.0  # seconds; it gives what is under way ten
+_READY_WITHIN: Final = 120.0  # seconds; two are usual, many servers on a busy machine need more
+_ENDS_WITHIN: Final = 60.0  # seconds; requests in progress have twelve
 
-# Below the range from which the system takes the ports of clients: who calls a port of that range while nobody listens
-# there may be connected to itself, and a server that starts again may find its port taken.
+# Below the ephemeral ports, of which the system may give one to a client while the server is down.
 _PORTS: Final = range(15_000, 32_000)
 
 
 def environment_for(database_url: str, **settings: str | None) -> dict[str, str]:
-    """What a process of the service finds in its environment.
-
-    Settings are by their name without the prefix; None: it is not set.
-    """
+    """Return the environment of a process of the service. `settings` have no prefix; None: not set."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("BOXOFFICE_")}
-    ours: dict[str, str | None] = {"DATABASE_URL": database_url, "JWT_SECRET": SECRET, "RATE_LIMITS": "off"}
-    ours |= settings
+    ours = {"DATABASE_URL": database_url, "JWT_SECRET": SECRET, "RATE_LIMITS": "off", **settings}
     return kept | {f"BOXOFFICE_{name}": value for name, value in ours.items() if value is not None}
 
 
 class Server:
-    """One process that serves a database: on the same port, whenever it is started again.
+    """One process that serves a database, always on the same port, and logs to `log`.
 
-    `settings` are those of the service by their name without the prefix, `command` what is run instead of
-    `boxoffice serve`. What it says goes to `log`.
+    `settings` are the service's, without the prefix; `command` replaces `boxoffice serve`.
     """
 
     def __init__(
@@ -57,33 +51,33 @@ class Server:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.log: Final = directory / f"{name}.log"
-        self.port: Final = _free_port()
+        self.port: Final = free_port()
         self._directory = directory
         self._command = [*command, "--host", "127.0.0.1", "--port", str(self.port)]
         self._environment = {**environment_for(database_url, **(settings or {})), **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
-        # Started while it is being killed, it would be taken for ready as long as an old worker answers.
+        # A start during a kill would take an old worker for the new service.
         self._killing = threading.Lock()
 
     @property
     def url(self) -> str:
-        """Where it serves."""
+        """Return the base URL."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def pid(self) -> int:
-        """Its process. Raises: RuntimeError when it does not run."""
+        """Return the id of the process. Raises: RuntimeError when it does not run."""
         if not self.is_running or self._process is None:
             raise RuntimeError("the server does not run")
         return self._process.pid
 
     @property
     def is_running(self) -> bool:
-        """Whether there is a process, ready or not."""
+        """Return whether the process exists, ready or not."""
         return self._process is not None and self._process.poll() is None
 
     def spawn(self) -> Self:
-        """Start it, and do not wait. Raises: RuntimeError when it runs already."""
+        """Start it without waiting. Raises: RuntimeError when it runs."""
         with self._killing, self.log.open("ab") as log:
             if self._process is not None:
                 raise RuntimeError("the server runs already")
@@ -99,21 +93,21 @@ class Server:
         return self
 
     def wait_until_ready(self) -> Self:
-        """Until it serves and its database answers. Raises: RuntimeError with the end of its log."""
+        """Wait until it is ready. Raises: RuntimeError with the end of its log."""
         deadline = time.monotonic() + _READY_WITHIN
         while time.monotonic() < deadline and self.is_running:
             if self.is_ready():
                 return self
             time.sleep(0.02)
         self.kill()
-        raise RuntimeError(f"The service did not get ready:\n{self.log.read_text(errors='replace')[-4000:]}")
+        raise RuntimeError(f"The service did not become ready:\n{self.log.read_text(errors='replace')[-4000:]}")
 
     def start(self) -> Self:
-        """Start it, and wait until it is ready."""
+        """Start it and wait until it is ready."""
         return self.spawn().wait_until_ready()
 
     def is_ready(self) -> bool:
-        """Whether it says that it can do its work."""
+        """Return whether its readiness check succeeds."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
             connection.request("GET", "/health/ready")
@@ -124,7 +118,7 @@ class Server:
             connection.close()
 
     def kill(self) -> None:
-        """End it without warning (SIGKILL), with its workers; nothing to do when it does not run."""
+        """Kill it and its workers with SIGKILL, if it runs."""
         with self._killing:
             workers = self.workers() if self.is_running else []
             self._end(signal.SIGKILL)
@@ -132,15 +126,15 @@ class Server:
                 _kill(worker)
 
     def workers(self) -> list[int]:
-        """Processes that its supervisor has started to serve."""
-        return [child for child in _children(self.pid) if b"spawn_main" in _command_line(child)]
+        """Return the ids of its worker processes."""
+        return list(_workers(self.pid))
 
     def terminate(self) -> int:
-        """End it as an operator does (SIGTERM); its exit code."""
+        """End it with SIGTERM, as an operator does, and return its exit code."""
         return self._end(signal.SIGTERM)
 
     def wait(self) -> int:
-        """Until it has ended by itself; its exit code."""
+        """Wait until it ends, and return its exit code."""
         return self._end(None)
 
     def _end(self, number: signal.Signals | None) -> int:
@@ -165,7 +159,7 @@ class Server:
         self.start()
 
     def logged(self) -> list[dict[str, Any]]:
-        """The lines of its log; the last one may be cut off by a kill, and what is no line of ours counts as one."""
+        """Return the lines of its log. A line that is not JSON becomes an event of unknown level."""
         lines: list[dict[str, Any]] = []
         for line in self.log.read_text(errors="replace").splitlines():
             try:
@@ -175,7 +169,7 @@ class Server:
         return lines
 
     def complaints(self) -> list[dict[str, Any]]:
-        """What it logged as an error: for its developers, and never what a client or the database may cause."""
+        """Return the errors in its log. Neither a client nor the database may cause one."""
         return [line for line in self.logged() if line.get("level") in ("error", "critical")]
 
 
@@ -183,7 +177,7 @@ class Server:
 def servers(
     database_url: str, directory: Path, number: int, *, name: str = "server", **options: Any
 ) -> Iterator[list[Server]]:
-    """So many servers of one database, ready, and ended afterwards whatever happened."""
+    """Run so many ready servers of one database, and kill them afterwards."""
     made = [Server(database_url, directory, name=f"{name}{index}", **options) for index in range(number)]
     try:
         for server in made:
@@ -197,7 +191,7 @@ def servers(
 
 
 def boxoffice(database_url: str, directory: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Another command of the service, `verify` for instance, on that database."""
+    """Run another command, such as `verify`, on a database."""
     return subprocess.run(
         [sys.executable, "-m", "boxoffice", *arguments],
         cwd=directory,
@@ -209,23 +203,17 @@ def boxoffice(database_url: str, directory: Path, *arguments: str) -> "subproces
     )
 
 
-def _children(pid: int) -> list[int]:
-    found: list[int] = []
+def _workers(pid: int) -> Iterator[int]:
     with suppress(FileNotFoundError, ProcessLookupError):
         for task in Path(f"/proc/{pid}/task").iterdir():
-            found.extend(map(int, (task / "children").read_text().split()))
-    return found
-
-
-def _command_line(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return b""
+            for child in (task / "children").read_text().split():
+                with suppress(FileNotFoundError, ProcessLookupError):
+                    if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                        yield int(child)
 
 
 def _kill(pid: int) -> None:
-    """End it, and wait until it is gone with all that it has open."""
+    """Kill a process and wait until its files are closed."""
     with suppress(ProcessLookupError):
         handle = os.pidfd_open(pid)
         try:
@@ -235,7 +223,8 @@ def _kill(pid: int) -> None:
             os.close(handle)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return an unused port."""
     while True:
         port = random.choice(_PORTS)
         with socket.socket() as probe:

@@ -1,11 +1,11 @@
-"""Somebody else's locks on MariaDB: deadlocks, and locks that are held for too long.
+"""Locks of other clients of MariaDB: deadlocks, and locks that are held for too long.
 
-The full counts: `.venv/bin/python -m pytest tests/faults/test_locks.py --long`.
+In full: `.venv/bin/python -m pytest tests/faults/test_locks.py --long`.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any, Final
@@ -16,40 +16,35 @@ from asyncmy.errors import OperationalError
 from sqlalchemy.engine import make_url
 
 from boxoffice.application.ports.errors import Unavailable
-from boxoffice.domain.booking import Booking
 from boxoffice.domain.event import EventState
 from boxoffice.entrypoints.container import Container
-from tests.concurrency.app_driver import AppDriver, bookings
-from tests.concurrency.conftest import app_on
-from tests.faults.crowd import booked_with
-from tests.faults.test_proxy import ANSWERED_WITHIN, applications
+from tests.faults.load_clients import ANSWERED_WITHIN, Recorder, applications, check, new_booking, new_event
 
 DEADLOCK: Final = 1213
-ROWS_OF_WEIGHT: Final = 200
-"""InnoDB undoes whoever has changed less: a rival who has changed so much is never the one."""
+LOCK_TIMEOUTS: Final = "SELECT count FROM information_schema.innodb_metrics WHERE name = 'lock_timeouts'"
 
 
 class Rival:
-    """Somebody else's connection to the same database."""
+    """A connection of another program to the same database."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
 
     async def do(self, statement: str) -> list[tuple[Any, ...]]:
-        """Run a statement; the rows that it finds."""
+        """Run a statement and return its rows."""
         async with self._connection.cursor() as cursor:
             await cursor.execute(statement)
             return list(await cursor.fetchall())
 
-    async def lock(self, states: Sequence[EventState]) -> None:
+    async def lock(self, *states: EventState) -> None:
         """Lock the rows of these events, one by one in this order."""
         for state in states:
             await self.do(f"SELECT id FROM events WHERE id = X'{state.event.id.hex}' FOR UPDATE")
 
     async def wins(self, state: EventState) -> bool:
-        """Lock the row of this event too; False when that is a deadlock, in which this connection was undone."""
+        """Lock the row of this event; return False if this connection is rolled back because of a deadlock."""
         try:
-            await self.lock([state])
+            await self.lock(state)
         except OperationalError as error:
             if error.args[0] != DEADLOCK:
                 raise
@@ -57,13 +52,8 @@ class Rival:
         return True
 
     async def status(self, name: str) -> int:
-        """One of the server's counters."""
+        """Return a counter of the server."""
         ((_, value),) = await self.do(f"SHOW GLOBAL STATUS LIKE '{name}'")
-        return int(value)
-
-    async def lock_timeouts(self) -> int:
-        """How often anybody has waited for a lock in vain."""
-        ((value,),) = await self.do("SELECT count FROM information_schema.innodb_metrics WHERE name = 'lock_timeouts'")
         return int(value)
 
 
@@ -79,113 +69,83 @@ async def rival_on(url: str) -> AsyncIterator[Rival]:
         connection.close()
 
 
-async def book(container: Container, state: EventState) -> Booking | Unavailable:
-    """A new customer's booking, or that the database is not to be had."""
-    (command,) = bookings(state, 1)
-    try:
-        return await container.book_ticket()(booked_with(command))
-    except Unavailable as failure:
-        return failure
-
-
-async def check(office: AppDriver, states: Sequence[EventState], told: Sequence[Booking]) -> None:
-    """What was acknowledged is there, once, and nothing else."""
-    await office.verify()
-    facts = [fact for state in states for fact in await office.facts(state.event.id)]
-    entered = Counter(fact.booking_id for fact in facts if fact.kind in ("TicketsBooked", "CustomerWaitlisted"))
-    assert entered == Counter(booking.id for booking in told)
-
-
-async def test_deadlocks_are_never_seen(migrated_url: str, times: Callable[[int, int], int]) -> None:
-    """Somebody takes the rows in the other order, so that one of the two has to be undone; both are, in their turn."""
+async def test_deadlocks_are_retried(migrated_url: str, times: Callable[[int, int], int]) -> None:
+    """A rival locks the rows in the opposite order. InnoDB rolls back the transaction that has changed fewer rows."""
     wanted = times(20, 500)
-    told: list[Booking] = []
+    recorder = Recorder()
     undone: Counter[str] = Counter()
     async with (
-        app_on(migrated_url) as office,
         rival_on(migrated_url) as rival,
         rival_on(migrated_url) as watch,
-        applications(migrated_url, 1) as (container,),
+        applications(migrated_url) as (container,),
     ):
-        states = [await office.initialize(10) for _ in range(2)]
+        states = [await new_event(container, 10) for _ in range(2)]
         await rival.do("CREATE TABLE weights (id INT PRIMARY KEY, n INT NOT NULL) ENGINE = InnoDB")
-        rows = ", ".join(f"({number}, 0)" for number in range(ROWS_OF_WEIGHT))
-        await rival.do(f"INSERT INTO weights VALUES {rows}")
+        await rival.do("INSERT INTO weights SELECT seq, 0 FROM seq_1_to_200")
         await rival.do("COMMIT")
         before = await watch.status("Innodb_deadlocks")
         for number in range(wanted):
-            is_heavy = number % 2 == 0
             await rival.do("START TRANSACTION")
-            if is_heavy:
+            if number % 2 == 0:
                 await rival.do("UPDATE weights SET n = n + 1")
-            await rival.lock(states[1:])
-            both = asyncio.gather(*(book(container, state) for state in states))
-            # The application has the first row by now, and waits for the second.
+            await rival.lock(states[1])
+            both = asyncio.gather(*(recorder.book(container, new_booking(state)) for state in states))
+            # The application locks the first row and then waits for the second.
             while not await watch.status("Innodb_row_lock_current_waits"):
                 assert not both.done()
             undone["application" if await rival.wins(states[0]) else "rival"] += 1
             await rival.do("ROLLBACK")
-            told += [booking for booking in await both if isinstance(booking, Booking)]
-            assert len(told) == 2 * (number + 1)
+            await both
         deadlocks = await watch.status("Innodb_deadlocks") - before
         await rival.do("DROP TABLE weights")
-        await check(office, states, told)
+        await check(container, recorder.history)
     assert deadlocks == wanted
     assert undone["application"] >= wanted // 2
-    print(f"{deadlocks} deadlocks, undone: {dict(undone)}, {len(told)} bookings")  # noqa: T201
+    print(f"{deadlocks} deadlocks, undone: {dict(undone)}")  # noqa: T201
 
 
 @pytest.mark.slow
 async def test_a_lock_that_is_held_for_too_long(migrated_url: str, times: Callable[[int, int], int]) -> None:
-    """Who wants that event is told to try again, in time; who wants another one is served, in the same batch too."""
-    crowd, rounds = times(3, 20), times(1, 10)
-    told: list[Booking] = []
-    turned_away = 0
-    slowest = {"held": 0.0, "same batch": 0.0, "meanwhile": 0.0}
+    """Commands for the locked event get "try again" in time; others are served, also from the same batch."""
+    number, rounds = times(3, 20), times(1, 10)
+    recorder = Recorder()
+    slowest: dict[str, float] = {}
+
+    async def is_served(name: str, container: Container, state: EventState) -> bool:
+        begun = monotonic()
+        try:
+            await recorder.book(container, new_booking(state))
+        except Unavailable:
+            return False
+        else:
+            return True
+        finally:
+            slowest[name] = max(slowest.get(name, 0.0), monotonic() - begun)
+
+    async def visit(container: Container, locked: EventState, free: EventState) -> None:
+        together = is_served("locked", container, locked), is_served("same batch", container, free)
+        assert tuple(await asyncio.gather(*together)) == (False, True)
+        # The next command for the locked event waits in a queue of its own.
+        waiting = asyncio.ensure_future(is_served("locked", container, locked))
+        assert await is_served("meanwhile", container, free)
+        assert not await waiting
+
     async with (
-        app_on(migrated_url) as office,
         rival_on(migrated_url) as rival,
         rival_on(migrated_url) as watch,
-        applications(migrated_url, crowd) as containers,
+        applications(*[migrated_url] * number) as containers,
     ):
-        held = [await office.initialize(10) for _ in containers]
-        free = [await office.initialize(10) for _ in containers]
-        before = await watch.lock_timeouts()
-
-        async def timed(name: str, container: Container, state: EventState) -> Booking | Unavailable:
-            begun = monotonic()
-            result = await book(container, state)
-            slowest[name] = max(slowest[name], monotonic() - begun)
-            if isinstance(result, Booking):
-                told.append(result)
-            return result
-
-        async def visit(container: Container, its_held: EventState, its_free: EventState) -> None:
-            nonlocal turned_away
-            # In one batch.
-            results = await asyncio.gather(timed("held", container, its_held), timed("same batch", container, its_free))
-            assert [isinstance(result, Unavailable) for result in results] == [True, False]
-            turned_away += 1
-            # From now on who wants what is held waits for himself alone.
-            waiting = asyncio.ensure_future(timed("held", container, its_held))
-            assert isinstance(await timed("meanwhile", container, its_free), Booking)
-            await asyncio.wait([waiting])
-            assert isinstance(waiting.result(), Unavailable)
-            turned_away += 1
-
+        locked = [await new_event(containers[0], 10) for _ in containers]
+        free = [await new_event(containers[0], 10) for _ in containers]
+        ((before,),) = await watch.do(LOCK_TIMEOUTS)
         for _ in range(rounds):
             await rival.do("START TRANSACTION")
-            await rival.lock(held)
-            await asyncio.gather(*map(visit, containers, held, free))
+            await rival.lock(*locked)
+            await asyncio.gather(*map(visit, containers, locked, free))
             await rival.do("ROLLBACK")
-            # It is free again, and everybody is served.
-            after = await asyncio.gather(*map(book, containers, held))
-            told += [result for result in after if isinstance(result, Booking)]
-            assert len(told) % (3 * crowd) == 0
-        timeouts = await watch.lock_timeouts() - before
-        await check(office, [*held, *free], told)
-    assert timeouts >= turned_away == 2 * crowd * rounds
-    assert slowest["held"] < ANSWERED_WITHIN
-    assert slowest["same batch"] < ANSWERED_WITHIN
-    figures = {name: f"{seconds:.2f} s" for name, seconds in slowest.items()}
-    print(f"{timeouts} lock waits in vain, {turned_away} times 503, slowest answers {figures}")  # noqa: T201
+            assert all(await asyncio.gather(*(map(is_served, ["later"] * number, containers, locked))))
+        ((after,),) = await watch.do(LOCK_TIMEOUTS)
+        await check(containers[0], recorder.history)
+    assert after - before >= 2 * number * rounds
+    assert max(slowest["locked"], slowest["same batch"]) < ANSWERED_WITHIN
+    print(f"{after - before} lock timeouts, slowest answers in seconds: {dict(slowest)}")  # noqa: T201

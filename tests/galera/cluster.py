@@ -1,11 +1,9 @@
 """A Galera cluster of three servers on loopback, whose nodes can be stopped, killed, paused and isolated."""
 
 import os
-import random
 import re
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -18,6 +16,7 @@ from sqlalchemy.engine import make_url
 
 from tests import mariadb
 from tests.databases import migrated
+from tests.faults.service import free_port
 
 DATABASE: Final = "boxoffice"
 HOW_TO_GET_IT: Final = "No Galera library here: run tools/galera.sh"
@@ -27,7 +26,6 @@ _LIBRARIES: Final = tuple(
     for folder in ("/usr/lib/galera", "/usr/lib64/galera", "/usr/lib64/galera-4", "/usr/lib")
 )
 _WITHIN: Final = 60.0  # seconds, for a loaded machine
-_LOWEST_PORT, _HIGHEST_PORT = 15_000, 32_000  # below the ephemeral ports, which may be taken while a node is down
 
 # A silent node is expelled after two seconds instead of five, and after six at most, because tests wait for it.
 _PATIENCE: Final = (
@@ -44,25 +42,13 @@ def is_installed() -> bool:
     return any(path.exists() for path in _LIBRARIES)
 
 
-def free_port() -> int:
-    """Return an unused port."""
-    while True:
-        port = random.randrange(_LOWEST_PORT, _HIGHEST_PORT)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return port
-
-
 class Node(mariadb.MariaDB):
     """One server of a cluster, which can start again after any end and catch up."""
 
     def __init__(self, template_directory: Path, *, password: str, transfers: Path) -> None:
         super().__init__(template_directory, password=password)
         # The users come with the cluster's data, so a joining node must not replicate its init file.
-        self._init_file.write_text(f"SET SESSION wsrep_on = OFF;\n{self._init_file.read_text()}")
+        self.init_file.write_text(f"SET SESSION wsrep_on = OFF;\n{self.init_file.read_text()}")
         self.port = free_port()
         self.group_port: Final = free_port()
         self._transfer_port: Final = free_port()
@@ -85,29 +71,13 @@ class Node(mariadb.MariaDB):
         self._further = (f"--wsrep-start-position={self._position()}",)
         return self.start()
 
-    def stop(self) -> None:
-        """End the node with SIGTERM, as an operator does, so that it leaves the cluster."""
-        assert self._process
-        self._process.terminate()
-        self._process.wait(timeout=_WITHIN)
-        self.kill()
-
     def cut_off(self) -> None:
         """Isolate the node from all other nodes, but not from its clients."""
-        self.set_provider("gmcast.isolate=1")
+        mariadb.execute(self.admin_url, "SET GLOBAL wsrep_provider_options = 'gmcast.isolate=1'")
 
     def reconnect(self) -> None:
         """Undo `cut_off`."""
-        self.set_provider("gmcast.isolate=0")
-
-    def set_provider(self, option: str) -> None:
-        """Change an option of Galera's library."""
-        mariadb.execute(self.admin_url, f"SET GLOBAL wsrep_provider_options = '{option}'")
-
-    @property
-    def is_running(self) -> bool:
-        """Return whether the process exists, in any state."""
-        return self._process is not None and self._process.poll() is None
+        mariadb.execute(self.admin_url, "SET GLOBAL wsrep_provider_options = 'gmcast.isolate=0'")
 
     def status(self, name: str) -> str:
         """Return a status variable, also while the node is not ready; "" if the node does not run."""
@@ -131,10 +101,10 @@ class Node(mariadb.MariaDB):
 
     def _position(self) -> str:
         """Recover the position of the node's data, which no file contains after a crash."""
-        command = [*self._command(self.port), "--wsrep-recover"]
+        command = [*self.command(self.port), "--wsrep-recover"]
         recovered = subprocess.run(
             [each for each in command if each not in self._further],
-            env=self._environment(),
+            env=self.environment(),
             capture_output=True,
             text=True,
             check=True,
@@ -144,7 +114,8 @@ class Node(mariadb.MariaDB):
         assert found, recovered.stderr
         return found[1]
 
-    def _command(self, port: int) -> list[str]:
+    def command(self, port: int) -> list[str]:
+        """Return the command line with the options of the cluster."""
         library = next(path for path in _LIBRARIES if path.exists())
         options = [
             f"gmcast.listen_addr=tcp://127.0.0.1:{self.group_port}",
@@ -153,7 +124,7 @@ class Node(mariadb.MariaDB):
             *_PATIENCE,
         ]
         return [
-            *super()._command(port),
+            *super().command(port),
             "--binlog-format=ROW",
             "--innodb-autoinc-lock-mode=2",
             "--wsrep-on=ON",
@@ -165,8 +136,9 @@ class Node(mariadb.MariaDB):
             *self._further,
         ]
 
-    def _environment(self) -> dict[str, str]:
-        environment = super()._environment()
+    def environment(self) -> dict[str, str]:
+        """Return the environment of the process, in which Galera's library finds `wsrep_sst_ist`."""
+        environment = super().environment()
         scripts = str(Path(__file__).parent)
         return {
             **environment,
@@ -179,11 +151,10 @@ class Node(mariadb.MariaDB):
 class Cluster:
     """A cluster of three nodes with the application's schema."""
 
-    def __init__(self, template_directory: Path, *, nodes: int = 3) -> None:
+    def __init__(self, template_directory: Path) -> None:
         self.directory: Final = Path(tempfile.mkdtemp(prefix="boxoffice-galera-"))
         self._template = template_directory
         self._password = secrets.token_hex(16)
-        self._number = nodes
         self.nodes: list[Node] = []
 
     def __enter__(self) -> Self:
@@ -211,8 +182,8 @@ class Cluster:
         migrated(first.url)
         first.stop()
         # The other nodes start with a copy of its data, so only later writes have to be transferred.
-        for _ in range(self._number - 1):
-            self._node(first._data)
+        for _ in range(2):
+            self._node(first.data)
         for node in self.nodes:
             node.peers = self.nodes
         first.found_group()
@@ -246,9 +217,10 @@ class Cluster:
         """Wait until a node knows that it is isolated and refuses to serve."""
         wait_until(lambda: node.status("wsrep_ready") == "OFF", self._logs)
 
-    def count(self, name: str) -> int:
-        """Return the sum of a status variable over all nodes."""
-        return sum(int(node.status(name) or 0) for node in self.nodes)
+    def conflicts(self) -> int:
+        """Return how many transactions were rolled back because of a conflict with another node's."""
+        names = ("wsrep_local_cert_failures", "wsrep_local_bf_aborts")
+        return sum(int(node.status(name) or 0) for node in self.nodes for name in names)
 
     def content(self, node: Node) -> dict[str, object]:
         """Return the rows of each table on a node."""

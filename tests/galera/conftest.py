@@ -1,16 +1,15 @@
 """A cluster for all tests of a worker, repaired and emptied between them."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests import mariadb
-from tests.concurrency.worker_pool import Process, WorkerPool
 from tests.databases import emptied
 
-from .cluster import HOW_TO_GET_IT, Cluster, Node, is_installed
+from .cluster import HOW_TO_GET_IT, Cluster, is_installed
 
 
 @pytest.fixture(scope="session")
@@ -30,26 +29,3 @@ def cluster(started_cluster: Cluster) -> Iterator[Cluster]:
     emptied(started_cluster.nodes[0].url)
     yield started_cluster
     started_cluster.mend()
-
-
-@pytest.fixture(scope="session")
-def process_pool() -> Iterator[list[Process]]:
-    """Return the processes that tests reuse."""
-    pool: list[Process] = []
-    yield pool
-    for process in pool:
-        process.kill()
-
-
-@pytest.fixture
-def crew_on(process_pool: list[Process]) -> Iterator[Callable[[Node], WorkerPool]]:
-    """Return a function that provides processes on a node."""
-    crews: list[WorkerPool] = []
-
-    def hire(node: Node) -> WorkerPool:
-        crews.append(WorkerPool(node.url, process_pool))
-        return crews[-1]
-
-    yield hire
-    for crew in crews:
-        crew.dismiss()

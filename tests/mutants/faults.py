@@ -1162,7 +1162,7 @@ HTTP: Final = (
     Fault(
         "A body whose length is too large is still read",
         (Change("entrypoints/http/request.py", "        if is_large:\n", "        if False:\n"),),
-        _of(_DEADLINES, "test_who_is_refused_anyway_is_not_waited_for"),
+        _of(_DEADLINES, "test_a_refused_request_is_answered_before_its_body_arrives"),
     ),
     Fault(
         "A body may take any time",

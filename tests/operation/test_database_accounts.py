@@ -10,7 +10,7 @@ from sqlalchemy.engine import make_url
 from tests import mariadb
 from tests.faults.service import boxoffice, servers
 from tests.mariadb import MariaDB
-from tests.wire.people import sign_up
+from tests.operation.conftest import buy_and_cancel
 
 MANUAL = Path(__file__).parents[2] / "docs" / "operations.md"
 NAME = "event-ticket-booking-service"
@@ -43,14 +43,8 @@ def test_one_migrates_and_the_other_serves_and_cannot_change_the_schema(
     for _ in range(2):
         assert boxoffice(accounts["migrating"], tmp_path, "migrate").returncode == 0
     with servers(accounts["serving"], tmp_path, 1) as (server,):
-        people = sign_up(server.url)
-        event = people.organizer.initialize(
-            ticketTypes=[{"name": "Seat", "totalTickets": 1, "price": {"amount": 500, "currency": "EUR"}}]
-        )
-        booked = people.customer.book(event)
-        people.customer.post(f"/bookings/{booked['id']}/payment", {"method": "card", "token": "tok_ok"})
-        people.customer.post("/cancel", {"bookingId": booked["id"]})
-        assert httpx.get(f"{server.url}/status/{event['id']}", timeout=60).status_code == 200
+        event_id = buy_and_cancel(server.url)
+        assert httpx.get(f"{server.url}/status/{event_id}", timeout=60).status_code == 200
         assert server.terminate() == 0
         assert not server.complaints()
     for command in ("sweep", "verify"):

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import ipaddress
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ from msgspec import Struct
 from boxoffice.entrypoints.settings import Settings, SettingsError
 from tests import mariadb
 from tests.faults.service import boxoffice, servers
-from tests.wire.people import sign_up
+from tests.operation.conftest import buy_and_cancel
 
 HERE = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
 ELSEWHERE = x509.DNSName("db.example.org")
@@ -30,9 +29,9 @@ class Signer(Struct):
     key: ec.EllipticCurvePrivateKey
 
     @classmethod
-    def named(cls, name: str) -> "Signer":
+    def new(cls) -> "Signer":
         key = ec.generate_private_key(ec.SECP256R1())
-        return cls(_certificate(name, name, key, key, x509.BasicConstraints(ca=True, path_length=0)), key)
+        return cls(_certificate("ours", key, key, x509.BasicConstraints(ca=True, path_length=0)), key)
 
     def write(self, path: Path) -> Path:
         """Write the authority's certificate to a file."""
@@ -42,32 +41,22 @@ class Signer(Struct):
     def sign(self, directory: Path, host: x509.GeneralName) -> tuple[Path, Path]:
         """Write a certificate for a host, and its key, to files."""
         key = ec.generate_private_key(ec.SECP256R1())
-        issuer = self.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
-        signed = _certificate("server", str(issuer), key, self.key, x509.SubjectAlternativeName([host]))
-        certificate_file, key_file = directory / "server.pem", directory / "server-key.pem"
-        certificate_file.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-        key_file.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.TraditionalOpenSSL,
-                serialization.NoEncryption(),
-            )
-        )
-        return certificate_file, key_file
+        signed = _certificate("server", key, self.key, x509.SubjectAlternativeName([host]))
+        files = directory / "server.pem", directory / "server-key.pem"
+        files[0].write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+        form, encryption = serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+        files[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, form, encryption))
+        return files
 
 
 def _certificate(
-    subject: str,
-    issuer: str,
-    key: ec.EllipticCurvePrivateKey,
-    signing: ec.EllipticCurvePrivateKey,
-    extension: x509.ExtensionType,
+    subject: str, key: ec.EllipticCurvePrivateKey, signing: ec.EllipticCurvePrivateKey, extension: x509.ExtensionType
 ) -> x509.Certificate:
     now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
-        .subject_name(_named(subject))
-        .issuer_name(_named(issuer))
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]))
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ours")]))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(days=1))
@@ -77,25 +66,18 @@ def _certificate(
     )
 
 
-def _named(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-
-
 class SecureMariaDB(mariadb.MariaDB):
     """A server that requires TLS if it has a certificate, and otherwise has no TLS."""
 
     files: tuple[Path, Path] | None = None
 
-    def _command(self, port: int) -> list[str]:
+    def command(self, port: int) -> list[str]:
+        """Return the command line with the options for TLS."""
         if self.files is None:
-            return [*super()._command(port), "--skip-ssl"]
+            return [*super().command(port), "--skip-ssl"]
         certificate, key = self.files
-        return [
-            *super()._command(port),
-            f"--ssl-cert={certificate}",
-            f"--ssl-key={key}",
-            "--require-secure-transport=ON",
-        ]
+        options = f"--ssl-cert={certificate}", f"--ssl-key={key}", "--require-secure-transport=ON"
+        return [*super().command(port), *options]
 
 
 @contextmanager
@@ -103,7 +85,7 @@ def server_with(template: Path, files: tuple[Path, Path] | None) -> Iterator[str
     """Start a server with this certificate and key, and return the URL of a database on it."""
     server = SecureMariaDB(template)
     server.files = files
-    with (server.directory / "init.sql").open("a") as init:
+    with server.init_file.open("a") as init:
         init.write("CREATE DATABASE boxoffice CHARACTER SET utf8mb4;\n")
     with server:
         yield f"{server.admin_url}/boxoffice"
@@ -111,7 +93,7 @@ def server_with(template: Path, files: tuple[Path, Path] | None) -> Iterator[str
 
 @pytest.fixture
 def signer() -> Signer:
-    return Signer.named("ours")
+    return Signer.new()
 
 
 @pytest.fixture
@@ -119,7 +101,7 @@ def trusted(signer: Signer, tmp_path: Path) -> Path:
     return signer.write(tmp_path / "ca.pem")
 
 
-def test_a_certificate_of_its_host_by_whom_is_trusted_serves(
+def test_a_certificate_for_its_host_by_a_trusted_signer_is_accepted(
     mariadb_template: Path, signer: Signer, trusted: Path, tmp_path: Path
 ) -> None:
     """All connections use TLS, including the sandbox's, because the server refuses others."""
@@ -128,12 +110,7 @@ def test_a_certificate_of_its_host_by_whom_is_trusted_serves(
         migrated = boxoffice(url, tmp_path, "migrate")
         assert migrated.returncode == 0, migrated.stderr
         with servers(url, tmp_path, 1) as (server,):
-            people = sign_up(server.url)
-            event = people.organizer.initialize(
-                ticketTypes=[{"name": "Seat", "totalTickets": 1, "price": {"amount": 500, "currency": "EUR"}}]
-            )
-            booked = people.customer.book(event)
-            people.customer.post(f"/bookings/{booked['id']}/payment", {"method": "card", "token": "tok_ok"})
+            buy_and_cancel(server.url)
             assert server.terminate() == 0
             assert not server.complaints()
         assert boxoffice(url, tmp_path, "verify").returncode == 0
@@ -142,27 +119,25 @@ def test_a_certificate_of_its_host_by_whom_is_trusted_serves(
 
 
 @pytest.mark.parametrize("command", ["serve", "migrate"])
-def test_anything_else_is_refused_and_said(
+def test_any_other_server_is_refused_with_the_reason(
     mariadb_template: Path, signer: Signer, trusted: Path, tmp_path: Path, command: str
 ) -> None:
-    stranger = Signer.named("ours").write(tmp_path / "stranger.pem")
+    stranger = Signer.new().write(tmp_path / "stranger.pem")
     arguments = ("serve", "--port", "0") if command == "serve" else (command,)
-    with server_with(mariadb_template, signer.sign(tmp_path, HERE)) as plain:
-        _is_refused(boxoffice(f"{plain}?ssl_ca={stranger}", tmp_path, *arguments), "CERTIFICATE_VERIFY_FAILED")
-    with server_with(mariadb_template, signer.sign(tmp_path, ELSEWHERE)) as plain:
-        _is_refused(boxoffice(f"{plain}?ssl_ca={trusted}", tmp_path, *arguments), "CERTIFICATE_VERIFY_FAILED")
-    with server_with(mariadb_template, None) as plain:
-        _is_refused(boxoffice(f"{plain}?ssl_ca={trusted}", tmp_path, *arguments), "WRONG_VERSION_NUMBER")
+    for host, ca, reason in (
+        (HERE, stranger, "CERTIFICATE_VERIFY_FAILED"),
+        (ELSEWHERE, trusted, "CERTIFICATE_VERIFY_FAILED"),
+        (None, trusted, "WRONG_VERSION_NUMBER"),
+    ):
+        with server_with(mariadb_template, signer.sign(tmp_path, host) if host else None) as plain:
+            result = boxoffice(f"{plain}?ssl_ca={ca}", tmp_path, *arguments)
+        assert result.returncode == 1
+        (line,) = result.stderr.splitlines()
+        assert line.startswith("boxoffice: The database at ")
+        assert reason in line, line
 
 
-def _is_refused(result: "subprocess.CompletedProcess[str]", word: str) -> None:
-    assert result.returncode == 1
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("boxoffice: The database at ")
-    assert word in line, line
-
-
-def test_what_the_url_says_of_tls_is_looked_at_before_anything_starts(trusted: Path, tmp_path: Path) -> None:
+def test_the_tls_options_of_the_url_are_checked_at_the_start(trusted: Path, tmp_path: Path) -> None:
     def load(query: str) -> Settings:
         url = f"mysql+asyncmy://owner:hush@127.0.0.1/b?{query}"
         return Settings.load({"BOXOFFICE_DATABASE_URL": url}, tmp_path)

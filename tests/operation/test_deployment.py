@@ -43,7 +43,10 @@ def arguments_of(name: str) -> list[str]:
     return [text for found, text in instructions() if found == name]
 
 
-def test_the_image_is_made_of_what_is_there_and_what_may_be_sent_to_the_builder() -> None:
+HEALTH_CHECK: Final = arguments_of("HEALTHCHECK")[0].partition("CMD ")[2]
+
+
+def test_the_image_copies_existing_files_that_are_sent_to_the_builder() -> None:
     sent = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     assert (ROOT / ".dockerignore").read_text().startswith("*\n"), "only listed files, so neither .env nor data/"
     copied = [source for text in arguments_of("COPY") if "--from" not in text for source in text.split()[:-1]]
@@ -54,27 +57,23 @@ def test_the_image_is_made_of_what_is_there_and_what_may_be_sent_to_the_builder(
         assert (ROOT / needed).is_file()
 
 
-def test_the_image_installs_with_hashes_alone_and_runs_as_nobody_of_importance() -> None:
+def test_the_image_installs_with_hashes_and_runs_without_rights() -> None:
     installs = re.findall(r"pip install (.*)", "\n".join(arguments_of("RUN")))
     assert len(installs) == 2
     assert all("--require-hashes" in each or "--no-deps --no-build-isolation" in each for each in installs)
     assert arguments_of("USER") == ["10001:10001"]
     assert arguments_of("STOPSIGNAL") == ["SIGTERM"]
     assert len(arguments_of("FROM")) == 2
-    for text in (
-        *arguments_of("ENTRYPOINT"),
-        *arguments_of("CMD"),
-        arguments_of("HEALTHCHECK")[0].partition("CMD ")[2],
-    ):
+    for text in (*arguments_of("ENTRYPOINT"), *arguments_of("CMD"), HEALTH_CHECK):
         assert isinstance(json.loads(text), list), "a shell would not forward the signal"
 
 
 @pytest.mark.slow
-def test_what_the_image_runs_serves_and_its_health_check_tells(sqlite_url: str, tmp_path: Path) -> None:
+def test_the_command_of_the_image_serves_and_its_health_check_works(sqlite_url: str, tmp_path: Path) -> None:
     ((program,), arguments) = json.loads(arguments_of("ENTRYPOINT")[0]), json.loads(arguments_of("CMD")[0])
     command = [str(Path(sys.executable).with_name(program)), *arguments]
     server = Server(sqlite_url, tmp_path, command=command)  # It appends its own address and port, which take effect.
-    check = arguments_of("HEALTHCHECK")[0].partition("CMD ")[2].replace(":8000/", f":{server.port}/")
+    check = HEALTH_CHECK.replace(":8000/", f":{server.port}/")
     healthy = [sys.executable, *json.loads(check)[1:]]
     assert subprocess.run(healthy, check=False, capture_output=True, timeout=60).returncode != 0
     server.start()
@@ -101,7 +100,7 @@ def settings_but(*fixed: str) -> set[str]:
     return names - {f"BOXOFFICE_{name}" for name in fixed}
 
 
-def test_compose_passes_every_setting_on_and_trusts_its_proxy(tmp_path: Path) -> None:
+def test_compose_passes_every_setting_and_trusts_its_proxy(tmp_path: Path) -> None:
     environment = COMPOSE["services"]["boxoffice"]["environment"]
     # The image sets where to listen, and writes no files.
     assert set(environment) == settings_but("HOST", "PORT", "METRICS_DIRECTORY", "LOG_FILE")
@@ -112,12 +111,10 @@ def test_compose_passes_every_setting_on_and_trusts_its_proxy(tmp_path: Path) ->
 
 
 def test_the_image_listens_where_its_settings_say(tmp_path: Path) -> None:
-    given = dict(
-        pair.split("=", 1) for text in arguments_of("ENV") for pair in text.split() if pair.startswith("BOXOFFICE_")
-    )
+    given = dict(re.findall(r"(BOXOFFICE_\w+)=(\S+)", " ".join(arguments_of("ENV"))))
     settings = Settings.load(given, tmp_path)
     assert (settings.host, settings.port, settings.workers) == ("0.0.0.0", 8000, 2)
-    assert f":{settings.port}/" in arguments_of("HEALTHCHECK")[0]
+    assert f":{settings.port}/" in HEALTH_CHECK
     assert arguments_of("EXPOSE") == [str(settings.port)]
 
 
@@ -171,7 +168,7 @@ def test_the_accounts_of_compose_are_those_of_the_manual(own_mariadb: MariaDB, t
         assert place.startswith("`event-ticket-booking-service`.* TO ")
 
 
-def test_the_unit_runs_what_there_is_and_leaves_it_its_time_to_end(tmp_path: Path) -> None:
+def test_the_unit_runs_the_service_and_lets_it_end(tmp_path: Path) -> None:
     unit = configparser.ConfigParser(strict=False, interpolation=None)
     unit.optionxform = str  # type: ignore[assignment,method-assign]
     unit.read(ROOT / "deploy" / "boxoffice.service")

@@ -5,8 +5,8 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from select import select as wait_for
 from uuid import UUID
@@ -18,14 +18,13 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from boxoffice.adapters.sql.schema.tables import bookings
 from tests.databases import emptied
-from tests.faults.clients import Person, enrol
+from tests.faults.clients import Person, enrol, initialize
 from tests.faults.service import SERVE, Server, boxoffice
-from tests.wire.people import sign_up
 from tests.wire.raw import Answer, Raw, request
 
 CLIENTS = 12
 PEOPLE = 10_000
-"""More than book until the end."""
+"""More customers than book during a test."""
 
 
 @pytest.fixture(params=["sqlite", pytest.param("mysql", marks=pytest.mark.mysql)])
@@ -36,8 +35,8 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @contextmanager
-def serving(database_url: str, directory: Path, workers: int, *, command: Sequence[str] = SERVE) -> Iterator[Server]:
-    server = Server(database_url, directory, command=(*command, "--workers", str(workers)))
+def serving(database_url: str, directory: Path, workers: int) -> Iterator[Server]:
+    server = Server(database_url, directory, command=(*SERVE, "--workers", str(workers)))
     server.start()
     try:
         yield server
@@ -52,17 +51,18 @@ class Seen(Struct):
     booked: set[UUID] = field(default_factory=set)
     """Bookings that were acknowledged."""
     unanswered: list[str] = field(default_factory=list)
-    """The people whose request got no response although their connection was not announced to close."""
-    said_last: int = 0
+    """The customers without a response, although none had announced the end of their connection."""
+    closed: int = 0
+    """Connections whose end was announced by `Connection: close`."""
     not_ready: int = 0
 
-    def note(self, answer: Answer) -> None:
+    def add(self, answer: Answer) -> None:
         answer.check()
         if answer.status == 201:
             self.booked.add(UUID(json.loads(answer.body)["id"]))
         else:
             assert answer.status == 503, answer
-        self.said_last += answer.headers.get("connection") == "close"
+        self.closed += answer.headers.get("connection") == "close"
 
 
 def booking(event: str, person: Person, *lines: str) -> bytes:
@@ -83,7 +83,7 @@ async def book_until_the_end(port: int, event: str, people: Iterator[Person], se
                     if answer is None:
                         seen.unanswered.append(str(person.id))
                         return
-                    seen.note(answer)
+                    seen.add(answer)
                     if answer.headers.get("connection") == "close":
                         return
             except ConnectionError:
@@ -115,12 +115,7 @@ async def book_on_new_connections(port: int, event: str, people: Iterator[Person
         except ConnectionError:
             answer = None  # The system had accepted the connection, but the service had not.
         if answer is not None:
-            seen.note(answer)
-
-
-def new_event(server: Server) -> str:
-    event_id: str = sign_up(server.url).organizer.initialize(totalTickets=100_000)["id"]
-    return event_id
+            seen.add(answer)
 
 
 async def bookings_of(database_url: str) -> set[UUID]:
@@ -134,52 +129,36 @@ async def bookings_of(database_url: str) -> set[UUID]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("at_once", [1, 5])
 async def test_every_request_on_an_open_connection_is_answered_and_every_answer_is_true(
-    database_url: str, tmp_path: Path, workers: int
+    database_url: str, tmp_path: Path, workers: int, at_once: int
 ) -> None:
-    people = iter(await enrol(database_url, PEOPLE))
+    """With `at_once` 5, requests are pipelined, also behind the last response, and others use new connections."""
+    organizer, *customers = await enrol(database_url, PEOPLE)
+    people, seen, is_loaded = iter(customers), Seen(), asyncio.Event()
     with serving(database_url, tmp_path, workers) as server:
-        event = new_event(server)
-        seen, is_loaded = Seen(), asyncio.Event()
+        event = str(await initialize(server.port, organizer, 100_000))
         async with asyncio.timeout(120), asyncio.TaskGroup() as group:
             group.create_task(watch_readiness(server.port, seen, is_loaded))
             for _ in range(CLIENTS):
-                group.create_task(book_until_the_end(server.port, event, people, seen, 1))
+                group.create_task(book_until_the_end(server.port, event, people, seen, at_once))
+            for _ in range(CLIENTS if at_once > 1 else 0):
+                group.create_task(book_on_new_connections(server.port, event, people, seen))
             await is_loaded.wait()
             assert await asyncio.to_thread(server.terminate) == 0
-        assert seen.unanswered == []
-        assert seen.said_last == CLIENTS, "each connection must get `Connection: close`"
+        assert seen.unanswered == [], "the last response must have `Connection: close`"
+        assert at_once > 1 or seen.closed == CLIENTS
         assert seen.not_ready >= 1, "the readiness check must fail during the shutdown"
         assert not server.complaints()
     assert seen.booked == await bookings_of(database_url)
     assert boxoffice(database_url, tmp_path, "verify").returncode == 0
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 2])
-async def test_what_is_not_answered_was_not_done(sqlite_url: str, tmp_path: Path, workers: int) -> None:
-    """Pipelined requests behind the last response, and requests on connections that are no longer accepted."""
-    people = iter(await enrol(sqlite_url, PEOPLE))
-    with serving(sqlite_url, tmp_path, workers) as server:
-        event = new_event(server)
-        seen, is_loaded = Seen(), asyncio.Event()
-        async with asyncio.timeout(120), asyncio.TaskGroup() as group:
-            group.create_task(watch_readiness(server.port, seen, is_loaded))
-            for _ in range(CLIENTS // 2):
-                group.create_task(book_until_the_end(server.port, event, people, seen, 5))
-                group.create_task(book_on_new_connections(server.port, event, people, seen))
-            await is_loaded.wait()
-            assert await asyncio.to_thread(server.terminate) == 0
-        assert seen.unanswered == [], "the last response must have `Connection: close`"
-        assert not server.complaints()
-    assert seen.booked == await bookings_of(sqlite_url)
-
-
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_half_a_request_is_waited_for_and_new_clients_are_refused(
     sqlite_url: str, tmp_path: Path, workers: int
 ) -> None:
-    """With one process and with several, whose supervisor must not keep the port open."""
+    """The supervisor of several processes must not keep the port open."""
     with serving(sqlite_url, tmp_path, workers) as server:
         live = request()
         async with asyncio.timeout(120), await Raw.connect(server.port) as half:
@@ -201,71 +180,58 @@ async def is_let_in(port: int) -> bool:
         return False
 
 
-def test_clients_that_say_nothing_hold_up_nothing(sqlite_url: str, tmp_path: Path) -> None:
-    with (
-        serving(sqlite_url, tmp_path, 1) as server,
-        socket.create_connection(("127.0.0.1", server.port), timeout=60) as silent,
-        socket.create_connection(("127.0.0.1", server.port), timeout=60) as used,
-    ):
+@pytest.mark.slow
+def test_clients_that_never_end_delay_the_end_for_a_while_only(sqlite_url: str, tmp_path: Path) -> None:
+    with serving(sqlite_url, tmp_path, 1) as server, ExitStack() as stack:
+        silent, used, half_a_head, unread = (
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=60)) for _ in range(4)
+        )
         used.sendall(request())
         assert used.recv(65_536).startswith(b"HTTP/1.1 200 ")
-        assert server.terminate() == 0
-        for each in (silent, used):
-            assert each.recv(1) == b"", "must be closed without a reset"
-
-
-@pytest.mark.slow
-def test_clients_that_never_end_hold_it_up_for_a_while_only(sqlite_url: str, tmp_path: Path) -> None:
-    with (
-        serving(sqlite_url, tmp_path, 1) as server,
-        socket.create_connection(("127.0.0.1", server.port), timeout=60) as half_a_head,
-        socket.create_connection(("127.0.0.1", server.port), timeout=60) as unread,
-    ):
         half_a_head.sendall(request()[:-2])
         unread.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)
         unread.sendall(request("GET /openapi.json HTTP/1.1") * 60)
         assert server.is_ready()
         assert server.terminate() == 0
+        for each in (silent, used):
+            assert each.recv(1) == b"", "must be closed without a reset"
 
 
-@pytest.mark.parametrize("again", [signal.SIGTERM, signal.SIGINT])
-def test_a_second_signal_changes_nothing(sqlite_url: str, tmp_path: Path, again: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    "signals",
+    [
+        [signal.SIGTERM] * 4,
+        [signal.SIGTERM, *[signal.SIGINT] * 3],
+        [signal.SIGHUP],  # a closed terminal
+        ["group"],  # Ctrl-C in a terminal
+    ],
+    ids=["TERM again", "INT again", "HUP", "INT to the group"],
+)
+def test_signals_end_it_in_order(sqlite_url: str, tmp_path: Path, signals: list[signal.Signals | str]) -> None:
     with serving(sqlite_url, tmp_path, 2) as server:
-        for number in (signal.SIGTERM, again, again, again):
-            os.kill(server.pid, number)
-        assert server.terminate() == 0
-        assert not server.complaints()
-
-
-def test_a_closed_terminal_ends_it(sqlite_url: str, tmp_path: Path) -> None:
-    with serving(sqlite_url, tmp_path, 1) as server:
-        os.kill(server.pid, signal.SIGHUP)
-        assert server.wait() == 0
-
-
-def test_a_signal_to_its_process_group_ends_it_in_order(sqlite_url: str, tmp_path: Path) -> None:
-    """Ctrl-C in a terminal sends such a signal."""
-    with serving(sqlite_url, tmp_path, 2) as server:
-        os.killpg(server.pid, signal.SIGINT)
-        assert server.wait() == 0
+        pid = server.pid
+        for number in signals:
+            if isinstance(number, signal.Signals):
+                os.kill(pid, number)
+            else:
+                os.killpg(pid, signal.SIGINT)
+        assert (server.wait() if len(signals) == 1 else server.terminate()) == 0
         assert not server.complaints()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_end_with_a_supervisor_that_is_killed(sqlite_url: str, tmp_path: Path, workers: int) -> None:
-    with serving(sqlite_url, tmp_path, workers) as server:
+    with serving(sqlite_url, tmp_path, workers) as server, ExitStack() as stack:
         ends = [os.pidfd_open(worker) for worker in server.workers()]
+        for end in ends:
+            stack.callback(os.close, end)
         assert len(ends) == workers
         os.kill(server.pid, signal.SIGKILL)
-        try:
-            for end in ends:
-                assert wait_for([end], [], [], 60)[0]
-        finally:
-            for end in ends:
-                os.close(end)
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", server.port), timeout=60)
+        for end in ends:
+            assert wait_for([end], [], [], 60)[0]
         assert server.wait() == -signal.SIGKILL
+        server.start()  # The port is free.
+        assert server.terminate() == 0
 
 
 def test_a_worker_that_dies_is_replaced(sqlite_url: str, tmp_path: Path) -> None:

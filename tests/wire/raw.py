@@ -79,6 +79,9 @@ class Raw:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._writer.close()
 
     async def send(self, data: bytes) -> None:
