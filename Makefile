@@ -28,7 +28,7 @@ RUN_READY := $(VENV)/.run-ready
 DEV_READY := $(VENV)/.dev-ready
 AUDIT_READY := $(VENV)/audit/.ready
 CLIENTS_READY := $(VENV)/clients/.ready
-NPM := tests/clients/package.json tests/clients/package-lock.json
+NPM := tests/e2e/clients/package.json tests/e2e/clients/package-lock.json
 
 # requirements-dev.txt contains every shipped package, in the same version.
 AUDITED := requirements-audit.txt requirements-build.txt requirements-clients.txt requirements-dev.txt
@@ -51,7 +51,7 @@ check: $(DEV_READY) ## Check format, lint, types and import contracts, and run t
 	$(BIN)/python -m pytest -n $(WORKERS) -m 'not mysql and not slow'
 
 torture: $(DEV_READY) mariadb galera ## Run every trial of docs/proof.md in full, for hours
-	$(BIN)/python -m pytest --long tests/properties tests/faults tests/galera tests/wire
+	$(BIN)/python -m pytest --long tests/properties tests/faults tests/faults/galera tests/e2e/wire
 	$(MAKE) simulate
 	$(BIN)/python -m tests.mutants
 
@@ -125,7 +125,7 @@ $(AUDIT_READY): $(PYTHON_READY) requirements-audit.txt
 	$(VENV)/audit/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r requirements-audit.txt
 	@touch $@
 
-# Client generators for tests/clients: in Python (with a bundled Java) and in JavaScript.
+# Client generators for tests/e2e/clients: in Python (with a bundled Java) and in JavaScript.
 $(CLIENTS_READY): $(PYTHON_READY) requirements-clients.txt $(NPM) tools/node.sh
 	@tools/node.sh
 	$(PYTHON) -m venv $(VENV)/clients

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 TESTS: Final = Path(__file__).parent
 
-ABOUT_THEM: Final = ("tests/entrypoints/test_logs.py", "tests/operation/test_leaks.py")
+ABOUT_THEM: Final = ("tests/entrypoints/test_logs.py", "tests/e2e/operation/test_leaks.py")
 """Tests that log secrets on purpose. Their log files are checked, their records are not."""
 
 LOGS: Final = ("*.log", "*.log.*", "stderr")

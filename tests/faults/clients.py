@@ -25,7 +25,7 @@ from boxoffice.application.ports.security import Claims
 from boxoffice.domain.user import Role
 from boxoffice.entrypoints.harness.history import Call, History, Outcome
 from tests.constants import SECRET
-from tests.wire.raw import Broken, Raw, request
+from tests.e2e.wire.raw import Broken, Raw, request
 
 ANSWER_WITHIN: Final = 30.0  # seconds; the service answers 503 within five, a busy machine may take longer
 LIFETIME: Final = timedelta(hours=24)

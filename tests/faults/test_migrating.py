@@ -24,10 +24,10 @@ from boxoffice.domain.inventory import Inventory
 from boxoffice.entrypoints.container import migrate
 from boxoffice.entrypoints.settings import Settings
 from tests import mariadb
+from tests.adapters.sql.test_migrations import fill_before_payments, on, upgrade_to
 from tests.faults.load_clients import applications, new_booking
 from tests.faults.proxy import Cut, proxied
 from tests.faults.service import boxoffice
-from tests.sql.test_migrations import fill_before_payments, on, upgrade_to
 
 
 @pytest.fixture(params=["sqlite", pytest.param("mysql", marks=pytest.mark.mysql)])
@@ -78,7 +78,7 @@ async def check_schema(url: str) -> None:
 
 @pytest.mark.slow
 async def test_processes_migrate_at_once(empty_url: str, tmp_path: Path, times: Callable[[int, int], int]) -> None:
-    """From the first version, with data; tests/sql/test_migrations.py migrates from nothing."""
+    """From the first version, with data; tests/adapters/sql/test_migrations.py migrates from nothing."""
     before = await first_version(empty_url)
     runs = [asyncio.to_thread(boxoffice, empty_url, tmp_path, "migrate") for _ in range(times(2, 4))]
     results = await asyncio.gather(*runs)

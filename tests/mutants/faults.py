@@ -10,14 +10,14 @@ _WAITING: Final = ("tests/domain/test_waiting_list.py",)
 _PAYING: Final = ("tests/domain/test_paying.py",)
 _TIMES: Final = ("tests/domain/test_times.py",)
 _ORGANIZING: Final = ("tests/domain/test_organizing.py",)
-_CUSTOMER_LIMITS: Final = ("tests/application/test_customer_limits.py",)
-_KEYS: Final = ("tests/application/test_once.py",)
-_MONEY: Final = ("tests/application/test_paying.py",)
-_ACCOUNTS: Final = "tests/application/test_accounts.py"
-_PROTOCOL: Final = "tests/http/test_protocol.py"
-_MESSAGES: Final = "tests/http/test_messages.py"
-_EMBEDDING: Final = "tests/http/test_embedding.py"
-_DEADLINES: Final = "tests/operation/test_deadlines.py"
+_CUSTOMER_LIMITS: Final = ("tests/application/bookings/test_customer_limits.py",)
+_KEYS: Final = ("tests/application/turnstile/test_idempotency.py",)
+_MONEY: Final = ("tests/application/bookings/test_pay_booking.py",)
+_ACCOUNTS: Final = "tests/application/accounts/test_accounts.py"
+_PROTOCOL: Final = "tests/entrypoints/http/test_protocol.py"
+_MESSAGES: Final = "tests/entrypoints/http/test_messages.py"
+_EMBEDDING: Final = "tests/entrypoints/http/test_embedding.py"
+_DEADLINES: Final = "tests/e2e/operation/test_deadlines.py"
 
 
 def _of(file: str, *names: str) -> tuple[str, ...]:
@@ -25,7 +25,7 @@ def _of(file: str, *names: str) -> tuple[str, ...]:
 
 
 _TURNS: Final = _of(
-    "tests/application/test_turnstile.py",
+    "tests/application/turnstile/test_turnstile.py",
     "test_commands_are_answered_after_the_commit",
     "test_an_unanswered_commit_is_looked_up_and_never_done_twice",
     "test_an_unanswered_commit_that_arrives_late_is_not_done_again",
@@ -68,12 +68,12 @@ _ON_MARIADB: Final = _of(
     "test_looking_for_a_mark_waits_for_the_transaction_that_may_write_it[mariadb]",
 )
 _IN_TROUBLE: Final = _of(
-    "tests/sql/test_troubles.py",
+    "tests/adapters/sql/test_troubles.py",
     "test_a_deadlock_is_to_be_retried",
     "test_a_connection_lost_during_commit_leaves_the_outcome_unknown",
     "test_waiting_too_long_for_a_lock_is_unavailable_and_rolled_back",
 )
-_COMMITS: Final = ("tests/sql/test_commit.py",)
+_COMMITS: Final = ("tests/adapters/sql/test_commit.py",)
 
 DOMAIN: Final = (
     Fault(
@@ -310,7 +310,7 @@ DOMAIN: Final = (
     Fault(
         "A temporary refusal is stored under a key",
         (Change("application/ports/idempotency.py", " and not refusal.may_pass\n", "\n"),),
-        ("tests/application/test_once.py",),
+        ("tests/application/turnstile/test_idempotency.py",),
     ),
     Fault(
         "Fewer tickets than are taken",
@@ -633,7 +633,9 @@ TURNSTILE: Final = (
                 "_log = logging.getLogger(__name__)\n_REMEMBERED: dict[UUID, Inventory] = {}\n",
             ),
         ),
-        ("tests/concurrency/test_rush.py::test_as_many_are_confirmed_as_there_are_tickets[sqlite-one-by-one-50-25]",),
+        (
+            "tests/faults/concurrency/test_rush.py::test_as_many_are_confirmed_as_there_are_tickets[sqlite-one-by-one-50-25]",
+        ),
     ),
 )
 
@@ -721,7 +723,9 @@ SQL: Final = (
                 "head.join(bookings, bookings.c.id == head.c.booking_id)).with_for_update(skip_locked=True)\n",
             ),
         ),
-        ("tests/concurrency/test_rush.py::test_ten_cancels_confirm_the_first_ten_of_fifteen[mariadb-one-by-one]",),
+        (
+            "tests/faults/concurrency/test_rush.py::test_ten_cancels_confirm_the_first_ten_of_fifteen[mariadb-one-by-one]",
+        ),
     ),
     Fault(
         "A read before the lock fixes what is read under it (REPEATABLE READ)",
@@ -815,12 +819,15 @@ SQL: Final = (
                 "adapters/sql/indexes/places.py", "    yield from _COUNT_OUT.statements(_by_block(left), dialect)\n", ""
             ),
         ),
-        _of("tests/sql/test_places.py", "test_a_promotion_counts_out_of_the_blocks[sqlite]"),
+        _of("tests/adapters/sql/test_places.py", "test_a_promotion_counts_out_of_the_blocks[sqlite]"),
     ),
     Fault(
         "A place is returned for a booking that has left the waiting list",
         (Change("adapters/sql/indexes/places.py", "            if own:\n", "            if True:\n"),),
-        _of("tests/sql/test_places.py", "test_a_booking_that_leaves_before_its_place_is_read_is_read_again[sqlite]"),
+        _of(
+            "tests/adapters/sql/test_places.py",
+            "test_a_booking_that_leaves_before_its_place_is_read_is_read_again[sqlite]",
+        ),
     ),
     Fault(
         "An edited event is still found by its old name",
@@ -831,7 +838,7 @@ SQL: Final = (
                 "",
             ),
         ),
-        _of("tests/sql/test_search.py", "test_the_index_holds_no_more_than_the_events[sqlite]"),
+        _of("tests/adapters/sql/test_search.py", "test_the_index_holds_no_more_than_the_events[sqlite]"),
     ),
     Fault(
         "A search that stops early reports the end of its list",
@@ -842,7 +849,7 @@ SQL: Final = (
                 "        return EventPage(found, None)\n",
             ),
         ),
-        _of("tests/sql/test_search.py", "test_a_search_finds_what_a_look_at_every_event_finds[sqlite]"),
+        _of("tests/adapters/sql/test_search.py", "test_a_search_finds_what_a_look_at_every_event_finds[sqlite]"),
     ),
     Fault(
         "Lists use the connections of all other reads",
@@ -853,7 +860,10 @@ SQL: Final = (
                 "SqlEventQueries(self._reading, self._reading, ",
             ),
         ),
-        _of("tests/sql/test_listing.py", "test_what_a_list_needs_is_asked_by_its_own_connections[sqlite-events]"),
+        _of(
+            "tests/adapters/sql/test_listing.py",
+            "test_what_a_list_needs_is_asked_by_its_own_connections[sqlite-events]",
+        ),
     ),
     Fault(
         "A transaction is committed before its changed rows are counted",
@@ -865,7 +875,7 @@ SQL: Final = (
             ),
         ),
         _of(
-            "tests/sql/test_commit.py",
+            "tests/adapters/sql/test_commit.py",
             "test_a_statement_that_changes_fewer_rows_than_it_should_is_not_committed[sqlite]",
         ),
     ),
@@ -945,7 +955,7 @@ SQL: Final = (
                 "",
             ),
         ),
-        ("tests/sql/test_migrations.py::test_the_migrations_lead_to_the_tables[sqlite]",),
+        ("tests/adapters/sql/test_migrations.py::test_the_migrations_lead_to_the_tables[sqlite]",),
     ),
     Fault(
         "The schema allows more taken tickets than exist",
@@ -983,7 +993,7 @@ SQL: Final = (
                 "        return {event_id: self._views[event_id.int].inventory.event.last_seq - 1 for",
             ),
         ),
-        ("tests/application/test_turnstile.py",),
+        ("tests/application/turnstile/test_turnstile.py",),
     ),
     Fault(
         "A connection lost during COMMIT counts as lost before it",
@@ -1071,22 +1081,22 @@ SQL: Final = (
                 "for ours, name in zip(self._names[:1], names, strict=False)",
             ),
         ),
-        ("tests/sql/test_bulk_select.py",),
+        ("tests/adapters/sql/test_bulk_select.py",),
     ),
     Fault(
         "A value that the first and the last row share is written for all rows between",
         (Change("adapters/sql/bulk/insert.py", " and values.count(values[0]) == len(values)", ""),),
-        ("tests/sql/test_bulk_insert.py",),
+        ("tests/adapters/sql/test_bulk_insert.py",),
     ),
     Fault(
         "A value that the first of many changed rows has is written to all of them",
         (Change("adapters/sql/bulk/update.py", "if values.count(values[0]) == len(values):", "if values:"),),
-        ("tests/sql/test_bulk_update.py",),
+        ("tests/adapters/sql/test_bulk_update.py",),
     ),
     Fault(
         "Statements sent ahead are not checked before COMMIT",
         (Change("adapters/sql/engine/transaction.py", "            await in_flight\n", "            del in_flight\n"),),
-        ("tests/sql/test_sending_ahead.py",),
+        ("tests/adapters/sql/test_sending_ahead.py",),
     ),
     Fault(
         "SQLite answers COMMIT before the data is on the disk",
@@ -1136,7 +1146,7 @@ HTTP: Final = (
                 "    if True:\n        return None\n",
             ),
         ),
-        ("tests/http/test_caching.py::test_every_edit_looks_at_if_match",),
+        ("tests/entrypoints/http/test_caching.py::test_every_edit_looks_at_if_match",),
     ),
     Fault(
         "A key is valid for the same body on another path",
@@ -1147,12 +1157,12 @@ HTTP: Final = (
                 "    identity = f\"{scope['method']}\\n\"",
             ),
         ),
-        ("tests/http/test_idempotency.py::test_the_path_belongs_to_the_request",),
+        ("tests/entrypoints/http/test_idempotency.py::test_the_path_belongs_to_the_request",),
     ),
     Fault(
         "A key is valid for another body",
         (Change("entrypoints/http/idempotency.py", "+ await request.body()\n", "\n"),),
-        ("tests/http/test_idempotency.py::test_another_request_with_the_same_key_is_refused",),
+        ("tests/entrypoints/http/test_idempotency.py::test_another_request_with_the_same_key_is_refused",),
     ),
     Fault(
         "A body without a length may have any size",
@@ -1178,7 +1188,7 @@ HTTP: Final = (
                 "        if False:\n",
             ),
         ),
-        ("tests/http/test_bodies.py::test_other_media_types_are_refused",),
+        ("tests/entrypoints/http/test_bodies.py::test_other_media_types_are_refused",),
     ),
     Fault(
         "Unknown fields are ignored",
@@ -1187,7 +1197,7 @@ HTTP: Final = (
                 "entrypoints/http/decoding.py", ', forbid_unknown_fields=True):\n    """The body', '):\n    """The body'
             ),
         ),
-        ("tests/http/test_bodies.py::test_unknown_fields_are_named",),
+        ("tests/entrypoints/http/test_bodies.py::test_unknown_fields_are_named",),
     ),
     Fault(
         "Text is accepted as a number",
@@ -1198,12 +1208,12 @@ HTTP: Final = (
                 "msgspec.json.Decoder(kind, strict=False).decode",
             ),
         ),
-        ("tests/http/test_bodies.py::test_a_broken_value_is_named",),
+        ("tests/entrypoints/http/test_bodies.py::test_a_broken_value_is_named",),
     ),
     Fault(
         "Request bodies are not checked by the domain's rules",
         (Change("entrypoints/http/decoding.py", "    if not shape.is_checked and ", "    if False and "),),
-        ("tests/http/test_bodies.py::test_all_that_is_broken_is_named_together",),
+        ("tests/entrypoints/http/test_bodies.py::test_all_that_is_broken_is_named_together",),
     ),
     Fault(
         "The first of two Authorization headers is used",
@@ -1230,7 +1240,7 @@ HTTP: Final = (
                 "                pass\n            raise\n",
             ),
         ),
-        ("tests/http/test_limits.py::test_bad_tokens_count_for_the_address",),
+        ("tests/entrypoints/http/test_limits.py::test_bad_tokens_count_for_the_address",),
     ),
     Fault(
         "A path has several spellings",
@@ -1300,7 +1310,7 @@ HTTP: Final = (
                 "status in _PUBLIC\n",
             ),
         ),
-        ("tests/http/test_security_headers.py::test_no_copy_of_a_private_answer_is_kept",),
+        ("tests/entrypoints/http/test_security_headers.py::test_no_copy_of_a_private_answer_is_kept",),
     ),
     Fault(
         "A refusal may be cached",
@@ -1311,7 +1321,7 @@ HTTP: Final = (
                 "method in _READING and caller",
             ),
         ),
-        ("tests/http/test_security_headers.py::test_no_copy_of_a_refusal_is_kept",),
+        ("tests/entrypoints/http/test_security_headers.py::test_no_copy_of_a_refusal_is_kept",),
     ),
     Fault(
         "A request id may contain anything",
@@ -1393,7 +1403,7 @@ FAIRNESS: Final = (
                 "self._bounds.most_waiting",
             ),
         ),
-        ("tests/application/test_overload.py",),
+        ("tests/application/turnstile/test_overload.py",),
     ),
     Fault(
         "Commands wait behind a transaction that hangs",
@@ -1404,7 +1414,7 @@ FAIRNESS: Final = (
                 "return False",
             ),
         ),
-        ("tests/application/test_overload.py",),
+        ("tests/application/turnstile/test_overload.py",),
     ),
     Fault(
         "A few commands are refused on a slow machine",
@@ -1415,7 +1425,7 @@ FAIRNESS: Final = (
                 "        if not waiting:\n",
             ),
         ),
-        ("tests/application/test_overload.py",),
+        ("tests/application/turnstile/test_overload.py",),
     ),
     Fault(
         "Small transactions make a queue look slow",
@@ -1426,7 +1436,7 @@ FAIRNESS: Final = (
                 "self._most_together * t / n",
             ),
         ),
-        ("tests/application/test_overload.py",),
+        ("tests/application/turnstile/test_overload.py",),
     ),
     Fault(
         "Commands refused by a full queue are not counted",
@@ -1435,7 +1445,7 @@ FAIRNESS: Final = (
                 "application/turnstile/turnstile.py", "            self._observer.overloaded(Overload.COMMANDS)\n", ""
             ),
         ),
-        ("tests/application/test_overload.py",),
+        ("tests/application/turnstile/test_overload.py",),
     ),
     Fault(
         "The last of a burst is not logged",
@@ -1446,12 +1456,12 @@ FAIRNESS: Final = (
                 "        if False:\n            self._log()\n\n    def _flush",
             ),
         ),
-        ("tests/observing/test_bursts.py",),
+        ("tests/adapters/observability/test_bursts.py",),
     ),
     Fault(
         "One user takes the whole queue of passwords",
         (Change("application/limits/fair_queue.py", "self._of_subject[subject] >= self._most_of_subject or ", ""),),
-        ("tests/application/test_fair_queue.py",),
+        ("tests/application/limits/test_fair_queue.py",),
     ),
     Fault(
         "The work of one origin runs until none is left",
@@ -1462,12 +1472,12 @@ FAIRNESS: Final = (
                 "                pass\n",
             ),
         ),
-        ("tests/application/test_fair_queue.py",),
+        ("tests/application/limits/test_fair_queue.py",),
     ),
     Fault(
         "A place is freed while its thread still works",
         (Change("application/limits/fair_queue.py", "await asyncio.shield(running)", "await running"),),
-        ("tests/application/test_fair_queue.py",),
+        ("tests/application/limits/test_fair_queue.py",),
     ),
     Fault(
         "A wrong current password is not counted",
@@ -1489,7 +1499,7 @@ FAIRNESS: Final = (
                 'subject_key("account and address", account, None)',
             ),
         ),
-        ("tests/application/test_limits_on_login.py",),
+        ("tests/application/accounts/test_login_throttle.py",),
     ),
     Fault(
         "Each spelling of an address has failures of its own",
@@ -1500,7 +1510,7 @@ FAIRNESS: Final = (
                 "    account = email\n",
             ),
         ),
-        ("tests/application/test_limits_on_login.py",),
+        ("tests/application/accounts/test_login_throttle.py",),
     ),
     Fault(
         "A search shows cancelled drafts",
@@ -1533,7 +1543,7 @@ FAIRNESS: Final = (
                 "IPv6Network((int(found), 128))",
             ),
         ),
-        ("tests/application/test_limits_on_login.py",),
+        ("tests/application/accounts/test_login_throttle.py",),
     ),
     Fault(
         "A clock that is behind adds to the failures",
@@ -1544,7 +1554,7 @@ FAIRNESS: Final = (
                 "_minute(now) == _minute(failures[-1].at)",
             ),
         ),
-        ("tests/application/test_limits_on_login.py",),
+        ("tests/application/accounts/test_login_throttle.py",),
     ),
     Fault(
         "Slow receivers of one owner take every place",
@@ -1555,7 +1565,7 @@ FAIRNESS: Final = (
                 "        while waiting and self._free > 0:\n",
             ),
         ),
-        ("tests/application/test_webhooks.py",),
+        ("tests/application/webhooks/test_webhooks.py",),
     ),
     Fault(
         "A long delivery keeps its place while others wait",
@@ -1566,7 +1576,7 @@ FAIRNESS: Final = (
                 "return False",
             ),
         ),
-        ("tests/application/test_webhooks.py",),
+        ("tests/application/webhooks/test_webhooks.py",),
     ),
     Fault(
         "Owners are not served in rotation",
@@ -1577,7 +1587,7 @@ FAIRNESS: Final = (
                 "            number = self._last_allocations[owner] = 0\n",
             ),
         ),
-        ("tests/application/test_webhooks.py",),
+        ("tests/application/webhooks/test_webhooks.py",),
     ),
     Fault(
         "Many webhooks of one organizer fill a page of deliveries",
@@ -1593,7 +1603,9 @@ FAIRNESS: Final = (
     Fault(
         "Slow names of one owner take every resolver thread",
         (Change("adapters/notifications/webhook_sender.py", "spares=True", "spares=False"),),
-        ("tests/telling/test_webhook_sender.py::test_names_that_are_resolved_for_ever_delay_no_other_owner",),
+        (
+            "tests/adapters/notifications/test_webhook_sender.py::test_names_that_are_resolved_for_ever_delay_no_other_owner",
+        ),
     ),
 )
 

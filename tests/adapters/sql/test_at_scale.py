@@ -1,0 +1,198 @@
+"""What looking for a few rows costs among a million bookings and 100,000 events: no statement walks over a table.
+
+Costs are counted in rows, not in seconds: by MariaDB's counters, and by the steps of SQLite's virtual machine.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import pytest
+from msgspec.structs import replace
+
+from boxoffice.adapters.sql.queries.event_lists import SECOND_READ
+from boxoffice.adapters.sql.storage import SqlStorage
+from boxoffice.application.ports.queries import EventFilter, EventKey, WaitingKey
+from boxoffice.application.ports.security import AccountKey
+from boxoffice.domain.booking import BookingStatus, Place
+from boxoffice.domain.event import EventStatus
+from tests import mariadb
+from tests.adapters.sql import crowded
+from tests.adapters.sql.recorded import Sent, cost, recording, walked
+from tests.contract.storage_driver import NOW, StorageDriver, new_id
+from tests.databases import migrated
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+PUBLIC: Final = frozenset({EventStatus.ON_SALE, EventStatus.PAUSED})
+CANCELLED: Final = EventFilter(statuses=frozenset({EventStatus.CANCELLED}), hides_unpublished=True)
+FIRST, FIRST_TYPE = crowded.event_id(1), crowded.ticket_type_id(1)
+LAST_IN_FIRST: Final = crowded.booking_id(crowded.CONFIRMED_FIRST + crowded.WAITING_FIRST)
+IN_NO_EVENT: Final = "hohohoho"
+"""Every three letters of it are in two sevenths of all names, and it is in none."""
+TEXTS: Final = ("o", "zz", "jazz", crowded.name(77_777), IN_NO_EVENT, "q" * 200)
+A_PAGE: Final = 51
+
+
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mysql)])
+def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A crowded database, one for all tests here; they leave little behind."""
+    if request.param == "sqlite":
+        path = tmp_path_factory.mktemp("crowded") / "boxoffice.db"
+        url = migrated(f"sqlite+aiosqlite:///{path}")
+        crowded.fill_sqlite(url)
+        yield url
+        path.unlink()
+        return
+    template: Path = request.getfixturevalue("mariadb_template")
+    with mariadb.MariaDB(template) as server, mariadb.fresh_database(server.admin_url) as url:
+        migrated(url)
+        crowded.fill_mariadb(url)
+        yield url
+
+
+@pytest.fixture
+async def storage(url: str) -> AsyncIterator[SqlStorage]:
+    """A storage on it."""
+    storage = SqlStorage.from_url(url)
+    yield storage
+    await storage.close()
+
+
+async def read_everything(storage: SqlStorage) -> None:
+    """Every read, with all that it may be asked for."""
+    place = EventKey(crowded.starts_at(40_001), crowded.event_id(40_001))
+    without_start = EventKey(None, crowded.event_id(60_000))
+    await storage.event_queries.events_by_id([crowded.event_id(number) for number in range(1, 100)])
+    for after in (None, place, without_start):
+        for wanted in (
+            EventFilter(statuses=PUBLIC),
+            EventFilter(statuses=frozenset({EventStatus.COMPLETED})),
+            CANCELLED,
+            replace(CANCELLED, viewer_id=crowded.organizer_id(1)),
+            replace(CANCELLED, q="jazz"),
+            replace(CANCELLED, q="jazz", viewer_id=crowded.organizer_id(1)),
+            EventFilter(statuses=frozenset({EventStatus.DRAFT}), organizer_id=new_id()),
+            EventFilter(statuses=frozenset({EventStatus.DRAFT}), organizer_id=new_id(), q="jazz"),
+            *(EventFilter(statuses=PUBLIC, q=q) for q in TEXTS),
+        ):
+            await storage.event_queries.events(wanted, after, 50)
+    await storage.booking_queries.event_of(LAST_IN_FIRST)
+    await storage.booking_queries.booking(LAST_IN_FIRST)
+    for status in (None, BookingStatus.WAITLISTED, BookingStatus.CONFIRMED):
+        for before in (None, LAST_IN_FIRST):
+            await storage.booking_queries.bookings_of_customer(crowded.CUSTOMER, status, before, A_PAGE)
+            await storage.booking_queries.bookings_of_event(FIRST, status, before, A_PAGE)
+    for type_id in (None, FIRST_TYPE):
+        for key in (None, WaitingKey(0, crowded.WAITING_FIRST - 5_000)):
+            await storage.booking_queries.waiting_list(FIRST, type_id, key, A_PAGE)
+    await storage.event_queries.facts(FIRST, 0, A_PAGE)
+    await storage.payment_queries.payments(LAST_IN_FIRST)
+    await storage.payment_queries.open_payments(NOW, 10)
+    await storage.event_queries.lapsing_events(NOW, 10)
+    await storage.account_queries.user_by_email("ann@example.org")
+    for user in (None, new_id()):
+        await storage.account_queries.users(user, A_PAGE)
+        await storage.event_queries.unsettled_events(user, A_PAGE)
+    await storage.account_queries.revocations(NOW - timedelta(minutes=15))
+    await storage.account_queries.accounts([AccountKey(new_id(), new_id()), AccountKey(new_id())])
+
+
+async def take_the_booking_path(storage: SqlStorage) -> None:
+    """Initialize, book, join a waiting list, cancel, promote, edit."""
+    driver = StorageDriver(storage)
+    state = await driver.initialize(1)
+    for _ in range(2):
+        await driver.book(state)
+    first = (await storage.event_queries.events_by_id([FIRST]))[FIRST]
+    await driver.cancel(await driver.book(first))
+    confirmed = await storage.booking_queries.booking(crowded.booking_id(1))
+    assert confirmed is not None
+    await driver.cancel(confirmed.booking)
+    await driver.settle(first, now=NOW)
+    for changes in ({"name": "Another name"}, {"total_tickets": 5}, {"status": EventStatus.PAUSED}):
+        await driver.edit(state, **changes)
+
+
+def is_a_page_of_everything(sent: Sent) -> bool:
+    """The first accounts by their ids: their index, from its beginning."""
+    return "FROM users ORDER BY users.id" in " ".join(sent.text.split())
+
+
+async def test_no_statement_looks_through_a_table(storage: SqlStorage, url: str) -> None:
+    with recording(storage) as sent:
+        await read_everything(storage)
+        await take_the_booking_path(storage)
+    of_rows = list({each.text: each for each in sent if each.is_of_rows and not is_a_page_of_everything(each)}.values())
+    assert len(of_rows) > 40
+    found = {each.text: plan for each in of_rows if (plan := await walked(url, each))}
+    assert not found
+
+
+async def costs(url: str, sent: list[Sent]) -> int:
+    """Sum what the reads among it cost."""
+    return sum([await cost(url, each) for each in sent if each.pool != "writing"])
+
+
+@pytest.mark.parametrize("after", [None, EventKey(None, crowded.event_id(60_000))], ids=["first", "without a start"])
+@pytest.mark.parametrize("q", [None, *TEXTS[:4], "absent"])
+async def test_a_page_of_events_costs_what_it_shows(
+    storage: SqlStorage, url: str, q: str | None, after: EventKey | None
+) -> None:
+    with recording(storage) as sent:
+        await storage.event_queries.events(EventFilter(statuses=PUBLIC, q=q), after, 50)
+    assert await costs(url, sent) < 4_000
+
+
+async def test_cancelled_events_that_are_hidden_cost_nothing(storage: SqlStorage, url: str) -> None:
+    for viewer_id in (None, new_id(), crowded.organizer_id(1)):
+        with recording(storage) as sent:
+            page = await storage.event_queries.events(replace(CANCELLED, viewer_id=viewer_id), None, 50)
+        assert len(page.events) == 50
+        assert await costs(url, sent) < 4_000
+    with recording(storage) as sent:
+        page = await storage.event_queries.events(replace(CANCELLED, q="o"), None, 50)
+    assert page.next is not None
+    assert await costs(url, sent) < 12 * SECOND_READ
+
+
+async def test_a_text_in_no_event_costs_a_bounded_number_of_rows_and_comes_to_its_end(
+    storage: SqlStorage, url: str
+) -> None:
+    wanted = EventFilter(statuses=PUBLIC, q=IN_NO_EVENT)
+    with recording(storage) as sent:
+        page = await storage.event_queries.events(wanted, None, 50)
+    assert await costs(url, sent) < 12 * SECOND_READ
+    pages = 1
+    while page.next is not None:
+        assert page.events == []
+        page = await storage.event_queries.events(wanted, page.next, 50)
+        pages += 1
+    assert 1 < pages < crowded.EVENTS / SECOND_READ
+
+
+async def test_a_place_costs_the_same_behind_hundreds_of_thousands(storage: SqlStorage, url: str) -> None:
+    with recording(storage) as sent:
+        found = await storage.booking_queries.booking(LAST_IN_FIRST)
+    assert found is not None
+    assert found.booking.place is not None
+    assert crowded.WAITING_FIRST - found.booking.place.position <= 1, "one more may have been promoted"
+    assert await costs(url, sent) < 500
+
+
+async def test_places_at_the_end_of_many_lists_cost_a_few_rows_each(storage: SqlStorage, url: str) -> None:
+    with recording(storage) as sent:
+        found = await storage.booking_queries.bookings_of_customer(crowded.CUSTOMER, None, None, A_PAGE)
+    places = [each.place for each in found if each.place is not None]
+    assert places.count(Place(crowded.WAITING, crowded.WAITING - 1)) == crowded.LISTS
+    assert await costs(url, sent) < 500 * (crowded.LISTS + 1)
+
+
+async def test_a_page_deep_in_a_waiting_list_costs_what_it_shows(storage: SqlStorage, url: str) -> None:
+    with recording(storage) as sent:
+        found = await storage.booking_queries.waiting_list(
+            FIRST, None, WaitingKey(0, crowded.WAITING_FIRST - 5_000), A_PAGE
+        )
+    assert len(found) == A_PAGE
+    assert await costs(url, sent) < 1_500

@@ -1,0 +1,78 @@
+"""What COMMIT is worth: it is on the disk when it is answered, and without an answer its outcome is unknown."""
+
+import sqlite3
+from collections.abc import Sequence
+
+import pytest
+from asyncmy.errors import OperationalError
+from msgspec.structs import replace
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from boxoffice.adapters.sql.dialects.mysql import MySQLDialect
+from boxoffice.adapters.sql.dialects.sqlite import SQLiteDialect
+from boxoffice.adapters.sql.engine.pool import Send
+from boxoffice.adapters.sql.engine.transaction import ErrorClass
+from boxoffice.adapters.sql.schema.types import Result, Statement
+from boxoffice.adapters.sql.storage import SqlStorage
+from boxoffice.application.ports.errors import Conflict
+from boxoffice.application.ports.loading import LoadSpec
+from boxoffice.domain.booking import BookingStatus
+from boxoffice.domain.decisions.cancel import Cancel, cancel
+from boxoffice.domain.user import Actor
+from tests.adapters.sql.recorded import send_through
+from tests.contract.storage_driver import NOW, StorageDriver, new_id
+
+
+async def test_every_connection_to_sqlite_syncs_each_commit_to_the_disk(sqlite_storage: SqlStorage) -> None:
+    found: list[object] = []
+
+    async def look(pool: str, connection: AsyncConnection, statements: Sequence[Statement], send: Send) -> list[Result]:
+        results = await send(connection, statements)
+        if "INSERT" in statements[0].text:
+            pragmas = [Statement(f"PRAGMA {name}") for name in ("synchronous", "journal_mode", "foreign_keys")]
+            found.extend(result.rows[0][0] for result in await send(connection, pragmas))
+        return results
+
+    send_through(sqlite_storage, look)
+    await StorageDriver(sqlite_storage).initialize(1)
+    assert found == [2, "wal", 1], "2 is FULL"
+
+
+@pytest.mark.parametrize("code", [1047, 1053, 1180, 1290, 1317])
+def test_a_server_that_goes_away_in_a_commit_leaves_the_outcome_unknown(code: int) -> None:
+    error = DBAPIError("COMMIT", None, OperationalError(code, "not now"))
+    assert MySQLDialect().classify(error, committing=True) is ErrorClass.CONNECTION_LOST
+    assert MySQLDialect().classify(error, committing=False) is ErrorClass.UNAVAILABLE
+
+
+def test_a_disk_that_fails_in_a_commit_leaves_the_outcome_unknown() -> None:
+    failure = sqlite3.OperationalError("disk I/O error")
+    failure.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+    error = DBAPIError("COMMIT", None, failure)
+    assert SQLiteDialect().classify(error, committing=True) is ErrorClass.CONNECTION_LOST
+    assert SQLiteDialect().classify(error, committing=False) is ErrorClass.UNAVAILABLE
+
+
+async def test_a_statement_that_changes_fewer_rows_than_it_should_is_not_committed(any_storage: SqlStorage) -> None:
+    """It is counted before COMMIT is sent: a row was changed by hand, and that must not become final."""
+    driver = StorageDriver(any_storage)
+    booking = await driver.book(await driver.initialize(1))
+    by_hand = Statement(f"UPDATE bookings SET status = 'expired' WHERE id = x'{booking.id.hex}'")
+
+    async def change(
+        pool: str, connection: AsyncConnection, statements: Sequence[Statement], send: Send
+    ) -> list[Result]:
+        if any(each.text.startswith("UPDATE bookings") for each in statements):
+            await send(connection, [by_hand])
+        return await send(connection, statements)
+
+    send_through(any_storage, change)
+    command = Cancel(event_id=booking.event_id, actor=Actor(booking.customer_id), booking_id=booking.id)
+    async with any_storage.begin() as unit_of_work:
+        needs = LoadSpec(event_id=booking.event_id, booking_id=booking.id, settles=True)
+        inventory = (await unit_of_work.events.lock([needs]))[booking.event_id]
+        await unit_of_work.events.save([cancel(replace(inventory, bookings=(booking,)), command, NOW)], new_id())
+        with pytest.raises(Conflict):
+            await unit_of_work.commit()
+    assert (await driver.stored(booking)).status is BookingStatus.CONFIRMED

@@ -1,0 +1,313 @@
+"""The schema: migrated once however many ask for it, and the same as the tables that the code uses."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from msgspec.structs import replace
+from sqlalchemy import Connection, Table, column, insert, inspect, table
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from boxoffice.adapters.sql import migrate
+from boxoffice.adapters.sql.dialects.dialect import dialect_of
+from boxoffice.adapters.sql.migrate import head, upgrade
+from boxoffice.adapters.sql.schema import mappers as rows
+from boxoffice.adapters.sql.schema import tables
+from boxoffice.adapters.sql.schema.tables import metadata
+from boxoffice.adapters.sql.storage import SqlStorage
+from boxoffice.application.background.verify_promises import VerifyPromises
+from boxoffice.application.ports.errors import Unavailable
+from boxoffice.application.ports.idempotency import Key
+from boxoffice.application.ports.queries import EventFilter
+from boxoffice.domain.booking import Booking, BookingStatus, Place
+from boxoffice.domain.decisions.book import book
+from boxoffice.domain.decisions.cancel import Cancel, cancel
+from boxoffice.domain.decisions.organize import Edit, Initialize, edit, general_admission, initialize
+from boxoffice.domain.event import EventChanges, EventDetails, EventState, EventStatus
+from boxoffice.domain.inventory import Decision, Inventory, WaitingList
+from boxoffice.domain.user import Actor, Organizers
+from boxoffice.entrypoints.http.idempotency import stored_response
+from tests.adapters.sql.recorded import by_hand
+from tests.contract.storage_driver import NOW, ORGANIZER, StorageDriver, booking_command, new_id
+
+FACTS = tables.facts
+
+_UPGRADE = "import asyncio, sys; from boxoffice.adapters.sql.migrate import upgrade; asyncio.run(upgrade(sys.argv[1]))"
+
+
+async def on(url: str, work: object) -> object:
+    engine = create_async_engine(url)
+    try:
+        async with engine.begin() as connection:
+            return await connection.run_sync(work)  # type: ignore[arg-type]
+    finally:
+        await engine.dispose()
+
+
+async def upgrade_to(url: str, version: str) -> None:
+    database = dialect_of(url)
+    engine = database.writing(make_url(url))
+
+    def run(connection: Connection) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations"))
+        config.set_main_option("path_separator", "os")
+        config.attributes |= {"connection": connection, "metadata": metadata}
+        command.upgrade(config, version)
+
+    async with engine.connect() as connection, database.migration_lock(connection):
+        await connection.run_sync(run)
+    await engine.dispose()
+
+
+class AtNow:
+    """A clock that stands still."""
+
+    def now(self) -> datetime:
+        """The tests' time."""
+        return NOW
+
+
+def test_processes_upgrade_at_once_and_again(empty_url: str) -> None:
+    for _ in range(2):
+        processes = [
+            subprocess.Popen([sys.executable, "-W", "error", "-c", _UPGRADE, empty_url], stderr=subprocess.PIPE)
+            for _ in range(3)
+        ]
+        errors = [process.communicate(timeout=120)[1] for process in processes]
+        assert [process.returncode for process in processes] == [0, 0, 0], errors
+
+
+async def test_tasks_upgrade_at_once(empty_url: str) -> None:
+    await asyncio.gather(*(upgrade(empty_url) for _ in range(4)))
+    storage = SqlStorage.from_url(empty_url)
+    await storage.check_ready()
+    await storage.close()
+
+
+async def test_the_migrations_lead_to_the_tables(empty_url: str) -> None:
+    await upgrade(empty_url)
+    found: set[str] = set()
+
+    def differences(connection: Connection) -> object:
+        inspector = inspect(connection)
+        for name in metadata.tables:
+            found.update(str(each["name"]) for each in inspector.get_check_constraints(name))
+        computed = {each["name"]: each["computed"] for each in inspector.get_columns("bookings") if "computed" in each}
+        assert computed.keys() == {"live_customer_id"}
+        assert computed["live_customer_id"].get("persisted")
+        return compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata)
+
+    assert await on(empty_url, differences) == []
+    checks = [each for found_table in metadata.tables.values() for each in found_table.constraints]
+    assert {str(each.name) for each in checks if each.__visit_name__ == "check_constraint"} <= found
+
+
+async def test_without_its_own_version_of_the_schema_it_is_not_ready(empty_url: str) -> None:
+    storage = SqlStorage.from_url(empty_url)
+    with pytest.raises(Unavailable):
+        await storage.check_ready()
+    await upgrade(empty_url)
+    await by_hand(empty_url, "UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(Unavailable, match=f"9999.*{head()}.*a newer Boxoffice migrated it"):
+        await storage.check_ready()
+    with pytest.raises(Unavailable, match="9999"):
+        await upgrade(empty_url)
+    await by_hand(empty_url, "UPDATE alembic_version SET version_num = '0001'")
+    with pytest.raises(Unavailable, match=f"0001.*{head()}.*boxoffice migrate"):
+        await storage.check_ready()
+    await storage.close()
+
+
+@pytest.mark.parametrize("url", ["postgresql+asyncpg://localhost/x", "mysql+pymysql://localhost/x", "sqlite:///x"])
+def test_other_databases_are_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="not supported"):
+        SqlStorage.from_url(url)
+
+
+_NEW_OF_EVENTS = ("earliest_expiry", "was_published", "reschedules")
+
+
+def without(values: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in names}
+
+
+def by_column(table: Table, values: Sequence[Any]) -> dict[str, Any]:
+    columns = [column.name for column in table.c if column.computed is None]
+    return dict(zip(columns, values, strict=True))
+
+
+def write_facts(connection: Connection, written: Sequence[dict[str, Any]]) -> None:
+    """Insert facts into the table as it was before its column `mark` was called `batch_id`."""
+    before = table("facts", *(column("mark" if each.name == "batch_id" else each.name, each.type) for each in FACTS.c))
+    connection.execute(insert(before), [{**without(each, "batch_id"), "mark": each["batch_id"]} for each in written])
+
+
+def fact_before_payments(values: dict[str, Any]) -> dict[str, Any]:
+    written = json.loads(values["data"])
+    return {**values, "data": json.dumps(without(written, "cancellationDeadlineHours", "expiresAt"))}
+
+
+def initialized(status: EventStatus = EventStatus.ON_SALE, **details: Any) -> Decision[EventState]:
+    command = Initialize(
+        event_id=new_id(),
+        actor=ORGANIZER,
+        details=EventDetails(**details),
+        ticket_types=((new_id(), general_admission(1)),),
+        currency="EUR",
+        status=status,
+    )
+    return initialize(command, Organizers.EVERYONE, NOW)
+
+
+async def fill_before_payments(url: str) -> tuple[Inventory, list[Booking]]:
+    """Write an event as version 0001 did: one customer had its ticket, the next got it and another waits for it."""
+    created = initialized(name="Jazz night", venue="Caf\u00e9 \u0390")
+    facts = list(created.facts)
+    found: dict[UUID, Booking] = {}
+    inventory = created.inventory
+    for _ in range(3):
+        decision = book(inventory, booking_command(created.outcome), NOW)
+        inventory = decision.inventory
+        facts += decision.facts
+        found |= {each.id: each for each in decision.booked}
+    first, second, _ = found.values()
+    line = WaitingList((second,), None, False)
+    inventory = replace(inventory, bookings=(first,), waiting_lists={first.ticket_type_id: line})
+    leaving = cancel(
+        inventory, Cancel(event_id=first.event_id, actor=Actor(first.customer_id), booking_id=first.id), NOW
+    )
+    facts += leaving.facts
+    found |= {each.after.id: each.after for each in leaving.changed}
+    bookings = list(found.values())
+    event = leaving.inventory.event
+    types = leaving.inventory.ticket_types
+
+    def write(connection: Connection) -> None:
+        of_event = {**rows.event_values(event), "searchable": f"{event.name}\n{event.venue}".casefold()}
+        connection.execute(insert(tables.events), [without(of_event, *_NEW_OF_EVENTS)])
+        connection.execute(insert(tables.ticket_types), [rows.ticket_type_values(each) for each in types])
+        new = ("paid_by", "paid_with", "cancellation_deadline_hours", "reschedules", "grace_until")
+        written = [by_column(tables.bookings, rows.booking_values(each)) for each in bookings]
+        connection.execute(insert(tables.bookings), [without(each, *new) for each in written])
+        waiting = [each for each in bookings if each.status is BookingStatus.WAITLISTED]
+        connection.execute(insert(tables.waiting_list), [rows.waiting_values(each) for each in waiting])
+        written = [fact_before_payments(by_column(tables.facts, rows.fact_values(fact, new_id()))) for fact in facts]
+        write_facts(connection, written)
+
+    await on(url, write)
+    return leaving.inventory, bookings
+
+
+async def test_a_database_from_before_payments_is_brought_along(empty_url: str) -> None:
+    await upgrade_to(empty_url, "0001")
+    inventory, bookings = await fill_before_payments(empty_url)
+    assert [each.status for each in bookings] == ["cancelled", "confirmed", "waitlisted"]
+    await upgrade(empty_url)
+    storage = SqlStorage.from_url(empty_url)
+    await storage.check_ready()
+    driver = StorageDriver(storage)
+    state = (await storage.event_queries.events_by_id([inventory.event.id]))[inventory.event.id]
+    assert (state.event, state.ticket_types) == (inventory.event, inventory.ticket_types)
+    for booking in bookings:
+        assert replace(await driver.stored(booking), place=None) == replace(booking, place=None)
+    assert [fact.seq for fact in await storage.event_queries.facts(state.event.id, 0, 99)] == [1, 2, 3, 4, 5, 6]
+    assert (await VerifyPromises(storage, AtNow())()).breaches == []
+    on_sale = EventFilter(statuses=frozenset({EventStatus.ON_SALE}))
+    for wanted in (
+        replace(on_sale, q="jazz ni"),
+        replace(on_sale, q="\u0390"),
+        replace(on_sale, q="\u0390", organizer_id=state.event.organizer_id),
+    ):
+        page = await storage.event_queries.events(wanted, None, 9)
+        assert [each.event.id for each in page.events] == [state.event.id]
+    assert (await driver.stored(bookings[2])).place == Place(1, 0)
+
+    await driver.cancel(bookings[1])
+    await driver.book(state)
+    verdict = await VerifyPromises(storage, AtNow())()
+    assert (verdict.bookings, verdict.breaches) == (4, [])
+    await storage.close()
+
+
+async def test_what_is_cancelled_was_on_sale_if_its_facts_say_so(empty_url: str) -> None:
+    await upgrade_to(empty_url, "0009")
+    statuses = {
+        "draft": ("draft", []),
+        "on sale": ("on_sale", []),
+        "paused": ("draft", ["on_sale", "paused"]),
+        "completed": ("on_sale", ["completed"]),
+        "cancelled draft": ("draft", ["cancelled"]),
+        "cancelled": ("on_sale", ["cancelled"]),
+        "cancelled later": ("draft", ["on_sale", "cancelled"]),
+        'named "status":"on_sale"': ("draft", ["cancelled"]),
+    }
+    found: dict[str, UUID] = {}
+
+    def write(connection: Connection) -> None:
+        for name, (first, changes) in statuses.items():
+            created = initialized(EventStatus(first), name=name)
+            inventory, facts = created.inventory, list(created.facts)
+            for status in changes:
+                command = Edit(
+                    event_id=inventory.event.id, actor=ORGANIZER, changes=EventChanges(status=EventStatus(status))
+                )
+                decision = edit(inventory, command, NOW)
+                inventory = decision.inventory
+                facts += decision.facts
+            found[name] = inventory.event.id
+            connection.execute(
+                insert(tables.events), [without(rows.event_values(inventory.event), "was_published", "reschedules")]
+            )
+            connection.execute(
+                insert(tables.ticket_types), [rows.ticket_type_values(each) for each in inventory.ticket_types]
+            )
+            written = [by_column(tables.facts, rows.fact_values(fact, new_id())) for fact in facts]
+            write_facts(connection, written)
+
+    await on(empty_url, write)
+    await upgrade(empty_url)
+    storage = SqlStorage.from_url(empty_url)
+    states = await storage.event_queries.events_by_id(list(found.values()))
+    shown = {name for name, event_id in found.items() if states[event_id].event.was_published}
+    assert shown == {"on sale", "paused", "completed", "cancelled", "cancelled later"}
+    assert (await VerifyPromises(storage, AtNow())()).breaches == []
+    await storage.close()
+
+
+async def test_a_response_from_before_is_given_again(empty_url: str) -> None:
+    await upgrade_to(empty_url, "0012")
+    key, subject_id = Key(new_id(), "key"), new_id()
+    bodies = {"plain": (b'{"name":"Caf\xc3\xa9"}', "/bookings/7", None), "bare": (b"", None, '"5"')}
+
+    def write(connection: Connection) -> None:
+        names = ("user_id", "key", "fingerprint", "status", "body", "location", "etag", "subject_id", "kept_at")
+        types = {each.name: each.type for each in tables.stored_responses.c}
+        answers = table("remembered_answers", *(column(name, types.get(name)) for name in names))
+        for name, (body, location, etag) in bodies.items():
+            values = (key.user_id, f"key {name}", b"f", 201, body, location, etag, subject_id, NOW)
+            connection.execute(insert(answers), dict(zip(names, values, strict=True)))
+
+    await on(empty_url, write)
+    await upgrade(empty_url)
+    storage = SqlStorage.from_url(empty_url)
+    async with storage.begin() as unit_of_work:
+        keys = [Key(key.user_id, f"key {name}") for name in bodies]
+        found = await unit_of_work.events.stored_responses(keys)
+    for each, (body, location, etag) in zip(keys, bodies.values(), strict=True):
+        read = stored_response(found[each].response)
+        assert (read.status, read.body, read.location, read.etag) == (201, body, location, etag)
+        assert (found[each].fingerprint, read.subject_id) == (b"f", subject_id)
+    await storage.close()
