@@ -51,7 +51,7 @@ check: $(DEV_READY) ## Check format, lint, types and import contracts, and run t
 	$(BIN)/python -m pytest -n $(WORKERS) -m 'not mysql and not slow'
 
 torture: $(DEV_READY) mariadb galera ## Run every trial of docs/proof.md in full, for hours
-	$(BIN)/python -m pytest --long tests/properties tests/faults tests/faults/galera tests/e2e/wire
+	$(BIN)/python -m pytest --long tests/properties tests/faults tests/e2e/wire
 	$(MAKE) simulate
 	$(BIN)/python -m tests.mutants
 

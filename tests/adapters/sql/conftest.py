@@ -4,7 +4,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import make_url
 
+from boxoffice.adapters.sql.dialects.dialect import dialect_of
+from boxoffice.adapters.sql.engine.pool import ConnectionPool
 from boxoffice.adapters.sql.migrate import upgrade
 from boxoffice.adapters.sql.storage import SqlStorage
 
@@ -47,3 +50,21 @@ async def any_storage(empty_url: str) -> AsyncIterator[SqlStorage]:
     storage = SqlStorage.from_url(empty_url)
     yield storage
     await storage.close()
+
+
+@pytest.fixture
+async def pool(any_storage: SqlStorage, empty_url: str) -> AsyncIterator[ConnectionPool]:
+    """A pool of connections to each kind of database, with the schema in it."""
+    dialect = dialect_of(empty_url)
+    pool = ConnectionPool(dialect.writing(make_url(empty_url)), dialect.send)
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture
+async def mysql_pool(mysql_storage: SqlStorage, mysql_url: str) -> AsyncIterator[ConnectionPool]:
+    """A pool of connections to a database server, with the schema in it."""
+    dialect = dialect_of(mysql_url)
+    pool = ConnectionPool(dialect.writing(make_url(mysql_url)), dialect.send)
+    yield pool
+    await pool.close()

@@ -8,8 +8,8 @@ from sqlalchemy import BigInteger, Boolean, Column, Integer, MetaData, String, T
 from sqlalchemy.dialects.mysql import asyncmy
 
 from boxoffice.adapters.sql.bulk.insert import MIN_SHARED_ROWS, BulkInsert
+from boxoffice.adapters.sql.engine.pool import ConnectionPool
 from boxoffice.adapters.sql.schema.types import Exact, Id, LongText, Moment, Word
-from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.domain.booking import BookingStatus
 from tests.contract.storage_driver import NOW, new_id
 
@@ -35,11 +35,11 @@ NAMES = [column.name for column in ROWS.c]
 
 
 @pytest.fixture
-async def storage(any_storage: SqlStorage) -> SqlStorage:
-    """A storage on each kind of database, with the table in it."""
-    async with any_storage._writing.engine.begin() as connection:
+async def pool(pool: ConnectionPool) -> ConnectionPool:
+    """A pool for each kind of database, with the table in it."""
+    async with pool.engine.begin() as connection:
         await connection.run_sync(ROWS.metadata.create_all)
-    return any_storage
+    return pool
 
 
 def row(turn: int, /, **own: Any) -> dict[str, Any]:
@@ -54,9 +54,9 @@ def row(turn: int, /, **own: Any) -> dict[str, Any]:
     return alike | {"id": new_id()} | {name: values[turn % len(values)] for name, values in own.items()}
 
 
-async def written(storage: SqlStorage, rows: list[dict[str, Any]]) -> list[str]:
+async def written(pool: ConnectionPool, rows: list[dict[str, Any]]) -> list[str]:
     """The statements that wrote these rows, all of which came back as they were."""
-    engine, send = storage._writing.engine, storage._writing.send
+    engine, send = pool.engine, pool.send
     statements = INSERT.statements(rows, engine.dialect)
     async with engine.begin() as connection:
         await send(connection, statements)
@@ -90,33 +90,33 @@ OWN: dict[str, dict[str, list[Any]]] = {
 
 
 @pytest.mark.parametrize("own", OWN)
-async def test_many_rows_come_back_whatever_they_have_in_common(storage: SqlStorage, own: str) -> None:
-    await written(storage, [row(number, **OWN[own]) for number in range(MIN_SHARED_ROWS)])
+async def test_many_rows_come_back_whatever_they_have_in_common(pool: ConnectionPool, own: str) -> None:
+    await written(pool, [row(number, **OWN[own]) for number in range(MIN_SHARED_ROWS)])
 
 
-async def test_what_all_have_in_common_is_said_once(storage: SqlStorage) -> None:
+async def test_what_all_have_in_common_is_said_once(pool: ConnectionPool) -> None:
     shared = new_id()
-    (text,) = await written(storage, [row(number, other=[shared], rank=[1, 2]) for number in range(MIN_SHARED_ROWS)])
+    (text,) = await written(pool, [row(number, other=[shared], rank=[1, 2]) for number in range(MIN_SHARED_ROWS)])
     assert text.count(shared.hex) == 1
     assert text.count(BookingStatus.HELD) == 1
 
 
-async def test_few_rows_say_all_they_have(storage: SqlStorage) -> None:
+async def test_few_rows_say_all_they_have(pool: ConnectionPool) -> None:
     shared = new_id()
-    (text,) = await written(storage, [row(number, other=[shared]) for number in range(MIN_SHARED_ROWS - 1)])
+    (text,) = await written(pool, [row(number, other=[shared]) for number in range(MIN_SHARED_ROWS - 1)])
     assert text.count(shared.hex) == MIN_SHARED_ROWS - 1
 
 
-async def test_what_one_of_many_does_not_have_is_not_in_common(storage: SqlStorage) -> None:
+async def test_what_one_of_many_does_not_have_is_not_in_common(pool: ConnectionPool) -> None:
     rows = [row(number) for number in range(MIN_SHARED_ROWS)]
     rows[MIN_SHARED_ROWS // 2] |= {"name": "another", "other": new_id()}
-    await written(storage, rows)
+    await written(pool, rows)
 
 
-async def test_more_than_fits_into_a_statement_goes_into_several(storage: SqlStorage) -> None:
+async def test_more_than_fits_into_a_statement_goes_into_several(pool: ConnectionPool) -> None:
     shared = new_id()
     rows = [row(number, other=[shared], name=["a", "b"], data=["x" * 30_000 + str(number)]) for number in range(80)]
-    texts = await written(storage, rows)
+    texts = await written(pool, rows)
     assert [text.count(shared.hex) for text in texts] == [1, 1, 1]
 
 

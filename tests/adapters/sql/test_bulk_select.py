@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, insert, select
-from sqlalchemy.dialects.mysql import asyncmy
 
 from boxoffice.adapters.sql.bulk.insert import BulkInsert
 from boxoffice.adapters.sql.bulk.select import MIN_JOINED_VALUES, BulkSelect, force_index
-from boxoffice.adapters.sql.repositories import events as inventories
-from boxoffice.adapters.sql.schema.types import Exact, Id, Statement
+from boxoffice.adapters.sql.engine.pool import ConnectionPool
+from boxoffice.adapters.sql.schema.types import Exact, Id
 from boxoffice.adapters.sql.storage import SqlStorage
+from boxoffice.application.ports.loading import LoadSpec
+from tests.adapters.sql.recorded import recording
 from tests.contract.storage_driver import new_id
 
 # In MySQL's words one of the columns is a word of its own.
@@ -35,27 +36,27 @@ LENGTHS = [0, 1, MIN_JOINED_VALUES - 1, MIN_JOINED_VALUES, 5 * MIN_JOINED_VALUES
 
 
 @pytest.fixture
-async def storage(any_storage: SqlStorage) -> SqlStorage:
-    """A storage on each kind of database, with the table in it."""
-    async with any_storage._writing.engine.begin() as connection:
+async def pool(pool: ConnectionPool) -> ConnectionPool:
+    """A pool for each kind of database, with the table in it."""
+    async with pool.engine.begin() as connection:
         await connection.run_sync(ROWS.metadata.create_all)
-    return any_storage
+    return pool
 
 
-async def fill(storage: SqlStorage) -> list[tuple[Any, ...]]:
+async def fill(pool: ConnectionPool) -> list[tuple[Any, ...]]:
     """Rows of many ids, each with a few keys."""
     ids = [new_id() for _ in range(4 * MIN_JOINED_VALUES)]
     rows = [(id_, key, rank) for id_ in ids for rank, key in enumerate(random.sample(KEYS, 4))]
-    async with storage._writing.engine.begin() as connection:
+    async with pool.engine.begin() as connection:
         add = BulkInsert(ROWS, tuple)
-        await storage._writing.send(connection, add.statements(rows, storage._writing.engine.dialect))
+        await pool.send(connection, add.statements(rows, pool.engine.dialect))
     return rows
 
 
-async def found(storage: SqlStorage, bulk_select: BulkSelect, values: list[Any]) -> list[tuple[Any, ...]]:
-    dialect = storage._writing.engine.dialect
-    async with storage._writing.engine.connect() as connection:
-        (result,) = await storage._writing.send(connection, [bulk_select.statement(values, dialect)])
+async def found(pool: ConnectionPool, bulk_select: BulkSelect, values: list[Any]) -> list[tuple[Any, ...]]:
+    dialect = pool.engine.dialect
+    async with pool.engine.connect() as connection:
+        (result,) = await pool.send(connection, [bulk_select.statement(values, dialect)])
     return bulk_select.rows(result.rows, dialect)
 
 
@@ -64,33 +65,33 @@ def in_any_order(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("length", LENGTHS)
-async def test_by_one_column(storage: SqlStorage, length: int) -> None:
-    rows = await fill(storage)
+async def test_by_one_column(pool: ConnectionPool, length: int) -> None:
+    rows = await fill(pool)
     ids = random.sample([*{row[0] for row in rows}, *(new_id() for _ in range(2 * MIN_JOINED_VALUES))], length)
     expected = [row for row in rows if row[0] in ids]
-    assert in_any_order(await found(storage, BY_ID, ids)) == in_any_order(expected)
+    assert in_any_order(await found(pool, BY_ID, ids)) == in_any_order(expected)
 
 
 @pytest.mark.parametrize("length", LENGTHS)
-async def test_by_two_columns(storage: SqlStorage, length: int) -> None:
-    rows = await fill(storage)
+async def test_by_two_columns(pool: ConnectionPool, length: int) -> None:
+    rows = await fill(pool)
     pairs = random.sample([(id_, key) for id_ in {row[0] for row in rows} for key in KEYS], length)
     expected = [row for row in rows if row[:2] in pairs]
-    assert in_any_order(await found(storage, BY_PAIR, pairs)) == in_any_order(expected)
+    assert in_any_order(await found(pool, BY_PAIR, pairs)) == in_any_order(expected)
 
 
 @pytest.mark.parametrize("length", LENGTHS)
-async def test_in_the_order_that_is_asked_for(storage: SqlStorage, length: int) -> None:
-    rows = await fill(storage)
+async def test_in_the_order_that_is_asked_for(pool: ConnectionPool, length: int) -> None:
+    rows = await fill(pool)
     ids = random.sample([*{row[0] for row in rows}, *(new_id() for _ in range(2 * MIN_JOINED_VALUES))], length)
-    in_order = await found(storage, IN_ORDER, ids)
+    in_order = await found(pool, IN_ORDER, ids)
     assert [row[2] for row in in_order] == sorted(row[2] for row in rows if row[0] in ids)
 
 
 @pytest.mark.mysql
-async def test_mariadb_goes_from_a_long_list_to_the_rows(mysql_storage: SqlStorage) -> None:
+async def test_mariadb_goes_from_a_long_list_to_the_rows(mysql_pool: ConnectionPool) -> None:
     """Left alone it would look through a table that it believes to be small, for the whole list with each row."""
-    engine = mysql_storage._writing.engine
+    engine = mysql_pool.engine
     async with engine.begin() as connection:
         await connection.run_sync(ROWS.metadata.create_all)
         await connection.execute(insert(ROWS), [{"id": new_id(), "key": "k", "rank": 1}])
@@ -106,19 +107,12 @@ async def test_mariadb_goes_from_a_long_list_to_the_rows(mysql_storage: SqlStora
 
 
 @pytest.mark.mysql
-async def test_locks_are_taken_in_the_order_of_the_index(mysql_storage: SqlStorage) -> None:
-    """As a list makes it, and not in the order in which somebody names them: two who do would wait for each other."""
-    connection = await mysql_storage._writing.connect()
-    dialect = mysql_storage._writing.engine.dialect
-    asked = inventories._LOCK.statement([new_id() for _ in range(MIN_JOINED_VALUES)], dialect).text
-    (result,) = await mysql_storage._writing.send(connection, [Statement(f"EXPLAIN {asked}")])
-    await connection.close()
-    assert [step[2:6] for step in result.rows] == [("events", "range", "PRIMARY", "PRIMARY")]
-
-
-def test_mysql_is_given_lists() -> None:
-    """It has other words for a table of values."""
-    ids = [new_id() for _ in range(MIN_JOINED_VALUES)]
-    asked = BY_ID.statement(ids, asyncmy.dialect()).text
-    assert asked.startswith("SELECT")
-    assert all(each.hex in asked for each in ids)
+async def test_locks_are_taken_in_the_order_of_the_index(mysql_storage: SqlStorage, mysql_pool: ConnectionPool) -> None:
+    """In the order of the list instead, two transactions with different orders would wait for each other."""
+    with recording(mysql_storage) as sent:
+        async with mysql_storage.begin() as unit_of_work:
+            await unit_of_work.events.lock([LoadSpec(event_id=new_id()) for _ in range(MIN_JOINED_VALUES)])
+    (lock,) = [each.text for each in sent if "FOR UPDATE" in each.text]
+    async with mysql_pool.engine.connect() as connection:
+        plan = (await connection.exec_driver_sql(f"EXPLAIN {lock}")).mappings().all()
+    assert [(step["table"], step["type"], step["key"]) for step in plan] == [("events", "range", "PRIMARY")]

@@ -7,8 +7,8 @@ from sqlalchemy import Column, Integer, MetaData, String, Table, select
 
 from boxoffice.adapters.sql.bulk.insert import BulkInsert
 from boxoffice.adapters.sql.bulk.update import MAX_ROWS, BulkUpdate, delete_keys, delete_rows, update_alike
+from boxoffice.adapters.sql.engine.pool import ConnectionPool
 from boxoffice.adapters.sql.schema.types import Exact, Id, Statement, Word
-from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.domain.booking import BookingStatus
 from tests.contract.storage_driver import new_id
 
@@ -37,85 +37,85 @@ Row = tuple[Any, ...]
 
 
 @pytest.fixture
-async def storage(any_storage: SqlStorage) -> SqlStorage:
-    """A storage on each kind of database, with the tables in it."""
-    async with any_storage._writing.engine.begin() as connection:
+async def pool(pool: ConnectionPool) -> ConnectionPool:
+    """A pool for each kind of database, with the tables in it."""
+    async with pool.engine.begin() as connection:
         await connection.run_sync(ROWS.metadata.create_all)
         await connection.run_sync(KEYS.metadata.create_all)
-    return any_storage
+    return pool
 
 
 def rows(number: int, status: BookingStatus = BookingStatus.HELD) -> list[Row]:
     return [(new_id(), "k", 1, status, "plain") for _ in range(number)]
 
 
-async def send(storage: SqlStorage, *statements: Statement) -> list[int]:
+async def send(pool: ConnectionPool, *statements: Statement) -> list[int]:
     """How many rows each of the statements changed."""
-    async with storage._writing.engine.begin() as connection:
-        return [result.changed for result in await storage._writing.send(connection, statements)]
+    async with pool.engine.begin() as connection:
+        return [result.changed for result in await pool.send(connection, statements)]
 
 
-async def add(storage: SqlStorage, table: Table, values: list[Row]) -> None:
-    await send(storage, *BulkInsert(table, tuple).statements(values, storage._writing.dialect))
+async def add(pool: ConnectionPool, table: Table, values: list[Row]) -> None:
+    await send(pool, *BulkInsert(table, tuple).statements(values, pool.dialect))
 
 
-async def stored(storage: SqlStorage, table: Table) -> set[Row]:
-    async with storage._writing.engine.connect() as connection:
+async def stored(pool: ConnectionPool, table: Table) -> set[Row]:
+    async with pool.engine.connect() as connection:
         return {tuple(row) for row in await connection.execute(select(table))}
 
 
 @pytest.mark.parametrize("number", [1, 2, MAX_ROWS + 1])
-async def test_each_row_gets_its_own_values(storage: SqlStorage, number: int) -> None:
+async def test_each_row_gets_its_own_values(pool: ConnectionPool, number: int) -> None:
     before, others = rows(number), rows(2)
-    await add(storage, ROWS, [*before, *others])
+    await add(pool, ROWS, [*before, *others])
     after = [(row[0], f"it's {place}", (None, place)[place % 2], row[3], "Zoë 🎟") for place, row in enumerate(before)]
-    statements = UPDATE.statements(after, storage._writing.dialect)
-    assert await send(storage, *statements) == [each.expected for each in statements]
+    statements = UPDATE.statements(after, pool.dialect)
+    assert await send(pool, *statements) == [each.expected for each in statements]
     assert sum(each.expected or 0 for each in statements) == number
-    assert await stored(storage, ROWS) == {*after, *others}
+    assert await stored(pool, ROWS) == {*after, *others}
 
 
-async def test_a_value_that_all_but_one_row_share_is_not_given_to_it(storage: SqlStorage) -> None:
+async def test_a_value_that_all_but_one_row_share_is_not_given_to_it(pool: ConnectionPool) -> None:
     before = rows(3)
-    await add(storage, ROWS, before)
+    await add(pool, ROWS, before)
     after = [(row[0], "k", rank, row[3], "plain") for row, rank in zip(before, (7, 8, 7), strict=True)]
-    await send(storage, *UPDATE.statements(after, storage._writing.dialect))
-    assert await stored(storage, ROWS) == set(after)
+    await send(pool, *UPDATE.statements(after, pool.dialect))
+    assert await stored(pool, ROWS) == set(after)
 
 
-async def test_rows_that_change_alike(storage: SqlStorage) -> None:
+async def test_rows_that_change_alike(pool: ConnectionPool) -> None:
     before, others = rows(3), rows(1)
-    await add(storage, ROWS, [*before, *others])
+    await add(pool, ROWS, [*before, *others])
     shared = {"status": BookingStatus.CONFIRMED, "rank": None}
     own = [(row[0], f"{place}") for place, row in enumerate(before)]
-    dialect = storage._writing.dialect
-    assert await send(storage, *update_alike(ROWS, shared, ("name",), own, BookingStatus.HELD, dialect)) == [3]
+    dialect = pool.dialect
+    assert await send(pool, *update_alike(ROWS, shared, ("name",), own, BookingStatus.HELD, dialect)) == [3]
     changed = {(id_, "k", None, BookingStatus.CONFIRMED, name) for id_, name in own}
-    assert await stored(storage, ROWS) == {*changed, *others}
+    assert await stored(pool, ROWS) == {*changed, *others}
 
 
-async def test_a_row_whose_status_is_another_by_now_is_left_alone(storage: SqlStorage) -> None:
+async def test_a_row_whose_status_is_another_by_now_is_left_alone(pool: ConnectionPool) -> None:
     held, waiting = rows(1), rows(1, BookingStatus.WAITLISTED)
-    await add(storage, ROWS, [*held, *waiting])
+    await add(pool, ROWS, [*held, *waiting])
     (statement,) = update_alike(
-        ROWS, {"rank": 9}, (), [row[:1] for row in (*held, *waiting)], BookingStatus.HELD, storage._writing.dialect
+        ROWS, {"rank": 9}, (), [row[:1] for row in (*held, *waiting)], BookingStatus.HELD, pool.dialect
     )
     assert statement.expected == 2
-    assert await send(storage, statement) == [1]
-    assert await stored(storage, ROWS) == {(held[0][0], "k", 9, *held[0][3:]), *waiting}
+    assert await send(pool, statement) == [1]
+    assert await stored(pool, ROWS) == {(held[0][0], "k", 9, *held[0][3:]), *waiting}
 
 
-async def test_deleting_rows(storage: SqlStorage) -> None:
+async def test_deleting_rows(pool: ConnectionPool) -> None:
     going, others = rows(MAX_ROWS + 1), rows(2)
-    await add(storage, ROWS, [*going, *others])
-    statements = list(delete_rows(ROWS.c.id, [row[0] for row in going], storage._writing.dialect))
-    assert await send(storage, *statements) == [each.expected for each in statements] == [MAX_ROWS, 1]
-    assert await stored(storage, ROWS) == set(others)
+    await add(pool, ROWS, [*going, *others])
+    statements = list(delete_rows(ROWS.c.id, [row[0] for row in going], pool.dialect))
+    assert await send(pool, *statements) == [each.expected for each in statements] == [MAX_ROWS, 1]
+    assert await stored(pool, ROWS) == set(others)
 
 
-async def test_deleting_by_the_whole_key(storage: SqlStorage) -> None:
+async def test_deleting_by_the_whole_key(pool: ConnectionPool) -> None:
     one, other = new_id(), new_id()
     going, staying = [(one, "it's"), (other, "Zoë 🎟")], [(one, "Zoë 🎟"), (other, "it's")]
-    await add(storage, KEYS, [*going, *staying])
-    assert await send(storage, *delete_keys(KEYS, going, storage._writing.dialect)) == [1, 1]
-    assert await stored(storage, KEYS) == set(staying)
+    await add(pool, KEYS, [*going, *staying])
+    assert await send(pool, *delete_keys(KEYS, going, pool.dialect)) == [1, 1]
+    assert await stored(pool, KEYS) == set(staying)

@@ -93,7 +93,7 @@ async def test_the_database_itself_ends_a_statement_that_takes_too_long(
         await connected.execute(text("SET SESSION max_statement_time = 0.05"))
         with pytest.raises(Exception, match="max_statement_time") as failure:
             await connected.execute(text("SELECT SLEEP(30)"))
-        assert database.diagnose(failure.value, committing=False) is not None
+        assert database.classify(failure.value, committing=False) is not None
     await engine.dispose()
 
 
