@@ -6,9 +6,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from msgspec.structs import replace
+from msgspec import Struct
+from msgspec.structs import fields, replace
 
 from boxoffice.domain.booking import Booking, BookingStatus, PaymentStatus
+from boxoffice.domain.decisions.book import Book, book
 from boxoffice.domain.event import EventState, EventStatus, WaitingListPolicy
 from boxoffice.domain.facts import (
     BookingCancelled,
@@ -32,6 +34,11 @@ def follow(facts: list[Fact]) -> EventReplay:
     for fact in facts:
         replay.apply(fact)
     return replay
+
+
+def with_default(values: Struct) -> set[str]:
+    """The fields that have their default."""
+    return {field.name for field in fields(values) if getattr(values, field.name) == field.default}
 
 
 def renumbered(facts: list[Fact]) -> list[Fact]:
@@ -250,3 +257,30 @@ def test_facts_of_other_bookings_or_of_another_status_add_up_to_nothing(waited: 
     assert replay_booking(driver.facts) is None
     assert replay_booking([replace(facts[0], booking_id=None)]) is None
     assert replay_booking([*facts[:2], _changed(facts[2], was=BookingStatus.WAITLISTED)]) is None
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_the_first_fact_carries_all_that_a_booking_begins_with(waits: bool) -> None:
+    """No field may have its default here, because one that a fact or its replay forgets would go unnoticed."""
+    driver = DomainDriver(
+        3,
+        price=euros(10),
+        starts_at=NOW + timedelta(days=9),
+        cancellation_deadline_hours=48,
+        payment_window_minutes=30,
+    )
+    driver.edit(starts_at=NOW + timedelta(days=7))
+    if waits:
+        driver.book(BEN, 2)
+    command = Book(
+        booking_id=driver.new_id(),
+        event_id=EVENT_ID,
+        actor=ANA,
+        quantity=2,
+        ticket_type_id=driver.ticket_types[0].id,
+    )
+    booking = driver.take(book(driver.inventory, command, driver.now))
+    fact = driver.facts[-1]
+    assert isinstance(fact.what, CustomerWaitlisted if waits else TicketsBooked)
+    assert with_default(command) == with_default(fact.what) == set()
+    assert replay_booking([fact]) == replace(booking, place=None)

@@ -86,10 +86,13 @@ class SqlLedger:
     """A ledger that all processes share. An entry is durable when its call returns."""
 
     def __init__(self, url: str | URL) -> None:
-        """Take the URL of the ledger's own file (`sqlite+aiosqlite`) or of the table's database (`mysql+asyncmy`)."""
+        """Take the URL of the ledger's own file (`sqlite+aiosqlite`) or of the table's database (`mysql+asyncmy`).
+
+        Raises: ValueError for one that is not supported.
+        """
         parsed = make_url(url)
         self._is_sqlite = parsed.get_backend_name() == "sqlite"
-        self._engine = _sqlite(parsed) if self._is_sqlite else _mysql(parsed)
+        self._engine = _engine(parsed)
         self._is_ready = False
 
     async def prepare(self) -> None:
@@ -221,6 +224,16 @@ def _row(entry: Entry) -> dict[str, Any]:
         "taken": entry.taken,
         "refunded": entry.refunded,
     }
+
+
+def _engine(url: URL) -> AsyncEngine:
+    match url.get_backend_name():
+        case "sqlite":
+            return _sqlite(url)
+        case "mysql" | "mariadb":
+            return _mysql(url)
+        case name:
+            raise ValueError(f"{name} is not supported; use mysql+asyncmy or sqlite+aiosqlite")
 
 
 def _sqlite(url: URL) -> AsyncEngine:

@@ -70,7 +70,7 @@ class ChangeProfile:
         """
         kept = checked(given(changes), PROFILE_RULES)
         if not kept:
-            raise invalid("must name a new name, or the current and the new password")
+            raise invalid("must contain a new name, or the current and the new password")
         new_password = kept.get("new_password")
         if new_password is not None:
             if "current_password" not in kept:

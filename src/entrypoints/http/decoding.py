@@ -38,9 +38,10 @@ class RequestBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unkn
 
     def to(self, kind: type[Command], **others: Any) -> Command:
         """Return a command or query with the fields that were given and these others."""
-        names = [name for name in kind.__struct_fields__ if name not in others]
-        values = {name: getattr(self, name, UNSET) for name in names}
-        return kind(**{name: value for name, value in values.items() if value is not UNSET}, **others)
+        for name in kind.__struct_fields__:
+            if name not in others and (value := getattr(self, name, UNSET)) is not UNSET:
+                others[name] = value
+        return kind(**others)
 
 
 Body = TypeVar("Body", bound=RequestBody)

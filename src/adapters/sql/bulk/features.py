@@ -53,9 +53,17 @@ MYSQL: Final = Features(
 )
 MARIADB: Final = replace(MYSQL, selects_from_values=True, joins_lists=True)
 
+_MYSQL_NAMES: Final = frozenset({"mysql", "mariadb"})
+
 
 def features_of(dialect: Dialect) -> Features:
-    """Return the features of a database. Whether it is MariaDB is known after the first connection."""
-    if dialect.name == "sqlite":
+    """Return the features of a database. Whether it is MariaDB is known after the first connection.
+
+    Raises: ValueError for a kind of database without features here.
+    """
+    name = dialect.name
+    if name == "sqlite":
         return SQLITE
-    return MARIADB if getattr(dialect, "is_mariadb", False) else MYSQL
+    if name in _MYSQL_NAMES:
+        return MARIADB if getattr(dialect, "is_mariadb", False) else MYSQL
+    raise ValueError(f"{name} has no features for bulk statements")

@@ -44,26 +44,7 @@ TICKET_TYPE: tuple[Column[Any], ...] = (
     ticket_types.c.waiting,
     ticket_types.c.waiting_tickets,
 )
-BOOKING: tuple[Column[Any], ...] = (
-    bookings.c.id,
-    bookings.c.event_id,
-    bookings.c.ticket_type_id,
-    bookings.c.customer_id,
-    bookings.c.quantity,
-    bookings.c.status,
-    bookings.c.amount,
-    bookings.c.currency,
-    bookings.c.payment_status,
-    bookings.c.paid_by,
-    bookings.c.paid_with,
-    bookings.c.cancellation_deadline_hours,
-    bookings.c.reschedules,
-    bookings.c.grace_until,
-    bookings.c.queue_number,
-    bookings.c.expires_at,
-    bookings.c.created_at,
-    bookings.c.updated_at,
-)
+BOOKING: tuple[Column[Any], ...] = tuple(column for column in bookings.c if column.computed is None)
 FACT: tuple[Column[Any], ...] = (
     facts.c.event_id,
     facts.c.seq,
@@ -194,11 +175,7 @@ def booking(values: Sequence[Any]) -> Booking:
 
 
 booking_values: Callable[[Booking], Row] = attrgetter(
-    *(
-        {"amount": "amount.amount", "currency": "amount.currency"}.get(column.name, column.name)
-        for column in bookings.c
-        if column.computed is None
-    )
+    *({"amount": "amount.amount", "currency": "amount.currency"}.get(column.name, column.name) for column in BOOKING)
 )
 """Returns every column of a booking in the table's order. Its place is not stored."""
 
