@@ -15,7 +15,7 @@ from litestar.types import ASGIApp
 from ...application.accounts.authenticate import Authenticate, Caller
 from ...application.limits.rate_limits import LIMITS, READS, UNSIGNED, WRITES, Limit, RequestLimits
 from ...domain.refusals import InvalidToken, NotSignedIn
-from .client_address import AddressOf
+from ..client_address import AddressOf
 from .problems.problem import FieldProblem, Malformed
 
 SIGNED_IN: Final = {"signed_in": True}

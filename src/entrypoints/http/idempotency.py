@@ -19,22 +19,19 @@ from .request import SignedInRequest
 Outcome = TypeVar("Outcome")
 
 
-class RepeatableResponse(Struct, frozen=True, gc=False, kw_only=True):
-    """What a repeated request gets again. `subject_id` is the booking or event concerned."""
-
-    status: int
-    body: bytes
-    location: str | None = None
-    etag: str | None = None
-    subject_id: UUID | None = None
-
-
-class _Head(Struct, omit_defaults=True):
+class Head(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """What precedes the body in a stored payload, as a line of JSON."""
 
     status: int
     location: str | None = None
     etag: str | None = None
+
+
+class RepeatableResponse(Head, frozen=True, gc=False, kw_only=True):
+    """What a repeated request gets again. `subject_id` is the booking or event concerned."""
+
+    body: bytes
+    subject_id: UUID | None = None
 
 
 _KEY: Final = re.compile(rb"[!-~]{1,255}")
@@ -79,17 +76,15 @@ def _key(request: SignedInRequest) -> str | None:
 
 
 def _stored(response: RepeatableResponse) -> Response:
-    head = _Head(status=response.status, location=response.location, etag=response.etag)
+    head = Head(status=response.status, location=response.location, etag=response.etag)
     return Response(msgspec.json.encode(head) + b"\n" + response.body, response.subject_id)
 
 
 def stored_response(stored: Response) -> RepeatableResponse:
     """Return the response that a stored payload contains."""
     line, _, body = stored.payload.partition(b"\n")
-    head = msgspec.json.decode(line, type=_Head)
-    return RepeatableResponse(
-        status=head.status, body=body, location=head.location, etag=head.etag, subject_id=stored.subject_id
-    )
+    head = msgspec.structs.asdict(msgspec.json.decode(line, type=Head))
+    return RepeatableResponse(**head, body=body, subject_id=stored.subject_id)
 
 
 def response_of(

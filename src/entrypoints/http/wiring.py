@@ -8,7 +8,7 @@ from dependency_injector.containers import DeclarativeContainer
 from dependency_injector.providers import DependenciesContainer, List, ProvidedInstance, Singleton
 from litestar import Router
 
-from .client_address import AddressOf
+from ..client_address import AddressOf
 from .routes import accounts, bookings, events, operations, webhooks
 
 

@@ -56,27 +56,6 @@ class Decorator(Protocol):
     def __call__(self, handler: Handler, /) -> Handler: ...
 
 
-class AddRoute(Protocol):
-    """Adds a route; see `Subject`."""
-
-    def __call__(
-        self,
-        path: str,
-        content: type[Any] | None,
-        problems: Sequence[str] = (),
-        headers: Sequence[Header] = (),
-        *,
-        status: int = 200,
-        opt: Mapping[str, Any] = SIGNED_IN,
-        media_types: Sequence[str] = (JSON,),
-    ) -> Decorator:
-        """Return a decorator for a handler with its successful response, its own problem codes and its headers.
-
-        The docstring of the response's type describes it. The problems that follow from the handler's `opt`, path,
-        headers and body are added.
-        """
-
-
 class Subject:
     """The routes of one subject. `get`, `post`, `patch` and `delete` add a handler and its part of the reference.
 
@@ -85,10 +64,10 @@ class Subject:
 
     def __init__(self, tag: str, middleware: Sequence[Middleware] = ()) -> None:
         self.router: Router = Router("/", route_handlers=[], middleware=middleware, tags=[tag])
-        self.get: AddRoute = partial(self._add, (HttpMethod.GET, HttpMethod.HEAD))
-        self.post: AddRoute = partial(self._add, (HttpMethod.POST,))
-        self.patch: AddRoute = partial(self._add, (HttpMethod.PATCH,))
-        self.delete: AddRoute = partial(self._add, (HttpMethod.DELETE,))
+        self.get: partial[Decorator] = partial(self._add, (HttpMethod.GET, HttpMethod.HEAD))
+        self.post: partial[Decorator] = partial(self._add, (HttpMethod.POST,))
+        self.patch: partial[Decorator] = partial(self._add, (HttpMethod.PATCH,))
+        self.delete: partial[Decorator] = partial(self._add, (HttpMethod.DELETE,))
 
     def _add(
         self,
@@ -102,7 +81,10 @@ class Subject:
         opt: Mapping[str, Any] = SIGNED_IN,
         media_types: Sequence[str] = (JSON,),
     ) -> Decorator:
-        """See `AddRoute`."""
+        """Return a decorator for a handler with its successful response, its own problem codes and its headers.
+
+        The problems that follow from the handler's `opt`, path, headers and body are added.
+        """
         codes = [*problems, "internal-error"]
         if "exclude_from_auth" not in opt:
             codes += ["invalid-request", "invalid-token", "too-many-requests", "try-again"]

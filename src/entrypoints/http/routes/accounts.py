@@ -10,8 +10,8 @@ from ....application.accounts.log_out import LogOut
 from ....application.accounts.login_throttle import LogInWithinLimits
 from ....application.accounts.refresh_session import RefreshSession
 from ....application.limits.rate_limits import SIGN_INS, SIGN_UPS
+from ...client_address import AddressOf
 from ..authentication import limited_by
-from ..client_address import AddressOf
 from ..reference.operations import Subject
 from ..reply import Reply
 from ..request import AnyoneRequest, SignedInRequest

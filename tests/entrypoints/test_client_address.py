@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from boxoffice.entrypoints.http.client_address import AddressOf
+from boxoffice.entrypoints.client_address import AddressOf
 from boxoffice.entrypoints.settings import ForwardedHeader, Settings
 
 PROXIES = Settings.load({"BOXOFFICE_TRUSTED_PROXIES": "10.0.0.0/8, 192.0.2.1,2001:db8:1::/48"}).trusted_proxies

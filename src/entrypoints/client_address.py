@@ -6,7 +6,7 @@ from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Any, Final
 
-from ..settings import ForwardedHeader, Network
+from .settings import ForwardedHeader, Network
 
 Headers = Iterable[tuple[bytes, bytes]]
 
