@@ -12,18 +12,18 @@ import pytest
 from boxoffice.adapters.memory import MemoryStorage
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.application.ports.storage import Storage
-from tests import mariadb
+from tests import mariadb, servers
 from tests.databases import emptied, migrated
 from tests.leaks import Watch, leaks_in_files
 
 MYSQL_FIXTURES: Final = frozenset(
     {
         "mariadb_template",
-        "mariadb_server",
+        "database_server",
         "mysql_admin_url",
         "mysql_url",
         "migrated_mysql_url",
-        "own_mariadb",
+        "own_server",
         "own_mysql_url",
     }
 )
@@ -69,35 +69,48 @@ def times(pytestconfig: pytest.Config) -> Callable[[int, int], int]:
 
 
 @pytest.fixture(scope="session")
-def mariadb_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return an initialised data directory, shared by all workers of the run."""
-    if os.environ.get(mariadb.URL_VARIABLE) and not mariadb.is_installed():
-        pytest.skip(
-            f"needs a server to kill; the one of {mariadb.URL_VARIABLE} must not be killed, and mariadbd is missing"
-        )
+def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a directory that all workers of the run share."""
     directory = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        directory = directory.parent
+    return directory.parent if "PYTEST_XDIST_WORKER" in os.environ else directory
+
+
+@pytest.fixture(scope="session")
+def mariadb_template(run_directory: Path) -> Path:
+    """Return an initialised data directory of MariaDB, one for all workers of the run."""
+    if os.environ.get(mariadb.URL_VARIABLE) and not mariadb.is_installed():
+        pytest.skip(f"needs a server to stop; {mariadb.URL_VARIABLE} names one that is not ours")
     try:
-        return mariadb.template(directory)
+        return mariadb.template(run_directory)
     except mariadb.MariaDBMissing as missing:
         pytest.fail(str(missing), pytrace=False)
 
 
 @pytest.fixture(scope="session")
-def mariadb_server(mariadb_template: Path) -> Iterator[mariadb.MariaDB]:
-    """Start this worker's server. All tests share it, so use `own_mariadb` to kill or pause a server."""
-    with mariadb.MariaDB(mariadb_template) as server:
+def own_server_of(run_directory: Path) -> Callable[[], mariadb.MariaDB]:
+    """Return what makes a new server of this run's kind, not started yet."""
+    if os.environ.get(mariadb.URL_VARIABLE) and not servers.are_installed():
+        pytest.skip(f"needs a server to stop; {mariadb.URL_VARIABLE} names one that is not ours")
+    try:
+        return servers.factory(run_directory)
+    except servers.MISSING as missing:
+        pytest.fail(str(missing), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def database_server(own_server_of: Callable[[], mariadb.MariaDB]) -> Iterator[mariadb.MariaDB]:
+    """Return this worker's server. Do not stop it: other databases are on it. `own_server` is for that."""
+    with own_server_of() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def mysql_admin_url(request: pytest.FixtureRequest) -> str:
-    """Return the URL of a server for new databases: of BOXOFFICE_TEST_MYSQL_URL, or of this worker's server."""
+    """Return a server on which databases may be created: the one named in the environment, or this worker's own."""
     named = os.environ.get(mariadb.URL_VARIABLE)
     if named:
         return named
-    server: mariadb.MariaDB = request.getfixturevalue("mariadb_server")
+    server: mariadb.MariaDB = request.getfixturevalue("database_server")
     return server.admin_url
 
 
@@ -117,17 +130,17 @@ def mysql_url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture
-def own_mariadb(request: pytest.FixtureRequest) -> Iterator[mariadb.MariaDB]:
-    """Start a server for this test alone, to kill, pause and restart."""
-    with mariadb.MariaDB(request.getfixturevalue("mariadb_template")) as server:
+def own_server(own_server_of: Callable[[], mariadb.MariaDB]) -> Iterator[mariadb.MariaDB]:
+    """Return a server of the test's own, to kill, pause and restart."""
+    with own_server_of() as server:
         yield server
 
 
 @pytest.fixture
-def own_mysql_url(own_mariadb: mariadb.MariaDB) -> str:
-    """Return the URL of an empty database on `own_mariadb`, removed with the server."""
-    mariadb.execute(own_mariadb.admin_url, "CREATE DATABASE boxoffice CHARACTER SET utf8mb4")
-    return f"{own_mariadb.admin_url}/boxoffice"
+def own_mysql_url(own_server: mariadb.MariaDB) -> str:
+    """Return the URL of an empty database on `own_server`, removed with the server."""
+    mariadb.execute(own_server.admin_url, "CREATE DATABASE boxoffice CHARACTER SET utf8mb4")
+    return f"{own_server.admin_url}/boxoffice"
 
 
 @pytest.fixture(scope="session")
@@ -146,7 +159,7 @@ def migrated_mysql_url(mysql_admin_url: str) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["memory", "sqlite", pytest.param("mariadb", marks=pytest.mark.mysql)])
+@pytest.fixture(params=["memory", "sqlite", pytest.param(servers.KIND, marks=pytest.mark.mysql)])
 async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Storage]:
     """Return an empty storage of each kind. Tests must not depend on the kind."""
     storage: Storage

@@ -66,7 +66,8 @@ def is_installed() -> bool:
     return all(shutil.which(name, path=_SEARCH_PATH) for name in ("mariadbd", "mariadb-install-db"))
 
 
-def _as_user() -> Sequence[str]:
+def as_user() -> Sequence[str]:
+    """Return the option with which root may run a server; none for other users."""
     return ("--user=root",) if os.geteuid() == 0 else ()
 
 
@@ -83,7 +84,7 @@ def template(directory: Path) -> Path:
                 [
                     program("mariadb-install-db"),
                     "--no-defaults",
-                    *_as_user(),
+                    *as_user(),
                     f"--datadir={unfinished}",
                     f"--tmpdir={scratch}",
                     "--skip-name-resolve",
@@ -117,7 +118,7 @@ class MariaDB:
         self.init_file = self.directory / "init.sql"
         self.init_file.touch(mode=0o600)
         self.init_file.write_text(
-            f"CREATE OR REPLACE USER boxoffice@'127.0.0.1' IDENTIFIED BY '{self._password}';\n"
+            f"{self.user_statement(self._password)};\n"
             "GRANT ALL PRIVILEGES ON *.* TO boxoffice@'127.0.0.1' WITH GRANT OPTION;\n"
         )
         self.log: Final = self.directory / "server.log"
@@ -161,14 +162,18 @@ class MariaDB:
             self.kill()
             if attempt + 1 == attempts or "Address already in use" not in self._log_end():
                 break
-        raise RuntimeError(f"MariaDB did not start:\n{self._log_end()}")
+        raise RuntimeError(f"{type(self).__name__} did not start:\n{self._log_end()}")
+
+    def user_statement(self, password: str) -> str:
+        """Return the SQL that creates the user."""
+        return f"CREATE OR REPLACE USER boxoffice@'127.0.0.1' IDENTIFIED BY '{password}'"
 
     def command(self, port: int) -> list[str]:
         """Return the command line, which subclasses may extend."""
         return [
             program("mariadbd"),
             "--no-defaults",
-            *_as_user(),
+            *as_user(),
             *_SETTINGS,
             f"--datadir={self.data}",
             f"--tmpdir={self.directory}",

@@ -22,7 +22,7 @@ def migrated_url(mysql_url: str) -> str:
 
 @pytest.fixture
 def own_migrated_url(own_mysql_url: str) -> str:
-    """Return a new, migrated database on `own_mariadb`, which the test may kill."""
+    """Return a new, migrated database on `own_server`, which the test may kill."""
     return migrated(own_mysql_url)
 
 

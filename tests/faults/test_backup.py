@@ -122,7 +122,7 @@ def on_mariadb(directory: Path, server: mariadb.MariaDB) -> Database:
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
     if request.param == "sqlite":
         return sqlite(tmp_path, request.getfixturevalue("sqlite_template"))
-    return on_mariadb(tmp_path, request.getfixturevalue("own_mariadb"))
+    return on_mariadb(tmp_path, request.getfixturevalue("own_server"))
 
 
 async def all_facts(url: str) -> Rows:

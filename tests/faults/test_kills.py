@@ -36,7 +36,7 @@ OUTCOMES = {"200", "201", "409 already-booked", "409 already-cancelled"}
 @pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("victim", ["service", "database"])
 async def test_it_is_killed_again_and_again(
-    own_mariadb: mariadb.MariaDB,
+    own_server: mariadb.MariaDB,
     own_migrated_url: str,
     serve: Serve,
     tmp_path: Path,
@@ -59,9 +59,9 @@ async def test_it_is_killed_again_and_again(
                 server.kill()
                 await asyncio.to_thread(server.start)
             else:
-                own_mariadb.kill()
+                own_server.kill()
                 await clients.until_answered("503 try-again", random.randint(0, 60))
-                await asyncio.to_thread(own_mariadb.start)
+                await asyncio.to_thread(own_server.start)
             async with asyncio.timeout(SERVES_AGAIN_WITHIN):
                 for each in servers if victim == "database" else [server]:
                     await clients.until_served(each.port, 1)

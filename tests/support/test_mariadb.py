@@ -46,12 +46,12 @@ def test_a_query_can_be_run_beside_an_event_loop(mysql_url: str) -> None:
     assert asyncio.run(ask()) == [(1,)]
 
 
-def test_the_server_is_durable_and_private(mariadb_server: MariaDB) -> None:
+def test_the_server_is_durable_and_private(database_server: MariaDB) -> None:
     settings = "SELECT @@innodb_flush_log_at_trx_commit, @@bind_address"
-    assert mariadb.execute(mariadb_server.admin_url, settings) == [(1, "127.0.0.1")]
+    assert mariadb.execute(database_server.admin_url, settings) == [(1, "127.0.0.1")]
     for user in ("boxoffice", "root", ""):
         with pytest.raises(Exception, match=r"Access denied|1045|1698"):
-            mariadb.execute(f"mysql+asyncmy://{user}@127.0.0.1:{mariadb_server.port}/", "SELECT 1")
+            mariadb.execute(f"mysql+asyncmy://{user}@127.0.0.1:{database_server.port}/", "SELECT 1")
 
 
 def test_committed_rows_survive_a_kill_and_a_closed_server_leaves_no_files(mariadb_template: Path) -> None:

@@ -209,11 +209,11 @@ async def unused_port() -> int:
     return port
 
 
-async def test_a_read_only_server_is_not_ready(own_mariadb: mariadb.MariaDB, own_mysql_url: str) -> None:
+async def test_a_read_only_server_is_not_ready(own_server: mariadb.MariaDB, own_mysql_url: str) -> None:
     await upgrade(own_mysql_url)
     storage = SqlStorage.from_url(own_mysql_url)
     await storage.check_ready()
-    mariadb.execute(own_mariadb.admin_url, "SET GLOBAL read_only = 1")
+    mariadb.execute(own_server.admin_url, "SET GLOBAL read_only = 1")
     with pytest.raises(Unavailable, match="read-only"):
         await storage.check_ready()
     await storage.close()
@@ -221,20 +221,20 @@ async def test_a_read_only_server_is_not_ready(own_mariadb: mariadb.MariaDB, own
 
 @pytest.mark.slow
 async def test_a_server_that_hangs_is_unavailable_and_comes_back(
-    own_mariadb: mariadb.MariaDB, own_mysql_url: str
+    own_server: mariadb.MariaDB, own_mysql_url: str
 ) -> None:
     await upgrade(own_mysql_url)
     storage = SqlStorage.from_url(own_mysql_url)
     driver = StorageDriver(storage)
     state = await driver.initialize(3)
     assert await driver.read(state) == state
-    own_mariadb.pause()
+    own_server.pause()
     try:
         results = await asyncio.gather(
             driver.read(state), driver.book(state), storage.check_ready(), return_exceptions=True
         )
     finally:
-        own_mariadb.resume()
+        own_server.resume()
     assert [type(result) for result in results] == [Unavailable] * 3
     assert await driver.read(state) == state
     assert (await driver.book(state)).status == "confirmed"

@@ -17,7 +17,7 @@ NAME = "event-ticket-booking-service"
 
 
 @pytest.fixture
-def accounts(own_mariadb: MariaDB) -> dict[str, str]:
+def accounts(own_server: MariaDB) -> dict[str, str]:
     """Create the manual's accounts and return their URLs by name."""
     (sql,) = re.findall(r"```sql\n(CREATE DATABASE.*?)```", MANUAL.read_text(), re.DOTALL)
     assert sql.count("'…'") == 2
@@ -28,8 +28,8 @@ def accounts(own_mariadb: MariaDB) -> dict[str, str]:
     names = dict(zip(("boxoffice_admin", "boxoffice"), ("migrating", "serving"), strict=True))
     for name, ours in names.items():
         statements = [statement.replace(f"'{name}'@", f"'{ours}'@") for statement in statements]
-    mariadb.execute(own_mariadb.admin_url, *statements)
-    url = make_url(own_mariadb.admin_url).set(password="s3cret", database=NAME)
+    mariadb.execute(own_server.admin_url, *statements)
+    url = make_url(own_server.admin_url).set(password="s3cret", database=NAME)
     return {name: url.set(username=name).render_as_string(hide_password=False) for name in names.values()}
 
 

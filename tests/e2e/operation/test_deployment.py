@@ -141,16 +141,16 @@ def test_compose_starts_one_after_the_other_with_secrets_from_the_environment(tm
     assert named == set(COMPOSE["networks"])
 
 
-def test_the_accounts_of_compose_are_those_of_the_manual(own_mariadb: MariaDB, tmp_path: Path) -> None:
+def test_the_accounts_of_compose_are_those_of_the_manual(own_server: MariaDB, tmp_path: Path) -> None:
     """Run the script as MySQL's image does, but on MariaDB and over TCP."""
-    mariadb.execute(own_mariadb.admin_url, "CREATE DATABASE `event-ticket-booking-service`")
+    mariadb.execute(own_server.admin_url, "CREATE DATABASE `event-ticket-booking-service`")
     program = tmp_path / "mysql"
-    password = own_mariadb.admin_url.split(":")[2].split("@")[0]
+    password = own_server.admin_url.split(":")[2].split("@")[0]
     program.write_text(
         '#!/bin/sh\ntest "$*" = "--user=root --protocol=socket" || exit 9\n'
         'test "$MYSQL_PWD" = "root-password" || exit 9\n'
         f"MYSQL_PWD={password} exec {shutil.which('mariadb')} --no-defaults --skip-ssl --host=127.0.0.1 "
-        f"--port={own_mariadb.port} --user=boxoffice\n"
+        f"--port={own_server.port} --user=boxoffice\n"
     )
     program.chmod(0o700)
     given = filled_in(COMPOSE["services"]["database"]["environment"]) | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
@@ -161,7 +161,7 @@ def test_the_accounts_of_compose_are_those_of_the_manual(own_mariadb: MariaDB, t
     subprocess.run([script], env=given, check=True, timeout=60)
     for account in ("boxoffice_admin", "boxoffice"):
         (granted,) = re.findall(rf"^GRANT (.*) ON .* TO '{account}'@'%';$", MANUAL, re.MULTILINE)
-        rows = [str(row[0]) for row in mariadb.execute(own_mariadb.admin_url, f"SHOW GRANTS FOR '{account}'@'%'")]
+        rows = [str(row[0]) for row in mariadb.execute(own_server.admin_url, f"SHOW GRANTS FOR '{account}'@'%'")]
         (row,) = (row for row in rows if not row.startswith("GRANT USAGE ON *.* "))
         rights, _, place = row.removeprefix("GRANT ").partition(" ON ")
         assert set(rights.split(", ")) == set(granted.split(", "))

@@ -25,10 +25,10 @@ def ask(server: Server, path: str) -> tuple[int, str]:
 
 @pytest.mark.slow
 def test_readiness_is_lost_and_comes_back_and_liveness_stays(
-    own_mariadb: MariaDB, own_mysql_url: str, tmp_path: Path
+    own_server: MariaDB, own_mysql_url: str, tmp_path: Path
 ) -> None:
     def sql(statement: str) -> Callable[[], object]:
-        return lambda: mariadb.execute(own_mariadb.admin_url, statement)
+        return lambda: mariadb.execute(own_server.admin_url, statement)
 
     version = "UPDATE boxoffice.alembic_version SET version_num ="
     troubles = [
@@ -42,10 +42,10 @@ def test_readiness_is_lost_and_comes_back_and_liveness_stays(
             sql(f"{version} '{head()}'"),
             f"The database's schema is at version newer, which this program, at {head()}, {NEWER}",
         ),
-        (own_mariadb.pause, own_mariadb.resume, "The database does not answer."),
+        (own_server.pause, own_server.resume, "The database does not answer."),
         (
-            own_mariadb.kill,
-            own_mariadb.start,
+            own_server.kill,
+            own_server.start,
             "The database cannot be reached: nothing listens on its host and port. Start it, or correct both.",
         ),
     ]
@@ -58,6 +58,6 @@ def test_readiness_is_lost_and_comes_back_and_liveness_stays(
             assert ask(server, "/health/live") == (200, "live")
             end()
         assert ask(server, "/health/ready") == (200, "ready")
-        own_mariadb.restart()  # Dead connections of the pool do not affect readiness.
+        own_server.restart()  # Dead connections of the pool do not affect readiness.
         assert ask(server, "/health/ready") == (200, "ready")
         assert not server.complaints()

@@ -61,7 +61,7 @@ async def test_a_process_dies_with_the_lock_in_its_hand(app: AppDriver, workers:
 
 @pytest.mark.slow
 async def test_the_server_dies_in_the_middle_of_a_rush(
-    own_mariadb: mariadb.MariaDB, own_mysql_url: str, process_pool: list[Process], together: int
+    own_server: mariadb.MariaDB, own_mysql_url: str, process_pool: list[Process], together: int
 ) -> None:
     url = migrated(own_mysql_url)
     workers = WorkerPool(url, process_pool)
@@ -71,7 +71,7 @@ async def test_the_server_dies_in_the_middle_of_a_rush(
         work = shares([*bookings(state, 150), *cancels(booked)])
         processes = started(workers, *work, together=min(together, 10))
         answered: list[Answered] = [next(process.answers()) for process in processes]
-        await asyncio.to_thread(own_mariadb.restart)
+        await asyncio.to_thread(own_server.restart)
         answered += [each for process in processes for each in process.answers()]
         assert len(answered) == 230
         # "Try again" promises nothing either way; every other answer holds.
