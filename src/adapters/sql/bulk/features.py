@@ -25,8 +25,8 @@ class Features(Struct, frozen=True, eq=False, kw_only=True):
     locks_rows: bool
     """Whether a SELECT may lock the rows that it finds."""
 
-    selects_from_values: bool
-    """Whether `VALUES (…), (…)` may be named in a WITH clause and selected from."""
+    listed_row: str
+    """Precedes the parentheses of each row of a list that is named in a WITH clause and selected from."""
 
     joins_lists: bool
     """Whether a long list is joined as a table rather than given to IN."""
@@ -38,20 +38,21 @@ SQLITE: Final = Features(
     insert_or_update="ON CONFLICT ({key}) DO UPDATE SET",
     new_value="excluded.{column}",
     locks_rows=False,
-    selects_from_values=True,
+    listed_row="",
     joins_lists=False,
 )
-# MySQL writes rows of a VALUES clause in another way (`ROW(…)`).
 MYSQL: Final = Features(
     hex_text="_utf8mb4 x'%s'",
     insert_or_skip="INSERT IGNORE INTO",
-    insert_or_update="ON DUPLICATE KEY UPDATE",
-    new_value="VALUES({column})",
+    insert_or_update="AS new ON DUPLICATE KEY UPDATE",
+    new_value="new.{column}",
     locks_rows=True,
-    selects_from_values=False,
-    joins_lists=False,
+    listed_row="ROW",
+    joins_lists=True,
 )
-MARIADB: Final = replace(MYSQL, selects_from_values=True, joins_lists=True)
+MARIADB: Final = replace(
+    MYSQL, insert_or_update="ON DUPLICATE KEY UPDATE", new_value="VALUES({column})", listed_row=""
+)
 
 _MYSQL_NAMES: Final = frozenset({"mysql", "mariadb"})
 

@@ -63,8 +63,9 @@ class BulkInsert:
         end = ""
         if self._on_existing:
             key = ", ".join(map(quote.format_column, self._table.primary_key))
+            table = quote.format_table(self._table)
             sets = [
-                f"{name} = {new.format(old=name, new=features.new_value.format(column=name))}"
+                f"{name} = {new.format(old=f'{table}.{name}', new=features.new_value.format(column=name))}"
                 for name, new in ((quote.quote(column), new) for column, new in self._on_existing.items())
             ]
             end = f" {features.insert_or_update.format(key=key)} {', '.join(sets)}"
@@ -74,7 +75,8 @@ class BulkInsert:
             [literal_of(column.type, features) for column in self._columns],
             end,
             # The assignments at the end refer to the inserted row, which an INSERT from a SELECT cannot.
-            may_share=features.selects_from_values and not end,
+            may_share=not end,
+            listed_row=features.listed_row,
         )
 
 
@@ -82,13 +84,21 @@ class _Insert:
     """The parts of an INSERT for one database."""
 
     def __init__(
-        self, begin: str, names: Sequence[str], literals: Sequence[Callable[[Any], str]], end: str, *, may_share: bool
+        self,
+        begin: str,
+        names: Sequence[str],
+        literals: Sequence[Callable[[Any], str]],
+        end: str,
+        *,
+        may_share: bool,
+        listed_row: str,
     ) -> None:
         self._begin = begin
         self._names = names
         self._literals = literals
         self._end = end
         self._may_share = may_share
+        self._listed_row = listed_row
 
     def statements(self, columns: Sequence[Row]) -> list[Statement]:
         """Return statements for rows, given column by column."""
@@ -98,7 +108,9 @@ class _Insert:
         before, after = self._around(columns, own, shared)
         literals = [map(self._literals[place], columns[place]) for place in own]
         rows = list(map(",".join, zip(*literals, strict=True)))
-        return [Statement(f"{before} ({'),('.join(some)}){after}") for some in _chunks(rows)]
+        row = self._listed_row if shared else ""
+        between = f"),{row}("
+        return [Statement(f"{before} {row}({between.join(some)}){after}") for some in _chunks(rows)]
 
     def _around(self, columns: Sequence[Row], own: Sequence[int], shared: Sequence[int]) -> tuple[str, str]:
         """Return what precedes and what follows the rows of own values."""

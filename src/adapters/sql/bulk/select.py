@@ -15,7 +15,7 @@ from .features import Features, features_of
 from .literals import literal_of
 
 MIN_JOINED_VALUES: Final = 16
-"""Minimum values before MariaDB joins a list as a table. For IN it makes an index range for each value."""
+"""Minimum values before MySQL and MariaDB join a list as a table. For IN they make an index range for each value."""
 
 _IDS: Final = list[UUID | None]
 _LISTED: Final = "listed"
@@ -92,6 +92,8 @@ class _Select:
         self._tail = tail
         # A join returns and locks rows in no particular order.
         self._may_join = features.joins_lists and not tail
+        self._listed_row = features.listed_row
+        self._between_rows = f"),{features.listed_row}("
         # Read the list first, then its rows.
         joined = statement.prefix_with("STRAIGHT_JOIN").select_from(table_named(_LISTED))
         self._select_joined = str(joined.compile(dialect=dialect))
@@ -103,9 +105,10 @@ class _Select:
 
     def _joined(self, values: Collection[Any]) -> str:
         names = _LISTED_NAMES[: len(self._names)]
-        rows = "),(".join(map(",".join, zip(*self._literal_columns(values), strict=True)))
+        rows = self._between_rows.join(map(",".join, zip(*self._literal_columns(values), strict=True)))
         are_equal = " AND ".join([f"{ours} = {_LISTED}.{name}" for ours, name in zip(self._names, names, strict=True)])
-        return f"WITH {_LISTED} ({', '.join(names)}) AS (VALUES ({rows})) {self._select_joined} WHERE {are_equal}"
+        listed = f"WITH {_LISTED} ({', '.join(names)}) AS (VALUES {self._listed_row}({rows}))"
+        return f"{listed} {self._select_joined} WHERE {are_equal}"
 
     def _condition(self, values: Collection[Any]) -> str:
         if not values:
