@@ -120,11 +120,11 @@ async def test_more_than_fits_into_a_statement_goes_into_several(pool: Connectio
     assert [text.count(shared.hex) for text in texts] == [1, 1, 1]
 
 
-def test_mysql_is_told_all_of_each_row() -> None:
-    """It has other words for a list of rows to select from."""
+def test_mysql_selects_from_rows_in_its_own_words() -> None:
     dialect = asyncmy.dialect()
     shared = new_id()
     (text,) = (
         each.text for each in INSERT.statements([row(n, other=[shared]) for n in range(MIN_SHARED_ROWS)], dialect)
     )
-    assert text.count(shared.hex) == MIN_SHARED_ROWS
+    assert text.count("ROW(") == MIN_SHARED_ROWS
+    assert text.count(shared.hex) == 1

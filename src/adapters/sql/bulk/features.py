@@ -50,9 +50,7 @@ MYSQL: Final = Features(
     listed_row="ROW",
     joins_lists=True,
 )
-MARIADB: Final = replace(
-    MYSQL, insert_or_update="ON DUPLICATE KEY UPDATE", new_value="VALUES({column})", listed_row=""
-)
+MARIADB: Final = replace(MYSQL, insert_or_update="ON DUPLICATE KEY UPDATE", new_value="VALUES({column})", listed_row="")
 
 _MYSQL_NAMES: Final = frozenset({"mysql", "mariadb"})
 
