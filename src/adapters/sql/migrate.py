@@ -14,13 +14,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from ...application.ports.errors import Unavailable
-from .dialects.dialect import dialect_of
+from .dialects.dialect import SqlDialect, dialect_of
 from .engine.error_messages import reason_of_no_connection, refusal_of
 from .migrations import steps
 from .schema.tables import metadata
-
-_COMMITS_EACH_STEP = ("mysql", "mariadb")
-"""Databases on which DDL commits implicitly, so a migration is not one transaction."""
 
 _VERSION = select(column("version_num", String())).select_from(table("alembic_version"))
 
@@ -41,7 +38,7 @@ async def upgrade(url: str, progress: Progress | None = None) -> None:
         connection = await _connect(engine)
         try:
             async with dialect.migration_lock(connection):
-                await connection.run_sync(_upgrade, progress)
+                await connection.run_sync(_upgrade, dialect, progress)
         finally:
             await connection.close()
     except DBAPIError as error:
@@ -92,7 +89,7 @@ def head() -> str:
     return newest
 
 
-def _upgrade(connection: Connection, progress: Progress | None) -> None:
+def _upgrade(connection: Connection, dialect: SqlDialect, progress: Progress | None) -> None:
     def report(*, step: Any, **_: object) -> None:
         if progress is not None:
             progress(str(step.up_revision_id))
@@ -100,9 +97,7 @@ def _upgrade(connection: Connection, progress: Progress | None) -> None:
     _check_known(_versions(connection))
     config = _config()
     config.attributes |= {"connection": connection, "metadata": metadata, "on_version_apply": report}
-    records_steps = connection.dialect.name in _COMMITS_EACH_STEP and (
-        _versions(connection) != [head()] or steps.are_left(connection)
-    )
+    records_steps = dialect.commits_schema_changes and (_versions(connection) != [head()] or steps.are_left(connection))
     if records_steps:
         steps.begin(connection)
     command.upgrade(config, "head")

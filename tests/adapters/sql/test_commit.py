@@ -9,10 +9,10 @@ from msgspec.structs import replace
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from boxoffice.adapters.sql.dialects.error_class import ErrorClass
 from boxoffice.adapters.sql.dialects.mysql import MySQLDialect
 from boxoffice.adapters.sql.dialects.sqlite import SQLiteDialect
 from boxoffice.adapters.sql.engine.pool import Send
-from boxoffice.adapters.sql.engine.transaction import ErrorClass
 from boxoffice.adapters.sql.schema.types import Result, Statement
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.application.ports.errors import Conflict

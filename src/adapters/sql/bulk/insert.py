@@ -6,8 +6,9 @@ from typing import Any, Final
 
 from sqlalchemy import Column, Dialect, Table
 
+from ..dialects.dialect import features_of
+from ..dialects.features import Features
 from ..schema.types import Row, Statement
-from .features import Features, features_of
 from .literals import literal_of
 
 MAX_CHARACTERS: Final = 1_000_000

@@ -14,8 +14,8 @@ from uuid import UUID
 from sqlalchemy import Boolean, Integer, LargeBinary, String
 from sqlalchemy.types import TypeEngine
 
+from ..dialects.features import Features
 from ..schema.types import Exact, Id, Moment, Word, in_utc
-from .features import Features
 
 Literal = Callable[[Any], str]
 """Returns the literal of a value or of None."""

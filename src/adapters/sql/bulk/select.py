@@ -10,8 +10,9 @@ from sqlalchemy import Column, Dialect, Select, Table
 from sqlalchemy import table as table_named
 from sqlalchemy.types import TypeEngine
 
+from ..dialects.dialect import features_of
+from ..dialects.features import Features
 from ..schema.types import Id, Row, Statement
-from .features import Features, features_of
 from .literals import literal_of
 
 MIN_JOINED_VALUES: Final = 16

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from sqlalchemy import Column, Dialect, Table
 
+from ..dialects.dialect import features_of
 from ..schema.types import Row, Statement
-from .features import features_of
 from .literals import literal_of
 
 MAX_ROWS: Final = 500

@@ -1,1 +1,1 @@
-"""What differs between MySQL, MariaDB and SQLite, except the syntax of bulk statements (`bulk.features`)."""
+"""What differs between MySQL, MariaDB and SQLite. No other folder asks which database it is."""

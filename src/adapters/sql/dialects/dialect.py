@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Final, Protocol
 
+from sqlalchemy import Dialect
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from ..engine.transaction import ErrorClass
 from ..schema.types import Result, Statement
-from . import mysql, sqlite
+from . import mariadb, mysql, sqlite
+from .error_class import ErrorClass
+from .features import Features
+
+_MYSQL_NAMES: Final = frozenset({"mysql", "mariadb"})
 
 
 class SqlDialect(Protocol):
@@ -18,6 +22,10 @@ class SqlDialect(Protocol):
     @property
     def opening(self) -> Sequence[str]:
         """The statements that begin a transaction that writes."""
+
+    @property
+    def commits_schema_changes(self) -> bool:
+        """Whether each statement that changes the schema commits, so that a migration may stop halfway."""
 
     @property
     def snapshot(self) -> Sequence[str]:
@@ -57,3 +65,16 @@ def dialect_of(url: URL | str) -> SqlDialect:
             return sqlite.SQLiteDialect()
         case name:
             raise ValueError(f"{name} is not supported; use mysql+asyncmy or sqlite+aiosqlite")
+
+
+def features_of(dialect: Dialect) -> Features:
+    """Return the features of a database. Whether it is MariaDB is known after the first connection.
+
+    Raises: ValueError for a kind of database without features here.
+    """
+    name = dialect.name
+    if name == "sqlite":
+        return sqlite.FEATURES
+    if name in _MYSQL_NAMES:
+        return mariadb.FEATURES if getattr(dialect, "is_mariadb", False) else mysql.FEATURES
+    raise ValueError(f"{name} has no features for bulk statements")

@@ -4,7 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from hashlib import sha256
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import asyncmy
 from asyncmy.errors import MySQLError, OperationalError
@@ -14,9 +14,10 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from ....application.ports.errors import Unavailable
-from ..engine.pool import driver_of
-from ..engine.transaction import ErrorClass
 from ..schema.types import Result, Statement
+from .driver import driver_of
+from .error_class import ErrorClass
+from .features import Features
 
 LOCK_WAIT_SECONDS = 3
 """Time limit for waiting for a lock."""
@@ -90,10 +91,22 @@ _CLASSES: dict[int | None, ErrorClass] = {
 }
 
 
+FEATURES: Final = Features(
+    hex_text="_utf8mb4 x'%s'",
+    insert_or_skip="INSERT IGNORE INTO",
+    insert_or_update="AS new ON DUPLICATE KEY UPDATE",
+    new_value="new.{column}",
+    locks_rows=True,
+    listed_row="ROW",
+    joins_lists=True,
+)
+
+
 class MySQLDialect:
     """MySQL 8 and MariaDB."""
 
     opening: Sequence[str] = ()
+    commits_schema_changes: bool = True
     # The first statement affects the next transaction only.
     snapshot: Sequence[str] = (
         "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",

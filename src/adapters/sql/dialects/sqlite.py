@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import event
 from sqlalchemy.engine import URL
@@ -14,9 +14,10 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from ....application.ports.errors import Unavailable
-from ..engine.pool import driver_of
-from ..engine.transaction import ErrorClass
 from ..schema.types import Result, Statement
+from .driver import driver_of
+from .error_class import ErrorClass
+from .features import Features
 
 BUSY_SECONDS = 3
 WRITE_LOCK_SECONDS = 0.01
@@ -56,11 +57,23 @@ _CLASSES: dict[int | None, ErrorClass] = {
 }
 
 
+FEATURES: Final = Features(
+    hex_text="CAST(x'%s' AS TEXT)",
+    insert_or_skip="INSERT OR IGNORE INTO",
+    insert_or_update="ON CONFLICT ({key}) DO UPDATE SET",
+    new_value="excluded.{column}",
+    locks_rows=False,
+    listed_row="",
+    joins_lists=False,
+)
+
+
 class SQLiteDialect:
     """SQLite in WAL mode, every commit synced to the disk."""
 
     # Take the write lock at once: a transaction that reads before it writes may fail without waiting for the lock.
     opening: Sequence[str] = ("BEGIN IMMEDIATE",)
+    commits_schema_changes: bool = False
     # A deferred transaction fixes its snapshot at its first read.
     snapshot: Sequence[str] = ("BEGIN DEFERRED", "SELECT 1 FROM sqlite_schema")
 

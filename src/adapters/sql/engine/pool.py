@@ -137,12 +137,6 @@ async def _discard(connection: AsyncConnection) -> None:
     await connection.close()
 
 
-def driver_of(connection: AsyncConnection) -> Any:
-    """Return the driver's connection, to call it without SQLAlchemy's overhead."""
-    sync_connection: Any = connection.sync_connection
-    return sync_connection.connection.driver_connection
-
-
 async def _close_when_open(opening: "asyncio.Task[AsyncConnection]") -> None:
     """Close a connection once it is open; cancel opening after a time, so that it does not occupy the pool for ever."""
     await asyncio.wait([opening], timeout=ABANDONED_SECONDS)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from enum import Enum, auto
 from time import monotonic
 from typing import Any, Final, NoReturn, Protocol, Self, TypeVar
 
@@ -20,11 +19,13 @@ from ....application.ports.errors import (
 )
 from ..bulk.insert import BulkInsert
 from ..bulk.select import BulkSelect
+from ..dialects.driver import driver_of
+from ..dialects.error_class import ErrorClass
 from ..schema.types import Result as StatementResult
 from ..schema.types import Row as LiteralRow
 from ..schema.types import Statement
 from .error_messages import reason_of
-from .pool import ConnectionPool, driver_of
+from .pool import ConnectionPool
 
 Result = TypeVar("Result")
 Rows = Sequence[Row[*tuple[Any, ...]]]
@@ -42,21 +43,6 @@ STATEMENT_SECONDS = 4.0
 
 ROLLBACK_SECONDS = 1.0
 """Time limit for a rollback; afterwards the connection is discarded, which rolls back too."""
-
-
-class ErrorClass(Enum):
-    """The classes of drivers' errors."""
-
-    CONFLICT = auto()
-    """A constraint of the schema was violated."""
-    ROLLED_BACK = auto()
-    """The database rolled back the whole transaction, or never began it."""
-    CONNECTION_LOST = auto()
-    """The connection was lost."""
-    LOCK_TIMEOUT = auto()
-    """A wait for a lock timed out."""
-    UNAVAILABLE = auto()
-    """The database refuses to work at present."""
 
 
 class ErrorClassifier(Protocol):

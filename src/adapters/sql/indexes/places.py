@@ -7,9 +7,9 @@ from uuid import UUID
 from sqlalchemy import Dialect
 
 from ....domain.booking import Booking, BookingStatus, Place
-from ..bulk.features import features_of
 from ..bulk.insert import BulkInsert
 from ..bulk.literals import literal_of
+from ..dialects.dialect import features_of
 from ..schema.tables import waiting_blocks, waiting_list
 from ..schema.types import Row, Statement
 

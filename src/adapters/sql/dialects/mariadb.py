@@ -1,0 +1,14 @@
+"""What MariaDB accepts and MySQL does not. `MySQLDialect` serves both; the first connection shows which one it is."""
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from . import mysql
+
+FEATURES: Final = replace(
+    mysql.FEATURES,
+    insert_or_update="ON DUPLICATE KEY UPDATE",
+    new_value="VALUES({column})",
+    listed_row="",
+)
