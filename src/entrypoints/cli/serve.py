@@ -25,7 +25,7 @@ from ..container import make_container
 from ..lifespan import running
 from ..logs import set_up_logs
 from ..settings import PREFIX, Settings, SettingsError
-from .worker import load_app
+from .worker import ENDING_SIGNALS, load_app
 
 DRAIN_SECONDS: Final = 12
 """Time after which a worker that does not end is killed. Longer than any request may take."""
@@ -78,8 +78,7 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> int:
         hangup = signal.getsignal(signal.SIGHUP)
 
         def started() -> None:
-            # By default the server restarts its workers on SIGHUP, and so would outlive its terminal.
-            signal.signal(signal.SIGHUP, hangup if hangup is signal.SIG_IGN else signal.getsignal(signal.SIGTERM))
+            _handle_signals(ignores_hangup=hangup is signal.SIG_IGN)
             threading.Thread(target=_announce, args=(address, free_port), daemon=True).start()
 
         server.on_startup(started)
@@ -90,6 +89,26 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> int:
         except SystemExit:
             return 1
     return 0
+
+
+def _handle_signals(*, ignores_hangup: bool) -> None:
+    """Call the server's handler of SIGTERM in a thread that waits for signals, also for SIGINT and SIGHUP.
+
+    The handler takes a lock, so a second signal that interrupted it in the main thread would wait for ever. The workers
+    inherit the blocked signals and unblock them. By default the server restarts its workers on SIGHUP, and so would
+    outlive its terminal.
+    """
+    end: Any = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN if ignores_hangup else end)
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
+
+    def wait() -> None:
+        while True:
+            number = signal.sigwait(ENDING_SIGNALS)
+            if number != signal.SIGHUP or not ignores_hangup:
+                end(number, None)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 async def _check_start(settings: Settings) -> None:
