@@ -27,6 +27,9 @@ from ..logs import set_up_logs
 from ..settings import PREFIX, Settings, SettingsError
 from .worker import ENDING_SIGNALS, load_app
 
+AGAIN_SECONDS: Final = 0.2
+"""Interval at which the server is told again to end."""
+
 DRAIN_SECONDS: Final = 12
 """Time after which a worker that does not end is killed. Longer than any request may take."""
 
@@ -96,17 +99,19 @@ def _handle_signals(*, ignores_hangup: bool) -> None:
 
     The handler takes a lock, so a second signal that interrupted it in the main thread would wait for ever. The workers
     inherit the blocked signals and unblock them. By default the server restarts its workers on SIGHUP, and so would
-    outlive its terminal.
+    outlive its terminal. The handler is called until the process ends, for the server may clear a call unseen.
     """
     end: Any = signal.getsignal(signal.SIGTERM)
     signal.signal(signal.SIGHUP, signal.SIG_IGN if ignores_hangup else end)
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
 
     def wait() -> None:
-        while True:
+        number = signal.sigwait(ENDING_SIGNALS)
+        while number == signal.SIGHUP and ignores_hangup:
             number = signal.sigwait(ENDING_SIGNALS)
-            if number != signal.SIGHUP or not ignores_hangup:
-                end(number, None)
+        while True:
+            end(number, None)
+            time.sleep(AGAIN_SECONDS)
 
     threading.Thread(target=wait, daemon=True).start()
 
