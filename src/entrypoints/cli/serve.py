@@ -103,12 +103,11 @@ def _handle_signals(*, ignores_hangup: bool) -> None:
     """
     end: Any = signal.getsignal(signal.SIGTERM)
     signal.signal(signal.SIGHUP, signal.SIG_IGN if ignores_hangup else end)
-    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
+    awaited = ENDING_SIGNALS - {signal.SIGHUP} if ignores_hangup else ENDING_SIGNALS
+    signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
 
     def wait() -> None:
-        number = signal.sigwait(ENDING_SIGNALS)
-        while number == signal.SIGHUP and ignores_hangup:
-            number = signal.sigwait(ENDING_SIGNALS)
+        number = signal.sigwait(awaited)
         while True:
             end(number, None)
             time.sleep(AGAIN_SECONDS)
