@@ -1,6 +1,7 @@
 """Migrated databases for what only SQL promises."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -52,19 +53,25 @@ async def any_storage(empty_url: str) -> AsyncIterator[SqlStorage]:
     await storage.close()
 
 
+@asynccontextmanager
+async def _pool(url: str) -> AsyncIterator[ConnectionPool]:
+    dialect = dialect_of(url)
+    pool = ConnectionPool(dialect.writing(make_url(url)), dialect.send)
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
 @pytest.fixture
 async def pool(any_storage: SqlStorage, empty_url: str) -> AsyncIterator[ConnectionPool]:
     """A pool of connections to each kind of database, with the schema in it."""
-    dialect = dialect_of(empty_url)
-    pool = ConnectionPool(dialect.writing(make_url(empty_url)), dialect.send)
-    yield pool
-    await pool.close()
+    async with _pool(empty_url) as pool:
+        yield pool
 
 
 @pytest.fixture
 async def mysql_pool(mysql_storage: SqlStorage, mysql_url: str) -> AsyncIterator[ConnectionPool]:
     """A pool of connections to a database server, with the schema in it."""
-    dialect = dialect_of(mysql_url)
-    pool = ConnectionPool(dialect.writing(make_url(mysql_url)), dialect.send)
-    yield pool
-    await pool.close()
+    async with _pool(mysql_url) as pool:
+        yield pool
