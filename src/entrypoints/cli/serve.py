@@ -25,7 +25,7 @@ from ..container import make_container
 from ..lifespan import running
 from ..logs import set_up_logs
 from ..settings import PREFIX, Settings, SettingsError
-from .worker import ENDING_SIGNALS, load_app
+from .worker import load_app
 
 AGAIN_SECONDS: Final = 0.2
 """Interval at which the server is told again to end."""
@@ -95,21 +95,25 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> int:
 
 
 def _handle_signals(*, ignores_hangup: bool) -> None:
-    """Call the server's handler of SIGTERM in a thread that waits for signals, also for SIGINT and SIGHUP.
+    """Call the server's handler of SIGTERM in a thread, also for SIGINT and SIGHUP.
 
-    The handler takes a lock, so a second signal that interrupted it in the main thread would wait for ever. The workers
-    inherit the blocked signals and unblock them. By default the server restarts its workers on SIGHUP, and so would
-    outlive its terminal. The handler is called until the process ends, for the server may clear a call unseen.
+    The handler takes a lock, so a second signal that interrupted it in the main thread would wait for ever. By default
+    the server restarts its workers on SIGHUP, and so would outlive its terminal. The handler is called until it
+    ends, for the server may clear a call unseen.
     """
     end: Any = signal.getsignal(signal.SIGTERM)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN if ignores_hangup else end)
-    awaited = ENDING_SIGNALS - {signal.SIGHUP} if ignores_hangup else ENDING_SIGNALS
-    signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    signal.set_wakeup_fd(writer.detach(), warn_on_full_buffer=False)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: None)
+    if ignores_hangup:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def wait() -> None:
-        number = signal.sigwait(awaited)
+        reader.recv(1)
         while True:
-            end(number, None)
+            end()
             time.sleep(AGAIN_SECONDS)
 
     threading.Thread(target=wait, daemon=True).start()

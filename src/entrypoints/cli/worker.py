@@ -42,15 +42,11 @@ The server passes requests from its own thread. At Python's default of 5 ms they
 turnstile's batches stay small.
 """
 
-ENDING_SIGNALS: Final = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
-"""The signals that end the service."""
-
 _log = logging.getLogger(__name__)
 
 
 def load_app() -> "DrainingApp":
     """Return the application of this worker, with its own container. The server calls it in every worker."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)  # Blocked by the supervisor, and inherited.
     settings = Settings.load()
     set_up_logs(settings)
     sys.setswitchinterval(SWITCH_SECONDS)

@@ -202,10 +202,11 @@ def test_clients_that_never_end_delay_the_end_for_a_while_only(sqlite_url: str, 
     [
         [signal.SIGTERM] * 4,
         [signal.SIGTERM, *[signal.SIGINT] * 3],
+        [signal.SIGINT, signal.SIGTERM] * 500,  # A second signal may interrupt the handler of the first.
         [signal.SIGHUP],  # a closed terminal
         ["group"],  # Ctrl-C in a terminal
     ],
-    ids=["TERM again", "INT again", "HUP", "INT to the group"],
+    ids=["TERM again", "INT again", "a burst", "HUP", "INT to the group"],
 )
 def test_signals_end_it_in_order(sqlite_url: str, tmp_path: Path, signals: list[signal.Signals | str]) -> None:
     with serving(sqlite_url, tmp_path, 2) as server:
