@@ -20,18 +20,7 @@ if [ -n "${BOXOFFICE_TEST_MYSQL_URL:-}" ] || found; then
     exit 0
 fi
 
-command -v apt-get >/dev/null || give_up "apt-get not found"
-if [ "$(id -u)" = 0 ]; then
-    as_root=""
-elif sudo -n true 2>/dev/null; then
-    as_root="sudo -n"
-else
-    give_up "installing it needs root, or sudo without a password"
-fi
-
-apt() {
-    $as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" >&2
-}
+. "$(dirname "$0")/apt.sh"
 
 echo "Installing Galera for the tests (the library only, no service)" >&2
 apt install --yes --no-remove --no-install-recommends galera-4 || {
