@@ -13,13 +13,21 @@ from boxoffice.adapters.sql.migrate import upgrade
 from boxoffice.adapters.sql.storage import SqlStorage
 
 
+@asynccontextmanager
+async def _migrated(url: str) -> AsyncIterator[SqlStorage]:
+    await upgrade(url)
+    storage = SqlStorage.from_url(url)
+    try:
+        yield storage
+    finally:
+        await storage.close()
+
+
 @pytest.fixture
 async def mysql_storage(mysql_url: str) -> AsyncIterator[SqlStorage]:
     """A storage on a new database of MariaDB."""
-    await upgrade(mysql_url)
-    storage = SqlStorage.from_url(mysql_url)
-    yield storage
-    await storage.close()
+    async with _migrated(mysql_url) as storage:
+        yield storage
 
 
 @pytest.fixture
@@ -31,10 +39,8 @@ def sqlite_url(tmp_path: Path) -> str:
 @pytest.fixture
 async def sqlite_storage(sqlite_url: str) -> AsyncIterator[SqlStorage]:
     """A storage on a new file."""
-    await upgrade(sqlite_url)
-    storage = SqlStorage.from_url(sqlite_url)
-    yield storage
-    await storage.close()
+    async with _migrated(sqlite_url) as storage:
+        yield storage
 
 
 @pytest.fixture(params=["sqlite", pytest.param("mysql", marks=pytest.mark.mysql)])
@@ -47,10 +53,8 @@ def empty_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 async def any_storage(empty_url: str) -> AsyncIterator[SqlStorage]:
     """A migrated storage on each kind of database."""
-    await upgrade(empty_url)
-    storage = SqlStorage.from_url(empty_url)
-    yield storage
-    await storage.close()
+    async with _migrated(empty_url) as storage:
+        yield storage
 
 
 @asynccontextmanager
