@@ -8,8 +8,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
@@ -24,10 +23,7 @@ from boxoffice.adapters.security import Argon2PasswordHasher
 from boxoffice.application.bookings.pay_booking import Bill
 from boxoffice.application.ports.errors import Unavailable
 from boxoffice.application.ports.idempotency import IdempotentRequest, Key, Replayed, Response
-from boxoffice.application.ports.notifications import NotificationQueries
-from boxoffice.application.ports.observability import Statistics
 from boxoffice.application.ports.payments import PaymentGateway
-from boxoffice.application.ports.queries import AccountQueries, BookingQueries, EventQueries, PaymentQueries, Snapshot
 from boxoffice.application.ports.storage import Storage, UnitOfWork
 from boxoffice.application.turnstile.command_queue import MOST_TOGETHER, Bounds
 from boxoffice.application.turnstile.turnstile import Turnstile
@@ -40,6 +36,7 @@ from boxoffice.domain.refusals import Refusal
 from boxoffice.domain.user import Actor
 from boxoffice.domain.values.money import Money
 from boxoffice.entrypoints.container import Container, make_container
+from boxoffice.entrypoints.harness.machine.troubled import InterceptedStorage
 from boxoffice.entrypoints.settings import Settings
 
 
@@ -185,58 +182,23 @@ def report(what: Report) -> None:
         line = line[os.write(sys.stdout.fileno(), line) :]
 
 
-class WatchedStorage:
+class WatchedStorage(InterceptedStorage):
     """A storage that freezes the whole process at a commit."""
 
     def __init__(self, storage: Storage, freeze: Freeze | None) -> None:
-        self._storage = storage
+        super().__init__(storage)
         self._freeze = freeze
         self._commits = 0
-        self.event_queries: EventQueries = storage.event_queries
-        self.booking_queries: BookingQueries = storage.booking_queries
-        self.payment_queries: PaymentQueries = storage.payment_queries
-        self.account_queries: AccountQueries = storage.account_queries
-        self.statistics: Statistics = storage.statistics
-        self.notification_queries: NotificationQueries = storage.notification_queries
-
-    @asynccontextmanager
-    async def begin(self) -> AsyncIterator[UnitOfWork]:
-        async with self._storage.begin() as unit_of_work:
-            yield _WatchedUnitOfWork(unit_of_work, self)
-
-    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
-        return self._storage.snapshot()
-
-    async def check_ready(self) -> None:
-        await self._storage.check_ready()
-
-    async def close(self) -> None:
-        await self._storage.close()
 
     async def commit(self, unit_of_work: UnitOfWork) -> None:
         self._commits += 1
         self._freeze_at(Moment.BEFORE_COMMIT)
-        await unit_of_work.commit()
+        await super().commit(unit_of_work)
         self._freeze_at(Moment.AFTER_COMMIT)
 
     def _freeze_at(self, moment: Moment) -> None:
         if self._freeze == Freeze(moment, self._commits):
             freeze()
-
-
-class _WatchedUnitOfWork:
-    def __init__(self, unit_of_work: UnitOfWork, storage: WatchedStorage) -> None:
-        self._unit_of_work = unit_of_work
-        self._storage = storage
-        self.events = unit_of_work.events
-        self.users = unit_of_work.users
-        self.leases = unit_of_work.leases
-        self.webhooks = unit_of_work.webhooks
-        self.mails = unit_of_work.mails
-        self.limits = unit_of_work.limits
-
-    async def commit(self) -> None:
-        await self._storage.commit(self._unit_of_work)
 
 
 class FreezingGateway:

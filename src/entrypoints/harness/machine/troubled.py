@@ -1,7 +1,7 @@
 """A storage whose commits fail on demand, in the two ways in which those of a correct database may fail."""
 
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from enum import StrEnum
 
@@ -20,52 +20,27 @@ class Trouble(StrEnum):
     UNANSWERED = "unanswered"
 
 
-class TroubledStorage:
-    """Wrap a storage; each of `troubles` makes one commit fail.
-
-    No outcome may change: a rolled-back batch is repeated, a committed one is found by its batch id. There are at most
-    two, because a database that fails more often may be reported to clients.
-    """
+class InterceptedStorage:
+    """Wrap a storage so that every commit passes through `commit`, which a subclass may extend."""
 
     def __init__(self, storage: Storage) -> None:
-        self.troubles: deque[Trouble] = deque(maxlen=2)
         self._storage = storage
+        self.event_queries: EventQueries = storage.event_queries
+        self.booking_queries: BookingQueries = storage.booking_queries
+        self.payment_queries: PaymentQueries = storage.payment_queries
+        self.account_queries: AccountQueries = storage.account_queries
+        self.notification_queries: NotificationQueries = storage.notification_queries
+        self.statistics: Statistics = storage.statistics
 
-    @property
-    def event_queries(self) -> EventQueries:
-        """See `Storage`."""
-        return self._storage.event_queries
-
-    @property
-    def booking_queries(self) -> BookingQueries:
-        """See `Storage`."""
-        return self._storage.booking_queries
-
-    @property
-    def payment_queries(self) -> PaymentQueries:
-        """See `Storage`."""
-        return self._storage.payment_queries
-
-    @property
-    def account_queries(self) -> AccountQueries:
-        """See `Storage`."""
-        return self._storage.account_queries
-
-    @property
-    def notification_queries(self) -> NotificationQueries:
-        """See `Storage`."""
-        return self._storage.notification_queries
-
-    @property
-    def statistics(self) -> Statistics:
-        """See `Storage`."""
-        return self._storage.statistics
+    async def commit(self, unit_of_work: UnitOfWork) -> None:
+        """Commit a transaction of the wrapped storage."""
+        await unit_of_work.commit()
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[UnitOfWork]:
         """See `Storage`."""
         async with self._storage.begin() as unit_of_work:
-            yield _TroubledUnitOfWork(unit_of_work, self.troubles)
+            yield _InterceptedUnitOfWork(unit_of_work, self.commit)
 
     def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
         """See `Storage`."""
@@ -80,39 +55,37 @@ class TroubledStorage:
         await self._storage.close()
 
 
-class _TroubledUnitOfWork:
-    def __init__(self, unit_of_work: UnitOfWork, troubles: deque[Trouble]) -> None:
+class _InterceptedUnitOfWork:
+    def __init__(self, unit_of_work: UnitOfWork, commit: Callable[[UnitOfWork], Awaitable[None]]) -> None:
         self._unit_of_work = unit_of_work
-        self._troubles = troubles
-
-    @property
-    def events(self) -> EventRepository:
-        return self._unit_of_work.events
-
-    @property
-    def users(self) -> UserRepository:
-        return self._unit_of_work.users
-
-    @property
-    def leases(self) -> LeaseRepository:
-        return self._unit_of_work.leases
-
-    @property
-    def webhooks(self) -> WebhookRepository:
-        return self._unit_of_work.webhooks
-
-    @property
-    def mails(self) -> MailRepository:
-        return self._unit_of_work.mails
-
-    @property
-    def limits(self) -> LimitRepository:
-        return self._unit_of_work.limits
+        self._commit = commit
+        self.events: EventRepository = unit_of_work.events
+        self.users: UserRepository = unit_of_work.users
+        self.leases: LeaseRepository = unit_of_work.leases
+        self.webhooks: WebhookRepository = unit_of_work.webhooks
+        self.mails: MailRepository = unit_of_work.mails
+        self.limits: LimitRepository = unit_of_work.limits
 
     async def commit(self) -> None:
-        trouble = self._troubles.popleft() if self._troubles else None
+        await self._commit(self._unit_of_work)
+
+
+class TroubledStorage(InterceptedStorage):
+    """Each of `troubles` makes one commit fail.
+
+    No outcome may change: a rolled-back batch is repeated, a committed one is found by its batch id. There are at most
+    two, because a database that fails more often may be reported to clients.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        super().__init__(storage)
+        self.troubles: deque[Trouble] = deque(maxlen=2)
+
+    async def commit(self, unit_of_work: UnitOfWork) -> None:
+        """Commit, or fail. Raises: Retryable, OutcomeUnknown."""
+        trouble = self.troubles.popleft() if self.troubles else None
         if trouble is Trouble.UNDONE:
             raise Retryable
-        await self._unit_of_work.commit()
+        await super().commit(unit_of_work)
         if trouble is Trouble.UNANSWERED:
             raise OutcomeUnknown
