@@ -8,7 +8,7 @@ from uuid import UUID
 
 import httpx
 import msgspec
-from dependency_injector.providers import Object, Singleton
+from dependency_injector.providers import Singleton
 from msgspec import UNSET, Struct, structs
 
 from boxoffice.adapters.security import Argon2PasswordHasher
@@ -25,15 +25,13 @@ from boxoffice.entrypoints.harness.machine.box_office import (
     EventLook,
     EventSeen,
     FactSeen,
-    Names,
     Order,
     Outcome,
     PaymentSeen,
     Replay,
     difference,
 )
-from boxoffice.entrypoints.harness.machine.in_process import HarnessGateway
-from boxoffice.entrypoints.harness.machine.troubled import Trouble, TroubledStorage
+from boxoffice.entrypoints.harness.machine.in_process import ContainerBoxOffice
 from boxoffice.entrypoints.http.app import create_app
 from boxoffice.entrypoints.http.camel_case import camel_case
 
@@ -59,7 +57,7 @@ class Request(Struct, frozen=True):
     body: dict[str, Any]
 
 
-class OverHttp:
+class OverHttp(ContainerBoxOffice):
     """The application of a container, over HTTP.
 
     Accounts are registered when their user first acts, and they sign in again when their token has expired. What has no
@@ -67,21 +65,12 @@ class OverHttp:
     """
 
     def __init__(self, container: Container, clock: HarnessClock) -> None:
-        self._container = container
-        self._clock = clock
-        self._gateway = HarnessGateway()
-        self._names = Names()
+        super().__init__(container, clock)
         self._emails: dict[UUID, str] = {}
         self._tokens: dict[UUID, tuple[str, datetime]] = {}
         self._first_answers: dict[str, httpx.Response] = {}
-        self._last_seqs: dict[UUID, int] = {}
-        container.clock.override(Object(clock))
-        container.payment_gateway.override(Object(self._gateway))
-        self._storage = TroubledStorage(container.storage())
-        container.storage.override(Object(self._storage))
         # A request that looks at revocations comes later than others: all look once, at the first one.
         container.authenticate.add_kwargs(seconds=lambda: 0.0)
-        container.pay_booking.add_kwargs(pause=lambda _: asyncio.sleep(0))
         container.password_hasher.override(Singleton(Argon2PasswordHasher, memory=8, passes=1))
         transport = httpx.ASGITransport(cast("Any", create_app(container)), raise_app_exceptions=False)
         self._http = httpx.AsyncClient(transport=transport, base_url="http://boxoffice")
@@ -209,34 +198,10 @@ class OverHttp:
         seen: list[BookingSeen] = self._names.translated(found)
         return seen
 
-    async def promote(self, event_id: UUID) -> int:
-        """Beside HTTP, which has no call for it."""
-        return await self._container.promote_from_waitlist()(self._names.id_of(event_id))
-
-    async def sweep(self) -> int:
-        """Beside HTTP, as the background does it."""
-        swept = await self._container.sweep()()
-        assert swept.is_ours
-        return swept.payments
-
-    async def trouble(self, trouble: Trouble) -> None:
-        """To the storage behind it."""
-        self._storage.troubles.append(trouble)
-
-    async def money_kept(self) -> int:
-        """By the provider's books."""
-        return self._gateway.kept
-
-    async def breaches(self) -> list[str]:
-        """Beside HTTP, as `boxoffice verify` does it."""
-        verdict = await self._container.verify_promises()()
-        return [f"promise {each.promise}: {each.what}" for each in verdict.breaches]
-
     async def close(self) -> None:
-        """Let go of everything."""
+        """Also close the client."""
         await self._http.aclose()
-        await self._container.turnstile().close()
-        await self._storage.close()
+        await super().close()
 
     async def _token(self, actor: Actor) -> str:
         """A token that is good now."""

@@ -101,11 +101,11 @@ class HarnessGateway:
         """See the port."""
 
 
-class InProcess:
-    """A `BoxOffice` that calls the use cases and queries of a container.
+class ContainerBoxOffice:
+    """What a `BoxOffice` on a container does without commands: background work, troubles, ledger, verification.
 
-    The container has the storage under test, with its schema and no data. Its clock, ids and payment provider are
-    overridden here, and its commits may fail as `Trouble` says.
+    The container has the storage under test, with its schema and no data. Its clock and payment provider are overridden
+    here, and its commits may fail as `Trouble` says.
     """
 
     def __init__(self, container: Container, clock: Clock) -> None:
@@ -115,13 +115,50 @@ class InProcess:
         self._names = Names()
         self._last_seqs: dict[UUID, int] = {}
         container.clock.override(Object(clock))
-        # Beyond the ids in the machine's commands.
-        container.ids.override(Object(HarnessIds(1_000_000)))
         container.payment_gateway.override(Object(self._gateway))
         # A wait for another payment polls without a pause, because the clock does not advance meanwhile.
         container.pay_booking.add_kwargs(pause=lambda _: asyncio.sleep(0))
         self._storage = TroubledStorage(container.storage())
         container.storage.override(Object(self._storage))
+
+    async def promote(self, event_id: UUID) -> int:
+        """See `BoxOffice`."""
+        return await self._container.promote_from_waitlist()(self._names.id_of(event_id))
+
+    async def sweep(self) -> int:
+        """See `BoxOffice`."""
+        swept = await self._container.sweep()()
+        assert swept.is_ours, "no other process sweeps"
+        return swept.payments
+
+    async def trouble(self, trouble: Trouble) -> None:
+        """See `BoxOffice`."""
+        self._storage.troubles.append(trouble)
+
+    async def money_kept(self) -> int:
+        """See `BoxOffice`."""
+        return self._gateway.kept
+
+    async def breaches(self) -> list[str]:
+        """See `BoxOffice`."""
+        verdict = await self._container.verify_promises()()
+        return [f"promise {each.promise}: {each.what}" for each in verdict.breaches]
+
+    async def close(self) -> None:
+        """See `BoxOffice`."""
+        try:
+            await self._container.turnstile().close()
+        finally:
+            await self._storage.close()
+
+
+class InProcess(ContainerBoxOffice):
+    """A `BoxOffice` that calls the use cases and queries of a container, whose ids are overridden here."""
+
+    def __init__(self, container: Container, clock: Clock) -> None:
+        # Beyond the ids in the machine's commands.
+        container.ids.override(Object(HarnessIds(1_000_000)))
+        super().__init__(container, clock)
 
     async def give(self, orders: Sequence[Order]) -> list[Outcome]:
         """See `BoxOffice`. The turnstile decides the commands in their order."""
@@ -214,36 +251,6 @@ class InProcess:
         """See `BoxOffice`."""
         found = await _all(lambda before: self._container.list_bookings()(actor, before=before, limit=PAGE))
         return [self._result(each) for each in found]
-
-    async def promote(self, event_id: UUID) -> int:
-        """See `BoxOffice`."""
-        return await self._container.promote_from_waitlist()(event_id)
-
-    async def sweep(self) -> int:
-        """See `BoxOffice`."""
-        swept = await self._container.sweep()()
-        assert swept.is_ours, "no other process sweeps"
-        return swept.payments
-
-    async def trouble(self, trouble: Trouble) -> None:
-        """See `BoxOffice`."""
-        self._storage.troubles.append(trouble)
-
-    async def money_kept(self) -> int:
-        """See `BoxOffice`."""
-        return self._gateway.kept
-
-    async def breaches(self) -> list[str]:
-        """See `BoxOffice`."""
-        verdict = await self._container.verify_promises()()
-        return [f"promise {each.promise}: {each.what}" for each in verdict.breaches]
-
-    async def close(self) -> None:
-        """See `BoxOffice`."""
-        try:
-            await self._container.turnstile().close()
-        finally:
-            await self._storage.close()
 
     def _result(self, result: Any) -> Any:
         """Convert a result of the application, and map its ids to the machine's."""
