@@ -5,7 +5,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import pytest
 
@@ -15,6 +15,8 @@ from boxoffice.application.ports.storage import Storage
 from tests import mariadb, servers
 from tests.databases import emptied, migrated
 from tests.leaks import Watch, leaks_in_files
+
+Made = TypeVar("Made")
 
 MYSQL_FIXTURES: Final = frozenset(
     {
@@ -75,26 +77,26 @@ def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory.parent if "PYTEST_XDIST_WORKER" in os.environ else directory
 
 
+def _of_our_own(make: Callable[[], Made], *, is_installed: bool) -> Made:
+    """Return what is made; skip where only another server is named, and fail where there is none."""
+    if os.environ.get(mariadb.URL_VARIABLE) and not is_installed:
+        pytest.skip(f"needs a server to stop; {mariadb.URL_VARIABLE} names one that is not ours")
+    try:
+        return make()
+    except servers.MISSING as missing:
+        pytest.fail(str(missing), pytrace=False)
+
+
 @pytest.fixture(scope="session")
 def mariadb_template(run_directory: Path) -> Path:
     """Return an initialised data directory of MariaDB, one for all workers of the run."""
-    if os.environ.get(mariadb.URL_VARIABLE) and not mariadb.is_installed():
-        pytest.skip(f"needs a server to stop; {mariadb.URL_VARIABLE} names one that is not ours")
-    try:
-        return mariadb.template(run_directory)
-    except mariadb.MariaDBMissing as missing:
-        pytest.fail(str(missing), pytrace=False)
+    return _of_our_own(lambda: mariadb.template(run_directory), is_installed=mariadb.is_installed())
 
 
 @pytest.fixture(scope="session")
 def own_server_of(run_directory: Path) -> Callable[[], mariadb.MariaDB]:
     """Return what makes a new server of this run's kind, not started yet."""
-    if os.environ.get(mariadb.URL_VARIABLE) and not servers.are_installed():
-        pytest.skip(f"needs a server to stop; {mariadb.URL_VARIABLE} names one that is not ours")
-    try:
-        return servers.factory(run_directory)
-    except servers.MISSING as missing:
-        pytest.fail(str(missing), pytrace=False)
+    return _of_our_own(lambda: servers.factory(run_directory), is_installed=servers.are_installed())
 
 
 @pytest.fixture(scope="session")

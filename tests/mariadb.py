@@ -10,7 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,35 +71,45 @@ def as_user() -> Sequence[str]:
     return ("--user=root",) if os.geteuid() == 0 else ()
 
 
-def template(directory: Path) -> Path:
-    """Return an initialised data directory below `directory` to copy, created by the first process that calls."""
-    made = directory / "mariadb-template"
-    with (directory / "mariadb-template.lock").open("w") as lock:
+def made_once(made: Path, make: Callable[[Path], Path]) -> Path:
+    """Return a directory, which the first process that calls makes below an empty one and renames."""
+    with made.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not made.exists():
-            unfinished = Path(tempfile.mkdtemp(prefix="mariadb-", dir=directory))
-            # A separate directory, because a starting server deletes temporary tables that it finds.
-            scratch = Path(tempfile.mkdtemp(prefix="mariadb-", dir=directory))
-            installed = subprocess.run(
-                [
-                    program("mariadb-install-db"),
-                    "--no-defaults",
-                    *as_user(),
-                    f"--datadir={unfinished}",
-                    f"--tmpdir={scratch}",
-                    "--skip-name-resolve",
-                    "--skip-test-db",
-                    "--innodb-log-file-size=16M",
-                ],
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=120,
-            )
-            if installed.returncode != 0:
-                raise RuntimeError(f"mariadb-install-db failed:\n{installed.stdout}\n{installed.stderr}")
-            unfinished.rename(made)
+            make(Path(tempfile.mkdtemp(prefix=f"{made.name}-", dir=made.parent))).rename(made)
     return made
+
+
+def initialise(command: Sequence[str]) -> None:
+    """Run the program that initialises a data directory. Raises: RuntimeError with its output."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
+
+
+def template(directory: Path) -> Path:
+    """Return an initialised data directory below `directory` to copy, created by the first process that calls."""
+    return made_once(directory / "mariadb-template", _initialised)
+
+
+def _initialised(directory: Path) -> Path:
+    # A separate directory, because a starting server deletes temporary tables that it finds.
+    data, scratch = directory / "data", directory / "scratch"
+    data.mkdir(mode=0o700)
+    scratch.mkdir()
+    initialise(
+        [
+            program("mariadb-install-db"),
+            "--no-defaults",
+            *as_user(),
+            f"--datadir={data}",
+            f"--tmpdir={scratch}",
+            "--skip-name-resolve",
+            "--skip-test-db",
+            "--innodb-log-file-size=16M",
+        ]
+    )
+    return data
 
 
 class MariaDB:

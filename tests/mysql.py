@@ -1,14 +1,11 @@
 """Temporary servers of MySQL itself, beside those of MariaDB."""
 
-import fcntl
 import os
 import platform
-import subprocess
-import tempfile
 from pathlib import Path
 from typing import Final
 
-from tests.mariadb import MariaDB, as_user
+from tests.mariadb import MariaDB, as_user, initialise, made_once
 
 REQUIRED_VARIABLE: Final = "BOXOFFICE_REQUIRE_MYSQL"
 """Whether a test fails, rather than being skipped, where there is no MySQL."""
@@ -61,23 +58,14 @@ def _server(data: Path) -> list[str]:
 
 def template(directory: Path) -> Path:
     """Return an initialised data directory below `directory` to copy, created by the first process that calls."""
-    made = directory / "mysql-template"
-    with (directory / "mysql-template.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not made.exists():
-            # It has to be empty, and to end with the name that it is given.
-            unfinished = Path(tempfile.mkdtemp(prefix="mysql-", dir=directory)) / "data"
-            initialised = subprocess.run(
-                [*_server(unfinished), "--initialize-insecure", "--innodb-redo-log-capacity=32M"],
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=120,
-            )
-            if initialised.returncode != 0:
-                raise RuntimeError(f"mysqld --initialize failed:\n{initialised.stdout}\n{initialised.stderr}")
-            unfinished.rename(made)
-    return made
+    return made_once(directory / "mysql-template", _initialised)
+
+
+def _initialised(directory: Path) -> Path:
+    # The server creates it, and wants it to be empty if it exists.
+    data = directory / "data"
+    initialise([*_server(data), "--initialize-insecure", "--innodb-redo-log-capacity=32M"])
+    return data
 
 
 class MySQL(MariaDB):
