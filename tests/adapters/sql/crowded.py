@@ -72,12 +72,12 @@ def starts_at(number: int) -> datetime | None:
     return None if number % 4 == 0 else STARTS_AT + timedelta(seconds=number // 8)
 
 
-BYTES, LATER = "BYTES", "LATER"
-"""What each kind of database says in words of its own: the type of bytes, and a start so many seconds later."""
+BYTES, WHOLE, LATER = "BYTES", "WHOLE", "LATER"
+"""What differs between SQLite and the servers: types of bytes and of integers, and a start so many seconds later."""
 
 
-def _in_words_of(statement: str, of_bytes: str, later: str) -> str:
-    return statement.replace(LATER, later).replace(BYTES, of_bytes)
+def _in_words_of(statement: str, of_bytes: str, whole: str, later: str) -> str:
+    return statement.replace(LATER, later).replace(BYTES, of_bytes).replace(WHOLE, whole)
 
 
 def _numbers(last: int, name: str = "numbers") -> str:
@@ -93,7 +93,7 @@ def _id(letter: str, number: str) -> str:
 
 
 def _div(number: str, by: int) -> str:
-    return f"CAST(({number} - {number} % {by}) / {by} AS INTEGER)"
+    return f"CAST(({number} - {number} % {by}) / {by} AS {WHOLE})"
 
 
 def _statements() -> Iterator[str]:
@@ -216,7 +216,7 @@ def fill_sqlite(url: str) -> None:
         "PRAGMA cache_size = -400000",
         "BEGIN",
         *(f"DROP INDEX {index}" for index, _ in indexes),
-        *(_in_words_of(each, "BLOB", later) for each in _statements()),
+        *(_in_words_of(each, "BLOB", "INTEGER", later) for each in _statements()),
         *(sql for _, sql in indexes),
         "COMMIT",
     ):
@@ -224,16 +224,18 @@ def fill_sqlite(url: str) -> None:
     connection.close()
 
 
-def fill_mariadb(url: str) -> None:
+def fill_server(url: str, kind: str) -> None:
     """Load an empty database that has the schema, on a server of the test's own."""
     later = f"TIMESTAMPADD(SECOND, n DIV 8, '{STARTS_AT:%Y-%m-%d}')"
+    log_size = "innodb_redo_log_capacity" if kind == "mysql" else "innodb_log_file_size"
+    recursion = "cte_max_recursion_depth" if kind == "mysql" else "max_recursive_iterations"
     mariadb.execute(
         url,
         "SET GLOBAL innodb_buffer_pool_size = 1073741824",
-        "SET GLOBAL innodb_log_file_size = 1073741824",
+        f"SET GLOBAL {log_size} = 1073741824",
         "SET GLOBAL innodb_flush_log_at_trx_commit = 0",
         "SET sort_buffer_size = 268435456",
         "SET unique_checks = 0, foreign_key_checks = 0",
-        "SET sql_mode = CONCAT(@@sql_mode, ',PIPES_AS_CONCAT'), max_recursive_iterations = 1000000",
-        *(_in_words_of(each, "BINARY", later) for each in _statements()),
+        f"SET sql_mode = CONCAT(@@sql_mode, ',PIPES_AS_CONCAT'), {recursion} = 1000000",
+        *(_in_words_of(each, "BINARY", "SIGNED", later) for each in _statements()),
     )

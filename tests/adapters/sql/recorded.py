@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from msgspec import Struct
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
@@ -92,12 +92,77 @@ def recording(storage: SqlStorage, *, together: bool = False) -> Iterator[list[S
         event.remove(*listener)
 
 
+class Measured(Struct, frozen=True):
+    """A statement, the rows that it returned or changed, and the rows that the server read for it."""
+
+    text: str
+    rows: int
+    reads: int
+
+
+@contextmanager
+def measuring(storage: SqlStorage) -> Iterator[list[Measured]]:
+    """Count meanwhile what MySQL or MariaDB reads for each statement, each sent in a round trip of its own."""
+    measured: list[Measured] = []
+    is_on, is_within = True, False
+    before = 0
+
+    async def watch(_: str, connection: AsyncConnection, statements: Sequence[Statement], send: Send) -> list[Result]:
+        nonlocal is_within
+        if not is_on:
+            return await send(connection, statements)
+        results: list[Result] = []
+        is_within = True
+        try:
+            for each in statements:
+                first = await connection.run_sync(_reads)
+                results += await send(connection, [each])
+                reads = await connection.run_sync(_reads) - first
+                measured.append(Measured(each.text, len(results[-1].rows) or results[-1].changed, reads))
+        finally:
+            is_within = False
+        return results
+
+    def executing(connection: Any, *_: Any) -> None:
+        nonlocal before
+        before = _reads(connection)
+
+    def executed(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if not is_within:
+            measured.append(Measured(statement, cursor.rowcount, _reads(connection) - before))
+
+    send_through(storage, watch)
+    listeners = [
+        (engine, name, listener)
+        for engine in storage.engines
+        for name, listener in (("before_cursor_execute", executing), ("after_cursor_execute", executed))
+    ]
+    for listener in listeners:
+        event.listen(*listener)
+    yield measured
+    is_on = False
+    for listener in listeners:
+        event.remove(*listener)
+
+
+def _reads(connection: Connection) -> int:
+    """Return how many rows the server has read for a connection."""
+    cursor = connection.connection.cursor()
+    cursor.execute("SHOW SESSION STATUS LIKE 'Handler_read%'")
+    counts = [int(count) for _, count in cursor.fetchall()]
+    cursor.close()
+    return sum(counts)
+
+
 async def by_hand(url: str, *statements: str, parameters: tuple[Any, ...] = ()) -> list[dict[str, Any]]:
     """Execute and commit statements beside the storage; return the rows of the last one."""
     engine = create_async_engine(url)
     rows: list[dict[str, Any]] = []
     try:
         async with engine.begin() as connection:
+            if not is_sqlite(url):
+                # MySQL's EXPLAIN notes the whole statement, and the driver logs notes.
+                await connection.exec_driver_sql("SET sql_notes = 0")
             for statement in statements:
                 result = await connection.exec_driver_sql(statement, parameters)
                 rows = [dict(row) for row in result.mappings()] if result.returns_rows else []
@@ -113,7 +178,7 @@ async def walked(url: str, sent: Sent) -> list[str]:
         plan = [str(step[3]) for step in connection.execute(f"EXPLAIN QUERY PLAN {sent.text}", sent.parameters)]
         connection.close()
         return [step for step in plan if step.startswith("SCAN") and step.split()[1] in metadata.tables]
-    plans = await by_hand(url, f"EXPLAIN {sent.text}", parameters=sent.parameters)
+    plans = await by_hand(url, f"EXPLAIN FORMAT=TRADITIONAL {sent.text}", parameters=sent.parameters)
     return [str(step) for step in plans if step["type"] in ("ALL", "index") and _is_real(step)]
 
 
@@ -127,7 +192,7 @@ def is_sqlite(url: str) -> bool:
 
 
 async def cost(url: str, sent: Sent) -> int:
-    """Count the rows that a SELECT has MariaDB read, or has SQLite take ten steps for."""
+    """Count the rows that a SELECT has a server read, or has SQLite take ten steps for."""
     if is_sqlite(url):
         connection = sqlite3.connect(str(make_url(url).database))
         connection.execute("SELECT 1 FROM sqlite_schema")
@@ -142,11 +207,10 @@ async def cost(url: str, sent: Sent) -> int:
         connection.execute(sent.text, sent.parameters).fetchall()
         connection.close()
         return steps
-    reads = "SHOW SESSION STATUS LIKE 'Handler_read%%'"
     engine = create_async_engine(url)
     async with engine.connect() as connected:
-        before = sum([int(count) for count in (await connected.exec_driver_sql(reads)).scalars(1)])
+        before = await connected.run_sync(_reads)
         (await connected.exec_driver_sql(sent.text, sent.parameters)).all()
-        after = sum([int(count) for count in (await connected.exec_driver_sql(reads)).scalars(1)])
+        after = await connected.run_sync(_reads)
     await engine.dispose()
     return after - before

@@ -1,11 +1,10 @@
 """What looking for a few rows costs among a million bookings and 100,000 events: no statement walks over a table.
 
-Costs are counted in rows, not in seconds: by MariaDB's counters, and by the steps of SQLite's virtual machine.
+Costs are counted in rows, not in seconds: by the servers' counters, and by the steps of SQLite's virtual machine.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -17,7 +16,7 @@ from boxoffice.application.ports.queries import EventFilter, EventKey, WaitingKe
 from boxoffice.application.ports.security import AccountKey
 from boxoffice.domain.booking import BookingStatus, Place
 from boxoffice.domain.event import EventStatus
-from tests import mariadb
+from tests import mariadb, servers
 from tests.adapters.sql import crowded
 from tests.adapters.sql.recorded import Sent, cost, recording, walked
 from tests.contract.storage_driver import NOW, StorageDriver, new_id
@@ -35,7 +34,7 @@ TEXTS: Final = ("o", "zz", "jazz", crowded.name(77_777), IN_NO_EVENT, "q" * 200)
 A_PAGE: Final = 51
 
 
-@pytest.fixture(scope="module", params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mysql)])
+@pytest.fixture(scope="module", params=["sqlite", pytest.param(servers.KIND, marks=pytest.mark.mysql)])
 def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A crowded database, one for all tests here; they leave little behind."""
     if request.param == "sqlite":
@@ -45,10 +44,10 @@ def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         yield url
         path.unlink()
         return
-    template: Path = request.getfixturevalue("mariadb_template")
-    with mariadb.MariaDB(template) as server, mariadb.fresh_database(server.admin_url) as url:
+    new_server: Callable[[], mariadb.MariaDB] = request.getfixturevalue("own_server_of")
+    with new_server() as server, mariadb.fresh_database(server.admin_url) as url:
         migrated(url)
-        crowded.fill_mariadb(url)
+        crowded.fill_server(url, servers.KIND)
         yield url
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from msgspec import convert
-from sqlalchemy import Column, Dialect, Select, Table
+from sqlalchemy import Column, Dialect, FromClause, Select
 from sqlalchemy import table as table_named
 from sqlalchemy.types import TypeEngine
 
@@ -15,15 +15,12 @@ from ..dialects.features import Features
 from ..schema.types import Id, Row, Statement
 from .literals import literal_of
 
-MIN_JOINED_VALUES: Final = 16
-"""Minimum values before MySQL and MariaDB join a list as a table. For IN they make an index range for each value."""
-
 _IDS: Final = list[UUID | None]
 _LISTED: Final = "listed"
 _LISTED_NAMES: Final = ("one", "two")
 
 
-def force_index(statement: Select[Any], table: Table, index: str) -> Select[Any]:
+def force_index(statement: Select[Any], table: FromClause, index: str) -> Select[Any]:
     """Make MySQL and MariaDB use this index; SQLite chooses one itself.
 
     Otherwise the optimizer probes each index that begins with the column for each value, and scans a table that was
@@ -92,7 +89,7 @@ class _Select:
         self._select = str(statement.compile(dialect=dialect))
         self._tail = tail
         # A join returns and locks rows in no particular order.
-        self._may_join = features.joins_lists and not tail
+        self._min_joined_values = None if tail else features.min_joined_values
         self._listed_row = features.listed_row
         self._between_rows = f"),{features.listed_row}("
         # Read the list first, then its rows.
@@ -100,7 +97,7 @@ class _Select:
         self._select_joined = str(joined.compile(dialect=dialect))
 
     def text(self, values: Collection[Any]) -> str:
-        if self._may_join and len(values) >= MIN_JOINED_VALUES:
+        if self._min_joined_values is not None and len(values) >= self._min_joined_values:
             return self._joined(values)
         return f"{self._select} WHERE {self._condition(values)}{self._tail}"
 

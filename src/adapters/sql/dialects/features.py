@@ -24,5 +24,5 @@ class Features(Struct, frozen=True, eq=False, kw_only=True):
     listed_row: str
     """Precedes the parentheses of each row of a list that is named in a WITH clause and selected from."""
 
-    joins_lists: bool
-    """Whether a long list is joined as a table rather than given to IN."""
+    min_joined_values: int | None
+    """Minimum length of a list that is joined as a table, because for IN the optimizer may scan one; None: never."""

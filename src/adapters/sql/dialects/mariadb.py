@@ -11,4 +11,6 @@ FEATURES: Final = replace(
     insert_or_update="ON DUPLICATE KEY UPDATE",
     new_value="VALUES({column})",
     listed_row="",
+    # For IN it makes an index range for each value, also if the table was empty when statistics were collected.
+    min_joined_values=16,
 )

@@ -98,7 +98,7 @@ FEATURES: Final = Features(
     new_value="new.{column}",
     locks_rows=True,
     listed_row="ROW",
-    joins_lists=True,
+    min_joined_values=2,
 )
 
 

@@ -64,7 +64,7 @@ FEATURES: Final = Features(
     new_value="excluded.{column}",
     locks_rows=False,
     listed_row="",
-    joins_lists=False,
+    min_joined_values=None,
 )
 
 

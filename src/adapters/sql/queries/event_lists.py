@@ -10,7 +10,6 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     Integer,
-    ScalarSelect,
     Select,
     and_,
     bindparam,
@@ -29,8 +28,9 @@ from ....domain.values.characters import folded
 from ..engine.pool import ConnectionPool
 from ..engine.transaction import ErrorClassifier, Rows, read
 from ..indexes.search_grams import MAX_LENGTH, lookup_grams
+from ..indexes.waiting_quantities import SMALLEST
 from ..schema.mappers import EVENT, NO_START, TICKET_TYPE, event_states, start_of, start_order
-from ..schema.tables import event_grams, events, ticket_types, waiting_list
+from ..schema.tables import event_grams, events, ticket_types
 
 FIRST_READ: Final = 4
 """Events that a search reads first, for each event of the page."""
@@ -42,16 +42,7 @@ SAMPLE: Final = 128
 """Maximum index entries read of each gram and status to choose the rarest gram of a text."""
 
 
-SMALLEST_WAITING: ScalarSelect[int] = (
-    select(waiting_list.c.quantity)
-    .where(waiting_list.c.ticket_type_id == ticket_types.c.id)
-    .order_by(waiting_list.c.quantity)
-    .limit(1)
-    .scalar_subquery()
-)
-"""The smallest quantity of a booking on a ticket type's waiting list, by one index lookup."""
-
-STATES: Select[Any] = select(*EVENT, *TICKET_TYPE, SMALLEST_WAITING).join_from(events, ticket_types)
+STATES: Select[Any] = select(*EVENT, *TICKET_TYPE, SMALLEST).join_from(events, ticket_types)
 """Events with their ticket types, for `event_states`."""
 
 _limit = bindparam("limit", type_=Integer())

@@ -28,6 +28,7 @@ from ..bulk.update import BulkUpdate, delete_keys, delete_rows, update_alike
 from ..engine.transaction import Transaction
 from ..indexes.places import block_updates, is_waiting
 from ..indexes.search_grams import gram_rows
+from ..indexes.waiting_quantities import LARGEST, SMALLEST
 from ..schema.mappers import (
     BOOKING,
     EVENT,
@@ -96,22 +97,7 @@ _CLOSING = (
 )
 
 
-def _first_quantity(order: Any) -> Any:
-    return (
-        select(waiting_list.c.quantity)
-        .where(waiting_list.c.ticket_type_id == ticket_types.c.id)
-        .order_by(order)
-        .limit(1)
-        .scalar_subquery()
-    )
-
-
-_SIZES = select(
-    ticket_types.c.event_id,
-    ticket_types.c.id,
-    _first_quantity(waiting_list.c.quantity),
-    _first_quantity(waiting_list.c.quantity.desc()),
-).where(ticket_types.c.event_id.in_(_ids))
+_SIZES = select(ticket_types.c.event_id, ticket_types.c.id, SMALLEST, LARGEST).where(ticket_types.c.event_id.in_(_ids))
 _BATCH_IDS = BulkSelect(force_index(select(facts.c.batch_id), facts, "PRIMARY"), facts.c.event_id, facts.c.seq)
 
 _ADD_EVENTS = BulkInsert(events)

@@ -10,6 +10,7 @@ from sqlalchemy import Integer, Select, bindparam, func, select, union_all
 from ....application.ports.loading import WaitingListQuery
 from ....domain.booking import Booking
 from ....domain.inventory import WaitingList
+from ..bulk.select import force_index
 from ..engine.transaction import Transaction
 from ..schema.mappers import BOOKING, booking
 from ..schema.tables import bookings, waiting_list
@@ -60,13 +61,17 @@ def _heads(of_any_size: int, queries: int) -> Any:
 
 def _head(number: int, *, fits: bool) -> Select[Any]:
     ticket_type_id = bindparam(f"type_{number}", type_=waiting_list.c.ticket_type_id.type)
-    first = select(waiting_list.c.booking_id).where(waiting_list.c.ticket_type_id == ticket_type_id)
+    first = force_index(select(waiting_list.c.booking_id), waiting_list, "PRIMARY").where(
+        waiting_list.c.ticket_type_id == ticket_type_id
+    )
     if fits:
         fitting = bindparam(f"fitting_{number}", type_=Integer())
         of_type = waiting_list.alias()
         # The smallest quantity is one index lookup, and usually shows that no booking of a long list fits.
         smallest = (
-            select(func.min(of_type.c.quantity)).where(of_type.c.ticket_type_id == ticket_type_id).scalar_subquery()
+            force_index(select(func.min(of_type.c.quantity)), of_type, "ix_waiting_list_ticket_type_id_quantity")
+            .where(of_type.c.ticket_type_id == ticket_type_id)
+            .scalar_subquery()
         )
         first = first.where(waiting_list.c.quantity <= fitting, smallest <= fitting)
     head = (
