@@ -1,5 +1,6 @@
 """Migrated databases for what only SQL promises."""
 
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,13 +10,12 @@ from sqlalchemy.engine import make_url
 
 from boxoffice.adapters.sql.dialects.dialect import dialect_of
 from boxoffice.adapters.sql.engine.pool import ConnectionPool
-from boxoffice.adapters.sql.migrate import upgrade
 from boxoffice.adapters.sql.storage import SqlStorage
+from tests.databases import emptied
 
 
 @asynccontextmanager
-async def _migrated(url: str) -> AsyncIterator[SqlStorage]:
-    await upgrade(url)
+async def _opened(url: str) -> AsyncIterator[SqlStorage]:
     storage = SqlStorage.from_url(url)
     try:
         yield storage
@@ -24,9 +24,15 @@ async def _migrated(url: str) -> AsyncIterator[SqlStorage]:
 
 
 @pytest.fixture
-async def mysql_storage(mysql_url: str) -> AsyncIterator[SqlStorage]:
-    """A storage on a new database of MariaDB."""
-    async with _migrated(mysql_url) as storage:
+def shared_mysql_url(migrated_mysql_url: str) -> str:
+    """A migrated database of a server without rows, whose schema no test may change: all tests of a worker share it."""
+    return emptied(migrated_mysql_url)
+
+
+@pytest.fixture
+async def mysql_storage(shared_mysql_url: str) -> AsyncIterator[SqlStorage]:
+    """A storage on it."""
+    async with _opened(shared_mysql_url) as storage:
         yield storage
 
 
@@ -37,9 +43,10 @@ def sqlite_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-async def sqlite_storage(sqlite_url: str) -> AsyncIterator[SqlStorage]:
+async def sqlite_storage(sqlite_template: Path, tmp_path: Path, sqlite_url: str) -> AsyncIterator[SqlStorage]:
     """A storage on a new file."""
-    async with _migrated(sqlite_url) as storage:
+    shutil.copy(sqlite_template, tmp_path / "boxoffice.db")
+    async with _opened(sqlite_url) as storage:
         yield storage
 
 
@@ -50,10 +57,20 @@ def empty_url(request: pytest.FixtureRequest) -> str:
     return url
 
 
+@pytest.fixture(params=["sqlite", pytest.param("mysql", marks=pytest.mark.mysql)])
+def migrated_url(request: pytest.FixtureRequest, sqlite_template: Path, tmp_path: Path, sqlite_url: str) -> str:
+    """A database of each kind without rows, whose schema no test may change."""
+    if request.param == "mysql":
+        url: str = request.getfixturevalue("shared_mysql_url")
+        return url
+    shutil.copy(sqlite_template, tmp_path / "boxoffice.db")
+    return sqlite_url
+
+
 @pytest.fixture
-async def any_storage(empty_url: str) -> AsyncIterator[SqlStorage]:
-    """A migrated storage on each kind of database."""
-    async with _migrated(empty_url) as storage:
+async def any_storage(migrated_url: str) -> AsyncIterator[SqlStorage]:
+    """A storage on each kind of database."""
+    async with _opened(migrated_url) as storage:
         yield storage
 
 
@@ -68,14 +85,14 @@ async def _pool(url: str) -> AsyncIterator[ConnectionPool]:
 
 
 @pytest.fixture
-async def pool(any_storage: SqlStorage, empty_url: str) -> AsyncIterator[ConnectionPool]:
+async def pool(migrated_url: str) -> AsyncIterator[ConnectionPool]:
     """A pool of connections to each kind of database, with the schema in it."""
-    async with _pool(empty_url) as pool:
+    async with _pool(migrated_url) as pool:
         yield pool
 
 
 @pytest.fixture
-async def mysql_pool(mysql_storage: SqlStorage, mysql_url: str) -> AsyncIterator[ConnectionPool]:
+async def mysql_pool(shared_mysql_url: str) -> AsyncIterator[ConnectionPool]:
     """A pool of connections to a database server, with the schema in it."""
-    async with _pool(mysql_url) as pool:
+    async with _pool(shared_mysql_url) as pool:
         yield pool

@@ -1,5 +1,6 @@
 """An INSERT of many rows: shared values are written once, and every row is read back unchanged."""
 
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from boxoffice.adapters.sql.bulk.insert import MIN_SHARED_ROWS, BulkInsert
 from boxoffice.adapters.sql.engine.pool import ConnectionPool
 from boxoffice.adapters.sql.schema.types import Exact, Id, LongText, Moment, Word
 from boxoffice.domain.booking import BookingStatus
+from tests.adapters.sql.extra_tables import extra_tables
 from tests.contract.storage_driver import NOW, new_id
 
 # In MySQL's words two of the columns are words of its own.
@@ -35,11 +37,10 @@ NAMES = [column.name for column in ROWS.c]
 
 
 @pytest.fixture
-async def pool(pool: ConnectionPool) -> ConnectionPool:
+async def pool(pool: ConnectionPool) -> AsyncIterator[ConnectionPool]:
     """A pool for each kind of database, with the table in it."""
-    async with pool.engine.begin() as connection:
-        await connection.run_sync(ROWS.metadata.create_all)
-    return pool
+    async with extra_tables(pool, ROWS.metadata):
+        yield pool
 
 
 def row(turn: int, /, **own: Any) -> dict[str, Any]:

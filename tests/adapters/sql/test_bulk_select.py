@@ -1,6 +1,7 @@
 """A SELECT by a list finds its rows, however long the list and whatever its values."""
 
 import random
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from boxoffice.adapters.sql.engine.pool import ConnectionPool
 from boxoffice.adapters.sql.schema.types import Exact, Id
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.application.ports.loading import LoadSpec
+from tests.adapters.sql.extra_tables import extra_tables
 from tests.adapters.sql.recorded import recording
 from tests.contract.storage_driver import new_id
 
@@ -39,11 +41,10 @@ LENGTHS = [0, 1, 2, JOINED - 1, JOINED, 5 * JOINED]
 
 
 @pytest.fixture
-async def pool(pool: ConnectionPool) -> ConnectionPool:
+async def pool(pool: ConnectionPool) -> AsyncIterator[ConnectionPool]:
     """A pool for each kind of database, with the table in it."""
-    async with pool.engine.begin() as connection:
-        await connection.run_sync(ROWS.metadata.create_all)
-    return pool
+    async with extra_tables(pool, ROWS.metadata):
+        yield pool
 
 
 async def fill(pool: ConnectionPool) -> list[tuple[Any, ...]]:
@@ -95,14 +96,14 @@ async def test_in_the_order_that_is_asked_for(pool: ConnectionPool, length: int)
 async def test_a_server_goes_from_a_long_list_to_the_rows(mysql_pool: ConnectionPool) -> None:
     """Left alone it would look through a table that it believes to be small, for the whole list with each row."""
     engine = mysql_pool.engine
-    async with engine.begin() as connection:
-        await connection.run_sync(ROWS.metadata.create_all)
-        await connection.execute(insert(ROWS), [{"id": new_id(), "key": "k", "rank": 1}])
     ids = [new_id() for _ in range(5 * JOINED)]
     for bulk_select, values in ((BY_ID, ids), (BY_PAIR, [(each, "k") for each in ids])):
-        async with engine.connect() as connection:
+        async with extra_tables(mysql_pool, ROWS.metadata), engine.connect() as connection:
+            await connection.execute(insert(ROWS), [{"id": new_id(), "key": "k", "rank": 1}])
+            await connection.commit()
             asked = bulk_select.statement(values, engine.dialect).text
             plan = (await connection.exec_driver_sql(f"EXPLAIN FORMAT=TRADITIONAL {asked}")).mappings().all()
+            await connection.commit()
         assert [(step["table"], step["key"]) for step in plan if step["select_type"] == "PRIMARY"] == [
             ("<derived2>", None),
             ("rows_to_be_found", "PRIMARY"),

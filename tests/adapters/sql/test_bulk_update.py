@@ -1,5 +1,6 @@
 """UPDATE and DELETE of many rows: each row gets its own values, and others keep theirs."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from boxoffice.adapters.sql.bulk.update import MAX_ROWS, BulkUpdate, delete_keys
 from boxoffice.adapters.sql.engine.pool import ConnectionPool
 from boxoffice.adapters.sql.schema.types import Exact, Id, Statement, Word
 from boxoffice.domain.booking import BookingStatus
+from tests.adapters.sql.extra_tables import extra_tables
 from tests.contract.storage_driver import new_id
 
 # In MySQL's words two of the columns are words of its own.
@@ -37,12 +39,10 @@ Row = tuple[Any, ...]
 
 
 @pytest.fixture
-async def pool(pool: ConnectionPool) -> ConnectionPool:
+async def pool(pool: ConnectionPool) -> AsyncIterator[ConnectionPool]:
     """A pool for each kind of database, with the tables in it."""
-    async with pool.engine.begin() as connection:
-        await connection.run_sync(ROWS.metadata.create_all)
-        await connection.run_sync(KEYS.metadata.create_all)
-    return pool
+    async with extra_tables(pool, ROWS.metadata, KEYS.metadata):
+        yield pool
 
 
 def rows(number: int, status: BookingStatus = BookingStatus.HELD) -> list[Row]:

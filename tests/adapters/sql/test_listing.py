@@ -22,6 +22,7 @@ from boxoffice.application.ports.security import AccountKey
 from boxoffice.application.ports.storage import Storage
 from boxoffice.domain.booking import BookingStatus
 from boxoffice.domain.event import EventState, EventStatus
+from tests import servers
 from tests.adapters.sql.recorded import POOLS, recording
 from tests.contract.storage_driver import NOW, StorageDriver, new_id
 
@@ -146,7 +147,8 @@ async def test_a_list_whose_caller_gives_up_is_ended_as_well(sqlite_url: str, mo
 
 async def test_the_server_ends_a_list_that_takes_too_long(mysql_url: str) -> None:
     listing = lists_of(mysql_url)
-    asked = text("SELECT @@session.max_statement_time")
+    variables = {"mariadb": "@@session.max_statement_time", "mysql": "@@session.max_execution_time / 1000"}
+    asked = text(f"SELECT {variables[servers.KIND]}")
     ((limit,),) = await read(listing, mysql.MySQLDialect().classify, asked, {})
     assert float(limit) == mysql.LIST_LIMIT_SECONDS
     await listing.close()

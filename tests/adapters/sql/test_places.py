@@ -93,10 +93,10 @@ async def test_a_promotion_counts_out_of_the_blocks(any_storage: SqlStorage) -> 
         "UPDATE waiting_blocks SET block = 7 WHERE size = 100",
     ],
 )
-async def test_blocks_that_count_wrong_are_noticed(any_storage: SqlStorage, empty_url: str, change: str) -> None:
+async def test_blocks_that_count_wrong_are_noticed(any_storage: SqlStorage, migrated_url: str, change: str) -> None:
     driver = StorageDriver(any_storage)
     await driver.book_many(await driver.initialize(1), [1, 1, 1])
-    await by_hand(empty_url, change)
+    await by_hand(migrated_url, change)
     async with any_storage.snapshot() as seen:
         ((stray, count),) = (await seen.strays()).items()
     assert stray.startswith("blocks of waiting lists")

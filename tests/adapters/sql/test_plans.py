@@ -5,9 +5,8 @@ import pytest
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.application.ports.idempotency import Key
 from boxoffice.application.ports.loading import LoadSpec
-from boxoffice.application.turnstile.command_queue import MOST_TOGETHER
-from tests.adapters.sql.recorded import Sent, by_hand, cost, recording, walked
-from tests.contract.storage_driver import NOW, StorageDriver, new_id
+from tests.adapters.sql.recorded import Sent, by_hand, recording, walked
+from tests.contract.storage_driver import NOW, new_id
 
 
 async def asked_under_the_lock(storage: SqlStorage, length: int) -> list[Sent]:
@@ -27,7 +26,7 @@ async def asked_under_the_lock(storage: SqlStorage, length: int) -> list[Sent]:
 
 @pytest.mark.parametrize("length", [3, 500])
 async def test_no_table_is_looked_through_even_if_it_seems_small(
-    any_storage: SqlStorage, empty_url: str, length: int
+    any_storage: SqlStorage, migrated_url: str, length: int
 ) -> None:
     """In a rush a server knows its tables as they were, which may be empty.
 
@@ -37,39 +36,20 @@ async def test_no_table_is_looked_through_even_if_it_seems_small(
     named = " ".join(each.text for each in sent)
     for table in ("events", "ticket_types", "bookings", "payments", "stored_responses", "facts", "sessions", "users"):
         assert table in named
-    assert [plan for each in sent if (plan := await walked(empty_url, each))] == []
+    assert [plan for each in sent if (plan := await walked(migrated_url, each))] == []
 
 
 @pytest.mark.mysql
 @pytest.mark.parametrize("length", [3, 500])
 async def test_what_customers_hold_is_read_from_an_index_alone(
-    mysql_storage: SqlStorage, mysql_url: str, length: int
+    mysql_storage: SqlStorage, shared_mysql_url: str, length: int
 ) -> None:
     """Looking at each booking for its quantity takes three times as long."""
     sent = await asked_under_the_lock(mysql_storage, length)
     plans = [
-        await by_hand(mysql_url, f"EXPLAIN FORMAT=TRADITIONAL {each.text}", parameters=each.parameters) for each in sent
+        await by_hand(shared_mysql_url, f"EXPLAIN FORMAT=TRADITIONAL {each.text}", parameters=each.parameters)
+        for each in sent
     ]
     steps = [step for plan in plans for step in plan]
     (step,) = [step for step in steps if step["key"] == "ix_bookings_live_of_customer"]
     assert "Using index" in step["Extra"].split("; "), step
-
-
-@pytest.mark.mysql
-async def test_a_full_batch_reads_no_more_than_it_asks_for(mysql_storage: SqlStorage, mysql_url: str) -> None:
-    """In a rush a server knows its tables as they were, and read every booking of the event for 200 customers."""
-    driver = StorageDriver(mysql_storage)
-    state = await driver.initialize(10_000)
-    await driver.book_many(state, [1] * 10)
-    await by_hand(mysql_url, "ALTER TABLE bookings STATS_AUTO_RECALC = 0", "ANALYZE TABLE bookings")
-    for _ in range(10):
-        await driver.book_many(state, [1] * MOST_TOGETHER)
-    with recording(mysql_storage) as sent:
-        async with mysql_storage.begin() as unit_of_work:
-            needs = [LoadSpec(event_id=state.event.id, customer_id=new_id()) for _ in range(MOST_TOGETHER)]
-            await unit_of_work.events.lock(needs)
-    # As an operator does now and then: it has the server look at what it knows of the table.
-    await by_hand(mysql_url, "SHOW INDEX FROM bookings")
-    (asked,) = [each for each in sent if "bookings" in each.text]
-    # The list is read too, once, to its end.
-    assert 0 < await cost(mysql_url, asked) <= 2 * MOST_TOGETHER + 1

@@ -68,12 +68,12 @@ async def test_a_search_finds_what_a_look_at_every_event_finds(
     assert went_on > 10, "or no search had to go on"
 
 
-async def test_the_index_holds_no_more_than_the_events(any_storage: SqlStorage, empty_url: str) -> None:
+async def test_the_index_holds_no_more_than_the_events(any_storage: SqlStorage, migrated_url: str) -> None:
     """An edit removes what no longer holds; spaces at an end count."""
     driver = StorageDriver(any_storage)
     state = await driver.initialize(1, name="a  b", venue="a")
     await driver.edit(state, name="b  c", status=EventStatus.PAUSED)
-    rows = await by_hand(empty_url, "SELECT status, gram FROM event_grams ORDER BY gram")
+    rows = await by_hand(migrated_url, "SELECT status, gram FROM event_grams ORDER BY gram")
     assert [(row["status"], bytes(row["gram"])) for row in rows] == [
         ("paused", gram) for gram in sorted({b"b", b" ", b"c", b"b ", b"  ", b" c", b"b  ", b"  c", b"a"})
     ]
@@ -90,8 +90,8 @@ async def test_the_index_holds_no_more_than_the_events(any_storage: SqlStorage, 
         ("UPDATE event_grams SET start_order = 5", "search entries that match no event"),
     ],
 )
-async def test_a_wrong_index_is_noticed(any_storage: SqlStorage, empty_url: str, change: str, stray: str) -> None:
+async def test_a_wrong_index_is_noticed(any_storage: SqlStorage, migrated_url: str, change: str, stray: str) -> None:
     await StorageDriver(any_storage).initialize(1, name="Jazz")
-    await by_hand(empty_url, f"{change} WHERE gram = x'6a'")
+    await by_hand(migrated_url, f"{change} WHERE gram = x'6a'")
     async with any_storage.snapshot() as snapshot:
         assert await snapshot.strays() == {stray: 1}

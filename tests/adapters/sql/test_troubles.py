@@ -95,14 +95,16 @@ async def test_sqlite_waits_for_the_other_writer_and_then_gives_up(sqlite_storag
         await unit_of_work.commit()
 
 
-async def test_a_connection_lost_before_commit_is_to_be_retried(mysql_storage: SqlStorage, mysql_url: str) -> None:
+async def test_a_connection_lost_before_commit_is_to_be_retried(
+    mysql_storage: SqlStorage, shared_mysql_url: str
+) -> None:
     driver = StorageDriver(mysql_storage)
     state = await driver.initialize(3)
 
     async def lose() -> None:
         async with mysql_storage.begin() as unit_of_work:
             await unit_of_work.events.lock([LoadSpec(event_id=state.event.id)])
-            await kill_connections(mysql_url)
+            await kill_connections(shared_mysql_url)
             await unit_of_work.events.lock([LoadSpec(event_id=state.event.id)])
 
     with pytest.raises(Retryable):
@@ -110,11 +112,13 @@ async def test_a_connection_lost_before_commit_is_to_be_retried(mysql_storage: S
     assert (await driver.book(state)).status == "confirmed"
 
 
-async def test_reads_replace_connections_that_died_in_the_pool(mysql_storage: SqlStorage, mysql_url: str) -> None:
+async def test_reads_replace_connections_that_died_in_the_pool(
+    mysql_storage: SqlStorage, shared_mysql_url: str
+) -> None:
     driver = StorageDriver(mysql_storage)
     state = await driver.initialize(3)
     await asyncio.gather(*(driver.read(state) for _ in range(5)))
-    await kill_connections(mysql_url)
+    await kill_connections(shared_mysql_url)
     assert await driver.read(state) == state
 
 
@@ -154,11 +158,11 @@ async def proxied(url: str) -> AsyncIterator[tuple[str, asyncio.Event]]:
 
 
 async def test_a_connection_lost_during_commit_leaves_the_outcome_unknown(
-    mysql_storage: SqlStorage, mysql_url: str
+    mysql_storage: SqlStorage, shared_mysql_url: str
 ) -> None:
     state = await StorageDriver(mysql_storage).initialize(3)
     batch_id = new_id()
-    async with proxied(mysql_url) as (url, hangs_up):
+    async with proxied(shared_mysql_url) as (url, hangs_up):
         storage = SqlStorage.from_url(url)
         command = booking_command(state)
 
@@ -274,13 +278,13 @@ async def test_a_change_of_a_row_that_is_not_there_is_a_conflict(any_storage: Sq
         await StorageDriver(any_storage).do(lambda unit: unit.users.save(new_user()))
 
 
-async def test_strays_are_reported(any_storage: SqlStorage, empty_url: str) -> None:
+async def test_strays_are_reported(any_storage: SqlStorage, migrated_url: str) -> None:
     driver = StorageDriver(any_storage)
     await driver.book_many(await driver.initialize(1), [1, 1])
     await driver.start_payment(await driver.book(await driver.initialize_priced(3)))
     other = (await driver.initialize(1)).event.id
     await by_hand(
-        empty_url,
+        migrated_url,
         "DELETE FROM waiting_list",
         "UPDATE facts SET booking_id = event_id WHERE kind = 'CustomerWaitlisted'",
         f"UPDATE payments SET event_id = x'{other.hex}'",

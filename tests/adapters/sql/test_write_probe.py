@@ -55,9 +55,9 @@ async def test_a_full_disk_is_not_ready(
     await storage.check_ready()
 
 
-async def test_nothing_is_left(any_storage: SqlStorage, empty_url: str) -> None:
+async def test_nothing_is_left(any_storage: SqlStorage, migrated_url: str) -> None:
     await any_storage.check_ready()
-    assert await by_hand(empty_url, "SELECT * FROM leases") == []
+    assert await by_hand(migrated_url, "SELECT * FROM leases") == []
 
 
 @pytest.mark.usefixtures("sqlite_storage")
