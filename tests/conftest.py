@@ -12,18 +12,22 @@ import pytest
 from boxoffice.adapters.memory import MemoryStorage
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.application.ports.storage import Storage
-from tests import mariadb, servers
+from tests import mariadb, mysql, servers
 from tests.databases import emptied, migrated
 from tests.leaks import Watch, leaks_in_files
 
 Made = TypeVar("Made")
 
+_OTHER_TEMPLATE: Final = {"mariadb": "mysql_template", "mysql": "mariadb_template"}[servers.KIND]
+
 MYSQL_FIXTURES: Final = frozenset(
     {
         "mariadb_template",
+        "mysql_template",
         "database_server",
         "mysql_admin_url",
         "mysql_url",
+        "shared_mysql_url",
         "migrated_mysql_url",
         "own_server",
         "own_mysql_url",
@@ -35,8 +39,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="repeat as often as `make torture` does, not as `make test`")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests whose fixtures need a server, so that `-m 'not mysql'` deselects all of them."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark tests whose fixtures need a server, and deselect those of MariaDB or MySQL alone in a run of the other."""
+    others = [item for item in items if _OTHER_TEMPLATE in getattr(item, "fixturenames", ())]
+    if others:
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
     for item in items:
         if MYSQL_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.mysql)
@@ -91,6 +99,12 @@ def _of_our_own(make: Callable[[], Made], *, is_installed: bool) -> Made:
 def mariadb_template(run_directory: Path) -> Path:
     """Return an initialised data directory of MariaDB, one for all workers of the run."""
     return _of_our_own(lambda: mariadb.template(run_directory), is_installed=mariadb.is_installed())
+
+
+@pytest.fixture(scope="session")
+def mysql_template(run_directory: Path) -> Path:
+    """Return an initialised data directory of MySQL, one for all workers of the run."""
+    return _of_our_own(lambda: mysql.template(run_directory), is_installed=mysql.is_installed())
 
 
 @pytest.fixture(scope="session")
@@ -154,11 +168,16 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def migrated_mysql_url(mysql_admin_url: str) -> Iterator[str]:
-    """Return the URL of a migrated database that all tests of a worker share; `databases.emptied` empties it."""
+def shared_mysql_url(mysql_admin_url: str) -> Iterator[str]:
+    """Return the URL of a migrated database that all tests of a worker share. Use `migrated_mysql_url`."""
     with mariadb.fresh_database(mysql_admin_url) as url:
-        migrated(url)
-        yield url
+        yield migrated(url)
+
+
+@pytest.fixture
+def migrated_mysql_url(shared_mysql_url: str) -> str:
+    """Return the URL of a migrated database without rows, whose schema the test must not change."""
+    return emptied(shared_mysql_url)
 
 
 @pytest.fixture(params=["memory", "sqlite", pytest.param(servers.KIND, marks=pytest.mark.mysql)])
@@ -172,6 +191,6 @@ async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
             shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "boxoffice.db")
             storage = SqlStorage.from_url(f"sqlite+aiosqlite:///{tmp_path / 'boxoffice.db'}")
         case _:
-            storage = SqlStorage.from_url(emptied(request.getfixturevalue("migrated_mysql_url")))
+            storage = SqlStorage.from_url(request.getfixturevalue("migrated_mysql_url"))
     yield storage
     await storage.close()

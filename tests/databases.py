@@ -2,11 +2,13 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
-from boxoffice.adapters.sql.schema.tables import metadata
 from boxoffice.entrypoints.container import migrate
 from boxoffice.entrypoints.settings import Settings
 from tests import mariadb
+
+_OF_MIGRATIONS: Final = {"alembic_version", "migration_steps"}
 
 
 def migrated(url: str) -> str:
@@ -17,6 +19,7 @@ def migrated(url: str) -> str:
 
 
 def emptied(url: str) -> str:
-    """Delete all rows of a database and return its URL."""
-    mariadb.execute(url, *(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)))
+    """Delete all rows of a database, also those of the payment sandbox, and return its URL."""
+    tables = {str(name) for (name,) in mariadb.execute(url, "SHOW TABLES")} - _OF_MIGRATIONS
+    mariadb.execute(url, "SET foreign_key_checks = 0", *(f"DELETE FROM {name}" for name in sorted(tables)))
     return url

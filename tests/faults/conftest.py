@@ -15,12 +15,6 @@ Serve = Callable[..., list[Server]]
 
 
 @pytest.fixture
-def migrated_url(mysql_url: str) -> str:
-    """Return a new, migrated database on the server that all tests of the worker share."""
-    return migrated(mysql_url)
-
-
-@pytest.fixture
 def own_migrated_url(own_mysql_url: str) -> str:
     """Return a new, migrated database on `own_server`, which the test may kill."""
     return migrated(own_mysql_url)

@@ -101,7 +101,7 @@ def jumps(url: str) -> tuple[float, float]:
 @pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("clocks", ["one that jumps", "two"])
 async def test_the_promises_hold_whatever_the_clocks_show(
-    migrated_url: str, serve: Serve, tmp_path: Path, times: Callable[[int, int], int], clocks: str
+    migrated_mysql_url: str, serve: Serve, tmp_path: Path, times: Callable[[int, int], int], clocks: str
 ) -> None:
     ours = ClockFile(tmp_path / "ours")
     theirs = ours if clocks == "one that jumps" else ClockFile(tmp_path / "theirs")
@@ -111,10 +111,10 @@ async def test_the_promises_hold_whatever_the_clocks_show(
         steps, requests = [HOUR], times(60, 1_000)
         theirs.set(HOUR)
     servers = [
-        *serve(migrated_url, 1, name="ours", command=command_for(ours)),
-        *serve(migrated_url, 1, name="theirs", command=command_for(theirs)),
+        *serve(migrated_mysql_url, 1, name="ours", command=command_for(ours)),
+        *serve(migrated_mysql_url, 1, name="theirs", command=command_for(theirs)),
     ]
-    organizer, *people = await enrol(migrated_url, 31)
+    organizer, *people = await enrol(migrated_mysql_url, 31)
     event_id = await initialize(servers[0].port, organizer, 15, startsAt="2100-01-01T00:00:00Z", **FIELDS)
     clients = Buyers(people, event_id, [server.port for server in servers])
     async with clients.running():
@@ -123,13 +123,13 @@ async def test_the_promises_hold_whatever_the_clocks_show(
                 await clients.until_served(server.port, requests)
             theirs.set(ahead)
         await clients.until_served(servers[0].port, 20)
-    back, forth = jumps(migrated_url)
+    back, forth = jumps(migrated_mysql_url)
     # Payments that were postponed while a clock was ahead become due once it shows that time again.
     for clock in (ours, theirs):
         clock.set(2 * HOUR)
 
     async def is_settled() -> bool:
-        return not mariadb.execute(migrated_url, "SELECT 1 FROM payments WHERE status = 'pending'")
+        return not mariadb.execute(migrated_mysql_url, "SELECT 1 FROM payments WHERE status = 'pending'")
 
     await until(is_settled)
     _log.info("Facts up to %.0f s behind and %.0f s before the previous: %s", back, forth, dict(clients.answers))
@@ -139,8 +139,8 @@ async def test_the_promises_hold_whatever_the_clocks_show(
         *("409 already-booked", "409 already-cancelled", "409 hold-expired", "409 payment-not-due"),
         *("409 payment-under-way", "409 request-in-progress"),
     }
-    await judge(migrated_url, tmp_path, clients.history)
-    await check_money(migrated_url)
+    await judge(migrated_mysql_url, tmp_path, clients.history)
+    await check_money(migrated_mysql_url)
     for server in servers:
         assert server.complaints() == []
 
@@ -170,15 +170,15 @@ async def status(server: Server, person: Person, path: str) -> str:
 
 @pytest.mark.slow
 async def test_a_lease_acquired_by_a_clock_that_was_ahead_ends_with_its_process(
-    migrated_url: str, serve: Serve, tmp_path: Path
+    migrated_mysql_url: str, serve: Serve, tmp_path: Path
 ) -> None:
     clock = ClockFile(tmp_path / "clock")
     clock.set(HOUR)
-    (server,) = serve(migrated_url, 1, command=command_for(clock))
-    organizer, first, second = await enrol(migrated_url, 3)
+    (server,) = serve(migrated_mysql_url, 1, command=command_for(clock))
+    organizer, first, second = await enrol(migrated_mysql_url, 3)
 
     async def is_leased() -> bool:
-        return bool(mariadb.execute(migrated_url, "SELECT 1 FROM leases"))
+        return bool(mariadb.execute(migrated_mysql_url, "SELECT 1 FROM leases"))
 
     await until(is_leased)
     clock.set(0)
@@ -211,11 +211,11 @@ async def is_accepted(server: Server, token: str) -> bool:
 
 @pytest.mark.slow
 async def test_after_a_jump_one_signs_in_again_and_a_paused_event_serves_its_waiting_list(
-    migrated_url: str, serve: Serve, tmp_path: Path
+    migrated_mysql_url: str, serve: Serve, tmp_path: Path
 ) -> None:
     clock = ClockFile(tmp_path / "clock")
-    (server,) = serve(migrated_url, 1, command=command_for(clock))
-    organizer, first, second = await enrol(migrated_url, 3)
+    (server,) = serve(migrated_mysql_url, 1, command=command_for(clock))
+    organizer, first, second = await enrol(migrated_mysql_url, 3)
     starts_at = (clock.now() + timedelta(minutes=30)).isoformat()
     event_id = await initialize(server.port, organizer, 1, startsAt=starts_at, **FIELDS)
     await book(server, first, event_id)
@@ -230,7 +230,7 @@ async def test_after_a_jump_one_signs_in_again_and_a_paused_event_serves_its_wai
 
     async def has_expired() -> bool:
         # In the database: reads show it as expired at once.
-        return bool(mariadb.execute(migrated_url, "SELECT 1 FROM bookings WHERE status = 'expired'"))
+        return bool(mariadb.execute(migrated_mysql_url, "SELECT 1 FROM bookings WHERE status = 'expired'"))
 
     await until(has_expired)
     clock.set(0)
@@ -243,5 +243,5 @@ async def test_after_a_jump_one_signs_in_again_and_a_paused_event_serves_its_wai
         answer = await send(server, organizer.token, "PATCH", f"/events/{event_id}", {"status": state})
         assert answer.status == 200, answer
     assert await status(server, second, waiting) == "held"
-    verdict = await asyncio.to_thread(boxoffice, migrated_url, tmp_path, "verify")
+    verdict = await asyncio.to_thread(boxoffice, migrated_mysql_url, tmp_path, "verify")
     assert verdict.returncode == 0, verdict.stdout

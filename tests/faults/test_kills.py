@@ -93,12 +93,12 @@ if "--multiprocessing-fork" in sys.orig_argv:
 
 @pytest.mark.slow
 async def test_workers_that_start_slowly_are_waited_for(
-    migrated_url: str, serve: Serve, tmp_path: Path, times: Callable[[int, int], int]
+    migrated_mysql_url: str, serve: Serve, tmp_path: Path, times: Callable[[int, int], int]
 ) -> None:
     """As on an overloaded machine; a supervisor that gives them up starts them again and again."""
     (tmp_path / "slow").mkdir()
     (tmp_path / "slow" / "sitecustomize.py").write_text(_SLOW_START.format(seconds=times(1, 12)))
     path = os.pathsep.join([str(tmp_path / "slow"), *filter(None, [os.environ.get("PYTHONPATH")])])
-    (server,) = serve(migrated_url, 1, command=(*SERVE, "--workers", "2"), environment={"PYTHONPATH": path})
+    (server,) = serve(migrated_mysql_url, 1, command=(*SERVE, "--workers", "2"), environment={"PYTHONPATH": path})
     assert server.terminate() == 0
     assert 1 <= sum("starts" in line["event"] for line in server.logged()) <= 2

@@ -74,15 +74,15 @@ async def rival_on(url: str) -> AsyncIterator[Rival]:
         connection.close()
 
 
-async def test_deadlocks_are_retried(migrated_url: str, times: Callable[[int, int], int]) -> None:
+async def test_deadlocks_are_retried(migrated_mysql_url: str, times: Callable[[int, int], int]) -> None:
     """A rival locks the rows in the opposite order. InnoDB rolls back the transaction that has changed fewer rows."""
     wanted = times(20, 500)
     recorder = Recorder()
     undone: Counter[str] = Counter()
     async with (
-        rival_on(migrated_url) as rival,
-        rival_on(migrated_url) as watch,
-        applications(migrated_url) as (container,),
+        rival_on(migrated_mysql_url) as rival,
+        rival_on(migrated_mysql_url) as watch,
+        applications(migrated_mysql_url) as (container,),
     ):
         states = [await new_event(container, 10) for _ in range(2)]
         await rival.do("CREATE TABLE weights (id INT PRIMARY KEY, n INT NOT NULL) ENGINE = InnoDB")
@@ -113,7 +113,7 @@ async def test_deadlocks_are_retried(migrated_url: str, times: Callable[[int, in
 
 
 @pytest.mark.slow
-async def test_a_lock_that_is_held_for_too_long(migrated_url: str, times: Callable[[int, int], int]) -> None:
+async def test_a_lock_that_is_held_for_too_long(migrated_mysql_url: str, times: Callable[[int, int], int]) -> None:
     """Commands for the locked event get "try again" in time; others are served, also from the same batch."""
     number, rounds = times(3, 20), times(1, 10)
     recorder = Recorder()
@@ -139,9 +139,9 @@ async def test_a_lock_that_is_held_for_too_long(migrated_url: str, times: Callab
         assert not await waiting
 
     async with (
-        rival_on(migrated_url) as rival,
-        rival_on(migrated_url) as watch,
-        applications(*[migrated_url] * number) as containers,
+        rival_on(migrated_mysql_url) as rival,
+        rival_on(migrated_mysql_url) as watch,
+        applications(*[migrated_mysql_url] * number) as containers,
     ):
         locked = [await new_event(containers[0], 10) for _ in containers]
         free = [await new_event(containers[0], 10) for _ in containers]

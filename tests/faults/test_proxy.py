@@ -26,15 +26,15 @@ OWN_CONNECTIONS = 24
     ids=["before-commit", "after-commit", "in-a-packet"],
 )
 async def test_connections_are_cut_under_load(
-    migrated_url: str, times: Callable[[int, int], int], cuts: list[Cut]
+    migrated_mysql_url: str, times: Callable[[int, int], int], cuts: list[Cut]
 ) -> None:
     wanted = times(10, 200)
     random = Random(f"{cuts}")
     # A packet of any statement, also of a read or a greeting.
     most_before = 60 if Cut.IN_A_REQUEST in cuts else 3
     async with (
-        proxied(migrated_url, random) as proxy,
-        applications(proxy.url, proxy.url, migrated_url) as (*containers, direct),
+        proxied(migrated_mysql_url, random) as proxy,
+        applications(proxy.url, proxy.url, migrated_mysql_url) as (*containers, direct),
     ):
         clients = LoadClients(containers, [await new_event(direct, total) for total in (5, 8, 2)], random)
         async with clients.running(6):
@@ -47,10 +47,10 @@ async def test_connections_are_cut_under_load(
 
 
 @pytest.mark.slow
-async def test_a_black_hole(migrated_url: str, times: Callable[[int, int], int]) -> None:
+async def test_a_black_hole(migrated_mysql_url: str, times: Callable[[int, int], int]) -> None:
     """What was sent into it arrives when it ends, or never; no command waits for either."""
     for after in list(After)[-times(1, len(After)) :]:
-        await pass_a_black_hole(migrated_url, after, seconds=times(4, 30))
+        await pass_a_black_hole(migrated_mysql_url, after, seconds=times(4, 30))
 
 
 async def pass_a_black_hole(url: str, after: After, *, seconds: float) -> None:

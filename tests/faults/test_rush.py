@@ -33,11 +33,11 @@ CALLERS = 12
 @pytest.mark.slow
 @pytest.mark.timeout(1_800)
 async def test_each_customer_gets_a_ticket_or_a_place_in_the_waiting_list(
-    migrated_url: str, serve: Serve, tmp_path: Path, times: Callable[[int, int], int]
+    migrated_mysql_url: str, serve: Serve, tmp_path: Path, times: Callable[[int, int], int]
 ) -> None:
     customers, tickets, processes = times(600, 10_000), times(60, 1_000), times(2, 4)
-    servers = serve(migrated_url, processes)
-    organizer, *people = await enrol(migrated_url, customers + 1)
+    servers = serve(migrated_mysql_url, processes)
+    organizer, *people = await enrol(migrated_mysql_url, customers + 1)
     event_id = await initialize(servers[0].port, organizer, tickets)
     history, answers = History(), Counter[str]()
 
@@ -58,7 +58,7 @@ async def test_each_customer_gets_a_ticket_or_a_place_in_the_waiting_list(
     assert Counter(outcome.status for outcome in outcomes) == {"confirmed": tickets, "waitlisted": customers - tickets}
     places = sorted(outcome.position for outcome in outcomes if outcome.position is not None)
     assert places == list(range(1, customers - tickets + 1))
-    await judge(migrated_url, tmp_path, history)
+    await judge(migrated_mysql_url, tmp_path, history)
     for server in servers:
         assert server.complaints() == []
         assert server.terminate() == 0
@@ -95,16 +95,16 @@ async def mix(people: Sequence[Person], organizer: Person, event_id: UUID, ports
 @pytest.mark.slow
 @pytest.mark.timeout(1_800)
 async def test_one_order_explains_all_answers(
-    migrated_url: str, serve: Serve, tmp_path: Path, times: Callable[[int, int], int]
+    migrated_mysql_url: str, serve: Serve, tmp_path: Path, times: Callable[[int, int], int]
 ) -> None:
-    ports = [server.port for server in serve(migrated_url, 2)]
-    organizer, *people = await enrol(migrated_url, 21)
+    ports = [server.port for server in serve(migrated_mysql_url, 2)]
+    organizer, *people = await enrol(migrated_mysql_url, 21)
     for seed in range(times(2, 30)):
         event_id = await initialize(ports[0], organizer, 6)
         beginning = History()
         beginning.invoke(0, Call(name="status", event_id=event_id))
-        sale = Sale.of((await stored(migrated_url, beginning)).events[event_id])
+        sale = Sale.of((await stored(migrated_mysql_url, beginning)).events[event_id])
         history = await mix(people, organizer, event_id, ports, seed)
-        await judge(migrated_url, tmp_path, history)
-        verdict = check_linearizable(history, sale, final=await stored(migrated_url, history))
+        await judge(migrated_mysql_url, tmp_path, history)
+        verdict = check_linearizable(history, sale, final=await stored(migrated_mysql_url, history))
         assert verdict.is_linearizable, str(verdict)

@@ -5,7 +5,7 @@ was kept of a run that was not shrunk, Hypothesis takes to be as short as it can
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,8 @@ from structlog.testing import capture_logs
 from boxoffice.entrypoints.container import Container, make_container
 from boxoffice.entrypoints.harness import BoxOffice, BoxOfficeMachine, HarnessClock, InProcess, Lockstep
 from boxoffice.entrypoints.settings import Settings
-from tests.databases import emptied
+from tests import mariadb, servers
+from tests.databases import emptied, migrated
 from tests.properties.over_http import OverHttp
 
 SECRET = "a secret of the tests, long enough"
@@ -67,20 +68,31 @@ def test_the_promises_hold_in_memory(times: Times, phases: tuple[Phase, ...]) ->
     run_state_machine_as_test(InMemory, settings=tried(times(300, 5_000), 40, phases=phases))
 
 
+@pytest.fixture
+def on_servers(request: pytest.FixtureRequest, migrated_mysql_url: str) -> Iterator[dict[str, str]]:
+    """Migrated databases: one of MariaDB, and in a run with MySQL one of each."""
+    if servers.KIND == "mariadb":
+        yield {"MariaDB": migrated_mysql_url}
+        return
+    template: Path = request.getfixturevalue("mariadb_template")
+    with mariadb.MariaDB(template) as server, mariadb.fresh_database(server.admin_url) as url:
+        yield {"MySQL": migrated_mysql_url, "MariaDB": migrated(url)}
+
+
 @pytest.mark.timeout(1_800)
 def test_all_adapters_keep_them_in_lockstep(
-    times: Times, phases: tuple[Phase, ...], sqlite_template: Path, tmp_path: Path, migrated_mysql_url: str
+    times: Times, phases: tuple[Phase, ...], sqlite_template: Path, tmp_path: Path, on_servers: dict[str, str]
 ) -> None:
     class OnAll(BoxOfficeMachine):
         async def make_box_office(self, clock: HarnessClock) -> BoxOffice:
             urls = {
                 "memory": "memory://",
                 "SQLite": fresh_copy(sqlite_template, tmp_path),
-                "MariaDB": emptied(migrated_mysql_url),
+                **{name: emptied(url) for name, url in on_servers.items()},
             }
             return Lockstep({name: InProcess(on(url), clock) for name, url in urls.items()})
 
-    run_state_machine_as_test(OnAll, settings=tried(times(20, 400), 25, phases=phases))
+    run_state_machine_as_test(OnAll, settings=tried(times(12, 400), 25, phases=phases))
 
 
 @pytest.mark.timeout(1_800)

@@ -11,9 +11,9 @@ import httpx
 import pytest
 from standardwebhooks import Webhook as Verifier
 
+from tests import servers
 from tests.adapters.notifications.mail_server import serving_mail
 from tests.adapters.notifications.receiver import OK, Received, receiving
-from tests.databases import migrated
 from tests.e2e.wire.people import Person, sign_up
 from tests.faults.service import Server
 
@@ -21,12 +21,12 @@ WITHIN = 90.0
 """Seconds within which a process that died has a successor that goes on: 12 for the turn, more on a busy machine."""
 
 
-@pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mysql)])
+@pytest.fixture(params=["sqlite", pytest.param(servers.KIND, marks=pytest.mark.mysql)])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database for a service of its own."""
     if request.param == "sqlite":
         return f"sqlite+aiosqlite:///{tmp_path / 'boxoffice.db'}"
-    return migrated(request.getfixturevalue("mysql_url"))
+    return str(request.getfixturevalue("migrated_mysql_url"))
 
 
 async def until(holds: Callable[[], bool], what: str) -> None:

@@ -26,7 +26,6 @@ from boxoffice.entrypoints.settings import Payments, Settings, SettingsError
 from tests.adapters.observability.collector import Collector
 from tests.adapters.observability.conftest import serving
 from tests.application.fake_app import ANA, FakeApp
-from tests.databases import emptied
 from tests.entrypoints.http.service_under_test import PASSWORD, SECRET, Client
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -78,7 +77,7 @@ def container_with(spans: Spans, url: str) -> Container:
 @pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mysql)])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "mariadb":
-        return emptied(request.getfixturevalue("migrated_mysql_url"))
+        return str(request.getfixturevalue("migrated_mysql_url"))
     return f"sqlite+aiosqlite:///{tmp_path / 'boxoffice.db'}"
 
 

@@ -11,7 +11,6 @@ from sqlalchemy.engine import make_url
 from boxoffice.adapters.sql.dialects.dialect import dialect_of
 from boxoffice.adapters.sql.engine.pool import ConnectionPool
 from boxoffice.adapters.sql.storage import SqlStorage
-from tests.databases import emptied
 
 
 @asynccontextmanager
@@ -24,15 +23,9 @@ async def _opened(url: str) -> AsyncIterator[SqlStorage]:
 
 
 @pytest.fixture
-def shared_mysql_url(migrated_mysql_url: str) -> str:
-    """A migrated database of a server without rows, whose schema no test may change: all tests of a worker share it."""
-    return emptied(migrated_mysql_url)
-
-
-@pytest.fixture
-async def mysql_storage(shared_mysql_url: str) -> AsyncIterator[SqlStorage]:
-    """A storage on it."""
-    async with _opened(shared_mysql_url) as storage:
+async def mysql_storage(migrated_mysql_url: str) -> AsyncIterator[SqlStorage]:
+    """A storage on a database server, whose schema no test may change."""
+    async with _opened(migrated_mysql_url) as storage:
         yield storage
 
 
@@ -61,7 +54,7 @@ def empty_url(request: pytest.FixtureRequest) -> str:
 def migrated_url(request: pytest.FixtureRequest, sqlite_template: Path, tmp_path: Path, sqlite_url: str) -> str:
     """A database of each kind without rows, whose schema no test may change."""
     if request.param == "mysql":
-        url: str = request.getfixturevalue("shared_mysql_url")
+        url: str = request.getfixturevalue("migrated_mysql_url")
         return url
     shutil.copy(sqlite_template, tmp_path / "boxoffice.db")
     return sqlite_url
@@ -92,7 +85,7 @@ async def pool(migrated_url: str) -> AsyncIterator[ConnectionPool]:
 
 
 @pytest.fixture
-async def mysql_pool(shared_mysql_url: str) -> AsyncIterator[ConnectionPool]:
+async def mysql_pool(migrated_mysql_url: str) -> AsyncIterator[ConnectionPool]:
     """A pool of connections to a database server, with the schema in it."""
-    async with _pool(shared_mysql_url) as pool:
+    async with _pool(migrated_mysql_url) as pool:
         yield pool

@@ -42,12 +42,12 @@ async def test_no_table_is_looked_through_even_if_it_seems_small(
 @pytest.mark.mysql
 @pytest.mark.parametrize("length", [3, 500])
 async def test_what_customers_hold_is_read_from_an_index_alone(
-    mysql_storage: SqlStorage, shared_mysql_url: str, length: int
+    mysql_storage: SqlStorage, migrated_mysql_url: str, length: int
 ) -> None:
     """Looking at each booking for its quantity takes three times as long."""
     sent = await asked_under_the_lock(mysql_storage, length)
     plans = [
-        await by_hand(shared_mysql_url, f"EXPLAIN FORMAT=TRADITIONAL {each.text}", parameters=each.parameters)
+        await by_hand(migrated_mysql_url, f"EXPLAIN FORMAT=TRADITIONAL {each.text}", parameters=each.parameters)
         for each in sent
     ]
     steps = [step for plan in plans for step in plan]

@@ -96,7 +96,7 @@ async def test_sqlite_waits_for_the_other_writer_and_then_gives_up(sqlite_storag
 
 
 async def test_a_connection_lost_before_commit_is_to_be_retried(
-    mysql_storage: SqlStorage, shared_mysql_url: str
+    mysql_storage: SqlStorage, migrated_mysql_url: str
 ) -> None:
     driver = StorageDriver(mysql_storage)
     state = await driver.initialize(3)
@@ -104,7 +104,7 @@ async def test_a_connection_lost_before_commit_is_to_be_retried(
     async def lose() -> None:
         async with mysql_storage.begin() as unit_of_work:
             await unit_of_work.events.lock([LoadSpec(event_id=state.event.id)])
-            await kill_connections(shared_mysql_url)
+            await kill_connections(migrated_mysql_url)
             await unit_of_work.events.lock([LoadSpec(event_id=state.event.id)])
 
     with pytest.raises(Retryable):
@@ -113,12 +113,12 @@ async def test_a_connection_lost_before_commit_is_to_be_retried(
 
 
 async def test_reads_replace_connections_that_died_in_the_pool(
-    mysql_storage: SqlStorage, shared_mysql_url: str
+    mysql_storage: SqlStorage, migrated_mysql_url: str
 ) -> None:
     driver = StorageDriver(mysql_storage)
     state = await driver.initialize(3)
     await asyncio.gather(*(driver.read(state) for _ in range(5)))
-    await kill_connections(shared_mysql_url)
+    await kill_connections(migrated_mysql_url)
     assert await driver.read(state) == state
 
 
@@ -158,11 +158,11 @@ async def proxied(url: str) -> AsyncIterator[tuple[str, asyncio.Event]]:
 
 
 async def test_a_connection_lost_during_commit_leaves_the_outcome_unknown(
-    mysql_storage: SqlStorage, shared_mysql_url: str
+    mysql_storage: SqlStorage, migrated_mysql_url: str
 ) -> None:
     state = await StorageDriver(mysql_storage).initialize(3)
     batch_id = new_id()
-    async with proxied(shared_mysql_url) as (url, hangs_up):
+    async with proxied(migrated_mysql_url) as (url, hangs_up):
         storage = SqlStorage.from_url(url)
         command = booking_command(state)
 

@@ -17,7 +17,6 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from boxoffice.adapters.sql.schema.tables import bookings
-from tests.databases import emptied
 from tests.e2e.wire.raw import Answer, Raw, request
 from tests.faults.clients import Person, enrol, initialize
 from tests.faults.service import SERVE, Server, boxoffice
@@ -31,7 +30,7 @@ PEOPLE = 10_000
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return str(request.getfixturevalue("sqlite_url"))
-    return emptied(request.getfixturevalue("migrated_mysql_url"))
+    return str(request.getfixturevalue("migrated_mysql_url"))
 
 
 @contextmanager

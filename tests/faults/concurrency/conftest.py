@@ -9,7 +9,7 @@ import pytest
 
 from boxoffice.entrypoints.container import make_container
 from boxoffice.entrypoints.settings import Settings
-from tests.databases import migrated
+from tests import servers
 from tests.faults.concurrency.app_driver import AppDriver
 from tests.faults.concurrency.worker_pool import Process, WorkerPool
 
@@ -30,13 +30,13 @@ def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
     return f"sqlite+aiosqlite:///{tmp_path / 'boxoffice.db'}"
 
 
-@pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mysql)])
+@pytest.fixture(params=["sqlite", pytest.param(servers.KIND, marks=pytest.mark.mysql)])
 def url(request: pytest.FixtureRequest) -> str:
     """An empty, migrated database."""
     if request.param == "sqlite":
         found: str = request.getfixturevalue("sqlite_url")
         return found
-    return migrated(request.getfixturevalue("mysql_url"))
+    return str(request.getfixturevalue("migrated_mysql_url"))
 
 
 @pytest.fixture(params=[500, 1], ids=["together", "one-by-one"])
