@@ -24,6 +24,7 @@ MYSQL_FIXTURES: Final = frozenset(
     {
         "mariadb_template",
         "mysql_template",
+        "server_template",
         "database_server",
         "mysql_admin_url",
         "mysql_url",
@@ -108,15 +109,15 @@ def mysql_template(run_directory: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def own_server_of(run_directory: Path) -> Callable[[], mariadb.MariaDB]:
-    """Return what makes a new server of this run's kind, not started yet."""
-    return _of_our_own(lambda: servers.factory(run_directory), is_installed=servers.are_installed())
+def server_template(run_directory: Path) -> Path:
+    """Return an initialised data directory of this run's kind of server, one for all workers of the run."""
+    return _of_our_own(lambda: servers.template(run_directory), is_installed=servers.are_installed())
 
 
 @pytest.fixture(scope="session")
-def database_server(own_server_of: Callable[[], mariadb.MariaDB]) -> Iterator[mariadb.MariaDB]:
+def database_server(server_template: Path) -> Iterator[mariadb.MariaDB]:
     """Return this worker's server. Do not stop it: other databases are on it. `own_server` is for that."""
-    with own_server_of() as server:
+    with servers.server(server_template) as server:
         yield server
 
 
@@ -146,9 +147,9 @@ def mysql_url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture
-def own_server(own_server_of: Callable[[], mariadb.MariaDB]) -> Iterator[mariadb.MariaDB]:
+def own_server(server_template: Path) -> Iterator[mariadb.MariaDB]:
     """Return a server of the test's own, to kill, pause and restart."""
-    with own_server_of() as server:
+    with servers.server(server_template) as server:
         yield server
 
 

@@ -1,7 +1,6 @@
 """The kind of server that a run's tests start: MariaDB, or MySQL with `BOXOFFICE_TEST_SERVER=mysql`."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -22,10 +21,11 @@ def are_installed() -> bool:
     return mysql.is_installed() if KIND == "mysql" else mariadb.is_installed()
 
 
-def factory(directory: Path) -> Callable[[], MariaDB]:
-    """Return what makes a server of this run's kind, from a template below `directory`. Raises: what MISSING names."""
-    if KIND == "mysql":
-        template = mysql.template(directory)
-        return lambda: MySQL(template)
-    template = mariadb.template(directory)
-    return lambda: MariaDB(template)
+def template(directory: Path) -> Path:
+    """Return an initialised data directory of this run's kind below `directory`. Raises: what MISSING names."""
+    return mysql.template(directory) if KIND == "mysql" else mariadb.template(directory)
+
+
+def server(template: Path) -> MariaDB:
+    """Return a server of this run's kind with a copy of the template, not started yet."""
+    return MySQL(template) if KIND == "mysql" else MariaDB(template)

@@ -3,7 +3,7 @@
 In full: `.venv/bin/python -m pytest tests/faults/test_disk_full.py --long`.
 
 A user who may mount file systems puts the database on a small one. Otherwise SQLite's files may not grow beyond a limit
-of the process, and MariaDB's tables share a file with a maximum size, which the server reads when it starts.
+of the process, and the server's tables share a file with a maximum size, which the server reads when it starts.
 """
 
 import asyncio
@@ -21,9 +21,11 @@ import pytest
 from asyncmy.errors import Error
 from msgspec import Struct
 
-from tests import mariadb
+from tests import mariadb, servers
 from tests.databases import migrated
 from tests.faults.load_clients import ANSWERED_WITHIN, LoadClients, applications, new_event
+from tests.mariadb import MariaDB
+from tests.mysql import MySQL
 
 ROOM: Final = 32 << 20
 """Bytes that are free at first."""
@@ -87,7 +89,7 @@ def sqlite(request: pytest.FixtureRequest) -> Iterator[Disk]:
         unlimit()
 
 
-class OneFile(mariadb.MariaDB):
+class OneFile(MariaDB):
     """A server whose tables share one file with a maximum size."""
 
     most_megabytes = 20
@@ -110,20 +112,24 @@ class OneFile(mariadb.MariaDB):
         self.restart()
 
 
-def new_database(server: mariadb.MariaDB) -> str:
+class OneFileOfMySQL(OneFile, MySQL):
+    """The same of MySQL, whose own command line it extends."""
+
+
+def new_database(server: MariaDB) -> str:
     mariadb.execute(server.admin_url, "CREATE DATABASE boxoffice CHARACTER SET utf8mb4")
     return migrated(f"{server.admin_url}/boxoffice")
 
 
-def mariadb_server(request: pytest.FixtureRequest) -> Iterator[Disk]:
-    template: Path = request.getfixturevalue("mariadb_template")
+def on_server(request: pytest.FixtureRequest) -> Iterator[Disk]:
+    template: Path = request.getfixturevalue("server_template")
     if not may_mount():
-        with OneFile(template) as limited:
+        with (OneFileOfMySQL if servers.KIND == "mysql" else OneFile)(template) as limited:
             url = new_database(limited)
             mariadb.execute(url, "CREATE TABLE ballast (data LONGBLOB NOT NULL) ENGINE = InnoDB")
             yield Disk(url, limited.fill, limited.free)
         return
-    server = mariadb.MariaDB(template)
+    server = servers.server(template)
     size = sum(each.stat().st_blocks * 512 for each in server.data.rglob("*"))
     shutil.rmtree(server.data)
     server.data.mkdir()
@@ -144,7 +150,7 @@ def mariadb_server(request: pytest.FixtureRequest) -> Iterator[Disk]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", [sqlite, pytest.param(mariadb_server, marks=pytest.mark.mysql)])
+@pytest.mark.parametrize("place", [sqlite, pytest.param(on_server, marks=pytest.mark.mysql)])
 async def test_a_disk_that_is_full_for_a_while(
     request: pytest.FixtureRequest,
     place: Callable[[pytest.FixtureRequest], Iterator[Disk]],

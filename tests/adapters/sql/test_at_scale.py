@@ -3,8 +3,9 @@
 Costs are counted in rows, not in seconds: by the servers' counters, and by the steps of SQLite's virtual machine.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -44,8 +45,8 @@ def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         yield url
         path.unlink()
         return
-    new_server: Callable[[], mariadb.MariaDB] = request.getfixturevalue("own_server_of")
-    with new_server() as server, mariadb.fresh_database(server.admin_url) as url:
+    template: Path = request.getfixturevalue("server_template")
+    with servers.server(template) as server, mariadb.fresh_database(server.admin_url) as url:
         migrated(url)
         crowded.fill_server(url, servers.KIND)
         yield url
