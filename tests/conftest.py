@@ -182,8 +182,10 @@ def migrated_mysql_url(shared_mysql_url: str) -> str:
 
 
 @pytest.fixture(params=["memory", "sqlite", pytest.param(servers.KIND, marks=pytest.mark.mysql)])
-async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Storage]:
-    """Return an empty storage of each kind. Tests must not depend on the kind."""
+async def storage(
+    request: pytest.FixtureRequest, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> AsyncIterator[Storage]:
+    """Return an empty storage of each kind. Tests must not depend on the kind, and no statement may cause a warning."""
     storage: Storage
     match request.param:
         case "memory":
@@ -195,3 +197,4 @@ async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
             storage = SqlStorage.from_url(request.getfixturevalue("migrated_mysql_url"))
     yield storage
     await storage.close()
+    assert [each.getMessage() for each in caplog.get_records("call") if each.name == "asyncmy"] == []

@@ -32,18 +32,16 @@ class BulkInsert:
         table: Table,
         values: RowValues | None = None,
         *,
-        skips_existing: bool = False,
         on_existing: Mapping[str, str] | None = None,
     ) -> None:
         """Without `values` a row is a mapping by column names.
 
-        `skips_existing` leaves out rows whose key exists. `on_existing` updates these columns of the existing row
-        instead, each to an expression in which `{old}` is its value and `{new}` the one that would have been inserted.
+        `on_existing` updates these columns of a row whose key exists, each to an expression in which `{old}` is its
+        value and `{new}` the one that would have been inserted.
         """
         self._table = table
         self._columns: list[Column[Any]] = [each for each in table.c if each.computed is None]
         self._values = values or itemgetter(*(column.name for column in self._columns))
-        self._skips_existing = skips_existing
         self._on_existing = on_existing or {}
         self._inserts: dict[tuple[str, Features], _Insert] = {}
 
@@ -60,7 +58,6 @@ class BulkInsert:
     def _insert(self, dialect: Dialect, features: Features) -> "_Insert":
         quote = dialect.identifier_preparer
         names = [quote.format_column(column) for column in self._columns]
-        begin = features.insert_or_skip if self._skips_existing else "INSERT INTO"
         end = ""
         if self._on_existing:
             key = ", ".join(map(quote.format_column, self._table.primary_key))
@@ -71,7 +68,7 @@ class BulkInsert:
             ]
             end = f" {features.insert_or_update.format(key=key)} {', '.join(sets)}"
         return _Insert(
-            f"{begin} {quote.format_table(self._table)}",
+            f"INSERT INTO {quote.format_table(self._table)}",
             names,
             [literal_of(column.type, features) for column in self._columns],
             end,

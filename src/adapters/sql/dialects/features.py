@@ -9,9 +9,6 @@ class Features(Struct, frozen=True, eq=False, kw_only=True):
     hex_text: str
     """A text literal of the hexadecimal digits of its UTF-8 bytes, which replace `%s`."""
 
-    insert_or_skip: str
-    """Begins an INSERT that leaves out rows whose key exists."""
-
     insert_or_update: str
     """Precedes the assignments to a row whose key exists; the columns of the key replace `{key}`."""
 

@@ -93,7 +93,6 @@ _CLASSES: dict[int | None, ErrorClass] = {
 
 FEATURES: Final = Features(
     hex_text="_utf8mb4 x'%s'",
-    insert_or_skip="INSERT IGNORE INTO",
     insert_or_update="AS new ON DUPLICATE KEY UPDATE",
     new_value="new.{column}",
     locks_rows=True,

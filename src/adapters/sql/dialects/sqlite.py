@@ -59,7 +59,6 @@ _CLASSES: dict[int | None, ErrorClass] = {
 
 FEATURES: Final = Features(
     hex_text="CAST(x'%s' AS TEXT)",
-    insert_or_skip="INSERT OR IGNORE INTO",
     insert_or_update="ON CONFLICT ({key}) DO UPDATE SET",
     new_value="excluded.{column}",
     locks_rows=False,

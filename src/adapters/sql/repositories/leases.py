@@ -14,7 +14,7 @@ from .stored_responses import delete_responses
 _LOCK = select(leases.c.process_id, leases.c.ends_at).where(leases.c.task == bindparam("of_task")).with_for_update()
 # Two processes may both find no row; the second one waits here for the first one, and then finds its row. On SQLite
 # only one of them can read.
-_ADD = BulkInsert(leases, skips_existing=True)
+_ADD = BulkInsert(leases, on_existing={"task": "{old}"})
 _PUT = (
     update(leases)
     .where(leases.c.task == bindparam("of_task"))

@@ -31,7 +31,8 @@ _BEGIN = insert(mail_cursors).from_select(
     # An existing cursor stays as it is.
     select(events.c.id, events.c.last_seq).where(events.c.id.not_in(select(mail_cursors.c.event_id))),
 )
-_ADD = BulkInsert(mails, skips_existing=True)
+# A mail that exists stays as it is. Not INSERT IGNORE, which also hides other errors and has the driver log a warning.
+_ADD = BulkInsert(mails, on_existing={"id": "{old}"})
 _PUT = (
     update(mails)
     .where(mails.c.id == bindparam("mail_id"))
