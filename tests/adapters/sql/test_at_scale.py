@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
+from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
@@ -19,7 +20,7 @@ from boxoffice.domain.booking import BookingStatus, Place
 from boxoffice.domain.event import EventStatus
 from tests import mariadb, servers
 from tests.adapters.sql import crowded
-from tests.adapters.sql.recorded import Sent, cost, recording, walked
+from tests.adapters.sql.recorded import Sent, cost, measuring, recording, walked
 from tests.contract.storage_driver import NOW, StorageDriver, new_id
 from tests.databases import migrated
 
@@ -99,7 +100,7 @@ async def read_everything(storage: SqlStorage) -> None:
     await storage.account_queries.accounts([AccountKey(new_id(), new_id()), AccountKey(new_id())])
 
 
-async def take_the_booking_path(storage: SqlStorage) -> None:
+async def take_the_booking_path(storage: SqlStorage, confirmed_id: UUID) -> None:
     """Initialize, book, join a waiting list, cancel, promote, edit."""
     driver = StorageDriver(storage)
     state = await driver.initialize(1)
@@ -107,7 +108,7 @@ async def take_the_booking_path(storage: SqlStorage) -> None:
         await driver.book(state)
     first = (await storage.event_queries.events_by_id([FIRST]))[FIRST]
     await driver.cancel(await driver.book(first))
-    confirmed = await storage.booking_queries.booking(crowded.booking_id(1))
+    confirmed = await storage.booking_queries.booking(confirmed_id)
     assert confirmed is not None
     await driver.cancel(confirmed.booking)
     await driver.settle(first, now=NOW)
@@ -123,11 +124,19 @@ def is_a_page_of_everything(sent: Sent) -> bool:
 async def test_no_statement_looks_through_a_table(storage: SqlStorage, url: str) -> None:
     with recording(storage) as sent:
         await read_everything(storage)
-        await take_the_booking_path(storage)
+        await take_the_booking_path(storage, crowded.booking_id(1))
     of_rows = list({each.text: each for each in sent if each.is_of_rows and not is_a_page_of_everything(each)}.values())
     assert len(of_rows) > 40
     found = {each.text: plan for each in of_rows if (plan := await walked(url, each))}
     assert not found
+
+
+@pytest.mark.parametrize("url", [pytest.param(servers.KIND, marks=pytest.mark.mysql)], indirect=True)
+async def test_the_booking_path_reads_what_it_is_about(storage: SqlStorage) -> None:
+    with measuring(storage) as measured:
+        await take_the_booking_path(storage, crowded.booking_id(2))
+    assert len(measured) > 40
+    assert [each for each in measured if each.reads > 4 * each.rows + 40] == []
 
 
 async def costs(url: str, sent: list[Sent]) -> int:
