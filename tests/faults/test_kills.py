@@ -51,7 +51,7 @@ async def test_it_is_killed_again_and_again(
     clients = ClientGroup(people, event_id, [server.port for server in servers])
     away = []
     async with clients.running():
-        for _ in range(times(3, 50) if victim == "service" else times(2, 20)):
+        for _ in range(times(2, 50) if victim == "service" else times(1, 20)):
             server = random.choice(servers)
             await clients.until_served(server.port, random.randint(1, 40))
             killed = time.monotonic()
