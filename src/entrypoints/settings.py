@@ -36,6 +36,9 @@ MEMORY_URL: Final = "memory://"
 SQLITE_DRIVER: Final = "sqlite+aiosqlite"
 MYSQL_DRIVER: Final = "mysql+asyncmy"
 
+_UNDECODED: Final = "\N{REPLACEMENT CHARACTER}"
+"""What the URL's parser puts in place of escaped bytes that are not UTF-8."""
+
 _TLS_FILES: Final = frozenset({"ssl_ca", "ssl_cert", "ssl_key"})
 _URL_OPTIONS: Final = _TLS_FILES | {"charset"}
 
@@ -256,8 +259,8 @@ def _database_url(text: str) -> str:
             raise ValueError("must name a file after sqlite+aiosqlite:///, not a directory")
     elif url.drivername != MYSQL_DRIVER or not (url.host and url.database):
         raise invalid
-    if not all((part or "").isascii() for part in (url.username, url.password)):
-        raise ValueError("must have a user and a password in ASCII, because the driver cannot send others")
+    if _UNDECODED in f"{url.username}{url.password}":
+        raise ValueError("must escape the bytes of UTF-8 in user and password: ü is %C3%BC, not %FC")
     # The parser drops a parameter without a value: the connection would be without TLS.
     if not all(value for _, value in parse_qsl(text.partition("?")[2], keep_blank_values=True)):
         raise invalid

@@ -113,7 +113,7 @@ BAD: Final[dict[str, tuple[str, ...]]] = {
         ),
         *("sqlite+aiosqlite://hush/hush.db", "postgresql://owner:hush@d/b", "mysql+asyncmy://owner:hush@database/"),
         *("mysql+asyncmy://owner:hush@/hush", "mysql+asyncmy://owner:hush@database:hush/hush"),
-        *("mysql+asyncmy://owner:h%C3%BCsh@database/hush", "mysql+asyncmy://öwner:hush@database/hush"),
+        *("mysql+asyncmy://owner:h%FCsh@database/hush", "mysql+asyncmy://%F6wner:hush@database/hush"),
     ),
     "JWT_SECRET": (
         *("", "hush", "hush" * 7 + "hus", "ü" * 15 + "h", "ssh-rsa " + "hush" * 20, "hush" * 8, "hush" * 8 + "\ud800"),

@@ -272,6 +272,7 @@ def _mysql(url: URL) -> AsyncEngine:
         url,
         connect_args={
             "connect_timeout": 2,
+            "password": (url.password or "").encode(),  # The driver would encode text as Latin-1.
             "charset": "utf8mb4",
             "init_command": (
                 f"SET SESSION innodb_lock_wait_timeout = {BUSY_SECONDS}, lock_wait_timeout = {BUSY_SECONDS}"

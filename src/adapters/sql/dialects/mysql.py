@@ -220,6 +220,8 @@ def _engine(url: URL, statement_seconds: int = STATEMENT_LIMIT_SECONDS, **option
         url,
         connect_args={
             "connect_timeout": 2,
+            # As bytes, because the driver encodes text as Latin-1; other clients of the server send UTF-8.
+            "password": (url.password or "").encode(),
             "init_command": session_for(statement_seconds),
             "charset": "utf8mb4",
             "async_creator_fn": _connect,
