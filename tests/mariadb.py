@@ -131,6 +131,8 @@ class MariaDB:
             f"{self.user_statement(self._password)};\n"
             "GRANT ALL PRIVILEGES ON *.* TO boxoffice@'127.0.0.1' WITH GRANT OPTION;\n"
         )
+        self.options: list[str] = []
+        """More options of the command line, which win."""
         self.log: Final = self.directory / "server.log"
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -200,7 +202,7 @@ class MariaDB:
     def _spawn(self, port: int) -> "subprocess.Popen[bytes]":
         with self.log.open("ab") as log:
             return subprocess.Popen(  # in its own session, so Ctrl-C reaches pytest alone, which then ends the server
-                ["/bin/sh", "-c", DIE_WITH_ME, "sh", *self.command(port)],
+                ["/bin/sh", "-c", DIE_WITH_ME, "sh", *self.command(port), *self.options],
                 env=self.environment(),
                 stdin=subprocess.PIPE,
                 stdout=log,

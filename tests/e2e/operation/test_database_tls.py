@@ -1,112 +1,80 @@
 """TLS to the database: its certificate must match the host and be signed by the URL's CA, or nothing is sent."""
 
-import datetime as dt
-import ipaddress
+import re
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-from msgspec import Struct
 
 from boxoffice.entrypoints.settings import Settings, SettingsError
 from tests import mariadb
 from tests.e2e.operation.conftest import buy_and_cancel
 from tests.faults.service import boxoffice, servers
+from tests.servers import KIND
+from tests.servers import server as new_server
 
-HERE = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-ELSEWHERE = x509.DNSName("db.example.org")
-
-
-class Signer(Struct):
-    """A certificate authority."""
-
-    certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
-
-    @classmethod
-    def new(cls) -> "Signer":
-        key = ec.generate_private_key(ec.SECP256R1())
-        return cls(_certificate("ours", key, key, x509.BasicConstraints(ca=True, path_length=0)), key)
-
-    def write(self, path: Path) -> Path:
-        """Write the authority's certificate to a file."""
-        path.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
-        return path
-
-    def sign(self, directory: Path, host: x509.GeneralName) -> tuple[Path, Path]:
-        """Write a certificate for a host, and its key, to files."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        signed = _certificate("server", key, self.key, x509.SubjectAlternativeName([host]))
-        files = directory / "server.pem", directory / "server-key.pem"
-        files[0].write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-        form, encryption = serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-        files[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, form, encryption))
-        return files
+MANUAL: Final = (Path(__file__).parents[3] / "docs" / "operations.md").read_text()
+WITHOUT_TLS: Final = {"mariadb": "--skip-ssl", "mysql": "--tls-version="}
 
 
-def _certificate(
-    subject: str, key: ec.EllipticCurvePrivateKey, signing: ec.EllipticCurvePrivateKey, extension: x509.ExtensionType
-) -> x509.Certificate:
-    now = dt.datetime.now(dt.UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]))
-        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ours")]))
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
-        .sign(signing, hashes.SHA256())
-    )
+def make_certificates(directory: Path, host: str) -> Path:
+    """Run the manual's commands, and return the certificate of their CA."""
+    section = MANUAL.partition("\n### TLS to the database\n")[2].partition("\n### ")[0]
+    commands = re.findall(r"^```\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)[0]
+    assert commands.count("db.example.org") == 2
+    directory.mkdir()
+    subprocess.run(
+        ["/bin/sh", "-eu", "-c", commands.replace("db.example.org", host)],
+        cwd=directory, check=True, capture_output=True, timeout=60,
+    )  # fmt: skip
+    return directory / "ca.pem"
 
 
-class SecureMariaDB(mariadb.MariaDB):
-    """A server that requires TLS if it has a certificate, and otherwise has no TLS."""
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a CA's certificate, beside that of a server at localhost."""
+    return make_certificates(tmp_path_factory.mktemp("tls") / "ours", "localhost")
 
-    files: tuple[Path, Path] | None = None
 
-    def command(self, port: int) -> list[str]:
-        """Return the command line with the options for TLS."""
-        if self.files is None:
-            return [*super().command(port), "--skip-ssl"]
-        certificate, key = self.files
-        options = f"--ssl-cert={certificate}", f"--ssl-key={key}", "--require-secure-transport=ON"
-        return [*super().command(port), *options]
+@pytest.fixture(scope="module")
+def strange(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return another CA's certificate, beside that of a server at another host."""
+    return make_certificates(tmp_path_factory.mktemp("tls") / "strange", "db.example.org")
+
+
+def with_certificate(ca: Path) -> list[str]:
+    """Return the options of a server that requires TLS, as the manual's `[mysqld]` section has them."""
+    (lines,) = re.findall(r"^```ini\n\[mysqld\]\n(.*?)^```$", MANUAL, re.DOTALL | re.MULTILINE)
+    return [f"--{line}".replace("/etc/mysql/tls", str(ca.parent)) for line in lines.splitlines()]
 
 
 @contextmanager
-def server_with(template: Path, files: tuple[Path, Path] | None) -> Iterator[str]:
-    """Start a server with this certificate and key, and return the URL of a database on it."""
-    server = SecureMariaDB(template)
-    server.files = files
+def server_with(server_template: Path, *options: str) -> Iterator[tuple[mariadb.MariaDB, str]]:
+    """Start a server with these options, and return it with the URL of a database on it."""
+    server = new_server(server_template)
+    server.options += options
     with server.init_file.open("a") as init:
         init.write("CREATE DATABASE boxoffice CHARACTER SET utf8mb4;\n")
     with server:
-        yield f"{server.admin_url}/boxoffice"
+        yield server, f"{server.admin_url}/boxoffice".replace("127.0.0.1", "localhost")
 
 
-@pytest.fixture
-def signer() -> Signer:
-    return Signer.new()
-
-
-@pytest.fixture
-def trusted(signer: Signer, tmp_path: Path) -> Path:
-    return signer.write(tmp_path / "ca.pem")
+def test_the_manuals_certificates_are_valid_to_the_letter(ours: Path) -> None:
+    """Python 3.13 and newer check them strictly."""
+    verify = ("openssl", "verify", "-x509_strict", "-CAfile", ours, "-verify_hostname", "localhost")
+    subprocess.run([*verify, ours.with_name("server-cert.pem")], check=True, capture_output=True, timeout=60)
+    assert ours.with_name("server-key.pem").stat().st_mode & 0o77 == 0
 
 
 def test_a_certificate_for_its_host_by_a_trusted_signer_is_accepted(
-    mariadb_template: Path, signer: Signer, trusted: Path, tmp_path: Path
+    server_template: Path, ours: Path, tmp_path: Path
 ) -> None:
     """All connections use TLS, including the sandbox's, because the server refuses others."""
-    with server_with(mariadb_template, signer.sign(tmp_path, HERE)) as plain:
-        url = f"{plain}?ssl_ca={trusted}"
+    with server_with(server_template, *with_certificate(ours)) as (_, plain):
+        url = f"{plain}?ssl_ca={ours}"
         migrated = boxoffice(url, tmp_path, "migrate")
         assert migrated.returncode == 0, migrated.stderr
         with servers(url, tmp_path, 1) as (server,):
@@ -118,40 +86,43 @@ def test_a_certificate_for_its_host_by_a_trusted_signer_is_accepted(
         assert refused.returncode == 1, "the server must require TLS"
 
 
-@pytest.mark.parametrize("command", ["serve", "migrate"])
 def test_any_other_server_is_refused_with_the_reason(
-    mariadb_template: Path, signer: Signer, trusted: Path, tmp_path: Path, command: str
+    server_template: Path, ours: Path, strange: Path, tmp_path: Path
 ) -> None:
-    stranger = Signer.new().write(tmp_path / "stranger.pem")
-    arguments = ("serve", "--port", "0") if command == "serve" else (command,)
-    for host, ca, reason in (
-        (HERE, stranger, "CERTIFICATE_VERIFY_FAILED"),
-        (ELSEWHERE, trusted, "CERTIFICATE_VERIFY_FAILED"),
-        (None, trusted, "WRONG_VERSION_NUMBER"),
-    ):
-        with server_with(mariadb_template, signer.sign(tmp_path, host) if host else None) as plain:
-            result = boxoffice(f"{plain}?ssl_ca={ca}", tmp_path, *arguments)
-        assert result.returncode == 1
-        (line,) = result.stderr.splitlines()
-        assert line.startswith("boxoffice: The database at ")
-        assert reason in line, line
+    def check_refusal(url: str, ca: Path, reason: str) -> None:
+        for command in (("serve", "--port", "0"), ("migrate",)):
+            result = boxoffice(f"{url}?ssl_ca={ca}", tmp_path, *command)
+            assert result.returncode == 1
+            (line,) = result.stderr.splitlines()
+            assert line.startswith("boxoffice: The database at ")
+            assert reason in line
+
+    with server_with(server_template, *with_certificate(ours)) as (_, url):
+        check_refusal(url, strange, "CERTIFICATE_VERIFY_FAILED")
+    with server_with(server_template, *with_certificate(strange)) as (_, url):
+        check_refusal(url, strange, "does not name its host")
+    with server_with(server_template, WITHOUT_TLS[KIND]) as (_, url):
+        check_refusal(url, ours, "WRONG_VERSION_NUMBER")
+    if KIND == "mysql":
+        with server_with(server_template) as (server, url):
+            check_refusal(url, server.data / "ca.pem", "those that MySQL makes itself name none")
 
 
-def test_the_tls_options_of_the_url_are_checked_at_the_start(trusted: Path, tmp_path: Path) -> None:
+def test_the_tls_options_of_the_url_are_checked_at_the_start(ours: Path, tmp_path: Path) -> None:
     def load(query: str) -> Settings:
         url = f"mysql+asyncmy://owner:hush@127.0.0.1/b?{query}"
         return Settings.load({"BOXOFFICE_DATABASE_URL": url}, tmp_path)
 
-    assert load(f"ssl_ca={trusted}").database_url.endswith(str(trusted))
+    assert load(f"ssl_ca={ours}").database_url.endswith(str(ours))
     (tmp_path / "no.pem").write_text("hush")
     for query in (
         "ssl=true",
         "ssl_cat=/x",
-        f"ssl_ca={trusted}&ssl_check_hostname=false",
+        f"ssl_ca={ours}&ssl_check_hostname=false",
         f"ssl_ca={tmp_path}/missing.pem",
         f"ssl_ca={tmp_path}",
         f"ssl_ca={tmp_path}/no.pem",
-        f"ssl_ca={trusted}&ssl_ca={trusted}",
+        f"ssl_ca={ours}&ssl_ca={ours}",
         "ssl_ca=",
         "ssl_cert=/x",
     ):

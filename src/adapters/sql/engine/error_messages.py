@@ -45,6 +45,9 @@ _SQLITE: Final[dict[int, str]] = {
     sqlite3.SQLITE_NOTADB: "The file is not an SQLite database: name another one, or restore a backup.",
 }
 
+_ANOTHER_HOST: Final = frozenset({62, 64})
+"""OpenSSL's codes of a certificate that is valid, but for another host name or address."""
+
 _UNREACHABLE: Final = "The database cannot be reached; try again in a moment."
 
 
@@ -63,6 +66,11 @@ def reason_of(error: BaseException) -> str | None:
 def reason_of_no_connection(error: BaseException) -> str:
     """Return why no connection was made and what to do."""
     for cause in _chain(error):
+        if isinstance(cause, ssl.SSLCertVerificationError) and cause.verify_code in _ANOTHER_HOST:
+            return (
+                "The certificate of the database's server does not name its host (CERTIFICATE_VERIFY_FAILED): give it "
+                "one that does; those that MySQL makes itself name none."
+            )
         if isinstance(cause, ssl.SSLError):
             return f"There is no secure connection to the database ({cause.reason}): see ssl_ca in its URL."
         if isinstance(cause, socket.gaierror):
