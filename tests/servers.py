@@ -1,6 +1,7 @@
 """The kind of server that a run's tests start: MariaDB, or MySQL with `BOXOFFICE_TEST_SERVER=mysql`."""
 
 import os
+import shlex
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,13 @@ if KIND not in ("mariadb", "mysql"):
 def are_installed() -> bool:
     """Return whether servers of this run's kind can be started on this machine."""
     return mysql.is_installed() if KIND == "mysql" else mariadb.is_installed()
+
+
+def client() -> str:
+    """Return the shell command of the server's own client, without a connection. Raises: what MISSING names."""
+    if KIND == "mysql":
+        return shlex.join([*mysql.program("mysql"), "--no-defaults"])
+    return shlex.join([mariadb.program("mariadb"), "--no-defaults", "--skip-ssl"])
 
 
 def template(directory: Path) -> Path:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -28,36 +29,40 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from boxoffice.adapters.sql.schema.tables import facts
 from boxoffice.entrypoints.harness.history import History
-from tests import mariadb
+from tests import accounts, mariadb, mysql
 from tests.databases import migrated
 from tests.faults.clients import Client, ClientGroup, Person, enrol, initialize
 from tests.faults.conftest import Serve
 from tests.faults.judge import judge, stored
-from tests.faults.service import Server, environment_for
+from tests.faults.load_clients import applications, new_event
+from tests.faults.service import Server, boxoffice, environment_for
+from tests.servers import KIND
+from tests.servers import server as new_server
 
 _log = logging.getLogger(__name__)
 
-MANUAL: Final = Path(__file__).parents[2] / "docs" / "operations.md"
-NAME: Final = "event-ticket-booking-service"
 SECRET: Final = "Yw7-kQ2fLr9ZpXc4VbNm1sTd6HgJ0eRuI8oAa3WqE5y"
 
 Rows = dict[UUID, list[Any]]
 
 
 def manual() -> list[str]:
-    """Return the commands of the manual: back up and restore SQLite, back up and restore MariaDB."""
-    section = MANUAL.read_text(encoding="utf-8").partition("\n## Backup and restore\n")[2].partition("\n## ")[0]
+    """Return the commands of the manual: back up and restore SQLite, back up MariaDB and MySQL, restore the same."""
+    section = (
+        accounts.MANUAL.read_text(encoding="utf-8").partition("\n## Backup and restore\n")[2].partition("\n## ")[0]
+    )
     return re.findall(r"^```\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
 
 
-def run(commands: str, directory: Path, environment: dict[str, str]) -> None:
-    """Run commands as an operator does, with `boxoffice` and `python3` of this installation."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+def run(commands: str, directory: Path, environment: dict[str, str]) -> str:
+    """Run commands as an operator does, with `boxoffice` and `python3` of this installation; return their errors."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
     done = subprocess.run(
         ["/bin/sh", "-eu", "-c", commands], cwd=directory, env={**environment, "PATH": path},
         capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stderr
 
 
 class Database(Struct, frozen=True):
@@ -67,7 +72,7 @@ class Database(Struct, frozen=True):
     secret: Callable[[], str]
     setting: str | None
     """The secret as a setting; None: the service keeps its own."""
-    back_up: Callable[[], None]
+    back_up: Callable[[], object]
     restore: Callable[[int], tuple[str, Path]]
 
 
@@ -95,34 +100,85 @@ def sqlite(directory: Path, template: Path) -> Database:
     return Database(url, lambda: kept.read_text().strip(), None, back_up, restore)
 
 
-def on_mariadb(directory: Path, server: mariadb.MariaDB) -> Database:
-    """Return a database with the name from the manual on a server of this test."""
-    mariadb.execute(server.admin_url, f"CREATE DATABASE `{NAME}` CHARACTER SET utf8mb4")
-    url = make_url(server.admin_url)
+_OF_KIND: Final = {"mariadb": (2, 4), "mysql": (3, 5)}[KIND]
+"""Which of the commands back up and restore this run's kind of server."""
+
+WITH_GTIDS: Final = {
+    "mariadb": ["--log-bin=binlog", "--server-id=1"],
+    "mysql": ["--log-bin=binlog", "--server-id=1", "--gtid-mode=ON", "--enforce-gtid-consistency=ON"],
+}[KIND]
+
+
+def home_of(directory: Path, url: str) -> dict[str, str]:
+    """Return the environment of a user of the machine whose programs connect to a server with this URL's account."""
+    parts = make_url(url)
+    directory.mkdir(exist_ok=True)
     options = directory / ".my.cnf"
     options.touch(mode=0o600)
-    options.write_text(f"[client]\nhost={url.host}\nport={url.port}\nuser={url.username}\npassword={url.password}\n")
-    environment = {**os.environ, "HOME": str(directory)}
+    options.write_text(
+        f"[client]\nhost={parts.host}\nport={parts.port}\nuser={parts.username}\npassword={parts.password}\n"
+    )
+    return {**os.environ, "HOME": str(directory), "PATH": f"{programs_in(directory)}{os.pathsep}{os.environ['PATH']}"}
+
+
+def programs_in(directory: Path) -> Path:
+    """Return a directory with MySQL's programs, which are not installed; empty for MariaDB."""
+    place = directory / "bin"
+    place.mkdir(exist_ok=True)
+    for name in ("mysql", "mysqldump") if KIND == "mysql" else ():
+        program = place / name
+        program.write_text(f'#!/bin/sh\nexec {shlex.join(mysql.program(name))} "$@"\n')
+        program.chmod(0o700)
+    return place
+
+
+def on_server(directory: Path, server: mariadb.MariaDB) -> Database:
+    """Return a database with the name from the manual on a server of this test."""
+    mariadb.execute(server.admin_url, f"CREATE DATABASE `{accounts.NAME}` CHARACTER SET utf8mb4")
+    environment = home_of(directory, server.admin_url)
+    back_up, restore_it = (manual()[number] for number in _OF_KIND)
 
     def restore(_: int) -> tuple[str, Path]:
         mariadb.execute(server.admin_url, "DROP DATABASE IF EXISTS restored")
-        run(manual()[3], directory, environment)
+        run(restore_it, directory, environment)
         return f"{server.admin_url}/restored", directory
 
-    return Database(
-        migrated(f"{server.admin_url}/{NAME}"),
-        lambda: SECRET,
-        SECRET,
-        lambda: run(manual()[2], directory, environment),
-        restore,
-    )
+    url = migrated(f"{server.admin_url}/{accounts.NAME}")
+    return Database(url, lambda: SECRET, SECRET, lambda: run(back_up, directory, environment), restore)
 
 
-@pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mysql)])
+@pytest.fixture(params=["sqlite", pytest.param(KIND, marks=pytest.mark.mysql)])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
     if request.param == "sqlite":
         return sqlite(tmp_path, request.getfixturevalue("sqlite_template"))
-    return on_mariadb(tmp_path, request.getfixturevalue("own_server"))
+    return on_server(tmp_path, request.getfixturevalue("own_server"))
+
+
+@pytest.mark.slow
+async def test_an_account_backs_up_and_its_copy_is_restored_on_any_server(
+    server_template: Path, tmp_path: Path
+) -> None:
+    """On the server that it came from, with GTIDs, and on another one without."""
+    back_up, restore = (manual()[number] for number in _OF_KIND)
+    server, another = new_server(server_template), new_server(server_template)
+    server.options += WITH_GTIDS
+    with server, another:
+        url_of = accounts.create(server.admin_url)
+        accounts.create(another.admin_url)
+        async with applications(migrated(url_of["migrating"])) as (container,):
+            await new_event(container, 3)
+        complaints = run(back_up, tmp_path, home_of(tmp_path / "serving", url_of["serving"]))
+        assert complaints == "", "a timer would mail them every night"
+        for place in (server, another):
+            run(restore, tmp_path, home_of(tmp_path / "administrator", place.admin_url))
+            accounts.grant_on_restored(place.admin_url)
+            restored = accounts.url_of(place.admin_url, "serving", "restored")
+            verified = boxoffice(restored, tmp_path, "verify")
+            assert verified.returncode == 0, verified.stdout + verified.stderr
+            assert "Checked 1 events" in verified.stdout
+            assert await all_facts(restored) == await all_facts(url_of["serving"]) != {}
+            migrating = accounts.url_of(place.admin_url, "migrating", "restored")
+            mariadb.execute(migrating, "ALTER TABLE bookings ADD COLUMN of_later INT")
 
 
 async def all_facts(url: str) -> Rows:

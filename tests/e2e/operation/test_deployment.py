@@ -160,7 +160,8 @@ def test_the_accounts_of_compose_are_those_of_the_manual(own_server: MariaDB, tm
         assert wrong.returncode == 1, bad
     subprocess.run([script], env=given, check=True, timeout=60)
     for account in ("boxoffice_admin", "boxoffice"):
-        (granted,) = re.findall(rf"^GRANT (.*) ON .* TO '{account}'@'%';$", MANUAL, re.MULTILINE)
+        granted, on_restored = re.findall(rf"^GRANT (.*) ON .* TO '{account}'@'%';$", MANUAL, re.MULTILINE)
+        assert granted == on_restored
         rows = [str(row[0]) for row in mariadb.execute(own_server.admin_url, f"SHOW GRANTS FOR '{account}'@'%'")]
         (row,) = (row for row in rows if not row.startswith("GRANT USAGE ON *.* "))
         rights, _, place = row.removeprefix("GRANT ").partition(" ON ")
