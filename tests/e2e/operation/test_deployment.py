@@ -18,7 +18,7 @@ import yaml
 
 from boxoffice.entrypoints.cli.serve import DRAIN_SECONDS
 from boxoffice.entrypoints.settings import Settings
-from tests import mariadb
+from tests import mariadb, servers
 from tests.constants import SECRET
 from tests.faults.service import Server
 from tests.mariadb import MariaDB
@@ -88,7 +88,7 @@ def test_the_command_of_the_image_serves_and_its_health_check_works(sqlite_url: 
 def filled_in(environment: dict[str, str | None]) -> dict[str, str]:
     """Return the environment as Compose fills it in when only the passwords are set; drop names without a value."""
     must = {
-        name: re.sub(r"\$\{(\w+):\?must be set\}", lambda found: PASSWORDS[found[1]], text)
+        name: re.sub(r"\$\{(\w+):\?must be set\}", lambda found: PASSWORDS[found[1]], str(text))
         for name, text in environment.items()
         if text is not None
     }
@@ -100,14 +100,37 @@ def settings_but(*fixed: str) -> set[str]:
     return names - {f"BOXOFFICE_{name}" for name in fixed}
 
 
-def test_compose_passes_every_setting_and_trusts_its_proxy(tmp_path: Path) -> None:
+def test_compose_passes_every_setting(tmp_path: Path) -> None:
     environment = COMPOSE["services"]["boxoffice"]["environment"]
-    # The image sets where to listen, and writes no files.
-    assert set(environment) == settings_but("HOST", "PORT", "METRICS_DIRECTORY", "LOG_FILE")
+    assert set(environment) == settings_but()
     settings = Settings.load(filled_in(environment), tmp_path)
+    assert (settings.host, settings.port) == ("0.0.0.0", 8000)
+
+
+def test_compose_trusts_its_proxy_and_nobody_else(tmp_path: Path) -> None:
+    service, proxy = COMPOSE["services"]["boxoffice"], COMPOSE["services"]["proxy"]
+    settings = Settings.load(filled_in(service["environment"]), tmp_path)
     (network,) = COMPOSE["networks"]["outside"]["ipam"]["config"]
-    assert [str(each) for each in settings.trusted_proxies] == [f"{network['gateway']}/32"]
-    assert ip_address(network["gateway"]) in ip_network(network["subnet"])
+    address = proxy["networks"]["outside"]["ipv4_address"]
+    assert [str(each) for each in settings.trusted_proxies] == [f"{address}/32"]
+    assert settings.forwarded_header == "x-forwarded-for"
+    assert ip_address(address) in ip_network(network["subnet"])
+    assert ip_address(address) not in ip_network(network["ip_range"])
+    assert "outside" in service["networks"]
+    # Other machines reach the proxy only.
+    published = {name: each["ports"] for name, each in COMPOSE["services"].items() if "ports" in each}
+    assert published == {"boxoffice": ["127.0.0.1:8000:8000"], "proxy": ["80:80", "443:443", "443:443/udp"]}
+
+
+def test_the_proxy_of_compose_gets_what_its_configuration_reads(tmp_path: Path) -> None:
+    proxy = COMPOSE["services"]["proxy"]
+    settings = Settings.load(filled_in(COMPOSE["services"]["boxoffice"]["environment"]), tmp_path)
+    given = {name: re.sub(r"\$\{\w+:-(.*?)\}", r"\1", text) for name, text in proxy["environment"].items()}
+    assert given == {"PUBLIC_URL": settings.public_url, "UPSTREAM": f"boxoffice:{settings.port}"}
+    mounted, where, _ = proxy["volumes"][0].split(":")
+    assert where == "/etc/caddy/Caddyfile"
+    assert set(re.findall(r"\{\$(\w+)", (ROOT / mounted).read_text())) == set(given)
+    assert proxy["depends_on"] == {"boxoffice": {"condition": "service_healthy"}}
 
 
 def test_the_image_listens_where_its_settings_say(tmp_path: Path) -> None:
@@ -126,7 +149,6 @@ def test_compose_starts_one_after_the_other_with_secrets_from_the_environment(tm
     assert services["migrate"]["command"] == ["migrate"]
     assert services["migrate"]["restart"] == "no"
     assert services["database"]["image"] == "mysql:8.4"
-    assert services["boxoffice"]["ports"] == ["127.0.0.1:8000:8000"]
     assert int(services["boxoffice"]["stop_grace_period"].removesuffix("s")) > DRAIN_SECONDS
     for service, account in (("migrate", "boxoffice_admin"), ("boxoffice", "boxoffice")):
         settings = Settings.load(filled_in(services[service]["environment"]), tmp_path)
@@ -142,15 +164,14 @@ def test_compose_starts_one_after_the_other_with_secrets_from_the_environment(tm
 
 
 def test_the_accounts_of_compose_are_those_of_the_manual(own_server: MariaDB, tmp_path: Path) -> None:
-    """Run the script as MySQL's image does, but on MariaDB and over TCP."""
+    """Run the script as MySQL's image does, but over TCP."""
     mariadb.execute(own_server.admin_url, "CREATE DATABASE `event-ticket-booking-service`")
     program = tmp_path / "mysql"
     password = own_server.admin_url.split(":")[2].split("@")[0]
     program.write_text(
         '#!/bin/sh\ntest "$*" = "--user=root --protocol=socket" || exit 9\n'
         'test "$MYSQL_PWD" = "root-password" || exit 9\n'
-        f"MYSQL_PWD={password} exec {shutil.which('mariadb')} --no-defaults --skip-ssl --host=127.0.0.1 "
-        f"--port={own_server.port} --user=boxoffice\n"
+        f"MYSQL_PWD={password} exec {servers.client()} --host=127.0.0.1 --port={own_server.port} --user=boxoffice\n"
     )
     program.chmod(0o700)
     given = filled_in(COMPOSE["services"]["database"]["environment"]) | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
