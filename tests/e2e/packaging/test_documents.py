@@ -28,6 +28,12 @@ def _text(path: str | Path) -> str:
     return (ROOT / path).read_text(encoding="utf-8")
 
 
+def _settings_in(path: str | Path) -> set[str]:
+    """The settings that a document names, without those of the tests."""
+    named = re.findall(rf"\b{PREFIX}[A-Z_]+\b", _text(path))
+    return {name for name in named if not name.startswith((TEST_PREFIX, f"{PREFIX}REQUIRE_"))} - {MISSPELT}
+
+
 def _anchors(path: Path) -> set[str]:
     """The names that headings are linked by."""
     titles = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
@@ -40,16 +46,12 @@ def _section(text: str, title: str) -> str:
 
 @pytest.mark.parametrize("document", [".env.example", "docs/settings.md"])
 def test_every_setting_is_named_and_no_other(document: str) -> None:
-    named = set(re.findall(rf"\b{PREFIX}[A-Z_]+\b", _text(document)))
-
-    assert {name for name in named if not name.startswith(TEST_PREFIX)} - {MISSPELT} == SETTINGS
+    assert _settings_in(document) == SETTINGS
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_document_names_an_unknown_setting(document: Path) -> None:
-    named = set(re.findall(rf"\b{PREFIX}[A-Z_]+\b", _text(document)))
-
-    assert {name for name in named if not name.startswith(TEST_PREFIX)} - {MISSPELT} <= SETTINGS
+    assert _settings_in(document) <= SETTINGS
 
 
 def test_the_tables_of_settings_have_every_one() -> None:
