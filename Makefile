@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check bench simulate torture format lock audit licences clean clients mariadb galera peer
+.PHONY: help run test check bench simulate torture format lock audit licences clean clients mariadb mysql galera peer
 
 PYTHON ?= python3
 HOST ?= 127.0.0.1
@@ -11,6 +11,7 @@ WORKERS ?= 2
 SEEDS ?= 10000
 FROM ?= 0
 ROUNDS ?= 3
+DATABASE ?= mariadb
 
 # These tests alone cover every branch of the rules and use cases; tracing the other tests would only slow them down.
 HEXAGON := tests/domain tests/application
@@ -66,8 +67,8 @@ torture: $(DEV_READY) mariadb galera ## Run every trial of docs/proof.md in full
 simulate: $(RUN_READY) ## Check the promises under simulated faults, seed by seed (SEEDS=, FROM=)
 	$(BIN)/boxoffice simulate --seeds $(SEEDS) --from $(FROM)
 
-bench: $(DEV_READY) mariadb peer ## Measure each figure beside its baseline (ROUNDS=)
-	$(BIN)/python -m bench --rounds $(ROUNDS) --keep
+bench: $(DEV_READY) $(DATABASE) peer ## Measure each figure beside its baseline (DATABASE=mariadb or mysql, ROUNDS=)
+	$(BIN)/python -m bench --database $(DATABASE) --rounds $(ROUNDS) --keep
 
 format: $(DEV_READY) ## Format the code and apply automatic lint fixes
 	$(BIN)/ruff format .
@@ -102,6 +103,9 @@ clients: $(CLIENTS_READY)
 
 mariadb:
 	@tools/mariadb.sh
+
+mysql:
+	@tools/mysql.sh
 
 # A baseline in Node; without npm its rows are omitted.
 peer:

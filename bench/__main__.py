@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import results
+from . import databases, results
 from .rows import OVERLOAD_CONNECTIONS, ROWS, Figure, Round
 from .stage import allow_connections, has_peer, stage, verify
 
@@ -21,6 +21,9 @@ def main() -> None:
     parser.add_argument(
         "--customers", type=int, default=100_000, help="number of customers, more than one run books (default 100,000)"
     )
+    parser.add_argument(
+        "--database", choices=databases.PRODUCTS, default="mariadb", help="the server to start (default mariadb)"
+    )
     parser.add_argument("--keep", action="store_true", help="write the results to bench/results")
     arguments = parser.parse_args()
     rows = [row for row in ROWS if not arguments.only or any(text in row.name for text in arguments.only)]
@@ -32,7 +35,8 @@ def main() -> None:
     allow_connections(OVERLOAD_CONNECTIONS)
     found: dict[str, list[Figure]] = {row.name: [] for row in rows}
     begun = time.monotonic()
-    with stage(arguments.customers) as set_up:
+    with stage(arguments.customers, arguments.database) as set_up:
+        database_version = databases.version(set_up.large_url)
         for number in range(arguments.rounds):
             round_ = Round(set_up)
             # Every other round runs in reverse order, so that no row is always first and no figure is always measured
@@ -51,7 +55,15 @@ def main() -> None:
         verify(set_up.large_url)
     print(results.table(rows, found))
     if arguments.keep:
-        results.keep(rows, found, RESULTS, datetime.now(UTC), seconds=time.monotonic() - begun)
+        results.keep(
+            rows,
+            found,
+            RESULTS,
+            datetime.now(UTC),
+            seconds=time.monotonic() - begun,
+            database_kind=arguments.database,
+            database_version=database_version,
+        )
     sys.exit(0 if all(results.is_good(row, found[row.name]) for row in rows) else 1)
 
 

@@ -1,4 +1,4 @@
-"""The statements of a batch of bookings on MariaDB, and a profile of this process: an aid, not a benchmark.
+"""The statements of a batch of bookings on MariaDB or MySQL, and a profile of this process: an aid, not a benchmark.
 
 `python -m bench.batches` prints the statements of one batch from the server's log, their number per batch and per
 booking, and the processor time of both sides. `--profile 30` prints the 30 functions that take most of this process.
@@ -17,8 +17,7 @@ from boxoffice.entrypoints.container import migrate
 from boxoffice.entrypoints.settings import Settings
 from tests import mariadb
 
-from . import use_cases
-from .stage import SETTINGS
+from . import databases, use_cases
 
 _COUNTED = ("Questions", "Com_commit", "Com_select", "Com_insert", "Com_update", "Bytes_received", "Bytes_sent")
 _WIDTH = 150
@@ -33,17 +32,21 @@ def main() -> None:
     parser.add_argument(
         "--types", type=int, default=1, help="ticket types; customers have bookings of all but the last (default 1)"
     )
-    parser.add_argument("--sqlite", action="store_true", help="measure SQLite, which logs no statements")
+    parser.add_argument(
+        "--database",
+        choices=[*databases.PRODUCTS, "sqlite"],
+        default="mariadb",
+        help="the database (default mariadb); SQLite logs no statements",
+    )
     parser.add_argument("--profile", type=int, default=0, metavar="N", help="show the N most expensive functions")
     arguments = parser.parse_args()
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="boxoffice-bench-")))
-        database = None if arguments.sqlite else stack.enter_context(mariadb.MariaDB(mariadb.template(directory)))
-        if database is None:
-            url = f"sqlite+aiosqlite:///{directory / 'boxoffice.db'}"
-        else:
+        database = None
+        url = f"sqlite+aiosqlite:///{directory / 'boxoffice.db'}"
+        if arguments.database != "sqlite":
+            database = stack.enter_context(databases.started(arguments.database, directory))
             url = stack.enter_context(mariadb.fresh_database(database.admin_url))
-            mariadb.execute(url, *SETTINGS)
         asyncio.run(migrate(Settings(database_url=url)))
         if database is not None:
             for statement in _statements(database, url, arguments.callers, arguments.types):

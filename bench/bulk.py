@@ -1,7 +1,7 @@
 """The cost of one batch of 256 rows with `adapters/sql/bulk` and with SQLAlchemy alone: an aid, not a benchmark.
 
-`python -m bench.bulk` prints, for MariaDB and SQLite, the median milliseconds to create and execute one statement, and
-the processor time of this process. Everything is rolled back.
+`python -m bench.bulk` prints, for MariaDB, MySQL and SQLite, the median milliseconds to create and execute one
+statement, and the processor time of this process. Everything is rolled back.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from boxoffice.entrypoints.container import make_container, migrate
 from boxoffice.entrypoints.settings import Settings
 from tests import mariadb
 
-from .stage import SETTINGS
+from . import databases
 from .use_cases import new_event
 
 _ROWS: Final = 256
@@ -55,15 +55,15 @@ Way = Callable[[AsyncConnection, Sequence[Booking]], Awaitable[int]]
 
 
 def main() -> None:
-    """Measure on both databases."""
+    """Measure on each database."""
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="boxoffice-bench-")))
-        server = stack.enter_context(mariadb.MariaDB(mariadb.template(directory)))
-        mariadb.execute(server.admin_url, *SETTINGS)
-        on_mariadb = stack.enter_context(mariadb.fresh_database(server.admin_url))
-        for name, url in (("MariaDB", on_mariadb), ("SQLite", f"sqlite+aiosqlite:///{directory / 'boxoffice.db'}")):
-            print(name)
-            asyncio.run(_measure(url))
+        for kind, product in databases.PRODUCTS.items():
+            server = stack.enter_context(databases.started(kind, directory))
+            print(product.name)
+            asyncio.run(_measure(stack.enter_context(mariadb.fresh_database(server.admin_url))))
+        print("SQLite")
+        asyncio.run(_measure(f"sqlite+aiosqlite:///{directory / 'boxoffice.db'}"))
 
 
 async def _measure(url: str) -> None:
@@ -92,6 +92,10 @@ async def _measure(url: str) -> None:
         "SELECT by pairs, bulk": (bulk_select, True),
         "SELECT by pairs, SQLAlchemy's tuple_().in_()": (_select_in, True),
     }
+    async with engine.connect():
+        # The first connection shows whether the server has RETURNING, which MySQL has not.
+        if not engine.dialect.insert_returning:
+            del ways["INSERT, SQLAlchemy's insertmanyvalues (with RETURNING)"]
     for name, (way, needs_rows) in ways.items():
         took, taken = [], []
         for _ in range(_TIMES):

@@ -1,8 +1,8 @@
 """The database's own limit on one row, measured with a client in C.
 
-`mariadb-slap` makes bookings over 32 connections. Each booking is five statements and five round trips: BEGIN,
-SELECT … FOR UPDATE, INSERT, UPDATE, COMMIT. A service with such a transaction per booking stays below this limit in any
-language. A stored procedure would be faster, but it could not contain the rules.
+`mariadb-slap`, or `mysqlslap` on MySQL, makes bookings over 32 connections. Each booking is five statements and five
+round trips: BEGIN, SELECT … FOR UPDATE, INSERT, UPDATE, COMMIT. A service with such a transaction per booking stays
+below this limit in any language. A stored procedure would be faster, but it could not contain the rules.
 """
 
 import os
@@ -12,6 +12,8 @@ from typing import Final
 from sqlalchemy.engine import make_url
 
 from tests import mariadb
+
+from .databases import PRODUCTS
 
 CONNECTIONS: Final = 32
 
@@ -34,20 +36,20 @@ _FIRST_TRY: Final = 40
 """Bookings per connection in a first run, which estimates how many fit into the time given."""
 
 
-def per_second(url: str, seconds: float) -> float:
+def per_second(url: str, database_kind: str, seconds: float) -> float:
     """Return the bookings per second, measured for about `seconds`. Raises: AssertionError."""
-    expected = _FIRST_TRY * CONNECTIONS / _run(url, _FIRST_TRY)
+    expected = _FIRST_TRY * CONNECTIONS / _run(url, database_kind, _FIRST_TRY)
     each = max(int(expected * seconds / CONNECTIONS), _FIRST_TRY)
-    return each * CONNECTIONS / _run(url, each)
+    return each * CONNECTIONS / _run(url, database_kind, each)
 
 
-def _run(url: str, each: int) -> float:
+def _run(url: str, database_kind: str, each: int) -> float:
     """Return the seconds in which every connection makes `each` bookings."""
     ((before, _),) = mariadb.execute(url, _COUNTS)
     booked = each * CONNECTIONS
     to = make_url(url)
     command = [
-        *("mariadb-slap", "--no-defaults", "--protocol=tcp", "--skip-ssl", f"--host={to.host}", f"--port={to.port}"),
+        *(*PRODUCTS[database_kind].slap(), "--protocol=tcp", f"--host={to.host}", f"--port={to.port}"),
         *(f"--user={to.username}", f"--create-schema={to.database}", "--no-drop", "--csv", "--iterations=1"),
         *(f"--concurrency={CONNECTIONS}", f"--number-of-queries={booked * len(_STATEMENTS)}"),
         *("--delimiter=;", f"--query={';'.join(_STATEMENTS)}"),

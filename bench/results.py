@@ -11,8 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tests import mariadb
-
+from .databases import PRODUCTS
 from .plot import Bar, draw
 from .rows import Better, Figure, Measured, Row
 
@@ -55,9 +54,16 @@ def is_good(row: Row, figures: Sequence[Figure]) -> bool:
 
 
 def keep(
-    rows: Sequence[Row], found: Mapping[str, Sequence[Figure]], directory: Path, now: datetime, *, seconds: float
+    rows: Sequence[Row],
+    found: Mapping[str, Sequence[Figure]],
+    directory: Path,
+    now: datetime,
+    *,
+    seconds: float,
+    database_kind: str,
+    database_version: str,
 ) -> None:
-    """Write the table, the figures of every round and the chart, named after the date."""
+    """Write the table, the figures of every round and the chart, named after the date and the kind of database."""
     machine = {
         "when": now.isoformat(timespec="seconds"),
         "took": f"{seconds / 60:.0f} minutes",
@@ -67,17 +73,19 @@ def keep(
         "processor": next((each.split(":")[1].strip() for each in _cpuinfo() if each.startswith("model name")), "?"),
         "system": platform.platform(),
         "python": platform.python_version(),
-        "mariadb": _said(mariadb.program("mariadbd"), "--version"),
+        database_kind: database_version,
         **{name: version(name) for name in _VERSIONS},
     }
     directory.mkdir(exist_ok=True)
-    name = now.strftime("%Y-%m-%d")
+    name = f"{now:%Y-%m-%d}-{database_kind}"
     figures: dict[str, Any] = {row.name: found[row.name] for row in rows}
     content = msgspec.json.format(msgspec.json.encode({"machine": machine, "figures": figures}), indent=2)
     (directory / f"{name}.json").write_bytes(content + b"\n")
     about = "\n".join(f"- {key}: {value}" for key, value in machine.items())
     picture = f"![Ratios beside what is wanted]({name}.svg)"
-    (directory / f"{name}.md").write_text(f"# {name}\n\n{about}\n\n{table(rows, found)}\n\n{picture}\n")
+    (directory / f"{name}.md").write_text(
+        f"# {now:%Y-%m-%d}, {PRODUCTS[database_kind].name}\n\n{about}\n\n{table(rows, found)}\n\n{picture}\n"
+    )
     bars = [
         Bar(row.name, statistics.median(each.ratio(row.better) for each in found[row.name]), row.bound, row.aim)
         for row in rows

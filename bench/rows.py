@@ -102,7 +102,9 @@ class Round:
 
     def limit(self) -> Measured:
         """Measure the database's own limit, in bookings per second."""
-        return Measured(self.once("limit", lambda: limit.per_second(self.stage.usual.url, SECONDS)))
+        return Measured(
+            self.once("limit", lambda: limit.per_second(self.stage.usual.url, self.stage.database_kind, SECONDS))
+        )
 
     def book(
         self, house: House, connections: int, *, tickets: int = PLENTY, events: int = 1, rate: float | None = None

@@ -27,7 +27,7 @@ from tests import mariadb
 from tests.faults.clients import Person, enrol, initialize
 from tests.faults.service import SERVE, Server, servers
 
-from . import cpu, limit, use_cases, usual
+from . import cpu, databases, limit, use_cases, usual
 from .load import Plan, Seen
 
 ROOT: Final = Path(__file__).parents[1]
@@ -38,10 +38,6 @@ USUAL: Final = (
 )
 PEER: Final = Path(__file__).parent / "peer"
 """The usual way in Node; `make bench` installs its packages."""
-
-SETTINGS: Final = ("SET GLOBAL innodb_buffer_pool_size = 1 << 30", "SET GLOBAL innodb_log_file_size = 256 << 20")
-"""Sizes of a production server; with those of the tests, a large event would measure the disk."""
-
 
 HOLDERS: Final = 30_000
 """Maximum customers who book beside earlier bookings, all of which have to be made first."""
@@ -102,6 +98,7 @@ class Stage(Struct, frozen=True):
     usual: House
     peer: House | None
     database: mariadb.MariaDB
+    database_kind: str
     directory: Path
     large_url: str
     """A separate database for an event with very many bookings."""
@@ -185,12 +182,11 @@ def allow_connections(number: int) -> None:
 
 
 @contextmanager
-def stage(customers: int) -> Iterator[Stage]:
-    """Set up the environment with this many customers, and remove it afterwards."""
+def stage(customers: int, database_kind: str) -> Iterator[Stage]:
+    """Set up the environment with this many customers on a kind of database, and remove it afterwards."""
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="boxoffice-bench-")))
-        database = stack.enter_context(mariadb.MariaDB(mariadb.template(directory)))
-        mariadb.execute(database.admin_url, *SETTINGS)
+        database = stack.enter_context(databases.started(database_kind, directory))
         url, large_url = (stack.enter_context(mariadb.fresh_database(database.admin_url)) for _ in range(2))
         sqlite_url = f"sqlite+aiosqlite:///{directory / 'boxoffice.db'}"
         for each in (url, sqlite_url, large_url):
@@ -221,6 +217,7 @@ def stage(customers: int) -> Iterator[Stage]:
             usual=house(url, people, "usual", *USUAL),
             peer=house(url, people, "peer", node, str(PEER / "server.js")) if node and has_peer() else None,
             database=database,
+            database_kind=database_kind,
             directory=directory,
             large_url=large_url,
         )

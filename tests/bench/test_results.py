@@ -48,17 +48,30 @@ def test_a_line_has_medians_and_processor_time() -> None:
     assert line == "| a < b | 2,000 /s | 100 /s | **30** (10 to 40) | ≥ 10 | 20 | service 2,000 | - |"
 
 
-def test_figures_are_saved_as_json_text_and_chart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "/usr/bin:/bin")  # Debian's PATH of users lacks the directories of servers.
+def test_figures_of_each_database_are_saved_as_json_text_and_chart(tmp_path: Path) -> None:
     rows = [row(Better.MORE, 10, 20), row(Better.MORE, None, None)]
-    results.keep(rows, {"a < b": [figure(5, 1)]}, tmp_path, datetime(2026, 1, 2, tzinfo=UTC), seconds=600)
-    assert {path.name for path in tmp_path.iterdir()} == {"2026-01-02.json", "2026-01-02.md", "2026-01-02.svg"}
-    kept = msgspec.json.decode((tmp_path / "2026-01-02.json").read_bytes())
-    assert kept["figures"]["a < b"][0]["ours"] == {"value": 5.0, "microseconds": {"service": 5.0}}
-    assert {"cores", "commit", "python", "mariadb", "litestar"} < set(kept["machine"])
-    text = (tmp_path / "2026-01-02.md").read_text()
-    assert "a < b" in text
-    assert "(2026-01-02.svg)" in text
+    for kind, ours in (("mariadb", 5.0), ("mysql", 4.0)):
+        results.keep(
+            rows,
+            {"a < b": [figure(ours, 1)]},
+            tmp_path,
+            datetime(2026, 1, 2, tzinfo=UTC),
+            seconds=600,
+            database_kind=kind,
+            database_version=f"{kind} 1.2",
+        )
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f"2026-01-02-{kind}.{suffix}" for kind in ("mariadb", "mysql") for suffix in ("json", "md", "svg")
+    }
+    for kind, title, ours in (("mariadb", "MariaDB", 5.0), ("mysql", "MySQL", 4.0)):
+        kept = msgspec.json.decode((tmp_path / f"2026-01-02-{kind}.json").read_bytes())
+        assert kept["figures"]["a < b"][0]["ours"] == {"value": ours, "microseconds": {"service": ours}}
+        assert {"cores", "commit", "python", "litestar"} < set(kept["machine"])
+        assert kept["machine"][kind] == f"{kind} 1.2"
+        text = (tmp_path / f"2026-01-02-{kind}.md").read_text()
+        assert text.startswith(f"# 2026-01-02, {title}\n")
+        assert "a < b" in text
+        assert f"(2026-01-02-{kind}.svg)" in text
 
 
 def test_the_chart_has_a_bar_for_each_row() -> None:
