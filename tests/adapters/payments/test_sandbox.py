@@ -125,11 +125,12 @@ async def test_fifty_at_once_in_two_processes_charge_and_give_back_once(
 
 
 async def test_an_acknowledged_charge_survives_a_kill(shared: SandboxGateway, shared_url: str) -> None:
-    process = start(shared_url, "spend")
-    assert process.stdout
-    acknowledged = {UUID(process.stdout.readline().strip()) for _ in range(20)}
-    process.kill()
-    acknowledged |= {UUID(line) for line in process.communicate(timeout=120)[0].split() if len(line) == 36}
+    with start(shared_url, "spend") as process:
+        assert process.stdout
+        acknowledged = {UUID(process.stdout.readline().strip()) for _ in range(20)}
+        process.kill()
+        # Not `communicate`, which passes over the lines that readline() has read ahead.
+        acknowledged |= {UUID(line) for line in process.stdout.read().split() if len(line) == 36}
     assert [await shared.find_charge(reference) for reference in acknowledged] == [True] * len(acknowledged)
     entries = {entry.reference for entry in await shared.entries()}
     assert entries >= acknowledged

@@ -186,7 +186,7 @@ async def test_a_place_costs_the_same_behind_hundreds_of_thousands(storage: SqlS
         found = await storage.booking_queries.booking(LAST_IN_FIRST)
     assert found is not None
     assert found.booking.place is not None
-    assert crowded.WAITING_FIRST - found.booking.place.position <= 1, "one more may have been promoted"
+    assert crowded.WAITING_FIRST - found.booking.place.position <= 2, "up to two may have been promoted"
     assert await costs(url, sent) < 500
 
 
