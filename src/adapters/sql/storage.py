@@ -129,8 +129,9 @@ class SqlStorage:
         for _ in range(ATTEMPTS):
             try:
                 async with Transaction(self._reading, self._dialect.classify) as transaction:
-                    await transaction.check(check_version)
+                    # First, because a server without a majority of its group answers nothing else.
                     await transaction.check(self._dialect.check_writable)
+                    await transaction.check(check_version)
                 await self._probe()
             except (Retryable, OutcomeUnknown):
                 # A pooled connection may have been lost while the database restarted.

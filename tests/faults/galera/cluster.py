@@ -3,29 +3,26 @@
 import os
 import re
 import secrets
-import shutil
 import subprocess
-import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, Self
 
 from asyncmy.errors import OperationalError
-from sqlalchemy.engine import make_url
 
 from tests import mariadb
 from tests.databases import migrated
+from tests.faults import cluster
+from tests.faults.cluster import DATABASE, WITHIN
 from tests.faults.service import free_port
 
-DATABASE: Final = "boxoffice"
 HOW_TO_GET_IT: Final = "No Galera library here: run tools/galera.sh"
 
 _LIBRARIES: Final = tuple(
     Path(folder, "libgalera_smm.so")
     for folder in ("/usr/lib/galera", "/usr/lib64/galera", "/usr/lib64/galera-4", "/usr/lib")
 )
-_WITHIN: Final = 60.0  # seconds, for a loaded machine
 
 # A silent node is expelled after two seconds instead of five, and after six at most, because tests wait for it.
 _PATIENCE: Final = (
@@ -42,8 +39,10 @@ def is_installed() -> bool:
     return any(path.exists() for path in _LIBRARIES)
 
 
-class Node(mariadb.MariaDB):
+class Node(cluster.Node):
     """One server of a cluster, which can start again after any end and catch up."""
+
+    waits = "SET SESSION wsrep_sync_wait = 15"
 
     def __init__(self, template_directory: Path, *, password: str, transfers: Path) -> None:
         super().__init__(template_directory, password=password)
@@ -55,11 +54,6 @@ class Node(mariadb.MariaDB):
         self._transfers = transfers
         self._further: tuple[str, ...] = ()
         self.peers: Sequence[Node] = (self,)
-
-    @property
-    def url(self) -> str:
-        """Return the URL of the application's database on this node."""
-        return make_url(self.admin_url).set(database=DATABASE).render_as_string(hide_password=False)
 
     def found_group(self) -> Self:
         """Start as the first node of a new cluster."""
@@ -79,6 +73,15 @@ class Node(mariadb.MariaDB):
         """Undo `cut_off`."""
         mariadb.execute(self.admin_url, "SET GLOBAL wsrep_provider_options = 'gmcast.isolate=0'")
 
+    @asynccontextmanager
+    async def paused(self) -> AsyncIterator[None]:
+        """Stop the process until the context ends."""
+        self.pause()
+        try:
+            yield
+        finally:
+            self.resume()
+
     def status(self, name: str) -> str:
         """Return a status variable, also while the node is not ready; "" if the node does not run."""
         if not self.is_running:
@@ -95,10 +98,6 @@ class Node(mariadb.MariaDB):
             return False  # A joining node may close connections until it has caught up.
         return found == {"ready": "ON", "local_state_comment": "Synced", "cluster_size": str(size)}
 
-    def rows(self, statement: str) -> list[tuple[object, ...]]:
-        """Run a statement after the node has applied all write sets of the cluster, and return the rows."""
-        return mariadb.execute(self.url, "SET SESSION wsrep_sync_wait = 15", statement)
-
     def _position(self) -> str:
         """Recover the position of the node's data, which no file contains after a crash."""
         command = [*self.command(self.port), "--wsrep-recover"]
@@ -108,7 +107,7 @@ class Node(mariadb.MariaDB):
             capture_output=True,
             text=True,
             check=True,
-            timeout=_WITHIN,
+            timeout=WITHIN,
         )
         found = re.search(r"Recovered position: *(\S+)", recovered.stderr)
         assert found, recovered.stderr
@@ -148,36 +147,20 @@ class Node(mariadb.MariaDB):
         }
 
 
-class Cluster:
-    """A cluster of three nodes with the application's schema."""
+class Cluster(cluster.Cluster[Node]):
+    """A Galera cluster. Every node takes writes."""
 
     def __init__(self, template_directory: Path) -> None:
-        self.directory: Final = Path(tempfile.mkdtemp(prefix="boxoffice-galera-"))
+        super().__init__()
         self._template = template_directory
         self._password = secrets.token_hex(16)
-        self.nodes: list[Node] = []
 
-    def __enter__(self) -> Self:
-        try:
-            return self._start()
-        except BaseException:
-            self.close()
-            raise
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Kill all nodes and remove their files."""
-        for node in self.nodes:
-            node.close()
-        shutil.rmtree(self.directory, ignore_errors=True)
-
-    def _start(self) -> Self:
+    def start(self) -> None:
+        """See `cluster.Cluster`."""
         first = self._node(self._template)
         first.found_group()
         # A node accepts connections before it accepts writes.
-        wait_until(lambda: first.is_ready(1), self._logs)
+        self.wait_until_ready(first)
         mariadb.execute(first.admin_url, f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4")
         migrated(first.url)
         first.stop()
@@ -190,7 +173,6 @@ class Cluster:
         for node in self.nodes[1:]:
             node.join()
         self.wait_until_ready()
-        return self
 
     def _node(self, template_directory: Path) -> Node:
         node = Node(template_directory, password=self._password, transfers=self.directory)
@@ -198,7 +180,7 @@ class Cluster:
         return node
 
     def mend(self) -> None:
-        """Bring all nodes back into one cluster."""
+        """See `cluster.Cluster`."""
         for node in self.nodes:
             if not node.is_running:
                 node.kill()
@@ -208,32 +190,19 @@ class Cluster:
                 node.reconnect()
         self.wait_until_ready()
 
-    def wait_until_ready(self, *nodes: Node) -> None:
-        """Wait until exactly these nodes form the cluster; by default all nodes."""
-        together = nodes or tuple(self.nodes)
-        wait_until(lambda: all(node.is_ready(len(together)) for node in together), self._logs)
+    def are_ready(self, nodes: Sequence[Node]) -> bool:
+        """See `cluster.Cluster`."""
+        return all(node.is_ready(len(nodes)) for node in nodes)
+
+    def writers(self, nodes: Sequence[Node]) -> list[Node]:
+        """See `cluster.Cluster`."""
+        return [node for node in nodes if node.status("wsrep_ready") == "ON"]
 
     def wait_until_refused(self, node: Node) -> None:
         """Wait until a node knows that it is isolated and refuses to serve."""
-        wait_until(lambda: node.status("wsrep_ready") == "OFF", self._logs)
+        self.wait_until(lambda: node.status("wsrep_ready") == "OFF")
 
     def conflicts(self) -> int:
-        """Return how many transactions were rolled back because of a conflict with another node's."""
+        """See `cluster.Cluster`."""
         names = ("wsrep_local_cert_failures", "wsrep_local_bf_aborts")
         return sum(int(node.status(name) or 0) for node in self.nodes for name in names)
-
-    def content(self, node: Node) -> dict[str, object]:
-        """Return the rows of each table on a node."""
-        # Not CHECKSUM TABLE, which depends on the order of the rows.
-        return {str(name): sorted(node.rows(f"SELECT * FROM {name}"), key=repr) for (name,) in node.rows("SHOW TABLES")}
-
-    def _logs(self) -> str:
-        return "\n\n".join(node.log.read_text(errors="replace")[-3000:] for node in self.nodes)
-
-
-def wait_until(is_so: Callable[[], bool], otherwise: Callable[[], str]) -> None:
-    """Poll a condition. Raises: AssertionError with the text of `otherwise` after a minute."""
-    deadline = time.monotonic() + _WITHIN
-    while not is_so():
-        assert time.monotonic() < deadline, otherwise()
-        time.sleep(0.05)

@@ -61,7 +61,12 @@ def session_for(statement_seconds: int) -> str:
     )
 
 
-_ROLLED_BACK = frozenset({1020, 1213})  # record changed; deadlock (on Galera: certification failed)
+_ROLLED_BACK = frozenset(
+    {
+        *(1020, 1213),  # record changed; deadlock (on Galera: certification failed)
+        3101,  # Group Replication: certification failed
+    }
+)
 _LOCK_TIMEOUT = frozenset({1205, 3572})
 _CONNECTION_LOST = frozenset({1158, 1159, 1160, 1161, 1184, 1927, 2006, 2013, 2014, 2045, 2055, 4031})
 _DENIED = frozenset({1142, 1143, 1227, 1370})  # the user lacks a right
@@ -79,6 +84,7 @@ _UNAVAILABLE = frozenset(
         *(1820, 1862, 3118, 3159, 4151),  # password expired, account locked, TLS required
         *(1317, 1969, 3024),  # statement ended by an operator or by its time limit
         *(2002, 2003, 2005),  # cannot connect
+        *(3100, 3796, 3797, 3798, 3799),  # Group Replication: the member is leaving, recovering or expelled
     }
 )
 _CONFLICT = frozenset({3819, 4025})  # CHECK violations, which the driver raises as OperationalError
@@ -168,10 +174,12 @@ class MySQLDialect:
         return results
 
     async def check_writable(self, connection: AsyncConnection) -> None:
-        """Check the server's read-only settings, from which some users are exempt."""
+        """Check the server's read-only settings, from which some users are exempt, and the majority of its group."""
         found = (await connection.execute(text("SELECT @@global.read_only, @@global.innodb_read_only"))).one()
         if any(str(value) not in ("0", "OFF") for value in found):
             raise Unavailable("The database is read-only: point the service at its primary, or set read_only = OFF.")
+        if not getattr(connection.dialect, "is_mariadb", False):
+            await _check_majority(connection)
 
     @asynccontextmanager
     async def migration_lock(self, connection: AsyncConnection) -> AsyncIterator[None]:
@@ -238,13 +246,37 @@ def _engine(url: URL, statement_seconds: int = STATEMENT_LIMIT_SECONDS, **option
 
 
 def _wait_for_cluster(connection: Any, _: object) -> None:
-    """On a Galera cluster, make each transaction wait until the node has applied what other nodes have committed.
+    """In a cluster, make each transaction wait until the server has applied what other servers have committed.
 
-    So a committed booking is visible to every process on any node, and `was_committed` finds a COMMIT whose response
-    was lost. Other servers lack the variable, so its value is read first.
+    So a committed booking is visible to every process on any server, and `was_committed` finds a COMMIT whose response
+    was lost. Stricter values are kept. MariaDB without Galera lacks the first variable; MySQL outside a group ignores
+    the second one.
     """
     cursor = connection.cursor()
-    cursor.execute("SHOW VARIABLES LIKE 'wsrep_on'")
-    if ("wsrep_on", "ON") in map(tuple, cursor.fetchall()):
+    cursor.execute("SHOW VARIABLES WHERE variable_name IN ('wsrep_on', 'group_replication_consistency')")
+    found = dict(cursor.fetchall())
+    if found.get("wsrep_on") == "ON":
         cursor.execute("SET SESSION wsrep_sync_wait = @@wsrep_sync_wait | 1")
+    if consistency := found.get("group_replication_consistency"):
+        stricter = "BEFORE_AND_AFTER" if "AFTER" in consistency else "BEFORE"
+        cursor.execute(f"SET SESSION group_replication_consistency = '{stricter}'")
     cursor.close()
+
+
+async def _check_majority(connection: AsyncConnection) -> None:
+    """Check that the server's group has a majority, without which statements wait and no time limit ends them.
+
+    Raises: Unavailable. A user who may not read the table gets no answer to the next statement instead.
+    """
+    members = text("SELECT member_state FROM performance_schema.replication_group_members")
+    try:
+        states = (await connection.execute(members)).scalars().all()
+    except DBAPIError as error:
+        if _code(error) not in _DENIED:
+            raise
+        return
+    if states and 2 * states.count("UNREACHABLE") >= len(states):
+        raise Unavailable(
+            "The database's group has lost its majority: bring members back, or force a new membership "
+            "(group_replication_force_members)."
+        )

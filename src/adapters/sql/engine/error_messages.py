@@ -33,6 +33,11 @@ _MYSQL: Final[dict[int, str]] = {
     **dict.fromkeys((1290, 1792, 1836), "The database is read-only: point the service at its primary."),
     **dict.fromkeys((1820, 1862), "The password of the database's user has expired: set a new one."),
     **dict.fromkeys((3118, 4151), "The account of the database's user is locked: ALTER USER … ACCOUNT UNLOCK."),
+    **dict.fromkeys(
+        (3100, 3796, 3797, 3798, 3799),
+        "The database's server is not a working member of its group: "
+        "look at its performance_schema.replication_group_members.",
+    ),
     3159: f"The server requires TLS: add ?ssl_ca=… to {_URL}.",
 }
 _SQLITE: Final[dict[int, str]] = {

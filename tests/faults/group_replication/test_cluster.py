@@ -1,0 +1,184 @@
+"""Three members of a group that take writes, are stopped, killed, paused and taken out: the promises hold."""
+
+import asyncio
+from collections.abc import Callable
+from random import Random
+from typing import Final
+
+import pytest
+
+from boxoffice.application.ports.errors import Unavailable
+from boxoffice.domain.booking import BookingStatus
+from boxoffice.domain.decisions.book import Book
+from boxoffice.entrypoints.container import Container
+from tests.faults import cluster_trials
+from tests.faults.cluster_trials import check_everywhere
+from tests.faults.group_replication.cluster import Cluster, Member
+from tests.faults.load_clients import LoadClients, applications, new_booking, new_event
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
+HELD_FOR: Final = 0.5
+"""Seconds for which a member applies nothing, while a read of it waits."""
+
+
+async def test_every_table_has_a_primary_key(cluster: Cluster) -> None:
+    cluster_trials.check_primary_keys(cluster.nodes[0])
+
+
+async def test_of_two_members_that_write_one_event_one_must_repeat(cluster: Cluster) -> None:
+    await cluster_trials.write_one_event_on_two_nodes(*cluster.nodes[:2])
+
+
+async def test_all_members_write_the_same_events(cluster: Cluster, times: Callable[[int, int], int]) -> None:
+    await cluster_trials.write_the_same_events_on_all_nodes(cluster, times(5, 100))
+
+
+async def test_one_key_on_three_members_at_once_has_one_effect(cluster: Cluster) -> None:
+    await cluster_trials.send_one_key_to_all_nodes(cluster)
+
+
+async def test_paying_on_three_members_at_once_charges_once(cluster: Cluster, times: Callable[[int, int], int]) -> None:
+    await cluster_trials.pay_on_all_nodes_at_once(cluster.nodes, times(5, 100))
+
+
+async def test_a_refresh_token_on_three_members_at_once_is_served_once(
+    cluster: Cluster, times: Callable[[int, int], int]
+) -> None:
+    await cluster_trials.refresh_on_all_nodes_at_once(cluster.nodes, times(5, 100))
+
+
+@pytest.mark.parametrize("has_several_primaries", [False, True], ids=["single", "multi"])
+async def test_what_one_member_acknowledged_is_there_on_every_other(
+    cluster: Cluster, times: Callable[[int, int], int], *, has_several_primaries: bool
+) -> None:
+    """Also on a member that has not applied it yet: requests wait for that."""
+    cluster.set_mode(has_several_primaries=has_several_primaries)
+    writer = cluster.writers(cluster.nodes)[0]
+    readers = [member for member in cluster.nodes if member is not writer]
+    async with applications(writer.url, *(member.url for member in readers)) as (on_writer, *on_readers):
+        for _ in range(times(1, 10)):
+            for member, container in zip(readers, on_readers, strict=True):
+                command = new_booking(await new_event(on_writer, 5))
+                async with member.lagging():
+                    await on_writer.book_ticket()(command)
+                    requests = [asyncio.create_task(_is_confirmed(container, command))]
+                    if has_several_primaries:
+                        requests.append(asyncio.create_task(_may_be_cancelled(container, command)))
+                    early, _ = await asyncio.wait(requests, timeout=HELD_FOR)
+                assert [request.result() for request in early] == []
+                assert await asyncio.gather(*requests) == [True] * len(requests)
+
+
+async def _is_confirmed(container: Container, command: Book) -> bool:
+    found = await container.read_booking()(command.booking_id, command.actor)
+    return found.status in {BookingStatus.CONFIRMED, BookingStatus.CANCELLED}
+
+
+async def _may_be_cancelled(container: Container, command: Book) -> bool:
+    cancelled = await container.cancel_booking().by_id(command.booking_id, command.actor)
+    return cancelled.booking.status is BookingStatus.CANCELLED
+
+
+@pytest.mark.parametrize("end", [Member.leave, Member.stop, Member.kill, Member.pause])
+@pytest.mark.parametrize("has_several_primaries", [False, True], ids=["single", "multi"])
+async def test_a_member_is_lost_while_it_takes_writes(
+    cluster: Cluster,
+    times: Callable[[int, int], int],
+    end: Callable[[Member], None],
+    *,
+    has_several_primaries: bool,
+) -> None:
+    cluster.set_mode(has_several_primaries=has_several_primaries)
+    for _ in range(rounds(times, is_short=end is Member.leave and has_several_primaries)):
+        await cluster_trials.lose_a_writer(cluster, cluster.writers(cluster.nodes)[0], end)
+
+
+@pytest.mark.parametrize("end", [Member.leave, Member.stop, Member.kill])
+@pytest.mark.parametrize("has_several_primaries", [False, True], ids=["single", "multi"])
+async def test_a_member_is_lost_while_clients_pay(
+    cluster: Cluster,
+    times: Callable[[int, int], int],
+    end: Callable[[Member], None],
+    *,
+    has_several_primaries: bool,
+) -> None:
+    cluster.set_mode(has_several_primaries=has_several_primaries)
+    for _ in range(rounds(times, is_short=end is Member.leave and not has_several_primaries)):
+        await cluster_trials.lose_a_writer_while_clients_pay(cluster, cluster.writers(cluster.nodes)[0], end)
+
+
+def rounds(times: Callable[[int, int], int], *, is_short: bool) -> int:
+    """Return how often to lose a member. A group notices a loss after six seconds and takes it back after ten more."""
+    number = times(int(is_short), 5)
+    if not number:
+        pytest.skip("only with --long")
+    return number
+
+
+async def test_a_planned_switch_of_the_primary(single_primary: Cluster, times: Callable[[int, int], int]) -> None:
+    """Clients of the old primary get "try again", and continue on the new one."""
+    async with applications(*(member.url for member in single_primary.nodes)) as containers:
+        on = dict(zip(single_primary.nodes, containers, strict=True))
+        (primary,) = single_primary.writers(single_primary.nodes)
+        in_use = [on[primary]]
+        clients = LoadClients(in_use, [await new_event(on[primary], 50)], Random(1))
+        async with clients.running(10):
+            for _ in range(times(2, 50)):
+                await clients.until_acknowledged(30)
+                new = next(member for member in single_primary.nodes if member is not primary)
+                await asyncio.to_thread(new.become_primary)
+                await clients.until_turned_away()
+                with pytest.raises(Unavailable, match="read-only"):
+                    await on[primary].storage().check_ready()
+                in_use[:] = [on[new]]
+                await on[new].storage().check_ready()
+                primary = new
+            await clients.until_acknowledged(30)
+        await check_everywhere(single_primary, clients.history)
+        await clients.check(on[primary])
+
+
+async def test_the_number_of_primaries_is_changed(cluster: Cluster, times: Callable[[int, int], int]) -> None:
+    """Clients of all members continue; those of members that no longer take writes get "try again" meanwhile."""
+    async with applications(*(member.url for member in cluster.nodes)) as containers:
+        clients = LoadClients(containers, [await new_event(containers[0], 50)], Random(1))
+        async with clients.running(10):
+            for _ in range(times(1, 20)):
+                await asyncio.to_thread(cluster.set_mode, has_several_primaries=False)
+                await clients.until_turned_away()
+                await clients.until_acknowledged(30)
+                await asyncio.to_thread(cluster.set_mode, has_several_primaries=True)
+                await clients.until_acknowledged(30)
+        await check_everywhere(cluster, clients.history)
+        await clients.check(containers[0])
+
+
+async def test_a_majority_is_lost_and_forced_back(single_primary: Cluster) -> None:
+    """The survivor is not ready, refuses everything without harm, and serves again after an operator's decision."""
+    (survivor,) = single_primary.writers(single_primary.nodes)
+    others = [member for member in single_primary.nodes if member is not survivor]
+    async with applications(survivor.url) as (container,):
+        clients = LoadClients([container], [await new_event(container, 50)], Random(1))
+        async with clients.running(5):
+            await clients.until_acknowledged(30)
+            for member in others:
+                member.kill()
+            await asyncio.to_thread(single_primary.wait_until, survivor.has_no_majority)
+            with pytest.raises(Unavailable, match="majority"):
+                await container.storage().check_ready()
+            await clients.until_turned_away()
+            await cluster_trials.check_refused(survivor)
+            await asyncio.to_thread(survivor.force, survivor)
+            await clients.until_acknowledged(30)
+            await container.storage().check_ready()
+            await asyncio.to_thread(single_primary.mend)
+        await check_everywhere(single_primary, clients.history)
+        await clients.check(container)
+
+
+@pytest.mark.parametrize("kind", ["waitlisted", "cancelled"])
+async def test_a_commit_that_was_lost_with_its_member_is_looked_up_on_another(cluster: Cluster, kind: str) -> None:
+    """The caller gets the actual outcome although the other member has not applied it yet."""
+    writer, other, _ = cluster.nodes
+    await cluster_trials.lose_a_commit(cluster, writer, other, other.lagging, kind)
