@@ -56,6 +56,11 @@ def _server(data: Path) -> list[str]:
     ]
 
 
+def router_plugins() -> Path:
+    """Return the folder of MySQL Router's plugins."""
+    return _HOME / "usr/lib/mysqlrouter/plugin"
+
+
 def template(directory: Path) -> Path:
     """Return an initialised data directory below `directory` to copy, created by the first process that calls."""
     return made_once(directory / "mysql-template", _initialised)

@@ -39,11 +39,16 @@ async def test_every_connection_to_sqlite_syncs_each_commit_to_the_disk(sqlite_s
     assert found == [2, "wal", 1], "2 is FULL"
 
 
-@pytest.mark.parametrize("code", [1047, 1053, 1180, 1290, 1317])
+@pytest.mark.parametrize("code", [1047, 1053, 1180, 1290, 1317, 3100, 3796, 3797, 3798, 3799])
 def test_a_server_that_goes_away_in_a_commit_leaves_the_outcome_unknown(code: int) -> None:
     error = DBAPIError("COMMIT", None, OperationalError(code, "not now"))
     assert MySQLDialect().classify(error, committing=True) is ErrorClass.CONNECTION_LOST
     assert MySQLDialect().classify(error, committing=False) is ErrorClass.UNAVAILABLE
+
+
+def test_a_transaction_that_a_group_did_not_certify_was_rolled_back() -> None:
+    error = DBAPIError("COMMIT", None, OperationalError(3101, "Plugin instructed the server to rollback"))
+    assert MySQLDialect().classify(error, committing=True) is ErrorClass.ROLLED_BACK
 
 
 def test_a_disk_that_fails_in_a_commit_leaves_the_outcome_unknown() -> None:

@@ -104,6 +104,10 @@ class Member(cluster.Node, MySQL):
         ((identity,),) = self._ask("SELECT @@server_uuid")
         self._ask(f"SELECT group_replication_set_as_primary('{identity}')")
 
+    def set_weight(self, weight: int) -> None:
+        """Of the members that remain, the one with the highest weight becomes the primary."""
+        self._ask(f"SET GLOBAL group_replication_member_weight = {weight}")
+
     def force(self, *members: "Member") -> None:
         """Make these members the group, after its majority was lost."""
         addresses = ",".join(each.address for each in members)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 from typing import Final
 
@@ -14,7 +15,9 @@ from boxoffice.entrypoints.container import Container
 from tests.faults import cluster_trials
 from tests.faults.cluster_trials import check_everywhere
 from tests.faults.group_replication.cluster import Cluster, Member
+from tests.faults.group_replication.router import Router
 from tests.faults.load_clients import LoadClients, applications, new_booking, new_event
+from tests.faults.proxy import proxied
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -117,26 +120,23 @@ def rounds(times: Callable[[int, int], int], *, is_short: bool) -> int:
 
 
 async def test_a_planned_switch_of_the_primary(single_primary: Cluster, times: Callable[[int, int], int]) -> None:
-    """Clients of the old primary get "try again", and continue on the new one."""
-    async with applications(*(member.url for member in single_primary.nodes)) as containers:
-        on = dict(zip(single_primary.nodes, containers, strict=True))
-        (primary,) = single_primary.writers(single_primary.nodes)
-        in_use = [on[primary]]
-        clients = LoadClients(in_use, [await new_event(on[primary], 50)], Random(1))
+    """Clients of the old primary get "try again", until new connections lead to the new one."""
+    (primary,) = single_primary.writers(single_primary.nodes)
+    async with proxied(primary.url, Random(1)) as proxy, applications(proxy.url) as (container,):
+        clients = LoadClients([container], [await new_event(container, 50)], Random(1))
         async with clients.running(10):
             for _ in range(times(2, 50)):
                 await clients.until_acknowledged(30)
-                new = next(member for member in single_primary.nodes if member is not primary)
-                await asyncio.to_thread(new.become_primary)
+                primary = next(member for member in single_primary.nodes if member is not primary)
+                await asyncio.to_thread(primary.become_primary)
                 await clients.until_turned_away()
                 with pytest.raises(Unavailable, match="read-only"):
-                    await on[primary].storage().check_ready()
-                in_use[:] = [on[new]]
-                await on[new].storage().check_ready()
-                primary = new
-            await clients.until_acknowledged(30)
+                    await container.storage().check_ready()
+                proxy.switch_to(primary.url)
+                await clients.until_acknowledged(30)
+                await container.storage().check_ready()
         await check_everywhere(single_primary, clients.history)
-        await clients.check(on[primary])
+        await clients.check(container)
 
 
 async def test_the_number_of_primaries_is_changed(cluster: Cluster, times: Callable[[int, int], int]) -> None:
@@ -154,25 +154,30 @@ async def test_the_number_of_primaries_is_changed(cluster: Cluster, times: Calla
         await clients.check(containers[0])
 
 
-async def test_a_majority_is_lost_and_forced_back(single_primary: Cluster) -> None:
-    """The survivor is not ready, refuses everything without harm, and serves again after an operator's decision."""
+async def test_a_majority_is_lost_and_forced_back(single_primary: Cluster, times: Callable[[int, int], int]) -> None:
+    """The survivor is not ready, does nothing until an operator decides, and serves again.
+
+    With `--long` clients write meanwhile: the group then needs minutes to settle.
+    """
     (survivor,) = single_primary.writers(single_primary.nodes)
     others = [member for member in single_primary.nodes if member is not survivor]
     async with applications(survivor.url) as (container,):
         clients = LoadClients([container], [await new_event(container, 50)], Random(1))
-        async with clients.running(5):
-            await clients.until_acknowledged(30)
+        async with clients.running(times(0, 5)):
             for member in others:
                 member.kill()
             await asyncio.to_thread(single_primary.wait_until, survivor.has_no_majority)
             with pytest.raises(Unavailable, match="majority"):
                 await container.storage().check_ready()
-            await clients.until_turned_away()
-            await cluster_trials.check_refused(survivor)
+            if times(0, 1):
+                await clients.until_turned_away()
+                await cluster_trials.check_refused(survivor)
             await asyncio.to_thread(survivor.force, survivor)
-            await clients.until_acknowledged(30)
             await container.storage().check_ready()
+        async with clients.running(5):
+            await clients.until_acknowledged(30)
             await asyncio.to_thread(single_primary.mend)
+            await clients.until_acknowledged(30)
         await check_everywhere(single_primary, clients.history)
         await clients.check(container)
 
@@ -182,3 +187,37 @@ async def test_a_commit_that_was_lost_with_its_member_is_looked_up_on_another(cl
     """The caller gets the actual outcome although the other member has not applied it yet."""
     writer, other, _ = cluster.nodes
     await cluster_trials.lose_a_commit(cluster, writer, other, other.lagging, kind)
+
+
+@pytest.mark.parametrize("has_several_primaries", [False, True], ids=["single", "multi"])
+async def test_a_router_leads_to_the_next_primary(
+    cluster: Cluster, tmp_path: Path, times: Callable[[int, int], int], *, has_several_primaries: bool
+) -> None:
+    """Clients continue as soon as the group takes writes on the member that the router comes to next."""
+    cluster.set_mode(has_several_primaries=has_several_primaries)
+    first, second, third = cluster.nodes
+    # A single primary is elected in the order in which the router tries the members.
+    for member, weight in ((first, 90), (second, 80), (third, 70)):
+        member.set_weight(weight)
+    with Router(tmp_path, cluster.nodes) as router:
+        cluster.wait_until(router.is_listening)
+        for _ in range(rounds(times, is_short=has_several_primaries)):
+            if not has_several_primaries:
+                first.become_primary()
+            async with applications(router.url) as (container,):
+                clients = LoadClients([container], [await new_event(container, 50)], Random(1))
+                async with clients.running(10):
+                    await clients.until_acknowledged(50)
+                    first.kill()
+                    await writers_of(cluster, [second, third])
+                    await clients.until_acknowledged(50)
+                    await asyncio.to_thread(cluster.mend)
+                    if not has_several_primaries:
+                        # The router returns to the first member, so the group must return too.
+                        await asyncio.to_thread(first.become_primary)
+                    await clients.until_acknowledged(50)
+                    async with applications(router.url) as (another,):
+                        await another.storage().check_ready()
+                await clients.check(container)
+            await check_everywhere(cluster, clients.history)
+            print(clients.figures())  # noqa: T201

@@ -237,6 +237,10 @@ class Transaction:
         except Exception as error:
             self._failure = self._translate(error, committing)
             await self._roll_back()
+            if isinstance(self._failure, Unavailable):
+                # This server refused. A new connection may lead to another one, for example to the next primary.
+                self._connections.discard_idle()
+                await self._discard()
             if self._failure is error:
                 raise
             raise self._failure from error
