@@ -13,7 +13,7 @@ from boxoffice.domain.booking import BookingStatus
 from boxoffice.domain.decisions.book import Book
 from boxoffice.entrypoints.container import Container
 from tests.faults import cluster_trials
-from tests.faults.cluster_trials import check_everywhere
+from tests.faults.cluster_trials import check_everywhere, writers_of
 from tests.faults.group_replication.cluster import Cluster, Member
 from tests.faults.group_replication.router import Router
 from tests.faults.load_clients import LoadClients, applications, new_booking, new_event
