@@ -919,9 +919,7 @@ SQL: Final = (
         (
             Change(
                 "adapters/sql/engine/transaction.py",
-                "            self._failure = self._translate(error, committing)\n            await self._roll_back()\n"
-                "            if self._failure is error:\n                raise\n"
-                "            raise self._failure from error\n",
+                "            self._failure = self._translate(error, committing)\n            await self._roll_back()\n",
                 "            raise self._translate(error, committing) from error\n",
             ),
         ),
@@ -1022,8 +1020,8 @@ SQL: Final = (
         (
             Change(
                 "adapters/sql/dialects/mysql.py",
-                "_ROLLED_BACK = frozenset({1020, 1213})",
-                "_ROLLED_BACK = frozenset({1020})",
+                "_ROLLED_BACK = frozenset({1020, 1213, 3101})",
+                "_ROLLED_BACK = frozenset({1020, 3101})",
             ),
         ),
         _IN_TROUBLE,
@@ -1609,4 +1607,53 @@ FAIRNESS: Final = (
     ),
 )
 
-FAULTS: Final = (*DOMAIN, *APPLICATION, *TURNSTILE, *MEMORY, *SQL, *HTTP, *FAIRNESS)
+_GROUP: Final = "tests/faults/group_replication/test_cluster.py"
+
+GROUP_REPLICATION: Final = (
+    Fault(
+        "A COMMIT that a leaving member refused is repeated without a look",
+        (
+            Change("adapters/sql/dialects/mysql.py", "*(3100, 3796, ", "*(3796, "),
+            Change(
+                "adapters/sql/dialects/mysql.py", "frozenset({1020, 1213, 3101})", "frozenset({1020, 1213, 3100, 3101})"
+            ),
+        ),
+        _of(*_COMMITS, "test_a_server_that_goes_away_in_a_commit_leaves_the_outcome_unknown[3100]"),
+    ),
+    Fault(
+        "A member that leaves its group or recovers is an error of the program",
+        (Change("adapters/sql/dialects/mysql.py", "*(3100, 3796, 3797, 3798, 3799)", "*(3100,)"),),
+        _of(*_COMMITS, "test_a_server_that_goes_away_in_a_commit_leaves_the_outcome_unknown"),
+    ),
+    Fault(
+        "A transaction that was not certified is not retried",
+        (Change("adapters/sql/dialects/mysql.py", "frozenset({1020, 1213, 3101})", "frozenset({1020, 1213})"),),
+        (
+            *_of(*_COMMITS, "test_a_transaction_that_a_group_did_not_certify_was_rolled_back"),
+            *_of(_GROUP, "test_of_two_members_that_write_one_event_one_must_repeat"),
+        ),
+    ),
+    Fault(
+        "A member without a majority hangs instead of not being ready",
+        (Change("adapters/sql/dialects/mysql.py", "if states and 2 * states", "if False and 2 * states"),),
+        _of(_GROUP, "test_a_majority_is_lost_and_forced_back"),
+    ),
+    Fault(
+        "A read on another member is older than an acknowledged outcome",
+        (Change("adapters/sql/dialects/mysql.py", 'else "BEFORE"\n', 'else "EVENTUAL"\n'),),
+        _of(_GROUP, "test_what_one_member_acknowledged_is_there_on_every_other"),
+    ),
+    Fault(
+        "Connections to the former primary are used again",
+        (
+            Change(
+                "adapters/sql/engine/transaction.py",
+                "                self._connections.discard_idle()\n                await self._discard()\n",
+                "                pass\n",
+            ),
+        ),
+        _of("tests/adapters/sql/test_troubles.py", "test_a_connection_to_a_server_that_refused_is_not_used_again"),
+    ),
+)
+
+FAULTS: Final = (*DOMAIN, *APPLICATION, *TURNSTILE, *MEMORY, *SQL, *HTTP, *FAIRNESS, *GROUP_REPLICATION)

@@ -1,23 +1,26 @@
 """What a database's failures become, provoked on a real server."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from uuid import UUID
 
 import asyncmy
 import pytest
 from msgspec.structs import replace
 from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from boxoffice.adapters.sql.engine.pool import Send
 from boxoffice.adapters.sql.migrate import upgrade
+from boxoffice.adapters.sql.schema.types import Result, Statement
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.application.ports.errors import Conflict, Locked, OutcomeUnknown, Retryable, Unavailable
 from boxoffice.application.ports.loading import LoadSpec
 from boxoffice.domain.decisions.book import book
 from boxoffice.domain.inventory import Decision
 from tests import mariadb
-from tests.adapters.sql.recorded import by_hand
+from tests.adapters.sql.recorded import by_hand, send_through
 from tests.contract.storage_driver import NOW, ORGANIZER, StorageDriver, booking_command, new_id, new_user, take
 
 
@@ -46,6 +49,26 @@ async def test_different_events_do_not_wait_for_each_other(mysql_storage: SqlSto
         async with mysql_storage.begin() as other:
             await other.events.lock([LoadSpec(event_id=states[0].event.id), LoadSpec(event_id=states[2].event.id)])
         await driver.book(states[0])
+
+
+async def test_a_connection_to_a_server_that_refused_is_not_used_again(mysql_storage: SqlStorage) -> None:
+    """A new one may lead to another server: through a router, to the next primary."""
+    used: list[object] = []
+    refusal = Statement("SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1290, MESSAGE_TEXT = 'read-only'")
+
+    async def refuse(
+        pool: str, connection: AsyncConnection, statements: Sequence[Statement], send: Send
+    ) -> list[Result]:
+        (own,) = await send(connection, [Statement("SELECT CONNECTION_ID()")])
+        used.append(own.rows[0][0])
+        return await send(connection, statements if len(used) > 1 else [refusal])
+
+    send_through(mysql_storage, refuse)
+    for expected in (pytest.raises(Unavailable), nullcontext()):
+        with expected:
+            async with mysql_storage.begin() as unit_of_work:
+                await unit_of_work.events.lock([LoadSpec(event_id=new_id())])
+    assert len(set(used)) == len(used) == 2
 
 
 async def test_a_deadlock_is_to_be_retried(mysql_storage: SqlStorage) -> None:

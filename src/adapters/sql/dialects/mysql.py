@@ -61,12 +61,8 @@ def session_for(statement_seconds: int) -> str:
     )
 
 
-_ROLLED_BACK = frozenset(
-    {
-        *(1020, 1213),  # record changed; deadlock (on Galera: certification failed)
-        3101,  # Group Replication: certification failed
-    }
-)
+# Record changed; deadlock (on Galera: certification failed); Group Replication: certification failed.
+_ROLLED_BACK = frozenset({1020, 1213, 3101})
 _LOCK_TIMEOUT = frozenset({1205, 3572})
 _CONNECTION_LOST = frozenset({1158, 1159, 1160, 1161, 1184, 1927, 2006, 2013, 2014, 2045, 2055, 4031})
 _DENIED = frozenset({1142, 1143, 1227, 1370})  # the user lacks a right

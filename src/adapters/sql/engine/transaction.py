@@ -237,7 +237,7 @@ class Transaction:
         except Exception as error:
             self._failure = self._translate(error, committing)
             await self._roll_back()
-            if isinstance(self._failure, Unavailable):
+            if isinstance(self._failure, Unavailable) and not isinstance(self._failure, Locked):
                 # This server refused. A new connection may lead to another one, for example to the next primary.
                 self._connections.discard_idle()
                 await self._discard()
