@@ -1632,16 +1632,19 @@ GROUP_REPLICATION: Final = (
             *_of(*_COMMITS, "test_a_transaction_that_a_group_did_not_certify_was_rolled_back"),
             *_of(_GROUP, "test_of_two_members_that_write_one_event_one_must_repeat"),
         ),
+        server="mysql",
     ),
     Fault(
         "A member without a majority hangs instead of not being ready",
         (Change("adapters/sql/dialects/mysql.py", "if states and 2 * states", "if False and 2 * states"),),
         _of(_GROUP, "test_a_majority_is_lost_and_forced_back"),
+        server="mysql",
     ),
     Fault(
         "A read on another member is older than an acknowledged outcome",
         (Change("adapters/sql/dialects/mysql.py", 'else "BEFORE"\n', 'else "EVENTUAL"\n'),),
         _of(_GROUP, "test_what_one_member_acknowledged_is_there_on_every_other"),
+        server="mysql",
     ),
     Fault(
         "Connections to the former primary are used again",

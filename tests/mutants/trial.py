@@ -16,6 +16,9 @@ from typing import Final, TypeVar
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
+
+from tests import servers
 
 from .watch import Failed
 
@@ -37,11 +40,15 @@ class Change(Struct, frozen=True):
 
 
 class Fault(Struct, frozen=True):
-    """A fault, described by a sentence, with the changes of the code and the tests that should fail."""
+    """A fault, described by a sentence, with the changes of the code and the tests that should fail.
+
+    `server` is the kind of server on which the tests run.
+    """
 
     name: str
     changes: tuple[Change, ...]
     tests: tuple[str, ...]
+    server: str = "mariadb"
 
 
 class DoesNotApply(Exception):
@@ -55,6 +62,10 @@ class Project(Struct, frozen=True, kw_only=True):
     package: Path
     environment: Mapping[str, str]
     seconds: int = 120
+
+    def on(self, server: str) -> "Project":
+        """Return the project with its tests on this kind of server."""
+        return replace(self, environment={**self.environment, servers.VARIABLE: server})
 
 
 class Outcome(StrEnum):
@@ -114,13 +125,15 @@ def try_tests(project: Project, tests: Iterable[str], fault: Fault | None = None
 
 def try_all(project: Project, faults: Iterable[Fault], jobs: int) -> Iterator[tuple[Fault, Verdict]]:
     """Yield each fault with its verdict, in order, with `jobs` concurrent trials."""
-    return _side_by_side([(fault, partial(try_tests, project, fault.tests, fault)) for fault in faults], jobs)
+    return _side_by_side(
+        [(fault, partial(try_tests, project.on(fault.server), fault.tests, fault)) for fault in faults], jobs
+    )
 
 
 def try_unchanged(project: Project, faults: Iterable[Fault], jobs: int) -> Iterator[tuple[tuple[str, ...], Verdict]]:
     """Yield a verdict for each selection of tests without a fault. A selection that fails proves nothing."""
-    selections = dict.fromkeys(fault.tests for fault in faults)
-    return _side_by_side([(tests, partial(try_tests, project, tests)) for tests in selections], jobs)
+    selections = dict.fromkeys((fault.tests, fault.server) for fault in faults)
+    return _side_by_side([(tests, partial(try_tests, project.on(server), tests)) for tests, server in selections], jobs)
 
 
 def _side_by_side(trials: Iterable[tuple[Tried, Callable[[], Verdict]]], jobs: int) -> Iterator[tuple[Tried, Verdict]]:
