@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests import mariadb
+from tests import mariadb, mysql
 
 from .faults import FAULTS
 from .trial import HERE, Fault, Outcome, Project, Verdict, try_all, try_unchanged
@@ -27,6 +27,9 @@ def main(arguments: Sequence[str], project: Project, faults: Sequence[Fault]) ->
     if not chosen:
         _say("No fault has such a name.")
         return 2
+    if not mysql.is_installed():
+        _say("Not tried, because there is no MySQL server here (tools/mysql.sh): faults that need it.")
+        chosen = [each for each in chosen if each.server != "mysql"]
     is_sound = True
     for tests, verdict in try_unchanged(project, chosen, options.jobs):
         if verdict.outcome is not Outcome.SURVIVED:

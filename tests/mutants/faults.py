@@ -1659,4 +1659,35 @@ GROUP_REPLICATION: Final = (
     ),
 )
 
-FAULTS: Final = (*DOMAIN, *APPLICATION, *TURNSTILE, *MEMORY, *SQL, *HTTP, *FAIRNESS, *GROUP_REPLICATION)
+_ROWS_READ: Final = "tests/adapters/sql/test_rows_read.py"
+
+MYSQL: Final = (
+    Fault(
+        "MySQL is given pairs for IN, and reads a whole index by statistics that are old",
+        (Change("adapters/sql/dialects/mysql.py", "min_joined_values=2", "min_joined_values=16"),),
+        _of(_ROWS_READ, "test_a_statement_reads_what_it_is_about[few rows]"),
+        server="mysql",
+    ),
+    Fault(
+        "MySQL sorts a whole waiting list to find its smallest quantity",
+        (Change("adapters/sql/indexes/waiting_quantities.py", "_first(_TYPE, _QUANTITY)", "_first(_QUANTITY)"),),
+        _of(_ROWS_READ, "test_a_statement_reads_what_it_is_about[few rows]"),
+        server="mysql",
+    ),
+    Fault(
+        "MySQL warns of VALUES() in an assignment",
+        (
+            Change("adapters/sql/dialects/mysql.py", '"AS new ON DUPLICATE KEY UPDATE"', '"ON DUPLICATE KEY UPDATE"'),
+            Change("adapters/sql/dialects/mysql.py", '"new.{column}"', '"VALUES({column})"'),
+        ),
+        _of("tests/contract/test_limits.py", "test_failures_are_kept_to_the_microsecond[mysql]"),
+        server="mysql",
+    ),
+    Fault(
+        "A password is sent in another encoding than other programs use",
+        (Change("adapters/sql/dialects/mysql.py", '(url.password or "").encode()', 'url.password or ""'),),
+        _of("tests/e2e/operation/test_database_passwords.py", "test_any_password_signs_in"),
+    ),
+)
+
+FAULTS: Final = (*DOMAIN, *APPLICATION, *TURNSTILE, *MEMORY, *SQL, *HTTP, *FAIRNESS, *GROUP_REPLICATION, *MYSQL)

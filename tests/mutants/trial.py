@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tests import servers
+from tests import mariadb, servers
 
 from .watch import Failed
 
@@ -64,8 +64,11 @@ class Project(Struct, frozen=True, kw_only=True):
     seconds: int = 120
 
     def on(self, server: str) -> "Project":
-        """Return the project with its tests on this kind of server."""
-        return replace(self, environment={**self.environment, servers.VARIABLE: server})
+        """Return the project with its tests on this kind of server. Those on MySQL start their own."""
+        environment = {**self.environment, servers.VARIABLE: server}
+        if server == "mysql":
+            environment.pop(mariadb.URL_VARIABLE, None)
+        return replace(self, environment=environment)
 
 
 class Outcome(StrEnum):
