@@ -23,7 +23,7 @@ from boxoffice.application.accounts.authenticate import Authenticate
 from boxoffice.application.accounts.create_user import Registration
 from boxoffice.application.accounts.log_in import Credentials, SignedIn
 from boxoffice.application.bookings.pay_booking import Bill, PaymentUnknown
-from boxoffice.application.ports.errors import Retryable, Unavailable
+from boxoffice.application.ports.errors import OutcomeUnknown, Retryable, Unavailable
 from boxoffice.application.ports.idempotency import IdempotentRequest, Key, Replayed, Response
 from boxoffice.application.ports.loading import LoadSpec
 from boxoffice.domain.booking import Booking, PaymentStatus
@@ -98,7 +98,9 @@ async def write_one_event_on_two_nodes(one: Node, another: Node) -> None:
 
         for _ in range(5):
             results = await asyncio.gather(write(container), write(other), return_exceptions=True)
-            assert [type(each) for each in results if each is not None] == [Retryable]
+            # MySQL may also report the deadlock as an error during COMMIT (1180), whose outcome the service looks up.
+            (lost,) = [each for each in results if each is not None]
+            assert isinstance(lost, Retryable | OutcomeUnknown), lost
         assert (await read(other, state)).ticket_types[0].taken == 5
 
 
