@@ -166,10 +166,12 @@ async def lose_a_writer(
         clients = LoadClients(in_use, [await new_event(on[lost], 50)], Random(1))
         async with clients.running(10):
             await clients.until_acknowledged(50)
-            await asyncio.to_thread(end, lost)
+            # A server that is stopped may end long after it has left the cluster.
+            ending = asyncio.create_task(asyncio.to_thread(end, lost))
             await clients.until_turned_away()
             in_use[:] = [on[node] for node in await writers_of(cluster, majority)]
             await clients.until_acknowledged(50)
+            await ending
             if meanwhile:
                 await meanwhile()
             await asyncio.to_thread(cluster.mend)
@@ -346,10 +348,12 @@ async def lose_a_writer_while_clients_pay(
         clients = PayingClients(in_use, state, Random(1))
         async with clients.running(10):
             await clients.until_paid(20)
-            await asyncio.to_thread(end, lost)
+            # A server that is stopped may end long after it has left the cluster.
+            ending = asyncio.create_task(asyncio.to_thread(end, lost))
             await clients.until_turned_away()
             in_use[:] = [on[node] for node in await writers_of(cluster, majority)]
             await clients.until_paid(20)
+            await ending
             await asyncio.to_thread(cluster.mend)
             in_use[:] = [on[node] for node in await writers_of(cluster, cluster.nodes)]
             await clients.until_paid(20)
