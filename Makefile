@@ -7,7 +7,7 @@
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
-# Processes of the tests: one more than two cores, because a third of their time is waiting.
+# One more than two cores, because a third of their time is waiting.
 WORKERS ?= 3
 SEEDS ?= 10000
 FROM ?= 0

@@ -20,7 +20,7 @@ from boxoffice.domain.booking import BookingStatus, Place
 from boxoffice.domain.event import EventStatus
 from tests import mariadb, servers
 from tests.adapters.sql import crowded
-from tests.adapters.sql.recorded import Sent, cost, measuring, recording, walked
+from tests.adapters.sql.recorded import Sent, cost, is_sqlite, measuring, recording, walked
 from tests.contract.storage_driver import NOW, StorageDriver, new_id
 from tests.databases import migrated
 
@@ -34,6 +34,9 @@ IN_NO_EVENT: Final = "hohohoho"
 """Every three letters of it are in two sevenths of all names, and it is in none."""
 TEXTS: Final = ("o", "zz", "jazz", crowded.name(77_777), IN_NO_EVENT, "q" * 200)
 A_PAGE: Final = 51
+
+CONSTANT: Final = 100
+"""Reads of any statement, such as those of its tables' statistics."""
 
 
 @pytest.fixture(scope="module", params=["sqlite", pytest.param(servers.KIND, marks=pytest.mark.mysql)])
@@ -121,7 +124,7 @@ def is_a_page_of_everything(sent: Sent) -> bool:
     return "FROM users ORDER BY users.id" in " ".join(sent.text.split())
 
 
-async def test_no_statement_looks_through_a_table(storage: SqlStorage, url: str) -> None:
+async def test_no_statement_looks_through_a_table_or_reads_more_than_it_is_about(storage: SqlStorage, url: str) -> None:
     with recording(storage) as sent:
         await read_everything(storage)
         await take_the_booking_path(storage, crowded.booking_id(1))
@@ -129,14 +132,12 @@ async def test_no_statement_looks_through_a_table(storage: SqlStorage, url: str)
     assert len(of_rows) > 40
     found = {each.text: plan for each in of_rows if (plan := await walked(url, each))}
     assert not found
-
-
-@pytest.mark.parametrize("url", [pytest.param(servers.KIND, marks=pytest.mark.mysql)], indirect=True)
-async def test_the_booking_path_reads_what_it_is_about(storage: SqlStorage) -> None:
+    if is_sqlite(url):
+        return
     with measuring(storage) as measured:
         await take_the_booking_path(storage, crowded.booking_id(2))
     assert len(measured) > 40
-    assert [each for each in measured if each.reads > 4 * each.rows + 40] == []
+    assert [each for each in measured if each.reads > 4 * each.rows + CONSTANT] == []
 
 
 async def costs(url: str, sent: list[Sent]) -> int:
