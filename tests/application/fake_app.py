@@ -128,8 +128,11 @@ class PlainRefreshTokens:
     def first(self) -> RefreshToken:
         return self._token(next(self._sessions))
 
-    def after(self, token: RefreshToken) -> RefreshToken:
-        return self._token(int(token.text.split()[1]))
+    def new_salt(self) -> bytes:
+        return str(next(self._numbers)).encode()
+
+    def after(self, token: RefreshToken, salt: bytes) -> RefreshToken:
+        return self._token(int(token.text.split()[1]), int(salt))
 
     def read(self, text: str) -> RefreshToken | None:
         if not text.startswith("session "):

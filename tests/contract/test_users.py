@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from boxoffice.application.ports.errors import Conflict
 from boxoffice.application.ports.queries import Account, Revocations
 from boxoffice.application.ports.repositories import SignIn
-from boxoffice.application.ports.security import AccountKey, RefreshDigests
+from boxoffice.application.ports.security import AccountKey, RefreshDigests, ReplacedToken
 from boxoffice.application.ports.storage import UnitOfWork
 from boxoffice.domain.user import Role, Session, User
 
@@ -204,14 +204,19 @@ async def test_a_session_is_saved_with_its_newest_token_and_nothing_else_changes
     (session, digests), (other, of_other) = await sign_in(driver, user), await sign_in(driver, user)
     later = replace(session, expires_at=NOW + timedelta(days=30))
     ended = replace(later, ended_at=NOW)
-    for each, token in ((later, b"n" * 32), (ended, b"o" * 32)):
+    replaced = ReplacedToken(digests.token, b"s" * 32, NOW)
+    for saved in (
+        SignIn(user, later, b"n" * 32, replaced),
+        SignIn(user, ended, b"o" * 32, replace(replaced, digest=b"n" * 32)),
+        SignIn(user, ended, b"o" * 32, None),
+    ):
         async with driver.storage.begin() as unit_of_work:
             assert await unit_of_work.users.lock_session(digests.family) is not None
-            await unit_of_work.users.save_session(each, token)
-            assert await unit_of_work.users.lock_session(digests.family) == SignIn(user, each, token)
+            await unit_of_work.users.save_session(saved.session, saved.token, saved.replaced)
+            assert await unit_of_work.users.lock_session(digests.family) == saved
             await unit_of_work.commit()
-        assert await locked(driver, digests) == SignIn(user, each, token)
-        assert await session_of(driver, session) == each
+        assert await locked(driver, digests) == saved
+        assert await session_of(driver, session) == saved.session
     assert await locked(driver, of_other) == SignIn(user, other, of_other.token)
 
 
@@ -230,7 +235,7 @@ async def test_a_locked_session_makes_the_next_one_wait_and_see(driver: StorageD
         assert await unit_of_work.users.lock_session(digests.family) is not None
         second = asyncio.create_task(driver.do(look))
         assert not (await asyncio.wait([second], timeout=0.3))[0]
-        await unit_of_work.users.save_session(session, b"n" * 32)
+        await unit_of_work.users.save_session(session, b"n" * 32, None)
         await unit_of_work.commit()
     assert await second == SignIn(user, session, b"n" * 32)
 

@@ -1659,6 +1659,38 @@ GROUP_REPLICATION: Final = (
     ),
 )
 
+SESSIONS: Final = (
+    Fault(
+        "A used refresh token gives the next one again for ever",
+        (Change("application/accounts/refresh_session.py", " or abs(now - replaced.replaced_at) >= GRACE", ""),),
+        _of(_ACCOUNTS, "test_a_used_refresh_token_ends_its_session_and_no_other"),
+    ),
+    Fault(
+        "A refresh token that was used long before gives a token again",
+        (Change("application/accounts/refresh_session.py", " or replaced.digest != used.digests.token", ""),),
+        _of(_ACCOUNTS, "test_a_used_refresh_token_ends_its_session_and_no_other"),
+    ),
+    Fault(
+        "A lost answer of a refresh ends the session",
+        (
+            Change(
+                "application/accounts/refresh_session.py",
+                "following = self._again(used, sign_in, now)",
+                "following = None",
+            ),
+        ),
+        _of(_ACCOUNTS, "test_a_lost_answer_is_given_again_for_some_seconds"),
+    ),
+    Fault(
+        "The next refresh token can be derived without the one before",
+        (Change("adapters/security/refresh.py", "hmac.digest(raw, salt,", "hmac.digest(raw[:_BYTES], salt,"),),
+        _of(
+            "tests/adapters/security/test_refresh_tokens.py",
+            "test_a_token_and_its_salt_give_the_next_one_again_and_nothing_else_does",
+        ),
+    ),
+)
+
 _ROWS_READ: Final = "tests/adapters/sql/test_rows_read.py"
 
 MYSQL: Final = (
@@ -1690,4 +1722,15 @@ MYSQL: Final = (
     ),
 )
 
-FAULTS: Final = (*DOMAIN, *APPLICATION, *TURNSTILE, *MEMORY, *SQL, *HTTP, *FAIRNESS, *GROUP_REPLICATION, *MYSQL)
+FAULTS: Final = (
+    *DOMAIN,
+    *APPLICATION,
+    *TURNSTILE,
+    *MEMORY,
+    *SQL,
+    *HTTP,
+    *FAIRNESS,
+    *GROUP_REPLICATION,
+    *SESSIONS,
+    *MYSQL,
+)

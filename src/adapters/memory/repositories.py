@@ -17,7 +17,7 @@ from ...application.ports.repositories import (
     SignIn,
     is_lease_active,
 )
-from ...application.ports.security import RefreshDigests
+from ...application.ports.security import RefreshDigests, ReplacedToken
 from ...domain.booking import Booking
 from ...domain.event import Event, TicketType
 from ...domain.inventory import Decision, ExpiredHolds, Inventory, OverlongHolds, WaitingList, WaitingSizes
@@ -290,12 +290,13 @@ class MemoryUserRepository:
         found = self._transaction.draft.session(family)
         return None if user is None or found is None else SignIn(user, *found)
 
-    async def save_session(self, session: Session, token: bytes) -> None:
+    async def save_session(self, session: Session, token: bytes, replaced: ReplacedToken | None) -> None:
         """See the port."""
         await self._transaction.reach(Step.SAVE)
         draft = self._transaction.draft
         draft.sessions[session.id] = session
         draft.digests[session.id] = replace(draft.tables.digests[session.id], token=token)
+        draft.replaced[session.id] = replaced
 
     async def end_sessions(self, user_id: UUID, now: datetime, *, but: UUID | None) -> None:
         """See the port."""

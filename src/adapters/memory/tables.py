@@ -13,7 +13,7 @@ from ...application.ports.errors import Conflict
 from ...application.ports.idempotency import Key, StoredResponse
 from ...application.ports.loading import ClosingQuery, ExpiredHoldsQuery, OverlongHoldsQuery, WaitingListQuery
 from ...application.ports.repositories import Failures
-from ...application.ports.security import RefreshDigests
+from ...application.ports.security import RefreshDigests, ReplacedToken
 from ...domain.booking import Booking, BookingStatus, Place
 from ...domain.event import MOST_LIVE_EVENTS, Event, EventState, TicketType
 from ...domain.facts import Fact
@@ -49,6 +49,7 @@ class Tables(Struct):
     sessions: dict[UUID, Session] = field(default_factory=dict)
     notifications: NotificationTables = field(default_factory=NotificationTables)
     digests: dict[UUID, RefreshDigests] = field(default_factory=dict)
+    replaced: dict[UUID, ReplacedToken | None] = field(default_factory=dict)
     families: dict[bytes, UUID] = field(default_factory=dict)
     sessions_of: dict[UUID, dict[UUID, None]] = field(default_factory=dict)
     ended: dict[UUID, datetime] = field(default_factory=dict)
@@ -114,6 +115,7 @@ class Draft(Struct):
     sessions: dict[UUID, Session | None] = field(default_factory=dict)
     notifications: NotificationDraft = field(default_factory=NotificationDraft)
     digests: dict[UUID, RefreshDigests] = field(default_factory=dict)
+    replaced: dict[UUID, ReplacedToken | None] = field(default_factory=dict)
 
     def put_payments(self, new: Iterable[Payment], changed: Iterable[Payment]) -> None:
         """Save new and changed charges and refunds."""
@@ -131,14 +133,15 @@ class Draft(Struct):
         """Return a user's committed sessions."""
         return [self.tables.sessions[session_id] for session_id in self.tables.sessions_of.get(user_id, ())]
 
-    def session(self, family: bytes) -> tuple[Session, bytes] | None:
-        """Return the session of a family of refresh tokens and the digest of its newest token."""
+    def session(self, family: bytes) -> tuple[Session, bytes, ReplacedToken | None] | None:
+        """Return the session of a family of refresh tokens, the digest of its newest token, and what was exchanged."""
         session_id = self.tables.families.get(family)
         if session_id is None:
             return None
         session = self.sessions.get(session_id, self.tables.sessions[session_id])
         digests = self.digests.get(session_id, self.tables.digests[session_id])
-        return None if session is None else (session, digests.token)
+        replaced = self.replaced.get(session_id, self.tables.replaced.get(session_id))
+        return None if session is None else (session, digests.token, replaced)
 
     def waiting_list(self, query: WaitingListQuery) -> WaitingList:
         """Return the head of a waiting list."""
@@ -320,9 +323,11 @@ class Draft(Struct):
                 del tables.sessions_of[removed.user_id][session_id]
                 tables.ended.pop(session_id, None)
                 del tables.families[tables.digests.pop(session_id).family]
+                tables.replaced.pop(session_id, None)
         for session_id, digests in self.digests.items():
             tables.digests[session_id] = digests
             tables.families[digests.family] = session_id
+        tables.replaced.update(self.replaced)
 
     def _put_bookings(self) -> None:
         tables = self.tables

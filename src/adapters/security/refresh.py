@@ -1,5 +1,6 @@
 """Refresh tokens: random, with a part that all tokens of a session share."""
 
+import hmac
 import re
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -18,6 +19,9 @@ _TEXT: Final = re.compile(r"[A-Za-z0-9_-]{96}")
 class RandomRefreshTokens:
     """Tokens of three parts: 32 random bytes for the session, 32 for the token, and a checksum of 8 bytes.
 
+    The second part of a following token is derived from the token before it and from random bytes that are stored, so
+    that both together give it again.
+
     The first part identifies a used token of a session without storing used tokens. The checksum detects a corrupted
     token, which would otherwise count as a used one and end the session; it is not a secret.
     """
@@ -26,9 +30,14 @@ class RandomRefreshTokens:
         """Return the first token of a new session."""
         return _token(secrets.token_bytes(_BYTES), secrets.token_bytes(_BYTES))
 
-    def after(self, token: RefreshToken) -> RefreshToken:
-        """Return another token of the same session."""
-        return _token(urlsafe_b64decode(token.text)[:_BYTES], secrets.token_bytes(_BYTES))
+    def new_salt(self) -> bytes:
+        """See the port."""
+        return secrets.token_bytes(_BYTES)
+
+    def after(self, token: RefreshToken, salt: bytes) -> RefreshToken:
+        """Return the next token, whose own part is an HMAC of the salt under the whole token before it."""
+        raw = urlsafe_b64decode(token.text)[: 2 * _BYTES]
+        return _token(raw[:_BYTES], hmac.digest(raw, salt, "sha256"))
 
     def read(self, text: str) -> RefreshToken | None:
         """Return the token, or None if it is malformed."""

@@ -1,15 +1,22 @@
 """Refresh a session."""
 
+from datetime import datetime, timedelta
+from typing import Final
+
 from msgspec.structs import replace
 
 from ...domain.refusals import InvalidToken
 from ...domain.user import REFRESH_RULES
 from ...domain.values.fields import checked
-from ..ports.security import Claims, RefreshToken, RefreshTokens, Tokens
+from ..ports.repositories import SignIn
+from ..ports.security import Claims, RefreshToken, RefreshTokens, ReplacedToken, Tokens
 from ..ports.storage import Storage, UnitOfWork
 from ..ports.system import Clock
 from ..retrying_transaction import in_transaction
 from .log_in import SESSION_LIFETIME, SignedIn
+
+GRACE: Final = timedelta(seconds=10)
+"""Time in which a refresh token gives the same next one again: its client may have missed the answer."""
 
 
 class RefreshSession:
@@ -22,10 +29,10 @@ class RefreshSession:
         self._clock = clock
 
     async def __call__(self, refresh_token: str) -> SignedIn:
-        """Return the new tokens. Each refresh token can be used once.
+        """Return the new tokens. Each refresh token can be exchanged once.
 
-        A second use may be a thief's, or the owner's after a thief's, so it ends the session (RFC 9700, 4.14.2). Of
-        concurrent calls with the same token one succeeds, and the session still ends.
+        For `GRACE` it gives the same refresh token again, until that one is used. Any other second use may be a
+        thief's, or the owner's after a thief's, so it ends the session (RFC 9700, 4.14.2).
 
         Raises: InvalidRequest, InvalidToken, Unavailable.
         """
@@ -38,7 +45,8 @@ class RefreshSession:
 
     async def _use(self, used: RefreshToken) -> SignedIn | None:
         """Return the new tokens; None if there is no session to refresh."""
-        new = self._refresh_tokens.after(used)
+        salt = self._refresh_tokens.new_salt()
+        new = self._refresh_tokens.after(used, salt)
         now = self._clock.now()
 
         async def use(unit_of_work: UnitOfWork) -> SignedIn | None:
@@ -46,13 +54,25 @@ class RefreshSession:
             if sign_in is None or sign_in.user.disabled_at is not None or not sign_in.session.is_live(now):
                 return None
             session = sign_in.session
-            # After an unknown outcome the new token may be stored already.
-            if sign_in.token not in (used.digests.token, new.digests.token):
-                await unit_of_work.users.save_session(replace(session, ended_at=now), sign_in.token)
+            following: RefreshToken | None = new
+            if sign_in.token == used.digests.token:
+                session = replace(session, expires_at=now + SESSION_LIFETIME)
+                replaced = ReplacedToken(used.digests.token, salt, now)
+                await unit_of_work.users.save_session(session, new.digests.token, replaced)
+            else:
+                following = self._again(used, sign_in, now)
+            if following is None:
+                await unit_of_work.users.save_session(replace(session, ended_at=now), sign_in.token, sign_in.replaced)
                 return None
-            session = replace(session, expires_at=now + SESSION_LIFETIME)
-            await unit_of_work.users.save_session(session, new.digests.token)
             claims = Claims(session.user_id, session.id, sign_in.user.role)
-            return SignedIn(self._tokens.issue(claims, now), new.text)
+            return SignedIn(self._tokens.issue(claims, now), following.text)
 
         return await in_transaction(self._storage, use)
+
+    def _again(self, used: RefreshToken, sign_in: SignIn, now: datetime) -> RefreshToken | None:
+        """Return the token for which this one was exchanged just now, also if the outcome was unknown."""
+        replaced = sign_in.replaced
+        # Clocks differ, so the exchange may seem to come later.
+        if replaced is None or replaced.digest != used.digests.token or abs(now - replaced.replaced_at) >= GRACE:
+            return None
+        return self._refresh_tokens.after(used, replaced.salt)

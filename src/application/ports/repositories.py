@@ -15,7 +15,7 @@ from ...domain.inventory import Decision, ExpiredHolds, Inventory, OverlongHolds
 from ...domain.user import Session, User
 from .idempotency import Key, StoredResponse
 from .loading import ClosingQuery, ExpiredHoldsQuery, LoadSpec, OverlongHoldsQuery, WaitingListQuery
-from .security import RefreshDigests
+from .security import RefreshDigests, ReplacedToken
 
 
 class EventRepository(Protocol):
@@ -73,11 +73,12 @@ class EventRepository(Protocol):
 
 
 class SignIn(Struct, frozen=True):
-    """A session with its user and the digest of its newest refresh token, the only valid one."""
+    """A session with its user, the digest of its newest refresh token, and the token that was exchanged for that."""
 
     user: User
     session: Session
     token: bytes
+    replaced: ReplacedToken | None = None
 
 
 class UserRepository(Protocol):
@@ -104,8 +105,8 @@ class UserRepository(Protocol):
     async def lock_session(self, family: bytes) -> SignIn | None:
         """Return the session of a family of refresh tokens with its user, both locked until the unit of work ends."""
 
-    async def save_session(self, session: Session, token: bytes) -> None:
-        """Replace a locked session and the digest of its newest refresh token."""
+    async def save_session(self, session: Session, token: bytes, replaced: ReplacedToken | None) -> None:
+        """Replace a locked session, the digest of its newest refresh token, and the token exchanged for that."""
 
     async def end_sessions(self, user_id: UUID, now: datetime, *, but: UUID | None) -> None:
         """End every live session of a user except this one."""

@@ -89,6 +89,17 @@ class RefreshDigests(Struct, frozen=True):
     token: bytes
 
 
+class ReplacedToken(Struct, frozen=True):
+    """What is stored of the refresh token that was exchanged for the newest one.
+
+    The replaced token and `salt` together give the newest one again; neither does alone.
+    """
+
+    digest: bytes
+    salt: bytes
+    replaced_at: datetime
+
+
 class RefreshToken(Struct, frozen=True):
     """A refresh token, and its digests to store."""
 
@@ -102,8 +113,11 @@ class RefreshTokens(Protocol):
     def first(self) -> RefreshToken:
         """Return the first token of a new session."""
 
-    def after(self, token: RefreshToken) -> RefreshToken:
-        """Return the next token of the same session."""
+    def new_salt(self) -> bytes:
+        """Return random bytes for `after`."""
+
+    def after(self, token: RefreshToken, salt: bytes) -> RefreshToken:
+        """Return the next token of the same session, the same for the same salt."""
 
     def read(self, text: str) -> RefreshToken | None:
         """Return the token; None if it is malformed. Its digests show whether it was issued here and is the newest."""

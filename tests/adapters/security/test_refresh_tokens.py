@@ -21,18 +21,28 @@ def parts(token: RefreshToken) -> tuple[bytes, bytes]:
 
 def test_a_token_is_read_as_it_was_made() -> None:
     first = TOKENS.first()
-    second = TOKENS.after(first)
+    second = TOKENS.after(first, TOKENS.new_salt())
     assert [TOKENS.read(each.text) for each in (first, second)] == [first, second]
     assert RandomRefreshTokens().read(second.text) == second, "no process has anything that another one needs"
 
 
 def test_tokens_of_a_session_share_its_family_and_differ_in_all_else() -> None:
     token = TOKENS.first()
-    tokens = [token, *(token := TOKENS.after(token) for _ in range(100))]
+    tokens = [token, *(token := TOKENS.after(token, TOKENS.new_salt()) for _ in range(100))]
     assert len({each.digests.family for each in tokens}) == 1
     for values in ({each.text for each in tokens}, {each.digests.token for each in tokens}, set(map(parts, tokens))):
         assert len(values) == 101
     assert len({TOKENS.first().digests.family for _ in range(100)}) == 100
+
+
+def test_a_token_and_its_salt_give_the_next_one_again_and_nothing_else_does() -> None:
+    first, other, salt = TOKENS.first(), TOKENS.first(), TOKENS.new_salt()
+    following = TOKENS.after(first, salt)
+    assert RandomRefreshTokens().after(first, salt) == following
+    same_session = TOKENS.after(first, TOKENS.new_salt())
+    for each in (same_session, TOKENS.after(same_session, salt), TOKENS.after(other, salt)):
+        assert parts(each)[1] != parts(following)[1]
+    assert len({TOKENS.new_salt() for _ in range(100)}) == 100
 
 
 def test_the_kept_digests_make_no_token() -> None:

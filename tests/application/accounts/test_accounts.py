@@ -19,7 +19,7 @@ from boxoffice.application.accounts.list_users import ListUsers
 from boxoffice.application.accounts.log_in import Credentials, LogIn, SignedIn
 from boxoffice.application.accounts.log_out import LogOut
 from boxoffice.application.accounts.login_throttle import FailedLogins, LogInWithinLimits
-from boxoffice.application.accounts.refresh_session import RefreshSession
+from boxoffice.application.accounts.refresh_session import GRACE, RefreshSession
 from boxoffice.application.ports.errors import OutcomeUnknown, Retryable, Unavailable
 from boxoffice.application.ports.security import Asker, Claims
 from boxoffice.application.retrying_transaction import ATTEMPTS, in_transaction
@@ -275,19 +275,34 @@ async def refused(desk: Desk, token: str) -> None:
     assert refusal.value.is_refresh
 
 
-@pytest.mark.parametrize("further", [0, 5])
-async def test_a_used_refresh_token_ends_its_session_and_no_other(desk: Desk, further: int) -> None:
+@pytest.mark.parametrize(("further", "later"), [(0, GRACE), (1, timedelta()), (5, timedelta()), (0, -GRACE)])
+async def test_a_used_refresh_token_ends_its_session_and_no_other(desk: Desk, further: int, later: timedelta) -> None:
+    """Also within the grace, if a token after it was used, and by a clock that is behind."""
     await desk.user()
     first, other = await desk.sign_in(), await desk.sign_in()
     newest = await desk.refresh(first.refresh_token)
     for _ in range(further):
         newest = await desk.refresh(newest.refresh_token)
+    desk.app.clock.time += later
     desk.app.faults.plan(Step.COMMIT, Retryable())
     await refused(desk, first.refresh_token)
     await refused(desk, newest.refresh_token)
     assert await desk.is_refused(newest.access.text)
     await desk.authenticate(other.access.text)
     await desk.refresh(other.refresh_token)
+
+
+@pytest.mark.parametrize("later", [timedelta(), GRACE - timedelta(microseconds=1), -timedelta(seconds=1)])
+async def test_a_lost_answer_is_given_again_for_some_seconds(desk: Desk, later: timedelta) -> None:
+    await desk.user()
+    first = await desk.sign_in()
+    second = await desk.refresh(first.refresh_token)
+    desk.app.clock.time += later
+    again = await desk.refresh(first.refresh_token)
+    assert again.refresh_token == second.refresh_token
+    await desk.authenticate(again.access.text)
+    third = await desk.refresh(second.refresh_token)
+    assert (await desk.refresh(second.refresh_token)).refresh_token == third.refresh_token
 
 
 async def test_an_unknown_refresh_token_ends_nothing(desk: Desk) -> None:

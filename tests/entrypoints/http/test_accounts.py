@@ -64,6 +64,9 @@ async def test_a_session_goes_on_with_each_refresh_token_once(
     own = Client(service.http, token=second["accessToken"])
     assert ok(await own.get("/me"))["id"] == customer.id
 
+    again = ok(await anyone.post("/refresh", {"refreshToken": first["refreshToken"]}))
+    assert again["refreshToken"] == second["refreshToken"]
+    service.clock.travel(seconds=10)
     answer = await anyone.post("/refresh", {"refreshToken": first["refreshToken"]})
     assert "sign in again" in problem(answer, 401, "invalid-token")["detail"]
     problem(await anyone.post("/refresh", {"refreshToken": second["refreshToken"]}), 401, "invalid-token")

@@ -8,7 +8,7 @@ from msgspec.structs import asdict
 from sqlalchemy import bindparam, delete, select, update
 
 from ....application.ports.repositories import SignIn
-from ....application.ports.security import RefreshDigests
+from ....application.ports.security import RefreshDigests, ReplacedToken
 from ....domain.user import Session, User
 from ..bulk.insert import BulkInsert
 from ..engine.transaction import Transaction
@@ -28,14 +28,20 @@ _DELETE_EXPIRED = delete(sessions).where(
     sessions.c.user_id == bindparam("of_user"), sessions.c.expires_at <= bindparam("now")
 )
 _USER_OF_SESSION = select(sessions.c.user_id).where(sessions.c.family_digest == bindparam("family"))
+_REPLACED = (sessions.c.replaced_digest, sessions.c.replaced_salt, sessions.c.replaced_at)
 _LOCK_SESSION = (
-    select(*SESSION, sessions.c.token_digest).where(sessions.c.family_digest == bindparam("family")).with_for_update()
+    select(*SESSION, sessions.c.token_digest, *_REPLACED)
+    .where(sessions.c.family_digest == bindparam("family"))
+    .with_for_update()
 )
 _PUT_SESSION = (
     update(sessions)
     .where(sessions.c.id == bindparam("session_id"))
     .values(
-        expires_at=bindparam("new_expires_at"), ended_at=bindparam("new_ended_at"), token_digest=bindparam("new_token")
+        expires_at=bindparam("new_expires_at"),
+        ended_at=bindparam("new_ended_at"),
+        token_digest=bindparam("new_token"),
+        **{column.name: bindparam(f"new_{column.name}") for column in _REPLACED},
     )
 )
 _END_SESSIONS = (
@@ -77,7 +83,7 @@ class SqlUserRepository:
         """See the port."""
         await self._transaction.change(_DELETE_EXPIRED, {"of_user": session.user_id, "now": now})
         row = {**asdict(session), "family_digest": digests.family, "token_digest": digests.token}
-        await self._transaction.insert(_ADD_SESSION, [row])
+        await self._transaction.insert(_ADD_SESSION, [{**row, **dict.fromkeys(column.name for column in _REPLACED)}])
 
     async def lock_session(self, family: bytes) -> SignIn | None:
         """See the port. It locks the user first, as every transaction does that changes sessions."""
@@ -86,13 +92,22 @@ class SqlUserRepository:
         rows = await self._transaction.rows(_LOCK_SESSION, {"family": family}) if locked else ()
         if locked is None or not rows:
             return None
-        *columns, token = rows[0]
-        return SignIn(locked, session(columns), bytes(token))
+        *columns, token, digest, salt, replaced_at = rows[0]
+        replaced = None if digest is None else ReplacedToken(bytes(digest), bytes(salt), replaced_at)
+        return SignIn(locked, session(columns), bytes(token), replaced)
 
-    async def save_session(self, session: Session, token: bytes) -> None:
+    async def save_session(self, session: Session, token: bytes, replaced: ReplacedToken | None) -> None:
         """See the port."""
-        values = {"new_expires_at": session.expires_at, "new_ended_at": session.ended_at, "new_token": token}
-        await self._transaction.change(_PUT_SESSION, {"session_id": session.id, **values}, expected=1)
+        values = {
+            "session_id": session.id,
+            "new_expires_at": session.expires_at,
+            "new_ended_at": session.ended_at,
+            "new_token": token,
+            "new_replaced_digest": replaced and replaced.digest,
+            "new_replaced_salt": replaced and replaced.salt,
+            "new_replaced_at": replaced and replaced.replaced_at,
+        }
+        await self._transaction.change(_PUT_SESSION, values, expected=1)
 
     async def end_sessions(self, user_id: UUID, now: datetime, *, but: UUID | None) -> None:
         """See the port."""

@@ -329,6 +329,10 @@ sessions: Table = Table(
     # Digests of its refresh tokens' family and of the newest token. Null for sessions older than these columns.
     Column("family_digest", Digest),
     Column("token_digest", Digest),
+    # Of the token that was exchanged for the newest one.
+    Column("replaced_digest", Digest),
+    Column("replaced_salt", Digest),
+    Column("replaced_at", Moment()),
     Index(None, "user_id", "expires_at"),
     Index(None, "family_digest", unique=True),
     Index(None, "ended_at"),
