@@ -17,7 +17,7 @@ DATABASE ?= mariadb
 # These tests alone cover every branch of the rules and use cases; tracing the other tests would only slow them down.
 HEXAGON := tests/domain tests/application
 
-# Run database tests once more, file by file for the clusters that they share, on MySQL's own server, which only some machines can fetch.
+# Run database tests once more, on MySQL's own server, which only some machines can fetch.
 ON_MYSQL = if tools/mysql.sh; then BOXOFFICE_TEST_SERVER=mysql $(1); elif [ "$$BOXOFFICE_REQUIRE_MYSQL" = 1 ]; then exit 1; \
 	else echo "NOT TRIED ON MYSQL: everything passed on MariaDB and SQLite, nothing was run on MySQL itself (see above)." >&2; fi
 
@@ -49,6 +49,7 @@ test: $(DEV_READY) clients mariadb galera ## Run every test, on MariaDB and MySQ
 	@tools/caddy.sh || true
 	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-fail-under=100 $(HEXAGON)
 	$(BIN)/python -m pytest -n $(WORKERS) $(HEXAGON:%=--ignore=%)
+	@# File by file, so that the tests of a file share its cluster or its million bookings.
 	@$(call ON_MYSQL,$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m mysql)
 	@tools/caddy.sh || echo "NOT TRIED: the reverse proxy, whose tests were skipped (see above)." >&2
 

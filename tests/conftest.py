@@ -5,7 +5,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import pytest
 
@@ -15,8 +15,6 @@ from boxoffice.application.ports.storage import Storage
 from tests import mariadb, mysql, servers
 from tests.databases import emptied, migrated
 from tests.leaks import Watch, leaks_in_files
-
-Made = TypeVar("Made")
 
 _OTHER_TEMPLATE: Final = {"mariadb": "mysql_template", "mysql": "mariadb_template"}[servers.KIND]
 
@@ -86,12 +84,12 @@ def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory.parent if "PYTEST_XDIST_WORKER" in os.environ else directory
 
 
-def _of_our_own(make: Callable[[], Made], *, is_installed: bool) -> Made:
-    """Return what is made; skip where only another server is named, and fail where there is none."""
+def _template(make: Callable[[Path], Path], directory: Path, *, is_installed: bool) -> Path:
+    """Return a template of servers; skip where only another server is named, and fail where there is none."""
     if os.environ.get(mariadb.URL_VARIABLE) and not is_installed:
         pytest.skip(f"needs a server to stop; {mariadb.URL_VARIABLE} names one that is not ours")
     try:
-        return make()
+        return make(directory)
     except servers.MISSING as missing:
         pytest.fail(str(missing), pytrace=False)
 
@@ -99,19 +97,19 @@ def _of_our_own(make: Callable[[], Made], *, is_installed: bool) -> Made:
 @pytest.fixture(scope="session")
 def mariadb_template(run_directory: Path) -> Path:
     """Return an initialised data directory of MariaDB, one for all workers of the run."""
-    return _of_our_own(lambda: mariadb.template(run_directory), is_installed=mariadb.is_installed())
+    return _template(mariadb.template, run_directory, is_installed=mariadb.is_installed())
 
 
 @pytest.fixture(scope="session")
 def mysql_template(run_directory: Path) -> Path:
     """Return an initialised data directory of MySQL, one for all workers of the run."""
-    return _of_our_own(lambda: mysql.template(run_directory), is_installed=mysql.is_installed())
+    return _template(mysql.template, run_directory, is_installed=mysql.is_installed())
 
 
 @pytest.fixture(scope="session")
 def server_template(run_directory: Path) -> Path:
     """Return an initialised data directory of this run's kind of server, one for all workers of the run."""
-    return _of_our_own(lambda: servers.template(run_directory), is_installed=servers.are_installed())
+    return _template(servers.template, run_directory, is_installed=servers.are_installed())
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,6 @@ from typing import Final
 
 from tests.mariadb import MariaDB, as_user, initialise, made_once
 
-REQUIRED_VARIABLE: Final = "BOXOFFICE_REQUIRE_MYSQL"
-"""Whether a test fails, rather than being skipped, where there is no MySQL."""
-
 _TOOL: Final = Path(__file__).parents[1] / "tools" / "mysql.sh"
 _HOME: Final = Path(os.environ.get("BOXOFFICE_MYSQL_HOME") or _TOOL.parents[1] / ".venv" / "mysql") / "root"
 

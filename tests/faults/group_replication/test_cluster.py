@@ -21,6 +21,8 @@ from tests.faults.proxy import proxied
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
+in_both_modes: Final = pytest.mark.parametrize("has_several_primaries", [False, True], ids=["single", "multi"])
+
 READY_WITHIN: Final = 60.0
 """Seconds, for a loaded machine."""
 
@@ -54,7 +56,7 @@ async def test_a_refresh_token_on_three_members_at_once_is_served_once(
     await cluster_trials.refresh_on_all_nodes_at_once(cluster.nodes, times(5, 100))
 
 
-@pytest.mark.parametrize("has_several_primaries", [False, True], ids=["single", "multi"])
+@in_both_modes
 async def test_what_one_member_acknowledged_is_there_on_every_other(
     cluster: Cluster, times: Callable[[int, int], int], *, has_several_primaries: bool
 ) -> None:
@@ -87,7 +89,7 @@ async def _may_be_cancelled(container: Container, command: Book) -> bool:
 
 
 @pytest.mark.parametrize("end", [Member.leave, Member.stop, Member.kill, Member.pause])
-@pytest.mark.parametrize("has_several_primaries", [False, True], ids=["single", "multi"])
+@in_both_modes
 async def test_a_member_is_lost_while_it_takes_writes(
     cluster: Cluster,
     times: Callable[[int, int], int],
@@ -101,7 +103,7 @@ async def test_a_member_is_lost_while_it_takes_writes(
 
 
 @pytest.mark.parametrize("end", [Member.leave, Member.stop, Member.kill])
-@pytest.mark.parametrize("has_several_primaries", [False, True], ids=["single", "multi"])
+@in_both_modes
 async def test_a_member_is_lost_while_clients_pay(
     cluster: Cluster,
     times: Callable[[int, int], int],
@@ -204,7 +206,7 @@ async def test_a_commit_that_was_lost_with_its_member_is_looked_up_on_another(cl
     await cluster_trials.lose_a_commit(cluster, writer, other, other.lagging, kind)
 
 
-@pytest.mark.parametrize("has_several_primaries", [False, True], ids=["single", "multi"])
+@in_both_modes
 async def test_a_router_leads_to_the_next_primary(
     cluster: Cluster, tmp_path: Path, times: Callable[[int, int], int], *, has_several_primaries: bool
 ) -> None:
