@@ -166,6 +166,13 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture
+def migrated_sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """Return the URL of a new, migrated SQLite file."""
+    shutil.copy(sqlite_template, tmp_path / "boxoffice.db")
+    return f"sqlite+aiosqlite:///{tmp_path / 'boxoffice.db'}"
+
+
 @pytest.fixture(scope="session")
 def shared_mysql_url(mysql_admin_url: str) -> Iterator[str]:
     """Return the URL of a migrated database that all tests of a worker share. Use `migrated_mysql_url`."""
@@ -180,17 +187,14 @@ def migrated_mysql_url(shared_mysql_url: str) -> str:
 
 
 @pytest.fixture(params=["memory", "sqlite", pytest.param(servers.KIND, marks=pytest.mark.mysql)])
-async def storage(
-    request: pytest.FixtureRequest, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> AsyncIterator[Storage]:
+async def storage(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> AsyncIterator[Storage]:
     """Return an empty storage of each kind. Tests must not depend on the kind, and no statement may cause a warning."""
     storage: Storage
     match request.param:
         case "memory":
             storage = MemoryStorage()
         case "sqlite":
-            shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "boxoffice.db")
-            storage = SqlStorage.from_url(f"sqlite+aiosqlite:///{tmp_path / 'boxoffice.db'}")
+            storage = SqlStorage.from_url(request.getfixturevalue("migrated_sqlite_url"))
         case _:
             storage = SqlStorage.from_url(request.getfixturevalue("migrated_mysql_url"))
     yield storage

@@ -1,6 +1,5 @@
 """Migrated databases, and processes that serve them."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,13 +17,6 @@ Serve = Callable[..., list[Server]]
 def own_migrated_url(own_mysql_url: str) -> str:
     """Return a new, migrated database on `own_server`, which the test may kill."""
     return migrated(own_mysql_url)
-
-
-@pytest.fixture
-def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
-    """Return a new, migrated SQLite file."""
-    shutil.copy(sqlite_template, tmp_path / "boxoffice.db")
-    return f"sqlite+aiosqlite:///{tmp_path / 'boxoffice.db'}"
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ RELEASED_WITHIN: Final = 20.0  # seconds; milliseconds are usual
 @pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mysql)])
 def url(request: pytest.FixtureRequest) -> str:
     """Return the URL of an empty, migrated database."""
-    found: str = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "migrated_mysql_url")
+    found: str = request.getfixturevalue("migrated_sqlite_url" if request.param == "sqlite" else "migrated_mysql_url")
     return found
 
 

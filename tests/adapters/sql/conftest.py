@@ -1,6 +1,5 @@
 """Migrated databases for what only SQL promises."""
 
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -36,10 +35,9 @@ def sqlite_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-async def sqlite_storage(sqlite_template: Path, tmp_path: Path, sqlite_url: str) -> AsyncIterator[SqlStorage]:
+async def sqlite_storage(migrated_sqlite_url: str) -> AsyncIterator[SqlStorage]:
     """A storage on a new file."""
-    shutil.copy(sqlite_template, tmp_path / "boxoffice.db")
-    async with _opened(sqlite_url) as storage:
+    async with _opened(migrated_sqlite_url) as storage:
         yield storage
 
 
@@ -51,13 +49,10 @@ def empty_url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("mysql", marks=pytest.mark.mysql)])
-def migrated_url(request: pytest.FixtureRequest, sqlite_template: Path, tmp_path: Path, sqlite_url: str) -> str:
+def migrated_url(request: pytest.FixtureRequest) -> str:
     """A database of each kind without rows, whose schema no test may change."""
-    if request.param == "mysql":
-        url: str = request.getfixturevalue("migrated_mysql_url")
-        return url
-    shutil.copy(sqlite_template, tmp_path / "boxoffice.db")
-    return sqlite_url
+    url: str = request.getfixturevalue(f"migrated_{request.param}_url")
+    return url
 
 
 @pytest.fixture

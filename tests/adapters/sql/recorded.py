@@ -84,12 +84,21 @@ def recording(storage: SqlStorage, *, together: bool = False) -> Iterator[list[S
 
         listeners.append((engine, "before_cursor_execute", executed))
         listeners += [(engine, "commit", committed)] if together else []
+    with _listening(listeners):
+        yield sent
+    is_on = False
+
+
+@contextmanager
+def _listening(listeners: Sequence[tuple[Any, str, Any]]) -> Iterator[None]:
+    """Have these functions called at these events of these engines meanwhile."""
     for listener in listeners:
         event.listen(*listener)
-    yield sent
-    is_on = False
-    for listener in listeners:
-        event.remove(*listener)
+    try:
+        yield
+    finally:
+        for listener in listeners:
+            event.remove(*listener)
 
 
 class Measured(Struct, frozen=True):
@@ -137,12 +146,9 @@ def measuring(storage: SqlStorage) -> Iterator[list[Measured]]:
         for engine in storage.engines
         for name, listener in (("before_cursor_execute", executing), ("after_cursor_execute", executed))
     ]
-    for listener in listeners:
-        event.listen(*listener)
-    yield measured
+    with _listening(listeners):
+        yield measured
     is_on = False
-    for listener in listeners:
-        event.remove(*listener)
 
 
 def _reads(connection: Connection) -> int:

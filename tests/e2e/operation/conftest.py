@@ -1,18 +1,6 @@
 """Databases for the service, and a customer who uses it."""
 
-import shutil
-from pathlib import Path
-
-import pytest
-
 from tests.e2e.wire.people import sign_up
-
-
-@pytest.fixture
-def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
-    """Return the URL of a new, migrated SQLite file."""
-    shutil.copy(sqlite_template, tmp_path / "boxoffice.db")
-    return f"sqlite+aiosqlite:///{tmp_path / 'boxoffice.db'}"
 
 
 def buy_and_cancel(url: str) -> str:

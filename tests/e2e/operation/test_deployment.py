@@ -69,10 +69,11 @@ def test_the_image_installs_with_hashes_and_runs_without_rights() -> None:
 
 
 @pytest.mark.slow
-def test_the_command_of_the_image_serves_and_its_health_check_works(sqlite_url: str, tmp_path: Path) -> None:
+def test_the_command_of_the_image_serves_and_its_health_check_works(migrated_sqlite_url: str, tmp_path: Path) -> None:
     ((program,), arguments) = json.loads(arguments_of("ENTRYPOINT")[0]), json.loads(arguments_of("CMD")[0])
     command = [str(Path(sys.executable).with_name(program)), *arguments]
-    server = Server(sqlite_url, tmp_path, command=command)  # It appends its own address and port, which take effect.
+    # It appends its own address and port, which take effect.
+    server = Server(migrated_sqlite_url, tmp_path, command=command)
     check = HEALTH_CHECK.replace(":8000/", f":{server.port}/")
     healthy = [sys.executable, *json.loads(check)[1:]]
     assert subprocess.run(healthy, check=False, capture_output=True, timeout=60).returncode != 0

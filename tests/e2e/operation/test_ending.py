@@ -29,7 +29,7 @@ PEOPLE = 10_000
 @pytest.fixture(params=["sqlite", pytest.param("mysql", marks=pytest.mark.mysql)])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
-        return str(request.getfixturevalue("sqlite_url"))
+        return str(request.getfixturevalue("migrated_sqlite_url"))
     return str(request.getfixturevalue("migrated_mysql_url"))
 
 
@@ -155,10 +155,10 @@ async def test_every_request_on_an_open_connection_is_answered_and_every_answer_
 
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_half_a_request_is_waited_for_and_new_clients_are_refused(
-    sqlite_url: str, tmp_path: Path, workers: int
+    migrated_sqlite_url: str, tmp_path: Path, workers: int
 ) -> None:
     """The supervisor of several processes must not keep the port open."""
-    with serving(sqlite_url, tmp_path, workers) as server:
+    with serving(migrated_sqlite_url, tmp_path, workers) as server:
         live = request()
         async with asyncio.timeout(120), await Raw.connect(server.port) as half:
             await half.send(live[:20])
@@ -180,8 +180,8 @@ async def is_let_in(port: int) -> bool:
 
 
 @pytest.mark.slow
-def test_clients_that_never_end_delay_the_end_for_a_while_only(sqlite_url: str, tmp_path: Path) -> None:
-    with serving(sqlite_url, tmp_path, 1) as server, ExitStack() as stack:
+def test_clients_that_never_end_delay_the_end_for_a_while_only(migrated_sqlite_url: str, tmp_path: Path) -> None:
+    with serving(migrated_sqlite_url, tmp_path, 1) as server, ExitStack() as stack:
         silent, used, half_a_head, unread = (
             stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=60)) for _ in range(4)
         )
@@ -207,8 +207,8 @@ def test_clients_that_never_end_delay_the_end_for_a_while_only(sqlite_url: str, 
     ],
     ids=["TERM again", "INT again", "a burst", "HUP", "INT to the group"],
 )
-def test_signals_end_it_in_order(sqlite_url: str, tmp_path: Path, signals: list[signal.Signals | str]) -> None:
-    with serving(sqlite_url, tmp_path, 2) as server:
+def test_signals_end_it_in_order(migrated_sqlite_url: str, tmp_path: Path, signals: list[signal.Signals | str]) -> None:
+    with serving(migrated_sqlite_url, tmp_path, 2) as server:
         pid = server.pid
         for number in signals:
             if isinstance(number, signal.Signals):
@@ -220,8 +220,8 @@ def test_signals_end_it_in_order(sqlite_url: str, tmp_path: Path, signals: list[
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_workers_end_with_a_supervisor_that_is_killed(sqlite_url: str, tmp_path: Path, workers: int) -> None:
-    with serving(sqlite_url, tmp_path, workers) as server, ExitStack() as stack:
+def test_workers_end_with_a_supervisor_that_is_killed(migrated_sqlite_url: str, tmp_path: Path, workers: int) -> None:
+    with serving(migrated_sqlite_url, tmp_path, workers) as server, ExitStack() as stack:
         ends = [os.pidfd_open(worker) for worker in server.workers()]
         for end in ends:
             stack.callback(os.close, end)
@@ -234,8 +234,8 @@ def test_workers_end_with_a_supervisor_that_is_killed(sqlite_url: str, tmp_path:
         assert server.terminate() == 0
 
 
-def test_a_worker_that_dies_is_replaced(sqlite_url: str, tmp_path: Path) -> None:
-    with serving(sqlite_url, tmp_path, 1) as server:
+def test_a_worker_that_dies_is_replaced(migrated_sqlite_url: str, tmp_path: Path) -> None:
+    with serving(migrated_sqlite_url, tmp_path, 1) as server:
         (worker,) = server.workers()
         os.kill(worker, signal.SIGKILL)
         while server.workers() in ([], [worker]):

@@ -25,8 +25,8 @@ IMPATIENT = (
 
 
 @pytest.fixture
-def server(sqlite_url: str, tmp_path: Path) -> Iterator[Server]:
-    server = Server(sqlite_url, tmp_path, command=(sys.executable, "-c", IMPATIENT, "serve")).start()
+def server(migrated_sqlite_url: str, tmp_path: Path) -> Iterator[Server]:
+    server = Server(migrated_sqlite_url, tmp_path, command=(sys.executable, "-c", IMPATIENT, "serve")).start()
     yield server
     server.kill()
 
@@ -36,24 +36,30 @@ def serve_command(port: int, *arguments: str) -> list[str]:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_second_service_does_not_get_its_port(server: Server, sqlite_url: str, tmp_path: Path, workers: str) -> None:
+def test_a_second_service_does_not_get_its_port(
+    server: Server, migrated_sqlite_url: str, tmp_path: Path, workers: str
+) -> None:
     """Several workers share a port, and the system would let any process of the same user share it."""
     for host in ("127.0.0.1", "0.0.0.0"):
         result = subprocess.run(
             serve_command(server.port, "--host", host, "--workers", workers),
-            cwd=tmp_path, env=environment_for(sqlite_url), capture_output=True, text=True, check=False, timeout=120,
+            cwd=tmp_path, env=environment_for(migrated_sqlite_url),
+            capture_output=True, text=True, check=False, timeout=120,
         )  # fmt: skip
         assert (result.returncode, result.stdout) == (1, "")
         assert f"port {server.port}" in result.stderr.splitlines()[-1]
 
 
-def test_of_two_services_that_start_at_once_one_gets_the_port(sqlite_url: str, tmp_path: Path) -> None:
+def test_of_two_services_that_start_at_once_one_gets_the_port(migrated_sqlite_url: str, tmp_path: Path) -> None:
     """The port is reserved before a worker listens."""
     with ExitStack() as stack:
         both = [
             stack.enter_context(
                 subprocess.Popen(
-                    serve_command(port), cwd=tmp_path, env=environment_for(sqlite_url), stderr=subprocess.DEVNULL
+                    serve_command(port),
+                    cwd=tmp_path,
+                    env=environment_for(migrated_sqlite_url),
+                    stderr=subprocess.DEVNULL,
                 )
             )
             for port in [free_port()]
@@ -89,10 +95,12 @@ def test_http_2_is_not_served(server: Server) -> None:
 
 
 @pytest.mark.parametrize("limit", ["-Sn 256", "-n 700"])
-def test_there_are_no_more_connections_than_file_descriptors(sqlite_url: str, tmp_path: Path, limit: str) -> None:
+def test_there_are_no_more_connections_than_file_descriptors(
+    migrated_sqlite_url: str, tmp_path: Path, limit: str
+) -> None:
     """A worker raises its soft limit, and reserves 512 descriptors for everything but connections."""
     command = ("/bin/sh", "-c", f'ulimit {limit}; exec "$@"', "sh", *SERVE)
-    with servers(sqlite_url, tmp_path, 1, command=command) as (server,), ExitStack() as stack:
+    with servers(migrated_sqlite_url, tmp_path, 1, command=command) as (server,), ExitStack() as stack:
         (worker,) = server.workers()
         (row,) = re.findall(r"^Max open files +(\d+) +(\d+)", Path(f"/proc/{worker}/limits").read_text(), re.MULTILINE)
         soft, hard = map(int, row)

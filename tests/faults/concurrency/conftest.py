@@ -1,9 +1,7 @@
 """A migrated database of either kind, processes to work on it, and a look at what became of it."""
 
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
@@ -24,17 +22,11 @@ async def app_on(url: str) -> AsyncIterator[AppDriver]:
         await app.close()
 
 
-@pytest.fixture
-def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
-    shutil.copy(sqlite_template, tmp_path / "boxoffice.db")
-    return f"sqlite+aiosqlite:///{tmp_path / 'boxoffice.db'}"
-
-
 @pytest.fixture(params=["sqlite", pytest.param(servers.KIND, marks=pytest.mark.mysql)])
 def url(request: pytest.FixtureRequest) -> str:
     """An empty, migrated database."""
     if request.param == "sqlite":
-        found: str = request.getfixturevalue("sqlite_url")
+        found: str = request.getfixturevalue("migrated_sqlite_url")
         return found
     return str(request.getfixturevalue("migrated_mysql_url"))
 
