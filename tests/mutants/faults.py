@@ -1697,7 +1697,7 @@ MYSQL: Final = (
     Fault(
         "MySQL is given pairs for IN, and reads a whole index by statistics that are old",
         (Change("adapters/sql/dialects/mysql.py", "min_joined_values=2", "min_joined_values=16"),),
-        _of("tests/adapters/sql/test_plans.py", "test_no_table_is_looked_through_even_if_it_seems_small[mysql-3]"),
+        _of(_ROWS_READ, "test_a_statement_reads_what_it_is_about[few rows]"),
         server="mysql",
     ),
     Fault(

@@ -10,6 +10,7 @@ from sqlalchemy.engine import make_url
 from boxoffice.adapters.sql.dialects.dialect import dialect_of
 from boxoffice.adapters.sql.engine.pool import ConnectionPool
 from boxoffice.adapters.sql.storage import SqlStorage
+from tests.databases import migrated
 
 
 @asynccontextmanager
@@ -25,6 +26,13 @@ async def _opened(url: str) -> AsyncIterator[SqlStorage]:
 async def mysql_storage(migrated_mysql_url: str) -> AsyncIterator[SqlStorage]:
     """A storage on a database server, whose schema no test may change."""
     async with _opened(migrated_mysql_url) as storage:
+        yield storage
+
+
+@pytest.fixture
+async def own_mysql_storage(mysql_url: str) -> AsyncIterator[SqlStorage]:
+    """A storage on a database of the test's own, named by `mysql_url`, whose schema it may change."""
+    async with _opened(migrated(mysql_url)) as storage:
         yield storage
 
 

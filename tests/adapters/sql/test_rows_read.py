@@ -18,7 +18,6 @@ from boxoffice.application.turnstile.command_queue import MOST_TOGETHER
 from boxoffice.domain.booking import Booking
 from tests.adapters.sql.recorded import by_hand, measuring
 from tests.contract.storage_driver import NOW, StorageDriver, new_digests, new_id, new_session, new_user
-from tests.databases import migrated
 
 pytestmark = pytest.mark.mysql
 
@@ -40,6 +39,17 @@ LATER: Final = NOW + timedelta(minutes=20)
 
 _ANALYZE: Final = [f"ANALYZE TABLE {name}" for name in metadata.tables]
 _SHOW: Final = [f"SHOW INDEX FROM {name}" for name in metadata.tables]
+
+
+def _whole(booking: Booking, number: int) -> LoadSpec:
+    """Return a need of everything about a booking; every other one of the customer's other bookings too."""
+    return LoadSpec(
+        event_id=booking.event_id,
+        customer_id=booking.customer_id,
+        booking_id=booking.id,
+        payments=True,
+        whole=number % 2 == 0,
+    )
 
 
 def _response(key: Key) -> StoredResponse:
@@ -75,19 +85,11 @@ async def take_the_path(driver: StorageDriver, length: int, crowded: Sequence[Bo
     booked = await driver.book_many(free, [1] * length)
     await driver.book_many(free, [1] * length)
     keys = [Key(new_id(), "book") for _ in booked]
+    # Customers of one event, and of one event each.
+    for bookings in (booked, held):
+        async with storage.begin() as unit_of_work:
+            await unit_of_work.events.lock([_whole(each, number) for number, each in enumerate(bookings)])
     async with storage.begin() as unit_of_work:
-        await unit_of_work.events.lock(
-            [
-                LoadSpec(
-                    event_id=each.event_id,
-                    customer_id=each.customer_id,
-                    booking_id=each.id,
-                    payments=True,
-                    whole=number % 2 == 0,
-                )
-                for number, each in enumerate([*booked, *held])
-            ]
-        )
         await unit_of_work.events.stored_responses(keys)
         await unit_of_work.events.store_responses([_response(key) for key in keys], NOW)
         await unit_of_work.events.was_committed({each.event.id: 1 for each in states}, new_id())
@@ -111,10 +113,11 @@ async def take_the_path(driver: StorageDriver, length: int, crowded: Sequence[Bo
 
 
 @pytest.mark.parametrize("known", ["empty tables", "few rows", "all rows"])
-async def test_a_statement_reads_what_it_is_about(mysql_url: str, known: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_statement_reads_what_it_is_about(
+    own_mysql_storage: SqlStorage, mysql_url: str, known: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """And the server warns of none."""
-    storage = SqlStorage.from_url(migrated(mysql_url))
-    driver = StorageDriver(storage)
+    driver = StorageDriver(own_mysql_storage)
     await by_hand(mysql_url, *(f"ALTER TABLE {name} STATS_AUTO_RECALC = 0" for name in metadata.tables))
     if known == "few rows":
         await fill(driver, 3)
@@ -127,9 +130,8 @@ async def test_a_statement_reads_what_it_is_about(mysql_url: str, known: str, ca
         if number == len(LENGTHS):
             # A server reads stored statistics when it opens a table, and for this statement.
             await by_hand(mysql_url, *_SHOW)
-        with measuring(storage) as measured:
+        with measuring(own_mysql_storage) as measured:
             await take_the_path(driver, length, crowded)
         assert len(measured) > 60
         assert [each for each in measured if each.reads > EACH * (length + each.rows) + CONSTANT] == []
-    await storage.close()
     assert [each.getMessage() for each in caplog.records if each.name == "asyncmy"] == []
