@@ -212,7 +212,7 @@ async def test_a_session_is_saved_with_its_newest_token_and_nothing_else_changes
     ):
         async with driver.storage.begin() as unit_of_work:
             assert await unit_of_work.users.lock_session(digests.family) is not None
-            await unit_of_work.users.save_session(saved.session, saved.token, saved.replaced)
+            await unit_of_work.users.save_session(saved)
             assert await unit_of_work.users.lock_session(digests.family) == saved
             await unit_of_work.commit()
         assert await locked(driver, digests) == saved
@@ -232,10 +232,11 @@ async def test_a_locked_session_makes_the_next_one_wait_and_see(driver: StorageD
         return await unit.users.lock_session(digests.family)
 
     async with driver.storage.begin() as unit_of_work:
-        assert await unit_of_work.users.lock_session(digests.family) is not None
+        first = await unit_of_work.users.lock_session(digests.family)
+        assert first is not None
         second = asyncio.create_task(driver.do(look))
         assert not (await asyncio.wait([second], timeout=0.3))[0]
-        await unit_of_work.users.save_session(session, b"n" * 32, None)
+        await unit_of_work.users.save_session(replace(first, token=b"n" * 32))
         await unit_of_work.commit()
     assert await second == SignIn(user, session, b"n" * 32)
 

@@ -1675,8 +1675,8 @@ SESSIONS: Final = (
         (
             Change(
                 "application/accounts/refresh_session.py",
-                "following = self._again(used, sign_in, now)",
-                "following = None",
+                "elif again := self._again(used, sign_in, now):",
+                "elif again := None:",
             ),
         ),
         _of(_ACCOUNTS, "test_a_lost_answer_is_given_again_for_some_seconds"),

@@ -17,7 +17,7 @@ from ...application.ports.repositories import (
     SignIn,
     is_lease_active,
 )
-from ...application.ports.security import RefreshDigests, ReplacedToken
+from ...application.ports.security import RefreshDigests
 from ...domain.booking import Booking
 from ...domain.event import Event, TicketType
 from ...domain.inventory import Decision, ExpiredHolds, Inventory, OverlongHolds, WaitingList, WaitingSizes
@@ -290,13 +290,13 @@ class MemoryUserRepository:
         found = self._transaction.draft.session(family)
         return None if user is None or found is None else SignIn(user, *found)
 
-    async def save_session(self, session: Session, token: bytes, replaced: ReplacedToken | None) -> None:
+    async def save_session(self, sign_in: SignIn) -> None:
         """See the port."""
         await self._transaction.reach(Step.SAVE)
-        draft = self._transaction.draft
-        draft.sessions[session.id] = session
-        draft.digests[session.id] = replace(draft.tables.digests[session.id], token=token)
-        draft.replaced[session.id] = replaced
+        draft, session_id = self._transaction.draft, sign_in.session.id
+        draft.sessions[session_id] = sign_in.session
+        draft.digests[session_id] = replace(draft.tables.digests[session_id], token=sign_in.token)
+        draft.replaced[session_id] = sign_in.replaced
 
     async def end_sessions(self, user_id: UUID, now: datetime, *, but: UUID | None) -> None:
         """See the port."""

@@ -32,7 +32,7 @@ class LogOut:
         async def end(unit_of_work: UnitOfWork) -> None:
             sign_in = await unit_of_work.users.lock_session(family)
             if sign_in is not None and sign_in.session.ended_at is None:
-                session = replace(sign_in.session, ended_at=self._clock.now())
-                await unit_of_work.users.save_session(session, sign_in.token, sign_in.replaced)
+                ended = replace(sign_in.session, ended_at=self._clock.now())
+                await unit_of_work.users.save_session(replace(sign_in, session=ended))
 
         await in_transaction(self._storage, end)

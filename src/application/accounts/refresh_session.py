@@ -54,15 +54,15 @@ class RefreshSession:
             if sign_in is None or sign_in.user.disabled_at is not None or not sign_in.session.is_live(now):
                 return None
             session = sign_in.session
-            following: RefreshToken | None = new
             if sign_in.token == used.digests.token:
+                following = new
                 session = replace(session, expires_at=now + SESSION_LIFETIME)
                 replaced = ReplacedToken(used.digests.token, salt, now)
-                await unit_of_work.users.save_session(session, new.digests.token, replaced)
+                await unit_of_work.users.save_session(SignIn(sign_in.user, session, new.digests.token, replaced))
+            elif again := self._again(used, sign_in, now):
+                following = again
             else:
-                following = self._again(used, sign_in, now)
-            if following is None:
-                await unit_of_work.users.save_session(replace(session, ended_at=now), sign_in.token, sign_in.replaced)
+                await unit_of_work.users.save_session(replace(sign_in, session=replace(session, ended_at=now)))
                 return None
             claims = Claims(session.user_id, session.id, sign_in.user.role)
             return SignedIn(self._tokens.issue(claims, now), following.text)

@@ -105,8 +105,8 @@ class UserRepository(Protocol):
     async def lock_session(self, family: bytes) -> SignIn | None:
         """Return the session of a family of refresh tokens with its user, both locked until the unit of work ends."""
 
-    async def save_session(self, session: Session, token: bytes, replaced: ReplacedToken | None) -> None:
-        """Replace a locked session, the digest of its newest refresh token, and the token exchanged for that."""
+    async def save_session(self, sign_in: SignIn) -> None:
+        """Replace a locked session and what is stored of its refresh tokens; its user stays as it is."""
 
     async def end_sessions(self, user_id: UUID, now: datetime, *, but: UUID | None) -> None:
         """End every live session of a user except this one."""

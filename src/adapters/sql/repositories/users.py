@@ -96,13 +96,14 @@ class SqlUserRepository:
         replaced = None if digest is None else ReplacedToken(bytes(digest), bytes(salt), replaced_at)
         return SignIn(locked, session(columns), bytes(token), replaced)
 
-    async def save_session(self, session: Session, token: bytes, replaced: ReplacedToken | None) -> None:
+    async def save_session(self, sign_in: SignIn) -> None:
         """See the port."""
+        session, replaced = sign_in.session, sign_in.replaced
         values = {
             "session_id": session.id,
             "new_expires_at": session.expires_at,
             "new_ended_at": session.ended_at,
-            "new_token": token,
+            "new_token": sign_in.token,
             "new_replaced_digest": replaced and replaced.digest,
             "new_replaced_salt": replaced and replaced.salt,
             "new_replaced_at": replaced and replaced.replaced_at,
