@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -159,27 +159,42 @@ async def lose_a_writer(
 
     Its clients get "try again", then continue on the other nodes, and use all that take writes when it has returned.
     """
-    majority = [node for node in cluster.nodes if node is not lost]
     async with applications(*(node.url for node in cluster.nodes)) as containers:
         on = dict(zip(cluster.nodes, containers, strict=True))
         in_use = [on[lost]]
         clients = LoadClients(in_use, [await new_event(on[lost], 50)], Random(1))
         async with clients.running(10):
-            await clients.until_acknowledged(50)
-            # A server that is stopped may end long after it has left the cluster.
-            ending = asyncio.create_task(asyncio.to_thread(end, lost))
-            await clients.until_turned_away()
-            in_use[:] = [on[node] for node in await writers_of(cluster, majority)]
-            await clients.until_acknowledged(50)
-            await ending
-            if meanwhile:
-                await meanwhile()
-            await asyncio.to_thread(cluster.mend)
-            in_use[:] = [on[node] for node in await writers_of(cluster, cluster.nodes)]
-            await clients.until_acknowledged(50)
+            await _lose(cluster, lost, end, on, in_use, clients, number=50, meanwhile=meanwhile)
         await check_everywhere(cluster, clients.history)
         await clients.check(on[lost])
     print(clients.figures())  # noqa: T201
+
+
+async def _lose(
+    cluster: Cluster[AnyNode],
+    lost: AnyNode,
+    end: Callable[[AnyNode], None],
+    on: Mapping[AnyNode, Container],
+    in_use: list[Container],
+    clients: "LoadClients | PayingClients",
+    *,
+    number: int,
+    meanwhile: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """End a node under its clients, which use the others and then all, for so many acknowledged requests each time."""
+    await clients.until_acknowledged(number)
+    # A server that is stopped may end long after it has left the cluster.
+    ending = asyncio.create_task(asyncio.to_thread(end, lost))
+    await clients.until_turned_away()
+    majority = [node for node in cluster.nodes if node is not lost]
+    in_use[:] = [on[node] for node in await writers_of(cluster, majority)]
+    await clients.until_acknowledged(number)
+    await ending
+    if meanwhile:
+        await meanwhile()
+    await asyncio.to_thread(cluster.mend)
+    in_use[:] = [on[node] for node in await writers_of(cluster, cluster.nodes)]
+    await clients.until_acknowledged(number)
 
 
 async def lose_a_commit(
@@ -293,7 +308,7 @@ class PayingClients:
             yield
             self._has_to_stop = True
 
-    async def until_paid(self, more: int) -> None:
+    async def until_acknowledged(self, more: int) -> None:
         """Wait for so many more acknowledged payments."""
         await until_more(self._changed, lambda: len(self.paid), more)
 
@@ -339,7 +354,6 @@ async def lose_a_writer_while_clients_pay(
     cluster: Cluster[AnyNode], lost: AnyNode, end: Callable[[AnyNode], None]
 ) -> None:
     """Nothing is charged twice, and everything that was charged is a paid booking or was refunded."""
-    majority = [node for node in cluster.nodes if node is not lost]
     gateway = SandboxGateway(MemoryLedger())
     async with paying_applications(cluster.nodes, gateway) as containers:
         on = dict(zip(cluster.nodes, containers, strict=True))
@@ -347,16 +361,7 @@ async def lose_a_writer_while_clients_pay(
         in_use = [on[lost]]
         clients = PayingClients(in_use, state, Random(1))
         async with clients.running(10):
-            await clients.until_paid(20)
-            # A server that is stopped may end long after it has left the cluster.
-            ending = asyncio.create_task(asyncio.to_thread(end, lost))
-            await clients.until_turned_away()
-            in_use[:] = [on[node] for node in await writers_of(cluster, majority)]
-            await clients.until_paid(20)
-            await ending
-            await asyncio.to_thread(cluster.mend)
-            in_use[:] = [on[node] for node in await writers_of(cluster, cluster.nodes)]
-            await clients.until_paid(20)
+            await _lose(cluster, lost, end, on, in_use, clients, number=20)
     (writer, *_) = await writers_of(cluster, cluster.nodes)
     await check_money(writer, state, gateway, clients.paid)
     await check_everywhere(cluster, History())

@@ -24,7 +24,7 @@ from boxoffice.domain.decisions.book import Book
 from boxoffice.domain.event import EventState
 from boxoffice.domain.user import Actor
 from boxoffice.entrypoints.container import Container
-from tests import mariadb
+from tests import mariadb, servers
 from tests.faults.load_clients import (
     Recorder,
     applications,
@@ -48,7 +48,7 @@ MOST_CONNECTIONS: Final = 26
 RELEASED_WITHIN: Final = 20.0  # seconds; milliseconds are usual
 
 
-@pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mysql)])
+@pytest.fixture(params=["sqlite", pytest.param(servers.KIND, marks=pytest.mark.mysql)])
 def url(request: pytest.FixtureRequest) -> str:
     """Return the URL of an empty, migrated database."""
     found: str = request.getfixturevalue("migrated_sqlite_url" if request.param == "sqlite" else "migrated_mysql_url")

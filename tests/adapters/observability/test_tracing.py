@@ -23,6 +23,7 @@ from boxoffice.adapters.observability.tracing import Tracing
 from boxoffice.application.ports.errors import Retryable
 from boxoffice.entrypoints.container import Container, make_container
 from boxoffice.entrypoints.settings import Payments, Settings, SettingsError
+from tests import servers
 from tests.adapters.observability.collector import Collector
 from tests.adapters.observability.conftest import serving
 from tests.application.fake_app import ANA, FakeApp
@@ -74,9 +75,9 @@ def container_with(spans: Spans, url: str) -> Container:
     return container
 
 
-@pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mysql)])
+@pytest.fixture(params=["sqlite", pytest.param(servers.KIND, marks=pytest.mark.mysql)])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "mariadb":
+    if request.param != "sqlite":
         return str(request.getfixturevalue("migrated_mysql_url"))
     return f"sqlite+aiosqlite:///{tmp_path / 'boxoffice.db'}"
 

@@ -11,8 +11,8 @@ import pytest
 
 from boxoffice.entrypoints.settings import Settings, SettingsError
 from tests import mariadb
-from tests.e2e.operation.conftest import buy_and_cancel
-from tests.faults.service import boxoffice, servers
+from tests.e2e.operation.conftest import serve_a_customer
+from tests.faults.service import boxoffice
 from tests.servers import KIND
 from tests.servers import server as new_server
 
@@ -77,10 +77,7 @@ def test_a_certificate_for_its_host_by_a_trusted_signer_is_accepted(
         url = f"{plain}?ssl_ca={ours}"
         migrated = boxoffice(url, tmp_path, "migrate")
         assert migrated.returncode == 0, migrated.stderr
-        with servers(url, tmp_path, 1) as (server,):
-            buy_and_cancel(server.url)
-            assert server.terminate() == 0
-            assert not server.complaints()
+        serve_a_customer(url, tmp_path)
         assert boxoffice(url, tmp_path, "verify").returncode == 0
         refused = boxoffice(plain, tmp_path, "verify")
         assert refused.returncode == 1, "the server must require TLS"
