@@ -50,7 +50,7 @@ def router(
 
     @accounts.post("/refresh", TokenView, opt=limited_by(SIGN_INS))
     async def handle_refresh_session(data: JSONBody[RefreshRequest]) -> Reply:
-        """Get a session's next access and refresh token. A used refresh token ends the session after 10 seconds."""
+        """Get a session's next access and refresh token. A token used again after 10 seconds ends the session."""
         return Reply(TokenView.of_session(await refresh_session(data.refresh_token)))
 
     @accounts.post("/logout", None, opt=limited_by(SIGN_INS), status=204)
