@@ -85,10 +85,10 @@ def test_a_missing_server_is_explained(message_of: MessageOf) -> None:
 @pytest.mark.mysql
 @pytest.mark.parametrize("kind", ["sqlite", "mysql"])
 def test_a_newer_schema_is_left_alone(kind: str, request: pytest.FixtureRequest, message_of: MessageOf) -> None:
-    url: str = request.getfixturevalue(f"{kind}_url")
+    url: str = request.getfixturevalue(f"migrated_{kind}_url")
     update = "UPDATE alembic_version SET version_num = 'newer'"
     if kind == "mysql":
-        mariadb.execute(migrated(url), update)
+        mariadb.execute(url, update)
     else:
         with closing(sqlite3.connect(str(make_url(url).database))) as connection, connection:
             connection.execute(update)
