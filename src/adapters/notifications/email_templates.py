@@ -1,36 +1,70 @@
-"""Mails as plain text messages, safe against header injection."""
+"""Mails as messages in plain text and HTML, safe against header injection. Their texts are in `templates`."""
 
 import re
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import UTC, datetime, tzinfo
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import idna
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from msgspec import Struct
 
-from ...application.ports.notifications import Email, Undeliverable
-from ...domain.booking import BookingStatus
-from ...domain.mails import MailKind
+from ...application.ports.notifications import Email, LinkEmail, LinkPurpose, Undeliverable
+from ...domain.booking import BookingStatus, PaymentStatus
+from ...domain.payment import PaymentMethod
+from .wording import count, money, one_line, time, unlinked
 
 _HOST: Final = re.compile(r"[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
 LONGEST_NAME: Final = 100
 """Maximum characters of an event's name in a subject."""
 
+_templates: Final = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=select_autoescape(["html"]),
+    undefined=StrictUndefined,
+    auto_reload=False,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_PATHS: Final = {LinkPurpose.VERIFY: "/verify-email"}
+"""Where the links of each purpose lead."""
 
-def message_of(email: Email, sender: str, public_url: str | None, now: datetime) -> EmailMessage:
+
+class _Content(Struct, frozen=True, kw_only=True):
+    """What a mail says.
+
+    `values` are for its template, which holds no words of users: those stand in `greeting`, `details` and, at the end
+    of the subject, `about`. `link` None: there is no public URL.
+    """
+
+    template: str
+    values: Mapping[str, object]
+    link: str | None
+    greeting: str = "Hello,"
+    about: str | None = None
+    details: tuple[tuple[str, str], ...] = ()
+
+
+def message_of(email: Email | LinkEmail, sender: str, public_url: str | None, now: datetime) -> EmailMessage:
     """Return the mail as a message. Its `Message-ID` depends on the mail's id only. Raises: Undeliverable."""
-    recipient = address_of(email.customer.email)
+    if isinstance(email, LinkEmail):
+        mail_id, recipient, content = email.id, address_of(email.recipient), _link_content(email, public_url)
+    else:
+        mail_id, recipient = email.mail.id, address_of(email.customer.email)
+        content = _booking_content(email, public_url)
     message = EmailMessage(policy=SMTP if recipient.username.isascii() else SMTPUTF8)
     message["From"] = sender
     message["To"] = recipient
-    message["Subject"] = _subject(email)
     message["Date"] = format_datetime(now)
-    message["Message-ID"] = f"<{email.mail.id}@{sender.rpartition('@')[2].strip('<> ')}>"
+    message["Message-ID"] = f"<{mail_id}@{sender.rpartition('@')[2].strip('<> ')}>"
     # RFC 3834: prevents automatic replies.
     message["Auto-Submitted"] = "auto-generated"
-    message.set_content(_text(email, public_url), cte="quoted-printable")
+    _write(message, content)
     return message
 
 
@@ -50,56 +84,68 @@ def address_of(email: str) -> Address:
     return Address(username=local, domain=host)
 
 
-def one_line(text: str) -> str:
-    """Return the text as one line of printable characters, safe in a header.
-
-    Encoded words (RFC 2047) are broken up, because a header decodes them: `=?utf-8?q?=0ABcc:_x?=` would end the header
-    and start another one.
-    """
-    visible = "".join(each if each.isprintable() else " " for each in text)
-    return " ".join(visible.replace("=?", "= ?").split())
-
-
-def _subject(email: Email) -> str:
-    name = one_line(email.event.name)
-    name = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
-    match email.mail.kind:
-        case MailKind.PROMOTED:
-            is_offer = email.booking.status is BookingStatus.HELD
-            return f"Tickets are set aside for you: {name}" if is_offer else f"You have tickets: {name}"
-        case MailKind.LAPSING:
-            return f"Pay soon to keep your tickets: {name}"
-        case MailKind.CANCELLED:
-            return f"Cancelled: {name}"
+def _write(message: EmailMessage, content: _Content) -> None:
+    """Add the subject and the same text twice: plain, and as HTML."""
+    words: Any = _templates.get_template(content.template).make_module({**content.values, "link": content.link})
+    heading = _flat(words.heading)
+    message["Subject"] = heading if content.about is None else f"{heading}: {_shortened(content.about)}"
+    shown = {
+        "title": heading,
+        "greeting": content.greeting,
+        "paragraphs": [_flat(each) for each in re.split(r"\n\s*\n", words.body) if each.strip()],
+        "action": _flat(words.action),
+        "link": content.link,
+        "details": content.details,
+    }
+    message.set_content(_templates.get_template("layout.txt").render(shown), cte="quoted-printable")
+    html = _templates.get_template("layout.html").render(shown)
+    message.add_alternative(html, subtype="html", cte="quoted-printable")
 
 
-def _text(email: Email, public_url: str | None) -> str:
+def _link_content(email: LinkEmail, public_url: str | None) -> _Content:
+    return _Content(
+        template=f"{email.purpose}.txt",
+        values={"token": email.token},
+        link=None if public_url is None else f"{public_url}{_PATHS[email.purpose]}?token={email.token}",
+    )
+
+
+def _booking_content(email: Email, public_url: str | None) -> _Content:
     booking, event = email.booking, email.event
-    tickets = "1 ticket" if booking.quantity == 1 else f"{booking.quantity} tickets"
-    until = "" if booking.expires_at is None else f" until {_time(booking.expires_at)}"
-    lines = [f"Hello {one_line(email.customer.name)},", ""]
-    match email.mail.kind:
-        case MailKind.PROMOTED if booking.status is BookingStatus.HELD:
-            lines.append(f"Your booking of {tickets} has left the waiting list.")
-            lines.append(f"Your tickets are set aside for you{until}. Pay by then to keep them.")
-        case MailKind.PROMOTED:
-            lines.append(f"Your booking of {tickets} has left the waiting list and is confirmed.")
-        case MailKind.LAPSING:
-            lines.append(f"Your booking of {tickets} is not paid. Your tickets are set aside for you{until}.")
-            lines.append("If you do not pay by then, other customers get them.")
-        case MailKind.CANCELLED:
-            lines.append(f"The event does not take place, and your booking of {tickets} is cancelled.")
-            lines.append("What you paid is refunded.")
-    lines += ["", f"Event: {one_line(event.name)}"]
-    if event.venue:
-        lines.append(f"Venue: {one_line(event.venue)}")
-    if event.starts_at is not None:
-        lines.append(f"Start: {_time(event.starts_at)}")
-    lines.append(f"Booking: {booking.id}")
-    if public_url is not None:
-        lines.append(f"{public_url}/bookings/{booking.id}")
-    return "\n".join(lines) + "\n"
+    zone: tzinfo = UTC
+    is_one = booking.quantity == 1
+    tickets = count(booking.quantity, "ticket", "tickets")
+    values = {
+        "tickets": tickets,
+        "is_one": is_one,
+        "them": "it" if is_one else "them",
+        "is_held": booking.status is BookingStatus.HELD,
+        "until": "" if booking.expires_at is None else time(booking.expires_at, zone),
+        "amount": money(booking.amount),
+        "is_money_owed": booking.payment_status in (PaymentStatus.REFUND_PENDING, PaymentStatus.REFUNDED),
+        "is_cash": booking.paid_with is PaymentMethod.CASH,
+    }
+    details = [
+        ("Event", unlinked(event.name)),
+        ("When", "" if event.starts_at is None else time(event.starts_at, zone)),
+        ("Where", unlinked(event.venue)),
+        ("Tickets", tickets),
+        ("Booking", str(booking.id)),
+    ]
+    return _Content(
+        template=f"{email.mail.kind}.txt",
+        values=values,
+        link=None if public_url is None else f"{public_url}/bookings/{booking.id}",
+        greeting=f"Hello {unlinked(email.customer.name)},",
+        about=event.name,
+        details=tuple((label, value) for label, value in details if value),
+    )
 
 
-def _time(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
+def _shortened(name: str) -> str:
+    line = one_line(name)
+    return line if len(line) <= LONGEST_NAME else f"{line[: LONGEST_NAME - 1]}…"
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.split())

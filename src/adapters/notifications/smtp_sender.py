@@ -18,7 +18,7 @@ from aiosmtplib.errors import (
 )
 from msgspec import Struct
 
-from ...application.ports.notifications import Email, Refused, Undeliverable
+from ...application.ports.notifications import Email, LinkEmail, Refused, Undeliverable
 from .email_templates import message_of
 
 SECONDS: Final = 10.0
@@ -62,7 +62,7 @@ class SmtpSender:
         self._seconds = seconds
         self._connection: SMTP | None = None
 
-    async def send(self, email: Email, now: datetime) -> None:
+    async def send(self, email: Email | LinkEmail, now: datetime) -> None:
         """Send a mail. Raises: Refused, Undeliverable."""
         message = message_of(email, self._sender, self._public_url, now)
         recipient = message["To"].addresses[0].addr_spec

@@ -5,6 +5,7 @@ Facts are the outbox of both. The transactions that write facts do nothing for t
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
@@ -188,10 +189,29 @@ class Email(Struct, frozen=True):
     event: Event
 
 
+class LinkPurpose(StrEnum):
+    """What the link in a mail is for."""
+
+    VERIFY = "verify"
+    """Prove that an address belongs to an account."""
+
+
+class LinkEmail(Struct, frozen=True, kw_only=True):
+    """A mail with a link to an account. It contains nothing that a user wrote, because its reader may be a stranger.
+
+    `token` is the secret of the link. The same `id` always gives the same `Message-ID`.
+    """
+
+    id: UUID
+    purpose: LinkPurpose
+    recipient: str
+    token: str
+
+
 class EmailSender(Protocol):
     """Sends mails to customers."""
 
-    async def send(self, email: Email, now: datetime) -> None:
+    async def send(self, email: Email | LinkEmail, now: datetime) -> None:
         """Hand a mail to the mail server. Raises: Refused if it may be retried; Undeliverable if not."""
 
     async def close_idle(self) -> None:

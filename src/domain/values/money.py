@@ -170,6 +170,24 @@ CURRENCIES = frozenset(
 )
 """The ISO 4217 codes of currencies, without funds, metals and test codes."""
 
+_MINOR_DIGITS = {
+    **dict.fromkeys(
+        [
+            *("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW"),
+            *("PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"),
+        ],
+        0,
+    ),
+    **dict.fromkeys(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"], 3),
+}
+"""ISO 4217's exponents of the currencies whose minor unit is no hundredth."""
+
+
+def minor_digits(currency: str) -> int:
+    """Return how many decimals of the currency's unit a minor unit is (ISO 4217): 2 for EUR, 0 for JPY."""
+    return _MINOR_DIGITS.get(currency, 2)
+
+
 amount_of_price: Rule = whole_number(0, MOST)
 
 

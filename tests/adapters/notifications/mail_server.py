@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import SMTPUTF8
-from typing import Any
+from typing import Any, Literal
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from msgspec import Struct
@@ -29,6 +29,21 @@ class Taken(Struct, frozen=True):
         found = message_from_bytes(self.raw, policy=SMTPUTF8)
         assert isinstance(found, EmailMessage)
         return found
+
+    @property
+    def text(self) -> str:
+        """The plain text, as a program shows it."""
+        return self._body("plain")
+
+    @property
+    def html(self) -> str:
+        """The HTML."""
+        return self._body("html")
+
+    def _body(self, kind: Literal["plain", "html"]) -> str:
+        body = self.message.get_body((kind,))
+        assert body is not None
+        return str(body.get_content()).replace("\r\n", "\n")
 
 
 class MailServer:

@@ -148,6 +148,6 @@ async def test_customers_are_mailed(database_url: str, tmp_path: Path) -> None:
         "You have tickets: Jazz night",
         "Cancelled: Jazz night",
     ]
-    assert f"https://tickets.example.org/bookings/{second['id']}" in mail.taken[0].message.get_content()
+    assert f"https://tickets.example.org/bookings/{second['id']}" in mail.taken[0].text
     assert server.complaints() == []
     assert "customer@example.org" not in server.log.read_text()

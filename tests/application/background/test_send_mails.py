@@ -15,7 +15,7 @@ from boxoffice.application.background.send_mails import (
     SendMails,
 )
 from boxoffice.application.ports.errors import Conflict, OutcomeUnknown, Unavailable
-from boxoffice.application.ports.notifications import Email, Refused, Undeliverable
+from boxoffice.application.ports.notifications import Email, LinkEmail, Refused, Undeliverable
 from boxoffice.application.retrying_transaction import in_transaction
 from boxoffice.domain.booking import Booking, BookingStatus
 from boxoffice.domain.event import EventStatus
@@ -38,12 +38,13 @@ class FakePostman:
         self.fails: Exception | None = None
         self.takes = timedelta(0)
 
-    async def send(self, letter: Email, now: datetime) -> None:
+    async def send(self, email: Email | LinkEmail, now: datetime) -> None:
         self.asked += 1
         self._app.clock.time += self.takes
         if self.fails is not None:
             raise self.fails
-        self.sent.append(letter)
+        assert isinstance(email, Email)
+        self.sent.append(email)
 
     async def close_idle(self) -> None:
         self.rests += 1
