@@ -11,7 +11,7 @@ from boxoffice.domain.user import new_password, tried_password
 from boxoffice.domain.values.addresses import email, spellings, tried_email
 from boxoffice.domain.values.characters import look_alike_key, trimmed
 from boxoffice.domain.values.fields import Rule, checked, optional, text, utc_time, whole_number
-from boxoffice.domain.values.money import CURRENCIES, MOST, Money, currency, price
+from boxoffice.domain.values.money import CURRENCIES, MOST, Money, currency, minor_digits, price
 
 CONTROLS = [*range(0x20), *range(0x7F, 0xA0)]
 BIDI = [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]
@@ -184,6 +184,22 @@ def test_a_currency_is_an_iso_code_of_money_in_use(code: str) -> None:
     assert "ISO 4217" in refused(currency, code)
     assert "ISO 4217" in refused(price, Money(1, code))
     assert all(re.fullmatch("[A-Z]{3}", each) and currency(each) == each for each in CURRENCIES)
+
+
+def test_minor_units_are_those_of_iso_4217() -> None:
+    digits = {code: minor_digits(code) for code in CURRENCIES}
+    assert [digits[code] for code in ("EUR", "USD", "MGA", "JPY", "ISK", "UGX", "KWD", "TND")] == [
+        2,
+        2,
+        2,
+        0,
+        0,
+        0,
+        3,
+        3,
+    ]
+    assert sorted(digits.values()).count(0) == 16
+    assert list(digits.values()).count(3) == 7
     assert {"EUR", "USD", "GBP", "JPY", "CHF", "KWD", "PLN", "XOF", "INR", "BRL"} <= set(CURRENCIES)
 
 
