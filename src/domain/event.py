@@ -23,6 +23,7 @@ from .user import Actor, Role
 from .values.characters import look_alike_key
 from .values.fields import Rules, checked, optional, text, utc_time, whole_number
 from .values.money import Money, price
+from .values.time_zones import local_time, time_zone
 
 MOST_TICKET_TYPES = 50
 MOST_LIVE_EVENTS = 200
@@ -75,6 +76,7 @@ EVENT_RULES: Rules = {
     "venue": text(0, 200),
     "starts_at": optional(utc_time),
     "ends_at": optional(utc_time),
+    "time_zone": time_zone,
     "sales_open_at": optional(utc_time),
     "sales_close_at": optional(utc_time),
     "max_tickets_per_customer": whole_number(1, 1_000),
@@ -89,13 +91,17 @@ TICKET_TYPE_RULES: Rules = {
 
 
 class EventDetails(Struct, frozen=True, gc=False, kw_only=True):
-    """An event's values apart from its ticket types. Times are in UTC once checked."""
+    """An event's values apart from its ticket types. Times are in UTC once checked.
+
+    `time_zone` is an IANA name: days are judged in it, and mails write times in it.
+    """
 
     name: str
     description: str = ""
     venue: str = ""
     starts_at: datetime | None = None
     ends_at: datetime | None = None
+    time_zone: str = "UTC"
     sales_open_at: datetime | None = None
     sales_close_at: datetime | None = None
     max_tickets_per_customer: int = 10
@@ -190,10 +196,19 @@ class Event(EventDetails, frozen=True, kw_only=True):
             return False
         return self.earliest_expiry <= now or self.status is _COMPLETED
 
-    def releases_deadlines(self, starts_at: datetime) -> bool:
-        """Return whether a move to this start releases bookings from their deadline: earlier, or another day in UTC."""
-        before = self.starts_at
-        return before is None or starts_at < before or starts_at.date() != before.date()
+    def local_time(self, moment: datetime) -> datetime:
+        """Return the time of day in the event's time zone."""
+        return local_time(moment, self.time_zone)
+
+    def is_rescheduled_from(self, before: datetime | None) -> bool:
+        """Return whether its start, moved from `before`, releases bookings from their deadline.
+
+        It does if it is earlier, or on another day in the event's time zone.
+        """
+        after = self.starts_at
+        if after is None or after == before:
+            return False
+        return before is None or after < before or self.local_time(after).date() != self.local_time(before).date()
 
 
 class TicketType(Struct, frozen=True, gc=False, kw_only=True):
@@ -286,6 +301,7 @@ class EventChanges(Struct, frozen=True, gc=False, kw_only=True):
     venue: str | UnsetType = UNSET
     starts_at: datetime | UnsetType | None = UNSET
     ends_at: datetime | UnsetType | None = UNSET
+    time_zone: str | UnsetType = UNSET
     sales_open_at: datetime | UnsetType | None = UNSET
     sales_close_at: datetime | UnsetType | None = UNSET
     max_tickets_per_customer: int | UnsetType = UNSET

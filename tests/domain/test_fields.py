@@ -12,6 +12,7 @@ from boxoffice.domain.values.addresses import email, spellings, tried_email
 from boxoffice.domain.values.characters import look_alike_key, trimmed
 from boxoffice.domain.values.fields import Rule, checked, optional, text, utc_time, whole_number
 from boxoffice.domain.values.money import CURRENCIES, MOST, Money, currency, minor_digits, price
+from boxoffice.domain.values.time_zones import local_time, time_zone
 
 CONTROLS = [*range(0x20), *range(0x7F, 0xA0)]
 BIDI = [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]
@@ -314,3 +315,32 @@ def test_every_broken_value_is_named_and_values_without_a_rule_are_kept() -> Non
     assert [each.path for each in error.value.errors] == [("a",), ("c",)]
     assert str(error.value) == "a must be at least 1; c must be at most 2"
     assert checked({"a": " x ", "b": " x "}, {"a": text(1, 9)}) == {"a": "x", "b": " x "}
+
+
+# Time zones.
+
+
+@pytest.mark.parametrize(
+    "zone", ["UTC", "Europe/Paris", "America/Argentina/ComodRivadavia", "Asia/Calcutta", "Etc/GMT+12"]
+)
+def test_a_time_zone_has_an_iana_name(zone: str) -> None:
+    assert time_zone(zone) == zone
+
+
+@pytest.mark.parametrize(
+    "zone", ["", "utc", "Factory", "localtime", "posixrules", "Europe", "../UTC", "Europe/Paris ", "CEST"]
+)
+def test_other_time_zones_are_refused(zone: str) -> None:
+    assert "IANA" in refused(time_zone, zone)
+
+
+def test_a_time_of_day_follows_daylight_saving() -> None:
+    times = [datetime(2027, 10, 31, hour, 30, tzinfo=UTC) for hour in (0, 1)]
+    assert [f"{local_time(each, 'Europe/Paris'):%H:%M %z}" for each in times] == ["02:30 +0200", "02:30 +0100"]
+    assert f"{local_time(datetime(2027, 3, 28, 1, tzinfo=UTC), 'Europe/Paris'):%H:%M %z}" == "03:00 +0200"
+
+
+def test_the_last_hours_of_all_time_are_in_utc() -> None:
+    last = datetime(9999, 12, 31, 23, tzinfo=UTC)
+    assert local_time(last, "Asia/Tokyo") == last
+    assert f"{local_time(last, 'America/New_York'):%H:%M %z}" == "18:00 -0500"

@@ -139,6 +139,7 @@ def test_the_first_fact_holds_the_whole_event() -> None:
             "venue": "Cellar",
             "startsAt": "2027-05-01T19:00:00Z",
             "endsAt": None,
+            "timeZone": "UTC",
             "salesOpenAt": None,
             "salesCloseAt": None,
             "maxTicketsPerCustomer": 10,

@@ -1,6 +1,6 @@
 """What moving or completing an event does to its bookings: who may cancel, and how long a hold lasts."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -77,6 +77,55 @@ def test_a_move_to_another_day_in_utc_is_a_fact() -> None:
     (changed,) = driver.happened(since=1)
     assert isinstance(changed, EventChanged)
     assert changed.changes == {"startsAt": "2027-05-02T01:00:00Z", "reschedules": 1}
+
+
+PARIS = "Europe/Paris"
+# The nights in which daylight saving begins and ends there: 23 and 25 hours from midnight to midnight.
+SPRING, AUTUMN = datetime(2027, 3, 27, 23, tzinfo=UTC), datetime(2027, 10, 30, 22, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("zone", "starts_at", "later", "is_released"),
+    [
+        # 1 May until its last microsecond, in the event's zone.
+        ("Pacific/Auckland", START.replace(hour=12), 24 * HOUR - MICROSECOND, False),
+        ("Pacific/Auckland", START.replace(hour=12), 24 * HOUR, True),
+        ("America/New_York", START.replace(hour=23), 5 * HOUR - MICROSECOND, False),
+        ("America/New_York", START.replace(hour=23), 5 * HOUR, True),
+        ("UTC", START.replace(hour=23), HOUR, True),
+        (PARIS, SPRING, 23 * HOUR - MICROSECOND, False),
+        (PARIS, SPRING, 23 * HOUR, True),
+        (PARIS, AUTUMN, 25 * HOUR - MICROSECOND, False),
+        (PARIS, AUTUMN, 25 * HOUR, True),
+        # The second 02:30 of that night is later on the same day.
+        (PARIS, AUTUMN + 2.5 * HOUR, HOUR, False),
+    ],
+)
+def test_the_day_is_that_of_the_events_time_zone(
+    zone: str, starts_at: datetime, later: timedelta, is_released: bool
+) -> None:
+    driver = bound(starts_at=starts_at, time_zone=zone)
+    driver.edit(starts_at=starts_at + later)
+    assert driver.state.event.reschedules == is_released
+
+
+def test_another_time_zone_alone_moves_nothing() -> None:
+    driver = bound(starts_at=START.replace(hour=23))
+    driver.edit(time_zone=PARIS)
+    assert driver.state.event.reschedules == 0
+    assert driver.happened(since=1) == [EventChanged(version=2, changes={"timeZone": PARIS})]
+
+
+def test_a_move_in_the_same_edit_is_judged_in_the_new_time_zone() -> None:
+    driver = bound(starts_at=START.replace(hour=23))
+    driver.edit(starts_at=START.replace(hour=23) + HOUR, time_zone=PARIS)
+    assert driver.state.event.reschedules == 0
+
+
+def test_the_last_hours_of_all_time_have_a_day_too() -> None:
+    last = datetime(9999, 12, 31, 15, tzinfo=UTC)
+    driver = bound(starts_at=last, time_zone="Asia/Tokyo")
+    driver.edit(starts_at=last + HOUR)
 
 
 def test_a_booking_made_after_the_move_keeps_the_deadline() -> None:

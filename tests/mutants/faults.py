@@ -935,7 +935,7 @@ SQL: Final = (
                 "",
             ),
             Change(
-                "adapters/sql/migrations/versions/0001_initial.py",
+                "adapters/sql/migrations/versions/up_to_0010/0001_initial.py",
                 '        sa.UniqueConstraint("event_id", "live_customer_id", "ticket_type_id", '
                 'name="uq_bookings_one_live"),\n',
                 "",
@@ -947,7 +947,7 @@ SQL: Final = (
         "A migration lacks the unique key of live bookings",
         (
             Change(
-                "adapters/sql/migrations/versions/0001_initial.py",
+                "adapters/sql/migrations/versions/up_to_0010/0001_initial.py",
                 '        sa.UniqueConstraint("event_id", "live_customer_id", "ticket_type_id", '
                 'name="uq_bookings_one_live"),\n',
                 "",
@@ -964,7 +964,7 @@ SQL: Final = (
                 '"taken >= 0"',
             ),
             Change(
-                "adapters/sql/migrations/versions/0001_initial.py",
+                "adapters/sql/migrations/versions/up_to_0010/0001_initial.py",
                 '"taken >= 0 AND taken <= total_tickets"',
                 '"taken >= 0"',
             ),

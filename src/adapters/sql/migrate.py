@@ -114,4 +114,5 @@ def _config() -> Config:
     # Alembic interpolates per cent signs.
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     config.set_main_option("path_separator", "os")
+    config.set_main_option("recursive_version_locations", "true")
     return config

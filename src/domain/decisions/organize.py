@@ -250,11 +250,10 @@ def _edited_event(event: Event, changes: Mapping[str, Any], now: datetime) -> Ev
         lambda: _check_future(closes_at, "sales_close_at", now),
         lambda: edited.check_times(event),
     )
-    is_move = moved_to is not None and event.releases_deadlines(moved_to)
     return replace(
         edited,
         was_published=event.was_published or edited.status is EventStatus.ON_SALE,
-        reschedules=event.reschedules + is_move,
+        reschedules=event.reschedules + edited.is_rescheduled_from(event.starts_at),
     )
 
 

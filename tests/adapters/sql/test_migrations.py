@@ -64,6 +64,7 @@ async def upgrade_to(url: str, version: str) -> None:
         config = Config()
         config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations"))
         config.set_main_option("path_separator", "os")
+        config.set_main_option("recursive_version_locations", "true")
         config.attributes |= {"connection": connection, "metadata": metadata}
         command.upgrade(config, version)
 

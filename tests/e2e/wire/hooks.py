@@ -36,6 +36,7 @@ BEYOND_A_SCHEMA: Final = re.compile(
     "|must be a nextCursor of this list with these filters"
     "|must be a whole number"  # 1.0 is one to JSON Schema
     "|must be an ISO 4217 currency code in capitals, such as EUR|must be [A-Z]{3}, like the others"
+    "|must be the IANA name of a time zone, such as Europe/Paris"
     "|must be after the start|needs a start|must be after the opening of the sale|must be before the start"
     "|must be in the future|must have a visible character|must not be one character over and over"
     r"|must have a domain that mail can reach .*|must not contain invisible characters"
@@ -102,6 +103,7 @@ def _led(case: Case[Any], body: dict[str, Any], event: dict[str, Any]) -> dict[s
         "ticketTypeId": _chosen(case, event["types"], "type"),
         "bookingId": _chosen(case, _BOOKINGS, "booking"),
         "token": _chosen(case, ("tok_ok", "tok_ok", "tok_decline", "tok_timeout", body.get("token")), "token"),
+        "timeZone": _chosen(case, ("UTC", "Europe/Paris", "Pacific/Chatham"), "zone"),
         **{name: (datetime.now(UTC) + timedelta(days=days)).isoformat() for name, days in _DAYS.items()},
     }
     if case.path in ("/login", "/me") and _chosen(case, range(3), "known"):

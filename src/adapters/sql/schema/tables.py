@@ -62,6 +62,7 @@ events: Table = Table(
     Column("venue", String(200), nullable=False),
     Column("starts_at", Moment()),
     Column("ends_at", Moment()),
+    Column("time_zone", String(64), nullable=False, server_default=text("'UTC'")),
     Column("sales_open_at", Moment()),
     Column("sales_close_at", Moment()),
     Column("max_tickets_per_customer", Integer(), nullable=False),

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Struct
@@ -149,11 +150,11 @@ class ProjectedEvent:
         """Apply changed fields, and count a new start that allows customers to cancel."""
         before = self.starts_at
         self.initialize(changes)
-        self.reschedules += _allows_cancelling(before, self.starts_at)
+        self.reschedules += _allows_cancelling(before, self.starts_at, ZoneInfo(self._values.get("timeZone", "UTC")))
 
 
-def _allows_cancelling(before: datetime | None, after: datetime | None) -> bool:
+def _allows_cancelling(before: datetime | None, after: datetime | None, zone: ZoneInfo) -> bool:
     """Return whether a new start lets customers cancel after the deadline (API.md, time rules)."""
     if after is None or after == before:
         return False
-    return before is None or after < before or after.astimezone(UTC).date() != before.astimezone(UTC).date()
+    return before is None or after < before or after.astimezone(zone).date() != before.astimezone(zone).date()

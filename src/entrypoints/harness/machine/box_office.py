@@ -81,6 +81,7 @@ class EventSeen(Seen, frozen=True, kw_only=True):
     id: UUID
     organizer_id: UUID
     starts_at: datetime | None
+    time_zone: str
     max_tickets_per_customer: int
     payment_window_minutes: int | None
     cancellation_deadline_hours: int

@@ -301,6 +301,7 @@ def _event(state: EventState, now: datetime) -> EventSeen:
         id=event.id,
         organizer_id=event.organizer_id,
         starts_at=event.starts_at,
+        time_zone=event.time_zone,
         max_tickets_per_customer=event.max_tickets_per_customer,
         payment_window_minutes=event.payment_window_minutes,
         cancellation_deadline_hours=event.cancellation_deadline_hours,

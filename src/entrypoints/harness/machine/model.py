@@ -4,7 +4,7 @@ The model shares no decision with the domain, so that an error must be made twic
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -16,6 +16,9 @@ TAKING: Final = ("held", "confirmed")
 
 PRICE: Final = 500
 """The price of a ticket that is not free, in minor units."""
+
+OFFSETS: Final = {"Pacific/Kiritimati": 14, "Etc/GMT+12": -12}
+"""Hours between UTC and the time of day in the time zones of events, which have no daylight saving."""
 
 # Card tokens, by the reaction of the harness's provider.
 TAKES: Final = "tok_ok"
@@ -73,6 +76,7 @@ class ModelEvent:
     policy: str
     limit: int
     starts_at: datetime | None
+    zone: str
     deadline_hours: int
     window: int | None
     types: list[ModelType]
@@ -93,12 +97,18 @@ class ModelEvent:
 
     def move(self, starts_at: datetime) -> None:
         """Change the start: it ends later holds, and an earlier one or another day allows cancelling."""
+        allows_cancelling = (
+            self.starts_at is None or starts_at < self.starts_at or self.day(starts_at) != self.day(self.starts_at)
+        )
         for booking in self.bookings:
-            if self.starts_at is None or starts_at < self.starts_at or starts_at.date() != self.starts_at.date():
-                booking.was_moved = True
+            booking.was_moved = booking.was_moved or allows_cancelling
             if booking.status == "held" and booking.expires_at and booking.expires_at > starts_at:
                 booking.expires_at = starts_at
         self.starts_at = starts_at
+
+    def day(self, moment: datetime) -> date:
+        """Return the day of a moment at the place of the event."""
+        return (moment + timedelta(hours=OFFSETS.get(self.zone, 0))).date()
 
     def is_late(self, booking: ModelBooking, now: datetime) -> bool:
         """Return whether the deadline for cancelling a booking has passed."""
@@ -137,6 +147,7 @@ class ModelEvent:
             id=self.id,
             organizer_id=self.organizer_id,
             starts_at=self.starts_at,
+            time_zone=self.zone,
             max_tickets_per_customer=self.limit,
             payment_window_minutes=self.window,
             cancellation_deadline_hours=self.deadline_hours,

@@ -43,6 +43,7 @@ FIELDS: Final = {
     "policy": "waiting_list_policy",
     "limit": "max_tickets_per_customer",
     "starts_at": "starts_at",
+    "zone": "time_zone",
     "window": "payment_window_minutes",
     "deadline_hours": "cancellation_deadline_hours",
 }
@@ -66,7 +67,7 @@ class BoxOfficeMachine(ComparingMachine):
         """Initialize another event."""
         self.initialize_event(**event)
 
-    def initialize_event(
+    def initialize_event(  # noqa: PLR0913 - all that is drawn
         self,
         *,
         types: list[tuple[int, bool]],
@@ -74,6 +75,7 @@ class BoxOfficeMachine(ComparingMachine):
         policy: WaitingListPolicy,
         limit: int,
         starts_in: int | None,
+        zone: str,
         deadline_hours: int,
         is_draft: bool,
         organizer: UUID,
@@ -88,6 +90,7 @@ class BoxOfficeMachine(ComparingMachine):
             policy=policy.value,
             limit=limit,
             starts_at=starts_at,
+            zone=zone,
             deadline_hours=deadline_hours,
             window=window,
             types=[ModelType(self.ids.new(), f"Kind {index}", *each) for index, each in enumerate(types)],
@@ -98,6 +101,7 @@ class BoxOfficeMachine(ComparingMachine):
             details=EventDetails(
                 name="An evening",
                 starts_at=starts_at,
+                time_zone=zone,
                 max_tickets_per_customer=limit,
                 cancellation_deadline_hours=deadline_hours,
                 payment_window_minutes=window,

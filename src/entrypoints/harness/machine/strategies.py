@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from ....domain.event import WaitingListPolicy
+from .model import OFFSETS
 
 CUSTOMERS: Final = [UUID(int=number) for number in range(1, 7)]
 ORGANIZERS: Final = [UUID(int=101), UUID(int=102)]
@@ -21,6 +22,7 @@ totals: SearchStrategy[int] = st.integers(1, 8)
 policies: SearchStrategy[WaitingListPolicy] = st.sampled_from(WaitingListPolicy)
 hours: SearchStrategy[int] = st.integers(0, 30)
 windows: SearchStrategy[int | None] = st.sampled_from([None, 60, 60, 600])
+zones: SearchStrategy[str] = st.sampled_from(["UTC", *OFFSETS])
 deadlines: SearchStrategy[int] = st.sampled_from([0, 0, 12, 48])
 limits: SearchStrategy[int] = st.integers(1, 9)
 new_events: SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
@@ -30,6 +32,7 @@ new_events: SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "policy": policies,
         "limit": limits,
         "starts_in": st.none() | st.integers(1, 200),
+        "zone": zones,
         "deadline_hours": deadlines,
         "is_draft": st.sampled_from([False, False, False, True]),
         "organizer": st.sampled_from(ORGANIZERS),
@@ -40,6 +43,7 @@ edits: SearchStrategy[tuple[str, Any]] = (
     | st.tuples(st.just("limit"), limits)
     | st.tuples(st.just("starts_in"), st.integers(1, 60))
     | st.tuples(st.just("starts_later"), st.sampled_from([-24, -2, -1, 1, 2, 24]))
+    | st.tuples(st.just("zone"), zones)
     | st.tuples(st.just("window"), windows)
     | st.tuples(st.just("deadline_hours"), deadlines)
 )

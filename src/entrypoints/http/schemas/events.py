@@ -20,12 +20,17 @@ from ....domain.event import (
 from ....domain.facts import Fact
 from ....domain.values.fields import Rules
 from ....domain.values.money import MOST, Money, currency
+from ....domain.values.time_zones import LONGEST_ZONE
 from ..decoding import RequestBody
 from ..problems.problem import FieldProblem, pointer
 from .fields import CreatedAt, Description, EventId, Name, NextCursor, TicketTypeId, Time, Venue, View
 
 _STARTS_AT = Meta(description="When it starts; `null`: not set.", examples=["2027-05-01T19:00:00Z"])
 _ENDS_AT = Meta(description="When it ends.")
+_TIME_ZONE = Meta(
+    description="The IANA name of its time zone: mails tell times in it, and a move to another day is judged in it.",
+    examples=["Europe/Paris"],
+)
 _SALES_OPEN_AT = Meta(description="When the sale opens; `null`: at once.")
 _SALES_CLOSE_AT = Meta(description="When the sale closes; `null`: at the start.")
 _MOST_TICKETS = Meta(description="The most live tickets of one customer.")
@@ -44,6 +49,7 @@ _STATUS = Meta(description="The event's status.")
 _Currency = Annotated[str, Meta(extra_json_schema={"pattern": "^[A-Z]{3}$"})]
 _TicketCount = Annotated[int, Meta(ge=1, le=1_000_000)]
 _PerCustomer = Annotated[int, Meta(ge=1, le=1_000)]
+_TimeZone = Annotated[str, Meta(extra_json_schema={"minLength": 2, "maxLength": LONGEST_ZONE})]
 _Minutes = Annotated[int, Meta(ge=1, le=43_200)]
 _Hours = Annotated[int, Meta(ge=0, le=8_760)]
 
@@ -91,8 +97,8 @@ _TicketTypes = Annotated[list[TicketTypeRequest], Meta(min_length=1, max_length=
 class InitializeRequest(RequestBody, frozen=True, kw_only=True):
     """A new event. Either `totalTickets` (and `price`) for one ticket type, or `ticketTypes` for several.
 
-    Defaults: `maxTicketsPerCustomer` 10, `cancellationDeadlineHours` 0, `waitingListPolicy` `strict`, `status`
-    `on_sale`; everything else is empty or not set.
+    Defaults: `timeZone` `UTC`, `maxTicketsPerCustomer` 10, `cancellationDeadlineHours` 0, `waitingListPolicy` `strict`,
+    `status` `on_sale`; everything else is empty or not set.
     """
 
     rules: ClassVar[Rules] = EVENT_CHANGE_RULES
@@ -102,6 +108,7 @@ class InitializeRequest(RequestBody, frozen=True, kw_only=True):
     venue: Annotated[Venue, Meta(description="The venue.")] = ""
     starts_at: Annotated[Time | None, _STARTS_AT] = None
     ends_at: Annotated[Time | None, _ENDS_AT] = None
+    time_zone: Annotated[_TimeZone, _TIME_ZONE] = "UTC"
     sales_open_at: Annotated[Time | None, _SALES_OPEN_AT] = None
     sales_close_at: Annotated[Time | None, _SALES_CLOSE_AT] = None
     max_tickets_per_customer: Annotated[_PerCustomer, _MOST_TICKETS] = 10
@@ -142,6 +149,7 @@ class EventChangesRequest(RequestBody, frozen=True, kw_only=True):
     venue: Annotated[Venue | UnsetType, Meta(description="A new venue.")] = UNSET
     starts_at: Annotated[Time | UnsetType | None, _STARTS_AT] = UNSET
     ends_at: Annotated[Time | UnsetType | None, _ENDS_AT] = UNSET
+    time_zone: Annotated[_TimeZone | UnsetType, _TIME_ZONE] = UNSET
     sales_open_at: Annotated[Time | UnsetType | None, _SALES_OPEN_AT] = UNSET
     sales_close_at: Annotated[Time | UnsetType | None, _SALES_CLOSE_AT] = UNSET
     max_tickets_per_customer: Annotated[_PerCustomer | UnsetType, _MOST_TICKETS] = UNSET
@@ -174,6 +182,7 @@ class EventView(View, frozen=True, kw_only=True):
     venue: Annotated[str, Meta(description="The venue.")]
     starts_at: Annotated[Time | None, _STARTS_AT]
     ends_at: Annotated[Time | None, _ENDS_AT]
+    time_zone: Annotated[str, _TIME_ZONE]
     sales_open_at: Annotated[Time | None, _SALES_OPEN_AT]
     sales_close_at: Annotated[Time | None, _SALES_CLOSE_AT]
     max_tickets_per_customer: Annotated[int, _MOST_TICKETS]
