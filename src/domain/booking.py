@@ -50,6 +50,13 @@ class PaymentStatus(StrEnum):
     TAKEN = "taken"
     REFUND_PENDING = "refund_pending"
     REFUNDED = "refunded"
+    REFUND_FAILED = "refund_failed"
+    DISPUTED = "disputed"
+
+    @property
+    def has_charge(self) -> bool:
+        """Whether money was taken, whatever became of it."""
+        return self not in (PaymentStatus.NONE, PaymentStatus.DUE)
 
 
 class Place(Struct, frozen=True, gc=False):
@@ -62,11 +69,12 @@ class Place(Struct, frozen=True, gc=False):
 class Booking(Struct, frozen=True, gc=False, kw_only=True):
     """One customer's claim on tickets of one type. The id never changes.
 
-    `amount` is the price at the time of booking, times the quantity. `cancellation_deadline_hours` is the event's
-    policy at that time. It does not bind a booking once the event's `reschedules` exceed its own, nor before
-    `grace_until`, which a promotion past the deadline sets. `expires_at` is the end of a hold. `paid_by` is the charge
-    that paid it. `queue_number` orders the waiting list and is kept afterwards; None: it never waited. `place` is
-    computed when the booking is read and never stored.
+    `amount` is the price at the time of booking, times the quantity. `cancellation_deadline_hours` and
+    `refund_fee_percent`, the part of a refund that its customer's cancellation costs, are the event's policy at that
+    time. They do not bind a booking once the event's `reschedules` exceed its own, nor before `grace_until`, which a
+    promotion past the deadline sets. `expires_at` is the end of a hold. `paid_by` is the charge that paid it, and
+    `kept` what is left of that after all refunds, owed ones included, in minor units. `queue_number` orders the waiting
+    list and is kept afterwards; None: it never waited. `place` is computed when the booking is read and never stored.
     """
 
     id: UUID
@@ -79,6 +87,8 @@ class Booking(Struct, frozen=True, gc=False, kw_only=True):
     payment_status: PaymentStatus = PaymentStatus.NONE
     paid_by: UUID | None = None
     paid_with: PaymentMethod | None = None
+    kept: int = 0
+    refund_fee_percent: int = 0
     cancellation_deadline_hours: int = 0
     reschedules: int = 0
     grace_until: datetime | None = None

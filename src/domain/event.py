@@ -82,6 +82,7 @@ EVENT_RULES: Rules = {
     "max_tickets_per_customer": whole_number(1, 1_000),
     "payment_window_minutes": optional(whole_number(1, 43_200)),
     "cancellation_deadline_hours": whole_number(0, 8_760),
+    "refund_fee_percent": whole_number(0, 100),
 }
 TICKET_TYPE_RULES: Rules = {
     "name": text(1, 200),
@@ -107,6 +108,7 @@ class EventDetails(Struct, frozen=True, gc=False, kw_only=True):
     max_tickets_per_customer: int = 10
     payment_window_minutes: int | None = None
     cancellation_deadline_hours: int = 0
+    refund_fee_percent: int = 0
     waiting_list_policy: WaitingListPolicy = WaitingListPolicy.STRICT
 
     def check_times(self, before: "EventDetails | None" = None) -> None:
@@ -307,6 +309,7 @@ class EventChanges(Struct, frozen=True, gc=False, kw_only=True):
     max_tickets_per_customer: int | UnsetType = UNSET
     payment_window_minutes: int | UnsetType | None = UNSET
     cancellation_deadline_hours: int | UnsetType = UNSET
+    refund_fee_percent: int | UnsetType = UNSET
     waiting_list_policy: WaitingListPolicy | UnsetType = UNSET
     status: EventStatus | UnsetType = UNSET
     total_tickets: int | UnsetType = UNSET

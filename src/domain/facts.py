@@ -10,7 +10,7 @@ from uuid import UUID
 from msgspec import Meta, Struct
 
 from .booking import BookingStatus, PaymentStatus
-from .payment import PaymentMethod
+from .payment import DisputeStatus, PaymentMethod
 from .values.money import Money
 
 # The descriptions appear in the reference of the webhooks.
@@ -25,6 +25,8 @@ _Deadline = Annotated[int, Meta(description="Hours before the start at which the
 _Reschedules = Annotated[
     int, Meta(description="How often the event had been moved to an earlier start or another day before.")
 ]
+_Fee = Annotated[int, Meta(description="The part of a refund, in percent, that the customer's cancellation costs.")]
+_Kept = Annotated[int, Meta(description="What is left of the payment after all refunds, in minor units.")]
 _QueueNumber = Annotated[int, Meta(description="The place in the waiting list, issued under the event's lock.")]
 _PaymentId = Annotated[UUID, Meta(description="The charge or refund.")]
 _Method = Annotated[PaymentMethod, Meta(description="The means of payment.")]
@@ -96,6 +98,7 @@ class TicketsBooked(FactPayload, frozen=True, kw_only=True):
     payment_status: _PaymentStatus = PaymentStatus.NONE
     cancellation_deadline_hours: _Deadline = 0
     reschedules: _Reschedules = 0
+    refund_fee_percent: _Fee = 0
     expires_at: Annotated[_Time | None, _HELD_UNTIL] = None
 
 
@@ -108,6 +111,7 @@ class CustomerWaitlisted(FactPayload, frozen=True, kw_only=True):
     amount: _Amount
     cancellation_deadline_hours: _Deadline = 0
     reschedules: _Reschedules = 0
+    refund_fee_percent: _Fee = 0
     queue_number: _QueueNumber
 
 
@@ -133,6 +137,7 @@ class BookingCancelled(FactPayload, frozen=True, kw_only=True):
     was: _Was
     by: Annotated[str, Meta(description="Who cancelled it: `customer`, `organizer` or `event`.")]
     payment_status: _PaymentStatus
+    refund: Annotated[Money | None, Meta(description="What is refunded because of it; none: nothing.")] = None
 
 
 class HoldShortened(FactPayload, frozen=True, kw_only=True):
@@ -184,12 +189,51 @@ class PaymentTaken(FactPayload, frozen=True, kw_only=True):
     ]
 
 
+class RefundGranted(FactPayload, frozen=True, kw_only=True):
+    """The organizer gives a part of the payment back, or all that is left of it."""
+
+    payment_id: _PaymentId
+    amount: _Amount
+    reason: Annotated[str, Meta(description="Why, in the organizer's words.")]
+    payment_status: _PaymentStatus
+    kept: _Kept
+
+
 class PaymentRefunded(FactPayload, frozen=True, kw_only=True):
-    """A refund was paid."""
+    """A refund was paid, by the provider or by hand."""
 
     payment_id: _PaymentId
     amount: _Amount
     payment_status: _PaymentStatus
+    settled_by: Annotated[UUID | None, Meta(description="The account that paid it by hand; none: the provider.")] = None
+    note: Annotated[str | None, Meta(description="How it was paid by hand.")] = None
+
+
+class RefundFailed(FactPayload, frozen=True, kw_only=True):
+    """The provider refused a refund for good, or the bank returned it: it has to be paid by hand."""
+
+    payment_id: _PaymentId
+    amount: _Amount
+    payment_status: _PaymentStatus
+
+
+class PaymentDisputed(FactPayload, frozen=True, kw_only=True):
+    """The customer disputes a charge with their bank, which takes the money until it has decided."""
+
+    payment_id: _PaymentId
+    amount: _Amount
+    payment_status: _PaymentStatus
+    kept: _Kept
+
+
+class DisputeClosed(FactPayload, frozen=True, kw_only=True):
+    """The bank has decided. If the dispute is lost, the customer keeps the money; if it is won, refunds go out."""
+
+    payment_id: _PaymentId
+    amount: _Amount
+    outcome: Annotated[DisputeStatus, Meta(description="`won` or `lost`, as the organizer sees it.")]
+    payment_status: _PaymentStatus
+    kept: _Kept
 
 
 AnyFactPayload = (
@@ -206,7 +250,11 @@ AnyFactPayload = (
     | PaymentStarted
     | PaymentFailed
     | PaymentTaken
+    | RefundGranted
     | PaymentRefunded
+    | RefundFailed
+    | PaymentDisputed
+    | DisputeClosed
 )
 
 

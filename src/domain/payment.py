@@ -6,6 +6,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from .values.fields import Rules, text, whole_number
 from .values.money import Money
 
 UNDER_WAY = timedelta(seconds=15)
@@ -30,6 +31,14 @@ class ChargeStatus(StrEnum):
     FAILED = "failed"
 
 
+class DisputeStatus(StrEnum):
+    """What became of a customer's dispute of a charge with their bank."""
+
+    OPEN = "open"
+    WON = "won"
+    LOST = "lost"
+
+
 class PaymentMethod(StrEnum):
     """The means of payment: a card through the provider, or cash to the organizer."""
 
@@ -41,8 +50,13 @@ class Payment(Struct, frozen=True, gc=False, kw_only=True):
     """One charge or refund. Its id is the reference at the provider, so it happens at most once (promise 8).
 
     `tried_at` is the time of the last attempt, `tried_by` the `payment_id` of the command that made it, and `key` the
-    idempotency key of a charge. `ask_at` is the earliest time to ask the provider for the outcome, None once it is
-    known; `attempts` counts the questions.
+    idempotency key of a charge. `ask_at` is the earliest time to ask the provider for the outcome; None: it is known,
+    or the refund waits for a person (cash) or for the end of a dispute. `attempts` counts the questions.
+
+    `charge_id` is the charge of a refund, `reason` why the organizer gave it. `dispute` is the dispute of a charge; a
+    refund whose charge was lost has that too, because the bank has given the money back. `noticed_at` is the provider's
+    time of the newest notice about the dispute or the refund. `settled_by` is who gave the money back by hand, with
+    their `note`.
     """
 
     id: UUID
@@ -59,6 +73,24 @@ class Payment(Struct, frozen=True, gc=False, kw_only=True):
     attempts: int = 0
     key: str | None = None
     tried_by: UUID | None = None
+    charge_id: UUID | None = None
+    reason: str | None = None
+    dispute: DisputeStatus | None = None
+    noticed_at: datetime | None = None
+    settled_by: UUID | None = None
+    note: str | None = None
+
+    @property
+    def is_disputed(self) -> bool:
+        """Whether the customer's bank has the money, for now or for good."""
+        return self.dispute in (DisputeStatus.OPEN, DisputeStatus.LOST)
+
+
+REFUND_RULES: Rules = {
+    "amount": whole_number(1, 100_000_000_000),
+    "reason": text(1, 200),
+    "note": text(1, 200),
+}
 
 
 _REFUND = 0x5EF0_0D5E_F00D_5EF0
@@ -66,8 +98,9 @@ _REFUND = 0x5EF0_0D5E_F00D_5EF0
 
 
 def refund_of(charge_id: UUID) -> UUID:
-    """Return the id of a charge's refund, or of a refund's charge.
+    """Return the id of the refund that ends a charge, or of the charge that such a refund ends.
 
-    A charge has at most one refund, so no money is given back twice (promise 8).
+    A cancellation or a late payment ends its charge, once, so no money is given back twice (promise 8). Refunds that
+    the organizer grants have ids of their own.
     """
     return UUID(int=charge_id.int ^ (_REFUND & ((1 << 62) - 1)))

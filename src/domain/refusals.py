@@ -183,6 +183,19 @@ class PaymentNotDue(StateRefusal):
     default = "Nothing is due for this booking now."
 
 
+class ExceedsPaid(StateRefusal):
+    """The refund exceeds what is left of the payment."""
+
+    code = "exceeds-paid"
+
+
+class AlreadySettled(StateRefusal):
+    """The payment is no refund that is owed: a charge, or a refund that was paid."""
+
+    code = "already-settled"
+    default = "This payment is settled: it is a charge, or a refund that was paid."
+
+
 class PaymentUnderWay(StateRefusal):
     """Another payment for the booking is in progress."""
 

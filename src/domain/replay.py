@@ -14,19 +14,24 @@ from msgspec.structs import replace
 from .booking import Booking, BookingStatus, PaymentStatus
 from .event import EventState, EventStatus, WaitingListPolicy
 from .facts import (
+    AnyFactPayload,
     BookingCancelled,
     BookingPromoted,
     CustomerWaitlisted,
+    DisputeClosed,
     EventChanged,
     EventInitialized,
     Fact,
     FactPayload,
     HoldExpired,
     HoldShortened,
+    PaymentDisputed,
     PaymentFailed,
     PaymentRefunded,
     PaymentStarted,
     PaymentTaken,
+    RefundFailed,
+    RefundGranted,
     TicketsBooked,
     TicketTypeAdded,
     TicketTypeChanged,
@@ -149,7 +154,11 @@ class EventReplay:
     @_apply_payload.register(HoldShortened)
     @_apply_payload.register(PaymentStarted)
     @_apply_payload.register(PaymentFailed)
+    @_apply_payload.register(RefundGranted)
     @_apply_payload.register(PaymentRefunded)
+    @_apply_payload.register(RefundFailed)
+    @_apply_payload.register(PaymentDisputed)
+    @_apply_payload.register(DisputeClosed)
     def _apply_nothing(self, what: FactPayload) -> None:
         """Do nothing: no ticket moves."""
 
@@ -231,6 +240,7 @@ def _first_state(fact: Fact) -> Booking | None:
         amount=what.amount,
         cancellation_deadline_hours=what.cancellation_deadline_hours,
         reschedules=what.reschedules,
+        refund_fee_percent=what.refund_fee_percent,
         created_at=fact.occurred_at,
         updated_at=fact.occurred_at,
     )
@@ -254,22 +264,42 @@ def _next_state(booking: Booking, fact: Fact) -> Booking | None:
             changes = {
                 "status": BookingStatus.CANCELLED,
                 "payment_status": what.payment_status,
+                "kept": _kept_after(booking, what),
                 "expires_at": None,
             }
         case HoldShortened() as what if booking.status is BookingStatus.HELD:
             changes = {"expires_at": what.expires_at}
         case HoldExpired() if booking.status is BookingStatus.HELD:
             changes = {"status": BookingStatus.EXPIRED, "payment_status": PaymentStatus.NONE}
-        case PaymentTaken() as what if booking.status is what.was:
+        case PaymentStarted() | PaymentFailed():
+            return booking
+        case what:
+            changes = _money_changes(booking, what)
+            if not changes:
+                return None
+    return replace(booking, **changes, updated_at=fact.occurred_at)
+
+
+def _money_changes(booking: Booking, what: AnyFactPayload) -> dict[str, Any]:
+    """Return what a fact about money changes; nothing if it cannot follow."""
+    changes: dict[str, Any] = {}
+    match what:
+        case PaymentTaken() if booking.status is what.was:
             changes = {"status": what.status, "payment_status": what.payment_status, "paid_by": what.paid_by}
             if what.paid_by == what.payment_id:
                 changes["paid_with"] = what.method
+                changes["kept"] = what.amount.amount if what.payment_status is PaymentStatus.TAKEN else 0
             if what.status is BookingStatus.CONFIRMED:
                 changes["expires_at"] = None
-        case PaymentRefunded() as what:
+        case RefundGranted() | PaymentDisputed() | DisputeClosed():
+            changes = {"payment_status": what.payment_status, "kept": what.kept}
+        case PaymentRefunded() | RefundFailed():
             changes = {"payment_status": what.payment_status}
-        case PaymentStarted() | PaymentFailed():
-            return booking
-        case _:
-            return None
-    return replace(booking, **changes, updated_at=fact.occurred_at)
+    return changes
+
+
+def _kept_after(booking: Booking, what: BookingCancelled) -> int:
+    """Return what is left of the payment. Old facts do not name the refund, which was in full."""
+    if what.refund is not None:
+        return booking.kept - what.refund.amount
+    return 0 if what.payment_status is PaymentStatus.REFUND_PENDING else booking.kept

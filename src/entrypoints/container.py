@@ -46,6 +46,7 @@ from ..application.events.initialize_event import InitializeEvent
 from ..application.events.queries import ListEvents, ReadChanges, ReadEvent
 from ..application.limits.allowances import NEW_EVENTS, STORED_RESPONSE_BYTES, Allowance
 from ..application.limits.rate_limits import RequestLimits, ShareCounts
+from ..application.payments.record_notice import RecordPaymentNotice
 from ..application.ports.errors import Unavailable
 from ..application.ports.notifications import EmailSender, WebhookSender
 from ..application.ports.observability import Observer
@@ -272,6 +273,9 @@ class Container(DeclarativeContainer):
         PayBooking, turnstile, booking_queries, payment_queries, payment_gateway, ids
     )
     list_payments: Singleton[ListPayments] = Singleton(ListPayments, booking_queries, payment_queries)
+    record_payment_notice: Singleton[RecordPaymentNotice] = Singleton(
+        RecordPaymentNotice, turnstile, booking_queries, payment_queries
+    )
     expire_holds: Singleton[ExpireHolds] = Singleton(ExpireHolds, promote_from_waitlist, event_queries, clock)
     complete_payments: Singleton[CompletePayments] = Singleton(
         CompletePayments, turnstile, booking_queries, payment_queries, payment_gateway, clock

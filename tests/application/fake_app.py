@@ -20,6 +20,7 @@ from boxoffice.application.bookings.promote_from_waitlist import PromoteFromWait
 from boxoffice.application.events.change_event import ChangeEvent
 from boxoffice.application.events.initialize_event import InitializeEvent
 from boxoffice.application.events.queries import ReadEvent
+from boxoffice.application.payments.record_notice import RecordPaymentNotice
 from boxoffice.application.ports.idempotency import IdempotentRequest, Key, Response
 from boxoffice.application.ports.observability import BatchStats, Overload, Trouble
 from boxoffice.application.ports.payments import GatewaySilent
@@ -298,6 +299,9 @@ class FakeApp:
             self.gateway,
             self.ids,
             pause=self._pause,
+        )
+        self.record_notice = RecordPaymentNotice(
+            self.turnstile, self.storage.booking_queries, self.storage.payment_queries
         )
         self.expire_holds = ExpireHolds(self.promote, self.storage.event_queries, self.clock)
         self.complete_payments = CompletePayments(

@@ -159,7 +159,10 @@ class StorageDriver:
         """Cancel a booking for its customer, and promote into the freed tickets."""
         needs = LoadSpec(event_id=booking.event_id, booking_id=booking.id, settles=True)
         command = Cancel(event_id=booking.event_id, actor=Actor(booking.customer_id), booking_id=booking.id)
-        return await self.decide(needs, lambda inventory: cancel(inventory, command, now), batch_id=batch_id, now=now)
+        decision = await self.decide(
+            needs, lambda inventory: cancel(inventory, command, now), batch_id=batch_id, now=now
+        )
+        return decision.booking
 
     async def start_payment(
         self,

@@ -9,7 +9,7 @@ from boxoffice.domain.booking import BookingStatus, PaymentStatus
 from boxoffice.domain.decisions.cancel import Cancel, cancel
 from boxoffice.domain.event import EventStatus, TicketTypeSpec
 from boxoffice.domain.facts import BookingCancelled, BookingPromoted
-from boxoffice.domain.refusals import AlreadyCancelled, CancellationClosed, InvalidRequest, NotFound, Refusal
+from boxoffice.domain.refusals import AlreadyCancelled, CancellationClosed, InvalidRequest, NotFound
 from boxoffice.domain.user import Actor
 from tests.domain.domain_driver import (
     ADMIN,
@@ -99,27 +99,33 @@ def test_unconfirmed_bookings_may_be_cancelled_after_the_deadline_until_the_star
 
 
 @pytest.mark.parametrize("start", [None, START])
-@pytest.mark.parametrize(
-    ("status", "by_customer", "by_organizer"),
-    [
-        (EventStatus.COMPLETED, CancellationClosed, CancellationClosed),
-        (EventStatus.CANCELLED, AlreadyCancelled, CancellationClosed),
-    ],
-)
-def test_bookings_of_a_closed_event_cannot_be_cancelled(
-    status: EventStatus, by_customer: type[Refusal], by_organizer: type[Refusal], start: object
-) -> None:
+def test_bookings_of_a_cancelled_event_cannot_be_cancelled(start: datetime | None) -> None:
     driver = DomainDriver(1, starts_at=start)
     booking, waiting = driver.book(ANA), driver.book(BEN)
-    driver.edit(status=status)
+    driver.edit(status=EventStatus.CANCELLED)
     for now in (NOW, START):
         driver.now = now
         for each in (booking, waiting):
-            with pytest.raises(by_customer):
+            with pytest.raises(AlreadyCancelled):
                 driver.cancel(each)
             for manager in (ORGANIZER, ADMIN):
-                with pytest.raises(by_organizer):
+                with pytest.raises(CancellationClosed):
                     driver.cancel(each, manager)
+
+
+@pytest.mark.parametrize("start", [None, START])
+@pytest.mark.parametrize("manager", [ORGANIZER, ADMIN])
+def test_after_completion_only_managers_cancel_and_nobody_is_promoted(start: datetime | None, manager: Actor) -> None:
+    driver = DomainDriver(1, price=euros(25), starts_at=start)
+    booking, waiting = driver.pay(driver.book(ANA)), driver.book(BEN)
+    driver.edit(status=EventStatus.COMPLETED)
+    driver.now = START + timedelta(days=1)
+    with pytest.raises(CancellationClosed):
+        driver.cancel(booking)
+    assert driver.cancel(booking, manager).payment_status == "refund_pending"
+    assert driver.statuses(booking, waiting) == ["cancelled", "cancelled"]
+    with pytest.raises(AlreadyCancelled):
+        driver.cancel(waiting, manager)
 
 
 def test_bookings_of_a_cancelled_event_count_as_cancelled_before_they_are_settled() -> None:

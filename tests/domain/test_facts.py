@@ -24,5 +24,6 @@ def test_values_with_their_default_are_published() -> None:
         "paymentStatus": "none",
         "cancellationDeadlineHours": 0,
         "reschedules": 0,
+        "refundFeePercent": 0,
         "expiresAt": None,
     }

@@ -145,6 +145,7 @@ def test_the_first_fact_holds_the_whole_event() -> None:
             "maxTicketsPerCustomer": 10,
             "paymentWindowMinutes": None,
             "cancellationDeadlineHours": 0,
+            "refundFeePercent": 0,
             "waitingListPolicy": "strict",
             "status": "on_sale",
         },

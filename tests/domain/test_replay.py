@@ -267,6 +267,7 @@ def test_the_first_fact_carries_all_that_a_booking_begins_with(waits: bool) -> N
         price=euros(10),
         starts_at=NOW + timedelta(days=9),
         cancellation_deadline_hours=48,
+        refund_fee_percent=20,
         payment_window_minutes=30,
     )
     driver.edit(starts_at=NOW + timedelta(days=7))

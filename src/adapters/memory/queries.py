@@ -148,6 +148,12 @@ class MemoryPaymentQueries:
         found = self._tables.payments.get(booking_id, {}).values()
         return sorted(found, key=lambda payment: (payment.created_at, payment.kind, payment.id))
 
+    async def payment(self, payment_id: UUID) -> Payment | None:
+        """See the port."""
+        await self._before_read()
+        found = (payments.get(payment_id) for payments in self._tables.payments.values())
+        return next((payment for payment in found if payment is not None), None)
+
     async def open_payments(self, now: datetime, limit: int) -> list[Payment]:
         """See the port."""
         await self._before_read()

@@ -9,7 +9,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from ...domain.decisions.pay import Answer, CompletePayment
-from ...domain.payment import Payment, PaymentKind, PaymentMethod, refund_of
+from ...domain.payment import Payment, PaymentKind, refund_of
 from ...domain.refusals import NotFound
 from ..bookings.pay_booking import record_answer
 from ..bookings.promote_from_waitlist import PromoteFromWaitlist
@@ -99,11 +99,10 @@ class CompletePayments:
     async def _ask(self, payment: Payment) -> Answer:
         if payment.kind is PaymentKind.CHARGE:
             return _ANSWERS[await self._gateway.find_charge(payment.id)]
-        if payment.method is PaymentMethod.CASH:
-            # Cash is refunded by hand.
-            return Answer.DONE
-        is_done = await self._gateway.refund(payment.id, refund_of(payment.id), payment.amount)
-        return Answer.DONE if is_done else Answer.SILENT
+        # Refunds that wait for a person or for the end of a dispute are not open.
+        charge_id = payment.charge_id or refund_of(payment.id)
+        is_done = await self._gateway.refund(payment.id, charge_id, payment.amount)
+        return Answer.DONE if is_done else Answer.DECLINED
 
 
 _ANSWERS = {True: Answer.DONE, False: Answer.DECLINED, None: Answer.NOT_FOUND}

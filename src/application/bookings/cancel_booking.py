@@ -6,8 +6,10 @@ from msgspec import Struct
 
 from ...domain.booking import Booking
 from ...domain.decisions.cancel import Cancel, cancel
+from ...domain.decisions.settle import Cancelled
 from ...domain.refusals import NotFound
 from ...domain.user import Actor
+from ...domain.values.money import Money
 from ..ports.idempotency import IdempotentRequest
 from ..ports.loading import LoadSpec
 from ..ports.queries import BookingQueries
@@ -16,10 +18,11 @@ from ..turnstile.turnstile import Turnstile
 
 
 class Cancellation(Struct, frozen=True):
-    """The cancelled booking and the number of bookings promoted."""
+    """The cancelled booking, the number of bookings promoted, and what is refunded (None: nothing)."""
 
     booking: Booking
     promoted_count: int
+    refund: Money | None
 
 
 class CancelBooking:
@@ -57,5 +60,5 @@ class CancelBooking:
         return await self(Cancel(event_id=event_id, actor=actor, booking_id=booking_id), idempotent)
 
 
-def _cancellation(result: CommandResult[Booking]) -> Cancellation:
-    return Cancellation(result.outcome, result.promoted)
+def _cancellation(result: CommandResult[Cancelled]) -> Cancellation:
+    return Cancellation(result.outcome.booking, result.promoted, result.outcome.refund)

@@ -131,6 +131,9 @@ class PaymentQueries(Protocol):
     async def payments(self, booking_id: UUID) -> list[Payment]:
         """Return a booking's charges and refunds, oldest first; at the same time charges first, then by id."""
 
+    async def payment(self, payment_id: UUID) -> Payment | None:
+        """Return one charge or refund."""
+
     async def open_payments(self, now: datetime, limit: int) -> list[Payment]:
         """Return pending payments whose `ask_at` has passed, longest first."""
 

@@ -11,7 +11,7 @@ from ..inventory import Decision, Inventory
 from ..refusals import AlreadyCancelled, CancellationClosed, NotFound, invalid
 from ..user import Actor
 from .decision_builder import DecisionBuilder
-from .settle import cancel_booking, settle_event
+from .settle import Cancelled, cancel_booking, settle_event
 
 
 class Cancel(Struct, frozen=True, gc=False, kw_only=True):
@@ -22,22 +22,25 @@ class Cancel(Struct, frozen=True, gc=False, kw_only=True):
     booking_id: UUID | None = None
 
 
-def cancel(inventory: Inventory, command: Cancel, now: datetime) -> Decision[Booking]:
+def cancel(inventory: Inventory, command: Cancel, now: datetime) -> Decision[Cancelled]:
     """Cancel, and promote waiting bookings that the freed tickets fit, in order.
+
+    The fee of the event's policy is for customers alone, and not for those whom a move or a grace period releases.
 
     Raises: NotFound, InvalidRequest, CancellationClosed, AlreadyCancelled.
     """
     booking = _booking_to_cancel(inventory, command, now)
     if command.booking_id is not None and inventory.event.is_managed_by(command.actor):
         _check_organizer_may_cancel(inventory.event)
-        by = "organizer"
+        by, fee_percent = "organizer", 0
     else:
         _check_customer_may_cancel(inventory.event, booking, now)
         by = "customer"
+        fee_percent = 0 if is_released(inventory.event, booking, now) else booking.refund_fee_percent
     if not booking.as_of(now).status.is_live:
         raise AlreadyCancelled
     builder = DecisionBuilder(inventory, now)
-    cancelled = cancel_booking(builder, booking, by)
+    cancelled = cancel_booking(builder, booking, by, fee_percent=fee_percent)
     # An unfinished settlement concerns every type; otherwise only the freed type can have bookings to serve.
     freed = [each.id for each in inventory.ticket_types] if inventory.event.is_unsettled else [booking.ticket_type_id]
     settle_event(builder, freed)
@@ -66,8 +69,8 @@ def _booking_to_cancel(inventory: Inventory, command: Cancel, now: datetime) -> 
 
 
 def _check_organizer_may_cancel(event: Event) -> None:
-    if event.status.is_closed:
-        raise CancellationClosed("The event is closed; its bookings can no longer be cancelled.")
+    if event.status is EventStatus.CANCELLED:
+        raise CancellationClosed("The event is cancelled; its bookings end with it.")
 
 
 def _check_customer_may_cancel(event: Event, booking: Booking, now: datetime) -> None:
@@ -82,7 +85,7 @@ def _check_customer_may_cancel(event: Event, booking: Booking, now: datetime) ->
 
 
 def is_released(event: Event, booking: Booking, now: datetime) -> bool:
-    """Return whether the deadline does not bind the booking.
+    """Return whether neither deadline nor fee bind the booking.
 
     The event was moved after the booking was made, or the grace of a late promotion has not ended.
     """

@@ -77,12 +77,20 @@ class DecisionBuilder:
         taken, self._overlong = self._overlong, None
         return taken.bookings if taken is not None and taken.starts_at == self.event.starts_at else None
 
+    def payments_of(self, booking: Booking) -> list[Payment]:
+        """Return the loaded payments of a booking with the changes so far."""
+        payments = (*self._inventory.payments, *self._new_payments, *self._changed_payments)
+        return list({each.id: each for each in payments if each.booking_id == booking.id}.values())
+
     def add_payment(self, payment: Payment) -> None:
         """Add a new charge or refund."""
         self._new_payments = _with_payment(self._new_payments, payment)
 
     def change_payment(self, payment: Payment) -> None:
         """Replace a charge or refund."""
+        if any(each.id == payment.id for each in self._new_payments):
+            self._new_payments = _with_payment(self._new_payments, payment)
+            return
         self._changed_payments = _with_payment(self._changed_payments, payment)
 
     @property

@@ -13,13 +13,14 @@ from msgspec.structs import replace
 
 from ..booking import Booking, BookingStatus, PaymentStatus
 from ..event import EventStatus
-from ..facts import PaymentFailed, PaymentRefunded, PaymentStarted, PaymentTaken
+from ..facts import PaymentFailed, PaymentStarted, PaymentTaken
 from ..inventory import Decision, Inventory
-from ..payment import GIVE_UP, UNDER_WAY, ChargeStatus, Payment, PaymentKind, PaymentMethod, refund_of
+from ..payment import GIVE_UP, UNDER_WAY, ChargeStatus, Payment, PaymentKind, PaymentMethod
 from ..refusals import NotAllowed, NotFound, PaymentNotDue, PaymentUnderWay, PaymentWindowClosed
 from ..user import Actor
 from .decision_builder import DecisionBuilder
-from .settle import lapse_hold, owe_refund
+from .refunds import owe_refund, record_refund
+from .settle import lapse_hold
 
 SHORTEST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = {PaymentKind.CHARGE: timedelta(seconds=5), PaymentKind.REFUND: timedelta(hours=1)}
@@ -38,10 +39,14 @@ class Pay(Struct, frozen=True, gc=False, kw_only=True):
 
 
 class Answer(StrEnum):
-    """The provider's answer about a charge or refund; `SILENT`: none that can be relied on."""
+    """The provider's answer about a charge or refund.
+
+    `DECLINED` refuses a refund for now, `FAILED` for good. `SILENT`: no answer that can be relied on.
+    """
 
     DONE = "done"
     DECLINED = "declined"
+    FAILED = "failed"
     NOT_FOUND = "not_found"
     SILENT = "silent"
 
@@ -50,7 +55,7 @@ class CompletePayment(Struct, frozen=True, gc=False, kw_only=True):
     """Record the provider's answer about a charge or refund.
 
     `booking_id` and `customer_id` are those of its booking. `seen` is its `tried_at` when the provider was asked: the
-    answer `NOT_FOUND` counts only if there was no other attempt since then.
+    answers `NOT_FOUND` and `FAILED` count only if there was no other attempt since then.
     """
 
     payment_id: UUID
@@ -121,55 +126,64 @@ def complete_payment(inventory: Inventory, command: CompletePayment, now: dateti
         raise NotFound
     booking = _booking(inventory, payment.booking_id)
     builder = DecisionBuilder(inventory, now)
-    if _changes_payment(payment, command):
-        payment = _with_answer(payment, command, now)
-        builder.change_payment(payment)
-        if payment.kind is PaymentKind.CHARGE:
-            booking = _complete_charge(builder, booking, payment)
-        elif payment.status is ChargeStatus.SUCCEEDED:
-            booking = _complete_refund(builder, booking, payment)
+    if payment.kind is PaymentKind.REFUND:
+        payment, booking = _complete_refund(builder, booking, payment, command)
+    else:
+        payment, booking = record_charge(builder, booking, payment, _answer_about_charge(payment, command, now))
     return builder.decision(Attempt(payment, booking, False))
 
 
-def _changes_payment(payment: Payment, command: CompletePayment) -> bool:
-    if payment.status is ChargeStatus.PENDING:
-        return True
-    # The charge had been given up as unknown to the provider, but succeeded after all.
-    return payment.status is ChargeStatus.FAILED and command.answer is Answer.DONE
+def record_charge(
+    builder: DecisionBuilder, booking: Booking, charge: Payment, answer: Answer
+) -> tuple[Payment, Booking]:
+    """Record an answer about a charge, and return the charge and its booking. A charge that was taken never changes."""
+    # A charge that was given up as unknown to the provider may have succeeded after all.
+    if charge.status is ChargeStatus.SUCCEEDED or (charge.status is ChargeStatus.FAILED and answer is not Answer.DONE):
+        return charge, booking
+    if answer is Answer.DONE:
+        taken = replace(charge, status=ChargeStatus.SUCCEEDED, settled_at=builder.now, ask_at=None)
+        builder.change_payment(taken)
+        return taken, _take_money(builder, booking, taken)
+    if answer is Answer.DECLINED:
+        failed = replace(charge, status=ChargeStatus.FAILED, settled_at=builder.now, ask_at=None)
+        builder.change_payment(failed)
+        builder.add_fact(PaymentFailed(payment_id=failed.id), booking)
+        return failed, booking
+    asked = _to_ask_again(charge, builder.now)
+    builder.change_payment(asked)
+    return asked, booking
 
 
-def _with_answer(payment: Payment, command: CompletePayment, now: datetime) -> Payment:
-    if command.answer is Answer.DONE:
-        return replace(payment, status=ChargeStatus.SUCCEEDED, settled_at=now, ask_at=None)
-    is_given_up = (
-        command.answer is Answer.NOT_FOUND and command.seen == payment.tried_at and now >= payment.tried_at + GIVE_UP
-    )
-    if payment.kind is PaymentKind.CHARGE and (command.answer is Answer.DECLINED or is_given_up):
-        return replace(payment, status=ChargeStatus.FAILED, settled_at=now, ask_at=None)
-    # A refund is owed whatever the provider answers, so it is tried until it succeeds.
+def _answer_about_charge(charge: Payment, command: CompletePayment, now: datetime) -> Answer:
+    """Return the answer; a charge that the provider still does not know after a while is given up."""
+    is_current = command.seen == charge.tried_at
+    is_given_up = command.answer is Answer.NOT_FOUND and is_current and now >= charge.tried_at + GIVE_UP
+    return Answer.DECLINED if is_given_up else command.answer
+
+
+def _complete_refund(
+    builder: DecisionBuilder, booking: Booking, refund: Payment, command: CompletePayment
+) -> tuple[Payment, Booking]:
+    if refund.status is not ChargeStatus.PENDING:
+        return refund, booking
+    is_failed = command.answer is Answer.FAILED and command.seen == refund.tried_at
+    if command.answer is Answer.DONE or is_failed:
+        status = ChargeStatus.FAILED if is_failed else ChargeStatus.SUCCEEDED
+        ended = replace(refund, status=status, settled_at=builder.now, ask_at=None)
+        return ended, record_refund(builder, booking, ended)
+    # It is owed whatever the provider answers, so it is tried until the answer is final. If nothing asks any more, it
+    # waits for the end of a dispute.
+    if refund.ask_at is None:
+        return refund, booking
+    refund = _to_ask_again(refund, builder.now)
+    builder.change_payment(refund)
+    return refund, booking
+
+
+def _to_ask_again(payment: Payment, now: datetime) -> Payment:
     pause = min(SHORTEST_PAUSE * 2 ** min(payment.attempts, 20), LONGEST_PAUSE[payment.kind])
     is_fresh_charge = payment.kind is PaymentKind.CHARGE and payment.attempts == 0
     return replace(payment, attempts=payment.attempts + 1, ask_at=now if is_fresh_charge else now + pause)
-
-
-def _complete_charge(builder: DecisionBuilder, booking: Booking, payment: Payment) -> Booking:
-    if payment.status is ChargeStatus.SUCCEEDED:
-        return _take_money(builder, booking, payment)
-    if payment.status is ChargeStatus.FAILED:
-        builder.add_fact(PaymentFailed(payment_id=payment.id), booking)
-    return booking
-
-
-def _complete_refund(builder: DecisionBuilder, booking: Booking, payment: Payment) -> Booking:
-    if booking.paid_by == refund_of(payment.id):
-        refunded = replace(booking, payment_status=PaymentStatus.REFUNDED, updated_at=builder.now)
-    else:
-        refunded = replace(booking, updated_at=builder.now)
-    builder.change(booking, refunded)
-    builder.add_fact(
-        PaymentRefunded(payment_id=payment.id, amount=payment.amount, payment_status=refunded.payment_status), booking
-    )
-    return refunded
 
 
 def _take_money(builder: DecisionBuilder, booking: Booking, payment: Payment) -> Booking:
@@ -188,6 +202,7 @@ def _take_money(builder: DecisionBuilder, booking: Booking, payment: Payment) ->
             expires_at=None if gets_tickets else booking.expires_at,
             paid_by=payment.id,
             paid_with=payment.method,
+            kept=payment.amount.amount if gets_tickets else 0,
             updated_at=builder.now,
         )
     builder.change(booking, paid)
@@ -207,7 +222,7 @@ def _take_money(builder: DecisionBuilder, booking: Booking, payment: Payment) ->
         booking,
     )
     if not gets_tickets:
-        owe_refund(builder, paid, payment.id, payment.method)
+        owe_refund(builder, paid, payment.amount, charge_id=payment.id, method=payment.method)
     return paid
 
 

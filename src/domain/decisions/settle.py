@@ -6,6 +6,7 @@ after a crash, and newcomers wait until then.
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
@@ -15,8 +16,12 @@ from ..booking import CONFIRMED, HELD, Booking, BookingStatus, PaymentStatus, la
 from ..event import Event, EventStatus, TicketType, WaitingListPolicy
 from ..facts import BookingCancelled, BookingPromoted, HoldExpired, HoldShortened
 from ..inventory import Decision, Inventory
-from ..payment import ChargeStatus, Payment, PaymentKind, PaymentMethod, refund_of
+from ..refunds import refund_due
+from ..values.money import Money
 from .decision_builder import DecisionBuilder
+from .refunds import owe_refund
+
+_TAKEN: Final = PaymentStatus.TAKEN
 
 STEP = 500
 """Most bookings that one step promotes or closes, to bound the transaction."""
@@ -182,19 +187,29 @@ def _left_to_close(status: EventStatus, ticket_type: TicketType) -> int:
     return ticket_type.waiting + (ticket_type.taken if status is EventStatus.CANCELLED else 0)
 
 
-def cancel_booking(builder: DecisionBuilder, booking: Booking, by: str) -> Booking:
-    """Cancel a live booking; its tickets are free again exactly once (promise 4)."""
-    is_paid = booking.payment_status is PaymentStatus.TAKEN
+class Cancelled(Struct, frozen=True, gc=False):
+    """A cancelled booking, and what is refunded because of it (None: nothing)."""
+
+    booking: Booking
+    refund: Money | None
+
+
+def cancel_booking(builder: DecisionBuilder, booking: Booking, by: str, *, fee_percent: int = 0) -> Cancelled:
+    """Cancel a live booking; its tickets are free again exactly once (promise 4). Refund what was paid less the fee."""
+    is_paid = booking.payment_status.has_charge
+    refund = refund_due(booking, fee_percent) if is_paid else None
+    payment_status = booking.payment_status if is_paid else PaymentStatus.NONE
     cancelled = replace(
         booking,
         status=BookingStatus.CANCELLED,
-        payment_status=PaymentStatus.REFUND_PENDING if is_paid else PaymentStatus.NONE,
+        payment_status=PaymentStatus.REFUND_PENDING if refund and payment_status is _TAKEN else payment_status,
+        kept=booking.kept - refund.amount if refund else booking.kept,
         expires_at=None,
         updated_at=builder.now,
     )
     builder.change(booking, cancelled)
-    if is_paid and booking.paid_by is not None and booking.paid_with is not None:
-        owe_refund(builder, booking, booking.paid_by, booking.paid_with)
+    if refund is not None and booking.paid_by is not None and booking.paid_with is not None:
+        owe_refund(builder, booking, refund, charge_id=booking.paid_by, method=booking.paid_with)
     builder.add_fact(
         BookingCancelled(
             ticket_type_id=booking.ticket_type_id,
@@ -203,25 +218,8 @@ def cancel_booking(builder: DecisionBuilder, booking: Booking, by: str) -> Booki
             was=booking.status,
             by=by,
             payment_status=cancelled.payment_status,
+            refund=refund,
         ),
         booking,
     )
-    return cancelled
-
-
-def owe_refund(builder: DecisionBuilder, booking: Booking, charge_id: UUID, method: PaymentMethod) -> None:
-    """Add the refund of a charge, once (promise 8). The provider is called after this decision."""
-    builder.add_payment(
-        Payment(
-            id=refund_of(charge_id),
-            event_id=booking.event_id,
-            booking_id=booking.id,
-            kind=PaymentKind.REFUND,
-            status=ChargeStatus.PENDING,
-            method=method,
-            amount=booking.amount,
-            created_at=builder.now,
-            tried_at=builder.now,
-            ask_at=builder.now,
-        )
-    )
+    return Cancelled(cancelled, refund)

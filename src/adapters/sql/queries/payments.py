@@ -23,6 +23,7 @@ _PAYMENTS = (
     .where(payments.c.booking_id == bindparam("booking_id"))
     .order_by(payments.c.created_at, payments.c.kind, payments.c.id)
 )
+_PAYMENT = select(*PAYMENT).where(payments.c.id == bindparam("payment_id"))
 _OPEN_PAYMENTS = (
     select(*PAYMENT)
     .where(payments.c.status == ChargeStatus.PENDING, payments.c.ask_at <= bindparam("now"))
@@ -41,6 +42,11 @@ class SqlPaymentQueries:
     async def payments(self, booking_id: UUID) -> list[Payment]:
         """See the port."""
         return [payment(row) for row in await self._rows(_PAYMENTS, booking_id=booking_id)]
+
+    async def payment(self, payment_id: UUID) -> Payment | None:
+        """See the port."""
+        rows = await self._rows(_PAYMENT, payment_id=payment_id)
+        return payment(rows[0]) if rows else None
 
     async def open_payments(self, now: datetime, limit: int) -> list[Payment]:
         """See the port."""

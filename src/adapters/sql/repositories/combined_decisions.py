@@ -12,7 +12,7 @@ from ....domain.inventory import Decision, Inventory
 from ....domain.payment import Payment
 
 _CHANGING_COLUMNS: Final = (
-    *("status", "payment_status", "paid_by", "paid_with"),
+    *("status", "payment_status", "paid_by", "paid_with", "kept"),
     *("grace_until", "queue_number", "expires_at", "updated_at"),
 )
 _OWN_COLUMNS: Final = frozenset({"paid_by"})

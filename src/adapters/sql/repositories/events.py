@@ -121,7 +121,10 @@ _TYPE_COUNTERS = ("taken", "waiting", "waiting_tickets")
 _UPDATE_TYPE_COUNTERS = BulkUpdate(ticket_types, _TYPE_COUNTERS, attrgetter("id", *_TYPE_COUNTERS), are_kept=True)
 
 
-_PAYMENT_COLUMNS = ("status", "tried_at", "settled_at", "ask_at", "attempts", "tried_by")
+_PAYMENT_COLUMNS = (
+    *("status", "tried_at", "settled_at", "ask_at", "attempts", "tried_by"),
+    *("dispute", "noticed_at", "settled_by", "note"),
+)
 _UPDATE_PAYMENTS = BulkUpdate(payments, _PAYMENT_COLUMNS, attrgetter("id", *_PAYMENT_COLUMNS))
 
 

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from ....domain.booking import BookingStatus, PaymentStatus
 from ....domain.event import EventStatus, WaitingListPolicy
 from ....domain.mails import MailKind
-from ....domain.payment import ChargeStatus, PaymentKind, PaymentMethod
+from ....domain.payment import ChargeStatus, DisputeStatus, PaymentKind, PaymentMethod
 from ....domain.user import Role
 from ....domain.webhooks import DeliveryStatus
 from .types import Digest, Exact, Gram, Id, LongBytes, LongText, Moment, Word
@@ -68,6 +68,7 @@ events: Table = Table(
     Column("max_tickets_per_customer", Integer(), nullable=False),
     Column("payment_window_minutes", Integer()),
     Column("cancellation_deadline_hours", Integer(), nullable=False),
+    Column("refund_fee_percent", Integer(), nullable=False, server_default=text("0")),
     Column("waiting_list_policy", Word(WaitingListPolicy), nullable=False),
     Column("currency", String(3), nullable=False),
     Column("status", Word(EventStatus), nullable=False),
@@ -142,6 +143,8 @@ bookings: Table = Table(
     Column("payment_status", Word(PaymentStatus), nullable=False),
     Column("paid_by", Id()),
     Column("paid_with", Word(PaymentMethod)),
+    Column("kept", BigInteger(), nullable=False, server_default=text("0")),
+    Column("refund_fee_percent", Integer(), nullable=False, server_default=text("0")),
     # 0 for bookings older than the column, which have no deadline.
     Column("cancellation_deadline_hours", Integer(), nullable=False, server_default=text("0")),
     Column("reschedules", Integer(), nullable=False, server_default=text("0")),
@@ -236,12 +239,24 @@ payments: Table = Table(
     Column("attempts", Integer(), nullable=False),
     Column("key", Exact()),
     Column("tried_by", Id()),
+    Column("charge_id", Id()),
+    Column("reason", String(200)),
+    Column("dispute", Word(DisputeStatus)),
+    Column("noticed_at", Moment()),
+    Column("settled_by", Id()),
+    Column("note", String(200)),
     Index(None, "booking_id", "created_at", "id"),
     Index(None, "status", "ask_at", "id"),
+    Index(None, "event_id", "id"),
+    Index(None, "event_id", "status", "id"),
+    # What needs a person.
+    Index(None, "kind", "status", "id"),
+    Index(None, "dispute", "id"),
     CheckConstraint("amount >= 0 AND attempts >= 0", name="counted"),
-    # A payment has a time to query the provider exactly until it is completed, so none is forgotten (promise 8).
+    # A charge has a time to query the provider exactly until it is completed, so none is forgotten (promise 8). An open
+    # refund without such a time waits for a person, or for the end of a dispute.
     CheckConstraint(
-        "(status = 'pending' AND ask_at IS NOT NULL AND settled_at IS NULL) "
+        "(status = 'pending' AND (ask_at IS NOT NULL OR kind = 'refund') AND settled_at IS NULL) "
         "OR (status <> 'pending' AND ask_at IS NULL AND settled_at IS NOT NULL)",
         name="settled_or_asked",
     ),

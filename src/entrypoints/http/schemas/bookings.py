@@ -115,11 +115,12 @@ class CancellationView(View, frozen=True, kw_only=True):
     promoted_count: Annotated[
         int, Meta(description="The number of waiting bookings that got its tickets.", examples=[1])
     ]
+    refund: Annotated[Money | None, Meta(description="What is refunded, less the fee; `null`: nothing.")]
 
     @classmethod
     def at(cls, cancellation: Cancellation, now: datetime) -> "CancellationView":
         """Return the outcome of a cancellation."""
-        return cls(booking=BookingView.at(cancellation.booking, now), promoted_count=cancellation.promoted_count)
+        return cls.of(cancellation, booking=BookingView.at(cancellation.booking, now))
 
 
 class PaymentView(View, frozen=True, kw_only=True):

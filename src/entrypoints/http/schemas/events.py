@@ -36,6 +36,7 @@ _SALES_CLOSE_AT = Meta(description="When the sale closes; `null`: at the start."
 _MOST_TICKETS = Meta(description="The most live tickets of one customer.")
 _PAYMENT_WINDOW = Meta(description="How long tickets are held for payment; `null`: bookings are confirmed at once.")
 _DEADLINE = Meta(description="Customers may cancel until this many hours before the start.")
+_FEE = Meta(description="The part of a refund, in percent, that a customer's own cancellation costs.")
 _POLICY = Meta(
     description="`strict`: no waiting booking is overtaken; `fill`: freed tickets go to the first booking they fit."
 )
@@ -52,6 +53,7 @@ _PerCustomer = Annotated[int, Meta(ge=1, le=1_000)]
 _TimeZone = Annotated[str, Meta(extra_json_schema={"minLength": 2, "maxLength": LONGEST_ZONE})]
 _Minutes = Annotated[int, Meta(ge=1, le=43_200)]
 _Hours = Annotated[int, Meta(ge=0, le=8_760)]
+_Percent = Annotated[int, Meta(ge=0, le=100)]
 
 
 class InitialStatus(StrEnum):
@@ -114,6 +116,7 @@ class InitializeRequest(RequestBody, frozen=True, kw_only=True):
     max_tickets_per_customer: Annotated[_PerCustomer, _MOST_TICKETS] = 10
     payment_window_minutes: Annotated[_Minutes | None, _PAYMENT_WINDOW] = None
     cancellation_deadline_hours: Annotated[_Hours, _DEADLINE] = 0
+    refund_fee_percent: Annotated[_Percent, _FEE] = 0
     waiting_list_policy: Annotated[WaitingListPolicy, _POLICY] = WaitingListPolicy.STRICT
     status: Annotated[InitialStatus, Meta(description="`draft`: hidden until it is put on sale.")] = (
         InitialStatus.ON_SALE
@@ -155,6 +158,7 @@ class EventChangesRequest(RequestBody, frozen=True, kw_only=True):
     max_tickets_per_customer: Annotated[_PerCustomer | UnsetType, _MOST_TICKETS] = UNSET
     payment_window_minutes: Annotated[_Minutes | UnsetType | None, _PAYMENT_WINDOW] = UNSET
     cancellation_deadline_hours: Annotated[_Hours | UnsetType, _DEADLINE] = UNSET
+    refund_fee_percent: Annotated[_Percent | UnsetType, _FEE] = UNSET
     waiting_list_policy: Annotated[WaitingListPolicy | UnsetType, _NEW_POLICY] = UNSET
     status: Annotated[EventStatus | UnsetType, Meta(description="The next status.")] = UNSET
     total_tickets: Annotated[_TicketCount | UnsetType, _TOTAL] = UNSET
@@ -188,6 +192,7 @@ class EventView(View, frozen=True, kw_only=True):
     max_tickets_per_customer: Annotated[int, _MOST_TICKETS]
     payment_window_minutes: Annotated[int | None, _PAYMENT_WINDOW]
     cancellation_deadline_hours: Annotated[int, _DEADLINE]
+    refund_fee_percent: Annotated[int, _FEE]
     waiting_list_policy: Annotated[WaitingListPolicy, Meta(description="How the waiting list is served.")]
     status: Annotated[EventStatus, _STATUS]
     price: Annotated[Money | None, Meta(description="The price of one ticket; `null`: free, or several ticket types.")]
