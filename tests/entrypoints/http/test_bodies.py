@@ -35,6 +35,7 @@ EVENT: dict[str, Any] = {
     "maxTicketsPerCustomer": 10,
     "paymentWindowMinutes": None,
     "cancellationDeadlineHours": 0,
+    "refundFeePercent": 0,
     "waitingListPolicy": "strict",
     "status": "on_sale",
 }
@@ -99,6 +100,7 @@ BROKEN: list[tuple[str, str, list[Any]]] = [
             ("maxTicketsPerCustomer", [*NOT_WHOLE, None, 0, 1_001]),
             ("paymentWindowMinutes", [*NOT_WHOLE, 0, 43_201]),
             ("cancellationDeadlineHours", [*NOT_WHOLE, None, -1, 8_761]),
+            ("refundFeePercent", [*NOT_WHOLE, None, -1, 101]),
             ("waitingListPolicy", [*NOT_TEXT, None, "", "STRICT", "lottery"]),
             ("status", [*NOT_TEXT, None, "", "ON_SALE", "gone"]),
             ("totalTickets", NO_TOTAL),

@@ -31,6 +31,7 @@ async def test_an_event_needs_only_a_name_and_a_number(organizer: Client) -> Non
         "maxTicketsPerCustomer": 10,
         "paymentWindowMinutes": None,
         "cancellationDeadlineHours": 0,
+        "refundFeePercent": 0,
         "waitingListPolicy": "strict",
         "status": "on_sale",
         "price": None,
@@ -59,6 +60,7 @@ async def test_an_event_with_everything(organizer: Client, anyone: Client) -> No
         "maxTicketsPerCustomer": 1000,
         "paymentWindowMinutes": None,
         "cancellationDeadlineHours": 8760,
+        "refundFeePercent": 100,
         "waitingListPolicy": "fill",
         "status": "draft",
     }

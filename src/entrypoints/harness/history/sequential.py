@@ -242,7 +242,7 @@ class Specification:
             return "not-found"
         if state.status == "cancelled":
             return "cancellation-closed" if is_manager else "already-cancelled"
-        if state.status == "completed":
+        if state.status == "completed" and not is_manager:
             return "cancellation-closed"
         return None if state.booking_states[number] in LIVE else "already-cancelled"
 

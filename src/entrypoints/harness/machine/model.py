@@ -41,6 +41,7 @@ class ModelBooking:
     payment: str = "none"
     expires_at: datetime | None = None
     is_unanswered: bool = False
+    in_cash: bool = False
     was_moved: bool = False
     grace_until: datetime | None = None
 
@@ -411,6 +412,7 @@ class Model:
             booking.is_unanswered = True
             return "payment-unknown"
         event.take_money(booking, now)
+        booking.in_cash = not token
         if booking.payment == "taken":
             return event.seen_booking(booking, now)
         return "hold-expired" if booking.status == "expired" else "payment-not-due"
@@ -424,10 +426,10 @@ class Model:
                     event.take_money(booking, now)
 
     def complete_refunds(self) -> None:
-        """Complete every pending refund."""
+        """Complete every pending refund by card; cash waits for a person."""
         for event in self.events.values():
             for booking in event.bookings:
-                if booking.payment == "refund_pending":
+                if booking.payment == "refund_pending" and not booking.in_cash:
                     booking.payment = "refunded"
 
     def reading_is_refused(self, event: ModelEvent, actor_id: UUID) -> str | None:
@@ -450,7 +452,7 @@ class Model:
         self, event: ModelEvent, booking: ModelBooking, now: datetime, *, is_manager: bool
     ) -> str | None:
         if is_manager:
-            return "cancellation-closed" if event.status in ("cancelled", "completed") else None
+            return "cancellation-closed" if event.status == "cancelled" else None
         if event.status == "cancelled":
             return "already-cancelled"
         if event.status == "completed" or event.has_started(now):
