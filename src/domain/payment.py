@@ -52,6 +52,8 @@ class Payment(Struct, frozen=True, gc=False, kw_only=True):
     `tried_at` is the time of the last attempt, `tried_by` the `payment_id` of the command that made it, and `key` the
     idempotency key of a charge. `ask_at` is the earliest time to ask the provider for the outcome; None: it is known,
     or the refund waits for a person (cash) or for the end of a dispute. `attempts` counts the questions.
+    `awaits_customer`: the provider waits for the customer to authenticate a pending charge. `provider_id` is the
+    provider's own id of a charge, None until it is known.
 
     `charge_id` is the charge of a refund, `reason` why the organizer gave it. `dispute` is the dispute of a charge; a
     refund whose charge was lost has that too, because the bank has given the money back. `noticed_at` is the provider's
@@ -73,6 +75,8 @@ class Payment(Struct, frozen=True, gc=False, kw_only=True):
     attempts: int = 0
     key: str | None = None
     tried_by: UUID | None = None
+    awaits_customer: bool = False
+    provider_id: str | None = None
     charge_id: UUID | None = None
     reason: str | None = None
     dispute: DisputeStatus | None = None

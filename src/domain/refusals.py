@@ -104,6 +104,16 @@ class PaymentDeclined(Refusal):
     default = "The payment was declined and nothing was charged; try another card."
 
 
+class PaymentActionRequired(Refusal):
+    """The customer's bank wants to authenticate the payment at the member `next_action_url`.
+
+    The same command continues the payment afterwards.
+    """
+
+    code = "payment-action-required"
+    default = "Your bank wants you to confirm the payment: visit the address, then send the payment again."
+
+
 class IdempotencyKeyReused(Refusal):
     """The idempotency key was used for another request."""
 

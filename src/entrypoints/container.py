@@ -151,7 +151,8 @@ def _payment_gateway(settings: Settings) -> PaymentGateway:
         raise SettingsError(
             "BOXOFFICE_PAYMENTS is stripe, but Stripe's library is not installed: pip install 'boxoffice[stripe]'"
         ) from error
-    return StripeGateway(settings.stripe_key, url=settings.stripe_url)
+    return_url = settings.public_url or f"http://{settings.host}:{settings.port}"
+    return StripeGateway(settings.stripe_key, return_url=f"{return_url}/", url=settings.stripe_url)
 
 
 def _sandbox(settings: Settings) -> SandboxGateway:
@@ -196,9 +197,9 @@ def _email_sender(settings: Settings) -> EmailSender:
     return SmtpSender(server, settings.mail_from, public_url=settings.public_url)
 
 
-def _initialize_event(turnstile: Turnstile, settings: Settings) -> InitializeEvent:
+def _initialize_event(turnstile: Turnstile, settings: Settings, gateway: PaymentGateway) -> InitializeEvent:
     allowance = Allowance(NEW_EVENTS) if settings.rate_limits else None
-    return InitializeEvent(turnstile, settings.organizers, allowance=allowance)
+    return InitializeEvent(turnstile, settings.organizers, allowance=allowance, objection=gateway.objection)
 
 
 def _response_allowance(settings: Settings) -> Allowance | None:
@@ -266,8 +267,8 @@ class Container(DeclarativeContainer):
     cancel_booking: Singleton[CancelBooking] = Singleton(CancelBooking, turnstile, booking_queries)
     promote_from_waitlist: Singleton[PromoteFromWaitlist] = Singleton(PromoteFromWaitlist, turnstile)
     resume_unsettled: Singleton[ResumeUnsettled] = Singleton(ResumeUnsettled, turnstile, event_queries)
-    initialize_event: Singleton[InitializeEvent] = Singleton(_initialize_event, turnstile, settings)
-    change_event: Singleton[ChangeEvent] = Singleton(ChangeEvent, turnstile)
+    initialize_event: Singleton[InitializeEvent] = Singleton(_initialize_event, turnstile, settings, payment_gateway)
+    change_event: Singleton[ChangeEvent] = Singleton(ChangeEvent, turnstile, payment_gateway.provided.objection)
 
     pay_booking: Singleton[PayBooking] = Singleton(
         PayBooking, turnstile, booking_queries, payment_queries, payment_gateway, ids

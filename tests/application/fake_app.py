@@ -23,7 +23,7 @@ from boxoffice.application.events.queries import ReadEvent
 from boxoffice.application.payments.record_notice import RecordPaymentNotice
 from boxoffice.application.ports.idempotency import IdempotentRequest, Key, Response
 from boxoffice.application.ports.observability import BatchStats, Overload, Trouble
-from boxoffice.application.ports.payments import GatewaySilent
+from boxoffice.application.ports.payments import ChargeReply, GatewaySilent
 from boxoffice.application.ports.security import Asker, Claims, RefreshDigests, RefreshToken, Token
 from boxoffice.application.turnstile.command_queue import MOST_WAITING, Bounds
 from boxoffice.application.turnstile.turnstile import Turnstile
@@ -31,6 +31,7 @@ from boxoffice.domain.booking import Booking
 from boxoffice.domain.decisions.book import Book
 from boxoffice.domain.decisions.cancel import Cancel
 from boxoffice.domain.decisions.organize import Edit, Initialize, general_admission
+from boxoffice.domain.decisions.pay import Answer
 from boxoffice.domain.event import EventChanges, EventDetails, EventState, EventStatus, TicketTypeSpec
 from boxoffice.domain.facts import Fact
 from boxoffice.domain.payment import PaymentMethod
@@ -187,36 +188,59 @@ class FakeGateway:
     """A payment provider that a test silences, or stops at a gate. It keeps what it knows of each reference."""
 
     def __init__(self) -> None:
-        self.charges: dict[UUID, bool] = {}
+        self.charges: dict[UUID, Answer] = {}
         self.refunds: dict[UUID, UUID] = {}
         self.asked: list[str] = []
         self.is_silent = False
         self.hears = True
+        self.refund_answer = Answer.DONE
         self.gates: list[tuple[asyncio.Event, asyncio.Event]] = []
 
-    async def charge(self, reference: UUID, amount: Money, token: str) -> bool:
+    def objection(self, price: Money) -> str | None:
+        """What this provider never charges."""
+        return "must be another price" if price.amount == 13 else None
+
+    async def charge(self, reference: UUID, amount: Money, token: str) -> ChargeReply:
         self.asked.append("charge")
         if self.gates:
             reached, opened = self.gates.pop(0)
             reached.set()
             await opened.wait()
         if self.hears:
-            self.charges.setdefault(reference, token == "tok_ok")
+            answers = {"tok_ok": Answer.DONE, "tok_action": Answer.ACTION_REQUIRED}
+            self.charges.setdefault(reference, answers.get(token, Answer.DECLINED))
         self._maybe_silent()
-        return self.charges[reference]
+        return self._reply(reference)
 
-    async def find_charge(self, reference: UUID) -> bool | None:
+    async def find_charge(self, reference: UUID) -> ChargeReply:
         self.asked.append("find")
         self._maybe_silent()
-        return self.charges.get(reference)
+        return self._reply(reference)
 
-    async def refund(self, reference: UUID, charge_reference: UUID, amount: Money) -> bool:
+    async def cancel_charge(self, reference: UUID) -> ChargeReply:
+        self.asked.append("cancel")
+        self._maybe_silent()
+        if self.charges[reference] is Answer.ACTION_REQUIRED:
+            self.charges[reference] = Answer.DECLINED
+        return self._reply(reference)
+
+    async def refund(self, reference: UUID, charge_reference: UUID, amount: Money) -> Answer:
         self.asked.append("refund")
         self._maybe_silent()
-        if self.hears:
-            assert self.charges[charge_reference]
+        assert self.charges[charge_reference] is Answer.DONE
+        if self.refund_answer is Answer.DONE:
             self.refunds[reference] = charge_reference
-        return self.hears
+        return self.refund_answer
+
+    async def reference_of(self, provider_id: str) -> UUID | None:
+        self.asked.append("reference")
+        self._maybe_silent()
+        return next((each for each in self.charges if provider_id == f"at the provider: {each}"), None)
+
+    def _reply(self, reference: UUID) -> ChargeReply:
+        answer = self.charges.get(reference, Answer.NOT_FOUND)
+        url = "https://bank.example/" if answer is Answer.ACTION_REQUIRED else None
+        return ChargeReply(answer=answer, action_url=url, provider_id=f"at the provider: {reference}")
 
     async def close(self) -> None:
         """Nothing to close."""

@@ -180,9 +180,11 @@ class StorageDriver:
             needs, lambda inventory: start_payment(inventory, command, now), now=now, commits=commits
         )
 
-    async def complete_payment(self, payment: Payment, answer: Answer = Answer.DONE, *, now: datetime = NOW) -> Attempt:
+    async def complete_payment(
+        self, payment: Payment, answer: Answer = Answer.DONE, *, now: datetime = NOW, provider_id: str | None = None
+    ) -> Attempt:
         """Record the provider's answer."""
-        command = settling_command(payment, answer)
+        command = replace(settling_command(payment, answer), provider_id=provider_id)
         needs = LoadSpec(event_id=payment.event_id, booking_id=payment.booking_id, payments=True)
         return await self.decide(needs, lambda inventory: complete_payment(inventory, command, now), now=now)
 

@@ -40,6 +40,21 @@ async def test_every_field_of_a_charge_comes_back(driver: StorageDriver) -> None
             assert (await driver.complete_payment(payment, now=NOW + SECOND)).payment == settled
 
 
+async def test_a_charge_that_waits_for_its_customer_is_found_by_the_providers_id(driver: StorageDriver) -> None:
+    bookings = await driver.book_many(await driver.initialize_priced(2), [1] * 2)
+    queries = driver.storage.payment_queries
+    for booking in bookings:
+        payment = (await driver.start_payment(booking)).payment
+        assert await queries.charge_of_provider(f"pi_{booking.id}") is None
+        for answer in (Answer.ACTION_REQUIRED, Answer.DONE):
+            kept = (await driver.complete_payment(payment, answer, provider_id=f"pi_{booking.id}")).payment
+            assert (kept.awaits_customer, kept.provider_id) == (answer is Answer.ACTION_REQUIRED, f"pi_{booking.id}")
+            assert await queries.payments(booking.id) == [kept]
+            assert (await locked(driver, booking)).payments == (kept,)
+            assert await queries.charge_of_provider(f"pi_{booking.id}") == payment.id
+    assert await queries.charge_of_provider("pi") is None
+
+
 async def test_payments_are_loaded_where_they_are_needed(driver: StorageDriver) -> None:
     state, other = await driver.initialize_priced(9), await driver.initialize_priced(9)
     bookings = [await driver.book(each) for each in (state, state, other)]

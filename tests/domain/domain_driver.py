@@ -265,7 +265,9 @@ class DomainDriver:
         )
         return self.take(start_payment(self.inventory, command, self.now))
 
-    def answer(self, payment: Payment, answer: Answer, seen: datetime | None = None) -> Booking:
+    def answer(
+        self, payment: Payment, answer: Answer, seen: datetime | None = None, provider_id: str | None = None
+    ) -> Booking:
         """Record the provider's answer."""
         command = CompletePayment(
             payment_id=payment.id,
@@ -274,6 +276,7 @@ class DomainDriver:
             customer_id=self.bookings[payment.booking_id].customer_id,
             answer=answer,
             seen=seen or payment.tried_at,
+            provider_id=provider_id,
         )
         return self.take(complete_payment(self.inventory, command, self.now)).booking
 

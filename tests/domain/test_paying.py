@@ -1,6 +1,6 @@
 """Holds, payments and refunds."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -8,9 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from boxoffice.domain.booking import Booking, BookingStatus
-from boxoffice.domain.decisions.pay import Answer, Attempt
+from boxoffice.domain.decisions.pay import Answer, Attempt, is_abandoned
 from boxoffice.domain.event import EventStatus, TicketTypeSpec
-from boxoffice.domain.payment import GIVE_UP, UNDER_WAY, ChargeStatus, PaymentMethod, refund_of
+from boxoffice.domain.payment import GIVE_UP, UNDER_WAY, ChargeStatus, Payment, PaymentMethod, refund_of
 from boxoffice.domain.refusals import (
     AlreadyCancelled,
     CancellationClosed,
@@ -194,6 +194,103 @@ def test_the_pauses_between_questions_about_a_charge_stay_short() -> None:
         assert ask_at is not None
         pauses.append((ask_at - driver.now).total_seconds())
     assert pauses == [0, 2, 4, 5, 5, 5]
+
+
+# A charge that waits for its customer.
+
+
+def test_a_customer_comes_back_at_any_time_to_the_same_charge() -> None:
+    driver = held_driver()
+    booking = driver.book(ANA)
+    payment = driver.start(booking).payment
+    for _ in range(3):
+        facts = len(driver.facts)
+        assert driver.answer(payment, Answer.ACTION_REQUIRED) == booking
+        assert driver.payments[payment.id].awaits_customer
+        assert len(driver.facts) == facts
+        resumed = driver.start(booking)
+        assert (resumed.payment.id, resumed.is_new, resumed.is_abandoned) == (payment.id, False, False)
+        with pytest.raises(PaymentUnderWay):
+            driver.start(booking)
+    driver.answer(payment, Answer.ACTION_REQUIRED)
+    with pytest.raises(PaymentUnderWay):
+        driver.start(booking, "cash", ORGANIZER)
+    assert stands(driver, driver.answer(payment, Answer.DONE)) == ("confirmed", "taken")
+    assert not driver.payments[payment.id].awaits_customer
+
+
+def test_the_pauses_between_questions_about_a_waiting_charge_grow_until_its_hold_ends() -> None:
+    driver = held_driver(payment_window_minutes=600)
+    booking = driver.book(ANA)
+    payment = driver.start(booking).payment
+    pauses = []
+    for _ in range(14):
+        driver.answer(payment, Answer.ACTION_REQUIRED)
+        pauses.append((asked_at(driver, payment) - driver.now).total_seconds())
+    assert pauses == [2**attempt for attempt in range(12)] + [3600] * 2
+    assert booking.expires_at is not None
+    driver.now = booking.expires_at - timedelta(seconds=5)
+    driver.answer(payment, Answer.ACTION_REQUIRED)
+    assert asked_at(driver, payment) == booking.expires_at
+    driver.now = booking.expires_at
+    driver.answer(payment, Answer.ACTION_REQUIRED)
+    assert asked_at(driver, payment) == booking.expires_at + timedelta(hours=1)
+
+
+def asked_at(driver: DomainDriver, payment: Payment) -> datetime:
+    """When the provider is asked about it next."""
+    ask_at = driver.payments[payment.id].ask_at
+    assert ask_at is not None
+    return ask_at
+
+
+def test_a_waiting_charge_is_abandoned_with_its_tickets() -> None:
+    driver = held_driver(2)
+    lapsed, cancelled = driver.book(ANA), driver.book(BEN)
+    charges = [driver.start(booking).payment for booking in (lapsed, cancelled)]
+    for charge, booking in zip(charges, (lapsed, cancelled), strict=True):
+        driver.answer(charge, Answer.ACTION_REQUIRED)
+        assert not is_abandoned(charge, booking, driver.now)
+    ended = driver.cancel(cancelled)
+    assert is_abandoned(charges[1], ended, driver.now)
+    assert driver.start(ended).is_abandoned
+    assert lapsed.expires_at is not None
+    assert is_abandoned(charges[0], lapsed, lapsed.expires_at)
+    assert not is_abandoned(charges[0], lapsed, lapsed.expires_at - MICROSECOND)
+    driver.pass_time(minutes=30)
+    assert driver.start(lapsed).is_abandoned
+
+
+def test_a_charge_begun_after_the_hold_waits_for_its_customer_a_while() -> None:
+    """There are tickets, and nobody waits for them."""
+    driver = held_driver()
+    booking = driver.book(ANA)
+    driver.pass_time(minutes=30)
+    expired = driver.bookings[booking.id]
+    charge = driver.start(booking).payment
+    assert not is_abandoned(charge, expired, driver.now)
+    assert not is_abandoned(charge, expired, driver.now + GIVE_UP - MICROSECOND)
+    assert is_abandoned(charge, expired, driver.now + GIVE_UP)
+    assert is_abandoned(replace(charge, created_at=driver.now - MICROSECOND), expired, driver.now)
+
+
+@pytest.mark.parametrize(("answer", "payment_status"), [(Answer.DECLINED, "none"), (Answer.DONE, "refund_pending")])
+def test_an_abandoned_charge_ends_or_is_given_back(answer: Answer, payment_status: str) -> None:
+    driver = held_driver()
+    first, second = driver.book(ANA), driver.book(BEN)
+    payment = driver.start(first).payment
+    driver.answer(payment, Answer.ACTION_REQUIRED)
+    driver.pass_time(minutes=30)
+    assert driver.statuses(first, second) == ["expired", "held"]
+    assert stands(driver, driver.answer(payment, answer)) == ("expired", payment_status)
+
+
+def test_the_providers_own_id_of_a_charge_is_kept() -> None:
+    driver = held_driver()
+    payment = driver.start(driver.book(ANA)).payment
+    for told in ("pi_1", None):
+        driver.answer(payment, Answer.ACTION_REQUIRED, provider_id=told)
+        assert driver.payments[payment.id].provider_id == "pi_1"
 
 
 def test_a_settled_charge_or_refund_never_changes_again() -> None:

@@ -17,7 +17,7 @@ from ...application.ports.security import AccountKey
 from ...domain.booking import Booking, BookingStatus
 from ...domain.event import Event, EventState
 from ...domain.facts import Fact
-from ...domain.payment import ChargeStatus, Payment
+from ...domain.payment import ChargeStatus, Payment, PaymentKind
 from ...domain.user import User
 from ...domain.values.characters import folded
 from .tables import Tables
@@ -153,6 +153,15 @@ class MemoryPaymentQueries:
         await self._before_read()
         found = (payments.get(payment_id) for payments in self._tables.payments.values())
         return next((payment for payment in found if payment is not None), None)
+
+    async def charge_of_provider(self, provider_id: str) -> UUID | None:
+        """See the port."""
+        await self._before_read()
+        for payments in self._tables.payments.values():
+            for payment in payments.values():
+                if payment.provider_id == provider_id and payment.kind is PaymentKind.CHARGE:
+                    return payment.id
+        return None
 
     async def open_payments(self, now: datetime, limit: int) -> list[Payment]:
         """See the port."""

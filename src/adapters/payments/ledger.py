@@ -37,8 +37,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.schema import CreateTable
 
 from ...application.ports.payments import GatewaySilent
+from ...domain.decisions.pay import Answer
 from ...domain.values.money import Money
-from .sandbox import Entry, EntryKind, is_refund_of, is_taken_charge, may_refund
+from .sandbox import Entry, EntryKind, refund_answer, refund_entry
 
 Result = TypeVar("Result")
 
@@ -75,6 +76,7 @@ _FIND = select(_ledger).where(_reference)
 _LOCK = select(_ledger).where(_reference).with_for_update()
 _ALL = select(_ledger).order_by(_ledger.c.reference)
 _ADD = insert(_ledger)
+_CHANGE = update(_ledger).where(_reference).values(kind=bindparam("new_kind"), taken=bindparam("is_taken"))
 _REFUND = (
     update(_ledger)
     .where(_reference, _ledger.c.refunded + bindparam("more") <= _ledger.c.amount)
@@ -99,44 +101,48 @@ class SqlLedger:
         """See `Ledger`. Needs the right to create tables only if the table is missing."""
         await self._run(self._probe)
 
-    async def charge(self, reference: UUID, amount: Money, *, taken: bool) -> bool:
+    async def charge(self, entry: Entry) -> Entry:
         """See `Ledger`."""
 
-        async def write(connection: AsyncConnection) -> bool:
-            entry = await _find(connection, reference)
-            if entry is None:
-                entry = Entry(reference=reference, kind=EntryKind.CHARGE, amount=amount, taken=taken)
+        async def write(connection: AsyncConnection) -> Entry:
+            before = await _find(connection, entry.reference)
+            if before is None:
                 # If another process inserts the reference first, this fails and the next attempt finds that entry.
                 await connection.execute(_ADD, _row(entry))
-            return is_taken_charge(entry)
+            return before or entry
 
         return await self._run(write)
 
-    async def charge_of(self, reference: UUID) -> bool | None:
+    async def change(self, reference: UUID, change: Callable[[Entry], Entry]) -> Entry | None:
         """See `Ledger`."""
 
-        async def read(connection: AsyncConnection) -> bool | None:
+        async def write(connection: AsyncConnection) -> Entry | None:
             entry = await _find(connection, reference)
-            return None if entry is None else is_taken_charge(entry)
+            if entry is None or change(entry) == entry:
+                return entry
+            entry = _entry((await connection.execute(_LOCK, {"wanted": reference})).one_or_none())
+            if entry is not None:
+                entry = change(entry)
+                await connection.execute(
+                    _CHANGE, {"wanted": reference, "new_kind": entry.kind, "is_taken": entry.taken}
+                )
+            return entry
 
-        return await self._run(read)
+        return await self._run(write)
 
-    async def refund(self, reference: UUID, charge_reference: UUID, amount: Money) -> bool:
+    async def refund(self, reference: UUID, charge_reference: UUID, amount: Money) -> Answer:
         """See `Ledger`. The charge's entry is updated as well, which serializes its refunds."""
 
-        async def write(connection: AsyncConnection) -> bool:
+        async def write(connection: AsyncConnection) -> Answer:
             charge = _entry((await connection.execute(_LOCK, {"wanted": charge_reference})).one_or_none())
-            before = await _find(connection, reference)
-            if before is not None:
-                return is_refund_of(before, charge_reference)
-            if charge is None or not may_refund(charge, amount):
-                return False
+            answer = refund_answer(await _find(connection, reference), charge, charge_reference, amount)
+            if answer is not None:
+                return answer
             updated = await connection.execute(_REFUND, {"wanted": charge_reference, "more": amount.amount})
             if updated.rowcount != 1:
-                return False
-            entry = Entry(reference=reference, kind=EntryKind.REFUND, amount=amount, charge_reference=charge_reference)
-            await connection.execute(_ADD, _row(entry))
-            return True
+                return Answer.DECLINED
+            await connection.execute(_ADD, _row(refund_entry(reference, charge_reference, amount)))
+            return Answer.DONE
 
         return await self._run(write)
 

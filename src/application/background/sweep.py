@@ -8,13 +8,14 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from ...domain.decisions.pay import Answer, CompletePayment
+from ...domain.booking import Booking
+from ...domain.decisions.pay import CompletePayment, is_abandoned
 from ...domain.payment import Payment, PaymentKind, refund_of
 from ...domain.refusals import NotFound
-from ..bookings.pay_booking import record_answer
+from ..bookings.pay_booking import SILENCE, ask_about_charge, record_answer
 from ..bookings.promote_from_waitlist import PromoteFromWaitlist
 from ..ports.idempotency import KEPT_FOR
-from ..ports.payments import GatewaySilent, PaymentGateway
+from ..ports.payments import ChargeReply, GatewaySilent, PaymentGateway
 from ..ports.queries import BookingQueries, EventQueries, PaymentQueries
 from ..ports.storage import Storage, UnitOfWork
 from ..ports.system import Clock, Ids
@@ -79,33 +80,32 @@ class CompletePayments:
         found = await self._bookings.booking(payment.booking_id)
         if found is None:
             raise NotFound
+        reply = await self._ask_in_time(payment, found.booking)
         command = CompletePayment(
             payment_id=payment.id,
             event_id=payment.event_id,
             booking_id=payment.booking_id,
             customer_id=found.booking.customer_id,
-            answer=await self._ask_in_time(payment),
+            answer=reply.answer,
             seen=payment.tried_at,
+            provider_id=reply.provider_id,
         )
         await record_answer(self._turnstile, command)
 
-    async def _ask_in_time(self, payment: Payment) -> Answer:
+    async def _ask_in_time(self, payment: Payment, booking: Booking) -> ChargeReply:
         try:
             async with asyncio.timeout(PATIENCE):
-                return await self._ask(payment)
+                return await self._ask(payment, booking)
         except (GatewaySilent, TimeoutError):
-            return Answer.SILENT
+            return SILENCE
 
-    async def _ask(self, payment: Payment) -> Answer:
+    async def _ask(self, payment: Payment, booking: Booking) -> ChargeReply:
         if payment.kind is PaymentKind.CHARGE:
-            return _ANSWERS[await self._gateway.find_charge(payment.id)]
+            is_in_vain = is_abandoned(payment, booking, self._clock.now())
+            return await ask_about_charge(self._gateway, payment.id, is_abandoned=is_in_vain)
         # Refunds that wait for a person or for the end of a dispute are not open.
         charge_id = payment.charge_id or refund_of(payment.id)
-        is_done = await self._gateway.refund(payment.id, charge_id, payment.amount)
-        return Answer.DONE if is_done else Answer.DECLINED
-
-
-_ANSWERS = {True: Answer.DONE, False: Answer.DECLINED, None: Answer.NOT_FOUND}
+        return ChargeReply(answer=await self._gateway.refund(payment.id, charge_id, payment.amount))
 
 
 class Swept(Struct, frozen=True):

@@ -11,6 +11,7 @@ from ...domain.decisions.pay import Answer, Attempt, CompletePayment, Pay, compl
 from ...domain.payment import ChargeStatus, PaymentMethod
 from ...domain.refusals import (
     NotFound,
+    PaymentActionRequired,
     PaymentDeclined,
     PaymentNotDue,
     PaymentUnderWay,
@@ -21,7 +22,7 @@ from ...domain.user import Actor
 from ..ports.errors import StorageFailure
 from ..ports.idempotency import BoundRequest, IdempotentRequest
 from ..ports.loading import LoadSpec
-from ..ports.payments import GatewaySilent, PaymentGateway
+from ..ports.payments import ChargeReply, GatewaySilent, PaymentGateway
 from ..ports.queries import BookingQueries, PaymentQueries
 from ..ports.system import Ids
 from ..turnstile.pending_command import CommandResult
@@ -32,6 +33,10 @@ PATIENCE = 5.0
 
 PAUSE = 0.1
 """Seconds between two attempts to start the payment."""
+
+
+SILENCE = ChargeReply(answer=Answer.SILENT)
+"""What is recorded when the provider does not answer."""
 
 
 class PaymentUnknown(StorageFailure):
@@ -70,18 +75,21 @@ class PayBooking:
     async def __call__(self, bill: Bill, idempotent: IdempotentRequest[Booking] | None = None) -> Booking:
         """Return the booking after the payment.
 
-        Raises: what `start_payment` refuses, PaymentDeclined, PaymentUnknown, Unavailable; with `idempotent` also
-        Replayed, IdempotencyKeyReused, RequestInProgress.
+        Raises: what `start_payment` refuses, PaymentDeclined, PaymentActionRequired, PaymentUnknown, Unavailable; with
+        `idempotent` also Replayed, IdempotencyKeyReused, RequestInProgress.
         """
         found = await self._bookings.booking(bill.booking_id)
         if found is None:
             raise NotFound
         attempt = await self._start_or_wait(bill, found.booking, idempotent)
+        reply = SILENCE
         if attempt.payment.status is ChargeStatus.PENDING:
-            answer = await self._call_provider(attempt, bill.token)
-            attempt = await self._complete(attempt, answer, idempotent)
+            reply = await self._call_provider(attempt, bill.token)
+            attempt = await self._complete(attempt, reply, idempotent)
         outcome = _outcome_of(attempt)
         if outcome is None:
+            if reply.action_url is not None:
+                raise PaymentActionRequired(next_action_url=reply.action_url)
             raise PaymentUnknown
         if isinstance(outcome, Exception):
             raise outcome
@@ -126,28 +134,38 @@ class PayBooking:
         payments = await self._payments.payments(booking_id)
         return any(payment.status is ChargeStatus.PENDING and payment.key == key for payment in payments)
 
-    async def _call_provider(self, attempt: Attempt, token: str) -> Answer:
+    async def _call_provider(self, attempt: Attempt, token: str) -> ChargeReply:
         payment = attempt.payment
         try:
-            taken = None if attempt.is_new else await self._gateway.find_charge(payment.id)
-            if taken is None:
-                taken = await self._gateway.charge(payment.id, payment.amount, token)
+            if not attempt.is_new:
+                reply = await ask_about_charge(self._gateway, payment.id, is_abandoned=attempt.is_abandoned)
+                if reply.answer is not Answer.NOT_FOUND:
+                    return reply
+            return await self._gateway.charge(payment.id, payment.amount, token)
         except GatewaySilent:
-            return Answer.SILENT
-        return Answer.DONE if taken else Answer.DECLINED
+            return SILENCE
 
     async def _complete(
-        self, attempt: Attempt, answer: Answer, idempotent: IdempotentRequest[Booking] | None
+        self, attempt: Attempt, reply: ChargeReply, idempotent: IdempotentRequest[Booking] | None
     ) -> Attempt:
         command = CompletePayment(
             payment_id=attempt.payment.id,
             event_id=attempt.payment.event_id,
             booking_id=attempt.booking.id,
             customer_id=attempt.booking.customer_id,
-            answer=answer,
+            answer=reply.answer,
             seen=attempt.payment.tried_at,
+            provider_id=reply.provider_id,
         )
         return await record_answer(self._turnstile, command, _bind(idempotent))
+
+
+async def ask_about_charge(gateway: PaymentGateway, reference: UUID, *, is_abandoned: bool) -> ChargeReply:
+    """Return what became of a charge, and end it if it waits for its customer in vain. Raises: GatewaySilent."""
+    reply = await gateway.find_charge(reference)
+    if is_abandoned and reply.answer is Answer.ACTION_REQUIRED:
+        return await gateway.cancel_charge(reference)
+    return reply
 
 
 async def record_answer(turnstile: Turnstile, command: CompletePayment, request: BoundRequest | None = None) -> Attempt:

@@ -5,10 +5,12 @@ from ...domain.decisions.organize import (
     Edit,
     EditTicketType,
     add_ticket_type,
+    check_new_price,
     edit,
     edit_ticket_type,
     state,
 )
+from ...domain.decisions.prices import Objection, any_price
 from ...domain.event import EventState
 from ..ports.idempotency import IdempotentRequest
 from ..ports.loading import LoadSpec
@@ -17,10 +19,11 @@ from ..turnstile.turnstile import Turnstile
 
 
 class ChangeEvent:
-    """Change an event and settle it in the same transaction."""
+    """Change an event and settle it in the same transaction; `objection` says which prices can be charged."""
 
-    def __init__(self, turnstile: Turnstile) -> None:
+    def __init__(self, turnstile: Turnstile, objection: Objection = any_price) -> None:
         self._turnstile = turnstile
+        self._objection = objection
 
     async def __call__(
         self, command: Edit | EditTicketType | AddTicketType, idempotent: IdempotentRequest[EventState] | None = None
@@ -29,6 +32,7 @@ class ChangeEvent:
 
         Raises: what the decision refuses, Unavailable; with `idempotent` also Replayed, IdempotencyKeyReused.
         """
+        check_new_price(command, self._objection)
         request = idempotent.bind(_state) if idempotent else None
         needs = LoadSpec(event_id=command.event_id, settles=True, sizes=True)
         match command:

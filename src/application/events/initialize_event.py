@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from ...domain.decisions.organize import Initialize, initialize
+from ...domain.decisions.prices import Objection, any_price
 from ...domain.event import MOST_LIVE_EVENTS, EventState
 from ...domain.inventory import Decision
 from ...domain.user import Organizers
@@ -13,7 +14,7 @@ from ..turnstile.turnstile import Turnstile
 
 
 class InitializeEvent:
-    """Initialize an event with its tickets; `organizers` says who may.
+    """Initialize an event with its tickets; `organizers` says who may, `objection` which prices can be charged.
 
     An organizer has at most `most_live_events` live events. Concurrent processes do not see each other's new events, so
     each other process may exceed the limit by one transaction; with SQLite none does.
@@ -26,11 +27,13 @@ class InitializeEvent:
         *,
         most_live_events: int = MOST_LIVE_EVENTS,
         allowance: Allowance | None = None,
+        objection: Objection = any_price,
     ) -> None:
         self._turnstile = turnstile
         self._organizers = organizers
         self._most_live_events = most_live_events
         self._allowance = allowance
+        self._objection = objection
 
     async def __call__(
         self, command: Initialize, idempotent: IdempotentRequest[EventState] | None = None
@@ -46,7 +49,7 @@ class InitializeEvent:
     def _decide(self, command: Initialize, live_events: int, now: datetime) -> Decision[EventState]:
         if self._allowance is not None:
             self._allowance.check(command.actor.user_id, now)
-        decision = initialize(command, self._organizers, now, live_events, self._most_live_events)
+        decision = initialize(command, self._organizers, now, live_events, self._most_live_events, self._objection)
         if self._allowance is not None:
             self._allowance.use(command.actor.user_id, 1, now)
         return decision

@@ -3,6 +3,9 @@
 from typing import Protocol
 from uuid import UUID
 
+from msgspec import Struct
+
+from ...domain.decisions.pay import Answer
 from ...domain.values.money import Money
 
 
@@ -10,20 +13,48 @@ class GatewaySilent(Exception):
     """The provider did not answer, so the outcome is unknown. Ask again with the same reference."""
 
 
-class PaymentGateway(Protocol):
-    """The payment provider. Every call has a reference, and the money moves at most once per reference."""
+class ChargeReply(Struct, frozen=True, kw_only=True):
+    """What the provider says about a charge.
 
-    async def charge(self, reference: UUID, amount: Money, token: str) -> bool:
-        """Take the money; return False if it was declined. A repeated reference gives its first outcome.
+    `answer` is DONE, DECLINED, NOT_FOUND, or ACTION_REQUIRED: then the customer must visit `action_url`, and the charge
+    waits. `provider_id` is the provider's own id of the charge.
+    """
+
+    answer: Answer
+    action_url: str | None = None
+    provider_id: str | None = None
+
+
+class PaymentGateway(Protocol):
+    """The payment provider. Every call has a reference, and the money moves at most once per reference.
+
+    Amounts are in minor units of ISO 4217, whatever units the provider has.
+    """
+
+    def objection(self, price: Money) -> str | None:
+        """Return what a ticket's price must be instead if it could never be charged; None if it can. 0 is free."""
+
+    async def charge(self, reference: UUID, amount: Money, token: str) -> ChargeReply:
+        """Take the money, or begin to. A repeated reference gives its first outcome. Raises: GatewaySilent."""
+
+    async def find_charge(self, reference: UUID) -> ChargeReply:
+        """Return what became of a charge. Raises: GatewaySilent."""
+
+    async def cancel_charge(self, reference: UUID) -> ChargeReply:
+        """End a charge that waits for its customer, unless it went through meanwhile; return what became of it.
 
         Raises: GatewaySilent.
         """
 
-    async def find_charge(self, reference: UUID) -> bool | None:
-        """Return whether a charge was taken; None: the provider does not know it. Raises: GatewaySilent."""
+    async def refund(self, reference: UUID, charge_reference: UUID, amount: Money) -> Answer:
+        """Refund a charge, or a part of it.
 
-    async def refund(self, reference: UUID, charge_reference: UUID, amount: Money) -> bool:
-        """Refund a charge; return False if it was refused for now. Raises: GatewaySilent."""
+        Return DONE, DECLINED if it was refused for now, or FAILED if it can never succeed. Raises: GatewaySilent, also
+        while the refund is on its way.
+        """
+
+    async def reference_of(self, provider_id: str) -> UUID | None:
+        """Return our reference of a charge; None if it has none. Raises: GatewaySilent."""
 
     async def close(self) -> None:
         """Close its connections."""

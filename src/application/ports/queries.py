@@ -134,6 +134,9 @@ class PaymentQueries(Protocol):
     async def payment(self, payment_id: UUID) -> Payment | None:
         """Return one charge or refund."""
 
+    async def charge_of_provider(self, provider_id: str) -> UUID | None:
+        """Return the id of the charge with this id at the provider."""
+
     async def open_payments(self, now: datetime, limit: int) -> list[Payment]:
         """Return pending payments whose `ask_at` has passed, longest first."""
 

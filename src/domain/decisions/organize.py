@@ -32,6 +32,7 @@ from ..refusals import (
     CapacityBelowTaken,
     EventClosed,
     FieldError,
+    FieldPath,
     IllegalStatusChange,
     InvalidRequest,
     NameTaken,
@@ -44,13 +45,15 @@ from ..values.characters import look_alike_key
 from ..values.fields import check_all, checked
 from ..values.money import Money
 from .decision_builder import DecisionBuilder
+from .prices import Objection, any_price, check_prices
 from .settle import settle_event
 
 
 class Initialize(Struct, frozen=True, gc=False, kw_only=True):
     """Create an event with its tickets, on sale at once or as a draft.
 
-    `ticket_types` pairs a new id with each ticket type. `currency` applies where no price names one.
+    `ticket_types` pairs a new id with each ticket type; `names_types` is False if its author named none, so that the
+    only price is the event's. `currency` applies where no price names one.
     """
 
     event_id: UUID
@@ -59,6 +62,7 @@ class Initialize(Struct, frozen=True, gc=False, kw_only=True):
     ticket_types: tuple[tuple[UUID, TicketTypeSpec], ...]
     currency: str
     status: EventStatus = EventStatus.ON_SALE
+    names_types: bool = True
 
 
 class Edit(Struct, frozen=True, gc=False, kw_only=True):
@@ -91,11 +95,17 @@ class AddTicketType(Struct, frozen=True, gc=False, kw_only=True):
 
 
 def initialize(
-    command: Initialize, organizers: Organizers, now: datetime, live_events: int = 0, most: int = MOST_LIVE_EVENTS
+    command: Initialize,
+    organizers: Organizers,
+    now: datetime,
+    live_events: int = 0,
+    most: int = MOST_LIVE_EVENTS,
+    objection: Objection = any_price,
 ) -> Decision[EventState]:
     """Create an event with its ticket types; the actor becomes its organizer.
 
-    `live_events` is the number of live events that the organizer already has, `most` the limit.
+    `live_events` is the number of live events that the organizer already has, `most` the limit. `objection` is the
+    payment provider's to a price.
 
     Raises: InvalidRequest, NotAllowed, TooManyEvents.
     """
@@ -105,6 +115,7 @@ def initialize(
     check_all(
         lambda: _checked_details(command.details, now),
         lambda: check_ticket_types(specs, currency),
+        lambda: check_prices(_initial_prices(command), objection),
         lambda: _check_first_status(command.status),
     )
     details = _checked_details(command.details, now)
@@ -143,6 +154,19 @@ def initialize(
         )
     )
     return builder.decision(state(builder.current), is_new_event=True)
+
+
+def _initial_prices(command: Initialize) -> dict[FieldPath, Money | None]:
+    prices = [spec.price for _, spec in command.ticket_types]
+    if not command.names_types:
+        return {("price",): prices[0]}
+    return {("ticket_types", index, "price"): price for index, price in enumerate(prices)}
+
+
+def check_new_price(command: Edit | EditTicketType | AddTicketType, objection: Objection) -> None:
+    """Raise InvalidRequest if the provider could never charge the price that an edit sets."""
+    price = command.spec.price if isinstance(command, AddTicketType) else command.changes.price
+    check_prices({("price",): price}, objection)
 
 
 def general_admission(total_tickets: int, price: Money | None = None) -> TicketTypeSpec:

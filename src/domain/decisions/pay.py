@@ -24,7 +24,9 @@ from .settle import lapse_hold
 
 SHORTEST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = {PaymentKind.CHARGE: timedelta(seconds=5), PaymentKind.REFUND: timedelta(hours=1)}
-"""Bounds of the pause between two questions about a payment, which doubles. A customer may be waiting for a charge."""
+LONGEST_WAIT = timedelta(hours=1)
+"""Bounds of the pause between two questions about a payment, which doubles. A customer may be waiting for a charge;
+a charge that waits for its customer, at most this long."""
 
 
 class Pay(Struct, frozen=True, gc=False, kw_only=True):
@@ -41,11 +43,13 @@ class Pay(Struct, frozen=True, gc=False, kw_only=True):
 class Answer(StrEnum):
     """The provider's answer about a charge or refund.
 
-    `DECLINED` refuses a refund for now, `FAILED` for good. `SILENT`: no answer that can be relied on.
+    `ACTION_REQUIRED`: a charge waits for its customer to authenticate it. `DECLINED` refuses a refund for now, `FAILED`
+    for good. `SILENT`: no answer that can be relied on.
     """
 
     DONE = "done"
     DECLINED = "declined"
+    ACTION_REQUIRED = "action_required"
     FAILED = "failed"
     NOT_FOUND = "not_found"
     SILENT = "silent"
@@ -55,7 +59,8 @@ class CompletePayment(Struct, frozen=True, gc=False, kw_only=True):
     """Record the provider's answer about a charge or refund.
 
     `booking_id` and `customer_id` are those of its booking. `seen` is its `tried_at` when the provider was asked: the
-    answers `NOT_FOUND` and `FAILED` count only if there was no other attempt since then.
+    answers `NOT_FOUND` and `FAILED` count only if there was no other attempt since then. `provider_id` is the
+    provider's own id of a charge, if it told one.
     """
 
     payment_id: UUID
@@ -64,14 +69,32 @@ class CompletePayment(Struct, frozen=True, gc=False, kw_only=True):
     customer_id: UUID
     answer: Answer
     seen: datetime
+    provider_id: str | None = None
 
 
 class Attempt(Struct, frozen=True, gc=False):
-    """A charge and its booking. The provider must be called while it is pending. `is_new`: for the first time."""
+    """A charge and its booking. The provider must be called while it is pending. `is_new`: for the first time.
+
+    `is_abandoned`: see the function.
+    """
 
     payment: Payment
     booking: Booking
     is_new: bool
+    is_abandoned: bool = False
+
+
+def is_abandoned(charge: Payment, booking: Booking, now: datetime) -> bool:
+    """Return whether a charge that waits for its customer shall end, because the booking has no tickets any more.
+
+    If it goes through nevertheless, the money is owed back, like that of any late charge (promise 8). A customer who
+    began to pay after the hold lapsed, while there are tickets, has `GIVE_UP` to authenticate it.
+    """
+    booking = booking.as_of(now)
+    if booking.status.takes_tickets:
+        return False
+    lapsed_at = booking.expires_at if booking.status is BookingStatus.EXPIRED else None
+    return lapsed_at is None or charge.created_at < lapsed_at or now >= charge.created_at + GIVE_UP
 
 
 def start_payment(inventory: Inventory, command: Pay, now: datetime) -> Decision[Attempt]:
@@ -129,6 +152,7 @@ def complete_payment(inventory: Inventory, command: CompletePayment, now: dateti
     if payment.kind is PaymentKind.REFUND:
         payment, booking = _complete_refund(builder, booking, payment, command)
     else:
+        payment = _with_provider_id(builder, payment, command)
         payment, booking = record_charge(builder, booking, payment, _answer_about_charge(payment, command, now))
     return builder.decision(Attempt(payment, booking, False))
 
@@ -140,6 +164,7 @@ def record_charge(
     # A charge that was given up as unknown to the provider may have succeeded after all.
     if charge.status is ChargeStatus.SUCCEEDED or (charge.status is ChargeStatus.FAILED and answer is not Answer.DONE):
         return charge, booking
+    charge = replace(charge, awaits_customer=False)
     if answer is Answer.DONE:
         taken = replace(charge, status=ChargeStatus.SUCCEEDED, settled_at=builder.now, ask_at=None)
         builder.change_payment(taken)
@@ -149,9 +174,21 @@ def record_charge(
         builder.change_payment(failed)
         builder.add_fact(PaymentFailed(payment_id=failed.id), booking)
         return failed, booking
-    asked = _to_ask_again(charge, builder.now)
+    if answer is Answer.ACTION_REQUIRED:
+        asked = _to_ask_in_time(charge, booking, builder.now)
+    else:
+        asked = _to_ask_again(charge, builder.now)
     builder.change_payment(asked)
     return asked, booking
+
+
+def _with_provider_id(builder: DecisionBuilder, charge: Payment, command: CompletePayment) -> Payment:
+    """Return the charge with the provider's own id, which is kept however the charge ends."""
+    if command.provider_id is None or charge.provider_id == command.provider_id:
+        return charge
+    charge = replace(charge, provider_id=command.provider_id)
+    builder.change_payment(charge)
+    return charge
 
 
 def _answer_about_charge(charge: Payment, command: CompletePayment, now: datetime) -> Answer:
@@ -184,6 +221,14 @@ def _to_ask_again(payment: Payment, now: datetime) -> Payment:
     pause = min(SHORTEST_PAUSE * 2 ** min(payment.attempts, 20), LONGEST_PAUSE[payment.kind])
     is_fresh_charge = payment.kind is PaymentKind.CHARGE and payment.attempts == 0
     return replace(payment, attempts=payment.attempts + 1, ask_at=now if is_fresh_charge else now + pause)
+
+
+def _to_ask_in_time(charge: Payment, booking: Booking, now: datetime) -> Payment:
+    """Return a charge that waits for its customer. It is asked about again when the hold ends at the latest."""
+    ask_at = now + min(SHORTEST_PAUSE * 2 ** min(charge.attempts, 20), LONGEST_WAIT)
+    if booking.expires_at is not None and now < booking.expires_at:
+        ask_at = min(ask_at, booking.expires_at)
+    return replace(charge, attempts=charge.attempts + 1, ask_at=ask_at, awaits_customer=True)
 
 
 def _take_money(builder: DecisionBuilder, booking: Booking, payment: Payment) -> Booking:
@@ -286,14 +331,17 @@ def _resume_charge(
     if pending.method is not command.method or (_is_being_asked(pending, now) and not is_own):
         raise PaymentUnderWay
     builder = DecisionBuilder(inventory, now)
-    resumed = replace(pending, tried_at=now, ask_at=now + UNDER_WAY, tried_by=command.payment_id)
+    resumed = replace(pending, tried_at=now, ask_at=now + UNDER_WAY, tried_by=command.payment_id, awaits_customer=False)
     builder.change_payment(resumed)
-    return builder.decision(Attempt(resumed, booking, False))
+    return builder.decision(Attempt(resumed, booking, False, is_abandoned(pending, booking, now)))
 
 
 def _is_being_asked(pending: Payment, now: datetime) -> bool:
-    """Return whether an attempt may be in progress. A time further in the future was set by a clock that was ahead."""
-    return pending.ask_at is not None and now < pending.ask_at <= now + UNDER_WAY
+    """Return whether an attempt may be in progress. A time further in the future was set by a clock that was ahead.
+
+    While a charge waits for its customer, none is: the customer comes back at any time.
+    """
+    return pending.ask_at is not None and now < pending.ask_at <= now + UNDER_WAY and not pending.awaits_customer
 
 
 def _check_payable(inventory: Inventory, booking: Booking, now: datetime) -> None:

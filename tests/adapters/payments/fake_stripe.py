@@ -1,14 +1,22 @@
-"""A fake Stripe on loopback: what the adapter relies on, as Stripe documents it.
+"""A fake Stripe on loopback: what the service relies on, as Stripe documents it.
 
-It knows idempotency keys, lists by time and in pages, declines cards, gives back no more than was charged, and fails
-on demand. It refuses parameters that it does not know, as an API version does.
+- "API reference", sections on PaymentIntents, refunds, pagination and idempotent requests: objects, parameters (it
+  refuses those that it does not know, as an API version does), lists by time and in pages, stored answers of keys.
+- "Supported currencies": units, least and greatest amounts.
+- "Error codes": `amount_too_small`, `charge_disputed` and the others.
+- "How PaymentIntents work" and "Authenticate with 3D Secure": `requires_action`, its address, and what follows.
+- "Refund and cancel payments": refunds that fail later. "How disputes work": how one opens and closes.
+- "Types of events" and "Resolve webhook signature verification errors": events, and how they are signed.
+
+It declines cards and fails on demand.
 """
 
 import asyncio
+import hmac
 import json
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from enum import StrEnum
 from typing import Any, Final
@@ -17,6 +25,7 @@ from urllib.parse import parse_qsl, urlsplit
 from msgspec import Struct
 
 KEY: Final = "sk_test_fake"
+SECRET: Final = "whsec_fake"
 PAYS: Final = "pm_card_visa"
 DECLINED: Final = "pm_card_chargeDeclined"
 ASKS: Final = "pm_card_authenticationRequired"
@@ -24,12 +33,30 @@ SLOW: Final = "pm_card_processing"
 
 _CREATE: Final = frozenset(
     {
-        *("amount", "currency", "payment_method", "confirm", "error_on_requires_action", "metadata[reference]"),
+        *("amount", "currency", "payment_method", "confirm", "return_url", "metadata[reference]"),
         "allowed_payment_method_types[0]",
     }
 )
+_CANCEL: Final = frozenset({"cancellation_reason"})
 _REFUND: Final = frozenset({"payment_intent", "amount", "metadata[reference]"})
 _LIST: Final = frozenset({"limit", "starting_after", "created[gte]", "created[gt]", "created[lte]", "payment_intent"})
+
+NO_DECIMALS: Final = frozenset(
+    {
+        *("bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga"),
+        *("pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf"),
+    }
+)
+THREE_DECIMALS: Final = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
+_STEPS: Final = {"isk": 100, "ugx": 100, **dict.fromkeys(THREE_DECIMALS, 10)}
+_LEAST: Final = {"eur": 50, "usd": 50, "gbp": 30, "jpy": 50, "huf": 17_500, "dkk": 250, "thb": 1_000}
+_LONGER: Final = frozenset({"idr", "cop", "huf", "inr", "jpy", "lbp"})
+_UNKNOWN: Final = frozenset({"irr", "kpw", "syp", "cup", "iqd", "lyd"})
+
+
+def decimals(currency: str) -> int:
+    """How many decimals an amount has at Stripe."""
+    return 0 if currency in NO_DECIMALS else 3 if currency in THREE_DECIMALS else 2
 
 
 class Fault(StrEnum):
@@ -80,6 +107,12 @@ class FakeStripe:
         self.intents: list[dict[str, Any]] = []
         self.refunds: list[dict[str, Any]] = []
         self.refund_status = "succeeded"
+        self.refund_error: str | None = None
+        """The code of the error that every refund gets."""
+        self.before_cancel: Callable[[], object] = lambda: None
+        """What happens just before a PaymentIntent is canceled."""
+        self.disputes: list[dict[str, Any]] = []
+        self.events: list[dict[str, Any]] = []
         self.clock: int | None = None
         """Seconds since 1970 that new things are made at; None: now."""
         self._answers: dict[str, tuple[str, dict[str, str], int, dict[str, Any]]] = {}
@@ -91,6 +124,53 @@ class FakeStripe:
         charged: int = sum(intent["amount"] for intent in self.intents if intent["status"] == "succeeded")
         given: int = sum(refund["amount"] for refund in self.refunds if refund["status"] in {"succeeded", "pending"})
         return charged - given
+
+    def authenticate(self, reference: str, *, succeeds: bool = True) -> dict[str, Any]:
+        """The customer comes to the address of a payment's next action. Returns the event."""
+        (intent,) = [each for each in self.intents if each["metadata"].get("reference") == reference]
+        assert intent["status"] == "requires_action"
+        intent["status"] = "succeeded" if succeeds else "requires_payment_method"
+        intent["next_action"] = None
+        return self._happens("payment_intent.succeeded" if succeeds else "payment_intent.payment_failed", intent)
+
+    def refund_becomes(self, index: int, status: str) -> dict[str, Any]:
+        """A refund comes back from the bank, or arrives there. Returns the event."""
+        refund = self.refunds[index]
+        refund["status"] = status
+        refund["failure_reason"] = "expired_or_canceled_card" if status == "failed" else None
+        return self._happens("refund.failed" if status == "failed" else "refund.updated", refund)
+
+    def dispute(self, index: int = 0, status: str = "needs_response") -> dict[str, Any]:
+        """A customer disputes a charge at the bank. Returns the event."""
+        intent = self.intents[index]
+        dispute = {
+            "id": f"dp_{len(self.disputes)}",
+            "object": "dispute",
+            "amount": intent["amount"],
+            "charge": f"ch_{index}",
+            "payment_intent": intent["id"],
+            "metadata": {},
+            "status": status,
+        }
+        self.disputes.append(dispute)
+        return self._happens("charge.dispute.created", dispute)
+
+    def close_dispute(self, status: str, index: int = 0) -> dict[str, Any]:
+        """The bank decides a dispute. Returns the event."""
+        self.disputes[index]["status"] = status
+        return self._happens("charge.dispute.closed", self.disputes[index])
+
+    def _happens(self, kind: str, thing: dict[str, Any]) -> dict[str, Any]:
+        event = {
+            "id": f"evt_{len(self.events)}",
+            "object": "event",
+            "api_version": "2026-10-28.endive",
+            "created": self._now() + len(self.events),
+            "type": kind,
+            "data": {"object": dict(thing)},
+        }
+        self.events.append(event)
+        return event
 
     def forget_keys(self) -> None:
         """A day has passed."""
@@ -154,7 +234,9 @@ class FakeStripe:
     def _answer(self, asked: Asked, authorization: str | None, fault: Fault | None) -> tuple[int, dict[str, Any]]:
         try:
             _check_allowed(authorization, fault)
-            return (200, self._list(asked)) if asked.method == "GET" else self._once(asked)
+            if asked.method == "GET":
+                return 200, self._read(asked)
+            return self._cancel(asked) if asked.path.endswith("/cancel") else self._once(asked)
         except Refused as refused:
             return refused.status, refused.body
 
@@ -172,39 +254,56 @@ class FakeStripe:
 
     def _create(self, values: dict[str, str]) -> tuple[int, dict[str, Any]]:
         _check_known(values, _CREATE)
-        if values.get("confirm") != "true" or values.get("error_on_requires_action") != "true":
+        if values.get("confirm") != "true":
             raise Refused(400, "invalid_request_error", "parameter_missing", "confirm")
-        if values["currency"] != values["currency"].lower():
-            raise Refused(400, "invalid_request_error", "parameter_invalid", "currency")
-        if int(values["amount"]) < 50:
-            raise Refused(400, "invalid_request_error", "amount_too_small", "amount")
+        _check_amount(int(values["amount"]), values["currency"])
         token = values["payment_method"]
         if token not in {PAYS, DECLINED, ASKS, SLOW}:
             raise Refused(400, "invalid_request_error", "resource_missing", "payment_method")
-        statuses = {PAYS: "succeeded", SLOW: "processing"}
+        statuses = {PAYS: "succeeded", SLOW: "processing", ASKS: "requires_action"}
         intent = {
             "id": f"pi_{len(self.intents)}",
             "object": "payment_intent",
             "amount": int(values["amount"]),
             "currency": values["currency"],
             "created": self._now(),
-            "metadata": {"reference": values["metadata[reference]"]},
+            "metadata": {"reference": values["metadata[reference]"]} if "metadata[reference]" in values else {},
             "status": statuses.get(token, "requires_payment_method"),
         }
+        if token == ASKS:
+            url = f"https://hooks.stripe.com/3d_secure_2/{intent['id']}"
+            redirect = {"url": url, "return_url": values["return_url"]}
+            intent["next_action"] = {"type": "redirect_to_url", "redirect_to_url": redirect}
         self.intents.append(intent)
         if token in statuses:
             return 200, dict(intent)
-        code = "card_declined" if token == DECLINED else "authentication_required"
-        return 402, {"error": {"type": "card_error", "code": code, "message": "No.", "payment_intent": dict(intent)}}
+        error = {"type": "card_error", "code": "card_declined", "message": "No.", "payment_intent": dict(intent)}
+        return 402, {"error": error}
+
+    def _cancel(self, asked: Asked) -> tuple[int, dict[str, Any]]:
+        _check_known(asked.values, _CANCEL)
+        self.before_cancel()
+        (intent,) = [each for each in self.intents if each["id"] == asked.path.split("/")[3]]
+        if intent["status"] not in {"requires_action", "requires_payment_method", "processing"}:
+            raise Refused(400, "invalid_request_error", "payment_intent_unexpected_state")
+        intent["status"], intent["next_action"] = "canceled", None
+        self._happens("payment_intent.canceled", intent)
+        return 200, dict(intent)
 
     def _refund(self, asked: Asked) -> tuple[int, dict[str, Any]]:
         values = asked.values
         _check_known(values, _REFUND)
         (intent,) = [each for each in self.intents if each["id"] == values["payment_intent"]]
+        if self.refund_error is not None:
+            raise Refused(400, "invalid_request_error", self.refund_error)
+        open_disputes = [each for each in self.disputes if each["status"] in {"needs_response", "under_review", "lost"}]
+        if intent["id"] in {each["payment_intent"] for each in open_disputes}:
+            raise Refused(400, "invalid_request_error", "charge_disputed")
+        _check_step(int(values["amount"]), intent["currency"])
         given = sum(
             refund["amount"]
             for refund in self.refunds
-            if refund["payment_intent"] == intent["id"] and refund["status"] != "failed"
+            if refund["payment_intent"] == intent["id"] and refund["status"] not in {"failed", "canceled"}
         )
         if given == intent["amount"]:
             raise Refused(400, "invalid_request_error", "charge_already_refunded")
@@ -221,6 +320,14 @@ class FakeStripe:
         }
         self.refunds.append(refund)
         return 200, dict(refund)
+
+    def _read(self, asked: Asked) -> dict[str, Any]:
+        if asked.path in {"/v1/payment_intents", "/v1/refunds"}:
+            return self._list(asked)
+        found = [each for each in self.intents if each["id"] == asked.path.split("/")[3]]
+        if not found:
+            raise Refused(404, "invalid_request_error", "resource_missing", "intent")
+        return dict(found[0])
 
     def _list(self, asked: Asked) -> dict[str, Any]:
         values = asked.values
@@ -243,6 +350,29 @@ class FakeStripe:
 
     def _now(self) -> int:
         return int(time.time()) if self.clock is None else self.clock
+
+
+def signed(event: dict[str, Any], secret: str = SECRET, at: float | None = None) -> tuple[bytes, str]:
+    """A webhook's body, and its Stripe-Signature of that time in seconds since 1970; None: now."""
+    body = json.dumps(event, indent=2).encode()
+    seconds = int(time.time() if at is None else at)
+    signature = hmac.new(secret.encode(), f"{seconds}.".encode() + body, "sha256").hexdigest()
+    return body, f"t={seconds},v1={signature},v0=unused"
+
+
+def _check_amount(amount: int, currency: str) -> None:
+    if currency != currency.lower() or currency in _UNKNOWN:
+        raise Refused(400, "invalid_request_error", "parameter_invalid", "currency")
+    _check_step(amount, currency)
+    if amount < _LEAST.get(currency, 1):
+        raise Refused(400, "invalid_request_error", "amount_too_small", "amount")
+    if amount > 99_999_999 and currency not in _LONGER:
+        raise Refused(400, "invalid_request_error", "amount_too_large", "amount")
+
+
+def _check_step(amount: int, currency: str) -> None:
+    if amount % _STEPS.get(currency, 1):
+        raise Refused(400, "invalid_request_error", "parameter_invalid_integer", "amount")
 
 
 def _check_allowed(authorization: str | None, fault: Fault | None) -> None:

@@ -28,7 +28,8 @@ async def main(url: str, order: str, *rest: str) -> None:
     reference, times = UUID(rest[0]), int(rest[1])
     if order == "charge":
         tokens = ["tok_ok", "tok_decline"] * (times // 2)
-        said = await asyncio.gather(*(gateway.charge(reference, PRICE, token) for token in tokens))
+        replies = await asyncio.gather(*(gateway.charge(reference, PRICE, token) for token in tokens))
+        said = [reply.answer for reply in replies]
     else:
         said = await asyncio.gather(*(gateway.refund(refund_of(reference), reference, PRICE) for _ in range(times)))
     sys.stdout.write(" ".join(map(str, said)))

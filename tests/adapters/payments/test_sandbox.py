@@ -12,7 +12,9 @@ import pytest
 
 from boxoffice.adapters.payments import Entry, EntryKind, MemoryLedger, SandboxGateway
 from boxoffice.adapters.payments.ledger import SqlLedger
-from boxoffice.application.ports.payments import GatewaySilent
+from boxoffice.adapters.payments.sandbox import ACTION_URL
+from boxoffice.application.ports.payments import GatewaySilent, PaymentGateway
+from boxoffice.domain.decisions.pay import Answer
 from boxoffice.domain.payment import refund_of
 from boxoffice.domain.values.money import Money
 from tests import mariadb
@@ -23,6 +25,16 @@ FAKES: Final = Path(__file__).with_name("payment_fakes.py")
 
 def start(url: str, *order: object) -> "subprocess.Popen[str]":
     return subprocess.Popen([sys.executable, FAKES, url, *map(str, order)], stdout=subprocess.PIPE, text=True)
+
+
+async def pay(gateway: PaymentGateway, reference: UUID, amount: Money, token: str) -> Answer:
+    """What the provider answers."""
+    return (await gateway.charge(reference, amount, token)).answer
+
+
+async def ask(gateway: PaymentGateway, reference: UUID) -> Answer:
+    """What the provider answers."""
+    return (await gateway.find_charge(reference)).answer
 
 
 def said(processes: "list[subprocess.Popen[str]]") -> list[str]:
@@ -37,9 +49,10 @@ def said(processes: "list[subprocess.Popen[str]]") -> list[str]:
 )
 async def test_a_token_decides(sandbox: SandboxGateway, token: str, taken: bool) -> None:
     reference = uuid4()
-    assert await sandbox.find_charge(reference) is None
-    assert await sandbox.charge(reference, PRICE, token) is taken
-    assert await sandbox.find_charge(reference) is taken
+    answer = Answer.DONE if taken else Answer.DECLINED
+    assert await ask(sandbox, reference) is Answer.NOT_FOUND
+    assert await pay(sandbox, reference, PRICE, token) is answer
+    assert await ask(sandbox, reference) is answer
     assert await sandbox.entries() == [Entry(reference=reference, kind=EntryKind.CHARGE, amount=PRICE, taken=taken)]
     assert await sandbox.balance() == ({"EUR": 2500} if taken else {})
 
@@ -49,24 +62,24 @@ async def test_a_token_decides(sandbox: SandboxGateway, token: str, taken: bool)
 )
 async def test_the_first_outcome_stands(sandbox: SandboxGateway, first: str, second: str) -> None:
     """An answer that never comes takes the money."""
-    reference, outcome = uuid4(), first != "tok_decline"
+    reference, outcome = uuid4(), Answer.DECLINED if first == "tok_decline" else Answer.DONE
     for _ in range(2):
         if first == "tok_timeout":
             with pytest.raises(GatewaySilent):
-                await sandbox.charge(reference, PRICE, first)
+                await pay(sandbox, reference, PRICE, first)
         else:
-            assert await sandbox.charge(reference, PRICE, first) is outcome
-        assert await sandbox.find_charge(reference) is outcome
-    assert await sandbox.charge(reference, Money(9, "CHF"), second) is outcome
+            assert await pay(sandbox, reference, PRICE, first) is outcome
+        assert await ask(sandbox, reference) is outcome
+    assert await pay(sandbox, reference, Money(9, "CHF"), second) is outcome
     assert [entry.amount for entry in await sandbox.entries()] == [PRICE]
-    assert await sandbox.balance() == ({"EUR": 2500} if outcome else {})
+    assert await sandbox.balance() == ({} if outcome is Answer.DECLINED else {"EUR": 2500})
 
 
 async def test_a_charge_is_given_back_once(sandbox: SandboxGateway) -> None:
     charge, refund = uuid4(), uuid4()
-    await sandbox.charge(charge, PRICE, "tok_ok")
-    assert [await sandbox.refund(refund, charge, PRICE) for _ in range(3)] == [True] * 3
-    assert await sandbox.refund(uuid4(), charge, PRICE) is False
+    await pay(sandbox, charge, PRICE, "tok_ok")
+    assert [await sandbox.refund(refund, charge, PRICE) for _ in range(3)] == [Answer.DONE] * 3
+    assert await sandbox.refund(uuid4(), charge, PRICE) is Answer.DECLINED
     assert await sandbox.balance() == {"EUR": 0}
     given = Entry(reference=refund, kind=EntryKind.REFUND, amount=PRICE, charge_reference=charge)
     taken = Entry(reference=charge, kind=EntryKind.CHARGE, amount=PRICE, refunded=2500)
@@ -75,34 +88,73 @@ async def test_a_charge_is_given_back_once(sandbox: SandboxGateway) -> None:
 
 async def test_parts_are_given_back_as_far_as_they_go(sandbox: SandboxGateway) -> None:
     charge = uuid4()
-    await sandbox.charge(charge, PRICE, "tok_ok")
+    await pay(sandbox, charge, PRICE, "tok_ok")
     parts = [Money(amount, "EUR") for amount in (1000, 1501, 500)]
-    assert [await sandbox.refund(uuid4(), charge, part) for part in parts] == [True, False, True]
+    assert [await sandbox.refund(uuid4(), charge, part) for part in parts] == [
+        Answer.DONE,
+        Answer.DECLINED,
+        Answer.DONE,
+    ]
     outcomes = await asyncio.gather(*(sandbox.refund(uuid4(), charge, Money(300, "EUR")) for _ in range(20)))
-    assert sum(outcomes) == 3
+    assert outcomes.count(Answer.DONE) == 3
     assert await sandbox.balance() == {"EUR": 100}
+
+
+@pytest.mark.parametrize(
+    ("token", "afterwards"),
+    [("tok_action", Answer.DONE), ("tok_action_fails", Answer.DECLINED), ("tok_action_ignored", None)],
+)
+async def test_a_card_may_ask_for_its_customer(sandbox: SandboxGateway, token: str, afterwards: Answer | None) -> None:
+    """Who acts, or fails to, until the next question; and who can no longer once the charge was ended."""
+    acts, ended = uuid4(), uuid4()
+    for reference in (acts, ended):
+        for _ in range(2):
+            reply = await sandbox.charge(reference, PRICE, token)
+            assert (reply.answer, reply.action_url) == (Answer.ACTION_REQUIRED, f"{ACTION_URL}{reference}")
+    assert await sandbox.balance() == {}
+    assert await sandbox.refund(uuid4(), acts, PRICE) is Answer.DECLINED
+    for _ in range(2):
+        reply = await sandbox.find_charge(acts)
+        assert reply.answer is (afterwards or Answer.ACTION_REQUIRED)
+        assert (reply.action_url is None) == (afterwards is not None)
+    for reference, answer in ((ended, Answer.DECLINED), (acts, afterwards or Answer.DECLINED)):
+        for _ in range(2):
+            assert (await sandbox.cancel_charge(reference)).answer is answer
+            assert await ask(sandbox, reference) is answer
+    assert (await sandbox.cancel_charge(uuid4())).answer is Answer.NOT_FOUND
+    assert await sandbox.balance() == ({"EUR": 2500} if afterwards is Answer.DONE else {})
+
+
+async def test_one_card_is_never_refunded(sandbox: SandboxGateway) -> None:
+    charge = uuid4()
+    assert await pay(sandbox, charge, PRICE, "tok_refund_fails") is Answer.DONE
+    for _ in range(2):
+        assert await sandbox.refund(refund_of(charge), charge, PRICE) is Answer.FAILED
+    assert await sandbox.balance() == {"EUR": 2500}
+    assert sandbox.objection(Money(1, "IRR")) is None
+    assert await sandbox.reference_of("pi_0") is None
 
 
 async def test_what_was_not_taken_is_not_given_back(sandbox: SandboxGateway) -> None:
     declined, taken, refund = uuid4(), uuid4(), uuid4()
-    await sandbox.charge(declined, PRICE, "tok_decline")
-    await sandbox.charge(taken, PRICE, "tok_ok")
+    await pay(sandbox, declined, PRICE, "tok_decline")
+    await pay(sandbox, taken, PRICE, "tok_ok")
     for reference, charge, amount in (
         *((refund, charge, PRICE) for charge in (declined, uuid4(), refund)),
         *((refund, taken, amount) for amount in (Money(2500, "CHF"), Money(0, "EUR"), Money(-1, "EUR"))),
         (taken, taken, PRICE),  # A charge's own reference is no refund's.
     ):
-        assert await sandbox.refund(reference, charge, amount) is False
+        assert await sandbox.refund(reference, charge, amount) is Answer.DECLINED
     assert await sandbox.balance() == {"EUR": 2500}
-    assert await sandbox.refund(refund, taken, PRICE) is True
-    assert await sandbox.refund(refund, declined, PRICE) is False, "it gave another charge back"
-    assert await sandbox.charge(refund, PRICE, "tok_ok") is False, "a refund's reference is no charge's"
+    assert await sandbox.refund(refund, taken, PRICE) is Answer.DONE
+    assert await sandbox.refund(refund, declined, PRICE) is Answer.DECLINED, "it gave another charge back"
+    assert await pay(sandbox, refund, PRICE, "tok_ok") is Answer.DECLINED, "a refund's reference is no charge's"
     assert await sandbox.balance() == {"EUR": 0}
 
 
 async def test_currencies_are_kept_apart_and_large_amounts_whole(sandbox: SandboxGateway) -> None:
     for amount in (PRICE, Money(300, "JPY"), Money(100_000_000_000, "EUR")):
-        await sandbox.charge(uuid4(), amount, "tok_ok")
+        await pay(sandbox, uuid4(), amount, "tok_ok")
     assert await sandbox.balance() == {"EUR": 100_000_002_500, "JPY": 300}
 
 
@@ -114,11 +166,11 @@ async def test_fifty_at_once_in_two_processes_charge_and_give_back_once(
     words = said([start(shared_url, "charge", reference, 50) for _ in range(2)])
     assert len(words) == 100
     (entry,) = await shared.entries()
-    assert set(words) == {str(entry.taken)}
+    assert set(words) == {entry.answer.value}
     charge = uuid4()
-    assert await shared.charge(charge, PRICE, "tok_ok") is True
+    assert await pay(shared, charge, PRICE, "tok_ok") is Answer.DONE
     before = (await shared.balance())["EUR"]
-    assert said([start(shared_url, "refund", charge, 50) for _ in range(2)]) == ["True"] * 100
+    assert said([start(shared_url, "refund", charge, 50) for _ in range(2)]) == ["done"] * 100
     refunded = {entry.reference: entry.refunded for entry in await shared.entries()}
     assert (refunded[charge], refunded[refund_of(charge)]) == (2500, 0)
     assert (await shared.balance())["EUR"] == before - 2500
@@ -131,7 +183,7 @@ async def test_an_acknowledged_charge_survives_a_kill(shared: SandboxGateway, sh
         process.kill()
         # Not `communicate`, which passes over the lines that readline() has read ahead.
         acknowledged |= {UUID(line) for line in process.stdout.read().split() if len(line) == 36}
-    assert [await shared.find_charge(reference) for reference in acknowledged] == [True] * len(acknowledged)
+    assert [await ask(shared, reference) for reference in acknowledged] == [Answer.DONE] * len(acknowledged)
     entries = {entry.reference for entry in await shared.entries()}
     assert entries >= acknowledged
     assert len(entries) <= len(acknowledged) + 1, "one may have been taken and not acknowledged"
@@ -155,9 +207,9 @@ async def test_a_prepared_ledger_needs_no_right_to_change_the_schema(mysql_url: 
     place = base.rpartition("@")[2]
     limited = SandboxGateway(SqlLedger(f"mysql+asyncmy://limited:limited@{place}/{name}"))
     with pytest.raises(GatewaySilent):
-        await limited.charge(uuid4(), PRICE, "tok_ok")
+        await pay(limited, uuid4(), PRICE, "tok_ok")
     await owner.prepare()
-    assert await limited.charge(uuid4(), PRICE, "tok_ok") is True
+    assert await pay(limited, uuid4(), PRICE, "tok_ok") is Answer.DONE
     await limited.prepare()
     for gateway in (owner, limited):
         await gateway.close()
@@ -167,9 +219,9 @@ async def test_a_prepared_ledger_needs_no_right_to_change_the_schema(mysql_url: 
 async def test_a_ledger_that_is_away_is_silence(url: str, caplog: pytest.LogCaptureFixture) -> None:
     gateway = SandboxGateway(SqlLedger(url))
     with pytest.raises(GatewaySilent):
-        await gateway.charge(uuid4(), PRICE, "tok_ok")
+        await pay(gateway, uuid4(), PRICE, "tok_ok")
     with pytest.raises(GatewaySilent):
-        await gateway.find_charge(uuid4())
+        await ask(gateway, uuid4())
     assert {record.levelname for record in caplog.records} == {"WARNING"}
     assert "hush" not in caplog.text
     await gateway.close()
@@ -184,5 +236,5 @@ async def test_a_server_that_hangs_up_as_it_answers_is_silence(monkeypatch: pyte
     monkeypatch.setattr(asyncmy, "connect", hung_up)
     sandbox = SandboxGateway(SqlLedger("mysql+asyncmy://user@127.0.0.1:1/x"))
     with pytest.raises(GatewaySilent):
-        await sandbox.charge(uuid4(), PRICE, "tok_ok")
+        await pay(sandbox, uuid4(), PRICE, "tok_ok")
     await sandbox.close()

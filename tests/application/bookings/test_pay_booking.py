@@ -1,6 +1,7 @@
 """Paying, with the failures that can happen between the service and the provider."""
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -10,13 +11,16 @@ import pytest
 from boxoffice.adapters.memory import Step
 from boxoffice.application.bookings.pay_booking import Bill, PaymentUnknown
 from boxoffice.application.bookings.queries import ListPayments
-from boxoffice.application.ports.errors import OutcomeUnknown
+from boxoffice.application.ports.errors import OutcomeUnknown, Unavailable
 from boxoffice.application.ports.idempotency import IdempotentRequest
+from boxoffice.application.ports.payments import ChargeReply
 from boxoffice.domain.booking import Booking
+from boxoffice.domain.decisions.pay import Answer
 from boxoffice.domain.event import EventStatus
 from boxoffice.domain.payment import UNDER_WAY, ChargeStatus, PaymentMethod
 from boxoffice.domain.refusals import (
     NotFound,
+    PaymentActionRequired,
     PaymentDeclined,
     PaymentNotDue,
     PaymentUnderWay,
@@ -46,7 +50,9 @@ async def check_all(app: FakeApp) -> None:
     await app.check_promises()
     ours = [each for payments in app.tables.payments.values() for each in payments.values()]
     done = {each.id for each in ours if each.status is ChargeStatus.SUCCEEDED}
-    assert done & app.gateway.charges.keys() == {each for each, taken in app.gateway.charges.items() if taken}
+    assert done & app.gateway.charges.keys() == {
+        each for each, answer in app.gateway.charges.items() if answer is Answer.DONE
+    }
     assert app.gateway.refunds.keys() == done & app.gateway.refunds.keys()
 
 
@@ -114,7 +120,7 @@ async def test_a_crash_before_the_answer_was_recorded_charges_once(app: FakeApp,
     await reached.wait()
     if was_charged:
         (payment,) = await app.storage.payment_queries.payments(booking.id)
-        app.gateway.charges[payment.id] = True
+        app.gateway.charges[payment.id] = Answer.DONE
     paying.cancel()
     with pytest.raises(asyncio.CancelledError):
         await paying
@@ -186,6 +192,119 @@ async def test_a_payment_for_a_booking_that_was_cancelled_is_refunded(app: FakeA
     await check_all(app)
 
 
+# A bank that asks for its customer.
+
+
+async def asked(app: FakeApp, booking: Booking) -> None:
+    """The customer is sent to the bank, with or without a key."""
+    for key in (None, once()):
+        with pytest.raises(PaymentActionRequired) as refusal:
+            await app.pay(booking, "tok_action", once=key)
+        assert refusal.value.members == {"next_action_url": "https://bank.example/"}
+
+
+def authenticate(app: FakeApp) -> UUID:
+    """The customer does what the bank wants. Returns the charge."""
+    (charge,) = [each for each, answer in app.gateway.charges.items() if answer is Answer.ACTION_REQUIRED]
+    app.gateway.charges[charge] = Answer.DONE
+    return charge
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+async def test_a_customer_who_was_asked_for_pays_once(app: FakeApp, comes_back: bool) -> None:
+    """Whether they send the payment again or not."""
+    _, booking = await held(app)
+    await asked(app, booking)
+    assert await stands(app, booking) == ("held", "due")
+    authenticate(app)
+    if comes_back:
+        assert (await app.pay(booking, once=once())).payment_status == "taken"
+    else:
+        app.clock.time += timedelta(seconds=2)
+        await app.sweep()
+    assert await stands(app, booking) == ("confirmed", "taken")
+    (payment,) = await app.storage.payment_queries.payments(booking.id)
+    assert payment.provider_id == f"at the provider: {payment.id}"
+    await check_all(app)
+
+
+async def test_a_failed_authentication_is_a_decline_and_another_card_may_pay(app: FakeApp) -> None:
+    _, booking = await held(app)
+    await asked(app, booking)
+    app.gateway.charges[authenticate(app)] = Answer.DECLINED
+    with pytest.raises(PaymentDeclined):
+        await app.pay(booking)
+    assert (await app.pay(booking)).payment_status == "taken"
+    await check_all(app)
+
+
+@pytest.mark.parametrize("crashes", [None, "before the end", "after the end"])
+async def test_a_charge_whose_customer_never_comes_back_ends_with_the_hold(app: FakeApp, crashes: str | None) -> None:
+    event_id, booking = await held(app)
+    await asked(app, booking)
+    second = await app.book(event_id, BEN)
+    app.clock.time += timedelta(minutes=30)
+    if crashes is not None:
+        # The process ends before the provider was asked, or before its answer was recorded.
+        app.gateway.is_silent = crashes == "before the end"
+        app.faults.plan(Step.COMMIT, None, *[Unavailable()] * 9)
+        with suppress(Unavailable):
+            await app.sweep()
+        after = FakeApp(app.storage, app.ids)
+        after.gateway.charges = app.gateway.charges
+        after.clock.time = app.clock.time + timedelta(seconds=10)
+        app = after
+    for _ in range(2):
+        await app.sweep()
+    assert await app.statuses([booking, second]) == ["expired", "held"]
+    assert set(app.gateway.charges.values()) == {Answer.DECLINED}
+    assert [each.status for each in await app.storage.payment_queries.payments(booking.id)] == [ChargeStatus.FAILED]
+    await check_all(app)
+
+
+@pytest.mark.parametrize("who_asks", ["sweep", "customer"])
+async def test_a_customer_who_acts_after_the_hold_gets_the_money_back(app: FakeApp, who_asks: str) -> None:
+    event_id, booking = await held(app)
+    await asked(app, booking)
+    await app.book(event_id, BEN)
+    app.clock.time += timedelta(minutes=30)
+    authenticate(app)
+    if who_asks == "customer":
+        with pytest.raises(PaymentWindowClosed):
+            await app.pay(booking)
+    for _ in range(2):
+        await app.sweep()
+    assert await stands(app, booking) == ("expired", "refunded")
+    assert "cancel" not in app.gateway.asked
+    await check_all(app)
+
+
+async def test_a_customer_who_comes_back_too_late_without_acting_ends_the_charge(app: FakeApp) -> None:
+    event_id, booking = await held(app)
+    await asked(app, booking)
+    await app.book(event_id, BEN)
+    app.clock.time += timedelta(minutes=30)
+    with pytest.raises(PaymentDeclined):
+        await app.pay(booking)
+    with pytest.raises(PaymentWindowClosed):
+        await app.pay(booking)
+    assert app.gateway.asked[-2:] == ["find", "cancel"]
+    await check_all(app)
+
+
+async def test_a_bank_without_an_address_leaves_the_outcome_unknown(
+    app: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, booking = await held(app)
+
+    async def asks(*_: object) -> ChargeReply:
+        return ChargeReply(answer=Answer.ACTION_REQUIRED)
+
+    monkeypatch.setattr(app.gateway, "charge", asks)
+    with pytest.raises(PaymentUnknown):
+        await app.pay(booking)
+
+
 # The sweep.
 
 
@@ -215,11 +334,11 @@ async def test_refunds_are_tried_until_they_succeed(app: FakeApp) -> None:
     await app.cancel(booking)
     app.gateway.is_silent = True
     await app.sweep()
-    app.gateway.is_silent, app.gateway.hears = False, False
+    app.gateway.is_silent, app.gateway.refund_answer = False, Answer.DECLINED
     app.clock.time += timedelta(seconds=2)
     await app.sweep()
     assert await stands(app, booking) == ("cancelled", "refund_pending")
-    app.gateway.hears = True
+    app.gateway.refund_answer = Answer.DONE
     app.clock.time += timedelta(seconds=4)
     await app.sweep()
     assert await stands(app, booking) == ("cancelled", "refunded")

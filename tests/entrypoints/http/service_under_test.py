@@ -13,6 +13,7 @@ from litestar import Litestar
 
 from boxoffice.adapters.payments import MemoryLedger, SandboxGateway
 from boxoffice.adapters.security import Argon2PasswordHasher
+from boxoffice.application.ports.payments import ChargeReply
 from boxoffice.domain.values.money import Money
 from boxoffice.entrypoints.container import Container, make_container
 from boxoffice.entrypoints.lifespan import running
@@ -42,7 +43,7 @@ class Sandbox(SandboxGateway):
         self.may_go_on = asyncio.Event()
         self.may_go_on.set()
 
-    async def charge(self, reference: UUID, amount: Money, token: str) -> bool:
+    async def charge(self, reference: UUID, amount: Money, token: str) -> ChargeReply:
         self.asked.set()
         await self.may_go_on.wait()
         return await super().charge(reference, amount, token)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from dependency_injector.providers import Singleton
 
+from boxoffice.adapters.payments.sandbox import ACTION_URL
 from boxoffice.application.bookings.pay_booking import PayBooking
 from tests.entrypoints.http.service_under_test import HELD, Client, Sandbox, Service, ok, pointers, problem
 
@@ -94,6 +95,38 @@ async def test_a_declined_card_changes_nothing(gateway: Sandbox, organizer: Clie
         assert ok(await customer.get(f"/bookings/{booking['id']}")) == booking
     assert await gateway.balance() == {}
     assert [each["status"] for each in await customer.payments(booking)] == ["failed"] * 4
+
+
+async def test_a_bank_may_ask_for_its_customer(
+    service: Service, gateway: Sandbox, organizer: Client, customer: Client
+) -> None:
+    """The answer is stored for no key, and the same payment goes on with the same charge."""
+    booking = await customer.book(await organizer.event(**HELD))
+    key = {"Idempotency-Key": "one"}
+    asked = problem(await customer.pay(booking, "tok_action", headers=key), 402, "payment-action-required")
+    (pending,) = await customer.payments(booking)
+    assert asked["nextActionUrl"] == f"{ACTION_URL}{pending['id']}"
+    assert (pending["status"], ok(await customer.get(f"/bookings/{booking['id']}"))) == ("pending", booking)
+    paid = await customer.pay(booking, "tok_action", headers=key)
+    assert ok(paid)["paymentStatus"] == "taken"
+    again = await customer.pay(booking, "tok_action", headers=key)
+    assert (again.content, again.headers["idempotency-replayed"]) == (paid.content, "true")
+    assert [(each["id"], each["status"]) for each in await customer.payments(booking)] == [(pending["id"], "succeeded")]
+    assert await gateway.balance() == {"EUR": 2500}
+
+
+async def test_a_charge_that_waits_for_its_customer_ends_with_the_hold(
+    service: Service, gateway: Sandbox, organizer: Client, customer: Client
+) -> None:
+    booking = await customer.book(await organizer.event(**HELD))
+    for _ in range(2):
+        problem(await customer.pay(booking, "tok_action_ignored"), 402, "payment-action-required")
+    problem(await organizer.pay(booking, None), 409, "payment-under-way")
+    service.clock.travel(minutes=10)
+    await sweep(service)
+    assert [each["status"] for each in await customer.payments(booking)] == ["failed"]
+    assert (await gateway.entries())[0].kind == "charge"
+    assert await gateway.balance() == {}
 
 
 @pytest.mark.parametrize("token", ["tok_ok", "tok_timeout", "tok_decline", None])

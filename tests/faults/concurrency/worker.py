@@ -23,7 +23,7 @@ from boxoffice.adapters.security import Argon2PasswordHasher
 from boxoffice.application.bookings.pay_booking import Bill
 from boxoffice.application.ports.errors import Unavailable
 from boxoffice.application.ports.idempotency import IdempotentRequest, Key, Replayed, Response
-from boxoffice.application.ports.payments import PaymentGateway
+from boxoffice.application.ports.payments import ChargeReply, PaymentGateway
 from boxoffice.application.ports.storage import Storage, UnitOfWork
 from boxoffice.application.turnstile.command_queue import MOST_TOGETHER, Bounds
 from boxoffice.application.turnstile.turnstile import Turnstile
@@ -206,14 +206,17 @@ class FreezingGateway:
 
     def __init__(self, gateway: PaymentGateway) -> None:
         self._gateway = gateway
+        self.objection = gateway.objection
         self.find_charge = gateway.find_charge
+        self.cancel_charge = gateway.cancel_charge
+        self.reference_of = gateway.reference_of
         self.refund = gateway.refund
         self.close = gateway.close
 
-    async def charge(self, reference: UUID, amount: Money, token: str) -> bool:
-        is_taken = await self._gateway.charge(reference, amount, token)
+    async def charge(self, reference: UUID, amount: Money, token: str) -> ChargeReply:
+        reply = await self._gateway.charge(reference, amount, token)
         freeze()
-        return is_taken
+        return reply
 
 
 class Worker:

@@ -11,7 +11,7 @@ from sqlalchemy import (
     select,
 )
 
-from ....domain.payment import ChargeStatus, Payment
+from ....domain.payment import ChargeStatus, Payment, PaymentKind
 from ..engine.pool import ConnectionPool
 from ..engine.transaction import ErrorClassifier, Rows, read
 from ..schema.mappers import PAYMENT, payment
@@ -24,6 +24,11 @@ _PAYMENTS = (
     .order_by(payments.c.created_at, payments.c.kind, payments.c.id)
 )
 _PAYMENT = select(*PAYMENT).where(payments.c.id == bindparam("payment_id"))
+_OF_PROVIDER = (
+    select(payments.c.id)
+    .where(payments.c.provider_id == bindparam("provider_id"), payments.c.kind == PaymentKind.CHARGE)
+    .limit(1)
+)
 _OPEN_PAYMENTS = (
     select(*PAYMENT)
     .where(payments.c.status == ChargeStatus.PENDING, payments.c.ask_at <= bindparam("now"))
@@ -47,6 +52,11 @@ class SqlPaymentQueries:
         """See the port."""
         rows = await self._rows(_PAYMENT, payment_id=payment_id)
         return payment(rows[0]) if rows else None
+
+    async def charge_of_provider(self, provider_id: str) -> UUID | None:
+        """See the port."""
+        rows = await self._rows(_OF_PROVIDER, provider_id=provider_id)
+        return rows[0].id if rows else None
 
     async def open_payments(self, now: datetime, limit: int) -> list[Payment]:
         """See the port."""

@@ -124,6 +124,7 @@ _UPDATE_TYPE_COUNTERS = BulkUpdate(ticket_types, _TYPE_COUNTERS, attrgetter("id"
 _PAYMENT_COLUMNS = (
     *("status", "tried_at", "settled_at", "ask_at", "attempts", "tried_by"),
     *("dispute", "noticed_at", "settled_by", "note"),
+    *("awaits_customer", "provider_id"),
 )
 _UPDATE_PAYMENTS = BulkUpdate(payments, _PAYMENT_COLUMNS, attrgetter("id", *_PAYMENT_COLUMNS))
 

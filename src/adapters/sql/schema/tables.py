@@ -245,10 +245,13 @@ payments: Table = Table(
     Column("noticed_at", Moment()),
     Column("settled_by", Id()),
     Column("note", String(200)),
+    Column("awaits_customer", Boolean(), nullable=False, server_default=text("0")),
+    Column("provider_id", Exact()),
     Index(None, "booking_id", "created_at", "id"),
     Index(None, "status", "ask_at", "id"),
     Index(None, "event_id", "id"),
     Index(None, "event_id", "status", "id"),
+    Index(None, "provider_id"),
     # What needs a person.
     Index(None, "kind", "status", "id"),
     Index(None, "dispute", "id"),

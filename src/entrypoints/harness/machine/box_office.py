@@ -182,6 +182,9 @@ class BoxOffice(Protocol):
     async def sweep(self) -> int:
         """Run one round of the background work, and return the number of payments that it checked."""
 
+    async def act(self) -> None:
+        """Let every customer authenticate, at the payment provider, the charge that waits for it."""
+
     async def trouble(self, trouble: Trouble) -> None:
         """Let one of the next commits fail in this way. No outcome may change."""
 

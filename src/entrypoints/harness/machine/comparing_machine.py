@@ -25,7 +25,8 @@ from .box_office import (
     difference,
 )
 from .in_process import HarnessIds
-from .model import Model, ModelBooking, ModelEvent, ModelType
+from .model import Model, ModelEvent, ModelType
+from .model_booking import ModelBooking
 from .strategies import ADMIN
 from .troubled import Trouble
 

@@ -13,12 +13,13 @@ from ....application.bookings.cancel_booking import Cancellation
 from ....application.bookings.pay_booking import Bill, PaymentUnknown
 from ....application.pages import Page
 from ....application.ports.idempotency import IdempotentRequest, Key, Replayed, Response
-from ....application.ports.payments import GatewaySilent
+from ....application.ports.payments import ChargeReply, GatewaySilent
 from ....application.ports.system import Clock
 from ....domain.booking import Booking
 from ....domain.decisions.book import Book
 from ....domain.decisions.cancel import Cancel
 from ....domain.decisions.organize import AddTicketType, Initialize
+from ....domain.decisions.pay import Answer
 from ....domain.event import EventState
 from ....domain.facts import Fact
 from ....domain.payment import Payment
@@ -40,11 +41,14 @@ from .box_office import (
     Replay,
     TicketTypeSeen,
 )
-from .model import SILENT, TAKES
+from .model_booking import ASKS, SILENT, TAKES
 from .troubled import Trouble, TroubledStorage
 
 PAGE: Final = 2
 """Items of a page: few, so that paging is tested too."""
+
+ACTION_URL: Final = "https://bank.example/"
+"""Where the harness's provider sends customers to."""
 
 _REFUSED: Final = b"!"
 """Precedes the code of a refusal in a payload."""
@@ -64,41 +68,70 @@ class HarnessIds:
 
 
 class HarnessGateway:
-    """A provider with a ledger, for `tok_ok`, `tok_decline`, and `tok_timeout`, which succeeds without an answer."""
+    """A provider with a ledger, for the tokens of the model.
+
+    `tok_timeout` succeeds without an answer. `tok_action` asks for the customer, who acts when the machine says so.
+    """
 
     def __init__(self) -> None:
-        self._charges: dict[UUID, tuple[bool, Money]] = {}
-        self._refunds: dict[UUID, UUID] = {}
+        self._charges: dict[UUID, tuple[Answer, Money]] = {}
+        self._refunds: dict[UUID, tuple[UUID, int]] = {}
 
     @property
     def kept(self) -> int:
         """What was taken and not refunded, in minor units."""
-        taken = sum(amount.amount for is_taken, amount in self._charges.values() if is_taken)
-        return taken - sum(self._charges[charge][1].amount for charge in self._refunds.values())
+        taken = sum(amount.amount for answer, amount in self._charges.values() if answer is Answer.DONE)
+        return taken - sum(amount for _, amount in self._refunds.values())
 
-    async def charge(self, reference: UUID, amount: Money, token: str) -> bool:
+    def act(self) -> None:
+        """Let every customer authenticate the charge that waits for it."""
+        for reference, (answer, amount) in self._charges.items():
+            if answer is Answer.ACTION_REQUIRED:
+                self._charges[reference] = (Answer.DONE, amount)
+
+    def objection(self, price: Money) -> str | None:  # noqa: ARG002
+        """Return None: every price can be charged."""
+        return None
+
+    async def charge(self, reference: UUID, amount: Money, token: str) -> ChargeReply:
         """Charge once per reference. Raises: GatewaySilent."""
-        self._charges.setdefault(reference, (token in (TAKES, SILENT), amount))
+        answers = {TAKES: Answer.DONE, SILENT: Answer.DONE, ASKS: Answer.ACTION_REQUIRED}
+        self._charges.setdefault(reference, (answers.get(token, Answer.DECLINED), amount))
         if token == SILENT:
             raise GatewaySilent
-        return self._charges[reference][0]
+        return self._reply(reference)
 
-    async def find_charge(self, reference: UUID) -> bool | None:
-        """Return whether a charge succeeded; None: it is unknown."""
-        charge = self._charges.get(reference)
-        return None if charge is None else charge[0]
+    async def find_charge(self, reference: UUID) -> ChargeReply:
+        """Return what became of a charge."""
+        return self._reply(reference)
 
-    async def refund(self, reference: UUID, charge_reference: UUID, amount: Money) -> bool:
+    async def cancel_charge(self, reference: UUID) -> ChargeReply:
+        """Decline a charge that waits for its customer."""
+        answer, amount = self._charges[reference]
+        if answer is Answer.ACTION_REQUIRED:
+            self._charges[reference] = (Answer.DECLINED, amount)
+        return self._reply(reference)
+
+    async def refund(self, reference: UUID, charge_reference: UUID, amount: Money) -> Answer:
         """Refund once per reference, and never more than was taken."""
-        is_taken, taken = self._charges[charge_reference]
-        assert is_taken
-        assert amount == taken
-        assert charge_reference not in self._refunds.values() or self._refunds.get(reference) == charge_reference
-        self._refunds[reference] = charge_reference
-        return True
+        answer, taken = self._charges[charge_reference]
+        assert answer is Answer.DONE
+        assert self._refunds.setdefault(reference, (charge_reference, amount.amount))[0] == charge_reference
+        assert sum(given for charge, given in self._refunds.values() if charge == charge_reference) <= taken.amount
+        return Answer.DONE
+
+    async def reference_of(self, provider_id: str) -> UUID | None:  # noqa: ARG002
+        """Return None: there are no other ids."""
+        return None
 
     async def close(self) -> None:
         """See the port."""
+
+    def _reply(self, reference: UUID) -> ChargeReply:
+        if reference not in self._charges:
+            return ChargeReply(answer=Answer.NOT_FOUND)
+        answer, _ = self._charges[reference]
+        return ChargeReply(answer=answer, action_url=ACTION_URL if answer is Answer.ACTION_REQUIRED else None)
 
 
 class ContainerBoxOffice:
@@ -130,6 +163,10 @@ class ContainerBoxOffice:
         swept = await self._container.sweep()()
         assert swept.is_ours, "no other process sweeps"
         return swept.payments
+
+    async def act(self) -> None:
+        """See `BoxOffice`."""
+        self._gateway.act()
 
     async def trouble(self, trouble: Trouble) -> None:
         """See `BoxOffice`."""

@@ -44,6 +44,10 @@ class Lockstep:
         """See `BoxOffice`."""
         return await self._each(lambda each: each.sweep())
 
+    async def act(self) -> None:
+        """See `BoxOffice`."""
+        await self._each(lambda each: each.act())
+
     async def trouble(self, trouble: Trouble) -> None:
         """See `BoxOffice`."""
         await self._each(lambda each: each.trouble(trouble))

@@ -10,50 +10,10 @@ from uuid import UUID
 
 from ....domain.values.money import Money
 from .box_office import BookingSeen, CancellationSeen, EventSeen, TicketTypeSeen
-
-LIVE: Final = ("waitlisted", "held", "confirmed")
-TAKING: Final = ("held", "confirmed")
-
-PRICE: Final = 500
-"""The price of a ticket that is not free, in minor units."""
+from .model_booking import ASKS, DECLINES, LIVE, PRICE, SILENT, TAKING, ModelBooking
 
 OFFSETS: Final = {"Pacific/Kiritimati": 14, "Etc/GMT+12": -12}
 """Hours between UTC and the time of day in the time zones of events, which have no daylight saving."""
-
-# Card tokens, by the reaction of the harness's provider.
-TAKES: Final = "tok_ok"
-DECLINES: Final = "tok_decline"
-SILENT: Final = "tok_timeout"
-
-
-@dataclass
-class ModelBooking:
-    """One booking."""
-
-    id: UUID
-    customer_id: UUID
-    ticket_type_id: UUID
-    quantity: int
-    status: str
-    deadline_hours: int
-    has_price: bool
-    created_at: datetime
-    payment: str = "none"
-    expires_at: datetime | None = None
-    is_unanswered: bool = False
-    in_cash: bool = False
-    was_moved: bool = False
-    grace_until: datetime | None = None
-
-    @property
-    def is_paid(self) -> bool:
-        """Whether money was taken and not refunded."""
-        return self.payment in ("taken", "refund_pending")
-
-    @property
-    def amount(self) -> int:
-        """Its amount in minor units."""
-        return self.quantity * PRICE if self.has_price else 0
 
 
 @dataclass
@@ -233,7 +193,7 @@ class ModelEvent:
 
     def take_money(self, booking: ModelBooking, now: datetime) -> None:
         """Apply a successful charge: confirm the booking, or plan a refund."""
-        booking.is_unanswered = False
+        booking.is_unanswered, booking.questions, booking.ask_at = False, 0, None
         if booking.status in TAKING or (booking.status == "expired" and self.has_room(booking, now)):
             booking.status, booking.payment, booking.expires_at = "confirmed", "taken", None
         else:
@@ -397,20 +357,20 @@ class Model:
         refusals = {
             "not-found": not is_customer and not is_manager,
             "not-allowed": not (is_customer if token else is_manager),
-            "payment-under-way": booking.is_unanswered and not token,
-            "hold-expired": is_late and not booking.is_unanswered and not event.has_room(booking, now),
+            "payment-under-way": booking.has_open_charge and not token,
+            "hold-expired": is_late and not booking.has_open_charge and not event.has_room(booking, now),
             "payment-not-due": not is_late
-            and not booking.is_unanswered
+            and not booking.has_open_charge
             and (booking.payment != "due" or event.status == "cancelled"),
         }
         refused = next((code for code, applies in refusals.items() if applies), None)
         if refused:
             return refused
-        if token == DECLINES and not booking.is_unanswered:
-            return "payment-declined"
-        if token == SILENT and not booking.is_unanswered:
-            booking.is_unanswered = True
-            return "payment-unknown"
+        if booking.awaits_customer or (token == ASKS and not booking.is_unanswered):
+            return booking.answer_question(now)
+        if token in (DECLINES, SILENT) and not booking.is_unanswered:
+            booking.is_unanswered = token == SILENT
+            return "payment-unknown" if booking.is_unanswered else "payment-declined"
         event.take_money(booking, now)
         booking.in_cash = not token
         if booking.payment == "taken":
@@ -422,8 +382,18 @@ class Model:
         for event in self.events.values():
             event.expire_holds(now)
             for booking in event.bookings:
-                if booking.is_unanswered:
+                is_due = booking.ask_at is None or booking.ask_at <= now
+                if booking.is_unanswered and is_due:
                     event.take_money(booking, now)
+                elif booking.awaits_customer and is_due:
+                    booking.answer_question(now)
+
+    def act(self) -> None:
+        """Every customer authenticates the charge that waits for it; the application does not know yet."""
+        for event in self.events.values():
+            for booking in event.bookings:
+                if booking.awaits_customer:
+                    booking.awaits_customer, booking.is_unanswered = False, True
 
     def complete_refunds(self) -> None:
         """Complete every pending refund by card; cash waits for a person."""

@@ -8,8 +8,9 @@ from typing import Any, Final, Protocol, TypeVar
 from uuid import UUID
 
 from ....application.ports.errors import OutcomeUnknown, Retryable, Unavailable
-from ....application.ports.payments import GatewaySilent, PaymentGateway
+from ....application.ports.payments import ChargeReply, GatewaySilent, PaymentGateway
 from ....application.ports.storage import Storage
+from ....domain.decisions.pay import Answer
 from ....domain.values.money import Money
 from .scenario import Scenario, random_stream
 from .trace import Trace
@@ -176,17 +177,29 @@ class Provider:
         self._gateway = gateway
         self._injector = injector
 
-    async def charge(self, reference: UUID, amount: Money, token: str) -> bool:
+    def objection(self, price: Money) -> str | None:
+        """See the port."""
+        return self._gateway.objection(price)
+
+    async def charge(self, reference: UUID, amount: Money, token: str) -> ChargeReply:
         """See the port."""
         return await self._call("charge", lambda: self._gateway.charge(reference, amount, token))
 
-    async def find_charge(self, reference: UUID) -> bool | None:
+    async def find_charge(self, reference: UUID) -> ChargeReply:
         """See the port."""
         return await self._call("find", lambda: self._gateway.find_charge(reference))
 
-    async def refund(self, reference: UUID, charge_reference: UUID, amount: Money) -> bool:
+    async def cancel_charge(self, reference: UUID) -> ChargeReply:
+        """See the port."""
+        return await self._call("cancel", lambda: self._gateway.cancel_charge(reference))
+
+    async def refund(self, reference: UUID, charge_reference: UUID, amount: Money) -> Answer:
         """See the port."""
         return await self._call("refund", lambda: self._gateway.refund(reference, charge_reference, amount))
+
+    async def reference_of(self, provider_id: str) -> UUID | None:
+        """See the port."""
+        return await self._call("reference", lambda: self._gateway.reference_of(provider_id))
 
     async def close(self) -> None:
         """See the port. Other processes still use the provider, so it stays open."""

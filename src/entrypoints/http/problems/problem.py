@@ -60,6 +60,9 @@ class Problem(Struct, frozen=True, rename="camel"):
     booking_id: Annotated[
         UUID | UnsetType, Meta(description="With `already-booked`: the live booking that prevents this one.")
     ] = UNSET
+    next_action_url: Annotated[
+        str | UnsetType, Meta(description="With `payment-action-required`: where the customer's bank waits for them.")
+    ] = UNSET
 
 
 class Malformed(Exception):

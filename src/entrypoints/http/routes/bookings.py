@@ -37,7 +37,7 @@ BookingFilter = Annotated[BookingStatus | None, QueryParameter(description="Only
 _BOOKING: Final = ("not-found", "not-on-sale", "event-started", "exceeds-capacity", "already-booked", "limit-exceeded")
 _PAYING: Final = (
     *("not-allowed", "hold-expired", "payment-not-due"),
-    *("payment-declined", "payment-under-way", "payment-unknown"),
+    *("payment-declined", "payment-action-required", "payment-under-way", "payment-unknown"),
 )
 
 
@@ -109,7 +109,10 @@ def router(
     async def handle_pay_booking(
         booking_id: FromPath[str], data: JSONBody[PaymentRequest], request: SignedInRequest
     ) -> Reply:
-        """Pay for a booking once. Customers pay by card; the organizer and admins record cash."""
+        """Pay for a booking once. Customers pay by card; the organizer and admins record cash.
+
+        A bank may ask for its customer first (`payment-action-required`): send the payment again afterwards.
+        """
         now = clock.now()
 
         def respond(booking: Booking) -> RepeatableResponse:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from litestar import Router
 from litestar.params import FromPath, JSONBody, QueryParameter
+from msgspec import UNSET
 
 from ....application.bookings.queries import ListEventBookings, ReadWaitingList
 from ....application.events.change_event import ChangeEvent
@@ -69,6 +70,7 @@ def router(
             ticket_types=tuple((ids.new(), spec) for spec in data.to_specs()),
             currency=default_currency,
             status=EventStatus(data.status.value),
+            names_types=data.ticket_types is not UNSET,
         )
         return reply_of(respond(await initialize_event(command, await idempotent_request(request, respond))))
 
