@@ -2,11 +2,12 @@
 
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
 
-from .values.fields import Rules, text, whole_number
+from .values.fields import Rule, Rules, text, whole_number
 from .values.money import Money
 
 UNDER_WAY = timedelta(seconds=15)
@@ -14,6 +15,10 @@ UNDER_WAY = timedelta(seconds=15)
 
 GIVE_UP = timedelta(minutes=10)
 """How long after the last attempt a charge unknown to the provider is given up: none can still be in transit."""
+
+
+OVERDUE = timedelta(hours=1)
+"""How long the provider may take for a charge or refund before a person should look at it."""
 
 
 class PaymentKind(StrEnum):
@@ -90,8 +95,46 @@ class Payment(Struct, frozen=True, gc=False, kw_only=True):
         return self.dispute in (DisputeStatus.OPEN, DisputeStatus.LOST)
 
 
+class Need(StrEnum):
+    """Why a payment needs a person."""
+
+    CASH = "cash"
+    """Cash is owed back, and somebody has to say that it was handed over."""
+    REFUND_FAILED = "refund_failed"
+    """A refund cannot succeed by itself."""
+    DISPUTED = "disputed"
+    """A customer disputes a charge with their bank."""
+    PENDING = "pending"
+    """The provider has not completed a charge or refund for long."""
+
+
+def need_of(payment: Payment, now: datetime) -> Need | None:
+    """Return why the payment needs a person; None: it does not."""
+    if payment.kind is PaymentKind.CHARGE and payment.dispute is DisputeStatus.OPEN:
+        return Need.DISPUTED
+    if payment.kind is PaymentKind.REFUND and payment.status is ChargeStatus.FAILED and payment.dispute is None:
+        return Need.REFUND_FAILED
+    if payment.status is not ChargeStatus.PENDING:
+        return None
+    if payment.method is PaymentMethod.CASH:
+        return Need.CASH
+    # A refund that waits for the end of a dispute is not asked about.
+    return Need.PENDING if payment.ask_at is not None and payment.created_at <= now - OVERDUE else None
+
+
+def needed_since(payment: Payment) -> datetime:
+    """Return since when a payment that needs a person has needed one."""
+    if payment.dispute is DisputeStatus.OPEN and payment.noticed_at is not None:
+        return payment.noticed_at
+    return payment.settled_at or payment.created_at
+
+
+MOST: Final = 100_000_000_000
+"""The greatest amount of a refund, in minor units: more than any booking costs."""
+
+amount_of_refund: Rule = whole_number(1, MOST)
+
 REFUND_RULES: Rules = {
-    "amount": whole_number(1, 100_000_000_000),
     "reason": text(1, 200),
     "note": text(1, 200),
 }

@@ -46,7 +46,10 @@ from ..application.events.initialize_event import InitializeEvent
 from ..application.events.queries import ListEvents, ReadChanges, ReadEvent
 from ..application.limits.allowances import NEW_EVENTS, STORED_RESPONSE_BYTES, Allowance
 from ..application.limits.rate_limits import RequestLimits, ShareCounts
+from ..application.payments.grant_refund import GrantPartialRefund
+from ..application.payments.queries import ListDuePayments, ListEventPayments
 from ..application.payments.record_notice import RecordPaymentNotice
+from ..application.payments.settle_refund import SettleRefundByHand
 from ..application.ports.errors import Unavailable
 from ..application.ports.notifications import EmailSender, WebhookSender
 from ..application.ports.observability import Observer
@@ -274,6 +277,10 @@ class Container(DeclarativeContainer):
         PayBooking, turnstile, booking_queries, payment_queries, payment_gateway, ids
     )
     list_payments: Singleton[ListPayments] = Singleton(ListPayments, booking_queries, payment_queries)
+    grant_refund: Singleton[GrantPartialRefund] = Singleton(GrantPartialRefund, turnstile, booking_queries, ids)
+    settle_refund: Singleton[SettleRefundByHand] = Singleton(SettleRefundByHand, turnstile, booking_queries)
+    list_event_payments: Singleton[ListEventPayments] = Singleton(ListEventPayments, event_queries, payment_queries)
+    list_due_payments: Singleton[ListDuePayments] = Singleton(ListDuePayments, payment_queries, clock)
     record_payment_notice: Singleton[RecordPaymentNotice] = Singleton(
         RecordPaymentNotice, turnstile, booking_queries, payment_queries
     )

@@ -20,7 +20,9 @@ from boxoffice.application.bookings.promote_from_waitlist import PromoteFromWait
 from boxoffice.application.events.change_event import ChangeEvent
 from boxoffice.application.events.initialize_event import InitializeEvent
 from boxoffice.application.events.queries import ReadEvent
+from boxoffice.application.payments.grant_refund import GrantPartialRefund
 from boxoffice.application.payments.record_notice import RecordPaymentNotice
+from boxoffice.application.payments.settle_refund import SettleRefundByHand
 from boxoffice.application.ports.idempotency import IdempotentRequest, Key, Response
 from boxoffice.application.ports.observability import BatchStats, Overload, Trouble
 from boxoffice.application.ports.payments import ChargeReply, GatewaySilent
@@ -324,6 +326,8 @@ class FakeApp:
             self.ids,
             pause=self._pause,
         )
+        self.grant_refund = GrantPartialRefund(self.turnstile, self.storage.booking_queries, self.ids)
+        self.settle_refund = SettleRefundByHand(self.turnstile, self.storage.booking_queries)
         self.record_notice = RecordPaymentNotice(
             self.turnstile, self.storage.booking_queries, self.storage.payment_queries
         )

@@ -1,6 +1,6 @@
 """Refunds: the fee of a cancellation, parts of a payment, refunds that fail, and money that is given back by hand."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from boxoffice.domain.decisions.pay import Answer
 from boxoffice.domain.decisions.payment_notices import NoticeKind
 from boxoffice.domain.event import EventStatus
 from boxoffice.domain.facts import BookingCancelled, PaymentRefunded, RefundFailed, RefundGranted
-from boxoffice.domain.payment import ChargeStatus, DisputeStatus, Payment
+from boxoffice.domain.payment import OVERDUE, ChargeStatus, DisputeStatus, Need, Payment, need_of, needed_since
 from boxoffice.domain.refusals import (
     AlreadySettled,
     ExceedsPaid,
@@ -24,7 +24,7 @@ from boxoffice.domain.refusals import (
 )
 from boxoffice.domain.values.money import Money
 
-from .domain_driver import ADMIN, ANA, BEN, NOW, ORGANIZER, START, STRANGER, DomainDriver, customer, euros
+from .domain_driver import ADMIN, ANA, BEN, MICROSECOND, NOW, ORGANIZER, START, STRANGER, DomainDriver, customer, euros
 
 
 def paid_driver(quantity: int = 1, *, method: str = "card", **details: Any) -> tuple[DomainDriver, Booking]:
@@ -293,6 +293,44 @@ def test_nothing_is_given_back_while_a_charge_is_disputed() -> None:
     assert stands(driver, booking) == ("disputed", 0)
     driver.answer(driver.refund(booking), Answer.SILENT)
     assert driver.refund(booking).ask_at is None
+
+
+# What needs a person.
+
+
+def needs(driver: DomainDriver, payment: Payment) -> tuple[Need | None, datetime]:
+    stored = driver.payments[payment.id]
+    return need_of(stored, driver.now), needed_since(stored)
+
+
+def test_refunds_that_nobody_pays_need_a_person() -> None:
+    driver, booking = paid_driver(method="cash")
+    cash = driver.grant(booking, euros(1))
+    assert needs(driver, cash) == (Need.CASH, NOW)
+    driver.settle_refund(cash)
+    assert needs(driver, cash)[0] is None
+    driver, booking = paid_driver()
+    part = driver.grant(booking, euros(1))
+    driver.now += OVERDUE - MICROSECOND
+    assert needs(driver, part)[0] is None
+    driver.now += MICROSECOND
+    assert needs(driver, part) == (Need.PENDING, NOW)
+    driver.answer(part, Answer.FAILED)
+    assert needs(driver, part) == (Need.REFUND_FAILED, driver.now)
+    charge = driver.charge(booking)
+    assert needs(driver, charge)[0] is None
+    driver.notice(charge, NoticeKind.DISPUTE_OPENED, 7)
+    assert needs(driver, charge) == (Need.DISPUTED, NOW + timedelta(seconds=7))
+    driver.notice(charge, NoticeKind.DISPUTE_LOST, 8)
+    assert (needs(driver, charge)[0], needs(driver, part)[0]) == (None, None)
+
+
+def test_a_refund_that_waits_for_a_dispute_needs_nobody() -> None:
+    driver, booking = paid_driver()
+    driver.notice(driver.charge(booking), NoticeKind.DISPUTE_OPENED)
+    driver.cancel(booking)
+    driver.now += OVERDUE
+    assert needs(driver, driver.refund(booking))[0] is None
 
 
 # The check of the money itself.

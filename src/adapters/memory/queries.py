@@ -1,6 +1,6 @@
 """The queries of events, bookings, payments and accounts: they read committed rows only."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from ...application.ports.security import AccountKey
 from ...domain.booking import Booking, BookingStatus
 from ...domain.event import Event, EventState
 from ...domain.facts import Fact
-from ...domain.payment import ChargeStatus, Payment, PaymentKind
+from ...domain.payment import ChargeStatus, Need, Payment, PaymentKind, need_of
 from ...domain.user import User
 from ...domain.values.characters import folded
 from .tables import Tables
@@ -151,8 +151,31 @@ class MemoryPaymentQueries:
     async def payment(self, payment_id: UUID) -> Payment | None:
         """See the port."""
         await self._before_read()
-        found = (payments.get(payment_id) for payments in self._tables.payments.values())
-        return next((payment for payment in found if payment is not None), None)
+        return next((payment for payment in all_payments(self._tables) if payment.id == payment_id), None)
+
+    async def payments_of_event(
+        self, event_id: UUID, status: ChargeStatus | None, before: UUID | None, limit: int
+    ) -> list[Payment]:
+        """See the port."""
+        await self._before_read()
+        found = [
+            each
+            for each in all_payments(self._tables)
+            if each.event_id == event_id
+            and (status is None or each.status is status)
+            and (before is None or each.id < before)
+        ]
+        return sorted(found, key=lambda each: each.id, reverse=True)[:limit]
+
+    async def needing_payments(self, need: Need, now: datetime, after: UUID | None, limit: int) -> list[Payment]:
+        """See the port."""
+        await self._before_read()
+        found = [
+            each
+            for each in all_payments(self._tables)
+            if need_of(each, now) is need and (after is None or each.id > after)
+        ]
+        return sorted(found, key=lambda each: each.id)[:limit]
 
     async def charge_of_provider(self, provider_id: str) -> UUID | None:
         """See the port."""
@@ -168,8 +191,7 @@ class MemoryPaymentQueries:
         await self._before_read()
         pending = [
             (payment.ask_at, payment.id, payment)
-            for payments in self._tables.payments.values()
-            for payment in payments.values()
+            for payment in all_payments(self._tables)
             if payment.status is ChargeStatus.PENDING and payment.ask_at is not None and payment.ask_at <= now
         ]
         return [payment for _, _, payment in sorted(pending, key=lambda each: each[:2])[:limit]]
@@ -214,6 +236,12 @@ class MemoryAccountQueries:
             if user is not None:
                 found[key] = Account(user, session if session and session.user_id == key.user_id else None)
         return found
+
+
+def all_payments(tables: Tables) -> Iterator[Payment]:
+    """Yield every charge and refund."""
+    for payments in tables.payments.values():
+        yield from payments.values()
 
 
 def _order(starts_at: datetime | None, event_id: UUID) -> tuple[bool, datetime, UUID]:

@@ -10,7 +10,9 @@ from ...application.ports.observability import (
     Verified,
     WaitingListLength,
 )
+from ...domain.payment import Need, need_of, needed_since
 from .notifications import pending_deliveries
+from .queries import all_payments
 from .tables import Tables
 
 
@@ -56,6 +58,16 @@ class MemoryStatistics:
                 fact = tables.facts[delivery.event_id][delivery.last_seq]
                 since.append((cursor and cursor.due_at) or fact.occurred_at)
         return since[:MOST_COUNTED]
+
+    async def payments_due(self, now: datetime) -> Mapping[Need, Backlog]:
+        """See the port."""
+        await self._before_read()
+        due: dict[Need, list[datetime]] = {need: [] for need in Need}
+        for payment in all_payments(self._tables):
+            need = need_of(payment, now)
+            if need is not None:
+                due[need].append(needed_since(payment))
+        return {need: Backlog(len(since[:MOST_COUNTED]), min(since, default=None)) for need, since in due.items()}
 
     async def note_verified(self, verified: Sequence[Verified]) -> None:
         """See the port."""

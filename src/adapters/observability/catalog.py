@@ -120,6 +120,10 @@ BACKLOG: Final = _gauge(
     "kind",
 )
 BACKLOG_AGE: Final = _gauge("backlog_age_seconds", "Time since the oldest notification is due, by kind.", "kind")
+DUE: Final = _gauge(
+    "payments_due", "Payments that need a person, by reason; `boxoffice payments due` lists them.", "need"
+)
+DUE_AGE: Final = _gauge("payments_due_age_seconds", "Time since the oldest payment needs a person, by reason.", "need")
 CPU: Final = _process("cpu_seconds", Kind.COUNTER, "User and system processor time.")
 MEMORY: Final = _process("resident_memory_bytes", Kind.GAUGE, "Resident memory.")
 FILES: Final = _process("open_fds", Kind.GAUGE, "Open files and connections.")
@@ -158,6 +162,8 @@ METRICS: Final = {
         VERIFIED,
         BACKLOG,
         BACKLOG_AGE,
+        DUE,
+        DUE_AGE,
         CPU,
         MEMORY,
         FILES,

@@ -3,12 +3,12 @@
 import asyncio
 import logging
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from itertools import accumulate
 from operator import add
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from msgspec import Struct
 from prometheus_client import CollectorRegistry, exposition
@@ -18,6 +18,7 @@ from prometheus_client.utils import floatToGoString
 
 from ...application.ports.errors import StorageFailure
 from ...application.ports.observability import (
+    Backlog,
     BatchStats,
     Overload,
     Statistics,
@@ -27,8 +28,8 @@ from ...application.ports.observability import (
     WaitingListLength,
 )
 from ...domain.booking import Booking, BookingStatus
+from ...domain.facts import PaymentDisputed, PaymentFailed, PaymentRefunded, PaymentTaken, RefundFailed
 from ...domain.inventory import Change, Decision
-from ...domain.payment import ChargeStatus
 from ...domain.refusals import Refusal
 from . import catalog
 from .bursts import Bursts
@@ -61,6 +62,18 @@ _OVERLOADED: Final = {
 _log = logging.getLogger(__name__)
 
 
+_OUTCOMES: Final[Mapping[type, tuple[str, str]]] = {
+    PaymentTaken: ("charge", "succeeded"),
+    PaymentFailed: ("charge", "failed"),
+    PaymentDisputed: ("charge", "disputed"),
+    PaymentRefunded: ("refund", "succeeded"),
+    RefundFailed: ("refund", "failed"),
+}
+"""The labels of a payment's outcome, by the fact."""
+
+_Word = TypeVar("_Word", bound=str)
+
+
 class _Statistics(Struct, frozen=True):
     """Statistics from the database, cached until the loop's time `until`; empty if it did not answer."""
 
@@ -69,6 +82,8 @@ class _Statistics(Struct, frozen=True):
     verified: Sequence[Verified] = ()
     backlogs: Mapping[str, tuple[int, float]] = {}
     """The number per kind, and the seconds since the oldest is due."""
+    payments_due: Mapping[str, tuple[int, float]] = {}
+    """The same of payments that need a person, by reason."""
     is_reachable: bool = True
 
 
@@ -211,10 +226,11 @@ class Metrics:
                     values[self._expirations] += 1.0
 
     def _count_payments(self, decision: Decision[Any]) -> None:
-        for payment in (*decision.new_payments, *decision.changed_payments):
-            if payment.status is not ChargeStatus.PENDING:
-                place = self._place(catalog.PAYMENTS, payment.kind.value, payment.status.value)
-                self._values[place] += 1.0
+        if decision.new_payments or decision.changed_payments:
+            for fact in decision.facts:
+                labels = _OUTCOMES.get(type(fact.what))
+                if labels is not None:
+                    self._values[self._place(catalog.PAYMENTS, *labels)] += 1.0
 
     def _sample_connections(self) -> None:
         for pool, connections in self._statistics.connections().items():
@@ -233,16 +249,20 @@ class Metrics:
                     verified = await self._statistics.verified()
             except (StorageFailure, TimeoutError):
                 return _Statistics(until, is_reachable=False)
-            self._cached = _Statistics(until, waiting_lists, verified, await self._backlogs())
+            backlogs = await self._counted(self._statistics.backlogs)
+            payments_due = await self._counted(self._statistics.payments_due)
+            self._cached = _Statistics(until, waiting_lists, verified, backlogs, payments_due)
             return self._cached
 
-    async def _backlogs(self) -> Mapping[str, tuple[int, float]]:
-        """Return the backlogs, or nothing if counting them takes too long, as for very large backlogs."""
+    @staticmethod
+    async def _counted(
+        count: Callable[[datetime], Awaitable[Mapping[_Word, Backlog]]],
+    ) -> Mapping[str, tuple[int, float]]:
+        """Return backlogs, or nothing if counting them takes too long, as for very large backlogs."""
         now = datetime.now(UTC)
         try:
             async with asyncio.timeout(PATIENCE):
-                found = await self._statistics.backlogs(now)
-                return {kind: (backlog.number, backlog.age(now)) for kind, backlog in found.items()}
+                return {str(kind): (backlog.number, backlog.age(now)) for kind, backlog in (await count(now)).items()}
         except (StorageFailure, TimeoutError):
             return {}
 
@@ -253,6 +273,8 @@ class Metrics:
         values[catalog.WAITING.name] = {(str(each.event_id),): (each.bookings,) for each in statistics.waiting_lists}
         values[catalog.BACKLOG.name] = {(kind,): (number,) for kind, (number, _) in statistics.backlogs.items()}
         values[catalog.BACKLOG_AGE.name] = {(kind,): (age,) for kind, (_, age) in statistics.backlogs.items()}
+        values[catalog.DUE.name] = {(need,): (number,) for need, (number, _) in statistics.payments_due.items()}
+        values[catalog.DUE_AGE.name] = {(need,): (age,) for need, (_, age) in statistics.payments_due.items()}
         for name, value_of in (
             (catalog.KEPT.name, lambda each: float(not each.breaches)),
             (catalog.BREACHES.name, lambda each: each.breaches),

@@ -10,6 +10,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from ...domain.inventory import Decision
+from ...domain.payment import Need
 
 
 class Trouble(StrEnum):
@@ -125,7 +126,7 @@ class ConnectionsInUse(Struct, frozen=True):
 
 
 class Backlog(Struct, frozen=True):
-    """The number of due notifications, and since when the oldest is due; None: nothing is due."""
+    """The number of things that are due, and since when the oldest is due; None: nothing is due."""
 
     number: int
     since: datetime | None
@@ -152,6 +153,12 @@ class Statistics(Protocol):
         """Return the backlogs of `webhooks` (one for each event of a webhook) and `mails`.
 
         At most `MOST_COUNTED` are counted, and `since` is that of the counted ones. Raises: Unavailable.
+        """
+
+    async def payments_due(self, now: datetime) -> Mapping[Need, Backlog]:
+        """Return the payments that need a person, and since when (`needed_since`); bounds as for `backlogs`.
+
+        Raises: Unavailable.
         """
 
     async def note_verified(self, verified: Sequence[Verified]) -> None:

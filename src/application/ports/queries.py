@@ -14,7 +14,7 @@ from ...domain.booking import Booking, BookingStatus
 from ...domain.event import Event, EventState, EventStatus
 from ...domain.facts import Fact
 from ...domain.inventory import WaitingList
-from ...domain.payment import Payment
+from ...domain.payment import ChargeStatus, Need, Payment
 from ...domain.user import Role, Session, User
 from .loading import WaitingListQuery
 from .security import AccountKey
@@ -136,6 +136,17 @@ class PaymentQueries(Protocol):
 
     async def charge_of_provider(self, provider_id: str) -> UUID | None:
         """Return the id of the charge with this id at the provider."""
+
+    async def payments_of_event(
+        self, event_id: UUID, status: ChargeStatus | None, before: UUID | None, limit: int
+    ) -> list[Payment]:
+        """Return an event's charges and refunds by id, the highest first, below the id `before`.
+
+        The refund that ends a charge has an id beside the charge's.
+        """
+
+    async def needing_payments(self, need: Need, now: datetime, after: UUID | None, limit: int) -> list[Payment]:
+        """Return the payments of which `need_of` says so, by id, above the id `after`."""
 
     async def open_payments(self, now: datetime, limit: int) -> list[Payment]:
         """Return pending payments whose `ask_at` has passed, longest first."""

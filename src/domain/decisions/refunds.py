@@ -9,7 +9,15 @@ from msgspec.structs import replace
 from ..booking import Booking, PaymentStatus
 from ..facts import PaymentRefunded, RefundFailed, RefundGranted
 from ..inventory import Decision, Inventory
-from ..payment import REFUND_RULES, ChargeStatus, Payment, PaymentKind, PaymentMethod, refund_of
+from ..payment import (
+    REFUND_RULES,
+    ChargeStatus,
+    Payment,
+    PaymentKind,
+    PaymentMethod,
+    amount_of_refund,
+    refund_of,
+)
 from ..refunds import kept_of, payment_status_of
 from ..refusals import AlreadySettled, ExceedsPaid, NotAllowed, NotFound, PaymentNotDue, PaymentUnderWay, invalid
 from ..user import Actor
@@ -33,7 +41,7 @@ class GrantRefund(Struct, frozen=True, gc=False, kw_only=True):
 
     def __post_init__(self) -> None:
         try:
-            REFUND_RULES["amount"](self.amount.amount)
+            amount_of_refund(self.amount.amount)
         except ValueError as error:
             raise invalid(str(error), "amount", "amount") from error
         checked({"reason": self.reason}, REFUND_RULES)

@@ -1,4 +1,4 @@
-"""The command line: serve, migrate, grant, user, sweep, verify, secret, completion, simulate."""
+"""The command line: serve, migrate, grant, user, payments, sweep, verify, secret, completion, simulate."""
 
 import argparse
 import logging
@@ -14,7 +14,7 @@ from ...version import VERSION
 from ..logs import set_up_logs
 from ..secret_strength import new_secret
 from ..settings import MOST_PORT, MOST_WORKERS, Settings, SettingsError, integer
-from .operate import disable_user, enable_user, grant, list_users, migrate, sweep, verify
+from .operate import disable_user, enable_user, grant, list_due_payments, list_users, migrate, sweep, verify
 
 DONE = 0
 FAILED = 1
@@ -99,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     granting.set_defaults(command=lambda settings, options: grant(settings, options.email, options.role))
 
     _add_user(commands)
+    _add_payments(commands)
 
     sweeping = commands.add_parser(
         "sweep",
@@ -172,6 +173,22 @@ def _add_user(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     )
     enabling.add_argument("email", metavar="EMAIL", help="the account's e-mail address")
     enabling.set_defaults(command=lambda settings, options: enable_user(settings, options.email))
+
+
+def _add_payments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    using = commands.add_parser(
+        "payments", help="list payments that need a person", description="Look after charges and refunds."
+    )
+    actions = using.add_subparsers(metavar="action", title="actions", required=True)
+
+    listing = actions.add_parser(
+        "due",
+        help="print the payments that need a person",
+        description="Print the payments that need a person: why (cash: to be handed over; refund_failed: to be paid "
+        "another way; disputed; pending: for over an hour), booking, payment, amount in minor units, since when.",
+    )
+    _add_json(listing, "print each payment as a JSON object on its own line")
+    listing.set_defaults(command=lambda settings, options: list_due_payments(settings, as_json=options.json))
 
 
 def _add_secret(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -13,7 +13,9 @@ from msgspec import Struct
 from ...application.background.sweep import Swept
 from ...application.background.verify_promises import PROMISES, Verdict
 from ...application.ports.errors import StorageFailure, Unavailable
+from ...domain.payment import Need
 from ...domain.user import Role
+from ...domain.values.money import Money
 from ..container import Container, make_container
 from ..container import migrate as migrate_database
 from ..lifespan import check_ready
@@ -148,6 +150,34 @@ async def sweep_rounds(sweep: Callable[[], Awaitable[Swept]], most: int) -> Roun
         if not (swept.is_ours and (swept.events or swept.payments or swept.stored_responses)):
             return Rounds(has_turn=swept.is_ours, events=events, payments=payments, answers=answers)
     return Rounds(is_done=False, events=events, payments=payments, answers=answers)
+
+
+class ListedPayment(Struct, frozen=True, rename="camel"):
+    """A payment that needs a person, as `--json` prints it."""
+
+    need: Need
+    booking_id: UUID
+    payment_id: UUID
+    amount: Money
+    since: datetime
+
+
+def list_due_payments(settings: Settings, *, as_json: bool = False) -> int:
+    """Print every payment that needs a person, one a line. Raises: SettingsError, Unavailable."""
+
+    async def run() -> None:
+        async with _existing(settings) as container:
+            async for due in container.list_due_payments()():
+                payment = due.payment
+                if as_json:
+                    _print_json(ListedPayment(due.need, payment.booking_id, payment.id, payment.amount, due.since))
+                    continue
+                amount = f"{payment.amount.amount} {payment.amount.currency}"
+                since = f"{due.since:%Y-%m-%dT%H:%M:%SZ}"
+                print(due.need, payment.booking_id, payment.id, amount, since, sep="\t")
+
+    asyncio.run(run())
+    return 0
 
 
 class CheckedPromise(Struct, frozen=True):

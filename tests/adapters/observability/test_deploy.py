@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from boxoffice.adapters.observability.catalog import METRICS, Kind, Metric
 from boxoffice.application.ports.observability import Overload, Trouble
-from boxoffice.domain.payment import PaymentKind
+from boxoffice.domain.payment import Need, PaymentKind
 from boxoffice.entrypoints.container import make_container
 from boxoffice.entrypoints.http.app import create_app
 from boxoffice.entrypoints.settings import Settings
@@ -63,6 +63,7 @@ VALUES: Final[dict[str, set[str]]] = {
     "route": {route.path_format for route in ROUTES},
     "method": {"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"},
     "cause": {trouble.value for trouble in Trouble},
+    "need": {need.value for need in Need},
     "outcome": {"confirmed", "held", "waitlisted"},
     "pool": {"writing", "reading", "listing"},
     "queue": {queue.value for queue in Overload},
@@ -184,7 +185,12 @@ def metrics_of(expr: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "metric",
-    ["boxoffice_overload_refusals_total", "boxoffice_backlog_age_seconds", "boxoffice_http_requests_total"],
+    [
+        "boxoffice_overload_refusals_total",
+        "boxoffice_backlog_age_seconds",
+        "boxoffice_http_requests_total",
+        "boxoffice_payments_due_age_seconds",
+    ],
 )
 def test_a_metric_of_trouble_has_an_alarm(metric: str) -> None:
     assert any(metric in metrics_of(rule["expr"]) for rule in RULES)

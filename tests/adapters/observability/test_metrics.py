@@ -22,6 +22,7 @@ from boxoffice.application.ports.observability import (
     Verified,
     WaitingListLength,
 )
+from boxoffice.domain.payment import Need
 from boxoffice.domain.values.money import Money
 from tests.application.fake_app import ANA, BEN, CLEO, FakeApp
 
@@ -47,6 +48,9 @@ class SomeFigures:
         if self.backlog_failure is not None:
             raise self.backlog_failure
         return self.due
+
+    async def payments_due(self, now: datetime) -> Mapping[Need, Backlog]:
+        return {Need.CASH: Backlog(2, now - timedelta(days=3)), Need.DISPUTED: Backlog(0, None)}
 
     async def longest_waiting_lists(self, limit: int) -> list[WaitingListLength]:
         self.asked += 1
@@ -213,6 +217,9 @@ async def test_the_backlog_of_webhooks_and_mails(metrics: Metrics, figures: Some
     assert samples["boxoffice_backlog{kind=webhooks}"] == 7
     assert 300 <= samples["boxoffice_backlog_age_seconds{kind=webhooks}"] < 600
     assert samples["boxoffice_backlog{kind=mails}"] == samples["boxoffice_backlog_age_seconds{kind=mails}"] == 0
+    assert samples["boxoffice_payments_due{need=cash}"] == 2
+    assert samples["boxoffice_payments_due_age_seconds{need=cash}"] == timedelta(days=3).total_seconds()
+    assert samples["boxoffice_payments_due{need=disputed}"] == 0
 
 
 @pytest.mark.parametrize("failure", [Unavailable("slow"), TimeoutError()])

@@ -14,7 +14,15 @@ import pytest
 
 from boxoffice.application.accounts.create_user import Registration
 from boxoffice.application.background.verify_promises import Verdict
+from boxoffice.application.bookings.pay_booking import Bill
+from boxoffice.domain.decisions.book import Book
+from boxoffice.domain.decisions.cancel import Cancel
+from boxoffice.domain.decisions.organize import Initialize, general_admission
+from boxoffice.domain.event import EventDetails
+from boxoffice.domain.payment import Payment, PaymentMethod
 from boxoffice.domain.replay import Breach
+from boxoffice.domain.user import Actor
+from boxoffice.domain.values.money import Money
 from boxoffice.entrypoints.cli import main
 from boxoffice.entrypoints.cli.operate import Report
 from boxoffice.entrypoints.cli.progress import ProgressLine
@@ -91,10 +99,58 @@ def test_accounts_are_listed_in_json_one_a_line(printed: Run) -> None:
     assert ben["disabledAt"] is not None
 
 
+async def _owe_cash() -> Payment:
+    """Cancel a booking that was paid in cash, and return its refund."""
+    container = make_container(Settings())
+    organizer, customer = Actor(container.ids().new()), Actor(container.ids().new())
+    event = (
+        await container.initialize_event()(
+            Initialize(
+                event_id=container.ids().new(),
+                actor=organizer,
+                details=EventDetails(name="Jazz night"),
+                ticket_types=((container.ids().new(), general_admission(1, Money(2_500, "EUR"))),),
+                currency="EUR",
+            )
+        )
+    ).event
+    command = Book(booking_id=container.ids().new(), event_id=event.id, actor=customer)
+    booking = await container.book_ticket()(command)
+    await container.pay_booking()(Bill(booking_id=booking.id, actor=organizer, method=PaymentMethod.CASH))
+    await container.cancel_booking()(Cancel(event_id=event.id, actor=organizer, booking_id=booking.id))
+    refund: Payment = (await container.payment_queries().payments(booking.id))[1]
+    await container.turnstile().close()
+    await container.storage().close()
+    return refund
+
+
+def test_payments_that_need_a_person_are_listed_one_a_line(printed: Run) -> None:
+    printed("migrate")
+    assert printed("payments", "due") == printed("payments", "due", "--json") == ""
+    refund = asyncio.run(_owe_cash())
+    expected = ["cash", str(refund.booking_id), str(refund.id), "2500 EUR"]
+    assert printed("payments", "due").rstrip("\n").split("\t")[:4] == expected
+    (listed,) = (json.loads(line) for line in printed("payments", "due", "--json").splitlines())
+    assert set(listed) == {"need", "bookingId", "paymentId", "amount", "since"}
+    assert (listed["need"], listed["bookingId"], listed["paymentId"]) == tuple(expected[:3])
+    assert listed["amount"] == {"amount": 2_500, "currency": "EUR"}
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_names_every_command(shell: str, printed: Run) -> None:
     script = printed("completion", shell)
-    for command in ("serve", "migrate", "grant", "user", "sweep", "verify", "secret", "completion", "simulate"):
+    for command in (
+        "serve",
+        "migrate",
+        "grant",
+        "user",
+        "payments",
+        "sweep",
+        "verify",
+        "secret",
+        "completion",
+        "simulate",
+    ):
         assert command in script
     program = shutil.which(shell)
     if program is not None:

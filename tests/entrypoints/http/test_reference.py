@@ -39,6 +39,9 @@ CALLS: dict[str, tuple[str, int, set[int]]] = {
     "get /bookings/{bookingId}": ("ReadBooking", 200, {404}),
     "post /bookings/{bookingId}/payment": ("PayBooking", 200, {402, 403, 404, 409, 422}),
     "get /bookings/{bookingId}/payments": ("ListPayments", 200, {404}),
+    "post /bookings/{bookingId}/refunds": ("GrantRefund", 201, {403, 404, 409, 422}),
+    "post /bookings/{bookingId}/payments/{paymentId}/settle": ("SettleRefund", 200, {403, 404, 409, 422}),
+    "get /events/{eventId}/payments": ("ListEventPayments", 200, {403, 404}),
     "post /webhooks": ("CreateWebhook", 201, {403, 404, 409, 422}),
     "get /webhooks": ("ListWebhooks", 200, set()),
     "get /webhooks/{webhookId}": ("ReadWebhook", 200, {404}),
@@ -62,7 +65,8 @@ PUBLIC = {
 }
 TAKE_A_KEY = {
     *("/initialize", "/book", "/cancel", "/events/{eventId}/ticket-types"),
-    *("/bookings/{bookingId}/payment", "/webhooks"),
+    *("/bookings/{bookingId}/payment", "/bookings/{bookingId}/refunds"),
+    *("/bookings/{bookingId}/payments/{paymentId}/settle", "/webhooks"),
 }
 
 

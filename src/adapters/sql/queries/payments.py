@@ -1,17 +1,27 @@
 """Charges and refunds. No call waits for a lock; each is one statement."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import (
+    ColumnElement,
     Executable,
     Integer,
     bindparam,
     select,
 )
 
-from ....domain.payment import ChargeStatus, Payment, PaymentKind
+from ....domain.payment import (
+    OVERDUE,
+    ChargeStatus,
+    DisputeStatus,
+    Need,
+    Payment,
+    PaymentKind,
+    PaymentMethod,
+)
 from ..engine.pool import ConnectionPool
 from ..engine.transaction import ErrorClassifier, Rows, read
 from ..schema.mappers import PAYMENT, payment
@@ -29,6 +39,37 @@ _OF_PROVIDER = (
     .where(payments.c.provider_id == bindparam("provider_id"), payments.c.kind == PaymentKind.CHARGE)
     .limit(1)
 )
+_OF_EVENT = (
+    select(*PAYMENT).where(payments.c.event_id == bindparam("event_id")).order_by(payments.c.id.desc()).limit(_limit)
+)
+_OF_STATUS = _OF_EVENT.where(payments.c.status == bindparam("status"))
+_BEFORE = payments.c.id < bindparam("before")
+
+NEEDING: Final[Mapping[Need, Sequence[ColumnElement[bool]]]] = {
+    Need.CASH: (
+        payments.c.kind == PaymentKind.REFUND,
+        payments.c.status == ChargeStatus.PENDING,
+        payments.c.method == PaymentMethod.CASH,
+    ),
+    Need.REFUND_FAILED: (
+        payments.c.kind == PaymentKind.REFUND,
+        payments.c.status == ChargeStatus.FAILED,
+        payments.c.dispute.is_(None),
+    ),
+    Need.DISPUTED: (payments.c.dispute == DisputeStatus.OPEN,),
+    Need.PENDING: (
+        payments.c.status == ChargeStatus.PENDING,
+        payments.c.ask_at.is_not(None),
+        payments.c.created_at <= bindparam("overdue"),
+    ),
+}
+"""The conditions of `need_of`. There are few such payments, and each condition begins an index."""
+
+_NEEDING = {
+    need: select(*PAYMENT).where(*conditions, payments.c.id > bindparam("after")).order_by(payments.c.id).limit(_limit)
+    for need, conditions in NEEDING.items()
+}
+_FIRST = UUID(int=0)
 _OPEN_PAYMENTS = (
     select(*PAYMENT)
     .where(payments.c.status == ChargeStatus.PENDING, payments.c.ask_at <= bindparam("now"))
@@ -57,6 +98,23 @@ class SqlPaymentQueries:
         """See the port."""
         rows = await self._rows(_OF_PROVIDER, provider_id=provider_id)
         return rows[0].id if rows else None
+
+    async def payments_of_event(
+        self, event_id: UUID, status: ChargeStatus | None, before: UUID | None, limit: int
+    ) -> list[Payment]:
+        """See the port."""
+        statement = _OF_EVENT if status is None else _OF_STATUS
+        values = {"event_id": event_id, "status": status, "before": before, "limit": limit}
+        statement = statement if before is None else statement.where(_BEFORE)
+        known = {name: value for name, value in values.items() if value is not None}
+        return [payment(row) for row in await self._rows(statement, **known)]
+
+    async def needing_payments(self, need: Need, now: datetime, after: UUID | None, limit: int) -> list[Payment]:
+        """See the port."""
+        values = {"after": after or _FIRST, "limit": limit}
+        if need is Need.PENDING:
+            values["overdue"] = now - OVERDUE
+        return [payment(row) for row in await self._rows(_NEEDING[need], **values)]
 
     async def open_payments(self, now: datetime, limit: int) -> list[Payment]:
         """See the port."""

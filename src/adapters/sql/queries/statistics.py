@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, func, select
+from sqlalchemy import Executable, and_, bindparam, delete, func, select
 from sqlalchemy.pool import QueuePool
 
 from ....application.ports.observability import (
@@ -14,12 +14,15 @@ from ....application.ports.observability import (
     Verified,
     WaitingListLength,
 )
+from ....domain.payment import OVERDUE, Need
 from ..bulk.insert import BulkInsert
 from ..dialects.dialect import SqlDialect
 from ..engine.pool import ConnectionPool
 from ..engine.transaction import Transaction, read
-from ..schema.tables import events, facts, mails, ticket_types, verifications, webhook_cursors
+from ..schema.tables import events, facts, mails, payments, ticket_types, verifications, webhook_cursors
+from ..schema.types import Moment
 from .notifications import delivered_seq, select_pending
+from .payments import NEEDING
 
 _WAITING = func.sum(ticket_types.c.waiting).label("waiting_bookings")
 # It scans all ticket types, because an index would be written with every waiting booking.
@@ -47,6 +50,18 @@ _BACKLOGS = {
     "webhooks": select(func.count(), func.min(_due_deliveries.c.since)),
     "mails": select(func.count(), func.min(_due_mails.c.since)),
 }
+
+
+def _count_needing(need: Need) -> Executable:
+    """Return the statement that counts the payments with this need; see `needed_since`."""
+    since = func.coalesce(
+        payments.c.noticed_at if need is Need.DISPUTED else payments.c.settled_at, payments.c.created_at, type_=Moment()
+    )
+    found = select(since.label("since")).where(*NEEDING[need]).limit(MOST_COUNTED).subquery()
+    return select(func.count(), func.min(found.c.since)).select_from(found)
+
+
+_PAYMENTS_DUE = {need: _count_needing(need) for need in Need}
 _VERIFIED = select(verifications.c.promise, verifications.c.breaches, verifications.c.verified_at).order_by(
     verifications.c.promise
 )
@@ -80,6 +95,15 @@ class SqlStatistics:
         for kind, statement in _BACKLOGS.items():
             ((number, since),) = await read(self._reading, self._dialect.classify, statement, {"now": now})
             found[kind] = Backlog(number, since)
+        return found
+
+    async def payments_due(self, now: datetime) -> Mapping[Need, Backlog]:
+        """See the port. A statement each, of few rows of an index."""
+        found = {}
+        for need, statement in _PAYMENTS_DUE.items():
+            values = {"overdue": now - OVERDUE} if need is Need.PENDING else {}
+            ((number, since),) = await read(self._reading, self._dialect.classify, statement, values)
+            found[need] = Backlog(number, since)
         return found
 
     async def note_verified(self, verified: Sequence[Verified]) -> None:

@@ -23,7 +23,7 @@ from ....domain.values.money import MOST, Money, currency
 from ....domain.values.time_zones import LONGEST_ZONE
 from ..decoding import RequestBody
 from ..problems.problem import FieldProblem, pointer
-from .fields import CreatedAt, Description, EventId, Name, NextCursor, TicketTypeId, Time, Venue, View
+from .fields import CreatedAt, CurrencyCode, Description, EventId, Name, NextCursor, TicketTypeId, Time, Venue, View
 
 _STARTS_AT = Meta(description="When it starts; `null`: not set.", examples=["2027-05-01T19:00:00Z"])
 _ENDS_AT = Meta(description="When it ends.")
@@ -47,7 +47,6 @@ _AVAILABLE = Meta(description="Tickets that are not taken.", examples=[98])
 _WAITING = Meta(description="The number of bookings in the waiting list.", examples=[0])
 _SOLD_OUT = Meta(description="Whether a newcomer cannot get a ticket of any type without waiting.")
 _STATUS = Meta(description="The event's status.")
-_Currency = Annotated[str, Meta(extra_json_schema={"pattern": "^[A-Z]{3}$"})]
 _TicketCount = Annotated[int, Meta(ge=1, le=1_000_000)]
 _PerCustomer = Annotated[int, Meta(ge=1, le=1_000)]
 _TimeZone = Annotated[str, Meta(extra_json_schema={"minLength": 2, "maxLength": LONGEST_ZONE})]
@@ -70,7 +69,7 @@ class Price(RequestBody, frozen=True, kw_only=True):
     rules: ClassVar[Rules] = {"currency": currency}
 
     amount: Annotated[int, Meta(ge=0, le=MOST, description="Minor units, such as cents.", examples=[2_500])]
-    currency: Annotated[_Currency, Meta(description="An ISO 4217 code.", examples=["EUR"])]
+    currency: Annotated[CurrencyCode, Meta(description="An ISO 4217 code.", examples=["EUR"])]
 
 
 class TicketTypeRequest(RequestBody, frozen=True, kw_only=True):

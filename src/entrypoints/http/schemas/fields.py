@@ -30,12 +30,14 @@ def _text(least: int, most: int, pattern: str) -> Meta:
 
 
 Name = Annotated[str, _text(1, 200, NOT_BLANK)]
+Note = Annotated[str, _text(1, 200, NOT_BLANK)]
 Description = Annotated[str, _text(0, 1_000, rf"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f{_BIDI}]*$")]
 Venue = Annotated[str, _text(0, 200, f"^[^{_CONTROLS}{_BIDI}]*$")]
 Email = Annotated[str, _text(3, 254, rf"^[^\s@{_CONTROLS}{_BIDI}]+@[^\s@{_CONTROLS}{_BIDI}]+$")]
 NewPassword = Annotated[str, _text(8, 128, _NO_CONTROLS)]
 TriedPassword = Annotated[str, _text(1, 1_024, _NO_CONTROLS)]
 RefreshToken = Annotated[str, _text(1, 512, NOT_BLANK)]
+CurrencyCode = Annotated[str, Meta(extra_json_schema={"pattern": "^[A-Z]{3}$"})]
 CardToken = Annotated[str, _text(1, 255, NO_SPACE)]
 Time = Annotated[datetime, Meta(tz=True)]
 EventId = Annotated[UUID, Meta(description="The event's id.")]

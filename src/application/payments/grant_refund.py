@@ -1,0 +1,56 @@
+"""Grant a customer a refund of a part of a payment, or of all that is left of it."""
+
+from uuid import UUID
+
+from msgspec import Struct
+
+from ...domain.decisions.refunds import GrantRefund, grant_refund
+from ...domain.payment import Payment
+from ...domain.refusals import NotFound
+from ...domain.user import Actor
+from ...domain.values.money import Money
+from ..ports.idempotency import IdempotentRequest
+from ..ports.loading import LoadSpec
+from ..ports.queries import BookingQueries
+from ..ports.system import Ids
+from ..turnstile.pending_command import outcome
+from ..turnstile.turnstile import Turnstile
+
+
+class Grant(Struct, frozen=True, kw_only=True):
+    """The values of a refund."""
+
+    booking_id: UUID
+    actor: Actor
+    amount: Money
+    reason: str
+
+
+class GrantPartialRefund:
+    """Owe a refund of a payment; the background work pays it, or a person if it was cash."""
+
+    def __init__(self, turnstile: Turnstile, bookings: BookingQueries, ids: Ids) -> None:
+        self._turnstile = turnstile
+        self._bookings = bookings
+        self._ids = ids
+
+    async def __call__(self, grant: Grant, idempotent: IdempotentRequest[Payment] | None = None) -> Payment:
+        """Return the refund.
+
+        Raises: what `grant_refund` refuses, Unavailable; with `idempotent` also Replayed, IdempotencyKeyReused.
+        """
+        # A booking's event never changes, so it may be read before the lock.
+        event_id = await self._bookings.event_of(grant.booking_id)
+        if event_id is None:
+            raise NotFound
+        command = GrantRefund(
+            refund_id=self._ids.new(),
+            booking_id=grant.booking_id,
+            event_id=event_id,
+            actor=grant.actor,
+            amount=grant.amount,
+            reason=grant.reason,
+        )
+        needs = LoadSpec(event_id=event_id, booking_id=grant.booking_id, payments=True)
+        request = idempotent.bind(outcome) if idempotent else None
+        return outcome(await self._turnstile.admit(command, needs, grant_refund, request))

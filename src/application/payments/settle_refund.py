@@ -1,0 +1,52 @@
+"""Record that a refund was paid by hand."""
+
+from uuid import UUID
+
+from msgspec import Struct
+
+from ...domain.decisions.refunds import SettleRefund, settle_refund
+from ...domain.payment import Payment
+from ...domain.refusals import NotFound
+from ...domain.user import Actor
+from ..ports.idempotency import IdempotentRequest
+from ..ports.loading import LoadSpec
+from ..ports.queries import BookingQueries
+from ..turnstile.pending_command import outcome
+from ..turnstile.turnstile import Turnstile
+
+
+class Settlement(Struct, frozen=True, kw_only=True):
+    """A refund that was paid by hand, and how."""
+
+    booking_id: UUID
+    payment_id: UUID
+    actor: Actor
+    note: str | None = None
+
+
+class SettleRefundByHand:
+    """Record that a refund in cash, or one that failed for good, was paid by hand."""
+
+    def __init__(self, turnstile: Turnstile, bookings: BookingQueries) -> None:
+        self._turnstile = turnstile
+        self._bookings = bookings
+
+    async def __call__(self, settlement: Settlement, idempotent: IdempotentRequest[Payment] | None = None) -> Payment:
+        """Return the refund.
+
+        Raises: what `settle_refund` refuses, Unavailable; with `idempotent` also Replayed, IdempotencyKeyReused.
+        """
+        # A booking's event never changes, so it may be read before the lock.
+        event_id = await self._bookings.event_of(settlement.booking_id)
+        if event_id is None:
+            raise NotFound
+        command = SettleRefund(
+            payment_id=settlement.payment_id,
+            booking_id=settlement.booking_id,
+            event_id=event_id,
+            actor=settlement.actor,
+            note=settlement.note,
+        )
+        needs = LoadSpec(event_id=event_id, booking_id=settlement.booking_id, payments=True)
+        request = idempotent.bind(outcome) if idempotent else None
+        return outcome(await self._turnstile.admit(command, needs, settle_refund, request))
