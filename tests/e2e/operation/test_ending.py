@@ -127,8 +127,7 @@ async def bookings_of(database_url: str) -> set[UUID]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("at_once", [1, 5])
+@pytest.mark.parametrize(("workers", "at_once"), [(1, 1), (2, 5)])
 async def test_every_request_on_an_open_connection_is_answered_and_every_answer_is_true(
     database_url: str, tmp_path: Path, workers: int, at_once: int
 ) -> None:

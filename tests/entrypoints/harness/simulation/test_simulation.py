@@ -23,7 +23,7 @@ from boxoffice.entrypoints.harness.simulation.scenario import DISASTERS, TROUBLE
 
 BOXOFFICE: Final = Path(sys.executable).with_name("boxoffice")
 OPERATIONS: Final = 200
-PIECES: Final = 20
+PIECES: Final = 12
 
 FAULTS: Final = frozenset(
     {
@@ -65,7 +65,7 @@ OUTCOMES: Final = frozenset(
 def test_every_promise_holds(
     piece: int, times: Callable[[int, int], int], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    count = times(1_000, 10_000) // PIECES
+    count = times(600, 12_000) // PIECES
     totals = simulate_here(range(piece * count, (piece + 1) * count), OPERATIONS)
     assert not totals.failures, "\n".join(
         f"{failure.problems[0]}\nreplay: boxoffice simulate --seed {failure.seed} --operations {OPERATIONS}"
