@@ -52,6 +52,14 @@ class EventStatus(StrEnum):
         return other in _STEPS[self]
 
 
+class When(StrEnum):
+    """Events that are not over, those that are, or all. See `EventDetails.is_over`."""
+
+    UPCOMING = "upcoming"
+    PAST = "past"
+    ALL = "all"
+
+
 _ON_SALE: Final = EventStatus.ON_SALE
 _COMPLETED: Final = EventStatus.COMPLETED
 _STEPS = {
@@ -110,6 +118,11 @@ class EventDetails(Struct, frozen=True, gc=False, kw_only=True):
     cancellation_deadline_hours: int = 0
     refund_fee_percent: int = 0
     waiting_list_policy: WaitingListPolicy = WaitingListPolicy.STRICT
+
+    def is_over(self, now: datetime) -> bool:
+        """Return whether it has ended, or has begun and has no end."""
+        over_at = self.ends_at or self.starts_at
+        return over_at is not None and over_at <= now
 
     def check_times(self, before: "EventDetails | None" = None) -> None:
         """Raise InvalidRequest where times contradict each other.

@@ -322,7 +322,7 @@ class Container(DeclarativeContainer):
     send_mails: Singleton[SendMails] = Singleton(SendMails, storage, email_sender, clock, ids, jitter=jitter)
 
     read_event: Singleton[ReadEvent] = Singleton(ReadEvent, event_queries)
-    list_events: Singleton[ListEvents] = Singleton(ListEvents, event_queries)
+    list_events: Singleton[ListEvents] = Singleton(ListEvents, event_queries, clock)
     read_booking: Singleton[ReadBooking] = Singleton(ReadBooking, booking_queries)
     list_bookings: Singleton[ListBookings] = Singleton(ListBookings, booking_queries)
     list_event_bookings: Singleton[ListEventBookings] = Singleton(ListEventBookings, event_queries, booking_queries)

@@ -56,7 +56,7 @@ async def test_a_draft_is_visible_to_those_who_manage_it_and_other_events_to_all
 
 async def ids(app: FakeApp, actor: Actor | None, status: EventStatus | None = None, q: str | None = None) -> list[UUID]:
     """The events that are listed."""
-    page = await ListEvents(app.storage.event_queries)(actor, status=status, q=q)
+    page = await ListEvents(app.storage.event_queries, app.clock)(actor, status=status, q=q)
     assert page.next is None
     return [state.event.id for state in page.items]
 

@@ -10,14 +10,14 @@ from msgspec.structs import replace
 from boxoffice.application.ports.queries import EventFilter, EventKey, EventPage, WaitingKey
 from boxoffice.domain.booking import Booking, BookingStatus, Place
 from boxoffice.domain.decisions.organize import Initialize, initialize
-from boxoffice.domain.event import EventDetails, EventStatus, TicketTypeSpec, WaitingListPolicy
+from boxoffice.domain.event import EventDetails, EventStatus, TicketTypeSpec, WaitingListPolicy, When
 from boxoffice.domain.facts import CustomerWaitlisted, EventInitialized, TicketsBooked
 from boxoffice.domain.user import Organizers
 from boxoffice.domain.values.money import Money
 
 from .storage_driver import NOW, ORGANIZER, STARTS_AT, StorageDriver, new_id
 
-ON_SALE = EventFilter(statuses=frozenset({EventStatus.ON_SALE}))
+ON_SALE = EventFilter(now=NOW, statuses=frozenset({EventStatus.ON_SALE}))
 
 
 async def test_every_field_of_an_event_comes_back(driver: StorageDriver) -> None:
@@ -122,14 +122,49 @@ async def test_events_are_listed_by_status_and_organizer(driver: StorageDriver) 
     await driver.initialize(1, name="draft", status=EventStatus.DRAFT)
     other = replace(ORGANIZER, user_id=new_id())
     await driver.initialize(1, name="other's draft", status=EventStatus.DRAFT, actor=other)
-    public = EventFilter(statuses=frozenset({EventStatus.ON_SALE, EventStatus.PAUSED}))
-    drafts = EventFilter(statuses=frozenset({EventStatus.DRAFT}))
+    public = EventFilter(now=NOW, statuses=frozenset({EventStatus.ON_SALE, EventStatus.PAUSED}))
+    drafts = EventFilter(now=NOW, statuses=frozenset({EventStatus.DRAFT}))
     assert await names(driver, public) == ["paused", "on sale"]
     assert await names(driver, public, limit=1) == ["paused"]
     assert await names(driver, drafts) == ["draft", "other's draft"]
     assert await names(driver, replace(drafts, organizer_id=other.user_id)) == ["other's draft"]
     assert await names(driver, replace(public, organizer_id=other.user_id)) == []
-    assert await names(driver, EventFilter(statuses=frozenset({EventStatus.CANCELLED}))) == []
+    assert await names(driver, EventFilter(now=NOW, statuses=frozenset({EventStatus.CANCELLED}))) == []
+
+
+async def test_events_that_are_over_are_told_from_those_that_are_not(driver: StorageDriver) -> None:
+    """Without an end an event is over once it begins."""
+    start, hour, tick = STARTS_AT, timedelta(hours=1), timedelta(microseconds=1)
+    await driver.initialize(1, name="never jazz")
+    await driver.initialize(1, name="jazz", starts_at=start)
+    await driver.initialize(1, name="hour of jazz", starts_at=start, ends_at=start + hour)
+    await driver.initialize(1, name="month of rock", starts_at=start - hour, ends_at=start + 720 * hour)
+    late = await driver.initialize(1, name="late", starts_at=start + 2 * hour)
+    jazz = ["jazz", "hour of jazz"]
+    for now, over in (
+        (start - hour - tick, []),
+        (start - tick, []),
+        (start, ["jazz"]),
+        (start + hour - tick, ["jazz"]),
+        (start + hour, jazz),
+        (start + 2 * hour, [*jazz, "late"]),
+        (start + 720 * hour, ["month of rock", *jazz, "late"]),
+    ):
+        wanted = replace(ON_SALE, now=now)
+        every = ["month of rock", *jazz, "late", "never jazz"]
+        for q in (None, "jazz"):
+            for when, found in (
+                (When.ALL, every),
+                (When.PAST, over),
+                (When.UPCOMING, [each for each in every if each not in over]),
+            ):
+                shown = [each for each in found if q is None or q in each]
+                assert await names(driver, replace(wanted, when=when, q=q)) == shown, (now, when)
+                assert await names(driver, replace(wanted, when=when, q=q, organizer_id=ORGANIZER.user_id)) == shown
+    await driver.edit(late, starts_at=start - 3 * hour, ends_at=start - 2 * hour)
+    assert await names(driver, replace(ON_SALE, when=When.PAST, now=start - 2 * hour)) == ["late"]
+    await driver.edit(late, ends_at=None)
+    assert await names(driver, replace(ON_SALE, when=When.PAST, now=start - 3 * hour)) == ["late"]
 
 
 async def test_what_never_was_on_sale_can_be_left_out(driver: StorageDriver) -> None:
@@ -138,7 +173,7 @@ async def test_what_never_was_on_sale_can_be_left_out(driver: StorageDriver) -> 
     for state in (hidden, shown):
         await driver.edit(state, status=EventStatus.CANCELLED)
         assert (await driver.read(state)).event.was_published is (state is shown)
-    every = EventFilter(statuses=frozenset({EventStatus.CANCELLED}))
+    every = EventFilter(now=NOW, statuses=frozenset({EventStatus.CANCELLED}))
     assert sorted(await names(driver, every)) == ["hidden", "shown"]
     public = replace(every, hides_unpublished=True)
     own, foreign = (replace(public, viewer_id=viewer_id) for viewer_id in (ORGANIZER.user_id, new_id()))

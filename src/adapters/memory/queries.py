@@ -15,7 +15,7 @@ from ...application.ports.queries import (
 )
 from ...application.ports.security import AccountKey
 from ...domain.booking import Booking, BookingStatus
-from ...domain.event import Event, EventState
+from ...domain.event import Event, EventState, When
 from ...domain.facts import Fact
 from ...domain.payment import ChargeStatus, Need, Payment, PaymentKind, need_of
 from ...domain.user import User
@@ -250,6 +250,8 @@ def _order(starts_at: datetime | None, event_id: UUID) -> tuple[bool, datetime, 
 
 def _is_wanted(event: Event, wanted: EventFilter) -> bool:
     if event.status not in wanted.statuses:
+        return False
+    if wanted.when is not When.ALL and event.is_over(wanted.now) is not (wanted.when is When.PAST):
         return False
     if wanted.organizer_id not in (None, event.organizer_id):
         return False

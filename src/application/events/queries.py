@@ -2,12 +2,13 @@
 
 from uuid import UUID
 
-from ...domain.event import EventState, EventStatus
+from ...domain.event import EventState, EventStatus, When
 from ...domain.facts import Fact
 from ...domain.refusals import NotFound
 from ...domain.user import Actor, Role
 from ..pages import Page
 from ..ports.queries import EventFilter, EventKey, EventQueries
+from ..ports.system import Clock
 from ..turnstile.coalesced_reads import CoalescedReads
 
 PUBLIC = frozenset({EventStatus.ON_SALE, EventStatus.PAUSED})
@@ -32,14 +33,16 @@ class ReadEvent:
 class ListEvents:
     """List events, soonest first. Unpublished events are listed for their organizer and for admins only."""
 
-    def __init__(self, events: EventQueries) -> None:
+    def __init__(self, events: EventQueries, clock: Clock) -> None:
         self._events = events
+        self._clock = clock
 
     async def __call__(
         self,
         actor: Actor | None,
         *,
         status: EventStatus | None = None,
+        when: When = When.UPCOMING,
         q: str | None = None,
         after: EventKey | None = None,
         limit: int = 50,
@@ -52,6 +55,8 @@ class ListEvents:
             organizer_id = None if actor.role is Role.ADMIN else actor.user_id
         wanted = EventFilter(
             statuses=PUBLIC if status is None else frozenset({status}),
+            now=self._clock.now(),
+            when=when,
             organizer_id=organizer_id,
             q=q,
             hides_unpublished=status is EventStatus.CANCELLED and (actor is None or actor.role is not Role.ADMIN),

@@ -11,7 +11,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from ...domain.booking import Booking, BookingStatus
-from ...domain.event import Event, EventState, EventStatus
+from ...domain.event import Event, EventState, EventStatus, When
 from ...domain.facts import Fact
 from ...domain.inventory import WaitingList
 from ...domain.payment import ChargeStatus, Need, Payment
@@ -21,12 +21,15 @@ from .security import AccountKey
 
 
 class EventFilter(Struct, frozen=True, kw_only=True):
-    """A filter by status, organizer (None: any), and text in name or venue, literally and without case.
+    """A filter by status, organizer (None: any), time, and text in name or venue, literally and without case.
 
-    `hides_unpublished` leaves out events that were never on sale, except those that `viewer_id` organizes.
+    `when` is judged at `now`. `hides_unpublished` leaves out events that were never on sale, except those that
+    `viewer_id` organizes.
     """
 
     statuses: frozenset[EventStatus]
+    now: datetime
+    when: When = When.ALL
     organizer_id: UUID | None = None
     q: str | None = None
     hides_unpublished: bool = False

@@ -44,7 +44,7 @@ def check_parameters(request: JsonRequest[Any], *names: str) -> None:
             problems.append((name, "must not be empty"))
         elif any("\udc80" <= character <= "\udcff" for character in value):
             problems.append((name, "must be UTF-8"))
-        elif name in {"status", "ticketTypeId"} and value.lower() == "null":
+        elif name in {"status", "when", "ticketTypeId"} and value.lower() == "null":
             problems.append((name, "must be omitted instead of null"))
         elif name in {"after", "limit"} and not _PLAIN_NUMBER.fullmatch(value):
             problems.append((name, "must be a whole number in plain digits"))

@@ -5,7 +5,7 @@ others have waiting lists of 20,000. One customer stands at the end of all of th
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -69,15 +69,20 @@ def organizer_id(number: int) -> UUID:
 
 def starts_at(number: int) -> datetime | None:
     """Several events start together, and every fourth has no start."""
-    return None if number % 4 == 0 else STARTS_AT + timedelta(seconds=number // 8)
+    return None if number % 4 == 0 else STARTS_AT + timedelta(hours=number // 8)
 
 
-BYTES, WHOLE, LATER = "BYTES", "WHOLE", "LATER"
-"""What differs between SQLite and the servers: types of bytes and of integers, and a start so many seconds later."""
+BYTES, WHOLE, LATER, ENDS = "BYTES", "WHOLE", "LATER", "ENDS"
+"""What differs between SQLite and the servers: types of bytes and of integers, an event's start and its end."""
+
+_HOURS: Final = "CASE WHEN n % 100 = 1 THEN 24000 WHEN n % 3 = 1 THEN 1 WHEN n % 3 = 2 THEN 55 END"
+"""How long events last. A hundredth lasts for years, a third has no end."""
 
 
-def _in_words_of(statement: str, of_bytes: str, whole: str, later: str) -> str:
-    return statement.replace(LATER, later).replace(BYTES, of_bytes).replace(WHOLE, whole)
+def _in_words_of(statement: str, of_bytes: str, whole: str, later: Callable[[str], str]) -> str:
+    start = _div("n", 8)
+    statement = statement.replace(LATER, later(start)).replace(ENDS, later(f"({start} + {_HOURS})"))
+    return statement.replace(BYTES, of_bytes).replace(WHOLE, whole)
 
 
 def _numbers(last: int, name: str = "numbers") -> str:
@@ -118,7 +123,7 @@ def _events() -> str:
     kinds = " ".join(f"WHEN {place} THEN '{kind}'" for place, kind in enumerate(KINDS))
     letters = [f"SUBSTR('{LETTERS}', {_div('n', 19**place)} % 19 + 1, 1)" for place in range(4)]
     named = " || ".join([f"CASE n % {len(KINDS)} {kinds} END", *letters])
-    starts = f"{start_order(STARTS_AT)} + {_div('n', 8)} * 1000000"
+    starts = f"{start_order(STARTS_AT)} + {_div('n', 8)} * 3600000000"
     order = f"CASE WHEN n % 4 = 0 THEN {start_order(None)} ELSE {starts} END"
     values = {
         "id": _id("e", "n"),
@@ -127,6 +132,7 @@ def _events() -> str:
         "description": "''",
         "venue": "''",
         "starts_at": f"CASE WHEN n % 4 = 0 THEN NULL ELSE {LATER} END",
+        "ends_at": f"CASE WHEN n % 4 = 0 THEN NULL ELSE {ENDS} END",
         "max_tickets_per_customer": "10",
         "cancellation_deadline_hours": "0",
         "waiting_list_policy": "'strict'",
@@ -144,6 +150,9 @@ def _events() -> str:
         "is_unsettled": "0",
         "created_at": _MOMENT,
         "start_order": order,
+        "duration_class": (
+            "CASE WHEN n % 4 = 0 THEN 0 WHEN n % 100 = 1 THEN 6 WHEN n % 3 = 1 THEN 1 WHEN n % 3 = 2 THEN 3 ELSE 0 END"
+        ),
         "searchable": f"{named} || '\n'",
     }
     return f"INSERT INTO events ({', '.join(values)}) SELECT {', '.join(values.values())} FROM {_numbers(EVENTS)}"
@@ -206,7 +215,10 @@ def _bookings(bookings: int, event: str, place: str, confirmed: int, waiting: in
 
 def fill_sqlite(url: str) -> None:
     """Load an empty file that has the schema. Its indexes are built afterwards, in a fraction of the time."""
-    later = f"strftime('%Y-%m-%d %H:%M:%S.000000', '{STARTS_AT:%Y-%m-%d}', '+' || (n / 8) || ' seconds')"
+
+    def later(hours: str) -> str:
+        return f"strftime('%Y-%m-%d %H:%M:%S.000000', '{STARTS_AT:%Y-%m-%d}', '+' || ({hours}) || ' hours')"
+
     connection = sqlite3.connect(str(make_url(url).database), isolation_level=None)
     indexes = connection.execute(
         "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL"
@@ -226,7 +238,10 @@ def fill_sqlite(url: str) -> None:
 
 def fill_server(url: str, kind: str) -> None:
     """Load an empty database that has the schema, on a server of the test's own."""
-    later = f"TIMESTAMPADD(SECOND, n DIV 8, '{STARTS_AT:%Y-%m-%d}')"
+
+    def later(hours: str) -> str:
+        return f"TIMESTAMPADD(HOUR, {hours}, '{STARTS_AT:%Y-%m-%d}')"
+
     log_size = "innodb_redo_log_capacity" if kind == "mysql" else "innodb_log_file_size"
     recursion = "cte_max_recursion_depth" if kind == "mysql" else "max_recursive_iterations"
     mariadb.execute(

@@ -17,7 +17,7 @@ from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.application.ports.queries import EventFilter, EventKey, WaitingKey
 from boxoffice.application.ports.security import AccountKey
 from boxoffice.domain.booking import BookingStatus, Place
-from boxoffice.domain.event import EventStatus
+from boxoffice.domain.event import EventStatus, When
 from tests import mariadb, servers
 from tests.adapters.sql import crowded
 from tests.adapters.sql.recorded import Sent, cost, is_sqlite, measuring, recording, walked
@@ -27,9 +27,12 @@ from tests.databases import migrated
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 PUBLIC: Final = frozenset({EventStatus.ON_SALE, EventStatus.PAUSED})
-CANCELLED: Final = EventFilter(statuses=frozenset({EventStatus.CANCELLED}), hides_unpublished=True)
+CANCELLED: Final = EventFilter(now=NOW, statuses=frozenset({EventStatus.CANCELLED}), hides_unpublished=True)
 FIRST, FIRST_TYPE = crowded.event_id(1), crowded.ticket_type_id(1)
 LAST_IN_FIRST: Final = crowded.booking_id(crowded.CONFIRMED_FIRST + crowded.WAITING_FIRST)
+MIDWAY: Final = crowded.STARTS_AT + timedelta(hours=crowded.EVENTS // 16)
+"""When half of the events that have a start have begun: most are over, and a hundredth of them is not for years."""
+TIMED: Final = [EventFilter(now=MIDWAY, statuses=PUBLIC, when=when) for when in (When.UPCOMING, When.PAST)]
 IN_NO_EVENT: Final = "hohohoho"
 """Every three letters of it are in two sevenths of all names, and it is in none."""
 TEXTS: Final = ("o", "zz", "jazz", crowded.name(77_777), IN_NO_EVENT, "q" * 200)
@@ -71,15 +74,18 @@ async def read_everything(storage: SqlStorage) -> None:
     await storage.event_queries.events_by_id([crowded.event_id(number) for number in range(1, 100)])
     for after in (None, place, without_start):
         for wanted in (
-            EventFilter(statuses=PUBLIC),
-            EventFilter(statuses=frozenset({EventStatus.COMPLETED})),
+            EventFilter(now=NOW, statuses=PUBLIC),
+            EventFilter(now=NOW, statuses=frozenset({EventStatus.COMPLETED})),
             CANCELLED,
             replace(CANCELLED, viewer_id=crowded.organizer_id(1)),
             replace(CANCELLED, q="jazz"),
             replace(CANCELLED, q="jazz", viewer_id=crowded.organizer_id(1)),
-            EventFilter(statuses=frozenset({EventStatus.DRAFT}), organizer_id=new_id()),
-            EventFilter(statuses=frozenset({EventStatus.DRAFT}), organizer_id=new_id(), q="jazz"),
-            *(EventFilter(statuses=PUBLIC, q=q) for q in TEXTS),
+            EventFilter(now=NOW, statuses=frozenset({EventStatus.DRAFT}), organizer_id=new_id()),
+            EventFilter(now=NOW, statuses=frozenset({EventStatus.DRAFT}), organizer_id=new_id(), q="jazz"),
+            *(EventFilter(now=NOW, statuses=PUBLIC, q=q) for q in TEXTS),
+            *(replace(each, q=q) for each in TIMED for q in (None, *TEXTS)),
+            *(replace(CANCELLED, now=MIDWAY, when=each.when, viewer_id=crowded.organizer_id(1)) for each in TIMED),
+            *(replace(each, organizer_id=crowded.organizer_id(1)) for each in TIMED),
         ):
             await storage.event_queries.events(wanted, after, 50)
     await storage.booking_queries.event_of(LAST_IN_FIRST)
@@ -151,8 +157,25 @@ async def test_a_page_of_events_costs_what_it_shows(
     storage: SqlStorage, url: str, q: str | None, after: EventKey | None
 ) -> None:
     with recording(storage) as sent:
-        await storage.event_queries.events(EventFilter(statuses=PUBLIC, q=q), after, 50)
+        await storage.event_queries.events(EventFilter(now=NOW, statuses=PUBLIC, q=q), after, 50)
     assert await costs(url, sent) < 4_000
+
+
+@pytest.mark.parametrize("when", [When.UPCOMING, When.PAST])
+@pytest.mark.parametrize("q", [None, "o", "jazz", crowded.name(77_777)])
+async def test_a_page_of_events_that_are_over_or_are_not_costs_what_it_shows(
+    storage: SqlStorage, url: str, q: str | None, when: When
+) -> None:
+    """The first page, the ones after it, and one far behind."""
+    wanted = EventFilter(now=MIDWAY, statuses=PUBLIC, when=when, q=q)
+    after, shown = None, 0
+    for place in (None, None, None, EventKey(crowded.starts_at(40_001), crowded.event_id(40_001))):
+        with recording(storage) as sent:
+            page = await storage.event_queries.events(wanted, place or after, 50)
+        assert await costs(url, sent) < 8_000
+        assert all(each.event.is_over(MIDWAY) is (when is When.PAST) for each in page.events)
+        after, shown = page.next, shown + len(page.events)
+    assert shown > 150 or q == crowded.name(77_777)
 
 
 async def test_cancelled_events_that_are_hidden_cost_nothing(storage: SqlStorage, url: str) -> None:
@@ -170,7 +193,7 @@ async def test_cancelled_events_that_are_hidden_cost_nothing(storage: SqlStorage
 async def test_a_text_in_no_event_costs_a_bounded_number_of_rows_and_comes_to_its_end(
     storage: SqlStorage, url: str
 ) -> None:
-    wanted = EventFilter(statuses=PUBLIC, q=IN_NO_EVENT)
+    wanted = EventFilter(now=NOW, statuses=PUBLIC, q=IN_NO_EVENT)
     with recording(storage) as sent:
         page = await storage.event_queries.events(wanted, None, 50)
     assert await costs(url, sent) < 12 * SECOND_READ

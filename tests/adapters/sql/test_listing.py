@@ -34,8 +34,10 @@ ENDLESS: Final = (
 Ask = Callable[[Storage, EventState], Awaitable[object]]
 
 LISTS: Final[dict[str, Ask]] = {
-    "events": lambda storage, _: storage.event_queries.events(EventFilter(statuses=PUBLIC), None, 50),
-    "search": lambda storage, _: storage.event_queries.events(EventFilter(statuses=PUBLIC, q="zzzz"), None, 50),
+    "events": lambda storage, _: storage.event_queries.events(EventFilter(now=NOW, statuses=PUBLIC), None, 50),
+    "search": lambda storage, _: storage.event_queries.events(
+        EventFilter(now=NOW, statuses=PUBLIC, q="zzzz"), None, 50
+    ),
     "own bookings": lambda storage, _: storage.booking_queries.bookings_of_customer(new_id(), None, None, 50),
     "bookings": lambda storage, state: storage.booking_queries.bookings_of_event(
         state.event.id, BookingStatus.WAITLISTED, None, 50

@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -35,12 +35,12 @@ from boxoffice.domain.booking import Booking, BookingStatus, Place
 from boxoffice.domain.decisions.book import book
 from boxoffice.domain.decisions.cancel import Cancel, cancel
 from boxoffice.domain.decisions.organize import Edit, Initialize, edit, general_admission, initialize
-from boxoffice.domain.event import EventChanges, EventDetails, EventState, EventStatus
+from boxoffice.domain.event import EventChanges, EventDetails, EventState, EventStatus, When
 from boxoffice.domain.inventory import Decision, Inventory, WaitingList
 from boxoffice.domain.user import Actor, Organizers
 from boxoffice.entrypoints.http.idempotency import stored_response
 from tests.adapters.sql.recorded import by_hand
-from tests.contract.storage_driver import NOW, ORGANIZER, StorageDriver, booking_command, new_id
+from tests.contract.storage_driver import NOW, ORGANIZER, STARTS_AT, StorageDriver, booking_command, new_id
 
 FACTS = tables.facts
 
@@ -228,7 +228,7 @@ async def test_a_database_from_before_payments_is_brought_along(empty_url: str) 
         assert replace(await driver.stored(booking), place=None) == replace(booking, place=None)
     assert [fact.seq for fact in await storage.event_queries.facts(state.event.id, 0, 99)] == [1, 2, 3, 4, 5, 6]
     assert (await VerifyPromises(storage, AtNow())()).breaches == []
-    on_sale = EventFilter(statuses=frozenset({EventStatus.ON_SALE}))
+    on_sale = EventFilter(now=NOW, statuses=frozenset({EventStatus.ON_SALE}))
     for wanted in (
         replace(on_sale, q="jazz ni"),
         replace(on_sale, q="\u0390"),
@@ -286,6 +286,34 @@ async def test_what_is_cancelled_was_on_sale_if_its_facts_say_so(empty_url: str)
     shown = {name for name, event_id in found.items() if states[event_id].event.was_published}
     assert shown == {"on sale", "paused", "completed", "cancelled", "cancelled later"}
     assert (await VerifyPromises(storage, AtNow())()).breaches == []
+    await storage.close()
+
+
+async def test_events_from_before_are_listed_by_whether_they_are_over(empty_url: str) -> None:
+    await upgrade_to(empty_url, "0014")
+    durations = [None, timedelta(hours=1), timedelta(hours=3), timedelta(days=1), timedelta(days=9_000)]
+    made = [
+        initialized(name="Jazz", starts_at=STARTS_AT, ends_at=each and STARTS_AT + each).inventory for each in durations
+    ]
+
+    def write(connection: Connection) -> None:
+        events = [rows.event_values(each.event) for each in made]
+        connection.execute(insert(tables.events), known(connection, tables.events, events))
+        types = [rows.ticket_type_values(each) for inventory in made for each in inventory.ticket_types]
+        connection.execute(insert(tables.ticket_types), types)
+
+    await on(empty_url, write)
+    await upgrade(empty_url)
+    storage = SqlStorage.from_url(empty_url)
+    for hours, over in ((2, 2), (3, 3), (24, 4), (24 * 9_000 - 1, 4), (24 * 9_000, 5)):
+        at = STARTS_AT + timedelta(hours=hours)
+        wanted = EventFilter(now=at, statuses=frozenset({EventStatus.ON_SALE}), when=When.PAST)
+        assert len((await storage.event_queries.events(wanted, None, 9)).events) == over
+        wanted = replace(wanted, when=When.UPCOMING)
+        assert len((await storage.event_queries.events(wanted, None, 9)).events) == 5 - over
+    assert {each["duration_class"] for each in await by_hand(empty_url, "SELECT duration_class FROM events")} == {
+        *(0, 1, 2, 7)
+    }
     await storage.close()
 
 

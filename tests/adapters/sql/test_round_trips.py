@@ -152,7 +152,7 @@ async def test_reads_are_one_statement_each_and_one_for_places(any_storage: SqlS
     state = await driver.initialize(1, 1)
     confirmed, waiting = await driver.book_many(state, [1, 1])
     storage, event_id = driver.storage, state.event.id
-    on_sale = EventFilter(statuses=frozenset({state.event.status}))
+    on_sale = EventFilter(now=NOW, statuses=frozenset({state.event.status}))
     for statements, ask in (
         (1, storage.event_queries.events_by_id([event_id])),
         (1, storage.booking_queries.booking(confirmed.id)),

@@ -1,18 +1,21 @@
 """The search index of events: kept with them, and complete however little a search looks at."""
 
+from datetime import timedelta
 from random import Random
 from typing import Final
 
 import pytest
 
 from boxoffice.adapters.sql.queries import event_lists
+from boxoffice.adapters.sql.schema.mappers import DURATIONS
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.application.ports.queries import EventFilter, EventPage
-from boxoffice.domain.event import EventState, EventStatus
+from boxoffice.domain.event import EventState, EventStatus, When
 from boxoffice.domain.values.characters import folded
 from tests.adapters.sql.recorded import by_hand
-from tests.contract.storage_driver import STARTS_AT, StorageDriver
+from tests.contract.storage_driver import NOW, ORGANIZER, STARTS_AT, StorageDriver
 
+TICK: Final = timedelta(microseconds=1)
 PUBLIC: Final = frozenset({EventStatus.ON_SALE, EventStatus.PAUSED})
 
 
@@ -47,7 +50,7 @@ async def test_a_search_finds_what_a_look_at_every_event_finds(
             )
     everything = [
         state
-        for page in await pages(any_storage, EventFilter(statuses=frozenset(EventStatus)), 7)
+        for page in await pages(any_storage, EventFilter(now=NOW, statuses=frozenset(EventStatus)), 7)
         for state in page.events
     ]
     assert len(everything) == 60
@@ -56,7 +59,7 @@ async def test_a_search_finds_what_a_look_at_every_event_finds(
     for _ in range(150):
         q = "".join(random.choices("aBßb\u0390 ", k=random.randint(1, 7)))
         limit = random.randint(1, 5)
-        found = await pages(any_storage, EventFilter(statuses=PUBLIC, q=q), limit)
+        found = await pages(any_storage, EventFilter(now=NOW, statuses=PUBLIC, q=q), limit)
         assert all(len(page.events) <= limit for page in found)
         assert [state for page in found for state in page.events] == [
             state
@@ -66,6 +69,63 @@ async def test_a_search_finds_what_a_look_at_every_event_finds(
         ], q
         went_on += any(len(page.events) < limit and page.next for page in found)
     assert went_on > 10, "or no search had to go on"
+
+
+async def test_events_that_are_over_or_are_not_are_found_as_by_a_look_at_every_event(
+    any_storage: SqlStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever they last, also for someone who may see more, and page by page."""
+    monkeypatch.setattr(event_lists, "FIRST_READ", 1)
+    monkeypatch.setattr(event_lists, "SECOND_READ", 2)
+    driver, random = StorageDriver(any_storage), Random(2)
+    durations = [timedelta(microseconds=1), *(each + more for each in DURATIONS for more in (timedelta(0), TICK))]
+    starts = sorted({STARTS_AT + sign * each for each in durations for sign in (-1, 1)} | {STARTS_AT})
+    for number in range(70):
+        starts_at = random.choice([None, *(each for each in starts if each > NOW), *[STARTS_AT] * 5])
+        ends_at = starts_at and random.choice([None, starts_at + random.choice(durations)])
+        name = random.choice(["a", "ab", "abcd"])
+        status = random.choice([EventStatus.DRAFT, EventStatus.ON_SALE])
+        state = await driver.initialize(1, name=name, starts_at=starts_at, ends_at=ends_at, status=status)
+        if number % 3:
+            cancelled_or_moved: dict[str, object] = (
+                {"status": EventStatus.CANCELLED} if number % 2 else {"ends_at": None}
+            )
+            await driver.edit(state, **cancelled_or_moved)
+    everything = [
+        state
+        for page in await pages(any_storage, EventFilter(now=NOW, statuses=frozenset(EventStatus)), 7)
+        for state in page.events
+    ]
+    times = {
+        STARTS_AT,
+        *(each.event.starts_at for each in everything if each.event.starts_at),
+        *(each.event.ends_at + shift for each in everything if each.event.ends_at for shift in (timedelta(0), -TICK)),
+    }
+    counts = dict.fromkeys(When, 0)
+    for now in random.sample(sorted(times), 12):
+        for when in When:
+            for hides in (False, True):
+                for q in (None, "a", "abcd"):
+                    wanted = EventFilter(
+                        now=now,
+                        when=when,
+                        statuses=frozenset({EventStatus.CANCELLED} if hides else PUBLIC),
+                        q=q,
+                        hides_unpublished=hides,
+                        viewer_id=random.choice([ORGANIZER.user_id, None]) if hides else None,
+                    )
+                    found = await pages(any_storage, wanted, random.randint(1, 9))
+                    shown = [
+                        state
+                        for state in everything
+                        if state.event.status in wanted.statuses
+                        and (q is None or q in state.event.name)
+                        and (not hides or state.event.was_published or wanted.viewer_id == ORGANIZER.user_id)
+                        and (when is When.ALL or state.event.is_over(now) is (when is When.PAST))
+                    ]
+                    assert [state for page in found for state in page.events] == shown, wanted
+                    counts[when] += len(shown)
+    assert min(counts.values()) > 100
 
 
 async def test_the_index_holds_no_more_than_the_events(any_storage: SqlStorage, migrated_url: str) -> None:

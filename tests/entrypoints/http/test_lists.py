@@ -4,6 +4,7 @@ The order of each list is tested in `tests/contract/test_reads.py`; the state ma
 lists of bookings, payments and changes over HTTP.
 """
 
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ import pytest
 
 from boxoffice.entrypoints.http.paging import waiting_cursors
 from tests.entrypoints.http.service_under_test import Client, ok, pointers, problem
+from tests.settable_clock import SettableClock
 
 
 async def walk(client: Client, path: str, limit: int | None = 7, **params: Any) -> list[str]:
@@ -59,6 +61,35 @@ async def test_events_by_status(organizer: Client, customer: Client, admin: Clie
         assert await walk(client, "/events", status="draft") == expected
 
 
+async def test_events_that_are_over_are_listed_on_demand(
+    organizer: Client, customer: Client, anyone: Client, clock: SettableClock
+) -> None:
+    """Fifty-five that have begun do not hide the one to come."""
+    begun = ids([await organizer.event(name=f"Jazz {n}", startsAt="2030-02-01T12:00:00Z") for n in range(55)])
+    running = await organizer.event(startsAt="2030-02-01T11:00:00Z", endsAt="2030-02-01T13:00:00Z")
+    paused = await organizer.event(name="Rock", startsAt="2030-02-01T12:01:00Z")
+    undated = await organizer.event(name="Folk")
+    draft = await organizer.event(startsAt="2030-02-01T12:00:00Z", status="draft")
+    ok(await organizer.patch(f"/events/{paused['id']}", {"status": "paused"}))
+    clock.time = datetime(2030, 2, 1, 12, tzinfo=UTC)
+    await organizer.sign_in_again()
+    upcoming = ids([running, paused, undated])
+    for path in ("/events", "/events?when=upcoming"):
+        page = ok(await anyone.get(path))
+        assert (ids(page["items"]), page["nextCursor"]) == (upcoming, None)
+    assert await walk(anyone, "/events", 7, when="past") == begun
+    assert await walk(anyone, "/events", 7, when="all") == [running["id"], *begun, paused["id"], undated["id"]]
+    assert await walk(anyone, "/events", status="paused") == [paused["id"]]
+    assert await walk(anyone, "/events", status="paused", when="past") == []
+    assert await walk(anyone, "/events", q="jazz") == [running["id"]]
+    assert await walk(anyone, "/events", q="jazz 1", when="past") == [begun[1], *begun[10:20]]
+    assert await walk(organizer, "/events", status="draft") == []
+    assert await walk(organizer, "/events", status="draft", when="past") == [draft["id"]]
+    assert await walk(anyone, "/events", status="draft", when="all") == []
+    clock.time = datetime(2030, 2, 1, 13, tzinfo=UTC)
+    assert await walk(anyone, "/events", 100, when="past") == [running["id"], *begun, paused["id"]]
+
+
 async def test_bookings_and_waiting_lists_are_filtered(organizer: Client, customer: Client) -> None:
     event = await organizer.event(ticketTypes=[{"name": name, "totalTickets": 1} for name in "AB"])
     kinds = [each["id"] for each in event["ticketTypes"]]
@@ -76,7 +107,12 @@ async def test_bookings_and_waiting_lists_are_filtered(organizer: Client, custom
 
 NO_LIMIT = ["", "0", "101", "-1", "+1", "1.0", "1e1", " 1", "01", "x", "٣", "9" * 30, "%FF", "null"]
 QUERIES: dict[str, dict[str, list[str]]] = {
-    "/events": {"limit": NO_LIMIT, "status": ["", "On_sale", "held", "%FF"], "q": ["", "%20", "%00", "%FF", "x" * 201]},
+    "/events": {
+        "limit": NO_LIMIT,
+        "status": ["", "On_sale", "held", "%FF"],
+        "q": ["", "%20", "%00", "%FF", "x" * 201],
+        "when": ["", "Past", "now", "null", "%FF"],
+    },
     "/bookings": {"limit": NO_LIMIT, "status": ["", "draft", "HELD"]},
     "/events/{id}/bookings": {"limit": NO_LIMIT, "status": ["", "draft", "HELD"]},
     "/events/{id}/waiting-list": {"limit": NO_LIMIT, "ticketTypeId": ["", "x", "%FF", "1"]},
@@ -115,6 +151,7 @@ async def test_a_cursor_belongs_to_its_list_and_filters(organizer: Client, custo
         (organizer, "/events?limit=1"),
         (organizer, "/events?limit=1&status=on_sale"),
         (organizer, "/events?limit=1&q=jazz"),
+        (organizer, "/events?limit=1&when=all"),
         (organizer, "/events?limit=1&status=draft"),
         (admin, "/events?limit=1&status=draft"),
         (customer, "/bookings?limit=1"),

@@ -1,5 +1,6 @@
 """The lossless mapping between rows and entities."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -24,6 +25,9 @@ from .types import Row
 
 NO_START = 2**63 - 1
 """The `start_order` of events without a start."""
+
+DURATIONS: Final = tuple(timedelta(hours=3 * 8**power) for power in range(6))
+"""The longest durations of events in each class but the last, from 3 hours to 11 years."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EVENT_FIELDS = tuple(field.name for field in fields(Event))
@@ -74,9 +78,21 @@ _encode = msgspec.json.Encoder(uuid_format="hex").encode
 _LENGTH_AROUND_KIND: Final = len('{"kind":"",')
 
 
+def microseconds(time: datetime) -> int:
+    """Return the time in microseconds since 1970."""
+    return (time - _EPOCH) // timedelta(microseconds=1)
+
+
 def start_order(starts_at: datetime | None) -> int:
     """Return the start in microseconds since 1970."""
-    return NO_START if starts_at is None else (starts_at - _EPOCH) // timedelta(microseconds=1)
+    return NO_START if starts_at is None else microseconds(starts_at)
+
+
+def duration_class(starts_at: datetime | None, ends_at: datetime | None) -> int:
+    """Return 0 for an event without an end, else one more than the index of the first of `DURATIONS` not exceeded."""
+    if starts_at is None or ends_at is None:
+        return 0
+    return 1 + bisect_left(DURATIONS, ends_at - starts_at)
 
 
 def start_of(order: int) -> datetime | None:
@@ -94,6 +110,7 @@ def event_values(event: Event) -> dict[str, Any]:
     return {
         **asdict(event),
         "start_order": start_order(event.starts_at),
+        "duration_class": duration_class(event.starts_at, event.ends_at),
         "searchable": searchable(event),
     }
 

@@ -82,11 +82,16 @@ events: Table = Table(
     Column("created_at", Moment(), nullable=False),
     # Microseconds since 1970, or the greatest integer for an event without a start: the order of lists of events.
     Column("start_order", BigInteger(), nullable=False),
+    # Events that last about as long, so that a list finds those that are running among those that are over.
+    Column("duration_class", Integer(), nullable=False, server_default=text("0")),
     # Name and venue, casefolded, for searches.
     Column("searchable", Text(), nullable=False),
     Index(None, "status", "start_order", "id"),
     # Lists the visible cancelled events without scanning the others.
     Index(None, "status", "was_published", "start_order", "id"),
+    # The same for events that are not over, or are.
+    Index("ix_events_status_by_duration", "status", "duration_class", "start_order", "id"),
+    Index("ix_events_published_by_duration", "status", "was_published", "duration_class", "start_order", "id"),
     Index(None, "organizer_id", "status", "start_order", "id"),
     Index(None, "is_unsettled", "id"),
     Index(None, "earliest_expiry", "id"),

@@ -15,7 +15,15 @@ from ....application.events.initialize_event import InitializeEvent
 from ....application.events.queries import ListEvents, ReadChanges, ReadEvent
 from ....application.ports.system import Clock, Ids
 from ....domain.decisions.organize import AddTicketType, Edit, EditTicketType, Initialize
-from ....domain.event import EventChanges, EventDetails, EventState, EventStatus, TicketTypeChanges, TicketTypeSpec
+from ....domain.event import (
+    EventChanges,
+    EventDetails,
+    EventState,
+    EventStatus,
+    TicketTypeChanges,
+    TicketTypeSpec,
+    When,
+)
 from ....domain.values.fields import text
 from ..etags import expected_versions, tagged
 from ..idempotency import RepeatableResponse, idempotent_request, reply_of, response_of
@@ -84,6 +92,13 @@ def router(
                 "for an admin all."
             ),
         ] = None,
+        when: Annotated[
+            When,
+            QueryParameter(
+                description="`upcoming`: events that have not begun, have no start, or have begun and not ended; "
+                "`past`: those that have ended, or begun without an end; or `all`."
+            ),
+        ] = When.UPCOMING,
         q: Annotated[
             str | None,
             QueryParameter(
@@ -95,13 +110,13 @@ def router(
         cursor: Cursor = None,
         limit: Limit = 50,
     ) -> Reply:
-        """List events, soonest first. Those without a start come last."""
-        check_parameters(request, "status", "q", "cursor", "limit")
+        """List events that are not over, soonest first. Those without a start come last."""
+        check_parameters(request, "status", "when", "q", "cursor", "limit")
         actor = request.user.actor if request.user else None
         search = None if q is None else _checked_search(q)
         # Only a list of drafts depends on the user.
-        cursors = event_cursors("events", status, search, actor if status is EventStatus.DRAFT else None)
-        page = await list_events(actor, status=status, q=search, after=cursors.read(cursor), limit=limit)
+        cursors = event_cursors("events", status, when, search, actor if status is EventStatus.DRAFT else None)
+        page = await list_events(actor, status=status, when=when, q=search, after=cursors.read(cursor), limit=limit)
         now = clock.now()
         views = [EventView.at(state, now) for state in page.items]
         return tagged(request, EventPage(items=views, next_cursor=cursors.write(page.next)))
