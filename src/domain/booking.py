@@ -69,12 +69,13 @@ class Place(Struct, frozen=True, gc=False):
 class Booking(Struct, frozen=True, gc=False, kw_only=True):
     """One customer's claim on tickets of one type. The id never changes.
 
-    `amount` is the price at the time of booking, times the quantity. `cancellation_deadline_hours` and
-    `refund_fee_percent`, the part of a refund that its customer's cancellation costs, are the event's policy at that
-    time. They do not bind a booking once the event's `reschedules` exceed its own, nor before `grace_until`, which a
-    promotion past the deadline sets. `expires_at` is the end of a hold. `paid_by` is the charge that paid it, and
-    `kept` what is left of that after all refunds, owed ones included, in minor units. `queue_number` orders the waiting
-    list and is kept afterwards; None: it never waited. `place` is computed when the booking is read and never stored.
+    `amount` is the price at the time of booking, times the quantity; for a promoted booking that of its promotion, if
+    lower. `cancellation_deadline_hours` and `refund_fee_percent`, the part of a refund that its customer's cancellation
+    costs, are the event's policy at the time of booking. They do not bind a booking once the event's `reschedules`
+    exceed its own, nor before `grace_until`, which a promotion past the deadline sets. `expires_at` is the end of a
+    hold. `paid_by` is the charge that paid it, and `kept` what is left of that after all refunds, owed ones included,
+    in minor units. `queue_number` orders the waiting list and is kept afterwards; None: it never waited. `place` is
+    computed when the booking is read and never stored.
     """
 
     id: UUID

@@ -197,7 +197,7 @@ class Event(EventDetails, frozen=True, kw_only=True):
         if self.has_started(now):
             raise EventStarted
         if self.sales_open_at and now < self.sales_open_at:
-            raise NotOnSale(f"The sale opens at {self.sales_open_at.isoformat()}.")
+            raise NotOnSale(f"The sale opens at {self.sales_open_at.replace(tzinfo=None).isoformat()}Z.")
         if self.sales_close_at and now >= self.sales_close_at:
             raise NotOnSale("The sale is closed.")
 
@@ -247,6 +247,11 @@ class TicketType(Struct, frozen=True, gc=False, kw_only=True):
     def available(self) -> int:
         """Tickets not taken."""
         return self.total_tickets - self.taken
+
+    @property
+    def is_free(self) -> bool:
+        """Whether a ticket costs nothing."""
+        return self.price is None or self.price.amount == 0
 
     def amount(self, quantity: int, currency: str) -> Money:
         """Return the price of a booking; 0 in the event's currency where it is free."""

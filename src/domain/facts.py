@@ -122,6 +122,10 @@ class BookingPromoted(FactPayload, frozen=True, kw_only=True):
     customer_id: _CustomerId
     quantity: _Quantity
     queue_number: _QueueNumber
+    amount: Annotated[
+        Money | None,
+        Meta(description="The price of when the customer joined or of now, whichever is lower; none: the former."),
+    ] = None
     status: _Status
     payment_status: _PaymentStatus
     expires_at: Annotated[_Time | None, _HELD_UNTIL] = None

@@ -72,6 +72,7 @@ class EventReplay:
         self.event_id: UUID = event_id
         self.seq: int = 0
         self.status: str = ""
+        self.currency: str = ""
         self.policy: str = ""
         self.was_published: bool = False
         self.reschedules: int = 0
@@ -94,6 +95,8 @@ class EventReplay:
             self._add_breach(7, f"the event counts {state.event.last_seq} facts, its history has {self.seq}")
         if state.event.status != self.status:
             self._add_breach(7, f"the event is {state.event.status}, its facts say {self.status}")
+        if state.event.currency != self.currency:
+            self._add_breach(7, f"the currency is {state.event.currency}, the facts say {self.currency}")
         if state.event.was_published is not self.was_published:
             self._add_breach(
                 7, f"that it was on sale is {state.event.was_published}, its facts say {self.was_published}"
@@ -121,6 +124,7 @@ class EventReplay:
 
     @_apply_payload.register
     def _apply_event_initialized(self, what: EventInitialized) -> None:
+        self.currency = what.currency
         self._apply_values(what.values)
         for added in what.ticket_types:
             self._apply_payload(added)
@@ -204,6 +208,7 @@ class EventReplay:
         self.status = values.get("status", self.status)
         self.policy = values.get("waitingListPolicy", self.policy)
         self.was_published = self.was_published or self.status == EventStatus.ON_SALE
+        self.currency = values.get("currency", self.currency)
         self.reschedules = values.get("reschedules", self.reschedules)
 
     def _counts_of(self, ticket_type_id: UUID) -> TicketCounts:
@@ -256,6 +261,7 @@ def _next_state(booking: Booking, fact: Fact) -> Booking | None:
         case BookingPromoted() as what if booking.status is BookingStatus.WAITLISTED:
             changes = {
                 "status": what.status,
+                "amount": what.amount or booking.amount,
                 "payment_status": what.payment_status,
                 "expires_at": what.expires_at,
                 "grace_until": what.grace_until,

@@ -19,6 +19,7 @@ from boxoffice.domain.decisions.organize import (
 from boxoffice.domain.event import EventStatus, TicketTypeChanges, WaitingListPolicy
 from boxoffice.domain.inventory import Decision, Inventory, WaitingList, WaitingSizes
 from boxoffice.domain.user import Actor
+from boxoffice.domain.values.money import Money
 
 from .storage_driver import NOW, ORGANIZER, StorageDriver, booking_command, new_id
 
@@ -167,6 +168,21 @@ async def test_waiting_lists_include_what_the_transaction_saved_itself(driver: S
         await unit_of_work.events.save([cancel(inventory, command, NOW)], new_id())
         found = await unit_of_work.events.waiting_lists([WaitingListQuery(only, None, 5)])
     assert [each.id for each in found[only].head] == [last.id]
+
+
+async def test_a_lower_price_of_a_promotion_is_stored(driver: StorageDriver) -> None:
+    """And the other currency of an event that was free."""
+    state = await driver.initialize(3, price=Money(500, "EUR"))
+    holder = await driver.book(state, quantity=3)
+    waiting = [await driver.book(state, quantity=quantity) for quantity in (1, 2)]
+    await driver.edit(state, price=Money(300, "EUR"))
+    await driver.cancel(holder)
+    assert [(await driver.stored(each)).amount for each in waiting] == [Money(300, "EUR"), Money(600, "EUR")]
+    assert (await driver.stored(holder)).amount == Money(1_500, "EUR")
+    for price in (None, Money(7, "USD")):
+        await driver.edit(state, price=price)
+    found = await driver.read(state)
+    assert (found.event.currency, found.ticket_types[0].price) == ("USD", Money(7, "USD"))
 
 
 async def test_sizes_in_the_waiting_lists_that_are_not_empty(driver: StorageDriver) -> None:

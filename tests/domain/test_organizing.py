@@ -282,6 +282,35 @@ def test_an_event_has_the_one_currency_of_its_prices() -> None:
     assert DomainDriver(types=[STALLS]).state.event.currency == "EUR"
 
 
+def test_a_free_event_takes_a_price_in_any_one_currency() -> None:
+    """Prices of nothing take its currency too, and one edit does all of it."""
+    driver = DomainDriver(types=[replace(STALLS, price=euros(0)), replace(BALCONY, price=None)])
+    stalls, balcony = driver.ticket_types
+    before = len(driver.facts)
+    driver.edit_type(balcony, price=Money(7, "USD"))
+    assert [each.price for each in driver.ticket_types] == [Money(0, "USD"), Money(7, "USD")]
+    version, price = 2, {"amount": 7, "currency": "USD"}
+    assert driver.happened(before) == [
+        TicketTypeChanged(version=version, ticket_type_id=stalls.id, changes={"price": {**price, "amount": 0}}),
+        TicketTypeChanged(version=version, ticket_type_id=balcony.id, changes={"price": price}),
+        EventChanged(version=version, changes={"currency": "USD"}),
+    ]
+    refused(
+        InvalidRequest,
+        lambda: driver.edit_type(stalls, price=euros(1)),
+        lambda: driver.edit_type(balcony, price=euros(1)),
+        lambda: driver.add_type("Boxes", price=euros(0)),
+    )
+    driver.edit_type(balcony, price=None)
+    driver.add_type("Boxes", price=Money(5, "GBP"))
+    assert [each.price for each in driver.ticket_types] == [Money(0, "GBP"), None, Money(5, "GBP")]
+    assert driver.state.event.currency == "GBP"
+
+    single = DomainDriver(1)
+    assert single.edit(price=Money(9, "JPY"), venue="Hall").event.currency == "JPY"
+    assert single.book(ANA).amount == Money(9, "JPY")
+
+
 # Who may edit, and in which order it is refused.
 
 

@@ -108,6 +108,7 @@ def test_a_fact_of_an_unknown_type_is_a_breach(driver: DomainDriver) -> None:
     [
         lambda state: replace(state, event=replace(state.event, last_seq=state.event.last_seq + 1)),
         lambda state: replace(state, event=replace(state.event, status=EventStatus.ON_SALE)),
+        lambda state: replace(state, event=replace(state.event, currency="USD")),
         lambda state: replace(state, event=replace(state.event, was_published=False)),
         lambda state: replace(state, event=replace(state.event, reschedules=7)),
         lambda state: replace(state, ticket_types=state.ticket_types[:1]),
@@ -116,7 +117,7 @@ def test_a_fact_of_an_unknown_type_is_a_breach(driver: DomainDriver) -> None:
         lambda state: with_type(state, waiting_tickets=9),
         lambda state: with_type(state, total_tickets=9),
     ],
-    ids=["facts", "status", "published", "reschedules", "type", "taken", "waiting", "tickets", "total"],
+    ids=["facts", "status", "currency", "published", "reschedules", "type", "taken", "waiting", "tickets", "total"],
 )
 def test_what_is_stored_must_be_what_the_facts_say(
     driver: DomainDriver, tamper: Callable[[EventState], EventState]

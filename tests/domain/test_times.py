@@ -37,6 +37,18 @@ def bound(**details: Any) -> DomainDriver:
     return DomainDriver(5, **{"starts_at": START, "cancellation_deadline_hours": 48, **details})
 
 
+@pytest.mark.parametrize(
+    ("starts_at", "ends_at", "over_at"),
+    [(None, None, None), (START, None, START), (START, START + HOUR, START + HOUR)],
+)
+def test_an_event_is_over_at_its_end_or_without_one_at_its_start(
+    starts_at: datetime | None, ends_at: datetime | None, over_at: datetime | None
+) -> None:
+    event = DomainDriver(starts_at=starts_at, ends_at=ends_at).state.event
+    for now in (NOW, START - MICROSECOND, START, START + HOUR - MICROSECOND, START + HOUR):
+        assert event.is_over(now) is (over_at is not None and now >= over_at)
+
+
 # Moves of the start.
 
 

@@ -1,6 +1,7 @@
 """The waiting list: who gets freed tickets, in which order, and when."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -12,7 +13,9 @@ from boxoffice.domain.decisions.cancel import Cancel, cancel
 from boxoffice.domain.decisions.decision_builder import DecisionBuilder
 from boxoffice.domain.decisions.settle import STEP
 from boxoffice.domain.event import EventStatus, TicketTypeSpec, WaitingListPolicy
+from boxoffice.domain.facts import BookingPromoted
 from boxoffice.domain.inventory import WaitingList
+from boxoffice.domain.values.money import Money
 from tests.domain.domain_driver import (
     ANA,
     BEN,
@@ -24,6 +27,7 @@ from tests.domain.domain_driver import (
     NOW,
     START,
     DomainDriver,
+    euros,
 )
 
 STRICT, FILL = WaitingListPolicy.STRICT, WaitingListPolicy.FILL
@@ -67,6 +71,38 @@ def test_while_paused_no_booking_is_promoted_until_the_event_is_resumed() -> Non
     driver.edit(total_tickets=2)
     driver.resume()
     assert driver.statuses(*line) == ["confirmed", "confirmed", "waitlisted"]
+
+
+# Who waits pays the price of when they joined or of when they are served, whichever is lower.
+
+
+@pytest.mark.parametrize(
+    ("joined", "today", "paid"),
+    [
+        (euros(5), euros(6), euros(10)),
+        (euros(5), euros(4), euros(8)),
+        (euros(5), None, euros(0)),
+        (euros(5), euros(0), euros(0)),
+        (None, euros(5), euros(0)),
+        (euros(5), [None, Money(1, "USD")], euros(10)),
+        (euros(5), [None, Money(0, "USD")], euros(0)),
+        (None, Money(7, "USD"), euros(0)),
+    ],
+)
+@pytest.mark.parametrize("window", [None, 10])
+def test_a_promoted_booking_costs_the_lower_price(joined: Any, today: Any, paid: Money, window: int | None) -> None:
+    driver = DomainDriver(2, price=joined, payment_window_minutes=window)
+    holder, waiting = driver.book(ANA, 2), driver.book(BEN, 2)
+    for price in today if isinstance(today, list) else [today]:
+        driver.edit(price=price)
+    assert driver.bookings[waiting.id].amount == waiting.amount, "while it waits, that of when it joined"
+    driver.cancel(holder)
+    promoted = driver.bookings[waiting.id]
+    assert promoted.amount == paid
+    assert promoted.payment_status == ("due" if paid.amount else "none")
+    assert promoted.status == ("held" if paid.amount and window else "confirmed")
+    (fact,) = [what for what in driver.happened() if isinstance(what, BookingPromoted)]
+    assert fact.amount == paid
 
 
 # Steps are bounded.

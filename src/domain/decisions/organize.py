@@ -190,7 +190,7 @@ def edit(inventory: Inventory, command: Edit, now: datetime) -> Decision[EventSt
             FieldError((name,), "belongs to a ticket type, because the event has several") for name in ticket_changes
         ]
         raise InvalidRequest(*errors)
-    check_currency(ticket_changes.get("price"), event.currency)
+    _check_currency(inventory, ticket_changes.get("price"))
     edited = _edited_event(event, changes, now)
     _check_may_edit(event, command.expected_versions)
     _check_transition(event.status, edited.status)
@@ -213,7 +213,7 @@ def edit_ticket_type(inventory: Inventory, command: EditTicketType, now: datetim
     ticket_type = inventory.ticket_type(command.ticket_type_id)
     inventory.event.check_managed_by(command.actor)
     changes = given(command.changes)
-    check_currency(command.changes.price or None, inventory.event.currency)
+    _check_currency(inventory, command.changes.price or None)
     _check_may_edit(inventory.event, command.expected_versions)
     builder = DecisionBuilder(inventory, now)
     _edit_ticket_type(builder, inventory, ticket_type, changes)
@@ -227,7 +227,7 @@ def add_ticket_type(inventory: Inventory, command: AddTicketType, now: datetime)
     """
     event = inventory.event
     event.check_managed_by(command.actor)
-    check_currency(command.spec.price, event.currency)
+    _check_currency(inventory, command.spec.price)
     _check_may_edit(event, command.expected_versions)
     check_room_for_another(inventory.ticket_types)
     _check_name_is_free(inventory, command.spec.name, None)
@@ -240,6 +240,7 @@ def add_ticket_type(inventory: Inventory, command: AddTicketType, now: datetime)
         total_tickets=command.spec.total_tickets,
     )
     builder = DecisionBuilder(inventory, now)
+    _take_currency(builder, ticket_type)
     builder.add_ticket_type(ticket_type)
     builder.add_fact(_added_fact(ticket_type))
     return _finish(builder, inventory, {})
@@ -310,14 +311,36 @@ def _edit_ticket_type(
     if edited.name != ticket_type.name:
         # Names that were chosen under earlier rules may stay.
         _check_name_is_free(inventory, edited.name, ticket_type.id)
+    _take_currency(builder, edited)
+    _replace_ticket_type(builder, ticket_type, edited)
+
+
+def _replace_ticket_type(builder: DecisionBuilder, ticket_type: TicketType, edited: TicketType) -> None:
     builder.set_ticket_type(edited)
     builder.add_fact(
         TicketTypeChanged(
-            version=inventory.event.version + 1,
+            version=builder.event.version + 1,
             ticket_type_id=ticket_type.id,
             changes=_differences(ticket_type, edited),
         )
     )
+
+
+def _check_currency(inventory: Inventory, price: Money | None) -> None:
+    """Raise InvalidRequest for a price in another currency than the event's, unless the event is free."""
+    if not all(each.is_free for each in inventory.ticket_types):
+        check_currency(price, inventory.event.currency)
+
+
+def _take_currency(builder: DecisionBuilder, priced: TicketType) -> None:
+    """Give a free event the currency of a new price, also in the other types' prices of nothing."""
+    if priced.price is None or priced.price.currency == builder.event.currency:
+        return
+    currency = priced.price.currency
+    builder.set_event(replace(builder.event, currency=currency))
+    for each in builder.ticket_types:
+        if each.id != priced.id and each.price is not None:
+            _replace_ticket_type(builder, each, replace(each, price=Money(0, currency)))
 
 
 def _check_capacity(inventory: Inventory, ticket_type: TicketType, total_tickets: int) -> None:
@@ -334,6 +357,8 @@ def _finish(builder: DecisionBuilder, inventory: Inventory, changes: dict[str, A
     """Increase the version, add the fact and settle."""
     if builder.current != inventory:
         builder.set_event(replace(builder.event, version=inventory.event.version + 1))
+        if builder.event.currency != inventory.event.currency:
+            changes = {**changes, "currency": builder.event.currency}
         if changes:
             builder.add_fact(EventChanged(version=builder.event.version, changes=changes))
         settle_event(builder, [ticket_type.id for ticket_type in builder.ticket_types])

@@ -147,7 +147,10 @@ def _serve_waiting_list(builder: DecisionBuilder, ticket_type_id: UUID) -> bool:
 
 def _promote(builder: DecisionBuilder, booking: Booking) -> None:
     event, now = builder.event, builder.now
-    promoted = replace(with_tickets(booking, event, now), grace_until=_grace_until(booking, event, now), updated_at=now)
+    # The customer agreed to the price of when they joined; a lower one of today is theirs too.
+    price_today = builder.ticket_type(booking.ticket_type_id).amount(booking.quantity, event.currency)
+    payable = replace(booking, amount=booking.amount.at_most(price_today))
+    promoted = replace(with_tickets(payable, event, now), grace_until=_grace_until(booking, event, now), updated_at=now)
     builder.change(booking, promoted)
     builder.add_fact(
         BookingPromoted(
@@ -155,6 +158,7 @@ def _promote(builder: DecisionBuilder, booking: Booking) -> None:
             customer_id=booking.customer_id,
             quantity=booking.quantity,
             queue_number=booking.queue_number or 0,
+            amount=promoted.amount,
             status=promoted.status,
             payment_status=promoted.payment_status,
             expires_at=promoted.expires_at,

@@ -201,6 +201,11 @@ class Money(Struct, frozen=True, gc=False):
         """Return the price of `quantity` tickets."""
         return Money(self.amount * quantity, self.currency)
 
+    def at_most(self, other: "Money") -> "Money":
+        """Return the lower amount, in this currency; amounts in two currencies differ only where one is nothing."""
+        is_comparable = other.currency == self.currency or other.amount == 0
+        return Money(min(self.amount, other.amount), self.currency) if is_comparable else self
+
 
 def currency(code: str) -> str:
     """Return the code. Raises: ValueError unless it is in `CURRENCIES`."""

@@ -1,6 +1,7 @@
 """The combined changes of several decisions, so that each row is written once."""
 
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Any, Final
 from uuid import UUID
 
@@ -11,11 +12,16 @@ from ....domain.event import TicketType
 from ....domain.inventory import Decision, Inventory
 from ....domain.payment import Payment
 
-_CHANGING_COLUMNS: Final = (
+_PLAIN_COLUMNS: Final = (
     *("status", "payment_status", "paid_by", "paid_with", "kept"),
     *("grace_until", "queue_number", "expires_at", "updated_at"),
 )
-_OWN_COLUMNS: Final = frozenset({"paid_by"})
+_CHANGING_COLUMNS: Final = {
+    **{name: attrgetter(name) for name in _PLAIN_COLUMNS},
+    # The currency of a booking never changes.
+    "amount": attrgetter("amount.amount"),
+}
+_OWN_COLUMNS: Final = frozenset({"paid_by", "amount"})
 """Columns whose values usually differ between bookings that change together."""
 
 
@@ -33,9 +39,7 @@ class ChangedBooking(Struct):
     def new_values(self) -> list[tuple[str, Any]]:
         """Return the changed columns with their new values."""
         return [
-            (name, getattr(self.after, name))
-            for name in _CHANGING_COLUMNS
-            if getattr(self.after, name) != getattr(self.before, name)
+            (name, new) for name, read in _CHANGING_COLUMNS.items() if (new := read(self.after)) != read(self.before)
         ]
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from ....domain.values.money import Money
 from .box_office import BookingSeen, CancellationSeen, EventSeen, TicketTypeSeen
-from .model_booking import ASKS, DECLINES, LIVE, PRICE, SILENT, TAKING, ModelBooking
+from .model_booking import ASKS, DECLINES, LIVE, SILENT, TAKING, ModelBooking
 
 OFFSETS: Final = {"Pacific/Kiritimati": 14, "Etc/GMT+12": -12}
 """Hours between UTC and the time of day in the time zones of events, which have no daylight saving."""
@@ -23,7 +23,7 @@ class ModelType:
     id: UUID
     name: str
     total: int
-    has_price: bool = False
+    price: Money | None = None
     waiting_list: list[ModelBooking] = field(default_factory=list)
 
 
@@ -41,6 +41,7 @@ class ModelEvent:
     deadline_hours: int
     window: int | None
     types: list[ModelType]
+    currency: str = "EUR"
     was_on_sale: bool = False
     version: int = 1
     bookings: list[ModelBooking] = field(default_factory=list)
@@ -120,7 +121,7 @@ class ModelEvent:
                 TicketTypeSeen(
                     id=each.id,
                     name=each.name,
-                    price=Money(PRICE, "EUR") if each.has_price else None,
+                    price=each.price,
                     total_tickets=each.total,
                     available_tickets=self.free(each),
                     waiting_list_count=len(each.waiting_list),
@@ -141,7 +142,7 @@ class ModelEvent:
             customer_id=booking.customer_id,
             quantity=booking.quantity,
             status="expired" if has_lapsed else booking.status,
-            amount=Money(booking.amount, "EUR"),
+            amount=Money(booking.amount, booking.price.currency),
             payment_status="none" if has_lapsed else booking.payment,
             position=None if ahead is None else len(ahead) + 1,
             tickets_ahead=None if ahead is None else sum(each.quantity for each in ahead),
@@ -157,11 +158,22 @@ class ModelEvent:
         for ticket_type in self.types:
             while (first := self.first_to_serve(ticket_type)) is not None:
                 ticket_type.waiting_list.remove(first)
+                self.lower_price(first, ticket_type)
                 self.give_tickets(first, now)
                 if self.starts_at and self.is_late(first, now):
                     first.grace_until = min(now + timedelta(days=1), self.starts_at)
                 served += 1
         return served
+
+    def price_of(self, ticket_type: ModelType) -> Money:
+        """Return what a ticket costs now."""
+        return ticket_type.price or Money(0, self.currency)
+
+    def lower_price(self, booking: ModelBooking, ticket_type: ModelType) -> None:
+        """Lower the price of a booking that waited to that of now."""
+        now, then = self.price_of(ticket_type), booking.price
+        if now.amount == 0 or (now.currency == then.currency and now.amount < then.amount):
+            booking.price = Money(now.amount, then.currency)
 
     def give_tickets(self, booking: ModelBooking, now: datetime) -> None:
         """Confirm a booking, or hold its tickets until it is paid."""
@@ -235,7 +247,8 @@ class Model:
             return refused
         status = "waitlisted" if event.must_wait(ticket_type, quantity) else "confirmed"
         booking = ModelBooking(
-            booking_id, customer_id, ticket_type_id, quantity, status, event.deadline_hours, ticket_type.has_price, now
+            *(booking_id, customer_id, ticket_type_id, quantity, status, event.deadline_hours),
+            *(event.price_of(ticket_type), now),
         )
         event.bookings.append(booking)
         if status == "waitlisted":
@@ -333,6 +346,24 @@ class Model:
         if total < taken or any(booking.quantity > total for booking in ticket_type.waiting_list):
             return "capacity-below-taken"
         ticket_type.total = total
+        return self._edited(event, now)
+
+    def set_price(
+        self, event: ModelEvent, ticket_type: ModelType, price: Money | None, actor_id: UUID, now: datetime
+    ) -> EventSeen | str:
+        """Change the price of a ticket type; of a free event also the currency."""
+        refused = self._edit_is_refused(event, actor_id, now)
+        is_foreign = price is not None and price.currency != event.currency
+        if is_foreign and any(each.price and each.price.amount for each in event.types):
+            return "invalid-request"
+        if refused or price == ticket_type.price:
+            return refused or event.seen()
+        ticket_type.price = price
+        if price is not None and is_foreign:
+            event.currency = price.currency
+            for each in event.types:
+                if each is not ticket_type and each.price is not None:
+                    each.price = Money(0, price.currency)
         return self._edited(event, now)
 
     def add_type(

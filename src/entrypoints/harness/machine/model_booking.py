@@ -5,13 +5,11 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from ....domain.values.money import Money
 from .box_office import START
 
 LIVE: Final = ("waitlisted", "held", "confirmed")
 TAKING: Final = ("held", "confirmed")
-
-PRICE: Final = 500
-"""The price of a ticket that is not free, in minor units."""
 
 # Card tokens, by the reaction of the harness's provider.
 TAKES: Final = "tok_ok"
@@ -36,7 +34,7 @@ class ModelBooking:
     quantity: int
     status: str
     deadline_hours: int
-    has_price: bool
+    price: Money
     created_at: datetime
     payment: str = "none"
     expires_at: datetime | None = None
@@ -55,9 +53,14 @@ class ModelBooking:
         return self.payment in ("taken", "refund_pending")
 
     @property
+    def has_price(self) -> bool:
+        """Whether it costs anything."""
+        return self.price.amount > 0
+
+    @property
     def amount(self) -> int:
         """Its amount in minor units."""
-        return self.quantity * PRICE if self.has_price else 0
+        return self.quantity * self.price.amount
 
     @property
     def has_open_charge(self) -> bool:

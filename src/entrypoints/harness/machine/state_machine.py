@@ -24,7 +24,7 @@ from ....domain.values.money import Money
 from .box_office import Answer, Order, Replay
 from .comparing_machine import ComparingMachine
 from .model import ModelEvent, ModelType
-from .model_booking import ASKS, DECLINES, PRICE, SILENT, TAKES
+from .model_booking import ASKS, DECLINES, SILENT, TAKES
 from .strategies import (
     ADMIN,
     CUSTOMERS,
@@ -35,6 +35,7 @@ from .strategies import (
     new_events,
     orders,
     picks,
+    prices,
     quantities,
     totals,
 )
@@ -71,7 +72,7 @@ class BoxOfficeMachine(ComparingMachine):
     def initialize_event(  # noqa: PLR0913 - all that is drawn
         self,
         *,
-        types: list[tuple[int, bool]],
+        types: list[tuple[int, Money | None]],
         window: int | None,
         policy: WaitingListPolicy,
         limit: int,
@@ -111,9 +112,7 @@ class BoxOfficeMachine(ComparingMachine):
             ticket_types=tuple(
                 (
                     each.id,
-                    TicketTypeSpec(
-                        name=each.name, total_tickets=each.total, price=Money(PRICE, "EUR") if each.has_price else None
-                    ),
+                    TicketTypeSpec(name=each.name, total_tickets=each.total, price=each.price),
                 )
                 for each in model_event.types
             ),
@@ -205,6 +204,22 @@ class BoxOfficeMachine(ComparingMachine):
         found = self.execute(command)
         self.check_equal(
             found, self.model.set_total(model_event, ticket_type, total, model_event.organizer_id, self.clock.time)
+        )
+
+    @rule(event=picks, which=picks, price=prices)
+    def set_price(self, event: int, which: int, price: Money | None) -> None:
+        """The organizer changes the price of a ticket type, of a free event to any currency."""
+        model_event = self.event(event)
+        ticket_type = model_event.types[which % len(model_event.types)]
+        command = EditTicketType(
+            event_id=model_event.id,
+            actor=self.actor(model_event.organizer_id),
+            ticket_type_id=ticket_type.id,
+            changes=TicketTypeChanges(price=price),
+        )
+        found = self.execute(command)
+        self.check_equal(
+            found, self.model.set_price(model_event, ticket_type, price, model_event.organizer_id, self.clock.time)
         )
 
     @rule(event=picks, number=st.integers(0, 4), total=totals)

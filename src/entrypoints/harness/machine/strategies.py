@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from ....domain.event import WaitingListPolicy
+from ....domain.values.money import Money
 from .model import OFFSETS
 
 CUSTOMERS: Final = [UUID(int=number) for number in range(1, 7)]
@@ -19,6 +20,10 @@ picks: SearchStrategy[int] = st.integers(0, 1_000)
 
 quantities: SearchStrategy[int] = st.integers(1, 5)
 totals: SearchStrategy[int] = st.integers(1, 8)
+FIVE: Final = Money(500, "EUR")
+prices: SearchStrategy[Money | None] = st.sampled_from(
+    [None, None, FIVE, FIVE, Money(0, "EUR"), Money(300, "EUR"), Money(900, "EUR"), Money(500, "USD")]
+)
 policies: SearchStrategy[WaitingListPolicy] = st.sampled_from(WaitingListPolicy)
 hours: SearchStrategy[int] = st.integers(0, 30)
 windows: SearchStrategy[int | None] = st.sampled_from([None, 60, 60, 600])
@@ -27,7 +32,7 @@ deadlines: SearchStrategy[int] = st.sampled_from([0, 0, 12, 48])
 limits: SearchStrategy[int] = st.integers(1, 9)
 new_events: SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {
-        "types": st.lists(st.tuples(totals, st.booleans()), min_size=1, max_size=3),
+        "types": st.lists(st.tuples(totals, st.sampled_from([None, FIVE])), min_size=1, max_size=3),
         "window": windows,
         "policy": policies,
         "limit": limits,

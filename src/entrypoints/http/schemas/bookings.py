@@ -76,7 +76,10 @@ class BookingView(View, frozen=True, kw_only=True):
     customer_id: Annotated[UUID, Meta(description="The account that booked.")]
     quantity: Annotated[int, Meta(description="The number of tickets.", examples=[2])]
     status: Annotated[BookingStatus, Meta(description="The booking's status.")]
-    amount: Annotated[Money, Meta(description="The price at the time of booking, times the quantity.")]
+    amount: Annotated[
+        Money,
+        Meta(description="The price at the time of booking, or of promotion if lower, times the quantity."),
+    ]
     payment_status: Annotated[PaymentStatus, Meta(description="The status of its payment.")]
     position: Annotated[int | None, Meta(description="Its place in the waiting list, from 1; `null` unless it waits.")]
     tickets_ahead: Annotated[
