@@ -285,7 +285,7 @@ DOMAIN: Final = (
     ),
     Fault(
         "Moving the start releases no booking from the deadline",
-        (Change("domain/decisions/organize.py", "event.reschedules + is_move", "event.reschedules"),),
+        (Change("domain/decisions/organize.py", " + edited.is_rescheduled_from(event.starts_at)", ""),),
         _TIMES,
     ),
     Fault(

@@ -290,7 +290,7 @@ async def test_what_is_cancelled_was_on_sale_if_its_facts_say_so(empty_url: str)
 
 
 async def test_events_from_before_are_listed_by_whether_they_are_over(empty_url: str) -> None:
-    await upgrade_to(empty_url, "0014")
+    await upgrade_to(empty_url, "0017")
     durations = [None, timedelta(hours=1), timedelta(hours=3), timedelta(days=1), timedelta(days=9_000)]
     made = [
         initialized(name="Jazz", starts_at=STARTS_AT, ends_at=each and STARTS_AT + each).inventory for each in durations
