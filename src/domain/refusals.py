@@ -114,6 +114,13 @@ class PaymentActionRequired(Refusal):
     default = "Your bank wants you to confirm the payment: visit the address, then send the payment again."
 
 
+class MailNotConfigured(Refusal):
+    """The service sends no mails."""
+
+    code = "mail-not-configured"
+    default = "This service sends no mails; ask its operator."
+
+
 class IdempotencyKeyReused(Refusal):
     """The idempotency key was used for another request."""
 
@@ -135,6 +142,13 @@ class StateRefusal(Refusal):
     """
 
     may_pass: ClassVar[bool] = False
+
+
+class LinkExpired(StateRefusal):
+    """The link is unknown, was used, is too old or was made invalid."""
+
+    code = "link-expired"
+    default = "This link is no longer valid; ask for a new mail."
 
 
 class NotOnSale(StateRefusal):

@@ -6,8 +6,9 @@ from enum import StrEnum
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from .values.addresses import email, tried_email
+from .values.addresses import email, is_reachable, tried_email
 from .values.fields import Rule, Rules, check_characters, text
 
 
@@ -38,7 +39,10 @@ class Actor(Struct, frozen=True, gc=False):
 
 
 class User(Struct, frozen=True, gc=False, kw_only=True):
-    """An account. `email` is in lower case and unique; `password_hash` is the password hasher's.
+    """An account. `email` is unique, in the spelling of `addresses`; `password_hash` is the password hasher's.
+
+    `email` is None for an account that nobody can sign in to any more: another one has verified its address. Its
+    bookings and events stay its own. `verified_at` is when the address was verified; None: it was not.
 
     A user with `disabled_at` cannot sign in and has no live sessions. `standing_changed_at` is the last time that an
     operator disabled or enabled the account or changed its role; None: never.
@@ -46,12 +50,29 @@ class User(Struct, frozen=True, gc=False, kw_only=True):
 
     id: UUID
     name: str
-    email: str
+    email: str | None
     password_hash: str
     role: Role = Role.CUSTOMER
     created_at: datetime
     disabled_at: datetime | None = None
     standing_changed_at: datetime | None = None
+    verified_at: datetime | None = None
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether the account has an address that its user was proven to read."""
+        return self.email is not None and self.verified_at is not None
+
+    @property
+    def address_to_verify(self) -> str | None:
+        """The address that a mail can verify; None: there is none, it is verified, or no mail can reach it."""
+        if self.email is None or self.is_verified or not is_reachable(self.email):
+            return None
+        return self.email
+
+    def with_verified_address(self, now: datetime) -> "User":
+        """Return the account with its address verified, at the first time if it was before."""
+        return replace(self, verified_at=self.verified_at or now)
 
 
 class Session(Struct, frozen=True, gc=False, kw_only=True):

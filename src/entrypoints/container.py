@@ -2,9 +2,10 @@
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from dependency_injector.containers import DeclarativeContainer
 from dependency_injector.providers import AttributeGetter, Dependency, Object, Singleton
@@ -13,7 +14,13 @@ from sqlalchemy.engine import URL
 from ..adapters.notifications import HttpWebhookSender
 from ..adapters.observability import CompositeObserver, Counters, Metrics, SharedCounters, UnhandledErrors
 from ..adapters.payments import MemoryLedger, SandboxGateway
-from ..adapters.security import Argon2PasswordHasher, JwtTokens, RandomRefreshTokens, ZxcvbnKnownPasswords
+from ..adapters.security import (
+    Argon2PasswordHasher,
+    HmacLinkTokens,
+    JwtTokens,
+    RandomRefreshTokens,
+    ZxcvbnKnownPasswords,
+)
 from ..adapters.system import SystemClock, Uuid7Ids
 from ..application.accounts.authenticate import Authenticate
 from ..application.accounts.change_profile import ChangeProfile, ReadProfile
@@ -26,7 +33,9 @@ from ..application.accounts.log_out import LogOut
 from ..application.accounts.login_throttle import FailedLogins, LogInWithinLimits
 from ..application.accounts.prove_password import ProvePassword
 from ..application.accounts.refresh_session import RefreshSession
+from ..application.accounts.verify_email import MarkVerified, RequestVerification, VerificationMails, VerifyEmail
 from ..application.background.deliver_webhooks import DeliverWebhooks
+from ..application.background.send_links import ForgetLinks, SendLinks
 from ..application.background.send_mails import SendMails
 from ..application.background.sweep import CompletePayments, ExpireHolds, Sweep
 from ..application.background.verify_promises import NoteVerdict, VerifyPromises
@@ -54,7 +63,7 @@ from ..application.ports.errors import Unavailable
 from ..application.ports.notifications import EmailSender, WebhookSender
 from ..application.ports.observability import Observer
 from ..application.ports.payments import GatewaySilent, PaymentGateway
-from ..application.ports.security import KnownPasswords, PasswordHasher, RefreshTokens, Tokens
+from ..application.ports.security import KnownPasswords, LinkTokens, PasswordHasher, RefreshTokens, Tokens
 from ..application.ports.storage import Storage
 from ..application.ports.system import Clock, Ids
 from ..application.turnstile.turnstile import Turnstile
@@ -139,8 +148,20 @@ def _counters(settings: Settings) -> Counters:
         raise SettingsError(f"BOXOFFICE_METRICS_DIRECTORY must name a writable directory: {error.strerror}") from error
 
 
-def _tokens(settings: Settings) -> Tokens:
-    return JwtTokens(signing_secret(settings), *settings.jwt_older_secrets)
+def _secrets(settings: Settings) -> tuple[str, ...]:
+    return (signing_secret(settings), *settings.jwt_older_secrets)
+
+
+def _tokens(secrets: tuple[str, ...]) -> Tokens:
+    return JwtTokens(*secrets)
+
+
+def _link_tokens(secrets: tuple[str, ...]) -> LinkTokens:
+    return HmacLinkTokens(*secrets)
+
+
+def _verification_mails(settings: Settings, ids: Ids) -> VerificationMails:
+    return VerificationMails(ids, are_sent=settings.smtp_url is not None)
 
 
 def _payment_gateway(settings: Settings) -> PaymentGateway:
@@ -242,7 +263,10 @@ class Container(DeclarativeContainer):
     ids: Singleton[Ids] = Singleton(Uuid7Ids)
     jitter: Object[Callable[[], float]] = Object(random.random)
     known_passwords: Singleton[KnownPasswords] = Singleton(ZxcvbnKnownPasswords)
-    tokens: Singleton[Tokens] = Singleton(_tokens, settings)
+    # The newest secret and the older ones.
+    secrets: Singleton[tuple[str, ...]] = Singleton(_secrets, settings)
+    tokens: Singleton[Tokens] = Singleton(_tokens, secrets)
+    link_tokens: Singleton[LinkTokens] = Singleton(_link_tokens, secrets)
     refresh_tokens: Singleton[RefreshTokens] = Singleton(RandomRefreshTokens)
     payment_gateway: Singleton[PaymentGateway] = Singleton(_payment_gateway, settings)
     event_queries: AttributeGetter = storage.provided.event_queries
@@ -290,7 +314,16 @@ class Container(DeclarativeContainer):
     )
     sweep: Singleton[Sweep] = Singleton(Sweep, expire_holds, complete_payments, storage, clock, ids, jitter=jitter)
 
-    create_user: Singleton[CreateUser] = Singleton(CreateUser, storage, password_hasher, known_passwords, clock, ids)
+    verification_mails: Singleton[VerificationMails] = Singleton(_verification_mails, settings, ids)
+    create_user: Singleton[CreateUser] = Singleton(
+        CreateUser, storage, password_hasher, known_passwords, clock, ids, verification_mails
+    )
+    verify_email: Singleton[VerifyEmail] = Singleton(VerifyEmail, storage, link_tokens, clock)
+    request_verification: Singleton[RequestVerification] = Singleton(
+        RequestVerification, storage, verification_mails, clock
+    )
+    mark_verified: Singleton[MarkVerified] = Singleton(MarkVerified, storage, clock)
+    forget_links: Singleton[ForgetLinks] = Singleton(ForgetLinks, storage, clock)
     log_in: Singleton[LogIn] = Singleton(LogIn, storage, password_hasher, tokens, refresh_tokens, clock, ids)
     limited_log_in: Singleton[LogInWithinLimits] = Singleton(LogInWithinLimits, log_in, counted_failures)
     refresh_session: Singleton[RefreshSession] = Singleton(RefreshSession, storage, tokens, refresh_tokens, clock)
@@ -319,7 +352,10 @@ class Container(DeclarativeContainer):
         DeliverWebhooks, storage, webhook_sender, clock, ids, jitter=jitter
     )
     email_sender: Singleton[EmailSender] = Singleton(_email_sender, settings)
-    send_mails: Singleton[SendMails] = Singleton(SendMails, storage, email_sender, clock, ids, jitter=jitter)
+    send_links: Singleton[SendLinks] = Singleton(SendLinks, storage, email_sender, link_tokens, clock, jitter=jitter)
+    send_mails: Singleton[SendMails] = Singleton(
+        SendMails, storage, email_sender, send_links, clock, ids, jitter=jitter
+    )
 
     read_event: Singleton[ReadEvent] = Singleton(ReadEvent, event_queries)
     list_events: Singleton[ListEvents] = Singleton(ListEvents, event_queries, clock)
@@ -337,10 +373,13 @@ def make_container(settings: Settings) -> Container:
     return Container(settings=settings)
 
 
-async def migrate(settings: Settings, progress: Callable[[str], None] | None = None) -> None:
+async def migrate(
+    settings: Settings, progress: Callable[[str], None] | None = None, dropped_addresses: Collection[UUID] = ()
+) -> None:
     """Bring the database's schema up to date; safe to run twice and in parallel.
 
-    Call `progress` with each version that it reaches. Raises: Unavailable.
+    The accounts of `dropped_addresses` lose their e-mail address where the addresses get one spelling. Call `progress`
+    with each version that it reaches. Raises: Unavailable.
     """
     if settings.is_in_memory:
         return
@@ -348,7 +387,7 @@ async def migrate(settings: Settings, progress: Callable[[str], None] | None = N
 
     _create_files(settings)
     try:
-        await upgrade(settings.database_url, progress)
+        await upgrade(settings.database_url, progress, dropped_addresses)
     except Unavailable as failure:
         raise Unavailable(f"The database at {settings.database_place} cannot be migrated: {failure}") from failure
     if settings.payments is Payments.SANDBOX:

@@ -24,7 +24,7 @@ SHARE_EVERY = 1.0
 """Seconds between two exchanges of request counts with other processes."""
 
 EXPIRE_EVERY = 60.0
-"""Seconds between two deletions of failed sign-ins that no longer count."""
+"""Seconds between two deletions of failed sign-ins that no longer count, and of links that no longer work."""
 
 _log = logging.getLogger(__name__)
 
@@ -64,6 +64,7 @@ async def running(
         tasks = [
             asyncio.create_task(_repeat(container.resume_unsettled(), resume_every, "Resuming unfinished steps")),
             asyncio.create_task(_repeat(container.sweep(), sweep_every, "Sweeping holds and payments")),
+            asyncio.create_task(_repeat(container.forget_links(), EXPIRE_EVERY, "Deleting old links")),
             asyncio.create_task(_repeat(sample, SAMPLE_EVERY, "Sampling gauges")),
         ]
         if settings.rate_limits:

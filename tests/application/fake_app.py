@@ -11,6 +11,7 @@ from uuid import UUID
 from boxoffice.adapters.memory import MemoryStorage, Step
 from boxoffice.adapters.memory.tables import Tables
 from boxoffice.adapters.memory.unit_of_work import MemoryUnitOfWork
+from boxoffice.application.accounts.verify_email import VerificationMails
 from boxoffice.application.background.sweep import CompletePayments, ExpireHolds, Sweep
 from boxoffice.application.background.verify_promises import VerifyPromises
 from boxoffice.application.bookings.book_ticket import BookTicket
@@ -27,6 +28,7 @@ from boxoffice.application.ports.idempotency import IdempotentRequest, Key, Resp
 from boxoffice.application.ports.observability import BatchStats, Overload, Trouble
 from boxoffice.application.ports.payments import ChargeReply, GatewaySilent
 from boxoffice.application.ports.security import Asker, Claims, RefreshDigests, RefreshToken, Token
+from boxoffice.application.ports.system import Ids
 from boxoffice.application.turnstile.command_queue import MOST_WAITING, Bounds
 from boxoffice.application.turnstile.turnstile import Turnstile
 from boxoffice.domain.booking import Booking
@@ -120,6 +122,21 @@ class PlainTokens:
         if text not in self.issued:
             raise InvalidToken
         return self.issued[text]
+
+
+class PlainLinkTokens:
+    """Tokens of links that show the link's id."""
+
+    def text(self, link_id: UUID) -> str:
+        return f"link-{link_id}"
+
+    def read(self, text: str) -> UUID | None:
+        return UUID(text.removeprefix("link-")) if text.startswith("link-") else None
+
+
+def without_mails(ids: Ids) -> VerificationMails:
+    """As on a service without a mail server."""
+    return VerificationMails(ids, are_sent=False)
 
 
 class PlainRefreshTokens:

@@ -45,7 +45,11 @@ def new_id() -> UUID:
     return uuid7()
 
 
-def new_user(email: str = "ada@example.org") -> User:
+EMAIL = "ada@example.org"
+"""The address of the accounts here, unless they have another one."""
+
+
+def new_user(email: str = EMAIL) -> User:
     """An account that is not stored yet."""
     return User(
         id=new_id(),

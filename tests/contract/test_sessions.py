@@ -16,7 +16,7 @@ from boxoffice.application.accounts.log_out import LogOut
 from boxoffice.application.accounts.refresh_session import GRACE, RefreshSession
 from boxoffice.application.ports.storage import Storage
 from boxoffice.domain.refusals import InvalidToken, WrongCredentials
-from tests.application.fake_app import FewKnownPasswords, PlainHasher
+from tests.application.fake_app import FewKnownPasswords, PlainHasher, without_mails
 from tests.contract.storage_driver import NOW, new_id
 
 EMAIL, PASSWORD = "ada@example.org", "correct horse"
@@ -44,7 +44,7 @@ class Desk:
     def __init__(self, storage: Storage) -> None:
         self.clock = SetClock()
         hasher, tokens, refresh_tokens = PlainHasher(), JwtTokens("a secret of the tests " * 2), RandomRefreshTokens()
-        self.create = CreateUser(storage, hasher, FewKnownPasswords(), self.clock, Ids())
+        self.create = CreateUser(storage, hasher, FewKnownPasswords(), self.clock, Ids(), without_mails(Ids()))
         self.log_in = LogIn(storage, hasher, tokens, refresh_tokens, self.clock, Ids())
         self.refresh = RefreshSession(storage, tokens, refresh_tokens, self.clock)
         self.log_out = LogOut(storage, refresh_tokens, self.clock)

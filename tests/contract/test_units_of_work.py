@@ -18,7 +18,7 @@ from boxoffice.domain.event import EventState
 from boxoffice.domain.inventory import Decision
 from boxoffice.domain.user import Actor, User
 
-from .storage_driver import NOW, StorageDriver, booking_command, new_id, new_user, take
+from .storage_driver import EMAIL, NOW, StorageDriver, booking_command, new_id, new_user, take
 
 
 async def book_within(unit_of_work: UnitOfWork, command: Book, batch_id: UUID | None = None) -> Booking:
@@ -193,7 +193,7 @@ async def test_after_a_conflict_nothing_is_committed(driver: StorageDriver) -> N
 
     with pytest.raises(Conflict):
         await carry_on()
-    assert await driver.storage.account_queries.user_by_email(user.email) is None
+    assert await driver.storage.account_queries.user_by_email(EMAIL) is None
 
 
 async def test_after_a_statement_that_failed_nothing_is_committed(driver: StorageDriver) -> None:
@@ -209,7 +209,7 @@ async def test_after_a_statement_that_failed_nothing_is_committed(driver: Storag
     await add(there)
     with pytest.raises(Conflict):
         await add(user, there)
-    assert await driver.storage.account_queries.user_by_email(user.email) is None
+    assert await driver.storage.account_queries.user_by_email("other@example.org") is None
 
 
 async def holds(driver: StorageDriver, last: dict[UUID, int], batch_id: UUID) -> bool:

@@ -1,6 +1,7 @@
-"""The rows of webhooks and mails: the committed ones, and the changes of one unit of work."""
+"""The rows of webhooks, mails and links: the committed ones, and the changes of one unit of work."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
@@ -8,6 +9,8 @@ from msgspec import Struct, field
 
 from ...application.ports.errors import Conflict
 from ...domain.mails import Mail
+from ...domain.user import User
+from ...domain.verification import Link
 from ...domain.webhooks import Cursor, Delivery, Webhook
 
 Row = TypeVar("Row")
@@ -23,6 +26,9 @@ class NotificationTables(Struct):
     deliveries: dict[UUID, Delivery] = field(default_factory=dict)
     mails: dict[UUID, Mail] = field(default_factory=dict)
     mail_cursors: dict[UUID, int] | None = None
+    links: dict[UUID, Link] = field(default_factory=dict)
+    claims: dict[UUID, User] = field(default_factory=dict)
+    mail_times: dict[UUID, tuple[datetime, ...]] = field(default_factory=dict)
 
 
 class NotificationDraft(Struct):
@@ -35,6 +41,12 @@ class NotificationDraft(Struct):
     mails: dict[UUID, Mail | None] = field(default_factory=dict)
     initial_mail_cursors: dict[UUID, int] | None = None
     mail_cursors: dict[UUID, tuple[int, int]] = field(default_factory=dict)
+    links: dict[UUID, Link | None] = field(default_factory=dict)
+    new_links: set[UUID] = field(default_factory=set)
+    claims: dict[UUID, User | None] = field(default_factory=dict)
+    new_claims: set[UUID] = field(default_factory=set)
+    mail_times: dict[UUID, tuple[datetime, ...]] = field(default_factory=dict)
+    deletes_mail_times_before: datetime | None = None
 
     def check(self, tables: NotificationTables) -> None:
         """Check what a schema would enforce. Raises: Conflict."""
@@ -48,6 +60,8 @@ class NotificationDraft(Struct):
         ids = {(each.webhook_id, each.event_id, each.seq): each.id for each in tables.deliveries.values()}
         if any(ids.get((each.webhook_id, each.event_id, each.seq), each.id) != each.id for each in kept):
             raise Conflict("the webhook already has a delivery of this fact")
+        if not (self.new_links.isdisjoint(tables.links) and self.new_claims.isdisjoint(tables.claims)):
+            raise Conflict("a link or a claim with this id exists")
         if self.initial_mail_cursors is not None and tables.mail_cursors is not None:
             raise Conflict("the mail cursors already exist")
         for event_id, (after, _) in self.mail_cursors.items():
@@ -71,6 +85,13 @@ class NotificationDraft(Struct):
             cursors = tables.mail_cursors = tables.mail_cursors or {}
             cursors.update({event_id: last_seq for event_id, (_, last_seq) in self.mail_cursors.items()})
         _put(tables.mails, self.mails)
+        _put(tables.links, self.links)
+        _put(tables.claims, self.claims)
+        tables.mail_times.update(self.mail_times)
+        if self.deletes_mail_times_before is not None:
+            before = self.deletes_mail_times_before
+            for subject in [each for each, times in tables.mail_times.items() if times[-1] < before]:
+                del tables.mail_times[subject]
 
 
 def _put(rows: dict[UUID, Row], changes: Mapping[UUID, Row | None]) -> None:

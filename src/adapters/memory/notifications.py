@@ -8,6 +8,7 @@ from uuid import UUID
 from ...application.ports.notifications import PendingDeliveries, PendingDelivery, PendingEvents, Resend
 from ...domain.event import Event
 from ...domain.mails import Mail
+from ...domain.verification import Link
 from ...domain.webhooks import Cursor, Delivery, DeliveryStatus, Webhook
 from .steps import Step
 from .tables import Tables
@@ -241,6 +242,18 @@ class MemoryNotificationQueries:
         await self._before_read()
         due = [each for each in self._tables.notifications.mails.values() if each.due_at <= now]
         return sorted(due, key=lambda each: (each.due_at, each.id))[:limit]
+
+    async def link(self, link_id: UUID) -> Link | None:
+        """See the port."""
+        await self._before_read()
+        return self._tables.notifications.links.get(link_id)
+
+    async def due_links(self, now: datetime, limit: int) -> list[Link]:
+        """See the port."""
+        await self._before_read()
+        links = self._tables.notifications.links.values()
+        due = sorted((each.due_at, each.id, each) for each in links if each.due_at is not None and each.due_at <= now)
+        return [each for *_, each in due[:limit]]
 
 
 def _tried_longest_ago(delivery: PendingDelivery) -> tuple[datetime, UUID]:

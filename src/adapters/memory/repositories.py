@@ -239,6 +239,24 @@ class MemoryLimitRepository:
         await self._transaction.reach(Step.SAVE)
         self._transaction.draft.deletes_failures_before = before
 
+    async def lock_mail_times(self, subjects: Sequence[UUID]) -> dict[UUID, tuple[datetime, ...]]:
+        """See the port."""
+        await self._transaction.reach(Step.LOCK)
+        await self._transaction.lock(subjects)
+        draft = self._transaction.draft
+        found = {**draft.tables.notifications.mail_times, **draft.notifications.mail_times}
+        return {subject: found[subject] for subject in subjects if subject in found}
+
+    async def save_mail_times(self, times: Mapping[UUID, tuple[datetime, ...]]) -> None:
+        """See the port."""
+        await self._transaction.reach(Step.SAVE)
+        self._transaction.draft.notifications.mail_times.update(times)
+
+    async def forget_mail_times(self, before: datetime) -> None:
+        """See the port."""
+        await self._transaction.reach(Step.SAVE)
+        self._transaction.draft.notifications.deletes_mail_times_before = before
+
 
 class MemoryUserRepository:
     """See the port."""

@@ -261,11 +261,18 @@ class Draft(Struct):
         for user in self.users.values():
             if user.id in self.new_users and user.id in self.tables.users:
                 raise Conflict("an account with this id exists")
-            if self.tables.emails.get(user.email, user.id) != user.id:
+            if user.email is not None and self._holder_of(user.email) not in (None, user.id):
                 raise Conflict("an account with this e-mail exists")
         for session_id, digests in self.digests.items():
             if self.tables.families.get(digests.family, session_id) != session_id:
                 raise Conflict("a session with this family of refresh tokens exists")
+
+    def _holder_of(self, email: str) -> UUID | None:
+        """Return the account that holds an address after this unit of work; it may lose it in this one."""
+        holder = self.tables.emails.get(email)
+        if holder is not None and self.users.get(holder, self.tables.users[holder]).email == email:
+            return holder
+        return next((each.id for each in self.users.values() if each.email == email), None)
 
     def apply(self) -> None:
         """Apply the changes to the committed rows."""
@@ -305,14 +312,21 @@ class Draft(Struct):
 
     def _put_users(self) -> None:
         tables = self.tables
+        # First, because another account may get an address in the same unit of work.
         for user in self.users.values():
             before = tables.users.get(user.id)
-            if before is not None:
+            if before is not None and before.email is not None:
                 del tables.emails[before.email]
+        for user in self.users.values():
             tables.users[user.id] = user
-            tables.emails[user.email] = user.id
+            if user.email is not None:
+                tables.emails[user.email] = user.id
             if user.standing_changed_at is not None:
                 tables.standings_changed[user.id] = user.standing_changed_at
+        self._put_sessions()
+
+    def _put_sessions(self) -> None:
+        tables = self.tables
         for session_id, session in self.sessions.items():
             if session is not None:
                 tables.sessions[session_id] = session

@@ -1,7 +1,9 @@
 """A unit of work in memory: one transaction and its repositories."""
 
+from ...application.ports.links import LinkRepository
 from ...application.ports.notifications import MailRepository, WebhookRepository
 from ...application.ports.repositories import EventRepository, LeaseRepository, LimitRepository, UserRepository
+from .links import MemoryLinkRepository
 from .notifications import MemoryMailRepository, MemoryWebhookRepository
 from .repositories import MemoryEventRepository, MemoryLeaseRepository, MemoryLimitRepository, MemoryUserRepository
 from .steps import Fault
@@ -18,6 +20,7 @@ class MemoryUnitOfWork(MemoryTransaction):
         super().__init__(tables, locks, fault, open_units)
         self.events: EventRepository = MemoryEventRepository(self)
         self.users: UserRepository = MemoryUserRepository(self)
+        self.links: LinkRepository = MemoryLinkRepository(self)
         self.leases: LeaseRepository = MemoryLeaseRepository(self)
         self.webhooks: WebhookRepository = MemoryWebhookRepository(self)
         self.mails: MailRepository = MemoryMailRepository(self)

@@ -14,9 +14,10 @@ import idna
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from msgspec import Struct
 
-from ...application.ports.notifications import Email, LinkEmail, LinkPurpose, Undeliverable
+from ...application.ports.notifications import Email, LinkEmail, Undeliverable
 from ...domain.booking import BookingStatus, PaymentStatus
 from ...domain.payment import PaymentMethod
+from ...domain.verification import LinkPurpose
 from .wording import count, money, one_line, time, unlinked
 
 _HOST: Final = re.compile(r"[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
@@ -55,7 +56,7 @@ def message_of(email: Email | LinkEmail, sender: str, public_url: str | None, no
     if isinstance(email, LinkEmail):
         mail_id, recipient, content = email.id, address_of(email.recipient), _link_content(email, public_url)
     else:
-        mail_id, recipient = email.mail.id, address_of(email.customer.email)
+        mail_id, recipient = email.mail.id, address_of(email.recipient)
         content = _booking_content(email, public_url)
     message = EmailMessage(policy=SMTP if recipient.username.isascii() else SMTPUTF8)
     message["From"] = sender

@@ -1,9 +1,10 @@
 """Migrate a database to the schema of this program, and check its version."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from alembic import command
 from alembic.config import Config
@@ -17,6 +18,7 @@ from ...application.ports.errors import Unavailable
 from .dialects.dialect import SqlDialect, dialect_of
 from .engine.error_messages import reason_of_no_connection, refusal_of
 from .migrations import steps
+from .migrations.addresses import AddressChanges
 from .schema.tables import metadata
 
 _VERSION = select(column("version_num", String())).select_from(table("alembic_version"))
@@ -26,8 +28,10 @@ Progress = Callable[[str], None]
 """Called with each version that the database has reached."""
 
 
-async def upgrade(url: str, progress: Progress | None = None) -> None:
+async def upgrade(url: str, progress: Progress | None = None, dropped_addresses: Collection[UUID] = ()) -> None:
     """Migrate a database to this program's version. It may run twice, concurrently, and be interrupted.
+
+    The accounts of `dropped_addresses` lose their e-mail address where the addresses get one spelling.
 
     Raises: ValueError for a URL that is not supported; Unavailable, with the reason, if the database refuses, has a
     version that this program does not know, or is being migrated by another process for minutes.
@@ -38,7 +42,7 @@ async def upgrade(url: str, progress: Progress | None = None) -> None:
         connection = await _connect(engine)
         try:
             async with dialect.migration_lock(connection):
-                await connection.run_sync(_upgrade, dialect, progress)
+                await connection.run_sync(_upgrade, dialect, progress, dropped_addresses)
         finally:
             await connection.close()
     except DBAPIError as error:
@@ -89,7 +93,9 @@ def head() -> str:
     return newest
 
 
-def _upgrade(connection: Connection, dialect: SqlDialect, progress: Progress | None) -> None:
+def _upgrade(
+    connection: Connection, dialect: SqlDialect, progress: Progress | None, dropped_addresses: Collection[UUID]
+) -> None:
     def report(*, step: Any, **_: object) -> None:
         if progress is not None:
             progress(str(step.up_revision_id))
@@ -97,12 +103,16 @@ def _upgrade(connection: Connection, dialect: SqlDialect, progress: Progress | N
     _check_known(_versions(connection))
     config = _config()
     config.attributes |= {"connection": connection, "metadata": metadata, "on_version_apply": report}
+    address_changes = AddressChanges(dropped_addresses)
+    config.attributes["address_changes"] = address_changes
     records_steps = dialect.commits_schema_changes and (_versions(connection) != [head()] or steps.are_left(connection))
     if records_steps:
         steps.begin(connection)
     command.upgrade(config, "head")
     if records_steps:
         steps.end(connection)
+    if dropped_addresses and not address_changes.were_found:
+        raise Unavailable("The addresses were migrated before, so no account has lost its address.")
 
 
 def _versions(connection: Connection) -> Sequence[str]:

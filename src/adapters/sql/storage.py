@@ -22,6 +22,7 @@ from .queries.statistics import SqlStatistics
 from .repositories.events import SqlEventRepository
 from .repositories.leases import SqlLeaseRepository
 from .repositories.limits import SqlLimitRepository
+from .repositories.links import SqlLinkRepository
 from .repositories.mails import SqlMailRepository
 from .repositories.users import SqlUserRepository
 from .repositories.webhooks import SqlWebhookRepository
@@ -44,6 +45,7 @@ class SqlUnitOfWork:
         self._transaction = transaction
         self.events: SqlEventRepository = SqlEventRepository(transaction)
         self.users: SqlUserRepository = SqlUserRepository(transaction)
+        self.links: SqlLinkRepository = SqlLinkRepository(transaction)
         self.leases: SqlLeaseRepository = SqlLeaseRepository(transaction)
         self.webhooks: SqlWebhookRepository = SqlWebhookRepository(transaction)
         self.mails: SqlMailRepository = SqlMailRepository(transaction)

@@ -8,7 +8,6 @@ from ...domain.values.fields import checked
 from ..ports.storage import Storage, UnitOfWork
 from ..ports.system import Clock
 from ..retrying_transaction import in_transaction
-from .grant_role import lock_by_spelling
 
 
 class DisableUser:
@@ -62,7 +61,7 @@ def _address(email: str) -> str:
 
 
 async def _locked(unit_of_work: UnitOfWork, address: str) -> User:
-    user = await lock_by_spelling(unit_of_work, address)
+    user = await unit_of_work.users.lock_by_email(address)
     if user is None:
         raise NotFound("No account has this e-mail address.")
     return user

@@ -4,7 +4,6 @@ from msgspec.structs import replace
 
 from ...domain.refusals import NotFound
 from ...domain.user import LOGIN_RULES, Role, User
-from ...domain.values.addresses import spellings
 from ...domain.values.fields import checked
 from ..ports.storage import Storage, UnitOfWork
 from ..ports.system import Clock
@@ -23,7 +22,7 @@ class GrantRole:
         address = checked({"email": email}, LOGIN_RULES)["email"]
 
         async def grant(unit_of_work: UnitOfWork) -> User:
-            user = await lock_by_spelling(unit_of_work, address)
+            user = await unit_of_work.users.lock_by_email(address)
             if user is None:
                 raise NotFound("No account has this e-mail address.")
             if user.role is role:
@@ -33,12 +32,3 @@ class GrantRole:
             return granted
 
         return await in_transaction(self._storage, grant)
-
-
-async def lock_by_spelling(unit_of_work: UnitOfWork, typed: str) -> User | None:
-    """Return the account that signs in with this address, locked until the unit of work ends."""
-    for address in spellings(typed):
-        user = await unit_of_work.users.lock_by_email(address)
-        if user is not None:
-            return user
-    return None

@@ -7,7 +7,6 @@ from msgspec import Struct, structs
 
 from ...domain.refusals import WrongCredentials
 from ...domain.user import LOGIN_RULES, Session, User
-from ...domain.values.addresses import spellings
 from ...domain.values.fields import checked
 from ..limits.networks import network_of
 from ..ports.errors import Unavailable
@@ -65,9 +64,9 @@ class LogIn:
         """
         kept = checked(structs.asdict(credentials), LOGIN_RULES)
         # Attempts use a share of address and account together, so a stranger cannot use up the account's own.
-        asker = Asker((spellings(kept["email"])[-1], address), network_of(address))
+        asker = Asker((kept["email"], address), network_of(address))
         for _ in range(_ATTEMPTS):
-            user = await self._find(kept["email"])
+            user = await self._storage.account_queries.user_by_email(kept["email"])
             is_right = await self._hasher.verify(kept["password"], user.password_hash if user else None, asker)
             if user is None or not is_right or user.disabled_at is not None:
                 raise WrongCredentials
@@ -75,13 +74,6 @@ class LogIn:
             if signed_in is not None:
                 return signed_in
         raise Unavailable("The account is being changed; try again in a moment.")
-
-    async def _find(self, typed: str) -> User | None:
-        for address in spellings(typed):
-            user = await self._storage.account_queries.user_by_email(address)
-            if user is not None:
-                return user
-        return None
 
     async def _better_hash(self, user: User, password: str, asker: Asker) -> str:
         """Return a new hash if the old one is outdated and the hasher has room, otherwise the old one."""

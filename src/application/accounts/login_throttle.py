@@ -11,7 +11,6 @@ from msgspec import structs
 
 from ...domain.refusals import TooManyRequests, WrongCredentials
 from ...domain.user import LOGIN_RULES
-from ...domain.values.addresses import spellings
 from ...domain.values.fields import checked
 from ..limits.networks import network_of
 from ..limits.rate_limits import subject_key
@@ -42,13 +41,12 @@ Subjects = Mapping[UUID, int]
 """The keys that failures are counted for, each with its limit."""
 
 
-def subjects_of(email: str, address: Hashable) -> Subjects:
+def subjects_of(account: str | UUID, address: Hashable) -> Subjects:
     """Return the subjects: account with address, account, and address if it is known.
 
-    All spellings of an e-mail address count for the same account.
+    `account` is the e-mail address that was tried, in the spelling of accounts, or the id of an account without one.
     """
     network = network_of(address)
-    account = spellings(email)[-1]
     subjects = {
         subject_key("account and address", account, network): MOST_FAILURES,
         subject_key("account", account): MOST_OF_ACCOUNT,

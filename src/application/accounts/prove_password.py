@@ -29,7 +29,7 @@ class ProvePassword:
         if account is None:
             raise InvalidToken
         user = account.user
-        subjects = subjects_of(user.email, address)
+        subjects = subjects_of(user.email or user.id, address)
         if self._failed_logins is not None:
             self._failed_logins.check(subjects)
         is_right = await self._hasher.verify(password, user.password_hash, Asker(user_id, network_of(address)))

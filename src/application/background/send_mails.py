@@ -7,14 +7,17 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ...domain.mails import Mail, mails_of
+from ..limits.recipients import count_mail, notices_to
 from ..ports.errors import Conflict
 from ..ports.notifications import Email, EmailSender, Refused, Undeliverable
 from ..ports.security import AccountKey
 from ..ports.storage import Storage, UnitOfWork
 from ..ports.system import Clock, Ids
 from ..retrying_transaction import in_transaction
+from .send_links import SendLinks
 
 LEASE = timedelta(seconds=30)
 """The length of the lease: longer than anything that starts within `LONGEST_ROUND` may take."""
@@ -43,7 +46,9 @@ class Mailed(Struct, frozen=True):
 
 
 class SendMails:
-    """Run one round, if this process gets the lease: queue the mails of new facts, then send due mails.
+    """Run one round, if this process gets the lease: send links, queue the mails of new facts, then send due mails.
+
+    Mails about bookings go to verified addresses only. One beyond the recipient's limits is delayed.
 
     A mail that was sent but not recorded as sent is sent again with the same id. Facts from before mails were first
     switched on cause none.
@@ -53,6 +58,7 @@ class SendMails:
         self,
         storage: Storage,
         sender: EmailSender,
+        send_links: SendLinks,
         clock: Clock,
         ids: Ids,
         *,
@@ -60,6 +66,7 @@ class SendMails:
     ) -> None:
         self._storage = storage
         self._sender = sender
+        self._send_links = send_links
         self._clock = clock
         self._jitter = jitter
         self._process_id: UUID = ids.new()
@@ -75,9 +82,11 @@ class SendMails:
             if not await self._storage.notification_queries.have_mails_begun():
                 await in_transaction(self._storage, self._begin, jitter=self._jitter)
             self._has_begun = True
-        queued = await self._queue(ends)
         try:
-            sent = await self._send(ends)
+            # First, because somebody waits for them.
+            sent = await self._send_links(ends)
+            queued = await self._queue(ends)
+            sent += await self._send(ends)
         finally:
             await self._sender.close_idle()
         return Mailed(is_ours=True, queued=queued, sent=sent)
@@ -131,11 +140,15 @@ class SendMails:
         return sent
 
     async def _send_one(self, mail: Mail) -> bool:
-        """Send a mail and return whether the server took it; remove one that is no longer true or has no account."""
+        """Send a mail and return whether the server took it; remove one that is no longer true or has no recipient."""
         email = await self._email(mail)
         retry: Mail | None = None
         is_sent = False
         if email is not None:
+            delayed_until = await self._count(email)
+            if delayed_until is not None:
+                await self._note(mail, replace(mail, due_at=delayed_until))
+                return False
             try:
                 await self._sender.send(email, self._clock.now())
                 is_sent = True
@@ -150,6 +163,20 @@ class SendMails:
                     *(mail.id, mail.booking_id, "given up" if retry is None else "retried", refused.reason),
                 )
 
+        await self._note(mail, retry)
+        return is_sent
+
+    async def _count(self, email: Email) -> datetime | None:
+        """Count a mail for its recipient; return None, or when there is room for it."""
+        subjects = notices_to(email.recipient, email.event.organizer_id)
+        now = self._clock.now()
+        return await in_transaction(
+            self._storage, lambda unit_of_work: count_mail(unit_of_work, subjects, now), jitter=self._jitter
+        )
+
+    async def _note(self, mail: Mail, retry: Mail | None) -> None:
+        """Store the mail for another attempt, or remove it."""
+
         async def note(unit_of_work: UnitOfWork) -> None:
             if retry is None:
                 await unit_of_work.mails.remove(mail.id)
@@ -157,7 +184,6 @@ class SendMails:
                 await unit_of_work.mails.put(retry)
 
         await in_transaction(self._storage, note, jitter=self._jitter)
-        return is_sent
 
     async def _email(self, mail: Mail) -> Email | None:
         found = await self._storage.booking_queries.booking(mail.booking_id)
@@ -165,4 +191,6 @@ class SendMails:
             return None
         key = AccountKey(mail.customer_id)
         account = (await self._storage.account_queries.accounts([key])).get(key)
-        return None if account is None else Email(mail, account.user, found.booking, found.event)
+        if account is None or account.user.email is None or not account.user.is_verified:
+            return None
+        return Email(mail, account.user, found.booking, found.event, account.user.email)

@@ -5,7 +5,6 @@ Facts are the outbox of both. The transactions that write facts do nothing for t
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
@@ -16,6 +15,7 @@ from ...domain.event import Event
 from ...domain.facts import Fact
 from ...domain.mails import Mail
 from ...domain.user import User
+from ...domain.verification import Link, LinkPurpose
 from ...domain.webhooks import Cursor, Delivery, DeliveryStatus, Webhook
 
 
@@ -151,6 +151,12 @@ class NotificationQueries(Protocol):
     async def due_mails(self, now: datetime, limit: int) -> list[Mail]:
         """Return mails that are due, longest due first."""
 
+    async def link(self, link_id: UUID) -> Link | None:
+        """Return one link."""
+
+    async def due_links(self, now: datetime, limit: int) -> list[Link]:
+        """Return links whose mail is due, longest due first."""
+
 
 class Refused(Exception):
     """The receiver refused or was unreachable. `reason` contains no secret and no e-mail address."""
@@ -181,26 +187,17 @@ class WebhookSender(Protocol):
 
 
 class Email(Struct, frozen=True):
-    """A mail with the objects that its text names."""
+    """A mail to a customer's verified address, with the objects that its text names."""
 
     mail: Mail
     customer: User
     booking: Booking
     event: Event
-
-
-class LinkPurpose(StrEnum):
-    """What the link in a mail is for."""
-
-    VERIFY = "verify"
-    """Prove that an address belongs to an account."""
+    recipient: str
 
 
 class LinkEmail(Struct, frozen=True, kw_only=True):
-    """A mail with a link to an account. It contains nothing that a user wrote, because its reader may be a stranger.
-
-    `token` is the secret of the link. The same `id` always gives the same `Message-ID`.
-    """
+    """A mail with a link to an account, and nothing that a user wrote. The same link always gives the same `id`."""
 
     id: UUID
     purpose: LinkPurpose

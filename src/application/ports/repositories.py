@@ -172,3 +172,15 @@ class LimitRepository(Protocol):
 
     async def forget_failures(self, before: datetime) -> None:
         """Delete subjects whose last failure is older."""
+
+    async def lock_mail_times(self, subjects: Sequence[UUID]) -> dict[UUID, tuple[datetime, ...]]:
+        """Return the times of the mails counted for these subjects, all locked in order until the unit of work ends.
+
+        Subjects without any are locked too, so this also serializes what concerns one recipient.
+        """
+
+    async def save_mail_times(self, times: Mapping[UUID, tuple[datetime, ...]]) -> None:
+        """Replace locked times: at least one and at most 32 for each subject, in order."""
+
+    async def forget_mail_times(self, before: datetime) -> None:
+        """Delete subjects whose last mail is older."""

@@ -121,3 +121,16 @@ class RefreshTokens(Protocol):
 
     def read(self, text: str) -> RefreshToken | None:
         """Return the token; None if it is malformed. Its digests show whether it was issued here and is the newest."""
+
+
+class LinkTokens(Protocol):
+    """Makes and reads the tokens of links in mails. They are derived from the link's id and a secret.
+
+    A token is never stored, and what is stored does not give it without the secret.
+    """
+
+    def text(self, link_id: UUID) -> str:
+        """Return the token of a link, the same for the same link: 22 or more of `A-Za-z0-9._~-`."""
+
+    def read(self, text: str) -> UUID | None:
+        """Return the id of the link; None if the token was not made here."""

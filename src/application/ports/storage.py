@@ -3,6 +3,7 @@
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from .links import LinkRepository
 from .notifications import MailRepository, NotificationQueries, WebhookRepository
 from .observability import Statistics
 from .queries import AccountQueries, BookingQueries, EventQueries, PaymentQueries, Snapshot
@@ -19,6 +20,10 @@ class UnitOfWork(Protocol):
     @property
     def users(self) -> UserRepository:
         """Accounts and sessions."""
+
+    @property
+    def links(self) -> LinkRepository:
+        """Links in mails to accounts."""
 
     @property
     def leases(self) -> LeaseRepository:

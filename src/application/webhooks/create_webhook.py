@@ -5,12 +5,13 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from ...domain.refusals import IdempotencyKeyReused, NotFound, invalid
+from ...domain.refusals import NotFound, invalid
 from ...domain.user import Actor
 from ...domain.values.fields import checked
 from ...domain.webhooks import WEBHOOK_RULES, Webhook, check_organizes, check_room_for_a_webhook
+from ..idempotent_transaction import check_is_first, store_response
 from ..ports.errors import Conflict
-from ..ports.idempotency import IdempotentRequest, Replayed
+from ..ports.idempotency import IdempotentRequest
 from ..ports.notifications import WebhookSender
 from ..ports.storage import Storage, UnitOfWork
 from ..ports.system import Clock, Ids
@@ -61,15 +62,14 @@ class CreateWebhook:
             # Concurrent requests of one organizer continue one by one.
             await unit_of_work.users.lock(webhook.organizer_id)
             if idempotent is not None:
-                await _check_is_first(unit_of_work, idempotent)
+                await check_is_first(unit_of_work, idempotent)
             elif await unit_of_work.webhooks.lock(webhook.id) is not None:
                 # After an unknown outcome the row may exist already.
                 return
             check_room_for_a_webhook(await unit_of_work.webhooks.count(webhook.organizer_id))
             await unit_of_work.webhooks.add(webhook, webhook.created_at)
             if idempotent is not None:
-                stored = idempotent.bind(lambda outcome: outcome).response_to(webhook)
-                await unit_of_work.events.store_responses([stored] if stored else [], webhook.created_at)
+                await store_response(unit_of_work, idempotent, webhook, webhook.created_at)
 
         try:
             await in_transaction(self._storage, add)
@@ -85,12 +85,3 @@ class CreateWebhook:
         if state is None:
             raise NotFound
         check_organizes(command.actor, state.event)
-
-
-async def _check_is_first(unit_of_work: UnitOfWork, idempotent: IdempotentRequest[Webhook]) -> None:
-    before = (await unit_of_work.events.stored_responses([idempotent.key])).get(idempotent.key)
-    if before is None:
-        return
-    if before.fingerprint != idempotent.fingerprint:
-        raise IdempotencyKeyReused
-    raise Replayed(before.response)

@@ -39,14 +39,29 @@ def email(value: str) -> str:
     return f"{_local_part(_lower(local))}@{_normalized_domain(_lower(domain))}"
 
 
-def spellings(value: str) -> tuple[str, ...]:
-    """Return the stored addresses that this one may sign in to: by earlier rules, then by today's.
+def tried_email(value: str) -> str:
+    """Return the stored address that this one signs in to.
 
-    Accounts older than today's rules keep their address, which was only trimmed and lowered. It is tried first, so a
-    new account cannot take its place. The last address is the same for all spellings of a mailbox.
+    An account older than today's rules may have an address that they refuse. It keeps that one in the spelling of
+    earlier rules, trimmed and in lower case, and no mail is sent to it.
 
     Raises: ValueError for addresses that earlier rules refused too.
     """
+    try:
+        return email(value)
+    except ValueError:
+        return _earlier_spelling(value)
+
+
+def is_reachable(stored: str) -> bool:
+    """Return whether a mail can reach a stored address."""
+    try:
+        return email(stored) == stored
+    except ValueError:
+        return False
+
+
+def _earlier_spelling(value: str) -> str:
     check_characters(value)
     check_direction(value)
     earlier = _lower(value.strip())
@@ -55,16 +70,7 @@ def spellings(value: str) -> tuple[str, ...]:
         raise ValueError(_MALFORMED)
     if len(earlier) > LONGEST:
         raise ValueError(_LENGTH)
-    try:
-        current = email(value)
-    except ValueError:
-        return (earlier,)
-    return (earlier,) if current == earlier else (earlier, current)
-
-
-def tried_email(value: str) -> str:
-    """Return the first of the address's `spellings`. Raises: ValueError."""
-    return spellings(value)[0]
+    return earlier
 
 
 def _lower(part: str) -> str:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from uuid import UUID
 
 from ...application.ports.errors import Unavailable
 from ...domain.refusals import InvalidRequest, Refusal, invalid
@@ -14,7 +15,17 @@ from ...version import VERSION
 from ..logs import set_up_logs
 from ..secret_strength import new_secret
 from ..settings import MOST_PORT, MOST_WORKERS, Settings, SettingsError, integer
-from .operate import disable_user, enable_user, grant, list_due_payments, list_users, migrate, sweep, verify
+from .operate import (
+    disable_user,
+    enable_user,
+    grant,
+    list_due_payments,
+    list_users,
+    mark_verified,
+    migrate,
+    sweep,
+    verify,
+)
 
 DONE = 0
 FAILED = 1
@@ -91,7 +102,15 @@ def _parser() -> argparse.ArgumentParser:
         help="bring the database's schema up to date",
         description="Bring the database's schema up to date. Safe to run twice and in parallel.",
     )
-    migrating.set_defaults(command=lambda settings, _: migrate(settings))
+    migrating.add_argument(
+        "--drop-address",
+        metavar="ID",
+        type=_id,
+        action="append",
+        default=[],
+        help="take the e-mail address from this account, where several have spellings of the same one; may be repeated",
+    )
+    migrating.set_defaults(command=lambda settings, options: migrate(settings, options.drop_address))
 
     granting = commands.add_parser("grant", help="grant a role", description="Grant a role to an account.")
     granting.add_argument("email", metavar="EMAIL", help="the account's e-mail address")
@@ -146,13 +165,15 @@ def _print_completion(_: Settings, options: argparse.Namespace) -> int:
 
 
 def _add_user(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    using = commands.add_parser("user", help="list, disable and enable accounts", description="Manage accounts.")
+    using = commands.add_parser(
+        "user", help="list, disable, enable and verify accounts", description="Manage accounts."
+    )
     actions = using.add_subparsers(metavar="action", title="actions", required=True)
 
     listing = actions.add_parser(
         "list",
         help="print every account",
-        description="Print every account: e-mail address, role, enabled or disabled, creation time.",
+        description="Print every account: e-mail address (- for none), role, enabled or disabled, creation time.",
     )
     _add_json(listing, "print each account as a JSON object on its own line")
     listing.set_defaults(command=lambda settings, options: list_users(settings, as_json=options.json))
@@ -173,6 +194,17 @@ def _add_user(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     )
     enabling.add_argument("email", metavar="EMAIL", help="the account's e-mail address")
     enabling.set_defaults(command=lambda settings, options: enable_user(settings, options.email))
+
+    marking = actions.add_parser(
+        "verify",
+        help="mark an e-mail address as verified",
+        description="Mark the e-mail address of an account as verified, without a mail: its user gets mails about "
+        "bookings from now on, and no other account can take the address.",
+    )
+    whose = marking.add_mutually_exclusive_group(required=True)
+    whose.add_argument("email", metavar="EMAIL", nargs="?", help="the account's e-mail address")
+    whose.add_argument("--all", action="store_true", help="every account with an address that mail can reach")
+    marking.set_defaults(command=lambda settings, options: mark_verified(settings, options.email))
 
 
 def _add_payments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -259,6 +291,13 @@ def _integer(least: int, most: int) -> Callable[[str], int]:
             raise argparse.ArgumentTypeError(str(error)) from None
 
     return argument
+
+
+def _id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("must be the id of an account") from None
 
 
 def _role(text: str) -> Role:

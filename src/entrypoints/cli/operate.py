@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from uuid import UUID
@@ -14,7 +14,7 @@ from ...application.background.sweep import Swept
 from ...application.background.verify_promises import PROMISES, Verdict
 from ...application.ports.errors import StorageFailure, Unavailable
 from ...domain.payment import Need
-from ...domain.user import Role
+from ...domain.user import Role, User
 from ...domain.values.money import Money
 from ..container import Container, make_container
 from ..container import migrate as migrate_database
@@ -25,14 +25,17 @@ from .progress import ProgressLine
 MOST_ROUNDS = 1_000
 """The most rounds of one sweep command; the work of a round is bounded."""
 
+NO_ADDRESS = "-"
+"""Stands for the address of an account without one."""
+
 _log = logging.getLogger(__name__)
 
 
-def migrate(settings: Settings) -> int:
+def migrate(settings: Settings, dropped_addresses: Sequence[UUID] = ()) -> int:
     """Bring the schema up to date. Raises: Unavailable."""
     with ProgressLine() as line:
         line.show("Migrating")
-        asyncio.run(migrate_database(settings, lambda version: line.show(f"Migrated to {version}")))
+        asyncio.run(migrate_database(settings, lambda version: line.show(f"Migrated to {version}"), dropped_addresses))
     print(f"The schema of {settings.database_place} is up to date.")
     return 0
 
@@ -40,11 +43,11 @@ def migrate(settings: Settings) -> int:
 def grant(settings: Settings, email: str, role: Role) -> int:
     """Grant a role. Raises: InvalidRequest, NotFound, SettingsError, Unavailable."""
 
-    async def run() -> str:
+    async def run() -> User:
         async with _existing(settings) as container:
-            return (await container.grant_role()(email, role)).email
+            return await container.grant_role()(email, role)
 
-    print(f"{asyncio.run(run())} has the role {role} now.")
+    print(f"{asyncio.run(run()).email} has the role {role} now.")
     return 0
 
 
@@ -52,10 +55,16 @@ class ListedUser(Struct, frozen=True, rename="camel"):
     """An account as `--json` prints it."""
 
     id: UUID
-    email: str
+    email: str | None
     role: Role
     created_at: datetime
     disabled_at: datetime | None
+    verified_at: datetime | None
+
+    @classmethod
+    def of(cls, user: User) -> "ListedUser":
+        """Return an account as it is listed."""
+        return cls(**{name: getattr(user, name) for name in cls.__struct_fields__})
 
 
 def list_users(settings: Settings, *, as_json: bool = False) -> int:
@@ -65,10 +74,10 @@ def list_users(settings: Settings, *, as_json: bool = False) -> int:
         async with _existing(settings) as container:
             async for user in container.list_users()():
                 if as_json:
-                    _print_json(ListedUser(user.id, user.email, user.role, user.created_at, user.disabled_at))
+                    _print_json(ListedUser.of(user))
                     continue
                 state = "enabled" if user.disabled_at is None else "disabled"
-                print(user.email, user.role, state, f"{user.created_at:%Y-%m-%dT%H:%M:%SZ}", sep="\t")
+                print(user.email or NO_ADDRESS, user.role, state, f"{user.created_at:%Y-%m-%dT%H:%M:%SZ}", sep="\t")
 
     asyncio.run(run())
     return 0
@@ -77,22 +86,40 @@ def list_users(settings: Settings, *, as_json: bool = False) -> int:
 def disable_user(settings: Settings, email: str) -> int:
     """Disable an account. Raises: InvalidRequest, NotFound, SettingsError, Unavailable."""
 
-    async def run() -> str:
+    async def run() -> User:
         async with _existing(settings) as container:
-            return (await container.disable_user()(email)).email
+            return await container.disable_user()(email)
 
-    print(f"{asyncio.run(run())} is disabled: signing in is refused, and every session ends within 5 seconds.")
+    print(f"{asyncio.run(run()).email} is disabled: signing in is refused, and every session ends within 5 seconds.")
     return 0
 
 
 def enable_user(settings: Settings, email: str) -> int:
     """Enable a disabled account. Raises: InvalidRequest, NotFound, SettingsError, Unavailable."""
 
+    async def run() -> User:
+        async with _existing(settings) as container:
+            return await container.enable_user()(email)
+
+    print(f"{asyncio.run(run()).email} is enabled and may sign in.")
+    return 0
+
+
+def mark_verified(settings: Settings, email: str | None) -> int:
+    """Mark the address of one account, or of all, as verified. Raises: as `disable_user`."""
+
     async def run() -> str:
         async with _existing(settings) as container:
-            return (await container.enable_user()(email)).email
+            if email is not None:
+                return f"{(await container.mark_verified()(email)).email} is verified."
+            number = 0
+            async for user in container.list_users()():
+                if user.address_to_verify is not None:
+                    await container.mark_verified()(user.address_to_verify)
+                    number += 1
+            return "1 address is verified now." if number == 1 else f"{number} addresses are verified now."
 
-    print(f"{asyncio.run(run())} is enabled and may sign in.")
+    print(asyncio.run(run()))
     return 0
 
 

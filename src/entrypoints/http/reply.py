@@ -35,7 +35,8 @@ class Reply:
         request: Any = scope
         headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
         if self.status not in _WITHOUT_CONTENT:
-            headers.append((b"content-type", self.media_type.encode("latin-1")))
+            if self.body:
+                headers.append((b"content-type", self.media_type.encode("latin-1")))
             headers.append((b"content-length", b"%d" % len(self.body)))
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         body = b"" if request["method"] == "HEAD" else self.body

@@ -9,9 +9,10 @@ import pytest
 
 from boxoffice.adapters.notifications.smtp_sender import Encryption, SmtpSender
 from boxoffice.adapters.notifications.smtp_sender import MailServer as At
-from boxoffice.application.ports.notifications import Email, LinkEmail, LinkPurpose
+from boxoffice.application.ports.notifications import Email, LinkEmail
 from boxoffice.domain.booking import BookingStatus
 from boxoffice.domain.mails import MailKind
+from boxoffice.domain.verification import LinkPurpose
 from tests.adapters.notifications.mail_server import MailServer, Taken, serving_mail
 from tests.adapters.notifications.test_smtp_sender import NOW, letter
 

@@ -1,6 +1,7 @@
 """`boxoffice serve` tells others: webhooks through kills and restarts, customers by mail, and ends in time."""
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -110,6 +111,13 @@ async def test_nothing_is_lost_and_nothing_comes_too_early_through_kills(
         assert len({received.headers["webhook-id"] for received in receiver.received}) == expected
 
 
+def verify(url: str, token: str) -> None:
+    """Use the link, once."""
+    answers = [httpx.post(f"{url}/verify-email", json={"token": token}, timeout=60) for _ in range(2)]
+    assert [each.status_code for each in answers] == [200, 409]
+    assert answers[0].json()["emailVerified"] is True
+
+
 @pytest.mark.slow
 async def test_customers_are_mailed(database_url: str, tmp_path: Path) -> None:
     async with serving_mail() as mail:
@@ -126,11 +134,15 @@ async def test_customers_are_mailed(database_url: str, tmp_path: Path) -> None:
             await asyncio.to_thread(server.start)
             people = await asyncio.to_thread(sign_up, server.url)
             organizer, customer = people.organizer, people.customer
+            await until(lambda: len(mail.taken) == 2, "each is asked to verify the address")
+            (link,) = [taken.text for taken in mail.taken if taken.recipients == ["customer@example.org"]]
+            token = re.findall(r"https://tickets\.example\.org/verify-email\?token=([\w.~-]{22,})", link)[0]
+            await asyncio.to_thread(verify, server.url, token)
             event = await asyncio.to_thread(lambda: organizer.initialize(totalTickets=1))
             first = await asyncio.to_thread(organizer.book, event)
             second = await asyncio.to_thread(customer.book, event)
             await asyncio.to_thread(organizer.post, "/cancel", {"bookingId": first["id"]})
-            await until(lambda: len(mail.taken) == 1, "the customer hears of the tickets")
+            await until(lambda: len(mail.taken) == 3, "the customer hears of the tickets")
             await asyncio.to_thread(
                 lambda: httpx.patch(
                     f"{server.url}/events/{event['id']}",
@@ -139,15 +151,18 @@ async def test_customers_are_mailed(database_url: str, tmp_path: Path) -> None:
                     timeout=60,
                 ).raise_for_status()
             )
-            await until(lambda: len(mail.taken) == 2, "and of the end")
+            await until(lambda: len(mail.taken) == 4, "and of the end")
             assert await asyncio.to_thread(server.terminate) == 0
         finally:
             await asyncio.to_thread(server.kill)
-    assert [taken.recipients for taken in mail.taken] == [["customer@example.org"]] * 2
+    assert [taken.recipients for taken in mail.taken[2:]] == [["customer@example.org"]] * 2
     assert [taken.message["Subject"] for taken in mail.taken] == [
+        *["Verify your e-mail address"] * 2,
         "You have tickets: Jazz night",
         "Cancelled: Jazz night",
     ]
-    assert f"https://tickets.example.org/bookings/{second['id']}" in mail.taken[0].text
+    assert f"https://tickets.example.org/bookings/{second['id']}" in mail.taken[2].text
     assert server.complaints() == []
-    assert "customer@example.org" not in server.log.read_text()
+    log = server.log.read_text()
+    assert "customer@example.org" not in log
+    assert token not in log

@@ -12,12 +12,13 @@ import pytest
 
 from boxoffice.adapters.notifications.smtp_sender import SECONDS, Encryption, SmtpSender
 from boxoffice.adapters.notifications.smtp_sender import MailServer as At
-from boxoffice.application.ports.notifications import Email, LinkEmail, LinkPurpose, Refused, Undeliverable
+from boxoffice.application.ports.notifications import Email, LinkEmail, Refused, Undeliverable
 from boxoffice.domain.booking import Booking, BookingStatus
 from boxoffice.domain.event import Event, EventStatus
 from boxoffice.domain.mails import Mail, MailKind
 from boxoffice.domain.user import User
 from boxoffice.domain.values.money import Money
+from boxoffice.domain.verification import LinkPurpose
 from tests.adapters.notifications.certificates import Authority
 from tests.adapters.notifications.mail_server import PASSWORD, USER, MailServer, serving_mail
 
@@ -67,6 +68,7 @@ def letter(
             created_at=NOW,
             **{"name": "Jazz night", **event},
         ),
+        email,
     )
 
 

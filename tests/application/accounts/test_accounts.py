@@ -42,6 +42,7 @@ from tests.application.fake_app import (
     PlainRefreshTokens,
     PlainTokens,
     later,
+    without_mails,
 )
 
 PASSWORD = "correct horse"
@@ -60,7 +61,7 @@ class Desk:
         self.tokens = PlainTokens()
         self.refresh_tokens = PlainRefreshTokens()
         self.seconds = 0.0
-        self.create = CreateUser(storage, self.hasher, FewKnownPasswords(), clock, app.ids)
+        self.create = CreateUser(storage, self.hasher, FewKnownPasswords(), clock, app.ids, without_mails(app.ids))
         self.log_in = LogIn(storage, self.hasher, self.tokens, self.refresh_tokens, clock, app.ids)
         self.refresh = RefreshSession(storage, self.tokens, self.refresh_tokens, clock)
         self.log_out = LogOut(storage, self.refresh_tokens, clock)
@@ -152,15 +153,13 @@ async def test_an_account_whose_commit_was_not_answered_is_created_once(desk: De
 # Signing in.
 
 
-@pytest.mark.parametrize("kept", ["jo@xn--fa-hia.example", "x@x..org", "\uff41na@example.org", "a\u200bna@example.org"])
-async def test_an_account_from_before_todays_rules_can_still_sign_in(desk: Desk, kept: str) -> None:
-    today = await desk.user("jo@fa\u00df.example")
-    before = replace(today, id=desk.app.ids.new(), email=kept)
+@pytest.mark.parametrize("kept", ["x@x..org", "\uff41na@example.org", "a\u200bna@example.org"])
+async def test_an_account_with_an_address_that_no_mail_can_reach_can_still_sign_in(desk: Desk, kept: str) -> None:
+    before = replace(await desk.user(), id=desk.app.ids.new(), email=kept)
     async with desk.app.storage.begin() as unit_of_work:
         await unit_of_work.users.add(before)
         await unit_of_work.commit()
-    assert (await desk.authenticate(await desk.session(kept))).actor.user_id == before.id
-    assert (await desk.authenticate(await desk.session("jo@fa\u00df.example"))).actor.user_id == today.id
+    assert (await desk.authenticate(await desk.session(kept.upper()))).actor.user_id == before.id
     assert (await desk.grant(kept, Role.ADMIN)).id == before.id
     assert (await desk.disable(kept)).id == before.id
 
@@ -256,7 +255,7 @@ async def test_an_account_that_is_disabled_or_gone_before_its_session_starts_can
     await reached.wait()
     if is_gone:
         del desk.app.tables.users[user.id]
-        del desk.app.tables.emails[user.email]
+        del desk.app.tables.emails[ANAS]
     else:
         await desk.disable(ANAS)
     opened.set()

@@ -1,11 +1,13 @@
 """Mails: made of facts, sent while they are true, retried while the mail server is away."""
 
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 from boxoffice.adapters.memory import Step
+from boxoffice.application.background.send_links import SendLinks
 from boxoffice.application.background.send_mails import (
     AT_ONCE,
     LEASE,
@@ -14,6 +16,7 @@ from boxoffice.application.background.send_mails import (
     Mailed,
     SendMails,
 )
+from boxoffice.application.limits.recipients import MOST_NOTICES, MOST_OF_ORGANIZER, WITHIN
 from boxoffice.application.ports.errors import Conflict, OutcomeUnknown, Unavailable
 from boxoffice.application.ports.notifications import Email, LinkEmail, Refused, Undeliverable
 from boxoffice.application.retrying_transaction import in_transaction
@@ -22,7 +25,7 @@ from boxoffice.domain.event import EventStatus
 from boxoffice.domain.mails import RETRY_AFTER, Mail, MailKind
 from boxoffice.domain.user import Actor, User
 from boxoffice.domain.values.money import Money
-from tests.application.fake_app import ANA, BEN, NOW, FakeApp, customer
+from tests.application.fake_app import ANA, BEN, NOW, ORGANIZER, FakeApp, PlainLinkTokens, customer
 
 PRICE = Money(1_000, "EUR")
 
@@ -60,11 +63,12 @@ class Desk:
     def __init__(self, app: FakeApp, postman: FakePostman | None = None) -> None:
         self.app = app
         self.postman = postman or FakePostman(app)
-        self.send = SendMails(app.storage, self.postman, app.clock, app.ids, jitter=lambda: 0.5)
+        links = SendLinks(app.storage, self.postman, PlainLinkTokens(), app.clock, jitter=lambda: 0.5)
+        self.send = SendMails(app.storage, self.postman, links, app.clock, app.ids, jitter=lambda: 0.5)
 
-    async def account(self, actor: Actor) -> None:
-        email = f"{actor.user_id}@example.org"
-        user = User(id=actor.user_id, name="Ann", email=email, password_hash="", created_at=NOW)
+    async def account(self, actor: Actor, **others: Any) -> None:
+        values = {"email": f"{actor.user_id}@example.org", "verified_at": NOW, **others}
+        user = User(id=actor.user_id, name="Ann", password_hash="", created_at=NOW, **values)
         await in_transaction(self.app.storage, lambda unit_of_work: unit_of_work.users.add(user))
 
     async def queue(self) -> list[Mail]:
@@ -171,8 +175,8 @@ async def test_a_mail_that_is_refused_permanently_is_not_retried(desk: Desk, cap
 
 async def test_a_mail_that_was_sent_and_not_recorded_is_sent_again_with_the_same_id(desk: Desk) -> None:
     await desk.promotion()
-    # The commits of the lease, of the queue, and of the record.
-    desk.app.faults.plan(Step.COMMIT, None, None, Unavailable("away"))
+    # The commits of the lease, of the queue, of the count, and of the record.
+    desk.app.faults.plan(Step.COMMIT, None, None, None, Unavailable("away"))
     with pytest.raises(Unavailable):
         await desk.send()
     assert desk.postman.rests == 2
@@ -220,12 +224,55 @@ async def test_the_time_for_reading_facts_is_bounded(desk: Desk) -> None:
         await desk.app.event(2)
 
     async def slow(step: Step) -> None:
-        # One read of the events with news, and one of the facts of an event.
+        # One read of the due links, one of the events with news, and one of the facts of an event.
         if step is Step.READ:
-            desk.app.clock.time += LONGEST_ROUND / 2
+            desk.app.clock.time += LONGEST_ROUND / 3 + timedelta(microseconds=1)
 
     for left in (2, 1, 0):
         desk.app.storage.fault = slow
         await desk.send()
         desk.app.storage.fault = None
         assert await desk.unread() == left
+
+
+# Recipients.
+
+
+@pytest.mark.parametrize("others", [{"verified_at": None}, {"email": None}])
+async def test_mails_about_bookings_go_to_verified_addresses_only(desk: Desk, others: dict[str, Any]) -> None:
+    await desk.account(BEN, **others)
+    await cancelled_events(desk, 1)
+    assert await desk.send() == Mailed(is_ours=True, queued=1, sent=0)
+    assert await desk.queue() == []
+
+
+async def cancelled_events(desk: Desk, number: int, organizer: Actor = ORGANIZER) -> None:
+    """Events that Ben had booked."""
+    for _ in range(number):
+        event_id = await desk.app.event(1, actor=organizer)
+        await desk.app.book(event_id, BEN)
+        await desk.app.edit(event_id, actor=organizer, status=EventStatus.CANCELLED)
+        await desk.app.settled(event_id)
+
+
+async def test_beyond_thirty_an_hour_mails_are_delayed_and_not_lost(desk: Desk) -> None:
+    await desk.account(BEN)
+    for organizer in (customer(1), customer(2)):
+        await cancelled_events(desk, MOST_NOTICES // 2 + 1, organizer)
+    assert (await desk.send()).sent == MOST_NOTICES == 30
+    assert [each.due_at for each in await desk.queue()] == [NOW + WITHIN] * 2
+    desk.app.clock.time += WITHIN
+    assert (await desk.send()).sent == 2
+    assert await desk.queue() == []
+
+
+async def test_an_organizer_who_floods_a_customer_leaves_room_for_others(desk: Desk) -> None:
+    event_id, first, _ = await desk.line()
+    await cancelled_events(desk, MOST_OF_ORGANIZER + 1, customer(1))
+    await desk.send()
+    await desk.app.cancel(first)
+    assert (await desk.send()).sent == 1
+    promotion = desk.postman.sent[-1]
+    assert (promotion.mail.kind, promotion.event.id) == (MailKind.PROMOTED, event_id)
+    assert len(desk.postman.sent) == MOST_OF_ORGANIZER + 1
+    assert len(await desk.queue()) == 1

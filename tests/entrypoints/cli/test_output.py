@@ -93,10 +93,13 @@ def test_accounts_are_listed_in_json_one_a_line(printed: Run) -> None:
     printed("migrate")
     asyncio.run(_sign_up("ann@example.org", "ben@example.org"))
     printed("user", "disable", "ben@example.org")
+    assert printed("user", "verify", "BEN@example.org") == "ben@example.org is verified.\n"
+    assert printed("user", "verify", "--all") == "1 address is verified now.\n"
+    assert printed("user", "verify", "--all") == "0 addresses are verified now.\n"
     ann, ben = (json.loads(line) for line in printed("user", "list", "--json").splitlines())
-    assert set(ann) == {"id", "email", "role", "createdAt", "disabledAt"}
+    assert set(ann) == {"id", "email", "role", "createdAt", "disabledAt", "verifiedAt"}
     assert (ann["email"], ann["role"], ann["disabledAt"]) == ("ann@example.org", "customer", None)
-    assert ben["disabledAt"] is not None
+    assert None not in (ben["disabledAt"], ann["verifiedAt"], ben["verifiedAt"])
 
 
 async def _owe_cash() -> Payment:

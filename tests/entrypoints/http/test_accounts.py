@@ -11,8 +11,9 @@ async def test_an_account_is_created_signed_in_and_read(service: Service, anyone
     answer = await anyone.post("/create-user", body)
     user = ok(answer, 201)
     assert answer.headers["location"] == "/me"
-    assert set(user) == {"id", "name", "email", "role", "createdAt"}
+    assert list(user) == ["id", "name", "email", "emailVerified", "pendingEmail", "role", "createdAt"]
     assert (user["name"], user["email"], user["role"]) == ("Ada", "ada@example.org", "customer")
+    assert (user["emailVerified"], user["pendingEmail"]) == (False, None)
     assert user["createdAt"].endswith("Z")
 
     token = ok(await anyone.post("/login", {"email": "ADA@example.org", "password": PASSWORD}))

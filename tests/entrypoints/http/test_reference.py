@@ -18,6 +18,8 @@ from tests.entrypoints.http.service_under_test import JSON, Client, ok, problem
 
 CALLS: dict[str, tuple[str, int, set[int]]] = {
     "post /create-user": ("CreateUser", 201, {409}),
+    "post /verify-email": ("VerifyEmail", 200, {409}),
+    "post /me/verification": ("RequestVerification", 202, {409, 422}),
     "post /login": ("LogIn", 200, set()),
     "post /refresh": ("RefreshSession", 200, set()),
     "post /logout": ("LogOut", 204, set()),
@@ -60,10 +62,12 @@ CALLS: dict[str, tuple[str, int, set[int]]] = {
 UNKNOWN = "019a0000-0000-7000-8000-000000000001"
 OPERATIONS = {"/health/live", "/health/ready", "/metrics", "/openapi.json"}
 PUBLIC = {
+    "VerifyEmail",
     *("CreateUser", "LogIn", "RefreshSession", "LogOut", "ListEvents", "ReadEvent", "ReadStatus", "ListProblems"),
     *("ReadProblem", "ReadLiveness", "ReadReadiness", "ReadMetrics", "ReadOpenApi"),
 }
 TAKE_A_KEY = {
+    "/me/verification",
     *("/initialize", "/book", "/cancel", "/events/{eventId}/ticket-types"),
     *("/bookings/{bookingId}/payment", "/bookings/{bookingId}/refunds"),
     *("/bookings/{bookingId}/payments/{paymentId}/settle", "/webhooks"),
@@ -127,7 +131,7 @@ def statuses(call: str) -> set[int]:
 
 
 def takes_a_body(method: str, path: str) -> bool:
-    return method in {"post", "patch"} and not path.endswith("/retry")
+    return method in {"post", "patch"} and not path.endswith(("/retry", "/verification"))
 
 
 def test_every_call_and_every_status_is_there(made: dict[str, Any]) -> None:
@@ -188,7 +192,7 @@ def test_keys_stand_with_the_calls_that_take_them(made: dict[str, Any]) -> None:
         if "Idempotency-Key" in [each["name"] for each in call.get("parameters", [])]:
             taking.add(path)
             replayed = {s for s, each in call["responses"].items() if "Idempotency-Replayed" in each["headers"]}
-            assert replayed == set(call["responses"]) & {"200", "201", "402", "409"}
+            assert replayed == set(call["responses"]) & {"200", "201", "202", "402", "409"}
             assert "request-in-progress" in call["responses"]["409"]["description"]
         assert ("422" in call["responses"]) == (path in taking and call["operationId"] != "ListWebhooks")
     assert taking == TAKE_A_KEY

@@ -9,12 +9,15 @@ from sqlalchemy import ColumnElement, Executable, Integer, Select, and_, bindpar
 
 from ....application.ports.notifications import PendingDeliveries, PendingDelivery, PendingEvents, Resend
 from ....domain.mails import Mail
+from ....domain.verification import Link
 from ....domain.webhooks import Delivery, DeliveryStatus, Webhook
 from ..engine.pool import ConnectionPool
 from ..engine.transaction import ErrorClassifier, Rows, read
+from ..repositories.links import LINK, link
 from ..repositories.mails import MAIL, NO_EVENT, mail
 from ..repositories.webhooks import DELIVERY, WEBHOOK, delivery, webhook
 from ..schema.tables import (
+    account_links,
     events,
     mail_cursors,
     mails,
@@ -121,6 +124,13 @@ _RESENDS = (
 )
 _HAVE_MAILS_BEGUN = select(literal(1)).where(mail_cursors.c.event_id == bindparam("no_event"))
 _DUE_MAILS = select(*MAIL).where(mails.c.due_at <= bindparam("now")).order_by(mails.c.due_at, mails.c.id).limit(_limit)
+_LINK = select(*LINK).where(account_links.c.id == bindparam("link_id"))
+_DUE_LINKS = (
+    select(*LINK)
+    .where(account_links.c.due_at <= bindparam("now"))
+    .order_by(account_links.c.due_at, account_links.c.id)
+    .limit(_limit)
+)
 _searched_seq = func.coalesce(mail_cursors.c.last_seq, 0)
 
 
@@ -221,6 +231,15 @@ class SqlNotificationQueries:
     async def due_mails(self, now: datetime, limit: int) -> list[Mail]:
         """See the port."""
         return [mail(row) for row in await self._rows(_DUE_MAILS, now=now, limit=limit)]
+
+    async def link(self, link_id: UUID) -> Link | None:
+        """See the port."""
+        rows = await self._rows(_LINK, link_id=link_id)
+        return link(rows[0]) if rows else None
+
+    async def due_links(self, now: datetime, limit: int) -> list[Link]:
+        """See the port."""
+        return [link(row) for row in await self._rows(_DUE_LINKS, now=now, limit=limit)]
 
     async def _window(self, after: UUID | None, window: int) -> tuple[UUID | None, dict[str, Any]]:
         """Return the id at which the window after `after` ends (None: the last event), and both as parameters."""

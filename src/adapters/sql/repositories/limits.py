@@ -1,4 +1,4 @@
-"""Counts of requests and failed passwords, which limits apply to."""
+"""Counts of requests, failed passwords and mails, which limits apply to."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -10,11 +10,11 @@ from sqlalchemy import bindparam, delete, func, select
 from ....application.ports.repositories import Count, Failures
 from ..bulk.insert import BulkInsert
 from ..engine.transaction import Rows, Transaction
-from ..schema.tables import login_failures, request_counts
+from ..schema.tables import login_failures, mail_times, request_counts
 
 _counts = request_counts.c
 _failures = login_failures.c
-
+_mails = mail_times.c
 
 _PUT_COUNTS: Final = BulkInsert(request_counts, on_existing={"requests": "{new}"})
 _COUNTS_OF_OTHERS: Final = (
@@ -37,6 +37,16 @@ _LOCK_FAILURES: Final = _FAILURES.order_by(_failures.subject).with_for_update()
 _ADD_FAILURES: Final = BulkInsert(login_failures, on_existing={"times": "{old}", "last_at": "{old}"})
 _PUT_FAILURES: Final = BulkInsert(login_failures, on_existing={"times": "{new}", "last_at": "{new}"})
 _DELETE_FAILURES: Final = delete(login_failures).where(_failures.last_at < bindparam("before"))
+
+_LOCK_MAIL_TIMES: Final = (
+    select(_mails.subject, _mails.times)
+    .where(_mails.subject.in_(bindparam("subjects", expanding=True)))
+    .order_by(_mails.subject)
+    .with_for_update()
+)
+_ADD_MAIL_TIMES: Final = BulkInsert(mail_times, on_existing={"times": "{old}", "last_at": "{old}"})
+_PUT_MAIL_TIMES: Final = BulkInsert(mail_times, on_existing={"times": "{new}", "last_at": "{new}"})
+_DELETE_MAIL_TIMES: Final = delete(mail_times).where(_mails.last_at < bindparam("before"))
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -95,6 +105,25 @@ class SqlLimitRepository:
         """See the port."""
         await self._transaction.change(_DELETE_FAILURES, {"before": before})
 
+    async def lock_mail_times(self, subjects: Sequence[UUID]) -> dict[UUID, tuple[datetime, ...]]:
+        """See the port. As `lock_failures`."""
+        rows = [{"subject": subject, "times": "", "last_at": _EPOCH} for subject in sorted(subjects)]
+        await self._transaction.insert(_ADD_MAIL_TIMES, rows)
+        found = await self._transaction.rows(_LOCK_MAIL_TIMES, {"subjects": list(subjects)})
+        return {subject: tuple(map(_moment, times.split())) for subject, times in found if times}
+
+    async def save_mail_times(self, times: Mapping[UUID, tuple[datetime, ...]]) -> None:
+        """See the port. One round trip."""
+        rows = [
+            {"subject": subject, "times": " ".join(map(_microseconds, each)), "last_at": each[-1]}
+            for subject, each in sorted(times.items())
+        ]
+        await self._transaction.insert(_PUT_MAIL_TIMES, rows)
+
+    async def forget_mail_times(self, before: datetime) -> None:
+        """See the port."""
+        await self._transaction.change(_DELETE_MAIL_TIMES, {"before": before})
+
 
 def _by_subject(rows: Rows) -> dict[UUID, tuple[Failures, ...]]:
     return {subject: tuple(map(_from_text, times.split())) for subject, times in rows if times}
@@ -102,10 +131,18 @@ def _by_subject(rows: Rows) -> dict[UUID, tuple[Failures, ...]]:
 
 def _as_text(failures: Failures) -> str:
     """Return microseconds since 1970, followed by `x` and the number of failures unless it is 1."""
-    moment = str((failures.at - _EPOCH) // _MICROSECOND)
+    moment = _microseconds(failures.at)
     return moment if failures.number == 1 else f"{moment}x{failures.number}"
 
 
 def _from_text(text: str) -> Failures:
     moment, _, number = text.partition("x")
-    return Failures(_EPOCH + int(moment) * _MICROSECOND, int(number or 1))
+    return Failures(_moment(moment), int(number or 1))
+
+
+def _microseconds(moment: datetime) -> str:
+    return str((moment - _EPOCH) // _MICROSECOND)
+
+
+def _moment(text: str) -> datetime:
+    return _EPOCH + int(text) * _MICROSECOND

@@ -28,6 +28,7 @@ from ....domain.event import EventStatus, WaitingListPolicy
 from ....domain.mails import MailKind
 from ....domain.payment import ChargeStatus, DisputeStatus, PaymentKind, PaymentMethod
 from ....domain.user import Role
+from ....domain.verification import LinkPurpose
 from ....domain.webhooks import DeliveryStatus
 from .types import Digest, Exact, Gram, Id, LongBytes, LongText, Moment, Word
 
@@ -331,12 +332,14 @@ users: Table = Table(
     metadata,
     Column("id", Id(), primary_key=True),
     Column("name", String(200), nullable=False),
-    Column("email", String(254), nullable=False),
+    # Null for accounts that lost their address. Nulls are distinct, so any number of them may.
+    Column("email", String(254)),
     Column("password_hash", String(255), nullable=False),
     Column("role", Word(Role), nullable=False),
     Column("created_at", Moment(), nullable=False),
     Column("disabled_at", Moment()),
     Column("standing_changed_at", Moment()),
+    Column("verified_at", Moment()),
     UniqueConstraint("email"),
     Index(None, "standing_changed_at"),
     **_OPTIONS,
@@ -360,6 +363,48 @@ sessions: Table = Table(
     Index(None, "user_id", "expires_at"),
     Index(None, "family_digest", unique=True),
     Index(None, "ended_at"),
+    **_OPTIONS,
+)
+
+# Links in mails to accounts: each is its mail too, due at `due_at`. No token is stored: it is derived from the id and a
+# secret. The user may be a claim.
+account_links: Table = Table(
+    "account_links",
+    metadata,
+    Column("id", Id(), primary_key=True),
+    Column("purpose", Word(LinkPurpose), nullable=False),
+    Column("user_id", Id(), nullable=False),
+    Column("email", String(254), nullable=False),
+    Column("created_at", Moment(), nullable=False),
+    Column("due_at", Moment()),
+    Column("attempts", Integer(), nullable=False),
+    Index(None, "user_id"),
+    Index(None, "created_at"),
+    Index(None, "due_at", "id"),
+    **_OPTIONS,
+)
+
+# Registrations with an address that another account holds. They become accounts once that address is verified.
+account_claims: Table = Table(
+    "account_claims",
+    metadata,
+    Column("id", Id(), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("email", String(254), nullable=False),
+    Column("password_hash", String(255), nullable=False),
+    Column("created_at", Moment(), nullable=False),
+    Index(None, "created_at"),
+    **_OPTIONS,
+)
+
+# The times of the mails to one recipient. The subject is a digest.
+mail_times: Table = Table(
+    "mail_times",
+    metadata,
+    Column("subject", Id(), primary_key=True),
+    Column("times", Exact(), nullable=False),
+    Column("last_at", Moment(), nullable=False),
+    Index(None, "last_at"),
     **_OPTIONS,
 )
 

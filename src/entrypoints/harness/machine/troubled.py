@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from enum import StrEnum
 
 from ....application.ports.errors import OutcomeUnknown, Retryable
+from ....application.ports.links import LinkRepository
 from ....application.ports.notifications import MailRepository, NotificationQueries, WebhookRepository
 from ....application.ports.observability import Statistics
 from ....application.ports.queries import AccountQueries, BookingQueries, EventQueries, PaymentQueries, Snapshot
@@ -61,6 +62,7 @@ class _InterceptedUnitOfWork:
         self._commit = commit
         self.events: EventRepository = unit_of_work.events
         self.users: UserRepository = unit_of_work.users
+        self.links: LinkRepository = unit_of_work.links
         self.leases: LeaseRepository = unit_of_work.leases
         self.webhooks: WebhookRepository = unit_of_work.webhooks
         self.mails: MailRepository = unit_of_work.mails

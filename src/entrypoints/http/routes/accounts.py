@@ -1,4 +1,4 @@
-"""Accounts: /create-user, /login, /refresh, /logout, /me."""
+"""Accounts: /create-user, /verify-email, /login, /refresh, /logout, /me."""
 
 from litestar import Router
 from litestar.params import JSONBody
@@ -9,9 +9,12 @@ from ....application.accounts.log_in import Credentials
 from ....application.accounts.log_out import LogOut
 from ....application.accounts.login_throttle import LogInWithinLimits
 from ....application.accounts.refresh_session import RefreshSession
+from ....application.accounts.verify_email import RequestVerification, VerifyEmail
 from ....application.limits.rate_limits import SIGN_INS, SIGN_UPS
+from ....domain.user import User
 from ...client_address import AddressOf
 from ..authentication import limited_by
+from ..idempotency import RepeatableResponse, idempotent_request, reply_of
 from ..reference.operations import Subject
 from ..reply import Reply
 from ..request import AnyoneRequest, SignedInRequest
@@ -22,11 +25,17 @@ from ..schemas.accounts import (
     RegistrationRequest,
     TokenView,
     UserView,
+    VerificationRequest,
 )
+
+_ACCEPTED = RepeatableResponse(status=202, body=b"")
+"""The same for everybody."""
 
 
 def router(
     create_user: CreateUser,
+    verify_email: VerifyEmail,
+    request_verification: RequestVerification,
     log_in: LogInWithinLimits,
     refresh_session: RefreshSession,
     log_out: LogOut,
@@ -39,9 +48,33 @@ def router(
 
     @accounts.post("/create-user", UserView, ("email-taken",), opt=limited_by(SIGN_UPS), status=201)
     async def handle_create_user(data: JSONBody[RegistrationRequest], request: AnyoneRequest) -> Reply:
-        """Create an account. Its role is `customer`."""
+        """Create an account. Its role is `customer`.
+
+        If the service sends mails, one with a link to verify the address is sent, at most five in an hour to one
+        address. An address that another account holds without having verified it can be registered: signing in to the
+        new account works once it has verified the address.
+        """
         user = await create_user(data.to(Registration), address_of(request.scope))
-        return Reply(UserView.of(user), status=201, headers={"Location": "/me"})
+        return Reply(UserView.of_user(user), status=201, headers={"Location": "/me"})
+
+    @accounts.post("/verify-email", UserView, ("link-expired", "email-taken"), opt=limited_by(SIGN_INS))
+    async def handle_verify_email(data: JSONBody[VerificationRequest]) -> Reply:
+        """Verify an address with the token of a link that was mailed there. A link works once, for 24 hours.
+
+        This takes the address from an account that registered it earlier and never verified it; that account's
+        `email` becomes `null`.
+        """
+        return Reply(UserView.of_user(await verify_email(data.token)))
+
+    @accounts.post("/me/verification", None, ("mail-not-configured",), ("Idempotency-Key",), status=202)
+    async def handle_request_verification(request: SignedInRequest) -> Reply:
+        """Send the mail that verifies your address again. The answer is the same if there is nothing to verify."""
+
+        def respond(_: User) -> RepeatableResponse:
+            return _ACCEPTED
+
+        await request_verification(request.user.actor.user_id, await idempotent_request(request, respond))
+        return reply_of(_ACCEPTED)
 
     @accounts.post("/login", TokenView, ("wrong-credentials",), opt=limited_by(SIGN_INS))
     async def handle_log_in(data: JSONBody[CredentialsRequest], request: AnyoneRequest) -> Reply:
@@ -61,12 +94,12 @@ def router(
     @accounts.get("/me", UserView)
     async def handle_read_profile(request: SignedInRequest) -> Reply:
         """Read your account."""
-        return Reply(UserView.of(await read_profile(request.user.actor.user_id)))
+        return Reply(UserView.of_user(await read_profile(request.user.actor.user_id)))
 
     @accounts.patch("/me", UserView, ("not-allowed",))
     async def handle_change_profile(data: JSONBody[ProfileRequest], request: SignedInRequest) -> Reply:
         """Change your name or password. A new password ends every other session."""
         changes = data.to(ProfileChanges)
-        return Reply(UserView.of(await change_profile(request.user.claims, changes, address_of(request.scope))))
+        return Reply(UserView.of_user(await change_profile(request.user.claims, changes, address_of(request.scope))))
 
     return accounts.router

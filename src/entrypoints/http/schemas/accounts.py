@@ -6,10 +6,11 @@ from uuid import UUID
 from msgspec import UNSET, Meta, UnsetType
 
 from ....application.accounts.log_in import SignedIn
-from ....domain.user import LOGIN_RULES, PROFILE_RULES, REFRESH_RULES, REGISTRATION_RULES, Role
+from ....domain.user import LOGIN_RULES, PROFILE_RULES, REFRESH_RULES, REGISTRATION_RULES, Role, User
 from ....domain.values.fields import Rules
+from ....domain.verification import LINK_RULES
 from ..decoding import RequestBody
-from .fields import CreatedAt, Email, Name, NewPassword, RefreshToken, TriedPassword, View
+from .fields import CreatedAt, Email, LinkToken, Name, NewPassword, RefreshToken, TriedPassword, View
 
 _ADDRESS = "ada@example.org"
 _PASSWORD = "correct horse battery"  # noqa: S105 - an example
@@ -24,10 +25,18 @@ class RegistrationRequest(RequestBody, frozen=True, kw_only=True):
     rules: ClassVar[Rules] = REGISTRATION_RULES
 
     name: Annotated[Name, Meta(description="The person's name.", examples=["Ada"])]
-    email: Annotated[Email, Meta(description="An address that no account has yet.", examples=[_ADDRESS])]
+    email: Annotated[Email, Meta(description="An address that no account has verified.", examples=[_ADDRESS])]
     password: Annotated[
         NewPassword, Meta(description="8 to 128 characters, not a well-known password.", examples=[_PASSWORD])
     ]
+
+
+class VerificationRequest(RequestBody, frozen=True, kw_only=True):
+    """The token of a link that was mailed."""
+
+    rules: ClassVar[Rules] = LINK_RULES
+
+    token: Annotated[LinkToken, Meta(description="What follows `token=` in the link.")]
 
 
 class CredentialsRequest(RequestBody, frozen=True, kw_only=True):
@@ -62,9 +71,23 @@ class UserView(View, frozen=True, kw_only=True):
 
     id: Annotated[UUID, Meta(description="The account's id.")]
     name: Annotated[str, Meta(description="The person's name.", examples=["Ada"])]
-    email: Annotated[str, Meta(description="The address, in lower case.", examples=[_ADDRESS])]
+    email: Annotated[
+        str | None,
+        Meta(description="The address, in lower case. `null` if another account has verified it.", examples=[_ADDRESS]),
+    ]
+    email_verified: Annotated[
+        bool, Meta(description="Whether the address was verified. Mails about bookings go to verified addresses only.")
+    ]
+    pending_email: Annotated[
+        str | None, Meta(description="An address that will replace `email` once it is verified; `null`: none.")
+    ]
     role: Annotated[Role, Meta(description="What the account may do beyond booking; granted by operators.")]
     created_at: CreatedAt
+
+    @classmethod
+    def of_user(cls, user: User) -> "UserView":
+        """Return the view of an account."""
+        return cls.of(user, email_verified=user.is_verified, pending_email=None)
 
 
 class TokenView(View, frozen=True, kw_only=True):

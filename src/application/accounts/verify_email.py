@@ -1,0 +1,168 @@
+"""Verify e-mail addresses: queue mails with a link, and use the link."""
+
+from datetime import datetime
+from uuid import UUID
+
+from ...domain.refusals import InvalidToken, LinkExpired, MailNotConfigured, NotFound
+from ...domain.user import LOGIN_RULES, User
+from ...domain.values.fields import checked
+from ...domain.verification import LINK_RULES, Link, LinkPurpose, verify
+from ..idempotent_transaction import check_is_first, store_response
+from ..limits.recipients import count_mail, lock_recipient, verifications_to
+from ..ports.errors import Conflict
+from ..ports.idempotency import IdempotentRequest
+from ..ports.security import AccountKey, LinkTokens
+from ..ports.storage import Storage, UnitOfWork
+from ..ports.system import Clock, Ids
+from ..retrying_transaction import in_transaction
+
+
+class VerificationMails:
+    """Queues mails with a link to verify an address, in the caller's transaction and within the recipient's limit.
+
+    `are_sent`: whether the service sends mails; otherwise nothing is queued.
+    """
+
+    def __init__(self, ids: Ids, *, are_sent: bool) -> None:
+        self._ids = ids
+        self.are_sent: bool = are_sent
+
+    def link_of(self, user: User, address: str, now: datetime) -> Link:
+        """Return a new link, whose mail is due at once."""
+        return Link(
+            id=self._ids.new(),
+            purpose=LinkPurpose.VERIFY,
+            user_id=user.id,
+            email=address,
+            created_at=now,
+            due_at=now,
+        )
+
+    async def lock(self, unit_of_work: UnitOfWork, address: str) -> None:
+        """Lock an address until the unit of work ends, before any account.
+
+        Registrations and verifications of an address then continue one by one.
+        """
+        await lock_recipient(unit_of_work, verifications_to(address))
+
+    async def queue(self, unit_of_work: UnitOfWork, link: Link) -> bool:
+        """Queue the mail of a link; drop it and return False beyond the recipient's limit."""
+        if not self.are_sent:
+            return False
+        if await count_mail(unit_of_work, verifications_to(link.email), link.created_at) is not None:
+            return False
+        await unit_of_work.links.add(link)
+        return True
+
+
+class RequestVerification:
+    """Send the mail that verifies the caller's address again."""
+
+    def __init__(self, storage: Storage, mails: VerificationMails, clock: Clock) -> None:
+        self._storage = storage
+        self._mails = mails
+        self._clock = clock
+
+    async def __call__(self, user_id: UUID, idempotent: IdempotentRequest[User] | None = None) -> User:
+        """Queue the mail and return the account; queue none without an address to verify or beyond its limit.
+
+        Raises: MailNotConfigured, InvalidToken, Unavailable; with `idempotent` also Replayed, IdempotencyKeyReused.
+        """
+        if not self._mails.are_sent:
+            raise MailNotConfigured
+        key = AccountKey(user_id)
+        account = (await self._storage.account_queries.accounts([key])).get(key)
+        if account is None:
+            raise InvalidToken
+        address = account.user.address_to_verify
+        now = self._clock.now()
+        asker = account.user
+        link = None if address is None else self._mails.link_of(asker, address, now)
+
+        async def queue(unit_of_work: UnitOfWork) -> None:
+            if link is not None:
+                await self._mails.lock(unit_of_work, link.email)
+            user = await unit_of_work.users.lock(user_id)
+            if idempotent is not None:
+                await check_is_first(unit_of_work, idempotent)
+                await store_response(unit_of_work, idempotent, asker, now)
+            elif link is not None and await unit_of_work.links.link(link.id) is not None:
+                # After an unknown outcome the row may exist already.
+                return
+            if link is not None and user is not None and user.address_to_verify == link.email:
+                await self._mails.queue(unit_of_work, link)
+
+        try:
+            await in_transaction(self._storage, queue)
+        except Conflict:
+            # A concurrent request had the same key and has stored its response.
+            await in_transaction(self._storage, queue)
+        return asker
+
+
+class VerifyEmail:
+    """Verify an address by the token of a link that was sent there."""
+
+    def __init__(self, storage: Storage, tokens: LinkTokens, clock: Clock) -> None:
+        self._storage = storage
+        self._tokens = tokens
+        self._clock = clock
+
+    async def __call__(self, token: str) -> User:
+        """Return the account, whose address is verified. It takes the address from one that never verified it.
+
+        Raises: InvalidRequest, LinkExpired, EmailTaken, Unavailable.
+        """
+        link_id = self._tokens.read(checked({"token": token}, LINK_RULES)["token"])
+        found = None if link_id is None else await self._storage.notification_queries.link(link_id)
+        if found is None:
+            raise LinkExpired
+        now = self._clock.now()
+        tried: list[User] = []
+
+        async def use(unit_of_work: UnitOfWork) -> User:
+            await lock_recipient(unit_of_work, verifications_to(found.email))
+            # Others may have used it during the wait for the lock.
+            link = await unit_of_work.links.link(found.id)
+            holder = await unit_of_work.users.lock_by_email(found.email)
+            account = await unit_of_work.users.lock(found.user_id)
+            claim = await unit_of_work.links.claim(found.user_id)
+            if account is not None and account in tried:
+                # After an unknown outcome it was verified by this call.
+                return account
+            verification = verify(link, account or claim, holder, now)
+            if verification.loser is not None:
+                await unit_of_work.users.save(verification.loser)
+                await unit_of_work.links.remove_of(verification.loser.id)
+            if account is None:
+                await unit_of_work.users.add(verification.user)
+                await unit_of_work.links.remove_claim(verification.user.id)
+            else:
+                await unit_of_work.users.save(verification.user)
+            await unit_of_work.links.remove(found.id)
+            tried.append(verification.user)
+            return verification.user
+
+        return await in_transaction(self._storage, use)
+
+
+class MarkVerified:
+    """Mark an account's address as verified without a mail. Only operators can do this."""
+
+    def __init__(self, storage: Storage, clock: Clock) -> None:
+        self._storage = storage
+        self._clock = clock
+
+    async def __call__(self, email: str) -> User:
+        """Return the account. Raises: InvalidRequest, NotFound, Unavailable."""
+        address = checked({"email": email}, LOGIN_RULES)["email"]
+
+        async def mark(unit_of_work: UnitOfWork) -> User:
+            user = await unit_of_work.users.lock_by_email(address)
+            if user is None:
+                raise NotFound("No account has this e-mail address.")
+            verified = user.with_verified_address(self._clock.now())
+            await unit_of_work.users.save(verified)
+            return verified
+
+        return await in_transaction(self._storage, mark)
