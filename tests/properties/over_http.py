@@ -13,6 +13,8 @@ from msgspec import UNSET, Struct, structs
 
 from boxoffice.adapters.security import Argon2PasswordHasher
 from boxoffice.application.bookings.pay_booking import Bill
+from boxoffice.application.payments.grant_refund import Grant
+from boxoffice.application.payments.settle_refund import Settlement
 from boxoffice.domain.decisions.book import Book
 from boxoffice.domain.decisions.cancel import Cancel
 from boxoffice.domain.decisions.organize import AddTicketType, Edit, Initialize
@@ -110,6 +112,12 @@ class OverHttp(ContainerBoxOffice):
             case Bill() as command:
                 body = {"method": command.method.value, **({"token": command.token} if command.token else {})}
                 request = Request("POST", f"/bookings/{id_of(command.booking_id)}/payment", body)
+            case Grant() as command:
+                body = {"amount": msgspec.to_builtins(command.amount), "reason": command.reason}
+                request = Request("POST", f"/bookings/{id_of(command.booking_id)}/refunds", body)
+            case Settlement() as command:
+                path = f"/bookings/{id_of(command.booking_id)}/payments/{id_of(command.payment_id)}/settle"
+                request = Request("POST", path, {})
             case Edit() as command:
                 request = Request("PATCH", f"/events/{id_of(command.event_id)}", _said(command.changes))
             case AddTicketType() as command:
@@ -149,6 +157,8 @@ class OverHttp(ContainerBoxOffice):
         elif isinstance(command, AddTicketType) and isinstance(found, EventSeen):
             self._names.give(command.ticket_type_id, found.ticket_types[-1].id)
             location = f"/events/{found.id}"
+        elif isinstance(command, Grant):
+            location = f"/bookings/{self._names.id_of(command.booking_id)}/payments"
         assert answer.headers.get("location") == location
         assert answer.status_code == (200 if location is None else 201)
 

@@ -13,14 +13,17 @@ import msgspec
 from msgspec import Struct
 
 from ....application.bookings.pay_booking import Bill
+from ....application.payments.grant_refund import Grant
+from ....application.payments.settle_refund import Settlement
 from ....domain.decisions.book import Book
 from ....domain.decisions.cancel import Cancel
 from ....domain.decisions.organize import AddTicketType, Edit, EditTicketType, Initialize
+from ....domain.decisions.payment_notices import PaymentNotice
 from ....domain.user import Actor
 from ....domain.values.money import Money
 from .troubled import Trouble
 
-Command = Initialize | Book | Cancel | Bill | Edit | EditTicketType | AddTicketType
+Command = Initialize | Book | Cancel | Bill | Grant | Settlement | Edit | EditTicketType | AddTicketType
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -58,10 +61,11 @@ class BookingSeen(Seen, frozen=True, kw_only=True):
 
 
 class CancellationSeen(Seen, frozen=True, kw_only=True):
-    """A cancelled booking, and the number of promotions."""
+    """A cancelled booking, the number of promotions, and what is refunded."""
 
     booking: BookingSeen
     promoted_count: int
+    refund: Money | None
 
 
 class TicketTypeSeen(Seen, frozen=True, kw_only=True):
@@ -85,6 +89,7 @@ class EventSeen(Seen, frozen=True, kw_only=True):
     max_tickets_per_customer: int
     payment_window_minutes: int | None
     cancellation_deadline_hours: int
+    refund_fee_percent: int
     waiting_list_policy: str
     status: str
     version: int
@@ -114,7 +119,7 @@ class PaymentSeen(Seen, frozen=True, kw_only=True):
     settled_at: datetime | None
 
 
-Answer = BookingSeen | CancellationSeen | EventSeen | str
+Answer = BookingSeen | CancellationSeen | EventSeen | PaymentSeen | str
 """The answer to a command; a `str` is the code of a refusal, or `payment-unknown`."""
 
 
@@ -141,6 +146,8 @@ class Order(Struct, frozen=True):
                 return msgspec.json.decode(body, type=BookingSeen)
             case Cancel():
                 return msgspec.json.decode(body, type=CancellationSeen)
+            case Grant() | Settlement():
+                return msgspec.json.decode(body, type=PaymentSeen)
             case _:
                 return msgspec.json.decode(body, type=EventSeen)
 
@@ -184,6 +191,12 @@ class BoxOffice(Protocol):
 
     async def act(self) -> None:
         """Let every customer authenticate, at the payment provider, the charge that waits for it."""
+
+    async def refuse_refunds(self, refuses: bool) -> None:
+        """Let the payment provider refuse refunds for good, or pay them again."""
+
+    async def notice(self, notice: PaymentNotice) -> None:
+        """Let the payment provider tell something of a payment, which has the machine's id."""
 
     async def trouble(self, trouble: Trouble) -> None:
         """Let one of the next commits fail in this way. No outcome may change."""

@@ -42,7 +42,7 @@ class ComparingMachine(RuleBasedStateMachine):
         self.clock: HarnessClock = HarnessClock()
         self.ids: HarnessIds = HarnessIds(1_000)
         self.model: Model = Model(frozenset({ADMIN}))
-        self.paid_in_cash: set[UUID] = set()
+        self.refuses_refunds: bool = False
         self.last_seqs: dict[UUID, int] = {}
         self.answers_may_be_lost: bool = False
         self.answered_orders: list[tuple[datetime, UUID, Order, Answer]] = []
@@ -126,7 +126,7 @@ class ComparingMachine(RuleBasedStateMachine):
         else:
             assert not isinstance(found, str), f"{actor} may read {booking}: {found}"
             self.check_equal(found.booking, event.seen_booking(booking, self.clock.time))
-            self.check_equal(_balance(found.payments), booking.amount if booking.is_paid else 0)
+            self.check_equal(_balance(found.payments), booking.balance)
 
     def check_fact_numbers(self, look: EventLook) -> None:
         """Check that the facts have no gaps (promise 7); `breaches` checks their content at the end."""

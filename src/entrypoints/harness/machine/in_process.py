@@ -8,10 +8,13 @@ from uuid import UUID
 
 import msgspec
 from dependency_injector.providers import Object
+from msgspec.structs import replace
 
 from ....application.bookings.cancel_booking import Cancellation
 from ....application.bookings.pay_booking import Bill, PaymentUnknown
 from ....application.pages import Page
+from ....application.payments.grant_refund import Grant
+from ....application.payments.settle_refund import Settlement
 from ....application.ports.idempotency import IdempotentRequest, Key, Replayed, Response
 from ....application.ports.payments import ChargeReply, GatewaySilent
 from ....application.ports.system import Clock
@@ -20,6 +23,7 @@ from ....domain.decisions.book import Book
 from ....domain.decisions.cancel import Cancel
 from ....domain.decisions.organize import AddTicketType, Initialize
 from ....domain.decisions.pay import Answer
+from ....domain.decisions.payment_notices import PaymentNotice
 from ....domain.event import EventState
 from ....domain.facts import Fact
 from ....domain.payment import Payment
@@ -76,6 +80,7 @@ class HarnessGateway:
     def __init__(self) -> None:
         self._charges: dict[UUID, tuple[Answer, Money]] = {}
         self._refunds: dict[UUID, tuple[UUID, int]] = {}
+        self.refuses_refunds: bool = False
 
     @property
     def kept(self) -> int:
@@ -113,9 +118,11 @@ class HarnessGateway:
         return self._reply(reference)
 
     async def refund(self, reference: UUID, charge_reference: UUID, amount: Money) -> Answer:
-        """Refund once per reference, and never more than was taken."""
+        """Refund once per reference, and never more than was taken; while refunds are refused, refuse for good."""
         answer, taken = self._charges[charge_reference]
         assert answer is Answer.DONE
+        if self.refuses_refunds and reference not in self._refunds:
+            return Answer.FAILED
         assert self._refunds.setdefault(reference, (charge_reference, amount.amount))[0] == charge_reference
         assert sum(given for charge, given in self._refunds.values() if charge == charge_reference) <= taken.amount
         return Answer.DONE
@@ -168,6 +175,15 @@ class ContainerBoxOffice:
         """See `BoxOffice`."""
         self._gateway.act()
 
+    async def refuse_refunds(self, refuses: bool) -> None:
+        """See `BoxOffice`."""
+        self._gateway.refuses_refunds = refuses
+
+    async def notice(self, notice: PaymentNotice) -> None:
+        """See `BoxOffice`."""
+        told = replace(notice, payment_id=self._names.id_of(notice.payment_id))
+        await self._container.record_payment_notice()(told)
+
     async def trouble(self, trouble: Trouble) -> None:
         """See `BoxOffice`."""
         self._storage.troubles.append(trouble)
@@ -215,7 +231,7 @@ class InProcess(ContainerBoxOffice):
         return answer
 
     async def _do(self, order: Order) -> Any:
-        container, command = self._container, order.command
+        command: Any = order.command
         idempotent: IdempotentRequest[Any] | None = None
         if order.key is not None:
             # A key is used for one command only, so the fingerprint may be empty.
@@ -226,17 +242,25 @@ class InProcess(ContainerBoxOffice):
         match command:
             case Initialize():
                 self._add_ids(command.event_id, *(id_ for id_, _ in command.ticket_types))
-                return await container.initialize_event()(command, idempotent)
             case Book():
                 self._add_ids(command.booking_id)
-                return await container.book_ticket()(command, idempotent)
-            case Cancel():
-                return await container.cancel_booking()(command, idempotent)
-            case Bill():
-                return await container.pay_booking()(command, idempotent)
             case AddTicketType():
                 self._add_ids(command.ticket_type_id)
-        return await container.change_event()(command, idempotent)
+            case Settlement():
+                command = replace(command, payment_id=self._names.id_of(command.payment_id))
+        return await self._use_case(command)(command, idempotent)
+
+    def _use_case(self, command: Any) -> Callable[..., Awaitable[Any]]:
+        container = self._container
+        use_cases: dict[type[Any], Callable[[], Callable[..., Awaitable[Any]]]] = {
+            Initialize: container.initialize_event,
+            Book: container.book_ticket,
+            Cancel: container.cancel_booking,
+            Bill: container.pay_booking,
+            Grant: container.grant_refund,
+            Settlement: container.settle_refund,
+        }
+        return use_cases.get(type(command), container.change_event)()
 
     def _add_ids(self, *ids: UUID) -> None:
         """Map the machine's ids to themselves, because the application uses them."""
@@ -293,7 +317,9 @@ class InProcess(ContainerBoxOffice):
         """Convert a result of the application, and map its ids to the machine's."""
         match result:
             case Cancellation():
-                seen: Any = CancellationSeen(booking=self._result(result.booking), promoted_count=result.promoted_count)
+                seen: Any = CancellationSeen(
+                    booking=self._result(result.booking), promoted_count=result.promoted_count, refund=result.refund
+                )
             case Booking():
                 seen = _booking(result.as_of(self._clock.now()))
             case EventState():
@@ -342,6 +368,7 @@ def _event(state: EventState, now: datetime) -> EventSeen:
         max_tickets_per_customer=event.max_tickets_per_customer,
         payment_window_minutes=event.payment_window_minutes,
         cancellation_deadline_hours=event.cancellation_deadline_hours,
+        refund_fee_percent=event.refund_fee_percent,
         waiting_list_policy=event.waiting_list_policy.value,
         status=event.status.value,
         version=event.version,

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 from uuid import UUID
 
+from ....domain.decisions.payment_notices import PaymentNotice
 from ....domain.user import Actor
 from .box_office import BookingLook, BookingSeen, BoxOffice, EventLook, Order, Outcome, difference
 from .troubled import Trouble
@@ -47,6 +48,14 @@ class Lockstep:
     async def act(self) -> None:
         """See `BoxOffice`."""
         await self._each(lambda each: each.act())
+
+    async def refuse_refunds(self, refuses: bool) -> None:
+        """See `BoxOffice`."""
+        await self._each(lambda each: each.refuse_refunds(refuses))
+
+    async def notice(self, notice: PaymentNotice) -> None:
+        """See `BoxOffice`."""
+        await self._each(lambda each: each.notice(notice))
 
     async def trouble(self, trouble: Trouble) -> None:
         """See `BoxOffice`."""

@@ -39,6 +39,7 @@ class ModelEvent:
     starts_at: datetime | None
     zone: str
     deadline_hours: int
+    fee: int
     window: int | None
     types: list[ModelType]
     currency: str = "EUR"
@@ -113,6 +114,7 @@ class ModelEvent:
             max_tickets_per_customer=self.limit,
             payment_window_minutes=self.window,
             cancellation_deadline_hours=self.deadline_hours,
+            refund_fee_percent=self.fee,
             waiting_list_policy=self.policy,
             status=self.status,
             version=self.version,
@@ -143,7 +145,7 @@ class ModelEvent:
             quantity=booking.quantity,
             status="expired" if has_lapsed else booking.status,
             amount=Money(booking.amount, booking.price.currency),
-            payment_status="none" if has_lapsed else booking.payment,
+            payment_status="none" if has_lapsed else booking.payment_status,
             position=None if ahead is None else len(ahead) + 1,
             tickets_ahead=None if ahead is None else sum(each.quantity for each in ahead),
             expires_at=booking.expires_at,
@@ -203,13 +205,15 @@ class ModelEvent:
             and sum(each.quantity for each in live) + booking.quantity <= self.limit
         )
 
-    def take_money(self, booking: ModelBooking, now: datetime) -> None:
-        """Apply a successful charge: confirm the booking, or plan a refund."""
+    def take_money(self, booking: ModelBooking, now: datetime) -> bool:
+        """Apply a successful charge: confirm the booking, or plan a refund. Return whether it has tickets."""
         booking.is_unanswered, booking.questions, booking.ask_at = False, 0, None
+        booking.payment = "paid"
         if booking.status in TAKING or (booking.status == "expired" and self.has_room(booking, now)):
-            booking.status, booking.payment, booking.expires_at = "confirmed", "taken", None
-        else:
-            booking.payment = "refund_pending"
+            booking.status, booking.expires_at = "confirmed", None
+            return True
+        booking.end(0)
+        return False
 
     def first_to_serve(self, ticket_type: ModelType) -> ModelBooking | None:
         """Return the booking to serve next, if one fits."""
@@ -217,12 +221,15 @@ class ModelEvent:
         candidates = ticket_type.waiting_list[:1] if self.policy == "strict" else ticket_type.waiting_list
         return next((each for each in candidates if each.quantity <= free), None)
 
-    def cancel(self, booking: ModelBooking) -> None:
-        """Cancel a booking, and plan the refund of a paid one."""
+    def cancel(self, booking: ModelBooking, fee: int = 0) -> int | None:
+        """Cancel a booking, and plan and return the refund of a paid one."""
         if booking.status == "waitlisted":
             self.type_of(booking.ticket_type_id).waiting_list.remove(booking)
-        booking.payment = "refund_pending" if booking.payment == "taken" else "none"
         booking.status, booking.expires_at = "cancelled", None
+        if booking.is_paid:
+            return booking.end(fee)
+        booking.payment = "none"
+        return None
 
 
 class Model:
@@ -250,6 +257,7 @@ class Model:
             *(booking_id, customer_id, ticket_type_id, quantity, status, event.deadline_hours),
             *(event.price_of(ticket_type), now),
         )
+        booking.fee = event.fee
         event.bookings.append(booking)
         if status == "waitlisted":
             ticket_type.waiting_list.append(booking)
@@ -282,7 +290,7 @@ class Model:
             return closed
         if booking.status not in LIVE:
             return "already-cancelled"
-        return self._cancelled(event, booking, now)
+        return self._cancelled(event, booking, 0 if is_manager else _fee(booking, now), now)
 
     def cancel_own(self, event: ModelEvent, customer_id: UUID, now: datetime) -> CancellationSeen | str:
         """Cancel the customer's only live booking of the event."""
@@ -295,11 +303,15 @@ class Model:
         closed = self._cancellation_is_closed(event, live[0], now, is_manager=False)
         if closed:
             return closed
-        return self._cancelled(event, live[0], now)
+        return self._cancelled(event, live[0], _fee(live[0], now), now)
 
-    def _cancelled(self, event: ModelEvent, booking: ModelBooking, now: datetime) -> CancellationSeen:
-        event.cancel(booking)
-        return CancellationSeen(promoted_count=event.serve(now), booking=event.seen_booking(booking, now))
+    def _cancelled(self, event: ModelEvent, booking: ModelBooking, fee: int, now: datetime) -> CancellationSeen:
+        refund = event.cancel(booking, fee)
+        return CancellationSeen(
+            promoted_count=event.serve(now),
+            booking=event.seen_booking(booking, now),
+            refund=Money(refund, booking.price.currency) if refund else None,
+        )
 
     def set_status(self, event: ModelEvent, status: str, actor_id: UUID, now: datetime) -> EventSeen | str:
         """Change the status of an event."""
@@ -402,9 +414,8 @@ class Model:
         if token in (DECLINES, SILENT) and not booking.is_unanswered:
             booking.is_unanswered = token == SILENT
             return "payment-unknown" if booking.is_unanswered else "payment-declined"
-        event.take_money(booking, now)
         booking.in_cash = not token
-        if booking.payment == "taken":
+        if event.take_money(booking, now):
             return event.seen_booking(booking, now)
         return "hold-expired" if booking.status == "expired" else "payment-not-due"
 
@@ -426,12 +437,20 @@ class Model:
                 if booking.awaits_customer:
                     booking.awaits_customer, booking.is_unanswered = False, True
 
-    def complete_refunds(self) -> None:
-        """Complete every pending refund by card; cash waits for a person."""
+    def complete_refunds(self, *, refused: bool) -> None:
+        """Complete every due refund by card, or let it fail for good; cash waits for a person."""
         for event in self.events.values():
             for booking in event.bookings:
-                if booking.payment == "refund_pending" and not booking.in_cash:
-                    booking.payment = "refunded"
+                booking.send_refunds(refused=refused)
+
+    def refunding_is_refused(
+        self, event: ModelEvent, booking: ModelBooking, actor_id: UUID, now: datetime
+    ) -> str | None:
+        """Return the code that refuses to let a user refund the booking, if any."""
+        event.expire_holds(now)
+        if self.manages(event, actor_id):
+            return None
+        return "not-allowed" if actor_id == booking.customer_id else "not-found"
 
     def reading_is_refused(self, event: ModelEvent, actor_id: UUID) -> str | None:
         """Return the code that refuses to show the details of an event, if any."""
@@ -458,8 +477,7 @@ class Model:
             return "already-cancelled"
         if event.status == "completed" or event.has_started(now):
             return "cancellation-closed"
-        is_free = booking.was_moved or (booking.grace_until is not None and now < booking.grace_until)
-        if booking.status == "confirmed" and event.is_late(booking, now) and not is_free:
+        if booking.status == "confirmed" and event.is_late(booking, now) and not _is_released(booking, now):
             return "cancellation-closed"
         return None
 
@@ -474,6 +492,14 @@ class Model:
         event.version += 1
         event.serve(now)
         return event.seen()
+
+
+def _is_released(booking: ModelBooking, now: datetime) -> bool:
+    return booking.was_moved or (booking.grace_until is not None and now < booking.grace_until)
+
+
+def _fee(booking: ModelBooking, now: datetime) -> int:
+    return 0 if _is_released(booking, now) else booking.fee
 
 
 def _waits(booking: ModelBooking) -> bool:

@@ -1,6 +1,6 @@
 """The model's bookings, and the cards that pay them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -24,6 +24,25 @@ LATE: Final = timedelta(minutes=10)
 """How long a charge waits for its customer that was begun after the hold had lapsed."""
 
 
+_ORDER: Final = ("open", "won", "lost", "succeeded", "failed", "pending")
+"""Which of two notices of the same time counts: the later one here."""
+
+
+@dataclass
+class ModelRefund:
+    """One refund. `ends`: that of a cancellation or a late payment; the others were granted and have a known id."""
+
+    amount: int
+    ends: bool = False
+    id: UUID | None = None
+    status: str = "pending"
+    is_sent: bool = False
+    is_parked: bool = False
+    is_by_hand: bool = False
+    was_lost: bool = False
+    noticed_at: datetime | None = None
+
+
 @dataclass
 class ModelBooking:
     """One booking."""
@@ -44,13 +63,110 @@ class ModelBooking:
     charged_at: datetime = START
     ask_at: datetime | None = None
     in_cash: bool = False
+    fee: int = 0
+    refunds: list[ModelRefund] = field(default_factory=list)
+    dispute: str | None = None
+    disputed_at: datetime | None = None
     was_moved: bool = False
     grace_until: datetime | None = None
 
     @property
     def is_paid(self) -> bool:
-        """Whether money was taken and not refunded."""
-        return self.payment in ("taken", "refund_pending")
+        """Whether money was taken, whatever became of it."""
+        return self.payment == "paid"
+
+    @property
+    def is_disputed(self) -> bool:
+        """Whether the customer's bank has the money."""
+        return self.dispute in ("open", "lost")
+
+    @property
+    def left(self) -> int:
+        """What is left of the money after all refunds, owed ones included."""
+        if not self.is_paid or self.dispute == "lost":
+            return 0
+        return self.amount - sum(each.amount for each in self.refunds)
+
+    @property
+    def balance(self) -> int:
+        """What was taken and not refunded yet."""
+        if not self.is_paid:
+            return 0
+        return self.amount - sum(each.amount for each in self.refunds if each.status == "succeeded")
+
+    @property
+    def kept_by_provider(self) -> int:
+        """What the provider took and did not send back itself."""
+        taken = self.amount if self.is_unanswered or (self.is_paid and not self.in_cash) else 0
+        return taken - sum(each.amount for each in self.refunds if each.is_sent)
+
+    @property
+    def payment_status(self) -> str:
+        """The status of its payment."""
+        statuses = {each.status for each in self.refunds}
+        if not self.is_paid:
+            return self.payment
+        if self.is_disputed:
+            return "disputed"
+        if "failed" in statuses:
+            return "refund_failed"
+        if self.left and not any(each.ends for each in self.refunds):
+            return "taken"
+        return "refund_pending" if "pending" in statuses else "refunded"
+
+    def end(self, fee: int) -> int | None:
+        """End a paid booking: plan its refund, and return the amount; None: nothing."""
+        due = min(self.amount - self.amount * fee // 100, self.left)
+        if due:
+            self.refunds.append(ModelRefund(due, ends=True, is_parked=self.is_disputed))
+        return due or None
+
+    def grant(self, amount: int) -> ModelRefund | str:
+        """Give a part of the money back."""
+        if self.is_disputed or amount > self.left:
+            return "exceeds-paid"
+        self.refunds.append(ModelRefund(amount))
+        return self.refunds[-1]
+
+    def settle(self, refund: ModelRefund | None) -> ModelRefund | str:
+        """Pay a refund by hand; None: a charge."""
+        if refund is None or refund.status == "succeeded":
+            return "already-settled"
+        if self.is_disputed:
+            return "payment-not-due"
+        if refund.status == "pending" and not self.in_cash:
+            return "payment-under-way"
+        refund.status, refund.is_by_hand = "succeeded", True
+        return refund
+
+    def send_refunds(self, *, refused: bool) -> None:
+        """Let the provider answer about every refund that it is asked for."""
+        for each in self.refunds:
+            if each.status == "pending" and not each.is_parked and not self.in_cash:
+                each.is_sent = each.is_sent or not refused
+                each.status = "succeeded" if each.is_sent else "failed"
+
+    def hear_of_refund(self, refund: ModelRefund, status: str, at: datetime) -> None:
+        """Apply a notice about a refund."""
+        if not self.in_cash and not refund.is_by_hand and _is_newer(at, status, refund.noticed_at, refund.status):
+            refund.noticed_at = at
+            if refund.status != status:
+                refund.status, refund.is_parked, refund.was_lost = status, False, False
+
+    def hear_of_dispute(self, dispute: str, at: datetime) -> None:
+        """Apply a notice about a dispute."""
+        if self.in_cash or not _is_newer(at, dispute, self.disputed_at, self.dispute or dispute):
+            return
+        self.disputed_at, before, self.dispute = at, self.dispute, dispute
+        for refund in self.refunds:
+            if before == dispute or refund.status == "succeeded":
+                continue
+            if dispute == "lost":
+                refund.status, refund.is_parked, refund.was_lost = "failed", False, True
+            elif dispute == "won":
+                refund.status, refund.is_parked, refund.was_lost, refund.noticed_at = "pending", False, False, at
+            elif refund.status == "pending" or refund.was_lost:
+                refund.status, refund.is_parked, refund.was_lost = "pending", True, False
 
     @property
     def has_price(self) -> bool:
@@ -81,3 +197,7 @@ class ModelBooking:
         if self.expires_at and now < self.expires_at < self.ask_at:
             self.ask_at = self.expires_at
         return "payment-action-required"
+
+
+def _is_newer(at: datetime, word: str, before: datetime | None, word_before: str) -> bool:
+    return before is None or (at, _ORDER.index(word)) > (before, _ORDER.index(word_before))

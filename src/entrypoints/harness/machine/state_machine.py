@@ -7,7 +7,6 @@ from uuid import UUID
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from ....application.bookings.pay_booking import Bill
 from ....application.ports.idempotency import KEPT_FOR
 from ....domain.decisions.cancel import Cancel
 from ....domain.decisions.organize import AddTicketType, EditTicketType, Initialize
@@ -19,12 +18,10 @@ from ....domain.event import (
     TicketTypeSpec,
     WaitingListPolicy,
 )
-from ....domain.payment import PaymentMethod
 from ....domain.values.money import Money
 from .box_office import Answer, Order, Replay
-from .comparing_machine import ComparingMachine
 from .model import ModelEvent, ModelType
-from .model_booking import ASKS, DECLINES, SILENT, TAKES
+from .money_machine import MoneyMachine
 from .strategies import (
     ADMIN,
     CUSTOMERS,
@@ -48,11 +45,12 @@ FIELDS: Final = {
     "zone": "time_zone",
     "window": "payment_window_minutes",
     "deadline_hours": "cancellation_deadline_hours",
+    "fee": "refund_fee_percent",
 }
 """The domain's names of the model's fields."""
 
 
-class BoxOfficeMachine(ComparingMachine):
+class BoxOfficeMachine(MoneyMachine):
     """A state machine for an application: subclass it, override `make_box_office`, and run its `TestCase`."""
 
     # Commands.
@@ -79,6 +77,7 @@ class BoxOfficeMachine(ComparingMachine):
         starts_in: int | None,
         zone: str,
         deadline_hours: int,
+        fee: int,
         is_draft: bool,
         organizer: UUID,
     ) -> None:
@@ -94,6 +93,7 @@ class BoxOfficeMachine(ComparingMachine):
             starts_at=starts_at,
             zone=zone,
             deadline_hours=deadline_hours,
+            fee=fee,
             window=window,
             types=[ModelType(self.ids.new(), f"Kind {index}", *each) for index, each in enumerate(types)],
         )
@@ -106,6 +106,7 @@ class BoxOfficeMachine(ComparingMachine):
                 time_zone=zone,
                 max_tickets_per_customer=limit,
                 cancellation_deadline_hours=deadline_hours,
+                refund_fee_percent=fee,
                 payment_window_minutes=window,
                 waiting_list_policy=policy,
             ),
@@ -238,45 +239,6 @@ class BoxOfficeMachine(ComparingMachine):
         )
         self.check_equal(found, expected)
 
-    @rule(
-        event=picks,
-        which=picks,
-        token=st.sampled_from([TAKES, TAKES, TAKES, DECLINES, SILENT, ASKS, ""]),
-        who=picks,
-    )
-    @precondition(lambda self: self.has_bookings())
-    def pay(self, event: int, which: int, token: str, who: int) -> None:
-        """A user pays, in time or late, by card or in cash; the provider may not answer."""
-        model_event = self.event(event)
-        if not model_event.bookings:
-            return
-        booking = model_event.bookings[which % len(model_event.bookings)]
-        if token in (SILENT, ASKS) and any(each.has_open_charge for each in model_event.bookings):
-            # Which of two open charges is resolved first is not specified.
-            token = TAKES
-        likely = model_event.organizer_id if token == "" else booking.customer_id
-        actor_id = [likely, likely, likely, booking.customer_id, model_event.organizer_id, CUSTOMERS[0]][who % 6]
-        bill = Bill(
-            booking_id=booking.id,
-            actor=self.actor(actor_id),
-            method=PaymentMethod.CARD if token else PaymentMethod.CASH,
-            token=token,
-        )
-        found = self.execute(bill)
-        expected = self.model.pay(model_event, booking, actor_id, token, self.clock.time)
-        self.check_equal(found, expected)
-        if not isinstance(expected, str) and not token:
-            self.paid_in_cash.add(booking.id)
-
-    @rule()
-    @precondition(
-        lambda self: any(each.awaits_customer for event in self.model.events.values() for each in event.bookings)
-    )
-    def act(self) -> None:
-        """Customers authenticate their charges at the bank, in time or late, and tell nobody (promise 8)."""
-        self.run(self.box_office.act())
-        self.model.act()
-
     @rule(event=picks, which=picks, customer_id=st.sampled_from(CUSTOMERS), quantity=quantities)
     def book_with_a_key(self, event: int, which: int, customer_id: UUID, quantity: int) -> None:
         """A customer sends a booking with a key twice concurrently: one effect, the same answer (promise 3)."""
@@ -318,7 +280,7 @@ class BoxOfficeMachine(ComparingMachine):
         self.model.sweep(self.clock.time)
         while self.run(self.box_office.sweep()):
             pass
-        self.model.complete_refunds()
+        self.model.complete_refunds(refused=self.refuses_refunds)
 
     @rule(event=picks)
     def promote(self, event: int) -> None:
@@ -384,10 +346,5 @@ class BoxOfficeMachine(ComparingMachine):
     @invariant()
     def the_provider_keeps_what_was_paid(self) -> None:
         """The provider's ledger equals our payments (promise 8)."""
-        by_card = sum(
-            each.amount
-            for event in self.model.events.values()
-            for each in event.bookings
-            if (each.is_paid and each.id not in self.paid_in_cash) or each.is_unanswered
-        )
+        by_card = sum(each.kept_by_provider for event in self.model.events.values() for each in event.bookings)
         self.check_equal(self.run(self.box_office.money_kept()), by_card)

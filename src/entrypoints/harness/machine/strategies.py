@@ -28,6 +28,7 @@ policies: SearchStrategy[WaitingListPolicy] = st.sampled_from(WaitingListPolicy)
 hours: SearchStrategy[int] = st.integers(0, 30)
 windows: SearchStrategy[int | None] = st.sampled_from([None, 60, 60, 600])
 zones: SearchStrategy[str] = st.sampled_from(["UTC", *OFFSETS])
+fees: SearchStrategy[int] = st.sampled_from([0, 0, 10, 33, 100])
 deadlines: SearchStrategy[int] = st.sampled_from([0, 0, 12, 48])
 limits: SearchStrategy[int] = st.integers(1, 9)
 new_events: SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
@@ -39,6 +40,7 @@ new_events: SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "starts_in": st.none() | st.integers(1, 200),
         "zone": zones,
         "deadline_hours": deadlines,
+        "fee": fees,
         "is_draft": st.sampled_from([False, False, False, True]),
         "organizer": st.sampled_from(ORGANIZERS),
     }
@@ -51,6 +53,7 @@ edits: SearchStrategy[tuple[str, Any]] = (
     | st.tuples(st.just("zone"), zones)
     | st.tuples(st.just("window"), windows)
     | st.tuples(st.just("deadline_hours"), deadlines)
+    | st.tuples(st.just("fee"), fees)
 )
 orders: SearchStrategy[list[tuple[UUID, int, int]]] = st.lists(
     st.tuples(st.sampled_from(USERS), picks, quantities), min_size=1, max_size=8
