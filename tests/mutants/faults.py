@@ -8,6 +8,8 @@ _BOOKING: Final = ("tests/domain/test_booking.py",)
 _CANCELLING: Final = ("tests/domain/test_cancelling.py",)
 _WAITING: Final = ("tests/domain/test_waiting_list.py",)
 _PAYING: Final = ("tests/domain/test_paying.py",)
+_REFUNDING: Final = ("tests/domain/test_refunds.py",)
+_NOTICES: Final = ("tests/domain/test_payment_notices.py",)
 _TIMES: Final = ("tests/domain/test_times.py",)
 _ORGANIZING: Final = ("tests/domain/test_organizing.py",)
 _CUSTOMER_LIMITS: Final = ("tests/application/bookings/test_customer_limits.py",)
@@ -391,7 +393,8 @@ DOMAIN: Final = (
         (
             Change(
                 "domain/decisions/pay.py",
-                "    if not gets_tickets:\n        owe_refund(builder, paid, payment.id, payment.method)\n",
+                "    if not gets_tickets:\n"
+                "        owe_refund(builder, paid, payment.amount, charge_id=payment.id, method=payment.method)\n",
                 "",
             ),
         ),
@@ -402,7 +405,7 @@ DOMAIN: Final = (
         (
             Change(
                 "domain/decisions/settle.py",
-                "    if is_paid and booking.paid_by is not None and booking.paid_with is not None:\n",
+                "    if refund is not None and booking.paid_by is not None and booking.paid_with is not None:\n",
                 "    if False:\n",
             ),
         ),
@@ -418,12 +421,148 @@ DOMAIN: Final = (
         (
             Change(
                 "domain/decisions/pay.py",
-                "    if payment.status is ChargeStatus.PENDING:\n        return True\n",
-                "    if payment.status is ChargeStatus.PENDING or payment.kind is PaymentKind.REFUND:\n"
-                "        return True\n",
+                "    if refund.status is not ChargeStatus.PENDING:\n        return refund, booking\n",
+                "",
             ),
         ),
         _PAYING,
+    ),
+)
+
+REFUNDS: Final = (
+    Fault(
+        "The organizer's cancellation costs the customer the fee",
+        (
+            Change(
+                "domain/decisions/cancel.py",
+                'by, fee_percent = "organizer", 0',
+                'by, fee_percent = "organizer", booking.refund_fee_percent',
+            ),
+        ),
+        _REFUNDING,
+    ),
+    Fault(
+        "A customer of a moved event pays the fee",
+        (
+            Change(
+                "domain/decisions/cancel.py",
+                "0 if is_released(inventory.event, booking, now) else booking.refund_fee_percent",
+                "booking.refund_fee_percent",
+            ),
+        ),
+        _REFUNDING,
+    ),
+    Fault(
+        "The fee is rounded up",
+        (Change("domain/refunds.py", "amount * fee_percent // 100", "-(-amount * fee_percent // 100)"),),
+        _REFUNDING,
+    ),
+    Fault(
+        "A cancellation refunds again what was given back before",
+        (Change("domain/refunds.py", "min(amount - amount * fee_percent // 100, booking.kept)", "amount"),),
+        _REFUNDING,
+    ),
+    Fault(
+        "A partial refund may exceed what is left",
+        (Change("domain/decisions/refunds.py", "command.amount.amount > booking.kept or ", ""),),
+        _REFUNDING,
+    ),
+    Fault(
+        "A disputed payment is refunded",
+        (
+            Change(
+                "domain/decisions/refunds.py",
+                "method is PaymentMethod.CASH or is_disputed",
+                "method is PaymentMethod.CASH",
+            ),
+        ),
+        _REFUNDING,
+    ),
+    Fault(
+        "Cash is given back without anybody's word",
+        (Change("domain/decisions/refunds.py", "method is PaymentMethod.CASH or is_disputed", "is_disputed"),),
+        _REFUNDING,
+    ),
+    Fault(
+        "A refund that the provider still pays is paid by hand too",
+        (
+            Change(
+                "domain/decisions/refunds.py",
+                "    if payment.method is PaymentMethod.CARD and payment.status is ChargeStatus.PENDING:\n",
+                "    if False:\n",
+            ),
+        ),
+        _REFUNDING,
+    ),
+    Fault(
+        "A failed refund of a disputed payment is paid by hand",
+        (
+            Change(
+                "domain/decisions/refunds.py",
+                "    if any(each.id == payment.charge_id and each.is_disputed for each in payments.values()):\n",
+                "    if False:\n",
+            ),
+        ),
+        _REFUNDING,
+    ),
+    Fault(
+        "A refund is tried for ever after a final answer",
+        (Change("domain/decisions/pay.py", "command.answer is Answer.FAILED and", "False and"),),
+        _REFUNDING,
+    ),
+    Fault(
+        "An older notice that comes late counts",
+        (
+            Change(
+                "domain/decisions/payment_notices.py",
+                "    if payment.noticed_at is None:\n        return True\n",
+                "    if True:\n        return True\n",
+            ),
+        ),
+        _NOTICES,
+    ),
+    Fault(
+        "A dispute that is won leaves its refunds unpaid",
+        (Change("domain/decisions/payment_notices.py", "    if dispute is DisputeStatus.WON:\n", "    if False:\n"),),
+        _NOTICES,
+    ),
+    Fault(
+        "What a lost dispute took is refunded as well",
+        (
+            Change(
+                "domain/refunds.py",
+                "            if each.dispute is DisputeStatus.LOST:\n                return 0\n",
+                "",
+            ),
+        ),
+        _NOTICES,
+    ),
+    Fault(
+        "The verification overlooks money that is neither kept for tickets nor given back",
+        (Change("domain/balance.py", "        if missing > 0:\n", "        if False:\n"),),
+        _REFUNDING,
+    ),
+    Fault(
+        "A dispute is forgotten by the database",
+        (
+            Change(
+                "adapters/sql/repositories/events.py",
+                '    *("dispute", "noticed_at", "settled_by", "note"),\n',
+                '    *("noticed_at", "settled_by", "note"),\n',
+            ),
+        ),
+        _of("tests/contract/test_payments.py", "test_every_field_of_a_refund_comes_back[sqlite]"),
+    ),
+    Fault(
+        "Nobody hears of cash that is owed back",
+        (
+            Change(
+                "adapters/sql/queries/payments.py",
+                "payments.c.method == PaymentMethod.CASH",
+                "payments.c.method.is_(None)",
+            ),
+        ),
+        _of("tests/contract/test_payments.py", "test_payments_that_need_a_person_are_found_and_counted[sqlite]"),
     ),
 )
 
@@ -460,8 +599,8 @@ APPLICATION: Final = (
         (
             Change(
                 "application/background/sweep.py",
-                "self._gateway.refund(payment.id, refund_of(payment.id), payment.amount)",
-                "self._gateway.refund(uuid4(), refund_of(payment.id), payment.amount)",
+                "self._gateway.refund(payment.id, charge_id, payment.amount)",
+                "self._gateway.refund(uuid4(), charge_id, payment.amount)",
             ),
             Change("application/background/sweep.py", "from uuid import UUID\n", "from uuid import UUID, uuid4\n"),
         ),
@@ -472,9 +611,11 @@ APPLICATION: Final = (
         (
             Change(
                 "application/background/sweep.py",
-                "return Answer.DONE if is_done else Answer.SILENT",
-                "return Answer.DONE",
+                "return ChargeReply(answer=await self._gateway.refund(payment.id, charge_id, payment.amount))",
+                "await self._gateway.refund(payment.id, charge_id, payment.amount)\n"
+                "        return ChargeReply(answer=Answer.DONE)",
             ),
+            Change("application/background/sweep.py", "import CompletePayment,", "import Answer, CompletePayment,"),
         ),
         _MONEY,
     ),
@@ -1782,6 +1923,7 @@ MYSQL: Final = (
 
 FAULTS: Final = (
     *DOMAIN,
+    *REFUNDS,
     *APPLICATION,
     *TURNSTILE,
     *MEMORY,
