@@ -25,8 +25,9 @@ from .box_office import (
     difference,
 )
 from .in_process import HarnessIds
-from .model import Model, ModelEvent, ModelType
+from .model import Model
 from .model_booking import ModelBooking
+from .model_event import ModelEvent, ModelType
 from .strategies import ADMIN
 from .troubled import Trouble
 

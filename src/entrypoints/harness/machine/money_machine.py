@@ -15,8 +15,8 @@ from ....domain.payment import PaymentMethod
 from ....domain.values.money import Money
 from .box_office import Outcome, PaymentSeen
 from .comparing_machine import ComparingMachine
-from .model import ModelEvent
 from .model_booking import ASKS, DECLINES, SILENT, TAKES, ModelBooking, ModelRefund
+from .model_event import ModelEvent
 from .strategies import ADMIN, CUSTOMERS, picks
 
 _REFUNDS: Final = {NoticeKind.REFUND_DONE: "succeeded", NoticeKind.REFUND_FAILED: "failed"}

@@ -20,7 +20,7 @@ from ....domain.event import (
 )
 from ....domain.values.money import Money
 from .box_office import Answer, Order, Replay
-from .model import ModelEvent, ModelType
+from .model_event import ModelEvent, ModelType
 from .money_machine import MoneyMachine
 from .strategies import (
     ADMIN,

@@ -8,7 +8,7 @@ from hypothesis.strategies import SearchStrategy
 
 from ....domain.event import WaitingListPolicy
 from ....domain.values.money import Money
-from .model import OFFSETS
+from .model_event import OFFSETS
 
 CUSTOMERS: Final = [UUID(int=number) for number in range(1, 7)]
 ORGANIZERS: Final = [UUID(int=101), UUID(int=102)]

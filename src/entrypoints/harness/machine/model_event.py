@@ -1,0 +1,229 @@
+"""The model's events with their ticket types and waiting lists."""
+
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from ....domain.values.money import Money
+from .box_office import BookingSeen, EventSeen, TicketTypeSeen
+from .model_booking import LIVE, TAKING, ModelBooking
+
+OFFSETS: Final = {"Pacific/Kiritimati": 14, "Etc/GMT+12": -12}
+"""Hours between UTC and the time of day in the time zones of events, which have no daylight saving."""
+
+
+@dataclass
+class ModelType:
+    """One ticket type; `waiting_list` has the waiting bookings in order."""
+
+    id: UUID
+    name: str
+    total: int
+    price: Money | None = None
+    waiting_list: list[ModelBooking] = field(default_factory=list)
+
+
+@dataclass
+class ModelEvent:
+    """One event with all its bookings."""
+
+    id: UUID
+    organizer_id: UUID
+    status: str
+    policy: str
+    limit: int
+    starts_at: datetime | None
+    zone: str
+    deadline_hours: int
+    fee: int
+    window: int | None
+    types: list[ModelType]
+    currency: str = "EUR"
+    was_on_sale: bool = False
+    version: int = 1
+    bookings: list[ModelBooking] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.was_on_sale = self.status == "on_sale"
+
+    def boundaries(self) -> list[datetime]:
+        """Return the moments at which its state changes by time."""
+        found = [each for booking in self.bookings for each in (booking.expires_at, booking.grace_until) if each]
+        if self.starts_at is None:
+            return found
+        deadlines = {self.deadline_hours, *(booking.deadline_hours for booking in self.bookings)}
+        return [*found, self.starts_at, *(self.starts_at - timedelta(hours=hours) for hours in deadlines)]
+
+    def move(self, starts_at: datetime) -> None:
+        """Change the start: it ends later holds, and an earlier one or another day allows cancelling."""
+        allows_cancelling = (
+            self.starts_at is None or starts_at < self.starts_at or self.day(starts_at) != self.day(self.starts_at)
+        )
+        for booking in self.bookings:
+            booking.was_moved = booking.was_moved or allows_cancelling
+            if booking.status == "held" and booking.expires_at and booking.expires_at > starts_at:
+                booking.expires_at = starts_at
+        self.starts_at = starts_at
+
+    def day(self, moment: datetime) -> date:
+        """Return the day of a moment at the place of the event."""
+        return (moment + timedelta(hours=OFFSETS.get(self.zone, 0))).date()
+
+    def is_late(self, booking: ModelBooking, now: datetime) -> bool:
+        """Return whether the deadline for cancelling a booking has passed."""
+        return self.starts_at is not None and self.starts_at - timedelta(hours=booking.deadline_hours) <= now
+
+    def free(self, ticket_type: ModelType) -> int:
+        """Return the number of free tickets."""
+        return ticket_type.total - sum(
+            booking.quantity
+            for booking in self.bookings
+            if booking.ticket_type_id == ticket_type.id and booking.status in TAKING
+        )
+
+    def live_of(self, customer_id: UUID) -> list[ModelBooking]:
+        """Return a customer's live bookings."""
+        return [each for each in self.bookings if each.customer_id == customer_id and each.status in LIVE]
+
+    def type_of(self, ticket_type_id: UUID) -> ModelType:
+        """Return a ticket type by its id."""
+        return next(each for each in self.types if each.id == ticket_type_id)
+
+    def has_started(self, now: datetime) -> bool:
+        """Return whether it has started."""
+        return self.starts_at is not None and self.starts_at <= now
+
+    def must_wait(self, ticket_type: ModelType, quantity: int) -> bool:
+        """Return whether a newcomer must join the waiting list."""
+        is_awaited = (
+            bool(ticket_type.waiting_list) if self.policy == "strict" else self.first_to_serve(ticket_type) is not None
+        )
+        return quantity > self.free(ticket_type) or is_awaited
+
+    def seen(self) -> EventSeen:
+        """Return the expected event."""
+        return EventSeen(
+            id=self.id,
+            organizer_id=self.organizer_id,
+            starts_at=self.starts_at,
+            time_zone=self.zone,
+            max_tickets_per_customer=self.limit,
+            payment_window_minutes=self.window,
+            cancellation_deadline_hours=self.deadline_hours,
+            refund_fee_percent=self.fee,
+            waiting_list_policy=self.policy,
+            status=self.status,
+            version=self.version,
+            is_sold_out=all(self.must_wait(each, 1) for each in self.types),
+            ticket_types=[
+                TicketTypeSeen(
+                    id=each.id,
+                    name=each.name,
+                    price=each.price,
+                    total_tickets=each.total,
+                    available_tickets=self.free(each),
+                    waiting_list_count=len(each.waiting_list),
+                )
+                for each in self.types
+            ],
+        )
+
+    def seen_booking(self, booking: ModelBooking, now: datetime) -> BookingSeen:
+        """Return a booking of it as expected."""
+        has_lapsed = booking.status == "held" and booking.expires_at is not None and booking.expires_at <= now
+        waiting_list = self.type_of(booking.ticket_type_id).waiting_list
+        ahead = waiting_list[: waiting_list.index(booking)] if booking in waiting_list else None
+        return BookingSeen(
+            id=booking.id,
+            event_id=self.id,
+            ticket_type_id=booking.ticket_type_id,
+            customer_id=booking.customer_id,
+            quantity=booking.quantity,
+            status="expired" if has_lapsed else booking.status,
+            amount=Money(booking.amount, booking.price.currency),
+            payment_status="none" if has_lapsed else booking.payment_status,
+            position=None if ahead is None else len(ahead) + 1,
+            tickets_ahead=None if ahead is None else sum(each.quantity for each in ahead),
+            expires_at=booking.expires_at,
+            created_at=booking.created_at,
+        )
+
+    def serve(self, now: datetime) -> int:
+        """Serve the waiting lists, and return the number of promotions."""
+        if self.status != "on_sale" or self.has_started(now):
+            return 0
+        served = 0
+        for ticket_type in self.types:
+            while (first := self.first_to_serve(ticket_type)) is not None:
+                ticket_type.waiting_list.remove(first)
+                self.lower_price(first, ticket_type)
+                self.give_tickets(first, now)
+                if self.starts_at and self.is_late(first, now):
+                    first.grace_until = min(now + timedelta(days=1), self.starts_at)
+                served += 1
+        return served
+
+    def price_of(self, ticket_type: ModelType) -> Money:
+        """Return what a ticket costs now."""
+        return ticket_type.price or Money(0, self.currency)
+
+    def lower_price(self, booking: ModelBooking, ticket_type: ModelType) -> None:
+        """Lower the price of a booking that waited to that of now."""
+        now, then = self.price_of(ticket_type), booking.price
+        if now.amount == 0 or (now.currency == then.currency and now.amount < then.amount):
+            booking.price = Money(now.amount, then.currency)
+
+    def give_tickets(self, booking: ModelBooking, now: datetime) -> None:
+        """Confirm a booking, or hold its tickets until it is paid."""
+        booking.status, booking.payment = "confirmed", "due" if booking.has_price else "none"
+        if booking.has_price and self.window is not None:
+            booking.status, booking.expires_at = "held", now + timedelta(minutes=self.window)
+            if self.starts_at and self.starts_at < booking.expires_at:
+                booking.expires_at = self.starts_at
+
+    def expire_holds(self, now: datetime) -> None:
+        """Expire holds that were not paid in time, and serve the waiting lists."""
+        due = [each for each in self.bookings if each.status == "held" and each.expires_at and each.expires_at <= now]
+        for booking in due:
+            booking.status, booking.payment = "expired", "none"
+        if due:
+            self.serve(now)
+
+    def has_room(self, booking: ModelBooking, now: datetime) -> bool:
+        """Return whether an expired booking may get tickets again."""
+        ticket_type = self.type_of(booking.ticket_type_id)
+        live = self.live_of(booking.customer_id)
+        return (
+            self.status == "on_sale"
+            and not self.has_started(now)
+            and not self.must_wait(ticket_type, booking.quantity)
+            and all(each.ticket_type_id != booking.ticket_type_id for each in live)
+            and sum(each.quantity for each in live) + booking.quantity <= self.limit
+        )
+
+    def take_money(self, booking: ModelBooking, now: datetime) -> bool:
+        """Apply a successful charge: confirm the booking, or plan a refund. Return whether it has tickets."""
+        booking.is_unanswered, booking.questions, booking.ask_at = False, 0, None
+        booking.payment = "paid"
+        if booking.status in TAKING or (booking.status == "expired" and self.has_room(booking, now)):
+            booking.status, booking.expires_at = "confirmed", None
+            return True
+        booking.end(0)
+        return False
+
+    def first_to_serve(self, ticket_type: ModelType) -> ModelBooking | None:
+        """Return the booking to serve next, if one fits."""
+        free = self.free(ticket_type)
+        candidates = ticket_type.waiting_list[:1] if self.policy == "strict" else ticket_type.waiting_list
+        return next((each for each in candidates if each.quantity <= free), None)
+
+    def cancel(self, booking: ModelBooking, fee: int = 0) -> int | None:
+        """Cancel a booking, and plan and return the refund of a paid one."""
+        if booking.status == "waitlisted":
+            self.type_of(booking.ticket_type_id).waiting_list.remove(booking)
+        booking.status, booking.expires_at = "cancelled", None
+        if booking.is_paid:
+            return booking.end(fee)
+        booking.payment = "none"
+        return None
