@@ -57,12 +57,14 @@ from ..application.limits.allowances import NEW_EVENTS, STORED_RESPONSE_BYTES, A
 from ..application.limits.rate_limits import RequestLimits, ShareCounts
 from ..application.payments.grant_refund import GrantPartialRefund
 from ..application.payments.queries import ListDuePayments, ListEventPayments
+from ..application.payments.receive_notice import ReceiveNotice
 from ..application.payments.record_notice import RecordPaymentNotice
 from ..application.payments.settle_refund import SettleRefundByHand
 from ..application.ports.errors import Unavailable
 from ..application.ports.notifications import EmailSender, WebhookSender
 from ..application.ports.observability import Observer
 from ..application.ports.payments import GatewaySilent, PaymentGateway
+from ..application.ports.queries import PaymentQueries
 from ..application.ports.security import KnownPasswords, LinkTokens, PasswordHasher, RefreshTokens, Tokens
 from ..application.ports.storage import Storage
 from ..application.ports.system import Clock, Ids
@@ -177,6 +179,22 @@ def _payment_gateway(settings: Settings) -> PaymentGateway:
         ) from error
     return_url = settings.public_url or f"http://{settings.host}:{settings.port}"
     return StripeGateway(settings.stripe_key, return_url=f"{return_url}/", url=settings.stripe_url)
+
+
+def _receive_notice(
+    settings: Settings, payments: PaymentQueries, gateway: PaymentGateway, record: RecordPaymentNotice
+) -> ReceiveNotice | None:
+    """Return the receiver of Stripe's events, or None without a secret to check their signatures with."""
+    if not settings.stripe_webhook_secret:
+        return None
+    try:
+        from ..adapters.payments.stripe_events import StripeEvents  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            "BOXOFFICE_STRIPE_WEBHOOK_SECRET is set, but Stripe's library is not installed: "
+            "pip install 'boxoffice[stripe]'"
+        ) from error
+    return ReceiveNotice(StripeEvents(settings.stripe_webhook_secret), payments, gateway, record)
 
 
 def _sandbox(settings: Settings) -> SandboxGateway:
@@ -307,6 +325,9 @@ class Container(DeclarativeContainer):
     list_due_payments: Singleton[ListDuePayments] = Singleton(ListDuePayments, payment_queries, clock)
     record_payment_notice: Singleton[RecordPaymentNotice] = Singleton(
         RecordPaymentNotice, turnstile, booking_queries, payment_queries
+    )
+    receive_notice: Singleton[ReceiveNotice | None] = Singleton(
+        _receive_notice, settings, payment_queries, payment_gateway, record_payment_notice
     )
     expire_holds: Singleton[ExpireHolds] = Singleton(ExpireHolds, promote_from_waitlist, event_queries, clock)
     complete_payments: Singleton[CompletePayments] = Singleton(

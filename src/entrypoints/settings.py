@@ -24,6 +24,7 @@ from ..domain.user import Organizers
 from ..domain.values.addresses import email
 from ..domain.values.money import currency
 from .secret_strength import MADE_BY, RANDOM_BYTES, weakness_of
+from .stripe_settings import stripe_key, stripe_webhook_secret
 
 PREFIX: Final = "BOXOFFICE_"
 MOST_PORT: Final = 65_535
@@ -113,6 +114,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     currency: str = "EUR"
     payments: Payments = Payments.SANDBOX
     stripe_key: str | None = None
+    stripe_webhook_secret: tuple[str, ...] = ()
+    """The signing secret of Stripe's webhook; several while it is replaced."""
     stripe_url: str | None = None
     otel_endpoint: str | None = None
     sentry_dsn: str | None = None
@@ -152,7 +155,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         shown = {name: getattr(self, name) for name in self.__struct_fields__}
         shown |= {name: None if shown[name] is None else "***" for name in ("jwt_secret", "stripe_key", "sentry_dsn")}
-        shown["jwt_older_secrets"] = ("***",) * len(self.jwt_older_secrets)
+        for name in ("jwt_older_secrets", "stripe_webhook_secret"):
+            shown[name] = ("***",) * len(shown[name])
         shown["database_url"] = self.database_place
         return list(shown.items())
 
@@ -305,12 +309,6 @@ def _jwt_older_secrets(text: str) -> tuple[str, ...]:
 
 def _currency(text: str) -> str:
     return currency(text)
-
-
-def _stripe_key(text: str) -> str:
-    if not re.fullmatch(r"[sr]k_[A-Za-z0-9_]+", text):
-        raise ValueError("must be a secret or restricted key of Stripe: sk_… or rk_…")
-    return text
 
 
 def _base_url(text: str) -> str:
@@ -474,7 +472,8 @@ _RULES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     f"{PREFIX}CORS_ORIGINS": ("cors_origins", _origins),
     f"{PREFIX}CURRENCY": ("currency", _currency),
     f"{PREFIX}PAYMENTS": ("payments", _choice(Payments)),
-    f"{PREFIX}STRIPE_KEY": ("stripe_key", _stripe_key),
+    f"{PREFIX}STRIPE_KEY": ("stripe_key", stripe_key),
+    f"{PREFIX}STRIPE_WEBHOOK_SECRET": ("stripe_webhook_secret", stripe_webhook_secret),
     f"{PREFIX}STRIPE_URL": ("stripe_url", _base_url),
     f"{PREFIX}OTEL_ENDPOINT": ("otel_endpoint", _base_url),
     f"{PREFIX}SENTRY_DSN": ("sentry_dsn", _sentry_dsn),

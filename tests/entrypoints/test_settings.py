@@ -43,6 +43,7 @@ def test_everything_has_a_default(tmp_path: Path) -> None:
         currency="EUR",
         payments=Payments.SANDBOX,
         stripe_key=None,
+        stripe_webhook_secret=(),
         stripe_url=None,
         log_level=LogLevel.INFO,
         log_file=None,
@@ -75,6 +76,7 @@ GOOD: Final[dict[str, dict[str, Any]]] = {
     "currency": {"CHF": "CHF"},
     "payments": {"Sandbox": Payments.SANDBOX},
     "stripe_key": {key: key for key in ("sk_test_4eC39HqLy", "rk_live_4eC39HqLy")},
+    "stripe_webhook_secret": {"whsec_a": ("whsec_a",), "whsec_a, whsec_B+/= ": ("whsec_a", "whsec_B+/=")},
     "stripe_url": {
         "http://127.0.0.1:8420": "http://127.0.0.1:8420",
         "https://proxy.example.org/": "https://proxy.example.org",
@@ -134,6 +136,7 @@ BAD: Final[dict[str, tuple[str, ...]]] = {
     "CURRENCY": ("", "hush", "eur", "EURO", "XXX", "€", "EUR "),
     "PAYMENTS": ("", "hush", "paypal", "sandbox,stripe", " stripe"),
     "STRIPE_KEY": ("", "hush", "pk_live_hush", "sk-hush", "sk_", "sk_live_hush ", "sk_live_hush\n"),
+    "STRIPE_WEBHOOK_SECRET": ("", "hush", "sk_test_hush", "whsec_", "whsec_hush,", "whsec_hush hush", "whsec_huß"),
     "STRIPE_URL": (
         *("", "hush", "hush:8420", "ftp://hush", "http://", "http://:8420", "http://hush:hush", "http://hush:0"),
         *(
@@ -266,13 +269,14 @@ def test_the_working_directory_is_where_the_file_is_looked_for(tmp_path: Path, m
 def test_secrets_are_not_shown_by_any_way_of_showing_settings(tmp_path: Path) -> None:
     url = "mysql+asyncmy://hushowner:hush@database:3306/b?charset=utf8mb4"
     secrets = {"JWT_SECRET": f"hush-{SECRET}", "JWT_OLDER_SECRETS": f"hush+{SECRET},{SECRET}hush"}
-    found = load(tmp_path, DATABASE_URL=url, STRIPE_KEY="sk_live_hush", **secrets)
+    stripe = {"STRIPE_KEY": "sk_live_hush", "STRIPE_WEBHOOK_SECRET": "whsec_hush"}
+    found = load(tmp_path, DATABASE_URL=url, **stripe, **secrets)
     shown = [repr(found), str(found), f"{found}", f"{found!r}", ascii(found), str([found]), str(found.__rich_repr__())]
     for each in shown:
         assert "hush" not in each
         assert "database:3306/b" in each
     assert "jwt_secret='***', jwt_older_secrets=('***', '***')" in repr(found)
-    assert "stripe_key='***'" in repr(found)
+    assert "stripe_key='***', stripe_webhook_secret=('***',)" in repr(found)
     assert "jwt_secret=None" in repr(load(tmp_path))
     assert "stripe_key=None" in repr(load(tmp_path))
     assert found.database_place == "mysql+asyncmy://database:3306/b"
@@ -288,6 +292,7 @@ def test_the_example_names_every_setting_with_its_default(tmp_path: Path) -> Non
     without_default = {
         *("CORS_ORIGINS", "TRUSTED_PROXIES", "JWT_SECRET", "JWT_OLDER_SECRETS", "LOG_FILE", "METRICS_DIRECTORY"),
         *("OTEL_ENDPOINT", "SENTRY_DSN", "SMTP_URL", "MAIL_FROM", "PUBLIC_URL", "STRIPE_KEY", "STRIPE_URL"),
+        "STRIPE_WEBHOOK_SECRET",
     }
     chosen = {name: value for name, value in offered.items() if name.removeprefix("BOXOFFICE_") not in without_default}
     assert Settings.load(chosen, tmp_path / "elsewhere") == Settings()

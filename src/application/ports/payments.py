@@ -1,11 +1,13 @@
 """The payment provider."""
 
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
 from msgspec import Struct
 
 from ...domain.decisions.pay import Answer
+from ...domain.decisions.payment_notices import NoticeKind
 from ...domain.values.money import Money
 
 
@@ -58,3 +60,26 @@ class PaymentGateway(Protocol):
 
     async def close(self) -> None:
         """Close its connections."""
+
+
+class ProviderNotice(Struct, frozen=True, kw_only=True):
+    """What the provider tells by itself of a charge, a refund or a dispute.
+
+    `payment_id` is our reference; where the notice has none, `provider_id` is the provider's own id of the charge.
+    """
+
+    kind: NoticeKind
+    occurred_at: datetime
+    payment_id: UUID | None = None
+    provider_id: str | None = None
+
+
+class BadNotice(Exception):
+    """The notice is not the provider's, or too old; the message says what it must be."""
+
+
+class NoticeReader(Protocol):
+    """Reads what the provider sends."""
+
+    def read(self, body: bytes, signature: str) -> ProviderNotice | None:
+        """Return the notice; None if it is about nothing that matters here. Raises: BadNotice."""

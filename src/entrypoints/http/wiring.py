@@ -9,7 +9,7 @@ from dependency_injector.providers import DependenciesContainer, List, ProvidedI
 from litestar import Router
 
 from ..client_address import AddressOf
-from .routes import accounts, bookings, events, operations, payments, webhooks
+from .routes import accounts, bookings, events, operations, payments, stripe, webhooks
 
 
 def _router(subject: ModuleType, core: DependenciesContainer, **others: Any) -> Singleton[Router]:
@@ -32,4 +32,5 @@ class Routes(DeclarativeContainer):
         _router(payments, core),
         _router(webhooks, core),
         _router(operations, core),
+        _router(stripe, core),
     )

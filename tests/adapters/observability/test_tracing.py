@@ -246,10 +246,15 @@ def test_no_library_is_imported_without_a_setting() -> None:
         ("opentelemetry", "observability.tracing", {"otel_endpoint": "http://127.0.0.1:4318"}, "observer", "otel"),
         ("sentry_sdk", "observability.sentry", {"sentry_dsn": "https://key@127.0.0.1/1"}, "unhandled_errors", "sentry"),
         ("stripe", "payments.stripe", {"stripe_key": "sk_test_x"}, "payment_gateway", "stripe"),
+        (
+            *("stripe", "payments.stripe_events"),
+            {"payments": Payments.SANDBOX, "stripe_webhook_secret": ("whsec_x",)},
+            *("receive_notice", "stripe"),
+        ),
     ],
 )
 def test_a_library_that_is_missing_is_named(
-    monkeypatch: pytest.MonkeyPatch, module: str, adapter: str, setting: dict[str, str], part: str, extra: str
+    monkeypatch: pytest.MonkeyPatch, module: str, adapter: str, setting: dict[str, Any], part: str, extra: str
 ) -> None:
     monkeypatch.delitem(sys.modules, f"boxoffice.adapters.{adapter}", raising=False)
     monkeypatch.setitem(sys.modules, module, None)

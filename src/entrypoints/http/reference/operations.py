@@ -18,7 +18,7 @@ from ..problems.catalog import CATALOG
 from ..problems.problem import MEDIA_TYPE, Problem
 from ..reply import JSON
 
-Header = Literal["Idempotency-Key", "If-Match", "If-None-Match", "ETag"]
+Header = Literal["Idempotency-Key", "If-Match", "If-None-Match", "ETag", "Stripe-Signature"]
 Schemas = Mapping[str, spec.Schema | spec.Reference]
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
@@ -31,11 +31,15 @@ COMPONENTS: Final = "#/components/schemas/"
 PUBLIC: Final[Mapping[str, Any]] = {}
 """The `opt` of a handler that may be called without signing in."""
 
+RAW_BODY: Final = {"raw_body": True}
+"""The `opt` of a handler that may be called without signing in, and reads the bytes of its body itself."""
+
 _TEXT: Final = spec.Schema(type=spec.OpenAPIType.STRING)
 _REQUEST_HEADERS: Final = {
     "Idempotency-Key": "Your name for this request, preferably random. A repetition with the same key within 24 hours "
     "changes nothing and gets the first answer.",
     "If-Match": "The event's ETag, or `*`. The change is refused (412) only if the event was *edited* since.",
+    "Stripe-Signature": "Stripe's signature of the body and its time.",
     "If-None-Match": "An ETag. If it is still current, the answer is 304 without a body.",
 }
 _KEY: Final = spec.Schema(type=spec.OpenAPIType.STRING, min_length=1, max_length=255, pattern="^[!-~]+$")
@@ -47,6 +51,12 @@ _RESPONSE_HEADERS: Final = {
     "Retry-After": "Seconds to wait.",
     "Idempotency-Replayed": "`true` if this is the stored answer to an earlier request.",
 }
+_RAW_BODY: Final = spec.RequestBody(
+    description="An object as its sender documents it.",
+    content={JSON: spec.OpenAPIMediaType(schema=spec.Schema(type=spec.OpenAPIType.OBJECT))},
+    required=True,
+)
+_TAGGED: Final = frozenset({"If-Match", "If-None-Match", "ETag"})
 _BY_STATUS: Final = {201: "Location", 401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
 
 
@@ -96,6 +106,8 @@ class Subject:
         @dataclass
         class Described(spec.Operation):
             def __post_init__(self) -> None:
+                if "raw_body" in opt:
+                    self.request_body = _RAW_BODY
                 found: list[Any] = self.parameters or []
                 in_path = ["not-found"] if any(each.param_in == "path" for each in found) else []
                 body = ["body-too-large", "unsupported-media-type"] if self.request_body else []
@@ -151,7 +163,7 @@ def _problems(codes: Sequence[str], headers: Sequence[Header]) -> dict[str, spec
 
 def _response(status: int, description: str, content: Schemas, headers: Sequence[Header]) -> spec.OpenAPIResponse:
     names = ["X-Request-Id", *([_BY_STATUS[status]] if status in _BY_STATUS else [])]
-    if headers and headers != ("Idempotency-Key",) and status < 400:
+    if not _TAGGED.isdisjoint(headers) and status < 400:
         names.append("ETag")
     if "Idempotency-Key" in headers and (status < 300 or status in {402, 409}):
         names.append("Idempotency-Replayed")

@@ -34,3 +34,9 @@ class ProblemList(View, frozen=True, kw_only=True):
     """All problem codes."""
 
     items: Annotated[list[ProblemView], Meta(description="The codes, by status.")]
+
+
+class NoticeView(View, frozen=True, kw_only=True):
+    """The event was received, whether it changed something or not."""
+
+    received: Annotated[bool, Meta(description="Always true.")]
