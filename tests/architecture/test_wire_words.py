@@ -32,8 +32,8 @@ RULES: Final = {
     "camel case": re.compile(r"(?<![\w.])[a-z]+[a-z0-9]*[A-Z]\w*"),
     "document": re.compile(r"\bapi\.md\b", re.IGNORECASE),
 }
-STORED_NAMES: Final = frozenset({"totalTickets", "waitingListPolicy"})
-"""Names in stored facts, which never change. The replay reads them."""
+STORED_NAMES: Final = frozenset({"startsAt", "totalTickets", "waitingListPolicy"})
+"""Names in stored facts, which never change. The replay and the mails read them."""
 
 
 def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:

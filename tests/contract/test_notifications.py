@@ -1,6 +1,7 @@
 """Webhooks and mails: what is stored of them, and what is found to be sent, to whom first."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 from boxoffice.application.ports.errors import Conflict
 from boxoffice.application.ports.storage import UnitOfWork
 from boxoffice.domain.event import EventState
-from boxoffice.domain.mails import Mail, MailKind
+from boxoffice.domain.mails import Announcement, Mail, MailKind
 from boxoffice.domain.user import Actor
 from boxoffice.domain.webhooks import Cursor, Delivery, DeliveryStatus, Webhook
 
@@ -47,7 +48,7 @@ def new_mail(event_id: UUID, **fields: Any) -> Mail:
             "kind": MailKind.PROMOTED,
             "event_id": event_id,
             "booking_id": new_id(),
-            "customer_id": new_id(),
+            "seq": 7,
             "expires_at": LATER,
             "created_at": NOW,
             "due_at": NOW,
@@ -257,8 +258,15 @@ class TestDeliveries:
         assert [each.delivery for each in await reads.resends(frozenset({other.id}), 1)] == [early]
 
 
-async def looked_through(driver: StorageDriver, state: EventState, after: int, last_seq: int, *mails: Mail) -> bool:
-    return await driver.do(lambda unit: unit.mails.queue(state.event.id, after, last_seq, mails))
+async def looked_through(
+    driver: StorageDriver,
+    state: EventState,
+    after: int,
+    last_seq: int,
+    *mails: Mail,
+    announcements: Sequence[Announcement] = (),
+) -> bool:
+    return await driver.do(lambda unit: unit.mails.queue(state.event.id, after, last_seq, mails, announcements))
 
 
 class TestMails:
@@ -286,7 +294,7 @@ class TestMails:
         reads = driver.storage.notification_queries
         state = await driver.initialize(1)
         mail = new_mail(state.event.id)
-        later = new_mail(state.event.id, due_at=LATER, kind=MailKind.CANCELLED, expires_at=None)
+        later = new_mail(state.event.id, due_at=LATER, kind=MailKind.EVENT_CANCELLED, expires_at=None, seq=0)
         assert await looked_through(driver, state, 0, 1, mail, later)
         assert not await looked_through(driver, state, 0, 1, new_mail(state.event.id))
         assert await looked_through(driver, state, 1, 2, replace(mail, attempts=3))
@@ -315,3 +323,29 @@ class TestMails:
             assert [each for each in found if each is True] == [True]
             assert all(each in (True, False) or isinstance(each, Conflict) for each in found)
         assert len(await driver.storage.notification_queries.due_mails(NOW, 10)) == 2
+
+
+class TestAnnouncements:
+    async def test_an_announcement_goes_on_step_by_step(self, driver: StorageDriver) -> None:
+        reads = driver.storage.notification_queries
+        state = await driver.initialize(1)
+        first = Announcement(event_id=state.event.id, seq=1, kind=MailKind.MOVED, created_at=NOW)
+        second = replace(first, seq=2, kind=MailKind.CHANGED)
+        for after in (0, 1):
+            assert await looked_through(driver, state, after, after + 1, announcements=[second, first])
+        assert await reads.announcements(10) == [first, second]
+        assert await reads.announcements(1) == [first]
+        mail, other = new_mail(state.event.id), new_mail(state.event.id)
+        below = new_id()
+        for _ in range(2):
+            # The second time another process has made the step.
+            await driver.do(lambda unit: unit.mails.announce(first, [mail], below))
+        await driver.do(lambda unit: unit.mails.announce(first, [new_mail(state.event.id)], None))
+        went_on = replace(first, below=below)
+        assert await reads.announcements(10) == [went_on, second]
+        await driver.do(lambda unit: unit.mails.announce(went_on, [other, replace(mail, attempts=5)], None))
+        await driver.do(lambda unit: unit.mails.announce(went_on, [new_mail(state.event.id)], None))
+        assert await reads.announcements(10) == [second]
+        assert sorted(await reads.due_mails(NOW, 10), key=lambda each: each.id) == sorted(
+            [mail, other], key=lambda each: each.id
+        )

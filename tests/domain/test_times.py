@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from boxoffice.domain.booking import BookingStatus
+from boxoffice.domain.decisions.cancel import cancellable_until
 from boxoffice.domain.decisions.settle import GRACE, STEP, Settle, settle
 from boxoffice.domain.event import EventStatus
 from boxoffice.domain.facts import EventChanged, HoldExpired, HoldShortened
@@ -34,7 +35,7 @@ SOON = NOW + 2 * HOUR
 
 def bound(**details: Any) -> DomainDriver:
     """An event on another day, with a deadline of two days."""
-    return DomainDriver(5, **{"starts_at": START, "cancellation_deadline_hours": 48, **details})
+    return DomainDriver(**{"total_tickets": 5, "starts_at": START, "cancellation_deadline_hours": 48, **details})
 
 
 @pytest.mark.parametrize(
@@ -268,3 +269,44 @@ def test_what_was_set_before_these_rules_may_stay() -> None:
     driver = DomainDriver(1, starts_at=START)
     driver.stored = replace(driver.stored, event=replace(driver.stored.event, sales_open_at=START + HOUR))
     assert driver.edit(name="Another").event.name == "Another"
+
+
+# Until when a customer may cancel.
+
+
+@pytest.mark.parametrize(
+    ("details", "moved_to", "until"),
+    [
+        ({}, None, START - 48 * HOUR),
+        ({"cancellation_deadline_hours": 0}, None, START),
+        ({"starts_at": None}, None, None),
+        ({}, START + DAY, START + DAY),
+        ({}, START + HOUR, START + HOUR - 48 * HOUR),
+        ({"cancellation_deadline_hours": 8_760}, None, None),
+    ],
+)
+def test_customers_are_told_until_when_they_may_cancel(
+    details: dict[str, Any], moved_to: datetime | None, until: datetime | None
+) -> None:
+    driver = bound(**details)
+    booking = driver.book(ANA)
+    if moved_to is not None:
+        driver.edit(starts_at=moved_to)
+    event = driver.state.event
+    assert cancellable_until(event, booking, NOW) == until
+    if until is not None:
+        assert cancellable_until(event, booking, until) is None
+        driver.now = until
+        with pytest.raises(CancellationClosed):
+            driver.cancel(booking)
+        driver.now = until - MICROSECOND
+        driver.cancel(booking)
+
+
+def test_a_late_promotion_tells_the_end_of_its_grace() -> None:
+    driver = bound(cancellation_deadline_hours=8_760, total_tickets=1)
+    first, late = driver.book(ANA), driver.book(BEN)
+    driver.cancel(first, ORGANIZER)
+    assert cancellable_until(driver.state.event, driver.bookings[late.id], NOW) == NOW + GRACE
+    driver.edit(status=EventStatus.COMPLETED)
+    assert cancellable_until(driver.state.event, driver.bookings[late.id], NOW) is None

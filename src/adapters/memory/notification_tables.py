@@ -8,14 +8,17 @@ from uuid import UUID
 from msgspec import Struct, field
 
 from ...application.ports.errors import Conflict
-from ...domain.mails import Mail
+from ...domain.mails import Announcement, Mail
 from ...domain.user import User
 from ...domain.verification import Link
 from ...domain.webhooks import Cursor, Delivery, Webhook
 
 Row = TypeVar("Row")
+RowKey = TypeVar("RowKey")
 CursorKey = tuple[UUID, UUID]
 """The ids of a webhook and of an event."""
+AnnouncementKey = tuple[UUID, int]
+"""The event's id and the number of the fact."""
 
 
 class NotificationTables(Struct):
@@ -29,6 +32,7 @@ class NotificationTables(Struct):
     links: dict[UUID, Link] = field(default_factory=dict)
     claims: dict[UUID, User] = field(default_factory=dict)
     mail_times: dict[UUID, tuple[datetime, ...]] = field(default_factory=dict)
+    announcements: dict[AnnouncementKey, Announcement] = field(default_factory=dict)
 
 
 class NotificationDraft(Struct):
@@ -47,6 +51,7 @@ class NotificationDraft(Struct):
     new_claims: set[UUID] = field(default_factory=set)
     mail_times: dict[UUID, tuple[datetime, ...]] = field(default_factory=dict)
     deletes_mail_times_before: datetime | None = None
+    announcements: dict[AnnouncementKey, Announcement | None] = field(default_factory=dict)
 
     def check(self, tables: NotificationTables) -> None:
         """Check what a schema would enforce. Raises: Conflict."""
@@ -92,9 +97,10 @@ class NotificationDraft(Struct):
             before = self.deletes_mail_times_before
             for subject in [each for each, times in tables.mail_times.items() if times[-1] < before]:
                 del tables.mail_times[subject]
+        _put(tables.announcements, self.announcements)
 
 
-def _put(rows: dict[UUID, Row], changes: Mapping[UUID, Row | None]) -> None:
+def _put(rows: dict[RowKey, Row], changes: Mapping[RowKey, Row | None]) -> None:
     for key, value in changes.items():
         if value is None:
             rows.pop(key, None)

@@ -5,9 +5,11 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator,
 from datetime import UTC, datetime
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from ...application.ports.notifications import PendingDeliveries, PendingDelivery, PendingEvents, Resend
 from ...domain.event import Event
-from ...domain.mails import Mail
+from ...domain.mails import Announcement, Mail
 from ...domain.verification import Link
 from ...domain.webhooks import Cursor, Delivery, DeliveryStatus, Webhook
 from .steps import Step
@@ -109,7 +111,14 @@ class MemoryMailRepository:
                 event.id: event.last_seq for event in draft.tables.events.values()
             }
 
-    async def queue(self, event_id: UUID, after: int, last_seq: int, mails: Sequence[Mail]) -> bool:
+    async def queue(
+        self,
+        event_id: UUID,
+        after: int,
+        last_seq: int,
+        mails: Sequence[Mail],
+        announcements: Sequence[Announcement] = (),
+    ) -> bool:
         """See the port."""
         await self._transaction.reach(Step.LOCK)
         await self._transaction.lock_in_order([("mails", event_id)])
@@ -119,8 +128,29 @@ class MemoryMailRepository:
             return False
         await self._transaction.reach(Step.SAVE)
         draft.notifications.mail_cursors[event_id] = (after, last_seq)
-        draft.notifications.mails.update({mail.id: mail for mail in mails if mail.id not in committed.mails})
+        self._add(mails)
+        new = {(each.event_id, each.seq): each for each in announcements}
+        draft.notifications.announcements.update(
+            {key: each for key, each in new.items() if key not in committed.announcements}
+        )
         return True
+
+    async def announce(self, step: Announcement, mails: Sequence[Mail], below: UUID | None) -> None:
+        """See the port."""
+        key = step.event_id, step.seq
+        await self._transaction.reach(Step.LOCK)
+        await self._transaction.lock_in_order([("announcement", *key)])
+        draft = self._transaction.draft
+        if draft.tables.notifications.announcements.get(key) != step:
+            return
+        await self._transaction.reach(Step.SAVE)
+        self._add(mails)
+        draft.notifications.announcements[key] = None if below is None else replace(step, below=below)
+
+    def _add(self, mails: Sequence[Mail]) -> None:
+        draft = self._transaction.draft
+        known = draft.tables.notifications.mails
+        draft.notifications.mails.update({mail.id: mail for mail in mails if mail.id not in known})
 
     async def put(self, mail: Mail) -> None:
         """See the port."""
@@ -254,6 +284,12 @@ class MemoryNotificationQueries:
         links = self._tables.notifications.links.values()
         due = sorted((each.due_at, each.id, each) for each in links if each.due_at is not None and each.due_at <= now)
         return [each for *_, each in due[:limit]]
+
+    async def announcements(self, limit: int) -> list[Announcement]:
+        """See the port."""
+        await self._before_read()
+        found = self._tables.notifications.announcements.values()
+        return sorted(found, key=lambda each: (each.created_at, each.event_id, each.seq))[:limit]
 
 
 def _tried_longest_ago(delivery: PendingDelivery) -> tuple[datetime, UUID]:

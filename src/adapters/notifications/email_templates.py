@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
@@ -15,8 +15,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from msgspec import Struct
 
 from ...application.ports.notifications import Email, LinkEmail, Undeliverable
-from ...domain.booking import BookingStatus, PaymentStatus
+from ...domain.booking import PaymentStatus
+from ...domain.decisions.cancel import cancellable_until, is_released
+from ...domain.facts import BookingCancelled, Fact, PaymentRefunded, RefundFailed
 from ...domain.payment import PaymentMethod
+from ...domain.values.money import Money
 from ...domain.verification import LinkPurpose
 from .wording import count, money, one_line, time, unlinked
 
@@ -57,7 +60,7 @@ def message_of(email: Email | LinkEmail, sender: str, public_url: str | None, no
         mail_id, recipient, content = email.id, address_of(email.recipient), _link_content(email, public_url)
     else:
         mail_id, recipient = email.mail.id, address_of(email.recipient)
-        content = _booking_content(email, public_url)
+        content = _booking_content(email, public_url, now)
     message = EmailMessage(policy=SMTP if recipient.username.isascii() else SMTPUTF8)
     message["From"] = sender
     message["To"] = recipient
@@ -96,6 +99,7 @@ def _write(message: EmailMessage, content: _Content) -> None:
         "paragraphs": [_flat(each) for each in re.split(r"\n\s*\n", words.body) if each.strip()],
         "action": _flat(words.action),
         "link": content.link,
+        "about": None if content.about is None else unlinked(content.about),
         "details": content.details,
     }
     message.set_content(_templates.get_template("layout.txt").render(shown), cte="quoted-printable")
@@ -111,28 +115,43 @@ def _link_content(email: LinkEmail, public_url: str | None) -> _Content:
     )
 
 
-def _booking_content(email: Email, public_url: str | None) -> _Content:
-    booking, event = email.booking, email.event
-    zone: tzinfo = UTC
-    is_one = booking.quantity == 1
+def _booking_content(email: Email, public_url: str | None, now: datetime) -> _Content:
+    booking, event = email.booking.as_of(now), email.event
+
+    def told(moment: datetime | None) -> str:
+        return "" if moment is None else time(event.local_time(moment), event.time_zone)
+
     tickets = count(booking.quantity, "ticket", "tickets")
-    values = {
-        "tickets": tickets,
-        "is_one": is_one,
-        "them": "it" if is_one else "them",
-        "is_held": booking.status is BookingStatus.HELD,
-        "until": "" if booking.expires_at is None else time(booking.expires_at, zone),
-        "amount": money(booking.amount),
-        "is_money_owed": booking.payment_status in (PaymentStatus.REFUND_PENDING, PaymentStatus.REFUNDED),
-        "is_cash": booking.paid_with is PaymentMethod.CASH,
-    }
+    amount = money(booking.amount)
     details = [
-        ("Event", unlinked(event.name)),
-        ("When", "" if event.starts_at is None else time(event.starts_at, zone)),
-        ("Where", unlinked(event.venue)),
-        ("Tickets", tickets),
+        ("Starts", told(event.starts_at)),
+        ("Ends", told(event.ends_at)),
+        ("Venue", unlinked(event.venue)),
+        ("Tickets", tickets if email.ticket_type is None else f"{tickets}, {unlinked(email.ticket_type)}"),
+        (
+            "Amount",
+            {PaymentStatus.DUE: f"{amount}, due", PaymentStatus.TAKEN: f"{amount}, paid"}.get(
+                booking.payment_status, ""
+            ),
+        ),
         ("Booking", str(booking.id)),
     ]
+    values = {
+        "tickets": tickets,
+        "is_one": booking.quantity == 1,
+        "status": booking.status.value,
+        "payment": booking.payment_status.value,
+        "amount": amount,
+        "has_price": booking.amount.amount > 0,
+        "is_cash": booking.paid_with is PaymentMethod.CASH,
+        "pay_until": told(booking.expires_at),
+        "cancel_until": told(cancellable_until(event, booking, now)),
+        "starts": told(event.starts_at),
+        "has_venue": bool(event.venue),
+        "is_on_sale": event.serves_waiting_list(now),
+        "fee": 0 if is_released(event, booking, now) else booking.refund_fee_percent,
+        **_refund_values(email),
+    }
     return _Content(
         template=f"{email.mail.kind}.txt",
         values=values,
@@ -143,9 +162,23 @@ def _booking_content(email: Email, public_url: str | None) -> _Content:
     )
 
 
+def _refund_values(email: Email) -> dict[str, object]:
+    """Return the amount that the mail's occasion gives back, and whether a person pays it out."""
+    is_by_hand = email.booking.paid_with is PaymentMethod.CASH
+    match email.fact:
+        case Fact(what=BookingCancelled(refund=Money() as refund)):
+            return {"refund": money(refund), "is_by_hand": is_by_hand}
+        case Fact(what=PaymentRefunded() as refunded):
+            return {"refund": money(refunded.amount), "is_by_hand": is_by_hand or refunded.settled_by is not None}
+        case Fact(what=RefundFailed() as failed):
+            return {"refund": money(failed.amount), "is_by_hand": True}
+        case _:
+            return {"refund": "", "is_by_hand": is_by_hand}
+
+
 def _shortened(name: str) -> str:
     line = one_line(name)
-    return line if len(line) <= LONGEST_NAME else f"{line[: LONGEST_NAME - 1]}…"
+    return unlinked(line if len(line) <= LONGEST_NAME else f"{line[: LONGEST_NAME - 1]}…")
 
 
 def _flat(text: str) -> str:

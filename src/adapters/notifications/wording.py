@@ -1,7 +1,7 @@
 """How mails write numbers, money, times and the words of users."""
 
 import re
-from datetime import datetime, tzinfo
+from datetime import datetime
 from typing import Final
 
 from ...domain.values.money import Money, minor_digits
@@ -42,22 +42,15 @@ def money(value: Money) -> str:
     return f"{value.currency} {whole:,}" + (f".{part:0{digits}}" if digits else "")
 
 
-def time(moment: datetime, zone: tzinfo) -> str:
+def time(local: datetime, zone: str) -> str:
     """Return a time of day with its date, zone and offset: "Saturday, 1 May 2027, 19:00 (Europe/Paris, UTC+02:00)".
 
     The offset tells apart the two times of an hour that is repeated when daylight saving ends.
     """
-    local = moment.astimezone(zone)
     # Not strftime's names of days and months, which depend on the process's locale.
     date = f"{_DAYS[local.weekday()]}, {local.day} {_MONTHS[local.month - 1]} {local.year}, {local:%H:%M}"
-    name = str(zone)
-    return f"{date} UTC" if name == "UTC" else f"{date} ({name}, {_offset(local)})"
-
-
-def _offset(local: datetime) -> str:
-    text = f"{local:%z}"
-    # Zones had offsets with seconds before about 1970; mails show none.
-    return f"UTC{text[:3]}:{text[3:5]}"
+    offset = f"{local:%z}"
+    return f"{date} UTC" if zone == "UTC" else f"{date} ({zone}, UTC{offset[:3]}:{offset[3:5]})"
 
 
 _DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")

@@ -9,7 +9,9 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ...domain.mails import Mail, mails_of
+from ...domain.booking import Booking
+from ...domain.facts import Fact
+from ...domain.mails import Announcement, Mail, announcement_of, is_current, mails_of
 from ..limits.recipients import count_mail, notices_to
 from ..ports.errors import Conflict
 from ..ports.notifications import Email, EmailSender, Refused, Undeliverable
@@ -29,10 +31,13 @@ WINDOW = 2_000
 """Events that one round searches for new facts; the next round continues there."""
 
 PIECE = 500
-"""Facts of an event in one read."""
+"""Facts of an event in one read, and bookings in one step of an announcement."""
 
 AT_ONCE = 100
 """Most mails of one round."""
+
+ANNOUNCED_AT_ONCE = 10
+"""Announcements of which one round makes a step."""
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +54,9 @@ class SendMails:
     """Run one round, if this process gets the lease: send links, queue the mails of new facts, then send due mails.
 
     Mails about bookings go to verified addresses only. One beyond the recipient's limits is delayed.
+
+    A change that concerns all customers of an event becomes an announcement, whose mails are queued in steps, and only
+    while the queue is short: they wait for the others.
 
     A mail that was sent but not recorded as sent is sent again with the same id. Facts from before mails were first
     switched on cause none.
@@ -86,6 +94,7 @@ class SendMails:
             # First, because somebody waits for them.
             sent = await self._send_links(ends)
             queued = await self._queue(ends)
+            queued += await self._announce()
             sent += await self._send(ends)
         finally:
             await self._sender.close_idle()
@@ -116,20 +125,47 @@ class SendMails:
             if not facts:
                 break
             mails = [mail for fact in facts for mail in mails_of(fact)]
-            if not await self._keep(event_id, last_seq, facts[-1].seq, mails):
+            announcements = [found for fact in facts if (found := announcement_of(fact)) is not None]
+            if not await self._keep(event_id, last_seq, facts[-1].seq, mails, announcements):
                 break
             queued += len(mails)
             last_seq = facts[-1].seq
         return queued
 
-    async def _keep(self, event_id: UUID, after: int, last_seq: int, mails: list[Mail]) -> bool:
+    async def _keep(
+        self, event_id: UUID, after: int, last_seq: int, mails: list[Mail], announcements: list[Announcement]
+    ) -> bool:
         async def keep(unit_of_work: UnitOfWork) -> bool:
-            return await unit_of_work.mails.queue(event_id, after, last_seq, mails)
+            return await unit_of_work.mails.queue(event_id, after, last_seq, mails, announcements)
 
         try:
             return await in_transaction(self._storage, keep, jitter=self._jitter)
         except Conflict:
             return False
+
+    async def _announce(self) -> int:
+        """Make one step of each of the oldest announcements."""
+        queries = self._storage.notification_queries
+        if len(await queries.due_mails(self._clock.now(), AT_ONCE)) == AT_ONCE:
+            return 0
+        return sum([await self._announce_step(each) for each in await queries.announcements(ANNOUNCED_AT_ONCE)])
+
+    async def _announce_step(self, step: Announcement) -> int:
+        """Queue the mails to the next bookings, and return their number. An outdated announcement is finished."""
+        mails: list[Mail] = []
+        below = None
+        state = (await self._storage.event_queries.events_by_id([step.event_id]))[step.event_id]
+        now = self._clock.now()
+        if is_current(state.event, await self._fact(step.event_id, step.seq), now):
+            bookings = await self._storage.booking_queries.bookings_of_event(step.event_id, None, step.below, PIECE)
+            mails = [mail for booking in bookings if (mail := step.mail_to(booking, now)) is not None]
+            below = bookings[-1].id if len(bookings) == PIECE else None
+
+        async def announce(unit_of_work: UnitOfWork) -> None:
+            await unit_of_work.mails.announce(step, mails, below)
+
+        await in_transaction(self._storage, announce, jitter=self._jitter)
+        return len(mails)
 
     async def _send(self, ends: datetime) -> int:
         sent = 0
@@ -187,10 +223,23 @@ class SendMails:
 
     async def _email(self, mail: Mail) -> Email | None:
         found = await self._storage.booking_queries.booking(mail.booking_id)
-        if found is None or not mail.is_true(found.booking, found.event, self._clock.now()):
+        fact = await self._fact(mail.event_id, mail.seq)
+        if found is None or not mail.is_true(found.booking, found.event, fact, self._clock.now()):
             return None
-        key = AccountKey(mail.customer_id)
+        booking, event = found.booking, found.event
+        key = AccountKey(booking.customer_id)
         account = (await self._storage.account_queries.accounts([key])).get(key)
-        if account is None or account.user.email is None or not account.user.is_verified:
+        recipient = None if account is None else account.user.email
+        if account is None or recipient is None or not account.user.is_verified:
             return None
-        return Email(mail, account.user, found.booking, found.event, account.user.email)
+        return Email(mail, account.user, booking, event, recipient, await self._type_name(booking), fact)
+
+    async def _fact(self, event_id: UUID, seq: int) -> Fact | None:
+        found = await self._storage.event_queries.facts(event_id, seq - 1, 1)
+        return found[0] if found and found[0].seq == seq else None
+
+    async def _type_name(self, booking: Booking) -> str | None:
+        """Return the name of the booking's ticket type; None where the event has no other."""
+        states = await self._storage.event_queries.events_by_id([booking.event_id])
+        types = states[booking.event_id].ticket_types
+        return next(each.name for each in types if each.id == booking.ticket_type_id) if len(types) > 1 else None

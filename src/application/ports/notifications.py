@@ -13,7 +13,7 @@ from msgspec import Struct
 from ...domain.booking import Booking
 from ...domain.event import Event
 from ...domain.facts import Fact
-from ...domain.mails import Mail
+from ...domain.mails import Announcement, Mail
 from ...domain.user import User
 from ...domain.verification import Link, LinkPurpose
 from ...domain.webhooks import Cursor, Delivery, DeliveryStatus, Webhook
@@ -92,11 +92,24 @@ class MailRepository(Protocol):
     async def begin(self, now: datetime) -> None:
         """Make mails of facts from now on, unless they are made already."""
 
-    async def queue(self, event_id: UUID, after: int, last_seq: int, mails: Sequence[Mail]) -> bool:
-        """Store the mails of the facts after `after` up to `last_seq`; existing mails stay as they are.
+    async def queue(
+        self,
+        event_id: UUID,
+        after: int,
+        last_seq: int,
+        mails: Sequence[Mail],
+        announcements: Sequence[Announcement] = (),
+    ) -> bool:
+        """Store the mails and announcements of the facts after `after` up to `last_seq`; existing ones stay.
 
         Return False, and store nothing, if another process has continued from `after`. Raises: Conflict (maybe only at
         commit) if another process does so concurrently.
+        """
+
+    async def announce(self, step: Announcement, mails: Sequence[Mail], below: UUID | None) -> None:
+        """Store the mails of one step of an announcement, which goes on below `below`; None: it is finished.
+
+        Existing mails stay as they are. Store nothing if another process has made this step.
         """
 
     async def put(self, mail: Mail) -> None:
@@ -157,6 +170,9 @@ class NotificationQueries(Protocol):
     async def due_links(self, now: datetime, limit: int) -> list[Link]:
         """Return links whose mail is due, longest due first."""
 
+    async def announcements(self, limit: int) -> list[Announcement]:
+        """Return announcements that are not finished, the oldest first."""
+
 
 class Refused(Exception):
     """The receiver refused or was unreachable. `reason` contains no secret and no e-mail address."""
@@ -187,13 +203,18 @@ class WebhookSender(Protocol):
 
 
 class Email(Struct, frozen=True):
-    """A mail to a customer's verified address, with the objects that its text names."""
+    """A mail to a customer's verified address, with the objects that its text names.
+
+    `ticket_type` is the name of the booking's type where the event has several. `fact` is the mail's occasion.
+    """
 
     mail: Mail
     customer: User
     booking: Booking
     event: Event
     recipient: str
+    ticket_type: str | None = None
+    fact: Fact | None = None
 
 
 class LinkEmail(Struct, frozen=True, kw_only=True):

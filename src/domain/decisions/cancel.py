@@ -1,6 +1,6 @@
 """Cancelling: end a booking and give its tickets to the waiting list in the same decision."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from msgspec import Struct
@@ -92,3 +92,17 @@ def is_released(event: Event, booking: Booking, now: datetime) -> bool:
     if booking.reschedules < event.reschedules:
         return True
     return booking.grace_until is not None and now < booking.grace_until
+
+
+def cancellable_until(event: Event, booking: Booking, now: datetime) -> datetime | None:
+    """Return until when its customer may cancel a confirmed booking.
+
+    None: no longer, or, while the event has no start, at any time.
+    """
+    if event.starts_at is None or event.status.is_closed:
+        return None
+    until = event.starts_at
+    if booking.reschedules == event.reschedules:
+        deadline = until - timedelta(hours=booking.cancellation_deadline_hours)
+        until = max(deadline, booking.grace_until or deadline)
+    return until if now < until else None

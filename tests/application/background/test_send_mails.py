@@ -1,5 +1,6 @@
 """Mails: made of facts, sent while they are true, retried while the mail server is away."""
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -7,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from boxoffice.adapters.memory import Step
+from boxoffice.application.background import send_mails
 from boxoffice.application.background.send_links import SendLinks
 from boxoffice.application.background.send_mails import (
     AT_ONCE,
@@ -21,8 +23,9 @@ from boxoffice.application.ports.errors import Conflict, OutcomeUnknown, Unavail
 from boxoffice.application.ports.notifications import Email, LinkEmail, Refused, Undeliverable
 from boxoffice.application.retrying_transaction import in_transaction
 from boxoffice.domain.booking import Booking, BookingStatus
-from boxoffice.domain.event import EventStatus
-from boxoffice.domain.mails import RETRY_AFTER, Mail, MailKind
+from boxoffice.domain.event import EventStatus, TicketTypeSpec
+from boxoffice.domain.facts import PaymentRefunded
+from boxoffice.domain.mails import RETRY_AFTER, Announcement, Mail, MailKind
 from boxoffice.domain.user import Actor, User
 from boxoffice.domain.values.money import Money
 from tests.application.fake_app import ANA, BEN, NOW, ORGANIZER, FakeApp, PlainLinkTokens, customer
@@ -74,6 +77,9 @@ class Desk:
     async def queue(self) -> list[Mail]:
         return await self.app.storage.notification_queries.due_mails(NOW + timedelta(days=1_000), 1_000)
 
+    async def announcements(self) -> list[Announcement]:
+        return await self.app.storage.notification_queries.announcements(1_000)
+
     async def unread(self) -> int:
         """How many events have facts that were not looked through."""
         return len((await self.app.storage.notification_queries.pending_events(None, 10)).events)
@@ -85,9 +91,16 @@ class Desk:
             await self.account(actor)
         return event_id, await self.app.book(event_id, ANA), await self.app.book(event_id, BEN)
 
+    async def sent_so_far(self) -> None:
+        """Send what is due, and forget it."""
+        await self.send()
+        self.postman.sent.clear()
+        self.postman.asked = self.postman.rests = 0
+
     async def promotion(self) -> Booking:
         """Ben's booking, just promoted."""
         _, first, second = await self.line()
+        await self.sent_so_far()
         await self.app.cancel(first)
         return second
 
@@ -109,22 +122,137 @@ async def test_a_promoted_customer_gets_one_mail(desk: Desk) -> None:
     assert letter.event.name == "Jazz night"
     assert await desk.send() == Mailed(is_ours=True)
     assert await desk.queue() == []
-    assert desk.postman.rests == 3
+    assert desk.postman.rests == 2
 
 
 @pytest.mark.parametrize("is_paid", [False, True])
-async def test_a_reminder_is_sent_before_an_unpaid_hold_lapses(desk: Desk, is_paid: bool) -> None:
+async def test_a_hold_is_told_of_until_it_is_paid_or_over(desk: Desk, is_paid: bool) -> None:
     _, first, second = await desk.line(price=PRICE, minutes=10)
     await desk.app.cancel(first)
     await desk.send()
     assert desk.postman.kinds == [(MailKind.PROMOTED, BEN.user_id)]
     if is_paid:
         await desk.app.pay(second)
-    desk.app.clock.time = NOW + timedelta(minutes=8)
-    for _ in range(2):
-        await desk.send()
-    assert desk.postman.kinds[1:] == ([] if is_paid else [(MailKind.LAPSING, BEN.user_id)])
+    for minutes in (8, 10):
+        desk.app.clock.time = NOW + timedelta(minutes=minutes)
+        await desk.app.sweep()
+        for _ in range(2):
+            await desk.send()
+    told = [MailKind.PAID] if is_paid else [MailKind.LAPSING, MailKind.LAPSED]
+    assert desk.postman.kinds[1:] == [(kind, BEN.user_id) for kind in told]
     assert await desk.queue() == []
+
+
+async def test_customers_hear_what_the_organizer_did_and_of_their_money(desk: Desk) -> None:
+    _, first, second = await desk.line(price=PRICE)
+    await desk.app.pay(first)
+    await desk.send()
+    assert desk.postman.kinds == [(MailKind.PAID, ANA.user_id)]
+    await desk.app.cancel(second)
+    await desk.app.cancel(first, ORGANIZER)
+    await desk.app.sweep()
+    await desk.send()
+    assert desk.postman.kinds[1:] == [(kind, ANA.user_id) for kind in (MailKind.CANCELLED, MailKind.REFUNDED)]
+    (letter,) = [each for each in desk.postman.sent if each.mail.kind is MailKind.REFUNDED]
+    assert letter.fact is not None
+    assert isinstance(letter.fact.what, PaymentRefunded)
+    assert letter.fact.what.amount == PRICE
+
+
+@pytest.mark.parametrize("types", [1, 2])
+async def test_a_mail_names_the_ticket_type_where_there_are_several(desk: Desk, types: int) -> None:
+    names = ["Stalls", "Balcony"][:types]
+    event_id = await desk.app.event(types=[TicketTypeSpec(name=name, total_tickets=1) for name in names])
+    await desk.account(ANA)
+    await desk.app.book(event_id, ANA, ticket_type_id=(await desk.app.type_ids(event_id))[-1])
+    await desk.send()
+    assert [letter.ticket_type for letter in desk.postman.sent] == [None if types == 1 else "Balcony"]
+
+
+# Changes of an event.
+
+
+async def changed_event(desk: Desk, size: int = 3) -> list[Booking]:
+    """The bookings of an event, whose customers have accounts."""
+    event_id = await desk.app.event(size, starts_at=NOW + timedelta(days=30))
+    for number in range(size):
+        await desk.account(customer(number))
+    bookings = await desk.app.crowd(event_id, size)
+    await desk.sent_so_far()
+    return bookings
+
+
+async def test_customers_hear_of_another_date_and_venue(desk: Desk) -> None:
+    (gone, *_) = await changed_event(desk)
+    event_id = gone.event_id
+    await desk.app.cancel(gone)
+    await desk.app.edit(event_id, description="Another", ends_at=NOW + timedelta(days=31), name="Jazz")
+    await desk.app.edit(event_id, starts_at=NOW + timedelta(days=20), venue="There")
+    desk.app.clock.time += timedelta(seconds=1)
+    await desk.account(ANA)
+    await desk.app.book(event_id, ANA)
+    assert (await desk.send()).sent == 3
+    others = {customer(number).user_id for number in range(3)} - {gone.customer_id}
+    kinds = {(MailKind.MOVED, each) for each in others} | {(MailKind.CONFIRMED, ANA.user_id)}
+    assert set(desk.postman.kinds) == kinds
+    desk.postman.sent.clear()
+    desk.app.clock.time += timedelta(minutes=1)
+    await desk.app.edit(event_id, venue="Elsewhere")
+    assert (await desk.send()).sent == 3
+    assert {kind for kind, _ in desk.postman.kinds} == {MailKind.CHANGED}
+    assert await desk.queue() == []
+    assert await desk.announcements() == []
+
+
+async def test_a_change_that_was_changed_again_is_told_of_once(desk: Desk) -> None:
+    event_id = (await changed_event(desk))[0].event_id
+    for days in (20, 10):
+        await desk.app.edit(event_id, starts_at=NOW + timedelta(days=days))
+    assert (await desk.send()).sent == 3
+    assert {letter.event.starts_at for letter in desk.postman.sent} == {NOW + timedelta(days=10)}
+    await desk.app.edit(event_id, venue="There")
+    await desk.app.edit(event_id, status=EventStatus.COMPLETED)
+    assert (await desk.send()).sent == 0
+    assert await desk.queue() == []
+    assert await desk.announcements() == []
+
+
+async def test_a_change_for_many_is_told_of_in_steps(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(send_mails, "PIECE", 2)
+    monkeypatch.setattr(send_mails, "AT_ONCE", 3)
+    event_id = (await changed_event(desk, 5))[0].event_id
+    while (await desk.send()).sent:
+        pass
+    desk.postman.sent.clear()
+    await desk.app.edit(event_id, venue="There")
+    rounds = [await desk.send() for _ in range(4)]
+    assert [(each.queued, each.sent) for each in rounds] == [(2, 2), (2, 2), (1, 1), (0, 0)]
+    assert len({letter.customer.id for letter in desk.postman.sent}) == 5
+    assert await desk.announcements() == []
+
+
+async def test_announcements_wait_for_the_other_mails(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    (first, *_) = await changed_event(desk)
+    monkeypatch.setattr(send_mails, "AT_ONCE", 1)
+    await desk.app.edit(first.event_id, venue="There")
+    await desk.app.cancel(first)
+    desk.app.clock.time += timedelta(seconds=1)
+    await desk.account(ANA)
+    await desk.app.book(first.event_id, ANA)
+    assert await desk.send() == Mailed(is_ours=True, queued=1, sent=1)
+    assert desk.postman.kinds == [(MailKind.CONFIRMED, ANA.user_id)]
+    assert (await desk.send()).queued == 2
+
+
+async def test_a_step_that_was_made_and_not_answered_is_made_once(desk: Desk) -> None:
+    event_id = (await changed_event(desk))[0].event_id
+    await desk.app.edit(event_id, venue="There")
+    # The commits of the lease, of the queue, and of the step.
+    desk.app.faults.plan(Step.COMMITTED, None, None, OutcomeUnknown())
+    with suppress(OutcomeUnknown):
+        await desk.send()
+    await desk.send()
+    assert len(desk.postman.sent) == 3
 
 
 @pytest.mark.parametrize(("status", "sent"), [(EventStatus.CANCELLED, 2), (EventStatus.COMPLETED, 0)])
@@ -133,13 +261,15 @@ async def test_the_customers_of_a_cancelled_event_get_a_mail(desk: Desk, status:
     await desk.app.edit(event_id, status=status)
     await desk.app.settled(event_id)
     await desk.send()
-    assert sorted(desk.postman.kinds) == [(MailKind.CANCELLED, each.user_id) for each in (ANA, BEN)][:sent]
+    told = [each for each in desk.postman.kinds if each[0] is not MailKind.CONFIRMED]
+    assert sorted(told) == [(MailKind.EVENT_CANCELLED, each.user_id) for each in (ANA, BEN)][:sent]
     assert await desk.queue() == []
 
 
 async def test_facts_from_before_mails_were_switched_on_cause_none(app: FakeApp) -> None:
     desk = Desk(app)
-    await desk.promotion()
+    _, first, _ = await desk.line()
+    await app.cancel(first)
     assert await desk.send() == Mailed(is_ours=True)
     after = Desk(app)
     assert await after.send() == Mailed(is_ours=False), "one process at a time has the lease"
@@ -179,7 +309,7 @@ async def test_a_mail_that_was_sent_and_not_recorded_is_sent_again_with_the_same
     desk.app.faults.plan(Step.COMMIT, None, None, None, Unavailable("away"))
     with pytest.raises(Unavailable):
         await desk.send()
-    assert desk.postman.rests == 2
+    assert desk.postman.rests == 1
     assert (await desk.send()).sent == 1
     first_letter, second_letter = desk.postman.sent
     assert first_letter.mail.id == second_letter.mail.id
@@ -201,7 +331,7 @@ async def test_long_histories_are_read_in_pieces(desk: Desk) -> None:
     first = await desk.app.book(event_id, customer(0))
     await desk.app.crowd(event_id, PIECE, first=1)
     await desk.app.cancel(first)
-    assert await desk.send() == Mailed(is_ours=True, queued=1, sent=0)
+    assert await desk.send() == Mailed(is_ours=True, queued=2, sent=0)
     assert len(await desk.app.facts(event_id)) > PIECE
     assert await desk.unread() == 0
 
@@ -242,7 +372,7 @@ async def test_the_time_for_reading_facts_is_bounded(desk: Desk) -> None:
 async def test_mails_about_bookings_go_to_verified_addresses_only(desk: Desk, others: dict[str, Any]) -> None:
     await desk.account(BEN, **others)
     await cancelled_events(desk, 1)
-    assert await desk.send() == Mailed(is_ours=True, queued=1, sent=0)
+    assert await desk.send() == Mailed(is_ours=True, queued=2, sent=0)
     assert await desk.queue() == []
 
 
@@ -268,6 +398,7 @@ async def test_beyond_thirty_an_hour_mails_are_delayed_and_not_lost(desk: Desk) 
 
 async def test_an_organizer_who_floods_a_customer_leaves_room_for_others(desk: Desk) -> None:
     event_id, first, _ = await desk.line()
+    await desk.sent_so_far()
     await cancelled_events(desk, MOST_OF_ORGANIZER + 1, customer(1))
     await desk.send()
     await desk.app.cancel(first)

@@ -8,16 +8,17 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Executable, Integer, Select, and_, bindparam, func, literal, or_, select
 
 from ....application.ports.notifications import PendingDeliveries, PendingDelivery, PendingEvents, Resend
-from ....domain.mails import Mail
+from ....domain.mails import Announcement, Mail
 from ....domain.verification import Link
 from ....domain.webhooks import Delivery, DeliveryStatus, Webhook
 from ..engine.pool import ConnectionPool
 from ..engine.transaction import ErrorClassifier, Rows, read
 from ..repositories.links import LINK, link
-from ..repositories.mails import MAIL, NO_EVENT, mail
+from ..repositories.mails import ANNOUNCEMENT, MAIL, NO_EVENT, announcement, mail
 from ..repositories.webhooks import DELIVERY, WEBHOOK, delivery, webhook
 from ..schema.tables import (
     account_links,
+    announcements,
     events,
     mail_cursors,
     mails,
@@ -131,6 +132,11 @@ _DUE_LINKS = (
     .order_by(account_links.c.due_at, account_links.c.id)
     .limit(_limit)
 )
+_ANNOUNCEMENTS = (
+    select(*ANNOUNCEMENT)
+    .order_by(announcements.c.created_at, announcements.c.event_id, announcements.c.seq)
+    .limit(_limit)
+)
 _searched_seq = func.coalesce(mail_cursors.c.last_seq, 0)
 
 
@@ -240,6 +246,10 @@ class SqlNotificationQueries:
     async def due_links(self, now: datetime, limit: int) -> list[Link]:
         """See the port."""
         return [link(row) for row in await self._rows(_DUE_LINKS, now=now, limit=limit)]
+
+    async def announcements(self, limit: int) -> list[Announcement]:
+        """See the port."""
+        return [announcement(row) for row in await self._rows(_ANNOUNCEMENTS, limit=limit)]
 
     async def _window(self, after: UUID | None, window: int) -> tuple[UUID | None, dict[str, Any]]:
         """Return the id at which the window after `after` ends (None: the last event), and both as parameters."""

@@ -6,12 +6,12 @@ from typing import Any, Final
 from uuid import UUID
 
 from msgspec.structs import asdict, fields
-from sqlalchemy import Column, bindparam, delete, insert, select, update
+from sqlalchemy import Column, and_, bindparam, delete, insert, select, update
 
-from ....domain.mails import Mail
+from ....domain.mails import Announcement, Mail
 from ..bulk.insert import BulkInsert
 from ..engine.transaction import Transaction
-from ..schema.tables import events, mail_cursors, mails
+from ..schema.tables import announcements, events, mail_cursors, mails
 
 NO_EVENT: Final = UUID(int=0)
 """The id of a cursor that exists once mails are made of facts."""
@@ -38,12 +38,27 @@ _PUT = (
     .where(mails.c.id == bindparam("mail_id"))
     .values(due_at=bindparam("new_due_at"), attempts=bindparam("new_attempts"))
 )
+_ANNOUNCEMENT_FIELDS = tuple(field.name for field in fields(Announcement))
+ANNOUNCEMENT: tuple[Column[Any], ...] = tuple(announcements.c[name] for name in _ANNOUNCEMENT_FIELDS)
+_is_announced = and_(
+    announcements.c.event_id == bindparam("of_event", type_=announcements.c.event_id.type),
+    announcements.c.seq == bindparam("of_seq", type_=announcements.c.seq.type),
+)
+_LOCK_ANNOUNCEMENT = select(announcements.c.below).where(_is_announced).with_for_update()
+_ADD_ANNOUNCEMENT = BulkInsert(announcements, on_existing={"seq": "{old}"})
+_CONTINUE_ANNOUNCEMENT = update(announcements).where(_is_announced).values(below=bindparam("new_below"))
+_FINISH_ANNOUNCEMENT = delete(announcements).where(_is_announced)
 _REMOVE = delete(mails).where(mails.c.id == bindparam("mail_id"))
 
 
 def mail(values: Any) -> Mail:
     """Return a mail from the columns of `MAIL`."""
     return Mail(**dict(zip(_FIELDS, values, strict=True)))
+
+
+def announcement(values: Any) -> Announcement:
+    """Return an announcement from the columns of `ANNOUNCEMENT`."""
+    return Announcement(**dict(zip(_ANNOUNCEMENT_FIELDS, values, strict=True)))
 
 
 class SqlMailRepository:
@@ -59,7 +74,14 @@ class SqlMailRepository:
         await self._transaction.insert(_ADD_CURSOR, [{"event_id": NO_EVENT, "last_seq": 0}])
         await self._transaction.change(_BEGIN, {})
 
-    async def queue(self, event_id: UUID, after: int, last_seq: int, mails: Sequence[Mail]) -> bool:
+    async def queue(
+        self,
+        event_id: UUID,
+        after: int,
+        last_seq: int,
+        mails: Sequence[Mail],
+        announcements: Sequence[Announcement] = (),
+    ) -> bool:
         """See the port. It locks the cursor; a conflict occurs only if the event has none yet."""
         rows = await self._transaction.rows(_LOCK_CURSOR, {"of_event": event_id})
         if (rows[0][0] if rows else 0) != after:
@@ -70,7 +92,20 @@ class SqlMailRepository:
         else:
             await self._transaction.insert(_ADD_CURSOR, [{"event_id": event_id, "last_seq": last_seq}])
         await self._transaction.insert(_ADD, [asdict(each) for each in mails])
+        await self._transaction.insert(_ADD_ANNOUNCEMENT, [asdict(each) for each in announcements])
         return True
+
+    async def announce(self, step: Announcement, mails: Sequence[Mail], below: UUID | None) -> None:
+        """See the port."""
+        key = {"of_event": step.event_id, "of_seq": step.seq}
+        rows = await self._transaction.rows(_LOCK_ANNOUNCEMENT, key)
+        if not rows or rows[0][0] != step.below:
+            return
+        await self._transaction.insert(_ADD, [asdict(each) for each in mails])
+        if below is None:
+            await self._transaction.change(_FINISH_ANNOUNCEMENT, key)
+        else:
+            await self._transaction.change(_CONTINUE_ANNOUNCEMENT, {**key, "new_below": below})
 
     async def put(self, mail: Mail) -> None:
         """See the port."""

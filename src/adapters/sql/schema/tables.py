@@ -463,12 +463,26 @@ mails: Table = Table(
     Column("kind", Word(MailKind), nullable=False),
     Column("event_id", Id(), nullable=False),
     Column("booking_id", Id(), nullable=False),
-    Column("customer_id", Id(), nullable=False),
+    # 0 for mails older than the column.
+    Column("seq", BigInteger(), nullable=False, server_default=text("0")),
     Column("expires_at", Moment()),
     Column("created_at", Moment(), nullable=False),
     Column("due_at", Moment(), nullable=False),
     Column("attempts", Integer(), nullable=False),
     Index(None, "due_at", "id"),
+    **_OPTIONS,
+)
+
+# Changes of events of which mails to customers are still to be made.
+announcements: Table = Table(
+    "announcements",
+    metadata,
+    Column("event_id", Id(), primary_key=True),
+    Column("seq", BigInteger(), primary_key=True, autoincrement=False),
+    Column("kind", Word(MailKind), nullable=False),
+    Column("created_at", Moment(), nullable=False),
+    Column("below", Id()),
+    Index(None, "created_at", "event_id", "seq"),
     **_OPTIONS,
 )
 
