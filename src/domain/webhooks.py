@@ -4,17 +4,18 @@ import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import accumulate
 from typing import get_args
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType, structs
 from msgspec.structs import replace
 
 from .event import Event
 from .facts import AnyFactPayload, Fact
 from .refusals import NotAllowed, TooManyWebhooks
 from .user import Actor
-from .values.fields import Rules, check_characters
+from .values.fields import Rules, check_characters, checked
 
 MOST_WEBHOOKS = 20
 """Most webhooks of one organizer."""
@@ -28,6 +29,9 @@ RETRY_AFTER = tuple(
     timedelta(seconds=seconds) for seconds in (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 )
 """The pause after each failure; after one more failure a delivery is given up (Standard Webhooks)."""
+
+LONGEST_WAIT = max(RETRY_AFTER)
+"""The longest pause that a receiver may ask for."""
 
 HOST_AND_PATH = (
     r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?"
@@ -53,7 +57,8 @@ class DeliveryStatus(StrEnum):
 class Webhook(Struct, frozen=True, gc=False, kw_only=True):
     """A URL that receives the facts of an organizer's events.
 
-    `event_id`: only of this event. `kinds`: only these kinds of facts; empty: all. `secret` signs the messages.
+    `event_id`: only of this event. `kinds`: only these kinds of facts; empty: all. `secret` signs the messages. While
+    it is not `active` it receives nothing, and never the facts of that time.
     """
 
     id: UUID
@@ -62,11 +67,33 @@ class Webhook(Struct, frozen=True, gc=False, kw_only=True):
     secret: str
     event_id: UUID | None = None
     kinds: tuple[str, ...] = ()
+    active: bool = True
     created_at: datetime
 
     def wants(self, fact: Fact) -> bool:
         """Return whether it receives this kind of fact."""
         return not self.kinds or fact.kind in self.kinds
+
+
+class WebhookChanges(Struct, frozen=True, gc=False, kw_only=True):
+    """Changes of a webhook; UNSET fields stay as they are. Raises: InvalidRequest when a value breaks a rule."""
+
+    url: str | UnsetType = UNSET
+    kinds: Sequence[str] | UnsetType = UNSET
+    active: bool | UnsetType = UNSET
+
+    def applied_to(self, webhook: Webhook) -> Webhook:
+        """Return the changed webhook."""
+        given = {name: value for name, value in structs.asdict(self).items() if value is not UNSET}
+        return replace(webhook, **checked(given, WEBHOOK_RULES))
+
+
+class Failure(Struct, frozen=True, gc=False, kw_only=True):
+    """Why a receiver did not accept a fact. `pause`: how long it asks to wait. `is_final`: it wants no facts at all."""
+
+    reason: str
+    pause: timedelta | None = None
+    is_final: bool = False
 
 
 class Cursor(Struct, frozen=True, gc=False, kw_only=True):
@@ -104,15 +131,23 @@ def message_id(fact: Fact) -> str:
 
 
 def has_failed(
-    delivery_id: UUID, webhook_id: UUID, fact: Fact, before: Delivery | None, error: str, now: datetime, jitter: float
+    delivery_id: UUID,
+    webhook_id: UUID,
+    fact: Fact,
+    before: Delivery | None,
+    failure: Failure,
+    now: datetime,
+    jitter: float,
 ) -> Delivery:
     """Return the delivery of a fact after one more failure: to be retried, or dead.
 
-    `jitter`, from 0 to 1, spreads the retries, so a receiver that was down does not get all of them at once.
+    `jitter`, from 0 to 1, spreads the retries, so a receiver that was down does not get all of them at once. A pause
+    that the receiver asks for replaces that of the schedule, as long as it does not end the retries sooner.
     """
     attempts = 1 if before is None else before.attempts + 1
-    is_dead = attempts > len(RETRY_AFTER)
-    due_at = None if is_dead else now + RETRY_AFTER[attempts - 1] * (0.9 + 0.2 * jitter)
+    created_at = now if before is None else before.created_at
+    pause = _pause(attempts, now - created_at, failure.pause, 0.9 + 0.2 * jitter)
+    is_dead = pause is None or failure.is_final
     return Delivery(
         id=delivery_id if before is None else before.id,
         webhook_id=webhook_id,
@@ -121,11 +156,20 @@ def has_failed(
         kind=fact.kind,
         status=DeliveryStatus.DEAD if is_dead else DeliveryStatus.RETRYING,
         attempts=attempts,
-        created_at=now if before is None else before.created_at,
+        created_at=created_at,
         tried_at=now,
-        due_at=due_at,
-        error=error,
+        due_at=None if is_dead or pause is None else now + pause,
+        error=failure.reason,
     )
+
+
+def _pause(attempts: int, age: timedelta, asked: timedelta | None, factor: float) -> timedelta | None:
+    """Return the pause before the next attempt; None: there is none."""
+    if attempts <= len(RETRY_AFTER):
+        return RETRY_AFTER[attempts - 1] * factor if asked is None else min(asked, LONGEST_WAIT)
+    # Shorter pauses have used up the attempts, so the rest follows the schedule by the delivery's age.
+    left = [each for each in accumulate(RETRY_AFTER) if each * 0.9 > age]
+    return max(left[0] - age, asked or timedelta(0)) if left else None
 
 
 def send_again(delivery: Delivery, now: datetime) -> Delivery:
@@ -135,10 +179,15 @@ def send_again(delivery: Delivery, now: datetime) -> Delivery:
     return replace(delivery, due_at=now)
 
 
-def has_failed_again(delivery: Delivery, error: str, now: datetime) -> Delivery:
+def has_failed_again(delivery: Delivery, failure: Failure, now: datetime) -> Delivery:
     """Return the delivery dead again, after a requested attempt failed."""
     return replace(
-        delivery, status=DeliveryStatus.DEAD, attempts=delivery.attempts + 1, tried_at=now, due_at=None, error=error
+        delivery,
+        status=DeliveryStatus.DEAD,
+        attempts=delivery.attempts + 1,
+        tried_at=now,
+        due_at=None,
+        error=failure.reason,
     )
 
 

@@ -69,6 +69,7 @@ from ..application.ports.security import KnownPasswords, LinkTokens, PasswordHas
 from ..application.ports.storage import Storage
 from ..application.ports.system import Clock, Ids
 from ..application.turnstile.turnstile import Turnstile
+from ..application.webhooks.change_webhook import ChangeWebhook
 from ..application.webhooks.create_webhook import CreateWebhook
 from ..application.webhooks.delete_webhook import DeleteWebhook
 from ..application.webhooks.read_webhooks import ListDeliveries, ListWebhooks, ReadWebhook
@@ -364,6 +365,7 @@ class Container(DeclarativeContainer):
 
     webhook_sender: Singleton[WebhookSender] = Singleton(_webhook_sender, settings)
     create_webhook: Singleton[CreateWebhook] = Singleton(CreateWebhook, storage, webhook_sender, clock, ids)
+    change_webhook: Singleton[ChangeWebhook] = Singleton(ChangeWebhook, storage, webhook_sender, clock)
     delete_webhook: Singleton[DeleteWebhook] = Singleton(DeleteWebhook, storage)
     list_webhooks: Singleton[ListWebhooks] = Singleton(ListWebhooks, storage)
     read_webhook: Singleton[ReadWebhook] = Singleton(ReadWebhook, storage)

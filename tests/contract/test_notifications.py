@@ -159,6 +159,48 @@ class TestPendingDeliveries:
             await driver.do(lambda unit, changed=changed: unit.users.save(changed))  # type: ignore[misc]
             assert await pending(driver) == ([] if disabled_at else [(webhook.id, state.event.id, 0)])
 
+    async def test_nothing_is_sent_while_a_webhook_is_not_active(self, driver: StorageDriver) -> None:
+        """What waited is given up, and once it is active again what happened meanwhile is skipped."""
+        webhook, other = await add(driver), await add(driver)
+        first, second = await driver.initialize(1), await driver.initialize(1)
+        reads, deliveries = driver.storage.notification_queries, []
+        for each, seq, status in (
+            (webhook, 1, DeliveryStatus.RETRYING),
+            (webhook, 2, DeliveryStatus.RESENDING),
+            (other, 1, DeliveryStatus.RETRYING),
+        ):
+            deliveries.append(new_delivery(each, first.event.id, seq, status=status, due_at=NOW))
+        await put(driver, *deliveries)
+        await put_cursor(driver, webhook, first.event.id, 0, due_at=LATER)
+        off = replace(webhook, url="https://b.example/", kinds=("HoldExpired",), active=False)
+
+        async def switch_off(unit: UnitOfWork) -> None:
+            await unit.webhooks.lock(webhook.id)
+            await unit.webhooks.put(off)
+            await unit.webhooks.give_up_retries(webhook.id)
+
+        await driver.do(switch_off)
+        assert await reads.webhook(webhook.id) == off
+        assert {each[0] for each in await pending(driver, LATER)} == {other.id}
+        assert await reads.resends(frozenset(), 9) == []
+        stored = [await reads.delivery(each.id) for each in deliveries]
+        assert [each and each.status for each in stored] == ["dead", "resending", "retrying"]
+        assert stored[0] == replace(deliveries[0], status=DeliveryStatus.DEAD, due_at=None)
+        await driver.book(first)
+
+        async def switch_on(unit: UnitOfWork) -> None:
+            assert await unit.webhooks.lock(webhook.id) == off
+            await unit.webhooks.put(webhook)
+            await unit.webhooks.skip_facts(webhook, LATER)
+
+        await driver.do(switch_on)
+        assert {each[0] for each in await pending(driver, LATER)} == {other.id}
+        assert [each.webhook for each in await reads.resends(frozenset(), 9)] == [webhook]
+        await driver.book(second)
+        assert [each for each in await pending(driver, LATER) if each[0] == webhook.id] == [
+            (webhook.id, second.event.id, 1)
+        ]
+
     async def test_nothing_is_sent_before_it_is_due(self, driver: StorageDriver) -> None:
         webhook = await add(driver)
         state = await driver.initialize(1)

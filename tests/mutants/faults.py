@@ -1592,6 +1592,44 @@ HTTP: Final = (
 
 FAIRNESS: Final = (
     Fault(
+        "A webhook that was switched off receives what happens next",
+        (
+            Change(
+                "application/background/deliver_webhooks.py",
+                "            if webhook is None or not webhook.active:\n                return\n            for",
+                "            if webhook is None:\n                return\n            for",
+            ),
+        ),
+        ("tests/application/webhooks/test_webhooks.py",),
+    ),
+    Fault(
+        "A webhook that is active again receives what it missed",
+        (
+            Change(
+                "application/webhooks/change_webhook.py",
+                "                await webhooks.skip_facts(after, self._clock.now())\n",
+                "                pass\n",
+            ),
+        ),
+        ("tests/application/webhooks/test_webhooks.py",),
+    ),
+    Fault(
+        "A 410 is retried",
+        (Change("adapters/notifications/webhook_sender.py", "if status == GONE:", "if status == -GONE:"),),
+        ("tests/adapters/notifications/test_webhook_sender.py",),
+    ),
+    Fault(
+        "Short pauses end the retries of a webhook",
+        (
+            Change(
+                "domain/webhooks.py",
+                "    return max(left[0] - age, asked or timedelta(0)) if left else None\n",
+                "    return None\n",
+            ),
+        ),
+        ("tests/domain/test_webhooks.py",),
+    ),
+    Fault(
         "Commands wait however slow the queue is",
         (
             Change(

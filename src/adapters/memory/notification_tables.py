@@ -39,6 +39,7 @@ class NotificationDraft(Struct):
     """The rows that one unit of work has saved; None marks a removed row."""
 
     new_webhooks: dict[UUID, Webhook] = field(default_factory=dict)
+    webhooks: dict[UUID, Webhook] = field(default_factory=dict)
     removed_webhooks: set[UUID] = field(default_factory=set)
     cursors: dict[CursorKey, Cursor] = field(default_factory=dict)
     deliveries: dict[UUID, Delivery | None] = field(default_factory=dict)
@@ -75,7 +76,7 @@ class NotificationDraft(Struct):
 
     def apply(self, tables: NotificationTables) -> None:
         """Apply the changes to the committed rows."""
-        tables.webhooks.update(self.new_webhooks)
+        tables.webhooks.update({**self.new_webhooks, **self.webhooks})
         tables.cursors.update(self.cursors)
         _put(tables.deliveries, self.deliveries)
         for webhook_id in self.removed_webhooks:

@@ -28,8 +28,11 @@ class MemoryWebhookRepository:
     async def add(self, webhook: Webhook, now: datetime) -> None:
         """See the port."""
         await self._transaction.reach(Step.SAVE)
+        self._transaction.draft.notifications.new_webhooks[webhook.id] = webhook
+        self._begin(webhook, now)
+
+    def _begin(self, webhook: Webhook, now: datetime) -> None:
         draft = self._transaction.draft
-        draft.notifications.new_webhooks[webhook.id] = webhook
         for event in draft.tables.events.values():
             if event.organizer_id == webhook.organizer_id:
                 draft.notifications.cursors[webhook.id, event.id] = Cursor(
@@ -46,7 +49,26 @@ class MemoryWebhookRepository:
         """See the port."""
         await self._transaction.reach(Step.LOCK)
         await self._transaction.lock([webhook_id])
-        return self._transaction.draft.tables.notifications.webhooks.get(webhook_id)
+        draft = self._transaction.draft
+        return draft.notifications.webhooks.get(webhook_id) or draft.tables.notifications.webhooks.get(webhook_id)
+
+    async def put(self, webhook: Webhook) -> None:
+        """See the port."""
+        await self._transaction.reach(Step.SAVE)
+        self._transaction.draft.notifications.webhooks[webhook.id] = webhook
+
+    async def give_up_retries(self, webhook_id: UUID) -> None:
+        """See the port."""
+        await self._transaction.reach(Step.SAVE)
+        for each in self._deliveries():
+            if each.webhook_id == webhook_id and each.status is DeliveryStatus.RETRYING:
+                dead = replace(each, status=DeliveryStatus.DEAD, due_at=None)
+                self._transaction.draft.notifications.deliveries[each.id] = dead
+
+    async def skip_facts(self, webhook: Webhook, now: datetime) -> None:
+        """See the port."""
+        await self._transaction.reach(Step.SAVE)
+        self._begin(webhook, now)
 
     async def remove(self, webhook_id: UUID) -> None:
         """See the port."""
@@ -217,7 +239,7 @@ class MemoryNotificationQueries:
             of_organizer[event.organizer_id].append(event)
         found: list[tuple[tuple[int, datetime, UUID, UUID], PendingDelivery]] = []
         for webhook in self._tables.notifications.webhooks.values():
-            if webhook.id not in but:
+            if webhook.active and webhook.id not in but:
                 pending = pending_deliveries(self._tables, webhook, of_organizer[webhook.organizer_id], now)
                 first = sorted(pending, key=_tried_longest_ago)[:each]
                 found += [
@@ -242,7 +264,10 @@ class MemoryNotificationQueries:
         wanted = [
             (each.due_at, each.id, each)
             for each in tables.deliveries.values()
-            if each.status is DeliveryStatus.RESENDING and each.due_at is not None and each.webhook_id not in but
+            if each.status is DeliveryStatus.RESENDING
+            and each.due_at is not None
+            and each.webhook_id not in but
+            and tables.webhooks[each.webhook_id].active
         ]
         ranks = Counter[UUID]()
         ranked = []

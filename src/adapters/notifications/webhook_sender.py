@@ -3,13 +3,15 @@
 import asyncio
 import base64
 import ipaddress
+import re
 import secrets
 import socket
 import ssl
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -18,7 +20,7 @@ import msgspec
 from standardwebhooks import Webhook as Signer
 
 from ...application.limits.fair_queue import FairQueue, TooManyWait
-from ...application.ports.notifications import Refused
+from ...application.ports.notifications import Refused, Undeliverable
 from ...domain.facts import Fact
 from ...domain.webhooks import Webhook, message_id
 from .public_addresses import is_public
@@ -31,6 +33,11 @@ MOST_READ: Final = 4 * 1024
 
 MOST_CONNECTIONS: Final = 200
 """More than the number of concurrent deliveries, so none waits for a connection."""
+
+GONE: Final = 410
+"""The status by which a receiver says that it wants no facts any more (RFC 9110, 15.5.11)."""
+
+_SECONDS: Final = re.compile("[0-9]{1,9}")
 
 RESOLVERS: Final = 64
 """Threads that resolve names. A resolution may outlast the timeout of its delivery."""
@@ -77,7 +84,7 @@ class HttpWebhookSender:
         return None if is_public(address) else "must not be an address of a private network"
 
     async def deliver(self, webhook: Webhook, fact: Fact, now: datetime) -> None:
-        """Send a signed fact. Raises: Refused."""
+        """Send a signed fact. Raises: Refused, Undeliverable."""
         body = body_of(fact)
         webhook_id = message_id(fact)
         headers = {
@@ -94,7 +101,7 @@ class HttpWebhookSender:
             raise Refused(f"not sent: the address {objection}")
         try:
             async with asyncio.timeout(self._seconds):
-                status = await self._post(webhook.url, headers, body)
+                status, retry_after = await self._post(webhook.url, headers, body)
         except TimeoutError:
             raise Refused(f"no answer within {self._seconds:g} seconds") from None
         except ForbiddenAddress:
@@ -103,8 +110,10 @@ class HttpWebhookSender:
             raise Refused("no connection") from None
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException):
             raise Refused("the connection was lost, or the response is not HTTP") from None
+        if status == GONE:
+            raise Undeliverable(f"answered {status}")
         if not 200 <= status < 300:
-            raise Refused(f"answered {status}")
+            raise Refused(f"answered {status}", pause=pause_of(retry_after, now))
 
     async def close(self) -> None:
         """Close the connections and stop the resolvers."""
@@ -113,7 +122,7 @@ class HttpWebhookSender:
             await self._pool.aclose()
             self._pool = None
 
-    async def _post(self, url: str, headers: dict[str, str], body: bytes) -> int:
+    async def _post(self, url: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes | None]:
         sent = [(name.encode(), value.encode()) for name, value in headers.items()]
         async with self._connections().stream("POST", url, headers=sent, content=body) as response:
             read = 0
@@ -122,7 +131,8 @@ class HttpWebhookSender:
                 if read > MOST_READ:
                     # An unread rest closes the connection.
                     break
-            return int(response.status)
+            values = [value for name, value in response.headers if name.lower() == b"retry-after"]
+            return int(response.status), values[0] if values else None
 
     def _connections(self) -> httpcore.AsyncConnectionPool:
         if self._pool is None:
@@ -148,6 +158,20 @@ def body_of(fact: Fact) -> bytes:
         "data": fact.what.all_values,
     }
     return _encode({"type": fact.kind, "timestamp": fact.occurred_at, "data": data})
+
+
+def pause_of(retry_after: bytes | None, now: datetime) -> timedelta | None:
+    """Return the pause that a `Retry-After` asks for (RFC 9110, 10.2.3); None: it asks for none that can be read."""
+    text = (retry_after or b"").decode("latin-1").strip()
+    if _SECONDS.fullmatch(text):
+        pause = timedelta(seconds=int(text))
+    else:
+        try:
+            at = parsedate_to_datetime(text)
+            pause = (at if at.tzinfo else at.replace(tzinfo=UTC)) - now
+        except (ValueError, OverflowError):
+            return None
+    return pause if pause > timedelta(0) else None
 
 
 class ForbiddenAddress(Exception):

@@ -12,11 +12,12 @@ from typing import TypeVar
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ...domain.facts import Fact
-from ...domain.webhooks import Cursor, Delivery, DeliveryStatus, Webhook, has_failed, has_failed_again
+from ...domain.webhooks import Cursor, Delivery, DeliveryStatus, Failure, Webhook, has_failed, has_failed_again
 from ..ports.errors import StorageFailure
-from ..ports.notifications import PendingDelivery, Refused, Resend, WebhookSender
+from ..ports.notifications import PendingDelivery, Refused, Resend, Undeliverable, WebhookSender
 from ..ports.storage import Storage, UnitOfWork
 from ..ports.system import Clock, Ids
 from ..retrying_transaction import in_transaction
@@ -238,16 +239,20 @@ class DeliverWebhooks:
             _log.exception("A delivery to a webhook failed")
 
     async def _deliver_pending(self, pending: PendingDelivery) -> None:
-        webhook, saved, delivered = pending.webhook, pending.last_seq, pending.last_seq
+        saved = delivered = pending.last_seq
         saved_at = started = self._clock.now()
         while self._clock.now() - started < LONGEST_RUN:
             facts = await self._facts(pending.event_id, delivered, PIECE)
+            # Read after the facts, so none of a time when the webhook is not active is sent.
+            webhook = await self._webhook(pending.webhook.id)
+            if webhook is None or not webhook.active:
+                return
             for fact in facts:
                 if not self._may_go_on or self._should_yield(started):
                     break
-                error = await self._send(webhook, fact) if webhook.wants(fact) else None
-                if error is not None:
-                    await self._save_failure(webhook, saved, fact, error)
+                failure = await self._send(webhook, fact) if webhook.wants(fact) else None
+                if failure is not None:
+                    await self._save_failure(webhook, saved, fact, failure)
                     return
                 delivered = fact.seq
                 if self._clock.now() - saved_at >= SAVE_EVERY:
@@ -263,23 +268,27 @@ class DeliverWebhooks:
         async with self._in_storage:
             return await self._storage.event_queries.facts(event_id, after, limit)
 
+    async def _webhook(self, webhook_id: UUID) -> Webhook | None:
+        async with self._in_storage:
+            return await self._storage.notification_queries.webhook(webhook_id)
+
     async def _in_transaction(self, save: Callable[[UnitOfWork], Awaitable[Result]]) -> Result:
         async with self._in_storage:
             return await in_transaction(self._storage, save, jitter=self._jitter)
 
-    async def _send(self, webhook: Webhook, fact: Fact) -> str | None:
-        """Send a fact and return the reason of a failure; None: it was accepted."""
+    async def _send(self, webhook: Webhook, fact: Fact) -> Failure | None:
+        """Send a fact and return why it failed; None: it was accepted."""
         try:
             await self._sender.deliver(webhook, fact, self._clock.now())
         except Refused as refused:
-            return refused.reason
+            return Failure(reason=refused.reason, pause=refused.pause, is_final=isinstance(refused, Undeliverable))
         return None
 
     async def _save_progress(self, pending: PendingDelivery, saved: int, delivered: int) -> bool:
-        """Save progress and return True, unless the webhook is deleted or another process has saved more."""
+        """Save progress and return True, unless the webhook has ended or another process has saved more."""
 
         async def save(unit_of_work: UnitOfWork) -> bool:
-            if not await _is_unchanged(unit_of_work, pending.webhook.id, pending.event_id, saved):
+            if await _locked(unit_of_work, pending.webhook.id, pending.event_id, saved) is None:
                 return False
             cursor = Cursor(
                 webhook_id=pending.webhook.id, event_id=pending.event_id, last_seq=delivered, tried_at=self._clock.now()
@@ -290,17 +299,18 @@ class DeliverWebhooks:
 
         return await self._in_transaction(save)
 
-    async def _save_failure(self, webhook: Webhook, saved: int, fact: Fact, error: str) -> None:
+    async def _save_failure(self, webhook: Webhook, saved: int, fact: Fact, failure: Failure) -> None:
         delivery_id, jitter, now = self._ids.new(), self._jitter(), self._clock.now()
 
         async def save(unit_of_work: UnitOfWork) -> Delivery | None:
-            if not await _is_unchanged(unit_of_work, webhook.id, fact.event_id, saved):
+            locked = await _locked(unit_of_work, webhook.id, fact.event_id, saved)
+            if locked is None:
                 return None
             before = await unit_of_work.webhooks.delivery(webhook.id, fact.event_id, fact.seq)
             if before is not None and before.tried_at == now:
                 # After an unknown outcome it may have been saved already.
                 return before
-            failed = has_failed(delivery_id, webhook.id, fact, before, error, now, jitter)
+            failed = has_failed(delivery_id, webhook.id, fact, before, failure, now, jitter)
             # Everything before it was accepted; after a dead delivery the next facts follow.
             last_seq = fact.seq if failed.status is DeliveryStatus.DEAD else fact.seq - 1
             cursor = Cursor(
@@ -309,13 +319,17 @@ class DeliverWebhooks:
             await unit_of_work.webhooks.put_cursor(cursor)
             await unit_of_work.webhooks.remove_retried(webhook.id, fact.event_id, fact.seq - 1)
             await unit_of_work.webhooks.put_delivery(failed)
+            if failure.is_final:
+                await _end(unit_of_work, locked)
             return failed
 
         failed = await self._in_transaction(save)
-        if failed is not None and failed.status is DeliveryStatus.DEAD:
+        if failed is not None and failure.is_final:
+            _log.warning("Webhook %s wants no facts any more; it is not active from now on", webhook.id)
+        elif failed is not None and failed.status is DeliveryStatus.DEAD:
             _log.warning(
                 "Webhook %s did not accept fact %s of event %s in %s attempts; it is given up: %s",
-                *(webhook.id, fact.seq, fact.event_id, failed.attempts, error),
+                *(webhook.id, fact.seq, fact.event_id, failed.attempts, failure.reason),
             )
 
     def _should_yield(self, started: datetime) -> bool:
@@ -329,23 +343,26 @@ class DeliverWebhooks:
                 return
             delivery = resend.delivery
             facts = await self._facts(delivery.event_id, delivery.seq - 1, 1)
-            error = await self._send(resend.webhook, facts[0]) if facts else "the fact is gone"
-            await self._save_resend(delivery, error)
+            gone = Failure(reason="the fact is gone")
+            await self._save_resend(delivery, await self._send(resend.webhook, facts[0]) if facts else gone)
 
-    async def _save_resend(self, sent: Delivery, error: str | None) -> None:
+    async def _save_resend(self, sent: Delivery, failure: Failure | None) -> None:
         now = self._clock.now()
 
         async def save(unit_of_work: UnitOfWork) -> None:
-            if await unit_of_work.webhooks.lock(sent.webhook_id) is None:
+            locked = await unit_of_work.webhooks.lock(sent.webhook_id)
+            if locked is None:
                 return
             delivery = await unit_of_work.webhooks.delivery(sent.webhook_id, sent.event_id, sent.seq)
             if delivery is None:
                 return
-            if error is None:
+            if failure is None:
                 await unit_of_work.webhooks.remove_delivery(delivery.id)
             elif delivery.tried_at != now:
                 # Otherwise it was saved already, after an unknown outcome.
-                await unit_of_work.webhooks.put_delivery(has_failed_again(delivery, error, now))
+                await unit_of_work.webhooks.put_delivery(has_failed_again(delivery, failure, now))
+                if failure.is_final:
+                    await _end(unit_of_work, locked)
 
         await self._in_transaction(save)
 
@@ -363,9 +380,16 @@ def _in_rotation(deliveries: list[PendingDelivery]) -> list[PendingDelivery]:
     return [pending for _, pending in sorted(ranked, key=lambda found: found[0])]
 
 
-async def _is_unchanged(unit_of_work: UnitOfWork, webhook_id: UUID, event_id: UUID, saved: int) -> bool:
-    """Lock the webhook and return whether its progress in the event is still `saved`."""
-    if await unit_of_work.webhooks.lock(webhook_id) is None:
-        return False
+async def _locked(unit_of_work: UnitOfWork, webhook_id: UUID, event_id: UUID, saved: int) -> Webhook | None:
+    """Lock the webhook; None unless it is active and its progress in the event is still `saved`."""
+    webhook = await unit_of_work.webhooks.lock(webhook_id)
+    if webhook is None or not webhook.active:
+        return None
     cursor = await unit_of_work.webhooks.cursor(webhook_id, event_id)
-    return (0 if cursor is None else cursor.last_seq) == saved
+    return webhook if (0 if cursor is None else cursor.last_seq) == saved else None
+
+
+async def _end(unit_of_work: UnitOfWork, webhook: Webhook) -> None:
+    """Make a locked webhook inactive."""
+    await unit_of_work.webhooks.put(replace(webhook, active=False))
+    await unit_of_work.webhooks.give_up_retries(webhook.id)

@@ -4,7 +4,7 @@ Facts are the outbox of both. The transactions that write facts do nothing for t
 """
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
@@ -63,6 +63,15 @@ class WebhookRepository(Protocol):
 
     async def lock(self, webhook_id: UUID) -> Webhook | None:
         """Return the webhook, locked until the unit of work ends. All its data changes under this lock only."""
+
+    async def put(self, webhook: Webhook) -> None:
+        """Replace a locked webhook's URL, kinds and whether it is active."""
+
+    async def give_up_retries(self, webhook_id: UUID) -> None:
+        """Mark all deliveries of a locked webhook that wait for a retry as dead."""
+
+    async def skip_facts(self, webhook: Webhook, now: datetime) -> None:
+        """Move the progress of a locked webhook to the newest fact of each event of its organizer."""
 
     async def remove(self, webhook_id: UUID) -> None:
         """Delete a locked webhook with all its data."""
@@ -145,12 +154,12 @@ class NotificationQueries(Protocol):
         """Return the due deliveries of the next `window` events by id.
 
         At most `each` of a webhook, least recently tried first, and none of the webhooks in `but`. Only events that the
-        webhook's organizer organizes, and none of a disabled account. At most `limit`, in rotation: the first one of
-        each organizer, then the second one of each.
+        webhook's organizer organizes, and none of a disabled account or of a webhook that is not active. At most
+        `limit`, in rotation: the first one of each organizer, then the second one of each.
         """
 
     async def resends(self, but: Collection[UUID], limit: int) -> list[Resend]:
-        """Return deliveries to send once more, without those of the webhooks in `but`.
+        """Return deliveries of active webhooks to send once more, without those of the webhooks in `but`.
 
         Organizers in rotation, and of each the oldest request first.
         """
@@ -175,11 +184,15 @@ class NotificationQueries(Protocol):
 
 
 class Refused(Exception):
-    """The receiver refused or was unreachable. `reason` contains no secret and no e-mail address."""
+    """The receiver refused or was unreachable. `reason` contains no secret and no e-mail address.
 
-    def __init__(self, reason: str) -> None:
+    `pause` is how long the receiver asks to wait before another attempt; None: it does not say.
+    """
+
+    def __init__(self, reason: str, *, pause: timedelta | None = None) -> None:
         super().__init__(reason)
         self.reason: str = reason[:200]
+        self.pause: timedelta | None = pause
 
 
 class Undeliverable(Refused):
@@ -196,7 +209,10 @@ class WebhookSender(Protocol):
         """Return why the URL can never be used, as far as it shows by itself; None: it can."""
 
     async def deliver(self, webhook: Webhook, fact: Fact, now: datetime) -> None:
-        """Send a signed fact, within five seconds. Raises: Refused unless the receiver accepts it."""
+        """Send a signed fact, within five seconds.
+
+        Raises: Refused unless the receiver accepts it; Undeliverable if it wants no facts any more.
+        """
 
     async def close(self) -> None:
         """Close its connections."""

@@ -7,7 +7,7 @@ import ssl
 import threading
 from base64 import b64decode
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -20,7 +20,7 @@ from standardwebhooks import WebhookVerificationError
 from boxoffice.adapters.notifications import webhook_sender
 from boxoffice.adapters.notifications.public_addresses import is_public
 from boxoffice.adapters.notifications.webhook_sender import MOST_READ, RESOLVERS, SECONDS, HttpWebhookSender, resolve
-from boxoffice.application.ports.notifications import Refused
+from boxoffice.application.ports.notifications import Refused, Undeliverable
 from boxoffice.domain.booking import BookingStatus, PaymentStatus
 from boxoffice.domain.facts import BookingPromoted, Fact
 from boxoffice.domain.webhooks import MOST_WEBHOOKS, Webhook
@@ -92,6 +92,7 @@ class TestMessages:
                     "customerId": str(UUID(int=4)),
                     "quantity": 2,
                     "queueNumber": 1,
+                    "amount": None,
                     "status": "confirmed",
                     "paymentStatus": "none",
                     "expiresAt": None,
@@ -248,6 +249,34 @@ class TestAnswers:
                 else:
                     assert await refusal(sender, receiver.url) == f"answered {status}"
             assert elsewhere.connections == 0
+
+    @pytest.mark.parametrize(
+        ("header", "pause"),
+        [
+            ("Retry-After: 120", 120.0),
+            ("RETRY-AFTER:  7 ", 7.0),
+            ("Retry-After: Tue, 01 Jan 2030 12:00:30 GMT", 30.0),
+            ("Retry-After: Tue, 01 Jan 2030 12:00:30 -0000", 30.0),
+            *((f"Retry-After: {text}", None) for text in ("0", "-5", "1.5", "soon", "", "9" * 10)),
+            *((f"Retry-After: {text}", None) for text in ("Tue, 01 Jan 2030 12:00:00 GMT", "Tue, 99 Jan 2030")),
+            ("X-Other: 5", None),
+        ],
+    )
+    async def test_a_pause_that_the_receiver_asks_for_is_said(
+        self, receiver: Receiver, sender: HttpWebhookSender, header: str, pause: float | None
+    ) -> None:
+        receiver.answer = says(f"HTTP/1.1 503 Busy\r\n{header}\r\nContent-Length: 0\r\n\r\n".encode())
+        with pytest.raises(Refused) as refused:
+            await sender.deliver(webhook(receiver.url), FACT, FACT.occurred_at)
+        assert refused.value.pause == (None if pause is None else timedelta(seconds=pause))
+        assert not isinstance(refused.value, Undeliverable)
+
+    async def test_410_says_that_no_facts_are_wanted_any_more(
+        self, receiver: Receiver, sender: HttpWebhookSender
+    ) -> None:
+        receiver.answer = says(b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n")
+        with pytest.raises(Undeliverable, match="answered 410"):
+            await deliver(sender, receiver.url)
 
     @pytest.mark.parametrize("answer", [b"", b"\x00\x01nonsense\r\n\r\n", b"HTTP/1.1 2"])
     async def test_what_is_no_http_is_a_failure(

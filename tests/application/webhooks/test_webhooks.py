@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from boxoffice.adapters.memory import Step
+from boxoffice.application.background import deliver_webhooks
 from boxoffice.application.background.deliver_webhooks import (
     CLOSE_TIMEOUT,
     CROWDED_RUN,
@@ -27,9 +28,10 @@ from boxoffice.application.background.deliver_webhooks import (
 )
 from boxoffice.application.ports.errors import Conflict, OutcomeUnknown, Unavailable
 from boxoffice.application.ports.idempotency import Replayed
-from boxoffice.application.ports.notifications import Refused
+from boxoffice.application.ports.notifications import Refused, Undeliverable
 from boxoffice.application.ports.storage import UnitOfWork
 from boxoffice.application.retrying_transaction import in_transaction
+from boxoffice.application.webhooks.change_webhook import ChangeWebhook
 from boxoffice.application.webhooks.create_webhook import CreateWebhook, NewWebhook
 from boxoffice.application.webhooks.delete_webhook import DeleteWebhook
 from boxoffice.application.webhooks.read_webhooks import ListDeliveries, ListWebhooks, ReadWebhook
@@ -44,7 +46,7 @@ from boxoffice.domain.refusals import (
     TooManyWebhooks,
 )
 from boxoffice.domain.user import Actor
-from boxoffice.domain.webhooks import RETRY_AFTER, Cursor, Delivery, DeliveryStatus, Webhook
+from boxoffice.domain.webhooks import FACT_KINDS, RETRY_AFTER, Cursor, Delivery, DeliveryStatus, Webhook, WebhookChanges
 from tests.application.fake_app import ADMIN, ANA, BEN, NOW, ORGANIZER, STRANGER, FakeApp, once
 
 
@@ -94,6 +96,7 @@ class Desk:
         self.app = app
         self.courier = courier or FakeCourier()
         self.create = CreateWebhook(storage, self.courier, clock, ids)
+        self.change = ChangeWebhook(storage, self.courier, clock)
         self.delete = DeleteWebhook(storage)
         self.list = ListWebhooks(storage)
         self.read = ReadWebhook(storage)
@@ -273,6 +276,115 @@ class TestKeys:
         assert (await desk.create(self.COMMAND, self.KEY)).url == self.COMMAND.url
 
 
+class TestChanging:
+    async def test_only_its_owner_changes_a_webhook_and_not_to_a_forbidden_address(self, desk: Desk) -> None:
+        webhook = await desk.webhook()
+        for actor in (STRANGER, ADMIN):
+            with pytest.raises(NotFound):
+                await desk.change(webhook.id, actor, WebhookChanges(active=False))
+        for broken in (WebhookChanges(url="https://10.0.0.1/"), WebhookChanges(kinds=["Nothing"])):
+            with pytest.raises(InvalidRequest):
+                await desk.change(webhook.id, ORGANIZER, broken)
+        assert await desk.list(ORGANIZER) == [webhook]
+        changed = await desk.change(webhook.id, ORGANIZER, WebhookChanges(url="https://b.example/", kinds=FACT_KINDS))
+        assert await desk.list(ORGANIZER) == [changed]
+        assert changed == replace(webhook, url="https://b.example/", kinds=FACT_KINDS)
+
+    async def test_a_webhook_that_is_deleted_meanwhile_is_not_found(self, desk: Desk) -> None:
+        webhook = await desk.webhook()
+        reached, opened = desk.app.faults.gate(Step.BEGIN)
+        changing = asyncio.create_task(desk.change(webhook.id, ORGANIZER, WebhookChanges(active=False)))
+        await reached.wait()
+        await desk.remove(webhook)
+        opened.set()
+        with pytest.raises(NotFound):
+            await changing
+
+    async def test_facts_of_the_time_when_it_is_not_active_are_never_sent(self, desk: Desk) -> None:
+        webhook, event_id = await desk.webhook(), await desk.app.event()
+        await desk.look()
+        desk.courier.fails = refuses()
+        await desk.app.book(event_id, ANA)
+        await desk.look()
+        await desk.change(webhook.id, ORGANIZER, WebhookChanges(active=False))
+        (given_up,) = await desk.deliveries(webhook)
+        assert (given_up.seq, given_up.status) == (2, DeliveryStatus.DEAD)
+        desk.courier.fails = refuses(99)
+        booking = await desk.app.book(event_id, BEN)
+        new = await desk.app.event()
+        desk.app.clock.time += timedelta(days=1)
+        assert await desk.look() == DeliveryRound(is_ours=True)
+        for _ in range(2):
+            await desk.change(webhook.id, ORGANIZER, WebhookChanges(active=True))
+        await desk.app.cancel(booking)
+        await desk.app.book(new, ANA)
+        await desk.look()
+        assert (desk.courier.seqs(webhook, event_id), desk.courier.seqs(webhook, new)) == ([1, 4], [2])
+        await desk.resend(webhook.id, given_up.id, ORGANIZER)
+        await desk.look()
+        assert desk.courier.seqs(webhook, event_id) == [1, 4, 2], "on request"
+
+    async def test_one_that_stays_active_skips_nothing(self, desk: Desk) -> None:
+        webhook, event_id = await desk.webhook(), await desk.app.event()
+        await desk.change(webhook.id, ORGANIZER, WebhookChanges(active=True, kinds=FACT_KINDS))
+        await desk.look()
+        assert desk.courier.seqs(webhook, event_id) == [1]
+
+    async def test_no_fact_is_sent_that_happens_after_it_is_switched_off_in_a_run(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(deliver_webhooks, "PIECE", 1)
+        webhook, event_id = await desk.webhook(), await desk.app.event()
+        gate = await desk.hung(webhook)
+        await desk.change(webhook.id, ORGANIZER, WebhookChanges(active=False))
+        await desk.app.book(event_id, ANA)
+        gate.set()
+        await desk.deliver.finish()
+        assert desk.courier.seqs(webhook) == [1], "which was under way"
+        assert desk.noted(webhook, event_id) == 0
+
+    async def test_a_new_address_and_new_kinds_hold_in_a_run(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(deliver_webhooks, "PIECE", 1)
+        webhook, event_id = await desk.webhook(), await desk.app.event()
+        gate = await desk.hung(webhook)
+        await desk.app.cancel(await desk.app.book(event_id, ANA))
+        await desk.change(webhook.id, ORGANIZER, WebhookChanges(kinds=["BookingCancelled"]))
+        gate.set()
+        await desk.deliver.finish()
+        assert desk.courier.seqs(webhook) == [1, 3]
+
+    async def test_a_receiver_that_is_gone_ends_its_webhook(self, desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+        webhook, other = await desk.webhook(), await desk.webhook()
+        first, second = await desk.app.event(), await desk.app.event()
+        gone = Undeliverable("answered 410")
+        desk.courier.fails = lambda to, fact: (
+            None if to.id == other.id else gone if fact.event_id == first else Refused("away")
+        )
+        await desk.look()
+        assert await desk.list(ORGANIZER) == [replace(webhook, active=False), other]
+        assert {(each.event_id, each.status) for each in await desk.deliveries(webhook)} <= {
+            (first, DeliveryStatus.DEAD),
+            (second, DeliveryStatus.DEAD),
+        }
+        (ended,) = [each for each in await desk.deliveries(webhook) if each.event_id == first]
+        assert (ended.attempts, ended.error, ended.due_at) == (1, "answered 410", None)
+        assert "wants no facts any more" in caplog.text
+        desk.app.clock.time += timedelta(days=1)
+        asked = len(desk.courier.asked)
+        assert await desk.look() == DeliveryRound(is_ours=True)
+        assert len(desk.courier.asked) == asked
+        assert desk.courier.seqs(other, first) == desk.courier.seqs(other, second) == [1]
+
+    async def test_a_request_to_send_again_ends_it_as_well(self, desk: Desk) -> None:
+        webhook, dead = await desk.dead()
+        await desk.resend(webhook.id, dead.id, ORGANIZER)
+        desk.courier.fails = lambda _, __: Undeliverable("answered 410")
+        await desk.look()
+        assert [each.active for each in await desk.list(ORGANIZER)] == [False]
+        (again,) = await desk.deliveries(webhook)
+        assert (again.status, again.error) == (DeliveryStatus.DEAD, "answered 410")
+
+
 class TestDelivering:
     async def test_facts_are_delivered_in_order_and_once(self, desk: Desk) -> None:
         webhook = await desk.webhook()
@@ -371,6 +483,14 @@ class TestFailures:
             await desk.look()
             assert desk.courier.seqs(webhook) == delivered
             assert [each.attempts for each in await desk.deliveries(webhook)] == [attempts][: bool(attempts)]
+
+    async def test_a_pause_that_the_receiver_asks_for_is_kept(self, desk: Desk) -> None:
+        webhook = await desk.webhook()
+        await desk.app.event()
+        desk.courier.fails = lambda _, __: Refused("answered 429", pause=timedelta(seconds=60))
+        await desk.look()
+        (delivery,) = await desk.deliveries(webhook)
+        assert delivery.due_at == NOW + timedelta(seconds=60)
 
     async def test_after_the_last_attempt_a_delivery_is_dead_and_later_facts_go_on(
         self, desk: Desk, caplog: pytest.LogCaptureFixture

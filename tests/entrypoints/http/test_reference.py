@@ -47,6 +47,7 @@ CALLS: dict[str, tuple[str, int, set[int]]] = {
     "post /webhooks": ("CreateWebhook", 201, {403, 404, 409, 422}),
     "get /webhooks": ("ListWebhooks", 200, set()),
     "get /webhooks/{webhookId}": ("ReadWebhook", 200, {404}),
+    "patch /webhooks/{webhookId}": ("ChangeWebhook", 200, {404}),
     "delete /webhooks/{webhookId}": ("DeleteWebhook", 204, {404}),
     "get /webhooks/{webhookId}/deliveries": ("ListDeliveries", 200, {404}),
     "post /webhooks/{webhookId}/deliveries/{deliveryId}/retry": ("ResendDelivery", 200, {404}),

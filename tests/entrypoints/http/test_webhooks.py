@@ -1,7 +1,7 @@
 """Webhooks over HTTP: registering them, what arrives, and the deliveries that failed."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -90,6 +90,30 @@ class TestRegistering:
         assert sorted(pointers(await organizer.post("/webhooks", body))) == broken
         assert ok(await organizer.get("/webhooks"))["items"] == []
 
+    async def test_a_webhook_is_changed(self, organizer: Client, customer: Client, admin: Client) -> None:
+        webhook = await register(organizer)
+        path = f"/webhooks/{webhook['id']}"
+        del webhook["secret"]
+        assert webhook["active"] is True
+        changes = {"url": f"{URL}/new", "kinds": ["HoldExpired"], "active": False}
+        assert ok(await organizer.patch(path, changes)) == {**webhook, **changes}
+        assert ok(await organizer.patch(path, {"active": True})) == {**webhook, **changes, "active": True}
+        assert ok(await organizer.get(path)) == {**webhook, **changes, "active": True}
+        for body, broken in (
+            ({}, [""]),
+            ({"active": None}, ["/active"]),
+            ({"active": 1, "url": None, "kinds": None}, ["/active", "/kinds", "/url"]),
+            ({"url": "http://hooks.example.org"}, ["/url"]),
+            ({"url": "https://10.0.0.1/x", "active": True}, ["/url"]),
+            ({"kinds": []}, ["/kinds"]),
+            ({"active": True, "secret": "whsec_mine", "eventId": UNKNOWN}, ["/eventId", "/secret"]),
+        ):
+            assert sorted(pointers(await organizer.patch(path, body))) == broken
+        for other in (customer, admin):
+            problem(await other.patch(path, {"active": False}), 404, "not-found")
+        problem(await organizer.patch(f"/webhooks/{UNKNOWN}", {"active": False}), 404, "not-found")
+        assert ok(await organizer.get(path))["active"] is True
+
     async def test_only_its_organizer_watches_an_event(
         self, organizer: Client, customer: Client, admin: Client
     ) -> None:
@@ -133,6 +157,43 @@ class TestDelivering:
         changes = ok(await organizer.get(f"/events/{event['id']}/changes"))["items"]
         assert [each["data"] for each in sent] == [{"eventId": event["id"], **change} for change in changes]
         assert [each["type"] for each in sent] == ["EventInitialized", "TicketsBooked"]
+
+    async def test_410_ends_a_webhook_until_it_is_wanted_again(
+        self, service: Service, organizer: Client, customer: Client, receiver: Receiver
+    ) -> None:
+        webhook = await register(organizer, receiver.url)
+        path = f"/webhooks/{webhook['id']}"
+        event = await organizer.event()
+        receiver.answer = says(b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n")
+        await look(service)
+        assert ok(await organizer.get(path))["active"] is False
+        (ended,) = await deliveries(organizer, webhook)
+        assert (ended["status"], ended["error"], ended["dueAt"]) == ("dead", "answered 410", None)
+        receiver.answer = says(b"HTTP/1.1 204 OK\r\n\r\n")
+        booking = await customer.book(event)
+        await look(service)
+        assert len(receiver.received) == 1
+        assert ok(await organizer.patch(path, {"active": True}))["active"] is True
+        ok(await customer.post("/cancel", {"bookingId": booking["id"]}))
+        await look(service)
+        assert [each.headers["webhook-id"] for each in receiver.received[1:]] == [f"{event['id']}.3"]
+
+    async def test_a_pause_that_the_receiver_asks_for_is_heeded(
+        self, service: Service, organizer: Client, receiver: Receiver
+    ) -> None:
+        webhook = await register(organizer, receiver.url)
+        await organizer.event()
+        receiver.answer = says(b"HTTP/1.1 429 Slowly\r\nRetry-After: 60\r\nContent-Length: 0\r\n\r\n")
+        await look(service)
+        service.clock.travel(seconds=59)
+        await look(service)
+        assert len(receiver.received) == 1
+        (delivery,) = await deliveries(organizer, webhook)
+        tried_at, due_at = (datetime.fromisoformat(delivery[name]) for name in ("triedAt", "dueAt"))
+        assert due_at - tried_at == timedelta(seconds=60)
+        service.clock.travel(seconds=1)
+        await look(service)
+        assert len(receiver.received) == 2
 
     async def test_what_does_not_go_through_is_listed_and_sent_again(
         self, service: Service, organizer: Client, customer: Client, receiver: Receiver

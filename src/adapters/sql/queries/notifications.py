@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Executable, Integer, Select, and_, bindparam, func, literal, or_, select
+from sqlalchemy import ColumnElement, Executable, Integer, Select, and_, bindparam, func, literal, or_, select, true
 
 from ....application.ports.notifications import PendingDeliveries, PendingDelivery, PendingEvents, Resend
 from ....domain.mails import Announcement, Mail
@@ -59,6 +59,7 @@ def select_pending(*columns: Any) -> Select[Any]:
         .outerjoin(users, users.c.id == webhooks.c.organizer_id)
         .where(
             users.c.disabled_at.is_(None),
+            webhooks.c.active == true(),
             events.c.last_seq > delivered_seq,
             or_(webhook_cursors.c.due_at.is_(None), webhook_cursors.c.due_at <= bindparam("now")),
         )
@@ -113,7 +114,11 @@ _resending = (
         .label("turn"),
     )
     .join_from(webhook_deliveries, webhooks)
-    .where(webhook_deliveries.c.status == literal(DeliveryStatus.RESENDING, webhook_deliveries.c.status.type), _but)
+    .where(
+        webhook_deliveries.c.status == literal(DeliveryStatus.RESENDING, webhook_deliveries.c.status.type),
+        webhooks.c.active == true(),
+        _but,
+    )
     .subquery()
 )
 _RESENDS = (

@@ -34,6 +34,20 @@ _BEGIN = insert(webhook_cursors).from_select(
 )
 _COUNT = select(func.count()).select_from(webhooks).where(webhooks.c.organizer_id == bindparam("of_organizer"))
 _LOCK = select(*WEBHOOK).where(webhooks.c.id == bindparam("webhook_id")).with_for_update()
+_PUT = (
+    update(webhooks)
+    .where(webhooks.c.id == bindparam("of_webhook"))
+    .values({name: bindparam(f"new_{name}") for name in ("url", "kinds", "active")})
+)
+_GIVE_UP = (
+    update(webhook_deliveries)
+    .where(
+        webhook_deliveries.c.webhook_id == bindparam("of_webhook"),
+        webhook_deliveries.c.status == literal(DeliveryStatus.RETRYING, webhook_deliveries.c.status.type),
+    )
+    .values(status=literal(DeliveryStatus.DEAD, webhook_deliveries.c.status.type), due_at=null())
+)
+_FORGET = delete(webhook_cursors).where(webhook_cursors.c.webhook_id == bindparam("of_webhook"))
 _REMOVE = (
     delete(webhook_deliveries).where(webhook_deliveries.c.webhook_id == bindparam("of_webhook")),
     delete(webhook_cursors).where(webhook_cursors.c.webhook_id == bindparam("of_webhook")),
@@ -89,6 +103,9 @@ class SqlWebhookRepository:
     async def add(self, webhook: Webhook, now: datetime) -> None:
         """See the port. Two statements for any number of events."""
         await self._transaction.insert(_ADD, [{**asdict(webhook), "kinds": " ".join(webhook.kinds)}])
+        await self._begin(webhook, now)
+
+    async def _begin(self, webhook: Webhook, now: datetime) -> None:
         values = {"new_webhook_id": webhook.id, "of_organizer": webhook.organizer_id, "now": now}
         await self._transaction.change(_BEGIN, values)
 
@@ -100,6 +117,20 @@ class SqlWebhookRepository:
         """See the port."""
         rows = await self._transaction.rows(_LOCK, {"webhook_id": webhook_id})
         return webhook(rows[0]) if rows else None
+
+    async def put(self, webhook: Webhook) -> None:
+        """See the port."""
+        new = {"new_url": webhook.url, "new_kinds": " ".join(webhook.kinds), "new_active": webhook.active}
+        await self._transaction.change(_PUT, {"of_webhook": webhook.id, **new})
+
+    async def give_up_retries(self, webhook_id: UUID) -> None:
+        """See the port."""
+        await self._transaction.change(_GIVE_UP, {"of_webhook": webhook_id})
+
+    async def skip_facts(self, webhook: Webhook, now: datetime) -> None:
+        """See the port. Two statements for any number of events."""
+        await self._transaction.change(_FORGET, {"of_webhook": webhook.id})
+        await self._begin(webhook, now)
 
     async def remove(self, webhook_id: UUID) -> None:
         """See the port."""

@@ -419,6 +419,7 @@ webhooks: Table = Table(
     Column("event_id", Id()),
     # Names separated by spaces; empty: all kinds.
     Column("kinds", String(500), nullable=False),
+    Column("active", Boolean(), nullable=False, server_default=text("1")),
     Column("created_at", Moment(), nullable=False),
     Index(None, "organizer_id", "id"),
     **_OPTIONS,

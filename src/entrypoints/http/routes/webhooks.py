@@ -5,17 +5,26 @@ from typing import Annotated
 from litestar import Router
 from litestar.params import FromPath, JSONBody, QueryParameter
 
+from ....application.webhooks.change_webhook import ChangeWebhook
 from ....application.webhooks.create_webhook import CreateWebhook, NewWebhook
 from ....application.webhooks.delete_webhook import DeleteWebhook
 from ....application.webhooks.read_webhooks import ListDeliveries, ListWebhooks, ReadWebhook
 from ....application.webhooks.resend_delivery import ResendDelivery
-from ....domain.webhooks import DeliveryStatus, Webhook
+from ....domain.webhooks import DeliveryStatus, Webhook, WebhookChanges
 from ..idempotency import RepeatableResponse, idempotent_request, reply_of, response_of
 from ..paging import Cursor, Limit, check_parameters, id_cursors
 from ..reference.operations import Subject
 from ..reply import Reply
 from ..request import SignedInRequest, id_in_path
-from ..schemas.webhooks import DeliveryPage, DeliveryView, NewWebhookView, WebhookPage, WebhookRequest, WebhookView
+from ..schemas.webhooks import (
+    DeliveryPage,
+    DeliveryView,
+    NewWebhookView,
+    WebhookChangesRequest,
+    WebhookPage,
+    WebhookRequest,
+    WebhookView,
+)
 
 DeliveryFilter = Annotated[DeliveryStatus | None, QueryParameter(description="Only deliveries with this status.")]
 
@@ -24,6 +33,7 @@ def router(
     create_webhook: CreateWebhook,
     list_webhooks: ListWebhooks,
     read_webhook: ReadWebhook,
+    change_webhook: ChangeWebhook,
     delete_webhook: DeleteWebhook,
     list_deliveries: ListDeliveries,
     resend_delivery: ResendDelivery,
@@ -53,6 +63,14 @@ def router(
     async def handle_read_webhook(webhook_id: FromPath[str], request: SignedInRequest) -> Reply:
         """Read one of your webhooks."""
         return Reply(WebhookView.of(await read_webhook(id_in_path(webhook_id), request.user.actor)))
+
+    @webhooks.patch("/webhooks/{webhook_id:str}", WebhookView)
+    async def handle_change_webhook(
+        webhook_id: FromPath[str], data: JSONBody[WebhookChangesRequest], request: SignedInRequest
+    ) -> Reply:
+        """Change a webhook. One that becomes active receives facts from then on."""
+        changes = data.to(WebhookChanges)
+        return Reply(WebhookView.of(await change_webhook(id_in_path(webhook_id), request.user.actor, changes)))
 
     @webhooks.delete("/webhooks/{webhook_id:str}", None, status=204)
     async def handle_delete_webhook(webhook_id: FromPath[str], request: SignedInRequest) -> None:

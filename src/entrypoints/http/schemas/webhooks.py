@@ -1,5 +1,6 @@
 """Bodies of webhooks and their deliveries."""
 
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Self
 from uuid import UUID
 
@@ -8,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 from ....domain.values.fields import Rules
 from ....domain.webhooks import FACT_KINDS, HOST_AND_PATH, LONGEST_URL, WEBHOOK_RULES, DeliveryStatus, Webhook
 from ..decoding import RequestBody
+from ..problems.problem import FieldProblem
 from .fields import CreatedAt, EventId, NextCursor, Time, View
 
 _URL = Meta(
@@ -34,6 +36,25 @@ class WebhookRequest(RequestBody, frozen=True, kw_only=True):
     kinds: Annotated[_SomeKinds | UnsetType, _KINDS] = UNSET
 
 
+class WebhookChangesRequest(RequestBody, frozen=True, kw_only=True):
+    """Changes of a receiver: at least one field."""
+
+    rules: ClassVar[Rules] = WEBHOOK_RULES
+
+    url: Annotated[str | UnsetType, _URL] = UNSET
+    kinds: Annotated[_SomeKinds | UnsetType, _KINDS] = UNSET
+    active: Annotated[
+        bool | UnsetType,
+        Meta(description="Whether it receives facts. `true` brings back one that was ended by a 410."),
+    ] = UNSET
+
+    @classmethod
+    def contradictions(cls, given: Mapping[str, object]) -> Iterator[FieldProblem]:
+        """Yield a problem if no field is given."""
+        if not given:
+            yield FieldProblem("", "must have url, kinds or active")
+
+
 class WebhookView(View, frozen=True, kw_only=True):
     """A receiver of the facts of your events."""
 
@@ -41,6 +62,9 @@ class WebhookView(View, frozen=True, kw_only=True):
     url: Annotated[str, _URL]
     event_id: Annotated[UUID | None, Meta(description="The only event; `null`: all of yours.")]
     kinds: Annotated[list[FactKind] | None, Meta(description="The kinds of facts; `null`: all.")]
+    active: Annotated[
+        bool, Meta(description="Whether it receives facts. It ends with a 410, and facts of that time are never sent.")
+    ]
     created_at: CreatedAt
 
     @classmethod
