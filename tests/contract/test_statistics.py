@@ -5,6 +5,8 @@ from datetime import timedelta
 from boxoffice.application.ports.observability import Backlog, Verified, WaitingListLength
 
 from .storage_driver import NOW, StorageDriver, new_id
+from .test_links import add as add_link
+from .test_links import new_link
 from .test_notifications import add, looked_through, new_mail, put_cursor
 
 MICROSECOND = timedelta(microseconds=1)
@@ -78,3 +80,6 @@ async def test_mails_that_are_due_are_counted(driver: StorageDriver) -> None:
         (later, Backlog(3, NOW)),
     ]:
         assert (await driver.storage.statistics.backlogs(now))["mails"] == expected
+    for due_at in (None, NOW - MICROSECOND):
+        await add_link(driver, new_link(due_at=due_at))
+    assert (await driver.storage.statistics.backlogs(later))["mails"] == Backlog(4, NOW - MICROSECOND)

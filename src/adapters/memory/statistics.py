@@ -46,8 +46,9 @@ class MemoryStatistics:
         return {kind: Backlog(len(since), min(since, default=None)) for kind, since in due.items()}
 
     def _mails_since(self, now: datetime) -> list[datetime]:
-        due = sorted(mail.due_at for mail in self._tables.notifications.mails.values() if mail.due_at <= now)
-        return due[:MOST_COUNTED]
+        tables = self._tables.notifications
+        due_at = [*(each.due_at for each in tables.mails.values()), *(each.due_at for each in tables.links.values())]
+        return sorted(each for each in due_at if each is not None and each <= now)[:MOST_COUNTED]
 
     def _deliveries_since(self, now: datetime) -> list[datetime]:
         tables = self._tables

@@ -38,18 +38,24 @@ _KEY: Final = re.compile(rb"[!-~]{1,255}")
 
 
 async def idempotent_request(
-    request: SignedInRequest, respond: Callable[[Outcome], RepeatableResponse], subject_id: UUID | None = None
+    request: SignedInRequest,
+    respond: Callable[[Outcome], RepeatableResponse],
+    subject_id: UUID | None = None,
+    *,
+    has_body: bool = True,
 ) -> IdempotentRequest[Outcome] | None:
     """Return what makes the use case store its response; None without a key. Raises: Malformed.
 
-    `subject_id` is the booking or event that a refusal concerns.
+    `subject_id` is the booking or event that a refusal concerns. Without `has_body` the request's body is ignored.
     """
     key = _key(request)
     if key is None:
         return None
     scope = request.scope
     # No path of these requests contains a newline, so the parts are unambiguous.
-    identity = f"{scope['method']} {scope['path']}\n".encode("utf-8", "surrogatepass") + await request.body()
+    identity = f"{scope['method']} {scope['path']}\n".encode("utf-8", "surrogatepass")
+    if has_body:
+        identity += await request.body()
 
     def render_result(result: Outcome | Exception) -> Response:
         if not isinstance(result, Exception):

@@ -15,14 +15,15 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from msgspec.structs import replace
-from sqlalchemy import Connection, Table, column, insert, inspect, table
+from msgspec.structs import asdict, replace
+from sqlalchemy import Connection, Table, column, insert, inspect, select, table
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from boxoffice.adapters.sql import migrate
 from boxoffice.adapters.sql.dialects.dialect import dialect_of
 from boxoffice.adapters.sql.migrate import head, upgrade
+from boxoffice.adapters.sql.migrations.addresses import MOST_NAMED, AddressChanges
 from boxoffice.adapters.sql.schema import mappers as rows
 from boxoffice.adapters.sql.schema import tables
 from boxoffice.adapters.sql.schema.tables import metadata
@@ -40,7 +41,16 @@ from boxoffice.domain.inventory import Decision, Inventory, WaitingList
 from boxoffice.domain.user import Actor, Organizers
 from boxoffice.entrypoints.http.idempotency import stored_response
 from tests.adapters.sql.recorded import by_hand
-from tests.contract.storage_driver import NOW, ORGANIZER, STARTS_AT, StorageDriver, booking_command, new_id
+from tests.contract.storage_driver import (
+    NOW,
+    ORGANIZER,
+    STARTS_AT,
+    StorageDriver,
+    booking_command,
+    new_id,
+    new_session,
+    new_user,
+)
 
 FACTS = tables.facts
 
@@ -341,3 +351,79 @@ async def test_a_response_from_before_is_given_again(empty_url: str) -> None:
         assert (read.status, read.body, read.location, read.etag) == (201, body, location, etag)
         assert (found[each].fingerprint, read.subject_id) == (b"f", subject_id)
     await storage.close()
+
+
+# Addresses.
+
+
+async def fill_before_one_spelling(url: str, *addresses: str) -> list[UUID]:
+    """Write accounts with these addresses, and a session of each, as version 0018 did."""
+    await upgrade_to(url, "0018")
+    ids = [UUID(f"0190a5e0-0000-7000-8000-{number:012}") for number in range(len(addresses))]
+
+    def write(connection: Connection) -> None:
+        for user_id, email in zip(ids, addresses, strict=True):
+            account = asdict(replace(new_user(email), id=user_id))
+            connection.execute(insert(tables.users), known(connection, tables.users, [account]))
+            session = asdict(new_session(replace(new_user(), id=user_id)))
+            connection.execute(insert(tables.sessions), known(connection, tables.sessions, [session]))
+
+    await on(url, write)
+    return ids
+
+
+async def stored_addresses(url: str) -> list[str | None]:
+    def read(connection: Connection) -> list[str | None]:
+        return list(connection.scalars(select(tables.users.c.email).order_by(tables.users.c.id)))
+
+    found: Any = await on(url, read)
+    return list(found)
+
+
+OLD_ADDRESSES = ("jo@xn--fa-hia.example", "x@x..org", "ann@example.org.", "a\u200bnn@example.org", "ben@example.org")
+NEW_ADDRESSES = ["jo@fa\u00df.example", "x@x..org", "ann@example.org", "a\u200bnn@example.org", "ben@example.org"]
+
+
+async def test_each_stored_address_gets_todays_spelling(empty_url: str) -> None:
+    """One that no mail can reach stays. Accounts, their sessions and what refers to them stay too."""
+    ids = await fill_before_one_spelling(empty_url, *OLD_ADDRESSES)
+    for _ in range(2):
+        await upgrade(empty_url)
+        assert await stored_addresses(empty_url) == NEW_ADDRESSES
+    storage = SqlStorage.from_url(empty_url)
+    users = await storage.account_queries.users(None, 10)
+    assert users == [
+        replace(new_user(), id=user_id, email=email) for user_id, email in zip(ids, NEW_ADDRESSES, strict=True)
+    ]
+    async with storage.begin() as unit_of_work:
+        await unit_of_work.users.end_sessions(ids[0], NOW, but=None)
+        await unit_of_work.commit()
+    assert len((await storage.account_queries.revocations(NOW)).ended) == 1
+    await storage.close()
+
+
+async def test_spellings_of_one_address_stop_the_migration_before_it_changes_anything(empty_url: str) -> None:
+    before = ("jo@fa\u00df.example", "jo@xn--fa-hia.example", "ann@example.org.", "jo@fa\u00df.example.")
+    ids = await fill_before_one_spelling(empty_url, *before)
+    with pytest.raises(Unavailable) as stopped:
+        await upgrade(empty_url)
+    assert f"address: {ids[0]} and {ids[1]} and {ids[3]}. No" in str(stopped.value)
+    assert "boxoffice migrate --drop-address ID" in str(stopped.value)
+    assert "@" not in str(stopped.value)
+    unknown = new_id()
+    with pytest.raises(Unavailable, match=f"no account {unknown}"):
+        await upgrade(empty_url, dropped_addresses=[ids[1], ids[3], unknown])
+    with pytest.raises(Unavailable, match=f"{ids[0]} and {ids[3]}"):
+        await upgrade(empty_url, dropped_addresses=[ids[1]])
+    assert await stored_addresses(empty_url) == list(before)
+    await upgrade(empty_url, dropped_addresses=[ids[0], ids[3]])
+    assert await stored_addresses(empty_url) == [None, "jo@fa\u00df.example", "ann@example.org", None]
+    with pytest.raises(Unavailable, match="migrated before"):
+        await upgrade(empty_url, dropped_addresses=[ids[1]])
+    assert (await stored_addresses(empty_url))[1] == "jo@fa\u00df.example"
+
+
+def test_only_so_many_collisions_are_named() -> None:
+    accounts = [(new_id().bytes, f"{number // 2}@example.org") for number in range(2 * MOST_NAMED + 4)]
+    with pytest.raises(Unavailable, match="; and 2 more\\. No address was changed"):
+        AddressChanges()(accounts)

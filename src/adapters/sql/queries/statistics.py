@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Executable, and_, bindparam, delete, func, select
+from sqlalchemy import Executable, and_, bindparam, delete, func, select, union_all
 from sqlalchemy.pool import QueuePool
 
 from ....application.ports.observability import (
@@ -19,7 +19,7 @@ from ..bulk.insert import BulkInsert
 from ..dialects.dialect import SqlDialect
 from ..engine.pool import ConnectionPool
 from ..engine.transaction import Transaction, read
-from ..schema.tables import events, facts, mails, payments, ticket_types, verifications, webhook_cursors
+from ..schema.tables import account_links, events, facts, mails, payments, ticket_types, verifications, webhook_cursors
 from ..schema.types import Moment
 from .notifications import delivered_seq, select_pending
 from .payments import NEEDING
@@ -39,13 +39,15 @@ _due_deliveries = (
     .limit(MOST_COUNTED)
     .subquery()
 )
-_due_mails = (
-    select(mails.c.due_at.label("since"))
-    .where(mails.c.due_at <= bindparam("now"))
-    .order_by(mails.c.due_at)
-    .limit(MOST_COUNTED)
-    .subquery()
-)
+
+
+def _due(due_at: Any) -> Any:
+    """Return the earliest due times of a table."""
+    found = select(due_at.label("since")).where(due_at <= bindparam("now")).order_by(due_at).limit(MOST_COUNTED)
+    return select(found.subquery().c.since)
+
+
+_due_mails = union_all(_due(mails.c.due_at), _due(account_links.c.due_at)).limit(MOST_COUNTED).subquery()
 _BACKLOGS = {
     "webhooks": select(func.count(), func.min(_due_deliveries.c.since)),
     "mails": select(func.count(), func.min(_due_mails.c.since)),

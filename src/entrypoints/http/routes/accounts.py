@@ -73,7 +73,8 @@ def router(
         def respond(_: User) -> RepeatableResponse:
             return _ACCEPTED
 
-        await request_verification(request.user.actor.user_id, await idempotent_request(request, respond))
+        idempotent = await idempotent_request(request, respond, has_body=False)
+        await request_verification(request.user.actor.user_id, idempotent)
         return reply_of(_ACCEPTED)
 
     @accounts.post("/login", TokenView, ("wrong-credentials",), opt=limited_by(SIGN_INS))

@@ -1,0 +1,180 @@
+"""Verified addresses over HTTP: what each caller gets to know, and what the mails contain."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from dependency_injector.providers import Object
+
+from boxoffice.application.ports.notifications import Email, LinkEmail
+from boxoffice.entrypoints.http.app import create_app
+from boxoffice.entrypoints.lifespan import running
+from boxoffice.entrypoints.settings import MailUrl, Settings
+from tests.settable_clock import SettableClock
+
+from .service_under_test import PASSWORD, SECRET, Client, Service, container_of, ok, pointers, problem
+
+ADDRESS = "ada@example.org"
+SERVER = MailUrl(host="127.0.0.1", port=25, user=None, password=None, encryption="none", ca=None)
+
+
+class Postman:
+    """Keeps the mails with links instead of sending them."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self.taken: list[LinkEmail] = []
+
+    async def send(self, email: Email | LinkEmail, now: datetime) -> None:
+        assert isinstance(email, LinkEmail)
+        self.taken.append(email)
+
+    async def close_idle(self) -> None:
+        """Nothing is open."""
+
+    async def tokens(self) -> list[str]:
+        """The tokens of the mails that are due now, oldest first."""
+        self.taken = []
+        clock = self._service.clock
+        await self._service.container.send_links()(clock.time + timedelta(hours=1))
+        return [each.token for each in self.taken]
+
+
+@pytest.fixture
+async def mailing(clock: SettableClock) -> AsyncIterator[Service]:
+    """A service that sends mails, whatever the limits on requests are, when a test says so."""
+    settings = Settings(
+        database_url="memory://",
+        jwt_secret=SECRET,
+        rate_limits=False,
+        smtp_url=SERVER,
+        mail_from="tickets@example.org",
+        public_url="https://tickets.example.org",
+    )
+    container = container_of(settings, clock)
+    app = create_app(container)
+    transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
+    async with (
+        running(container, sweep_every=3_600, notify_every=None),
+        httpx.AsyncClient(transport=transport, base_url="http://boxoffice") as http,
+    ):
+        yield Service(http, container, app, clock)
+
+
+@pytest.fixture
+def postman(mailing: Service) -> Postman:
+    postman = Postman(mailing)
+    mailing.container.email_sender.override(Object(postman))
+    return postman
+
+
+async def register(service: Service, email: str = ADDRESS, password: str = PASSWORD) -> httpx.Response:
+    return await service.anyone.post("/create-user", {"name": "Ada", "email": email, "password": password})
+
+
+async def signs_in(service: Service, password: str = PASSWORD) -> int:
+    answer = await service.anyone.post("/login", {"email": ADDRESS, "password": password})
+    return answer.status_code
+
+
+def shape(answer: httpx.Response) -> Any:
+    """What an answer shows, but for what is different in each."""
+    body = answer.json() if answer.content else None
+    hidden = {"id", "createdAt", "requestId"}
+    kept = {key: value for key, value in body.items() if key not in hidden} if body else None
+    headers = {key: value for key, value in answer.headers.items() if key != "x-request-id"}
+    return answer.status_code, kept, headers
+
+
+async def test_an_address_is_verified_by_the_link_in_its_mail(mailing: Service, postman: Postman) -> None:
+    user = ok(await register(mailing), 201)
+    assert (user["email"], user["emailVerified"], user["pendingEmail"]) == (ADDRESS, False, None)
+    (token,) = await postman.tokens()
+    verified = ok(await mailing.anyone.post("/verify-email", {"token": token}))
+    assert verified == user | {"emailVerified": True}
+    problem(await mailing.anyone.post("/verify-email", {"token": token}), 409, "link-expired")
+    problem(await register(mailing, ADDRESS.upper()), 409, "email-taken")
+
+
+async def test_a_squatted_address_looks_free_and_passes_to_whom_it_belongs(mailing: Service, postman: Postman) -> None:
+    free = await register(mailing, "ben@example.org")
+    await postman.tokens()
+    squatter = await register(mailing, password="squatters password")
+    owner = await register(mailing)
+    assert shape(squatter) == shape(owner)
+    assert shape(free)[2] == shape(owner)[2] | {"content-length": shape(free)[2]["content-length"]}
+    assert [await signs_in(mailing, "squatters password"), await signs_in(mailing)] == [200, 401]
+    old = Client(mailing.http, squatter.json() | {"password": ""})
+    tokens = ok(await mailing.anyone.post("/login", {"email": ADDRESS, "password": "squatters password"}))
+    old.token = tokens["accessToken"]
+    event = ok(await old.post("/initialize", {"name": "Jazz", "totalTickets": 1}), 201)
+    booking = await old.book(event)
+    of_squatter, of_owner = await postman.tokens()
+    verified = ok(await mailing.anyone.post("/verify-email", {"token": of_owner}))
+    assert verified == owner.json() | {"emailVerified": True}
+    problem(await mailing.anyone.post("/verify-email", {"token": of_squatter}), 409, "link-expired")
+    assert [await signs_in(mailing, "squatters password"), await signs_in(mailing)] == [401, 200]
+    assert ok(await old.get("/me")) == squatter.json() | {"email": None}
+    assert ok(await old.get(f"/bookings/{booking['id']}"))["id"] == booking["id"]
+
+
+@pytest.mark.parametrize("token", ["x", "A" * 64, "é" * 30])
+async def test_an_unknown_token_is_an_expired_link(mailing: Service, token: str) -> None:
+    problem(await mailing.anyone.post("/verify-email", {"token": token}), 409, "link-expired")
+    for body in ({"token": ""}, {"token": None}, {}, {"token": "x" * 513}, {"token": 7}):
+        assert pointers(await mailing.anyone.post("/verify-email", body)) == ["/token"]
+
+
+async def test_a_link_works_for_24_hours(mailing: Service, postman: Postman) -> None:
+    await register(mailing)
+    (token,) = await postman.tokens()
+    mailing.clock.travel(hours=24)
+    problem(await mailing.anyone.post("/verify-email", {"token": token}), 409, "link-expired")
+
+
+async def test_the_mail_is_sent_again_and_the_answer_is_always_the_same(mailing: Service, postman: Postman) -> None:
+    user = await mailing.user()
+    first = await postman.tokens()
+    answers = [await user.send("POST", "/me/verification")]
+    second = await postman.tokens()
+    assert first != second
+    ok(await mailing.anyone.post("/verify-email", {"token": second[0]}))
+    answers.append(await user.send("POST", "/me/verification"))
+    assert await postman.tokens() == []
+    assert [each.status_code for each in answers] == [202, 202]
+    assert shape(answers[0]) == shape(answers[1])
+    assert answers[0].content == b""
+    assert "content-type" not in answers[0].headers
+    problem(await mailing.anyone.send("POST", "/me/verification"), 401, "not-signed-in")
+
+
+async def test_at_most_five_mails_an_hour_go_to_one_address_and_nobody_sees_it(
+    mailing: Service, postman: Postman
+) -> None:
+    answers = [await register(mailing, spelling) for spelling in (ADDRESS, "ADA@example.org", "ada@Example.ORG.") * 3]
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({str(shape(answer)) for answer in answers}) == 1
+    assert len(await postman.tokens()) == 5
+    mailing.clock.travel(hours=1)
+    await register(mailing)
+    assert len(await postman.tokens()) == 1
+
+
+async def test_a_repeated_request_with_a_key_sends_one_mail(mailing: Service, postman: Postman) -> None:
+    user = await mailing.user()
+    await postman.tokens()
+    answers = [await user.send("POST", "/me/verification", headers={"Idempotency-Key": "again"}) for _ in range(2)]
+    assert [(each.status_code, each.content) for each in answers] == [(202, b"")] * 2
+    assert [each.headers.get("idempotency-replayed") for each in answers] == [None, "true"]
+    assert len(await postman.tokens()) == 1
+
+
+async def test_without_a_mail_server_an_address_belongs_to_the_first_account(service: Service) -> None:
+    user = await service.user()
+    problem(await register(service, user.email), 409, "email-taken")
+    answer = await user.send("POST", "/me/verification")
+    problem(answer, 503, "mail-not-configured")
+    problem(await service.anyone.post("/verify-email", {"token": "x"}), 409, "link-expired")
+    assert ok(await user.get("/me"))["emailVerified"] is False
