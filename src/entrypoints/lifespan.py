@@ -95,7 +95,12 @@ async def running(
 
 def _notifiers(container: Container, every: float) -> "list[asyncio.Task[None]]":
     tasks = [asyncio.create_task(_repeat(container.deliver_webhooks(), every, "Delivering to webhooks"))]
-    if container.settings().smtp_url is not None:
+    settings = container.settings()
+    if settings.smtp_url is not None:
+        if settings.public_url is None:
+            _log.warning(
+                "BOXOFFICE_PUBLIC_URL is not set, so mails that verify an address contain a code instead of a link"
+            )
         tasks.append(asyncio.create_task(_repeat(container.send_mails(), every, "Sending mails")))
     return tasks
 

@@ -1741,8 +1741,8 @@ FAIRNESS: Final = (
         (
             Change(
                 "application/accounts/login_throttle.py",
-                "    account = spellings(email)[-1]\n",
-                "    account = email\n",
+                'subjects_of(kept["email"], address)',
+                "subjects_of(credentials.email, address)",
             ),
         ),
         ("tests/application/accounts/test_login_throttle.py",),
@@ -1959,6 +1959,203 @@ MYSQL: Final = (
     ),
 )
 
+_VERIFICATION: Final = ("tests/application/accounts/test_verification.py",)
+_RULES_OF_ADDRESSES: Final = ("tests/domain/test_verification.py",)
+_LINKS: Final = ("tests/application/background/test_send_links.py",)
+_MAILS: Final = ("tests/application/background/test_send_mails.py",)
+
+ADDRESSES: Final = (
+    Fault(
+        "A verified address is taken",
+        (Change("domain/verification.py", "    if holder.is_verified:\n", "    if False:\n"),),
+        _RULES_OF_ADDRESSES,
+    ),
+    Fault(
+        "Whoever registers an unverified address later signs in with it",
+        (
+            Change(
+                "domain/verification.py",
+                "        raise EmailTaken\n    return False",
+                "        raise EmailTaken\n    return True",
+            ),
+        ),
+        _VERIFICATION,
+    ),
+    Fault(
+        "Without mails an unverified address is registered twice",
+        (Change("domain/verification.py", "if holder.is_verified or not can_verify:", "if holder.is_verified:"),),
+        _RULES_OF_ADDRESSES,
+    ),
+    Fault(
+        "A link works for ever",
+        (Change("domain/verification.py", "    if link is None or not link.works(now):", "    if link is None:"),),
+        _RULES_OF_ADDRESSES,
+    ),
+    Fault(
+        "A link verifies an address that it was not sent to",
+        (Change("domain/verification.py", "if user is None or user.email != link.email:", "if user is None:"),),
+        _RULES_OF_ADDRESSES,
+    ),
+    Fault(
+        "A link works twice",
+        (
+            Change(
+                "application/accounts/verify_email.py", "            await unit_of_work.links.remove(found.id)\n", ""
+            ),
+        ),
+        _VERIFICATION,
+    ),
+    Fault(
+        "The links of an account that lost its address stay",
+        (
+            Change(
+                "application/accounts/verify_email.py",
+                "                await unit_of_work.links.remove_of(verification.loser.id)\n",
+                "",
+            ),
+        ),
+        ("tests/contract/test_links.py",),
+    ),
+    Fault(
+        "Registrations of an address do not wait for each other",
+        (
+            Change(
+                "application/accounts/create_user.py",
+                '            await self._mails.lock(unit_of_work, kept["email"])\n',
+                "",
+            ),
+            Change(
+                "adapters/memory/repositories.py",
+                "        await self._transaction.lock(subjects)\n        draft = self._transaction.draft\n"
+                "        found = {**draft.tables.notifications",
+                "        draft = self._transaction.draft\n        found = {**draft.tables.notifications",
+            ),
+        ),
+        _of(
+            "tests/contract/test_links.py",
+            "test_of_many_registrations_at_once_one_holds_the_address_and_one_verifies_it",
+        ),
+    ),
+    Fault(
+        "Verifications of an address do not wait for each other",
+        (
+            Change(
+                "application/accounts/verify_email.py",
+                "            await lock_recipient(unit_of_work, verifications_to(found.email))\n",
+                "",
+            ),
+        ),
+        ("tests/contract/test_links.py",),
+    ),
+    Fault(
+        "A verification after an unknown outcome is an expired link",
+        (
+            Change(
+                "application/accounts/verify_email.py",
+                "if account is not None and account in tried:",
+                "if False:",
+            ),
+        ),
+        _VERIFICATION,
+    ),
+    Fault(
+        "A claim whose mail is dropped is kept",
+        (
+            Change(
+                "application/accounts/create_user.py",
+                "            elif await self._mails.queue(unit_of_work, link):\n",
+                "            elif await self._mails.queue(unit_of_work, link) or True:\n",
+            ),
+        ),
+        _VERIFICATION,
+    ),
+    Fault(
+        "A stranger's words are mailed to an address that nobody verified",
+        (
+            Change(
+                "application/background/send_mails.py",
+                "account.user.email is None or not account.user.is_verified",
+                "account.user.email is None",
+            ),
+        ),
+        _MAILS,
+    ),
+    Fault(
+        "A recipient gets any number of mails",
+        (Change("application/background/send_mails.py", "if delayed_until is not None:", "if False:"),),
+        _MAILS,
+    ),
+    Fault(
+        "A mail beyond the limit is lost",
+        (
+            Change(
+                "application/background/send_mails.py",
+                "await self._note(mail, replace(mail, due_at=delayed_until))",
+                "await self._note(mail, None)",
+            ),
+        ),
+        _MAILS,
+    ),
+    Fault(
+        "One organizer uses up what a recipient may get",
+        (
+            Change(
+                "application/limits/recipients.py",
+                '        subject_key("mails", address, organizer_id): MOST_OF_ORGANIZER,\n',
+                "",
+            ),
+        ),
+        _MAILS,
+    ),
+    Fault(
+        "A link that could not be mailed is lost",
+        (
+            Change(
+                "application/background/send_links.py",
+                "after = link.has_failed(self._clock.now(), self._jitter())",
+                "after = link.has_left()",
+            ),
+        ),
+        _LINKS,
+    ),
+    Fault(
+        "Anybody can make a link's token",
+        (
+            Change(
+                "adapters/security/links.py", 'hmac.digest(secret.encode(), b"boxoffice/links/1", "sha256")', 'b"key"'
+            ),
+        ),
+        ("tests/adapters/security/test_link_tokens.py",),
+    ),
+    Fault(
+        "Old links and claims are kept for ever",
+        (
+            Change(
+                "application/background/send_links.py",
+                "            await unit_of_work.links.forget(now - LONGEST_LIFETIME)\n",
+                "",
+            ),
+        ),
+        _VERIFICATION,
+    ),
+    Fault(
+        "An address is changed although another account has it",
+        (Change("adapters/sql/migrations/addresses.py", "        if collisions:\n", "        if False:\n"),),
+        ("tests/adapters/sql/test_migrations.py",),
+    ),
+    Fault(
+        "A link that is due is missing from the backlog",
+        (
+            Change(
+                "adapters/memory/statistics.py",
+                ", *(each.due_at for each in tables.links.values())]",
+                "]",
+            ),
+        ),
+        _of("tests/contract/test_statistics.py", "test_mails_that_are_due_are_counted[memory]"),
+    ),
+)
+
 FAULTS: Final = (
     *DOMAIN,
     *REFUNDS,
@@ -1971,4 +2168,5 @@ FAULTS: Final = (
     *GROUP_REPLICATION,
     *SESSIONS,
     *MYSQL,
+    *ADDRESSES,
 )
