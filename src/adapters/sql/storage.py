@@ -84,7 +84,7 @@ class SqlStorage:
         classify = self._dialect.classify
         self.event_queries: SqlEventQueries = SqlEventQueries(self._reading, self._listing, classify)
         self.booking_queries: SqlBookingQueries = SqlBookingQueries(self._reading, self._listing, classify)
-        self.payment_queries: SqlPaymentQueries = SqlPaymentQueries(self._reading, classify)
+        self.payment_queries: SqlPaymentQueries = SqlPaymentQueries(self._reading, self._listing, classify)
         self.account_queries: SqlAccountQueries = SqlAccountQueries(self._reading, self._listing, classify)
         self.notification_queries: SqlNotificationQueries = SqlNotificationQueries(self._reading, classify)
         self.statistics: SqlStatistics = SqlStatistics(self._dialect, self._writing, self._reading, self._listing)

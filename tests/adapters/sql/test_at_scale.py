@@ -18,6 +18,7 @@ from boxoffice.application.ports.queries import EventFilter, EventKey, WaitingKe
 from boxoffice.application.ports.security import AccountKey
 from boxoffice.domain.booking import BookingStatus, Place
 from boxoffice.domain.event import EventStatus, When
+from boxoffice.domain.payment import ChargeStatus, Need
 from tests import mariadb, servers
 from tests.adapters.sql import crowded
 from tests.adapters.sql.recorded import Sent, cost, is_sqlite, measuring, recording, walked
@@ -67,6 +68,18 @@ async def storage(url: str) -> AsyncIterator[SqlStorage]:
     await storage.close()
 
 
+async def read_payments(storage: SqlStorage) -> None:
+    """Every read of charges and refunds."""
+    await storage.payment_queries.payments(LAST_IN_FIRST)
+    await storage.payment_queries.open_payments(NOW, 10)
+    for payment_status in (None, ChargeStatus.PENDING):
+        for before in (None, LAST_IN_FIRST):
+            await storage.payment_queries.payments_of_event(FIRST, payment_status, before, A_PAGE)
+    for need in Need:
+        await storage.payment_queries.needing_payments(need, NOW, LAST_IN_FIRST, A_PAGE)
+    await storage.statistics.payments_due(NOW)
+
+
 async def read_everything(storage: SqlStorage) -> None:
     """Every read, with all that it may be asked for."""
     place = EventKey(crowded.starts_at(40_001), crowded.event_id(40_001))
@@ -98,8 +111,7 @@ async def read_everything(storage: SqlStorage) -> None:
         for key in (None, WaitingKey(0, crowded.WAITING_FIRST - 5_000)):
             await storage.booking_queries.waiting_list(FIRST, type_id, key, A_PAGE)
     await storage.event_queries.facts(FIRST, 0, A_PAGE)
-    await storage.payment_queries.payments(LAST_IN_FIRST)
-    await storage.payment_queries.open_payments(NOW, 10)
+    await read_payments(storage)
     await storage.event_queries.lapsing_events(NOW, 10)
     await storage.account_queries.user_by_email("ann@example.org")
     for user in (None, new_id()):

@@ -22,6 +22,7 @@ from boxoffice.application.ports.security import AccountKey
 from boxoffice.application.ports.storage import Storage
 from boxoffice.domain.booking import BookingStatus
 from boxoffice.domain.event import EventState, EventStatus
+from boxoffice.domain.payment import Need
 from tests import servers
 from tests.adapters.sql.recorded import POOLS, recording
 from tests.contract.storage_driver import NOW, StorageDriver, new_id
@@ -46,6 +47,12 @@ LISTS: Final[dict[str, Ask]] = {
         state.event.id, None, WaitingKey(0, 1), 50
     ),
     "changes": lambda storage, state: storage.event_queries.facts(state.event.id, 0, 50),
+    "payments of an event": lambda storage, state: storage.payment_queries.payments_of_event(
+        state.event.id, None, None, 50
+    ),
+    "payments that need a person": lambda storage, _: storage.payment_queries.needing_payments(
+        Need.PENDING, NOW, None, 50
+    ),
     "users": lambda storage, _: storage.account_queries.users(None, 50),
     "more users": lambda storage, _: storage.account_queries.users(new_id(), 50),
 }
@@ -56,6 +63,7 @@ OTHERS: Final[dict[str, Ask]] = {
     "accounts": lambda storage, _: storage.account_queries.accounts([AccountKey(new_id(), new_id())]),
     "account": lambda storage, _: storage.account_queries.user_by_email("ann@example.org"),
     "revocations": lambda storage, _: storage.account_queries.revocations(NOW - timedelta(minutes=1)),
+    "payment": lambda storage, _: storage.payment_queries.payment(new_id()),
     "payments": lambda storage, _: storage.payment_queries.payments(new_id()),
     "open payments": lambda storage, _: storage.payment_queries.open_payments(NOW, 10),
     "lapsing": lambda storage, _: storage.event_queries.lapsing_events(NOW, 10),

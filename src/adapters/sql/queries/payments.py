@@ -9,6 +9,7 @@ from sqlalchemy import (
     ColumnElement,
     Executable,
     Integer,
+    Select,
     bindparam,
     select,
 )
@@ -22,6 +23,7 @@ from ....domain.payment import (
     PaymentKind,
     PaymentMethod,
 )
+from ..bulk.select import force_index
 from ..engine.pool import ConnectionPool
 from ..engine.transaction import ErrorClassifier, Rows, read
 from ..schema.mappers import PAYMENT, payment
@@ -39,35 +41,54 @@ _OF_PROVIDER = (
     .where(payments.c.provider_id == bindparam("provider_id"), payments.c.kind == PaymentKind.CHARGE)
     .limit(1)
 )
-_OF_EVENT = (
-    select(*PAYMENT).where(payments.c.event_id == bindparam("event_id")).order_by(payments.c.id.desc()).limit(_limit)
+_of_event = select(*PAYMENT).where(payments.c.event_id == bindparam("event_id")).order_by(payments.c.id.desc())
+_OF_EVENT = force_index(_of_event, payments, "ix_payments_event_id_id").limit(_limit)
+_OF_STATUS = (
+    force_index(_of_event, payments, "ix_payments_event_id_status_id")
+    .where(payments.c.status == bindparam("status"))
+    .limit(_limit)
 )
-_OF_STATUS = _OF_EVENT.where(payments.c.status == bindparam("status"))
 _BEFORE = payments.c.id < bindparam("before")
 
-NEEDING: Final[Mapping[Need, Sequence[ColumnElement[bool]]]] = {
+# The conditions of `need_of`, and the indexes that lead to those few payments.
+_NEEDED: Final[Mapping[Need, tuple[str, Sequence[ColumnElement[bool]]]]] = {
     Need.CASH: (
-        payments.c.kind == PaymentKind.REFUND,
-        payments.c.status == ChargeStatus.PENDING,
-        payments.c.method == PaymentMethod.CASH,
+        "ix_payments_kind_status_id",
+        (
+            payments.c.kind == PaymentKind.REFUND,
+            payments.c.status == ChargeStatus.PENDING,
+            payments.c.method == PaymentMethod.CASH,
+        ),
     ),
     Need.REFUND_FAILED: (
-        payments.c.kind == PaymentKind.REFUND,
-        payments.c.status == ChargeStatus.FAILED,
-        payments.c.dispute.is_(None),
+        "ix_payments_kind_status_id",
+        (
+            payments.c.kind == PaymentKind.REFUND,
+            payments.c.status == ChargeStatus.FAILED,
+            payments.c.dispute.is_(None),
+        ),
     ),
-    Need.DISPUTED: (payments.c.dispute == DisputeStatus.OPEN,),
+    Need.DISPUTED: ("ix_payments_dispute_id", (payments.c.dispute == DisputeStatus.OPEN,)),
     Need.PENDING: (
-        payments.c.status == ChargeStatus.PENDING,
-        payments.c.ask_at.is_not(None),
-        payments.c.created_at <= bindparam("overdue"),
+        "ix_payments_status_ask_at_id",
+        (
+            payments.c.status == ChargeStatus.PENDING,
+            payments.c.ask_at.is_not(None),
+            payments.c.created_at <= bindparam("overdue"),
+        ),
     ),
 }
-"""The conditions of `need_of`. There are few such payments, and each condition begins an index."""
+
+
+def select_needing(need: Need, *columns: Any) -> Select[Any]:
+    """Return the SELECT of the payments that need a person for this reason."""
+    index, conditions = _NEEDED[need]
+    return force_index(select(*columns), payments, index).where(*conditions)
+
 
 _NEEDING = {
-    need: select(*PAYMENT).where(*conditions, payments.c.id > bindparam("after")).order_by(payments.c.id).limit(_limit)
-    for need, conditions in NEEDING.items()
+    need: select_needing(need, *PAYMENT).where(payments.c.id > bindparam("after")).order_by(payments.c.id).limit(_limit)
+    for need in Need
 }
 _FIRST = UUID(int=0)
 _OPEN_PAYMENTS = (
@@ -81,8 +102,9 @@ _OPEN_PAYMENTS = (
 class SqlPaymentQueries:
     """See the port."""
 
-    def __init__(self, reading: ConnectionPool, classify: ErrorClassifier) -> None:
+    def __init__(self, reading: ConnectionPool, listing: ConnectionPool, classify: ErrorClassifier) -> None:
         self._reading = reading
+        self._listing = listing
         self._classify = classify
 
     async def payments(self, booking_id: UUID) -> list[Payment]:
@@ -107,14 +129,14 @@ class SqlPaymentQueries:
         values = {"event_id": event_id, "status": status, "before": before, "limit": limit}
         statement = statement if before is None else statement.where(_BEFORE)
         known = {name: value for name, value in values.items() if value is not None}
-        return [payment(row) for row in await self._rows(statement, **known)]
+        return [payment(row) for row in await read(self._listing, self._classify, statement, known)]
 
     async def needing_payments(self, need: Need, now: datetime, after: UUID | None, limit: int) -> list[Payment]:
         """See the port."""
-        values = {"after": after or _FIRST, "limit": limit}
+        values: dict[str, Any] = {"after": after or _FIRST, "limit": limit}
         if need is Need.PENDING:
             values["overdue"] = now - OVERDUE
-        return [payment(row) for row in await self._rows(_NEEDING[need], **values)]
+        return [payment(row) for row in await read(self._listing, self._classify, _NEEDING[need], values)]
 
     async def open_payments(self, now: datetime, limit: int) -> list[Payment]:
         """See the port."""

@@ -22,7 +22,7 @@ from ..engine.transaction import Transaction, read
 from ..schema.tables import account_links, events, facts, mails, payments, ticket_types, verifications, webhook_cursors
 from ..schema.types import Moment
 from .notifications import delivered_seq, select_pending
-from .payments import NEEDING
+from .payments import select_needing
 
 _WAITING = func.sum(ticket_types.c.waiting).label("waiting_bookings")
 # It scans all ticket types, because an index would be written with every waiting booking.
@@ -59,7 +59,7 @@ def _count_needing(need: Need) -> Executable:
     since = func.coalesce(
         payments.c.noticed_at if need is Need.DISPUTED else payments.c.settled_at, payments.c.created_at, type_=Moment()
     )
-    found = select(since.label("since")).where(*NEEDING[need]).limit(MOST_COUNTED).subquery()
+    found = select_needing(need, since.label("since")).limit(MOST_COUNTED).subquery()
     return select(func.count(), func.min(found.c.since)).select_from(found)
 
 

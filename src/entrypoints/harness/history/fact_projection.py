@@ -14,12 +14,17 @@ from ....domain.facts import (
     BookingCancelled,
     BookingPromoted,
     CustomerWaitlisted,
+    DisputeClosed,
     EventChanged,
     EventInitialized,
     Fact,
     HoldExpired,
     HoldShortened,
+    PaymentDisputed,
+    PaymentRefunded,
     PaymentTaken,
+    RefundFailed,
+    RefundGranted,
     TicketsBooked,
     TicketTypeAdded,
     TicketTypeChanged,
@@ -159,6 +164,8 @@ class FactProjection:
                 self._create(fact, what)
             case BookingPromoted() | BookingCancelled() | HoldShortened() | HoldExpired() | PaymentTaken():
                 self._change_booking(fact)
+            case RefundGranted() | PaymentRefunded() | RefundFailed() | PaymentDisputed() | DisputeClosed():
+                self._change_booking(fact)
             case _:
                 return
         self._record_counters()
@@ -193,6 +200,7 @@ class FactProjection:
             "waitlisted" if isinstance(what, CustomerWaitlisted) else what.status.value,
             what.queue_number if isinstance(what, CustomerWaitlisted) else None,
             what.expires_at if isinstance(what, TicketsBooked) else None,
+            what.payment_status.value if isinstance(what, TicketsBooked) else "none",
         )
         self._check_may_book(booking, ticket_type)
         self.bookings[booking.id] = booking
@@ -260,6 +268,7 @@ class FactProjection:
                 self._expire(booking, ticket_type)
             case PaymentTaken() as what:
                 self._pay(fact, booking, ticket_type, what)
+        booking.payment_status = getattr(fact.what, "payment_status", booking.payment_status)
         self._timeline(booking.id).set(fact.seq, booking.status)
 
     def _promote(self, booking: ProjectedBooking, ticket_type: ProjectedType, what: BookingPromoted) -> None:
@@ -303,6 +312,7 @@ class FactProjection:
         is_early = booking.expires_at is None or self.event.now < booking.expires_at
         if is_early and self.event.status != "completed":
             self._breach(2, "lapsed early", f"the hold of booking {booking.id} lapsed before {booking.expires_at}")
+        booking.payment_status = "none"
         self._end(booking, ticket_type, "expired")
 
     def _shorten(self, booking: ProjectedBooking, what: HoldShortened) -> None:

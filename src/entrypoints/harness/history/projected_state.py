@@ -48,6 +48,7 @@ class ProjectedBooking(Struct):
     status: str
     queue_number: int | None
     expires_at: datetime | None = None
+    payment_status: str = "none"
 
 
 class ProjectedType:

@@ -59,8 +59,14 @@ def _booking_differences(booking: ProjectedBooking, kept: Booking | None) -> Ite
     if kept is None:
         yield 2, "lost", f"booking {booking.id} has facts and is not stored"
         return
-    expected = (booking.customer_id, booking.ticket_type_id, booking.quantity, booking.status, booking.queue_number)
-    stored = (kept.customer_id, kept.ticket_type_id, kept.quantity, kept.status.value, kept.queue_number)
+    expected = (
+        *(booking.customer_id, booking.ticket_type_id, booking.quantity, booking.status, booking.queue_number),
+        str(booking.payment_status),
+    )
+    stored = (
+        *(kept.customer_id, kept.ticket_type_id, kept.quantity, kept.status.value, kept.queue_number),
+        kept.payment_status.value,
+    )
     if expected != stored:
         yield 7, "booking", f"booking {booking.id} is stored as {_joined(stored)}, by its facts {_joined(expected)}"
 
