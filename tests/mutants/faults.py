@@ -15,6 +15,9 @@ _ORGANIZING: Final = ("tests/domain/test_organizing.py",)
 _CUSTOMER_LIMITS: Final = ("tests/application/bookings/test_customer_limits.py",)
 _KEYS: Final = ("tests/application/turnstile/test_idempotency.py",)
 _MONEY: Final = ("tests/application/bookings/test_pay_booking.py",)
+_PRICES: Final = ("tests/application/events/test_prices.py",)
+_STRIPE: Final = ("tests/adapters/payments/test_stripe.py",)
+_WEBHOOK: Final = ("tests/entrypoints/http/test_stripe.py",)
 _ACCOUNTS: Final = "tests/application/accounts/test_accounts.py"
 _PROTOCOL: Final = "tests/entrypoints/http/test_protocol.py"
 _MESSAGES: Final = "tests/entrypoints/http/test_messages.py"
@@ -588,8 +591,8 @@ APPLICATION: Final = (
         (
             Change(
                 "application/bookings/pay_booking.py",
-                "taken = None if attempt.is_new else await self._gateway.find_charge(payment.id)",
-                "taken = None",
+                "            if not attempt.is_new:\n",
+                "            if False:\n",
             ),
         ),
         _MONEY,
@@ -629,6 +632,165 @@ APPLICATION: Final = (
             ),
         ),
         _MONEY,
+    ),
+)
+
+PROVIDER: Final = (
+    Fault(
+        "A charge whose customer never comes back outlives its hold",
+        (
+            Change(
+                "application/bookings/pay_booking.py",
+                "    if is_abandoned and reply.answer is Answer.ACTION_REQUIRED:\n",
+                "    if False:\n",
+            ),
+        ),
+        _MONEY,
+    ),
+    Fault(
+        "A charge that waits for its customer ends while the tickets are held",
+        (Change("domain/decisions/pay.py", "    if booking.status.takes_tickets:\n        return False\n", ""),),
+        _PAYING,
+    ),
+    Fault(
+        "A charge that was begun after the hold ends before its customer can authenticate it",
+        (Change("domain/decisions/pay.py", "or charge.created_at < lapsed_at or", "or True or"),),
+        _PAYING,
+    ),
+    Fault(
+        "A customer who comes back from the bank waits for nobody's attempt",
+        (Change("domain/decisions/pay.py", " and not pending.awaits_customer\n", "\n"),),
+        _PAYING,
+    ),
+    Fault(
+        "A waiting charge is not asked about when its hold ends",
+        (Change("domain/decisions/pay.py", "        ask_at = min(ask_at, booking.expires_at)\n", "        pass\n"),),
+        _PAYING,
+    ),
+    Fault(
+        "A customer whom the bank asks for is told that the outcome is unknown",
+        (
+            Change(
+                "application/bookings/pay_booking.py",
+                "            if reply.action_url is not None:\n",
+                "            if False:\n",
+            ),
+        ),
+        _MONEY,
+    ),
+    Fault(
+        "The provider's id of a charge is not stored",
+        (Change("adapters/sql/repositories/events.py", ', "provider_id"),\n', "),\n"),),
+        _of(
+            "tests/contract/test_payments.py",
+            "test_a_charge_that_waits_for_its_customer_is_found_by_the_providers_id[sqlite]",
+        ),
+    ),
+    Fault(
+        "A price that the provider could never charge is taken by an edit",
+        (Change("application/events/change_event.py", "        check_new_price(command, self._objection)\n", ""),),
+        _PRICES,
+    ),
+    Fault(
+        "A price that the provider could never charge is taken by a new event",
+        (
+            Change(
+                "domain/decisions/organize.py",
+                "        lambda: check_prices(_initial_prices(command), objection),\n",
+                "",
+            ),
+        ),
+        _PRICES,
+    ),
+    Fault(
+        "Stripe charges a hundredth of a price in a currency without decimals",
+        (Change("adapters/payments/stripe_units.py", '{"ISK": 100, "UGX": 100}', '{"UGX": 100}'),),
+        _STRIPE,
+    ),
+    Fault(
+        "Refunds are in other units than charges",
+        (Change("adapters/payments/stripe.py", '"amount": units, "metadata"', '"amount": amount.amount, "metadata"'),),
+        _STRIPE,
+    ),
+    Fault(
+        "A refund that can never succeed is tried for ever",
+        (
+            Change(
+                "adapters/payments/stripe.py",
+                "Answer.FAILED if error.code in _NEVER_REFUNDED",
+                "Answer.DECLINED if error.code in _NEVER_REFUNDED",
+            ),
+        ),
+        _STRIPE,
+    ),
+    Fault(
+        "Another refund is sent beside one that came back",
+        (
+            Change(
+                "adapters/payments/stripe.py",
+                "            if earlier is not None:\n",
+                '            if earlier is not None and earlier.status != "failed":\n',
+            ),
+        ),
+        _STRIPE,
+    ),
+    Fault(
+        "A customer who acts as the charge is ended pays and is told of a decline",
+        (
+            Change(
+                "adapters/payments/stripe.py",
+                "                    intent = await self._find(reference) or intent\n",
+                "                    return ChargeReply(answer=Answer.DECLINED)\n",
+            ),
+        ),
+        _STRIPE,
+    ),
+    Fault(
+        "Stripe's old messages are taken",
+        (Change("adapters/payments/stripe_events.py", "signature, secret, TOLERANCE)", "signature, secret)"),),
+        _WEBHOOK,
+    ),
+    Fault(
+        "Anybody's messages are taken for Stripe's",
+        (
+            Change(
+                "adapters/payments/stripe_events.py",
+                "        return False\n    return True\n",
+                "        return True\n    return True\n",
+            ),
+        ),
+        _WEBHOOK,
+    ),
+    Fault(
+        "Only one of several secrets counts",
+        (
+            Change(
+                "adapters/payments/stripe_events.py", "for secret in self._secrets)", "for secret in self._secrets[:1])"
+            ),
+        ),
+        _WEBHOOK,
+    ),
+    Fault(
+        "A dispute of a charge whose id is not stored is lost",
+        (
+            Change(
+                "application/payments/receive_notice.py",
+                "            return await self._gateway.reference_of(notice.provider_id)\n",
+                "            return None\n",
+            ),
+        ),
+        ("tests/application/payments/test_receive_notice.py",),
+    ),
+    Fault(
+        "A notice that was not recorded is not sent again",
+        (
+            Change(
+                "application/payments/receive_notice.py",
+                "        except GatewaySilent as silent:\n",
+                "        except GatewaySilent as silent:\n            return None\n",
+            ),
+        ),
+        ("tests/application/payments/test_receive_notice.py",),
     ),
 )
 
@@ -2160,6 +2322,7 @@ FAULTS: Final = (
     *DOMAIN,
     *REFUNDS,
     *APPLICATION,
+    *PROVIDER,
     *TURNSTILE,
     *MEMORY,
     *SQL,
