@@ -26,7 +26,7 @@ from ....domain.event import (
     WaitingListPolicy,
 )
 from ....domain.payment import PaymentMethod
-from ....domain.refusals import Refusal
+from ....domain.refusals import PaymentActionRequired, Refusal
 from ....domain.user import Actor
 from ...container import Container
 from ..history import Call, History, Outcome
@@ -38,6 +38,12 @@ from .trace import Trace
 ORGANIZER: Final = Actor(UUID(int=1))
 LONGEST_ANSWER: Final = 120.0
 """Maximum seconds until a request is answered that was not lost."""
+
+_TOKENS: Final = (
+    *("tok_ok", "tok_ok", "tok_ok", "tok_decline", "tok_timeout"),
+    *("tok_action", "tok_action_fails", "tok_action_ignored"),
+)
+"""The cards that customers pay with."""
 
 TRIES: Final = 4
 """Maximum times that a request with a key is sent."""
@@ -152,13 +158,14 @@ class Clients:
                 return self._fail(operation, call, payload.removeprefix(_REFUSED).decode(), "again")
             outcome = msgspec.json.decode(payload, type=Outcome)
             return self._ok(operation, call, outcome, "again")
-        except Refusal as refusal:
-            return self._fail(operation, call, refusal.code)
-        except (Unavailable, PaymentUnknown, Gone, TimeoutError) as failure:
+        except (Unavailable, PaymentUnknown, PaymentActionRequired, Gone, TimeoutError) as failure:
+            # Also after the bank has asked for its customer, the payment may take effect later.
             history.unknown(operation)
             self._trace.outcomes[f"{call.name} unknown ({type(failure).__name__})"] += 1
             await asyncio.sleep(2.0 * self.random.random() ** 2)
             return False
+        except Refusal as refusal:
+            return self._fail(operation, call, refusal.code)
         return self._ok(operation, call, outcome)
 
     def _ok(self, operation: int, call: Call, outcome: Outcome, how: str = "") -> bool:
@@ -285,7 +292,7 @@ class Clients:
             return self._book()
         known: Known = self._choose(due)
         is_cash = self.random.random() < 0.1
-        token = self._choose(("tok_ok", "tok_ok", "tok_ok", "tok_decline", "tok_timeout"))
+        token = self._choose(_TOKENS)
         bill = Bill(
             booking_id=known.booking_id,
             actor=ORGANIZER if is_cash else Actor(known.customer_id),

@@ -16,6 +16,7 @@ from ....application.ports.storage import Storage
 from ....application.turnstile import command_queue as turnstile_module
 from ....domain.decisions import settle as settle_module
 from ....domain.decisions.organize import Initialize
+from ....domain.decisions.pay import is_abandoned
 from ....domain.event import EventDetails, TicketTypeSpec, WaitingListPolicy
 from ....domain.payment import ChargeStatus, Payment, PaymentKind, PaymentMethod
 from ....domain.values.money import Money
@@ -34,8 +35,14 @@ from .trace import Trace
 LONGEST: Final = 4 * 3_600.0
 """Maximum virtual seconds of a simulation."""
 
-LONGEST_COMPLETION: Final = 3_600.0
-"""Maximum virtual seconds without faults until the open work is done; a lost charge is given up after ten minutes."""
+LONGEST_COMPLETION: Final = 7_200.0
+"""Maximum virtual seconds without faults until the open work is done.
+
+A lost charge is given up after ten minutes, and a charge that waits for its customer is asked about every hour.
+"""
+
+MOST_OPEN: Final = 1_000
+"""Maximum open payments at the end."""
 
 MOST_TURNS_EACH: Final = 4_000
 """Maximum callbacks per operation: far more than needed, to detect an endless loop."""
@@ -254,8 +261,14 @@ class _Simulation:
         events = storage.event_queries
         if await events.unsettled_events(None, 1) or await events.lapsing_events(self.parts.clock.now(), 1):
             return True
-        end_of_time = START.replace(year=9_000)
-        return bool(await storage.payment_queries.open_payments(end_of_time, 1))
+        for payment in await storage.payment_queries.open_payments(START.replace(year=9_000), MOST_OPEN):
+            found = await storage.booking_queries.booking(payment.booking_id)
+            if not payment.awaits_customer or found is None:
+                return True
+            # A charge of a booking that still has its tickets may wait for its customer as long as it likes.
+            if is_abandoned(payment, found.booking, self.parts.clock.now()):
+                return True
+        return False
 
     async def _stored(self, events: Sequence[SimulatedEvent]) -> Stored:
         """Return what is stored before the first request."""

@@ -53,7 +53,7 @@ OUTCOMES: Final = frozenset(
         "cancel cancelled again",
         "cancel not-found",
         "complete ok",
-        "pay unknown (PaymentUnknown)",
+        *("pay unknown (PaymentUnknown)", "pay unknown (PaymentActionRequired)"),
         "total capacity-below-taken",
     }
 )
