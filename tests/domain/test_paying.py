@@ -219,22 +219,35 @@ def test_a_customer_comes_back_at_any_time_to_the_same_charge() -> None:
     assert not driver.payments[payment.id].awaits_customer
 
 
-def test_the_pauses_between_questions_about_a_waiting_charge_grow_until_its_hold_ends() -> None:
-    driver = held_driver(payment_window_minutes=600)
-    booking = driver.book(ANA)
-    payment = driver.start(booking).payment
+@pytest.mark.parametrize(("window", "longest"), [(None, 3600), (600, 30)])
+def test_the_pauses_between_questions_about_a_waiting_charge_grow(window: int | None, longest: int) -> None:
+    driver = held_driver(payment_window_minutes=window)
+    payment = driver.start(driver.book(ANA)).payment
     pauses = []
     for _ in range(14):
         driver.answer(payment, Answer.ACTION_REQUIRED)
         pauses.append((asked_at(driver, payment) - driver.now).total_seconds())
-    assert pauses == [2**attempt for attempt in range(12)] + [3600] * 2
-    assert booking.expires_at is not None
-    driver.now = booking.expires_at - timedelta(seconds=5)
-    driver.answer(payment, Answer.ACTION_REQUIRED)
-    assert asked_at(driver, payment) == booking.expires_at
-    driver.now = booking.expires_at
-    driver.answer(payment, Answer.ACTION_REQUIRED)
-    assert asked_at(driver, payment) == booking.expires_at + timedelta(hours=1)
+    assert pauses == [min(2**attempt, longest) for attempt in range(14)]
+
+
+def test_a_waiting_charge_is_asked_about_just_before_its_hold_ends_and_when_it_ends() -> None:
+    driver = held_driver()
+    booking = driver.book(ANA)
+    payment = driver.start(booking).payment
+    ends_at = booking.expires_at
+    assert ends_at is not None
+    last = ends_at - timedelta(seconds=5)
+    for _ in range(6):
+        driver.answer(payment, Answer.ACTION_REQUIRED)
+    for now, expected in (
+        (last - timedelta(seconds=20), last),
+        (last, ends_at),
+        (ends_at - MICROSECOND, ends_at),
+        (ends_at, ends_at + timedelta(seconds=30)),
+    ):
+        driver.now = now
+        driver.answer(payment, Answer.ACTION_REQUIRED)
+        assert asked_at(driver, payment) == expected
 
 
 def asked_at(driver: DomainDriver, payment: Payment) -> datetime:

@@ -663,8 +663,8 @@ PROVIDER: Final = (
         _PAYING,
     ),
     Fault(
-        "A waiting charge is not asked about when its hold ends",
-        (Change("domain/decisions/pay.py", "        ask_at = min(ask_at, booking.expires_at)\n", "        pass\n"),),
+        "A customer who paid just before the hold ended loses the tickets",
+        (Change("domain/decisions/pay.py", "(ends_at - LAST_MOMENT, ends_at)", "(ends_at,)"),),
         _PAYING,
     ),
     Fault(

@@ -24,9 +24,14 @@ from .settle import lapse_hold
 
 SHORTEST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = {PaymentKind.CHARGE: timedelta(seconds=5), PaymentKind.REFUND: timedelta(hours=1)}
+"""Bounds of the pause between two questions about a payment, which doubles. A customer may be waiting for a charge."""
+
 LONGEST_WAIT = timedelta(hours=1)
-"""Bounds of the pause between two questions about a payment, which doubles. A customer may be waiting for a charge;
-a charge that waits for its customer, at most this long."""
+LONGEST_WAIT_WITH_HOLD = timedelta(seconds=30)
+"""Upper bounds of the pause while a charge waits for its customer."""
+
+LAST_MOMENT = timedelta(seconds=5)
+"""How long before its hold ends the provider is asked for the last time whether the customer has paid."""
 
 
 class Pay(Struct, frozen=True, gc=False, kw_only=True):
@@ -224,11 +229,16 @@ def _to_ask_again(payment: Payment, now: datetime) -> Payment:
 
 
 def _to_ask_in_time(charge: Payment, booking: Booking, now: datetime) -> Payment:
-    """Return a charge that waits for its customer. It is asked about again when the hold ends at the latest."""
-    ask_at = now + min(SHORTEST_PAUSE * 2 ** min(charge.attempts, 20), LONGEST_WAIT)
-    if booking.expires_at is not None and now < booking.expires_at:
-        ask_at = min(ask_at, booking.expires_at)
-    return replace(charge, attempts=charge.attempts + 1, ask_at=ask_at, awaits_customer=True)
+    """Return a charge that waits for its customer, to be asked about just before its hold ends and when it ends.
+
+    A customer who pays in time must not lose the tickets because it is learned too late.
+    """
+    ends_at = booking.expires_at
+    longest = LONGEST_WAIT if ends_at is None else LONGEST_WAIT_WITH_HOLD
+    moments = [now + min(SHORTEST_PAUSE * 2 ** min(charge.attempts, 20), longest)]
+    if ends_at is not None:
+        moments += [moment for moment in (ends_at - LAST_MOMENT, ends_at) if now < moment]
+    return replace(charge, attempts=charge.attempts + 1, ask_at=min(moments), awaits_customer=True)
 
 
 def _take_money(builder: DecisionBuilder, booking: Booking, payment: Payment) -> Booking:

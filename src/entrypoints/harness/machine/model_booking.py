@@ -18,7 +18,8 @@ SILENT: Final = "tok_timeout"
 ASKS: Final = "tok_action"
 
 LONGEST_WAIT: Final = timedelta(hours=1)
-"""The longest pause between two questions about a charge that waits for its customer."""
+LONGEST_WAIT_WITH_HOLD: Final = timedelta(seconds=30)
+"""The longest pauses between two questions about a charge that waits for its customer."""
 
 LATE: Final = timedelta(minutes=10)
 """How long a charge waits for its customer that was begun after the hold had lapsed."""
@@ -192,10 +193,13 @@ class ModelBooking:
         if not self.awaits_customer:
             self.questions, self.ask_at = 0, None
             return "payment-declined"
-        self.ask_at = now + min(timedelta(seconds=2**self.questions), LONGEST_WAIT)
+        longest = LONGEST_WAIT_WITH_HOLD if self.expires_at else LONGEST_WAIT
+        self.ask_at = now + min(timedelta(seconds=2**self.questions), longest)
         self.questions += 1
-        if self.expires_at and now < self.expires_at < self.ask_at:
-            self.ask_at = self.expires_at
+        for seconds in (5, 0):
+            last = self.expires_at and self.expires_at - timedelta(seconds=seconds)
+            if last and now < last < self.ask_at:
+                self.ask_at = last
         return "payment-action-required"
 
 
