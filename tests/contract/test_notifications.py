@@ -367,27 +367,26 @@ class TestMails:
         assert len(await driver.storage.notification_queries.due_mails(NOW, 10)) == 2
 
 
-class TestAnnouncements:
-    async def test_an_announcement_goes_on_step_by_step(self, driver: StorageDriver) -> None:
-        reads = driver.storage.notification_queries
-        state = await driver.initialize(1)
-        first = Announcement(event_id=state.event.id, seq=1, kind=MailKind.MOVED, created_at=NOW)
-        second = replace(first, seq=2, kind=MailKind.CHANGED)
-        for after in (0, 1):
-            assert await looked_through(driver, state, after, after + 1, announcements=[second, first])
-        assert await reads.announcements(10) == [first, second]
-        assert await reads.announcements(1) == [first]
-        mail, other = new_mail(state.event.id), new_mail(state.event.id)
-        below = new_id()
-        for _ in range(2):
-            # The second time another process has made the step.
-            await driver.do(lambda unit: unit.mails.announce(first, [mail], below))
-        await driver.do(lambda unit: unit.mails.announce(first, [new_mail(state.event.id)], None))
-        went_on = replace(first, below=below)
-        assert await reads.announcements(10) == [went_on, second]
-        await driver.do(lambda unit: unit.mails.announce(went_on, [other, replace(mail, attempts=5)], None))
-        await driver.do(lambda unit: unit.mails.announce(went_on, [new_mail(state.event.id)], None))
-        assert await reads.announcements(10) == [second]
-        assert sorted(await reads.due_mails(NOW, 10), key=lambda each: each.id) == sorted(
-            [mail, other], key=lambda each: each.id
-        )
+async def test_an_announcement_goes_on_step_by_step(driver: StorageDriver) -> None:
+    reads = driver.storage.notification_queries
+    state = await driver.initialize(1)
+    first = Announcement(event_id=state.event.id, seq=1, kind=MailKind.MOVED, created_at=NOW)
+    second = replace(first, seq=2, kind=MailKind.CHANGED)
+    for after in (0, 1):
+        assert await looked_through(driver, state, after, after + 1, announcements=[second, first])
+    assert await reads.announcements(10) == [first, second]
+    assert await reads.announcements(1) == [first]
+    mail, other = new_mail(state.event.id), new_mail(state.event.id)
+    below = new_id()
+    for _ in range(2):
+        # The second time another process has made the step.
+        await driver.do(lambda unit: unit.mails.announce(first, [mail], below))
+    await driver.do(lambda unit: unit.mails.announce(first, [new_mail(state.event.id)], None))
+    went_on = replace(first, below=below)
+    assert await reads.announcements(10) == [went_on, second]
+    await driver.do(lambda unit: unit.mails.announce(went_on, [other, replace(mail, attempts=5)], None))
+    await driver.do(lambda unit: unit.mails.announce(went_on, [new_mail(state.event.id)], None))
+    assert await reads.announcements(10) == [second]
+    assert sorted(await reads.due_mails(NOW, 10), key=lambda each: each.id) == sorted(
+        [mail, other], key=lambda each: each.id
+    )

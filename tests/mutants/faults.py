@@ -2318,8 +2318,137 @@ ADDRESSES: Final = (
     ),
 )
 
+_TRUTH: Final = ("tests/domain/test_mails.py",)
+_TEXTS: Final = "tests/adapters/notifications/test_email_texts.py"
+_SAID: Final = _of(_TEXTS, "test_each_mail_is_true_in_each_state")
+
+MAILS: Final = (
+    Fault(
+        "A move to another day is judged in UTC",
+        (Change("domain/event.py", "local_time(moment, self.time_zone)", 'local_time(moment, "UTC")'),),
+        _TIMES,
+    ),
+    Fault(
+        "The last day of all time has no date in zones ahead of UTC",
+        (Change("domain/values/time_zones.py", "    except OverflowError:\n", "    except ZeroDivisionError:\n"),),
+        _TIMES,
+    ),
+    Fault(
+        "The system's own time zone is taken for a name",
+        (Change("domain/values/time_zones.py", 'frozenset(names) - {"Factory"}', 'frozenset([*names, "localtime"])'),),
+        ("tests/domain/test_fields.py",),
+    ),
+    Fault(
+        "A promotion is mailed after its hold is over",
+        (Change("domain/mails.py", "        current = booking.as_of(now)\n", "        current = booking\n"),),
+        _TRUTH,
+    ),
+    Fault(
+        "A paid booking is told that it is due",
+        (Change("domain/mails.py", "status is BookingStatus.CONFIRMED and not payment.has_charge", "True"),),
+        _TRUTH,
+    ),
+    Fault(
+        "An expired hold is told of although its payment came late",
+        (
+            Change(
+                "domain/mails.py",
+                "status is BookingStatus.EXPIRED and payment is PaymentStatus.NONE",
+                "status is BookingStatus.EXPIRED",
+            ),
+        ),
+        _TRUTH,
+    ),
+    Fault(
+        "A date that was changed again is still told",
+        (
+            Change(
+                "domain/mails.py",
+                'return event.starts_at == convert(changes["startsAt"], datetime | None)',
+                "return True",
+            ),
+        ),
+        _TRUTH,
+    ),
+    Fault(
+        "Organizers are mailed what they did",
+        (Change("domain/mails.py", "booking.customer_id == event.organizer_id", "False"),),
+        _TRUTH,
+    ),
+    Fault(
+        "Every edit is mailed to every customer",
+        (
+            Change(
+                "domain/mails.py", '"venue": MailKind.CHANGED}', '"venue": MailKind.CHANGED, "name": MailKind.CHANGED}'
+            ),
+        ),
+        _TRUTH,
+    ),
+    Fault(
+        "A step of an announcement starts from the beginning again",
+        (
+            Change(
+                "application/background/send_mails.py",
+                "step.event_id, None, step.below, PIECE",
+                "step.event_id, None, None, PIECE",
+            ),
+        ),
+        _of(*_MAILS, "test_a_change_for_many_is_told_of_in_steps"),
+    ),
+    Fault(
+        "Announcements push ahead of other mails",
+        (Change("application/background/send_mails.py", "AT_ONCE)) == AT_ONCE:", "AT_ONCE)) > AT_ONCE:"),),
+        _of(*_MAILS, "test_announcements_wait_for_the_other_mails"),
+    ),
+    Fault(
+        "A step of an announcement is made twice",
+        (Change("adapters/sql/repositories/mails.py", "not rows or rows[0][0] != step.below", "not rows"),),
+        _of(
+            "tests/contract/test_notifications.py",
+            "test_an_announcement_goes_on_step_by_step[sqlite]",
+        ),
+    ),
+    Fault(
+        "The words of users become links",
+        (Change("adapters/notifications/wording.py", "sign.group() + _ZERO_WIDTH_SPACE", "sign.group()"),),
+        _of(_TEXTS, "test_the_words_of_users_never_become_a_link"),
+    ),
+    Fault(
+        "HTML is not escaped",
+        (Change("adapters/notifications/email_templates.py", 'select_autoescape(["html"])', "False"),),
+        _of(_TEXTS, "test_html_is_escaped"),
+    ),
+    Fault(
+        "Mails tell times in UTC",
+        (Change("adapters/notifications/email_templates.py", "time(event.local_time(moment), ", "time(moment, "),),
+        _of(_TEXTS, "test_times_are_told_in_the_events_time_zone"),
+    ),
+    Fault(
+        "Mails tell yen in hundredths",
+        (Change("domain/values/money.py", "_MINOR_DIGITS.get(currency, 2)", "2"),),
+        _SAID,
+    ),
+    Fault(
+        "Who paid nothing is told of a refund",
+        (
+            Change(
+                "adapters/notifications/templates/money_back.txt",
+                '{% if payment == "refund_pending" %}',
+                '{% if payment != "refunded" %}',
+            ),
+        ),
+        _SAID,
+    ),
+    Fault(
+        "One ticket are yours",
+        (Change("adapters/notifications/wording.py", "singular if number == 1 else plural", "plural"),),
+        _SAID,
+    ),
+)
+
 FAULTS: Final = (
     *DOMAIN,
+    *MAILS,
     *REFUNDS,
     *APPLICATION,
     *PROVIDER,

@@ -101,7 +101,10 @@ def mutated(package: Path, fault: Fault) -> dict[str, str]:
         if found != 1:
             raise DoesNotApply(f"occurs {found} times in {change.file}: {change.old!r}")
         texts[change.file] = texts[change.file].replace(change.old, change.new)
+    # Others are templates.
     for file, text in texts.items():
+        if not file.endswith(".py"):
+            continue
         try:
             compile(text, file, "exec")
         except SyntaxError as error:

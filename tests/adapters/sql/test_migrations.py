@@ -27,6 +27,7 @@ from boxoffice.adapters.sql.migrations.addresses import MOST_NAMED, AddressChang
 from boxoffice.adapters.sql.schema import mappers as rows
 from boxoffice.adapters.sql.schema import tables
 from boxoffice.adapters.sql.schema.tables import metadata
+from boxoffice.adapters.sql.schema.types import Id
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.application.background.verify_promises import VerifyPromises
 from boxoffice.application.ports.errors import Unavailable
@@ -37,6 +38,7 @@ from boxoffice.domain.decisions.book import book
 from boxoffice.domain.decisions.cancel import Cancel, cancel
 from boxoffice.domain.decisions.organize import Edit, Initialize, edit, general_admission, initialize
 from boxoffice.domain.event import EventChanges, EventDetails, EventState, EventStatus, When
+from boxoffice.domain.mails import MailKind
 from boxoffice.domain.inventory import Decision, Inventory, WaitingList
 from boxoffice.domain.user import Actor, Organizers
 from boxoffice.entrypoints.http.idempotency import stored_response
@@ -350,6 +352,32 @@ async def test_a_response_from_before_is_given_again(empty_url: str) -> None:
         read = stored_response(found[each].response)
         assert (read.status, read.body, read.location, read.etag) == (201, body, location, etag)
         assert (found[each].fingerprint, read.subject_id) == (b"f", subject_id)
+    await storage.close()
+
+
+async def test_mails_from_before_are_still_sent(empty_url: str) -> None:
+    await upgrade_to(empty_url, "0019")
+    ids = [new_id() for _ in range(3)]
+
+    def write(connection: Connection) -> None:
+        before = table("mails", column("customer_id", Id()), *(column(each.name, each.type) for each in tables.mails.c))
+        written = [
+            {
+                **{name: new_id() for name in ("event_id", "booking_id", "customer_id")},
+                **{"id": mail_id, "kind": kind, "created_at": NOW, "due_at": NOW, "attempts": 2, "expires_at": NOW},
+            }
+            for mail_id, kind in zip(ids, ("promoted", "lapsing", "cancelled"), strict=True)
+        ]
+        connection.execute(insert(before), written)
+
+    await on(empty_url, write)
+    await upgrade(empty_url)
+    storage = SqlStorage.from_url(empty_url)
+    found = await storage.notification_queries.due_mails(NOW, 10)
+    assert [(each.id, each.kind, each.seq, each.attempts, each.expires_at) for each in found] == [
+        (mail_id, kind, 0, 2, NOW)
+        for mail_id, kind in zip(ids, (MailKind.PROMOTED, MailKind.LAPSING, MailKind.EVENT_CANCELLED), strict=True)
+    ]
     await storage.close()
 
 
