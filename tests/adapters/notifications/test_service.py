@@ -158,7 +158,7 @@ async def test_customers_are_mailed(database_url: str, tmp_path: Path) -> None:
     assert [taken.recipients for taken in mail.taken[2:]] == [["customer@example.org"]] * 2
     assert [taken.message["Subject"] for taken in mail.taken] == [
         *["Verify your e-mail address"] * 2,
-        "You have tickets: Jazz night",
+        "You have a ticket: Jazz night",
         "Cancelled: Jazz night",
     ]
     assert f"https://tickets.example.org/bookings/{second['id']}" in mail.taken[2].text
