@@ -2236,8 +2236,8 @@ ADDRESSES: Final = (
         (
             Change(
                 "application/background/send_mails.py",
-                "account.user.email is None or not account.user.is_verified",
-                "account.user.email is None",
+                "recipient is None or not account.user.is_verified",
+                "recipient is None",
             ),
         ),
         _MAILS,

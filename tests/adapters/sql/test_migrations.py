@@ -16,7 +16,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from msgspec.structs import asdict, replace
-from sqlalchemy import Connection, Table, column, insert, inspect, select, table
+from sqlalchemy import Connection, String, Table, column, insert, inspect, select, table
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -38,8 +38,8 @@ from boxoffice.domain.decisions.book import book
 from boxoffice.domain.decisions.cancel import Cancel, cancel
 from boxoffice.domain.decisions.organize import Edit, Initialize, edit, general_admission, initialize
 from boxoffice.domain.event import EventChanges, EventDetails, EventState, EventStatus, When
-from boxoffice.domain.mails import MailKind
 from boxoffice.domain.inventory import Decision, Inventory, WaitingList
+from boxoffice.domain.mails import MailKind
 from boxoffice.domain.user import Actor, Organizers
 from boxoffice.entrypoints.http.idempotency import stored_response
 from tests.adapters.sql.recorded import by_hand
@@ -356,15 +356,21 @@ async def test_a_response_from_before_is_given_again(empty_url: str) -> None:
 
 
 async def test_mails_from_before_are_still_sent(empty_url: str) -> None:
-    await upgrade_to(empty_url, "0019")
+    await upgrade_to(empty_url, "0018")
     ids = [new_id() for _ in range(3)]
 
     def write(connection: Connection) -> None:
-        before = table("mails", column("customer_id", Id()), *(column(each.name, each.type) for each in tables.mails.c))
+        types = {**{each.name: each.type for each in tables.mails.c}, "kind": String(), "customer_id": Id()}
+        before = table("mails", *(column(name, type_) for name, type_ in types.items() if name != "seq"))
         written = [
             {
                 **{name: new_id() for name in ("event_id", "booking_id", "customer_id")},
-                **{"id": mail_id, "kind": kind, "created_at": NOW, "due_at": NOW, "attempts": 2, "expires_at": NOW},
+                "id": mail_id,
+                "kind": kind,
+                "created_at": NOW,
+                "due_at": NOW,
+                "attempts": 2,
+                "expires_at": NOW,
             }
             for mail_id, kind in zip(ids, ("promoted", "lapsing", "cancelled"), strict=True)
         ]
