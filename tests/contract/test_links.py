@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from boxoffice.application.accounts.create_user import CreateUser, Registration
 from boxoffice.application.accounts.verify_email import RequestVerification, VerificationMails, VerifyEmail
-from boxoffice.application.limits.recipients import MOST_VERIFICATIONS
+from boxoffice.application.limits.recipients import MOST_VERIFICATIONS, verifications_to
 from boxoffice.application.ports.errors import Conflict
 from boxoffice.application.ports.storage import Storage, UnitOfWork
 from boxoffice.domain.refusals import EmailTaken, LinkExpired
@@ -196,3 +196,31 @@ async def test_the_address_is_taken_and_lost_whatever_happens_at_once(driver: St
     assert account.user == replace(older, email=None)
     left = await driver.storage.notification_queries.due_links(NOW, 10)
     assert older.id not in {each.user_id for each in left}
+
+
+async def test_a_registration_waits_for_others_of_its_address(driver: StorageDriver) -> None:
+    """Otherwise two that see nobody hold it would both take it."""
+    desk, holder = Desk(driver.storage), new_claim()
+    async with driver.storage.begin() as unit_of_work:
+        await unit_of_work.limits.lock_mail_times(list(verifications_to(EMAIL)))
+        registering = asyncio.create_task(desk.register())
+        assert not (await asyncio.wait([registering], timeout=0.3))[0]
+        await unit_of_work.users.add(holder)
+        await unit_of_work.commit()
+    claim = await registering
+    assert await driver.storage.account_queries.users(None, 10) == [holder]
+    assert await driver.do(lambda unit: unit.links.claim(claim.id)) == claim
+
+
+async def test_a_verification_waits_for_others_of_its_address(driver: StorageDriver) -> None:
+    desk = Desk(driver.storage)
+    older, _ = await desk.register(), await desk.register()
+    _, token = await desk.tokens()
+    async with driver.storage.begin() as unit_of_work:
+        await unit_of_work.limits.lock_mail_times(list(verifications_to(EMAIL)))
+        verifying = asyncio.create_task(desk.verify(token))
+        assert not (await asyncio.wait([verifying], timeout=0.3))[0]
+        await unit_of_work.users.save(older.with_verified_address(NOW))
+        await unit_of_work.commit()
+    with pytest.raises(EmailTaken):
+        await verifying
