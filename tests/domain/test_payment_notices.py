@@ -44,6 +44,20 @@ def test_a_notice_of_a_late_charge_gives_tickets_or_a_refund() -> None:
     assert (driver.status_of(booking), stands(driver, booking)) == ("expired", ("refund_pending", 0))
 
 
+def test_a_dispute_tells_of_a_late_charge_whose_refund_then_waits_for_it() -> None:
+    driver = DomainDriver(1, price=euros(25), payment_window_minutes=30, starts_at=START)
+    booking = driver.book(ANA)
+    driver.book(BEN)
+    charge = driver.start(booking).payment
+    driver.pass_time(hours=1)
+    driver.notice(charge, OPENED, 1)
+    assert (driver.status_of(booking), stands(driver, booking)) == ("expired", ("disputed", 0))
+    assert (driver.refund(booking).status, driver.refund(booking).ask_at) == (ChargeStatus.PENDING, None)
+    driver.notice(charge, WON, 2)
+    assert stands(driver, booking) == ("refund_pending", 0)
+    assert driver.refund(booking).ask_at == driver.now
+
+
 def test_a_notice_about_another_kind_of_payment_or_about_cash_changes_nothing() -> None:
     driver, booking = paid_driver()
     cash_driver, in_cash = paid_driver(method="cash")
