@@ -74,6 +74,7 @@ from ..application.webhooks.create_webhook import CreateWebhook
 from ..application.webhooks.delete_webhook import DeleteWebhook
 from ..application.webhooks.read_webhooks import ListDeliveries, ListWebhooks, ReadWebhook
 from ..application.webhooks.resend_delivery import ResendDelivery
+from ..domain.event import MOST_LIVE_EVENTS
 from ..version import VERSION
 from .private_files import make_private_database, make_private_folder
 from .readiness import Draining, Readiness
@@ -240,9 +241,16 @@ def _email_sender(settings: Settings) -> EmailSender:
     return SmtpSender(server, settings.mail_from, public_url=settings.public_url)
 
 
-def _initialize_event(turnstile: Turnstile, settings: Settings, gateway: PaymentGateway) -> InitializeEvent:
-    allowance = Allowance(NEW_EVENTS) if settings.rate_limits else None
-    return InitializeEvent(turnstile, settings.organizers, allowance=allowance, objection=gateway.objection)
+def _initialize_event(
+    turnstile: Turnstile, settings: Settings, gateway: PaymentGateway, most_live_events: int = MOST_LIVE_EVENTS
+) -> InitializeEvent:
+    return InitializeEvent(
+        turnstile,
+        settings.organizers,
+        most_live_events=most_live_events,
+        allowance=Allowance(NEW_EVENTS) if settings.rate_limits else None,
+        objection=gateway.objection,
+    )
 
 
 def _response_allowance(settings: Settings) -> Allowance | None:

@@ -29,7 +29,7 @@ START = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 class HarnessClock:
-    """A clock that only the machine advances, by whole hours; all applications of a run share it."""
+    """A clock that only the machine advances; all applications of a run share it."""
 
     def __init__(self) -> None:
         self.time: datetime = START
@@ -85,6 +85,8 @@ class EventSeen(Seen, frozen=True, kw_only=True):
     id: UUID
     organizer_id: UUID
     starts_at: datetime | None
+    sales_open_at: datetime | None
+    sales_close_at: datetime | None
     time_zone: str
     max_tickets_per_customer: int
     payment_window_minutes: int | None

@@ -45,6 +45,7 @@ from .box_office import (
     Replay,
     TicketTypeSeen,
 )
+from .model import MOST_LIVE_EVENTS
 from .model_booking import ASKS, SILENT, TAKES
 from .troubled import Trouble, TroubledStorage
 
@@ -156,6 +157,7 @@ class ContainerBoxOffice:
         self._last_seqs: dict[UUID, int] = {}
         container.clock.override(Object(clock))
         container.payment_gateway.override(Object(self._gateway))
+        container.initialize_event.add_kwargs(most_live_events=MOST_LIVE_EVENTS)
         # A wait for another payment polls without a pause, because the clock does not advance meanwhile.
         container.pay_booking.add_kwargs(pause=lambda _: asyncio.sleep(0))
         self._storage = TroubledStorage(container.storage())
@@ -364,6 +366,8 @@ def _event(state: EventState, now: datetime) -> EventSeen:
         id=event.id,
         organizer_id=event.organizer_id,
         starts_at=event.starts_at,
+        sales_open_at=event.sales_open_at,
+        sales_close_at=event.sales_close_at,
         time_zone=event.time_zone,
         max_tickets_per_customer=event.max_tickets_per_customer,
         payment_window_minutes=event.payment_window_minutes,

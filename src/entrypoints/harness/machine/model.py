@@ -4,12 +4,16 @@ The model shares no decision with the domain, so that an error must be made twic
 """
 
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from ....domain.values.money import Money
 from .box_office import BookingSeen, CancellationSeen, EventSeen
 from .model_booking import ASKS, DECLINES, LIVE, SILENT, ModelBooking
 from .model_event import ModelEvent, ModelType
+
+MOST_LIVE_EVENTS: Final = 2
+"""Live events that an organizer may have in a run: few, so that the limit is reached."""
 
 
 class Model:
@@ -18,6 +22,15 @@ class Model:
     def __init__(self, admins: frozenset[UUID]) -> None:
         self.admins: frozenset[UUID] = admins
         self.events: dict[UUID, ModelEvent] = {}
+
+    def initialize(self, event: ModelEvent) -> EventSeen | str:
+        """Initialize an event."""
+        live = ("draft", "on_sale", "paused")
+        own = [each for each in self.events.values() if each.organizer_id == event.organizer_id]
+        if sum(each.status in live for each in own) >= MOST_LIVE_EVENTS:
+            return "too-many-events"
+        self.events[event.id] = event
+        return event.seen()
 
     def manages(self, event: ModelEvent, actor_id: UUID) -> bool:
         """Return whether the actor organizes the event or is an admin."""
@@ -51,7 +64,7 @@ class Model:
         live = event.live_of(customer_id)
         refusals = {
             "not-found": not event.was_on_sale and not self.manages(event, customer_id),
-            "not-on-sale": event.status != "on_sale",
+            "not-on-sale": event.status != "on_sale" or (not event.has_started(now) and not event.is_within_sales(now)),
             "event-started": event.has_started(now),
             "exceeds-capacity": quantity > ticket_type.total,
             "already-booked": any(booking.ticket_type_id == ticket_type.id for booking in live),
@@ -119,9 +132,13 @@ class Model:
     def edit(self, event: ModelEvent, field: str, value: object, actor_id: UUID, now: datetime) -> EventSeen | str:
         """Change one field of an event."""
         refused = self._edit_is_refused(event, actor_id, now)
-        if refused or value == getattr(event, field):
+        if value == getattr(event, field):
             return refused or event.seen()
-        if isinstance(value, datetime):
+        if event.contradicts(field, value, now):
+            return "invalid-request"
+        if refused:
+            return refused
+        if field == "starts_at" and isinstance(value, datetime):
             event.move(value)
         else:
             setattr(event, field, value)

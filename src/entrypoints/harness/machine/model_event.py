@@ -39,6 +39,8 @@ class ModelEvent:
     fee: int
     window: int | None
     types: list[ModelType]
+    sales_open_at: datetime | None = None
+    sales_close_at: datetime | None = None
     currency: str = "EUR"
     was_on_sale: bool = False
     version: int = 1
@@ -49,11 +51,27 @@ class ModelEvent:
 
     def boundaries(self) -> list[datetime]:
         """Return the moments at which its state changes by time."""
-        found = [each for booking in self.bookings for each in (booking.expires_at, booking.grace_until) if each]
+        of_bookings = [each for booking in self.bookings for each in (booking.expires_at, booking.grace_until)]
+        found = [each for each in (*of_bookings, self.sales_open_at, self.sales_close_at) if each]
         if self.starts_at is None:
             return found
         deadlines = {self.deadline_hours, *(booking.deadline_hours for booking in self.bookings)}
         return [*found, self.starts_at, *(self.starts_at - timedelta(hours=hours) for hours in deadlines)]
+
+    def is_within_sales(self, now: datetime) -> bool:
+        """Return whether the time is within the sales window."""
+        has_opened = self.sales_open_at is None or self.sales_open_at <= now
+        return has_opened and (self.sales_close_at is None or now < self.sales_close_at)
+
+    def contradicts(self, field: str, value: object, now: datetime) -> bool:
+        """Return whether a new value of a field contradicts the time or another field."""
+        times = {each: getattr(self, each) for each in ("starts_at", "sales_open_at", "sales_close_at")}
+        starts, opens, closes = {**times, field: value}.values() if field in times else times.values()
+        return bool(
+            (field in ("starts_at", "sales_close_at") and isinstance(value, datetime) and value <= now)
+            or (opens and closes and closes <= opens)
+            or (field in ("starts_at", "sales_open_at") and opens and starts and opens >= starts)
+        )
 
     def move(self, starts_at: datetime) -> None:
         """Change the start: it ends later holds, and an earlier one or another day allows cancelling."""
@@ -107,6 +125,8 @@ class ModelEvent:
             id=self.id,
             organizer_id=self.organizer_id,
             starts_at=self.starts_at,
+            sales_open_at=self.sales_open_at,
+            sales_close_at=self.sales_close_at,
             time_zone=self.zone,
             max_tickets_per_customer=self.limit,
             payment_window_minutes=self.window,

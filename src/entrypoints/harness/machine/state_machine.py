@@ -34,6 +34,7 @@ from .strategies import (
     picks,
     prices,
     quantities,
+    sides,
     totals,
 )
 from .troubled import Trouble
@@ -42,6 +43,8 @@ FIELDS: Final = {
     "policy": "waiting_list_policy",
     "limit": "max_tickets_per_customer",
     "starts_at": "starts_at",
+    "sales_open_at": "sales_open_at",
+    "sales_close_at": "sales_close_at",
     "zone": "time_zone",
     "window": "payment_window_minutes",
     "deadline_hours": "cancellation_deadline_hours",
@@ -58,11 +61,11 @@ class BoxOfficeMachine(MoneyMachine):
     @initialize(event=new_events, first=orders)
     def open(self, event: dict[str, Any], first: list[tuple[UUID, int, int]]) -> None:
         """Start with an event on sale and some bookings."""
-        self.initialize_event(**{**event, "is_draft": False})
+        self.initialize_event(**{**event, "is_draft": False, "sales": (None, event["sales"][1])})
         self.book_tickets(0, first)
 
     @rule(event=new_events)
-    @precondition(lambda self: len(self.model.events) < 3)
+    @precondition(lambda self: len(self.model.events) < 5)
     def initialize_another(self, event: dict[str, Any]) -> None:
         """Initialize another event."""
         self.initialize_event(**event)
@@ -76,6 +79,7 @@ class BoxOfficeMachine(MoneyMachine):
         limit: int,
         starts_in: int | None,
         zone: str,
+        sales: tuple[int | None, int | None],
         deadline_hours: int,
         fee: int,
         is_draft: bool,
@@ -83,6 +87,9 @@ class BoxOfficeMachine(MoneyMachine):
     ) -> None:
         """Initialize an event and compare it."""
         starts_at = None if starts_in is None else self.clock.time + timedelta(hours=starts_in)
+        opens_at, closes_at = (None if each is None else self.clock.time + timedelta(hours=each) for each in sales)
+        if opens_at and starts_at and starts_at <= opens_at:
+            opens_at = None
         status = EventStatus.DRAFT if is_draft else EventStatus.ON_SALE
         model_event = ModelEvent(
             id=self.ids.new(),
@@ -92,6 +99,8 @@ class BoxOfficeMachine(MoneyMachine):
             limit=limit,
             starts_at=starts_at,
             zone=zone,
+            sales_open_at=opens_at,
+            sales_close_at=closes_at,
             deadline_hours=deadline_hours,
             fee=fee,
             window=window,
@@ -103,6 +112,8 @@ class BoxOfficeMachine(MoneyMachine):
             details=EventDetails(
                 name="An evening",
                 starts_at=starts_at,
+                sales_open_at=opens_at,
+                sales_close_at=closes_at,
                 time_zone=zone,
                 max_tickets_per_customer=limit,
                 cancellation_deadline_hours=deadline_hours,
@@ -120,8 +131,7 @@ class BoxOfficeMachine(MoneyMachine):
             currency="EUR",
             status=status,
         )
-        self.model.events[model_event.id] = model_event
-        self.check_equal(self.execute(command), model_event.seen())
+        self.check_equal(self.execute(command), self.model.initialize(model_event))
 
     @rule(event=picks, orders=orders)
     def book(self, event: int, orders: list[tuple[UUID, int, int]]) -> None:
@@ -183,6 +193,9 @@ class BoxOfficeMachine(MoneyMachine):
         field, value = change
         if field == "starts_in":
             field, value = "starts_at", self.clock.time + timedelta(hours=value)
+        if field in ("sales_open_in", "sales_close_in"):
+            field = field.replace("_in", "_at")
+            value = None if value is None else self.clock.time + timedelta(hours=value)
         if field == "starts_later":
             moved_to = model_event.starts_at and model_event.starts_at + timedelta(hours=value)
             if moved_to is None or moved_to <= self.clock.time:
@@ -300,13 +313,33 @@ class BoxOfficeMachine(MoneyMachine):
         """Advance the clock."""
         self.clock.time += timedelta(hours=by)
 
-    @rule(which=picks)
-    def until_something_ends(self, which: int) -> None:
-        """Advance the clock exactly to the end of a hold, a grace period or a deadline, or to a start."""
-        moments = {each for event in self.model.events.values() for each in event.boundaries()}
+    @rule(which=picks, offset=sides)
+    def until_something_ends(self, which: int, offset: int) -> None:
+        """Advance the clock to just before, at, or just after a boundary.
+
+        Boundaries are the ends of holds, of grace periods and deadlines, starts, and both ends of a sales window.
+        """
+        microsecond = timedelta(microseconds=offset)
+        moments = {each + microsecond for event in self.model.events.values() for each in event.boundaries()}
         coming = sorted(each for each in moments if each > self.clock.time)
         if coming:
             self.clock.time = coming[which % min(len(coming), 3)]
+
+    @rule(event=picks, which=picks, of=picks, order=st.tuples(st.sampled_from(CUSTOMERS), picks, quantities), at=sides)
+    @precondition(lambda self: self.has_bookings())
+    def walk_over_a_boundary(self, event: int, which: int, of: int, order: tuple[UUID, int, int], at: int) -> None:
+        """A customer books just before a boundary of the event, at it, and just after; at one another one cancels."""
+        model_event = self.event(event)
+        coming = sorted(each for each in model_event.boundaries() if each > self.clock.time)
+        booking = model_event.bookings[of % len(model_event.bookings)] if model_event.bookings else None
+        for microseconds in (-1, 0, 1) if coming and booking else ():
+            self.clock.time = max(self.clock.time, coming[which % len(coming)] + timedelta(microseconds=microseconds))
+            if booking and microseconds == at:
+                expected = self.model.cancel(model_event, booking, booking.customer_id, self.clock.time)
+                actor = self.actor(booking.customer_id)
+                cancel = Cancel(event_id=model_event.id, actor=actor, booking_id=booking.id)
+                self.check_equal(self.execute(cancel), expected)
+            self.book_tickets(event, [order])
 
     @rule(trouble=st.sampled_from(Trouble))
     def trouble(self, trouble: Trouble) -> None:

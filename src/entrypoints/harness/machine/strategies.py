@@ -25,6 +25,9 @@ prices: SearchStrategy[Money | None] = st.sampled_from(
     [None, None, FIVE, FIVE, Money(0, "EUR"), Money(300, "EUR"), Money(900, "EUR"), Money(500, "USD")]
 )
 policies: SearchStrategy[WaitingListPolicy] = st.sampled_from(WaitingListPolicy)
+sides: SearchStrategy[int] = st.sampled_from([-1, 0, 1])
+"""Just before a moment, at it, and just after, in microseconds."""
+
 hours: SearchStrategy[int] = st.integers(0, 30)
 windows: SearchStrategy[int | None] = st.sampled_from([None, 60, 60, 600])
 zones: SearchStrategy[str] = st.sampled_from(["UTC", *OFFSETS])
@@ -39,6 +42,7 @@ new_events: SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "limit": limits,
         "starts_in": st.none() | st.integers(1, 200),
         "zone": zones,
+        "sales": st.sampled_from([(None, None), (None, None), (1, None), (None, 5), (2, 24), (30, None)]),
         "deadline_hours": deadlines,
         "fee": fees,
         "is_draft": st.sampled_from([False, False, False, True]),
@@ -50,6 +54,8 @@ edits: SearchStrategy[tuple[str, Any]] = (
     | st.tuples(st.just("limit"), limits)
     | st.tuples(st.just("starts_in"), st.integers(1, 60))
     | st.tuples(st.just("starts_later"), st.sampled_from([-24, -2, -1, 1, 2, 24]))
+    | st.tuples(st.just("sales_open_in"), st.none() | st.integers(-3, 12))
+    | st.tuples(st.just("sales_close_in"), st.none() | st.integers(-1, 24))
     | st.tuples(st.just("zone"), zones)
     | st.tuples(st.just("window"), windows)
     | st.tuples(st.just("deadline_hours"), deadlines)
