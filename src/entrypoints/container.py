@@ -76,9 +76,9 @@ from ..application.webhooks.read_webhooks import ListDeliveries, ListWebhooks, R
 from ..application.webhooks.resend_delivery import ResendDelivery
 from ..domain.event import MOST_LIVE_EVENTS
 from ..version import VERSION
-from .private_files import make_private_database, make_private_folder
+from .private_files import close_folder_to_others, make_private_database, make_private_folder
 from .readiness import Draining, Readiness
-from .settings import Payments, Settings, SettingsError
+from .settings import OWN_FOLDER, Payments, Settings, SettingsError
 from .signing_secret import signing_secret
 
 if TYPE_CHECKING:
@@ -269,6 +269,9 @@ def _create_files(settings: Settings) -> None:
         return
     try:
         make_private_folder(file.parent)
+        if file.parent == OWN_FOLDER:
+            # Another folder may be of other programs as well.
+            close_folder_to_others(file.parent)
     except OSError as error:
         raise Unavailable(f"The folder {file.parent} for the database cannot be created: {error.strerror}") from error
     for each in (file, *([_ledger_file(file)] if settings.payments is Payments.SANDBOX else ())):

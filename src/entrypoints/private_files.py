@@ -32,6 +32,17 @@ def make_private_folder(folder: Path) -> None:
             each.chmod(_FOLDER)
 
 
+def close_folder_to_others(folder: Path) -> None:
+    """Remove others' access to a folder that is this program's alone, and log it."""
+    if folder.stat().st_mode & _OTHERS:
+        try:
+            folder.chmod(_FOLDER)
+        except OSError:
+            _log.warning("Others can look into %s, and this user may not change that", folder)
+        else:
+            _log.warning("Others could look into %s; only the owner can now", folder)
+
+
 def make_private_file(path: Path) -> None:
     """Create an empty file if none exists. Raises: OSError."""
     try:

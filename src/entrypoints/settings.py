@@ -33,6 +33,9 @@ MOST_WORKERS: Final = 64
 TEST_PREFIX: Final = "BOXOFFICE_TEST_"
 """Settings of the tests, which are ignored."""
 
+OWN_FOLDER: Final = Path("data")
+"""The folder of the database unless a setting names another one. It is this program's alone."""
+
 MEMORY_URL: Final = "memory://"
 SQLITE_DRIVER: Final = "sqlite+aiosqlite"
 MYSQL_DRIVER: Final = "mysql+asyncmy"
@@ -99,7 +102,7 @@ class MailUrl(Struct, frozen=True, kw_only=True):
 class Settings(Struct, frozen=True, kw_only=True):
     """The settings. Their `repr` shows neither secrets nor the database's password."""
 
-    database_url: str = "sqlite+aiosqlite:///data/boxoffice.db"
+    database_url: str = f"sqlite+aiosqlite:///{OWN_FOLDER}/boxoffice.db"
     jwt_secret: str | None = None
     jwt_older_secrets: tuple[str, ...] = ()
     """Secrets that sign no tokens, but whose tokens are still accepted."""

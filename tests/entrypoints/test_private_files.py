@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from boxoffice.application.accounts.create_user import Registration
+from boxoffice.domain.decisions.pay import Answer
 from boxoffice.entrypoints.container import make_container
 from boxoffice.entrypoints.lifespan import running
 from boxoffice.entrypoints.private_files import (
+    close_folder_to_others,
     close_to_others,
     make_private_database,
     make_private_file,
@@ -44,7 +46,8 @@ async def test_all_that_a_service_keeps_is_its_owners_alone(tmp_path: Path, mask
             await container.create_user()(
                 Registration(name="Ann", email="ann@example.org", password="correct horse battery")
             )
-            assert await container.payment_gateway().find_charge(container.ids().new()) is None
+            charge = await container.payment_gateway().find_charge(container.ids().new())
+            assert charge.answer is Answer.NOT_FOUND
             found = {path.name: mode(path) for path in data.rglob("*") if path.is_file()}
             folders = {mode(path) for path in (data.parent, data, data / "metrics")}
     assert {"b.db", "b.db-wal", "b.db-shm", "b.db.sandbox.db", "b.db.sandbox.db-wal", "b.db.jwt-secret"} <= set(found)
@@ -72,6 +75,23 @@ async def test_existing_files_are_closed_to_others_and_one_line_says_so(
     assert mode(tmp_path / "b.db") == 0o600
 
 
+@pytest.mark.parametrize(("name", "becomes"), [("data", 0o700), ("shared", 0o755)])
+async def test_the_programs_own_folder_is_closed_to_others_and_another_one_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, becomes: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / name
+    folder.mkdir()
+    folder.chmod(0o755)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            async with running(make_container(Settings(database_url=f"sqlite+aiosqlite:///{name}/boxoffice.db"))):
+                pass
+    assert mode(folder) == becomes
+    said = [each.getMessage() for each in caplog.records if "look into" in each.getMessage()]
+    assert said == ["Others could look into data; only the owner can now"] * (becomes == 0o700)
+
+
 def test_an_existing_folder_keeps_its_mode_and_an_existing_file_its_content(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "there").chmod(0o755)
@@ -92,8 +112,12 @@ def test_a_file_of_another_user_is_named(
 
     (tmp_path / "b.db").touch(mode=0o644)
     (tmp_path / "b.db").chmod(0o644)
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o755)
     monkeypatch.setattr(Path, "chmod", refuse)
     close_to_others([tmp_path / "b.db", tmp_path / "missing"])
+    close_folder_to_others(tmp_path / "open")
     assert [each.getMessage() for each in caplog.records] == [
-        f"Others can read {tmp_path / 'b.db'}, and this user may not change that"
+        f"Others can read {tmp_path / 'b.db'}, and this user may not change that",
+        f"Others can look into {tmp_path / 'open'}, and this user may not change that",
     ]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.entrypoints.http.service_under_test import JSON, PASSWORD, Client, pointers, problem
+from tests.entrypoints.http.service_under_test import JSON, PASSWORD, Client, ok, pointers, problem
 
 ID = "019a0000-0000-7000-8000-000000000001"
 BOOK: dict[str, Any] = {"eventId": ID, "quantity": 1, "ticketTypeId": ID}
@@ -268,9 +268,24 @@ async def test_other_media_types_are_refused(customer: Client, headers: dict[str
     problem(await customer.send("POST", "/book", content=content, headers=headers), 415, "unsupported-media-type")
 
 
+async def test_an_event_of_the_longest_texts_fits_into_a_body(organizer: Client) -> None:
+    """Written in UTF-8; as escapes it takes three times as much."""
+    emoji = "\U0001f3b7"
+    kinds = [{"name": emoji * 190 + f"{number:010}", "totalTickets": 1, "price": PRICE} for number in range(50)]
+    texts = {"name": emoji * 200, "venue": emoji * 200, "description": emoji * 1_000}
+    body = json.dumps({**texts, "ticketTypes": kinds}, ensure_ascii=False).encode()
+    event = ok(await organizer.send("POST", "/initialize", content=body, headers=JSON), 201)
+    assert {name: event[name] for name in texts} == texts
+
+
 @pytest.mark.parametrize(
     "media_type",
-    ["Application/JSON", 'application/json ; Charset="UTF-8"', "application/json; profile=x; charset=utf-8;"],
+    [
+        "Application/JSON",
+        'application/json ; Charset="UTF-8"',
+        "application/json; profile=x; charset=utf-8;",
+        "application/json;charset=UTF8",
+    ],
 )
 async def test_json_with_parameters_is_json(customer: Client, media_type: str) -> None:
     headers = {"Content-Type": media_type}
