@@ -20,8 +20,12 @@ from sqlalchemy import Connection, String, Table, column, insert, inspect, selec
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from boxoffice.adapters.memory import MemoryStorage
+from boxoffice.adapters.memory.tables import Tables
+from boxoffice.adapters.memory.unit_of_work import MemoryUnitOfWork
 from boxoffice.adapters.sql import migrate
 from boxoffice.adapters.sql.dialects.dialect import dialect_of
+from boxoffice.adapters.sql.indexes.search_grams import gram_rows
 from boxoffice.adapters.sql.migrate import head, upgrade
 from boxoffice.adapters.sql.migrations.addresses import MOST_NAMED, AddressChanges
 from boxoffice.adapters.sql.schema import mappers as rows
@@ -40,6 +44,7 @@ from boxoffice.domain.decisions.organize import Edit, Initialize, edit, general_
 from boxoffice.domain.event import EventChanges, EventDetails, EventState, EventStatus, When
 from boxoffice.domain.inventory import Decision, Inventory, WaitingList
 from boxoffice.domain.mails import MailKind
+from boxoffice.domain.payment import ChargeStatus, Need, PaymentMethod
 from boxoffice.domain.user import Actor, Organizers
 from boxoffice.entrypoints.http.idempotency import stored_response
 from tests.adapters.sql.recorded import by_hand
@@ -254,6 +259,74 @@ async def test_a_database_from_before_payments_is_brought_along(empty_url: str) 
     await driver.book(state)
     verdict = await VerifyPromises(storage, AtNow())()
     assert (verdict.bookings, verdict.breaches) == (4, [])
+    await storage.close()
+
+
+async def paid_bookings() -> Tables:
+    """A paid booking, one whose refund was paid, one whose refund in cash was owed, and one paid too late."""
+    memory = MemoryStorage()
+    driver = StorageDriver(memory)
+    state = await driver.initialize_priced(3)
+    await driver.pay(await driver.book(state))
+    by_card = await driver.pay(await driver.book(state))
+    in_cash = (await driver.start_payment(await driver.book(state), method=PaymentMethod.CASH)).booking
+    for booking in (by_card, in_cash):
+        await driver.cancel(booking)
+    (_, refund) = await memory.payment_queries.payments(by_card.id)
+    await driver.complete_payment(refund)
+    late = await driver.start_payment(await driver.book(state))
+    await driver.cancel(late.booking)
+    await driver.complete_payment(late.payment)
+    assert (await VerifyPromises(memory, AtNow())()).breaches == []
+    unit_of_work = memory.begin()
+    assert isinstance(unit_of_work, MemoryUnitOfWork)
+    return unit_of_work.draft.tables
+
+
+async def test_refunds_know_their_charges_and_cash_waits_for_a_person(empty_url: str) -> None:
+    await upgrade_to(empty_url, "0015")
+    stored = await paid_bookings()
+    payments = [each for of_booking in stored.payments.values() for each in of_booking.values()]
+
+    def write(connection: Connection) -> None:
+        def add(into: Table, written: Sequence[dict[str, Any]]) -> None:
+            connection.execute(insert(into), known(connection, into, written))
+
+        add(tables.events, [rows.event_values(each) for each in stored.events.values()])
+        grams = [row for each in stored.events.values() for row in gram_rows(each)]
+        add(tables.event_grams, [by_column(tables.event_grams, row) for row in grams])
+        types = [each for of_event in stored.ticket_types.values() for each in of_event.values()]
+        add(tables.ticket_types, [rows.ticket_type_values(each) for each in types])
+        bookings = [by_column(tables.bookings, rows.booking_values(each)) for each in stored.bookings.values()]
+        add(tables.bookings, bookings)
+        facts = [fact for of_event in stored.facts.values() for fact in of_event]
+        for fact in facts:
+            values = by_column(FACTS, rows.fact_values(fact, new_id()))
+            # As facts were: they did not name the refund, which was in full.
+            add(FACTS, [{**values, "data": json.dumps(without(json.loads(values["data"]), "refund"))}])
+        # The sweep used to settle cash.
+        add(
+            tables.payments,
+            [
+                rows.payment_values(replace(each, ask_at=NOW) if each.status is ChargeStatus.PENDING else each)
+                for each in payments
+            ],
+        )
+
+    await on(empty_url, write)
+    await upgrade(empty_url)
+    storage = SqlStorage.from_url(empty_url)
+    for booking in stored.bookings.values():
+        assert await StorageDriver(storage).stored(booking) == booking
+    found = [each for booking in stored.bookings for each in await storage.payment_queries.payments(booking)]
+    by_card = {each.id for each in payments if each.method is PaymentMethod.CARD}
+    assert {each.id: replace(each, ask_at=None) for each in found} == {
+        each.id: replace(each, ask_at=None) for each in payments
+    }
+    assert {each.id for each in found if each.ask_at is not None} <= by_card
+    (cash,) = await storage.payment_queries.needing_payments(Need.CASH, NOW, None, 9)
+    assert cash.charge_id == stored.bookings[cash.booking_id].paid_by
+    assert (await VerifyPromises(storage, AtNow())()).breaches == []
     await storage.close()
 
 
