@@ -236,3 +236,15 @@ def test_a_refund_that_was_paid_may_be_disputed_too() -> None:
     assert stands(driver, booking) == ("disputed", 0)
     driver.notice(driver.charge(booking), WON, 2)
     assert stands(driver, booking) == ("refunded", 0)
+
+
+@pytest.mark.parametrize(("kind", "status"), [(OPENED, "pending"), (LOST, "failed")])
+def test_a_disputed_charge_that_came_too_late_is_not_refunded_as_well(kind: NoticeKind, status: str) -> None:
+    driver = DomainDriver(1, price=euros(25))
+    booking = driver.book(ANA)
+    charge = driver.start(booking).payment
+    driver.cancel(booking)
+    driver.notice(charge, kind, 1)
+    refund = driver.refund(booking)
+    assert (refund.status, refund.ask_at) == (status, None)
+    assert stands(driver, booking) == ("disputed", 0)
