@@ -166,6 +166,7 @@ class _Simulation:
                 name=f"Evening {number}",
                 max_tickets_per_customer=plan.limit,
                 payment_window_minutes=plan.window,
+                refund_fee_percent=plan.fee,
                 waiting_list_policy=WaitingListPolicy(plan.policy),
             ),
             ticket_types=types,

@@ -4,6 +4,7 @@ from random import Random
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 MOST_OPERATIONS: Final = 100_000
 
@@ -37,12 +38,13 @@ class TypePlan(Struct, frozen=True, kw_only=True):
 
 
 class EventPlan(Struct, frozen=True, kw_only=True):
-    """An event. `window`: minutes to pay, None: unlimited."""
+    """An event. `window`: minutes to pay, None: unlimited. `fee`: percent of a refund that cancelling costs."""
 
     types: tuple[TypePlan, ...]
     policy: str
     limit: int
     window: int | None = None
+    fee: int = 0
 
 
 class Scenario(Struct, frozen=True, kw_only=True):
@@ -92,7 +94,11 @@ def scenario_of(seed: int, operations: int) -> Scenario:
     """Return the scenario of a seed."""
     random = random_stream(seed, "scenario")
     has_money = random.random() < 0.4
-    events = tuple(_event(random, has_money=has_money) for _ in range(random.choice((1, 1, 2, 3))))
+    fees = random_stream(seed, "fees")
+    events = tuple(
+        replace(_event(random, has_money=has_money), fee=fees.choice((0, 0, 20, 100)))
+        for _ in range(random.choice((1, 1, 2, 3)))
+    )
     clients = random.randint(8, 32)
     is_calm = random.random() < 0.1
     pace = random.choice((0.0, 0.02, 0.5, 4.0, 15.0))
