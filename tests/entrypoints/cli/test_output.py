@@ -139,6 +139,17 @@ def test_payments_that_need_a_person_are_listed_one_a_line(printed: Run) -> None
     assert listed["amount"] == {"amount": 2_500, "currency": "EUR"}
 
 
+def test_an_address_is_dropped_by_the_migration_alone(printed: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """What it does before is tested with the migrations."""
+    printed("migrate")
+    assert main(["migrate", "--drop-address", "018f6e3a-0000-7000-8000-000000000001"]) == 1
+    assert "The addresses were migrated before" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stopped:
+        main(["migrate", "--drop-address", "ann@example.org"])
+    assert stopped.value.code == 2
+    assert "must be the id of an account" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_names_every_command(shell: str, printed: Run) -> None:
     script = printed("completion", shell)

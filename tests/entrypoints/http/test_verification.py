@@ -171,6 +171,17 @@ async def test_a_repeated_request_with_a_key_sends_one_mail(mailing: Service, po
     assert len(await postman.tokens()) == 1
 
 
+@pytest.mark.parametrize("public_url", [None, "https://tickets.example.org"])
+async def test_the_start_warns_of_mails_without_links(
+    clock: SettableClock, public_url: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = Settings(
+        database_url="memory://", jwt_secret=SECRET, smtp_url=SERVER, mail_from="x@example.org", public_url=public_url
+    )
+    async with running(container_of(settings, clock)):
+        assert ("BOXOFFICE_PUBLIC_URL is not set" in caplog.text) == (public_url is None)
+
+
 async def test_without_a_mail_server_an_address_belongs_to_the_first_account(service: Service) -> None:
     user = await service.user()
     problem(await register(service, user.email), 409, "email-taken")
