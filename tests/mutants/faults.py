@@ -1520,7 +1520,7 @@ HTTP: Final = (
     ),
     Fault(
         "A key is valid for another body",
-        (Change("entrypoints/http/idempotency.py", "+ await request.body()\n", "\n"),),
+        (Change("entrypoints/http/idempotency.py", "        identity += await request.body()\n", "        pass\n"),),
         ("tests/entrypoints/http/test_idempotency.py::test_another_request_with_the_same_key_is_refused",),
     ),
     Fault(
