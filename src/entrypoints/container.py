@@ -356,7 +356,7 @@ class Container(DeclarativeContainer):
         RequestVerification, storage, verification_mails, clock
     )
     mark_verified: Singleton[MarkVerified] = Singleton(MarkVerified, storage, clock)
-    forget_links: Singleton[ForgetLinks] = Singleton(ForgetLinks, storage, clock)
+    forget_links: Singleton[ForgetLinks] = Singleton(ForgetLinks, storage, clock, jitter=jitter)
     log_in: Singleton[LogIn] = Singleton(LogIn, storage, password_hasher, tokens, refresh_tokens, clock, ids)
     limited_log_in: Singleton[LogInWithinLimits] = Singleton(LogInWithinLimits, log_in, counted_failures)
     refresh_session: Singleton[RefreshSession] = Singleton(RefreshSession, storage, tokens, refresh_tokens, clock)

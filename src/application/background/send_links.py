@@ -75,9 +75,10 @@ class SendLinks:
 class ForgetLinks:
     """Delete links that no longer work, claims that can no longer become accounts, and counts of mails."""
 
-    def __init__(self, storage: Storage, clock: Clock) -> None:
+    def __init__(self, storage: Storage, clock: Clock, *, jitter: Callable[[], float] = random.random) -> None:
         self._storage = storage
         self._clock = clock
+        self._jitter = jitter
 
     async def __call__(self) -> None:
         """Raises: Unavailable."""
@@ -87,4 +88,4 @@ class ForgetLinks:
             await unit_of_work.links.forget(now - LONGEST_LIFETIME)
             await unit_of_work.limits.forget_mail_times(now - WITHIN)
 
-        await in_transaction(self._storage, forget)
+        await in_transaction(self._storage, forget, jitter=self._jitter)
