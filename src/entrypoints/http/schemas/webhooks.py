@@ -52,7 +52,7 @@ class WebhookChangesRequest(RequestBody, frozen=True, kw_only=True):
     def contradictions(cls, given: Mapping[str, object]) -> Iterator[FieldProblem]:
         """Yield a problem if no field is given."""
         if not given:
-            yield FieldProblem("", "must have url, kinds or active")
+            yield FieldProblem("", "must name at least one of url, kinds, active")
 
 
 class WebhookView(View, frozen=True, kw_only=True):
