@@ -27,7 +27,7 @@ from tests.faults.load_clients import ANSWERED_WITHIN, LoadClients, applications
 from tests.mariadb import MariaDB
 from tests.mysql import MySQL
 
-ROOM: Final = 32 << 20
+ROOM: Final = 48 << 20
 """Bytes that are free at first."""
 
 
@@ -92,7 +92,7 @@ def sqlite(request: pytest.FixtureRequest) -> Iterator[Disk]:
 class OneFile(MariaDB):
     """A server whose tables share one file with a maximum size."""
 
-    most_megabytes = 20
+    most_megabytes = 28
 
     def command(self, port: int) -> list[str]:
         """Return the command line with the maximum size."""

@@ -142,7 +142,7 @@ def test_memory_is_for_one_process(tmp_path: Path, command: list[str]) -> None:
 def test_a_missing_database_is_not_made_and_an_empty_one_needs_migrating(tmp_path: Path, command: list[str]) -> None:
     assert "There is no database at data/boxoffice.db yet" in fails(1, run(tmp_path, *command))
     assert list(tmp_path.iterdir()) == []
-    (tmp_path / "data").mkdir()
+    (tmp_path / "data").mkdir(mode=0o700)
     (tmp_path / "data" / "boxoffice.db").touch(mode=0o600)
     assert "boxoffice migrate" in fails(1, run(tmp_path, *command))
 
