@@ -27,8 +27,8 @@ from tests.faults.load_clients import ANSWERED_WITHIN, LoadClients, applications
 from tests.mariadb import MariaDB
 from tests.mysql import MySQL
 
-ROOM: Final = 48 << 20
-"""Bytes that are free at first."""
+ROOM: Final = 128 << 20
+"""Bytes that are free at first. InnoDB extends its system tablespace by 64 MiB at a time."""
 
 
 class Disk(Struct, frozen=True):
