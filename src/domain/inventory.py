@@ -128,6 +128,20 @@ class Inventory(Struct, frozen=True, gc=False, kw_only=True):
                 return ticket_type
         raise NotFound
 
+    def booking(self, booking_id: UUID) -> Booking:
+        """Return a booking that the command may change. Raises: NotFound."""
+        for booking in self.bookings:
+            if booking.id == booking_id:
+                return booking
+        raise NotFound
+
+    def payment(self, payment_id: UUID) -> Payment:
+        """Return a loaded charge or refund. Raises: NotFound."""
+        for payment in self.payments:
+            if payment.id == payment_id:
+                return payment
+        raise NotFound
+
 
 class Change(Struct, frozen=True, gc=False):
     """A booking before and after a decision."""

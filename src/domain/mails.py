@@ -37,6 +37,11 @@ _LEAST_LEFT = timedelta(minutes=1)
 """and at the latest this long before its end."""
 
 
+def pause_after(attempts: int, jitter: float) -> timedelta | None:
+    """Return the pause after a failure that follows `attempts` others; None: given up. `jitter` is from 0 to 1."""
+    return RETRY_AFTER[attempts] * (0.9 + 0.2 * jitter) if attempts < len(RETRY_AFTER) else None
+
+
 class MailKind(StrEnum):
     """The occasion of a mail."""
 
@@ -112,10 +117,8 @@ class Mail(Struct, frozen=True, gc=False, kw_only=True):
 
     def has_failed(self, now: datetime, jitter: float) -> "Mail | None":
         """Return the mail for its next attempt, or None if it is given up. `jitter` is from 0 to 1."""
-        if self.attempts >= len(RETRY_AFTER):
-            return None
-        wait = RETRY_AFTER[self.attempts] * (0.9 + 0.2 * jitter)
-        return replace(self, attempts=self.attempts + 1, due_at=now + wait)
+        pause = pause_after(self.attempts, jitter)
+        return None if pause is None else replace(self, attempts=self.attempts + 1, due_at=now + pause)
 
 
 class Announcement(Struct, frozen=True, gc=False, kw_only=True):

@@ -9,7 +9,7 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from .mails import RETRY_AFTER
+from .mails import pause_after
 from .refusals import EmailTaken, LinkExpired
 from .user import User
 from .values.fields import Rules, text
@@ -54,10 +54,8 @@ class Link(Struct, frozen=True, gc=False, kw_only=True):
 
     def has_failed(self, now: datetime, jitter: float) -> "Link":
         """Return the link with its mail's next attempt, or given up. `jitter` is from 0 to 1."""
-        if self.attempts >= len(RETRY_AFTER):
-            return self.has_left()
-        wait = RETRY_AFTER[self.attempts] * (0.9 + 0.2 * jitter)
-        return replace(self, attempts=self.attempts + 1, due_at=now + wait)
+        pause = pause_after(self.attempts, jitter)
+        return self.has_left() if pause is None else replace(self, attempts=self.attempts + 1, due_at=now + pause)
 
 
 def may_hold(holder: User | None, *, can_verify: bool) -> bool:

@@ -243,8 +243,8 @@ DOMAIN: Final = (
         (
             Change(
                 "domain/decisions/cancel.py",
-                "                    raise NotFound\n                return booking\n",
-                "                    pass\n                return booking\n",
+                "            raise NotFound\n        return booking\n",
+                "            pass\n        return booking\n",
             ),
         ),
         _CANCELLING,

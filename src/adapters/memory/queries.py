@@ -180,11 +180,8 @@ class MemoryPaymentQueries:
     async def charge_of_provider(self, provider_id: str) -> UUID | None:
         """See the port."""
         await self._before_read()
-        for payments in self._tables.payments.values():
-            for payment in payments.values():
-                if payment.provider_id == provider_id and payment.kind is PaymentKind.CHARGE:
-                    return payment.id
-        return None
+        charges = (each for each in all_payments(self._tables) if each.kind is PaymentKind.CHARGE)
+        return next((charge.id for charge in charges if charge.provider_id == provider_id), None)
 
     async def open_payments(self, now: datetime, limit: int) -> list[Payment]:
         """See the port."""

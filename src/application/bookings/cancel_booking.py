@@ -7,9 +7,9 @@ from msgspec import Struct
 from ...domain.booking import Booking
 from ...domain.decisions.cancel import Cancel, cancel
 from ...domain.decisions.settle import Cancelled
-from ...domain.refusals import NotFound
 from ...domain.user import Actor
 from ...domain.values.money import Money
+from ..events.queries import event_of_booking
 from ..ports.idempotency import IdempotentRequest
 from ..ports.loading import LoadSpec
 from ..ports.queries import BookingQueries
@@ -53,10 +53,7 @@ class CancelBooking:
         self, booking_id: UUID, actor: Actor, idempotent: IdempotentRequest[Cancellation] | None = None
     ) -> Cancellation:
         """Cancel a booking whose event the caller does not know. Raises: as `__call__`, NotFound."""
-        # A booking's event never changes, so it may be read before the lock.
-        event_id = await self._bookings.event_of(booking_id)
-        if event_id is None:
-            raise NotFound
+        event_id = await event_of_booking(self._bookings, booking_id)
         return await self(Cancel(event_id=event_id, actor=actor, booking_id=booking_id), idempotent)
 
 

@@ -7,7 +7,7 @@ from ...domain.facts import Fact
 from ...domain.refusals import NotFound
 from ...domain.user import Actor, Role
 from ..pages import Page
-from ..ports.queries import EventFilter, EventKey, EventQueries
+from ..ports.queries import BookingQueries, EventFilter, EventKey, EventQueries
 from ..ports.system import Clock
 from ..turnstile.coalesced_reads import CoalescedReads
 
@@ -85,3 +85,14 @@ async def managed_event(events: EventQueries, event_id: UUID, actor: Actor) -> E
         raise NotFound
     state.event.check_managed_by(actor)
     return state
+
+
+async def event_of_booking(bookings: BookingQueries, booking_id: UUID) -> UUID:
+    """Return the id of a booking's event, which never changes and so may be read before the event's lock.
+
+    Raises: NotFound, Unavailable.
+    """
+    event_id = await bookings.event_of(booking_id)
+    if event_id is None:
+        raise NotFound
+    return event_id

@@ -6,9 +6,9 @@ from msgspec import Struct
 
 from ...domain.decisions.refunds import GrantRefund, grant_refund
 from ...domain.payment import Payment
-from ...domain.refusals import NotFound
 from ...domain.user import Actor
 from ...domain.values.money import Money
+from ..events.queries import event_of_booking
 from ..ports.idempotency import IdempotentRequest
 from ..ports.loading import LoadSpec
 from ..ports.queries import BookingQueries
@@ -39,10 +39,7 @@ class GrantPartialRefund:
 
         Raises: what `grant_refund` refuses, Unavailable; with `idempotent` also Replayed, IdempotencyKeyReused.
         """
-        # A booking's event never changes, so it may be read before the lock.
-        event_id = await self._bookings.event_of(grant.booking_id)
-        if event_id is None:
-            raise NotFound
+        event_id = await event_of_booking(self._bookings, grant.booking_id)
         command = GrantRefund(
             refund_id=self._ids.new(),
             booking_id=grant.booking_id,

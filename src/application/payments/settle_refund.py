@@ -6,8 +6,8 @@ from msgspec import Struct
 
 from ...domain.decisions.refunds import SettleRefund, settle_refund
 from ...domain.payment import Payment
-from ...domain.refusals import NotFound
 from ...domain.user import Actor
+from ..events.queries import event_of_booking
 from ..ports.idempotency import IdempotentRequest
 from ..ports.loading import LoadSpec
 from ..ports.queries import BookingQueries
@@ -36,10 +36,7 @@ class SettleRefundByHand:
 
         Raises: what `settle_refund` refuses, Unavailable; with `idempotent` also Replayed, IdempotencyKeyReused.
         """
-        # A booking's event never changes, so it may be read before the lock.
-        event_id = await self._bookings.event_of(settlement.booking_id)
-        if event_id is None:
-            raise NotFound
+        event_id = await event_of_booking(self._bookings, settlement.booking_id)
         command = SettleRefund(
             payment_id=settlement.payment_id,
             booking_id=settlement.booking_id,

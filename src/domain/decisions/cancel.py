@@ -49,12 +49,10 @@ def cancel(inventory: Inventory, command: Cancel, now: datetime) -> Decision[Can
 
 def _booking_to_cancel(inventory: Inventory, command: Cancel, now: datetime) -> Booking:
     if command.booking_id is not None:
-        for booking in inventory.bookings:
-            if booking.id == command.booking_id:
-                if booking.customer_id != command.actor.user_id and not inventory.event.is_managed_by(command.actor):
-                    raise NotFound
-                return booking
-        raise NotFound
+        booking = inventory.booking(command.booking_id)
+        if booking.customer_id != command.actor.user_id and not inventory.event.is_managed_by(command.actor):
+            raise NotFound
+        return booking
     inventory.event.check_visible_to(command.actor)
     live = [
         booking

@@ -110,7 +110,7 @@ def start_payment(inventory: Inventory, command: Pay, now: datetime) -> Decision
 
     Raises: NotFound, NotAllowed, PaymentWindowClosed, PaymentNotDue, PaymentUnderWay.
     """
-    booking = _booking(inventory, command.booking_id)
+    booking = inventory.booking(command.booking_id)
     _check_may_pay(inventory, booking, command)
     pending = _pending_charge(inventory, booking)
     if pending is not None:
@@ -149,10 +149,8 @@ def complete_payment(inventory: Inventory, command: CompletePayment, now: dateti
 
     Raises: NotFound.
     """
-    payment = next((each for each in inventory.payments if each.id == command.payment_id), None)
-    if payment is None:
-        raise NotFound
-    booking = _booking(inventory, payment.booking_id)
+    payment = inventory.payment(command.payment_id)
+    booking = inventory.booking(payment.booking_id)
     builder = DecisionBuilder(inventory, now)
     if payment.kind is PaymentKind.REFUND:
         payment, booking = _complete_refund(builder, booking, payment, command)
@@ -293,13 +291,6 @@ def _may_take_again(inventory: Inventory, booking: Booking, now: datetime) -> bo
     if sum(each.quantity for each in live) + booking.quantity > inventory.event.max_tickets_per_customer:
         return False
     return not inventory.ticket_type(booking.ticket_type_id).must_wait(booking.quantity, inventory.event, now)
-
-
-def _booking(inventory: Inventory, booking_id: UUID) -> Booking:
-    for booking in inventory.bookings:
-        if booking.id == booking_id:
-            return booking
-    raise NotFound
 
 
 def _check_may_pay(inventory: Inventory, booking: Booking, command: Pay) -> None:

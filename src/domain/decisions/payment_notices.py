@@ -17,7 +17,6 @@ from ..facts import DisputeClosed, PaymentDisputed
 from ..inventory import Decision, Inventory
 from ..payment import ChargeStatus, DisputeStatus, Payment, PaymentKind, PaymentMethod
 from ..refunds import is_refund_of
-from ..refusals import NotFound
 from .decision_builder import DecisionBuilder
 from .pay import Answer, record_charge
 from .refunds import record_refund, with_current_payment
@@ -74,10 +73,8 @@ def record_notice(inventory: Inventory, command: RecordNotice, now: datetime) ->
     Raises: NotFound.
     """
     notice = command.notice
-    payment = next((each for each in inventory.payments if each.id == notice.payment_id), None)
-    booking = next((each for each in inventory.bookings if each.id == command.booking_id), None)
-    if payment is None or booking is None:
-        raise NotFound
+    payment = inventory.payment(notice.payment_id)
+    booking = inventory.booking(command.booking_id)
     builder = DecisionBuilder(inventory, now)
     if payment.method is PaymentMethod.CARD:
         if payment.kind is PaymentKind.REFUND and notice.kind in _REFUNDS:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from msgspec.structs import replace
 
 from ..booking import Booking, PaymentStatus
@@ -44,7 +44,7 @@ class GrantRefund(Struct, frozen=True, gc=False, kw_only=True):
             amount_of_refund(self.amount.amount)
         except ValueError as error:
             raise invalid(str(error), "amount", "amount") from error
-        checked({"reason": self.reason}, REFUND_RULES)
+        structs.force_setattr(self, "reason", checked({"reason": self.reason}, REFUND_RULES)["reason"])
 
 
 class SettleRefund(Struct, frozen=True, gc=False, kw_only=True):
@@ -61,7 +61,7 @@ class SettleRefund(Struct, frozen=True, gc=False, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.note is not None:
-            checked({"note": self.note}, REFUND_RULES)
+            structs.force_setattr(self, "note", checked({"note": self.note}, REFUND_RULES)["note"])
 
 
 def grant_refund(inventory: Inventory, command: GrantRefund, now: datetime) -> Decision[Payment]:
@@ -77,7 +77,6 @@ def grant_refund(inventory: Inventory, command: GrantRefund, now: datetime) -> D
     if command.amount.amount > booking.kept or booking.paid_by is None or booking.paid_with is None:
         raise ExceedsPaid(f"{booking.kept} (in minor units) are left of what was paid; a refund cannot exceed that.")
     builder = DecisionBuilder(inventory, now)
-    reason = checked({"reason": command.reason}, REFUND_RULES)["reason"]
     refund = owe_refund(
         builder,
         booking,
@@ -85,7 +84,7 @@ def grant_refund(inventory: Inventory, command: GrantRefund, now: datetime) -> D
         charge_id=booking.paid_by,
         method=booking.paid_with,
         refund_id=command.refund_id,
-        reason=reason,
+        reason=command.reason,
     )
     granted = with_current_payment(builder, booking)
     builder.change(booking, granted)
@@ -93,7 +92,7 @@ def grant_refund(inventory: Inventory, command: GrantRefund, now: datetime) -> D
         RefundGranted(
             payment_id=refund.id,
             amount=refund.amount,
-            reason=reason,
+            reason=command.reason,
             payment_status=granted.payment_status,
             kept=granted.kept,
         ),
@@ -120,14 +119,13 @@ def settle_refund(inventory: Inventory, command: SettleRefund, now: datetime) ->
     if payment.method is PaymentMethod.CARD and payment.status is ChargeStatus.PENDING:
         raise PaymentUnderWay("The payment provider is still paying this refund; look at it in a moment.")
     builder = DecisionBuilder(inventory, now)
-    note = None if command.note is None else checked({"note": command.note}, REFUND_RULES)["note"]
     settled = replace(
         payment,
         status=ChargeStatus.SUCCEEDED,
         settled_at=now,
         ask_at=None,
         settled_by=command.actor.user_id,
-        note=note,
+        note=command.note,
     )
     record_refund(builder, booking, settled)
     return builder.decision(settled)
@@ -202,9 +200,9 @@ def with_current_payment(builder: DecisionBuilder, booking: Booking) -> Booking:
 
 def _managed_booking(inventory: Inventory, booking_id: UUID, actor: Actor) -> Booking:
     """Return the booking. Raises: NotFound, and NotAllowed for its customer (promise 9)."""
-    booking = next((each for each in inventory.bookings if each.id == booking_id), None)
+    booking = inventory.booking(booking_id)
     is_manager = inventory.event.is_managed_by(actor)
-    if booking is None or not (is_manager or booking.customer_id == actor.user_id):
+    if not (is_manager or booking.customer_id == actor.user_id):
         raise NotFound
     if not is_manager:
         raise NotAllowed

@@ -9,8 +9,8 @@ from uuid import UUID
 from hypothesis.stateful import RuleBasedStateMachine
 
 from ....domain.decisions.book import Book
-from ....domain.decisions.organize import Edit
-from ....domain.event import EventChanges
+from ....domain.decisions.organize import Edit, EditTicketType
+from ....domain.event import EventChanges, TicketTypeChanges
 from ....domain.user import Actor, Role
 from .box_office import (
     Answer,
@@ -97,6 +97,13 @@ class ComparingMachine(RuleBasedStateMachine):
     def execute_edit(self, event: ModelEvent, actor_id: UUID, changes: EventChanges) -> Outcome:
         """Send a change of an event and return its outcome."""
         return self.execute(Edit(event_id=event.id, actor=self.actor(actor_id), changes=changes))
+
+    def execute_type_edit(self, event: ModelEvent, ticket_type: ModelType, changes: TicketTypeChanges) -> Outcome:
+        """Send the organizer's change of a ticket type and return its outcome."""
+        actor = self.actor(event.organizer_id)
+        return self.execute(
+            EditTicketType(event_id=event.id, actor=actor, ticket_type_id=ticket_type.id, changes=changes)
+        )
 
     def check_twice(self, event: ModelEvent, order: Order, expected: Answer) -> None:
         """Send an order with a key twice at once, and check both outcomes."""

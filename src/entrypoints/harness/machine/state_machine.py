@@ -9,7 +9,7 @@ from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from ....application.ports.idempotency import KEPT_FOR
 from ....domain.decisions.cancel import Cancel
-from ....domain.decisions.organize import AddTicketType, EditTicketType, Initialize
+from ....domain.decisions.organize import AddTicketType, Initialize
 from ....domain.event import (
     EventChanges,
     EventDetails,
@@ -209,13 +209,7 @@ class BoxOfficeMachine(MoneyMachine):
         """The organizer changes the total of a ticket type."""
         model_event = self.event(event)
         ticket_type = model_event.types[which % len(model_event.types)]
-        command = EditTicketType(
-            event_id=model_event.id,
-            actor=self.actor(model_event.organizer_id),
-            ticket_type_id=ticket_type.id,
-            changes=TicketTypeChanges(total_tickets=total),
-        )
-        found = self.execute(command)
+        found = self.execute_type_edit(model_event, ticket_type, TicketTypeChanges(total_tickets=total))
         self.check_equal(
             found, self.model.set_total(model_event, ticket_type, total, model_event.organizer_id, self.clock.time)
         )
@@ -225,13 +219,7 @@ class BoxOfficeMachine(MoneyMachine):
         """The organizer changes the price of a ticket type, of a free event to any currency."""
         model_event = self.event(event)
         ticket_type = model_event.types[which % len(model_event.types)]
-        command = EditTicketType(
-            event_id=model_event.id,
-            actor=self.actor(model_event.organizer_id),
-            ticket_type_id=ticket_type.id,
-            changes=TicketTypeChanges(price=price),
-        )
-        found = self.execute(command)
+        found = self.execute_type_edit(model_event, ticket_type, TicketTypeChanges(price=price))
         self.check_equal(
             found, self.model.set_price(model_event, ticket_type, price, model_event.organizer_id, self.clock.time)
         )
