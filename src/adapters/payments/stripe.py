@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 from uuid import UUID
 
 import stripe
@@ -25,9 +25,7 @@ from . import stripe_units
 if TYPE_CHECKING:
     from stripe.params import (
         PaymentIntentCreateParams,
-        PaymentIntentListParams,
         PaymentIntentListParamsCreated,
-        RefundListParams,
     )
 
 SECONDS: Final = 10.0
@@ -56,6 +54,8 @@ _ANSWERS: Final = {
 
 _NEVER_REFUNDED: Final = frozenset({"charge_disputed", "refund_disputed_payment", "charge_not_refundable"})
 """The error codes of refunds that cannot succeed."""
+
+Found = TypeVar("Found", stripe.PaymentIntent, stripe.Refund)
 
 _log = logging.getLogger(__name__)
 
@@ -205,30 +205,25 @@ class StripeGateway:
         )
 
     async def _search(self, reference: UUID, created: "PaymentIntentListParamsCreated") -> stripe.PaymentIntent | None:
-        params: PaymentIntentListParams = {"created": created, "limit": PAGE}
-        for _ in range(MOST_PAGES):
-            page = await self._client.v1.payment_intents.list_async(params)
-            for intent in page.data:
-                if reference_in(intent.metadata) == reference:
-                    return intent
-            if not page.has_more:
-                return None
-            params = {"created": created, "limit": PAGE, "starting_after": page.data[-1].id}
-        _log.error("Stripe lists too many payments to search them for %s", reference)
-        raise GatewaySilent
+        intents = await self._client.v1.payment_intents.list_async({"created": created, "limit": PAGE})
+        return await _with_reference(intents, reference)
 
     async def _find_refund(self, intent_id: str, reference: UUID) -> stripe.Refund | None:
-        params: RefundListParams = {"payment_intent": intent_id, "limit": PAGE}
-        for _ in range(MOST_PAGES):
-            page = await self._client.v1.refunds.list_async(params)
-            for refund in page.data:
-                if reference_in(refund.metadata) == reference:
-                    return refund
-            if not page.has_more:
-                return None
-            params = {"payment_intent": intent_id, "limit": PAGE, "starting_after": page.data[-1].id}
-        _log.error("Stripe lists too many refunds to search them for %s", reference)
-        raise GatewaySilent
+        refunds = await self._client.v1.refunds.list_async({"payment_intent": intent_id, "limit": PAGE})
+        return await _with_reference(refunds, reference)
+
+
+async def _with_reference(found: stripe.ListObject[Found], reference: UUID) -> Found | None:
+    """Return the object with our reference from a list, which is read page by page. Raises: GatewaySilent."""
+    read = 0
+    async for each in found.auto_paging_iter():
+        if read == MOST_PAGES * PAGE:
+            _log.error("Stripe lists too much to search it for %s", reference)
+            raise GatewaySilent
+        if reference_in(each.metadata) == reference:
+            return each
+        read += 1
+    return None
 
 
 def reference_in(metadata: Mapping[str, object] | stripe.StripeObject | None) -> UUID | None:
