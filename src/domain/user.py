@@ -41,7 +41,7 @@ class Actor(Struct, frozen=True, gc=False):
 class User(Struct, frozen=True, gc=False, kw_only=True):
     """An account. `email` is unique, in the spelling of `addresses`; `password_hash` is the password hasher's.
 
-    `email` is None for an account that nobody can sign in to any more: another one has verified its address. Its
+    `email` is None for an account that can no longer be signed in to: another one has verified its address. Its
     bookings and events stay its own. `verified_at` is when the address was verified; None: it was not.
 
     A user with `disabled_at` cannot sign in and has no live sessions. `standing_changed_at` is the last time that an

@@ -31,7 +31,7 @@ NEVER_ACTS: Final = "tok_action_ignored"
 """The token of a card whose customer must authenticate the charge and never does. Any other token is declined."""
 
 ACTION_URL: Final = "https://sandbox.invalid/actions/"
-"""The beginning of the address of a customer's action. Nothing is there, and nobody needs to visit it."""
+"""The beginning of the address of a customer's action. Nothing is there, and no visit is needed."""
 
 
 class EntryKind(StrEnum):

@@ -65,8 +65,8 @@ def _message(collisions: Sequence[Collection[UUID]]) -> str:
     return (
         f"Accounts have spellings of the same e-mail address: {named}{f'; and {more} more' if more > 0 else ''}. "
         "No address was changed. Choose the account that keeps the address, and migrate with "
-        "`boxoffice migrate --drop-address ID` for each of the others (repeat the option). Nobody can sign in to those "
-        "any more; their bookings and events stay."
+        "`boxoffice migrate --drop-address ID` for each of the others (repeat the option). Those accounts can "
+        "no longer be signed in to; their bookings and events stay."
     )
 
 
