@@ -8,10 +8,10 @@ from itertools import accumulate
 from typing import get_args
 from uuid import UUID
 
-from msgspec import UNSET, Struct, UnsetType, structs
+from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
-from .event import Event
+from .event import Event, given
 from .facts import AnyFactPayload, Fact
 from .refusals import NotAllowed, TooManyWebhooks
 from .user import Actor
@@ -84,8 +84,7 @@ class WebhookChanges(Struct, frozen=True, gc=False, kw_only=True):
 
     def applied_to(self, webhook: Webhook) -> Webhook:
         """Return the changed webhook."""
-        given = {name: value for name, value in structs.asdict(self).items() if value is not UNSET}
-        return replace(webhook, **checked(given, WEBHOOK_RULES))
+        return replace(webhook, **checked(given(self), WEBHOOK_RULES))
 
 
 class Failure(Struct, frozen=True, gc=False, kw_only=True):
