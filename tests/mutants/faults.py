@@ -1290,7 +1290,7 @@ SQL: Final = (
         "The schema has no unique key of live bookings",
         (
             Change(
-                "adapters/sql/schema/tables.py",
+                "adapters/sql/schema/tables/events.py",
                 '    UniqueConstraint("event_id", "live_customer_id", "ticket_type_id", '
                 'name="uq_bookings_one_live"),\n',
                 "",
@@ -1320,7 +1320,7 @@ SQL: Final = (
         "The schema allows more taken tickets than exist",
         (
             Change(
-                "adapters/sql/schema/tables.py",
+                "adapters/sql/schema/tables/events.py",
                 '"taken >= 0 AND taken <= total_tickets"',
                 '"taken >= 0"',
             ),

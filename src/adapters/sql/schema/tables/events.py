@@ -1,9 +1,4 @@
-"""The tables. Keys and checks enforce the promises once more, below the rules.
-
-Columns have the names of the domain's fields. A test compares the migrations with these tables.
-"""
-
-from typing import Any
+"""The tables of events: inventory, bookings, waiting lists, facts and payments."""
 
 from sqlalchemy import (
     BigInteger,
@@ -15,7 +10,6 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
-    MetaData,
     String,
     Table,
     Text,
@@ -23,33 +17,11 @@ from sqlalchemy import (
     text,
 )
 
-from ....domain.booking import BookingStatus, PaymentStatus
-from ....domain.event import EventStatus, WaitingListPolicy
-from ....domain.mails import MailKind
-from ....domain.payment import ChargeStatus, DisputeStatus, PaymentKind, PaymentMethod
-from ....domain.user import Role
-from ....domain.verification import LinkPurpose
-from ....domain.webhooks import DeliveryStatus
-from .types import Digest, Exact, Gram, Id, LongBytes, LongText, Moment, Word
-
-metadata: MetaData = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-    }
-)
-
-# Text is compared by bytes, as in the rest of the program: the domain folds case where it matters.
-_OPTIONS: dict[str, Any] = {
-    "mysql_engine": "InnoDB",
-    "mysql_charset": "utf8mb4",
-    "mysql_collate": "utf8mb4_bin",
-    "mariadb_engine": "InnoDB",
-    "mariadb_charset": "utf8mb4",
-    "mariadb_collate": "utf8mb4_bin",
-}
+from .....domain.booking import BookingStatus, PaymentStatus
+from .....domain.event import EventStatus, WaitingListPolicy
+from .....domain.payment import ChargeStatus, DisputeStatus, PaymentKind, PaymentMethod
+from ..types import Exact, Gram, Id, LongText, Moment, Word
+from .metadata import OPTIONS, metadata
 
 # Organizers and customers are not foreign keys: InnoDB would lock the user's row for every booking, so a change of a
 # password could delay an event's bookings; and an embedding program may keep accounts elsewhere.
@@ -96,7 +68,7 @@ events: Table = Table(
     Index(None, "organizer_id", "status", "start_order", "id"),
     Index(None, "is_unsettled", "id"),
     Index(None, "earliest_expiry", "id"),
-    **_OPTIONS,
+    **OPTIONS,
 )
 
 # The search index: all substrings of one to three characters of `searchable`. The events of a status that contain one
@@ -109,7 +81,7 @@ event_grams: Table = Table(
     Column("start_order", BigInteger(), primary_key=True, autoincrement=False),
     Column("event_id", Id(), primary_key=True),
     sqlite_with_rowid=False,
-    **_OPTIONS,
+    **OPTIONS,
 )
 
 ticket_types: Table = Table(
@@ -132,7 +104,7 @@ ticket_types: Table = Table(
     UniqueConstraint("event_id", "id"),
     CheckConstraint("taken >= 0 AND taken <= total_tickets", name="never_oversold"),
     CheckConstraint("waiting >= 0 AND waiting_tickets >= waiting", name="waiting"),
-    **_OPTIONS,
+    **OPTIONS,
 )
 
 bookings: Table = Table(
@@ -178,7 +150,7 @@ bookings: Table = Table(
     Index(None, "customer_id", "status", "id"),
     CheckConstraint("quantity >= 1 AND quantity <= 1000", name="quantity"),
     CheckConstraint("status <> 'waitlisted' OR queue_number IS NOT NULL", name="place_in_line"),
-    **_OPTIONS,
+    **OPTIONS,
 )
 
 # A booking has a row exactly while it is waiting. The primary key is the order of the list.
@@ -193,7 +165,7 @@ waiting_list: Table = Table(
     UniqueConstraint("booking_id"),
     Index(None, "ticket_type_id", "quantity"),
     CheckConstraint("quantity >= 1 AND queue_number >= 1", name="place"),
-    **_OPTIONS,
+    **OPTIONS,
 )
 
 # The bookings and tickets on the waiting list in each block of `size` queue numbers, so that a place is a sum over few
@@ -208,7 +180,7 @@ waiting_blocks: Table = Table(
     Column("tickets", BigInteger(), nullable=False),
     CheckConstraint("bookings >= 0 AND tickets >= bookings", name="counted"),
     sqlite_with_rowid=False,
-    **_OPTIONS,
+    **OPTIONS,
 )
 
 facts: Table = Table(
@@ -224,7 +196,7 @@ facts: Table = Table(
     Column("batch_id", Id(), nullable=False),
     Index(None, "booking_id", "seq"),
     CheckConstraint("seq >= 1", name="seq"),
-    **_OPTIONS,
+    **OPTIONS,
 )
 
 payments: Table = Table(
@@ -269,229 +241,5 @@ payments: Table = Table(
         "OR (status <> 'pending' AND ask_at IS NULL AND settled_at IS NOT NULL)",
         name="settled_or_asked",
     ),
-    **_OPTIONS,
-)
-
-# The user is not a foreign key, as in `events`.
-stored_responses: Table = Table(
-    "stored_responses",
-    metadata,
-    Column("user_id", Id(), primary_key=True),
-    Column("key", Exact(), primary_key=True),
-    Column("fingerprint", Digest, nullable=False),
-    Column("payload", LongBytes, nullable=False),
-    Column("subject_id", Id()),
-    Column("kept_at", Moment(), nullable=False),
-    Index(None, "kept_at"),
-    **_OPTIONS,
-)
-
-leases: Table = Table(
-    "leases",
-    metadata,
-    Column("task", String(40), primary_key=True),
-    Column("process_id", Id(), nullable=False),
-    Column("ends_at", Moment(), nullable=False),
-    **_OPTIONS,
-)
-
-# The requests that each process has counted. The key is a digest.
-request_counts: Table = Table(
-    "request_counts",
-    metadata,
-    Column("minute", Integer(), primary_key=True, autoincrement=False),
-    Column("key", Id(), primary_key=True),
-    Column("process_id", Id(), primary_key=True),
-    Column("requests", Integer(), nullable=False),
-    **_OPTIONS,
-)
-
-# The subject is the digest of an e-mail address or of a network address.
-login_failures: Table = Table(
-    "login_failures",
-    metadata,
-    Column("subject", Id(), primary_key=True),
-    Column("times", Exact(), nullable=False),
-    Column("last_at", Moment(), nullable=False),
-    Index(None, "last_at"),
-    **_OPTIONS,
-)
-
-# The result of the last verification of each promise.
-verifications: Table = Table(
-    "verifications",
-    metadata,
-    Column("promise", Integer(), primary_key=True, autoincrement=False),
-    Column("breaches", Integer(), nullable=False),
-    Column("verified_at", Moment(), nullable=False),
-    **_OPTIONS,
-)
-
-users: Table = Table(
-    "users",
-    metadata,
-    Column("id", Id(), primary_key=True),
-    Column("name", String(200), nullable=False),
-    # Null for accounts that lost their address. Nulls are distinct, so any number of them may.
-    Column("email", String(254)),
-    Column("password_hash", String(255), nullable=False),
-    Column("role", Word(Role), nullable=False),
-    Column("created_at", Moment(), nullable=False),
-    Column("disabled_at", Moment()),
-    Column("standing_changed_at", Moment()),
-    Column("verified_at", Moment()),
-    UniqueConstraint("email"),
-    Index(None, "standing_changed_at"),
-    **_OPTIONS,
-)
-
-sessions: Table = Table(
-    "sessions",
-    metadata,
-    Column("id", Id(), primary_key=True),
-    Column("user_id", Id(), ForeignKey("users.id"), nullable=False),
-    Column("created_at", Moment(), nullable=False),
-    Column("expires_at", Moment(), nullable=False),
-    Column("ended_at", Moment()),
-    # Digests of its refresh tokens' family and of the newest token. Null for sessions older than these columns.
-    Column("family_digest", Digest),
-    Column("token_digest", Digest),
-    # Of the token that was exchanged for the newest one.
-    Column("replaced_digest", Digest),
-    Column("replaced_salt", Digest),
-    Column("replaced_at", Moment()),
-    Index(None, "user_id", "expires_at"),
-    Index(None, "family_digest", unique=True),
-    Index(None, "ended_at"),
-    **_OPTIONS,
-)
-
-# Links in mails to accounts: each is its mail too, due at `due_at`. No token is stored: it is derived from the id and a
-# secret. The user may be a claim.
-account_links: Table = Table(
-    "account_links",
-    metadata,
-    Column("id", Id(), primary_key=True),
-    Column("purpose", Word(LinkPurpose), nullable=False),
-    Column("user_id", Id(), nullable=False),
-    Column("email", String(254), nullable=False),
-    Column("created_at", Moment(), nullable=False),
-    Column("due_at", Moment()),
-    Column("attempts", Integer(), nullable=False),
-    Index(None, "user_id"),
-    Index(None, "created_at"),
-    Index(None, "due_at", "id"),
-    **_OPTIONS,
-)
-
-# Registrations with an address that another account holds. They become accounts once that address is verified.
-account_claims: Table = Table(
-    "account_claims",
-    metadata,
-    Column("id", Id(), primary_key=True),
-    Column("name", String(200), nullable=False),
-    Column("email", String(254), nullable=False),
-    Column("password_hash", String(255), nullable=False),
-    Column("created_at", Moment(), nullable=False),
-    Index(None, "created_at"),
-    **_OPTIONS,
-)
-
-# The times of the mails to one recipient. The subject is a digest.
-mail_times: Table = Table(
-    "mail_times",
-    metadata,
-    Column("subject", Id(), primary_key=True),
-    Column("times", Exact(), nullable=False),
-    Column("last_at", Moment(), nullable=False),
-    Index(None, "last_at"),
-    **_OPTIONS,
-)
-
-# Tables of webhooks and mails have no foreign keys to events, which would lock the event's row against bookings.
-webhooks: Table = Table(
-    "webhooks",
-    metadata,
-    Column("id", Id(), primary_key=True),
-    Column("organizer_id", Id(), nullable=False),
-    Column("url", Text(), nullable=False),
-    Column("secret", String(100), nullable=False),
-    Column("event_id", Id()),
-    # Names separated by spaces; empty: all kinds.
-    Column("kinds", String(500), nullable=False),
-    Column("active", Boolean(), nullable=False, server_default=text("1")),
-    Column("created_at", Moment(), nullable=False),
-    Index(None, "organizer_id", "id"),
-    **_OPTIONS,
-)
-
-webhook_cursors: Table = Table(
-    "webhook_cursors",
-    metadata,
-    Column("webhook_id", Id(), ForeignKey("webhooks.id"), primary_key=True),
-    Column("event_id", Id(), primary_key=True),
-    Column("last_seq", BigInteger(), nullable=False),
-    Column("due_at", Moment()),
-    Column("tried_at", Moment(), nullable=False),
-    **_OPTIONS,
-)
-
-webhook_deliveries: Table = Table(
-    "webhook_deliveries",
-    metadata,
-    Column("id", Id(), primary_key=True),
-    Column("webhook_id", Id(), ForeignKey("webhooks.id"), nullable=False),
-    Column("event_id", Id(), nullable=False),
-    Column("seq", BigInteger(), nullable=False),
-    Column("kind", String(40), nullable=False),
-    Column("status", Word(DeliveryStatus), nullable=False),
-    Column("attempts", Integer(), nullable=False),
-    Column("created_at", Moment(), nullable=False),
-    Column("tried_at", Moment(), nullable=False),
-    Column("due_at", Moment()),
-    Column("error", String(200), nullable=False),
-    UniqueConstraint("webhook_id", "event_id", "seq"),
-    Index(None, "webhook_id", "status", "id"),
-    Index(None, "status", "due_at"),
-    CheckConstraint("(status = 'dead') = (due_at IS NULL)", name="dead_or_due"),
-    **_OPTIONS,
-)
-
-mails: Table = Table(
-    "mails",
-    metadata,
-    Column("id", Id(), primary_key=True),
-    Column("kind", Word(MailKind), nullable=False),
-    Column("event_id", Id(), nullable=False),
-    Column("booking_id", Id(), nullable=False),
-    # 0 for mails older than the column.
-    Column("seq", BigInteger(), nullable=False, server_default=text("0")),
-    Column("expires_at", Moment()),
-    Column("created_at", Moment(), nullable=False),
-    Column("due_at", Moment(), nullable=False),
-    Column("attempts", Integer(), nullable=False),
-    Index(None, "due_at", "id"),
-    **_OPTIONS,
-)
-
-# Changes of events of which mails to customers are still to be made.
-announcements: Table = Table(
-    "announcements",
-    metadata,
-    Column("event_id", Id(), primary_key=True),
-    Column("seq", BigInteger(), primary_key=True, autoincrement=False),
-    Column("kind", Word(MailKind), nullable=False),
-    Column("created_at", Moment(), nullable=False),
-    Column("below", Id()),
-    Index(None, "created_at", "event_id", "seq"),
-    **_OPTIONS,
-)
-
-# The row with an id of zeros exists once mails are made of facts.
-mail_cursors: Table = Table(
-    "mail_cursors",
-    metadata,
-    Column("event_id", Id(), primary_key=True),
-    Column("last_seq", BigInteger(), nullable=False),
-    **_OPTIONS,
+    **OPTIONS,
 )

@@ -1,0 +1,38 @@
+"""The tables. Keys and checks enforce the promises once more, below the rules.
+
+Columns have the names of the domain's fields. A test compares the migrations with these tables.
+"""
+
+from .accounts import account_claims, account_links, mail_times, sessions, users
+from .events import bookings, event_grams, events, facts, payments, ticket_types, waiting_blocks, waiting_list
+from .metadata import metadata
+from .notifications import announcements, mail_cursors, mails, webhook_cursors, webhook_deliveries, webhooks
+from .operations import leases, login_failures, request_counts, stored_responses, verifications
+
+__all__ = [
+    "account_claims",
+    "account_links",
+    "announcements",
+    "bookings",
+    "event_grams",
+    "events",
+    "facts",
+    "leases",
+    "login_failures",
+    "mail_cursors",
+    "mail_times",
+    "mails",
+    "metadata",
+    "payments",
+    "request_counts",
+    "sessions",
+    "stored_responses",
+    "ticket_types",
+    "users",
+    "verifications",
+    "waiting_blocks",
+    "waiting_list",
+    "webhook_cursors",
+    "webhook_deliveries",
+    "webhooks",
+]

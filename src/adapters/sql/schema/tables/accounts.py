@@ -1,0 +1,89 @@
+"""The tables of accounts: users, sessions, links and the mails that carry them."""
+
+from sqlalchemy import Column, ForeignKey, Index, Integer, String, Table, UniqueConstraint
+
+from .....domain.user import Role
+from .....domain.verification import LinkPurpose
+from ..types import Digest, Exact, Id, Moment, Word
+from .metadata import OPTIONS, metadata
+
+users: Table = Table(
+    "users",
+    metadata,
+    Column("id", Id(), primary_key=True),
+    Column("name", String(200), nullable=False),
+    # Null for accounts that lost their address. Nulls are distinct, so any number of them may.
+    Column("email", String(254)),
+    Column("password_hash", String(255), nullable=False),
+    Column("role", Word(Role), nullable=False),
+    Column("created_at", Moment(), nullable=False),
+    Column("disabled_at", Moment()),
+    Column("standing_changed_at", Moment()),
+    Column("verified_at", Moment()),
+    UniqueConstraint("email"),
+    Index(None, "standing_changed_at"),
+    **OPTIONS,
+)
+
+sessions: Table = Table(
+    "sessions",
+    metadata,
+    Column("id", Id(), primary_key=True),
+    Column("user_id", Id(), ForeignKey("users.id"), nullable=False),
+    Column("created_at", Moment(), nullable=False),
+    Column("expires_at", Moment(), nullable=False),
+    Column("ended_at", Moment()),
+    # Digests of its refresh tokens' family and of the newest token. Null for sessions older than these columns.
+    Column("family_digest", Digest),
+    Column("token_digest", Digest),
+    # Of the token that was exchanged for the newest one.
+    Column("replaced_digest", Digest),
+    Column("replaced_salt", Digest),
+    Column("replaced_at", Moment()),
+    Index(None, "user_id", "expires_at"),
+    Index(None, "family_digest", unique=True),
+    Index(None, "ended_at"),
+    **OPTIONS,
+)
+
+# Links in mails to accounts: each is its mail too, due at `due_at`. No token is stored: it is derived from the id and a
+# secret. The user may be a claim.
+account_links: Table = Table(
+    "account_links",
+    metadata,
+    Column("id", Id(), primary_key=True),
+    Column("purpose", Word(LinkPurpose), nullable=False),
+    Column("user_id", Id(), nullable=False),
+    Column("email", String(254), nullable=False),
+    Column("created_at", Moment(), nullable=False),
+    Column("due_at", Moment()),
+    Column("attempts", Integer(), nullable=False),
+    Index(None, "user_id"),
+    Index(None, "created_at"),
+    Index(None, "due_at", "id"),
+    **OPTIONS,
+)
+
+# Registrations with an address that another account holds. They become accounts once that address is verified.
+account_claims: Table = Table(
+    "account_claims",
+    metadata,
+    Column("id", Id(), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("email", String(254), nullable=False),
+    Column("password_hash", String(255), nullable=False),
+    Column("created_at", Moment(), nullable=False),
+    Index(None, "created_at"),
+    **OPTIONS,
+)
+
+# The times of the mails to one recipient. The subject is a digest.
+mail_times: Table = Table(
+    "mail_times",
+    metadata,
+    Column("subject", Id(), primary_key=True),
+    Column("times", Exact(), nullable=False),
+    Column("last_at", Moment(), nullable=False),
+    Index(None, "last_at"),
+    **OPTIONS,
+)

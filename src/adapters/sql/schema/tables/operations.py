@@ -1,0 +1,61 @@
+"""The tables of what runs beside the rules: leases, limits, stored responses and verifications."""
+
+from sqlalchemy import Column, Index, Integer, String, Table
+
+from ..types import Digest, Exact, Id, LongBytes, Moment
+from .metadata import OPTIONS, metadata
+
+# The user is not a foreign key, as in `events`.
+stored_responses: Table = Table(
+    "stored_responses",
+    metadata,
+    Column("user_id", Id(), primary_key=True),
+    Column("key", Exact(), primary_key=True),
+    Column("fingerprint", Digest, nullable=False),
+    Column("payload", LongBytes, nullable=False),
+    Column("subject_id", Id()),
+    Column("kept_at", Moment(), nullable=False),
+    Index(None, "kept_at"),
+    **OPTIONS,
+)
+
+leases: Table = Table(
+    "leases",
+    metadata,
+    Column("task", String(40), primary_key=True),
+    Column("process_id", Id(), nullable=False),
+    Column("ends_at", Moment(), nullable=False),
+    **OPTIONS,
+)
+
+# The requests that each process has counted. The key is a digest.
+request_counts: Table = Table(
+    "request_counts",
+    metadata,
+    Column("minute", Integer(), primary_key=True, autoincrement=False),
+    Column("key", Id(), primary_key=True),
+    Column("process_id", Id(), primary_key=True),
+    Column("requests", Integer(), nullable=False),
+    **OPTIONS,
+)
+
+# The subject is the digest of an e-mail address or of a network address.
+login_failures: Table = Table(
+    "login_failures",
+    metadata,
+    Column("subject", Id(), primary_key=True),
+    Column("times", Exact(), nullable=False),
+    Column("last_at", Moment(), nullable=False),
+    Index(None, "last_at"),
+    **OPTIONS,
+)
+
+# The result of the last verification of each promise.
+verifications: Table = Table(
+    "verifications",
+    metadata,
+    Column("promise", Integer(), primary_key=True, autoincrement=False),
+    Column("breaches", Integer(), nullable=False),
+    Column("verified_at", Moment(), nullable=False),
+    **OPTIONS,
+)
