@@ -43,20 +43,30 @@ class User(Struct, frozen=True, gc=False, kw_only=True):
 
     `email` is None for an account that can no longer be signed in to: another one has verified its address. Its
     bookings and events stay its own. `verified_at` is when the address was verified; None: it was not.
+    `pending_email` replaces `email` once it is verified. `password_hash` is None until a first password is set: nobody
+    can sign in before.
 
     A user with `disabled_at` cannot sign in and has no live sessions. `standing_changed_at` is the last time that an
-    operator disabled or enabled the account or changed its role; None: never.
+    operator disabled or enabled the account or changed its role, or it was erased; None: never. An account with
+    `erased_at` keeps its id and nothing else of its user: the name is empty.
     """
 
     id: UUID
     name: str
     email: str | None
-    password_hash: str
+    password_hash: str | None
     role: Role = Role.CUSTOMER
     created_at: datetime
     disabled_at: datetime | None = None
     standing_changed_at: datetime | None = None
     verified_at: datetime | None = None
+    pending_email: str | None = None
+    erased_at: datetime | None = None
+
+    @property
+    def may_sign_in(self) -> bool:
+        """Whether its user may sign in and stay signed in."""
+        return self.disabled_at is None and self.erased_at is None
 
     @property
     def is_verified(self) -> bool:

@@ -37,12 +37,13 @@ async def session_of(driver: StorageDriver, session: Session) -> Session | None:
 async def test_an_account_comes_back_as_it_was_saved(driver: StorageDriver) -> None:
     user, other = await add(driver, new_user()), await add(driver, new_user("other@example.org"))
     changed = replace(user, name="Ada King", password_hash="new", role=Role.ADMIN, disabled_at=NOW, verified_at=NOW)
-    for expected in (user, changed):
+    without = replace(changed, name="", password_hash=None, pending_email="new@example.org", erased_at=NOW)
+    for expected, saved in ((user, changed), (changed, without), (without, without)):
         assert await driver.storage.account_queries.user_by_email(EMAIL) == expected
         assert await driver.account(user.id, None) == Account(expected, None)
         async with driver.storage.begin() as unit_of_work:
             assert await unit_of_work.users.lock(user.id) == expected
-            await unit_of_work.users.save(changed)
+            await unit_of_work.users.save(saved)
             await unit_of_work.commit()
     assert await driver.storage.account_queries.user_by_email("other@example.org") == other
 
@@ -162,6 +163,7 @@ async def test_users_whose_standing_changed_are_reported_as_they_are_today(drive
         [], {organizer.id: Role.ORGANIZER, admin.id: None}
     )
     await change(organizer, standing_changed_at=NOW, role=Role.CUSTOMER)
+    await change(admin, standing_changed_at=NOW, erased_at=NOW)
     assert await driver.storage.account_queries.revocations(NOW) == Revocations(
         [], {organizer.id: Role.CUSTOMER, admin.id: None}
     )

@@ -220,7 +220,7 @@ class MemoryAccountQueries:
         users = [tables.users[each] for each, changed_at in tables.standings_changed.items() if changed_at >= since]
         return Revocations(
             ended=[session_id for session_id, ended_at in tables.ended.items() if ended_at >= since],
-            users={user.id: None if user.disabled_at else user.role for user in users},
+            users={user.id: user.role if user.may_sign_in else None for user in users},
         )
 
     async def accounts(self, wanted: Sequence[AccountKey]) -> dict[AccountKey, Account]:

@@ -76,7 +76,7 @@ class Authenticate:
         return Caller(Actor(claims.user_id, role), claims)
 
     def _role(self, claims: Claims) -> Role | None:
-        """Return the current role; None: disabled."""
+        """Return the current role; None: disabled or erased."""
         _, role = self._users.get(claims.user_id.int, (0.0, claims.role))
         return role
 

@@ -58,7 +58,8 @@ class LogIn:
     async def __call__(self, credentials: Credentials, address: Hashable = None) -> SignedIn:
         """Return the new tokens. `address` is the caller's network address, if known.
 
-        An unknown e-mail address, a wrong password and a disabled account look alike and take the same time.
+        An unknown e-mail address, a wrong password, an account without one and a disabled account look alike and take
+        the same time.
 
         Raises: InvalidRequest, WrongCredentials, Unavailable.
         """
@@ -68,21 +69,21 @@ class LogIn:
         for _ in range(_ATTEMPTS):
             user = await self._storage.account_queries.user_by_email(kept["email"])
             is_right = await self._hasher.verify(kept["password"], user.password_hash if user else None, asker)
-            if user is None or not is_right or user.disabled_at is not None:
+            if user is None or user.password_hash is None or not is_right or not user.may_sign_in:
                 raise WrongCredentials
-            signed_in = await self._start(user, await self._better_hash(user, kept["password"], asker))
+            signed_in = await self._start(user, await self._better_hash(user.password_hash, kept["password"], asker))
             if signed_in is not None:
                 return signed_in
         raise Unavailable("The account is being changed; try again in a moment.")
 
-    async def _better_hash(self, user: User, password: str, asker: Asker) -> str:
+    async def _better_hash(self, password_hash: str, password: str, asker: Asker) -> str:
         """Return a new hash if the old one is outdated and the hasher has room, otherwise the old one."""
-        if not self._hasher.is_outdated(user.password_hash):
-            return user.password_hash
+        if not self._hasher.is_outdated(password_hash):
+            return password_hash
         try:
             return await self._hasher.hash(password, asker)
         except Unavailable:
-            return user.password_hash
+            return password_hash
 
     async def _start(self, user: User, password_hash: str) -> SignedIn | None:
         """Start a session; return None if the account changed after its password was verified."""
@@ -91,7 +92,7 @@ class LogIn:
         async def start(unit_of_work: UnitOfWork) -> SignedIn | None:
             # The lock makes a concurrent password change see this session.
             locked = await unit_of_work.users.lock(user.id)
-            if locked is None or locked.disabled_at is not None:
+            if locked is None or not locked.may_sign_in:
                 return None
             if locked.password_hash not in (user.password_hash, password_hash):
                 return None

@@ -51,7 +51,7 @@ class RefreshSession:
 
         async def use(unit_of_work: UnitOfWork) -> SignedIn | None:
             sign_in = await unit_of_work.users.lock_session(used.digests.family)
-            if sign_in is None or sign_in.user.disabled_at is not None or not sign_in.session.is_live(now):
+            if sign_in is None or not sign_in.user.may_sign_in or not sign_in.session.is_live(now):
                 return None
             session = sign_in.session
             if sign_in.token == used.digests.token:

@@ -67,7 +67,7 @@ class BookingOfEvent(Struct, frozen=True):
 class Revocations(Struct, frozen=True):
     """Changes that older access tokens do not contain.
 
-    `ended` are sessions; `users` are those whom an operator changed, with their current role, None: disabled.
+    `ended` are sessions; `users` are those who were changed, with their current role, None: disabled or erased.
     """
 
     ended: Sequence[UUID]

@@ -82,7 +82,7 @@ async def upgrade_to(url: str, version: str) -> None:
         config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations"))
         config.set_main_option("path_separator", "os")
         config.set_main_option("recursive_version_locations", "true")
-        config.attributes |= {"connection": connection, "metadata": metadata}
+        config.attributes |= {"connection": connection, "metadata": metadata, "address_changes": AddressChanges()}
         command.upgrade(config, version)
 
     async with engine.connect() as connection, database.migration_lock(connection):
@@ -457,6 +457,27 @@ async def test_mails_from_before_are_still_sent(empty_url: str) -> None:
         (mail_id, kind, 0, 2, NOW)
         for mail_id, kind in zip(ids, (MailKind.PROMOTED, MailKind.LAPSING, MailKind.EVENT_CANCELLED), strict=True)
     ]
+    await storage.close()
+
+
+async def test_passwords_become_optional(empty_url: str) -> None:
+    """Accounts and what refers to them stay."""
+    await upgrade_to(empty_url, "0021")
+    user = replace(new_user(), verified_at=NOW)
+
+    def write(connection: Connection) -> None:
+        connection.execute(insert(tables.users), known(connection, tables.users, [asdict(user)]))
+        connection.execute(insert(tables.sessions), known(connection, tables.sessions, [asdict(new_session(user))]))
+
+    await on(empty_url, write)
+    await upgrade(empty_url)
+    storage = SqlStorage.from_url(empty_url)
+    assert await storage.account_queries.users(None, 10) == [user]
+    async with storage.begin() as unit_of_work:
+        await unit_of_work.users.save(replace(user, password_hash=None))
+        await unit_of_work.users.end_sessions(user.id, NOW, but=None)
+        await unit_of_work.commit()
+    assert len((await storage.account_queries.revocations(NOW)).ended) == 1
     await storage.close()
 
 

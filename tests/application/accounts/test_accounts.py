@@ -166,14 +166,21 @@ async def test_an_account_with_an_address_that_no_mail_can_reach_can_still_sign_
 
 async def test_unknown_disabled_and_wrong_credentials_look_alike_and_all_are_verified(desk: Desk) -> None:
     user, disabled = await desk.user(), await desk.user("cleo@example.org")
+    without = replace(await desk.user("dora@example.org"), password_hash=None)
+    desk.app.tables.users[without.id] = without
     assert await desk.disable(" CLEO@example.org") == replace(disabled, disabled_at=NOW, standing_changed_at=NOW)
     seen = []
-    for email, password in ((ANAS, "wrong"), ("ben@example.org", "wrong"), ("cleo@example.org", PASSWORD)):
+    for email, password in (
+        (ANAS, "wrong"),
+        ("ben@example.org", "wrong"),
+        ("cleo@example.org", PASSWORD),
+        ("dora@example.org", PASSWORD),
+    ):
         with pytest.raises(WrongCredentials) as refused:
             await desk.session(email, password)
         seen.append((refused.value.detail, refused.value.members))
-    assert seen[0] == seen[1] == seen[2]
-    hashes = [("wrong", user.password_hash), ("wrong", None), (PASSWORD, disabled.password_hash)]
+    assert all(each == seen[0] for each in seen)
+    hashes = [("wrong", user.password_hash), ("wrong", None), (PASSWORD, disabled.password_hash), (PASSWORD, None)]
     assert desk.hasher.verified == hashes
     assert desk.sessions() == 0
 

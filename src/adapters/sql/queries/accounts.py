@@ -44,14 +44,16 @@ _ACCOUNTS = (
 _since: BindParameter[datetime] = bindparam("since")
 _REVOKED = union_all(
     force_index(
-        select(users.c.id, users.c.role, users.c.disabled_at).where(users.c.standing_changed_at >= _since),
+        select(users.c.id, users.c.role, users.c.disabled_at, users.c.erased_at).where(
+            users.c.standing_changed_at >= _since
+        ),
         users,
         "ix_users_standing_changed_at",
     ),
     # A session has no role, which distinguishes it from a user. With columns of the index alone, MySQL would read the
     # whole index while it believes the table to be small.
     force_index(
-        select(sessions.c.id, null(), sessions.c.expires_at).where(sessions.c.ended_at >= _since),
+        select(sessions.c.id, null(), sessions.c.expires_at, sessions.c.ended_at).where(sessions.c.ended_at >= _since),
         sessions,
         "ix_sessions_ended_at",
     ),
@@ -83,8 +85,8 @@ class SqlAccountQueries:
         """See the port."""
         rows = await self._rows(_REVOKED, since=since)
         return Revocations(
-            ended=[id_ for id_, role, _ in rows if role is None],
-            users={id_: None if disabled_at else role for id_, role, disabled_at in rows if role is not None},
+            ended=[id_ for id_, role, *_ in rows if role is None],
+            users={id_: None if any(ends) else role for id_, role, *ends in rows if role is not None},
         )
 
     async def accounts(self, wanted: Sequence[AccountKey]) -> dict[AccountKey, Account]:

@@ -87,7 +87,7 @@ class UserView(View, frozen=True, kw_only=True):
     @classmethod
     def of_user(cls, user: User) -> "UserView":
         """Return the view of an account."""
-        return cls.of(user, email_verified=user.is_verified, pending_email=None)
+        return cls.of(user, email_verified=user.is_verified, pending_email=user.pending_email)
 
 
 class TokenView(View, frozen=True, kw_only=True):
