@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Self
 
+from tests.command_line import run_command
 from tests.constants import SECRET
 from tests.mariadb import DIE_WITH_ME
 
@@ -192,15 +193,7 @@ def servers(
 
 def boxoffice(database_url: str, directory: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """Run another command, such as `verify`, on a database."""
-    return subprocess.run(
-        [sys.executable, "-m", "boxoffice", *arguments],
-        cwd=directory,
-        env=environment_for(database_url),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
+    return run_command(arguments, directory, environment_for(database_url))
 
 
 def _workers(pid: int) -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""The command line as an operator meets it: almost every test runs the program itself."""
+"""The command line as an operator meets it: almost every test runs the program in a process of its own."""
 
 import asyncio
 import json
@@ -24,6 +24,7 @@ from boxoffice.entrypoints.cli.operate import sweep_rounds
 from boxoffice.entrypoints.container import make_container
 from boxoffice.entrypoints.lifespan import running
 from boxoffice.entrypoints.settings import Settings
+from tests.command_line import run_command
 from tests.constants import SECRET
 from tests.faults.service import SERVE, Server, servers
 
@@ -45,15 +46,7 @@ each_command = pytest.mark.parametrize(
 
 def run(directory: Path, *arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
     kept = {name: text for name, text in os.environ.items() if not name.startswith(("BOXOFFICE_", "COV_"))}
-    return subprocess.run(
-        [BOXOFFICE, *arguments],
-        cwd=directory,
-        env=kept | {f"BOXOFFICE_{name}": text for name, text in settings.items()},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run_command(arguments, directory, kept | {f"BOXOFFICE_{name}": text for name, text in settings.items()})
 
 
 def prints(result: "subprocess.CompletedProcess[str]") -> str:
