@@ -8,6 +8,7 @@ from uuid import UUID
 
 from msgspec import UNSET, Struct, UnsetType, structs
 
+from .policy import RULES, Right, Standing, who_may
 from .refusals import (
     EventStarted,
     FieldError,
@@ -167,20 +168,49 @@ class Event(EventDetails, frozen=True, kw_only=True):
     earliest_expiry: datetime | None = None
     created_at: datetime
 
-    def is_managed_by(self, actor: Actor) -> bool:
-        """Return whether the actor is its organizer or an admin (promise 9)."""
-        return actor.user_id == self.organizer_id or actor.role is Role.ADMIN
+    def standing_of(self, actor: Actor) -> Standing:
+        """Return where the actor stands towards the event, within the bounds of the API key that they use."""
+        if actor.user_id == self.organizer_id or actor.role is Role.ADMIN:
+            standing = Standing.ORGANIZER
+        else:
+            duty = actor.duties.get(self.id)
+            standing = Standing.NONE if duty is None else duty.standing
+        return standing if actor.scope is None else actor.scope.bounds(standing, self.id)
+
+    def may(self, actor: Actor, right: Right) -> bool:
+        """Return whether the actor has the right (promise 9)."""
+        rule = RULES[right]
+        if actor.scope is not None and not actor.scope.allows(right):
+            return False
+        if rule.in_person and actor.user_id != self.organizer_id:
+            return False
+        return self.standing_of(actor) >= rule.least
+
+    def is_visible_to(self, actor: Actor | None) -> bool:
+        """Return whether the event was ever on sale, or the actor sees it before that."""
+        return self.was_published or (actor is not None and self.may(actor, Right.SEE_UNPUBLISHED))
 
     def check_visible_to(self, actor: Actor | None) -> None:
-        """Raise NotFound if the event was never on sale and the actor does not manage it."""
-        if not self.was_published and (actor is None or not self.is_managed_by(actor)):
+        """Raise NotFound if the actor may not see the event."""
+        if not self.is_visible_to(actor):
             raise NotFound
 
-    def check_managed_by(self, actor: Actor) -> None:
-        """Raise NotFound if the actor may not see the event, NotAllowed if they may see but not manage it."""
+    def check_may(self, actor: Actor, right: Right) -> None:
+        """Raise NotFound if the actor may not see the event, NotAllowed if they see it and lack the right."""
         self.check_visible_to(actor)
-        if not self.is_managed_by(actor):
-            raise NotAllowed
+        if not self.may(actor, right):
+            raise _not_allowed(right)
+
+    def check_shows_booking(self, customer_id: UUID, actor: Actor) -> None:
+        """Raise NotFound unless the actor is the booking's customer or sees the bookings of others."""
+        if not actor.is_customer(customer_id) and not self.may(actor, Right.SEE_BOOKINGS):
+            raise NotFound
+
+    def check_may_with_booking(self, customer_id: UUID, actor: Actor, right: Right) -> None:
+        """Raise NotFound if the actor may not see the booking, NotAllowed if they see it and lack the right."""
+        if not self.may(actor, right):
+            self.check_shows_booking(customer_id, actor)
+            raise _not_allowed(right)
 
     def has_started(self, now: datetime) -> bool:
         """Return whether the event has started; without a start time it never does."""
@@ -342,6 +372,10 @@ EVENT_CHANGE_RULES: Rules = {
     "total_tickets": TICKET_TYPE_RULES["total_tickets"],
     "price": TICKET_TYPE_RULES["price"],
 }
+
+
+def _not_allowed(right: Right) -> NotAllowed:
+    return NotAllowed(f"You may see this, but only {who_may(right)} may do it.")
 
 
 def given(changes: Struct) -> dict[str, object]:

@@ -87,7 +87,7 @@ class NotAllowed(Refusal):
     """The caller may see the object, but may not do this to it."""
 
     code = "not-allowed"
-    default = "You may see this, but only its organizer or an admin may do it."
+    default = "You may see this, but you may not do it."
 
 
 class NotFound(Refusal):

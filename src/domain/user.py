@@ -1,13 +1,17 @@
 """Users, their roles and their sessions."""
 
 import unicodedata
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from .policy import KeyScope, StaffRole
 from .values.addresses import email, is_reachable, tried_email
 from .values.fields import Rule, Rules, check_characters, text
 
@@ -27,11 +31,29 @@ class Organizers(StrEnum):
     GRANTED = "granted"
 
 
+_NO_DUTIES: Final[Mapping[UUID, StaffRole]] = MappingProxyType({})
+
+
 class Actor(Struct, frozen=True, gc=False):
-    """The user who gives a command, as the rules see them."""
+    """The user who gives a command, as the rules see them.
+
+    `duties` are their roles in the staff of events, by event, as far as the command needs them. `scope` bounds the API
+    key that they use; None: they are signed in.
+    """
 
     user_id: UUID
     role: Role = Role.CUSTOMER
+    duties: Mapping[UUID, StaffRole] = _NO_DUTIES
+    scope: KeyScope | None = None
+
+    @property
+    def sees_every_event(self) -> bool:
+        """Whether the actor sees all events in lists, drafts included."""
+        return self.role is Role.ADMIN and (self.scope is None or self.scope.event_id is None)
+
+    def is_customer(self, customer_id: UUID) -> bool:
+        """Return whether the actor is this customer, for what customers may do with their own bookings."""
+        return self.user_id == customer_id
 
     def may_organize(self, organizers: Organizers) -> bool:
         """Return whether this actor may initialize events."""

@@ -11,10 +11,9 @@ from uuid import UUID
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
-from .event import Event, given
+from .event import given
 from .facts import AnyFactPayload, Fact
-from .refusals import NotAllowed, TooManyWebhooks
-from .user import Actor
+from .refusals import TooManyWebhooks
 from .values.fields import Rules, check_characters, checked
 
 MOST_WEBHOOKS = 20
@@ -194,13 +193,6 @@ def check_room_for_a_webhook(webhooks: int) -> None:
     """Raise TooManyWebhooks if the organizer has the most allowed."""
     if webhooks >= MOST_WEBHOOKS:
         raise TooManyWebhooks(f"You have {MOST_WEBHOOKS} webhooks, which is the most; delete one first.")
-
-
-def check_organizes(actor: Actor, event: Event) -> None:
-    """Raise NotFound or NotAllowed unless the actor is the organizer; being an admin is not enough."""
-    event.check_visible_to(actor)
-    if event.organizer_id != actor.user_id:
-        raise NotAllowed("Only the organizer of an event may receive its facts.")
 
 
 def _url(value: str) -> str:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from boxoffice.domain.event import Event, EventStatus
 from boxoffice.domain.facts import BookingCancelled, Fact, HoldExpired
+from boxoffice.domain.policy import Right
 from boxoffice.domain.refusals import InvalidRequest, NotAllowed, NotFound, TooManyWebhooks
 from boxoffice.domain.user import Actor, Role
 from boxoffice.domain.values.fields import checked
@@ -23,7 +24,6 @@ from boxoffice.domain.webhooks import (
     Failure,
     Webhook,
     WebhookChanges,
-    check_organizes,
     check_room_for_a_webhook,
     has_failed,
     has_failed_again,
@@ -172,10 +172,10 @@ def test_only_the_organizer_of_an_event_gets_its_facts() -> None:
     )
     published = replace(draft, status=EventStatus.ON_SALE, was_published=True)
     for event in (draft, published):
-        check_organizes(Actor(OWNER), event)
+        event.check_may(Actor(OWNER), Right.RECEIVE_FACTS)
         with pytest.raises(NotAllowed):
-            check_organizes(Actor(UUID(int=99), Role.ADMIN), event)
+            event.check_may(Actor(UUID(int=99), Role.ADMIN), Right.RECEIVE_FACTS)
     with pytest.raises(NotAllowed):
-        check_organizes(Actor(UUID(int=99)), published)
+        published.check_may(Actor(UUID(int=99)), Right.RECEIVE_FACTS)
     with pytest.raises(NotFound):
-        check_organizes(Actor(UUID(int=99)), draft)
+        draft.check_may(Actor(UUID(int=99)), Right.RECEIVE_FACTS)

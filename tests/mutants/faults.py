@@ -243,8 +243,8 @@ DOMAIN: Final = (
         (
             Change(
                 "domain/decisions/cancel.py",
-                "            raise NotFound\n        return booking\n",
-                "            pass\n        return booking\n",
+                "        if not command.actor.is_customer(booking.customer_id):\n",
+                "        if False:\n",
             ),
         ),
         _CANCELLING,
@@ -254,7 +254,7 @@ DOMAIN: Final = (
         (
             Change(
                 "domain/event.py",
-                "        if not self.was_published and (actor is None or not self.is_managed_by(actor)):\n",
+                "        if not self.is_visible_to(actor):\n",
                 "        if False:\n",
             ),
         ),

@@ -4,9 +4,10 @@ from uuid import UUID
 
 from ...domain.booking import Booking, BookingStatus
 from ...domain.payment import Payment
+from ...domain.policy import Right
 from ...domain.refusals import NotFound
 from ...domain.user import Actor
-from ..events.queries import managed_event
+from ..events.queries import event_for
 from ..pages import Page
 from ..ports.queries import BookingQueries, EventQueries, PaymentQueries, WaitingKey
 
@@ -22,8 +23,7 @@ class ReadBooking:
         found = await self._bookings.booking(booking_id)
         if found is None:
             raise NotFound
-        if found.booking.customer_id != actor.user_id and not found.event.is_managed_by(actor):
-            raise NotFound
+        found.event.check_shows_booking(found.booking.customer_id, actor)
         return found.booking
 
 
@@ -55,7 +55,7 @@ class ListBookings:
 
 
 class ListEventBookings:
-    """List every booking of an event, newest first, for its managers."""
+    """List every booking of an event, newest first, for those who may see them."""
 
     def __init__(self, events: EventQueries, bookings: BookingQueries) -> None:
         self._events = events
@@ -71,13 +71,13 @@ class ListEventBookings:
         limit: int = 50,
     ) -> Page[Booking, UUID]:
         """Return a page. Raises: NotFound, NotAllowed, Unavailable."""
-        await managed_event(self._events, event_id, actor)
+        await event_for(self._events, event_id, actor, Right.SEE_BOOKINGS)
         found = await self._bookings.bookings_of_event(event_id, status, before, limit + 1)
         return _bookings(found, limit)
 
 
 class ReadWaitingList:
-    """List an event's waiting bookings by ticket type and position, for its managers."""
+    """List an event's waiting bookings by ticket type and position, for those who may see it."""
 
     def __init__(self, events: EventQueries, bookings: BookingQueries) -> None:
         self._events = events
@@ -93,7 +93,7 @@ class ReadWaitingList:
         limit: int = 50,
     ) -> Page[Booking, WaitingKey]:
         """Return a page. Raises: NotFound, NotAllowed, Unavailable."""
-        state = await managed_event(self._events, event_id, actor)
+        state = await event_for(self._events, event_id, actor, Right.SEE_BOOKINGS)
         ordinals = {ticket_type.id: ticket_type.ordinal for ticket_type in state.ticket_types}
         if ticket_type_id is not None and ticket_type_id not in ordinals:
             raise NotFound

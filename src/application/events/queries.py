@@ -4,8 +4,9 @@ from uuid import UUID
 
 from ...domain.event import EventState, EventStatus, When
 from ...domain.facts import Fact
+from ...domain.policy import Right
 from ...domain.refusals import NotFound
-from ...domain.user import Actor, Role
+from ...domain.user import Actor
 from ..pages import Page
 from ..ports.queries import BookingQueries, EventFilter, EventKey, EventQueries
 from ..ports.system import Clock
@@ -52,14 +53,14 @@ class ListEvents:
         if status is EventStatus.DRAFT:
             if actor is None:
                 return Page([], None)
-            organizer_id = None if actor.role is Role.ADMIN else actor.user_id
+            organizer_id = None if actor.sees_every_event else actor.user_id
         wanted = EventFilter(
             statuses=PUBLIC if status is None else frozenset({status}),
             now=self._clock.now(),
             when=when,
             organizer_id=organizer_id,
             q=q,
-            hides_unpublished=status is EventStatus.CANCELLED and (actor is None or actor.role is not Role.ADMIN),
+            hides_unpublished=status is EventStatus.CANCELLED and not (actor and actor.sees_every_event),
             viewer_id=actor.user_id if actor else None,
         )
         found = await self._events.events(wanted, after, limit)
@@ -67,23 +68,23 @@ class ListEvents:
 
 
 class ReadChanges:
-    """Read an event's facts after a sequence number, without gaps and in order, for its managers."""
+    """Read an event's facts after a sequence number, without gaps and in order, for those who may see its facts."""
 
     def __init__(self, events: EventQueries) -> None:
         self._events = events
 
     async def __call__(self, event_id: UUID, actor: Actor, *, after: int = 0, limit: int = 50) -> list[Fact]:
         """Return the facts. Raises: NotFound, NotAllowed, Unavailable."""
-        await managed_event(self._events, event_id, actor)
+        await event_for(self._events, event_id, actor, Right.SEE_CHANGES)
         return await self._events.facts(event_id, after, limit)
 
 
-async def managed_event(events: EventQueries, event_id: UUID, actor: Actor) -> EventState:
-    """Return an event that the actor manages. Raises: NotFound, NotAllowed, Unavailable."""
+async def event_for(events: EventQueries, event_id: UUID, actor: Actor, right: Right) -> EventState:
+    """Return an event towards which the actor has the right. Raises: NotFound, NotAllowed, Unavailable."""
     state = (await events.events_by_id([event_id])).get(event_id)
     if state is None:
         raise NotFound
-    state.event.check_managed_by(actor)
+    state.event.check_may(actor, right)
     return state
 
 

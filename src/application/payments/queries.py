@@ -1,4 +1,4 @@
-"""Queries about payments: of an event, for its managers, and those that need a person, for operators."""
+"""Queries about payments: of an event, for those who may see them, and those that need a person, for operators."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -7,8 +7,9 @@ from uuid import UUID
 from msgspec import Struct
 
 from ...domain.payment import ChargeStatus, Need, Payment, needed_since
+from ...domain.policy import Right
 from ...domain.user import Actor
-from ..events.queries import managed_event
+from ..events.queries import event_for
 from ..pages import Page
 from ..ports.queries import EventQueries, PaymentQueries
 from ..ports.system import Clock
@@ -17,7 +18,7 @@ _AT_ONCE = 100
 
 
 class ListEventPayments:
-    """List every charge and refund of an event, the newest charge first, for its managers."""
+    """List every charge and refund of an event, the newest charge first, for those who may see them."""
 
     def __init__(self, events: EventQueries, payments: PaymentQueries) -> None:
         self._events = events
@@ -33,7 +34,7 @@ class ListEventPayments:
         limit: int = 50,
     ) -> Page[Payment, UUID]:
         """Return a page. Raises: NotFound, NotAllowed, Unavailable."""
-        await managed_event(self._events, event_id, actor)
+        await event_for(self._events, event_id, actor, Right.SEE_PAYMENTS)
         found = await self._payments.payments_of_event(event_id, status, before, limit + 1)
         items = found[:limit]
         return Page(items, items[-1].id if len(found) > limit else None)

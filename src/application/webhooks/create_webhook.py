@@ -5,10 +5,11 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from ...domain.policy import Right
 from ...domain.refusals import NotFound, invalid
 from ...domain.user import Actor
 from ...domain.values.fields import checked
-from ...domain.webhooks import WEBHOOK_RULES, Webhook, check_organizes, check_room_for_a_webhook
+from ...domain.webhooks import WEBHOOK_RULES, Webhook, check_room_for_a_webhook
 from ..idempotent_transaction import check_is_first, store_response
 from ..ports.errors import Conflict
 from ..ports.idempotency import IdempotentRequest
@@ -84,4 +85,4 @@ class CreateWebhook:
         state = (await self._storage.event_queries.events_by_id([command.event_id])).get(command.event_id)
         if state is None:
             raise NotFound
-        check_organizes(command.actor, state.event)
+        state.event.check_may(command.actor, Right.RECEIVE_FACTS)

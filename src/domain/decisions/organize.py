@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from msgspec import UNSET, Struct, to_builtins
@@ -28,6 +28,7 @@ from ..event import (
 )
 from ..facts import EventChanged, EventInitialized, TicketTypeAdded, TicketTypeChanged
 from ..inventory import Decision, Inventory
+from ..policy import Right
 from ..refusals import (
     CapacityBelowTaken,
     EventClosed,
@@ -47,6 +48,8 @@ from ..values.money import Money
 from .decision_builder import DecisionBuilder
 from .prices import Objection, any_price, check_prices
 from .settle import settle_event
+
+_ENDS: Final = frozenset(status for status in EventStatus if status.is_closed)
 
 
 class Initialize(Struct, frozen=True, gc=False, kw_only=True):
@@ -182,8 +185,10 @@ def edit(inventory: Inventory, command: Edit, now: datetime) -> Decision[EventSt
     Raises: NotFound, NotAllowed, InvalidRequest, StaleVersion, EventClosed, IllegalStatusChange, CapacityBelowTaken.
     """
     event = inventory.event
-    event.check_managed_by(command.actor)
+    event.check_may(command.actor, Right.EDIT_EVENT)
     changes = given(command.changes)
+    if changes.get("status") in _ENDS:
+        event.check_may(command.actor, Right.END_EVENT)
     ticket_changes: dict[str, Any] = {name: changes.pop(name) for name in ("total_tickets", "price") if name in changes}
     if ticket_changes and len(inventory.ticket_types) > 1:
         errors = [
@@ -211,7 +216,7 @@ def edit_ticket_type(inventory: Inventory, command: EditTicketType, now: datetim
     """
     inventory.event.check_visible_to(command.actor)
     ticket_type = inventory.ticket_type(command.ticket_type_id)
-    inventory.event.check_managed_by(command.actor)
+    inventory.event.check_may(command.actor, Right.EDIT_EVENT)
     changes = given(command.changes)
     _check_currency(inventory, command.changes.price or None)
     _check_may_edit(inventory.event, command.expected_versions)
@@ -226,7 +231,7 @@ def add_ticket_type(inventory: Inventory, command: AddTicketType, now: datetime)
     Raises: NotFound, NotAllowed, InvalidRequest, StaleVersion, EventClosed, TooManyTicketTypes, NameTaken.
     """
     event = inventory.event
-    event.check_managed_by(command.actor)
+    event.check_may(command.actor, Right.EDIT_EVENT)
     _check_currency(inventory, command.spec.price)
     _check_may_edit(event, command.expected_versions)
     check_room_for_another(inventory.ticket_types)

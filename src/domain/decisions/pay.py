@@ -16,7 +16,8 @@ from ..event import EventStatus
 from ..facts import PaymentFailed, PaymentStarted, PaymentTaken
 from ..inventory import Decision, Inventory
 from ..payment import GIVE_UP, UNDER_WAY, ChargeStatus, Payment, PaymentKind, PaymentMethod
-from ..refusals import NotAllowed, NotFound, PaymentNotDue, PaymentUnderWay, PaymentWindowClosed
+from ..policy import Right
+from ..refusals import NotAllowed, PaymentNotDue, PaymentUnderWay, PaymentWindowClosed
 from ..user import Actor
 from .decision_builder import DecisionBuilder
 from .refunds import owe_refund, record_refund
@@ -294,15 +295,13 @@ def _may_take_again(inventory: Inventory, booking: Booking, now: datetime) -> bo
 
 
 def _check_may_pay(inventory: Inventory, booking: Booking, command: Pay) -> None:
-    """Raise a refusal unless the customer pays by card or a manager of the event records cash (promise 9)."""
-    is_customer = booking.customer_id == command.actor.user_id
-    is_manager = inventory.event.is_managed_by(command.actor)
-    if not is_customer and not is_manager:
-        raise NotFound
-    if command.method is PaymentMethod.CARD and not is_customer:
+    """Raise a refusal unless the customer pays by card or someone with the right records cash (promise 9)."""
+    if command.method is PaymentMethod.CASH:
+        inventory.event.check_may_with_booking(booking.customer_id, command.actor, Right.TAKE_CASH)
+        return
+    inventory.event.check_shows_booking(booking.customer_id, command.actor)
+    if not command.actor.is_customer(booking.customer_id):
         raise NotAllowed("Only the customer may pay by card; you may record cash.")
-    if command.method is PaymentMethod.CASH and not is_manager:
-        raise NotAllowed("Only the organizer or an admin may record cash; pay by card.")
 
 
 def _pending_charge(inventory: Inventory, booking: Booking) -> Payment | None:

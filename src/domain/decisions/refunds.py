@@ -18,8 +18,9 @@ from ..payment import (
     amount_of_refund,
     refund_of,
 )
+from ..policy import Right
 from ..refunds import kept_of, payment_status_of
-from ..refusals import AlreadySettled, ExceedsPaid, NotAllowed, NotFound, PaymentNotDue, PaymentUnderWay, invalid
+from ..refusals import AlreadySettled, ExceedsPaid, NotFound, PaymentNotDue, PaymentUnderWay, invalid
 from ..user import Actor
 from ..values.fields import checked
 from ..values.money import Money
@@ -69,7 +70,8 @@ def grant_refund(inventory: Inventory, command: GrantRefund, now: datetime) -> D
 
     Raises: NotFound, NotAllowed, InvalidRequest, ExceedsPaid.
     """
-    booking = _managed_booking(inventory, command.booking_id, command.actor)
+    booking = inventory.booking(command.booking_id)
+    inventory.event.check_may_with_booking(booking.customer_id, command.actor, Right.GRANT_REFUNDS)
     if command.amount.currency != booking.amount.currency:
         raise invalid(f"must be {booking.amount.currency}, as the payment", "amount", "currency")
     if booking.payment_status is PaymentStatus.DISPUTED:
@@ -107,7 +109,8 @@ def settle_refund(inventory: Inventory, command: SettleRefund, now: datetime) ->
     Raises: NotFound, NotAllowed, AlreadySettled, PaymentNotDue while its charge is disputed, PaymentUnderWay while the
     provider may still pay it.
     """
-    booking = _managed_booking(inventory, command.booking_id, command.actor)
+    booking = inventory.booking(command.booking_id)
+    inventory.event.check_may_with_booking(booking.customer_id, command.actor, Right.SETTLE_REFUNDS)
     payments = {each.id: each for each in inventory.payments if each.booking_id == booking.id}
     payment = payments.get(command.payment_id)
     if payment is None:
@@ -196,14 +199,3 @@ def with_current_payment(builder: DecisionBuilder, booking: Booking) -> Booking:
         kept=kept_of(booking.paid_by, payments),
         updated_at=builder.now,
     )
-
-
-def _managed_booking(inventory: Inventory, booking_id: UUID, actor: Actor) -> Booking:
-    """Return the booking. Raises: NotFound, and NotAllowed for its customer (promise 9)."""
-    booking = inventory.booking(booking_id)
-    is_manager = inventory.event.is_managed_by(actor)
-    if not (is_manager or booking.customer_id == actor.user_id):
-        raise NotFound
-    if not is_manager:
-        raise NotAllowed
-    return booking

@@ -1,0 +1,132 @@
+"""Who may do what with an event (promise 9): one table of rights, and the least standing that each needs."""
+
+from collections.abc import Mapping
+from enum import IntEnum, StrEnum
+from typing import Final
+from uuid import UUID
+
+from msgspec import Struct
+
+
+class StaffRole(StrEnum):
+    """What a person does for an event. A manager may do what the desk does, the desk what the door does."""
+
+    MANAGER = "manager"
+    DESK = "desk"
+    DOOR = "door"
+
+    @property
+    def standing(self) -> "Standing":
+        """The standing that the role gives in its event."""
+        return Standing[self.name]
+
+
+class Standing(IntEnum):
+    """Where someone stands towards an event. A higher one may do all that a lower one may."""
+
+    NONE = 0
+    DOOR = 1
+    DESK = 2
+    MANAGER = 3
+    ORGANIZER = 4
+    """The organizer. An admin stands as the organizer of every event."""
+
+
+class Right(StrEnum):
+    """A kind of act on an event or on what belongs to it."""
+
+    SEE_UNPUBLISHED = "see-unpublished"
+    """See the event before it was ever on sale."""
+    SEE_BOOKINGS = "see-bookings"
+    """See the bookings of others and the waiting list."""
+    SEE_PAYMENTS = "see-payments"
+    """See the charges and refunds of the event."""
+    CANCEL_BOOKINGS = "cancel-bookings"
+    """Cancel the bookings of others."""
+    TAKE_CASH = "take-cash"
+    """Record that a booking was paid in cash."""
+    SETTLE_REFUNDS = "settle-refunds"
+    """Say that a refund was paid by hand."""
+    SEE_CHANGES = "see-changes"
+    """See the facts of the event."""
+    EDIT_EVENT = "edit-event"
+    """Change the event and its ticket types; publish, pause and resume it."""
+    GRANT_REFUNDS = "grant-refunds"
+    """Give a part of a payment back."""
+    END_EVENT = "end-event"
+    """Complete or cancel the event."""
+    SEE_STAFF = "see-staff"
+    """See who works for the event."""
+    APPOINT_STAFF = "appoint-staff"
+    """Say who works for the event, and as what."""
+    RECEIVE_FACTS = "receive-facts"
+    """Have the event's facts sent to a webhook."""
+
+
+class Rule(Struct, frozen=True, gc=False):
+    """The least standing that a right needs.
+
+    `only_reads`: it changes nothing. `in_person`: the organizer's alone, not an admin's.
+    """
+
+    least: Standing
+    only_reads: bool = False
+    in_person: bool = False
+
+
+RULES: Final[Mapping[Right, Rule]] = {
+    Right.SEE_UNPUBLISHED: Rule(Standing.DOOR, only_reads=True),
+    Right.SEE_BOOKINGS: Rule(Standing.DESK, only_reads=True),
+    Right.SEE_PAYMENTS: Rule(Standing.DESK, only_reads=True),
+    Right.CANCEL_BOOKINGS: Rule(Standing.DESK),
+    Right.TAKE_CASH: Rule(Standing.DESK),
+    Right.SETTLE_REFUNDS: Rule(Standing.DESK),
+    Right.SEE_CHANGES: Rule(Standing.MANAGER, only_reads=True),
+    Right.EDIT_EVENT: Rule(Standing.MANAGER),
+    Right.GRANT_REFUNDS: Rule(Standing.MANAGER),
+    Right.END_EVENT: Rule(Standing.ORGANIZER),
+    Right.SEE_STAFF: Rule(Standing.ORGANIZER, only_reads=True),
+    Right.APPOINT_STAFF: Rule(Standing.ORGANIZER),
+    Right.RECEIVE_FACTS: Rule(Standing.ORGANIZER, in_person=True),
+}
+
+
+class KeyRole(StrEnum):
+    """What an API key may do at most. `READ`: whatever its owner may read."""
+
+    READ = "read"
+    DOOR = "door"
+    DESK = "desk"
+    MANAGER = "manager"
+    ORGANIZER = "organizer"
+
+
+class KeyScope(Struct, frozen=True, gc=False):
+    """The bounds of an API key: a role, and an event if it is for one only. Its owner's standing bounds it too."""
+
+    role: KeyRole
+    event_id: UUID | None = None
+
+    def bounds(self, standing: Standing, event_id: UUID) -> Standing:
+        """Return the key's standing towards an event, given its owner's."""
+        if self.event_id not in (None, event_id):
+            return Standing.NONE
+        return standing if self.role is KeyRole.READ else min(standing, Standing[self.role.name])
+
+    def allows(self, right: Right) -> bool:
+        """Return whether a key of this role may use the right at all."""
+        return self.role is not KeyRole.READ or RULES[right].only_reads
+
+
+_WHO: Final[Mapping[Standing, str]] = {
+    Standing.DOOR: "those who work for the event",
+    Standing.DESK: "its desk, its managers, its organizer or an admin",
+    Standing.MANAGER: "its managers, its organizer or an admin",
+    Standing.ORGANIZER: "its organizer or an admin",
+}
+
+
+def who_may(right: Right) -> str:
+    """Return in words who has the right."""
+    rule = RULES[right]
+    return "its organizer" if rule.in_person else _WHO[rule.least]
