@@ -79,6 +79,16 @@ class WaitingListPolicy(StrEnum):
     FILL = "fill"
 
 
+class WaitingListMode(StrEnum):
+    """Whether newcomers who find too few tickets join the waiting list, or are refused.
+
+    Bookings that wait when it is turned off keep their places and are served as before.
+    """
+
+    ON = "on"
+    OFF = "off"
+
+
 EVENT_RULES: Rules = {
     "name": text(1, 200),
     "description": text(0, 1_000, lines=True),
@@ -119,6 +129,7 @@ class EventDetails(Struct, frozen=True, gc=False, kw_only=True):
     cancellation_deadline_hours: int = 0
     refund_fee_percent: int = 0
     waiting_list_policy: WaitingListPolicy = WaitingListPolicy.STRICT
+    waiting_list: WaitingListMode = WaitingListMode.ON
 
     def is_over(self, now: datetime) -> bool:
         """Return whether it has ended, or has begun and has no end."""
@@ -359,6 +370,7 @@ class EventChanges(Struct, frozen=True, gc=False, kw_only=True):
     cancellation_deadline_hours: int | UnsetType = UNSET
     refund_fee_percent: int | UnsetType = UNSET
     waiting_list_policy: WaitingListPolicy | UnsetType = UNSET
+    waiting_list: WaitingListMode | UnsetType = UNSET
     status: EventStatus | UnsetType = UNSET
     total_tickets: int | UnsetType = UNSET
     price: Money | UnsetType | None = UNSET

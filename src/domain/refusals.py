@@ -255,6 +255,14 @@ class LimitExceeded(StateRefusal):
     code = "limit-exceeded"
 
 
+class SoldOut(StateRefusal):
+    """The booking would have to join the waiting list, and its sender or the event wants none."""
+
+    code = "sold-out"
+    may_pass = True
+    default = "Too few tickets are left for newcomers; ask for fewer, or try again when some have come back."
+
+
 class CapacityBelowTaken(StateRefusal):
     """The new total is below the tickets taken, or below the quantity of a waiting booking."""
 

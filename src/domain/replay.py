@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from .booking import Booking, BookingStatus, PaymentStatus
-from .event import EventState, EventStatus, WaitingListPolicy
+from .event import EventState, EventStatus, WaitingListMode, WaitingListPolicy
 from .facts import (
     AnyFactPayload,
     BookingCancelled,
@@ -74,6 +74,7 @@ class EventReplay:
         self.status: str = ""
         self.currency: str = ""
         self.policy: str = ""
+        self.waiting_list: str = WaitingListMode.ON
         self.was_published: bool = False
         self.reschedules: int = 0
         self.ticket_types: dict[UUID, TicketCounts] = {}
@@ -97,6 +98,8 @@ class EventReplay:
             self._add_breach(7, f"the event is {state.event.status}, its facts say {self.status}")
         if state.event.currency != self.currency:
             self._add_breach(7, f"the currency is {state.event.currency}, the facts say {self.currency}")
+        if state.event.waiting_list != self.waiting_list:
+            self._add_breach(7, f"the waiting list is {state.event.waiting_list}, the facts say {self.waiting_list}")
         if state.event.was_published is not self.was_published:
             self._add_breach(
                 7, f"that it was on sale is {state.event.was_published}, its facts say {self.was_published}"
@@ -168,6 +171,8 @@ class EventReplay:
 
     @_apply_payload.register
     def _apply_customer_waitlisted(self, what: CustomerWaitlisted) -> None:
+        if self.waiting_list == WaitingListMode.OFF:
+            self._add_breach(5, "a customer joined a waiting list that was turned off")
         self._counts_of(what.ticket_type_id).waiting[what.quantity] += 1
 
     @_apply_payload.register
@@ -207,6 +212,7 @@ class EventReplay:
     def _apply_values(self, values: dict[str, Any]) -> None:
         self.status = values.get("status", self.status)
         self.policy = values.get("waitingListPolicy", self.policy)
+        self.waiting_list = values.get("waitingList", self.waiting_list)
         self.was_published = self.was_published or self.status == EventStatus.ON_SALE
         self.currency = values.get("currency", self.currency)
         self.reschedules = values.get("reschedules", self.reschedules)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from boxoffice.application.ports.queries import EventFilter, EventKey, EventPage, WaitingKey
 from boxoffice.domain.booking import Booking, BookingStatus, Place
 from boxoffice.domain.decisions.organize import Initialize, initialize
-from boxoffice.domain.event import EventDetails, EventStatus, TicketTypeSpec, WaitingListPolicy, When
+from boxoffice.domain.event import EventDetails, EventStatus, TicketTypeSpec, WaitingListMode, WaitingListPolicy, When
 from boxoffice.domain.facts import CustomerWaitlisted, EventInitialized, TicketsBooked
 from boxoffice.domain.user import Organizers
 from boxoffice.domain.values.money import Money
@@ -33,6 +33,7 @@ async def test_every_field_of_an_event_comes_back(driver: StorageDriver) -> None
         payment_window_minutes=43_200,
         cancellation_deadline_hours=8_760,
         waiting_list_policy=WaitingListPolicy.FILL,
+        waiting_list=WaitingListMode.OFF,
     )
     command = Initialize(
         event_id=new_id(),

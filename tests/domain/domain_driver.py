@@ -182,11 +182,22 @@ class DomainDriver:
         """The payloads of the facts after this number."""
         return [fact.what for fact in self.facts[since:]]
 
-    def book(self, actor: Actor, quantity: int = 1, ticket_type: TicketType | None = None) -> Booking:
+    def book(
+        self,
+        actor: Actor,
+        quantity: int = 1,
+        ticket_type: TicketType | None = None,
+        *,
+        only_if_available: bool = False,
+    ) -> Booking:
         """Book, or join the waiting list."""
-        type_id = ticket_type.id if ticket_type else None
         command = Book(
-            booking_id=self.new_id(), event_id=EVENT_ID, actor=actor, quantity=quantity, ticket_type_id=type_id
+            booking_id=self.new_id(),
+            event_id=EVENT_ID,
+            actor=actor,
+            quantity=quantity,
+            ticket_type_id=ticket_type.id if ticket_type else None,
+            only_if_available=only_if_available,
         )
         return self.take(book(self.inventory, command, self.now))
 

@@ -3,11 +3,13 @@
 from datetime import datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from boxoffice.domain.booking import BookingStatus, PaymentStatus, Place
-from boxoffice.domain.decisions.book import Book
-from boxoffice.domain.event import EventStatus, TicketTypeSpec, WaitingListPolicy
+from boxoffice.domain.decisions.book import Book, book
+from boxoffice.domain.event import EventStatus, TicketTypeSpec, WaitingListMode, WaitingListPolicy
 from boxoffice.domain.refusals import (
     AlreadyBooked,
     EventStarted,
@@ -17,6 +19,7 @@ from boxoffice.domain.refusals import (
     NotFound,
     NotOnSale,
     Refusal,
+    SoldOut,
 )
 from boxoffice.domain.user import Actor
 from boxoffice.domain.values.money import Money
@@ -25,6 +28,7 @@ from tests.domain.domain_driver import (
     ANA,
     BEN,
     CLEO,
+    DAN,
     EVENT_ID,
     MICROSECOND,
     NOW,
@@ -33,6 +37,7 @@ from tests.domain.domain_driver import (
     START,
     STRANGER,
     DomainDriver,
+    customer,
     euros,
 )
 
@@ -80,6 +85,65 @@ def test_only_under_fill_a_newcomer_may_take_tickets_while_others_wait(
     driver.book(BEN, in_line)
     assert driver.state.is_sold_out(driver.now) is (policy is STRICT)
     assert driver.book(CLEO, quantity).status is status
+
+
+# Without the waiting list.
+
+
+@given(
+    policy=st.sampled_from(WaitingListPolicy),
+    crowd=st.lists(st.integers(1, 4), max_size=6),
+    left=st.integers(0, 5),
+    quantity=st.integers(1, 4),
+    is_off=st.booleans(),
+)
+def test_whoever_would_have_to_wait_is_refused_and_nobody_else(
+    policy: WaitingListPolicy, crowd: list[int], left: int, quantity: int, is_off: bool
+) -> None:
+    driver = DomainDriver(4, waiting_list_policy=policy)
+    for each in [driver.book(customer(number), wanted) for number, wanted in enumerate(crowd)][left:]:
+        driver.cancel(each)
+    command = Book(booking_id=driver.new_id(), event_id=EVENT_ID, actor=ANA, quantity=quantity)
+    allowed = book(driver.inventory, command, driver.now)
+    if is_off:
+        driver.edit(waiting_list=WaitingListMode.OFF)
+    else:
+        command = replace(command, only_if_available=True)
+    if allowed.outcome.status is BookingStatus.WAITLISTED:
+        with pytest.raises(SoldOut):
+            book(driver.inventory, command, driver.now)
+    else:
+        assert book(driver.inventory, command, driver.now).booked == allowed.booked
+
+
+def test_who_waits_when_the_waiting_list_is_turned_off_stays_and_is_served() -> None:
+    driver = DomainDriver(2)
+    taken = driver.book(ANA, 2)
+    first, second = driver.book(BEN), driver.book(CLEO, 2)
+    driver.edit(waiting_list=WaitingListMode.OFF)
+    assert driver.in_line() == [driver.bookings[first.id], driver.bookings[second.id]]
+    driver.cancel(taken)
+    assert driver.statuses(first, second) == ["confirmed", "waitlisted"]
+    with pytest.raises(SoldOut):
+        driver.book(DAN)
+    driver.edit(waiting_list=WaitingListMode.ON)
+    assert driver.book(DAN).place == Place(2, 2)
+
+
+def test_a_booking_without_the_waiting_list_is_refused_for_the_customers_limits_first() -> None:
+    driver = DomainDriver(types=[STALLS, BALCONY], max_tickets_per_customer=2, waiting_list=WaitingListMode.OFF)
+    stalls, balcony = driver.ticket_types
+    driver.book(ANA, 2, stalls)
+    driver.book(BEN, 1, balcony)
+    driver.book(CLEO, 2, balcony)
+    for actor, quantity, ticket_type, refusal in (
+        (ANA, 3, stalls, ExceedsCapacity),
+        (ANA, 1, stalls, AlreadyBooked),
+        (BEN, 2, stalls, LimitExceeded),
+        (BEN, 1, stalls, SoldOut),
+    ):
+        with pytest.raises(refusal):
+            driver.book(actor, quantity, ticket_type, only_if_available=True)
 
 
 # What a booking costs.

@@ -16,6 +16,7 @@ from boxoffice.domain.event import (
     EventStatus,
     TicketTypeChanges,
     TicketTypeSpec,
+    WaitingListMode,
     WaitingListPolicy,
 )
 from boxoffice.domain.facts import EventChanged, EventInitialized, TicketTypeAdded, TicketTypeChanged
@@ -120,7 +121,7 @@ def test_a_new_event_has_its_organizer_and_the_defaults_of_the_contract() -> Non
     assert (event.description, event.venue, event.max_tickets_per_customer) == ("", "", 10)
     assert (event.starts_at, event.ends_at, event.sales_open_at, event.sales_close_at) == (None,) * 4
     assert (event.payment_window_minutes, event.cancellation_deadline_hours) == (None, 0)
-    assert event.waiting_list_policy is WaitingListPolicy.STRICT
+    assert (event.waiting_list_policy, event.waiting_list) == (WaitingListPolicy.STRICT, WaitingListMode.ON)
     (only,) = driver.ticket_types
     assert (only.name, only.total_tickets, only.price, only.ordinal) == ("General admission", 7, euros(5), 0)
 
@@ -147,6 +148,7 @@ def test_the_first_fact_holds_the_whole_event() -> None:
             "cancellationDeadlineHours": 0,
             "refundFeePercent": 0,
             "waitingListPolicy": "strict",
+            "waitingList": "on",
             "status": "on_sale",
         },
         ticket_types=[

@@ -11,7 +11,7 @@ from msgspec.structs import fields, replace
 
 from boxoffice.domain.booking import Booking, BookingStatus, PaymentStatus
 from boxoffice.domain.decisions.book import Book, book
-from boxoffice.domain.event import EventState, EventStatus, WaitingListPolicy
+from boxoffice.domain.event import EventState, EventStatus, WaitingListMode, WaitingListPolicy
 from boxoffice.domain.facts import (
     BookingCancelled,
     BookingPromoted,
@@ -109,6 +109,7 @@ def test_a_fact_of_an_unknown_type_is_a_breach(driver: DomainDriver) -> None:
         lambda state: replace(state, event=replace(state.event, last_seq=state.event.last_seq + 1)),
         lambda state: replace(state, event=replace(state.event, status=EventStatus.ON_SALE)),
         lambda state: replace(state, event=replace(state.event, currency="USD")),
+        lambda state: replace(state, event=replace(state.event, waiting_list=WaitingListMode.OFF)),
         lambda state: replace(state, event=replace(state.event, was_published=False)),
         lambda state: replace(state, event=replace(state.event, reschedules=7)),
         lambda state: replace(state, ticket_types=state.ticket_types[:1]),
@@ -117,7 +118,19 @@ def test_a_fact_of_an_unknown_type_is_a_breach(driver: DomainDriver) -> None:
         lambda state: with_type(state, waiting_tickets=9),
         lambda state: with_type(state, total_tickets=9),
     ],
-    ids=["facts", "status", "currency", "published", "reschedules", "type", "taken", "waiting", "tickets", "total"],
+    ids=[
+        "facts",
+        "status",
+        "currency",
+        "mode",
+        "published",
+        "reschedules",
+        "type",
+        "taken",
+        "waiting",
+        "tickets",
+        "total",
+    ],
 )
 def test_what_is_stored_must_be_what_the_facts_say(
     driver: DomainDriver, tamper: Callable[[EventState], EventState]
@@ -174,6 +187,16 @@ def test_a_newcomer_who_got_tickets_that_a_waiting_booking_could_have_had_is_a_b
     what: Any = initialized.what
     strict = _changed(initialized, values={**what.values, "waitingListPolicy": "strict"})
     assert promises(follow([strict, first, waitlisted, newcomer])) == {5}
+
+
+def test_a_customer_who_joined_a_waiting_list_that_was_off_is_a_breach() -> None:
+    driver = DomainDriver(1)
+    driver.book(ANA)
+    driver.book(BEN)
+    driver.edit(waiting_list=WaitingListMode.OFF)
+    initialized, booked, waitlisted, off = driver.facts
+    assert promises(follow(driver.facts)) == set()
+    assert promises(follow(renumbered([initialized, booked, off, waitlisted]))) == {5}
 
 
 def _served_in_turn(policy: WaitingListPolicy, *quantities: int) -> list[Fact]:
@@ -280,9 +303,11 @@ def test_the_first_fact_carries_all_that_a_booking_begins_with(waits: bool) -> N
         actor=ANA,
         quantity=2,
         ticket_type_id=driver.ticket_types[0].id,
+        only_if_available=not waits,
     )
     booking = driver.take(book(driver.inventory, command, driver.now))
     fact = driver.facts[-1]
     assert isinstance(fact.what, CustomerWaitlisted if waits else TicketsBooked)
-    assert with_default(command) == with_default(fact.what) == set()
+    assert with_default(command) == ({"only_if_available"} if waits else set()), "it only decides whether to wait"
+    assert with_default(fact.what) == set()
     assert replay_booking([fact]) == replace(booking, place=None)

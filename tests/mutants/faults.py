@@ -239,6 +239,28 @@ DOMAIN: Final = (
         _BOOKING,
     ),
     Fault(
+        "Newcomers join a waiting list that is off",
+        (
+            Change(
+                "domain/decisions/book.py",
+                "if command.only_if_available or inventory.event.waiting_list is WaitingListMode.OFF:",
+                "if command.only_if_available:",
+            ),
+        ),
+        _BOOKING,
+    ),
+    Fault(
+        "Who wants no place in the waiting list gets one",
+        (
+            Change(
+                "domain/decisions/book.py",
+                "if command.only_if_available or inventory.event.waiting_list is WaitingListMode.OFF:",
+                "if inventory.event.waiting_list is WaitingListMode.OFF:",
+            ),
+        ),
+        _BOOKING,
+    ),
+    Fault(
         "Another one's booking may be cancelled",
         (
             Change(

@@ -101,10 +101,7 @@ class OverHttp(ContainerBoxOffice):
                 body = {**_said(command.details), "status": command.status.value, "ticketTypes": types}
                 request = Request("POST", "/initialize", body)
             case Book() as command:
-                body = {"eventId": id_of(command.event_id), "quantity": command.quantity}
-                if command.ticket_type_id is not None:
-                    body["ticketTypeId"] = id_of(command.ticket_type_id)
-                request = Request("POST", "/book", body)
+                request = Request("POST", "/book", self._booking_body(command))
             case Cancel() as command:
                 named = command.booking_id
                 body = {"bookingId": id_of(named)} if named else {"eventId": id_of(command.event_id)}
@@ -126,6 +123,14 @@ class OverHttp(ContainerBoxOffice):
                 path = f"/events/{id_of(command.event_id)}/ticket-types/{id_of(command.ticket_type_id)}"
                 request = Request("PATCH", path, _said(command.changes))
         return request
+
+    def _booking_body(self, command: Book) -> dict[str, Any]:
+        body: dict[str, Any] = {"eventId": self._names.id_of(command.event_id), "quantity": command.quantity}
+        if command.ticket_type_id is not None:
+            body["ticketTypeId"] = self._names.id_of(command.ticket_type_id)
+        if command.only_if_available:
+            body["onlyIfAvailable"] = True
+        return body
 
     def _outcome(self, order: Order, answer: httpx.Response) -> Outcome:
         is_replayed = answer.headers.get("idempotency-replayed") == "true"

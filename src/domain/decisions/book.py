@@ -7,10 +7,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..booking import BOOK_RULES, WAITLISTED, Booking, Place
-from ..event import TicketType
+from ..event import TicketType, WaitingListMode
 from ..facts import CustomerWaitlisted, TicketsBooked
 from ..inventory import Decision, Inventory
-from ..refusals import AlreadyBooked, ExceedsCapacity, LimitExceeded
+from ..refusals import AlreadyBooked, ExceedsCapacity, LimitExceeded, SoldOut
 from ..user import Actor
 from ..values.fields import checked
 from .decision_builder import DecisionBuilder
@@ -20,7 +20,8 @@ from .settle import with_tickets
 class Book(Struct, frozen=True, gc=False, kw_only=True):
     """Book `quantity` tickets of one type; `booking_id` is a new id.
 
-    `ticket_type_id` None means the only type. Raises InvalidRequest for a quantity below 1 or above 1,000.
+    `ticket_type_id` None means the only type. `only_if_available`: a place in the waiting list is not wanted. Raises
+    InvalidRequest for a quantity below 1 or above 1,000.
     """
 
     booking_id: UUID
@@ -28,6 +29,7 @@ class Book(Struct, frozen=True, gc=False, kw_only=True):
     actor: Actor
     quantity: int = 1
     ticket_type_id: UUID | None = None
+    only_if_available: bool = False
 
     def __post_init__(self) -> None:
         checked({"quantity": self.quantity}, BOOK_RULES)
@@ -36,15 +38,18 @@ class Book(Struct, frozen=True, gc=False, kw_only=True):
 def book(inventory: Inventory, command: Book, now: datetime) -> Decision[Booking]:
     """Confirm or hold if the tickets are free for newcomers; otherwise join the waiting list.
 
-    A booking gets all of its tickets or none. Waiting is an outcome, not a refusal.
+    A booking gets all of its tickets or none. Waiting is an outcome, not a refusal, unless the command or the event
+    excludes it.
 
-    Raises: NotFound, InvalidRequest, NotOnSale, EventStarted, ExceedsCapacity, AlreadyBooked, LimitExceeded.
+    Raises: NotFound, InvalidRequest, NotOnSale, EventStarted, ExceedsCapacity, AlreadyBooked, LimitExceeded, SoldOut.
     """
     inventory.event.check_visible_to(command.actor)
     ticket_type = inventory.ticket_type(command.ticket_type_id)
     inventory.event.check_on_sale(now)
     _check_customer_may_add(inventory, ticket_type, command)
     if ticket_type.must_wait(command.quantity, inventory.event, now):
+        if command.only_if_available or inventory.event.waiting_list is WaitingListMode.OFF:
+            raise SoldOut
         return _join_waiting_list(inventory, ticket_type, command, now)
     return _take_tickets(inventory, ticket_type, command, now)
 

@@ -37,6 +37,7 @@ EVENT: dict[str, Any] = {
     "cancellationDeadlineHours": 0,
     "refundFeePercent": 0,
     "waitingListPolicy": "strict",
+    "waitingList": "on",
     "status": "on_sale",
 }
 WITH_TYPES: dict[str, Any] = {"name": "Jazz night", "ticketTypes": [TICKET_TYPE]}
@@ -102,6 +103,7 @@ BROKEN: list[tuple[str, str, list[Any]]] = [
             ("cancellationDeadlineHours", [*NOT_WHOLE, None, -1, 8_761]),
             ("refundFeePercent", [*NOT_WHOLE, None, -1, 101]),
             ("waitingListPolicy", [*NOT_TEXT, None, "", "STRICT", "lottery"]),
+            ("waitingList", [*NOT_TEXT, None, "", "ON", "closed"]),
             ("status", [*NOT_TEXT, None, "", "ON_SALE", "gone"]),
             ("totalTickets", NO_TOTAL),
         ]
@@ -112,6 +114,7 @@ BROKEN: list[tuple[str, str, list[Any]]] = [
     ("book", "eventId", NO_ID),
     ("book", "ticketTypeId", NO_ID),
     ("book", "quantity", [*NOT_WHOLE, None, 0, 1_001]),
+    ("book", "onlyIfAvailable", [None, 0, 1, "", "true", [], {}]),
     ("cancel", "bookingId", NO_ID),
     ("cancel-of-event", "eventId", NO_ID),
 ]

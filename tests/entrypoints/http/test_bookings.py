@@ -80,6 +80,20 @@ async def test_the_state_of_an_event_refuses_a_booking(
     problem(await customer.post("/book", {"eventId": made["id"], "quantity": quantity}), 409, code)
 
 
+async def test_where_nobody_waits_an_event_is_sold_out(service: Service, organizer: Client, customer: Client) -> None:
+    event = await organizer.event(totalTickets=2)
+    holder = await service.user()
+    first, body = await holder.book(event, 2), {"eventId": event["id"], "onlyIfAvailable": True}
+    key = {"Idempotency-Key": "one"}
+    problem(await customer.post("/book", body, headers=key), 409, "sold-out")
+    ok(await organizer.patch(f"/events/{event['id']}", {"waitingList": "off"}))
+    problem(await customer.post("/book", {"eventId": event["id"]}), 409, "sold-out")
+    ok(await holder.post("/cancel", {"bookingId": first["id"]}))
+    booking = ok(await customer.post("/book", body, headers=key), 201)
+    assert booking["status"] == "confirmed"
+    assert ok(await customer.post("/book", body, headers=key), 201) == booking
+
+
 async def test_after_the_start_only_the_organizer_cancels(
     service: Service, organizer: Client, customer: Client
 ) -> None:

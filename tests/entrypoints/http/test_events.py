@@ -33,6 +33,7 @@ async def test_an_event_needs_only_a_name_and_a_number(organizer: Client) -> Non
         "cancellationDeadlineHours": 0,
         "refundFeePercent": 0,
         "waitingListPolicy": "strict",
+        "waitingList": "on",
         "status": "on_sale",
         "price": None,
         **counts,
@@ -62,6 +63,7 @@ async def test_an_event_with_everything(organizer: Client, anyone: Client) -> No
         "cancellationDeadlineHours": 8760,
         "refundFeePercent": 100,
         "waitingListPolicy": "fill",
+        "waitingList": "off",
         "status": "draft",
     }
     event = await organizer.event(**times, **others)

@@ -185,6 +185,7 @@ class FactProjection:
     def _record_fields(self) -> None:
         self._timeline("status").set(self.seq, self.event.status)
         self._timeline("policy").set(self.seq, self.event.policy)
+        self._timeline("waiting_list").set(self.seq, self.event.waiting_list)
         self._changed_types.update(self.types)
 
     def _create(self, fact: Fact, what: TicketsBooked | CustomerWaitlisted) -> None:
@@ -248,6 +249,8 @@ class FactProjection:
             ticket_type.waiting > 0
             and (self.event.policy == "strict" or may_be_unsettled or ticket_type.next_to_serve("fill"))
         )
+        if self.event.waiting_list == "off":
+            self._breach(5, "off", f"booking {booking.id} joined a waiting list that was turned off")
         if not must_wait:
             self._breach(6, "needless", f"booking {booking.id} was waitlisted although its tickets were free")
 

@@ -22,6 +22,7 @@ Name = Literal[
     "status",
     "total",
     "policy",
+    "waiting_list",
     "pause",
     "resume",
     "complete",
@@ -32,8 +33,8 @@ Name = Literal[
 """The operations.
 
 `book`, `cancel` and `pay` change a booking, `booking` reads one; `status` reads an event or one of its ticket types;
-`total` sets the total of a ticket type; `policy`, `pause`, `resume`, `complete` (status completed), `call_off` (status
-cancelled) and `edit` (anything else) change the event; `promote` serves its waiting lists.
+`total` sets the total of a ticket type; `policy`, `waiting_list`, `pause`, `resume`, `complete` (status completed),
+`call_off` (status cancelled) and `edit` (anything else) change the event; `promote` serves its waiting lists.
 """
 Kind = Literal["invoke", "ok", "fail", "unknown"]
 
@@ -43,8 +44,9 @@ class Call(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `customer_id` None: the organizer's. `booking_id` None: with `book` the server generates the id, which the outcome
     contains; with `cancel` the customer's only live booking of the event. `ticket_type_id` None: the only type, with
-    `status` the whole event. `quantity`: the tickets to book or, with `total`, the new total. `key`: the customer's
-    idempotency key.
+    `status` the whole event. `quantity`: the tickets to book or, with `total`, the new total. `policy` and
+    `waiting_list`: the new value of that name. `only_if_available`: `book` without a place in the waiting list. `key`:
+    the customer's idempotency key.
     """
 
     name: Name
@@ -54,6 +56,8 @@ class Call(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ticket_type_id: UUID | None = None
     quantity: int | None = None
     policy: str | None = None
+    waiting_list: str | None = None
+    only_if_available: bool | None = None
     key: str | None = None
 
 

@@ -119,6 +119,11 @@ class ProjectedEvent:
         return str(self._values.get("waitingListPolicy"))
 
     @property
+    def waiting_list(self) -> str:
+        """Whether newcomers may join its waiting lists: on or off."""
+        return str(self._values.get("waitingList", "on"))
+
+    @property
     def starts_at(self) -> datetime | None:
         """The start, if there is one."""
         return self._times.get("startsAt")

@@ -426,8 +426,8 @@ def _answered_values(operation: Operation, only_type: UUID | None) -> list[tuple
         values = [(call.booking_id, outcome.status)]
     elif call.name == "total":
         values = [(("total", call.ticket_type_id or only_type), call.quantity)]
-    elif call.name == "policy":
-        values = [("policy", call.policy)]
+    elif call.name in ("policy", "waiting_list"):
+        values = [(call.name, getattr(call, call.name))]
     elif call.name in _STATUS_AFTER:
         values = [("status", _STATUS_AFTER[call.name])]
     return values
@@ -443,7 +443,10 @@ def _answered_counters(type_id: UUID | None, outcome: Outcome) -> list[tuple[obj
 def _fingerprint(call: Call) -> tuple[object, ...]:
     """Return what makes two requests equal; the id of a booking to create is not part of it."""
     booking_id = None if call.name == "book" else call.booking_id
-    return (call.name, call.event_id, call.ticket_type_id, call.quantity or 1, call.policy, booking_id)
+    return (
+        *(call.name, call.event_id, call.ticket_type_id, call.quantity or 1, call.policy, call.waiting_list),
+        *(call.only_if_available, booking_id),
+    )
 
 
 def change_wanted(call: Call, only_type: UUID | None) -> tuple[object, ...] | None:
@@ -451,8 +454,8 @@ def change_wanted(call: Call, only_type: UUID | None) -> tuple[object, ...] | No
     match call.name:
         case "total":
             return ("total", call.ticket_type_id or only_type, call.quantity)
-        case "policy":
-            return ("policy", call.policy)
+        case "policy" | "waiting_list":
+            return (call.name, getattr(call, call.name))
         case name if name in _STATUS_AFTER:
             return ("status", _STATUS_AFTER[name])
         case _:
@@ -465,7 +468,11 @@ def changes_made(fact: Fact) -> list[tuple[object, ...]]:
         case TicketTypeChanged(ticket_type_id=type_id, changes=changes):
             return [("total", type_id, changes["totalTickets"])] if "totalTickets" in changes else []
         case EventChanged(changes=changes):
-            named: Mapping[str, str] = {"waitingListPolicy": "policy", "status": "status"}
+            named: Mapping[str, str] = {
+                "waitingListPolicy": "policy",
+                "waitingList": "waiting_list",
+                "status": "status",
+            }
             return [(named[name], value) for name, value in changes.items() if name in named]
         case _:
             return []

@@ -122,7 +122,8 @@ class Problem:
             for type_id, ticket_type in zip(self._types, state.types, strict=True)
         }
         return (
-            (stored.event.status, stored.event.waiting_list_policy, types) == (state.status, state.policy, expected)
+            (stored.event.status, stored.event.waiting_list_policy, stored.event.waiting_list, types)
+            == (state.status, state.policy, state.waiting_list, expected)
             and all(
                 WORDS[state.booking_states[group.number]] == self._stored_status(group)
                 for group in self.groups
@@ -211,7 +212,10 @@ class Problem:
     def _fingerprint_number(self, operation: Operation) -> int:
         call = operation.call
         booking_id = None if call.name == "book" else call.booking_id
-        fingerprint = (call.name, call.ticket_type_id, call.quantity or 1, call.policy, booking_id)
+        fingerprint = (
+            *(call.name, call.ticket_type_id, call.quantity or 1, call.policy, call.waiting_list),
+            *(call.only_if_available, booking_id),
+        )
         return self._fingerprints.setdefault(fingerprint, len(self._fingerprints))
 
     def _compiled(self, operations: Sequence[Operation]) -> list[Op]:
@@ -236,7 +240,7 @@ class Problem:
             change = change_wanted(operation.call, self._only_type)
             ops.append(Op(0, operation.began, ended, request, operation, is_pure, needed, change))
         for group, began in self._expiring():
-            request = Request("expire", None, True, group.number, None, 1, None, None, -1)
+            request = Request("expire", None, True, group.number, None, 1, None, None, False, None, -1)
             ops.append(Op(0, began, NEVER, request, None, False, False, None))
         ops.sort(key=lambda op: op.began)
         return [op._replace(bit=1 << index) for index, op in enumerate(ops)]
@@ -264,6 +268,8 @@ class Problem:
             else self._type_index(call.ticket_type_id),
             quantity=1 if call.quantity is None else call.quantity,
             policy=call.policy,
+            waiting_list=call.waiting_list,
+            only_if_available=bool(call.only_if_available),
             key=None if key is None else self._keys[key],
             fingerprint=self._fingerprint_number(operation),
         )

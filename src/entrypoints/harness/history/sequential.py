@@ -41,6 +41,7 @@ class Sale(Struct, frozen=True, kw_only=True):
     totals: dict[UUID, int]
     prices: frozenset[UUID] = frozenset()
     policy: str = "strict"
+    waiting_list: str = "on"
     limit: int = 10
     status: str = "on_sale"
     holds: bool = False
@@ -56,6 +57,7 @@ class Sale(Struct, frozen=True, kw_only=True):
             totals={each.id: each.total_tickets for each in state.ticket_types},
             prices=frozenset(each.id for each in state.ticket_types if each.price and each.price.amount),
             policy=event.waiting_list_policy.value,
+            waiting_list=event.waiting_list.value,
             limit=event.max_tickets_per_customer,
             status=event.status.value,
             holds=event.payment_window_minutes is not None,
@@ -101,6 +103,7 @@ class State(NamedTuple):
     types: tuple[TypeState, ...]
     status: str
     policy: str
+    waiting_list: str
     responses: tuple[tuple[int, Answer] | None, ...]
 
 
@@ -126,6 +129,8 @@ class Request(NamedTuple):
     type_index: int | None
     quantity: int
     policy: str | None
+    waiting_list: str | None
+    only_if_available: bool
     key: int | None
     fingerprint: int
 
@@ -148,6 +153,7 @@ class Specification:
             tuple(TypeState(total, 0, ()) for total in sale.totals.values()),
             sale.status,
             sale.policy,
+            sale.waiting_list,
             (None,) * keys,
         )
         self._rules: dict[str, Callable[[State, Request], Step]] = {
@@ -158,6 +164,7 @@ class Specification:
             "status": self._status,
             "total": self._total,
             "policy": self._change_policy,
+            "waiting_list": self._change_waiting_list,
             "promote": self._promote,
             "expire": self._expire,
             **dict.fromkeys(_STATUS_AFTER, self._change_status),
@@ -193,6 +200,8 @@ class Specification:
             return state, Answer(refused)
         ticket_type = state.types[type_index]
         if request.quantity > ticket_type.available or self._must_wait_for_others(state, ticket_type):
+            if request.only_if_available or state.waiting_list == "off":
+                return state, Answer("sold-out")
             ticket_type = ticket_type._replace(waiting_list=(*ticket_type.waiting_list, number))
             state = _with(state, {number: WAITLISTED}, {type_index: ticket_type})
             return state, Answer(status="waitlisted", position=len(ticket_type.waiting_list), booking=number)
@@ -319,6 +328,13 @@ class Specification:
         if refused:
             return state, Answer(refused)
         state, promoted = self._serve(state._replace(policy=request.policy or state.policy))
+        return state, Answer(promoted=promoted)
+
+    def _change_waiting_list(self, state: State, request: Request) -> Step:
+        refused = self._edit_refused(state, request)
+        if refused:
+            return state, Answer(refused)
+        state, promoted = self._serve(state._replace(waiting_list=request.waiting_list or state.waiting_list))
         return state, Answer(promoted=promoted)
 
     def _change_status(self, state: State, request: Request) -> Step:

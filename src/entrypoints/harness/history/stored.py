@@ -22,6 +22,7 @@ NOT_KEPT: Final = frozenset(
         "request-in-progress",
         "payment-under-way",
         "not-on-sale",
+        "sold-out",
         "too-many-events",
         "stale-version",
         "not-signed-in",

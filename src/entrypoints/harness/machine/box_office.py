@@ -93,6 +93,7 @@ class EventSeen(Seen, frozen=True, kw_only=True):
     cancellation_deadline_hours: int
     refund_fee_percent: int
     waiting_list_policy: str
+    waiting_list: str
     status: str
     version: int
     is_sold_out: bool

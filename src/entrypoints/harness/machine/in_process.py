@@ -374,6 +374,7 @@ def _event(state: EventState, now: datetime) -> EventSeen:
         cancellation_deadline_hours=event.cancellation_deadline_hours,
         refund_fee_percent=event.refund_fee_percent,
         waiting_list_policy=event.waiting_list_policy.value,
+        waiting_list=event.waiting_list.value,
         status=event.status.value,
         version=event.version,
         is_sold_out=state.is_sold_out(now),

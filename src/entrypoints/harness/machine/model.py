@@ -37,17 +37,26 @@ class Model:
         return actor_id == event.organizer_id or actor_id in self.admins
 
     def book(
-        self, event: ModelEvent, booking_id: UUID, customer_id: UUID, ticket_type_id: UUID, quantity: int, now: datetime
+        self,
+        event: ModelEvent,
+        booking_id: UUID,
+        customer_id: UUID,
+        ticket_type: ModelType,
+        quantity: int,
+        now: datetime,
+        *,
+        only_if_available: bool,
     ) -> BookingSeen | str:
         """Book tickets."""
         event.expire_holds(now)
-        ticket_type = event.type_of(ticket_type_id)
         refused = self._booking_is_refused(event, ticket_type, customer_id, quantity, now)
         if refused:
             return refused
         status = "waitlisted" if event.must_wait(ticket_type, quantity) else "confirmed"
+        if status == "waitlisted" and (only_if_available or event.mode == "off"):
+            return "sold-out"
         booking = ModelBooking(
-            *(booking_id, customer_id, ticket_type_id, quantity, status, event.deadline_hours),
+            *(booking_id, customer_id, ticket_type.id, quantity, status, event.deadline_hours),
             *(event.price_of(ticket_type), now),
         )
         booking.fee = event.fee

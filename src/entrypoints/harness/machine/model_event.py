@@ -32,6 +32,7 @@ class ModelEvent:
     organizer_id: UUID
     status: str
     policy: str
+    mode: str
     limit: int
     starts_at: datetime | None
     zone: str
@@ -133,6 +134,7 @@ class ModelEvent:
             cancellation_deadline_hours=self.deadline_hours,
             refund_fee_percent=self.fee,
             waiting_list_policy=self.policy,
+            waiting_list=self.mode,
             status=self.status,
             version=self.version,
             is_sold_out=all(self.must_wait(each, 1) for each in self.types),

@@ -16,6 +16,7 @@ from ....domain.event import (
     EventStatus,
     TicketTypeChanges,
     TicketTypeSpec,
+    WaitingListMode,
     WaitingListPolicy,
 )
 from ....domain.values.money import Money
@@ -27,13 +28,14 @@ from .strategies import (
     CUSTOMERS,
     ORGANIZERS,
     USERS,
+    BookingRequest,
+    booking_requests,
+    customers_requests,
     edits,
     hours,
     new_events,
-    orders,
     picks,
     prices,
-    quantities,
     sides,
     totals,
 )
@@ -41,6 +43,7 @@ from .troubled import Trouble
 
 FIELDS: Final = {
     "policy": "waiting_list_policy",
+    "mode": "waiting_list",
     "limit": "max_tickets_per_customer",
     "starts_at": "starts_at",
     "sales_open_at": "sales_open_at",
@@ -58,8 +61,8 @@ class BoxOfficeMachine(MoneyMachine):
 
     # Commands.
 
-    @initialize(event=new_events, first=orders)
-    def open(self, event: dict[str, Any], first: list[tuple[UUID, int, int]]) -> None:
+    @initialize(event=new_events, first=booking_requests)
+    def open(self, event: dict[str, Any], first: list[BookingRequest]) -> None:
         """Start with an event on sale and some bookings."""
         self.initialize_event(**{**event, "is_draft": False, "sales": (None, event["sales"][1])})
         self.book_tickets(0, first)
@@ -76,6 +79,7 @@ class BoxOfficeMachine(MoneyMachine):
         types: list[tuple[int, Money | None]],
         window: int | None,
         policy: WaitingListPolicy,
+        mode: WaitingListMode,
         limit: int,
         starts_in: int | None,
         zone: str,
@@ -96,6 +100,7 @@ class BoxOfficeMachine(MoneyMachine):
             organizer_id=organizer,
             status=status.value,
             policy=policy.value,
+            mode=mode.value,
             limit=limit,
             starts_at=starts_at,
             zone=zone,
@@ -120,6 +125,7 @@ class BoxOfficeMachine(MoneyMachine):
                 refund_fee_percent=fee,
                 payment_window_minutes=window,
                 waiting_list_policy=policy,
+                waiting_list=mode,
             ),
             ticket_types=tuple(
                 (
@@ -133,23 +139,20 @@ class BoxOfficeMachine(MoneyMachine):
         )
         self.check_equal(self.execute(command), self.model.initialize(model_event))
 
-    @rule(event=picks, orders=orders)
-    def book(self, event: int, orders: list[tuple[UUID, int, int]]) -> None:
+    @rule(event=picks, requests=booking_requests)
+    def book(self, event: int, requests: list[BookingRequest]) -> None:
         """Several users book concurrently; the commands are decided in their order."""
-        self.book_tickets(event, orders)
+        self.book_tickets(event, requests)
 
-    def book_tickets(self, event: int, orders: list[tuple[UUID, int, int]]) -> None:
+    def book_tickets(self, event: int, requests: list[BookingRequest]) -> None:
         """Send bookings concurrently and compare the outcomes."""
         model_event = self.event(event)
         sent: list[Order] = []
         expected: list[Answer] = []
-        for customer_id, which, quantity in orders:
-            ticket_type = model_event.types[which % len(model_event.types)]
-            command = self.booking_command(model_event, ticket_type, customer_id, quantity)
+        for request in requests:
+            command = self.booking_command(model_event, request)
             sent.append(Order(command))
-            expected.append(
-                self.model.book(model_event, command.booking_id, customer_id, ticket_type.id, quantity, self.clock.time)
-            )
+            expected.append(self.expected_booking(model_event, command.booking_id, request))
         self.check_equal(self.run(self.box_office.give(sent)), expected)
 
     @rule(event=picks, cancels=st.lists(st.tuples(picks, picks), min_size=1, max_size=4))
@@ -240,15 +243,12 @@ class BoxOfficeMachine(MoneyMachine):
         )
         self.check_equal(found, expected)
 
-    @rule(event=picks, which=picks, customer_id=st.sampled_from(CUSTOMERS), quantity=quantities)
-    def book_with_a_key(self, event: int, which: int, customer_id: UUID, quantity: int) -> None:
+    @rule(event=picks, request=customers_requests)
+    def book_with_a_key(self, event: int, request: BookingRequest) -> None:
         """A customer sends a booking with a key twice concurrently: one effect, the same answer (promise 3)."""
         model_event = self.event(event)
-        ticket_type = model_event.types[which % len(model_event.types)]
-        command = self.booking_command(model_event, ticket_type, customer_id, quantity)
-        expected = self.model.book(
-            model_event, command.booking_id, customer_id, ticket_type.id, quantity, self.clock.time
-        )
+        command = self.booking_command(model_event, request)
+        expected = self.expected_booking(model_event, command.booking_id, request)
         self.check_twice(model_event, Order(command, key=f"book-{command.booking_id}"), expected)
 
     @rule(event=picks, which=picks)
@@ -313,9 +313,9 @@ class BoxOfficeMachine(MoneyMachine):
         if coming:
             self.clock.time = coming[which % min(len(coming), 3)]
 
-    @rule(event=picks, which=picks, of=picks, order=st.tuples(st.sampled_from(CUSTOMERS), picks, quantities), at=sides)
+    @rule(event=picks, which=picks, of=picks, request=customers_requests, at=sides)
     @precondition(lambda self: self.has_bookings())
-    def walk_over_a_boundary(self, event: int, which: int, of: int, order: tuple[UUID, int, int], at: int) -> None:
+    def walk_over_a_boundary(self, event: int, which: int, of: int, request: BookingRequest, at: int) -> None:
         """A customer books just before a boundary of the event, at it, and just after; at one another one cancels."""
         model_event = self.event(event)
         coming = sorted(each for each in model_event.boundaries() if each > self.clock.time)
@@ -327,7 +327,7 @@ class BoxOfficeMachine(MoneyMachine):
                 actor = self.actor(booking.customer_id)
                 cancel = Cancel(event_id=model_event.id, actor=actor, booking_id=booking.id)
                 self.check_equal(self.execute(cancel), expected)
-            self.book_tickets(event, [order])
+            self.book_tickets(event, [request])
 
     @rule(trouble=st.sampled_from(Trouble))
     def trouble(self, trouble: Trouble) -> None:

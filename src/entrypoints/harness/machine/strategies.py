@@ -1,12 +1,12 @@
 """The users of a run, and the Hypothesis strategies for commands."""
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from ....domain.event import WaitingListPolicy
+from ....domain.event import WaitingListMode, WaitingListPolicy
 from ....domain.values.money import Money
 from .model_event import OFFSETS
 
@@ -25,6 +25,7 @@ prices: SearchStrategy[Money | None] = st.sampled_from(
     [None, None, FIVE, FIVE, Money(0, "EUR"), Money(300, "EUR"), Money(900, "EUR"), Money(500, "USD")]
 )
 policies: SearchStrategy[WaitingListPolicy] = st.sampled_from(WaitingListPolicy)
+modes: SearchStrategy[WaitingListMode] = st.sampled_from([*[WaitingListMode.ON] * 6, WaitingListMode.OFF])
 sides: SearchStrategy[int] = st.sampled_from([-1, 0, 1])
 """Just before a moment, at it, and just after, in microseconds."""
 
@@ -39,6 +40,7 @@ new_events: SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "types": st.lists(st.tuples(totals, st.sampled_from([None, FIVE])), min_size=1, max_size=3),
         "window": windows,
         "policy": policies,
+        "mode": modes,
         "limit": limits,
         "starts_in": st.none() | st.integers(1, 200),
         "zone": zones,
@@ -51,6 +53,7 @@ new_events: SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
 )
 edits: SearchStrategy[tuple[str, Any]] = (
     st.tuples(st.just("policy"), policies)
+    | st.tuples(st.just("mode"), modes)
     | st.tuples(st.just("limit"), limits)
     | st.tuples(st.just("starts_in"), st.integers(1, 60))
     | st.tuples(st.just("starts_later"), st.sampled_from([-24, -2, -1, 1, 2, 24]))
@@ -61,6 +64,22 @@ edits: SearchStrategy[tuple[str, Any]] = (
     | st.tuples(st.just("deadline_hours"), deadlines)
     | st.tuples(st.just("fee"), fees)
 )
-orders: SearchStrategy[list[tuple[UUID, int, int]]] = st.lists(
-    st.tuples(st.sampled_from(USERS), picks, quantities), min_size=1, max_size=8
-)
+
+
+class BookingRequest(NamedTuple):
+    """What a user books. `which` chooses a ticket type."""
+
+    customer_id: UUID
+    which: int
+    quantity: int
+    only_if_available: bool
+
+
+def _requests(users: list[UUID]) -> SearchStrategy[BookingRequest]:
+    return st.builds(
+        BookingRequest, st.sampled_from(users), picks, quantities, st.sampled_from([False, False, False, True])
+    )
+
+
+customers_requests: SearchStrategy[BookingRequest] = _requests(CUSTOMERS)
+booking_requests: SearchStrategy[list[BookingRequest]] = st.lists(_requests(USERS), min_size=1, max_size=8)

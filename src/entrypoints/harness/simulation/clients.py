@@ -23,6 +23,7 @@ from ....domain.event import (
     EventState,
     EventStatus,
     TicketTypeChanges,
+    WaitingListMode,
     WaitingListPolicy,
 )
 from ....domain.payment import PaymentMethod
@@ -242,6 +243,7 @@ class Clients:
         event: SimulatedEvent = self._choose(self._events)
         customer_id, type_id = self._customer(), self._choose(event.type_ids)
         quantity = 1 + int(self.random.random() * self._scenario.most_quantity)
+        only_if_available = self.random.random() < 0.1
 
         def work(container: Container, idempotent: IdempotentRequest[Booking] | None) -> Any:
             command = Book(
@@ -250,6 +252,7 @@ class Clients:
                 actor=Actor(customer_id),
                 quantity=quantity,
                 ticket_type_id=type_id,
+                only_if_available=only_if_available,
             )
             return container.book_ticket()(command, idempotent)
 
@@ -261,6 +264,7 @@ class Clients:
             ticket_type_id=type_id,
             quantity=quantity,
             booking_id=booking_id,
+            only_if_available=only_if_available or None,
         )
         return Request(call, work, _booked)
 
@@ -345,17 +349,21 @@ class Clients:
 
     def _edit(self, name: str) -> Request:
         event: SimulatedEvent = self._choose(self._events)
-        policy = None
+        policy = waiting_list = None
         match name:
             case "policy":
                 policy = self._choose(("strict", "fill"))
                 changes = EventChanges(waiting_list_policy=WaitingListPolicy(policy))
+            case "waiting_list":
+                waiting_list = self._choose(("on", "on", "off"))
+                changes = EventChanges(waiting_list=WaitingListMode(waiting_list))
             case "edit":
                 changes = EventChanges(description=f"Changed {int(self.random.random() * 100)}")
             case _:
                 changes = EventChanges(status=_STATUSES[name])
         command = Edit(event_id=event.event_id, actor=ORGANIZER, changes=changes)
-        call = msgspec.convert({"name": name, "event_id": event.event_id, "policy": policy}, Call)
+        values = {"name": name, "event_id": event.event_id, "policy": policy, "waiting_list": waiting_list}
+        call = msgspec.convert(values, Call)
         return Request(call, lambda container, idempotent: container.change_event()(command, idempotent), _changed)
 
 

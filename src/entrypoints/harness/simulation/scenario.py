@@ -163,6 +163,7 @@ _OTHERS: Final = {
     "policy": 2,
     "promote": 3,
     "edit": 2,
+    "waiting_list": 2,
 }
 
 

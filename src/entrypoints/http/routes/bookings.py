@@ -34,7 +34,10 @@ from ..schemas.bookings import (
 
 BookingFilter = Annotated[BookingStatus | None, QueryParameter(description="Only bookings with this status.")]
 
-_BOOKING: Final = ("not-found", "not-on-sale", "event-started", "exceeds-capacity", "already-booked", "limit-exceeded")
+_BOOKING: Final = (
+    *("not-found", "not-on-sale", "event-started"),
+    *("exceeds-capacity", "already-booked", "limit-exceeded", "sold-out"),
+)
 _PAYING: Final = (
     *("not-allowed", "hold-expired", "payment-not-due"),
     *("payment-declined", "payment-action-required", "payment-under-way", "payment-unknown"),
@@ -56,7 +59,10 @@ def router(
 
     @bookings.post("/book", BookingView, _BOOKING, ("Idempotency-Key",), status=201)
     async def handle_book_ticket(data: JSONBody[BookRequest], request: SignedInRequest) -> Reply:
-        """Book tickets, or join the waiting list. Either is for all of them; waiting is an outcome, not an error."""
+        """Book tickets, or join the waiting list. Either is for all of them; waiting is an outcome, not an error.
+
+        With `onlyIfAvailable`, or if the event's `waitingList` is `off`, there is no waiting: `sold-out`.
+        """
         now = clock.now()
 
         def respond(booking: Booking) -> RepeatableResponse:
@@ -69,6 +75,7 @@ def router(
             actor=request.user.actor,
             quantity=data.quantity,
             ticket_type_id=data.ticket_type_id or None,
+            only_if_available=data.only_if_available,
         )
         return reply_of(respond(await book_ticket(command, await idempotent_request(request, respond, data.event_id))))
 

@@ -26,6 +26,9 @@ class BookRequest(RequestBody, frozen=True, kw_only=True):
     ticket_type_id: Annotated[UUID | UnsetType, Meta(description="The ticket type; required if there are several.")] = (
         UNSET
     )
+    only_if_available: Annotated[
+        bool, Meta(description="Whether to be refused (`sold-out`) instead of joining the waiting list.")
+    ] = False
 
 
 class CancelRequest(RequestBody, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from ....domain.event import (
     EventState,
     EventStatus,
     TicketTypeSpec,
+    WaitingListMode,
     WaitingListPolicy,
 )
 from ....domain.facts import Fact
@@ -41,6 +42,10 @@ _POLICY = Meta(
     description="`strict`: no waiting booking is overtaken; `fill`: freed tickets go to the first booking they fit."
 )
 _NEW_POLICY = Meta(description="A new policy, by which the waiting list is served at once.")
+_WAITING_LIST = Meta(
+    description="`on`: newcomers who find too few tickets join the waiting list; `off`: they are refused (`sold-out`). "
+    "Bookings that wait keep their places and are served either way."
+)
 _PRICE = Meta(description="The price of one ticket; `null`: free.")
 _TOTAL = Meta(description="The number of tickets.", examples=[100])
 _AVAILABLE = Meta(description="Tickets that are not taken.", examples=[98])
@@ -99,7 +104,7 @@ class InitializeRequest(RequestBody, frozen=True, kw_only=True):
     """A new event. Either `totalTickets` (and `price`) for one ticket type, or `ticketTypes` for several.
 
     Defaults: `timeZone` `UTC`, `maxTicketsPerCustomer` 10, `cancellationDeadlineHours` 0, `waitingListPolicy` `strict`,
-    `status` `on_sale`; everything else is empty or not set.
+    `waitingList` `on`, `status` `on_sale`; everything else is empty or not set.
     """
 
     rules: ClassVar[Rules] = EVENT_CHANGE_RULES
@@ -117,6 +122,7 @@ class InitializeRequest(RequestBody, frozen=True, kw_only=True):
     cancellation_deadline_hours: Annotated[_Hours, _DEADLINE] = 0
     refund_fee_percent: Annotated[_Percent, _FEE] = 0
     waiting_list_policy: Annotated[WaitingListPolicy, _POLICY] = WaitingListPolicy.STRICT
+    waiting_list: Annotated[WaitingListMode, _WAITING_LIST] = WaitingListMode.ON
     status: Annotated[InitialStatus, Meta(description="`draft`: hidden until it is put on sale.")] = (
         InitialStatus.ON_SALE
     )
@@ -159,6 +165,7 @@ class EventChangesRequest(RequestBody, frozen=True, kw_only=True):
     cancellation_deadline_hours: Annotated[_Hours | UnsetType, _DEADLINE] = UNSET
     refund_fee_percent: Annotated[_Percent | UnsetType, _FEE] = UNSET
     waiting_list_policy: Annotated[WaitingListPolicy | UnsetType, _NEW_POLICY] = UNSET
+    waiting_list: Annotated[WaitingListMode | UnsetType, _WAITING_LIST] = UNSET
     status: Annotated[EventStatus | UnsetType, Meta(description="The next status.")] = UNSET
     total_tickets: Annotated[_TicketCount | UnsetType, _TOTAL] = UNSET
     price: Annotated[Price | UnsetType | None, _PRICE] = UNSET
@@ -193,6 +200,7 @@ class EventView(View, frozen=True, kw_only=True):
     cancellation_deadline_hours: Annotated[int, _DEADLINE]
     refund_fee_percent: Annotated[int, _FEE]
     waiting_list_policy: Annotated[WaitingListPolicy, Meta(description="How the waiting list is served.")]
+    waiting_list: Annotated[WaitingListMode, _WAITING_LIST]
     status: Annotated[EventStatus, _STATUS]
     price: Annotated[Money | None, Meta(description="The price of one ticket; `null`: free, or several ticket types.")]
     total_tickets: Annotated[int, _TOTAL]

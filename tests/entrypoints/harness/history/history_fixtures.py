@@ -25,8 +25,16 @@ from boxoffice.application.turnstile.command_queue import Bounds
 from boxoffice.application.turnstile.turnstile import Turnstile
 from boxoffice.domain.booking import Booking
 from boxoffice.domain.decisions.book import Book
-from boxoffice.domain.decisions.organize import EditTicketType, Initialize
-from boxoffice.domain.event import EventDetails, EventState, TicketTypeChanges, TicketTypeSpec, WaitingListPolicy
+from boxoffice.domain.decisions.organize import Edit, EditTicketType, Initialize
+from boxoffice.domain.event import (
+    EventChanges,
+    EventDetails,
+    EventState,
+    TicketTypeChanges,
+    TicketTypeSpec,
+    WaitingListMode,
+    WaitingListPolicy,
+)
 from boxoffice.domain.refusals import Refusal
 from boxoffice.domain.user import Actor
 from boxoffice.entrypoints.harness.history import Call, History, Outcome, Sale, Stored
@@ -35,7 +43,7 @@ from boxoffice.entrypoints.harness.history.history import Name
 ORGANIZER = Actor(UUID(int=900))
 Result = TypeVar("Result")
 
-WEIGHTS: dict[Name, int] = {"book": 46, "cancel": 20, "booking": 10, "status": 12, "total": 6}
+WEIGHTS: dict[Name, int] = {"book": 46, "cancel": 20, "booking": 10, "status": 12, "total": 6, "waiting_list": 3}
 """What clients do, and how often."""
 
 
@@ -48,6 +56,7 @@ class Plan(Struct, frozen=True):
     quantity: int
     booking: int
     key: str | None
+    is_rare: bool
 
 
 def plans(chance: random.Random, clients: int, each: int, customers: int) -> list[list[Plan]]:
@@ -61,6 +70,7 @@ def plans(chance: random.Random, clients: int, each: int, customers: int) -> lis
                 quantity=chance.randint(1, 14 if name == "total" else 4),
                 booking=chance.randrange(1_000),
                 key=f"key-{chance.randrange(30)}" if name == "book" and chance.random() < 0.3 else None,
+                is_rare=chance.random() < 0.2,
             )
             for name in chance.choices(list(WEIGHTS), list(WEIGHTS.values()), k=each)
         ]
@@ -162,6 +172,8 @@ class RecordingClients:
             booking_id=booking,
             ticket_type_id=None if booking and plan.name != "book" else types[plan.kind % len(types)].id,
             quantity=plan.quantity if plan.name in ("book", "total") else None,
+            only_if_available=True if plan.name == "book" and plan.is_rare else None,
+            waiting_list=("off" if plan.is_rare else "on") if plan.name == "waiting_list" else None,
             key=plan.key,
         )
 
@@ -174,6 +186,7 @@ class RecordingClients:
                     actor=Actor(customer_id),
                     quantity=call.quantity or 1,
                     ticket_type_id=call.ticket_type_id,
+                    only_if_available=bool(call.only_if_available),
                 )
                 return _booked(await self._book_ticket(command, _once(call, customer_id)))
             case Call(name="cancel", booking_id=UUID() as booking_id):
@@ -186,6 +199,10 @@ class RecordingClients:
                 await self._change_event(
                     EditTicketType(event_id=call.event_id, actor=ORGANIZER, ticket_type_id=type_id, changes=changes)
                 )
+                return Outcome()
+            case Call(name="waiting_list", waiting_list=str() as mode):
+                edit = EventChanges(waiting_list=WaitingListMode(mode))
+                await self._change_event(Edit(event_id=call.event_id, actor=ORGANIZER, changes=edit))
                 return Outcome()
             case _:
                 state = await self._read_event(call.event_id, None)
@@ -203,7 +220,7 @@ def _once(call: Call, customer_id: UUID) -> IdempotentRequest[Booking] | None:
         assert isinstance(result, Booking)
         return Response(msgspec.json.encode(_booked(result)), result.id)
 
-    said = f"{call.ticket_type_id} {call.quantity}".encode()
+    said = f"{call.ticket_type_id} {call.quantity} {call.only_if_available}".encode()
     return IdempotentRequest(key=Key(customer_id, call.key), fingerprint=sha256(said).digest(), render=render)
 
 

@@ -287,6 +287,23 @@ def a_newcomer_who_took_what_fits_no_one_under_fill(written: WrittenHistory) -> 
     a_newcomer_who_overtook_the_waiting_list(written)
 
 
+@breaks((5, "off"), total=1)
+def a_newcomer_who_joined_a_waiting_list_that_was_off(written: WrittenHistory) -> None:
+    written.booked("a", ANA)
+    written.closed_waiting_list()
+    written.joined("b", BEN)
+
+
+@breaks(total=1)
+def a_waiting_list_that_is_served_while_it_is_off(written: WrittenHistory) -> None:
+    written.booked("a", ANA)
+    written.joined("b", BEN)
+    written.closed_waiting_list()
+    written.book("c", CLEO)
+    written.refused("c", "sold-out")
+    written.cancelled("a", "b")
+
+
 @breaks((5, "overtaken"), is_seen=False, total=1)
 def a_promotion_out_of_turn(written: WrittenHistory) -> None:
     written.booked("a", ANA)

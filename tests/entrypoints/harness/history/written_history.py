@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from boxoffice.application.ports.idempotency import Response
 from boxoffice.domain.booking import Booking, BookingStatus, PaymentStatus
-from boxoffice.domain.event import Event, EventState, EventStatus, TicketType, WaitingListPolicy
+from boxoffice.domain.event import Event, EventState, EventStatus, TicketType, WaitingListMode, WaitingListPolicy
 from boxoffice.domain.facts import (
     AnyFactPayload,
     BookingCancelled,
@@ -139,6 +139,13 @@ class WrittenHistory:
         self.becomes(status=status)
         self.answered(operation)
 
+    def closed_waiting_list(self) -> None:
+        """A whole edit that keeps newcomers off the waiting list."""
+        operation = f"waiting_list {len(self._operations)}"
+        self.ask(operation, "waiting_list", waiting_list="off")
+        self.becomes(waitingList="off")
+        self.answered(operation)
+
     # What is stored.
 
     def happens(self, what: AnyFactPayload, name: str | None = None, *, later: bool = True) -> None:
@@ -235,6 +242,7 @@ class WrittenHistory:
         """All of it, with counters that are right for the bookings."""
         changes = [fact.what.changes for fact in self.facts if isinstance(fact.what, EventChanged)]
         status = next((each["status"] for each in reversed(changes) if "status" in each), "on_sale")
+        mode = next((each["waitingList"] for each in reversed(changes) if "waitingList" in each), "on")
         event = Event(
             id=EVENT,
             organizer_id=ORGANIZER,
@@ -243,6 +251,7 @@ class WrittenHistory:
             status=EventStatus(status),
             was_published=True,
             waiting_list_policy=WaitingListPolicy(self.sale.policy),
+            waiting_list=WaitingListMode(mode),
             last_seq=len(self.facts),
             is_unsettled=self.is_unsettled,
             created_at=NOW,

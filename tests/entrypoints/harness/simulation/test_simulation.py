@@ -44,6 +44,8 @@ OUTCOMES: Final = frozenset(
         *(f"{call} unknown (Gone)" for call in ("book", "cancel", "pay", "status", "booking", "total")),
         *(f"pay {outcome}" for outcome in ("confirmed", "payment-declined", "payment-not-due", "hold-expired")),
         *(f"{call} ok" for call in ("status", "total", "pause", "resume", "policy", "promote", "edit")),
+        "waiting_list ok",
+        "book sold-out",
         "book exceeds-capacity",
         "book not-on-sale",
         "book unknown (TimeoutError)",

@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 
 from .....domain.booking import BookingStatus, PaymentStatus
-from .....domain.event import EventStatus, WaitingListPolicy
+from .....domain.event import EventStatus, WaitingListMode, WaitingListPolicy
 from .....domain.payment import ChargeStatus, DisputeStatus, PaymentKind, PaymentMethod
 from ..types import Exact, Gram, Id, LongText, Moment, Word
 from .metadata import OPTIONS, metadata
@@ -43,6 +43,7 @@ events: Table = Table(
     Column("cancellation_deadline_hours", Integer(), nullable=False),
     Column("refund_fee_percent", Integer(), nullable=False, server_default=text("0")),
     Column("waiting_list_policy", Word(WaitingListPolicy), nullable=False),
+    Column("waiting_list", Word(WaitingListMode), nullable=False, server_default=text("'on'")),
     Column("currency", String(3), nullable=False),
     Column("status", Word(EventStatus), nullable=False),
     Column("was_published", Boolean(), nullable=False, server_default=text("0")),
