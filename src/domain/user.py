@@ -96,9 +96,21 @@ class User(Struct, frozen=True, gc=False, kw_only=True):
         return self.email is not None and self.verified_at is not None
 
     @property
-    def address_to_verify(self) -> str | None:
-        """The address that a mail can verify; None: there is none, it is verified, or no mail can reach it."""
+    def unverified_address(self) -> str | None:
+        """The account's own address while it is not verified; None: there is none, or no mail can reach it."""
         if self.email is None or self.is_verified or not is_reachable(self.email):
+            return None
+        return self.email
+
+    @property
+    def address_to_verify(self) -> str | None:
+        """The address that a mail can verify: the pending one, else the account's own; None: there is none."""
+        return self.pending_email or self.unverified_address
+
+    @property
+    def address_for_reset(self) -> str | None:
+        """The address that a mail with a new password can be sent to; None: its user may get none."""
+        if self.email is None or not self.may_sign_in or not is_reachable(self.email):
             return None
         return self.email
 
@@ -153,5 +165,10 @@ person_name: Rule = text(1, 200)
 
 REGISTRATION_RULES: Rules = {"name": person_name, "email": email, "password": new_password}
 LOGIN_RULES: Rules = {"email": tried_email, "password": tried_password}
-PROFILE_RULES: Rules = {"name": person_name, "current_password": tried_password, "new_password": new_password}
+PROFILE_RULES: Rules = {
+    "name": person_name,
+    "email": email,
+    "current_password": tried_password,
+    "new_password": new_password,
+}
 REFRESH_RULES: Rules = {"refresh_token": text(1, 512)}

@@ -27,13 +27,15 @@ from ..application.accounts.change_profile import ChangeProfile, ReadProfile
 from ..application.accounts.create_user import CreateUser
 from ..application.accounts.disable_user import DisableUser, EnableUser
 from ..application.accounts.grant_role import GrantRole
+from ..application.accounts.link_mails import LinkMails
 from ..application.accounts.list_users import ListUsers
 from ..application.accounts.log_in import LogIn
 from ..application.accounts.log_out import LogOut
 from ..application.accounts.login_throttle import FailedLogins, LogInWithinLimits
 from ..application.accounts.prove_password import ProvePassword
 from ..application.accounts.refresh_session import RefreshSession
-from ..application.accounts.verify_email import MarkVerified, RequestVerification, VerificationMails, VerifyEmail
+from ..application.accounts.reset_password import MakeResetLink, RequestPasswordReset, ResetPassword
+from ..application.accounts.verify_email import MarkVerified, RequestVerification, VerifyEmail
 from ..application.background.deliver_webhooks import DeliverWebhooks
 from ..application.background.send_links import ForgetLinks, SendLinks
 from ..application.background.send_mails import SendMails
@@ -164,8 +166,8 @@ def _link_tokens(secrets: tuple[str, ...]) -> LinkTokens:
     return HmacLinkTokens(*secrets)
 
 
-def _verification_mails(settings: Settings, ids: Ids) -> VerificationMails:
-    return VerificationMails(ids, are_sent=settings.smtp_url is not None)
+def _link_mails(settings: Settings, ids: Ids) -> LinkMails:
+    return LinkMails(ids, are_sent=settings.smtp_url is not None)
 
 
 def _payment_gateway(settings: Settings) -> PaymentGateway:
@@ -347,14 +349,19 @@ class Container(DeclarativeContainer):
     )
     sweep: Singleton[Sweep] = Singleton(Sweep, expire_holds, complete_payments, storage, clock, ids, jitter=jitter)
 
-    verification_mails: Singleton[VerificationMails] = Singleton(_verification_mails, settings, ids)
+    link_mails: Singleton[LinkMails] = Singleton(_link_mails, settings, ids)
     create_user: Singleton[CreateUser] = Singleton(
-        CreateUser, storage, password_hasher, known_passwords, clock, ids, verification_mails
+        CreateUser, storage, password_hasher, known_passwords, clock, ids, link_mails
     )
-    verify_email: Singleton[VerifyEmail] = Singleton(VerifyEmail, storage, link_tokens, clock)
-    request_verification: Singleton[RequestVerification] = Singleton(
-        RequestVerification, storage, verification_mails, clock
+    verify_email: Singleton[VerifyEmail] = Singleton(VerifyEmail, storage, link_tokens, link_mails, clock)
+    request_verification: Singleton[RequestVerification] = Singleton(RequestVerification, storage, link_mails, clock)
+    request_password_reset: Singleton[RequestPasswordReset] = Singleton(
+        RequestPasswordReset, storage, link_mails, clock
     )
+    reset_password: Singleton[ResetPassword] = Singleton(
+        ResetPassword, storage, password_hasher, known_passwords, link_tokens, link_mails, clock
+    )
+    make_reset_link: Singleton[MakeResetLink] = Singleton(MakeResetLink, storage, link_tokens, link_mails, clock)
     mark_verified: Singleton[MarkVerified] = Singleton(MarkVerified, storage, clock)
     forget_links: Singleton[ForgetLinks] = Singleton(ForgetLinks, storage, clock, jitter=jitter)
     log_in: Singleton[LogIn] = Singleton(LogIn, storage, password_hasher, tokens, refresh_tokens, clock, ids)
@@ -367,7 +374,7 @@ class Container(DeclarativeContainer):
         ProvePassword, account_queries, password_hasher, counted_failures
     )
     change_profile: Singleton[ChangeProfile] = Singleton(
-        ChangeProfile, storage, password_hasher, known_passwords, clock, counted_failures
+        ChangeProfile, storage, password_hasher, known_passwords, link_mails, clock, counted_failures
     )
     grant_role: Singleton[GrantRole] = Singleton(GrantRole, storage, clock)
     disable_user: Singleton[DisableUser] = Singleton(DisableUser, storage, clock)

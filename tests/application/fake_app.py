@@ -11,7 +11,7 @@ from uuid import UUID
 from boxoffice.adapters.memory import MemoryStorage, Step
 from boxoffice.adapters.memory.tables import Tables
 from boxoffice.adapters.memory.unit_of_work import MemoryUnitOfWork
-from boxoffice.application.accounts.verify_email import VerificationMails
+from boxoffice.application.accounts.link_mails import LinkMails
 from boxoffice.application.background.sweep import CompletePayments, ExpireHolds, Sweep
 from boxoffice.application.background.verify_promises import VerifyPromises
 from boxoffice.application.bookings.book_ticket import BookTicket
@@ -134,9 +134,9 @@ class PlainLinkTokens:
         return UUID(text.removeprefix("link-")) if text.startswith("link-") else None
 
 
-def without_mails(ids: Ids) -> VerificationMails:
+def without_mails(ids: Ids) -> LinkMails:
     """As on a service without a mail server."""
-    return VerificationMails(ids, are_sent=False)
+    return LinkMails(ids, are_sent=False)
 
 
 class PlainRefreshTokens:

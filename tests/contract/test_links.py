@@ -1,16 +1,19 @@
 """Links, claims and the counts of mails as they were saved, and the race for an address."""
 
 import asyncio
-from datetime import datetime, timedelta
+from datetime import timedelta
+from functools import partial
 from itertools import count
+from typing import Any
 from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
 
 from boxoffice.application.accounts.create_user import CreateUser, Registration
-from boxoffice.application.accounts.verify_email import RequestVerification, VerificationMails, VerifyEmail
-from boxoffice.application.limits.recipients import MOST_VERIFICATIONS, verifications_to
+from boxoffice.application.accounts.link_mails import LinkMails
+from boxoffice.application.accounts.verify_email import RequestVerification, VerifyEmail
+from boxoffice.application.limits.recipients import MOST_LINKS, links_to
 from boxoffice.application.ports.errors import Conflict
 from boxoffice.application.ports.storage import Storage, UnitOfWork
 from boxoffice.domain.refusals import EmailTaken, LinkExpired
@@ -24,16 +27,16 @@ from .storage_driver import EMAIL, NOW, StorageDriver, new_id
 MICROSECOND = timedelta(microseconds=1)
 
 
-def new_link(*, due_at: datetime | None = NOW, created_at: datetime = NOW, user_id: UUID | None = None) -> Link:
+def new_link(*, user_id: UUID | None = None, **values: Any) -> Link:
     """A link that is not stored yet."""
-    return Link(
-        id=new_id(),
-        purpose=LinkPurpose.VERIFY,
-        user_id=user_id or new_id(),
-        email="ad\u00e1@fa\u00df.example",
-        created_at=created_at,
-        due_at=due_at,
-    )
+    given = {
+        "purpose": LinkPurpose.VERIFY,
+        "email": "ad\u00e1@fa\u00df.example",
+        "created_at": NOW,
+        "due_at": NOW,
+        **values,
+    }
+    return Link(id=new_id(), user_id=user_id or new_id(), **given)
 
 
 async def add(driver: StorageDriver, *links: Link) -> None:
@@ -42,6 +45,10 @@ async def add(driver: StorageDriver, *links: Link) -> None:
             await unit.links.add(link)
 
     await driver.do(work)
+
+
+async def remove_some(user_id: UUID, email: str | None, purpose: LinkPurpose | None, unit: UnitOfWork) -> None:
+    await unit.links.remove_of(user_id, email=email, purpose=purpose)
 
 
 async def stored(driver: StorageDriver, *links: Link) -> list[Link | None]:
@@ -72,7 +79,16 @@ async def test_links_are_removed_by_id_by_account_and_by_age(driver: StorageDriv
     one, two, three = new_link(), new_link(user_id=user_id), new_link(user_id=user_id)
     old, edge = new_link(created_at=NOW - MICROSECOND), new_link()
     await add(driver, one, two, three, old, edge)
+    elsewhere = new_link(user_id=user_id, email="other@example.org")
+    reset = new_link(user_id=user_id, purpose=LinkPurpose.RESET)
+    await add(driver, elsewhere, reset)
     await driver.do(lambda unit: unit.links.remove(one.id))
+    for email, purpose in (("other@example.org", LinkPurpose.RESET), ("unknown@example.org", None)):
+        await driver.do(partial(remove_some, user_id, email, purpose))
+    assert await stored(driver, two, three, elsewhere, reset) == [two, three, elsewhere, reset]
+    await driver.do(lambda unit: unit.links.remove_of(user_id, email="other@example.org"))
+    await driver.do(lambda unit: unit.links.remove_of(user_id, purpose=LinkPurpose.RESET))
+    assert await stored(driver, two, three, elsewhere, reset) == [two, three, None, None]
     await driver.do(lambda unit: unit.links.remove_of(user_id))
     await driver.do(lambda unit: unit.links.forget(NOW))
     assert await stored(driver, one, two, three, old, edge) == [None, None, None, None, edge]
@@ -144,10 +160,10 @@ class Desk:
     """Registration and verification, on one storage."""
 
     def __init__(self, storage: Storage) -> None:
-        clock, ids, mails = SettableClock(NOW), Ids(), VerificationMails(Ids(), are_sent=True)
+        clock, ids, mails = SettableClock(NOW), Ids(), LinkMails(Ids(), are_sent=True)
         self.storage = storage
         self.create = CreateUser(storage, PlainHasher(), FewKnownPasswords(), clock, ids, mails)
-        self.verify = VerifyEmail(storage, PlainLinkTokens(), clock)
+        self.verify = VerifyEmail(storage, PlainLinkTokens(), mails, clock)
         self.request = RequestVerification(storage, mails, clock)
 
     async def register(self) -> User:
@@ -160,12 +176,12 @@ class Desk:
 async def test_of_many_registrations_at_once_one_holds_the_address_and_one_verifies_it(driver: StorageDriver) -> None:
     """The others claim it. No more mails leave than one address may get, and none of the links works twice."""
     desk = Desk(driver.storage)
-    users = await asyncio.gather(*(desk.register() for _ in range(MOST_VERIFICATIONS + 2)))
+    users = await asyncio.gather(*(desk.register() for _ in range(MOST_LINKS + 2)))
     holder = await driver.storage.account_queries.user_by_email(EMAIL)
     assert holder in users
     assert await driver.storage.account_queries.users(None, 10) == [holder]
     tokens = await desk.tokens()
-    assert len(tokens) == MOST_VERIFICATIONS
+    assert len(tokens) == MOST_LINKS
     results = await asyncio.gather(*(desk.verify(each) for each in tokens * 2), return_exceptions=True)
     verified = [each for each in results if isinstance(each, User)]
     assert len(verified) == 1
@@ -202,7 +218,7 @@ async def test_a_registration_waits_for_others_of_its_address(driver: StorageDri
     """Otherwise two that see nobody hold it would both take it."""
     desk, holder = Desk(driver.storage), new_claim()
     async with driver.storage.begin() as unit_of_work:
-        await unit_of_work.limits.lock_mail_times(list(verifications_to(EMAIL)))
+        await unit_of_work.limits.lock_mail_times(list(links_to(EMAIL, LinkPurpose.VERIFY)))
         registering = asyncio.create_task(desk.register())
         assert not (await asyncio.wait([registering], timeout=0.3))[0]
         await unit_of_work.users.add(holder)
@@ -217,7 +233,7 @@ async def test_a_verification_waits_for_others_of_its_address(driver: StorageDri
     older, _ = await desk.register(), await desk.register()
     _, token = await desk.tokens()
     async with driver.storage.begin() as unit_of_work:
-        await unit_of_work.limits.lock_mail_times(list(verifications_to(EMAIL)))
+        await unit_of_work.limits.lock_mail_times(list(links_to(EMAIL, LinkPurpose.VERIFY)))
         verifying = asyncio.create_task(desk.verify(token))
         assert not (await asyncio.wait([verifying], timeout=0.3))[0]
         await unit_of_work.users.save(older.with_verified_address(NOW))

@@ -48,7 +48,7 @@ class Desk:
         self.log_in = LogIn(storage, hasher, tokens, refresh_tokens, self.clock, Ids())
         self.refresh = RefreshSession(storage, tokens, refresh_tokens, self.clock)
         self.log_out = LogOut(storage, refresh_tokens, self.clock)
-        self.change = ChangeProfile(storage, hasher, FewKnownPasswords(), self.clock)
+        self.change = ChangeProfile(storage, hasher, FewKnownPasswords(), without_mails(Ids()), self.clock)
         self.disable = DisableUser(storage, self.clock)
         self._tokens = tokens
         self._storage = storage

@@ -19,6 +19,7 @@ _PRICES: Final = ("tests/application/events/test_prices.py",)
 _STRIPE: Final = ("tests/adapters/payments/test_stripe.py",)
 _WEBHOOK: Final = ("tests/entrypoints/http/test_stripe.py",)
 _ACCOUNTS: Final = "tests/application/accounts/test_accounts.py"
+_RESETTING: Final = ("tests/application/accounts/test_reset_password.py",)
 _PROTOCOL: Final = "tests/entrypoints/http/test_protocol.py"
 _MESSAGES: Final = "tests/entrypoints/http/test_messages.py"
 _EMBEDDING: Final = "tests/entrypoints/http/test_embedding.py"
@@ -2151,7 +2152,7 @@ _MAILS: Final = ("tests/application/background/test_send_mails.py",)
 ADDRESSES: Final = (
     Fault(
         "A verified address is taken",
-        (Change("domain/verification.py", "    if holder.is_verified:\n", "    if False:\n"),),
+        (Change("domain/verification.py", "not is_own and holder.is_verified:", "False:"),),
         _RULES_OF_ADDRESSES,
     ),
     Fault(
@@ -2172,12 +2173,18 @@ ADDRESSES: Final = (
     ),
     Fault(
         "A link works for ever",
-        (Change("domain/verification.py", "    if link is None or not link.works(now):", "    if link is None:"),),
+        (Change("domain/verification.py", " is not purpose or not link.works(now):", " is not purpose:"),),
         _RULES_OF_ADDRESSES,
     ),
     Fault(
         "A link verifies an address that it was not sent to",
-        (Change("domain/verification.py", "if user is None or user.email != link.email:", "if user is None:"),),
+        (
+            Change(
+                "domain/verification.py",
+                "if user is None or address not in (user.email, user.pending_email):",
+                "if user is None:",
+            ),
+        ),
         _RULES_OF_ADDRESSES,
     ),
     Fault(
@@ -2194,7 +2201,7 @@ ADDRESSES: Final = (
         (
             Change(
                 "application/accounts/verify_email.py",
-                "                await unit_of_work.links.remove_of(verification.loser.id)\n",
+                "                await unit_of_work.links.remove_of(verification.loser.id, email=found.email)\n",
                 "",
             ),
         ),
@@ -2216,11 +2223,143 @@ ADDRESSES: Final = (
         (
             Change(
                 "application/accounts/verify_email.py",
-                "            await lock_recipient(unit_of_work, verifications_to(found.email))\n",
+                "            await self._mails.lock(unit_of_work, found.email)\n",
                 "",
             ),
         ),
         _of("tests/contract/test_links.py", "test_a_verification_waits_for_others_of_its_address"),
+    ),
+    Fault(
+        "A forgotten password of an unknown address makes less work",
+        (
+            Change(
+                "application/accounts/reset_password.py",
+                "                await self._mails.queue(unit_of_work, link)\n",
+                "                await self._mails.queue(unit_of_work, link) if user_id else None\n",
+            ),
+        ),
+        _RESETTING,
+    ),
+    Fault(
+        "A new password leaves the sessions",
+        (
+            Change(
+                "application/accounts/reset_password.py",
+                "            await unit_of_work.users.end_sessions(changed.id, now, but=None)\n",
+                "",
+            ),
+        ),
+        _RESETTING,
+    ),
+    Fault(
+        "A new password leaves the other links",
+        (
+            Change(
+                "application/accounts/reset_password.py",
+                "            await unit_of_work.links.remove_of(changed.id)\n",
+                "            await unit_of_work.links.remove(found.id)\n",
+            ),
+        ),
+        _RESETTING,
+    ),
+    Fault(
+        "A link to verify an address sets a password",
+        (
+            Change(
+                "domain/verification.py",
+                "link.purpose is not purpose",
+                "False",
+            ),
+        ),
+        _RESETTING,
+    ),
+    Fault(
+        "A reset leaves a pending change of address",
+        (
+            Change(
+                "domain/verification.py",
+                "password_hash=password_hash, pending_email=None)",
+                "password_hash=password_hash)",
+            ),
+        ),
+        _RESETTING,
+    ),
+    Fault(
+        "A disabled account gets a new password",
+        (
+            Change(
+                "domain/verification.py",
+                "user.email != address or not user.may_sign_in",
+                "user.email != address",
+            ),
+        ),
+        ("tests/domain/test_verification.py",),
+    ),
+    Fault(
+        "Reset mails use up the limit of verification mails",
+        (
+            Change(
+                "application/limits/recipients.py",
+                'LinkPurpose.RESET: "reset mails"',
+                'LinkPurpose.RESET: "verification mails"',
+            ),
+        ),
+        _RESETTING,
+    ),
+    Fault(
+        "A change of address needs no password",
+        (
+            Change(
+                "application/accounts/change_profile.py",
+                "(new_password is not None or email is not None)",
+                "new_password is not None",
+            ),
+        ),
+        _RESETTING,
+    ),
+    Fault(
+        "The link to an earlier pending address stays",
+        (
+            Change(
+                "application/accounts/change_profile.py",
+                "            await unit_of_work.links.remove_of(user.id, email=user.pending_email)\n",
+                "            pass\n",
+            ),
+        ),
+        _RESETTING,
+    ),
+    Fault(
+        "A new address counts before it is verified",
+        (
+            Change(
+                "domain/verification.py",
+                "return replace(user, pending_email=None if address == user.email else address)",
+                "return replace(user, email=address)",
+            ),
+        ),
+        ("tests/domain/test_verification.py",),
+    ),
+    Fault(
+        "The former address is not told",
+        (
+            Change(
+                "application/accounts/verify_email.py",
+                "                await self._mails.queue(unit_of_work, told)\n",
+                "                pass\n",
+            ),
+        ),
+        _RESETTING,
+    ),
+    Fault(
+        "An address without an account is kept after a forgotten password",
+        (
+            Change(
+                "domain/verification.py",
+                "or not self.has_account)",
+                ")",
+            ),
+        ),
+        _RESETTING,
     ),
     Fault(
         "A verification after an unknown outcome is an expired link",

@@ -4,7 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 from ...domain.user import User
-from ...domain.verification import Link
+from ...domain.verification import Link, LinkPurpose
 from .steps import Step
 from .transaction import MemoryTransaction
 
@@ -38,10 +38,17 @@ class MemoryLinkRepository:
         await self._transaction.reach(Step.SAVE)
         self._transaction.draft.notifications.links[link_id] = None
 
-    async def remove_of(self, user_id: UUID) -> None:
+    async def remove_of(self, user_id: UUID, *, email: str | None = None, purpose: LinkPurpose | None = None) -> None:
         """See the port."""
         await self._transaction.reach(Step.SAVE)
-        removed = [each.id for each in self._links().values() if each is not None and each.user_id == user_id]
+        removed = [
+            each.id
+            for each in self._links().values()
+            if each is not None
+            and each.user_id == user_id
+            and email in (None, each.email)
+            and purpose in (None, each.purpose)
+        ]
         self._transaction.draft.notifications.links.update(dict.fromkeys(removed))
 
     async def add_claim(self, user: User) -> None:

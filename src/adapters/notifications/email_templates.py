@@ -35,8 +35,8 @@ _templates: Final = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_PATHS: Final = {LinkPurpose.VERIFY: "/verify-email"}
-"""Where the links of each purpose lead."""
+_PATHS: Final = {LinkPurpose.VERIFY: "/verify-email", LinkPurpose.RESET: "/reset-password"}
+"""Where the links of each purpose lead; others have no link."""
 
 
 class _Content(Struct, frozen=True, kw_only=True):
@@ -108,10 +108,11 @@ def _write(message: EmailMessage, content: _Content) -> None:
 
 
 def _link_content(email: LinkEmail, public_url: str | None) -> _Content:
+    path = _PATHS.get(email.purpose)
     return _Content(
         template=f"{email.purpose}.txt",
         values={"token": email.token},
-        link=None if public_url is None else f"{public_url}{_PATHS[email.purpose]}?token={email.token}",
+        link=None if public_url is None or path is None else f"{public_url}{path}?token={email.token}",
     )
 
 

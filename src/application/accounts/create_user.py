@@ -7,14 +7,14 @@ from msgspec import Struct, structs
 from ...domain.refusals import EmailTaken, invalid
 from ...domain.user import REGISTRATION_RULES, User
 from ...domain.values.fields import checked
-from ...domain.verification import may_hold
+from ...domain.verification import LinkPurpose, may_hold
 from ..limits.networks import network_of
 from ..ports.errors import Conflict
 from ..ports.security import Asker, KnownPasswords, PasswordHasher
 from ..ports.storage import Storage, UnitOfWork
 from ..ports.system import Clock, Ids
 from ..retrying_transaction import in_transaction
-from .verify_email import VerificationMails
+from .link_mails import LinkMails
 
 
 class Registration(Struct, frozen=True, kw_only=True):
@@ -35,7 +35,7 @@ class CreateUser:
         known_passwords: KnownPasswords,
         clock: Clock,
         ids: Ids,
-        mails: VerificationMails,
+        mails: LinkMails,
     ) -> None:
         self._storage = storage
         self._mails = mails
@@ -62,7 +62,7 @@ class CreateUser:
             password_hash=await self._hasher.hash(kept["password"], asker),
             created_at=self._clock.now(),
         )
-        link = self._mails.link_of(user, kept["email"], user.created_at)
+        link = self._mails.link_of(user.id, kept["email"], LinkPurpose.VERIFY, user.created_at)
 
         async def add(unit_of_work: UnitOfWork) -> None:
             await self._mails.lock(unit_of_work, kept["email"])

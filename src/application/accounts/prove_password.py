@@ -26,7 +26,7 @@ class ProvePassword:
         """
         key = AccountKey(user_id)
         account = (await self._accounts.accounts([key])).get(key)
-        if account is None:
+        if account is None or account.user.erased_at is not None:
             raise InvalidToken
         user = account.user
         subjects = subjects_of(user.email or user.id, address)

@@ -1,64 +1,25 @@
-"""Verify e-mail addresses: queue mails with a link, and use the link."""
+"""Verify e-mail addresses: ask for the mail with a link, and use the link."""
 
-from datetime import datetime
 from uuid import UUID
 
 from ...domain.refusals import InvalidToken, LinkExpired, MailNotConfigured, NotFound
 from ...domain.user import LOGIN_RULES, User
 from ...domain.values.fields import checked
-from ...domain.verification import LINK_RULES, Link, LinkPurpose, verify
+from ...domain.verification import LINK_RULES, LinkPurpose, verify
 from ..idempotent_transaction import check_is_first, store_response
-from ..limits.recipients import count_mail, lock_recipient, verifications_to
 from ..ports.errors import Conflict
 from ..ports.idempotency import IdempotentRequest
 from ..ports.security import AccountKey, LinkTokens
 from ..ports.storage import Storage, UnitOfWork
-from ..ports.system import Clock, Ids
+from ..ports.system import Clock
 from ..retrying_transaction import in_transaction
-
-
-class VerificationMails:
-    """Queues mails with a link to verify an address, in the caller's transaction and within the recipient's limit.
-
-    `are_sent`: whether the service sends mails; otherwise nothing is queued.
-    """
-
-    def __init__(self, ids: Ids, *, are_sent: bool) -> None:
-        self._ids = ids
-        self.are_sent: bool = are_sent
-
-    def link_of(self, user: User, address: str, now: datetime) -> Link:
-        """Return a new link, whose mail is due at once."""
-        return Link(
-            id=self._ids.new(),
-            purpose=LinkPurpose.VERIFY,
-            user_id=user.id,
-            email=address,
-            created_at=now,
-            due_at=now,
-        )
-
-    async def lock(self, unit_of_work: UnitOfWork, address: str) -> None:
-        """Lock an address until the unit of work ends, before any account.
-
-        Registrations and verifications of an address then continue one by one.
-        """
-        await lock_recipient(unit_of_work, verifications_to(address))
-
-    async def queue(self, unit_of_work: UnitOfWork, link: Link) -> bool:
-        """Queue the mail of a link; drop it and return False beyond the recipient's limit."""
-        if not self.are_sent:
-            return False
-        if await count_mail(unit_of_work, verifications_to(link.email), link.created_at) is not None:
-            return False
-        await unit_of_work.links.add(link)
-        return True
+from .link_mails import LinkMails
 
 
 class RequestVerification:
     """Send the mail that verifies the caller's address again."""
 
-    def __init__(self, storage: Storage, mails: VerificationMails, clock: Clock) -> None:
+    def __init__(self, storage: Storage, mails: LinkMails, clock: Clock) -> None:
         self._storage = storage
         self._mails = mails
         self._clock = clock
@@ -77,7 +38,7 @@ class RequestVerification:
         address = account.user.address_to_verify
         now = self._clock.now()
         asker = account.user
-        link = None if address is None else self._mails.link_of(asker, address, now)
+        link = None if address is None else self._mails.link_of(asker.id, address, LinkPurpose.VERIFY, now)
 
         async def queue(unit_of_work: UnitOfWork) -> None:
             if link is not None:
@@ -103,13 +64,16 @@ class RequestVerification:
 class VerifyEmail:
     """Verify an address by the token of a link that was sent there."""
 
-    def __init__(self, storage: Storage, tokens: LinkTokens, clock: Clock) -> None:
+    def __init__(self, storage: Storage, tokens: LinkTokens, mails: LinkMails, clock: Clock) -> None:
         self._storage = storage
         self._tokens = tokens
+        self._mails = mails
         self._clock = clock
 
     async def __call__(self, token: str) -> User:
         """Return the account, whose address is verified. It takes the address from one that never verified it.
+
+        A pending address replaces the account's own, whose links are dead then; a mail tells the former address.
 
         Raises: InvalidRequest, LinkExpired, EmailTaken, Unavailable.
         """
@@ -121,7 +85,7 @@ class VerifyEmail:
         tried: list[User] = []
 
         async def use(unit_of_work: UnitOfWork) -> User:
-            await lock_recipient(unit_of_work, verifications_to(found.email))
+            await self._mails.lock(unit_of_work, found.email)
             # Others may have used it during the wait for the lock.
             link = await unit_of_work.links.link(found.id)
             holder = await unit_of_work.users.lock_by_email(found.email)
@@ -133,13 +97,18 @@ class VerifyEmail:
             verification = verify(link, account or claim, holder, now)
             if verification.loser is not None:
                 await unit_of_work.users.save(verification.loser)
-                await unit_of_work.links.remove_of(verification.loser.id)
+                await unit_of_work.links.remove_of(verification.loser.id, email=found.email)
             if account is None:
                 await unit_of_work.users.add(verification.user)
                 await unit_of_work.links.remove_claim(verification.user.id)
             else:
                 await unit_of_work.users.save(verification.user)
             await unit_of_work.links.remove(found.id)
+            if verification.replaced is not None:
+                await unit_of_work.links.remove_of(verification.user.id, email=verification.replaced)
+            if verification.told is not None:
+                told = self._mails.link_of(verification.user.id, verification.told, LinkPurpose.REPLACED, now)
+                await self._mails.queue(unit_of_work, told)
             tried.append(verification.user)
             return verification.user
 

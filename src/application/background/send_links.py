@@ -51,11 +51,14 @@ class SendLinks:
         return sent
 
     async def _send(self, link: Link) -> bool:
-        """Send the mail of a link, and return whether the server took it; give up one that is too old."""
+        """Send the mail of a link, and return whether the server took it; give up one that is too old.
+
+        A link that does nothing afterwards is deleted.
+        """
         now = self._clock.now()
         after = link.has_left()
         is_sent = False
-        if link.works(now):
+        if link.has_account and link.works(now):
             email = LinkEmail(id=link.id, purpose=link.purpose, recipient=link.email, token=self._tokens.text(link.id))
             try:
                 await self._sender.send(email, now)
@@ -68,7 +71,14 @@ class SendLinks:
                     "Mail %s to account %s was refused and is %s: %s",
                     *(link.id, link.user_id, "given up" if after.due_at is None else "retried", refused.reason),
                 )
-        await in_transaction(self._storage, lambda unit_of_work: unit_of_work.links.save(after), jitter=self._jitter)
+
+        async def record(unit_of_work: UnitOfWork) -> None:
+            if after.is_over:
+                await unit_of_work.links.remove(after.id)
+            else:
+                await unit_of_work.links.save(after)
+
+        await in_transaction(self._storage, record, jitter=self._jitter)
         return is_sent
 
 

@@ -8,14 +8,15 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from ...domain.verification import LinkPurpose
 from ..ports.storage import UnitOfWork
 from .rate_limits import subject_key
 
 WITHIN: Final = timedelta(hours=1)
 """How long a mail counts."""
 
-MOST_VERIFICATIONS: Final = 5
-"""Mails with a link to verify the address."""
+MOST_LINKS: Final = 5
+"""Mails with a link to an account, counted apart for each purpose."""
 
 MOST_NOTICES: Final = 30
 """Mails about bookings."""
@@ -26,10 +27,16 @@ MOST_OF_ORGANIZER: Final = 20
 Subjects = Mapping[UUID, int]
 """The keys that mails are counted for, each with its limit."""
 
+_LINKS: Final = {
+    LinkPurpose.VERIFY: "verification mails",
+    LinkPurpose.RESET: "reset mails",
+    LinkPurpose.REPLACED: "mails of a replaced address",
+}
 
-def verifications_to(address: str) -> Subjects:
-    """Return the subjects of a mail with a link to verify an address."""
-    return {subject_key("verification mails", address): MOST_VERIFICATIONS}
+
+def links_to(address: str, purpose: LinkPurpose) -> Subjects:
+    """Return the subjects of a mail with a link for this purpose."""
+    return {subject_key(_LINKS[purpose], address): MOST_LINKS}
 
 
 def notices_to(address: str, organizer_id: UUID) -> Subjects:

@@ -5,7 +5,7 @@ from typing import Protocol
 from uuid import UUID
 
 from ...domain.user import User
-from ...domain.verification import Link
+from ...domain.verification import Link, LinkPurpose
 
 
 class LinkRepository(Protocol):
@@ -27,8 +27,8 @@ class LinkRepository(Protocol):
     async def remove(self, link_id: UUID) -> None:
         """Delete a link, if it exists."""
 
-    async def remove_of(self, user_id: UUID) -> None:
-        """Delete all links of an account."""
+    async def remove_of(self, user_id: UUID, *, email: str | None = None, purpose: LinkPurpose | None = None) -> None:
+        """Delete all links of an account, or those that were sent to this address, or have this purpose."""
 
     async def add_claim(self, user: User) -> None:
         """Add a claim. Raises: Conflict when the id exists (maybe only at commit)."""

@@ -21,6 +21,7 @@ from .operate import (
     grant,
     list_due_payments,
     list_users,
+    make_reset_link,
     mark_verified,
     migrate,
     sweep,
@@ -166,7 +167,7 @@ def _print_completion(_: Settings, options: argparse.Namespace) -> int:
 
 def _add_user(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     using = commands.add_parser(
-        "user", help="list, disable, enable and verify accounts", description="Manage accounts."
+        "user", help="list, disable, enable, verify and recover accounts", description="Manage accounts."
     )
     actions = using.add_subparsers(metavar="action", title="actions", required=True)
 
@@ -205,6 +206,15 @@ def _add_user(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     whose.add_argument("email", metavar="EMAIL", nargs="?", help="the account's e-mail address")
     whose.add_argument("--all", action="store_true", help="every account with an address that mail can reach")
     marking.set_defaults(command=lambda settings, options: mark_verified(settings, options.email))
+
+    resetting = actions.add_parser(
+        "reset-link",
+        help="print a link that sets a new password",
+        description="Print a link that sets a new password, for a user who forgot theirs, and verifies the address. It "
+        "works once, for an hour. Give it to nobody else.",
+    )
+    resetting.add_argument("email", metavar="EMAIL", help="the account's e-mail address")
+    resetting.set_defaults(command=lambda settings, options: make_reset_link(settings, options.email))
 
 
 def _add_payments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -114,12 +114,27 @@ def mark_verified(settings: Settings, email: str | None) -> int:
                 return f"{(await container.mark_verified()(email)).email} is verified."
             number = 0
             async for user in container.list_users()():
-                if user.address_to_verify is not None:
-                    await container.mark_verified()(user.address_to_verify)
+                if user.unverified_address is not None:
+                    await container.mark_verified()(user.unverified_address)
                     number += 1
             return "1 address is verified now." if number == 1 else f"{number} addresses are verified now."
 
     print(asyncio.run(run()))
+    return 0
+
+
+def make_reset_link(settings: Settings, email: str) -> int:
+    """Print a link that sets a new password. Raises: as `disable_user`, NotAllowed for a disabled account."""
+
+    async def run() -> str:
+        async with _existing(settings) as container:
+            return await container.make_reset_link()(email)
+
+    token = asyncio.run(run())
+    if settings.public_url is None:
+        print(f"BOXOFFICE_PUBLIC_URL is not set, so there is no link: for an hour, /reset-password takes token={token}")
+    else:
+        print(f"{settings.public_url}/reset-password?token={token}")
     return 0
 
 

@@ -89,9 +89,9 @@ def email(
     )
 
 
-def link_email() -> LinkEmail:
-    """A mail to verify an address."""
-    return LinkEmail(id=UUID(int=9), purpose=LinkPurpose.VERIFY, recipient="eve@example.net", token="s3cret-~._")
+def link_email(purpose: LinkPurpose = LinkPurpose.VERIFY) -> LinkEmail:
+    """A mail with a link to an account."""
+    return LinkEmail(id=UUID(int=9), purpose=purpose, recipient="eve@example.net", token="s3cret-~._")
 
 
 def _refund(amount: Money, status: PaymentStatus) -> PaymentRefunded:
@@ -109,6 +109,8 @@ _LATER: Final[dict[str, Any]] = {"booking": {"cancellation_deadline_hours": 8_00
 
 SAMPLES: Final[dict[str, Email | LinkEmail]] = {
     "verify": link_email(),
+    "reset": link_email(LinkPurpose.RESET),
+    "replaced": link_email(LinkPurpose.REPLACED),
     "confirmed-free": email(MailKind.CONFIRMED, amount=FREE),
     "confirmed-due": email(MailKind.CONFIRMED, CONFIRMED, DUE, quantity=1, booking={"cancellation_deadline_hours": 48}),
     "paid": email(MailKind.PAID, CONFIRMED, TAKEN, paid_with=CARD, ticket_type="Balcony, right"),

@@ -13,6 +13,7 @@ from boxoffice.adapters.notifications.smtp_sender import Encryption, SmtpSender
 from boxoffice.adapters.notifications.smtp_sender import MailServer as At
 from boxoffice.application.ports.notifications import Email, LinkEmail
 from boxoffice.domain.mails import MailKind
+from boxoffice.domain.verification import LinkPurpose
 from tests.adapters.notifications.mail_server import MailServer, Taken, serving_mail
 from tests.adapters.notifications.samples import (
     BOOKING_ID,
@@ -51,7 +52,7 @@ async def test_a_link_to_verify_an_address(server: MailServer) -> None:
     assert taken.text == (
         "Hello,\n"
         "\n"
-        "An account was created with this e-mail address.\n"
+        "This e-mail address was given for an account.\n"
         "\n"
         "Open the link within 24 hours to say that the address is yours.\n"
         "\n"
@@ -66,9 +67,21 @@ async def test_a_link_to_verify_an_address(server: MailServer) -> None:
 
 async def test_without_a_public_url_the_token_is_a_code(server: MailServer) -> None:
     taken = await sent(server, link_email(), public_url=None)
+    other = await sent(server, link_email(LinkPurpose.RESET), public_url=None)
+    for text in (other.text, other.html):
+        assert "Enter this code within an hour to set it: s3cret-~._" in text
+        assert "href" not in text
     for text in (taken.text, taken.html):
         assert "Enter this code within 24 hours to say that the address is yours: s3cret-~._" in text
         assert "href" not in text
+
+
+async def test_a_link_that_sets_a_password_and_a_mail_without_one(server: MailServer) -> None:
+    taken = [await sent(server, link_email(each)) for each in (LinkPurpose.RESET, LinkPurpose.REPLACED)]
+    links = [re.findall(r'href="([^"]*)"', each.html) for each in taken]
+    assert links == [[f"{PUBLIC_URL}/reset-password?token=s3cret-~._"], []]
+    assert "Set a new password: https://tickets.example.org/shop/reset-password?token=s3cret-~._" in taken[0].text
+    assert "http" not in taken[1].text
 
 
 HOSTILE: Final = [
@@ -131,12 +144,25 @@ ANOTHER_WAY: Final = (
     "The organizer gives it back to you in another way."
 )
 
+LINKS: Final = ("verify", "reset", "replaced")
+
 SAID: Final[dict[str, list[str]]] = {
     "verify": [
         "Verify your e-mail address",
-        "An account was created with this e-mail address.",
+        "This e-mail address was given for an account.",
         "Open the link within 24 hours to say that the address is yours.",
         "If that was not you, ignore this mail.",
+    ],
+    "reset": [
+        "Set a new password",
+        "A new password was asked for the account with this e-mail address.",
+        "Open the link within an hour to set it. The link works once.",
+        "If that was not you, ignore this mail: your password stays as it is.",
+    ],
+    "replaced": [
+        "Your account has another e-mail address",
+        "The account that had this e-mail address has another one now. Mails go there, and signing in needs it.",
+        "If that was not you, tell the operator of this service.",
     ],
     "confirmed-free": ["You have tickets", "Your booking of 2 tickets is confirmed.", MAY_CANCEL],
     "confirmed-due": [
@@ -272,13 +298,13 @@ SAID: Final[dict[str, list[str]]] = {
 async def test_each_mail_is_true_in_each_state(server: MailServer, name: str) -> None:
     taken = await sent(server, SAMPLES[name])
     heading, *sentences = SAID[name]
-    assert taken.message["Subject"] == (heading if name == "verify" else f"{heading}: Jazz night")
+    assert taken.message["Subject"] == (heading if name in LINKS else f"{heading}: Jazz night")
     greeting, *said = taken.text.split("\n\n")
     assert said[: len(sentences)] == sentences
-    assert greeting == ("Hello," if name == "verify" else "Hello Ann Ōe,")
-    assert said[len(sentences)].rpartition(": ")[2].startswith(PUBLIC_URL)
+    assert greeting == ("Hello," if name in LINKS else "Hello Ann Ōe,")
+    assert (f": {PUBLIC_URL}" in said[len(sentences)]) == (name != "replaced")
     shown = re.findall(r"<(?:p|h1)[^>]*>([^<]+)</", taken.html)
-    about = [] if name == "verify" else ["Jazz night"]
+    about = [] if name in LINKS else ["Jazz night"]
     assert [html.unescape(each) for each in shown] == [heading, *about, greeting, *sentences]
 
 

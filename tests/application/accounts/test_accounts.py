@@ -68,7 +68,7 @@ class Desk:
         self.disable = DisableUser(storage, clock)
         self.enable = EnableUser(storage, clock)
         self.list = ListUsers(storage.account_queries)
-        self.change = ChangeProfile(storage, self.hasher, FewKnownPasswords(), clock)
+        self.change = ChangeProfile(storage, self.hasher, FewKnownPasswords(), without_mails(app.ids), clock)
         self.limited_log_in = LogInWithinLimits(self.log_in, None)
         self.read = ReadProfile(storage.account_queries)
         self.grant = GrantRole(storage, clock)
@@ -586,7 +586,9 @@ class TestTheCurrentPassword:
     def desk(self, app: FakeApp) -> Desk:
         desk = Desk(app)
         failed_logins = FailedLogins(app.storage, app.clock)
-        desk.change = ChangeProfile(app.storage, desk.hasher, FewKnownPasswords(), app.clock, failed_logins)
+        desk.change = ChangeProfile(
+            app.storage, desk.hasher, FewKnownPasswords(), without_mails(app.ids), app.clock, failed_logins
+        )
         desk.limited_log_in = LogInWithinLimits(desk.log_in, failed_logins)
         return desk
 

@@ -9,16 +9,16 @@ from msgspec.structs import replace
 
 from boxoffice.adapters.memory import Step
 from boxoffice.application.accounts.create_user import CreateUser, Registration
+from boxoffice.application.accounts.link_mails import LinkMails
 from boxoffice.application.accounts.log_in import Credentials, LogIn
 from boxoffice.application.accounts.prove_password import ProvePassword
 from boxoffice.application.accounts.verify_email import (
     MarkVerified,
     RequestVerification,
-    VerificationMails,
     VerifyEmail,
 )
 from boxoffice.application.background.send_links import ForgetLinks
-from boxoffice.application.limits.recipients import MOST_VERIFICATIONS, WITHIN
+from boxoffice.application.limits.recipients import MOST_LINKS, WITHIN
 from boxoffice.application.ports.errors import Conflict, OutcomeUnknown
 from boxoffice.application.ports.idempotency import Replayed
 from boxoffice.domain.refusals import (
@@ -55,13 +55,13 @@ class Desk:
     def __init__(self, app: FakeApp) -> None:
         storage, clock, hasher = app.storage, app.clock, PlainHasher()
         self.app = app
-        mails = VerificationMails(app.ids, are_sent=True)
+        mails = LinkMails(app.ids, are_sent=True)
         self.create = CreateUser(storage, hasher, FewKnownPasswords(), clock, app.ids, mails)
         self.create_without_mails = CreateUser(
             storage, hasher, FewKnownPasswords(), clock, app.ids, without_mails(app.ids)
         )
         self.log_in = LogIn(storage, hasher, PlainTokens(), PlainRefreshTokens(), clock, app.ids)
-        self.verify = VerifyEmail(storage, PlainLinkTokens(), clock)
+        self.verify = VerifyEmail(storage, PlainLinkTokens(), mails, clock)
         self.request = RequestVerification(storage, mails, clock)
         self.request_without_mails = RequestVerification(storage, without_mails(app.ids), clock)
         self.mark = MarkVerified(storage, clock)
@@ -252,10 +252,10 @@ async def test_a_key_sends_one_mail(desk: Desk) -> None:
 
 async def test_an_address_gets_five_mails_an_hour_from_whatever_asks_for_them(desk: Desk) -> None:
     user = await desk.register()
-    for number in range(MOST_VERIFICATIONS):
+    for number in range(MOST_LINKS):
         await (desk.request(user.id) if number % 2 else desk.register(email="ANA@Example.ORG."))
     links = await desk.links()
-    assert len(links) == MOST_VERIFICATIONS == 5
+    assert len(links) == MOST_LINKS == 5
     assert len(desk.app.tables.notifications.claims) == 2, "a claim without its mail is not kept"
     other = await desk.register(email="ben@example.org")
     assert await desk.token_of(other)
@@ -266,7 +266,7 @@ async def test_an_address_gets_five_mails_an_hour_from_whatever_asks_for_them(de
 
 async def test_an_account_without_a_mail_can_ask_for_one_later(desk: Desk) -> None:
     other = await desk.register()
-    for _ in range(MOST_VERIFICATIONS):
+    for _ in range(MOST_LINKS):
         await desk.request(other.id)
     # As after another account was erased.
     del desk.app.tables.users[other.id]

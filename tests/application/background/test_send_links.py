@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from boxoffice.adapters.memory import Step
 from boxoffice.application.accounts.create_user import CreateUser, Registration
-from boxoffice.application.accounts.verify_email import VerificationMails
+from boxoffice.application.accounts.link_mails import LinkMails
 from boxoffice.application.background.send_links import SendLinks
 from boxoffice.application.ports.errors import Unavailable
 from boxoffice.application.ports.notifications import Email, LinkEmail, Refused, Undeliverable
@@ -24,7 +24,7 @@ class Desk:
 
     def __init__(self, app: FakeApp) -> None:
         self.app = app
-        mails = VerificationMails(app.ids, are_sent=True)
+        mails = LinkMails(app.ids, are_sent=True)
         self._create = CreateUser(app.storage, PlainHasher(), FewKnownPasswords(), app.clock, app.ids, mails)
         self.round = SendLinks(app.storage, self, PlainLinkTokens(), app.clock, jitter=lambda: 0.5)
         self.sent: list[LinkEmail] = []

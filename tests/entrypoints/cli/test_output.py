@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -100,6 +101,30 @@ def test_accounts_are_listed_in_json_one_a_line(printed: Run) -> None:
     assert set(ann) == {"id", "email", "role", "createdAt", "disabledAt", "verifiedAt"}
     assert (ann["email"], ann["role"], ann["disabledAt"]) == ("ann@example.org", "customer", None)
     assert None not in (ben["disabledAt"], ann["verifiedAt"], ben["verifiedAt"])
+
+
+def test_a_link_that_sets_a_password_is_printed(
+    printed: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed("migrate")
+    asyncio.run(_sign_up("ann@example.org", "ben@example.org"))
+    assert " takes token=" in printed("user", "reset-link", "ann@example.org")
+    monkeypatch.setenv("BOXOFFICE_PUBLIC_URL", "https://tickets.example.org/shop")
+    link = printed("user", "reset-link", "ANN@example.org")
+    token = re.fullmatch(r"https://tickets\.example\.org/shop/reset-password\?token=([\w~.-]{22,})\n", link)
+    assert token
+
+    async def use() -> str | None:
+        container = make_container(Settings.load())
+        user = await container.reset_password()(token[1], "another horse")
+        await container.storage().close()
+        return user.email
+
+    assert asyncio.run(use()) == "ann@example.org"
+    printed("user", "disable", "ben@example.org")
+    for refused in ("nobody@example.org", "ben@example.org"):
+        assert main(["user", "reset-link", refused]) == 1
+        assert "token=" not in capsys.readouterr().out
 
 
 async def _owe_cash() -> Payment:

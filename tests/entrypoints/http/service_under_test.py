@@ -123,10 +123,10 @@ class Service:
         self.anyone = Client(http)
         self._users = 0
 
-    async def user(self) -> Client:
+    async def user(self, email: str | None = None) -> Client:
         """A new user, signed in."""
         self._users += 1
-        return await new_user(self.http, f"user{self._users}@example.org")
+        return await new_user(self.http, email or f"user{self._users}@example.org")
 
 
 def container_of(settings: Settings, clock: SettableClock) -> Container:

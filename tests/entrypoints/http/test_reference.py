@@ -19,12 +19,14 @@ from tests.entrypoints.http.service_under_test import JSON, Client, ok, problem
 CALLS: dict[str, tuple[str, int, set[int]]] = {
     "post /create-user": ("CreateUser", 201, {409}),
     "post /verify-email": ("VerifyEmail", 200, {409}),
+    "post /forgot-password": ("RequestPasswordReset", 202, set()),
+    "post /reset-password": ("ResetPassword", 204, {409}),
     "post /me/verification": ("RequestVerification", 202, {409, 422}),
     "post /login": ("LogIn", 200, set()),
     "post /refresh": ("RefreshSession", 200, set()),
     "post /logout": ("LogOut", 204, set()),
     "get /me": ("ReadProfile", 200, set()),
-    "patch /me": ("ChangeProfile", 200, {403}),
+    "patch /me": ("ChangeProfile", 200, {403, 409}),
     "post /initialize": ("InitializeEvent", 201, {403, 409, 422}),
     "get /events": ("ListEvents", 200, {304}),
     "get /events/{eventId}": ("ReadEvent", 200, {304, 404}),
@@ -64,7 +66,7 @@ CALLS: dict[str, tuple[str, int, set[int]]] = {
 UNKNOWN = "019a0000-0000-7000-8000-000000000001"
 OPERATIONS = {"/health/live", "/health/ready", "/metrics", "/openapi.json"}
 PUBLIC = {
-    "VerifyEmail",
+    *("VerifyEmail", "RequestPasswordReset", "ResetPassword"),
     *("CreateUser", "LogIn", "RefreshSession", "LogOut", "ListEvents", "ReadEvent", "ReadStatus", "ListProblems"),
     *("ReadProblem", "ReadLiveness", "ReadReadiness", "ReadMetrics", "ReadOpenApi", "ReceiveStripeEvent"),
 }

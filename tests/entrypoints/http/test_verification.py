@@ -1,4 +1,4 @@
-"""Verified addresses over HTTP: what each caller gets to know, and what the mails contain."""
+"""Verified addresses and forgotten passwords over HTTP: what each caller gets to know, and what the mails contain."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
@@ -182,10 +182,55 @@ async def test_the_start_warns_of_mails_without_links(
         assert ("BOXOFFICE_PUBLIC_URL is not set" in caplog.text) == (public_url is None)
 
 
+async def test_a_forgotten_password_is_reset_and_nobody_learns_of_an_account(
+    mailing: Service, postman: Postman
+) -> None:
+    user = await mailing.user(ADDRESS)
+    await postman.tokens()
+    answers = [await mailing.anyone.post("/forgot-password", {"email": each}) for each in (ADDRESS, "x@example.org")]
+    assert [each.status_code for each in answers] == [202, 202]
+    assert shape(answers[0]) == shape(answers[1])
+    assert answers[0].content == b""
+    (token,) = await postman.tokens()
+    body = {"token": token, "newPassword": "short"}
+    assert pointers(await mailing.anyone.post("/reset-password", body)) == ["/newPassword"]
+    body["newPassword"] = "another horse"
+    answer = await mailing.anyone.post("/reset-password", body)
+    assert (answer.status_code, answer.content) == (204, b"")
+    problem(await mailing.anyone.post("/reset-password", body), 409, "link-expired")
+    assert [await signs_in(mailing), await signs_in(mailing, "another horse")] == [401, 200]
+    mailing.clock.travel(seconds=4)
+    problem(await user.get("/me"), 401, "invalid-token")
+    for refused in ({"email": "ada"}, {"email": None}, {}):
+        assert pointers(await mailing.anyone.post("/forgot-password", refused)) == ["/email"]
+
+
+async def test_another_address_is_pending_until_it_is_verified(mailing: Service, postman: Postman) -> None:
+    user = await mailing.user(ADDRESS)
+    for token in await postman.tokens():
+        ok(await mailing.anyone.post("/verify-email", {"token": token}))
+    body = {"email": "new@example.org"}
+    assert pointers(await user.send("PATCH", "/me", json=body)) == ["/currentPassword"]
+    problem(await user.send("PATCH", "/me", json=body | {"currentPassword": "wrong"}), 403, "not-allowed")
+    changed = ok(await user.send("PATCH", "/me", json=body | {"currentPassword": PASSWORD}))
+    assert (changed["email"], changed["pendingEmail"]) == (ADDRESS, "new@example.org")
+    assert ok(await user.get("/me")) == changed
+    (token,) = await postman.tokens()
+    moved = ok(await mailing.anyone.post("/verify-email", {"token": token}))
+    assert moved == changed | {"email": "new@example.org", "pendingEmail": None}
+    assert await signs_in(mailing) == 401
+    taken = {"email": moved["email"], "currentPassword": PASSWORD}
+    problem(await (await mailing.user("ben@example.org")).send("PATCH", "/me", json=taken), 409, "email-taken")
+
+
 async def test_without_a_mail_server_an_address_belongs_to_the_first_account(service: Service) -> None:
     user = await service.user()
     problem(await register(service, user.email), 409, "email-taken")
     answer = await user.send("POST", "/me/verification")
     problem(answer, 503, "mail-not-configured")
+    for email in (user.email, "unknown@example.org"):
+        problem(await service.anyone.post("/forgot-password", {"email": email}), 503, "mail-not-configured")
+    changes = {"email": "new@example.org", "currentPassword": PASSWORD}
+    problem(await user.send("PATCH", "/me", json=changes), 503, "mail-not-configured")
     problem(await service.anyone.post("/verify-email", {"token": "x"}), 409, "link-expired")
     assert ok(await user.get("/me"))["emailVerified"] is False

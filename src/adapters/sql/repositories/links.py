@@ -8,7 +8,7 @@ from msgspec.structs import asdict, fields
 from sqlalchemy import Column, bindparam, delete, select, update
 
 from ....domain.user import User
-from ....domain.verification import Link
+from ....domain.verification import Link, LinkPurpose
 from ..bulk.insert import BulkInsert
 from ..engine.transaction import Transaction
 from ..schema.tables import account_claims, account_links
@@ -25,6 +25,14 @@ _PUT = (
 )
 _REMOVE = delete(account_links).where(account_links.c.id == bindparam("link_id"))
 _REMOVE_OF = delete(account_links).where(account_links.c.user_id == bindparam("of_user"))
+_TO_EMAIL = account_links.c.email == bindparam("to_email")
+_FOR_PURPOSE = account_links.c.purpose == bindparam("for_purpose")
+_REMOVE_SOME = {
+    (False, False): _REMOVE_OF,
+    (True, False): _REMOVE_OF.where(_TO_EMAIL),
+    (False, True): _REMOVE_OF.where(_FOR_PURPOSE),
+    (True, True): _REMOVE_OF.where(_TO_EMAIL, _FOR_PURPOSE),
+}
 _FORGET = delete(account_links).where(account_links.c.created_at < bindparam("before"))
 _ADD_CLAIM = BulkInsert(account_claims)
 _CLAIM_FIELDS = tuple(column.name for column in account_claims.c)
@@ -62,9 +70,12 @@ class SqlLinkRepository:
         """See the port."""
         await self._transaction.change(_REMOVE, {"link_id": link_id})
 
-    async def remove_of(self, user_id: UUID) -> None:
+    async def remove_of(self, user_id: UUID, *, email: str | None = None, purpose: LinkPurpose | None = None) -> None:
         """See the port."""
-        await self._transaction.change(_REMOVE_OF, {"of_user": user_id})
+        chosen = {"to_email": email, "for_purpose": purpose}
+        values = {name: value for name, value in chosen.items() if value is not None}
+        statement = _REMOVE_SOME[email is not None, purpose is not None]
+        await self._transaction.change(statement, {"of_user": user_id, **values})
 
     async def add_claim(self, user: User) -> None:
         """See the port."""

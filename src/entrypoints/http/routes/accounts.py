@@ -1,4 +1,4 @@
-"""Accounts: /create-user, /verify-email, /login, /refresh, /logout, /me."""
+"""Accounts: /create-user, /verify-email, /forgot-password, /reset-password, /login, /refresh, /logout, /me."""
 
 from litestar import Router
 from litestar.params import JSONBody
@@ -9,6 +9,7 @@ from ....application.accounts.log_in import Credentials
 from ....application.accounts.log_out import LogOut
 from ....application.accounts.login_throttle import LogInWithinLimits
 from ....application.accounts.refresh_session import RefreshSession
+from ....application.accounts.reset_password import RequestPasswordReset, ResetPassword
 from ....application.accounts.verify_email import RequestVerification, VerifyEmail
 from ....application.limits.rate_limits import SIGN_INS, SIGN_UPS
 from ....domain.user import User
@@ -20,9 +21,11 @@ from ..reply import Reply
 from ..request import AnyoneRequest, SignedInRequest
 from ..schemas.accounts import (
     CredentialsRequest,
+    ForgottenRequest,
     ProfileRequest,
     RefreshRequest,
     RegistrationRequest,
+    ResetRequest,
     TokenView,
     UserView,
     VerificationRequest,
@@ -36,6 +39,8 @@ def router(
     create_user: CreateUser,
     verify_email: VerifyEmail,
     request_verification: RequestVerification,
+    request_password_reset: RequestPasswordReset,
+    reset_password: ResetPassword,
     log_in: LogInWithinLimits,
     refresh_session: RefreshSession,
     log_out: LogOut,
@@ -62,7 +67,7 @@ def router(
         """Verify an address with the token of a link that was mailed there. A link works once, for 24 hours.
 
         This takes the address from an account that registered it earlier and never verified it; that account's
-        `email` becomes `null`.
+        `email` becomes `null`. A `pendingEmail` replaces the account's `email`.
         """
         return Reply(UserView.of_user(await verify_email(data.token)))
 
@@ -76,6 +81,24 @@ def router(
         idempotent = await idempotent_request(request, respond, has_body=False)
         await request_verification(request.user.actor.user_id, idempotent)
         return reply_of(_ACCEPTED)
+
+    @accounts.post("/forgot-password", None, ("mail-not-configured",), opt=limited_by(SIGN_UPS), status=202)
+    async def handle_request_password_reset(data: JSONBody[ForgottenRequest]) -> Reply:
+        """Send a mail with a link that sets a new password, at most five in an hour to one address.
+
+        The answer is the same, in the same time, if no account has this address.
+        """
+        await request_password_reset(data.email)
+        return reply_of(_ACCEPTED)
+
+    @accounts.post("/reset-password", None, ("link-expired",), opt=limited_by(SIGN_UPS), status=204)
+    async def handle_reset_password(data: JSONBody[ResetRequest], request: AnyoneRequest) -> None:
+        """Set a new password with the token of a link, which works once, for an hour.
+
+        This verifies the address, ends every session and a pending change of address, and makes every other link of the
+        account useless. A password that is refused does not use up the link.
+        """
+        await reset_password(data.token, data.new_password, address_of(request.scope))
 
     @accounts.post("/login", TokenView, ("wrong-credentials",), opt=limited_by(SIGN_INS))
     async def handle_log_in(data: JSONBody[CredentialsRequest], request: AnyoneRequest) -> Reply:
@@ -97,9 +120,14 @@ def router(
         """Read your account."""
         return Reply(UserView.of_user(await read_profile(request.user.actor.user_id)))
 
-    @accounts.patch("/me", UserView, ("not-allowed",))
+    @accounts.patch("/me", UserView, ("not-allowed", "email-taken", "mail-not-configured"))
     async def handle_change_profile(data: JSONBody[ProfileRequest], request: SignedInRequest) -> Reply:
-        """Change your name or password. A new password ends every other session."""
+        """Change your name, address or password. A new password ends every other session.
+
+        A new address becomes `pendingEmail`, and a mail with a link goes there; `/verify-email` makes it your `email`.
+        Until then you sign in with the old one. Another new address makes the link to the one before useless, your own
+        address ends the change.
+        """
         changes = data.to(ProfileChanges)
         return Reply(UserView.of_user(await change_profile(request.user.claims, changes, address_of(request.scope))))
 

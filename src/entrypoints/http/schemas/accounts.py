@@ -8,13 +8,13 @@ from msgspec import UNSET, Meta, UnsetType
 from ....application.accounts.log_in import SignedIn
 from ....domain.user import LOGIN_RULES, PROFILE_RULES, REFRESH_RULES, REGISTRATION_RULES, Role, User
 from ....domain.values.fields import Rules
-from ....domain.verification import LINK_RULES
+from ....domain.verification import LINK_RULES, RESET_RULES
 from ..decoding import RequestBody
 from .fields import CreatedAt, Email, LinkToken, Name, NewPassword, RefreshToken, TriedPassword, View
 
 _ADDRESS = "ada@example.org"
 _PASSWORD = "correct horse battery"  # noqa: S105 - an example
-_CURRENT_PASSWORD = Meta(description="The current password, to set a new one.", examples=[_PASSWORD])
+_CURRENT_PASSWORD = Meta(description="The current password, to set a new one or another address.", examples=[_PASSWORD])
 _NEW_PASSWORD = Meta(description="The new password.", examples=["another horse altogether"])
 _BEARER = "Bearer"
 
@@ -39,6 +39,25 @@ class VerificationRequest(RequestBody, frozen=True, kw_only=True):
     token: Annotated[LinkToken, Meta(description="What follows `token=` in the link.")]
 
 
+class ForgottenRequest(RequestBody, frozen=True, kw_only=True):
+    """The address of an account whose password is forgotten."""
+
+    rules: ClassVar[Rules] = {"email": LOGIN_RULES["email"]}
+
+    email: Annotated[Email, Meta(description="The account's address.", examples=[_ADDRESS])]
+
+
+class ResetRequest(RequestBody, frozen=True, kw_only=True):
+    """The token of a link, and a new password."""
+
+    rules: ClassVar[Rules] = RESET_RULES
+
+    token: Annotated[LinkToken, Meta(description="What follows `token=` in the link.")]
+    new_password: Annotated[
+        NewPassword, Meta(description="8 to 128 characters, not a well-known password.", examples=[_PASSWORD])
+    ]
+
+
 class CredentialsRequest(RequestBody, frozen=True, kw_only=True):
     """The address and password of an account."""
 
@@ -57,11 +76,14 @@ class RefreshRequest(RequestBody, frozen=True, kw_only=True):
 
 
 class ProfileRequest(RequestBody, frozen=True, kw_only=True):
-    """Changes to your account, at least one. `newPassword` requires `currentPassword`."""
+    """Changes to your account, at least one. `newPassword` and `email` require `currentPassword`."""
 
     rules: ClassVar[Rules] = PROFILE_RULES
 
     name: Annotated[Name | UnsetType, Meta(description="A new name.", examples=["Ada"])] = UNSET
+    email: Annotated[
+        Email | UnsetType, Meta(description="A new address, which no other account has verified.", examples=[_ADDRESS])
+    ] = UNSET
     current_password: Annotated[TriedPassword | UnsetType, _CURRENT_PASSWORD] = UNSET
     new_password: Annotated[NewPassword | UnsetType, _NEW_PASSWORD] = UNSET
 
