@@ -1,7 +1,13 @@
-"""Bookings: one customer's claim on a quantity of one ticket type."""
+"""Bookings: one customer's claim on a quantity of one ticket type.
+
+A booking that is confirmed has one ticket for each of its places. Tickets have no rows, because all of them follow from
+the booking. Those of an event are numbered from 1 under its lock, in the order in which their bookings were confirmed.
+A booking keeps its numbers, so none is ever used again.
+"""
 
 from datetime import datetime
 from enum import StrEnum
+from hashlib import sha256
 from typing import Final
 from uuid import UUID
 
@@ -59,6 +65,13 @@ class PaymentStatus(StrEnum):
         return self not in (PaymentStatus.NONE, PaymentStatus.DUE)
 
 
+class TicketStatus(StrEnum):
+    """The status of a ticket. `void`: its booking was cancelled."""
+
+    VALID = "valid"
+    VOID = "void"
+
+
 class Place(Struct, frozen=True, gc=False):
     """A place in a waiting list: `position` counts from 1, `tickets_ahead` counts the tickets before it."""
 
@@ -74,8 +87,9 @@ class Booking(Struct, frozen=True, gc=False, kw_only=True):
     costs, are the event's policy at the time of booking. They do not bind a booking once the event's `reschedules`
     exceed its own, nor before `grace_until`, which a promotion past the deadline sets. `expires_at` is the end of a
     hold. `paid_by` is the charge that paid it, and `kept` what is left of that after all refunds, owed ones included,
-    in minor units. `queue_number` orders the waiting list and is kept afterwards; None: it never waited. `place` is
-    computed when the booking is read and never stored.
+    in minor units. `queue_number` orders the waiting list and is kept afterwards; None: it never waited.
+    `first_ticket_number` begins its `ticket_numbers` and is kept too; None: it was never confirmed. `place` is computed
+    when the booking is read and never stored.
     """
 
     id: UUID
@@ -94,14 +108,26 @@ class Booking(Struct, frozen=True, gc=False, kw_only=True):
     reschedules: int = 0
     grace_until: datetime | None = None
     queue_number: int | None = None
+    first_ticket_number: int | None = None
     expires_at: datetime | None = None
     created_at: datetime
     updated_at: datetime
     place: Place | None = None
 
+    @property
+    def ticket_status(self) -> TicketStatus:
+        """The status of its tickets, if it has any."""
+        return TicketStatus.VALID if self.status is CONFIRMED else TicketStatus.VOID
+
     def has_lapsed(self, now: datetime) -> bool:
         """Return whether it is a hold whose time is over. It counts as expired from then on, settled or not."""
         return self.status is HELD and self.expires_at is not None and self.expires_at <= now
+
+    @property
+    def ticket_numbers(self) -> range:
+        """The numbers of its tickets; none before it is confirmed."""
+        first = self.first_ticket_number
+        return range(0) if first is None else range(first, first + self.quantity)
 
     def as_of(self, now: datetime) -> "Booking":
         """Return the booking with the status that counts at `now`."""
@@ -112,5 +138,21 @@ def lapsed(booking: Booking) -> Booking:
     """Return the hold as an expired booking."""
     return replace(booking, status=BookingStatus.EXPIRED, payment_status=PaymentStatus.NONE)
 
+
+def ticket_id(booking_id: UUID, number: int) -> UUID:
+    """Return the id of a booking's ticket, which follows from these two and so never changes.
+
+    Its first 6 bytes are the booking's, its last 4 are the number (big-endian). The 6 between are the first of the
+    SHA-256 digest of the booking's id and the number (20 bytes), with version 7 and the variant of RFC 9562. Tickets of
+    an event differ in their numbers. Raises: OverflowError for a number of 2**32 or more.
+    """
+    last = number.to_bytes(4)
+    between = int.from_bytes(sha256(booking_id.bytes + last).digest()[:6])
+    between = (between & _FREE_BITS) | _VERSION_7
+    return UUID(bytes=booking_id.bytes[:6] + between.to_bytes(6) + last)
+
+
+_FREE_BITS: Final = 0x0FFF_3FFF_FFFF
+_VERSION_7: Final = 0x7000_8000_0000
 
 BOOK_RULES: Rules = {"quantity": whole_number(1, 1_000)}

@@ -159,11 +159,12 @@ class Event(EventDetails, frozen=True, kw_only=True):
     """What people attend.
 
     `version` counts edits. `last_seq` is the number of the newest fact, `last_queue_number` the newest queue number of
-    its waiting lists; both are issued under the event's lock only. `is_unsettled`: settling needs another step, and
-    newcomers wait until it is done. `earliest_expiry` is a lower bound for the end of every hold (None: no hold), so
-    paying or cancelling need not raise it. `was_published`: it has been on sale; before that only its managers see it,
-    even once it is cancelled. `reschedules` counts the moves of the start that release earlier bookings from their
-    cancellation deadline.
+    its waiting lists, `last_ticket_number` that of its tickets; all are issued under the event's lock only.
+    `numbered_to`: only what the facts up to this one confirmed has ticket numbers, because it is older than these;
+    None: everything has. `is_unsettled`: settling needs another step, and newcomers wait until it is done.
+    `earliest_expiry` is a lower bound for the end of every hold (None: no hold), so paying or cancelling need not raise
+    it. `was_published`: it has been on sale; before that only its managers see it, even once it is cancelled.
+    `reschedules` counts the moves of the start that release earlier bookings from their cancellation deadline.
     """
 
     id: UUID
@@ -175,6 +176,8 @@ class Event(EventDetails, frozen=True, kw_only=True):
     version: int = 1
     last_seq: int = 0
     last_queue_number: int = 0
+    last_ticket_number: int = 0
+    numbered_to: int | None = None
     is_unsettled: bool = False
     earliest_expiry: datetime | None = None
     created_at: datetime

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
-from .booking import BookingStatus, PaymentStatus
+from .booking import CONFIRMED, BookingStatus, PaymentStatus
 from .payment import DisputeStatus, PaymentMethod
 from .values.money import Money
 
@@ -275,3 +275,14 @@ class Fact(Struct, frozen=True, gc=False, kw_only=True):
     def kind(self) -> str:
         """The name of the payload's class."""
         return type(self.what).__name__
+
+
+def tickets_confirmed(what: FactPayload) -> int:
+    """Return how many tickets a fact confirms, which get the event's next numbers."""
+    match what:
+        case TicketsBooked() | BookingPromoted() if what.status is CONFIRMED:
+            return what.quantity
+        case PaymentTaken() if what.status is CONFIRMED and what.was is not CONFIRMED:
+            return what.quantity
+        case _:
+            return 0

@@ -35,6 +35,7 @@ from .facts import (
     TicketsBooked,
     TicketTypeAdded,
     TicketTypeChanged,
+    tickets_confirmed,
 )
 
 
@@ -66,10 +67,14 @@ class TicketCounts:
 
 
 class EventReplay:
-    """Replays one event's facts in order and records every breach of a promise."""
+    """Replays one event's facts in order and records every breach of a promise.
 
-    def __init__(self, event_id: UUID) -> None:
+    `numbered_to` is the event's.
+    """
+
+    def __init__(self, event_id: UUID, numbered_to: int | None = None) -> None:
         self.event_id: UUID = event_id
+        self._numbered_to = numbered_to
         self.seq: int = 0
         self.status: str = ""
         self.currency: str = ""
@@ -77,11 +82,12 @@ class EventReplay:
         self.waiting_list: str = WaitingListMode.ON
         self.was_published: bool = False
         self.reschedules: int = 0
+        self.last_ticket_number: int = 0
         self.ticket_types: dict[UUID, TicketCounts] = {}
         self.breaches: list[Breach] = []
 
-    def apply(self, fact: Fact) -> None:
-        """Apply the next fact."""
+    def apply(self, fact: Fact) -> int | None:
+        """Apply the next fact. Return the first ticket number that its booking got; None: it got none."""
         if fact.seq != self.seq + 1:
             self._add_breach(7, f"fact {fact.seq} follows fact {self.seq}")
         self.seq = fact.seq
@@ -89,6 +95,7 @@ class EventReplay:
         for counts in self.ticket_types.values():
             if counts.taken > counts.total_tickets:
                 self._add_breach(1, f"{counts.taken} of {counts.total_tickets} tickets are taken")
+        return self._number(fact)
 
     def compare(self, state: EventState) -> None:
         """Compare the stored event with its facts."""
@@ -106,6 +113,9 @@ class EventReplay:
             )
         if state.event.reschedules != self.reschedules:
             self._add_breach(7, f"the event counts {state.event.reschedules} moves, its facts say {self.reschedules}")
+        if state.event.last_ticket_number != self.last_ticket_number:
+            stored_number = state.event.last_ticket_number
+            self._add_breach(7, f"the last ticket number is {stored_number}, the facts say {self.last_ticket_number}")
         replayed = {
             ticket_type_id: (
                 counts.total_tickets,
@@ -120,6 +130,14 @@ class EventReplay:
         }
         if replayed != stored:
             self._add_breach(7, f"the counters are {list(stored.values())}, the facts say {list(replayed.values())}")
+
+    def _number(self, fact: Fact) -> int | None:
+        tickets = tickets_confirmed(fact.what)
+        if not tickets or (self._numbered_to is not None and fact.seq > self._numbered_to):
+            return None
+        first = self.last_ticket_number + 1
+        self.last_ticket_number += tickets
+        return first
 
     @singledispatchmethod
     def _apply_payload(self, what: FactPayload) -> None:
@@ -228,7 +246,10 @@ class EventReplay:
 
 
 def replay_booking(facts: list[Fact]) -> Booking | None:
-    """Return the booking that all its facts, in order, give; None if they contradict each other."""
+    """Return the booking that all its facts, in order, give; None if they contradict each other.
+
+    It has no ticket numbers, which follow from all facts of its event: see `EventReplay.apply`.
+    """
     booking: Booking | None = None
     for fact in facts:
         booking = _first_state(fact) if booking is None else _next_state(booking, fact)

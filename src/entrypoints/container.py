@@ -37,6 +37,7 @@ from ..application.accounts.refresh_session import RefreshSession
 from ..application.accounts.reset_password import MakeResetLink, RequestPasswordReset, ResetPassword
 from ..application.accounts.verify_email import MarkVerified, RequestVerification, VerifyEmail
 from ..application.background.deliver_webhooks import DeliverWebhooks
+from ..application.background.number_tickets import NumberTickets
 from ..application.background.send_links import ForgetLinks, SendLinks
 from ..application.background.send_mails import SendMails
 from ..application.background.sweep import CompletePayments, ExpireHolds, Sweep
@@ -347,7 +348,10 @@ class Container(DeclarativeContainer):
     complete_payments: Singleton[CompletePayments] = Singleton(
         CompletePayments, turnstile, booking_queries, payment_queries, payment_gateway, clock
     )
-    sweep: Singleton[Sweep] = Singleton(Sweep, expire_holds, complete_payments, storage, clock, ids, jitter=jitter)
+    number_tickets: Singleton[NumberTickets] = Singleton(NumberTickets, storage, clock, ids, jitter=jitter)
+    sweep: Singleton[Sweep] = Singleton(
+        Sweep, expire_holds, complete_payments, number_tickets, storage, clock, ids, jitter=jitter
+    )
 
     link_mails: Singleton[LinkMails] = Singleton(_link_mails, settings, ids)
     create_user: Singleton[CreateUser] = Singleton(

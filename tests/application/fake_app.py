@@ -12,6 +12,7 @@ from boxoffice.adapters.memory import MemoryStorage, Step
 from boxoffice.adapters.memory.tables import Tables
 from boxoffice.adapters.memory.unit_of_work import MemoryUnitOfWork
 from boxoffice.application.accounts.link_mails import LinkMails
+from boxoffice.application.background.number_tickets import NumberTickets
 from boxoffice.application.background.sweep import CompletePayments, ExpireHolds, Sweep
 from boxoffice.application.background.verify_promises import VerifyPromises
 from boxoffice.application.bookings.book_ticket import BookTicket
@@ -352,7 +353,10 @@ class FakeApp:
         self.complete_payments = CompletePayments(
             self.turnstile, self.storage.booking_queries, self.storage.payment_queries, self.gateway, self.clock
         )
-        self.sweep = Sweep(self.expire_holds, self.complete_payments, self.storage, self.clock, self.ids)
+        self.number_tickets = NumberTickets(self.storage, self.clock, self.ids, step=2)
+        self.sweep = Sweep(
+            self.expire_holds, self.complete_payments, self.number_tickets, self.storage, self.clock, self.ids
+        )
 
     @property
     def tables(self) -> Tables:

@@ -376,7 +376,9 @@ class DomainDriver:
         assert [fact.seq for fact in self.facts] == list(range(1, len(self.facts) + 1))
         for fact in decision.facts:
             assert (fact.event_id, fact.occurred_at) == (EVENT_ID, self.now)
-            self._replay.apply(fact)
+            number = self._replay.apply(fact)
+            if number is not None and fact.booking_id is not None:
+                assert self.bookings[fact.booking_id].first_ticket_number == number
         self._replay.compare(EventState(event=self.stored.event, ticket_types=self.stored.ticket_types))
         assert self._replay.breaches == []
         touched = {booking.id for booking in decision.booked} | {change.after.id for change in decision.changed}
@@ -385,7 +387,16 @@ class DomainDriver:
             if fact.booking_id in touched:
                 of_booking[fact.booking_id].append(fact)
         for booking_id, facts in of_booking.items():
-            assert replay_booking(facts) == self.bookings[booking_id]
+            assert replay_booking(facts) == replace(self.bookings[booking_id], first_ticket_number=None)
+        self._check_ticket_numbers()
+
+    def _check_ticket_numbers(self) -> None:
+        last = 0
+        numbered = [each for each in self.bookings.values() if each.first_ticket_number is not None]
+        for each in sorted(numbered, key=lambda one: one.ticket_numbers.start):
+            assert each.ticket_numbers.start == last + 1
+            last += each.quantity
+        assert self.stored.event.last_ticket_number == last
 
     def _check_counters(self) -> None:
         for each in self.stored.ticket_types:

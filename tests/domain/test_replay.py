@@ -265,7 +265,7 @@ def test_a_bookings_facts_add_up_to_it_at_every_moment(waited: tuple[DomainDrive
         payment_status=PaymentStatus.DUE,
         updated_at=NOW + timedelta(hours=1),
     )
-    assert replay_booking(facts) == driver.bookings[booking.id]
+    assert replay_booking(facts) == replace(driver.bookings[booking.id], first_ticket_number=None)
 
 
 @pytest.mark.parametrize("order", [[], [1], [2], [0, 0], [1, 0], [0, 1, 1], [0, 2], [0, 1, 2, 2], [0, 1, 2, 1], [2, 0]])

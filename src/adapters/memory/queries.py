@@ -65,6 +65,12 @@ class MemoryEventQueries:
         )
         return [event_id for _, event_id in due[:limit]]
 
+    async def unnumbered_events(self, limit: int) -> list[UUID]:
+        """See the port."""
+        await self._before_read()
+        events = self._tables.events.values()
+        return sorted(each.id for each in events if each.numbered_to is not None)[:limit]
+
     async def unsettled_events(self, after: UUID | None, limit: int) -> list[UUID]:
         """See the port."""
         await self._before_read()

@@ -20,6 +20,7 @@ from ...application.ports.repositories import (
 from ...application.ports.security import RefreshDigests
 from ...domain.booking import Booking
 from ...domain.event import Event, TicketType
+from ...domain.facts import Fact
 from ...domain.inventory import Decision, ExpiredHolds, Inventory, OverlongHolds, WaitingList, WaitingSizes
 from ...domain.payment import Payment
 from ...domain.user import Session, User
@@ -91,6 +92,17 @@ class MemoryEventRepository:
         """See the port."""
         await self._transaction.reach(Step.LOAD)
         return {query.event_id: self._transaction.draft.overlong_holds(query) for query in queries}
+
+    async def facts(self, event_id: UUID, after: int, limit: int) -> list[Fact]:
+        """See the port."""
+        await self._transaction.reach(Step.LOAD)
+        return [each for each in self._transaction.draft.tables.facts.get(event_id, []) if each.seq > after][:limit]
+
+    async def bookings(self, booking_ids: Collection[UUID]) -> tuple[Booking, ...]:
+        """See the port."""
+        await self._transaction.reach(Step.LOAD)
+        stored = self._transaction.draft.tables.bookings
+        return tuple(stored[each] for each in booking_ids if each in stored)
 
     async def live_events(self, organizer_ids: Collection[UUID]) -> dict[UUID, int]:
         """See the port."""

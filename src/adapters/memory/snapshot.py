@@ -44,6 +44,14 @@ class MemorySnapshot:
             for each in ids[:limit]
         ]
 
+    async def first_ticket_numbers(self, event_id: UUID, after: int, limit: int) -> list[tuple[int, UUID]]:
+        """See the port."""
+        return sorted(
+            (each.first_ticket_number, each.id)
+            for each in self._tables.bookings.values()
+            if each.event_id == event_id and each.first_ticket_number is not None and each.first_ticket_number > after
+        )[:limit]
+
     async def counts(self, event_ids: Sequence[UUID]) -> dict[UUID, tuple[int, int, int]]:
         """See the port."""
         counts = {type_id: (0, 0, 0) for event_id in event_ids for type_id in self._tables.ticket_types[event_id]}

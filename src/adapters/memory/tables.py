@@ -27,6 +27,7 @@ class Tables(Struct):
     """The committed rows and their indexes.
 
     Per ticket type `waiting_lists` maps queue numbers to bookings, in order; `live` maps customers to live bookings.
+    Per event `numbered` maps first ticket numbers to bookings.
     """
 
     events: dict[UUID, Event] = field(default_factory=dict)
@@ -36,6 +37,7 @@ class Tables(Struct):
     of_customer: dict[UUID, list[UUID]] = field(default_factory=dict)
     of_event: dict[UUID, list[UUID]] = field(default_factory=dict)
     waiting_lists: dict[UUID, dict[int, UUID]] = field(default_factory=dict)
+    numbered: dict[UUID, dict[int, UUID]] = field(default_factory=dict)
     facts: dict[UUID, list[Fact]] = field(default_factory=dict)
     batch_ids: set[tuple[UUID, int, UUID]] = field(default_factory=set)
     unsettled: dict[UUID, None] = field(default_factory=dict)
@@ -210,6 +212,7 @@ class Draft(Struct):
         """Check what a schema would enforce. Raises: Conflict."""
         self._check_events()
         self._check_bookings()
+        self._check_numbers()
         self._check_users()
         self.notifications.check(self.tables.notifications)
         for payment_id in self.new_payments:
@@ -253,6 +256,16 @@ class Draft(Struct):
                     raise Conflict("the customer has a live booking of this ticket type")
                 customers.add(customer)
 
+    def _check_numbers(self) -> None:
+        seen: set[tuple[int, int]] = set()
+        for booking in self.bookings.values():
+            number = booking.first_ticket_number
+            if number is not None:
+                holder = self.tables.numbered.get(booking.event_id, {}).get(number, booking.id)
+                if holder != booking.id or (booking.event_id.int, number) in seen:
+                    raise Conflict("another booking has this first ticket number")
+                seen.add((booking.event_id.int, number))
+
     def _stays_live(self, booking_id: UUID) -> bool:
         booking = self.booking(booking_id)
         return booking is not None and booking.status.is_live
@@ -286,6 +299,7 @@ class Draft(Struct):
             else:
                 tables.unsettled.pop(event.id, None)
         self._put_bookings()
+        self._put_numbers()
         for event_id, facts in groupby(self.facts, key=lambda fact: fact.event_id):
             tables.facts.setdefault(event_id, []).extend(facts)
         tables.batch_ids |= self.batch_ids
@@ -372,6 +386,15 @@ class Draft(Struct):
                     waiting_list[booking.queue_number] = booking.id
                 else:
                     waiting_list.pop(booking.queue_number, None)
+
+    def _put_numbers(self) -> None:
+        of_events: dict[int, dict[int, UUID]] = {}
+        for booking in self.bookings.values():
+            if booking.first_ticket_number is not None:
+                of_event = of_events.get(booking.event_id.int)
+                if of_event is None:
+                    of_event = of_events[booking.event_id.int] = self.tables.numbered.setdefault(booking.event_id, {})
+                of_event[booking.first_ticket_number] = booking.id
 
 
 _NONE: Final[Mapping[UUID, UUID]] = {}

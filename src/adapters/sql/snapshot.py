@@ -49,6 +49,12 @@ _FACTS = (
     .limit(_limit)
 )
 _BOOKINGS = select(*BOOKING).where(bookings.c.id > _after).order_by(bookings.c.id).limit(_limit)
+_FIRST_TICKET_NUMBERS = (
+    select(bookings.c.first_ticket_number, bookings.c.id)
+    .where(bookings.c.event_id == bindparam("event_id"), bookings.c.first_ticket_number > bindparam("after"))
+    .order_by(bookings.c.first_ticket_number)
+    .limit(_limit)
+)
 _FACTS_OF_BOOKINGS = (
     select(*FACT)
     .where(facts.c.booking_id >= bindparam("first"), facts.c.booking_id <= bindparam("last"))
@@ -200,6 +206,11 @@ class SqlSnapshot:
             booking_id: list(some) for booking_id, some in groupby(map(payment, rows), key=lambda each: each.booking_id)
         }
         return [BookingHistory(each, facts_of.get(each.id, []), payments_of.get(each.id, [])) for each in found]
+
+    async def first_ticket_numbers(self, event_id: UUID, after: int, limit: int) -> list[tuple[int, UUID]]:
+        """See the port."""
+        values = {"event_id": event_id, "after": after, "limit": limit}
+        return [(number, id_) for number, id_ in await self._transaction.rows(_FIRST_TICKET_NUMBERS, values)]
 
     async def counts(self, event_ids: Sequence[UUID]) -> dict[UUID, tuple[int, int, int]]:
         """See the port."""

@@ -1,4 +1,4 @@
-"""The sweep: expire lapsed holds, complete open payments, delete old stored responses."""
+"""The sweep: expire lapsed holds, complete open payments, delete old stored responses, number earlier tickets."""
 
 import asyncio
 import random
@@ -21,6 +21,7 @@ from ..ports.storage import Storage, UnitOfWork
 from ..ports.system import Clock, Ids
 from ..retrying_transaction import in_transaction
 from ..turnstile.turnstile import Turnstile
+from .number_tickets import NumberTickets
 
 AT_ONCE = 100
 """Most events, or payments, of one round."""
@@ -115,6 +116,7 @@ class Swept(Struct, frozen=True):
     events: int = 0
     payments: int = 0
     stored_responses: int = 0
+    numbering_steps: int = 0
 
 
 class Sweep:
@@ -124,6 +126,7 @@ class Sweep:
         self,
         expire_holds: ExpireHolds,
         complete_payments: CompletePayments,
+        number_tickets: NumberTickets,
         storage: Storage,
         clock: Clock,
         ids: Ids,
@@ -132,6 +135,7 @@ class Sweep:
     ) -> None:
         self._expire_holds = expire_holds
         self._complete_payments = complete_payments
+        self._number_tickets = number_tickets
         self._storage = storage
         self._clock = clock
         self._jitter = jitter
@@ -146,6 +150,7 @@ class Sweep:
             events=await self._expire_holds(),
             payments=await self._complete_payments(),
             stored_responses=await in_transaction(self._storage, self._delete_responses, jitter=self._jitter),
+            numbering_steps=await self._number_tickets(),
         )
 
     async def _acquire_lease(self, unit_of_work: UnitOfWork) -> bool:

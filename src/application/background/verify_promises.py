@@ -5,6 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ...domain.balance import broken_balances
 from ...domain.booking import Booking
@@ -148,12 +149,29 @@ class _Check:
                 self._breach(1, f"ticket type {each.id} has {each.taken} of {each.total_tickets} tickets taken")
 
     async def _check_history(self, state: EventState) -> None:
-        replay = EventReplay(state.event.id)
-        async for fact in self._facts_of(state.event.id):
+        event = state.event
+        replay = EventReplay(event.id, event.numbered_to)
+        stored = self._ticket_numbers_of(event.id)
+        are_equal = True
+        async for fact in self._facts_of(event.id):
             self._facts += 1
-            replay.apply(fact)
+            number = replay.apply(fact)
+            # After the first difference all others would differ too.
+            if number is not None and are_equal:
+                are_equal = (number, fact.booking_id) == await anext(stored, None)
+                if not are_equal:
+                    self._breach(7, f"event {event.id}: booking {fact.booking_id} has not its tickets from {number} on")
+        if are_equal and (stray := await anext(stored, None)) is not None:
+            self._breach(7, f"event {event.id}: booking {stray[1]} has tickets, its facts say otherwise")
         replay.compare(state)
         self._breaches.extend(replay.breaches)
+
+    async def _ticket_numbers_of(self, event_id: UUID) -> AsyncIterator[tuple[int, UUID]]:
+        last = 0
+        while numbers := await self._snapshot.first_ticket_numbers(event_id, last, ROWS_AT_ONCE):
+            for each in numbers:
+                yield each
+            last = numbers[-1][0]
 
     async def _facts_of(self, event_id: UUID) -> AsyncIterator[Fact]:
         last = 0
@@ -178,8 +196,8 @@ class _Check:
         return any(booking.quantity <= ticket_type.available for booking in head)
 
     def _check_booking(self, booking: Booking, facts: list[Fact]) -> None:
-        replayed = replay_booking(facts)
-        if replayed != booking:
+        # Ticket numbers were compared with the facts of the whole event.
+        if replay_booking(facts) != replace(booking, first_ticket_number=None):
             self._breach(7, f"booking {booking.id} is {booking.status}, its facts say otherwise")
         cancelled = sum(fact.kind == "BookingCancelled" for fact in facts)
         if cancelled > 1:

@@ -102,6 +102,9 @@ class EventQueries(Protocol):
     async def unsettled_events(self, after: UUID | None, limit: int) -> list[UUID]:
         """Return events that need another step of settling, by id."""
 
+    async def unnumbered_events(self, limit: int) -> list[UUID]:
+        """Return events that have confirmed bookings without ticket numbers."""
+
 
 class BookingQueries(Protocol):
     """Bookings. Each call sees one consistent state, but the places in a list may be newer than its bookings."""
@@ -190,6 +193,9 @@ class Snapshot(Protocol):
 
     async def bookings(self, after: UUID | None, limit: int) -> list[BookingHistory]:
         """Return bookings by id."""
+
+    async def first_ticket_numbers(self, event_id: UUID, after: int, limit: int) -> list[tuple[int, UUID]]:
+        """Return the bookings with ticket numbers in the order of their first ones, with these, above `after`."""
 
     async def counts(self, event_ids: Sequence[UUID]) -> dict[UUID, tuple[int, int, int]]:
         """Return by ticket type, counted from bookings: tickets taken, waiting bookings, their tickets."""

@@ -11,6 +11,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from ...domain.booking import Booking
+from ...domain.facts import Fact
 from ...domain.inventory import Decision, ExpiredHolds, Inventory, OverlongHolds, WaitingList, WaitingSizes
 from ...domain.user import Session, User
 from .idempotency import Key, StoredResponse
@@ -42,6 +43,12 @@ class EventRepository(Protocol):
 
     async def overlong_holds(self, queries: Sequence[OverlongHoldsQuery]) -> dict[UUID, OverlongHolds]:
         """Return holds that end after the start of their event, by event, as saved so far."""
+
+    async def facts(self, event_id: UUID, after: int, limit: int) -> list[Fact]:
+        """Return a locked event's committed facts after that sequence number, in order."""
+
+    async def bookings(self, booking_ids: Collection[UUID]) -> tuple[Booking, ...]:
+        """Return committed bookings of locked events, those that exist."""
 
     async def live_events(self, organizer_ids: Collection[UUID]) -> dict[UUID, int]:
         """Return each organizer's number of live events, up to `MOST_LIVE_EVENTS`, as saved so far."""

@@ -90,8 +90,7 @@ def _new_booking(inventory: Inventory, ticket_type: TicketType, command: Book, n
 
 def _take_tickets(inventory: Inventory, ticket_type: TicketType, command: Book, now: datetime) -> Decision[Booking]:
     builder = DecisionBuilder(inventory, now)
-    booking = with_tickets(_new_booking(inventory, ticket_type, command, now), inventory.event, now)
-    builder.enter(booking)
+    booking = builder.enter(with_tickets(_new_booking(inventory, ticket_type, command, now), inventory.event, now))
     builder.add_fact(
         TicketsBooked(
             ticket_type_id=ticket_type.id,

@@ -1,4 +1,4 @@
-"""The builder of decisions: the only place where counters, fact numbers and queue numbers change."""
+"""The builder of decisions: the only place where counters and the numbers of facts, queues and tickets change."""
 
 from datetime import datetime
 from typing import TypeVar
@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from ..booking import HELD, WAITLISTED, Booking
+from ..booking import CONFIRMED, HELD, WAITLISTED, Booking
 from ..event import Event, TicketType
 from ..facts import AnyFactPayload, Fact
 from ..inventory import NOT_LOADED, Change, Decision, ExpiredHolds, Inventory, WaitingList
@@ -125,27 +125,30 @@ class DecisionBuilder:
         self.event = replace(self.event, last_queue_number=number)
         return number
 
-    def enter(self, booking: Booking) -> None:
-        """Add a new booking."""
+    def enter(self, booking: Booking) -> Booking:
+        """Add a new booking and return it with its ticket numbers."""
+        booking = self._with_numbers(booking)
         self._count(booking, 1)
         self._note_expiry(booking)
         if booking.status is WAITLISTED and booking.ticket_type_id in self._waiting_lists:
             self._put_waiting_list(booking.ticket_type_id, self.waiting_list(booking.ticket_type_id).joined_by(booking))
         self._booked = (*self._booked, booking)
+        return booking
 
-    def change(self, before: Booking, after: Booking) -> None:
-        """Replace a booking and adjust the counters of its ticket type exactly once."""
+    def change(self, before: Booking, after: Booking) -> Booking:
+        """Replace a booking, adjust the counters of its ticket type exactly once, and return it with ticket numbers."""
+        after = self._with_numbers(after)
         self._count(before, -1)
         self._count(after, 1)
         self._note_expiry(after)
         if before.status is WAITLISTED and before.ticket_type_id in self._waiting_lists:
             self._put_waiting_list(before.ticket_type_id, self.waiting_list(before.ticket_type_id).without(before))
-        if self._changed is None:
-            self._changed = {}
-        first = self._changed.get(before.id)
-        change = Change(first.before if first else before, after)
-        self._changed[before.id] = change
-        self.promoted += change.is_promotion
+        self._record(before, after)
+        return after
+
+    def number_tickets(self, booking: Booking) -> None:
+        """Give a booking that was confirmed earlier the next ticket numbers. No fact: they follow from the others."""
+        self._record(booking, self._with_next_numbers(booking))
 
     def add_fact(self, what: AnyFactPayload, booking: Booking | None = None) -> None:
         """Add the next fact."""
@@ -175,6 +178,24 @@ class DecisionBuilder:
             changed_payments=self._changed_payments,
             facts=tuple(self._facts),
         )
+
+    def _with_numbers(self, booking: Booking) -> Booking:
+        """Return the booking, with the next ticket numbers if it has just been confirmed."""
+        is_new = booking.status is CONFIRMED and booking.first_ticket_number is None
+        return self._with_next_numbers(booking) if is_new and self.event.numbered_to is None else booking
+
+    def _with_next_numbers(self, booking: Booking) -> Booking:
+        last = self.event.last_ticket_number
+        self.event = replace(self.event, last_ticket_number=last + booking.quantity)
+        return replace(booking, first_ticket_number=last + 1)
+
+    def _record(self, before: Booking, after: Booking) -> None:
+        if self._changed is None:
+            self._changed = {}
+        first = self._changed.get(before.id)
+        change = Change(first.before if first else before, after)
+        self._changed[before.id] = change
+        self.promoted += change.is_promotion
 
     def _at(self, indexes: tuple[int, ...]) -> tuple[TicketType, ...]:
         if len(indexes) == 1:

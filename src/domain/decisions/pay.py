@@ -259,7 +259,7 @@ def _take_money(builder: DecisionBuilder, booking: Booking, payment: Payment) ->
             kept=payment.amount.amount if gets_tickets else 0,
             updated_at=builder.now,
         )
-    builder.change(booking, paid)
+    paid = builder.change(booking, paid)
     builder.add_fact(
         PaymentTaken(
             payment_id=payment.id,

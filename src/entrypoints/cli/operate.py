@@ -189,7 +189,8 @@ async def sweep_rounds(sweep: Callable[[], Awaitable[Swept]], most: int) -> Roun
     for _ in range(most):
         swept = await sweep()
         events, payments, answers = events + swept.events, payments + swept.payments, answers + swept.stored_responses
-        if not (swept.is_ours and (swept.events or swept.payments or swept.stored_responses)):
+        was_due = swept.events or swept.payments or swept.stored_responses or swept.numbering_steps
+        if not (swept.is_ours and was_due):
             return Rounds(has_turn=swept.is_ours, events=events, payments=payments, answers=answers)
     return Rounds(is_done=False, events=events, payments=payments, answers=answers)
 

@@ -33,6 +33,7 @@ from boxoffice.adapters.sql.schema import tables
 from boxoffice.adapters.sql.schema.tables import metadata
 from boxoffice.adapters.sql.schema.types import Id
 from boxoffice.adapters.sql.storage import SqlStorage
+from boxoffice.application.background.number_tickets import NumberTickets
 from boxoffice.application.background.verify_promises import VerifyPromises
 from boxoffice.application.ports.errors import Unavailable
 from boxoffice.application.ports.idempotency import Key
@@ -96,6 +97,12 @@ class AtNow:
     def now(self) -> datetime:
         """The tests' time."""
         return NOW
+
+
+class AnyIds:
+    """New ids."""
+
+    new = staticmethod(new_id)
 
 
 def test_processes_upgrade_at_once_and_again(empty_url: str) -> None:
@@ -239,6 +246,9 @@ async def test_a_database_from_before_payments_is_brought_along(empty_url: str) 
     storage = SqlStorage.from_url(empty_url)
     await storage.check_ready()
     driver = StorageDriver(storage)
+    assert (await driver.stored(bookings[1])).ticket_numbers == range(0)
+    assert (await VerifyPromises(storage, AtNow())()).breaches == []
+    assert await NumberTickets(storage, AtNow(), AnyIds())() == 1
     state = (await storage.event_queries.events_by_id([inventory.event.id]))[inventory.event.id]
     assert (state.event, state.ticket_types) == (inventory.event, inventory.ticket_types)
     for booking in bookings:
@@ -316,6 +326,7 @@ async def test_refunds_know_their_charges_and_cash_waits_for_a_person(empty_url:
     await on(empty_url, write)
     await upgrade(empty_url)
     storage = SqlStorage.from_url(empty_url)
+    await NumberTickets(storage, AtNow(), AnyIds())()
     for booking in stored.bookings.values():
         assert await StorageDriver(storage).stored(booking) == booking
     found = [each for booking in stored.bookings for each in await storage.payment_queries.payments(booking)]

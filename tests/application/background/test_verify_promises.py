@@ -119,6 +119,11 @@ def book_twice(app: FakeApp) -> None:
         (7, lambda app: put_facts(app, lambda facts: facts.pop())),
         (7, lambda app: put_event(app, status=EventStatus.PAUSED)),
         (7, clear_waiting_lists),
+        (7, lambda app: put_event(app, last_ticket_number=3)),
+        (7, lambda app: put_event(app, numbered_to=3)),
+        (7, lambda app: put_booking(app, CONFIRMED, first_ticket_number=4)),
+        (7, lambda app: put_booking(app, CONFIRMED, first_ticket_number=None)),
+        (7, lambda app: put_booking(app, WAITLISTED, first_ticket_number=5)),
     ],
 )
 async def test_tampered_rows_are_found(promise: int, tamper: Callable[[FakeApp], object]) -> None:

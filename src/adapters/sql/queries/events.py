@@ -43,6 +43,12 @@ _LAPSING = (
     .limit(_limit)
 )
 _UNSETTLED = select(events.c.id).where(events.c.is_unsettled == true()).order_by(events.c.id).limit(_limit)
+_UNNUMBERED = (
+    select(events.c.id)
+    .where(events.c.numbered_to.is_not(None))
+    .order_by(events.c.numbered_to, events.c.id)
+    .limit(_limit)
+)
 _UNSETTLED_AFTER = _UNSETTLED.where(events.c.id > bindparam("after"))
 
 
@@ -79,6 +85,10 @@ class SqlEventQueries:
         else:
             rows = await self._rows(_UNSETTLED_AFTER, after=after, limit=limit)
         return [row[0] for row in rows]
+
+    async def unnumbered_events(self, limit: int) -> list[UUID]:
+        """See the port."""
+        return [row[0] for row in await self._rows(_UNNUMBERED, limit=limit)]
 
     async def _rows(self, statement: Executable, **values: Any) -> Rows:
         return await read(self._reading, self._classify, statement, values)

@@ -14,14 +14,14 @@ from ....domain.payment import Payment
 
 _PLAIN_COLUMNS: Final = (
     *("status", "payment_status", "paid_by", "paid_with", "kept"),
-    *("grace_until", "queue_number", "expires_at", "updated_at"),
+    *("grace_until", "queue_number", "first_ticket_number", "expires_at", "updated_at"),
 )
 _CHANGING_COLUMNS: Final = {
     **{name: attrgetter(name) for name in _PLAIN_COLUMNS},
     # The currency of a booking never changes.
     "amount": attrgetter("amount.amount"),
 }
-_OWN_COLUMNS: Final = frozenset({"paid_by", "amount"})
+_OWN_COLUMNS: Final = frozenset({"paid_by", "amount", "first_ticket_number"})
 """Columns whose values usually differ between bookings that change together."""
 
 

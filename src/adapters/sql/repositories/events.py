@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import BindParameter, bindparam, select
+from sqlalchemy import BindParameter, Integer, bindparam, select
 
 from ....application.ports.errors import Locked
 from ....application.ports.idempotency import Key, StoredResponse
@@ -21,6 +21,7 @@ from ....application.ports.loading import (
 )
 from ....domain.booking import LIVE, Booking, BookingStatus
 from ....domain.event import Event, TicketType
+from ....domain.facts import Fact
 from ....domain.inventory import Decision, ExpiredHolds, Inventory, OverlongHolds, WaitingList, WaitingSizes
 from ..bulk.insert import BulkInsert
 from ..bulk.select import BulkSelect, force_index, ids_of
@@ -32,12 +33,14 @@ from ..indexes.waiting_quantities import LARGEST, SMALLEST
 from ..schema.mappers import (
     BOOKING,
     EVENT,
+    FACT,
     PAYMENT,
     TICKET_TYPE,
     booking,
     booking_values,
     event,
     event_values,
+    fact,
     fact_values,
     payment,
     payment_values,
@@ -98,6 +101,12 @@ _CLOSING = (
 
 
 _SIZES = select(ticket_types.c.event_id, ticket_types.c.id, SMALLEST, LARGEST).where(ticket_types.c.event_id.in_(_ids))
+_FACTS = (
+    select(*FACT)
+    .where(facts.c.event_id == bindparam("event_id"), facts.c.seq > bindparam("after"))
+    .order_by(facts.c.seq)
+    .limit(bindparam("limit", type_=Integer()))
+)
 _BATCH_IDS = BulkSelect(force_index(select(facts.c.batch_id), facts, "PRIMARY"), facts.c.event_id, facts.c.seq)
 
 _ADD_EVENTS = BulkInsert(events)
@@ -110,7 +119,10 @@ _ADD_PAYMENTS = BulkInsert(payments)
 
 _EVENT_COLUMNS = tuple(column.name for column in events.c if column.name != "id")
 _UPDATE_EVENTS = BulkUpdate(events, _EVENT_COLUMNS, itemgetter("id", *_EVENT_COLUMNS))
-_EVENT_COUNTERS = ("last_seq", "last_queue_number", "is_unsettled", "earliest_expiry")
+_EVENT_COUNTERS = (
+    *("last_seq", "last_queue_number", "last_ticket_number", "numbered_to"),
+    *("is_unsettled", "earliest_expiry"),
+)
 """Columns of an event that bookings change. The row is always written, because Galera certifies only writes."""
 
 _UPDATE_EVENT_COUNTERS = BulkUpdate(events, _EVENT_COUNTERS, attrgetter("id", *_EVENT_COUNTERS), are_kept=True)
@@ -216,6 +228,15 @@ class SqlEventRepository:
     async def overlong_holds(self, queries: Sequence[OverlongHoldsQuery]) -> dict[UUID, OverlongHolds]:
         """See the port. One statement for each event."""
         return await load_overlong_holds(self._transaction, queries)
+
+    async def facts(self, event_id: UUID, after: int, limit: int) -> list[Fact]:
+        """See the port."""
+        values = {"event_id": event_id, "after": after, "limit": limit}
+        return [fact(row) for row in await self._transaction.rows(_FACTS, values)]
+
+    async def bookings(self, booking_ids: Collection[UUID]) -> tuple[Booking, ...]:
+        """See the port. One statement for up to 500 bookings."""
+        return tuple(booking(row) for row in await self._transaction.find(_BY_ID, list(booking_ids)))
 
     async def live_events(self, organizer_ids: Collection[UUID]) -> dict[UUID, int]:
         """See the port. One statement for up to 100 organizers."""

@@ -63,6 +63,7 @@ class FactProjection:
         self.event: ProjectedEvent = ProjectedEvent()
         self.types: dict[UUID, ProjectedType] = {}
         self.bookings: dict[UUID, ProjectedBooking] = {}
+        self.last_ticket_number: int = 0
         self.may_be_unsettled: bool = False
         """Whether the last decision may have left waiting bookings unserved, because it reached its step."""
         self._step = step
@@ -214,6 +215,7 @@ class FactProjection:
         else:
             self._check_may_take(booking, ticket_type)
             self._add_tickets(booking, ticket_type)
+        self._number_tickets(booking)
         self._changed_types.add(booking.ticket_type_id)
         self._begin_claim(booking)
         self.created[booking.id] = CreatedBooking(
@@ -226,6 +228,11 @@ class FactProjection:
             position=ticket_type.waiting if isinstance(what, CustomerWaitlisted) else None,
         )
         self._timeline(booking.id).set(fact.seq, booking.status)
+
+    def _number_tickets(self, booking: ProjectedBooking) -> None:
+        if booking.status == "confirmed" and booking.first_ticket_number is None:
+            booking.first_ticket_number = self.last_ticket_number + 1
+            self.last_ticket_number += booking.quantity
 
     def _check_may_book(self, booking: ProjectedBooking, ticket_type: ProjectedType) -> None:
         if not self.event.takes_bookings:
@@ -272,6 +279,7 @@ class FactProjection:
             case PaymentTaken() as what:
                 self._pay(fact, booking, ticket_type, what)
         booking.payment_status = getattr(fact.what, "payment_status", booking.payment_status)
+        self._number_tickets(booking)
         self._timeline(booking.id).set(fact.seq, booking.status)
 
     def _promote(self, booking: ProjectedBooking, ticket_type: ProjectedType, what: BookingPromoted) -> None:

@@ -49,6 +49,7 @@ class ProjectedBooking(Struct):
     queue_number: int | None
     expires_at: datetime | None = None
     payment_status: str = "none"
+    first_ticket_number: int | None = None
 
 
 class ProjectedType:

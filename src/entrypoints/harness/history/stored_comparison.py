@@ -27,6 +27,9 @@ def _differences(
     projection: FactProjection, state: EventState, bookings: Mapping[UUID, Booking]
 ) -> Iterator[_Difference]:
     yield from _event_differences(projection, state.event)
+    if state.event.last_ticket_number != projection.last_ticket_number:
+        numbers = (state.event.last_ticket_number, projection.last_ticket_number)
+        yield 7, "event", f"the last ticket number is {numbers[0]}, by its facts {numbers[1]}"
     for each in state.ticket_types:
         expected = _counters(projection.types.get(each.id, ProjectedType(0)))
         stored = (each.total_tickets, each.taken, each.waiting, each.waiting_tickets)
@@ -62,10 +65,12 @@ def _booking_differences(booking: ProjectedBooking, kept: Booking | None) -> Ite
     expected = (
         *(booking.customer_id, booking.ticket_type_id, booking.quantity, booking.status, booking.queue_number),
         str(booking.payment_status),
+        booking.first_ticket_number,
     )
     stored = (
         *(kept.customer_id, kept.ticket_type_id, kept.quantity, kept.status.value, kept.queue_number),
         kept.payment_status.value,
+        kept.first_ticket_number,
     )
     if expected != stored:
         yield 7, "booking", f"booking {booking.id} is stored as {_joined(stored)}, by its facts {_joined(expected)}"

@@ -250,6 +250,21 @@ def more_tickets_than_there_will_ever_be(written: WrittenHistory) -> None:
     written.joined("a", ANA, quantity=3)
 
 
+@breaks((7, "booking"), is_seen=False)
+def tickets_with_other_numbers_than_their_order_gives(written: WrittenHistory) -> None:
+    written.booked("a", ANA)
+    written.booked("b", BEN)
+    for name, number in (("a", 2), ("b", 1)):
+        booking = written.bookings[booking_id(name)]
+        written.bookings[booking.id] = replace(booking, first_ticket_number=number)
+
+
+@breaks((7, "event"), is_seen=False)
+def a_ticket_number_that_was_left_out(written: WrittenHistory) -> None:
+    written.booked("a", ANA)
+    written.last_ticket_number += 1
+
+
 @breaks((1, "counters"), (7, "booking"), is_seen=False)
 def a_row_that_its_facts_contradict(written: WrittenHistory) -> None:
     written.booked("a", ANA)

@@ -62,6 +62,7 @@ class WrittenHistory:
         self.remembered: dict[tuple[UUID, str], Response] = {}
         self.total = total
         self.is_unsettled = False
+        self.last_ticket_number = 0
         self._operations: dict[str, int] = {}
         self._time = NOW
         values = {
@@ -162,6 +163,8 @@ class WrittenHistory:
         status = BookingStatus.CONFIRMED if until is None else BookingStatus.HELD
         expires_at = None if until is None else self._time + timedelta(seconds=until)
         self._enter(name, customer, quantity, status)
+        if status is BookingStatus.CONFIRMED:
+            self._number(name)
         self.happens(
             TicketsBooked(
                 ticket_type_id=KIND,
@@ -189,6 +192,7 @@ class WrittenHistory:
     def promotes(self, name: str, *, later: bool = False) -> None:
         """A waiting booking gets tickets."""
         booking = self.moves(name, BookingStatus.CONFIRMED)
+        self._number(name)
         self.happens(
             BookingPromoted(
                 ticket_type_id=KIND,
@@ -253,6 +257,7 @@ class WrittenHistory:
             waiting_list_policy=WaitingListPolicy(self.sale.policy),
             waiting_list=WaitingListMode(mode),
             last_seq=len(self.facts),
+            last_ticket_number=self.last_ticket_number,
             is_unsettled=self.is_unsettled,
             created_at=NOW,
         )
@@ -277,6 +282,12 @@ class WrittenHistory:
     def broken(self, **options: Any) -> set[tuple[int, str]]:
         """Which promises are broken, by which rule."""
         return rules(check_promises(self.history, self.stored(), **options))
+
+    def _number(self, name: str) -> None:
+        """Give a booking the next ticket numbers."""
+        booking = self.bookings[booking_id(name)]
+        self.bookings[booking.id] = replace(booking, first_ticket_number=self.last_ticket_number + 1)
+        self.last_ticket_number += booking.quantity
 
     def _enter(
         self, name: str, customer: UUID, quantity: int, status: BookingStatus, queue_number: int | None = None

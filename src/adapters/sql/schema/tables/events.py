@@ -51,6 +51,8 @@ events: Table = Table(
     Column("version", Integer(), nullable=False),
     Column("last_seq", BigInteger(), nullable=False),
     Column("last_queue_number", BigInteger(), nullable=False),
+    Column("last_ticket_number", BigInteger(), nullable=False, server_default=text("0")),
+    Column("numbered_to", BigInteger()),
     Column("is_unsettled", Boolean(), nullable=False),
     Column("earliest_expiry", Moment()),
     Column("created_at", Moment(), nullable=False),
@@ -69,6 +71,7 @@ events: Table = Table(
     Index(None, "organizer_id", "status", "start_order", "id"),
     Index(None, "is_unsettled", "id"),
     Index(None, "earliest_expiry", "id"),
+    Index(None, "numbered_to", "id"),
     **OPTIONS,
 )
 
@@ -129,6 +132,7 @@ bookings: Table = Table(
     Column("reschedules", Integer(), nullable=False, server_default=text("0")),
     Column("grace_until", Moment()),
     Column("queue_number", BigInteger()),
+    Column("first_ticket_number", BigInteger()),
     Column("expires_at", Moment()),
     Column("created_at", Moment(), nullable=False),
     Column("updated_at", Moment(), nullable=False),
@@ -143,6 +147,8 @@ bookings: Table = Table(
     ForeignKeyConstraint(["event_id", "ticket_type_id"], ["ticket_types.event_id", "ticket_types.id"]),
     UniqueConstraint("event_id", "live_customer_id", "ticket_type_id", name="uq_bookings_one_live"),
     Index(None, "event_id", "ticket_type_id"),
+    # The order of attendees. No ticket number begins two bookings.
+    Index("uq_bookings_first_ticket_number", "event_id", "first_ticket_number", unique=True),
     # Contains all that rules for one customer read, so that the bookings' rows are not read.
     Index("ix_bookings_live_of_customer", "event_id", "live_customer_id", "ticket_type_id", "quantity", "id"),
     Index(None, "event_id", "status", "id"),
