@@ -288,6 +288,13 @@ class TooManyWebhooks(StateRefusal):
     code = "too-many-webhooks"
 
 
+class TooManyApiKeys(StateRefusal):
+    """The user has the most live API keys allowed."""
+
+    code = "too-many-api-keys"
+    may_pass = True
+
+
 class NameTaken(StateRefusal):
     """Another ticket type of the event has this name, apart from case and invisible characters."""
 

@@ -1,4 +1,4 @@
-"""Users, their roles and their sessions."""
+"""Users, their roles, their sessions and their API keys."""
 
 import unicodedata
 from collections.abc import Mapping
@@ -11,9 +11,10 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from .policy import KeyScope, StaffRole
+from .policy import KeyRole, KeyScope, StaffRole
+from .refusals import TooManyApiKeys, invalid
 from .values.addresses import email, is_reachable, tried_email
-from .values.fields import Rule, Rules, check_characters, text
+from .values.fields import Rule, Rules, check_characters, text, utc_time
 
 
 class Role(StrEnum):
@@ -133,6 +134,43 @@ class Session(Struct, frozen=True, gc=False, kw_only=True):
         return self.ended_at is None and now < self.expires_at
 
 
+MOST_API_KEYS = 50
+"""Most API keys of one user that have not expired."""
+
+
+class ApiKey(Struct, frozen=True, gc=False, kw_only=True):
+    """A key that a program sends instead of an access token. It acts as its owner, within its scope.
+
+    It never may more than its owner may at that moment. `expires_at` None: it does not expire. `last_used_at` may be a
+    minute old; None: it was not used yet. A revoked key does not exist any more.
+    """
+
+    id: UUID
+    user_id: UUID
+    name: str
+    role: KeyRole
+    event_id: UUID | None = None
+    expires_at: datetime | None = None
+    created_at: datetime
+    last_used_at: datetime | None = None
+
+    @property
+    def scope(self) -> KeyScope:
+        """The limits of whoever calls with it."""
+        return KeyScope(self.role, self.event_id)
+
+    def is_live(self, now: datetime) -> bool:
+        """Return whether it has not expired."""
+        return self.expires_at is None or now < self.expires_at
+
+    def check_may_be_added(self, keys: int) -> None:
+        """Raise InvalidRequest if it has expired already, TooManyApiKeys if its owner has the most live keys."""
+        if not self.is_live(self.created_at):
+            raise invalid("must be in the future", "expires_at")
+        if keys >= MOST_API_KEYS:
+            raise TooManyApiKeys(f"You have {MOST_API_KEYS} API keys, which is the most; delete one first.")
+
+
 LONGEST_TRIED_PASSWORD = 1_024
 
 
@@ -172,3 +210,4 @@ PROFILE_RULES: Rules = {
     "new_password": new_password,
 }
 REFRESH_RULES: Rules = {"refresh_token": text(1, 512)}
+API_KEY_RULES: Rules = {"name": text(1, 200), "expires_at": utc_time}

@@ -26,7 +26,14 @@ def test_every_refusal_has_a_code_of_its_own() -> None:
 
 def test_some_refusals_may_pass_with_time() -> None:
     passing = {each.code for each in REFUSALS if issubclass(each, StateRefusal) and each.may_pass}
-    assert passing == {"not-on-sale", "payment-under-way", "request-in-progress", "sold-out", "too-many-events"}
+    assert passing == {
+        "not-on-sale",
+        "payment-under-way",
+        "request-in-progress",
+        "sold-out",
+        "too-many-api-keys",
+        "too-many-events",
+    }
 
 
 def test_a_refusal_has_a_default_sentence_and_members_for_programs() -> None:
