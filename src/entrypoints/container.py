@@ -18,6 +18,7 @@ from ..adapters.security import (
     Argon2PasswordHasher,
     HmacLinkTokens,
     JwtTokens,
+    RandomApiKeyTexts,
     RandomRefreshTokens,
     ZxcvbnKnownPasswords,
 )
@@ -36,6 +37,12 @@ from ..application.accounts.prove_password import ProvePassword
 from ..application.accounts.refresh_session import RefreshSession
 from ..application.accounts.reset_password import MakeResetLink, RequestPasswordReset, ResetPassword
 from ..application.accounts.verify_email import MarkVerified, RequestVerification, VerifyEmail
+from ..application.api_keys.create_api_key import CreateApiKey
+from ..application.api_keys.key_uses import KeyUses
+from ..application.api_keys.known_keys import KnownKeys
+from ..application.api_keys.list_api_keys import ListApiKeys
+from ..application.api_keys.revoke_api_key import RevokeApiKey
+from ..application.api_keys.use_api_key import UseApiKey
 from ..application.background.deliver_webhooks import DeliverWebhooks
 from ..application.background.number_tickets import NumberTickets
 from ..application.background.send_links import ForgetLinks, SendLinks
@@ -63,6 +70,7 @@ from ..application.payments.queries import ListDuePayments, ListEventPayments
 from ..application.payments.receive_notice import ReceiveNotice
 from ..application.payments.record_notice import RecordPaymentNotice
 from ..application.payments.settle_refund import SettleRefundByHand
+from ..application.ports.api_keys import ApiKeyTexts
 from ..application.ports.errors import Unavailable
 from ..application.ports.notifications import EmailSender, WebhookSender
 from ..application.ports.observability import Observer
@@ -165,6 +173,10 @@ def _tokens(secrets: tuple[str, ...]) -> Tokens:
 
 def _link_tokens(secrets: tuple[str, ...]) -> LinkTokens:
     return HmacLinkTokens(*secrets)
+
+
+def _api_key_texts(secrets: tuple[str, ...]) -> ApiKeyTexts:
+    return RandomApiKeyTexts(*secrets)
 
 
 def _link_mails(settings: Settings, ids: Ids) -> LinkMails:
@@ -300,12 +312,14 @@ class Container(DeclarativeContainer):
     secrets: Singleton[tuple[str, ...]] = Singleton(_secrets, settings)
     tokens: Singleton[Tokens] = Singleton(_tokens, secrets)
     link_tokens: Singleton[LinkTokens] = Singleton(_link_tokens, secrets)
+    api_key_texts: Singleton[ApiKeyTexts] = Singleton(_api_key_texts, secrets)
     refresh_tokens: Singleton[RefreshTokens] = Singleton(RandomRefreshTokens)
     payment_gateway: Singleton[PaymentGateway] = Singleton(_payment_gateway, settings)
     event_queries: AttributeGetter = storage.provided.event_queries
     booking_queries: AttributeGetter = storage.provided.booking_queries
     payment_queries: AttributeGetter = storage.provided.payment_queries
     account_queries: AttributeGetter = storage.provided.account_queries
+    api_key_queries: AttributeGetter = storage.provided.api_key_queries
     metrics: Singleton[Metrics] = Singleton(_metrics, settings, storage)
     unhandled_errors: Singleton[UnhandledErrors] = Singleton(_unhandled_errors, metrics, reports)
     observer: Singleton[Observer] = Singleton(_observer, metrics, tracing)
@@ -372,7 +386,13 @@ class Container(DeclarativeContainer):
     limited_log_in: Singleton[LogInWithinLimits] = Singleton(LogInWithinLimits, log_in, counted_failures)
     refresh_session: Singleton[RefreshSession] = Singleton(RefreshSession, storage, tokens, refresh_tokens, clock)
     log_out: Singleton[LogOut] = Singleton(LogOut, storage, refresh_tokens, clock)
-    authenticate: Singleton[Authenticate] = Singleton(Authenticate, tokens, account_queries, clock)
+    known_keys: Singleton[KnownKeys] = Singleton(KnownKeys, api_key_queries)
+    key_uses: Singleton[KeyUses] = Singleton(KeyUses, storage, jitter=jitter)
+    use_api_key: Singleton[UseApiKey] = Singleton(UseApiKey, api_key_texts, known_keys, key_uses, clock)
+    create_api_key: Singleton[CreateApiKey] = Singleton(CreateApiKey, storage, api_key_texts, clock, ids)
+    list_api_keys: Singleton[ListApiKeys] = Singleton(ListApiKeys, api_key_queries)
+    revoke_api_key: Singleton[RevokeApiKey] = Singleton(RevokeApiKey, storage)
+    authenticate: Singleton[Authenticate] = Singleton(Authenticate, tokens, account_queries, clock, use_api_key)
     read_profile: Singleton[ReadProfile] = Singleton(ReadProfile, account_queries)
     prove_password: Singleton[ProvePassword] = Singleton(
         ProvePassword, account_queries, password_hasher, counted_failures

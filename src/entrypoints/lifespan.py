@@ -26,6 +26,9 @@ SHARE_EVERY = 1.0
 EXPIRE_EVERY = 60.0
 """Seconds between two deletions of failed sign-ins that no longer count, and of links that no longer work."""
 
+STORE_USES_EVERY = 5.0
+"""Seconds between two rounds that store when API keys were used."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -65,6 +68,7 @@ async def running(
             asyncio.create_task(_repeat(container.resume_unsettled(), resume_every, "Resuming unfinished steps")),
             asyncio.create_task(_repeat(container.sweep(), sweep_every, "Sweeping holds and payments")),
             asyncio.create_task(_repeat(container.forget_links(), EXPIRE_EVERY, "Deleting old links")),
+            asyncio.create_task(_repeat(container.key_uses().store, STORE_USES_EVERY, "Storing the use of API keys")),
             asyncio.create_task(_repeat(sample, SAMPLE_EVERY, "Sampling gauges")),
         ]
         if settings.rate_limits:

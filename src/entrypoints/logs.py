@@ -13,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 import structlog
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, Processor
 
@@ -40,8 +40,11 @@ _IN_TEXT: Final[Sequence[tuple[re.Pattern[str], str]]] = (
     (re.compile(r"\beyJ[\w-]*\.[\w-]*(?:\.[\w-]*)*"), REDACTED),
     (re.compile(r"://[^\s\"']*@"), f"://{REDACTED}@"),
     (re.compile(r"\$argon2[^\s\"']+"), REDACTED),
+    (re.compile(r"\bbxo_[\w-]*"), REDACTED),
 )
-_SUSPICIOUS: Final = re.compile(r"bearer\s|eyJ|://|\$argon2|[@\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", re.IGNORECASE)
+_SUSPICIOUS: Final = re.compile(
+    r"bearer\s|eyJ|://|\$argon2|bxo_|[@\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", re.IGNORECASE
+)
 """Found in every text that the masking changes. Most texts do not match, so they are searched only once."""
 
 _WORD: Final = re.compile(r"[^\s,;<>(){}\[\]\"]+")
@@ -88,6 +91,7 @@ class RequestLine(Struct, frozen=True, kw_only=True):
 
     request_id: str
     user_id: UUID | None
+    key_id: UUID | UnsetType = UNSET
     method: str | None
     route: str | None
     status: int | None

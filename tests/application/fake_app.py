@@ -12,6 +12,9 @@ from boxoffice.adapters.memory import MemoryStorage, Step
 from boxoffice.adapters.memory.tables import Tables
 from boxoffice.adapters.memory.unit_of_work import MemoryUnitOfWork
 from boxoffice.application.accounts.link_mails import LinkMails
+from boxoffice.application.api_keys.key_uses import KeyUses
+from boxoffice.application.api_keys.known_keys import KnownKeys
+from boxoffice.application.api_keys.use_api_key import UseApiKey
 from boxoffice.application.background.number_tickets import NumberTickets
 from boxoffice.application.background.sweep import CompletePayments, ExpireHolds, Sweep
 from boxoffice.application.background.verify_promises import VerifyPromises
@@ -25,11 +28,13 @@ from boxoffice.application.events.queries import ReadEvent
 from boxoffice.application.payments.grant_refund import GrantPartialRefund
 from boxoffice.application.payments.record_notice import RecordPaymentNotice
 from boxoffice.application.payments.settle_refund import SettleRefundByHand
+from boxoffice.application.ports.api_keys import KeyText
 from boxoffice.application.ports.idempotency import IdempotentRequest, Key, Response
 from boxoffice.application.ports.observability import BatchStats, Overload, Trouble
 from boxoffice.application.ports.payments import ChargeReply, GatewaySilent
 from boxoffice.application.ports.security import Asker, Claims, RefreshDigests, RefreshToken, Token
-from boxoffice.application.ports.system import Ids
+from boxoffice.application.ports.storage import Storage
+from boxoffice.application.ports.system import Clock, Ids
 from boxoffice.application.turnstile.command_queue import MOST_WAITING, Bounds
 from boxoffice.application.turnstile.turnstile import Turnstile
 from boxoffice.domain.booking import Booking
@@ -133,6 +138,37 @@ class PlainLinkTokens:
 
     def read(self, text: str) -> UUID | None:
         return UUID(text.removeprefix("link-")) if text.startswith("link-") else None
+
+
+class PlainKeyTexts:
+    """API keys that are numbered. Their digest is legible, and so is what is sealed."""
+
+    def __init__(self) -> None:
+        self._numbers = count(1)
+
+    def new(self) -> KeyText:
+        text = f"bxo_{next(self._numbers)}"
+        return KeyText(text, self._digest(text))
+
+    def is_one(self, text: str) -> bool:
+        return text.startswith("bxo_")
+
+    def digest_of(self, text: str) -> bytes | None:
+        return self._digest(text) if text.removeprefix("bxo_").isdigit() else None
+
+    def sealed(self, text: str) -> str:
+        return f"sealed {text}"
+
+    def opened(self, sealed: str) -> str | None:
+        return sealed.removeprefix("sealed ")
+
+    def _digest(self, text: str) -> bytes:
+        return f"digest of {text}".encode()
+
+
+def using_api_keys(storage: Storage, clock: Clock) -> UseApiKey:
+    """Authentication by API keys, in a process that remembers none."""
+    return UseApiKey(PlainKeyTexts(), KnownKeys(storage.api_key_queries), KeyUses(storage), clock)
 
 
 def without_mails(ids: Ids) -> LinkMails:

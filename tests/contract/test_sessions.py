@@ -16,7 +16,7 @@ from boxoffice.application.accounts.log_out import LogOut
 from boxoffice.application.accounts.refresh_session import GRACE, RefreshSession
 from boxoffice.application.ports.storage import Storage
 from boxoffice.domain.refusals import InvalidToken, WrongCredentials
-from tests.application.fake_app import FewKnownPasswords, PlainHasher, without_mails
+from tests.application.fake_app import FewKnownPasswords, PlainHasher, using_api_keys, without_mails
 from tests.contract.storage_driver import NOW, new_id
 
 EMAIL, PASSWORD = "ada@example.org", "correct horse"
@@ -55,7 +55,9 @@ class Desk:
 
     async def authenticate(self, signed_in: SignedIn) -> Caller:
         """Who calls, asked by a process that has nothing cached."""
-        return await Authenticate(self._tokens, self._storage.account_queries, self.clock)(signed_in.access.text)
+        use_api_key = using_api_keys(self._storage, self.clock)
+        authenticate = Authenticate(self._tokens, self._storage.account_queries, self.clock, use_api_key)
+        return await authenticate(signed_in.access.text)
 
     async def goes_on(self, signed_in: SignedIn) -> bool:
         """Whether the session can be refreshed with its newest token."""
@@ -117,11 +119,11 @@ async def test_a_new_password_beside_refreshes_ends_every_other_session(
     password = PASSWORD
     for number in range(times(3, 50)):
         own, *others = [await desk.log_in(Credentials(email=EMAIL, password=password)) for _ in range(4)]
-        claims = (await desk.authenticate(own)).claims
+        caller = await desk.authenticate(own)
         changes = ProfileChanges(current_password=password, new_password=f"another word {number}")
         old = Credentials(email=EMAIL, password=password)
         _, *results = await asyncio.gather(
-            desk.change(claims, changes),
+            desk.change(caller, changes),
             *(desk.refresh(each.refresh_token) for each in others),
             *(desk.log_in(old) for _ in range(3)),
             return_exceptions=True,

@@ -403,6 +403,8 @@ async def refresh_on_all_nodes_at_once(nodes: Sequence[Node], sessions: int) -> 
                 with pytest.raises(InvalidToken):
                     await container.refresh_session()(served.refresh_token)
                 # A new one, because a process may know a session for some seconds longer.
-                authenticate = Authenticate(container.tokens(), container.account_queries(), container.clock())
+                authenticate = Authenticate(
+                    container.tokens(), container.account_queries(), container.clock(), container.use_api_key()
+                )
                 with pytest.raises(InvalidToken):
                     await authenticate(served.access.text)

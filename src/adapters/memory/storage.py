@@ -3,10 +3,12 @@
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+from ...application.ports.api_keys import ApiKeyQueries
 from ...application.ports.notifications import NotificationQueries
 from ...application.ports.observability import Statistics
 from ...application.ports.queries import AccountQueries, BookingQueries, EventQueries, PaymentQueries, Snapshot
 from ...application.ports.storage import UnitOfWork
+from .api_keys import MemoryApiKeyQueries
 from .notifications import MemoryNotificationQueries
 from .queries import MemoryAccountQueries, MemoryBookingQueries, MemoryEventQueries, MemoryPaymentQueries
 from .snapshot import MemorySnapshot
@@ -75,6 +77,7 @@ class MemoryStorage:
         self.booking_queries: BookingQueries = MemoryBookingQueries(tables, self._before_read)
         self.payment_queries: PaymentQueries = MemoryPaymentQueries(tables, self._before_read)
         self.account_queries: AccountQueries = MemoryAccountQueries(tables, self._before_read)
+        self.api_key_queries: ApiKeyQueries = MemoryApiKeyQueries(tables, self._before_read)
         self.notification_queries: NotificationQueries = MemoryNotificationQueries(tables, self._before_read)
         self.statistics: Statistics = MemoryStatistics(tables, self._before_read)
 

@@ -19,7 +19,7 @@ from ...domain.event import MOST_LIVE_EVENTS, Event, EventState, TicketType
 from ...domain.facts import Fact
 from ...domain.inventory import ExpiredHolds, OverlongHolds, WaitingList
 from ...domain.payment import Payment
-from ...domain.user import Session, User
+from ...domain.user import ApiKey, Session, User
 from .notification_tables import NotificationDraft, NotificationTables
 
 
@@ -56,6 +56,8 @@ class Tables(Struct):
     sessions_of: dict[UUID, dict[UUID, None]] = field(default_factory=dict)
     ended: dict[UUID, datetime] = field(default_factory=dict)
     standings_changed: dict[UUID, datetime] = field(default_factory=dict)
+    api_keys: dict[UUID, ApiKey] = field(default_factory=dict)
+    key_digests: dict[bytes, UUID] = field(default_factory=dict)
 
     def copy(self) -> "Tables":
         """Return a copy for a snapshot. Rows never change in place, so copying the dictionaries is enough."""
@@ -118,6 +120,8 @@ class Draft(Struct):
     notifications: NotificationDraft = field(default_factory=NotificationDraft)
     digests: dict[UUID, RefreshDigests] = field(default_factory=dict)
     replaced: dict[UUID, ReplacedToken | None] = field(default_factory=dict)
+    api_keys: dict[UUID, ApiKey | None] = field(default_factory=dict)
+    new_key_digests: dict[bytes, UUID] = field(default_factory=dict)
 
     def put_payments(self, new: Iterable[Payment], changed: Iterable[Payment]) -> None:
         """Save new and changed charges and refunds."""
@@ -279,6 +283,9 @@ class Draft(Struct):
         for session_id, digests in self.digests.items():
             if self.tables.families.get(digests.family, session_id) != session_id:
                 raise Conflict("a session with this family of refresh tokens exists")
+        for digest, key_id in self.new_key_digests.items():
+            if key_id in self.tables.api_keys or digest in self.tables.key_digests:
+                raise Conflict("an API key with this id or digest exists")
 
     def _holder_of(self, email: str) -> UUID | None:
         """Return the account that holds an address after this unit of work; it may lose it in this one."""
@@ -338,6 +345,7 @@ class Draft(Struct):
             if user.standing_changed_at is not None:
                 tables.standings_changed[user.id] = user.standing_changed_at
         self._put_sessions()
+        self._put_api_keys()
 
     def _put_sessions(self) -> None:
         tables = self.tables
@@ -356,6 +364,19 @@ class Draft(Struct):
             tables.digests[session_id] = digests
             tables.families[digests.family] = session_id
         tables.replaced.update(self.replaced)
+
+    def _put_api_keys(self) -> None:
+        tables = self.tables
+        new = set(self.new_key_digests.values())
+        for key_id, key in self.api_keys.items():
+            # A key that another unit of work has removed meanwhile does not come back.
+            if key is not None and (key_id in new or key_id in tables.api_keys):
+                tables.api_keys[key_id] = key
+            elif key is None:
+                tables.api_keys.pop(key_id, None)
+        if self.api_keys:
+            digests = {**tables.key_digests, **self.new_key_digests}
+            tables.key_digests = {digest: key_id for digest, key_id in digests.items() if key_id in tables.api_keys}
 
     def _put_bookings(self) -> None:
         tables = self.tables

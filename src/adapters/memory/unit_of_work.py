@@ -1,8 +1,10 @@
 """A unit of work in memory: one transaction and its repositories."""
 
+from ...application.ports.api_keys import ApiKeyRepository
 from ...application.ports.links import LinkRepository
 from ...application.ports.notifications import MailRepository, WebhookRepository
 from ...application.ports.repositories import EventRepository, LeaseRepository, LimitRepository, UserRepository
+from .api_keys import MemoryApiKeyRepository
 from .links import MemoryLinkRepository
 from .notifications import MemoryMailRepository, MemoryWebhookRepository
 from .repositories import MemoryEventRepository, MemoryLeaseRepository, MemoryLimitRepository, MemoryUserRepository
@@ -20,6 +22,7 @@ class MemoryUnitOfWork(MemoryTransaction):
         super().__init__(tables, locks, fault, open_units)
         self.events: EventRepository = MemoryEventRepository(self)
         self.users: UserRepository = MemoryUserRepository(self)
+        self.api_keys: ApiKeyRepository = MemoryApiKeyRepository(self)
         self.links: LinkRepository = MemoryLinkRepository(self)
         self.leases: LeaseRepository = MemoryLeaseRepository(self)
         self.webhooks: WebhookRepository = MemoryWebhookRepository(self)

@@ -14,11 +14,13 @@ from .engine.transaction import STATEMENT_SECONDS, Transaction
 from .engine.write_probe import WriteProbe
 from .migrate import check_version
 from .queries.accounts import SqlAccountQueries
+from .queries.api_keys import SqlApiKeyQueries
 from .queries.bookings import SqlBookingQueries
 from .queries.events import SqlEventQueries
 from .queries.notifications import SqlNotificationQueries
 from .queries.payments import SqlPaymentQueries
 from .queries.statistics import SqlStatistics
+from .repositories.api_keys import SqlApiKeyRepository
 from .repositories.events import SqlEventRepository
 from .repositories.leases import SqlLeaseRepository
 from .repositories.limits import SqlLimitRepository
@@ -45,6 +47,7 @@ class SqlUnitOfWork:
         self._transaction = transaction
         self.events: SqlEventRepository = SqlEventRepository(transaction)
         self.users: SqlUserRepository = SqlUserRepository(transaction)
+        self.api_keys: SqlApiKeyRepository = SqlApiKeyRepository(transaction)
         self.links: SqlLinkRepository = SqlLinkRepository(transaction)
         self.leases: SqlLeaseRepository = SqlLeaseRepository(transaction)
         self.webhooks: SqlWebhookRepository = SqlWebhookRepository(transaction)
@@ -86,6 +89,7 @@ class SqlStorage:
         self.booking_queries: SqlBookingQueries = SqlBookingQueries(self._reading, self._listing, classify)
         self.payment_queries: SqlPaymentQueries = SqlPaymentQueries(self._reading, self._listing, classify)
         self.account_queries: SqlAccountQueries = SqlAccountQueries(self._reading, self._listing, classify)
+        self.api_key_queries: SqlApiKeyQueries = SqlApiKeyQueries(self._reading, classify)
         self.notification_queries: SqlNotificationQueries = SqlNotificationQueries(self._reading, classify)
         self.statistics: SqlStatistics = SqlStatistics(self._dialect, self._writing, self._reading, self._listing)
 

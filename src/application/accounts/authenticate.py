@@ -1,14 +1,16 @@
-"""Authenticate callers by their access tokens."""
+"""Authenticate callers by their access tokens or API keys."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Final
+from uuid import UUID
 
 from msgspec import Struct
 
 from ...domain.refusals import InvalidToken
 from ...domain.user import Actor, Role
+from ..api_keys.use_api_key import UseApiKey
 from ..ports.queries import AccountQueries
 from ..ports.security import Claims, Tokens
 from ..ports.system import Clock
@@ -31,22 +33,30 @@ _ALL: Final = None
 
 
 class Caller(Struct, frozen=True):
-    """The user of a request, with the claims of their token."""
+    """The user of a request, with the session of their access token or the id of their API key."""
 
     actor: Actor
-    claims: Claims
+    session_id: UUID | None = None
+    key_id: UUID | None = None
 
 
 class Authenticate:
-    """Authenticate a caller by an access token, with the current role and session (promise 9).
+    """Authenticate a caller by an access token or an API key, with the current role (promise 9).
 
     A token contains both as they were when it was issued. Revocations since then are read for all callers together,
     every few seconds while there are calls.
     """
 
     def __init__(
-        self, tokens: Tokens, accounts: AccountQueries, clock: Clock, *, seconds: Callable[[], float] = monotonic
+        self,
+        tokens: Tokens,
+        accounts: AccountQueries,
+        clock: Clock,
+        use_api_key: UseApiKey,
+        *,
+        seconds: Callable[[], float] = monotonic,
     ) -> None:
+        self._use_api_key = use_api_key
         self._tokens = tokens
         self._accounts = accounts
         self._clock = clock
@@ -61,6 +71,9 @@ class Authenticate:
 
     async def __call__(self, token: str) -> Caller:
         """Return the caller. Raises: InvalidToken, Unavailable."""
+        if self._use_api_key.is_one(token):
+            actor, key_id = await self._use_api_key(token)
+            return Caller(actor, key_id=key_id)
         claims = self._tokens.read(token, self._clock.now())
         if self._seconds() >= self._fresh_until:
             await self._refresh(_ALL)
@@ -73,7 +86,7 @@ class Authenticate:
             role = self._role(claims)
         if role is None:
             raise InvalidToken
-        return Caller(Actor(claims.user_id, role), claims)
+        return Caller(Actor(claims.user_id, role), claims.session_id)
 
     def _role(self, claims: Claims) -> Role | None:
         """Return the current role; None: disabled or erased."""

@@ -13,10 +13,11 @@ from ...domain.values.fields import checked
 from ...domain.verification import Link, LinkPurpose, change_address
 from ..limits.networks import network_of
 from ..ports.queries import AccountQueries
-from ..ports.security import AccountKey, Asker, Claims, KnownPasswords, PasswordHasher
+from ..ports.security import AccountKey, Asker, KnownPasswords, PasswordHasher
 from ..ports.storage import Storage, UnitOfWork
 from ..ports.system import Clock
 from ..retrying_transaction import in_transaction
+from .authenticate import Caller
 from .create_user import check_not_known
 from .link_mails import LinkMails
 from .login_throttle import FailedLogins
@@ -70,7 +71,7 @@ class ChangeProfile:
         self._mails = mails
         self._clock = clock
 
-    async def __call__(self, claims: Claims, changes: ProfileChanges, address: Hashable = None) -> User:
+    async def __call__(self, caller: Caller, changes: ProfileChanges, address: Hashable = None) -> User:
         """Return the changed account. `address` is the caller's network address, if known.
 
         A new address gets a mail with a link, within its limit, and makes links to an earlier pending one dead.
@@ -79,6 +80,7 @@ class ChangeProfile:
         InvalidToken, EmailTaken if another account has verified the new address, MailNotConfigured for a new address if
         the service sends no mails, Unavailable.
         """
+        user_id = caller.actor.user_id
         kept = checked(given(changes), PROFILE_RULES)
         if not kept:
             raise invalid("must contain a new name, or the current password with a new password or address")
@@ -89,15 +91,15 @@ class ChangeProfile:
             check_not_known(self._known_passwords, new_password, "new_password")
         tried = kept.get("current_password")
         # The hash against which the current password was verified.
-        proven = None if tried is None else (await self._prove_password(claims.user_id, tried, address)).password_hash
-        asker = Asker(claims.user_id, network_of(address))
+        proven = None if tried is None else (await self._prove_password(user_id, tried, address)).password_hash
+        asker = Asker(user_id, network_of(address))
         new_hash = None if new_password is None else await self._hasher.hash(new_password, asker)
         now = self._clock.now()
-        link = None if email is None else self._mails.link_of(claims.user_id, email, LinkPurpose.VERIFY, now)
+        link = None if email is None else self._mails.link_of(user_id, email, LinkPurpose.VERIFY, now)
 
         async def change(unit_of_work: UnitOfWork) -> User:
             holder = None if link is None else await self._lock_holder(unit_of_work, link.email)
-            user = await unit_of_work.users.lock(claims.user_id)
+            user = await unit_of_work.users.lock(user_id)
             if user is None or not user.may_sign_in:
                 raise InvalidToken
             if proven is not None and user.password_hash not in (proven, new_hash):
@@ -107,7 +109,7 @@ class ChangeProfile:
                 changed = await self._change_address(unit_of_work, changed, link, holder)
             await unit_of_work.users.save(changed)
             if new_hash is not None:
-                await unit_of_work.users.end_sessions(user.id, now, but=claims.session_id)
+                await unit_of_work.users.end_sessions(user.id, now, but=caller.session_id)
                 await unit_of_work.links.remove_of(user.id, purpose=LinkPurpose.RESET)
             return changed
 

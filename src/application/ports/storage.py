@@ -3,6 +3,7 @@
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from .api_keys import ApiKeyQueries, ApiKeyRepository
 from .links import LinkRepository
 from .notifications import MailRepository, NotificationQueries, WebhookRepository
 from .observability import Statistics
@@ -20,6 +21,10 @@ class UnitOfWork(Protocol):
     @property
     def users(self) -> UserRepository:
         """Accounts and sessions."""
+
+    @property
+    def api_keys(self) -> ApiKeyRepository:
+        """API keys."""
 
     @property
     def links(self) -> LinkRepository:
@@ -63,6 +68,10 @@ class Storage(Protocol):
     @property
     def account_queries(self) -> AccountQueries:
         """Committed accounts and sessions."""
+
+    @property
+    def api_key_queries(self) -> ApiKeyQueries:
+        """Committed API keys."""
 
     @property
     def notification_queries(self) -> NotificationQueries:

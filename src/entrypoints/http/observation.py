@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol
 
 from litestar.enums import HttpMethod
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from msgspec import UNSET
 from uuid_utils import uuid7
 
 from ...application.accounts.authenticate import Caller
@@ -95,6 +96,7 @@ def observe(clock: Clock, metrics: Metrics) -> Callable[[Message, Scope], Awaita
                 request_id=request_id,
                 # An embedder's authentication may set another kind of user.
                 user_id=caller.actor.user_id if isinstance(caller, Caller) else None,
+                key_id=caller.key_id or UNSET if isinstance(caller, Caller) else UNSET,
                 method=known,
                 route=route,
                 status=status,

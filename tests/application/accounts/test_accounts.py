@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from boxoffice.adapters.memory import Step
 from boxoffice.application import retrying_transaction as transaction
 from boxoffice.application.accounts import list_users
-from boxoffice.application.accounts.authenticate import LOOKS_EVERY, MARGIN, Authenticate
+from boxoffice.application.accounts.authenticate import LOOKS_EVERY, MARGIN, Authenticate, Caller
 from boxoffice.application.accounts.change_profile import ChangeProfile, ProfileChanges, ReadProfile
 from boxoffice.application.accounts.create_user import CreateUser, Registration
 from boxoffice.application.accounts.disable_user import DisableUser, EnableUser
@@ -21,7 +21,7 @@ from boxoffice.application.accounts.log_out import LogOut
 from boxoffice.application.accounts.login_throttle import FailedLogins, LogInWithinLimits
 from boxoffice.application.accounts.refresh_session import GRACE, RefreshSession
 from boxoffice.application.ports.errors import OutcomeUnknown, Retryable, Unavailable
-from boxoffice.application.ports.security import Asker, Claims
+from boxoffice.application.ports.security import Asker
 from boxoffice.application.retrying_transaction import ATTEMPTS, in_transaction
 from boxoffice.domain.refusals import (
     EmailTaken,
@@ -33,7 +33,7 @@ from boxoffice.domain.refusals import (
     TooManyRequests,
     WrongCredentials,
 )
-from boxoffice.domain.user import Role, User
+from boxoffice.domain.user import Actor, Role, User
 from tests.application.fake_app import (
     NOW,
     FakeApp,
@@ -42,6 +42,7 @@ from tests.application.fake_app import (
     PlainRefreshTokens,
     PlainTokens,
     later,
+    using_api_keys,
     without_mails,
 )
 
@@ -72,7 +73,9 @@ class Desk:
         self.limited_log_in = LogInWithinLimits(self.log_in, None)
         self.read = ReadProfile(storage.account_queries)
         self.grant = GrantRole(storage, clock)
-        self.authenticate = Authenticate(self.tokens, storage.account_queries, clock, seconds=lambda: self.seconds)
+        self.authenticate = Authenticate(
+            self.tokens, storage.account_queries, clock, using_api_keys(storage, clock), seconds=lambda: self.seconds
+        )
 
     async def user(self, email: str = ANAS) -> User:
         """A new account."""
@@ -86,10 +89,15 @@ class Desk:
         """The access token of a new session."""
         return (await self.sign_in(email, password)).access.text
 
-    async def claims(self, email: str = ANAS) -> Claims:
-        """A new account, and what the access token of its session says."""
+    async def caller(self, email: str = ANAS) -> Caller:
+        """A new account, as it calls in a session."""
         await self.user(email)
-        return self.tokens.issued[await self.session(email)]
+        return self.calling(await self.session(email))
+
+    def calling(self, token: str) -> Caller:
+        """The caller with this access token."""
+        claims = self.tokens.issued[token]
+        return Caller(Actor(claims.user_id, claims.role), claims.session_id)
 
     async def sign_in_anyway(self) -> SignedIn:
         """As on a node that does not know yet that the user is disabled."""
@@ -196,13 +204,13 @@ async def test_only_credentials_that_can_be_right_are_verified(desk: Desk) -> No
 
 
 async def test_a_password_that_changes_during_sign_in_is_no_longer_valid(desk: Desk) -> None:
-    claims = await desk.claims()
+    caller = await desk.caller()
     plain = desk.hasher.verify
 
     async def slow(password: str, password_hash: str | None, asker: Asker) -> bool:
         is_right = await plain(password, password_hash, asker)
         desk.hasher.verify = plain  # type: ignore[method-assign]
-        await desk.change(claims, NEW_PASSWORD)
+        await desk.change(caller, NEW_PASSWORD)
         return is_right
 
     desk.hasher.verify = slow  # type: ignore[method-assign]
@@ -343,7 +351,7 @@ async def test_a_refresh_whose_commit_was_not_answered_is_no_reuse(desk: Desk, s
 
 @pytest.mark.parametrize("how", ["signing out", "disabling", "a new password"])
 async def test_a_revocation_holds_after_the_next_look(desk: Desk, how: str) -> None:
-    own = await desk.claims()
+    own = await desk.caller()
     other = await desk.sign_in()
     await desk.authenticate(other.access.text)
     if how == "signing out":
@@ -499,9 +507,9 @@ async def test_without_a_look_no_caller_is_identified(desk: Desk) -> None:
 async def test_a_change_that_is_no_valid_request_is_refused(
     desk: Desk, changes: ProfileChanges, path: tuple[str, ...]
 ) -> None:
-    claims = await desk.claims()
+    caller = await desk.caller()
     with pytest.raises(InvalidRequest) as refused:
-        await desk.change(claims, changes)
+        await desk.change(caller, changes)
     assert paths(refused) == [path]
 
 
@@ -510,7 +518,7 @@ async def test_a_new_password_ends_every_session_but_its_own(desk: Desk) -> None
     await desk.user("ben@example.org")
     own, other, bens = await desk.sign_in(), await desk.sign_in(), await desk.session("ben@example.org")
     desk.app.faults.plan(Step.COMMITTED, OutcomeUnknown())
-    changed = await desk.change(desk.tokens.issued[own.access.text], NEW_PASSWORD)
+    changed = await desk.change(desk.calling(own.access.text), NEW_PASSWORD)
     assert changed.password_hash == "hash of another word"
     for each in (own.access.text, bens):
         await desk.authenticate(each)
@@ -523,11 +531,11 @@ async def test_a_new_password_ends_every_session_but_its_own(desk: Desk) -> None
 
 
 async def test_of_two_concurrent_new_passwords_the_first_holds(desk: Desk) -> None:
-    claims = await desk.claims()
+    caller = await desk.caller()
     reached, opened = desk.app.faults.gate(Step.LOCK)
-    late = asyncio.ensure_future(desk.change(claims, replace(NEW_PASSWORD, new_password="the late word")))
+    late = asyncio.ensure_future(desk.change(caller, replace(NEW_PASSWORD, new_password="the late word")))
     await reached.wait()
-    await desk.change(claims, NEW_PASSWORD)
+    await desk.change(caller, NEW_PASSWORD)
     opened.set()
     with pytest.raises(NotAllowed, match="meanwhile"):
         await late
@@ -535,9 +543,9 @@ async def test_of_two_concurrent_new_passwords_the_first_holds(desk: Desk) -> No
 
 
 async def test_a_deleted_account_cannot_be_read_or_changed(desk: Desk) -> None:
-    gone = Claims(UUID(int=1), UUID(int=2), Role.CUSTOMER)
+    gone = Caller(Actor(UUID(int=1)), UUID(int=2))
     with pytest.raises(InvalidToken):
-        await desk.read(gone.user_id)
+        await desk.read(gone.actor.user_id)
     with pytest.raises(InvalidToken):
         await desk.change(gone, ProfileChanges(name="Anna"))
     with pytest.raises(InvalidToken):
@@ -592,36 +600,36 @@ class TestTheCurrentPassword:
         desk.limited_log_in = LogInWithinLimits(desk.log_in, failed_logins)
         return desk
 
-    async def attempt(self, desk: Desk, claims: Claims, password: str, address: str | None = HOME) -> str:
+    async def attempt(self, desk: Desk, caller: Caller, password: str, address: str | None = HOME) -> str:
         try:
-            await desk.change(claims, ProfileChanges(name="Ana B.", current_password=password), address)
+            await desk.change(caller, ProfileChanges(name="Ana B.", current_password=password), address)
         except Refusal as refusal:
             return refusal.code
         return "changed"
 
     @pytest.mark.parametrize("address", [HOME, None])
     async def test_after_ten_wrong_ones_the_right_one_is_refused_too(self, desk: Desk, address: str | None) -> None:
-        claims, other = await desk.claims(), await desk.claims("ben@example.org")
+        caller, other = await desk.caller(), await desk.caller("ben@example.org")
         for _ in range(10):
-            assert await self.attempt(desk, claims, "wrong", address) == "not-allowed"
+            assert await self.attempt(desk, caller, "wrong", address) == "not-allowed"
         verified = len(desk.hasher.verified)
-        assert await self.attempt(desk, claims, PASSWORD, address) == "too-many-requests"
-        assert await self.attempt(desk, claims, "wrong", address) == "too-many-requests"
+        assert await self.attempt(desk, caller, PASSWORD, address) == "too-many-requests"
+        assert await self.attempt(desk, caller, "wrong", address) == "too-many-requests"
         assert len(desk.hasher.verified) <= verified + 1, "once closed no password is looked at"
-        assert await self.attempt(desk, claims, PASSWORD, "198.51.100.2") == "changed"
+        assert await self.attempt(desk, caller, PASSWORD, "198.51.100.2") == "changed"
         assert await self.attempt(desk, other, PASSWORD, address) == "changed"
-        assert (await desk.change(claims, ProfileChanges(name="Cleo"), address)).name == "Cleo", "needs no password"
-        del desk.app.tables.users[other.user_id]
+        assert (await desk.change(caller, ProfileChanges(name="Cleo"), address)).name == "Cleo", "needs no password"
+        del desk.app.tables.users[other.actor.user_id]
         assert await self.attempt(desk, other, PASSWORD) == "invalid-token", "the account is gone"
 
     async def test_failures_to_sign_in_count_too(self, desk: Desk) -> None:
-        claims = await desk.claims()
+        caller = await desk.caller()
         wrong = Credentials(email="Ana@example.org", password="wrong")
         for _ in range(5):
-            assert await self.attempt(desk, claims, "wrong") == "not-allowed"
+            assert await self.attempt(desk, caller, "wrong") == "not-allowed"
             with pytest.raises(WrongCredentials):
                 await desk.limited_log_in(wrong, HOME)
-        assert await self.attempt(desk, claims, PASSWORD) == "too-many-requests"
+        assert await self.attempt(desk, caller, PASSWORD) == "too-many-requests"
         with pytest.raises(TooManyRequests):
             await desk.limited_log_in(Credentials(email=ANAS, password=PASSWORD), HOME)
 
@@ -632,7 +640,7 @@ async def test_strangers_and_the_account_have_separate_shares_of_the_password_qu
     network = "2001:db8::/64"
     assert desk.hasher.askers == [Asker((ANAS, "2001:db8::1"), network)]
     await desk.log_in(Credentials(email="Ana@example.org", password=PASSWORD), "2001:db8::1")
-    claims = desk.tokens.issued[await desk.session()]
+    caller = desk.calling(await desk.session())
     desk.hasher.askers.clear()
-    await desk.change(claims, NEW_PASSWORD, HOME)
+    await desk.change(caller, NEW_PASSWORD, HOME)
     assert desk.hasher.askers == [Asker(user.id, HOME)] * 2

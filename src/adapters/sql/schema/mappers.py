@@ -17,10 +17,10 @@ from ....domain.booking import Booking
 from ....domain.event import Event, EventState, TicketType
 from ....domain.facts import AnyFactPayload, Fact
 from ....domain.payment import Payment
-from ....domain.user import Session, User
+from ....domain.user import ApiKey, Session, User
 from ....domain.values.characters import folded
 from ....domain.values.money import Money
-from .tables import bookings, events, facts, payments, sessions, stored_responses, ticket_types, users
+from .tables import api_keys, bookings, events, facts, payments, sessions, stored_responses, ticket_types, users
 from .types import Row
 
 NO_START = 2**63 - 1
@@ -33,6 +33,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EVENT_FIELDS = tuple(field.name for field in fields(Event))
 _PAYMENT_FIELDS = tuple(field.name for field in fields(Payment) if field.name != "amount")
 _USER_FIELDS = tuple(field.name for field in fields(User))
+_API_KEY_FIELDS = tuple(field.name for field in fields(ApiKey))
 _SESSION_FIELDS = tuple(field.name for field in fields(Session))
 
 EVENT: tuple[Column[Any], ...] = tuple(events.c[name] for name in _EVENT_FIELDS)
@@ -70,6 +71,7 @@ RESPONSE: tuple[Column[Any], ...] = (
     stored_responses.c.subject_id,
 )
 USER: tuple[Column[Any], ...] = tuple(users.c[name] for name in _USER_FIELDS)
+API_KEY: tuple[Column[Any], ...] = tuple(api_keys.c[name] for name in _API_KEY_FIELDS)
 SESSION: tuple[Column[Any], ...] = tuple(sessions.c[name] for name in _SESSION_FIELDS)
 
 # By kind, which has its own column. The data of old facts also contain the kind and default values.
@@ -274,6 +276,11 @@ def stored_response_values(stored: StoredResponse, now: datetime) -> dict[str, A
 def user(values: Sequence[Any]) -> User:
     """Return a user from the columns of `USER`."""
     return User(**dict(zip(_USER_FIELDS, values, strict=True)))
+
+
+def api_key(values: Iterable[Any]) -> ApiKey:
+    """Return an API key from the columns of `API_KEY`."""
+    return ApiKey(**dict(zip(_API_KEY_FIELDS, values, strict=True)))
 
 
 def session(values: Sequence[Any]) -> Session:

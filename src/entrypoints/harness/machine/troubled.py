@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from enum import StrEnum
 
+from ....application.ports.api_keys import ApiKeyQueries, ApiKeyRepository
 from ....application.ports.errors import OutcomeUnknown, Retryable
 from ....application.ports.links import LinkRepository
 from ....application.ports.notifications import MailRepository, NotificationQueries, WebhookRepository
@@ -30,6 +31,7 @@ class InterceptedStorage:
         self.booking_queries: BookingQueries = storage.booking_queries
         self.payment_queries: PaymentQueries = storage.payment_queries
         self.account_queries: AccountQueries = storage.account_queries
+        self.api_key_queries: ApiKeyQueries = storage.api_key_queries
         self.notification_queries: NotificationQueries = storage.notification_queries
         self.statistics: Statistics = storage.statistics
 
@@ -62,6 +64,7 @@ class _InterceptedUnitOfWork:
         self._commit = commit
         self.events: EventRepository = unit_of_work.events
         self.users: UserRepository = unit_of_work.users
+        self.api_keys: ApiKeyRepository = unit_of_work.api_keys
         self.links: LinkRepository = unit_of_work.links
         self.leases: LeaseRepository = unit_of_work.leases
         self.webhooks: WebhookRepository = unit_of_work.webhooks

@@ -22,6 +22,7 @@ INTRODUCTION: Final = files(__package__).joinpath("introduction.md").read_text("
 
 _TAGS: Final = {
     "Accounts": "Accounts and sessions.",
+    "API keys": "Keys with which programs act for you, within limits.",
     "Events": "Events, their ticket types, and their views for organizers.",
     "Bookings": "Bookings, the waiting list and payments.",
     "Webhooks": "Receivers of the facts of your events.",
@@ -33,7 +34,9 @@ _TAGS: Final = {
 def openapi_config() -> OpenAPIConfig:
     """Return the configuration of the document and of its page."""
     scheme = SecurityScheme(
-        type="http", scheme="bearer", bearer_format="JWT", description="The `accessToken` of `/login` and `/refresh`."
+        type="http",
+        scheme="bearer",
+        description="The `accessToken` of `/login` and `/refresh` (a JWT), or an API key of `/api-keys` (`bxo_…`).",
     )
     return OpenAPIConfig(
         title="Boxoffice",

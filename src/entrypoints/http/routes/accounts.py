@@ -129,6 +129,6 @@ def router(
         address ends the change.
         """
         changes = data.to(ProfileChanges)
-        return Reply(UserView.of_user(await change_profile(request.user.claims, changes, address_of(request.scope))))
+        return Reply(UserView.of_user(await change_profile(request.user, changes, address_of(request.scope))))
 
     return accounts.router

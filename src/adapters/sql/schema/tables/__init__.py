@@ -3,7 +3,7 @@
 Columns have the names of the domain's fields. A test compares the migrations with these tables.
 """
 
-from .accounts import account_claims, account_links, mail_times, sessions, users
+from .accounts import account_claims, account_links, api_keys, mail_times, sessions, users
 from .events import bookings, event_grams, events, facts, payments, ticket_types, waiting_blocks, waiting_list
 from .metadata import metadata
 from .notifications import announcements, mail_cursors, mails, webhook_cursors, webhook_deliveries, webhooks
@@ -13,6 +13,7 @@ __all__ = [
     "account_claims",
     "account_links",
     "announcements",
+    "api_keys",
     "bookings",
     "event_grams",
     "events",

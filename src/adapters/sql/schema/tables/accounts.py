@@ -1,7 +1,8 @@
-"""The tables of accounts: users, sessions, links and the mails that carry them."""
+"""The tables of accounts: users, sessions, API keys, links and the mails that carry them."""
 
 from sqlalchemy import Column, ForeignKey, Index, Integer, String, Table, UniqueConstraint
 
+from .....domain.policy import KeyRole
 from .....domain.user import Role
 from .....domain.verification import LinkPurpose
 from ..types import Digest, Exact, Id, Moment, Word
@@ -45,6 +46,24 @@ sessions: Table = Table(
     Index(None, "user_id", "expires_at"),
     Index(None, "family_digest", unique=True),
     Index(None, "ended_at"),
+    **OPTIONS,
+)
+
+# The digest is all that is stored of a key's text. A revoked key has no row.
+api_keys: Table = Table(
+    "api_keys",
+    metadata,
+    Column("id", Id(), primary_key=True),
+    Column("user_id", Id(), ForeignKey("users.id"), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("role", Word(KeyRole), nullable=False),
+    Column("event_id", Id()),
+    Column("expires_at", Moment()),
+    Column("created_at", Moment(), nullable=False),
+    Column("last_used_at", Moment()),
+    Column("digest", Digest, nullable=False),
+    Index(None, "user_id"),
+    Index(None, "digest", unique=True),
     **OPTIONS,
 )
 
