@@ -75,6 +75,6 @@ class MemoryApiKeyQueries:
         }
         owners = {digest: tables.users[key.user_id] for digest, key in keys.items()}
         return {
-            digest: OwnedKey(key, None if owners[digest].disabled_at else owners[digest].role)
+            digest: OwnedKey(key, owners[digest].role if owners[digest].may_sign_in else None)
             for digest, key in keys.items()
         }

@@ -26,7 +26,7 @@ class UseApiKey:
     async def __call__(self, text: str) -> tuple[Actor, UUID]:
         """Return the owner, with the role of the last seconds and within the key's scope, and the id of the key.
 
-        Raises: InvalidToken if the key is unknown, revoked or expired, or its owner disabled; Unavailable.
+        Raises: InvalidToken if it is unknown or expired, or its owner disabled or erased, Unavailable.
         """
         digest = self._texts.digest_of(text)
         found = None if digest is None else await self._known_keys(digest)

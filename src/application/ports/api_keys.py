@@ -37,7 +37,7 @@ class ApiKeyTexts(Protocol):
 
 
 class OwnedKey(Struct, frozen=True):
-    """An API key with its owner's role of today; None: the owner is disabled."""
+    """An API key with its owner's role of today; None: the owner is disabled or erased."""
 
     key: ApiKey
     role: Role | None

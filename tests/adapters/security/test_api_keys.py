@@ -21,7 +21,9 @@ def test_a_key_is_random_behind_a_prefix_and_its_digest_is_all_that_is_stored() 
     assert RandomApiKeyTexts("another secret of the tests " * 2).digest_of(key.text) == key.digest
 
 
-@pytest.mark.parametrize("text", ["bxo_", f"bxo_{'A' * 42}", f"bxo_{'A' * 44}", f"bxo_{'A' * 42}=", f"bxo_{'A' * 43}\n"])
+@pytest.mark.parametrize(
+    "text", ["bxo_", f"bxo_{'A' * 42}", f"bxo_{'A' * 44}", f"bxo_{'A' * 42}=", f"bxo_{'A' * 43}\n"]
+)
 def test_malformed_text_is_one_that_has_no_digest(text: str) -> None:
     assert TEXTS.is_one(text)
     assert TEXTS.digest_of(text) is None

@@ -135,6 +135,7 @@ def container_of(settings: Settings, clock: SettableClock) -> Container:
     container.clock.override(Object(clock))
     container.seconds.override(Object(clock.seconds))
     container.authenticate.set_kwargs(seconds=clock.seconds)
+    container.known_keys.set_kwargs(seconds=clock.seconds)
     container.password_hasher.override(Singleton(Argon2PasswordHasher, memory=8, passes=1))
     return container
 

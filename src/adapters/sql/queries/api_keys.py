@@ -15,7 +15,7 @@ from ..schema.tables import api_keys, users
 
 _OF_USER = select(*API_KEY).where(api_keys.c.user_id == bindparam("of_user")).order_by(api_keys.c.id)
 _BY_DIGEST = (
-    select(api_keys.c.digest, users.c.role, users.c.disabled_at, *API_KEY)
+    select(api_keys.c.digest, users.c.role, users.c.disabled_at, users.c.erased_at, *API_KEY)
     .join_from(api_keys, users, users.c.id == api_keys.c.user_id)
     .where(api_keys.c.digest.in_(bindparam("digests", expanding=True)))
 )
@@ -36,8 +36,8 @@ class SqlApiKeyQueries:
         """See the port."""
         rows = await self._rows(_BY_DIGEST, digests=list(digests))
         return {
-            bytes(digest): OwnedKey(api_key(values), None if disabled_at else role)
-            for digest, role, disabled_at, *values in rows
+            bytes(digest): OwnedKey(api_key(values), None if disabled_at or erased_at else role)
+            for digest, role, disabled_at, erased_at, *values in rows
         }
 
     async def _rows(self, statement: Executable, **values: Any) -> Rows:
