@@ -8,7 +8,7 @@ from uuid import UUID
 
 from msgspec import UNSET, Struct, UnsetType, structs
 
-from .policy import RULES, Right, Standing, who_may
+from .policy import RULES, PersonalRight, Right, Standing, who_may
 from .refusals import (
     EventStarted,
     FieldError,
@@ -216,9 +216,15 @@ class Event(EventDetails, frozen=True, kw_only=True):
             raise _not_allowed(right)
 
     def check_shows_booking(self, customer_id: UUID, actor: Actor) -> None:
-        """Raise NotFound unless the actor is the booking's customer or sees the bookings of others."""
-        if not actor.is_customer(customer_id) and not self.may(actor, Right.SEE_BOOKINGS):
+        """Raise NotFound unless the actor is the booking's customer or sees the bookings of others.
+
+        Raise NotAllowed if it is their own, and they use an API key that may not see that.
+        """
+        if self.may(actor, Right.SEE_BOOKINGS):
+            return
+        if not actor.is_customer(customer_id):
             raise NotFound
+        actor.check_may_personally(PersonalRight.SEE_OWN_BOOKINGS, self.id)
 
     def check_may_with_booking(self, customer_id: UUID, actor: Actor, right: Right) -> None:
         """Raise NotFound if the actor may not see the booking, NotAllowed if they see it and lack the right."""

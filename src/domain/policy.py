@@ -1,4 +1,8 @@
-"""Who may do what with an event (promise 9): one table of rights, and the least standing that each needs."""
+"""Who may do what (promise 9): one table of the rights towards events, and one of those that API keys lack.
+
+Towards an event each right needs a least standing. What is one's own needs no standing, but an API key may not do all
+that its owner may do.
+"""
 
 from collections.abc import Mapping
 from enum import IntEnum, StrEnum
@@ -101,6 +105,49 @@ class KeyRole(StrEnum):
     ORGANIZER = "organizer"
 
 
+class PersonalRight(StrEnum):
+    """A kind of act on what is one's own. Who is signed in has all of them, an API key those of its role."""
+
+    SEE_OWN_BOOKINGS = "see-own-bookings"
+    """See one's own booking of an event, and its payments."""
+    ACT_AS_CUSTOMER = "act-as-customer"
+    """Book for oneself, pay, and cancel one's own booking."""
+    LIST_OWN_BOOKINGS = "list-own-bookings"
+    """List one's own bookings of all events."""
+    LIST_OWN_EVENTS = "list-own-events"
+    """Find one's own unpublished events in lists."""
+    SEE_WEBHOOKS = "see-webhooks"
+    """See one's own webhooks and their deliveries."""
+    CHANGE_WEBHOOKS = "change-webhooks"
+    """Register, change and delete webhooks, and repeat deliveries."""
+    INITIALIZE_EVENTS = "initialize-events"
+    """Initialize events."""
+    MANAGE_ACCOUNT = "manage-account"
+    """Change, export and delete the account; make, see and revoke its API keys."""
+
+
+class KeyRule(Struct, frozen=True, gc=False):
+    """The roles of API keys that have a personal right. `in_event`: also those of one event, there."""
+
+    roles: frozenset[KeyRole]
+    in_event: bool = False
+
+
+_AS_OWNER: Final = frozenset({KeyRole.ORGANIZER})
+_READING: Final = frozenset({KeyRole.READ, KeyRole.ORGANIZER})
+
+KEY_RULES: Final[Mapping[PersonalRight, KeyRule]] = {
+    PersonalRight.SEE_OWN_BOOKINGS: KeyRule(_READING, in_event=True),
+    PersonalRight.ACT_AS_CUSTOMER: KeyRule(_AS_OWNER, in_event=True),
+    PersonalRight.LIST_OWN_BOOKINGS: KeyRule(_READING),
+    PersonalRight.LIST_OWN_EVENTS: KeyRule(frozenset(KeyRole)),
+    PersonalRight.SEE_WEBHOOKS: KeyRule(_READING),
+    PersonalRight.CHANGE_WEBHOOKS: KeyRule(_AS_OWNER),
+    PersonalRight.INITIALIZE_EVENTS: KeyRule(_AS_OWNER),
+    PersonalRight.MANAGE_ACCOUNT: KeyRule(frozenset()),
+}
+
+
 class KeyScope(Struct, frozen=True, gc=False):
     """The bounds of an API key: a role, and an event if it is for one only. Its owner's standing bounds it too."""
 
@@ -116,6 +163,18 @@ class KeyScope(Struct, frozen=True, gc=False):
     def allows(self, right: Right) -> bool:
         """Return whether a key of this role may use the right at all."""
         return self.role is not KeyRole.READ or RULES[right].only_reads
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its acts on events and for its owner have no bounds of its own."""
+        return self.role is KeyRole.ORGANIZER and self.event_id is None
+
+    def allows_personally(self, right: PersonalRight, event_id: UUID | None = None) -> bool:
+        """Return whether the key may do this for its owner, in an event if it concerns one."""
+        rule = KEY_RULES[right]
+        if self.event_id is not None and not (rule.in_event and self.event_id == event_id):
+            return False
+        return self.role in rule.roles
 
 
 _WHO: Final[Mapping[Standing, str]] = {

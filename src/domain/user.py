@@ -11,8 +11,8 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from .policy import KeyRole, KeyScope, StaffRole
-from .refusals import TooManyApiKeys, invalid
+from .policy import KeyRole, KeyScope, PersonalRight, StaffRole
+from .refusals import NotAllowed, TooManyApiKeys, invalid
 from .values.addresses import email, is_reachable, tried_email
 from .values.fields import Rule, Rules, check_characters, text, utc_time
 
@@ -55,6 +55,15 @@ class Actor(Struct, frozen=True, gc=False):
     def is_customer(self, customer_id: UUID) -> bool:
         """Return whether the actor is this customer, for what customers may do with their own bookings."""
         return self.user_id == customer_id
+
+    def may_personally(self, right: PersonalRight, event_id: UUID | None = None) -> bool:
+        """Return whether the actor may do this with what is their own, in an event if it concerns one."""
+        return self.scope is None or self.scope.allows_personally(right, event_id)
+
+    def check_may_personally(self, right: PersonalRight, event_id: UUID | None = None) -> None:
+        """Raise NotAllowed if the actor uses an API key that may not do this for its owner."""
+        if not self.may_personally(right, event_id):
+            raise NotAllowed("This API key may not do this for its owner.")
 
     def may_organize(self, organizers: Organizers) -> bool:
         """Return whether this actor may initialize events."""

@@ -6,13 +6,15 @@ from typing import Any, Final
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
 from boxoffice.domain.booking import BookingStatus
-from boxoffice.domain.event import Event, EventStatus
-from boxoffice.domain.policy import RULES, KeyRole, KeyScope, Right, StaffRole, Standing
+from boxoffice.domain.decisions.organize import Initialize, general_admission, initialize
+from boxoffice.domain.event import Event, EventDetails, EventStatus
+from boxoffice.domain.policy import KEY_RULES, RULES, KeyRole, KeyScope, PersonalRight, Right, StaffRole, Standing
 from boxoffice.domain.refusals import CancellationClosed, NotAllowed, NotFound
-from boxoffice.domain.user import Actor, Role
-from tests.domain.domain_driver import ADMIN, ANA, BEN, EVENT_ID, ORGANIZER, START, STRANGER, DomainDriver, euros
+from boxoffice.domain.user import Actor, Organizers, Role
+from tests.domain.domain_driver import ADMIN, ANA, BEN, EVENT_ID, NOW, ORGANIZER, START, STRANGER, DomainDriver, euros
 
 HELPERS: Final = {
     role.standing: Actor(UUID(int=950 + number), duties={EVENT_ID: role}) for number, role in enumerate(StaffRole)
@@ -40,8 +42,30 @@ def test_the_table_of_rights_is_the_documented_one() -> None:
     assert table in documented, f"docs/roles.md must show:\n{table}"
 
 
+def keys_table() -> str:
+    """The table of what API keys may do for their owners as `docs/roles.md` shows it."""
+    lines = [f"| right | {' | '.join(KeyRole)} |", f"|---|{'---|' * len(KeyRole)}"]
+    for right in PersonalRight:
+        anywhere = [KeyScope(role).allows_personally(right, EVENT_ID) for role in KeyRole]
+        here = [KeyScope(role, EVENT_ID).allows_personally(right, EVENT_ID) for role in KeyRole]
+        cells = [
+            "no" if not any_event else "yes" if one else "unless of one event"
+            for any_event, one in zip(anywhere, here, strict=True)
+        ]
+        lines.append(f"| `{right.value}` | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def test_the_table_of_what_keys_may_do_for_their_owners_is_the_documented_one() -> None:
+    table = keys_table()
+    documented = (Path(__file__).parents[2] / "docs" / "roles.md").read_text(encoding="utf-8")
+
+    assert table in documented, f"docs/roles.md must show:\n{table}"
+
+
 def test_every_right_has_its_rule() -> None:
     assert set(RULES) == set(Right)
+    assert set(KEY_RULES) == set(PersonalRight)
 
 
 @pytest.mark.parametrize("right", list(Right))
@@ -90,6 +114,107 @@ def test_a_key_of_an_event_is_a_stranger_in_another_one() -> None:
         here = Actor(ORGANIZER.user_id, Role.ADMIN, scope=KeyScope(role, EVENT_ID))
         assert EVENT.standing_of(here) > Standing.NONE
     assert Actor(ADMIN.user_id, Role.ADMIN, scope=KeyScope(KeyRole.READ)).sees_every_event
+
+
+@pytest.mark.parametrize("role", list(KeyRole))
+def test_a_key_does_for_its_owner_what_its_role_allows_and_in_its_event_alone(role: KeyRole) -> None:
+    reads, acts = role in (KeyRole.READ, KeyRole.ORGANIZER), role is KeyRole.ORGANIZER
+    allowed = {
+        PersonalRight.SEE_OWN_BOOKINGS: (reads, reads),
+        PersonalRight.ACT_AS_CUSTOMER: (acts, acts),
+        PersonalRight.LIST_OWN_BOOKINGS: (reads, False),
+        PersonalRight.LIST_OWN_EVENTS: (True, False),
+        PersonalRight.SEE_WEBHOOKS: (reads, False),
+        PersonalRight.CHANGE_WEBHOOKS: (acts, False),
+        PersonalRight.INITIALIZE_EVENTS: (acts, False),
+        PersonalRight.MANAGE_ACCOUNT: (False, False),
+    }
+    for right in PersonalRight:
+        anywhere, here = (Actor(ANA.user_id, scope=KeyScope(role, event_id)) for event_id in (None, EVENT_ID))
+        may_anywhere, may_here = allowed[right]
+        assert (anywhere.may_personally(right, EVENT_ID), here.may_personally(right, EVENT_ID)) == allowed[right]
+        assert not here.may_personally(right, UUID(int=1))
+        assert not here.may_personally(right)
+        assert ANA.may_personally(right, EVENT_ID)
+        for key, may in ((anywhere, may_anywhere), (here, may_here)):
+            if may:
+                key.check_may_personally(right, EVENT_ID)
+            else:
+                with pytest.raises(NotAllowed):
+                    key.check_may_personally(right, EVENT_ID)
+    assert KeyScope(role).is_whole is (role is KeyRole.ORGANIZER)
+    assert not KeyScope(role, EVENT_ID).is_whole
+
+
+def by_key(actor: Actor, role: KeyRole, event_id: UUID | None = None) -> Actor:
+    """The same user with an API key."""
+    return Actor(actor.user_id, actor.role, actor.duties, KeyScope(role, event_id))
+
+
+@pytest.mark.parametrize("role", list(KeyRole))
+@pytest.mark.parametrize("event_id", [None, EVENT_ID, UUID(int=1)], ids=["any event", "this event", "another event"])
+def test_a_key_books_pays_and_cancels_for_its_owner_as_an_organizers_in_its_event(
+    role: KeyRole, event_id: UUID | None
+) -> None:
+    key = by_key(ANA, role, event_id)
+    driver = DomainDriver(3, price=euros(25), starts_at=START)
+    booking = driver.book(ANA)
+    acts: list[Callable[[], Any]] = [
+        lambda: driver.start(booking, "card", key),
+        lambda: driver.cancel(booking, key),
+        lambda: driver.book(key),
+        lambda: driver.cancel_here(key),
+    ]
+    for act in acts:
+        if role is KeyRole.ORGANIZER and event_id in (None, EVENT_ID):
+            act()
+        else:
+            with pytest.raises(NotAllowed):
+                act()
+
+
+def test_only_an_organizers_key_without_an_event_initializes() -> None:
+    mine = Initialize(
+        event_id=EVENT_ID,
+        actor=by_key(ANA, KeyRole.ORGANIZER),
+        details=EventDetails(name="Jazz night"),
+        ticket_types=((UUID(int=1), general_admission(3)),),
+        currency="EUR",
+    )
+    for role in KeyRole:
+        for event_id in (None, EVENT_ID):
+            command = replace(mine, actor=by_key(ADMIN, role, event_id))
+            if role is KeyRole.ORGANIZER and event_id is None:
+                initialize(command, Organizers.GRANTED, NOW)
+            else:
+                with pytest.raises(NotAllowed):
+                    initialize(command, Organizers.EVERYONE, NOW)
+    with pytest.raises(NotAllowed, match="Only organizers"):
+        initialize(mine, Organizers.GRANTED, NOW)
+
+
+def test_a_key_of_a_helpers_role_does_nothing_with_its_owners_own_booking() -> None:
+    driver = DomainDriver(3, starts_at=START)
+    own, other = driver.book(ORGANIZER), driver.book(ANA)
+    for role in (KeyRole.READ, KeyRole.DESK, KeyRole.MANAGER):
+        with pytest.raises(NotAllowed):
+            driver.cancel(own, by_key(ORGANIZER, role))
+    assert driver.cancel(other, by_key(ORGANIZER, KeyRole.DESK)).status is BookingStatus.CANCELLED
+    assert driver.cancel(own, by_key(ORGANIZER, KeyRole.ORGANIZER)).status is BookingStatus.CANCELLED
+    assert driver.facts[-1].what.by == "organizer"  # type: ignore[union-attr]
+
+
+def test_a_key_that_may_not_see_its_owners_booking_is_refused_and_another_customers_is_not_found() -> None:
+    for role in KeyRole:
+        for event_id in (None, EVENT_ID, UUID(int=1)):
+            key = by_key(ANA, role, event_id)
+            with pytest.raises(NotFound):
+                EVENT.check_shows_booking(BEN.user_id, key)
+            if role in (KeyRole.READ, KeyRole.ORGANIZER) and event_id in (None, EVENT_ID):
+                EVENT.check_shows_booking(ANA.user_id, key)
+            else:
+                with pytest.raises(NotAllowed):
+                    EVENT.check_shows_booking(ANA.user_id, key)
 
 
 def _refusals(act: Callable[[DomainDriver, Actor], Any], prepare: Callable[[DomainDriver], Any]) -> dict[str, str]:

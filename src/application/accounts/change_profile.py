@@ -7,6 +7,7 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from ...domain.event import given
+from ...domain.policy import PersonalRight
 from ...domain.refusals import InvalidToken, MailNotConfigured, NotAllowed, invalid
 from ...domain.user import PROFILE_RULES, User
 from ...domain.values.fields import checked
@@ -89,6 +90,7 @@ class ChangeProfile:
             raise invalid("is needed for a new password or address", "current_password")
         if new_password is not None:
             check_not_known(self._known_passwords, new_password, "new_password")
+        caller.actor.check_may_personally(PersonalRight.MANAGE_ACCOUNT)
         tried = kept.get("current_password")
         # The hash against which the current password was verified.
         proven = None if tried is None else (await self._prove_password(user_id, tried, address)).password_hash

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from ...domain.policy import KeyRole
+from ...domain.policy import KeyRole, PersonalRight
 from ...domain.refusals import InvalidToken, NotFound
 from ...domain.user import API_KEY_RULES, Actor, ApiKey
 from ...domain.values.fields import checked
@@ -62,6 +62,7 @@ class CreateApiKey:
             **kept,
         )
         await self._check_event(command)
+        command.actor.check_may_personally(PersonalRight.MANAGE_ACCOUNT)
         text = self._texts.new()
         created = CreatedKey(key, self._texts.sealed(text.text))
 

@@ -1,5 +1,6 @@
 """List API keys: users see their own only (promise 9)."""
 
+from ...domain.policy import PersonalRight
 from ...domain.user import Actor, ApiKey
 from ..ports.api_keys import ApiKeyQueries
 
@@ -12,4 +13,5 @@ class ListApiKeys:
 
     async def __call__(self, actor: Actor) -> list[ApiKey]:
         """Return the keys, expired ones too. Raises: NotAllowed, Unavailable."""
+        actor.check_may_personally(PersonalRight.MANAGE_ACCOUNT)
         return await self._api_keys.keys_of(actor.user_id)

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from ...domain.policy import PersonalRight
 from ...domain.refusals import NotFound
 from ...domain.user import Actor
 from ..ports.storage import Storage, UnitOfWork
@@ -21,6 +22,7 @@ class RevokeApiKey:
         """
         if all(each.id != key_id for each in await self._storage.api_key_queries.keys_of(actor.user_id)):
             raise NotFound
+        actor.check_may_personally(PersonalRight.MANAGE_ACCOUNT)
 
         async def remove(unit_of_work: UnitOfWork) -> None:
             # It may be deleted already, for instance after an unknown outcome.

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from ...domain.booking import Booking, BookingStatus
 from ...domain.payment import Payment
-from ...domain.policy import Right
+from ...domain.policy import PersonalRight, Right
 from ...domain.refusals import NotFound
 from ...domain.user import Actor
 from ..events.queries import event_for
@@ -19,7 +19,7 @@ class ReadBooking:
         self._bookings = bookings
 
     async def __call__(self, booking_id: UUID, actor: Actor) -> Booking:
-        """Return the booking. Raises: NotFound, Unavailable."""
+        """Return the booking. Raises: NotFound, NotAllowed, Unavailable."""
         found = await self._bookings.booking(booking_id)
         if found is None:
             raise NotFound
@@ -35,7 +35,7 @@ class ListPayments:
         self._payments = payments
 
     async def __call__(self, booking_id: UUID, actor: Actor) -> list[Payment]:
-        """Return the payments. Raises: NotFound, Unavailable."""
+        """Return the payments. Raises: NotFound, NotAllowed, Unavailable."""
         await self._read_booking(booking_id, actor)
         return await self._payments.payments(booking_id)
 
@@ -49,7 +49,8 @@ class ListBookings:
     async def __call__(
         self, actor: Actor, *, status: BookingStatus | None = None, before: UUID | None = None, limit: int = 50
     ) -> Page[Booking, UUID]:
-        """Return a page. Raises: Unavailable."""
+        """Return a page. Raises: NotAllowed, Unavailable."""
+        actor.check_may_personally(PersonalRight.LIST_OWN_BOOKINGS)
         found = await self._bookings.bookings_of_customer(actor.user_id, status, before, limit + 1)
         return _bookings(found, limit)
 

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from ...domain.event import EventState, EventStatus, When
 from ...domain.facts import Fact
-from ...domain.policy import Right
+from ...domain.policy import PersonalRight, Right
 from ...domain.refusals import NotFound
 from ...domain.user import Actor
 from ..pages import Page
@@ -48,11 +48,15 @@ class ListEvents:
         after: EventKey | None = None,
         limit: int = 50,
     ) -> Page[EventState, EventKey]:
-        """Return a page. A search may give fewer than `limit` before the list ends. Raises: Unavailable."""
+        """Return a page. A search may give fewer than `limit` before the list ends.
+
+        Raises: NotAllowed for the unpublished events of an API key that is for one event, Unavailable.
+        """
         organizer_id = None
         if status is EventStatus.DRAFT:
             if actor is None:
                 return Page([], None)
+            actor.check_may_personally(PersonalRight.LIST_OWN_EVENTS)
             organizer_id = None if actor.sees_every_event else actor.user_id
         wanted = EventFilter(
             statuses=PUBLIC if status is None else frozenset({status}),
@@ -61,7 +65,7 @@ class ListEvents:
             organizer_id=organizer_id,
             q=q,
             hides_unpublished=status is EventStatus.CANCELLED and not (actor and actor.sees_every_event),
-            viewer_id=actor.user_id if actor else None,
+            viewer_id=actor.user_id if actor and actor.may_personally(PersonalRight.LIST_OWN_EVENTS) else None,
         )
         found = await self._events.events(wanted, after, limit)
         return Page(found.events, found.next)

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from ...domain.policy import PersonalRight
 from ...domain.refusals import NotFound, invalid
 from ...domain.user import Actor
 from ...domain.webhooks import Webhook, WebhookChanges
@@ -25,7 +26,9 @@ class ChangeWebhook:
 
     async def __call__(self, webhook_id: UUID, actor: Actor, changes: WebhookChanges) -> Webhook:
         """Return the changed webhook. Raises: InvalidRequest, NotFound, Unavailable."""
-        changed = changes.applied_to(await owned(self._storage.notification_queries, webhook_id, actor))
+        changed = changes.applied_to(
+            await owned(self._storage.notification_queries, webhook_id, actor, PersonalRight.CHANGE_WEBHOOKS)
+        )
         objection = self._sender.objection(changed.url) if changes.url else None
         if objection is not None:
             raise invalid(objection, "url")

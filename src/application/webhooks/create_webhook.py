@@ -5,7 +5,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from ...domain.policy import Right
+from ...domain.policy import PersonalRight, Right
 from ...domain.refusals import NotFound, invalid
 from ...domain.user import Actor
 from ...domain.values.fields import checked
@@ -49,6 +49,7 @@ class CreateWebhook:
         if objection is not None:
             raise invalid(objection, "url")
         await self._check_event(command)
+        command.actor.check_may_personally(PersonalRight.CHANGE_WEBHOOKS)
         webhook = Webhook(
             id=self._ids.new(),
             organizer_id=command.actor.user_id,

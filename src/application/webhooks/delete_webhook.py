@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from ...domain.policy import PersonalRight
 from ...domain.user import Actor
 from ..ports.storage import Storage, UnitOfWork
 from ..retrying_transaction import in_transaction
@@ -15,8 +16,8 @@ class DeleteWebhook:
         self._storage = storage
 
     async def __call__(self, webhook_id: UUID, actor: Actor) -> None:
-        """Delete it. Raises: NotFound, Unavailable."""
-        await owned(self._storage.notification_queries, webhook_id, actor)
+        """Delete it. Raises: NotFound, NotAllowed, Unavailable."""
+        await owned(self._storage.notification_queries, webhook_id, actor, PersonalRight.CHANGE_WEBHOOKS)
 
         async def remove(unit_of_work: UnitOfWork) -> None:
             # It may be deleted already, for instance after an unknown outcome.

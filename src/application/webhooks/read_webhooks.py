@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from ...domain.policy import PersonalRight
 from ...domain.refusals import NotFound
 from ...domain.user import Actor
 from ...domain.webhooks import Delivery, DeliveryStatus, Webhook
@@ -17,7 +18,8 @@ class ListWebhooks:
         self._storage = storage
 
     async def __call__(self, actor: Actor) -> list[Webhook]:
-        """Return the webhooks. Raises: Unavailable."""
+        """Return the webhooks. Raises: NotAllowed, Unavailable."""
+        actor.check_may_personally(PersonalRight.SEE_WEBHOOKS)
         return await self._storage.notification_queries.webhooks(actor.user_id)
 
 
@@ -28,8 +30,8 @@ class ReadWebhook:
         self._storage = storage
 
     async def __call__(self, webhook_id: UUID, actor: Actor) -> Webhook:
-        """Return the webhook. Raises: NotFound, Unavailable."""
-        return await owned(self._storage.notification_queries, webhook_id, actor)
+        """Return the webhook. Raises: NotFound, NotAllowed, Unavailable."""
+        return await owned(self._storage.notification_queries, webhook_id, actor, PersonalRight.SEE_WEBHOOKS)
 
 
 class ListDeliveries:
@@ -47,17 +49,18 @@ class ListDeliveries:
         before: UUID | None = None,
         limit: int = 50,
     ) -> Page[Delivery, UUID]:
-        """Return a page. Raises: NotFound, Unavailable."""
+        """Return a page. Raises: NotFound, NotAllowed, Unavailable."""
         queries = self._storage.notification_queries
-        await owned(queries, webhook_id, actor)
+        await owned(queries, webhook_id, actor, PersonalRight.SEE_WEBHOOKS)
         found = await queries.deliveries(webhook_id, status, before, limit + 1)
         items = found[:limit]
         return Page(items, items[-1].id if len(found) > limit else None)
 
 
-async def owned(queries: NotificationQueries, webhook_id: UUID, actor: Actor) -> Webhook:
-    """Return one of the actor's webhooks. Raises: NotFound."""
+async def owned(queries: NotificationQueries, webhook_id: UUID, actor: Actor, right: PersonalRight) -> Webhook:
+    """Return one of the actor's webhooks, for an act that needs this right. Raises: NotFound, NotAllowed."""
     found = await queries.webhook(webhook_id)
     if found is None or found.organizer_id != actor.user_id:
         raise NotFound
+    actor.check_may_personally(right)
     return found

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
+from ...domain.policy import PersonalRight
 from ...domain.refusals import NotFound
 from ...domain.user import Actor
 from ...domain.webhooks import Delivery, send_again
@@ -21,8 +22,8 @@ class ResendDelivery:
         self._clock = clock
 
     async def __call__(self, webhook_id: UUID, delivery_id: UUID, actor: Actor) -> Delivery:
-        """Return the delivery, which is sent in the background. Raises: NotFound, Unavailable."""
-        await owned(self._storage.notification_queries, webhook_id, actor)
+        """Return the delivery, which is sent in the background. Raises: NotFound, NotAllowed, Unavailable."""
+        await owned(self._storage.notification_queries, webhook_id, actor, PersonalRight.CHANGE_WEBHOOKS)
         found = await self._storage.notification_queries.delivery(delivery_id)
         if found is None or found.webhook_id != webhook_id:
             raise NotFound

@@ -10,6 +10,7 @@ from ..booking import BOOK_RULES, WAITLISTED, Booking, Place
 from ..event import TicketType, WaitingListMode
 from ..facts import CustomerWaitlisted, TicketsBooked
 from ..inventory import Decision, Inventory
+from ..policy import PersonalRight
 from ..refusals import AlreadyBooked, ExceedsCapacity, LimitExceeded, SoldOut
 from ..user import Actor
 from ..values.fields import checked
@@ -41,9 +42,11 @@ def book(inventory: Inventory, command: Book, now: datetime) -> Decision[Booking
     A booking gets all of its tickets or none. Waiting is an outcome, not a refusal, unless the command or the event
     excludes it.
 
-    Raises: NotFound, InvalidRequest, NotOnSale, EventStarted, ExceedsCapacity, AlreadyBooked, LimitExceeded, SoldOut.
+    Raises: NotFound, NotAllowed, InvalidRequest, NotOnSale, EventStarted, ExceedsCapacity, AlreadyBooked,
+    LimitExceeded, SoldOut.
     """
     inventory.event.check_visible_to(command.actor)
+    command.actor.check_may_personally(PersonalRight.ACT_AS_CUSTOMER, inventory.event.id)
     ticket_type = inventory.ticket_type(command.ticket_type_id)
     inventory.event.check_on_sale(now)
     _check_customer_may_add(inventory, ticket_type, command)

@@ -8,7 +8,7 @@ from msgspec import Struct
 from ..booking import Booking, BookingStatus
 from ..event import Event, EventStatus
 from ..inventory import Decision, Inventory
-from ..policy import Right, Standing
+from ..policy import PersonalRight, Right, Standing
 from ..refusals import AlreadyCancelled, CancellationClosed, NotFound, invalid
 from ..user import Actor
 from .decision_builder import DecisionBuilder
@@ -28,13 +28,14 @@ def cancel(inventory: Inventory, command: Cancel, now: datetime) -> Decision[Can
 
     The fee of the event's policy is for customers alone, and not for those whom a move or a grace period releases.
 
-    Raises: NotFound, InvalidRequest, CancellationClosed, AlreadyCancelled.
+    Raises: NotFound, NotAllowed, InvalidRequest, CancellationClosed, AlreadyCancelled.
     """
     booking = _booking_to_cancel(inventory, command, now)
     if command.booking_id is not None and _acts_for_the_event(inventory.event, booking, command.actor):
         _check_organizer_may_cancel(inventory.event)
         by, fee_percent = "organizer", 0
     else:
+        command.actor.check_may_personally(PersonalRight.ACT_AS_CUSTOMER, inventory.event.id)
         _check_customer_may_cancel(inventory.event, booking, now)
         by = "customer"
         fee_percent = 0 if is_released(inventory.event, booking, now) else booking.refund_fee_percent

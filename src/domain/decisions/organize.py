@@ -28,7 +28,7 @@ from ..event import (
 )
 from ..facts import EventChanged, EventInitialized, TicketTypeAdded, TicketTypeChanged
 from ..inventory import Decision, Inventory
-from ..policy import Right
+from ..policy import PersonalRight, Right
 from ..refusals import (
     CapacityBelowTaken,
     EventClosed,
@@ -124,6 +124,7 @@ def initialize(
     details = _checked_details(command.details, now)
     if not command.actor.may_organize(organizers):
         raise NotAllowed("Only organizers may initialize events here; ask an operator for the role.")
+    command.actor.check_may_personally(PersonalRight.INITIALIZE_EVENTS)
     check_room_for_event(live_events, most)
     event = Event(
         **asdict(details),

@@ -16,7 +16,7 @@ from ..event import EventStatus
 from ..facts import PaymentFailed, PaymentStarted, PaymentTaken
 from ..inventory import Decision, Inventory
 from ..payment import GIVE_UP, UNDER_WAY, ChargeStatus, Payment, PaymentKind, PaymentMethod
-from ..policy import Right
+from ..policy import PersonalRight, Right
 from ..refusals import NotAllowed, PaymentNotDue, PaymentUnderWay, PaymentWindowClosed
 from ..user import Actor
 from .decision_builder import DecisionBuilder
@@ -302,6 +302,7 @@ def _check_may_pay(inventory: Inventory, booking: Booking, command: Pay) -> None
     inventory.event.check_shows_booking(booking.customer_id, command.actor)
     if not command.actor.is_customer(booking.customer_id):
         raise NotAllowed("Only the customer may pay by card; you may record cash.")
+    command.actor.check_may_personally(PersonalRight.ACT_AS_CUSTOMER, inventory.event.id)
 
 
 def _pending_charge(inventory: Inventory, booking: Booking) -> Payment | None:

@@ -54,6 +54,10 @@ async def idempotent_request(
     scope = request.scope
     # No path of these requests contains a newline, so the parts are unambiguous.
     identity = f"{scope['method']} {scope['path']}\n".encode("utf-8", "surrogatepass")
+    bounds = request.user.actor.scope
+    if bounds is not None and not bounds.is_whole:
+        # It must not get the answer to a request that it may not send itself.
+        identity += f"{bounds.role} {bounds.event_id}\n".encode()
     if has_body:
         identity += await request.body()
 
