@@ -35,7 +35,7 @@ from ..schemas.bookings import (
 BookingFilter = Annotated[BookingStatus | None, QueryParameter(description="Only bookings with this status.")]
 
 _BOOKING: Final = (
-    *("not-found", "not-on-sale", "event-started"),
+    *("not-allowed", "not-found", "not-on-sale", "event-started"),
     *("exceeds-capacity", "already-booked", "limit-exceeded", "sold-out"),
 )
 _PAYING: Final = (
@@ -80,7 +80,10 @@ def router(
         return reply_of(respond(await book_ticket(command, await idempotent_request(request, respond, data.event_id))))
 
     @bookings.post(
-        "/cancel", CancellationView, ("not-found", "cancellation-closed", "already-cancelled"), ("Idempotency-Key",)
+        "/cancel",
+        CancellationView,
+        ("not-allowed", "not-found", "cancellation-closed", "already-cancelled"),
+        ("Idempotency-Key",),
     )
     async def handle_cancel_booking(data: JSONBody[CancelRequest], request: SignedInRequest) -> Reply:
         """Cancel a booking. Its tickets go to the waiting list in the same transaction."""
@@ -96,7 +99,7 @@ def router(
         idempotent = await idempotent_request(request, respond, event_id)
         return reply_of(respond(await cancel_booking(Cancel(event_id=event_id, actor=actor), idempotent)))
 
-    @bookings.get("/bookings", BookingPage)
+    @bookings.get("/bookings", BookingPage, ("not-allowed",))
     async def handle_list_bookings(
         request: SignedInRequest, status: BookingFilter = None, cursor: Cursor = None, limit: Limit = 50
     ) -> Reply:
@@ -107,7 +110,7 @@ def router(
         page = await list_bookings(actor, status=status, before=cursors.read(cursor), limit=limit)
         return Reply(BookingPage.at(page.items, cursors.write(page.next), now))
 
-    @bookings.get("/bookings/{booking_id:str}", BookingView)
+    @bookings.get("/bookings/{booking_id:str}", BookingView, ("not-allowed",))
     async def handle_read_booking(booking_id: FromPath[str], request: SignedInRequest) -> Reply:
         """Read a booking with its current place in the waiting list. For its customer, the organizer and admins."""
         return Reply(BookingView.at(await read_booking(id_in_path(booking_id), request.user.actor), clock.now()))
@@ -128,7 +131,7 @@ def router(
         bill = data.to(Bill, booking_id=id_in_path(booking_id), actor=request.user.actor)
         return reply_of(respond(await pay_booking(bill, await idempotent_request(request, respond, bill.booking_id))))
 
-    @bookings.get("/bookings/{booking_id:str}/payments", PaymentPage)
+    @bookings.get("/bookings/{booking_id:str}/payments", PaymentPage, ("not-allowed",))
     async def handle_list_payments(
         booking_id: FromPath[str], request: SignedInRequest, cursor: Cursor = None, limit: Limit = 50
     ) -> Reply:

@@ -82,7 +82,7 @@ def router(
         )
         return reply_of(respond(await initialize_event(command, await idempotent_request(request, respond))))
 
-    @events.get("/events", EventPage, headers=("If-None-Match",), opt=PUBLIC)
+    @events.get("/events", EventPage, ("not-allowed",), ("If-None-Match",), opt=PUBLIC)
     async def handle_list_events(
         request: AnyoneRequest,
         status: Annotated[

@@ -53,18 +53,18 @@ def router(
         command = data.to(NewWebhook, actor=request.user.actor)
         return reply_of(respond(await create_webhook(command, await idempotent_request(request, respond))))
 
-    @webhooks.get("/webhooks", WebhookPage)
+    @webhooks.get("/webhooks", WebhookPage, ("not-allowed",))
     async def handle_list_webhooks(request: SignedInRequest) -> Reply:
         """List your webhooks, oldest first, on one page."""
         webhooks = await list_webhooks(request.user.actor)
         return Reply(WebhookPage(items=[WebhookView.of(webhook) for webhook in webhooks], next_cursor=None))
 
-    @webhooks.get("/webhooks/{webhook_id:str}", WebhookView)
+    @webhooks.get("/webhooks/{webhook_id:str}", WebhookView, ("not-allowed",))
     async def handle_read_webhook(webhook_id: FromPath[str], request: SignedInRequest) -> Reply:
         """Read one of your webhooks."""
         return Reply(WebhookView.of(await read_webhook(id_in_path(webhook_id), request.user.actor)))
 
-    @webhooks.patch("/webhooks/{webhook_id:str}", WebhookView)
+    @webhooks.patch("/webhooks/{webhook_id:str}", WebhookView, ("not-allowed",))
     async def handle_change_webhook(
         webhook_id: FromPath[str], data: JSONBody[WebhookChangesRequest], request: SignedInRequest
     ) -> Reply:
@@ -72,12 +72,12 @@ def router(
         changes = data.to(WebhookChanges)
         return Reply(WebhookView.of(await change_webhook(id_in_path(webhook_id), request.user.actor, changes)))
 
-    @webhooks.delete("/webhooks/{webhook_id:str}", None, status=204)
+    @webhooks.delete("/webhooks/{webhook_id:str}", None, ("not-allowed",), status=204)
     async def handle_delete_webhook(webhook_id: FromPath[str], request: SignedInRequest) -> None:
         """Delete a webhook with its deliveries. A delivery in progress is still sent."""
         await delete_webhook(id_in_path(webhook_id), request.user.actor)
 
-    @webhooks.get("/webhooks/{webhook_id:str}/deliveries", DeliveryPage)
+    @webhooks.get("/webhooks/{webhook_id:str}/deliveries", DeliveryPage, ("not-allowed",))
     async def handle_list_deliveries(
         webhook_id: FromPath[str],
         request: SignedInRequest,
@@ -94,7 +94,7 @@ def router(
         views = [DeliveryView.of(each) for each in page.items]
         return Reply(DeliveryPage(items=views, next_cursor=cursors.write(page.next)))
 
-    @webhooks.post("/webhooks/{webhook_id:str}/deliveries/{delivery_id:str}/retry", DeliveryView)
+    @webhooks.post("/webhooks/{webhook_id:str}/deliveries/{delivery_id:str}/retry", DeliveryView, ("not-allowed",))
     async def handle_resend_delivery(
         webhook_id: FromPath[str], delivery_id: FromPath[str], request: SignedInRequest
     ) -> Reply:
