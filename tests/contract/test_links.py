@@ -17,7 +17,7 @@ from boxoffice.application.limits.recipients import MOST_LINKS, links_to
 from boxoffice.application.ports.errors import Conflict
 from boxoffice.application.ports.storage import Storage, UnitOfWork
 from boxoffice.domain.refusals import EmailTaken, LinkExpired
-from boxoffice.domain.user import User
+from boxoffice.domain.user import Actor, User
 from boxoffice.domain.verification import Link, LinkPurpose
 from tests.application.fake_app import FewKnownPasswords, PlainHasher, PlainLinkTokens
 from tests.settable_clock import SettableClock
@@ -201,7 +201,7 @@ async def test_the_address_is_taken_and_lost_whatever_happens_at_once(driver: St
     assert link.user_id == newer.id
     results = await asyncio.gather(
         desk.verify(f"link-{link.id}"),
-        *(desk.request(older.id) for _ in range(2)),
+        *(desk.request(Actor(older.id)) for _ in range(2)),
         *(desk.register() for _ in range(2)),
         return_exceptions=True,
     )

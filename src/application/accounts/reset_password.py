@@ -67,7 +67,7 @@ class ResetPassword:
         self._clock = clock
 
     async def __call__(self, token: str, new_password: str, address: Hashable = None) -> User:
-        """Return the account. It ends every session, and all other links of the account are dead.
+        """Return the account. Every session ends, and the API keys and all other links of the account are dead.
 
         A password that is refused does not use up the link. `address` is the caller's network address, if known.
 
@@ -95,6 +95,7 @@ class ResetPassword:
             changed = reset_password(link, user, password_hash, now)
             await unit_of_work.users.save(changed)
             await unit_of_work.users.end_sessions(changed.id, now, but=None)
+            await unit_of_work.api_keys.remove_of(changed.id)
             await unit_of_work.links.remove_of(changed.id)
             tried.append(changed)
             return changed

@@ -1,9 +1,8 @@
 """Verify e-mail addresses: ask for the mail with a link, and use the link."""
 
-from uuid import UUID
-
+from ...domain.policy import PersonalRight
 from ...domain.refusals import InvalidToken, LinkExpired, MailNotConfigured, NotFound
-from ...domain.user import LOGIN_RULES, User
+from ...domain.user import LOGIN_RULES, Actor, User
 from ...domain.values.fields import checked
 from ...domain.verification import LINK_RULES, LinkPurpose, verify
 from ..idempotent_transaction import check_is_first, store_response
@@ -24,14 +23,16 @@ class RequestVerification:
         self._mails = mails
         self._clock = clock
 
-    async def __call__(self, user_id: UUID, idempotent: IdempotentRequest[User] | None = None) -> User:
+    async def __call__(self, actor: Actor, idempotent: IdempotentRequest[User] | None = None) -> User:
         """Queue the mail and return the account; queue none without an address to verify or beyond its limit.
 
-        Raises: MailNotConfigured, InvalidToken, Unavailable; with `idempotent` also Replayed, IdempotencyKeyReused.
+        Raises: NotAllowed, MailNotConfigured, InvalidToken, Unavailable; with `idempotent` also Replayed,
+        IdempotencyKeyReused.
         """
+        actor.check_may_personally(PersonalRight.MANAGE_ACCOUNT)
         if not self._mails.are_sent:
             raise MailNotConfigured
-        key = AccountKey(user_id)
+        key = AccountKey(actor.user_id)
         account = (await self._storage.account_queries.accounts([key])).get(key)
         if account is None:
             raise InvalidToken
@@ -43,7 +44,7 @@ class RequestVerification:
         async def queue(unit_of_work: UnitOfWork) -> None:
             if link is not None:
                 await self._mails.lock(unit_of_work, link.email)
-            user = await unit_of_work.users.lock(user_id)
+            user = await unit_of_work.users.lock(actor.user_id)
             if idempotent is not None:
                 await check_is_first(unit_of_work, idempotent)
                 await store_response(unit_of_work, idempotent, asker, now)

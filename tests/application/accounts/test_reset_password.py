@@ -1,11 +1,13 @@
 """Forgotten passwords and changes of address: who gets a mail, what a link does, and what it leaves useless."""
 
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
 
 from boxoffice.adapters.memory import Step
+from boxoffice.application.accounts.authenticate import Caller
 from boxoffice.application.accounts.change_profile import ChangeProfile, ProfileChanges
 from boxoffice.application.accounts.create_user import CreateUser, Registration
 from boxoffice.application.accounts.disable_user import DisableUser
@@ -17,7 +19,7 @@ from boxoffice.application.background.send_links import SendLinks
 from boxoffice.application.limits.recipients import MOST_LINKS
 from boxoffice.application.ports.errors import OutcomeUnknown
 from boxoffice.application.ports.notifications import Email, LinkEmail
-from boxoffice.application.ports.security import Claims
+from boxoffice.domain.policy import KeyRole
 from boxoffice.domain.refusals import (
     EmailTaken,
     InvalidRequest,
@@ -28,7 +30,7 @@ from boxoffice.domain.refusals import (
     NotFound,
     WrongCredentials,
 )
-from boxoffice.domain.user import User
+from boxoffice.domain.user import Actor, ApiKey, User
 from boxoffice.domain.verification import LinkPurpose
 from tests.application.fake_app import (
     NOW,
@@ -91,12 +93,13 @@ class Desk:
         token = await self.token()
         return await self.verify(token) if is_verified else user
 
-    async def claims(self, email: str = ANAS, password: str = PASSWORD) -> Claims:
+    async def caller(self, email: str = ANAS, password: str = PASSWORD) -> Caller:
         signed_in = await self.log_in(Credentials(email=email, password=password))
-        return self.tokens.issued[signed_in.access.text]
+        claims = self.tokens.issued[signed_in.access.text]
+        return Caller(Actor(claims.user_id, claims.role), claims.session_id)
 
-    async def move(self, claims: Claims, email: str = NEW, password: str = PASSWORD) -> User:
-        return await self.change(claims, ProfileChanges(email=email, current_password=password))
+    async def move(self, caller: Caller, email: str = NEW, password: str = PASSWORD) -> User:
+        return await self.change(caller, ProfileChanges(email=email, current_password=password))
 
     def stored(self, user: User) -> User:
         return self.app.tables.users[user.id]
@@ -116,17 +119,22 @@ def desk(app: FakeApp) -> Desk:
 
 async def test_a_forgotten_password_is_replaced_by_the_link_in_a_mail(desk: Desk) -> None:
     user = await desk.user(is_verified=False)
-    claims = await desk.claims()
+    caller = await desk.caller()
+    own = ApiKey(id=UUID(int=1), user_id=user.id, name="x", role=KeyRole.READ, created_at=NOW)
+    others = replace(own, id=UUID(int=2), user_id=UUID(int=3))
+    desk.app.tables.api_keys.update({each.id: each for each in (own, others)})
     for _ in range(2):
         await desk.forgot("ANA@example.org")
     (first, second) = await desk.mails()
     assert first[:2] == second[:2] == (ANAS, LinkPurpose.RESET)
     assert await desk.reset(second[2], ANOTHER) == desk.stored(user)
     assert desk.stored(user) == replace(user, password_hash=f"hash of {ANOTHER}", verified_at=NOW)
-    assert desk.app.tables.sessions[claims.session_id].ended_at == NOW
+    assert caller.session_id is not None
+    assert desk.app.tables.sessions[caller.session_id].ended_at == NOW
+    assert list(desk.app.tables.api_keys.values()) == [others], "keys end with the sessions"
     with pytest.raises(WrongCredentials):
-        await desk.claims()
-    await desk.claims(password=ANOTHER)
+        await desk.caller()
+    await desk.caller(password=ANOTHER)
     assert desk.links() == [], "every other link of the account is dead"
     for token in (first[2], second[2]):
         with pytest.raises(LinkExpired):
@@ -154,7 +162,7 @@ async def test_reset_mails_are_limited_apart_from_others(desk: Desk) -> None:
     for _ in range(MOST_LINKS + 1):
         await desk.forgot(ANAS)
     assert [each[1] for each in await desk.mails()] == [LinkPurpose.RESET] * MOST_LINKS
-    await desk.verify_again(user.id)
+    await desk.verify_again(Actor(user.id))
     assert [each[1] for each in await desk.mails()] == [LinkPurpose.VERIFY]
 
 
@@ -179,7 +187,7 @@ async def test_only_a_link_that_works_is_worth_hashing(desk: Desk) -> None:
     await desk.user(is_verified=False)
     await desk.forgot(ANAS)
     token = await desk.token()
-    await desk.verify_again((await desk.claims()).user_id)
+    await desk.verify_again((await desk.caller()).actor)
     (to_verify,) = [each[2] for each in await desk.mails()]
     desk.hasher.askers.clear()
     with pytest.raises(LinkExpired):
@@ -196,7 +204,7 @@ async def test_an_account_without_a_password_gets_its_first_one(desk: Desk) -> N
     desk.app.tables.users[user.id] = user
     await desk.forgot(ANAS)
     await desk.reset(await desk.token(), ANOTHER)
-    assert (await desk.claims(password=ANOTHER)).user_id == user.id
+    assert (await desk.caller(password=ANOTHER)).actor.user_id == user.id
 
 
 @pytest.mark.parametrize("step", [Step.COMMIT, Step.COMMITTED])
@@ -207,12 +215,12 @@ async def test_an_unanswered_commit_mails_and_resets_once(desk: Desk, step: Step
     token = await desk.token()
     desk.app.faults.plan(step, OutcomeUnknown())
     await desk.reset(token, ANOTHER)
-    await desk.claims(password=ANOTHER)
+    await desk.caller(password=ANOTHER)
 
 
 async def test_a_reset_ends_a_change_of_address(desk: Desk) -> None:
     user = await desk.user()
-    await desk.move(await desk.claims())
+    await desk.move(await desk.caller())
     (pending,) = await desk.mails()
     await desk.forgot(ANAS)
     await desk.reset(await desk.token(), ANOTHER)
@@ -225,7 +233,7 @@ async def test_a_new_password_makes_a_link_for_another_one_dead(desk: Desk) -> N
     await desk.user()
     await desk.forgot(ANAS)
     token = await desk.token()
-    await desk.change(await desk.claims(), ProfileChanges(current_password=PASSWORD, new_password=ANOTHER))
+    await desk.change(await desk.caller(), ProfileChanges(current_password=PASSWORD, new_password=ANOTHER))
     with pytest.raises(LinkExpired):
         await desk.reset(token, PASSWORD)
 
@@ -250,16 +258,16 @@ async def test_an_operator_makes_a_link_without_a_mail(desk: Desk, step: Step) -
 
 async def test_an_address_is_replaced_once_the_new_one_is_verified(desk: Desk) -> None:
     user = await desk.user()
-    claims = await desk.claims()
+    caller = await desk.caller()
     await desk.forgot(ANAS)
     to_old = await desk.token()
-    assert await desk.move(claims, "NEW@example.org") == replace(user, pending_email=NEW)
+    assert await desk.move(caller, "NEW@example.org") == replace(user, pending_email=NEW)
     (mail,) = await desk.mails()
     assert mail[:2] == (NEW, LinkPurpose.VERIFY)
     with pytest.raises(WrongCredentials):
-        await desk.claims(NEW)
+        await desk.caller(NEW)
     assert await desk.verify(mail[2]) == replace(user, email=NEW) == desk.stored(user)
-    await desk.claims(NEW)
+    await desk.caller(NEW)
     assert [each[:2] for each in await desk.mails()] == [(ANAS, LinkPurpose.REPLACED)]
     assert desk.links() == [], "the mail to the old address leaves nothing, and its links are dead"
     for use in (desk.verify(mail[2]), desk.reset(to_old, ANOTHER)):
@@ -269,7 +277,7 @@ async def test_an_address_is_replaced_once_the_new_one_is_verified(desk: Desk) -
 
 async def test_an_address_that_was_never_verified_hears_nothing(desk: Desk) -> None:
     user = await desk.user(is_verified=False)
-    await desk.move(await desk.claims())
+    await desk.move(await desk.caller())
     await desk.verify(await desk.token())
     assert await desk.mails() == []
     assert desk.stored(user).is_verified
@@ -277,18 +285,18 @@ async def test_an_address_that_was_never_verified_hears_nothing(desk: Desk) -> N
 
 async def test_another_change_makes_the_link_before_dead_but_the_same_one_does_not(desk: Desk) -> None:
     user = await desk.user()
-    claims = await desk.claims()
+    caller = await desk.caller()
     tokens = []
     for address in (NEW, NEW, BENS, NEW):
-        await desk.move(claims, address)
+        await desk.move(caller, address)
         tokens.append(await desk.token())
     for token in tokens[:3]:
         with pytest.raises(LinkExpired):
             await desk.verify(token)
-    await desk.move(claims, NEW)
-    await desk.verify_again(user.id)
+    await desk.move(caller, NEW)
+    await desk.verify_again(Actor(user.id))
     assert [each[0] for each in await desk.mails()] == [NEW, NEW]
-    await desk.move(claims, ANAS)
+    await desk.move(caller, ANAS)
     with pytest.raises(LinkExpired):
         await desk.verify(tokens[3])
     assert desk.stored(user) == user
@@ -297,22 +305,22 @@ async def test_another_change_makes_the_link_before_dead_but_the_same_one_does_n
 
 async def test_a_change_needs_the_current_password(desk: Desk) -> None:
     user = await desk.user()
-    claims = await desk.claims()
+    caller = await desk.caller()
     with pytest.raises(InvalidRequest) as refused:
-        await desk.change(claims, ProfileChanges(email=NEW))
+        await desk.change(caller, ProfileChanges(email=NEW))
     assert [each.path for each in refused.value.errors] == [("current_password",)]
     with pytest.raises(NotAllowed):
-        await desk.move(claims, password="wrong")
+        await desk.move(caller, password="wrong")
     assert desk.stored(user) == user
 
 
 async def test_a_verified_address_of_another_account_is_taken_at_once_and_when_it_is_verified(desk: Desk) -> None:
     ana, ben = await desk.user(), await desk.user(BENS)
-    claims = await desk.claims()
+    caller = await desk.caller()
     with pytest.raises(EmailTaken):
-        await desk.move(claims, BENS)
+        await desk.move(caller, BENS)
     assert desk.stored(ana) == ana
-    await desk.move(claims)
+    await desk.move(caller)
     token = await desk.token()
     await desk.user(NEW)
     with pytest.raises(EmailTaken):
@@ -323,11 +331,11 @@ async def test_a_verified_address_of_another_account_is_taken_at_once_and_when_i
 async def test_an_unverified_address_of_another_account_passes_by_a_change(desk: Desk) -> None:
     """The account that loses it keeps its own change of address."""
     ana, squatter = await desk.user(), await desk.user(NEW, is_verified=False)
-    await desk.verify_again(squatter.id)
+    await desk.verify_again(Actor(squatter.id))
     of_squatter = await desk.token()
-    await desk.move(await desk.claims(NEW), BENS)
+    await desk.move(await desk.caller(NEW), BENS)
     to_ben = await desk.token()
-    await desk.move(await desk.claims())
+    await desk.move(await desk.caller())
     await desk.verify(await desk.token())
     assert (desk.stored(ana).email, desk.stored(squatter).email) == (NEW, None)
     with pytest.raises(LinkExpired):
@@ -337,7 +345,7 @@ async def test_an_unverified_address_of_another_account_passes_by_a_change(desk:
 
 async def test_without_mails_an_address_stays(desk: Desk) -> None:
     user, _ = await desk.user(), await desk.user(BENS)
-    claims = await desk.claims()
+    caller = await desk.caller()
     changes = ProfileChanges(name="Anna", email=NEW, current_password=PASSWORD)
     for changed, refusal in (
         (changes, MailNotConfigured),
@@ -345,16 +353,16 @@ async def test_without_mails_an_address_stays(desk: Desk) -> None:
         (replace(changes, email=BENS), EmailTaken),
     ):
         with pytest.raises(refusal):
-            await desk.change_without_mails(claims, changed)
+            await desk.change_without_mails(caller, changed)
     assert desk.stored(user) == user
 
 
 @pytest.mark.parametrize("step", [Step.COMMIT, Step.COMMITTED])
 async def test_an_unanswered_commit_changes_once(desk: Desk, step: Step) -> None:
     user = await desk.user()
-    claims = await desk.claims()
+    caller = await desk.caller()
     desk.app.faults.plan(step, OutcomeUnknown())
-    await desk.move(claims)
+    await desk.move(caller)
     token = await desk.token()
     desk.app.faults.plan(step, OutcomeUnknown())
     assert await desk.verify(token) == replace(user, email=NEW)
@@ -363,9 +371,9 @@ async def test_an_unanswered_commit_changes_once(desk: Desk, step: Step) -> None
 
 async def test_an_account_that_was_erased_or_disabled_meanwhile_is_not_changed(desk: Desk) -> None:
     user = await desk.user()
-    claims = await desk.claims()
+    caller = await desk.caller()
     for ended in ({"erased_at": NOW}, {"disabled_at": NOW}):
         desk.app.tables.users[user.id] = replace(user, **ended)
         with pytest.raises(InvalidToken):
-            await desk.change(claims, ProfileChanges(name="Anna"))
+            await desk.change(caller, ProfileChanges(name="Anna"))
     assert desk.stored(user).name == user.name

@@ -128,7 +128,7 @@ async def test_an_unverified_address_is_registered_again_and_passes_to_whom_it_i
     with pytest.raises(LinkExpired):
         await desk.verify(token(of_older))
     assert desk.app.tables.notifications.claims == {}
-    await desk.request(older.id)
+    await desk.request(Actor(older.id))
     assert await desk.links() == [], "there is nothing to verify"
 
 
@@ -195,28 +195,28 @@ async def test_an_unanswered_commit_registers_and_verifies_once(desk: Desk, step
 async def test_the_mail_is_sent_again_with_a_link_of_its_own(desk: Desk) -> None:
     user = await desk.register()
     desk.app.faults.plan(Step.COMMITTED, OutcomeUnknown())
-    await desk.request(user.id)
+    await desk.request(Actor(user.id))
     first, second = await desk.links()
     assert first.id != second.id
     await desk.verify(token(second))
     assert (await desk.verify(token(first))).is_verified, "each link works once"
-    await desk.request(user.id)
+    await desk.request(Actor(user.id))
     assert len(await desk.links()) == 0, "there is nothing to verify"
 
 
 async def test_no_mail_goes_to_an_address_that_none_can_reach(desk: Desk) -> None:
     user = replace(await desk.register(), email="x@x..org")
     desk.app.tables.users[user.id] = user
-    await desk.request(user.id)
+    await desk.request(Actor(user.id))
     assert len(await desk.links()) == 1
 
 
 async def test_a_mail_is_refused_where_none_are_sent(desk: Desk) -> None:
     user = await desk.register()
     with pytest.raises(MailNotConfigured):
-        await desk.request_without_mails(user.id)
+        await desk.request_without_mails(Actor(user.id))
     with pytest.raises(InvalidToken):
-        await desk.request(UUID(int=7))
+        await desk.request(Actor(UUID(int=7)))
 
 
 async def test_no_mail_goes_to_an_account_that_loses_its_address_meanwhile(desk: Desk) -> None:
@@ -224,7 +224,7 @@ async def test_no_mail_goes_to_an_account_that_loses_its_address_meanwhile(desk:
     link = await desk.token_of(newer)
     desk.app.tables.notifications.links = {each.id: each for each in await desk.links() if each.user_id == newer.id}
     reached, opened = desk.app.faults.gate(Step.BEGIN)
-    asking = asyncio.ensure_future(desk.request(older.id))
+    asking = asyncio.ensure_future(desk.request(Actor(older.id)))
     await reached.wait()
     await desk.verify(link)
     opened.set()
@@ -235,15 +235,15 @@ async def test_no_mail_goes_to_an_account_that_loses_its_address_meanwhile(desk:
 async def test_a_key_sends_one_mail(desk: Desk) -> None:
     user = await desk.register()
     key = once(actor=Actor(user.id))
-    await desk.request(user.id, key)
+    await desk.request(Actor(user.id), key)
     with pytest.raises(Replayed) as again:
-        await desk.request(user.id, key)
+        await desk.request(Actor(user.id), key)
     assert again.value.response.payload == str(user).encode()
     with pytest.raises(IdempotencyKeyReused):
-        await desk.request(user.id, once(request="other", actor=Actor(user.id)))
+        await desk.request(Actor(user.id), once(request="other", actor=Actor(user.id)))
     assert len(await desk.links()) == 2
     desk.app.faults.plan(Step.COMMIT, Conflict())
-    await desk.request(user.id, once("another", actor=Actor(user.id)))
+    await desk.request(Actor(user.id), once("another", actor=Actor(user.id)))
     assert len(await desk.links()) == 3
 
 
@@ -253,28 +253,28 @@ async def test_a_key_sends_one_mail(desk: Desk) -> None:
 async def test_an_address_gets_five_mails_an_hour_from_whatever_asks_for_them(desk: Desk) -> None:
     user = await desk.register()
     for number in range(MOST_LINKS):
-        await (desk.request(user.id) if number % 2 else desk.register(email="ANA@Example.ORG."))
+        await (desk.request(Actor(user.id)) if number % 2 else desk.register(email="ANA@Example.ORG."))
     links = await desk.links()
     assert len(links) == MOST_LINKS == 5
     assert len(desk.app.tables.notifications.claims) == 2, "a claim without its mail is not kept"
     other = await desk.register(email="ben@example.org")
     assert await desk.token_of(other)
     desk.app.clock.time += WITHIN
-    await desk.request(user.id)
+    await desk.request(Actor(user.id))
     assert len(await desk.links()) == len(links) + 2
 
 
 async def test_an_account_without_a_mail_can_ask_for_one_later(desk: Desk) -> None:
     other = await desk.register()
     for _ in range(MOST_LINKS):
-        await desk.request(other.id)
+        await desk.request(Actor(other.id))
     # As after another account was erased.
     del desk.app.tables.users[other.id]
     del desk.app.tables.emails[ANAS]
     user = await desk.register()
     assert user.id not in {each.user_id for each in await desk.links()}
     desk.app.clock.time += WITHIN
-    await desk.request(user.id)
+    await desk.request(Actor(user.id))
     await desk.verify(await desk.token_of(user))
 
 

@@ -21,7 +21,7 @@ CALLS: dict[str, tuple[str, int, set[int]]] = {
     "post /verify-email": ("VerifyEmail", 200, {409}),
     "post /forgot-password": ("RequestPasswordReset", 202, set()),
     "post /reset-password": ("ResetPassword", 204, {409}),
-    "post /me/verification": ("RequestVerification", 202, {409, 422}),
+    "post /me/verification": ("RequestVerification", 202, {403, 409, 422}),
     "post /login": ("LogIn", 200, set()),
     "post /refresh": ("RefreshSession", 200, set()),
     "post /logout": ("LogOut", 204, set()),

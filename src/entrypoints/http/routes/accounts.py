@@ -71,7 +71,7 @@ def router(
         """
         return Reply(UserView.of_user(await verify_email(data.token)))
 
-    @accounts.post("/me/verification", None, ("mail-not-configured",), ("Idempotency-Key",), status=202)
+    @accounts.post("/me/verification", None, ("not-allowed", "mail-not-configured"), ("Idempotency-Key",), status=202)
     async def handle_request_verification(request: SignedInRequest) -> Reply:
         """Send the mail that verifies your address again. The answer is the same if there is nothing to verify."""
 
@@ -79,7 +79,7 @@ def router(
             return _ACCEPTED
 
         idempotent = await idempotent_request(request, respond, has_body=False)
-        await request_verification(request.user.actor.user_id, idempotent)
+        await request_verification(request.user.actor, idempotent)
         return reply_of(_ACCEPTED)
 
     @accounts.post("/forgot-password", None, ("mail-not-configured",), opt=limited_by(SIGN_UPS), status=202)
@@ -95,8 +95,8 @@ def router(
     async def handle_reset_password(data: JSONBody[ResetRequest], request: AnyoneRequest) -> None:
         """Set a new password with the token of a link, which works once, for an hour.
 
-        This verifies the address, ends every session and a pending change of address, and makes every other link of the
-        account useless. A password that is refused does not use up the link.
+        This verifies the address, ends every session, API key and pending change of address, and makes every other link
+        of the account useless. A password that is refused does not use up the link.
         """
         await reset_password(data.token, data.new_password, address_of(request.scope))
 
