@@ -87,7 +87,8 @@ class Booking(Struct, frozen=True, gc=False, kw_only=True):
     costs, are the event's policy at the time of booking. They do not bind a booking once the event's `reschedules`
     exceed its own, nor before `grace_until`, which a promotion past the deadline sets. `expires_at` is the end of a
     hold. `paid_by` is the charge that paid it, and `kept` what is left of that after all refunds, owed ones included,
-    in minor units. `queue_number` orders the waiting list and is kept afterwards; None: it never waited.
+    in minor units. `queue_number` orders the waiting list and is kept afterwards; None: it never waited. A waiting
+    booking that `is_suspended` is off the waiting list, because its customer's account is disabled.
     `first_ticket_number` begins its `ticket_numbers` and is kept too; None: it was never confirmed. `place` is computed
     when the booking is read and never stored.
     """
@@ -109,6 +110,7 @@ class Booking(Struct, frozen=True, gc=False, kw_only=True):
     grace_until: datetime | None = None
     queue_number: int | None = None
     first_ticket_number: int | None = None
+    is_suspended: bool = False
     expires_at: datetime | None = None
     created_at: datetime
     updated_at: datetime
@@ -118,6 +120,11 @@ class Booking(Struct, frozen=True, gc=False, kw_only=True):
     def ticket_status(self) -> TicketStatus:
         """The status of its tickets, if it has any."""
         return TicketStatus.VALID if self.status is CONFIRMED else TicketStatus.VOID
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it is on the waiting list."""
+        return self.status is WAITLISTED and not self.is_suspended
 
     def has_lapsed(self, now: datetime) -> bool:
         """Return whether it is a hold whose time is over. It counts as expired from then on, settled or not."""

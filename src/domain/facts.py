@@ -142,6 +142,27 @@ class BookingCancelled(FactPayload, frozen=True, kw_only=True):
     by: Annotated[str, Meta(description="Who cancelled it: `customer`, `organizer` or `event`.")]
     payment_status: _PaymentStatus
     refund: Annotated[Money | None, Meta(description="What is refunded because of it; none: nothing.")] = None
+    was_suspended: Annotated[
+        bool, Meta(description="Whether it was off the waiting list, because its customer's account was disabled.")
+    ] = False
+
+
+class WaitingSuspended(FactPayload, frozen=True, kw_only=True):
+    """A waiting booking left the waiting list for a time, because its customer's account was disabled."""
+
+    ticket_type_id: _TicketTypeId
+    customer_id: _CustomerId
+    quantity: _Quantity
+    queue_number: _QueueNumber
+
+
+class WaitingResumed(FactPayload, frozen=True, kw_only=True):
+    """A suspended booking is on the waiting list again, at its queue number: its customer's account was enabled."""
+
+    ticket_type_id: _TicketTypeId
+    customer_id: _CustomerId
+    quantity: _Quantity
+    queue_number: _QueueNumber
 
 
 class HoldShortened(FactPayload, frozen=True, kw_only=True):
@@ -249,6 +270,8 @@ AnyFactPayload = (
     | CustomerWaitlisted
     | BookingPromoted
     | BookingCancelled
+    | WaitingSuspended
+    | WaitingResumed
     | HoldShortened
     | HoldExpired
     | PaymentStarted

@@ -8,7 +8,7 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from .booking import Booking, BookingStatus
+from .booking import WAITLISTED, Booking
 from .event import Event, TicketType, WaitingListPolicy
 from .facts import Fact
 from .payment import Payment
@@ -43,10 +43,14 @@ class WaitingList(Struct, frozen=True, gc=False):
         return self
 
     def joined_by(self, booking: Booking) -> "WaitingList":
-        """Return the list with this booking at its end."""
-        if self.is_whole and (self.fitting is None or booking.quantity <= self.fitting):
-            return replace(self, head=(*self.head, booking))
-        return self
+        """Return the list with this booking at the place of its queue number, if that is in what was loaded."""
+        if self.fitting is not None and booking.quantity > self.fitting:
+            return self
+        number = booking.queue_number or 0
+        before = [waiting for waiting in self.head if (waiting.queue_number or 0) < number]
+        if len(before) == len(self.head) and not self.is_whole:
+            return self
+        return replace(self, head=(*before, booking, *self.head[len(before) :]))
 
 
 NOT_LOADED = WaitingList()
@@ -98,9 +102,9 @@ class Inventory(Struct, frozen=True, gc=False, kw_only=True):
     """One event under its lock: counters, the live bookings that a command concerns, the heads of its waiting lists.
 
     `bookings` are those that the command may change, `of_customers` the live bookings of its customer as far as rules
-    read them. `closing` are live bookings of a closed event that are still to be cancelled. `waiting_sizes` is loaded
-    for edits only. `due` are lapsed holds and `overlong` holds that would end after the start; None: not loaded.
-    `payments` belong to the bookings of commands about money.
+    read them. `waiting_sizes` is loaded for edits only. `closing` are bookings of a closed event to be cancelled, `due`
+    lapsed holds, and `overlong` holds that would end after the start; None: not loaded. `payments` belong to the
+    bookings of commands about money.
     """
 
     event: Event
@@ -108,7 +112,7 @@ class Inventory(Struct, frozen=True, gc=False, kw_only=True):
     bookings: tuple[Booking, ...] = ()
     of_customers: tuple[LiveBooking, ...] = ()
     waiting_lists: Mapping[UUID, WaitingList] = {}
-    closing: tuple[Booking, ...] = ()
+    closing: tuple[Booking, ...] | None = None
     due: ExpiredHolds | None = None
     overlong: OverlongHolds | None = None
     payments: tuple[Payment, ...] = ()
@@ -152,7 +156,7 @@ class Change(Struct, frozen=True, gc=False):
     @property
     def is_promotion(self) -> bool:
         """Whether a waiting booking got tickets."""
-        return self.before.status is BookingStatus.WAITLISTED and self.after.status.takes_tickets
+        return self.before.status is WAITLISTED and self.after.status.takes_tickets
 
 
 class Decision(Struct, Generic[Outcome], frozen=True, gc=False, kw_only=True):

@@ -35,6 +35,8 @@ from .facts import (
     TicketsBooked,
     TicketTypeAdded,
     TicketTypeChanged,
+    WaitingResumed,
+    WaitingSuspended,
     tickets_confirmed,
 )
 
@@ -55,6 +57,8 @@ class TicketCounts:
         self.waiting: Counter[int] = Counter()
         self.last_promoted: dict[int, int] = {}
         self.last_promoted_strictly: int = 0
+        # Queue numbers and quantities of waiting bookings that were suspended, so later ones may have been served.
+        self.resumed: dict[UUID | None, tuple[int, int]] = {}
 
     @property
     def available(self) -> int:
@@ -76,6 +80,7 @@ class EventReplay:
         self.event_id: UUID = event_id
         self._numbered_to = numbered_to
         self.seq: int = 0
+        self._booking_id: UUID | None = None
         self.status: str = ""
         self.currency: str = ""
         self.policy: str = ""
@@ -91,6 +96,7 @@ class EventReplay:
         if fact.seq != self.seq + 1:
             self._add_breach(7, f"fact {fact.seq} follows fact {self.seq}")
         self.seq = fact.seq
+        self._booking_id = fact.booking_id
         self._apply_payload(fact.what)
         for counts in self.ticket_types.values():
             if counts.taken > counts.total_tickets:
@@ -196,25 +202,49 @@ class EventReplay:
     @_apply_payload.register
     def _apply_booking_promoted(self, what: BookingPromoted) -> None:
         counts = self._counts_of(what.ticket_type_id)
-        if what.queue_number <= counts.last_promoted.get(what.quantity, 0):
-            self._add_breach(5, f"queue number {what.queue_number} was served after a later one of the same size")
-        counts.last_promoted[what.quantity] = what.queue_number
-        if self.policy == WaitingListPolicy.STRICT:
-            if what.queue_number <= counts.last_promoted_strictly:
-                self._add_breach(
-                    5, f"queue number {what.queue_number} was overtaken although the waiting list is strict"
-                )
-            counts.last_promoted_strictly = what.queue_number
+        is_resumed = counts.resumed.pop(self._booking_id, None) is not None
+        is_strict = self.policy == WaitingListPolicy.STRICT
+        for number, quantity in counts.resumed.values():
+            if number < what.queue_number and (is_strict or quantity == what.quantity):
+                self._add_breach(5, f"queue number {number} was overtaken after it was resumed")
+        if not is_resumed:
+            self._check_order(counts, what, is_strict=is_strict)
         counts.waiting[what.quantity] -= 1
         counts.taken += what.quantity
 
     @_apply_payload.register
     def _apply_booking_cancelled(self, what: BookingCancelled) -> None:
         counts = self._counts_of(what.ticket_type_id)
+        counts.resumed.pop(self._booking_id, None)
+        if what.was_suspended:
+            return
         if what.was is BookingStatus.WAITLISTED:
             counts.waiting[what.quantity] -= 1
         else:
             counts.taken -= what.quantity
+
+    @_apply_payload.register
+    def _apply_waiting_suspended(self, what: WaitingSuspended) -> None:
+        counts = self._counts_of(what.ticket_type_id)
+        counts.resumed.pop(self._booking_id, None)
+        counts.waiting[what.quantity] -= 1
+
+    @_apply_payload.register
+    def _apply_waiting_resumed(self, what: WaitingResumed) -> None:
+        counts = self._counts_of(what.ticket_type_id)
+        counts.resumed[self._booking_id] = (what.queue_number, what.quantity)
+        counts.waiting[what.quantity] += 1
+
+    def _check_order(self, counts: TicketCounts, what: BookingPromoted, *, is_strict: bool) -> None:
+        if what.queue_number <= counts.last_promoted.get(what.quantity, 0):
+            self._add_breach(5, f"queue number {what.queue_number} was served after a later one of the same size")
+        counts.last_promoted[what.quantity] = what.queue_number
+        if is_strict:
+            if what.queue_number <= counts.last_promoted_strictly:
+                self._add_breach(
+                    5, f"queue number {what.queue_number} was overtaken although the waiting list is strict"
+                )
+            counts.last_promoted_strictly = what.queue_number
 
     def _apply_newcomer(self, what: TicketsBooked | PaymentTaken) -> None:
         counts = self._counts_of(what.ticket_type_id)
@@ -285,7 +315,7 @@ def _next_state(booking: Booking, fact: Fact) -> Booking | None:
     """Return the booking after one more fact; None if the fact cannot follow."""
     changes: dict[str, Any]
     match fact.what:
-        case BookingPromoted() as what if booking.status is BookingStatus.WAITLISTED:
+        case BookingPromoted() as what if booking.is_waiting:
             changes = {
                 "status": what.status,
                 "amount": what.amount or booking.amount,
@@ -293,9 +323,14 @@ def _next_state(booking: Booking, fact: Fact) -> Booking | None:
                 "expires_at": what.expires_at,
                 "grace_until": what.grace_until,
             }
-        case BookingCancelled() as what if booking.status is what.was and booking.status.is_live:
+        case WaitingSuspended() if booking.is_waiting:
+            changes = {"is_suspended": True}
+        case WaitingResumed() if booking.is_suspended:
+            changes = {"is_suspended": False}
+        case BookingCancelled() as what if booking.status.is_live and _is_as_before(booking, what):
             changes = {
                 "status": BookingStatus.CANCELLED,
+                "is_suspended": False,
                 "payment_status": what.payment_status,
                 "kept": _kept_after(booking, what),
                 "expires_at": None,
@@ -329,6 +364,10 @@ def _money_changes(booking: Booking, what: AnyFactPayload) -> dict[str, Any]:
         case PaymentRefunded() | RefundFailed():
             changes = {"payment_status": what.payment_status}
     return changes
+
+
+def _is_as_before(booking: Booking, what: BookingCancelled) -> bool:
+    return booking.status is what.was and booking.is_suspended is what.was_suspended
 
 
 def _kept_after(booking: Booking, what: BookingCancelled) -> int:

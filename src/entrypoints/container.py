@@ -26,10 +26,7 @@ from ..adapters.system import SystemClock, Uuid7Ids
 from ..application.accounts.authenticate import Authenticate
 from ..application.accounts.change_profile import ChangeProfile, ReadProfile
 from ..application.accounts.create_user import CreateUser
-from ..application.accounts.disable_user import DisableUser, EnableUser
-from ..application.accounts.grant_role import GrantRole
 from ..application.accounts.link_mails import LinkMails
-from ..application.accounts.list_users import ListUsers
 from ..application.accounts.log_in import LogIn
 from ..application.accounts.log_out import LogOut
 from ..application.accounts.login_throttle import FailedLogins, LogInWithinLimits
@@ -45,6 +42,7 @@ from ..application.api_keys.revoke_api_key import RevokeApiKey
 from ..application.api_keys.use_api_key import UseApiKey
 from ..application.background.deliver_webhooks import DeliverWebhooks
 from ..application.background.number_tickets import NumberTickets
+from ..application.background.review_accounts import ReviewAccounts
 from ..application.background.send_links import ForgetLinks, SendLinks
 from ..application.background.send_mails import SendMails
 from ..application.background.sweep import CompletePayments, ExpireHolds, Sweep
@@ -60,11 +58,15 @@ from ..application.bookings.queries import (
     ReadBooking,
     ReadWaitingList,
 )
+from ..application.bookings.review_account import ReviewAccount
 from ..application.events.change_event import ChangeEvent
 from ..application.events.initialize_event import InitializeEvent
 from ..application.events.queries import ListEvents, ReadChanges, ReadEvent
 from ..application.limits.allowances import NEW_EVENTS, STORED_RESPONSE_BYTES, Allowance
 from ..application.limits.rate_limits import RequestLimits, ShareCounts
+from ..application.operators.disable_user import DisableUser, EnableUser
+from ..application.operators.grant_role import GrantRole
+from ..application.operators.list_users import ListUsers
 from ..application.payments.grant_refund import GrantPartialRefund
 from ..application.payments.queries import ListDuePayments, ListEventPayments
 from ..application.payments.receive_notice import ReceiveNotice
@@ -363,8 +365,10 @@ class Container(DeclarativeContainer):
         CompletePayments, turnstile, booking_queries, payment_queries, payment_gateway, clock
     )
     number_tickets: Singleton[NumberTickets] = Singleton(NumberTickets, storage, clock, ids, jitter=jitter)
+    review_account: Singleton[ReviewAccount] = Singleton(ReviewAccount, turnstile, account_queries, booking_queries)
+    review_accounts: Singleton[ReviewAccounts] = Singleton(ReviewAccounts, review_account, storage, clock)
     sweep: Singleton[Sweep] = Singleton(
-        Sweep, expire_holds, complete_payments, number_tickets, storage, clock, ids, jitter=jitter
+        Sweep, expire_holds, complete_payments, number_tickets, review_accounts, storage, clock, ids, jitter=jitter
     )
 
     link_mails: Singleton[LinkMails] = Singleton(_link_mails, settings, ids)
@@ -401,8 +405,8 @@ class Container(DeclarativeContainer):
         ChangeProfile, storage, password_hasher, known_passwords, link_mails, clock, counted_failures
     )
     grant_role: Singleton[GrantRole] = Singleton(GrantRole, storage, clock)
-    disable_user: Singleton[DisableUser] = Singleton(DisableUser, storage, clock)
-    enable_user: Singleton[EnableUser] = Singleton(EnableUser, storage, clock)
+    disable_user: Singleton[DisableUser] = Singleton(DisableUser, storage, clock, review_account)
+    enable_user: Singleton[EnableUser] = Singleton(EnableUser, storage, clock, review_account)
     list_users: Singleton[ListUsers] = Singleton(ListUsers, account_queries)
 
     webhook_sender: Singleton[WebhookSender] = Singleton(_webhook_sender, settings)

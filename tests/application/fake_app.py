@@ -16,12 +16,14 @@ from boxoffice.application.api_keys.key_uses import KeyUses
 from boxoffice.application.api_keys.known_keys import KnownKeys
 from boxoffice.application.api_keys.use_api_key import UseApiKey
 from boxoffice.application.background.number_tickets import NumberTickets
+from boxoffice.application.background.review_accounts import ReviewAccounts
 from boxoffice.application.background.sweep import CompletePayments, ExpireHolds, Sweep
 from boxoffice.application.background.verify_promises import VerifyPromises
 from boxoffice.application.bookings.book_ticket import BookTicket
 from boxoffice.application.bookings.cancel_booking import CancelBooking, Cancellation
 from boxoffice.application.bookings.pay_booking import Bill, PayBooking
 from boxoffice.application.bookings.promote_from_waitlist import PromoteFromWaitlist, ResumeUnsettled
+from boxoffice.application.bookings.review_account import ReviewAccount
 from boxoffice.application.events.change_event import ChangeEvent
 from boxoffice.application.events.initialize_event import InitializeEvent
 from boxoffice.application.events.queries import ReadEvent
@@ -390,8 +392,16 @@ class FakeApp:
             self.turnstile, self.storage.booking_queries, self.storage.payment_queries, self.gateway, self.clock
         )
         self.number_tickets = NumberTickets(self.storage, self.clock, self.ids, step=2)
+        self.review_account = ReviewAccount(self.turnstile, self.storage.account_queries, self.storage.booking_queries)
+        self.review_accounts = ReviewAccounts(self.review_account, self.storage, self.clock)
         self.sweep = Sweep(
-            self.expire_holds, self.complete_payments, self.number_tickets, self.storage, self.clock, self.ids
+            self.expire_holds,
+            self.complete_payments,
+            self.number_tickets,
+            self.review_accounts,
+            self.storage,
+            self.clock,
+            self.ids,
         )
 
     @property

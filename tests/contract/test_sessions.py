@@ -10,11 +10,13 @@ from boxoffice.adapters.security import JwtTokens, RandomRefreshTokens
 from boxoffice.application.accounts.authenticate import Authenticate, Caller
 from boxoffice.application.accounts.change_profile import ChangeProfile, ProfileChanges
 from boxoffice.application.accounts.create_user import CreateUser, Registration
-from boxoffice.application.accounts.disable_user import DisableUser
 from boxoffice.application.accounts.log_in import Credentials, LogIn, SignedIn
 from boxoffice.application.accounts.log_out import LogOut
 from boxoffice.application.accounts.refresh_session import GRACE, RefreshSession
+from boxoffice.application.bookings.review_account import ReviewAccount
+from boxoffice.application.operators.disable_user import DisableUser
 from boxoffice.application.ports.storage import Storage
+from boxoffice.application.turnstile.turnstile import Turnstile
 from boxoffice.domain.refusals import InvalidToken, WrongCredentials
 from tests.application.fake_app import FewKnownPasswords, PlainHasher, using_api_keys, without_mails
 from tests.contract.storage_driver import NOW, new_id
@@ -49,7 +51,9 @@ class Desk:
         self.refresh = RefreshSession(storage, tokens, refresh_tokens, self.clock)
         self.log_out = LogOut(storage, refresh_tokens, self.clock)
         self.change = ChangeProfile(storage, hasher, FewKnownPasswords(), without_mails(Ids()), self.clock)
-        self.disable = DisableUser(storage, self.clock)
+        turnstile = Turnstile(storage, self.clock, Ids())
+        review = ReviewAccount(turnstile, storage.account_queries, storage.booking_queries)
+        self.disable = DisableUser(storage, self.clock, review)
         self._tokens = tokens
         self._storage = storage
 

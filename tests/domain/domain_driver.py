@@ -34,6 +34,7 @@ from boxoffice.domain.decisions.pay import (
 from boxoffice.domain.decisions.payment_notices import NoticeKind, PaymentNotice, RecordNotice, record_notice
 from boxoffice.domain.decisions.refunds import GrantRefund, SettleRefund, grant_refund, settle_refund
 from boxoffice.domain.decisions.settle import Settle, settle
+from boxoffice.domain.decisions.suspend import ResumeWaiting, SuspendWaiting, resume_waiting, suspend_waiting
 from boxoffice.domain.event import (
     EventChanges,
     EventDetails,
@@ -128,7 +129,8 @@ class DomainDriver:
         }
         sizes = {type_id: [one.quantity for one in line.head] for type_id, line in lines.items() if line.head}
         live = tuple(each for each in bookings if each.status.is_live)
-        closing = {EventStatus.CANCELLED: live, EventStatus.COMPLETED: waiting}.get(event.status, ())
+        waitlisted = tuple(each for each in live if each.status is BookingStatus.WAITLISTED)
+        closing = {EventStatus.CANCELLED: live, EventStatus.COMPLETED: waitlisted}.get(event.status)
         held = sorted(
             (each for each in live if each.status is BookingStatus.HELD),
             key=lambda each: (each.expires_at or START, each.id),
@@ -168,7 +170,8 @@ class DomainDriver:
 
     def in_line(self) -> list[Booking]:
         """The waiting bookings in the order in which they joined."""
-        return [booking for booking in self.bookings.values() if booking.status is BookingStatus.WAITLISTED]
+        waiting = (booking for booking in self.bookings.values() if booking.is_waiting)
+        return sorted(waiting, key=lambda booking: booking.queue_number or 0)
 
     def status_of(self, booking: Booking) -> str:
         """The status of a booking."""
@@ -215,6 +218,16 @@ class DomainDriver:
     def cancel_here(self, actor: Actor) -> Booking:
         """Cancel by the event's id."""
         return self.take(cancel(self.inventory, Cancel(event_id=EVENT_ID, actor=actor), self.now)).booking
+
+    def disable(self, customer: Actor) -> None:
+        """Suspend the waiting bookings of a customer whose account is disabled."""
+        command = SuspendWaiting(event_id=EVENT_ID, customer_id=customer.user_id)
+        self.take(suspend_waiting(self.inventory, command, self.now))
+
+    def enable(self, customer: Actor) -> None:
+        """Let them wait again."""
+        command = ResumeWaiting(event_id=EVENT_ID, customer_id=customer.user_id)
+        self.take(resume_waiting(self.inventory, command, self.now))
 
     def edit(self, actor: Actor = ORGANIZER, versions: set[int] | None = None, **changes: Any) -> EventState:
         """Edit the event."""
@@ -401,7 +414,7 @@ class DomainDriver:
     def _check_counters(self) -> None:
         for each in self.stored.ticket_types:
             of_type = [booking for booking in self.bookings.values() if booking.ticket_type_id == each.id]
-            waiting = [booking for booking in of_type if booking.status is BookingStatus.WAITLISTED]
+            waiting = [booking for booking in of_type if booking.is_waiting]
             assert each.taken == sum(booking.quantity for booking in of_type if booking.status.takes_tickets)
             assert each.taken <= each.total_tickets
             assert each.waiting == len(waiting)

@@ -276,7 +276,7 @@ def test_of_a_closed_event_the_bookings_that_must_end_are_loaded() -> None:
     assert _ask(driver, {}, status=EventStatus.CANCELLED) == LoadPlan()
     for status, waiting_only in [(EventStatus.CANCELLED, False), (EventStatus.COMPLETED, True)]:
         asked = _ask(driver, {}, status=status, is_unsettled=True)
-        assert asked == LoadPlan(closing=ClosingQuery(EVENT_ID, waiting_only, STEP))
+        assert asked == LoadPlan(closing=ClosingQuery(EVENT_ID, waiting_only, STEP + 1))
 
 
 def test_only_a_step_after_a_move_loads_holds_that_last_too_long() -> None:

@@ -1514,7 +1514,7 @@ HTTP: Final = (
         "A revoked role stays valid",
         (
             Change(
-                "application/accounts/grant_role.py", "role=role, standing_changed_at=self._clock.now()", "role=role"
+                "application/operators/grant_role.py", "role=role, standing_changed_at=self._clock.now()", "role=role"
             ),
         ),
         _of(_ACCOUNTS, "test_a_new_role_holds_for_existing_tokens_after_the_next_look"),

@@ -13,6 +13,7 @@ from ...application.ports.queries import (
     Revocations,
     WaitingKey,
 )
+from ...application.ports.repositories import AccountReview
 from ...application.ports.security import AccountKey
 from ...domain.booking import Booking, BookingStatus
 from ...domain.event import Event, EventState, When
@@ -111,6 +112,14 @@ class MemoryBookingQueries:
         """See the port."""
         await self._before_read()
         return self._newest(self._tables.of_event.get(event_id, ()), status, before, limit)
+
+    async def waitlisted_of_customer(self, customer_id: UUID, limit: int, *, suspended: bool) -> list[Booking]:
+        """See the port."""
+        await self._before_read()
+        found = [self._tables.bookings[each] for each in sorted(self._tables.of_customer.get(customer_id, ()))]
+        return [each for each in found if each.status is BookingStatus.WAITLISTED and each.is_suspended is suspended][
+            :limit
+        ]
 
     async def waiting_list(
         self, event_id: UUID, ticket_type_id: UUID | None, after: WaitingKey | None, limit: int
@@ -228,6 +237,12 @@ class MemoryAccountQueries:
             ended=[session_id for session_id, ended_at in tables.ended.items() if ended_at >= since],
             users={user.id: user.role if user.may_sign_in else None for user in users},
         )
+
+    async def due_reviews(self, now: datetime, limit: int) -> list[AccountReview]:
+        """See the port."""
+        await self._before_read()
+        due = [each for each in self._tables.reviews.values() if each.due_at <= now]
+        return sorted(due, key=lambda each: (each.due_at, each.user_id))[:limit]
 
     async def accounts(self, wanted: Sequence[AccountKey]) -> dict[AccountKey, Account]:
         """See the port."""

@@ -12,6 +12,7 @@ from ...application.ports.errors import Conflict, Locked
 from ...application.ports.idempotency import Key, StoredResponse
 from ...application.ports.loading import ClosingQuery, ExpiredHoldsQuery, LoadSpec, OverlongHoldsQuery, WaitingListQuery
 from ...application.ports.repositories import (
+    AccountReview,
     Count,
     Failures,
     SignIn,
@@ -335,3 +336,17 @@ class MemoryUserRepository:
         for session in draft.sessions_of(user_id):
             if session.id != but and session.ended_at is None:
                 draft.sessions[session.id] = replace(session, ended_at=now)
+
+    async def put_review(self, review: AccountReview) -> None:
+        """See the port."""
+        await self._transaction.reach(Step.SAVE)
+        self._transaction.draft.reviews[review.user_id] = review
+
+    async def finish_review(self, review: AccountReview, due_at: datetime | None) -> None:
+        """See the port."""
+        await self._transaction.reach(Step.LOCK)
+        await self._transaction.lock([review.user_id])
+        draft, user_id = self._transaction.draft, review.user_id
+        current = draft.reviews.get(user_id, draft.tables.reviews.get(user_id))
+        if current is not None and current.until == review.until:
+            draft.reviews[user_id] = None if due_at is None else replace(review, due_at=due_at)

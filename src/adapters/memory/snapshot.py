@@ -6,7 +6,7 @@ from uuid import UUID
 
 from ...application.ports.loading import WaitingListQuery
 from ...application.ports.queries import BookingHistory
-from ...domain.booking import BookingStatus
+from ...domain.booking import Booking, BookingStatus
 from ...domain.event import EventState
 from ...domain.facts import Fact
 from ...domain.inventory import WaitingList
@@ -60,7 +60,7 @@ class MemorySnapshot:
                 taken, waiting, waiting_tickets = counts[booking.ticket_type_id]
                 if booking.status.takes_tickets:
                     taken += booking.quantity
-                elif booking.status is BookingStatus.WAITLISTED:
+                elif booking.is_waiting:
                     waiting += 1
                     waiting_tickets += booking.quantity
                 counts[booking.ticket_type_id] = (taken, waiting, waiting_tickets)
@@ -78,11 +78,14 @@ class MemorySnapshot:
             (each.ticket_type_id, each.customer_id) for each in tables.bookings.values() if each.status.is_live
         )
         listed = {booking_id for entries in tables.waiting_lists.values() for booking_id in entries.values()}
-        waiting = {each.id for each in tables.bookings.values() if each.status is BookingStatus.WAITLISTED}
+        waiting = {each.id for each in tables.bookings.values() if each.is_waiting}
         found = {
             "customers with several live bookings of one ticket type": sum(count > 1 for count in live.values()),
             "waiting bookings without a place on the waiting list": len(waiting - listed),
             "places on a waiting list without a waiting booking": len(listed - waiting),
+            "bookings whose suspension contradicts their accounts": sum(
+                self._contradicts_account(each) for each in tables.bookings.values()
+            ),
             "facts of no booking": sum(booking_id not in tables.bookings for booking_id in self._facts),
             "facts of no event": sum(event_id not in tables.events for event_id in tables.facts),
             "stored responses whose subject does not exist": sum(
@@ -94,3 +97,11 @@ class MemorySnapshot:
             "bookings of no event": sum(each.event_id not in tables.events for each in tables.bookings.values()),
         }
         return {what: count for what, count in found.items() if count}
+
+    def _contradicts_account(self, booking: Booking) -> bool:
+        tables = self._tables
+        user = tables.users.get(booking.customer_id)
+        if user is None or user.id in tables.reviews or booking.status is not BookingStatus.WAITLISTED:
+            return False
+        is_open = not tables.events[booking.event_id].status.is_closed
+        return is_open and booking.is_suspended is (user.disabled_at is None)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from heapq import merge
 from itertools import groupby, islice
 from typing import Final
 from uuid import UUID
@@ -12,7 +13,7 @@ from msgspec.structs import replace
 from ...application.ports.errors import Conflict
 from ...application.ports.idempotency import Key, StoredResponse
 from ...application.ports.loading import ClosingQuery, ExpiredHoldsQuery, OverlongHoldsQuery, WaitingListQuery
-from ...application.ports.repositories import Failures
+from ...application.ports.repositories import AccountReview, Failures
 from ...application.ports.security import RefreshDigests, ReplacedToken
 from ...domain.booking import Booking, BookingStatus, Place
 from ...domain.event import MOST_LIVE_EVENTS, Event, EventState, TicketType
@@ -58,6 +59,7 @@ class Tables(Struct):
     standings_changed: dict[UUID, datetime] = field(default_factory=dict)
     api_keys: dict[UUID, ApiKey] = field(default_factory=dict)
     key_digests: dict[bytes, UUID] = field(default_factory=dict)
+    reviews: dict[UUID, AccountReview] = field(default_factory=dict)
 
     def copy(self) -> "Tables":
         """Return a copy for a snapshot. Rows never change in place, so copying the dictionaries is enough."""
@@ -69,6 +71,8 @@ class Tables(Struct):
             facts={event_id: list(facts) for event_id, facts in self.facts.items()},
             payments={booking_id: dict(payments) for booking_id, payments in self.payments.items()},
             responses=dict(self.responses),
+            users=dict(self.users),
+            reviews=dict(self.reviews),
         )
 
     def state(self, event_id: UUID) -> EventState:
@@ -83,7 +87,7 @@ class Tables(Struct):
 
     def placed(self, booking: Booking) -> Booking:
         """Return the booking, with its place if it is on a waiting list."""
-        if booking.status is not BookingStatus.WAITLISTED:
+        if not booking.is_waiting:
             return booking
         position, ahead = 1, 0
         for booking_id in self.waiting_lists[booking.ticket_type_id].values():
@@ -122,6 +126,7 @@ class Draft(Struct):
     replaced: dict[UUID, ReplacedToken | None] = field(default_factory=dict)
     api_keys: dict[UUID, ApiKey | None] = field(default_factory=dict)
     new_key_digests: dict[bytes, UUID] = field(default_factory=dict)
+    reviews: dict[UUID, AccountReview | None] = field(default_factory=dict)
 
     def put_payments(self, new: Iterable[Payment], changed: Iterable[Payment]) -> None:
         """Save new and changed charges and refunds."""
@@ -201,16 +206,10 @@ class Draft(Struct):
                 yield self.bookings[booking_id]
 
     def _waiting(self, ticket_type_id: UUID) -> Iterator[Booking]:
-        tables = self.tables
-        for booking_id in tables.waiting_lists.get(ticket_type_id, {}).values():
-            booking = self.bookings.get(booking_id) or tables.bookings[booking_id]
-            if booking.status is BookingStatus.WAITLISTED:
-                yield booking
-        # Queue numbers only grow, so bookings that are new in this unit of work come after all committed ones.
-        for booking in self.bookings.values():
-            is_new = booking.id in self.new_bookings and booking.ticket_type_id == ticket_type_id
-            if is_new and booking.status is BookingStatus.WAITLISTED:
-                yield booking
+        committed = self.tables.waiting_lists.get(ticket_type_id, {}).values()
+        unchanged = (self.tables.bookings[each] for each in committed if each not in self.bookings)
+        changed = (each for each in self.bookings.values() if each.is_waiting and each.ticket_type_id == ticket_type_id)
+        return merge(unchanged, sorted(changed, key=_queue_number), key=_queue_number)
 
     def check(self) -> None:
         """Check what a schema would enforce. Raises: Conflict."""
@@ -344,6 +343,11 @@ class Draft(Struct):
                 tables.emails[user.email] = user.id
             if user.standing_changed_at is not None:
                 tables.standings_changed[user.id] = user.standing_changed_at
+        for user_id, review in self.reviews.items():
+            if review is None:
+                tables.reviews.pop(user_id, None)
+            else:
+                tables.reviews[user_id] = review
         self._put_sessions()
         self._put_api_keys()
 
@@ -403,8 +407,11 @@ class Draft(Struct):
                 del live[booking.customer_id]
             if booking.queue_number is not None:
                 waiting_list = tables.waiting_lists.setdefault(booking.ticket_type_id, {})
-                if booking.status is BookingStatus.WAITLISTED:
+                if booking.is_waiting:
+                    is_last = booking.queue_number >= next(reversed(waiting_list), 0)
                     waiting_list[booking.queue_number] = booking.id
+                    if not is_last:
+                        tables.waiting_lists[booking.ticket_type_id] = dict(sorted(waiting_list.items()))
                 else:
                     waiting_list.pop(booking.queue_number, None)
 
@@ -419,6 +426,10 @@ class Draft(Struct):
 
 
 _NONE: Final[Mapping[UUID, UUID]] = {}
+
+
+def _queue_number(booking: Booking) -> int:
+    return booking.queue_number or 0
 
 
 def live_of(tables: Tables, event_id: UUID, customer_id: UUID) -> Iterable[Booking]:

@@ -5,12 +5,25 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BindParameter, Integer, Select, and_, bindparam, case, func, literal, or_, select, union_all
+from sqlalchemy import (
+    BindParameter,
+    Integer,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+    union_all,
+)
 
 from ...application.ports.loading import WaitingListQuery
 from ...application.ports.queries import BookingHistory
 from ...domain.booking import LIVE, TAKING, BookingStatus
-from ...domain.event import EventState
+from ...domain.event import EventState, EventStatus
 from ...domain.facts import Fact
 from ...domain.inventory import WaitingList
 from .engine.transaction import Transaction
@@ -20,6 +33,7 @@ from .queries.event_lists import STATES
 from .repositories.waiting_lists import load_waiting_lists
 from .schema.mappers import BOOKING, FACT, PAYMENT, booking, event_states, fact, payment
 from .schema.tables import (
+    account_reviews,
     bookings,
     event_grams,
     events,
@@ -27,6 +41,7 @@ from .schema.tables import (
     payments,
     stored_responses,
     ticket_types,
+    users,
     waiting_blocks,
     waiting_list,
 )
@@ -67,17 +82,17 @@ _PAYMENTS_OF_BOOKINGS = (
 )
 
 
-def _total(statuses: frozenset[BookingStatus], value: Any) -> Any:
-    return func.coalesce(func.sum(case((bookings.c.status.in_(sorted(statuses)), value), else_=0)), 0)
+def _total(condition: Any, value: Any) -> Any:
+    return func.coalesce(func.sum(case((condition, value), else_=0)), 0)
 
 
-_WAITING = frozenset({BookingStatus.WAITLISTED})
+_waiting = and_(bookings.c.status == BookingStatus.WAITLISTED, bookings.c.is_suspended.is_(False))
 _COUNTS = (
     select(
         ticket_types.c.id,
-        _total(TAKING, bookings.c.quantity),
-        _total(_WAITING, 1),
-        _total(_WAITING, bookings.c.quantity),
+        _total(bookings.c.status.in_(sorted(TAKING)), bookings.c.quantity),
+        _total(_waiting, 1),
+        _total(_waiting, bookings.c.quantity),
     )
     .outerjoin_from(
         ticket_types,
@@ -134,13 +149,26 @@ _STRAYS: dict[str, Select[Any]] = {
     "customers with several live bookings of one ticket type": select(func.count()).select_from(_twice_live),
     "waiting bookings without a place on the waiting list": select(func.count())
     .outerjoin_from(bookings, waiting_list, _place_matches)
-    .where(bookings.c.status == BookingStatus.WAITLISTED, waiting_list.c.booking_id.is_(None)),
+    .where(_waiting, waiting_list.c.booking_id.is_(None)),
     "places on a waiting list without a waiting booking": select(func.count())
     .outerjoin_from(waiting_list, bookings, _place_matches)
-    .where(or_(bookings.c.id.is_(None), bookings.c.status != BookingStatus.WAITLISTED)),
+    .where(or_(bookings.c.id.is_(None), not_(_waiting))),
     "places on a waiting list with a number that was never issued": select(func.count())
     .join_from(waiting_list, events, events.c.id == waiting_list.c.event_id)
     .where(waiting_list.c.queue_number > events.c.last_queue_number),
+    "bookings whose suspension contradicts their accounts": select(func.count())
+    .join_from(bookings, users, users.c.id == bookings.c.customer_id)
+    .join(events, events.c.id == bookings.c.event_id)
+    .outerjoin(account_reviews, account_reviews.c.user_id == users.c.id)
+    .where(
+        bookings.c.status == BookingStatus.WAITLISTED,
+        events.c.status.not_in([EventStatus.CANCELLED, EventStatus.COMPLETED]),
+        account_reviews.c.user_id.is_(None),
+        or_(
+            and_(bookings.c.is_suspended.is_(True), users.c.disabled_at.is_(None)),
+            and_(bookings.c.is_suspended.is_(False), users.c.disabled_at.is_not(None)),
+        ),
+    ),
     "blocks of waiting lists with wrong counts": select(func.count()).select_from(_miscounted),
     "search entries that match no event": select(func.count())
     .outerjoin_from(event_grams, events, events.c.id == event_grams.c.event_id)

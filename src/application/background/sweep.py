@@ -1,4 +1,4 @@
-"""The sweep: expire lapsed holds, complete open payments, delete old stored responses, number earlier tickets."""
+"""The sweep: lapsed holds, open payments, accounts to review, old stored responses, tickets without numbers."""
 
 import asyncio
 import random
@@ -22,6 +22,7 @@ from ..ports.system import Clock, Ids
 from ..retrying_transaction import in_transaction
 from ..turnstile.turnstile import Turnstile
 from .number_tickets import NumberTickets
+from .review_accounts import ReviewAccounts
 
 AT_ONCE = 100
 """Most events, or payments, of one round."""
@@ -115,8 +116,14 @@ class Swept(Struct, frozen=True):
     is_ours: bool
     events: int = 0
     payments: int = 0
+    accounts: int = 0
     stored_responses: int = 0
     numbering_steps: int = 0
+
+    @property
+    def was_due(self) -> bool:
+        """Whether anything was due, so another round may find more."""
+        return any((self.events, self.payments, self.accounts, self.stored_responses, self.numbering_steps))
 
 
 class Sweep:
@@ -127,6 +134,7 @@ class Sweep:
         expire_holds: ExpireHolds,
         complete_payments: CompletePayments,
         number_tickets: NumberTickets,
+        review_accounts: ReviewAccounts,
         storage: Storage,
         clock: Clock,
         ids: Ids,
@@ -136,6 +144,7 @@ class Sweep:
         self._expire_holds = expire_holds
         self._complete_payments = complete_payments
         self._number_tickets = number_tickets
+        self._review_accounts = review_accounts
         self._storage = storage
         self._clock = clock
         self._jitter = jitter
@@ -149,6 +158,7 @@ class Sweep:
             is_ours=True,
             events=await self._expire_holds(),
             payments=await self._complete_payments(),
+            accounts=await self._review_accounts(),
             stored_responses=await in_transaction(self._storage, self._delete_responses, jitter=self._jitter),
             numbering_steps=await self._number_tickets(),
         )

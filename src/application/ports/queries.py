@@ -17,6 +17,7 @@ from ...domain.inventory import WaitingList
 from ...domain.payment import ChargeStatus, Need, Payment
 from ...domain.user import Role, Session, User
 from .loading import WaitingListQuery
+from .repositories import AccountReview
 from .security import AccountKey
 
 
@@ -125,6 +126,9 @@ class BookingQueries(Protocol):
     ) -> list[Booking]:
         """Return an event's bookings with their places, newest (highest id) first, below the id `before`."""
 
+    async def waitlisted_of_customer(self, customer_id: UUID, limit: int, *, suspended: bool) -> list[Booking]:
+        """Return a customer's waitlisted bookings that are suspended, or that are not, by id and without places."""
+
     async def waiting_list(
         self, event_id: UUID, ticket_type_id: UUID | None, after: WaitingKey | None, limit: int
     ) -> list[Booking]:
@@ -170,6 +174,9 @@ class AccountQueries(Protocol):
     async def revocations(self, since: datetime) -> Revocations:
         """Return the revocations with timestamps from `since` on."""
 
+    async def due_reviews(self, now: datetime, limit: int) -> list[AccountReview]:
+        """Return reviews of accounts whose `due_at` has passed, longest first."""
+
     async def accounts(self, wanted: Sequence[AccountKey]) -> dict[AccountKey, Account]:
         """Return the users that exist, each with the session if it exists and is theirs."""
 
@@ -207,5 +214,6 @@ class Snapshot(Protocol):
         """Return the number of rows that contradict each other, by a description; empty: none.
 
         Several live bookings of a customer for one type, waiting bookings without a place and places without a waiting
-        booking, facts or bookings of no event, stored responses about nothing.
+        booking, bookings that contradict whether their accounts are disabled, facts or bookings of no event, stored
+        responses about nothing.
         """

@@ -88,6 +88,18 @@ class SignIn(Struct, frozen=True):
     replaced: ReplacedToken | None = None
 
 
+class AccountReview(Struct, frozen=True):
+    """That the waiting bookings of an account are to be compared with whether it is disabled, at `due_at`.
+
+    It is repeated until `until`, because bookings from shortly before the account was disabled or enabled may be saved
+    shortly after.
+    """
+
+    user_id: UUID
+    until: datetime
+    due_at: datetime
+
+
 class UserRepository(Protocol):
     """Accounts and sessions, inside a unit of work."""
 
@@ -117,6 +129,12 @@ class UserRepository(Protocol):
 
     async def end_sessions(self, user_id: UUID, now: datetime, *, but: UUID | None) -> None:
         """End every live session of a user except this one."""
+
+    async def put_review(self, review: AccountReview) -> None:
+        """Store the review of a locked account, replacing an earlier one."""
+
+    async def finish_review(self, review: AccountReview, due_at: datetime | None) -> None:
+        """Let this review be due again at `due_at`, or delete it (None), unless one with another end replaced it."""
 
 
 def is_lease_active(ends_at: datetime, now: datetime, until: datetime) -> bool:

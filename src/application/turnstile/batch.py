@@ -166,7 +166,7 @@ class Batch:
             view.inventory = replace(
                 view.inventory,
                 waiting_lists={**view.inventory.waiting_lists, **loaded},
-                closing=closing.get(event_id, ()),
+                closing=closing.get(event_id),
                 due=due.get(event_id),
                 overlong=overlong.get(event_id),
             )

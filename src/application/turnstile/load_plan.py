@@ -33,7 +33,7 @@ def load_plan(inventory: Inventory, freed: Mapping[UUID, int], now: datetime) ->
     event = inventory.event
     if event.status.is_closed:
         waiting_only = event.status is EventStatus.COMPLETED
-        closing = ClosingQuery(event.id, waiting_only, STEP) if event.is_unsettled else None
+        closing = ClosingQuery(event.id, waiting_only, STEP + 1) if event.is_unsettled else None
         return LoadPlan(closing=closing, holds=_expired_holds_query(event, now))
     if not event.serves_waiting_list(now):
         return LoadPlan(holds=_expired_holds_query(event, now))

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from ..booking import CONFIRMED, HELD, WAITLISTED, Booking
+from ..booking import CONFIRMED, HELD, Booking
 from ..event import Event, TicketType
 from ..facts import AnyFactPayload, Fact
 from ..inventory import NOT_LOADED, Change, Decision, ExpiredHolds, Inventory, WaitingList
@@ -54,9 +54,15 @@ class DecisionBuilder:
         """Return the known head of the ticket type's waiting list."""
         return self._waiting_lists.get(ticket_type_id, NOT_LOADED)
 
-    def take_closing(self, most: int) -> tuple[Booking, ...]:
-        """Remove and return up to `most` loaded bookings of a closed event that are still to be cancelled."""
-        taken, self._closing = self._closing[:most], self._closing[most:]
+    @property
+    def may_have_open_bookings(self) -> bool:
+        """Whether bookings of the closed event may be still to be cancelled, since this decision or an earlier one."""
+        before = self._inventory.event
+        return before.is_unsettled or not before.status.is_closed
+
+    def take_closing(self) -> tuple[Booking, ...] | None:
+        """Remove and return the loaded bookings of a closed event to cancel; None if they were not loaded."""
+        taken, self._closing = self._closing, None
         return taken
 
     def take_due(self) -> ExpiredHolds | None:
@@ -130,8 +136,8 @@ class DecisionBuilder:
         booking = self._with_numbers(booking)
         self._count(booking, 1)
         self._note_expiry(booking)
-        if booking.status is WAITLISTED and booking.ticket_type_id in self._waiting_lists:
-            self._put_waiting_list(booking.ticket_type_id, self.waiting_list(booking.ticket_type_id).joined_by(booking))
+        if booking.is_waiting:
+            self._join_waiting_list(booking)
         self._booked = (*self._booked, booking)
         return booking
 
@@ -141,14 +147,20 @@ class DecisionBuilder:
         self._count(before, -1)
         self._count(after, 1)
         self._note_expiry(after)
-        if before.status is WAITLISTED and before.ticket_type_id in self._waiting_lists:
+        if before.is_waiting and before.ticket_type_id in self._waiting_lists:
             self._put_waiting_list(before.ticket_type_id, self.waiting_list(before.ticket_type_id).without(before))
+        if after.is_waiting:
+            self._join_waiting_list(after)
         self._record(before, after)
         return after
 
     def number_tickets(self, booking: Booking) -> None:
         """Give a booking that was confirmed earlier the next ticket numbers. No fact: they follow from the others."""
         self._record(booking, self._with_next_numbers(booking))
+
+    def has_changed(self, booking: Booking) -> bool:
+        """Return whether this decision has changed the booking."""
+        return self._changed is not None and booking.id in self._changed
 
     def add_fact(self, what: AnyFactPayload, booking: Booking | None = None) -> None:
         """Add the next fact."""
@@ -202,6 +214,11 @@ class DecisionBuilder:
             return (self.ticket_types[indexes[0]],)
         return tuple([self.ticket_types[index] for index in sorted(indexes)]) if indexes else ()
 
+    def _join_waiting_list(self, booking: Booking) -> None:
+        type_id = booking.ticket_type_id
+        if type_id in self._waiting_lists:
+            self._put_waiting_list(type_id, self._waiting_lists[type_id].joined_by(booking))
+
     def _put_waiting_list(self, ticket_type_id: UUID, waiting_list: WaitingList) -> None:
         self._waiting_lists = {**self._waiting_lists, ticket_type_id: waiting_list}
 
@@ -216,7 +233,7 @@ class DecisionBuilder:
         ticket_type = self.ticket_types[index]
         if booking.status.takes_tickets:
             updated = replace(ticket_type, taken=ticket_type.taken + sign * booking.quantity)
-        elif booking.status is WAITLISTED:
+        elif booking.is_waiting:
             updated = replace(
                 ticket_type,
                 waiting=ticket_type.waiting + sign,

@@ -178,13 +178,20 @@ def _grace_until(booking: Booking, event: Event, now: datetime) -> datetime | No
 def _close_bookings(builder: DecisionBuilder) -> bool:
     """Cancel every live booking of a cancelled event, or the waiting ones of a completed one.
 
-    Return whether none remains.
+    Return whether none remains. Counters alone do not say so, because they leave out suspended bookings.
     """
-    # Sorted by id, because storages return them in any order.
-    for booking in sorted(builder.take_closing(STEP), key=lambda each: each.id.int):
-        cancel_booking(builder, booking, "event")
-    remaining = sum(_left_to_close(builder.event.status, ticket_type) for ticket_type in builder.ticket_types)
-    return remaining == 0
+    if not builder.may_have_open_bookings:
+        return True
+    closing = builder.take_closing()
+    if closing is None:
+        return False
+    # Sorted by id, because storages return them in any order. A hold may just have lapsed.
+    for booking in sorted(closing[:STEP], key=lambda each: each.id.int):
+        if not builder.has_changed(booking):
+            cancel_booking(builder, booking, "event")
+    return len(closing) <= STEP and not any(
+        _left_to_close(builder.event.status, ticket_type) for ticket_type in builder.ticket_types
+    )
 
 
 def _left_to_close(status: EventStatus, ticket_type: TicketType) -> int:
@@ -208,6 +215,7 @@ def cancel_booking(builder: DecisionBuilder, booking: Booking, by: str, *, fee_p
         status=BookingStatus.CANCELLED,
         payment_status=PaymentStatus.REFUND_PENDING if refund and payment_status is _TAKEN else payment_status,
         kept=booking.kept - refund.amount if refund else booking.kept,
+        is_suspended=False,
         expires_at=None,
         updated_at=builder.now,
     )
@@ -223,6 +231,7 @@ def cancel_booking(builder: DecisionBuilder, booking: Booking, by: str, *, fee_p
             by=by,
             payment_status=cancelled.payment_status,
             refund=refund,
+            was_suspended=booking.is_suspended,
         ),
         booking,
     )

@@ -114,9 +114,9 @@ def _parser() -> argparse.ArgumentParser:
     migrating.set_defaults(command=lambda settings, options: migrate(settings, options.drop_address))
 
     granting = commands.add_parser("grant", help="grant a role", description="Grant a role to an account.")
-    granting.add_argument("email", metavar="EMAIL", help="the account's e-mail address")
+    granting.add_argument("account", metavar="ACCOUNT", help="the account's e-mail address or id")
     granting.add_argument("role", metavar="ROLE", type=_role, help=", ".join(Role))
-    granting.set_defaults(command=lambda settings, options: grant(settings, options.email, options.role))
+    granting.set_defaults(command=lambda settings, options: grant(settings, options.account, options.role))
 
     _add_user(commands)
     _add_payments(commands)
@@ -125,7 +125,8 @@ def _parser() -> argparse.ArgumentParser:
         "sweep",
         help="expire lapsed holds, resolve open payments and send due refunds",
         description="Do once what `boxoffice serve` does in the background: expire lapsed holds, ask the payment "
-        "provider about payments with an open outcome, send due refunds, delete old stored responses.",
+        "provider about payments with an open outcome, send due refunds, let waiting bookings follow whether their "
+        "accounts are disabled, delete old stored responses.",
     )
     _add_json(sweeping, "print the result as one JSON object")
     sweeping.set_defaults(command=lambda settings, options: sweep(settings, as_json=options.json))
@@ -183,18 +184,19 @@ def _add_user(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "disable",
         help="disable an account",
         description="Disable an account: its user cannot sign in, and every session ends within 5 seconds. "
-        "Bookings and events stay unchanged.",
+        "Its waiting bookings are passed over until it is enabled; its other bookings and its events stay unchanged.",
     )
-    disabling.add_argument("email", metavar="EMAIL", help="the account's e-mail address")
-    disabling.set_defaults(command=lambda settings, options: disable_user(settings, options.email))
+    disabling.add_argument("account", metavar="ACCOUNT", help="the account's e-mail address or id")
+    disabling.set_defaults(command=lambda settings, options: disable_user(settings, options.account))
 
     enabling = actions.add_parser(
         "enable",
         help="enable a disabled account",
-        description="Enable a disabled account. Its user has to sign in again.",
+        description="Enable a disabled account. Its user has to sign in again; its waiting bookings take their places "
+        "in the waiting lists again.",
     )
-    enabling.add_argument("email", metavar="EMAIL", help="the account's e-mail address")
-    enabling.set_defaults(command=lambda settings, options: enable_user(settings, options.email))
+    enabling.add_argument("account", metavar="ACCOUNT", help="the account's e-mail address or id")
+    enabling.set_defaults(command=lambda settings, options: enable_user(settings, options.account))
 
     marking = actions.add_parser(
         "verify",

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ...application.background.sweep import Swept
 from ...application.background.verify_promises import PROMISES, Verdict
@@ -40,14 +41,14 @@ def migrate(settings: Settings, dropped_addresses: Sequence[UUID] = ()) -> int:
     return 0
 
 
-def grant(settings: Settings, email: str, role: Role) -> int:
+def grant(settings: Settings, account: str, role: Role) -> int:
     """Grant a role. Raises: InvalidRequest, NotFound, SettingsError, Unavailable."""
 
     async def run() -> User:
         async with _existing(settings) as container:
-            return await container.grant_role()(email, role)
+            return await container.grant_role()(account, role)
 
-    print(f"{asyncio.run(run()).email} has the role {role} now.")
+    print(f"{_name(asyncio.run(run()))} has the role {role} now.")
     return 0
 
 
@@ -83,26 +84,39 @@ def list_users(settings: Settings, *, as_json: bool = False) -> int:
     return 0
 
 
-def disable_user(settings: Settings, email: str) -> int:
+def disable_user(settings: Settings, account: str) -> int:
     """Disable an account. Raises: InvalidRequest, NotFound, SettingsError, Unavailable."""
 
     async def run() -> User:
         async with _existing(settings) as container:
-            return await container.disable_user()(email)
+            try:
+                return await container.disable_user()(account)
+            finally:
+                await container.turnstile().close()
 
-    print(f"{asyncio.run(run()).email} is disabled: signing in is refused, and every session ends within 5 seconds.")
+    print(
+        f"{_name(asyncio.run(run()))} is disabled: signing in is refused, every session ends within 5 seconds, and "
+        "waiting bookings are passed over."
+    )
     return 0
 
 
-def enable_user(settings: Settings, email: str) -> int:
+def enable_user(settings: Settings, account: str) -> int:
     """Enable a disabled account. Raises: InvalidRequest, NotFound, SettingsError, Unavailable."""
 
     async def run() -> User:
         async with _existing(settings) as container:
-            return await container.enable_user()(email)
+            try:
+                return await container.enable_user()(account)
+            finally:
+                await container.turnstile().close()
 
-    print(f"{asyncio.run(run()).email} is enabled and may sign in.")
+    print(f"{_name(asyncio.run(run()))} is enabled and may sign in; waiting bookings take their places again.")
     return 0
+
+
+def _name(user: User) -> str:
+    return user.email or str(user.id)
 
 
 def mark_verified(settings: Settings, email: str | None) -> int:
@@ -168,6 +182,7 @@ class Rounds(Struct, frozen=True, kw_only=True, rename="camel"):
     is_done: bool = True
     events: int = 0
     payments: int = 0
+    accounts: int = 0
     answers: int = 0
 
     @property
@@ -175,24 +190,29 @@ class Rounds(Struct, frozen=True, kw_only=True, rename="camel"):
         """The result in words."""
         done = (
             f"Settled {self.events} events with lapsed holds, checked {self.payments} payments, "
-            f"deleted {self.answers} stored responses."
+            f"reviewed {self.accounts} accounts, deleted {self.answers} stored responses."
         )
         if not self.has_turn:
-            done = done if self.events or self.payments or self.answers else "Nothing was done here."
+            done = done if self.events or self.payments or self.accounts or self.answers else "Nothing was done here."
             return f"{done} Another process has the lease and does the rest."
         return done if self.is_done else f"{done} More is due: run it again."
 
 
 async def sweep_rounds(sweep: Callable[[], Awaitable[Swept]], most: int) -> Rounds:
     """Run rounds until one finds nothing due, another process has the lease, or `most` rounds were run."""
-    events = payments = answers = 0
+    rounds = Rounds(is_done=False)
     for _ in range(most):
         swept = await sweep()
-        events, payments, answers = events + swept.events, payments + swept.payments, answers + swept.stored_responses
-        was_due = swept.events or swept.payments or swept.stored_responses or swept.numbering_steps
-        if not (swept.is_ours and was_due):
-            return Rounds(has_turn=swept.is_ours, events=events, payments=payments, answers=answers)
-    return Rounds(is_done=False, events=events, payments=payments, answers=answers)
+        rounds = replace(
+            rounds,
+            events=rounds.events + swept.events,
+            payments=rounds.payments + swept.payments,
+            accounts=rounds.accounts + swept.accounts,
+            answers=rounds.answers + swept.stored_responses,
+        )
+        if not (swept.is_ours and swept.was_due):
+            return replace(rounds, has_turn=swept.is_ours, is_done=True)
+    return rounds
 
 
 class ListedPayment(Struct, frozen=True, rename="camel"):

@@ -8,7 +8,6 @@ import pytest
 
 from boxoffice.adapters.sql.engine.transaction import read_literal
 from boxoffice.adapters.sql.indexes import places
-from boxoffice.adapters.sql.indexes.places import is_waiting
 from boxoffice.adapters.sql.queries import bookings as booking_queries
 from boxoffice.adapters.sql.schema.types import Row
 from boxoffice.adapters.sql.storage import SqlStorage
@@ -122,7 +121,7 @@ async def test_a_booking_that_leaves_before_its_place_is_read_is_read_again(
     found = await driver.stored(first)
     assert (found.status, found.place) == ("confirmed", None)
     listed = await any_storage.booking_queries.bookings_of_event(state.event.id, None, None, 9)
-    assert [(each.status, each.place) for each in listed if not is_waiting(each)] == [
+    assert [(each.status, each.place) for each in listed if not each.is_waiting] == [
         ("confirmed", None),
         ("cancelled", None),
         ("cancelled", None),

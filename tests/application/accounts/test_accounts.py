@@ -9,17 +9,17 @@ from msgspec.structs import replace
 
 from boxoffice.adapters.memory import Step
 from boxoffice.application import retrying_transaction as transaction
-from boxoffice.application.accounts import list_users
 from boxoffice.application.accounts.authenticate import LOOKS_EVERY, MARGIN, Authenticate, Caller
 from boxoffice.application.accounts.change_profile import ChangeProfile, ProfileChanges, ReadProfile
 from boxoffice.application.accounts.create_user import CreateUser, Registration
-from boxoffice.application.accounts.disable_user import DisableUser, EnableUser
-from boxoffice.application.accounts.grant_role import GrantRole
-from boxoffice.application.accounts.list_users import ListUsers
 from boxoffice.application.accounts.log_in import Credentials, LogIn, SignedIn
 from boxoffice.application.accounts.log_out import LogOut
 from boxoffice.application.accounts.login_throttle import FailedLogins, LogInWithinLimits
 from boxoffice.application.accounts.refresh_session import GRACE, RefreshSession
+from boxoffice.application.operators import list_users
+from boxoffice.application.operators.disable_user import DisableUser, EnableUser
+from boxoffice.application.operators.grant_role import GrantRole
+from boxoffice.application.operators.list_users import ListUsers
 from boxoffice.application.ports.errors import OutcomeUnknown, Retryable, Unavailable
 from boxoffice.application.ports.security import Asker
 from boxoffice.application.retrying_transaction import ATTEMPTS, in_transaction
@@ -66,8 +66,8 @@ class Desk:
         self.log_in = LogIn(storage, self.hasher, self.tokens, self.refresh_tokens, clock, app.ids)
         self.refresh = RefreshSession(storage, self.tokens, self.refresh_tokens, clock)
         self.log_out = LogOut(storage, self.refresh_tokens, clock)
-        self.disable = DisableUser(storage, clock)
-        self.enable = EnableUser(storage, clock)
+        self.disable = DisableUser(storage, clock, app.review_account)
+        self.enable = EnableUser(storage, clock, app.review_account)
         self.list = ListUsers(storage.account_queries)
         self.change = ChangeProfile(storage, self.hasher, FewKnownPasswords(), without_mails(app.ids), clock)
         self.limited_log_in = LogInWithinLimits(self.log_in, None)

@@ -10,13 +10,13 @@ from boxoffice.adapters.memory import Step
 from boxoffice.application.accounts.authenticate import Caller
 from boxoffice.application.accounts.change_profile import ChangeProfile, ProfileChanges
 from boxoffice.application.accounts.create_user import CreateUser, Registration
-from boxoffice.application.accounts.disable_user import DisableUser
 from boxoffice.application.accounts.link_mails import LinkMails
 from boxoffice.application.accounts.log_in import Credentials, LogIn
 from boxoffice.application.accounts.reset_password import MakeResetLink, RequestPasswordReset, ResetPassword
 from boxoffice.application.accounts.verify_email import RequestVerification, VerifyEmail
 from boxoffice.application.background.send_links import SendLinks
 from boxoffice.application.limits.recipients import MOST_LINKS
+from boxoffice.application.operators.disable_user import DisableUser
 from boxoffice.application.ports.errors import OutcomeUnknown
 from boxoffice.application.ports.notifications import Email, LinkEmail
 from boxoffice.domain.policy import KeyRole
@@ -66,7 +66,7 @@ class Desk:
         self.make_link = MakeResetLink(storage, links, mails, clock)
         self.change = ChangeProfile(storage, self.hasher, known, mails, clock)
         self.change_without_mails = ChangeProfile(storage, self.hasher, known, without_mails(app.ids), clock)
-        self.disable = DisableUser(storage, clock)
+        self.disable = DisableUser(storage, clock, app.review_account)
         self._send = SendLinks(storage, self, links, clock, jitter=lambda: 0.5)
         self.sent: list[LinkEmail] = []
 

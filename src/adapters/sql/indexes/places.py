@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Dialect
 
-from ....domain.booking import Booking, BookingStatus, Place
+from ....domain.booking import Booking, Place
 from ..bulk.insert import BulkInsert
 from ..bulk.literals import literal_of
 from ..dialects.dialect import features_of
@@ -100,8 +100,3 @@ class PlacesQuery:
 
 def _id(value: UUID, dialect: Dialect) -> str:
     return literal_of(waiting_list.c.ticket_type_id.type, features_of(dialect))(value)
-
-
-def is_waiting(booking: Booking) -> bool:
-    """Return whether the booking is on a waiting list."""
-    return booking.status is BookingStatus.WAITLISTED

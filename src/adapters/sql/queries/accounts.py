@@ -20,13 +20,14 @@ from ....application.ports.queries import (
     Account,
     Revocations,
 )
+from ....application.ports.repositories import AccountReview
 from ....application.ports.security import AccountKey
 from ....domain.user import Session, User
 from ..bulk.select import force_index
 from ..engine.pool import ConnectionPool
 from ..engine.transaction import ErrorClassifier, Rows, read
 from ..schema.mappers import SESSION, USER, session, user
-from ..schema.tables import sessions, users
+from ..schema.tables import account_reviews, sessions, users
 
 _limit = bindparam("limit", type_=Integer())
 _USERS = select(*USER).order_by(users.c.id).limit(_limit)
@@ -40,6 +41,12 @@ _ACCOUNTS = (
         and_(sessions.c.user_id == users.c.id, sessions.c.id.in_(bindparam("session_ids", expanding=True))),
     )
     .where(users.c.id.in_(bindparam("user_ids", expanding=True)))
+)
+_DUE_REVIEWS = (
+    select(account_reviews.c.user_id, account_reviews.c.until, account_reviews.c.due_at)
+    .where(account_reviews.c.due_at <= bindparam("now"))
+    .order_by(account_reviews.c.due_at, account_reviews.c.user_id)
+    .limit(_limit)
 )
 _since: BindParameter[datetime] = bindparam("since")
 _REVOKED = union_all(
@@ -88,6 +95,10 @@ class SqlAccountQueries:
             ended=[id_ for id_, role, *_ in rows if role is None],
             users={id_: None if any(ends) else role for id_, role, *ends in rows if role is not None},
         )
+
+    async def due_reviews(self, now: datetime, limit: int) -> list[AccountReview]:
+        """See the port."""
+        return [AccountReview(*row) for row in await self._rows(_DUE_REVIEWS, now=now, limit=limit)]
 
     async def accounts(self, wanted: Sequence[AccountKey]) -> dict[AccountKey, Account]:
         """See the port."""

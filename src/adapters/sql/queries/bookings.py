@@ -6,13 +6,13 @@ from typing import Any, Final
 from uuid import UUID
 
 from msgspec.structs import replace
-from sqlalchemy import BigInteger, Executable, Integer, Select, bindparam, literal, select, union_all
+from sqlalchemy import BigInteger, Boolean, Executable, Integer, Select, bindparam, literal, select, union_all
 
 from ....application.ports.queries import BookingOfEvent, WaitingKey
 from ....domain.booking import Booking, BookingStatus, Place
 from ..engine.pool import ConnectionPool
 from ..engine.transaction import ErrorClassifier, Rows, read, read_literal
-from ..indexes.places import MAX_BOOKINGS, PlacesQuery, is_waiting
+from ..indexes.places import MAX_BOOKINGS, PlacesQuery
 from ..schema.mappers import BOOKING, EVENT, booking, event
 from ..schema.tables import bookings, events, ticket_types, waiting_list
 
@@ -78,6 +78,16 @@ def _waiting_list(types: int) -> Select[Any]:
     )
 
 
+_WAITLISTED = (
+    select(*BOOKING)
+    .where(
+        bookings.c.customer_id == bindparam("customer_id"),
+        bookings.c.status == BookingStatus.WAITLISTED,
+        bookings.c.is_suspended == bindparam("suspended", type_=Boolean()),
+    )
+    .order_by(bookings.c.id)
+    .limit(_limit)
+)
 _EVENT_OF = select(bookings.c.event_id).where(bookings.c.id == bindparam("booking_id"))
 
 
@@ -137,6 +147,11 @@ class SqlBookingQueries:
                 break
         return found
 
+    async def waitlisted_of_customer(self, customer_id: UUID, limit: int, *, suspended: bool) -> list[Booking]:
+        """See the port."""
+        rows = await self._rows(_WAITLISTED, customer_id=customer_id, suspended=suspended, limit=limit)
+        return list(map(booking, rows))
+
     async def waiting_list(
         self, event_id: UUID, ticket_type_id: UUID | None, after: WaitingKey | None, limit: int
     ) -> list[Booking]:
@@ -163,7 +178,7 @@ class SqlBookingQueries:
 
     async def _placed(self, connections: ConnectionPool, found: list[Booking]) -> tuple[list[Booking], bool]:
         """Return the bookings, the waiting ones with their places, and whether all of these were still waiting."""
-        waiting = [each for each in found if is_waiting(each)]
+        waiting = [each for each in found if each.is_waiting]
         places: dict[UUID, Place] = {}
         for start in range(0, len(waiting), MAX_BOOKINGS):
             query = PlacesQuery(waiting[start : start + MAX_BOOKINGS], connections.dialect)

@@ -14,7 +14,7 @@ from ....domain.payment import Payment
 
 _PLAIN_COLUMNS: Final = (
     *("status", "payment_status", "paid_by", "paid_with", "kept"),
-    *("grace_until", "queue_number", "first_ticket_number", "expires_at", "updated_at"),
+    *("grace_until", "queue_number", "is_suspended", "first_ticket_number", "expires_at", "updated_at"),
 )
 _CHANGING_COLUMNS: Final = {
     **{name: attrgetter(name) for name in _PLAIN_COLUMNS},
@@ -33,8 +33,13 @@ class ChangedBooking(Struct):
 
     @property
     def leaves_waiting_list(self) -> bool:
-        """Whether it was waiting and no longer is."""
-        return self.before.status is BookingStatus.WAITLISTED and self.after.status is not BookingStatus.WAITLISTED
+        """Whether it was on the waiting list and no longer is."""
+        return self.before.is_waiting and not self.after.is_waiting
+
+    @property
+    def rejoins_waiting_list(self) -> bool:
+        """Whether it is on the waiting list again."""
+        return self.after.is_waiting and not self.before.is_waiting
 
     def new_values(self) -> list[tuple[str, Any]]:
         """Return the changed columns with their new values."""

@@ -27,7 +27,7 @@ from ..bulk.insert import BulkInsert
 from ..bulk.select import BulkSelect, force_index, ids_of
 from ..bulk.update import BulkUpdate, delete_keys, delete_rows, update_alike
 from ..engine.transaction import Transaction
-from ..indexes.places import block_updates, is_waiting
+from ..indexes.places import block_updates
 from ..indexes.search_grams import gram_rows
 from ..indexes.waiting_quantities import LARGEST, SMALLEST
 from ..schema.mappers import (
@@ -277,7 +277,8 @@ class SqlEventRepository:
         combined = combine(decisions)
         new = list(combined.new_bookings.values())
         changed = combined.changed_bookings.values()
-        joining = [each for each in new if each.status is BookingStatus.WAITLISTED]
+        joining = [each for each in new if each.is_waiting]
+        rejoining = [each.after for each in changed if each.rejoins_waiting_list]
         facts = [fact_values(fact, batch_id) for decision in decisions for fact in decision.facts]
         self._transaction.enqueue(
             [
@@ -285,7 +286,7 @@ class SqlEventRepository:
                 *self._leaving(changed),
                 *self._changed_bookings(combined),
                 *_ADD_BOOKINGS.statements(new, self._dialect),
-                *_ADD_WAITING.statements(list(map(waiting_values, joining)), self._dialect),
+                *_ADD_WAITING.statements(list(map(waiting_values, [*joining, *rejoining])), self._dialect),
                 *self._block_updates(joining, changed),
                 *_ADD_PAYMENTS.statements(list(map(payment_values, combined.new_payments.values())), self._dialect),
                 *_UPDATE_PAYMENTS.statements(list(combined.changed_payments.values()), self._dialect),
@@ -359,8 +360,8 @@ class SqlEventRepository:
         yield from _ADD_GRAMS.statements(sorted(rows), self._dialect)
 
     def _block_updates(self, joining: Sequence[Booking], changed: Collection[ChangedBooking]) -> Iterator[Statement]:
-        left = [each.before for each in changed if is_waiting(each.before)]
-        joined = [each.after for each in changed if is_waiting(each.after)]
+        left = [each.before for each in changed if each.before.is_waiting]
+        joined = [each.after for each in changed if each.after.is_waiting]
         return block_updates([*joining, *joined], left, self._dialect)
 
     def _leaving(self, changed: Collection[ChangedBooking]) -> Iterator[Statement]:

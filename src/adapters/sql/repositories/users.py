@@ -5,15 +5,15 @@ from typing import Any
 from uuid import UUID
 
 from msgspec.structs import asdict
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import and_, bindparam, delete, select, update
 
-from ....application.ports.repositories import SignIn
+from ....application.ports.repositories import AccountReview, SignIn
 from ....application.ports.security import RefreshDigests, ReplacedToken
 from ....domain.user import Session, User
 from ..bulk.insert import BulkInsert
 from ..engine.transaction import Transaction
 from ..schema.mappers import SESSION, USER, session, user
-from ..schema.tables import sessions, users
+from ..schema.tables import account_reviews, sessions, users
 
 _ADD = BulkInsert(users)
 _LOCK = select(*USER).where(users.c.id == bindparam("user_id")).with_for_update()
@@ -23,6 +23,13 @@ _PUT = (
     .where(users.c.id == bindparam("user_id"))
     .values({column: bindparam(f"new_{column.name}", type_=column.type) for column in USER if column.name != "id"})
 )
+_PUT_REVIEW = BulkInsert(account_reviews, on_existing={"until": "{new}", "due_at": "{new}"})
+_is_same = and_(
+    account_reviews.c.user_id == bindparam("of_user"),
+    account_reviews.c.until == bindparam("same_until", type_=account_reviews.c.until.type),
+)
+_POSTPONE_REVIEW = update(account_reviews).where(_is_same).values(due_at=bindparam("new_due_at"))
+_DELETE_REVIEW = delete(account_reviews).where(_is_same)
 _ADD_SESSION = BulkInsert(sessions)
 _DELETE_EXPIRED = delete(sessions).where(
     sessions.c.user_id == bindparam("of_user"), sessions.c.expires_at <= bindparam("now")
@@ -117,6 +124,18 @@ class SqlUserRepository:
             await self._transaction.change(_END_SESSIONS, values)
         else:
             await self._transaction.change(_END_OTHER_SESSIONS, {**values, "but": but})
+
+    async def put_review(self, review: AccountReview) -> None:
+        """See the port."""
+        await self._transaction.insert(_PUT_REVIEW, [asdict(review)])
+
+    async def finish_review(self, review: AccountReview, due_at: datetime | None) -> None:
+        """See the port."""
+        values = {"of_user": review.user_id, "same_until": review.until}
+        if due_at is None:
+            await self._transaction.change(_DELETE_REVIEW, values)
+        else:
+            await self._transaction.change(_POSTPONE_REVIEW, {**values, "new_due_at": due_at})
 
     async def _one(self, statement: Any, values: dict[str, Any]) -> User | None:
         rows = await self._transaction.rows(statement, values)

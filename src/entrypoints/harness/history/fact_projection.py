@@ -28,6 +28,8 @@ from ....domain.facts import (
     TicketsBooked,
     TicketTypeAdded,
     TicketTypeChanged,
+    WaitingResumed,
+    WaitingSuspended,
 )
 from .breach import Breach
 from .projected_state import (
@@ -165,6 +167,8 @@ class FactProjection:
                 self._create(fact, what)
             case BookingPromoted() | BookingCancelled() | HoldShortened() | HoldExpired() | PaymentTaken():
                 self._change_booking(fact)
+            case WaitingSuspended() | WaitingResumed():
+                self._change_booking(fact)
             case RefundGranted() | PaymentRefunded() | RefundFailed() | PaymentDisputed() | DisputeClosed():
                 self._change_booking(fact)
             case _:
@@ -272,6 +276,10 @@ class FactProjection:
                 self._promote(booking, ticket_type, what)
             case BookingCancelled() as what:
                 self._cancel(fact, booking, ticket_type, what)
+            case WaitingSuspended():
+                self._suspend(booking, ticket_type)
+            case WaitingResumed() as what:
+                self._resume(booking, ticket_type, what)
             case HoldShortened() as what:
                 self._shorten(booking, what)
             case HoldExpired():
@@ -284,7 +292,7 @@ class FactProjection:
 
     def _promote(self, booking: ProjectedBooking, ticket_type: ProjectedType, what: BookingPromoted) -> None:
         self._changed_bookings += 1
-        if booking.status != "waitlisted" or what.queue_number != booking.queue_number:
+        if not booking.is_waiting or what.queue_number != booking.queue_number:
             self._breach(5, "order", f"booking {booking.id} was promoted and is {booking.status}")
             return
         if not self.event.serves:
@@ -305,15 +313,35 @@ class FactProjection:
         self, fact: Fact, booking: ProjectedBooking, ticket_type: ProjectedType, what: BookingCancelled
     ) -> None:
         self._changed_bookings += 1
-        if booking.status not in LIVE or booking.status != what.was.value or booking.id in self.cancelled:
+        is_as_told = (booking.status, booking.is_suspended) == (what.was.value, what.was_suspended)
+        if booking.status not in LIVE or not is_as_told or booking.id in self.cancelled:
             self._breach(4, "freed twice", f"booking {booking.id} was cancelled when it was {booking.status}")
             return
         if what.by == "event" and self.event.status not in ("cancelled", "completed"):
             self._breach(2, "unasked", f"booking {booking.id} was cancelled with its event, which is not closed")
+        is_automatic = what.by == "event" or (booking.is_suspended and booking.quantity > ticket_type.total)
         self._end(booking, ticket_type, "cancelled")
         self.cancelled[booking.id] = self._last_cancelled = CancelledBooking(
-            fact.seq, what.by, is_complete=not self.may_be_unsettled
+            fact.seq, what.by, is_automatic, is_complete=not self.may_be_unsettled
         )
+
+    def _suspend(self, booking: ProjectedBooking, ticket_type: ProjectedType) -> None:
+        self._changed_bookings += 1
+        if not booking.is_waiting:
+            self._breach(5, "suspended", f"booking {booking.id} was suspended when it did not wait")
+            return
+        ticket_type.leave(booking)
+        booking.is_suspended = True
+        self._changed_types.add(booking.ticket_type_id)
+
+    def _resume(self, booking: ProjectedBooking, ticket_type: ProjectedType, what: WaitingResumed) -> None:
+        self._changed_bookings += 1
+        if not booking.is_suspended or what.queue_number != booking.queue_number:
+            self._breach(5, "suspended", f"booking {booking.id} was resumed when it was not suspended")
+            return
+        booking.is_suspended = False
+        ticket_type.rejoin(booking)
+        self._changed_types.add(booking.ticket_type_id)
 
     def _expire(self, booking: ProjectedBooking, ticket_type: ProjectedType) -> None:
         self._changed_bookings += 1
@@ -356,11 +384,11 @@ class FactProjection:
         self._timeline(("live", *claim)).set(self.seq, True)
 
     def _end(self, booking: ProjectedBooking, ticket_type: ProjectedType, status: str) -> None:
-        if booking.status == "waitlisted":
+        if booking.is_waiting:
             ticket_type.leave(booking)
-        else:
+        elif booking.status in TAKING:
             ticket_type.taken -= booking.quantity
-        booking.status = status
+        booking.status, booking.is_suspended = status, False
         self._changed_types.add(booking.ticket_type_id)
         claim = (booking.customer_id, booking.ticket_type_id)
         self._live.pop(claim, None)
@@ -407,16 +435,15 @@ def _begins(fact: Fact, previous: Fact) -> bool:
     """Return whether a decision begins with this fact.
 
     All facts of a decision have the same time. Promotions and expired holds are consequences of the fact before them.
+    One decision suspends, or resumes, all bookings of a customer.
     """
     if fact.occurred_at != previous.occurred_at:
         return True
     match fact.what:
-        case BookingPromoted():
+        case BookingPromoted() | BookingCancelled(by="event") | HoldShortened() | HoldExpired():
             return False
-        case BookingCancelled(by="event"):
-            return False
-        case HoldShortened() | HoldExpired():
-            return False
+        case WaitingSuspended(customer_id=customer_id) | WaitingResumed(customer_id=customer_id):
+            return type(previous.what) is not type(fact.what) or previous.what.customer_id != customer_id
         case EventChanged(version=version):
             return not (isinstance(previous.what, TicketTypeChanged) and previous.what.version == version)
         case _:

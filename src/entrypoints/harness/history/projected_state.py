@@ -29,11 +29,13 @@ class CreatedBooking(Struct, frozen=True, kw_only=True):
 class CancelledBooking(Struct):
     """A cancellation, with the number of promotions that follow it directly.
 
-    `is_complete`: this number is exactly the number of its own promotions.
+    `is_complete`: this number is exactly the number of its own promotions. `is_automatic`: it needs no request, because
+    the event was closed, or the booking was suspended and asks for more tickets than there are.
     """
 
     seq: int
     by: str
+    is_automatic: bool
     promoted: int = 0
     is_complete: bool = True
 
@@ -50,6 +52,12 @@ class ProjectedBooking(Struct):
     expires_at: datetime | None = None
     payment_status: str = "none"
     first_ticket_number: int | None = None
+    is_suspended: bool = False
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it is on the waiting list."""
+        return self.status == "waitlisted" and not self.is_suspended
 
 
 class ProjectedType:
@@ -80,6 +88,16 @@ class ProjectedType:
         self.waiting -= 1
         self.waiting_tickets -= booking.quantity
 
+    def rejoin(self, booking: ProjectedBooking) -> None:
+        """Put a booking that left back at the place of its queue number."""
+        self.waiting += 1
+        self.waiting_tickets += booking.quantity
+        for waiting in (self.waiting_list, self.by_quantity.setdefault(booking.quantity, deque())):
+            # Its earlier entry may not have been dropped.
+            others = [each for each in waiting if each is not booking]
+            waiting.clear()
+            waiting.extend(sorted([*others, booking], key=lambda each: each.queue_number or 0))
+
     def next_to_serve(self, policy: str) -> ProjectedBooking | None:
         """Return the booking to serve next: with `strict` the head if it fits, with `fill` the first that fits."""
         if policy == "strict":
@@ -94,7 +112,7 @@ class ProjectedType:
 
 
 def _head(waiting: deque[ProjectedBooking]) -> ProjectedBooking | None:
-    while waiting and waiting[0].status != "waitlisted":
+    while waiting and not waiting[0].is_waiting:
         waiting.popleft()
     return waiting[0] if waiting else None
 

@@ -229,7 +229,7 @@ class _Check:
                 self._check_cancellation(projection, effect, booking_id)
         before = self._count_before(projection)
         for booking_id, cancelled in projection.cancelled.items():
-            if cancelled.seq <= before or cancelled.by == "event" or booking_id in requests.booking_ids:
+            if cancelled.seq <= before or cancelled.is_automatic or booking_id in requests.booking_ids:
                 continue
             customer_id = projection.created[booking_id].customer_id
             if requests.without_id[(customer_id,)] > 0:

@@ -9,13 +9,16 @@ from ....domain.booking import Booking
 from ....domain.facts import (
     BookingCancelled,
     CustomerWaitlisted,
+    Fact,
     HoldExpired,
     PaymentTaken,
     TicketsBooked,
+    WaitingResumed,
+    WaitingSuspended,
 )
 from .history import History, Operation
 from .promises import change_wanted, changes_made
-from .sequential import CANCELLED, NONE, WORDS, Claim, Request, Sale, Specification, State
+from .sequential import CANCELLED, NONE, WORDS, Claim, Request, Sale, Specification, State, waiting_list
 from .stored import Stored
 from .timeline import NEVER
 
@@ -28,8 +31,10 @@ _NAME_OF_FACT: Final[dict[type[object], str]] = {
     BookingCancelled: "cancel",
     HoldExpired: "expire",
     PaymentTaken: "pay",
+    WaitingSuspended: "suspend",
+    WaitingResumed: "resume waiting",
 }
-"""The operation, or the passage of time, that leads to a fact."""
+"""The operation, passage of time or change of an account that leads to a fact."""
 
 STATELESS_REFUSALS: Final = frozenset(
     {
@@ -49,7 +54,10 @@ Change = tuple[object, ...]
 
 
 class Op(NamedTuple):
-    """An operation for the search. `operation` None: a hold expires. `is_pure`: it is a read or a refusal."""
+    """An operation for the search. `operation` None: a hold expires, or a customer's account is disabled or enabled.
+
+    `is_pure`: it is a read or a refusal.
+    """
 
     bit: int
     began: int
@@ -118,7 +126,7 @@ class Problem:
         stored = self.final.events[self.sale.event_id]
         types = {each.id: (each.total_tickets, each.taken, each.waiting) for each in stored.ticket_types}
         expected = {
-            type_id: (ticket_type.total, ticket_type.taken, len(ticket_type.waiting_list))
+            type_id: (ticket_type.total, ticket_type.taken, len(waiting_list(state, ticket_type)))
             for type_id, ticket_type in zip(self._types, state.types, strict=True)
         }
         return (
@@ -239,8 +247,9 @@ class Problem:
             ended = NEVER if operation.ended is None else operation.ended
             change = change_wanted(operation.call, self._only_type)
             ops.append(Op(0, operation.began, ended, request, operation, is_pure, needed, change))
-        for group, began in self._expiring():
-            request = Request("expire", None, True, group.number, None, 1, None, None, False, None, -1)
+        for name, group in [*self._expiring(), *self._suspended_and_resumed()]:
+            request = Request(name, None, True, group.number, None, 1, None, None, False, None, -1)
+            began = min(each.began for each in group.operations)
             ops.append(Op(0, began, NEVER, request, None, False, False, None))
         ops.sort(key=lambda op: op.began)
         return [op._replace(bit=1 << index) for index, op in enumerate(ops)]
@@ -279,6 +288,8 @@ class Problem:
         changes: list[Change] = []
         for fact in self.final.facts.get(self.sale.event_id, ()) if self.final else ():
             name = _NAME_OF_FACT.get(type(fact.what))
+            if _may_end_a_suspension(fact):
+                name = "resume waiting"
             if name is not None and not (isinstance(fact.what, BookingCancelled) and fact.what.by == "event"):
                 changes.append((name, self._number_of.get(fact.booking_id) if fact.booking_id else None))
             changes += changes_made(fact)
@@ -363,11 +374,27 @@ class Problem:
         event = self.final.events.get(self.sale.event_id) if self.final else None
         return event is None or event.event.status.is_closed
 
-    def _expiring(self) -> Iterator[tuple[Group, int]]:
+    def _suspended_and_resumed(self) -> Iterator[tuple[str, Group]]:
+        """Yield what accounts that were disabled or enabled did, each as often as the facts say."""
+        for fact in self.final.facts.get(self.sale.event_id, ()) if self.final else ():
+            number = self._number_of.get(fact.booking_id, -1) if fact.booking_id else -1
+            if number < 0:
+                continue
+            if isinstance(fact.what, WaitingSuspended):
+                yield "suspend", self.groups[number]
+            elif isinstance(fact.what, WaitingResumed) or _may_end_a_suspension(fact):
+                yield "resume waiting", self.groups[number]
+
+    def _expiring(self) -> Iterator[tuple[str, Group]]:
         if not (self.sale.holds and self.sale.may_lapse):
             return
         facts = self.final.facts.get(self.sale.event_id, ()) if self.final else ()
         lapsed = {fact.booking_id for fact in facts if isinstance(fact.what, HoldExpired)}
         for group in self.groups:
             if self.final is None or not group.ids or lapsed.intersection(group.ids):
-                yield group, min(each.began for each in group.operations)
+                yield "expire", group
+
+
+def _may_end_a_suspension(fact: Fact) -> bool:
+    """Return whether a booking may have been cancelled instead of resumed, because it asked for too many tickets."""
+    return isinstance(fact.what, BookingCancelled) and fact.what.was_suspended and fact.what.by == "organizer"

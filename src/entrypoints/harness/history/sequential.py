@@ -14,11 +14,11 @@ from msgspec import Struct
 from ....domain.event import EventState
 from .stored import NOT_KEPT
 
-NONE, WAITLISTED, HELD, CONFIRMED, PAID, CANCELLED, EXPIRED = range(7)
-"""States of a booking; `PAID` is confirmed and paid."""
+NONE, WAITLISTED, HELD, CONFIRMED, PAID, CANCELLED, EXPIRED, SUSPENDED = range(8)
+"""States of a booking; `PAID` is confirmed and paid, `SUSPENDED` waitlisted and passed over for a time."""
 
-WORDS: Final = ("", "waitlisted", "held", "confirmed", "confirmed", "cancelled", "expired")
-LIVE: Final = frozenset({WAITLISTED, HELD, CONFIRMED, PAID})
+WORDS: Final = ("", "waitlisted", "held", "confirmed", "confirmed", "cancelled", "expired", "waitlisted")
+LIVE: Final = frozenset({WAITLISTED, HELD, CONFIRMED, PAID, SUSPENDED})
 TAKING: Final = frozenset({HELD, CONFIRMED, PAID})
 
 _STATUS_CHANGES: Final[Mapping[str, frozenset[str]]] = {
@@ -66,7 +66,7 @@ class Sale(Struct, frozen=True, kw_only=True):
 
 
 class TypeState(NamedTuple):
-    """One ticket type: its total, the taken tickets, and the numbers of the waiting bookings in order."""
+    """One ticket type: its total, the taken tickets, and the numbers of the waitlisted bookings in order."""
 
     total: int
     taken: int
@@ -167,6 +167,8 @@ class Specification:
             "waiting_list": self._change_waiting_list,
             "promote": self._promote,
             "expire": self._expire,
+            "suspend": self._suspend,
+            "resume waiting": self._resume,
             **dict.fromkeys(_STATUS_AFTER, self._change_status),
         }
 
@@ -204,7 +206,7 @@ class Specification:
                 return state, Answer("sold-out")
             ticket_type = ticket_type._replace(waiting_list=(*ticket_type.waiting_list, number))
             state = _with(state, {number: WAITLISTED}, {type_index: ticket_type})
-            return state, Answer(status="waitlisted", position=len(ticket_type.waiting_list), booking=number)
+            return state, Answer(status="waitlisted", position=len(waiting_list(state, ticket_type)), booking=number)
         state = self._give(state, number)
         return state, Answer(status=WORDS[state.booking_states[number]], booking=number)
 
@@ -225,8 +227,8 @@ class Specification:
 
     def _must_wait_for_others(self, state: State, ticket_type: TypeState) -> bool:
         if state.policy == "strict":
-            return bool(ticket_type.waiting_list)
-        return any(self._claims[each].quantity <= ticket_type.available for each in ticket_type.waiting_list)
+            return bool(waiting_list(state, ticket_type))
+        return any(self._claims[each].quantity <= ticket_type.available for each in waiting_list(state, ticket_type))
 
     def _cancel(self, state: State, request: Request) -> Step:
         number = request.booking
@@ -262,8 +264,8 @@ class Specification:
         claim = self._claims[number]
         if claim.customer != request.customer and not request.manages:
             return state, Answer("not-found")
-        waiting_list = state.types[claim.type_index].waiting_list
-        position = waiting_list.index(number) + 1 if number in waiting_list else None
+        waiting = waiting_list(state, state.types[claim.type_index])
+        position = waiting.index(number) + 1 if number in waiting else None
         return state, Answer(status=WORDS[state.booking_states[number]], position=position, booking=number)
 
     def _pay(self, state: State, request: Request) -> Step:
@@ -296,6 +298,24 @@ class Specification:
         state, promoted = self._serve(self._end(state, number, EXPIRED))
         return state, Answer(promoted=promoted, booking=number)
 
+    def _suspend(self, state: State, request: Request) -> Step:
+        number = request.booking or 0
+        if state.booking_states[number] != WAITLISTED:
+            return state, Answer("not-found")
+        state, promoted = self._serve(_with(state, {number: SUSPENDED}, {}))
+        return state, Answer(promoted=promoted, booking=number)
+
+    def _resume(self, state: State, request: Request) -> Step:
+        number = request.booking or 0
+        claim = self._claims[number]
+        ticket_type = state.types[claim.type_index]
+        if state.booking_states[number] != SUSPENDED:
+            return state, Answer("not-found")
+        if claim.quantity > ticket_type.total:
+            return self._end(state, number), Answer(promoted=0, booking=number)
+        state, promoted = self._serve(_with(state, {number: WAITLISTED}, {}))
+        return state, Answer(promoted=promoted, booking=number)
+
     # The event.
 
     def _status(self, state: State, request: Request) -> Step:
@@ -306,7 +326,7 @@ class Specification:
         return state, Answer(
             status=state.status,
             available=available,
-            waiting=sum(len(ticket_type.waiting_list) for ticket_type in types),
+            waiting=sum(len(waiting_list(state, ticket_type)) for ticket_type in types),
         )
 
     def _total(self, state: State, request: Request) -> Step:
@@ -317,7 +337,7 @@ class Specification:
         if refused:
             return state, Answer(refused)
         ticket_type = state.types[type_index]
-        largest = max((self._claims[each].quantity for each in ticket_type.waiting_list), default=0)
+        largest = max((self._claims[each].quantity for each in waiting_list(state, ticket_type)), default=0)
         if request.quantity < ticket_type.total and request.quantity < max(ticket_type.taken, largest):
             return state, Answer("capacity-below-taken")
         state, promoted = self._serve(_with(state, {}, {type_index: ticket_type._replace(total=request.quantity)}))
@@ -346,7 +366,7 @@ class Specification:
             return state, Answer(refused)
         state = state._replace(status=status)
         for number, booking_state in enumerate(state.booking_states):
-            if booking_state == WAITLISTED and status in ("completed", "cancelled"):
+            if booking_state in (WAITLISTED, SUSPENDED) and status in ("completed", "cancelled"):
                 state = self._end(state, number)
             elif booking_state == HELD and status == "completed":
                 state = self._end(state, number, EXPIRED)
@@ -377,7 +397,7 @@ class Specification:
     def _end(self, state: State, number: int, booking_state: int = CANCELLED) -> State:
         claim = self._claims[number]
         ticket_type = state.types[claim.type_index]
-        if state.booking_states[number] == WAITLISTED:
+        if state.booking_states[number] in (WAITLISTED, SUSPENDED):
             ticket_type = ticket_type._replace(
                 waiting_list=tuple(each for each in ticket_type.waiting_list if each != number)
             )
@@ -396,8 +416,16 @@ class Specification:
         return state, promoted
 
     def _to_serve(self, state: State, ticket_type: TypeState) -> Sequence[int]:
-        candidates = ticket_type.waiting_list[:1] if state.policy == "strict" else ticket_type.waiting_list
+        waiting = waiting_list(state, ticket_type)
+        candidates = waiting[:1] if state.policy == "strict" else waiting
         return [each for each in candidates if self._claims[each].quantity <= ticket_type.available]
+
+
+def waiting_list(state: State, ticket_type: TypeState) -> tuple[int, ...]:
+    """Return the numbers of the bookings that wait, in order, without suspended ones."""
+    if SUSPENDED not in state.booking_states:
+        return ticket_type.waiting_list
+    return tuple(each for each in ticket_type.waiting_list if state.booking_states[each] == WAITLISTED)
 
 
 def _with(state: State, booking_states: Mapping[int, int], types: Mapping[int, TypeState]) -> State:

@@ -64,13 +64,11 @@ def _booking_differences(booking: ProjectedBooking, kept: Booking | None) -> Ite
         return
     expected = (
         *(booking.customer_id, booking.ticket_type_id, booking.quantity, booking.status, booking.queue_number),
-        str(booking.payment_status),
-        booking.first_ticket_number,
+        *(str(booking.payment_status), booking.first_ticket_number, booking.is_suspended),
     )
     stored = (
         *(kept.customer_id, kept.ticket_type_id, kept.quantity, kept.status.value, kept.queue_number),
-        kept.payment_status.value,
-        kept.first_ticket_number,
+        *(kept.payment_status.value, kept.first_ticket_number, kept.is_suspended),
     )
     if expected != stored:
         yield 7, "booking", f"booking {booking.id} is stored as {_joined(stored)}, by its facts {_joined(expected)}"

@@ -3,7 +3,7 @@
 Columns have the names of the domain's fields. A test compares the migrations with these tables.
 """
 
-from .accounts import account_claims, account_links, api_keys, mail_times, sessions, users
+from .accounts import account_claims, account_links, account_reviews, api_keys, mail_times, sessions, users
 from .events import bookings, event_grams, events, facts, payments, ticket_types, waiting_blocks, waiting_list
 from .metadata import metadata
 from .notifications import announcements, mail_cursors, mails, webhook_cursors, webhook_deliveries, webhooks
@@ -12,6 +12,7 @@ from .operations import leases, login_failures, request_counts, stored_responses
 __all__ = [
     "account_claims",
     "account_links",
+    "account_reviews",
     "announcements",
     "api_keys",
     "bookings",

@@ -67,6 +67,17 @@ api_keys: Table = Table(
     **OPTIONS,
 )
 
+# Accounts that were disabled or enabled lately, whose waiting bookings are due for a review.
+account_reviews: Table = Table(
+    "account_reviews",
+    metadata,
+    Column("user_id", Id(), primary_key=True),
+    Column("until", Moment(), nullable=False),
+    Column("due_at", Moment(), nullable=False),
+    Index(None, "due_at", "user_id"),
+    **OPTIONS,
+)
+
 # Links in mails to accounts: each is its mail too, due at `due_at`. No token is stored: it is derived from the id and a
 # secret. The user may be a claim.
 account_links: Table = Table(

@@ -133,6 +133,7 @@ bookings: Table = Table(
     Column("grace_until", Moment()),
     Column("queue_number", BigInteger()),
     Column("first_ticket_number", BigInteger()),
+    Column("is_suspended", Boolean(), nullable=False, server_default=text("0")),
     Column("expires_at", Moment()),
     Column("created_at", Moment(), nullable=False),
     Column("updated_at", Moment(), nullable=False),
@@ -160,7 +161,7 @@ bookings: Table = Table(
     **OPTIONS,
 )
 
-# A booking has a row exactly while it is waiting. The primary key is the order of the list.
+# A booking has a row exactly while it is waiting and not suspended. The primary key is the order of the list.
 waiting_list: Table = Table(
     "waiting_list",
     metadata,

@@ -2,12 +2,11 @@
 
 from msgspec.structs import replace
 
-from ...domain.refusals import NotFound
-from ...domain.user import LOGIN_RULES, Role, User
-from ...domain.values.fields import checked
+from ...domain.user import Role, User
 from ..ports.storage import Storage, UnitOfWork
 from ..ports.system import Clock
 from ..retrying_transaction import in_transaction
+from .named_account import account_name, lock_named
 
 
 class GrantRole:
@@ -17,14 +16,15 @@ class GrantRole:
         self._storage = storage
         self._clock = clock
 
-    async def __call__(self, email: str, role: Role) -> User:
-        """Return the account. Raises: InvalidRequest, NotFound, Unavailable."""
-        address = checked({"email": email}, LOGIN_RULES)["email"]
+    async def __call__(self, account: str, role: Role) -> User:
+        """Return the account, which is named by its id or e-mail address.
+
+        Raises: InvalidRequest, NotFound, Unavailable.
+        """
+        name = account_name(account)
 
         async def grant(unit_of_work: UnitOfWork) -> User:
-            user = await unit_of_work.users.lock_by_email(address)
-            if user is None:
-                raise NotFound("No account has this e-mail address.")
+            user = await lock_named(unit_of_work, name)
             if user.role is role:
                 return user
             granted = replace(user, role=role, standing_changed_at=self._clock.now())
