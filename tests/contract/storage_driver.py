@@ -9,12 +9,16 @@ from uuid import UUID
 from msgspec.structs import replace
 from uuid_utils.compat import uuid7
 
+from boxoffice.application.bookings.review_account import ReviewAccount
+from boxoffice.application.operators.disable_user import DisableUser
 from boxoffice.application.ports.loading import LoadSpec
 from boxoffice.application.ports.queries import Account
 from boxoffice.application.ports.security import AccountKey, RefreshDigests
 from boxoffice.application.ports.storage import Storage, UnitOfWork
+from boxoffice.application.ports.system import Clock
 from boxoffice.application.retrying_transaction import in_transaction
 from boxoffice.application.turnstile.load_plan import load_plan, step_load_plan
+from boxoffice.application.turnstile.turnstile import Turnstile
 from boxoffice.domain.booking import Booking
 from boxoffice.domain.decisions.book import Book, book
 from boxoffice.domain.decisions.cancel import Cancel, cancel
@@ -222,6 +226,18 @@ class StorageDriver:
         """Return a user with that session."""
         key = AccountKey(user_id, session_id)
         return (await self.storage.account_queries.accounts([key])).get(key)
+
+
+class NewIds:
+    """Ids as everywhere."""
+
+    new = staticmethod(new_id)
+
+
+def disable_user(storage: Storage, clock: Clock) -> DisableUser:
+    """Return the use case on a turnstile of its own."""
+    review = ReviewAccount(Turnstile(storage, clock, NewIds()), storage.account_queries, storage.booking_queries)
+    return DisableUser(storage, clock, review)
 
 
 async def take(

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from boxoffice.application.accounts.disable_user import DisableUser
 from boxoffice.application.api_keys.create_api_key import CreateApiKey, NewApiKey
 from boxoffice.application.ports.api_keys import OwnedKey
 from boxoffice.application.ports.errors import Conflict
@@ -18,7 +17,7 @@ from boxoffice.domain.user import MOST_API_KEYS, Actor, ApiKey, Role, User
 from tests.application.fake_app import PlainKeyTexts
 from tests.settable_clock import SettableClock
 
-from .storage_driver import EMAIL, NOW, StorageDriver, new_id, new_user
+from .storage_driver import EMAIL, NOW, StorageDriver, disable_user, new_id, new_user
 
 MINUTE = timedelta(minutes=1)
 MICROSECOND = timedelta(microseconds=1)
@@ -63,7 +62,7 @@ async def test_keys_come_back_as_they_were_saved_with_their_owners_of_today(driv
         digests[1]: OwnedKey(plain, Role.ORGANIZER),
         digests[2]: OwnedKey(others, Role.ORGANIZER),
     }
-    await DisableUser(driver.storage, SettableClock(NOW))(EMAIL)
+    await disable_user(driver.storage, SettableClock(NOW))(EMAIL)
     assert (await reads.by_digest(digests[1:3])) == {
         digests[1]: OwnedKey(plain, None),
         digests[2]: OwnedKey(others, Role.ORGANIZER),

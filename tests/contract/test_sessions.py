@@ -13,13 +13,10 @@ from boxoffice.application.accounts.create_user import CreateUser, Registration
 from boxoffice.application.accounts.log_in import Credentials, LogIn, SignedIn
 from boxoffice.application.accounts.log_out import LogOut
 from boxoffice.application.accounts.refresh_session import GRACE, RefreshSession
-from boxoffice.application.bookings.review_account import ReviewAccount
-from boxoffice.application.operators.disable_user import DisableUser
 from boxoffice.application.ports.storage import Storage
-from boxoffice.application.turnstile.turnstile import Turnstile
 from boxoffice.domain.refusals import InvalidToken, WrongCredentials
 from tests.application.fake_app import FewKnownPasswords, PlainHasher, using_api_keys, without_mails
-from tests.contract.storage_driver import NOW, new_id
+from tests.contract.storage_driver import NOW, disable_user, new_id
 
 EMAIL, PASSWORD = "ada@example.org", "correct horse"
 CREDENTIALS = Credentials(email=EMAIL, password=PASSWORD)
@@ -51,9 +48,7 @@ class Desk:
         self.refresh = RefreshSession(storage, tokens, refresh_tokens, self.clock)
         self.log_out = LogOut(storage, refresh_tokens, self.clock)
         self.change = ChangeProfile(storage, hasher, FewKnownPasswords(), without_mails(Ids()), self.clock)
-        turnstile = Turnstile(storage, self.clock, Ids())
-        review = ReviewAccount(turnstile, storage.account_queries, storage.booking_queries)
-        self.disable = DisableUser(storage, self.clock, review)
+        self.disable = disable_user(storage, self.clock)
         self._tokens = tokens
         self._storage = storage
 

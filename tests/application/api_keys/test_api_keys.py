@@ -10,8 +10,6 @@ import pytest
 from boxoffice.adapters.memory import Step
 from boxoffice.application.accounts.authenticate import Authenticate, Caller
 from boxoffice.application.accounts.create_user import CreateUser, Registration
-from boxoffice.application.accounts.disable_user import DisableUser, EnableUser
-from boxoffice.application.accounts.grant_role import GrantRole
 from boxoffice.application.api_keys import known_keys
 from boxoffice.application.api_keys.create_api_key import CreateApiKey, CreatedKey, NewApiKey
 from boxoffice.application.api_keys.key_uses import EVERY, MOST_NOTED, KeyUses
@@ -19,6 +17,8 @@ from boxoffice.application.api_keys.known_keys import READ_EVERY, KnownKeys
 from boxoffice.application.api_keys.list_api_keys import ListApiKeys
 from boxoffice.application.api_keys.revoke_api_key import RevokeApiKey
 from boxoffice.application.api_keys.use_api_key import UseApiKey
+from boxoffice.application.operators.disable_user import DisableUser, EnableUser
+from boxoffice.application.operators.grant_role import GrantRole
 from boxoffice.application.ports.errors import OutcomeUnknown, Unavailable
 from boxoffice.application.ports.idempotency import Replayed
 from boxoffice.domain.event import EventStatus
@@ -62,7 +62,8 @@ class Process:
         self.known = KnownKeys(storage.api_key_queries, seconds=lambda: self.seconds)
         use = UseApiKey(texts, self.known, self.uses, clock)
         self.authenticate = Authenticate(PlainTokens(), storage.account_queries, clock, use)
-        self.disable, self.enable = DisableUser(storage, clock), EnableUser(storage, clock)
+        self.disable = DisableUser(storage, clock, app.review_account)
+        self.enable = EnableUser(storage, clock, app.review_account)
         self.grant = GrantRole(storage, clock)
         self._create_user = CreateUser(
             storage, PlainHasher(), FewKnownPasswords(), clock, app.ids, without_mails(app.ids)
