@@ -21,8 +21,11 @@ async def check_is_first(unit_of_work: UnitOfWork, idempotent: IdempotentRequest
 
 
 async def store_response(
-    unit_of_work: UnitOfWork, idempotent: IdempotentRequest[Outcome], outcome: Outcome, now: datetime
+    unit_of_work: UnitOfWork, idempotent: IdempotentRequest[Outcome], outcome: Outcome | Exception, now: datetime
 ) -> None:
-    """Store the response to an outcome. Raises: Conflict where the key has one already (maybe only at commit)."""
+    """Store the response to an outcome, or to a refusal that is kept.
+
+    Raises: Conflict where the key has a response already (maybe only at commit).
+    """
     stored = idempotent.bind(lambda result: result).response_to(outcome)
     await unit_of_work.events.store_responses([stored] if stored else [], now)

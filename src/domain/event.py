@@ -215,6 +215,11 @@ class Event(EventDetails, frozen=True, kw_only=True):
         if not self.may(actor, right):
             raise _not_allowed(right)
 
+    def shows_booking(self, customer_id: UUID, actor: Actor) -> bool:
+        """Return whether the actor sees the bookings of others, or it is their own and they may see that."""
+        is_shown = actor.is_customer(customer_id) and actor.may_personally(PersonalRight.SEE_OWN_BOOKINGS, self.id)
+        return is_shown or self.may(actor, Right.SEE_BOOKINGS)
+
     def check_shows_booking(self, customer_id: UUID, actor: Actor) -> None:
         """Raise NotFound unless the actor is the booking's customer or sees the bookings of others.
 
@@ -226,9 +231,15 @@ class Event(EventDetails, frozen=True, kw_only=True):
             raise NotFound
         actor.check_may_personally(PersonalRight.SEE_OWN_BOOKINGS, self.id)
 
+    def may_with_booking(self, customer_id: UUID, actor: Actor, right: Right) -> bool:
+        """Return whether the actor has the right towards a booking. Towards their own, staff are customers."""
+        if actor.user_id == customer_id and self.standing_of(actor) < Standing.ORGANIZER:
+            return False
+        return self.may(actor, right)
+
     def check_may_with_booking(self, customer_id: UUID, actor: Actor, right: Right) -> None:
         """Raise NotFound if the actor may not see the booking, NotAllowed if they see it and lack the right."""
-        if not self.may(actor, right):
+        if not self.may_with_booking(customer_id, actor, right):
             self.check_shows_booking(customer_id, actor)
             raise _not_allowed(right)
 

@@ -242,6 +242,19 @@ class ExceedsCapacity(StateRefusal):
     code = "exceeds-capacity"
 
 
+class AlreadyStaff(StateRefusal):
+    """The person works for the event, or organizes it."""
+
+    code = "already-staff"
+    default = "This person works for the event already; change their role instead."
+
+
+class TooManyStaff(StateRefusal):
+    """The most people allowed work for the event."""
+
+    code = "too-many-staff"
+
+
 class AlreadyBooked(StateRefusal):
     """The customer has a live booking of this ticket type."""
 

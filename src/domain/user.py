@@ -47,10 +47,18 @@ class Actor(Struct, frozen=True, gc=False):
     duties: Mapping[UUID, StaffRole] = _NO_DUTIES
     scope: KeyScope | None = None
 
+    def __hash__(self) -> int:
+        """Return a hash: equal actors are the same user."""
+        return hash(self.user_id)
+
     @property
     def sees_every_event(self) -> bool:
         """Whether the actor sees all events in lists, drafts included."""
         return self.role is Role.ADMIN and (self.scope is None or self.scope.event_id is None)
+
+    def on_duty(self, event_id: UUID, role: StaffRole) -> "Actor":
+        """Return the actor with their role in the staff of an event."""
+        return replace(self, duties={**self.duties, event_id: role})
 
     def is_customer(self, customer_id: UUID) -> bool:
         """Return whether the actor is this customer, for what customers may do with their own bookings."""

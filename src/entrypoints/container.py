@@ -59,6 +59,7 @@ from ..application.bookings.queries import (
     ReadWaitingList,
 )
 from ..application.bookings.review_account import ReviewAccount
+from ..application.duties import Duties
 from ..application.events.change_event import ChangeEvent
 from ..application.events.initialize_event import InitializeEvent
 from ..application.events.queries import ListEvents, ReadChanges, ReadEvent
@@ -81,6 +82,10 @@ from ..application.ports.queries import PaymentQueries
 from ..application.ports.security import KnownPasswords, LinkTokens, PasswordHasher, RefreshTokens, Tokens
 from ..application.ports.storage import Storage
 from ..application.ports.system import Clock, Ids
+from ..application.staff.appoint_member import AppointMember
+from ..application.staff.change_member import ChangeMember
+from ..application.staff.dismiss_member import DismissMember
+from ..application.staff.queries import ListStaff
 from ..application.turnstile.turnstile import Turnstile
 from ..application.webhooks.change_webhook import ChangeWebhook
 from ..application.webhooks.create_webhook import CreateWebhook
@@ -183,6 +188,11 @@ def _api_key_texts(secrets: tuple[str, ...]) -> ApiKeyTexts:
 
 def _link_mails(settings: Settings, ids: Ids) -> LinkMails:
     return LinkMails(ids, are_sent=settings.smtp_url is not None)
+
+
+def _appoint_member(settings: Settings, storage: Storage, duties: Duties, clock: Clock, ids: Ids) -> AppointMember:
+    # Without a mail server no address can be verified.
+    return AppointMember(storage, duties, clock, ids, only_verified=settings.smtp_url is not None)
 
 
 def _payment_gateway(settings: Settings) -> PaymentGateway:
@@ -322,6 +332,8 @@ class Container(DeclarativeContainer):
     payment_queries: AttributeGetter = storage.provided.payment_queries
     account_queries: AttributeGetter = storage.provided.account_queries
     api_key_queries: AttributeGetter = storage.provided.api_key_queries
+    staff_queries: AttributeGetter = storage.provided.staff_queries
+    duties: Singleton[Duties] = Singleton(Duties, staff_queries)
     metrics: Singleton[Metrics] = Singleton(_metrics, settings, storage)
     unhandled_errors: Singleton[UnhandledErrors] = Singleton(_unhandled_errors, metrics, reports)
     observer: Singleton[Observer] = Singleton(_observer, metrics, tracing)
@@ -339,20 +351,22 @@ class Container(DeclarativeContainer):
     failed_logins: Singleton[FailedLogins] = Singleton(FailedLogins, storage, clock)
     counted_failures: Singleton[FailedLogins | None] = Singleton(_counted_failures, settings, failed_logins)
 
-    book_ticket: Singleton[BookTicket] = Singleton(BookTicket, turnstile)
-    cancel_booking: Singleton[CancelBooking] = Singleton(CancelBooking, turnstile, booking_queries)
+    book_ticket: Singleton[BookTicket] = Singleton(BookTicket, turnstile, duties)
+    cancel_booking: Singleton[CancelBooking] = Singleton(CancelBooking, turnstile, booking_queries, duties)
     promote_from_waitlist: Singleton[PromoteFromWaitlist] = Singleton(PromoteFromWaitlist, turnstile)
     resume_unsettled: Singleton[ResumeUnsettled] = Singleton(ResumeUnsettled, turnstile, event_queries)
     initialize_event: Singleton[InitializeEvent] = Singleton(_initialize_event, turnstile, settings, payment_gateway)
-    change_event: Singleton[ChangeEvent] = Singleton(ChangeEvent, turnstile, payment_gateway.provided.objection)
+    change_event: Singleton[ChangeEvent] = Singleton(ChangeEvent, turnstile, duties, payment_gateway.provided.objection)
 
     pay_booking: Singleton[PayBooking] = Singleton(
-        PayBooking, turnstile, booking_queries, payment_queries, payment_gateway, ids
+        PayBooking, turnstile, booking_queries, payment_queries, payment_gateway, duties, ids
     )
-    list_payments: Singleton[ListPayments] = Singleton(ListPayments, booking_queries, payment_queries)
-    grant_refund: Singleton[GrantPartialRefund] = Singleton(GrantPartialRefund, turnstile, booking_queries, ids)
-    settle_refund: Singleton[SettleRefundByHand] = Singleton(SettleRefundByHand, turnstile, booking_queries)
-    list_event_payments: Singleton[ListEventPayments] = Singleton(ListEventPayments, event_queries, payment_queries)
+    list_payments: Singleton[ListPayments] = Singleton(ListPayments, booking_queries, payment_queries, duties)
+    grant_refund: Singleton[GrantPartialRefund] = Singleton(GrantPartialRefund, turnstile, booking_queries, duties, ids)
+    settle_refund: Singleton[SettleRefundByHand] = Singleton(SettleRefundByHand, turnstile, booking_queries, duties)
+    list_event_payments: Singleton[ListEventPayments] = Singleton(
+        ListEventPayments, event_queries, payment_queries, duties
+    )
     list_due_payments: Singleton[ListDuePayments] = Singleton(ListDuePayments, payment_queries, clock)
     record_payment_notice: Singleton[RecordPaymentNotice] = Singleton(
         RecordPaymentNotice, turnstile, booking_queries, payment_queries
@@ -410,7 +424,7 @@ class Container(DeclarativeContainer):
     list_users: Singleton[ListUsers] = Singleton(ListUsers, account_queries)
 
     webhook_sender: Singleton[WebhookSender] = Singleton(_webhook_sender, settings)
-    create_webhook: Singleton[CreateWebhook] = Singleton(CreateWebhook, storage, webhook_sender, clock, ids)
+    create_webhook: Singleton[CreateWebhook] = Singleton(CreateWebhook, storage, webhook_sender, duties, clock, ids)
     change_webhook: Singleton[ChangeWebhook] = Singleton(ChangeWebhook, storage, webhook_sender, clock)
     delete_webhook: Singleton[DeleteWebhook] = Singleton(DeleteWebhook, storage)
     list_webhooks: Singleton[ListWebhooks] = Singleton(ListWebhooks, storage)
@@ -426,13 +440,19 @@ class Container(DeclarativeContainer):
         SendMails, storage, email_sender, send_links, clock, ids, jitter=jitter
     )
 
-    read_event: Singleton[ReadEvent] = Singleton(ReadEvent, event_queries)
+    read_event: Singleton[ReadEvent] = Singleton(ReadEvent, event_queries, duties)
     list_events: Singleton[ListEvents] = Singleton(ListEvents, event_queries, clock)
-    read_booking: Singleton[ReadBooking] = Singleton(ReadBooking, booking_queries)
+    read_booking: Singleton[ReadBooking] = Singleton(ReadBooking, booking_queries, duties)
     list_bookings: Singleton[ListBookings] = Singleton(ListBookings, booking_queries)
-    list_event_bookings: Singleton[ListEventBookings] = Singleton(ListEventBookings, event_queries, booking_queries)
-    read_waiting_list: Singleton[ReadWaitingList] = Singleton(ReadWaitingList, event_queries, booking_queries)
-    read_changes: Singleton[ReadChanges] = Singleton(ReadChanges, event_queries)
+    list_event_bookings: Singleton[ListEventBookings] = Singleton(
+        ListEventBookings, event_queries, booking_queries, duties
+    )
+    read_waiting_list: Singleton[ReadWaitingList] = Singleton(ReadWaitingList, event_queries, booking_queries, duties)
+    read_changes: Singleton[ReadChanges] = Singleton(ReadChanges, event_queries, duties)
+    appoint_member: Singleton[AppointMember] = Singleton(_appoint_member, settings, storage, duties, clock, ids)
+    change_member: Singleton[ChangeMember] = Singleton(ChangeMember, storage, duties)
+    dismiss_member: Singleton[DismissMember] = Singleton(DismissMember, storage, duties)
+    list_staff: Singleton[ListStaff] = Singleton(ListStaff, event_queries, staff_queries, duties)
     verify_promises: Singleton[VerifyPromises] = Singleton(VerifyPromises, storage, clock)
     note_verdict: Singleton[NoteVerdict] = Singleton(NoteVerdict, storage, clock)
 

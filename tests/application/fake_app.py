@@ -24,6 +24,7 @@ from boxoffice.application.bookings.cancel_booking import CancelBooking, Cancell
 from boxoffice.application.bookings.pay_booking import Bill, PayBooking
 from boxoffice.application.bookings.promote_from_waitlist import PromoteFromWaitlist, ResumeUnsettled
 from boxoffice.application.bookings.review_account import ReviewAccount
+from boxoffice.application.duties import Duties
 from boxoffice.application.events.change_event import ChangeEvent
 from boxoffice.application.events.initialize_event import InitializeEvent
 from boxoffice.application.events.queries import ReadEvent
@@ -364,13 +365,14 @@ class FakeApp:
         usual: dict[str, Any] = {"jitter": lambda: 0.0, "bounds": Bounds(least_waiting=MOST_WAITING)}
         usual["observer"] = self.watcher
         self.turnstile = Turnstile(self.storage, self.clock, self.ids, **(usual | turnstile))
-        self.book_ticket = BookTicket(self.turnstile)
-        self.cancel_booking = CancelBooking(self.turnstile, self.storage.booking_queries)
-        self.change_event = ChangeEvent(self.turnstile)
+        self.duties = Duties(self.storage.staff_queries)
+        self.book_ticket = BookTicket(self.turnstile, self.duties)
+        self.cancel_booking = CancelBooking(self.turnstile, self.storage.booking_queries, self.duties)
+        self.change_event = ChangeEvent(self.turnstile, self.duties)
         self.initialize_event = InitializeEvent(self.turnstile)
         self.promote = PromoteFromWaitlist(self.turnstile)
         self.resume = ResumeUnsettled(self.turnstile, self.storage.event_queries)
-        self.read_event = ReadEvent(self.storage.event_queries)
+        self.read_event = ReadEvent(self.storage.event_queries, self.duties)
         self.gateway = FakeGateway()
         self.pauses: list[float] = []
         self.has_paused = asyncio.Event()
@@ -379,11 +381,12 @@ class FakeApp:
             self.storage.booking_queries,
             self.storage.payment_queries,
             self.gateway,
+            self.duties,
             self.ids,
             pause=self._pause,
         )
-        self.grant_refund = GrantPartialRefund(self.turnstile, self.storage.booking_queries, self.ids)
-        self.settle_refund = SettleRefundByHand(self.turnstile, self.storage.booking_queries)
+        self.grant_refund = GrantPartialRefund(self.turnstile, self.storage.booking_queries, self.duties, self.ids)
+        self.settle_refund = SettleRefundByHand(self.turnstile, self.storage.booking_queries, self.duties)
         self.record_notice = RecordPaymentNotice(
             self.turnstile, self.storage.booking_queries, self.storage.payment_queries
         )

@@ -80,7 +80,7 @@ async def test_events_are_listed_by_status_and_drafts_only_for_those_who_manage_
 async def test_a_booking_is_visible_to_its_customer_and_those_who_manage_the_event(app: FakeApp) -> None:
     event_id = await app.event(1)
     booking = await app.book(event_id, ANA)
-    read = ReadBooking(app.storage.booking_queries)
+    read = ReadBooking(app.storage.booking_queries, app.duties)
     for actor in (ANA, ORGANIZER, ADMIN):
         assert await read(booking.id, actor) == booking
     for actor in (BEN, STRANGER, OTHER_ORGANIZER):
@@ -106,7 +106,7 @@ async def test_an_events_bookings_are_listed_for_those_who_manage_it(app: FakeAp
     event_id = await app.event(1)
     confirmed, waiting = await app.book(event_id, ANA), await app.book(event_id, BEN)
     await app.book(await app.event(1), ANA)
-    listed = ListEventBookings(app.storage.event_queries, app.storage.booking_queries)
+    listed = ListEventBookings(app.storage.event_queries, app.storage.booking_queries, app.duties)
     for actor in (ORGANIZER, ADMIN):
         assert [each.id for each in (await listed(event_id, actor)).items] == [waiting.id, confirmed.id]
     first = await listed(event_id, ADMIN, limit=1)
@@ -133,7 +133,7 @@ async def two_lines(app: FakeApp) -> tuple[UUID, list[UUID], list[Booking]]:
 
 async def test_the_waiting_list_is_sorted_by_type_and_position(app: FakeApp) -> None:
     event_id, kinds, waiting = await two_lines(app)
-    read = ReadWaitingList(app.storage.event_queries, app.storage.booking_queries)
+    read = ReadWaitingList(app.storage.event_queries, app.storage.booking_queries, app.duties)
     page = await read(event_id, ORGANIZER, limit=3)
     rest = await read(event_id, ORGANIZER, after=page.next, limit=3)
     seen = [*page.items, *rest.items]
@@ -153,7 +153,7 @@ async def test_the_changes_of_an_event_are_read_in_order_from_any_fact(app: Fake
     event_id = await app.event(1)
     await app.book(event_id, ANA)
     await app.book(event_id, BEN)
-    read = ReadChanges(app.storage.event_queries)
+    read = ReadChanges(app.storage.event_queries, app.duties)
     assert [fact.seq for fact in await read(event_id, ORGANIZER)] == [1, 2, 3]
     assert [fact.seq for fact in await read(event_id, ADMIN, after=1, limit=1)] == [2]
     assert await read(event_id, ADMIN, after=3) == []
@@ -165,7 +165,9 @@ async def test_queries_for_those_who_manage_an_event_are_refused_to_others(
 ) -> None:
     event_id, draft = await app.event(), await app.event(status=DRAFT)
     events, bookings = app.storage.event_queries, app.storage.booking_queries
-    read = query(events) if query is ReadChanges else query(events, bookings)  # type: ignore[call-arg]
+    read = (
+        ReadChanges(events, app.duties) if query is ReadChanges else query(events, bookings, app.duties)  # type: ignore[call-arg,arg-type]
+    )
     for actor in (STRANGER, OTHER_ORGANIZER):
         with pytest.raises(NotAllowed):
             await read(event_id, actor)

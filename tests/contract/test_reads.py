@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from boxoffice.application.ports.queries import EventFilter, EventKey, EventPage, WaitingKey
+from boxoffice.application.ports.queries import BookingOwner, EventFilter, EventKey, EventPage, WaitingKey
 from boxoffice.domain.booking import Booking, BookingStatus, Place
 from boxoffice.domain.decisions.organize import Initialize, initialize
 from boxoffice.domain.event import EventDetails, EventStatus, TicketTypeSpec, WaitingListMode, WaitingListPolicy, When
@@ -69,7 +69,8 @@ async def test_every_field_of_a_booking_and_its_facts_come_back(driver: StorageD
     assert found.event == (await driver.read(state)).event
     assert (booking.amount, booking.status) == (Money(100_000_000_000, "EUR"), BookingStatus.HELD)
     assert waiting.place == Place(1, 0)
-    assert await driver.storage.booking_queries.event_of(waiting.id) == state.event.id
+    owner = BookingOwner(state.event.id, waiting.customer_id)
+    assert await driver.storage.booking_queries.owner_of(waiting.id) == owner
     _, booked, waitlisted = await driver.storage.event_queries.facts(state.event.id, 0, 10)
     assert (booked.seq, booked.booking_id, booked.kind) == (2, booking.id, "TicketsBooked")
     assert isinstance(booked.what, TicketsBooked)
@@ -81,7 +82,7 @@ async def test_every_field_of_a_booking_and_its_facts_come_back(driver: StorageD
 async def test_what_is_not_there_is_none(driver: StorageDriver) -> None:
     assert await driver.storage.event_queries.events_by_id([new_id()]) == {}
     assert await driver.storage.booking_queries.booking(new_id()) is None
-    assert await driver.storage.booking_queries.event_of(new_id()) is None
+    assert await driver.storage.booking_queries.owner_of(new_id()) is None
     assert await driver.storage.event_queries.events(ON_SALE, None, 10) == EventPage([], None)
     assert await driver.storage.event_queries.facts(new_id(), 0, 10) == []
     assert await driver.storage.booking_queries.waiting_list(new_id(), None, None, 10) == []

@@ -7,6 +7,7 @@ from uuid import UUID
 from ...application.ports.queries import (
     Account,
     BookingOfEvent,
+    BookingOwner,
     EventFilter,
     EventKey,
     EventPage,
@@ -85,11 +86,11 @@ class MemoryBookingQueries:
         self._tables = tables
         self._before_read = before_read
 
-    async def event_of(self, booking_id: UUID) -> UUID | None:
+    async def owner_of(self, booking_id: UUID) -> BookingOwner | None:
         """See the port."""
         await self._before_read()
         booking = self._tables.bookings.get(booking_id)
-        return booking.event_id if booking else None
+        return BookingOwner(booking.event_id, booking.customer_id) if booking else None
 
     async def booking(self, booking_id: UUID) -> BookingOfEvent | None:
         """See the port."""

@@ -7,11 +7,13 @@ from ...application.ports.api_keys import ApiKeyQueries
 from ...application.ports.notifications import NotificationQueries
 from ...application.ports.observability import Statistics
 from ...application.ports.queries import AccountQueries, BookingQueries, EventQueries, PaymentQueries, Snapshot
+from ...application.ports.staff import StaffQueries
 from ...application.ports.storage import UnitOfWork
 from .api_keys import MemoryApiKeyQueries
 from .notifications import MemoryNotificationQueries
 from .queries import MemoryAccountQueries, MemoryBookingQueries, MemoryEventQueries, MemoryPaymentQueries
 from .snapshot import MemorySnapshot
+from .staff import MemoryStaffQueries
 from .statistics import MemoryStatistics
 from .steps import Fault, Step
 from .tables import Tables
@@ -78,6 +80,7 @@ class MemoryStorage:
         self.payment_queries: PaymentQueries = MemoryPaymentQueries(tables, self._before_read)
         self.account_queries: AccountQueries = MemoryAccountQueries(tables, self._before_read)
         self.api_key_queries: ApiKeyQueries = MemoryApiKeyQueries(tables, self._before_read)
+        self.staff_queries: StaffQueries = MemoryStaffQueries(tables, self._before_read)
         self.notification_queries: NotificationQueries = MemoryNotificationQueries(tables, self._before_read)
         self.statistics: Statistics = MemoryStatistics(tables, self._before_read)
 

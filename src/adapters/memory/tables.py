@@ -16,6 +16,7 @@ from ...application.ports.loading import ClosingQuery, ExpiredHoldsQuery, Overlo
 from ...application.ports.repositories import AccountReview, Failures
 from ...application.ports.security import RefreshDigests, ReplacedToken
 from ...domain.booking import Booking, BookingStatus, Place
+from ...domain.decisions.staff import StaffMember
 from ...domain.event import MOST_LIVE_EVENTS, Event, EventState, TicketType
 from ...domain.facts import Fact
 from ...domain.inventory import ExpiredHolds, OverlongHolds, WaitingList
@@ -60,6 +61,7 @@ class Tables(Struct):
     api_keys: dict[UUID, ApiKey] = field(default_factory=dict)
     key_digests: dict[bytes, UUID] = field(default_factory=dict)
     reviews: dict[UUID, AccountReview] = field(default_factory=dict)
+    staff: dict[UUID, dict[UUID, StaffMember]] = field(default_factory=dict)
 
     def copy(self) -> "Tables":
         """Return a copy for a snapshot. Rows never change in place, so copying the dictionaries is enough."""
@@ -127,6 +129,8 @@ class Draft(Struct):
     api_keys: dict[UUID, ApiKey | None] = field(default_factory=dict)
     new_key_digests: dict[bytes, UUID] = field(default_factory=dict)
     reviews: dict[UUID, AccountReview | None] = field(default_factory=dict)
+    staff: dict[tuple[UUID, UUID], StaffMember | None] = field(default_factory=dict)
+    new_staff: set[tuple[UUID, UUID]] = field(default_factory=set)
 
     def put_payments(self, new: Iterable[Payment], changed: Iterable[Payment]) -> None:
         """Save new and changed charges and refunds."""
@@ -221,6 +225,8 @@ class Draft(Struct):
         for payment_id in self.new_payments:
             if payment_id in self.tables.payments.get(self.payments[payment_id].booking_id, {}):
                 raise Conflict("a payment with this id exists")
+        if any(user_id in self.tables.staff.get(event_id, {}) for event_id, user_id in self.new_staff):
+            raise Conflict("the person works for the event")
         if any(key in self.tables.responses and key not in self.deleted_responses for key in self.responses):
             raise Conflict("the key already has a stored response")
 
@@ -310,6 +316,7 @@ class Draft(Struct):
             tables.facts.setdefault(event_id, []).extend(facts)
         tables.batch_ids |= self.batch_ids
         self._put_users()
+        self._put_staff()
         for payment in self.payments.values():
             tables.payments.setdefault(payment.booking_id, {})[payment.id] = payment
         for key in self.deleted_responses:
@@ -318,6 +325,14 @@ class Draft(Struct):
         tables.leases.update(self.leases)
         self.notifications.apply(tables.notifications)
         self._put_limits()
+
+    def _put_staff(self) -> None:
+        for (event_id, user_id), member in self.staff.items():
+            members = self.tables.staff.setdefault(event_id, {})
+            if member is None:
+                members.pop(user_id, None)
+            else:
+                members[user_id] = member
 
     def _put_limits(self) -> None:
         counts, failures = self.tables.counts, self.tables.failures

@@ -4,10 +4,12 @@ from ...application.ports.api_keys import ApiKeyRepository
 from ...application.ports.links import LinkRepository
 from ...application.ports.notifications import MailRepository, WebhookRepository
 from ...application.ports.repositories import EventRepository, LeaseRepository, LimitRepository, UserRepository
+from ...application.ports.staff import StaffRepository
 from .api_keys import MemoryApiKeyRepository
 from .links import MemoryLinkRepository
 from .notifications import MemoryMailRepository, MemoryWebhookRepository
 from .repositories import MemoryEventRepository, MemoryLeaseRepository, MemoryLimitRepository, MemoryUserRepository
+from .staff import MemoryStaffRepository
 from .steps import Fault
 from .tables import Tables
 from .transaction import Locks, MemoryTransaction
@@ -24,6 +26,7 @@ class MemoryUnitOfWork(MemoryTransaction):
         self.users: UserRepository = MemoryUserRepository(self)
         self.api_keys: ApiKeyRepository = MemoryApiKeyRepository(self)
         self.links: LinkRepository = MemoryLinkRepository(self)
+        self.staff: StaffRepository = MemoryStaffRepository(self)
         self.leases: LeaseRepository = MemoryLeaseRepository(self)
         self.webhooks: WebhookRepository = MemoryWebhookRepository(self)
         self.mails: MailRepository = MemoryMailRepository(self)

@@ -19,6 +19,7 @@ from .queries.bookings import SqlBookingQueries
 from .queries.events import SqlEventQueries
 from .queries.notifications import SqlNotificationQueries
 from .queries.payments import SqlPaymentQueries
+from .queries.staff import SqlStaffQueries
 from .queries.statistics import SqlStatistics
 from .repositories.api_keys import SqlApiKeyRepository
 from .repositories.events import SqlEventRepository
@@ -26,6 +27,7 @@ from .repositories.leases import SqlLeaseRepository
 from .repositories.limits import SqlLimitRepository
 from .repositories.links import SqlLinkRepository
 from .repositories.mails import SqlMailRepository
+from .repositories.staff import SqlStaffRepository
 from .repositories.users import SqlUserRepository
 from .repositories.webhooks import SqlWebhookRepository
 from .snapshot import SqlSnapshot
@@ -49,6 +51,7 @@ class SqlUnitOfWork:
         self.users: SqlUserRepository = SqlUserRepository(transaction)
         self.api_keys: SqlApiKeyRepository = SqlApiKeyRepository(transaction)
         self.links: SqlLinkRepository = SqlLinkRepository(transaction)
+        self.staff: SqlStaffRepository = SqlStaffRepository(transaction)
         self.leases: SqlLeaseRepository = SqlLeaseRepository(transaction)
         self.webhooks: SqlWebhookRepository = SqlWebhookRepository(transaction)
         self.mails: SqlMailRepository = SqlMailRepository(transaction)
@@ -90,6 +93,7 @@ class SqlStorage:
         self.payment_queries: SqlPaymentQueries = SqlPaymentQueries(self._reading, self._listing, classify)
         self.account_queries: SqlAccountQueries = SqlAccountQueries(self._reading, self._listing, classify)
         self.api_key_queries: SqlApiKeyQueries = SqlApiKeyQueries(self._reading, classify)
+        self.staff_queries: SqlStaffQueries = SqlStaffQueries(self._reading, classify)
         self.notification_queries: SqlNotificationQueries = SqlNotificationQueries(self._reading, classify)
         self.statistics: SqlStatistics = SqlStatistics(self._dialect, self._writing, self._reading, self._listing)
 

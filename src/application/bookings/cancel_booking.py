@@ -9,7 +9,8 @@ from ...domain.decisions.cancel import Cancel, cancel
 from ...domain.decisions.settle import Cancelled
 from ...domain.user import Actor
 from ...domain.values.money import Money
-from ..events.queries import event_of_booking
+from ..duties import Duties
+from ..events.queries import owner_of_booking
 from ..ports.idempotency import IdempotentRequest
 from ..ports.loading import LoadSpec
 from ..ports.queries import BookingQueries
@@ -28,14 +29,15 @@ class Cancellation(Struct, frozen=True):
 class CancelBooking:
     """Cancel a booking and promote waiting bookings that its tickets fit, in one transaction."""
 
-    def __init__(self, turnstile: Turnstile, bookings: BookingQueries) -> None:
+    def __init__(self, turnstile: Turnstile, bookings: BookingQueries, duties: Duties) -> None:
         self._turnstile = turnstile
         self._bookings = bookings
+        self._duties = duties
 
     async def __call__(
         self, command: Cancel, idempotent: IdempotentRequest[Cancellation] | None = None
     ) -> Cancellation:
-        """Return the cancellation.
+        """Return the cancellation. What the actor does for the event must be among their duties.
 
         Raises: what `cancel` refuses, Unavailable; with `idempotent` also Replayed, IdempotencyKeyReused.
         """
@@ -53,8 +55,9 @@ class CancelBooking:
         self, booking_id: UUID, actor: Actor, idempotent: IdempotentRequest[Cancellation] | None = None
     ) -> Cancellation:
         """Cancel a booking whose event the caller does not know. Raises: as `__call__`, NotFound."""
-        event_id = await event_of_booking(self._bookings, booking_id)
-        return await self(Cancel(event_id=event_id, actor=actor, booking_id=booking_id), idempotent)
+        owner = await owner_of_booking(self._bookings, booking_id)
+        known = await self._duties.for_booking(actor, owner)
+        return await self(Cancel(event_id=owner.event_id, actor=known, booking_id=booking_id), idempotent)
 
 
 def _cancellation(result: CommandResult[Cancelled]) -> Cancellation:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ...domain.booking import Booking, BookingStatus, PaymentStatus
 from ...domain.decisions.pay import Answer, Attempt, CompletePayment, Pay, complete_payment, start_payment
@@ -19,11 +20,12 @@ from ...domain.refusals import (
     RequestInProgress,
 )
 from ...domain.user import Actor
+from ..duties import Duties
 from ..ports.errors import StorageFailure
 from ..ports.idempotency import BoundRequest, IdempotentRequest
 from ..ports.loading import LoadSpec
 from ..ports.payments import ChargeReply, GatewaySilent, PaymentGateway
-from ..ports.queries import BookingQueries, PaymentQueries
+from ..ports.queries import BookingOwner, BookingQueries, PaymentQueries
 from ..ports.system import Ids
 from ..turnstile.pending_command import CommandResult
 from ..turnstile.turnstile import Turnstile
@@ -61,6 +63,7 @@ class PayBooking:
         bookings: BookingQueries,
         payments: PaymentQueries,
         gateway: PaymentGateway,
+        duties: Duties,
         ids: Ids,
         *,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -69,6 +72,7 @@ class PayBooking:
         self._bookings = bookings
         self._payments = payments
         self._gateway = gateway
+        self._duties = duties
         self._ids = ids
         self._pause = pause
 
@@ -81,7 +85,9 @@ class PayBooking:
         found = await self._bookings.booking(bill.booking_id)
         if found is None:
             raise NotFound
-        attempt = await self._start_or_wait(bill, found.booking, idempotent)
+        owner = BookingOwner(found.event.id, found.booking.customer_id)
+        known = replace(bill, actor=await self._duties.for_booking(bill.actor, owner))
+        attempt = await self._start_or_wait(known, found.booking, idempotent)
         reply = SILENCE
         if attempt.payment.status is ChargeStatus.PENDING:
             reply = await self._call_provider(attempt, bill.token)

@@ -7,7 +7,7 @@ from ...domain.payment import Payment
 from ...domain.policy import PersonalRight, Right
 from ...domain.refusals import NotFound
 from ...domain.user import Actor
-from ..events.queries import event_for
+from ..duties import Duties, check_shows_booking, event_for
 from ..pages import Page
 from ..ports.queries import BookingQueries, EventQueries, PaymentQueries, WaitingKey
 
@@ -15,23 +15,24 @@ from ..ports.queries import BookingQueries, EventQueries, PaymentQueries, Waitin
 class ReadBooking:
     """Read one booking with its current place."""
 
-    def __init__(self, bookings: BookingQueries) -> None:
+    def __init__(self, bookings: BookingQueries, duties: Duties) -> None:
         self._bookings = bookings
+        self._duties = duties
 
     async def __call__(self, booking_id: UUID, actor: Actor) -> Booking:
         """Return the booking. Raises: NotFound, NotAllowed, Unavailable."""
         found = await self._bookings.booking(booking_id)
         if found is None:
             raise NotFound
-        found.event.check_shows_booking(found.booking.customer_id, actor)
+        await check_shows_booking(found, self._duties, actor)
         return found.booking
 
 
 class ListPayments:
     """List every charge and refund of a booking, oldest first."""
 
-    def __init__(self, bookings: BookingQueries, payments: PaymentQueries) -> None:
-        self._read_booking = ReadBooking(bookings)
+    def __init__(self, bookings: BookingQueries, payments: PaymentQueries, duties: Duties) -> None:
+        self._read_booking = ReadBooking(bookings, duties)
         self._payments = payments
 
     async def __call__(self, booking_id: UUID, actor: Actor) -> list[Payment]:
@@ -58,9 +59,10 @@ class ListBookings:
 class ListEventBookings:
     """List every booking of an event, newest first, for those who may see them."""
 
-    def __init__(self, events: EventQueries, bookings: BookingQueries) -> None:
+    def __init__(self, events: EventQueries, bookings: BookingQueries, duties: Duties) -> None:
         self._events = events
         self._bookings = bookings
+        self._duties = duties
 
     async def __call__(
         self,
@@ -72,7 +74,7 @@ class ListEventBookings:
         limit: int = 50,
     ) -> Page[Booking, UUID]:
         """Return a page. Raises: NotFound, NotAllowed, Unavailable."""
-        await event_for(self._events, event_id, actor, Right.SEE_BOOKINGS)
+        await event_for(self._events, self._duties, event_id, actor, Right.SEE_BOOKINGS)
         found = await self._bookings.bookings_of_event(event_id, status, before, limit + 1)
         return _bookings(found, limit)
 
@@ -80,9 +82,10 @@ class ListEventBookings:
 class ReadWaitingList:
     """List an event's waiting bookings by ticket type and position, for those who may see it."""
 
-    def __init__(self, events: EventQueries, bookings: BookingQueries) -> None:
+    def __init__(self, events: EventQueries, bookings: BookingQueries, duties: Duties) -> None:
         self._events = events
         self._bookings = bookings
+        self._duties = duties
 
     async def __call__(
         self,
@@ -94,7 +97,7 @@ class ReadWaitingList:
         limit: int = 50,
     ) -> Page[Booking, WaitingKey]:
         """Return a page. Raises: NotFound, NotAllowed, Unavailable."""
-        state = await event_for(self._events, event_id, actor, Right.SEE_BOOKINGS)
+        state = await event_for(self._events, self._duties, event_id, actor, Right.SEE_BOOKINGS)
         ordinals = {ticket_type.id: ticket_type.ordinal for ticket_type in state.ticket_types}
         if ticket_type_id is not None and ticket_type_id not in ordinals:
             raise NotFound

@@ -1,5 +1,7 @@
 """Change an event: its fields, its status, its ticket types."""
 
+from msgspec.structs import replace
+
 from ...domain.decisions.organize import (
     AddTicketType,
     Edit,
@@ -12,6 +14,7 @@ from ...domain.decisions.organize import (
 )
 from ...domain.decisions.prices import Objection, any_price
 from ...domain.event import EventState
+from ..duties import Duties
 from ..ports.idempotency import IdempotentRequest
 from ..ports.loading import LoadSpec
 from ..turnstile.pending_command import CommandResult
@@ -21,8 +24,9 @@ from ..turnstile.turnstile import Turnstile
 class ChangeEvent:
     """Change an event and settle it in the same transaction; `objection` says which prices can be charged."""
 
-    def __init__(self, turnstile: Turnstile, objection: Objection = any_price) -> None:
+    def __init__(self, turnstile: Turnstile, duties: Duties, objection: Objection = any_price) -> None:
         self._turnstile = turnstile
+        self._duties = duties
         self._objection = objection
 
     async def __call__(
@@ -35,13 +39,14 @@ class ChangeEvent:
         check_new_price(command, self._objection)
         request = idempotent.bind(_state) if idempotent else None
         needs = LoadSpec(event_id=command.event_id, settles=True, sizes=True)
-        match command:
+        known = replace(command, actor=await self._duties(command.actor, command.event_id))
+        match known:
             case Edit():
-                return _state(await self._turnstile.admit(command, needs, edit, request))
+                return _state(await self._turnstile.admit(known, needs, edit, request))
             case EditTicketType():
-                return _state(await self._turnstile.admit(command, needs, edit_ticket_type, request))
+                return _state(await self._turnstile.admit(known, needs, edit_ticket_type, request))
             case _:
-                return _state(await self._turnstile.admit(command, needs, add_ticket_type, request))
+                return _state(await self._turnstile.admit(known, needs, add_ticket_type, request))
 
 
 def _state(result: CommandResult[EventState]) -> EventState:

@@ -7,8 +7,9 @@ from ...domain.facts import Fact
 from ...domain.policy import PersonalRight, Right
 from ...domain.refusals import NotFound
 from ...domain.user import Actor
+from ..duties import Duties, event_for
 from ..pages import Page
-from ..ports.queries import BookingQueries, EventFilter, EventKey, EventQueries
+from ..ports.queries import BookingOwner, BookingQueries, EventFilter, EventKey, EventQueries
 from ..ports.system import Clock
 from ..turnstile.coalesced_reads import CoalescedReads
 
@@ -19,14 +20,18 @@ PUBLIC = frozenset({EventStatus.ON_SALE, EventStatus.PAUSED})
 class ReadEvent:
     """Read one event with its ticket types and their counters."""
 
-    def __init__(self, events: EventQueries) -> None:
+    def __init__(self, events: EventQueries, duties: Duties) -> None:
         self._event = CoalescedReads(events.events_by_id)
+        self._duties = duties
 
     async def __call__(self, event_id: UUID, actor: Actor | None) -> EventState:
         """Return the event. Raises: NotFound, Unavailable."""
         state = await self._event(event_id)
         if state is None:
             raise NotFound
+        if actor is not None and not state.event.is_visible_to(actor):
+            # Published events are visible to everybody, so nothing is read for them.
+            actor = await self._duties(actor, event_id)
         state.event.check_visible_to(actor)
         return state
 
@@ -74,30 +79,22 @@ class ListEvents:
 class ReadChanges:
     """Read an event's facts after a sequence number, without gaps and in order, for those who may see its facts."""
 
-    def __init__(self, events: EventQueries) -> None:
+    def __init__(self, events: EventQueries, duties: Duties) -> None:
         self._events = events
+        self._duties = duties
 
     async def __call__(self, event_id: UUID, actor: Actor, *, after: int = 0, limit: int = 50) -> list[Fact]:
         """Return the facts. Raises: NotFound, NotAllowed, Unavailable."""
-        await event_for(self._events, event_id, actor, Right.SEE_CHANGES)
+        await event_for(self._events, self._duties, event_id, actor, Right.SEE_CHANGES)
         return await self._events.facts(event_id, after, limit)
 
 
-async def event_for(events: EventQueries, event_id: UUID, actor: Actor, right: Right) -> EventState:
-    """Return an event towards which the actor has the right. Raises: NotFound, NotAllowed, Unavailable."""
-    state = (await events.events_by_id([event_id])).get(event_id)
-    if state is None:
-        raise NotFound
-    state.event.check_may(actor, right)
-    return state
-
-
-async def event_of_booking(bookings: BookingQueries, booking_id: UUID) -> UUID:
-    """Return the id of a booking's event, which never changes and so may be read before the event's lock.
+async def owner_of_booking(bookings: BookingQueries, booking_id: UUID) -> BookingOwner:
+    """Return the event and the customer of a booking, which never change and so may be read before the event's lock.
 
     Raises: NotFound, Unavailable.
     """
-    event_id = await bookings.event_of(booking_id)
-    if event_id is None:
+    owner = await bookings.owner_of(booking_id)
+    if owner is None:
         raise NotFound
-    return event_id
+    return owner

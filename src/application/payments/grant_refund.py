@@ -8,7 +8,8 @@ from ...domain.decisions.refunds import GrantRefund, grant_refund
 from ...domain.payment import Payment
 from ...domain.user import Actor
 from ...domain.values.money import Money
-from ..events.queries import event_of_booking
+from ..duties import Duties
+from ..events.queries import owner_of_booking
 from ..ports.idempotency import IdempotentRequest
 from ..ports.loading import LoadSpec
 from ..ports.queries import BookingQueries
@@ -29,9 +30,10 @@ class Grant(Struct, frozen=True, kw_only=True):
 class GrantPartialRefund:
     """Owe a refund of a payment; the background work pays it, or a person if it was cash."""
 
-    def __init__(self, turnstile: Turnstile, bookings: BookingQueries, ids: Ids) -> None:
+    def __init__(self, turnstile: Turnstile, bookings: BookingQueries, duties: Duties, ids: Ids) -> None:
         self._turnstile = turnstile
         self._bookings = bookings
+        self._duties = duties
         self._ids = ids
 
     async def __call__(self, grant: Grant, idempotent: IdempotentRequest[Payment] | None = None) -> Payment:
@@ -39,15 +41,15 @@ class GrantPartialRefund:
 
         Raises: what `grant_refund` refuses, Unavailable; with `idempotent` also Replayed, IdempotencyKeyReused.
         """
-        event_id = await event_of_booking(self._bookings, grant.booking_id)
+        owner = await owner_of_booking(self._bookings, grant.booking_id)
         command = GrantRefund(
             refund_id=self._ids.new(),
             booking_id=grant.booking_id,
-            event_id=event_id,
-            actor=grant.actor,
+            event_id=owner.event_id,
+            actor=await self._duties.for_booking(grant.actor, owner),
             amount=grant.amount,
             reason=grant.reason,
         )
-        needs = LoadSpec(event_id=event_id, booking_id=grant.booking_id, payments=True)
+        needs = LoadSpec(event_id=owner.event_id, booking_id=grant.booking_id, payments=True)
         request = idempotent.bind(outcome) if idempotent else None
         return outcome(await self._turnstile.admit(command, needs, grant_refund, request))

@@ -9,7 +9,7 @@ from msgspec import Struct
 from ...domain.payment import ChargeStatus, Need, Payment, needed_since
 from ...domain.policy import Right
 from ...domain.user import Actor
-from ..events.queries import event_for
+from ..duties import Duties, event_for
 from ..pages import Page
 from ..ports.queries import EventQueries, PaymentQueries
 from ..ports.system import Clock
@@ -20,8 +20,9 @@ _AT_ONCE = 100
 class ListEventPayments:
     """List every charge and refund of an event, the newest charge first, for those who may see them."""
 
-    def __init__(self, events: EventQueries, payments: PaymentQueries) -> None:
+    def __init__(self, events: EventQueries, payments: PaymentQueries, duties: Duties) -> None:
         self._events = events
+        self._duties = duties
         self._payments = payments
 
     async def __call__(
@@ -34,7 +35,7 @@ class ListEventPayments:
         limit: int = 50,
     ) -> Page[Payment, UUID]:
         """Return a page. Raises: NotFound, NotAllowed, Unavailable."""
-        await event_for(self._events, event_id, actor, Right.SEE_PAYMENTS)
+        await event_for(self._events, self._duties, event_id, actor, Right.SEE_PAYMENTS)
         found = await self._payments.payments_of_event(event_id, status, before, limit + 1)
         items = found[:limit]
         return Page(items, items[-1].id if len(found) > limit else None)

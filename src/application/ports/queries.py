@@ -65,6 +65,13 @@ class BookingOfEvent(Struct, frozen=True):
     event: Event
 
 
+class BookingOwner(Struct, frozen=True, gc=False):
+    """The event and the customer of a booking, which never change."""
+
+    event_id: UUID
+    customer_id: UUID
+
+
 class Revocations(Struct, frozen=True):
     """Changes that older access tokens do not contain.
 
@@ -110,8 +117,8 @@ class EventQueries(Protocol):
 class BookingQueries(Protocol):
     """Bookings. Each call sees one consistent state, but the places in a list may be newer than its bookings."""
 
-    async def event_of(self, booking_id: UUID) -> UUID | None:
-        """Return the id of a booking's event, which never changes."""
+    async def owner_of(self, booking_id: UUID) -> BookingOwner | None:
+        """Return the event and the customer of a booking."""
 
     async def booking(self, booking_id: UUID) -> BookingOfEvent | None:
         """Return one booking with its event, and with its place while it waits."""

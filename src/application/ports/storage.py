@@ -9,6 +9,7 @@ from .notifications import MailRepository, NotificationQueries, WebhookRepositor
 from .observability import Statistics
 from .queries import AccountQueries, BookingQueries, EventQueries, PaymentQueries, Snapshot
 from .repositories import EventRepository, LeaseRepository, LimitRepository, UserRepository
+from .staff import StaffQueries, StaffRepository
 
 
 class UnitOfWork(Protocol):
@@ -29,6 +30,10 @@ class UnitOfWork(Protocol):
     @property
     def links(self) -> LinkRepository:
         """Links in mails to accounts."""
+
+    @property
+    def staff(self) -> StaffRepository:
+        """Who works for which event."""
 
     @property
     def leases(self) -> LeaseRepository:
@@ -72,6 +77,10 @@ class Storage(Protocol):
     @property
     def api_key_queries(self) -> ApiKeyQueries:
         """Committed API keys."""
+
+    @property
+    def staff_queries(self) -> StaffQueries:
+        """Committed members of events' staff."""
 
     @property
     def notification_queries(self) -> NotificationQueries:

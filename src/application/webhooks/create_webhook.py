@@ -6,10 +6,11 @@ from uuid import UUID
 from msgspec import Struct
 
 from ...domain.policy import PersonalRight, Right
-from ...domain.refusals import NotFound, invalid
+from ...domain.refusals import invalid
 from ...domain.user import Actor
 from ...domain.values.fields import checked
 from ...domain.webhooks import WEBHOOK_RULES, Webhook, check_room_for_a_webhook
+from ..duties import Duties, event_for
 from ..idempotent_transaction import check_is_first, store_response
 from ..ports.errors import Conflict
 from ..ports.idempotency import IdempotentRequest
@@ -31,8 +32,9 @@ class NewWebhook(Struct, frozen=True, kw_only=True):
 class CreateWebhook:
     """Register a webhook for facts from now on."""
 
-    def __init__(self, storage: Storage, sender: WebhookSender, clock: Clock, ids: Ids) -> None:
+    def __init__(self, storage: Storage, sender: WebhookSender, duties: Duties, clock: Clock, ids: Ids) -> None:
         self._storage = storage
+        self._duties = duties
         self._sender = sender
         self._clock = clock
         self._ids = ids
@@ -48,7 +50,9 @@ class CreateWebhook:
         objection = self._sender.objection(checked_values["url"])
         if objection is not None:
             raise invalid(objection, "url")
-        await self._check_event(command)
+        if command.event_id is not None:
+            events, right = self._storage.event_queries, Right.RECEIVE_FACTS
+            await event_for(events, self._duties, command.event_id, command.actor, right)
         command.actor.check_may_personally(PersonalRight.CHANGE_WEBHOOKS)
         webhook = Webhook(
             id=self._ids.new(),
@@ -79,11 +83,3 @@ class CreateWebhook:
             # A concurrent request had the same key and has stored its response.
             await in_transaction(self._storage, add)
         return webhook
-
-    async def _check_event(self, command: NewWebhook) -> None:
-        if command.event_id is None:
-            return
-        state = (await self._storage.event_queries.events_by_id([command.event_id])).get(command.event_id)
-        if state is None:
-            raise NotFound
-        state.event.check_may(command.actor, Right.RECEIVE_FACTS)

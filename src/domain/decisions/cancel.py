@@ -8,7 +8,7 @@ from msgspec import Struct
 from ..booking import Booking, BookingStatus
 from ..event import Event, EventStatus
 from ..inventory import Decision, Inventory
-from ..policy import PersonalRight, Right, Standing
+from ..policy import PersonalRight, Right
 from ..refusals import AlreadyCancelled, CancellationClosed, NotFound, invalid
 from ..user import Actor
 from .decision_builder import DecisionBuilder
@@ -31,7 +31,8 @@ def cancel(inventory: Inventory, command: Cancel, now: datetime) -> Decision[Can
     Raises: NotFound, NotAllowed, InvalidRequest, CancellationClosed, AlreadyCancelled.
     """
     booking = _booking_to_cancel(inventory, command, now)
-    if command.booking_id is not None and _acts_for_the_event(inventory.event, booking, command.actor):
+    may_cancel_any = inventory.event.may_with_booking(booking.customer_id, command.actor, Right.CANCEL_BOOKINGS)
+    if command.booking_id is not None and may_cancel_any:
         _check_organizer_may_cancel(inventory.event)
         by, fee_percent = "organizer", 0
     else:
@@ -66,13 +67,6 @@ def _booking_to_cancel(inventory: Inventory, command: Cancel, now: datetime) -> 
     if len(live) > 1:
         raise invalid("names an event of which you have several live bookings; name the booking instead", "event_id")
     return live[0]
-
-
-def _acts_for_the_event(event: Event, booking: Booking, actor: Actor) -> bool:
-    """Return whether the organizer's rules hold. To a helper's own booking those of its customer apply."""
-    if actor.is_customer(booking.customer_id) and event.standing_of(actor) < Standing.ORGANIZER:
-        return False
-    return event.may(actor, Right.CANCEL_BOOKINGS)
 
 
 def _check_organizer_may_cancel(event: Event) -> None:

@@ -9,7 +9,7 @@ from dependency_injector.providers import DependenciesContainer, List, ProvidedI
 from litestar import Router
 
 from ..client_address import AddressOf
-from .routes import accounts, api_keys, bookings, events, operations, payments, stripe, webhooks
+from .routes import accounts, api_keys, bookings, events, operations, payments, staff, stripe, webhooks
 
 
 def _router(subject: ModuleType, core: DependenciesContainer, **others: Any) -> Singleton[Router]:
@@ -31,6 +31,7 @@ class Routes(DeclarativeContainer):
         _router(events, core, default_currency=settings.currency),
         _router(bookings, core),
         _router(payments, core),
+        _router(staff, core),
         _router(webhooks, core),
         _router(operations, core),
         _router(stripe, core),

@@ -11,6 +11,7 @@ from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.adapters.system import Uuid7Ids
 from boxoffice.application.background.deliver_webhooks import LEASE, DeliverWebhooks
 from boxoffice.application.bookings.book_ticket import BookTicket
+from boxoffice.application.duties import Duties
 from boxoffice.application.events.initialize_event import InitializeEvent
 from boxoffice.application.ports.storage import Storage
 from boxoffice.application.turnstile.turnstile import Turnstile
@@ -66,9 +67,10 @@ class Process:
 
     def __init__(self, storage: Storage, sender: Sender) -> None:
         self.clock, self.ids = MovableClock(), Uuid7Ids()
+        self.duties = Duties(storage.staff_queries)
         self.turnstile = Turnstile(storage, self.clock, self.ids)
         self.deliver = DeliverWebhooks(storage, sender, self.clock, self.ids)
-        self.create_webhook = CreateWebhook(storage, sender, self.clock, self.ids)
+        self.create_webhook = CreateWebhook(storage, sender, self.duties, self.clock, self.ids)
 
     async def event(self) -> UUID:
         command = Initialize(
@@ -85,7 +87,7 @@ class Process:
             Book(booking_id=self.ids.new(), event_id=event_id, actor=Actor(self.ids.new()), quantity=1)
             for _ in range(times)
         ]
-        await asyncio.gather(*(BookTicket(self.turnstile)(command) for command in commands))
+        await asyncio.gather(*(BookTicket(self.turnstile, self.duties)(command) for command in commands))
 
     async def webhook(self) -> Webhook:
         return await self.create_webhook(NewWebhook(actor=ORGANIZER, url="https://hooks.example.org/x"))

@@ -101,7 +101,7 @@ async def read_everything(storage: SqlStorage) -> None:
             *(replace(each, organizer_id=crowded.organizer_id(1)) for each in TIMED),
         ):
             await storage.event_queries.events(wanted, after, 50)
-    await storage.booking_queries.event_of(LAST_IN_FIRST)
+    await storage.booking_queries.owner_of(LAST_IN_FIRST)
     await storage.booking_queries.booking(LAST_IN_FIRST)
     for status in (None, BookingStatus.WAITLISTED, BookingStatus.CONFIRMED):
         for before in (None, LAST_IN_FIRST):

@@ -59,7 +59,7 @@ LISTS: Final[dict[str, Ask]] = {
 OTHERS: Final[dict[str, Ask]] = {
     "status": lambda storage, state: storage.event_queries.events_by_id([state.event.id]),
     "booking": lambda storage, _: storage.booking_queries.booking(new_id()),
-    "event of a booking": lambda storage, _: storage.booking_queries.event_of(new_id()),
+    "owner of a booking": lambda storage, _: storage.booking_queries.owner_of(new_id()),
     "accounts": lambda storage, _: storage.account_queries.accounts([AccountKey(new_id(), new_id())]),
     "account": lambda storage, _: storage.account_queries.user_by_email("ann@example.org"),
     "revocations": lambda storage, _: storage.account_queries.revocations(NOW - timedelta(minutes=1)),

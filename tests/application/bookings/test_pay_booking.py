@@ -364,7 +364,7 @@ async def test_the_payments_of_a_booking_are_visible_to_its_customer_and_organiz
         await app.pay(booking, "tok_decline")
     await app.pay(booking)
     await app.cancel(booking)
-    list_payments = ListPayments(app.storage.booking_queries, app.storage.payment_queries)
+    list_payments = ListPayments(app.storage.booking_queries, app.storage.payment_queries, app.duties)
     for actor in (ANA, ORGANIZER):
         found = await list_payments(booking.id, actor)
         assert [(each.kind.value, each.status.value) for each in found] == [

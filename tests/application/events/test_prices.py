@@ -46,7 +46,7 @@ async def test_a_new_events_prices_are_judged_with_everything_else(app: FakeApp)
 async def test_a_changed_price_is_judged_before_anything_is_loaded(app: FakeApp) -> None:
     event_id = await app.event(price=FINE)
     (type_id,) = await app.type_ids(event_id)
-    change = ChangeEvent(app.turnstile, app.gateway.objection)
+    change = ChangeEvent(app.turnstile, app.duties, app.gateway.objection)
 
     def edits(price: Money | None) -> list[Edit | EditTicketType | AddTicketType]:
         return [

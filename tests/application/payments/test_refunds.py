@@ -27,7 +27,7 @@ async def paid(app: FakeApp) -> Booking:
 
 async def payments(app: FakeApp, booking: Booking) -> list[Payment]:
     """The charges and refunds of a booking."""
-    return await ListPayments(app.storage.booking_queries, app.storage.payment_queries)(booking.id, ADMIN)
+    return await ListPayments(app.storage.booking_queries, app.storage.payment_queries, app.duties)(booking.id, ADMIN)
 
 
 async def status(app: FakeApp, booking: Booking) -> str:
@@ -109,7 +109,7 @@ async def test_operators_see_what_needs_a_person(app: FakeApp) -> None:
     due = [each async for each in listed()]
     assert {each.payment.booking_id for each in due} == {each.id for each in bookings}
     assert {(each.need, each.since) for each in due} == {(Need.CASH, app.clock.time)}
-    of_event = ListEventPayments(app.storage.event_queries, app.storage.payment_queries)
+    of_event = ListEventPayments(app.storage.event_queries, app.storage.payment_queries, app.duties)
     page = await of_event(event_id, ORGANIZER, limit=2)
     assert page.next == page.items[-1].id
     assert (await of_event(event_id, ORGANIZER, status=ChargeStatus.FAILED)).items == []

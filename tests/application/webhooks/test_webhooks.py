@@ -95,7 +95,7 @@ class Desk:
         storage, clock, ids = app.storage, app.clock, app.ids
         self.app = app
         self.courier = courier or FakeCourier()
-        self.create = CreateWebhook(storage, self.courier, clock, ids)
+        self.create = CreateWebhook(storage, self.courier, app.duties, clock, ids)
         self.change = ChangeWebhook(storage, self.courier, clock)
         self.delete = DeleteWebhook(storage)
         self.list = ListWebhooks(storage)

@@ -8,7 +8,7 @@ from uuid import UUID
 from msgspec.structs import replace
 from sqlalchemy import BigInteger, Boolean, Executable, Integer, Select, bindparam, literal, select, union_all
 
-from ....application.ports.queries import BookingOfEvent, WaitingKey
+from ....application.ports.queries import BookingOfEvent, BookingOwner, WaitingKey
 from ....domain.booking import Booking, BookingStatus, Place
 from ..engine.pool import ConnectionPool
 from ..engine.transaction import ErrorClassifier, Rows, read, read_literal
@@ -88,7 +88,7 @@ _WAITLISTED = (
     .order_by(bookings.c.id)
     .limit(_limit)
 )
-_EVENT_OF = select(bookings.c.event_id).where(bookings.c.id == bindparam("booking_id"))
+_OWNER_OF = select(bookings.c.event_id, bookings.c.customer_id).where(bookings.c.id == bindparam("booking_id"))
 
 
 class SqlBookingQueries:
@@ -113,10 +113,10 @@ class SqlBookingQueries:
                 break
         return found
 
-    async def event_of(self, booking_id: UUID) -> UUID | None:
+    async def owner_of(self, booking_id: UUID) -> BookingOwner | None:
         """See the port."""
-        rows = await read(self._reading, self._classify, _EVENT_OF, {"booking_id": booking_id})
-        return rows[0][0] if rows else None
+        rows = await read(self._reading, self._classify, _OWNER_OF, {"booking_id": booking_id})
+        return BookingOwner(*rows[0]) if rows else None
 
     async def bookings_of_customer(
         self, customer_id: UUID, status: BookingStatus | None, before: UUID | None, limit: int

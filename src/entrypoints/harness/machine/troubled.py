@@ -12,6 +12,7 @@ from ....application.ports.notifications import MailRepository, NotificationQuer
 from ....application.ports.observability import Statistics
 from ....application.ports.queries import AccountQueries, BookingQueries, EventQueries, PaymentQueries, Snapshot
 from ....application.ports.repositories import EventRepository, LeaseRepository, LimitRepository, UserRepository
+from ....application.ports.staff import StaffQueries, StaffRepository
 from ....application.ports.storage import Storage, UnitOfWork
 
 
@@ -32,6 +33,7 @@ class InterceptedStorage:
         self.payment_queries: PaymentQueries = storage.payment_queries
         self.account_queries: AccountQueries = storage.account_queries
         self.api_key_queries: ApiKeyQueries = storage.api_key_queries
+        self.staff_queries: StaffQueries = storage.staff_queries
         self.notification_queries: NotificationQueries = storage.notification_queries
         self.statistics: Statistics = storage.statistics
 
@@ -66,6 +68,7 @@ class _InterceptedUnitOfWork:
         self.users: UserRepository = unit_of_work.users
         self.api_keys: ApiKeyRepository = unit_of_work.api_keys
         self.links: LinkRepository = unit_of_work.links
+        self.staff: StaffRepository = unit_of_work.staff
         self.leases: LeaseRepository = unit_of_work.leases
         self.webhooks: WebhookRepository = unit_of_work.webhooks
         self.mails: MailRepository = unit_of_work.mails

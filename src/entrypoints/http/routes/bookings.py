@@ -86,7 +86,10 @@ def router(
         ("Idempotency-Key",),
     )
     async def handle_cancel_booking(data: JSONBody[CancelRequest], request: SignedInRequest) -> Reply:
-        """Cancel a booking. Its tickets go to the waiting list in the same transaction."""
+        """Cancel a booking. Its tickets go to the waiting list in the same transaction.
+
+        The desk and up cancel the bookings of others by the organizer's rules.
+        """
         actor, now = request.user.actor, clock.now()
 
         def respond(cancellation: Cancellation) -> RepeatableResponse:
@@ -112,14 +115,14 @@ def router(
 
     @bookings.get("/bookings/{booking_id:str}", BookingView, ("not-allowed",))
     async def handle_read_booking(booking_id: FromPath[str], request: SignedInRequest) -> Reply:
-        """Read a booking with its current place in the waiting list. For its customer, the organizer and admins."""
+        """Read a booking with its current place in the waiting list. For its customer, the desk and up."""
         return Reply(BookingView.at(await read_booking(id_in_path(booking_id), request.user.actor), clock.now()))
 
     @bookings.post("/bookings/{booking_id:str}/payment", BookingView, _PAYING, ("Idempotency-Key",))
     async def handle_pay_booking(
         booking_id: FromPath[str], data: JSONBody[PaymentRequest], request: SignedInRequest
     ) -> Reply:
-        """Pay for a booking once. Customers pay by card; the organizer and admins record cash.
+        """Pay for a booking once. Customers pay by card; the desk and up record cash.
 
         A bank may ask for its customer first (`payment-action-required`): send the payment again afterwards.
         """
@@ -137,7 +140,7 @@ def router(
     ) -> Reply:
         """List a booking's charges and refunds, oldest first.
 
-        Failed attempts are included. For its customer, the organizer and admins.
+        Failed attempts are included. For its customer, the desk and up.
         """
         check_parameters(request, "cursor", "limit")
         cursors = id_cursors("payments", booking_id.lower())

@@ -123,7 +123,7 @@ def router(
 
     @events.get("/events/{event_id:str}", EventView, headers=("If-None-Match",), opt=PUBLIC)
     async def handle_read_event(event_id: FromPath[str], request: AnyoneRequest) -> Reply:
-        """Read an event. Only its organizer and admins can read a draft."""
+        """Read an event. Only its staff, its organizer and admins can read a draft."""
         state = await read_event(id_in_path(event_id), request.user.actor if request.user else None)
         return tagged(request, EventView.at(state, clock.now()), version=state.event.version)
 
@@ -139,7 +139,7 @@ def router(
     async def handle_change_event(
         event_id: FromPath[str], data: JSONBody[EventChangesRequest], request: SignedInRequest
     ) -> Reply:
-        """Change an event or its status.
+        """Change an event or its status. For managers and up; only the organizer and admins complete or cancel it.
 
         More tickets, a new waiting list policy and resuming the sale serve the waiting list in the same transaction.
         """
@@ -162,7 +162,7 @@ def router(
     async def handle_add_ticket_type(
         event_id: FromPath[str], data: JSONBody[TicketTypeRequest], request: SignedInRequest
     ) -> Reply:
-        """Add a ticket type to an event."""
+        """Add a ticket type to an event. For managers and up."""
         respond = partial(_created, now=clock.now())
         command = AddTicketType(
             event_id=id_in_path(event_id),
@@ -187,7 +187,10 @@ def router(
         data: JSONBody[TicketTypeChangesRequest],
         request: SignedInRequest,
     ) -> Reply:
-        """Change a ticket type. More tickets serve the waiting list at once; existing bookings keep their price."""
+        """Change a ticket type. For managers and up.
+
+        More tickets serve the waiting list at once; existing bookings keep their price.
+        """
         command = EditTicketType(
             event_id=id_in_path(event_id),
             actor=request.user.actor,
@@ -206,7 +209,7 @@ def router(
         cursor: Cursor = None,
         limit: Limit = 50,
     ) -> Reply:
-        """List all bookings of an event, newest first. For its organizer and admins."""
+        """List all bookings of an event, newest first. For the desk and up."""
         check_parameters(request, "status", "cursor", "limit")
         cursors = id_cursors("event bookings", event_id.lower(), status)
         before = cursors.read(cursor)
@@ -226,7 +229,7 @@ def router(
         cursor: Cursor = None,
         limit: Limit = 50,
     ) -> Reply:
-        """Read an event's waiting list by ticket type and position. For the organizer and admins."""
+        """Read an event's waiting list by ticket type and position. For the desk and up."""
         check_parameters(request, "ticketTypeId", "cursor", "limit")
         cursors = waiting_cursors("waiting list", event_id.lower(), ticket_type_id)
         page = await read_waiting_list(
@@ -253,7 +256,7 @@ def router(
         ] = 0,
         limit: Limit = 50,
     ) -> Reply:
-        """Read an event's facts in order and without gaps. For the organizer and admins."""
+        """Read an event's facts in order and without gaps. For managers and up."""
         check_parameters(request, "after", "limit")
         facts = await read_changes(id_in_path(event_id), request.user.actor, after=after, limit=limit)
         return tagged(request, ChangesView.after(facts, after))

@@ -37,7 +37,7 @@ def router(
     async def handle_grant_refund(
         booking_id: FromPath[str], data: JSONBody[RefundRequest], request: SignedInRequest
     ) -> Reply:
-        """Give a part of a payment back, or all that is left of it. For the organizer and admins.
+        """Give a part of a payment back, or all that is left of it. For managers and up.
 
         The booking stays as it is. A refund by card goes out in the background; one in cash waits until it is settled.
         """
@@ -62,7 +62,7 @@ def router(
         data: JSONBody[SettlementRequest],
         request: SignedInRequest,
     ) -> Reply:
-        """Say that a refund was paid by hand: cash, or one that failed for good. For the organizer and admins."""
+        """Say that a refund was paid by hand: cash, or one that failed for good. For the desk and up."""
 
         def respond(refund: Payment) -> RepeatableResponse:
             return response_of(PaymentView.of(refund), refund.booking_id)
@@ -84,7 +84,7 @@ def router(
         cursor: Cursor = None,
         limit: Limit = 50,
     ) -> Reply:
-        """List every charge and refund of an event, the newest charge first. For the organizer and admins."""
+        """List every charge and refund of an event, the newest charge first. For the desk and up."""
         check_parameters(request, "status", "cursor", "limit")
         cursors = id_cursors("event payments", event_id.lower(), status)
         page = await list_event_payments(

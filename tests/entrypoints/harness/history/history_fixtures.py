@@ -16,6 +16,7 @@ from boxoffice.adapters.memory import MemoryStorage
 from boxoffice.application.bookings.book_ticket import BookTicket
 from boxoffice.application.bookings.cancel_booking import CancelBooking, Cancellation
 from boxoffice.application.bookings.queries import ReadBooking
+from boxoffice.application.duties import Duties
 from boxoffice.application.events.change_event import ChangeEvent
 from boxoffice.application.events.initialize_event import InitializeEvent
 from boxoffice.application.events.queries import ReadEvent
@@ -109,13 +110,14 @@ class RecordingClients:
         self._storage = storage or MemoryStorage(lambda _: asyncio.sleep(0))
         self._ids = CountedIds()
         turnstile = Turnstile(self._storage, TickingClock(), self._ids, bounds=bounds or Bounds())
+        duties = Duties(self._storage.staff_queries)
         self._initialize = InitializeEvent(turnstile)
-        self._book_ticket = BookTicket(turnstile)
-        self._cancel_booking = CancelBooking(turnstile, self._storage.booking_queries)
-        self._change_event = ChangeEvent(turnstile)
+        self._book_ticket = BookTicket(turnstile, duties)
+        self._cancel_booking = CancelBooking(turnstile, self._storage.booking_queries, duties)
+        self._change_event = ChangeEvent(turnstile, duties)
         self._read_event, self._read_booking = (
-            ReadEvent(self._storage.event_queries),
-            ReadBooking(self._storage.booking_queries),
+            ReadEvent(self._storage.event_queries, duties),
+            ReadBooking(self._storage.booking_queries, duties),
         )
         self._booked: list[UUID] = []
         self._state: EventState

@@ -3,7 +3,16 @@
 Columns have the names of the domain's fields. A test compares the migrations with these tables.
 """
 
-from .accounts import account_claims, account_links, account_reviews, api_keys, mail_times, sessions, users
+from .accounts import (
+    account_claims,
+    account_links,
+    account_reviews,
+    api_keys,
+    event_staff,
+    mail_times,
+    sessions,
+    users,
+)
 from .events import bookings, event_grams, events, facts, payments, ticket_types, waiting_blocks, waiting_list
 from .metadata import metadata
 from .notifications import announcements, mail_cursors, mails, webhook_cursors, webhook_deliveries, webhooks
@@ -17,6 +26,7 @@ __all__ = [
     "api_keys",
     "bookings",
     "event_grams",
+    "event_staff",
     "events",
     "facts",
     "leases",

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Column, ForeignKey, Index, Integer, String, Table, UniqueConstraint
 
-from .....domain.policy import KeyRole
+from .....domain.policy import KeyRole, StaffRole
 from .....domain.user import Role
 from .....domain.verification import LinkPurpose
 from ..types import Digest, Exact, Id, Moment, Word
@@ -75,6 +75,19 @@ account_reviews: Table = Table(
     Column("until", Moment(), nullable=False),
     Column("due_at", Moment(), nullable=False),
     Index(None, "due_at", "user_id"),
+    **OPTIONS,
+)
+
+# Who works for which event. Neither is a foreign key: InnoDB would lock the event's row, which bookings wait for.
+event_staff: Table = Table(
+    "event_staff",
+    metadata,
+    Column("event_id", Id(), primary_key=True),
+    Column("user_id", Id(), primary_key=True),
+    Column("id", Id(), nullable=False),
+    Column("role", Word(StaffRole), nullable=False),
+    Column("appointed_at", Moment(), nullable=False),
+    Index(None, "user_id", "event_id"),
     **OPTIONS,
 )
 

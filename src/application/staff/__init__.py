@@ -1,0 +1,1 @@
+"""Use cases of an event's staff: appoint, change, dismiss, and the query about it."""
