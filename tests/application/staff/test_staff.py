@@ -15,7 +15,7 @@ from boxoffice.application.events.queries import ReadChanges
 from boxoffice.application.payments.grant_refund import Grant
 from boxoffice.application.payments.queries import ListEventPayments
 from boxoffice.application.payments.settle_refund import Settlement
-from boxoffice.application.ports.errors import OutcomeUnknown, Retryable
+from boxoffice.application.ports.errors import Conflict, OutcomeUnknown, Retryable
 from boxoffice.application.ports.idempotency import Replayed
 from boxoffice.application.ports.staff import Colleague
 from boxoffice.application.ports.storage import UnitOfWork
@@ -207,6 +207,14 @@ async def test_of_concurrent_appointments_of_a_person_one_succeeds(office: Offic
     appointing = [office.appoint_member(_new(event_id, email, role=role)) for role in StaffRole]
     found = await asyncio.gather(*appointing, return_exceptions=True)
     assert sorted(type(each).__name__ for each in found) == ["AlreadyStaff", "AlreadyStaff", "Colleague"]
+    assert len(await office.roles(event_id)) == 1
+
+
+async def test_an_appointment_that_conflicts_is_tried_again(office: Office) -> None:
+    event_id = await office.app.event()
+    email = await office.account(ANA)
+    office.app.faults.plan(Step.COMMIT, Conflict("another process appointed them"))
+    assert (await office.appoint_member(_new(event_id, email))).user.id == ANA.user_id
     assert len(await office.roles(event_id)) == 1
 
 

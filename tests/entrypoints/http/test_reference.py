@@ -49,6 +49,10 @@ CALLS: dict[str, tuple[str, int, set[int]]] = {
     "post /api-keys": ("CreateApiKey", 201, {403, 404, 409, 422}),
     "get /api-keys": ("ListApiKeys", 200, {403}),
     "delete /api-keys/{apiKeyId}": ("RevokeApiKey", 204, {403, 404}),
+    "post /events/{eventId}/staff": ("AppointMember", 201, {403, 404, 409, 422}),
+    "get /events/{eventId}/staff": ("ListStaff", 200, {403, 404}),
+    "patch /events/{eventId}/staff/{userId}": ("ChangeMember", 200, {403, 404}),
+    "delete /events/{eventId}/staff/{userId}": ("DismissMember", 204, {403, 404}),
     "post /webhooks": ("CreateWebhook", 201, {403, 404, 409, 422}),
     "get /webhooks": ("ListWebhooks", 200, {403}),
     "get /webhooks/{webhookId}": ("ReadWebhook", 200, {403, 404}),
@@ -75,7 +79,7 @@ PUBLIC = {
 }
 TAKE_A_KEY = {
     "/me/verification",
-    *("/initialize", "/book", "/cancel", "/events/{eventId}/ticket-types"),
+    *("/initialize", "/book", "/cancel", "/events/{eventId}/ticket-types", "/events/{eventId}/staff"),
     *("/bookings/{bookingId}/payment", "/bookings/{bookingId}/refunds"),
     *("/bookings/{bookingId}/payments/{paymentId}/settle", "/webhooks", "/api-keys"),
 }
