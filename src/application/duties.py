@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from ..domain.event import EventState
+from ..domain.event import Event, EventState
 from ..domain.policy import Right
 from ..domain.refusals import NotFound
 from ..domain.user import Actor
@@ -39,6 +39,12 @@ async def event_for(events: EventQueries, duties: Duties, event_id: UUID, actor:
     known = actor if state.event.may(actor, right) else await duties(actor, event_id)
     state.event.check_may(known, right)
     return state
+
+
+async def check_visible(event: Event, duties: Duties, actor: Actor | None) -> None:
+    """Raise NotFound unless the actor may see the event. For a published one nothing is read."""
+    known = actor if actor is None or event.is_visible_to(actor) else await duties(actor, event.id)
+    event.check_visible_to(known)
 
 
 async def check_shows_booking(found: BookingOfEvent, duties: Duties, actor: Actor) -> None:

@@ -407,7 +407,7 @@ class Container(DeclarativeContainer):
     known_keys: Singleton[KnownKeys] = Singleton(KnownKeys, api_key_queries)
     key_uses: Singleton[KeyUses] = Singleton(KeyUses, storage, jitter=jitter)
     use_api_key: Singleton[UseApiKey] = Singleton(UseApiKey, api_key_texts, known_keys, key_uses, clock)
-    create_api_key: Singleton[CreateApiKey] = Singleton(CreateApiKey, storage, api_key_texts, clock, ids)
+    create_api_key: Singleton[CreateApiKey] = Singleton(CreateApiKey, storage, api_key_texts, duties, clock, ids)
     list_api_keys: Singleton[ListApiKeys] = Singleton(ListApiKeys, api_key_queries)
     revoke_api_key: Singleton[RevokeApiKey] = Singleton(RevokeApiKey, storage)
     authenticate: Singleton[Authenticate] = Singleton(Authenticate, tokens, account_queries, clock, use_api_key)

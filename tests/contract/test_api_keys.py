@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from boxoffice.application.api_keys.create_api_key import CreateApiKey, NewApiKey
+from boxoffice.application.duties import Duties
 from boxoffice.application.ports.api_keys import OwnedKey
 from boxoffice.application.ports.errors import Conflict
 from boxoffice.application.ports.storage import UnitOfWork
@@ -113,7 +114,9 @@ async def test_a_use_is_stored_once_a_minute_and_never_for_a_key_that_is_gone(dr
 async def test_concurrent_requests_make_no_more_keys_than_a_user_may_have(driver: StorageDriver) -> None:
     owner = new_user()
     await add(driver, owner, *((new_key(owner), token_bytes(32)) for _ in range(MOST_API_KEYS - 1)))
-    create = CreateApiKey(driver.storage, PlainKeyTexts(), SettableClock(NOW), Ids())
+    create = CreateApiKey(
+        driver.storage, PlainKeyTexts(), Duties(driver.storage.staff_queries), SettableClock(NOW), Ids()
+    )
     command = NewApiKey(actor=Actor(owner.id), name="Another", role=KeyRole.READ)
     results = await asyncio.gather(*(create(command) for _ in range(3)), return_exceptions=True)
     assert sorted(type(each).__name__ for each in results) == ["CreatedKey", "TooManyApiKeys", "TooManyApiKeys"]

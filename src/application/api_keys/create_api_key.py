@@ -9,6 +9,7 @@ from ...domain.policy import KeyRole, PersonalRight
 from ...domain.refusals import InvalidToken, NotFound
 from ...domain.user import API_KEY_RULES, Actor, ApiKey
 from ...domain.values.fields import checked
+from ..duties import Duties, check_visible
 from ..idempotent_transaction import check_is_first, store_response
 from ..ports.api_keys import ApiKeyTexts
 from ..ports.errors import Conflict
@@ -38,8 +39,9 @@ class CreatedKey(Struct, frozen=True):
 class CreateApiKey:
     """Make an API key that acts as its owner."""
 
-    def __init__(self, storage: Storage, texts: ApiKeyTexts, clock: Clock, ids: Ids) -> None:
+    def __init__(self, storage: Storage, texts: ApiKeyTexts, duties: Duties, clock: Clock, ids: Ids) -> None:
         self._storage = storage
+        self._duties = duties
         self._texts = texts
         self._clock = clock
         self._ids = ids
@@ -96,4 +98,4 @@ class CreateApiKey:
         state = (await self._storage.event_queries.events_by_id([command.event_id])).get(command.event_id)
         if state is None:
             raise NotFound
-        state.event.check_visible_to(command.actor)
+        await check_visible(state.event, self._duties, command.actor)

@@ -7,7 +7,7 @@ from ...domain.facts import Fact
 from ...domain.policy import PersonalRight, Right
 from ...domain.refusals import NotFound
 from ...domain.user import Actor
-from ..duties import Duties, event_for
+from ..duties import Duties, check_visible, event_for
 from ..pages import Page
 from ..ports.queries import BookingOwner, BookingQueries, EventFilter, EventKey, EventQueries
 from ..ports.system import Clock
@@ -29,10 +29,7 @@ class ReadEvent:
         state = await self._event(event_id)
         if state is None:
             raise NotFound
-        if actor is not None and not state.event.is_visible_to(actor):
-            # Published events are visible to everybody, so nothing is read for them.
-            actor = await self._duties(actor, event_id)
-        state.event.check_visible_to(actor)
+        await check_visible(state.event, self._duties, actor)
         return state
 
 

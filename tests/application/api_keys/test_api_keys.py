@@ -55,7 +55,7 @@ class Process:
         self.app = app
         self.texts = texts
         self.seconds = 0.0
-        self.create = CreateApiKey(storage, texts, clock, app.ids)
+        self.create = CreateApiKey(storage, texts, app.duties, clock, app.ids)
         self.list = ListApiKeys(storage.api_key_queries)
         self.revoke = RevokeApiKey(storage)
         self.uses = KeyUses(storage, jitter=lambda: 0.0)
