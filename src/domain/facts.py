@@ -33,6 +33,7 @@ _Method = Annotated[PaymentMethod, Meta(description="The means of payment.")]
 _Version = Annotated[int, Meta(description="The version of the event after the edit.")]
 _Changes = Annotated[dict[str, Any], Meta(description="The new values by name.")]
 _Time = Annotated[datetime, Meta(extra_json_schema={"format": "date-time"})]
+_BookedBy = Annotated[UUID | None, Meta(description="The account that booked for the customer; none: the customer.")]
 _HELD_UNTIL = Meta(description="The end of the hold; none: the tickets are not held.")
 _GRACE = Meta(description="The customer may cancel free of charge before this; none: the deadline applies.")
 
@@ -100,6 +101,7 @@ class TicketsBooked(FactPayload, frozen=True, kw_only=True):
     reschedules: _Reschedules = 0
     refund_fee_percent: _Fee = 0
     expires_at: Annotated[_Time | None, _HELD_UNTIL] = None
+    booked_by: _BookedBy = None
 
 
 class CustomerWaitlisted(FactPayload, frozen=True, kw_only=True):
@@ -113,6 +115,7 @@ class CustomerWaitlisted(FactPayload, frozen=True, kw_only=True):
     reschedules: _Reschedules = 0
     refund_fee_percent: _Fee = 0
     queue_number: _QueueNumber
+    booked_by: _BookedBy = None
 
 
 class BookingPromoted(FactPayload, frozen=True, kw_only=True):

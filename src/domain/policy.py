@@ -45,6 +45,8 @@ class Right(StrEnum):
     """See the bookings of others and the waiting list."""
     SEE_PAYMENTS = "see-payments"
     """See the charges and refunds of the event."""
+    BOOK_FOR_OTHERS = "book-for-others"
+    """Book for a person who need not have an account."""
     CANCEL_BOOKINGS = "cancel-bookings"
     """Cancel the bookings of others."""
     TAKE_CASH = "take-cash"
@@ -82,6 +84,7 @@ RULES: Final[Mapping[Right, Rule]] = {
     Right.SEE_UNPUBLISHED: Rule(Standing.DOOR, only_reads=True),
     Right.SEE_BOOKINGS: Rule(Standing.DESK, only_reads=True),
     Right.SEE_PAYMENTS: Rule(Standing.DESK, only_reads=True),
+    Right.BOOK_FOR_OTHERS: Rule(Standing.DESK),
     Right.CANCEL_BOOKINGS: Rule(Standing.DESK),
     Right.TAKE_CASH: Rule(Standing.DESK),
     Right.SETTLE_REFUNDS: Rule(Standing.DESK),

@@ -218,7 +218,8 @@ def new_password(value: str) -> str:
 
 person_name: Rule = text(1, 200)
 
-REGISTRATION_RULES: Rules = {"name": person_name, "email": email, "password": new_password}
+PERSON_RULES: Rules = {"name": person_name, "email": email}
+REGISTRATION_RULES: Rules = {**PERSON_RULES, "password": new_password}
 LOGIN_RULES: Rules = {"email": tried_email, "password": tried_password}
 PROFILE_RULES: Rules = {
     "name": person_name,

@@ -47,6 +47,7 @@ from ..application.background.send_links import ForgetLinks, SendLinks
 from ..application.background.send_mails import SendMails
 from ..application.background.sweep import CompletePayments, ExpireHolds, Sweep
 from ..application.background.verify_promises import NoteVerdict, VerifyPromises
+from ..application.bookings.book_for_other import BookForOther
 from ..application.bookings.book_ticket import BookTicket
 from ..application.bookings.cancel_booking import CancelBooking
 from ..application.bookings.pay_booking import PayBooking
@@ -63,7 +64,7 @@ from ..application.duties import Duties
 from ..application.events.change_event import ChangeEvent
 from ..application.events.initialize_event import InitializeEvent
 from ..application.events.queries import ListEvents, ReadChanges, ReadEvent
-from ..application.limits.allowances import NEW_EVENTS, STORED_RESPONSE_BYTES, Allowance
+from ..application.limits.allowances import NEW_CUSTOMERS, NEW_EVENTS, STORED_RESPONSE_BYTES, Allowance
 from ..application.limits.rate_limits import RequestLimits, ShareCounts
 from ..application.operators.disable_user import DisableUser, EnableUser
 from ..application.operators.grant_role import GrantRole
@@ -275,13 +276,13 @@ def _initialize_event(
         turnstile,
         settings.organizers,
         most_live_events=most_live_events,
-        allowance=Allowance(NEW_EVENTS) if settings.rate_limits else None,
+        allowance=_allowance(settings, NEW_EVENTS),
         objection=gateway.objection,
     )
 
 
-def _response_allowance(settings: Settings) -> Allowance | None:
-    return Allowance(STORED_RESPONSE_BYTES) if settings.rate_limits else None
+def _allowance(settings: Settings, most: int) -> Allowance | None:
+    return Allowance(most) if settings.rate_limits else None
 
 
 def _counted_failures(settings: Settings, failed_logins: FailedLogins) -> FailedLogins | None:
@@ -338,10 +339,12 @@ class Container(DeclarativeContainer):
     unhandled_errors: Singleton[UnhandledErrors] = Singleton(_unhandled_errors, metrics, reports)
     observer: Singleton[Observer] = Singleton(_observer, metrics, tracing)
     password_hasher: Singleton[PasswordHasher] = Singleton(Argon2PasswordHasher, observer=observer)
-    response_allowance: Singleton[Allowance | None] = Singleton(_response_allowance, settings)
+    response_allowance: Singleton[Allowance | None] = Singleton(_allowance, settings, STORED_RESPONSE_BYTES)
+    new_customers: Singleton[Allowance | None] = Singleton(_allowance, settings, NEW_CUSTOMERS)
     turnstile: Singleton[Turnstile] = Singleton(
         Turnstile, storage, clock, ids, jitter=jitter, observer=observer, response_allowance=response_allowance
     )
+    link_mails: Singleton[LinkMails] = Singleton(_link_mails, settings, ids)
     draining: Singleton[Draining] = Singleton(Draining)
     readiness: Singleton[Readiness] = Singleton(Readiness, storage.provider, draining)
     # Read for every request; a float is much cheaper than the clock's datetime.
@@ -352,6 +355,9 @@ class Container(DeclarativeContainer):
     counted_failures: Singleton[FailedLogins | None] = Singleton(_counted_failures, settings, failed_logins)
 
     book_ticket: Singleton[BookTicket] = Singleton(BookTicket, turnstile, duties)
+    book_for_other: Singleton[BookForOther] = Singleton(
+        BookForOther, turnstile, account_queries, duties, link_mails, clock, ids, new_customers
+    )
     cancel_booking: Singleton[CancelBooking] = Singleton(CancelBooking, turnstile, booking_queries, duties)
     promote_from_waitlist: Singleton[PromoteFromWaitlist] = Singleton(PromoteFromWaitlist, turnstile)
     resume_unsettled: Singleton[ResumeUnsettled] = Singleton(ResumeUnsettled, turnstile, event_queries)
@@ -385,7 +391,6 @@ class Container(DeclarativeContainer):
         Sweep, expire_holds, complete_payments, number_tickets, review_accounts, storage, clock, ids, jitter=jitter
     )
 
-    link_mails: Singleton[LinkMails] = Singleton(_link_mails, settings, ids)
     create_user: Singleton[CreateUser] = Singleton(
         CreateUser, storage, password_hasher, known_passwords, clock, ids, link_mails
     )

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from boxoffice.domain.balance import broken_balances
 from boxoffice.domain.booking import Booking, BookingStatus
-from boxoffice.domain.decisions.book import Book, book
+from boxoffice.domain.decisions.book import Book, OtherCustomer, book
 from boxoffice.domain.decisions.cancel import Cancel, cancel
 from boxoffice.domain.decisions.organize import (
     AddTicketType,
@@ -192,6 +192,7 @@ class DomainDriver:
         ticket_type: TicketType | None = None,
         *,
         only_if_available: bool = False,
+        on_behalf_of: OtherCustomer | None = None,
     ) -> Booking:
         """Book, or join the waiting list."""
         command = Book(
@@ -201,6 +202,7 @@ class DomainDriver:
             quantity=quantity,
             ticket_type_id=ticket_type.id if ticket_type else None,
             only_if_available=only_if_available,
+            on_behalf_of=on_behalf_of,
         )
         return self.take(book(self.inventory, command, self.now))
 

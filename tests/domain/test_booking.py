@@ -1,6 +1,7 @@
 """Booking: who gets tickets, who waits, who is refused, and the order of the refusals."""
 
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -8,14 +9,17 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from boxoffice.domain.booking import BookingStatus, PaymentStatus, Place
-from boxoffice.domain.decisions.book import Book, book
+from boxoffice.domain.decisions.book import Book, OtherCustomer, book
 from boxoffice.domain.event import EventStatus, TicketTypeSpec, WaitingListMode, WaitingListPolicy
+from boxoffice.domain.facts import CustomerWaitlisted, TicketsBooked
+from boxoffice.domain.policy import StaffRole
 from boxoffice.domain.refusals import (
     AlreadyBooked,
     EventStarted,
     ExceedsCapacity,
     InvalidRequest,
     LimitExceeded,
+    NotAllowed,
     NotFound,
     NotOnSale,
     Refusal,
@@ -144,6 +148,68 @@ def test_a_booking_without_the_waiting_list_is_refused_for_the_customers_limits_
     ):
         with pytest.raises(refusal):
             driver.book(actor, quantity, ticket_type, only_if_available=True)
+
+
+# For another person.
+
+DESK, DOOR = (
+    Actor(UUID(int=910 + rank), duties={EVENT_ID: StaffRole(role)}) for rank, role in enumerate(("desk", "door"))
+)
+ANAS = OtherCustomer(ANA.user_id)
+
+
+@pytest.mark.parametrize("actor", [DESK, ORGANIZER, ADMIN])
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_booking_for_another_person_is_theirs(actor: Actor, waits: bool) -> None:
+    driver = DomainDriver(2)
+    if waits:
+        driver.book(BEN, 2)
+    booking = driver.book(actor, 2, on_behalf_of=ANAS)
+    assert booking.customer_id == ANA.user_id
+    fact = driver.facts[-1].what
+    assert isinstance(fact, CustomerWaitlisted if waits else TicketsBooked)
+    assert (fact.customer_id, fact.booked_by) == (ANA.user_id, actor.user_id)
+    assert driver.cancel(booking, ANA).status is BookingStatus.CANCELLED
+
+
+def test_who_books_for_themselves_is_not_named_twice() -> None:
+    driver = DomainDriver(2)
+    driver.book(ANA)
+    fact = driver.facts[-1].what
+    assert isinstance(fact, TicketsBooked)
+    assert fact.booked_by is None
+
+
+@pytest.mark.parametrize("actor", [DOOR, BEN, ANA, OTHER_ORGANIZER])
+def test_only_the_desk_and_above_books_for_others(actor: Actor) -> None:
+    driver = DomainDriver(2, starts_at=START)
+    driver.now = START
+    with pytest.raises(NotAllowed):
+        driver.book(actor, on_behalf_of=ANAS)
+    with pytest.raises(NotFound if actor is not DOOR else NotAllowed):
+        DomainDriver(status=EventStatus.DRAFT).book(actor, on_behalf_of=ANAS)
+
+
+def test_the_limits_are_those_of_the_person_booked_for() -> None:
+    driver = DomainDriver(types=[STALLS, BALCONY], max_tickets_per_customer=2)
+    stalls, balcony = driver.ticket_types
+    theirs = driver.book(DESK, 1, stalls, on_behalf_of=ANAS)
+    driver.book(DESK, 2, balcony)
+    with pytest.raises(AlreadyBooked, match="This person") as refused:
+        driver.book(DESK, 1, stalls, on_behalf_of=ANAS)
+    assert refused.value.members == {"booking_id": str(theirs.id)}
+    with pytest.raises(LimitExceeded):
+        driver.book(DESK, 2, balcony, on_behalf_of=ANAS)
+    with pytest.raises(AlreadyBooked):
+        driver.book(ANA, 1, stalls)
+    driver.book(DESK, 1, balcony, on_behalf_of=ANAS)
+
+
+def test_nothing_is_booked_for_a_disabled_account() -> None:
+    driver = DomainDriver(1, waiting_list=WaitingListMode.OFF)
+    driver.book(BEN)
+    with pytest.raises(NotAllowed, match="this person"):
+        driver.book(DESK, on_behalf_of=replace(ANAS, is_disabled=True))
 
 
 # What a booking costs.

@@ -26,4 +26,5 @@ def test_values_with_their_default_are_published() -> None:
         "reschedules": 0,
         "refundFeePercent": 0,
         "expiresAt": None,
+        "bookedBy": None,
     }

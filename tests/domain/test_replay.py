@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import fields, replace
 
 from boxoffice.domain.booking import Booking, BookingStatus, PaymentStatus
-from boxoffice.domain.decisions.book import Book, book
+from boxoffice.domain.decisions.book import Book, OtherCustomer, book
 from boxoffice.domain.event import EventState, EventStatus, WaitingListMode, WaitingListPolicy
 from boxoffice.domain.facts import (
     BookingCancelled,
@@ -23,7 +23,7 @@ from boxoffice.domain.facts import (
     TicketTypeChanged,
 )
 from boxoffice.domain.replay import EventReplay, replay_booking
-from tests.domain.domain_driver import ANA, BEN, CLEO, DAN, EVE, EVENT_ID, FAY, NOW, DomainDriver, euros
+from tests.domain.domain_driver import ANA, BEN, CLEO, DAN, EVE, EVENT_ID, FAY, NOW, ORGANIZER, DomainDriver, euros
 
 STRICT, FILL = WaitingListPolicy
 
@@ -300,9 +300,10 @@ def test_the_first_fact_carries_all_that_a_booking_begins_with(waits: bool) -> N
     command = Book(
         booking_id=driver.new_id(),
         event_id=EVENT_ID,
-        actor=ANA,
+        actor=ORGANIZER,
         quantity=2,
         ticket_type_id=driver.ticket_types[0].id,
+        on_behalf_of=OtherCustomer(ANA.user_id),
         only_if_available=not waits,
     )
     booking = driver.take(book(driver.inventory, command, driver.now))

@@ -12,6 +12,7 @@ from dependency_injector.providers import Singleton
 from msgspec import UNSET, Struct, structs
 
 from boxoffice.adapters.security import Argon2PasswordHasher
+from boxoffice.application.bookings.book_for_other import BookingForOther
 from boxoffice.application.bookings.pay_booking import Bill
 from boxoffice.application.payments.grant_refund import Grant
 from boxoffice.application.payments.settle_refund import Settlement
@@ -31,7 +32,10 @@ from boxoffice.entrypoints.harness.machine.box_office import (
     Outcome,
     PaymentSeen,
     Replay,
+    address_of,
     difference,
+    has_account,
+    user_of,
 )
 from boxoffice.entrypoints.harness.machine.in_process import ContainerBoxOffice
 from boxoffice.entrypoints.http.app import create_app
@@ -79,6 +83,9 @@ class OverHttp(ContainerBoxOffice):
 
     async def give(self, orders: Sequence[Order]) -> list[Outcome]:
         """All at once. In memory nothing lets one request overtake another before the turnstile."""
+        for order in orders:
+            if isinstance(order.command, BookingForOther) and has_account(user_of(order.command.person.email)):
+                await self._token(Actor(user_of(order.command.person.email)))
         tokens = [await self._token(order.command.actor) for order in orders]
         sent = [self._send(order, token) for order, token in zip(orders, tokens, strict=True)]
         answers = await asyncio.gather(*sent)
@@ -100,7 +107,7 @@ class OverHttp(ContainerBoxOffice):
                 types = [_said(spec) for _, spec in command.ticket_types]
                 body = {**_said(command.details), "status": command.status.value, "ticketTypes": types}
                 request = Request("POST", "/initialize", body)
-            case Book() as command:
+            case Book() | BookingForOther() as command:
                 request = Request("POST", "/book", self._booking_body(command))
             case Cancel() as command:
                 named = command.booking_id
@@ -124,12 +131,14 @@ class OverHttp(ContainerBoxOffice):
                 request = Request("PATCH", path, _said(command.changes))
         return request
 
-    def _booking_body(self, command: Book) -> dict[str, Any]:
+    def _booking_body(self, command: Book | BookingForOther) -> dict[str, Any]:
         body: dict[str, Any] = {"eventId": self._names.id_of(command.event_id), "quantity": command.quantity}
         if command.ticket_type_id is not None:
             body["ticketTypeId"] = self._names.id_of(command.ticket_type_id)
         if command.only_if_available:
             body["onlyIfAvailable"] = True
+        if isinstance(command, BookingForOther):
+            body["onBehalfOf"] = _said(command.person)
         return body
 
     def _outcome(self, order: Order, answer: httpx.Response) -> Outcome:
@@ -156,8 +165,10 @@ class OverHttp(ContainerBoxOffice):
             for (name, _), each in zip(command.ticket_types, found.ticket_types, strict=True):
                 self._names.give(name, each.id)
             location = f"/events/{found.id}"
-        elif isinstance(command, Book) and isinstance(found, BookingSeen):
+        elif isinstance(command, Book | BookingForOther) and isinstance(found, BookingSeen):
             self._names.give(command.booking_id, found.id)
+            if isinstance(command, BookingForOther):
+                self._names.meet(user_of(command.person.email), found.customer_id)
             location = f"/bookings/{found.id}"
         elif isinstance(command, AddTicketType) and isinstance(found, EventSeen):
             self._names.give(command.ticket_type_id, found.ticket_types[-1].id)
@@ -241,7 +252,7 @@ class OverHttp(ContainerBoxOffice):
         return token
 
     async def _register(self, actor: Actor) -> None:
-        email = f"user{actor.user_id.int}@example.org"
+        email = address_of(actor.user_id)
         body = {"name": "A user", "email": email, "password": PASSWORD}
         found = msgspec.json.decode(_checked(await self._http.post("/create-user", json=body)))
         if actor.role is not Role.CUSTOMER:

@@ -16,6 +16,9 @@ MOST_SUBJECTS: Final = 20_000
 NEW_EVENTS: Final = 1_000
 """Events that one user may initialize in a day, because they stay for ever."""
 
+NEW_CUSTOMERS: Final = 10_000
+"""Accounts that one user may make in a day by booking for persons who have none."""
+
 STORED_RESPONSE_BYTES: Final = 32 * 1024 * 1024
 """Bytes of stored responses for one user's idempotency keys."""
 

@@ -15,6 +15,7 @@ from ..limits.allowances import STORED_RESPONSE_OVERHEAD, Allowance
 from ..ports.idempotency import Key, Replayed, StoredResponse
 from ..ports.loading import LoadSpec
 from ..ports.repositories import EventRepository
+from ..ports.storage import UnitOfWork
 from .event_view import EventView
 from .load_plan import LoadPlan, load_plan, step_load_plan
 from .pending_command import CommandResult, PendingCommand
@@ -81,8 +82,9 @@ class Batch:
             if self._views[event_id.int].inventory.event.is_unsettled and event_id not in self._stuck
         ]
 
-    async def run(self, storage: EventRepository) -> None:
+    async def run(self, unit_of_work: UnitOfWork) -> None:
         """Lock, load, decide each command in arrival order, and save."""
+        storage = unit_of_work.events
         specs = [entry.needs for entry in self._entries if entry.needs is not None]
         if specs:
             requested_at = asyncio.get_running_loop().time()
@@ -108,6 +110,8 @@ class Batch:
                 if spec is not None and view is not None and spec.sizes:
                     await self._load_sizes(storage, spec.event_id, view)
                 result = self._decide(entry, view, now)
+                if entry.record_also is not None and isinstance(result, CommandResult):
+                    await entry.record_also(unit_of_work)
                 if spec is not None and spec.settles and isinstance(result, CommandResult):
                     result = await self._settle_further(storage, result, now)
                 self._store(entry, result, now)

@@ -235,7 +235,7 @@ class CommandQueue:
                     committed = await _find_committed(lost, unit_of_work.events)
                     if committed is not None:
                         return self._finish(committed)
-                    await batch.run(unit_of_work.events)
+                    await batch.run(unit_of_work)
                     await unit_of_work.commit()
             except Retryable:
                 self._observer.failed(Trouble.UNDONE, len(entries))

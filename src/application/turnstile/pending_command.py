@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -14,6 +14,7 @@ from ...domain.refusals import NotFound
 from ..ports.errors import StorageFailure
 from ..ports.idempotency import BoundRequest
 from ..ports.loading import LoadSpec
+from ..ports.storage import UnitOfWork
 
 _log = logging.getLogger(__name__)
 
@@ -39,10 +40,19 @@ def outcome(result: CommandResult[Outcome]) -> Outcome:
     return result.outcome
 
 
+RecordAlso = Callable[[UnitOfWork], Awaitable[None]]
+"""Records something else in the transaction of a decision, under the event's lock. It may be called several times, for
+each attempt at the transaction. Raises: Conflict, which the caller of the command gets.
+"""
+
+
 class PendingCommand:
     """One command in the queue. A step of settling has no future, because no caller waits for it."""
 
-    __slots__ = ("decide", "future", "joined_at", "mark", "needs", "organizer_id", "request", "was_delayed")
+    __slots__ = (
+        *("decide", "future", "joined_at", "mark", "needs", "organizer_id"),
+        *("record_also", "request", "was_delayed"),
+    )
 
     def __init__(
         self,
@@ -52,12 +62,14 @@ class PendingCommand:
         request: BoundRequest | None = None,
         mark: object = None,
         organizer_id: UUID | None = None,
+        record_also: RecordAlso | None = None,
     ) -> None:
         self.needs: LoadSpec | None = needs
         self.organizer_id: UUID | None = organizer_id
         self.decide: Decide = decide
         self.future: asyncio.Future[CommandResult[Any]] | None = future
         self.request: BoundRequest | None = request
+        self.record_also: RecordAlso | None = record_also
         self.mark: object = mark
         self.was_delayed: bool = False
         self.joined_at: float = 0.0

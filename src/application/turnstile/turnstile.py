@@ -25,7 +25,7 @@ from ..ports.storage import Storage
 from ..ports.system import Clock, Ids
 from .batch import Batch
 from .command_queue import Bounds, CommandQueue, _decide_if_found
-from .pending_command import CommandResult, Decide, Outcome, PendingCommand
+from .pending_command import CommandResult, Decide, Outcome, PendingCommand, RecordAlso
 
 Command = TypeVar("Command")
 
@@ -80,16 +80,18 @@ class Turnstile:
         needs: LoadSpec,
         decide: Callable[[Inventory, Command, datetime], Decision[Outcome]],
         request: BoundRequest | None = None,
+        record_also: RecordAlso | None = None,
     ) -> "asyncio.Future[CommandResult[Outcome]]":
         """Decide under the event's lock and record the decision, together with the response of `request`.
 
-        Return a future of the result.
+        `record_also` records something else with the decision, or with its refusal nothing. Return a future of the
+        result.
 
         Raises: the refusals of `decide`, NotFound if the event does not exist, Unavailable; with `request` also
         Replayed if its key has a stored response, IdempotencyKeyReused, TooManyRequests if the user has used up
-        `response_allowance`.
+        `response_allowance`; with `record_also` also Conflict.
         """
-        return self._wait_for(needs, partial(_decide_if_found, decide, command), request)
+        return self._wait_for(needs, partial(_decide_if_found, decide, command), request, record_also=record_also)
 
     def admit_new(
         self,
@@ -122,7 +124,12 @@ class Turnstile:
             await asyncio.wait(runners)
 
     def _wait_for(
-        self, needs: LoadSpec | None, decide: Decide, request: BoundRequest | None, organizer_id: UUID | None = None
+        self,
+        needs: LoadSpec | None,
+        decide: Decide,
+        request: BoundRequest | None,
+        organizer_id: UUID | None = None,
+        record_also: RecordAlso | None = None,
     ) -> "asyncio.Future[CommandResult[Any]]":
         if self._is_closed:
             raise Unavailable("The service is shutting down; try again in a moment.")
@@ -131,7 +138,8 @@ class Turnstile:
             self._observer.overloaded(Overload.COMMANDS)
             raise Unavailable("Too many requests are waiting; try again in a moment.")
         future: asyncio.Future[CommandResult[Any]] = queue.loop.create_future()
-        queue.join(PendingCommand(needs, decide, future, request, self._observer.arriving(), organizer_id))
+        mark = self._observer.arriving()
+        queue.join(PendingCommand(needs, decide, future, request, mark, organizer_id, record_also))
         return future
 
     def _queue_for(self, event_id: UUID) -> "CommandQueue":

@@ -1,28 +1,39 @@
 """Booking: take tickets, or join the waiting list."""
 
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from ..booking import BOOK_RULES, WAITLISTED, Booking, Place
-from ..event import TicketType, WaitingListMode
+from ..event import Event, TicketType, WaitingListMode
 from ..facts import CustomerWaitlisted, TicketsBooked
 from ..inventory import Decision, Inventory
-from ..policy import PersonalRight
-from ..refusals import AlreadyBooked, ExceedsCapacity, LimitExceeded, SoldOut
+from ..policy import PersonalRight, Right
+from ..refusals import AlreadyBooked, ExceedsCapacity, LimitExceeded, NotAllowed, SoldOut
 from ..user import Actor
 from ..values.fields import checked
 from .decision_builder import DecisionBuilder
 from .settle import with_tickets
 
+_ALREADY_BOOKED: Final = "This person already has a live booking for this ticket type; cancel it first to book again."
+
+
+class OtherCustomer(Struct, frozen=True, gc=False):
+    """The account that a booking is for, where somebody else books. `is_disabled`: an operator has disabled it."""
+
+    user_id: UUID
+    is_disabled: bool = False
+
 
 class Book(Struct, frozen=True, gc=False, kw_only=True):
     """Book `quantity` tickets of one type; `booking_id` is a new id.
 
-    `ticket_type_id` None means the only type. `only_if_available`: a place in the waiting list is not wanted. Raises
-    InvalidRequest for a quantity below 1 or above 1,000.
+    `ticket_type_id` None means the only type. `only_if_available`: a place in the waiting list is not wanted.
+    `on_behalf_of` is the customer, if the actor books for another person. Raises InvalidRequest for a quantity below 1
+    or above 1,000.
     """
 
     booking_id: UUID
@@ -31,22 +42,36 @@ class Book(Struct, frozen=True, gc=False, kw_only=True):
     quantity: int = 1
     ticket_type_id: UUID | None = None
     only_if_available: bool = False
+    on_behalf_of: OtherCustomer | None = None
 
     def __post_init__(self) -> None:
         checked({"quantity": self.quantity}, BOOK_RULES)
+
+    @property
+    def customer_id(self) -> UUID:
+        """The account that the booking is for."""
+        return self.actor.user_id if self.on_behalf_of is None else self.on_behalf_of.user_id
+
+    @property
+    def booked_by(self) -> UUID | None:
+        """The account that books for the customer; None: the customer."""
+        return None if self.on_behalf_of is None else self.actor.user_id
 
 
 def book(inventory: Inventory, command: Book, now: datetime) -> Decision[Booking]:
     """Confirm or hold if the tickets are free for newcomers; otherwise join the waiting list.
 
     A booking gets all of its tickets or none. Waiting is an outcome, not a refusal, unless the command or the event
-    excludes it.
+    excludes it. All limits are those of the customer, whoever books.
 
     Raises: NotFound, NotAllowed, InvalidRequest, NotOnSale, EventStarted, ExceedsCapacity, AlreadyBooked,
     LimitExceeded, SoldOut.
     """
     inventory.event.check_visible_to(command.actor)
-    command.actor.check_may_personally(PersonalRight.ACT_AS_CUSTOMER, inventory.event.id)
+    if command.on_behalf_of is None:
+        command.actor.check_may_personally(PersonalRight.ACT_AS_CUSTOMER, inventory.event.id)
+    else:
+        _check_may_book_for(inventory.event, command.actor, command.on_behalf_of)
     ticket_type = inventory.ticket_type(command.ticket_type_id)
     inventory.event.check_on_sale(now)
     _check_customer_may_add(inventory, ticket_type, command)
@@ -57,16 +82,23 @@ def book(inventory: Inventory, command: Book, now: datetime) -> Decision[Booking
     return _take_tickets(inventory, ticket_type, command, now)
 
 
+def _check_may_book_for(event: Event, actor: Actor, customer: OtherCustomer) -> None:
+    event.check_may(actor, Right.BOOK_FOR_OTHERS)
+    if customer.is_disabled:
+        raise NotAllowed("Nothing can be booked for this person; ask the operator of the service.")
+
+
 def _check_customer_may_add(inventory: Inventory, ticket_type: TicketType, command: Book) -> None:
     if command.quantity > ticket_type.total_tickets:
         raise ExceedsCapacity(f"There are only {ticket_type.total_tickets} tickets of this type in all; ask for fewer.")
     taken = 0
     # Integers are faster to compare than UUIDs.
-    customer_number, ticket_type_number = command.actor.user_id.int, ticket_type.id.int
+    customer_number, ticket_type_number = command.customer_id.int, ticket_type.id.int
     for booking in inventory.of_customers:
         if booking.customer_id.int == customer_number:
             if booking.ticket_type_id.int == ticket_type_number:
-                raise AlreadyBooked(booking_id=str(booking.id))
+                detail = "" if command.on_behalf_of is None else _ALREADY_BOOKED
+                raise AlreadyBooked(detail, booking_id=str(booking.id))
             taken += booking.quantity
     most = inventory.event.max_tickets_per_customer
     if taken + command.quantity > most:
@@ -79,7 +111,7 @@ def _new_booking(inventory: Inventory, ticket_type: TicketType, command: Book, n
         id=command.booking_id,
         event_id=inventory.event.id,
         ticket_type_id=ticket_type.id,
-        customer_id=command.actor.user_id,
+        customer_id=command.customer_id,
         quantity=command.quantity,
         status=WAITLISTED,
         amount=ticket_type.amount(command.quantity, inventory.event.currency),
@@ -106,6 +138,7 @@ def _take_tickets(inventory: Inventory, ticket_type: TicketType, command: Book, 
             reschedules=booking.reschedules,
             refund_fee_percent=booking.refund_fee_percent,
             expires_at=booking.expires_at,
+            booked_by=command.booked_by,
         ),
         booking,
     )
@@ -129,6 +162,7 @@ def _join_waiting_list(
             reschedules=booking.reschedules,
             refund_fee_percent=booking.refund_fee_percent,
             queue_number=builder.event.last_queue_number,
+            booked_by=command.booked_by,
         ),
         booking,
     )

@@ -54,7 +54,7 @@ def decode(raw: bytes, wanted: type[Body]) -> Body:
         found: Body = shape.decode(raw)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise Malformed(*_problems(raw, wanted)) from None
-    if not shape.is_checked and (errors := _errors(found, wanted)):
+    if shape.has_rules_for(found) and (errors := _errors(found, wanted)):
         raise Malformed(*errors)
     return found
 
@@ -86,8 +86,12 @@ class _Shape:
             each.encode_name: _Field(each, hints[each.name], types[each.name]) for each in structs.fields(kind)
         }
         self.decode = msgspec.json.Decoder(kind).decode
-        has_structs = any(field.struct for field in self.fields.values())
-        self.is_checked = not (kind.rules or has_structs or "contradictions" in vars(kind))
+        self._has_rules = bool(kind.rules) or "contradictions" in vars(kind)
+        self._structs = [field.name for field in self.fields.values() if field.struct]
+
+    def has_rules_for(self, found: RequestBody) -> bool:
+        """Return whether decoding has not checked everything: there are rules, here or in a struct that was given."""
+        return self._has_rules or any(getattr(found, name) for name in self._structs)
 
 
 @cache

@@ -6,12 +6,13 @@ machine's ids (see `Names`), so that those of different applications can be comp
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 import msgspec
 from msgspec import Struct
 
+from ....application.bookings.book_for_other import BookingForOther
 from ....application.bookings.pay_booking import Bill
 from ....application.payments.grant_refund import Grant
 from ....application.payments.settle_refund import Settlement
@@ -23,9 +24,30 @@ from ....domain.user import Actor
 from ....domain.values.money import Money
 from .troubled import Trouble
 
-Command = Initialize | Book | Cancel | Bill | Grant | Settlement | Edit | EditTicketType | AddTicketType
+Command = (
+    Initialize | Book | BookingForOther | Cancel | Bill | Grant | Settlement | Edit | EditTicketType | AddTicketType
+)
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+FIRST_WITHOUT_ACCOUNT: Final = 301
+"""Users from this number on have no account until somebody books for them, and cannot sign in."""
+
+
+def address_of(user_id: UUID) -> str:
+    """Return the e-mail address of a machine's user."""
+    return f"user{user_id.int}@example.org"
+
+
+def user_of(address: str) -> UUID:
+    """Return the machine's user with this e-mail address."""
+    return UUID(int=int(address.removeprefix("user").removesuffix("@example.org")))
+
+
+def has_account(user_id: UUID) -> bool:
+    """Return whether a machine's user has an account from the beginning."""
+    return user_id.int < FIRST_WITHOUT_ACCOUNT
 
 
 class HarnessClock:
@@ -145,7 +167,7 @@ class Order(Struct, frozen=True):
     def read(self, body: bytes) -> Answer:
         """Decode the answer to the command from JSON."""
         match self.command:
-            case Book() | Bill():
+            case Book() | BookingForOther() | Bill():
                 return msgspec.json.decode(body, type=BookingSeen)
             case Cancel():
                 return msgspec.json.decode(body, type=CancellationSeen)
@@ -233,6 +255,11 @@ class Names:
     def id_of(self, name: UUID) -> UUID:
         """Return the application's id. Raises: KeyError."""
         return self._ids[name]
+
+    def meet(self, name: UUID, id_: UUID) -> None:
+        """Map a machine's id that may be known already. Raises: AssertionError if it is another id's."""
+        assert self._ids.setdefault(name, id_) == id_, f"{name} is {self._ids[name]}, not {id_}"
+        self._names[id_] = name
 
     def name_of(self, id_: UUID) -> UUID:
         """Return the machine's id."""

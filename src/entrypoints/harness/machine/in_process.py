@@ -10,6 +10,7 @@ import msgspec
 from dependency_injector.providers import Object
 from msgspec.structs import replace
 
+from ....application.bookings.book_for_other import BookingForOther
 from ....application.bookings.cancel_booking import Cancellation
 from ....application.bookings.pay_booking import Bill, PaymentUnknown
 from ....application.pages import Page
@@ -28,7 +29,7 @@ from ....domain.event import EventState
 from ....domain.facts import Fact
 from ....domain.payment import Payment
 from ....domain.refusals import Refusal
-from ....domain.user import Actor
+from ....domain.user import Actor, User
 from ....domain.values.money import Money
 from ...container import Container
 from .box_office import (
@@ -44,6 +45,9 @@ from .box_office import (
     PaymentSeen,
     Replay,
     TicketTypeSeen,
+    address_of,
+    has_account,
+    user_of,
 )
 from .model import MOST_LIVE_EVENTS
 from .model_booking import ASKS, SILENT, TAKES
@@ -214,6 +218,7 @@ class InProcess(ContainerBoxOffice):
         # Beyond the ids in the machine's commands.
         container.ids.override(Object(HarnessIds(1_000_000)))
         super().__init__(container, clock)
+        self._accounts: set[UUID] = set()
 
     async def give(self, orders: Sequence[Order]) -> list[Outcome]:
         """See `BoxOffice`. The turnstile decides the commands in their order."""
@@ -221,7 +226,9 @@ class InProcess(ContainerBoxOffice):
 
     async def _outcome(self, order: Order) -> Outcome:
         try:
-            answer: Outcome = self._result(await self._do(order))
+            result = await self._do(order)
+            self._meet(order, result)
+            answer: Outcome = self._result(result)
         except Refusal as refusal:
             return refusal.code
         except PaymentUnknown:
@@ -238,7 +245,9 @@ class InProcess(ContainerBoxOffice):
         if order.key is not None:
             # A key is used for one command only, so the fingerprint may be empty.
             idempotent = IdempotentRequest(
-                key=Key(command.actor.user_id, order.key), fingerprint=b"", render=self._render
+                key=Key(command.actor.user_id, order.key),
+                fingerprint=b"",
+                render=lambda result: self._render(order, result),
             )
         self._add_ids(command.actor.user_id)
         match command:
@@ -246,6 +255,9 @@ class InProcess(ContainerBoxOffice):
                 self._add_ids(command.event_id, *(id_ for id_, _ in command.ticket_types))
             case Book():
                 self._add_ids(command.booking_id)
+            case BookingForOther():
+                self._add_ids(command.booking_id)
+                await self._add_account(user_of(command.person.email))
             case AddTicketType():
                 self._add_ids(command.ticket_type_id)
             case Settlement():
@@ -257,6 +269,7 @@ class InProcess(ContainerBoxOffice):
         use_cases: dict[type[Any], Callable[[], Callable[..., Awaitable[Any]]]] = {
             Initialize: container.initialize_event,
             Book: container.book_ticket,
+            BookingForOther: container.book_for_other,
             Cancel: container.cancel_booking,
             Bill: container.pay_booking,
             Grant: container.grant_refund,
@@ -269,9 +282,29 @@ class InProcess(ContainerBoxOffice):
         for id_ in ids:
             self._names.give(id_, id_)
 
-    def _render(self, result: Any) -> Response:
+    async def _add_account(self, user_id: UUID) -> None:
+        """Add the account of a user who has one from the beginning."""
+        if user_id in self._accounts or not has_account(user_id):
+            return
+        self._accounts.add(user_id)
+        self._add_ids(user_id)
+        user = User(
+            id=user_id, name="A user", email=address_of(user_id), password_hash=None, created_at=self._clock.now()
+        )
+        # Not through the storage that fails on demand, because trouble is for the machine's commands.
+        async with self._storage.untroubled() as unit_of_work:
+            await unit_of_work.users.add(user)
+            await unit_of_work.commit()
+
+    def _meet(self, order: Order, result: Any) -> None:
+        """Learn the id of an account that a booking may have made."""
+        if isinstance(order.command, BookingForOther) and isinstance(result, Booking):
+            self._names.meet(user_of(order.command.person.email), result.customer_id)
+
+    def _render(self, order: Order, result: Any) -> Response:
         if isinstance(result, Refusal):
             return Response(_REFUSED + result.code.encode())
+        self._meet(order, result)
         booking = result.booking if isinstance(result, Cancellation) else result
         return Response(msgspec.json.encode(self._result(result)), booking.id)
 
@@ -320,7 +353,9 @@ class InProcess(ContainerBoxOffice):
         match result:
             case Cancellation():
                 seen: Any = CancellationSeen(
-                    booking=self._result(result.booking), promoted_count=result.promoted_count, refund=result.refund
+                    booking=_booking(result.booking.as_of(self._clock.now())),
+                    promoted_count=result.promoted_count,
+                    refund=result.refund,
                 )
             case Booking():
                 seen = _booking(result.as_of(self._clock.now()))

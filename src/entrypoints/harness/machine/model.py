@@ -46,10 +46,12 @@ class Model:
         now: datetime,
         *,
         only_if_available: bool,
+        booked_by: UUID | None,
     ) -> BookingSeen | str:
-        """Book tickets."""
+        """Book tickets; `booked_by` is who books for the customer, None: the customer."""
         event.expire_holds(now)
-        refused = self._booking_is_refused(event, ticket_type, customer_id, quantity, now)
+        refused = self._actor_may_not_book(event, customer_id, booked_by)
+        refused = refused or self._booking_is_refused(event, ticket_type, customer_id, quantity, now)
         if refused:
             return refused
         status = "waitlisted" if event.must_wait(ticket_type, quantity) else "confirmed"
@@ -67,12 +69,18 @@ class Model:
             event.give_tickets(booking, now)
         return event.seen_booking(booking, now)
 
+    def _actor_may_not_book(self, event: ModelEvent, customer_id: UUID, booked_by: UUID | None) -> str | None:
+        if self.manages(event, booked_by or customer_id):
+            return None
+        if not event.was_on_sale:
+            return "not-found"
+        return None if booked_by is None else "not-allowed"
+
     def _booking_is_refused(
         self, event: ModelEvent, ticket_type: ModelType, customer_id: UUID, quantity: int, now: datetime
     ) -> str | None:
         live = event.live_of(customer_id)
         refusals = {
-            "not-found": not event.was_on_sale and not self.manages(event, customer_id),
             "not-on-sale": event.status != "on_sale" or (not event.has_started(now) and not event.is_within_sales(now)),
             "event-started": event.has_started(now),
             "exceeds-capacity": quantity > ticket_type.total,

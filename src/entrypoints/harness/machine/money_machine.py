@@ -46,8 +46,9 @@ class MoneyMachine(ComparingMachine):
         if token in (SILENT, ASKS) and any(each.has_open_charge for each in model_event.bookings):
             # Which of two open charges is resolved first is not specified.
             token = TAKES
-        likely = model_event.organizer_id if token == "" else booking.customer_id
-        actor_id = [likely, likely, likely, booking.customer_id, model_event.organizer_id, CUSTOMERS[0]][who % 6]
+        customer_id = self.acting_customer(model_event, booking)
+        likely = model_event.organizer_id if token == "" else customer_id
+        actor_id = [likely, likely, likely, customer_id, model_event.organizer_id, CUSTOMERS[0]][who % 6]
         bill = Bill(
             booking_id=booking.id,
             actor=self.actor(actor_id),
@@ -131,7 +132,8 @@ class MoneyMachine(ComparingMachine):
 
     def manager_or_other(self, event: ModelEvent, booking: ModelBooking, who: int) -> UUID:
         """Return the user that a drawn number chooses, mostly one who manages the event."""
-        return [event.organizer_id, event.organizer_id, ADMIN, booking.customer_id, CUSTOMERS[0]][who % 5]
+        customer_id = self.acting_customer(event, booking)
+        return [event.organizer_id, event.organizer_id, ADMIN, customer_id, CUSTOMERS[0]][who % 5]
 
     def payment(self, booking: ModelBooking, number: int) -> tuple[PaymentSeen, ModelRefund | None]:
         """Return the charge or refund that a drawn number chooses, and what the model has of a refund."""

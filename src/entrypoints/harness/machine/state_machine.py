@@ -36,6 +36,7 @@ from .strategies import (
     new_events,
     picks,
     prices,
+    requests_for_others,
     sides,
     totals,
 )
@@ -166,7 +167,8 @@ class BoxOfficeMachine(MoneyMachine):
         expected: list[Answer] = []
         for which, who in cancels:
             booking = model_event.bookings[which % len(model_event.bookings)]
-            actor_id = ([booking.customer_id] * 3 + [model_event.organizer_id, ADMIN, CUSTOMERS[0]])[who % 6]
+            customer_id = self.acting_customer(model_event, booking)
+            actor_id = ([customer_id] * 3 + [model_event.organizer_id, ADMIN, CUSTOMERS[0]])[who % 6]
             sent.append(Order(Cancel(event_id=model_event.id, actor=self.actor(actor_id), booking_id=booking.id)))
             expected.append(self.model.cancel(model_event, booking, actor_id, self.clock.time))
         self.check_equal(self.run(self.box_office.give(sent)), expected)
@@ -251,6 +253,19 @@ class BoxOfficeMachine(MoneyMachine):
         expected = self.expected_booking(model_event, command.booking_id, request)
         self.check_twice(model_event, Order(command, key=f"book-{command.booking_id}"), expected)
 
+    @rule(event=picks, request=requests_for_others, has_key=st.booleans())
+    def book_for_another(self, event: int, request: BookingRequest, has_key: bool) -> None:
+        """A user books for another person, who has an account or gets one; others may not do that (promise 9)."""
+        model_event = self.event(event)
+        command = self.booking_command(model_event, request)
+        expected = self.expected_booking(model_event, command.booking_id, request)
+        if not has_key:
+            self.check_equal(self.execute(command), expected)
+            return
+        # The account is read before the command is queued, so of two at once either may be the first.
+        order = Order(command, key=f"book-{command.booking_id}")
+        self.check_twice(model_event, order, expected, at_once=False)
+
     @rule(event=picks, which=picks)
     @precondition(lambda self: self.has_bookings())
     def cancel_with_a_key(self, event: int, which: int) -> None:
@@ -259,8 +274,9 @@ class BoxOfficeMachine(MoneyMachine):
         if not model_event.bookings:
             return
         booking = model_event.bookings[which % len(model_event.bookings)]
-        command = Cancel(event_id=model_event.id, actor=self.actor(booking.customer_id), booking_id=booking.id)
-        expected = self.model.cancel(model_event, booking, booking.customer_id, self.clock.time)
+        actor_id = self.acting_customer(model_event, booking)
+        command = Cancel(event_id=model_event.id, actor=self.actor(actor_id), booking_id=booking.id)
+        expected = self.model.cancel(model_event, booking, actor_id, self.clock.time)
         self.check_twice(model_event, Order(command, key=f"cancel-{self.ids.new()}"), expected)
 
     @rule(which=picks)
@@ -323,9 +339,9 @@ class BoxOfficeMachine(MoneyMachine):
         for microseconds in (-1, 0, 1) if coming and booking else ():
             self.clock.time = max(self.clock.time, coming[which % len(coming)] + timedelta(microseconds=microseconds))
             if booking and microseconds == at:
-                expected = self.model.cancel(model_event, booking, booking.customer_id, self.clock.time)
-                actor = self.actor(booking.customer_id)
-                cancel = Cancel(event_id=model_event.id, actor=actor, booking_id=booking.id)
+                actor_id = self.acting_customer(model_event, booking)
+                expected = self.model.cancel(model_event, booking, actor_id, self.clock.time)
+                cancel = Cancel(event_id=model_event.id, actor=self.actor(actor_id), booking_id=booking.id)
                 self.check_equal(self.execute(cancel), expected)
             self.book_tickets(event, [request])
 

@@ -8,11 +8,13 @@ from hypothesis.strategies import SearchStrategy
 
 from ....domain.event import WaitingListMode, WaitingListPolicy
 from ....domain.values.money import Money
+from .box_office import FIRST_WITHOUT_ACCOUNT
 from .model_event import OFFSETS
 
 CUSTOMERS: Final = [UUID(int=number) for number in range(1, 7)]
 ORGANIZERS: Final = [UUID(int=101), UUID(int=102)]
 ADMIN: Final = UUID(int=201)
+WITHOUT_ACCOUNT: Final = [UUID(int=FIRST_WITHOUT_ACCOUNT + number) for number in range(2)]
 USERS: Final = [*CUSTOMERS, *ORGANIZERS, ADMIN]
 
 picks: SearchStrategy[int] = st.integers(0, 1_000)
@@ -67,19 +69,25 @@ edits: SearchStrategy[tuple[str, Any]] = (
 
 
 class BookingRequest(NamedTuple):
-    """What a user books. `which` chooses a ticket type."""
+    """What is booked for a customer. `which` chooses a ticket type. `booked_by` None: the customer books."""
 
     customer_id: UUID
     which: int
     quantity: int
     only_if_available: bool
+    booked_by: UUID | None = None
 
 
-def _requests(users: list[UUID]) -> SearchStrategy[BookingRequest]:
-    return st.builds(
-        BookingRequest, st.sampled_from(users), picks, quantities, st.sampled_from([False, False, False, True])
-    )
+Requests = SearchStrategy[BookingRequest]
 
 
-customers_requests: SearchStrategy[BookingRequest] = _requests(CUSTOMERS)
-booking_requests: SearchStrategy[list[BookingRequest]] = st.lists(_requests(USERS), min_size=1, max_size=8)
+def _requests(customers: list[UUID], booked_by: SearchStrategy[UUID | None]) -> Requests:
+    rarely = st.sampled_from([False, False, False, True])
+    return st.builds(BookingRequest, st.sampled_from(customers), picks, quantities, rarely, booked_by)
+
+
+customers_requests: Requests = _requests(CUSTOMERS, st.none())
+requests_for_others: Requests = _requests(
+    [*CUSTOMERS, *WITHOUT_ACCOUNT * 3], st.sampled_from([*ORGANIZERS, *ORGANIZERS, ADMIN, CUSTOMERS[0]])
+)
+booking_requests: SearchStrategy[list[BookingRequest]] = st.lists(_requests(USERS, st.none()), min_size=1, max_size=8)

@@ -89,6 +89,10 @@ class TroubledStorage(InterceptedStorage):
         super().__init__(storage)
         self.troubles: deque[Trouble] = deque(maxlen=2)
 
+    def untroubled(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        """Start a transaction that no trouble concerns."""
+        return self._storage.begin()
+
     async def commit(self, unit_of_work: UnitOfWork) -> None:
         """Commit, or fail. Raises: Retryable, OutcomeUnknown."""
         trouble = self.troubles.popleft() if self.troubles else None

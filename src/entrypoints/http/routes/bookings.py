@@ -6,6 +6,7 @@ from uuid import UUID
 from litestar import Router
 from litestar.params import FromPath, JSONBody, QueryParameter
 
+from ....application.bookings.book_for_other import BookForOther, BookingForOther, Person
 from ....application.bookings.book_ticket import BookTicket
 from ....application.bookings.cancel_booking import CancelBooking, Cancellation
 from ....application.bookings.pay_booking import Bill, PayBooking
@@ -30,6 +31,7 @@ from ..schemas.bookings import (
     PaymentPage,
     PaymentRequest,
     PaymentView,
+    PersonRequest,
 )
 
 BookingFilter = Annotated[BookingStatus | None, QueryParameter(description="Only bookings with this status.")]
@@ -46,6 +48,7 @@ _PAYING: Final = (
 
 def router(
     book_ticket: BookTicket,
+    book_for_other: BookForOther,
     cancel_booking: CancelBooking,
     list_bookings: ListBookings,
     read_booking: ReadBooking,
@@ -61,7 +64,8 @@ def router(
     async def handle_book_ticket(data: JSONBody[BookRequest], request: SignedInRequest) -> Reply:
         """Book tickets, or join the waiting list. Either is for all of them; waiting is an outcome, not an error.
 
-        With `onlyIfAvailable`, or if the event's `waitingList` is `off`, there is no waiting: `sold-out`.
+        With `onlyIfAvailable`, or if the event's `waitingList` is `off`, there is no waiting: `sold-out`. With
+        `onBehalfOf`, the desk, managers, the organizer and admins book for another person, whose limits apply.
         """
         now = clock.now()
 
@@ -69,15 +73,20 @@ def router(
             view = BookingView.at(booking, now)
             return response_of(view, booking.id, status=201, location=f"/bookings/{booking.id}")
 
+        actor, idempotent = request.user.actor, await idempotent_request(request, respond, data.event_id)
+        if isinstance(data.on_behalf_of, PersonRequest):
+            person = data.on_behalf_of.to(Person)
+            wanted = data.to(BookingForOther, booking_id=ids.new(), actor=actor, person=person)
+            return reply_of(respond(await book_for_other(wanted, idempotent)))
         command = Book(
             booking_id=ids.new(),
             event_id=data.event_id,
-            actor=request.user.actor,
+            actor=actor,
             quantity=data.quantity,
             ticket_type_id=data.ticket_type_id or None,
             only_if_available=data.only_if_available,
         )
-        return reply_of(respond(await book_ticket(command, await idempotent_request(request, respond, data.event_id))))
+        return reply_of(respond(await book_ticket(command, idempotent)))
 
     @bookings.post(
         "/cancel",

@@ -11,11 +11,23 @@ from msgspec import UNSET, Meta, UnsetType
 from ....application.bookings.cancel_booking import Cancellation
 from ....domain.booking import Booking, BookingStatus, PaymentStatus
 from ....domain.payment import ChargeStatus, PaymentKind, PaymentMethod
+from ....domain.user import PERSON_RULES
 from ....domain.values.fields import Rules
 from ....domain.values.money import Money
 from ..decoding import RequestBody
 from ..problems.problem import FieldProblem, pointer
-from .fields import NO_SPACE, CardToken, CreatedAt, EventId, NextCursor, TicketTypeId, Time, View
+from .fields import NO_SPACE, CardToken, CreatedAt, Email, EventId, Name, NextCursor, TicketTypeId, Time, View
+
+
+class PersonRequest(RequestBody, frozen=True, kw_only=True):
+    """A person, whose account is known by the address."""
+
+    rules: ClassVar[Rules] = PERSON_RULES
+
+    name: Annotated[
+        Name, Meta(description="The name of a new account; one that exists keeps its own.", examples=["Ada"])
+    ]
+    email: Annotated[Email, Meta(description="The person's address.", examples=["ada@example.org"])]
 
 
 class BookRequest(RequestBody, frozen=True, kw_only=True):
@@ -29,6 +41,10 @@ class BookRequest(RequestBody, frozen=True, kw_only=True):
     only_if_available: Annotated[
         bool, Meta(description="Whether to be refused (`sold-out`) instead of joining the waiting list.")
     ] = False
+    on_behalf_of: Annotated[
+        PersonRequest | UnsetType,
+        Meta(description="The person to book for, as the event's desk or above; an account is made if there is none."),
+    ] = UNSET
 
 
 class CancelRequest(RequestBody, frozen=True, kw_only=True):
