@@ -319,3 +319,18 @@ class EmailTaken(StateRefusal):
 
     code = "email-taken"
     default = "An account with this e-mail address exists; sign in, or use another address."
+
+
+class BookingsBind(StateRefusal):
+    """The account has a booking that cannot be cancelled any more before its event is over."""
+
+    code = "bookings-bind"
+    may_pass = True
+    default = "You have a booking that can no longer be cancelled: wait until its event is over, or ask its organizer."
+
+
+class StillOrganizing(StateRefusal):
+    """The account organizes an event that is on sale or paused."""
+
+    code = "still-organizing"
+    default = "You organize an event that is on sale or paused: complete or cancel it first."

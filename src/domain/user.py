@@ -227,5 +227,6 @@ PROFILE_RULES: Rules = {
     "current_password": tried_password,
     "new_password": new_password,
 }
+ERASURE_RULES: Rules = {"current_password": tried_password}
 REFRESH_RULES: Rules = {"refresh_token": text(1, 512)}
 API_KEY_RULES: Rules = {"name": text(1, 200), "expires_at": utc_time}

@@ -3,7 +3,6 @@
 import random
 import time
 from collections.abc import Callable, Collection
-from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -45,7 +44,7 @@ from ..application.background.number_tickets import NumberTickets
 from ..application.background.review_accounts import ReviewAccounts
 from ..application.background.send_links import ForgetLinks, SendLinks
 from ..application.background.send_mails import SendMails
-from ..application.background.sweep import CompletePayments, ExpireHolds, Sweep
+from ..application.background.sweep import CompletePayments, ContinueErasures, ExpireHolds, Sweep
 from ..application.background.verify_promises import NoteVerdict, VerifyPromises
 from ..application.bookings.book_for_other import BookForOther
 from ..application.bookings.book_ticket import BookTicket
@@ -74,6 +73,8 @@ from ..application.payments.queries import ListDuePayments, ListEventPayments
 from ..application.payments.receive_notice import ReceiveNotice
 from ..application.payments.record_notice import RecordPaymentNotice
 from ..application.payments.settle_refund import SettleRefundByHand
+from ..application.personal_data.erase_account import EraseAccount
+from ..application.personal_data.finish_erasure import FinishErasure
 from ..application.ports.api_keys import ApiKeyTexts
 from ..application.ports.errors import Unavailable
 from ..application.ports.notifications import EmailSender, WebhookSender
@@ -95,9 +96,10 @@ from ..application.webhooks.read_webhooks import ListDeliveries, ListWebhooks, R
 from ..application.webhooks.resend_delivery import ResendDelivery
 from ..domain.event import MOST_LIVE_EVENTS
 from ..version import VERSION
-from .private_files import close_folder_to_others, make_private_database, make_private_folder
+from .database_files import create_files, ledger_file
+from .private_files import make_private_folder
 from .readiness import Draining, Readiness
-from .settings import OWN_FOLDER, Payments, Settings, SettingsError
+from .settings import Payments, Settings, SettingsError
 from .signing_secret import signing_secret
 
 if TYPE_CHECKING:
@@ -113,7 +115,7 @@ def _storage(settings: Settings, tracing: "Tracing | None" = None) -> Storage:
         return MemoryStorage()
     from ..adapters.sql.storage import SqlStorage  # noqa: PLC0415
 
-    _create_files(settings)
+    create_files(settings)
     storage = SqlStorage(settings.database_url)
     if tracing is not None:
         for engine in storage.engines:
@@ -233,7 +235,7 @@ def _sandbox(settings: Settings) -> SandboxGateway:
         return SandboxGateway(MemoryLedger())
     from ..adapters.payments.ledger import SqlLedger  # noqa: PLC0415
 
-    _create_files(settings)
+    create_files(settings)
     return SandboxGateway(SqlLedger(_ledger_url(settings)))
 
 
@@ -241,11 +243,7 @@ def _ledger_url(settings: Settings) -> str | URL:
     file = settings.sqlite_file
     if file is None:
         return settings.database_url
-    return URL.create("sqlite+aiosqlite", database=str(_ledger_file(file)))
-
-
-def _ledger_file(database: Path) -> Path:
-    return database.with_name(f"{database.name}.sandbox.db")
+    return URL.create("sqlite+aiosqlite", database=str(ledger_file(file)))
 
 
 def _webhook_sender(settings: Settings) -> WebhookSender:
@@ -288,25 +286,6 @@ def _allowance(settings: Settings, most: int) -> Allowance | None:
 def _counted_failures(settings: Settings, failed_logins: FailedLogins) -> FailedLogins | None:
     """Return the counts of failed sign-ins, or None when limits are disabled."""
     return failed_logins if settings.rate_limits else None
-
-
-def _create_files(settings: Settings) -> None:
-    """Create the files of an SQLite database, readable by their owner only. Raises: Unavailable."""
-    file = settings.sqlite_file
-    if file is None:
-        return
-    try:
-        make_private_folder(file.parent)
-        if file.parent == OWN_FOLDER:
-            # Another folder may be of other programs as well.
-            close_folder_to_others(file.parent)
-    except OSError as error:
-        raise Unavailable(f"The folder {file.parent} for the database cannot be created: {error.strerror}") from error
-    for each in (file, *([_ledger_file(file)] if settings.payments is Payments.SANDBOX else ())):
-        try:
-            make_private_database(each)
-        except OSError as error:
-            raise Unavailable(f"The file {each} cannot be created: {error.strerror}") from error
 
 
 class Container(DeclarativeContainer):
@@ -387,9 +366,6 @@ class Container(DeclarativeContainer):
     number_tickets: Singleton[NumberTickets] = Singleton(NumberTickets, storage, clock, ids, jitter=jitter)
     review_account: Singleton[ReviewAccount] = Singleton(ReviewAccount, turnstile, account_queries, booking_queries)
     review_accounts: Singleton[ReviewAccounts] = Singleton(ReviewAccounts, review_account, storage, clock)
-    sweep: Singleton[Sweep] = Singleton(
-        Sweep, expire_holds, complete_payments, number_tickets, review_accounts, storage, clock, ids, jitter=jitter
-    )
 
     create_user: Singleton[CreateUser] = Singleton(
         CreateUser, storage, password_hasher, known_passwords, clock, ids, link_mails
@@ -435,6 +411,25 @@ class Container(DeclarativeContainer):
     list_webhooks: Singleton[ListWebhooks] = Singleton(ListWebhooks, storage)
     read_webhook: Singleton[ReadWebhook] = Singleton(ReadWebhook, storage)
     list_deliveries: Singleton[ListDeliveries] = Singleton(ListDeliveries, storage)
+    finish_erasure: Singleton[FinishErasure] = Singleton(
+        FinishErasure, storage, turnstile, change_event, delete_webhook, clock
+    )
+    erase_account: Singleton[EraseAccount] = Singleton(
+        EraseAccount, storage, prove_password, link_mails, finish_erasure, clock
+    )
+    continue_erasures: Singleton[ContinueErasures] = Singleton(ContinueErasures, finish_erasure, account_queries, clock)
+    sweep: Singleton[Sweep] = Singleton(
+        Sweep,
+        expire_holds,
+        complete_payments,
+        number_tickets,
+        review_accounts,
+        continue_erasures,
+        storage,
+        clock,
+        ids,
+        jitter=jitter,
+    )
     resend_delivery: Singleton[ResendDelivery] = Singleton(ResendDelivery, storage, clock)
     deliver_webhooks: Singleton[DeliverWebhooks] = Singleton(
         DeliverWebhooks, storage, webhook_sender, clock, ids, jitter=jitter
@@ -479,7 +474,7 @@ async def migrate(
         return
     from ..adapters.sql.migrate import upgrade  # noqa: PLC0415
 
-    _create_files(settings)
+    create_files(settings)
     try:
         await upgrade(settings.database_url, progress, dropped_addresses)
     except Unavailable as failure:

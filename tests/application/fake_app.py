@@ -17,7 +17,7 @@ from boxoffice.application.api_keys.known_keys import KnownKeys
 from boxoffice.application.api_keys.use_api_key import UseApiKey
 from boxoffice.application.background.number_tickets import NumberTickets
 from boxoffice.application.background.review_accounts import ReviewAccounts
-from boxoffice.application.background.sweep import CompletePayments, ExpireHolds, Sweep
+from boxoffice.application.background.sweep import CompletePayments, ContinueErasures, ExpireHolds, Sweep
 from boxoffice.application.background.verify_promises import VerifyPromises
 from boxoffice.application.bookings.book_ticket import BookTicket
 from boxoffice.application.bookings.cancel_booking import CancelBooking, Cancellation
@@ -31,6 +31,7 @@ from boxoffice.application.events.queries import ReadEvent
 from boxoffice.application.payments.grant_refund import GrantPartialRefund
 from boxoffice.application.payments.record_notice import RecordPaymentNotice
 from boxoffice.application.payments.settle_refund import SettleRefundByHand
+from boxoffice.application.personal_data.finish_erasure import FinishErasure
 from boxoffice.application.ports.api_keys import KeyText
 from boxoffice.application.ports.idempotency import IdempotentRequest, Key, Response
 from boxoffice.application.ports.observability import BatchStats, Overload, Trouble
@@ -40,6 +41,7 @@ from boxoffice.application.ports.storage import Storage
 from boxoffice.application.ports.system import Clock, Ids
 from boxoffice.application.turnstile.command_queue import MOST_WAITING, Bounds
 from boxoffice.application.turnstile.turnstile import Turnstile
+from boxoffice.application.webhooks.delete_webhook import DeleteWebhook
 from boxoffice.domain.booking import Booking
 from boxoffice.domain.decisions.book import Book
 from boxoffice.domain.decisions.cancel import Cancel
@@ -397,11 +399,16 @@ class FakeApp:
         self.number_tickets = NumberTickets(self.storage, self.clock, self.ids, step=2)
         self.review_account = ReviewAccount(self.turnstile, self.storage.account_queries, self.storage.booking_queries)
         self.review_accounts = ReviewAccounts(self.review_account, self.storage, self.clock)
+        self.finish_erasure = FinishErasure(
+            self.storage, self.turnstile, self.change_event, DeleteWebhook(self.storage), self.clock
+        )
+        self.continue_erasures = ContinueErasures(self.finish_erasure, self.storage.account_queries, self.clock)
         self.sweep = Sweep(
             self.expire_holds,
             self.complete_payments,
             self.number_tickets,
             self.review_accounts,
+            self.continue_erasures,
             self.storage,
             self.clock,
             self.ids,

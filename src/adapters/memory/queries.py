@@ -17,6 +17,7 @@ from ...application.ports.queries import (
 from ...application.ports.repositories import AccountReview
 from ...application.ports.security import AccountKey
 from ...domain.booking import Booking, BookingStatus
+from ...domain.decisions.erase import Erasure
 from ...domain.event import Event, EventState, When
 from ...domain.facts import Fact
 from ...domain.payment import ChargeStatus, Need, Payment, PaymentKind, need_of
@@ -106,6 +107,19 @@ class MemoryBookingQueries:
         """See the port."""
         await self._before_read()
         return self._newest(self._tables.of_customer.get(customer_id, ()), status, before, limit)
+
+    async def bookings_with_events(
+        self, customer_id: UUID, status: BookingStatus, after: UUID | None, limit: int
+    ) -> list[BookingOfEvent]:
+        """See the port."""
+        await self._before_read()
+        found = sorted(
+            each
+            for each in self._tables.of_customer.get(customer_id, ())
+            if self._tables.bookings[each].status is status and (after is None or each > after)
+        )
+        bookings = [self._tables.bookings[each] for each in found[:limit]]
+        return [BookingOfEvent(each, self._tables.events[each.event_id]) for each in bookings]
 
     async def bookings_of_event(
         self, event_id: UUID, status: BookingStatus | None, before: UUID | None, limit: int
@@ -244,6 +258,12 @@ class MemoryAccountQueries:
         await self._before_read()
         due = [each for each in self._tables.reviews.values() if each.due_at <= now]
         return sorted(due, key=lambda each: (each.due_at, each.user_id))[:limit]
+
+    async def due_erasures(self, now: datetime, limit: int) -> list[Erasure]:
+        """See the port."""
+        await self._before_read()
+        due = (each for each in self._tables.erasures.values() if each.due_at <= now)
+        return sorted(due, key=lambda each: each.due_at)[:limit]
 
     async def accounts(self, wanted: Sequence[AccountKey]) -> dict[AccountKey, Account]:
         """See the port."""

@@ -1,4 +1,4 @@
-"""The repositories of a transaction in memory: events, leases, limits and users."""
+"""The repositories of a transaction in memory: events, leases, limits, users and erasures."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -20,10 +20,11 @@ from ...application.ports.repositories import (
 )
 from ...application.ports.security import RefreshDigests
 from ...domain.booking import Booking
+from ...domain.decisions.erase import Erasure
 from ...domain.event import Event, TicketType
 from ...domain.facts import Fact
 from ...domain.inventory import Decision, ExpiredHolds, Inventory, OverlongHolds, WaitingList, WaitingSizes
-from ...domain.payment import Payment
+from ...domain.payment import ChargeStatus, Payment
 from ...domain.user import Session, User
 from .steps import Step
 from .tables import live_of
@@ -350,3 +351,48 @@ class MemoryUserRepository:
         current = draft.reviews.get(user_id, draft.tables.reviews.get(user_id))
         if current is not None and current.until == review.until:
             draft.reviews[user_id] = None if due_at is None else replace(review, due_at=due_at)
+
+
+class MemoryErasureRepository:
+    """See the port."""
+
+    def __init__(self, transaction: MemoryTransaction) -> None:
+        self._transaction = transaction
+
+    async def erase(self, user: User) -> None:
+        """See the port."""
+        await self._transaction.reach(Step.SAVE)
+        draft, address = self._transaction.draft, user.email if user.is_verified else None
+        draft.sessions.update(dict.fromkeys(each.id for each in draft.sessions_of(user.id)))
+        events = [event_id for event_id, members in draft.tables.staff.items() if user.id in members]
+        draft.staff.update({(event_id, user.id): None for event_id in events})
+        links, claims = draft.tables.notifications.links.values(), draft.tables.notifications.claims.values()
+        of_user = [each.id for each in links if each.user_id == user.id or each.email == address]
+        draft.notifications.links.update(dict.fromkeys(of_user))
+        draft.notifications.claims.update(dict.fromkeys(each.id for each in claims if each.email == address))
+
+    async def save(self, erasure: Erasure) -> None:
+        """See the port."""
+        await self._transaction.reach(Step.SAVE)
+        self._transaction.draft.erasures[erasure.user_id] = erasure
+
+    async def remove(self, user_id: UUID) -> None:
+        """See the port."""
+        await self._transaction.reach(Step.SAVE)
+        self._transaction.draft.erasures[user_id] = None
+
+    async def forget_payment_keys(self, booking_ids: Sequence[UUID]) -> None:
+        """See the port."""
+        await self._transaction.reach(Step.SAVE)
+        draft = self._transaction.draft
+        found = (each for booking_id in booking_ids for each in draft.tables.payments.get(booking_id, {}).values())
+        done = [each for each in found if each.key is not None and each.status is not ChargeStatus.PENDING]
+        draft.put_payments((), (replace(each, key=None) for each in done))
+
+    async def delete_stored_responses(self, user_id: UUID, limit: int) -> int:
+        """See the port."""
+        await self._transaction.reach(Step.SAVE)
+        draft = self._transaction.draft
+        deleted = [key for key in draft.tables.responses if key.user_id == user_id][:limit]
+        draft.deleted_responses.update(deleted)
+        return len(deleted)

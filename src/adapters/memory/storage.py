@@ -68,6 +68,9 @@ class MemoryStorage:
     async def check_ready(self) -> None:
         """Do nothing: memory is always ready."""
 
+    async def purge(self) -> None:
+        """Do nothing: there are no files."""
+
     async def close(self) -> None:
         """Do nothing: there are no connections."""
 

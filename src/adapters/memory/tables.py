@@ -16,6 +16,7 @@ from ...application.ports.loading import ClosingQuery, ExpiredHoldsQuery, Overlo
 from ...application.ports.repositories import AccountReview, Failures
 from ...application.ports.security import RefreshDigests, ReplacedToken
 from ...domain.booking import Booking, BookingStatus, Place
+from ...domain.decisions.erase import Erasure
 from ...domain.decisions.staff import StaffMember
 from ...domain.event import MOST_LIVE_EVENTS, Event, EventState, TicketType
 from ...domain.facts import Fact
@@ -62,6 +63,7 @@ class Tables(Struct):
     key_digests: dict[bytes, UUID] = field(default_factory=dict)
     reviews: dict[UUID, AccountReview] = field(default_factory=dict)
     staff: dict[UUID, dict[UUID, StaffMember]] = field(default_factory=dict)
+    erasures: dict[UUID, Erasure] = field(default_factory=dict)
 
     def copy(self) -> "Tables":
         """Return a copy for a snapshot. Rows never change in place, so copying the dictionaries is enough."""
@@ -122,6 +124,7 @@ class Draft(Struct):
     deletes_failures_before: datetime | None = None
     users: dict[UUID, User] = field(default_factory=dict)
     new_users: set[UUID] = field(default_factory=set)
+    erasures: dict[UUID, Erasure | None] = field(default_factory=dict)
     sessions: dict[UUID, Session | None] = field(default_factory=dict)
     notifications: NotificationDraft = field(default_factory=NotificationDraft)
     digests: dict[UUID, RefreshDigests] = field(default_factory=dict)
@@ -363,6 +366,11 @@ class Draft(Struct):
                 tables.reviews.pop(user_id, None)
             else:
                 tables.reviews[user_id] = review
+        for user_id, erasure in self.erasures.items():
+            if erasure is None:
+                tables.erasures.pop(user_id, None)
+            else:
+                tables.erasures[user_id] = erasure
         self._put_sessions()
         self._put_api_keys()
 

@@ -3,12 +3,24 @@
 from ...application.ports.api_keys import ApiKeyRepository
 from ...application.ports.links import LinkRepository
 from ...application.ports.notifications import MailRepository, WebhookRepository
-from ...application.ports.repositories import EventRepository, LeaseRepository, LimitRepository, UserRepository
+from ...application.ports.repositories import (
+    ErasureRepository,
+    EventRepository,
+    LeaseRepository,
+    LimitRepository,
+    UserRepository,
+)
 from ...application.ports.staff import StaffRepository
 from .api_keys import MemoryApiKeyRepository
 from .links import MemoryLinkRepository
 from .notifications import MemoryMailRepository, MemoryWebhookRepository
-from .repositories import MemoryEventRepository, MemoryLeaseRepository, MemoryLimitRepository, MemoryUserRepository
+from .repositories import (
+    MemoryErasureRepository,
+    MemoryEventRepository,
+    MemoryLeaseRepository,
+    MemoryLimitRepository,
+    MemoryUserRepository,
+)
 from .staff import MemoryStaffRepository
 from .steps import Fault
 from .tables import Tables
@@ -27,6 +39,7 @@ class MemoryUnitOfWork(MemoryTransaction):
         self.api_keys: ApiKeyRepository = MemoryApiKeyRepository(self)
         self.links: LinkRepository = MemoryLinkRepository(self)
         self.staff: StaffRepository = MemoryStaffRepository(self)
+        self.erasures: ErasureRepository = MemoryErasureRepository(self)
         self.leases: LeaseRepository = MemoryLeaseRepository(self)
         self.webhooks: WebhookRepository = MemoryWebhookRepository(self)
         self.mails: MailRepository = MemoryMailRepository(self)

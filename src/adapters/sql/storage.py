@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Self
 
 from sqlalchemy.engine import Engine, make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from ...application.ports.errors import OutcomeUnknown, Retryable, Unavailable
 from .dialects.dialect import dialect_of
@@ -28,7 +29,7 @@ from .repositories.limits import SqlLimitRepository
 from .repositories.links import SqlLinkRepository
 from .repositories.mails import SqlMailRepository
 from .repositories.staff import SqlStaffRepository
-from .repositories.users import SqlUserRepository
+from .repositories.users import SqlErasureRepository, SqlUserRepository
 from .repositories.webhooks import SqlWebhookRepository
 from .snapshot import SqlSnapshot
 
@@ -52,6 +53,7 @@ class SqlUnitOfWork:
         self.api_keys: SqlApiKeyRepository = SqlApiKeyRepository(transaction)
         self.links: SqlLinkRepository = SqlLinkRepository(transaction)
         self.staff: SqlStaffRepository = SqlStaffRepository(transaction)
+        self.erasures: SqlErasureRepository = SqlErasureRepository(transaction)
         self.leases: SqlLeaseRepository = SqlLeaseRepository(transaction)
         self.webhooks: SqlWebhookRepository = SqlWebhookRepository(transaction)
         self.mails: SqlMailRepository = SqlMailRepository(transaction)
@@ -149,6 +151,12 @@ class SqlStorage:
             else:
                 return
         raise Unavailable("The database closed the connection repeatedly; try again in a moment.")
+
+    async def purge(self) -> None:
+        """See the port."""
+        with suppress(SQLAlchemyError):
+            async with self._writing.engine.connect() as connection:
+                await self._dialect.purge(connection)
 
     async def close(self) -> None:
         """Close every connection."""

@@ -1,4 +1,4 @@
-"""The sweep: lapsed holds, open payments, accounts to review, old stored responses, tickets without numbers."""
+"""The sweep: holds, payments, accounts to review, old stored responses, tickets without numbers, erasures."""
 
 import asyncio
 import random
@@ -14,9 +14,10 @@ from ...domain.payment import Payment, PaymentKind, refund_of
 from ...domain.refusals import NotFound
 from ..bookings.pay_booking import SILENCE, ask_about_charge, record_answer
 from ..bookings.promote_from_waitlist import PromoteFromWaitlist
+from ..personal_data.finish_erasure import FinishErasure
 from ..ports.idempotency import KEPT_FOR
 from ..ports.payments import ChargeReply, GatewaySilent, PaymentGateway
-from ..ports.queries import BookingQueries, EventQueries, PaymentQueries
+from ..ports.queries import AccountQueries, BookingQueries, EventQueries, PaymentQueries
 from ..ports.storage import Storage, UnitOfWork
 from ..ports.system import Clock, Ids
 from ..retrying_transaction import in_transaction
@@ -26,6 +27,9 @@ from .review_accounts import ReviewAccounts
 
 AT_ONCE = 100
 """Most events, or payments, of one round."""
+
+ERASURES_AT_ONCE = 5
+"""Most erasures of one round."""
 
 LEASE = timedelta(seconds=3)
 """The length of the lease: after a crash, lapsed holds are expired within five seconds."""
@@ -110,6 +114,22 @@ class CompletePayments:
         return ChargeReply(answer=await self._gateway.refund(payment.id, charge_id, payment.amount))
 
 
+class ContinueErasures:
+    """Continue the erasures of accounts that are not finished."""
+
+    def __init__(self, finish: FinishErasure, accounts: AccountQueries, clock: Clock) -> None:
+        self._finish = finish
+        self._accounts = accounts
+        self._clock = clock
+
+    async def __call__(self) -> int:
+        """Return how many were due; one bounded step of each is done. Raises: Unavailable."""
+        due = await self._accounts.due_erasures(self._clock.now(), ERASURES_AT_ONCE)
+        for erasure in due:
+            await self._finish(erasure)
+        return len(due)
+
+
 class Swept(Struct, frozen=True):
     """The result of one round. `is_ours` False: another process has the lease, so nothing was done."""
 
@@ -119,22 +139,25 @@ class Swept(Struct, frozen=True):
     accounts: int = 0
     stored_responses: int = 0
     numbering_steps: int = 0
+    erasures: int = 0
 
     @property
     def was_due(self) -> bool:
         """Whether anything was due, so another round may find more."""
-        return any((self.events, self.payments, self.accounts, self.stored_responses, self.numbering_steps))
+        tidied = (self.stored_responses, self.numbering_steps, self.erasures)
+        return any((self.events, self.payments, self.accounts, *tidied))
 
 
 class Sweep:
     """Run one round of the sweep, if this process gets the lease."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each kind of work
         self,
         expire_holds: ExpireHolds,
         complete_payments: CompletePayments,
         number_tickets: NumberTickets,
         review_accounts: ReviewAccounts,
+        continue_erasures: ContinueErasures,
         storage: Storage,
         clock: Clock,
         ids: Ids,
@@ -145,6 +168,7 @@ class Sweep:
         self._complete_payments = complete_payments
         self._number_tickets = number_tickets
         self._review_accounts = review_accounts
+        self._continue_erasures = continue_erasures
         self._storage = storage
         self._clock = clock
         self._jitter = jitter
@@ -161,6 +185,7 @@ class Sweep:
             accounts=await self._review_accounts(),
             stored_responses=await in_transaction(self._storage, self._delete_responses, jitter=self._jitter),
             numbering_steps=await self._number_tickets(),
+            erasures=await self._continue_erasures(),
         )
 
     async def _acquire_lease(self, unit_of_work: UnitOfWork) -> bool:

@@ -11,6 +11,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from ...domain.booking import Booking, BookingStatus
+from ...domain.decisions.erase import Erasure
 from ...domain.event import Event, EventState, EventStatus, When
 from ...domain.facts import Fact
 from ...domain.inventory import WaitingList
@@ -128,6 +129,11 @@ class BookingQueries(Protocol):
     ) -> list[Booking]:
         """Return a customer's bookings with their places, newest (highest id) first, below the id `before`."""
 
+    async def bookings_with_events(
+        self, customer_id: UUID, status: BookingStatus, after: UUID | None, limit: int
+    ) -> list[BookingOfEvent]:
+        """Return a customer's bookings of a status with their events, without places, by id, above the id `after`."""
+
     async def bookings_of_event(
         self, event_id: UUID, status: BookingStatus | None, before: UUID | None, limit: int
     ) -> list[Booking]:
@@ -183,6 +189,9 @@ class AccountQueries(Protocol):
 
     async def due_reviews(self, now: datetime, limit: int) -> list[AccountReview]:
         """Return reviews of accounts whose `due_at` has passed, longest first."""
+
+    async def due_erasures(self, now: datetime, limit: int) -> list[Erasure]:
+        """Return erasures that are due, longest first."""
 
     async def accounts(self, wanted: Sequence[AccountKey]) -> dict[AccountKey, Account]:
         """Return the users that exist, each with the session if it exists and is theirs."""

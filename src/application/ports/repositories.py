@@ -11,6 +11,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from ...domain.booking import Booking
+from ...domain.decisions.erase import Erasure
 from ...domain.facts import Fact
 from ...domain.inventory import Decision, ExpiredHolds, Inventory, OverlongHolds, WaitingList, WaitingSizes
 from ...domain.user import Session, User
@@ -135,6 +136,28 @@ class UserRepository(Protocol):
 
     async def finish_review(self, review: AccountReview, due_at: datetime | None) -> None:
         """Let this review be due again at `due_at`, or delete it (None), unless one with another end replaced it."""
+
+
+class ErasureRepository(Protocol):
+    """What is erased with an account, and the erasures that are not finished, inside a unit of work."""
+
+    async def erase(self, user: User) -> None:
+        """Delete what is kept of a locked account beside its row, bookings and events: its sessions, links and duties.
+
+        If it has verified its address, delete all links and claims with that address too.
+        """
+
+    async def save(self, erasure: Erasure) -> None:
+        """Add or replace an erasure."""
+
+    async def remove(self, user_id: UUID) -> None:
+        """Delete an erasure that is finished."""
+
+    async def forget_payment_keys(self, booking_ids: Sequence[UUID]) -> None:
+        """Delete the idempotency keys of completed payments of these bookings."""
+
+    async def delete_stored_responses(self, user_id: UUID, limit: int) -> int:
+        """Delete up to `limit` stored responses to an account and return how many."""
 
 
 def is_lease_active(ends_at: datetime, now: datetime, until: datetime) -> bool:

@@ -8,7 +8,7 @@ from .links import LinkRepository
 from .notifications import MailRepository, NotificationQueries, WebhookRepository
 from .observability import Statistics
 from .queries import AccountQueries, BookingQueries, EventQueries, PaymentQueries, Snapshot
-from .repositories import EventRepository, LeaseRepository, LimitRepository, UserRepository
+from .repositories import ErasureRepository, EventRepository, LeaseRepository, LimitRepository, UserRepository
 from .staff import StaffQueries, StaffRepository
 
 
@@ -34,6 +34,10 @@ class UnitOfWork(Protocol):
     @property
     def staff(self) -> StaffRepository:
         """Who works for which event."""
+
+    @property
+    def erasures(self) -> ErasureRepository:
+        """What is erased with an account."""
 
     @property
     def leases(self) -> LeaseRepository:
@@ -98,6 +102,9 @@ class Storage(Protocol):
 
     async def check_ready(self) -> None:
         """Raise Unavailable with the reason if the database is unreachable, read-only or at another schema version."""
+
+    async def purge(self) -> None:
+        """Remove what was deleted or replaced from the database's files too, as far as that can be asked for now."""
 
     async def close(self) -> None:
         """Close every connection."""

@@ -40,6 +40,36 @@ def cancel(inventory: Inventory, command: Cancel, now: datetime) -> Decision[Can
         _check_customer_may_cancel(inventory.event, booking, now)
         by = "customer"
         fee_percent = 0 if is_released(inventory.event, booking, now) else booking.refund_fee_percent
+    return _cancelled(inventory, booking, now, by=by, fee_percent=fee_percent)
+
+
+class Withdraw(Struct, frozen=True, gc=False, kw_only=True):
+    """Cancel a booking because its customer's account was erased at `erased_at`."""
+
+    event_id: UUID
+    booking_id: UUID
+    erased_at: datetime
+
+
+def withdraw(inventory: Inventory, command: Withdraw, now: datetime) -> Decision[Cancelled]:
+    """Cancel as the customer, by the rules and the fee of the time of the erasure.
+
+    Who waits or holds may leave at any time, so that nothing is promoted for an erased account.
+
+    Raises: NotFound, CancellationClosed, AlreadyCancelled.
+    """
+    event, booking = inventory.event, inventory.booking(command.booking_id)
+    if booking.status is BookingStatus.CONFIRMED:
+        _check_customer_may_cancel(event, booking, command.erased_at)
+    elif event.status.is_closed:
+        raise CancellationClosed
+    fee_percent = 0 if is_released(event, booking, command.erased_at) else booking.refund_fee_percent
+    return _cancelled(inventory, booking, now, by="customer", fee_percent=fee_percent)
+
+
+def _cancelled(
+    inventory: Inventory, booking: Booking, now: datetime, *, by: str, fee_percent: int
+) -> Decision[Cancelled]:
     if not booking.as_of(now).status.is_live:
         raise AlreadyCancelled
     builder = DecisionBuilder(inventory, now)
@@ -83,6 +113,15 @@ def _check_customer_may_cancel(event: Event, booking: Booking, now: datetime) ->
     is_late = event.is_past_deadline(booking.cancellation_deadline_hours, now)
     if booking.status is BookingStatus.CONFIRMED and is_late and not is_released(event, booking, now):
         raise CancellationClosed
+
+
+def may_customer_cancel(event: Event, booking: Booking, now: datetime) -> bool:
+    """Return whether its customer may cancel a live booking."""
+    try:
+        _check_customer_may_cancel(event, booking, now)
+    except (AlreadyCancelled, CancellationClosed):
+        return False
+    return True
 
 
 def is_released(event: Event, booking: Booking, now: datetime) -> bool:

@@ -184,16 +184,19 @@ class Rounds(Struct, frozen=True, kw_only=True, rename="camel"):
     payments: int = 0
     accounts: int = 0
     answers: int = 0
+    erasures: int = 0
 
     @property
     def sentence(self) -> str:
         """The result in words."""
         done = (
             f"Settled {self.events} events with lapsed holds, checked {self.payments} payments, "
-            f"reviewed {self.accounts} accounts, deleted {self.answers} stored responses."
+            f"reviewed {self.accounts} accounts, deleted {self.answers} stored responses, "
+            f"continued {self.erasures} erasures."
         )
         if not self.has_turn:
-            done = done if self.events or self.payments or self.accounts or self.answers else "Nothing was done here."
+            has_done = self.events or self.payments or self.accounts or self.answers or self.erasures
+            done = done if has_done else "Nothing was done here."
             return f"{done} Another process has the lease and does the rest."
         return done if self.is_done else f"{done} More is due: run it again."
 
@@ -209,6 +212,7 @@ async def sweep_rounds(sweep: Callable[[], Awaitable[Swept]], most: int) -> Roun
             payments=rounds.payments + swept.payments,
             accounts=rounds.accounts + swept.accounts,
             answers=rounds.answers + swept.stored_responses,
+            erasures=rounds.erasures + swept.erasures,
         )
         if not (swept.is_ours and swept.was_due):
             return replace(rounds, has_turn=swept.is_ours, is_done=True)

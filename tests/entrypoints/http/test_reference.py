@@ -27,6 +27,7 @@ CALLS: dict[str, tuple[str, int, set[int]]] = {
     "post /logout": ("LogOut", 204, set()),
     "get /me": ("ReadProfile", 200, set()),
     "patch /me": ("ChangeProfile", 200, {403, 409}),
+    "delete /me": ("EraseAccount", 204, {403, 409}),
     "post /initialize": ("InitializeEvent", 201, {403, 409, 422}),
     "get /events": ("ListEvents", 200, {304, 403}),
     "get /events/{eventId}": ("ReadEvent", 200, {304, 404}),
@@ -142,6 +143,8 @@ def statuses(call: str) -> set[int]:
 
 
 def takes_a_body(method: str, path: str) -> bool:
+    if (method, path) == ("delete", "/me"):
+        return True
     return method in {"post", "patch"} and not path.endswith(("/retry", "/verification"))
 
 

@@ -1,73 +1,31 @@
 """Verified addresses and forgotten passwords over HTTP: what each caller gets to know, and what the mails contain."""
 
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
-from dependency_injector.providers import Object
 
-from boxoffice.application.ports.notifications import Email, LinkEmail
-from boxoffice.entrypoints.http.app import create_app
 from boxoffice.entrypoints.lifespan import running
-from boxoffice.entrypoints.settings import MailUrl, Settings
+from boxoffice.entrypoints.settings import Settings
 from tests.settable_clock import SettableClock
 
+from .mailing import SERVER, Postman, mailing_service
 from .service_under_test import PASSWORD, SECRET, Client, Service, container_of, ok, pointers, problem
 
 ADDRESS = "ada@example.org"
-SERVER = MailUrl(host="127.0.0.1", port=25, user=None, password=None, encryption="none", ca=None)
-
-
-class Postman:
-    """Keeps the mails with links instead of sending them."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self.taken: list[LinkEmail] = []
-
-    async def send(self, email: Email | LinkEmail, now: datetime) -> None:
-        assert isinstance(email, LinkEmail)
-        self.taken.append(email)
-
-    async def close_idle(self) -> None:
-        """Nothing is open."""
-
-    async def tokens(self) -> list[str]:
-        """The tokens of the mails that are due now, oldest first."""
-        self.taken = []
-        clock = self._service.clock
-        await self._service.container.send_links()(clock.time + timedelta(hours=1))
-        return [each.token for each in self.taken]
 
 
 @pytest.fixture
 async def mailing(clock: SettableClock) -> AsyncIterator[Service]:
     """A service that sends mails, whatever the limits on requests are, when a test says so."""
-    settings = Settings(
-        database_url="memory://",
-        jwt_secret=SECRET,
-        rate_limits=False,
-        smtp_url=SERVER,
-        mail_from="tickets@example.org",
-        public_url="https://tickets.example.org",
-    )
-    container = container_of(settings, clock)
-    app = create_app(container)
-    transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
-    async with (
-        running(container, sweep_every=3_600, notify_every=None),
-        httpx.AsyncClient(transport=transport, base_url="http://boxoffice") as http,
-    ):
-        yield Service(http, container, app, clock)
+    async with mailing_service("memory://", clock) as service:
+        yield service
 
 
 @pytest.fixture
 def postman(mailing: Service) -> Postman:
-    postman = Postman(mailing)
-    mailing.container.email_sender.override(Object(postman))
-    return postman
+    return Postman(mailing)
 
 
 async def register(service: Service, email: str = ADDRESS, password: str = PASSWORD) -> httpx.Response:

@@ -52,6 +52,9 @@ class SqlDialect(Protocol):
     async def check_writable(self, connection: AsyncConnection) -> None:
         """Check, without writing, that writes are allowed. Raises: Unavailable."""
 
+    async def purge(self, connection: AsyncConnection) -> None:
+        """Remove deleted and replaced rows from the database's files, as far as that can be asked for now."""
+
     def migration_lock(self, connection: AsyncConnection) -> AbstractAsyncContextManager[None]:
         """Exclude other migrations until the context ends, which commits."""
 

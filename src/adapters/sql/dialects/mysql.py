@@ -177,6 +177,9 @@ class MySQLDialect:
         if not getattr(connection.dialect, "is_mariadb", False):
             await _check_majority(connection)
 
+    async def purge(self, connection: AsyncConnection) -> None:
+        """Do nothing: InnoDB purges in the background."""
+
     @asynccontextmanager
     async def migration_lock(self, connection: AsyncConnection) -> AsyncIterator[None]:
         """Hold a named lock, because DDL commits implicitly."""

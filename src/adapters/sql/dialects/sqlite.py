@@ -136,6 +136,10 @@ class SQLiteDialect:
         if disk.f_bavail * disk.f_frsize < MIN_FREE_BYTES:
             raise Unavailable("The disk is full: make room where the database's file is.")
 
+    async def purge(self, connection: AsyncConnection) -> None:
+        """Empty the write-ahead log, which contains earlier versions of pages, unless somebody reads it now."""
+        await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
     @asynccontextmanager
     async def migration_lock(self, connection: AsyncConnection) -> AsyncIterator[None]:
         """Migrate in one exclusive transaction."""
@@ -203,6 +207,8 @@ def _prepare(connection: Any, _: object) -> None:
     _enable_wal(cursor)
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
+    # What is deleted or replaced, such as an erased name, is overwritten in the file.
+    cursor.execute("PRAGMA secure_delete = ON")
     cursor.close()
 
 

@@ -22,12 +22,13 @@ from ....application.ports.queries import (
 )
 from ....application.ports.repositories import AccountReview
 from ....application.ports.security import AccountKey
+from ....domain.decisions.erase import Erasure
 from ....domain.user import Session, User
 from ..bulk.select import force_index
 from ..engine.pool import ConnectionPool
 from ..engine.transaction import ErrorClassifier, Rows, read
 from ..schema.mappers import SESSION, USER, session, user
-from ..schema.tables import account_reviews, sessions, users
+from ..schema.tables import account_reviews, erasures, sessions, users
 
 _limit = bindparam("limit", type_=Integer())
 _USERS = select(*USER).order_by(users.c.id).limit(_limit)
@@ -48,6 +49,7 @@ _DUE_REVIEWS = (
     .order_by(account_reviews.c.due_at, account_reviews.c.user_id)
     .limit(_limit)
 )
+_ERASURES = select(erasures).where(erasures.c.due_at <= bindparam("now")).order_by(erasures.c.due_at).limit(_limit)
 _since: BindParameter[datetime] = bindparam("since")
 _REVOKED = union_all(
     force_index(
@@ -99,6 +101,11 @@ class SqlAccountQueries:
     async def due_reviews(self, now: datetime, limit: int) -> list[AccountReview]:
         """See the port."""
         return [AccountReview(*row) for row in await self._rows(_DUE_REVIEWS, now=now, limit=limit)]
+
+    async def due_erasures(self, now: datetime, limit: int) -> list[Erasure]:
+        """See the port."""
+        rows = await self._rows(_ERASURES, now=now, limit=limit)
+        return [Erasure(user_id=user_id, erased_at=erased_at, due_at=due_at) for user_id, erased_at, due_at in rows]
 
     async def accounts(self, wanted: Sequence[AccountKey]) -> dict[AccountKey, Account]:
         """See the port."""

@@ -89,6 +89,14 @@ _WAITLISTED = (
     .limit(_limit)
 )
 _OWNER_OF = select(bookings.c.event_id, bookings.c.customer_id).where(bookings.c.id == bindparam("booking_id"))
+_WITH_EVENTS = (
+    select(*EVENT, *BOOKING)
+    .join_from(bookings, events, bookings.c.event_id == events.c.id)
+    .where(bookings.c.customer_id == bindparam("customer_id"), bookings.c.status == bindparam("status"))
+    .where(bookings.c.id > bindparam("after"))
+    .order_by(bookings.c.id)
+    .limit(_limit)
+)
 
 
 class SqlBookingQueries:
@@ -123,6 +131,16 @@ class SqlBookingQueries:
     ) -> list[Booking]:
         """See the port."""
         return await self._page("customer_id", customer_id, status, before, limit)
+
+    async def bookings_with_events(
+        self, customer_id: UUID, status: BookingStatus, after: UUID | None, limit: int
+    ) -> list[BookingOfEvent]:
+        """See the port."""
+        values = {"customer_id": customer_id, "status": status, "after": after or UUID(int=0), "limit": limit}
+        return [
+            BookingOfEvent(booking(row[len(EVENT) :]), event(row[: len(EVENT)]))
+            for row in await self._rows(_WITH_EVENTS, **values)
+        ]
 
     async def bookings_of_event(
         self, event_id: UUID, status: BookingStatus | None, before: UUID | None, limit: int

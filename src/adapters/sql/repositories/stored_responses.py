@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from uuid import UUID
 
 from sqlalchemy import Integer, bindparam, delete, select, tuple_
 
 from ....application.ports.idempotency import Key, StoredResponse
 from ..bulk.insert import BulkInsert
 from ..bulk.select import BulkSelect, force_index
-from ..engine.transaction import Transaction
+from ..engine.transaction import Rows, Transaction
 from ..schema.mappers import RESPONSE, stored_response, stored_response_values
 from ..schema.tables import stored_responses
 
@@ -23,6 +24,9 @@ _OLD = (
     .where(stored_responses.c.kept_at < bindparam("before"))
     .order_by(stored_responses.c.kept_at)
     .limit(bindparam("limit", type_=Integer()))
+)
+_OF_USER = (
+    select(*_key).where(stored_responses.c.user_id == bindparam("of_user")).limit(bindparam("limit", type_=Integer()))
 )
 _DELETE = delete(stored_responses).where(tuple_(*_key).in_(bindparam("keys", expanding=True)))
 
@@ -46,10 +50,19 @@ async def store_responses(transaction: Transaction, responses: Sequence[StoredRe
 
 async def delete_responses(transaction: Transaction, before: datetime, limit: int) -> int:
     """Delete up to `limit` responses, oldest first, and return how many. By primary key, to lock no other response."""
-    old = [tuple(row) for row in await transaction.rows(_OLD, {"before": before, "limit": limit})]
+    return await _delete(transaction, await transaction.rows(_OLD, {"before": before, "limit": limit}))
+
+
+async def delete_responses_of(transaction: Transaction, user_id: UUID, limit: int) -> int:
+    """Delete up to `limit` responses to a user and return how many."""
+    return await _delete(transaction, await transaction.rows(_OF_USER, {"of_user": user_id, "limit": limit}))
+
+
+async def _delete(transaction: Transaction, rows: Rows) -> int:
+    keys = [tuple(row) for row in rows]
     return sum(
         [
-            await transaction.change(_DELETE, {"keys": old[start : start + MAX_KEYS]})
-            for start in range(0, len(old), MAX_KEYS)
+            await transaction.change(_DELETE, {"keys": keys[start : start + MAX_KEYS]})
+            for start in range(0, len(keys), MAX_KEYS)
         ]
     )

@@ -1,5 +1,6 @@
-"""Accounts and sessions, inside one transaction."""
+"""Accounts, sessions and erasures, inside one transaction."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -9,11 +10,23 @@ from sqlalchemy import and_, bindparam, delete, select, update
 
 from ....application.ports.repositories import AccountReview, SignIn
 from ....application.ports.security import RefreshDigests, ReplacedToken
+from ....domain.decisions.erase import Erasure
+from ....domain.payment import ChargeStatus
 from ....domain.user import Session, User
 from ..bulk.insert import BulkInsert
 from ..engine.transaction import Transaction
 from ..schema.mappers import SESSION, USER, session, user
-from ..schema.tables import account_reviews, sessions, users
+from ..schema.tables import (
+    account_claims,
+    account_links,
+    account_reviews,
+    erasures,
+    event_staff,
+    payments,
+    sessions,
+    users,
+)
+from .stored_responses import delete_responses_of
 
 _ADD = BulkInsert(users)
 _LOCK = select(*USER).where(users.c.id == bindparam("user_id")).with_for_update()
@@ -61,6 +74,18 @@ _END_SESSIONS = (
     .values(ended_at=bindparam("now"))
 )
 _END_OTHER_SESSIONS = _END_SESSIONS.where(sessions.c.id != bindparam("but"))
+_OF_USER = [
+    delete(table).where(table.c.user_id == bindparam("of_user")) for table in (sessions, account_links, event_staff)
+]
+_OF_ADDRESS = [delete(table).where(table.c.email == bindparam("to_email")) for table in (account_links, account_claims)]
+_SAVE = BulkInsert(erasures, on_existing={"due_at": "{new}"})
+_REMOVE = delete(erasures).where(erasures.c.user_id == bindparam("of_user"))
+_FORGET_KEYS = (
+    update(payments)
+    .where(payments.c.booking_id.in_(bindparam("booking_ids", expanding=True)))
+    .where(payments.c.key.is_not(None), payments.c.status != ChargeStatus.PENDING)
+    .values(key=None)
+)
 
 
 class SqlUserRepository:
@@ -140,3 +165,33 @@ class SqlUserRepository:
     async def _one(self, statement: Any, values: dict[str, Any]) -> User | None:
         rows = await self._transaction.rows(statement, values)
         return user(rows[0]) if rows else None
+
+
+class SqlErasureRepository:
+    """See the port."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    async def erase(self, user: User) -> None:
+        """See the port."""
+        for statement in _OF_USER:
+            await self._transaction.change(statement, {"of_user": user.id})
+        for statement in _OF_ADDRESS if user.is_verified else ():
+            await self._transaction.change(statement, {"to_email": user.email})
+
+    async def save(self, erasure: Erasure) -> None:
+        """See the port."""
+        await self._transaction.insert(_SAVE, [asdict(erasure)])
+
+    async def remove(self, user_id: UUID) -> None:
+        """See the port."""
+        await self._transaction.change(_REMOVE, {"of_user": user_id})
+
+    async def forget_payment_keys(self, booking_ids: Sequence[UUID]) -> None:
+        """See the port."""
+        await self._transaction.change(_FORGET_KEYS, {"booking_ids": list(booking_ids)})
+
+    async def delete_stored_responses(self, user_id: UUID, limit: int) -> int:
+        """See the port."""
+        return await delete_responses_of(self._transaction, user_id, limit)

@@ -11,7 +11,13 @@ from ....application.ports.links import LinkRepository
 from ....application.ports.notifications import MailRepository, NotificationQueries, WebhookRepository
 from ....application.ports.observability import Statistics
 from ....application.ports.queries import AccountQueries, BookingQueries, EventQueries, PaymentQueries, Snapshot
-from ....application.ports.repositories import EventRepository, LeaseRepository, LimitRepository, UserRepository
+from ....application.ports.repositories import (
+    ErasureRepository,
+    EventRepository,
+    LeaseRepository,
+    LimitRepository,
+    UserRepository,
+)
 from ....application.ports.staff import StaffQueries, StaffRepository
 from ....application.ports.storage import Storage, UnitOfWork
 
@@ -55,6 +61,10 @@ class InterceptedStorage:
         """See `Storage`."""
         await self._storage.check_ready()
 
+    async def purge(self) -> None:
+        """See `Storage`."""
+        await self._storage.purge()
+
     async def close(self) -> None:
         """See `Storage`."""
         await self._storage.close()
@@ -69,6 +79,7 @@ class _InterceptedUnitOfWork:
         self.api_keys: ApiKeyRepository = unit_of_work.api_keys
         self.links: LinkRepository = unit_of_work.links
         self.staff: StaffRepository = unit_of_work.staff
+        self.erasures: ErasureRepository = unit_of_work.erasures
         self.leases: LeaseRepository = unit_of_work.leases
         self.webhooks: WebhookRepository = unit_of_work.webhooks
         self.mails: MailRepository = unit_of_work.mails

@@ -12,6 +12,7 @@ from ....application.accounts.refresh_session import RefreshSession
 from ....application.accounts.reset_password import RequestPasswordReset, ResetPassword
 from ....application.accounts.verify_email import RequestVerification, VerifyEmail
 from ....application.limits.rate_limits import SIGN_INS, SIGN_UPS
+from ....application.personal_data.erase_account import EraseAccount
 from ....domain.user import User
 from ...client_address import AddressOf
 from ..authentication import limited_by
@@ -21,6 +22,7 @@ from ..reply import Reply
 from ..request import AnyoneRequest, SignedInRequest
 from ..schemas.accounts import (
     CredentialsRequest,
+    ErasureRequest,
     ForgottenRequest,
     ProfileRequest,
     RefreshRequest,
@@ -46,6 +48,7 @@ def router(
     log_out: LogOut,
     read_profile: ReadProfile,
     change_profile: ChangeProfile,
+    erase_account: EraseAccount,
     address_of: AddressOf,
 ) -> Router:
     """Return the routes of accounts and sessions."""
@@ -130,5 +133,15 @@ def router(
         """
         changes = data.to(ProfileChanges)
         return Reply(UserView.of_user(await change_profile(request.user, changes, address_of(request.scope))))
+
+    @accounts.delete("/me", None, ("not-allowed", "still-organizing", "bookings-bind"), status=204)
+    async def handle_erase_account(data: JSONBody[ErasureRequest], request: SignedInRequest) -> None:
+        """Erase your account: your name and address, and every session.
+
+        Your live bookings are cancelled by the rules for customers, with what that refunds; your drafts are cancelled
+        and your webhooks deleted. Bookings and facts keep your id alone. The address can be registered again. A refusal
+        changes nothing.
+        """
+        await erase_account(request.user.actor.user_id, data.current_password, address_of(request.scope))
 
     return accounts.router

@@ -6,7 +6,7 @@ from uuid import UUID
 from msgspec import UNSET, Meta, UnsetType
 
 from ....application.accounts.log_in import SignedIn
-from ....domain.user import LOGIN_RULES, PROFILE_RULES, REFRESH_RULES, REGISTRATION_RULES, Role, User
+from ....domain.user import ERASURE_RULES, LOGIN_RULES, PROFILE_RULES, REFRESH_RULES, REGISTRATION_RULES, Role, User
 from ....domain.values.fields import Rules
 from ....domain.verification import LINK_RULES, RESET_RULES
 from ..decoding import RequestBody
@@ -86,6 +86,14 @@ class ProfileRequest(RequestBody, frozen=True, kw_only=True):
     ] = UNSET
     current_password: Annotated[TriedPassword | UnsetType, _CURRENT_PASSWORD] = UNSET
     new_password: Annotated[NewPassword | UnsetType, _NEW_PASSWORD] = UNSET
+
+
+class ErasureRequest(RequestBody, frozen=True, kw_only=True):
+    """The password of the account to erase."""
+
+    rules: ClassVar[Rules] = ERASURE_RULES
+
+    current_password: Annotated[TriedPassword, Meta(description="The current password.", examples=[_PASSWORD])]
 
 
 class UserView(View, frozen=True, kw_only=True):

@@ -104,6 +104,7 @@ account_links: Table = Table(
     Column("due_at", Moment()),
     Column("attempts", Integer(), nullable=False),
     Index(None, "user_id"),
+    Index(None, "email"),
     Index(None, "created_at"),
     Index(None, "due_at", "id"),
     **OPTIONS,
@@ -118,7 +119,19 @@ account_claims: Table = Table(
     Column("email", String(254), nullable=False),
     Column("password_hash", String(255), nullable=False),
     Column("created_at", Moment(), nullable=False),
+    Index(None, "email"),
     Index(None, "created_at"),
+    **OPTIONS,
+)
+
+# Erased accounts of which bookings and events are still ended. The user is not a foreign key, as in `events`.
+erasures: Table = Table(
+    "erasures",
+    metadata,
+    Column("user_id", Id(), primary_key=True),
+    Column("erased_at", Moment(), nullable=False),
+    Column("due_at", Moment(), nullable=False),
+    Index(None, "due_at"),
     **OPTIONS,
 )
 

@@ -1,0 +1,126 @@
+"""What is deleted with an account, and the erasures that are not finished."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from boxoffice.application.ports.idempotency import Key, Response, StoredResponse
+from boxoffice.application.ports.queries import Account
+from boxoffice.application.ports.storage import UnitOfWork
+from boxoffice.domain.booking import Booking, BookingStatus
+from boxoffice.domain.decisions.erase import Erasure
+from boxoffice.domain.decisions.staff import StaffMember
+from boxoffice.domain.policy import StaffRole
+from boxoffice.domain.user import User
+from boxoffice.domain.verification import Link, LinkPurpose
+
+from .storage_driver import NOW, StorageDriver, new_digests, new_id, new_session, new_user
+
+ADDRESS, OTHER = "ada@example.org", "other@example.org"
+
+
+def new_link(user: User, email: str) -> Link:
+    """A link that is not stored yet."""
+    return Link(id=new_id(), purpose=LinkPurpose.VERIFY, user_id=user.id, email=email, created_at=NOW, due_at=NOW)
+
+
+async def test_sessions_links_and_duties_of_an_account_are_erased_and_those_of_others_stay(
+    driver: StorageDriver,
+) -> None:
+    ada, ben = replace(new_user(ADDRESS), verified_at=NOW), new_user(OTHER)
+    claim, other_claim = new_user(ADDRESS), new_user(OTHER)
+    sessions = {user.id: new_session(user) for user in (ada, ben)}
+    links = [new_link(*each) for each in ((ada, OTHER), (claim, ADDRESS), (ben, OTHER), (other_claim, OTHER))]
+
+    event_id = new_id()
+    staff = {
+        user.id: StaffMember(id=new_id(), event_id=event_id, user_id=user.id, role=StaffRole.DOOR, appointed_at=NOW)
+        for user in (ada, ben)
+    }
+
+    async def add(unit: UnitOfWork) -> None:
+        for member in staff.values():
+            await unit.staff.add(member)
+        for user in (ada, ben):
+            await unit.users.add(user)
+            await unit.users.add_session(sessions[user.id], new_digests(), NOW)
+        for each in (claim, other_claim):
+            await unit.links.add_claim(each)
+        for link in links:
+            await unit.links.add(link)
+
+    async def read(unit: UnitOfWork) -> list[bool]:
+        found = [await unit.links.link(each.id) for each in links]
+        claims = [await unit.links.claim(each.id) for each in (claim, other_claim)]
+        return [each is not None for each in (*found, *claims)]
+
+    await driver.do(add)
+    await driver.do(lambda unit: unit.erasures.erase(replace(ada, verified_at=None)))
+    assert await driver.do(read) == [False, True, True, True, True, True], "the address was never verified"
+    await driver.do(lambda unit: unit.erasures.erase(ada))
+    assert await driver.do(read) == [False, False, True, True, False, True]
+    colleagues = await driver.storage.staff_queries.staff(event_id, None, 5)
+    assert [each.member for each in colleagues] == [staff[ben.id]]
+    assert await driver.account(ada.id, sessions[ada.id].id) == Account(ada, None)
+    assert await driver.account(ben.id, sessions[ben.id].id) == Account(ben, sessions[ben.id])
+
+
+async def test_erasures_are_due_longest_first_until_they_are_removed(driver: StorageDriver) -> None:
+    first, second = (
+        Erasure(user_id=new_id(), erased_at=NOW, due_at=NOW + timedelta(seconds=seconds)) for seconds in (1, 2)
+    )
+    due = driver.storage.account_queries.due_erasures
+    await driver.do(lambda unit: unit.erasures.save(second))
+    await driver.do(lambda unit: unit.erasures.save(first))
+    assert [await due(NOW + timedelta(seconds=seconds), 5) for seconds in range(3)] == [[], [first], [first, second]]
+    later = replace(first, due_at=NOW + timedelta(minutes=1))
+    await driver.do(lambda unit: unit.erasures.save(later))
+    assert await due(NOW + timedelta(minutes=1), 1) == [second]
+    await driver.do(lambda unit: unit.erasures.remove(second.user_id))
+    await driver.do(lambda unit: unit.erasures.remove(new_id()))
+    assert await due(NOW + timedelta(hours=1), 5) == [later]
+
+
+async def test_stored_responses_of_an_account_are_deleted_so_many_at_a_time(driver: StorageDriver) -> None:
+    ada, ben = new_id(), new_id()
+    keys = [*(Key(ada, f"key {number}") for number in range(3)), Key(ben, "key 0")]
+    stored = [StoredResponse(key=key, fingerprint=b"f", response=Response(b"", None)) for key in keys]
+
+    async def store(unit: UnitOfWork) -> None:
+        await unit.events.store_responses(stored, NOW)
+
+    await driver.do(store)
+    deleted = [await driver.do(lambda unit: unit.erasures.delete_stored_responses(ada, 2)) for _ in range(3)]
+    assert deleted == [2, 1, 0]
+    assert (await driver.do(lambda unit: unit.events.stored_responses(keys))).keys() == {keys[3]}
+
+
+async def test_a_customers_bookings_of_a_status_are_read_with_their_events(driver: StorageDriver) -> None:
+    states = [await driver.initialize(1), await driver.initialize(2), await driver.initialize(2)]
+    customer = new_id()
+    await driver.book(states[0])
+    waiting, *confirmed = [await driver.book(state, customer_id=customer) for state in states]
+    read = driver.storage.booking_queries.bookings_with_events
+    assert waiting.status is BookingStatus.WAITLISTED
+
+    async def found(status: BookingStatus, after: UUID | None, limit: int) -> list[tuple[Booking, UUID]]:
+        return [(each.booking, each.event.id) for each in await read(customer, status, after, limit)]
+
+    pairs = [(replace(each, place=None), each.event_id) for each in (waiting, *confirmed)]
+    assert await found(BookingStatus.WAITLISTED, None, 5) == pairs[:1]
+    assert await found(BookingStatus.CONFIRMED, None, 5) == pairs[1:]
+    assert await found(BookingStatus.CONFIRMED, None, 1) == pairs[1:2]
+    assert await found(BookingStatus.CONFIRMED, confirmed[0].id, 5) == pairs[2:]
+    assert await found(BookingStatus.HELD, None, 5) == []
+
+
+async def test_keys_of_completed_payments_are_forgotten(driver: StorageDriver) -> None:
+    state = await driver.initialize_priced(3)
+    paid, other, open_ = [await driver.book(state) for _ in range(3)]
+    for booking in (paid, other):
+        await driver.complete_payment((await driver.start_payment(booking, key="key")).payment)
+    await driver.start_payment(open_, key="key")
+    await driver.do(lambda unit: unit.erasures.forget_payment_keys([paid.id, open_.id]))
+    found = [await driver.storage.payment_queries.payments(each.id) for each in (paid, other, open_)]
+    assert [each.key for (each,) in found] == [None, "key", "key"]
