@@ -208,6 +208,9 @@ class BoxOffice(Protocol):
     async def bookings_of(self, actor: Actor) -> list[BookingSeen]:
         """Return the actor's own bookings, newest first."""
 
+    async def set_disabled(self, user_id: UUID, disabled: bool) -> None:
+        """Disable or enable the account of a user, who gives no command while it is disabled."""
+
     async def promote(self, event_id: UUID) -> int:
         """Serve an event's waiting lists, and return the number of promotions."""
 

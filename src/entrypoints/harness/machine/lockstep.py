@@ -37,6 +37,10 @@ class Lockstep:
         """See `BoxOffice`."""
         return await self._each(lambda each: each.bookings_of(actor))
 
+    async def set_disabled(self, user_id: UUID, disabled: bool) -> None:
+        """See `BoxOffice`."""
+        await self._each(lambda each: each.set_disabled(user_id, disabled))
+
     async def promote(self, event_id: UUID) -> int:
         """See `BoxOffice`."""
         return await self._each(lambda each: each.promote(event_id))

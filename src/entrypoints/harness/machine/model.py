@@ -244,6 +244,21 @@ class Model:
                 elif booking.awaits_customer and is_due:
                     booking.answer_question(now)
 
+    def set_disabled(self, customer_id: UUID, disabled: bool, now: datetime) -> None:
+        """Suspend the waiting bookings of a customer, or let them wait again."""
+        for event in self.events.values():
+            own = [each for each in event.bookings if each.customer_id == customer_id and _waits(each)]
+            own = [each for each in own if each.is_suspended is not disabled]
+            if not own:
+                continue
+            event.expire_holds(now)
+            for booking in own:
+                if _waits(booking) and disabled:
+                    event.suspend(booking)
+                elif _waits(booking):
+                    event.resume(booking)
+            event.serve(now)
+
     def act(self) -> None:
         """Every customer authenticates the charge that waits for it; the application does not know yet."""
         for event in self.events.values():

@@ -240,11 +240,27 @@ class ModelEvent:
         candidates = ticket_type.waiting_list[:1] if self.policy == "strict" else ticket_type.waiting_list
         return next((each for each in candidates if each.quantity <= free), None)
 
+    def suspend(self, booking: ModelBooking) -> None:
+        """Take a waiting booking off its waiting list."""
+        self.type_of(booking.ticket_type_id).waiting_list.remove(booking)
+        booking.is_suspended = True
+
+    def resume(self, booking: ModelBooking) -> None:
+        """Put a suspended booking back where it joined, or cancel it if it asks for too many tickets."""
+        ticket_type = self.type_of(booking.ticket_type_id)
+        if booking.quantity > ticket_type.total:
+            self.cancel(booking)
+            return
+        booking.is_suspended = False
+        ticket_type.waiting_list.append(booking)
+        ticket_type.waiting_list.sort(key=self.bookings.index)
+
     def cancel(self, booking: ModelBooking, fee: int = 0) -> int | None:
         """Cancel a booking, and plan and return the refund of a paid one."""
-        if booking.status == "waitlisted":
-            self.type_of(booking.ticket_type_id).waiting_list.remove(booking)
-        booking.status, booking.expires_at = "cancelled", None
+        waiting_list = self.type_of(booking.ticket_type_id).waiting_list
+        if booking in waiting_list:
+            waiting_list.remove(booking)
+        booking.status, booking.expires_at, booking.is_suspended = "cancelled", None, False
         if booking.is_paid:
             return booking.end(fee)
         booking.payment = "none"

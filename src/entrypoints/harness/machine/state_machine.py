@@ -31,6 +31,7 @@ from .strategies import (
     BookingRequest,
     booking_requests,
     customers_requests,
+    deeds,
     edits,
     hours,
     new_events,
@@ -306,6 +307,41 @@ class BoxOfficeMachine(MoneyMachine):
         self.run(self.box_office.promote(model_event.id))
         model_event.expire_holds(self.clock.time)
         self.check_equal(self.run(self.box_office.promote(model_event.id)), 0)
+
+    @rule(event=picks, customer_id=st.sampled_from(CUSTOMERS), done=st.lists(deeds, max_size=4))
+    @precondition(lambda self: self.has_bookings())
+    def while_an_account_is_disabled(self, event: int, customer_id: UUID, done: list[tuple[str, Any]]) -> None:
+        """Waiting bookings of a disabled account are passed over, and take their places again (promises 5 and 6)."""
+        self.set_disabled(customer_id, disabled=True)
+        for deed, value in done:
+            match deed:
+                case "book" if value.customer_id != customer_id:
+                    self.book_tickets(event, [value])
+                case "cancel":
+                    self.cancel_as_organizer(event, value)
+                case "total":
+                    self.set_total(event, *value)
+                case "status":
+                    self.set_status(event, value, self.event(event).organizer_id)
+                case "time":
+                    self.clock.time += timedelta(hours=value)
+            self.everything_is_as_the_model_says()
+        self.set_disabled(customer_id, disabled=False)
+
+    def set_disabled(self, customer_id: UUID, *, disabled: bool) -> None:
+        """Disable or enable an account, and compare everything."""
+        self.run(self.box_office.set_disabled(customer_id, disabled))
+        self.model.set_disabled(customer_id, disabled, self.clock.time)
+        self.everything_is_as_the_model_says()
+
+    def cancel_as_organizer(self, event: int, which: int) -> None:
+        """The organizer cancels a booking."""
+        model_event = self.event(event)
+        if model_event.bookings:
+            booking = model_event.bookings[which % len(model_event.bookings)]
+            actor = self.actor(model_event.organizer_id)
+            found = self.execute(Cancel(event_id=model_event.id, actor=actor, booking_id=booking.id))
+            self.check_equal(found, self.model.cancel(model_event, booking, actor.user_id, self.clock.time))
 
     @rule()
     def an_hour_passes(self) -> None:

@@ -91,3 +91,13 @@ requests_for_others: Requests = _requests(
     [*CUSTOMERS, *WITHOUT_ACCOUNT * 3], st.sampled_from([*ORGANIZERS, *ORGANIZERS, ADMIN, CUSTOMERS[0]])
 )
 booking_requests: SearchStrategy[list[BookingRequest]] = st.lists(_requests(USERS, st.none()), min_size=1, max_size=8)
+
+deeds: SearchStrategy[tuple[str, Any]] = (
+    st.tuples(st.just("book"), customers_requests)
+    | st.tuples(st.just("cancel"), picks)
+    | st.tuples(st.just("total"), st.tuples(picks, totals))
+    | st.tuples(st.just("status"), st.sampled_from(["on_sale", "on_sale", "paused", "completed", "cancelled"]))
+    | st.tuples(st.just("time"), hours)
+)
+"""What other users do, and the passage of time."""
+
