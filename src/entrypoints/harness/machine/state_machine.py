@@ -21,6 +21,7 @@ from ....domain.event import (
 )
 from ....domain.values.money import Money
 from .box_office import Answer, Order, Replay
+from .model_booking import LIVE
 from .model_event import ModelEvent, ModelType
 from .money_machine import MoneyMachine
 from .strategies import (
@@ -308,17 +309,25 @@ class BoxOfficeMachine(MoneyMachine):
         model_event.expire_holds(self.clock.time)
         self.check_equal(self.run(self.box_office.promote(model_event.id)), 0)
 
-    @rule(event=picks, customer_id=st.sampled_from(CUSTOMERS), done=st.lists(deeds, max_size=4))
-    @precondition(lambda self: self.has_bookings())
-    def while_an_account_is_disabled(self, event: int, customer_id: UUID, done: list[tuple[str, Any]]) -> None:
+    @rule(event=picks, crowd=booking_requests, which=picks, done=st.lists(deeds, min_size=1, max_size=5))
+    def while_an_account_is_disabled(
+        self, event: int, crowd: list[BookingRequest], which: int, done: list[tuple[str, Any]]
+    ) -> None:
         """Waiting bookings of a disabled account are passed over, and take their places again (promises 5 and 6)."""
+        self.book_tickets(event, crowd)
+        types = self.event(event).types
+        waiting = [each for ticket_type in types for each in ticket_type.waiting_list if each.customer_id in CUSTOMERS]
+        if not waiting:
+            return
+        chosen = waiting[which % len(waiting)]
+        customer_id, ticket_type = chosen.customer_id, self.event(event).type_of(chosen.ticket_type_id)
         self.set_disabled(customer_id, disabled=True)
         for deed, value in done:
             match deed:
                 case "book" if value.customer_id != customer_id:
                     self.book_tickets(event, [value])
                 case "cancel":
-                    self.cancel_as_organizer(event, value)
+                    self.cancel_as_organizer(event, ticket_type, value)
                 case "total":
                     self.set_total(event, *value)
                 case "status":
@@ -334,12 +343,13 @@ class BoxOfficeMachine(MoneyMachine):
         self.model.set_disabled(customer_id, disabled, self.clock.time)
         self.everything_is_as_the_model_says()
 
-    def cancel_as_organizer(self, event: int, which: int) -> None:
-        """The organizer cancels a booking."""
+    def cancel_as_organizer(self, event: int, ticket_type: ModelType, which: int) -> None:
+        """The organizer cancels a live booking of a ticket type."""
         model_event = self.event(event)
-        if model_event.bookings:
-            booking = model_event.bookings[which % len(model_event.bookings)]
-            actor = self.actor(model_event.organizer_id)
+        of_type = [each for each in model_event.bookings if each.ticket_type_id == ticket_type.id]
+        live = [each for each in of_type if each.status in LIVE]
+        if live:
+            booking, actor = live[which % len(live)], self.actor(model_event.organizer_id)
             found = self.execute(Cancel(event_id=model_event.id, actor=actor, booking_id=booking.id))
             self.check_equal(found, self.model.cancel(model_event, booking, actor.user_id, self.clock.time))
 

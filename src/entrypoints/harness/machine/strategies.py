@@ -93,8 +93,9 @@ requests_for_others: Requests = _requests(
 booking_requests: SearchStrategy[list[BookingRequest]] = st.lists(_requests(USERS, st.none()), min_size=1, max_size=8)
 
 deeds: SearchStrategy[tuple[str, Any]] = (
-    st.tuples(st.just("book"), customers_requests)
+    st.tuples(st.just("cancel"), picks)
     | st.tuples(st.just("cancel"), picks)
+    | st.tuples(st.just("book"), customers_requests)
     | st.tuples(st.just("total"), st.tuples(picks, totals))
     | st.tuples(st.just("status"), st.sampled_from(["on_sale", "on_sale", "paused", "completed", "cancelled"]))
     | st.tuples(st.just("time"), hours)
