@@ -12,6 +12,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from ....application.background.verify_promises import VerifyPromises
+from ....application.ports.errors import Unavailable
 from ....application.ports.storage import Storage
 from ....application.turnstile import command_queue as turnstile_module
 from ....domain.decisions import settle as settle_module
@@ -19,6 +20,7 @@ from ....domain.decisions.organize import Initialize
 from ....domain.decisions.pay import is_abandoned
 from ....domain.event import EventDetails, TicketTypeSpec, WaitingListPolicy
 from ....domain.payment import ChargeStatus, Payment, PaymentKind, PaymentMethod
+from ....domain.user import User
 from ....domain.values.money import Money
 from ..history import Call, History
 from ..history.linearizability import check_linearizable
@@ -28,7 +30,7 @@ from ..history.stored import Stored
 from .clients import LONGEST_ANSWER, ORGANIZER, Clients, SimulatedEvent
 from .faults import LONGEST_DETECTION, FaultInjector
 from .loop import Overrun, SimulationLoop, Stuck, make_loop
-from .processes import START, Gone, Parts, Process
+from .processes import START, Gone, Parts, Process, Work
 from .scenario import Scenario, random_stream, scenario_of
 from .trace import Trace
 
@@ -40,6 +42,9 @@ LONGEST_COMPLETION: Final = 7_200.0
 
 A lost charge is given up after ten minutes, and a charge that waits for its customer is asked about every hour.
 """
+
+LONGEST_DISABLED: Final = 60.0
+"""Maximum seconds that an account is disabled: less than it is reviewed for, because its customer goes on."""
 
 MOST_OPEN: Final = 1_000
 """Maximum open payments at the end."""
@@ -125,6 +130,10 @@ class _Simulation:
         self.processes = [Process(number, self.parts) for number in range(scenario.processes)]
         self.random = random_stream(scenario.seed, "disasters")
         self.pending_disasters = self._disasters_by_operation()
+        self.disablings = random_stream(scenario.seed, "disabled accounts")
+        for _ in range(scenario.disablings):
+            left = int(self.disablings.random() * scenario.operations)
+            self.pending_disasters.setdefault(left, []).append("disable")
         self.disasters: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
@@ -193,6 +202,9 @@ class _Simulation:
 
     async def _strike(self, kind: str) -> None:
         """Cause a disaster after a short random time, so that it may interrupt any step."""
+        if kind == "disable":
+            await self._disable_an_account()
+            return
         for _ in range(int(self.random.random() * 20)):
             await asyncio.sleep(0)
         await asyncio.sleep(self.random.random() * 2 * self.scenario.latency)
@@ -215,6 +227,30 @@ class _Simulation:
             case "stop" if process.is_up:
                 self.trace.fault(kind, f"of process {process.number}")
                 await self._stop(process)
+
+    async def _disable_an_account(self) -> None:
+        """Disable an account and enable it again, while its customer's earlier sessions still book and cancel."""
+        customer_id = UUID(int=1_000 + int(self.disablings.random() * self.scenario.customers))
+        self.trace.fault("disable", f"account {customer_id.int}")
+        user = User(id=customer_id, name="A customer", email=None, password_hash=None, created_at=START)
+        async with self.parts.storage.another().begin() as unit_of_work:
+            if await unit_of_work.users.lock(customer_id) is None:
+                await unit_of_work.users.add(user)
+            await unit_of_work.commit()
+        await self._operate(lambda container: container.disable_user()(str(customer_id)))
+        await asyncio.sleep(self.disablings.random() * LONGEST_DISABLED)
+        await self._operate(lambda container: container.enable_user()(str(customer_id)))
+
+    async def _operate(self, work: Work) -> None:
+        """Let an operator do this in any process, and again until it is done."""
+        while True:
+            process = self.processes[int(self.disablings.random() * len(self.processes))]
+            try:
+                await process.serve(work)
+            except (Gone, Unavailable):
+                await asyncio.sleep(1.0)
+            else:
+                return
 
     async def _stop(self, process: Process) -> None:
         try:
@@ -261,6 +297,8 @@ class _Simulation:
         storage = self.parts.storage
         events = storage.event_queries
         if await events.unsettled_events(None, 1) or await events.lapsing_events(self.parts.clock.now(), 1):
+            return True
+        if await storage.account_queries.due_reviews(START.replace(year=9_000), 1):
             return True
         for payment in await storage.payment_queries.open_payments(START.replace(year=9_000), MOST_OPEN):
             found = await storage.booking_queries.booking(payment.booking_id)

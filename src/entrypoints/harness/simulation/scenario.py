@@ -51,9 +51,10 @@ class Scenario(Struct, frozen=True, kw_only=True):
     """The parameters of a simulation. Seconds are virtual.
 
     `weights` are the relative frequencies of operations, `troubles` the probability of each fault where it may occur,
-    `disasters` the number of each. `pace`: mean seconds between two operations of a client. `yields`: the share of
-    steps that wait, on average for `latency` seconds. `keyed`: the share of commands with an idempotency key. `step`
-    and `most_together` limit one transaction. `patience`: seconds after which an impatient client gives up.
+    `disasters` the number of each, `disablings` how often an account is disabled for a while. `pace`: mean seconds
+    between two operations of a client. `yields`: the share of steps that wait, on average for `latency` seconds.
+    `keyed`: the share of commands with an idempotency key. `step` and `most_together` limit one transaction.
+    `patience`: seconds after which an impatient client gives up.
     """
 
     seed: int
@@ -69,6 +70,7 @@ class Scenario(Struct, frozen=True, kw_only=True):
     weights: dict[str, int]
     troubles: dict[str, float]
     disasters: dict[str, int]
+    disablings: int
     keyed: float
     step: int
     most_together: int
@@ -116,6 +118,7 @@ def scenario_of(seed: int, operations: int) -> Scenario:
         weights=_weights(random, has_money=has_money),
         troubles={} if is_calm else _troubles(random),
         disasters={} if is_calm else _disasters(random),
+        disablings=random_stream(seed, "disablings").choice((0, 0, 1, 4)),
         keyed=random.choice((0.0, 0.3, 0.9)),
         step=random.choice((500, 500, 500, 1, 2, 5)),
         most_together=random.choice((500, 500, 500, 1, 3)),
