@@ -100,9 +100,15 @@ class BookingView(View, frozen=True, kw_only=True):
         Meta(description="The price at the time of booking, or of promotion if lower, times the quantity."),
     ]
     payment_status: Annotated[PaymentStatus, Meta(description="The status of its payment.")]
-    position: Annotated[int | None, Meta(description="Its place in the waiting list, from 1; `null` unless it waits.")]
+    position: Annotated[
+        int | None,
+        Meta(
+            description="Its place in the waiting list, from 1; `null` unless it waits, and while its customer's account "
+            "is disabled."
+        ),
+    ]
     tickets_ahead: Annotated[
-        int | None, Meta(description="Tickets requested by the bookings before it; `null` unless it waits.")
+        int | None, Meta(description="Tickets requested by the bookings before it; `null` where `position` is.")
     ]
     expires_at: Annotated[
         Time | None, Meta(description="When the hold expires unless it is paid; `null` unless it is held.")
