@@ -7,6 +7,9 @@ from .trial import Change, Fault
 _BOOKING: Final = ("tests/domain/test_booking.py",)
 _CANCELLING: Final = ("tests/domain/test_cancelling.py",)
 _WAITING: Final = ("tests/domain/test_waiting_list.py",)
+_SUSPENDING: Final = ("tests/domain/test_suspending.py",)
+_SUSPENDED: Final = "tests/contract/test_suspending.py"
+_DISABLING: Final = ("tests/application/operators/test_disabling.py",)
 _PAYING: Final = ("tests/domain/test_paying.py",)
 _REFUNDING: Final = ("tests/domain/test_refunds.py",)
 _NOTICES: Final = ("tests/domain/test_payment_notices.py",)
@@ -1487,6 +1490,91 @@ SQL: Final = (
     ),
 )
 
+SUSPENDING: Final = (
+    Fault(
+        "Tickets go to a disabled account",
+        (
+            Change(
+                "domain/booking.py",
+                "return self.status is WAITLISTED and not self.is_suspended",
+                "return self.status is WAITLISTED",
+            ),
+        ),
+        _SUSPENDING,
+    ),
+    Fault(
+        "A resumed booking stands at the end of the waiting list",
+        (
+            Change(
+                "domain/inventory.py",
+                "replace(self, head=(*before, booking, *self.head[len(before) :]))",
+                "replace(self, head=(*self.head, booking))",
+            ),
+        ),
+        _SUSPENDING,
+    ),
+    Fault(
+        "An enabled account's booking is not served",
+        (Change("domain/decisions/suspend.py", "_settled(builder, resumed)", "builder.decision(None)"),),
+        _SUSPENDING,
+    ),
+    Fault(
+        "A suspended booking outlives its event",
+        (
+            Change(
+                "domain/decisions/settle.py",
+                "    if not builder.may_have_open_bookings:\n",
+                "    if not builder.may_have_open_bookings or not builder.ticket_types[0].waiting:\n",
+            ),
+        ),
+        _SUSPENDING,
+    ),
+    Fault(
+        "The replay does not see that a resumed booking was overtaken",
+        (
+            Change(
+                "domain/replay.py",
+                "        counts.resumed[self._booking_id] = (what.queue_number, what.quantity)\n",
+                "",
+            ),
+        ),
+        _SUSPENDING,
+    ),
+    Fault(
+        "Blocks of waiting lists still count a suspended booking",
+        (
+            Change(
+                "adapters/sql/repositories/events.py",
+                "left = [each.before for each in changed if each.before.is_waiting]",
+                "left = [each.before for each in changed if each.before.is_waiting and not each.after.is_suspended]",
+            ),
+        ),
+        _of(_SUSPENDED, "test_it_leaves_the_list_and_stands_at_its_number_again[sqlite]"),
+    ),
+    Fault(
+        "A booking by an older token of a disabled account is served",
+        (
+            Change(
+                "application/background/review_accounts.py",
+                " if began_at < review.until else None",
+                " if began_at < review.due_at else None",
+            ),
+        ),
+        _DISABLING,
+    ),
+    Fault(
+        "A review that ends forgets a newer one",
+        (
+            Change(
+                "adapters/sql/repositories/users.py",
+                '    account_reviews.c.until == bindparam("same_until", type_=account_reviews.c.until.type),\n',
+                "",
+            ),
+        ),
+        _of(_SUSPENDED, "test_reviews_come_when_they_are_due_and_end[sqlite]"),
+    ),
+)
+
 HTTP: Final = (
     Fault(
         "An access token outlives its session",
@@ -2600,6 +2688,7 @@ MAILS: Final = (
 
 FAULTS: Final = (
     *DOMAIN,
+    *SUSPENDING,
     *MAILS,
     *REFUNDS,
     *APPLICATION,

@@ -103,8 +103,8 @@ class BookingView(View, frozen=True, kw_only=True):
     position: Annotated[
         int | None,
         Meta(
-            description="Its place in the waiting list, from 1; `null` unless it waits, and while its customer's account "
-            "is disabled."
+            description="Its place in the waiting list, from 1; `null` unless it waits, and while its customer's "
+            "account is disabled."
         ),
     ]
     tickets_ahead: Annotated[

@@ -1,5 +1,7 @@
 """The search for an order: what it must find, what it must not, and what it says then."""
 
+from collections.abc import Callable
+
 import pytest
 from msgspec.structs import replace
 
@@ -190,3 +192,73 @@ def test_a_booking_id_that_no_answer_told_of_leaves_it_open() -> None:
     written.lost("a")
     written.saw("of whom", status="confirmed")
     assert judged(written).answer == "undecided"
+
+
+def passed_over() -> WrittenHistory:
+    """A history in which the first waiting customer is passed over, and stands first again."""
+    written = WrittenHistory(total=1)
+    written.booked("a", ANA)
+    written.joined("b", BEN)
+    written.joined("c", CLEO, position=2)
+    written.suspends("b")
+    written.saw("b", status="waitlisted", position=None)
+    written.saw("c", status="waitlisted", position=1)
+    written.saw(waiting=1)
+    written.cancelled("a", "c")
+    written.joined("d", DAN)
+    written.resumes("b")
+    written.saw("d", position=2)
+    written.cancelled("c", "b")
+    return written
+
+
+def test_accounts_that_are_disabled_and_enabled_explain_the_order_of_a_waiting_list() -> None:
+    written = passed_over()
+    verdict = check_linearizable(written.history, written.sale, final=written.stored())
+    assert verdict.is_linearizable, str(verdict)
+    assert written.broken() == set()
+    assert judged(written).answer == "not linearizable", "clients do not see why"
+
+
+def test_a_booking_that_cannot_be_resumed_is_cancelled() -> None:
+    written = WrittenHistory(total=2)
+    written.booked("a", ANA)
+    written.joined("b", BEN, quantity=2)
+    written.suspends("b")
+    written.ask("t", "total", ticket_type_id=KIND, quantity=1)
+    written.grows(1)
+    written.answered("t")
+    written.ends("b", by="organizer")
+    written.saw("b", status="cancelled")
+    verdict = check_linearizable(written.history, written.sale, final=written.stored())
+    assert verdict.is_linearizable, str(verdict)
+    assert written.broken() == set()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "broken"),
+    [
+        (lambda written: written.suspends("a"), (5, "suspended")),
+        (lambda written: written.resumes("d"), (5, "suspended")),
+        (lambda written: written.ends("d", by="organizer"), (2, "unasked")),
+        (lambda written: (written.suspends("d"), written.ends("d", by="organizer")), (2, "unasked")),
+        (lambda written: (written.suspends("d"), written.promotes("d")), (5, "order")),
+    ],
+)
+def test_what_was_done_to_suspended_bookings_must_be_possible(
+    wrong: Callable[[WrittenHistory], object], broken: tuple[int, str]
+) -> None:
+    written = passed_over()
+    wrong(written)
+    assert broken in written.broken()
+
+
+def test_a_suspension_serves_the_others_at_once() -> None:
+    written = WrittenHistory(total=2)
+    written.booked("a", ANA)
+    written.joined("b", BEN, quantity=2)
+    written.joined("c", CLEO, position=2)
+    written.suspends("b")
+    assert written.broken() == {(6, "idle")}
+    written.promotes("c")
+    assert written.broken() == set()

@@ -137,7 +137,7 @@ async def test_one_thing_made_wrong_is_seen(
     corrupt: Callable[[History, Stored], Wrong], times: Callable[[int, int], int]
 ) -> None:
     tried = 0
-    for seed in range(times(3, 100)):
+    for seed in range(times(4, 100)):
         recorded, final = await run(seed, clients=8)
         wrong = list(corrupt(recorded.history, final))
         for what, history, stored in random.Random(seed).sample(wrong, min(len(wrong), 40)):
@@ -149,7 +149,7 @@ async def test_one_thing_made_wrong_is_seen(
 async def test_an_answer_that_cannot_be_has_no_order(times: Callable[[int, int], int]) -> None:
     """Other answers may be right in another order, where calls overlapped; these are right in none."""
     tried = 0
-    for seed in range(times(3, 100)):
+    for seed in range(times(4, 100)):
         recorded, final = await run(seed, clients=8)
         never = ("another position", "promoted more", "book refused", "cancel refused", "never so many")
         wrong = [each for each in other_outcomes(recorded.history, final, by=1_000) if each[0] in never]

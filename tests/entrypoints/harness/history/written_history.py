@@ -23,6 +23,8 @@ from boxoffice.domain.facts import (
     TicketsBooked,
     TicketTypeAdded,
     TicketTypeChanged,
+    WaitingResumed,
+    WaitingSuspended,
 )
 from boxoffice.domain.values.money import Money
 from boxoffice.entrypoints.harness.history import (
@@ -208,19 +210,42 @@ class WrittenHistory:
 
     def ends(self, name: str, by: str = "customer") -> None:
         """A booking is cancelled."""
-        was = self.bookings[booking_id(name)].status
+        before = self.bookings[booking_id(name)]
         booking = self.moves(name, BookingStatus.CANCELLED)
+        self.bookings[booking.id] = replace(booking, is_suspended=False)
         self.happens(
             BookingCancelled(
                 ticket_type_id=KIND,
                 customer_id=booking.customer_id,
                 quantity=booking.quantity,
-                was=was,
+                was=before.status,
                 by=by,
                 payment_status=PaymentStatus.NONE,
+                was_suspended=before.is_suspended,
             ),
             name,
         )
+
+    def suspends(self, name: str) -> None:
+        """The account of a waiting customer is disabled."""
+        self._moves_in_line(name, WaitingSuspended, is_suspended=True)
+
+    def resumes(self, name: str) -> None:
+        """It is enabled again."""
+        self._moves_in_line(name, WaitingResumed, is_suspended=False)
+
+    def _moves_in_line(
+        self, name: str, kind: type[WaitingSuspended] | type[WaitingResumed], *, is_suspended: bool
+    ) -> None:
+        booking = replace(self.bookings[booking_id(name)], is_suspended=is_suspended)
+        self.bookings[booking.id] = booking
+        what = kind(
+            ticket_type_id=KIND,
+            customer_id=booking.customer_id,
+            quantity=booking.quantity,
+            queue_number=booking.queue_number or 0,
+        )
+        self.happens(what, name)
 
     def lapses(self, name: str) -> None:
         """A hold lapses."""
@@ -261,7 +286,7 @@ class WrittenHistory:
             is_unsettled=self.is_unsettled,
             created_at=NOW,
         )
-        waiting = [each for each in self.bookings.values() if each.status is BookingStatus.WAITLISTED]
+        waiting = [each for each in self.bookings.values() if each.is_waiting]
         kind = TicketType(
             id=KIND,
             event_id=EVENT,
