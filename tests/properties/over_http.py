@@ -1,7 +1,8 @@
 """A `BoxOffice` that is reached over HTTP: the real application, asked as its clients ask it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 from uuid import UUID
@@ -231,14 +232,25 @@ class OverHttp(ContainerBoxOffice):
 
     async def _token(self, actor: Actor) -> str:
         """A token that is good now."""
-        with self.without_trouble():
+        with self._without_trouble():
             return await self._sign_in(actor)
 
     async def add_account(self, user_id: UUID) -> None:
         """Its sessions end when it is disabled."""
         if user_id not in self._emails:
-            await self._register(Actor(user_id))
+            with self._without_trouble():
+                await self._register(Actor(user_id))
         self._tokens.pop(user_id, None)
+
+    @contextmanager
+    def _without_trouble(self) -> Iterator[None]:
+        """Trouble is for the machine's commands, so that the same ones get into it everywhere."""
+        troubles = list(self._storage.troubles)
+        self._storage.troubles.clear()
+        try:
+            yield
+        finally:
+            self._storage.troubles.extend(troubles)
 
     async def _sign_in(self, actor: Actor) -> str:
         if actor.user_id not in self._emails:

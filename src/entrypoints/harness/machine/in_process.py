@@ -1,8 +1,7 @@
 """An application in this process, whose use cases are called directly."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -170,24 +169,13 @@ class ContainerBoxOffice:
 
     async def set_disabled(self, user_id: UUID, disabled: bool) -> None:
         """See `BoxOffice`."""
-        with self.without_trouble():
-            await self.add_account(user_id)
+        await self.add_account(user_id)
         use_case = self._container.disable_user() if disabled else self._container.enable_user()
         await use_case(str(self._names.id_of(user_id)))
 
     async def add_account(self, user_id: UUID) -> None:
         """Create the account of a user, unless it exists."""
         raise NotImplementedError
-
-    @contextmanager
-    def without_trouble(self) -> Iterator[None]:
-        """Spare commits that belong to no command, so that the same commands get into trouble everywhere."""
-        troubles = list(self._storage.troubles)
-        self._storage.troubles.clear()
-        try:
-            yield
-        finally:
-            self._storage.troubles.extend(troubles)
 
     async def promote(self, event_id: UUID) -> int:
         """See `BoxOffice`."""
@@ -242,16 +230,6 @@ class InProcess(ContainerBoxOffice):
         super().__init__(container, clock)
         self._accounts: set[UUID] = set()
 
-    async def add_account(self, user_id: UUID) -> None:
-        """See the base."""
-        self._add_ids(user_id)
-        async with self._storage.begin() as unit_of_work:
-            if await unit_of_work.users.lock(user_id) is None:
-                address = f"user{user_id.int}@example.org"
-                user = User(id=user_id, name="A user", email=address, password_hash=None, created_at=self._clock.now())
-                await unit_of_work.users.add(user)
-            await unit_of_work.commit()
-
     async def give(self, orders: Sequence[Order]) -> list[Outcome]:
         """See `BoxOffice`. The turnstile decides the commands in their order."""
         return list(await asyncio.gather(*(self._outcome(order) for order in orders)))
@@ -289,7 +267,7 @@ class InProcess(ContainerBoxOffice):
                 self._add_ids(command.booking_id)
             case BookingForOther():
                 self._add_ids(command.booking_id)
-                await self._add_account(user_of(command.person.email))
+                await self.add_account(user_of(command.person.email))
             case AddTicketType():
                 self._add_ids(command.ticket_type_id)
             case Settlement():
@@ -314,8 +292,8 @@ class InProcess(ContainerBoxOffice):
         for id_ in ids:
             self._names.give(id_, id_)
 
-    async def _add_account(self, user_id: UUID) -> None:
-        """Add the account of a user who has one from the beginning."""
+    async def add_account(self, user_id: UUID) -> None:
+        """See the base. Only of a user who has one from the beginning."""
         if user_id in self._accounts or not has_account(user_id):
             return
         self._accounts.add(user_id)

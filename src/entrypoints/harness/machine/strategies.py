@@ -101,4 +101,3 @@ deeds: SearchStrategy[tuple[str, Any]] = (
     | st.tuples(st.just("time"), hours)
 )
 """What other users do, and the passage of time."""
-
