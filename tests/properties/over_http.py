@@ -24,8 +24,12 @@ from boxoffice.domain.user import Actor, Role
 from boxoffice.entrypoints.container import Container
 from boxoffice.entrypoints.harness import HarnessClock
 from boxoffice.entrypoints.harness.machine.box_office import (
+    DISMISSED,
+    Appoint,
     BookingLook,
     BookingSeen,
+    ChangeDuty,
+    Dismiss,
     EventLook,
     EventSeen,
     FactSeen,
@@ -61,7 +65,7 @@ class Request(Struct, frozen=True):
 
     method: str
     path: str
-    body: dict[str, Any]
+    body: dict[str, Any] | None
 
 
 class OverHttp(ContainerBoxOffice):
@@ -87,6 +91,8 @@ class OverHttp(ContainerBoxOffice):
         for order in orders:
             if isinstance(order.command, BookingForOther) and has_account(user_of(order.command.person.email)):
                 await self._token(Actor(user_of(order.command.person.email)))
+            if isinstance(order.command, Appoint | Dismiss):
+                await self._token(Actor(order.command.user_id))
         tokens = [await self._token(order.command.actor) for order in orders]
         sent = [self._send(order, token) for order, token in zip(orders, tokens, strict=True)]
         answers = await asyncio.gather(*sent)
@@ -97,7 +103,7 @@ class OverHttp(ContainerBoxOffice):
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         if order.key is not None:
             headers["Idempotency-Key"] = order.key
-        content = msgspec.json.encode(request.body)
+        content = b"" if request.body is None else msgspec.json.encode(request.body)
         return await self._http.request(request.method, request.path, content=content, headers=headers)
 
     def _request(self, order: Order) -> Request:
@@ -114,15 +120,10 @@ class OverHttp(ContainerBoxOffice):
                 named = command.booking_id
                 body = {"bookingId": id_of(named)} if named else {"eventId": id_of(command.event_id)}
                 request = Request("POST", "/cancel", body)
-            case Bill() as command:
-                body = {"method": command.method.value, **({"token": command.token} if command.token else {})}
-                request = Request("POST", f"/bookings/{id_of(command.booking_id)}/payment", body)
-            case Grant() as command:
-                body = {"amount": msgspec.to_builtins(command.amount), "reason": command.reason}
-                request = Request("POST", f"/bookings/{id_of(command.booking_id)}/refunds", body)
-            case Settlement() as command:
-                path = f"/bookings/{id_of(command.booking_id)}/payments/{id_of(command.payment_id)}/settle"
-                request = Request("POST", path, {})
+            case Bill() | Grant() | Settlement() as command:
+                request = self._money_request(command)
+            case Appoint() | Dismiss() as command:
+                request = self._staff_request(command)
             case Edit() as command:
                 request = Request("PATCH", f"/events/{id_of(command.event_id)}", _said(command.changes))
             case AddTicketType() as command:
@@ -131,6 +132,31 @@ class OverHttp(ContainerBoxOffice):
                 path = f"/events/{id_of(command.event_id)}/ticket-types/{id_of(command.ticket_type_id)}"
                 request = Request("PATCH", path, _said(command.changes))
         return request
+
+    def _money_request(self, command: Bill | Grant | Settlement) -> Request:
+        path = f"/bookings/{self._names.id_of(command.booking_id)}"
+        match command:
+            case Bill():
+                body = {"method": command.method.value, **({"token": command.token} if command.token else {})}
+                return Request("POST", f"{path}/payment", body)
+            case Grant():
+                given = {"amount": msgspec.to_builtins(command.amount), "reason": command.reason}
+                return Request("POST", f"{path}/refunds", given)
+            case _:
+                return Request("POST", f"{path}/payments/{self._names.id_of(command.payment_id)}/settle", {})
+
+    def _staff_request(self, command: Appoint | Dismiss) -> Request:
+        match command:
+            case ChangeDuty():
+                return Request("PATCH", self._member(command), {"role": command.role.value})
+            case Appoint():
+                body = {"email": self._emails[command.user_id], "role": command.role.value}
+                return Request("POST", f"/events/{self._names.id_of(command.event_id)}/staff", body)
+            case _:
+                return Request("DELETE", self._member(command), None)
+
+    def _member(self, command: ChangeDuty | Dismiss) -> str:
+        return f"/events/{self._names.id_of(command.event_id)}/staff/{self._names.id_of(command.user_id)}"
 
     def _booking_body(self, command: Book | BookingForOther) -> dict[str, Any]:
         body: dict[str, Any] = {"eventId": self._names.id_of(command.event_id), "quantity": command.quantity}
@@ -153,7 +179,7 @@ class OverHttp(ContainerBoxOffice):
             found = order.read(_checked(answer))
         except Refused as refused:
             return Replay(refused.code) if is_replayed else refused.code
-        assert not isinstance(found, str)
+        assert not isinstance(found, str) or found == DISMISSED
         self._meet(order, found, answer)
         seen = self._names.translated(found)
         return Replay(seen) if is_replayed else seen
@@ -176,8 +202,10 @@ class OverHttp(ContainerBoxOffice):
             location = f"/events/{found.id}"
         elif isinstance(command, Grant):
             location = f"/bookings/{self._names.id_of(command.booking_id)}/payments"
+        elif isinstance(command, Appoint) and not isinstance(command, ChangeDuty):
+            location = self._member(Dismiss(command.event_id, command.actor, command.user_id))
         assert answer.headers.get("location") == location
-        assert answer.status_code == (200 if location is None else 201)
+        assert answer.status_code == (204 if found == DISMISSED else 200 if location is None else 201)
 
     async def event(self, event_id: UUID, actor: Actor) -> EventLook | str:
         """Everything that `GET` tells of an event; `/status` has to say the same as `/events`."""
@@ -217,6 +245,17 @@ class OverHttp(ContainerBoxOffice):
         except Refused as refused:
             return refused.code
         seen: BookingLook = self._names.translated(BookingLook(booking=booking, payments=payments))
+        return seen
+
+    async def lists(self, event_id: UUID, actor: Actor) -> list[BookingSeen] | str:
+        """The bookings and the waiting list of an event."""
+        path = f"/events/{self._names.id_of(event_id)}"
+        try:
+            found = [each async for each in self._list(f"{path}/bookings", actor, BookingSeen)]
+            found += [each async for each in self._list(f"{path}/waiting-list", actor, BookingSeen)]
+        except Refused as refused:
+            return refused.code
+        seen: list[BookingSeen] = self._names.translated(found)
         return seen
 
     async def bookings_of(self, actor: Actor) -> list[BookingSeen]:
@@ -291,6 +330,9 @@ class OverHttp(ContainerBoxOffice):
 
 def _checked(answer: httpx.Response) -> bytes:
     """The body of a success. Raises: Refused."""
+    if answer.status_code == 204:
+        assert not answer.content
+        return b""
     if answer.is_success:
         assert answer.headers["content-type"] == "application/json"
         return answer.content

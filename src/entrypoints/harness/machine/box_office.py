@@ -20,12 +20,47 @@ from ....domain.decisions.book import Book
 from ....domain.decisions.cancel import Cancel
 from ....domain.decisions.organize import AddTicketType, Edit, EditTicketType, Initialize
 from ....domain.decisions.payment_notices import PaymentNotice
+from ....domain.policy import StaffRole
 from ....domain.user import Actor
 from ....domain.values.money import Money
 from .troubled import Trouble
 
+
+class Appoint(Struct, frozen=True):
+    """Let a user work for an event."""
+
+    event_id: UUID
+    actor: Actor
+    user_id: UUID
+    role: StaffRole
+
+
+class ChangeDuty(Appoint, frozen=True):
+    """Give a user who works for an event another role."""
+
+
+class Dismiss(Struct, frozen=True):
+    """End a user's work for an event."""
+
+    event_id: UUID
+    actor: Actor
+    user_id: UUID
+
+
 Command = (
-    Initialize | Book | BookingForOther | Cancel | Bill | Grant | Settlement | Edit | EditTicketType | AddTicketType
+    Initialize
+    | Book
+    | BookingForOther
+    | Cancel
+    | Bill
+    | Grant
+    | Settlement
+    | Edit
+    | EditTicketType
+    | AddTicketType
+    | Appoint
+    | ChangeDuty
+    | Dismiss
 )
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
@@ -144,8 +179,18 @@ class PaymentSeen(Seen, frozen=True, kw_only=True):
     settled_at: datetime | None
 
 
-Answer = BookingSeen | CancellationSeen | EventSeen | PaymentSeen | str
-"""The answer to a command; a `str` is the code of a refusal, or `payment-unknown`."""
+class StaffSeen(Seen, frozen=True, kw_only=True):
+    """A user who works for an event."""
+
+    user_id: UUID
+    role: str
+
+
+DISMISSED: Final = "dismissed"
+"""The answer to `Dismiss`."""
+
+Answer = BookingSeen | CancellationSeen | EventSeen | PaymentSeen | StaffSeen | str
+"""The answer to a command; a `str` is the code of a refusal, `payment-unknown` or `dismissed`."""
 
 
 class Replay(Struct, frozen=True):
@@ -173,6 +218,10 @@ class Order(Struct, frozen=True):
                 return msgspec.json.decode(body, type=CancellationSeen)
             case Grant() | Settlement():
                 return msgspec.json.decode(body, type=PaymentSeen)
+            case Appoint():
+                return msgspec.json.decode(body, type=StaffSeen)
+            case Dismiss():
+                return DISMISSED
             case _:
                 return msgspec.json.decode(body, type=EventSeen)
 
@@ -204,6 +253,9 @@ class BoxOffice(Protocol):
 
     async def booking(self, booking_id: UUID, actor: Actor) -> BookingLook | str:
         """Return a booking with its payments, as this actor may read it."""
+
+    async def lists(self, event_id: UUID, actor: Actor) -> list[BookingSeen] | str:
+        """Return an event's bookings, newest first, then those on its waiting list, as this actor may read them."""
 
     async def bookings_of(self, actor: Actor) -> list[BookingSeen]:
         """Return the actor's own bookings, newest first."""

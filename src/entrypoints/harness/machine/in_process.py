@@ -17,25 +17,28 @@ from ....application.pages import Page
 from ....application.payments.grant_refund import Grant
 from ....application.payments.settle_refund import Settlement
 from ....application.ports.idempotency import IdempotentRequest, Key, Replayed, Response
-from ....application.ports.payments import ChargeReply, GatewaySilent
+from ....application.ports.staff import Colleague
 from ....application.ports.system import Clock
+from ....application.staff.appoint_member import NewMember
 from ....domain.booking import Booking
 from ....domain.decisions.book import Book
 from ....domain.decisions.cancel import Cancel
 from ....domain.decisions.organize import AddTicketType, Initialize
-from ....domain.decisions.pay import Answer
 from ....domain.decisions.payment_notices import PaymentNotice
 from ....domain.event import EventState
 from ....domain.facts import Fact
 from ....domain.payment import Payment
 from ....domain.refusals import Refusal
 from ....domain.user import Actor, User
-from ....domain.values.money import Money
 from ...container import Container
 from .box_office import (
+    DISMISSED,
+    Appoint,
     BookingLook,
     BookingSeen,
     CancellationSeen,
+    ChangeDuty,
+    Dismiss,
     EventLook,
     EventSeen,
     FactSeen,
@@ -44,20 +47,18 @@ from .box_office import (
     Outcome,
     PaymentSeen,
     Replay,
+    StaffSeen,
     TicketTypeSeen,
     address_of,
     has_account,
     user_of,
 )
+from .gateway import HarnessGateway
 from .model import MOST_LIVE_EVENTS
-from .model_booking import ASKS, SILENT, TAKES
 from .troubled import Trouble, TroubledStorage
 
 PAGE: Final = 2
 """Items of a page: few, so that paging is tested too."""
-
-ACTION_URL: Final = "https://bank.example/"
-"""Where the harness's provider sends customers to."""
 
 _REFUSED: Final = b"!"
 """Precedes the code of a refusal in a payload."""
@@ -74,76 +75,6 @@ class HarnessIds:
         number = self._next
         self._next += 1
         return UUID(int=(number << 80) | (0x7 << 76) | (0x2 << 62) | number)
-
-
-class HarnessGateway:
-    """A provider with a ledger, for the tokens of the model.
-
-    `tok_timeout` succeeds without an answer. `tok_action` asks for the customer, who acts when the machine says so.
-    """
-
-    def __init__(self) -> None:
-        self._charges: dict[UUID, tuple[Answer, Money]] = {}
-        self._refunds: dict[UUID, tuple[UUID, int]] = {}
-        self.refuses_refunds: bool = False
-
-    @property
-    def kept(self) -> int:
-        """What was taken and not refunded, in minor units."""
-        taken = sum(amount.amount for answer, amount in self._charges.values() if answer is Answer.DONE)
-        return taken - sum(amount for _, amount in self._refunds.values())
-
-    def act(self) -> None:
-        """Let every customer authenticate the charge that waits for it."""
-        for reference, (answer, amount) in self._charges.items():
-            if answer is Answer.ACTION_REQUIRED:
-                self._charges[reference] = (Answer.DONE, amount)
-
-    def objection(self, price: Money) -> str | None:  # noqa: ARG002
-        """Return None: every price can be charged."""
-        return None
-
-    async def charge(self, reference: UUID, amount: Money, token: str) -> ChargeReply:
-        """Charge once per reference. Raises: GatewaySilent."""
-        answers = {TAKES: Answer.DONE, SILENT: Answer.DONE, ASKS: Answer.ACTION_REQUIRED}
-        self._charges.setdefault(reference, (answers.get(token, Answer.DECLINED), amount))
-        if token == SILENT:
-            raise GatewaySilent
-        return self._reply(reference)
-
-    async def find_charge(self, reference: UUID) -> ChargeReply:
-        """Return what became of a charge."""
-        return self._reply(reference)
-
-    async def cancel_charge(self, reference: UUID) -> ChargeReply:
-        """Decline a charge that waits for its customer."""
-        answer, amount = self._charges[reference]
-        if answer is Answer.ACTION_REQUIRED:
-            self._charges[reference] = (Answer.DECLINED, amount)
-        return self._reply(reference)
-
-    async def refund(self, reference: UUID, charge_reference: UUID, amount: Money) -> Answer:
-        """Refund once per reference, and never more than was taken; while refunds are refused, refuse for good."""
-        answer, taken = self._charges[charge_reference]
-        assert answer is Answer.DONE
-        if self.refuses_refunds and reference not in self._refunds:
-            return Answer.FAILED
-        assert self._refunds.setdefault(reference, (charge_reference, amount.amount))[0] == charge_reference
-        assert sum(given for charge, given in self._refunds.values() if charge == charge_reference) <= taken.amount
-        return Answer.DONE
-
-    async def reference_of(self, provider_id: str) -> UUID | None:  # noqa: ARG002
-        """Return None: there are no other ids."""
-        return None
-
-    async def close(self) -> None:
-        """See the port."""
-
-    def _reply(self, reference: UUID) -> ChargeReply:
-        if reference not in self._charges:
-            return ChargeReply(answer=Answer.NOT_FOUND)
-        answer, _ = self._charges[reference]
-        return ChargeReply(answer=answer, action_url=ACTION_URL if answer is Answer.ACTION_REQUIRED else None)
 
 
 class ContainerBoxOffice:
@@ -232,7 +163,19 @@ class InProcess(ContainerBoxOffice):
 
     async def give(self, orders: Sequence[Order]) -> list[Outcome]:
         """See `BoxOffice`. The turnstile decides the commands in their order."""
-        return list(await asyncio.gather(*(self._outcome(order) for order in orders)))
+        # Beforehand, because reads that overtake each other would change the order.
+        known = [await self._on_duty(order) for order in orders]
+        return list(await asyncio.gather(*(self._outcome(order) for order in known)))
+
+    async def _on_duty(self, order: Order) -> Order:
+        """Return the order with the duties of its actor, where the use case does not read them itself."""
+        command = order.command
+        if not isinstance(command, Cancel) or command.booking_id is None:
+            return order
+        owner = await self._container.booking_queries().owner_of(command.booking_id)
+        assert owner is not None
+        actor = await self._container.duties().for_booking(command.actor, owner)
+        return replace(order, command=replace(command, actor=actor))
 
     async def _outcome(self, order: Order) -> Outcome:
         try:
@@ -272,7 +215,25 @@ class InProcess(ContainerBoxOffice):
                 self._add_ids(command.ticket_type_id)
             case Settlement():
                 command = replace(command, payment_id=self._names.id_of(command.payment_id))
+            case Appoint() | Dismiss():
+                return await self._change_staff(command)
         return await self._use_case(command)(command, idempotent)
+
+    async def _change_staff(self, command: Appoint | Dismiss) -> Colleague | str:
+        container, ids = self._container, (command.event_id, command.user_id)
+        self._add_ids(command.user_id)
+        match command:
+            case ChangeDuty():
+                return await container.change_member()(*ids, command.role, command.actor)
+            case Appoint():
+                await self._add_account(command.user_id)
+                email, role = address_of(command.user_id), command.role
+                return await container.appoint_member()(
+                    NewMember(event_id=command.event_id, actor=command.actor, email=email, role=role)
+                )
+            case _:
+                await container.dismiss_member()(*ids, command.actor)
+                return DISMISSED
 
     def _use_case(self, command: Any) -> Callable[..., Awaitable[Any]]:
         container = self._container
@@ -353,6 +314,16 @@ class InProcess(ContainerBoxOffice):
             return refusal.code
         return BookingLook(booking=self._result(booking), payments=[self._result(each) for each in payments])
 
+    async def lists(self, event_id: UUID, actor: Actor) -> list[BookingSeen] | str:
+        """See `BoxOffice`."""
+        bookings, waiting_list = self._container.list_event_bookings(), self._container.read_waiting_list()
+        try:
+            found = await _all(lambda before: bookings(event_id, actor, before=before, limit=PAGE))
+            found += await _all(lambda place: waiting_list(event_id, actor, after=place, limit=PAGE))
+        except Refusal as refusal:
+            return refusal.code
+        return [self._result(each) for each in found]
+
     async def bookings_of(self, actor: Actor) -> list[BookingSeen]:
         """See `BoxOffice`."""
         found = await _all(lambda before: self._container.list_bookings()(actor, before=before, limit=PAGE))
@@ -373,6 +344,10 @@ class InProcess(ContainerBoxOffice):
                 seen = _event(result, self._clock.now())
             case Fact():
                 seen = _fact(result)
+            case Colleague():
+                seen = StaffSeen(user_id=result.user.id, role=result.member.role.value)
+            case str():
+                return result
             case _:
                 seen = _payment(result)
         return self._names.translated(seen)

@@ -33,6 +33,10 @@ class Lockstep:
         """See `BoxOffice`."""
         return await self._each(lambda each: each.booking(booking_id, actor))
 
+    async def lists(self, event_id: UUID, actor: Actor) -> list[BookingSeen] | str:
+        """See `BoxOffice`."""
+        return await self._each(lambda each: each.lists(event_id, actor))
+
     async def bookings_of(self, actor: Actor) -> list[BookingSeen]:
         """See `BoxOffice`."""
         return await self._each(lambda each: each.bookings_of(actor))

@@ -8,9 +8,12 @@ from typing import Final
 from uuid import UUID
 
 from ....domain.values.money import Money
-from .box_office import BookingSeen, CancellationSeen, EventSeen
+from .box_office import DISMISSED, BookingSeen, CancellationSeen, EventSeen, StaffSeen
 from .model_booking import ASKS, DECLINES, LIVE, SILENT, ModelBooking
 from .model_event import ModelEvent, ModelType
+
+ROLES: Final = ("nothing", "door", "desk", "manager", "organizer")
+"""What a user is to an event; each may do what those before it may."""
 
 MOST_LIVE_EVENTS: Final = 2
 """Live events that an organizer may have in a run: few, so that the limit is reached."""
@@ -35,6 +38,49 @@ class Model:
     def manages(self, event: ModelEvent, actor_id: UUID) -> bool:
         """Return whether the actor organizes the event or is an admin."""
         return actor_id == event.organizer_id or actor_id in self.admins
+
+    def may(self, event: ModelEvent, actor_id: UUID, role: str) -> bool:
+        """Return whether the actor does the work of this role for the event, or more."""
+        own = "organizer" if self.manages(event, actor_id) else event.staff.get(actor_id, "nothing")
+        return ROLES.index(own) >= ROLES.index(role)
+
+    def may_with(self, event: ModelEvent, booking: ModelBooking, actor_id: UUID, role: str) -> bool:
+        """Return whether the actor may treat a booking by this role. Staff are customers of their own bookings."""
+        if actor_id == booking.customer_id:
+            return self.manages(event, actor_id)
+        return self.may(event, actor_id, role)
+
+    def role_refuses(self, event: ModelEvent, actor_id: UUID, role: str) -> str | None:
+        """Return the code that refuses what only this role and those above may do, if any."""
+        if self.may(event, actor_id, role):
+            return None
+        return "not-allowed" if event.was_on_sale or self.may(event, actor_id, "door") else "not-found"
+
+    def appoint(self, event: ModelEvent, actor_id: UUID, user_id: UUID, role: str) -> StaffSeen | str:
+        """Let a user work for an event."""
+        refused = self.role_refuses(event, actor_id, "organizer")
+        if refused:
+            return refused
+        if user_id in event.staff or user_id == event.organizer_id:
+            return "already-staff"
+        event.staff[user_id] = role
+        return StaffSeen(user_id=user_id, role=role)
+
+    def change_duty(self, event: ModelEvent, actor_id: UUID, user_id: UUID, role: str) -> StaffSeen | str:
+        """Give a user who works for an event another role."""
+        refused = self.role_refuses(event, actor_id, "organizer")
+        if refused or user_id not in event.staff:
+            return refused or "not-found"
+        event.staff[user_id] = role
+        return StaffSeen(user_id=user_id, role=role)
+
+    def dismiss(self, event: ModelEvent, actor_id: UUID, user_id: UUID) -> str:
+        """End a user's work for an event."""
+        refused = self.role_refuses(event, actor_id, "organizer")
+        if refused or user_id not in event.staff:
+            return refused or "not-found"
+        del event.staff[user_id]
+        return DISMISSED
 
     def book(
         self,
@@ -70,11 +116,9 @@ class Model:
         return event.seen_booking(booking, now)
 
     def _actor_may_not_book(self, event: ModelEvent, customer_id: UUID, booked_by: UUID | None) -> str | None:
-        if self.manages(event, booked_by or customer_id):
-            return None
-        if not event.was_on_sale:
-            return "not-found"
-        return None if booked_by is None else "not-allowed"
+        if booked_by is not None:
+            return self.role_refuses(event, booked_by, "desk")
+        return None if event.was_on_sale or self.may(event, customer_id, "door") else "not-found"
 
     def _booking_is_refused(
         self, event: ModelEvent, ticket_type: ModelType, customer_id: UUID, quantity: int, now: datetime
@@ -92,7 +136,7 @@ class Model:
     def cancel(self, event: ModelEvent, booking: ModelBooking, actor_id: UUID, now: datetime) -> CancellationSeen | str:
         """Cancel a booking by its id."""
         event.expire_holds(now)
-        is_manager = self.manages(event, actor_id)
+        is_manager = self.may_with(event, booking, actor_id, "desk")
         if booking.customer_id != actor_id and not is_manager:
             return "not-found"
         closed = self._cancellation_is_closed(event, booking, now, is_manager=is_manager)
@@ -125,7 +169,8 @@ class Model:
 
     def set_status(self, event: ModelEvent, status: str, actor_id: UUID, now: datetime) -> EventSeen | str:
         """Change the status of an event."""
-        refused = self._edit_is_refused(event, actor_id, now)
+        is_end = status in ("completed", "cancelled")
+        refused = self._edit_is_refused(event, actor_id, now, role="organizer" if is_end else "manager")
         if refused:
             return refused
         if status == event.status:
@@ -149,7 +194,7 @@ class Model:
     def edit(self, event: ModelEvent, field: str, value: object, actor_id: UUID, now: datetime) -> EventSeen | str:
         """Change one field of an event."""
         refused = self._edit_is_refused(event, actor_id, now)
-        if value == getattr(event, field):
+        if value == getattr(event, field) or refused in ("not-allowed", "not-found"):
             return refused or event.seen()
         if event.contradicts(field, value, now):
             return "invalid-request"
@@ -209,7 +254,7 @@ class Model:
     ) -> BookingSeen | str:
         """Pay by card, or without a token in cash."""
         event.expire_holds(now)
-        is_customer, is_manager = actor_id == booking.customer_id, self.manages(event, actor_id)
+        is_customer, is_manager = actor_id == booking.customer_id, self.may_with(event, booking, actor_id, "desk")
         is_late = booking.status == "expired" and booking.payment == "none"
         refusals = {
             "not-found": not is_customer and not is_manager,
@@ -273,19 +318,18 @@ class Model:
                 booking.send_refunds(refused=refused)
 
     def refunding_is_refused(
-        self, event: ModelEvent, booking: ModelBooking, actor_id: UUID, now: datetime
+        self, event: ModelEvent, booking: ModelBooking, actor_id: UUID, now: datetime, *, role: str
     ) -> str | None:
-        """Return the code that refuses to let a user refund the booking, if any."""
+        """Return the code that refuses to let a user refund the booking, or settle a refund, if any."""
         event.expire_holds(now)
-        if self.manages(event, actor_id):
+        if self.may_with(event, booking, actor_id, role):
             return None
-        return "not-allowed" if actor_id == booking.customer_id else "not-found"
+        is_shown = actor_id == booking.customer_id or self.may(event, actor_id, "desk")
+        return "not-allowed" if is_shown else "not-found"
 
     def reading_is_refused(self, event: ModelEvent, actor_id: UUID) -> str | None:
-        """Return the code that refuses to show the details of an event, if any."""
-        if self.manages(event, actor_id):
-            return None
-        return "not-allowed" if event.was_on_sale else "not-found"
+        """Return the code that refuses to show the details of an event, its facts included, if any."""
+        return self.role_refuses(event, actor_id, "manager")
 
     def bookings_of(self, customer_id: UUID, now: datetime) -> list[BookingSeen]:
         """Return the customer's own bookings, newest first."""
@@ -310,9 +354,11 @@ class Model:
             return "cancellation-closed"
         return None
 
-    def _edit_is_refused(self, event: ModelEvent, actor_id: UUID, now: datetime) -> str | None:
+    def _edit_is_refused(
+        self, event: ModelEvent, actor_id: UUID, now: datetime, *, role: str = "manager"
+    ) -> str | None:
         event.expire_holds(now)
-        refused = self.reading_is_refused(event, actor_id)
+        refused = self.role_refuses(event, actor_id, role)
         if refused:
             return refused
         return "event-closed" if event.status in ("cancelled", "completed") else None

@@ -46,6 +46,7 @@ class ModelEvent:
     was_on_sale: bool = False
     version: int = 1
     bookings: list[ModelBooking] = field(default_factory=list)
+    staff: dict[UUID, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.was_on_sale = self.status == "on_sale"

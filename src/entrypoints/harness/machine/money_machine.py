@@ -14,10 +14,10 @@ from ....domain.decisions.payment_notices import NoticeKind, PaymentNotice
 from ....domain.payment import PaymentMethod
 from ....domain.values.money import Money
 from .box_office import Outcome, PaymentSeen
-from .comparing_machine import ComparingMachine
 from .model_booking import ASKS, DECLINES, SILENT, TAKES, ModelBooking, ModelRefund
 from .model_event import ModelEvent
-from .strategies import ADMIN, CUSTOMERS, picks
+from .staff_machine import StaffMachine
+from .strategies import ADMIN, CUSTOMERS, HELPERS, picks
 
 _REFUNDS: Final = {NoticeKind.REFUND_DONE: "succeeded", NoticeKind.REFUND_FAILED: "failed"}
 _DISPUTES: Final = {
@@ -27,7 +27,7 @@ _DISPUTES: Final = {
 }
 
 
-class MoneyMachine(ComparingMachine):
+class MoneyMachine(StaffMachine):
     """The rules about money (promise 8)."""
 
     @rule(
@@ -48,7 +48,8 @@ class MoneyMachine(ComparingMachine):
             token = TAKES
         customer_id = self.acting_customer(model_event, booking)
         likely = model_event.organizer_id if token == "" else customer_id
-        actor_id = [likely, likely, likely, customer_id, model_event.organizer_id, CUSTOMERS[0]][who % 6]
+        others = [customer_id, model_event.organizer_id, CUSTOMERS[0], *HELPERS]
+        actor_id = [likely, likely, likely, *others][who % 8]
         bill = Bill(
             booking_id=booking.id,
             actor=self.actor(actor_id),
@@ -82,7 +83,7 @@ class MoneyMachine(ComparingMachine):
             reason="A pillar",
         )
         found = self.execute(grant)
-        refused = self.model.refunding_is_refused(event, booking, actor_id, self.clock.time)
+        refused = self.model.refunding_is_refused(event, booking, actor_id, self.clock.time, role="manager")
         expected = refused or booking.grant(minor_units)
         self.check_refund(found, booking, expected)
         if isinstance(expected, ModelRefund) and isinstance(found, PaymentSeen):
@@ -96,7 +97,7 @@ class MoneyMachine(ComparingMachine):
         seen, refund = self.payment(booking, payment)
         actor_id = self.manager_or_other(event, booking, who)
         found = self.execute(Settlement(booking_id=booking.id, payment_id=seen.id, actor=self.actor(actor_id)))
-        refused = self.model.refunding_is_refused(event, booking, actor_id, self.clock.time)
+        refused = self.model.refunding_is_refused(event, booking, actor_id, self.clock.time, role="desk")
         self.check_refund(found, booking, refused or booking.settle(refund))
 
     @rule(which=picks, payment=picks, kind=st.sampled_from(NoticeKind), age=st.sampled_from([0, 0, 0, 1, 2]))
@@ -132,8 +133,8 @@ class MoneyMachine(ComparingMachine):
 
     def manager_or_other(self, event: ModelEvent, booking: ModelBooking, who: int) -> UUID:
         """Return the user that a drawn number chooses, mostly one who manages the event."""
-        customer_id = self.acting_customer(event, booking)
-        return [event.organizer_id, event.organizer_id, ADMIN, customer_id, CUSTOMERS[0]][who % 5]
+        likely = [event.organizer_id, event.organizer_id, ADMIN]
+        return [*likely, self.acting_customer(event, booking), CUSTOMERS[0], *HELPERS][who % 7]
 
     def payment(self, booking: ModelBooking, number: int) -> tuple[PaymentSeen, ModelRefund | None]:
         """Return the charge or refund that a drawn number chooses, and what the model has of a refund."""

@@ -19,6 +19,7 @@ from ....domain.event import (
     WaitingListMode,
     WaitingListPolicy,
 )
+from ....domain.policy import StaffRole
 from ....domain.values.money import Money
 from .box_office import Answer, Order, Replay
 from .model_booking import LIVE
@@ -27,6 +28,7 @@ from .money_machine import MoneyMachine
 from .strategies import (
     ADMIN,
     CUSTOMERS,
+    HELPERS,
     ORGANIZERS,
     USERS,
     BookingRequest,
@@ -91,6 +93,7 @@ class BoxOfficeMachine(MoneyMachine):
         fee: int,
         is_draft: bool,
         organizer: UUID,
+        staff: dict[UUID, StaffRole | None],
     ) -> None:
         """Initialize an event and compare it."""
         starts_at = None if starts_in is None else self.clock.time + timedelta(hours=starts_in)
@@ -141,6 +144,8 @@ class BoxOfficeMachine(MoneyMachine):
             status=status,
         )
         self.check_equal(self.execute(command), self.model.initialize(model_event))
+        if model_event.id in self.model.events:
+            self.appoint_all(model_event, staff)
 
     @rule(event=picks, requests=booking_requests)
     def book(self, event: int, requests: list[BookingRequest]) -> None:
@@ -169,8 +174,8 @@ class BoxOfficeMachine(MoneyMachine):
         expected: list[Answer] = []
         for which, who in cancels:
             booking = model_event.bookings[which % len(model_event.bookings)]
-            customer_id = self.acting_customer(model_event, booking)
-            actor_id = ([customer_id] * 3 + [model_event.organizer_id, ADMIN, CUSTOMERS[0]])[who % 6]
+            others = [model_event.organizer_id, ADMIN, CUSTOMERS[0], *HELPERS]
+            actor_id = ([self.acting_customer(model_event, booking)] * 3 + others)[who % 8]
             sent.append(Order(Cancel(event_id=model_event.id, actor=self.actor(actor_id), booking_id=booking.id)))
             expected.append(self.model.cancel(model_event, booking, actor_id, self.clock.time))
         self.check_equal(self.run(self.box_office.give(sent)), expected)
@@ -185,7 +190,7 @@ class BoxOfficeMachine(MoneyMachine):
     @rule(
         event=picks,
         status=st.sampled_from(["on_sale"] * 4 + ["paused"] * 3 + ["draft", "completed", "cancelled"]),
-        actor_id=st.sampled_from([*ORGANIZERS, ADMIN, *CUSTOMERS[:1]]),
+        actor_id=st.sampled_from([*ORGANIZERS, ADMIN, *CUSTOMERS[:1], *HELPERS]),
     )
     def set_status(self, event: int, status: str, actor_id: UUID) -> None:
         """A user changes the status of an event."""
@@ -193,9 +198,9 @@ class BoxOfficeMachine(MoneyMachine):
         found = self.execute_edit(model_event, actor_id, EventChanges(status=EventStatus(status)))
         self.check_equal(found, self.model.set_status(model_event, status, actor_id, self.clock.time))
 
-    @rule(event=picks, change=edits)
-    def edit(self, event: int, change: tuple[str, Any]) -> None:
-        """The organizer changes a field of an event."""
+    @rule(event=picks, change=edits, who=picks)
+    def edit(self, event: int, change: tuple[str, Any], who: int) -> None:
+        """The organizer, or who works for the event, changes a field of an event."""
         model_event = self.event(event)
         field, value = change
         if field == "starts_in":
@@ -208,8 +213,9 @@ class BoxOfficeMachine(MoneyMachine):
             if moved_to is None or moved_to <= self.clock.time:
                 return
             field, value = "starts_at", moved_to
-        found = self.execute_edit(model_event, model_event.organizer_id, EventChanges(**{FIELDS[field]: value}))
-        self.check_equal(found, self.model.edit(model_event, field, value, model_event.organizer_id, self.clock.time))
+        actor_id = [model_event.organizer_id, model_event.organizer_id, *HELPERS][who % 4]
+        found = self.execute_edit(model_event, actor_id, EventChanges(**{FIELDS[field]: value}))
+        self.check_equal(found, self.model.edit(model_event, field, value, actor_id, self.clock.time))
 
     @rule(event=picks, which=picks, total=totals)
     def set_total(self, event: int, which: int, total: int) -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from ....domain.event import WaitingListMode, WaitingListPolicy
+from ....domain.policy import StaffRole
 from ....domain.values.money import Money
 from .box_office import FIRST_WITHOUT_ACCOUNT
 from .model_event import OFFSETS
@@ -15,7 +16,10 @@ CUSTOMERS: Final = [UUID(int=number) for number in range(1, 7)]
 ORGANIZERS: Final = [UUID(int=101), UUID(int=102)]
 ADMIN: Final = UUID(int=201)
 WITHOUT_ACCOUNT: Final = [UUID(int=FIRST_WITHOUT_ACCOUNT + number) for number in range(2)]
-USERS: Final = [*CUSTOMERS, *ORGANIZERS, ADMIN]
+HELPERS: Final = [UUID(int=211), UUID(int=212)]
+"""Users who mostly work for events."""
+
+USERS: Final = [*CUSTOMERS, *ORGANIZERS, ADMIN, *HELPERS]
 
 picks: SearchStrategy[int] = st.integers(0, 1_000)
 """Numbers that choose an item of a list whose length is not known when they are drawn."""
@@ -34,6 +38,7 @@ sides: SearchStrategy[int] = st.sampled_from([-1, 0, 1])
 hours: SearchStrategy[int] = st.integers(0, 30)
 windows: SearchStrategy[int | None] = st.sampled_from([None, 60, 60, 600])
 zones: SearchStrategy[str] = st.sampled_from(["UTC", *OFFSETS])
+roles: SearchStrategy[StaffRole] = st.sampled_from(StaffRole)
 fees: SearchStrategy[int] = st.sampled_from([0, 0, 10, 33, 100])
 deadlines: SearchStrategy[int] = st.sampled_from([0, 0, 12, 48])
 limits: SearchStrategy[int] = st.integers(1, 9)
@@ -51,6 +56,7 @@ new_events: SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "fee": fees,
         "is_draft": st.sampled_from([False, False, False, True]),
         "organizer": st.sampled_from(ORGANIZERS),
+        "staff": st.fixed_dictionaries(dict.fromkeys(HELPERS, st.none() | roles)),
     }
 )
 edits: SearchStrategy[tuple[str, Any]] = (
@@ -88,7 +94,7 @@ def _requests(customers: list[UUID], booked_by: SearchStrategy[UUID | None]) -> 
 
 customers_requests: Requests = _requests(CUSTOMERS, st.none())
 requests_for_others: Requests = _requests(
-    [*CUSTOMERS, *WITHOUT_ACCOUNT * 3], st.sampled_from([*ORGANIZERS, *ORGANIZERS, ADMIN, CUSTOMERS[0]])
+    [*CUSTOMERS, *WITHOUT_ACCOUNT * 3], st.sampled_from([*ORGANIZERS, *ORGANIZERS, ADMIN, CUSTOMERS[0], *HELPERS])
 )
 booking_requests: SearchStrategy[list[BookingRequest]] = st.lists(_requests(USERS, st.none()), min_size=1, max_size=8)
 
