@@ -226,7 +226,7 @@ class InProcess(ContainerBoxOffice):
             case ChangeDuty():
                 return await container.change_member()(*ids, command.role, command.actor)
             case Appoint():
-                await self._add_account(command.user_id)
+                await self.add_account(command.user_id)
                 email, role = address_of(command.user_id), command.role
                 return await container.appoint_member()(
                     NewMember(event_id=command.event_id, actor=command.actor, email=email, role=role)
