@@ -32,13 +32,21 @@ class Duties:
 
 async def event_for(events: EventQueries, duties: Duties, event_id: UUID, actor: Actor, right: Right) -> EventState:
     """Return an event towards which the actor has the right. Raises: NotFound, NotAllowed, Unavailable."""
+    state, _ = await known_for(events, duties, event_id, actor, right)
+    return state
+
+
+async def known_for(
+    events: EventQueries, duties: Duties, event_id: UUID, actor: Actor, right: Right
+) -> tuple[EventState, Actor]:
+    """As `event_for`, with the actor and what they do for the event."""
     state = (await events.events_by_id([event_id])).get(event_id)
     if state is None:
         raise NotFound
     # The organizer and admins have no duty in the staff.
     known = actor if state.event.may(actor, right) else await duties(actor, event_id)
     state.event.check_may(known, right)
-    return state
+    return state, known
 
 
 async def check_visible(event: Event, duties: Duties, actor: Actor | None) -> None:

@@ -38,6 +38,11 @@ class BookingStatus(StrEnum):
         """Whether its tickets count as taken."""
         return self in TAKING
 
+    @property
+    def of_tickets(self) -> "TicketStatus":
+        """The status of the tickets, of a booking that has some."""
+        return TicketStatus.VALID if self is CONFIRMED else TicketStatus.VOID
+
 
 # Module globals are faster to look up than enumeration members, and booking looks up many.
 WAITLISTED: Final = BookingStatus.WAITLISTED
@@ -115,11 +120,6 @@ class Booking(Struct, frozen=True, gc=False, kw_only=True):
     created_at: datetime
     updated_at: datetime
     place: Place | None = None
-
-    @property
-    def ticket_status(self) -> TicketStatus:
-        """The status of its tickets, if it has any."""
-        return TicketStatus.VALID if self.status is CONFIRMED else TicketStatus.VOID
 
     @property
     def is_waiting(self) -> bool:

@@ -43,6 +43,10 @@ class Right(StrEnum):
     """See the event before it was ever on sale."""
     SEE_BOOKINGS = "see-bookings"
     """See the bookings of others and the waiting list."""
+    SEE_ATTENDEES = "see-attendees"
+    """See who has which ticket."""
+    SEE_ADDRESSES = "see-addresses"
+    """See the addresses of those who have tickets."""
     SEE_PAYMENTS = "see-payments"
     """See the charges and refunds of the event."""
     BOOK_FOR_OTHERS = "book-for-others"
@@ -83,6 +87,8 @@ class Rule(Struct, frozen=True, gc=False):
 RULES: Final[Mapping[Right, Rule]] = {
     Right.SEE_UNPUBLISHED: Rule(Standing.DOOR, only_reads=True),
     Right.SEE_BOOKINGS: Rule(Standing.DESK, only_reads=True),
+    Right.SEE_ATTENDEES: Rule(Standing.DOOR, only_reads=True),
+    Right.SEE_ADDRESSES: Rule(Standing.DESK, only_reads=True),
     Right.SEE_PAYMENTS: Rule(Standing.DESK, only_reads=True),
     Right.BOOK_FOR_OTHERS: Rule(Standing.DESK),
     Right.CANCEL_BOOKINGS: Rule(Standing.DESK),

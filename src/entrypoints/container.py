@@ -46,6 +46,7 @@ from ..application.background.send_links import ForgetLinks, SendLinks
 from ..application.background.send_mails import SendMails
 from ..application.background.sweep import CompletePayments, ContinueErasures, ExpireHolds, Sweep
 from ..application.background.verify_promises import NoteVerdict, VerifyPromises
+from ..application.bookings.attendees import ExportAttendees, ListAttendees
 from ..application.bookings.book_for_other import BookForOther
 from ..application.bookings.book_ticket import BookTicket
 from ..application.bookings.cancel_booking import CancelBooking
@@ -62,7 +63,7 @@ from ..application.bookings.review_account import ReviewAccount
 from ..application.duties import Duties
 from ..application.events.change_event import ChangeEvent
 from ..application.events.initialize_event import InitializeEvent
-from ..application.events.queries import ListEvents, ReadChanges, ReadEvent
+from ..application.events.queries import ListEvents, ListOwnEvents, ReadChanges, ReadEvent
 from ..application.limits.allowances import NEW_CUSTOMERS, NEW_EVENTS, STORED_RESPONSE_BYTES, Allowance
 from ..application.limits.rate_limits import RequestLimits, ShareCounts
 from ..application.operators.disable_user import DisableUser, EnableUser
@@ -442,12 +443,17 @@ class Container(DeclarativeContainer):
 
     read_event: Singleton[ReadEvent] = Singleton(ReadEvent, event_queries, duties)
     list_events: Singleton[ListEvents] = Singleton(ListEvents, event_queries, clock)
-    read_booking: Singleton[ReadBooking] = Singleton(ReadBooking, booking_queries, duties)
+    list_own_events: Singleton[ListOwnEvents] = Singleton(ListOwnEvents, event_queries, clock)
+    read_booking: Singleton[ReadBooking] = Singleton(ReadBooking, booking_queries, account_queries, duties)
     list_bookings: Singleton[ListBookings] = Singleton(ListBookings, booking_queries)
     list_event_bookings: Singleton[ListEventBookings] = Singleton(
-        ListEventBookings, event_queries, booking_queries, duties
+        ListEventBookings, event_queries, booking_queries, account_queries, duties
     )
-    read_waiting_list: Singleton[ReadWaitingList] = Singleton(ReadWaitingList, event_queries, booking_queries, duties)
+    read_waiting_list: Singleton[ReadWaitingList] = Singleton(
+        ReadWaitingList, event_queries, booking_queries, account_queries, duties
+    )
+    list_attendees: Singleton[ListAttendees] = Singleton(ListAttendees, event_queries, booking_queries, duties)
+    export_attendees: Singleton[ExportAttendees] = Singleton(ExportAttendees, event_queries, booking_queries, duties)
     read_changes: Singleton[ReadChanges] = Singleton(ReadChanges, event_queries, duties)
     appoint_member: Singleton[AppointMember] = Singleton(_appoint_member, settings, storage, duties, clock, ids)
     change_member: Singleton[ChangeMember] = Singleton(ChangeMember, storage, duties)

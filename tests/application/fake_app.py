@@ -19,15 +19,17 @@ from boxoffice.application.background.number_tickets import NumberTickets
 from boxoffice.application.background.review_accounts import ReviewAccounts
 from boxoffice.application.background.sweep import CompletePayments, ContinueErasures, ExpireHolds, Sweep
 from boxoffice.application.background.verify_promises import VerifyPromises
+from boxoffice.application.bookings.attendees import ExportAttendees, ListAttendees
 from boxoffice.application.bookings.book_ticket import BookTicket
 from boxoffice.application.bookings.cancel_booking import CancelBooking, Cancellation
 from boxoffice.application.bookings.pay_booking import Bill, PayBooking
 from boxoffice.application.bookings.promote_from_waitlist import PromoteFromWaitlist, ResumeUnsettled
+from boxoffice.application.bookings.queries import ListEventBookings, ReadBooking, ReadWaitingList
 from boxoffice.application.bookings.review_account import ReviewAccount
 from boxoffice.application.duties import Duties
 from boxoffice.application.events.change_event import ChangeEvent
 from boxoffice.application.events.initialize_event import InitializeEvent
-from boxoffice.application.events.queries import ReadEvent
+from boxoffice.application.events.queries import ReadChanges, ReadEvent
 from boxoffice.application.payments.grant_refund import GrantPartialRefund
 from boxoffice.application.payments.record_notice import RecordPaymentNotice
 from boxoffice.application.payments.settle_refund import SettleRefundByHand
@@ -375,6 +377,17 @@ class FakeApp:
         self.promote = PromoteFromWaitlist(self.turnstile)
         self.resume = ResumeUnsettled(self.turnstile, self.storage.event_queries)
         self.read_event = ReadEvent(self.storage.event_queries, self.duties)
+        events, bookings, accounts = (
+            self.storage.event_queries,
+            self.storage.booking_queries,
+            self.storage.account_queries,
+        )
+        self.read_changes = ReadChanges(events, self.duties)
+        self.read_booking = ReadBooking(bookings, accounts, self.duties)
+        self.list_event_bookings = ListEventBookings(events, bookings, accounts, self.duties)
+        self.read_waiting_list = ReadWaitingList(events, bookings, accounts, self.duties)
+        self.list_attendees = ListAttendees(events, bookings, self.duties)
+        self.export_attendees = ExportAttendees(events, bookings, self.duties)
         self.gateway = FakeGateway()
         self.pauses: list[float] = []
         self.has_paused = asyncio.Event()

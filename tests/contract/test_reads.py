@@ -10,8 +10,10 @@ from msgspec.structs import replace
 from boxoffice.application.ports.queries import BookingOwner, EventFilter, EventKey, EventPage, WaitingKey
 from boxoffice.domain.booking import Booking, BookingStatus, Place
 from boxoffice.domain.decisions.organize import Initialize, initialize
+from boxoffice.domain.decisions.staff import StaffMember
 from boxoffice.domain.event import EventDetails, EventStatus, TicketTypeSpec, WaitingListMode, WaitingListPolicy, When
 from boxoffice.domain.facts import CustomerWaitlisted, EventInitialized, TicketsBooked
+from boxoffice.domain.policy import StaffRole
 from boxoffice.domain.user import Organizers
 from boxoffice.domain.values.money import Money
 
@@ -331,3 +333,44 @@ async def test_an_event_and_its_ticket_types_are_read_as_of_one_moment(driver: S
         # Each booking writes one fact, after the first one of the event.
         assert found.event.last_seq == 1 + found.ticket_types[0].taken
     await writing
+
+
+async def test_events_that_a_person_organizes_or_works_for(driver: StorageDriver) -> None:
+    """In the order of lists, whatever their status, with any time and search; each once."""
+    other = replace(ORGANIZER, user_id=new_id())
+    starts = {"own": 2, "draft": 1, "helped": 3, "hidden": 0, "not mine": 4, "undated": None}
+    helped = ("helped", "hidden", "undated")
+    member = new_id()
+    for name, days in starts.items():
+        state = await driver.initialize(
+            *(1, 2),
+            name=name,
+            starts_at=None if days is None else STARTS_AT + timedelta(days=days),
+            actor=replace(ORGANIZER, user_id=member) if name in ("own", "draft") else other,
+            status=EventStatus.DRAFT if name in ("draft", "hidden") else EventStatus.ON_SALE,
+        )
+        async with driver.storage.begin() as unit_of_work:
+            for user_id in [member] * (name in helped) + [other.user_id] * (name == "own") + [new_id()]:
+                await unit_of_work.staff.add(
+                    StaffMember(
+                        id=new_id(), event_id=state.event.id, user_id=user_id, role=StaffRole.DOOR, appointed_at=NOW
+                    )
+                )
+            await unit_of_work.commit()
+    every = EventFilter(now=STARTS_AT + timedelta(days=1), statuses=frozenset(EventStatus), member_id=member)
+    mine = ["hidden", "draft", "own", "helped", "undated"]
+    assert await names(driver, every) == mine
+    assert await names(driver, replace(every, member_id=new_id())) == []
+    assert await names(driver, replace(every, statuses=frozenset({EventStatus.DRAFT}))) == ["hidden", "draft"]
+    assert await names(driver, replace(every, when=When.PAST)) == ["hidden", "draft"]
+    assert await names(driver, replace(every, when=When.UPCOMING)) == ["own", "helped", "undated"]
+    assert await names(driver, replace(every, q="D")) == ["hidden", "draft", "helped", "undated"]
+    for limit in (1, 2):
+        found: list[str] = []
+        after: EventKey | None = None
+        while not found or after is not None:
+            page = await driver.storage.event_queries.events(every, after, limit)
+            assert all(len(each.ticket_types) == 2 for each in page.events)
+            found += [each.event.name for each in page.events]
+            after = page.next
+        assert found == mine

@@ -57,7 +57,7 @@ def test_numbers_stay_when_a_confirmed_booking_is_paid_and_its_event_ends() -> N
     driver.edit(status=EventStatus.CANCELLED)
     driver.settle()
     assert numbers(driver, booking) == [1, 2]
-    assert driver.bookings[booking.id].ticket_status is TicketStatus.VOID
+    assert driver.bookings[booking.id].status.of_tickets is TicketStatus.VOID
     assert driver.state.event.last_ticket_number == 2
 
 

@@ -346,7 +346,7 @@ async def _pay(command: Book, container: Container) -> None:
         await container.pay_booking()(bill)
     except PaymentNotDue:
         # An attempt without an answer took effect.
-        found = await container.read_booking()(command.booking_id, command.actor)
+        found = (await container.read_booking()(command.booking_id, command.actor)).booking
         assert found.payment_status is PaymentStatus.TAKEN
 
 

@@ -217,7 +217,7 @@ class LoadClients(Recorder):
     async def _read(self, command: Book) -> None:
         container = self._random.choice(self._containers)
         try:
-            found = await container.read_booking()(command.booking_id, command.actor)
+            found = (await container.read_booking()(command.booking_id, command.actor)).booking
         except Unavailable:
             return
         check_is_of(found, command)

@@ -85,7 +85,7 @@ class Callers(Recorder):
 
     async def read_one(self) -> None:
         command = self._random.choice(self._booked)
-        check_is_of(await self._container.read_booking()(command.booking_id, command.actor), command)
+        check_is_of((await self._container.read_booking()(command.booking_id, command.actor)).booking, command)
 
     async def list_one(self) -> None:
         command = self._random.choice(self._booked)

@@ -1,13 +1,16 @@
 """The queries of events, bookings, payments and accounts: they read committed rows only."""
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
 from ...application.ports.queries import (
     Account,
+    AttendingBooking,
     BookingOfEvent,
     BookingOwner,
+    BookingPage,
+    Customer,
     EventFilter,
     EventKey,
     EventPage,
@@ -45,7 +48,7 @@ class MemoryEventQueries:
         await self._before_read()
         from_key = None if after is None else _order(after.starts_at, after.event_id)
         found = sorted(
-            (event for event in self._tables.events.values() if _is_wanted(event, wanted)),
+            (event for event in self._tables.events.values() if _is_wanted(event, wanted, self._tables)),
             key=lambda event: _order(event.starts_at, event.id),
         )
         shown = [event for event in found if from_key is None or _order(event.starts_at, event.id) > from_key]
@@ -135,6 +138,40 @@ class MemoryBookingQueries:
         return [each for each in found if each.status is BookingStatus.WAITLISTED and each.is_suspended is suspended][
             :limit
         ]
+
+    async def search_bookings(
+        self, event_id: UUID, q: str, status: BookingStatus | None, before: UUID | None, limit: int
+    ) -> BookingPage:
+        """See the port."""
+        await self._before_read()
+        tables, text = self._tables, folded(q)
+        matching = [
+            booking_id
+            for booking_id in tables.of_event.get(event_id, ())
+            if (user := tables.users.get(tables.bookings[booking_id].customer_id))
+            and any(text in folded(each or "") for each in (user.name, user.email))
+        ]
+        found = self._newest(matching, status, before, limit + 1)
+        return BookingPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
+
+    async def attending_bookings(self, event_id: UUID, after: int, limit: int) -> list[AttendingBooking]:
+        """See the port."""
+        await self._before_read()
+        tables = self._tables
+        found = [tables.bookings[booking_id] for _, booking_id in sorted(tables.numbered.get(event_id, {}).items())]
+        return [
+            AttendingBooking(
+                id=each.id,
+                first_ticket_number=each.ticket_numbers.start,
+                quantity=each.quantity,
+                status=each.status,
+                ticket_type_id=each.ticket_type_id,
+                ticket_type_name=tables.ticket_types[event_id][each.ticket_type_id].name,
+                customer=customer_of(tables, each.customer_id),
+            )
+            for each in found
+            if each.ticket_numbers.stop > after + 1
+        ][:limit]
 
     async def waiting_list(
         self, event_id: UUID, ticket_type_id: UUID | None, after: WaitingKey | None, limit: int
@@ -237,6 +274,12 @@ class MemoryAccountQueries:
         user_id = self._tables.emails.get(email)
         return None if user_id is None else self._tables.users[user_id]
 
+    async def customers(self, user_ids: Collection[UUID]) -> dict[UUID, Customer]:
+        """See the port."""
+        await self._before_read()
+        found = {each: customer_of(self._tables, each) for each in user_ids}
+        return {user_id: customer for user_id, customer in found.items() if customer is not None}
+
     async def users(self, after: UUID | None, limit: int) -> list[User]:
         """See the port."""
         await self._before_read()
@@ -277,6 +320,12 @@ class MemoryAccountQueries:
         return found
 
 
+def customer_of(tables: Tables, user_id: UUID) -> Customer | None:
+    """Return the account unless it is erased or unknown."""
+    user = tables.users.get(user_id)
+    return None if user is None or user.erased_at is not None else Customer(user.id, user.name, user.email)
+
+
 def all_payments(tables: Tables) -> Iterator[Payment]:
     """Yield every charge and refund."""
     for payments in tables.payments.values():
@@ -287,12 +336,14 @@ def _order(starts_at: datetime | None, event_id: UUID) -> tuple[bool, datetime, 
     return (starts_at is None, starts_at or _NEVER, event_id)
 
 
-def _is_wanted(event: Event, wanted: EventFilter) -> bool:
+def _is_wanted(event: Event, wanted: EventFilter, tables: Tables) -> bool:
     if event.status not in wanted.statuses:
         return False
     if wanted.when is not When.ALL and event.is_over(wanted.now) is not (wanted.when is When.PAST):
         return False
     if wanted.organizer_id not in (None, event.organizer_id):
+        return False
+    if wanted.member_id not in (None, event.organizer_id, *tables.staff.get(event.id, ())):
         return False
     if wanted.hides_unpublished and not event.was_published and event.organizer_id != wanted.viewer_id:
         return False

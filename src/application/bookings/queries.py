@@ -1,6 +1,9 @@
 """Queries about bookings: committed state for users who may see it (promise 9)."""
 
+from collections.abc import Sequence
 from uuid import UUID
+
+from msgspec import UNSET, Struct, UnsetType
 
 from ...domain.booking import Booking, BookingStatus
 from ...domain.payment import Payment
@@ -9,35 +12,44 @@ from ...domain.refusals import NotFound
 from ...domain.user import Actor
 from ..duties import Duties, check_shows_booking, event_for
 from ..pages import Page
-from ..ports.queries import BookingQueries, EventQueries, PaymentQueries, WaitingKey
+from ..ports.queries import AccountQueries, BookingQueries, Customer, EventQueries, PaymentQueries, WaitingKey
+
+
+class CustomersBooking(Struct, frozen=True):
+    """A booking with its customer; None: the account is erased. UNSET: it is their own."""
+
+    booking: Booking
+    customer: Customer | UnsetType | None = UNSET
 
 
 class ReadBooking:
     """Read one booking with its current place."""
 
-    def __init__(self, bookings: BookingQueries, duties: Duties) -> None:
+    def __init__(self, bookings: BookingQueries, accounts: AccountQueries, duties: Duties) -> None:
         self._bookings = bookings
+        self._accounts = accounts
         self._duties = duties
 
-    async def __call__(self, booking_id: UUID, actor: Actor) -> Booking:
-        """Return the booking. Raises: NotFound, NotAllowed, Unavailable."""
-        found = await self._bookings.booking(booking_id)
-        if found is None:
-            raise NotFound
-        await check_shows_booking(found, self._duties, actor)
-        return found.booking
+    async def __call__(self, booking_id: UUID, actor: Actor) -> CustomersBooking:
+        """Return the booking, with its customer unless that is the actor. Raises: NotFound, NotAllowed, Unavailable."""
+        found = await readable_booking(self._bookings, self._duties, booking_id, actor)
+        if found.customer_id == actor.user_id:
+            return CustomersBooking(found)
+        (shown,) = await _with_customers(self._accounts, [found])
+        return shown
 
 
 class ListPayments:
     """List every charge and refund of a booking, oldest first."""
 
     def __init__(self, bookings: BookingQueries, payments: PaymentQueries, duties: Duties) -> None:
-        self._read_booking = ReadBooking(bookings, duties)
+        self._bookings = bookings
         self._payments = payments
+        self._duties = duties
 
     async def __call__(self, booking_id: UUID, actor: Actor) -> list[Payment]:
         """Return the payments. Raises: NotFound, NotAllowed, Unavailable."""
-        await self._read_booking(booking_id, actor)
+        await readable_booking(self._bookings, self._duties, booking_id, actor)
         return await self._payments.payments(booking_id)
 
 
@@ -53,15 +65,19 @@ class ListBookings:
         """Return a page. Raises: NotAllowed, Unavailable."""
         actor.check_may_personally(PersonalRight.LIST_OWN_BOOKINGS)
         found = await self._bookings.bookings_of_customer(actor.user_id, status, before, limit + 1)
-        return _bookings(found, limit)
+        items = found[:limit]
+        return Page(items, items[-1].id if len(found) > limit else None)
 
 
 class ListEventBookings:
-    """List every booking of an event, newest first, for those who may see them."""
+    """List every booking of an event with its customer, newest first, for those who may see them."""
 
-    def __init__(self, events: EventQueries, bookings: BookingQueries, duties: Duties) -> None:
+    def __init__(
+        self, events: EventQueries, bookings: BookingQueries, accounts: AccountQueries, duties: Duties
+    ) -> None:
         self._events = events
         self._bookings = bookings
+        self._accounts = accounts
         self._duties = duties
 
     async def __call__(
@@ -70,21 +86,34 @@ class ListEventBookings:
         actor: Actor,
         *,
         status: BookingStatus | None = None,
+        q: str | None = None,
         before: UUID | None = None,
         limit: int = 50,
-    ) -> Page[Booking, UUID]:
-        """Return a page. Raises: NotFound, NotAllowed, Unavailable."""
+    ) -> Page[CustomersBooking, UUID]:
+        """Return a page; with `q` of the bookings whose customer's name or address contains that text, without case.
+
+        A search may give fewer than `limit` before the list ends. Raises: NotFound, NotAllowed, Unavailable.
+        """
         await event_for(self._events, self._duties, event_id, actor, Right.SEE_BOOKINGS)
-        found = await self._bookings.bookings_of_event(event_id, status, before, limit + 1)
-        return _bookings(found, limit)
+        if q is None:
+            found = await self._bookings.bookings_of_event(event_id, status, before, limit + 1)
+            items = found[:limit]
+            last = items[-1].id if len(found) > limit else None
+        else:
+            page = await self._bookings.search_bookings(event_id, q, status, before, limit)
+            items, last = page.bookings, page.next
+        return Page(await _with_customers(self._accounts, items), last)
 
 
 class ReadWaitingList:
-    """List an event's waiting bookings by ticket type and position, for those who may see it."""
+    """List an event's waiting bookings by ticket type and position, with customers, for those who may see it."""
 
-    def __init__(self, events: EventQueries, bookings: BookingQueries, duties: Duties) -> None:
+    def __init__(
+        self, events: EventQueries, bookings: BookingQueries, accounts: AccountQueries, duties: Duties
+    ) -> None:
         self._events = events
         self._bookings = bookings
+        self._accounts = accounts
         self._duties = duties
 
     async def __call__(
@@ -95,7 +124,7 @@ class ReadWaitingList:
         ticket_type_id: UUID | None = None,
         after: WaitingKey | None = None,
         limit: int = 50,
-    ) -> Page[Booking, WaitingKey]:
+    ) -> Page[CustomersBooking, WaitingKey]:
         """Return a page. Raises: NotFound, NotAllowed, Unavailable."""
         state = await event_for(self._events, self._duties, event_id, actor, Right.SEE_BOOKINGS)
         ordinals = {ticket_type.id: ticket_type.ordinal for ticket_type in state.ticket_types}
@@ -107,9 +136,19 @@ class ReadWaitingList:
         items = found[:limit]
         last = items[-1] if len(found) > limit else None
         key = WaitingKey(ordinals[last.ticket_type_id], last.queue_number or 0) if last else None
-        return Page(items, key)
+        return Page(await _with_customers(self._accounts, items), key)
 
 
-def _bookings(found: list[Booking], limit: int) -> Page[Booking, UUID]:
-    items = found[:limit]
-    return Page(items, items[-1].id if len(found) > limit else None)
+async def readable_booking(bookings: BookingQueries, duties: Duties, booking_id: UUID, actor: Actor) -> Booking:
+    """Return a booking that the actor may see. Raises: NotFound, Unavailable."""
+    found = await bookings.booking(booking_id)
+    if found is None:
+        raise NotFound
+    await check_shows_booking(found, duties, actor)
+    return found.booking
+
+
+async def _with_customers(accounts: AccountQueries, bookings: Sequence[Booking]) -> list[CustomersBooking]:
+    """Return the bookings with their customers, which are read together."""
+    customers = await accounts.customers({each.customer_id for each in bookings})
+    return [CustomersBooking(each, customers.get(each.customer_id)) for each in bookings]

@@ -73,6 +73,36 @@ class ListEvents:
         return Page(found.events, found.next)
 
 
+class ListOwnEvents:
+    """List the events that the actor organizes or works for, whatever their status, soonest first."""
+
+    def __init__(self, events: EventQueries, clock: Clock) -> None:
+        self._events = events
+        self._clock = clock
+
+    async def __call__(
+        self,
+        actor: Actor,
+        *,
+        status: EventStatus | None = None,
+        when: When = When.UPCOMING,
+        q: str | None = None,
+        after: EventKey | None = None,
+        limit: int = 50,
+    ) -> Page[EventState, EventKey]:
+        """Return a page. Raises: NotAllowed for an API key that is for one event, Unavailable."""
+        actor.check_may_personally(PersonalRight.LIST_OWN_EVENTS)
+        wanted = EventFilter(
+            statuses=frozenset(EventStatus) if status is None else frozenset({status}),
+            now=self._clock.now(),
+            when=when,
+            member_id=actor.user_id,
+            q=q,
+        )
+        found = await self._events.events(wanted, after, limit)
+        return Page(found.events, found.next)
+
+
 class ReadChanges:
     """Read an event's facts after a sequence number, without gaps and in order, for those who may see its facts."""
 

@@ -3,7 +3,7 @@
 Every method may raise Unavailable.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -25,7 +25,8 @@ from .security import AccountKey
 class EventFilter(Struct, frozen=True, kw_only=True):
     """A filter by status, organizer (None: any), time, and text in name or venue, literally and without case.
 
-    `when` is judged at `now`. `hides_unpublished` leaves out events that were never on sale, except those that
+    `member_id` is who organizes or works for the events (None: any); it is not combined with an organizer. `when` is
+    judged at `now`. `hides_unpublished` leaves out events that were never on sale, except those that
     `viewer_id` organizes.
     """
 
@@ -33,6 +34,7 @@ class EventFilter(Struct, frozen=True, kw_only=True):
     now: datetime
     when: When = When.ALL
     organizer_id: UUID | None = None
+    member_id: UUID | None = None
     q: str | None = None
     hides_unpublished: bool = False
     viewer_id: UUID | None = None
@@ -57,6 +59,33 @@ class WaitingKey(Struct, frozen=True):
 
     ordinal: int
     queue_number: int
+
+
+class BookingPage(Struct, frozen=True):
+    """One page of a search of bookings; `next` is the id to continue below, None at the end."""
+
+    bookings: list[Booking]
+    next: UUID | None
+
+
+class Customer(Struct, frozen=True, gc=False):
+    """Who booked. `email` is None where another account has verified the address."""
+
+    id: UUID
+    name: str
+    email: str | None
+
+
+class AttendingBooking(Struct, frozen=True, gc=False, kw_only=True):
+    """A booking that has tickets, as far as these show it. `customer` is None once the account is erased."""
+
+    id: UUID
+    first_ticket_number: int
+    quantity: int
+    status: BookingStatus
+    ticket_type_id: UUID
+    ticket_type_name: str
+    customer: Customer | None
 
 
 class BookingOfEvent(Struct, frozen=True):
@@ -142,6 +171,17 @@ class BookingQueries(Protocol):
     async def waitlisted_of_customer(self, customer_id: UUID, limit: int, *, suspended: bool) -> list[Booking]:
         """Return a customer's waitlisted bookings that are suspended, or that are not, by id and without places."""
 
+    async def search_bookings(
+        self, event_id: UUID, q: str, status: BookingStatus | None, before: UUID | None, limit: int
+    ) -> BookingPage:
+        """Return those of `bookings_of_event` whose customer's name or address contains a text, without case.
+
+        A search reads a bounded number of bookings, so it may find fewer, or none, before the list ends.
+        """
+
+    async def attending_bookings(self, event_id: UUID, after: int, limit: int) -> list[AttendingBooking]:
+        """Return an event's bookings in the order of their tickets, those with ticket numbers above `after`."""
+
     async def waiting_list(
         self, event_id: UUID, ticket_type_id: UUID | None, after: WaitingKey | None, limit: int
     ) -> list[Booking]:
@@ -180,6 +220,9 @@ class AccountQueries(Protocol):
 
     async def user_by_email(self, email: str) -> User | None:
         """Return the account with this e-mail address."""
+
+    async def customers(self, user_ids: Collection[UUID]) -> dict[UUID, Customer]:
+        """Return those of these accounts that exist and are not erased."""
 
     async def users(self, after: UUID | None, limit: int) -> list[User]:
         """Return accounts by id, above the id `after`."""

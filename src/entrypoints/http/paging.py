@@ -12,7 +12,7 @@ import msgspec
 from litestar.params import QueryParameter
 
 from ...application.ports.queries import EventKey, WaitingKey
-from ...domain.values.fields import utc_time
+from ...domain.values.fields import Rule, utc_time
 from .problems.problem import FieldProblem, Malformed, pointer
 from .request import JsonRequest
 
@@ -44,12 +44,20 @@ def check_parameters(request: JsonRequest[Any], *names: str) -> None:
             problems.append((name, "must not be empty"))
         elif any("\udc80" <= character <= "\udcff" for character in value):
             problems.append((name, "must be UTF-8"))
-        elif name in {"status", "when", "ticketTypeId"} and value.lower() == "null":
+        elif name in {"status", "when", "mine", "ticketTypeId"} and value.lower() == "null":
             problems.append((name, "must be omitted instead of null"))
         elif name in {"after", "limit"} and not _PLAIN_NUMBER.fullmatch(value):
             problems.append((name, "must be a whole number in plain digits"))
     if problems:
         raise Malformed(*(FieldProblem(pointer(name), detail) for name, detail in problems))
+
+
+def search_text(q: str | None, rule: Rule) -> str | None:
+    """Return the checked text of a search; None without one. Raises: Malformed."""
+    try:
+        return None if q is None else rule(q)
+    except ValueError as error:
+        raise Malformed(FieldProblem(pointer("q"), str(error))) from None
 
 
 class Cursors(Generic[Key]):
@@ -96,6 +104,8 @@ _INVALID_CURSOR: Final = Malformed(
 
 def _check_storable(key: object) -> None:
     """Check that a database can compare with a key, which may be forged. Raises: ValueError."""
+    if isinstance(key, int) and not 0 <= key < GREATEST:
+        raise ValueError("must be within the range of the database")
     if isinstance(key, EventKey) and key.starts_at is not None:
         utc_time(key.starts_at)
     elif isinstance(key, WaitingKey) and not (0 <= key.ordinal <= GREATEST and 0 <= key.queue_number <= GREATEST):
@@ -110,6 +120,11 @@ def event_cursors(*scope: object) -> Cursors[EventKey]:
 def id_cursors(*scope: object) -> Cursors[UUID]:
     """Return the cursors of a list in the order of ids."""
     return Cursors(UUID, *scope)
+
+
+def number_cursors(*scope: object) -> Cursors[int]:
+    """Return the cursors of a list in the order of numbers."""
+    return Cursors(int, *scope)
 
 
 def waiting_cursors(*scope: object) -> Cursors[WaitingKey]:

@@ -9,7 +9,7 @@ from dependency_injector.providers import DependenciesContainer, List, ProvidedI
 from litestar import Router
 
 from ..client_address import AddressOf
-from .routes import accounts, api_keys, bookings, events, operations, payments, staff, stripe, webhooks
+from .routes import accounts, api_keys, attendees, bookings, events, operations, payments, staff, stripe, webhooks
 
 
 def _router(subject: ModuleType, core: DependenciesContainer, **others: Any) -> Singleton[Router]:
@@ -29,6 +29,7 @@ class Routes(DeclarativeContainer):
         _router(accounts, core, log_in=core.limited_log_in, address_of=address_of),
         _router(api_keys, core),
         _router(events, core, default_currency=settings.currency),
+        _router(attendees, core),
         _router(bookings, core),
         _router(payments, core),
         _router(staff, core),

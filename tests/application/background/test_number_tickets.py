@@ -42,10 +42,11 @@ async def test_the_sweep_numbers_them_and_later_ones_in_the_order_of_confirmatio
     await app.book(event_id, customer(2))
     assert await numbers(app, event_id) == [None] * 5
     swept = await app.sweep()
-    assert swept.numbering_steps == 4, "seven facts in steps of two"
+    assert (swept.numbering_steps, swept.was_due) == (4, True), "seven facts in steps of two"
     assert await numbers(app, event_id) == [1, 3, 5, 7, 9]
     await app.check_promises()
-    assert (await app.sweep()).numbering_steps == 0
+    swept = await app.sweep()
+    assert (swept.numbering_steps, swept.was_due) == (0, False)
     await app.book(event_id, customer(3))
     assert await app.storage.event_queries.unnumbered_events(9) == []
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from boxoffice.adapters.memory import Step
 from boxoffice.application.bookings.pay_booking import Bill
-from boxoffice.application.bookings.queries import ListEventBookings, ListPayments, ReadBooking, ReadWaitingList
+from boxoffice.application.bookings.queries import ListPayments, ReadBooking
 from boxoffice.application.events.queries import ReadChanges
 from boxoffice.application.payments.grant_refund import Grant
 from boxoffice.application.payments.queries import ListEventPayments
@@ -287,11 +287,11 @@ async def test_only_the_organizer_and_admins_say_who_works_for_an_event(office: 
 
 
 async def _of_desk(office: Office, event_id: UUID, booking_id: UUID, actor: Actor) -> None:
-    storage, duties = office.app.storage, office.app.duties
+    app, storage, duties = office.app, office.app.storage, office.app.duties
     events, bookings, payments = storage.event_queries, storage.booking_queries, storage.payment_queries
-    assert (await ReadBooking(bookings, duties)(booking_id, actor)).id == booking_id
-    assert (await ListEventBookings(events, bookings, duties)(event_id, actor)).items
-    await ReadWaitingList(events, bookings, duties)(event_id, actor)
+    assert (await app.read_booking(booking_id, actor)).booking.id == booking_id
+    assert (await app.list_event_bookings(event_id, actor)).items
+    await app.read_waiting_list(event_id, actor)
     assert (await ListEventPayments(events, payments, duties)(event_id, actor)).items
     assert await ListPayments(bookings, payments, duties)(booking_id, actor)
 
@@ -305,7 +305,7 @@ async def test_a_role_holds_for_the_next_call(office: Office) -> None:
     for act in (
         lambda: app.pay_booking(cash),
         lambda: app.cancel_booking.by_id(booking.id, CLEO),
-        lambda: ReadBooking(app.storage.booking_queries, app.duties)(booking.id, CLEO),
+        lambda: app.read_booking(booking.id, CLEO),
     ):
         with pytest.raises(NotFound):
             await act()
@@ -329,7 +329,7 @@ async def test_a_role_holds_for_the_next_call(office: Office) -> None:
 
     for again in (
         lambda: app.cancel_booking.by_id(other.id, CLEO),
-        lambda: ReadBooking(app.storage.booking_queries, app.duties)(other.id, CLEO),
+        lambda: app.read_booking(other.id, CLEO),
     ):
         with pytest.raises(NotFound):
             await again()
@@ -396,7 +396,7 @@ async def test_customers_are_never_looked_up_in_a_staff(office: Office, monkeypa
         asked.append(of_event)
 
     monkeypatch.setattr(app.storage.staff_queries, "role", role)
-    read = ReadBooking(app.storage.booking_queries, app.duties)
+    read = app.read_booking
     for act in _customers_acts(app, event_id, booking.id, read):
         await act()
     assert asked == []
@@ -415,7 +415,5 @@ def _customers_acts(app: FakeApp, event_id: UUID, booking_id: UUID, read: ReadBo
         lambda: app.pay_booking(card),
         lambda: app.cancel_booking.by_id(booking_id, ANA),
         lambda: app.read_event(event_id, ORGANIZER),
-        lambda: ListEventBookings(app.storage.event_queries, app.storage.booking_queries, app.duties)(
-            event_id, ORGANIZER
-        ),
+        lambda: app.list_event_bookings(event_id, ORGANIZER),
     ]

@@ -240,6 +240,8 @@ TRIALS: Final = (
     _trial("PATCH /events/{event_id}/ticket-types/{ticket_type_id}", MANAGER, {"name": "Stalls"}),
     _trial("GET /events/{event_id}/bookings", DESK),
     _trial("GET /events/{event_id}/waiting-list", DESK),
+    _trial("GET /events/{event_id}/attendees", DOOR),
+    _trial("GET /events/{event_id}/attendees.csv", DOOR),
     _trial("GET /events/{event_id}/payments", DESK),
     _trial("GET /events/{event_id}/changes", MANAGER),
     _trial("GET /events/{event_id}/staff", ORGANIZER),

@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from boxoffice.entrypoints.http.paging import waiting_cursors
-from tests.entrypoints.http.service_under_test import Client, ok, pointers, problem
+from tests.entrypoints.http.service_under_test import Client, Service, ok, pointers, problem
 from tests.settable_clock import SettableClock
 
 
@@ -59,6 +59,34 @@ async def test_events_by_status(organizer: Client, customer: Client, admin: Clie
         assert await walk(anyone, "/events", status=status) == [events[status]]
     for client, expected in ((organizer, [events["draft"]]), (admin, [events["draft"]]), (customer, []), (anyone, [])):
         assert await walk(client, "/events", status="draft") == expected
+
+
+async def test_ones_own_events_are_those_one_organizes_or_works_for(
+    service: Service, organizer: Client, customer: Client, anyone: Client, clock: SettableClock
+) -> None:
+    kept = await organizer.event(name="Jazz", startsAt="2030-02-02T12:00:00Z")
+    draft = await organizer.event(name="Rock", status="draft", startsAt="2030-02-01T12:00:00Z")
+    cancelled = await organizer.event(name="Folk")
+    ok(await organizer.patch(f"/events/{cancelled['id']}", {"status": "cancelled"}))
+    own = await customer.event(name="Own jazz", startsAt="2030-02-03T12:00:00Z")
+    for event in (draft, kept):
+        ok(await organizer.post(f"/events/{event['id']}/staff", {"email": customer.email, "role": "door"}), 201)
+    for limit in (1, 50):
+        assert await walk(organizer, "/events", limit, mine="true") == ids([draft, kept, cancelled])
+        assert await walk(customer, "/events", limit, mine="true") == ids([draft, kept, own])
+    assert await walk(customer, "/events", mine="true", status="draft") == [draft["id"]]
+    assert await walk(customer, "/events", 1, mine="true", q="JAZZ") == ids([kept, own])
+    assert await walk(customer, "/events", mine="true", when="past") == []
+    assert await walk(await service.user(), "/events", mine="true") == []
+    answer = await anyone.get("/events?mine=true")
+    problem(answer, 401, "not-signed-in")
+    assert answer.headers["www-authenticate"] == "Bearer"
+    clock.time = datetime(2030, 2, 2, 12, tzinfo=UTC)
+    await customer.sign_in_again()
+    assert await walk(customer, "/events", 1, mine="true", when="past") == ids([draft, kept])
+    assert await walk(customer, "/events", mine="true") == [own["id"]]
+    gone = await customer.send("DELETE", f"/events/{kept['id']}/staff/{customer.id}")
+    problem(gone, 403, "not-allowed")
 
 
 async def test_events_that_are_over_are_listed_on_demand(
@@ -112,9 +140,15 @@ QUERIES: dict[str, dict[str, list[str]]] = {
         "status": ["", "On_sale", "held", "%FF"],
         "q": ["", "%20", "%00", "%FF", "x" * 201],
         "when": ["", "Past", "now", "null", "%FF"],
+        "mine": ["", "false", "True", "1", "null", "%FF"],
     },
     "/bookings": {"limit": NO_LIMIT, "status": ["", "draft", "HELD"]},
-    "/events/{id}/bookings": {"limit": NO_LIMIT, "status": ["", "draft", "HELD"]},
+    "/events/{id}/bookings": {
+        "limit": NO_LIMIT,
+        "status": ["", "draft", "HELD"],
+        "q": ["", "%20", "%00", "%FF", "x" * 255],
+    },
+    "/events/{id}/attendees": {"limit": NO_LIMIT},
     "/events/{id}/waiting-list": {"limit": NO_LIMIT, "ticketTypeId": ["", "x", "%FF", "1"]},
     "/events/{id}/changes": {"limit": NO_LIMIT, "after": ["", "-1", "x", "1.0", "00", str(2**63), "9" * 40]},
 }
@@ -140,11 +174,14 @@ async def test_values_that_make_no_sense_are_refused_and_unknown_parameters_igno
     ok(await organizer.get(f"{path}?x=1&x=2&Limit=0&STATUS=&%FF=1&=&&;limit=0"))
 
 
-async def test_a_cursor_belongs_to_its_list_and_filters(organizer: Client, customer: Client, admin: Client) -> None:
-    events = [await organizer.event(totalTickets=1) for _ in range(2)]
+async def test_a_cursor_belongs_to_its_list_and_filters(
+    service: Service, organizer: Client, customer: Client, admin: Client
+) -> None:
+    events = [await organizer.event(totalTickets=2) for _ in range(2)]
     for each in events:
         for client in (customer, organizer, admin):
             await client.book(each)
+        await (await service.user()).book(each)
         await organizer.event(status="draft")
     event, other = (f"/events/{each['id']}" for each in events)
     lists = [
@@ -153,13 +190,15 @@ async def test_a_cursor_belongs_to_its_list_and_filters(organizer: Client, custo
         (organizer, "/events?limit=1&q=jazz"),
         (organizer, "/events?limit=1&when=all"),
         (organizer, "/events?limit=1&status=draft"),
+        (organizer, "/events?limit=1&mine=true"),
+        (organizer, "/events?limit=1&mine=true&status=draft"),
         (admin, "/events?limit=1&status=draft"),
         (customer, "/bookings?limit=1"),
         (organizer, "/bookings?limit=1"),
         *[
             (organizer, f"{path}/{below}limit=1")
             for path in (event, other)
-            for below in ("bookings?", "bookings?status=waitlisted&", "waiting-list?")
+            for below in ("bookings?", "bookings?status=waitlisted&", "waiting-list?", "bookings?q=a&", "attendees?")
         ],
         (organizer, f"{event}/waiting-list?limit=1&ticketTypeId={events[0]['ticketTypes'][0]['id']}"),
     ]

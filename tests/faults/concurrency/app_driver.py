@@ -122,7 +122,7 @@ class AppDriver:
 
     async def booking(self, booking: Booking) -> Booking:
         """A booking as it is committed."""
-        return await self._container.read_booking()(booking.id, ORGANIZER)
+        return (await self._container.read_booking()(booking.id, ORGANIZER)).booking
 
     async def facts(self, event_id: UUID) -> list[Fact]:
         """All that happened at an event."""

@@ -33,7 +33,7 @@ async def test_what_one_node_acknowledged_is_there_on_every_other(
                     command = new_booking(state)
                     await writer.book_ticket()(command)
                     assert (await read(reader, state)).ticket_types[0].taken == taken
-                    found = await reader.read_booking()(command.booking_id, command.actor)
+                    found = (await reader.read_booking()(command.booking_id, command.actor)).booking
                     assert found.status is BookingStatus.CONFIRMED
     finally:
         mariadb.execute(first.url, "DROP TABLE ballast")

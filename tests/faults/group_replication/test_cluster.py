@@ -79,7 +79,7 @@ async def test_what_one_member_acknowledged_is_there_on_every_other(
 
 
 async def _is_confirmed(container: Container, command: Book) -> bool:
-    found = await container.read_booking()(command.booking_id, command.actor)
+    found = (await container.read_booking()(command.booking_id, command.actor)).booking
     return found.status in {BookingStatus.CONFIRMED, BookingStatus.CANCELLED}
 
 

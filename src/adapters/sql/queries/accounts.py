@@ -1,6 +1,6 @@
 """Accounts and sessions. No call waits for a lock; each is one statement."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -18,6 +18,7 @@ from sqlalchemy import (
 
 from ....application.ports.queries import (
     Account,
+    Customer,
     Revocations,
 )
 from ....application.ports.repositories import AccountReview
@@ -34,6 +35,9 @@ _limit = bindparam("limit", type_=Integer())
 _USERS = select(*USER).order_by(users.c.id).limit(_limit)
 _USERS_AFTER = _USERS.where(users.c.id > bindparam("after"))
 _USER_BY_EMAIL = select(*USER).where(users.c.email == bindparam("email"))
+_CUSTOMERS = select(users.c.id, users.c.name, users.c.email).where(
+    users.c.id.in_(bindparam("ids", expanding=True)), users.c.erased_at.is_(None)
+)
 _ACCOUNTS = (
     select(*USER, *SESSION)
     .outerjoin_from(
@@ -81,6 +85,11 @@ class SqlAccountQueries:
         """See the port."""
         rows = await self._rows(_USER_BY_EMAIL, email=email)
         return user(rows[0]) if rows else None
+
+    async def customers(self, user_ids: Collection[UUID]) -> dict[UUID, Customer]:
+        """See the port."""
+        rows = await self._listed(_CUSTOMERS, ids=list(user_ids)) if user_ids else []
+        return {id_: Customer(id_, name, email) for id_, name, email in rows}
 
     async def users(self, after: UUID | None, limit: int) -> list[User]:
         """See the port."""

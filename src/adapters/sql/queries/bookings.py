@@ -6,18 +6,44 @@ from typing import Any, Final
 from uuid import UUID
 
 from msgspec.structs import replace
-from sqlalchemy import BigInteger, Boolean, Executable, Integer, Select, bindparam, literal, select, union_all
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Executable,
+    Integer,
+    Select,
+    Subquery,
+    and_,
+    bindparam,
+    literal,
+    select,
+    union_all,
+)
 
-from ....application.ports.queries import BookingOfEvent, BookingOwner, WaitingKey
+from ....application.ports.queries import (
+    AttendingBooking,
+    BookingOfEvent,
+    BookingOwner,
+    BookingPage,
+    Customer,
+    WaitingKey,
+)
 from ....domain.booking import Booking, BookingStatus, Place
+from ....domain.values.characters import folded
 from ..engine.pool import ConnectionPool
 from ..engine.transaction import ErrorClassifier, Rows, read, read_literal
 from ..indexes.places import MAX_BOOKINGS, PlacesQuery
 from ..schema.mappers import BOOKING, EVENT, booking, event
-from ..schema.tables import bookings, events, ticket_types, waiting_list
+from ..schema.tables import bookings, events, ticket_types, users, waiting_list
 
 ATTEMPTS: Final = 3
 """Maximum reads of bookings of which one leaves the waiting list before its place is read."""
+
+FIRST_READ: Final = 4
+"""Bookings that a search reads first, for each booking of the page."""
+
+SECOND_READ: Final = 2_000
+"""Bookings that it reads afterwards, before it returns an incomplete page."""
 
 _limit = bindparam("limit", type_=Integer())
 
@@ -33,9 +59,8 @@ _TYPES_WITH_WAITING = (
 )
 
 
-@lru_cache(maxsize=64)
-def _bookings(owner: str, statuses: int, *, goes_on: bool) -> Executable:
-    """Select a page of each status by its index, then the newest bookings of these pages."""
+def _newest(owner: str, statuses: int, *, goes_on: bool) -> Subquery:
+    """Select a page of each status by its index, then the newest ids of these pages."""
     pages = []
     for number in range(statuses):
         page = select(bookings.c.id).where(
@@ -46,8 +71,58 @@ def _bookings(owner: str, statuses: int, *, goes_on: bool) -> Executable:
             page = page.where(bookings.c.id < bindparam("before", type_=bookings.c.id.type))
         pages.append(select(page.order_by(bookings.c.id.desc()).limit(_limit).subquery()))
     together = union_all(*pages).subquery()
-    newest = select(together.c.id).order_by(together.c.id.desc()).limit(_limit).subquery()
+    return select(together.c.id).order_by(together.c.id.desc()).limit(_limit).subquery()
+
+
+@lru_cache(maxsize=64)
+def _bookings(owner: str, statuses: int, *, goes_on: bool) -> Executable:
+    """Select the newest bookings."""
+    newest = _newest(owner, statuses, goes_on=goes_on)
     return select(*BOOKING).join(newest, newest.c.id == bookings.c.id).order_by(bookings.c.id.desc())
+
+
+@lru_cache(maxsize=32)
+def _names(statuses: int, *, goes_on: bool) -> Executable:
+    """Select the names and addresses of the customers of an event's newest bookings."""
+    newest = _newest("event_id", statuses, goes_on=goes_on)
+    return (
+        select(bookings.c.id, users.c.name, users.c.email)
+        .join_from(newest, bookings, bookings.c.id == newest.c.id)
+        .outerjoin(users, users.c.id == bookings.c.customer_id)
+        .order_by(bookings.c.id.desc())
+    )
+
+
+_FOUND = select(*BOOKING).where(bookings.c.id.in_(bindparam("ids", expanding=True))).order_by(bookings.c.id.desc())
+
+_event_id = bindparam("event_id", type_=bookings.c.event_id.type)
+_after = bindparam("after", type_=BigInteger())
+_numbered = select(bookings.c.first_ticket_number).where(bookings.c.event_id == _event_id)
+# The booking that has the next ticket. Numbers have no gaps, so the one with the greatest first number up to it.
+_from = (
+    _numbered.where(bookings.c.first_ticket_number <= _after + 1)
+    .order_by(bookings.c.first_ticket_number.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+_some_attending = (
+    select(bookings.c.id)
+    .where(bookings.c.event_id == _event_id, bookings.c.first_ticket_number >= _from)
+    .order_by(bookings.c.first_ticket_number)
+    .limit(_limit)
+    .subquery()
+)
+_ATTENDING = (
+    select(
+        *(bookings.c.id, bookings.c.first_ticket_number, bookings.c.quantity, bookings.c.status),
+        *(ticket_types.c.id, ticket_types.c.name),
+        *(users.c.id, users.c.name, users.c.email),
+    )
+    .join_from(_some_attending, bookings, bookings.c.id == _some_attending.c.id)
+    .join(ticket_types, ticket_types.c.id == bookings.c.ticket_type_id)
+    .outerjoin(users, and_(users.c.id == bookings.c.customer_id, users.c.erased_at.is_(None)))
+    .order_by(bookings.c.first_ticket_number)
+)
 
 
 @lru_cache(maxsize=128)
@@ -169,6 +244,48 @@ class SqlBookingQueries:
         """See the port."""
         rows = await self._rows(_WAITLISTED, customer_id=customer_id, suspended=suspended, limit=limit)
         return list(map(booking, rows))
+
+    async def search_bookings(
+        self, event_id: UUID, q: str, status: BookingStatus | None, before: UUID | None, limit: int
+    ) -> BookingPage:
+        """See the port. Names are folded here, because no database folds case as Unicode does."""
+        text = folded(q)
+        statuses = list(BookingStatus) if status is None else [status]
+        values: dict[str, Any] = {f"wanted_{number}": each for number, each in enumerate(statuses)}
+        found: list[UUID] = []
+        for size in (FIRST_READ * (limit + 1), SECOND_READ):
+            if before is not None:
+                values["before"] = before
+            statement = _names(len(statuses), goes_on=before is not None)
+            rows = await self._rows(statement, **values, owner=event_id, limit=size)
+            found += [id_ for id_, *texts in rows if any(each is not None and text in folded(each) for each in texts)]
+            before = rows[-1][0] if len(rows) == size else None
+            if before is None or len(found) > limit:
+                break
+        if len(found) > limit:
+            found = found[:limit]
+            before = found[-1]
+        rows = await self._rows(_FOUND, ids=found) if found else []
+        placed, _ = await self._placed(self._listing, list(map(booking, rows)))
+        return BookingPage(placed, before)
+
+    async def attending_bookings(self, event_id: UUID, after: int, limit: int) -> list[AttendingBooking]:
+        """See the port. One statement."""
+        return [
+            AttendingBooking(
+                id=id_,
+                first_ticket_number=first_number,
+                quantity=quantity,
+                status=status,
+                ticket_type_id=type_id,
+                ticket_type_name=type_name,
+                customer=None if user_id is None else Customer(user_id, name, email),
+            )
+            for id_, first_number, quantity, status, type_id, type_name, user_id, name, email in await self._rows(
+                _ATTENDING, event_id=event_id, after=after, limit=limit
+            )
+            if first_number + quantity > after + 1
+        ]
 
     async def waiting_list(
         self, event_id: UUID, ticket_type_id: UUID | None, after: WaitingKey | None, limit: int

@@ -33,7 +33,7 @@ from ..engine.transaction import ErrorClassifier, Rows, read
 from ..indexes.search_grams import MAX_LENGTH, lookup_grams
 from ..indexes.waiting_quantities import SMALLEST
 from ..schema.mappers import DURATIONS, EVENT, NO_START, TICKET_TYPE, event_states, microseconds, start_of, start_order
-from ..schema.tables import event_grams, events, ticket_types
+from ..schema.tables import event_grams, event_staff, events, ticket_types
 from ..schema.types import Moment
 
 FIRST_READ: Final = 4
@@ -123,6 +123,35 @@ def _is_own() -> ColumnElement[bool]:
     # CASE keeps the optimizer from an index on `was_published`: an organizer has few events, but many are hidden.
     viewer = bindparam("viewer_id", type_=events.c.organizer_id.type)
     return and_(case((events.c.was_published, 0), else_=1) == 1, events.c.organizer_id == viewer)
+
+
+@lru_cache(maxsize=32)
+def _of_member(statuses: int, when: When, *, searching: bool, goes_on: bool) -> Select[Any]:
+    """Select the first events that a person organizes, a page of each status by its index, or works for, all of them.
+
+    Both are few, so a search reads all of them.
+    """
+    member = bindparam("member_id", type_=events.c.organizer_id.type)
+    wanted = [_CONDITIONS[when]]
+    if searching:
+        wanted.append(func.instr(events.c.searchable, bindparam("q")) > 0)
+    pieces = []
+    for number in range(statuses):
+        organized = [_status(events, number), events.c.organizer_id == member, *wanted]
+        pieces += _pieces(events, events.c.id, organized, goes_on=goes_on)
+    any_status = [bindparam(f"wanted_{number}", type_=events.c.status.type) for number in range(statuses)]
+    worked_for = [
+        event_staff.c.user_id == member,
+        event_staff.c.event_id == events.c.id,
+        # So that no index on the status is used instead of the staff's.
+        _only_checked(events.c.status.in_(any_status)),
+        events.c.organizer_id != member,
+        *wanted,
+    ]
+    pieces += _pieces(events, events.c.id, worked_for, goes_on=goes_on)
+    together = union_all(*pieces).subquery()
+    first = select(together.c.id).order_by(together.c.start_order, together.c.id).limit(_limit).subquery()
+    return _in_order(STATES.join(first, first.c.id == events.c.id))
 
 
 @lru_cache(maxsize=128)
@@ -249,7 +278,7 @@ class EventLists:
             return EventPage([], None)
         place = None if after is None else (start_order(after.starts_at), after.event_id)
         wanted = _simplified(wanted, place)
-        if wanted.q is not None and wanted.organizer_id is None:
+        if wanted.q is not None and wanted.organizer_id is None and wanted.member_id is None:
             return await self._search(wanted, statuses, place, limit)
         # An organizer has few events, so a search reads all of them.
         values: dict[str, Any] = {**_statuses(statuses), **_after(place), **_viewer(wanted), **_times(wanted, place)}
@@ -257,6 +286,11 @@ class EventLists:
             values["organizer_id"] = wanted.organizer_id
         if wanted.q is not None:
             values["q"] = folded(wanted.q)
+        if wanted.member_id is not None:
+            of_member = _of_member(
+                len(statuses), wanted.when, searching=wanted.q is not None, goes_on=place is not None
+            )
+            return await self._first(of_member, limit, **values, member_id=wanted.member_id)
         statement = _listed(
             len(statuses),
             wanted.when,
@@ -265,6 +299,10 @@ class EventLists:
             goes_on=place is not None,
             hiding=wanted.hides_unpublished,
         )
+        return await self._first(statement, limit, **values)
+
+    async def _first(self, statement: Select[Any], limit: int, **values: Any) -> EventPage:
+        """Return the first events that a statement selects, and where to continue."""
         found = list(event_states(await self._rows(statement, **values, limit=limit + 1)))
         return EventPage(found[:limit], _event_key(_key(found[limit - 1])) if len(found) > limit else None)
 

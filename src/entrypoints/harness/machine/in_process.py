@@ -300,15 +300,15 @@ class InProcess(ContainerBoxOffice):
         self._last_seqs[event_id] = after
         return EventLook(
             event=self._result(state),
-            bookings=[self._result(each) for each in bookings],
-            waiting_list=[self._result(each) for each in waiting_list],
+            bookings=[self._result(each.booking) for each in bookings],
+            waiting_list=[self._result(each.booking) for each in waiting_list],
             changes=[self._result(each) for each in changes],
         )
 
     async def booking(self, booking_id: UUID, actor: Actor) -> BookingLook | str:
         """See `BoxOffice`."""
         try:
-            booking = await self._container.read_booking()(booking_id, actor)
+            booking = (await self._container.read_booking()(booking_id, actor)).booking
             payments = await self._container.list_payments()(booking_id, actor)
         except Refusal as refusal:
             return refusal.code

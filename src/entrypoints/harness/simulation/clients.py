@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from ....application.bookings.cancel_booking import Cancellation
 from ....application.bookings.pay_booking import Bill, PaymentUnknown
+from ....application.bookings.queries import CustomersBooking
 from ....application.ports.errors import Unavailable
 from ....application.ports.idempotency import IdempotentRequest, Key, Replayed, Response
 from ....domain.booking import Booking
@@ -317,7 +318,7 @@ class Clients:
             return self._book()
         actor = Actor(known.customer_id)
         call = Call(name="booking", event_id=known.event_id, customer_id=known.customer_id, booking_id=known.booking_id)
-        return Request(call, lambda container, _: container.read_booking()(known.booking_id, actor), _booked)
+        return Request(call, lambda container, _: container.read_booking()(known.booking_id, actor), _read)
 
     def _status(self) -> Request:
         event: SimulatedEvent = self._choose(self._events)
@@ -394,6 +395,10 @@ def _idempotent_request(key: Key, request: Request) -> IdempotentRequest[Any]:
 def _booked(booking: Booking) -> Outcome:
     place = booking.place
     return Outcome(status=booking.status.value, booking_id=booking.id, position=place.position if place else None)
+
+
+def _read(shown: CustomersBooking) -> Outcome:
+    return _booked(shown.booking)
 
 
 def _cancelled(cancellation: Cancellation) -> Outcome:

@@ -125,7 +125,8 @@ def router(
     @bookings.get("/bookings/{booking_id:str}", BookingView, ("not-allowed",))
     async def handle_read_booking(booking_id: FromPath[str], request: SignedInRequest) -> Reply:
         """Read a booking with its current place in the waiting list. For its customer, the desk and up."""
-        return Reply(BookingView.at(await read_booking(id_in_path(booking_id), request.user.actor), clock.now()))
+        shown = await read_booking(id_in_path(booking_id), request.user.actor)
+        return Reply(BookingView.with_customer(shown, clock.now()))
 
     @bookings.post("/bookings/{booking_id:str}/payment", BookingView, _PAYING, ("Idempotency-Key",))
     async def handle_pay_booking(

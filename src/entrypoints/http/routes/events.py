@@ -1,18 +1,17 @@
 """Events: /initialize, /events, /status."""
 
 from datetime import datetime
+from enum import StrEnum
 from functools import partial
 from typing import Annotated, Final
-from uuid import UUID
 
 from litestar import Router
 from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import UNSET
 
-from ....application.bookings.queries import ListEventBookings, ReadWaitingList
 from ....application.events.change_event import ChangeEvent
 from ....application.events.initialize_event import InitializeEvent
-from ....application.events.queries import ListEvents, ReadChanges, ReadEvent
+from ....application.events.queries import ListEvents, ListOwnEvents, ReadChanges, ReadEvent
 from ....application.ports.system import Clock, Ids
 from ....domain.decisions.organize import AddTicketType, Edit, EditTicketType, Initialize
 from ....domain.event import (
@@ -24,15 +23,14 @@ from ....domain.event import (
     TicketTypeSpec,
     When,
 )
+from ....domain.refusals import NotSignedIn
 from ....domain.values.fields import text
 from ..etags import expected_versions, tagged
 from ..idempotency import RepeatableResponse, idempotent_request, reply_of, response_of
-from ..paging import GREATEST, Cursor, Limit, check_parameters, event_cursors, id_cursors, waiting_cursors
-from ..problems.problem import FieldProblem, Malformed, pointer
+from ..paging import GREATEST, Cursor, Limit, check_parameters, event_cursors, search_text
 from ..reference.operations import PUBLIC, Subject
 from ..reply import Reply
 from ..request import AnyoneRequest, SignedInRequest, id_in_path
-from ..schemas.bookings import BookingPage
 from ..schemas.events import (
     ChangesView,
     EventChangesRequest,
@@ -44,21 +42,26 @@ from ..schemas.events import (
     TicketTypeRequest,
 )
 from ..schemas.fields import NOT_BLANK
-from .bookings import BookingFilter
 
 _EDITING: Final = ("not-allowed", "stale-version", "event-closed")
 """The problems of every edit."""
 
-_search_text: Final = text(1, 200)
+
+class Mine(StrEnum):
+    """The only value of the parameter `mine`."""
+
+    TRUE = "true"
+
+
+_searched: Final = text(1, 200)
 
 
 def router(
     initialize_event: InitializeEvent,
     change_event: ChangeEvent,
     list_events: ListEvents,
+    list_own_events: ListOwnEvents,
     read_event: ReadEvent,
-    list_event_bookings: ListEventBookings,
-    read_waiting_list: ReadWaitingList,
     read_changes: ReadChanges,
     clock: Clock,
     ids: Ids,
@@ -99,6 +102,13 @@ def router(
                 "`past`: those that have ended, or begun without an end; or `all`."
             ),
         ] = When.UPCOMING,
+        mine: Annotated[
+            Mine | None,
+            QueryParameter(
+                description="`true`: only the events that you organize or work for, whatever their status, drafts too; "
+                "401 `not-signed-in` for an anonymous caller."
+            ),
+        ] = None,
         q: Annotated[
             str | None,
             QueryParameter(
@@ -111,12 +121,16 @@ def router(
         limit: Limit = 50,
     ) -> Reply:
         """List events that are not over, soonest first. Those without a start come last."""
-        check_parameters(request, "status", "when", "q", "cursor", "limit")
+        check_parameters(request, "status", "when", "mine", "q", "cursor", "limit")
         actor = request.user.actor if request.user else None
-        search = None if q is None else _checked_search(q)
-        # Only a list of drafts depends on the user.
-        cursors = event_cursors("events", status, when, search, actor if status is EventStatus.DRAFT else None)
-        page = await list_events(actor, status=status, when=when, q=search, after=cursors.read(cursor), limit=limit)
+        if mine is not None and actor is None:
+            raise NotSignedIn
+        search = search_text(q, _searched)
+        # Only lists of drafts and of one's own depend on the user.
+        is_own = mine is not None or status is EventStatus.DRAFT
+        cursors = event_cursors("events", status, when, mine, search, actor if is_own else None)
+        list_them = partial(list_events, actor) if mine is None or actor is None else partial(list_own_events, actor)
+        page = await list_them(status=status, when=when, q=search, after=cursors.read(cursor), limit=limit)
         now = clock.now()
         views = [EventView.at(state, now) for state in page.items]
         return tagged(request, EventPage(items=views, next_cursor=cursors.write(page.next)))
@@ -201,46 +215,6 @@ def router(
         state = await change_event(command)
         return tagged(request, EventView.at(state, clock.now()), version=state.event.version)
 
-    @events.get("/events/{event_id:str}/bookings", BookingPage, ("not-allowed",), ("If-None-Match",))
-    async def handle_list_event_bookings(
-        event_id: FromPath[str],
-        request: SignedInRequest,
-        status: BookingFilter = None,
-        cursor: Cursor = None,
-        limit: Limit = 50,
-    ) -> Reply:
-        """List all bookings of an event, newest first. For the desk and up."""
-        check_parameters(request, "status", "cursor", "limit")
-        cursors = id_cursors("event bookings", event_id.lower(), status)
-        before = cursors.read(cursor)
-        page = await list_event_bookings(
-            id_in_path(event_id), request.user.actor, status=status, before=before, limit=limit
-        )
-        return tagged(request, BookingPage.at(page.items, cursors.write(page.next), clock.now()))
-
-    @events.get("/events/{event_id:str}/waiting-list", BookingPage, ("not-allowed",), ("If-None-Match",))
-    async def handle_read_waiting_list(
-        event_id: FromPath[str],
-        request: SignedInRequest,
-        ticket_type_id: Annotated[
-            UUID | None,
-            QueryParameter(name="ticketTypeId", description="Only the waiting list of this ticket type."),
-        ] = None,
-        cursor: Cursor = None,
-        limit: Limit = 50,
-    ) -> Reply:
-        """Read an event's waiting list by ticket type and position. For the desk and up."""
-        check_parameters(request, "ticketTypeId", "cursor", "limit")
-        cursors = waiting_cursors("waiting list", event_id.lower(), ticket_type_id)
-        page = await read_waiting_list(
-            id_in_path(event_id),
-            request.user.actor,
-            ticket_type_id=ticket_type_id,
-            after=cursors.read(cursor),
-            limit=limit,
-        )
-        return tagged(request, BookingPage.at(page.items, cursors.write(page.next), clock.now()))
-
     @events.get("/events/{event_id:str}/changes", ChangesView, ("not-allowed",), ("If-None-Match",))
     async def handle_read_changes(
         event_id: FromPath[str],
@@ -267,11 +241,3 @@ def router(
 def _created(state: EventState, now: datetime) -> RepeatableResponse:
     view = EventView.at(state, now)
     return response_of(view, view.id, status=201, location=f"/events/{view.id}", version=view.version)
-
-
-def _checked_search(q: str) -> str:
-    try:
-        search: str = _search_text(q)
-    except ValueError as error:
-        raise Malformed(FieldProblem(pointer("q"), str(error))) from None
-    return search

@@ -9,6 +9,8 @@ from uuid import UUID
 from msgspec import UNSET, Meta, UnsetType
 
 from ....application.bookings.cancel_booking import Cancellation
+from ....application.bookings.queries import CustomersBooking
+from ....application.ports.queries import Customer
 from ....domain.booking import Booking, BookingStatus, PaymentStatus
 from ....domain.payment import ChargeStatus, PaymentKind, PaymentMethod
 from ....domain.user import PERSON_RULES
@@ -86,6 +88,19 @@ class PaymentRequest(RequestBody, frozen=True, kw_only=True):
             yield FieldProblem(pointer("token"), "must not be combined with cash")
 
 
+class CustomerView(View, frozen=True, kw_only=True):
+    """Who booked."""
+
+    id: Annotated[UUID, Meta(description="The account.")]
+    name: Annotated[str, Meta(description="The customer's name.", examples=["Ada Lovelace"])]
+    email: Annotated[
+        str | None,
+        Meta(
+            description="The e-mail address; `null` once another account has verified it.", examples=["ada@example.org"]
+        ),
+    ]
+
+
 class BookingView(View, frozen=True, kw_only=True):
     """A booking: one customer's claim on tickets of one type."""
 
@@ -93,6 +108,10 @@ class BookingView(View, frozen=True, kw_only=True):
     event_id: EventId
     ticket_type_id: TicketTypeId
     customer_id: Annotated[UUID, Meta(description="The account that booked.")]
+    customer: Annotated[
+        CustomerView | UnsetType | None,
+        Meta(description="Who booked, for the desk and up; `null` once the account is erased. Left out of one's own."),
+    ] = UNSET
     quantity: Annotated[int, Meta(description="The number of tickets.", examples=[2])]
     status: Annotated[BookingStatus, Meta(description="The booking's status.")]
     amount: Annotated[
@@ -117,11 +136,21 @@ class BookingView(View, frozen=True, kw_only=True):
     updated_at: Annotated[Time, Meta(description="When it last changed.")]
 
     @classmethod
-    def at(cls, booking: Booking, now: datetime) -> "BookingView":
+    def at(cls, booking: Booking, now: datetime, customer: Customer | UnsetType | None = UNSET) -> "BookingView":
         """Return a booking as of `now`, with its place if it waits."""
         booking = booking.as_of(now)
         place = booking.place
-        return cls.of(booking, position=place and place.position, tickets_ahead=place and place.tickets_ahead)
+        return cls.of(
+            booking,
+            customer=CustomerView.of(customer) if customer else customer,
+            position=place and place.position,
+            tickets_ahead=place and place.tickets_ahead,
+        )
+
+    @classmethod
+    def with_customer(cls, shown: CustomersBooking, now: datetime) -> "BookingView":
+        """Return a booking as of `now` with its customer."""
+        return cls.at(shown.booking, now, shown.customer)
 
 
 class BookingPage(View, frozen=True, kw_only=True):
@@ -134,6 +163,11 @@ class BookingPage(View, frozen=True, kw_only=True):
     def at(cls, bookings: Iterable[Booking], next_cursor: str | None, now: datetime) -> "BookingPage":
         """Return a page of bookings as of `now`."""
         return cls(items=[BookingView.at(booking, now) for booking in bookings], next_cursor=next_cursor)
+
+    @classmethod
+    def with_customers(cls, shown: Iterable[CustomersBooking], next_cursor: str | None, now: datetime) -> "BookingPage":
+        """Return a page of bookings as of `now` with their customers."""
+        return cls(items=[BookingView.with_customer(each, now) for each in shown], next_cursor=next_cursor)
 
 
 class CancellationView(View, frozen=True, kw_only=True):

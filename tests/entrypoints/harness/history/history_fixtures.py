@@ -117,7 +117,7 @@ class RecordingClients:
         self._change_event = ChangeEvent(turnstile, duties)
         self._read_event, self._read_booking = (
             ReadEvent(self._storage.event_queries, duties),
-            ReadBooking(self._storage.booking_queries, duties),
+            ReadBooking(self._storage.booking_queries, self._storage.account_queries, duties),
         )
         self._booked: list[UUID] = []
         self._state: EventState
@@ -194,7 +194,7 @@ class RecordingClients:
             case Call(name="cancel", booking_id=UUID() as booking_id):
                 return _cancelled(await self._cancel_booking.by_id(booking_id, ORGANIZER, None))
             case Call(name="booking", booking_id=UUID() as booking_id):
-                found = _booked(await self._read_booking(booking_id, ORGANIZER))
+                found = _booked((await self._read_booking(booking_id, ORGANIZER)).booking)
                 return Outcome(status=found.status, position=found.position)
             case Call(name="total", ticket_type_id=UUID() as type_id):
                 changes = TicketTypeChanges(total_tickets=call.quantity or 1)

@@ -1,0 +1,120 @@
+"""Attendees: the tickets of an event with their holders, in the order of their numbers, for those who may see them."""
+
+from collections.abc import AsyncIterator, Iterable, Iterator
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from msgspec import Struct
+
+from ...domain.booking import TicketStatus, ticket_id
+from ...domain.event import EventState
+from ...domain.policy import Right
+from ...domain.user import Actor
+from ..duties import Duties, known_for
+from ..ports.queries import AttendingBooking, BookingQueries, EventQueries
+
+AT_ONCE: Final = 500
+"""Bookings that an export reads together. It holds no connection between two reads."""
+
+
+class Attendee(Struct, frozen=True, gc=False, kw_only=True):
+    """A ticket with its holder.
+
+    `holder_name` and `email` are the customer's; both are None once the account is erased, and so is `email` where
+    addresses are not shown. `checked_in_at` is None: nobody checks in yet.
+    """
+
+    ticket_id: UUID
+    number: int
+    holder_name: str | None
+    email: str | None
+    ticket_type_id: UUID
+    ticket_type_name: str
+    status: TicketStatus
+    booking_id: UUID
+    checked_in_at: datetime | None = None
+
+
+class AttendeePage(Struct, frozen=True):
+    """A page of attendees; `next` is the number of the last ticket, to continue after, None at the end."""
+
+    attendees: list[Attendee]
+    next: int | None
+    shows_addresses: bool
+
+
+class AttendeeExport(Struct, frozen=True):
+    """All attendees, in parts that are read when they are needed."""
+
+    parts: AsyncIterator[Iterator[Attendee]]
+    shows_addresses: bool
+
+
+class _Attendees:
+    """Reads attendees for those who may see them."""
+
+    def __init__(self, events: EventQueries, bookings: BookingQueries, duties: Duties) -> None:
+        self._events = events
+        self._bookings = bookings
+        self._duties = duties
+
+    async def _admitted(self, event_id: UUID, actor: Actor) -> tuple[EventState, bool]:
+        """Return the event, and whether the actor sees addresses. Raises: NotFound, NotAllowed, Unavailable."""
+        state, known = await known_for(self._events, self._duties, event_id, actor, Right.SEE_ATTENDEES)
+        return state, state.event.may(known, Right.SEE_ADDRESSES)
+
+
+class ListAttendees(_Attendees):
+    """List an event's tickets by number, void ones too."""
+
+    async def __call__(self, event_id: UUID, actor: Actor, *, after: int = 0, limit: int = 50) -> AttendeePage:
+        """Return a page. Raises: NotFound, NotAllowed, Unavailable."""
+        _, shows_addresses = await self._admitted(event_id, actor)
+        bookings = await self._bookings.attending_bookings(event_id, after, limit + 1)
+        numbers = _attendees(bookings, after, shows_addresses=shows_addresses)
+        found = [each for each, _ in zip(numbers, range(limit + 1), strict=False)]
+        items = found[:limit]
+        return AttendeePage(items, items[-1].number if len(found) > limit else None, shows_addresses)
+
+
+class ExportAttendees(_Attendees):
+    """Read all of an event's tickets by number, page by page.
+
+    Tickets that are confirmed after the export began are left out, so that it ends. Of the others each part tells what
+    they are when it is read.
+    """
+
+    async def __call__(self, event_id: UUID, actor: Actor) -> AttendeeExport:
+        """Return the export. Raises: NotFound, NotAllowed, Unavailable, also while its parts are read."""
+        state, shows_addresses = await self._admitted(event_id, actor)
+        last = state.event.last_ticket_number
+        return AttendeeExport(self._parts(event_id, last, shows_addresses=shows_addresses), shows_addresses)
+
+    async def _parts(self, event_id: UUID, last: int, *, shows_addresses: bool) -> AsyncIterator[Iterator[Attendee]]:
+        after = 0
+        while after < last:
+            found = await self._bookings.attending_bookings(event_id, after, AT_ONCE)
+            bookings = [each for each in found if each.first_ticket_number <= last]
+            if not bookings:
+                return
+            yield _attendees(bookings, after, shows_addresses=shows_addresses)
+            after = bookings[-1].first_ticket_number + bookings[-1].quantity - 1
+
+
+def _attendees(bookings: Iterable[AttendingBooking], after: int, *, shows_addresses: bool) -> Iterator[Attendee]:
+    """Yield the tickets with numbers above `after`, one at a time: a booking may have a thousand."""
+    for booking in bookings:
+        customer = booking.customer
+        first = booking.first_ticket_number
+        for number in range(max(first, after + 1), first + booking.quantity):
+            yield Attendee(
+                ticket_id=ticket_id(booking.id, number),
+                number=number,
+                holder_name=customer.name if customer else None,
+                email=customer.email if customer and shows_addresses else None,
+                ticket_type_id=booking.ticket_type_id,
+                ticket_type_name=booking.ticket_type_name,
+                status=booking.status.of_tickets,
+                booking_id=booking.id,
+            )
