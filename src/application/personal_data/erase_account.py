@@ -6,8 +6,9 @@ from uuid import UUID
 
 from ...domain.booking import BookingStatus
 from ...domain.decisions.erase import LIVE_EVENTS, Erasure, binds, erased
+from ...domain.policy import PersonalRight
 from ...domain.refusals import BookingsBind, InvalidToken, NotAllowed, StillOrganizing
-from ...domain.user import ERASURE_RULES, User
+from ...domain.user import ERASURE_RULES, Actor, User
 from ...domain.values.fields import checked
 from ..accounts.link_mails import LinkMails
 from ..accounts.prove_password import ProvePassword
@@ -35,13 +36,15 @@ class EraseAccount:
         self._finish = finish
         self._clock = clock
 
-    async def __call__(self, user_id: UUID, current_password: str, address: Hashable = None) -> None:
+    async def __call__(self, actor: Actor, current_password: str, address: Hashable = None) -> None:
         """Erase it. `address` is the caller's network address, if known. A refusal changes nothing.
 
-        Raises: InvalidRequest, NotAllowed for a wrong password, TooManyRequests after too many of them,
+        Raises: InvalidRequest, NotAllowed for a wrong password or an API key, TooManyRequests after too many of them,
         StillOrganizing, BookingsBind, InvalidToken, Unavailable.
         """
         password = checked({"current_password": current_password}, ERASURE_RULES)["current_password"]
+        actor.check_may_personally(PersonalRight.MANAGE_ACCOUNT)
+        user_id = actor.user_id
         proven = await self._prove_password(user_id, password, address)
         now = self._clock.now()
         await self._check_nothing_binds(user_id, now)

@@ -23,6 +23,7 @@ from boxoffice.domain.booking import Booking, BookingStatus, PaymentStatus
 from boxoffice.domain.decisions.book import Book
 from boxoffice.domain.decisions.erase import LAST_LOOK_AFTER, TAKEN_OVER_AFTER, erased
 from boxoffice.domain.event import EventStatus
+from boxoffice.domain.policy import KeyRole, KeyScope
 from boxoffice.domain.refusals import (
     BookingsBind,
     InvalidRequest,
@@ -103,14 +104,14 @@ async def test_name_address_password_and_sessions_are_erased_and_the_address_is_
     user = await desk.user()
     await desk.log_in(Credentials(email=ANAS, password=PASSWORD))
     desk.app.clock.time += timedelta(hours=1)
-    await desk.erase(user.id, PASSWORD)
+    await desk.erase(Actor(user.id), PASSWORD)
     assert desk.stored(user) == erased(user, desk.app.clock.time)
     tables = desk.app.tables
     assert (tables.sessions, tables.notifications.links) == ({}, {})
     with pytest.raises(WrongCredentials):
         await desk.log_in(Credentials(email=ANAS, password=PASSWORD))
     with pytest.raises(InvalidToken):
-        await desk.erase(user.id, PASSWORD)
+        await desk.erase(Actor(user.id), PASSWORD)
     again = await desk.user()
     assert again.id != user.id
     await desk.last_look()
@@ -125,7 +126,7 @@ async def test_claims_of_the_address_end_where_it_was_verified(desk: Desk, is_ve
     await desk.user()
     if is_verified:
         await desk.mark_verified(ANAS)
-    await desk.erase(user.id, PASSWORD)
+    await desk.erase(Actor(user.id), PASSWORD)
     tables = desk.app.tables.notifications
     assert len(tables.links) == len(tables.claims) == (0 if is_verified else 1)
 
@@ -139,7 +140,7 @@ async def test_live_bookings_are_cancelled_as_their_customer_would_and_the_line_
     waiting, other = await app.book(events[2], ana), await app.book(events[1], CLEO)
     own = await app.book(events[3], ana)
     await app.cancel(own, ana)
-    await desk.erase(user.id, PASSWORD)
+    await desk.erase(Actor(user.id), PASSWORD)
     assert desk.status(held, confirmed, waiting, other) == ["cancelled", "cancelled", "cancelled", "confirmed"]
     facts = await app.facts(events[1])
     assert [each.kind for each in facts][-2:] == ["BookingCancelled", "BookingPromoted"]
@@ -149,7 +150,7 @@ async def test_live_bookings_are_cancelled_as_their_customer_would_and_the_line_
 async def test_what_was_paid_is_refunded_later(desk: Desk) -> None:
     user = await desk.user()
     booking = await desk.app.pay(await desk.app.book(await desk.app.event(1, **PRICED), Actor(user.id)))
-    await desk.erase(user.id, PASSWORD)
+    await desk.erase(Actor(user.id), PASSWORD)
     assert desk.app.tables.bookings[booking.id].payment_status is PaymentStatus.REFUND_PENDING
     await desk.app.sweep()
     assert desk.app.tables.bookings[booking.id].payment_status is PaymentStatus.REFUNDED
@@ -161,13 +162,20 @@ async def test_what_was_paid_is_refunded_later(desk: Desk) -> None:
 async def test_only_the_right_password_erases_and_wrong_ones_count_as_failed_sign_ins(desk: Desk) -> None:
     user = await desk.user()
     with pytest.raises(InvalidRequest) as refused:
-        await desk.erase(user.id, "")
+        await desk.erase(Actor(user.id), "")
     assert [each.path for each in refused.value.errors] == [("current_password",)]
     for _ in range(10):
         with pytest.raises(NotAllowed):
-            await desk.erase(user.id, "wrong", "192.0.2.7")
+            await desk.erase(Actor(user.id), "wrong", "192.0.2.7")
     with pytest.raises(TooManyRequests):
-        await desk.erase(user.id, PASSWORD, "192.0.2.7")
+        await desk.erase(Actor(user.id), PASSWORD, "192.0.2.7")
+    assert desk.stored(user) == user
+
+
+async def test_an_api_key_does_not_erase_its_owner(desk: Desk) -> None:
+    user = await desk.user()
+    with pytest.raises(NotAllowed):
+        await desk.erase(Actor(user.id, scope=KeyScope(KeyRole.ORGANIZER)), PASSWORD)
     assert desk.stored(user) == user
 
 
@@ -181,10 +189,10 @@ async def test_who_organizes_a_live_event_stays_and_nothing_changes(desk: Desk, 
         await desk.app.edit(event_id, Actor(user.id), status=status)
     before = repr(desk.app.tables.users), repr(desk.app.tables.bookings)
     with pytest.raises(StillOrganizing):
-        await desk.erase(user.id, PASSWORD)
+        await desk.erase(Actor(user.id), PASSWORD)
     await desk.app.edit(event_id, Actor(user.id), status=EventStatus.COMPLETED)
     with pytest.raises(BookingsBind) as refused:
-        await desk.erase(user.id, PASSWORD)
+        await desk.erase(Actor(user.id), PASSWORD)
     assert refused.value.members == {"booking_id": str(booking.id)}
     assert (repr(desk.app.tables.users), repr(desk.app.tables.bookings)) == before
     assert desk.erasures() == []
@@ -203,10 +211,10 @@ async def test_a_booking_binds_until_its_event_is_over_and_stays(desk: Desk) -> 
     booking, other = await bound(desk, user), await desk.app.book(await desk.app.event(), Actor(user.id))
     desk.app.clock.time = START + timedelta(hours=1)
     with pytest.raises(BookingsBind):
-        await desk.erase(user.id, PASSWORD)
+        await desk.erase(Actor(user.id), PASSWORD)
     assert desk.status(booking, other) == ["confirmed", "confirmed"]
     desk.app.clock.time = START + timedelta(hours=2)
-    await desk.erase(user.id, PASSWORD)
+    await desk.erase(Actor(user.id), PASSWORD)
     assert desk.status(booking, other) == ["confirmed", "cancelled"]
 
 
@@ -218,7 +226,7 @@ async def test_drafts_and_webhooks_end_and_closed_events_stay(desk: Desk) -> Non
         id=desk.app.ids.new(), organizer_id=user.id, url="https://x.example", secret="s", event_id=None, created_at=NOW
     )
     desk.app.tables.notifications.webhooks[webhook.id] = webhook
-    await desk.erase(user.id, PASSWORD)
+    await desk.erase(Actor(user.id), PASSWORD)
     assert desk.app.tables.notifications.webhooks == {}
     statuses = {each.id: each.status for each in desk.app.tables.events.values()}
     assert statuses == {draft: EventStatus.CANCELLED, closed: EventStatus.COMPLETED}
@@ -230,7 +238,7 @@ async def test_drafts_and_webhooks_end_and_closed_events_stay(desk: Desk) -> Non
 async def test_what_the_account_does_until_its_tokens_are_refused_ends_at_the_last_look(desk: Desk) -> None:
     user = await desk.user()
     ana, app = Actor(user.id), desk.app
-    await desk.erase(user.id, PASSWORD)
+    await desk.erase(Actor(user.id), PASSWORD)
     await app.sweep()
     booking = await desk.booked_with_a_key(ana, "key")
     own = await desk.organized(user)
@@ -253,7 +261,7 @@ async def test_many_bookings_end_in_bounded_steps(desk: Desk, monkeypatch: pytes
     bookings = [await desk.booked_with_a_key(ana, f"key {number}") for number in range(5)]
     drafts = [await desk.organized(user, EventStatus.DRAFT) for _ in range(3)]
     left = []
-    await desk.erase(user.id, PASSWORD)
+    await desk.erase(Actor(user.id), PASSWORD)
     for _ in range(3):
         events = [desk.app.tables.events[each].status for each in drafts]
         live = desk.status(*bookings).count("confirmed")
@@ -267,7 +275,7 @@ async def test_what_a_failure_leaves_the_sweep_does(desk: Desk, caplog: pytest.L
     booking = await desk.app.book(await desk.app.event(), Actor(user.id))
 
     desk.app.faults.plan(Step.COMMIT, None, None, Unavailable())
-    await desk.erase(user.id, PASSWORD)
+    await desk.erase(Actor(user.id), PASSWORD)
     assert f"The erasure of account {user.id} is continued in the background" in caplog.text
     assert (desk.status(booking), desk.erasures()) == (["confirmed"], [user.id])
     assert (await desk.app.sweep()).erasures == 0, "the request may still do it"
@@ -282,7 +290,7 @@ async def test_an_unanswered_commit_erases_once(desk: Desk, step: Step) -> None:
     user = await desk.user()
     booking = await desk.app.book(await desk.app.event(), Actor(user.id))
     desk.app.faults.plan(step, None, OutcomeUnknown())
-    await desk.erase(user.id, PASSWORD)
+    await desk.erase(Actor(user.id), PASSWORD)
     assert desk.status(booking) == ["cancelled"]
     assert desk.stored(user).erased_at == NOW
 
@@ -296,7 +304,7 @@ async def test_an_account_that_is_changed_or_gone_meanwhile_is_not_erased(desk: 
         ({"erased_at": NOW}, InvalidToken),
     ):
         reached, opened = desk.app.faults.gate(Step.BEGIN, skip=1)
-        erasing = asyncio.ensure_future(desk.erase(user.id, PASSWORD))
+        erasing = asyncio.ensure_future(desk.erase(Actor(user.id), PASSWORD))
         await reached.wait()
         desk.app.tables.users[user.id] = replace(user, **changes)
         opened.set()
@@ -306,7 +314,7 @@ async def test_an_account_that_is_changed_or_gone_meanwhile_is_not_erased(desk: 
         desk.app.tables.users[user.id] = user
     without = replace(user, email=None)
     desk.app.tables.users[user.id] = without
-    await desk.erase(user.id, PASSWORD)
+    await desk.erase(Actor(user.id), PASSWORD)
     assert desk.stored(user) == erased(user, NOW)
 
 
@@ -316,7 +324,7 @@ async def test_an_erasure_beside_bookings_and_promotions_leaves_no_ticket_idle(d
     first = await desk.app.book(event_id, Actor(user.id), 3)
     others = [await desk.app.book(event_id, each) for each in (BEN, CLEO, ORGANIZER)]
     await asyncio.gather(
-        desk.erase(user.id, PASSWORD), desk.app.cancel(others[0], BEN), desk.app.cancel(first, Actor(user.id))
+        desk.erase(Actor(user.id), PASSWORD), desk.app.cancel(others[0], BEN), desk.app.cancel(first, Actor(user.id))
     )
     assert desk.status(first, *others) == ["cancelled", "cancelled", "confirmed", "confirmed"]
     assert BookingStatus.WAITLISTED not in {each.status for each in desk.app.tables.bookings.values()}

@@ -142,6 +142,6 @@ def router(
         and your webhooks deleted. Bookings and facts keep your id alone. The address can be registered again. A refusal
         changes nothing.
         """
-        await erase_account(request.user.actor.user_id, data.current_password, address_of(request.scope))
+        await erase_account(request.user.actor, data.current_password, address_of(request.scope))
 
     return accounts.router
