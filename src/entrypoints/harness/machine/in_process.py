@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from ....application.bookings.book_for_other import BookingForOther
 from ....application.bookings.cancel_booking import Cancellation
 from ....application.bookings.pay_booking import Bill, PaymentUnknown
+from ....application.bookings.queries import CustomersBooking
 from ....application.pages import Page
 from ....application.payments.grant_refund import Grant
 from ....application.payments.settle_refund import Settlement
@@ -300,15 +301,15 @@ class InProcess(ContainerBoxOffice):
         self._last_seqs[event_id] = after
         return EventLook(
             event=self._result(state),
-            bookings=[self._result(each.booking) for each in bookings],
-            waiting_list=[self._result(each.booking) for each in waiting_list],
+            bookings=[self._result(each) for each in bookings],
+            waiting_list=[self._result(each) for each in waiting_list],
             changes=[self._result(each) for each in changes],
         )
 
     async def booking(self, booking_id: UUID, actor: Actor) -> BookingLook | str:
         """See `BoxOffice`."""
         try:
-            booking = (await self._container.read_booking()(booking_id, actor)).booking
+            booking = await self._container.read_booking()(booking_id, actor)
             payments = await self._container.list_payments()(booking_id, actor)
         except Refusal as refusal:
             return refusal.code
@@ -338,6 +339,8 @@ class InProcess(ContainerBoxOffice):
                     promoted_count=result.promoted_count,
                     refund=result.refund,
                 )
+            case CustomersBooking():
+                seen = _booking(result.booking.as_of(self._clock.now()))
             case Booking():
                 seen = _booking(result.as_of(self._clock.now()))
             case EventState():
