@@ -115,11 +115,14 @@ class Verification(Struct, frozen=True):
     told: str | None = None
 
 
-def verify(link: Link | None, user: User | None, holder: User | None, now: datetime) -> Verification:
+def verify(
+    link: Link | None, user: User | None, holder: User | None, now: datetime, *, is_claim: bool = False
+) -> Verification:
     """Verify the address of an account, or of a claim, by a link that was sent there.
 
     `user` is the link's account or claim, `holder` the account that holds the address. A holder that has not verified
-    the address loses it, and its bookings stay its own. A pending address replaces the account's own.
+    the address loses it, and its bookings stay its own. Only an account without a password, which others made for the
+    reader of the address, becomes that of the claim. A pending address replaces the account's own.
 
     Raises: LinkExpired; EmailTaken if another account has verified the address.
     """
@@ -129,6 +132,9 @@ def verify(link: Link | None, user: User | None, holder: User | None, now: datet
     is_own = holder is None or holder.id == user.id
     if holder is not None and not is_own and holder.is_verified:
         raise EmailTaken("Another account has verified this e-mail address; sign in to that one.")
+    if is_claim and holder is not None and holder.password_hash is None:
+        theirs = replace(holder, name=user.name, password_hash=user.password_hash)
+        return Verification(theirs.with_verified_address(now))
     loser = None if holder is None or is_own else replace(holder, email=None)
     if address == user.email:
         return Verification(user.with_verified_address(now), loser)

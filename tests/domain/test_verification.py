@@ -121,6 +121,17 @@ def test_a_pending_address_replaces_the_old_one_once_it_is_verified() -> None:
         verify(TO_NEW, pending, replace(squatter, verified_at=NOW), LATER)
 
 
+def test_a_registration_takes_over_the_account_that_a_desk_made_for_its_person() -> None:
+    claim, made = replace(ANA, password_hash="theirs"), replace(BEN, name="As at the desk", password_hash=None)
+    taken_over = replace(made, name="Ana", password_hash="theirs", verified_at=LATER)
+    assert verify(LINK, claim, made, LATER, is_claim=True) == Verification(taken_over)
+    assert verify(LINK, claim, BEN, LATER, is_claim=True).loser == replace(BEN, email=None), "somebody signs in to it"
+    moving = replace(ANA, email="old@example.org", pending_email=ADDRESS)
+    assert verify(LINK, moving, made, LATER).loser == replace(made, email=None), "an account is not merged with another"
+    with pytest.raises(EmailTaken):
+        verify(LINK, claim, replace(made, verified_at=NOW), LATER, is_claim=True)
+
+
 def test_the_pending_address_is_the_one_to_verify() -> None:
     assert replace(VERIFIED, pending_email=NEW).address_to_verify == NEW
     assert replace(ANA, pending_email=NEW).address_to_verify == NEW

@@ -16,6 +16,7 @@ _NOTICES: Final = ("tests/domain/test_payment_notices.py",)
 _TIMES: Final = ("tests/domain/test_times.py",)
 _ORGANIZING: Final = ("tests/domain/test_organizing.py",)
 _CUSTOMER_LIMITS: Final = ("tests/application/bookings/test_customer_limits.py",)
+_BOOKING_FOR_OTHERS: Final = ("tests/application/bookings/test_book_for_other.py",)
 _KEYS: Final = ("tests/application/turnstile/test_idempotency.py",)
 _MONEY: Final = ("tests/application/bookings/test_pay_booking.py",)
 _PRICES: Final = ("tests/application/events/test_prices.py",)
@@ -263,6 +264,88 @@ DOMAIN: Final = (
             ),
         ),
         _BOOKING,
+    ),
+    Fault(
+        "Everybody books for others",
+        (
+            Change(
+                "domain/decisions/book.py",
+                "    event.check_may(actor, Right.BOOK_FOR_OTHERS)\n",
+                "",
+            ),
+        ),
+        _BOOKING,
+    ),
+    Fault(
+        "Who books for others has their limits",
+        (
+            Change(
+                "domain/decisions/book.py",
+                "customer_number, ticket_type_number = command.customer_id.int,",
+                "customer_number, ticket_type_number = command.actor.user_id.int,",
+            ),
+        ),
+        _BOOKING,
+    ),
+    Fault(
+        "A booking for another person is the desk's",
+        (
+            Change(
+                "domain/decisions/book.py",
+                "        customer_id=command.customer_id,\n",
+                "        customer_id=command.actor.user_id,\n",
+            ),
+        ),
+        _BOOKING,
+    ),
+    Fault(
+        "The facts do not say who booked for another person",
+        (
+            Change(
+                "domain/decisions/book.py",
+                "        return None if self.on_behalf_of is None else self.actor.user_id\n\n\n",
+                "        return None\n\n\n",
+            ),
+        ),
+        _BOOKING,
+    ),
+    Fault(
+        "Something is booked for a disabled account",
+        (Change("domain/decisions/book.py", "    if customer.is_disabled:\n", "    if False:\n"),),
+        _BOOKING,
+    ),
+    Fault(
+        "A refused booking for another person leaves an account",
+        (
+            Change(
+                "application/turnstile/batch.py",
+                "if entry.record_also is not None and isinstance(result, CommandResult):",
+                "if entry.record_also is not None:",
+            ),
+        ),
+        _BOOKING_FOR_OTHERS,
+    ),
+    Fault(
+        "Two desks make two accounts",
+        (
+            Change(
+                "application/bookings/book_for_other.py",
+                "is not None:\n                raise Conflict\n",
+                "is not None:\n                return\n",
+            ),
+        ),
+        _BOOKING_FOR_OTHERS,
+    ),
+    Fault(
+        "An account that a desk made loses its address to its own person",
+        (
+            Change(
+                "domain/verification.py",
+                "if is_claim and holder is not None and holder.password_hash is None:",
+                "if False:",
+            ),
+        ),
+        ("tests/domain/test_verification.py",),
     ),
     Fault(
         "Another one's booking may be cancelled",

@@ -74,6 +74,8 @@ class VerifyEmail:
     async def __call__(self, token: str) -> User:
         """Return the account, whose address is verified. It takes the address from one that never verified it.
 
+        A registration takes over an account without a password, with its bookings: a desk made it for that person.
+
         A pending address replaces the account's own, whose links are dead then; a mail tells the former address.
 
         Raises: InvalidRequest, LinkExpired, EmailTaken, Unavailable.
@@ -92,18 +94,20 @@ class VerifyEmail:
             holder = await unit_of_work.users.lock_by_email(found.email)
             account = await unit_of_work.users.lock(found.user_id)
             claim = await unit_of_work.links.claim(found.user_id)
-            if account is not None and account in tried:
-                # After an unknown outcome it was verified by this call.
-                return account
-            verification = verify(link, account or claim, holder, now)
+            for each in (account, holder):
+                if each is not None and each in tried:
+                    # After an unknown outcome it was verified by this call.
+                    return each
+            verification = verify(link, account or claim, holder, now, is_claim=account is None)
             if verification.loser is not None:
                 await unit_of_work.users.save(verification.loser)
                 await unit_of_work.links.remove_of(verification.loser.id, email=found.email)
-            if account is None:
-                await unit_of_work.users.add(verification.user)
-                await unit_of_work.links.remove_claim(verification.user.id)
-            else:
+            if verification.user.id in {each.id for each in (account, holder) if each is not None}:
                 await unit_of_work.users.save(verification.user)
+            else:
+                await unit_of_work.users.add(verification.user)
+            if account is None:
+                await unit_of_work.links.remove_claim(found.user_id)
             await unit_of_work.links.remove(found.id)
             if verification.replaced is not None:
                 await unit_of_work.links.remove_of(verification.user.id, email=verification.replaced)

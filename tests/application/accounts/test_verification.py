@@ -189,6 +189,24 @@ async def test_an_unanswered_commit_registers_and_verifies_once(desk: Desk, step
     assert await desk.verify(token(link)) == replace(user, verified_at=NOW) == await desk.stored(user)
 
 
+@pytest.mark.parametrize("step", [Step.COMMIT, Step.COMMITTED])
+async def test_a_registration_takes_over_the_account_that_a_desk_made(desk: Desk, step: Step) -> None:
+    made = User(id=desk.app.ids.new(), name="A.", email=ANAS, password_hash=None, created_at=NOW)
+    async with desk.app.storage.begin() as unit_of_work:
+        await unit_of_work.users.add(made)
+        await unit_of_work.commit()
+    claim = await desk.register("her password")
+    assert await desk.signs_in("her password") is None, "until she has verified the address"
+    last = await desk.token_of(claim)
+    desk.app.faults.plan(step, OutcomeUnknown())
+    taken_over = replace(made, name="Ana", password_hash=claim.password_hash, verified_at=NOW)
+    assert await desk.verify(last) == taken_over == await desk.stored(made)
+    assert await desk.signs_in("her password") == made.id
+    assert (len(desk.app.tables.users), desk.app.tables.notifications.claims) == (1, {})
+    with pytest.raises(LinkExpired):
+        await desk.verify(last)
+
+
 # The mail again.
 
 

@@ -198,6 +198,10 @@ def _by_event(scene: Scene) -> dict[str, Any]:
     return {"eventId": scene.event["id"]}
 
 
+def _for_another(scene: Scene) -> dict[str, Any]:
+    return {**_by_event(scene), "onBehalfOf": {"name": "Ada", "email": "person@example.org"}}
+
+
 async def _new_address(scene: Scene) -> None:
     scene.thing = {"address": f"new{scene.service.container.ids().new()}@example.org"}
 
@@ -262,6 +266,16 @@ TRIALS: Final = (
         success=201,
         prepare=_cancelled,
         draft=_hidden(SIGNED_IN),
+        draft_success=409,
+    ),
+    _trial(
+        "POST /book",
+        DESK,
+        _for_another,
+        note="with `onBehalfOf`",
+        success=201,
+        prepare=_cancelled,
+        draft=_hidden(DESK),
         draft_success=409,
     ),
     _trial("POST /cancel", BOOKING, _by_booking, note="by `bookingId`"),

@@ -192,3 +192,43 @@ async def test_without_a_mail_server_an_address_belongs_to_the_first_account(ser
     problem(await user.send("PATCH", "/me", json=changes), 503, "mail-not-configured")
     problem(await service.anyone.post("/verify-email", {"token": "x"}), 409, "link-expired")
     assert ok(await user.get("/me"))["emailVerified"] is False
+
+
+# Accounts that a desk made.
+
+
+@pytest.mark.parametrize("registers", [False, True])
+async def test_who_was_booked_for_gets_the_account_with_its_bookings(
+    mailing: Service, postman: Postman, registers: bool
+) -> None:
+    organizer = await mailing.user()
+    event = await organizer.event()
+    await postman.tokens()
+    booking = await organizer.book(event, onBehalfOf={"name": "At the desk", "email": ADDRESS})
+    (to_verify,) = await postman.tokens()
+    assert await signs_in(mailing) == 401
+    if registers:
+        ok(await register(mailing), 201)
+        (to_verify,) = await postman.tokens()
+    else:
+        assert (await mailing.anyone.post("/forgot-password", {"email": ADDRESS})).status_code == 202
+        (to_reset,) = await postman.tokens()
+        body = {"token": to_reset, "newPassword": PASSWORD}
+        assert (await mailing.anyone.post("/reset-password", body)).status_code == 204
+    if registers:
+        assert ok(await mailing.anyone.post("/verify-email", {"token": to_verify}))["id"] == booking["customerId"]
+    person = Client(mailing.http, {"id": booking["customerId"], "email": ADDRESS})
+    await person.sign_in_again()
+    me = ok(await person.get("/me"))
+    assert (me["id"], me["name"]) == (booking["customerId"], "Ada" if registers else "At the desk")
+    assert me["emailVerified"] is True
+    assert ok(await person.get("/bookings"))["items"] == [booking]
+
+
+async def test_a_refused_booking_for_another_person_sends_no_mail(mailing: Service, postman: Postman) -> None:
+    organizer = await mailing.user()
+    event = await organizer.event(totalTickets=1)
+    await postman.tokens()
+    body = {"eventId": event["id"], "quantity": 2, "onBehalfOf": {"name": "Ada", "email": ADDRESS}}
+    problem(await organizer.post("/book", body), 409, "exceeds-capacity")
+    assert await postman.tokens() == []
