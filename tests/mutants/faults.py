@@ -386,8 +386,8 @@ DOMAIN: Final = (
         (
             Change(
                 "domain/event.py",
-                "        if not self.was_published and (",
-                "        if self.status is EventStatus.DRAFT and (",
+                "        return self.was_published or (",
+                "        return self.status is not EventStatus.DRAFT or (",
             ),
         ),
         _ORGANIZING,
@@ -1765,7 +1765,7 @@ HTTP: Final = (
     ),
     Fault(
         "Request bodies are not checked by the domain's rules",
-        (Change("entrypoints/http/decoding.py", "    if not shape.is_checked and ", "    if False and "),),
+        (Change("entrypoints/http/decoding.py", "    if shape.has_rules_for(found) and ", "    if False and "),),
         ("tests/entrypoints/http/test_bodies.py::test_all_that_is_broken_is_named_together",),
     ),
     Fault(
@@ -1921,7 +1921,13 @@ HTTP: Final = (
     ),
     Fault(
         "An embedder's users count as the service's users",
-        (Change("entrypoints/http/observation.py", "if isinstance(caller, Caller) else", "if caller else"),),
+        (
+            Change(
+                "entrypoints/http/observation.py",
+                "caller.actor.user_id if isinstance(caller, Caller) else",
+                "caller.actor.user_id if caller else",
+            ),
+        ),
         _of(_EMBEDDING, "test_own_users_are_none_of_ours"),
     ),
     Fault(

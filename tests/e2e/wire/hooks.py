@@ -44,8 +44,9 @@ BEYOND_A_SCHEMA: Final = re.compile(
     r"|must not contain U\+[0-9A-F]+, which stands for another character"
     # What may not stand together a schema could say, but generators of clients stumble over it.
     r"|must not be combined with \w+|is required unless \w+ is given|is required to pay by card"
-    r"|must name at least one of [\w, ]+|must contain a new name, or the current and the new password"
-    "|is needed for a new password"
+    r"|must name at least one of [\w, ]+"
+    "|must contain a new name, or the current password with a new password or address"
+    "|is needed for a new password or address"
     "|must be an https:// address"  # for tests of one's own a setting allows http://
     "|is needed, because the event has several ticket types|belongs to a ticket type, because the event has several"
 )

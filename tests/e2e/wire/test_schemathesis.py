@@ -60,7 +60,13 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "402", "403",
 checks.not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", "503"]
 
 [[operations]]
-include-operation-id = "RequestVerification"
+include-operation-id = "ChangeProfile"
+# A new address needs a mail, as below.
+checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "409", "429", "503"]
+checks.not_a_server_error.expected-statuses = ["2xx", "4xx", "503"]
+
+[[operations]]
+include-operation-id = ["RequestVerification", "RequestPasswordReset"]
 # The service of this test sends no mails.
 checks.positive_data_acceptance.expected-statuses = ["401", "503"]
 checks.not_a_server_error.expected-statuses = ["2xx", "4xx", "503"]
