@@ -25,6 +25,9 @@ _POOL: Final[dict[str, Any]] = json.loads(Path(os.environ[POOL_VARIABLE]).read_t
 _EVENTS: Final[list[dict[str, Any]]] = _POOL["events"]
 _BOOKINGS: Final[list[str]] = _POOL["bookings"]
 _WEBHOOKS: Final[list[str]] = []
+_API_KEYS: Final[list[str]] = []
+_STAFF: Final[list[tuple[str, str]]] = []
+"""Ids of events, each with that of someone who works for it."""
 _NUMBERS: Final = count()
 _DAYS: Final = {"startsAt": 30, "endsAt": 31, "salesOpenAt": -1, "salesCloseAt": 20}
 """When what is right lies, in days from now."""
@@ -94,7 +97,10 @@ def _ids(case: Case[Any], event: dict[str, Any]) -> dict[str, str]:
         "ticketTypeId": _chosen(case, event["types"], "type"),
         "bookingId": _chosen(case, _BOOKINGS, "booking"),
         **({"webhookId": _chosen(case, _WEBHOOKS, "webhook")} if _WEBHOOKS else {}),
+        **({"apiKeyId": _chosen(case, _API_KEYS, "key")} if _API_KEYS else {}),
     }
+    if "/staff/" in case.path and _STAFF:
+        ids["eventId"], ids["userId"] = _chosen(case, _STAFF, "staff")
     return {name: ids[name] for name in case.path_parameters or () if name in ids}
 
 
@@ -107,7 +113,10 @@ def _led(case: Case[Any], body: dict[str, Any], event: dict[str, Any]) -> dict[s
         "timeZone": _chosen(case, ("UTC", "Europe/Paris", "Pacific/Chatham"), "zone"),
         **{name: (datetime.now(UTC) + timedelta(days=days)).isoformat() for name, days in _DAYS.items()},
     }
-    if case.path in ("/login", "/me") and _chosen(case, range(3), "known"):
+    if case.path == "/events/{eventId}/staff":
+        ours["email"] = _POOL["email"]
+    # Nobody erases the account that is signed in.
+    if (case.method, case.path) in (("POST", "/login"), ("PATCH", "/me")) and _chosen(case, range(3), "known"):
         password = _POOL["password"]
         ours |= {"email": _POOL["email"], "password": password, "currentPassword": password, "newPassword": password}
     body |= {name: value for name, value in ours.items() if body.get(name)}
@@ -132,6 +141,12 @@ def after_call(context: HookContext, case: Case[Any], response: Response) -> Non
         _BOOKINGS.append(made["id"])
     elif case.path == "/webhooks":
         _WEBHOOKS.append(made["id"])
+    elif case.path == "/api-keys":
+        _API_KEYS.append(made["id"])
+    elif case.path == "/events/{eventId}/staff":
+        # /events/{eventId}/staff/{userId}
+        _, _, event_id, _, user_id = response.headers["location"][0].split("/")
+        _STAFF.append((event_id, user_id))
 
 
 @schemathesis.hook
