@@ -83,6 +83,10 @@ async def test_a_unit_of_work_sees_its_own_changes_and_others_after_its_commit(d
         await unit.staff.remove(event_id, first.id)
         assert await unit.staff.count(event_id) == 0
     assert await driver.storage.staff_queries.role(event_id, first.id) is StaffRole.MANAGER
+    async with driver.storage.begin() as unit:
+        await unit.staff.remove(event_id, first.id)
+        await unit.commit()
+    assert await driver.storage.staff_queries.staff(event_id, None, 10) == []
 
 
 async def test_a_person_works_once_for_an_event(driver: StorageDriver) -> None:

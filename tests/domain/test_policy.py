@@ -82,7 +82,9 @@ def test_who_lacks_a_right_is_refused_where_they_see_the_event_and_finds_nothing
     right: Right,
 ) -> None:
     elsewhere = Actor(STRANGER.user_id, duties={UUID(int=1): StaffRole.MANAGER})
+    assert not EVENT.may(elsewhere, right)
     for event in (EVENT, DRAFT):
+        assert event.standing_of(elsewhere) is Standing.NONE
         for actor in (*ACTORS.values(), elsewhere):
             may_see = event is EVENT or event.standing_of(actor) > Standing.NONE
             assert event.is_visible_to(actor) == may_see

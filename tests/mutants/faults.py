@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from .staff import STAFF
 from .trial import Change, Fault
 
 _BOOKING: Final = ("tests/domain/test_booking.py",)
@@ -2791,4 +2792,5 @@ FAULTS: Final = (
     *SESSIONS,
     *MYSQL,
     *ADDRESSES,
+    *STAFF,
 )
