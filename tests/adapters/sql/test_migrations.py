@@ -38,6 +38,7 @@ from boxoffice.application.background.verify_promises import VerifyPromises
 from boxoffice.application.ports.errors import Unavailable
 from boxoffice.application.ports.idempotency import Key
 from boxoffice.application.ports.queries import EventFilter
+from boxoffice.application.ports.repositories import AccountReview
 from boxoffice.domain.booking import Booking, BookingStatus, Place
 from boxoffice.domain.decisions.book import book
 from boxoffice.domain.decisions.cancel import Cancel, cancel
@@ -471,19 +472,21 @@ async def test_mails_from_before_are_still_sent(empty_url: str) -> None:
     await storage.close()
 
 
-async def test_passwords_become_optional(empty_url: str) -> None:
+async def test_passwords_become_optional_and_disabled_accounts_are_reviewed(empty_url: str) -> None:
     """Accounts and what refers to them stay."""
     await upgrade_to(empty_url, "0021")
     user = replace(new_user(), verified_at=NOW)
+    disabled = replace(new_user("disabled@example.org"), disabled_at=NOW)
 
     def write(connection: Connection) -> None:
-        connection.execute(insert(tables.users), known(connection, tables.users, [asdict(user)]))
+        connection.execute(insert(tables.users), known(connection, tables.users, [asdict(user), asdict(disabled)]))
         connection.execute(insert(tables.sessions), known(connection, tables.sessions, [asdict(new_session(user))]))
 
     await on(empty_url, write)
     await upgrade(empty_url)
     storage = SqlStorage.from_url(empty_url)
-    assert await storage.account_queries.users(None, 10) == [user]
+    assert await storage.account_queries.users(None, 10) == [user, disabled]
+    assert await storage.account_queries.due_reviews(NOW, 10) == [AccountReview(disabled.id, NOW, NOW)]
     async with storage.begin() as unit_of_work:
         await unit_of_work.users.save(replace(user, password_hash=None))
         await unit_of_work.users.end_sessions(user.id, NOW, but=None)

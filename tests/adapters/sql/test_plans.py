@@ -21,6 +21,8 @@ async def asked_under_the_lock(storage: SqlStorage, length: int) -> list[Sent]:
             await unit_of_work.events.stored_responses([Key(new_id(), "a key") for _ in range(length)])
             await unit_of_work.events.was_committed({new_id(): 1 for _ in range(length)}, new_id())
         await storage.account_queries.revocations(NOW)
+        await storage.account_queries.due_reviews(NOW, length)
+        await storage.booking_queries.waitlisted_of_customer(new_id(), length, suspended=False)
     return [each for each in sent if each.is_of_rows]
 
 
@@ -34,7 +36,8 @@ async def test_no_table_is_looked_through_even_if_it_seems_small(
     """
     sent = await asked_under_the_lock(any_storage, length)
     named = " ".join(each.text for each in sent)
-    for table in ("events", "ticket_types", "bookings", "payments", "stored_responses", "facts", "sessions", "users"):
+    tables = ("events", "ticket_types", "bookings", "payments", "stored_responses", "facts", "sessions", "users")
+    for table in (*tables, "account_reviews"):
         assert table in named
     assert [plan for each in sent if (plan := await walked(migrated_url, each))] == []
 
