@@ -2776,9 +2776,167 @@ MAILS: Final = (
     ),
 )
 
+_TICKETS: Final = ("tests/domain/test_tickets.py",)
+_ATTENDEES: Final = ("tests/application/bookings/test_attendees.py",)
+_ATTENDEES_OVER_HTTP: Final = "tests/entrypoints/http/test_attendees.py"
+_NUMBERING: Final = ("tests/application/background/test_number_tickets.py",)
+_STORED_ATTENDEES: Final = "tests/contract/test_attendees.py"
+
+WHO_COMES: Final = (
+    Fault(
+        "Two bookings share ticket numbers",
+        (
+            Change(
+                "domain/decisions/decision_builder.py",
+                "last_ticket_number=last + booking.quantity",
+                "last_ticket_number=last + 1",
+            ),
+        ),
+        _TICKETS,
+    ),
+    Fault(
+        "A booking gets other ticket numbers when it is paid",
+        (
+            Change(
+                "domain/decisions/decision_builder.py",
+                "is CONFIRMED and booking.first_ticket_number is None",
+                "is CONFIRMED",
+            ),
+        ),
+        _TICKETS,
+    ),
+    Fault(
+        "A booking gets ticket numbers before earlier ones have theirs",
+        (
+            Change(
+                "domain/decisions/decision_builder.py",
+                "if is_new and self.event.numbered_to is None else",
+                "if is_new else",
+            ),
+        ),
+        _TICKETS,
+    ),
+    Fault(
+        "Numbering earlier tickets ends with its first step",
+        (Change("domain/decisions/number_tickets.py", "reached == event.last_seq", "reached <= event.last_seq"),),
+        _TICKETS,
+    ),
+    Fault(
+        "A step of numbering earlier tickets reads facts again",
+        (Change("application/background/number_tickets.py", "numbered_to, self._step", "0, self._step"),),
+        _NUMBERING,
+    ),
+    Fault(
+        "The verification does not compare ticket numbers",
+        (
+            Change(
+                "application/background/verify_promises.py",
+                "(number, fact.booking_id) == await anext(stored, None)",
+                "await anext(stored, None) is not None",
+            ),
+        ),
+        ("tests/application/background/test_verify_promises.py",),
+    ),
+    Fault(
+        "The storage in memory lets a ticket number begin two bookings",
+        (
+            Change(
+                "adapters/memory/tables.py",
+                "holder != booking.id or (booking.event_id.int, number) in seen",
+                "(booking.event_id.int, number) in seen",
+            ),
+        ),
+        ("tests/contract/test_tickets.py::test_a_number_that_begins_two_bookings_conflicts[memory]",),
+    ),
+    Fault(
+        "The door sees addresses",
+        (
+            Change(
+                "domain/policy.py",
+                "Right.SEE_ADDRESSES: Rule(Standing.DESK",
+                "Right.SEE_ADDRESSES: Rule(Standing.DOOR",
+            ),
+        ),
+        _ATTENDEES,
+    ),
+    Fault(
+        "One's own bookings tell who booked",
+        (Change("application/bookings/queries.py", "found.customer_id == actor.user_id", "found.id == actor.user_id"),),
+        _ATTENDEES,
+    ),
+    Fault(
+        "An export goes on while tickets are confirmed",
+        (Change("application/bookings/attendees.py", "if each.first_ticket_number <= last", "if each.quantity"),),
+        _ATTENDEES,
+    ),
+    Fault(
+        "A page of attendees leaves out the rest of a booking",
+        (
+            Change(
+                "adapters/sql/queries/bookings.py",
+                "bookings.c.first_ticket_number >= _from",
+                "bookings.c.first_ticket_number > _after",
+            ),
+        ),
+        _of(
+            _STORED_ATTENDEES,
+            "test_attending_bookings_come_in_the_order_of_their_tickets_from_any_of_these[sqlite]",
+        ),
+    ),
+    Fault(
+        "Erased accounts are shown as customers",
+        (
+            Change(
+                "adapters/sql/queries/accounts.py",
+                'bindparam("ids", expanding=True)), users.c.erased_at.is_(None)',
+                'bindparam("ids", expanding=True))',
+            ),
+        ),
+        _of(_STORED_ATTENDEES, "test_customers_are_those_accounts_that_are_not_erased[sqlite]"),
+    ),
+    Fault(
+        "A search of customers knows the case of letters",
+        (Change("adapters/sql/queries/bookings.py", "text in folded(each)", "q in each"),),
+        (f"{_STORED_ATTENDEES}::test_a_search_of_customers_is_literal_and_ignores_case",),
+    ),
+    Fault(
+        "A search of customers forgets where it stopped",
+        (
+            Change(
+                "adapters/sql/queries/bookings.py",
+                "before = rows[-1][0] if len(rows) == size else None",
+                "before = None",
+            ),
+        ),
+        _of(_STORED_ATTENDEES, "test_a_search_reads_so_many_bookings_and_says_where_it_goes_on[sqlite]"),
+    ),
+    Fault(
+        "Others' events are listed as one's own",
+        (
+            Change(
+                "adapters/sql/queries/event_lists.py",
+                "event_staff.c.user_id == member,",
+                "event_staff.c.user_id != member,",
+            ),
+        ),
+        _of("tests/contract/test_reads.py", "test_events_that_a_person_organizes_or_works_for[sqlite]"),
+    ),
+    Fault(
+        "A spreadsheet calculates what customers wrote",
+        (Change("entrypoints/http/schemas/csv_files.py", '("=", "+", "-", "@",', '("=", "+", "-",'),),
+        (_ATTENDEES_OVER_HTTP,),
+    ),
+    Fault(
+        "A file of attendees is made as a whole before it is sent",
+        (Change("entrypoints/http/schemas/csv_files.py", "if len(group) == ROWS:", "if not group:"),),
+        _of(_ATTENDEES_OVER_HTTP, "test_a_file_of_any_size_takes_the_same_memory_and_begins_at_once"),
+    ),
+)
+
 FAULTS: Final = (
     *DOMAIN,
     *SUSPENDING,
+    *WHO_COMES,
     *MAILS,
     *REFUNDS,
     *APPLICATION,

@@ -26,6 +26,7 @@ from boxoffice.entrypoints.harness import HarnessClock
 from boxoffice.entrypoints.harness.machine.box_office import (
     DISMISSED,
     Appoint,
+    AttendeeSeen,
     BookingLook,
     BookingSeen,
     ChangeDuty,
@@ -42,7 +43,7 @@ from boxoffice.entrypoints.harness.machine.box_office import (
     has_account,
     user_of,
 )
-from boxoffice.entrypoints.harness.machine.in_process import ContainerBoxOffice
+from boxoffice.entrypoints.harness.machine.in_process import ATTENDEES, ContainerBoxOffice
 from boxoffice.entrypoints.http.app import create_app
 from boxoffice.entrypoints.http.camel_case import camel_case
 
@@ -215,11 +216,12 @@ class OverHttp(ContainerBoxOffice):
             status = await self._get(f"/status/{self._names.id_of(event_id)}", actor, dict[str, Any])
             bookings = [each async for each in self._list(f"{path}/bookings", actor, BookingSeen)]
             line = [each async for each in self._list(f"{path}/waiting-list", actor, BookingSeen)]
+            attendees = [each async for each in self._list(f"{path}/attendees", actor, AttendeeSeen, limit=ATTENDEES)]
             changes = [each async for each in self._changes(event_id, actor)]
         except Refused as refused:
             return refused.code
         _check_status(status, event)
-        look = EventLook(event=event, bookings=bookings, waiting_list=line, changes=changes)
+        look = EventLook(event=event, bookings=bookings, waiting_list=line, attendees=attendees, changes=changes)
         seen: EventLook = self._names.translated(look)
         return seen
 
@@ -316,11 +318,11 @@ class OverHttp(ContainerBoxOffice):
         headers = {"Authorization": f"Bearer {await self._token(actor)}"}
         return msgspec.json.decode(_checked(await self._http.get(path, headers=headers)), type=wanted)
 
-    async def _list(self, path: str, actor: Actor, wanted: type[Thing]) -> AsyncIterator[Thing]:
+    async def _list(self, path: str, actor: Actor, wanted: type[Thing], limit: int = PAGE) -> AsyncIterator[Thing]:
         """All of a list, in pieces."""
         cursor = ""
         while True:
-            page = await self._get(f"{path}?limit={PAGE}{cursor}", actor, dict[str, Any])
+            page = await self._get(f"{path}?limit={limit}{cursor}", actor, dict[str, Any])
             for item in page["items"]:
                 yield msgspec.convert(item, wanted)
             if page["nextCursor"] is None:

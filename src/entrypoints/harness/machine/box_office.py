@@ -226,12 +226,22 @@ class Order(Struct, frozen=True):
                 return msgspec.json.decode(body, type=EventSeen)
 
 
+class AttendeeSeen(Seen, frozen=True, kw_only=True):
+    """A ticket of an event."""
+
+    number: int
+    ticket_type_id: UUID
+    status: str
+    booking_id: UUID
+
+
 class EventLook(Struct, frozen=True, kw_only=True):
-    """The details of an event: its bookings, newest first, and the facts since the previous look."""
+    """The details of an event: its bookings, newest first, its tickets, and the facts since the previous look."""
 
     event: EventSeen
     bookings: list[BookingSeen]
     waiting_list: list[BookingSeen]
+    attendees: list[AttendeeSeen]
     changes: list[FactSeen]
 
 

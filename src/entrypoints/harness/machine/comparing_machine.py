@@ -49,6 +49,7 @@ class ComparingMachine(RuleBasedStateMachine):
         self.model: Model = Model(frozenset({ADMIN}))
         self.refuses_refunds: bool = False
         self.last_seqs: dict[UUID, int] = {}
+        self.ticket_numbers: dict[UUID, list[int]] = {}
         self.answers_may_be_lost: bool = False
         self.answered_orders: list[tuple[datetime, UUID, Order, Answer]] = []
         """The orders with a key whose response is stored, with the time, the event and the answer."""
@@ -161,6 +162,26 @@ class ComparingMachine(RuleBasedStateMachine):
             assert not isinstance(found, str), f"{actor} may read {booking}: {found}"
             self.check_equal(found.booking, event.seen_booking(booking, self.clock.time))
             self.check_equal(_balance(found.payments), booking.balance)
+
+    def check_attendees(self, event: ModelEvent, look: EventLook) -> None:
+        """Check that every booking that was ever confirmed has its tickets, with numbers from 1 that it keeps."""
+        self.check_equal([each.number for each in look.attendees], list(range(1, len(look.attendees) + 1)))
+        expected = {
+            each.id: (each.ticket_type_id, each.status, each.quantity) for each in event.bookings if each.has_tickets
+        }
+        found: dict[UUID, list[int]] = {}
+        for each in look.attendees:
+            ticket_type_id, status, _ = expected[each.booking_id]
+            seen = (each.ticket_type_id, each.status)
+            self.check_equal(seen, (ticket_type_id, "valid" if status == "confirmed" else "void"))
+            found.setdefault(each.booking_id, []).append(each.number)
+        self.check_equal(
+            {each: len(numbers) for each, numbers in found.items()},
+            {each: quantity for each, (*_, quantity) in expected.items()},
+        )
+        for booking_id, numbers in found.items():
+            self.check_equal(numbers, list(range(numbers[0], numbers[-1] + 1)))
+            self.check_equal(numbers, self.ticket_numbers.setdefault(booking_id, numbers))
 
     def check_fact_numbers(self, look: EventLook) -> None:
         """Check that the facts have no gaps (promise 7); `breaches` checks their content at the end."""

@@ -10,6 +10,7 @@ import msgspec
 from dependency_injector.providers import Object
 from msgspec.structs import replace
 
+from ....application.bookings.attendees import Attendee
 from ....application.bookings.book_for_other import BookingForOther
 from ....application.bookings.cancel_booking import Cancellation
 from ....application.bookings.pay_booking import Bill, PaymentUnknown
@@ -35,6 +36,7 @@ from ...container import Container
 from .box_office import (
     DISMISSED,
     Appoint,
+    AttendeeSeen,
     BookingLook,
     BookingSeen,
     CancellationSeen,
@@ -60,6 +62,9 @@ from .troubled import Trouble, TroubledStorage
 
 PAGE: Final = 2
 """Items of a page: few, so that paging is tested too."""
+
+ATTENDEES: Final = 5
+"""Attendees of a page, so that some pages end within a booking."""
 
 _REFUSED: Final = b"!"
 """Precedes the code of a refusal in a payload."""
@@ -293,6 +298,7 @@ class InProcess(ContainerBoxOffice):
             waiting_list = await _all(
                 lambda place: container.read_waiting_list()(event_id, actor, after=place, limit=PAGE)
             )
+            attendees = await self._attendees(event_id, actor)
             while facts := await container.read_changes()(event_id, actor, after=after, limit=PAGE):
                 changes += facts
                 after = facts[-1].seq
@@ -303,8 +309,18 @@ class InProcess(ContainerBoxOffice):
             event=self._result(state),
             bookings=[self._result(each) for each in bookings],
             waiting_list=[self._result(each) for each in waiting_list],
+            attendees=[self._result(each) for each in attendees],
             changes=[self._result(each) for each in changes],
         )
+
+    async def _attendees(self, event_id: UUID, actor: Actor) -> list[Attendee]:
+        found: list[Attendee] = []
+        after: int | None = 0
+        while after is not None:
+            page = await self._container.list_attendees()(event_id, actor, after=after, limit=ATTENDEES)
+            found += page.attendees
+            after = page.next
+        return found
 
     async def booking(self, booking_id: UUID, actor: Actor) -> BookingLook | str:
         """See `BoxOffice`."""
@@ -345,6 +361,13 @@ class InProcess(ContainerBoxOffice):
                 seen = _booking(result.as_of(self._clock.now()))
             case EventState():
                 seen = _event(result, self._clock.now())
+            case Attendee():
+                seen = AttendeeSeen(
+                    number=result.number,
+                    ticket_type_id=result.ticket_type_id,
+                    status=result.status.value,
+                    booking_id=result.booking_id,
+                )
             case Fact():
                 seen = _fact(result)
             case Colleague():

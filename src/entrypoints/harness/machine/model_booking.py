@@ -69,6 +69,7 @@ class ModelBooking:
     dispute: str | None = None
     disputed_at: datetime | None = None
     was_moved: bool = False
+    has_tickets: bool = False
     is_suspended: bool = False
     grace_until: datetime | None = None
 

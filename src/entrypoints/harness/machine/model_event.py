@@ -204,6 +204,7 @@ class ModelEvent:
             booking.status, booking.expires_at = "held", now + timedelta(minutes=self.window)
             if self.starts_at and self.starts_at < booking.expires_at:
                 booking.expires_at = self.starts_at
+        booking.has_tickets = booking.status == "confirmed"
 
     def expire_holds(self, now: datetime) -> None:
         """Expire holds that were not paid in time, and serve the waiting lists."""
@@ -230,7 +231,7 @@ class ModelEvent:
         booking.is_unanswered, booking.questions, booking.ask_at = False, 0, None
         booking.payment = "paid"
         if booking.status in TAKING or (booking.status == "expired" and self.has_room(booking, now)):
-            booking.status, booking.expires_at = "confirmed", None
+            booking.status, booking.expires_at, booking.has_tickets = "confirmed", None, True
             return True
         booking.end(0)
         return False

@@ -430,6 +430,7 @@ class BoxOfficeMachine(MoneyMachine):
                 found.waiting_list,
                 [event.seen_booking(each, now) for ticket_type in event.types for each in ticket_type.waiting_list],
             )
+            self.check_attendees(event, found)
             self.check_fact_numbers(found)
 
     @invariant()
