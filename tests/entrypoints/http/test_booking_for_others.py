@@ -49,6 +49,20 @@ async def test_only_those_who_may_book_for_others(service: Service, organizer: C
 
 
 @pytest.mark.parametrize(
+    ("role", "for_others", "for_itself"), [("read", 403, 403), ("door", 403, 403), ("desk", 201, 403)]
+)
+async def test_an_api_key_of_the_desk_books_for_others_alone(
+    organizer: Client, role: str, for_others: int, for_itself: int
+) -> None:
+    event = await organizer.event()
+    key = ok(await organizer.post("/api-keys", {"name": "A desk", "role": role}), 201)["key"]
+    program = Client(organizer.http, organizer.user, key)
+    body = {"eventId": event["id"]}
+    assert (await program.post("/book", {**body, "onBehalfOf": ANA})).status_code == for_others
+    assert (await program.post("/book", body)).status_code == for_itself
+
+
+@pytest.mark.parametrize(
     ("person", "expected"),
     [
         *[(value, [""]) for value in (None, 1, "Ana", [], [ANA])],
