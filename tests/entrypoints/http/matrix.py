@@ -18,9 +18,19 @@ Row = tuple[str, ...]
 """What each caller gets: `yes`, or the status of the refusal."""
 
 
+KEYS: Final = ("read", "door", "desk", "manager", "organizer")
+"""The API keys of the organizer, by their roles; none is for one event."""
+
+
 def _row(text: str) -> Row:
     row = tuple(text.split())
     assert len(row) == len(CALLERS)
+    return row
+
+
+def _keys(text: str) -> Row:
+    row = tuple(text.split())
+    assert len(row) == len(KEYS)
     return row
 
 
@@ -41,6 +51,32 @@ BOOKING: Final = _row("401 404 yes 404 yes yes yes yes")
 CARD: Final = _row("401 404 yes 404 403 403 403 403")
 CASH: Final = _row("401 404 403 404 yes yes yes yes")
 REFUND: Final = _row("401 404 403 404 403 yes yes yes")
+
+ALL_KEYS: Final = _keys("yes yes yes yes yes")
+NO_KEY: Final = _keys("403 403 403 403 403")
+OWN_READS: Final = _keys("yes 403 403 403 yes")
+OWN_ACTS: Final = _keys("403 403 403 403 yes")
+_READING_KEYS: Final = {
+    DOOR: ALL_KEYS,
+    DESK: _keys("yes 403 yes yes yes"),
+    MANAGER: _keys("yes 403 403 yes yes"),
+    ORGANIZER: OWN_READS,
+    OWNER: OWN_READS,
+    BOOKING: _keys("yes 404 yes yes yes"),
+}
+_ACTING_KEYS: Final = {
+    DESK: _keys("403 403 yes yes yes"),
+    MANAGER: _keys("403 403 403 yes yes"),
+    ORGANIZER: OWN_ACTS,
+    ORGANIZER_IN_PERSON: OWN_ACTS,
+    OWNER: OWN_ACTS,
+    CUSTOMER: _keys("404 404 404 404 404"),
+    BOOKING: _keys("403 404 yes yes yes"),
+    CARD: _keys("403 404 403 403 403"),
+    CASH: _keys("403 404 yes yes yes"),
+    REFUND: _keys("403 404 403 yes yes"),
+}
+_ANY: Final = {each: tuple(each[: len(KEYS)]) for each in (ANYONE, NOBODY, UNKNOWN_TOKEN)}
 
 
 @dataclass
@@ -94,6 +130,14 @@ class Trial:
     prepare: Prepare = _nothing
     draft: Row | None = None
     draft_success: int | None = None
+    own: Row | None = None
+    """What each key may do with what is its owner's own, where everyone who is signed in may do it."""
+
+    @property
+    def keys(self) -> Row:
+        """The answer to each of the organizer's keys."""
+        of_method = _READING_KEYS if self.call.startswith("GET ") else _ACTING_KEYS
+        return self.own or {**_ANY, **of_method}[self.row]
 
     @property
     def name(self) -> str:
@@ -212,7 +256,8 @@ def _registration(scene: Scene) -> dict[str, Any]:
 
 async def _erase_another(scene: Scene, client: Client) -> httpx.Response:
     """Erase an account like the caller's, because the caller is still needed."""
-    erased = client if client.token is None else await scene.service.user()
+    is_signed_in = client.token is not None and not client.token.startswith("bxo_")
+    erased = await scene.service.user() if is_signed_in else client
     return await erased.send("DELETE", "/me", json={"currentPassword": PASSWORD})
 
 
@@ -225,15 +270,15 @@ TRIALS: Final = (
     _trial("POST /login", ANYONE, lambda scene: {"email": scene.organizer.email, "password": PASSWORD}),
     _trial("POST /refresh", UNKNOWN_TOKEN, {"refreshToken": "unknown"}),
     _trial("POST /logout", ANYONE, {"refreshToken": "unknown"}, success=204),
-    _trial("GET /me", SIGNED_IN),
-    _trial("PATCH /me", SIGNED_IN, {"name": "Ada"}),
-    Trial(call="DELETE /me", row=SIGNED_IN, send=_erase_another, success=204),
-    _trial("POST /me/verification", SIGNED_IN, success=503),
-    _trial("GET /api-keys", SIGNED_IN),
-    _trial("POST /api-keys", SIGNED_IN, _API_KEY, success=201),
-    _trial("DELETE /api-keys/{api_key_id}", OWNER, success=204, prepare=_api_key),
+    _trial("GET /me", SIGNED_IN, own=ALL_KEYS),
+    _trial("PATCH /me", SIGNED_IN, {"name": "Ada"}, own=NO_KEY),
+    Trial(call="DELETE /me", row=SIGNED_IN, send=_erase_another, success=204, own=NO_KEY),
+    _trial("POST /me/verification", SIGNED_IN, success=503, own=NO_KEY),
+    _trial("GET /api-keys", SIGNED_IN, own=NO_KEY),
+    _trial("POST /api-keys", SIGNED_IN, _API_KEY, success=201, own=NO_KEY),
+    _trial("DELETE /api-keys/{api_key_id}", OWNER, success=204, prepare=_api_key, own=NO_KEY),
     # Events.
-    _trial("POST /initialize", SIGNED_IN, {"name": "Jazz night", "totalTickets": 1}, success=201),
+    _trial("POST /initialize", SIGNED_IN, {"name": "Jazz night", "totalTickets": 1}, success=201, own=OWN_ACTS),
     _trial("GET /events", ANYONE),
     _trial("GET /events/{event_id}", ANYONE),
     _trial("GET /status/{event_id}", ANYONE),
@@ -267,6 +312,7 @@ TRIALS: Final = (
         prepare=_cancelled,
         draft=_hidden(SIGNED_IN),
         draft_success=409,
+        own=OWN_ACTS,
     ),
     _trial(
         "POST /book",
@@ -280,7 +326,7 @@ TRIALS: Final = (
     ),
     _trial("POST /cancel", BOOKING, _by_booking, note="by `bookingId`"),
     _trial("POST /cancel", CUSTOMER, _by_event, note="by `eventId`"),
-    _trial("GET /bookings", SIGNED_IN),
+    _trial("GET /bookings", SIGNED_IN, own=OWN_READS),
     _trial("GET /bookings/{booking_id}", BOOKING),
     _trial("GET /bookings/{booking_id}/payments", BOOKING),
     _trial("POST /bookings/{booking_id}/payment", CARD, {"method": "card", "token": "tok_ok"}, note="by card"),
@@ -294,8 +340,8 @@ TRIALS: Final = (
     ),
     _trial("POST /bookings/{booking_id}/payments/{payment_id}/settle", CASH, {}, prepare=_owed_in_cash),
     # Webhooks.
-    _trial("GET /webhooks", SIGNED_IN),
-    _trial("POST /webhooks", SIGNED_IN, _WEBHOOK, success=201),
+    _trial("GET /webhooks", SIGNED_IN, own=OWN_READS),
+    _trial("POST /webhooks", SIGNED_IN, _WEBHOOK, success=201, own=OWN_ACTS),
     _trial(
         "POST /webhooks",
         ORGANIZER_IN_PERSON,

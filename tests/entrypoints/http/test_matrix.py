@@ -1,6 +1,8 @@
 """The matrix of calls and callers: every route has its rule, and every cell is tried."""
 
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -11,8 +13,8 @@ from boxoffice.domain.user import Role
 from boxoffice.entrypoints.container import make_container
 from boxoffice.entrypoints.http.app import create_app
 from boxoffice.entrypoints.settings import Settings
-from tests.entrypoints.http.matrix import ANYONE, CALLERS, SIGNED_IN, TRIALS, Row, Scene, Trial, new_scene
-from tests.entrypoints.http.service_under_test import SECRET, Client, Service, problem
+from tests.entrypoints.http.matrix import ANYONE, CALLERS, KEYS, SIGNED_IN, TRIALS, Row, Scene, Trial, new_scene
+from tests.entrypoints.http.service_under_test import SECRET, Client, Service, ok, problem
 
 
 @pytest.fixture
@@ -21,9 +23,9 @@ def settings() -> Settings:
     return Settings(database_url="memory://", jwt_secret=SECRET, rate_limits=False)
 
 
-def matrix(rows: dict[str, Row]) -> str:
+def matrix(rows: dict[str, Row], columns: Sequence[str] = CALLERS) -> str:
     """A table as `docs/roles.md` shows it."""
-    lines = [f"| call | {' | '.join(CALLERS)} |", f"|---|{'---|' * len(CALLERS)}"]
+    lines = [f"| call | {' | '.join(columns)} |", f"|---|{'---|' * len(columns)}"]
     return "\n".join([*lines, *(f"| {name} | {' | '.join(row)} |" for name, row in rows.items())])
 
 
@@ -41,6 +43,7 @@ def test_the_matrix_is_the_documented_one() -> None:
     for table in (
         matrix({trial.name: trial.row for trial in TRIALS}),
         matrix({trial.name: trial.draft for trial in TRIALS if trial.draft is not None}),
+        matrix({trial.name: trial.keys for trial in TRIALS}, KEYS),
     ):
         assert table in documented, f"docs/roles.md must show:\n{table}"
     names = Counter(trial.name for trial in TRIALS)
@@ -54,21 +57,37 @@ async def _callers(service: Service) -> dict[str, Client]:
     return {"anonymous": service.anyone, **clients}
 
 
-async def _answers(trial: Trial, service: Service, clients: dict[str, Client], *, is_draft: bool) -> Row:
-    """What each caller gets: those who may get the success, each in a scene of their own if it changes anything."""
-    expected, success = trial.row, trial.success
-    if is_draft and trial.draft is not None:
-        expected, success = trial.draft, trial.draft_success or trial.success
-    scene: Scene | None = None
-    found: list[str] = []
-    for name, expectation in zip(CALLERS, expected, strict=True):
-        changes = expectation == "yes" and not trial.call.startswith("GET ")
-        if scene is None or (changes and expected not in (ANYONE, SIGNED_IN)):
-            scene = await new_scene(service, clients, status="draft" if is_draft else "on_sale")
-        if changes or not found:
-            await trial.prepare(scene)
-        found.append(_outcome(await trial.send(scene, clients[name]), success))
-    return tuple(found)
+@dataclass(frozen=True)
+class Attempt:
+    """A trial with the answers that callers shall get, of a published event or of a draft."""
+
+    trial: Trial
+    expected: Row
+    status: str = "on_sale"
+
+    @property
+    def success(self) -> int:
+        """The status of the success."""
+        return (self.status == "draft" and self.trial.draft_success) or self.trial.success
+
+    async def answers(self, service: Service, clients: dict[str, Client], callers: Sequence[Client]) -> Row:
+        """What each caller gets: those who may get the success, in a scene of their own if it changes anything."""
+        scene: Scene | None = None
+        found: list[str] = []
+        for caller, expectation in zip(callers, self.expected, strict=True):
+            changes = expectation == "yes" and not self.trial.call.startswith("GET ")
+            if scene is None or (changes and self.trial.row not in (ANYONE, SIGNED_IN)):
+                scene = await new_scene(service, clients, status=self.status)
+            if changes or not found:
+                await self.trial.prepare(scene)
+            found.append(_outcome(await self.trial.send(scene, caller), self.success))
+        return tuple(found)
+
+
+async def _check(attempts: Sequence[Attempt], service: Service, clients: dict[str, Client], *others: Client) -> None:
+    callers = others or [clients[name] for name in CALLERS]
+    found = {each.trial.name: await each.answers(service, clients, callers) for each in attempts}
+    assert found == {each.trial.name: each.expected for each in attempts}
 
 
 _CODES = {401: {"not-signed-in", "invalid-token"}, 403: {"not-allowed"}, 404: {"not-found"}}
@@ -84,15 +103,19 @@ def _outcome(answer: httpx.Response, success: int) -> str:
 
 
 async def test_every_call_answers_every_caller_as_its_rule_says(service: Service) -> None:
-    clients = await _callers(service)
-    found = {trial.name: await _answers(trial, service, clients, is_draft=False) for trial in TRIALS}
-
-    assert found == {trial.name: trial.row for trial in TRIALS}
+    await _check([Attempt(trial, trial.row) for trial in TRIALS], service, await _callers(service))
 
 
 async def test_a_draft_is_found_by_those_who_work_for_it_only(service: Service) -> None:
-    clients = await _callers(service)
-    trials = [trial for trial in TRIALS if trial.draft is not None]
-    found = {trial.name: await _answers(trial, service, clients, is_draft=True) for trial in trials}
+    drafts = [Attempt(trial, trial.draft, "draft") for trial in TRIALS if trial.draft is not None]
 
-    assert found == {trial.name: trial.draft for trial in trials}
+    await _check(drafts, service, await _callers(service))
+
+
+async def test_every_call_answers_every_api_key_as_its_rule_says(service: Service) -> None:
+    clients = await _callers(service)
+    organizer = clients["organizer"]
+    made = [ok(await organizer.post("/api-keys", {"name": role, "role": role}), 201) for role in KEYS]
+    programs = [Client(service.http, organizer.user, key["key"]) for key in made]
+
+    await _check([Attempt(trial, trial.keys) for trial in TRIALS], service, clients, *programs)
