@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from .api_keys import API_KEYS
 from .staff import STAFF
 from .trial import Change, Fault
 
@@ -2951,4 +2952,5 @@ FAULTS: Final = (
     *MYSQL,
     *ADDRESSES,
     *STAFF,
+    *API_KEYS,
 )

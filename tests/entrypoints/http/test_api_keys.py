@@ -181,3 +181,11 @@ class TestCalling:
         first = await organizer.post("/initialize", body, headers=headers)
         again = await key.post("/initialize", body, headers=headers)
         assert (again.status_code, again.content) == (201, first.content)
+
+    async def test_a_bounded_key_gets_no_stored_answer_of_its_owners(self, organizer: Client) -> None:
+        event = await organizer.event()
+        body, headers = {"eventId": event["id"]}, {"Idempotency-Key": "one"}
+        ok(await organizer.post("/book", body, headers=headers), 201)
+        for bounds in ({"role": "read"}, {"role": "organizer", "eventId": event["id"]}):
+            key = program(organizer, await make(organizer, **bounds))
+            problem(await key.post("/book", body, headers=headers), 422, "idempotency-key-reused")

@@ -74,6 +74,17 @@ async def test_reads_count_for_the_user_from_any_address(service: Service, logge
     ok(await ada.post("/initialize", {"name": "Jazz night", "totalTickets": 1}), 201)
 
 
+async def test_requests_with_an_api_key_count_for_its_owner(service: Service) -> None:
+    ada = await service.user()
+    key = ok(await ada.post("/api-keys", {"name": "A program", "role": "read"}), 201)["key"]
+    program = Client(ada.http, ada.user, key)
+    use_up(service, READS, number_of(ada), but=2)
+    ok(await program.get("/events"))
+    ok(await ada.get("/events"))
+    too_many(await program.get("/events", headers=of("192.0.2.7")))
+    too_many(await ada.get("/events"))
+
+
 async def test_writes_have_a_limit_of_their_own(service: Service) -> None:
     ada = await service.user()
     event = await ada.event()
