@@ -60,8 +60,8 @@ API_KEYS: Final = (
         (
             Change(
                 "application/api_keys/known_keys.py",
-                "            until = self._seconds() + READ_EVERY\n            read = await self._api_keys.by_digest(some)",
-                "            read = await self._api_keys.by_digest(some)\n            until = self._seconds() + READ_EVERY",
+                "until = self._seconds() + READ_EVERY\n            read = await self._api_keys.by_digest(some)",
+                "read = await self._api_keys.by_digest(some)\n            until = self._seconds() + READ_EVERY",
             ),
         ),
         (f"{_USE_CASES}::test_a_read_counts_from_when_it_was_begun",),

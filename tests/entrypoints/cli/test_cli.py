@@ -186,13 +186,14 @@ class Person:
     """A client who calls a server, signed in after `sign_in`."""
 
     def __init__(self, server: Server, email: str = ANN["email"]) -> None:
+        self._server = server
         self._url = server.url
         self._account = ANN | {"email": email}
         self.tokens: dict[str, str] = {}
 
-    def ask(self, path: str, body: Any = None) -> tuple[int, Any]:
+    def ask(self, path: str, body: Any = None, method: str = "") -> tuple[int, Any]:
         headers = {"Authorization": f"Bearer {self.tokens['accessToken']}"} if self.tokens else {}
-        method = "GET" if body is None else "POST"
+        method = method or ("GET" if body is None else "POST")
         answer = httpx.request(method, self._url + path, json=body, headers=headers, timeout=30)
         return answer.status_code, answer.json() if answer.content else None
 
@@ -204,6 +205,14 @@ class Person:
         self.tokens = {}
         status, self.tokens = self.ask("/login", {name: self._account[name] for name in ("email", "password")})
         assert status == 200
+
+    def program(self) -> tuple[str, "Person"]:
+        """A new API key's path, and the client that calls with it."""
+        status, key = self.ask("/api-keys", {"name": "A program", "role": "organizer"})
+        assert status == 201
+        client = Person(self._server)
+        client.tokens = {"accessToken": key["key"]}
+        return f"/api-keys/{key['id']}", client
 
     def statuses(self, path: str, body: Any = None) -> set[int]:
         """Those of many calls, so that every process is asked."""
@@ -233,15 +242,20 @@ def test_it_serves_until_a_signal_and_keeps_its_secret(tmp_path: Path) -> None:
 
 
 def test_a_disabled_or_signed_out_user_is_shut_out_within_five_seconds_in_every_process(tmp_path: Path) -> None:
-    """A disabled user may come back when enabled, with a new session. A new role holds by then, too."""
+    """A disabled user may come back when enabled, with a new session. A new role holds by then, too, as all for keys."""
     with servers(HERE, tmp_path, 1, command=TWO_WORKERS, settings={"ORGANIZERS": "granted"}) as (server,):
         ann, leaving, ben = Person(server), Person(server), Person(server, "ben@example.org")
         ann.sign_up()
         leaving.sign_in()
         ben.sign_up()
-        assert ann.statuses("/me") | leaving.statuses("/me") == {200}
+        (_, anns), (path, revoked), (_, bens) = ann.program(), ben.program(), ben.program()
+        keys = (anns, revoked, bens)
+        assert ann.statuses("/me") | leaving.statuses("/me") | set().union(
+            *(each.statuses("/me") for each in keys)
+        ) == {200}
         assert leaving.ask("/logout", {"refreshToken": leaving.tokens["refreshToken"]}) == (204, None)
-        assert ben.statuses("/initialize", JAZZ) == {403}
+        assert ben.statuses("/initialize", JAZZ) | bens.statuses("/initialize", JAZZ) == {403}
+        assert ben.ask(path, method="DELETE") == (204, None)
         prints(run(tmp_path, "grant", "ben@example.org", "organizer"))
         said = prints(run(tmp_path, "user", "disable", " Ann@Example.org "))
         since = time.monotonic()
@@ -253,8 +267,8 @@ def test_a_disabled_or_signed_out_user_is_shut_out_within_five_seconds_in_every_
         disabled = ["ann@example.org\tcustomer\tdisabled", "ben@example.org\torganizer\tenabled"]
         while time.monotonic() < since + 5:
             assert _listed(tmp_path) == disabled
-        assert ann.statuses("/me") | leaving.statuses("/me") == {401}
-        assert ben.statuses("/initialize", JAZZ) == {201}
+        assert ann.statuses("/me") | leaving.statuses("/me") | anns.statuses("/me") | revoked.statuses("/me") == {401}
+        assert ben.statuses("/initialize", JAZZ) | bens.statuses("/initialize", JAZZ) == {201}
         assert prints(run(tmp_path, "user", "enable", ANN["email"])).startswith("ann@example.org is enabled")
         assert ann.ask("/me")[0] == 401
         ann.sign_in()
