@@ -180,12 +180,16 @@ class ApiKey(Struct, frozen=True, gc=False, kw_only=True):
         """Return whether it has not expired."""
         return self.expires_at is None or now < self.expires_at
 
-    def check_may_be_added(self, keys: int) -> None:
-        """Raise InvalidRequest if it has expired already, TooManyApiKeys if its owner has the most live keys."""
-        if not self.is_live(self.created_at):
+    def check_is_live(self, now: datetime) -> None:
+        """Raise InvalidRequest for a new key that has expired already."""
+        if not self.is_live(now):
             raise invalid("must be in the future", "expires_at")
-        if keys >= MOST_API_KEYS:
-            raise TooManyApiKeys(f"You have {MOST_API_KEYS} API keys, which is the most; delete one first.")
+
+
+def check_room_for_an_api_key(live_keys: int) -> None:
+    """Raise TooManyApiKeys if the user has the most allowed."""
+    if live_keys >= MOST_API_KEYS:
+        raise TooManyApiKeys(f"You have {MOST_API_KEYS} API keys, which is the most; delete one first.")
 
 
 LONGEST_TRIED_PASSWORD = 1_024

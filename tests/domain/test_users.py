@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from boxoffice.domain.policy import KeyRole, KeyScope
 from boxoffice.domain.refusals import InvalidRequest, TooManyApiKeys
-from boxoffice.domain.user import MOST_API_KEYS, ApiKey, Session
+from boxoffice.domain.user import MOST_API_KEYS, ApiKey, Session, check_room_for_an_api_key
 from tests.domain.domain_driver import ANA, EVENT_ID, MICROSECOND, NOW
 
 
@@ -31,9 +31,10 @@ def test_an_api_key_is_good_until_it_expires_to_the_microsecond() -> None:
 
 def test_a_new_api_key_expires_in_the_future_and_there_are_not_too_many() -> None:
     key = ApiKey(id=EVENT_ID, user_id=ANA.user_id, name="Door", role=KeyRole.DOOR, created_at=NOW)
-    key.check_may_be_added(MOST_API_KEYS - 1)
-    replace(key, expires_at=NOW + MICROSECOND).check_may_be_added(0)
+    key.check_is_live(NOW)
+    replace(key, expires_at=NOW + MICROSECOND).check_is_live(NOW)
     with pytest.raises(InvalidRequest, match="expires_at must be in the future"):
-        replace(key, expires_at=NOW).check_may_be_added(0)
+        replace(key, expires_at=NOW).check_is_live(NOW)
+    check_room_for_an_api_key(MOST_API_KEYS - 1)
     with pytest.raises(TooManyApiKeys):
-        key.check_may_be_added(MOST_API_KEYS)
+        check_room_for_an_api_key(MOST_API_KEYS)

@@ -171,7 +171,7 @@ API_KEYS: Final = (
     ),
     Fault(
         "A user may make any number of API keys",
-        (Change("domain/user.py", "if keys >= MOST_API_KEYS:", "if keys > 10 * MOST_API_KEYS:"),),
+        (Change("domain/user.py", "if live_keys >= MOST_API_KEYS:", "if live_keys > 10 * MOST_API_KEYS:"),),
         (f"{_USE_CASES}::test_there_are_fifty_keys_at_most_and_expired_ones_make_room",),
     ),
     Fault(

@@ -13,6 +13,7 @@ from dependency_injector.providers import Singleton
 from msgspec import UNSET, Struct, structs
 
 from boxoffice.adapters.security import Argon2PasswordHasher
+from boxoffice.application.api_keys.create_api_key import NewApiKey
 from boxoffice.application.bookings.book_for_other import BookingForOther
 from boxoffice.application.bookings.pay_booking import Bill
 from boxoffice.application.payments.grant_refund import Grant
@@ -94,7 +95,7 @@ class OverHttp(ContainerBoxOffice):
                 await self._token(Actor(user_of(order.command.person.email)))
             if isinstance(order.command, Appoint | Dismiss):
                 await self._token(Actor(order.command.user_id))
-        tokens = [await self._token(order.command.actor) for order in orders]
+        tokens = [await self._token(order.command.actor, order.api_key) for order in orders]
         sent = [self._send(order, token) for order, token in zip(orders, tokens, strict=True)]
         answers = await asyncio.gather(*sent)
         return [self._outcome(order, answer) for order, answer in zip(orders, answers, strict=True)]
@@ -208,16 +209,16 @@ class OverHttp(ContainerBoxOffice):
         assert answer.headers.get("location") == location
         assert answer.status_code == (204 if found == DISMISSED else 200 if location is None else 201)
 
-    async def event(self, event_id: UUID, actor: Actor) -> EventLook | str:
+    async def event(self, event_id: UUID, actor: Actor, *, api_key: UUID | None = None) -> EventLook | str:
         """Everything that `GET` tells of an event; `/status` has to say the same as `/events`."""
-        path = f"/events/{self._names.id_of(event_id)}"
+        path, token = f"/events/{self._names.id_of(event_id)}", await self._token(actor, api_key)
         try:
-            event = await self._get(path, actor, EventSeen)
-            status = await self._get(f"/status/{self._names.id_of(event_id)}", actor, dict[str, Any])
-            bookings = [each async for each in self._list(f"{path}/bookings", actor, BookingSeen)]
-            line = [each async for each in self._list(f"{path}/waiting-list", actor, BookingSeen)]
-            attendees = [each async for each in self._list(f"{path}/attendees", actor, AttendeeSeen, limit=ATTENDEES)]
-            changes = [each async for each in self._changes(event_id, actor)]
+            event = await self._get(path, token, EventSeen)
+            status = await self._get(f"/status/{self._names.id_of(event_id)}", token, dict[str, Any])
+            bookings = [each async for each in self._list(f"{path}/bookings", token, BookingSeen)]
+            line = [each async for each in self._list(f"{path}/waiting-list", token, BookingSeen)]
+            attendees = [each async for each in self._list(f"{path}/attendees", token, AttendeeSeen, limit=ATTENDEES)]
+            changes = [each async for each in self._changes(event_id, token)]
         except Refused as refused:
             return refused.code
         _check_status(status, event)
@@ -225,11 +226,11 @@ class OverHttp(ContainerBoxOffice):
         seen: EventLook = self._names.translated(look)
         return seen
 
-    async def _changes(self, event_id: UUID, actor: Actor) -> AsyncIterator[FactSeen]:
+    async def _changes(self, event_id: UUID, token: str) -> AsyncIterator[FactSeen]:
         path = f"/events/{self._names.id_of(event_id)}/changes"
         while True:
             after = self._last_seqs.get(event_id, 0)
-            page = await self._get(f"{path}?after={after}&limit={PAGE}", actor, dict[str, Any])
+            page = await self._get(f"{path}?after={after}&limit={PAGE}", token, dict[str, Any])
             facts = msgspec.convert(page["items"], list[FactSeen])
             assert page["lastSeq"] == (facts[-1].seq if facts else after)
             if not facts:
@@ -238,12 +239,12 @@ class OverHttp(ContainerBoxOffice):
             for fact in facts:
                 yield fact
 
-    async def booking(self, booking_id: UUID, actor: Actor) -> BookingLook | str:
+    async def booking(self, booking_id: UUID, actor: Actor, *, api_key: UUID | None = None) -> BookingLook | str:
         """A booking and its payments."""
-        path = f"/bookings/{self._names.id_of(booking_id)}"
+        path, token = f"/bookings/{self._names.id_of(booking_id)}", await self._token(actor, api_key)
         try:
-            booking = await self._get(path, actor, BookingSeen)
-            payments = [each async for each in self._list(f"{path}/payments", actor, PaymentSeen)]
+            booking = await self._get(path, token, BookingSeen)
+            payments = [each async for each in self._list(f"{path}/payments", token, PaymentSeen)]
         except Refused as refused:
             return refused.code
         seen: BookingLook = self._names.translated(BookingLook(booking=booking, payments=payments))
@@ -251,10 +252,10 @@ class OverHttp(ContainerBoxOffice):
 
     async def lists(self, event_id: UUID, actor: Actor) -> list[BookingSeen] | str:
         """The bookings and the waiting list of an event."""
-        path = f"/events/{self._names.id_of(event_id)}"
+        path, token = f"/events/{self._names.id_of(event_id)}", await self._token(actor)
         try:
-            found = [each async for each in self._list(f"{path}/bookings", actor, BookingSeen)]
-            found += [each async for each in self._list(f"{path}/waiting-list", actor, BookingSeen)]
+            found = [each async for each in self._list(f"{path}/bookings", token, BookingSeen)]
+            found += [each async for each in self._list(f"{path}/waiting-list", token, BookingSeen)]
         except Refused as refused:
             return refused.code
         seen: list[BookingSeen] = self._names.translated(found)
@@ -262,17 +263,43 @@ class OverHttp(ContainerBoxOffice):
 
     async def bookings_of(self, actor: Actor) -> list[BookingSeen]:
         """One's own bookings."""
-        found = [each async for each in self._list("/bookings", actor, BookingSeen)]
+        found = [each async for each in self._list("/bookings", await self._token(actor), BookingSeen)]
         seen: list[BookingSeen] = self._names.translated(found)
         return seen
+
+    async def make_api_key(self, key_id: UUID, command: NewApiKey) -> str | None:
+        """Make a key as its owner."""
+        event_id = command.event_id and self._names.id_of(command.event_id)
+        body = {"name": command.name, "role": command.role, "eventId": event_id, "expiresAt": command.expires_at}
+        headers = {"Authorization": f"Bearer {await self._token(command.actor)}"}
+        given = msgspec.to_builtins({name: value for name, value in body.items() if value is not None})
+        answer = await self._http.post("/api-keys", json=given, headers=headers)
+        try:
+            found = msgspec.json.decode(_checked(answer))
+        except Refused as refused:
+            return refused.code
+        self._names.give(key_id, UUID(found["id"]))
+        self._key_texts[key_id] = found["key"]
+        return None
+
+    async def revoke_api_key(self, key_id: UUID, actor: Actor) -> str | None:
+        """Revoke a key, perhaps another's."""
+        headers = {"Authorization": f"Bearer {await self._token(actor)}"}
+        answer = await self._http.delete(f"/api-keys/{self._names.id_of(key_id)}", headers=headers)
+        if answer.status_code == 204:
+            return None
+        code: str = answer.json()["code"]
+        return code
 
     async def close(self) -> None:
         """Also close the client."""
         await self._http.aclose()
         await super().close()
 
-    async def _token(self, actor: Actor) -> str:
-        """A token that is good now."""
+    async def _token(self, actor: Actor, api_key: UUID | None = None) -> str:
+        """A token that is good now, or the text of an API key."""
+        if api_key is not None:
+            return self._key_texts[api_key]
         with self._without_trouble():
             return await self._sign_in(actor)
 
@@ -314,15 +341,15 @@ class OverHttp(ContainerBoxOffice):
         self._emails[actor.user_id] = email
         self._names.give(actor.user_id, UUID(found["id"]))
 
-    async def _get(self, path: str, actor: Actor, wanted: type[Thing]) -> Thing:
-        headers = {"Authorization": f"Bearer {await self._token(actor)}"}
+    async def _get(self, path: str, token: str, wanted: type[Thing]) -> Thing:
+        headers = {"Authorization": f"Bearer {token}"}
         return msgspec.json.decode(_checked(await self._http.get(path, headers=headers)), type=wanted)
 
-    async def _list(self, path: str, actor: Actor, wanted: type[Thing], limit: int = PAGE) -> AsyncIterator[Thing]:
+    async def _list(self, path: str, token: str, wanted: type[Thing], limit: int = PAGE) -> AsyncIterator[Thing]:
         """All of a list, in pieces."""
         cursor = ""
         while True:
-            page = await self._get(f"{path}?limit={limit}{cursor}", actor, dict[str, Any])
+            page = await self._get(f"{path}?limit={limit}{cursor}", token, dict[str, Any])
             for item in page["items"]:
                 yield msgspec.convert(item, wanted)
             if page["nextCursor"] is None:

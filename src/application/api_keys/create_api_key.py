@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from ...domain.policy import KeyRole, PersonalRight
 from ...domain.refusals import InvalidToken, NotFound
-from ...domain.user import API_KEY_RULES, Actor, ApiKey
+from ...domain.user import API_KEY_RULES, Actor, ApiKey, check_room_for_an_api_key
 from ...domain.values.fields import checked
 from ..duties import Duties, check_visible
 from ..idempotent_transaction import check_is_first, store_response
@@ -63,6 +63,7 @@ class CreateApiKey:
             created_at=self._clock.now(),
             **kept,
         )
+        key.check_is_live(key.created_at)
         await self._check_event(command)
         command.actor.check_may_personally(PersonalRight.MANAGE_ACCOUNT)
         text = self._texts.new()
@@ -79,7 +80,7 @@ class CreateApiKey:
                 # After an unknown outcome the row may exist already.
                 return
             live = [each for each in before if each.is_live(key.created_at)]
-            key.check_may_be_added(len(live))
+            check_room_for_an_api_key(len(live))
             await unit_of_work.api_keys.remove([each.id for each in before if each not in live])
             await unit_of_work.api_keys.add(key, text.digest)
             if idempotent is not None:

@@ -242,7 +242,7 @@ def test_it_serves_until_a_signal_and_keeps_its_secret(tmp_path: Path) -> None:
 
 
 def test_a_disabled_or_signed_out_user_is_shut_out_within_five_seconds_in_every_process(tmp_path: Path) -> None:
-    """A disabled user may come back when enabled, with a new session. A new role holds by then, too, as all for keys."""
+    """A disabled user may come back when enabled, with a new session. A new role holds by then. API keys, too."""
     with servers(HERE, tmp_path, 1, command=TWO_WORKERS, settings={"ORGANIZERS": "granted"}) as (server,):
         ann, leaving, ben = Person(server), Person(server), Person(server, "ben@example.org")
         ann.sign_up()

@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
+from ....application.api_keys.create_api_key import NewApiKey
 from ....application.bookings.book_for_other import BookingForOther
 from ....application.bookings.pay_booking import Bill
 from ....application.payments.grant_refund import Grant
@@ -204,10 +205,11 @@ Outcome = Answer | Replay
 
 
 class Order(Struct, frozen=True):
-    """A command, optionally with an idempotency key."""
+    """A command, optionally with an idempotency key, by its actor or with an API key of theirs (the machine's id)."""
 
     command: Command
     key: str | None = None
+    api_key: UUID | None = None
 
     def read(self, body: bytes) -> Answer:
         """Decode the answer to the command from JSON."""
@@ -258,17 +260,23 @@ class BoxOffice(Protocol):
     async def give(self, orders: Sequence[Order]) -> list[Outcome]:
         """Execute commands that arrive concurrently, in this order, and return their outcomes."""
 
-    async def event(self, event_id: UUID, actor: Actor) -> EventLook | str:
-        """Return an event with its details, as this actor may read it."""
+    async def event(self, event_id: UUID, actor: Actor, *, api_key: UUID | None = None) -> EventLook | str:
+        """Return an event with its details, as this actor may read it, or this API key of theirs."""
 
-    async def booking(self, booking_id: UUID, actor: Actor) -> BookingLook | str:
-        """Return a booking with its payments, as this actor may read it."""
+    async def booking(self, booking_id: UUID, actor: Actor, *, api_key: UUID | None = None) -> BookingLook | str:
+        """Return a booking with its payments, as this actor may read it, or this API key of theirs."""
 
     async def lists(self, event_id: UUID, actor: Actor) -> list[BookingSeen] | str:
         """Return an event's bookings, newest first, then those on its waiting list, as this actor may read them."""
 
     async def bookings_of(self, actor: Actor) -> list[BookingSeen]:
         """Return the actor's own bookings, newest first."""
+
+    async def make_api_key(self, key_id: UUID, command: NewApiKey) -> str | None:
+        """Make an API key, and return the code of a refusal if there is one."""
+
+    async def revoke_api_key(self, key_id: UUID, actor: Actor) -> str | None:
+        """Revoke an API key of the actor's at once, and return the code of a refusal if there is one."""
 
     async def set_disabled(self, user_id: UUID, disabled: bool) -> None:
         """Disable or enable the account of a user, who gives no command while it is disabled."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from itertools import count
 from typing import Any, Final
 from uuid import UUID
 
@@ -10,6 +11,7 @@ import msgspec
 from dependency_injector.providers import Object
 from msgspec.structs import replace
 
+from ....application.api_keys.create_api_key import NewApiKey
 from ....application.bookings.attendees import Attendee
 from ....application.bookings.book_for_other import BookingForOther
 from ....application.bookings.cancel_booking import Cancellation
@@ -31,7 +33,7 @@ from ....domain.event import EventState
 from ....domain.facts import Fact
 from ....domain.payment import Payment
 from ....domain.refusals import Refusal
-from ....domain.user import Actor, User
+from ....domain.user import Actor, Role, User
 from ...container import Container
 from .box_office import (
     DISMISSED,
@@ -58,6 +60,7 @@ from .box_office import (
 )
 from .gateway import HarnessGateway
 from .model import MOST_LIVE_EVENTS
+from .strategies import ADMIN
 from .troubled import Trouble, TroubledStorage
 
 PAGE: Final = 2
@@ -96,9 +99,13 @@ class ContainerBoxOffice:
         self._gateway = HarnessGateway()
         self._names = Names()
         self._last_seqs: dict[UUID, int] = {}
+        # The texts of the API keys, by the machine's ids.
+        self._key_texts: dict[UUID, str] = {}
         container.clock.override(Object(clock))
         container.payment_gateway.override(Object(self._gateway))
         container.initialize_event.add_kwargs(most_live_events=MOST_LIVE_EVENTS)
+        # A process that remembers no key, so that one ends at once.
+        container.known_keys.add_kwargs(seconds=count(0, 10).__next__)
         # A wait for another payment polls without a pause, because the clock does not advance meanwhile.
         container.pay_booking.add_kwargs(pause=lambda _: asyncio.sleep(0))
         self._storage = TroubledStorage(container.storage())
@@ -209,6 +216,7 @@ class InProcess(ContainerBoxOffice):
                 render=lambda result: self._render(order, result),
             )
         self._add_ids(command.actor.user_id)
+        command = replace(command, actor=await self._acting(command.actor, order.api_key))
         match command:
             case Initialize():
                 self._add_ids(command.event_id, *(id_ for id_, _ in command.ticket_types))
@@ -241,6 +249,31 @@ class InProcess(ContainerBoxOffice):
                 await container.dismiss_member()(*ids, command.actor)
                 return DISMISSED
 
+    async def _acting(self, actor: Actor, api_key: UUID | None) -> Actor:
+        """Return the actor, within the bounds of an API key if there is one. Raises: InvalidToken."""
+        if api_key is None:
+            return actor
+        return (await self._container.authenticate()(self._key_texts[api_key])).actor
+
+    async def make_api_key(self, key_id: UUID, command: NewApiKey) -> str | None:
+        """See `BoxOffice`."""
+        await self.add_account(command.actor.user_id)
+        try:
+            created = await self._container.create_api_key()(command)
+        except Refusal as refusal:
+            return refusal.code
+        self._names.give(key_id, created.key.id)
+        self._key_texts[key_id] = self._container.api_key_texts().opened(created.sealed) or ""
+        return None
+
+    async def revoke_api_key(self, key_id: UUID, actor: Actor) -> str | None:
+        """See `BoxOffice`."""
+        try:
+            await self._container.revoke_api_key()(self._names.id_of(key_id), actor)
+        except Refusal as refusal:
+            return refusal.code
+        return None
+
     def _use_case(self, command: Any) -> Callable[..., Awaitable[Any]]:
         container = self._container
         use_cases: dict[type[Any], Callable[[], Callable[..., Awaitable[Any]]]] = {
@@ -266,7 +299,12 @@ class InProcess(ContainerBoxOffice):
         self._accounts.add(user_id)
         self._add_ids(user_id)
         user = User(
-            id=user_id, name="A user", email=address_of(user_id), password_hash=None, created_at=self._clock.now()
+            id=user_id,
+            name="A user",
+            email=address_of(user_id),
+            password_hash=None,
+            role=Role.ADMIN if user_id == ADMIN else Role.CUSTOMER,
+            created_at=self._clock.now(),
         )
         # Not through the storage that fails on demand, because trouble is for the machine's commands.
         async with self._storage.untroubled() as unit_of_work:
@@ -285,12 +323,13 @@ class InProcess(ContainerBoxOffice):
         booking = result.booking if isinstance(result, Cancellation) else result
         return Response(msgspec.json.encode(self._result(result)), booking.id)
 
-    async def event(self, event_id: UUID, actor: Actor) -> EventLook | str:
+    async def event(self, event_id: UUID, actor: Actor, *, api_key: UUID | None = None) -> EventLook | str:
         """See `BoxOffice`."""
         container = self._container
         after = self._last_seqs.get(event_id, 0)
         changes: list[Fact] = []
         try:
+            actor = await self._acting(actor, api_key)
             state = await container.read_event()(event_id, actor)
             bookings = await _all(
                 lambda before: container.list_event_bookings()(event_id, actor, before=before, limit=PAGE)
@@ -322,9 +361,10 @@ class InProcess(ContainerBoxOffice):
             after = page.next
         return found
 
-    async def booking(self, booking_id: UUID, actor: Actor) -> BookingLook | str:
+    async def booking(self, booking_id: UUID, actor: Actor, *, api_key: UUID | None = None) -> BookingLook | str:
         """See `BoxOffice`."""
         try:
+            actor = await self._acting(actor, api_key)
             booking = await self._container.read_booking()(booking_id, actor)
             payments = await self._container.list_payments()(booking_id, actor)
         except Refusal as refusal:

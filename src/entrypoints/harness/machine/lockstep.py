@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 from uuid import UUID
 
+from ....application.api_keys.create_api_key import NewApiKey
 from ....domain.decisions.payment_notices import PaymentNotice
 from ....domain.user import Actor
 from .box_office import BookingLook, BookingSeen, BoxOffice, EventLook, Order, Outcome, difference
@@ -25,13 +26,13 @@ class Lockstep:
         """See `BoxOffice`."""
         return await self._each(lambda each: each.give(orders))
 
-    async def event(self, event_id: UUID, actor: Actor) -> EventLook | str:
+    async def event(self, event_id: UUID, actor: Actor, *, api_key: UUID | None = None) -> EventLook | str:
         """See `BoxOffice`."""
-        return await self._each(lambda each: each.event(event_id, actor))
+        return await self._each(lambda each: each.event(event_id, actor, api_key=api_key))
 
-    async def booking(self, booking_id: UUID, actor: Actor) -> BookingLook | str:
+    async def booking(self, booking_id: UUID, actor: Actor, *, api_key: UUID | None = None) -> BookingLook | str:
         """See `BoxOffice`."""
-        return await self._each(lambda each: each.booking(booking_id, actor))
+        return await self._each(lambda each: each.booking(booking_id, actor, api_key=api_key))
 
     async def lists(self, event_id: UUID, actor: Actor) -> list[BookingSeen] | str:
         """See `BoxOffice`."""
@@ -40,6 +41,14 @@ class Lockstep:
     async def bookings_of(self, actor: Actor) -> list[BookingSeen]:
         """See `BoxOffice`."""
         return await self._each(lambda each: each.bookings_of(actor))
+
+    async def make_api_key(self, key_id: UUID, command: NewApiKey) -> str | None:
+        """See `BoxOffice`."""
+        return await self._each(lambda each: each.make_api_key(key_id, command))
+
+    async def revoke_api_key(self, key_id: UUID, actor: Actor) -> str | None:
+        """See `BoxOffice`."""
+        return await self._each(lambda each: each.revoke_api_key(key_id, actor))
 
     async def set_disabled(self, user_id: UUID, disabled: bool) -> None:
         """See `BoxOffice`."""

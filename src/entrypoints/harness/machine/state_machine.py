@@ -22,6 +22,7 @@ from ....domain.event import (
 from ....domain.policy import StaffRole
 from ....domain.values.money import Money
 from .box_office import Answer, Order, Replay
+from .key_machine import KeyMachine
 from .model_booking import LIVE
 from .model_event import ModelEvent, ModelType
 from .money_machine import MoneyMachine
@@ -61,7 +62,7 @@ FIELDS: Final = {
 """The domain's names of the model's fields."""
 
 
-class BoxOfficeMachine(MoneyMachine):
+class BoxOfficeMachine(KeyMachine, MoneyMachine):
     """A state machine for an application: subclass it, override `make_box_office`, and run its `TestCase`."""
 
     # Commands.
@@ -341,6 +342,7 @@ class BoxOfficeMachine(MoneyMachine):
                 case "time":
                     self.clock.time += timedelta(hours=value)
             self.everything_is_as_the_model_says()
+        self.check_api_keys_are_refused(customer_id)
         self.set_disabled(customer_id, disabled=False)
 
     def set_disabled(self, customer_id: UUID, *, disabled: bool) -> None:
