@@ -253,7 +253,8 @@ class InProcess(ContainerBoxOffice):
         """Return the actor, within the bounds of an API key if there is one. Raises: InvalidToken."""
         if api_key is None:
             return actor
-        return (await self._container.authenticate()(self._key_texts[api_key])).actor
+        caller = await self._container.authenticate()(self._key_texts[api_key])
+        return replace(caller.actor, duties=actor.duties)
 
     async def make_api_key(self, key_id: UUID, command: NewApiKey) -> str | None:
         """See `BoxOffice`."""
