@@ -38,8 +38,8 @@ API_KEYS: Final = (
         (
             Change(
                 "domain/decisions/book.py",
-                "    command.actor.check_may_personally(PersonalRight.ACT_AS_CUSTOMER, inventory.event.id)\n",
-                "",
+                "        command.actor.check_may_personally(PersonalRight.ACT_AS_CUSTOMER, inventory.event.id)\n",
+                "        pass\n",
             ),
         ),
         (f"{_DOMAIN}::test_a_key_books_pays_and_cancels_for_its_owner_as_an_organizers_in_its_event",),
@@ -156,7 +156,7 @@ API_KEYS: Final = (
                 "CreatedKey(key, text.text)",
             ),
         ),
-        (f"{_SERVED}::TestMaking::test_a_repeated_request_gets_the_same_key_which_is_not_stored",),
+        (f"{_SERVED}::TestMaking",),
     ),
     Fault(
         "An API key that only reads gets the answers of its owner's changes",
@@ -167,7 +167,7 @@ API_KEYS: Final = (
                 "if bounds is not None and bounds.is_whole:",
             ),
         ),
-        (f"{_SERVED}::TestCalling::test_a_bounded_key_gets_no_stored_answer_of_its_owners",),
+        (f"{_SERVED}::TestCalling",),
     ),
     Fault(
         "A user may make any number of API keys",

@@ -21,6 +21,8 @@ from ....domain.decisions.book import Book
 from ....domain.decisions.cancel import Cancel
 from ....domain.decisions.organize import AddTicketType, Edit, EditTicketType, Initialize
 from ....domain.decisions.payment_notices import PaymentNotice
+from ....domain.facts import Fact
+from ....domain.payment import Payment
 from ....domain.policy import StaffRole
 from ....domain.user import Actor
 from ....domain.values.money import Money
@@ -167,6 +169,17 @@ class FactSeen(Seen, frozen=True, kw_only=True):
     occurred_at: datetime
     data: dict[str, Any]
 
+    @classmethod
+    def of(cls, fact: Fact) -> "FactSeen":
+        """Return what is seen of a fact."""
+        return cls(
+            seq=fact.seq,
+            kind=fact.kind,
+            booking_id=fact.booking_id,
+            occurred_at=fact.occurred_at,
+            data=msgspec.to_builtins(fact.what.all_values),
+        )
+
 
 class PaymentSeen(Seen, frozen=True, kw_only=True):
     """A charge or a refund."""
@@ -178,6 +191,19 @@ class PaymentSeen(Seen, frozen=True, kw_only=True):
     amount: Money
     created_at: datetime
     settled_at: datetime | None
+
+    @classmethod
+    def of(cls, payment: Payment) -> "PaymentSeen":
+        """Return what is seen of a charge or a refund."""
+        return cls(
+            id=payment.id,
+            kind=payment.kind.value,
+            status=payment.status.value,
+            method=payment.method.value,
+            amount=payment.amount,
+            created_at=payment.created_at,
+            settled_at=payment.settled_at,
+        )
 
 
 class StaffSeen(Seen, frozen=True, kw_only=True):

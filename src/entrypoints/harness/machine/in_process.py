@@ -31,7 +31,6 @@ from ....domain.decisions.organize import AddTicketType, Initialize
 from ....domain.decisions.payment_notices import PaymentNotice
 from ....domain.event import EventState
 from ....domain.facts import Fact
-from ....domain.payment import Payment
 from ....domain.refusals import Refusal
 from ....domain.user import Actor, Role, User
 from ...container import Container
@@ -410,13 +409,13 @@ class InProcess(ContainerBoxOffice):
                     booking_id=result.booking_id,
                 )
             case Fact():
-                seen = _fact(result)
+                seen = FactSeen.of(result)
             case Colleague():
                 seen = StaffSeen(user_id=result.user.id, role=result.member.role.value)
             case str():
                 return result
             case _:
-                seen = _payment(result)
+                seen = PaymentSeen.of(result)
         return self._names.translated(seen)
 
 
@@ -476,26 +475,4 @@ def _event(state: EventState, now: datetime) -> EventSeen:
             )
             for each in state.ticket_types
         ],
-    )
-
-
-def _fact(fact: Fact) -> FactSeen:
-    return FactSeen(
-        seq=fact.seq,
-        kind=fact.kind,
-        booking_id=fact.booking_id,
-        occurred_at=fact.occurred_at,
-        data=msgspec.to_builtins(fact.what.all_values),
-    )
-
-
-def _payment(payment: Payment) -> PaymentSeen:
-    return PaymentSeen(
-        id=payment.id,
-        kind=payment.kind.value,
-        status=payment.status.value,
-        method=payment.method.value,
-        amount=payment.amount,
-        created_at=payment.created_at,
-        settled_at=payment.settled_at,
     )
