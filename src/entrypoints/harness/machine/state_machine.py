@@ -329,6 +329,7 @@ class BoxOfficeMachine(KeyMachine, MoneyMachine):
         chosen = waiting[which % len(waiting)]
         customer_id, ticket_type = chosen.customer_id, self.event(event).type_of(chosen.ticket_type_id)
         self.set_disabled(customer_id, disabled=True)
+        self.book_for_disabled(event, customer_id)
         for deed, value in done:
             match deed:
                 case "book" if value.customer_id != customer_id:
@@ -344,6 +345,13 @@ class BoxOfficeMachine(KeyMachine, MoneyMachine):
             self.everything_is_as_the_model_says()
         self.check_api_keys_are_refused(customer_id)
         self.set_disabled(customer_id, disabled=False)
+
+    def book_for_disabled(self, event: int, customer_id: UUID) -> None:
+        """The organizer finds that nothing can be booked for a disabled account."""
+        model_event = self.event(event)
+        request = BookingRequest(customer_id, 0, 1, only_if_available=False, booked_by=model_event.organizer_id)
+        model_event.expire_holds(self.clock.time)
+        self.check_equal(self.execute(self.booking_command(model_event, request)), "not-allowed")
 
     def set_disabled(self, customer_id: UUID, *, disabled: bool) -> None:
         """Disable or enable an account, and compare everything."""
