@@ -11,7 +11,7 @@ from boxoffice.adapters.security import RandomApiKeyTexts
 from boxoffice.application.api_keys.known_keys import READ_EVERY
 from boxoffice.application.ports.idempotency import Key
 from tests.entrypoints.http.conftest import Kept
-from tests.entrypoints.http.service_under_test import Client, Service, ok, pointers, problem
+from tests.entrypoints.http.service_under_test import EUR_25, Client, Service, ok, pointers, problem
 
 UNKNOWN = "019a0000-0000-7000-8000-00000000ffff"
 
@@ -189,3 +189,35 @@ class TestCalling:
         for bounds in ({"role": "read"}, {"role": "organizer", "eventId": event["id"]}):
             key = program(organizer, await make(organizer, **bounds))
             problem(await key.post("/book", body, headers=headers), 422, "idempotency-key-reused")
+
+
+ON_ITS_OWNERS_OWN = {
+    # By role; then an organizer's key of the booking's event, and of another one.
+    "GET /bookings": "200 403 403 403 200 403 403",
+    "GET /bookings/{}": "200 403 403 403 200 200 403",
+    "GET /bookings/{}/payments": "200 403 403 403 200 200 403",
+    "POST /book": "403 403 403 403 409 409 403",
+    "POST /bookings/{}/payment": "403 403 403 403 200 409 403",
+    "POST /cancel": "403 403 403 403 200 409 403",
+}
+"""Who may do it is refused by the state of the booking the second time."""
+
+
+async def test_a_key_does_for_its_owner_as_a_customer_what_its_role_and_event_allow(
+    organizer: Client, customer: Client
+) -> None:
+    event, other = await organizer.event(price=EUR_25), await organizer.event()
+    booking = await customer.book(event)
+    bounds = [{"role": role} for role in ("read", "door", "desk", "manager", "organizer")]
+    bounds += [{"role": "organizer", "eventId": each["id"]} for each in (event, other)]
+    keys = [program(customer, await make(customer, **each)) for each in bounds]
+    bodies = {
+        "POST /book": {"eventId": event["id"]},
+        "POST /bookings/{}/payment": {"method": "card", "token": "tok_ok"},
+        "POST /cancel": {"bookingId": booking["id"]},
+    }
+    for call, expected in ON_ITS_OWNERS_OWN.items():
+        method, path = call.format(booking["id"]).split()
+        answers = [await key.send(method, path, json=bodies.get(call)) for key in keys]
+        assert " ".join(str(each.status_code) for each in answers) == expected, call
+        assert {each.json()["code"] for each in answers if each.status_code == 403} == {"not-allowed"}

@@ -13,7 +13,20 @@ from boxoffice.domain.user import Role
 from boxoffice.entrypoints.container import make_container
 from boxoffice.entrypoints.http.app import create_app
 from boxoffice.entrypoints.settings import Settings
-from tests.entrypoints.http.matrix import ANYONE, CALLERS, KEYS, SIGNED_IN, TRIALS, Row, Scene, Trial, new_scene
+from tests.entrypoints.http.matrix import (
+    ANYONE,
+    CALLERS,
+    KEYS,
+    NOBODY,
+    OWNER,
+    SIGNED_IN,
+    TRIALS,
+    UNKNOWN_TOKEN,
+    Row,
+    Scene,
+    Trial,
+    new_scene,
+)
 from tests.entrypoints.http.service_under_test import SECRET, Client, Service, ok, problem
 
 
@@ -119,3 +132,22 @@ async def test_every_call_answers_every_api_key_as_its_rule_says(service: Servic
     programs = [Client(service.http, organizer.user, key["key"]) for key in made]
 
     await _check([Attempt(trial, trial.keys) for trial in TRIALS], service, clients, *programs)
+
+
+def _of_another_event(trial: Trial) -> str:
+    """What a key that is for another event gets: it is a stranger in this one, and for its owner it does nothing."""
+    if trial.row in (ANYONE, NOBODY, UNKNOWN_TOKEN) or trial.call == "GET /me":
+        return trial.row[1]
+    return "403" if trial.row in (SIGNED_IN, OWNER) else trial.row[1]
+
+
+async def test_an_api_key_of_an_event_is_a_stranger_in_another_one(service: Service) -> None:
+    clients = await _callers(service)
+    organizer = clients["organizer"]
+    body = {"name": "A program", "role": "organizer", "eventId": (await organizer.event())["id"]}
+    program = Client(service.http, organizer.user, ok(await organizer.post("/api-keys", body), 201)["key"])
+    attempts = [Attempt(trial, (_of_another_event(trial),)) for trial in TRIALS]
+    drafts = [Attempt(trial, (trial.draft[1],), "draft") for trial in TRIALS if trial.draft is not None]
+
+    await _check(attempts, service, clients, program)
+    await _check(drafts, service, clients, program)
