@@ -8,7 +8,6 @@ from uuid import UUID
 
 from dependency_injector.containers import DeclarativeContainer
 from dependency_injector.providers import AttributeGetter, Dependency, Object, Singleton
-from sqlalchemy.engine import URL
 
 from ..adapters.notifications import HttpWebhookSender
 from ..adapters.observability import CompositeObserver, Counters, Metrics, SharedCounters, UnhandledErrors
@@ -75,6 +74,7 @@ from ..application.payments.receive_notice import ReceiveNotice
 from ..application.payments.record_notice import RecordPaymentNotice
 from ..application.payments.settle_refund import SettleRefundByHand
 from ..application.personal_data.erase_account import EraseAccount
+from ..application.personal_data.export_account import ExportAccount
 from ..application.personal_data.finish_erasure import FinishErasure
 from ..application.ports.api_keys import ApiKeyTexts
 from ..application.ports.errors import Unavailable
@@ -97,7 +97,7 @@ from ..application.webhooks.read_webhooks import ListDeliveries, ListWebhooks, R
 from ..application.webhooks.resend_delivery import ResendDelivery
 from ..domain.event import MOST_LIVE_EVENTS
 from ..version import VERSION
-from .database_files import create_files, ledger_file
+from .database_files import create_files, ledger_url
 from .private_files import make_private_folder
 from .readiness import Draining, Readiness
 from .settings import Payments, Settings, SettingsError
@@ -237,14 +237,7 @@ def _sandbox(settings: Settings) -> SandboxGateway:
     from ..adapters.payments.ledger import SqlLedger  # noqa: PLC0415
 
     create_files(settings)
-    return SandboxGateway(SqlLedger(_ledger_url(settings)))
-
-
-def _ledger_url(settings: Settings) -> str | URL:
-    file = settings.sqlite_file
-    if file is None:
-        return settings.database_url
-    return URL.create("sqlite+aiosqlite", database=str(ledger_file(file)))
+    return SandboxGateway(SqlLedger(ledger_url(settings)))
 
 
 def _webhook_sender(settings: Settings) -> WebhookSender:
@@ -418,6 +411,7 @@ class Container(DeclarativeContainer):
     erase_account: Singleton[EraseAccount] = Singleton(
         EraseAccount, storage, prove_password, link_mails, finish_erasure, clock
     )
+    export_account: Singleton[ExportAccount] = Singleton(ExportAccount, storage, read_profile, clock)
     continue_erasures: Singleton[ContinueErasures] = Singleton(ContinueErasures, finish_erasure, account_queries, clock)
     sweep: Singleton[Sweep] = Singleton(
         Sweep,

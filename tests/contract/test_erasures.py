@@ -56,6 +56,8 @@ async def test_sessions_links_and_duties_of_an_account_are_erased_and_those_of_o
         return [each is not None for each in (*found, *claims)]
 
     await driver.do(add)
+    assert await driver.storage.account_queries.sessions_of(ada.id) == [sessions[ada.id]]
+    assert await driver.storage.notification_queries.links_of(ben.id) == [links[2]]
     await driver.do(lambda unit: unit.erasures.erase(replace(ada, verified_at=None)))
     assert await driver.do(read) == [False, True, True, True, True, True], "the address was never verified"
     await driver.do(lambda unit: unit.erasures.erase(ada))
@@ -124,3 +126,5 @@ async def test_keys_of_completed_payments_are_forgotten(driver: StorageDriver) -
     await driver.do(lambda unit: unit.erasures.forget_payment_keys([paid.id, open_.id]))
     found = [await driver.storage.payment_queries.payments(each.id) for each in (paid, other, open_)]
     assert [each.key for (each,) in found] == [None, "key", "key"]
+    of_bookings = driver.storage.payment_queries.payments_of_bookings
+    assert await of_bookings([open_.id, paid.id]) == sorted([*found[0], *found[2]], key=lambda each: each.id)

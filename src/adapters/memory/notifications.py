@@ -303,6 +303,12 @@ class MemoryNotificationQueries:
         await self._before_read()
         return self._tables.notifications.links.get(link_id)
 
+    async def links_of(self, user_id: UUID) -> list[Link]:
+        """See the port."""
+        await self._before_read()
+        links = self._tables.notifications.links.values()
+        return sorted((each for each in links if each.user_id == user_id), key=lambda each: each.id)
+
     async def due_links(self, now: datetime, limit: int) -> list[Link]:
         """See the port."""
         await self._before_read()

@@ -24,7 +24,7 @@ from ...domain.decisions.erase import Erasure
 from ...domain.event import Event, EventState, When
 from ...domain.facts import Fact
 from ...domain.payment import ChargeStatus, Need, Payment, PaymentKind, need_of
-from ...domain.user import User
+from ...domain.user import Session, User
 from ...domain.values.characters import folded
 from .tables import Tables
 
@@ -215,6 +215,12 @@ class MemoryPaymentQueries:
         found = self._tables.payments.get(booking_id, {}).values()
         return sorted(found, key=lambda payment: (payment.created_at, payment.kind, payment.id))
 
+    async def payments_of_bookings(self, booking_ids: Sequence[UUID]) -> list[Payment]:
+        """See the port."""
+        await self._before_read()
+        found = [each for booking_id in booking_ids for each in self._tables.payments.get(booking_id, {}).values()]
+        return sorted(found, key=lambda each: each.id)
+
     async def payment(self, payment_id: UUID) -> Payment | None:
         """See the port."""
         await self._before_read()
@@ -301,6 +307,11 @@ class MemoryAccountQueries:
         await self._before_read()
         due = [each for each in self._tables.reviews.values() if each.due_at <= now]
         return sorted(due, key=lambda each: (each.due_at, each.user_id))[:limit]
+
+    async def sessions_of(self, user_id: UUID) -> list[Session]:
+        """See the port."""
+        await self._before_read()
+        return [self._tables.sessions[each] for each in sorted(self._tables.sessions_of.get(user_id, ()))]
 
     async def due_erasures(self, now: datetime, limit: int) -> list[Erasure]:
         """See the port."""

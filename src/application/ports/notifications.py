@@ -176,6 +176,9 @@ class NotificationQueries(Protocol):
     async def link(self, link_id: UUID) -> Link | None:
         """Return one link."""
 
+    async def links_of(self, user_id: UUID) -> list[Link]:
+        """Return an account's links by id."""
+
     async def due_links(self, now: datetime, limit: int) -> list[Link]:
         """Return links whose mail is due, longest due first."""
 

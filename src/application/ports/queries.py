@@ -194,6 +194,9 @@ class PaymentQueries(Protocol):
     async def payments(self, booking_id: UUID) -> list[Payment]:
         """Return a booking's charges and refunds, oldest first; at the same time charges first, then by id."""
 
+    async def payments_of_bookings(self, booking_ids: Sequence[UUID]) -> list[Payment]:
+        """Return the charges and refunds of these bookings, by id."""
+
     async def payment(self, payment_id: UUID) -> Payment | None:
         """Return one charge or refund."""
 
@@ -232,6 +235,9 @@ class AccountQueries(Protocol):
 
     async def due_reviews(self, now: datetime, limit: int) -> list[AccountReview]:
         """Return reviews of accounts whose `due_at` has passed, longest first."""
+
+    async def sessions_of(self, user_id: UUID) -> list[Session]:
+        """Return a user's sessions by id, ended ones too."""
 
     async def due_erasures(self, now: datetime, limit: int) -> list[Erasure]:
         """Return erasures that are due, longest first."""

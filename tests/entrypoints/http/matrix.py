@@ -271,6 +271,7 @@ TRIALS: Final = (
     _trial("POST /refresh", UNKNOWN_TOKEN, {"refreshToken": "unknown"}),
     _trial("POST /logout", ANYONE, {"refreshToken": "unknown"}, success=204),
     _trial("GET /me", SIGNED_IN, own=ALL_KEYS),
+    _trial("GET /me/export", SIGNED_IN, own=NO_KEY),
     _trial("PATCH /me", SIGNED_IN, {"name": "Ada"}, own=NO_KEY),
     Trial(call="DELETE /me", row=SIGNED_IN, send=_erase_another, success=204, own=NO_KEY),
     _trial("POST /me/verification", SIGNED_IN, success=503, own=NO_KEY),

@@ -125,3 +125,34 @@ async def found_in(url: str, needle: str) -> set[str]:
 def contains(value: Any, wanted: bytes) -> bool:
     written = value if isinstance(value, bytes) else str(value).encode()
     return wanted in written.lower() or wanted in written.hex().encode()
+
+
+async def test_everything_that_is_kept_is_exported_as_one_object(clock: SettableClock) -> None:
+    async with mailing_service("memory://", clock) as service:
+        user, other = await lived_in(service), await service.user()
+        event = await other.event(totalTickets=9, price={"amount": 500, "currency": "EUR"})
+        booking = await user.book(event, 2)
+        ok(await user.pay(booking))
+        staff = {"email": ADDRESS, "role": "door"}
+        ok(await other.post(f"/events/{event['id']}/staff", staff), 201)
+        answer = await user.get("/me/export")
+        found = ok(answer)
+        assert answer.headers["cache-control"] == "no-store"
+        assert list(found) == [
+            *("user", "sessions", "bookings", "tickets", "payments", "events", "staff", "apiKeys", "webhooks", "links"),
+        ]
+        me = ok(await user.get("/me"))
+        assert found["user"] == me | {"verifiedAt": found["user"]["verifiedAt"]}
+        assert found["user"]["pendingEmail"] == PENDING
+        assert len(found["sessions"]) == 1
+        assert found["bookings"] == ok(await user.get("/bookings"))["items"]
+        assert [(each["number"], each["status"]) for each in found["tickets"]] == [(1, "valid"), (2, "valid")]
+        assert [(each["bookingId"], each["status"]) for each in found["payments"]] == [(booking["id"], "succeeded")]
+        assert sorted(each["status"] for each in found["events"]) == ["completed", "draft"]
+        assert found["staff"] == [{"eventId": event["id"], "role": "door"}]
+        assert found["apiKeys"] == ok(await user.get("/api-keys"))["items"]
+        assert found["webhooks"] == ok(await user.get("/webhooks"))["items"]
+        assert {each["purpose"] for each in found["links"]} == {"verify", "reset"}
+        head = await user.send("HEAD", "/me/export")
+        assert (head.status_code, head.content) == (200, b"")
+        assert all(each not in answer.text for each in ("argon2", "bxo_", "whsec_"))

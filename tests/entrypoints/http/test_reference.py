@@ -27,6 +27,7 @@ CALLS: dict[str, tuple[str, int, set[int]]] = {
     "post /logout": ("LogOut", 204, set()),
     "get /me": ("ReadProfile", 200, set()),
     "patch /me": ("ChangeProfile", 200, {403, 409}),
+    "get /me/export": ("ExportAccount", 200, {403}),
     "delete /me": ("EraseAccount", 204, {403, 409}),
     "post /initialize": ("InitializeEvent", 201, {403, 409, 422}),
     "get /events": ("ListEvents", 200, {304, 403}),

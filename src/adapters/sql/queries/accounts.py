@@ -53,6 +53,7 @@ _DUE_REVIEWS = (
     .order_by(account_reviews.c.due_at, account_reviews.c.user_id)
     .limit(_limit)
 )
+_SESSIONS = select(*SESSION).where(sessions.c.user_id == bindparam("of_user")).order_by(sessions.c.id)
 _ERASURES = select(erasures).where(erasures.c.due_at <= bindparam("now")).order_by(erasures.c.due_at).limit(_limit)
 _since: BindParameter[datetime] = bindparam("since")
 _REVOKED = union_all(
@@ -110,6 +111,10 @@ class SqlAccountQueries:
     async def due_reviews(self, now: datetime, limit: int) -> list[AccountReview]:
         """See the port."""
         return [AccountReview(*row) for row in await self._rows(_DUE_REVIEWS, now=now, limit=limit)]
+
+    async def sessions_of(self, user_id: UUID) -> list[Session]:
+        """See the port."""
+        return [session(row) for row in await self._rows(_SESSIONS, of_user=user_id)]
 
     async def due_erasures(self, now: datetime, limit: int) -> list[Erasure]:
         """See the port."""

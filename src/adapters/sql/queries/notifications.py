@@ -131,6 +131,7 @@ _RESENDS = (
 _HAVE_MAILS_BEGUN = select(literal(1)).where(mail_cursors.c.event_id == bindparam("no_event"))
 _DUE_MAILS = select(*MAIL).where(mails.c.due_at <= bindparam("now")).order_by(mails.c.due_at, mails.c.id).limit(_limit)
 _LINK = select(*LINK).where(account_links.c.id == bindparam("link_id"))
+_LINKS_OF = select(*LINK).where(account_links.c.user_id == bindparam("of_user")).order_by(account_links.c.id)
 _DUE_LINKS = (
     select(*LINK)
     .where(account_links.c.due_at <= bindparam("now"))
@@ -247,6 +248,10 @@ class SqlNotificationQueries:
         """See the port."""
         rows = await self._rows(_LINK, link_id=link_id)
         return link(rows[0]) if rows else None
+
+    async def links_of(self, user_id: UUID) -> list[Link]:
+        """See the port."""
+        return [link(row) for row in await self._rows(_LINKS_OF, of_user=user_id)]
 
     async def due_links(self, now: datetime, limit: int) -> list[Link]:
         """See the port."""

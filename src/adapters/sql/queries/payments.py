@@ -35,6 +35,9 @@ _PAYMENTS = (
     .where(payments.c.booking_id == bindparam("booking_id"))
     .order_by(payments.c.created_at, payments.c.kind, payments.c.id)
 )
+_OF_BOOKINGS = (
+    select(*PAYMENT).where(payments.c.booking_id.in_(bindparam("booking_ids", expanding=True))).order_by(payments.c.id)
+)
 _PAYMENT = select(*PAYMENT).where(payments.c.id == bindparam("payment_id"))
 _OF_PROVIDER = (
     select(payments.c.id)
@@ -110,6 +113,10 @@ class SqlPaymentQueries:
     async def payments(self, booking_id: UUID) -> list[Payment]:
         """See the port."""
         return [payment(row) for row in await self._rows(_PAYMENTS, booking_id=booking_id)]
+
+    async def payments_of_bookings(self, booking_ids: Sequence[UUID]) -> list[Payment]:
+        """See the port."""
+        return [payment(row) for row in await self._rows(_OF_BOOKINGS, booking_ids=list(booking_ids))]
 
     async def payment(self, payment_id: UUID) -> Payment | None:
         """See the port."""

@@ -2,6 +2,7 @@
 
 from litestar import Router
 from litestar.params import JSONBody
+from litestar.response import Stream
 
 from ....application.accounts.change_profile import ChangeProfile, ProfileChanges, ReadProfile
 from ....application.accounts.create_user import CreateUser, Registration
@@ -13,12 +14,14 @@ from ....application.accounts.reset_password import RequestPasswordReset, ResetP
 from ....application.accounts.verify_email import RequestVerification, VerifyEmail
 from ....application.limits.rate_limits import SIGN_INS, SIGN_UPS
 from ....application.personal_data.erase_account import EraseAccount
+from ....application.personal_data.export_account import ExportAccount
+from ....application.ports.system import Clock
 from ....domain.user import User
 from ...client_address import AddressOf
 from ..authentication import limited_by
 from ..idempotency import RepeatableResponse, idempotent_request, reply_of
 from ..reference.operations import Subject
-from ..reply import Reply
+from ..reply import JSON, Reply
 from ..request import AnyoneRequest, SignedInRequest
 from ..schemas.accounts import (
     CredentialsRequest,
@@ -32,6 +35,7 @@ from ..schemas.accounts import (
     UserView,
     VerificationRequest,
 )
+from ..schemas.export import ExportView, exported_json
 
 _ACCEPTED = RepeatableResponse(status=202, body=b"")
 """The same for everybody."""
@@ -49,6 +53,8 @@ def router(
     read_profile: ReadProfile,
     change_profile: ChangeProfile,
     erase_account: EraseAccount,
+    export_account: ExportAccount,
+    clock: Clock,
     address_of: AddressOf,
 ) -> Router:
     """Return the routes of accounts and sessions."""
@@ -133,6 +139,12 @@ def router(
         """
         changes = data.to(ProfileChanges)
         return Reply(UserView.of_user(await change_profile(request.user, changes, address_of(request.scope))))
+
+    @accounts.get("/me/export", ExportView, ("not-allowed",))
+    async def handle_export_account(request: SignedInRequest) -> Stream:
+        """Export everything that is kept of you, as one JSON object. It is streamed."""
+        export = await export_account(request.user.actor)
+        return Stream(exported_json(export, clock.now()), headers={"Cache-Control": "no-store"}, media_type=JSON)
 
     @accounts.delete("/me", None, ("not-allowed", "still-organizing", "bookings-bind"), status=204)
     async def handle_erase_account(data: JSONBody[ErasureRequest], request: SignedInRequest) -> None:
