@@ -26,6 +26,8 @@ _STRIPE: Final = ("tests/adapters/payments/test_stripe.py",)
 _WEBHOOK: Final = ("tests/entrypoints/http/test_stripe.py",)
 _ACCOUNTS: Final = "tests/application/accounts/test_accounts.py"
 _RESETTING: Final = ("tests/application/accounts/test_reset_password.py",)
+_ERASING: Final = ("tests/application/personal_data/test_erase_account.py",)
+_ERASED: Final = ("tests/domain/test_erasing.py",)
 _PROTOCOL: Final = "tests/entrypoints/http/test_protocol.py"
 _MESSAGES: Final = "tests/entrypoints/http/test_messages.py"
 _EMBEDDING: Final = "tests/entrypoints/http/test_embedding.py"
@@ -2539,6 +2541,182 @@ ADDRESSES: Final = (
             ),
         ),
         _RESETTING,
+    ),
+    Fault(
+        "Bookings that bind are looked for before events",
+        (
+            Change(
+                "application/personal_data/erase_account.py",
+                "            raise StillOrganizing\n",
+                "            pass\n",
+            ),
+        ),
+        _ERASING,
+    ),
+    Fault(
+        "An account is erased with a booking that binds",
+        (
+            Change(
+                "application/personal_data/erase_account.py",
+                "            if binds(found.event, found.booking, now):",
+                "            if False:",
+            ),
+        ),
+        _ERASING,
+    ),
+    Fault(
+        "An erased account keeps its API keys",
+        (
+            Change(
+                "application/personal_data/erase_account.py",
+                "            await unit_of_work.api_keys.remove_of(user_id)\n",
+                "",
+            ),
+        ),
+        ("tests/entrypoints/http/test_erasure.py",),
+    ),
+    Fault(
+        "An API key erases its owner",
+        (
+            Change(
+                "application/personal_data/erase_account.py",
+                "        actor.check_may_personally(PersonalRight.MANAGE_ACCOUNT)\n",
+                "",
+            ),
+        ),
+        _ERASING,
+    ),
+    Fault(
+        "An erasure after an unknown outcome is refused",
+        (
+            Change(
+                "application/personal_data/erase_account.py",
+                "if user == erased(proven, now):",
+                "if False:",
+            ),
+        ),
+        _ERASING,
+    ),
+    Fault(
+        "A failure after an account was erased is told as one",
+        (
+            Change(
+                "application/personal_data/finish_erasure.py",
+                "        except StorageFailure as failure:",
+                "        except ZeroDivisionError as failure:",
+            ),
+        ),
+        _ERASING,
+    ),
+    Fault(
+        "What an erased account does at the last moment stays",
+        (
+            Change(
+                "domain/decisions/erase.py",
+                "return None if self.is_last_look(now) else replace(",
+                "return None if True else replace(",
+            ),
+        ),
+        _ERASING,
+    ),
+    Fault(
+        "Many bookings of an erased account are forgotten",
+        (
+            Change(
+                "application/personal_data/finish_erasure.py",
+                "        return len(ending) <= AT_ONCE",
+                "        return True",
+            ),
+        ),
+        _ERASING,
+    ),
+    Fault(
+        "A booking binds after its event",
+        (
+            Change(
+                "domain/decisions/erase.py",
+                "or event.is_over(now)",
+                "",
+            ),
+        ),
+        _ERASED,
+    ),
+    Fault(
+        "The rules of an erasure are those of a later time",
+        (
+            Change(
+                "domain/decisions/cancel.py",
+                "        _check_customer_may_cancel(event, booking, command.erased_at)",
+                "        _check_customer_may_cancel(event, booking, now)",
+            ),
+        ),
+        _ERASED,
+    ),
+    Fault(
+        "An erased account pays no fee",
+        (
+            Change(
+                "domain/decisions/cancel.py",
+                "else booking.refund_fee_percent\n    return _cancelled",
+                "else 0\n    return _cancelled",
+            ),
+        ),
+        _ERASED,
+    ),
+    Fault(
+        "A name outlives its account",
+        (
+            Change(
+                "domain/decisions/erase.py",
+                '        name="",',
+                "        name=user.name,",
+            ),
+        ),
+        _ERASED,
+    ),
+    Fault(
+        "Tokens of an erased account go on",
+        (
+            Change(
+                "domain/decisions/erase.py",
+                "        standing_changed_at=now,\n",
+                "",
+            ),
+        ),
+        _ERASED,
+    ),
+    Fault(
+        "Claims of an address outlive the account that had verified it",
+        (
+            Change(
+                "adapters/memory/repositories.py",
+                "dict.fromkeys(each.id for each in claims if each.email == address)",
+                "{}",
+            ),
+        ),
+        _ERASING,
+    ),
+    Fault(
+        "SQLite keeps what is erased",
+        (
+            Change(
+                "adapters/sql/dialects/sqlite.py",
+                '    cursor.execute("PRAGMA secure_delete = ON")\n',
+                "",
+            ),
+        ),
+        ("tests/entrypoints/http/test_erasure.py",),
+    ),
+    Fault(
+        "An export leaves out all but the first page",
+        (
+            Change(
+                "application/personal_data/export_account.py",
+                "            last = page[-1].id\n",
+                "            return\n",
+            ),
+        ),
+        ("tests/application/personal_data/test_export_account.py",),
     ),
     Fault(
         "A verification after an unknown outcome is an expired link",
