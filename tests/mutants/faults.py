@@ -2657,8 +2657,8 @@ ADDRESSES: Final = (
         (
             Change(
                 "domain/decisions/cancel.py",
-                "else booking.refund_fee_percent\n    return _cancelled",
-                "else 0\n    return _cancelled",
+                "fee_percent = 0 if is_released(event, booking, command.erased_at) else",
+                "fee_percent = 0 if True else",
             ),
         ),
         _ERASED,
@@ -2723,7 +2723,7 @@ ADDRESSES: Final = (
         (
             Change(
                 "application/accounts/verify_email.py",
-                "if account is not None and account in tried:",
+                "if each is not None and each in tried:",
                 "if False:",
             ),
         ),
