@@ -55,7 +55,8 @@ async def test_a_staff_comes_back_as_it_was_saved(driver: StorageDriver) -> None
     assert await queries.staff(event_id, users[0].id, 10) == colleagues[1:]
     assert [await queries.role(event_id, user.id) for user in users] == list(StaffRole)
     assert await queries.role(other, users[1].id) is None
-    assert await queries.role(other, users[0].id) is StaffRole.DOOR
+    assert await queries.events_of(users[0].id) == {event_id: StaffRole.MANAGER, other: StaffRole.DOOR}
+    assert await queries.events_of(new_id()) == {}
     assert await queries.staff(new_id(), None, 10) == []
 
 

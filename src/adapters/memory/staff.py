@@ -69,3 +69,9 @@ class MemoryStaffQueries:
         members = self._tables.staff.get(event_id, {})
         ids = sorted(user_id for user_id in members if after is None or user_id > after)
         return [Colleague(members[user_id], self._tables.users[user_id]) for user_id in ids[:limit]]
+
+    async def events_of(self, user_id: UUID) -> dict[UUID, StaffRole]:
+        """See the port."""
+        await self._before_read()
+        of_events = self._tables.staff.items()
+        return {event_id: members[user_id].role for event_id, members in of_events if user_id in members}

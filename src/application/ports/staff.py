@@ -44,3 +44,6 @@ class StaffQueries(Protocol):
 
     async def staff(self, event_id: UUID, after: UUID | None, limit: int) -> list[Colleague]:
         """Return the staff of an event by the ids of their accounts, above the id `after`."""
+
+    async def events_of(self, user_id: UUID) -> dict[UUID, StaffRole]:
+        """Return the events that a person works for, with their roles there."""

@@ -24,6 +24,7 @@ _STAFF = (
     .limit(bindparam("limit", type_=Integer()))
 )
 _STAFF_AFTER = _STAFF.where(event_staff.c.user_id > bindparam("after"))
+_EVENTS_OF = select(event_staff.c.event_id, event_staff.c.role).where(event_staff.c.user_id == bindparam("user_id"))
 
 
 class SqlStaffQueries:
@@ -45,6 +46,10 @@ class SqlStaffQueries:
         else:
             rows = await self._rows(_STAFF_AFTER, event_id=event_id, after=after, limit=limit)
         return [Colleague(member(row[: len(MEMBER)]), user(row[len(MEMBER) :])) for row in rows]
+
+    async def events_of(self, user_id: UUID) -> dict[UUID, StaffRole]:
+        """See the port."""
+        return {row[0]: row[1] for row in await self._rows(_EVENTS_OF, user_id=user_id)}
 
     async def _rows(self, statement: Executable, **values: Any) -> Rows:
         return await read(self._reading, self._classify, statement, values)
