@@ -359,7 +359,9 @@ class Container(DeclarativeContainer):
     )
     number_tickets: Singleton[NumberTickets] = Singleton(NumberTickets, storage, clock, ids, jitter=jitter)
     review_account: Singleton[ReviewAccount] = Singleton(ReviewAccount, turnstile, account_queries, booking_queries)
-    review_accounts: Singleton[ReviewAccounts] = Singleton(ReviewAccounts, review_account, storage, clock)
+    review_accounts: Singleton[ReviewAccounts] = Singleton(
+        ReviewAccounts, review_account, storage, clock, jitter=jitter
+    )
 
     create_user: Singleton[CreateUser] = Singleton(
         CreateUser, storage, password_hasher, known_passwords, clock, ids, link_mails
@@ -394,8 +396,8 @@ class Container(DeclarativeContainer):
         ChangeProfile, storage, password_hasher, known_passwords, link_mails, clock, counted_failures
     )
     grant_role: Singleton[GrantRole] = Singleton(GrantRole, storage, clock)
-    disable_user: Singleton[DisableUser] = Singleton(DisableUser, storage, clock, review_account)
-    enable_user: Singleton[EnableUser] = Singleton(EnableUser, storage, clock, review_account)
+    disable_user: Singleton[DisableUser] = Singleton(DisableUser, storage, clock, review_account, jitter=jitter)
+    enable_user: Singleton[EnableUser] = Singleton(EnableUser, storage, clock, review_account, jitter=jitter)
     list_users: Singleton[ListUsers] = Singleton(ListUsers, account_queries)
 
     webhook_sender: Singleton[WebhookSender] = Singleton(_webhook_sender, settings)

@@ -1,5 +1,7 @@
 """Review the waiting bookings of accounts that were disabled or enabled lately."""
 
+import random
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
@@ -20,10 +22,13 @@ REVIEWED_EVERY: Final = timedelta(seconds=10)
 class ReviewAccounts:
     """Run the reviews that are due. Each is repeated until some time after the account changed."""
 
-    def __init__(self, review: ReviewAccount, storage: Storage, clock: Clock) -> None:
+    def __init__(
+        self, review: ReviewAccount, storage: Storage, clock: Clock, *, jitter: Callable[[], float] = random.random
+    ) -> None:
         self._review = review
         self._storage = storage
         self._clock = clock
+        self._jitter = jitter
 
     async def __call__(self) -> int:
         """Return how many reviews were due, `AT_ONCE` at most. Raises: Unavailable."""
@@ -48,4 +53,4 @@ class ReviewAccounts:
         async def finish(unit_of_work: UnitOfWork) -> None:
             await unit_of_work.users.finish_review(review, due_at)
 
-        await in_transaction(self._storage, finish)
+        await in_transaction(self._storage, finish, jitter=self._jitter)

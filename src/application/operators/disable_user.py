@@ -1,6 +1,8 @@
 """Disable and enable accounts."""
 
 import logging
+import random
+from collections.abc import Callable
 
 from msgspec.structs import replace
 
@@ -19,10 +21,13 @@ _log = logging.getLogger(__name__)
 class DisableUser:
     """Disable an account. Only operators can do this."""
 
-    def __init__(self, storage: Storage, clock: Clock, review: ReviewAccount) -> None:
+    def __init__(
+        self, storage: Storage, clock: Clock, review: ReviewAccount, *, jitter: Callable[[], float] = random.random
+    ) -> None:
         self._storage = storage
         self._clock = clock
         self._review = review
+        self._jitter = jitter
 
     async def __call__(self, account: str) -> User:
         """End every session, prevent new ones, and suspend the waiting bookings of the account.
@@ -43,7 +48,7 @@ class DisableUser:
             await unit_of_work.users.put_review(AccountReview(user.id, now + REVIEWED_FOR, now))
             return disabled
 
-        disabled = await in_transaction(self._storage, disable)
+        disabled = await in_transaction(self._storage, disable, jitter=self._jitter)
         await _begin(self._review, disabled)
         return disabled
 
@@ -51,10 +56,13 @@ class DisableUser:
 class EnableUser:
     """Enable a disabled account. Only operators can do this."""
 
-    def __init__(self, storage: Storage, clock: Clock, review: ReviewAccount) -> None:
+    def __init__(
+        self, storage: Storage, clock: Clock, review: ReviewAccount, *, jitter: Callable[[], float] = random.random
+    ) -> None:
         self._storage = storage
         self._clock = clock
         self._review = review
+        self._jitter = jitter
 
     async def __call__(self, account: str) -> User:
         """Let the user sign in again, and the suspended bookings wait again; `account` as for `DisableUser`.
@@ -71,7 +79,7 @@ class EnableUser:
             await unit_of_work.users.put_review(AccountReview(user.id, now + REVIEWED_FOR, now))
             return enabled
 
-        enabled = await in_transaction(self._storage, enable)
+        enabled = await in_transaction(self._storage, enable, jitter=self._jitter)
         await _begin(self._review, enabled)
         return enabled
 

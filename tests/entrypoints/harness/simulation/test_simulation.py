@@ -33,6 +33,7 @@ FAULTS: Final = frozenset(
         *(f"crash:{step}" for step in ("begin", "lock", "load", "save", "commit", "committed", "read")),
         "crash:anywhere",
         "client-gone",
+        "disable",
     }
 )
 """All that can go wrong, and at every step that a process can die at; that it does so while it ends is too rare."""
