@@ -36,7 +36,7 @@ PUBLIC = [
 ]
 UNCHECKED = ["/health/live", "/health/ready", "/openapi.json"]
 ALLOWED = {
-    "/me": {"GET", "HEAD", "PATCH", "OPTIONS"},
+    "/me": {"GET", "HEAD", "PATCH", "DELETE", "OPTIONS"},
     "/events": {"GET", "HEAD", "OPTIONS"},
     f"/events/{ID}": {"GET", "HEAD", "PATCH", "OPTIONS"},
     f"/events/{ID}/ticket-types": {"POST", "OPTIONS"},
