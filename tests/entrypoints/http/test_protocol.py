@@ -59,7 +59,7 @@ async def test_the_reference_has_one_path_as_well(anyone: Client) -> None:
 
 @pytest.mark.parametrize(("path", "allowed"), ALLOWED.items())
 async def test_other_methods_are_a_405(anyone: Client, path: str, allowed: set[str]) -> None:
-    for method in ("PUT", "DELETE", "TRACE", "BREW"):
+    for method in {"PUT", "DELETE", "TRACE", "BREW"} - allowed:
         answer = await anyone.send(method, path, headers={"Authorization": "Bearer wrong"})
         problem(answer, 405, "method-not-allowed")
         assert set(answer.headers["allow"].split(", ")) == allowed
