@@ -119,6 +119,9 @@ async def read_everything(storage: SqlStorage) -> None:
         await storage.event_queries.unsettled_events(user, A_PAGE)
     await storage.account_queries.revocations(NOW - timedelta(minutes=15))
     await storage.account_queries.accounts([AccountKey(new_id(), new_id()), AccountKey(new_id())])
+    await storage.staff_queries.role(FIRST, new_id())
+    for after_user in (None, new_id()):
+        await storage.staff_queries.staff(FIRST, after_user, A_PAGE)
 
 
 async def take_the_booking_path(storage: SqlStorage, confirmed_id: UUID) -> None:

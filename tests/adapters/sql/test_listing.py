@@ -60,6 +60,8 @@ OTHERS: Final[dict[str, Ask]] = {
     "status": lambda storage, state: storage.event_queries.events_by_id([state.event.id]),
     "booking": lambda storage, _: storage.booking_queries.booking(new_id()),
     "owner of a booking": lambda storage, _: storage.booking_queries.owner_of(new_id()),
+    "role in a staff": lambda storage, state: storage.staff_queries.role(state.event.id, new_id()),
+    "staff": lambda storage, state: storage.staff_queries.staff(state.event.id, None, 50),
     "accounts": lambda storage, _: storage.account_queries.accounts([AccountKey(new_id(), new_id())]),
     "account": lambda storage, _: storage.account_queries.user_by_email("ann@example.org"),
     "revocations": lambda storage, _: storage.account_queries.revocations(NOW - timedelta(minutes=1)),
