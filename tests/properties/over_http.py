@@ -209,6 +209,18 @@ class OverHttp(ContainerBoxOffice):
         assert answer.headers.get("location") == location
         assert answer.status_code == (204 if found == DISMISSED else 200 if location is None else 201)
 
+    async def erase(self, user_id: UUID) -> str | None:
+        """`DELETE /me`; later the address may be another user's."""
+        headers = {"Authorization": f"Bearer {await self._token(Actor(user_id))}"}
+        answer = await self._http.request("DELETE", "/me", json={"currentPassword": PASSWORD}, headers=headers)
+        try:
+            if answer.status_code != 204:
+                _checked(answer)
+        except Refused as refused:
+            return refused.code
+        assert answer.content == b""
+        return None
+
     async def event(self, event_id: UUID, actor: Actor, *, api_key: UUID | None = None) -> EventLook | str:
         """Everything that `GET` tells of an event; `/status` has to say the same as `/events`."""
         path, token = f"/events/{self._names.id_of(event_id)}", await self._token(actor, api_key)

@@ -307,6 +307,9 @@ class BoxOffice(Protocol):
     async def set_disabled(self, user_id: UUID, disabled: bool) -> None:
         """Disable or enable the account of a user, who gives no command while it is disabled."""
 
+    async def erase(self, user_id: UUID) -> str | None:
+        """Erase an account, whose user asks for it; a `str` is the code of a refusal."""
+
     async def promote(self, event_id: UUID) -> int:
         """Serve an event's waiting lists, and return the number of promotions."""
 

@@ -99,8 +99,12 @@ class ComparingMachine(RuleBasedStateMachine):
         return BookingForOther(actor=self.actor(request.booked_by), person=person, **values)
 
     def acting_customer(self, event: ModelEvent, booking: ModelBooking) -> UUID:
-        """Return the booking's customer, or the organizer for one who cannot sign in."""
-        return booking.customer_id if has_account(booking.customer_id) else event.organizer_id
+        """Return the booking's customer, or the organizer for one who cannot sign in (any more)."""
+        return booking.customer_id if self.can_sign_in(booking.customer_id) else event.organizer_id
+
+    def can_sign_in(self, user_id: UUID) -> bool:
+        """Return whether a user has an account that was not erased."""
+        return has_account(user_id) and user_id not in self.model.erased
 
     def expected_booking(self, event: ModelEvent, booking_id: UUID, request: BookingRequest) -> BookingSeen | str:
         """Let the model book, and return its answer."""

@@ -21,6 +21,7 @@ from ....application.pages import Page
 from ....application.payments.grant_refund import Grant
 from ....application.payments.settle_refund import Settlement
 from ....application.ports.idempotency import IdempotentRequest, Key, Replayed, Response
+from ....application.ports.security import AccountKey
 from ....application.ports.staff import Colleague
 from ....application.ports.system import Clock
 from ....application.staff.appoint_member import NewMember
@@ -171,7 +172,22 @@ class InProcess(ContainerBoxOffice):
         # Beyond the ids in the machine's commands.
         container.ids.override(Object(HarnessIds(1_000_000)))
         super().__init__(container, clock)
+        container.prove_password.override(Object(self._prove))
         self._accounts: set[UUID] = set()
+
+    async def erase(self, user_id: UUID) -> str | None:
+        """See `BoxOffice`."""
+        await self.add_account(user_id)
+        try:
+            await self._container.erase_account()(Actor(user_id), "any password")
+        except Refusal as refusal:
+            return refusal.code
+        return None
+
+    async def _prove(self, user_id: UUID, _: str, __: object) -> User:
+        """Return the account: its user is known here without a password."""
+        key = AccountKey(user_id)
+        return (await self._storage.account_queries.accounts([key]))[key].user
 
     async def give(self, orders: Sequence[Order]) -> list[Outcome]:
         """See `BoxOffice`. The turnstile decides the commands in their order."""

@@ -122,7 +122,7 @@ class KeyMachine(ComparingMachine):
     ) -> None:
         """A user makes an API key, for one event or any, that may expire, and a program calls with it."""
         here, named = self.event(event), self.event(event + (scope == "another"))
-        customers = [each.customer_id for each in here.bookings if has_account(each.customer_id)] or CUSTOMERS
+        customers = [each.customer_id for each in here.bookings if self.can_sign_in(each.customer_id)] or CUSTOMERS
         staff = [each for each in here.staff if has_account(each)] or [ADMIN]
         likely = [here.organizer_id, customers[who % len(customers)], staff[who % len(staff)], here.organizer_id, ADMIN]
         owner_id = likely[who % len(likely)]
@@ -159,6 +159,11 @@ class KeyMachine(ComparingMachine):
         found = self.run(self.box_office.revoke_api_key(key.id, actor))
         self.check_equal(found, "not-found" if key.is_revoked or not is_owner else None)
         key.is_revoked = key.is_revoked or is_owner
+
+    def end_api_keys(self, owner_id: UUID) -> None:
+        """Check that the keys of an erased account are refused, and forget them."""
+        self.check_api_keys_are_refused(owner_id)
+        self.api_keys = [each for each in self.api_keys if each.owner_id != owner_id]
 
     def api_key(self, number: int) -> ModelKey:
         """Return the API key that a drawn number chooses."""

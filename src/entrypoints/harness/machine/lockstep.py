@@ -54,6 +54,10 @@ class Lockstep:
         """See `BoxOffice`."""
         await self._each(lambda each: each.set_disabled(user_id, disabled))
 
+    async def erase(self, user_id: UUID) -> str | None:
+        """See `BoxOffice`."""
+        return await self._each(lambda each: each.erase(user_id))
+
     async def promote(self, event_id: UUID) -> int:
         """See `BoxOffice`."""
         return await self._each(lambda each: each.promote(event_id))

@@ -25,6 +25,7 @@ class Model:
     def __init__(self, admins: frozenset[UUID]) -> None:
         self.admins: frozenset[UUID] = admins
         self.events: dict[UUID, ModelEvent] = {}
+        self.erased: set[UUID] = set()
 
     def initialize(self, event: ModelEvent) -> EventSeen | str:
         """Initialize an event."""
@@ -303,6 +304,27 @@ class Model:
                 elif _waits(booking):
                     event.resume(booking)
             event.serve(now)
+
+    def erase(self, customer_id: UUID, now: datetime) -> str | None:
+        """Cancel the bookings of a customer whose account is erased, unless one of them binds."""
+        own = [(event, each) for event in self.events.values() for each in event.bookings]
+        own = [(event, each) for event, each in own if each.customer_id == customer_id and each.status in LIVE]
+        open_ = [(event, each) for event, each in own if event.status not in ("cancelled", "completed")]
+        confirmed = [(event, each) for event, each in open_ if each.status == "confirmed"]
+        if any(not event.has_started(now) and self._is_bound(event, each, now) for event, each in confirmed):
+            return "bookings-bind"
+        self.erased.add(customer_id)
+        ending = [
+            (event, each) for event, each in open_ if each.status != "confirmed" or not self._is_bound(event, each, now)
+        ]
+        for event, booking in sorted(ending, key=lambda pair: (pair[1].status, pair[1].id)):
+            event.expire_holds(now)
+            if booking.status in LIVE and not (booking.status == "confirmed" and self._is_bound(event, booking, now)):
+                self._cancelled(event, booking, _fee(booking, now), now)
+        return None
+
+    def _is_bound(self, event: ModelEvent, booking: ModelBooking, now: datetime) -> bool:
+        return self._cancellation_is_closed(event, booking, now, is_manager=False) is not None
 
     def act(self) -> None:
         """Every customer authenticates the charge that waits for it; the application does not know yet."""

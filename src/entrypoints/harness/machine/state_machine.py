@@ -30,6 +30,7 @@ from .strategies import (
     ADMIN,
     CUSTOMERS,
     HELPERS,
+    LEAVERS,
     ORGANIZERS,
     USERS,
     BookingRequest,
@@ -352,6 +353,23 @@ class BoxOfficeMachine(KeyMachine, MoneyMachine):
         request = BookingRequest(customer_id, 0, 1, only_if_available=False, booked_by=model_event.organizer_id)
         model_event.expire_holds(self.clock.time)
         self.check_equal(self.execute(self.booking_command(model_event, request)), "not-allowed")
+
+    @rule(
+        leaver=st.sampled_from(LEAVERS),
+        booked=st.lists(st.tuples(picks, customers_requests), max_size=4),
+        by=st.sampled_from([0, 0, 1, 20]),
+    )
+    def erase(self, leaver: UUID, booked: list[tuple[int, BookingRequest]], by: int) -> None:
+        """A customer books, and has their account erased: their bookings end as if they cancelled (promises 4 to 7)."""
+        if leaver in self.model.erased:
+            return
+        for event, request in booked:
+            self.book_tickets(event, [request._replace(customer_id=leaver)])
+        self.clock.time += timedelta(hours=by)
+        found = self.run(self.box_office.erase(leaver))
+        self.check_equal(found, self.model.erase(leaver, self.clock.time))
+        if found is None:
+            self.end_api_keys(leaver)
 
     def set_disabled(self, customer_id: UUID, *, disabled: bool) -> None:
         """Disable or enable an account, and compare everything."""

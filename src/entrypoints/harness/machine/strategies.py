@@ -19,6 +19,9 @@ WITHOUT_ACCOUNT: Final = [UUID(int=FIRST_WITHOUT_ACCOUNT + number) for number in
 HELPERS: Final = [UUID(int=211), UUID(int=212)]
 """Users who mostly work for events."""
 
+LEAVERS: Final = [UUID(int=221), UUID(int=222), UUID(int=223)]
+"""Users who book and are erased."""
+
 USERS: Final = [*CUSTOMERS, *ORGANIZERS, ADMIN, *HELPERS]
 
 picks: SearchStrategy[int] = st.integers(0, 1_000)
