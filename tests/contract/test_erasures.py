@@ -1,23 +1,47 @@
 """What is deleted with an account, and the erasures that are not finished."""
 
+import asyncio
+from collections.abc import Awaitable
 from datetime import timedelta
 from uuid import UUID
 
 from msgspec.structs import replace
 
+from boxoffice.application.accounts.link_mails import LinkMails
+from boxoffice.application.accounts.prove_password import ProvePassword
+from boxoffice.application.background.verify_promises import VerifyPromises
+from boxoffice.application.bookings.book_ticket import BookTicket
+from boxoffice.application.bookings.cancel_booking import CancelBooking
+from boxoffice.application.duties import Duties
+from boxoffice.application.events.change_event import ChangeEvent
+from boxoffice.application.personal_data.erase_account import EraseAccount
+from boxoffice.application.personal_data.finish_erasure import FinishErasure
 from boxoffice.application.ports.idempotency import Key, Response, StoredResponse
 from boxoffice.application.ports.queries import Account
 from boxoffice.application.ports.storage import UnitOfWork
+from boxoffice.application.turnstile.turnstile import Turnstile
+from boxoffice.application.webhooks.delete_webhook import DeleteWebhook
 from boxoffice.domain.booking import Booking, BookingStatus
-from boxoffice.domain.decisions.erase import Erasure
+from boxoffice.domain.decisions.book import Book
+from boxoffice.domain.decisions.erase import LAST_LOOK_AFTER, Erasure
 from boxoffice.domain.decisions.staff import StaffMember
+from boxoffice.domain.event import EventState
 from boxoffice.domain.policy import StaffRole
-from boxoffice.domain.user import User
+from boxoffice.domain.refusals import InvalidToken
+from boxoffice.domain.user import Actor, Role, User
 from boxoffice.domain.verification import Link, LinkPurpose
+from tests.application.fake_app import PlainHasher
+from tests.settable_clock import SettableClock
 
 from .storage_driver import NOW, StorageDriver, new_digests, new_id, new_session, new_user
 
 ADDRESS, OTHER = "ada@example.org", "other@example.org"
+
+
+class NewIds:
+    """Ids that are not repeated."""
+
+    new = staticmethod(new_id)
 
 
 def new_link(user: User, email: str) -> Link:
@@ -128,3 +152,41 @@ async def test_keys_of_completed_payments_are_forgotten(driver: StorageDriver) -
     assert [each.key for (each,) in found] == [None, "key", "key"]
     of_bookings = driver.storage.payment_queries.payments_of_bookings
     assert await of_bookings([open_.id, paid.id]) == sorted([*found[0], *found[2]], key=lambda each: each.id)
+
+
+async def test_an_erasure_beside_bookings_and_promotions_keeps_every_promise(driver: StorageDriver) -> None:
+    """The account books while it is erased, twice at once; others book, cancel, and wait for its tickets."""
+    storage, clock, ids = driver.storage, SettableClock(NOW), NewIds()
+    turnstile, duties = Turnstile(storage, clock, ids), Duties(storage.staff_queries)
+    finish = FinishErasure(storage, turnstile, ChangeEvent(turnstile, duties), DeleteWebhook(storage), clock)
+    prove = ProvePassword(storage.account_queries, PlainHasher(), None)
+    erase = EraseAccount(storage, prove, LinkMails(ids, are_sent=True), finish, clock)
+    ada = replace(new_user(), password_hash="hash of it", role=Role.CUSTOMER)
+    await driver.do(lambda unit: unit.users.add(ada))
+    states = [await driver.initialize(2) for _ in range(3)]
+    first = [await driver.book(state, customer_id=ada.id) for state in states[:2]]
+    others = [await driver.book(state) for state in states[:2] for _ in range(3)]
+
+    def booked(state: EventState, customer_id: UUID) -> Awaitable[Booking]:
+        command = Book(booking_id=new_id(), event_id=state.event.id, actor=Actor(customer_id))
+        return BookTicket(turnstile, duties)(command)
+
+    results = await asyncio.gather(
+        erase(Actor(ada.id), "it"),
+        erase(Actor(ada.id), "it"),
+        booked(states[2], ada.id),
+        *(booked(state, new_id()) for state in states),
+        CancelBooking(turnstile, storage.booking_queries, duties).by_id(others[0].id, Actor(others[0].customer_id)),
+        return_exceptions=True,
+    )
+    unexpected = [each for each in results if isinstance(each, Exception) and not isinstance(each, InvalidToken)]
+    assert unexpected == []
+    clock.time += LAST_LOOK_AFTER
+    for erasure in await storage.account_queries.due_erasures(clock.time, 5):
+        await finish(erasure)
+    await turnstile.close()
+    own = await storage.booking_queries.bookings_of_customer(ada.id, None, None, 9)
+    assert [each.status for each in own] == [BookingStatus.CANCELLED] * 3
+    assert {each.id for each in first} < {each.id for each in own}
+    assert await storage.account_queries.due_erasures(clock.time, 5) == []
+    assert (await VerifyPromises(storage, clock)()).breaches == []
