@@ -3053,8 +3053,8 @@ WHO_COMES: Final = (
         (
             Change(
                 "adapters/sql/queries/bookings.py",
-                "bookings.c.first_ticket_number >= _from",
-                "bookings.c.first_ticket_number > _after",
+                "bookings.c.first_ticket_number <= _after + 1",
+                "bookings.c.first_ticket_number < _after + 1",
             ),
         ),
         _of(

@@ -102,7 +102,7 @@ def _div(number: str, by: int) -> str:
 
 
 def _statements() -> Iterator[str]:
-    yield from (_events(), _grams(), _ticket_types())
+    yield from (_events(), _grams(), _ticket_types(), _staff())
     first = CONFIRMED_FIRST + WAITING_FIRST
     yield _bookings(first, "1", "n", CONFIRMED_FIRST, WAITING_FIRST)
     of_lists = _div("(n - 1)", WAITING), f"((n - 1) % {WAITING} + 1)"
@@ -147,6 +147,7 @@ def _events() -> str:
         "version": "1",
         "last_seq": "1",
         "last_queue_number": _waiting("n"),
+        "last_ticket_number": f"CASE WHEN n = 1 THEN {CONFIRMED_FIRST} ELSE 0 END",
         "is_unsettled": "0",
         "created_at": _MOMENT,
         "start_order": order,
@@ -191,6 +192,13 @@ def _ticket_types() -> str:
     return f"INSERT INTO ticket_types ({columns}) SELECT {', '.join(values.values())} FROM {_numbers(EVENTS)}"
 
 
+def _staff() -> str:
+    """A helper for each event, who organizes another one."""
+    values = (_id("e", "n"), _id("o", "(n + 1) % 1000"), _id("s", "n"), "'door'", _MOMENT)
+    columns = "event_id, user_id, id, role, appointed_at"
+    return f"INSERT INTO event_staff ({columns}) SELECT {', '.join(values)} FROM {_numbers(EVENTS)}"
+
+
 def _bookings(bookings: int, event: str, place: str, confirmed: int, waiting: int, before: int = 0) -> str:
     """Bookings of an event each, the confirmed ones first; customers come in no order, as in life."""
     customer = f"CASE WHEN {place} = {confirmed + waiting} THEN 0 ELSE n * 7368787 % 8000009 END"
@@ -206,6 +214,7 @@ def _bookings(bookings: int, event: str, place: str, confirmed: int, waiting: in
         "payment_status": "'none'",
         "cancellation_deadline_hours": "0",
         "queue_number": f"CASE WHEN {place} <= {confirmed} THEN NULL ELSE {place} - {confirmed} END",
+        "first_ticket_number": f"CASE WHEN {place} <= {confirmed} THEN {place} END",
         "created_at": _MOMENT,
         "updated_at": _MOMENT,
     }

@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
+from boxoffice.adapters.sql.queries.bookings import SECOND_READ as BOOKINGS_READ
 from boxoffice.adapters.sql.queries.event_lists import SECOND_READ
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.application.ports.queries import EventFilter, EventKey, WaitingKey
@@ -80,6 +81,22 @@ async def read_payments(storage: SqlStorage) -> None:
     await storage.statistics.payments_due(NOW)
 
 
+async def read_who_comes(storage: SqlStorage) -> None:
+    """Every read of attendees, of customers, and of the events that a person organizes or works for."""
+    for after in (0, crowded.CONFIRMED_FIRST // 2, crowded.CONFIRMED_FIRST):
+        await storage.booking_queries.attending_bookings(FIRST, after, A_PAGE)
+    for status in (None, BookingStatus.WAITLISTED):
+        for before in (None, LAST_IN_FIRST):
+            await storage.booking_queries.search_bookings(FIRST, IN_NO_EVENT, status, before, 50)
+    await storage.account_queries.customers([crowded.customer_id(number) for number in range(A_PAGE)])
+    mine = EventFilter(now=MIDWAY, statuses=frozenset(EventStatus), member_id=crowded.organizer_id(1))
+    for key in (None, EventKey(crowded.starts_at(40_001), crowded.event_id(40_001))):
+        for when in When:
+            for q in (None, "jazz"):
+                await storage.event_queries.events(replace(mine, when=when, q=q), key, 50)
+    await storage.event_queries.unnumbered_events(10)
+
+
 async def read_everything(storage: SqlStorage) -> None:
     """Every read, with all that it may be asked for."""
     place = EventKey(crowded.starts_at(40_001), crowded.event_id(40_001))
@@ -112,6 +129,7 @@ async def read_everything(storage: SqlStorage) -> None:
             await storage.booking_queries.waiting_list(FIRST, type_id, key, A_PAGE)
     await storage.event_queries.facts(FIRST, 0, A_PAGE)
     await read_payments(storage)
+    await read_who_comes(storage)
     await storage.event_queries.lapsing_events(NOW, 10)
     await storage.account_queries.user_by_email("ann@example.org")
     for user in (None, new_id()):
@@ -244,3 +262,22 @@ async def test_a_page_deep_in_a_waiting_list_costs_what_it_shows(storage: SqlSto
         )
     assert len(found) == A_PAGE
     assert await costs(url, sent) < 1_500
+
+
+@pytest.mark.parametrize("after", [0, crowded.CONFIRMED_FIRST - 1_000])
+async def test_a_page_of_attendees_costs_what_it_shows(storage: SqlStorage, url: str, after: int) -> None:
+    with recording(storage) as sent:
+        found = await storage.booking_queries.attending_bookings(FIRST, after, A_PAGE)
+    assert [each.first_ticket_number for each in found] == list(range(after + 1, after + 1 + A_PAGE))
+    assert await costs(url, sent) < 1_500
+
+
+@pytest.mark.parametrize("status", [None, BookingStatus.CONFIRMED])
+async def test_a_search_of_customers_costs_a_bounded_number_of_rows(
+    storage: SqlStorage, url: str, status: BookingStatus | None
+) -> None:
+    """Among 600,000 bookings, nearly all of which it leaves for the next page."""
+    with recording(storage) as sent:
+        page = await storage.booking_queries.search_bookings(FIRST, IN_NO_EVENT, status, None, 50)
+    assert (page.bookings, page.next is None) == ([], False)
+    assert await costs(url, sent) < 20 * (BOOKINGS_READ + 4 * A_PAGE)

@@ -46,6 +46,14 @@ LISTS: Final[dict[str, Ask]] = {
     "waiting list": lambda storage, state: storage.booking_queries.waiting_list(
         state.event.id, None, WaitingKey(0, 1), 50
     ),
+    "search of bookings": lambda storage, state: storage.booking_queries.search_bookings(
+        state.event.id, "a", None, None, 50
+    ),
+    "attendees": lambda storage, state: storage.booking_queries.attending_bookings(state.event.id, 0, 50),
+    "customers": lambda storage, _: storage.account_queries.customers([new_id()]),
+    "own events": lambda storage, _: storage.event_queries.events(
+        EventFilter(now=NOW, statuses=PUBLIC, member_id=new_id()), None, 50
+    ),
     "changes": lambda storage, state: storage.event_queries.facts(state.event.id, 0, 50),
     "payments of an event": lambda storage, state: storage.payment_queries.payments_of_event(
         state.event.id, None, None, 50
@@ -69,6 +77,7 @@ OTHERS: Final[dict[str, Ask]] = {
     "payments": lambda storage, _: storage.payment_queries.payments(new_id()),
     "open payments": lambda storage, _: storage.payment_queries.open_payments(NOW, 10),
     "lapsing": lambda storage, _: storage.event_queries.lapsing_events(NOW, 10),
+    "unnumbered": lambda storage, _: storage.event_queries.unnumbered_events(10),
     "unsettled": lambda storage, _: storage.event_queries.unsettled_events(None, 10),
 }
 

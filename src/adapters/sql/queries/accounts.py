@@ -35,7 +35,7 @@ _limit = bindparam("limit", type_=Integer())
 _USERS = select(*USER).order_by(users.c.id).limit(_limit)
 _USERS_AFTER = _USERS.where(users.c.id > bindparam("after"))
 _USER_BY_EMAIL = select(*USER).where(users.c.email == bindparam("email"))
-_CUSTOMERS = select(users.c.id, users.c.name, users.c.email).where(
+_CUSTOMERS = force_index(select(users.c.id, users.c.name, users.c.email), users, "PRIMARY").where(
     users.c.id.in_(bindparam("ids", expanding=True)), users.c.erased_at.is_(None)
 )
 _ACCOUNTS = (

@@ -30,6 +30,7 @@ from ....application.ports.queries import (
 )
 from ....domain.booking import Booking, BookingStatus, Place
 from ....domain.values.characters import folded
+from ..bulk.select import force_index
 from ..engine.pool import ConnectionPool
 from ..engine.transaction import ErrorClassifier, Rows, read, read_literal
 from ..indexes.places import MAX_BOOKINGS, PlacesQuery
@@ -63,7 +64,8 @@ def _newest(owner: str, statuses: int, *, goes_on: bool) -> Subquery:
     """Select a page of each status by its index, then the newest ids of these pages."""
     pages = []
     for number in range(statuses):
-        page = select(bookings.c.id).where(
+        # MySQL would sort all bookings of a status for a page of thousands.
+        page = force_index(select(bookings.c.id), bookings, f"ix_bookings_{owner}_status_id").where(
             bookings.c[owner] == bindparam("owner", type_=bookings.c[owner].type),
             bookings.c.status == bindparam(f"wanted_{number}", type_=bookings.c.status.type),
         )
@@ -86,7 +88,7 @@ def _names(statuses: int, *, goes_on: bool) -> Executable:
     """Select the names and addresses of the customers of an event's newest bookings."""
     newest = _newest("event_id", statuses, goes_on=goes_on)
     return (
-        select(bookings.c.id, users.c.name, users.c.email)
+        force_index(select(bookings.c.id, users.c.name, users.c.email), users, "PRIMARY")
         .join_from(newest, bookings, bookings.c.id == newest.c.id)
         .outerjoin(users, users.c.id == bookings.c.customer_id)
         .order_by(bookings.c.id.desc())
@@ -97,31 +99,40 @@ _FOUND = select(*BOOKING).where(bookings.c.id.in_(bindparam("ids", expanding=Tru
 
 _event_id = bindparam("event_id", type_=bookings.c.event_id.type)
 _after = bindparam("after", type_=BigInteger())
-_numbered = select(bookings.c.first_ticket_number).where(bookings.c.event_id == _event_id)
-# The booking that has the next ticket. Numbers have no gaps, so the one with the greatest first number up to it.
-_from = (
-    _numbered.where(bookings.c.first_ticket_number <= _after + 1)
-    .order_by(bookings.c.first_ticket_number.desc())
-    .limit(1)
-    .scalar_subquery()
-)
-_some_attending = (
-    select(bookings.c.id)
-    .where(bookings.c.event_id == _event_id, bookings.c.first_ticket_number >= _from)
-    .order_by(bookings.c.first_ticket_number)
-    .limit(_limit)
-    .subquery()
-)
-_ATTENDING = (
+_ticketed = select(bookings.c.id, bookings.c.first_ticket_number).where(bookings.c.event_id == _event_id)
+# The booking that has the next ticket, or the last one, and those behind it. With one condition for both, MariaDB would
+# read all bookings of the event.
+_some_attending = union_all(
     select(
-        *(bookings.c.id, bookings.c.first_ticket_number, bookings.c.quantity, bookings.c.status),
-        *(ticket_types.c.id, ticket_types.c.name),
-        *(users.c.id, users.c.name, users.c.email),
-    )
-    .join_from(_some_attending, bookings, bookings.c.id == _some_attending.c.id)
-    .join(ticket_types, ticket_types.c.id == bookings.c.ticket_type_id)
-    .outerjoin(users, and_(users.c.id == bookings.c.customer_id, users.c.erased_at.is_(None)))
-    .order_by(bookings.c.first_ticket_number)
+        _ticketed.where(bookings.c.first_ticket_number <= _after + 1)
+        .order_by(bookings.c.first_ticket_number.desc())
+        .limit(1)
+        .subquery()
+    ),
+    select(
+        _ticketed.where(bookings.c.first_ticket_number > _after + 1)
+        .order_by(bookings.c.first_ticket_number)
+        .limit(_limit)
+        .subquery()
+    ),
+).subquery()
+# The indexes are forced because MySQL would read small tables as a whole.
+_ATTENDING = force_index(
+    force_index(
+        select(
+            *(bookings.c.id, bookings.c.first_ticket_number, bookings.c.quantity, bookings.c.status),
+            *(ticket_types.c.id, ticket_types.c.name),
+            *(users.c.id, users.c.name, users.c.email),
+        )
+        .join_from(_some_attending, bookings, bookings.c.id == _some_attending.c.id)
+        .join(ticket_types, ticket_types.c.id == bookings.c.ticket_type_id)
+        .outerjoin(users, and_(users.c.id == bookings.c.customer_id, users.c.erased_at.is_(None)))
+        .order_by(bookings.c.first_ticket_number),
+        users,
+        "PRIMARY",
+    ),
+    ticket_types,
+    "PRIMARY",
 )
 
 
@@ -271,7 +282,7 @@ class SqlBookingQueries:
 
     async def attending_bookings(self, event_id: UUID, after: int, limit: int) -> list[AttendingBooking]:
         """See the port. One statement."""
-        return [
+        found = [
             AttendingBooking(
                 id=id_,
                 first_ticket_number=first_number,
@@ -286,6 +297,7 @@ class SqlBookingQueries:
             )
             if first_number + quantity > after + 1
         ]
+        return found[:limit]
 
     async def waiting_list(
         self, event_id: UUID, ticket_type_id: UUID | None, after: WaitingKey | None, limit: int
