@@ -185,7 +185,8 @@ def wanted(pytestconfig: pytest.Config, times: Callable[[int, int], int]) -> dic
     is_long = pytestconfig.getoption("--long")
     seeded = "deterministic = false" if is_long else "deterministic = true"
     seed = f"seed = {secrets.randbits(32)}" if is_long else ""
-    return {"examples": times(4, 100), "steps": times(6, 15), "seeded": seeded, "seed": seed, "never done": times(8, 1)}
+    never_done = times(10, 3)
+    return {"examples": times(4, 100), "steps": times(6, 15), "seeded": seeded, "seed": seed, "never done": never_done}
 
 
 @pytest.mark.slow
