@@ -2572,6 +2572,11 @@ ADDRESSES: Final = (
                 "            await unit_of_work.api_keys.remove_of(user_id)\n",
                 "",
             ),
+            Change(
+                "application/personal_data/finish_erasure.py",
+                "        await unit_of_work.api_keys.remove_of(erasure.user_id)\n",
+                "",
+            ),
         ),
         ("tests/entrypoints/http/test_erasure.py",),
     ),
@@ -2697,11 +2702,11 @@ ADDRESSES: Final = (
         _ERASING,
     ),
     Fault(
-        "SQLite keeps what is erased",
+        "The log of SQLite keeps what is erased",
         (
             Change(
-                "adapters/sql/dialects/sqlite.py",
-                '    cursor.execute("PRAGMA secure_delete = ON")\n',
+                "application/personal_data/finish_erasure.py",
+                "        await self._storage.purge()\n",
                 "",
             ),
         ),
