@@ -126,7 +126,12 @@ def _copy(url: str, event_id: UUID, ticket_type_id: UUID, first: int, last: int)
     first_booking = f"SELECT LOWER(HEX(id)), LOWER(HEX(customer_id)) FROM bookings WHERE {of_type} ORDER BY created_at"
     ((booking, customer),) = mariadb.execute(url, f"{first_booking}, id DESC LIMIT 1")
     copies = _COPIES.format(type=ticket_type_id.hex, first=first, last=last)
-    new_in_bookings = {"id": "copies.id", "customer_id": "UNHEX(copies.customer)"}
+    new_in_bookings = {
+        "id": "copies.id",
+        "customer_id": "UNHEX(copies.customer)",
+        # Each has one ticket.
+        "first_ticket_number": f"last_ticket_number + copies.seq - {first} + 1",
+    }
     new_in_facts = {
         "seq": f"last_seq + copies.seq - {first} + 1",
         "booking_id": "copies.id",
@@ -135,14 +140,20 @@ def _copy(url: str, event_id: UUID, ticket_type_id: UUID, first: int, last: int)
     mariadb.execute(
         url,
         "SET unique_checks = 0, foreign_key_checks = 0",
-        _insert(url, "bookings", new_in_bookings, f"{copies} JOIN bookings AS one ON one.id = x'{booking}'"),
+        _insert(
+            url,
+            "bookings",
+            new_in_bookings,
+            f"{copies} JOIN bookings AS one ON one.id = x'{booking}' JOIN events ON events.id = one.event_id",
+        ),
         _insert(
             url,
             "facts",
             new_in_facts,
             f"{copies} JOIN facts AS one ON one.booking_id = x'{booking}' JOIN events ON events.id = one.event_id",
         ),
-        f"UPDATE events SET last_seq = last_seq + {last - first + 1} WHERE id = x'{event_id.hex}'",
+        f"UPDATE events SET last_seq = last_seq + {last - first + 1}, last_ticket_number = last_ticket_number"
+        f" + {last - first + 1} WHERE id = x'{event_id.hex}'",
         f"UPDATE ticket_types SET taken = taken + {last - first + 1} WHERE id = x'{ticket_type_id.hex}'",
     )
 

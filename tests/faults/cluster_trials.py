@@ -17,7 +17,7 @@ from uuid_utils.compat import uuid7
 
 from boxoffice.adapters.payments import MemoryLedger, SandboxGateway
 from boxoffice.adapters.payments.sandbox import TAKEN, EntryKind
-from boxoffice.adapters.security import Argon2PasswordHasher, JwtTokens
+from boxoffice.adapters.security import Argon2PasswordHasher
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.application.accounts.authenticate import Authenticate
 from boxoffice.application.accounts.create_user import Registration
@@ -34,7 +34,6 @@ from boxoffice.domain.refusals import AlreadyBooked, InvalidToken, PaymentNotDue
 from boxoffice.domain.user import Actor
 from boxoffice.entrypoints.container import Container
 from boxoffice.entrypoints.harness.history import History
-from tests.constants import SECRET
 from tests.faults.clients import until_more
 from tests.faults.cluster import AnyNode, Cluster, Node
 from tests.faults.concurrency.app_driver import AppDriver
@@ -387,7 +386,6 @@ async def refresh_on_all_nodes_at_once(nodes: Sequence[Node], sessions: int) -> 
     async with applications(*(node.url for node in nodes)) as containers:
         for container in containers:
             container.password_hasher.override(Singleton(Argon2PasswordHasher, memory=8, passes=1))
-            container.tokens.override(Object(JwtTokens(SECRET)))
         email = f"{uuid7().hex}@example.org"
         await containers[0].create_user()(Registration(name="Ada", email=email, password=_PASSWORD))
         credentials = Credentials(email=email, password=_PASSWORD)

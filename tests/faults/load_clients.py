@@ -22,6 +22,7 @@ from boxoffice.domain.user import Actor
 from boxoffice.entrypoints.container import Container, make_container
 from boxoffice.entrypoints.harness.history import Call, History, Outcome, Stored, check_promises
 from boxoffice.entrypoints.settings import Settings
+from tests.constants import SECRET
 from tests.faults.clients import until_more
 
 ANSWERED_WITHIN = 10.0
@@ -36,7 +37,7 @@ _PAUSE = 0.02
 async def applications(*urls: str) -> AsyncIterator[list[Container]]:
     """Run one application for each URL, with its own turnstile and connections."""
     async with AsyncExitStack() as stack:
-        containers = [make_container(Settings(database_url=url)) for url in urls]
+        containers = [make_container(Settings(database_url=url, jwt_secret=SECRET)) for url in urls]
         for container in containers:
             stack.push_async_callback(container.storage().close)
             stack.push_async_callback(container.turnstile().close)
