@@ -116,7 +116,8 @@ class SqlStorage:
 
     def begin(self) -> SqlUnitOfWork:
         """Return a new transaction, which is rolled back unless it is committed."""
-        return SqlUnitOfWork(Transaction(self._writing, self._dialect.classify, *self._dialect.opening))
+        dialect = self._dialect
+        return SqlUnitOfWork(Transaction(self._writing, dialect.classify, *dialect.opening, guard=dialect.guard))
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[SqlSnapshot]:

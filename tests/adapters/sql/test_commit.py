@@ -15,13 +15,14 @@ from boxoffice.adapters.sql.dialects.sqlite import SQLiteDialect
 from boxoffice.adapters.sql.engine.pool import Send
 from boxoffice.adapters.sql.schema.types import Result, Statement
 from boxoffice.adapters.sql.storage import SqlStorage
-from boxoffice.application.ports.errors import Conflict
+from boxoffice.application.ports.errors import Conflict, Retryable
 from boxoffice.application.ports.loading import LoadSpec
 from boxoffice.domain.booking import BookingStatus
+from boxoffice.domain.decisions.book import book
 from boxoffice.domain.decisions.cancel import Cancel, cancel
 from boxoffice.domain.user import Actor
 from tests.adapters.sql.recorded import send_through
-from tests.contract.storage_driver import NOW, StorageDriver, new_id
+from tests.contract.storage_driver import NOW, StorageDriver, booking_command, new_id
 
 
 async def test_every_connection_to_sqlite_syncs_each_commit_to_the_disk(sqlite_storage: SqlStorage) -> None:
@@ -81,3 +82,33 @@ async def test_a_statement_that_changes_fewer_rows_than_it_should_is_not_committ
         with pytest.raises(Conflict):
             await unit_of_work.commit()
     assert (await driver.stored(booking)).status is BookingStatus.CONFIRMED
+
+
+async def test_the_rest_of_a_transaction_that_the_server_rolled_back_is_not_committed(
+    mysql_storage: SqlStorage,
+) -> None:
+    """Galera may roll back between two statements that were sent together, and go on with the others."""
+    driver = StorageDriver(mysql_storage)
+    state = await driver.initialize(10)
+    rolled_back = 0
+
+    async def roll_back(
+        pool: str, connection: AsyncConnection, statements: Sequence[Statement], send: Send
+    ) -> list[Result]:
+        nonlocal rolled_back
+        counters = [number for number, each in enumerate(statements) if each.text.startswith("UPDATE ticket_types")]
+        if pool != "writing" or not counters or statements[-1].text != "COMMIT":
+            return await send(connection, statements)
+        rolled_back += 1
+        before = await send(connection, statements[: counters[0]])
+        await send(connection, [Statement("ROLLBACK")])
+        return before + await send(connection, statements[counters[0] :])
+
+    send_through(mysql_storage, roll_back)
+    async with mysql_storage.begin() as unit_of_work:
+        inventory = (await unit_of_work.events.lock([LoadSpec(event_id=state.event.id)]))[state.event.id]
+        await unit_of_work.events.save([book(inventory, booking_command(state), NOW)], new_id())
+        with pytest.raises(Retryable):
+            await unit_of_work.commit()
+    assert rolled_back == 1
+    assert (await driver.read(state)).ticket_types[0].taken == 0

@@ -8,7 +8,7 @@ from sqlalchemy import Dialect
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from ..schema.types import Result, Statement
+from ..schema.types import Guard, Result, Statement
 from . import mariadb, mysql, sqlite
 from .error_class import ErrorClass
 from .features import Features
@@ -22,6 +22,10 @@ class SqlDialect(Protocol):
     @property
     def opening(self) -> Sequence[str]:
         """The statements that begin a transaction that writes."""
+
+    @property
+    def guard(self) -> Guard | None:
+        """What keeps a part of a transaction from being committed alone, where a server could do that."""
 
     @property
     def commits_schema_changes(self) -> bool:

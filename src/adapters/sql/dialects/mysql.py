@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from ....application.ports.errors import Unavailable
-from ..schema.types import Result, Statement
+from ..schema.types import Guard, Result, Statement
 from .driver import driver_of
 from .error_class import ErrorClass
 from .features import Features
@@ -61,8 +61,9 @@ def session_for(statement_seconds: int) -> str:
     )
 
 
-# Record changed; deadlock (on Galera: certification failed); Group Replication: certification failed.
-_ROLLED_BACK = frozenset({1020, 1213, 3101})
+# Record changed; deadlock (on Galera: certification failed); no such savepoint (the guard); Group Replication:
+# certification failed.
+_ROLLED_BACK = frozenset({1020, 1213, 1305, 3101})
 _LOCK_TIMEOUT = frozenset({1205, 3572})
 _CONNECTION_LOST = frozenset({1158, 1159, 1160, 1161, 1184, 1927, 2006, 2013, 2014, 2045, 2055, 4031})
 _DENIED = frozenset({1142, 1143, 1227, 1370})  # the user lacks a right
@@ -107,6 +108,8 @@ class MySQLDialect:
     """MySQL 8 and MariaDB."""
 
     opening: Sequence[str] = ()
+    # Savepoints end with their transaction.
+    guard: Guard | None = Guard(Statement("SAVEPOINT whole"), Statement("RELEASE SAVEPOINT whole"))
     commits_schema_changes: bool = True
     # The first statement affects the next transaction only.
     snapshot: Sequence[str] = (

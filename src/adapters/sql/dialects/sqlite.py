@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from ....application.ports.errors import Unavailable
-from ..schema.types import Result, Statement
+from ..schema.types import Guard, Result, Statement
 from .driver import driver_of
 from .error_class import ErrorClass
 from .features import Features
@@ -72,6 +72,8 @@ class SQLiteDialect:
 
     # Take the write lock at once: a transaction that reads before it writes may fail without waiting for the lock.
     opening: Sequence[str] = ("BEGIN IMMEDIATE",)
+    # It is never rolled back by another one.
+    guard: Guard | None = None
     commits_schema_changes: bool = False
     # A deferred transaction fixes its snapshot at its first read.
     snapshot: Sequence[str] = ("BEGIN DEFERRED", "SELECT 1 FROM sqlite_schema")

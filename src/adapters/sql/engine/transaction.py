@@ -21,9 +21,9 @@ from ..bulk.insert import BulkInsert
 from ..bulk.select import BulkSelect
 from ..dialects.driver import driver_of
 from ..dialects.error_class import ErrorClass
+from ..schema.types import Guard, Statement
 from ..schema.types import Result as StatementResult
 from ..schema.types import Row as LiteralRow
-from ..schema.types import Statement
 from .error_messages import reason_of
 from .pool import ConnectionPool
 
@@ -61,13 +61,19 @@ class Transaction:
         classify: ErrorClassifier,
         *opening: str,
         seconds: float | None = STATEMENT_SECONDS,
+        guard: Guard | None = None,
     ) -> None:
-        """`opening` are the statements that begin it; `seconds` is the time limit for each statement, if any."""
+        """`opening` are the statements that begin it; `seconds` is the time limit for each statement, if any.
+
+        With a guard, what was sent in several statements is committed as a whole or not at all.
+        """
         self._connections = connections
         self._connection: AsyncConnection
         self._classify = classify
         self._opening = opening
         self._seconds = seconds
+        self._guard = guard
+        self._is_guarded = False
         self._failure: BaseException | None = None
         self._enqueued: list[Statement] = []
         self._in_flight: asyncio.Task[list[StatementResult]] | None = None
@@ -144,6 +150,9 @@ class Transaction:
     async def _send(
         self, statements: Sequence[Statement], skip: int = 0, *, committing: bool = False
     ) -> list[StatementResult]:
+        if self._guard is not None and not self._is_guarded:
+            self._is_guarded = True
+            statements, skip = [self._guard.begin, *statements], skip + 1
         results = await self._run(self._connections.send(self._connection, statements), committing=committing)
         for statement, result in zip(statements, results, strict=True):
             if statement.expected is not None and result.changed != statement.expected:
@@ -190,6 +199,8 @@ class Transaction:
             # Check the numbers of changed rows before COMMIT.
             await self.send(())
         await self._await_in_flight()
+        if self._guard is not None and (self._is_guarded or self._enqueued):
+            self._enqueued.append(self._guard.end)
         if self._connection.in_transaction():
             await self.send(())
             await self._run(self._connection.commit(), committing=True)
@@ -236,6 +247,9 @@ class Transaction:
             raise self._failure from error
         except Exception as error:
             self._failure = self._translate(error, committing)
+            if isinstance(self._failure, Retryable):
+                # A server that rolled back in the middle may go on with what was sent, and answer that.
+                await self._discard()
             await self._roll_back()
             if isinstance(self._failure, Unavailable) and not isinstance(self._failure, Locked):
                 # This server refused. A new connection may lead to another one, for example to the next primary.
@@ -264,6 +278,8 @@ class Transaction:
         return _FAILURES[error_class]()
 
     async def _roll_back(self) -> None:
+        if self._connection.invalidated:
+            return
         try:
             async with asyncio.timeout(ROLLBACK_SECONDS):
                 if self._connection.in_transaction():

@@ -95,6 +95,17 @@ class Statement(Struct, frozen=True):
     expected: int | None = None
 
 
+class Guard(Struct, frozen=True):
+    """Statements around all others of a transaction: `end` fails unless `begin` belongs to the same transaction.
+
+    A server may roll back between two statements, because of another node's transaction, and begin a new one with the
+    next statement that was sent. Only an error before COMMIT keeps what follows from being committed alone.
+    """
+
+    begin: Statement
+    end: Statement
+
+
 class Result(Struct, frozen=True):
     """The rows of a statement, as the driver returns them, and the number of rows that it changed."""
 
