@@ -1393,7 +1393,7 @@ SQL: Final = (
         (
             Change(
                 "adapters/sql/engine/transaction.py",
-                "            self._failure = self._translate(error, committing)\n            await self._roll_back()\n",
+                "            self._failure = self._translate(error, committing)\n",
                 "            raise self._translate(error, committing) from error\n",
             ),
         ),
@@ -1494,11 +1494,22 @@ SQL: Final = (
         (
             Change(
                 "adapters/sql/dialects/mysql.py",
-                "_ROLLED_BACK = frozenset({1020, 1213, 3101})",
-                "_ROLLED_BACK = frozenset({1020, 3101})",
+                "_ROLLED_BACK = frozenset({1020, 1213, 1305, 3101})",
+                "_ROLLED_BACK = frozenset({1020, 1305, 3101})",
             ),
         ),
         _IN_TROUBLE,
+    ),
+    Fault(
+        "The rest of a transaction that the server rolled back is committed",
+        (
+            Change(
+                "adapters/sql/dialects/mysql.py",
+                'Guard(Statement("SAVEPOINT whole"), Statement("RELEASE SAVEPOINT whole"))',
+                "None",
+            ),
+        ),
+        _of(*_COMMITS, "test_the_rest_of_a_transaction_that_the_server_rolled_back_is_not_committed"),
     ),
     Fault(
         "A lock timeout is an unexpected error",
@@ -2218,7 +2229,9 @@ GROUP_REPLICATION: Final = (
         (
             Change("adapters/sql/dialects/mysql.py", "*(3100, 3796, ", "*(3796, "),
             Change(
-                "adapters/sql/dialects/mysql.py", "frozenset({1020, 1213, 3101})", "frozenset({1020, 1213, 3100, 3101})"
+                "adapters/sql/dialects/mysql.py",
+                "frozenset({1020, 1213, 1305, 3101})",
+                "frozenset({1020, 1213, 1305, 3100, 3101})",
             ),
         ),
         _of(*_COMMITS, "test_a_server_that_goes_away_in_a_commit_leaves_the_outcome_unknown[3100]"),
@@ -2230,7 +2243,11 @@ GROUP_REPLICATION: Final = (
     ),
     Fault(
         "A transaction that was not certified is not retried",
-        (Change("adapters/sql/dialects/mysql.py", "frozenset({1020, 1213, 3101})", "frozenset({1020, 1213})"),),
+        (
+            Change(
+                "adapters/sql/dialects/mysql.py", "frozenset({1020, 1213, 1305, 3101})", "frozenset({1020, 1213, 1305})"
+            ),
+        ),
         (
             *_of(*_COMMITS, "test_a_transaction_that_a_group_did_not_certify_was_rolled_back"),
             *_of(_GROUP, "test_of_two_members_that_write_one_event_one_must_repeat"),

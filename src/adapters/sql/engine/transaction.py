@@ -195,19 +195,20 @@ class Transaction:
 
     async def commit(self) -> None:
         """Commit. Raises: OutcomeUnknown if the connection is lost or times out meanwhile."""
-        if any(statement.expected is not None for statement in self._enqueued):
-            # Check the numbers of changed rows before COMMIT.
-            await self.send(())
-        await self._await_in_flight()
-        if self._guard is not None and (self._is_guarded or self._enqueued):
-            self._enqueued.append(self._guard.end)
+        is_guarded = self._is_guarded or bool(self._enqueued)
+        end = [self._guard.end] if self._guard is not None and is_guarded else []
         if self._connection.in_transaction():
+            self._enqueued += end
             await self.send(())
             await self._run(self._connection.commit(), committing=True)
         else:
             # Every statement bypassed SQLAlchemy, which therefore has no transaction to commit.
+            if any(statement.expected is not None for statement in self._enqueued):
+                # Check the numbers of changed rows before COMMIT.
+                await self.send(())
+            await self._await_in_flight()
             enqueued, self._enqueued = self._enqueued, []
-            await self._send([*enqueued, _COMMIT], committing=True)
+            await self._send([*enqueued, *end, _COMMIT], committing=True)
         self._is_clean = True
 
     async def _begin(self, statement: Statement) -> None:
