@@ -173,7 +173,7 @@ class ApiKey(Struct, frozen=True, gc=False, kw_only=True):
 
     @property
     def scope(self) -> KeyScope:
-        """The limits of whoever calls with it."""
+        """The limits of a caller who uses it."""
         return KeyScope(self.role, self.event_id)
 
     def is_live(self, now: datetime) -> bool:

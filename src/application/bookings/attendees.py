@@ -22,7 +22,7 @@ class Attendee(Struct, frozen=True, gc=False, kw_only=True):
     """A ticket with its holder.
 
     `holder_name` and `email` are the customer's; both are None once the account is erased, and so is `email` where
-    addresses are not shown. `checked_in_at` is None: nobody checks in yet.
+    addresses are not shown. `checked_in_at` is None: there are no check-ins yet.
     """
 
     ticket_id: UUID

@@ -62,7 +62,7 @@ def book(inventory: Inventory, command: Book, now: datetime) -> Decision[Booking
     """Confirm or hold if the tickets are free for newcomers; otherwise join the waiting list.
 
     A booking gets all of its tickets or none. Waiting is an outcome, not a refusal, unless the command or the event
-    excludes it. All limits are those of the customer, whoever books.
+    excludes it. All limits are those of the customer, also when somebody else books.
 
     Raises: NotFound, NotAllowed, InvalidRequest, NotOnSale, EventStarted, ExceedsCapacity, AlreadyBooked,
     LimitExceeded, SoldOut.

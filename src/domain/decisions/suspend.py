@@ -30,7 +30,7 @@ class ResumeWaiting(Struct, frozen=True, gc=False, kw_only=True):
 def suspend_waiting(inventory: Inventory, command: SuspendWaiting, now: datetime) -> Decision[None]:
     """Suspend the customer's waiting bookings, and serve those whom they blocked.
 
-    Suspended bookings are live, but count for nobody else. Held and confirmed bookings stay as they are.
+    Suspended bookings are live, but do not count for others. Held and confirmed bookings stay as they are.
     """
     builder = DecisionBuilder(inventory, now)
     suspended = _bookings(inventory, command.customer_id, are_suspended=False)

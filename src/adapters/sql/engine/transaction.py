@@ -251,7 +251,8 @@ class Transaction:
             if isinstance(self._failure, Retryable):
                 # A server that rolled back in the middle may go on with what was sent, and answer that.
                 await self._discard()
-            await self._roll_back()
+            else:
+                await self._roll_back()
             if isinstance(self._failure, Unavailable) and not isinstance(self._failure, Locked):
                 # This server refused. A new connection may lead to another one, for example to the next primary.
                 self._connections.discard_idle()
@@ -279,8 +280,6 @@ class Transaction:
         return _FAILURES[error_class]()
 
     async def _roll_back(self) -> None:
-        if self._connection.invalidated:
-            return
         try:
             async with asyncio.timeout(ROLLBACK_SECONDS):
                 if self._connection.in_transaction():

@@ -26,7 +26,7 @@ _OPTIONS: dict[str, Any] = {
 
 
 def upgrade() -> None:
-    """Create the table. Until now nobody but its organizer worked for an event."""
+    """Create the table. Until now only its organizer worked for an event."""
     op.create_table(
         "event_staff",
         sa.Column("event_id", _ID, nullable=False),
