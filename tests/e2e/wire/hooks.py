@@ -101,6 +101,12 @@ def _ids(case: Case[Any], event: dict[str, Any]) -> dict[str, str]:
     }
     if "/staff/" in case.path and _STAFF:
         ids["eventId"], ids["userId"] = _chosen(case, _STAFF, "staff")
+    if case.path == "/bookings/{bookingId}/payment":
+        ids["bookingId"] = _chosen(case, (*_POOL["owed"], _BOOKINGS[0]), "owed")
+    elif case.path == "/bookings/{bookingId}/refunds":
+        ids["bookingId"] = _chosen(case, (*_POOL["paid"], _BOOKINGS[1]), "paid")
+    elif case.path.endswith("/settle"):
+        ids |= _chosen(case, _POOL["refunds"], "refund")
     return {name: ids[name] for name in case.path_parameters or () if name in ids}
 
 
@@ -115,6 +121,8 @@ def _led(case: Case[Any], body: dict[str, Any], event: dict[str, Any]) -> dict[s
     }
     if case.path == "/events/{eventId}/staff":
         ours["email"] = _POOL["email"]
+    elif case.path == "/create-user" and _chosen(case, range(3), "new"):
+        ours["email"] = f"new-{next(_NUMBERS)}@example.org"
     # Nobody erases the account that is signed in.
     if (case.method, case.path) in (("POST", "/login"), ("PATCH", "/me")) and _chosen(case, range(3), "known"):
         password = _POOL["password"]
@@ -123,6 +131,9 @@ def _led(case: Case[Any], body: dict[str, Any], event: dict[str, Any]) -> dict[s
     for priced in (body, *(each for each in body.get("ticketTypes", ()) if isinstance(each, dict))):
         if isinstance(priced.get("price"), dict) and "currency" in priced["price"]:
             priced["price"] = {**priced["price"], "currency": "EUR"}
+    if case.path.endswith("/refunds") and isinstance(body.get("amount"), dict) and _chosen(case, range(3), "amount"):
+        # A small part, which leaves something for the next.
+        body["amount"] = {"amount": 100, "currency": "EUR"}
     if case.path == "/events/{eventId}" and _chosen(case, range(4), "status"):
         # An event that is over is soon of no more use to the others.
         body.pop("status", None)

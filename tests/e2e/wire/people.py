@@ -30,6 +30,13 @@ class Person(Struct, frozen=True):
         answered: dict[str, Any] = answer.json()
         return answered
 
+    def get(self, path: str) -> dict[str, Any]:
+        """What is answered. Raises: httpx.HTTPStatusError."""
+        answer = httpx.get(self.url + path, headers={"Authorization": f"Bearer {self.token}"}, timeout=60)
+        answer.raise_for_status()
+        answered: dict[str, Any] = answer.json()
+        return answered
+
     def initialize(self, **fields: Any) -> dict[str, Any]:
         """A new event of this person's."""
         total = {} if "ticketTypes" in fields else {"totalTickets": 1_000}

@@ -73,6 +73,21 @@ checks.not_a_server_error.expected-statuses = ["2xx", "4xx", "503"]
 """
 
 
+WITHOUT_MEANS: Final = frozenset(
+    {
+        # The service of this test sends no mails.
+        *("POST /forgot-password", "POST /me/verification", "POST /reset-password", "POST /verify-email"),
+        # It has no secret of Stripe's.
+        "POST /stripe/webhook",
+        # The callers are needed.
+        "DELETE /me",
+        # No delivery is given up so soon.
+        "POST /webhooks/{webhookId}/deliveries/{deliveryId}/retry",
+    }
+)
+"""Calls that cannot succeed here."""
+
+
 class Seen(Struct, frozen=True):
     """What one run sent and got."""
 
@@ -106,15 +121,31 @@ def pool_of(organizer: Person, customer: Person) -> dict[str, Any]:
     card = {"method": "card", "token": "tok_ok"}
     for person, booking in ((customer, bookings[1]), (organizer, bookings[5])):
         person.post(f"/bookings/{booking['id']}/payment", card)
+    owed = [organizer.book(organizer.initialize(price=price)) for _ in range(4)]
+    paid = [organizer.book(organizer.initialize(price=price)) for _ in range(2)]
+    for booking in paid:
+        organizer.post(f"/bookings/{booking['id']}/payment", card)
     over = customer.book(others)
     customer.post("/cancel", {"bookingId": over["id"]})
     events = (free, held, due, crowded, several, draft, others)
     return {
         "events": [{"id": event["id"], "types": [each["id"] for each in event["ticketTypes"]]} for event in events],
         "bookings": [booking["id"] for booking in (*bookings, over)],
+        "owed": [booking["id"] for booking in owed],
+        "paid": [booking["id"] for booking in paid],
+        "refunds": [cash_refund(organizer, price) for _ in range(2)],
         "email": customer.email,
         "password": PASSWORD,
     }
+
+
+def cash_refund(organizer: Person, price: dict[str, Any]) -> dict[str, str]:
+    """A booking that was paid in cash and cancelled, with the refund that is to be handed over."""
+    booking = organizer.book(organizer.initialize(price=price))["id"]
+    organizer.post(f"/bookings/{booking}/payment", {"method": "cash"})
+    organizer.post("/cancel", {"bookingId": booking})
+    payments = organizer.get(f"/bookings/{booking}/payments")["items"]
+    return {"bookingId": booking, "paymentId": next(each["id"] for each in payments if each["kind"] == "refund")}
 
 
 def run(
@@ -185,8 +216,7 @@ def wanted(pytestconfig: pytest.Config, times: Callable[[int, int], int]) -> dic
     is_long = pytestconfig.getoption("--long")
     seeded = "deterministic = false" if is_long else "deterministic = true"
     seed = f"seed = {secrets.randbits(32)}" if is_long else ""
-    never_done = times(10, 3)
-    return {"examples": times(4, 100), "steps": times(6, 15), "seeded": seeded, "seed": seed, "never done": never_done}
+    return {"examples": times(4, 100), "steps": times(6, 15), "seeded": seeded, "seed": seed, "never done": times(1, 0)}
 
 
 @pytest.mark.slow
@@ -218,10 +248,11 @@ def test_every_answer_is_as_the_reference_says(
     assert calls.keys() <= seen.by_call.keys()
     done = {name for name in calls if any(200 <= status < 300 for status in seen.by_call[name])}
     is_open = {name for name, call in calls.items() if call["security"] != [{"bearer": []}]}
-    _log.info("never done: %s", sorted(calls.keys() - done))
+    never_done = calls.keys() - done - WITHOUT_MEANS
+    _log.info("never done: %s", sorted(never_done))
     if who == "anonymous":
         assert done <= is_open
         assert all(401 in seen.by_call[name] for name in calls.keys() - is_open)
         calls = {name: call for name, call in calls.items() if name in is_open}
     # Which ids are drawn changes with the ids. The tests of `tests/entrypoints/http` do all of it for certain.
-    assert len(calls.keys() - done) <= wanted["never done"] or "coverage" not in phases
+    assert len(never_done) <= wanted["never done"] or "coverage" not in phases
