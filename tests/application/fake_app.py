@@ -48,7 +48,7 @@ from boxoffice.domain.booking import Booking
 from boxoffice.domain.decisions.book import Book
 from boxoffice.domain.decisions.cancel import Cancel
 from boxoffice.domain.decisions.organize import Edit, Initialize, general_admission
-from boxoffice.domain.decisions.pay import Answer
+from boxoffice.domain.decisions.payments.pay import Answer
 from boxoffice.domain.event import EventChanges, EventDetails, EventState, EventStatus, TicketTypeSpec
 from boxoffice.domain.facts import Fact
 from boxoffice.domain.payment import PaymentMethod

@@ -23,7 +23,7 @@ from boxoffice.domain.booking import Booking
 from boxoffice.domain.decisions.book import Book, book
 from boxoffice.domain.decisions.cancel import Cancel, cancel
 from boxoffice.domain.decisions.organize import Edit, Initialize, edit, general_admission, initialize
-from boxoffice.domain.decisions.pay import (
+from boxoffice.domain.decisions.payments.pay import (
     Answer,
     Attempt,
     CompletePayment,

@@ -11,9 +11,9 @@ from boxoffice.application.ports.errors import Conflict
 from boxoffice.application.ports.loading import LoadSpec
 from boxoffice.application.ports.observability import Backlog
 from boxoffice.domain.booking import Booking, PaymentStatus
-from boxoffice.domain.decisions.pay import Answer, complete_payment, start_payment
-from boxoffice.domain.decisions.payment_notices import NoticeKind, PaymentNotice, RecordNotice, record_notice
-from boxoffice.domain.decisions.refunds import GrantRefund, SettleRefund, grant_refund, settle_refund
+from boxoffice.domain.decisions.payments.notices import NoticeKind, PaymentNotice, RecordNotice, record_notice
+from boxoffice.domain.decisions.payments.pay import Answer, complete_payment, start_payment
+from boxoffice.domain.decisions.payments.refunds import GrantRefund, SettleRefund, grant_refund, settle_refund
 from boxoffice.domain.event import EventState
 from boxoffice.domain.inventory import Inventory
 from boxoffice.domain.payment import OVERDUE, ChargeStatus, DisputeStatus, Need, Payment, PaymentMethod

@@ -23,7 +23,8 @@ from boxoffice.domain.decisions.organize import (
     general_admission,
     initialize,
 )
-from boxoffice.domain.decisions.pay import (
+from boxoffice.domain.decisions.payments.notices import NoticeKind, PaymentNotice, RecordNotice, record_notice
+from boxoffice.domain.decisions.payments.pay import (
     Answer,
     Attempt,
     CompletePayment,
@@ -31,8 +32,7 @@ from boxoffice.domain.decisions.pay import (
     complete_payment,
     start_payment,
 )
-from boxoffice.domain.decisions.payment_notices import NoticeKind, PaymentNotice, RecordNotice, record_notice
-from boxoffice.domain.decisions.refunds import GrantRefund, SettleRefund, grant_refund, settle_refund
+from boxoffice.domain.decisions.payments.refunds import GrantRefund, SettleRefund, grant_refund, settle_refund
 from boxoffice.domain.decisions.settle import Settle, settle
 from boxoffice.domain.decisions.suspend import ResumeWaiting, SuspendWaiting, resume_waiting, suspend_waiting
 from boxoffice.domain.event import (

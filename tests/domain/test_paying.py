@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from boxoffice.domain.booking import Booking, BookingStatus
-from boxoffice.domain.decisions.pay import Answer, Attempt, is_abandoned
+from boxoffice.domain.decisions.payments.pay import Answer, Attempt, is_abandoned
 from boxoffice.domain.event import EventStatus, TicketTypeSpec
 from boxoffice.domain.payment import GIVE_UP, UNDER_WAY, ChargeStatus, Payment, PaymentMethod, refund_of
 from boxoffice.domain.refusals import (

@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from boxoffice.domain.booking import Booking
-from boxoffice.domain.decisions.pay import Answer
-from boxoffice.domain.decisions.payment_notices import NoticeKind, PaymentNotice, RecordNotice, record_notice
+from boxoffice.domain.decisions.payments.notices import NoticeKind, PaymentNotice, RecordNotice, record_notice
+from boxoffice.domain.decisions.payments.pay import Answer
 from boxoffice.domain.facts import DisputeClosed, PaymentDisputed
 from boxoffice.domain.payment import GIVE_UP, ChargeStatus, DisputeStatus
 from boxoffice.domain.refusals import NotFound

@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from boxoffice.domain.balance import broken_balances
 from boxoffice.domain.booking import Booking, PaymentStatus
-from boxoffice.domain.decisions.pay import Answer
-from boxoffice.domain.decisions.payment_notices import NoticeKind
+from boxoffice.domain.decisions.payments.notices import NoticeKind
+from boxoffice.domain.decisions.payments.pay import Answer
 from boxoffice.domain.event import EventStatus
 from boxoffice.domain.facts import BookingCancelled, PaymentRefunded, RefundFailed, RefundGranted
 from boxoffice.domain.payment import OVERDUE, ChargeStatus, DisputeStatus, Need, Payment, need_of, needed_since

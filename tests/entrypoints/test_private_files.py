@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from boxoffice.application.accounts.create_user import Registration
-from boxoffice.domain.decisions.pay import Answer
+from boxoffice.domain.decisions.payments.pay import Answer
 from boxoffice.entrypoints.container import make_container
 from boxoffice.entrypoints.lifespan import running
 from boxoffice.entrypoints.private_files import (

@@ -48,7 +48,7 @@ API_KEYS: Final = (
         "An API key that reads pays for its owner",
         (
             Change(
-                "domain/decisions/pay.py",
+                "domain/decisions/payments/pay.py",
                 "    command.actor.check_may_personally(PersonalRight.ACT_AS_CUSTOMER, inventory.event.id)\n",
                 "",
             ),
@@ -124,7 +124,7 @@ API_KEYS: Final = (
         "Every use of an API key is written to the database",
         (
             Change(
-                "adapters/sql/repositories/api_keys.py",
+                "adapters/sql/repositories/accounts/api_keys.py",
                 'api_keys.c.last_used_at <= bindparam("last")',
                 'api_keys.c.last_used_at != bindparam("last")',
             ),

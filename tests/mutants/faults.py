@@ -485,7 +485,7 @@ DOMAIN: Final = (
         "A lapsed hold that is not yet settled can be paid",
         (
             Change(
-                "domain/decisions/pay.py",
+                "domain/decisions/payments/pay.py",
                 "    if booking.has_lapsed(now):\n        raise PaymentWindowClosed\n",
                 "",
             ),
@@ -496,7 +496,7 @@ DOMAIN: Final = (
         "An expired hold can be paid although its tickets are taken",
         (
             Change(
-                "domain/decisions/pay.py",
+                "domain/decisions/payments/pay.py",
                 "return not inventory.ticket_type(booking.ticket_type_id).must_wait("
                 "booking.quantity, inventory.event, now)",
                 "return True",
@@ -508,7 +508,7 @@ DOMAIN: Final = (
         "Money that bought no tickets is kept",
         (
             Change(
-                "domain/decisions/pay.py",
+                "domain/decisions/payments/pay.py",
                 "    if not gets_tickets:\n"
                 "        owe_refund(builder, paid, payment.amount, charge_id=payment.id, method=payment.method)\n",
                 "",
@@ -529,14 +529,14 @@ DOMAIN: Final = (
     ),
     Fault(
         "A booking is charged twice while a charge is pending",
-        (Change("domain/decisions/pay.py", "    if pending is not None:\n", "    if False:\n"),),
+        (Change("domain/decisions/payments/pay.py", "    if pending is not None:\n", "    if False:\n"),),
         _PAYING,
     ),
     Fault(
         "A completed refund is owed again",
         (
             Change(
-                "domain/decisions/pay.py",
+                "domain/decisions/payments/pay.py",
                 "    if refund.status is not ChargeStatus.PENDING:\n        return refund, booking\n",
                 "",
             ),
@@ -580,14 +580,14 @@ REFUNDS: Final = (
     ),
     Fault(
         "A partial refund may exceed what is left",
-        (Change("domain/decisions/refunds.py", "command.amount.amount > booking.kept or ", ""),),
+        (Change("domain/decisions/payments/refunds.py", "command.amount.amount > booking.kept or ", ""),),
         _REFUNDING,
     ),
     Fault(
         "A disputed payment is refunded",
         (
             Change(
-                "domain/decisions/refunds.py",
+                "domain/decisions/payments/refunds.py",
                 "method is PaymentMethod.CASH or is_disputed",
                 "method is PaymentMethod.CASH",
             ),
@@ -596,14 +596,14 @@ REFUNDS: Final = (
     ),
     Fault(
         "Cash is given back without anybody's word",
-        (Change("domain/decisions/refunds.py", "method is PaymentMethod.CASH or is_disputed", "is_disputed"),),
+        (Change("domain/decisions/payments/refunds.py", "method is PaymentMethod.CASH or is_disputed", "is_disputed"),),
         _REFUNDING,
     ),
     Fault(
         "A refund that the provider still pays is paid by hand too",
         (
             Change(
-                "domain/decisions/refunds.py",
+                "domain/decisions/payments/refunds.py",
                 "    if payment.method is PaymentMethod.CARD and payment.status is ChargeStatus.PENDING:\n",
                 "    if False:\n",
             ),
@@ -614,7 +614,7 @@ REFUNDS: Final = (
         "A failed refund of a disputed payment is paid by hand",
         (
             Change(
-                "domain/decisions/refunds.py",
+                "domain/decisions/payments/refunds.py",
                 "    if any(each.id == payment.charge_id and each.is_disputed for each in payments.values()):\n",
                 "    if False:\n",
             ),
@@ -623,14 +623,14 @@ REFUNDS: Final = (
     ),
     Fault(
         "A refund is tried for ever after a final answer",
-        (Change("domain/decisions/pay.py", "command.answer is Answer.FAILED and", "False and"),),
+        (Change("domain/decisions/payments/pay.py", "command.answer is Answer.FAILED and", "False and"),),
         _REFUNDING,
     ),
     Fault(
         "An older notice that comes late counts",
         (
             Change(
-                "domain/decisions/payment_notices.py",
+                "domain/decisions/payments/notices.py",
                 "    if payment.noticed_at is None:\n        return True\n",
                 "    if True:\n        return True\n",
             ),
@@ -639,7 +639,7 @@ REFUNDS: Final = (
     ),
     Fault(
         "A dispute that is won leaves its refunds unpaid",
-        (Change("domain/decisions/payment_notices.py", "    if dispute is DisputeStatus.WON:\n", "    if False:\n"),),
+        (Change("domain/decisions/payments/notices.py", "    if dispute is DisputeStatus.WON:\n", "    if False:\n"),),
         _NOTICES,
     ),
     Fault(
@@ -696,7 +696,7 @@ APPLICATION: Final = (
     ),
     Fault(
         "A retried charge whose COMMIT is not answered waits for itself",
-        (Change("domain/decisions/pay.py", "and not is_own):\n", "):\n"),),
+        (Change("domain/decisions/payments/pay.py", "and not is_own):\n", "):\n"),),
         _MONEY,
     ),
     Fault(
@@ -762,22 +762,26 @@ PROVIDER: Final = (
     ),
     Fault(
         "A charge that waits for its customer ends while the tickets are held",
-        (Change("domain/decisions/pay.py", "    if booking.status.takes_tickets:\n        return False\n", ""),),
+        (
+            Change(
+                "domain/decisions/payments/pay.py", "    if booking.status.takes_tickets:\n        return False\n", ""
+            ),
+        ),
         _PAYING,
     ),
     Fault(
         "A charge that was begun after the hold ends before its customer can authenticate it",
-        (Change("domain/decisions/pay.py", "or charge.created_at < lapsed_at or", "or True or"),),
+        (Change("domain/decisions/payments/pay.py", "or charge.created_at < lapsed_at or", "or True or"),),
         _PAYING,
     ),
     Fault(
         "A customer who comes back from the bank waits for nobody's attempt",
-        (Change("domain/decisions/pay.py", " and not pending.awaits_customer\n", "\n"),),
+        (Change("domain/decisions/payments/pay.py", " and not pending.awaits_customer\n", "\n"),),
         _PAYING,
     ),
     Fault(
         "A customer who paid just before the hold ended loses the tickets",
-        (Change("domain/decisions/pay.py", "(ends_at - LAST_MOMENT, ends_at)", "(ends_at,)"),),
+        (Change("domain/decisions/payments/pay.py", "(ends_at - LAST_MOMENT, ends_at)", "(ends_at,)"),),
         _PAYING,
     ),
     Fault(
@@ -1664,7 +1668,7 @@ SUSPENDING: Final = (
         "A review that ends forgets a newer one",
         (
             Change(
-                "adapters/sql/repositories/users.py",
+                "adapters/sql/repositories/accounts/users.py",
                 '    account_reviews.c.until == bindparam("same_until", type_=account_reviews.c.until.type),\n',
                 "",
             ),

@@ -193,7 +193,7 @@ STAFF: Final = (
         "A new role does not reach the database",
         (
             Change(
-                "adapters/sql/repositories/staff.py",
+                "adapters/sql/repositories/accounts/staff.py",
                 "        await self._transaction.change(_SAVE, values)\n",
                 "",
             ),

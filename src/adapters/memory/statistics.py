@@ -11,7 +11,7 @@ from ...application.ports.observability import (
     WaitingListLength,
 )
 from ...domain.payment import Need, need_of, needed_since
-from .notifications import pending_deliveries
+from .notifications.repositories import pending_deliveries
 from .queries import all_payments
 from .tables import Tables
 

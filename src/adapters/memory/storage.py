@@ -10,7 +10,7 @@ from ...application.ports.queries import AccountQueries, BookingQueries, EventQu
 from ...application.ports.staff import StaffQueries
 from ...application.ports.storage import UnitOfWork
 from .api_keys import MemoryApiKeyQueries
-from .notifications import MemoryNotificationQueries
+from .notifications.repositories import MemoryNotificationQueries
 from .queries import MemoryAccountQueries, MemoryBookingQueries, MemoryEventQueries, MemoryPaymentQueries
 from .snapshot import MemorySnapshot
 from .staff import MemoryStaffQueries

@@ -23,7 +23,7 @@ from ...domain.facts import Fact
 from ...domain.inventory import ExpiredHolds, OverlongHolds, WaitingList
 from ...domain.payment import Payment
 from ...domain.user import ApiKey, Session, User
-from .notification_tables import NotificationDraft, NotificationTables
+from .notifications.tables import NotificationDraft, NotificationTables
 
 
 class Tables(Struct):

@@ -13,7 +13,7 @@ from ...application.ports.repositories import (
 from ...application.ports.staff import StaffRepository
 from .api_keys import MemoryApiKeyRepository
 from .links import MemoryLinkRepository
-from .notifications import MemoryMailRepository, MemoryWebhookRepository
+from .notifications.repositories import MemoryMailRepository, MemoryWebhookRepository
 from .repositories import (
     MemoryErasureRepository,
     MemoryEventRepository,

@@ -37,7 +37,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.schema import CreateTable
 
 from ...application.ports.payments import GatewaySilent
-from ...domain.decisions.pay import Answer
+from ...domain.decisions.payments.pay import Answer
 from ...domain.values.money import Money
 from .sandbox import Entry, EntryKind, refund_answer, refund_entry
 

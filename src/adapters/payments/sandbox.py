@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ...application.ports.payments import ChargeReply, GatewaySilent
-from ...domain.decisions.pay import Answer
+from ...domain.decisions.payments.pay import Answer
 from ...domain.values.money import Money
 
 TAKEN: Final = "tok_ok"

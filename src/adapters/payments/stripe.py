@@ -18,7 +18,7 @@ from uuid import UUID
 import stripe
 
 from ...application.ports.payments import ChargeReply, GatewaySilent
-from ...domain.decisions.pay import Answer
+from ...domain.decisions.payments.pay import Answer
 from ...domain.values.money import Money
 from . import stripe_units
 

@@ -14,7 +14,7 @@ import stripe
 from msgspec import Meta, Struct
 
 from ...application.ports.payments import BadNotice, ProviderNotice
-from ...domain.decisions.payment_notices import NoticeKind
+from ...domain.decisions.payments.notices import NoticeKind
 from .stripe import reference_in
 
 TOLERANCE: Final = 300

@@ -22,14 +22,14 @@ from .queries.notifications import SqlNotificationQueries
 from .queries.payments import SqlPaymentQueries
 from .queries.staff import SqlStaffQueries
 from .queries.statistics import SqlStatistics
-from .repositories.api_keys import SqlApiKeyRepository
+from .repositories.accounts.api_keys import SqlApiKeyRepository
+from .repositories.accounts.links import SqlLinkRepository
+from .repositories.accounts.staff import SqlStaffRepository
+from .repositories.accounts.users import SqlErasureRepository, SqlUserRepository
 from .repositories.events import SqlEventRepository
 from .repositories.leases import SqlLeaseRepository
 from .repositories.limits import SqlLimitRepository
-from .repositories.links import SqlLinkRepository
 from .repositories.mails import SqlMailRepository
-from .repositories.staff import SqlStaffRepository
-from .repositories.users import SqlErasureRepository, SqlUserRepository
 from .repositories.webhooks import SqlWebhookRepository
 from .snapshot import SqlSnapshot
 

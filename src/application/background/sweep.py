@@ -9,7 +9,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from ...domain.booking import Booking
-from ...domain.decisions.pay import CompletePayment, is_abandoned
+from ...domain.decisions.payments.pay import CompletePayment, is_abandoned
 from ...domain.payment import Payment, PaymentKind, refund_of
 from ...domain.refusals import NotFound
 from ..bookings.pay_booking import SILENCE, ask_about_charge, record_answer

@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ...domain.booking import Booking, BookingStatus, PaymentStatus
-from ...domain.decisions.pay import Answer, Attempt, CompletePayment, Pay, complete_payment, start_payment
+from ...domain.decisions.payments.pay import Answer, Attempt, CompletePayment, Pay, complete_payment, start_payment
 from ...domain.payment import ChargeStatus, PaymentMethod
 from ...domain.refusals import (
     NotFound,

@@ -12,7 +12,7 @@ from ...domain.decisions.organize import (
     edit_ticket_type,
     state,
 )
-from ...domain.decisions.prices import Objection, any_price
+from ...domain.decisions.payments.prices import Objection, any_price
 from ...domain.event import EventState
 from ..duties import Duties
 from ..ports.idempotency import IdempotentRequest

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from ...domain.decisions.organize import Initialize, initialize
-from ...domain.decisions.prices import Objection, any_price
+from ...domain.decisions.payments.prices import Objection, any_price
 from ...domain.event import MOST_LIVE_EVENTS, EventState
 from ...domain.inventory import Decision
 from ...domain.user import Organizers

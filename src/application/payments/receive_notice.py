@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from ...domain.decisions.payment_notices import PaymentNotice
+from ...domain.decisions.payments.notices import PaymentNotice
 from ..ports.errors import Unavailable
 from ..ports.payments import GatewaySilent, NoticeReader, PaymentGateway, ProviderNotice
 from ..ports.queries import PaymentQueries

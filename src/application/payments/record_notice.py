@@ -1,6 +1,6 @@
 """Record what the payment provider tells by itself."""
 
-from ...domain.decisions.payment_notices import PaymentNotice, RecordNotice, record_notice
+from ...domain.decisions.payments.notices import PaymentNotice, RecordNotice, record_notice
 from ..ports.loading import LoadSpec
 from ..ports.queries import BookingQueries, PaymentQueries
 from ..turnstile.turnstile import Turnstile

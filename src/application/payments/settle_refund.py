@@ -4,7 +4,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from ...domain.decisions.refunds import SettleRefund, settle_refund
+from ...domain.decisions.payments.refunds import SettleRefund, settle_refund
 from ...domain.payment import Payment
 from ...domain.user import Actor
 from ..duties import Duties

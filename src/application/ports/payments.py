@@ -6,8 +6,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from ...domain.decisions.pay import Answer
-from ...domain.decisions.payment_notices import NoticeKind
+from ...domain.decisions.payments.notices import NoticeKind
+from ...domain.decisions.payments.pay import Answer
 from ...domain.values.money import Money
 
 

@@ -46,7 +46,7 @@ from ..values.characters import look_alike_key
 from ..values.fields import check_all, checked
 from ..values.money import Money
 from .decision_builder import DecisionBuilder
-from .prices import Objection, any_price, check_prices
+from .payments.prices import Objection, any_price, check_prices
 from .settle import settle_event
 
 _ENDS: Final = frozenset(status for status in EventStatus if status.is_closed)

@@ -19,7 +19,7 @@ from ..inventory import Decision, Inventory
 from ..refunds import refund_due
 from ..values.money import Money
 from .decision_builder import DecisionBuilder
-from .refunds import owe_refund
+from .payments.refunds import owe_refund
 
 _TAKEN: Final = PaymentStatus.TAKEN
 

@@ -14,7 +14,7 @@ from boxoffice.adapters.payments import Entry, EntryKind, MemoryLedger, SandboxG
 from boxoffice.adapters.payments.ledger import SqlLedger
 from boxoffice.adapters.payments.sandbox import ACTION_URL
 from boxoffice.application.ports.payments import GatewaySilent, PaymentGateway
-from boxoffice.domain.decisions.pay import Answer
+from boxoffice.domain.decisions.payments.pay import Answer
 from boxoffice.domain.payment import refund_of
 from boxoffice.domain.values.money import Money
 from tests import mariadb

@@ -13,7 +13,7 @@ from boxoffice.adapters.payments.stripe import StripeGateway
 from boxoffice.adapters.payments.stripe_units import in_stripe_units
 from boxoffice.adapters.system import Uuid7Ids
 from boxoffice.application.ports.payments import ChargeReply, GatewaySilent
-from boxoffice.domain.decisions.pay import Answer
+from boxoffice.domain.decisions.payments.pay import Answer
 from boxoffice.domain.payment import refund_of
 from boxoffice.domain.values.money import CURRENCIES, Money
 from tests.adapters.payments.fake_stripe import ASKS, DECLINED, KEY, PAYS, SLOW, Asked, FakeStripe, Fault

@@ -15,7 +15,7 @@ from boxoffice.application.ports.storage import UnitOfWork
 from boxoffice.domain.booking import Booking
 from boxoffice.domain.decisions.book import Book, book
 from boxoffice.domain.decisions.cancel import Cancel, cancel
-from boxoffice.domain.decisions.pay import complete_payment, start_payment
+from boxoffice.domain.decisions.payments.pay import complete_payment, start_payment
 from boxoffice.domain.inventory import Decision, Inventory
 from boxoffice.domain.user import Actor
 from tests.adapters.sql.recorded import recording

@@ -15,7 +15,7 @@ from boxoffice.application.ports.errors import OutcomeUnknown, Unavailable
 from boxoffice.application.ports.idempotency import IdempotentRequest
 from boxoffice.application.ports.payments import ChargeReply
 from boxoffice.domain.booking import Booking
-from boxoffice.domain.decisions.pay import Answer
+from boxoffice.domain.decisions.payments.pay import Answer
 from boxoffice.domain.event import EventStatus
 from boxoffice.domain.payment import UNDER_WAY, ChargeStatus, PaymentMethod
 from boxoffice.domain.refusals import (

@@ -9,7 +9,7 @@ from boxoffice.application.payments.receive_notice import ReceiveNotice
 from boxoffice.application.ports.errors import Unavailable
 from boxoffice.application.ports.payments import BadNotice, ProviderNotice
 from boxoffice.domain.booking import Booking
-from boxoffice.domain.decisions.payment_notices import NoticeKind
+from boxoffice.domain.decisions.payments.notices import NoticeKind
 from boxoffice.domain.values.money import Money
 from tests.application.fake_app import ANA, NOW, FakeApp
 

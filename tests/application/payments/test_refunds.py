@@ -11,7 +11,7 @@ from boxoffice.application.payments.queries import ListDuePayments, ListEventPay
 from boxoffice.application.payments.settle_refund import Settlement
 from boxoffice.application.ports.idempotency import Replayed
 from boxoffice.domain.booking import Booking
-from boxoffice.domain.decisions.payment_notices import NoticeKind, PaymentNotice
+from boxoffice.domain.decisions.payments.notices import NoticeKind, PaymentNotice
 from boxoffice.domain.payment import ChargeStatus, Need, Payment
 from boxoffice.domain.refusals import AlreadySettled, NotAllowed, NotFound
 from boxoffice.domain.values.money import Money

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from boxoffice.domain.decisions.payment_notices import NoticeKind, PaymentNotice
+from boxoffice.domain.decisions.payments.notices import NoticeKind, PaymentNotice
 from tests.entrypoints.http.service_under_test import Client, Service, ok, pointers, problem
 
 EUR_25 = {"amount": 2_500, "currency": "EUR"}

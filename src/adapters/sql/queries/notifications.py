@@ -13,7 +13,7 @@ from ....domain.verification import Link
 from ....domain.webhooks import Delivery, DeliveryStatus, Webhook
 from ..engine.pool import ConnectionPool
 from ..engine.transaction import ErrorClassifier, Rows, read
-from ..repositories.links import LINK, link
+from ..repositories.accounts.links import LINK, link
 from ..repositories.mails import ANNOUNCEMENT, MAIL, NO_EVENT, announcement, mail
 from ..repositories.webhooks import DELIVERY, WEBHOOK, delivery, webhook
 from ..schema.tables import (

@@ -9,7 +9,7 @@ from ....application.ports.staff import Colleague
 from ....domain.policy import StaffRole
 from ..engine.pool import ConnectionPool
 from ..engine.transaction import ErrorClassifier, Rows, read
-from ..repositories.staff import MEMBER, member
+from ..repositories.accounts.staff import MEMBER, member
 from ..schema.mappers import USER, user
 from ..schema.tables import event_staff, users
 

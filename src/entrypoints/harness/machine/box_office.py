@@ -20,7 +20,7 @@ from ....application.payments.settle_refund import Settlement
 from ....domain.decisions.book import Book
 from ....domain.decisions.cancel import Cancel
 from ....domain.decisions.organize import AddTicketType, Edit, EditTicketType, Initialize
-from ....domain.decisions.payment_notices import PaymentNotice
+from ....domain.decisions.payments.notices import PaymentNotice
 from ....domain.facts import Fact
 from ....domain.payment import Payment
 from ....domain.policy import StaffRole

@@ -29,9 +29,9 @@ from .box_office import (
     has_account,
 )
 from .in_process import HarnessIds
-from .model import Model
-from .model_booking import ModelBooking
-from .model_event import ModelEvent, ModelType
+from .model.booking import ModelBooking
+from .model.event import ModelEvent, ModelType
+from .model.model import Model
 from .strategies import ADMIN, BookingRequest
 from .troubled import Trouble
 

@@ -4,9 +4,9 @@ from typing import Final
 from uuid import UUID
 
 from ....application.ports.payments import ChargeReply, GatewaySilent
-from ....domain.decisions.pay import Answer
+from ....domain.decisions.payments.pay import Answer
 from ....domain.values.money import Money
-from .model_booking import ASKS, SILENT, TAKES
+from .model.booking import ASKS, SILENT, TAKES
 
 ACTION_URL: Final = "https://bank.example/"
 """Where it sends customers to."""

@@ -29,7 +29,7 @@ from ....domain.booking import Booking
 from ....domain.decisions.book import Book
 from ....domain.decisions.cancel import Cancel
 from ....domain.decisions.organize import AddTicketType, Initialize
-from ....domain.decisions.payment_notices import PaymentNotice
+from ....domain.decisions.payments.notices import PaymentNotice
 from ....domain.event import EventState
 from ....domain.facts import Fact
 from ....domain.refusals import Refusal
@@ -59,7 +59,7 @@ from .box_office import (
     user_of,
 )
 from .gateway import HarnessGateway
-from .model import MOST_LIVE_EVENTS
+from .model.model import MOST_LIVE_EVENTS
 from .strategies import ADMIN
 from .troubled import Trouble, TroubledStorage
 

@@ -18,9 +18,9 @@ from ....domain.payment import PaymentMethod
 from ....domain.policy import KeyRole
 from .box_office import Answer, Command, Order, Outcome, has_account
 from .comparing_machine import ComparingMachine
-from .model import ROLES, Model
-from .model_booking import TAKES, ModelBooking
-from .model_event import ModelEvent
+from .model.booking import TAKES, ModelBooking
+from .model.event import ModelEvent
+from .model.model import ROLES, Model
 from .strategies import ADMIN, CUSTOMERS, BookingRequest, picks
 
 _STATUSES: Final = ("on_sale", "paused", "completed", "cancelled")

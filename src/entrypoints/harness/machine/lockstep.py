@@ -5,7 +5,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from ....application.api_keys.create_api_key import NewApiKey
-from ....domain.decisions.payment_notices import PaymentNotice
+from ....domain.decisions.payments.notices import PaymentNotice
 from ....domain.user import Actor
 from .box_office import BookingLook, BookingSeen, BoxOffice, EventLook, Order, Outcome, difference
 from .troubled import Trouble

@@ -10,12 +10,12 @@ from hypothesis.stateful import precondition, rule
 from ....application.bookings.pay_booking import Bill
 from ....application.payments.grant_refund import Grant
 from ....application.payments.settle_refund import Settlement
-from ....domain.decisions.payment_notices import NoticeKind, PaymentNotice
+from ....domain.decisions.payments.notices import NoticeKind, PaymentNotice
 from ....domain.payment import PaymentMethod
 from ....domain.values.money import Money
 from .box_office import Outcome, PaymentSeen
-from .model_booking import ASKS, DECLINES, SILENT, TAKES, ModelBooking, ModelRefund
-from .model_event import ModelEvent
+from .model.booking import ASKS, DECLINES, SILENT, TAKES, ModelBooking, ModelRefund
+from .model.event import ModelEvent
 from .staff_machine import StaffMachine
 from .strategies import ADMIN, CUSTOMERS, HELPERS, picks
 

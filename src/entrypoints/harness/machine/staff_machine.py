@@ -8,7 +8,7 @@ from hypothesis.stateful import rule
 from ....domain.policy import StaffRole
 from .box_office import Appoint, ChangeDuty, Dismiss
 from .comparing_machine import ComparingMachine
-from .model_event import ModelEvent
+from .model.event import ModelEvent
 from .strategies import ADMIN, CUSTOMERS, HELPERS, ORGANIZERS, picks, roles
 
 _bosses = st.sampled_from([None, None, None, ADMIN, HELPERS[0], CUSTOMERS[0]])

@@ -23,8 +23,8 @@ from ....domain.policy import StaffRole
 from ....domain.values.money import Money
 from .box_office import Answer, Order, Replay
 from .key_machine import KeyMachine
-from .model_booking import LIVE
-from .model_event import ModelEvent, ModelType
+from .model.booking import LIVE
+from .model.event import ModelEvent, ModelType
 from .money_machine import MoneyMachine
 from .strategies import (
     ADMIN,

@@ -10,7 +10,7 @@ from ....domain.event import WaitingListMode, WaitingListPolicy
 from ....domain.policy import StaffRole
 from ....domain.values.money import Money
 from .box_office import FIRST_WITHOUT_ACCOUNT
-from .model_event import OFFSETS
+from .model.event import OFFSETS
 
 CUSTOMERS: Final = [UUID(int=number) for number in range(1, 7)]
 ORGANIZERS: Final = [UUID(int=101), UUID(int=102)]

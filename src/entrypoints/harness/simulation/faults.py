@@ -10,7 +10,7 @@ from uuid import UUID
 from ....application.ports.errors import OutcomeUnknown, Retryable, Unavailable
 from ....application.ports.payments import ChargeReply, GatewaySilent, PaymentGateway
 from ....application.ports.storage import Storage
-from ....domain.decisions.pay import Answer
+from ....domain.decisions.payments.pay import Answer
 from ....domain.values.money import Money
 from .scenario import Scenario, random_stream
 from .trace import Trace

@@ -17,7 +17,7 @@ from ....application.ports.storage import Storage
 from ....application.turnstile import command_queue as turnstile_module
 from ....domain.decisions import settle as settle_module
 from ....domain.decisions.organize import Initialize
-from ....domain.decisions.pay import is_abandoned
+from ....domain.decisions.payments.pay import is_abandoned
 from ....domain.event import EventDetails, TicketTypeSpec, WaitingListPolicy
 from ....domain.payment import ChargeStatus, Payment, PaymentKind, PaymentMethod
 from ....domain.user import User

@@ -7,11 +7,11 @@ from uuid import UUID
 from msgspec.structs import asdict, fields
 from sqlalchemy import Column, bindparam, delete, select, update
 
-from ....domain.user import User
-from ....domain.verification import Link, LinkPurpose
-from ..bulk.insert import BulkInsert
-from ..engine.transaction import Transaction
-from ..schema.tables import account_claims, account_links
+from .....domain.user import User
+from .....domain.verification import Link, LinkPurpose
+from ...bulk.insert import BulkInsert
+from ...engine.transaction import Transaction
+from ...schema.tables import account_claims, account_links
 
 _FIELDS = tuple(field.name for field in fields(Link))
 LINK: tuple[Column[Any], ...] = tuple(account_links.c[name] for name in _FIELDS)

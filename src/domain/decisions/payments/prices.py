@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 
 from msgspec import UNSET, UnsetType
 
-from ..refusals import FieldError, FieldPath, InvalidRequest
-from ..values.money import Money
+from ...refusals import FieldError, FieldPath, InvalidRequest
+from ...values.money import Money
 
 Objection = Callable[[Money], str | None]
 """Returns what the price of a ticket must be instead; None: the provider can charge it."""

@@ -7,11 +7,11 @@ from uuid import UUID
 
 from msgspec import Struct, field
 
-from ...application.ports.errors import Conflict
-from ...domain.mails import Announcement, Mail
-from ...domain.user import User
-from ...domain.verification import Link
-from ...domain.webhooks import Cursor, Delivery, Webhook
+from ....application.ports.errors import Conflict
+from ....domain.mails import Announcement, Mail
+from ....domain.user import User
+from ....domain.verification import Link
+from ....domain.webhooks import Cursor, Delivery, Webhook
 
 Row = TypeVar("Row")
 RowKey = TypeVar("RowKey")

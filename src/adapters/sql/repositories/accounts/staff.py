@@ -6,10 +6,10 @@ from uuid import UUID
 from msgspec.structs import asdict, fields
 from sqlalchemy import Column, bindparam, delete, func, select, update
 
-from ....domain.decisions.staff import StaffMember
-from ..bulk.insert import BulkInsert
-from ..engine.transaction import Transaction
-from ..schema.tables import event_staff
+from .....domain.decisions.staff import StaffMember
+from ...bulk.insert import BulkInsert
+from ...engine.transaction import Transaction
+from ...schema.tables import event_staff
 
 _FIELDS = tuple(field.name for field in fields(StaffMember))
 MEMBER: tuple[Column[Any], ...] = tuple(event_staff.c[name] for name in _FIELDS)

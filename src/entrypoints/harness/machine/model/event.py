@@ -5,9 +5,9 @@ from datetime import date, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from ....domain.values.money import Money
-from .box_office import BookingSeen, EventSeen, TicketTypeSeen
-from .model_booking import LIVE, TAKING, ModelBooking
+from .....domain.values.money import Money
+from ..box_office import BookingSeen, EventSeen, TicketTypeSeen
+from .booking import LIVE, TAKING, ModelBooking
 
 OFFSETS: Final = {"Pacific/Kiritimati": 14, "Etc/GMT+12": -12}
 """Hours between UTC and the time of day in the time zones of events, which have no daylight saving."""

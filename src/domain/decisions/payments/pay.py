@@ -11,17 +11,17 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ..booking import Booking, BookingStatus, PaymentStatus
-from ..event import EventStatus
-from ..facts import PaymentFailed, PaymentStarted, PaymentTaken
-from ..inventory import Decision, Inventory
-from ..payment import GIVE_UP, UNDER_WAY, ChargeStatus, Payment, PaymentKind, PaymentMethod
-from ..policy import PersonalRight, Right
-from ..refusals import NotAllowed, PaymentNotDue, PaymentUnderWay, PaymentWindowClosed
-from ..user import Actor
-from .decision_builder import DecisionBuilder
+from ...booking import Booking, BookingStatus, PaymentStatus
+from ...event import EventStatus
+from ...facts import PaymentFailed, PaymentStarted, PaymentTaken
+from ...inventory import Decision, Inventory
+from ...payment import GIVE_UP, UNDER_WAY, ChargeStatus, Payment, PaymentKind, PaymentMethod
+from ...policy import PersonalRight, Right
+from ...refusals import NotAllowed, PaymentNotDue, PaymentUnderWay, PaymentWindowClosed
+from ...user import Actor
+from ..decision_builder import DecisionBuilder
+from ..settle import lapse_hold
 from .refunds import owe_refund, record_refund
-from .settle import lapse_hold
 
 SHORTEST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = {PaymentKind.CHARGE: timedelta(seconds=5), PaymentKind.REFUND: timedelta(hours=1)}

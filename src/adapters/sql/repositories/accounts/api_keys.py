@@ -7,11 +7,11 @@ from uuid import UUID
 from msgspec.structs import asdict
 from sqlalchemy import bindparam, delete, or_, select, update
 
-from ....domain.user import ApiKey
-from ..bulk.insert import BulkInsert
-from ..engine.transaction import Transaction
-from ..schema.mappers import API_KEY, api_key
-from ..schema.tables import api_keys
+from .....domain.user import ApiKey
+from ...bulk.insert import BulkInsert
+from ...engine.transaction import Transaction
+from ...schema.mappers import API_KEY, api_key
+from ...schema.tables import api_keys
 
 _ADD = BulkInsert(api_keys)
 _OF_USER = select(*API_KEY).where(api_keys.c.user_id == bindparam("of_user")).order_by(api_keys.c.id)

@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from ....domain.values.money import Money
-from .box_office import DISMISSED, BookingSeen, CancellationSeen, EventSeen, StaffSeen
-from .model_booking import ASKS, DECLINES, LIVE, SILENT, ModelBooking
-from .model_event import ModelEvent, ModelType
+from .....domain.values.money import Money
+from ..box_office import DISMISSED, BookingSeen, CancellationSeen, EventSeen, StaffSeen
+from .booking import ASKS, DECLINES, LIVE, SILENT, ModelBooking
+from .event import ModelEvent, ModelType
 
 ROLES: Final = ("nothing", "door", "desk", "manager", "organizer")
 """What a user is to an event; each may do what those before it may."""

@@ -7,14 +7,14 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from ...application.ports.notifications import PendingDeliveries, PendingDelivery, PendingEvents, Resend
-from ...domain.event import Event
-from ...domain.mails import Announcement, Mail
-from ...domain.verification import Link
-from ...domain.webhooks import Cursor, Delivery, DeliveryStatus, Webhook
-from .steps import Step
-from .tables import Tables
-from .transaction import MemoryTransaction
+from ....application.ports.notifications import PendingDeliveries, PendingDelivery, PendingEvents, Resend
+from ....domain.event import Event
+from ....domain.mails import Announcement, Mail
+from ....domain.verification import Link
+from ....domain.webhooks import Cursor, Delivery, DeliveryStatus, Webhook
+from ..steps import Step
+from ..tables import Tables
+from ..transaction import MemoryTransaction
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 

@@ -12,12 +12,12 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ..booking import Booking
-from ..facts import DisputeClosed, PaymentDisputed
-from ..inventory import Decision, Inventory
-from ..payment import ChargeStatus, DisputeStatus, Payment, PaymentKind, PaymentMethod
-from ..refunds import is_refund_of
-from .decision_builder import DecisionBuilder
+from ...booking import Booking
+from ...facts import DisputeClosed, PaymentDisputed
+from ...inventory import Decision, Inventory
+from ...payment import ChargeStatus, DisputeStatus, Payment, PaymentKind, PaymentMethod
+from ...refunds import is_refund_of
+from ..decision_builder import DecisionBuilder
 from .pay import Answer, record_charge
 from .refunds import record_refund, with_current_payment
 

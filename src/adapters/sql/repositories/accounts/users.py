@@ -8,15 +8,15 @@ from uuid import UUID
 from msgspec.structs import asdict
 from sqlalchemy import and_, bindparam, delete, select, update
 
-from ....application.ports.repositories import AccountReview, SignIn
-from ....application.ports.security import RefreshDigests, ReplacedToken
-from ....domain.decisions.erase import Erasure
-from ....domain.payment import ChargeStatus
-from ....domain.user import Session, User
-from ..bulk.insert import BulkInsert
-from ..engine.transaction import Transaction
-from ..schema.mappers import SESSION, USER, session, user
-from ..schema.tables import (
+from .....application.ports.repositories import AccountReview, SignIn
+from .....application.ports.security import RefreshDigests, ReplacedToken
+from .....domain.decisions.erase import Erasure
+from .....domain.payment import ChargeStatus
+from .....domain.user import Session, User
+from ...bulk.insert import BulkInsert
+from ...engine.transaction import Transaction
+from ...schema.mappers import SESSION, USER, session, user
+from ...schema.tables import (
     account_claims,
     account_links,
     account_reviews,
@@ -26,7 +26,7 @@ from ..schema.tables import (
     sessions,
     users,
 )
-from .stored_responses import delete_responses_of
+from ..stored_responses import delete_responses_of
 
 _ADD = BulkInsert(users)
 _LOCK = select(*USER).where(users.c.id == bindparam("user_id")).with_for_update()

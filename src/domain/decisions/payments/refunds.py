@@ -6,10 +6,10 @@ from uuid import UUID
 from msgspec import Struct, structs
 from msgspec.structs import replace
 
-from ..booking import Booking, PaymentStatus
-from ..facts import PaymentRefunded, RefundFailed, RefundGranted
-from ..inventory import Decision, Inventory
-from ..payment import (
+from ...booking import Booking, PaymentStatus
+from ...facts import PaymentRefunded, RefundFailed, RefundGranted
+from ...inventory import Decision, Inventory
+from ...payment import (
     REFUND_RULES,
     ChargeStatus,
     Payment,
@@ -18,13 +18,13 @@ from ..payment import (
     amount_of_refund,
     refund_of,
 )
-from ..policy import Right
-from ..refunds import kept_of, payment_status_of
-from ..refusals import AlreadySettled, ExceedsPaid, NotFound, PaymentNotDue, PaymentUnderWay, invalid
-from ..user import Actor
-from ..values.fields import checked
-from ..values.money import Money
-from .decision_builder import DecisionBuilder
+from ...policy import Right
+from ...refunds import kept_of, payment_status_of
+from ...refusals import AlreadySettled, ExceedsPaid, NotFound, PaymentNotDue, PaymentUnderWay, invalid
+from ...user import Actor
+from ...values.fields import checked
+from ...values.money import Money
+from ..decision_builder import DecisionBuilder
 
 
 class GrantRefund(Struct, frozen=True, gc=False, kw_only=True):

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from ....domain.values.money import Money
-from .box_office import START
+from .....domain.values.money import Money
+from ..box_office import START
 
 LIVE: Final = ("waitlisted", "held", "confirmed")
 TAKING: Final = ("held", "confirmed")

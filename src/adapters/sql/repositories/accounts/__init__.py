@@ -1,0 +1,1 @@
+"""Repositories of accounts: users and sessions, links in mails, API keys, and who works for events."""

@@ -1,0 +1,1 @@
+"""Decisions about money: paying, what the provider tells, refunds, and what a provider can charge."""
