@@ -1,4 +1,4 @@
-"""The composition root: the only module that chooses the adapters of the ports."""
+"""The composition root: with `providers` the only module that chooses the adapters of the ports."""
 
 import random
 import time
@@ -9,14 +9,9 @@ from uuid import UUID
 from dependency_injector.containers import DeclarativeContainer
 from dependency_injector.providers import AttributeGetter, Dependency, Object, Singleton
 
-from ..adapters.notifications import HttpWebhookSender
-from ..adapters.observability import CompositeObserver, Counters, Metrics, SharedCounters, UnhandledErrors
-from ..adapters.payments import MemoryLedger, SandboxGateway
+from ..adapters.observability import Metrics, UnhandledErrors
 from ..adapters.security import (
     Argon2PasswordHasher,
-    HmacLinkTokens,
-    JwtTokens,
-    RandomApiKeyTexts,
     RandomRefreshTokens,
     ZxcvbnKnownPasswords,
 )
@@ -63,7 +58,7 @@ from ..application.duties import Duties
 from ..application.events.change_event import ChangeEvent
 from ..application.events.initialize_event import InitializeEvent
 from ..application.events.queries import ListEvents, ListOwnEvents, ReadChanges, ReadEvent
-from ..application.limits.allowances import NEW_CUSTOMERS, NEW_EVENTS, STORED_RESPONSE_BYTES, Allowance
+from ..application.limits.allowances import NEW_CUSTOMERS, STORED_RESPONSE_BYTES, Allowance
 from ..application.limits.rate_limits import RequestLimits, ShareCounts
 from ..application.operators.disable_user import DisableUser, EnableUser
 from ..application.operators.grant_role import GrantRole
@@ -81,7 +76,6 @@ from ..application.ports.errors import Unavailable
 from ..application.ports.notifications import EmailSender, WebhookSender
 from ..application.ports.observability import Observer
 from ..application.ports.payments import GatewaySilent, PaymentGateway
-from ..application.ports.queries import PaymentQueries
 from ..application.ports.security import KnownPasswords, LinkTokens, PasswordHasher, RefreshTokens, Tokens
 from ..application.ports.storage import Storage
 from ..application.ports.system import Clock, Ids
@@ -95,191 +89,35 @@ from ..application.webhooks.create_webhook import CreateWebhook
 from ..application.webhooks.delete_webhook import DeleteWebhook
 from ..application.webhooks.read_webhooks import ListDeliveries, ListWebhooks, ReadWebhook
 from ..application.webhooks.resend_delivery import ResendDelivery
-from ..domain.event import MOST_LIVE_EVENTS
-from ..version import VERSION
-from .database_files import create_files, ledger_url
-from .private_files import make_private_folder
+from .database_files import create_files
+from .providers import (
+    make_allowance,
+    make_api_key_texts,
+    make_appoint_member,
+    make_counted_failures,
+    make_email_sender,
+    make_initialize_event,
+    make_link_mails,
+    make_link_tokens,
+    make_metrics,
+    make_observer,
+    make_payment_gateway,
+    make_receive_notice,
+    make_sandbox,
+    make_secrets,
+    make_sentry,
+    make_storage,
+    make_tokens,
+    make_tracing,
+    make_unhandled_errors,
+    make_webhook_sender,
+)
 from .readiness import Draining, Readiness
-from .settings import Payments, Settings, SettingsError
-from .signing_secret import signing_secret
+from .settings import Payments, Settings
 
 if TYPE_CHECKING:
     from ..adapters.observability.sentry import SentryReports
     from ..adapters.observability.tracing import Tracing
-
-
-def _storage(settings: Settings, tracing: "Tracing | None" = None) -> Storage:
-    # Imported on demand, so that an embedder of the core in memory loads no database driver.
-    if settings.is_in_memory:
-        from ..adapters.memory import MemoryStorage  # noqa: PLC0415
-
-        return MemoryStorage()
-    from ..adapters.sql.storage import SqlStorage  # noqa: PLC0415
-
-    create_files(settings)
-    storage = SqlStorage(settings.database_url)
-    if tracing is not None:
-        for engine in storage.engines:
-            tracing.watch(engine)
-        storage.wrap_send(tracing.around_sending)
-    return storage
-
-
-def _tracing(settings: Settings) -> "Tracing | None":
-    if settings.otel_endpoint is None:
-        return None
-    try:
-        from ..adapters.observability.tracing import Tracing  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise SettingsError(
-            "BOXOFFICE_OTEL_ENDPOINT is set, but OpenTelemetry is not installed: pip install 'boxoffice[otel]'"
-        ) from error
-    return Tracing.exporting_to(settings.otel_endpoint, VERSION)
-
-
-def _sentry(settings: Settings) -> "SentryReports | None":
-    if settings.sentry_dsn is None:
-        return None
-    try:
-        from ..adapters.observability.sentry import BadDsn, SentryReports  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise SettingsError(
-            "BOXOFFICE_SENTRY_DSN is set, but Sentry's library is not installed: pip install 'boxoffice[sentry]'"
-        ) from error
-    try:
-        return SentryReports(settings.sentry_dsn, VERSION)
-    except BadDsn:
-        raise SettingsError("BOXOFFICE_SENTRY_DSN must be a DSN of Sentry: https://key@host/project") from None
-
-
-def _unhandled_errors(metrics: Metrics, reports: "SentryReports | None") -> UnhandledErrors:
-    return UnhandledErrors(metrics.count_unhandled, *([] if reports is None else [reports.report]))
-
-
-def _observer(metrics: Metrics, tracing: "Tracing | None") -> Observer:
-    return metrics if tracing is None else CompositeObserver(metrics, tracing)
-
-
-def _metrics(settings: Settings, storage: Storage) -> Metrics:
-    return Metrics(_counters(settings), storage.statistics, VERSION)
-
-
-def _counters(settings: Settings) -> Counters:
-    if settings.metrics_directory is None:
-        return Counters()
-    try:
-        make_private_folder(settings.metrics_directory)
-        return SharedCounters(settings.metrics_directory)
-    except OSError as error:
-        raise SettingsError(f"BOXOFFICE_METRICS_DIRECTORY must name a writable directory: {error.strerror}") from error
-
-
-def _secrets(settings: Settings) -> tuple[str, ...]:
-    return (signing_secret(settings), *settings.jwt_older_secrets)
-
-
-def _tokens(secrets: tuple[str, ...]) -> Tokens:
-    return JwtTokens(*secrets)
-
-
-def _link_tokens(secrets: tuple[str, ...]) -> LinkTokens:
-    return HmacLinkTokens(*secrets)
-
-
-def _api_key_texts(secrets: tuple[str, ...]) -> ApiKeyTexts:
-    return RandomApiKeyTexts(*secrets)
-
-
-def _link_mails(settings: Settings, ids: Ids) -> LinkMails:
-    return LinkMails(ids, are_sent=settings.smtp_url is not None)
-
-
-def _appoint_member(settings: Settings, storage: Storage, duties: Duties, clock: Clock, ids: Ids) -> AppointMember:
-    # Without a mail server no address can be verified.
-    return AppointMember(storage, duties, clock, ids, only_verified=settings.smtp_url is not None)
-
-
-def _payment_gateway(settings: Settings) -> PaymentGateway:
-    if settings.payments is Payments.SANDBOX:
-        return _sandbox(settings)
-    if settings.stripe_key is None:
-        raise SettingsError("BOXOFFICE_STRIPE_KEY must be set with BOXOFFICE_PAYMENTS=stripe")
-    try:
-        from ..adapters.payments.stripe import StripeGateway  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise SettingsError(
-            "BOXOFFICE_PAYMENTS is stripe, but Stripe's library is not installed: pip install 'boxoffice[stripe]'"
-        ) from error
-    return_url = settings.public_url or f"http://{settings.host}:{settings.port}"
-    return StripeGateway(settings.stripe_key, return_url=f"{return_url}/", url=settings.stripe_url)
-
-
-def _receive_notice(
-    settings: Settings, payments: PaymentQueries, gateway: PaymentGateway, record: RecordPaymentNotice
-) -> ReceiveNotice | None:
-    """Return the receiver of Stripe's events, or None without a secret to check their signatures with."""
-    if not settings.stripe_webhook_secret:
-        return None
-    try:
-        from ..adapters.payments.stripe_events import StripeEvents  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise SettingsError(
-            "BOXOFFICE_STRIPE_WEBHOOK_SECRET is set, but Stripe's library is not installed: "
-            "pip install 'boxoffice[stripe]'"
-        ) from error
-    return ReceiveNotice(StripeEvents(settings.stripe_webhook_secret), payments, gateway, record)
-
-
-def _sandbox(settings: Settings) -> SandboxGateway:
-    """Return the sandbox. All processes of the service share its ledger."""
-    if settings.is_in_memory:
-        return SandboxGateway(MemoryLedger())
-    from ..adapters.payments.ledger import SqlLedger  # noqa: PLC0415
-
-    create_files(settings)
-    return SandboxGateway(SqlLedger(ledger_url(settings)))
-
-
-def _webhook_sender(settings: Settings) -> WebhookSender:
-    return HttpWebhookSender(allows_private=settings.webhooks_private)
-
-
-def _email_sender(settings: Settings) -> EmailSender:
-    if settings.smtp_url is None or settings.mail_from is None:
-        raise SettingsError("BOXOFFICE_SMTP_URL and BOXOFFICE_MAIL_FROM must be set to send mails")
-    from ..adapters.notifications.smtp_sender import Encryption, MailServer, SmtpSender  # noqa: PLC0415
-
-    url = settings.smtp_url
-    server = MailServer(
-        host=url.host,
-        port=url.port,
-        user=url.user,
-        password=url.password,
-        encryption=Encryption(url.encryption),
-        ca=url.ca,
-    )
-    return SmtpSender(server, settings.mail_from, public_url=settings.public_url)
-
-
-def _initialize_event(
-    turnstile: Turnstile, settings: Settings, gateway: PaymentGateway, most_live_events: int = MOST_LIVE_EVENTS
-) -> InitializeEvent:
-    return InitializeEvent(
-        turnstile,
-        settings.organizers,
-        most_live_events=most_live_events,
-        allowance=_allowance(settings, NEW_EVENTS),
-        objection=gateway.objection,
-    )
-
-
-def _allowance(settings: Settings, most: int) -> Allowance | None:
-    return Allowance(most) if settings.rate_limits else None
-
-
-def _counted_failures(settings: Settings, failed_logins: FailedLogins) -> FailedLogins | None:
-    """Return the counts of failed sign-ins, or None when limits are disabled."""
-    return failed_logins if settings.rate_limits else None
 
 
 class Container(DeclarativeContainer):
@@ -287,20 +125,20 @@ class Container(DeclarativeContainer):
 
     settings: Dependency[Settings] = Dependency(instance_of=Settings)
 
-    tracing: "Singleton[Tracing | None]" = Singleton(_tracing, settings)
-    reports: "Singleton[SentryReports | None]" = Singleton(_sentry, settings)
-    storage: Singleton[Storage] = Singleton(_storage, settings, tracing)
+    tracing: "Singleton[Tracing | None]" = Singleton(make_tracing, settings)
+    reports: "Singleton[SentryReports | None]" = Singleton(make_sentry, settings)
+    storage: Singleton[Storage] = Singleton(make_storage, settings, tracing)
     clock: Singleton[Clock] = Singleton(SystemClock)
     ids: Singleton[Ids] = Singleton(Uuid7Ids)
     jitter: Object[Callable[[], float]] = Object(random.random)
     known_passwords: Singleton[KnownPasswords] = Singleton(ZxcvbnKnownPasswords)
     # The newest secret and the older ones.
-    secrets: Singleton[tuple[str, ...]] = Singleton(_secrets, settings)
-    tokens: Singleton[Tokens] = Singleton(_tokens, secrets)
-    link_tokens: Singleton[LinkTokens] = Singleton(_link_tokens, secrets)
-    api_key_texts: Singleton[ApiKeyTexts] = Singleton(_api_key_texts, secrets)
+    secrets: Singleton[tuple[str, ...]] = Singleton(make_secrets, settings)
+    tokens: Singleton[Tokens] = Singleton(make_tokens, secrets)
+    link_tokens: Singleton[LinkTokens] = Singleton(make_link_tokens, secrets)
+    api_key_texts: Singleton[ApiKeyTexts] = Singleton(make_api_key_texts, secrets)
     refresh_tokens: Singleton[RefreshTokens] = Singleton(RandomRefreshTokens)
-    payment_gateway: Singleton[PaymentGateway] = Singleton(_payment_gateway, settings)
+    payment_gateway: Singleton[PaymentGateway] = Singleton(make_payment_gateway, settings)
     event_queries: AttributeGetter = storage.provided.event_queries
     booking_queries: AttributeGetter = storage.provided.booking_queries
     payment_queries: AttributeGetter = storage.provided.payment_queries
@@ -308,16 +146,16 @@ class Container(DeclarativeContainer):
     api_key_queries: AttributeGetter = storage.provided.api_key_queries
     staff_queries: AttributeGetter = storage.provided.staff_queries
     duties: Singleton[Duties] = Singleton(Duties, staff_queries)
-    metrics: Singleton[Metrics] = Singleton(_metrics, settings, storage)
-    unhandled_errors: Singleton[UnhandledErrors] = Singleton(_unhandled_errors, metrics, reports)
-    observer: Singleton[Observer] = Singleton(_observer, metrics, tracing)
+    metrics: Singleton[Metrics] = Singleton(make_metrics, settings, storage)
+    unhandled_errors: Singleton[UnhandledErrors] = Singleton(make_unhandled_errors, metrics, reports)
+    observer: Singleton[Observer] = Singleton(make_observer, metrics, tracing)
     password_hasher: Singleton[PasswordHasher] = Singleton(Argon2PasswordHasher, observer=observer)
-    response_allowance: Singleton[Allowance | None] = Singleton(_allowance, settings, STORED_RESPONSE_BYTES)
-    new_customers: Singleton[Allowance | None] = Singleton(_allowance, settings, NEW_CUSTOMERS)
+    response_allowance: Singleton[Allowance | None] = Singleton(make_allowance, settings, STORED_RESPONSE_BYTES)
+    new_customers: Singleton[Allowance | None] = Singleton(make_allowance, settings, NEW_CUSTOMERS)
     turnstile: Singleton[Turnstile] = Singleton(
         Turnstile, storage, clock, ids, jitter=jitter, observer=observer, response_allowance=response_allowance
     )
-    link_mails: Singleton[LinkMails] = Singleton(_link_mails, settings, ids)
+    link_mails: Singleton[LinkMails] = Singleton(make_link_mails, settings, ids)
     draining: Singleton[Draining] = Singleton(Draining)
     readiness: Singleton[Readiness] = Singleton(Readiness, storage.provider, draining)
     # Read for every request; a float is much cheaper than the clock's datetime.
@@ -325,7 +163,7 @@ class Container(DeclarativeContainer):
     request_limits: Singleton[RequestLimits] = Singleton(RequestLimits, seconds)
     share_counts: Singleton[ShareCounts] = Singleton(ShareCounts, request_limits, storage, ids)
     failed_logins: Singleton[FailedLogins] = Singleton(FailedLogins, storage, clock)
-    counted_failures: Singleton[FailedLogins | None] = Singleton(_counted_failures, settings, failed_logins)
+    counted_failures: Singleton[FailedLogins | None] = Singleton(make_counted_failures, settings, failed_logins)
 
     book_ticket: Singleton[BookTicket] = Singleton(BookTicket, turnstile, duties)
     book_for_other: Singleton[BookForOther] = Singleton(
@@ -334,7 +172,9 @@ class Container(DeclarativeContainer):
     cancel_booking: Singleton[CancelBooking] = Singleton(CancelBooking, turnstile, booking_queries, duties)
     promote_from_waitlist: Singleton[PromoteFromWaitlist] = Singleton(PromoteFromWaitlist, turnstile)
     resume_unsettled: Singleton[ResumeUnsettled] = Singleton(ResumeUnsettled, turnstile, event_queries)
-    initialize_event: Singleton[InitializeEvent] = Singleton(_initialize_event, turnstile, settings, payment_gateway)
+    initialize_event: Singleton[InitializeEvent] = Singleton(
+        make_initialize_event, turnstile, settings, payment_gateway
+    )
     change_event: Singleton[ChangeEvent] = Singleton(ChangeEvent, turnstile, duties, payment_gateway.provided.objection)
 
     pay_booking: Singleton[PayBooking] = Singleton(
@@ -351,7 +191,7 @@ class Container(DeclarativeContainer):
         RecordPaymentNotice, turnstile, booking_queries, payment_queries
     )
     receive_notice: Singleton[ReceiveNotice | None] = Singleton(
-        _receive_notice, settings, payment_queries, payment_gateway, record_payment_notice
+        make_receive_notice, settings, payment_queries, payment_gateway, record_payment_notice
     )
     expire_holds: Singleton[ExpireHolds] = Singleton(ExpireHolds, promote_from_waitlist, event_queries, clock)
     complete_payments: Singleton[CompletePayments] = Singleton(
@@ -400,7 +240,7 @@ class Container(DeclarativeContainer):
     enable_user: Singleton[EnableUser] = Singleton(EnableUser, storage, clock, review_account, jitter=jitter)
     list_users: Singleton[ListUsers] = Singleton(ListUsers, account_queries)
 
-    webhook_sender: Singleton[WebhookSender] = Singleton(_webhook_sender, settings)
+    webhook_sender: Singleton[WebhookSender] = Singleton(make_webhook_sender, settings)
     create_webhook: Singleton[CreateWebhook] = Singleton(CreateWebhook, storage, webhook_sender, duties, clock, ids)
     change_webhook: Singleton[ChangeWebhook] = Singleton(ChangeWebhook, storage, webhook_sender, clock)
     delete_webhook: Singleton[DeleteWebhook] = Singleton(DeleteWebhook, storage)
@@ -431,7 +271,7 @@ class Container(DeclarativeContainer):
     deliver_webhooks: Singleton[DeliverWebhooks] = Singleton(
         DeliverWebhooks, storage, webhook_sender, clock, ids, jitter=jitter
     )
-    email_sender: Singleton[EmailSender] = Singleton(_email_sender, settings)
+    email_sender: Singleton[EmailSender] = Singleton(make_email_sender, settings)
     send_links: Singleton[SendLinks] = Singleton(SendLinks, storage, email_sender, link_tokens, clock, jitter=jitter)
     send_mails: Singleton[SendMails] = Singleton(
         SendMails, storage, email_sender, send_links, clock, ids, jitter=jitter
@@ -451,7 +291,7 @@ class Container(DeclarativeContainer):
     list_attendees: Singleton[ListAttendees] = Singleton(ListAttendees, event_queries, booking_queries, duties)
     export_attendees: Singleton[ExportAttendees] = Singleton(ExportAttendees, event_queries, booking_queries, duties)
     read_changes: Singleton[ReadChanges] = Singleton(ReadChanges, event_queries, duties)
-    appoint_member: Singleton[AppointMember] = Singleton(_appoint_member, settings, storage, duties, clock, ids)
+    appoint_member: Singleton[AppointMember] = Singleton(make_appoint_member, settings, storage, duties, clock, ids)
     change_member: Singleton[ChangeMember] = Singleton(ChangeMember, storage, duties)
     dismiss_member: Singleton[DismissMember] = Singleton(DismissMember, storage, duties)
     list_staff: Singleton[ListStaff] = Singleton(ListStaff, event_queries, staff_queries, duties)
@@ -487,7 +327,7 @@ async def migrate(
 
 async def _prepare_sandbox(settings: Settings) -> None:
     """Create the sandbox's ledger, because only the migrating user may change the schema. Raises: Unavailable."""
-    sandbox = _sandbox(settings)
+    sandbox = make_sandbox(settings)
     try:
         await sandbox.prepare()
     except GatewaySilent as error:

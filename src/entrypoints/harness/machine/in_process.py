@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
 from itertools import count
 from typing import Any, Final
 from uuid import UUID
@@ -16,7 +15,6 @@ from ....application.bookings.attendees import Attendee
 from ....application.bookings.book_for_other import BookingForOther
 from ....application.bookings.cancel_booking import Cancellation
 from ....application.bookings.pay_booking import Bill, PaymentUnknown
-from ....application.bookings.queries import CustomersBooking
 from ....application.pages import Page
 from ....application.payments.grant_refund import Grant
 from ....application.payments.settle_refund import Settlement
@@ -30,7 +28,6 @@ from ....domain.decisions.book import Book
 from ....domain.decisions.cancel import Cancel
 from ....domain.decisions.organize import AddTicketType, Initialize
 from ....domain.decisions.payments.notices import PaymentNotice
-from ....domain.event import EventState
 from ....domain.facts import Fact
 from ....domain.refusals import Refusal
 from ....domain.user import Actor, Role, User
@@ -38,28 +35,22 @@ from ...container import Container
 from .box_office import (
     DISMISSED,
     Appoint,
-    AttendeeSeen,
     BookingLook,
     BookingSeen,
-    CancellationSeen,
     ChangeDuty,
     Dismiss,
     EventLook,
-    EventSeen,
-    FactSeen,
     Names,
     Order,
     Outcome,
-    PaymentSeen,
     Replay,
-    StaffSeen,
-    TicketTypeSeen,
     address_of,
     has_account,
     user_of,
 )
 from .gateway import HarnessGateway
 from .model.model import MOST_LIVE_EVENTS
+from .rendering import seen_of
 from .strategies import ADMIN
 from .troubled import Trouble, TroubledStorage
 
@@ -404,35 +395,7 @@ class InProcess(ContainerBoxOffice):
 
     def _result(self, result: Any) -> Any:
         """Convert a result of the application, and map its ids to the machine's."""
-        match result:
-            case Cancellation():
-                seen: Any = CancellationSeen(
-                    booking=_booking(result.booking.as_of(self._clock.now())),
-                    promoted_count=result.promoted_count,
-                    refund=result.refund,
-                )
-            case CustomersBooking():
-                seen = _booking(result.booking.as_of(self._clock.now()))
-            case Booking():
-                seen = _booking(result.as_of(self._clock.now()))
-            case EventState():
-                seen = _event(result, self._clock.now())
-            case Attendee():
-                seen = AttendeeSeen(
-                    number=result.number,
-                    ticket_type_id=result.ticket_type_id,
-                    status=result.status.value,
-                    booking_id=result.booking_id,
-                )
-            case Fact():
-                seen = FactSeen.of(result)
-            case Colleague():
-                seen = StaffSeen(user_id=result.user.id, role=result.member.role.value)
-            case str():
-                return result
-            case _:
-                seen = PaymentSeen.of(result)
-        return self._names.translated(seen)
+        return self._names.translated(seen_of(result, self._clock.now()))
 
 
 async def _all(read: Callable[[Any], Awaitable[Page[Any, Any]]]) -> list[Any]:
@@ -443,52 +406,3 @@ async def _all(read: Callable[[Any], Awaitable[Page[Any, Any]]]) -> list[Any]:
         if page.next is None:
             return items
         page = await read(page.next)
-
-
-def _booking(booking: Booking) -> BookingSeen:
-    return BookingSeen(
-        id=booking.id,
-        event_id=booking.event_id,
-        ticket_type_id=booking.ticket_type_id,
-        customer_id=booking.customer_id,
-        quantity=booking.quantity,
-        status=booking.status.value,
-        amount=booking.amount,
-        payment_status=booking.payment_status.value,
-        position=booking.place.position if booking.place else None,
-        tickets_ahead=booking.place.tickets_ahead if booking.place else None,
-        expires_at=booking.expires_at,
-        created_at=booking.created_at,
-    )
-
-
-def _event(state: EventState, now: datetime) -> EventSeen:
-    event = state.event
-    return EventSeen(
-        id=event.id,
-        organizer_id=event.organizer_id,
-        starts_at=event.starts_at,
-        sales_open_at=event.sales_open_at,
-        sales_close_at=event.sales_close_at,
-        time_zone=event.time_zone,
-        max_tickets_per_customer=event.max_tickets_per_customer,
-        payment_window_minutes=event.payment_window_minutes,
-        cancellation_deadline_hours=event.cancellation_deadline_hours,
-        refund_fee_percent=event.refund_fee_percent,
-        waiting_list_policy=event.waiting_list_policy.value,
-        waiting_list=event.waiting_list.value,
-        status=event.status.value,
-        version=event.version,
-        is_sold_out=state.is_sold_out(now),
-        ticket_types=[
-            TicketTypeSeen(
-                id=each.id,
-                name=each.name,
-                price=each.price,
-                total_tickets=each.total_tickets,
-                available_tickets=each.available,
-                waiting_list_count=each.waiting,
-            )
-            for each in state.ticket_types
-        ],
-    )
