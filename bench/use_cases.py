@@ -13,7 +13,8 @@ from uuid_utils.compat import uuid7
 
 from boxoffice.domain.decisions.book import Book
 from boxoffice.domain.decisions.organize import Initialize
-from boxoffice.domain.event import EventDetails, TicketTypeSpec
+from boxoffice.domain.event import EventDetails
+from boxoffice.domain.tickets.ticket_type import TicketTypeSpec
 from boxoffice.domain.user import Actor, Role
 from boxoffice.entrypoints.container import Container, make_container
 from boxoffice.entrypoints.gc_tuning import tune_gc

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from .domain.decisions.book import Book
     from .domain.decisions.cancel import Cancel
     from .domain.decisions.organize import Initialize, general_admission
-    from .domain.event import EventDetails, TicketTypeSpec
+    from .domain.event import EventDetails
     from .domain.refusals import Refusal
+    from .domain.tickets.ticket_type import TicketTypeSpec
     from .domain.user import Actor, Role
     from .entrypoints.container import Container, make_container
     from .entrypoints.http.app import create_app
@@ -50,8 +51,9 @@ _MODULES: Final = {
     "domain.decisions.book": ("Book",),
     "domain.decisions.cancel": ("Cancel",),
     "domain.decisions.organize": ("Initialize", "general_admission"),
-    "domain.event": ("EventDetails", "TicketTypeSpec"),
+    "domain.event": ("EventDetails",),
     "domain.refusals": ("Refusal",),
+    "domain.tickets.ticket_type": ("TicketTypeSpec",),
     "domain.user": ("Actor", "Role"),
     "entrypoints.container": ("Container", "make_container"),
     "entrypoints.http.app": ("create_app",),

@@ -2,9 +2,10 @@
 
 from uuid import UUID
 
-from ..domain.event import Event, EventState
+from ..domain.event import Event
 from ..domain.policy import Right
 from ..domain.refusals import NotFound
+from ..domain.tickets.ticket_type import EventState
 from ..domain.user import Actor
 from .ports.queries import BookingOfEvent, BookingOwner, EventQueries
 from .ports.staff import StaffQueries

@@ -1,12 +1,11 @@
-"""Events and their ticket types, and the rules for their values."""
+"""Events, and the rules for their values."""
 
-from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-from msgspec import UNSET, Struct, UnsetType, structs
+from msgspec import Struct
 
 from .policy import RULES, PersonalRight, Right, Standing, who_may
 from .refusals import (
@@ -17,21 +16,13 @@ from .refusals import (
     NotFound,
     NotOnSale,
     TooManyEvents,
-    TooManyTicketTypes,
-    invalid,
 )
 from .user import Actor, Role
-from .values.characters import look_alike_key
-from .values.fields import Rules, checked, optional, text, utc_time, whole_number
-from .values.money import Money, price
+from .values.fields import Rules, optional, text, utc_time, whole_number
 from .values.time_zones import local_time, time_zone
 
-MOST_TICKET_TYPES = 50
 MOST_LIVE_EVENTS = 200
 """Most events of one organizer that are drafts, on sale or paused at a time."""
-
-GENERAL_ADMISSION = "General admission"
-"""The name of the only ticket type where an organizer names none."""
 
 
 class EventStatus(StrEnum):
@@ -102,11 +93,6 @@ EVENT_RULES: Rules = {
     "payment_window_minutes": optional(whole_number(1, 43_200)),
     "cancellation_deadline_hours": whole_number(0, 8_760),
     "refund_fee_percent": whole_number(0, 100),
-}
-TICKET_TYPE_RULES: Rules = {
-    "name": text(1, 200),
-    "total_tickets": whole_number(1, 1_000_000),
-    "price": optional(price),
 }
 
 
@@ -287,176 +273,11 @@ class Event(EventDetails, frozen=True, kw_only=True):
         return before is None or after < before or self.local_time(after).date() != self.local_time(before).date()
 
 
-class TicketType(Struct, frozen=True, gc=False, kw_only=True):
-    """A kind of ticket, with counters only, so that deciding costs the same for ten tickets or a million.
-
-    `taken` counts held and confirmed tickets and never exceeds `total_tickets` (promise 1); `waiting` counts waiting
-    bookings and `waiting_tickets` their tickets. `price` None: free. `ordinal` counts from 0.
-    """
-
-    id: UUID
-    event_id: UUID
-    ordinal: int
-    name: str
-    price: Money | None = None
-    total_tickets: int
-    taken: int = 0
-    waiting: int = 0
-    waiting_tickets: int = 0
-
-    @property
-    def available(self) -> int:
-        """Tickets not taken."""
-        return self.total_tickets - self.taken
-
-    @property
-    def is_free(self) -> bool:
-        """Whether a ticket costs nothing."""
-        return self.price is None or self.price.amount == 0
-
-    def amount(self, quantity: int, currency: str) -> Money:
-        """Return the price of a booking; 0 in the event's currency where it is free."""
-        return self.price.times(quantity) if self.price else Money(0, currency)
-
-    def must_wait(self, quantity: int, event: Event, now: datetime, smallest_waiting: int | None = None) -> bool:
-        """Return whether a newcomer has to join the waiting list (promise 5).
-
-        Under `fill` a newcomer may take tickets that fit no waiting booking; while the waiting list is served and
-        settled, all free tickets are such (promise 6). While it is not served, `smallest_waiting` decides: the smallest
-        quantity of a waiting booking; if unknown (None), it is assumed to fit.
-        """
-        if quantity > self.available:
-            return True
-        if self.waiting == 0:
-            return False
-        if event.waiting_list_policy is WaitingListPolicy.STRICT or event.is_unsettled:
-            return True
-        if event.serves_waiting_list(now):
-            return False
-        return smallest_waiting is None or smallest_waiting <= self.available
-
-
-class EventState(Struct, frozen=True, gc=False, kw_only=True):
-    """An event with its ticket types, read together. `smallest_waiting` as in `TicketType.must_wait`."""
-
-    event: Event
-    ticket_types: tuple[TicketType, ...]
-    smallest_waiting: Mapping[UUID, int] = {}
-
-    def is_sold_out(self, now: datetime, ticket_type: TicketType | None = None) -> bool:
-        """Return whether a newcomer who wants one ticket, of any type or of this one, would have to wait."""
-        ticket_types = self.ticket_types if ticket_type is None else (ticket_type,)
-        return all(each.must_wait(1, self.event, now, self.smallest_waiting.get(each.id)) for each in ticket_types)
-
-
-class TicketTypeSpec(Struct, frozen=True, gc=False, kw_only=True):
-    """The values of a new ticket type. Raises InvalidRequest when they break a rule."""
-
-    name: str
-    total_tickets: int
-    price: Money | None = None
-
-    def __post_init__(self) -> None:
-        _set_fields(self, checked(structs.asdict(self), TICKET_TYPE_RULES))
-
-
-class TicketTypeChanges(Struct, frozen=True, gc=False, kw_only=True):
-    """Changes of a ticket type; UNSET fields stay as they are."""
-
-    name: str | UnsetType = UNSET
-    total_tickets: int | UnsetType = UNSET
-    price: Money | UnsetType | None = UNSET
-
-    def __post_init__(self) -> None:
-        _set_fields(self, checked(given(self), TICKET_TYPE_RULES))
-
-
-class EventChanges(Struct, frozen=True, gc=False, kw_only=True):
-    """Changes of an event; UNSET fields stay as they are.
-
-    `total_tickets` and `price` belong to the only ticket type and are refused where there are several.
-    """
-
-    name: str | UnsetType = UNSET
-    description: str | UnsetType = UNSET
-    venue: str | UnsetType = UNSET
-    starts_at: datetime | UnsetType | None = UNSET
-    ends_at: datetime | UnsetType | None = UNSET
-    time_zone: str | UnsetType = UNSET
-    sales_open_at: datetime | UnsetType | None = UNSET
-    sales_close_at: datetime | UnsetType | None = UNSET
-    max_tickets_per_customer: int | UnsetType = UNSET
-    payment_window_minutes: int | UnsetType | None = UNSET
-    cancellation_deadline_hours: int | UnsetType = UNSET
-    refund_fee_percent: int | UnsetType = UNSET
-    waiting_list_policy: WaitingListPolicy | UnsetType = UNSET
-    waiting_list: WaitingListMode | UnsetType = UNSET
-    status: EventStatus | UnsetType = UNSET
-    total_tickets: int | UnsetType = UNSET
-    price: Money | UnsetType | None = UNSET
-
-    def __post_init__(self) -> None:
-        _set_fields(self, checked(given(self), EVENT_CHANGE_RULES))
-
-
-EVENT_CHANGE_RULES: Rules = {
-    **EVENT_RULES,
-    "total_tickets": TICKET_TYPE_RULES["total_tickets"],
-    "price": TICKET_TYPE_RULES["price"],
-}
-
-
 def _not_allowed(right: Right) -> NotAllowed:
     return NotAllowed(f"You may see this, but only {who_may(right)} may do it.")
-
-
-def given(changes: Struct) -> dict[str, object]:
-    """Return the fields that are not UNSET."""
-    return {name: value for name, value in structs.asdict(changes).items() if value is not UNSET}
-
-
-def _set_fields(struct: Struct, values: dict[str, object]) -> None:
-    for name, value in values.items():
-        structs.force_setattr(struct, name, value)
-
-
-def check_ticket_types(specs: Sequence[TicketTypeSpec], currency: str) -> None:
-    """Raise InvalidRequest unless there are 1 to 50 types with distinct names and one currency.
-
-    Names that differ only in case, invisible characters or white space are the same.
-    """
-    if not specs:
-        raise invalid("must name at least one ticket type", "ticket_types")
-    if len(specs) > MOST_TICKET_TYPES:
-        raise invalid(f"must name at most {MOST_TICKET_TYPES} ticket types", "ticket_types")
-    errors = []
-    seen: set[str] = set()
-    for index, spec in enumerate(specs):
-        key = look_alike_key(spec.name)
-        if key in seen:
-            errors.append(FieldError(("ticket_types", index, "name"), "must differ from the other names"))
-        seen.add(key)
-        if spec.price and spec.price.currency != currency:
-            errors.append(
-                FieldError(("ticket_types", index, "price", "currency"), f"must be {currency}, like the others")
-            )
-    if errors:
-        raise InvalidRequest(*errors)
-
-
-def check_currency(price: Money | None, currency: str) -> None:
-    """Raise InvalidRequest for a price in another currency than the event's."""
-    if price and price.currency != currency:
-        raise invalid(f"must be {currency}, the currency of the event", "price", "currency")
 
 
 def check_room_for_event(live_events: int, most: int = MOST_LIVE_EVENTS) -> None:
     """Raise TooManyEvents if the organizer has `most` live events."""
     if live_events >= most:
         raise TooManyEvents(f"You have {most} events that are drafts, on sale or paused; complete or cancel one first.")
-
-
-def check_room_for_another(ticket_types: Sequence[TicketType]) -> None:
-    """Raise TooManyTicketTypes if the event has no room for another type."""
-    if len(ticket_types) >= MOST_TICKET_TYPES:
-        raise TooManyTicketTypes(f"An event has at most {MOST_TICKET_TYPES} ticket types.")

@@ -9,10 +9,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from .booking import WAITLISTED, Booking
-from .event import Event, TicketType, WaitingListPolicy
+from .event import Event, WaitingListPolicy
 from .facts import Fact
 from .payment import Payment
 from .refusals import NotFound, invalid
+from .tickets.ticket_type import TicketType
 
 Outcome = TypeVar("Outcome")
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from .booking import Booking, BookingStatus, PaymentStatus
-from .event import EventState, EventStatus, WaitingListMode, WaitingListPolicy
+from .event import EventStatus, WaitingListMode, WaitingListPolicy
 from .facts import (
     AnyFactPayload,
     BookingCancelled,
@@ -39,6 +39,7 @@ from .facts import (
     WaitingSuspended,
     tickets_confirmed,
 )
+from .tickets.ticket_type import EventState
 
 
 class Breach(Struct, frozen=True, gc=False):

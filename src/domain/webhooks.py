@@ -11,10 +11,9 @@ from uuid import UUID
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
-from .event import given
 from .facts import AnyFactPayload, Fact
 from .refusals import TooManyWebhooks
-from .values.fields import Rules, check_characters, checked
+from .values.fields import Rules, check_characters, checked, given
 
 MOST_WEBHOOKS = 20
 """Most webhooks of one organizer."""

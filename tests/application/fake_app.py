@@ -47,12 +47,13 @@ from boxoffice.application.webhooks.delete_webhook import DeleteWebhook
 from boxoffice.domain.booking import Booking
 from boxoffice.domain.decisions.book import Book
 from boxoffice.domain.decisions.cancel import Cancel
-from boxoffice.domain.decisions.organize import Edit, Initialize, general_admission
+from boxoffice.domain.decisions.organize import Edit, EventChanges, Initialize, general_admission
 from boxoffice.domain.decisions.payments.pay import Answer
-from boxoffice.domain.event import EventChanges, EventDetails, EventState, EventStatus, TicketTypeSpec
+from boxoffice.domain.event import EventDetails, EventStatus
 from boxoffice.domain.facts import Fact
 from boxoffice.domain.payment import PaymentMethod
 from boxoffice.domain.refusals import InvalidToken
+from boxoffice.domain.tickets.ticket_type import EventState, TicketTypeSpec
 from boxoffice.domain.user import Actor, Organizers, Role
 from boxoffice.domain.values.money import Money
 from tests.settable_clock import SettableClock

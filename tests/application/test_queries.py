@@ -13,9 +13,10 @@ from boxoffice.application.events.queries import ListEvents, ListOwnEvents
 from boxoffice.domain.booking import Booking, BookingStatus, Place
 from boxoffice.domain.decisions.organize import EditTicketType
 from boxoffice.domain.decisions.staff import StaffMember
-from boxoffice.domain.event import EventStatus, TicketTypeChanges, TicketTypeSpec, When
+from boxoffice.domain.event import EventStatus, When
 from boxoffice.domain.policy import KeyRole, KeyScope, StaffRole
 from boxoffice.domain.refusals import NotAllowed, NotFound
+from boxoffice.domain.tickets.ticket_type import TicketTypeChanges, TicketTypeSpec
 from boxoffice.domain.user import Actor, Role
 from tests.application.fake_app import ADMIN, ANA, BEN, CLEO, ORGANIZER, STRANGER, FakeApp
 

@@ -22,7 +22,7 @@ from boxoffice.application.turnstile.turnstile import Turnstile
 from boxoffice.domain.booking import Booking
 from boxoffice.domain.decisions.book import Book, book
 from boxoffice.domain.decisions.cancel import Cancel, cancel
-from boxoffice.domain.decisions.organize import Edit, Initialize, edit, general_admission, initialize
+from boxoffice.domain.decisions.organize import Edit, EventChanges, Initialize, edit, general_admission, initialize
 from boxoffice.domain.decisions.payments.pay import (
     Answer,
     Attempt,
@@ -32,9 +32,10 @@ from boxoffice.domain.decisions.payments.pay import (
     start_payment,
 )
 from boxoffice.domain.decisions.settle import Settle, settle
-from boxoffice.domain.event import EventChanges, EventDetails, EventState, TicketTypeSpec
+from boxoffice.domain.event import EventDetails
 from boxoffice.domain.inventory import Decision, Inventory
 from boxoffice.domain.payment import Payment, PaymentMethod
+from boxoffice.domain.tickets.ticket_type import EventState, TicketTypeSpec
 from boxoffice.domain.user import Actor, Organizers, Role, Session, User
 from boxoffice.domain.values.money import Money
 

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from boxoffice.application.ports.queries import AttendingBooking, Customer
 from boxoffice.domain.booking import Booking, BookingStatus
-from boxoffice.domain.event import EventState
+from boxoffice.domain.tickets.ticket_type import EventState
 
 from .storage_driver import NOW, StorageDriver, new_user
 

@@ -25,9 +25,9 @@ from boxoffice.domain.booking import Booking, BookingStatus
 from boxoffice.domain.decisions.book import Book
 from boxoffice.domain.decisions.erase import LAST_LOOK_AFTER, Erasure
 from boxoffice.domain.decisions.staff import StaffMember
-from boxoffice.domain.event import EventState
 from boxoffice.domain.policy import StaffRole
 from boxoffice.domain.refusals import InvalidToken
+from boxoffice.domain.tickets.ticket_type import EventState
 from boxoffice.domain.user import Actor, Role, User
 from boxoffice.domain.verification import Link, LinkPurpose
 from tests.application.fake_app import PlainHasher

@@ -16,8 +16,9 @@ from boxoffice.domain.decisions.organize import (
     EditTicketType,
     edit_ticket_type,
 )
-from boxoffice.domain.event import EventStatus, TicketTypeChanges, WaitingListPolicy
+from boxoffice.domain.event import EventStatus, WaitingListPolicy
 from boxoffice.domain.inventory import Decision, Inventory, WaitingList, WaitingSizes
+from boxoffice.domain.tickets.ticket_type import TicketTypeChanges
 from boxoffice.domain.user import Actor
 from boxoffice.domain.values.money import Money
 

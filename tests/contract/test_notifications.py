@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from boxoffice.application.ports.errors import Conflict
 from boxoffice.application.ports.storage import UnitOfWork
-from boxoffice.domain.event import EventState
 from boxoffice.domain.mails import Announcement, Mail, MailKind
+from boxoffice.domain.tickets.ticket_type import EventState
 from boxoffice.domain.user import Actor
 from boxoffice.domain.webhooks import Cursor, Delivery, DeliveryStatus, Webhook
 

@@ -14,9 +14,9 @@ from boxoffice.domain.booking import Booking, PaymentStatus
 from boxoffice.domain.decisions.payments.notices import NoticeKind, PaymentNotice, RecordNotice, record_notice
 from boxoffice.domain.decisions.payments.pay import Answer, complete_payment, start_payment
 from boxoffice.domain.decisions.payments.refunds import GrantRefund, SettleRefund, grant_refund, settle_refund
-from boxoffice.domain.event import EventState
 from boxoffice.domain.inventory import Inventory
 from boxoffice.domain.payment import OVERDUE, ChargeStatus, DisputeStatus, Need, Payment, PaymentMethod
+from boxoffice.domain.tickets.ticket_type import EventState
 from boxoffice.domain.values.money import Money
 from tests.settable_clock import SettableClock
 

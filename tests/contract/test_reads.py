@@ -11,9 +11,10 @@ from boxoffice.application.ports.queries import BookingOwner, EventFilter, Event
 from boxoffice.domain.booking import Booking, BookingStatus, Place
 from boxoffice.domain.decisions.organize import Initialize, initialize
 from boxoffice.domain.decisions.staff import StaffMember
-from boxoffice.domain.event import EventDetails, EventStatus, TicketTypeSpec, WaitingListMode, WaitingListPolicy, When
+from boxoffice.domain.event import EventDetails, EventStatus, WaitingListMode, WaitingListPolicy, When
 from boxoffice.domain.facts import CustomerWaitlisted, EventInitialized, TicketsBooked
 from boxoffice.domain.policy import StaffRole
+from boxoffice.domain.tickets.ticket_type import TicketTypeSpec
 from boxoffice.domain.user import Organizers
 from boxoffice.domain.values.money import Money
 

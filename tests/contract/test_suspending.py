@@ -10,7 +10,8 @@ from boxoffice.application.ports.repositories import AccountReview
 from boxoffice.application.ports.storage import UnitOfWork
 from boxoffice.domain.booking import Booking, BookingStatus, Place
 from boxoffice.domain.decisions.suspend import ResumeWaiting, SuspendWaiting, resume_waiting, suspend_waiting
-from boxoffice.domain.event import EventState, WaitingListPolicy
+from boxoffice.domain.event import WaitingListPolicy
+from boxoffice.domain.tickets.ticket_type import EventState
 from boxoffice.domain.user import User
 from tests.settable_clock import SettableClock
 

@@ -11,8 +11,8 @@ from boxoffice.application.ports.errors import Conflict
 from boxoffice.application.ports.loading import LoadSpec
 from boxoffice.domain.booking import Booking
 from boxoffice.domain.decisions.decision_builder import DecisionBuilder
-from boxoffice.domain.event import EventState
 from boxoffice.domain.inventory import Change, Decision, Inventory
+from boxoffice.domain.tickets.ticket_type import EventState
 
 from .storage_driver import NOW, StorageDriver, new_id
 

@@ -14,8 +14,8 @@ from boxoffice.application.ports.storage import Storage, UnitOfWork
 from boxoffice.domain.booking import Booking, BookingStatus
 from boxoffice.domain.decisions.book import Book, book
 from boxoffice.domain.decisions.cancel import Cancel, cancel
-from boxoffice.domain.event import EventState
 from boxoffice.domain.inventory import Decision
+from boxoffice.domain.tickets.ticket_type import EventState
 from boxoffice.domain.user import Actor, User
 
 from .storage_driver import EMAIL, NOW, StorageDriver, booking_command, new_id, new_user, take

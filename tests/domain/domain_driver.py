@@ -16,6 +16,7 @@ from boxoffice.domain.decisions.organize import (
     AddTicketType,
     Edit,
     EditTicketType,
+    EventChanges,
     Initialize,
     add_ticket_type,
     edit,
@@ -35,20 +36,12 @@ from boxoffice.domain.decisions.payments.pay import (
 from boxoffice.domain.decisions.payments.refunds import GrantRefund, SettleRefund, grant_refund, settle_refund
 from boxoffice.domain.decisions.settle import Settle, settle
 from boxoffice.domain.decisions.suspend import ResumeWaiting, SuspendWaiting, resume_waiting, suspend_waiting
-from boxoffice.domain.event import (
-    EventChanges,
-    EventDetails,
-    EventState,
-    EventStatus,
-    TicketType,
-    TicketTypeChanges,
-    TicketTypeSpec,
-    WaitingListPolicy,
-)
+from boxoffice.domain.event import EventDetails, EventStatus, WaitingListPolicy
 from boxoffice.domain.facts import AnyFactPayload, Fact
 from boxoffice.domain.inventory import Decision, ExpiredHolds, Inventory, OverlongHolds, WaitingList, WaitingSizes
 from boxoffice.domain.payment import Payment, PaymentMethod, refund_of
 from boxoffice.domain.replay import EventReplay, replay_booking
+from boxoffice.domain.tickets.ticket_type import EventState, TicketType, TicketTypeChanges, TicketTypeSpec
 from boxoffice.domain.user import Actor, Organizers, Role
 from boxoffice.domain.values.money import Money
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from boxoffice.domain.booking import BookingStatus, PaymentStatus, Place
 from boxoffice.domain.decisions.book import Book, OtherCustomer, book
-from boxoffice.domain.event import EventStatus, TicketTypeSpec, WaitingListMode, WaitingListPolicy
+from boxoffice.domain.event import EventStatus, WaitingListMode, WaitingListPolicy
 from boxoffice.domain.facts import CustomerWaitlisted, TicketsBooked
 from boxoffice.domain.policy import StaffRole
 from boxoffice.domain.refusals import (
@@ -25,6 +25,7 @@ from boxoffice.domain.refusals import (
     Refusal,
     SoldOut,
 )
+from boxoffice.domain.tickets.ticket_type import TicketTypeSpec
 from boxoffice.domain.user import Actor
 from boxoffice.domain.values.money import Money
 from tests.domain.domain_driver import (

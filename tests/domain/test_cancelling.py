@@ -7,9 +7,10 @@ from msgspec.structs import replace
 
 from boxoffice.domain.booking import BookingStatus, PaymentStatus
 from boxoffice.domain.decisions.cancel import Cancel, cancel
-from boxoffice.domain.event import EventStatus, TicketTypeSpec
+from boxoffice.domain.event import EventStatus
 from boxoffice.domain.facts import BookingCancelled, BookingPromoted
 from boxoffice.domain.refusals import AlreadyCancelled, CancellationClosed, InvalidRequest, NotFound
+from boxoffice.domain.tickets.ticket_type import TicketTypeSpec
 from boxoffice.domain.user import Actor
 from tests.domain.domain_driver import (
     ADMIN,

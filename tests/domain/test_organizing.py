@@ -8,17 +8,8 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from boxoffice.domain.decisions.organize import Initialize, general_admission, initialize
-from boxoffice.domain.event import (
-    MOST_LIVE_EVENTS,
-    EventChanges,
-    EventDetails,
-    EventStatus,
-    TicketTypeChanges,
-    TicketTypeSpec,
-    WaitingListMode,
-    WaitingListPolicy,
-)
+from boxoffice.domain.decisions.organize import EventChanges, Initialize, general_admission, initialize
+from boxoffice.domain.event import MOST_LIVE_EVENTS, EventDetails, EventStatus, WaitingListMode, WaitingListPolicy
 from boxoffice.domain.facts import EventChanged, EventInitialized, TicketTypeAdded, TicketTypeChanged
 from boxoffice.domain.refusals import (
     CapacityBelowTaken,
@@ -33,6 +24,7 @@ from boxoffice.domain.refusals import (
     TooManyEvents,
     TooManyTicketTypes,
 )
+from boxoffice.domain.tickets.ticket_type import TicketTypeChanges, TicketTypeSpec
 from boxoffice.domain.user import Actor, Organizers
 from boxoffice.domain.values.money import MOST, Money
 from tests.domain.domain_driver import (

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from boxoffice.domain.booking import Booking, BookingStatus
 from boxoffice.domain.decisions.payments.pay import Answer, Attempt, is_abandoned
-from boxoffice.domain.event import EventStatus, TicketTypeSpec
+from boxoffice.domain.event import EventStatus
 from boxoffice.domain.payment import GIVE_UP, UNDER_WAY, ChargeStatus, Payment, PaymentMethod, refund_of
 from boxoffice.domain.refusals import (
     AlreadyCancelled,
@@ -21,6 +21,7 @@ from boxoffice.domain.refusals import (
     PaymentWindowClosed,
     Refusal,
 )
+from boxoffice.domain.tickets.ticket_type import TicketTypeSpec
 
 from .domain_driver import (
     ANA,

@@ -11,7 +11,7 @@ from msgspec.structs import fields, replace
 
 from boxoffice.domain.booking import Booking, BookingStatus, PaymentStatus
 from boxoffice.domain.decisions.book import Book, OtherCustomer, book
-from boxoffice.domain.event import EventState, EventStatus, WaitingListMode, WaitingListPolicy
+from boxoffice.domain.event import EventStatus, WaitingListMode, WaitingListPolicy
 from boxoffice.domain.facts import (
     BookingCancelled,
     BookingPromoted,
@@ -23,6 +23,7 @@ from boxoffice.domain.facts import (
     TicketTypeChanged,
 )
 from boxoffice.domain.replay import EventReplay, replay_booking
+from boxoffice.domain.tickets.ticket_type import EventState
 from tests.domain.domain_driver import ANA, BEN, CLEO, DAN, EVE, EVENT_ID, FAY, NOW, ORGANIZER, DomainDriver, euros
 
 STRICT, FILL = WaitingListPolicy

@@ -7,7 +7,7 @@ from boxoffice.domain.booking import Booking
 from boxoffice.domain.decisions.book import Book, book
 from boxoffice.domain.decisions.settle import STEP, Settle, settle
 from boxoffice.domain.decisions.suspend import SuspendWaiting, suspend_waiting
-from boxoffice.domain.event import EventStatus, TicketTypeSpec, WaitingListPolicy
+from boxoffice.domain.event import EventStatus, WaitingListPolicy
 from boxoffice.domain.facts import (
     AnyFactPayload,
     BookingCancelled,
@@ -20,6 +20,7 @@ from boxoffice.domain.inventory import WaitingList
 from boxoffice.domain.mails import mails_of
 from boxoffice.domain.refusals import AlreadyBooked
 from boxoffice.domain.replay import EventReplay
+from boxoffice.domain.tickets.ticket_type import TicketTypeSpec
 from tests.domain.domain_driver import (
     ANA,
     BEN,

@@ -10,9 +10,10 @@ from msgspec.structs import replace
 from boxoffice.domain.booking import Booking, BookingStatus, TicketStatus, ticket_id
 from boxoffice.domain.decisions.book import Book, book
 from boxoffice.domain.decisions.number_tickets import number_tickets
-from boxoffice.domain.event import EventStatus, TicketTypeSpec
+from boxoffice.domain.event import EventStatus
 from boxoffice.domain.facts import tickets_confirmed
 from boxoffice.domain.inventory import Inventory
+from boxoffice.domain.tickets.ticket_type import TicketTypeSpec
 from tests.domain.domain_driver import ANA, BEN, CLEO, DAN, EVE, EVENT_ID, DomainDriver, euros
 
 

@@ -12,9 +12,10 @@ from boxoffice.domain.booking import BookingStatus
 from boxoffice.domain.decisions.cancel import Cancel, cancel
 from boxoffice.domain.decisions.decision_builder import DecisionBuilder
 from boxoffice.domain.decisions.settle import STEP
-from boxoffice.domain.event import EventStatus, TicketTypeSpec, WaitingListPolicy
+from boxoffice.domain.event import EventStatus, WaitingListPolicy
 from boxoffice.domain.facts import BookingPromoted
 from boxoffice.domain.inventory import WaitingList
+from boxoffice.domain.tickets.ticket_type import TicketTypeSpec
 from boxoffice.domain.values.money import Money
 from tests.domain.domain_driver import (
     ANA,

@@ -17,7 +17,8 @@ from boxoffice.application.accounts.log_in import Credentials
 from boxoffice.application.ports.errors import Unavailable
 from boxoffice.application.ports.security import Claims
 from boxoffice.domain.decisions.organize import Initialize
-from boxoffice.domain.event import EventDetails, TicketTypeSpec
+from boxoffice.domain.event import EventDetails
+from boxoffice.domain.tickets.ticket_type import TicketTypeSpec
 from boxoffice.domain.user import Actor, Role
 from boxoffice.entrypoints.container import Container, make_container, migrate
 from boxoffice.entrypoints.lifespan import running

@@ -28,9 +28,9 @@ from boxoffice.application.ports.idempotency import IdempotentRequest, Key, Repl
 from boxoffice.application.ports.loading import LoadSpec
 from boxoffice.domain.booking import Booking, PaymentStatus
 from boxoffice.domain.decisions.book import Book, book
-from boxoffice.domain.event import EventState
 from boxoffice.domain.payment import PaymentMethod
 from boxoffice.domain.refusals import AlreadyBooked, InvalidToken, PaymentNotDue, PaymentUnderWay
+from boxoffice.domain.tickets.ticket_type import EventState
 from boxoffice.domain.user import Actor
 from boxoffice.entrypoints.container import Container
 from boxoffice.entrypoints.harness.history import History

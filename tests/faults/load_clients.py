@@ -16,8 +16,9 @@ from boxoffice.application.ports.errors import Unavailable
 from boxoffice.domain.booking import Booking
 from boxoffice.domain.decisions.book import Book
 from boxoffice.domain.decisions.organize import Initialize
-from boxoffice.domain.event import EventDetails, EventState, TicketTypeSpec
+from boxoffice.domain.event import EventDetails
 from boxoffice.domain.refusals import AlreadyBooked, AlreadyCancelled, Refusal
+from boxoffice.domain.tickets.ticket_type import EventState, TicketTypeSpec
 from boxoffice.domain.user import Actor
 from boxoffice.entrypoints.container import Container, make_container
 from boxoffice.entrypoints.harness.history import Call, History, Outcome, Stored, check_promises

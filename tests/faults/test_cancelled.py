@@ -21,7 +21,7 @@ from boxoffice.adapters.security import Argon2PasswordHasher
 from boxoffice.application.accounts.create_user import Registration
 from boxoffice.application.ports.errors import Unavailable
 from boxoffice.domain.decisions.book import Book
-from boxoffice.domain.event import EventState
+from boxoffice.domain.tickets.ticket_type import EventState
 from boxoffice.domain.user import Actor
 from boxoffice.entrypoints.container import Container
 from tests import mariadb, servers

@@ -16,7 +16,7 @@ from asyncmy.errors import OperationalError
 from sqlalchemy.engine import make_url
 
 from boxoffice.application.ports.errors import Unavailable
-from boxoffice.domain.event import EventState
+from boxoffice.domain.tickets.ticket_type import EventState
 from boxoffice.entrypoints.container import Container
 from tests.faults.load_clients import ANSWERED_WITHIN, Recorder, applications, check, new_booking, new_event
 

@@ -92,17 +92,27 @@ _COMMITS: Final = ("tests/adapters/sql/test_commit.py",)
 DOMAIN: Final = (
     Fault(
         "One ticket more is sold than there are",
-        (Change("domain/event.py", "if quantity > self.available:", "if quantity > self.available + 1:"),),
+        (
+            Change(
+                "domain/tickets/ticket_type.py", "if quantity > self.available:", "if quantity > self.available + 1:"
+            ),
+        ),
         _BOOKING,
     ),
     Fault(
         "A newcomer overtakes the waiting list",
-        (Change("domain/event.py", "if self.waiting == 0:", "if self.waiting >= 0:"),),
+        (Change("domain/tickets/ticket_type.py", "if self.waiting == 0:", "if self.waiting >= 0:"),),
         _BOOKING,
     ),
     Fault(
         "A newcomer takes tickets while the waiting list is still being served",
-        (Change("domain/event.py", "WaitingListPolicy.STRICT or event.is_unsettled:", "WaitingListPolicy.STRICT:"),),
+        (
+            Change(
+                "domain/tickets/ticket_type.py",
+                "WaitingListPolicy.STRICT or event.is_unsettled:",
+                "WaitingListPolicy.STRICT:",
+            ),
+        ),
         _WAITING,
     ),
     Fault(

@@ -21,9 +21,10 @@ from ...application.ports.repositories import AccountReview
 from ...application.ports.security import AccountKey
 from ...domain.booking import Booking, BookingStatus
 from ...domain.decisions.erase import Erasure
-from ...domain.event import Event, EventState, When
+from ...domain.event import Event, When
 from ...domain.facts import Fact
 from ...domain.payment import ChargeStatus, Need, Payment, PaymentKind, need_of
+from ...domain.tickets.ticket_type import EventState
 from ...domain.user import Session, User
 from ...domain.values.characters import folded
 from .tables import Tables

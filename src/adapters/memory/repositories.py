@@ -21,10 +21,11 @@ from ...application.ports.repositories import (
 from ...application.ports.security import RefreshDigests
 from ...domain.booking import Booking
 from ...domain.decisions.erase import Erasure
-from ...domain.event import Event, TicketType
+from ...domain.event import Event
 from ...domain.facts import Fact
 from ...domain.inventory import Decision, ExpiredHolds, Inventory, OverlongHolds, WaitingList, WaitingSizes
 from ...domain.payment import ChargeStatus, Payment
+from ...domain.tickets.ticket_type import TicketType
 from ...domain.user import Session, User
 from .steps import Step
 from .tables import live_of

@@ -7,9 +7,9 @@ from uuid import UUID
 from ...application.ports.loading import WaitingListQuery
 from ...application.ports.queries import BookingHistory
 from ...domain.booking import Booking, BookingStatus
-from ...domain.event import EventState
 from ...domain.facts import Fact
 from ...domain.inventory import WaitingList
+from ...domain.tickets.ticket_type import EventState
 from .tables import Draft, Tables
 
 

@@ -18,10 +18,11 @@ from ...application.ports.security import RefreshDigests, ReplacedToken
 from ...domain.booking import Booking, BookingStatus, Place
 from ...domain.decisions.erase import Erasure
 from ...domain.decisions.staff import StaffMember
-from ...domain.event import MOST_LIVE_EVENTS, Event, EventState, TicketType
+from ...domain.event import MOST_LIVE_EVENTS, Event
 from ...domain.facts import Fact
 from ...domain.inventory import ExpiredHolds, OverlongHolds, WaitingList
 from ...domain.payment import Payment
+from ...domain.tickets.ticket_type import EventState, TicketType
 from ...domain.user import ApiKey, Session, User
 from .notifications.tables import NotificationDraft, NotificationTables
 

@@ -23,9 +23,10 @@ from sqlalchemy import (
 from ...application.ports.loading import WaitingListQuery
 from ...application.ports.queries import BookingHistory
 from ...domain.booking import LIVE, TAKING, BookingStatus
-from ...domain.event import EventState, EventStatus
+from ...domain.event import EventStatus
 from ...domain.facts import Fact
 from ...domain.inventory import WaitingList
+from ...domain.tickets.ticket_type import EventState
 from .engine.transaction import Transaction
 from .indexes.places import SIZES
 from .indexes.search_grams import grams_of

@@ -6,11 +6,10 @@ from uuid import UUID
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
-from ...domain.event import given
 from ...domain.policy import PersonalRight
 from ...domain.refusals import InvalidToken, MailNotConfigured, NotAllowed, invalid
 from ...domain.user import PROFILE_RULES, User
-from ...domain.values.fields import checked
+from ...domain.values.fields import checked, given
 from ...domain.verification import Link, LinkPurpose, change_address
 from ..limits.networks import network_of
 from ..ports.queries import AccountQueries

@@ -9,9 +9,10 @@ from msgspec.structs import replace
 
 from ...domain.balance import broken_balances
 from ...domain.booking import Booking
-from ...domain.event import EventState, TicketType, WaitingListPolicy
+from ...domain.event import WaitingListPolicy
 from ...domain.facts import Fact
 from ...domain.replay import Breach, EventReplay, replay_booking
+from ...domain.tickets.ticket_type import EventState, TicketType
 from ..ports.errors import Retryable, Unavailable
 from ..ports.loading import WaitingListQuery
 from ..ports.observability import Verified

@@ -8,8 +8,8 @@ from uuid import UUID
 from msgspec import Struct
 
 from ...domain.booking import TicketStatus, ticket_id
-from ...domain.event import EventState
 from ...domain.policy import Right
+from ...domain.tickets.ticket_type import EventState
 from ...domain.user import Actor
 from ..duties import Duties, known_for
 from ..ports.queries import AttendingBooking, BookingQueries, EventQueries

@@ -13,7 +13,7 @@ from ...domain.decisions.organize import (
     state,
 )
 from ...domain.decisions.payments.prices import Objection, any_price
-from ...domain.event import EventState
+from ...domain.tickets.ticket_type import EventState
 from ..duties import Duties
 from ..ports.idempotency import IdempotentRequest
 from ..ports.loading import LoadSpec

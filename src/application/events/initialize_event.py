@@ -4,8 +4,9 @@ from datetime import datetime
 
 from ...domain.decisions.organize import Initialize, initialize
 from ...domain.decisions.payments.prices import Objection, any_price
-from ...domain.event import MOST_LIVE_EVENTS, EventState
+from ...domain.event import MOST_LIVE_EVENTS
 from ...domain.inventory import Decision
+from ...domain.tickets.ticket_type import EventState
 from ...domain.user import Organizers
 from ..limits.allowances import Allowance
 from ..ports.idempotency import IdempotentRequest

@@ -2,10 +2,11 @@
 
 from uuid import UUID
 
-from ...domain.event import EventState, EventStatus, When
+from ...domain.event import EventStatus, When
 from ...domain.facts import Fact
 from ...domain.policy import PersonalRight, Right
 from ...domain.refusals import NotFound
+from ...domain.tickets.ticket_type import EventState
 from ...domain.user import Actor
 from ..duties import Duties, check_visible, event_for
 from ..pages import Page

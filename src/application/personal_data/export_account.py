@@ -7,9 +7,10 @@ from uuid import UUID
 from msgspec import Struct
 
 from ...domain.booking import Booking, TicketStatus, ticket_id
-from ...domain.event import EventState, EventStatus
+from ...domain.event import EventStatus
 from ...domain.payment import Payment
 from ...domain.policy import PersonalRight
+from ...domain.tickets.ticket_type import EventState
 from ...domain.user import Actor, User
 from ..accounts.change_profile import ReadProfile
 from ..ports.queries import EventFilter, EventKey

@@ -11,8 +11,8 @@ from uuid import UUID
 from ...domain.booking import LIVE, Booking, BookingStatus
 from ...domain.decisions.cancel import Withdraw, withdraw
 from ...domain.decisions.erase import UNFINISHED_EVENTS, Erasure, ends_with_account
-from ...domain.decisions.organize import Edit
-from ...domain.event import EventChanges, EventStatus
+from ...domain.decisions.organize import Edit, EventChanges
+from ...domain.event import EventStatus
 from ...domain.refusals import StateRefusal
 from ...domain.user import Actor
 from ..events.change_event import ChangeEvent

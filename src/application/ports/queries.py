@@ -12,10 +12,11 @@ from msgspec import Struct
 
 from ...domain.booking import Booking, BookingStatus
 from ...domain.decisions.erase import Erasure
-from ...domain.event import Event, EventState, EventStatus, When
+from ...domain.event import Event, EventStatus, When
 from ...domain.facts import Fact
 from ...domain.inventory import WaitingList
 from ...domain.payment import ChargeStatus, Need, Payment
+from ...domain.tickets.ticket_type import EventState
 from ...domain.user import Role, Session, User
 from .loading import WaitingListQuery
 from .repositories import AccountReview

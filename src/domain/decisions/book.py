@@ -8,11 +8,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..booking import BOOK_RULES, WAITLISTED, Booking, Place
-from ..event import Event, TicketType, WaitingListMode
+from ..event import Event, WaitingListMode
 from ..facts import CustomerWaitlisted, TicketsBooked
 from ..inventory import Decision, Inventory
 from ..policy import PersonalRight, Right
 from ..refusals import AlreadyBooked, ExceedsCapacity, LimitExceeded, NotAllowed, SoldOut
+from ..tickets.ticket_type import TicketType
 from ..user import Actor
 from ..values.fields import checked
 from .decision_builder import DecisionBuilder

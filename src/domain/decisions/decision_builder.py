@@ -7,10 +7,11 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from ..booking import CONFIRMED, HELD, Booking
-from ..event import Event, TicketType
+from ..event import Event
 from ..facts import AnyFactPayload, Fact
 from ..inventory import NOT_LOADED, Change, Decision, ExpiredHolds, Inventory, WaitingList
 from ..payment import Payment
+from ..tickets.ticket_type import TicketType
 
 Outcome = TypeVar("Outcome")
 

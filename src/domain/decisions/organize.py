@@ -5,26 +5,18 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from msgspec import UNSET, Struct, to_builtins
+from msgspec import UNSET, Struct, UnsetType, to_builtins
 from msgspec.structs import asdict, replace
 
 from ..event import (
     EVENT_RULES,
-    GENERAL_ADMISSION,
     MOST_LIVE_EVENTS,
     Event,
-    EventChanges,
     EventDetails,
-    EventState,
     EventStatus,
-    TicketType,
-    TicketTypeChanges,
-    TicketTypeSpec,
-    check_currency,
-    check_room_for_another,
+    WaitingListMode,
+    WaitingListPolicy,
     check_room_for_event,
-    check_ticket_types,
-    given,
 )
 from ..facts import EventChanged, EventInitialized, TicketTypeAdded, TicketTypeChanged
 from ..inventory import Decision, Inventory
@@ -41,15 +33,61 @@ from ..refusals import (
     StaleVersion,
     invalid,
 )
+from ..tickets.ticket_type import (
+    GENERAL_ADMISSION,
+    TICKET_TYPE_RULES,
+    EventState,
+    TicketType,
+    TicketTypeChanges,
+    TicketTypeSpec,
+    check_currency,
+    check_room_for_another,
+    check_ticket_types,
+)
 from ..user import Actor, Organizers
 from ..values.characters import look_alike_key
-from ..values.fields import check_all, checked
+from ..values.fields import Rules, check_all, checked, given, set_fields
 from ..values.money import Money
 from .decision_builder import DecisionBuilder
 from .payments.prices import Objection, any_price, check_prices
 from .settle import settle_event
 
 _ENDS: Final = frozenset(status for status in EventStatus if status.is_closed)
+
+
+EVENT_CHANGE_RULES: Rules = {
+    **EVENT_RULES,
+    "total_tickets": TICKET_TYPE_RULES["total_tickets"],
+    "price": TICKET_TYPE_RULES["price"],
+}
+
+
+class EventChanges(Struct, frozen=True, gc=False, kw_only=True):
+    """Changes of an event; UNSET fields stay as they are.
+
+    `total_tickets` and `price` belong to the only ticket type and are refused where there are several.
+    """
+
+    name: str | UnsetType = UNSET
+    description: str | UnsetType = UNSET
+    venue: str | UnsetType = UNSET
+    starts_at: datetime | UnsetType | None = UNSET
+    ends_at: datetime | UnsetType | None = UNSET
+    time_zone: str | UnsetType = UNSET
+    sales_open_at: datetime | UnsetType | None = UNSET
+    sales_close_at: datetime | UnsetType | None = UNSET
+    max_tickets_per_customer: int | UnsetType = UNSET
+    payment_window_minutes: int | UnsetType | None = UNSET
+    cancellation_deadline_hours: int | UnsetType = UNSET
+    refund_fee_percent: int | UnsetType = UNSET
+    waiting_list_policy: WaitingListPolicy | UnsetType = UNSET
+    waiting_list: WaitingListMode | UnsetType = UNSET
+    status: EventStatus | UnsetType = UNSET
+    total_tickets: int | UnsetType = UNSET
+    price: Money | UnsetType | None = UNSET
+
+    def __post_init__(self) -> None:
+        set_fields(self, checked(given(self), EVENT_CHANGE_RULES))
 
 
 class Initialize(Struct, frozen=True, gc=False, kw_only=True):

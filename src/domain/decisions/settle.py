@@ -13,10 +13,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..booking import CONFIRMED, HELD, Booking, BookingStatus, PaymentStatus, lapsed
-from ..event import Event, EventStatus, TicketType, WaitingListPolicy
+from ..event import Event, EventStatus, WaitingListPolicy
 from ..facts import BookingCancelled, BookingPromoted, HoldExpired, HoldShortened
 from ..inventory import Decision, Inventory
 from ..refunds import refund_due
+from ..tickets.ticket_type import TicketType
 from ..values.money import Money
 from .decision_builder import DecisionBuilder
 from .payments.refunds import owe_refund

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from msgspec import UNSET, Struct, structs
+
 from ..refusals import FieldError, FieldPath, InvalidRequest
 from .characters import is_visible, trimmed
 
@@ -126,3 +128,14 @@ def checked(values: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
     if errors:
         raise InvalidRequest(*errors)
     return kept
+
+
+def given(changes: Struct) -> dict[str, object]:
+    """Return the fields that are not UNSET."""
+    return {name: value for name, value in structs.asdict(changes).items() if value is not UNSET}
+
+
+def set_fields(struct: Struct, values: dict[str, object]) -> None:
+    """Set the fields of a frozen struct that is being made."""
+    for name, value in values.items():
+        structs.force_setattr(struct, name, value)

@@ -21,8 +21,9 @@ from boxoffice.application.ports.queries import EventFilter, WaitingKey
 from boxoffice.application.ports.security import AccountKey
 from boxoffice.application.ports.storage import Storage
 from boxoffice.domain.booking import BookingStatus
-from boxoffice.domain.event import EventState, EventStatus
+from boxoffice.domain.event import EventStatus
 from boxoffice.domain.payment import Need
+from boxoffice.domain.tickets.ticket_type import EventState
 from tests import servers
 from tests.adapters.sql.recorded import POOLS, recording
 from tests.contract.storage_driver import NOW, StorageDriver, new_id

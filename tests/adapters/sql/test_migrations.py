@@ -42,11 +42,12 @@ from boxoffice.application.ports.repositories import AccountReview
 from boxoffice.domain.booking import Booking, BookingStatus, Place
 from boxoffice.domain.decisions.book import book
 from boxoffice.domain.decisions.cancel import Cancel, cancel
-from boxoffice.domain.decisions.organize import Edit, Initialize, edit, general_admission, initialize
-from boxoffice.domain.event import EventChanges, EventDetails, EventState, EventStatus, When
+from boxoffice.domain.decisions.organize import Edit, EventChanges, Initialize, edit, general_admission, initialize
+from boxoffice.domain.event import EventDetails, EventStatus, When
 from boxoffice.domain.inventory import Decision, Inventory, WaitingList
 from boxoffice.domain.mails import MailKind
 from boxoffice.domain.payment import ChargeStatus, Need, PaymentMethod
+from boxoffice.domain.tickets.ticket_type import EventState
 from boxoffice.domain.user import Actor, Organizers
 from boxoffice.entrypoints.http.idempotency import stored_response
 from tests.adapters.sql.recorded import by_hand

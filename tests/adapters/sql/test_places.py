@@ -13,7 +13,7 @@ from boxoffice.adapters.sql.schema.types import Row
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.application.ports.queries import WaitingKey
 from boxoffice.domain.booking import Booking, Place
-from boxoffice.domain.event import EventState
+from boxoffice.domain.tickets.ticket_type import EventState
 from tests.adapters.sql.recorded import by_hand
 from tests.contract.storage_driver import StorageDriver
 

@@ -10,7 +10,8 @@ from boxoffice.adapters.sql.queries import event_lists
 from boxoffice.adapters.sql.schema.mappers import DURATIONS
 from boxoffice.adapters.sql.storage import SqlStorage
 from boxoffice.application.ports.queries import EventFilter, EventPage
-from boxoffice.domain.event import EventState, EventStatus, When
+from boxoffice.domain.event import EventStatus, When
+from boxoffice.domain.tickets.ticket_type import EventState
 from boxoffice.domain.values.characters import folded
 from tests.adapters.sql.recorded import by_hand
 from tests.contract.storage_driver import NOW, ORGANIZER, STARTS_AT, StorageDriver

@@ -21,8 +21,8 @@ from boxoffice.application.turnstile.batch import SAVED_FIRST, SAVED_TOGETHER
 from boxoffice.application.turnstile.command_queue import Bounds
 from boxoffice.application.turnstile.turnstile import Turnstile
 from boxoffice.domain.decisions.book import Book, book
-from boxoffice.domain.event import EventState
 from boxoffice.domain.inventory import Decision, Inventory
+from boxoffice.domain.tickets.ticket_type import EventState
 from tests.adapters.sql.recorded import send_through
 from tests.contract.storage_driver import NOW, StorageDriver, booking_command, new_id
 

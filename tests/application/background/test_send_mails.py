@@ -23,9 +23,10 @@ from boxoffice.application.ports.errors import Conflict, OutcomeUnknown, Unavail
 from boxoffice.application.ports.notifications import Email, LinkEmail, Refused, Undeliverable
 from boxoffice.application.retrying_transaction import in_transaction
 from boxoffice.domain.booking import Booking, BookingStatus
-from boxoffice.domain.event import EventStatus, TicketTypeSpec
+from boxoffice.domain.event import EventStatus
 from boxoffice.domain.facts import PaymentRefunded
 from boxoffice.domain.mails import RETRY_AFTER, Announcement, Mail, MailKind
+from boxoffice.domain.tickets.ticket_type import TicketTypeSpec
 from boxoffice.domain.user import Actor, User
 from boxoffice.domain.values.money import Money
 from tests.application.fake_app import ANA, BEN, NOW, ORGANIZER, FakeApp, PlainLinkTokens, customer

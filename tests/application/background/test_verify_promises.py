@@ -14,8 +14,9 @@ from boxoffice.application.ports.idempotency import Key, Response, StoredRespons
 from boxoffice.application.ports.queries import Snapshot
 from boxoffice.application.ports.storage import Storage
 from boxoffice.domain.booking import Booking, BookingStatus, PaymentStatus
-from boxoffice.domain.event import EventStatus, TicketTypeSpec
+from boxoffice.domain.event import EventStatus
 from boxoffice.domain.payment import ChargeStatus, PaymentKind
+from boxoffice.domain.tickets.ticket_type import TicketTypeSpec
 from boxoffice.domain.user import Actor
 from boxoffice.domain.values.money import Money
 from tests.application.fake_app import ANA, BEN, CLEO, FakeApp

@@ -10,9 +10,9 @@ from boxoffice.application.bookings.attendees import Attendee
 from boxoffice.application.ports.queries import Customer
 from boxoffice.domain.booking import BookingStatus, TicketStatus, ticket_id
 from boxoffice.domain.decisions.staff import StaffMember
-from boxoffice.domain.event import TicketTypeSpec
 from boxoffice.domain.policy import KeyRole, KeyScope, StaffRole
 from boxoffice.domain.refusals import NotAllowed, NotFound
+from boxoffice.domain.tickets.ticket_type import TicketTypeSpec
 from boxoffice.domain.user import Actor, User
 from tests.application.fake_app import ADMIN, ANA, BEN, CLEO, NOW, ORGANIZER, STRANGER, FakeApp, customer
 

@@ -9,8 +9,8 @@ from boxoffice.adapters.memory import Step
 from boxoffice.application.bookings.cancel_booking import Cancellation
 from boxoffice.domain.booking import Booking, BookingStatus
 from boxoffice.domain.decisions.cancel import Cancel
-from boxoffice.domain.event import TicketTypeSpec
 from boxoffice.domain.refusals import AlreadyBooked, InvalidRequest, LimitExceeded, NotFound
+from boxoffice.domain.tickets.ticket_type import TicketTypeSpec
 from boxoffice.domain.values.money import Money
 from tests.application.fake_app import ANA, BEN, FakeApp, later
 

@@ -4,9 +4,17 @@ import pytest
 
 from boxoffice.application.events.change_event import ChangeEvent
 from boxoffice.application.events.initialize_event import InitializeEvent
-from boxoffice.domain.decisions.organize import AddTicketType, Edit, EditTicketType, Initialize, general_admission
-from boxoffice.domain.event import EventChanges, EventDetails, TicketTypeChanges, TicketTypeSpec
+from boxoffice.domain.decisions.organize import (
+    AddTicketType,
+    Edit,
+    EditTicketType,
+    EventChanges,
+    Initialize,
+    general_admission,
+)
+from boxoffice.domain.event import EventDetails
 from boxoffice.domain.refusals import InvalidRequest
+from boxoffice.domain.tickets.ticket_type import TicketTypeChanges, TicketTypeSpec
 from boxoffice.domain.values.money import Money
 from tests.application.fake_app import ORGANIZER, FakeApp
 

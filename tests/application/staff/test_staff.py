@@ -26,7 +26,7 @@ from boxoffice.application.staff.dismiss_member import DismissMember
 from boxoffice.application.staff.queries import ListStaff
 from boxoffice.domain.decisions import staff as rules
 from boxoffice.domain.decisions.organize import AddTicketType, EditTicketType
-from boxoffice.domain.event import EventStatus, TicketTypeChanges, TicketTypeSpec
+from boxoffice.domain.event import EventStatus
 from boxoffice.domain.payment import PaymentMethod
 from boxoffice.domain.policy import StaffRole
 from boxoffice.domain.refusals import (
@@ -38,6 +38,7 @@ from boxoffice.domain.refusals import (
     NotOnSale,
     TooManyStaff,
 )
+from boxoffice.domain.tickets.ticket_type import TicketTypeChanges, TicketTypeSpec
 from boxoffice.domain.user import Actor, User
 from boxoffice.domain.values.money import Money
 from tests.application.fake_app import ADMIN, ANA, BEN, CLEO, DAN, NOW, ORGANIZER, STRANGER, FakeApp, later, once

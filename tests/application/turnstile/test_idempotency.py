@@ -13,12 +13,12 @@ from boxoffice.application.ports.idempotency import IdempotentRequest, Replayed,
 from boxoffice.domain.decisions.book import Book
 from boxoffice.domain.decisions.cancel import Cancel
 from boxoffice.domain.decisions.organize import AddTicketType
-from boxoffice.domain.event import TicketTypeSpec
 from boxoffice.domain.refusals import (
     AlreadyBooked,
     IdempotencyKeyReused,
     NotOnSale,
 )
+from boxoffice.domain.tickets.ticket_type import TicketTypeSpec
 from boxoffice.domain.values.money import Money
 from tests.application.fake_app import ANA, ORGANIZER, FakeApp, once
 

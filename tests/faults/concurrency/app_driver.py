@@ -14,7 +14,7 @@ from boxoffice.application.turnstile.command_queue import LEAST_WAITING
 from boxoffice.domain.booking import Booking, BookingStatus, PaymentStatus
 from boxoffice.domain.decisions.book import Book
 from boxoffice.domain.decisions.organize import Initialize
-from boxoffice.domain.event import EventDetails, EventState, TicketTypeSpec
+from boxoffice.domain.event import EventDetails
 from boxoffice.domain.facts import (
     BookingCancelled,
     BookingPromoted,
@@ -25,6 +25,7 @@ from boxoffice.domain.facts import (
     TicketTypeChanged,
 )
 from boxoffice.domain.payment import ChargeStatus, Payment, PaymentKind
+from boxoffice.domain.tickets.ticket_type import EventState, TicketTypeSpec
 from boxoffice.domain.user import Actor
 from boxoffice.domain.values.money import Money
 from boxoffice.entrypoints.container import Container

@@ -29,10 +29,10 @@ from boxoffice.application.turnstile.command_queue import MOST_TOGETHER, Bounds
 from boxoffice.application.turnstile.turnstile import Turnstile
 from boxoffice.domain.booking import Booking
 from boxoffice.domain.decisions.book import Book
-from boxoffice.domain.decisions.organize import Edit
-from boxoffice.domain.event import EventChanges, EventState
+from boxoffice.domain.decisions.organize import Edit, EventChanges
 from boxoffice.domain.payment import PaymentMethod
 from boxoffice.domain.refusals import Refusal
+from boxoffice.domain.tickets.ticket_type import EventState
 from boxoffice.domain.user import Actor
 from boxoffice.domain.values.money import Money
 from boxoffice.entrypoints.container import Container, make_container

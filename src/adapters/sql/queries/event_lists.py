@@ -26,7 +26,8 @@ from sqlalchemy import (
 )
 
 from ....application.ports.queries import EventFilter, EventKey, EventPage
-from ....domain.event import EventState, EventStatus, When
+from ....domain.event import EventStatus, When
+from ....domain.tickets.ticket_type import EventState
 from ....domain.values.characters import folded
 from ..engine.pool import ConnectionPool
 from ..engine.transaction import ErrorClassifier, Rows, read

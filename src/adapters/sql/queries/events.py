@@ -18,8 +18,8 @@ from ....application.ports.queries import (
     EventKey,
     EventPage,
 )
-from ....domain.event import EventState
 from ....domain.facts import Fact
+from ....domain.tickets.ticket_type import EventState
 from ..engine.pool import ConnectionPool
 from ..engine.transaction import ErrorClassifier, Rows, read
 from ..schema.mappers import FACT, event_states, fact

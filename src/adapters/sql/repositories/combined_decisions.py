@@ -8,9 +8,9 @@ from uuid import UUID
 from msgspec import Struct
 
 from ....domain.booking import Booking, BookingStatus
-from ....domain.event import TicketType
 from ....domain.inventory import Decision, Inventory
 from ....domain.payment import Payment
+from ....domain.tickets.ticket_type import TicketType
 
 _PLAIN_COLUMNS: Final = (
     *("status", "payment_status", "paid_by", "paid_with", "kept"),

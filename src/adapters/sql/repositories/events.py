@@ -20,9 +20,10 @@ from ....application.ports.loading import (
     WaitingListQuery,
 )
 from ....domain.booking import LIVE, Booking, BookingStatus
-from ....domain.event import Event, TicketType
+from ....domain.event import Event
 from ....domain.facts import Fact
 from ....domain.inventory import Decision, ExpiredHolds, Inventory, OverlongHolds, WaitingList, WaitingSizes
+from ....domain.tickets.ticket_type import TicketType
 from ..bulk.insert import BulkInsert
 from ..bulk.select import BulkSelect, force_index, ids_of
 from ..bulk.update import BulkUpdate, delete_keys, delete_rows, update_alike

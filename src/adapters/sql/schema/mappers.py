@@ -14,9 +14,10 @@ from sqlalchemy import Column
 
 from ....application.ports.idempotency import Key, Response, StoredResponse
 from ....domain.booking import Booking
-from ....domain.event import Event, EventState, TicketType
+from ....domain.event import Event
 from ....domain.facts import AnyFactPayload, Fact
 from ....domain.payment import Payment
+from ....domain.tickets.ticket_type import EventState, TicketType
 from ....domain.user import ApiKey, Session, User
 from ....domain.values.characters import folded
 from ....domain.values.money import Money

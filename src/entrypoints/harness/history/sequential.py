@@ -11,7 +11,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from ....domain.event import EventState
+from ....domain.tickets.ticket_type import EventState
 from .stored import NOT_KEPT
 
 NONE, WAITLISTED, HELD, CONFIRMED, PAID, CANCELLED, EXPIRED, SUSPENDED = range(8)

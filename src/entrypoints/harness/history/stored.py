@@ -9,8 +9,8 @@ from msgspec import Struct
 from ....application.ports.idempotency import Key, Response
 from ....application.ports.storage import Storage
 from ....domain.booking import Booking
-from ....domain.event import EventState
 from ....domain.facts import Fact
+from ....domain.tickets.ticket_type import EventState
 from .history import History
 
 NOT_KEPT: Final = frozenset(

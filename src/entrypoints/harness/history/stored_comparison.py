@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from uuid import UUID
 
 from ....domain.booking import Booking
-from ....domain.event import Event, EventState
+from ....domain.event import Event
+from ....domain.tickets.ticket_type import EventState
 from .breach import Breach
 from .fact_projection import FactProjection
 from .projected_state import ProjectedBooking, ProjectedType

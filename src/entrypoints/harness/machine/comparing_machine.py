@@ -10,8 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine
 
 from ....application.bookings.book_for_other import BookingForOther, Person
 from ....domain.decisions.book import Book
-from ....domain.decisions.organize import Edit, EditTicketType
-from ....domain.event import EventChanges, TicketTypeChanges
+from ....domain.decisions.organize import Edit, EditTicketType, EventChanges
+from ....domain.tickets.ticket_type import TicketTypeChanges
 from ....domain.user import Actor, Role
 from .box_office import (
     Answer,

@@ -12,8 +12,8 @@ from msgspec import Struct
 from ....application.api_keys.create_api_key import NewApiKey
 from ....application.bookings.pay_booking import Bill
 from ....domain.decisions.cancel import Cancel
-from ....domain.decisions.organize import Edit
-from ....domain.event import EventChanges, EventStatus
+from ....domain.decisions.organize import Edit, EventChanges
+from ....domain.event import EventStatus
 from ....domain.payment import PaymentMethod
 from ....domain.policy import KeyRole
 from .box_office import Answer, Command, Order, Outcome, has_account

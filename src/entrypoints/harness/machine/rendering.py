@@ -8,8 +8,8 @@ from ....application.bookings.cancel_booking import Cancellation
 from ....application.bookings.queries import CustomersBooking
 from ....application.ports.staff import Colleague
 from ....domain.booking import Booking
-from ....domain.event import EventState
 from ....domain.facts import Fact
+from ....domain.tickets.ticket_type import EventState
 from .box_office import (
     AttendeeSeen,
     BookingSeen,

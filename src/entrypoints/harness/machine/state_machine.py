@@ -9,17 +9,10 @@ from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from ....application.ports.idempotency import KEPT_FOR
 from ....domain.decisions.cancel import Cancel
-from ....domain.decisions.organize import AddTicketType, Initialize
-from ....domain.event import (
-    EventChanges,
-    EventDetails,
-    EventStatus,
-    TicketTypeChanges,
-    TicketTypeSpec,
-    WaitingListMode,
-    WaitingListPolicy,
-)
+from ....domain.decisions.organize import AddTicketType, EventChanges, Initialize
+from ....domain.event import EventDetails, EventStatus, WaitingListMode, WaitingListPolicy
 from ....domain.policy import StaffRole
+from ....domain.tickets.ticket_type import TicketTypeChanges, TicketTypeSpec
 from ....domain.values.money import Money
 from .box_office import Answer, Order, Replay
 from .key_machine import KeyMachine

@@ -18,17 +18,11 @@ from ....application.ports.idempotency import IdempotentRequest, Key, Replayed, 
 from ....domain.booking import Booking
 from ....domain.decisions.book import Book
 from ....domain.decisions.cancel import Cancel
-from ....domain.decisions.organize import Edit, EditTicketType
-from ....domain.event import (
-    EventChanges,
-    EventState,
-    EventStatus,
-    TicketTypeChanges,
-    WaitingListMode,
-    WaitingListPolicy,
-)
+from ....domain.decisions.organize import Edit, EditTicketType, EventChanges
+from ....domain.event import EventStatus, WaitingListMode, WaitingListPolicy
 from ....domain.payment import PaymentMethod
 from ....domain.refusals import PaymentActionRequired, Refusal
+from ....domain.tickets.ticket_type import EventState, TicketTypeChanges
 from ....domain.user import Actor
 from ...container import Container
 from ..history import Call, History, Outcome

@@ -18,8 +18,9 @@ from ....application.turnstile import command_queue as turnstile_module
 from ....domain.decisions import settle as settle_module
 from ....domain.decisions.organize import Initialize
 from ....domain.decisions.payments.pay import is_abandoned
-from ....domain.event import EventDetails, TicketTypeSpec, WaitingListPolicy
+from ....domain.event import EventDetails, WaitingListPolicy
 from ....domain.payment import ChargeStatus, Payment, PaymentKind, PaymentMethod
+from ....domain.tickets.ticket_type import TicketTypeSpec
 from ....domain.user import User
 from ....domain.values.money import Money
 from ..history import Call, History

@@ -13,17 +13,10 @@ from ....application.events.change_event import ChangeEvent
 from ....application.events.initialize_event import InitializeEvent
 from ....application.events.queries import ListEvents, ListOwnEvents, ReadChanges, ReadEvent
 from ....application.ports.system import Clock, Ids
-from ....domain.decisions.organize import AddTicketType, Edit, EditTicketType, Initialize
-from ....domain.event import (
-    EventChanges,
-    EventDetails,
-    EventState,
-    EventStatus,
-    TicketTypeChanges,
-    TicketTypeSpec,
-    When,
-)
+from ....domain.decisions.organize import AddTicketType, Edit, EditTicketType, EventChanges, Initialize
+from ....domain.event import EventDetails, EventStatus, When
 from ....domain.refusals import NotSignedIn
+from ....domain.tickets.ticket_type import EventState, TicketTypeChanges, TicketTypeSpec
 from ....domain.values.fields import text
 from ..etags import expected_versions, tagged
 from ..idempotency import RepeatableResponse, idempotent_request, reply_of, response_of

@@ -8,17 +8,10 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, UnsetType, field
 
-from ....domain.decisions.organize import general_admission
-from ....domain.event import (
-    EVENT_CHANGE_RULES,
-    TICKET_TYPE_RULES,
-    EventState,
-    EventStatus,
-    TicketTypeSpec,
-    WaitingListMode,
-    WaitingListPolicy,
-)
+from ....domain.decisions.organize import EVENT_CHANGE_RULES, general_admission
+from ....domain.event import EventStatus, WaitingListMode, WaitingListPolicy
 from ....domain.facts import Fact
+from ....domain.tickets.ticket_type import TICKET_TYPE_RULES, EventState, TicketTypeSpec
 from ....domain.values.fields import Rules
 from ....domain.values.money import MOST, Money, currency
 from ....domain.values.time_zones import LONGEST_ZONE

@@ -26,17 +26,10 @@ from boxoffice.application.turnstile.command_queue import Bounds
 from boxoffice.application.turnstile.turnstile import Turnstile
 from boxoffice.domain.booking import Booking
 from boxoffice.domain.decisions.book import Book
-from boxoffice.domain.decisions.organize import Edit, EditTicketType, Initialize
-from boxoffice.domain.event import (
-    EventChanges,
-    EventDetails,
-    EventState,
-    TicketTypeChanges,
-    TicketTypeSpec,
-    WaitingListMode,
-    WaitingListPolicy,
-)
+from boxoffice.domain.decisions.organize import Edit, EditTicketType, EventChanges, Initialize
+from boxoffice.domain.event import EventDetails, WaitingListMode, WaitingListPolicy
 from boxoffice.domain.refusals import Refusal
+from boxoffice.domain.tickets.ticket_type import EventState, TicketTypeChanges, TicketTypeSpec
 from boxoffice.domain.user import Actor
 from boxoffice.entrypoints.harness.history import Call, History, Outcome, Sale, Stored
 from boxoffice.entrypoints.harness.history.history import Name

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from boxoffice.application.ports.idempotency import Response
 from boxoffice.domain.booking import Booking, BookingStatus, PaymentStatus
-from boxoffice.domain.event import Event, EventState, EventStatus, TicketType, WaitingListMode, WaitingListPolicy
+from boxoffice.domain.event import Event, EventStatus, WaitingListMode, WaitingListPolicy
 from boxoffice.domain.facts import (
     AnyFactPayload,
     BookingCancelled,
@@ -26,6 +26,7 @@ from boxoffice.domain.facts import (
     WaitingResumed,
     WaitingSuspended,
 )
+from boxoffice.domain.tickets.ticket_type import EventState, TicketType
 from boxoffice.domain.values.money import Money
 from boxoffice.entrypoints.harness.history import (
     Breach,

@@ -16,7 +16,7 @@ import pytest
 
 from boxoffice.adapters.memory.repositories import MemoryEventRepository
 from boxoffice.adapters.memory.transaction import Locks
-from boxoffice.domain.event import TicketType
+from boxoffice.domain.tickets.ticket_type import TicketType
 from boxoffice.entrypoints.cli import main
 from boxoffice.entrypoints.harness.simulation import Totals, simulate, simulate_here, simulate_many
 from boxoffice.entrypoints.harness.simulation.scenario import DISASTERS, TROUBLES, scenario_of

@@ -1,0 +1,1 @@
+"""Ticket types and single tickets. The decisions about them are in `decisions`."""
