@@ -18,10 +18,10 @@ from typing import Final, Literal, NamedTuple
 from msgspec import Struct
 
 from .history import History, Operation
+from .projection.timeline import NEVER
 from .search_problem import Change, Op, Problem
 from .sequential import Answer, Sale, State
 from .stored import Stored
-from .timeline import NEVER
 
 MOST_STATES: Final = 50_000
 """Visited states after which the search gives up."""

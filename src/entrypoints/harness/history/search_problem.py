@@ -16,11 +16,11 @@ from ....domain.facts import (
     WaitingResumed,
     WaitingSuspended,
 )
+from .event_changes import change_wanted, changes_made
 from .history import History, Operation
-from .promises import change_wanted, changes_made
+from .projection.timeline import NEVER
 from .sequential import CANCELLED, NONE, WORDS, Claim, Request, Sale, Specification, State, waiting_list
 from .stored import Stored
-from .timeline import NEVER
 
 READS: Final = frozenset({"status", "booking", "edit", "promote"})
 """Operations that change no state. `promote` does not, because every decision serves the waiting list itself."""

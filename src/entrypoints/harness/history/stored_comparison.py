@@ -7,8 +7,8 @@ from ....domain.booking import Booking
 from ....domain.event import Event
 from ....domain.tickets.ticket_type import EventState
 from .breach import Breach
-from .fact_projection import FactProjection
-from .projected_state import ProjectedBooking, ProjectedType
+from .projection.fact_projection import FactProjection
+from .projection.projected_state import ProjectedBooking, ProjectedType
 
 
 def compare_with_stored(
