@@ -108,7 +108,7 @@ API_KEYS: Final = (
         "An API key outlives the disabling of its owner",
         (
             Change(
-                "adapters/memory/api_keys.py",
+                "adapters/memory/accounts/api_keys.py",
                 "owners[digest].role if owners[digest].may_sign_in else None",
                 "owners[digest].role",
             ),
@@ -135,7 +135,7 @@ API_KEYS: Final = (
         "In memory an API key that is revoked while its use is stored comes back",
         (
             Change(
-                "adapters/memory/tables.py",
+                "adapters/memory/commit.py",
                 "if key is not None and (key_id in new or key_id in tables.api_keys):",
                 "if key is not None:",
             ),

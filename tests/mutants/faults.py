@@ -1133,7 +1133,7 @@ MEMORY: Final = (
             Change(
                 "adapters/memory/transaction.py",
                 "        else:\n            self._end()\n\n    async def commit",
-                "        else:\n            self._draft.apply()\n            self._end()\n\n    async def commit",
+                "        else:\n            apply(self._draft)\n            self._end()\n\n    async def commit",
             ),
         ),
         _IN_MEMORY,
@@ -1142,9 +1142,9 @@ MEMORY: Final = (
         "In memory a customer may have two live bookings of a ticket type",
         (
             Change(
-                "adapters/memory/tables.py",
-                '                    raise Conflict("the customer has a live booking of this ticket type")\n',
-                "                    pass\n",
+                "adapters/memory/commit.py",
+                '                raise Conflict("the customer has a live booking of this ticket type")\n',
+                "                pass\n",
             ),
         ),
         _IN_MEMORY,
@@ -3056,7 +3056,7 @@ WHO_COMES: Final = (
         "The storage in memory lets a ticket number begin two bookings",
         (
             Change(
-                "adapters/memory/tables.py",
+                "adapters/memory/commit.py",
                 "holder != booking.id or (booking.event_id.int, number) in seen",
                 "(booking.event_id.int, number) in seen",
             ),

@@ -171,11 +171,7 @@ STAFF: Final = (
     ),
     Fault(
         "A dismissal in memory leaves the member",
-        (
-            Change(
-                "adapters/memory/tables.py", "                members.pop(user_id, None)\n", "                pass\n"
-            ),
-        ),
+        (Change("adapters/memory/commit.py", "            members.pop(user_id, None)\n", "            pass\n"),),
         _STORED,
     ),
     Fault(

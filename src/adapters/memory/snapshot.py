@@ -10,7 +10,8 @@ from ...domain.booking import Booking, BookingStatus
 from ...domain.facts import Fact
 from ...domain.inventory import WaitingList
 from ...domain.tickets.ticket_type import EventState
-from .tables import Draft, Tables
+from .draft import Draft
+from .tables import Tables
 
 
 class MemorySnapshot:

@@ -9,11 +9,11 @@ from ...application.ports.observability import Statistics
 from ...application.ports.queries import AccountQueries, BookingQueries, EventQueries, PaymentQueries, Snapshot
 from ...application.ports.staff import StaffQueries
 from ...application.ports.storage import UnitOfWork
-from .api_keys import MemoryApiKeyQueries
+from .accounts.api_keys import MemoryApiKeyQueries
+from .accounts.staff import MemoryStaffQueries
 from .notifications.repositories import MemoryNotificationQueries
 from .queries import MemoryAccountQueries, MemoryBookingQueries, MemoryEventQueries, MemoryPaymentQueries
 from .snapshot import MemorySnapshot
-from .staff import MemoryStaffQueries
 from .statistics import MemoryStatistics
 from .steps import Fault, Step
 from .tables import Tables

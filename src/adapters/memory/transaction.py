@@ -9,8 +9,10 @@ from typing import Final, Self
 from uuid import UUID
 
 from ...application.ports.errors import Conflict, Locked, OutcomeUnknown, Retryable, StorageFailure
+from .commit import apply, check
+from .draft import Draft
 from .steps import Fault, Step
-from .tables import Draft, Tables
+from .tables import Tables
 
 LOCK_WAIT: Final = 3.0
 """Seconds to wait for a lock."""
@@ -118,8 +120,8 @@ class MemoryTransaction:
     async def commit(self) -> None:
         """Commit the changes. Raises: Conflict when a schema would refuse them."""
         await self.reach(Step.COMMIT)
-        self._draft.check()
-        self._draft.apply()
+        check(self._draft)
+        apply(self._draft)
         self._end()
         await self.reach(Step.COMMITTED)
 
@@ -161,11 +163,11 @@ class MemoryTransaction:
     def _finish_alone(self, commits: bool) -> None:
         if commits and not self._is_cut:
             try:
-                self._draft.check()
+                check(self._draft)
             except Conflict:
                 pass
             else:
-                self._draft.apply()
+                apply(self._draft)
         self._end()
 
     def _end(self) -> None:

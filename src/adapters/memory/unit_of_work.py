@@ -11,8 +11,9 @@ from ...application.ports.repositories import (
     UserRepository,
 )
 from ...application.ports.staff import StaffRepository
-from .api_keys import MemoryApiKeyRepository
-from .links import MemoryLinkRepository
+from .accounts.api_keys import MemoryApiKeyRepository
+from .accounts.links import MemoryLinkRepository
+from .accounts.staff import MemoryStaffRepository
 from .notifications.repositories import MemoryMailRepository, MemoryWebhookRepository
 from .repositories import (
     MemoryErasureRepository,
@@ -21,7 +22,6 @@ from .repositories import (
     MemoryLimitRepository,
     MemoryUserRepository,
 )
-from .staff import MemoryStaffRepository
 from .steps import Fault
 from .tables import Tables
 from .transaction import Locks, MemoryTransaction

@@ -3,12 +3,12 @@
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
-from ...application.ports.staff import Colleague
-from ...domain.decisions.staff import StaffMember
-from ...domain.policy import StaffRole
-from .steps import Step
-from .tables import Tables
-from .transaction import MemoryTransaction
+from ....application.ports.staff import Colleague
+from ....domain.decisions.staff import StaffMember
+from ....domain.policy import StaffRole
+from ..steps import Step
+from ..tables import Tables
+from ..transaction import MemoryTransaction
 
 
 class MemoryStaffRepository:

@@ -6,11 +6,11 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from ...application.ports.api_keys import OwnedKey
-from ...domain.user import ApiKey
-from .steps import Step
-from .tables import Tables
-from .transaction import MemoryTransaction
+from ....application.ports.api_keys import OwnedKey
+from ....domain.user import ApiKey
+from ..steps import Step
+from ..tables import Tables
+from ..transaction import MemoryTransaction
 
 
 class MemoryApiKeyRepository:

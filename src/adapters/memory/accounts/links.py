@@ -3,10 +3,10 @@
 from datetime import datetime
 from uuid import UUID
 
-from ...domain.user import User
-from ...domain.verification import Link, LinkPurpose
-from .steps import Step
-from .transaction import MemoryTransaction
+from ....domain.user import User
+from ....domain.verification import Link, LinkPurpose
+from ..steps import Step
+from ..transaction import MemoryTransaction
 
 
 class MemoryLinkRepository:
