@@ -7,8 +7,8 @@ from ..domain.policy import Right
 from ..domain.refusals import NotFound
 from ..domain.tickets.ticket_type import EventState
 from ..domain.user import Actor
+from .ports.accounts.staff import StaffQueries
 from .ports.queries import BookingOfEvent, BookingOwner, EventQueries
-from .ports.staff import StaffQueries
 
 
 class Duties:

@@ -1,13 +1,7 @@
-"""Bookings: one customer's claim on a quantity of one ticket type.
-
-A booking that is confirmed has one ticket for each of its places. Tickets have no rows, because all of them follow from
-the booking. Those of an event are numbered from 1 under its lock, in the order in which their bookings were confirmed.
-A booking keeps its numbers, so none is ever used again.
-"""
+"""Bookings: one customer's claim on a quantity of one ticket type."""
 
 from datetime import datetime
 from enum import StrEnum
-from hashlib import sha256
 from typing import Final
 from uuid import UUID
 
@@ -38,11 +32,6 @@ class BookingStatus(StrEnum):
         """Whether its tickets count as taken."""
         return self in TAKING
 
-    @property
-    def of_tickets(self) -> "TicketStatus":
-        """The status of the tickets, of a booking that has some."""
-        return TicketStatus.VALID if self is CONFIRMED else TicketStatus.VOID
-
 
 # Module globals are faster to look up than enumeration members, and booking looks up many.
 WAITLISTED: Final = BookingStatus.WAITLISTED
@@ -70,13 +59,6 @@ class PaymentStatus(StrEnum):
         return self not in (PaymentStatus.NONE, PaymentStatus.DUE)
 
 
-class TicketStatus(StrEnum):
-    """The status of a ticket. `void`: its booking was cancelled."""
-
-    VALID = "valid"
-    VOID = "void"
-
-
 class Place(Struct, frozen=True, gc=False):
     """A place in a waiting list: `position` counts from 1, `tickets_ahead` counts the tickets before it."""
 
@@ -94,8 +76,9 @@ class Booking(Struct, frozen=True, gc=False, kw_only=True):
     hold. `paid_by` is the charge that paid it, and `kept` what is left of that after all refunds, owed ones included,
     in minor units. `queue_number` orders the waiting list and is kept afterwards; None: it never waited. A waiting
     booking that `is_suspended` is off the waiting list, because its customer's account is disabled.
-    `first_ticket_number` begins its `ticket_numbers` and is kept too; None: it was never confirmed. `place` is computed
-    when the booking is read and never stored.
+    `first_ticket_number` begins its `ticket_numbers` and is kept too; None: it was never confirmed. `quantity` counts
+    the tickets that it has, `returned` those that were given back while it was confirmed, and `used` those that it has
+    and that are checked in. `place` is computed when the booking is read and never stored.
     """
 
     id: UUID
@@ -115,6 +98,8 @@ class Booking(Struct, frozen=True, gc=False, kw_only=True):
     grace_until: datetime | None = None
     queue_number: int | None = None
     first_ticket_number: int | None = None
+    returned: int = 0
+    used: int = 0
     is_suspended: bool = False
     expires_at: datetime | None = None
     created_at: datetime
@@ -132,9 +117,9 @@ class Booking(Struct, frozen=True, gc=False, kw_only=True):
 
     @property
     def ticket_numbers(self) -> range:
-        """The numbers of its tickets; none before it is confirmed."""
+        """The numbers of its tickets, of those given back too; none before it is confirmed."""
         first = self.first_ticket_number
-        return range(0) if first is None else range(first, first + self.quantity)
+        return range(0) if first is None else range(first, first + self.quantity + self.returned)
 
     def as_of(self, now: datetime) -> "Booking":
         """Return the booking with the status that counts at `now`."""
@@ -145,21 +130,5 @@ def lapsed(booking: Booking) -> Booking:
     """Return the hold as an expired booking."""
     return replace(booking, status=BookingStatus.EXPIRED, payment_status=PaymentStatus.NONE)
 
-
-def ticket_id(booking_id: UUID, number: int) -> UUID:
-    """Return the id of a booking's ticket, which follows from these two and so never changes.
-
-    Its first 6 bytes are the booking's, its last 4 are the number (big-endian). The 6 between are the first of the
-    SHA-256 digest of the booking's id and the number (20 bytes), with version 7 and the variant of RFC 9562. Tickets of
-    an event differ in their numbers. Raises: OverflowError for a number of 2**32 or more.
-    """
-    last = number.to_bytes(4)
-    between = int.from_bytes(sha256(booking_id.bytes + last).digest()[:6])
-    between = (between & _FREE_BITS) | _VERSION_7
-    return UUID(bytes=booking_id.bytes[:6] + between.to_bytes(6) + last)
-
-
-_FREE_BITS: Final = 0x0FFF_3FFF_FFFF
-_VERSION_7: Final = 0x7000_8000_0000
 
 BOOK_RULES: Rules = {"quantity": whole_number(1, 1_000)}

@@ -13,6 +13,7 @@ from .event import Event, WaitingListPolicy
 from .facts import Fact
 from .payment import Payment
 from .refusals import NotFound, invalid
+from .tickets.ticket import Ticket
 from .tickets.ticket_type import TicketType
 
 Outcome = TypeVar("Outcome")
@@ -105,7 +106,7 @@ class Inventory(Struct, frozen=True, gc=False, kw_only=True):
     `bookings` are those that the command may change, `of_customers` the live bookings of its customer as far as rules
     read them. `waiting_sizes` is loaded for edits only. `closing` are bookings of a closed event to be cancelled, `due`
     lapsed holds, and `overlong` holds that would end after the start; None: not loaded. `payments` belong to the
-    bookings of commands about money.
+    bookings of commands about money, `tickets` to those of commands about single tickets.
     """
 
     event: Event
@@ -117,6 +118,7 @@ class Inventory(Struct, frozen=True, gc=False, kw_only=True):
     due: ExpiredHolds | None = None
     overlong: OverlongHolds | None = None
     payments: tuple[Payment, ...] = ()
+    tickets: tuple[Ticket, ...] = ()
     waiting_sizes: Mapping[UUID, WaitingSizes] = {}
 
     def ticket_type(self, ticket_type_id: UUID | None) -> TicketType:
@@ -163,6 +165,8 @@ class Change(Struct, frozen=True, gc=False):
 class Decision(Struct, Generic[Outcome], frozen=True, gc=False, kw_only=True):
     """The result of a command: the next inventory, new and changed bookings, the facts, and the outcome.
 
+    `tickets` are new rows, or replace those of the same tickets.
+
     It is recorded completely in one transaction or not at all. The event's next command starts from `inventory`.
     """
 
@@ -175,6 +179,7 @@ class Decision(Struct, Generic[Outcome], frozen=True, gc=False, kw_only=True):
     changed: tuple[Change, ...] = ()
     new_payments: tuple[Payment, ...] = ()
     changed_payments: tuple[Payment, ...] = ()
+    tickets: tuple[Ticket, ...] = ()
     facts: tuple[Fact, ...] = ()
 
     @property

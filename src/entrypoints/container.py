@@ -71,7 +71,7 @@ from ..application.payments.settle_refund import SettleRefundByHand
 from ..application.personal_data.erase_account import EraseAccount
 from ..application.personal_data.export_account import ExportAccount
 from ..application.personal_data.finish_erasure import FinishErasure
-from ..application.ports.api_keys import ApiKeyTexts
+from ..application.ports.accounts.api_keys import ApiKeyTexts
 from ..application.ports.errors import Unavailable
 from ..application.ports.notifications import EmailSender, WebhookSender
 from ..application.ports.observability import Observer

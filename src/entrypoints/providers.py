@@ -17,7 +17,7 @@ from ..application.events.initialize_event import InitializeEvent
 from ..application.limits.allowances import NEW_EVENTS, Allowance
 from ..application.payments.receive_notice import ReceiveNotice
 from ..application.payments.record_notice import RecordPaymentNotice
-from ..application.ports.api_keys import ApiKeyTexts
+from ..application.ports.accounts.api_keys import ApiKeyTexts
 from ..application.ports.notifications import EmailSender, WebhookSender
 from ..application.ports.observability import Observer
 from ..application.ports.payments import PaymentGateway

@@ -34,7 +34,7 @@ from boxoffice.application.payments.grant_refund import GrantPartialRefund
 from boxoffice.application.payments.record_notice import RecordPaymentNotice
 from boxoffice.application.payments.settle_refund import SettleRefundByHand
 from boxoffice.application.personal_data.finish_erasure import FinishErasure
-from boxoffice.application.ports.api_keys import KeyText
+from boxoffice.application.ports.accounts.api_keys import KeyText
 from boxoffice.application.ports.idempotency import IdempotentRequest, Key, Response
 from boxoffice.application.ports.observability import BatchStats, Overload, Trouble
 from boxoffice.application.ports.payments import ChargeReply, GatewaySilent

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from boxoffice.application.api_keys.create_api_key import CreateApiKey, NewApiKey
 from boxoffice.application.duties import Duties
-from boxoffice.application.ports.api_keys import OwnedKey
+from boxoffice.application.ports.accounts.api_keys import OwnedKey
 from boxoffice.application.ports.errors import Conflict
 from boxoffice.application.ports.storage import UnitOfWork
 from boxoffice.domain.policy import KeyRole

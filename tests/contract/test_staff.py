@@ -6,9 +6,9 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
+from boxoffice.application.ports.accounts.staff import Colleague
 from boxoffice.application.ports.errors import Conflict
 from boxoffice.application.ports.loading import LoadSpec
-from boxoffice.application.ports.staff import Colleague
 from boxoffice.application.ports.storage import UnitOfWork
 from boxoffice.domain.decisions.staff import StaffMember
 from boxoffice.domain.policy import StaffRole

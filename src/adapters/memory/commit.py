@@ -120,6 +120,8 @@ def apply(draft: Draft) -> None:
     _put_staff(draft)
     for payment in draft.payments.values():
         tables.payments.setdefault(payment.booking_id, {})[payment.id] = payment
+    for ticket in draft.tickets:
+        tables.tickets.setdefault(ticket.booking_id, {})[ticket.number] = ticket
     for key in draft.deleted_responses:
         tables.responses.pop(key, None)
     tables.responses.update(draft.responses)

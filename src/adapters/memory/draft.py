@@ -19,6 +19,7 @@ from ...domain.event import MOST_LIVE_EVENTS, Event
 from ...domain.facts import Fact
 from ...domain.inventory import ExpiredHolds, OverlongHolds, WaitingList
 from ...domain.payment import Payment
+from ...domain.tickets.ticket import Ticket
 from ...domain.tickets.ticket_type import TicketType
 from ...domain.user import ApiKey, Session, User
 from .notifications.tables import NotificationDraft
@@ -57,6 +58,7 @@ class Draft(Struct):
     reviews: dict[UUID, AccountReview | None] = field(default_factory=dict)
     staff: dict[tuple[UUID, UUID], StaffMember | None] = field(default_factory=dict)
     new_staff: set[tuple[UUID, UUID]] = field(default_factory=set)
+    tickets: list[Ticket] = field(default_factory=list)
 
     def put_payments(self, new: Iterable[Payment], changed: Iterable[Payment]) -> None:
         """Save new and changed charges and refunds."""

@@ -25,6 +25,7 @@ from ...domain.event import Event
 from ...domain.facts import Fact
 from ...domain.inventory import Decision, ExpiredHolds, Inventory, OverlongHolds, WaitingList, WaitingSizes
 from ...domain.payment import ChargeStatus, Payment
+from ...domain.tickets.ticket import Ticket
 from ...domain.tickets.ticket_type import TicketType
 from ...domain.user import Session, User
 from .steps import Step
@@ -51,6 +52,7 @@ class MemoryEventRepository:
         concerned: dict[UUID, dict[UUID, Booking]] = {event_id: {} for event_id in event_ids}
         live: dict[UUID, dict[UUID, Booking]] = {event_id: {} for event_id in event_ids}
         payments: dict[UUID, list[Payment]] = {event_id: [] for event_id in event_ids}
+        tickets: dict[UUID, list[Ticket]] = {event_id: [] for event_id in event_ids}
         for need in needs:
             of_event = concerned[need.event_id]
             if need.customer_id is not None:
@@ -64,6 +66,8 @@ class MemoryEventRepository:
                     of_event[named.id] = named
                     if need.payments:
                         payments[need.event_id].extend(tables.payments.get(named.id, {}).values())
+                    if need.tickets:
+                        tickets[need.event_id].extend(tables.tickets.get(named.id, {}).values())
         return {
             event_id: Inventory(
                 event=tables.events[event_id],
@@ -71,6 +75,7 @@ class MemoryEventRepository:
                 bookings=tuple(bookings.values()),
                 of_customers=tuple(live[event_id].values()),
                 payments=tuple(payments[event_id]),
+                tickets=tuple(tickets[event_id]),
             )
             for event_id, bookings in concerned.items()
             if event_id in tables.events
@@ -149,6 +154,7 @@ class MemoryEventRepository:
                 bookings[change.after.id] = change.after
             if decision.new_payments or decision.changed_payments:
                 draft.put_payments(decision.new_payments, decision.changed_payments)
+            draft.tickets += decision.tickets
             if decision.facts:
                 facts += decision.facts
                 with_facts[event.id.int] = event

@@ -3,12 +3,13 @@
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from ...application.ports.api_keys import ApiKeyQueries
+from ...application.ports.accounts.api_keys import ApiKeyQueries
+from ...application.ports.accounts.staff import StaffQueries
 from ...application.ports.notifications import NotificationQueries
 from ...application.ports.observability import Statistics
 from ...application.ports.queries import AccountQueries, BookingQueries, EventQueries, PaymentQueries, Snapshot
-from ...application.ports.staff import StaffQueries
 from ...application.ports.storage import UnitOfWork
+from ...application.ports.tickets import TicketQueries
 from .accounts.api_keys import MemoryApiKeyQueries
 from .accounts.staff import MemoryStaffQueries
 from .notifications.repositories import MemoryNotificationQueries
@@ -17,6 +18,7 @@ from .snapshot import MemorySnapshot
 from .statistics import MemoryStatistics
 from .steps import Fault, Step
 from .tables import Tables
+from .tickets import MemoryTicketQueries
 from .transaction import Locks, Lost, LostInCommit, MemoryTransaction
 from .unit_of_work import MemoryUnitOfWork
 
@@ -84,6 +86,7 @@ class MemoryStorage:
         self.account_queries: AccountQueries = MemoryAccountQueries(tables, self._before_read)
         self.api_key_queries: ApiKeyQueries = MemoryApiKeyQueries(tables, self._before_read)
         self.staff_queries: StaffQueries = MemoryStaffQueries(tables, self._before_read)
+        self.ticket_queries: TicketQueries = MemoryTicketQueries(tables, self._before_read)
         self.notification_queries: NotificationQueries = MemoryNotificationQueries(tables, self._before_read)
         self.statistics: Statistics = MemoryStatistics(tables, self._before_read)
 

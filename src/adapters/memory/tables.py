@@ -17,6 +17,7 @@ from ...domain.decisions.staff import StaffMember
 from ...domain.event import Event
 from ...domain.facts import Fact
 from ...domain.payment import Payment
+from ...domain.tickets.ticket import Ticket
 from ...domain.tickets.ticket_type import EventState, TicketType
 from ...domain.user import ApiKey, Session, User
 from .notifications.tables import NotificationTables
@@ -29,7 +30,7 @@ class Tables(Struct):
     """The committed rows and their indexes.
 
     Per ticket type `waiting_lists` maps queue numbers to bookings, in order; `live` maps customers to live bookings.
-    Per event `numbered` maps first ticket numbers to bookings.
+    Per event `numbered` maps first ticket numbers to bookings. Per booking `tickets` maps numbers to tickets.
     """
 
     events: dict[UUID, Event] = field(default_factory=dict)
@@ -63,6 +64,7 @@ class Tables(Struct):
     reviews: dict[UUID, AccountReview] = field(default_factory=dict)
     staff: dict[UUID, dict[UUID, StaffMember]] = field(default_factory=dict)
     erasures: dict[UUID, Erasure] = field(default_factory=dict)
+    tickets: dict[UUID, dict[int, Ticket]] = field(default_factory=dict)
 
     def copy(self) -> "Tables":
         """Return a copy for a snapshot. Rows never change in place, so copying the dictionaries is enough."""
@@ -76,6 +78,7 @@ class Tables(Struct):
             responses=dict(self.responses),
             users=dict(self.users),
             reviews=dict(self.reviews),
+            tickets={booking_id: dict(tickets) for booking_id, tickets in self.tickets.items()},
         )
 
     def state(self, event_id: UUID) -> EventState:

@@ -1,7 +1,8 @@
 """A unit of work in memory: one transaction and its repositories."""
 
-from ...application.ports.api_keys import ApiKeyRepository
-from ...application.ports.links import LinkRepository
+from ...application.ports.accounts.api_keys import ApiKeyRepository
+from ...application.ports.accounts.links import LinkRepository
+from ...application.ports.accounts.staff import StaffRepository
 from ...application.ports.notifications import MailRepository, WebhookRepository
 from ...application.ports.repositories import (
     ErasureRepository,
@@ -10,7 +11,6 @@ from ...application.ports.repositories import (
     LimitRepository,
     UserRepository,
 )
-from ...application.ports.staff import StaffRepository
 from .accounts.api_keys import MemoryApiKeyRepository
 from .accounts.links import MemoryLinkRepository
 from .accounts.staff import MemoryStaffRepository

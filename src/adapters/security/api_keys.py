@@ -9,7 +9,7 @@ from typing import Final
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from ...application.ports.api_keys import KeyText
+from ...application.ports.accounts.api_keys import KeyText
 
 PREFIX: Final = "bxo_"
 """By this, scanners of repositories and logs recognize a key."""

@@ -22,6 +22,7 @@ from .queries.notifications import SqlNotificationQueries
 from .queries.payments import SqlPaymentQueries
 from .queries.staff import SqlStaffQueries
 from .queries.statistics import SqlStatistics
+from .queries.tickets import SqlTicketQueries
 from .repositories.accounts.api_keys import SqlApiKeyRepository
 from .repositories.accounts.links import SqlLinkRepository
 from .repositories.accounts.staff import SqlStaffRepository
@@ -96,6 +97,7 @@ class SqlStorage:
         self.account_queries: SqlAccountQueries = SqlAccountQueries(self._reading, self._listing, classify)
         self.api_key_queries: SqlApiKeyQueries = SqlApiKeyQueries(self._reading, classify)
         self.staff_queries: SqlStaffQueries = SqlStaffQueries(self._reading, classify)
+        self.ticket_queries: SqlTicketQueries = SqlTicketQueries(self._reading, self._listing, classify)
         self.notification_queries: SqlNotificationQueries = SqlNotificationQueries(self._reading, classify)
         self.statistics: SqlStatistics = SqlStatistics(self._dialect, self._writing, self._reading, self._listing)
 

@@ -11,7 +11,7 @@ from ...domain.user import API_KEY_RULES, Actor, ApiKey, check_room_for_an_api_k
 from ...domain.values.fields import checked
 from ..duties import Duties, check_visible
 from ..idempotent_transaction import check_is_first, store_response
-from ..ports.api_keys import ApiKeyTexts
+from ..ports.accounts.api_keys import ApiKeyTexts
 from ..ports.errors import Conflict
 from ..ports.idempotency import IdempotentRequest
 from ..ports.storage import Storage, UnitOfWork

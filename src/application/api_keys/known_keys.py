@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Final
 
-from ..ports.api_keys import ApiKeyQueries, OwnedKey
+from ..ports.accounts.api_keys import ApiKeyQueries, OwnedKey
 from ..turnstile.coalesced_reads import CoalescedReads
 
 READ_EVERY: Final = 3.0

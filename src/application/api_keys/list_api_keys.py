@@ -2,7 +2,7 @@
 
 from ...domain.policy import PersonalRight
 from ...domain.user import Actor, ApiKey
-from ..ports.api_keys import ApiKeyQueries
+from ..ports.accounts.api_keys import ApiKeyQueries
 
 
 class ListApiKeys:

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from ...domain.refusals import InvalidToken
 from ...domain.user import Actor
-from ..ports.api_keys import ApiKeyTexts
+from ..ports.accounts.api_keys import ApiKeyTexts
 from ..ports.system import Clock
 from .key_uses import KeyUses
 from .known_keys import KnownKeys

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from ...domain.booking import TicketStatus, ticket_id
 from ...domain.policy import Right
+from ...domain.tickets.ticket import TicketStatus, ticket_id, ticket_status
 from ...domain.tickets.ticket_type import EventState
 from ...domain.user import Actor
 from ..duties import Duties, known_for
@@ -115,6 +115,6 @@ def _attendees(bookings: Iterable[AttendingBooking], after: int, *, shows_addres
                 email=customer.email if customer and shows_addresses else None,
                 ticket_type_id=booking.ticket_type_id,
                 ticket_type_name=booking.ticket_type_name,
-                status=booking.status.of_tickets,
+                status=ticket_status(booking.status, None),
                 booking_id=booking.id,
             )

@@ -6,10 +6,11 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from ...domain.booking import Booking, TicketStatus, ticket_id
+from ...domain.booking import Booking
 from ...domain.event import EventStatus
 from ...domain.payment import Payment
 from ...domain.policy import PersonalRight
+from ...domain.tickets.ticket import TicketStatus, ticket_id, ticket_status
 from ...domain.tickets.ticket_type import EventState
 from ...domain.user import Actor, User
 from ..accounts.change_profile import ReadProfile
@@ -113,7 +114,7 @@ def _tickets_of(booking: Booking) -> list[Ticket]:
             event_id=booking.event_id,
             booking_id=booking.id,
             ticket_type_id=booking.ticket_type_id,
-            status=booking.status.of_tickets,
+            status=ticket_status(booking.status, None),
         )
         for number in booking.ticket_numbers
     ]

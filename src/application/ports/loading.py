@@ -11,7 +11,7 @@ class LoadSpec(Struct, frozen=True, gc=False, kw_only=True):
 
     `whole`: the decision may change the customer's live bookings, so they are also loaded as `bookings`. `settles`: it
     may free tickets, so the heads of the waiting lists are loaded. `sizes`: so are the smallest and largest waiting
-    quantities. `payments`: so are the payments of the booking.
+    quantities. `payments`: so are the payments of the booking. `tickets`: so are its tickets that have rows.
     """
 
     event_id: UUID
@@ -21,6 +21,7 @@ class LoadSpec(Struct, frozen=True, gc=False, kw_only=True):
     settles: bool = False
     sizes: bool = False
     payments: bool = False
+    tickets: bool = False
 
 
 class WaitingListQuery(Struct, frozen=True, gc=False):

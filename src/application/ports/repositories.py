@@ -27,8 +27,8 @@ class EventRepository(Protocol):
         """Lock the events that exist, in id order, until the unit of work ends, and return them with what is needed.
 
         It is the first statement of the unit of work. `Inventory.bookings` contains the bookings that any command on
-        the event needs, `of_customers` the live bookings of their customers, `payments` the payments where needed.
-        Waiting lists, closing bookings, holds and sizes are not loaded. Bookings of other events are left out.
+        the event needs, `of_customers` the live bookings of their customers, `payments` and `tickets` these where
+        needed. Waiting lists, closing bookings, holds and sizes are not loaded. Bookings of other events are left out.
 
         Raises: Locked, with the events if the storage knows them, when others have locked some for too long.
         """

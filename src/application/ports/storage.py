@@ -3,13 +3,14 @@
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from .api_keys import ApiKeyQueries, ApiKeyRepository
-from .links import LinkRepository
+from .accounts.api_keys import ApiKeyQueries, ApiKeyRepository
+from .accounts.links import LinkRepository
+from .accounts.staff import StaffQueries, StaffRepository
 from .notifications import MailRepository, NotificationQueries, WebhookRepository
 from .observability import Statistics
 from .queries import AccountQueries, BookingQueries, EventQueries, PaymentQueries, Snapshot
 from .repositories import ErasureRepository, EventRepository, LeaseRepository, LimitRepository, UserRepository
-from .staff import StaffQueries, StaffRepository
+from .tickets import TicketQueries
 
 
 class UnitOfWork(Protocol):
@@ -85,6 +86,10 @@ class Storage(Protocol):
     @property
     def staff_queries(self) -> StaffQueries:
         """Committed members of events' staff."""
+
+    @property
+    def ticket_queries(self) -> TicketQueries:
+        """Committed rows of single tickets."""
 
     @property
     def notification_queries(self) -> NotificationQueries:

@@ -12,9 +12,9 @@ from ...domain.user import Actor, User
 from ...domain.values.fields import checked
 from ..duties import Duties, event_for
 from ..idempotent_transaction import check_is_first, store_response
+from ..ports.accounts.staff import Colleague
 from ..ports.errors import Conflict
 from ..ports.idempotency import IdempotentRequest
-from ..ports.staff import Colleague
 from ..ports.storage import Storage, UnitOfWork
 from ..ports.system import Clock, Ids
 from ..retrying_transaction import in_transaction

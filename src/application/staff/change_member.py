@@ -8,7 +8,7 @@ from ...domain.policy import Right, StaffRole
 from ...domain.refusals import NotFound
 from ...domain.user import Actor
 from ..duties import Duties, event_for
-from ..ports.staff import Colleague
+from ..ports.accounts.staff import Colleague
 from ..ports.storage import Storage, UnitOfWork
 from ..retrying_transaction import in_transaction
 

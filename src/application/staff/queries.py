@@ -6,8 +6,8 @@ from ...domain.policy import Right
 from ...domain.user import Actor
 from ..duties import Duties, event_for
 from ..pages import Page
+from ..ports.accounts.staff import Colleague, StaffQueries
 from ..ports.queries import EventQueries
-from ..ports.staff import Colleague, StaffQueries
 
 
 class ListStaff:

@@ -9,13 +9,14 @@ from msgspec.structs import replace
 from ...domain.booking import Booking
 from ...domain.inventory import Decision, Inventory, LiveBooking
 from ...domain.payment import Payment
+from ...domain.tickets.ticket import Ticket
 from ..ports.loading import LoadSpec
 
 
 class EventView:
     """One event as the commands of a batch see it: each sees the decisions before it."""
 
-    __slots__ = ("bookings", "inventory", "is_written", "of_customer", "payments")
+    __slots__ = ("bookings", "inventory", "is_written", "of_customer", "payments", "tickets")
 
     def __init__(self, inventory: Inventory) -> None:
         self.inventory: Inventory = _without_loaded(inventory)
@@ -23,6 +24,10 @@ class EventView:
         self.bookings: dict[int, Booking] = {booking.id.int: booking for booking in inventory.bookings}
         self.of_customer: dict[int, list[LiveBooking]] = {}
         self.payments: dict[UUID, Payment] = {payment.id: payment for payment in inventory.payments}
+        # By booking and number. Most batches have none.
+        self.tickets: dict[int, dict[int, Ticket]] = {}
+        for ticket in inventory.tickets:
+            self._put_ticket(ticket)
         for live in inventory.of_customers:
             self._add_live(live)
 
@@ -32,16 +37,21 @@ class EventView:
         return event.earliest_expiry is not None and not event.is_unsettled and event.has_lapsed_holds(now)
 
     def for_command(self, spec: LoadSpec) -> Inventory:
-        """Return the inventory with the bookings and payments that the command needs."""
+        """Return the inventory with the bookings, payments and tickets that the command needs."""
         of_customer = self.of_customer.get(spec.customer_id.int) if spec.customer_id is not None else None
         bookings = self.concerned(spec) if spec.booking_id is not None or spec.whole else ()
         payments = (
             [each for each in self.payments.values() if each.booking_id == spec.booking_id] if self.payments else None
         )
+        tickets = self.tickets.get(spec.booking_id.int) if self.tickets and spec.booking_id is not None else None
         if not of_customer and not bookings and not payments:
             return self.inventory
         return replace(
-            self.inventory, bookings=bookings, of_customers=tuple(of_customer or ()), payments=tuple(payments or ())
+            self.inventory,
+            bookings=bookings,
+            of_customers=tuple(of_customer or ()),
+            payments=tuple(payments or ()),
+            tickets=tuple(tickets.values()) if tickets else (),
         )
 
     def concerned(self, spec: LoadSpec) -> tuple[Booking, ...]:
@@ -57,6 +67,8 @@ class EventView:
         if decision.new_payments or decision.changed_payments:
             for payment in (*decision.new_payments, *decision.changed_payments):
                 self.payments[payment.id] = payment
+        for ticket in decision.tickets:
+            self._put_ticket(ticket)
         for booking in decision.booked:
             self.bookings[booking.id.int] = booking
             self._add_live(booking)
@@ -68,6 +80,9 @@ class EventView:
                 self._remove_live(after)
             elif after.status.is_live and not before.status.is_live:
                 self._add_live(after)
+
+    def _put_ticket(self, ticket: Ticket) -> None:
+        self.tickets.setdefault(ticket.booking_id.int, {})[ticket.number] = ticket
 
     def _add_live(self, booking: LiveBooking) -> None:
         of_customer = self.of_customer.get(booking.customer_id.int)
@@ -84,6 +99,12 @@ class EventView:
 
 def _without_loaded(inventory: Inventory) -> Inventory:
     """Return the inventory without what was loaded for one command."""
-    if inventory.bookings or inventory.of_customers or inventory.payments or inventory.waiting_sizes:
-        return replace(inventory, bookings=(), of_customers=(), payments=(), waiting_sizes={})
+    if (
+        inventory.bookings
+        or inventory.of_customers
+        or inventory.payments
+        or inventory.tickets
+        or inventory.waiting_sizes
+    ):
+        return replace(inventory, bookings=(), of_customers=(), payments=(), tickets=(), waiting_sizes={})
     return inventory

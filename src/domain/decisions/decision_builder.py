@@ -11,6 +11,7 @@ from ..event import Event
 from ..facts import AnyFactPayload, Fact
 from ..inventory import NOT_LOADED, Change, Decision, ExpiredHolds, Inventory, WaitingList
 from ..payment import Payment
+from ..tickets.ticket import Ticket
 from ..tickets.ticket_type import TicketType
 
 Outcome = TypeVar("Outcome")
@@ -34,6 +35,7 @@ class DecisionBuilder:
     _new_ticket_types: tuple[int, ...] = ()
     _booked: tuple[Booking, ...] = ()
     _changed: dict[UUID, Change] | None = None
+    _tickets: dict[int, Ticket] | None = None
 
     def __init__(self, inventory: Inventory, now: datetime) -> None:
         self.event: Event = inventory.event
@@ -99,6 +101,21 @@ class DecisionBuilder:
             self._new_payments = _with_payment(self._new_payments, payment)
             return
         self._changed_payments = _with_payment(self._changed_payments, payment)
+
+    def ticket(self, booking: Booking, number: int) -> Ticket:
+        """Return a ticket of a booking whose tickets were loaded, with the changes so far."""
+        if self._tickets is not None and number in self._tickets:
+            return self._tickets[number]
+        for each in self._inventory.tickets:
+            if each.number == number:
+                return each
+        return Ticket(booking_id=booking.id, event_id=booking.event_id, number=number)
+
+    def put_ticket(self, ticket: Ticket) -> None:
+        """Replace a ticket."""
+        if self._tickets is None:
+            self._tickets = {}
+        self._tickets[ticket.number] = ticket
 
     @property
     def current(self) -> Inventory:
@@ -189,6 +206,7 @@ class DecisionBuilder:
             changed=tuple(self._changed.values()) if self._changed else (),
             new_payments=self._new_payments,
             changed_payments=self._changed_payments,
+            tickets=tuple(self._tickets.values()) if self._tickets else (),
             facts=tuple(self._facts),
         )
 

@@ -8,16 +8,17 @@ from msgspec.structs import replace
 
 from boxoffice.application.bookings.attendees import Attendee
 from boxoffice.application.ports.queries import Customer
-from boxoffice.domain.booking import BookingStatus, TicketStatus, ticket_id
+from boxoffice.domain.booking import BookingStatus
 from boxoffice.domain.decisions.staff import StaffMember
 from boxoffice.domain.policy import KeyRole, KeyScope, StaffRole
 from boxoffice.domain.refusals import NotAllowed, NotFound
+from boxoffice.domain.tickets.ticket import TicketStatus, ticket_id
 from boxoffice.domain.tickets.ticket_type import TicketTypeSpec
 from boxoffice.domain.user import Actor, User
 from tests.application.fake_app import ADMIN, ANA, BEN, CLEO, NOW, ORGANIZER, STRANGER, FakeApp, customer
 
 DESK, DOOR = customer(100), customer(101)
-VALID, VOID = TicketStatus
+VALID, VOID = TicketStatus.VALID, TicketStatus.VOID
 AT_ONCE = "boxoffice.application.bookings.attendees.AT_ONCE"
 
 

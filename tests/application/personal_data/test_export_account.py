@@ -9,11 +9,11 @@ from msgspec.structs import replace
 from boxoffice.application.accounts.change_profile import ReadProfile
 from boxoffice.application.personal_data import export_account
 from boxoffice.application.personal_data.export_account import AccountExport, ExportAccount
-from boxoffice.domain.booking import TicketStatus
 from boxoffice.domain.decisions.staff import StaffMember
 from boxoffice.domain.event import EventStatus
 from boxoffice.domain.policy import KeyRole, KeyScope, StaffRole
 from boxoffice.domain.refusals import InvalidToken, NotAllowed
+from boxoffice.domain.tickets.ticket import TicketStatus
 from boxoffice.domain.user import Actor, Session, User
 from boxoffice.domain.values.money import Money
 from tests.application.fake_app import ANA, BEN, NOW, ORGANIZER, FakeApp

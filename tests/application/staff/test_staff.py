@@ -15,9 +15,9 @@ from boxoffice.application.events.queries import ReadChanges
 from boxoffice.application.payments.grant_refund import Grant
 from boxoffice.application.payments.queries import ListEventPayments
 from boxoffice.application.payments.settle_refund import Settlement
+from boxoffice.application.ports.accounts.staff import Colleague
 from boxoffice.application.ports.errors import Conflict, OutcomeUnknown, Retryable
 from boxoffice.application.ports.idempotency import Replayed
-from boxoffice.application.ports.staff import Colleague
 from boxoffice.application.ports.storage import UnitOfWork
 from boxoffice.application.retrying_transaction import in_transaction
 from boxoffice.application.staff.appoint_member import AppointMember, NewMember

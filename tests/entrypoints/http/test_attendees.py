@@ -12,7 +12,7 @@ import pytest
 
 from boxoffice.application.bookings.attendees import Attendee, AttendeeExport
 from boxoffice.application.ports.errors import Unavailable
-from boxoffice.domain.booking import TicketStatus
+from boxoffice.domain.tickets.ticket import TicketStatus
 from boxoffice.entrypoints.http.schemas.attendees import attendees_csv
 from tests.entrypoints.http.service_under_test import Client, Service, ok, pointers, problem
 

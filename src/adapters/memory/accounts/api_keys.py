@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from ....application.ports.api_keys import OwnedKey
+from ....application.ports.accounts.api_keys import OwnedKey
 from ....domain.user import ApiKey
 from ..steps import Step
 from ..tables import Tables

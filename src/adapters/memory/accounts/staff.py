@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
-from ....application.ports.staff import Colleague
+from ....application.ports.accounts.staff import Colleague
 from ....domain.decisions.staff import StaffMember
 from ....domain.policy import StaffRole
 from ..steps import Step

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Executable, bindparam, select
 
-from ....application.ports.api_keys import OwnedKey
+from ....application.ports.accounts.api_keys import OwnedKey
 from ....domain.user import ApiKey
 from ..engine.pool import ConnectionPool
 from ..engine.transaction import ErrorClassifier, Rows, read

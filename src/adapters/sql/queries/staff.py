@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import Executable, Integer, bindparam, select
 
-from ....application.ports.staff import Colleague
+from ....application.ports.accounts.staff import Colleague
 from ....domain.policy import StaffRole
 from ..engine.pool import ConnectionPool
 from ..engine.transaction import ErrorClassifier, Rows, read

@@ -10,16 +10,19 @@ from msgspec import Struct
 from ....domain.booking import Booking, BookingStatus
 from ....domain.inventory import Decision, Inventory
 from ....domain.payment import Payment
+from ....domain.tickets.ticket import Ticket
 from ....domain.tickets.ticket_type import TicketType
 
 _PLAIN_COLUMNS: Final = (
     *("status", "payment_status", "paid_by", "paid_with", "kept"),
-    *("grace_until", "queue_number", "is_suspended", "first_ticket_number", "expires_at", "updated_at"),
+    *("grace_until", "queue_number", "is_suspended", "first_ticket_number", "returned", "used", "expires_at"),
+    "updated_at",
 )
 _CHANGING_COLUMNS: Final = {
     **{name: attrgetter(name) for name in _PLAIN_COLUMNS},
     # The currency of a booking never changes.
     "amount": attrgetter("amount.amount"),
+    "quantity": attrgetter("quantity"),
 }
 _OWN_COLUMNS: Final = frozenset({"paid_by", "amount", "first_ticket_number"})
 """Columns whose values usually differ between bookings that change together."""
@@ -33,13 +36,18 @@ class ChangedBooking(Struct):
 
     @property
     def leaves_waiting_list(self) -> bool:
-        """Whether it was on the waiting list and no longer is."""
-        return self.before.is_waiting and not self.after.is_waiting
+        """Whether its row of the waiting list is deleted; one with another quantity replaces it."""
+        return self.before.is_waiting and not self._keeps_place
 
     @property
     def rejoins_waiting_list(self) -> bool:
-        """Whether it is on the waiting list again."""
-        return self.after.is_waiting and not self.before.is_waiting
+        """Whether it gets a row of the waiting list."""
+        return self.after.is_waiting and not self._keeps_place
+
+    @property
+    def _keeps_place(self) -> bool:
+        is_listed = self.before.is_waiting and self.after.is_waiting
+        return is_listed and self.before.quantity == self.after.quantity
 
     def new_values(self) -> list[tuple[str, Any]]:
         """Return the changed columns with their new values."""
@@ -73,6 +81,7 @@ class CombinedDecisions(Struct):
     changed_bookings: dict[int, ChangedBooking] = {}
     new_payments: dict[int, Payment] = {}
     changed_payments: dict[int, Payment] = {}
+    tickets: dict[tuple[int, int], Ticket] = {}
 
     def shared_changes(self) -> list[tuple[SharedChange, list[tuple[Any, ...]]]]:
         """Return the changed bookings in groups: what a group shares, and each booking's id with its own values.
@@ -115,6 +124,8 @@ def combine(decisions: Iterable[Decision[Any]]) -> CombinedDecisions:
                 changed[key].after = after
             else:
                 changed[key] = ChangedBooking(change.before, after)
+        for ticket in decision.tickets:
+            combined.tickets[ticket.booking_id.int, ticket.number] = ticket
         if decision.new_payments or decision.changed_payments:
             _add(decision.new_payments, decision.changed_payments, combined.new_payments, combined.changed_payments)
     combined.changed_bookings = {key: each for key, each in changed.items() if each.new_values()}

@@ -36,6 +36,7 @@ from ..schema.mappers import (
     EVENT,
     FACT,
     PAYMENT,
+    TICKET,
     TICKET_TYPE,
     booking,
     booking_values,
@@ -45,11 +46,13 @@ from ..schema.mappers import (
     fact_values,
     payment,
     payment_values,
+    ticket,
     ticket_type,
     ticket_type_values,
+    ticket_values,
     waiting_values,
 )
-from ..schema.tables import bookings, event_grams, events, facts, payments, ticket_types, waiting_list
+from ..schema.tables import bookings, event_grams, events, facts, payments, ticket_types, tickets, waiting_list
 from ..schema.types import Row, Statement
 from .combined_decisions import ChangedBooking, CombinedDecisions, combine
 from .holds import load_expired_holds, load_overlong_holds
@@ -94,6 +97,11 @@ _PAYMENTS = BulkSelect(
     payments.c.booking_id,
     order_by=(payments.c.created_at, payments.c.kind, payments.c.id),
 )
+_TICKETS = BulkSelect(
+    force_index(select(*TICKET), tickets, "PRIMARY"),
+    tickets.c.booking_id,
+    order_by=(tickets.c.booking_id, tickets.c.number),
+)
 _CLOSING = (
     select(*BOOKING)
     .where(bookings.c.event_id == bindparam("event_id"), bookings.c.status.in_(bindparam("statuses", expanding=True)))
@@ -117,6 +125,11 @@ _ADD_BOOKINGS = BulkInsert(bookings, booking_values)
 _ADD_WAITING = BulkInsert(waiting_list)
 _ADD_FACTS = BulkInsert(facts, tuple)
 _ADD_PAYMENTS = BulkInsert(payments)
+_PUT_TICKETS = BulkInsert(
+    tickets,
+    ticket_values,
+    on_existing={column.name: "{new}" for column in tickets.c if not column.primary_key},
+)
 
 _EVENT_COLUMNS = tuple(column.name for column in events.c if column.name != "id")
 _UPDATE_EVENTS = BulkUpdate(events, _EVENT_COLUMNS, itemgetter("id", *_EVENT_COLUMNS))
@@ -158,6 +171,7 @@ class SqlEventRepository:
         event_ids = _in_order(need.event_id for need in needs)
         by_id = {(need.event_id, need.booking_id) for need in needs if need.booking_id is not None}
         paid = {(need.event_id, need.booking_id) for need in needs if need.payments and need.booking_id is not None}
+        ticketed = {(need.event_id, need.booking_id) for need in needs if need.tickets and need.booking_id is not None}
         customers = {
             (need.event_id.int, need.customer_id.int): (need.event_id, need.customer_id)
             for need in needs
@@ -170,6 +184,8 @@ class SqlEventRepository:
             selects.append((_BY_ID, [booking_id for _, booking_id in by_id]))
         if paid:
             selects.append((_PAYMENTS, [booking_id for _, booking_id in paid]))
+        if ticketed:
+            selects.append((_TICKETS, [booking_id for _, booking_id in ticketed]))
         locked, types, *others = await self._select_under_lock(selects, event_ids)
         live = others.pop(0) if customers else []
         of_event: dict[UUID, list[TicketType]] = {}
@@ -186,6 +202,7 @@ class SqlEventRepository:
         }
         if changing:
             others.insert(0, await self._transaction.find(_BY_ID, [booking_id for _, booking_id in changing]))
+        tickets_found = [ticket(row) for row in (others.pop() if ticketed else ())]
         payments_found = [payment(row) for row in (others.pop() if paid else ())]
         needed: dict[UUID, dict[UUID, Booking]] = {}
         for row in chain.from_iterable(others):
@@ -206,6 +223,7 @@ class SqlEventRepository:
                     for each in payments_found
                     if each.event_id == current.id and (each.event_id, each.booking_id) in paid
                 ),
+                tickets=tuple(each for each in tickets_found if each.event_id == current.id),
             )
         return inventories
 
@@ -291,6 +309,7 @@ class SqlEventRepository:
                 *self._block_updates(joining, changed),
                 *_ADD_PAYMENTS.statements(list(map(payment_values, combined.new_payments.values())), self._dialect),
                 *_UPDATE_PAYMENTS.statements(list(combined.changed_payments.values()), self._dialect),
+                *_PUT_TICKETS.statements(list(combined.tickets.values()), self._dialect),
                 *_ADD_FACTS.statements(facts, self._dialect),
             ]
         )

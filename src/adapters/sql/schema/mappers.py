@@ -17,11 +17,23 @@ from ....domain.booking import Booking
 from ....domain.event import Event
 from ....domain.facts import AnyFactPayload, Fact
 from ....domain.payment import Payment
+from ....domain.tickets.ticket import Ticket
 from ....domain.tickets.ticket_type import EventState, TicketType
 from ....domain.user import ApiKey, Session, User
 from ....domain.values.characters import folded
 from ....domain.values.money import Money
-from .tables import api_keys, bookings, events, facts, payments, sessions, stored_responses, ticket_types, users
+from .tables import (
+    api_keys,
+    bookings,
+    events,
+    facts,
+    payments,
+    sessions,
+    stored_responses,
+    ticket_types,
+    tickets,
+    users,
+)
 from .types import Row
 
 NO_START = 2**63 - 1
@@ -33,6 +45,7 @@ DURATIONS: Final = tuple(timedelta(hours=3 * 8**power) for power in range(6))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EVENT_FIELDS = tuple(field.name for field in fields(Event))
 _PAYMENT_FIELDS = tuple(field.name for field in fields(Payment) if field.name != "amount")
+_TICKET_FIELDS = tuple(column.name for column in tickets.c)
 _USER_FIELDS = tuple(field.name for field in fields(User))
 _API_KEY_FIELDS = tuple(field.name for field in fields(ApiKey))
 _SESSION_FIELDS = tuple(field.name for field in fields(Session))
@@ -64,6 +77,7 @@ PAYMENT: tuple[Column[Any], ...] = (
     payments.c.amount,
     payments.c.currency,
 )
+TICKET: tuple[Column[Any], ...] = tuple(tickets.c)
 RESPONSE: tuple[Column[Any], ...] = (
     stored_responses.c.user_id,
     stored_responses.c.key,
@@ -172,6 +186,8 @@ def booking(values: Sequence[Any]) -> Booking:
         grace_until,
         queue_number,
         first_ticket_number,
+        returned,
+        used,
         is_suspended,
         expires_at,
         created_at,
@@ -195,6 +211,8 @@ def booking(values: Sequence[Any]) -> Booking:
         grace_until=grace_until,
         queue_number=queue_number,
         first_ticket_number=first_ticket_number,
+        returned=returned,
+        used=used,
         is_suspended=is_suspended,
         expires_at=expires_at,
         created_at=created_at,
@@ -206,6 +224,15 @@ booking_values: Callable[[Booking], Row] = attrgetter(
     *({"amount": "amount.amount", "currency": "amount.currency"}.get(column.name, column.name) for column in BOOKING)
 )
 """Returns every column of a booking in the table's order. Its place is not stored."""
+
+
+def ticket(values: Sequence[Any]) -> Ticket:
+    """Return a ticket from the columns of `TICKET`."""
+    return Ticket(**dict(zip(_TICKET_FIELDS, values, strict=True)))
+
+
+ticket_values: Callable[[Ticket], Row] = attrgetter(*(column.name for column in TICKET))
+"""Returns every column of a ticket in the table's order."""
 
 
 def waiting_values(booking: Booking) -> dict[str, Any]:

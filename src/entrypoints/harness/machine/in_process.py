@@ -18,9 +18,9 @@ from ....application.bookings.pay_booking import Bill, PaymentUnknown
 from ....application.pages import Page
 from ....application.payments.grant_refund import Grant
 from ....application.payments.settle_refund import Settlement
+from ....application.ports.accounts.staff import Colleague
 from ....application.ports.idempotency import IdempotentRequest, Key, Replayed, Response
 from ....application.ports.security import AccountKey
-from ....application.ports.staff import Colleague
 from ....application.ports.system import Clock
 from ....application.staff.appoint_member import NewMember
 from ....domain.booking import Booking

@@ -6,7 +6,7 @@ from typing import Any
 from ....application.bookings.attendees import Attendee
 from ....application.bookings.cancel_booking import Cancellation
 from ....application.bookings.queries import CustomersBooking
-from ....application.ports.staff import Colleague
+from ....application.ports.accounts.staff import Colleague
 from ....domain.booking import Booking
 from ....domain.facts import Fact
 from ....domain.tickets.ticket_type import EventState

@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from enum import StrEnum
 
-from ....application.ports.api_keys import ApiKeyQueries, ApiKeyRepository
+from ....application.ports.accounts.api_keys import ApiKeyQueries, ApiKeyRepository
+from ....application.ports.accounts.links import LinkRepository
+from ....application.ports.accounts.staff import StaffQueries, StaffRepository
 from ....application.ports.errors import OutcomeUnknown, Retryable
-from ....application.ports.links import LinkRepository
 from ....application.ports.notifications import MailRepository, NotificationQueries, WebhookRepository
 from ....application.ports.observability import Statistics
 from ....application.ports.queries import AccountQueries, BookingQueries, EventQueries, PaymentQueries, Snapshot
@@ -18,7 +19,6 @@ from ....application.ports.repositories import (
     LimitRepository,
     UserRepository,
 )
-from ....application.ports.staff import StaffQueries, StaffRepository
 from ....application.ports.storage import Storage, UnitOfWork
 
 

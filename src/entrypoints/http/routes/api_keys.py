@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from ....application.api_keys.create_api_key import CreateApiKey, CreatedKey, NewApiKey
 from ....application.api_keys.list_api_keys import ListApiKeys
 from ....application.api_keys.revoke_api_key import RevokeApiKey
-from ....application.ports.api_keys import ApiKeyTexts
+from ....application.ports.accounts.api_keys import ApiKeyTexts
 from ....application.ports.idempotency import Replayed
 from ....domain.refusals import IdempotencyKeyReused
 from ..idempotency import RepeatableResponse, idempotent_request, reply_of, response_of, stored_response

@@ -3,7 +3,7 @@
 from litestar import Router
 from litestar.params import FromPath, JSONBody
 
-from ....application.ports.staff import Colleague
+from ....application.ports.accounts.staff import Colleague
 from ....application.staff.appoint_member import AppointMember, NewMember
 from ....application.staff.change_member import ChangeMember
 from ....application.staff.dismiss_member import DismissMember

@@ -7,7 +7,7 @@ from uuid import UUID
 from msgspec import UNSET, Meta, UnsetType
 
 from ....application.bookings.attendees import Attendee, AttendeeExport, AttendeePage
-from ....domain.booking import TicketStatus
+from ....domain.tickets.ticket import TicketStatus
 from .csv_files import Cell, csv_chunks
 from .fields import NextCursor, TicketTypeId, Time, View
 

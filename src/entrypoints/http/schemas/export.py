@@ -9,8 +9,8 @@ import msgspec
 from msgspec import Meta
 
 from ....application.personal_data.export_account import AccountExport
-from ....domain.booking import TicketStatus
 from ....domain.policy import StaffRole
+from ....domain.tickets.ticket import TicketStatus
 from ....domain.user import User
 from ....domain.verification import LinkPurpose
 from ..camel_case import camel_case

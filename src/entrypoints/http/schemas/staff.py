@@ -5,7 +5,7 @@ from uuid import UUID
 
 from msgspec import Meta
 
-from ....application.ports.staff import Colleague
+from ....application.ports.accounts.staff import Colleague
 from ....domain.decisions.staff import MOST_STAFF, STAFF_RULES
 from ....domain.policy import StaffRole
 from ....domain.values.fields import Rules

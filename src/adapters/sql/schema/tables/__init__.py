@@ -14,7 +14,7 @@ from .accounts import (
     sessions,
     users,
 )
-from .events import bookings, event_grams, events, facts, payments, ticket_types, waiting_blocks, waiting_list
+from .events import bookings, event_grams, events, facts, payments, ticket_types, tickets, waiting_blocks, waiting_list
 from .metadata import metadata
 from .notifications import announcements, mail_cursors, mails, webhook_cursors, webhook_deliveries, webhooks
 from .operations import leases, login_failures, request_counts, stored_responses, verifications
@@ -42,6 +42,7 @@ __all__ = [
     "sessions",
     "stored_responses",
     "ticket_types",
+    "tickets",
     "users",
     "verifications",
     "waiting_blocks",

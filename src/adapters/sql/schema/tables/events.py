@@ -133,6 +133,8 @@ bookings: Table = Table(
     Column("grace_until", Moment()),
     Column("queue_number", BigInteger()),
     Column("first_ticket_number", BigInteger()),
+    Column("returned", Integer(), nullable=False, server_default=text("0")),
+    Column("used", Integer(), nullable=False, server_default=text("0")),
     Column("is_suspended", Boolean(), nullable=False, server_default=text("0")),
     Column("expires_at", Moment()),
     Column("created_at", Moment(), nullable=False),
@@ -158,6 +160,21 @@ bookings: Table = Table(
     Index(None, "customer_id", "status", "id"),
     CheckConstraint("quantity >= 1 AND quantity <= 1000", name="quantity"),
     CheckConstraint("status <> 'waitlisted' OR queue_number IS NOT NULL", name="place_in_line"),
+    **OPTIONS,
+)
+
+# A row for each ticket to which something happened; all others follow from their bookings.
+tickets: Table = Table(
+    "tickets",
+    metadata,
+    Column("booking_id", Id(), ForeignKey("bookings.id"), primary_key=True),
+    Column("number", BigInteger(), primary_key=True, autoincrement=False),
+    Column("event_id", Id(), nullable=False),
+    Column("serial", Integer(), nullable=False),
+    Column("holder_name", String(200)),
+    Column("is_returned", Boolean(), nullable=False),
+    Column("checked_in_at", Moment()),
+    Index(None, "event_id", "number"),
     **OPTIONS,
 )
 

@@ -5,9 +5,9 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from ...domain.decisions.staff import StaffMember
-from ...domain.policy import StaffRole
-from ...domain.user import User
+from ....domain.decisions.staff import StaffMember
+from ....domain.policy import StaffRole
+from ....domain.user import User
 
 
 class StaffRepository(Protocol):

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from ...domain.user import ApiKey, Role
+from ....domain.user import ApiKey, Role
 
 
 class KeyText(Struct, frozen=True):

@@ -4,8 +4,8 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from ...domain.user import User
-from ...domain.verification import Link, LinkPurpose
+from ....domain.user import User
+from ....domain.verification import Link, LinkPurpose
 
 
 class LinkRepository(Protocol):

@@ -1,0 +1,1 @@
+"""API keys, links in mails and the staff of events: their repositories and queries."""
