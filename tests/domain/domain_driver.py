@@ -41,6 +41,7 @@ from boxoffice.domain.facts import AnyFactPayload, Fact
 from boxoffice.domain.inventory import Decision, ExpiredHolds, Inventory, OverlongHolds, WaitingList, WaitingSizes
 from boxoffice.domain.payment import Payment, PaymentMethod, refund_of
 from boxoffice.domain.replay import EventReplay, replay_booking
+from boxoffice.domain.tickets.ticket import Ticket
 from boxoffice.domain.tickets.ticket_type import EventState, TicketType, TicketTypeChanges, TicketTypeSpec
 from boxoffice.domain.user import Actor, Organizers, Role
 from boxoffice.domain.values.money import Money
@@ -93,6 +94,7 @@ class DomainDriver:
         self.now = NOW
         self.bookings: dict[UUID, Booking] = {}
         self.payments: dict[UUID, Payment] = {}
+        self.tickets: dict[int, Ticket] = {}
         self.facts: list[Fact] = []
         self._ids = count(5_000)
         self._replay = EventReplay(EVENT_ID)
@@ -139,6 +141,7 @@ class DomainDriver:
             bookings=bookings,
             of_customers=live,
             payments=tuple(self.payments.values()),
+            tickets=tuple(self.tickets.values()),
             due=ExpiredHolds(due, left[0] if left else None) if event.has_lapsed_holds(self.now) else None,
             waiting_lists=lines,
             closing=closing,
@@ -363,6 +366,7 @@ class DomainDriver:
         for payment in decision.changed_payments:
             assert payment.id in self.payments
             self.payments[payment.id] = payment
+        self.tickets |= {each.number: each for each in decision.tickets}
         self.facts += decision.facts
         self._check_facts(decision)
         self._check_counters()
@@ -403,7 +407,7 @@ class DomainDriver:
         numbered = [each for each in self.bookings.values() if each.first_ticket_number is not None]
         for each in sorted(numbered, key=lambda one: one.ticket_numbers.start):
             assert each.ticket_numbers.start == last + 1
-            last += each.quantity
+            last += each.quantity + each.returned
         assert self.stored.event.last_ticket_number == last
 
     def _check_counters(self) -> None:

@@ -9,13 +9,14 @@ from msgspec.structs import replace
 
 from boxoffice.domain.booking import Booking, BookingStatus
 from boxoffice.domain.decisions.book import Book, book
+from boxoffice.domain.decisions.decision_builder import DecisionBuilder
 from boxoffice.domain.decisions.number_tickets import number_tickets
 from boxoffice.domain.event import EventStatus
 from boxoffice.domain.facts import tickets_confirmed
 from boxoffice.domain.inventory import Inventory
-from boxoffice.domain.tickets.ticket import TicketStatus, ticket_id, ticket_status
+from boxoffice.domain.tickets.ticket import Ticket, TicketStatus, ticket_id, ticket_status
 from boxoffice.domain.tickets.ticket_type import TicketTypeSpec
-from tests.domain.domain_driver import ANA, BEN, CLEO, DAN, EVE, EVENT_ID, DomainDriver, euros
+from tests.domain.domain_driver import ANA, BEN, CLEO, DAN, EVE, EVENT_ID, NOW, DomainDriver, euros
 
 
 def numbers(driver: DomainDriver, booking: Booking) -> list[int]:
@@ -127,6 +128,34 @@ def test_a_tickets_id_follows_from_its_booking_and_number_as_documented() -> Non
     assert len({found, *others}) == 3
     with pytest.raises(OverflowError):
         ticket_id(booking_id, 2**32)
+
+
+def test_a_ticket_differs_from_its_booking_only_once_something_happened_to_it() -> None:
+    driver = DomainDriver(3)
+    booking = driver.book(ANA, 3)
+    builder = DecisionBuilder(driver.inventory, driver.now)
+    assert builder.ticket(booking, 2) == Ticket(booking_id=booking.id, event_id=EVENT_ID, number=2)
+    renamed = replace(builder.ticket(booking, 2), holder_name="Bo")
+    builder.put_ticket(renamed)
+    builder.put_ticket(replace(builder.ticket(booking, 1), serial=2))
+    assert builder.ticket(booking, 2) == renamed
+    decision = builder.decision(None)
+    driver.take(decision)
+    assert [each.number for each in decision.tickets] == [2, 1]
+    later = DecisionBuilder(driver.inventory, driver.now)
+    assert later.ticket(booking, 2) == renamed
+    assert later.ticket(booking, 3).serial == 1
+    assert later.decision(None).tickets == ()
+
+
+def test_the_status_of_a_ticket_follows_from_its_booking_and_from_what_happened_to_it() -> None:
+    ticket = Ticket(booking_id=UUID(int=1), event_id=EVENT_ID, number=1, holder_name="Bo")
+    used = replace(ticket, checked_in_at=NOW)
+    returned = replace(used, is_returned=True)
+    confirmed = [ticket_status(BookingStatus.CONFIRMED, each) for each in (None, ticket, used, returned)]
+    assert confirmed == [TicketStatus.VALID, TicketStatus.VALID, TicketStatus.USED, TicketStatus.VOID]
+    cancelled = {ticket_status(BookingStatus.CANCELLED, each) for each in (None, ticket, used, returned)}
+    assert cancelled == {TicketStatus.VOID}
 
 
 def test_a_fact_that_confirms_nothing_gives_no_tickets() -> None:
