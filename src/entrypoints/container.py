@@ -36,6 +36,7 @@ from ..application.api_keys.use_api_key import UseApiKey
 from ..application.background.deliver_webhooks import DeliverWebhooks
 from ..application.background.number_tickets import NumberTickets
 from ..application.background.review_accounts import ReviewAccounts
+from ..application.background.seal_code_keys import SealCodeKeys
 from ..application.background.send_links import ForgetLinks, SendLinks
 from ..application.background.send_mails import SendMails
 from ..application.background.sweep import CompletePayments, ContinueErasures, ExpireHolds, Sweep
@@ -79,10 +80,12 @@ from ..application.ports.payments import GatewaySilent, PaymentGateway
 from ..application.ports.security import KnownPasswords, LinkTokens, PasswordHasher, RefreshTokens, Tokens
 from ..application.ports.storage import Storage
 from ..application.ports.system import Clock, Ids
+from ..application.ports.ticket_codes import CodeSigner
 from ..application.staff.appoint_member import AppointMember
 from ..application.staff.change_member import ChangeMember
 from ..application.staff.dismiss_member import DismissMember
 from ..application.staff.queries import ListStaff
+from ..application.tickets.ticket_codes import TicketCodes
 from ..application.turnstile.turnstile import Turnstile
 from ..application.webhooks.change_webhook import ChangeWebhook
 from ..application.webhooks.create_webhook import CreateWebhook
@@ -94,6 +97,7 @@ from .providers import (
     make_allowance,
     make_api_key_texts,
     make_appoint_member,
+    make_code_signer,
     make_counted_failures,
     make_email_sender,
     make_initialize_event,
@@ -137,6 +141,7 @@ class Container(DeclarativeContainer):
     tokens: Singleton[Tokens] = Singleton(make_tokens, secrets)
     link_tokens: Singleton[LinkTokens] = Singleton(make_link_tokens, secrets)
     api_key_texts: Singleton[ApiKeyTexts] = Singleton(make_api_key_texts, secrets)
+    code_signer: Singleton[CodeSigner] = Singleton(make_code_signer, secrets)
     refresh_tokens: Singleton[RefreshTokens] = Singleton(RandomRefreshTokens)
     payment_gateway: Singleton[PaymentGateway] = Singleton(make_payment_gateway, settings)
     event_queries: AttributeGetter = storage.provided.event_queries
@@ -203,6 +208,9 @@ class Container(DeclarativeContainer):
         ReviewAccounts, review_account, storage, clock, jitter=jitter
     )
 
+    ticket_codes: Singleton[TicketCodes] = Singleton(TicketCodes, storage, code_signer, jitter=jitter)
+    seal_code_keys: Singleton[SealCodeKeys] = Singleton(SealCodeKeys, storage, code_signer, jitter=jitter)
+
     create_user: Singleton[CreateUser] = Singleton(
         CreateUser, storage, password_hasher, known_passwords, clock, ids, link_mails
     )
@@ -265,6 +273,7 @@ class Container(DeclarativeContainer):
         storage,
         clock,
         ids,
+        seal_code_keys=seal_code_keys,
         jitter=jitter,
     )
     resend_delivery: Singleton[ResendDelivery] = Singleton(ResendDelivery, storage, clock)

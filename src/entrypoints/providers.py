@@ -6,6 +6,7 @@ from ..adapters.notifications import HttpWebhookSender
 from ..adapters.observability import CompositeObserver, Counters, Metrics, SharedCounters, UnhandledErrors
 from ..adapters.payments import MemoryLedger, SandboxGateway
 from ..adapters.security import (
+    Ed25519CodeSigner,
     HmacLinkTokens,
     JwtTokens,
     RandomApiKeyTexts,
@@ -25,6 +26,7 @@ from ..application.ports.queries import PaymentQueries
 from ..application.ports.security import LinkTokens, Tokens
 from ..application.ports.storage import Storage
 from ..application.ports.system import Clock, Ids
+from ..application.ports.ticket_codes import CodeSigner
 from ..application.staff.appoint_member import AppointMember
 from ..application.turnstile.turnstile import Turnstile
 from ..domain.event import MOST_LIVE_EVENTS
@@ -119,6 +121,10 @@ def make_link_tokens(secrets: tuple[str, ...]) -> LinkTokens:
 
 def make_api_key_texts(secrets: tuple[str, ...]) -> ApiKeyTexts:
     return RandomApiKeyTexts(*secrets)
+
+
+def make_code_signer(secrets: tuple[str, ...]) -> CodeSigner:
+    return Ed25519CodeSigner(*secrets)
 
 
 def make_link_mails(settings: Settings, ids: Ids) -> LinkMails:

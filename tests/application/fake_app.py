@@ -11,12 +11,14 @@ from uuid import UUID
 from boxoffice.adapters.memory import MemoryStorage, Step
 from boxoffice.adapters.memory.tables import Tables
 from boxoffice.adapters.memory.unit_of_work import MemoryUnitOfWork
+from boxoffice.adapters.security import Ed25519CodeSigner
 from boxoffice.application.accounts.link_mails import LinkMails
 from boxoffice.application.api_keys.key_uses import KeyUses
 from boxoffice.application.api_keys.known_keys import KnownKeys
 from boxoffice.application.api_keys.use_api_key import UseApiKey
 from boxoffice.application.background.number_tickets import NumberTickets
 from boxoffice.application.background.review_accounts import ReviewAccounts
+from boxoffice.application.background.seal_code_keys import SealCodeKeys
 from boxoffice.application.background.sweep import CompletePayments, ContinueErasures, ExpireHolds, Sweep
 from boxoffice.application.background.verify_promises import VerifyPromises
 from boxoffice.application.bookings.attendees import ExportAttendees, ListAttendees
@@ -41,6 +43,7 @@ from boxoffice.application.ports.payments import ChargeReply, GatewaySilent
 from boxoffice.application.ports.security import Asker, Claims, RefreshDigests, RefreshToken, Token
 from boxoffice.application.ports.storage import Storage
 from boxoffice.application.ports.system import Clock, Ids
+from boxoffice.application.tickets.ticket_codes import TicketCodes
 from boxoffice.application.turnstile.command_queue import MOST_WAITING, Bounds
 from boxoffice.application.turnstile.turnstile import Turnstile
 from boxoffice.application.webhooks.delete_webhook import DeleteWebhook
@@ -59,6 +62,8 @@ from boxoffice.domain.values.money import Money
 from tests.settable_clock import SettableClock
 
 NOW = datetime(2027, 1, 1, 12, tzinfo=UTC)
+
+SECRET, OLDER_SECRET = "a secret of the tests " * 2, "an older secret of the tests " * 2
 
 ORGANIZER = Actor(UUID(int=900))
 ADMIN = Actor(UUID(int=901), Role.ADMIN)
@@ -417,6 +422,9 @@ class FakeApp:
             self.storage, self.turnstile, self.change_event, DeleteWebhook(self.storage), self.clock
         )
         self.continue_erasures = ContinueErasures(self.finish_erasure, self.storage.account_queries, self.clock)
+        self.code_signer = Ed25519CodeSigner(SECRET, OLDER_SECRET)
+        self.ticket_codes = TicketCodes(self.storage, self.code_signer)
+        self.seal_code_keys = SealCodeKeys(self.storage, self.code_signer, at_once=2)
         self.sweep = Sweep(
             self.expire_holds,
             self.complete_payments,
@@ -426,6 +434,7 @@ class FakeApp:
             self.storage,
             self.clock,
             self.ids,
+            seal_code_keys=self.seal_code_keys,
         )
 
     @property

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from itertools import groupby
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from ...application.ports.errors import Conflict
 from .draft import Draft
 from .tables import NO_BOOKINGS
@@ -118,6 +120,7 @@ def apply(draft: Draft) -> None:
     tables.batch_ids |= draft.batch_ids
     _put_users(draft)
     _put_staff(draft)
+    _put_code_keys(draft)
     for payment in draft.payments.values():
         tables.payments.setdefault(payment.booking_id, {})[payment.id] = payment
     for ticket in draft.tickets:
@@ -137,6 +140,14 @@ def _put_staff(draft: Draft) -> None:
             members.pop(user_id, None)
         else:
             members[user_id] = member
+
+
+def _put_code_keys(draft: Draft) -> None:
+    keys = draft.tables.code_keys
+    for event_id, key in draft.new_code_keys.items():
+        keys.setdefault(event_id, key)
+    for event_id, key in draft.sealed_code_keys.items():
+        keys[event_id] = replace(keys[event_id], sealed=key.sealed, sealed_by=key.sealed_by)
 
 
 def _put_limits(draft: Draft) -> None:

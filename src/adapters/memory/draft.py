@@ -12,6 +12,7 @@ from ...application.ports.idempotency import Key, StoredResponse
 from ...application.ports.loading import ClosingQuery, ExpiredHoldsQuery, OverlongHoldsQuery, WaitingListQuery
 from ...application.ports.repositories import AccountReview, Failures
 from ...application.ports.security import RefreshDigests, ReplacedToken
+from ...application.ports.ticket_codes import CodeKey
 from ...domain.booking import Booking, BookingStatus
 from ...domain.decisions.erase import Erasure
 from ...domain.decisions.staff import StaffMember
@@ -59,6 +60,8 @@ class Draft(Struct):
     staff: dict[tuple[UUID, UUID], StaffMember | None] = field(default_factory=dict)
     new_staff: set[tuple[UUID, UUID]] = field(default_factory=set)
     tickets: list[Ticket] = field(default_factory=list)
+    new_code_keys: dict[UUID, CodeKey] = field(default_factory=dict)
+    sealed_code_keys: dict[UUID, CodeKey] = field(default_factory=dict)
 
     def put_payments(self, new: Iterable[Payment], changed: Iterable[Payment]) -> None:
         """Save new and changed charges and refunds."""

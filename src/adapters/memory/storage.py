@@ -9,9 +9,11 @@ from ...application.ports.notifications import NotificationQueries
 from ...application.ports.observability import Statistics
 from ...application.ports.queries import AccountQueries, BookingQueries, EventQueries, PaymentQueries, Snapshot
 from ...application.ports.storage import UnitOfWork
+from ...application.ports.ticket_codes import CodeKeyQueries
 from ...application.ports.tickets import TicketQueries
 from .accounts.api_keys import MemoryApiKeyQueries
 from .accounts.staff import MemoryStaffQueries
+from .code_keys import MemoryCodeKeyQueries
 from .notifications.repositories import MemoryNotificationQueries
 from .queries import MemoryAccountQueries, MemoryBookingQueries, MemoryEventQueries, MemoryPaymentQueries
 from .snapshot import MemorySnapshot
@@ -87,6 +89,7 @@ class MemoryStorage:
         self.api_key_queries: ApiKeyQueries = MemoryApiKeyQueries(tables, self._before_read)
         self.staff_queries: StaffQueries = MemoryStaffQueries(tables, self._before_read)
         self.ticket_queries: TicketQueries = MemoryTicketQueries(tables, self._before_read)
+        self.code_key_queries: CodeKeyQueries = MemoryCodeKeyQueries(tables, self._before_read)
         self.notification_queries: NotificationQueries = MemoryNotificationQueries(tables, self._before_read)
         self.statistics: Statistics = MemoryStatistics(tables, self._before_read)
 

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from ...application.ports.idempotency import Key, StoredResponse
 from ...application.ports.repositories import AccountReview, Failures
 from ...application.ports.security import RefreshDigests, ReplacedToken
+from ...application.ports.ticket_codes import CodeKey
 from ...domain.booking import Booking, Place
 from ...domain.decisions.erase import Erasure
 from ...domain.decisions.staff import StaffMember
@@ -63,6 +64,7 @@ class Tables(Struct):
     key_digests: dict[bytes, UUID] = field(default_factory=dict)
     reviews: dict[UUID, AccountReview] = field(default_factory=dict)
     staff: dict[UUID, dict[UUID, StaffMember]] = field(default_factory=dict)
+    code_keys: dict[UUID, CodeKey] = field(default_factory=dict)
     erasures: dict[UUID, Erasure] = field(default_factory=dict)
     tickets: dict[UUID, dict[int, Ticket]] = field(default_factory=dict)
 

@@ -11,9 +11,11 @@ from ...application.ports.repositories import (
     LimitRepository,
     UserRepository,
 )
+from ...application.ports.ticket_codes import CodeKeyRepository
 from .accounts.api_keys import MemoryApiKeyRepository
 from .accounts.links import MemoryLinkRepository
 from .accounts.staff import MemoryStaffRepository
+from .code_keys import MemoryCodeKeyRepository
 from .notifications.repositories import MemoryMailRepository, MemoryWebhookRepository
 from .repositories import (
     MemoryErasureRepository,
@@ -44,3 +46,4 @@ class MemoryUnitOfWork(MemoryTransaction):
         self.webhooks: WebhookRepository = MemoryWebhookRepository(self)
         self.mails: MailRepository = MemoryMailRepository(self)
         self.limits: LimitRepository = MemoryLimitRepository(self)
+        self.code_keys: CodeKeyRepository = MemoryCodeKeyRepository(self)

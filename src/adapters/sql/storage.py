@@ -17,6 +17,7 @@ from .migrate import check_version
 from .queries.accounts import SqlAccountQueries
 from .queries.api_keys import SqlApiKeyQueries
 from .queries.bookings import SqlBookingQueries
+from .queries.code_keys import SqlCodeKeyQueries
 from .queries.events import SqlEventQueries
 from .queries.notifications import SqlNotificationQueries
 from .queries.payments import SqlPaymentQueries
@@ -27,6 +28,7 @@ from .repositories.accounts.api_keys import SqlApiKeyRepository
 from .repositories.accounts.links import SqlLinkRepository
 from .repositories.accounts.staff import SqlStaffRepository
 from .repositories.accounts.users import SqlErasureRepository, SqlUserRepository
+from .repositories.code_keys import SqlCodeKeyRepository
 from .repositories.events import SqlEventRepository
 from .repositories.leases import SqlLeaseRepository
 from .repositories.limits import SqlLimitRepository
@@ -59,6 +61,7 @@ class SqlUnitOfWork:
         self.webhooks: SqlWebhookRepository = SqlWebhookRepository(transaction)
         self.mails: SqlMailRepository = SqlMailRepository(transaction)
         self.limits: SqlLimitRepository = SqlLimitRepository(transaction)
+        self.code_keys: SqlCodeKeyRepository = SqlCodeKeyRepository(transaction)
 
     async def __aenter__(self) -> Self:
         await self._transaction.__aenter__()
@@ -98,6 +101,7 @@ class SqlStorage:
         self.api_key_queries: SqlApiKeyQueries = SqlApiKeyQueries(self._reading, classify)
         self.staff_queries: SqlStaffQueries = SqlStaffQueries(self._reading, classify)
         self.ticket_queries: SqlTicketQueries = SqlTicketQueries(self._reading, self._listing, classify)
+        self.code_key_queries: SqlCodeKeyQueries = SqlCodeKeyQueries(self._reading, classify)
         self.notification_queries: SqlNotificationQueries = SqlNotificationQueries(self._reading, classify)
         self.statistics: SqlStatistics = SqlStatistics(self._dialect, self._writing, self._reading, self._listing)
 

@@ -1,4 +1,4 @@
-"""The sweep: holds, payments, accounts to review, old stored responses, tickets without numbers, erasures."""
+"""The sweep: holds, payments, accounts to review, old stored responses, tickets without numbers, erasures, keys."""
 
 import asyncio
 import random
@@ -24,6 +24,7 @@ from ..retrying_transaction import in_transaction
 from ..turnstile.turnstile import Turnstile
 from .number_tickets import NumberTickets
 from .review_accounts import ReviewAccounts
+from .seal_code_keys import SealCodeKeys
 
 AT_ONCE = 100
 """Most events, or payments, of one round."""
@@ -140,11 +141,12 @@ class Swept(Struct, frozen=True):
     stored_responses: int = 0
     numbering_steps: int = 0
     erasures: int = 0
+    code_keys: int = 0
 
     @property
     def was_due(self) -> bool:
         """Whether anything was due, so another round may find more."""
-        tidied = (self.stored_responses, self.numbering_steps, self.erasures)
+        tidied = (self.stored_responses, self.numbering_steps, self.erasures, self.code_keys)
         return any((self.events, self.payments, self.accounts, *tidied))
 
 
@@ -162,6 +164,7 @@ class Sweep:
         clock: Clock,
         ids: Ids,
         *,
+        seal_code_keys: SealCodeKeys,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._expire_holds = expire_holds
@@ -169,6 +172,7 @@ class Sweep:
         self._number_tickets = number_tickets
         self._review_accounts = review_accounts
         self._continue_erasures = continue_erasures
+        self._seal_code_keys = seal_code_keys
         self._storage = storage
         self._clock = clock
         self._jitter = jitter
@@ -186,6 +190,7 @@ class Sweep:
             stored_responses=await in_transaction(self._storage, self._delete_responses, jitter=self._jitter),
             numbering_steps=await self._number_tickets(),
             erasures=await self._continue_erasures(),
+            code_keys=await self._seal_code_keys(),
         )
 
     async def _acquire_lease(self, unit_of_work: UnitOfWork) -> bool:

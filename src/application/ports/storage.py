@@ -10,6 +10,7 @@ from .notifications import MailRepository, NotificationQueries, WebhookRepositor
 from .observability import Statistics
 from .queries import AccountQueries, BookingQueries, EventQueries, PaymentQueries, Snapshot
 from .repositories import ErasureRepository, EventRepository, LeaseRepository, LimitRepository, UserRepository
+from .ticket_codes import CodeKeyQueries, CodeKeyRepository
 from .tickets import TicketQueries
 
 
@@ -56,6 +57,10 @@ class UnitOfWork(Protocol):
     def limits(self) -> LimitRepository:
         """The shared counts of limits."""
 
+    @property
+    def code_keys(self) -> CodeKeyRepository:
+        """The keys that sign the codes of tickets."""
+
     async def commit(self) -> None:
         """Make everything durable, then return. Raises: OutcomeUnknown when the connection is lost meanwhile."""
 
@@ -90,6 +95,10 @@ class Storage(Protocol):
     @property
     def ticket_queries(self) -> TicketQueries:
         """Committed rows of single tickets."""
+
+    @property
+    def code_key_queries(self) -> CodeKeyQueries:
+        """Committed keys that sign the codes of tickets."""
 
     @property
     def notification_queries(self) -> NotificationQueries:

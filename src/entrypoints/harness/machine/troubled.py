@@ -20,6 +20,7 @@ from ....application.ports.repositories import (
     UserRepository,
 )
 from ....application.ports.storage import Storage, UnitOfWork
+from ....application.ports.ticket_codes import CodeKeyQueries, CodeKeyRepository
 
 
 class Trouble(StrEnum):
@@ -40,6 +41,7 @@ class InterceptedStorage:
         self.account_queries: AccountQueries = storage.account_queries
         self.api_key_queries: ApiKeyQueries = storage.api_key_queries
         self.staff_queries: StaffQueries = storage.staff_queries
+        self.code_key_queries: CodeKeyQueries = storage.code_key_queries
         self.notification_queries: NotificationQueries = storage.notification_queries
         self.statistics: Statistics = storage.statistics
 
@@ -84,6 +86,7 @@ class _InterceptedUnitOfWork:
         self.webhooks: WebhookRepository = unit_of_work.webhooks
         self.mails: MailRepository = unit_of_work.mails
         self.limits: LimitRepository = unit_of_work.limits
+        self.code_keys: CodeKeyRepository = unit_of_work.code_keys
 
     async def commit(self) -> None:
         await self._commit(self._unit_of_work)

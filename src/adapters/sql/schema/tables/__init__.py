@@ -17,7 +17,7 @@ from .accounts import (
 from .events import bookings, event_grams, events, facts, payments, ticket_types, tickets, waiting_blocks, waiting_list
 from .metadata import metadata
 from .notifications import announcements, mail_cursors, mails, webhook_cursors, webhook_deliveries, webhooks
-from .operations import leases, login_failures, request_counts, stored_responses, verifications
+from .operations import code_keys, leases, login_failures, request_counts, stored_responses, verifications
 
 __all__ = [
     "account_claims",
@@ -26,6 +26,7 @@ __all__ = [
     "announcements",
     "api_keys",
     "bookings",
+    "code_keys",
     "erasures",
     "event_grams",
     "event_staff",

@@ -1,4 +1,4 @@
-"""The tables of what runs beside the rules: leases, limits, stored responses and verifications."""
+"""The tables of what runs beside the rules: leases, limits, stored responses, verifications and keys of codes."""
 
 from sqlalchemy import Column, Index, Integer, String, Table
 
@@ -47,6 +47,17 @@ login_failures: Table = Table(
     Column("times", Exact(), nullable=False),
     Column("last_at", Moment(), nullable=False),
     Index(None, "last_at"),
+    **OPTIONS,
+)
+
+# The private key is encrypted.
+code_keys: Table = Table(
+    "code_keys",
+    metadata,
+    Column("event_id", Id(), primary_key=True),
+    Column("public", Digest, nullable=False),
+    Column("sealed", Digest, nullable=False),
+    Column("sealed_by", String(16), nullable=False, index=True),
     **OPTIONS,
 )
 
