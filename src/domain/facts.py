@@ -104,6 +104,22 @@ class TicketsBooked(FactPayload, frozen=True, kw_only=True):
     booked_by: _BookedBy = None
 
 
+class TicketsGranted(FactPayload, frozen=True, kw_only=True):
+    """A customer was given tickets, past those who waited for the type."""
+
+    ticket_type_id: _TicketTypeId
+    customer_id: _CustomerId
+    quantity: _Quantity
+    amount: Annotated[Money, Meta(description="Nothing, in the event's currency.")]
+    reason: Annotated[
+        str, Meta(description="Why, in the words of who gave them. Everybody who sees the fact reads it.")
+    ]
+    passed_over: Annotated[int, Meta(description="How many bookings waited for the type at that time.")] = 0
+    cancellation_deadline_hours: _Deadline = 0
+    reschedules: _Reschedules = 0
+    granted_by: Annotated[UUID, Meta(description="The account that gave them.")]
+
+
 class CustomerWaitlisted(FactPayload, frozen=True, kw_only=True):
     """A customer joined the waiting list at this queue number."""
 
@@ -270,6 +286,7 @@ AnyFactPayload = (
     | TicketTypeAdded
     | TicketTypeChanged
     | TicketsBooked
+    | TicketsGranted
     | CustomerWaitlisted
     | BookingPromoted
     | BookingCancelled
@@ -307,6 +324,8 @@ def tickets_confirmed(what: FactPayload) -> int:
     """Return how many tickets a fact confirms, which get the event's next numbers."""
     match what:
         case TicketsBooked() | BookingPromoted() if what.status is CONFIRMED:
+            return what.quantity
+        case TicketsGranted():
             return what.quantity
         case PaymentTaken() if what.status is CONFIRMED and what.was is not CONFIRMED:
             return what.quantity

@@ -22,6 +22,7 @@ from .facts import (
     PaymentTaken,
     RefundFailed,
     TicketsBooked,
+    TicketsGranted,
 )
 
 LATEST = timedelta(days=1)
@@ -192,7 +193,7 @@ def _mails_of(fact: Fact) -> Iterator[Mail]:
 def _kind_of(fact: Fact) -> MailKind | None:
     """Return the kind of the mail that a fact causes at once. Customers who cancel have their answer."""
     match fact.what:
-        case TicketsBooked(status=BookingStatus.CONFIRMED):
+        case TicketsBooked(status=BookingStatus.CONFIRMED) | TicketsGranted():
             return MailKind.CONFIRMED
         case PaymentTaken() as taken if taken.status is BookingStatus.CONFIRMED and taken.paid_by == taken.payment_id:
             return MailKind.PAID

@@ -57,6 +57,8 @@ class Right(StrEnum):
     """Record that a booking was paid in cash."""
     SETTLE_REFUNDS = "settle-refunds"
     """Say that a refund was paid by hand."""
+    GRANT_TICKETS = "grant-tickets"
+    """Give tickets away, past those who wait."""
     SEE_CHANGES = "see-changes"
     """See the facts of the event."""
     EDIT_EVENT = "edit-event"
@@ -94,6 +96,7 @@ RULES: Final[Mapping[Right, Rule]] = {
     Right.CANCEL_BOOKINGS: Rule(Standing.DESK),
     Right.TAKE_CASH: Rule(Standing.DESK),
     Right.SETTLE_REFUNDS: Rule(Standing.DESK),
+    Right.GRANT_TICKETS: Rule(Standing.MANAGER),
     Right.SEE_CHANGES: Rule(Standing.MANAGER, only_reads=True),
     Right.EDIT_EVENT: Rule(Standing.MANAGER),
     Right.GRANT_REFUNDS: Rule(Standing.MANAGER),

@@ -33,6 +33,7 @@ from .facts import (
     RefundFailed,
     RefundGranted,
     TicketsBooked,
+    TicketsGranted,
     TicketTypeAdded,
     TicketTypeChanged,
     WaitingResumed,
@@ -175,6 +176,14 @@ class EventReplay:
         self._apply_newcomer(what)
 
     @_apply_payload.register
+    def _apply_tickets_granted(self, what: TicketsGranted) -> None:
+        counts = self._counts_of(what.ticket_type_id)
+        self._check_on_sale()
+        if what.passed_over != counts.waiting.total():
+            self._add_breach(5, f"a grant tells of {what.passed_over} waiting bookings, not {counts.waiting.total()}")
+        counts.taken += what.quantity
+
+    @_apply_payload.register
     def _apply_payment_taken(self, what: PaymentTaken) -> None:
         if what.was is BookingStatus.EXPIRED and what.status is BookingStatus.CONFIRMED:
             self._apply_newcomer(what)
@@ -249,14 +258,17 @@ class EventReplay:
 
     def _apply_newcomer(self, what: TicketsBooked | PaymentTaken) -> None:
         counts = self._counts_of(what.ticket_type_id)
-        if self.status != EventStatus.ON_SALE:
-            self._add_breach(5, f"tickets were booked while the event was {self.status}")
+        self._check_on_sale()
         waits = (
             counts.waiting.total() > 0 if self.policy == WaitingListPolicy.STRICT else counts.fits_a_waiting_booking()
         )
         if waits:
             self._add_breach(5, "a newcomer got tickets that a waiting customer could have had")
         counts.taken += what.quantity
+
+    def _check_on_sale(self) -> None:
+        if self.status != EventStatus.ON_SALE:
+            self._add_breach(5, f"tickets were booked while the event was {self.status}")
 
     def _apply_values(self, values: dict[str, Any]) -> None:
         self.status = values.get("status", self.status)
@@ -291,7 +303,7 @@ def replay_booking(facts: list[Fact]) -> Booking | None:
 
 def _first_state(fact: Fact) -> Booking | None:
     what = fact.what
-    if fact.booking_id is None or not isinstance(what, TicketsBooked | CustomerWaitlisted):
+    if fact.booking_id is None or not isinstance(what, TicketsBooked | TicketsGranted | CustomerWaitlisted):
         return None
     booking = Booking(
         id=fact.booking_id,
@@ -303,10 +315,12 @@ def _first_state(fact: Fact) -> Booking | None:
         amount=what.amount,
         cancellation_deadline_hours=what.cancellation_deadline_hours,
         reschedules=what.reschedules,
-        refund_fee_percent=what.refund_fee_percent,
         created_at=fact.occurred_at,
         updated_at=fact.occurred_at,
     )
+    if isinstance(what, TicketsGranted):
+        return replace(booking, status=BookingStatus.CONFIRMED)
+    booking = replace(booking, refund_fee_percent=what.refund_fee_percent)
     if isinstance(what, CustomerWaitlisted):
         return replace(booking, queue_number=what.queue_number)
     return replace(booking, status=what.status, payment_status=what.payment_status, expires_at=what.expires_at)

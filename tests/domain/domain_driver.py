@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from boxoffice.domain.balance import broken_balances
 from boxoffice.domain.booking import Booking, BookingStatus
-from boxoffice.domain.decisions.book import Book, OtherCustomer, book
+from boxoffice.domain.decisions.book import Book, Complimentary, OtherCustomer, book
 from boxoffice.domain.decisions.cancel import Cancel, cancel
 from boxoffice.domain.decisions.organize import (
     AddTicketType,
@@ -189,6 +189,7 @@ class DomainDriver:
         *,
         only_if_available: bool = False,
         on_behalf_of: OtherCustomer | None = None,
+        reason: str | None = None,
     ) -> Booking:
         """Book, or join the waiting list."""
         command = Book(
@@ -199,8 +200,16 @@ class DomainDriver:
             ticket_type_id=ticket_type.id if ticket_type else None,
             only_if_available=only_if_available,
             on_behalf_of=on_behalf_of,
+            complimentary=None if reason is None else Complimentary(reason),
         )
         return self.take(book(self.inventory, command, self.now))
+
+    def give(
+        self, customer: Actor, quantity: int = 1, ticket_type: TicketType | None = None, actor: Actor = ORGANIZER
+    ) -> Booking:
+        """Give tickets to a customer."""
+        person = OtherCustomer(customer.user_id)
+        return self.book(actor, quantity, ticket_type, on_behalf_of=person, reason="For the band")
 
     def crowd(self, size: int, quantity: int = 1) -> list[Booking]:
         """Book for many customers, one after the other."""

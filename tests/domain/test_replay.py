@@ -310,6 +310,6 @@ def test_the_first_fact_carries_all_that_a_booking_begins_with(waits: bool) -> N
     booking = driver.take(book(driver.inventory, command, driver.now))
     fact = driver.facts[-1]
     assert isinstance(fact.what, CustomerWaitlisted if waits else TicketsBooked)
-    assert with_default(command) == ({"only_if_available"} if waits else set()), "it only decides whether to wait"
+    assert with_default(command) == {"complimentary", *(["only_if_available"] if waits else [])}, "they only decide how"
     assert with_default(fact.what) == set()
     assert replay_booking([fact]) == replace(booking, place=None)

@@ -3,6 +3,7 @@
 from typing import Final
 
 from .api_keys import API_KEYS
+from .grants import GRANTS
 from .staff import STAFF
 from .trial import Change, Fault
 
@@ -284,7 +285,7 @@ DOMAIN: Final = (
         (
             Change(
                 "domain/decisions/book.py",
-                "    event.check_may(actor, Right.BOOK_FOR_OTHERS)\n",
+                "    event.check_may(command.actor, right)\n",
                 "",
             ),
         ),
@@ -3165,6 +3166,7 @@ FAULTS: Final = (
     *SESSIONS,
     *MYSQL,
     *ADDRESSES,
+    *GRANTS,
     *STAFF,
     *API_KEYS,
 )

@@ -168,6 +168,8 @@ class OverHttp(ContainerBoxOffice):
             body["onlyIfAvailable"] = True
         if isinstance(command, BookingForOther):
             body["onBehalfOf"] = _said(command.person)
+            if command.complimentary is not None:
+                body["complimentary"] = _said(command.complimentary)
         return body
 
     def _outcome(self, order: Order, answer: httpx.Response) -> Outcome:

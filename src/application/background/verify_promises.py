@@ -24,7 +24,10 @@ PROMISES = {
     1: "Taken tickets of a type never exceed its number; its counters always equal its bookings.",
     3: "An idempotency key has one effect; a customer has one live booking per ticket type.",
     4: "Freed tickets come back exactly once.",
-    5: "The waiting list is served in order; no newcomer takes a ticket that a waiting customer could have had.",
+    5: (
+        "The waiting list is served in order; no newcomer takes a ticket that a waiting customer could have had, "
+        "except by a grant that tells how many it passed over."
+    ),
     6: "No ticket stays free while a waiting booking fits and the waiting list is served.",
     7: "Replaying an event's facts gives its bookings and counters.",
     8: "Refunds never exceed payments; nobody pays and gets neither tickets nor a refund.",

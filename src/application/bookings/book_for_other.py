@@ -5,7 +5,7 @@ from uuid import UUID
 from msgspec import Struct, structs
 
 from ...domain.booking import Booking
-from ...domain.decisions.book import Book, OtherCustomer, book
+from ...domain.decisions.book import Book, Complimentary, OtherCustomer, book
 from ...domain.user import PERSON_RULES, Actor, User
 from ...domain.values.fields import checked
 from ...domain.verification import LinkPurpose
@@ -39,6 +39,7 @@ class BookingForOther(Struct, frozen=True, kw_only=True):
     quantity: int = 1
     ticket_type_id: UUID | None = None
     only_if_available: bool = False
+    complimentary: Complimentary | None = None
 
 
 class BookForOther:
@@ -92,6 +93,7 @@ class BookForOther:
             ticket_type_id=wanted.ticket_type_id,
             only_if_available=wanted.only_if_available,
             on_behalf_of=customer,
+            complimentary=wanted.complimentary,
         )
         needs = LoadSpec(event_id=command.event_id, customer_id=command.customer_id)
         request = idempotent.bind(outcome) if idempotent else None

@@ -1,4 +1,4 @@
-"""Booking: take tickets, or join the waiting list."""
+"""Booking: take tickets, or join the waiting list; or give tickets away."""
 
 from datetime import datetime
 from typing import Final
@@ -7,15 +7,16 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ..booking import BOOK_RULES, WAITLISTED, Booking, Place
+from ..booking import BOOK_RULES, CONFIRMED, WAITLISTED, Booking, Place
 from ..event import Event, WaitingListMode
-from ..facts import CustomerWaitlisted, TicketsBooked
+from ..facts import CustomerWaitlisted, TicketsBooked, TicketsGranted
 from ..inventory import Decision, Inventory
 from ..policy import PersonalRight, Right
-from ..refusals import AlreadyBooked, ExceedsCapacity, LimitExceeded, NotAllowed, SoldOut
+from ..refusals import AlreadyBooked, ExceedsCapacity, LimitExceeded, NotAllowed, SoldOut, invalid
 from ..tickets.ticket_type import TicketType
 from ..user import Actor
-from ..values.fields import checked
+from ..values.fields import Rules, checked, set_fields, text
+from ..values.money import Money
 from .decision_builder import DecisionBuilder
 from .settle import with_tickets
 
@@ -29,12 +30,24 @@ class OtherCustomer(Struct, frozen=True, gc=False):
     is_disabled: bool = False
 
 
+COMPLIMENTARY_RULES: Rules = {"reason": text(1, 200)}
+
+
+class Complimentary(Struct, frozen=True, gc=False):
+    """Why tickets are given away: the fact of it has the reason. Raises InvalidRequest if it breaks a rule."""
+
+    reason: str
+
+    def __post_init__(self) -> None:
+        set_fields(self, checked({"reason": self.reason}, COMPLIMENTARY_RULES))
+
+
 class Book(Struct, frozen=True, gc=False, kw_only=True):
     """Book `quantity` tickets of one type; `booking_id` is a new id.
 
     `ticket_type_id` None means the only type. `only_if_available`: a place in the waiting list is not wanted.
-    `on_behalf_of` is the customer, if the actor books for another person. Raises InvalidRequest for a quantity below 1
-    or above 1,000.
+    `on_behalf_of` is the customer, if the actor books for another person. `complimentary`: that person is given the
+    tickets. Raises InvalidRequest for a quantity below 1 or above 1,000, and for tickets given to nobody else.
     """
 
     booking_id: UUID
@@ -44,9 +57,12 @@ class Book(Struct, frozen=True, gc=False, kw_only=True):
     ticket_type_id: UUID | None = None
     only_if_available: bool = False
     on_behalf_of: OtherCustomer | None = None
+    complimentary: Complimentary | None = None
 
     def __post_init__(self) -> None:
         checked({"quantity": self.quantity}, BOOK_RULES)
+        if self.complimentary is not None and self.on_behalf_of is None:
+            raise invalid("needs a person to book for", "complimentary")
 
     @property
     def customer_id(self) -> UUID:
@@ -63,7 +79,8 @@ def book(inventory: Inventory, command: Book, now: datetime) -> Decision[Booking
     """Confirm or hold if the tickets are free for newcomers; otherwise join the waiting list.
 
     A booking gets all of its tickets or none. Waiting is an outcome, not a refusal, unless the command or the event
-    excludes it. All limits are those of the customer, also when somebody else books.
+    excludes it. All limits are those of the customer, also when somebody else books. Complimentary tickets are taken
+    while some are free, also past those who wait; the fact says how many these are.
 
     Raises: NotFound, NotAllowed, InvalidRequest, NotOnSale, EventStarted, ExceedsCapacity, AlreadyBooked,
     LimitExceeded, SoldOut.
@@ -72,10 +89,12 @@ def book(inventory: Inventory, command: Book, now: datetime) -> Decision[Booking
     if command.on_behalf_of is None:
         command.actor.check_may_personally(PersonalRight.ACT_AS_CUSTOMER, inventory.event.id)
     else:
-        _check_may_book_for(inventory.event, command.actor, command.on_behalf_of)
+        _check_may_book_for(inventory.event, command, command.on_behalf_of)
     ticket_type = inventory.ticket_type(command.ticket_type_id)
     inventory.event.check_on_sale(now)
     _check_customer_may_add(inventory, ticket_type, command)
+    if command.complimentary is not None:
+        return _grant_tickets(inventory, ticket_type, command, command.complimentary, now)
     if ticket_type.must_wait(command.quantity, inventory.event, now):
         if command.only_if_available or inventory.event.waiting_list is WaitingListMode.OFF:
             raise SoldOut
@@ -83,8 +102,9 @@ def book(inventory: Inventory, command: Book, now: datetime) -> Decision[Booking
     return _take_tickets(inventory, ticket_type, command, now)
 
 
-def _check_may_book_for(event: Event, actor: Actor, customer: OtherCustomer) -> None:
-    event.check_may(actor, Right.BOOK_FOR_OTHERS)
+def _check_may_book_for(event: Event, command: Book, customer: OtherCustomer) -> None:
+    right = Right.BOOK_FOR_OTHERS if command.complimentary is None else Right.GRANT_TICKETS
+    event.check_may(command.actor, right)
     if customer.is_disabled:
         raise NotAllowed("Nothing can be booked for this person; ask the operator of the service.")
 
@@ -140,6 +160,38 @@ def _take_tickets(inventory: Inventory, ticket_type: TicketType, command: Book, 
             refund_fee_percent=booking.refund_fee_percent,
             expires_at=booking.expires_at,
             booked_by=command.booked_by,
+        ),
+        booking,
+    )
+    return builder.decision(booking)
+
+
+def _grant_tickets(
+    inventory: Inventory, ticket_type: TicketType, command: Book, complimentary: Complimentary, now: datetime
+) -> Decision[Booking]:
+    """Give tickets away as long as some are free, also those that the waiting list is about to get."""
+    if command.quantity > ticket_type.available:
+        raise SoldOut
+    builder = DecisionBuilder(inventory, now)
+    # What costs nothing is never refunded, so no fee applies.
+    gift = replace(
+        _new_booking(inventory, ticket_type, command, now),
+        status=CONFIRMED,
+        amount=Money(0, inventory.event.currency),
+        refund_fee_percent=0,
+    )
+    booking = builder.enter(gift)
+    builder.add_fact(
+        TicketsGranted(
+            ticket_type_id=ticket_type.id,
+            customer_id=booking.customer_id,
+            quantity=booking.quantity,
+            amount=booking.amount,
+            reason=complimentary.reason,
+            passed_over=ticket_type.waiting,
+            cancellation_deadline_hours=booking.cancellation_deadline_hours,
+            reschedules=booking.reschedules,
+            granted_by=command.actor.user_id,
         ),
         booking,
     )

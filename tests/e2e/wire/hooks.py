@@ -46,7 +46,7 @@ BEYOND_A_SCHEMA: Final = re.compile(
     r"|must have at most \d+ bytes before the @"
     r"|must not contain U\+[0-9A-F]+, which stands for another character"
     # What may not stand together a schema could say, but generators of clients stumble over it.
-    r"|must not be combined with \w+|is required unless \w+ is given|is required to pay by card"
+    r"|must not be combined with \w+|is required unless \w+ is given|is required with \w+|is required to pay by card"
     r"|must name at least one of [\w, ]+"
     "|must contain a new name, or the current password with a new password or address"
     "|is needed for a new password or address"

@@ -246,6 +246,10 @@ def _for_another(scene: Scene) -> dict[str, Any]:
     return {**_by_event(scene), "onBehalfOf": {"name": "Ada", "email": "person@example.org"}}
 
 
+def _complimentary(scene: Scene) -> dict[str, Any]:
+    return {**_for_another(scene), "complimentary": {"reason": "For the band"}}
+
+
 async def _new_address(scene: Scene) -> None:
     scene.thing = {"address": f"new{scene.service.container.ids().new()}@example.org"}
 
@@ -323,6 +327,16 @@ TRIALS: Final = (
         success=201,
         prepare=_cancelled,
         draft=_hidden(DESK),
+        draft_success=409,
+    ),
+    _trial(
+        "POST /book",
+        MANAGER,
+        _complimentary,
+        note="with `complimentary`",
+        success=201,
+        prepare=_cancelled,
+        draft=_hidden(MANAGER),
         draft_success=409,
     ),
     _trial("POST /cancel", BOOKING, _by_booking, note="by `bookingId`"),

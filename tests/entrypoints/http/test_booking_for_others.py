@@ -7,6 +7,7 @@ import pytest
 from tests.entrypoints.http.service_under_test import EUR_25, PASSWORD, Client, Service, ok, pointers, problem
 
 ANA = {"name": "Ana", "email": "ana@example.org"}
+NO_OBJECTS: list[Any] = [None, True, "x", []]
 
 
 async def test_the_organizer_books_for_a_person_and_takes_cash(
@@ -77,3 +78,38 @@ async def test_what_is_broken_in_a_person_is_named(organizer: Client, person: An
     event = await organizer.event()
     found = pointers(await organizer.post("/book", {"eventId": event["id"], "onBehalfOf": person}))
     assert sorted(found) == sorted(f"/onBehalfOf{pointer}" for pointer in expected)
+
+
+async def test_tickets_are_given_past_those_who_wait(service: Service, organizer: Client, customer: Client) -> None:
+    event = await organizer.event(totalTickets=2, price=EUR_25)
+    await customer.book(event)
+    await (await service.user()).book(event, quantity=2)
+    body = {"eventId": event["id"], "onBehalfOf": ANA, "complimentary": {"reason": " For the band "}}
+    answer = await organizer.post("/book", body, headers={"Idempotency-Key": "one"})
+    booking = ok(answer, 201)
+    assert (booking["status"], booking["paymentStatus"], booking["position"]) == ("confirmed", "none", None)
+    assert booking["amount"] == {"amount": 0, "currency": "EUR"}
+    again = await organizer.post("/book", body, headers={"Idempotency-Key": "one"})
+    assert (again.content, again.headers["idempotency-replayed"]) == (answer.content, "true")
+    other = {**body, "onBehalfOf": {"name": "Ben", "email": "ben@example.org"}}
+    problem(await organizer.post("/book", other), 409, "sold-out")
+    (fact,) = ok(await organizer.get(f"/events/{event['id']}/changes?after=3"))["items"]
+    assert (fact["kind"], fact["bookingId"]) == ("TicketsGranted", booking["id"])
+    told = {name: fact["data"][name] for name in ("quantity", "reason", "passedOver", "grantedBy")}
+    assert told == {"quantity": 1, "reason": "For the band", "passedOver": 1, "grantedBy": organizer.id}
+
+
+@pytest.mark.parametrize(
+    ("gift", "expected"),
+    [
+        *[({"complimentary": value}, ["/complimentary"]) for value in NO_OBJECTS],
+        ({"complimentary": {}}, ["/complimentary/reason"]),
+        *[({"complimentary": {"reason": value}}, ["/complimentary/reason"]) for value in (" ", "x" * 201, 1, "a\nb")],
+        ({"complimentary": {"reason": "x", "free": True}}, ["/complimentary/free"]),
+        ({"complimentary": {"reason": "x"}, "onBehalfOf": ...}, ["/onBehalfOf"]),
+    ],
+)
+async def test_what_is_broken_in_a_gift_is_named(organizer: Client, gift: Any, expected: list[str]) -> None:
+    body = {"eventId": (await organizer.event())["id"], "onBehalfOf": ANA, **gift}
+    sent = {name: value for name, value in body.items() if value is not ...}
+    assert pointers(await organizer.post("/book", sent)) == expected

@@ -64,5 +64,5 @@ def _fingerprint(call: Call) -> tuple[object, ...]:
     booking_id = None if call.name == "book" else call.booking_id
     return (
         *(call.name, call.event_id, call.ticket_type_id, call.quantity or 1, call.policy, call.waiting_list),
-        *(call.only_if_available, booking_id),
+        *(call.only_if_available, call.complimentary, booking_id),
     )

@@ -45,8 +45,8 @@ class Call(Struct, frozen=True, kw_only=True, omit_defaults=True):
     `customer_id` None: the organizer's. `booking_id` None: with `book` the server generates the id, which the outcome
     contains; with `cancel` the customer's only live booking of the event. `ticket_type_id` None: the only type, with
     `status` the whole event. `quantity`: the tickets to book or, with `total`, the new total. `policy` and
-    `waiting_list`: the new value of that name. `only_if_available`: `book` without a place in the waiting list. `key`:
-    the customer's idempotency key.
+    `waiting_list`: the new value of that name. `only_if_available`: `book` without a place in the waiting list.
+    `complimentary`: `book` as a gift from the organizer. `key`: the customer's idempotency key.
     """
 
     name: Name
@@ -58,6 +58,7 @@ class Call(Struct, frozen=True, kw_only=True, omit_defaults=True):
     policy: str | None = None
     waiting_list: str | None = None
     only_if_available: bool | None = None
+    complimentary: bool | None = None
     key: str | None = None
 
 

@@ -13,6 +13,7 @@ from ....domain.facts import (
     HoldExpired,
     PaymentTaken,
     TicketsBooked,
+    TicketsGranted,
     WaitingResumed,
     WaitingSuspended,
 )
@@ -27,6 +28,7 @@ READS: Final = frozenset({"status", "booking", "edit", "promote"})
 
 _NAME_OF_FACT: Final[dict[type[object], str]] = {
     TicketsBooked: "book",
+    TicketsGranted: "book",
     CustomerWaitlisted: "book",
     BookingCancelled: "cancel",
     HoldExpired: "expire",
@@ -101,9 +103,7 @@ class Problem:
         self.contradictions: list[str] = []
         self.is_ambiguous: bool = False
         """Whether the number of a booking is a guess, so that a failed search proves nothing."""
-        operations = [
-            each for each in history.of_event(sale.event_id).operations() if each.code not in STATELESS_REFUSALS
-        ]
+        operations = [each for each in history.of_event(sale.event_id).operations() if not _is_stateless_refusal(each)]
         operations = [each for each in operations if not (each.is_unknown and each.call.name in READS)]
         self._types = {type_id: index for index, type_id in enumerate(sale.totals)}
         self._only_type = next(iter(sale.totals)) if len(sale.totals) == 1 else None
@@ -222,7 +222,7 @@ class Problem:
         booking_id = None if call.name == "book" else call.booking_id
         fingerprint = (
             *(call.name, call.ticket_type_id, call.quantity or 1, call.policy, call.waiting_list),
-            *(call.only_if_available, booking_id),
+            *(call.only_if_available, call.complimentary, booking_id),
         )
         return self._fingerprints.setdefault(fingerprint, len(self._fingerprints))
 
@@ -248,7 +248,7 @@ class Problem:
             change = change_wanted(operation.call, self._only_type)
             ops.append(Op(0, operation.began, ended, request, operation, is_pure, needed, change))
         for name, group in [*self._expiring(), *self._suspended_and_resumed()]:
-            request = Request(name, None, True, group.number, None, 1, None, None, False, None, -1)
+            request = Request(name, None, True, group.number, None, 1, None, None, False, False, None, -1)
             began = min(each.began for each in group.operations)
             ops.append(Op(0, began, NEVER, request, None, False, False, None))
         ops.sort(key=lambda op: op.began)
@@ -279,6 +279,7 @@ class Problem:
             policy=call.policy,
             waiting_list=call.waiting_list,
             only_if_available=bool(call.only_if_available),
+            is_complimentary=bool(call.complimentary),
             key=None if key is None else self._keys[key],
             fingerprint=self._fingerprint_number(operation),
         )
@@ -393,6 +394,12 @@ class Problem:
         for group in self.groups:
             if self.final is None or not group.ids or lapsed.intersection(group.ids):
                 yield "expire", group
+
+
+def _is_stateless_refusal(operation: Operation) -> bool:
+    """Return whether it was refused for a reason outside the event: nothing is given to a disabled account."""
+    is_disabled = operation.call.complimentary and operation.code == "not-allowed"
+    return bool(is_disabled) or operation.code in STATELESS_REFUSALS
 
 
 def _may_end_a_suspension(fact: Fact) -> bool:

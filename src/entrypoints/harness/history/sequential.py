@@ -15,7 +15,7 @@ from ....domain.tickets.ticket_type import EventState
 from .stored import NOT_KEPT
 
 NONE, WAITLISTED, HELD, CONFIRMED, PAID, CANCELLED, EXPIRED, SUSPENDED = range(8)
-"""States of a booking; `PAID` is confirmed and paid, `SUSPENDED` waitlisted and passed over for a time."""
+"""States of a booking; `PAID` is confirmed and nothing is due, `SUSPENDED` waitlisted and passed over for a time."""
 
 WORDS: Final = ("", "waitlisted", "held", "confirmed", "confirmed", "cancelled", "expired", "waitlisted")
 LIVE: Final = frozenset({WAITLISTED, HELD, CONFIRMED, PAID, SUSPENDED})
@@ -131,6 +131,7 @@ class Request(NamedTuple):
     policy: str | None
     waiting_list: str | None
     only_if_available: bool
+    is_complimentary: bool
     key: int | None
     fingerprint: int
 
@@ -201,13 +202,18 @@ class Specification:
         if refused:
             return state, Answer(refused)
         ticket_type = state.types[type_index]
-        if request.quantity > ticket_type.available or self._must_wait_for_others(state, ticket_type):
-            if request.only_if_available or state.waiting_list == "off":
+        if request.is_complimentary and request.quantity <= ticket_type.available:
+            # Nothing has to be paid.
+            taken = ticket_type._replace(taken=ticket_type.taken + request.quantity)
+            state = _with(state, {number: PAID}, {type_index: taken})
+        elif request.quantity > ticket_type.available or self._must_wait_for_others(state, ticket_type):
+            if request.is_complimentary or request.only_if_available or state.waiting_list == "off":
                 return state, Answer("sold-out")
             ticket_type = ticket_type._replace(waiting_list=(*ticket_type.waiting_list, number))
             state = _with(state, {number: WAITLISTED}, {type_index: ticket_type})
             return state, Answer(status="waitlisted", position=len(waiting_list(state, ticket_type)), booking=number)
-        state = self._give(state, number)
+        else:
+            state = self._give(state, number)
         return state, Answer(status=WORDS[state.booking_states[number]], booking=number)
 
     def _booking_refused(self, state: State, request: Request, type_index: int) -> str | None:

@@ -9,7 +9,7 @@ from uuid import UUID
 from hypothesis.stateful import RuleBasedStateMachine
 
 from ....application.bookings.book_for_other import BookingForOther, Person
-from ....domain.decisions.book import Book
+from ....domain.decisions.book import Book, Complimentary
 from ....domain.decisions.organize import Edit, EditTicketType, EventChanges
 from ....domain.tickets.ticket_type import TicketTypeChanges
 from ....domain.user import Actor, Role
@@ -96,7 +96,10 @@ class ComparingMachine(RuleBasedStateMachine):
         if request.booked_by is None:
             return Book(actor=self.actor(request.customer_id), **values)
         person = Person(name="A person", email=address_of(request.customer_id))
-        return BookingForOther(actor=self.actor(request.booked_by), person=person, **values)
+        complimentary = None if request.reason is None else Complimentary(request.reason)
+        return BookingForOther(
+            actor=self.actor(request.booked_by), person=person, complimentary=complimentary, **values
+        )
 
     def acting_customer(self, event: ModelEvent, booking: ModelBooking) -> UUID:
         """Return the booking's customer, or the organizer for one who cannot sign in (any more)."""
@@ -117,6 +120,7 @@ class ComparingMachine(RuleBasedStateMachine):
             self.clock.time,
             only_if_available=request.only_if_available,
             booked_by=request.booked_by,
+            reason=request.reason,
         )
 
     def execute(self, command: Command) -> Outcome:

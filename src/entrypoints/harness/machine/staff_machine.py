@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from ....domain.policy import StaffRole
-from .box_office import Appoint, ChangeDuty, Dismiss
+from .box_office import Appoint, ChangeDuty, Dismiss, Order
 from .comparing_machine import ComparingMachine
 from .model.event import ModelEvent
-from .strategies import ADMIN, CUSTOMERS, HELPERS, ORGANIZERS, picks, roles
+from .strategies import ADMIN, CUSTOMERS, HELPERS, ORGANIZERS, BookingRequest, gifts, picks, roles
 
 _bosses = st.sampled_from([None, None, None, ADMIN, HELPERS[0], CUSTOMERS[0]])
 """Who says who works for an event; None: its organizer."""
@@ -51,6 +51,18 @@ class StaffMachine(ComparingMachine):
         boss_id = boss or model_event.organizer_id
         found = self.execute(Dismiss(model_event.id, self.actor(boss_id), user_id))
         self.check_equal(found, self.model.dismiss(model_event, boss_id, user_id))
+
+    @rule(event=picks, request=gifts, has_key=st.booleans())
+    def grant_tickets(self, event: int, request: BookingRequest, has_key: bool) -> None:
+        """A user gives tickets away, past those who wait; only managers and above may (promises 1, 5 and 9)."""
+        model_event = self.event(event)
+        command = self.booking_command(model_event, request)
+        expected = self.expected_booking(model_event, command.booking_id, request)
+        if has_key:
+            # The account is read before the command is queued, so of two at once either may be the first.
+            self.check_twice(model_event, Order(command, key=f"give-{command.booking_id}"), expected, at_once=False)
+        else:
+            self.check_equal(self.execute(command), expected)
 
     @rule(event=picks, actor_id=st.sampled_from([*HELPERS, *HELPERS, CUSTOMERS[0]]))
     def read_lists(self, event: int, actor_id: UUID) -> None:

@@ -78,26 +78,38 @@ edits: SearchStrategy[tuple[str, Any]] = (
 
 
 class BookingRequest(NamedTuple):
-    """What is booked for a customer. `which` chooses a ticket type. `booked_by` None: the customer books."""
+    """What is booked for a customer. `which` chooses a ticket type. `booked_by` None: the customer books.
+
+    With a `reason` it is a gift.
+    """
 
     customer_id: UUID
     which: int
     quantity: int
     only_if_available: bool
     booked_by: UUID | None = None
+    reason: str | None = None
 
 
 Requests = SearchStrategy[BookingRequest]
+_NO_REASON: Final = st.none()
 
 
-def _requests(customers: list[UUID], booked_by: SearchStrategy[UUID | None]) -> Requests:
+def _requests(
+    customers: list[UUID], booked_by: SearchStrategy[UUID | None], reasons: SearchStrategy[str | None] = _NO_REASON
+) -> Requests:
     rarely = st.sampled_from([False, False, False, True])
-    return st.builds(BookingRequest, st.sampled_from(customers), picks, quantities, rarely, booked_by)
+    return st.builds(BookingRequest, st.sampled_from(customers), picks, quantities, rarely, booked_by, reasons)
 
 
 customers_requests: Requests = _requests(CUSTOMERS, st.none())
 requests_for_others: Requests = _requests(
     [*CUSTOMERS, *WITHOUT_ACCOUNT * 3], st.sampled_from([*ORGANIZERS, *ORGANIZERS, ADMIN, CUSTOMERS[0], *HELPERS])
+)
+gifts: Requests = _requests(
+    [*CUSTOMERS, *CUSTOMERS, *WITHOUT_ACCOUNT],
+    st.sampled_from([*ORGANIZERS, *ORGANIZERS, *HELPERS]),
+    st.sampled_from(["For the band", "She won the draw"]),
 )
 booking_requests: SearchStrategy[list[BookingRequest]] = st.lists(_requests(USERS, st.none()), min_size=1, max_size=8)
 

@@ -10,13 +10,14 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
+from ....application.bookings.book_for_other import BookingForOther, Person
 from ....application.bookings.cancel_booking import Cancellation
 from ....application.bookings.pay_booking import Bill, PaymentUnknown
 from ....application.bookings.queries import CustomersBooking
 from ....application.ports.errors import Unavailable
 from ....application.ports.idempotency import IdempotentRequest, Key, Replayed, Response
 from ....domain.booking import Booking
-from ....domain.decisions.book import Book
+from ....domain.decisions.book import Book, Complimentary
 from ....domain.decisions.cancel import Cancel
 from ....domain.decisions.organize import Edit, EditTicketType, EventChanges
 from ....domain.event import EventStatus, WaitingListMode, WaitingListPolicy
@@ -43,6 +44,16 @@ _TOKENS: Final = (
 
 TRIES: Final = 4
 """Maximum times that a request with a key is sent."""
+
+
+def customer_of(number: int) -> UUID:
+    """Return the account of a customer, counted from 0."""
+    return UUID(int=1_000 + number)
+
+
+def address_of(customer_id: UUID) -> str:
+    """Return the address of a customer's account."""
+    return f"customer{customer_id.int}@example.org"
 
 
 class Known(Struct, frozen=True):
@@ -117,7 +128,7 @@ class Clients:
         """Send a request; with a key, repeat it while its outcome is unknown, and sometimes send it twice at once."""
         call = request.call
         # A key belongs to a customer.
-        may_have_key = call.name in _KEYED and call.customer_id is not None
+        may_have_key = call.name in _KEYED and call.customer_id is not None and not call.complimentary
         if not may_have_key or self.random.random() >= self._scenario.keyed:
             await self._send(number, request, None)
             return
@@ -168,7 +179,8 @@ class Clients:
         self._history.ok(operation, outcome)
         self._trace.outcomes[" ".join(filter(None, (call.name, outcome.status or "ok", how)))] += 1
         if call.name == "book" and outcome.booking_id and call.customer_id:
-            is_due = call.event_id in self._with_price and outcome.status in ("held", "confirmed")
+            has_price = call.event_id in self._with_price and not call.complimentary
+            is_due = has_price and outcome.status in ("held", "confirmed")
             self._known.append(Known(call.event_id, call.customer_id, outcome.booking_id, is_due))
         return True
 
@@ -209,6 +221,7 @@ class Clients:
     def _request(self, name: str) -> Request:
         make: dict[str, Callable[[], Request]] = {
             "book": self._book,
+            "grant": self._grant,
             "cancel": self._cancel,
             "cancel-own": self._cancel_own,
             "pay": self._pay,
@@ -232,7 +245,7 @@ class Clients:
         return self._last
 
     def _customer(self) -> UUID:
-        return UUID(int=1_000 + int(self.random.random() * self._scenario.customers))
+        return customer_of(int(self.random.random() * self._scenario.customers))
 
     def _book(self) -> Request:
         event: SimulatedEvent = self._choose(self._events)
@@ -262,6 +275,28 @@ class Clients:
             only_if_available=only_if_available or None,
         )
         return Request(call, work, _booked)
+
+    def _grant(self) -> Request:
+        event: SimulatedEvent = self._choose(self._events)
+        wanted = BookingForOther(
+            booking_id=self._ids.new(),
+            event_id=event.event_id,
+            actor=ORGANIZER,
+            person=Person(name="A guest", email=address_of(customer_id := self._customer())),
+            quantity=1 + int(self.random.random() * self._scenario.most_quantity),
+            ticket_type_id=self._choose(event.type_ids),
+            complimentary=Complimentary("For the band"),
+        )
+        call = Call(
+            name="book",
+            event_id=event.event_id,
+            customer_id=customer_id,
+            ticket_type_id=wanted.ticket_type_id,
+            quantity=wanted.quantity,
+            booking_id=wanted.booking_id,
+            complimentary=True,
+        )
+        return Request(call, lambda container, _: container.book_for_other()(wanted), _booked)
 
     def _cancel(self) -> Request:
         known = self._pick()

@@ -28,7 +28,7 @@ from ..history.linearizability import check_linearizable
 from ..history.promises import check_promises
 from ..history.sequential import Sale
 from ..history.stored import Stored
-from .clients import LONGEST_ANSWER, ORGANIZER, Clients, SimulatedEvent
+from .clients import LONGEST_ANSWER, ORGANIZER, Clients, SimulatedEvent, address_of, customer_of
 from .faults import LONGEST_DETECTION, FaultInjector
 from .loop import Overrun, SimulationLoop, Stuck, make_loop
 from .processes import START, Gone, Parts, Process, Work
@@ -141,6 +141,7 @@ class _Simulation:
         for process in self.processes:
             await process.start()
         events = [await self._initialize(number) for number in range(len(self.scenario.events))]
+        await self._add_accounts()
         before = await self._stored(events)
         self.injector.is_off = False
         clients = Clients(
@@ -154,6 +155,22 @@ class _Simulation:
         await self._complete()
         self.problems += clients.unexpected
         await self._check(before)
+
+    async def _add_accounts(self) -> None:
+        """Add the customers' accounts, which their sessions do without, but gifts are sent to."""
+        async with self.parts.storage.another().begin() as unit_of_work:
+            for number in range(self.scenario.customers):
+                customer_id = customer_of(number)
+                await unit_of_work.users.add(
+                    User(
+                        id=customer_id,
+                        name="A customer",
+                        email=address_of(customer_id),
+                        password_hash=None,
+                        created_at=START,
+                    )
+                )
+            await unit_of_work.commit()
 
     async def _initialize(self, number: int) -> SimulatedEvent:
         plan = self.scenario.events[number]
@@ -231,13 +248,8 @@ class _Simulation:
 
     async def _disable_an_account(self) -> None:
         """Disable an account and enable it again, while its customer's earlier sessions still book and cancel."""
-        customer_id = UUID(int=1_000 + int(self.disablings.random() * self.scenario.customers))
+        customer_id = customer_of(int(self.disablings.random() * self.scenario.customers))
         self.trace.fault("disable", f"account {customer_id.int}")
-        user = User(id=customer_id, name="A customer", email=None, password_hash=None, created_at=START)
-        async with self.parts.storage.another().begin() as unit_of_work:
-            if await unit_of_work.users.lock(customer_id) is None:
-                await unit_of_work.users.add(user)
-            await unit_of_work.commit()
         await self._operate(lambda container: container.disable_user()(str(customer_id)))
         await asyncio.sleep(self.disablings.random() * LONGEST_DISABLED)
         await self._operate(lambda container: container.enable_user()(str(customer_id)))

@@ -115,7 +115,10 @@ def scenario_of(seed: int, operations: int) -> Scenario:
         pace=pace,
         yields=random.choice((0.1, 0.5, 0.9)),
         latency=random.choice((0.0, 0.001, 0.02, 0.2)),
-        weights=_weights(random, has_money=has_money),
+        weights={
+            **_weights(random, has_money=has_money),
+            **random_stream(seed, "grants").choice(({}, {"grant": 4})),
+        },
         troubles={} if is_calm else _troubles(random),
         disasters={} if is_calm else _disasters(random),
         disablings=random_stream(seed, "disablings").choice((0, 0, 1, 4)),

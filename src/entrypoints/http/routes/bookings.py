@@ -14,7 +14,7 @@ from ....application.bookings.queries import ListBookings, ListPayments, ReadBoo
 from ....application.pages import Page
 from ....application.ports.system import Clock, Ids
 from ....domain.booking import Booking, BookingStatus
-from ....domain.decisions.book import Book
+from ....domain.decisions.book import Book, Complimentary
 from ....domain.decisions.cancel import Cancel
 from ....domain.payment import Payment
 from ..idempotency import RepeatableResponse, idempotent_request, reply_of, response_of
@@ -28,6 +28,7 @@ from ..schemas.bookings import (
     BookRequest,
     CancellationView,
     CancelRequest,
+    ComplimentaryRequest,
     PaymentPage,
     PaymentRequest,
     PaymentView,
@@ -65,7 +66,9 @@ def router(
         """Book tickets, or join the waiting list. Either is for all of them; waiting is an outcome, not an error.
 
         With `onlyIfAvailable`, or if the event's `waitingList` is `off`, there is no waiting: `sold-out`. With
-        `onBehalfOf`, the desk, managers, the organizer and admins book for another person, whose limits apply.
+        `onBehalfOf`, the desk, managers, the organizer and admins book for another person, whose limits apply. With
+        `complimentary`, managers, the organizer and admins give that person tickets while some are free, also past
+        those who wait. The event's facts have the reason, and how many were passed over.
         """
         now = clock.now()
 
@@ -76,7 +79,9 @@ def router(
         actor, idempotent = request.user.actor, await idempotent_request(request, respond, data.event_id)
         if isinstance(data.on_behalf_of, PersonRequest):
             person = data.on_behalf_of.to(Person)
-            wanted = data.to(BookingForOther, booking_id=ids.new(), actor=actor, person=person)
+            given = data.complimentary
+            reason = given.to(Complimentary) if isinstance(given, ComplimentaryRequest) else None
+            wanted = data.to(BookingForOther, booking_id=ids.new(), actor=actor, person=person, complimentary=reason)
             return reply_of(respond(await book_for_other(wanted, idempotent)))
         command = Book(
             booking_id=ids.new(),

@@ -12,13 +12,14 @@ from ....application.bookings.cancel_booking import Cancellation
 from ....application.bookings.queries import CustomersBooking
 from ....application.ports.queries import Customer
 from ....domain.booking import Booking, BookingStatus, PaymentStatus
+from ....domain.decisions.book import COMPLIMENTARY_RULES
 from ....domain.payment import ChargeStatus, PaymentKind, PaymentMethod
 from ....domain.user import PERSON_RULES
 from ....domain.values.fields import Rules
 from ....domain.values.money import Money
 from ..decoding import RequestBody
 from ..problems.problem import FieldProblem, pointer
-from .fields import NO_SPACE, CardToken, CreatedAt, Email, EventId, Name, NextCursor, TicketTypeId, Time, View
+from .fields import NO_SPACE, CardToken, CreatedAt, Email, EventId, Name, NextCursor, Note, TicketTypeId, Time, View
 
 
 class PersonRequest(RequestBody, frozen=True, kw_only=True):
@@ -30,6 +31,16 @@ class PersonRequest(RequestBody, frozen=True, kw_only=True):
         Name, Meta(description="The name of a new account; one that exists keeps its own.", examples=["Ada"])
     ]
     email: Annotated[Email, Meta(description="The person's address.", examples=["ada@example.org"])]
+
+
+class ComplimentaryRequest(RequestBody, frozen=True, kw_only=True):
+    """Why tickets are given away."""
+
+    rules: ClassVar[Rules] = COMPLIMENTARY_RULES
+
+    reason: Annotated[
+        Note, Meta(description="Why, for the event's facts, which others read.", examples=["A guest of the band"])
+    ]
 
 
 class BookRequest(RequestBody, frozen=True, kw_only=True):
@@ -47,6 +58,18 @@ class BookRequest(RequestBody, frozen=True, kw_only=True):
         PersonRequest | UnsetType,
         Meta(description="The person to book for, as the event's desk or above; an account is made if there is none."),
     ] = UNSET
+    complimentary: Annotated[
+        ComplimentaryRequest | UnsetType,
+        Meta(
+            description="Give the tickets to this person, past those who wait, as one of the event's managers or above."
+        ),
+    ] = UNSET
+
+    @classmethod
+    def contradictions(cls, given: Mapping[str, object]) -> Iterator[FieldProblem]:
+        """Require a person to whom tickets are given."""
+        if "complimentary" in given and "onBehalfOf" not in given:
+            yield FieldProblem(pointer("onBehalfOf"), "is required with complimentary")
 
 
 class CancelRequest(RequestBody, frozen=True, kw_only=True):

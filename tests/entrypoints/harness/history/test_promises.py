@@ -61,6 +61,36 @@ def a_busy_day(written: WrittenHistory) -> None:
     written.saw("d", status="confirmed")
 
 
+@breaks(total=3)
+def tickets_that_are_given_past_those_who_wait(written: WrittenHistory) -> None:
+    written.booked("a", ANA, quantity=2)
+    written.joined("b", BEN, quantity=2)
+    written.given("c", CLEO, passed_over=1)
+    written.book("d", DAN, complimentary=True)
+    written.refused("d", "sold-out")
+    written.cancelled("c")
+
+
+@breaks((5, "granted"), is_seen=False, total=3)
+def a_gift_that_hides_whom_it_passed_over(written: WrittenHistory) -> None:
+    written.booked("a", ANA, quantity=2)
+    written.joined("b", BEN, quantity=2)
+    written.given("c", CLEO, passed_over=0)
+
+
+@breaks((1, "oversold"), total=2)
+def a_gift_of_tickets_that_are_taken(written: WrittenHistory) -> None:
+    written.booked("a", ANA, quantity=2)
+    written.given("c", CLEO, passed_over=0)
+
+
+@breaks((5, "overtaken"), total=3)
+def a_gift_that_nobody_asked_for(written: WrittenHistory) -> None:
+    written.booked("a", ANA, quantity=2)
+    written.joined("b", BEN, quantity=2)
+    written.booked("c", CLEO)
+
+
 @breaks((2, "lost"), is_seen=False)
 def a_booking_that_is_not_stored(written: WrittenHistory) -> None:
     written.book("a", ANA)

@@ -21,6 +21,7 @@ from boxoffice.domain.facts import (
     Fact,
     HoldExpired,
     TicketsBooked,
+    TicketsGranted,
     TicketTypeAdded,
     TicketTypeChanged,
     WaitingResumed,
@@ -112,6 +113,12 @@ class WrittenHistory:
         self.takes(name, customer, quantity)
         self.answered(name, status="confirmed", booking_id=booking_id(name))
 
+    def given(self, name: str, customer: UUID, quantity: int = 1, *, passed_over: int) -> None:
+        """A whole gift."""
+        self.book(name, customer, quantity, complimentary=True)
+        self.gives(name, customer, quantity, passed_over=passed_over)
+        self.answered(name, status="confirmed", booking_id=booking_id(name))
+
     def joined(self, name: str, customer: UUID, quantity: int = 1, position: int = 1) -> None:
         """A whole booking that has to wait."""
         self.book(name, customer, quantity)
@@ -177,6 +184,23 @@ class WrittenHistory:
                 status=status,
                 payment_status=PaymentStatus.NONE,
                 expires_at=expires_at,
+            ),
+            name,
+        )
+
+    def gives(self, name: str, customer: UUID, quantity: int = 1, *, passed_over: int) -> None:
+        """Tickets are given away."""
+        self._enter(name, customer, quantity, BookingStatus.CONFIRMED)
+        self._number(name)
+        self.happens(
+            TicketsGranted(
+                ticket_type_id=KIND,
+                customer_id=customer,
+                quantity=quantity,
+                amount=FREE,
+                reason="For the band",
+                passed_over=passed_over,
+                granted_by=ORGANIZER,
             ),
             name,
         )

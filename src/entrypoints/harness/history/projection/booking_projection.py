@@ -14,6 +14,7 @@ from .....domain.facts import (
     HoldShortened,
     PaymentTaken,
     TicketsBooked,
+    TicketsGranted,
     WaitingResumed,
     WaitingSuspended,
 )
@@ -61,7 +62,7 @@ class BookingProjection:
         self._changed_bookings = 0
         self._last_cancelled: CancelledBooking | None = None
 
-    def _create(self, fact: Fact, what: TicketsBooked | CustomerWaitlisted) -> None:
+    def _create(self, fact: Fact, what: TicketsBooked | TicketsGranted | CustomerWaitlisted) -> None:
         if fact.booking_id is None or fact.booking_id in self.bookings:
             self._breach(3, "twice", f"booking {fact.booking_id} was created twice")
             return
@@ -71,7 +72,7 @@ class BookingProjection:
             what.customer_id,
             what.ticket_type_id,
             what.quantity,
-            "waitlisted" if isinstance(what, CustomerWaitlisted) else what.status.value,
+            _first_status(what),
             what.queue_number if isinstance(what, CustomerWaitlisted) else None,
             what.expires_at if isinstance(what, TicketsBooked) else None,
             what.payment_status.value if isinstance(what, TicketsBooked) else "none",
@@ -84,6 +85,9 @@ class BookingProjection:
                 self._breach(5, "order", f"queue number {what.queue_number} was issued after {self._queue_number}")
             self._queue_number = max(self._queue_number, what.queue_number)
             ticket_type.join(booking)
+        elif isinstance(what, TicketsGranted):
+            self._check_grant(booking, ticket_type, what)
+            self._add_tickets(booking, ticket_type)
         else:
             self._check_may_take(booking, ticket_type)
             self._add_tickets(booking, ticket_type)
@@ -121,6 +125,11 @@ class BookingProjection:
         is_fitting = ticket_type.next_to_serve("fill") is not None
         if ticket_type.head() if self.event.policy == "strict" else is_fitting:
             self._breach(5, "overtaken", f"booking {booking.id} took tickets that a waiting booking is entitled to")
+
+    def _check_grant(self, booking: ProjectedBooking, ticket_type: ProjectedType, what: TicketsGranted) -> None:
+        if what.passed_over != ticket_type.waiting:
+            told = f"{what.passed_over} waiting bookings were passed over, there were {ticket_type.waiting}"
+            self._breach(5, "granted", f"of booking {booking.id} it is said that {told}")
 
     def _check_must_wait(self, booking: ProjectedBooking, ticket_type: ProjectedType) -> None:
         may_be_unsettled = self.may_be_unsettled or self._changed_bookings >= self._step
@@ -284,3 +293,13 @@ class BookingProjection:
 
     def _breach(self, promise: int, rule: str, what: str) -> None:
         self.breaches.append(Breach(promise, rule, f"event {self.event_id}, fact {self.seq}: {what}"))
+
+
+def _first_status(what: TicketsBooked | TicketsGranted | CustomerWaitlisted) -> str:
+    match what:
+        case TicketsBooked():
+            return what.status.value
+        case TicketsGranted():
+            return "confirmed"
+        case CustomerWaitlisted():
+            return "waitlisted"

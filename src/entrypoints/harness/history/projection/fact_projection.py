@@ -24,6 +24,7 @@ from .....domain.facts import (
     RefundFailed,
     RefundGranted,
     TicketsBooked,
+    TicketsGranted,
     TicketTypeAdded,
     TicketTypeChanged,
     WaitingResumed,
@@ -130,7 +131,7 @@ class FactProjection(BookingProjection):
             case TicketTypeChanged() as what:
                 self.changes.append(fact)
                 self._change_type(what)
-            case TicketsBooked() | CustomerWaitlisted() as what:
+            case TicketsBooked() | TicketsGranted() | CustomerWaitlisted() as what:
                 self._create(fact, what)
             case BookingPromoted() | BookingCancelled() | HoldShortened() | HoldExpired() | PaymentTaken():
                 self._change_booking(fact)

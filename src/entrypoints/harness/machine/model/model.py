@@ -83,7 +83,7 @@ class Model:
         del event.staff[user_id]
         return DISMISSED
 
-    def book(
+    def book(  # noqa: PLR0913 - all that a booking says
         self,
         event: ModelEvent,
         booking_id: UUID,
@@ -94,19 +94,23 @@ class Model:
         *,
         only_if_available: bool,
         booked_by: UUID | None,
+        reason: str | None,
     ) -> BookingSeen | str:
-        """Book tickets; `booked_by` is who books for the customer, None: the customer."""
+        """Book tickets; `booked_by` is who books for the customer, None: the customer. With a `reason` it is a gift."""
         event.expire_holds(now)
-        refused = self._actor_may_not_book(event, customer_id, booked_by)
+        refused = self._actor_may_not_book(event, customer_id, booked_by, is_gift=reason is not None)
         refused = refused or self._booking_is_refused(event, ticket_type, customer_id, quantity, now)
         if refused:
             return refused
-        status = "waitlisted" if event.must_wait(ticket_type, quantity) else "confirmed"
+        if reason is not None and quantity > event.free(ticket_type):
+            return "sold-out"
+        must_wait = reason is None and event.must_wait(ticket_type, quantity)
+        status = "waitlisted" if must_wait else "confirmed"
         if status == "waitlisted" and (only_if_available or event.mode == "off"):
             return "sold-out"
         booking = ModelBooking(
             *(booking_id, customer_id, ticket_type.id, quantity, status, event.deadline_hours),
-            *(event.price_of(ticket_type), now),
+            *(event.price_of(ticket_type) if reason is None else Money(0, event.currency), now),
         )
         booking.fee = event.fee
         event.bookings.append(booking)
@@ -116,9 +120,11 @@ class Model:
             event.give_tickets(booking, now)
         return event.seen_booking(booking, now)
 
-    def _actor_may_not_book(self, event: ModelEvent, customer_id: UUID, booked_by: UUID | None) -> str | None:
+    def _actor_may_not_book(
+        self, event: ModelEvent, customer_id: UUID, booked_by: UUID | None, *, is_gift: bool
+    ) -> str | None:
         if booked_by is not None:
-            return self.role_refuses(event, booked_by, "desk")
+            return self.role_refuses(event, booked_by, "manager" if is_gift else "desk")
         return None if event.was_on_sale or self.may(event, customer_id, "door") else "not-found"
 
     def _booking_is_refused(
