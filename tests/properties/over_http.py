@@ -81,6 +81,7 @@ class OverHttp(ContainerBoxOffice):
         super().__init__(container, clock)
         self._emails: dict[UUID, str] = {}
         self._tokens: dict[UUID, tuple[str, datetime]] = {}
+        self._erased: set[UUID] = set()
         self._first_answers: dict[str, httpx.Response] = {}
         # A request that looks at revocations comes later than others: all look once, at the first one.
         container.authenticate.add_kwargs(seconds=lambda: 0.0)
@@ -93,7 +94,7 @@ class OverHttp(ContainerBoxOffice):
         for order in orders:
             if isinstance(order.command, BookingForOther) and has_account(user_of(order.command.person.email)):
                 await self.add_account(user_of(order.command.person.email))
-            if isinstance(order.command, Appoint | Dismiss):
+            if isinstance(order.command, Appoint | Dismiss) and order.command.user_id not in self._erased:
                 await self._token(Actor(order.command.user_id))
         tokens = [await self._token(order.command.actor, order.api_key) for order in orders]
         sent = [self._send(order, token) for order, token in zip(orders, tokens, strict=True)]
@@ -221,6 +222,7 @@ class OverHttp(ContainerBoxOffice):
         except Refused as refused:
             return refused.code
         assert answer.content == b""
+        self._erased.add(user_id)
         return None
 
     async def event(self, event_id: UUID, actor: Actor, *, api_key: UUID | None = None) -> EventLook | str:

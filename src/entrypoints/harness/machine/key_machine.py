@@ -140,8 +140,15 @@ class KeyMachine(ComparingMachine):
         is_hidden = scope != "any" and not named.was_on_sale and not self.model.may(named, owner_id, "door")
         self.check_equal(found, "invalid-request" if lasts == 0 else "not-found" if is_hidden else None)
         if found is None:
+            self.delete_expired_keys(owner_id)
             self.api_keys.append(key)
             self.call_with(key, here, calls)
+
+    def delete_expired_keys(self, owner_id: UUID) -> None:
+        """Let the model delete the expired keys of a user who makes another one."""
+        for key in self.api_keys:
+            if key.owner_id == owner_id:
+                key.is_revoked = key.is_dead(self.clock.time)
 
     @rule(which=picks, event=picks, calls=_calls)
     @precondition(lambda self: self.api_keys)

@@ -9,11 +9,11 @@ from ....domain.policy import StaffRole
 from .box_office import Appoint, ChangeDuty, Dismiss, Order
 from .comparing_machine import ComparingMachine
 from .model.event import ModelEvent
-from .strategies import ADMIN, CUSTOMERS, HELPERS, ORGANIZERS, BookingRequest, gifts, picks, roles
+from .strategies import ADMIN, CUSTOMERS, HELPERS, LEAVERS, ORGANIZERS, BookingRequest, gifts, picks, roles
 
 _bosses = st.sampled_from([None, None, None, ADMIN, HELPERS[0], CUSTOMERS[0]])
 """Who says who works for an event; None: its organizer."""
-_people = st.sampled_from([*HELPERS, *HELPERS, CUSTOMERS[1], ORGANIZERS[0]])
+_people = st.sampled_from([*HELPERS, *HELPERS, CUSTOMERS[1], ORGANIZERS[0], LEAVERS[0]])
 
 
 class StaffMachine(ComparingMachine):

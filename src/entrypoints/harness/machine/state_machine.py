@@ -1,7 +1,7 @@
 """The state machine: random commands to an application, whose answers and state are compared with the model."""
 
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from hypothesis import strategies as st
@@ -22,6 +22,7 @@ from .money_machine import MoneyMachine
 from .strategies import (
     ADMIN,
     CUSTOMERS,
+    FIELDS,
     HELPERS,
     LEAVERS,
     ORGANIZERS,
@@ -36,24 +37,11 @@ from .strategies import (
     picks,
     prices,
     requests_for_others,
+    roles,
     sides,
     totals,
 )
 from .troubled import Trouble
-
-FIELDS: Final = {
-    "policy": "waiting_list_policy",
-    "mode": "waiting_list",
-    "limit": "max_tickets_per_customer",
-    "starts_at": "starts_at",
-    "sales_open_at": "sales_open_at",
-    "sales_close_at": "sales_close_at",
-    "zone": "time_zone",
-    "window": "payment_window_minutes",
-    "deadline_hours": "cancellation_deadline_hours",
-    "fee": "refund_fee_percent",
-}
-"""The domain's names of the model's fields."""
 
 
 class BoxOfficeMachine(KeyMachine, MoneyMachine):
@@ -189,7 +177,10 @@ class BoxOfficeMachine(KeyMachine, MoneyMachine):
     )
     def set_status(self, event: int, status: str, actor_id: UUID) -> None:
         """A user changes the status of an event."""
-        model_event = self.event(event)
+        self.change_status(self.event(event), status, actor_id)
+
+    def change_status(self, model_event: ModelEvent, status: str, actor_id: UUID) -> None:
+        """Change the status of an event and compare it."""
         found = self.execute_edit(model_event, actor_id, EventChanges(status=EventStatus(status)))
         self.check_equal(found, self.model.set_status(model_event, status, actor_id, self.clock.time))
 
@@ -349,20 +340,55 @@ class BoxOfficeMachine(KeyMachine, MoneyMachine):
 
     @rule(
         leaver=st.sampled_from(LEAVERS),
+        organized=st.none() | new_events,
+        is_bound=st.booleans(),
+        duty=st.none() | st.tuples(picks, roles),
         booked=st.lists(st.tuples(picks, customers_requests), max_size=4),
         by=st.sampled_from([0, 0, 1, 20]),
+        end=st.sampled_from(["cancelled", "completed"]),
     )
-    def erase(self, leaver: UUID, booked: list[tuple[int, BookingRequest]], by: int) -> None:
-        """A customer books, and has their account erased: their bookings end as if they cancelled (promises 4 to 7)."""
+    def erase(
+        self,
+        leaver: UUID,
+        organized: dict[str, Any] | None,
+        is_bound: bool,
+        duty: tuple[int, StaffRole] | None,
+        booked: list[tuple[int, BookingRequest]],
+        by: int,
+        end: str,
+    ) -> None:
+        """A user organizes, works for an event, books, and has their account erased some hours later.
+
+        Their bookings end as if they cancelled, and their drafts too (promises 4 to 7). Events on sale refuse it.
+        """
         if leaver in self.model.erased:
             return
+        if organized is not None and len(self.model.events) < 6:
+            self.initialize_event(**{**organized, "organizer": leaver})
+        if duty is not None:
+            event_of_duty = self.event(duty[0])
+            self.appoint_one(event_of_duty, event_of_duty.organizer_id, leaver, duty[1])
         for event, request in booked:
+            if is_bound:
+                self.edit(event, ("starts_in", 30), 0)
+                self.edit(event, ("deadline_hours", 48), 0)
             self.book_tickets(event, [request._replace(customer_id=leaver)])
         self.clock.time += timedelta(hours=by)
+        if self.erase_account(leaver) == "still-organizing":
+            for each in self.model.events.values():
+                if each.organizer_id == leaver and each.status in ("on_sale", "paused"):
+                    self.change_status(each, end, leaver)
+            self.erase_account(leaver)
+
+    def erase_account(self, leaver: UUID) -> str | None:
+        """Let a user have their account erased, compare the answer and return it."""
         found = self.run(self.box_office.erase(leaver))
         self.check_equal(found, self.model.erase(leaver, self.clock.time))
         if found is None:
             self.end_api_keys(leaver)
+            event = self.event(0)
+            self.appoint_one(event, event.organizer_id, leaver, StaffRole.DOOR)
+        return found
 
     def set_disabled(self, customer_id: UUID, *, disabled: bool) -> None:
         """Disable or enable an account, and compare everything."""

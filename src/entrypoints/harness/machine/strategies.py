@@ -20,7 +20,7 @@ HELPERS: Final = [UUID(int=211), UUID(int=212)]
 """Users who mostly work for events."""
 
 LEAVERS: Final = [UUID(int=221), UUID(int=222), UUID(int=223)]
-"""Users who book and are erased."""
+"""Users who organize, work for events and book, and are erased."""
 
 USERS: Final = [*CUSTOMERS, *ORGANIZERS, ADMIN, *HELPERS]
 
@@ -75,6 +75,21 @@ edits: SearchStrategy[tuple[str, Any]] = (
     | st.tuples(st.just("deadline_hours"), deadlines)
     | st.tuples(st.just("fee"), fees)
 )
+
+
+FIELDS: Final = {
+    "policy": "waiting_list_policy",
+    "mode": "waiting_list",
+    "limit": "max_tickets_per_customer",
+    "starts_at": "starts_at",
+    "sales_open_at": "sales_open_at",
+    "sales_close_at": "sales_close_at",
+    "zone": "time_zone",
+    "window": "payment_window_minutes",
+    "deadline_hours": "cancellation_deadline_hours",
+    "fee": "refund_fee_percent",
+}
+"""The domain's names of the model's fields."""
 
 
 class BookingRequest(NamedTuple):

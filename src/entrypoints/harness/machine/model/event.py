@@ -26,7 +26,10 @@ class ModelType:
 
 @dataclass
 class ModelEvent:
-    """One event with all its bookings."""
+    """One event with all its bookings.
+
+    `organizer_id` manages it: an admin, once the account of who initialized it is erased.
+    """
 
     id: UUID
     organizer_id: UUID
@@ -49,6 +52,7 @@ class ModelEvent:
     staff: dict[UUID, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.initialized_by: UUID = self.organizer_id
         self.was_on_sale = self.status == "on_sale"
 
     def boundaries(self) -> list[datetime]:
@@ -125,7 +129,7 @@ class ModelEvent:
         """Return the expected event."""
         return EventSeen(
             id=self.id,
-            organizer_id=self.organizer_id,
+            organizer_id=self.initialized_by,
             starts_at=self.starts_at,
             sales_open_at=self.sales_open_at,
             sales_close_at=self.sales_close_at,

@@ -60,8 +60,8 @@ class Model:
     def appoint(self, event: ModelEvent, actor_id: UUID, user_id: UUID, role: str) -> StaffSeen | str:
         """Let a user work for an event."""
         refused = self.role_refuses(event, actor_id, "organizer")
-        if refused:
-            return refused
+        if refused or user_id in self.erased:
+            return refused or "not-found"
         if user_id in event.staff or user_id == event.organizer_id:
             return "already-staff"
         event.staff[user_id] = role
@@ -311,15 +311,20 @@ class Model:
                     event.resume(booking)
             event.serve(now)
 
-    def erase(self, customer_id: UUID, now: datetime) -> str | None:
-        """Cancel the bookings of a customer whose account is erased, unless one of them binds."""
+    def erase(self, user_id: UUID, now: datetime) -> str | None:
+        """End what a user has whose account is erased, unless an event on sale or a booking binds them."""
+        organized = [event for event in self.events.values() if event.organizer_id == user_id]
+        if any(event.status in ("on_sale", "paused") for event in organized):
+            return "still-organizing"
         own = [(event, each) for event in self.events.values() for each in event.bookings]
-        own = [(event, each) for event, each in own if each.customer_id == customer_id and each.status in LIVE]
+        own = [(event, each) for event, each in own if each.customer_id == user_id and each.status in LIVE]
         open_ = [(event, each) for event, each in own if event.status not in ("cancelled", "completed")]
         confirmed = [(event, each) for event, each in open_ if each.status == "confirmed"]
         if any(not event.has_started(now) and self._is_bound(event, each, now) for event, each in confirmed):
             return "bookings-bind"
-        self.erased.add(customer_id)
+        self.erased.add(user_id)
+        for event in self.events.values():
+            event.staff.pop(user_id, None)
         ending = [
             (event, each) for event, each in open_ if each.status != "confirmed" or not self._is_bound(event, each, now)
         ]
@@ -327,6 +332,10 @@ class Model:
             event.expire_holds(now)
             if booking.status in LIVE and not (booking.status == "confirmed" and self._is_bound(event, booking, now)):
                 self._cancelled(event, booking, _fee(booking, now), now)
+        for event in organized:
+            if event.status == "draft":
+                self.set_status(event, "cancelled", user_id, now)
+            event.organizer_id = min(self.admins)
         return None
 
     def _is_bound(self, event: ModelEvent, booking: ModelBooking, now: datetime) -> bool:
