@@ -29,6 +29,7 @@ _Fee = Annotated[int, Meta(description="The part of a refund, in percent, that t
 _Kept = Annotated[int, Meta(description="What is left of the payment after all refunds, in minor units.")]
 _QueueNumber = Annotated[int, Meta(description="The place in the waiting list, issued under the event's lock.")]
 _PaymentId = Annotated[UUID, Meta(description="The charge or refund.")]
+_TicketId = Annotated[UUID, Meta(description="The ticket.")]
 _Method = Annotated[PaymentMethod, Meta(description="The means of payment.")]
 _Version = Annotated[int, Meta(description="The version of the event after the edit.")]
 _Changes = Annotated[dict[str, Any], Meta(description="The new values by name.")]
@@ -280,6 +281,20 @@ class DisputeClosed(FactPayload, frozen=True, kw_only=True):
     kept: _Kept
 
 
+class TicketCheckedIn(FactPayload, frozen=True, kw_only=True):
+    """The holder of a ticket was let in. Another entry of a ticket that counts as let in is no fact of its own."""
+
+    ticket_id: _TicketId
+    at: Annotated[_Time, Meta(description="When, by the scanner's clock.")]
+    device: Annotated[str, Meta(description="The scanner, in its own words.")]
+
+
+class CheckInUndone(FactPayload, frozen=True, kw_only=True):
+    """A ticket no longer counts as let in, because every entry that let its holder in was undone."""
+
+    ticket_id: _TicketId
+
+
 AnyFactPayload = (
     EventInitialized
     | EventChanged
@@ -302,6 +317,8 @@ AnyFactPayload = (
     | RefundFailed
     | PaymentDisputed
     | DisputeClosed
+    | TicketCheckedIn
+    | CheckInUndone
 )
 
 

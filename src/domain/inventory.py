@@ -13,6 +13,7 @@ from .event import Event, WaitingListPolicy
 from .facts import Fact
 from .payment import Payment
 from .refusals import NotFound, invalid
+from .tickets.check_in import CheckIn
 from .tickets.ticket import Ticket
 from .tickets.ticket_type import TicketType
 
@@ -106,7 +107,8 @@ class Inventory(Struct, frozen=True, gc=False, kw_only=True):
     `bookings` are those that the command may change, `of_customers` the live bookings of its customer as far as rules
     read them. `waiting_sizes` is loaded for edits only. `closing` are bookings of a closed event to be cancelled, `due`
     lapsed holds, and `overlong` holds that would end after the start; None: not loaded. `payments` belong to the
-    bookings of commands about money, `tickets` to those of commands about single tickets.
+    bookings of commands about money, `tickets` to those of commands about single tickets,
+    and `check_ins` are their entries that the command concerns.
     """
 
     event: Event
@@ -119,6 +121,7 @@ class Inventory(Struct, frozen=True, gc=False, kw_only=True):
     overlong: OverlongHolds | None = None
     payments: tuple[Payment, ...] = ()
     tickets: tuple[Ticket, ...] = ()
+    check_ins: tuple[CheckIn, ...] = ()
     waiting_sizes: Mapping[UUID, WaitingSizes] = {}
 
     def ticket_type(self, ticket_type_id: UUID | None) -> TicketType:
@@ -165,7 +168,7 @@ class Change(Struct, frozen=True, gc=False):
 class Decision(Struct, Generic[Outcome], frozen=True, gc=False, kw_only=True):
     """The result of a command: the next inventory, new and changed bookings, the facts, and the outcome.
 
-    `tickets` are new rows, or replace those of the same tickets.
+    `tickets` and `check_ins` are new rows, or replace those of the same tickets and entries.
 
     It is recorded completely in one transaction or not at all. The event's next command starts from `inventory`.
     """
@@ -180,7 +183,13 @@ class Decision(Struct, Generic[Outcome], frozen=True, gc=False, kw_only=True):
     new_payments: tuple[Payment, ...] = ()
     changed_payments: tuple[Payment, ...] = ()
     tickets: tuple[Ticket, ...] = ()
+    check_ins: tuple[CheckIn, ...] = ()
     facts: tuple[Fact, ...] = ()
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether it changes something that is no part of the inventory that the next command starts from."""
+        return bool(self.new_payments or self.changed_payments or self.tickets or self.check_ins)
 
     @property
     def promoted(self) -> int:

@@ -47,6 +47,10 @@ class Right(StrEnum):
     """See who has which ticket."""
     SEE_ADDRESSES = "see-addresses"
     """See the addresses of those who have tickets."""
+    SEE_DOOR = "see-door"
+    """See what a scanner needs, and which tickets were let in more than once."""
+    CHECK_IN = "check-in"
+    """Let the holders of tickets in, and undo that."""
     SEE_PAYMENTS = "see-payments"
     """See the charges and refunds of the event."""
     BOOK_FOR_OTHERS = "book-for-others"
@@ -91,6 +95,8 @@ RULES: Final[Mapping[Right, Rule]] = {
     Right.SEE_BOOKINGS: Rule(Standing.DESK, only_reads=True),
     Right.SEE_ATTENDEES: Rule(Standing.DOOR, only_reads=True),
     Right.SEE_ADDRESSES: Rule(Standing.DESK, only_reads=True),
+    Right.SEE_DOOR: Rule(Standing.DOOR, only_reads=True),
+    Right.CHECK_IN: Rule(Standing.DOOR),
     Right.SEE_PAYMENTS: Rule(Standing.DESK, only_reads=True),
     Right.BOOK_FOR_OTHERS: Rule(Standing.DESK),
     Right.CANCEL_BOOKINGS: Rule(Standing.DESK),

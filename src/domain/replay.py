@@ -17,6 +17,7 @@ from .facts import (
     AnyFactPayload,
     BookingCancelled,
     BookingPromoted,
+    CheckInUndone,
     CustomerWaitlisted,
     DisputeClosed,
     EventChanged,
@@ -32,6 +33,7 @@ from .facts import (
     PaymentTaken,
     RefundFailed,
     RefundGranted,
+    TicketCheckedIn,
     TicketsBooked,
     TicketsGranted,
     TicketTypeAdded,
@@ -200,6 +202,8 @@ class EventReplay:
     @_apply_payload.register(RefundFailed)
     @_apply_payload.register(PaymentDisputed)
     @_apply_payload.register(DisputeClosed)
+    @_apply_payload.register(TicketCheckedIn)
+    @_apply_payload.register(CheckInUndone)
     def _apply_nothing(self, what: FactPayload) -> None:
         """Do nothing: no ticket moves."""
 
@@ -328,6 +332,8 @@ def _first_state(fact: Fact) -> Booking | None:
 
 def _next_state(booking: Booking, fact: Fact) -> Booking | None:
     """Return the booking after one more fact; None if the fact cannot follow."""
+    if isinstance(fact.what, TicketCheckedIn | CheckInUndone):
+        return _after_check_in(booking, fact.what)
     changes: dict[str, Any]
     match fact.what:
         case BookingPromoted() as what if booking.is_waiting:
@@ -361,6 +367,13 @@ def _next_state(booking: Booking, fact: Fact) -> Booking | None:
             if not changes:
                 return None
     return replace(booking, **changes, updated_at=fact.occurred_at)
+
+
+def _after_check_in(booking: Booking, what: TicketCheckedIn | CheckInUndone) -> Booking | None:
+    """Return the booking with one more or fewer of its tickets used. Its customer has not changed it."""
+    used = booking.used + (1 if isinstance(what, TicketCheckedIn) else -1)
+    is_possible = booking.status is BookingStatus.CONFIRMED and 0 <= used <= booking.quantity
+    return replace(booking, used=used) if is_possible else None
 
 
 def _money_changes(booking: Booking, what: AnyFactPayload) -> dict[str, Any]:

@@ -55,6 +55,9 @@ from ..application.bookings.queries import (
     ReadWaitingList,
 )
 from ..application.bookings.review_account import ReviewAccount
+from ..application.door.queries import ListConflicts, ReadDoorList
+from ..application.door.record_check_ins import RecordCheckIns
+from ..application.door.undo_check_in import UndoCheckIn
 from ..application.duties import Duties
 from ..application.events.change_event import ChangeEvent
 from ..application.events.initialize_event import InitializeEvent
@@ -150,6 +153,8 @@ class Container(DeclarativeContainer):
     account_queries: AttributeGetter = storage.provided.account_queries
     api_key_queries: AttributeGetter = storage.provided.api_key_queries
     staff_queries: AttributeGetter = storage.provided.staff_queries
+    ticket_queries: AttributeGetter = storage.provided.ticket_queries
+    check_in_queries: AttributeGetter = storage.provided.check_in_queries
     duties: Singleton[Duties] = Singleton(Duties, staff_queries)
     metrics: Singleton[Metrics] = Singleton(make_metrics, settings, storage)
     unhandled_errors: Singleton[UnhandledErrors] = Singleton(make_unhandled_errors, metrics, reports)
@@ -209,6 +214,14 @@ class Container(DeclarativeContainer):
     )
 
     ticket_codes: Singleton[TicketCodes] = Singleton(TicketCodes, storage, code_signer, jitter=jitter)
+    record_check_ins: Singleton[RecordCheckIns] = Singleton(
+        RecordCheckIns, turnstile, event_queries, check_in_queries, duties, ticket_codes
+    )
+    undo_check_in: Singleton[UndoCheckIn] = Singleton(UndoCheckIn, turnstile, event_queries, check_in_queries, duties)
+    read_door_list: Singleton[ReadDoorList] = Singleton(
+        ReadDoorList, event_queries, check_in_queries, ticket_queries, duties, ticket_codes, clock
+    )
+    list_conflicts: Singleton[ListConflicts] = Singleton(ListConflicts, event_queries, check_in_queries, duties)
     seal_code_keys: Singleton[SealCodeKeys] = Singleton(SealCodeKeys, storage, code_signer, jitter=jitter)
 
     create_user: Singleton[CreateUser] = Singleton(
@@ -297,8 +310,12 @@ class Container(DeclarativeContainer):
     read_waiting_list: Singleton[ReadWaitingList] = Singleton(
         ReadWaitingList, event_queries, booking_queries, account_queries, duties
     )
-    list_attendees: Singleton[ListAttendees] = Singleton(ListAttendees, event_queries, booking_queries, duties)
-    export_attendees: Singleton[ExportAttendees] = Singleton(ExportAttendees, event_queries, booking_queries, duties)
+    list_attendees: Singleton[ListAttendees] = Singleton(
+        ListAttendees, event_queries, booking_queries, ticket_queries, duties
+    )
+    export_attendees: Singleton[ExportAttendees] = Singleton(
+        ExportAttendees, event_queries, booking_queries, ticket_queries, duties
+    )
     read_changes: Singleton[ReadChanges] = Singleton(ReadChanges, event_queries, duties)
     appoint_member: Singleton[AppointMember] = Singleton(make_appoint_member, settings, storage, duties, clock, ids)
     change_member: Singleton[ChangeMember] = Singleton(ChangeMember, storage, duties)

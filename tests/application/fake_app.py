@@ -28,6 +28,9 @@ from boxoffice.application.bookings.pay_booking import Bill, PayBooking
 from boxoffice.application.bookings.promote_from_waitlist import PromoteFromWaitlist, ResumeUnsettled
 from boxoffice.application.bookings.queries import ListEventBookings, ReadBooking, ReadWaitingList
 from boxoffice.application.bookings.review_account import ReviewAccount
+from boxoffice.application.door.queries import ListConflicts, ReadDoorList
+from boxoffice.application.door.record_check_ins import RecordCheckIns
+from boxoffice.application.door.undo_check_in import UndoCheckIn
 from boxoffice.application.duties import Duties
 from boxoffice.application.events.change_event import ChangeEvent
 from boxoffice.application.events.initialize_event import InitializeEvent
@@ -392,8 +395,8 @@ class FakeApp:
         self.read_booking = ReadBooking(bookings, accounts, self.duties)
         self.list_event_bookings = ListEventBookings(events, bookings, accounts, self.duties)
         self.read_waiting_list = ReadWaitingList(events, bookings, accounts, self.duties)
-        self.list_attendees = ListAttendees(events, bookings, self.duties)
-        self.export_attendees = ExportAttendees(events, bookings, self.duties)
+        self.list_attendees = ListAttendees(events, bookings, self.storage.ticket_queries, self.duties)
+        self.export_attendees = ExportAttendees(events, bookings, self.storage.ticket_queries, self.duties)
         self.gateway = FakeGateway()
         self.pauses: list[float] = []
         self.has_paused = asyncio.Event()
@@ -424,6 +427,14 @@ class FakeApp:
         self.continue_erasures = ContinueErasures(self.finish_erasure, self.storage.account_queries, self.clock)
         self.code_signer = Ed25519CodeSigner(SECRET, OLDER_SECRET)
         self.ticket_codes = TicketCodes(self.storage, self.code_signer)
+        at_the_door = (self.turnstile, events, self.storage.check_in_queries, self.duties)
+        self.record_check_ins = RecordCheckIns(*at_the_door, self.ticket_codes)
+        self.undo_check_in = UndoCheckIn(*at_the_door)
+        self.list_conflicts = ListConflicts(*at_the_door[1:])
+        self.read_door_list = ReadDoorList(
+            *(events, self.storage.check_in_queries, self.storage.ticket_queries),
+            *(self.duties, self.ticket_codes, self.clock),
+        )
         self.seal_code_keys = SealCodeKeys(self.storage, self.code_signer, at_once=2)
         self.sweep = Sweep(
             self.expire_holds,

@@ -29,7 +29,7 @@ def attending(booking: Booking, state: EventState, customer: Customer | None) ->
     return AttendingBooking(
         id=booking.id,
         first_ticket_number=booking.ticket_numbers.start,
-        quantity=booking.quantity,
+        tickets=len(booking.ticket_numbers),
         status=booking.status,
         ticket_type_id=booking.ticket_type_id,
         ticket_type_name=name,
@@ -53,7 +53,7 @@ async def test_attending_bookings_come_in_the_order_of_their_tickets_from_any_of
     assert [each.first_ticket_number for each in in_order] == [1, 5, 7]
     assert [each.status for each in in_order] == ["cancelled", "confirmed", "confirmed"]
     for after in range(11):
-        left = [each for each in in_order if each.first_ticket_number + each.quantity > after + 1]
+        left = [each for each in in_order if each.first_ticket_number + each.tickets > after + 1]
         for limit in (1, 2, 9):
             found = await driver.storage.booking_queries.attending_bookings(state.event.id, after, limit)
             assert found == left[:limit], (after, limit)

@@ -12,6 +12,14 @@ from boxoffice.domain.balance import broken_balances
 from boxoffice.domain.booking import Booking, BookingStatus
 from boxoffice.domain.decisions.book import Book, Complimentary, OtherCustomer, book
 from boxoffice.domain.decisions.cancel import Cancel, cancel
+from boxoffice.domain.decisions.check_in import (
+    CheckInTickets,
+    ScanAnswer,
+    UndoCheckIn,
+    UndoneCheckIn,
+    check_in,
+    undo_check_in,
+)
 from boxoffice.domain.decisions.organize import (
     AddTicketType,
     Edit,
@@ -41,6 +49,7 @@ from boxoffice.domain.facts import AnyFactPayload, Fact
 from boxoffice.domain.inventory import Decision, ExpiredHolds, Inventory, OverlongHolds, WaitingList, WaitingSizes
 from boxoffice.domain.payment import Payment, PaymentMethod, refund_of
 from boxoffice.domain.replay import EventReplay, replay_booking
+from boxoffice.domain.tickets.check_in import CheckIn, Scan, ScannedTicket
 from boxoffice.domain.tickets.ticket import Ticket
 from boxoffice.domain.tickets.ticket_type import EventState, TicketType, TicketTypeChanges, TicketTypeSpec
 from boxoffice.domain.user import Actor, Organizers, Role
@@ -95,6 +104,7 @@ class DomainDriver:
         self.bookings: dict[UUID, Booking] = {}
         self.payments: dict[UUID, Payment] = {}
         self.tickets: dict[int, Ticket] = {}
+        self.check_ins: dict[UUID, CheckIn] = {}
         self.facts: list[Fact] = []
         self._ids = count(5_000)
         self._replay = EventReplay(EVENT_ID)
@@ -142,6 +152,7 @@ class DomainDriver:
             of_customers=live,
             payments=tuple(self.payments.values()),
             tickets=tuple(self.tickets.values()),
+            check_ins=tuple(self.check_ins.values()),
             due=ExpiredHolds(due, left[0] if left else None) if event.has_lapsed_holds(self.now) else None,
             waiting_lists=lines,
             closing=closing,
@@ -359,6 +370,29 @@ class DomainDriver:
         assert paid_by is not None
         return self.payments[refund_of(paid_by)]
 
+    def scan(
+        self, booking: Booking, ticket: int = 0, *, minute: float = 0, serial: int = 1, is_offline: bool = False
+    ) -> Scan:
+        """A scan of one of the booking's tickets, so many minutes after `NOW`."""
+        number = self.bookings[booking.id].ticket_numbers[ticket]
+        return Scan(
+            id=self.new_id(),
+            at=NOW + timedelta(minutes=minute),
+            device="Gate",
+            is_offline=is_offline,
+            ticket=ScannedTicket(booking.id, number, serial),
+        )
+
+    def check_in(self, *scans: Scan, actor: Actor = ORGANIZER) -> tuple[ScanAnswer, ...]:
+        """Record scans."""
+        command = CheckInTickets(event_id=EVENT_ID, actor=actor, scans=scans)
+        return self.take(check_in(self.inventory, command, self.now))
+
+    def undo(self, check_in_id: UUID, actor: Actor = ORGANIZER) -> UndoneCheckIn:
+        """Undo an entry."""
+        command = UndoCheckIn(event_id=EVENT_ID, actor=actor, check_in_id=check_in_id)
+        return self.take(undo_check_in(self.inventory, command, self.now))
+
     def take(self, decision: Decision[Outcome]) -> Outcome:
         """Record a decision and check the promises."""
         self.stored = Inventory(event=decision.inventory.event, ticket_types=decision.inventory.ticket_types)
@@ -376,11 +410,13 @@ class DomainDriver:
             assert payment.id in self.payments
             self.payments[payment.id] = payment
         self.tickets |= {each.number: each for each in decision.tickets}
+        self.check_ins.update({each.id: each for each in decision.check_ins})
         self.facts += decision.facts
         self._check_facts(decision)
         self._check_counters()
         self._check_nothing_idles()
         self._check_money(decision)
+        self._check_used()
         return decision.outcome
 
     def _check_money(self, decision: Decision[Any]) -> None:
@@ -410,6 +446,19 @@ class DomainDriver:
         for booking_id, facts in of_booking.items():
             assert replay_booking(facts) == replace(self.bookings[booking_id], first_ticket_number=None)
         self._check_ticket_numbers()
+
+    def _check_used(self) -> None:
+        """Check that a ticket is used by the earliest entry that counts, and that bookings count their used ones."""
+        times: dict[int, list[datetime]] = {}
+        for each in self.check_ins.values():
+            if each.counts:
+                times.setdefault(each.number, []).append(each.at)
+        used = {key: each.checked_in_at for key, each in self.tickets.items() if each.checked_in_at is not None}
+        assert used == {key: min(of_ticket) for key, of_ticket in times.items()}
+        for booking in self.bookings.values():
+            tickets = [each for each in self.tickets.values() if each.booking_id == booking.id]
+            live = [each for each in tickets if each.checked_in_at is not None and not each.is_returned]
+            assert booking.status is not BookingStatus.CONFIRMED or booking.used == len(live)
 
     def _check_ticket_numbers(self) -> None:
         last = 0

@@ -125,6 +125,8 @@ def apply(draft: Draft) -> None:
         tables.payments.setdefault(payment.booking_id, {})[payment.id] = payment
     for ticket in draft.tickets:
         tables.tickets.setdefault(ticket.booking_id, {})[ticket.number] = ticket
+    for event_id, entries in draft.check_ins.items():
+        tables.check_ins.setdefault(event_id, {}).update(entries)
     for key in draft.deleted_responses:
         tables.responses.pop(key, None)
     tables.responses.update(draft.responses)

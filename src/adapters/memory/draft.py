@@ -20,6 +20,7 @@ from ...domain.event import MOST_LIVE_EVENTS, Event
 from ...domain.facts import Fact
 from ...domain.inventory import ExpiredHolds, OverlongHolds, WaitingList
 from ...domain.payment import Payment
+from ...domain.tickets.check_in import CheckIn
 from ...domain.tickets.ticket import Ticket
 from ...domain.tickets.ticket_type import TicketType
 from ...domain.user import ApiKey, Session, User
@@ -62,6 +63,7 @@ class Draft(Struct):
     tickets: list[Ticket] = field(default_factory=list)
     new_code_keys: dict[UUID, CodeKey] = field(default_factory=dict)
     sealed_code_keys: dict[UUID, CodeKey] = field(default_factory=dict)
+    check_ins: dict[UUID, dict[UUID, CheckIn]] = field(default_factory=dict)
 
     def put_payments(self, new: Iterable[Payment], changed: Iterable[Payment]) -> None:
         """Save new and changed charges and refunds."""
@@ -70,6 +72,12 @@ class Draft(Struct):
             self.payments[payment.id] = payment
         for payment in changed:
             self.payments[payment.id] = payment
+
+    def put_tickets(self, tickets: Iterable[Ticket], check_ins: Iterable[CheckIn]) -> None:
+        """Save what happened to single tickets, and entries of the door."""
+        self.tickets += tickets
+        for each in check_ins:
+            self.check_ins.setdefault(each.event_id, {})[each.id] = each
 
     def booking(self, booking_id: UUID) -> Booking | None:
         """Return the booking, with this unit of work's changes."""

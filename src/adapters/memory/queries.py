@@ -164,7 +164,7 @@ class MemoryBookingQueries:
             AttendingBooking(
                 id=each.id,
                 first_ticket_number=each.ticket_numbers.start,
-                quantity=each.quantity,
+                tickets=len(each.ticket_numbers),
                 status=each.status,
                 ticket_type_id=each.ticket_type_id,
                 ticket_type_name=tables.ticket_types[event_id][each.ticket_type_id].name,

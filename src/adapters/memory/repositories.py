@@ -8,9 +8,17 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
+from ...application.ports.check_ins import ScannedTickets
 from ...application.ports.errors import Conflict, Locked
 from ...application.ports.idempotency import Key, StoredResponse
-from ...application.ports.loading import ClosingQuery, ExpiredHoldsQuery, LoadSpec, OverlongHoldsQuery, WaitingListQuery
+from ...application.ports.loading import (
+    ClosingQuery,
+    DoorSpec,
+    ExpiredHoldsQuery,
+    LoadSpec,
+    OverlongHoldsQuery,
+    WaitingListQuery,
+)
 from ...application.ports.repositories import (
     AccountReview,
     Count,
@@ -25,9 +33,11 @@ from ...domain.event import Event
 from ...domain.facts import Fact
 from ...domain.inventory import Decision, ExpiredHolds, Inventory, OverlongHolds, WaitingList, WaitingSizes
 from ...domain.payment import ChargeStatus, Payment
+from ...domain.tickets.check_in import CheckIn
 from ...domain.tickets.ticket import Ticket
 from ...domain.tickets.ticket_type import TicketType
 from ...domain.user import Session, User
+from .check_ins import other_check_in, scanned_tickets
 from .steps import Step
 from .tables import live_of
 from .transaction import MemoryTransaction
@@ -101,6 +111,16 @@ class MemoryEventRepository:
         await self._transaction.reach(Step.LOAD)
         return {query.event_id: self._transaction.draft.overlong_holds(query) for query in queries}
 
+    async def scanned_tickets(self, needs: Collection[tuple[UUID, DoorSpec]]) -> dict[UUID, ScannedTickets]:
+        """See the port."""
+        await self._transaction.reach(Step.LOAD)
+        return scanned_tickets(self._transaction.draft.tables, needs)
+
+    async def other_check_in(self, check_in: CheckIn) -> CheckIn | None:
+        """See the port."""
+        await self._transaction.reach(Step.LOAD)
+        return other_check_in(self._transaction.draft, check_in)
+
     async def facts(self, event_id: UUID, after: int, limit: int) -> list[Fact]:
         """See the port."""
         await self._transaction.reach(Step.LOAD)
@@ -154,7 +174,7 @@ class MemoryEventRepository:
                 bookings[change.after.id] = change.after
             if decision.new_payments or decision.changed_payments:
                 draft.put_payments(decision.new_payments, decision.changed_payments)
-            draft.tickets += decision.tickets
+            draft.put_tickets(decision.tickets, decision.check_ins)
             if decision.facts:
                 facts += decision.facts
                 with_facts[event.id.int] = event

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from ...application.ports.accounts.api_keys import ApiKeyQueries
 from ...application.ports.accounts.staff import StaffQueries
+from ...application.ports.check_ins import CheckInQueries
 from ...application.ports.notifications import NotificationQueries
 from ...application.ports.observability import Statistics
 from ...application.ports.queries import AccountQueries, BookingQueries, EventQueries, PaymentQueries, Snapshot
@@ -13,6 +14,7 @@ from ...application.ports.ticket_codes import CodeKeyQueries
 from ...application.ports.tickets import TicketQueries
 from .accounts.api_keys import MemoryApiKeyQueries
 from .accounts.staff import MemoryStaffQueries
+from .check_ins import MemoryCheckInQueries
 from .code_keys import MemoryCodeKeyQueries
 from .notifications.repositories import MemoryNotificationQueries
 from .queries import MemoryAccountQueries, MemoryBookingQueries, MemoryEventQueries, MemoryPaymentQueries
@@ -90,6 +92,7 @@ class MemoryStorage:
         self.staff_queries: StaffQueries = MemoryStaffQueries(tables, self._before_read)
         self.ticket_queries: TicketQueries = MemoryTicketQueries(tables, self._before_read)
         self.code_key_queries: CodeKeyQueries = MemoryCodeKeyQueries(tables, self._before_read)
+        self.check_in_queries: CheckInQueries = MemoryCheckInQueries(tables, self._before_read)
         self.notification_queries: NotificationQueries = MemoryNotificationQueries(tables, self._before_read)
         self.statistics: Statistics = MemoryStatistics(tables, self._before_read)
 

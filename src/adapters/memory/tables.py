@@ -18,6 +18,7 @@ from ...domain.decisions.staff import StaffMember
 from ...domain.event import Event
 from ...domain.facts import Fact
 from ...domain.payment import Payment
+from ...domain.tickets.check_in import CheckIn
 from ...domain.tickets.ticket import Ticket
 from ...domain.tickets.ticket_type import EventState, TicketType
 from ...domain.user import ApiKey, Session, User
@@ -32,6 +33,7 @@ class Tables(Struct):
 
     Per ticket type `waiting_lists` maps queue numbers to bookings, in order; `live` maps customers to live bookings.
     Per event `numbered` maps first ticket numbers to bookings. Per booking `tickets` maps numbers to tickets.
+    Per event `check_ins` maps ids to entries.
     """
 
     events: dict[UUID, Event] = field(default_factory=dict)
@@ -67,6 +69,7 @@ class Tables(Struct):
     code_keys: dict[UUID, CodeKey] = field(default_factory=dict)
     erasures: dict[UUID, Erasure] = field(default_factory=dict)
     tickets: dict[UUID, dict[int, Ticket]] = field(default_factory=dict)
+    check_ins: dict[UUID, dict[UUID, CheckIn]] = field(default_factory=dict)
 
     def copy(self) -> "Tables":
         """Return a copy for a snapshot. Rows never change in place, so copying the dictionaries is enough."""
@@ -81,6 +84,7 @@ class Tables(Struct):
             users=dict(self.users),
             reviews=dict(self.reviews),
             tickets={booking_id: dict(tickets) for booking_id, tickets in self.tickets.items()},
+            check_ins={event_id: dict(entries) for event_id, entries in self.check_ins.items()},
         )
 
     def state(self, event_id: UUID) -> EventState:

@@ -17,6 +17,7 @@ from .migrate import check_version
 from .queries.accounts import SqlAccountQueries
 from .queries.api_keys import SqlApiKeyQueries
 from .queries.bookings import SqlBookingQueries
+from .queries.check_ins import SqlCheckInQueries
 from .queries.code_keys import SqlCodeKeyQueries
 from .queries.events import SqlEventQueries
 from .queries.notifications import SqlNotificationQueries
@@ -102,6 +103,7 @@ class SqlStorage:
         self.staff_queries: SqlStaffQueries = SqlStaffQueries(self._reading, classify)
         self.ticket_queries: SqlTicketQueries = SqlTicketQueries(self._reading, self._listing, classify)
         self.code_key_queries: SqlCodeKeyQueries = SqlCodeKeyQueries(self._reading, classify)
+        self.check_in_queries: SqlCheckInQueries = SqlCheckInQueries(self._reading, self._listing, classify)
         self.notification_queries: SqlNotificationQueries = SqlNotificationQueries(self._reading, classify)
         self.statistics: SqlStatistics = SqlStatistics(self._dialect, self._writing, self._reading, self._listing)
 

@@ -6,12 +6,24 @@ from uuid import UUID
 from msgspec import Struct
 
 
+class DoorSpec(Struct, frozen=True, gc=False, kw_only=True):
+    """What a command of the door needs loaded: tickets, each by its booking and number, and entries by their ids.
+
+    `undoes`: it may undo an entry, so the earliest other one of its ticket that counts is loaded too.
+    """
+
+    tickets: tuple[tuple[UUID, int], ...] = ()
+    check_in_ids: tuple[UUID, ...] = ()
+    undoes: bool = False
+
+
 class LoadSpec(Struct, frozen=True, gc=False, kw_only=True):
     """What a command needs loaded of one event: a customer's live bookings, as far as rules read them, and one booking.
 
     `whole`: the decision may change the customer's live bookings, so they are also loaded as `bookings`. `settles`: it
     may free tickets, so the heads of the waiting lists are loaded. `sizes`: so are the smallest and largest waiting
     quantities. `payments`: so are the payments of the booking. `tickets`: so are its tickets that have rows.
+    `door` is what a command of the door needs; it needs nothing else.
     """
 
     event_id: UUID
@@ -22,6 +34,7 @@ class LoadSpec(Struct, frozen=True, gc=False, kw_only=True):
     sizes: bool = False
     payments: bool = False
     tickets: bool = False
+    door: DoorSpec | None = None
 
 
 class WaitingListQuery(Struct, frozen=True, gc=False):

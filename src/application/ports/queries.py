@@ -78,11 +78,14 @@ class Customer(Struct, frozen=True, gc=False):
 
 
 class AttendingBooking(Struct, frozen=True, gc=False, kw_only=True):
-    """A booking that has tickets, as far as these show it. `customer` is None once the account is erased."""
+    """A booking that has tickets, as far as these show it. `customer` is None once the account is erased.
+
+    `tickets` counts those that were given back too.
+    """
 
     id: UUID
     first_ticket_number: int
-    quantity: int
+    tickets: int
     status: BookingStatus
     ticket_type_id: UUID
     ticket_type_name: str

@@ -14,9 +14,11 @@ from ...domain.booking import Booking
 from ...domain.decisions.erase import Erasure
 from ...domain.facts import Fact
 from ...domain.inventory import Decision, ExpiredHolds, Inventory, OverlongHolds, WaitingList, WaitingSizes
+from ...domain.tickets.check_in import CheckIn
 from ...domain.user import Session, User
+from .check_ins import ScannedTickets
 from .idempotency import Key, StoredResponse
-from .loading import ClosingQuery, ExpiredHoldsQuery, LoadSpec, OverlongHoldsQuery, WaitingListQuery
+from .loading import ClosingQuery, DoorSpec, ExpiredHoldsQuery, LoadSpec, OverlongHoldsQuery, WaitingListQuery
 from .security import RefreshDigests, ReplacedToken
 
 
@@ -44,6 +46,12 @@ class EventRepository(Protocol):
 
     async def overlong_holds(self, queries: Sequence[OverlongHoldsQuery]) -> dict[UUID, OverlongHolds]:
         """Return holds that end after the start of their event, by event, as saved so far."""
+
+    async def scanned_tickets(self, needs: Collection[tuple[UUID, DoorSpec]]) -> dict[UUID, ScannedTickets]:
+        """Return what commands of the door need of locked events, as committed. Others' bookings are left out."""
+
+    async def other_check_in(self, check_in: CheckIn) -> CheckIn | None:
+        """Return the earliest other entry of the same ticket that counts, as saved so far."""
 
     async def facts(self, event_id: UUID, after: int, limit: int) -> list[Fact]:
         """Return a locked event's committed facts after that sequence number, in order."""

@@ -6,6 +6,7 @@ from typing import Protocol
 from .accounts.api_keys import ApiKeyQueries, ApiKeyRepository
 from .accounts.links import LinkRepository
 from .accounts.staff import StaffQueries, StaffRepository
+from .check_ins import CheckInQueries
 from .notifications import MailRepository, NotificationQueries, WebhookRepository
 from .observability import Statistics
 from .queries import AccountQueries, BookingQueries, EventQueries, PaymentQueries, Snapshot
@@ -99,6 +100,10 @@ class Storage(Protocol):
     @property
     def code_key_queries(self) -> CodeKeyQueries:
         """Committed keys that sign the codes of tickets."""
+
+    @property
+    def check_in_queries(self) -> CheckInQueries:
+        """Committed check-ins, and what the door sees of tickets."""
 
     @property
     def notification_queries(self) -> NotificationQueries:

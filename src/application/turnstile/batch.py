@@ -91,6 +91,7 @@ class Batch:
             locked = await storage.lock(specs)
             self.lock_seconds = asyncio.get_running_loop().time() - requested_at
             self._views = {event_id.int: EventView(inventory) for event_id, inventory in locked.items()}
+            await self._load_scanned(storage, specs)
         await self._load_responses_and_counts(storage)
         now = self._now()
         await self._settle_lapsed(storage, now)
@@ -107,8 +108,8 @@ class Batch:
                 continue
             result: CommandResult[Any] | Exception | None = self._stored_response(entry)
             if result is None:
-                if spec is not None and view is not None and spec.sizes:
-                    await self._load_sizes(storage, spec.event_id, view)
+                if spec is not None and view is not None and (spec.sizes or spec.door is not None):
+                    await self._load_saved(storage, spec, view)
                 result = self._decide(entry, view, now)
                 if entry.record_also is not None and isinstance(result, CommandResult):
                     await entry.record_also(unit_of_work)
@@ -183,11 +184,24 @@ class Batch:
             return None
         return Replayed(before.response) if before.fingerprint == request.fingerprint else IdempotencyKeyReused()
 
-    async def _load_sizes(self, storage: EventRepository, event_id: UUID, view: EventView) -> None:
-        # The storage reads saved state only, so decisions have to be saved first.
-        await self._flush(storage)
-        sizes = await storage.waiting_sizes([event_id])
-        view.inventory = replace(view.inventory, waiting_sizes=sizes.get(event_id, {}))
+    async def _load_scanned(self, storage: EventRepository, specs: Sequence[LoadSpec]) -> None:
+        """Load what commands of the door need. Most batches have none."""
+        needs = [(spec.event_id, spec.door) for spec in specs if spec.door is not None]
+        needs = [(event_id, door) for event_id, door in needs if event_id.int in self._views]
+        if needs:
+            for event_id, found in (await storage.scanned_tickets(needs)).items():
+                self._views[event_id.int].add_scanned(found)
+
+    async def _load_saved(self, storage: EventRepository, spec: LoadSpec, view: EventView) -> None:
+        """Load what depends on the decisions before. The storage reads saved state only, so they are saved first."""
+        if spec.sizes:
+            await self._flush(storage)
+            sizes = await storage.waiting_sizes([spec.event_id])
+            view.inventory = replace(view.inventory, waiting_sizes=sizes.get(spec.event_id, {}))
+        elif spec.door is not None and spec.door.undoes:
+            await self._flush(storage)
+            others = [await storage.other_check_in(each) for each in view.entries(spec.door)]
+            view.check_ins.update({each.id: each for each in others if each is not None})
 
     def _decide(self, entry: PendingCommand, view: EventView | None, now: datetime) -> CommandResult[Any] | Exception:
         state: Inventory | int | None = None
@@ -245,7 +259,7 @@ class Batch:
             is_written = True
         else:
             is_written = view.inventory.event is not event
-        if is_written or decision.new_payments or decision.changed_payments:
+        if is_written or decision.has_rows:
             self._unsaved.append(decision)
             self.recorded.append(decision)
             if not view.is_written:

@@ -9,14 +9,16 @@ from msgspec.structs import replace
 from ...domain.booking import Booking
 from ...domain.inventory import Decision, Inventory, LiveBooking
 from ...domain.payment import Payment
+from ...domain.tickets.check_in import CheckIn
 from ...domain.tickets.ticket import Ticket
-from ..ports.loading import LoadSpec
+from ..ports.check_ins import ScannedTickets
+from ..ports.loading import DoorSpec, LoadSpec
 
 
 class EventView:
     """One event as the commands of a batch see it: each sees the decisions before it."""
 
-    __slots__ = ("bookings", "inventory", "is_written", "of_customer", "payments", "tickets")
+    __slots__ = ("bookings", "check_ins", "inventory", "is_written", "of_customer", "payments", "tickets")
 
     def __init__(self, inventory: Inventory) -> None:
         self.inventory: Inventory = _without_loaded(inventory)
@@ -26,6 +28,7 @@ class EventView:
         self.payments: dict[UUID, Payment] = {payment.id: payment for payment in inventory.payments}
         # By booking and number. Most batches have none.
         self.tickets: dict[int, dict[int, Ticket]] = {}
+        self.check_ins: dict[UUID, CheckIn] = {}
         for ticket in inventory.tickets:
             self._put_ticket(ticket)
         for live in inventory.of_customers:
@@ -38,6 +41,8 @@ class EventView:
 
     def for_command(self, spec: LoadSpec) -> Inventory:
         """Return the inventory with the bookings, payments and tickets that the command needs."""
+        if spec.door is not None:
+            return self._for_door(spec.door)
         of_customer = self.of_customer.get(spec.customer_id.int) if spec.customer_id is not None else None
         bookings = self.concerned(spec) if spec.booking_id is not None or spec.whole else ()
         payments = (
@@ -52,6 +57,35 @@ class EventView:
             of_customers=tuple(of_customer or ()),
             payments=tuple(payments or ()),
             tickets=tuple(tickets.values()) if tickets else (),
+        )
+
+    def add_scanned(self, found: ScannedTickets) -> None:
+        """Add what commands of the door need, before any command is decided."""
+        self.bookings.update({booking.id.int: booking for booking in found.bookings})
+        self.check_ins.update({check_in.id: check_in for check_in in found.check_ins})
+        for ticket in found.tickets:
+            self._put_ticket(ticket)
+
+    def entries(self, door: DoorSpec) -> list[CheckIn]:
+        """Return the entries that a command of the door names."""
+        return [self.check_ins[each] for each in door.check_in_ids if each in self.check_ins]
+
+    def _for_door(self, door: DoorSpec) -> Inventory:
+        keys = [(booking_id.int, number) for booking_id, number in door.tickets]
+        bookings = {booking_id: self.bookings[booking_id] for booking_id, _ in keys if booking_id in self.bookings}
+        tickets = [self.tickets.get(booking_id, {}).get(number) for booking_id, number in keys]
+        check_ins = self.entries(door)
+        if door.undoes:
+            check_ins += [
+                each
+                for each in self.check_ins.values()
+                if (each.booking_id, each.number) in door.tickets and each.id not in door.check_in_ids
+            ]
+        return replace(
+            self.inventory,
+            bookings=tuple(bookings.values()),
+            tickets=tuple([each for each in tickets if each is not None]),
+            check_ins=tuple(check_ins),
         )
 
     def concerned(self, spec: LoadSpec) -> tuple[Booking, ...]:
@@ -69,6 +103,8 @@ class EventView:
                 self.payments[payment.id] = payment
         for ticket in decision.tickets:
             self._put_ticket(ticket)
+        for check_in in decision.check_ins:
+            self.check_ins[check_in.id] = check_in
         for booking in decision.booked:
             self.bookings[booking.id.int] = booking
             self._add_live(booking)
@@ -104,7 +140,8 @@ def _without_loaded(inventory: Inventory) -> Inventory:
         or inventory.of_customers
         or inventory.payments
         or inventory.tickets
+        or inventory.check_ins
         or inventory.waiting_sizes
     ):
-        return replace(inventory, bookings=(), of_customers=(), payments=(), tickets=(), waiting_sizes={})
+        return replace(inventory, bookings=(), of_customers=(), payments=(), tickets=(), check_ins=(), waiting_sizes={})
     return inventory

@@ -11,6 +11,7 @@ from ..event import Event
 from ..facts import AnyFactPayload, Fact
 from ..inventory import NOT_LOADED, Change, Decision, ExpiredHolds, Inventory, WaitingList
 from ..payment import Payment
+from ..tickets.check_in import CheckIn
 from ..tickets.ticket import Ticket
 from ..tickets.ticket_type import TicketType
 
@@ -36,6 +37,7 @@ class DecisionBuilder:
     _booked: tuple[Booking, ...] = ()
     _changed: dict[UUID, Change] | None = None
     _tickets: dict[int, Ticket] | None = None
+    _check_ins: dict[UUID, CheckIn] | None = None
 
     def __init__(self, inventory: Inventory, now: datetime) -> None:
         self.event: Event = inventory.event
@@ -116,6 +118,18 @@ class DecisionBuilder:
         if self._tickets is None:
             self._tickets = {}
         self._tickets[ticket.number] = ticket
+
+    def count_used(self, booking: Booking, used: int) -> Booking:
+        """Set how many of a booking's tickets are used, and return it. Its customer has not changed it."""
+        after = replace(booking, used=used)
+        self._record(booking, after)
+        return after
+
+    def put_check_in(self, check_in: CheckIn) -> None:
+        """Add an entry of the door, or replace it."""
+        if self._check_ins is None:
+            self._check_ins = {}
+        self._check_ins[check_in.id] = check_in
 
     @property
     def current(self) -> Inventory:
@@ -207,6 +221,7 @@ class DecisionBuilder:
             new_payments=self._new_payments,
             changed_payments=self._changed_payments,
             tickets=tuple(self._tickets.values()) if self._tickets else (),
+            check_ins=tuple(self._check_ins.values()) if self._check_ins else (),
             facts=tuple(self._facts),
         )
 

@@ -16,6 +16,9 @@ from msgspec import Struct
 
 from ..booking import BookingStatus
 
+MOST_TICKETS: Final = 2**32
+"""Ticket numbers of an event are smaller."""
+
 
 class TicketStatus(StrEnum):
     """The status of a ticket. `used`: somebody came in with it. `void`: it was given back, or its booking cancelled."""
@@ -62,6 +65,11 @@ def ticket_id(booking_id: UUID, number: int) -> UUID:
     between = int.from_bytes(sha256(booking_id.bytes + last).digest()[:6])
     between = (between & _FREE_BITS) | _VERSION_7
     return UUID(bytes=booking_id.bytes[:6] + between.to_bytes(6) + last)
+
+
+def number_of(ticket_id: UUID) -> int:
+    """Return the number of the ticket with this id."""
+    return ticket_id.int & 0xFFFF_FFFF
 
 
 _FREE_BITS: Final = 0x0FFF_3FFF_FFFF

@@ -19,10 +19,13 @@ def tag_of(body: bytes, version: int | None = None) -> str:
     return digest if version is None else f"{version}.{digest}"
 
 
-def tagged(request: JsonRequest[Any], view: object, *, version: int | None = None) -> Reply:
-    """Return the view with its ETag, or 304 if the client has the same."""
+def tagged(request: JsonRequest[Any], view: object, *, version: int | None = None, compared: object = None) -> Reply:
+    """Return the view with its ETag, or 304 if the client has the same.
+
+    `compared` is the part of the view that the ETag is of; None: all of it.
+    """
     body = msgspec.json.encode(view)
-    tag = tag_of(body, version)
+    tag = tag_of(body if compared is None else msgspec.json.encode(compared), version)
     headers = {"ETag": f'"{tag}"'}
     if request.scope["method"] in {"GET", "HEAD"}:
         known = _tags(request, b"if-none-match", absent=[])

@@ -15,7 +15,7 @@ from .decoding import decode
 from .problems.problem import BodyTooLarge, FieldProblem, Malformed, UnsupportedMediaType
 
 MOST_BYTES: Final = 64 * 1024
-"""The largest body."""
+"""The largest body, unless the handler's `opt` allows a larger one."""
 
 BODY_SECONDS: Final = 10.0
 """The time within which a body must arrive."""
@@ -59,11 +59,16 @@ class JsonRequest(Request[User, None, State], Generic[User]):
             elif name == b"content-encoding":
                 raise UnsupportedMediaType("Send the body without a Content-Encoding.")
             elif name == b"content-length":
-                is_large = value.isdigit() and (len(value) > 9 or int(value) > MOST_BYTES)
+                is_large = value.isdigit() and (len(value) > 9 or int(value) > self._most_bytes)
         if len(types) != 1 or not (types[0] == b"application/json" or self._is_json):
             raise UnsupportedMediaType("Send the body as Content-Type: application/json, in UTF-8.")
         if is_large:
-            raise BodyTooLarge
+            raise BodyTooLarge(self._most_bytes)
+
+    @property
+    def _most_bytes(self) -> int:
+        most: int = self.route_handler.opt.get("most_bytes", MOST_BYTES)
+        return most
 
     @property
     def _is_json(self) -> bool:
@@ -86,15 +91,15 @@ class JsonRequest(Request[User, None, State], Generic[User]):
 
     async def _read_chunks(self) -> bytes:
         chunks: list[bytes] = []
-        size, is_complete = 0, False
+        size, is_complete, most = 0, False, self._most_bytes
         while not is_complete:
             message: Any = await self.receive()
             if message["type"] != "http.request":
                 raise Malformed(FieldProblem("", "must have a complete body"))
             chunks.append(message.get("body", b""))
             size += len(chunks[-1])
-            if size > MOST_BYTES:
-                raise BodyTooLarge
+            if size > most:
+                raise BodyTooLarge(most)
             is_complete = not message.get("more_body", False)
         if not size:
             raise Malformed(FieldProblem("", "must have a JSON body"))

@@ -9,7 +9,7 @@ from dependency_injector.providers import DependenciesContainer, List, ProvidedI
 from litestar import Router
 
 from ..client_address import AddressOf
-from .routes import accounts, api_keys, attendees, bookings, events, operations, payments, staff, stripe, webhooks
+from .routes import accounts, api_keys, attendees, bookings, door, events, operations, payments, staff, stripe, webhooks
 
 
 def _router(subject: ModuleType, core: DependenciesContainer, **others: Any) -> Singleton[Router]:
@@ -33,6 +33,7 @@ class Routes(DeclarativeContainer):
         _router(bookings, core),
         _router(payments, core),
         _router(staff, core),
+        _router(door, core),
         _router(webhooks, core),
         _router(operations, core),
         _router(stripe, core),

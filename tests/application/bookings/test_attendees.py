@@ -12,7 +12,7 @@ from boxoffice.domain.booking import BookingStatus
 from boxoffice.domain.decisions.staff import StaffMember
 from boxoffice.domain.policy import KeyRole, KeyScope, StaffRole
 from boxoffice.domain.refusals import NotAllowed, NotFound
-from boxoffice.domain.tickets.ticket import TicketStatus, ticket_id
+from boxoffice.domain.tickets.ticket import Ticket, TicketStatus, ticket_id
 from boxoffice.domain.tickets.ticket_type import TicketTypeSpec
 from boxoffice.domain.user import Actor, User
 from tests.application.fake_app import ADMIN, ANA, BEN, CLEO, NOW, ORGANIZER, STRANGER, FakeApp, customer
@@ -128,6 +128,36 @@ async def test_an_export_has_what_was_confirmed_when_it_began(
         await app.crowd(event_id, 2, first=10 * len(parts))
     assert [number for part in parts for number in part] == [1, 2, 3, 4, 5]
     assert len(parts) == -(-len(bookings) // at_once)
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 2, 5_000])
+async def test_what_happened_to_single_tickets_is_shown(
+    app: FakeApp, rows_at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("boxoffice.application.bookings.attendees.ROWS_AT_ONCE", rows_at_once)
+    event_id = await busy_event(app)
+    tickets = [(each.number, each.booking_id) for each in (await app.list_attendees(event_id, ORGANIZER)).attendees]
+    for number, booking_id in tickets:
+        ticket = Ticket(booking_id=booking_id, event_id=event_id, number=number, checked_in_at=NOW)
+        app.tables.tickets.setdefault(booking_id, {})[number] = ticket
+    last = app.tables.tickets[tickets[4][1]]
+    last[4] = replace(last[4], holder_name="Dora", checked_in_at=None)
+    last[5] = replace(last[5], is_returned=True)
+    expected = [
+        (1, "Ana", VOID, NOW),
+        (2, "Ana", VOID, NOW),
+        (3, "Ben", TicketStatus.USED, NOW),
+        (4, "Dora", VALID, None),
+        (5, None, VOID, NOW),
+    ]
+    exported = [each async for part in (await app.export_attendees(event_id, ORGANIZER)).parts for each in part]
+    listed = [
+        each
+        for after in range(0, 6, 2)
+        for each in (await app.list_attendees(event_id, ORGANIZER, after=after, limit=2)).attendees
+    ]
+    for found in (exported, listed):
+        assert [(each.number, each.holder_name, each.status, each.checked_in_at) for each in found] == expected
 
 
 async def test_an_export_ends_where_tickets_have_no_numbers_yet(app: FakeApp) -> None:

@@ -4,10 +4,12 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 
+from boxoffice.application.ports.ticket_codes import TicketRef
+from boxoffice.domain.tickets.ticket import ticket_id
 from boxoffice.domain.webhooks import Delivery, DeliveryStatus
 from tests.entrypoints.http.service_under_test import EUR_25, PASSWORD, Client, Service, ok
 
@@ -36,6 +38,7 @@ def _keys(text: str) -> Row:
 
 ANYONE: Final = _row("yes yes yes yes yes yes yes yes")
 NOBODY: Final = _row("404 404 404 404 404 404 404 404")
+NOTHING: Final = _row("401 404 404 404 404 404 404 404")
 SIGNED_IN: Final = _row("401 yes yes yes yes yes yes yes")
 DOOR: Final = _row("401 403 403 yes yes yes yes yes")
 DESK: Final = _row("401 403 403 403 yes yes yes yes")
@@ -65,6 +68,7 @@ _READING_KEYS: Final = {
     BOOKING: _keys("yes 404 yes yes yes"),
 }
 _ACTING_KEYS: Final = {
+    DOOR: _keys("403 yes yes yes yes"),
     DESK: _keys("403 403 yes yes yes"),
     MANAGER: _keys("403 403 403 yes yes"),
     ORGANIZER: OWN_ACTS,
@@ -157,7 +161,7 @@ def _hidden(row: Row) -> Row:
 _OUTSIDE: Final = ("anonymous", "stranger", "customer")
 
 
-def _trial(call: str, row: Row, body: Any = None, **others: Any) -> Trial:
+def _trial(call: str, row: Row, body: Any = None, query: str = "", **others: Any) -> Trial:
     """A trial of a path below an event, a booking or neither. A body may depend on the scene."""
     method, path = call.split()
 
@@ -172,7 +176,8 @@ def _trial(call: str, row: Row, body: Any = None, **others: Any) -> Trial:
             **scene.thing,
         }
         options = {} if given is None else {"json": given}
-        return await client.send(method, path.format(**{"code": "not-found", "path": "unknown", **ids}), **options)
+        target = path.format(**{"code": "not-found", "path": "unknown", **ids})
+        return await client.send(method, target + query, **options)
 
     if "{event_id}" in path:
         others.setdefault("draft", _hidden(row))
@@ -223,6 +228,20 @@ async def _dead_delivery(scene: Scene) -> None:
 
 async def _api_key(scene: Scene) -> None:
     scene.thing = ok(await scene.organizer.post("/api-keys", _API_KEY), 201)
+
+
+def _scan(code: str) -> dict[str, Any]:
+    return {"id": str(uuid4()), "code": code, "at": "2030-01-01T19:00:00Z", "device": "Gate"}
+
+
+async def _checked_in(scene: Scene) -> None:
+    entry = _scan("BX1")
+    if scene.booking:
+        ticket = ticket_id(UUID(scene.booking["id"]), 1)
+        code = await scene.service.container.ticket_codes().code(TicketRef(UUID(scene.event["id"]), ticket, 1))
+        entry = _scan(code)
+        ok(await scene.organizer.post(f"/events/{scene.event['id']}/check-ins", {"items": [entry]}))
+    scene.thing = {"check_in_id": entry["id"]}
 
 
 async def _another_helper(scene: Scene) -> None:
@@ -296,6 +315,10 @@ TRIALS: Final = (
     _trial("GET /events/{event_id}/waiting-list", DESK),
     _trial("GET /events/{event_id}/attendees", DOOR),
     _trial("GET /events/{event_id}/attendees.csv", DOOR),
+    _trial("GET /events/{event_id}/door", DOOR),
+    _trial("GET /events/{event_id}/check-ins", DOOR, query="?conflicts=true"),
+    _trial("POST /events/{event_id}/check-ins", DOOR, lambda _: {"items": [_scan("BX1")]}),
+    _trial("POST /events/{event_id}/check-ins/{check_in_id}/undo", DOOR, prepare=_checked_in, draft=NOTHING),
     _trial("GET /events/{event_id}/payments", DESK),
     _trial("GET /events/{event_id}/changes", MANAGER),
     _trial("GET /events/{event_id}/staff", ORGANIZER),

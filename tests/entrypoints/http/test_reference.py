@@ -54,6 +54,10 @@ CALLS: dict[str, tuple[str, int, set[int]]] = {
     "get /api-keys": ("ListApiKeys", 200, {403}),
     "delete /api-keys/{apiKeyId}": ("RevokeApiKey", 204, {403, 404}),
     "post /events/{eventId}/staff": ("AppointMember", 201, {403, 404, 409, 422}),
+    "get /events/{eventId}/door": ("ReadDoor", 200, {304, 403, 404}),
+    "get /events/{eventId}/check-ins": ("ListConflicts", 200, {403, 404}),
+    "post /events/{eventId}/check-ins": ("CheckIn", 200, {403, 404, 409, 422}),
+    "post /events/{eventId}/check-ins/{checkInId}/undo": ("UndoCheckIn", 200, {403, 404, 409, 422}),
     "get /events/{eventId}/staff": ("ListStaff", 200, {403, 404}),
     "patch /events/{eventId}/staff/{userId}": ("ChangeMember", 200, {403, 404}),
     "delete /events/{eventId}/staff/{userId}": ("DismissMember", 204, {403, 404}),
@@ -84,6 +88,7 @@ PUBLIC = {
 TAKE_A_KEY = {
     "/me/verification",
     *("/initialize", "/book", "/cancel", "/events/{eventId}/ticket-types", "/events/{eventId}/staff"),
+    *("/events/{eventId}/check-ins", "/events/{eventId}/check-ins/{checkInId}/undo"),
     *("/bookings/{bookingId}/payment", "/bookings/{bookingId}/refunds"),
     *("/bookings/{bookingId}/payments/{paymentId}/settle", "/webhooks", "/api-keys"),
 }
@@ -148,7 +153,7 @@ def statuses(call: str) -> set[int]:
 def takes_a_body(method: str, path: str) -> bool:
     if (method, path) == ("delete", "/me"):
         return True
-    return method in {"post", "patch"} and not path.endswith(("/retry", "/verification"))
+    return method in {"post", "patch"} and not path.endswith(("/retry", "/undo", "/verification"))
 
 
 def test_every_call_and_every_status_is_there(made: dict[str, Any]) -> None:
@@ -289,6 +294,10 @@ async def test_answers_have_the_fields_of_their_schema(
             assert fact["data"][name].keys() <= resolve(made, properties[name])["properties"].keys()
 
 
+def _is_needed(parameter: Mapping[str, Any]) -> bool:
+    return parameter["in"] == "query" and "required" in parameter and parameter["required"] is True
+
+
 async def test_every_call_refuses_bad_tokens_and_bodies_as_it_says(made: dict[str, Any], customer: Client) -> None:
     twice = [("Authorization", f"Bearer {customer.token}")] * 2
     for method, path, call in operations(made):
@@ -297,7 +306,7 @@ async def test_every_call_refuses_bad_tokens_and_bodies_as_it_says(made: dict[st
         if "requestBody" in call and path != "/stripe/webhook":
             for content, headers, status, code in (
                 (b"{", JSON, 400, "invalid-request"),
-                (b" " * 65_537, JSON, 413, "body-too-large"),
+                (b" " * 262_145, JSON, 413, "body-too-large"),
                 (b"{}", {"Content-Type": "text/plain"}, 415, "unsupported-media-type"),
             ):
                 problem(await customer.send(method, target, content=content, headers=headers), status, code)
@@ -307,7 +316,8 @@ async def test_every_call_refuses_bad_tokens_and_bodies_as_it_says(made: dict[st
         if "400" in answers:
             problem(await customer.http.request(method, target, headers=twice), 400, "invalid-request")
         if "404" in answers and method == "get":
-            problem(await customer.send(method, target), 404, "not-found")
+            needed = "&".join(f"{each['name']}=true" for each in call.get("parameters", ()) if _is_needed(each))
+            problem(await customer.send(method, f"{target}?{needed}"), 404, "not-found")
         if call["operationId"] not in PUBLIC:
             problem(await customer.http.request(method, target), 401, "not-signed-in")
 

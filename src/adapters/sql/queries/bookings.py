@@ -120,7 +120,8 @@ _some_attending = union_all(
 _ATTENDING = force_index(
     force_index(
         select(
-            *(bookings.c.id, bookings.c.first_ticket_number, bookings.c.quantity, bookings.c.status),
+            *(bookings.c.id, bookings.c.first_ticket_number, bookings.c.quantity + bookings.c.returned),
+            bookings.c.status,
             *(ticket_types.c.id, ticket_types.c.name),
             *(users.c.id, users.c.name, users.c.email),
         )
@@ -286,16 +287,16 @@ class SqlBookingQueries:
             AttendingBooking(
                 id=id_,
                 first_ticket_number=first_number,
-                quantity=quantity,
+                tickets=tickets,
                 status=status,
                 ticket_type_id=type_id,
                 ticket_type_name=type_name,
                 customer=None if user_id is None else Customer(user_id, name, email),
             )
-            for id_, first_number, quantity, status, type_id, type_name, user_id, name, email in await self._rows(
+            for id_, first_number, tickets, status, type_id, type_name, user_id, name, email in await self._rows(
                 _ATTENDING, event_id=event_id, after=after, limit=limit
             )
-            if first_number + quantity > after + 1
+            if first_number + tickets > after + 1
         ]
         return found[:limit]
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 from ....domain.booking import Booking, BookingStatus
 from ....domain.inventory import Decision, Inventory
 from ....domain.payment import Payment
+from ....domain.tickets.check_in import CheckIn
 from ....domain.tickets.ticket import Ticket
 from ....domain.tickets.ticket_type import TicketType
 
@@ -82,6 +83,7 @@ class CombinedDecisions(Struct):
     new_payments: dict[int, Payment] = {}
     changed_payments: dict[int, Payment] = {}
     tickets: dict[tuple[int, int], Ticket] = {}
+    check_ins: dict[tuple[int, int], CheckIn] = {}
 
     def shared_changes(self) -> list[tuple[SharedChange, list[tuple[Any, ...]]]]:
         """Return the changed bookings in groups: what a group shares, and each booking's id with its own values.
@@ -126,6 +128,8 @@ def combine(decisions: Iterable[Decision[Any]]) -> CombinedDecisions:
                 changed[key] = ChangedBooking(change.before, after)
         for ticket in decision.tickets:
             combined.tickets[ticket.booking_id.int, ticket.number] = ticket
+        for check_in in decision.check_ins:
+            combined.check_ins[event_id.int, check_in.id.int] = check_in
         if decision.new_payments or decision.changed_payments:
             _add(decision.new_payments, decision.changed_payments, combined.new_payments, combined.changed_payments)
     combined.changed_bookings = {key: each for key, each in changed.items() if each.new_values()}

@@ -10,10 +10,12 @@ from uuid import UUID
 from msgspec import Struct
 from sqlalchemy import BindParameter, Integer, bindparam, select
 
+from ....application.ports.check_ins import ScannedTickets
 from ....application.ports.errors import Locked
 from ....application.ports.idempotency import Key, StoredResponse
 from ....application.ports.loading import (
     ClosingQuery,
+    DoorSpec,
     ExpiredHoldsQuery,
     LoadSpec,
     OverlongHoldsQuery,
@@ -23,6 +25,7 @@ from ....domain.booking import LIVE, Booking, BookingStatus
 from ....domain.event import Event
 from ....domain.facts import Fact
 from ....domain.inventory import Decision, ExpiredHolds, Inventory, OverlongHolds, WaitingList, WaitingSizes
+from ....domain.tickets.check_in import CheckIn
 from ....domain.tickets.ticket_type import TicketType
 from ..bulk.insert import BulkInsert
 from ..bulk.select import BulkSelect, force_index, ids_of
@@ -55,6 +58,7 @@ from ..schema.mappers import (
 from ..schema.tables import bookings, event_grams, events, facts, payments, ticket_types, tickets, waiting_list
 from ..schema.types import Row, Statement
 from .combined_decisions import ChangedBooking, CombinedDecisions, combine
+from .door import PUT_CHECK_INS, load_other_check_in, load_scanned_tickets
 from .holds import load_expired_holds, load_overlong_holds
 from .organizers import count_live_events
 from .stored_responses import load_responses, store_responses
@@ -248,6 +252,14 @@ class SqlEventRepository:
         """See the port. One statement for each event."""
         return await load_overlong_holds(self._transaction, queries)
 
+    async def scanned_tickets(self, needs: Collection[tuple[UUID, DoorSpec]]) -> dict[UUID, ScannedTickets]:
+        """See the port. Three statements for up to 500 scans."""
+        return await load_scanned_tickets(self._transaction, needs)
+
+    async def other_check_in(self, check_in: CheckIn) -> CheckIn | None:
+        """See the port. One statement."""
+        return await load_other_check_in(self._transaction, check_in)
+
     async def facts(self, event_id: UUID, after: int, limit: int) -> list[Fact]:
         """See the port."""
         values = {"event_id": event_id, "after": after, "limit": limit}
@@ -310,6 +322,7 @@ class SqlEventRepository:
                 *_ADD_PAYMENTS.statements(list(map(payment_values, combined.new_payments.values())), self._dialect),
                 *_UPDATE_PAYMENTS.statements(list(combined.changed_payments.values()), self._dialect),
                 *_PUT_TICKETS.statements(list(combined.tickets.values()), self._dialect),
+                *PUT_CHECK_INS.statements(list(combined.check_ins.values()), self._dialect),
                 *_ADD_FACTS.statements(facts, self._dialect),
             ]
         )

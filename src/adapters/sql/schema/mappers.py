@@ -17,6 +17,7 @@ from ....domain.booking import Booking
 from ....domain.event import Event
 from ....domain.facts import AnyFactPayload, Fact
 from ....domain.payment import Payment
+from ....domain.tickets.check_in import CheckIn
 from ....domain.tickets.ticket import Ticket
 from ....domain.tickets.ticket_type import EventState, TicketType
 from ....domain.user import ApiKey, Session, User
@@ -25,6 +26,7 @@ from ....domain.values.money import Money
 from .tables import (
     api_keys,
     bookings,
+    check_ins,
     events,
     facts,
     payments,
@@ -46,6 +48,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EVENT_FIELDS = tuple(field.name for field in fields(Event))
 _PAYMENT_FIELDS = tuple(field.name for field in fields(Payment) if field.name != "amount")
 _TICKET_FIELDS = tuple(column.name for column in tickets.c)
+_CHECK_IN_FIELDS = tuple(field.name for field in fields(CheckIn))
 _USER_FIELDS = tuple(field.name for field in fields(User))
 _API_KEY_FIELDS = tuple(field.name for field in fields(ApiKey))
 _SESSION_FIELDS = tuple(field.name for field in fields(Session))
@@ -78,6 +81,7 @@ PAYMENT: tuple[Column[Any], ...] = (
     payments.c.currency,
 )
 TICKET: tuple[Column[Any], ...] = tuple(tickets.c)
+CHECK_IN: tuple[Column[Any], ...] = tuple(check_ins.c[name] for name in _CHECK_IN_FIELDS)
 RESPONSE: tuple[Column[Any], ...] = (
     stored_responses.c.user_id,
     stored_responses.c.key,
@@ -233,6 +237,15 @@ def ticket(values: Sequence[Any]) -> Ticket:
 
 ticket_values: Callable[[Ticket], Row] = attrgetter(*(column.name for column in TICKET))
 """Returns every column of a ticket in the table's order."""
+
+
+def check_in(values: Sequence[Any]) -> CheckIn:
+    """Return an entry from the columns of `CHECK_IN`."""
+    return CheckIn(**dict(zip(_CHECK_IN_FIELDS, values, strict=True)))
+
+
+check_in_values: Callable[[CheckIn], Row] = attrgetter(*(column.name for column in check_ins.c))
+"""Returns every column of an entry in the table's order."""
 
 
 def waiting_values(booking: Booking) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from ....application.ports.accounts.api_keys import ApiKeyQueries, ApiKeyRepository
 from ....application.ports.accounts.links import LinkRepository
 from ....application.ports.accounts.staff import StaffQueries, StaffRepository
+from ....application.ports.check_ins import CheckInQueries
 from ....application.ports.errors import OutcomeUnknown, Retryable
 from ....application.ports.notifications import MailRepository, NotificationQueries, WebhookRepository
 from ....application.ports.observability import Statistics
@@ -21,6 +22,7 @@ from ....application.ports.repositories import (
 )
 from ....application.ports.storage import Storage, UnitOfWork
 from ....application.ports.ticket_codes import CodeKeyQueries, CodeKeyRepository
+from ....application.ports.tickets import TicketQueries
 
 
 class Trouble(StrEnum):
@@ -42,6 +44,8 @@ class InterceptedStorage:
         self.api_key_queries: ApiKeyQueries = storage.api_key_queries
         self.staff_queries: StaffQueries = storage.staff_queries
         self.code_key_queries: CodeKeyQueries = storage.code_key_queries
+        self.ticket_queries: TicketQueries = storage.ticket_queries
+        self.check_in_queries: CheckInQueries = storage.check_in_queries
         self.notification_queries: NotificationQueries = storage.notification_queries
         self.statistics: Statistics = storage.statistics
 

@@ -1,6 +1,7 @@
 """Problem details (RFC 9457): the rendering of all errors."""
 
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Annotated, Any, Final
@@ -74,7 +75,11 @@ class Malformed(Exception):
 
 
 class BodyTooLarge(Exception):
-    """The body exceeds the limit."""
+    """The body exceeds the limit, which is `most` bytes."""
+
+    def __init__(self, most: int) -> None:
+        self.most: int = most
+        super().__init__(most)
 
 
 class UnsupportedMediaType(Exception):
@@ -103,6 +108,7 @@ _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 _OF_LITESTAR: Final = frozenset({400, 404, 405, 500})
 """Statuses of Litestar's own exceptions that have a code in the catalogue."""
 
+_MISSING: Final = re.compile(r"Missing required query parameter '(\w+)'")
 _UNHANDLED: Final = _Details("internal-error", "An unexpected error occurred; it has been logged with this request id.")
 
 
@@ -163,8 +169,8 @@ def _details(error: Exception) -> _Details:  # noqa: C901, PLR0911, PLR0912 - on
         case Unavailable():
             headers = {"Retry-After": str(error.retry_after)}
             return _Details("try-again", "The service is temporarily unavailable; try again in a moment.", headers)
-        case BodyTooLarge():
-            return _Details("body-too-large", "Send at most 64 KiB (65,536 bytes).", _CLOSE)
+        case BodyTooLarge(most=most):
+            return _Details("body-too-large", f"Send at most {most // 1024} KiB ({most:,} bytes).", _CLOSE)
         case UnsupportedMediaType():
             return _Details("unsupported-media-type", str(error), _CLOSE)
         case _:
@@ -179,7 +185,8 @@ def _invalid(errors: Iterable[FieldProblem]) -> _Details:
 def _of_parameters(error: HTTPException) -> list[FieldProblem]:
     """Return the broken parameters that Litestar found."""
     if not isinstance(error, ValidationException) or not isinstance(error.extra, list):
-        return [FieldProblem("", error.detail)]
+        missing = _MISSING.match(error.detail)
+        return [FieldProblem("", error.detail) if missing is None else FieldProblem(pointer(missing[1]), "is required")]
     return [
         FieldProblem(pointer(camel_case(each["key"])) if "key" in each else "", requirement(each["message"]))
         for each in error.extra

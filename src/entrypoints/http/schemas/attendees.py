@@ -1,6 +1,7 @@
 """Attendees: the tickets of an event with their holders, as JSON and as CSV."""
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -21,7 +22,8 @@ class AttendeeView(View, frozen=True, kw_only=True):
         Meta(description="The ticket's number: it counts up within the event and is never used again.", examples=[7]),
     ]
     holder_name: Annotated[
-        str | None, Meta(description="The name of who has it, the customer's; `null` once the account is erased.")
+        str | None,
+        Meta(description="The name of who has it, the ticket's own or the customer's; `null` once it is erased."),
     ]
     email: Annotated[
         str | UnsetType | None,
@@ -29,7 +31,9 @@ class AttendeeView(View, frozen=True, kw_only=True):
     ] = UNSET
     ticket_type_id: TicketTypeId
     ticket_type_name: Annotated[str, Meta(description="The ticket type's name.", examples=["General admission"])]
-    status: Annotated[TicketStatus, Meta(description="`valid`, or `void` once its booking is cancelled.")]
+    status: Annotated[
+        TicketStatus, Meta(description="`valid`, `used` once its holder came in, or `void` once it is given back.")
+    ]
     booking_id: Annotated[UUID, Meta(description="The booking.")]
     checked_in_at: Annotated[Time | None, Meta(description="When its holder was let in; `null` until then.")]
 
@@ -67,7 +71,12 @@ def attendees_csv(export: AttendeeExport) -> AsyncIterator[bytes]:
             attendee.ticket_type_name,
             attendee.status.value,
             str(attendee.booking_id),
-            None,
+            _in_utc(attendee.checked_in_at),
         )
 
     return csv_chunks(columns, (map(row, part) async for part in export.parts))
+
+
+def _in_utc(time: datetime | None) -> str | None:
+    """Return a time as in JSON."""
+    return None if time is None else time.isoformat().replace("+00:00", "Z")

@@ -30,6 +30,7 @@ def _text(least: int, most: int, pattern: str) -> Meta:
 
 
 Name = Annotated[str, _text(1, 200, NOT_BLANK)]
+Device = Annotated[str, _text(1, 100, NOT_BLANK)]
 Note = Annotated[str, _text(1, 200, NOT_BLANK)]
 Description = Annotated[str, _text(0, 1_000, rf"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f{_BIDI}]*$")]
 Venue = Annotated[str, _text(0, 200, f"^[^{_CONTROLS}{_BIDI}]*$")]

@@ -14,6 +14,7 @@ from .accounts import (
     sessions,
     users,
 )
+from .door import check_ins
 from .events import bookings, event_grams, events, facts, payments, ticket_types, tickets, waiting_blocks, waiting_list
 from .metadata import metadata
 from .notifications import announcements, mail_cursors, mails, webhook_cursors, webhook_deliveries, webhooks
@@ -26,6 +27,7 @@ __all__ = [
     "announcements",
     "api_keys",
     "bookings",
+    "check_ins",
     "code_keys",
     "erasures",
     "event_grams",
