@@ -56,8 +56,10 @@ async def check_visible(event: Event, duties: Duties, actor: Actor | None) -> No
     event.check_visible_to(known)
 
 
-async def check_shows_booking(found: BookingOfEvent, duties: Duties, actor: Actor) -> None:
-    """Raise NotFound unless the actor may see the booking."""
+async def check_shows_booking(
+    found: BookingOfEvent, duties: Duties, actor: Actor, right: Right = Right.SEE_BOOKINGS
+) -> None:
+    """Raise NotFound unless the booking is the actor's, or they have the right to see it of others."""
     event, customer_id = found.event, found.booking.customer_id
-    if not event.shows_booking(customer_id, actor):
-        event.check_shows_booking(customer_id, await duties(actor, event.id))
+    if not event.shows_booking(customer_id, actor, right):
+        event.check_shows_booking(customer_id, await duties(actor, event.id), right)

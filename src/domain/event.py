@@ -201,17 +201,17 @@ class Event(EventDetails, frozen=True, kw_only=True):
         if not self.may(actor, right):
             raise _not_allowed(right)
 
-    def shows_booking(self, customer_id: UUID, actor: Actor) -> bool:
-        """Return whether the actor sees the bookings of others, or it is their own and they may see that."""
+    def shows_booking(self, customer_id: UUID, actor: Actor, right: Right = Right.SEE_BOOKINGS) -> bool:
+        """Return whether the actor has the right to see it of others, or it is their own and they may see that."""
         is_shown = actor.is_customer(customer_id) and actor.may_personally(PersonalRight.SEE_OWN_BOOKINGS, self.id)
-        return is_shown or self.may(actor, Right.SEE_BOOKINGS)
+        return is_shown or self.may(actor, right)
 
-    def check_shows_booking(self, customer_id: UUID, actor: Actor) -> None:
-        """Raise NotFound unless the actor is the booking's customer or sees the bookings of others.
+    def check_shows_booking(self, customer_id: UUID, actor: Actor, right: Right = Right.SEE_BOOKINGS) -> None:
+        """Raise NotFound unless the actor is the booking's customer or has the right to see it of others.
 
         Raise NotAllowed if it is their own, and they use an API key that may not see that.
         """
-        if self.may(actor, Right.SEE_BOOKINGS):
+        if self.may(actor, right):
             return
         if not actor.is_customer(customer_id):
             raise NotFound
@@ -223,10 +223,12 @@ class Event(EventDetails, frozen=True, kw_only=True):
             return False
         return self.may(actor, right)
 
-    def check_may_with_booking(self, customer_id: UUID, actor: Actor, right: Right) -> None:
-        """Raise NotFound if the actor may not see the booking, NotAllowed if they see it and lack the right."""
+    def check_may_with_booking(
+        self, customer_id: UUID, actor: Actor, right: Right, seeing: Right = Right.SEE_BOOKINGS
+    ) -> None:
+        """Raise NotFound if the actor may not see the thing, NotAllowed if they see it and lack the right."""
         if not self.may_with_booking(customer_id, actor, right):
-            self.check_shows_booking(customer_id, actor)
+            self.check_shows_booking(customer_id, actor, seeing)
             raise _not_allowed(right)
 
     def has_started(self, now: datetime) -> bool:

@@ -295,6 +295,13 @@ class CheckInUndone(FactPayload, frozen=True, kw_only=True):
     ticket_id: _TicketId
 
 
+class TicketReissued(FactPayload, frozen=True, kw_only=True):
+    """A ticket got a new code. Its earlier ones are void."""
+
+    ticket_id: _TicketId
+    serial: Annotated[int, Meta(description="Which code of the ticket it is; the first one is 1.")]
+
+
 AnyFactPayload = (
     EventInitialized
     | EventChanged
@@ -319,6 +326,7 @@ AnyFactPayload = (
     | DisputeClosed
     | TicketCheckedIn
     | CheckInUndone
+    | TicketReissued
 )
 
 

@@ -51,6 +51,10 @@ class Right(StrEnum):
     """See what a scanner needs, and which tickets were let in more than once."""
     CHECK_IN = "check-in"
     """Let the holders of tickets in, and undo that."""
+    SEE_TICKETS = "see-tickets"
+    """See the tickets of the bookings of others, with their codes."""
+    NAME_TICKETS = "name-tickets"
+    """Name the holders of others' tickets, and give them new codes."""
     SEE_PAYMENTS = "see-payments"
     """See the charges and refunds of the event."""
     BOOK_FOR_OTHERS = "book-for-others"
@@ -97,6 +101,8 @@ RULES: Final[Mapping[Right, Rule]] = {
     Right.SEE_ADDRESSES: Rule(Standing.DESK, only_reads=True),
     Right.SEE_DOOR: Rule(Standing.DOOR, only_reads=True),
     Right.CHECK_IN: Rule(Standing.DOOR),
+    Right.SEE_TICKETS: Rule(Standing.DOOR, only_reads=True),
+    Right.NAME_TICKETS: Rule(Standing.DESK),
     Right.SEE_PAYMENTS: Rule(Standing.DESK, only_reads=True),
     Right.BOOK_FOR_OTHERS: Rule(Standing.DESK),
     Right.CANCEL_BOOKINGS: Rule(Standing.DESK),

@@ -236,6 +236,13 @@ class RequestInProgress(StateRefusal):
     default = "The first request with this key is still running; send it again in a moment."
 
 
+class TicketVoid(StateRefusal):
+    """The ticket was given back, or its booking was cancelled."""
+
+    code = "ticket-void"
+    default = "This ticket is void: it was given back, or its booking is cancelled."
+
+
 class ExceedsCapacity(StateRefusal):
     """The quantity exceeds the total number of tickets."""
 

@@ -4,8 +4,9 @@ Memory is bounded by one event's counters or one booking, whatever the length of
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from functools import singledispatchmethod
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from msgspec import Struct
@@ -34,6 +35,7 @@ from .facts import (
     RefundFailed,
     RefundGranted,
     TicketCheckedIn,
+    TicketReissued,
     TicketsBooked,
     TicketsGranted,
     TicketTypeAdded,
@@ -42,6 +44,7 @@ from .facts import (
     WaitingSuspended,
     tickets_confirmed,
 )
+from .tickets.ticket import Ticket, number_of, ticket_id
 from .tickets.ticket_type import EventState
 
 
@@ -196,6 +199,7 @@ class EventReplay:
 
     @_apply_payload.register(HoldShortened)
     @_apply_payload.register(PaymentStarted)
+    @_apply_payload.register(TicketReissued)
     @_apply_payload.register(PaymentFailed)
     @_apply_payload.register(RefundGranted)
     @_apply_payload.register(PaymentRefunded)
@@ -360,7 +364,7 @@ def _next_state(booking: Booking, fact: Fact) -> Booking | None:
             changes = {"expires_at": what.expires_at}
         case HoldExpired() if booking.status is BookingStatus.HELD:
             changes = {"status": BookingStatus.EXPIRED, "payment_status": PaymentStatus.NONE}
-        case PaymentStarted() | PaymentFailed():
+        case PaymentStarted() | PaymentFailed() | TicketReissued():
             return booking
         case what:
             changes = _money_changes(booking, what)
@@ -403,3 +407,46 @@ def _kept_after(booking: Booking, what: BookingCancelled) -> int:
     if what.refund is not None:
         return booking.kept - what.refund.amount
     return 0 if what.payment_status is PaymentStatus.REFUND_PENDING else booking.kept
+
+
+class TicketByFacts(Struct, frozen=True, gc=False):
+    """What facts tell of a ticket: which of its codes counts, and whether its holder was let in."""
+
+    serial: int = 1
+    is_used: bool = False
+
+
+def replay_tickets(facts: list[Fact]) -> dict[int, TicketByFacts] | None:
+    """Return by number the tickets of a booking that its facts, in order, changed; None if they contradict each other.
+
+    Names of holders are in no fact, and that an earlier entry counts is none.
+    """
+    tickets: dict[int, TicketByFacts] = {}
+    for fact in facts:
+        what = fact.what
+        if not isinstance(what, TicketReissued | TicketCheckedIn | CheckInUndone):
+            continue
+        number = number_of(what.ticket_id)
+        before = tickets.get(number, _UNCHANGED)
+        if isinstance(what, TicketReissued):
+            after = replace(before, serial=before.serial + 1)
+            can_follow = what.serial == after.serial
+        else:
+            after = replace(before, is_used=isinstance(what, TicketCheckedIn))
+            can_follow = after != before
+        if not can_follow or fact.booking_id is None or what.ticket_id != ticket_id(fact.booking_id, number):
+            return None
+        tickets[number] = after
+    return _changed(tickets)
+
+
+def stored_tickets(tickets: Iterable[Ticket]) -> dict[int, TicketByFacts]:
+    """Return what facts must tell of these tickets, which are a booking's."""
+    return _changed({each.number: TicketByFacts(each.serial, each.checked_in_at is not None) for each in tickets})
+
+
+def _changed(tickets: dict[int, TicketByFacts]) -> dict[int, TicketByFacts]:
+    return {number: each for number, each in tickets.items() if each != _UNCHANGED}
+
+
+_UNCHANGED: Final = TicketByFacts()

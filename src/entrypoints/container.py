@@ -88,6 +88,8 @@ from ..application.staff.appoint_member import AppointMember
 from ..application.staff.change_member import ChangeMember
 from ..application.staff.dismiss_member import DismissMember
 from ..application.staff.queries import ListStaff
+from ..application.tickets.list_tickets import ListTickets, ReadBookedEvent, ShowTickets
+from ..application.tickets.name_ticket import NameTicket
 from ..application.tickets.ticket_codes import TicketCodes
 from ..application.turnstile.turnstile import Turnstile
 from ..application.webhooks.change_webhook import ChangeWebhook
@@ -222,6 +224,10 @@ class Container(DeclarativeContainer):
         ReadDoorList, event_queries, check_in_queries, ticket_queries, duties, ticket_codes, clock
     )
     list_conflicts: Singleton[ListConflicts] = Singleton(ListConflicts, event_queries, check_in_queries, duties)
+    show_tickets: Singleton[ShowTickets] = Singleton(ShowTickets, account_queries, ticket_codes)
+    list_tickets: Singleton[ListTickets] = Singleton(ListTickets, booking_queries, ticket_queries, duties, show_tickets)
+    name_ticket: Singleton[NameTicket] = Singleton(NameTicket, turnstile, booking_queries, duties, show_tickets)
+    read_booked_event: Singleton[ReadBookedEvent] = Singleton(ReadBookedEvent, booking_queries, duties)
     seal_code_keys: Singleton[SealCodeKeys] = Singleton(SealCodeKeys, storage, code_signer, jitter=jitter)
 
     create_user: Singleton[CreateUser] = Singleton(

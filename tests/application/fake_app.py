@@ -46,6 +46,8 @@ from boxoffice.application.ports.payments import ChargeReply, GatewaySilent
 from boxoffice.application.ports.security import Asker, Claims, RefreshDigests, RefreshToken, Token
 from boxoffice.application.ports.storage import Storage
 from boxoffice.application.ports.system import Clock, Ids
+from boxoffice.application.tickets.list_tickets import ListTickets, ShowTickets
+from boxoffice.application.tickets.name_ticket import NameTicket
 from boxoffice.application.tickets.ticket_codes import TicketCodes
 from boxoffice.application.turnstile.command_queue import MOST_WAITING, Bounds
 from boxoffice.application.turnstile.turnstile import Turnstile
@@ -435,6 +437,9 @@ class FakeApp:
             *(events, self.storage.check_in_queries, self.storage.ticket_queries),
             *(self.duties, self.ticket_codes, self.clock),
         )
+        show = ShowTickets(accounts, self.ticket_codes)
+        self.list_tickets = ListTickets(bookings, self.storage.ticket_queries, self.duties, show)
+        self.name_ticket = NameTicket(self.turnstile, bookings, self.duties, show)
         self.seal_code_keys = SealCodeKeys(self.storage, self.code_signer, at_once=2)
         self.sweep = Sweep(
             self.expire_holds,

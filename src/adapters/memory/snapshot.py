@@ -40,7 +40,10 @@ class MemorySnapshot:
         tables = self._tables
         return [
             BookingHistory(
-                tables.bookings[each], self._facts.get(each, []), list(tables.payments.get(each, {}).values())
+                tables.bookings[each],
+                self._facts.get(each, []),
+                list(tables.payments.get(each, {}).values()),
+                list(tables.tickets.get(each, {}).values()),
             )
             for each in ids[:limit]
         ]

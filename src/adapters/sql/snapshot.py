@@ -32,7 +32,7 @@ from .indexes.places import SIZES
 from .indexes.search_grams import grams_of
 from .queries.event_lists import STATES
 from .repositories.waiting_lists import load_waiting_lists
-from .schema.mappers import BOOKING, FACT, PAYMENT, booking, event_states, fact, payment
+from .schema.mappers import BOOKING, FACT, PAYMENT, TICKET, booking, event_states, fact, payment, ticket
 from .schema.tables import (
     account_reviews,
     bookings,
@@ -42,6 +42,7 @@ from .schema.tables import (
     payments,
     stored_responses,
     ticket_types,
+    tickets,
     users,
     waiting_blocks,
     waiting_list,
@@ -80,6 +81,12 @@ _PAYMENTS_OF_BOOKINGS = (
     select(*PAYMENT)
     .where(payments.c.booking_id >= bindparam("first"), payments.c.booking_id <= bindparam("last"))
     .order_by(payments.c.booking_id, payments.c.created_at, payments.c.kind, payments.c.id)
+)
+
+_TICKETS_OF_BOOKINGS = (
+    select(*TICKET)
+    .where(tickets.c.booking_id >= bindparam("first"), tickets.c.booking_id <= bindparam("last"))
+    .order_by(tickets.c.booking_id, tickets.c.number)
 )
 
 
@@ -234,7 +241,14 @@ class SqlSnapshot:
         payments_of = {
             booking_id: list(some) for booking_id, some in groupby(map(payment, rows), key=lambda each: each.booking_id)
         }
-        return [BookingHistory(each, facts_of.get(each.id, []), payments_of.get(each.id, [])) for each in found]
+        rows = await self._transaction.rows(_TICKETS_OF_BOOKINGS, within)
+        tickets_of = {
+            booking_id: list(some) for booking_id, some in groupby(map(ticket, rows), key=lambda each: each.booking_id)
+        }
+        return [
+            BookingHistory(each, facts_of.get(each.id, []), payments_of.get(each.id, []), tickets_of.get(each.id, []))
+            for each in found
+        ]
 
     async def first_ticket_numbers(self, event_id: UUID, after: int, limit: int) -> list[tuple[int, UUID]]:
         """See the port."""

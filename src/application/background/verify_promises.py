@@ -11,7 +11,7 @@ from ...domain.balance import broken_balances
 from ...domain.booking import Booking
 from ...domain.event import WaitingListPolicy
 from ...domain.facts import Fact
-from ...domain.replay import Breach, EventReplay, replay_booking
+from ...domain.replay import Breach, EventReplay, replay_booking, replay_tickets, stored_tickets
 from ...domain.tickets.ticket_type import EventState, TicketType
 from ..ports.errors import Retryable, Unavailable
 from ..ports.loading import WaitingListQuery
@@ -129,6 +129,8 @@ class _Check:
             for row in rows:
                 self._bookings += 1
                 self._check_booking(row.booking, row.facts)
+                if replay_tickets(row.facts) != stored_tickets(row.tickets):
+                    self._breach(7, f"booking {row.booking.id}: its tickets are not as its facts say")
                 for what in broken_balances(row.booking, row.payments, row.facts):
                     self._breach(8, what)
             last = rows[-1].booking.id

@@ -1,6 +1,7 @@
 """Export everything that is kept of the caller."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from ...domain.booking import Booking
 from ...domain.event import EventStatus
 from ...domain.payment import Payment
 from ...domain.policy import PersonalRight
-from ...domain.tickets.ticket import TicketStatus, ticket_id, ticket_status
+from ...domain.tickets.ticket import Ticket, TicketStatus, ticket_id, ticket_status
 from ...domain.tickets.ticket_type import EventState
 from ...domain.user import Actor, User
 from ..accounts.change_profile import ReadProfile
@@ -24,15 +25,17 @@ AT_ONCE: Final = 100
 Pages = AsyncIterator[Sequence[Any]]
 
 
-class Ticket(Struct, frozen=True, gc=False, kw_only=True):
-    """A ticket of a booking. A void one keeps its number."""
+class ExportedTicket(Struct, frozen=True, gc=False, kw_only=True):
+    """A ticket of a booking. A void one keeps its number. `holder_name` None: it was given none."""
 
     id: UUID
     number: int
     event_id: UUID
     booking_id: UUID
     ticket_type_id: UUID
+    holder_name: str | None
     status: TicketStatus
+    checked_in_at: datetime | None
 
 
 class AccountExport(Struct, frozen=True):
@@ -79,9 +82,11 @@ class ExportAccount:
             yield page
             last = page[-1].id
 
-    async def _tickets(self, user_id: UUID) -> AsyncIterator[list[Ticket]]:
+    async def _tickets(self, user_id: UUID) -> AsyncIterator[list[ExportedTicket]]:
         async for page in self._bookings(user_id):
-            yield [ticket for booking in page for ticket in _tickets_of(booking)]
+            found = await self._storage.ticket_queries.of_bookings([each.id for each in page])
+            rows = {(each.booking_id, each.number): each for each in found}
+            yield [ticket for booking in page for ticket in _tickets_of(booking, rows)]
 
     async def _payments(self, user_id: UUID) -> AsyncIterator[list[Payment]]:
         async for page in self._bookings(user_id):
@@ -106,15 +111,16 @@ async def _once(read: Callable[[], Any]) -> Pages:
     yield await read()
 
 
-def _tickets_of(booking: Booking) -> list[Ticket]:
-    return [
-        Ticket(
+def _tickets_of(booking: Booking, rows: Mapping[tuple[UUID, int], Ticket]) -> Iterator[ExportedTicket]:
+    for number in booking.ticket_numbers:
+        row = rows.get((booking.id, number))
+        yield ExportedTicket(
             id=ticket_id(booking.id, number),
             number=number,
             event_id=booking.event_id,
             booking_id=booking.id,
             ticket_type_id=booking.ticket_type_id,
-            status=ticket_status(booking.status, None),
+            holder_name=row.holder_name if row else None,
+            status=ticket_status(booking.status, row),
+            checked_in_at=row.checked_in_at if row else None,
         )
-        for number in booking.ticket_numbers
-    ]

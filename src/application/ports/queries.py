@@ -16,6 +16,7 @@ from ...domain.event import Event, EventStatus, When
 from ...domain.facts import Fact
 from ...domain.inventory import WaitingList
 from ...domain.payment import ChargeStatus, Need, Payment
+from ...domain.tickets.ticket import Ticket
 from ...domain.tickets.ticket_type import EventState
 from ...domain.user import Role, Session, User
 from .loading import WaitingListQuery
@@ -251,11 +252,12 @@ class AccountQueries(Protocol):
 
 
 class BookingHistory(Struct, frozen=True):
-    """A booking with its facts in order and its payments."""
+    """A booking with its facts in order, its payments, and those of its tickets that have rows."""
 
     booking: Booking
     facts: list[Fact]
     payments: list[Payment]
+    tickets: list[Ticket]
 
 
 class Snapshot(Protocol):

@@ -1,6 +1,7 @@
 """The codes of tickets, signed with the keys of their events."""
 
 import asyncio
+import logging
 import random
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
@@ -9,8 +10,10 @@ from uuid import UUID
 
 from ..ports.errors import Unavailable
 from ..ports.storage import Storage
-from ..ports.ticket_codes import CodeKey, CodeSigner, ReadCode, TicketRef
+from ..ports.ticket_codes import CodeKey, CodeSigner, ReadCode, SecretMissing, TicketRef
 from ..retrying_transaction import in_transaction
+
+_log = logging.getLogger(__name__)
 
 MOST_KNOWN: Final = 1_024
 """Most keys that a process remembers, as they are stored: about 0.4 KiB each."""
@@ -58,9 +61,16 @@ class TicketCodes:
         key = await self._key(event_id)
         codes: list[str] = []
         for start in range(0, len(tickets), AT_ONCE):
-            codes += self._signer.codes(key, tickets[start : start + AT_ONCE])
+            codes += self._signed(key, tickets[start : start + AT_ONCE])
             await asyncio.sleep(0)
         return codes
+
+    def _signed(self, key: CodeKey, tickets: Sequence[TicketRef]) -> list[str]:
+        try:
+            return self._signer.codes(key, tickets)
+        except SecretMissing as failure:
+            _log.error("%s", failure)
+            raise
 
     def read(self, code: str) -> ReadCode | None:
         """Return what a code says; None if the text has not the form of one."""

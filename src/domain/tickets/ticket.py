@@ -15,6 +15,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from ..booking import BookingStatus
+from ..values.fields import Rules, text
 
 MOST_TICKETS: Final = 2**32
 """Ticket numbers of an event are smaller."""
@@ -74,3 +75,5 @@ def number_of(ticket_id: UUID) -> int:
 
 _FREE_BITS: Final = 0x0FFF_3FFF_FFFF
 _VERSION_7: Final = 0x7000_8000_0000
+
+HOLDER_RULES: Rules = {"holder_name": text(1, 200)}

@@ -9,7 +9,20 @@ from dependency_injector.providers import DependenciesContainer, List, ProvidedI
 from litestar import Router
 
 from ..client_address import AddressOf
-from .routes import accounts, api_keys, attendees, bookings, door, events, operations, payments, staff, stripe, webhooks
+from .routes import (
+    accounts,
+    api_keys,
+    attendees,
+    bookings,
+    door,
+    events,
+    operations,
+    payments,
+    staff,
+    stripe,
+    tickets,
+    webhooks,
+)
 
 
 def _router(subject: ModuleType, core: DependenciesContainer, **others: Any) -> Singleton[Router]:
@@ -31,6 +44,7 @@ class Routes(DeclarativeContainer):
         _router(events, core, default_currency=settings.currency),
         _router(attendees, core),
         _router(bookings, core),
+        _router(tickets, core),
         _router(payments, core),
         _router(staff, core),
         _router(door, core),

@@ -9,11 +9,12 @@ from msgspec.structs import replace
 from boxoffice.application.accounts.change_profile import ReadProfile
 from boxoffice.application.personal_data import export_account
 from boxoffice.application.personal_data.export_account import AccountExport, ExportAccount
+from boxoffice.application.tickets.name_ticket import TicketChanges
 from boxoffice.domain.decisions.staff import StaffMember
 from boxoffice.domain.event import EventStatus
 from boxoffice.domain.policy import KeyRole, KeyScope, StaffRole
 from boxoffice.domain.refusals import InvalidToken, NotAllowed
-from boxoffice.domain.tickets.ticket import TicketStatus
+from boxoffice.domain.tickets.ticket import TicketStatus, ticket_id
 from boxoffice.domain.user import Actor, Session, User
 from boxoffice.domain.values.money import Money
 from tests.application.fake_app import ANA, BEN, NOW, ORGANIZER, FakeApp
@@ -45,6 +46,8 @@ async def test_all_that_is_the_accounts_is_exported_and_nothing_else(
     app.tables.staff[other] = {USER.id: member}
     cancelled = (await app.cancel(await app.book(other, ANA))).booking
     booking = await app.pay(await app.book(other, ANA, 2))
+    grace = TicketChanges(booking_id=booking.id, ticket_id=ticket_id(booking.id, 3), actor=ANA, holder_name="Grace")
+    await app.name_ticket(grace)
     of_ben = await app.pay(await app.book(other, BEN))
     waiting = await app.book(other, ORGANIZER)
     assert (of_ben.first_ticket_number, waiting.first_ticket_number) == (4, None)
@@ -56,11 +59,11 @@ async def test_all_that_is_the_accounts_is_exported_and_nothing_else(
     ]
     assert kept["sessions"] == [session]
     assert [each.id for each in kept["bookings"]] == [booking.id, cancelled.id]
-    tickets = [(each.number, each.booking_id, each.status) for each in kept["tickets"]]
+    tickets = [(each.number, each.booking_id, each.status, each.holder_name) for each in kept["tickets"]]
     assert tickets == [
-        (2, booking.id, TicketStatus.VALID),
-        (3, booking.id, TicketStatus.VALID),
-        (1, cancelled.id, TicketStatus.VOID),
+        (2, booking.id, TicketStatus.VALID, None),
+        (3, booking.id, TicketStatus.VALID, "Grace"),
+        (1, cancelled.id, TicketStatus.VOID, None),
     ]
     assert [each.booking_id for each in kept["payments"]] == [booking.id]
     assert sorted(each.event.id for each in kept["events"]) == sorted(own)

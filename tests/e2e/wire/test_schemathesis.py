@@ -133,10 +133,20 @@ def pool_of(organizer: Person, customer: Person) -> dict[str, Any]:
         "bookings": [booking["id"] for booking in (*bookings, over)],
         "owed": [booking["id"] for booking in owed],
         "paid": [booking["id"] for booking in paid],
+        "tickets": tickets_of(organizer),
         "refunds": [cash_refund(organizer, price) for _ in range(2)],
         "email": customer.email,
         "password": PASSWORD,
     }
+
+
+def tickets_of(organizer: Person) -> list[dict[str, str]]:
+    """The tickets of a booking of an event with a start."""
+    booking = organizer.book(organizer.initialize(startsAt=next_year().isoformat()), quantity=2)["id"]
+    return [
+        {"bookingId": booking, "ticketId": each["id"]}
+        for each in organizer.get(f"/bookings/{booking}/tickets")["items"]
+    ]
 
 
 def cash_refund(organizer: Person, price: dict[str, Any]) -> dict[str, str]:

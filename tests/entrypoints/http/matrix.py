@@ -51,6 +51,8 @@ UNKNOWN_TOKEN: Final = _row("401 401 401 401 401 401 401 401")
 CUSTOMER: Final = _row("401 404 yes 404 404 404 404 404")
 BOOKING: Final = _row("401 404 yes 404 yes yes yes yes")
 """The booking's customer, and whoever works with the bookings of others."""
+TICKETS: Final = _row("401 404 yes yes yes yes yes yes")
+NAMING: Final = _row("401 404 yes 403 yes yes yes yes")
 CARD: Final = _row("401 404 yes 404 403 403 403 403")
 CASH: Final = _row("401 404 403 404 yes yes yes yes")
 REFUND: Final = _row("401 404 403 404 403 yes yes yes")
@@ -66,6 +68,7 @@ _READING_KEYS: Final = {
     ORGANIZER: OWN_READS,
     OWNER: OWN_READS,
     BOOKING: _keys("yes 404 yes yes yes"),
+    TICKETS: ALL_KEYS,
 }
 _ACTING_KEYS: Final = {
     DOOR: _keys("403 yes yes yes yes"),
@@ -76,6 +79,7 @@ _ACTING_KEYS: Final = {
     OWNER: OWN_ACTS,
     CUSTOMER: _keys("404 404 404 404 404"),
     BOOKING: _keys("403 404 yes yes yes"),
+    NAMING: _keys("403 403 yes yes yes"),
     CARD: _keys("403 404 403 403 403"),
     CASH: _keys("403 404 yes yes yes"),
     REFUND: _keys("403 404 403 yes yes"),
@@ -192,6 +196,15 @@ async def _cancelled(scene: Scene) -> None:
 
 async def _paid(scene: Scene) -> None:
     ok(await scene.clients["customer"].pay(scene.booking))
+
+
+async def _ticket(scene: Scene) -> None:
+    listed = ok(await scene.clients["customer"].get(f"/bookings/{scene.booking['id']}/tickets"))
+    scene.thing = {"ticket_id": listed["items"][0]["id"]}
+
+
+async def _starting(scene: Scene) -> None:
+    ok(await scene.organizer.patch(f"/events/{scene.event['id']}", {"startsAt": "2099-01-01T19:00:00Z"}))
 
 
 async def _owed_in_cash(scene: Scene) -> None:
@@ -366,6 +379,10 @@ TRIALS: Final = (
     _trial("POST /cancel", CUSTOMER, _by_event, note="by `eventId`"),
     _trial("GET /bookings", SIGNED_IN, own=OWN_READS),
     _trial("GET /bookings/{booking_id}", BOOKING),
+    _trial("GET /bookings/{booking_id}/tickets", TICKETS),
+    _trial("PATCH /bookings/{booking_id}/tickets/{ticket_id}", NAMING, {"holderName": "Grace"}, prepare=_ticket),
+    _trial("GET /bookings/{booking_id}/tickets/{ticket_id}/qr.svg", TICKETS, prepare=_ticket),
+    _trial("GET /bookings/{booking_id}/calendar.ics", TICKETS, prepare=_starting),
     _trial("GET /bookings/{booking_id}/payments", BOOKING),
     _trial("POST /bookings/{booking_id}/payment", CARD, {"method": "card", "token": "tok_ok"}, note="by card"),
     _trial("POST /bookings/{booking_id}/payment", CASH, {"method": "cash"}, note="in cash"),

@@ -25,6 +25,7 @@ _TAGS: Final = {
     "API keys": "Keys with which programs act for you, within limits.",
     "Events": "Events, their ticket types, and their views for organizers.",
     "Bookings": "Bookings, the waiting list and payments.",
+    "Tickets": "The tickets of a booking, and their codes.",
     "Door": "What scanners need, and tickets that are checked in.",
     "Staff": "Who works for an event, and as what.",
     "Webhooks": "Receivers of the facts of your events.",

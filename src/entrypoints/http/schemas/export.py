@@ -43,7 +43,7 @@ class SessionView(View, frozen=True, kw_only=True):
     ended_at: Annotated[Time | None, Meta(description="When it was ended before; `null`: it was not.")]
 
 
-class TicketView(View, frozen=True, kw_only=True):
+class ExportedTicketView(View, frozen=True, kw_only=True):
     """A ticket of a booking that was confirmed."""
 
     id: Annotated[UUID, Meta(description="The ticket's id.")]
@@ -51,7 +51,11 @@ class TicketView(View, frozen=True, kw_only=True):
     event_id: EventId
     booking_id: Annotated[UUID, Meta(description="The booking.")]
     ticket_type_id: TicketTypeId
-    status: Annotated[TicketStatus, Meta(description="`valid`, or `void` once its booking is cancelled.")]
+    holder_name: Annotated[
+        str | None, Meta(description="The name that it was given; `null`: none, so it is in the account's name.")
+    ]
+    status: Annotated[TicketStatus, Meta(description="`valid`, `used` or `void`.")]
+    checked_in_at: Annotated[Time | None, Meta(description="When its holder was let in; `null` until then.")]
 
 
 class DutyView(View, frozen=True, kw_only=True):
@@ -75,7 +79,7 @@ class ExportView(View, frozen=True, kw_only=True):
     user: Annotated[ExportedUserView, Meta(description="The account.")]
     sessions: Annotated[list[SessionView], Meta(description="Its sign-ins.")]
     bookings: Annotated[list[BookingView], Meta(description="Its bookings, newest first.")]
-    tickets: Annotated[list[TicketView], Meta(description="The tickets of its bookings.")]
+    tickets: Annotated[list[ExportedTicketView], Meta(description="The tickets of its bookings.")]
     payments: Annotated[list[EventPaymentView], Meta(description="The charges and refunds of its bookings.")]
     events: Annotated[list[EventView], Meta(description="The events that it organizes, drafts too.")]
     staff: Annotated[list[DutyView], Meta(description="The events that it works for.")]
@@ -88,7 +92,7 @@ def _views(now: datetime) -> Mapping[str, Callable[[Any], object]]:
     return {
         "sessions": SessionView.of,
         "bookings": lambda booking: BookingView.at(booking, now),
-        "tickets": TicketView.of,
+        "tickets": ExportedTicketView.of,
         "payments": EventPaymentView.of,
         "events": lambda state: EventView.at(state, now),
         "staff": lambda duty: DutyView(event_id=duty[0], role=duty[1]),
