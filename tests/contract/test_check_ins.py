@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -244,3 +245,34 @@ async def test_void_tickets_are_those_of_cancelled_bookings(driver: StorageDrive
     assert await read(state.event.id, None, 1) == void[:1]
     assert await read(state.event.id, first.id, 9) == void[1:]
     assert await read(UUID(int=7), None, 9) == []
+
+
+async def test_used_tickets_that_contradict_the_entries_are_found(driver: StorageDriver) -> None:
+    state = await driver.initialize(4)
+    booking = await driver.book(state, quantity=3)
+    door = Door(driver, state)
+    await door.check_in(scan(booking, 1), scan(booking, 2))
+    ticket = Ticket(booking_id=booking.id, event_id=state.event.id, number=1, checked_in_at=NOW)
+    needs = LoadSpec(event_id=state.event.id, booking_id=booking.id)
+    for tampered in (
+        ticket,
+        replace(ticket, number=2, checked_in_at=minute(-1)),
+        replace(ticket, number=3, checked_in_at=None),
+    ):
+        await driver.decide(needs, partial(with_ticket, ticket=tampered))
+    async with driver.storage.snapshot() as snapshot:
+        assert await snapshot.strays() == {
+            "used tickets whose time is not that of their first entry": 2,
+            "tickets that their entries use": 1,
+        }
+    await driver.decide(needs, with_another_count)
+    async with driver.storage.snapshot() as snapshot:
+        assert (await snapshot.strays())["confirmed bookings that count other used tickets than they have"] == 1
+    assert f"booking {booking.id} is confirmed, its facts say otherwise" in await breaches(driver)
+
+
+def with_another_count(inventory: Inventory) -> Decision[None]:
+    """The decision that all tickets of a booking are used."""
+    builder = DecisionBuilder(inventory, NOW)
+    builder.count_used(inventory.bookings[0], 3)
+    return builder.decision(None)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from uuid import UUID
 
 from ...application.ports.loading import WaitingListQuery
@@ -98,9 +99,31 @@ class MemorySnapshot:
                 and each.response.subject_id not in tables.events
                 for _, each in tables.responses.values()
             ),
+            **self._strays_of_the_door(),
             "bookings of no event": sum(each.event_id not in tables.events for each in tables.bookings.values()),
         }
         return {what: count for what, count in found.items() if count}
+
+    def _strays_of_the_door(self) -> dict[str, int]:
+        tables = self._tables
+        entries = [each for of_event in tables.check_ins.values() for each in of_event.values() if each.counts]
+        times: dict[tuple[UUID, int], datetime] = {}
+        for each in entries:
+            key = (each.booking_id, each.number)
+            times[key] = min(each.at, times.get(key, each.at))
+        rows = [ticket for of_booking in tables.tickets.values() for ticket in of_booking.values()]
+        used = {(each.booking_id, each.number): each for each in rows if each.checked_in_at is not None}
+        live = Counter(each.booking_id for each in used.values() if not each.is_returned)
+        confirmed = [each for each in tables.bookings.values() if each.status is BookingStatus.CONFIRMED]
+        return {
+            "used tickets whose time is not that of their first entry": sum(
+                each.checked_in_at != times.get(key) for key, each in used.items()
+            ),
+            "tickets that their entries use": len(times.keys() - used.keys()),
+            "confirmed bookings that count other used tickets than they have": sum(
+                each.used != live[each.id] for each in confirmed
+            ),
+        }
 
     def _contradicts_account(self, booking: Booking) -> bool:
         tables = self._tables

@@ -17,6 +17,7 @@ from sqlalchemy import (
     not_,
     or_,
     select,
+    true,
     union_all,
 )
 
@@ -26,6 +27,7 @@ from ...domain.booking import LIVE, TAKING, BookingStatus
 from ...domain.event import EventStatus
 from ...domain.facts import Fact
 from ...domain.inventory import WaitingList
+from ...domain.tickets.check_in import ScanResult
 from ...domain.tickets.ticket_type import EventState
 from .engine.transaction import Transaction
 from .indexes.places import SIZES
@@ -36,6 +38,7 @@ from .schema.mappers import BOOKING, FACT, PAYMENT, TICKET, booking, event_state
 from .schema.tables import (
     account_reviews,
     bookings,
+    check_ins,
     event_grams,
     events,
     facts,
@@ -153,7 +156,32 @@ _SEARCHABLE_TEXTS = (
     select(events.c.id, events.c.searchable).where(events.c.id > _after).order_by(events.c.id).limit(_limit)
 )
 _SEARCH_ENTRY_COUNT = select(func.count()).select_from(event_grams)
+_used = (
+    select(check_ins.c.event_id, check_ins.c.number, func.min(check_ins.c.at).label("at"))
+    .where(check_ins.c.stands.is_(True), check_ins.c.result != ScanResult.VOID)
+    .group_by(check_ins.c.event_id, check_ins.c.number)
+    .subquery("used")
+)
+_used_ticket = and_(tickets.c.event_id == _used.c.event_id, tickets.c.number == _used.c.number)
+_used_of_bookings = (
+    select(tickets.c.booking_id, func.count().label("tickets"))
+    .where(tickets.c.checked_in_at.is_not(None), tickets.c.is_returned.is_(False))
+    .group_by(tickets.c.booking_id)
+    .subquery("used_of_bookings")
+)
 _STRAYS: dict[str, Select[Any]] = {
+    "used tickets whose time is not that of their first entry": select(func.count())
+    .outerjoin_from(tickets, _used, _used_ticket)
+    .where(tickets.c.checked_in_at.is_not(None), func.coalesce(tickets.c.checked_in_at != _used.c.at, true())),
+    "tickets that their entries use": select(func.count())
+    .outerjoin_from(_used, tickets, _used_ticket)
+    .where(tickets.c.checked_in_at.is_(None)),
+    "confirmed bookings that count other used tickets than they have": select(func.count())
+    .outerjoin_from(bookings, _used_of_bookings, _used_of_bookings.c.booking_id == bookings.c.id)
+    .where(
+        bookings.c.status == BookingStatus.CONFIRMED,
+        bookings.c.used != func.coalesce(_used_of_bookings.c.tickets, 0),
+    ),
     "customers with several live bookings of one ticket type": select(func.count()).select_from(_twice_live),
     "waiting bookings without a place on the waiting list": select(func.count())
     .outerjoin_from(bookings, waiting_list, _place_matches)

@@ -285,6 +285,6 @@ class Snapshot(Protocol):
         """Return the number of rows that contradict each other, by a description; empty: none.
 
         Several live bookings of a customer for one type, waiting bookings without a place and places without a waiting
-        booking, bookings that contradict whether their accounts are disabled, facts or bookings of no event, stored
-        responses about nothing.
+        booking, bookings that contradict whether their accounts are disabled, used tickets that contradict the entries
+        of the door, facts or bookings of no event, stored responses about nothing.
         """

@@ -73,6 +73,8 @@ def _booking_differences(booking: ProjectedBooking, kept: Booking | None) -> Ite
     )
     if expected != stored:
         yield 7, "booking", f"booking {booking.id} is stored as {_joined(stored)}, by its facts {_joined(expected)}"
+    if booking.status == "confirmed" and kept.used != len(booking.used):
+        yield 7, "booking", f"booking {booking.id} counts {kept.used} used tickets, by its facts {len(booking.used)}"
 
 
 def _counters(ticket_type: ProjectedType) -> tuple[int, int, int, int]:

@@ -13,6 +13,7 @@ from .....domain.facts import (
     HoldExpired,
     HoldShortened,
     PaymentTaken,
+    TicketCheckedIn,
     TicketsBooked,
     TicketsGranted,
     WaitingResumed,
@@ -166,6 +167,22 @@ class BookingProjection:
         booking.payment_status = getattr(fact.what, "payment_status", booking.payment_status)
         self._number_tickets(booking)
         self._timeline(booking.id).set(fact.seq, booking.status)
+
+    def _use_ticket(self, fact: Fact) -> None:
+        """Let a ticket be used once at a time, and only one that its booking has."""
+        booking = self.bookings.get(fact.booking_id) if fact.booking_id else None
+        number = int(str(getattr(fact.what, "ticket_id", None))[-8:], 16)
+        first = None if booking is None else booking.first_ticket_number
+        if booking is None or first is None or booking.status != "confirmed" or number < first:
+            self._breach(7, "door", f"{fact.kind} of ticket {number}, which booking {fact.booking_id} has not")
+        elif isinstance(fact.what, TicketCheckedIn):
+            if number in booking.used:
+                self._breach(7, "door", f"ticket {number} became used twice")
+            booking.used.add(number)
+        else:
+            if number not in booking.used:
+                self._breach(7, "door", f"ticket {number} is no longer used and was not")
+            booking.used.discard(number)
 
     def _promote(self, booking: ProjectedBooking, ticket_type: ProjectedType, what: BookingPromoted) -> None:
         self._changed_bookings += 1

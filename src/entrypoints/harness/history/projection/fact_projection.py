@@ -11,6 +11,7 @@ from uuid import UUID
 from .....domain.facts import (
     BookingCancelled,
     BookingPromoted,
+    CheckInUndone,
     CustomerWaitlisted,
     DisputeClosed,
     EventChanged,
@@ -23,6 +24,7 @@ from .....domain.facts import (
     PaymentTaken,
     RefundFailed,
     RefundGranted,
+    TicketCheckedIn,
     TicketsBooked,
     TicketsGranted,
     TicketTypeAdded,
@@ -135,10 +137,19 @@ class FactProjection(BookingProjection):
                 self._create(fact, what)
             case BookingPromoted() | BookingCancelled() | HoldShortened() | HoldExpired() | PaymentTaken():
                 self._change_booking(fact)
-            case WaitingSuspended() | WaitingResumed():
+            case (
+                WaitingSuspended()
+                | WaitingResumed()
+                | RefundGranted()
+                | PaymentRefunded()
+                | RefundFailed()
+                | PaymentDisputed()
+                | DisputeClosed()
+            ):
                 self._change_booking(fact)
-            case RefundGranted() | PaymentRefunded() | RefundFailed() | PaymentDisputed() | DisputeClosed():
-                self._change_booking(fact)
+            case TicketCheckedIn() | CheckInUndone():
+                self._use_ticket(fact)
+                return
             case _:
                 return
         self._record_counters()

@@ -8,7 +8,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 LIVE: Final = frozenset({"waitlisted", "held", "confirmed"})
 TAKING: Final = frozenset({"held", "confirmed"})
@@ -53,6 +53,8 @@ class ProjectedBooking(Struct):
     payment_status: str = "none"
     first_ticket_number: int | None = None
     is_suspended: bool = False
+    used: set[int] = field(default_factory=set)
+    """The numbers of its tickets that were let in."""
 
     @property
     def is_waiting(self) -> bool:
