@@ -1,8 +1,7 @@
 """A `BoxOffice` that is reached over HTTP: the real application, asked as its clients ask it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 from uuid import UUID
@@ -21,6 +20,7 @@ from boxoffice.application.payments.settle_refund import Settlement
 from boxoffice.domain.decisions.book import Book
 from boxoffice.domain.decisions.cancel import Cancel
 from boxoffice.domain.decisions.organize import AddTicketType, Edit, Initialize
+from boxoffice.domain.tickets.ticket import number_of
 from boxoffice.domain.user import Actor, Role
 from boxoffice.entrypoints.container import Container
 from boxoffice.entrypoints.harness import HarnessClock
@@ -32,6 +32,7 @@ from boxoffice.entrypoints.harness.machine.box_office import (
     BookingSeen,
     ChangeDuty,
     Dismiss,
+    DoorLook,
     EventLook,
     EventSeen,
     FactSeen,
@@ -39,6 +40,9 @@ from boxoffice.entrypoints.harness.machine.box_office import (
     Outcome,
     PaymentSeen,
     Replay,
+    ScanSeen,
+    ScanSent,
+    UndoneSeen,
     address_of,
     difference,
     has_account,
@@ -277,6 +281,70 @@ class OverHttp(ContainerBoxOffice):
         seen: list[BookingSeen] = self._names.translated(found)
         return seen
 
+    async def scan(self, event_id: UUID, actor: Actor, scans: Sequence[ScanSent]) -> list[ScanSeen] | str:
+        """A batch of check-ins."""
+        items = [
+            {
+                "id": each.id,
+                "code": await self.code_of(each),
+                "at": each.at,
+                "device": "Gate",
+                **({"offline": True} if each.is_offline else {}),
+            }
+            for each in scans
+        ]
+        path = f"/events/{self._names.id_of(event_id)}/check-ins"
+        try:
+            answers = await self._post(path, {"items": items}, actor)
+        except Refused as refused:
+            return refused.code
+        return [
+            ScanSeen(
+                id=UUID(each["id"]),
+                result=each["result"],
+                number=None if each["ticketId"] is None else number_of(UUID(each["ticketId"])),
+                admitted_at=_time(each["admittedAt"]),
+            )
+            for each in answers["items"]
+        ]
+
+    async def undo_check_in(self, event_id: UUID, check_in_id: UUID, actor: Actor) -> UndoneSeen | str:
+        """Undo a check-in."""
+        path = f"/events/{self._names.id_of(event_id)}/check-ins/{check_in_id}/undo"
+        try:
+            answer = await self._post(path, None, actor)
+        except Refused as refused:
+            return refused.code
+        assert answer["id"] == str(check_in_id)
+        number = number_of(UUID(answer["ticketId"]))
+        return UndoneSeen(number=number, checked_in_at=_time(answer["checkedInAt"]))
+
+    async def door(self, event_id: UUID, actor: Actor) -> DoorLook | str:
+        """What a scanner reads."""
+        path, token = f"/events/{self._names.id_of(event_id)}", await self._token(actor)
+        try:
+            with self.without_trouble():
+                door = await self._get(f"{path}/door", token, dict[str, Any])
+            conflicts = [
+                each async for each in self._list(f"{path}/check-ins", token, dict[str, Any], also="&conflicts=true")
+            ]
+        except Refused as refused:
+            return refused.code
+        used = [(number_of(UUID(each["ticketId"])), _time(each["at"])) for each in door["used"]]
+        return DoorLook(
+            void=[number_of(UUID(each)) for each in door["void"]],
+            used=[(number, at) for number, at in used if at is not None],
+            conflicts=[(each["number"], [UUID(entry["id"]) for entry in each["entries"]]) for each in conflicts],
+        )
+
+    async def _post(self, path: str, body: Any, actor: Actor) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {await self._token(actor)}", "Content-Type": "application/json"}
+        content = b"" if body is None else msgspec.json.encode(body)
+        found: dict[str, Any] = msgspec.json.decode(
+            _checked(await self._http.post(path, content=content, headers=headers))
+        )
+        return found
+
     async def bookings_of(self, actor: Actor) -> list[BookingSeen]:
         """One's own bookings."""
         found = [each async for each in self._list("/bookings", await self._token(actor), BookingSeen)]
@@ -316,25 +384,15 @@ class OverHttp(ContainerBoxOffice):
         """A token that is good now, or the text of an API key."""
         if api_key is not None:
             return self._key_texts[api_key]
-        with self._without_trouble():
+        with self.without_trouble():
             return await self._sign_in(actor)
 
     async def add_account(self, user_id: UUID) -> None:
         """Its sessions end when it is disabled."""
         if user_id not in self._emails:
-            with self._without_trouble():
+            with self.without_trouble():
                 await self._register(Actor(user_id))
         self._tokens.pop(user_id, None)
-
-    @contextmanager
-    def _without_trouble(self) -> Iterator[None]:
-        """Trouble is for the machine's commands, so that the same ones get into it everywhere."""
-        troubles = list(self._storage.troubles)
-        self._storage.troubles.clear()
-        try:
-            yield
-        finally:
-            self._storage.troubles.extend(troubles)
 
     async def _sign_in(self, actor: Actor) -> str:
         if actor.user_id not in self._emails:
@@ -361,11 +419,13 @@ class OverHttp(ContainerBoxOffice):
         headers = {"Authorization": f"Bearer {token}"}
         return msgspec.json.decode(_checked(await self._http.get(path, headers=headers)), type=wanted)
 
-    async def _list(self, path: str, token: str, wanted: type[Thing], limit: int = PAGE) -> AsyncIterator[Thing]:
+    async def _list(
+        self, path: str, token: str, wanted: type[Thing], limit: int = PAGE, also: str = ""
+    ) -> AsyncIterator[Thing]:
         """All of a list, in pieces."""
         cursor = ""
         while True:
-            page = await self._get(f"{path}?limit={limit}{cursor}", token, dict[str, Any])
+            page = await self._get(f"{path}?limit={limit}{also}{cursor}", token, dict[str, Any])
             for item in page["items"]:
                 yield msgspec.convert(item, wanted)
             if page["nextCursor"] is None:
@@ -385,6 +445,10 @@ def _checked(answer: httpx.Response) -> bytes:
     problem = answer.json()
     assert problem["status"] == answer.status_code
     raise Refused(problem["code"])
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else msgspec.convert(text, datetime)
 
 
 def _check_status(status: dict[str, Any], event: EventSeen) -> None:

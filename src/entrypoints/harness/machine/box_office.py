@@ -261,6 +261,42 @@ class AttendeeSeen(Seen, frozen=True, kw_only=True):
     ticket_type_id: UUID
     status: str
     booking_id: UUID
+    checked_in_at: datetime | None
+
+
+class ScanSent(Struct, frozen=True, kw_only=True):
+    """A scan of a ticket's code, which may be of another event; without a booking of what is no code."""
+
+    id: UUID
+    event_id: UUID
+    booking_id: UUID | None
+    number: int
+    at: datetime
+    is_offline: bool
+
+
+class ScanSeen(Seen, frozen=True, kw_only=True):
+    """The answer to a scan, with the number of its ticket."""
+
+    id: UUID
+    result: str
+    number: int | None
+    admitted_at: datetime | None
+
+
+class UndoneSeen(Seen, frozen=True, kw_only=True):
+    """An entry that was undone, and when its ticket counts as used now."""
+
+    number: int
+    checked_in_at: datetime | None
+
+
+class DoorLook(Struct, frozen=True, kw_only=True):
+    """What a scanner reads: void and used tickets by number, and the entries of those that were let in twice."""
+
+    void: list[int]
+    used: list[tuple[int, datetime]]
+    conflicts: list[tuple[int, list[UUID]]]
 
 
 class EventLook(Struct, frozen=True, kw_only=True):
@@ -294,6 +330,15 @@ class BoxOffice(Protocol):
 
     async def lists(self, event_id: UUID, actor: Actor) -> list[BookingSeen] | str:
         """Return an event's bookings, newest first, then those on its waiting list, as this actor may read them."""
+
+    async def scan(self, event_id: UUID, actor: Actor, scans: Sequence[ScanSent]) -> list[ScanSeen] | str:
+        """Check tickets in, in one command, and return the answers in the order of the scans."""
+
+    async def undo_check_in(self, event_id: UUID, check_in_id: UUID, actor: Actor) -> UndoneSeen | str:
+        """Undo an entry."""
+
+    async def door(self, event_id: UUID, actor: Actor) -> DoorLook | str:
+        """Return what a scanner reads of an event."""
 
     async def bookings_of(self, actor: Actor) -> list[BookingSeen]:
         """Return the actor's own bookings, newest first."""

@@ -181,7 +181,8 @@ class ComparingMachine(RuleBasedStateMachine):
         for each in look.attendees:
             ticket_type_id, status, _ = expected[each.booking_id]
             seen = (each.ticket_type_id, each.status)
-            self.check_equal(seen, (ticket_type_id, "valid" if status == "confirmed" else "void"))
+            valid = "valid" if each.checked_in_at is None else "used"
+            self.check_equal(seen, (ticket_type_id, valid if status == "confirmed" else "void"))
             found.setdefault(each.booking_id, []).append(each.number)
         self.check_equal(
             {each: len(numbers) for each, numbers in found.items()},

@@ -1,7 +1,8 @@
 """An application in this process, whose use cases are called directly."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count
 from typing import Any, Final
 from uuid import UUID
@@ -15,6 +16,7 @@ from ....application.bookings.attendees import Attendee
 from ....application.bookings.book_for_other import BookingForOther
 from ....application.bookings.cancel_booking import Cancellation
 from ....application.bookings.pay_booking import Bill, PaymentUnknown
+from ....application.door.record_check_ins import CodeScan
 from ....application.pages import Page
 from ....application.payments.grant_refund import Grant
 from ....application.payments.settle_refund import Settlement
@@ -22,6 +24,7 @@ from ....application.ports.accounts.staff import Colleague
 from ....application.ports.idempotency import IdempotentRequest, Key, Replayed, Response
 from ....application.ports.security import AccountKey
 from ....application.ports.system import Clock
+from ....application.ports.ticket_codes import TicketRef
 from ....application.staff.appoint_member import NewMember
 from ....domain.booking import Booking
 from ....domain.decisions.book import Book
@@ -30,6 +33,7 @@ from ....domain.decisions.organize import AddTicketType, Initialize
 from ....domain.decisions.payments.notices import PaymentNotice
 from ....domain.facts import Fact
 from ....domain.refusals import Refusal
+from ....domain.tickets.ticket import number_of, ticket_id
 from ....domain.user import Actor, Role, User
 from ...container import Container
 from .box_office import (
@@ -39,11 +43,15 @@ from .box_office import (
     BookingSeen,
     ChangeDuty,
     Dismiss,
+    DoorLook,
     EventLook,
     Names,
     Order,
     Outcome,
     Replay,
+    ScanSeen,
+    ScanSent,
+    UndoneSeen,
     address_of,
     has_account,
     user_of,
@@ -121,6 +129,25 @@ class ContainerBoxOffice:
         swept = await self._container.sweep()()
         assert swept.is_ours, "no other process sweeps"
         return swept.payments
+
+    async def code_of(self, scan: ScanSent) -> str:
+        """Return what is scanned: the first code of a ticket, or a text that is none."""
+        if scan.booking_id is None:
+            return f"BX1{scan.number}"
+        ticket = ticket_id(self._names.id_of(scan.booking_id), scan.number)
+        with self.without_trouble():
+            # The event's key may have to be made.
+            return await self._container.ticket_codes().code(TicketRef(self._names.id_of(scan.event_id), ticket, 1))
+
+    @contextmanager
+    def without_trouble(self) -> Iterator[None]:
+        """Trouble is for the machine's commands, so that the same ones get into it everywhere."""
+        troubles = list(self._storage.troubles)
+        self._storage.troubles.clear()
+        try:
+            yield
+        finally:
+            self._storage.troubles.extend(troubles)
 
     async def act(self) -> None:
         """See `BoxOffice`."""
@@ -387,6 +414,50 @@ class InProcess(ContainerBoxOffice):
         except Refusal as refusal:
             return refusal.code
         return [self._result(each) for each in found]
+
+    async def scan(self, event_id: UUID, actor: Actor, scans: Sequence[ScanSent]) -> list[ScanSeen] | str:
+        """See `BoxOffice`."""
+        self._add_ids(event_id)
+        sent = [
+            CodeScan(id=each.id, code=await self.code_of(each), at=each.at, device="Gate", is_offline=each.is_offline)
+            for each in scans
+        ]
+        try:
+            answers = await self._container.record_check_ins()(event_id, sent, actor)
+        except Refusal as refusal:
+            return refusal.code
+        return [
+            ScanSeen(
+                id=each.id,
+                result=each.result.value,
+                number=None if each.ticket_id is None else number_of(each.ticket_id),
+                admitted_at=each.admitted_at,
+            )
+            for each in answers
+        ]
+
+    async def undo_check_in(self, event_id: UUID, check_in_id: UUID, actor: Actor) -> UndoneSeen | str:
+        """See `BoxOffice`."""
+        try:
+            undone = await self._container.undo_check_in()(event_id, check_in_id, actor)
+        except Refusal as refusal:
+            return refusal.code
+        return UndoneSeen(number=undone.check_in.number, checked_in_at=undone.checked_in_at)
+
+    async def door(self, event_id: UUID, actor: Actor) -> DoorLook | str:
+        """See `BoxOffice`."""
+        conflicts = self._container.list_conflicts()
+        try:
+            with self.without_trouble():
+                seen = await self._container.read_door_list()(event_id, actor)
+            found = await _all(lambda after: conflicts(event_id, actor, after=after or 0, limit=PAGE))
+        except Refusal as refusal:
+            return refusal.code
+        return DoorLook(
+            void=list(map(number_of, seen.void)),
+            used=[(number_of(each.ticket_id), each.at) for each in seen.used],
+            conflicts=[(each.number, [entry.id for entry in each.entries]) for each in found],
+        )
 
     async def bookings_of(self, actor: Actor) -> list[BookingSeen]:
         """See `BoxOffice`."""

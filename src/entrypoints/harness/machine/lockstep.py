@@ -7,7 +7,19 @@ from uuid import UUID
 from ....application.api_keys.create_api_key import NewApiKey
 from ....domain.decisions.payments.notices import PaymentNotice
 from ....domain.user import Actor
-from .box_office import BookingLook, BookingSeen, BoxOffice, EventLook, Order, Outcome, difference
+from .box_office import (
+    BookingLook,
+    BookingSeen,
+    BoxOffice,
+    DoorLook,
+    EventLook,
+    Order,
+    Outcome,
+    ScanSeen,
+    ScanSent,
+    UndoneSeen,
+    difference,
+)
 from .troubled import Trouble
 
 Answer = TypeVar("Answer")
@@ -37,6 +49,18 @@ class Lockstep:
     async def lists(self, event_id: UUID, actor: Actor) -> list[BookingSeen] | str:
         """See `BoxOffice`."""
         return await self._each(lambda each: each.lists(event_id, actor))
+
+    async def scan(self, event_id: UUID, actor: Actor, scans: Sequence[ScanSent]) -> list[ScanSeen] | str:
+        """See `BoxOffice`."""
+        return await self._each(lambda each: each.scan(event_id, actor, scans))
+
+    async def undo_check_in(self, event_id: UUID, check_in_id: UUID, actor: Actor) -> UndoneSeen | str:
+        """See `BoxOffice`."""
+        return await self._each(lambda each: each.undo_check_in(event_id, check_in_id, actor))
+
+    async def door(self, event_id: UUID, actor: Actor) -> DoorLook | str:
+        """See `BoxOffice`."""
+        return await self._each(lambda each: each.door(event_id, actor))
 
     async def bookings_of(self, actor: Actor) -> list[BookingSeen]:
         """See `BoxOffice`."""

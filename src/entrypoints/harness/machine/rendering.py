@@ -43,6 +43,7 @@ def seen_of(result: Any, now: datetime) -> Any:
                 ticket_type_id=result.ticket_type_id,
                 status=result.status.value,
                 booking_id=result.booking_id,
+                checked_in_at=result.checked_in_at,
             )
         case Fact():
             seen = FactSeen.of(result)

@@ -15,6 +15,7 @@ from ....domain.policy import StaffRole
 from ....domain.tickets.ticket_type import TicketTypeChanges, TicketTypeSpec
 from ....domain.values.money import Money
 from .box_office import Answer, Order, Replay
+from .door_machine import DoorMachine
 from .key_machine import KeyMachine
 from .model.booking import LIVE
 from .model.event import ModelEvent, ModelType
@@ -44,7 +45,7 @@ from .strategies import (
 from .troubled import Trouble
 
 
-class BoxOfficeMachine(KeyMachine, MoneyMachine):
+class BoxOfficeMachine(KeyMachine, MoneyMachine, DoorMachine):
     """A state machine for an application: subclass it, override `make_box_office`, and run its `TestCase`."""
 
     # Commands.
@@ -478,6 +479,7 @@ class BoxOfficeMachine(KeyMachine, MoneyMachine):
                 [event.seen_booking(each, now) for ticket_type in event.types for each in ticket_type.waiting_list],
             )
             self.check_attendees(event, found)
+            self.check_uses(event, found)
             self.check_fact_numbers(found)
 
     @invariant()

@@ -10,6 +10,7 @@ from uuid import UUID
 from .....domain.values.money import Money
 from ..box_office import DISMISSED, BookingSeen, CancellationSeen, EventSeen, StaffSeen
 from .booking import ASKS, DECLINES, LIVE, SILENT, ModelBooking
+from .door import ModelDoor
 from .event import ModelEvent, ModelType
 
 ROLES: Final = ("nothing", "door", "desk", "manager", "organizer")
@@ -26,6 +27,7 @@ class Model:
         self.admins: frozenset[UUID] = admins
         self.events: dict[UUID, ModelEvent] = {}
         self.erased: set[UUID] = set()
+        self.door: ModelDoor = ModelDoor()
 
     def initialize(self, event: ModelEvent) -> EventSeen | str:
         """Initialize an event."""
