@@ -3,6 +3,7 @@
 from typing import Final
 
 from .api_keys import API_KEYS
+from .door import DOOR
 from .grants import GRANTS
 from .staff import STAFF
 from .trial import Change, Fault
@@ -3166,6 +3167,7 @@ FAULTS: Final = (
     *SESSIONS,
     *MYSQL,
     *ADDRESSES,
+    *DOOR,
     *GRANTS,
     *STAFF,
     *API_KEYS,
