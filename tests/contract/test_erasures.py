@@ -1,7 +1,7 @@
 """What is deleted with an account, and the erasures that are not finished."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from datetime import timedelta
 from uuid import UUID
 
@@ -25,11 +25,12 @@ from boxoffice.domain.booking import Booking, BookingStatus
 from boxoffice.domain.decisions.book import Book
 from boxoffice.domain.decisions.erase import LAST_LOOK_AFTER, Erasure
 from boxoffice.domain.decisions.staff import StaffMember
-from boxoffice.domain.policy import StaffRole
+from boxoffice.domain.policy import KeyRole, StaffRole
 from boxoffice.domain.refusals import InvalidToken
 from boxoffice.domain.tickets.ticket_type import EventState
-from boxoffice.domain.user import Actor, Role, User
+from boxoffice.domain.user import Actor, ApiKey, Role, User
 from boxoffice.domain.verification import Link, LinkPurpose
+from boxoffice.domain.webhooks import Webhook
 from tests.application.fake_app import PlainHasher
 from tests.settable_clock import SettableClock
 
@@ -190,3 +191,47 @@ async def test_an_erasure_beside_bookings_and_promotions_keeps_every_promise(dri
     assert {each.id for each in first} < {each.id for each in own}
     assert await storage.account_queries.due_erasures(clock.time, 5) == []
     assert (await VerifyPromises(storage, clock)()).breaches == []
+
+
+async def test_what_is_left_of_an_erased_account_is_counted_once_its_erasure_is_finished(driver: StorageDriver) -> None:
+    """Names, sessions, links and duties go at once; a minute later everything else is gone too."""
+    ada = replace(new_user(ADDRESS), erased_at=NOW)
+    state, other = await driver.initialize(1, actor=Actor(ada.id)), await driver.initialize(1)
+    await driver.book(other)
+    await driver.book(other, customer_id=ada.id)
+    key = ApiKey(id=new_id(), user_id=ada.id, name="Scanner", role=KeyRole.DOOR, created_at=NOW)
+    webhook = Webhook(id=new_id(), organizer_id=ada.id, url="https://ada.example/", secret="whsec_AAAA", created_at=NOW)
+    duty = StaffMember(id=new_id(), event_id=state.event.id, user_id=ada.id, role=StaffRole.DOOR, appointed_at=NOW)
+    response = StoredResponse(key=Key(ada.id, "key"), fingerprint=b"f", response=Response(b"", None))
+
+    async def add(unit: UnitOfWork) -> None:
+        await unit.users.add(ada)
+        await unit.users.add_session(new_session(ada), new_digests(), NOW)
+        await unit.links.add(new_link(ada, ADDRESS))
+        await unit.staff.add(duty)
+        await unit.api_keys.add(key, b"digest")
+        await unit.webhooks.add(webhook, NOW)
+        await unit.events.store_responses([response], NOW)
+        await unit.erasures.save(Erasure.begun(ada.id, NOW))
+
+    async def strays() -> Mapping[str, int]:
+        async with driver.storage.snapshot() as snapshot:
+            return await snapshot.strays()
+
+    await driver.do(add)
+    at_once = {
+        "erased accounts with a name, an address or a password": 1,
+        "sessions of erased accounts": 1,
+        "links to erased accounts": 1,
+        "duties of erased accounts": 1,
+    }
+    assert await strays() == at_once
+    await driver.do(lambda unit: unit.erasures.remove(ada.id))
+    assert await strays() == {
+        **at_once,
+        "API keys of erased accounts": 1,
+        "webhooks of erased accounts": 1,
+        "stored responses to erased accounts": 1,
+        "waiting or held bookings of erased accounts": 1,
+        "unfinished events of erased accounts": 1,
+    }

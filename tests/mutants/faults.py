@@ -4,6 +4,7 @@ from typing import Final
 
 from .api_keys import API_KEYS
 from .door import DOOR
+from .erasing import ERASING
 from .grants import GRANTS
 from .staff import STAFF
 from .trial import Change, Fault
@@ -2448,8 +2449,9 @@ ADDRESSES: Final = (
         (
             Change(
                 "application/accounts/reset_password.py",
-                "                await self._mails.queue(unit_of_work, link)\n",
-                "                await self._mails.queue(unit_of_work, link) if user_id else None\n",
+                "                await self._mails.queue(unit_of_work, replace(link, user_id=user_id))\n",
+                "                if user_id != link.user_id:\n"
+                "                    await self._mails.queue(unit_of_work, replace(link, user_id=user_id))\n",
             ),
         ),
         _RESETTING,
@@ -3170,5 +3172,6 @@ FAULTS: Final = (
     *DOOR,
     *GRANTS,
     *STAFF,
+    *ERASING,
     *API_KEYS,
 )

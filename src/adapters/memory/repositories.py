@@ -322,7 +322,13 @@ class MemoryUserRepository:
     async def lock_by_email(self, email: str) -> User | None:
         """See the port."""
         user_id = self._transaction.draft.tables.emails.get(email)
-        return None if user_id is None else await self.lock(user_id)
+        if user_id is None:
+            # On a database it is a statement too.
+            await self._transaction.reach(Step.LOCK)
+            return None
+        user = await self.lock(user_id)
+        # It may have lost the address while the lock was awaited.
+        return user if user is not None and user.email == email else None
 
     async def save(self, user: User) -> None:
         """See the port."""

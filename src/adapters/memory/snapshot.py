@@ -8,6 +8,7 @@ from uuid import UUID
 from ...application.ports.loading import WaitingListQuery
 from ...application.ports.queries import BookingHistory
 from ...domain.booking import Booking, BookingStatus
+from ...domain.decisions.erase import UNFINISHED_EVENTS
 from ...domain.facts import Fact
 from ...domain.inventory import WaitingList
 from ...domain.tickets.ticket_type import EventState
@@ -102,7 +103,35 @@ class MemorySnapshot:
             **self._strays_of_the_door(),
             "bookings of no event": sum(each.event_id not in tables.events for each in tables.bookings.values()),
         }
-        return {what: count for what, count in found.items() if count}
+        return {what: count for what, count in {**found, **self._left_of_erased()}.items() if count}
+
+    def _left_of_erased(self) -> Mapping[str, int]:
+        tables = self._tables
+        users = [each for each in tables.users.values() if each.erased_at is not None]
+        erased = {each.id for each in users}
+        finished = erased - tables.erasures.keys()
+        return {
+            "erased accounts with a name, an address or a password": sum(
+                any((each.name, each.email, each.pending_email, each.password_hash)) for each in users
+            ),
+            "sessions of erased accounts": sum(each.user_id in erased for each in tables.sessions.values()),
+            "links to erased accounts": sum(each.user_id in erased for each in tables.notifications.links.values()),
+            "duties of erased accounts": sum(len(erased & members.keys()) for members in tables.staff.values()),
+            "API keys of erased accounts": sum(each.user_id in finished for each in tables.api_keys.values()),
+            "webhooks of erased accounts": sum(
+                each.organizer_id in finished for each in tables.notifications.webhooks.values()
+            ),
+            "stored responses to erased accounts": sum(key.user_id in finished for key in tables.responses),
+            "waiting or held bookings of erased accounts": sum(
+                each.customer_id in finished
+                and each.status in (BookingStatus.WAITLISTED, BookingStatus.HELD)
+                and not tables.events[each.event_id].status.is_closed
+                for each in tables.bookings.values()
+            ),
+            "unfinished events of erased accounts": sum(
+                each.organizer_id in finished and each.status in UNFINISHED_EVENTS for each in tables.events.values()
+            ),
+        }
 
     def _strays_of_the_door(self) -> dict[str, int]:
         tables = self._tables

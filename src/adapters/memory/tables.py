@@ -83,6 +83,13 @@ class Tables(Struct):
             responses=dict(self.responses),
             users=dict(self.users),
             reviews=dict(self.reviews),
+            sessions=dict(self.sessions),
+            api_keys=dict(self.api_keys),
+            staff={event_id: dict(members) for event_id, members in self.staff.items()},
+            erasures=dict(self.erasures),
+            notifications=NotificationTables(
+                webhooks=dict(self.notifications.webhooks), links=dict(self.notifications.links)
+            ),
             tickets={booking_id: dict(tickets) for booking_id, tickets in self.tickets.items()},
             check_ins={event_id: dict(entries) for event_id, entries in self.check_ins.items()},
         )

@@ -32,6 +32,7 @@ from ...domain.tickets.ticket_type import EventState
 from .engine.transaction import Transaction
 from .indexes.places import SIZES
 from .indexes.search_grams import grams_of
+from .queries.erased_accounts import LEFT_OF_ERASED
 from .queries.event_lists import STATES
 from .repositories.waiting_lists import load_waiting_lists
 from .schema.mappers import BOOKING, FACT, PAYMENT, TICKET, booking, event_states, fact, payment, ticket
@@ -234,6 +235,7 @@ _STRAYS: dict[str, Select[Any]] = {
     .outerjoin_from(stored_responses, bookings, bookings.c.id == stored_responses.c.subject_id)
     .outerjoin(events, events.c.id == stored_responses.c.subject_id)
     .where(stored_responses.c.subject_id.is_not(None), bookings.c.id.is_(None), events.c.id.is_(None)),
+    **LEFT_OF_ERASED,
 }
 
 

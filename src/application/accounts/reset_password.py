@@ -1,7 +1,8 @@
 """Forgotten passwords: ask for the mail with a link, make a link without a mail, and use the link."""
 
 from collections.abc import Hashable
-from uuid import UUID
+
+from msgspec.structs import replace
 
 from ...domain.refusals import MailNotConfigured, NotAllowed, NotFound
 from ...domain.user import LOGIN_RULES, User
@@ -34,15 +35,16 @@ class RequestPasswordReset:
         address = checked({"email": email}, LOGIN_RULES)["email"]
         if not self._mails.are_sent:
             raise MailNotConfigured
-        user = await self._storage.account_queries.user_by_email(address)
-        user_id: UUID | None = None if user is None or user.address_for_reset is None else user.id
-        link = self._mails.link_of(user_id, address, LinkPurpose.RESET, self._clock.now())
+        link = self._mails.link_of(None, address, LinkPurpose.RESET, self._clock.now())
 
         async def queue(unit_of_work: UnitOfWork) -> None:
             await self._mails.lock(unit_of_work, address)
+            # Under the locks, so that no link is added to an account that is just being erased.
+            user = await unit_of_work.users.lock_by_email(address)
+            user_id = link.user_id if user is None or user.address_for_reset is None else user.id
             # After an unknown outcome it may exist already.
             if await unit_of_work.links.link(link.id) is None:
-                await self._mails.queue(unit_of_work, link)
+                await self._mails.queue(unit_of_work, replace(link, user_id=user_id))
 
         await in_transaction(self._storage, queue)
 
@@ -115,16 +117,18 @@ class MakeResetLink:
     async def __call__(self, email: str) -> str:
         """Return the link's token. Raises: InvalidRequest, NotFound, NotAllowed if it is disabled, Unavailable."""
         address = checked({"email": email}, LOGIN_RULES)["email"]
-        user = await self._storage.account_queries.user_by_email(address)
-        if user is None:
-            raise NotFound("No account has this e-mail address.")
-        if not user.may_sign_in:
-            raise NotAllowed("The account is disabled; enable it first.")
-        link = self._mails.link_of(user.id, address, LinkPurpose.RESET, self._clock.now()).has_left()
+        link = self._mails.link_of(None, address, LinkPurpose.RESET, self._clock.now()).has_left()
 
         async def add(unit_of_work: UnitOfWork) -> None:
+            await self._mails.lock(unit_of_work, address)
+            user = await unit_of_work.users.lock_by_email(address)
+            if user is None:
+                raise NotFound("No account has this e-mail address.")
+            if not user.may_sign_in:
+                raise NotAllowed("The account is disabled; enable it first.")
+            # After an unknown outcome it may exist already.
             if await unit_of_work.links.link(link.id) is None:
-                await unit_of_work.links.add(link)
+                await unit_of_work.links.add(replace(link, user_id=user.id))
 
         await in_transaction(self._storage, add)
         return self._tokens.text(link.id)

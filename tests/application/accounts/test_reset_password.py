@@ -1,5 +1,6 @@
 """Forgotten passwords and changes of address: who gets a mail, what a link does, and what it leaves useless."""
 
+import asyncio
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from boxoffice.application.limits.recipients import MOST_LINKS
 from boxoffice.application.operators.disable_user import DisableUser
 from boxoffice.application.ports.errors import OutcomeUnknown
 from boxoffice.application.ports.notifications import Email, LinkEmail
+from boxoffice.domain.decisions.erase import erased
 from boxoffice.domain.policy import KeyRole
 from boxoffice.domain.refusals import (
     EmailTaken,
@@ -377,3 +379,18 @@ async def test_an_account_that_was_erased_or_disabled_meanwhile_is_not_changed(d
         with pytest.raises(InvalidToken):
             await desk.change(caller, ProfileChanges(name="Anna"))
     assert desk.stored(user).name == user.name
+
+
+async def test_a_link_that_is_asked_for_while_the_account_is_erased_leads_nowhere(desk: Desk) -> None:
+    user = await desk.user()
+    async with desk.app.storage.begin() as unit_of_work:
+        await LinkMails(desk.app.ids, are_sent=True).lock(unit_of_work, ANAS)
+        asking = asyncio.create_task(desk.forgot(ANAS))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        await unit_of_work.users.lock(user.id)
+        await unit_of_work.users.save(erased(user, NOW))
+        await unit_of_work.commit()
+    await asking
+    links = desk.app.tables.notifications.links.values()
+    assert [each.has_account for each in links if each.purpose is LinkPurpose.RESET] == [False]

@@ -17,9 +17,9 @@ from boxoffice.domain.booking import Booking, BookingStatus, PaymentStatus
 from boxoffice.domain.event import EventStatus
 from boxoffice.domain.payment import ChargeStatus, PaymentKind
 from boxoffice.domain.tickets.ticket_type import TicketTypeSpec
-from boxoffice.domain.user import Actor
+from boxoffice.domain.user import Actor, User
 from boxoffice.domain.values.money import Money
-from tests.application.fake_app import ANA, BEN, CLEO, FakeApp
+from tests.application.fake_app import ANA, BEN, CLEO, NOW, FakeApp
 
 TYPES = (TicketTypeSpec(name="Stalls", total_tickets=3), TicketTypeSpec(name="Balcony", total_tickets=5))
 AT_ONCE = (
@@ -223,3 +223,14 @@ async def test_a_stored_response_about_nothing_is_found() -> None:
     kept = StoredResponse(key=Key(ANA.user_id, "k"), fingerprint=b"f", response=answer)
     app.tables.responses[kept.key] = (app.clock.time, kept)
     assert (await verdict(app)).of(3)
+
+
+async def test_what_is_left_of_an_erased_account_is_found() -> None:
+    app = FakeApp()
+    gone = User(id=ANA.user_id, name="", email=None, password_hash=None, created_at=NOW, erased_at=NOW)
+    app.tables.users[gone.id] = gone
+    assert (await verdict(app)).breaches == []
+    for kept in ({"name": "Ana"}, {"email": "ana@example.org"}, {"password_hash": "hash"}):
+        app.tables.users[gone.id] = replace(gone, **kept)
+        (breach,) = (await verdict(app)).breaches
+        assert breach.promise == 10
