@@ -285,11 +285,7 @@ class Snapshot(Protocol):
         """Return the number of rows that contradict each other, by a description; empty: none.
 
         Several live bookings of a customer for one type, waiting bookings without a place and places without a waiting
-<<<<<<< HEAD
         booking, bookings that contradict whether their accounts are disabled, used tickets that contradict the entries
-        of the door, facts or bookings of no event, stored responses about nothing.
-=======
-        booking, bookings that contradict whether their accounts are disabled, facts or bookings of no event, stored
-        responses about nothing, anything of erased accounts but their ids.
->>>>>>> d580b58 (Verify that nothing but ids is left of erased accounts)
+        of the door, facts or bookings of no event, stored responses about nothing, anything of erased accounts but
+        their ids.
         """
