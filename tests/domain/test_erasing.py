@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from boxoffice.domain.booking import Booking, BookingStatus, PaymentStatus
 from boxoffice.domain.decisions.cancel import Withdraw, withdraw
+from boxoffice.domain.decisions.change_ticket import ForgetHolders, forget_holders
 from boxoffice.domain.decisions.erase import (
     LAST_LOOK_AFTER,
     TAKEN_OVER_AFTER,
@@ -20,6 +21,7 @@ from boxoffice.domain.decisions.settle import Cancelled
 from boxoffice.domain.event import EventStatus
 from boxoffice.domain.facts import BookingCancelled, BookingPromoted
 from boxoffice.domain.refusals import AlreadyCancelled, CancellationClosed
+from boxoffice.domain.tickets.ticket import Ticket
 from boxoffice.domain.user import Role, User
 from tests.domain.domain_driver import ANA, BEN, CLEO, EVENT_ID, MICROSECOND, NOW, START, DomainDriver, euros
 
@@ -67,6 +69,36 @@ def test_a_confirmed_booking_binds_from_its_deadline_until_its_event_is_over() -
         assert not binds(replace(event, status=status), booking, DEADLINE)
     assert not binds(replace(event, reschedules=1), booking, DEADLINE), "it was moved"
     assert not binds(replace(event, starts_at=None, ends_at=None), booking, END)
+
+
+def test_a_booking_with_a_used_ticket_binds_until_its_event_is_over_and_stays() -> None:
+    driver = DomainDriver(2, starts_at=START, ends_at=END)
+    booking = driver.book(ANA, 2)
+    event, used = driver.inventory.event, replace(booking, used=1)
+    for now, is_bound in ((NOW, True), (END - MICROSECOND, True), (END, False)):
+        assert binds(event, used, now) is is_bound
+        assert not ends_with_account(event, used, now)
+    assert not binds(event, booking, NOW)
+    assert ends_with_account(event, booking, NOW)
+    assert not binds(replace(event, status=EventStatus.COMPLETED), used, NOW)
+
+
+def test_the_names_of_holders_end_with_the_account_on_void_tickets_too() -> None:
+    driver = DomainDriver()
+    booking, other = driver.book(ANA, 2), driver.book(BEN)
+    for number, holder in ((1, "Grace"), (3, "Ben")):
+        owner = other if number == 3 else booking
+        driver.tickets[number] = Ticket(
+            booking_id=owner.id, event_id=EVENT_ID, number=number, serial=2, holder_name=holder
+        )
+    driver.tickets[2] = Ticket(booking_id=booking.id, event_id=EVENT_ID, number=2, serial=2)
+    driver.cancel(booking)
+    facts, command = list(driver.facts), ForgetHolders(event_id=EVENT_ID, booking_id=booking.id)
+    decision = forget_holders(driver.inventory, command, driver.now)
+    assert decision.tickets == (replace(driver.tickets[1], holder_name=None),)
+    driver.take(decision)
+    assert [each.holder_name for _, each in sorted(driver.tickets.items())] == [None, None, "Ben"]
+    assert driver.facts == facts
 
 
 def test_what_ends_with_the_account() -> None:

@@ -5,11 +5,13 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import islice
 from typing import Final
 from uuid import UUID
 
 from ...domain.booking import LIVE, Booking, BookingStatus
 from ...domain.decisions.cancel import Withdraw, withdraw
+from ...domain.decisions.change_ticket import ForgetHolders, forget_holders
 from ...domain.decisions.erase import UNFINISHED_EVENTS, Erasure, ends_with_account
 from ...domain.decisions.organize import Edit, EventChanges
 from ...domain.event import EventStatus
@@ -53,6 +55,7 @@ class FinishErasure:
     async def __call__(self, erasure: Erasure) -> None:
         """Do one bounded step. Raises: Unavailable."""
         is_done = await self._cancel_bookings(erasure)
+        is_done = await self._forget_holders(erasure) and is_done
         is_done = await self._cancel_events(erasure) and is_done
         for webhook in await self._storage.notification_queries.webhooks(erasure.user_id):
             await self._delete_webhook(webhook.id, Actor(erasure.user_id))
@@ -86,6 +89,22 @@ class FinishErasure:
         # It may have ended meanwhile, or become binding.
         with suppress(StateRefusal):
             await self._turnstile.admit(command, needs, withdraw)
+
+    async def _forget_holders(self, erasure: Erasure) -> bool:
+        """Erase the names of the holders of the account's tickets. Return whether none is left."""
+        named: dict[UUID, UUID] = {}
+        for status in BookingStatus:
+            async for page in _pages(self._storage.booking_queries, erasure.user_id, status):
+                rows = await self._storage.ticket_queries.of_bookings([each.booking.id for each in page])
+                named |= {each.booking_id: each.event_id for each in rows if each.holder_name is not None}
+        some = list(islice(named.items(), AT_ONCE))
+        await asyncio.gather(*(self._forget_holders_of(event_id, booking_id) for booking_id, event_id in some))
+        return len(some) == len(named)
+
+    async def _forget_holders_of(self, event_id: UUID, booking_id: UUID) -> None:
+        command = ForgetHolders(event_id=event_id, booking_id=booking_id)
+        needs = LoadSpec(event_id=event_id, booking_id=booking_id, tickets=True)
+        await self._turnstile.admit(command, needs, forget_holders)
 
     async def _cancel_events(self, erasure: Erasure) -> bool:
         """Return whether none is left."""

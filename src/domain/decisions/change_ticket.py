@@ -71,6 +71,23 @@ def change_ticket(inventory: Inventory, command: ChangeTicket, now: datetime) ->
     return builder.decision(IssuedTicket(booking, ticket))
 
 
+class ForgetHolders(Struct, frozen=True, gc=False, kw_only=True):
+    """Erase the names of the holders of a booking's tickets, because its customer's account was erased."""
+
+    event_id: UUID
+    booking_id: UUID
+
+
+def forget_holders(inventory: Inventory, command: ForgetHolders, now: datetime) -> Decision[Booking]:
+    """Erase the names, void tickets' and those that the staff gave too. Raises: NotFound."""
+    booking = inventory.booking(command.booking_id)
+    builder = DecisionBuilder(inventory, now)
+    for ticket in inventory.tickets:
+        if ticket.booking_id == booking.id and ticket.holder_name is not None:
+            builder.put_ticket(replace(ticket, holder_name=None))
+    return builder.decision(booking)
+
+
 def _check_may_change(event: Event, booking: Booking, actor: Actor, now: datetime) -> None:
     if event.may_with_booking(booking.customer_id, actor, Right.NAME_TICKETS):
         return

@@ -62,10 +62,13 @@ def erased(user: User, now: datetime) -> User:
 
 
 def binds(event: Event, booking: Booking, now: datetime) -> bool:
-    """Return whether the booking binds its customer: it cannot be cancelled any more, and its event is not over."""
+    """Return whether the booking binds its customer: it cannot be cancelled any more, and its event is not over.
+
+    A booking with a ticket that somebody came in with cannot.
+    """
     if booking.status is not CONFIRMED or event.status.is_closed or event.is_over(now):
         return False
-    return not may_customer_cancel(event, booking, now)
+    return booking.used > 0 or not may_customer_cancel(event, booking, now)
 
 
 def ends_with_account(event: Event, booking: Booking, now: datetime) -> bool:
@@ -76,4 +79,4 @@ def ends_with_account(event: Event, booking: Booking, now: datetime) -> bool:
     """
     if event.status.is_closed:
         return False
-    return booking.status is not CONFIRMED or may_customer_cancel(event, booking, now)
+    return booking.status is not CONFIRMED or (not booking.used and may_customer_cancel(event, booking, now))

@@ -19,6 +19,7 @@ from boxoffice.application.accounts.verify_email import MarkVerified
 from boxoffice.application.personal_data import finish_erasure
 from boxoffice.application.personal_data.erase_account import EraseAccount
 from boxoffice.application.ports.errors import OutcomeUnknown, Unavailable
+from boxoffice.application.tickets.name_ticket import TicketChanges
 from boxoffice.domain.booking import Booking, BookingStatus, PaymentStatus
 from boxoffice.domain.decisions.book import Book
 from boxoffice.domain.decisions.erase import LAST_LOOK_AFTER, TAKEN_OVER_AFTER, erased
@@ -33,6 +34,7 @@ from boxoffice.domain.refusals import (
     TooManyRequests,
     WrongCredentials,
 )
+from boxoffice.domain.tickets.ticket import ticket_id
 from boxoffice.domain.user import Actor, User
 from boxoffice.domain.values.money import Money
 from boxoffice.domain.webhooks import Webhook
@@ -216,6 +218,25 @@ async def test_a_booking_binds_until_its_event_is_over_and_stays(desk: Desk) -> 
     desk.app.clock.time = START + timedelta(hours=2)
     await desk.erase(Actor(user.id), PASSWORD)
     assert desk.status(booking, other) == ["confirmed", "cancelled"]
+
+
+async def test_holders_of_the_accounts_tickets_are_forgotten_step_by_step(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finish_erasure, "AT_ONCE", 2)
+    user, app = await desk.user(), desk.app
+    stays = [await bound(desk, user) for _ in range(2)]
+    ends = await app.book(await app.event(), Actor(user.id))
+    others = await app.book(ends.event_id, BEN)
+    for booking, actor in ((stays[0], Actor(user.id)), (stays[1], ORGANIZER), (ends, ORGANIZER), (others, BEN)):
+        id_ = ticket_id(booking.id, booking.first_ticket_number or 0)
+        await app.name_ticket(TicketChanges(booking_id=booking.id, ticket_id=id_, actor=actor, holder_name="Grace"))
+    app.clock.time = START + timedelta(hours=2)
+    await desk.erase(Actor(user.id), PASSWORD)
+    await app.sweep()
+    names = {each.booking_id: each.holder_name for rows in app.tables.tickets.values() for each in rows.values()}
+    assert names == {stays[0].id: None, stays[1].id: None, ends.id: None, others.id: "Grace"}
+    await app.check_promises()
 
 
 async def test_drafts_and_webhooks_end_and_closed_events_stay(desk: Desk) -> None:

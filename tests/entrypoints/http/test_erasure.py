@@ -71,7 +71,11 @@ async def test_an_erased_account_leaves_its_id_alone(stored: tuple[Service, str]
         body, headers = {"eventId": event["id"]}, {"Idempotency-Key": f"{KEY}-{number}"}
         booking = ok(await payer.post("/book", body, headers=headers), 201)
         ok(await payer.pay(booking, headers={"Idempotency-Key": f"{KEY}-payment-{number}"}))
-    assert await found_in(url, "needle") > {"users.email", "users.name", "account_links.email", "webhooks.url"}
+        path = f"/bookings/{booking['id']}/tickets"
+        (ticket,) = ok(await payer.get(path))["items"]
+        ok(await other.patch(f"{path}/{ticket['id']}", {"holderName": ("Needle Junior", "Grace")[number]}))
+    columns = {"users.email", "users.name", "account_links.email", "webhooks.url", "tickets.holder_name"}
+    assert await found_in(url, "needle") > columns
     answer = await user.send("DELETE", "/me", **DELETE)
     assert answer.status_code == 204, answer.text
     assert await found_in(url, "needle") == {"stored_responses.key", "payments.key"}
@@ -88,6 +92,8 @@ async def test_an_erased_account_leaves_its_id_alone(stored: tuple[Service, str]
         assert ADDRESS.encode() not in kept
         assert PENDING.encode() not in kept
         assert NAME.lower().encode() not in kept
+        assert b"needle junior" not in kept
+    assert await found_in(url, "grace") == {"tickets.holder_name"}, "the holder of another account's ticket"
     assert (await service.container.verify_promises()()).breaches == []
 
 
