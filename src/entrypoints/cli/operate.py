@@ -185,6 +185,7 @@ class Rounds(Struct, frozen=True, kw_only=True, rename="camel"):
     accounts: int = 0
     answers: int = 0
     erasures: int = 0
+    code_keys: int = 0
 
     @property
     def sentence(self) -> str:
@@ -192,10 +193,10 @@ class Rounds(Struct, frozen=True, kw_only=True, rename="camel"):
         done = (
             f"Settled {self.events} events with lapsed holds, checked {self.payments} payments, "
             f"reviewed {self.accounts} accounts, deleted {self.answers} stored responses, "
-            f"continued {self.erasures} erasures."
+            f"continued {self.erasures} erasures, encrypted {self.code_keys} keys anew."
         )
         if not self.has_turn:
-            has_done = self.events or self.payments or self.accounts or self.answers or self.erasures
+            has_done = self != Rounds(has_turn=False, is_done=self.is_done)
             done = done if has_done else "Nothing was done here."
             return f"{done} Another process has the lease and does the rest."
         return done if self.is_done else f"{done} More is due: run it again."
@@ -213,6 +214,7 @@ async def sweep_rounds(sweep: Callable[[], Awaitable[Swept]], most: int) -> Roun
             accounts=rounds.accounts + swept.accounts,
             answers=rounds.answers + swept.stored_responses,
             erasures=rounds.erasures + swept.erasures,
+            code_keys=rounds.code_keys + swept.code_keys,
         )
         if not (swept.is_ours and swept.was_due):
             return replace(rounds, has_turn=swept.is_ours, is_done=True)

@@ -309,9 +309,9 @@ async def test_a_sweep_leaves_the_work_to_the_process_that_holds_the_lease(tmp_p
 
 DID: Final = (
     "Settled 2 events with lapsed holds, checked 3 payments, reviewed 2 accounts, deleted 4 stored responses, "
-    "continued 1 erasures."
+    "continued 1 erasures, encrypted 2 keys anew."
 )
-SOME: Final = Swept(is_ours=True, events=2, payments=3, accounts=1, stored_responses=4, erasures=1)
+SOME: Final = Swept(is_ours=True, events=2, payments=3, accounts=1, stored_responses=4, erasures=1, code_keys=2)
 MORE: Final = Swept(is_ours=True, accounts=1)
 
 
