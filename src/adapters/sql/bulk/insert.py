@@ -9,7 +9,7 @@ from sqlalchemy import Column, Dialect, Table
 from ..dialects.dialect import features_of
 from ..dialects.features import Features
 from ..schema.types import Row, Statement
-from .literals import literal_of
+from .literals import Literal, literal_of
 
 MAX_CHARACTERS: Final = 1_000_000
 """Length of the rows of one statement. A packet of MySQL and MariaDB holds 16 MB by default."""
@@ -85,7 +85,7 @@ class _Insert:
         self,
         begin: str,
         names: Sequence[str],
-        literals: Sequence[Callable[[Any], str]],
+        literals: Sequence[Literal],
         end: str,
         *,
         may_share: bool,
@@ -94,32 +94,39 @@ class _Insert:
         self._begin = begin
         self._names = names
         self._literals = literals
-        self._end = end
+        self._before_all = f"{begin} ({', '.join(names)}) VALUES"
+        self._end_of_all = f"){end}"
         self._may_share = may_share
         self._listed_row = listed_row
 
     def statements(self, columns: Sequence[Row]) -> list[Statement]:
         """Return statements for rows, given column by column."""
-        may_share = self._may_share and len(columns[0]) >= MIN_SHARED_ROWS
-        shared = [place for place, values in enumerate(columns) if may_share and _are_alike(values)]
-        own = [place for place in range(len(columns)) if place not in shared]
-        before, after = self._around(columns, own, shared)
-        literals = [map(self._literals[place], columns[place]) for place in own]
-        rows = list(map(",".join, zip(*literals, strict=True)))
-        row = self._listed_row if shared else ""
-        between = f"),{row}("
-        return [Statement(f"{before} {row}({between.join(some)}){after}") for some in _chunks(rows)]
-
-    def _around(self, columns: Sequence[Row], own: Sequence[int], shared: Sequence[int]) -> tuple[str, str]:
-        """Return what precedes and what follows the rows of own values."""
-        own_names = ", ".join([self._names[place] for place in own])
+        shared: list[int] = []
+        if self._may_share and len(columns[0]) >= MIN_SHARED_ROWS:
+            shared = [place for place, values in enumerate(columns) if _are_alike(values)]
         if not shared:
-            return f"{self._begin} ({own_names}) VALUES", self._end
+            return self._written(self._literals, columns, f"{self._before_all} (", "),(", self._end_of_all)
+        own = [place for place in range(len(columns)) if place not in shared]
+        own_names = ", ".join([self._names[place] for place in own])
         names = ", ".join([self._names[place] for place in shared])
         values = ", ".join([self._literals[place](columns[place][0]) for place in shared])
-        # Name the columns, because MariaDB names them after the values of the first row.
-        before = f"{self._begin} ({own_names}, {names}) WITH own ({own_names}) AS (VALUES"
-        return before, f") SELECT own.*, {values} FROM own"  # noqa: S608 (literals)
+        row = self._listed_row
+        return self._written(
+            [self._literals[place] for place in own],
+            [columns[place] for place in own],
+            # Name the columns, because MariaDB names them after the values of the first row.
+            f"{self._begin} ({own_names}, {names}) WITH own ({own_names}) AS (VALUES {row}(",
+            f"),{row}(",
+            f")) SELECT own.*, {values} FROM own",  # noqa: S608 (literals)
+        )
+
+    def _written(
+        self, literals: Sequence[Literal], columns: Sequence[Row], before: str, between: str, after: str
+    ) -> list[Statement]:
+        """Return statements with these texts around the literals of their rows."""
+        written = [map(write, values) for write, values in zip(literals, columns, strict=True)]
+        rows = list(map(",".join, zip(*written, strict=True)))
+        return [Statement(f"{before}{between.join(some)}{after}") for some in _chunks(rows)]
 
 
 def _are_alike(values: Row) -> bool:
@@ -129,6 +136,9 @@ def _are_alike(values: Row) -> bool:
 
 def _chunks(rows: Sequence[str]) -> Iterator[Sequence[str]]:
     """Split rows so that no statement becomes too long."""
+    if len(rows) == 1:
+        yield rows
+        return
     start = length = 0
     for number, row in enumerate(rows):
         length += len(row)

@@ -1,6 +1,7 @@
 """A SELECT of the rows with the values of a list."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from enum import StrEnum
 from functools import partial
 from typing import Any, Final
 from uuid import UUID
@@ -12,7 +13,7 @@ from sqlalchemy.types import TypeEngine
 
 from ..dialects.dialect import features_of
 from ..dialects.features import Features
-from ..schema.types import Id, Row, Statement
+from ..schema.types import Id, Row, Statement, Word
 from .literals import literal_of
 
 _IDS: Final = list[UUID | None]
@@ -85,7 +86,8 @@ class _Select:
     ) -> None:
         self._names = [_name(column, dialect) for column in by]
         self._literals = [literal_of(column.type, features) for column in by]
-        self._readers = [_reader_of(column.type, dialect) for column in statement.selected_columns]
+        readers = [_reader_of(column.type, dialect) for column in statement.selected_columns]
+        self._readers = [(place, read) for place, read in enumerate(readers) if read is not None]
         self._select = str(statement.compile(dialect=dialect))
         self._tail = tail
         # A join returns and locks rows in no particular order.
@@ -127,20 +129,25 @@ class _Select:
         return [map(write, column) for write, column in zip(self._literals, columns, strict=True)]
 
     def rows(self, found: Sequence[Row]) -> list[Row]:
-        columns = zip(*found, strict=True)
-        return list(zip(*[read(values) for read, values in zip(self._readers, columns, strict=True)], strict=True))
+        columns: list[Iterable[Any]] = list(zip(*found, strict=True))
+        for place, read in self._readers:
+            columns[place] = read(columns[place])
+        return list(zip(*columns, strict=True))
 
 
 def _name(column: Column[Any], dialect: Dialect) -> str:
     return dialect.identifier_preparer.format_column(column, use_table=True)
 
 
-def _reader_of(kind: TypeEngine[Any], dialect: Dialect) -> Callable[[Row], Iterable[Any]]:
-    """Return the function that converts the values of a column."""
+def _reader_of(kind: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], Iterable[Any]] | None:
+    """Return the function that converts the values of a column; None if the driver's values are used as they are."""
     if isinstance(kind, Id):
         return ids_of
+    if isinstance(kind, Word):
+        words: dict[str | None, StrEnum | None] = {word.value: word for word in kind.words}
+        return partial(map, {**words, None: None}.__getitem__)
     process = kind.dialect_impl(dialect).result_processor(dialect, None)
-    return iter if process is None else partial(map, process)
+    return None if process is None else partial(map, process)
 
 
 def ids_of(values: Sequence[Any]) -> list[Any]:

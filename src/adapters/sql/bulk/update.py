@@ -6,8 +6,9 @@ from typing import Any, Final
 from sqlalchemy import Column, Dialect, Table
 
 from ..dialects.dialect import features_of
+from ..dialects.features import Features
 from ..schema.types import Row, Statement
-from .literals import literal_of
+from .literals import Literal, literal_of
 
 MAX_ROWS: Final = 500
 """Maximum rows that one statement changes; their text is far below the maximum packet size."""
@@ -30,13 +31,39 @@ class BulkUpdate:
         self._columns = columns
         self._values = values
         self._are_kept = are_kept
+        self._updates: dict[tuple[str, Features], _Update] = {}
 
     def statements(self, rows: Sequence[Any], dialect: Dialect) -> list[Statement]:
         """Return statements for all rows, in their order."""
+        if not rows:
+            return []
+        features = features_of(dialect)
+        update = self._updates.get((dialect.name, features))
+        if update is None:
+            update = self._updates[dialect.name, features] = _Update(self._table, self._columns, dialect)
         return [
-            Statement(_update(self._table, {}, self._columns, some, dialect), None if self._are_kept else len(some))
+            Statement(update.text(some), None if self._are_kept else len(some))
             for some in chunks(list(map(self._values, rows)))
         ]
+
+
+class _Update:
+    """The parts of an UPDATE for one database. `shared` are the assignments of values that all rows get."""
+
+    def __init__(self, table: Table, own: Sequence[str], dialect: Dialect, shared: Sequence[str] = ()) -> None:
+        quote = dialect.identifier_preparer
+        features = features_of(dialect)
+        self._begin = f"UPDATE {quote.format_table(table)} SET "  # noqa: S608 (names of the schema)
+        self._shared = shared
+        self._names = [quote.format_column(table.c[name]) for name in own]
+        self._literals: list[Literal] = [literal_of(table.c[name].type, features) for name in ("id", *own)]
+
+    def text(self, rows: Sequence[Row]) -> str:
+        """Return the statement for rows, each an id and the values of its own columns."""
+        columns = zip(*rows, strict=True)
+        ids, *own = [list(map(write, values)) for write, values in zip(self._literals, columns, strict=True)]
+        assignments = [f"{name} = {_value(ids, values)}" for name, values in zip(self._names, own, strict=True)]
+        return f"{self._begin}{', '.join([*self._shared, *assignments])} WHERE id IN ({','.join(ids)})"
 
 
 def update_alike(
@@ -46,9 +73,10 @@ def update_alike(
 
     A row is its id followed by the values of `own`.
     """
+    update = _Update(table, own, dialect, [_equals(table.c[name], value, dialect) for name, value in shared.items()])
     still = f" AND {_equals(table.c.status, was, dialect)}"
     for some in chunks(rows):
-        yield Statement(_update(table, shared, own, some, dialect) + still, len(some))
+        yield Statement(update.text(some) + still, len(some))
 
 
 def delete_rows(column: Column[Any], values: Sequence[Any], dialect: Dialect) -> Iterator[Statement]:
@@ -75,21 +103,6 @@ def delete_keys(table: Table, keys: Collection[Row], dialect: Dialect) -> Iterat
 def chunks(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
     """Split rows into groups of at most `MAX_ROWS`."""
     return (rows[start : start + MAX_ROWS] for start in range(0, len(rows), MAX_ROWS))
-
-
-def _update(table: Table, shared: Mapping[str, Any], own: Sequence[str], rows: Sequence[Row], dialect: Dialect) -> str:
-    quote = dialect.identifier_preparer
-    features = features_of(dialect)
-    ids, *columns = [
-        list(map(literal_of(table.c[name].type, features), values))
-        for name, values in zip(("id", *own), zip(*rows, strict=True), strict=True)
-    ]
-    sets = [_equals(table.c[name], value, dialect) for name, value in shared.items()]
-    sets += [
-        f"{quote.format_column(table.c[name])} = {_value(ids, values)}"
-        for name, values in zip(own, columns, strict=True)
-    ]
-    return f"UPDATE {quote.format_table(table)} SET {', '.join(sets)} WHERE id IN ({','.join(ids)})"  # noqa: S608
 
 
 def _value(ids: Sequence[str], values: Sequence[str]) -> str:

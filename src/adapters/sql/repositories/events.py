@@ -375,6 +375,9 @@ class SqlEventRepository:
                 changed.append(each_type)
             else:
                 self._counted_types[each_type.id.int] = each_type
+        if not new and not edited:
+            # Only with these are there other changes of ticket types.
+            return
         dialect = self._dialect
         yield from _ADD_EVENTS.statements(list(map(event_values, new)), dialect)
         yield from _UPDATE_EVENTS.statements(list(map(event_values, edited)), dialect)
