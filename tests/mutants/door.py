@@ -123,13 +123,6 @@ DOOR: Final = (
         _USE_CASES,
     ),
     _fault(
-        "A code of another event counts",
-        "application/door/record_check_ins.py",
-        "    if code is not None and code.event_id == event_id:\n",
-        "    if code is not None:\n",
-        _HTTP,
-    ),
-    _fault(
         "A scanner is not told of tickets that were given back",
         "application/door/queries.py",
         "                if ticket.is_returned:\n",

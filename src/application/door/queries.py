@@ -20,7 +20,7 @@ from ..ports.system import Clock
 from ..ports.tickets import TicketQueries
 from ..tickets.ticket_codes import TicketCodes
 
-AT_ONCE: Final = 1_000
+AT_ONCE: Final = 500
 """Rows that are read together. No connection is held between two reads."""
 
 MOST_ENTRIES: Final = 1_000

@@ -107,6 +107,8 @@ def _ids(case: Case[Any], event: dict[str, Any]) -> dict[str, str]:
         ids["bookingId"] = _chosen(case, (*_POOL["paid"], _BOOKINGS[1]), "paid")
     elif "/tickets" in case.path or case.path.endswith("/calendar.ics"):
         ids |= _chosen(case, _POOL["tickets"], "ticket")
+    elif case.path.endswith("/undo"):
+        ids |= _chosen(case, _POOL["checkIns"], "check-in")
     elif case.path.endswith("/settle"):
         ids |= _chosen(case, _POOL["refunds"], "refund")
     return {name: ids[name] for name in case.path_parameters or () if name in ids}

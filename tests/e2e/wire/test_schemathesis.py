@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -134,10 +135,21 @@ def pool_of(organizer: Person, customer: Person) -> dict[str, Any]:
         "owed": [booking["id"] for booking in owed],
         "paid": [booking["id"] for booking in paid],
         "tickets": tickets_of(organizer),
+        "checkIns": [check_in(organizer) for _ in range(2)],
         "refunds": [cash_refund(organizer, price) for _ in range(2)],
         "email": customer.email,
         "password": PASSWORD,
     }
+
+
+def check_in(organizer: Person) -> dict[str, str]:
+    """A ticket that was checked in."""
+    event, entry = organizer.initialize(), str(uuid4())
+    booking = organizer.book(event)["id"]
+    (ticket,) = organizer.get(f"/bookings/{booking}/tickets")["items"]
+    item = {"id": entry, "code": ticket["code"], "at": next_year().isoformat(), "device": "Gate"}
+    organizer.post(f"/events/{event['id']}/check-ins", {"items": [item]})
+    return {"eventId": event["id"], "checkInId": entry}
 
 
 def tickets_of(organizer: Person) -> list[dict[str, str]]:
