@@ -48,12 +48,12 @@ def effects_of(operations: Sequence[Operation]) -> list[Effect]:
     by_request: dict[tuple[object, ...], Effect] = {}
     for operation in operations:
         call = operation.call
-        if call.key is None or call.customer_id is None:
+        if call.owned_key is None:
             effects.append(Effect([operation]))
             continue
-        request = (call.customer_id, call.key, *_fingerprint(call))
+        request = (*call.owned_key, *_fingerprint(call))
         if request not in by_request:
-            by_request[request] = Effect([], (call.customer_id, call.key))
+            by_request[request] = Effect([], call.owned_key)
             effects.append(by_request[request])
         by_request[request].operations.append(operation)
     return effects
@@ -63,6 +63,6 @@ def _fingerprint(call: Call) -> tuple[object, ...]:
     """Return what makes two requests equal; the id of a booking to create is not part of it."""
     booking_id = None if call.name == "book" else call.booking_id
     return (
-        *(call.name, call.event_id, call.ticket_type_id, call.quantity or 1, call.policy, call.waiting_list),
-        *(call.only_if_available, call.complimentary, booking_id),
+        *(call.name, call.event_id, call.customer_id, call.ticket_type_id, call.quantity or 1, call.policy),
+        *(call.waiting_list, call.only_if_available, call.complimentary, booking_id),
     )

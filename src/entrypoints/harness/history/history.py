@@ -46,7 +46,8 @@ class Call(Struct, frozen=True, kw_only=True, omit_defaults=True):
     contains; with `cancel` the customer's only live booking of the event. `ticket_type_id` None: the only type, with
     `status` the whole event. `quantity`: the tickets to book or, with `total`, the new total. `policy` and
     `waiting_list`: the new value of that name. `only_if_available`: `book` without a place in the waiting list.
-    `complimentary`: `book` as a gift from the organizer. `key`: the customer's idempotency key.
+    `complimentary`: `book` as a gift from the organizer. `booked_by`: who books for the customer, None: the customer.
+    `key`: the idempotency key of who sends the request.
     """
 
     name: Name
@@ -59,7 +60,14 @@ class Call(Struct, frozen=True, kw_only=True, omit_defaults=True):
     waiting_list: str | None = None
     only_if_available: bool | None = None
     complimentary: bool | None = None
+    booked_by: UUID | None = None
     key: str | None = None
+
+    @property
+    def owned_key(self) -> tuple[UUID, str] | None:
+        """The idempotency key with its user; None: there is none, or it is the organizer's."""
+        owner = self.booked_by or self.customer_id
+        return None if owner is None or self.key is None else (owner, self.key)
 
 
 class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -165,13 +165,12 @@ class Problem:
 
     @staticmethod
     def _shared_keys(operations: Sequence[Operation]) -> dict[tuple[UUID, str], int]:
-        calls = [(each.call.customer_id, each.call.key) for each in operations]
-        counted = Counter((customer, key) for customer, key in calls if customer is not None and key is not None)
+        keys = (each.call.owned_key for each in operations)
+        counted = Counter(key for key in keys if key is not None)
         return {key: index for index, key in enumerate(key for key, count in counted.items() if count > 1)}
 
     def _key(self, operation: Operation) -> tuple[UUID, str] | None:
-        call = operation.call
-        key = (call.customer_id, call.key) if call.customer_id is not None and call.key is not None else None
+        key = operation.call.owned_key
         return key if key in self._keys else None
 
     def _grouped(self, operations: Sequence[Operation]) -> list[Group]:
@@ -221,7 +220,7 @@ class Problem:
         call = operation.call
         booking_id = None if call.name == "book" else call.booking_id
         fingerprint = (
-            *(call.name, call.ticket_type_id, call.quantity or 1, call.policy, call.waiting_list),
+            *(call.name, call.customer_id, call.ticket_type_id, call.quantity or 1, call.policy, call.waiting_list),
             *(call.only_if_available, call.complimentary, booking_id),
         )
         return self._fingerprints.setdefault(fingerprint, len(self._fingerprints))
@@ -346,7 +345,7 @@ class Problem:
         if self.final is None or self._changes is None:
             return None
         if request.key is not None:
-            is_stored = self.final.responses is None or (call.customer_id, call.key) in self.final.responses
+            is_stored = self.final.responses is None or call.owned_key in self.final.responses
             # A charge that the background completes stores no response.
             return None if is_stored or call.name == "pay" else False
         wanted = change_wanted(call, self._only_type)
@@ -397,9 +396,9 @@ class Problem:
 
 
 def _is_stateless_refusal(operation: Operation) -> bool:
-    """Return whether it was refused for a reason outside the event: nothing is given to a disabled account."""
-    is_disabled = operation.call.complimentary and operation.code == "not-allowed"
-    return bool(is_disabled) or operation.code in STATELESS_REFUSALS
+    """Return whether it was refused for a reason outside the event: nothing is booked for a disabled account."""
+    is_for_other = operation.call.complimentary or operation.call.booked_by is not None
+    return (is_for_other and operation.code == "not-allowed") or operation.code in STATELESS_REFUSALS
 
 
 def _may_end_a_suspension(fact: Fact) -> bool:

@@ -39,7 +39,7 @@ AT_ONCE: Final = 2_000
 class Stored(Struct, frozen=True, kw_only=True):
     """The events of a history: their state, facts in order, bookings, and the stored responses.
 
-    `responses` are those to the keys of the history, by customer and key; None: they were not read.
+    `responses` are those to the keys of the history, by user and key; None: they were not read.
     """
 
     events: dict[UUID, EventState]
@@ -72,7 +72,7 @@ class Stored(Struct, frozen=True, kw_only=True):
             while rows := await snapshot.bookings(last, AT_ONCE):
                 bookings.update((row.booking.id, row.booking) for row in rows if row.booking.event_id in event_ids)
                 last = rows[-1].booking.id
-        used = {Key(call.customer_id, call.key) for call in calls if call.customer_id and call.key}
+        used = {Key(*call.owned_key) for call in calls if call.owned_key}
         responses = await _responses(storage, sorted(used, key=str)) if keys else None
         return cls(events=events, facts=facts, bookings=bookings, responses=responses)
 

@@ -33,6 +33,12 @@ from .scenario import Scenario, random_stream
 from .trace import Trace
 
 ORGANIZER: Final = Actor(UUID(int=1))
+DESKS: Final = (Actor(UUID(int=2)), Actor(UUID(int=3)))
+"""Those who book for others at every event."""
+
+WITHOUT_ACCOUNT: Final = 3
+"""How many people beyond the customers have no account until a desk books for them."""
+
 LONGEST_ANSWER: Final = 120.0
 """Maximum seconds until a request is answered that was not lost."""
 
@@ -111,6 +117,7 @@ class Clients:
         self._known: deque[Known] = deque(maxlen=12)
         self._last: Known | None = None
         self._with_price = {event.event_id for event in events if event.has_price}
+        self._customers = [customer_of(number) for number in range(scenario.customers)]
         self._keys = 0
 
     async def client(self, number: int) -> None:
@@ -127,7 +134,7 @@ class Clients:
     async def _execute(self, number: int, request: Request) -> None:
         """Send a request; with a key, repeat it while its outcome is unknown, and sometimes send it twice at once."""
         call = request.call
-        # A key belongs to a customer.
+        # A key belongs to a customer or a desk.
         may_have_key = call.name in _KEYED and call.customer_id is not None and not call.complimentary
         if not may_have_key or self.random.random() >= self._scenario.keyed:
             await self._send(number, request, None)
@@ -153,8 +160,7 @@ class Clients:
             # With a key the server generates the booking id, a new one for each repetition.
             booking_id = None if call.name == "book" else call.booking_id
             call = msgspec.structs.replace(call, key=key, booking_id=booking_id)
-        actor = Actor(call.customer_id) if call.customer_id else ORGANIZER
-        idempotent = None if key is None else _idempotent_request(Key(actor.user_id, key), request)
+        idempotent = None if call.owned_key is None else _idempotent_request(Key(*call.owned_key), request)
         history = self._history
         operation = history.invoke(number, call)
         try:
@@ -168,7 +174,7 @@ class Clients:
         except (Unavailable, PaymentUnknown, PaymentActionRequired, Gone, TimeoutError) as failure:
             # Also after the bank has asked for its customer, the payment may take effect later.
             history.unknown(operation)
-            self._trace.outcomes[f"{call.name} unknown ({type(failure).__name__})"] += 1
+            self._trace.outcomes[f"{_kind_of(call)} unknown ({type(failure).__name__})"] += 1
             await asyncio.sleep(2.0 * self.random.random() ** 2)
             return False
         except Refusal as refusal:
@@ -177,8 +183,8 @@ class Clients:
 
     def _ok(self, operation: int, call: Call, outcome: Outcome, how: str = "") -> bool:
         self._history.ok(operation, outcome)
-        self._trace.outcomes[" ".join(filter(None, (call.name, outcome.status or "ok", how)))] += 1
-        if call.name == "book" and outcome.booking_id and call.customer_id:
+        self._trace.outcomes[" ".join(filter(None, (_kind_of(call), outcome.status or "ok", how)))] += 1
+        if call.name == "book" and outcome.booking_id and call.customer_id in self._customers:
             has_price = call.event_id in self._with_price and not call.complimentary
             is_due = has_price and outcome.status in ("held", "confirmed")
             self._known.append(Known(call.event_id, call.customer_id, outcome.booking_id, is_due))
@@ -186,7 +192,7 @@ class Clients:
 
     def _fail(self, operation: int, call: Call, code: str, how: str = "") -> bool:
         self._history.fail(operation, code)
-        self._trace.outcomes[" ".join(filter(None, (call.name, code, how)))] += 1
+        self._trace.outcomes[" ".join(filter(None, (_kind_of(call), code, how)))] += 1
         return True
 
     async def _call(self, work: Work) -> Any:
@@ -222,6 +228,7 @@ class Clients:
         make: dict[str, Callable[[], Request]] = {
             "book": self._book,
             "grant": self._grant,
+            "desk": self._book_at_a_desk,
             "cancel": self._cancel,
             "cancel-own": self._cancel_own,
             "pay": self._pay,
@@ -297,6 +304,34 @@ class Clients:
             complimentary=True,
         )
         return Request(call, lambda container, _: container.book_for_other()(wanted), _booked)
+
+    def _book_at_a_desk(self) -> Request:
+        """Book for a person, who may have no account: at two desks at once one of them makes it."""
+        event: SimulatedEvent = self._choose(self._events)
+        person = customer_of(int(self.random.random() * (self._scenario.customers + WITHOUT_ACCOUNT)))
+        wanted = BookingForOther(
+            booking_id=self._ids.new(),
+            event_id=event.event_id,
+            actor=self._choose(DESKS),
+            person=Person(name="A person", email=address_of(person)),
+            quantity=1 + int(self.random.random() * self._scenario.most_quantity),
+            ticket_type_id=self._choose(event.type_ids),
+        )
+
+        def work(container: Container, idempotent: IdempotentRequest[Booking] | None) -> Any:
+            booking_id = self._ids.new() if idempotent else wanted.booking_id
+            return container.book_for_other()(msgspec.structs.replace(wanted, booking_id=booking_id), idempotent)
+
+        call = Call(
+            name="book",
+            event_id=event.event_id,
+            customer_id=person,
+            ticket_type_id=wanted.ticket_type_id,
+            quantity=wanted.quantity,
+            booking_id=wanted.booking_id,
+            booked_by=wanted.actor.user_id,
+        )
+        return Request(call, work, _booked)
 
     def _cancel(self) -> Request:
         known = self._pick()
@@ -408,6 +443,10 @@ _STATUSES: Final = {
     "complete": EventStatus.COMPLETED,
     "call_off": EventStatus.CANCELLED,
 }
+
+
+def _kind_of(call: Call) -> str:
+    return call.name if call.booked_by is None else "desk"
 
 
 def _idempotent_request(key: Key, request: Request) -> IdempotentRequest[Any]:

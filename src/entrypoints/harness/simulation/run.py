@@ -10,6 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ....application.background.verify_promises import VerifyPromises
 from ....application.ports.errors import Unavailable
@@ -18,8 +19,10 @@ from ....application.turnstile import command_queue as turnstile_module
 from ....domain.decisions import settle as settle_module
 from ....domain.decisions.organize import Initialize
 from ....domain.decisions.payments.pay import is_abandoned
+from ....domain.decisions.staff import StaffMember
 from ....domain.event import EventDetails, WaitingListPolicy
 from ....domain.payment import ChargeStatus, Payment, PaymentKind, PaymentMethod
+from ....domain.policy import StaffRole
 from ....domain.tickets.ticket_type import TicketTypeSpec
 from ....domain.user import User
 from ....domain.values.money import Money
@@ -28,7 +31,16 @@ from ..history.linearizability import check_linearizable
 from ..history.promises import check_promises
 from ..history.sequential import Sale
 from ..history.stored import Stored
-from .clients import LONGEST_ANSWER, ORGANIZER, Clients, SimulatedEvent, address_of, customer_of
+from .clients import (
+    DESKS,
+    LONGEST_ANSWER,
+    ORGANIZER,
+    WITHOUT_ACCOUNT,
+    Clients,
+    SimulatedEvent,
+    address_of,
+    customer_of,
+)
 from .faults import LONGEST_DETECTION, FaultInjector
 from .loop import Overrun, SimulationLoop, Stuck, make_loop
 from .processes import START, Gone, Parts, Process, Work
@@ -141,7 +153,7 @@ class _Simulation:
         for process in self.processes:
             await process.start()
         events = [await self._initialize(number) for number in range(len(self.scenario.events))]
-        await self._add_accounts()
+        await self._add_accounts(events)
         before = await self._stored(events)
         self.injector.is_off = False
         clients = Clients(
@@ -156,8 +168,8 @@ class _Simulation:
         self.problems += clients.unexpected
         await self._check(before)
 
-    async def _add_accounts(self) -> None:
-        """Add the customers' accounts, which their sessions do without, but gifts are sent to."""
+    async def _add_accounts(self, events: Sequence[SimulatedEvent]) -> None:
+        """Add the customers' accounts, which their sessions do without, and let the desks work for the events."""
         async with self.parts.storage.another().begin() as unit_of_work:
             for number in range(self.scenario.customers):
                 customer_id = customer_of(number)
@@ -170,6 +182,17 @@ class _Simulation:
                         created_at=START,
                     )
                 )
+            for event in events:
+                for desk in DESKS:
+                    await unit_of_work.staff.add(
+                        StaffMember(
+                            id=self.parts.ids.new(),
+                            event_id=event.event_id,
+                            user_id=desk.user_id,
+                            role=StaffRole.DESK,
+                            appointed_at=START,
+                        )
+                    )
             await unit_of_work.commit()
 
     async def _initialize(self, number: int) -> SimulatedEvent:
@@ -334,18 +357,34 @@ class _Simulation:
         verdict = await VerifyPromises(storage, self.parts.clock)()
         self.bookings, self.facts = verdict.bookings, verdict.facts
         self.problems += [f"promise {breach.promise}: {breach.what}" for breach in verdict.breaches]
-        final = await Stored.load(storage, self.history)
+        history = await self._with_accounts()
+        final = await Stored.load(storage, history)
         step = self.scenario.step
-        self.problems += [str(each) for each in check_promises(self.history, final, before=before, step=step)]
+        self.problems += [str(each) for each in check_promises(history, final, before=before, step=step)]
         await self._check_payments(storage, final)
         if self.scenario.is_specified:
-            self._check_order(before, final)
+            self._check_order(history, before, final)
 
-    def _check_order(self, before: Stored, final: Stored) -> None:
+    async def _with_accounts(self) -> History:
+        """Return the history with the accounts that desks made, by whose addresses it calls their customers."""
+        accounts = self.parts.storage.account_queries
+        made: dict[UUID | None, UUID] = {}
+        for number in range(self.scenario.customers, self.scenario.customers + WITHOUT_ACCOUNT):
+            user = await accounts.user_by_email(address_of(customer_of(number)))
+            if user is not None:
+                made[customer_of(number)] = user.id
+        return History(
+            entry
+            if entry.call is None or entry.call.customer_id not in made
+            else replace(entry, call=replace(entry.call, customer_id=made[entry.call.customer_id]))
+            for entry in self.history.entries
+        )
+
+    def _check_order(self, history: History, before: Stored, final: Stored) -> None:
         """Check that the history of each event is linearizable."""
         for state in before.events.values():
             verdict = check_linearizable(
-                self.history,
+                history,
                 Sale.of(state, may_lapse=bool(state.event.payment_window_minutes)),
                 final=final,
                 most_states=MOST_STATES,

@@ -118,6 +118,7 @@ def scenario_of(seed: int, operations: int) -> Scenario:
         weights={
             **_weights(random, has_money=has_money),
             **random_stream(seed, "grants").choice(({}, {"grant": 4})),
+            **random_stream(seed, "desks").choice(({}, {"desk": 12})),
         },
         troubles={} if is_calm else _troubles(random),
         disasters={} if is_calm else _disasters(random),
