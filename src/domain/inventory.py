@@ -1,5 +1,6 @@
 """The inventory: one event as its rules see it under its lock, and the decisions about it."""
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
@@ -50,10 +51,10 @@ class WaitingList(Struct, frozen=True, gc=False):
         if self.fitting is not None and booking.quantity > self.fitting:
             return self
         number = booking.queue_number or 0
-        before = [waiting for waiting in self.head if (waiting.queue_number or 0) < number]
-        if len(before) == len(self.head) and not self.is_whole:
+        place = bisect_left(self.head, number, key=lambda waiting: waiting.queue_number or 0)
+        if place == len(self.head) and not self.is_whole:
             return self
-        return replace(self, head=(*before, booking, *self.head[len(before) :]))
+        return replace(self, head=(*self.head[:place], booking, *self.head[place:]))
 
 
 NOT_LOADED = WaitingList()

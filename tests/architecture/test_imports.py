@@ -11,7 +11,18 @@ import pytest
 from .sources import SRC, TESTS, imports, sources
 
 _LANGUAGE: Final = (
-    {"__future__", "abc", "collections", "collections.abc", "dataclasses", "datetime", "decimal", "enum", "functools"}
+    {
+        "__future__",
+        "abc",
+        "bisect",
+        "collections",
+        "collections.abc",
+        "dataclasses",
+        "datetime",
+        "decimal",
+        "enum",
+        "functools",
+    }
     | {"hashlib", "itertools", "math", "operator", "re", "string", "types", "typing", "unicodedata", "uuid"}
     | {"msgspec", "msgspec.structs"}
 )

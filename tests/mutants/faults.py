@@ -1622,7 +1622,7 @@ SUSPENDING: Final = (
         (
             Change(
                 "domain/inventory.py",
-                "replace(self, head=(*before, booking, *self.head[len(before) :]))",
+                "replace(self, head=(*self.head[:place], booking, *self.head[place:]))",
                 "replace(self, head=(*self.head, booking))",
             ),
         ),

@@ -34,17 +34,7 @@ def suspend_waiting(inventory: Inventory, command: SuspendWaiting, now: datetime
     """
     builder = DecisionBuilder(inventory, now)
     suspended = _bookings(inventory, command.customer_id, are_suspended=False)
-    for booking in suspended:
-        builder.change(booking, replace(booking, is_suspended=True, updated_at=now))
-        builder.add_fact(
-            WaitingSuspended(
-                ticket_type_id=booking.ticket_type_id,
-                customer_id=booking.customer_id,
-                quantity=booking.quantity,
-                queue_number=booking.queue_number or 0,
-            ),
-            booking,
-        )
+    _change(builder, suspended, WaitingSuspended, now)
     return _settled(builder, suspended)
 
 
@@ -61,17 +51,7 @@ def resume_waiting(inventory: Inventory, command: ResumeWaiting, now: datetime) 
             cancel_booking(builder, booking, "organizer")
         else:
             resumed.append(booking)
-    for booking in resumed:
-        builder.change(booking, replace(booking, is_suspended=False, updated_at=now))
-        builder.add_fact(
-            WaitingResumed(
-                ticket_type_id=booking.ticket_type_id,
-                customer_id=booking.customer_id,
-                quantity=booking.quantity,
-                queue_number=booking.queue_number or 0,
-            ),
-            booking,
-        )
+    _change(builder, resumed, WaitingResumed, now)
     return _settled(builder, resumed)
 
 
@@ -85,6 +65,22 @@ def _bookings(inventory: Inventory, customer_id: UUID, *, are_suspended: bool) -
         if each.customer_id == customer_id and each.status is WAITLISTED and each.is_suspended is are_suspended
     ]
     return sorted(found, key=lambda each: each.queue_number or 0)
+
+
+def _change(
+    builder: DecisionBuilder, bookings: list[Booking], what: type[WaitingSuspended | WaitingResumed], now: datetime
+) -> None:
+    for booking in bookings:
+        builder.change(booking, replace(booking, is_suspended=what is WaitingSuspended, updated_at=now))
+        builder.add_fact(
+            what(
+                ticket_type_id=booking.ticket_type_id,
+                customer_id=booking.customer_id,
+                quantity=booking.quantity,
+                queue_number=booking.queue_number or 0,
+            ),
+            booking,
+        )
 
 
 def _settled(builder: DecisionBuilder, changed: list[Booking]) -> Decision[None]:

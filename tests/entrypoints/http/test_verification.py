@@ -225,6 +225,26 @@ async def test_who_was_booked_for_gets_the_account_with_its_bookings(
     assert ok(await person.get("/bookings"))["items"] == [booking]
 
 
+async def test_a_squatted_account_with_a_desks_booking_is_the_owners_after_a_forgotten_password(
+    mailing: Service, postman: Postman
+) -> None:
+    squatter = await mailing.user(ADDRESS)
+    organizer = await mailing.user()
+    event = await organizer.event()
+    booking = await organizer.book(event, onBehalfOf={"name": "At the desk", "email": ADDRESS})
+    assert booking["customerId"] == ok(await squatter.get("/me"))["id"]
+    await postman.tokens()
+    await mailing.anyone.post("/forgot-password", {"email": ADDRESS})
+    (token,) = await postman.tokens()
+    await mailing.anyone.post("/reset-password", {"token": token, "newPassword": "another horse"})
+    mailing.clock.travel(seconds=4)
+    problem(await squatter.get("/bookings"), 401, "invalid-token")
+    assert await signs_in(mailing) == 401
+    signed_in = ok(await mailing.anyone.post("/login", {"email": ADDRESS, "password": "another horse"}))
+    owner = Client(mailing.http, {}, signed_in["accessToken"])
+    assert ok(await owner.get("/bookings"))["items"] == [booking]
+
+
 async def test_a_refused_booking_for_another_person_sends_no_mail(mailing: Service, postman: Postman) -> None:
     organizer = await mailing.user()
     event = await organizer.event(totalTickets=1)
