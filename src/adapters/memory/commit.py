@@ -35,16 +35,17 @@ def _check_events(draft: Draft) -> None:
         for each in types.values():
             if not 0 <= each.taken <= each.total_tickets or each.waiting < 0 or each.waiting_tickets < 0:
                 raise Conflict("a counter of a ticket type is out of range")
-    last_seqs = {event_id: len(facts) for event_id, facts in draft.tables.facts.items()}
+    # Keyed by integers, which hash faster than UUIDs.
+    last_seqs = {event_id.int: len(facts) for event_id, facts in draft.tables.facts.items()}
     for fact in draft.facts:
-        if fact.seq <= last_seqs.get(fact.event_id, 0):
+        if fact.seq <= last_seqs.get(fact.event_id.int, 0):
             raise Conflict("a fact with this number exists")
 
 
 def _check_bookings(draft: Draft) -> None:
     committed, live = draft.tables.bookings, draft.tables.live
-    for booking_id in draft.new_bookings:
-        if booking_id in committed:
+    for new in draft.new_bookings:
+        if new.id in committed:
             raise Conflict("a booking with this id exists")
     # Keyed by integers, which hash faster than UUIDs.
     seen: dict[int, tuple[Mapping[UUID, UUID], set[int]]] = {}
@@ -65,14 +66,19 @@ def _check_bookings(draft: Draft) -> None:
 
 
 def _check_numbers(draft: Draft) -> None:
-    seen: set[tuple[int, int]] = set()
+    of_events: dict[int, tuple[Mapping[int, UUID], set[int]]] = {}
     for booking in draft.bookings.values():
         number = booking.first_ticket_number
         if number is not None:
-            holder = draft.tables.numbered.get(booking.event_id, {}).get(number, booking.id)
-            if holder != booking.id or (booking.event_id.int, number) in seen:
+            of_event = of_events.get(booking.event_id.int)
+            if of_event is None:
+                of_event = draft.tables.numbered.get(booking.event_id, {}), set()
+                of_events[booking.event_id.int] = of_event
+            before, seen = of_event
+            holder = before.get(number)
+            if number in seen or (holder is not None and holder != booking.id):
                 raise Conflict("another booking has this first ticket number")
-            seen.add((booking.event_id.int, number))
+            seen.add(number)
 
 
 def _stays_live(draft: Draft, booking_id: UUID) -> bool:

@@ -38,7 +38,7 @@ class Draft(Struct):
     facts: list[Fact] = field(default_factory=list)
     batch_ids: set[tuple[UUID, int, UUID]] = field(default_factory=set)
     new_events: set[UUID] = field(default_factory=set)
-    new_bookings: set[UUID] = field(default_factory=set)
+    new_bookings: list[Booking] = field(default_factory=list)
     payments: dict[UUID, Payment] = field(default_factory=dict)
     new_payments: set[UUID] = field(default_factory=set)
     responses: dict[Key, tuple[datetime, StoredResponse]] = field(default_factory=dict)
@@ -144,9 +144,9 @@ class Draft(Struct):
             booking = self.booking(booking_id)
             if booking is not None:
                 yield booking
-        for booking_id in self.new_bookings:
-            if self.bookings[booking_id].event_id == event_id:
-                yield self.bookings[booking_id]
+        for booking in self.new_bookings:
+            if booking.event_id == event_id:
+                yield self.bookings[booking.id]
 
     def _waiting(self, ticket_type_id: UUID) -> Iterator[Booking]:
         committed = self.tables.waiting_lists.get(ticket_type_id, {}).values()

@@ -39,7 +39,7 @@ from ...domain.tickets.ticket_type import TicketType
 from ...domain.user import Session, User
 from .check_ins import other_check_in, scanned_tickets
 from .steps import Step
-from .tables import live_of
+from .tables import live_by_type, live_of
 from .transaction import MemoryTransaction
 
 
@@ -52,22 +52,25 @@ class MemoryEventRepository:
     async def lock(self, needs: Sequence[LoadSpec]) -> dict[UUID, Inventory]:
         """See the port."""
         await self._transaction.reach(Step.LOCK)
-        event_ids = {need.event_id: None for need in needs}
+        # Keyed by integers, which hash faster than UUIDs: most commands of a batch concern few events.
+        event_ids = list({need.event_id.int: need.event_id for need in needs}.values())
         try:
-            await self._transaction.lock(list(event_ids))
+            await self._transaction.lock(event_ids)
         except Locked:
             raise Locked(self._transaction.locked_by_others(event_ids)) from None
         draft = self._transaction.draft
         tables = draft.tables
-        concerned: dict[UUID, dict[UUID, Booking]] = {event_id: {} for event_id in event_ids}
-        live: dict[UUID, dict[UUID, Booking]] = {event_id: {} for event_id in event_ids}
-        payments: dict[UUID, list[Payment]] = {event_id: [] for event_id in event_ids}
-        tickets: dict[UUID, list[Ticket]] = {event_id: [] for event_id in event_ids}
+        concerned: dict[int, dict[UUID, Booking]] = {event_id.int: {} for event_id in event_ids}
+        live: dict[int, dict[UUID, Booking]] = {event_id.int: {} for event_id in event_ids}
+        live_of_types = {event_id.int: live_by_type(tables, event_id) for event_id in event_ids}
+        payments: dict[int, list[Payment]] = {event_id.int: [] for event_id in event_ids}
+        tickets: dict[int, list[Ticket]] = {event_id.int: [] for event_id in event_ids}
         for need in needs:
-            of_event = concerned[need.event_id]
+            number = need.event_id.int
+            of_event = concerned[number]
             if need.customer_id is not None:
-                for booking in live_of(tables, need.event_id, need.customer_id):
-                    live[need.event_id][booking.id] = booking
+                for booking in live_of(tables, live_of_types[number], need.customer_id):
+                    live[number][booking.id] = booking
                     if need.whole:
                         of_event[booking.id] = booking
             if need.booking_id is not None:
@@ -75,19 +78,19 @@ class MemoryEventRepository:
                 if named is not None and named.event_id == need.event_id:
                     of_event[named.id] = named
                     if need.payments:
-                        payments[need.event_id].extend(tables.payments.get(named.id, {}).values())
+                        payments[number].extend(tables.payments.get(named.id, {}).values())
                     if need.tickets:
-                        tickets[need.event_id].extend(tables.tickets.get(named.id, {}).values())
+                        tickets[number].extend(tables.tickets.get(named.id, {}).values())
         return {
             event_id: Inventory(
                 event=tables.events[event_id],
                 ticket_types=tuple(tables.ticket_types[event_id].values()),
-                bookings=tuple(bookings.values()),
-                of_customers=tuple(live[event_id].values()),
-                payments=tuple(payments[event_id]),
-                tickets=tuple(tickets[event_id]),
+                bookings=tuple(concerned[event_id.int].values()),
+                of_customers=tuple(live[event_id.int].values()),
+                payments=tuple(payments[event_id.int]),
+                tickets=tuple(tickets[event_id.int]),
             )
-            for event_id, bookings in concerned.items()
+            for event_id in event_ids
             if event_id in tables.events
         }
 
@@ -169,7 +172,7 @@ class MemoryEventRepository:
             for booking in decision.booked:
                 if bookings.setdefault(booking.id, booking) is not booking:
                     raise Conflict("a booking with this id exists")
-                new_bookings.add(booking.id)
+                new_bookings.append(booking)
             for change in decision.changed:
                 bookings[change.after.id] = change.after
             if decision.new_payments or decision.changed_payments:

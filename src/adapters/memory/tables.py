@@ -117,9 +117,15 @@ class Tables(Struct):
         return replace(booking, place=Place(position, ahead))
 
 
-def live_of(tables: Tables, event_id: UUID, customer_id: UUID) -> Iterable[Booking]:
-    """Yield a customer's live bookings of an event."""
-    for ticket_type_id in tables.ticket_types.get(event_id, ()):
-        booking_id = tables.live.get(ticket_type_id, NO_BOOKINGS).get(customer_id)
+def live_by_type(tables: Tables, event_id: UUID) -> list[Mapping[UUID, UUID]]:
+    """Return the ids of live bookings by customer, for each ticket type of an event that has some."""
+    of_types = [tables.live.get(ticket_type_id) for ticket_type_id in tables.ticket_types.get(event_id, ())]
+    return [of_type for of_type in of_types if of_type]
+
+
+def live_of(tables: Tables, by_type: Iterable[Mapping[UUID, UUID]], customer_id: UUID) -> Iterable[Booking]:
+    """Yield a customer's live bookings of an event, from its `live_by_type`."""
+    for of_type in by_type:
+        booking_id = of_type.get(customer_id)
         if booking_id is not None:
             yield tables.bookings[booking_id]

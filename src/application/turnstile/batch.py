@@ -251,7 +251,7 @@ class Batch:
     def _record(self, decision: Decision[Any], view: EventView | None) -> CommandResult[Any]:
         inventory = decision.inventory
         event = inventory.event
-        if event.organizer_id in self._live_events:
+        if self._live_events and event.organizer_id in self._live_events:
             was_live = view is not None and not view.inventory.event.status.is_closed
             self._live_events[event.organizer_id] += (not event.status.is_closed) - was_live
         if view is None:
