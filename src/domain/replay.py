@@ -44,7 +44,7 @@ from .facts import (
     WaitingSuspended,
     tickets_confirmed,
 )
-from .tickets.ticket import Ticket, number_of, ticket_id
+from .tickets.ticket import Ticket, TicketStatus, number_of, ticket_id, ticket_status
 from .tickets.ticket_type import EventState
 
 
@@ -410,7 +410,7 @@ def _kept_after(booking: Booking, what: BookingCancelled) -> int:
 
 
 class TicketByFacts(Struct, frozen=True, gc=False):
-    """What facts tell of a ticket: which of its codes counts, and whether its holder was let in."""
+    """What facts tell of a ticket: which of its codes counts, and, unless it is void, whether its holder was let in."""
 
     serial: int = 1
     is_used: bool = False
@@ -424,6 +424,8 @@ def replay_tickets(facts: list[Fact]) -> dict[int, TicketByFacts] | None:
     tickets: dict[int, TicketByFacts] = {}
     for fact in facts:
         what = fact.what
+        if isinstance(what, BookingCancelled):
+            tickets = {number: replace(each, is_used=False) for number, each in tickets.items()}
         if not isinstance(what, TicketReissued | TicketCheckedIn | CheckInUndone):
             continue
         number = number_of(what.ticket_id)
@@ -440,9 +442,12 @@ def replay_tickets(facts: list[Fact]) -> dict[int, TicketByFacts] | None:
     return _changed(tickets)
 
 
-def stored_tickets(tickets: Iterable[Ticket]) -> dict[int, TicketByFacts]:
-    """Return what facts must tell of these tickets, which are a booking's."""
-    return _changed({each.number: TicketByFacts(each.serial, each.checked_in_at is not None) for each in tickets})
+def stored_tickets(booking: Booking, tickets: Iterable[Ticket]) -> dict[int, TicketByFacts]:
+    """Return by number what facts must tell of these tickets of a booking."""
+    status = booking.status
+    return _changed(
+        {each.number: TicketByFacts(each.serial, ticket_status(status, each) is TicketStatus.USED) for each in tickets}
+    )
 
 
 def _changed(tickets: dict[int, TicketByFacts]) -> dict[int, TicketByFacts]:

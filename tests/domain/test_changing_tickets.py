@@ -84,7 +84,11 @@ def test_each_new_code_has_the_next_serial_and_is_a_fact() -> None:
         assert driver.facts[-1].booking_id == booking.id
     both = change(driver, booking, reissue=True, name="Hopper").ticket
     assert (both.serial, both.holder_name) == (4, "Hopper")
-    assert replay_tickets(driver.facts) == stored_tickets(driver.tickets.values()) == {1: TicketByFacts(both.serial)}
+    assert (
+        replay_tickets(driver.facts)
+        == stored_tickets(booking, driver.tickets.values())
+        == {1: TicketByFacts(both.serial)}
+    )
 
 
 @pytest.mark.parametrize("actor", [ORGANIZER, ADMIN, DESK], ids=["organizer", "admin", "desk"])
@@ -192,7 +196,7 @@ def test_facts_that_contradict_each_other_give_no_tickets() -> None:
     def altered(**values: object) -> list[Fact]:
         return [replace(fact, what=replace(fact.what, **values))]
 
-    assert replay_tickets([fact]) == stored_tickets(driver.tickets.values())
+    assert replay_tickets([fact]) == stored_tickets(booking, driver.tickets.values())
     assert replay_tickets(altered(serial=3)) is None
     assert replay_tickets([fact, fact]) is None
     assert replay_tickets(altered(ticket_id=ticket_id(UUID(int=1), 1))) is None
@@ -203,3 +207,9 @@ def test_facts_that_contradict_each_other_give_no_tickets() -> None:
     assert replay_tickets([used, undone]) == {}
     assert replay_tickets([used, used]) is None
     assert replay_tickets([undone]) is None
+    # What becomes of the use of a void ticket is told by no fact.
+    driver.cancel(booking)
+    assert replay_tickets([used, driver.facts[-1]]) == {}
+    let_in = replace(driver.tickets[1], serial=1, checked_in_at=NOW)
+    assert stored_tickets(booking, [let_in]) == {1: TicketByFacts(is_used=True)}
+    assert stored_tickets(driver.bookings[booking.id], [let_in]) == {}

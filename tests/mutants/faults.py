@@ -3,6 +3,7 @@
 from typing import Final
 
 from .api_keys import API_KEYS
+from .codes import CODES
 from .door import DOOR
 from .erasing import ERASING
 from .grants import GRANTS
@@ -3169,6 +3170,7 @@ FAULTS: Final = (
     *SESSIONS,
     *MYSQL,
     *ADDRESSES,
+    *CODES,
     *DOOR,
     *GRANTS,
     *STAFF,

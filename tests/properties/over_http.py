@@ -20,12 +20,13 @@ from boxoffice.application.payments.settle_refund import Settlement
 from boxoffice.domain.decisions.book import Book
 from boxoffice.domain.decisions.cancel import Cancel
 from boxoffice.domain.decisions.organize import AddTicketType, Edit, Initialize
-from boxoffice.domain.tickets.ticket import number_of
+from boxoffice.domain.tickets.ticket import number_of, ticket_id
 from boxoffice.domain.user import Actor, Role
 from boxoffice.entrypoints.container import Container
 from boxoffice.entrypoints.harness import HarnessClock
 from boxoffice.entrypoints.harness.machine.box_office import (
     DISMISSED,
+    HOLDERS,
     Appoint,
     AttendeeSeen,
     BookingLook,
@@ -42,13 +43,15 @@ from boxoffice.entrypoints.harness.machine.box_office import (
     Replay,
     ScanSeen,
     ScanSent,
+    TicketSeen,
     UndoneSeen,
     address_of,
     difference,
     has_account,
     user_of,
 )
-from boxoffice.entrypoints.harness.machine.in_process import ATTENDEES, ContainerBoxOffice
+from boxoffice.entrypoints.harness.machine.container.container_box_office import ContainerBoxOffice
+from boxoffice.entrypoints.harness.machine.in_process import ATTENDEES
 from boxoffice.entrypoints.http.app import create_app
 from boxoffice.entrypoints.http.camel_case import camel_case
 
@@ -281,6 +284,35 @@ class OverHttp(ContainerBoxOffice):
         seen: list[BookingSeen] = self._names.translated(found)
         return seen
 
+    async def tickets(self, booking_id: UUID, actor: Actor) -> list[TicketSeen] | str:
+        """The tickets of a booking."""
+        try:
+            with self.without_trouble():
+                path = f"/bookings/{self._names.id_of(booking_id)}/tickets"
+                found = await self._get(path, await self._token(actor), dict[str, Any])
+        except Refused as refused:
+            return refused.code
+        return [self._seen_ticket(each) for each in found["items"]]
+
+    async def change_ticket(
+        self, booking_id: UUID, number: int, actor: Actor, holder: str | None, *, reissue: bool
+    ) -> TicketSeen | str:
+        """Change a ticket."""
+        await self.tickets(booking_id, actor)
+        id_ = self._names.id_of(booking_id)
+        body = {} if holder is None else {"holderName": holder}
+        path = f"/bookings/{id_}/tickets/{ticket_id(id_, number)}"
+        try:
+            answer = await self._patch(path, body | ({"reissue": True} if reissue else {}), actor)
+        except Refused as refused:
+            return refused.code
+        return self._seen_ticket(answer)
+
+    def _seen_ticket(self, answer: dict[str, Any]) -> TicketSeen:
+        holder = answer["holderName"] if answer["holderName"] in HOLDERS else None
+        serial = self.serial_of(answer["code"])
+        return TicketSeen(number=answer["number"], serial=serial, holder=holder, status=answer["status"])
+
     async def scan(self, event_id: UUID, actor: Actor, scans: Sequence[ScanSent]) -> list[ScanSeen] | str:
         """A batch of check-ins."""
         items = [
@@ -334,8 +366,14 @@ class OverHttp(ContainerBoxOffice):
         return DoorLook(
             void=[number_of(UUID(each)) for each in door["void"]],
             used=[(number, at) for number, at in used if at is not None],
+            reissued=[(number_of(UUID(each["ticketId"])), each["serial"]) for each in door["reissued"]],
             conflicts=[(each["number"], [UUID(entry["id"]) for entry in each["entries"]]) for each in conflicts],
         )
+
+    async def _patch(self, path: str, body: dict[str, Any], actor: Actor) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {await self._token(actor)}"}
+        found: dict[str, Any] = msgspec.json.decode(_checked(await self._http.patch(path, json=body, headers=headers)))
+        return found
 
     async def _post(self, path: str, body: Any, actor: Actor) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {await self._token(actor)}", "Content-Type": "application/json"}

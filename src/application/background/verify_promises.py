@@ -130,7 +130,7 @@ class _Check:
             for row in rows:
                 self._bookings += 1
                 self._check_booking(row.booking, row.facts)
-                if replay_tickets(row.facts) != stored_tickets(row.tickets):
+                if replay_tickets(row.facts) != stored_tickets(row.booking, row.tickets):
                     self._breach(7, f"booking {row.booking.id}: its tickets are not as its facts say")
                 for what in broken_balances(row.booking, row.payments, row.facts):
                     self._breach(8, what)

@@ -36,7 +36,7 @@ from boxoffice.domain.tickets.ticket_type import EventState
 from boxoffice.domain.user import Actor
 from boxoffice.domain.values.money import Money
 from boxoffice.entrypoints.container import Container, make_container
-from boxoffice.entrypoints.harness.machine.troubled import InterceptedStorage
+from boxoffice.entrypoints.harness.machine.container.troubled import InterceptedStorage
 from boxoffice.entrypoints.settings import Settings
 
 

@@ -26,7 +26,7 @@ from ....domain.payment import Payment
 from ....domain.policy import StaffRole
 from ....domain.user import Actor
 from ....domain.values.money import Money
-from .troubled import Trouble
+from .container.troubled import Trouble
 
 
 class Appoint(Struct, frozen=True):
@@ -264,6 +264,10 @@ class AttendeeSeen(Seen, frozen=True, kw_only=True):
     checked_in_at: datetime | None
 
 
+HOLDERS: Final = ("Grace", "Hopper")
+"""Names that holders of tickets are given. No account has them."""
+
+
 class ScanSent(Struct, frozen=True, kw_only=True):
     """A scan of a ticket's code, which may be of another event; without a booking of what is no code."""
 
@@ -271,8 +275,18 @@ class ScanSent(Struct, frozen=True, kw_only=True):
     event_id: UUID
     booking_id: UUID | None
     number: int
+    serial: int = 1
     at: datetime
     is_offline: bool
+
+
+class TicketSeen(Seen, frozen=True, kw_only=True):
+    """A ticket with the serial of its code, and the name that it was given."""
+
+    number: int
+    serial: int
+    holder: str | None
+    status: str
 
 
 class ScanSeen(Seen, frozen=True, kw_only=True):
@@ -292,10 +306,11 @@ class UndoneSeen(Seen, frozen=True, kw_only=True):
 
 
 class DoorLook(Struct, frozen=True, kw_only=True):
-    """What a scanner reads: void and used tickets by number, and the entries of those that were let in twice."""
+    """What a scanner reads by number: void, used and reissued tickets, and the entries of those let in twice."""
 
     void: list[int]
     used: list[tuple[int, datetime]]
+    reissued: list[tuple[int, int]]
     conflicts: list[tuple[int, list[UUID]]]
 
 
@@ -330,6 +345,14 @@ class BoxOffice(Protocol):
 
     async def lists(self, event_id: UUID, actor: Actor) -> list[BookingSeen] | str:
         """Return an event's bookings, newest first, then those on its waiting list, as this actor may read them."""
+
+    async def tickets(self, booking_id: UUID, actor: Actor) -> list[TicketSeen] | str:
+        """Return the tickets of a booking, as this actor may see them."""
+
+    async def change_ticket(
+        self, booking_id: UUID, number: int, actor: Actor, holder: str | None, *, reissue: bool
+    ) -> TicketSeen | str:
+        """Name the holder of a ticket, or give it a new code, or both."""
 
     async def scan(self, event_id: UUID, actor: Actor, scans: Sequence[ScanSent]) -> list[ScanSeen] | str:
         """Check tickets in, in one command, and return the answers in the order of the scans."""

@@ -28,12 +28,12 @@ from .box_office import (
     difference,
     has_account,
 )
+from .container.troubled import Trouble
 from .in_process import HarnessIds
 from .model.booking import ModelBooking
 from .model.event import ModelEvent, ModelType
 from .model.model import Model
 from .strategies import ADMIN, BookingRequest
-from .troubled import Trouble
 
 Result = TypeVar("Result")
 

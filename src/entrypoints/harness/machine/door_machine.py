@@ -6,15 +6,19 @@ from uuid import UUID
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from .box_office import EventLook, ScanSent
+from .box_office import HOLDERS, EventLook, ScanSent
 from .comparing_machine import ComparingMachine
 from .model.booking import ModelBooking
+from .model.door import is_void
 from .model.event import ModelEvent
 from .strategies import ADMIN, CUSTOMERS, HELPERS, picks
 
 _scans = st.lists(
     st.tuples(
-        picks, st.sampled_from([-1, 0, 0, 1, 2]), st.booleans(), st.sampled_from(["new"] * 6 + ["again", "other"])
+        picks,
+        st.sampled_from([-1, 0, 0, 1, 2]),
+        st.booleans(),
+        st.sampled_from(["new"] * 6 + ["again", "other", "old"]),
     ),
     min_size=1,
     max_size=6,
@@ -65,6 +69,39 @@ class DoorMachine(ComparingMachine):
         self.check_equal(found, refused or (entry and self.model.door.undo(model_event, entry)))
         self.check_door(model_event, model_event.organizer_id)
 
+    @rule(event=picks, which=picks, who=picks, holder=st.sampled_from([None, *HOLDERS]), reissue=st.booleans())
+    @precondition(lambda self: self.ticket_numbers)
+    def change_ticket(self, event: int, which: int, who: int, holder: str | None, reissue: bool) -> None:
+        """Somebody names the holder of a ticket, or gives it a new code, which makes the earlier ones void."""
+        model_event = self.event(event)
+        tickets = list(self._tickets(model_event).items())
+        if not tickets or (holder is None and not reissue):
+            return
+        number, booking = tickets[which % len(tickets)]
+        if booking.customer_id in self.model.erased:
+            return
+        actor_id = [booking.customer_id, booking.customer_id, self._at_the_door(model_event, who)][who % 3]
+        found = self.run(
+            self.box_office.change_ticket(booking.id, number, self.actor(actor_id), holder, reissue=reissue)
+        )
+        model_event.expire_holds(self.clock.time)
+        refused = self._changing_is_refused(model_event, booking, actor_id)
+        self.check_equal(
+            found, refused or self.model.door.change(model_event, booking, number, holder, reissue=reissue)
+        )
+        self.check_tickets(model_event, booking, booking.customer_id)
+        self.check_door(model_event, model_event.organizer_id)
+
+    @rule(event=picks, which=picks, who=picks)
+    @precondition(lambda self: self.ticket_numbers)
+    def read_tickets(self, event: int, which: int, who: int) -> None:
+        """Somebody reads the tickets of a booking."""
+        model_event = self.event(event)
+        known = [each for each in model_event.bookings if each.id in self.ticket_numbers]
+        if known:
+            booking = known[which % len(known)]
+            self.check_tickets(model_event, booking, self._at_the_door(model_event, who))
+
     @rule(event=picks, who=picks)
     def read_door(self, event: int, who: int) -> None:
         """Somebody reads what a scanner needs."""
@@ -76,6 +113,24 @@ class DoorMachine(ComparingMachine):
         found = self.run(self.box_office.door(event.id, self.actor(actor_id)))
         refused = self.model.role_refuses(event, actor_id, "door")
         self.check_equal(found, refused or self.model.door.seen(event, self._tickets(event)))
+
+    def check_tickets(self, event: ModelEvent, booking: ModelBooking, actor_id: UUID) -> None:
+        """Check the tickets of a booking, with the serials of their codes."""
+        found = self.run(self.box_office.tickets(booking.id, self.actor(actor_id)))
+        may_see = booking.customer_id == actor_id or self.model.may(event, actor_id, "door")
+        numbers = self.ticket_numbers[booking.id]
+        shown = [self.model.door.ticket(event, booking, number) for number in numbers]
+        self.check_equal(found, shown if may_see else "not-found")
+
+    def _changing_is_refused(self, event: ModelEvent, booking: ModelBooking, actor_id: UUID) -> str | None:
+        if not self.model.may_with(event, booking, actor_id, "desk"):
+            if booking.customer_id != actor_id:
+                return "not-allowed" if self.model.may(event, actor_id, "door") else "not-found"
+            if event.has_started(self.clock.time):
+                return "event-started"
+            if event.status == "completed":
+                return "event-closed"
+        return "ticket-void" if is_void(event, booking) else None
 
     def check_uses(self, event: ModelEvent, look: EventLook) -> None:
         """Check when each ticket was used, and that there is a ticket that is not void for each confirmed place."""
@@ -109,6 +164,7 @@ class DoorMachine(ComparingMachine):
             event_id=event.id,
             booking_id=None if kind == "again" else booking.id,
             number=number,
+            serial=max(1, self.model.door.serial(event, number) - (kind == "old")),
             at=self.clock.time + timedelta(minutes=minutes),
             is_offline=is_offline,
         )

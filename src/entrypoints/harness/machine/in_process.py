@@ -1,9 +1,7 @@
 """An application in this process, whose use cases are called directly."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
-from itertools import count
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -24,13 +22,13 @@ from ....application.ports.accounts.staff import Colleague
 from ....application.ports.idempotency import IdempotentRequest, Key, Replayed, Response
 from ....application.ports.security import AccountKey
 from ....application.ports.system import Clock
-from ....application.ports.ticket_codes import TicketRef
 from ....application.staff.appoint_member import NewMember
+from ....application.tickets.list_tickets import ShownTicket
+from ....application.tickets.name_ticket import TicketChanges
 from ....domain.booking import Booking
 from ....domain.decisions.book import Book
 from ....domain.decisions.cancel import Cancel
 from ....domain.decisions.organize import AddTicketType, Initialize
-from ....domain.decisions.payments.notices import PaymentNotice
 from ....domain.facts import Fact
 from ....domain.refusals import Refusal
 from ....domain.tickets.ticket import number_of, ticket_id
@@ -38,6 +36,7 @@ from ....domain.user import Actor, Role, User
 from ...container import Container
 from .box_office import (
     DISMISSED,
+    HOLDERS,
     Appoint,
     BookingLook,
     BookingSeen,
@@ -45,22 +44,20 @@ from .box_office import (
     Dismiss,
     DoorLook,
     EventLook,
-    Names,
     Order,
     Outcome,
     Replay,
     ScanSeen,
     ScanSent,
+    TicketSeen,
     UndoneSeen,
     address_of,
     has_account,
     user_of,
 )
-from .gateway import HarnessGateway
-from .model.model import MOST_LIVE_EVENTS
+from .container.container_box_office import ContainerBoxOffice
 from .rendering import seen_of
 from .strategies import ADMIN
-from .troubled import Trouble, TroubledStorage
 
 PAGE: Final = 2
 """Items of a page: few, so that paging is tested too."""
@@ -83,104 +80,6 @@ class HarnessIds:
         number = self._next
         self._next += 1
         return UUID(int=(number << 80) | (0x7 << 76) | (0x2 << 62) | number)
-
-
-class ContainerBoxOffice:
-    """What a `BoxOffice` on a container does without commands: background work, troubles, ledger, verification.
-
-    The container has the storage under test, with its schema and no data. Its clock and payment provider are overridden
-    here, and its commits may fail as `Trouble` says.
-    """
-
-    def __init__(self, container: Container, clock: Clock) -> None:
-        self._container = container
-        self._clock = clock
-        self._gateway = HarnessGateway()
-        self._names = Names()
-        self._last_seqs: dict[UUID, int] = {}
-        # The texts of the API keys, by the machine's ids.
-        self._key_texts: dict[UUID, str] = {}
-        container.clock.override(Object(clock))
-        container.payment_gateway.override(Object(self._gateway))
-        container.initialize_event.add_kwargs(most_live_events=MOST_LIVE_EVENTS)
-        # A process that remembers no key, so that one ends at once.
-        container.known_keys.add_kwargs(seconds=count(0, 10).__next__)
-        # A wait for another payment polls without a pause, because the clock does not advance meanwhile.
-        container.pay_booking.add_kwargs(pause=lambda _: asyncio.sleep(0))
-        self._storage = TroubledStorage(container.storage())
-        container.storage.override(Object(self._storage))
-
-    async def set_disabled(self, user_id: UUID, disabled: bool) -> None:
-        """See `BoxOffice`."""
-        await self.add_account(user_id)
-        use_case = self._container.disable_user() if disabled else self._container.enable_user()
-        await use_case(str(self._names.id_of(user_id)))
-
-    async def add_account(self, user_id: UUID) -> None:
-        """Create the account of a user, unless it exists."""
-        raise NotImplementedError
-
-    async def promote(self, event_id: UUID) -> int:
-        """See `BoxOffice`."""
-        return await self._container.promote_from_waitlist()(self._names.id_of(event_id))
-
-    async def sweep(self) -> int:
-        """See `BoxOffice`."""
-        swept = await self._container.sweep()()
-        assert swept.is_ours, "no other process sweeps"
-        return swept.payments
-
-    async def code_of(self, scan: ScanSent) -> str:
-        """Return what is scanned: the first code of a ticket, or a text that is none."""
-        if scan.booking_id is None:
-            return f"BX1{scan.number}"
-        ticket = ticket_id(self._names.id_of(scan.booking_id), scan.number)
-        with self.without_trouble():
-            # The event's key may have to be made.
-            return await self._container.ticket_codes().code(TicketRef(self._names.id_of(scan.event_id), ticket, 1))
-
-    @contextmanager
-    def without_trouble(self) -> Iterator[None]:
-        """Trouble is for the machine's commands, so that the same ones get into it everywhere."""
-        troubles = list(self._storage.troubles)
-        self._storage.troubles.clear()
-        try:
-            yield
-        finally:
-            self._storage.troubles.extend(troubles)
-
-    async def act(self) -> None:
-        """See `BoxOffice`."""
-        self._gateway.act()
-
-    async def refuse_refunds(self, refuses: bool) -> None:
-        """See `BoxOffice`."""
-        self._gateway.refuses_refunds = refuses
-
-    async def notice(self, notice: PaymentNotice) -> None:
-        """See `BoxOffice`."""
-        told = replace(notice, payment_id=self._names.id_of(notice.payment_id))
-        await self._container.record_payment_notice()(told)
-
-    async def trouble(self, trouble: Trouble) -> None:
-        """See `BoxOffice`."""
-        self._storage.troubles.append(trouble)
-
-    async def money_kept(self) -> int:
-        """See `BoxOffice`."""
-        return self._gateway.kept
-
-    async def breaches(self) -> list[str]:
-        """See `BoxOffice`."""
-        verdict = await self._container.verify_promises()()
-        return [f"promise {each.promise}: {each.what}" for each in verdict.breaches]
-
-    async def close(self) -> None:
-        """See `BoxOffice`."""
-        try:
-            await self._container.turnstile().close()
-        finally:
-            await self._storage.close()
 
 
 class InProcess(ContainerBoxOffice):
@@ -415,6 +314,41 @@ class InProcess(ContainerBoxOffice):
             return refusal.code
         return [self._result(each) for each in found]
 
+    async def tickets(self, booking_id: UUID, actor: Actor) -> list[TicketSeen] | str:
+        """See `BoxOffice`."""
+        try:
+            with self.without_trouble():
+                shown = await self._container.list_tickets()(booking_id, actor)
+        except Refusal as refusal:
+            return refusal.code
+        return [self._ticket(each) for each in shown]
+
+    async def change_ticket(
+        self, booking_id: UUID, number: int, actor: Actor, holder: str | None, *, reissue: bool
+    ) -> TicketSeen | str:
+        """See `BoxOffice`."""
+        with self.without_trouble():
+            # The event's key may have to be made.
+            await self.tickets(booking_id, actor)
+        changes = TicketChanges(
+            booking_id=booking_id,
+            ticket_id=ticket_id(booking_id, number),
+            actor=actor,
+            holder_name=holder,
+            reissue=reissue,
+        )
+        try:
+            return self._ticket(await self._container.name_ticket()(changes))
+        except Refusal as refusal:
+            return refusal.code
+
+    def _ticket(self, shown: ShownTicket) -> TicketSeen:
+        # Whether an account has a name depends on how it was made.
+        holder = shown.holder_name if shown.holder_name in HOLDERS else None
+        return TicketSeen(
+            number=shown.number, serial=self.serial_of(shown.code), holder=holder, status=shown.status.value
+        )
+
     async def scan(self, event_id: UUID, actor: Actor, scans: Sequence[ScanSent]) -> list[ScanSeen] | str:
         """See `BoxOffice`."""
         self._add_ids(event_id)
@@ -456,6 +390,7 @@ class InProcess(ContainerBoxOffice):
         return DoorLook(
             void=list(map(number_of, seen.void)),
             used=[(number_of(each.ticket_id), each.at) for each in seen.used],
+            reissued=[(number_of(each.ticket_id), each.serial) for each in seen.reissued],
             conflicts=[(each.number, [entry.id for entry in each.entries]) for each in found],
         )
 

@@ -17,10 +17,11 @@ from .box_office import (
     Outcome,
     ScanSeen,
     ScanSent,
+    TicketSeen,
     UndoneSeen,
     difference,
 )
-from .troubled import Trouble
+from .container.troubled import Trouble
 
 Answer = TypeVar("Answer")
 
@@ -49,6 +50,16 @@ class Lockstep:
     async def lists(self, event_id: UUID, actor: Actor) -> list[BookingSeen] | str:
         """See `BoxOffice`."""
         return await self._each(lambda each: each.lists(event_id, actor))
+
+    async def tickets(self, booking_id: UUID, actor: Actor) -> list[TicketSeen] | str:
+        """See `BoxOffice`."""
+        return await self._each(lambda each: each.tickets(booking_id, actor))
+
+    async def change_ticket(
+        self, booking_id: UUID, number: int, actor: Actor, holder: str | None, *, reissue: bool
+    ) -> TicketSeen | str:
+        """See `BoxOffice`."""
+        return await self._each(lambda each: each.change_ticket(booking_id, number, actor, holder, reissue=reissue))
 
     async def scan(self, event_id: UUID, actor: Actor, scans: Sequence[ScanSent]) -> list[ScanSeen] | str:
         """See `BoxOffice`."""

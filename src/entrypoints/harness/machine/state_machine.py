@@ -15,6 +15,7 @@ from ....domain.policy import StaffRole
 from ....domain.tickets.ticket_type import TicketTypeChanges, TicketTypeSpec
 from ....domain.values.money import Money
 from .box_office import Answer, Order, Replay
+from .container.troubled import Trouble
 from .door_machine import DoorMachine
 from .key_machine import KeyMachine
 from .model.booking import LIVE
@@ -42,7 +43,6 @@ from .strategies import (
     sides,
     totals,
 )
-from .troubled import Trouble
 
 
 class BoxOfficeMachine(KeyMachine, MoneyMachine, DoorMachine):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from ..box_office import DoorLook, ScanSeen, ScanSent, UndoneSeen
+from ..box_office import DoorLook, ScanSeen, ScanSent, TicketSeen, UndoneSeen
 from .booking import ModelBooking
 from .event import ModelEvent
 
@@ -15,6 +15,7 @@ class ModelEntry:
     """An entry of a ticket of the event, with its answer."""
 
     id: UUID
+    booking_id: UUID
     number: int
     at: datetime
     is_offline: bool
@@ -32,6 +33,8 @@ class ModelDoor:
 
     def __init__(self) -> None:
         self.entries: dict[UUID, list[ModelEntry]] = {}
+        self.serials: dict[tuple[UUID, int], int] = {}
+        self.holders: dict[UUID, dict[int, str]] = {}
 
     def of(self, event: ModelEvent) -> list[ModelEntry]:
         """Return the entries of an event."""
@@ -58,14 +61,43 @@ class ModelDoor:
             result = "unknown" if sent.booking_id is None else "other-event"
             return ScanSeen(id=sent.id, result=result, number=None, admitted_at=None)
         before = self.used_at(event, sent.number)
-        if is_void(event, of_bookings[sent.booking_id]):
+        if is_void(event, of_bookings[sent.booking_id]) or sent.serial != self.serial(event, sent.number):
             result = "void"
         else:
             result = "admitted" if before is None or sent.at < before else "already-used"
         at = sent.at if result == "admitted" else before
         answer = ScanSeen(id=sent.id, result=result, number=sent.number, admitted_at=at)
-        self.of(event).append(ModelEntry(sent.id, sent.number, sent.at, sent.is_offline, answer))
+        self.of(event).append(ModelEntry(sent.id, sent.booking_id, sent.number, sent.at, sent.is_offline, answer))
         return answer
+
+    def has_used(self, event: ModelEvent, booking: ModelBooking) -> bool:
+        """Return whether somebody came in with a ticket of a confirmed booking."""
+        numbers = {each.number for each in self.of(event) if each.booking_id == booking.id}
+        return any(self.used_at(event, number) is not None for number in numbers)
+
+    def serial(self, event: ModelEvent, number: int) -> int:
+        """Return which code of a ticket counts."""
+        return self.serials.get((event.id, number), 1)
+
+    def change(
+        self, event: ModelEvent, booking: ModelBooking, number: int, holder: str | None, *, reissue: bool
+    ) -> TicketSeen:
+        """Name the holder of a ticket, or give it a new code, or both."""
+        if holder is not None:
+            self.holders.setdefault(booking.id, {})[number] = holder
+        if reissue:
+            self.serials[event.id, number] = self.serial(event, number) + 1
+        return self.ticket(event, booking, number)
+
+    def ticket(self, event: ModelEvent, booking: ModelBooking, number: int) -> TicketSeen:
+        """Return a ticket of a booking as it is shown."""
+        status = "valid" if self.used_at(event, number) is None else "used"
+        return TicketSeen(
+            number=number,
+            serial=self.serial(event, number),
+            holder=self.holders.get(booking.id, {}).get(number),
+            status=status if booking.status == "confirmed" else "void",
+        )
 
     def undo(self, event: ModelEvent, entry: ModelEntry) -> UndoneSeen:
         """Undo an entry."""
@@ -81,6 +113,11 @@ class ModelDoor:
         return DoorLook(
             void=void,
             used=[(number, at) for number, at in used if at is not None],
+            reissued=[
+                (number, self.serial(event, number))
+                for number in sorted(tickets)
+                if number not in void and self.serial(event, number) > 1
+            ],
             conflicts=[(number, entries) for number, entries in twice.items() if len(entries) > 1],
         )
 

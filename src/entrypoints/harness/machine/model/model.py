@@ -327,6 +327,9 @@ class Model:
         self.erased.add(user_id)
         for event in self.events.values():
             event.staff.pop(user_id, None)
+            for booking in event.bookings:
+                if booking.customer_id == user_id:
+                    self.door.holders.pop(booking.id, None)
         ending = [
             (event, each) for event, each in open_ if each.status != "confirmed" or not self._is_bound(event, each, now)
         ]
@@ -341,6 +344,8 @@ class Model:
         return None
 
     def _is_bound(self, event: ModelEvent, booking: ModelBooking, now: datetime) -> bool:
+        if booking.status == "confirmed" and self.door.has_used(event, booking):
+            return True
         return self._cancellation_is_closed(event, booking, now, is_manager=False) is not None
 
     def act(self) -> None:

@@ -3,10 +3,10 @@
 from typing import Final
 from uuid import UUID
 
-from ....application.ports.payments import ChargeReply, GatewaySilent
-from ....domain.decisions.payments.pay import Answer
-from ....domain.values.money import Money
-from .model.booking import ASKS, SILENT, TAKES
+from .....application.ports.payments import ChargeReply, GatewaySilent
+from .....domain.decisions.payments.pay import Answer
+from .....domain.values.money import Money
+from ..model.booking import ASKS, SILENT, TAKES
 
 ACTION_URL: Final = "https://bank.example/"
 """Where it sends customers to."""

@@ -5,24 +5,24 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from enum import StrEnum
 
-from ....application.ports.accounts.api_keys import ApiKeyQueries, ApiKeyRepository
-from ....application.ports.accounts.links import LinkRepository
-from ....application.ports.accounts.staff import StaffQueries, StaffRepository
-from ....application.ports.check_ins import CheckInQueries
-from ....application.ports.errors import OutcomeUnknown, Retryable
-from ....application.ports.notifications import MailRepository, NotificationQueries, WebhookRepository
-from ....application.ports.observability import Statistics
-from ....application.ports.queries import AccountQueries, BookingQueries, EventQueries, PaymentQueries, Snapshot
-from ....application.ports.repositories import (
+from .....application.ports.accounts.api_keys import ApiKeyQueries, ApiKeyRepository
+from .....application.ports.accounts.links import LinkRepository
+from .....application.ports.accounts.staff import StaffQueries, StaffRepository
+from .....application.ports.check_ins import CheckInQueries
+from .....application.ports.errors import OutcomeUnknown, Retryable
+from .....application.ports.notifications import MailRepository, NotificationQueries, WebhookRepository
+from .....application.ports.observability import Statistics
+from .....application.ports.queries import AccountQueries, BookingQueries, EventQueries, PaymentQueries, Snapshot
+from .....application.ports.repositories import (
     ErasureRepository,
     EventRepository,
     LeaseRepository,
     LimitRepository,
     UserRepository,
 )
-from ....application.ports.storage import Storage, UnitOfWork
-from ....application.ports.ticket_codes import CodeKeyQueries, CodeKeyRepository
-from ....application.ports.tickets import TicketQueries
+from .....application.ports.storage import Storage, UnitOfWork
+from .....application.ports.ticket_codes import CodeKeyQueries, CodeKeyRepository
+from .....application.ports.tickets import TicketQueries
 
 
 class Trouble(StrEnum):
