@@ -1,4 +1,4 @@
-"""Faults of what is left of erased accounts, and of how it is found."""
+"""Faults of what is left of erased accounts, of how it is found, and of exports."""
 
 from typing import Final
 
@@ -46,5 +46,16 @@ ERASING: Final = (
             ),
         ),
         (f"{_RESETTING}::test_a_link_that_is_asked_for_while_the_account_is_erased_leads_nowhere",),
+    ),
+    Fault(
+        "A page of an export holds all tickets of its bookings",
+        (
+            Change(
+                "application/personal_data/export_account.py",
+                "list(islice(tickets, TICKETS_AT_ONCE))",
+                "list(tickets)",
+            ),
+        ),
+        ("tests/application/personal_data/test_export_account.py::test_tickets_come_in_pages_of_bounded_size",),
     ),
 )

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final
 from uuid import UUID
 
@@ -21,6 +22,9 @@ from ..ports.system import Clock
 
 AT_ONCE: Final = 100
 """Rows that are read together. An export holds no connection between two reads."""
+
+TICKETS_AT_ONCE: Final = 1_000
+"""Most tickets of a page: a hundred bookings have up to a hundred thousand."""
 
 Pages = AsyncIterator[Sequence[Any]]
 
@@ -86,7 +90,9 @@ class ExportAccount:
         async for page in self._bookings(user_id):
             found = await self._storage.ticket_queries.of_bookings([each.id for each in page])
             rows = {(each.booking_id, each.number): each for each in found}
-            yield [ticket for booking in page for ticket in _tickets_of(booking, rows)]
+            tickets = (ticket for booking in page for ticket in _tickets_of(booking, rows))
+            while some := list(islice(tickets, TICKETS_AT_ONCE)):
+                yield some
 
     async def _payments(self, user_id: UUID) -> AsyncIterator[list[Payment]]:
         async for page in self._bookings(user_id):

@@ -77,3 +77,13 @@ async def test_neither_a_key_nor_an_erased_account_exports(app: FakeApp, export:
     app.tables.users[USER.id] = replace(USER, erased_at=NOW)
     with pytest.raises(InvalidToken):
         await export(ANA)
+
+
+async def test_tickets_come_in_pages_of_bounded_size(
+    app: FakeApp, export: ExportAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_account, "TICKETS_AT_ONCE", 3)
+    for _ in range(2):
+        await app.book(await app.event(5), ANA, 4)
+    pages = [page async for page in (await export(ANA)).sections["tickets"]]
+    assert [[each.number for each in page] for page in pages] == [[1, 2, 3], [4, 1, 2], [3, 4]]

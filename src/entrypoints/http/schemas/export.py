@@ -113,8 +113,8 @@ async def exported_json(export: AccountExport, now: datetime) -> AsyncIterator[b
         yield b"," + _encode(camel_case(name)) + b":["
         is_first = True
         async for page in pages:
-            for item in page:
-                yield (b"" if is_first else b",") + _encode(views[name](item))
+            if page:
+                yield (b"" if is_first else b",") + b",".join([_encode(views[name](item)) for item in page])
                 is_first = False
         yield b"]"
     yield b"}"
