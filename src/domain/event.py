@@ -64,7 +64,10 @@ _STEPS = {
 
 
 class WaitingListPolicy(StrEnum):
-    """`strict`: no booking is overtaken. `fill`: the first waiting booking that fits gets the freed tickets."""
+    """`strict`: no booking is overtaken. `fill`: the first waiting booking that fits gets the freed tickets.
+
+    With a bound (`EventDetails.max_overtakes`), `fill` overtakes a waiting booking that often at most.
+    """
 
     STRICT = "strict"
     FILL = "fill"
@@ -93,13 +96,15 @@ EVENT_RULES: Rules = {
     "payment_window_minutes": optional(whole_number(1, 43_200)),
     "cancellation_deadline_hours": whole_number(0, 8_760),
     "refund_fee_percent": whole_number(0, 100),
+    "max_overtakes": optional(whole_number(0, 1_000)),
 }
 
 
 class EventDetails(Struct, frozen=True, gc=False, kw_only=True):
     """An event's values apart from its ticket types. Times are in UTC once checked.
 
-    `time_zone` is an IANA name: days are judged in it, and mails write times in it.
+    `time_zone` is an IANA name: days are judged in it, and mails write times in it. `max_overtakes`: how often, under
+    `fill`, a waiting booking may be overtaken before no booking behind it and no newcomer is served; None: no bound.
     """
 
     name: str
@@ -115,6 +120,7 @@ class EventDetails(Struct, frozen=True, gc=False, kw_only=True):
     cancellation_deadline_hours: int = 0
     refund_fee_percent: int = 0
     waiting_list_policy: WaitingListPolicy = WaitingListPolicy.STRICT
+    max_overtakes: int | None = None
     waiting_list: WaitingListMode = WaitingListMode.ON
 
     def is_over(self, now: datetime) -> bool:

@@ -25,12 +25,19 @@ class WaitingList(Struct, frozen=True, gc=False):
     """The loaded head of one ticket type's waiting list, in the order of its queue numbers.
 
     It contains the first waiting bookings of at most `fitting` tickets (None: of any quantity), and all of them when
-    `is_whole`. Other bookings may be waiting as well.
+    `is_whole`. Other bookings may be waiting as well. `front`, in events with a bound for overtakes, contains the first
+    waiting bookings of any quantity.
     """
 
     head: tuple[Booking, ...] = ()
     fitting: int | None = 0
     is_whole: bool = False
+    front: "WaitingList | None" = None
+
+    @property
+    def first_number(self) -> int | None:
+        """The queue number of the first waiting booking; None: not loaded, or none waits."""
+        return self.front.head[0].queue_number if self.front is not None and self.front.head else None
 
     def shows(self, available: int, policy: WaitingListPolicy) -> bool:
         """Return whether enough was loaded to serve the list with `available` tickets."""
@@ -40,6 +47,8 @@ class WaitingList(Struct, frozen=True, gc=False):
 
     def without(self, booking: Booking) -> "WaitingList":
         """Return the list without this booking."""
+        if self.front is not None:
+            return replace(replace(self, front=None).without(booking), front=self.front.without(booking))
         if self.head and self.head[0].id == booking.id:
             return replace(self, head=self.head[1:])
         if any(waiting.id == booking.id for waiting in self.head):
@@ -48,6 +57,8 @@ class WaitingList(Struct, frozen=True, gc=False):
 
     def joined_by(self, booking: Booking) -> "WaitingList":
         """Return the list with this booking at the place of its queue number, if that is in what was loaded."""
+        if self.front is not None:
+            return replace(replace(self, front=None).joined_by(booking), front=self.front.joined_by(booking))
         if self.fitting is not None and booking.quantity > self.fitting:
             return self
         number = booking.queue_number or 0

@@ -1,9 +1,8 @@
 """Replaying facts: rebuild an event's counters or a booking (promise 7) and check the promises on the way.
 
-Memory is bounded by one event's counters or one booking, whatever the length of the history.
+Memory is bounded by one event's counters and waiting lists or one booking, whatever the length of the history.
 """
 
-from collections import Counter
 from collections.abc import Iterable
 from functools import singledispatchmethod
 from typing import Any, Final
@@ -45,6 +44,7 @@ from .facts import (
     tickets_confirmed,
 )
 from .tickets.ticket import Ticket, TicketStatus, number_of, ticket_id, ticket_status
+from .tickets.ticket_counts import TicketCounts
 from .tickets.ticket_type import EventState
 
 
@@ -53,28 +53,6 @@ class Breach(Struct, frozen=True, gc=False):
 
     promise: int
     what: str
-
-
-class TicketCounts:
-    """A ticket type's counters by its facts. `waiting` counts waiting bookings by their quantity."""
-
-    def __init__(self, total_tickets: int) -> None:
-        self.total_tickets: int = total_tickets
-        self.taken: int = 0
-        self.waiting: Counter[int] = Counter()
-        self.last_promoted: dict[int, int] = {}
-        self.last_promoted_strictly: int = 0
-        # Queue numbers and quantities of waiting bookings that were suspended, so later ones may have been served.
-        self.resumed: dict[UUID | None, tuple[int, int]] = {}
-
-    @property
-    def available(self) -> int:
-        """Tickets not taken."""
-        return self.total_tickets - self.taken
-
-    def fits_a_waiting_booking(self) -> bool:
-        """Return whether the free tickets are enough for a waiting booking."""
-        return any(count and quantity <= self.available for quantity, count in self.waiting.items())
 
 
 class EventReplay:
@@ -91,10 +69,12 @@ class EventReplay:
         self.status: str = ""
         self.currency: str = ""
         self.policy: str = ""
+        self.max_overtakes: int | None = None
         self.waiting_list: str = WaitingListMode.ON
         self.was_published: bool = False
         self.reschedules: int = 0
         self.last_ticket_number: int = 0
+        self._last_queue_number: int = 0
         self.ticket_types: dict[UUID, TicketCounts] = {}
         self.breaches: list[Breach] = []
 
@@ -143,6 +123,17 @@ class EventReplay:
         }
         if replayed != stored:
             self._add_breach(7, f"the counters are {list(stored.values())}, the facts say {list(replayed.values())}")
+        self._compare_overtakes(state)
+
+    def _compare_overtakes(self, state: EventState) -> None:
+        bound = state.event.max_overtakes
+        if bound != self.max_overtakes:
+            self._add_breach(7, f"the bound for overtakes is {bound}, the facts say {self.max_overtakes}")
+        # Until an event is settled, some may be left to be forgotten.
+        for each in () if state.event.is_unsettled else state.ticket_types:
+            told = self._counts_of(each.id).overtakes
+            if each.overtakes != told:
+                self._add_breach(7, f"ticket type {each.id} has overtakes {each.overtakes}, the facts say {told}")
 
     def _number(self, fact: Fact) -> int | None:
         tickets = tickets_confirmed(fact.what)
@@ -215,7 +206,8 @@ class EventReplay:
     def _apply_customer_waitlisted(self, what: CustomerWaitlisted) -> None:
         if self.waiting_list == WaitingListMode.OFF:
             self._add_breach(5, "a customer joined a waiting list that was turned off")
-        self._counts_of(what.ticket_type_id).waiting[what.quantity] += 1
+        self._last_queue_number = what.queue_number
+        self._counts_of(what.ticket_type_id).join(self._booking_id, what.queue_number, what.quantity)
 
     @_apply_payload.register
     def _apply_booking_promoted(self, what: BookingPromoted) -> None:
@@ -227,7 +219,9 @@ class EventReplay:
                 self._add_breach(5, f"queue number {number} was overtaken after it was resumed")
         if not is_resumed:
             self._check_order(counts, what, is_strict=is_strict)
-        counts.waiting[what.quantity] -= 1
+        if not counts.is_first(what.queue_number):
+            self._count_overtake(counts, what.queue_number)
+        counts.leave(self._booking_id, what.quantity)
         counts.taken += what.quantity
 
     @_apply_payload.register
@@ -237,7 +231,7 @@ class EventReplay:
         if what.was_suspended:
             return
         if what.was is BookingStatus.WAITLISTED:
-            counts.waiting[what.quantity] -= 1
+            counts.leave(self._booking_id, what.quantity)
         else:
             counts.taken -= what.quantity
 
@@ -245,13 +239,20 @@ class EventReplay:
     def _apply_waiting_suspended(self, what: WaitingSuspended) -> None:
         counts = self._counts_of(what.ticket_type_id)
         counts.resumed.pop(self._booking_id, None)
-        counts.waiting[what.quantity] -= 1
+        counts.leave(self._booking_id, what.quantity)
 
     @_apply_payload.register
     def _apply_waiting_resumed(self, what: WaitingResumed) -> None:
         counts = self._counts_of(what.ticket_type_id)
         counts.resumed[self._booking_id] = (what.queue_number, what.quantity)
-        counts.waiting[what.quantity] += 1
+        counts.join(self._booking_id, what.queue_number, what.quantity)
+
+    def _count_overtake(self, counts: TicketCounts, queue_number: int) -> None:
+        if self.max_overtakes is None:
+            return
+        if len(counts.overtakes) >= self.max_overtakes:
+            self._add_breach(5, f"a waiting booking was overtaken more than {self.max_overtakes} times")
+        counts.overtakes = (*counts.overtakes, queue_number)
 
     def _check_order(self, counts: TicketCounts, what: BookingPromoted, *, is_strict: bool) -> None:
         if what.queue_number <= counts.last_promoted.get(what.quantity, 0):
@@ -272,6 +273,8 @@ class EventReplay:
         )
         if waits:
             self._add_breach(5, "a newcomer got tickets that a waiting customer could have had")
+        if counts.waiting.total():
+            self._count_overtake(counts, self._last_queue_number)
         counts.taken += what.quantity
 
     def _check_on_sale(self) -> None:
@@ -282,6 +285,10 @@ class EventReplay:
         self.status = values.get("status", self.status)
         self.policy = values.get("waitingListPolicy", self.policy)
         self.waiting_list = values.get("waitingList", self.waiting_list)
+        self.max_overtakes = values.get("maxOvertakes", self.max_overtakes)
+        if self.max_overtakes is None:
+            for counts in self.ticket_types.values():
+                counts.overtakes = ()
         self.was_published = self.was_published or self.status == EventStatus.ON_SALE
         self.currency = values.get("currency", self.currency)
         self.reschedules = values.get("reschedules", self.reschedules)

@@ -29,7 +29,7 @@ _LANGUAGE: Final = (
 ALLOWED: Final = {
     # Which addresses are one mailbox and on which day a time lies are rules; the tables of IDNA 2008 and of time zones
     # are data.
-    "domain": _LANGUAGE | {"idna", "importlib.resources", "zoneinfo"},
+    "domain": _LANGUAGE | {"heapq", "idna", "importlib.resources", "zoneinfo"},
     # Waiting, retrying after a random while and saying so in the log are part of getting a use case done.
     "application": _LANGUAGE
     | {"asyncio", "contextlib", "contextvars", "heapq", "ipaddress", "logging", "random", "time"},

@@ -44,7 +44,7 @@ from boxoffice.domain.decisions.payments.pay import (
 from boxoffice.domain.decisions.payments.refunds import GrantRefund, SettleRefund, grant_refund, settle_refund
 from boxoffice.domain.decisions.settle import Settle, settle
 from boxoffice.domain.decisions.suspend import ResumeWaiting, SuspendWaiting, resume_waiting, suspend_waiting
-from boxoffice.domain.event import EventDetails, EventStatus, WaitingListPolicy
+from boxoffice.domain.event import EventDetails, EventStatus
 from boxoffice.domain.facts import AnyFactPayload, Fact
 from boxoffice.domain.inventory import Decision, ExpiredHolds, Inventory, OverlongHolds, WaitingList, WaitingSizes
 from boxoffice.domain.payment import Payment, PaymentMethod, refund_of
@@ -128,10 +128,11 @@ class DomainDriver:
         """Everything that a decision may need."""
         event, bookings = self.stored.event, tuple(self.bookings.values())
         waiting = tuple(self.in_line())
-        lines = {
+        whole = {
             each.id: WaitingList(tuple(one for one in waiting if one.ticket_type_id == each.id), None, is_whole=True)
             for each in self.ticket_types
         }
+        lines = {type_id: replace(line, front=line) for type_id, line in whole.items()}
         sizes = {type_id: [one.quantity for one in line.head] for type_id, line in lines.items() if line.head}
         live = tuple(each for each in bookings if each.status.is_live)
         waitlisted = tuple(each for each in live if each.status is BookingStatus.WAITLISTED)
@@ -483,5 +484,5 @@ class DomainDriver:
             return
         for each in self.stored.ticket_types:
             line = self.inventory.waiting_lists[each.id].head
-            candidates = line[:1] if event.waiting_list_policy is WaitingListPolicy.STRICT else line
+            candidates = line if each.allows_overtaking(event) else line[:1]
             assert all(booking.quantity > each.available for booking in candidates)

@@ -140,6 +140,7 @@ def test_the_first_fact_holds_the_whole_event() -> None:
             "cancellationDeadlineHours": 0,
             "refundFeePercent": 0,
             "waitingListPolicy": "strict",
+            "maxOvertakes": None,
             "waitingList": "on",
             "status": "on_sale",
         },

@@ -113,8 +113,8 @@ DOMAIN: Final = (
         (
             Change(
                 "domain/tickets/ticket_type.py",
-                "WaitingListPolicy.STRICT or event.is_unsettled:",
-                "WaitingListPolicy.STRICT:",
+                "if event.is_unsettled or not self.allows_overtaking(event):",
+                "if not self.allows_overtaking(event):",
             ),
         ),
         _WAITING,
@@ -159,8 +159,8 @@ DOMAIN: Final = (
         (
             Change(
                 "domain/decisions/settle.py",
-                "first = waiting_list.head[0] if waiting_list.head else None",
-                "first = (*waiting_list.head, None)[-2]",
+                "first = next(fitting, None)",
+                "first = next(reversed(tuple(fitting)), None)",
             ),
         ),
         _CANCELLING,
@@ -170,8 +170,8 @@ DOMAIN: Final = (
         (
             Change(
                 "domain/decisions/settle.py",
-                "        if policy is WaitingListPolicy.STRICT:\n            first = waiting_list.head[0]",
-                "        if policy is None:\n            first = waiting_list.head[0]",
+                "if is_strict or waiting.quantity <= ticket_type.available",
+                "if waiting.quantity <= ticket_type.available",
             ),
         ),
         _WAITING,

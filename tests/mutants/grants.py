@@ -1,10 +1,12 @@
-"""Faults of complimentary tickets."""
+"""Faults of complimentary tickets, and of the bound for overtakes."""
 
 from typing import Final
 
 from .trial import Change, Fault
 
 _GRANTING: Final = ("tests/domain/test_granting.py",)
+_OVERTAKES: Final = ("tests/domain/test_overtakes.py",)
+_STORED: Final = ("tests/contract/test_overtakes.py",)
 
 GRANTS: Final = (
     Fault(
@@ -74,5 +76,136 @@ GRANTS: Final = (
             ),
         ),
         _GRANTING,
+    ),
+    Fault(
+        "A waiting booking is overtaken once more than allowed",
+        (
+            Change(
+                "domain/tickets/ticket_type.py",
+                "len(self.overtakes) < event.max_overtakes",
+                "len(self.overtakes) <= event.max_overtakes",
+            ),
+        ),
+        _OVERTAKES,
+    ),
+    Fault(
+        "A waiting booking is overtaken once less than allowed",
+        (
+            Change(
+                "domain/tickets/ticket_type.py",
+                "len(self.overtakes) < event.max_overtakes",
+                "len(self.overtakes) + 1 < event.max_overtakes",
+            ),
+        ),
+        _OVERTAKES,
+    ),
+    Fault(
+        "Newcomers overtake without being counted",
+        (
+            Change(
+                "domain/decisions/book.py",
+                "    if ticket_type.waiting:\n        builder.count_overtake(ticket_type.id)\n",
+                "",
+            ),
+        ),
+        _OVERTAKES,
+    ),
+    Fault(
+        "A late payment overtakes without being counted",
+        (
+            Change(
+                "domain/decisions/payments/pay.py",
+                "        builder.count_overtake(booking.ticket_type_id)\n",
+                "        pass\n",
+            ),
+        ),
+        _OVERTAKES,
+    ),
+    Fault(
+        "The next in line inherits overtakes that it has not suffered",
+        (
+            Change(
+                "domain/tickets/ticket_type.py",
+                "for each in self.overtakes if each >= queue_number])",
+                "for each in self.overtakes])",
+            ),
+        ),
+        _OVERTAKES,
+    ),
+    Fault(
+        "Who leaves takes the overtakes of the others along",
+        (
+            Change(
+                "domain/tickets/ticket_type.py",
+                "for each in self.overtakes if each >= queue_number])",
+                "for each in self.overtakes if each > queue_number + 1])",
+            ),
+        ),
+        _OVERTAKES,
+    ),
+    Fault(
+        "A bound that was removed is remembered",
+        (
+            Change(
+                "domain/decisions/organize.py",
+                "if edited.max_overtakes is None and event.max_overtakes is not None:",
+                "if False:",
+            ),
+        ),
+        _OVERTAKES,
+    ),
+    Fault(
+        "In a paused event nothing is forgotten",
+        (
+            Change(
+                "domain/decisions/settle.py",
+                "forgotten = [_forget_overtakes(builder, each) for each in concerned]",
+                "forgotten = [_forget_overtakes(builder, each) for each in concerned if is_served]",
+            ),
+        ),
+        _OVERTAKES,
+    ),
+    Fault(
+        "The front of a waiting list is not loaded",
+        (Change("application/turnstile/load_plan.py", "ticket_type.waiting and is_bounded:", "False:"),),
+        _OVERTAKES,
+    ),
+    Fault(
+        "Verifying accepts one overtake too many",
+        (
+            Change(
+                "domain/replay.py",
+                "if len(counts.overtakes) >= self.max_overtakes:",
+                "if len(counts.overtakes) > self.max_overtakes:",
+            ),
+        ),
+        _OVERTAKES,
+    ),
+    Fault(
+        "Verifying does not compare overtakes",
+        (Change("domain/replay.py", "            if each.overtakes != told:\n", "            if False:\n"),),
+        _OVERTAKES,
+    ),
+    Fault(
+        "Overtakes are not written",
+        (
+            Change(
+                "adapters/sql/repositories/events.py",
+                "each.overtakes or number in self._overtaken]",
+                "number in self._overtaken]",
+            ),
+        ),
+        _STORED,
+    ),
+    Fault(
+        "Forgotten overtakes stay written",
+        (
+            Change(
+                "adapters/sql/repositories/events.py",
+                "each.overtakes or number in self._overtaken]",
+                "each.overtakes]",
+            ),
+        ),
+        _STORED,
     ),
 )

@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from ...domain.balance import broken_balances
 from ...domain.booking import Booking
-from ...domain.event import WaitingListPolicy
 from ...domain.facts import Fact
 from ...domain.replay import Breach, EventReplay, replay_booking, replay_tickets, stored_tickets
 from ...domain.tickets.ticket_type import EventState, TicketType
@@ -25,10 +24,10 @@ PROMISES = {
     3: "An idempotency key has one effect; a customer has one live booking per ticket type.",
     4: "Freed tickets come back exactly once.",
     5: (
-        "The waiting list is served in order; no newcomer takes a ticket that a waiting customer could have had, "
-        "except by a grant that tells how many it passed over."
+        "The waiting list is served in order, and no booking is overtaken more often than allowed; no newcomer takes a "
+        "ticket that a waiting customer could have had, except by a grant that tells how many it passed over."
     ),
-    6: "No ticket stays free while a waiting booking fits and the waiting list is served.",
+    6: "No ticket stays free while a waiting booking fits that may be next and the waiting list is served.",
     7: "Replaying an event's facts gives its bookings and counters.",
     8: "Refunds never exceed payments; nobody pays and gets neither tickets nor a refund.",
     10: "Of an erased account nothing is left but ids.",
@@ -58,7 +57,7 @@ class Verdict(Struct, frozen=True):
 class VerifyPromises:
     """Check the promises over one consistent snapshot, beside live traffic.
 
-    Memory is bounded by the breaches found, not by the size of the database.
+    Memory is bounded by the breaches found and the waiting lists of one event, not by the size of the database.
     """
 
     def __init__(self, storage: Storage, clock: Clock) -> None:
@@ -197,8 +196,8 @@ class _Check:
                 )
 
     async def _fits_a_waiting_booking(self, state: EventState, ticket_type: TicketType) -> bool:
-        is_fill = state.event.waiting_list_policy is WaitingListPolicy.FILL
-        query = WaitingListQuery(ticket_type.id, ticket_type.available if is_fill else None, 1)
+        may_overtake = ticket_type.allows_overtaking(state.event)
+        query = WaitingListQuery(ticket_type.id, ticket_type.available if may_overtake else None, 1)
         head = (await self._snapshot.waiting_lists([query]))[ticket_type.id].head
         return any(booking.quantity <= ticket_type.available for booking in head)
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from ...domain.decisions.settle import STEP, Settle, settle
-from ...domain.inventory import Decision, Inventory
+from ...domain.inventory import NOT_LOADED, Decision, Inventory
 from ...domain.refusals import IdempotencyKeyReused
 from ..limits.allowances import STORED_RESPONSE_OVERHEAD, Allowance
 from ..ports.idempotency import Key, Replayed, StoredResponse
@@ -160,6 +160,8 @@ class Batch:
         list_queries = [query for each in plans.values() for query in each.waiting_lists]
         closing_queries = [each.closing for each in plans.values() if each.closing]
         waiting_lists = await storage.waiting_lists(list_queries) if list_queries else {}
+        front_queries = [query for each in plans.values() for query in each.fronts]
+        fronts = await storage.waiting_lists(front_queries) if front_queries else {}
         hold_queries = [each.holds for each in plans.values() if each.holds]
         closing = await storage.closing(closing_queries) if closing_queries else {}
         due = await storage.expired_holds(hold_queries) if hold_queries else {}
@@ -168,6 +170,9 @@ class Batch:
         for event_id, each in plans.items():
             view = self._views[event_id.int]
             loaded = {query.ticket_type_id: waiting_lists[query.ticket_type_id] for query in each.waiting_lists}
+            for query in each.fronts:
+                head = loaded.get(query.ticket_type_id, NOT_LOADED)
+                loaded[query.ticket_type_id] = replace(head, front=fronts[query.ticket_type_id])
             view.inventory = replace(
                 view.inventory,
                 waiting_lists={**view.inventory.waiting_lists, **loaded},

@@ -17,9 +17,10 @@ _FOREVER: Final = datetime.max.replace(tzinfo=UTC)
 
 
 class LoadPlan(Struct, frozen=True, gc=False):
-    """The queries for one step of settling."""
+    """The queries for one step of settling. `fronts` load the first bookings of any size, whatever fits."""
 
     waiting_lists: tuple[WaitingListQuery, ...] = ()
+    fronts: tuple[WaitingListQuery, ...] = ()
     closing: ClosingQuery | None = None
     holds: ExpiredHoldsQuery | None = None
     overlong: OverlongHoldsQuery | None = None
@@ -35,16 +36,20 @@ def load_plan(inventory: Inventory, freed: Mapping[UUID, int], now: datetime) ->
         waiting_only = event.status is EventStatus.COMPLETED
         closing = ClosingQuery(event.id, waiting_only, STEP + 1) if event.is_unsettled else None
         return LoadPlan(closing=closing, holds=_expired_holds_query(event, now))
-    if not event.serves_waiting_list(now):
+    is_served, is_bounded = event.serves_waiting_list(now), event.max_overtakes is not None
+    if not is_served and not is_bounded:
         return LoadPlan(holds=_expired_holds_query(event, now))
-    waiting_lists = []
+    waiting_lists, fronts = [], []
     for ticket_type in inventory.ticket_types:
         expected = ticket_type.available + freed.get(ticket_type.id, 0)
         is_to_be_served = event.is_unsettled or ticket_type.id in freed
-        if is_to_be_served and ticket_type.waiting and expected:
+        limit = min(expected, STEP) + 1
+        if is_to_be_served and ticket_type.waiting and expected and is_served:
             fitting = expected if event.waiting_list_policy is WaitingListPolicy.FILL else None
-            waiting_lists.append(WaitingListQuery(ticket_type.id, fitting, min(expected, STEP) + 1))
-    return LoadPlan(waiting_lists=tuple(waiting_lists), holds=_expired_holds_query(event, now))
+            waiting_lists.append(WaitingListQuery(ticket_type.id, fitting, limit))
+        if is_to_be_served and ticket_type.waiting and is_bounded:
+            fronts.append(WaitingListQuery(ticket_type.id, None, limit))
+    return LoadPlan(waiting_lists=tuple(waiting_lists), fronts=tuple(fronts), holds=_expired_holds_query(event, now))
 
 
 def step_load_plan(inventory: Inventory, now: datetime) -> LoadPlan:

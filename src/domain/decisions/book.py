@@ -147,6 +147,8 @@ def _new_booking(inventory: Inventory, ticket_type: TicketType, command: Book, n
 def _take_tickets(inventory: Inventory, ticket_type: TicketType, command: Book, now: datetime) -> Decision[Booking]:
     builder = DecisionBuilder(inventory, now)
     booking = builder.enter(with_tickets(_new_booking(inventory, ticket_type, command, now), inventory.event, now))
+    if ticket_type.waiting:
+        builder.count_overtake(ticket_type.id)
     builder.add_fact(
         TicketsBooked(
             ticket_type_id=ticket_type.id,

@@ -157,6 +157,15 @@ class DecisionBuilder:
         self._new_ticket_types = (*self._new_ticket_types, len(self.ticket_types))
         self.ticket_types = (*self.ticket_types, ticket_type)
 
+    def count_overtake(self, ticket_type_id: UUID, queue_number: int | None = None) -> None:
+        """Note that this waiting booking, or a newcomer, gets tickets while others wait before it.
+
+        Only where the event has a bound for it.
+        """
+        if self.event.max_overtakes is not None:
+            number = self.event.last_queue_number if queue_number is None else queue_number
+            self.set_ticket_type(self.ticket_type(ticket_type_id).overtaken_by(number))
+
     def next_queue_number(self) -> int:
         """Issue the next queue number: a counter under the event's lock, never a clock (promise 5)."""
         number = self.event.last_queue_number + 1

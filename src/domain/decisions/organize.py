@@ -81,6 +81,7 @@ class EventChanges(Struct, frozen=True, gc=False, kw_only=True):
     cancellation_deadline_hours: int | UnsetType = UNSET
     refund_fee_percent: int | UnsetType = UNSET
     waiting_list_policy: WaitingListPolicy | UnsetType = UNSET
+    max_overtakes: int | UnsetType | None = UNSET
     waiting_list: WaitingListMode | UnsetType = UNSET
     status: EventStatus | UnsetType = UNSET
     total_tickets: int | UnsetType = UNSET
@@ -244,6 +245,10 @@ def edit(inventory: Inventory, command: Edit, now: datetime) -> Decision[EventSt
         builder.set_event(edited)
     if ticket_changes:
         _edit_ticket_type(builder, inventory, inventory.ticket_types[0], ticket_changes)
+    if edited.max_overtakes is None and event.max_overtakes is not None:
+        # Another bound counts from its own beginning.
+        for ticket_type in builder.ticket_types:
+            builder.set_ticket_type(ticket_type.with_first_in_line(None))
     # `was_published` follows from the statuses, so no fact records it.
     return _finish(builder, inventory, _differences(event, replace(edited, was_published=event.was_published)))
 

@@ -51,13 +51,14 @@ def settle_event(builder: DecisionBuilder, ticket_type_ids: Iterable[UUID]) -> N
     event = builder.event
     if event.status.is_closed:
         is_done = _close_bookings(builder)
-    elif event.serves_waiting_list(builder.now):
-        served = [
-            _serve_waiting_list(builder, ticket_type_id) for ticket_type_id in dict.fromkeys([*ticket_type_ids, *freed])
-        ]
-        is_done = all(served)
+        for ticket_type in builder.ticket_types:
+            _forget_overtakes(builder, ticket_type.id)
     else:
-        is_done = True
+        concerned = dict.fromkeys([*ticket_type_ids, *freed])
+        is_served = event.serves_waiting_list(builder.now)
+        served = [_serve_waiting_list(builder, each) if is_served else True for each in concerned]
+        forgotten = [_forget_overtakes(builder, each) for each in concerned]
+        is_done = all(served) and all(forgotten)
     is_done = is_done and are_shortened and not builder.event.has_lapsed_holds(builder.now)
     if builder.event.is_unsettled is is_done:
         builder.set_event(replace(builder.event, is_unsettled=not is_done))
@@ -125,34 +126,66 @@ def with_tickets(booking: Booking, event: Event, now: datetime) -> Booking:
 
 def _serve_waiting_list(builder: DecisionBuilder, ticket_type_id: UUID) -> bool:
     """Promote waiting bookings in order (promises 5 and 6). Return whether no more can be served."""
-    policy = builder.event.waiting_list_policy
     while True:
-        ticket_type = builder.ticket_type(ticket_type_id)
-        if ticket_type.waiting == 0 or ticket_type.available == 0:
-            return True
-        waiting_list = builder.waiting_list(ticket_type_id)
-        if not waiting_list.shows(ticket_type.available, policy):
-            return False
-        if policy is WaitingListPolicy.STRICT:
-            first = waiting_list.head[0] if waiting_list.head else None
-            if first and first.quantity > ticket_type.available:
-                return True
-        else:
-            first = next((waiting for waiting in waiting_list.head if waiting.quantity <= ticket_type.available), None)
-        if first is None:
-            return waiting_list.is_whole
+        found = _next_to_serve(builder, ticket_type_id)
+        if isinstance(found, bool):
+            return found
         if builder.promoted == STEP:
             return False
-        _promote(builder, first)
+        _promote(builder, found)
+
+
+def _next_to_serve(builder: DecisionBuilder, ticket_type_id: UUID) -> Booking | bool:
+    """Return the waiting booking to promote next; True if none can be served, False if too little is loaded to know."""
+    event, ticket_type = builder.event, builder.ticket_type(ticket_type_id)
+    if ticket_type.waiting == 0 or ticket_type.available == 0:
+        return True
+    waiting_list = builder.waiting_list(ticket_type_id)
+    is_strict = event.waiting_list_policy is WaitingListPolicy.STRICT
+    if not waiting_list.shows(ticket_type.available, event.waiting_list_policy):
+        return False
+    fitting = (waiting for waiting in waiting_list.head if is_strict or waiting.quantity <= ticket_type.available)
+    first = next(fitting, None)
+    if first is None:
+        return waiting_list.is_whole
+    if is_strict:
+        return first if first.quantity <= ticket_type.available else True
+    return first if event.max_overtakes is None else _as_far_as_allowed(builder, first, waiting_list.first_number)
+
+
+def _as_far_as_allowed(builder: DecisionBuilder, fitting: Booking, first_number: int | None) -> Booking | bool:
+    """Return the booking to promote next, as `_next_to_serve`, where overtaking has a bound."""
+    if first_number is None:
+        return False
+    _forget_overtakes(builder, fitting.ticket_type_id)
+    is_allowed = builder.ticket_type(fitting.ticket_type_id).allows_overtaking(builder.event)
+    return fitting if is_allowed or fitting.queue_number == first_number else True
+
+
+def _forget_overtakes(builder: DecisionBuilder, ticket_type_id: UUID) -> bool:
+    """Forget the overtakes that no waiting booking has suffered. Return whether the first one is known for that."""
+    ticket_type = builder.ticket_type(ticket_type_id)
+    if not ticket_type.overtakes:
+        return True
+    first = builder.waiting_list(ticket_type_id).first_number
+    if ticket_type.waiting and first is None:
+        return False
+    left = ticket_type.with_first_in_line(first if ticket_type.waiting else None)
+    if left is not ticket_type:
+        builder.set_ticket_type(left)
+    return True
 
 
 def _promote(builder: DecisionBuilder, booking: Booking) -> None:
     event, now = builder.event, builder.now
+    first_number = builder.waiting_list(booking.ticket_type_id).first_number
     # The customer agreed to the price of when they joined; a lower one of today is theirs too.
     price_today = builder.ticket_type(booking.ticket_type_id).amount(booking.quantity, event.currency)
     payable = replace(booking, amount=booking.amount.at_most(price_today))
     promoted = replace(with_tickets(payable, event, now), grace_until=_grace_until(booking, event, now), updated_at=now)
     builder.change(booking, promoted)
+    if first_number not in (None, booking.queue_number):
+        builder.count_overtake(booking.ticket_type_id, booking.queue_number)
     builder.add_fact(
         BookingPromoted(
             ticket_type_id=booking.ticket_type_id,

@@ -29,6 +29,11 @@ class TicketType(Struct, frozen=True, gc=False, kw_only=True):
 
     `taken` counts held and confirmed tickets and never exceeds `total_tickets` (promise 1); `waiting` counts waiting
     bookings and `waiting_tickets` their tickets. `price` None: free. `ordinal` counts from 0.
+
+    `overtakes` are those that the first waiting booking has suffered while the event had a bound for them. Each is the
+    queue number of the booking that was served, or the event's last one when a newcomer was. It counts for all waiting
+    bookings with this number or a lower one, so none was overtaken more often than the first; once it counts for none,
+    it is forgotten.
     """
 
     id: UUID
@@ -40,6 +45,7 @@ class TicketType(Struct, frozen=True, gc=False, kw_only=True):
     taken: int = 0
     waiting: int = 0
     waiting_tickets: int = 0
+    overtakes: tuple[int, ...] = ()
 
     @property
     def available(self) -> int:
@@ -58,19 +64,35 @@ class TicketType(Struct, frozen=True, gc=False, kw_only=True):
     def must_wait(self, quantity: int, event: Event, now: datetime, smallest_waiting: int | None = None) -> bool:
         """Return whether a newcomer has to join the waiting list (promise 5).
 
-        Under `fill` a newcomer may take tickets that fit no waiting booking; while the waiting list is served and
-        settled, all free tickets are such (promise 6). While it is not served, `smallest_waiting` decides: the smallest
-        quantity of a waiting booking; if unknown (None), it is assumed to fit.
+        Under `fill` a newcomer may take tickets that fit no waiting booking, unless the first one was overtaken too
+        often; while the waiting list is served and settled, all free tickets are such (promise 6). While it is not
+        served, `smallest_waiting` decides: the smallest quantity of a waiting booking; if unknown (None), it is assumed
+        to fit.
         """
         if quantity > self.available:
             return True
         if self.waiting == 0:
             return False
-        if event.waiting_list_policy is WaitingListPolicy.STRICT or event.is_unsettled:
+        if event.is_unsettled or not self.allows_overtaking(event):
             return True
         if event.serves_waiting_list(now):
             return False
         return smallest_waiting is None or smallest_waiting <= self.available
+
+    def allows_overtaking(self, event: Event) -> bool:
+        """Return whether others than the first waiting booking may be served while it does not fit."""
+        if event.waiting_list_policy is WaitingListPolicy.STRICT:
+            return False
+        return event.max_overtakes is None or len(self.overtakes) < event.max_overtakes
+
+    def overtaken_by(self, queue_number: int) -> "TicketType":
+        """Return the type after an overtake: see `overtakes`."""
+        return structs.replace(self, overtakes=(*self.overtakes, queue_number))
+
+    def with_first_in_line(self, queue_number: int | None) -> "TicketType":
+        """Return the type without the overtakes that no waiting booking has suffered. None: no booking waits."""
+        kept = () if queue_number is None else tuple([each for each in self.overtakes if each >= queue_number])
+        return self if len(kept) == len(self.overtakes) else structs.replace(self, overtakes=kept)
 
 
 class EventState(Struct, frozen=True, gc=False, kw_only=True):

@@ -228,7 +228,8 @@ async def fill_before_payments(url: str) -> tuple[Inventory, list[Booking]]:
     def write(connection: Connection) -> None:
         of_event = {**rows.event_values(event), "searchable": f"{event.name}\n{event.venue}".casefold()}
         connection.execute(insert(tables.events), known(connection, tables.events, [of_event]))
-        connection.execute(insert(tables.ticket_types), [rows.ticket_type_values(each) for each in types])
+        values = [rows.ticket_type_values(each) for each in types]
+        connection.execute(insert(tables.ticket_types), known(connection, tables.ticket_types, values))
         written = [by_column(tables.bookings, rows.booking_values(each)) for each in bookings]
         connection.execute(insert(tables.bookings), known(connection, tables.bookings, written))
         waiting = [each for each in bookings if each.status is BookingStatus.WAITLISTED]
@@ -372,7 +373,10 @@ async def test_what_is_cancelled_was_on_sale_if_its_facts_say_so(empty_url: str)
             of_event = rows.event_values(inventory.event)
             connection.execute(insert(tables.events), known(connection, tables.events, [of_event]))
             connection.execute(
-                insert(tables.ticket_types), [rows.ticket_type_values(each) for each in inventory.ticket_types]
+                insert(tables.ticket_types),
+                known(
+                    connection, tables.ticket_types, [rows.ticket_type_values(each) for each in inventory.ticket_types]
+                ),
             )
             written = [by_column(tables.facts, rows.fact_values(fact, new_id())) for fact in facts]
             write_facts(connection, written)
@@ -398,7 +402,7 @@ async def test_events_from_before_are_listed_by_whether_they_are_over(empty_url:
         events = [rows.event_values(each.event) for each in made]
         connection.execute(insert(tables.events), known(connection, tables.events, events))
         types = [rows.ticket_type_values(each) for inventory in made for each in inventory.ticket_types]
-        connection.execute(insert(tables.ticket_types), types)
+        connection.execute(insert(tables.ticket_types), known(connection, tables.ticket_types, types))
 
     await on(empty_url, write)
     await upgrade(empty_url)

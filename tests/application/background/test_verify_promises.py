@@ -140,6 +140,21 @@ async def test_under_fill_a_ticket_is_idle_only_if_it_fits_a_waiting_booking() -
     assert (await verdict(app)).of(6)
 
 
+async def test_who_may_not_overtake_leaves_tickets_idle() -> None:
+    app = await busy_app("fill")
+    event_id = next(iter(app.tables.events))
+    stalls, _ = await app.type_ids(event_id)
+    for _ in range(2):
+        await app.book(event_id, Actor(app.ids.new()), 1, stalls)
+    put_ticket_type(app, total_tickets=4)
+    for bound, is_idle in ((None, True), (0, False), (1, True)):
+        put_event(app, max_overtakes=bound)
+        assert bool((await verdict(app)).of(6)) is is_idle
+    put_event(app, max_overtakes=0)
+    put_ticket_type(app, total_tickets=5)
+    assert (await verdict(app)).of(6), "the first one fits"
+
+
 @pytest.mark.parametrize("changes", [{"is_unsettled": True}, {"status": EventStatus.PAUSED}])
 async def test_where_the_waiting_list_stands_still_tickets_may_be_idle(changes: dict[str, Any]) -> None:
     app = await busy_app()

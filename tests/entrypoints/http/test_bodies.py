@@ -37,6 +37,7 @@ EVENT: dict[str, Any] = {
     "cancellationDeadlineHours": 0,
     "refundFeePercent": 0,
     "waitingListPolicy": "strict",
+    "maxOvertakes": 3,
     "waitingList": "on",
     "status": "on_sale",
 }
@@ -102,6 +103,7 @@ BROKEN: list[tuple[str, str, list[Any]]] = [
             ("paymentWindowMinutes", [*NOT_WHOLE, 0, 43_201]),
             ("cancellationDeadlineHours", [*NOT_WHOLE, None, -1, 8_761]),
             ("refundFeePercent", [*NOT_WHOLE, None, -1, 101]),
+            ("maxOvertakes", [*NOT_WHOLE, -1, 1_001]),
             ("waitingListPolicy", [*NOT_TEXT, None, "", "STRICT", "lottery"]),
             ("waitingList", [*NOT_TEXT, None, "", "ON", "closed"]),
             ("status", [*NOT_TEXT, None, "", "ON_SALE", "gone"]),

@@ -33,6 +33,7 @@ async def test_an_event_needs_only_a_name_and_a_number(organizer: Client) -> Non
         "cancellationDeadlineHours": 0,
         "refundFeePercent": 0,
         "waitingListPolicy": "strict",
+        "maxOvertakes": None,
         "waitingList": "on",
         "status": "on_sale",
         "price": None,
@@ -63,6 +64,7 @@ async def test_an_event_with_everything(organizer: Client, anyone: Client) -> No
         "cancellationDeadlineHours": 8760,
         "refundFeePercent": 100,
         "waitingListPolicy": "fill",
+        "maxOvertakes": 1000,
         "waitingList": "off",
         "status": "draft",
     }

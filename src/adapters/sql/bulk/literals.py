@@ -15,7 +15,7 @@ from sqlalchemy import Boolean, Integer, LargeBinary, String
 from sqlalchemy.types import TypeEngine
 
 from ..dialects.features import Features
-from ..schema.types import Exact, Id, Moment, Word, in_utc
+from ..schema.types import Exact, Id, Moment, Numbers, Word, in_utc, written_numbers
 
 Literal = Callable[[Any], str]
 """Returns the literal of a value or of None."""
@@ -43,6 +43,8 @@ def literal_of(kind: TypeEngine[Any], features: Features) -> Literal:
             write = {**words, None: NULL}.__getitem__
         case Exact():
             write = _exact
+        case Numbers():
+            write = _numbers
         case String():
             write = _text(features.hex_text)
             if kind.length is not None and kind.length <= _SHORT:
@@ -67,6 +69,10 @@ def _moment(value: datetime | None) -> str:
 
 def _exact(value: str | None) -> str:
     return NULL if value is None else f"x'{value.encode().hex()}'"
+
+
+def _numbers(value: tuple[int, ...]) -> str:
+    return f"'{written_numbers(value)}'" if value else NULL
 
 
 def _text(hex_text: str) -> Literal:

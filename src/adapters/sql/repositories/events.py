@@ -149,6 +149,8 @@ _UPDATE_TICKET_TYPES = BulkUpdate(ticket_types, _TICKET_TYPE_COLUMNS, itemgetter
 _TYPE_COUNTERS = ("taken", "waiting", "waiting_tickets")
 # Kept: the foreign key allows no deletion of a ticket type that has bookings, and no new bookings without it.
 _UPDATE_TYPE_COUNTERS = BulkUpdate(ticket_types, _TYPE_COUNTERS, attrgetter("id", *_TYPE_COUNTERS), are_kept=True)
+_WITH_OVERTAKES = (*_TYPE_COUNTERS, "overtakes")
+_UPDATE_OVERTAKES = BulkUpdate(ticket_types, _WITH_OVERTAKES, attrgetter("id", *_WITH_OVERTAKES), are_kept=True)
 
 
 _PAYMENT_COLUMNS = (
@@ -169,6 +171,8 @@ class SqlEventRepository:
         # Counters to write with COMMIT, by the integers of ids, which are hashed faster than ids.
         self._counted_events: dict[int, Event] = {}
         self._counted_types: dict[int, TicketType] = {}
+        # Ticket types that have or had overtakes, which most have not.
+        self._overtaken: set[int] = set()
 
     async def lock(self, needs: Sequence[LoadSpec]) -> dict[UUID, Inventory]:
         """See the port. The other statements read after the lock, so they see everything committed before it."""
@@ -196,6 +200,7 @@ class SqlEventRepository:
         for row in types:
             found = ticket_type(row)
             of_event.setdefault(found.event_id, []).append(found)
+        self._note_overtakes(chain.from_iterable(of_event.values()))
         of_customers = _live_bookings(live, of_event, (customer_id for _, customer_id in customers.values()))
         changing_customers = {(need.event_id, need.customer_id) for need in needs if need.whole}
         changing = {
@@ -335,7 +340,11 @@ class SqlEventRepository:
         counted_events, self._counted_events = self._counted_events, {}
         counted_types, self._counted_types = self._counted_types, {}
         self._transaction.enqueue(_UPDATE_EVENT_COUNTERS.statements(list(counted_events.values()), self._dialect))
+        overtaken = [each for number, each in counted_types.items() if each.overtakes or number in self._overtaken]
+        for each in overtaken:
+            del counted_types[each.id.int]
         self._transaction.enqueue(_UPDATE_TYPE_COUNTERS.statements(list(counted_types.values()), self._dialect))
+        self._transaction.enqueue(_UPDATE_OVERTAKES.statements(overtaken, self._dialect))
 
     async def _select_under_lock(
         self, selects: Sequence[tuple[BulkSelect, Collection[Any]]], event_ids: Sequence[UUID]
@@ -378,6 +387,7 @@ class SqlEventRepository:
         if not new and not edited:
             # Only with these are there other changes of ticket types.
             return
+        self._note_overtakes(changed)
         dialect = self._dialect
         yield from _ADD_EVENTS.statements(list(map(event_values, new)), dialect)
         yield from _UPDATE_EVENTS.statements(list(map(event_values, edited)), dialect)
@@ -385,6 +395,11 @@ class SqlEventRepository:
         new_types = list(map(ticket_type_values, combined.new_ticket_types.values()))
         yield from _ADD_TICKET_TYPES.statements(new_types, dialect)
         yield from _UPDATE_TICKET_TYPES.statements(list(map(ticket_type_values, changed)), dialect)
+
+    def _note_overtakes(self, ticket_types: Iterable[TicketType]) -> None:
+        for each in ticket_types:
+            if each.overtakes:
+                self._overtaken.add(each.id.int)
 
     def _search_index(self, new: Sequence[Event], edited: Sequence[Event]) -> Iterator[Statement]:
         rows = [row for each in new for row in gram_rows(each)]

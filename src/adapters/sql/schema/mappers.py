@@ -65,6 +65,7 @@ TICKET_TYPE: tuple[Column[Any], ...] = (
     ticket_types.c.taken,
     ticket_types.c.waiting,
     ticket_types.c.waiting_tickets,
+    ticket_types.c.overtakes,
 )
 BOOKING: tuple[Column[Any], ...] = tuple(column for column in bookings.c if column.computed is None)
 FACT: tuple[Column[Any], ...] = (
@@ -143,7 +144,9 @@ def searchable(event: Event) -> str:
 
 def ticket_type(values: Sequence[Any]) -> TicketType:
     """Return a ticket type from the columns of `TICKET_TYPE`."""
-    type_id, event_id, ordinal, name, amount, currency, total_tickets, taken, waiting, waiting_tickets = values
+    type_id, event_id, ordinal, name, amount, currency, total_tickets, taken, waiting, waiting_tickets, overtakes = (
+        values
+    )
     return TicketType(
         id=type_id,
         event_id=event_id,
@@ -154,6 +157,7 @@ def ticket_type(values: Sequence[Any]) -> TicketType:
         taken=taken,
         waiting=waiting,
         waiting_tickets=waiting_tickets,
+        overtakes=overtakes,
     )
 
 

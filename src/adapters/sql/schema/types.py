@@ -78,6 +78,26 @@ class Exact(TypeDecorator[str]):
         return None if value is None else bytes(value).decode()
 
 
+class Numbers(TypeDecorator[tuple[int, ...]]):
+    """Whole numbers as text, separated by commas; NULL: none."""
+
+    impl: TypeEngine[Any] | type[TypeEngine[Any]] = Text
+    cache_ok: bool | None = True
+
+    def process_bind_param(self, value: tuple[int, ...] | None, dialect: Dialect) -> Any:  # noqa: ARG002 (as above)
+        """Return the text."""
+        return written_numbers(value) if value else None
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> tuple[int, ...] | None:  # noqa: ARG002 (as above)
+        """Return the numbers."""
+        return tuple(map(int, value.split(","))) if value else ()
+
+
+def written_numbers(numbers: tuple[int, ...]) -> str:
+    """Return the text of numbers."""
+    return ",".join(map(str, numbers))
+
+
 def in_utc(moment: datetime) -> datetime:
     """Return the naive time in UTC. Raises: ValueError for a naive time."""
     if moment.tzinfo is None:

@@ -260,6 +260,8 @@ def _take_money(builder: DecisionBuilder, booking: Booking, payment: Payment) ->
             updated_at=builder.now,
         )
     paid = builder.change(booking, paid)
+    if gets_tickets and booking.status is BookingStatus.EXPIRED and builder.ticket_type(booking.ticket_type_id).waiting:
+        builder.count_overtake(booking.ticket_type_id)
     builder.add_fact(
         PaymentTaken(
             payment_id=payment.id,

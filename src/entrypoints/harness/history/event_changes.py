@@ -18,6 +18,8 @@ def change_wanted(call: Call, only_type: UUID | None) -> tuple[object, ...] | No
             return ("total", call.ticket_type_id or only_type, call.quantity)
         case "policy" | "waiting_list":
             return (call.name, getattr(call, call.name))
+        case "max_overtakes":
+            return ("max_overtakes", call.quantity)
         case name if name in STATUS_AFTER:
             return ("status", STATUS_AFTER[name])
         case _:
@@ -33,6 +35,7 @@ def changes_made(fact: Fact) -> list[tuple[object, ...]]:
             named: Mapping[str, str] = {
                 "waitingListPolicy": "policy",
                 "waitingList": "waiting_list",
+                "maxOvertakes": "max_overtakes",
                 "status": "status",
             }
             return [(named[name], value) for name, value in changes.items() if name in named]

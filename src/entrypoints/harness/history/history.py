@@ -23,6 +23,7 @@ Name = Literal[
     "total",
     "policy",
     "waiting_list",
+    "max_overtakes",
     "pause",
     "resume",
     "complete",
@@ -33,8 +34,9 @@ Name = Literal[
 """The operations.
 
 `book`, `cancel` and `pay` change a booking, `booking` reads one; `status` reads an event or one of its ticket types;
-`total` sets the total of a ticket type; `policy`, `waiting_list`, `pause`, `resume`, `complete` (status completed),
-`call_off` (status cancelled) and `edit` (anything else) change the event; `promote` serves its waiting lists.
+`total` sets the total of a ticket type; `policy`, `waiting_list`, `max_overtakes`, `pause`, `resume`, `complete`
+(status completed), `call_off` (status cancelled) and `edit` (anything else) change the event; `promote` serves its
+waiting lists.
 """
 Kind = Literal["invoke", "ok", "fail", "unknown"]
 
@@ -44,10 +46,10 @@ class Call(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `customer_id` None: the organizer's. `booking_id` None: with `book` the server generates the id, which the outcome
     contains; with `cancel` the customer's only live booking of the event. `ticket_type_id` None: the only type, with
-    `status` the whole event. `quantity`: the tickets to book or, with `total`, the new total. `policy` and
-    `waiting_list`: the new value of that name. `only_if_available`: `book` without a place in the waiting list.
-    `complimentary`: `book` as a gift from the organizer. `booked_by`: who books for the customer, None: the customer.
-    `key`: the idempotency key of who sends the request.
+    `status` the whole event. `quantity`: the tickets to book; with `total` the new total, with `max_overtakes` the new
+    bound (None: none). `policy` and `waiting_list`: the new value of that name. `only_if_available`: `book` without a
+    place in the waiting list. `complimentary`: `book` as a gift from the organizer. `booked_by`: who books for the
+    customer, None: the customer. `key`: the idempotency key of who sends the request.
     """
 
     name: Name

@@ -151,6 +151,8 @@ def _answered_values(operation: Operation, only_type: UUID | None) -> list[tuple
         values = [(("total", call.ticket_type_id or only_type), call.quantity)]
     elif call.name in ("policy", "waiting_list"):
         values = [(call.name, getattr(call, call.name))]
+    elif call.name == "max_overtakes":
+        values = [(call.name, call.quantity)]
     elif call.name in STATUS_AFTER:
         values = [("status", STATUS_AFTER[call.name])]
     return values

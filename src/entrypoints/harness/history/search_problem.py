@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from ....domain.booking import Booking
+from ....domain.event import Event
 from ....domain.facts import (
     BookingCancelled,
     CustomerWaitlisted,
@@ -130,8 +131,8 @@ class Problem:
             for type_id, ticket_type in zip(self._types, state.types, strict=True)
         }
         return (
-            (stored.event.status, stored.event.waiting_list_policy, stored.event.waiting_list, types)
-            == (state.status, state.policy, state.waiting_list, expected)
+            (*self._stored_fields(stored.event), types)
+            == (state.status, state.policy, state.max_overtakes, state.waiting_list, expected)
             and all(
                 WORDS[state.booking_states[group.number]] == self._stored_status(group)
                 for group in self.groups
@@ -139,6 +140,10 @@ class Problem:
             )
             and self._is_stored_waiting_list(state)
         )
+
+    @staticmethod
+    def _stored_fields(event: Event) -> tuple[object, ...]:
+        return event.status, event.waiting_list_policy, event.max_overtakes, event.waiting_list
 
     def difference(self, state: State) -> str:
         """Describe how a state differs from the stored one."""
@@ -247,7 +252,7 @@ class Problem:
             change = change_wanted(operation.call, self._only_type)
             ops.append(Op(0, operation.began, ended, request, operation, is_pure, needed, change))
         for name, group in [*self._expiring(), *self._suspended_and_resumed()]:
-            request = Request(name, None, True, group.number, None, 1, None, None, False, False, None, -1)
+            request = Request(name, None, True, group.number, None, 1, None, None, None, False, False, None, -1)
             began = min(each.began for each in group.operations)
             ops.append(Op(0, began, NEVER, request, None, False, False, None))
         ops.sort(key=lambda op: op.began)
@@ -275,6 +280,7 @@ class Problem:
             if call.name == "status" and call.ticket_type_id is None
             else self._type_index(call.ticket_type_id),
             quantity=1 if call.quantity is None else call.quantity,
+            bound=call.quantity,
             policy=call.policy,
             waiting_list=call.waiting_list,
             only_if_available=bool(call.only_if_available),

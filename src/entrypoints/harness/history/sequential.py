@@ -41,6 +41,7 @@ class Sale(Struct, frozen=True, kw_only=True):
     totals: dict[UUID, int]
     prices: frozenset[UUID] = frozenset()
     policy: str = "strict"
+    max_overtakes: int | None = None
     waiting_list: str = "on"
     limit: int = 10
     status: str = "on_sale"
@@ -57,6 +58,7 @@ class Sale(Struct, frozen=True, kw_only=True):
             totals={each.id: each.total_tickets for each in state.ticket_types},
             prices=frozenset(each.id for each in state.ticket_types if each.price and each.price.amount),
             policy=event.waiting_list_policy.value,
+            max_overtakes=event.max_overtakes,
             waiting_list=event.waiting_list.value,
             limit=event.max_tickets_per_customer,
             status=event.status.value,
@@ -66,11 +68,15 @@ class Sale(Struct, frozen=True, kw_only=True):
 
 
 class TypeState(NamedTuple):
-    """One ticket type: its total, the taken tickets, and the numbers of the waitlisted bookings in order."""
+    """One ticket type: its total, the taken tickets, and the numbers of the waitlisted bookings in order.
+
+    `overtakes` has, for each overtake since there is a bound for them, the numbers of the bookings that it passed.
+    """
 
     total: int
     taken: int
     waiting_list: tuple[int, ...]
+    overtakes: tuple[tuple[int, ...], ...] = ()
 
     @property
     def available(self) -> int:
@@ -103,6 +109,7 @@ class State(NamedTuple):
     types: tuple[TypeState, ...]
     status: str
     policy: str
+    max_overtakes: int | None
     waiting_list: str
     responses: tuple[tuple[int, Answer] | None, ...]
 
@@ -128,6 +135,7 @@ class Request(NamedTuple):
     booking: int | None
     type_index: int | None
     quantity: int
+    bound: int | None
     policy: str | None
     waiting_list: str | None
     only_if_available: bool
@@ -154,6 +162,7 @@ class Specification:
             tuple(TypeState(total, 0, ()) for total in sale.totals.values()),
             sale.status,
             sale.policy,
+            sale.max_overtakes,
             sale.waiting_list,
             (None,) * keys,
         )
@@ -166,6 +175,7 @@ class Specification:
             "total": self._total,
             "policy": self._change_policy,
             "waiting_list": self._change_waiting_list,
+            "max_overtakes": self._change_bound,
             "promote": self._promote,
             "expire": self._expire,
             "suspend": self._suspend,
@@ -213,7 +223,7 @@ class Specification:
             state = _with(state, {number: WAITLISTED}, {type_index: ticket_type})
             return state, Answer(status="waitlisted", position=len(waiting_list(state, ticket_type)), booking=number)
         else:
-            state = self._give(state, number)
+            state = self._give(_overtaking(state, type_index), number)
         return state, Answer(status=WORDS[state.booking_states[number]], booking=number)
 
     def _booking_refused(self, state: State, request: Request, type_index: int) -> str | None:
@@ -232,8 +242,9 @@ class Specification:
         return None
 
     def _must_wait_for_others(self, state: State, ticket_type: TypeState) -> bool:
-        if state.policy == "strict":
-            return bool(waiting_list(state, ticket_type))
+        waiting = waiting_list(state, ticket_type)
+        if state.policy == "strict" or not all(_may_pass(state, ticket_type, each) for each in waiting):
+            return bool(waiting)
         return any(self._claims[each].quantity <= ticket_type.available for each in waiting_list(state, ticket_type))
 
     def _cancel(self, state: State, request: Request) -> Step:
@@ -290,6 +301,8 @@ class Specification:
                 or self._must_wait_for_others(state, ticket_type)
             ):
                 return state, Answer("hold-expired")
+            state = _overtaking(state, claim.type_index)
+            ticket_type = state.types[claim.type_index]
             taken = ticket_type._replace(taken=ticket_type.taken + claim.quantity)
             return _with(state, {number: PAID}, {claim.type_index: taken}), Answer(status="confirmed", booking=number)
         is_due = booking_state == HELD or (booking_state == CONFIRMED and self._costs[claim.type_index])
@@ -308,7 +321,7 @@ class Specification:
         number = request.booking or 0
         if state.booking_states[number] != WAITLISTED:
             return state, Answer("not-found")
-        state, promoted = self._serve(_with(state, {number: SUSPENDED}, {}))
+        state, promoted = self._serve(_forgetting(_with(state, {number: SUSPENDED}, {})))
         return state, Answer(promoted=promoted, booking=number)
 
     def _resume(self, state: State, request: Request) -> Step:
@@ -354,6 +367,16 @@ class Specification:
         if refused:
             return state, Answer(refused)
         state, promoted = self._serve(state._replace(policy=request.policy or state.policy))
+        return state, Answer(promoted=promoted)
+
+    def _change_bound(self, state: State, request: Request) -> Step:
+        refused = self._edit_refused(state, request)
+        if refused:
+            return state, Answer(refused)
+        state = state._replace(max_overtakes=request.bound)
+        if request.bound is None:
+            state = state._replace(types=tuple(each._replace(overtakes=()) for each in state.types))
+        state, promoted = self._serve(state)
         return state, Answer(promoted=promoted)
 
     def _change_waiting_list(self, state: State, request: Request) -> Step:
@@ -409,7 +432,7 @@ class Specification:
             )
         else:
             ticket_type = ticket_type._replace(taken=ticket_type.taken - claim.quantity)
-        return _with(state, {number: booking_state}, {claim.type_index: ticket_type})
+        return _forgetting(_with(state, {number: booking_state}, {claim.type_index: ticket_type}))
 
     def _serve(self, state: State) -> tuple[State, int]:
         promoted = 0
@@ -417,13 +440,16 @@ class Specification:
             first = next((each for ticket_type in state.types for each in self._to_serve(state, ticket_type)), None)
             if first is None:
                 break
-            state = self._give(state, first)
+            state = _overtaking(state, self._claims[first].type_index, first)
+            state = _forgetting(self._give(state, first))
             promoted += 1
         return state, promoted
 
     def _to_serve(self, state: State, ticket_type: TypeState) -> Sequence[int]:
         waiting = waiting_list(state, ticket_type)
-        candidates = waiting[:1] if state.policy == "strict" else waiting
+        bound = next((place for place, each in enumerate(waiting) if not _may_pass(state, ticket_type, each)), None)
+        last = 0 if state.policy == "strict" else bound
+        candidates = waiting if last is None else waiting[: last + 1]
         return [each for each in candidates if self._claims[each].quantity <= ticket_type.available]
 
 
@@ -432,6 +458,33 @@ def waiting_list(state: State, ticket_type: TypeState) -> tuple[int, ...]:
     if SUSPENDED not in state.booking_states:
         return ticket_type.waiting_list
     return tuple(each for each in ticket_type.waiting_list if state.booking_states[each] == WAITLISTED)
+
+
+def _may_pass(state: State, ticket_type: TypeState, number: int) -> bool:
+    """Return whether a waiting booking may be overtaken once more."""
+    suffered = sum(number in passed for passed in ticket_type.overtakes)
+    return state.max_overtakes is None or suffered < state.max_overtakes
+
+
+def _overtaking(state: State, type_index: int, served: int | None = None) -> State:
+    """Return the state with whom a booking passes that gets tickets, suspended ones too; None: a newcomer's."""
+    ticket_type = state.types[type_index]
+    in_line = ticket_type.waiting_list
+    passed = in_line if served is None else in_line[: in_line.index(served)]
+    if state.max_overtakes is None or not set(passed) & set(waiting_list(state, ticket_type)):
+        return state
+    return _with(state, {}, {type_index: ticket_type._replace(overtakes=(*ticket_type.overtakes, passed))})
+
+
+def _forgetting(state: State) -> State:
+    """Return the state without the overtakes that no booking on a waiting list has suffered."""
+    if not any(each.overtakes for each in state.types):
+        return state
+    types = []
+    for each in state.types:
+        left = set(waiting_list(state, each))
+        types.append(each._replace(overtakes=tuple(passed for passed in each.overtakes if left & set(passed))))
+    return state._replace(types=tuple(types))
 
 
 def _with(state: State, booking_states: Mapping[int, int], types: Mapping[int, TypeState]) -> State:

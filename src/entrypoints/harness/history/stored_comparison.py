@@ -53,10 +53,10 @@ def _event_differences(projection: FactProjection, event: Event) -> Iterator[_Di
     expected = projection.event
     if event.status != expected.status:
         yield 7, "event", f"the event is {event.status}, by its facts {expected.status}"
-    stored = (event.was_published, event.reschedules)
-    if stored != (expected.was_published, expected.reschedules):
-        wanted = (expected.was_published, expected.reschedules)
-        yield 7, "event", f"was published, reschedules: {stored}, by its facts {wanted}"
+    stored = (event.was_published, event.reschedules, event.max_overtakes)
+    wanted = (expected.was_published, expected.reschedules, expected.bound)
+    if stored != wanted:
+        yield 7, "event", f"was published, reschedules, bound for overtakes: {stored}, by its facts {wanted}"
 
 
 def _booking_differences(booking: ProjectedBooking, kept: Booking | None) -> Iterator[_Difference]:

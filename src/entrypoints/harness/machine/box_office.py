@@ -153,6 +153,7 @@ class EventSeen(Seen, frozen=True, kw_only=True):
     cancellation_deadline_hours: int
     refund_fee_percent: int
     waiting_list_policy: str
+    max_overtakes: int | None
     waiting_list: str
     status: str
     version: int

@@ -87,6 +87,7 @@ def _event_seen(state: EventState, now: datetime) -> EventSeen:
         cancellation_deadline_hours=event.cancellation_deadline_hours,
         refund_fee_percent=event.refund_fee_percent,
         waiting_list_policy=event.waiting_list_policy.value,
+        max_overtakes=event.max_overtakes,
         waiting_list=event.waiting_list.value,
         status=event.status.value,
         version=event.version,

@@ -68,6 +68,7 @@ class BoxOfficeMachine(KeyMachine, MoneyMachine, DoorMachine):
         types: list[tuple[int, Money | None]],
         window: int | None,
         policy: WaitingListPolicy,
+        bound: int | None,
         mode: WaitingListMode,
         limit: int,
         starts_in: int | None,
@@ -90,6 +91,7 @@ class BoxOfficeMachine(KeyMachine, MoneyMachine, DoorMachine):
             organizer_id=organizer,
             status=status.value,
             policy=policy.value,
+            bound=bound,
             mode=mode.value,
             limit=limit,
             starts_at=starts_at,
@@ -115,6 +117,7 @@ class BoxOfficeMachine(KeyMachine, MoneyMachine, DoorMachine):
                 refund_fee_percent=fee,
                 payment_window_minutes=window,
                 waiting_list_policy=policy,
+                max_overtakes=bound,
                 waiting_list=mode,
             ),
             ticket_types=tuple(

@@ -34,6 +34,7 @@ prices: SearchStrategy[Money | None] = st.sampled_from(
     [None, None, FIVE, FIVE, Money(0, "EUR"), Money(300, "EUR"), Money(900, "EUR"), Money(500, "USD")]
 )
 policies: SearchStrategy[WaitingListPolicy] = st.sampled_from(WaitingListPolicy)
+bounds: SearchStrategy[int | None] = st.sampled_from([None, None, 0, 1, 2, 3])
 modes: SearchStrategy[WaitingListMode] = st.sampled_from([*[WaitingListMode.ON] * 6, WaitingListMode.OFF])
 sides: SearchStrategy[int] = st.sampled_from([-1, 0, 1])
 """Just before a moment, at it, and just after, in microseconds."""
@@ -50,6 +51,7 @@ new_events: SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "types": st.lists(st.tuples(totals, st.sampled_from([None, FIVE])), min_size=1, max_size=3),
         "window": windows,
         "policy": policies,
+        "bound": bounds,
         "mode": modes,
         "limit": limits,
         "starts_in": st.none() | st.integers(1, 200),
@@ -64,6 +66,7 @@ new_events: SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
 )
 edits: SearchStrategy[tuple[str, Any]] = (
     st.tuples(st.just("policy"), policies)
+    | st.tuples(st.just("bound"), bounds)
     | st.tuples(st.just("mode"), modes)
     | st.tuples(st.just("limit"), limits)
     | st.tuples(st.just("starts_in"), st.integers(1, 60))
@@ -79,6 +82,7 @@ edits: SearchStrategy[tuple[str, Any]] = (
 
 FIELDS: Final = {
     "policy": "waiting_list_policy",
+    "bound": "max_overtakes",
     "mode": "waiting_list",
     "limit": "max_tickets_per_customer",
     "starts_at": "starts_at",

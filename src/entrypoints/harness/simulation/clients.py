@@ -29,7 +29,7 @@ from ...container import Container
 from ..history import Call, History, Outcome
 from .faults import FaultInjector
 from .processes import CountedIds, Gone, Process, Work
-from .scenario import Scenario, random_stream
+from .scenario import BOUNDS, Scenario, random_stream
 from .trace import Trace
 
 ORGANIZER: Final = Actor(UUID(int=1))
@@ -414,7 +414,7 @@ class Clients:
 
     def _edit(self, name: str) -> Request:
         event: SimulatedEvent = self._choose(self._events)
-        policy = waiting_list = None
+        policy = waiting_list = quantity = None
         match name:
             case "policy":
                 policy = self._choose(("strict", "fill"))
@@ -422,12 +422,16 @@ class Clients:
             case "waiting_list":
                 waiting_list = self._choose(("on", "on", "off"))
                 changes = EventChanges(waiting_list=WaitingListMode(waiting_list))
+            case "max_overtakes":
+                quantity = self._choose(BOUNDS)
+                changes = EventChanges(max_overtakes=quantity)
             case "edit":
                 changes = EventChanges(description=f"Changed {int(self.random.random() * 100)}")
             case _:
                 changes = EventChanges(status=_STATUSES[name])
         command = Edit(event_id=event.event_id, actor=ORGANIZER, changes=changes)
         values = {"name": name, "event_id": event.event_id, "policy": policy, "waiting_list": waiting_list}
+        values["quantity"] = quantity
         call = msgspec.convert(values, Call)
         return Request(call, lambda container, idempotent: container.change_event()(command, idempotent), _changed)
 

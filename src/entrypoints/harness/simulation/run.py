@@ -218,6 +218,7 @@ class _Simulation:
                 payment_window_minutes=plan.window,
                 refund_fee_percent=plan.fee,
                 waiting_list_policy=WaitingListPolicy(plan.policy),
+                max_overtakes=plan.bound,
             ),
             ticket_types=types,
             currency="EUR",

@@ -26,6 +26,9 @@ TROUBLES: Final = (
 )
 """Faults at a step of a transaction, at the payment provider or on the way to a client, each with a probability."""
 
+BOUNDS: Final = (None, None, 0, 1, 2, 4)
+"""Values of an event's bound for overtakes."""
+
 DISASTERS: Final = ("crash", "stop", "stall", "database-restart", "database-away")
 """Faults of a whole process or of the database."""
 
@@ -38,13 +41,17 @@ class TypePlan(Struct, frozen=True, kw_only=True):
 
 
 class EventPlan(Struct, frozen=True, kw_only=True):
-    """An event. `window`: minutes to pay, None: unlimited. `fee`: percent of a refund that cancelling costs."""
+    """An event. `window`: minutes to pay, None: unlimited. `fee`: percent of a refund that cancelling costs.
+
+    `bound`: how often a waiting booking may be overtaken.
+    """
 
     types: tuple[TypePlan, ...]
     policy: str
     limit: int
     window: int | None = None
     fee: int = 0
+    bound: int | None = None
 
 
 class Scenario(Struct, frozen=True, kw_only=True):
@@ -96,9 +103,9 @@ def scenario_of(seed: int, operations: int) -> Scenario:
     """Return the scenario of a seed."""
     random = random_stream(seed, "scenario")
     has_money = random.random() < 0.4
-    fees = random_stream(seed, "fees")
+    fees, bounds = random_stream(seed, "fees"), random_stream(seed, "bounds")
     events = tuple(
-        replace(_event(random, has_money=has_money), fee=fees.choice((0, 0, 20, 100)))
+        replace(_event(random, has_money=has_money), fee=fees.choice((0, 0, 20, 100)), bound=bounds.choice(BOUNDS))
         for _ in range(random.choice((1, 1, 2, 3)))
     )
     clients = random.randint(8, 32)
@@ -119,6 +126,7 @@ def scenario_of(seed: int, operations: int) -> Scenario:
             **_weights(random, has_money=has_money),
             **random_stream(seed, "grants").choice(({}, {"grant": 4})),
             **random_stream(seed, "desks").choice(({}, {"desk": 12})),
+            **({"max_overtakes": 2} if bounds.random() < 0.5 else {}),
         },
         troubles={} if is_calm else _troubles(random),
         disasters={} if is_calm else _disasters(random),

@@ -35,6 +35,10 @@ _POLICY = Meta(
     description="`strict`: no waiting booking is overtaken; `fill`: freed tickets go to the first booking they fit."
 )
 _NEW_POLICY = Meta(description="A new policy, by which the waiting list is served at once.")
+_BOUND = Meta(
+    description="With `fill`: how often a waiting booking may be overtaken before nobody behind it is served, no "
+    "newcomer either; `null`: no bound."
+)
 _WAITING_LIST = Meta(
     description="`on`: newcomers who find too few tickets join the waiting list; `off`: they are refused (`sold-out`). "
     "Bookings that wait keep their places and are served either way."
@@ -51,6 +55,7 @@ _TimeZone = Annotated[str, Meta(extra_json_schema={"minLength": 2, "maxLength": 
 _Minutes = Annotated[int, Meta(ge=1, le=43_200)]
 _Hours = Annotated[int, Meta(ge=0, le=8_760)]
 _Percent = Annotated[int, Meta(ge=0, le=100)]
+_Overtakes = Annotated[int, Meta(ge=0, le=1_000)]
 
 
 class InitialStatus(StrEnum):
@@ -115,6 +120,7 @@ class InitializeRequest(RequestBody, frozen=True, kw_only=True):
     cancellation_deadline_hours: Annotated[_Hours, _DEADLINE] = 0
     refund_fee_percent: Annotated[_Percent, _FEE] = 0
     waiting_list_policy: Annotated[WaitingListPolicy, _POLICY] = WaitingListPolicy.STRICT
+    max_overtakes: Annotated[_Overtakes | None, _BOUND] = None
     waiting_list: Annotated[WaitingListMode, _WAITING_LIST] = WaitingListMode.ON
     status: Annotated[InitialStatus, Meta(description="`draft`: hidden until it is put on sale.")] = (
         InitialStatus.ON_SALE
@@ -158,6 +164,7 @@ class EventChangesRequest(RequestBody, frozen=True, kw_only=True):
     cancellation_deadline_hours: Annotated[_Hours | UnsetType, _DEADLINE] = UNSET
     refund_fee_percent: Annotated[_Percent | UnsetType, _FEE] = UNSET
     waiting_list_policy: Annotated[WaitingListPolicy | UnsetType, _NEW_POLICY] = UNSET
+    max_overtakes: Annotated[_Overtakes | UnsetType | None, _BOUND] = UNSET
     waiting_list: Annotated[WaitingListMode | UnsetType, _WAITING_LIST] = UNSET
     status: Annotated[EventStatus | UnsetType, Meta(description="The next status.")] = UNSET
     total_tickets: Annotated[_TicketCount | UnsetType, _TOTAL] = UNSET
@@ -193,6 +200,7 @@ class EventView(View, frozen=True, kw_only=True):
     cancellation_deadline_hours: Annotated[int, _DEADLINE]
     refund_fee_percent: Annotated[int, _FEE]
     waiting_list_policy: Annotated[WaitingListPolicy, Meta(description="How the waiting list is served.")]
+    max_overtakes: Annotated[int | None, _BOUND]
     waiting_list: Annotated[WaitingListMode, _WAITING_LIST]
     status: Annotated[EventStatus, _STATUS]
     price: Annotated[Money | None, Meta(description="The price of one ticket; `null`: free, or several ticket types.")]

@@ -15,6 +15,7 @@ from tests.entrypoints.harness.history.written_history import (
     BEN,
     CLEO,
     DAN,
+    EVE,
     EVENT,
     KIND,
     WrittenHistory,
@@ -89,6 +90,68 @@ def a_gift_that_nobody_asked_for(written: WrittenHistory) -> None:
     written.booked("a", ANA, quantity=2)
     written.joined("b", BEN, quantity=2)
     written.booked("c", CLEO)
+
+
+def _bounded(written: WrittenHistory) -> None:
+    """A large booking waits, and two small ones behind it."""
+    written.booked("a", ANA, quantity=2)
+    written.booked("b", BEN)
+    written.joined("c", CLEO, quantity=3)
+    written.joined("d", DAN, position=2)
+    written.joined("e", EVE, position=3)
+
+
+@breaks(total=3, policy="fill", max_overtakes=1)
+def one_overtake_is_allowed_and_no_second_one(written: WrittenHistory) -> None:
+    _bounded(written)
+    written.cancelled("a", "d")
+    written.saw(available=1, waiting=2)
+    written.ask("m", "max_overtakes", quantity=2)
+    written.becomes(maxOvertakes=2)
+    written.promotes("e")
+    written.answered("m", promoted=1)
+    written.cancelled("d")
+    written.joined("f", ANA, position=2)
+    written.ask("n", "max_overtakes")
+    written.becomes(maxOvertakes=None)
+    written.promotes("f")
+    written.answered("n", promoted=1)
+
+
+@breaks((5, "bound"), (5, "overtaken"), total=3, policy="fill", max_overtakes=1)
+def a_promotion_past_one_that_was_overtaken_before(written: WrittenHistory) -> None:
+    _bounded(written)
+    written.cancelled("a", "d", "e")
+
+
+@breaks((5, "bound"), total=3, policy="fill", max_overtakes=0)
+def a_newcomer_past_one_that_may_not_be_overtaken(written: WrittenHistory) -> None:
+    written.booked("a", ANA, quantity=2)
+    written.joined("b", BEN, quantity=2)
+    written.booked("c", CLEO)
+
+
+@breaks((6, "idle"), total=3, policy="fill", max_overtakes=2)
+def a_ticket_that_is_kept_too_early(written: WrittenHistory) -> None:
+    _bounded(written)
+    written.cancelled("a", "d")
+
+
+@breaks((6, "needless"), (6, "idle"), total=3, policy="fill", max_overtakes=1)
+def a_newcomer_who_might_have_overtaken(written: WrittenHistory) -> None:
+    written.booked("a", ANA, quantity=2)
+    written.joined("b", BEN, quantity=2)
+    written.joined("c", CLEO, position=2)
+
+
+@breaks(total=3, policy="fill", max_overtakes=1)
+def one_that_was_overtaken_leaves_and_is_forgotten(written: WrittenHistory) -> None:
+    _bounded(written)
+    written.cancelled("a", "d")
+    written.cancelled("c", "e")
+    written.joined("f", ANA, quantity=3)
+    written.cancelled("d")
+    written.booked("g", CLEO)
 
 
 @breaks((2, "lost"), is_seen=False)
@@ -563,6 +626,9 @@ def test_what_is_stored_may_not_be_rewritten_or_vanish() -> None:
     (kind,) = before.events[EVENT].ticket_types
     miscounted = {EVENT: replace(before.events[EVENT], ticket_types=(replace(kind, taken=0),))}
     assert rules(check_promises(written.history, replace(before, events=miscounted))) == {(1, "counters")}
+    stored = before.events[EVENT]
+    bounded = {EVENT: replace(stored, event=replace(stored.event, max_overtakes=2))}
+    assert rules(check_promises(written.history, replace(before, events=bounded))) == {(7, "event")}
     written.facts[1] = replace(written.facts[1], occurred_at=written.facts[0].occurred_at)
     assert written.broken(before=before) == {(2, "rewritten")}
     written.facts[1] = replace(written.facts[1], seq=5)

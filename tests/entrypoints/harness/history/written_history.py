@@ -41,7 +41,7 @@ from boxoffice.entrypoints.harness.history import (
 from boxoffice.entrypoints.harness.history.history import Name
 
 EVENT, KIND, ORGANIZER = UUID(int=800), UUID(int=801), UUID(int=900)
-ANA, BEN, CLEO, DAN = (UUID(int=number) for number in range(1, 5))
+ANA, BEN, CLEO, DAN, EVE = (UUID(int=number) for number in range(1, 6))
 NOW = datetime(2027, 1, 1, 12, tzinfo=UTC)
 FREE = Money(0, "EUR")
 TAKING = (BookingStatus.HELD, BookingStatus.CONFIRMED)
@@ -58,9 +58,18 @@ class WrittenHistory:
     `booked`, `joined`, `cancelled`, `saw` and `switched` are whole calls, seen and stored.
     """
 
-    def __init__(self, total: int = 2, policy: str = "strict", limit: int = 10) -> None:
+    def __init__(
+        self, total: int = 2, policy: str = "strict", limit: int = 10, max_overtakes: int | None = None
+    ) -> None:
         self.history = History(now=count().__next__)
-        self.sale = Sale(event_id=EVENT, organizer_id=ORGANIZER, totals={KIND: total}, policy=policy, limit=limit)
+        self.sale = Sale(
+            event_id=EVENT,
+            organizer_id=ORGANIZER,
+            totals={KIND: total},
+            policy=policy,
+            limit=limit,
+            max_overtakes=max_overtakes,
+        )
         self.facts: list[Fact] = []
         self.bookings: dict[UUID, Booking] = {}
         self.remembered: dict[tuple[UUID, str], Response] = {}
@@ -72,6 +81,7 @@ class WrittenHistory:
         values = {
             "status": "on_sale",
             "waitingListPolicy": policy,
+            "maxOvertakes": max_overtakes,
             "maxTicketsPerCustomer": limit,
             "startsAt": None,
             "salesOpenAt": None,
@@ -306,6 +316,9 @@ class WrittenHistory:
             was_published=True,
             waiting_list_policy=WaitingListPolicy(self.sale.policy),
             waiting_list=WaitingListMode(mode),
+            max_overtakes=next(
+                (each["maxOvertakes"] for each in reversed(changes) if "maxOvertakes" in each), self.sale.max_overtakes
+            ),
             last_seq=len(self.facts),
             last_ticket_number=self.last_ticket_number,
             is_unsettled=self.is_unsettled,

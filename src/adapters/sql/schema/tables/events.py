@@ -20,7 +20,7 @@ from sqlalchemy import (
 from .....domain.booking import BookingStatus, PaymentStatus
 from .....domain.event import EventStatus, WaitingListMode, WaitingListPolicy
 from .....domain.payment import ChargeStatus, DisputeStatus, PaymentKind, PaymentMethod
-from ..types import Exact, Gram, Id, LongText, Moment, Word
+from ..types import Exact, Gram, Id, LongText, Moment, Numbers, Word
 from .metadata import OPTIONS, metadata
 
 # Organizers and customers are not foreign keys: InnoDB would lock the user's row for every booking, so a change of a
@@ -43,6 +43,7 @@ events: Table = Table(
     Column("cancellation_deadline_hours", Integer(), nullable=False),
     Column("refund_fee_percent", Integer(), nullable=False, server_default=text("0")),
     Column("waiting_list_policy", Word(WaitingListPolicy), nullable=False),
+    Column("max_overtakes", Integer()),
     Column("waiting_list", Word(WaitingListMode), nullable=False, server_default=text("'on'")),
     Column("currency", String(3), nullable=False),
     Column("status", Word(EventStatus), nullable=False),
@@ -103,6 +104,7 @@ ticket_types: Table = Table(
     Column("taken", Integer(), nullable=False),
     Column("waiting", Integer(), nullable=False),
     Column("waiting_tickets", BigInteger(), nullable=False),
+    Column("overtakes", Numbers()),
     UniqueConstraint("event_id", "ordinal"),
     UniqueConstraint("event_id", "name_key"),
     UniqueConstraint("event_id", "id"),

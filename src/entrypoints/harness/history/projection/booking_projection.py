@@ -123,9 +123,19 @@ class BookingProjection:
             self._breach(3, "limit", f"with booking {booking.id} its customer has {tickets} of {most} tickets")
 
     def _check_may_take(self, booking: ProjectedBooking, ticket_type: ProjectedType) -> None:
-        is_fitting = ticket_type.next_to_serve("fill") is not None
+        is_fitting = ticket_type.next_to_serve("fill", None) is not None
         if ticket_type.head() if self.event.policy == "strict" else is_fitting:
             self._breach(5, "overtaken", f"booking {booking.id} took tickets that a waiting booking is entitled to")
+        if ticket_type.waiting:
+            self._count_overtake(ticket_type, self._queue_number)
+
+    def _count_overtake(self, ticket_type: ProjectedType, number: int) -> None:
+        """Check that the first waiting booking may be overtaken once more."""
+        head, bound = ticket_type.head(), self.event.bound
+        if head is not None and ticket_type.has_reached(bound):
+            self._breach(5, "bound", f"booking {head.id} was overtaken more than {bound} times")
+        if bound is not None:
+            ticket_type.overtakes.append(number)
 
     def _check_grant(self, booking: ProjectedBooking, ticket_type: ProjectedType, what: TicketsGranted) -> None:
         if what.passed_over != ticket_type.waiting:
@@ -136,7 +146,12 @@ class BookingProjection:
         may_be_unsettled = self.may_be_unsettled or self._changed_bookings >= self._step
         must_wait = booking.quantity > ticket_type.available or (
             ticket_type.waiting > 0
-            and (self.event.policy == "strict" or may_be_unsettled or ticket_type.next_to_serve("fill"))
+            and (
+                self.event.policy == "strict"
+                or may_be_unsettled
+                or ticket_type.has_reached(self.event.bound)
+                or ticket_type.next_to_serve("fill", None)
+            )
         )
         if self.event.waiting_list == "off":
             self._breach(5, "off", f"booking {booking.id} joined a waiting list that was turned off")
@@ -191,10 +206,12 @@ class BookingProjection:
             return
         if not self.event.serves:
             self._breach(5, "closed", f"booking {booking.id} was promoted while its waiting list was not served")
-        first = ticket_type.next_to_serve(self.event.policy)
+        first = ticket_type.next_to_serve(self.event.policy, self.event.bound)
         if first is not booking:
             expected = f"booking {first.id}" if first else "no booking"
             self._breach(5, "overtaken", f"booking {booking.id} was promoted, {expected} was next")
+        if ticket_type.head() is not booking:
+            self._count_overtake(ticket_type, what.queue_number)
         ticket_type.leave(booking)
         booking.status, booking.expires_at = what.status.value, what.expires_at
         self._add_tickets(booking, ticket_type)

@@ -81,7 +81,7 @@ class FactProjection(BookingProjection):
         """Return whether a waiting booking could be served now."""
         if not self.event.serves:
             return False
-        return any(each.next_to_serve(self.event.policy) is not None for each in self.types.values())
+        return any(each.next_to_serve(self.event.policy, self.event.bound) is not None for each in self.types.values())
 
     def _next(self, fact: Fact, previous: Fact | None) -> None:
         if fact.seq != self.seq + 1:
@@ -170,6 +170,10 @@ class FactProjection(BookingProjection):
         self._timeline("status").set(self.seq, self.event.status)
         self._timeline("policy").set(self.seq, self.event.policy)
         self._timeline("waiting_list").set(self.seq, self.event.waiting_list)
+        self._timeline("max_overtakes").set(self.seq, self.event.bound)
+        if self.event.bound is None:
+            for ticket_type in self.types.values():
+                ticket_type.overtakes.clear()
         self._changed_types.update(self.types)
 
     def _record_counters(self) -> None:

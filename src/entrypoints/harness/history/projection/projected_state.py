@@ -72,6 +72,8 @@ class ProjectedType:
         self.waiting_tickets: int = 0
         self.waiting_list: deque[ProjectedBooking] = deque()
         self.by_quantity: dict[int, deque[ProjectedBooking]] = {}
+        self.overtakes: list[int] = []
+        """For each overtake that the head has suffered, the queue number served or, by a newcomer, the last one."""
 
     @property
     def available(self) -> int:
@@ -89,6 +91,9 @@ class ProjectedType:
         """Count a booking out of the waiting list; its entry is dropped when it reaches the head."""
         self.waiting -= 1
         self.waiting_tickets -= booking.quantity
+        if self.overtakes:
+            head = _head(self.waiting_list, besides=booking)
+            self.overtakes = [each for each in self.overtakes if head and each >= (head.queue_number or 0)]
 
     def rejoin(self, booking: ProjectedBooking) -> None:
         """Put a booking that left back at the place of its queue number."""
@@ -100,21 +105,28 @@ class ProjectedType:
             waiting.clear()
             waiting.extend(sorted([*others, booking], key=lambda each: each.queue_number or 0))
 
-    def next_to_serve(self, policy: str) -> ProjectedBooking | None:
-        """Return the booking to serve next: with `strict` the head if it fits, with `fill` the first that fits."""
-        if policy == "strict":
+    def next_to_serve(self, policy: str, bound: int | None) -> ProjectedBooking | None:
+        """Return the booking to serve next: with `strict` the head if it fits, with `fill` the first that fits.
+
+        No booking is overtaken more often than the bound allows.
+        """
+        if policy == "strict" or self.has_reached(bound):
             head = self.head()
             return head if head and head.quantity <= self.available else None
         heads = [_head(waiting) for quantity, waiting in self.by_quantity.items() if quantity <= self.available]
         return min((head for head in heads if head), key=lambda head: head.queue_number or 0, default=None)
+
+    def has_reached(self, bound: int | None) -> bool:
+        """Return whether the head was overtaken as often as the bound allows."""
+        return bound is not None and len(self.overtakes) >= bound
 
     def head(self) -> ProjectedBooking | None:
         """Return the first booking of the waiting list."""
         return _head(self.waiting_list)
 
 
-def _head(waiting: deque[ProjectedBooking]) -> ProjectedBooking | None:
-    while waiting and not waiting[0].is_waiting:
+def _head(waiting: deque[ProjectedBooking], besides: ProjectedBooking | None = None) -> ProjectedBooking | None:
+    while waiting and (waiting[0] is besides or not waiting[0].is_waiting):
         waiting.popleft()
     return waiting[0] if waiting else None
 
@@ -138,6 +150,11 @@ class ProjectedEvent:
     def policy(self) -> str:
         """The policy of its waiting lists."""
         return str(self._values.get("waitingListPolicy"))
+
+    @property
+    def bound(self) -> int | None:
+        """How often a waiting booking may be overtaken; None: there is no bound."""
+        return self._values.get("maxOvertakes")
 
     @property
     def waiting_list(self) -> str:

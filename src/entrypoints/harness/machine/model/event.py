@@ -15,13 +15,17 @@ OFFSETS: Final = {"Pacific/Kiritimati": 14, "Etc/GMT+12": -12}
 
 @dataclass
 class ModelType:
-    """One ticket type; `waiting_list` has the waiting bookings in order."""
+    """One ticket type; `waiting_list` has the waiting bookings in order.
+
+    `overtakes` names, for each overtake since there is a bound for them, the bookings that it passed.
+    """
 
     id: UUID
     name: str
     total: int
     price: Money | None = None
     waiting_list: list[ModelBooking] = field(default_factory=list)
+    overtakes: list[list[UUID]] = field(default_factory=list)
 
 
 @dataclass
@@ -35,6 +39,7 @@ class ModelEvent:
     organizer_id: UUID
     status: str
     policy: str
+    bound: int | None
     mode: str
     limit: int
     starts_at: datetime | None
@@ -120,10 +125,30 @@ class ModelEvent:
 
     def must_wait(self, ticket_type: ModelType, quantity: int) -> bool:
         """Return whether a newcomer must join the waiting list."""
-        is_awaited = (
-            bool(ticket_type.waiting_list) if self.policy == "strict" else self.first_to_serve(ticket_type) is not None
-        )
+        if self.policy == "strict":
+            is_awaited = bool(ticket_type.waiting_list)
+        else:
+            has_waited_enough = any(not self.may_pass(ticket_type, each) for each in ticket_type.waiting_list)
+            is_awaited = has_waited_enough or self.first_to_serve(ticket_type) is not None
         return quantity > self.free(ticket_type) or is_awaited
+
+    def may_pass(self, ticket_type: ModelType, booking: ModelBooking) -> bool:
+        """Return whether a waiting booking may be overtaken once more."""
+        suffered = sum(booking.id in passed for passed in ticket_type.overtakes)
+        return self.bound is None or suffered < self.bound
+
+    def overtake(self, ticket_type: ModelType, served: ModelBooking | None) -> None:
+        """Note whom a booking passes that gets tickets, suspended ones too; None: a newcomer's."""
+        earlier = self.bookings if served is None else self.bookings[: self.bookings.index(served)]
+        passed = [each for each in earlier if each.ticket_type_id == ticket_type.id and each.status == "waitlisted"]
+        if self.bound is not None and any(each in ticket_type.waiting_list for each in passed):
+            ticket_type.overtakes.append([each.id for each in passed])
+
+    def leave(self, ticket_type: ModelType, booking: ModelBooking) -> None:
+        """Take a booking off the waiting list, and forget the overtakes that none of the others has suffered."""
+        ticket_type.waiting_list.remove(booking)
+        left = {each.id for each in ticket_type.waiting_list}
+        ticket_type.overtakes = [each for each in ticket_type.overtakes if left & set(each)]
 
     def seen(self) -> EventSeen:
         """Return the expected event."""
@@ -139,6 +164,7 @@ class ModelEvent:
             cancellation_deadline_hours=self.deadline_hours,
             refund_fee_percent=self.fee,
             waiting_list_policy=self.policy,
+            max_overtakes=self.bound,
             waiting_list=self.mode,
             status=self.status,
             version=self.version,
@@ -183,7 +209,8 @@ class ModelEvent:
         served = 0
         for ticket_type in self.types:
             while (first := self.first_to_serve(ticket_type)) is not None:
-                ticket_type.waiting_list.remove(first)
+                self.overtake(ticket_type, first)
+                self.leave(ticket_type, first)
                 self.lower_price(first, ticket_type)
                 self.give_tickets(first, now)
                 if self.starts_at and self.is_late(first, now):
@@ -235,6 +262,8 @@ class ModelEvent:
         booking.is_unanswered, booking.questions, booking.ask_at = False, 0, None
         booking.payment = "paid"
         if booking.status in TAKING or (booking.status == "expired" and self.has_room(booking, now)):
+            if booking.status == "expired":
+                self.overtake(self.type_of(booking.ticket_type_id), None)
             booking.status, booking.expires_at, booking.has_tickets = "confirmed", None, True
             return True
         booking.end(0)
@@ -243,12 +272,16 @@ class ModelEvent:
     def first_to_serve(self, ticket_type: ModelType) -> ModelBooking | None:
         """Return the booking to serve next, if one fits."""
         free = self.free(ticket_type)
-        candidates = ticket_type.waiting_list[:1] if self.policy == "strict" else ticket_type.waiting_list
-        return next((each for each in candidates if each.quantity <= free), None)
+        for each in ticket_type.waiting_list:
+            if each.quantity <= free:
+                return each
+            if self.policy == "strict" or not self.may_pass(ticket_type, each):
+                return None
+        return None
 
     def suspend(self, booking: ModelBooking) -> None:
         """Take a waiting booking off its waiting list."""
-        self.type_of(booking.ticket_type_id).waiting_list.remove(booking)
+        self.leave(self.type_of(booking.ticket_type_id), booking)
         booking.is_suspended = True
 
     def resume(self, booking: ModelBooking) -> None:
@@ -263,9 +296,9 @@ class ModelEvent:
 
     def cancel(self, booking: ModelBooking, fee: int = 0) -> int | None:
         """Cancel a booking, and plan and return the refund of a paid one."""
-        waiting_list = self.type_of(booking.ticket_type_id).waiting_list
-        if booking in waiting_list:
-            waiting_list.remove(booking)
+        ticket_type = self.type_of(booking.ticket_type_id)
+        if booking in ticket_type.waiting_list:
+            self.leave(ticket_type, booking)
         booking.status, booking.expires_at, booking.is_suspended = "cancelled", None, False
         if booking.is_paid:
             return booking.end(fee)

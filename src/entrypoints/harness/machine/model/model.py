@@ -115,6 +115,8 @@ class Model:
             *(event.price_of(ticket_type) if reason is None else Money(0, event.currency), now),
         )
         booking.fee = event.fee
+        if not must_wait and reason is None:
+            event.overtake(ticket_type, None)
         event.bookings.append(booking)
         if status == "waitlisted":
             ticket_type.waiting_list.append(booking)
@@ -213,6 +215,9 @@ class Model:
             event.move(value)
         else:
             setattr(event, field, value)
+        if event.bound is None:
+            for ticket_type in event.types:
+                ticket_type.overtakes = []
         return self._edited(event, now)
 
     def set_total(

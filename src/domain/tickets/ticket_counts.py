@@ -1,0 +1,70 @@
+"""The counters of a ticket type and its waiting list, by facts."""
+
+from collections import Counter
+from heapq import heappop, heappush
+from uuid import UUID
+
+
+class _Line:
+    """The queue numbers of the bookings that wait for a ticket type."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[UUID | None, int] = {}
+        self._waiting: set[int] = set()
+        # May contain numbers of bookings that no longer wait.
+        self._in_order: list[int] = []
+
+    def add(self, booking_id: UUID | None, number: int) -> None:
+        self._numbers[booking_id] = number
+        self._waiting.add(number)
+        heappush(self._in_order, number)
+
+    def remove(self, booking_id: UUID | None) -> None:
+        self._waiting.discard(self._numbers.pop(booking_id, 0))
+
+    @property
+    def first(self) -> int | None:
+        while self._in_order and self._in_order[0] not in self._waiting:
+            heappop(self._in_order)
+        return self._in_order[0] if self._in_order else None
+
+
+class TicketCounts:
+    """A ticket type's counters by its facts. `waiting` counts waiting bookings by their quantity."""
+
+    def __init__(self, total_tickets: int) -> None:
+        self.total_tickets: int = total_tickets
+        self.taken: int = 0
+        self.waiting: Counter[int] = Counter()
+        self.last_promoted: dict[int, int] = {}
+        self.last_promoted_strictly: int = 0
+        # Queue numbers and quantities of waiting bookings that were suspended, so later ones may have been served.
+        self.resumed: dict[UUID | None, tuple[int, int]] = {}
+        self.overtakes: tuple[int, ...] = ()
+        self._line = _Line()
+
+    @property
+    def available(self) -> int:
+        """Tickets not taken."""
+        return self.total_tickets - self.taken
+
+    def fits_a_waiting_booking(self) -> bool:
+        """Return whether the free tickets are enough for a waiting booking."""
+        return any(count and quantity <= self.available for quantity, count in self.waiting.items())
+
+    def join(self, booking_id: UUID | None, queue_number: int, quantity: int) -> None:
+        """Add a waiting booking."""
+        self.waiting[quantity] += 1
+        self._line.add(booking_id, queue_number)
+
+    def leave(self, booking_id: UUID | None, quantity: int) -> None:
+        """Remove a waiting booking, and forget the overtakes that none of the others has suffered."""
+        self.waiting[quantity] -= 1
+        self._line.remove(booking_id)
+        first = self._line.first
+        self.overtakes = () if first is None else tuple(each for each in self.overtakes if each >= first)
+
+    def is_first(self, queue_number: int) -> bool:
+        """Return whether no booking waits before this queue number."""
+        first = self._line.first
+        return first is None or first >= queue_number
