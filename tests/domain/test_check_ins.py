@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from boxoffice.domain.booking import BookingStatus
+from boxoffice.domain.decisions.check_in import UndoCheckIn, undo_check_in
 from boxoffice.domain.event import EventStatus
 from boxoffice.domain.facts import CheckInUndone, TicketCheckedIn
 from boxoffice.domain.policy import KeyRole, KeyScope, StaffRole
@@ -190,15 +191,21 @@ def test_undoing_lets_the_next_entry_count_and_has_its_effect_once() -> None:
     assert [type(each) for each in driver.happened(3)] == [CheckInUndone, TicketCheckedIn]
 
 
-def test_undoing_an_entry_of_a_cancelled_booking_is_no_fact() -> None:
-    driver = DomainDriver(1)
-    booking = driver.book(ANA)
-    scan = driver.scan(booking)
-    driver.check_in(scan)
+def test_undoing_an_entry_of_a_void_ticket_is_no_fact() -> None:
+    driver = DomainDriver(3)
+    booking, other = driver.book(ANA), driver.book(BEN, 2)
+    scans = [driver.scan(booking), driver.scan(other), driver.scan(other, 1)]
+    driver.check_in(*scans)
     driver.cancel(booking, ORGANIZER)
-    facts = len(driver.facts)
-    assert driver.undo(scan.id).checked_in_at is None
-    assert len(driver.facts) == facts
+    driver.tickets[2] = replace(driver.tickets[2], is_returned=True)
+    driver.bookings[other.id] = replace(driver.bookings[other.id], used=1)
+    for scan in scans[:2]:
+        decision = undo_check_in(
+            driver.inventory, UndoCheckIn(event_id=EVENT_ID, actor=ORGANIZER, check_in_id=scan.id), driver.now
+        )
+        assert (decision.outcome.checked_in_at, decision.facts, decision.changed) == (None, (), ())
+        driver.tickets.update({each.number: each for each in decision.tickets})
+    assert [driver.tickets[number].checked_in_at for number in (1, 2, 3)] == [None, None, NOW]
 
 
 def test_only_who_works_for_the_event_checks_in_and_undoes() -> None:

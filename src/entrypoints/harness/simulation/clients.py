@@ -164,7 +164,7 @@ class Clients:
         history = self._history
         operation = history.invoke(number, call)
         try:
-            outcome = request.to_outcome(await self._call(lambda container: request.work(container, idempotent)))
+            outcome = request.to_outcome(await self.call(lambda container: request.work(container, idempotent)))
         except Replayed as replayed:
             payload = replayed.response.payload
             if payload.startswith(_REFUSED):
@@ -195,7 +195,7 @@ class Clients:
         self._trace.outcomes[" ".join(filter(None, (_kind_of(call), code, how)))] += 1
         return True
 
-    async def _call(self, work: Work) -> Any:
+    async def call(self, work: Work) -> Any:
         """Call one of the processes. Raises: what the work raises, Gone, TimeoutError when the client gives up."""
         serving = [process for process in self._processes if process.is_up]
         if not serving:

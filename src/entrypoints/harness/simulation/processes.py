@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from contextvars import Context
 from datetime import UTC, datetime, timedelta
+from secrets import token_hex
 from typing import Any, ClassVar, Final, cast
 from uuid import UUID
 
@@ -104,7 +105,8 @@ class _Wiring:
         )
 
 
-_IN_MEMORY: Final = Settings(database_url="memory://", rate_limits=False)
+# All processes seal the keys of codes with the same secret.
+_IN_MEMORY: Final = Settings(database_url="memory://", rate_limits=False, jwt_secret=token_hex(32))
 _BASE: Final = make_container(_IN_MEMORY)
 _WIRINGS: Final[dict[int, _Wiring]] = {}
 

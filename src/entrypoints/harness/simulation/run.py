@@ -44,6 +44,7 @@ from .clients import (
 from .faults import LONGEST_DETECTION, FaultInjector
 from .loop import Overrun, SimulationLoop, Stuck, make_loop
 from .processes import START, Gone, Parts, Process, Work
+from .scanners import Scanners
 from .scenario import Scenario, random_stream, scenario_of
 from .trace import Trace
 
@@ -148,6 +149,7 @@ class _Simulation:
             left = int(self.disablings.random() * scenario.operations)
             self.pending_disasters.setdefault(left, []).append("disable")
         self.disasters: list[asyncio.Task[None]] = []
+        self.scanners: Scanners | None = None
 
     async def run(self) -> None:
         for process in self.processes:
@@ -159,8 +161,12 @@ class _Simulation:
         clients = Clients(
             self.scenario, self.injector, self.processes, events, self.history, self.parts.ids, self._after_operation
         )
+        self.scanners = Scanners(self.scenario, events, self.parts.clock, clients.call)
         restarts = asyncio.ensure_future(self._restart_processes())
-        await asyncio.gather(*(clients.client(number) for number in range(self.scenario.clients)))
+        await asyncio.gather(
+            *(clients.client(number) for number in range(self.scenario.clients)),
+            *(self.scanners.scanner(lambda: clients.left > 0) for _ in range(self.scenario.scanners)),
+        )
         self.injector.is_off = True
         await asyncio.gather(*self.disasters)
         await restarts
@@ -316,6 +322,8 @@ class _Simulation:
                 await self._stop(process)
         last = self.processes[0]
         await last.start(sweep_every=10.0)
+        if self.scanners is not None:
+            await self.scanners.finish(last.serve)
         deadline = self.loop.time() + LONGEST_COMPLETION
         while await self._has_open_work():
             if self.loop.time() > deadline:
@@ -363,6 +371,8 @@ class _Simulation:
         step = self.scenario.step
         self.problems += [str(each) for each in check_promises(history, final, before=before, step=step)]
         await self._check_payments(storage, final)
+        if self.scanners is not None:
+            self.problems += await self.scanners.check(storage)
         if self.scenario.is_specified:
             self._check_order(history, before, final)
 

@@ -58,7 +58,8 @@ class Scenario(Struct, frozen=True, kw_only=True):
     """The parameters of a simulation. Seconds are virtual.
 
     `weights` are the relative frequencies of operations, `troubles` the probability of each fault where it may occur,
-    `disasters` the number of each, `disablings` how often an account is disabled for a while. `pace`: mean seconds
+    `disasters` the number of each, `disablings` how often an account is disabled for a while. `scanners` work at the
+    doors. `pace`: mean seconds
     between two operations of a client. `yields`: the share of steps that wait, on average for `latency` seconds.
     `keyed`: the share of commands with an idempotency key. `step` and `most_together` limit one transaction.
     `patience`: seconds after which an impatient client gives up.
@@ -78,6 +79,7 @@ class Scenario(Struct, frozen=True, kw_only=True):
     troubles: dict[str, float]
     disasters: dict[str, int]
     disablings: int
+    scanners: int
     keyed: float
     step: int
     most_together: int
@@ -88,10 +90,13 @@ class Scenario(Struct, frozen=True, kw_only=True):
 
     @property
     def is_specified(self) -> bool:
-        """Whether the sequential specification covers it: no payments, partial settling or edits of closed events."""
+        """Whether the sequential specification covers it.
+
+        It has no payments, partial settling, edits of closed events, or tickets that are used.
+        """
         has_money = any(each.price for event in self.events for each in event.types)
         edits_closed_events = "edit" in self.weights and bool({"call_off", "complete"} & self.weights.keys())
-        return self.step >= 500 and not has_money and not edits_closed_events
+        return self.step >= 500 and not has_money and not edits_closed_events and not self.scanners
 
 
 def random_stream(seed: int, name: str) -> Random:
@@ -131,6 +136,7 @@ def scenario_of(seed: int, operations: int) -> Scenario:
         troubles={} if is_calm else _troubles(random),
         disasters={} if is_calm else _disasters(random),
         disablings=random_stream(seed, "disablings").choice((0, 0, 1, 4)),
+        scanners=random_stream(seed, "doors").choice((0, 0, 0, 2)),
         keyed=random.choice((0.0, 0.3, 0.9)),
         step=random.choice((500, 500, 500, 1, 2, 5)),
         most_together=random.choice((500, 500, 500, 1, 3)),
