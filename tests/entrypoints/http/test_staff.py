@@ -117,3 +117,29 @@ async def test_staff_register_no_webhook_for_the_event(service: Service, organiz
         body = {"url": "https://hooks.example.org/boxoffice", "eventId": event["id"]}
         problem(await manager.post("/webhooks", body), 403, "not-allowed")
         ok(await organizer.post("/webhooks", body), 201)
+
+
+async def test_a_member_and_their_keys_see_what_the_role_of_today_allows(
+    service: Service, organizer: Client, customer: Client
+) -> None:
+    event = await organizer.event()
+    await customer.book(event)
+    member, path = await service.user(), f"/events/{event['id']}"
+    own = [ok(await member.post("/api-keys", {"name": "Scanner", "role": role}), 201) for role in ("read", "manager")]
+    callers = [member, *(Client(service.http, {}, each["key"]) for each in own)]
+    ok(await organizer.post(f"{path}/staff", {"email": member.email, "role": "desk"}), 201)
+
+    async def seen() -> set[tuple[int, int, bool]]:
+        found = set()
+        for caller in callers:
+            bookings = await caller.get(f"{path}/bookings?q={customer.email}")
+            attendees = await caller.get(f"{path}/attendees.csv")
+            shows = customer.email in bookings.text + attendees.text
+            found.add((bookings.status_code, attendees.status_code, shows))
+        return found
+
+    assert await seen() == {(200, 200, True)}
+    ok(await organizer.send("PATCH", f"{path}/staff/{member.id}", json={"role": "door"}))
+    assert await seen() == {(403, 200, False)}
+    await organizer.send("DELETE", f"{path}/staff/{member.id}")
+    assert await seen() == {(403, 403, False)}
