@@ -182,8 +182,10 @@ async def test_a_booking_keeps_how_many_tickets_it_has_gave_back_and_used(driver
     assert last.place == Place(2, 1)
     counts = (await driver.read(state)).ticket_types[0]
     assert (counts.taken, counts.waiting, counts.waiting_tickets) == (2, 2, 3)
+    # No entry of the door used the ticket.
+    strays = {} if held else {"confirmed bookings that count other used tickets than they have": 1}
     async with driver.storage.snapshot() as snapshot:
-        assert await snapshot.strays() == {}
+        assert await snapshot.strays() == strays
         query = WaitingListQuery(state.ticket_types[0].id, 1, 5)
         head = (await snapshot.waiting_lists([query]))[query.ticket_type_id].head
     assert [(each.id, each.quantity) for each in head] == [(waiting.id, 1)]
