@@ -80,7 +80,8 @@ class DoorMachine(ComparingMachine):
         number, booking = tickets[which % len(tickets)]
         if booking.customer_id in self.model.erased:
             return
-        actor_id = [booking.customer_id, booking.customer_id, self._at_the_door(model_event, who)][who % 3]
+        customer_id = self.acting_customer(model_event, booking)
+        actor_id = [customer_id, customer_id, self._at_the_door(model_event, who)][who % 3]
         found = self.run(
             self.box_office.change_ticket(booking.id, number, self.actor(actor_id), holder, reissue=reissue)
         )
@@ -89,7 +90,7 @@ class DoorMachine(ComparingMachine):
         self.check_equal(
             found, refused or self.model.door.change(model_event, booking, number, holder, reissue=reissue)
         )
-        self.check_tickets(model_event, booking, booking.customer_id)
+        self.check_tickets(model_event, booking, customer_id)
         self.check_door(model_event, model_event.organizer_id)
 
     @rule(event=picks, which=picks, who=picks)
