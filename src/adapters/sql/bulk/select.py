@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
-from msgspec import convert
+from msgspec import Struct, convert
 from sqlalchemy import Column, Dialect, FromClause, Select
 from sqlalchemy import table as table_named
 from sqlalchemy.types import TypeEngine
@@ -16,9 +16,14 @@ from ..dialects.features import Features
 from ..schema.types import Id, Row, Statement, Word
 from .literals import literal_of
 
-_IDS: Final = list[UUID | None]
 _LISTED: Final = "listed"
 _LISTED_NAMES: Final = ("one", "two")
+
+
+class _Ids(Struct, array_like=True, gc=False):
+    """Ids to convert together. What msgspec knows of a struct is kept, unlike what it knows of a plain list."""
+
+    ids: list[UUID | None]
 
 
 def force_index(statement: Select[Any], table: FromClause, index: str) -> Select[Any]:
@@ -152,5 +157,5 @@ def _reader_of(kind: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], Itera
 
 def ids_of(values: Sequence[Any]) -> list[Any]:
     """Return ids from 16 bytes each, and None for None."""
-    # One conversion of the list is much faster than `UUID(bytes=…)` for each.
-    return convert(values, _IDS)
+    # One conversion of all is much faster than `UUID(bytes=…)` for each.
+    return convert((values,), _Ids).ids
