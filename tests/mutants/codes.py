@@ -111,7 +111,7 @@ CODES: Final = (
         _CHANGE,
         "    if event.has_started(now):\n",
         "    if False:\n",
-        ("tests/properties/test_promises.py",),
+        _RULES,
     ),
     _fault(
         "A void ticket gets a new code",
