@@ -17,16 +17,20 @@ from boxoffice.application.events.change_event import ChangeEvent
 from boxoffice.application.personal_data.erase_account import EraseAccount
 from boxoffice.application.personal_data.finish_erasure import FinishErasure
 from boxoffice.application.ports.idempotency import Key, Response, StoredResponse
+from boxoffice.application.ports.loading import LoadSpec
 from boxoffice.application.ports.queries import Account
 from boxoffice.application.ports.storage import UnitOfWork
 from boxoffice.application.turnstile.turnstile import Turnstile
 from boxoffice.application.webhooks.delete_webhook import DeleteWebhook
 from boxoffice.domain.booking import Booking, BookingStatus
 from boxoffice.domain.decisions.book import Book
+from boxoffice.domain.decisions.decision_builder import DecisionBuilder
 from boxoffice.domain.decisions.erase import LAST_LOOK_AFTER, Erasure
 from boxoffice.domain.decisions.staff import StaffMember
+from boxoffice.domain.inventory import Decision, Inventory
 from boxoffice.domain.policy import KeyRole, StaffRole
 from boxoffice.domain.refusals import InvalidToken
+from boxoffice.domain.tickets.ticket import Ticket
 from boxoffice.domain.tickets.ticket_type import EventState
 from boxoffice.domain.user import Actor, ApiKey, Role, User
 from boxoffice.domain.verification import Link, LinkPurpose
@@ -198,7 +202,8 @@ async def test_what_is_left_of_an_erased_account_is_counted_once_its_erasure_is_
     ada = replace(new_user(ADDRESS), erased_at=NOW)
     state, other = await driver.initialize(1, actor=Actor(ada.id)), await driver.initialize(1)
     await driver.book(other)
-    await driver.book(other, customer_id=ada.id)
+    waiting = await driver.book(other, customer_id=ada.id)
+    named = Ticket(booking_id=waiting.id, event_id=other.event.id, number=1, holder_name="Grace")
     key = ApiKey(id=new_id(), user_id=ada.id, name="Scanner", role=KeyRole.DOOR, created_at=NOW)
     webhook = Webhook(id=new_id(), organizer_id=ada.id, url="https://ada.example/", secret="whsec_AAAA", created_at=NOW)
     duty = StaffMember(id=new_id(), event_id=state.event.id, user_id=ada.id, role=StaffRole.DOOR, appointed_at=NOW)
@@ -218,6 +223,12 @@ async def test_what_is_left_of_an_erased_account_is_counted_once_its_erasure_is_
         async with driver.storage.snapshot() as snapshot:
             return await snapshot.strays()
 
+    def name(inventory: Inventory) -> Decision[None]:
+        builder = DecisionBuilder(inventory, NOW)
+        builder.put_ticket(named)
+        return builder.decision(None)
+
+    await driver.decide(LoadSpec(event_id=other.event.id, booking_id=waiting.id, tickets=True), name)
     await driver.do(add)
     at_once = {
         "erased accounts with a name, an address or a password": 1,
@@ -233,5 +244,6 @@ async def test_what_is_left_of_an_erased_account_is_counted_once_its_erasure_is_
         "webhooks of erased accounts": 1,
         "stored responses to erased accounts": 1,
         "waiting or held bookings of erased accounts": 1,
+        "named tickets of ended bookings of erased accounts": 1,
         "unfinished events of erased accounts": 1,
     }

@@ -128,6 +128,13 @@ class MemorySnapshot:
                 and not tables.events[each.event_id].status.is_closed
                 for each in tables.bookings.values()
             ),
+            # The staff may name the holders of confirmed ones again.
+            "named tickets of ended bookings of erased accounts": sum(
+                ticket.holder_name is not None
+                for each in tables.bookings.values()
+                if each.customer_id in finished and each.status is not BookingStatus.CONFIRMED
+                for ticket in tables.tickets.get(each.id, {}).values()
+            ),
             "unfinished events of erased accounts": sum(
                 each.organizer_id in finished and each.status in UNFINISHED_EVENTS for each in tables.events.values()
             ),

@@ -16,6 +16,7 @@ from ..schema.tables import (
     events,
     sessions,
     stored_responses,
+    tickets,
     users,
     webhooks,
 )
@@ -57,6 +58,10 @@ LEFT_OF_ERASED: Final[dict[str, Select[Any]]] = {
         bookings.c.status.in_([BookingStatus.WAITLISTED, BookingStatus.HELD]),
         events.c.status.not_in([EventStatus.CANCELLED, EventStatus.COMPLETED]),
     ),
+    # The staff may name the holders of confirmed ones again.
+    "named tickets of ended bookings of erased accounts": _of_finished(bookings.c.customer_id)
+    .join(tickets, tickets.c.booking_id == bookings.c.id)
+    .where(bookings.c.status != BookingStatus.CONFIRMED, tickets.c.holder_name.is_not(None)),
     "unfinished events of erased accounts": _of_finished(events.c.organizer_id).where(
         events.c.status.in_(sorted(UNFINISHED_EVENTS))
     ),
