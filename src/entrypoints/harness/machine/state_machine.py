@@ -9,6 +9,7 @@ from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from ....application.ports.idempotency import KEPT_FOR
 from ....domain.decisions.cancel import Cancel
+from ....domain.decisions.erase import LAST_LOOK_AFTER
 from ....domain.decisions.organize import AddTicketType, EventChanges, Initialize
 from ....domain.event import EventDetails, EventStatus, WaitingListMode, WaitingListPolicy
 from ....domain.policy import StaffRole
@@ -390,6 +391,9 @@ class BoxOfficeMachine(KeyMachine, MoneyMachine, DoorMachine):
         self.check_equal(found, self.model.erase(leaver, self.clock.time))
         if found is None:
             self.end_api_keys(leaver)
+            # Its last look ends by the rules of the erasure what an event that is moved until then would allow.
+            self.clock.time += LAST_LOOK_AFTER
+            self.sweep()
             event = self.event(0)
             self.appoint_one(event, event.organizer_id, leaver, StaffRole.DOOR)
         return found
