@@ -78,7 +78,7 @@ class DoorMachine(ComparingMachine):
         if not tickets or (holder is None and not reissue):
             return
         number, booking = tickets[which % len(tickets)]
-        if booking.customer_id in self.model.erased:
+        if not self.can_sign_in(booking.customer_id):
             return
         customer_id = self.acting_customer(model_event, booking)
         actor_id = [customer_id, customer_id, self._at_the_door(model_event, who)][who % 3]
